@@ -1,0 +1,41 @@
+"""Metadata of srtoolbox. The configs travel inside the package (as srtoolbox/configs), so a wheel finds them by name."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "srtoolbox/__init__.py").read_text()).group(1)
+
+setup(
+    name="srtoolbox",
+    version=VERSION,
+    description="A configurable PyTorch toolbox for single-image super-resolution",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=[*find_packages(include=["srtoolbox", "srtoolbox.*"]), "srtoolbox.configs"],
+    package_dir={"srtoolbox": "srtoolbox", "srtoolbox.configs": "configs"},
+    package_data={"srtoolbox.configs": ["**/*.py", "**/*.md", "**/*.png"], "srtoolbox": ["py.typed"]},
+    install_requires=[
+        "torch>=2.10",
+        "torchvision",
+        "numpy>=2.0",
+        "opencv-python>=4.10",
+        "lmdb>=1.4",
+        "pyyaml>=6.0",
+        "addict>=2.4",
+        "scikit-image>=0.24",
+        "tensorboard>=2.15",
+        "pillow>=10.3",
+        "rich>=13",
+        "matplotlib>=3.8",
+    ],
+    extras_require={
+        "test": ["pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff"],
+    },
+    entry_points={"console_scripts": ["srtoolbox=srtoolbox.cli:main"]},
+)

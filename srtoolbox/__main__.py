@@ -1,0 +1,5 @@
+"""`python -m srtoolbox COMMAND ...`, the same as the console script."""
+
+from srtoolbox.cli import main
+
+main()

@@ -1,0 +1,89 @@
+"""What torchrun says about this process, and the few collectives the toolbox uses. Works the same without torch.distributed."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+def launched() -> bool:
+    """Whether torchrun (or anything that sets its variables) started this process."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def init(device: torch.device) -> None:
+    """Join the process group if launched by torchrun: NCCL for CUDA, gloo otherwise. A second call does nothing."""
+    if launched() and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def shutdown() -> None:
+    """Leave the process group, if any."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def local_rank() -> int:
+    """This process's number on its machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def rank() -> int:
+    """This process's number over all machines; 0 when alone."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Number of processes; 1 when alone."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Whether this is rank 0, which alone writes files and prints."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Wait for all ranks."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def all_gather_object(value: Any) -> list[Any]:  # noqa: ANN401 - any picklable value
+    """The values of all ranks, by rank."""
+    if not dist.is_initialized():
+        return [value]
+    gathered: list[Any] = [None] * world_size()
+    dist.all_gather_object(gathered, value)
+    return gathered
+
+
+def max_over_ranks(value: int) -> int:
+    """The largest value of any rank: how a signal or fault on one rank is told to all."""
+    return max(all_gather_object(value))
+
+
+def broadcast_buffers(module: nn.Module) -> None:
+    """Overwrite the buffers of all ranks with rank 0's (BatchNorm statistics, before saving or evaluating)."""
+    if dist.is_initialized():
+        for buffer in module.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def mean_over_ranks(value: Tensor) -> Tensor:
+    """Mean of a tensor over ranks, differentiable."""
+    if not dist.is_initialized():
+        return value
+    from torch.distributed.nn.functional import all_reduce
+
+    return all_reduce(value) / world_size()
+
+
+def unwrap(module: nn.Module) -> nn.Module:
+    """The network inside a DistributedDataParallel wrapper, or the module itself."""
+    return module.module if isinstance(module, DistributedDataParallel) else module

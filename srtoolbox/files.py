@@ -1,0 +1,148 @@
+"""Every byte the package writes goes through here: atomically, so that no reader ever meets half a file.
+
+`atomic_write` writes a temporary file in the same folder, flushes it to the disk, renames it over the target and flushes the folder.
+Checkpoints of our own are committed by a sidecar with size and sha256 (`engine/checkpoint.py`); reading is always `weights_only`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import math
+import os
+import pickle
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from srtoolbox.errors import CheckpointError, SrtoolboxError
+
+
+def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], None]) -> None:
+    """Create or replace `path` with what `writer(file)` writes: afterwards there is the old file or the whole new one.
+
+    Raises:
+        SrtoolboxError: the disk is full or the folder cannot be written; names the path and the free space.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            writer(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _fsync_folder(path.parent)
+    except OSError as error:
+        raise SrtoolboxError(_write_fault(path, error)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+    """`atomic_write` of bytes at hand."""
+    atomic_write(path, lambda file: file.write(data))
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """`atomic_write` of text, as UTF-8."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:  # noqa: ANN401 - any JSON value
+    """`atomic_write` of a JSON value; non-finite numbers become the strings 'inf', '-inf', 'nan'."""
+    write_text(path, json.dumps(finite_json(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def finite_json(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """`value` with non-finite numbers as the strings 'inf', '-inf', 'nan', which every JSON reader takes."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {str(key): finite_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite_json(item) for item in value]
+    return value
+
+
+def save_tensors(path: str | os.PathLike, state: dict[str, Any]) -> tuple[int, str]:
+    """`torch.save` of tensors and plain values, atomically. Returns size in bytes and sha256 of the file."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    data = buffer.getbuffer()
+    atomic_write(path, lambda file: file.write(data))
+    return len(data), hashlib.sha256(data).hexdigest()
+
+
+def load_tensors(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a `.pth` of tensors and plain values onto the CPU. Nothing in the file is ever executed.
+
+    Raises:
+        CheckpointError: no such file, a damaged one (the zip's CRCs are checked), or one that needs code to load.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint file")
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                bad = archive.testzip()
+            if bad is not None:
+                raise CheckpointError(f"{path}: damaged (checksum of {bad!r} is wrong)")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        RuntimeError,
+        pickle.UnpicklingError,
+        EOFError,
+        IndexError,
+        KeyError,
+        ValueError,
+        OSError,
+        zipfile.BadZipFile,
+    ) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: damaged, or not a file of plain tensors ({reason[:200]})") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: holds a {type(state).__name__}, not a dictionary of tensors")
+    return state
+
+
+def sha256(path: str | os.PathLike) -> str:
+    """Hex digest of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: str | os.PathLike) -> Any:  # noqa: ANN401 - any JSON value
+    """The JSON value in a file. Raises OSError or ValueError."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def append_line(path: str | os.PathLike, line: str) -> None:
+    """Add one line to a log; a line is written with one system call, so a kill cannot tear earlier ones."""
+    with open(path, "ab", buffering=0) as file:
+        file.write(line.encode("utf-8") + b"\n")
+
+
+def _fsync_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # some network file systems refuse to open a folder
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _write_fault(path: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(path.parent).free
+        return f"{path}: disk full ({free / 2**20:.1f} MiB free). Free some space; what was there before is intact."
+    return f"{path}: cannot be written ({error.strerror or error})"
