@@ -1,4 +1,4 @@
-"""What torchrun says about this process, and the few collectives the toolbox uses. Works the same without torch.distributed."""
+"""What torchrun says about this process, and the few collectives the toolbox uses. Alone, a process is rank 0 of 1."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ from torch.nn.parallel import DistributedDataParallel
 def launched() -> bool:
     """Whether torchrun (or anything that sets its variables) started this process."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def is_main_launch() -> bool:
+    """Whether this process is or will be rank 0: `is_main` for before the process group exists."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def init(device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""The errors users see. Each message names the file, key or line at fault and says what to do; commands print it without a traceback."""
+"""The errors users see. A message names the file, key or line at fault and what to do; commands print it alone."""
 
 
 class SrtoolboxError(Exception):
@@ -23,6 +23,14 @@ class ImageError(SrtoolboxError):
 
 class DataError(SrtoolboxError):
     """A store, pair or dataset that is incomplete or does not fit; the message names the files."""
+
+
+class MissingDataError(DataError):
+    """A folder or store that is not there at all: evaluation reports an absent test set and goes on with the others."""
+
+    def __init__(self, message: str, path: str | None = None) -> None:
+        self.path = path
+        super().__init__(message)
 
 
 class CheckpointError(SrtoolboxError):

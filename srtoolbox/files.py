@@ -1,7 +1,7 @@
 """Every byte the package writes goes through here: atomically, so that no reader ever meets half a file.
 
-`atomic_write` writes a temporary file in the same folder, flushes it to the disk, renames it over the target and flushes the folder.
-Checkpoints of our own are committed by a sidecar with size and sha256 (`engine/checkpoint.py`); reading is always `weights_only`.
+`atomic_write` writes a temporary file in the same folder, flushes it to the disk, renames it over the target and
+flushes the folder. Checkpoints are committed by a sidecar (`engine/checkpoint.py`); reading them never runs code.
 """
 
 from __future__ import annotations

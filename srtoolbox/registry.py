@@ -1,6 +1,6 @@
 """Registries: one flat table per kind of component, built from dicts such as `dict(type='L1Loss', weight=1.0)`.
 
-A registry imports its own package at the first look-up, so a file dropped into that folder is found with no list to edit.
+A registry imports its own package at the first look-up: a file dropped into that folder is found with no list to edit.
 The signature of a registered class is the schema of its config: `argument_faults` compares the two.
 """
 

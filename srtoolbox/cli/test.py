@@ -1,0 +1,189 @@
+"""Score checkpoints on test sets: a table per set, JSON and pictures on request."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from srtoolbox.config import Config
+    from srtoolbox.engine.evaluate import Picture, Scores
+
+EXAMPLE = """example:
+  python tools/test.py configs/bicubic/bicubic_x3.py
+  python tools/test.py configs/espcn/espcn_x3_t91.py best.pth --json scores.json"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(
+        prog="test.py", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="config with data.test (or data.val): its sets and metrics are used")
+    parser.add_argument(
+        "checkpoints", nargs="*", metavar="CKPT", help="checkpoints to score; none for a network without parameters"
+    )
+    parser.add_argument("--datasets", metavar="A,B", help="only these of the config's sets")
+    parser.add_argument("--json", metavar="FILE", help="write all scores, picture by picture")
+    parser.add_argument("--out", metavar="DIR", help="write the upscaled pictures to DIR/<checkpoint>/<set>/")
+    parser.add_argument(
+        "--best", type=int, metavar="N", help="with --out: only the N best and N worst pictures of each set"
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
+    parser.add_argument(
+        "--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours"
+    )
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="key=value", help="config entries to change")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    args = build_parser().parse_intermixed_args(argv)
+    overrides = [text for text in args.checkpoints if "=" in text and not Path(text).exists()]
+    args.checkpoints = [text for text in args.checkpoints if text not in overrides]
+    from srtoolbox import dist
+    from srtoolbox.check import check
+    from srtoolbox.config import Config
+    from srtoolbox.engine.runner import select_device
+    from srtoolbox.files import write_json
+    from srtoolbox.logger import setup_logging
+    from srtoolbox.plugins import load_plugins
+
+    setup_logging(main_process=dist.is_main_launch())
+    config = Config.fromfile(args.config, [*overrides, *args.cfg_options])
+    load_plugins(config, args.plugin)
+    check(config, mode="test")
+    device = select_device(args.device or (config.get("runtime") or {}).get("device"))
+    dist.init(device)
+    results = {}
+    datasets, metrics = test_parts(config, args.datasets)
+    for name, network in load_all(config, args.checkpoints, device):
+        results[name] = score_network(name, network, datasets, metrics, args, device)
+    if dist.is_main():
+        print_tables(results)
+        if args.json:
+            write_json(args.json, {name: {s: with_means(i) for s, i in sets.items()} for name, sets in results.items()})
+    dist.shutdown()
+    return 0
+
+
+def test_parts(config: Config, chosen: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The datasets (all, or those chosen by name) and metrics of `data.test`, over those of `data.val`."""
+    from srtoolbox.engine.evaluate import build_eval_datasets, build_metrics
+    from srtoolbox.errors import ConfigError
+    from srtoolbox.registry import did_you_mean
+
+    data = config.get("data") or {}
+    part = {**(data.get("val") or {}), **(data.get("test") or {})}
+    sets = dict(part.get("datasets") or {})
+    if not sets:
+        raise ConfigError(f"{config.filename}: data.test.datasets names no set to test on")
+    for name in chosen.split(",") if chosen else []:
+        if name not in sets:
+            raise ConfigError(f"--datasets: the config has no set {name!r}.{did_you_mean(name, sets, else_list=True)}")
+    names = chosen.split(",") if chosen else list(sets)
+    return build_eval_datasets({name: sets[name] for name in names}), build_metrics(part.get("metrics") or {})
+
+
+def load_all(config: Config, checkpoints: Sequence[str], device: Any) -> list[tuple[str, nn.Module]]:  # noqa: ANN401
+    """`(name, network)` of each checkpoint; without one, the config's own network if it needs no weights."""
+    from srtoolbox.engine.checkpoint import load_network
+    from srtoolbox.errors import ConfigError
+    from srtoolbox.files import load_tensors
+    from srtoolbox.registry import NETWORKS
+
+    generator = config["model"]["generator"]
+    if not checkpoints:
+        network = NETWORKS.build(generator)
+        if next(network.parameters(), None) is not None:
+            raise ConfigError(f"{generator['type']} has weights to load: test.py {config.filename} CHECKPOINT")
+        return [(generator["type"], network.to(device))]
+    stems = [Path(path).stem for path in checkpoints]
+    named = []
+    for path, stem in zip(checkpoints, stems, strict=True):
+        ours = "config" in load_tensors(path)
+        network = load_network(path, config=None if ours else generator, device=device)
+        named.append((stem if stems.count(stem) == 1 else path, network))
+    return named
+
+
+def score_network(
+    name: str,
+    network: nn.Module,
+    datasets: dict[str, Any],
+    metrics: dict[str, Any],
+    args: argparse.Namespace,
+    device: Any,  # noqa: ANN401
+) -> dict[str, dict[str, Scores]]:
+    """Scores of one network on every set, with a progress bar; writes pictures on request."""
+    from rich.progress import Progress
+
+    from srtoolbox import dist
+    from srtoolbox.engine.evaluate import evaluate
+    from srtoolbox.errors import ConfigError
+    from srtoolbox.logger import CONSOLE
+
+    results = {}
+    with Progress(console=CONSOLE, disable=not (dist.is_main() and CONSOLE.is_terminal), transient=True) as progress:
+        for set_name, dataset in datasets.items():
+            if dataset.scale != network.scale:
+                raise ConfigError(f"{name} upscales x{network.scale}, set {set_name} is x{dataset.scale}")
+            task = progress.add_task(
+                f"{name} on {set_name}", total=len(range(dist.rank(), len(dataset), dist.world_size()))
+            )
+            folder = Path(args.out) / name / set_name if args.out else None
+
+            def on_picture(picture: Picture, task: Any = task, folder: Path | None = folder) -> None:  # noqa: ANN401
+                progress.advance(task)
+                if folder is not None:
+                    write_picture(folder, picture)
+
+            results[set_name] = evaluate(network, dataset, metrics, device=device, on_picture=on_picture)
+            if folder is not None and args.best and dist.is_main():
+                keep_extremes(folder, results[set_name], args.best)
+    return results
+
+
+def write_picture(folder: Path, picture: Picture) -> None:
+    """The upscaled picture as 8-bit PNG."""
+    from srtoolbox.image import to_image, write_image
+
+    write_image(folder / f"{picture.name}.png", to_image(picture.sr))
+
+
+def keep_extremes(folder: Path, scores: dict[str, Scores], count: int) -> None:
+    """Keep the pictures with the `count` best and worst scores, by the first metric, and delete the others."""
+    ranked = sorted(scores, key=lambda name: next(iter(scores[name].values())))
+    for name in set(ranked) - {*ranked[:count], *ranked[-count:]}:
+        (folder / f"{name}.png").unlink()
+
+
+def with_means(images: dict[str, Scores]) -> dict[str, Any]:
+    """`{"psnr": mean, ..., "images": {name: {...}}}`."""
+    from srtoolbox.engine.evaluate import means
+
+    return {**means(images), "images": images}
+
+
+def print_tables(results: dict[str, dict[str, dict[str, Scores]]]) -> None:
+    """A table per set, a row per network."""
+    from rich.table import Table
+
+    from srtoolbox.engine.evaluate import means
+    from srtoolbox.logger import CONSOLE
+
+    for set_name in next(iter(results.values())):
+        rows = {name: means(sets[set_name]) for name, sets in results.items()}
+        pictures = len(next(iter(results.values()))[set_name])
+        table = Table(title=f"{set_name} ({pictures} pictures)")
+        table.add_column("network")
+        for metric in next(iter(rows.values())):
+            table.add_column("s/picture" if metric == "seconds" else metric, justify="right")
+        for name, row in rows.items():
+            table.add_row(name, *(f"{value:.4f}" for value in row.values()))
+        CONSOLE.print(table)

@@ -1,0 +1,105 @@
+"""Train a network from a config."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+EXAMPLE = """example:
+  python tools/train.py configs/espcn/espcn_x3_t91.py
+  python tools/train.py configs/espcn/espcn_x3_t91.py --resume max_iters=50000 data.train.batch_size=32"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(
+        prog="train.py", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="config file, or the name of one that travels with the package")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="config entries to change")
+    parser.add_argument(
+        "--cfg-options", nargs="+", default=[], metavar="key=value", help="the same, in MMEditing's way"
+    )
+    parser.add_argument("--work-dir", help="where the run goes (default: work_dirs/<config name>)")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue the run in the work dir from its newest checkpoint"
+    )
+    parser.add_argument("--resume-from", metavar="PATH", help="continue exactly from this checkpoint")
+    parser.add_argument("--load-from", metavar="PATH", help="start from these weights (fine-tuning)")
+    parser.add_argument("--seed", type=int, help="seed of data order, crops and initialisation")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
+    parser.add_argument("--overwrite", action="store_true", help="delete an earlier run in the work dir")
+    parser.add_argument(
+        "--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours"
+    )
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    args = build_parser().parse_intermixed_args(argv)
+    from srtoolbox.config import Config
+
+    options = {"seed": args.seed, "load_from": args.load_from, "work_dir": args.work_dir, "runtime.device": args.device}
+    overrides = [
+        *args.overrides,
+        *args.cfg_options,
+        *(f"{key}={value}" for key, value in options.items() if value is not None),
+    ]
+    return run(Config.fromfile(args.config, overrides), args)
+
+
+def run(config, args: argparse.Namespace) -> int:  # noqa: ANN001 - a Config; importing it here would cost --help its speed
+    """Check, prepare the work dir, train."""
+    from srtoolbox import dist
+    from srtoolbox.check import check
+    from srtoolbox.engine.runner import Runner
+    from srtoolbox.engine.signals import StopRequested
+    from srtoolbox.engine.workdir import clear, find_state, refuse_used
+    from srtoolbox.files import write_text
+    from srtoolbox.logger import LOGGER, setup_logging
+    from srtoolbox.plugins import load_plugins
+
+    load_plugins(config, args.plugin)
+    check(config)
+    work_dir = Path(config.get("work_dir") or Path("work_dirs") / Path(args.config).stem)
+    setup_logging(main_process=dist.is_main_launch())
+    state, path = find_state(work_dir, resume=args.resume, resume_from=args.resume_from)
+    if dist.is_main_launch():
+        if args.overwrite:
+            clear(work_dir)
+        elif not args.resume:
+            refuse_used(work_dir)
+        work_dir.mkdir(parents=True, exist_ok=True)
+        write_text(work_dir / "config.py", config.dump())
+    setup_logging(work_dir / "train.log", main_process=dist.is_main_launch())
+    try:
+        runner = Runner(config, work_dir, resume=state, resumed_from=path)
+        describe(runner, LOGGER.info)
+        runner.train()
+    except StopRequested as stop:
+        LOGGER.warning("%s", stop)
+        return stop.exit_code
+    finally:
+        dist.shutdown()
+    LOGGER.info("done: %s. Test it: python tools/test.py %s %s/checkpoints/<name>.pth", work_dir, args.config, work_dir)
+    return 0
+
+
+def describe(runner, say) -> None:  # noqa: ANN001 - as above
+    """Tell what is about to run: the batch over all processes, the networks and their sizes, the device."""
+    from srtoolbox import dist
+
+    batch = runner.config["data"]["train"]["batch_size"]
+    total = batch * dist.world_size() * runner.accumulation
+    say("work dir %s, device %s, seed %d", runner.work_dir, runner.device, runner.seed)
+    say(
+        "batch %d per process, %d per iteration in all; %d iterations from %d",
+        batch,
+        total,
+        runner.max_iters,
+        runner.iter,
+    )
+    for name, network in runner.networks.items():
+        say("%s: %s, %d parameters", name, type(network).__name__, sum(p.numel() for p in network.parameters()))

@@ -1,0 +1,144 @@
+"""Evaluation: every picture of a set through the same `restore` that upscales a user's picture, scored by metrics.
+
+Rank r takes pictures r, r + world, ...; scores are gathered by index and averaged in index order, so the result is that
+of one process, each picture counted once. Nothing here touches the random state of a training.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from srtoolbox import dist
+from srtoolbox.errors import ConfigError, MissingDataError
+from srtoolbox.image import batch_to_float, rgb_to_y
+from srtoolbox.inference.upscale import Restored, restore
+from srtoolbox.logger import LOGGER
+from srtoolbox.registry import DATASETS, METRICS
+
+Scores = dict[str, float]
+
+
+class Picture(NamedTuple):
+    """One evaluated picture: `lq` and `gt` HWC as the dataset gave them, `sr` (1, 3, H, W) float, unclipped."""
+
+    name: str
+    lq: np.ndarray
+    gt: np.ndarray
+    sr: Tensor
+    scores: Scores
+
+
+@dataclass
+class Evaluation:
+    """The outcome over several sets."""
+
+    images: dict[str, dict[str, Scores]] = field(default_factory=dict)  # set -> picture -> metric -> score
+    panels: dict[str, Picture] = field(default_factory=dict)  # '<set>/<picture>' of pictures kept to look at
+
+    @property
+    def scores(self) -> Scores:
+        """Mean of each metric over each set: `{'set5/psnr': 32.6}`."""
+        return {
+            f"{name}/{metric}": value for name, images in self.images.items() for metric, value in means(images).items()
+        }
+
+
+def means(images: Mapping[str, Scores]) -> Scores:
+    """Mean of each metric over pictures, in their order (seconds per picture among them)."""
+    first = next(iter(images.values()), {})
+    return {metric: float(np.mean([scores[metric] for scores in images.values()])) for metric in first}
+
+
+def evaluate(
+    network: nn.Module,
+    dataset: Any,  # noqa: ANN401 - any dataset of whole pictures
+    metrics: Mapping[str, Any],
+    *,
+    device: torch.device | str = "cpu",
+    on_picture: Callable[[Picture], None] | None = None,
+) -> dict[str, Scores]:
+    """Score a network on every picture of a dataset.
+
+    Args:
+        network: maps (1, C, h, w) to (1, C, scale * h, scale * w); evaluated in fp32 and eval mode.
+        dataset: `dataset[i]` is `{'lq': HWC, 'gt': HWC, 'key': str}`.
+        metrics: `{name: metric}`; each names its protocol, see `srtoolbox.metrics`.
+        device: where the network is.
+        on_picture: called with each picture of this rank as soon as it is scored.
+
+    Returns:
+        `{picture: {metric: score, ..., 'seconds': upscaling time}}` in the dataset's order, the same on all ranks.
+    """
+    mine = []
+    with evaluating(network):
+        for index in range(dist.rank(), len(dataset), dist.world_size()):
+            sample = dataset[index]
+            lq, gt = (batch_to_float(torch.from_numpy(np.array(sample[key]))[None].to(device)) for key in ("lq", "gt"))
+            start = time.perf_counter()
+            restored = restore(network, lq)
+            if lq.device.type == "cuda":
+                torch.cuda.synchronize(lq.device)
+            seconds = time.perf_counter() - start
+            scores = {**score(restored, gt, metrics), "seconds": seconds}
+            mine.append((index, sample["key"], scores))
+            if on_picture is not None:
+                on_picture(Picture(sample["key"], sample["lq"], sample["gt"], restored.rgb, scores))
+    gathered = sorted(item for part in dist.all_gather_object(mine) for item in part)
+    return {key: scores for _, key, scores in gathered}
+
+
+def score(restored: Restored, gt: Tensor, metrics: Mapping[str, Any]) -> Scores:
+    """Each metric of one restored picture by its own protocol. `gt` is (1, 3, H, W) in [0, 1]."""
+    scores = {}
+    for name, metric in metrics.items():
+        if metric.protocol == "y_direct":
+            output = restored.output if restored.output.shape[1] == 1 else rgb_to_y(restored.output)
+            scores[name] = float(metric(output, rgb_to_y(gt)))
+        else:
+            scores[name] = float(metric(restored.rgb, gt))
+    return scores
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Eval mode, no gradients, uncompiled (every new size would compile anew); all as before afterwards."""
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        network.train(was_training)
+
+
+def build_eval_datasets(datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Datasets by name. A set whose files are absent is reported and left out.
+
+    Raises:
+        MissingDataError: every one of them is absent.
+    """
+    built, absent = {}, []
+    for name, cfg in datasets.items():
+        try:
+            built[name] = DATASETS.build(cfg)
+        except MissingDataError as error:
+            absent.append(str(error))
+            LOGGER.warning("test set %s is not there and is skipped: %s", name, error)
+    if absent and not built:
+        raise MissingDataError("none of the test sets is there:\n  " + "\n  ".join(absent))
+    return built
+
+
+def build_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Metrics by name."""
+    if "seconds" in metrics:
+        raise ConfigError("metrics: 'seconds' is the name of the upscaling time; give that metric another one")
+    return {name: METRICS.build(cfg) for name, cfg in metrics.items()}

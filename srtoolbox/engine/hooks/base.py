@@ -1,0 +1,56 @@
+"""The base class of hooks, and the loop they hang on:
+
+for hook in hooks: hook.before_train(runner)
+while runner.iter < runner.max_iters:
+    runner.terms = model.train_step(next(batches), optims)
+    runner.iter += 1
+    for hook in hooks: hook.after_iter(runner)          # by phase: UPDATE, SAVE, EVALUATE, LOG
+        (the evaluating hook calls hook.after_eval(runner, evaluation) of all)
+for hook in hooks: hook.after_train(runner, error)      # always, with the exception that ended the run, if any
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from srtoolbox.engine.evaluate import Evaluation
+    from srtoolbox.engine.runner import Runner
+
+
+class Phase(IntEnum):
+    """When a hook acts among those of one point; ties keep the config's order.
+
+    Saving precedes evaluating, so that a crash in an evaluation loses nothing.
+    """
+
+    UPDATE = 0
+    SAVE = 1
+    EVALUATE = 2
+    LOG = 3
+
+
+class Hook:
+    """Override what you need. `iter` counts finished iterations: in the first `after_iter`, `runner.iter` is 1."""
+
+    phase: Phase = Phase.LOG
+
+    def before_train(self, runner: Runner) -> None:
+        """Once, with networks on their device, before a checkpoint is loaded and before compile and DDP."""
+
+    def after_iter(self, runner: Runner) -> None:
+        """After each optimizer step."""
+
+    def after_eval(self, runner: Runner, evaluation: Evaluation) -> None:
+        """After each evaluation."""
+
+    def after_train(self, runner: Runner, error: BaseException | None = None) -> None:
+        """Once, also after a crash or a signal (`error`)."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs: tensors and plain values only."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""

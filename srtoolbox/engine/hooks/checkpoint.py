@@ -1,0 +1,109 @@
+"""Saves the whole run at intervals, keeps the last few, and keeps the best network by each of several metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from srtoolbox import dist
+from srtoolbox.engine.checkpoint import list_checkpoints, save_checkpoint, sidecar_path, verify_checkpoint
+from srtoolbox.engine.hooks.base import Hook, Phase
+from srtoolbox.errors import ConfigError
+from srtoolbox.logger import LOGGER
+from srtoolbox.registry import HOOKS
+
+if TYPE_CHECKING:
+    from srtoolbox.engine.evaluate import Evaluation
+    from srtoolbox.engine.runner import Runner
+
+
+@HOOKS.register
+class CheckpointHook(Hook):
+    """Writes `checkpoints/iter_005000.pth` every `interval` iterations, at the end and when a signal stops the run.
+
+    Args:
+        interval: iterations between saves.
+        keep_last: how many of them to keep, at least 2 (the newest may turn out damaged); None keeps all.
+        best: which scores to keep the best network by, as '<set>/<metric>'; each has its own
+            `checkpoints/best_<set>_<metric>.pth`. Whether higher is better is the metric's own word.
+        best_after: no best before this many iterations (the first evaluations of a run are all 'best').
+    """
+
+    phase = Phase.SAVE
+
+    def __init__(
+        self, interval: int = 5000, keep_last: int | None = 3, best: Sequence[str] | str = (), best_after: int = 0
+    ) -> None:
+        if keep_last is not None and keep_last < 2:
+            raise ConfigError(
+                f"CheckpointHook: keep_last is at least 2, so that one good one is always there, got {keep_last}"
+            )
+        self.interval = interval
+        self.keep_last = keep_last
+        self.best_after = best_after
+        self.best_keys = [best] if isinstance(best, str) else list(best)
+        self.best: dict[str, dict[str, float]] = {}
+
+    @classmethod
+    def check(cls, cfg: dict[str, Any], context: dict[str, Any]) -> list[str]:
+        """A best score that no evaluation gives is a fault."""
+        val = (context.get("data") or {}).get("val") or {}
+        sets, metrics = val.get("datasets") or {}, val.get("metrics") or {}
+        best = cfg.get("best") or ()
+        known = [f"{name}/{metric}" for name in sets for metric in metrics]
+        return [
+            f"best={key!r} is no score of data.val; there are {', '.join(known) or 'none'}"
+            for key in ([best] if isinstance(best, str) else best)
+            if key not in known
+        ]
+
+    def before_train(self, runner: Runner) -> None:
+        self.folder = runner.work_dir / "checkpoints"
+        self.resumed_from = runner.resumed_from
+
+    def after_iter(self, runner: Runner) -> None:
+        if runner.iter % self.interval == 0 or runner.iter == runner.max_iters or runner.stop_signal:
+            path = self.folder / f"iter_{runner.iter:06d}.pth"
+            runner.synchronise_buffers()
+            state = runner.state_dict()  # a collective: every rank gives its random state
+            if dist.is_main():
+                save_checkpoint(path, state)
+                self._retain(newest=path)
+            dist.barrier()
+
+    def after_eval(self, runner: Runner, evaluation: Evaluation) -> None:
+        if runner.iter < self.best_after:
+            return
+        scores = evaluation.scores
+        for key in self.best_keys:
+            value = scores.get(key, math.nan)
+            if self._is_better(runner, key, value):
+                self.best[key] = {"iter": runner.iter, "score": value}
+                if dist.is_main():
+                    path = self.folder / f"best_{key.replace('/', '_')}.pth"
+                    save_checkpoint(path, {**runner.network_state(), "scores": scores})
+                    LOGGER.info("best %s so far: %.4f, kept as %s", key, value, path.name)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best = state["best"]
+
+    def _is_better(self, runner: Runner, key: str, value: float) -> bool:
+        if math.isnan(value) or key not in self.best:
+            return not math.isnan(value)
+        higher = runner.higher_is_better(key.rsplit("/", 1)[1])
+        return value > self.best[key]["score"] if higher else value < self.best[key]["score"]
+
+    def _retain(self, newest: Path) -> None:
+        """Delete the oldest saves, only after the newest is verified; never the one resumed from."""
+        if self.keep_last is None or verify_checkpoint(newest) is not None:
+            return
+        good = [path for path in list_checkpoints(self.folder) if sidecar_path(path).is_file()]
+        for path in good[: -self.keep_last]:
+            if path != self.resumed_from:
+                path.unlink()
+                sidecar_path(path).unlink(missing_ok=True)

@@ -1,0 +1,54 @@
+"""Evaluates the current network on the validation sets at intervals and at the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from srtoolbox.engine.evaluate import Evaluation, Picture, build_eval_datasets, build_metrics, evaluate
+from srtoolbox.engine.hooks.base import Hook, Phase
+from srtoolbox.registry import HOOKS
+
+if TYPE_CHECKING:
+    from srtoolbox.engine.runner import Runner
+
+
+@HOOKS.register
+class EvaluateHook(Hook):
+    """Scores `data.val.datasets` by `data.val.metrics` every `data.val.interval` iterations and after the last one.
+
+    The averaged weights are evaluated where an EMAHook keeps some.
+
+    Args:
+        network: which of the model's networks.
+        panels: how many pictures of each set to keep for TensorBoard.
+    """
+
+    phase = Phase.EVALUATE
+
+    def __init__(self, network: str = "generator", panels: int = 2) -> None:
+        self.network = network
+        self.panels = panels
+
+    def before_train(self, runner: Runner) -> None:
+        val: dict[str, Any] = runner.config.get("data", {}).get("val") or {}
+        self.interval = val.get("interval", runner.max_iters)
+        self.datasets = build_eval_datasets(val.get("datasets") or {})
+        self.metrics = build_metrics(val.get("metrics") or {})
+
+    def after_iter(self, runner: Runner) -> None:
+        if self.datasets and (runner.iter % self.interval == 0 or runner.iter == runner.max_iters):
+            runner.call("after_eval", self.evaluate(runner))
+
+    def evaluate(self, runner: Runner) -> Evaluation:
+        """Score all sets now, with the same buffers (BatchNorm statistics) on every rank."""
+        runner.synchronise_buffers()
+        network = runner.networks.get(f"{self.network}_ema", runner.networks[self.network])
+        evaluation = Evaluation()
+        for name, dataset in self.datasets.items():
+
+            def keep(picture: Picture, name: str = name) -> None:
+                if sum(key.startswith(f"{name}/") for key in evaluation.panels) < self.panels:
+                    evaluation.panels[f"{name}/{picture.name}"] = picture._replace(sr=picture.sr.cpu())
+
+            evaluation.images[name] = evaluate(network, dataset, self.metrics, device=runner.device, on_picture=keep)
+        return evaluation

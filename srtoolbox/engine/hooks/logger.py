@@ -1,0 +1,167 @@
+"""The record of a run: console lines with the time left, `train.log`, `scores.jsonl`, TensorBoard."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from srtoolbox import dist
+from srtoolbox.engine.evaluate import Picture
+from srtoolbox.engine.hooks.base import Hook, Phase
+from srtoolbox.errors import RunError
+from srtoolbox.files import append_line, finite_json, write_text
+from srtoolbox.image import to_image
+from srtoolbox.logger import LOGGER
+from srtoolbox.registry import HOOKS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from srtoolbox.engine.evaluate import Evaluation
+    from srtoolbox.engine.runner import Runner
+
+
+@HOOKS.register
+class LoggerHook(Hook):
+    """Logs loss terms (means over the interval, weighted as optimised), learning rates, speed and time left.
+
+    `scores.jsonl` holds one JSON object a line, `{"kind": "train", "iter", "terms", "lr", ...}` or
+    `{"kind": "eval", "iter", "scores"}`. Loss values are fetched from the device only when a line is due.
+
+    Args:
+        interval: iterations between lines.
+        tensorboard: whether to write event files too.
+    """
+
+    phase = Phase.LOG
+
+    def __init__(self, interval: int = 100, tensorboard: bool = True) -> None:
+        self.interval = interval
+        self.tensorboard = tensorboard
+        self.window: list[dict[str, torch.Tensor | float]] = []
+        self.writer: SummaryWriter | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        self.path = runner.work_dir / "scores.jsonl"
+        self.started, self.started_at = time.perf_counter(), runner.iter
+        self.since, self.since_iter = self.started, runner.iter
+        if dist.is_main():
+            cut_records(self.path, runner.iter)
+            if self.tensorboard:
+                # what an earlier process logged from this iteration on is repeated: the old points are dropped
+                self.writer = SummaryWriter(runner.work_dir, purge_step=runner.iter if runner.iter else None)
+
+    def after_iter(self, runner: Runner) -> None:
+        self.window.append(runner.terms)
+        if runner.iter % self.interval == 0 or runner.iter == runner.max_iters:
+            self._log_train(runner)
+
+    def after_eval(self, runner: Runner, evaluation: Evaluation) -> None:
+        if not dist.is_main():
+            return
+        scores = evaluation.scores
+        self._record({"kind": "eval", "iter": runner.iter, "scores": scores})
+        LOGGER.info(
+            "iter %d  %s", runner.iter, "  ".join(f"{k} {v:.4f}" for k, v in scores.items() if "seconds" not in k)
+        )
+        if self.writer is not None:
+            for key, value in scores.items():
+                self.writer.add_scalar(f"eval/{key}", value, runner.iter)
+            for key, picture in evaluation.panels.items():
+                self.writer.add_image(f"{key} (LQ, SR, GT)", panel(picture), runner.iter, dataformats="HWC")
+
+    def after_train(self, runner: Runner, error: BaseException | None = None) -> None:
+        if self.writer is not None:
+            self.writer.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"window": [{name: float(term) for name, term in terms.items()} for terms in self.window]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.window = state["window"]
+
+    def _log_train(self, runner: Runner) -> None:
+        terms = mean_terms(self.window)
+        self.window.clear()
+        if dist.is_main():
+            rates = {name: optim.lr for name, optim in runner.optims.items()}
+            speed = self._speed(runner)
+            self._record({"kind": "train", "iter": runner.iter, "lr": rates, "terms": terms, **speed})
+            LOGGER.info(train_line(runner.iter, runner.max_iters, terms, rates, speed))
+            if self.writer is not None:
+                self.writer.add_scalar("speed/seconds_per_iter", speed["time"], runner.iter)
+                for group, values in (("loss", terms), ("lr", rates)):
+                    for name, value in values.items():
+                        self.writer.add_scalar(f"{group}/{name}", value, runner.iter)
+        bad = [name for name, value in terms.items() if not np.isfinite(value)]
+        if bad:
+            raise RunError(
+                f"iteration {runner.iter}: the loss {bad[0]!r} is no longer finite. Lower the learning rate, clip the "
+                f"gradients (optim.generator.clip) or train without amp; earlier checkpoints are intact."
+            )
+
+    def _speed(self, runner: Runner) -> dict[str, float]:
+        """Seconds per iteration, of them waiting for data, and seconds left."""
+        now, iters = time.perf_counter(), max(runner.iter - self.since_iter, 1)
+        seconds, data_seconds = (now - self.since) / iters, runner.data_seconds / iters
+        left = (now - self.started) / max(runner.iter - self.started_at, 1) * (runner.max_iters - runner.iter)
+        self.since, self.since_iter, runner.data_seconds = now, runner.iter, 0.0
+        return {"time": seconds, "data_time": data_seconds, "eta": left}
+
+    def _record(self, record: dict[str, Any]) -> None:
+        append_line(self.path, json.dumps(finite_json(record)))
+
+
+def mean_terms(window: list[dict[str, torch.Tensor | float]]) -> dict[str, float]:
+    """Mean of each loss term over the iterations that had it. Waits for the device."""
+    names = dict.fromkeys(name for terms in window for name in terms)
+    return {name: float(np.mean([float(terms[name]) for terms in window if name in terms])) for name in names}
+
+
+def train_line(
+    iteration: int, of: int, terms: dict[str, float], rates: dict[str, float], speed: dict[str, float]
+) -> str:
+    """One line for people: losses, learning rates, speed, time left."""
+    losses = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
+    lr = ", ".join(f"{rate:.3g}" for rate in rates.values())
+    waiting = 100 * speed["data_time"] / max(speed["time"], 1e-9)
+    return (
+        f"iter {iteration}/{of}  {losses}  lr {lr}  {speed['time'] * 1e3:.1f} ms/iter (data {waiting:.0f} %)  "
+        f"time left {clock(speed['eta'])}"
+    )
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds as 1:02:03."""
+    seconds = max(int(seconds), 0)
+    return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def cut_records(path: Path, iteration: int) -> None:
+    """Drop the log records a resumed run will write again: those from `iteration` on, and a torn last line."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(ValueError):
+            if json.loads(line)["iter"] < iteration:
+                kept.append(line + "\n")
+    write_text(path, "".join(kept))
+
+
+def panel(picture: Picture) -> np.ndarray:
+    """LQ (enlarged without smoothing), SR and GT side by side, HWC uint8."""
+    sr = to_image(picture.sr)
+    height, width = sr.shape[:2]
+    factor = height // picture.lq.shape[0]
+    eight_bit = [
+        image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8) for image in (picture.lq, picture.gt)
+    ]
+    enlarged = eight_bit[0].repeat(factor, axis=0).repeat(factor, axis=1)[:height, :width]
+    return np.concatenate([enlarged, sr, eight_bit[1]], axis=1)

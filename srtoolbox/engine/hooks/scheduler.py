@@ -1,0 +1,22 @@
+"""Steps every network's learning rate schedule once per iteration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from srtoolbox.engine.hooks.base import Hook, Phase
+from srtoolbox.registry import HOOKS
+
+if TYPE_CHECKING:
+    from srtoolbox.engine.runner import Runner
+
+
+@HOOKS.register
+class SchedulerHook(Hook):
+    """Schedules count iterations (optimizer steps), never epochs: `milestones=[50_000]` is an iteration."""
+
+    phase = Phase.UPDATE
+
+    def after_iter(self, runner: Runner) -> None:
+        for optim in runner.optims.values():
+            optim.step_scheduler()

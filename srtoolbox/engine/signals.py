@@ -1,0 +1,40 @@
+"""SIGTERM, SIGINT and SIGUSR1 end a run after the iteration at hand, saved; a second SIGINT ends it at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+# what a shell expects of a process that a signal ended
+EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGUSR1: 138}
+
+
+class StopRequested(Exception):  # noqa: N818 - a request, not an error
+    """The run stopped for a signal, with its state saved. `exit_code` is what the process should end with."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}; the state is saved, --resume continues")
+        self.exit_code = EXIT_CODES[signum]
+
+
+class StopSignals:
+    """While active, remembers the first of the signals that came in `received` (0: none)."""
+
+    def __init__(self) -> None:
+        self.received = 0
+
+    def __enter__(self) -> StopSignals:
+        self._previous = {}
+        if threading.current_thread() is threading.main_thread():  # Python delivers signals to no other
+            self._previous = {signum: signal.signal(signum, self._handle) for signum in EXIT_CODES}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self.received and signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = self.received or signum

@@ -1,0 +1,63 @@
+"""A run's folder: never overwritten unasked, and where a resumed run finds what to continue."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from srtoolbox.engine.checkpoint import iteration_of, latest_checkpoint, list_checkpoints, load_checkpoint
+from srtoolbox.errors import RunError
+from srtoolbox.logger import LOGGER
+
+# what a run writes into its folder, and all that --overwrite may delete
+RUN_FILES = ("checkpoints", "config.py", "scores.jsonl", "train.log", "events.out.tfevents.*")
+
+
+def is_used(work_dir: Path) -> bool:
+    """Whether a run has written here."""
+    return any(next(work_dir.glob(pattern), None) is not None for pattern in RUN_FILES)
+
+
+def refuse_used(work_dir: Path) -> None:
+    """Stop where a new run would mix with an older one.
+
+    Raises:
+        RunError: the folder is used; the message gives the ways on.
+    """
+    if is_used(work_dir):
+        found = list_checkpoints(work_dir / "checkpoints")
+        state = f"a run that reached iteration {iteration_of(found[-1])}" if found else "a run without a checkpoint yet"
+        raise RunError(
+            f"{work_dir} holds {state}. Continue it with --resume, choose another --work-dir, "
+            f"or delete that run and start anew with --overwrite."
+        )
+
+
+def clear(work_dir: Path) -> None:
+    """Delete what an earlier run wrote; other files in the folder stay."""
+    for pattern in RUN_FILES:
+        for path in work_dir.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def find_state(
+    work_dir: Path, *, resume: bool = False, resume_from: str | None = None
+) -> tuple[dict[str, Any] | None, Path | None]:
+    """The checkpoint to continue from, as (state, file); (None, None) for a fresh start.
+
+    Raises:
+        CheckpointError: the named one is damaged, or there are checkpoints and none is usable.
+    """
+    path = Path(resume_from) if resume_from else latest_checkpoint(work_dir / "checkpoints") if resume else None
+    if path is None:
+        if resume:
+            LOGGER.info("%s holds no checkpoint: starting at iteration 0", work_dir)
+        return None, None
+    state = load_checkpoint(path)
+    if "optims" not in state:
+        raise RunError(
+            f"{path} holds networks only (a best one, say): start from it with --load-from, not --resume-from"
+        )
+    LOGGER.info("resuming from %s at iteration %d", path, state["iter"])
+    return state, path

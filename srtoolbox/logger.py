@@ -1,0 +1,44 @@
+"""One logging set-up: the console of rank 0 and, in a run, `work_dir/train.log`. Library code logs, it never prints."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+LOGGER = logging.getLogger("srtoolbox")
+CONSOLE = Console()
+
+
+def setup_logging(log_file: str | Path | None = None, *, main_process: bool = True) -> None:
+    """Send the toolbox's messages to the console and, if given, append them to a file. Replaces an earlier set-up.
+
+    Other ranks than the main one log warnings only, with no file.
+    """
+    for handler in list(LOGGER.handlers):
+        LOGGER.removeHandler(handler)
+        handler.close()
+    LOGGER.propagate = False
+    LOGGER.setLevel(logging.INFO if main_process else logging.WARNING)
+    LOGGER.addHandler(_console_handler())
+    if log_file is not None and main_process:
+        file = logging.FileHandler(log_file, mode="a", encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        LOGGER.addHandler(file)
+
+
+def _console_handler() -> logging.Handler:
+    if CONSOLE.is_terminal:  # shares the console with progress bars, which it would tear otherwise
+        return RichHandler(
+            console=CONSOLE,
+            show_path=False,
+            show_level=False,
+            markup=False,
+            log_time_format="%H:%M:%S",
+            rich_tracebacks=False,
+        )
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    return handler

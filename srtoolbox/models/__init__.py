@@ -1,0 +1,1 @@
+"""Networks and the restorers that train them."""

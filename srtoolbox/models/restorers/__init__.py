@@ -1,0 +1,1 @@
+"""Restorers: networks and losses with the one training step that belongs to them."""

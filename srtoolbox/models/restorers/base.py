@@ -1,0 +1,83 @@
+"""The plain restorer: one generator, trained by losses on its output. Adversarial training is GANRestorer's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from srtoolbox.image import batch_to_float, rgb_to_y
+from srtoolbox.registry import LOSSES, MODELS, NETWORKS, TRANSFORMS
+
+if TYPE_CHECKING:
+    from srtoolbox.engine.optim import OptimWrapper
+
+
+@MODELS.register
+class Restorer(nn.Module):
+    """Trains `generator` so that `generator(lq)` comes close to `gt` by the sum of `losses`.
+
+    Args:
+        generator: config of the network, (N, C, h, w) -> (N, C, scale * h, scale * w).
+        losses: `{name: config}`; each is called as `loss(sr, target)` and is already weighted. Empty for a network
+            that is only evaluated.
+        preprocess: config of a batch transform that runs on the device on float RGB batches (degradations).
+        targets: `{loss name: batch key}` where a loss compares with another picture than `gt`.
+    """
+
+    def __init__(
+        self,
+        generator: dict[str, Any],
+        losses: dict[str, dict[str, Any]] | None = None,
+        preprocess: dict[str, Any] | None = None,
+        targets: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.generator = NETWORKS.build(generator)
+        self.colour = self.generator.colour
+        self.losses = nn.ModuleDict({name: LOSSES.build(cfg) for name, cfg in (losses or {}).items()})
+        self.transform = TRANSFORMS.build(preprocess) if preprocess else nn.Identity()
+        self.targets = dict(targets or {})
+
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+        """Faults of the wiring: training without a loss, a target for a loss that is not there."""
+        losses = cfg.get("losses") or {}
+        faults = [
+            f"targets names loss {name!r}, which is not in losses"
+            for name in cfg.get("targets") or {}
+            if name not in losses
+        ]
+        if not losses and "max_iters" in context:
+            faults.append("training needs a loss: losses=dict(pixel=dict(type='L1Loss'))")
+        return faults
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Checkpoints, optimizers, DDP and EMA follow this."""
+        return {"generator": self.generator}
+
+    def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """A batch of uint8 (N, H, W, C) pictures as float (N, C, H, W) in [0, 1] and in the network's colours."""
+        pictures = {key: batch_to_float(batch[key]) for key in ("lq", "gt")}
+        pictures = self.transform(pictures)
+        if self.colour == "y":
+            pictures = {key: rgb_to_y(value) for key, value in pictures.items()}
+        return {**batch, **pictures}
+
+    def restore(self, batch: dict[str, Any], network: nn.Module) -> Tensor:
+        """The training forward: (N, C, scale * h, scale * w)."""
+        return network(batch["lq"])
+
+    def image_losses(self, sr: Tensor, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Every loss term, weighted, on the device."""
+        return {name: loss(sr, batch[self.targets.get(name, "gt")]) for name, loss in self.losses.items()}
+
+    def train_step(self, batch: dict[str, Any], optims: dict[str, OptimWrapper]) -> dict[str, Tensor]:
+        """One update from one batch. Returns the weighted loss terms."""
+        batch = self.prepare(batch)
+        with optims["generator"].autocast():
+            sr = self.restore(batch, self.generator)
+        terms = self.image_losses(sr.float(), batch)
+        optims["generator"].update(sum(terms.values()))
+        return {name: term.detach() for name, term in terms.items()}

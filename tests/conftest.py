@@ -1,0 +1,81 @@
+"""Shared by all tests: where real data is, small pictures from real photographs, a tiny run that trains in a second."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+
+from srtoolbox.image import write_image
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder with Set5, Set14, T91, ...; skips where SRTOOLBOX_DATA is not set."""
+    root = os.environ.get("SRTOOLBOX_DATA")
+    if not root or not Path(root, "Set5").is_dir():
+        pytest.skip("needs SRTOOLBOX_DATA, a folder with Set5, Set14, ...")
+    return Path(root)
+
+
+@pytest.fixture(scope="session")
+def weights_root() -> Path:
+    """The folder with other projects' small weights; skips where SRTOOLBOX_WEIGHTS is not set."""
+    root = os.environ.get("SRTOOLBOX_WEIGHTS")
+    if not root or not Path(root).is_dir():
+        pytest.skip("needs SRTOOLBOX_WEIGHTS, a folder of public weights")
+    return Path(root)
+
+
+@pytest.fixture(scope="session")
+def photo() -> np.ndarray:
+    """A real photograph, HWC uint8 RGB, 300 x 451."""
+    return np.ascontiguousarray(skimage.data.chelsea())
+
+
+@pytest.fixture(scope="session")
+def photo_folder(tmp_path_factory: pytest.TempPathFactory, photo: np.ndarray) -> Path:
+    """Six 60 x 72 pieces of real photographs as PNG."""
+    folder = tmp_path_factory.mktemp("photos")
+    for source, image in (("cat", photo), ("woman", skimage.data.astronaut())):
+        for number, (top, left) in enumerate([(0, 0), (90, 120), (180, 240)]):
+            write_image(folder / f"{source}{number}.png", image[top : top + 60, left : left + 72])
+    return folder
+
+
+TINY = """
+scale = 3
+seed = 0
+max_iters = 20
+model = dict(type='Restorer', generator=dict(type='ESPCN', scale=scale, kernels=[3, 3, 3], channels=[8, 4]),
+             losses=dict(pixel=dict(type='MSELoss')))
+optim = dict(generator=dict(optimizer=dict(type='Adam', lr=1e-2),
+                            scheduler=[dict(type='LinearLR', start_factor=0.1, total_iters=4),
+                                       dict(type='CosineAnnealingLR', T_max=16)], milestones=[4]))
+data = dict(
+    train=dict(dataset=dict(type='GTOnlyDataset', gt={folder!r}, scale=scale, gt_size=24,
+                            transforms=[dict(type='RandomHorizontalFlip'), dict(type='RandomTranspose')]), batch_size=4),
+    val=dict(datasets=dict(photos=dict(type='GTOnlyDataset', gt={folder!r}, scale=scale)),
+             metrics=dict(psnr=dict(type='PSNR', crop_border=scale), mae=dict(type='MAE', crop_border=scale)), interval=5))
+runtime = dict(device='cpu', threads=1)
+hooks = dict(
+    scheduler=dict(type='SchedulerHook'),
+    ema=dict(type='EMAHook', decay=0.9),
+    checkpoint=dict(type='CheckpointHook', interval=5, keep_last=None, best=['photos/psnr', 'photos/mae']),
+    evaluate=dict(type='EvaluateHook'),
+    logger=dict(type='LoggerHook', interval=3, tensorboard=False))
+"""
+
+
+@pytest.fixture
+def tiny_config(tmp_path: Path, photo_folder: Path) -> Path:
+    """A config file of a 20-iteration ESPCN run on `photo_folder`, with EMA, schedules, evaluation and best scores."""
+    path = tmp_path / "tiny.py"
+    path.write_text(TINY.format(folder=str(photo_folder)))
+    return path
