@@ -1,4 +1,4 @@
-"""Metadata of srtoolbox. The configs travel inside the package (as srtoolbox/configs), so a wheel finds them by name."""
+"""Metadata of srtoolbox. The configs travel inside the package (srtoolbox/configs), so a wheel finds them by name."""
 
 import re
 from pathlib import Path

@@ -28,10 +28,14 @@ def build_parser() -> argparse.ArgumentParser:
         "checkpoints", nargs="*", metavar="CKPT", help="checkpoints to score; none for a network without parameters"
     )
     parser.add_argument("--datasets", metavar="A,B", help="only these of the config's sets")
+    parser.add_argument("--baseline", action="store_true", help="score bicubic beside the checkpoints")
     parser.add_argument("--json", metavar="FILE", help="write all scores, picture by picture")
     parser.add_argument("--out", metavar="DIR", help="write the upscaled pictures to DIR/<checkpoint>/<set>/")
     parser.add_argument(
         "--best", type=int, metavar="N", help="with --out: only the N best and N worst pictures of each set"
+    )
+    parser.add_argument(
+        "--sheets", metavar="DIR", help="write a comparison sheet per picture: input, bicubic, networks, truth"
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
     parser.add_argument(
@@ -62,8 +66,11 @@ def main(argv: Sequence[str]) -> int:
     dist.init(device)
     results = {}
     datasets, metrics = test_parts(config, args.datasets)
-    for name, network in load_all(config, args.checkpoints, device):
-        results[name] = score_network(name, network, datasets, metrics, args, device)
+    sheets = SheetWriter(args.sheets) if args.sheets else None
+    for name, network in load_all(config, args.checkpoints, device, baseline=args.baseline or bool(args.sheets)):
+        results[name] = score_network(name, network, datasets, metrics, args, device, sheets)
+    if sheets is not None:
+        sheets.write()
     if dist.is_main():
         print_tables(results)
         if args.json:
@@ -90,8 +97,17 @@ def test_parts(config: Config, chosen: str | None) -> tuple[dict[str, Any], dict
     return build_eval_datasets({name: sets[name] for name in names}), build_metrics(part.get("metrics") or {})
 
 
-def load_all(config: Config, checkpoints: Sequence[str], device: Any) -> list[tuple[str, nn.Module]]:  # noqa: ANN401
-    """`(name, network)` of each checkpoint; without one, the config's own network if it needs no weights."""
+def load_all(
+    config: Config,
+    checkpoints: Sequence[str],
+    device: Any,  # noqa: ANN401
+    *,
+    baseline: bool,
+) -> list[tuple[str, nn.Module]]:
+    """`(name, network)` of each checkpoint; without one, the config's own network if it needs no weights.
+
+    With `baseline`, bicubic comes first.
+    """
     from srtoolbox.engine.checkpoint import load_network
     from srtoolbox.errors import ConfigError
     from srtoolbox.files import load_tensors
@@ -104,7 +120,8 @@ def load_all(config: Config, checkpoints: Sequence[str], device: Any) -> list[tu
             raise ConfigError(f"{generator['type']} has weights to load: test.py {config.filename} CHECKPOINT")
         return [(generator["type"], network.to(device))]
     stems = [Path(path).stem for path in checkpoints]
-    named = []
+    bicubic = {"type": "Bicubic", "scale": generator["scale"]}
+    named = [("Bicubic", NETWORKS.build(bicubic).to(device))] if baseline else []
     for path, stem in zip(checkpoints, stems, strict=True):
         ours = "config" in load_tensors(path)
         network = load_network(path, config=None if ours else generator, device=device)
@@ -119,8 +136,9 @@ def score_network(
     metrics: dict[str, Any],
     args: argparse.Namespace,
     device: Any,  # noqa: ANN401
+    sheets: SheetWriter | None,
 ) -> dict[str, dict[str, Scores]]:
-    """Scores of one network on every set, with a progress bar; writes pictures on request."""
+    """Scores of one network on every set, with a progress bar; hands the pictures on where they are wanted."""
     from rich.progress import Progress
 
     from srtoolbox import dist
@@ -133,15 +151,21 @@ def score_network(
         for set_name, dataset in datasets.items():
             if dataset.scale != network.scale:
                 raise ConfigError(f"{name} upscales x{network.scale}, set {set_name} is x{dataset.scale}")
-            task = progress.add_task(
-                f"{name} on {set_name}", total=len(range(dist.rank(), len(dataset), dist.world_size()))
-            )
+            mine = len(range(dist.rank(), len(dataset), dist.world_size()))
+            task = progress.add_task(f"{name} on {set_name}", total=mine)
             folder = Path(args.out) / name / set_name if args.out else None
 
-            def on_picture(picture: Picture, task: Any = task, folder: Path | None = folder) -> None:  # noqa: ANN401
+            def on_picture(
+                picture: Picture,
+                task: Any = task,  # noqa: ANN401
+                folder: Path | None = folder,
+                set_name: str = set_name,
+            ) -> None:
                 progress.advance(task)
                 if folder is not None:
                     write_picture(folder, picture)
+                if sheets is not None:
+                    sheets.add(set_name, name, picture)
 
             results[set_name] = evaluate(network, dataset, metrics, device=device, on_picture=on_picture)
             if folder is not None and args.best and dist.is_main():
@@ -149,11 +173,49 @@ def score_network(
     return results
 
 
+def to_eight_bit(image: Any) -> Any:  # noqa: ANN401 - arrays; numpy is not imported for --help
+    """HWC uint8 of a uint8 or uint16 picture."""
+    return image if image.dtype.itemsize == 1 else (image >> 8).astype("uint8")
+
+
 def write_picture(folder: Path, picture: Picture) -> None:
     """The upscaled picture as 8-bit PNG."""
     from srtoolbox.image import to_image, write_image
 
     write_image(folder / f"{picture.name}.png", to_image(picture.sr))
+
+
+class SheetWriter:
+    """Collects what every network made of each picture and writes `sheet_<set>_<picture>.png`."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.columns: dict[tuple[str, str], list[tuple[str, Any, str]]] = {}
+        self.truths: dict[tuple[str, str], Any] = {}
+
+    def add(self, set_name: str, network: str, picture: Picture) -> None:
+        """Take one network's version of one picture."""
+        from srtoolbox.image import to_image
+
+        key = (set_name, picture.name)
+        columns = self.columns.setdefault(
+            key, [("input", to_eight_bit(picture.lq), "x".join(map(str, picture.lq.shape[1::-1])))]
+        )
+        caption = "  ".join(
+            f"{m} {v:.2f}" if v > 2 else f"{m} {v:.4f}" for m, v in picture.scores.items() if m != "seconds"
+        )
+        columns.append((network, to_image(picture.sr), caption))
+        self.truths[key] = to_eight_bit(picture.gt)
+
+    def write(self) -> None:
+        """Write the sheets of all pictures."""
+        from srtoolbox.image import write_image
+        from srtoolbox.visual.sheet import comparison_sheet
+
+        for (set_name, picture), columns in self.columns.items():
+            truth = self.truths[set_name, picture]
+            sheet = comparison_sheet([*columns, ("truth", truth, "x".join(map(str, truth.shape[1::-1])))])
+            write_image(self.folder / f"sheet_{set_name}_{picture.replace('/', '_')}.png", sheet)
 
 
 def keep_extremes(folder: Path, scores: dict[str, Scores], count: int) -> None:

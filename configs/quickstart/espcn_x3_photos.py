@@ -1,0 +1,32 @@
+"""ESPCN x3 on the photographs that scikit-image carries: what `bash tools/quickstart.sh` trains, in about a minute."""
+
+_base_ = ['../_base_/runtime.py']
+scale = 3
+photos = 'work_dirs/quickstart/data'
+
+model = dict(
+    type='Restorer',
+    generator=dict(type='ESPCN', scale=scale),
+    losses=dict(pixel=dict(type='MSELoss')),
+)
+max_iters = 3000
+optim = dict(generator=dict(
+    optimizer=dict(type='Adam', lr=2e-3),
+    scheduler=dict(type='CosineAnnealingLR', T_max=max_iters),
+))
+data = dict(
+    train=dict(
+        dataset=dict(
+            type='PairedDataset', gt=f'{photos}/train_lmdb/gt.lmdb', lq=f'{photos}/train_lmdb/lq.lmdb', scale=scale,
+            gt_size=17 * scale, sampling='area',
+            transforms=[dict(type='RandomHorizontalFlip'), dict(type='RandomVerticalFlip'), dict(type='RandomTranspose')],
+        ),
+        batch_size=16,
+    ),
+    val=dict(
+        datasets=dict(photos=dict(type='GTOnlyDataset', gt=f'{photos}/test', scale=scale)),
+        metrics=dict(psnr=dict(type='PSNR', crop_border=scale), ssim=dict(type='SSIM', crop_border=scale)),
+        interval=500,
+    ),
+)
+hooks = dict(checkpoint=dict(interval=1000, best='photos/psnr'), logger=dict(interval=100))

@@ -1,0 +1,130 @@
+"""The main job on built-in photographs: make a data set, train, test against bicubic, upscale. About two minutes."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+WORK_DIR = Path("work_dirs/quickstart")
+CONFIG = "quickstart/espcn_x3_photos.py"
+# colour photographs in scikit-image's wheel; the last two are never trained on
+TRAIN = ("coffee", "rocket", "hubble_deep_field", "retina", "immunohistochemistry", "stereo_motorcycle")
+TEST = ("astronaut", "chelsea")
+
+EXAMPLE = """example:
+  bash tools/quickstart.sh          (installs first)
+  srtoolbox quickstart              (where srtoolbox is installed)"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(
+        prog="quickstart", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="config entries to change, e.g. max_iters=500"
+    )
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    args = build_parser().parse_args(argv)
+    from srtoolbox.config import Config
+
+    config = Config.fromfile(CONFIG)
+    config_path = shown_path(Path(config.filename))
+    photos, scale, best = WORK_DIR / "data", config["scale"], WORK_DIR / "checkpoints/best_photos_psnr.pth"
+    start = time.perf_counter()
+
+    stage(1, f"photographs of scikit-image -> {photos}")
+    write_photos(photos)
+    stage(2, "convert to LMDB, the low-resolution side made as MATLAB's bicubic would")
+    command("convert_lmdb", photos / "train", "--scale", scale, "-o", photos / "train_lmdb", "--overwrite")
+    stage(3, f"train ESPCN x{scale} from {config_path} (about a minute)")
+    command("train", config_path, "--work-dir", WORK_DIR, "--overwrite", *args.overrides)
+    stage(4, "test on two photographs never trained on, against bicubic")
+    command("test", config_path, best, "--baseline", "--json", WORK_DIR / "test.json", "--sheets", WORK_DIR)
+    gain = write_scores(best.stem)
+    stage(5, "upscale a picture")
+    command("upscale", best, photos / "test/chelsea.png", "-o", WORK_DIR)
+    stage(6, "draw the training curves")
+    command("plot_log", WORK_DIR, "-o", WORK_DIR / "curves.png", "--bicubic", WORK_DIR / "scores.json")
+    print_ending(gain, config_path, best, time.perf_counter() - start)
+    return 0
+
+
+def stage(number: int, text: str) -> None:
+    """Announce what comes next."""
+    print(f"\n== {number}/6  {text}", flush=True)
+
+
+def command(name: str, *arguments: object) -> None:
+    """Run another command of the toolbox as if it had been typed, and show what to type.
+
+    Raises:
+        SystemExit: the command failed.
+    """
+    from srtoolbox.cli import main as run
+
+    words = [str(argument) for argument in arguments]
+    print(f"$ srtoolbox {' '.join([name, *words])}", flush=True)
+    code = run([name, *words])
+    if code:
+        raise SystemExit(code)
+
+
+def shown_path(path: Path) -> Path:
+    """A path as a user would type it: relative where it lies below the current folder."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def write_photos(folder: Path) -> None:
+    """Write the colour photographs as PNG to `folder`/train and `folder`/test."""
+    import skimage.data
+
+    from srtoolbox.image import write_image
+
+    for part, names in (("train", TRAIN), ("test", TEST)):
+        for name in names:
+            pictures = getattr(skimage.data, name)()
+            if name == "stereo_motorcycle":
+                pairs = [("motorcycle_left", pictures[0]), ("motorcycle_right", pictures[1])]
+            else:
+                pairs = [(name, pictures)]
+            for title, picture in pairs:
+                write_image(folder / part / f"{title}.png", picture)
+
+
+def write_scores(checkpoint: str) -> dict[str, float]:
+    """`scores.json` from the test's results; returns the gain over bicubic by score."""
+    from srtoolbox.files import read_json, write_json
+
+    results = read_json(WORK_DIR / "test.json")
+    scores = {
+        side: {
+            f"{set_name}/{metric}": value
+            for set_name, entry in results[name].items()
+            for metric, value in entry.items()
+            if metric != "images"
+        }
+        for side, name in (("network", checkpoint), ("bicubic", "Bicubic"))
+    }
+    write_json(WORK_DIR / "scores.json", scores)
+    return {key: scores["network"][key] - scores["bicubic"][key] for key in scores["network"]}
+
+
+def print_ending(gain: dict[str, float], config: Path, best: Path, seconds: float) -> None:
+    """The outcome in a line, what there is to look at, and what to try next."""
+    print(
+        f"\nDone in {seconds:.0f} s: {gain['photos/psnr']:+.2f} dB PSNR over bicubic on photographs never trained on.\n"
+    )
+    print(f"Look at     {WORK_DIR}/sheet_photos_*.png   input, bicubic, network, truth")
+    print(f"            {WORK_DIR}/curves.png           the training")
+    print(f"            {WORK_DIR}/chelsea_sr.png       the upscaled cat")
+    print("\nTry next (first `source .venv/bin/activate` if you have not):")
+    print(f"  srtoolbox upscale {best} YOUR_PHOTO.jpg")
+    print(f"  srtoolbox train {config} --work-dir work_dirs/longer max_iters=20000")
+    print("  docs/data.md (your own pictures), docs/config.md, docs/add_a_loss.md")
