@@ -1,0 +1,86 @@
+"""ESPCN: convolutions at the LR size, the last one making scale^2 values per pixel that a sub-pixel shuffle lays out.
+
+Shi et al.: "Real-time single image and video super-resolution using an efficient sub-pixel convolutional neural
+network" (CVPR 2016, arXiv:1609.05158).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srtoolbox.models.networks.blocks import CHANNELS, add_convs, one_of, positive, receptive_field
+from srtoolbox.registry import NETWORKS
+
+# in place: a convolution's backward pass needs its input and weight, not its output
+ACTIVATIONS = {"tanh": torch.tanh_, "relu": torch.relu_}
+INIT = ("orthogonal", "normal", "torch")
+
+
+@NETWORKS.register
+class ESPCN(nn.Module):
+    """`conv1` ... `convN` with an activation between, then the sub-pixel shuffle.
+
+    Args:
+        scale: upscaling factor.
+        kernels: kernel sizes; (5, 3, 3) is the paper's.
+        channels: channels of the hidden layers, one fewer than kernels: (64, 32) is the paper's.
+        activation: 'tanh' (the paper's final choice) or 'relu'.
+        init: the paper names none. 'orthogonal' with the activation's gain, the last layer with gain 1; 'normal': He et
+            al. 2015 for the hidden layers, N(0, 0.001) for the last as in SRCNN; both with zero biases; 'torch':
+            nn.Conv2d's own.
+        colour: 'y' (the paper's choice) or 'rgb'.
+    """
+
+    size_multiple = 1
+
+    def __init__(
+        self,
+        scale: int,
+        kernels: Sequence[int] = (5, 3, 3),
+        *,
+        channels: Sequence[int] = (64, 32),
+        activation: str = "tanh",
+        init: str = "orthogonal",
+        colour: str = "y",
+    ) -> None:
+        super().__init__()
+        positive("ESPCN", scale=scale)
+        for name, value, allowed in (
+            ("activation", activation, ACTIVATIONS),
+            ("init", init, INIT),
+            ("colour", colour, CHANNELS),
+        ):
+            one_of("ESPCN", name, value, allowed)
+        self.scale = scale
+        self.colour = colour
+        self.in_channels = CHANNELS[colour]
+        self.activation = activation
+        convs = add_convs(self, (self.in_channels, *channels, self.in_channels * scale**2), kernels)
+        self.receptive_field = receptive_field([*kernels, ("shuffle", scale)])
+        if init != "torch":
+            _initialise(convs, init, nn.init.calculate_gain(activation))
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W)."""
+        activate = ACTIVATIONS[self.activation]
+        *hidden, last = self.children()
+        features = lq
+        for conv in hidden:
+            features = activate(conv(features))
+        return F.pixel_shuffle(last(features), self.scale)
+
+
+def _initialise(convs: Sequence[nn.Conv2d], init: str, gain: float) -> None:
+    for conv in convs:
+        is_last = conv is convs[-1]
+        nn.init.zeros_(conv.bias)
+        if init == "orthogonal":
+            nn.init.orthogonal_(conv.weight, 1.0 if is_last else gain)
+        elif is_last:
+            nn.init.normal_(conv.weight, std=0.001)
+        else:
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")

@@ -1,0 +1,72 @@
+"""SRCNN: three convolutions on the bicubically upscaled picture.
+
+Dong, Loy, He, Tang: "Learning a deep convolutional network for image super-resolution" (ECCV 2014, 9-1-5) and "Image
+super-resolution using deep convolutional networks" (TPAMI 2016, arXiv:1501.00092, 9-5-5 and wider layers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from srtoolbox.models.networks.bicubic import upsample
+from srtoolbox.models.networks.blocks import CHANNELS, add_convs, one_of, positive, receptive_field
+from srtoolbox.registry import NETWORKS
+
+PADDING = ("replicate", "zeros")
+INIT = ("gaussian", "torch")
+
+
+@NETWORKS.register
+class SRCNN(nn.Module):
+    """Bicubic upscaling inside, then `conv1`, `conv2`, `conv3` with ReLU between, at the output's size.
+
+    Args:
+        scale: upscaling factor; fractional ones by `forward(lq, size=...)`.
+        kernels: kernel sizes, (9, 1, 5) or (9, 5, 5) in the papers; more layers are possible.
+        channels: channels of the hidden layers, one fewer than kernels: (64, 32), or (128, 64).
+        colour: 'y' (the papers' choice) or 'rgb'.
+        padding: beyond the border, before every convolution: 'replicate' as in the authors' test code, or 'zeros'.
+        init: 'gaussian' is the papers' N(0, 0.001) with zero biases, 'torch' is nn.Conv2d's own.
+    """
+
+    size_multiple = 1
+
+    def __init__(
+        self,
+        scale: int,
+        kernels: Sequence[int] = (9, 1, 5),
+        *,
+        channels: Sequence[int] = (64, 32),
+        colour: str = "y",
+        padding: str = "replicate",
+        init: str = "gaussian",
+    ) -> None:
+        super().__init__()
+        positive("SRCNN", scale=scale)
+        for name, value, allowed in (
+            ("colour", colour, CHANNELS),
+            ("padding", padding, PADDING),
+            ("init", init, INIT),
+        ):
+            one_of("SRCNN", name, value, allowed)
+        self.scale = scale
+        self.colour = colour
+        self.in_channels = CHANNELS[colour]
+        widths = (self.in_channels, *channels, self.in_channels)
+        convs = add_convs(self, widths, kernels, padding)
+        self.receptive_field = receptive_field([("bicubic", scale), *kernels])
+        if init == "gaussian":
+            for conv in convs:
+                nn.init.normal_(conv.weight, std=0.001)
+                nn.init.zeros_(conv.bias)
+
+    def forward(self, lq: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W), or to `size` = (height, width)."""
+        features = upsample(lq, self.scale, size)
+        *hidden, last = self.children()
+        for conv in hidden:
+            features = torch.relu_(conv(features))
+        return last(features)

@@ -1,0 +1,90 @@
+"""SRResNet: the residual network of SRGAN.
+
+Ledig et al.: "Photo-realistic single image super-resolution using a generative adversarial network" (CVPR 2017,
+arXiv:1609.04802).
+
+state_dict: `conv_first` `act_first` `body.N.{conv1,bn1,act,conv2,bn2}` `conv_body` `bn_body` `upsample.N.{conv,act}`
+`conv_last`.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srtoolbox.models.networks.blocks import CHANNELS, one_of, positive, receptive_field
+from srtoolbox.registry import NETWORKS
+
+# one sub-pixel block per factor, as the paper does it for x4 = 2 * 2
+STAGES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
+
+
+class ResidualBlock(nn.Module):
+    """x + BN(conv(PReLU(BN(conv(x))))). The convolutions have no bias: the BatchNorm after each has one."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(num_features, num_features, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(num_features)
+        self.act = nn.PReLU()
+        self.conv2 = nn.Conv2d(num_features, num_features, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(num_features)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, F, H, W) -> (N, F, H, W)."""
+        return features + self.bn2(self.conv2(self.act(self.bn1(self.conv1(features)))))
+
+
+class SubPixelUpsample(nn.Module):
+    """Convolution to factor^2 times the channels, sub-pixel shuffle, PReLU."""
+
+    def __init__(self, num_features: int, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.conv = nn.Conv2d(num_features, num_features * factor**2, 3, padding=1)
+        self.act = nn.PReLU()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, F, H, W) -> (N, F, factor * H, factor * W)."""
+        return self.act(F.pixel_shuffle(self.conv(features), self.factor))
+
+
+@NETWORKS.register
+class SRResNet(nn.Module):
+    """9x9 convolution, `num_blocks` residual blocks under a long skip, sub-pixel upsampling, 9x9 convolution.
+
+    Input and output are in [0, 1] (the paper's output in [-1, 1] differs by a linear map, which the last layer learns).
+    The paper names no initialisation: it is torch's.
+
+    Args:
+        scale: 2, 3, 4 (the paper's) or 8.
+        colour: 'rgb' or 'y'.
+        num_features: channels of the body.
+        num_blocks: residual blocks.
+    """
+
+    size_multiple = 1
+
+    def __init__(self, scale: int, colour: str = "rgb", *, num_features: int = 64, num_blocks: int = 16) -> None:
+        super().__init__()
+        one_of("SRResNet", "scale", scale, STAGES)
+        one_of("SRResNet", "colour", colour, CHANNELS)
+        positive("SRResNet", num_features=num_features, num_blocks=num_blocks)
+        self.scale = scale
+        self.colour = colour
+        self.in_channels = CHANNELS[colour]
+        self.conv_first = nn.Conv2d(self.in_channels, num_features, 9, padding=4)
+        self.act_first = nn.PReLU()
+        self.body = nn.Sequential(*[ResidualBlock(num_features) for _ in range(num_blocks)])
+        self.conv_body = nn.Conv2d(num_features, num_features, 3, padding=1, bias=False)
+        self.bn_body = nn.BatchNorm2d(num_features)
+        self.upsample = nn.Sequential(*[SubPixelUpsample(num_features, factor) for factor in STAGES[scale]])
+        self.conv_last = nn.Conv2d(num_features, self.in_channels, 9, padding=4)
+        tail = [step for factor in STAGES[scale] for step in (3, ("shuffle", factor))]
+        self.receptive_field = receptive_field([9, *[3, 3] * num_blocks, 3, *tail, 9])
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W)."""
+        shallow = self.act_first(self.conv_first(lq))
+        features = shallow + self.bn_body(self.conv_body(self.body(shallow)))
+        return self.conv_last(self.upsample(features))

@@ -1,0 +1,139 @@
+"""What every registered network must do. A new network is tested by being registered."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from srtoolbox.errors import ConfigError
+from srtoolbox.registry import NETWORKS
+
+SCALES = (1, 2, 3, 4, 8)
+SMALL = {"num_features": 8, "num_blocks": 2}
+
+
+def small_config(name: str, scale: int) -> dict:
+    """The network with its own defaults, but few features and blocks where it has such arguments."""
+    arguments = inspect.signature(NETWORKS.get(name)).parameters
+    return {"type": name, "scale": scale, **{key: value for key, value in SMALL.items() if key in arguments}}
+
+
+def possible(name: str) -> list[int]:
+    scales = []
+    for scale in SCALES:
+        try:
+            NETWORKS.build(small_config(name, scale))
+        except ConfigError as error:
+            assert "allowed" in str(error)
+        else:
+            scales.append(scale)
+    return scales
+
+
+CASES = [(name, scale) for name in NETWORKS for scale in possible(name)]
+
+
+def positive_double(network: nn.Module) -> nn.Module:
+    """All weights positive and of unit gain: no activation is dead or flat, so every path shows in the gradient."""
+    network = network.double().eval()
+    for parameter in network.parameters():
+        with torch.no_grad():
+            fan_in = parameter[0].numel() if parameter.dim() > 1 else 4
+            parameter.copy_(torch.rand_like(parameter).add_(0.5) / fan_in)
+    return network
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_usual_scales_are_possible(name):
+    assert {2, 3, 4} <= set(possible(name))
+
+
+@pytest.mark.parametrize(("name", "scale"), CASES)
+def test_output_is_scale_times_the_input_and_trains(name, scale):
+    network = NETWORKS.build(small_config(name, scale))
+    assert (network.scale, network.in_channels) == (scale, {"y": 1, "rgb": 3}[network.colour])
+    assert isinstance(network.size_multiple, int)
+    size = [network.size_multiple * n for n in (7, 10)]
+    lq = torch.rand(2, network.in_channels, *size, requires_grad=True)
+    sr = network(lq)
+    assert sr.shape == (2, network.in_channels, scale * size[0], scale * size[1])
+    assert sr.dtype == torch.float32
+    sr.square().mean().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
+
+
+@pytest.mark.parametrize(("name", "scale"), CASES)
+def test_receptive_field_is_exact(name, scale):
+    network = positive_double(NETWORKS.build(small_config(name, scale)))
+    radius = network.receptive_field
+    assert isinstance(radius, int)
+    side = 2 * radius + 5
+    centre = side // 2
+    lq = torch.rand(1, network.in_channels, side, side, dtype=torch.float64, requires_grad=True)
+    block = slice(centre * scale, (centre + 1) * scale)
+    network(lq)[..., block, block].sum().backward()
+    for axis in (2, 3):
+        seen = lq.grad.abs().sum([d for d in range(4) if d != axis]).nonzero().flatten() - centre
+        assert max(-int(seen.min()), int(seen.max())) == radius
+
+
+@pytest.mark.parametrize(("name", "scale"), CASES)
+def test_state_dict_round_trip_through_another_instance(name, scale):
+    config = small_config(name, scale)
+    first, second = NETWORKS.build(config).eval(), NETWORKS.build(config).eval()
+    second.load_state_dict(first.state_dict())
+    lq = torch.rand(1, first.in_channels, 8 * first.size_multiple, 8 * first.size_multiple)
+    assert torch.equal(first(lq), second(lq))
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_json_config_builds_the_same_network(name):
+    arguments = inspect.signature(NETWORKS.get(name)).parameters
+    defaults = {key: p.default for key, p in arguments.items() if p.default is not p.empty}
+    config = {"type": name, "scale": 2, **defaults}
+    torch.manual_seed(1)
+    first = NETWORKS.build(config)
+    torch.manual_seed(1)
+    second = NETWORKS.build(json.loads(json.dumps(config)))
+    assert str(first) == str(second)
+    states = first.state_dict(), second.state_dict()
+    assert list(states[0]) == list(states[1])
+    assert all(torch.equal(a, b) for a, b in zip(states[0].values(), states[1].values(), strict=True))
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_can_be_built_on_the_meta_device(name):
+    with torch.device("meta"):
+        network = NETWORKS.build({"type": name, "scale": 2})
+    assert all(p.is_meta for p in network.parameters())
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+@pytest.mark.parametrize("scale", [0, -2, 2.5, "2", True])
+def test_a_wrong_scale_is_refused(name, scale):
+    with pytest.raises(ConfigError, match=rf"{name}: scale="):
+        NETWORKS.build({"type": name, "scale": scale})
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_bf16_autocast_stays_close(name):
+    network = NETWORKS.build(small_config(name, 2)).eval()
+    lq = torch.rand(1, network.in_channels, 12, 12)
+    with torch.inference_mode():
+        exact = network(lq)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert (network(lq).float() - exact).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_channels_last_gives_the_same(name):
+    network = NETWORKS.build(small_config(name, 3)).eval()
+    lq = torch.rand(2, network.in_channels, 12, 14)
+    with torch.inference_mode():
+        exact = network(lq)
+        other = network.to(memory_format=torch.channels_last)(lq.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(other, exact, atol=1e-5, rtol=1e-5)
