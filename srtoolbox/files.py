@@ -44,7 +44,8 @@ def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], None]) ->
     except OSError as error:
         raise SrtoolboxError(_write_fault(path, error)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the fault that brought us here is the one to tell
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:

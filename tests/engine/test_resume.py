@@ -39,7 +39,14 @@ def test_the_best_files_survive_a_resume(tiny_config: Path, whole_run: Path, tmp
 
 
 @pytest.mark.parametrize(
-    "change", ["data.train.workers=2", "accumulate=2", "optim.generator.clip=0.01", "runtime.amp=bf16", "runtime.channels_last=True"]
+    "change",
+    [
+        "data.train.workers=2",
+        "accumulate=2",
+        "optim.generator.clip=0.01",
+        "runtime.amp=bf16",
+        "runtime.channels_last=True",
+    ],
 )
 def test_resume_is_exact_under(change: str, tiny_config: Path, tmp_path: Path) -> None:
     run(tiny_config, tmp_path / "whole", change)
@@ -64,7 +71,9 @@ def test_random_state_is_part_of_it(tiny_config: Path, whole_run: Path, tmp_path
     assert {"networks", "optims", "rng"} <= differing
 
 
-def test_damaged_newest_is_skipped_and_named(tiny_config: Path, whole_run: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_newest_is_skipped_and_named(
+    tiny_config: Path, whole_run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     newest = whole_run / "checkpoints/iter_000020.pth"
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 1
