@@ -57,7 +57,7 @@ class Runner:
         self.iter, self.draws = (resume["iter"], resume["draws"]) if resume else (0, 0)
         self.terms: dict[str, Tensor | float] = {}  # of the last iteration, weighted
         self.data_seconds = 0.0
-        self.stop_signal = 0
+        self.signals, self.stop_signal = StopSignals(), 0
 
         self.model = MODELS.build(config["model"]).to(self.device)
         if self.runtime.get("channels_last"):
@@ -90,27 +90,32 @@ class Runner:
         error: BaseException | None = None
         self.model.train()
         try:
-            with StopSignals() as signals:
+            with self.signals:
                 if (
                     self.resumed_from is not None
                 ):  # what follows the save of that iteration happened in no earlier process
                     self.call("after_iter", phases=(Phase.EVALUATE, Phase.LOG))
-                self._loop(signals)
+                while self.iter < self.max_iters:
+                    self.run_iter()
         except BaseException as caught:
             error = caught
             raise
         finally:
             self.call("after_train", error)
 
-    def _loop(self, signals: StopSignals) -> None:
-        while self.iter < self.max_iters:
-            self.terms = self._step()
-            self.iter += 1
-            self.stop_signal = self._agreed_signal(signals)
-            if self.stop_signal and self.iter < self.max_iters:
-                self.call("after_iter", phases=(Phase.UPDATE, Phase.SAVE))
-                raise StopRequested(self.stop_signal)
-            self.call("after_iter")
+    def run_iter(self) -> None:
+        """One iteration with all its hooks; where a signal came, only those that update and save.
+
+        Raises:
+            StopRequested: a signal came, and the state is saved.
+        """
+        self.terms = self._step()
+        self.iter += 1
+        self.stop_signal = self._agreed_signal()
+        if self.stop_signal and self.iter < self.max_iters:
+            self.call("after_iter", phases=(Phase.UPDATE, Phase.SAVE))
+            raise StopRequested(self.stop_signal)
+        self.call("after_iter")
 
     def _step(self) -> dict[str, Tensor]:
         """One iteration is one optimizer step, from `accumulate` batches."""
@@ -230,11 +235,11 @@ class Runner:
             )
         )
 
-    def _agreed_signal(self, signals: StopSignals) -> int:
+    def _agreed_signal(self) -> int:
         # ranks must stop at the same iteration; asking costs a message, so it is done now and then
         if dist.world_size() == 1:
-            return signals.received
-        return dist.max_over_ranks(signals.received) if self.iter % 10 == 0 else 0
+            return self.signals.received
+        return dist.max_over_ranks(self.signals.received) if self.iter % 10 == 0 else 0
 
 
 def select_device(name: str | None) -> torch.device:
