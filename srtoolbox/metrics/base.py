@@ -1,0 +1,108 @@
+"""What all metrics share: the two protocols, which must always be named beside a figure.
+
+`rgb`: pred and target are RGB; both are rounded to 8 bit as if they had been saved; with `y_channel` the measure is
+taken on the unrounded BT.601 luma of that. The convention of RGB networks' papers and of today's toolboxes.
+`y_direct`: pred and target are luma, both rounded to 8 bit: a Y network's own output, no colour picture in between. The
+convention of the SRCNN, FSRCNN and VDSR tables; 0.02-0.06 dB below `rgb`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from srtoolbox.errors import ConfigError, SrtoolboxError
+
+PROTOCOLS = {"rgb": 3, "y_direct": 1}
+LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # BT.601 as MATLAB's rgb2ycbcr: luma = 16 + LUMA @ rgb, in levels
+
+
+class Metric:
+    """Base of the metrics. Stateless: averaging over pictures and ranks is `evaluate`'s.
+
+    Args:
+        crop_border: px left out at each side of the picture; papers use the scale.
+        y_channel: measure luma; False: R, G and B alike (protocol `rgb` only).
+        protocol: 'rgb' or 'y_direct', see the module.
+    """
+
+    higher_is_better: bool
+
+    def __init__(self, crop_border: int = 0, y_channel: bool = True, protocol: str = "rgb") -> None:
+        name = type(self).__name__
+        if protocol not in PROTOCOLS:
+            raise ConfigError(f"{name}: protocol={protocol!r} is not possible; allowed: {', '.join(PROTOCOLS)}")
+        if protocol == "y_direct" and not y_channel:
+            raise ConfigError(f"{name}: protocol 'y_direct' measures luma only; y_channel=False contradicts it")
+        if not isinstance(crop_border, int) or crop_border < 0:
+            raise ConfigError(f"{name}: crop_border={crop_border!r} is not possible; it is a whole number of pixels")
+        self.crop_border = crop_border
+        self.y_channel = y_channel
+        self.protocol = protocol
+
+    def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Score a batch.
+
+        Args:
+            pred: (N, C, H, W), C = 3 for protocol 'rgb' and 1 for 'y_direct'; float in [0, 1], or uint8 levels.
+            target: the same.
+
+        Returns:
+            (N,) float64 on the same device.
+
+        Raises:
+            SrtoolboxError: shapes differ or do not fit the protocol, or crop_border leaves nothing.
+        """
+        self._check(pred, target)
+        with torch.no_grad(), torch.autocast(pred.device.type, enabled=False):
+            return self.score(self._levels(pred), self._levels(target))
+
+    def score(self, pred: Tensor, target: Tensor) -> Tensor:
+        """(N,) float64 of two cropped (N, C, h, w) float32 tensors that hold whole numbers 0 ... 255."""
+        raise NotImplementedError
+
+    def difference(self, pred: Tensor, target: Tensor) -> Tensor:
+        """pred - target in levels, of the luma where that is measured: luma is linear, so one conversion does."""
+        diff = pred - target
+        return _luma(diff) if self.protocol == "rgb" and self.y_channel else diff
+
+    def planes(self, levels: Tensor) -> Tensor:
+        """The planes that are measured: (N, 1, h, w) luma in levels, or `levels` as they are."""
+        return _luma(levels) + 16 if self.protocol == "rgb" and self.y_channel else levels
+
+    def _check(self, pred: Tensor, target: Tensor) -> None:
+        name = type(self).__name__
+        channels = PROTOCOLS[self.protocol]
+        if pred.shape != target.shape:
+            raise SrtoolboxError(
+                f"{name}: prediction {tuple(pred.shape)} and target {tuple(target.shape)} differ in shape"
+            )
+        if pred.dim() != 4 or pred.shape[1] != channels:
+            raise SrtoolboxError(
+                f"{name}: protocol {self.protocol!r} measures (N, {channels}, H, W), got {tuple(pred.shape)}"
+            )
+        if min(pred.shape[-2:]) <= 2 * self.crop_border:
+            raise SrtoolboxError(
+                f"{name}: crop_border={self.crop_border} leaves nothing of a picture of "
+                f"{pred.shape[-2]}x{pred.shape[-1]} px"
+            )
+
+    def _levels(self, picture: Tensor) -> Tensor:
+        border = self.crop_border
+        picture = picture[..., border : picture.shape[-2] - border, border : picture.shape[-1] - border]
+        if picture.dtype == torch.uint8:
+            return picture.float()
+        return picture.float().mul(255).round_().clamp_(0, 255)
+
+
+def _luma(rgb: Tensor) -> Tensor:
+    """The linear part of `image.rgb_to_y`, (N, 3, h, w) -> (N, 1, h, w): a difference of 0 stays exactly 0."""
+    red, green, blue = LUMA
+    return torch.mul(rgb[:, :1], red).add_(rgb[:, 1:2], alpha=green).add_(rgb[:, 2:], alpha=blue)
+
+
+def mean_square(diff: Tensor) -> Tensor:
+    """(N,) float64: mean of diff^2 over each picture. float32 sums of 2^16 elements, float64 over those."""
+    flat = diff.flatten(1)
+    pieces = [torch.linalg.vecdot(piece, piece) for piece in flat.split(1 << 16, dim=1)]
+    return torch.stack(pieces).sum(0, dtype=torch.float64) / flat.shape[1]

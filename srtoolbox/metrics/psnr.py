@@ -1,0 +1,20 @@
+"""Peak signal-to-noise ratio."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from srtoolbox.metrics.base import Metric, mean_square
+from srtoolbox.registry import METRICS
+
+
+@METRICS.register
+class PSNR(Metric):
+    """10 log10(255^2 / mean squared error) in dB over all measured values of a picture. Identical pictures give inf."""
+
+    higher_is_better = True
+
+    def score(self, pred: Tensor, target: Tensor) -> Tensor:
+        """(N,) dB."""
+        return 10 * torch.log10(255.0**2 / mean_square(self.difference(pred, target)))
