@@ -1,0 +1,1 @@
+"""Transforms of one training sample: a module dropped in here is found by the registry."""

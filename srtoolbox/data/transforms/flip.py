@@ -1,0 +1,42 @@
+"""Flips and the transpose: together all eight orientations of a square crop, each at no cost (views)."""
+
+from __future__ import annotations
+
+from srtoolbox.data.rng import Rng
+from srtoolbox.data.transforms.base import Sample, Transform, map_pictures
+from srtoolbox.registry import TRANSFORMS
+
+
+@TRANSFORMS.register
+class RandomHorizontalFlip(Transform):
+    """Mirrors left and right with probability `p`."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = p
+
+    def __call__(self, sample: Sample, rng: Rng) -> Sample:
+        return map_pictures(sample, lambda image: image[:, ::-1]) if rng.random() < self.p else sample
+
+
+@TRANSFORMS.register
+class RandomVerticalFlip(Transform):
+    """Mirrors top and bottom with probability `p`."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = p
+
+    def __call__(self, sample: Sample, rng: Rng) -> Sample:
+        return map_pictures(sample, lambda image: image[::-1]) if rng.random() < self.p else sample
+
+
+@TRANSFORMS.register
+class RandomTranspose(Transform):
+    """Swaps rows and columns with probability `p`; with both flips this makes the four rotations by 90 degrees and
+    their mirror images.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = p
+
+    def __call__(self, sample: Sample, rng: Rng) -> Sample:
+        return map_pictures(sample, lambda image: image.swapaxes(0, 1)) if rng.random() < self.p else sample
