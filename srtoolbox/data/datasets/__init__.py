@@ -1,0 +1,1 @@
+"""Datasets: a module dropped in here is found by the registry."""

@@ -1,0 +1,203 @@
+"""What all datasets share: samples by draw or by index, crops, transforms, the list of pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from srtoolbox.data.batch import Batch, collate
+from srtoolbox.data.crops import SMALL, CropMode, Cropper, SmallPolicy, crop_faults, pad
+from srtoolbox.data.pairing import raise_faults
+from srtoolbox.data.rng import Rng
+from srtoolbox.data.sampler import Draw
+from srtoolbox.data.store import Store, Window
+from srtoolbox.data.transforms.base import Compose, Sample, map_pictures
+from srtoolbox.errors import ConfigError, DataError
+
+Sampling = Literal["image", "area"]
+_log = logging.getLogger(__name__)
+
+
+class SRDataset(Dataset, ABC):
+    """Pictures for training (`dataset[Draw(...)]`, random) and for evaluation (`dataset[index]`, never random).
+
+    `scale` is GT size over LQ size, or None where there is no GT.
+    """
+
+    scale: int | None
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of pictures (times the crops of each, for crop='ten')."""
+
+    @abstractmethod
+    def keys(self) -> list[str]:
+        """The pictures' names in order."""
+
+    @abstractmethod
+    def whole(self, index: int) -> Sample:
+        """Sample `index` for evaluation: the whole picture unless the crop is a fixed one; GT is cut to lq * scale."""
+
+    @abstractmethod
+    def sample(self, draw: Draw) -> Sample:
+        """The training sample of a draw: a function of `draw` alone. Its arrays are read-only views."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """A hash that changes when the pictures or their order do."""
+
+    def draw_weights(self) -> np.ndarray | None:
+        """How often each index is drawn, relative to the others (len,); None: all alike."""
+        return None
+
+    def __getitem__(self, item: int | Draw) -> Sample:
+        return self.sample(item) if isinstance(item, Draw) else self.whole(item)
+
+    def __getitems__(self, draws: Sequence[Draw]) -> Batch:
+        """A finished batch, for PyTorch's DataLoader as for ours."""
+        return collate([self.sample(draw) for draw in draws], draws)
+
+
+class Entry(NamedTuple):
+    """One picture: where it is, and its size in LQ pixels."""
+
+    gt: Store
+    lq: Store | None
+    gt_key: str
+    lq_key: str
+    height: int
+    width: int
+
+
+class CropOptions(NamedTuple):
+    """The arguments that all datasets with GT share."""
+
+    gt_size: int | None
+    crop: CropMode | None
+    small: SmallPolicy
+    transforms: Sequence[Any] | Mapping[str, Any]
+    channels: int
+    sampling: Sampling
+
+
+class GTDataset(SRDataset):
+    """A dataset with GT: the subclass says how a window of a picture is read, all else is here."""
+
+    def __init__(self, entries: Sequence[Entry], scale: int, options: CropOptions) -> None:
+        faults = option_faults(scale, options._asdict())
+        if faults:
+            raise ConfigError([f"{type(self).__name__}: {fault}" for fault in faults])
+        self.scale, self.channels = scale, options.channels
+        self.transforms = Compose(options.transforms)
+        self.cropper = Cropper(options.gt_size, scale, options.crop, self.transforms.margin(options.gt_size or 0))
+        self._small, self._sampling = options.small, options.sampling
+        _check_channels(entries, options.channels)
+        self._entries = self._large_enough(entries)
+
+    @abstractmethod
+    def _read(self, entry: Entry, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """LQ (h, w, C) and GT (scale*h, scale*w, C) of an LQ window."""
+
+    def __len__(self) -> int:
+        return len(self._entries) * self.cropper.per_picture
+
+    def keys(self) -> list[str]:
+        """The pictures' names in order: key `i // crops per picture` belongs to index i."""
+        return [entry.gt_key for entry in self._entries]
+
+    def sample(self, draw: Draw) -> Sample:
+        rng = Rng(draw.seed, draw.number)
+        sample = self.transforms(self._cropped(draw.index, rng), rng)
+        if self.cropper.lq_size is not None:
+            sample["lq"] = self.cropper.trim(sample["lq"], 1)
+            sample["gt"] = self.cropper.trim(sample["gt"], self.scale)
+        return sample
+
+    def whole(self, index: int) -> Sample:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        if self.cropper.mode in ("center", "ten"):
+            return self._cropped(index % len(self), Rng(0, 0))
+        entry = self._entries[index]
+        return self._as_sample(entry, *self._read(entry, Window(0, 0, entry.height, entry.width)))
+
+    def draw_weights(self) -> np.ndarray | None:
+        if self._sampling == "image":
+            return None
+        areas = [entry.height * entry.width for entry in self._entries]
+        return np.repeat(np.array(areas, np.float64), self.cropper.per_picture)
+
+    def digest(self) -> str:
+        stores = dict.fromkeys(s for entry in self._entries for s in (entry.gt, entry.lq) if s is not None)
+        parts = [type(self).__name__, str(self.scale), str(len(self)), *(store.digest() for store in stores)]
+        return hashlib.sha256("\n".join(parts).encode("ascii")).hexdigest()
+
+    def _cropped(self, index: int, rng: Rng) -> Sample:
+        picture, number = divmod(index, self.cropper.per_picture)
+        entry = self._entries[picture]
+        lq, gt = self._read(entry, self.cropper.window(entry.height, entry.width, rng, number))
+        needed = self.cropper.needed
+        if entry.height < needed or entry.width < needed:
+            lq, gt = pad(lq, needed, self._small), pad(gt, needed * self.scale, self._small)
+        sample = self._as_sample(entry, lq, gt)
+        return map_pictures(sample, lambda image: image[:, ::-1]) if number >= 5 else sample
+
+    def _as_sample(self, entry: Entry, lq: np.ndarray, gt: np.ndarray) -> Sample:
+        return {"lq": expanded(lq, self.channels), "gt": expanded(gt, self.channels), "key": entry.gt_key}
+
+    def _large_enough(self, entries: Sequence[Entry]) -> list[Entry]:
+        needed = self.cropper.needed
+        small = [entry for entry in entries if min(entry.height, entry.width) < needed]
+        if not small or self._small in ("reflect", "zero"):
+            return list(entries)
+        names = [f"{e.gt.source(e.gt_key)}: {e.width * self.scale}x{e.height * self.scale}" for e in small]
+        if self._small == "error" or len(small) == len(entries):
+            raise_faults(
+                f"{len(small)} of {len(entries)} pictures are smaller than the crop of {needed * self.scale} px",
+                names,
+                "Take a smaller gt_size, or say what to do with them: small='skip', 'reflect' or 'zero'",
+            )
+        _log.info("left out %d pictures smaller than %d px: %s", len(small), needed * self.scale, ", ".join(names))
+        return [entry for entry in entries if min(entry.height, entry.width) >= needed]
+
+
+def option_faults(scale: int, options: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the arguments all GT datasets share, a sentence each. Absent ones are not looked at."""
+    if not isinstance(scale, int) or scale < 1:
+        return [f"scale is a whole number from 1 up, got {scale!r}"]
+    faults = crop_faults(options.get("gt_size"), scale, options.get("crop", "random"))
+    for name, allowed in (("small", SMALL), ("sampling", ("image", "area")), ("channels", (1, 3))):
+        if name in options and options[name] not in allowed:
+            faults.append(f"{name} is one of {', '.join(map(repr, allowed))}, got {options[name]!r}")
+    if options.get("max_images") is not None and options["max_images"] < 1:
+        faults.append(f"max_images must be at least 1, got {options['max_images']}")
+    return faults
+
+
+def check_options(cfg: Mapping[str, Any]) -> list[str]:
+    """`option_faults` of a config whose `scale` is at hand."""
+    return option_faults(cfg["scale"], cfg) if "scale" in cfg else []
+
+
+def expanded(image: np.ndarray, channels: int) -> np.ndarray:
+    """A gray picture (H, W, 1) with three equal channels (a view) where three are wanted."""
+    return np.broadcast_to(image, (*image.shape[:2], channels)) if image.shape[2] < channels else image
+
+
+def as_list(paths: str | Sequence[str]) -> list[str]:
+    """One path or several, as a list."""
+    return [paths] if isinstance(paths, str) else list(paths)
+
+
+def _check_channels(entries: Sequence[Entry], channels: int) -> None:
+    colour = [e.gt.source(e.gt_key) for e in entries if channels == 1 and e.gt.shape(e.gt_key)[2] != 1]
+    if colour:
+        raise_faults(f"{len(colour)} pictures are in colour, but channels=1", colour, "Leave channels at 3")
+    if not entries:
+        raise DataError("a dataset needs at least one store of pictures")

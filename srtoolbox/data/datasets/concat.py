@@ -1,0 +1,81 @@
+"""Several datasets as one."""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from srtoolbox.data.datasets.base import SRDataset
+from srtoolbox.data.sampler import Draw
+from srtoolbox.data.transforms.base import Sample
+from srtoolbox.errors import ConfigError, DataError
+from srtoolbox.registry import DATASETS
+
+
+@DATASETS.register
+class ConcatDataset(SRDataset):
+    """Datasets one after another; each keeps its own crops and transforms.
+
+    Args:
+        datasets: configs (or datasets), a list or a named map.
+        weights: the share of the draws each set gets, relative to the others; None gives each as many as it has
+            pictures.
+
+    Raises:
+        ConfigError: weights that do not fit the datasets.
+        DataError: datasets of different scales.
+    """
+
+    def __init__(self, datasets: Sequence[Any] | Mapping[str, Any], weights: Sequence[float] | None = None) -> None:
+        entries = datasets.values() if isinstance(datasets, Mapping) else datasets
+        self.datasets = [DATASETS.build(e) if isinstance(e, Mapping) else e for e in entries if e is not None]
+        scales = {dataset.scale for dataset in self.datasets}
+        if len(scales) != 1:
+            raise DataError(f"ConcatDataset needs datasets of one scale, got {sorted(map(str, scales))}")
+        self.scale = scales.pop()
+        if weights is not None and (len(weights) != len(self.datasets) or min(weights) < 0 or sum(weights) <= 0):
+            raise ConfigError(
+                f"ConcatDataset: {len(self.datasets)} datasets need as many weights >= 0, got {list(weights)}"
+            )
+        self._weights = weights
+        self._ends = list(itertools.accumulate(len(dataset) for dataset in self.datasets))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def keys(self) -> list[str]:
+        """The pictures' names, set after set."""
+        return list(itertools.chain.from_iterable(dataset.keys() for dataset in self.datasets))
+
+    def whole(self, index: int) -> Sample:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        part, local = self._locate(index % len(self))
+        return self.datasets[part].whole(local)
+
+    def sample(self, draw: Draw) -> Sample:
+        part, local = self._locate(draw.index)
+        return self.datasets[part].sample(draw._replace(index=local))
+
+    def draw_weights(self) -> np.ndarray | None:
+        inner = [dataset.draw_weights() for dataset in self.datasets]
+        if self._weights is None and all(weights is None for weights in inner):
+            return None
+        shares = [len(dataset) for dataset in self.datasets] if self._weights is None else self._weights
+        parts = []
+        for dataset, weights, share in zip(self.datasets, inner, shares, strict=True):
+            weights = np.ones(len(dataset)) if weights is None else weights
+            parts.append(weights * (share / weights.sum()))
+        return np.concatenate(parts)
+
+    def digest(self) -> str:
+        return hashlib.sha256("\n".join(dataset.digest() for dataset in self.datasets).encode("ascii")).hexdigest()
+
+    def _locate(self, index: int) -> tuple[int, int]:
+        part = bisect.bisect_right(self._ends, index)
+        return part, index - (self._ends[part - 1] if part else 0)

@@ -1,0 +1,50 @@
+"""Pictures without GT, to look at what a network makes of them."""
+
+from __future__ import annotations
+
+import hashlib
+
+from srtoolbox.data.datasets.base import SRDataset, expanded
+from srtoolbox.data.sampler import Draw
+from srtoolbox.data.stores import open_store
+from srtoolbox.data.transforms.base import Sample
+from srtoolbox.errors import DataError
+from srtoolbox.registry import DATASETS
+
+
+@DATASETS.register
+class FolderDataset(SRDataset):
+    """The pictures of one store as LQ; samples have no 'gt', so nothing can be trained or scored on them.
+
+    Args:
+        lq: path of a folder or LMDB.
+        channels: 3 (gray pictures get three equal channels) or 1 (gray pictures stay as they are).
+
+    Raises:
+        MissingDataError: the store is not there.
+    """
+
+    scale = None
+
+    def __init__(self, lq: str, *, channels: int = 3) -> None:
+        self._store = open_store(lq)
+        self.channels = channels
+
+    def __len__(self) -> int:
+        return len(self._store.keys())
+
+    def keys(self) -> list[str]:
+        """The pictures' names, by index."""
+        return list(self._store.keys())
+
+    def whole(self, index: int) -> Sample:
+        key = self._store.keys()[index]
+        return {"lq": expanded(self._store.read(key), self.channels), "key": key}
+
+    def sample(self, draw: Draw) -> Sample:
+        raise DataError(
+            f"{self._store.path}: pictures without GT cannot be trained on; use PairedDataset or GTOnlyDataset"
+        )
+
+    def digest(self) -> str:
+        return hashlib.sha256(f"{type(self).__name__}\n{self._store.digest()}".encode("ascii")).hexdigest()

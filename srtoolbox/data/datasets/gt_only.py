@@ -1,0 +1,80 @@
+"""GT pictures alone: LQ is made on the fly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from srtoolbox.data.crops import CropMode, SmallPolicy
+from srtoolbox.data.datasets.base import CropOptions, Entry, GTDataset, Sampling, as_list, check_options
+from srtoolbox.data.pairing import shapes_of
+from srtoolbox.data.store import Store, Window
+from srtoolbox.data.stores import open_store
+from srtoolbox.errors import DataError
+from srtoolbox.registry import DATASETS
+from srtoolbox.resize import imresize
+
+MARGIN = 3
+"""LQ pixels read around a crop before it is shrunk. The widened kernel reaches 2 LQ pixels, so the crop's own are
+exact.
+"""
+
+
+@DATASETS.register
+class GTOnlyDataset(GTDataset):
+    """Pictures whose LQ is their MATLAB bicubic reduction, made when asked for: bit for bit the crop of the whole
+    picture's LQ.
+
+    Pictures are cut at the right and bottom to multiples of `scale`.
+
+    Args:
+        gt: path of a store, or several.
+        scale, gt_size, crop, small, transforms, channels, sampling, max_images: as in `PairedDataset`.
+
+    Raises:
+        MissingDataError: a store is not there.
+        DataError: pictures too small for the crop; all are named.
+    """
+
+    def __init__(
+        self,
+        gt: str | Sequence[str],
+        scale: int,
+        *,
+        gt_size: int | None = None,
+        crop: CropMode | None = "random",
+        small: SmallPolicy = "error",
+        transforms: Sequence[Any] | Mapping[str, Any] = (),
+        channels: int = 3,
+        sampling: Sampling = "image",
+        max_images: int | None = None,
+    ) -> None:
+        entries: list[Entry] = []
+        for path in as_list(gt):
+            store = open_store(path)
+            keys = store.keys()[:max_images]
+            shapes_of(store, keys)
+            entries += [_entry(store, key, scale) for key in keys]
+        super().__init__(entries, scale, CropOptions(gt_size, crop, small, transforms, channels, sampling))
+
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+        return check_options(cfg)
+
+    def _read(self, entry: Entry, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        top, left = max(0, window.top - MARGIN), max(0, window.left - MARGIN)
+        bottom = min(entry.height, window.top + window.height + MARGIN)
+        right = min(entry.width, window.left + window.width + MARGIN)
+        gt = entry.gt.read(entry.gt_key, Window(top, left, bottom - top, right - left).scaled(self.scale))
+        lq = imresize(gt, size=(bottom - top, right - left))
+        inner = Window(window.top - top, window.left - left, window.height, window.width)
+        return inner.cut(lq), inner.scaled(self.scale).cut(gt)
+
+
+def _entry(store: Store, key: str, scale: int) -> Entry:
+    height, width, _ = store.shape(key)
+    if min(height, width) < scale:
+        raise DataError(f"{store.source(key)}: {width}x{height} is too small to be reduced by {scale}")
+    return Entry(store, None, key, key, height // scale, width // scale)

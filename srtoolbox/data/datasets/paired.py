@@ -1,0 +1,76 @@
+"""GT pictures with given LQ pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from srtoolbox.data.crops import CropMode, SmallPolicy
+from srtoolbox.data.datasets.base import CropOptions, Entry, GTDataset, Sampling, as_list, check_options
+from srtoolbox.data.pairing import check_sizes, pair_keys
+from srtoolbox.data.store import Window
+from srtoolbox.data.stores import open_store
+from srtoolbox.errors import DataError
+from srtoolbox.registry import DATASETS
+
+
+@DATASETS.register
+class PairedDataset(GTDataset):
+    """Pairs out of two stores (folders or LMDBs), or out of several pairs of stores.
+
+    Args:
+        gt, lq: path of a store each, or lists of equal length.
+        scale: GT size over LQ size.
+        gt_size: side of the GT crop in px; None gives whole pictures.
+        crop: "random", "center", "ten" or None (whole pictures).
+        small: what happens to pictures smaller than the crop: "error", "reflect" or "zero" (filled up), "skip".
+        transforms: transform configs, a list or a named map; in training only.
+        channels: 3 (gray pictures get three equal channels) or 1 (all pictures must be gray).
+        sampling: draw each picture equally often ("image") or in proportion to its area ("area").
+        lq_name: how LQ files are named after GT files, such as '{}x4'; None tries the usual ways.
+        max_images: take only the first so many pictures (of each store).
+
+    Raises:
+        MissingDataError: a store is not there.
+        DataError: pictures without partner, pairs whose sizes do not fit, pictures too small: all named at once.
+            Without gt_size (evaluation) GT may have up to scale - 1 px more at the right and bottom, which are cut off.
+    """
+
+    def __init__(
+        self,
+        gt: str | Sequence[str],
+        lq: str | Sequence[str],
+        scale: int,
+        *,
+        gt_size: int | None = None,
+        crop: CropMode | None = "random",
+        small: SmallPolicy = "error",
+        transforms: Sequence[Any] | Mapping[str, Any] = (),
+        channels: int = 3,
+        sampling: Sampling = "image",
+        lq_name: str | None = None,
+        max_images: int | None = None,
+    ) -> None:
+        gts, lqs = as_list(gt), as_list(lq)
+        if len(gts) != len(lqs):
+            raise DataError(f"gt and lq name {len(gts)} and {len(lqs)} stores: give one LQ store for each GT store")
+        entries: list[Entry] = []
+        for gt_path, lq_path in zip(gts, lqs, strict=True):
+            entries += _entries(gt_path, lq_path, scale, lq_name, leftover=gt_size is None)[:max_images]
+        super().__init__(entries, scale, CropOptions(gt_size, crop, small, transforms, channels, sampling))
+
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+        return check_options(cfg)
+
+    def _read(self, entry: Entry, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        return entry.lq.read(entry.lq_key, window), entry.gt.read(entry.gt_key, window.scaled(self.scale))
+
+
+def _entries(gt_path: str, lq_path: str, scale: int, lq_name: str | None, *, leftover: bool) -> list[Entry]:
+    gt, lq = open_store(gt_path), open_store(lq_path)
+    pairs = pair_keys(gt, lq, scale, lq_name)
+    check_sizes(gt, lq, pairs, scale, leftover=leftover)
+    return [Entry(gt, lq, pair.gt, pair.lq, *lq.shape(pair.lq)[:2]) for pair in pairs]

@@ -1,0 +1,144 @@
+"""Which LQ picture belongs to which GT picture, and whether their sizes fit. All faults are found before any work
+and told at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from srtoolbox.data.store import Shape, Store
+from srtoolbox.errors import DataError, ImageError
+
+# How the usual sets name a pair: (GT, LQ), {} being what the two share. DIV2K's x4, KAIR's _x4, RCAN's, SelfExSR's.
+NAMINGS = (
+    ("{}", "{}"),
+    ("{}", "{{}}x{scale}"),
+    ("{}", "{{}}_x{scale}"),
+    ("{}", "{{}}_LRBI_x{scale}"),
+    ("{}", "{{}}LRBI_x{scale}"),
+    ("{{}}_HR_x{scale}", "{{}}_LRBI_x{scale}"),
+    ("{{}}_SRF_{scale}_HR", "{{}}_SRF_{scale}_LR"),
+    ("{}_HR", "{}_LR"),
+    ("{}HR", "{}LR"),
+)
+
+
+class Pair(NamedTuple):
+    """The keys of one pair; it is stored and listed under `gt`."""
+
+    gt: str
+    lq: str
+
+
+def pair_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None) -> list[Pair]:
+    """Pairs of all pictures of two stores, in the order of the GT keys.
+
+    Args:
+        gt, lq: the stores.
+        scale: GT size over LQ size; it occurs in LQ names such as `0001x4`.
+        lq_name: how an LQ key is made of a GT key, such as '{}x4'; None finds out which usual naming fits most
+            pictures.
+
+    Raises:
+        DataError: pictures without a partner, on either side; every one is named.
+    """
+    namings = [("{}", lq_name)] if lq_name is not None else _usual_namings(scale)
+    if lq_name is not None and lq_name.count("{}") != 1:
+        raise DataError(f"lq_name is an LQ file's name with {{}} for its GT's, such as '{{}}x{scale}'; got {lq_name!r}")
+    gt_keys, lq_keys = gt.keys(), set(lq.keys())
+    found = [{key: partner for key in gt_keys if (partner := _rename(key, *naming)) in lq_keys} for naming in namings]
+    best = max(range(len(found)), key=lambda number: len(found[number]))  # the first of those that fit most
+    partners, (gt_name, lq_template) = found[best], namings[best]
+    faults = [
+        f"{gt.source(key)}: no {_rename(key, gt_name, lq_template) or lq_template} in {lq.path}"
+        for key in gt_keys
+        if key not in partners
+    ]
+    strays = sorted(lq_keys - set(partners.values()))
+    faults += [f"{lq.source(key)}: no GT picture of that name in {gt.path}" for key in strays]
+    if faults:
+        raise_faults(
+            f"{len(faults)} pictures have no partner ({gt.path} against {lq.path}, LQ named {lq_template!r})",
+            faults,
+            "Add or remove pictures, or say how LQ files are named (lq_name='{}x4': the name of the GT, then x4)",
+        )
+    return [Pair(key, partners[key]) for key in gt_keys]
+
+
+def check_sizes(gt: Store, lq: Store, pairs: Sequence[Pair], scale: int, *, leftover: bool = False) -> None:
+    """Check that each GT picture is `scale` times its LQ picture.
+
+    Args:
+        leftover: allow up to `scale - 1` more GT pixels at the right and the bottom (evaluation cuts them off).
+
+    Raises:
+        DataError: pairs that do not fit; every one is named with both sizes.
+    """
+    shapes_of(gt, [pair.gt for pair in pairs])
+    shapes_of(lq, [pair.lq for pair in pairs])
+    faults = [fault for pair in pairs if (fault := _size_fault(gt, lq, pair, scale, leftover))]
+    if faults:
+        raise_faults(
+            f"{len(faults)} of {len(pairs)} pairs do not fit: GT must be {scale} times LQ",
+            faults,
+            f"Check the scale, cut GT to multiples of it, or make LQ from GT: convert_lmdb --synthesize-lq {scale}",
+        )
+
+
+def shapes_of(store: Store, keys: Sequence[str]) -> list[Shape]:
+    """Shapes of pictures.
+
+    Raises:
+        DataError: files whose size cannot be read; every one is named.
+    """
+    shapes, faults = [], []
+    for key in keys:
+        try:
+            shapes.append(store.shape(key))
+        except ImageError as error:
+            faults.append(str(error))
+    if faults:
+        raise_faults(f"{len(faults)} pictures of {store.path} cannot be read", faults, "Replace or remove them")
+    return shapes
+
+
+def infer_scale(gt: Store, lq: Store, pairs: Sequence[Pair]) -> int:
+    """The scale most pairs have."""
+    votes: dict[int, int] = {}
+    for pair in pairs:
+        ratio = max(1, round(gt.shape(pair.gt)[0] / lq.shape(pair.lq)[0]))
+        votes[ratio] = votes.get(ratio, 0) + 1
+    return max(votes, key=lambda ratio: (votes[ratio], -ratio))
+
+
+def raise_faults(summary: str, faults: Sequence[str], advice: str) -> None:
+    """Raise a DataError that lists `faults`, one a line."""
+    raise DataError("\n".join([f"{summary}:", *(f"  {fault}" for fault in faults), advice]))
+
+
+def _usual_namings(scale: int) -> list[tuple[str, str]]:
+    return [
+        (gt if "{{" not in gt else gt.format(scale=scale), lq if "{{" not in lq else lq.format(scale=scale))
+        for gt, lq in NAMINGS
+    ]
+
+
+def _rename(key: str, gt_name: str, lq_name: str) -> str | None:
+    """The LQ key of GT key `key`, or None if it does not have the form `gt_name`. Folders stay."""
+    folder, slash, name = key.rpartition("/")
+    before, after = gt_name.split("{}")
+    if len(name) <= len(before) + len(after) or not (name.startswith(before) and name.endswith(after)):
+        return None
+    return folder + slash + lq_name.replace("{}", name[len(before) : len(name) - len(after)])
+
+
+def _size_fault(gt: Store, lq: Store, pair: Pair, scale: int, leftover: bool) -> str | None:
+    (gt_height, gt_width, _), (lq_height, lq_width, _) = gt.shape(pair.gt), lq.shape(pair.lq)
+    allowed = range(scale) if leftover else range(1)
+    if gt_height - lq_height * scale in allowed and gt_width - lq_width * scale in allowed:
+        return None
+    return (
+        f"{gt.source(pair.gt)}: {gt_width}x{gt_height}, but {lq.source(pair.lq)} is {lq_width}x{lq_height}, "
+        f"so GT should be {lq_width * scale}x{lq_height * scale} (width x height)"
+    )
