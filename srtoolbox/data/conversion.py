@@ -1,0 +1,194 @@
+"""From picture files to LMDB stores: decoding in parallel, writing in order.
+
+Each file is decoded once. An LQ made from its GT, and all sub-images, are cut from that one decoded picture.
+Decoding, shrinking and hashing happen in threads (the codecs release Python's lock): pixels then need not be sent
+from process to process, which costs as much as a tenth of the decoding.
+"""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from srtoolbox.data.folder_store import FolderStore
+from srtoolbox.data.lmdb_writer import COMMIT_BYTES, LmdbWriter, Value, remove_store
+from srtoolbox.data.pairing import raise_faults
+from srtoolbox.data.plan import Job, Plan
+from srtoolbox.data.store import Window
+from srtoolbox.errors import DataError, ImageError
+from srtoolbox.image import read_image
+from srtoolbox.resize import imresize
+
+Progress = Callable[[int, int], None]
+"""Called with pictures done and pictures in all."""
+
+
+class Summary(NamedTuple):
+    """What a conversion did to one store."""
+
+    path: str
+    pictures: int
+    reused: int
+    size: int
+    """Bytes on the disk."""
+    digest: str
+
+
+def convert(
+    plan: Plan,
+    outputs: Sequence[str | os.PathLike],
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    map_size: int = 1 << 30,
+) -> list[Summary]:
+    """Carry out a plan; called again after an interruption, it goes on where it stopped.
+
+    Args:
+        outputs: path of the GT store and, if the plan has LQ, of the LQ store.
+        workers: threads that decode; None takes one per CPU.
+        overwrite: replace finished stores of another plan.
+        progress: called after every picture.
+        map_size: first size of LMDB's map in bytes; it grows as needed.
+
+    Raises:
+        DataError: damaged pictures (the others are stored; all damaged ones are named), a full disk, outputs in use.
+    """
+    if overwrite:
+        for path in outputs:
+            remove_store(path)
+    writers: list[LmdbWriter] = []
+    try:
+        for role, path in zip(("gt", "lq"), outputs, strict=False):
+            writers.append(LmdbWriter(path, _description(plan, role), plan.keys(), map_size=map_size))
+        todo = [job for job in plan.jobs if not _is_done(plan, job, writers)]
+        if todo and any(writer.complete for writer in writers):
+            raise DataError(f"{outputs[0]}: finished, but pictures have changed since. Convert again with --overwrite")
+        reused = len(plan.keys()) - sum(len(plan.windows(job)) for job in todo)
+        _fill(plan, todo, writers, workers or os.cpu_count() or 1, progress)
+        return [_summary(writer, reused) for writer in writers]
+    finally:
+        for writer in writers:
+            writer.close()
+
+
+def _fill(
+    plan: Plan, todo: Sequence[Job], writers: Sequence[LmdbWriter], workers: int, progress: Progress | None
+) -> None:
+    pending: list[list[Value]] = [[] for _ in writers]
+    damaged: list[str] = []
+    done = len(plan.jobs) - len(todo)
+    for produced in _in_order(lambda job: _produce(plan, job), todo, workers):
+        try:
+            for values, new in zip(pending, produced.result(), strict=True):
+                values += new
+        except ImageError as error:
+            damaged.append(str(error))
+        if sum(len(value.data) for values in pending for value in values) >= COMMIT_BYTES:
+            _commit(writers, pending)
+        done += 1
+        if progress is not None:
+            progress(done, len(plan.jobs))
+    _commit(writers, pending)
+    if damaged:
+        raise_faults(
+            f"{len(damaged)} pictures cannot be read",
+            damaged,
+            "All others are stored. Replace or remove these and run the same command again",
+        )
+
+
+def _commit(writers: Sequence[LmdbWriter], pending: Sequence[list[Value]]) -> None:
+    for writer, values in zip(writers, pending, strict=True):
+        if values:
+            writer.add(values)
+            values.clear()
+
+
+def _in_order(function: Callable[[Job], Any], jobs: Sequence[Job], workers: int) -> Iterator[Future]:
+    """Futures of `function(job)` in the order of the jobs; only a few run ahead, so memory stays bounded."""
+    with ThreadPoolExecutor(workers) as pool:
+        ahead: collections.deque[Future] = collections.deque()
+        try:
+            for job in jobs:
+                ahead.append(pool.submit(function, job))
+                if len(ahead) > 2 * workers:
+                    yield ahead.popleft()
+            while ahead:
+                yield ahead.popleft()
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def _produce(plan: Plan, job: Job) -> tuple[list[Value], ...]:
+    """The values of one job for each store."""
+    stamp = _stamp(plan, job)
+    gt = read_image(plan.gt.source(job.pair.gt))
+    if gt.shape[:2] < job.size:
+        raise ImageError(
+            f"{plan.gt.source(job.pair.gt)}: {gt.shape[:2]} pixels decoded where {job.size} were announced"
+        )
+    gt = gt[: job.size[0], : job.size[1]]
+    windows = plan.windows(job)
+    values = [_value(plan, plan.gt, job.pair.gt, key, _cut(gt, window), stamp) for key, window in windows.items()]
+    if plan.scale is None:
+        return (values,)
+    if plan.lq is not None:
+        lq, store, source_key = read_image(plan.lq.source(job.pair.lq)), plan.lq, job.pair.lq
+    else:
+        lq = imresize(gt, size=(job.size[0] // plan.scale, job.size[1] // plan.scale))
+        store, source_key = plan.gt, job.pair.gt
+    return values, [
+        _value(plan, store, source_key, key, _cut(lq, window and Window(*(n // plan.scale for n in window))), stamp)
+        for key, window in windows.items()
+    ]
+
+
+def _cut(image: np.ndarray, window: Window | None) -> np.ndarray:
+    return image if window is None else window.cut(image)
+
+
+def _value(plan: Plan, store: FolderStore, source: str, key: str, image: np.ndarray, stamp: tuple[int, ...]) -> Value:
+    if plan.recipe.encoding == "png":
+        data = memoryview(Path(store.source(source)).read_bytes())
+    else:
+        data = memoryview(np.ascontiguousarray(image)).cast("B")
+    name = os.path.relpath(store.source(source), store.path)
+    return Value(key, data, image.shape, image.dtype.name, name, hashlib.sha256(data).hexdigest(), stamp)
+
+
+def _description(plan: Plan, role: str) -> dict[str, Any]:
+    recipe = plan.recipe
+    return {
+        "encoding": recipe.encoding,
+        "role": role,
+        "scale": plan.scale,
+        "synthesized": recipe.synthesize,
+        "subimages": None if recipe.subimages is None else list(recipe.subimages),
+    }
+
+
+def _stamp(plan: Plan, job: Job) -> tuple[int, ...]:
+    files = [plan.gt.source(job.pair.gt)] + ([plan.lq.source(job.pair.lq)] if plan.lq is not None else [])
+    return tuple(number for file in map(os.stat, files) for number in (file.st_size, file.st_mtime_ns))
+
+
+def _is_done(plan: Plan, job: Job, writers: Sequence[LmdbWriter]) -> bool:
+    stamp = list(_stamp(plan, job))
+    records = [writer.records.get(key) for key in plan.windows(job) for writer in writers]
+    return all(record is not None and list(record["stamp"]) == stamp for record in records)
+
+
+def _summary(writer: LmdbWriter, reused: int) -> Summary:
+    digest = writer.digest if writer.complete else writer.finish()
+    size = os.path.getsize(writer.path / "data.mdb")
+    return Summary(str(writer.path), len(writer.records), reused, size, digest)

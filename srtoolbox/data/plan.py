@@ -1,0 +1,139 @@
+"""What a conversion to LMDB will do: made and checked before anything is written."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from typing import NamedTuple
+
+from srtoolbox.data.folder_store import FolderStore
+from srtoolbox.data.lmdb_store import ENCODINGS
+from srtoolbox.data.pairing import Pair, check_sizes, infer_scale, pair_keys, raise_faults, shapes_of
+from srtoolbox.data.store import Window
+from srtoolbox.errors import DataError
+
+
+class SubImages(NamedTuple):
+    """Overlapping squares cut from each picture, in GT px: every `step`, and one more at the far edge if over
+    `thresh` px are left there.
+    """
+
+    size: int
+    step: int
+    thresh: int = 0
+
+
+class Recipe(NamedTuple):
+    """What is made of a folder, or of a GT folder and its LQ.
+
+    Args:
+        encoding: "raw" (pixels: fastest) or "png" (the picture files as they are: smallest).
+        subimages: cut pictures into squares; None keeps them whole.
+        scale: GT size over LQ size. Without `lq` the LQ is made from the GT at this scale (MATLAB bicubic), the GT
+            being cut to multiples of it; None with `lq` takes the scale that most pairs have.
+        lq: path of the LQ folder, or None.
+        lq_name: how LQ files are named after GT files, such as '{}x4'; None tries the usual ways.
+    """
+
+    encoding: str = "raw"
+    scale: int | None = None
+    lq: str | None = None
+    lq_name: str | None = None
+    subimages: SubImages | None = None
+
+    @property
+    def synthesize(self) -> bool:
+        """Whether the LQ is made from the GT."""
+        return self.lq is None and self.scale is not None
+
+
+class Job(NamedTuple):
+    """One GT picture, with its LQ file if there is one, and the size (H, W) that is stored of it."""
+
+    pair: Pair
+    size: tuple[int, int]
+
+
+class Plan(NamedTuple):
+    """A checked conversion: nothing is left that could go wrong but damaged pictures and the disk."""
+
+    gt: FolderStore
+    lq: FolderStore | None
+    scale: int | None
+    recipe: Recipe
+    jobs: list[Job]
+    cut: int
+    """How many GT pictures lose pixels at the right or bottom to become multiples of the scale."""
+
+    def windows(self, job: Job) -> dict[str, Window | None]:
+        """The GT windows of a job by key; None is the whole picture."""
+        if self.recipe.subimages is None:
+            return {job.pair.gt: None}
+        tops, lefts = (_offsets(length, self.recipe.subimages) for length in job.size)
+        size = self.recipe.subimages.size
+        corners = [(top, left) for top in tops for left in lefts]
+        return {f"{job.pair.gt}_s{n:03d}": Window(*corner, size, size) for n, corner in enumerate(corners, 1)}
+
+    def keys(self) -> list[str]:
+        """All keys of the finished stores."""
+        return [key for job in self.jobs for key in self.windows(job)]
+
+
+def make_plan(folder: str | os.PathLike, recipe: Recipe) -> Plan:
+    """Read all names and sizes and check everything that can be checked before writing.
+
+    Raises:
+        DataError: folders without pictures, pictures without partner, sizes that do not fit, pictures smaller than the
+            sub-images: all pictures at fault are named at once.
+    """
+    if recipe.encoding not in ENCODINGS:
+        raise DataError(f"encoding is one of {', '.join(ENCODINGS)}, got {recipe.encoding!r}")
+    if recipe.encoding == "png" and (recipe.subimages or recipe.synthesize):
+        raise DataError("encoding 'png' stores picture files as they are: no sub-images, no synthesised LQ. Use 'raw'")
+    gt = FolderStore(folder)
+    keys = gt.keys()
+    lq = None if recipe.lq is None else FolderStore(recipe.lq)
+    if lq is not None:
+        scale, pairs = _checked_pairs(gt, lq, recipe)
+    else:
+        scale, pairs = recipe.scale, [Pair(key, key) for key in keys]
+    multiple = recipe.scale if recipe.synthesize else 1
+    shapes = shapes_of(gt, [pair.gt for pair in pairs])
+    jobs = [Job(p, (h - h % multiple, w - w % multiple)) for p, (h, w, _) in zip(pairs, shapes, strict=True)]
+    cut = sum(job.size != shape[:2] for job, shape in zip(jobs, shapes, strict=True))
+    plan = Plan(gt, lq, scale, recipe, jobs, cut)
+    _check_sizes_allow(plan)
+    return plan
+
+
+def _checked_pairs(gt: FolderStore, lq: FolderStore, recipe: Recipe) -> tuple[int, list[Pair]]:
+    scale = recipe.scale or _likely_scale(gt, lq)  # names such as 0001x4 can only be matched with a scale in mind
+    pairs = pair_keys(gt, lq, scale, recipe.lq_name)
+    scale = recipe.scale or infer_scale(gt, lq, pairs)
+    check_sizes(gt, lq, pairs, scale)
+    return scale, pairs
+
+
+def _likely_scale(gt: FolderStore, lq: FolderStore) -> int:
+    heights = [statistics.median(height for height, _, _ in shapes_of(store, store.keys())) for store in (gt, lq)]
+    return max(1, round(heights[0] / heights[1]))
+
+
+def _check_sizes_allow(plan: Plan) -> None:
+    scale, cutting = plan.scale or 1, plan.recipe.subimages
+    if cutting is not None and (min(cutting[:2]) < 1 or cutting.size % scale or cutting.step % scale):
+        raise DataError(
+            f"sub-image size and step must be multiples of the scale {scale}, got {cutting.size} and {cutting.step}"
+        )
+    smallest = scale if cutting is None else cutting.size
+    small = [f"{plan.gt.source(j.pair.gt)}: {j.size[1]}x{j.size[0]}" for j in plan.jobs if min(j.size) < smallest]
+    if small:
+        what = f"the scale {scale}" if cutting is None else f"a sub-image of {cutting.size} px"
+        raise_faults(f"{len(small)} pictures are too small for {what}", small, "Leave them out or take a smaller size")
+
+
+def _offsets(length: int, cutting: SubImages) -> list[int]:
+    offsets = list(range(0, length - cutting.size + 1, cutting.step))
+    if length - (offsets[-1] + cutting.size) > cutting.thresh:
+        offsets.append(length - cutting.size)
+    return offsets
