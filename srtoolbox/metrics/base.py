@@ -8,6 +8,8 @@ convention of the SRCNN, FSRCNN and VDSR tables; 0.02-0.06 dB below `rgb`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -15,6 +17,8 @@ from srtoolbox.errors import ConfigError, SrtoolboxError
 
 PROTOCOLS = {"rgb": 3, "y_direct": 1}
 LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # BT.601 as MATLAB's rgb2ycbcr: luma = 16 + LUMA @ rgb, in levels
+
+BAND = 1 << 17  # values per band
 
 
 class Metric:
@@ -55,20 +59,37 @@ class Metric:
         """
         self._check(pred, target)
         with torch.no_grad(), torch.autocast(pred.device.type, enabled=False):
-            return self.score(self._levels(pred), self._levels(target))
+            return self.score(self._inner(pred), self._inner(target))
 
     def score(self, pred: Tensor, target: Tensor) -> Tensor:
-        """(N,) float64 of two cropped (N, C, h, w) float32 tensors that hold whole numbers 0 ... 255."""
+        """(N,) float64 of two (N, C, h, w) tensors as given, their borders cut."""
         raise NotImplementedError
 
-    def difference(self, pred: Tensor, target: Tensor) -> Tensor:
-        """pred - target in levels, of the luma where that is measured: luma is linear, so one conversion does."""
-        diff = pred - target
-        return _luma(diff) if self.protocol == "rgb" and self.y_channel else diff
+    def planes(self, picture: Tensor, dtype: torch.dtype) -> Tensor:
+        """The planes that are measured, in levels: (N, 1, h, w) luma, or (N, C, h, w) whole numbers 0 ... 255."""
+        levels = _levels(picture).to(dtype)
+        return _luma(levels).add_(16) if self._takes_luma else levels
 
-    def planes(self, levels: Tensor) -> Tensor:
-        """The planes that are measured: (N, 1, h, w) luma in levels, or `levels` as they are."""
-        return _luma(levels) + 16 if self.protocol == "rgb" and self.y_channel else levels
+    def mean_of_difference(self, pred: Tensor, target: Tensor, total: Callable[[Tensor], Tensor]) -> Tensor:
+        """(N,) float64: mean over a picture of a function of pred - target in levels.
+
+        Luma is linear, so one conversion does for both. On the CPU by bands of rows that stay in its cache.
+
+        Args:
+            total: maps (N, M) float32 differences to their (N,) float64 sum.
+        """
+        count, channels, height, width = pred.shape
+        rows = max(1, BAND // (channels * width)) if pred.device.type == "cpu" else height
+        result = pred.new_zeros(count, dtype=torch.float64)
+        for top in range(0, height, rows):
+            band = slice(top, top + rows)
+            diff = _levels(pred[..., band, :]).sub_(_levels(target[..., band, :]))
+            result += total((_luma(diff) if self._takes_luma else diff).flatten(1))
+        return result / (height * width * (1 if self._takes_luma else channels))
+
+    @property
+    def _takes_luma(self) -> bool:
+        return self.protocol == "rgb" and self.y_channel
 
     def _check(self, pred: Tensor, target: Tensor) -> None:
         name = type(self).__name__
@@ -87,12 +108,16 @@ class Metric:
                 f"{pred.shape[-2]}x{pred.shape[-1]} px"
             )
 
-    def _levels(self, picture: Tensor) -> Tensor:
+    def _inner(self, picture: Tensor) -> Tensor:
         border = self.crop_border
-        picture = picture[..., border : picture.shape[-2] - border, border : picture.shape[-1] - border]
-        if picture.dtype == torch.uint8:
-            return picture.float()
-        return picture.float().mul(255).round_().clamp_(0, 255)
+        return picture[..., border : picture.shape[-2] - border, border : picture.shape[-1] - border]
+
+
+def _levels(picture: Tensor) -> Tensor:
+    """Whole numbers 0 ... 255 as float32, in new memory: what a saved picture holds."""
+    if picture.dtype == torch.uint8:
+        return picture.float()
+    return picture.float().mul(255).round_().clamp_(0, 255)
 
 
 def _luma(rgb: Tensor) -> Tensor:
@@ -101,8 +126,6 @@ def _luma(rgb: Tensor) -> Tensor:
     return torch.mul(rgb[:, :1], red).add_(rgb[:, 1:2], alpha=green).add_(rgb[:, 2:], alpha=blue)
 
 
-def mean_square(diff: Tensor) -> Tensor:
-    """(N,) float64: mean of diff^2 over each picture. float32 sums of 2^16 elements, float64 over those."""
-    flat = diff.flatten(1)
-    pieces = [torch.linalg.vecdot(piece, piece) for piece in flat.split(1 << 16, dim=1)]
-    return torch.stack(pieces).sum(0, dtype=torch.float64) / flat.shape[1]
+def squares(diff: Tensor) -> Tensor:
+    """Sum of squares of (N, M) float32, (N,) float64."""
+    return torch.linalg.vecdot(diff, diff).double()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from srtoolbox.metrics.base import Metric, mean_square
+from srtoolbox.metrics.base import Metric, squares
 from srtoolbox.registry import METRICS
 
 
@@ -17,7 +16,7 @@ class MSE(Metric):
 
     def score(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,) squared levels."""
-        return mean_square(self.difference(pred, target))
+        return self.mean_of_difference(pred, target, squares)
 
 
 @METRICS.register
@@ -28,4 +27,4 @@ class MAE(Metric):
 
     def score(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,) levels."""
-        return self.difference(pred, target).abs().mean((1, 2, 3), dtype=torch.float64)
+        return self.mean_of_difference(pred, target, lambda diff: diff.abs_().sum(1).double())

@@ -19,7 +19,7 @@ SIGMA = 1.5
 C1 = (0.01 * 255) ** 2
 C2 = (0.03 * 255) ** 2
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-BAND_ROWS = 64  # rows filtered at a time on the CPU, so that the maps stay in its cache
+BAND = 1 << 16  # windows per band
 
 
 @METRICS.register
@@ -50,21 +50,19 @@ class SSIM(Metric):
             raise SrtoolboxError(
                 f"SSIM: a picture of {height}x{width} px (borders cut) is smaller than the {WINDOW}x{WINDOW} window"
             )
-        dtype = DTYPES[self.dtype]
-        pred, target = self.planes(pred.to(dtype)), self.planes(target.to(dtype))
-        rows = BAND_ROWS if pred.device.type == "cpu" else height
-        scores = [[_ssim(p, t, rows) for p, t in zip(*pair, strict=True)] for pair in zip(pred, target, strict=True)]
-        return torch.stack([torch.stack(planes).mean() for planes in scores])
+        return torch.stack([self._mean(*pair) for pair in zip(pred.split(1), target.split(1), strict=True)])
 
-
-def _ssim(pred: Tensor, target: Tensor, rows: int) -> Tensor:
-    """Mean SSIM of one plane (H, W), in bands of `rows` rows. float64 scalar."""
-    height, width = pred.shape[0] - WINDOW + 1, pred.shape[1] - WINDOW + 1
-    total = pred.new_zeros((), dtype=torch.float64)
-    for top in range(0, height, rows):
-        band = slice(top, min(top + rows, height) + WINDOW - 1)
-        total += _ssim_map(pred[band], target[band]).sum(dtype=torch.float64)
-    return total / (height * width)
+    def _mean(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Mean over all windows and planes of one picture (1, C, H, W), on the CPU in bands that stay in its cache."""
+        height, width = pred.shape[-2] - WINDOW + 1, pred.shape[-1] - WINDOW + 1
+        rows = max(WINDOW, BAND // width) if pred.device.type == "cpu" else height
+        total = pred.new_zeros((), dtype=torch.float64)
+        for top in range(0, height, rows):
+            band = slice(top, min(top + rows, height) + WINDOW - 1)
+            planes = [self.planes(picture[..., band, :], DTYPES[self.dtype])[0] for picture in (pred, target)]
+            for pair in zip(*planes, strict=True):
+                total += _ssim_map(*pair).sum(dtype=torch.float64)
+        return total / (len(planes[0]) * height * width)
 
 
 def _ssim_map(pred: Tensor, target: Tensor) -> Tensor:
