@@ -1,0 +1,88 @@
+"""How much work, memory and depth a config may cost, so that a hostile file is refused at once.
+
+Every step of the evaluator is paid for here; a real config of a thousand lines costs a few per cent of the budget.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+STEPS = 200_000  # evaluated nodes, loop turns, items of made containers, 16ths of characters
+LENGTH = 100_000  # characters of a string, items of a container
+BITS = 4096  # size of an integer
+DEPTH = 100  # nesting of expressions and of values
+FILES = 100  # files read for one config
+FILE_BYTES = 256 * 1024  # size of one file
+WIDTH = 1000  # width or precision in a format
+KEY_BITS = 60  # larger integers can be chosen to collide in a hash table
+
+
+class Refused(Exception):  # noqa: N818 - becomes a ConfigError with file and line where it is caught
+    """Something a config may not do; the message has no place yet."""
+
+
+class Budget:
+    """What is left for one config with all its bases."""
+
+    def __init__(self) -> None:
+        self.left = STEPS
+        self.files = 0
+
+    def spend(self, steps: int) -> None:
+        """Pay for `steps` units of work."""
+        self.left -= steps
+        if self.left < 0:
+            raise Refused(f"the config does too much work (more than {STEPS:,} steps): write the values out")
+
+    def open_file(self) -> None:
+        """Pay for one more file."""
+        self.files += 1
+        if self.files > FILES:
+            raise Refused(f"more than {FILES} files are read for one config")
+
+    def length(self, count: int, what: str) -> None:
+        """Pay for a string or container of `count` characters or items, before it is made."""
+        if count > LENGTH:
+            raise Refused(f"a {what} of length {count:,} is refused (at most {LENGTH:,})")
+        self.spend(max(0, count) // 16 if what == "string" else max(0, count))
+
+    def made(self, value: Any) -> Any:  # noqa: ANN401 - any config value
+        """Pay for a value an operation has made; returns it."""
+        if isinstance(value, bool | float) or value is None:
+            return value
+        if isinstance(value, int):
+            if value.bit_length() > BITS:
+                raise Refused(f"an integer of {value.bit_length():,} bits is refused (at most {BITS})")
+        elif isinstance(value, str):
+            self.length(len(value), "string")
+        elif isinstance(value, list | tuple | dict | set):
+            self.length(len(value), type(value).__name__.lower().replace("config", ""))
+        elif isinstance(value, complex):
+            raise Refused("complex numbers are refused")
+        return value
+
+    def key(self, value: Any) -> Any:  # noqa: ANN401
+        """Check a value that is to be hashed; returns it."""
+        if isinstance(value, int) and value.bit_length() > KEY_BITS:
+            raise Refused(f"an integer of more than {KEY_BITS} bits is refused as a key")
+        if isinstance(value, tuple):
+            self.measure(value)
+            for item in value:
+                self.key(item)
+        return value
+
+    def measure(self, value: Any) -> None:  # noqa: ANN401
+        """Pay for a walk over everything in `value`, shared parts as often as they occur."""
+        if isinstance(value, int | float) or value is None:
+            return
+        stack = [(value, 0)]
+        while stack:
+            item, depth = stack.pop()
+            if isinstance(item, str | bytes):
+                self.spend(len(item) // 16)
+            elif isinstance(item, dict | list | tuple | set | frozenset):
+                if depth >= DEPTH:
+                    raise Refused(f"a value is nested deeper than {DEPTH} levels, or contains itself")
+                self.spend(1 + len(item))
+                children = item.values() if isinstance(item, dict) else item
+                stack.extend((child, depth + 1) for child in children)

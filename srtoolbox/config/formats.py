@@ -1,0 +1,130 @@
+"""YAML and JSON configs: read as data, with the place of each key where the format tells it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+from srtoolbox.config.budget import DEPTH, Budget, Refused
+from srtoolbox.config.values import ConfigDict, Origin
+from srtoolbox.errors import ConfigError
+
+
+def read_json(text: str, file: str, budget: Budget) -> ConfigDict:
+    """A JSON object; keys know their file only.
+
+    Raises:
+        ConfigError: the text is not JSON, is nested too deep or not an object.
+    """
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{file}:{error.lineno}: not valid JSON: {error.msg}") from None
+    except (RecursionError, ValueError) as error:
+        raise ConfigError(f"{file}:{_deepest_line(text)}: JSON nested too deep or too large: {error}") from None
+    try:
+        budget.measure(value)
+    except Refused as refusal:
+        raise ConfigError(f"{file}:{_deepest_line(text)}: {refusal}") from None
+    return _top(_with_origin(value, Origin(file)), file)
+
+
+def _with_origin(value: Any, origin: Origin) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, dict):
+        made = ConfigDict(origin=origin)
+        for key, item in value.items():
+            made.put(key, _with_origin(item, origin), origin)
+        return made
+    return [_with_origin(item, origin) for item in value] if isinstance(value, list) else value
+
+
+def _deepest_line(text: str) -> int:
+    """The line in which brackets first nest deeper than allowed (strings are not told apart: a guess for a message)."""
+    depth = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        for character in line:
+            depth += (character in "[{") - (character in "]}")
+            if depth > DEPTH:
+                return number
+    return 1
+
+
+def read_yaml(text: str, file: str, budget: Budget) -> ConfigDict:
+    """A YAML mapping, read by PyYAML's safe loader; aliases are paid for each time they are used.
+
+    Raises:
+        ConfigError: the text is not YAML, uses tags that make objects, is nested too deep or not a mapping.
+    """
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        value = _YamlReader(loader, file, budget).convert(node) if node is not None else ConfigDict(origin=Origin(file))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise ConfigError(f"{file}:{line}: not valid YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file}: not valid YAML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{file}:{loader.line + 1}: nested deeper than {DEPTH} levels") from None
+    except ValueError as error:
+        raise ConfigError(f"{file}:{loader.line + 1}: not valid YAML: {error}") from None
+    return _top(value, file)
+
+
+class _YamlReader:
+    def __init__(self, loader: yaml.SafeLoader, file: str, budget: Budget) -> None:
+        self.loader, self.file, self.budget = loader, file, budget
+        self.depth = 0
+
+    def convert(self, node: yaml.Node) -> Any:  # noqa: ANN401
+        origin = Origin(self.file, node.start_mark.line + 1)
+        self.depth += 1
+        try:
+            if self.depth > DEPTH:
+                raise Refused(f"nested deeper than {DEPTH} levels")
+            self.budget.spend(1)
+            return self._converted(node, origin)
+        except Refused as refusal:
+            raise ConfigError(f"{origin}: {refusal}") from None
+        finally:
+            self.depth -= 1
+
+    def _converted(self, node: yaml.Node, origin: Origin) -> Any:  # noqa: ANN401
+        if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
+            return self._mapping(node, origin)
+        if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
+            return [self.convert(item) for item in node.value]
+        value = self.loader.construct_object(node, deep=True)
+        if value is not None and not isinstance(value, bool | int | float | str | bytes):
+            raise Refused(f"a {type(value).__name__} is not a config value; quote it to make it a string")
+        return self.budget.made(value)
+
+    def _mapping(self, node: yaml.MappingNode, origin: Origin) -> ConfigDict:
+        made = ConfigDict(origin=origin)
+        for key_node, value_node in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                parts = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+                for part in reversed(parts):  # the first of several wins
+                    merged = self.convert(part)
+                    if not isinstance(merged, ConfigDict):
+                        raise Refused("`<<` needs a mapping")
+                    for key in merged:
+                        made.put(key, merged[key], merged.origin_of(key))
+        for key_node, value_node in node.value:
+            if key_node.tag != "tag:yaml.org,2002:merge":
+                key = self.convert(key_node)
+                if isinstance(key, dict | list):
+                    raise Refused("a key must be a scalar")
+                made.put(
+                    self.budget.key(key), self.convert(value_node), Origin(self.file, key_node.start_mark.line + 1)
+                )
+        return made
+
+
+def _top(value: Any, file: str) -> ConfigDict:  # noqa: ANN401
+    if not isinstance(value, ConfigDict):
+        raise ConfigError(f"{file}:1: a config is a mapping of keys, this is a {type(value).__name__}")
+    return value

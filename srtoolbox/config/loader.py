@@ -1,0 +1,218 @@
+"""Reading one config with all its bases into a ConfigDict."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from srtoolbox.config.budget import FILE_BYTES, Budget, Refused
+from srtoolbox.config.formats import read_json, read_yaml
+from srtoolbox.config.merge import merge, without_delete
+from srtoolbox.config.overrides import Overrides
+from srtoolbox.config.statements import Evaluator, base_assignments
+from srtoolbox.config.templates import extracted_base_values, substituted
+from srtoolbox.config.values import ConfigDict, Origin, inherited
+from srtoolbox.errors import ConfigError
+
+DATA_ROOT = "data_root"
+
+
+class Loader:
+    """Loads one config; `used` collects the top-level names that some expression reads.
+
+    Raises:
+        ConfigError: from `load`, for anything that is refused, missing or fails, with file and line.
+    """
+
+    def __init__(self, overrides: Sequence[str] = ()) -> None:
+        self.overrides = Overrides(overrides)
+        self.budget = Budget()
+        self.used: set[str] = set()
+        self.open: list[str] = []  # real paths from the config down to the base being read
+        data_root = os.environ.get("SRTOOLBOX_DATA") or "data"
+        self.prebound = {DATA_ROOT: self.overrides.outer(DATA_ROOT, data_root)}
+
+    def load(self, path: str) -> ConfigDict:
+        """The config at `path`, bases merged in and overrides applied."""
+        config = self._file(path)
+        self._within(Origin(path, 1), lambda: self.budget.measure(config))
+        self.overrides.at_end(config, tuple(self.prebound))
+        return config
+
+    def _within(self, origin: Origin, action: Callable[[], Any]) -> Any:  # noqa: ANN401 - what action returns
+        try:
+            return action()
+        except Refused as refusal:
+            raise ConfigError(f"{origin}: {refusal}") from None
+
+    def _file(self, path: str) -> ConfigDict:
+        real = os.path.realpath(path)
+        self._within(Origin(path, 1), self.budget.open_file)
+        self.open.append(real)
+        text = self._within(Origin(path, 1), lambda: substituted(_read(path), path))
+        suffix = os.path.splitext(path)[1]
+        if suffix == ".py":
+            config = self._python(text, path)
+        elif suffix in (".yaml", ".yml", ".json"):
+            config = self._plain(text, path, read_json if suffix == ".json" else read_yaml)
+        else:
+            raise ConfigError(f"{path}: a config is a .py, .yaml, .yml or .json file")
+        self.open.pop()
+        return config
+
+    def _python(self, text: str, path: str) -> ConfigDict:
+        text, words = extracted_base_values(text)
+        module = _parsed(text, path)
+        base = self._bases(*_python_bases(module, path, self.budget), path)
+        module = _BaseValues(words, path).visit(module) if words else module
+        evaluator = Evaluator(path, self.budget, ConfigDict(origin=Origin(path)), {**self.prebound, "_base_": base})
+        evaluator.run(module, self.overrides.at_assignment)
+        self.used |= evaluator.used
+        own = evaluator.names
+        for key in [key for key in own if key.startswith("__")]:
+            del own[key]
+        return self._merged(base, own, path)
+
+    def _plain(self, text: str, path: str, read: Callable[[str, str, Budget], ConfigDict]) -> ConfigDict:
+        text, words = extracted_base_values(text, quote='"')
+        own = read(text, path, self.budget)
+        origin = own.origin_of("_base_") or Origin(path)
+        base = self._bases(dict.pop(own, "_base_", []), origin, path)
+        if words:
+            own = _filled(own, words, base, origin)
+        for key in list(own):
+            own.put(key, self.overrides.at_assignment(key, own[key]), own.origin_of(key))
+        return self._merged(base, own, path)
+
+    def _merged(self, base: ConfigDict, own: ConfigDict, path: str) -> ConfigDict:
+        for names in (base, own):
+            for key, value in names.items():
+                self._within(names.origin_of(key) or Origin(path, 1), lambda value=value: self.budget.measure(value))
+        own = ConfigDict(own)
+        own.pop("_deprecation_", None)
+        return without_delete(merge(base, own))
+
+    def _bases(self, names: Any, origin: Origin, path: str) -> ConfigDict:  # noqa: ANN401 - as the file says
+        """The configs named in `_base_`, side by side, marked as inherited."""
+        names = names if isinstance(names, list | tuple) else [names]
+        base = ConfigDict(origin=Origin(path))
+        for name in names:
+            if not isinstance(name, str):
+                raise ConfigError(f"{origin}: _base_ is a file name or a list of them, not {type(name).__name__}")
+            config = self._file(self._base_path(name, origin, path))
+            for key, value in config.items():
+                if key in base:
+                    raise ConfigError(
+                        f"{origin}: two bases define {key!r}: {base.origin_of(key)} and {config.origin_of(key)}. "
+                        "Keep it in one of them, or chain the two files."
+                    )
+                base.put(key, inherited(value), config.origin_of(key))
+        return _marked(base)
+
+    def _base_path(self, name: str, origin: Origin, path: str) -> str:
+        if "::" in name:
+            raise ConfigError(f"{origin}: _base_ {name!r} is in another package; copy that config here")
+        base = os.path.normpath(os.path.join(os.path.dirname(path), name))
+        if not os.path.isfile(base):
+            raise ConfigError(f"{origin}: _base_ file {name!r} not found (looked for {base})")
+        if os.path.realpath(base) in self.open:
+            raise ConfigError(f"{origin}: _base_ {name!r} leads back to a file that is being read: a cycle")
+        return base
+
+
+def _marked(base: ConfigDict) -> ConfigDict:
+    object.__setattr__(base, "_inherited", True)
+    return base
+
+
+def _read(path: str) -> str:
+    try:
+        if os.path.getsize(path) > FILE_BYTES:
+            raise Refused(f"the file is larger than {FILE_BYTES // 1024} KiB")
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except OSError as error:
+        raise Refused(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise Refused(f"is not UTF-8 text (byte {error.start})") from None
+
+
+def _parsed(text: str, path: str) -> ast.Module:
+    try:
+        return ast.parse(text, path)
+    except SyntaxError as error:
+        raise ConfigError(f"{path}:{error.lineno or 1}: {error.msg}") from None
+    except (RecursionError, MemoryError):
+        raise ConfigError(f"{path}:{_too_deep_line(text)}: nested too deep to be read") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}:1: {error}") from None
+
+
+def _too_deep_line(text: str) -> int:
+    """The line that ends the first statement the parser gave up on: the shortest head of the text that fails alike."""
+    lines = text.splitlines(keepends=True)
+    low, high = 1, len(lines)
+    while low < high:
+        middle = (low + high) // 2
+        try:
+            ast.parse("".join(lines[:middle]))
+        except (RecursionError, MemoryError):
+            high = middle
+            continue
+        except SyntaxError:
+            pass
+        low = middle + 1
+    return low
+
+
+def _python_bases(module: ast.Module, path: str, budget: Budget) -> tuple[Any, Origin]:
+    nodes = base_assignments(module)
+    if not nodes:
+        return [], Origin(path)
+    if len(nodes) > 1:
+        raise ConfigError(f"{path}:{nodes[1].lineno}: _base_ is assigned a second time")
+    return Evaluator(path, budget).evaluate(nodes[0].value), Origin(path, nodes[0].lineno)
+
+
+class _BaseValues(ast.NodeTransformer):
+    """Puts `_base_.a.b` where a template `{{ _base_.a.b }}` stood."""
+
+    def __init__(self, words: dict[str, str], path: str) -> None:
+        self.words, self.path = words, path
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id not in self.words:
+            return node
+        value = ast.parse(f"_base_.{self.words[node.id]}", mode="eval").body
+        for part in ast.walk(value):
+            ast.copy_location(part, node)
+        return value
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        if isinstance(node.value, str) and any(word in node.value for word in self.words):
+            raise ConfigError(
+                f"{self.path}:{node.lineno}: a {{{{ _base_.x }}}} template cannot stand inside a string; "
+                "write f'{_base_.x}' instead"
+            )
+        return node
+
+
+def _filled(value: Any, words: dict[str, str], base: ConfigDict, origin: Origin) -> Any:  # noqa: ANN401
+    """`value` with each word that stands for a `{{ _base_.a.b }}` replaced by what the base has there."""
+    if isinstance(value, ConfigDict):
+        node = value.copy()
+        for key, item in value.items():
+            dict.__setitem__(node, key, _filled(item, words, base, value.origin_of(key) or origin))
+        return node
+    if isinstance(value, list):
+        return [_filled(item, words, base, origin) for item in value]
+    if not isinstance(value, str) or value not in words:
+        return value
+    found: Any = base
+    for part in words[value].split("."):
+        if not isinstance(found, ConfigDict) or part not in found:
+            raise ConfigError(f"{origin}: the bases have no {words[value]!r}")
+        found = found[part]
+    return found

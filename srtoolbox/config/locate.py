@@ -1,0 +1,53 @@
+"""Finding config files: on disk, else among the configs that travel with the package."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from srtoolbox.errors import ConfigError
+from srtoolbox.registry import did_you_mean
+
+
+def packaged_folder() -> Path | None:
+    """The folder of the package's own configs: inside an installed package, beside it in a clone."""
+    package = Path(__file__).resolve().parent.parent
+    folders = (package / "configs", package.parent / "configs")
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def packaged_names() -> list[str]:
+    """Names of the package's configs, such as 'espcn/espcn_x3_t91.py'; `_base_` parts are left out."""
+    folder = packaged_folder()
+    if folder is None:
+        return []
+    paths = (path.relative_to(folder) for path in folder.rglob("*.py"))
+    return sorted(path.as_posix() for path in paths if "_base_" not in path.parts and path.name != "__init__.py")
+
+
+def find_config(name: str | os.PathLike) -> str:
+    """The path of a config: `name` itself if that is a file, else the packaged config of that name.
+
+    'espcn/espcn_x3.py', 'configs/espcn/espcn_x3.py' and a bare 'espcn_x3' that is unique all find the packaged one.
+
+    Raises:
+        ConfigError: nothing has that name; the nearest one is suggested.
+    """
+    name = os.fspath(name)
+    if os.path.isfile(name):
+        return name
+    wanted = Path(name).as_posix().removeprefix("./").removeprefix("configs/")
+    names = packaged_names()
+    stem = wanted.removesuffix(".py")
+    matches = [known for known in names if known.removesuffix(".py") == stem]
+    matches = matches or [known for known in names if Path(known).stem == stem]
+    if len(matches) == 1:
+        return os.path.relpath(packaged_folder() / matches[0]) if _is_near() else str(packaged_folder() / matches[0])
+    if matches:
+        raise ConfigError(f"{name}: several packaged configs have this name: {', '.join(matches)}")
+    raise ConfigError(f"{name}: no such config file, on disk or in the package.{did_you_mean(wanted, names)}")
+
+
+def _is_near() -> bool:
+    """Whether the packaged configs lie below the current folder, so that relative paths read better."""
+    return packaged_folder().is_relative_to(Path.cwd())

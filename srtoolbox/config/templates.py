@@ -1,0 +1,52 @@
+"""MMEngine's `{{ ... }}` templates, replaced in a file's text before it is parsed."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from srtoolbox.config.budget import Refused
+
+_ENVIRONMENT = re.compile(r"""\{\{['"]?\s*\$(\w+)\s*:\s*(\S*?)\s*['"]?\}\}""")
+_BASE_VALUE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
+MARK = "_base_value_{}_of_this_file_"
+
+
+def substituted(text: str, path: str) -> str:
+    """Replace `{{ fileDirname }}` and its kin and `{{$VARIABLE:default}}`.
+
+    Raises:
+        Refused: an environment variable is not set and has no default.
+    """
+    path = os.path.abspath(path)
+    name = os.path.basename(path)
+    stem, suffix = os.path.splitext(name)
+    values = {
+        "fileDirname": os.path.dirname(path),
+        "fileBasename": name,
+        "fileBasenameNoExtension": stem,
+        "fileExtname": suffix,
+    }
+    for key, value in values.items():
+        text = re.sub(r"\{\{\s*" + key + r"\s*\}\}", lambda _, value=value: value.replace("\\", "/"), text)
+    return _ENVIRONMENT.sub(_environment_value, text)
+
+
+def _environment_value(match: re.Match) -> str:
+    variable, default = match.groups()
+    value = os.environ.get(variable, default)
+    if not value:
+        raise Refused(f"the environment variable {variable} is not set; set it, or write {{{{${variable}:default}}}}")
+    return value
+
+
+def extracted_base_values(text: str, quote: str = "") -> tuple[str, dict[str, str]]:
+    """Replace each `{{ _base_.a.b }}` by a unique word (in `quote`s). Returns the text and word -> 'a.b'."""
+    words: dict[str, str] = {}
+
+    def mark(match: re.Match) -> str:
+        word = MARK.format(len(words))
+        words[word] = match.group(1)
+        return quote + word + quote
+
+    return _BASE_VALUE.sub(mark, text), words
