@@ -2,4 +2,4 @@
 
 from srtoolbox.cli import main
 
-main()
+raise SystemExit(main())

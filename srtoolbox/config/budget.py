@@ -12,7 +12,8 @@ LENGTH = 100_000  # characters of a string, items of a container
 BITS = 4096  # size of an integer
 DEPTH = 100  # nesting of expressions and of values
 FILES = 100  # files read for one config
-FILE_BYTES = 256 * 1024  # size of one file
+FILE_BYTES = 128 * 1024  # size of one file
+YAML_BYTES = 64 * 1024  # PyYAML reads about 100 KB/s
 WIDTH = 1000  # width or precision in a format
 KEY_BITS = 60  # larger integers can be chosen to collide in a hash table
 

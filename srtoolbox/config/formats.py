@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from srtoolbox.config.budget import DEPTH, Budget, Refused
+from srtoolbox.config.budget import DEPTH, YAML_BYTES, Budget, Refused
 from srtoolbox.config.values import ConfigDict, Origin
 from srtoolbox.errors import ConfigError
 
@@ -18,16 +18,17 @@ def read_json(text: str, file: str, budget: Budget) -> ConfigDict:
     Raises:
         ConfigError: the text is not JSON, is nested too deep or not an object.
     """
+    _check_nesting(text, file)
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{file}:{error.lineno}: not valid JSON: {error.msg}") from None
-    except (RecursionError, ValueError) as error:
-        raise ConfigError(f"{file}:{_deepest_line(text)}: JSON nested too deep or too large: {error}") from None
+    except ValueError as error:
+        raise ConfigError(f"{file}:1: not valid JSON: {error}") from None
     try:
         budget.measure(value)
     except Refused as refusal:
-        raise ConfigError(f"{file}:{_deepest_line(text)}: {refusal}") from None
+        raise ConfigError(f"{file}:1: {refusal}") from None
     return _top(_with_origin(value, Origin(file)), file)
 
 
@@ -40,15 +41,14 @@ def _with_origin(value: Any, origin: Origin) -> Any:  # noqa: ANN401 - any JSON 
     return [_with_origin(item, origin) for item in value] if isinstance(value, list) else value
 
 
-def _deepest_line(text: str) -> int:
-    """The line in which brackets first nest deeper than allowed (strings are not told apart: a guess for a message)."""
+def _check_nesting(text: str, file: str) -> None:
+    """Refuse brackets nested deeper than allowed before a parser meets them (brackets in strings are counted too)."""
     depth = 0
     for number, line in enumerate(text.splitlines(), 1):
         for character in line:
             depth += (character in "[{") - (character in "]}")
             if depth > DEPTH:
-                return number
-    return 1
+                raise ConfigError(f"{file}:{number}: nested deeper than {DEPTH} levels")
 
 
 def read_yaml(text: str, file: str, budget: Budget) -> ConfigDict:
@@ -57,6 +57,9 @@ def read_yaml(text: str, file: str, budget: Budget) -> ConfigDict:
     Raises:
         ConfigError: the text is not YAML, uses tags that make objects, is nested too deep or not a mapping.
     """
+    if len(text) > YAML_BYTES:
+        raise ConfigError(f"{file}:1: the file is larger than {YAML_BYTES // 1024} KiB")
+    _check_nesting(text, file)
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()

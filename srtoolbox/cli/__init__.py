@@ -1,0 +1,91 @@
+"""The commands: `srtoolbox COMMAND ...`, `python -m srtoolbox COMMAND ...` and `python tools/COMMAND.py ...` are one.
+
+A command's module is imported only when it runs, so that `srtoolbox --help` answers without PyTorch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from srtoolbox import __version__
+from srtoolbox.cli.options import overrides_last
+from srtoolbox.errors import SrtoolboxError
+from srtoolbox.registry import did_you_mean
+
+COMMANDS = {
+    "train": "srtoolbox.cli.train",
+    "test": "srtoolbox.cli.test",
+    "upscale": "srtoolbox.cli.upscale",
+    "convert_lmdb": "srtoolbox.cli.convert_lmdb",
+    "check_config": "srtoolbox.cli.check_config",
+    "print_config": "srtoolbox.cli.print_config",
+    "plot_log": "srtoolbox.cli.plot_log",
+    "quickstart": "srtoolbox.cli.quickstart",
+}
+SUMMARIES = {
+    "train": "train a network from a config",
+    "test": "score checkpoints, or bicubic, on test sets",
+    "upscale": "upscale pictures with a trained network",
+    "convert_lmdb": "convert folders of pictures to LMDB, pairs verified",
+    "check_config": "report all faults of configs before anything runs",
+    "print_config": "print a config with its bases and overrides resolved",
+    "plot_log": "draw the training curves of one or more runs",
+    "quickstart": "train, test and upscale on built-in photographs",
+}
+EXIT_FAULT, EXIT_INTERRUPT, EXIT_PIPE = 2, 130, 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command named by the first argument; returns the exit code.
+
+    A `SrtoolboxError` is printed as `error: ...` without a traceback and gives 2; Ctrl-C gives 130.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(help_text())
+        return 0
+    if argv[0] == "--version":
+        print(f"srtoolbox {__version__}")
+        return 0
+    name, *rest = argv
+    if name not in COMMANDS:
+        print(f"error: no command {name!r}.{did_you_mean(name, COMMANDS, else_list=True)}", file=sys.stderr)
+        return EXIT_FAULT
+    return _run(name, rest)
+
+
+def _run(name: str, argv: list[str]) -> int:
+    try:
+        code = importlib.import_module(COMMANDS[name]).main(overrides_last(argv))
+        sys.stdout.flush()
+        return code
+    except SrtoolboxError as error:
+        lines = str(error).splitlines()
+        print("error: " + "\n       ".join(lines), file=sys.stderr)
+        return EXIT_FAULT
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPT
+    except BrokenPipeError:
+        # whoever read our output has gone; without this Python complains once more when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE
+
+
+def help_text() -> str:
+    """The list of commands, one line each."""
+    width = max(map(len, SUMMARIES))
+    lines = [f"  {name:<{width}}  {summary}" for name, summary in SUMMARIES.items()]
+    return "\n".join(
+        [
+            "usage: srtoolbox COMMAND ...",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "srtoolbox COMMAND --help shows the options of one, with an example; srtoolbox --version the version.",
+        ]
+    )

@@ -1,0 +1,7 @@
+"""Report all faults of configs: python tools/check_config.py CONFIG... [key=value ...]"""
+
+import sys
+
+from srtoolbox.cli import main
+
+raise SystemExit(main(["check_config", *sys.argv[1:]]))
