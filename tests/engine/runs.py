@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from srtoolbox.registry import HOOKS
 
 @HOOKS.register
 class KillHook(Hook):
-    """Sends this process a signal while iteration `at` is being finished."""
+    """Sends this process a signal before iteration `at` (2 or later), which is then the last."""
 
     phase = Phase.UPDATE
 
@@ -28,7 +29,7 @@ class KillHook(Hook):
         self.at, self.signum = at, signum
 
     def after_iter(self, runner: Runner) -> None:
-        if runner.iter == self.at - 1 or self.at == 1:
+        if runner.iter == self.at - 1:
             os.kill(os.getpid(), self.signum)
 
 
@@ -37,10 +38,8 @@ def run(config: Path, work_dir: Path, *overrides: str, resume: bool = False) -> 
     work_dir.mkdir(parents=True, exist_ok=True)
     state, path = find_state(work_dir, resume=resume)
     runner = Runner(Config.fromfile(str(config), overrides), work_dir, resume=state, resumed_from=path)
-    try:
+    with contextlib.suppress(StopRequested):
         runner.train()
-    except StopRequested:
-        pass
     return runner
 
 

@@ -1,4 +1,4 @@
-"""A run that was stopped and resumed equals one that was not, bit for bit: networks, EMA, optimizers, schedules, best, log."""
+"""A run stopped and resumed equals one that was not, bit for bit: networks, EMA, optimizers, schedules, best, log."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def whole_run(tiny_config: Path, tmp_path: Path) -> Path:
     return tmp_path / "whole"
 
 
-@pytest.mark.parametrize("at", [1, 4, 5, 7, 10, 13, 19])
+@pytest.mark.parametrize("at", [2, 4, 5, 7, 10, 13, 19])
 def test_resumed_equals_uninterrupted(at: int, tiny_config: Path, whole_run: Path, tmp_path: Path) -> None:
-    stopped = run(tiny_config, tmp_path / "parts", f"hooks.kill.type=KillHook", f"hooks.kill.at={at}")
+    stopped = run(tiny_config, tmp_path / "parts", "hooks.kill.type=KillHook", f"hooks.kill.at={at}")
     assert stopped.iter == at
     resumed = run(tiny_config, tmp_path / "parts", resume=True)
     assert (resumed.iter, resumed.resumed_from.stem) == (20, f"iter_{at:06d}")
