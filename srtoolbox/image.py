@@ -28,7 +28,7 @@ from typing import BinaryIO, NamedTuple
 import cv2
 import numpy as np
 import torch
-from PIL import Image
+from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 from torch import Tensor
 
 from srtoolbox import files
@@ -38,10 +38,13 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".
 MAX_PIXELS = 2**27  # 134 million: above any camera's picture, 400 MB decoded
 MAX_BYTES = 2**30
 
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "WEBP")
+# Importing a plugin is what makes Pillow know its format; no other (EPS, PSD ...) is ever tried on a user's file.
+_PLUGINS = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
+_FORMATS = tuple(plugin.__name__.rpartition(".")[2].removesuffix("ImagePlugin").upper() for plugin in _PLUGINS)
 _GRAY_MODES = {"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"}
 _COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB"}
 _ORIENTATION = 0x0112  # EXIF and TIFF tag
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339  # TIFF tags
 
 
@@ -199,16 +202,19 @@ def _png_header(file: BinaryIO) -> _Header:
 
 def _other_header(file: BinaryIO) -> _Header:
     with _open_by_pillow(file) as image:
-        width, height = image.size
         if image.format not in ("JPEG", "MPO") and getattr(image, "n_frames", 1) > 1:
             raise ImageError(f"holds {image.n_frames} pictures; save the one you want as a file of its own")
         if image.mode not in _GRAY_MODES | _COLOUR_MODES:
             raise ImageError(f"its values are of kind {image.mode!r} (32-bit or float); save it with 8 or 16 bits")
-        by_cv2 = image.format == "TIFF" and _is_deep_tiff(image)
         orientation = 1
         with contextlib.suppress(Exception):  # broken metadata does not make a bad picture
             orientation = _valid_orientation(image.getexif().get(_ORIENTATION))
-        return _Header(height, width, 1 if image.mode in _GRAY_MODES else 3, orientation, by_cv2)
+        channels = 1 if image.mode in _GRAY_MODES else 3
+        if image.format != "TIFF":
+            return _Header(image.height, image.width, channels, orientation, by_cv2=False)
+        sides = image.tag_v2[_TIFF_HEIGHT], image.tag_v2[_TIFF_WIDTH]
+        # Of TIFF, both decoders rotate by themselves.
+        return _Header(*(sides[::-1] if orientation >= 5 else sides), channels, 1, by_cv2=_is_deep_tiff(image))
 
 
 @contextlib.contextmanager
@@ -331,6 +337,26 @@ def _check_writable(image: np.ndarray, kind: str, quality: int | None) -> None:
         raise ImageError(f"{kind} holds at most {limit} pixels a side, the picture has {image.shape[:2]}; use .png")
     if quality is not None and (kind not in (".jpg", ".jpeg", ".webp") or not 1 <= quality <= 100):
         raise ImageError(f"quality is 1 ... 100, for .jpg and .webp only, got {quality!r} for {kind}")
+
+
+def copy_view(target: np.ndarray, view: np.ndarray) -> None:
+    """`target[...] = view` for contiguous `target` and any mirrored or transposed HWC `view` of a picture.
+
+    numpy copies such views pixel by pixel; cv2 knows the few orientations there are and is up to 20 times as fast.
+    """
+    pixel = view.shape[2] * view.itemsize
+    transposed = abs(view.strides[1]) != pixel and abs(view.strides[0]) == pixel
+    plain = view.swapaxes(0, 1) if transposed else view
+    mirrored = (plain.strides[0] < 0, plain.strides[1] < 0)
+    if plain.strides[2] != view.itemsize or abs(plain.strides[1]) != pixel or not (transposed or mirrored[1]):
+        target[...] = view  # rows in one piece, or a view of another kind (gray expanded to three channels)
+        return
+    stored = plain[:: -1 if mirrored[0] else 1, :: -1 if mirrored[1] else 1]
+    if transposed:
+        stored = cv2.transpose(stored, target if not any(mirrored) else None)
+        mirrored = mirrored[::-1]
+    if any(mirrored):
+        cv2.flip(stored, -1 if all(mirrored) else int(mirrored[1]), target)
 
 
 # ---- tensors: float in [0, 1], (N, C, H, W), RGB
