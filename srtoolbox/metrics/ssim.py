@@ -30,7 +30,7 @@ class SSIM(Metric):
         crop_border: px left out at each side of the picture; papers use the scale.
         y_channel: measure luma; False: the mean over R, G and B.
         protocol: 'rgb' or 'y_direct', see `metrics.base`.
-        dtype: 'float32' (off by about 1e-7, by up to 5e-6 where half the picture is black or white) or 'float64' (exact
+        dtype: 'float32' (off by about 1e-7, by up to 1e-5 where half the picture is black or white) or 'float64' (exact
             to rounding, about twice the time).
     """
 

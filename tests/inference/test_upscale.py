@@ -81,8 +81,10 @@ def test_a_y_network_changes_luma_only(photo):
 @pytest.mark.parametrize("network", [Bicubic(2), BicubicLuma(2)])
 def test_gray_is_three_equal_channels(photo, network):
     gray = np.ascontiguousarray(photo[:30, :40, 1:2])
-    colour = upscale(network, np.repeat(gray, 3, axis=2))
-    assert np.array_equal(upscale(network, gray), colour[..., 1:2])
+    colour = upscale(network, np.repeat(gray, 3, axis=2))[..., 1:2]
+    difference = np.abs(upscale(network, gray).astype(int) - colour)
+    assert difference.max() <= 1  # a value between two levels may round either way
+    assert (difference > 0).mean() < 0.002
 
 
 @pytest.mark.parametrize("size", [(8, 16), (9, 23), (3, 2), (1, 1), (17, 4)])
