@@ -11,6 +11,7 @@ import torch
 from srtoolbox.data.sampler import Draw
 from srtoolbox.data.transforms.base import PICTURES, Sample
 from srtoolbox.errors import DataError
+from srtoolbox.image import copy_view
 
 Batch = dict[str, Any]
 """'lq' (N, h, w, C) and 'gt' (N, scale*h, scale*w, C) tensors, uint8 or uint16; 'key' list of names; 'index', 'draw'
@@ -46,19 +47,8 @@ def _stack(images: Sequence[np.ndarray], samples: Sequence[Sample], pin: bool) -
     dtype = torch.uint8 if first.dtype == np.uint8 else torch.uint16
     stacked = torch.empty((len(images), *first.shape), dtype=dtype, pin_memory=pin)
     for target, image in zip(stacked.numpy(), images, strict=True):
-        _copy(target, image)
+        copy_view(target, image)
     return stacked
-
-
-def _copy(target: np.ndarray, image: np.ndarray) -> None:
-    """`target[...] = image`, for mirrored and transposed views a whole pixel at a time: numpy would go byte by byte,
-    twice as slow.
-    """
-    pixel = image.shape[2] * image.itemsize
-    if image.strides[1] == pixel or image.strides[2] != image.itemsize:
-        target[...] = image
-    else:
-        target.view(f"V{pixel}")[...] = image.view(f"V{pixel}")
 
 
 def _describe(image: np.ndarray) -> str:

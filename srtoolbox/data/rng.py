@@ -39,7 +39,7 @@ class Rng:
     """The stream of random numbers of one draw.
 
     Args:
-        seed: the run's seed, any integer.
+        seed: the run's seed, any integer (of which the lower 64 bits count).
         draw: which sample of the run this is, counted globally.
     """
 

@@ -84,15 +84,19 @@ class CropOptions(NamedTuple):
     transforms: Sequence[Any] | Mapping[str, Any]
     channels: int
     sampling: Sampling
+    max_images: int | None
+
+    def validate(self, name: str, scale: int) -> None:
+        """Raise a ConfigError that lists all faults of dataset `name`, if there are any."""
+        faults = option_faults(scale, self._asdict())
+        if faults:
+            raise ConfigError([f"{name}: {fault}" for fault in faults])
 
 
 class GTDataset(SRDataset):
     """A dataset with GT: the subclass says how a window of a picture is read, all else is here."""
 
     def __init__(self, entries: Sequence[Entry], scale: int, options: CropOptions) -> None:
-        faults = option_faults(scale, options._asdict())
-        if faults:
-            raise ConfigError([f"{type(self).__name__}: {fault}" for fault in faults])
         self.scale, self.channels = scale, options.channels
         self.transforms = Compose(options.transforms)
         self.cropper = Cropper(options.gt_size, scale, options.crop, self.transforms.margin(options.gt_size or 0))

@@ -51,13 +51,15 @@ class GTOnlyDataset(GTDataset):
         sampling: Sampling = "image",
         max_images: int | None = None,
     ) -> None:
+        options = CropOptions(gt_size, crop, small, transforms, channels, sampling, max_images)
+        options.validate(type(self).__name__, scale)
         entries: list[Entry] = []
         for path in as_list(gt):
             store = open_store(path)
             keys = store.keys()[:max_images]
             shapes_of(store, keys)
             entries += [_entry(store, key, scale) for key in keys]
-        super().__init__(entries, scale, CropOptions(gt_size, crop, small, transforms, channels, sampling))
+        super().__init__(entries, scale, options)
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:

@@ -53,13 +53,15 @@ class PairedDataset(GTDataset):
         lq_name: str | None = None,
         max_images: int | None = None,
     ) -> None:
+        options = CropOptions(gt_size, crop, small, transforms, channels, sampling, max_images)
+        options.validate(type(self).__name__, scale)
         gts, lqs = as_list(gt), as_list(lq)
         if len(gts) != len(lqs):
             raise DataError(f"gt and lq name {len(gts)} and {len(lqs)} stores: give one LQ store for each GT store")
         entries: list[Entry] = []
         for gt_path, lq_path in zip(gts, lqs, strict=True):
             entries += _entries(gt_path, lq_path, scale, lq_name, leftover=gt_size is None)[:max_images]
-        super().__init__(entries, scale, CropOptions(gt_size, crop, small, transforms, channels, sampling))
+        super().__init__(entries, scale, options)
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,82 @@
+"""Names and sizes of pairs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srtoolbox.data.folder_store import FolderStore
+from srtoolbox.data.pairing import check_sizes, infer_scale, pair_keys
+from srtoolbox.errors import DataError
+from srtoolbox.image import write_image
+
+
+def store(folder: Path, pictures: dict[str, tuple[int, int]]) -> FolderStore:
+    for name, size in pictures.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_image(folder / name, np.zeros((*size, 3), np.uint8))
+    return FolderStore(folder)
+
+
+@pytest.mark.parametrize(
+    ("gt", "lq"),
+    [
+        ("0001.png", "0001.png"),
+        ("0001.png", "0001x4.png"),
+        ("0001.png", "0001_x4.bmp"),
+        ("sub/0001.png", "sub/0001x4.png"),
+        ("baby.png", "babyLRBI_x4.png"),
+        ("baby_HR_x4.png", "baby_LRBI_x4.png"),
+        ("img_001_SRF_4_HR.png", "img_001_SRF_4_LR.png"),
+        ("x4x4.png", "x4x4x4.png"),
+    ],
+)
+def test_usual_names_are_found(tmp_path: Path, gt: str, lq: str) -> None:
+    gts, lqs = store(tmp_path / "gt", {gt: (8, 8)}), store(tmp_path / "lq", {lq: (2, 2)})
+    (pair,) = pair_keys(gts, lqs, 4)
+    assert (pair.gt, pair.lq) == (gt.rpartition(".")[0], lq.rpartition(".")[0])
+
+
+def test_given_name(tmp_path: Path) -> None:
+    gts, lqs = store(tmp_path / "gt", {"d/a.png": (8, 8)}), store(tmp_path / "lq", {"d/small-a.png": (4, 4)})
+    assert pair_keys(gts, lqs, 2, "small-{}")[0].lq == "d/small-a"
+    with pytest.raises(DataError, match="no d/small-a_ in"):
+        pair_keys(gts, lqs, 2, "small-{}_")
+    with pytest.raises(DataError, match="lq_name"):
+        pair_keys(gts, lqs, 2, "small")
+
+
+def test_all_missing_partners_are_listed_at_once(tmp_path: Path) -> None:
+    names = {f"{number}.png": (8, 8) for number in range(6)}
+    lq = {f"{number}x2.png": (4, 4) for number in (0, 1, 3, 5, 8, 9)}
+    with pytest.raises(DataError) as caught:
+        pair_keys(store(tmp_path / "gt", names), store(tmp_path / "lq", lq), 2)
+    message = str(caught.value)
+    assert "4 pictures have no partner" in message
+    for name in ("2.png: no 2x2 in", "4.png: no 4x2 in", "8x2.png: no GT", "9x2.png: no GT"):
+        assert name in message
+    assert "lq_name" in message
+
+
+def test_all_wrong_sizes_are_listed_at_once(tmp_path: Path) -> None:
+    gt = store(tmp_path / "gt", {"a.png": (24, 40), "b.png": (25, 40), "c.png": (24, 36), "d.png": (24, 43)})
+    lq = store(tmp_path / "lq", {"a.png": (6, 10), "b.png": (6, 10), "c.png": (6, 10), "d.png": (6, 10)})
+    pairs = pair_keys(gt, lq, 4)
+    with pytest.raises(DataError) as caught:
+        check_sizes(gt, lq, pairs, 4)
+    message = str(caught.value)
+    assert "3 of 4 pairs" in message and "a.png" not in message
+    assert "c.png: 36x24, but" in message and "should be 40x24" in message
+    check_sizes(gt, lq, [pairs[0], pairs[1], pairs[3]], 4, leftover=True)
+    with pytest.raises(DataError, match=r"1 of 4 pairs(.|\n)*c\.png"):
+        check_sizes(gt, lq, pairs, 4, leftover=True)
+    assert infer_scale(gt, lq, pairs) == 4
+
+
+def test_a_damaged_header_is_listed_with_the_others(tmp_path: Path) -> None:
+    gt = store(tmp_path / "gt", {"a.png": (8, 8), "b.png": (8, 8), "c.png": (8, 8)})
+    lq = store(tmp_path / "lq", {"a.png": (4, 4), "b.png": (4, 4), "c.png": (4, 4)})
+    for name in ("a.png", "c.png"):
+        (tmp_path / "gt" / name).write_bytes(b"")
+    with pytest.raises(DataError, match=r"2 pictures(.|\n)*a\.png(.|\n)*c\.png"):
+        check_sizes(gt, lq, pair_keys(gt, lq, 2), 2)

@@ -1,0 +1,64 @@
+"""Random numbers that follow from (seed, draw, position)."""
+
+import numpy as np
+import pytest
+
+from srtoolbox.data.rng import Rng, fold, mix, uniform_hashes
+
+
+def splitmix64(state: int, count: int) -> list[int]:
+    """The published generator, in numpy's wrapping arithmetic: the oracle."""
+    out = []
+    with np.errstate(over="ignore"):
+        value = np.uint64(state)
+        for _ in range(count):
+            value = value + np.uint64(0x9E3779B97F4A7C15)
+            z = value
+            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            out.append(int(z ^ (z >> np.uint64(31))))
+    return out
+
+
+def test_splitmix64_reference() -> None:
+    # first outputs for state 1234567 as printed by the authors' C code
+    assert splitmix64(1234567, 2) == [6457827717110365317, 3203168211198807973]
+    assert uniform_hashes(1234567, 5).tolist() == splitmix64(1234567, 5)
+
+
+def test_stream_depends_on_seed_draw_position_only() -> None:
+    first, again = Rng(3, 10), Rng(3, 10)
+    again.at(7).random()  # taking numbers elsewhere changes nothing
+    assert [first.random() for _ in range(5)] == [again.random() for _ in range(5)]
+    streams = {Rng(s, d).at(p).random() for s in range(4) for d in range(50) for p in range(5)}
+    assert len(streams) == 1000
+    assert Rng(3, 10).at(1).random() != Rng(3, 10).random()
+
+
+def test_sub_stream_is_unmoved_by_numbers_taken() -> None:
+    rng = Rng(0, 0)
+    before = rng.at(2).random()
+    rng.integers(0, 9)
+    assert rng.at(2).random() == before
+
+
+def test_integers_cover_the_range_evenly() -> None:
+    counts = np.bincount([Rng(1, draw).integers(2, 7) for draw in range(20000)], minlength=8)
+    assert counts[:2].sum() == counts[7] == 0
+    assert abs(counts[2:7] - 4000).max() < 300  # 5 sigma
+    assert Rng(0, 0).integers(4, 5) == 4
+    with pytest.raises(ValueError, match="empty range"):
+        Rng(0, 0).integers(4, 4)
+
+
+def test_random_is_uniform_and_uncorrelated_over_draws() -> None:
+    numbers = np.array([[rng.random(), rng.random()] for rng in (Rng(5, draw) for draw in range(20000))])
+    assert numbers.min() >= 0 and numbers.max() < 1
+    assert abs(numbers.mean() - 0.5) < 0.01
+    assert abs(np.corrcoef(numbers.T)[0, 1]) < 0.03
+    assert abs(np.corrcoef(numbers[:-1, 0], numbers[1:, 0])[0, 1]) < 0.03
+
+
+def test_any_integer_is_a_seed() -> None:
+    assert len({Rng(seed, 0).random() for seed in (0, 1, -1, 2**40, 2**63)}) == 5
+    assert mix(0) == 0 and fold(0, 0) != 0

@@ -1,0 +1,256 @@
+"""Folders and LMDBs as stores: same keys, same pixels, one clear error for each thing that can be wrong."""
+
+import multiprocessing
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import lmdb
+import numpy as np
+import pytest
+
+from srtoolbox.data.conversion import convert
+from srtoolbox.data.folder_store import FolderStore
+from srtoolbox.data.lmdb_store import LmdbStore
+from srtoolbox.data.plan import Recipe, make_plan
+from srtoolbox.data.stores import Window, open_store
+from srtoolbox.errors import DataError, MissingDataError
+from srtoolbox.image import write_image
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photo: np.ndarray) -> Path:
+    """Pictures of every kind: colour, gray, 16 bit, in sub-folders, with dots, blanks and other alphabets in their
+    names.
+    """
+    folder = tmp_path / "pictures"
+    for name, image in {
+        "a.v2.png": photo[:50, :60],
+        "sub/gray.png": photo[:33, :41, :1],
+        "sub/deep/sixteen bit.png": photo[:20, :30].astype(np.uint16) * 257 + 3,
+        "sub/gray sixteen.png": photo[:20, :30, :1].astype(np.uint16) * 257 + 3,
+        "кот ねこ.png": photo[5:45, 5:25],
+        "tiny.bmp": photo[:1, :1],
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_image(folder / name, np.ascontiguousarray(image))
+    return folder
+
+
+def to_lmdb(folder: Path, out: Path, **options) -> Path:
+    convert(make_plan(folder, Recipe(**options)), [out])
+    return out
+
+
+def basicsr_lmdb(folder: Path, out: Path) -> Path:
+    """What BasicSR's make_lmdb_from_imgs leaves: PNG values under names without suffix, and meta_info.txt."""
+    out.mkdir()
+    lines = []
+    with lmdb.open(str(out), map_size=1 << 24) as env, env.begin(write=True) as txn:
+        for file in sorted(folder.rglob("*.png")):
+            image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+            name = file.relative_to(folder).as_posix()
+            shape = ",".join(map(str, image.shape if image.ndim == 3 else (*image.shape, 1)))
+            txn.put(name[:-4].encode(), cv2.imencode(".png", image)[1].tobytes())
+            lines.append(f"{name} ({shape}) 1\n")
+    (out / "meta_info.txt").write_text("".join(lines), encoding="utf-8")
+    return out
+
+
+@pytest.mark.parametrize("encoding", ["raw", "png"])
+def test_an_lmdb_is_its_folder(folder: Path, tmp_path: Path, encoding: str) -> None:
+    files, store = open_store(folder), open_store(to_lmdb(folder, tmp_path / "s.lmdb", encoding=encoding))
+    assert list(store.keys()) == list(files.keys())
+    assert set(store.keys()) == {"a.v2", "sub/gray", "sub/deep/sixteen bit", "sub/gray sixteen", "кот ねこ", "tiny"}
+    for key in list(files.keys()):
+        whole = files.read(key)
+        assert store.shape(key) == files.shape(key) == whole.shape
+        assert store.read(key).dtype == whole.dtype
+        assert np.array_equal(store.read(key), whole)
+        height, width, _ = whole.shape
+        window = Window(height // 3, width // 4, height // 2, width // 2)
+        cut = whole[window.top : window.top + window.height, window.left : window.left + window.width]
+        assert np.array_equal(store.read(key, window), cut) and np.array_equal(files.read(key, window), cut)
+        assert os.path.basename(files.source(key)) in store.source(key)
+    assert {files.read(key).dtype for key in list(files.keys())} == {np.dtype(np.uint8), np.dtype(np.uint16)}
+
+
+def test_basicsr_lmdb_is_read_as_it_is(folder: Path, tmp_path: Path) -> None:
+    files, store = FolderStore(folder), open_store(basicsr_lmdb(folder, tmp_path / "b.lmdb"))
+    assert list(store.keys()) == [key for key in list(files.keys()) if key != "tiny"]
+    for key in list(store.keys()):
+        assert store.shape(key) == files.shape(key)
+        assert np.array_equal(store.read(key), files.read(key))
+
+
+def test_a_raw_value_is_a_view_of_the_map(folder: Path, tmp_path: Path) -> None:
+    store = LmdbStore(to_lmdb(folder, tmp_path / "s.lmdb"))
+    window = store.read("a.v2", Window(3, 4, 5, 6))
+    assert not window.flags.owndata and not window.flags.writeable
+    assert np.shares_memory(window, store.read("a.v2"))
+
+
+def test_a_folder_keeps_the_last_pictures_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import srtoolbox.data.folder_store as module
+
+    decoded = []
+    original = module.read_image
+    monkeypatch.setattr(module, "read_image", lambda path: decoded.append(path) or original(path))
+    store = FolderStore(folder, cache_bytes=50 * 60 * 3 + 33 * 41)
+    for _ in range(4):
+        store.read("a.v2", Window(0, 0, 4, 4))
+        store.read("sub/gray", Window(0, 0, 4, 4))
+    assert len(decoded) == 2
+    store.read("кот ねこ")  # too much: the picture used longest ago goes
+    store.read("sub/gray")
+    assert len(decoded) == 3
+    store.read("a.v2")
+    assert len(decoded) == 4
+    with pytest.raises(ValueError, match="read-only"):
+        store.read("a.v2")[:] = 0
+
+
+def test_digest_tells_stores_apart(folder: Path, tmp_path: Path) -> None:
+    first = to_lmdb(folder, tmp_path / "1.lmdb")
+    assert LmdbStore(first).digest() == LmdbStore(to_lmdb(folder, tmp_path / "2.lmdb")).digest()
+    before = FolderStore(folder).digest()
+    image = np.full((9, 9, 3), 7, np.uint8)
+    write_image(folder / "new.png", image)
+    assert FolderStore(folder).digest() != before
+    assert LmdbStore(to_lmdb(folder, tmp_path / "3.lmdb")).digest() != LmdbStore(first).digest()
+
+
+def test_missing_folder_and_lmdb(tmp_path: Path) -> None:
+    for path in (tmp_path / "none", tmp_path / "none.lmdb"):
+        with pytest.raises(MissingDataError, match="none") as caught:
+            open_store(path)
+        assert caught.value.path == str(path)
+        assert isinstance(pickle.loads(pickle.dumps(caught.value)), MissingDataError)
+
+
+def test_folder_without_pictures(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(DataError, match=r"no pictures.*png"):
+        open_store(tmp_path)
+    with pytest.raises(DataError, match="is a file"):
+        open_store(tmp_path / "notes.txt")
+
+
+def test_two_pictures_of_one_key_are_named(tmp_path: Path, photo: np.ndarray) -> None:
+    for name in ("a.png", "a.jpg", "b.png"):
+        write_image(tmp_path / name, photo[:16, :16])
+    with pytest.raises(DataError, match=r"a\.jpg and a\.png"):
+        open_store(tmp_path)
+
+
+def test_missing_key_names_key_and_store(folder: Path, tmp_path: Path) -> None:
+    for path in (folder, to_lmdb(folder, tmp_path / "s.lmdb")):
+        for ask in (lambda store: store.read("nobody"), lambda store: store.shape("nobody")):
+            with pytest.raises(DataError, match=rf"{path.name}.*'nobody'"):
+                ask(open_store(path))
+
+
+def test_an_lmdb_cut_short_is_refused_at_every_length(folder: Path, tmp_path: Path) -> None:
+    whole = to_lmdb(folder, tmp_path / "s.lmdb") / "data.mdb"
+    data = whole.read_bytes()
+    script = (
+        "import sys\nfrom srtoolbox.data.stores import open_store\nfrom srtoolbox.errors import DataError\n"
+        "refused = 0\n"
+        "for path in sys.argv[1:]:\n"
+        "    try:\n        open_store(path)\n"
+        "    except DataError as error:\n        refused += path in str(error)\n"
+        "print(refused)"
+    )
+    lengths = [0, 1, 100, 4096, 8191, 8192, *range(12288, len(data), 1024), len(data) - 1]
+    paths = []
+    for length in lengths:
+        paths.append(tmp_path / f"cut{length}.lmdb")
+        paths[-1].mkdir()
+        (paths[-1] / "data.mdb").write_bytes(data[:length])
+    done = subprocess.run([sys.executable, "-c", script, *map(str, paths)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"killed by signal {-done.returncode}\n{done.stderr}"
+    assert int(done.stdout) == len(lengths) > 20
+
+
+def test_foreign_and_damaged_files_are_refused(folder: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.lmdb"
+    with lmdb.open(str(foreign)) as env, env.begin(write=True) as txn:
+        txn.put(b"k", b"v")
+    with pytest.raises(DataError, match=r"foreign\.lmdb.*another program"):
+        open_store(foreign)
+    text = tmp_path / "text.lmdb"
+    text.mkdir()
+    (text / "data.mdb").write_bytes(b"no database" * 2000)
+    with pytest.raises(DataError, match=r"text\.lmdb.*no LMDB"):
+        open_store(text)
+    empty = tmp_path / "empty.lmdb"
+    empty.mkdir()
+    with pytest.raises(DataError, match=r"empty\.lmdb.*no data\.mdb"):
+        open_store(empty)
+    basicsr = basicsr_lmdb(folder, tmp_path / "b.lmdb")
+    meta = (basicsr / "meta_info.txt").read_text(encoding="utf-8")
+    (basicsr / "meta_info.txt").write_text(meta + "more.png (4,4,3) 1\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"lists 6 pictures, data\.mdb holds 5"):
+        open_store(basicsr)
+
+
+def test_a_newer_format_is_refused(folder: Path, tmp_path: Path) -> None:
+    store = to_lmdb(folder, tmp_path / "s.lmdb")
+    with lmdb.open(str(store)) as env, env.begin(write=True) as txn:
+        meta = txn.get(b"__meta__")
+        txn.put(b"__meta__", meta.replace(b'"version":1', b'"version":2'))
+    with pytest.raises(DataError, match="version 2"):
+        open_store(store)
+
+
+def test_read_only_folder_without_lock_file(folder: Path, tmp_path: Path) -> None:
+    store = to_lmdb(folder, tmp_path / "s.lmdb")
+    (store / "lock.mdb").unlink()
+    os.chmod(store, 0o555)
+    try:
+        assert LmdbStore(store).read("tiny").shape == (1, 1, 3)
+        assert not (store / "lock.mdb").exists()
+    finally:
+        os.chmod(store, 0o755)
+
+
+def test_one_environment_for_all_aliases_and_stores(folder: Path, tmp_path: Path) -> None:
+    path = to_lmdb(folder, tmp_path / "s.lmdb")
+    alias = tmp_path / "alias.lmdb"
+    alias.symlink_to(path)
+    first, second = open_store(path), open_store(alias)
+    assert np.array_equal(first.read("a.v2"), second.read("a.v2"))
+    first.close()
+    assert second.read("sub/gray").shape == (33, 41, 1)  # still mapped
+    second.close()
+    assert open_store(path).read("a.v2").shape == (50, 60, 3)
+
+
+def _sums(store: LmdbStore) -> list[int]:
+    return [int(store.read(key).sum()) for key in list(store.keys())]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_store_opened_before_works_in_child_processes(folder: Path, tmp_path: Path, method: str) -> None:
+    store = LmdbStore(to_lmdb(folder, tmp_path / "s.lmdb"))
+    alias = LmdbStore(tmp_path / "s.lmdb")
+    expected = _sums(store)
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        assert pool.map(_sums, [store, alias, store, alias]) == [expected] * 4
+    assert _sums(store) == _sums(alias) == expected
+
+
+def test_a_damaged_value_is_named(folder: Path, tmp_path: Path) -> None:
+    store = to_lmdb(folder, tmp_path / "s.lmdb")
+    with lmdb.open(str(store)) as env, env.begin(write=True) as txn:
+        txn.put(b"tiny", b"12")
+    with pytest.raises(DataError, match=r"tiny\.bmp.*2 bytes"):
+        LmdbStore(store).read("tiny")
+    with lmdb.open(str(shutil.copytree(store, tmp_path / "t.lmdb"))) as env, env.begin(write=True) as txn:
+        txn.delete(b"tiny")
+    with pytest.raises(DataError, match="lists 6 pictures but holds 5"):
+        LmdbStore(tmp_path / "t.lmdb")
