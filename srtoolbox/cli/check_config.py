@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="what the config is for (default: train if it has max_iters, optim or data.train, else test)",
     )
     parser.add_argument(
-        "--plugin", action="append", default=[], metavar="FILE", help="Python file with your components"
+        "--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours"
     )
     return parser
 

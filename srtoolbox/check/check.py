@@ -1,0 +1,60 @@
+"""The check itself: sections, components, then how they fit together."""
+
+from __future__ import annotations
+
+from srtoolbox.check.components import check_part, check_wiring_of
+from srtoolbox.check.networks import Built, check_network
+from srtoolbox.check.report import Report
+from srtoolbox.check.schema import TOP, check_names, check_section
+from srtoolbox.check.wiring import check_construction, check_crop, check_optim, check_scales
+from srtoolbox.config import Config
+from srtoolbox.errors import ConfigError
+
+
+def mode_of(config: Config) -> str:
+    """'train' for a config that has anything to train with, else 'test'."""
+    trains = "max_iters" in config or "optim" in config or bool((config.get("data") or {}).get("train"))
+    return "train" if trains else "test"
+
+
+def check(config: Config, mode: str = "train") -> None:
+    """Find every fault of a config.
+
+    Args:
+        config: as loaded; plugins it needs must be imported (`load_plugins`).
+        mode: 'train' demands what training needs; 'test' does without `optim`, `max_iters` and `data.train`.
+
+    Raises:
+        ConfigError: there are faults; `faults` holds one `file:line: path: message. Did you mean ...?` each.
+    """
+    report = Report(config)
+    check_names(report)
+    found = check_section(report, TOP, config, "", training=mode == "train")
+    if mode == "test":
+        _check_test_parts(report)
+    components = [component for place in found for component in check_part(report, place)]
+    networks = [component for component in components if component.kind == "network"]
+    built: dict[str, Built] = {}
+    for component in networks:
+        network = check_network(report, component)
+        if network is not None:
+            built[component.path] = network
+    context = config.to_dict()
+    for component in components:
+        check_wiring_of(report, component, context)
+        check_crop(report, component)
+        check_construction(report, component)
+    check_scales(report, components, built)
+    check_optim(report, config, built)
+    if report.faults:
+        raise ConfigError(report.faults)
+
+
+def _check_test_parts(report: Report) -> None:
+    config = report.config
+    data = config.get("data")
+    parts = [data.get(name) or {} for name in ("test", "val")] if hasattr(data, "get") else []
+    if config.get("model") is None:
+        report.add("", "model is missing")
+    if not any(hasattr(part, "get") and part.get("datasets") for part in parts):
+        report.add("data", "data.test.datasets (or data.val.datasets) is missing: there is nothing to test on")

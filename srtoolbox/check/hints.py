@@ -1,0 +1,83 @@
+"""Whether a plain value can be what a type hint asks for. Only what is obvious is refused."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Union
+
+import torch
+
+_SCALARS = (bool, int, float, str)
+_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a string", type(None): "None"}
+
+
+def hints_of(entry: Callable[..., object]) -> dict[str, Any]:
+    """Argument name -> type hint of a constructor; those that cannot be resolved are left out."""
+    function = entry.__init__ if inspect.isclass(entry) else entry
+    try:
+        return typing.get_type_hints(function)
+    except (NameError, TypeError, AttributeError):
+        return {key: hint for key, hint in function.__annotations__.items() if not isinstance(hint, str)}
+
+
+def fits(value: Any, hint: Any) -> bool:  # noqa: ANN401 - any value, any hint
+    """Whether `value` may be given where `hint` is asked for; True where that cannot be told.
+
+    A whole number is a number; True is not a number; a list is as good as a tuple.
+    """
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(fits(value, part) for part in arguments)
+    if origin is Literal:
+        return value in arguments
+    if hint is None or hint is type(None):
+        return value is None
+    if hint in _SCALARS:
+        return _scalar_fits(value, hint)
+    if hint is torch.Tensor:
+        return False  # no config holds one
+    kind = origin or hint
+    if not inspect.isclass(kind):
+        return True
+    if issubclass(kind, str | bytes):
+        return isinstance(value, kind)
+    if issubclass(kind, Mapping):
+        return isinstance(value, Mapping)
+    if issubclass(kind, Sequence):
+        return isinstance(value, list | tuple) and _items_fit(value, arguments)
+    return True
+
+
+def _scalar_fits(value: Any, hint: type) -> bool:  # noqa: ANN401
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, int | float) if hint is float else isinstance(value, hint)
+
+
+def _items_fit(values: Sequence[Any], arguments: tuple[Any, ...]) -> bool:
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        arguments = arguments[:1]
+    elif len(arguments) > 1:  # tuple[int, int]
+        return len(values) == len(arguments) and all(map(fits, values, arguments))
+    return not arguments or all(fits(value, arguments[0]) for value in values)
+
+
+def described(hint: Any) -> str:  # noqa: ANN401
+    """A hint in words."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(described(part) for part in arguments if part is not torch.Tensor))
+    if origin is Literal:
+        return "one of " + ", ".join(map(repr, arguments))
+    if hint in _NAMES:
+        return _NAMES[hint]
+    kind = origin or hint
+    if inspect.isclass(kind) and issubclass(kind, Mapping):
+        return "a dict"
+    if inspect.isclass(kind) and issubclass(kind, Sequence):
+        items = [part for part in arguments if part is not Ellipsis]
+        return "a list" + (f" ({', '.join(map(described, items))})" if items else "")
+    return getattr(hint, "__name__", str(hint))

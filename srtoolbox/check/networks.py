@@ -1,0 +1,57 @@
+"""Networks are built and run without memory, on PyTorch's meta device, where wrong shapes show."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from srtoolbox.check.components import Component
+from srtoolbox.check.report import Report
+from srtoolbox.registry import NETWORKS
+
+_SIDE = 16  # LR pixels of the picture a network is tried with
+
+
+class Built(NamedTuple):
+    """What other checks need of a network."""
+
+    scale: int | float | None
+    parameters: tuple[str, ...]
+
+
+def check_network(report: Report, component: Component) -> Built | None:
+    """Build a network and, if it is one that upscales, run it on a small picture; a failure is a fault.
+
+    What fails on the meta device may fail for want of an operator there, so only a second failure on the CPU counts.
+    """
+    if not report.clean(component.path):
+        return None
+    for device in ("meta", "cpu"):
+        try:
+            with torch.device(device), torch.random.fork_rng(devices=[]), torch.no_grad():
+                network = NETWORKS.build(component.cfg).eval()
+                fault = _run(network, device) if component.path.endswith(".generator") else None
+            break
+        except Exception as error:
+            failure = error
+    else:
+        message = str(failure).strip().splitlines()
+        report.add(component.path, f"cannot be built: {message[0] if message else type(failure).__name__}")
+        return None
+    if fault:
+        report.add(component.path, fault)
+    names = tuple(name for name, parameter in network.named_parameters() if parameter.requires_grad)
+    return Built(getattr(network, "scale", None), names)
+
+
+def _run(network: nn.Module, device: str) -> str | None:
+    """Run on one picture (1, C, 16, 16), or the next multiple of the size the network wants."""
+    multiple = int(getattr(network, "size_multiple", 1))
+    side = -(-_SIDE // multiple) * multiple
+    result: Any = network(torch.zeros(1, network.in_channels, side, side, device=device))
+    wanted = round(side * network.scale)
+    if tuple(result.shape[-2:]) != (wanted, wanted):
+        return f"makes {tuple(result.shape[-2:])} of {(side, side)}, x{network.scale} is {(wanted, wanted)}"
+    return None

@@ -1,0 +1,143 @@
+"""How the parts of a config fit together: scales, crops, optimizers and networks, schedules and hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from srtoolbox.check.components import Component
+from srtoolbox.check.networks import Built
+from srtoolbox.check.report import Report, joined
+from srtoolbox.errors import SrtoolboxError
+from srtoolbox.registry import OPTIMIZERS, SCHEDULERS, argument_faults, did_you_mean
+
+_BUILT_TO_CHECK = ("hook", "metric", "transform")  # light ones; losses and datasets read files
+
+
+def check_scales(report: Report, components: Sequence[Component], built: Mapping[str, Built]) -> None:
+    """Data and generator must have one scale, and so must the top-level `scale` if there is one."""
+    generator = built.get("model.generator")
+    if generator is None or not isinstance(generator.scale, int | float):
+        return
+    top = report.config.get("scale")
+    if isinstance(top, int | float) and top != generator.scale:
+        report.add("model.generator", f"upscales x{generator.scale}, but the config's scale is {top}", at="scale")
+    for component in components:
+        scale = component.cfg.get("scale")
+        if component.kind == "dataset" and isinstance(scale, int | float) and scale != generator.scale:
+            report.add(component.path, f"scale is {scale}, but model.generator upscales x{generator.scale}", at="scale")
+
+
+def check_crop(report: Report, component: Component) -> None:
+    """`gt_size` is a multiple of `scale`, for a dataset that does not see to it itself."""
+    size, scale = component.cfg.get("gt_size"), component.cfg.get("scale")
+    if component.kind != "dataset" or hasattr(component.entry, "check"):
+        return
+    if isinstance(size, int) and isinstance(scale, int) and scale > 0 and size % scale:
+        report.add(component.path, f"gt_size {size} is not a multiple of scale {scale}", at="gt_size")
+
+
+def check_construction(report: Report, component: Component) -> None:
+    """Construct a light component, whose constructor may refuse its values."""
+    if component.kind not in _BUILT_TO_CHECK or not report.clean(component.path):
+        return
+    arguments = {key: value for key, value in component.cfg.items() if key != "type"}
+    _constructed(report, component.path, lambda: component.entry(**arguments))
+
+
+def check_optim(report: Report, config: Mapping[str, Any], built: Mapping[str, Built]) -> None:
+    """Each network has its optimizer and each optimizer its network; parameter groups and schedules fit."""
+    optim = config.get("optim") or {}
+    networks = {path.removeprefix("model."): network for path, network in built.items()}
+    model = config.get("model")
+    if not isinstance(optim, Mapping) or not isinstance(model, Mapping):
+        return
+    for name, cfg in optim.items():
+        if name not in networks and name not in model:
+            hint = did_you_mean(name, networks, else_list=True)
+            report.add(f"optim.{name}", f"the model has no network {name!r}.{hint}")
+        elif isinstance(cfg, Mapping):
+            _check_one_optim(report, f"optim.{name}", cfg, networks.get(name))
+    for name, network in networks.items():
+        if (
+            name in ("generator", "discriminator")
+            and network.parameters
+            and name not in optim
+            and "max_iters" in config
+        ):
+            report.add("optim", f"optim.{name} is missing, and model.{name} has parameters to train")
+    scheduled = [name for name, cfg in optim.items() if isinstance(cfg, Mapping) and cfg.get("scheduler")]
+    if scheduled and not _has_hook(config, "SchedulerHook"):
+        report.add(
+            f"optim.{scheduled[0]}",
+            "nothing steps this schedule: hooks needs scheduler=dict(type='SchedulerHook')",
+            at="scheduler",
+        )
+
+
+def _has_hook(config: Mapping[str, Any], name: str) -> bool:
+    hooks = config.get("hooks") or {}
+    return any(isinstance(hook, Mapping) and hook.get("type") == name for hook in hooks.values())
+
+
+def _check_one_optim(report: Report, path: str, cfg: Mapping[str, Any], network: Built | None) -> None:
+    groups = cfg.get("param_groups") or {}
+    optimizer = cfg.get("optimizer")
+    if not report.clean(path) or not isinstance(optimizer, Mapping):
+        return
+    entry = OPTIMIZERS.get(optimizer["type"])
+    for prefix, settings in groups.items():
+        where = joined(f"{path}.param_groups", prefix)
+        if not isinstance(settings, Mapping):
+            report.add(where, f"a dict of the optimizer's options is needed, such as dict(lr=1e-5), got {settings!r}")
+            continue
+        for key, message in argument_faults(entry, optimizer["type"], settings, injected=OPTIMIZERS.injected):
+            if key is not None:
+                report.add(where, message, at=key)
+        if network is not None and not any(_begins(name, prefix) for name in network.parameters):
+            known = {name.split(".")[0] for name in network.parameters}
+            hint = did_you_mean(prefix, {*known, *network.parameters}) or f" There are {', '.join(sorted(known))}."
+            report.add(where, f"no parameter's name begins with {prefix!r}.{hint}")
+    if report.clean(path):
+        _check_schedule(report, path, cfg)
+
+
+def _begins(parameter: str, prefix: str) -> bool:
+    return parameter == prefix or parameter.startswith(prefix.rstrip(".") + ".")
+
+
+def _check_schedule(report: Report, path: str, cfg: Mapping[str, Any]) -> None:
+    """Build optimizer and schedules over one parameter: torch itself refuses impossible values."""
+    optimizer_cfg, schedules = cfg["optimizer"], cfg.get("scheduler") or []
+    milestones = cfg.get("milestones") or []
+    listed = isinstance(schedules, list | tuple)
+    if len(milestones) != (max(len(schedules) - 1, 0) if listed else 0):
+        needed = f"{len(schedules)} schedules need {max(len(schedules) - 1, 0)} milestones" if listed else "no list"
+        report.add(path, f"milestones say when the next of several schedules begins: {needed}", at="milestones")
+    parameter = nn.Parameter(torch.zeros(1))
+    optimizer = _constructed(report, f"{path}.optimizer", lambda: OPTIMIZERS.build(optimizer_cfg, params=[parameter]))
+    if optimizer is None:
+        return
+    optimizer.step()  # a schedule built after it warns of nothing
+    for index, schedule in enumerate(schedules if listed else [schedules]):
+        where = f"{path}.scheduler.{index}" if listed else f"{path}.scheduler"
+        _constructed(report, where, lambda schedule=schedule: SCHEDULERS.build(schedule, optimizer=optimizer))
+
+
+def _constructed(report: Report, path: str, build: Callable[[], Any]) -> Any:  # noqa: ANN401 - what it builds
+    try:
+        return build()
+    except (
+        SrtoolboxError,
+        ValueError,
+        TypeError,
+        KeyError,
+        ZeroDivisionError,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:
+        report.add(path, f"cannot be built: {str(error) or type(error).__name__}")
+        return None
