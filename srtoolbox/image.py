@@ -7,7 +7,8 @@ folder and an LMDB; `image_shape` knows the result without decoding:
 - 8 and 16 bits per channel stay what they are. Gray of 1, 2 or 4 bits is spread over 0 ... 255. Float, 32-bit, signed
   and other depths are refused: they have no white level of their own.
 - Gray, with or without alpha, is C = 1. Palette, CMYK, YCbCr and Lab become RGB (WebP has no gray: always RGB).
-- Alpha (also a palette's or a transparent colour) is dropped, the colours under it are left as stored.
+- Alpha (also a palette's or a transparent colour) is dropped, the colours under it are left as stored; those a TIFF
+  stores multiplied with alpha are divided by it.
 - The EXIF orientation is applied. Colour profiles and gamma are not: values are what the file holds.
 - One picture per file: animations and multi-page files are refused, but for the previews that cameras append (MPO).
 - A damaged or truncated file is refused, never half read; so is one that declares more than `MAX_PIXELS`.
@@ -21,7 +22,7 @@ import os
 import stat
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -45,7 +46,7 @@ _GRAY_MODES = {"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"}
 _COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB"}
 _ORIENTATION = 0x0112  # EXIF and TIFF tag
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339  # TIFF tags
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 258, 262, 284, 338, 339  # TIFF tags
 
 
 class _Header(NamedTuple):
@@ -183,7 +184,8 @@ def _png_header(file: BinaryIO) -> _Header:
         length, kind = struct.unpack(">I4s", head)
         if kind in (b"IHDR", b"eXIf", b"acTL", b"IEND"):
             chunks[kind] = file.read(length)
-            file.seek(4, os.SEEK_CUR)
+            if len(file.read(4)) < 4:  # its checksum, which decoders compare
+                raise ImageError("truncated: the end of the PNG is missing; replace it")
         else:
             chunks.setdefault(kind, b"")
             file.seek(length + 4, os.SEEK_CUR)
@@ -191,13 +193,14 @@ def _png_header(file: BinaryIO) -> _Header:
     if b"acTL" in chunks and struct.unpack(">I", chunks[b"acTL"][:4])[0] > 1:
         raise ImageError("is an animated PNG; save the frame you want as a picture of its own")
     plain = depth == 16 or (depth == 8 and colour != 3 and b"tRNS" not in chunks)
-    orientation = 1
-    if b"eXIf" in chunks:
-        exif = Image.Exif()
-        with contextlib.suppress(Exception):  # broken metadata does not make a bad picture
-            exif.load(b"Exif\x00\x00" + chunks[b"eXIf"])
-            orientation = _valid_orientation(exif.get(_ORIENTATION))
+    orientation = _orientation(lambda: _parsed_exif(chunks[b"eXIf"])) if b"eXIf" in chunks else 1
     return _Header(height, width, 1 if colour in (0, 4) else 3, orientation, plain)
+
+
+def _parsed_exif(data: bytes) -> Image.Exif:
+    exif = Image.Exif()
+    exif.load(b"Exif\x00\x00" + data)
+    return exif
 
 
 def _other_header(file: BinaryIO) -> _Header:
@@ -206,9 +209,7 @@ def _other_header(file: BinaryIO) -> _Header:
             raise ImageError(f"holds {image.n_frames} pictures; save the one you want as a file of its own")
         if image.mode not in _GRAY_MODES | _COLOUR_MODES:
             raise ImageError(f"its values are of kind {image.mode!r} (32-bit or float); save it with 8 or 16 bits")
-        orientation = 1
-        with contextlib.suppress(Exception):  # broken metadata does not make a bad picture
-            orientation = _valid_orientation(image.getexif().get(_ORIENTATION))
+        orientation = _orientation(image.getexif)
         channels = 1 if image.mode in _GRAY_MODES else 3
         if image.format != "TIFF":
             return _Header(image.height, image.width, channels, orientation, by_cv2=False)
@@ -224,7 +225,10 @@ def _open_by_pillow(file: BinaryIO) -> Iterator[Image.Image]:
         try:
             image = Image.open(file, formats=_FORMATS)
         except Image.UnidentifiedImageError:
-            raise ImageError(f"not a picture that can be read ({', '.join(_FORMATS)}), or a damaged one") from None
+            raise ImageError(
+                f"damaged, or not a picture that can be read ({', '.join(_FORMATS)} with 8 or 16 bits per channel, "
+                + "unsigned); replace it, or save it as PNG"
+            ) from None
         except Image.DecompressionBombError as error:
             raise ImageError(f"more than the {MAX_PIXELS} pixels allowed; split it ({error})") from error
         with image:
@@ -239,13 +243,20 @@ def _is_deep_tiff(image: Image.Image) -> bool:
         raise ImageError("its values are signed or float; save it with 8 or 16 bits per channel, unsigned")
     if len(bits) != 1 or not bits <= {1, 2, 4, 8, 16}:
         raise ImageError(f"{sorted(bits)} bits per channel; save it with 8 or 16")
-    if bits == {16} and (tags.get(_PHOTOMETRIC) not in (1, 2) or tags.get(_PLANAR, 1) != 1):
+    premultiplied = 1 in np.atleast_1d(tags.get(_EXTRA_SAMPLES, 0))
+    if bits == {16} and (tags.get(_PHOTOMETRIC) not in (1, 2) or tags.get(_PLANAR, 1) != 1 or premultiplied):
         raise ImageError("a 16-bit TIFF of this layout is not read right everywhere; save it as PNG")
     return bits == {16}
 
 
-def _valid_orientation(value: object) -> int:
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+def _orientation(load: Callable[[], Image.Exif]) -> int:
+    """The EXIF orientation, or 1: missing and broken metadata do not make a bad picture."""
+    with warnings.catch_warnings(), contextlib.suppress(Exception):
+        warnings.simplefilter("ignore")
+        value = load().get(_ORIENTATION)
+        if isinstance(value, int) and 1 <= value <= 8:
+            return value
+    return 1
 
 
 def _decode_by_cv2(data: bytes, header: _Header) -> np.ndarray:
@@ -264,8 +275,6 @@ def _decode_by_pillow(data: bytes, header: _Header) -> np.ndarray:
         if header.channels == 1:
             gray = image.getchannel(0) if image.mode in ("LA", "La") else image.convert("L")
             return np.array(gray)[..., None]
-        if image.mode == "RGBa":
-            raise ImageError("its colours are premultiplied with alpha; save it with plain alpha, or none")
         return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
