@@ -8,11 +8,14 @@ Either way a batch depends on its draws alone.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
+from torch.utils.data._utils import signal_handling
 
 from srtoolbox.data.batch import Batch, collate
 from srtoolbox.data.datasets.base import SRDataset
@@ -34,21 +37,10 @@ class TrainLoader(Iterator[Batch]):
     """
 
     def __init__(self, dataset: SRDataset, sampler: EndlessSampler, workers: int) -> None:
-        self._dataset, self._workers = dataset, workers
+        self._dataset = dataset
         self._pin = torch.cuda.is_available()
         self._draws = iter(sampler)
-        self._batches: Iterator[Batch | SrtoolboxError] | None = None
-        if workers:
-            _check_shared_memory(dataset, sampler, workers)
-            loader = DataLoader(
-                _Guarded(dataset),
-                batch_sampler=sampler,
-                num_workers=workers,
-                prefetch_factor=PREFETCH,
-                collate_fn=_unchanged,
-                pin_memory=self._pin,
-            )
-            self._batches = iter(loader)
+        self._batches = _worker_batches(dataset, sampler, workers, pin=self._pin) if workers else None
 
     def __next__(self) -> Batch:
         if self._batches is None:
@@ -56,18 +48,39 @@ class TrainLoader(Iterator[Batch]):
             return collate([self._dataset.sample(draw) for draw in draws], draws, pin=self._pin)
         try:
             batch = next(self._batches)
-        except RuntimeError as error:
-            raise RunError(_death_notice(error, self._workers)) from error
+        except (RuntimeError, OSError, EOFError) as error:  # told by PyTorch, or met in fetching what the dead one made
+            notice = _death_notice(self._batches._workers, error)
+            self.close()
+            raise RunError(notice) from error
         if isinstance(batch, SrtoolboxError):
             raise batch
         return batch
 
     def close(self) -> None:
         """End the worker processes."""
-        if self._workers and self._batches is not None:
+        if self._batches is not None:
             self._batches._shutdown_workers()
             self._batches = None
-            self._workers = 0
+
+
+def _worker_batches(dataset: SRDataset, sampler: EndlessSampler, workers: int, *, pin: bool) -> Any:  # noqa: ANN401
+    """PyTorch's iterator over worker processes (its class is private)."""
+    _check_shared_memory(dataset, sampler, workers)
+    batches = iter(
+        DataLoader(
+            _Guarded(dataset),
+            batch_sampler=sampler,
+            num_workers=workers,
+            prefetch_factor=PREFETCH,
+            collate_fn=_unchanged,
+            pin_memory=pin,
+        )
+    )
+    # PyTorch would answer a worker's death with an exception wherever the main process happens to be, be it in the
+    # middle of saving. Without its list of process ids the death shows at the next batch, where we can tell of it.
+    signal_handling._remove_worker_pids(id(batches))
+    batches._worker_pids_set = False
+    return batches
 
 
 class _Guarded:
@@ -142,9 +155,16 @@ def _check_shared_memory(dataset: SRDataset, sampler: EndlessSampler, workers: i
 _ADVICE = "Set workers=0 (with a raw LMDB the fastest anyway), or give the container more shared memory (--shm-size)."
 
 
-def _death_notice(error: RuntimeError, workers: int) -> str:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    text = f"a data worker ({workers} in all) died: {reason}."
-    if "bus error" in str(error).lower() or "shared memory" in str(error).lower():
-        return f"{text} {SHARED_MEMORY} is probably full. {_ADVICE}"
-    return f"{text} Out of memory? Try fewer workers; workers=0 shows an error where it happens."
+def _death_notice(workers: Sequence[BaseProcess], error: Exception) -> str:
+    dead = [worker for worker in workers if not worker.is_alive()]
+    if not dead:
+        return f"the data workers failed: {error}"
+    causes = [_cause(worker.exitcode or 0) for worker in dead]
+    names = ", ".join(f"{worker.name} (pid {worker.pid}, {cause})" for worker, cause in zip(dead, causes, strict=True))
+    if "SIGBUS" in causes:
+        return f"data worker died: {names}. {SHARED_MEMORY} is probably full. {_ADVICE}"
+    return f"data worker died: {names}. Out of memory? Try fewer workers; workers=0 shows an error where it happens."
+
+
+def _cause(exit_code: int) -> str:
+    return signal.Signals(-exit_code).name if exit_code < 0 else f"exit code {exit_code}"
