@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from srtoolbox.check.components import check_part, check_wiring_of
-from srtoolbox.check.networks import Built, check_network
+from srtoolbox.check.networks import check_network
 from srtoolbox.check.report import Report
 from srtoolbox.check.schema import TOP, check_names, check_section
 from srtoolbox.check.wiring import check_construction, check_crop, check_optim, check_scales
@@ -33,19 +33,14 @@ def check(config: Config, mode: str = "train") -> None:
     if mode == "test":
         _check_test_parts(report)
     components = [component for place in found for component in check_part(report, place)]
-    networks = [component for component in components if component.kind == "network"]
-    built: dict[str, Built] = {}
-    for component in networks:
-        network = check_network(report, component)
-        if network is not None:
-            built[component.path] = network
+    networks = {c.path: check_network(report, c) for c in components if c.kind == "network"}
     context = config.to_dict()
     for component in components:
         check_wiring_of(report, component, context)
         check_crop(report, component)
         check_construction(report, component)
-    check_scales(report, components, built)
-    check_optim(report, config, built)
+    check_scales(report, components, networks)
+    check_optim(report, config, networks)
     if report.faults:
         raise ConfigError(report.faults)
 

@@ -118,13 +118,18 @@ def kind_of(name: Any) -> str | None:  # noqa: ANN401
 def check_wiring_of(report: Report, component: Component, context: Mapping[str, Any]) -> None:
     """Ask the component's class, where it has a `check`, about its wiring; a message led by a key is placed there."""
     own_check = getattr(component.entry, "check", None)
-    if own_check is None or not report.clean(component.path):
+    if own_check is None:
         return
     try:
         messages = own_check(component.cfg, context)
     except SrtoolboxError as error:
         messages = [str(error)]
+    except Exception:
+        if report.clean(component.path):
+            raise
+        return  # it stumbled over a fault that is in the report
     for message in messages:
         word = re.match(r"\w+", message)
         key = word.group(0) if word and word.group(0) in component.cfg else None
-        report.add(component.path, message, at=key)
+        if key is None or report.clean(joined(component.path, key)):
+            report.add(component.path, message, at=key)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from srtoolbox.config import Config
+from srtoolbox.config import Config, Origin
+from srtoolbox.config.overrides import COMMAND_LINE
 
 
 class Report:
-    """Faults of one config as `file:line: path: message`, in the order found, each once."""
+    """Faults of one config as `file:line: path: message`, each once."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.faults: list[str] = []
+        self._faults: dict[str, Origin | None] = {}
         self.faulty: set[str] = set()  # paths that have a fault, for checks that only make sense without one
 
     def add(self, path: str, message: str, *, at: str | None = None) -> None:
@@ -18,9 +19,18 @@ class Report:
         origin = self.config.origin(f"{path}.{at}" if at and path else at or path)
         where = f"{origin}: " if origin else f"{self.config.filename}: " if self.config.filename else ""
         line = f"{where}{path}: {message}" if path else f"{where}{message}"
-        if line not in self.faults:
-            self.faults.append(line)
+        self._faults.setdefault(line, origin)
         self.faulty.add(path)
+
+    @property
+    def faults(self) -> list[str]:
+        """All faults by file (the config itself first, the command line last) and line."""
+
+        def place(item: tuple[str, Origin | None]) -> tuple[bool, bool, str, int]:
+            file, line = item[1] or (self.config.filename or "", None)
+            return file == COMMAND_LINE.file, file != self.config.filename, file, line or 0
+
+        return [line for line, _ in sorted(self._faults.items(), key=place)]
 
     def clean(self, path: str) -> bool:
         """Whether neither `path` nor anything in it has a fault so far."""
