@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -156,6 +157,7 @@ _ADVICE = "Set workers=0 (with a raw LMDB the fastest anyway), or give the conta
 
 
 def _death_notice(workers: Sequence[BaseProcess], error: Exception) -> str:
+    wait([worker.sentinel for worker in workers], timeout=5)  # its connections break before the process is gone
     dead = [worker for worker in workers if not worker.is_alive()]
     if not dead:
         return f"the data workers failed: {error}"
