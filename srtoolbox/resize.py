@@ -217,13 +217,17 @@ def _with(shape: Sequence[int], axis: int, length: int) -> tuple[int, ...]:
 
 
 # One operator for both axes and both directions: opaque to torch.compile and torch.export, and its own derivative.
-@torch.library.custom_op(
+# Defined by hand: torch.library.custom_op would import the compiler, seconds of it, at the first call.
+torch.library.define(
     "srtoolbox::imresize",
-    mutates_args=(),
-    schema="(Tensor x, SymInt height, SymInt width, SymInt new_height, SymInt new_width, float? scale, bool symmetric, "
-    + "bool antialias, bool adjoint) -> Tensor",
+    "(Tensor x, SymInt height, SymInt width, SymInt new_height, SymInt new_width, float? scale, bool symmetric, "
+    "bool antialias, bool adjoint) -> Tensor",
 )
-def _resize(
+_resize = torch.ops.srtoolbox.imresize.default
+
+
+@torch.library.impl("srtoolbox::imresize", "default")
+def _resize_now(
     x: Tensor,
     height: int,
     width: int,
@@ -245,7 +249,7 @@ def _resize(
     return result.to(x.dtype, copy=not order)
 
 
-@_resize.register_fake
+@torch.library.register_fake("srtoolbox::imresize")
 def _shape_only(x: Tensor, height: int, width: int, new_height: int, new_width: int, *how: object) -> Tensor:
     return x.new_empty(*x.shape[:2], *((height, width) if how[-1] else (new_height, new_width)))
 
@@ -259,7 +263,7 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple:  # noqa: ANN401 - torch's co
     return _resize(gradient, *arguments, not adjoint), *[None] * len(ctx.arguments)
 
 
-_resize.register_autograd(_backward, setup_context=_keep_arguments)
+torch.library.register_autograd("srtoolbox::imresize", _backward, setup_context=_keep_arguments)
 
 
 def _pass_float(x: Tensor, dim: int, matrix: _Matrix) -> Tensor:
