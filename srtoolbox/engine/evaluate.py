@@ -6,9 +6,10 @@ of one process, each picture counted once. Nothing here touches the random state
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -107,13 +108,16 @@ def score(restored: Restored, gt: Tensor, metrics: Mapping[str, Any]) -> Scores:
     return scores
 
 
-@contextmanager
+@contextlib.contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
     """Eval mode, no gradients, uncompiled (every new size would compile anew); all as before afterwards."""
     was_training = network.training
     network.eval()
     try:
-        with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
+        # asking torch.compiler imports it, which takes seconds; where nothing did yet, nothing is compiled
+        compiled = "torch._dynamo" in sys.modules
+        eager = torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext()
+        with torch.inference_mode(), eager:
             yield
     finally:
         network.train(was_training)
