@@ -17,7 +17,7 @@ from srtoolbox.registry import NETWORKS
 
 # in place: a convolution's backward pass needs its input and weight, not its output
 ACTIVATIONS = {"tanh": torch.tanh_, "relu": torch.relu_}
-INIT = ("orthogonal", "normal", "torch")
+INIT = ("torch", "orthogonal", "normal")
 
 
 @NETWORKS.register
@@ -29,9 +29,9 @@ class ESPCN(nn.Module):
         kernels: kernel sizes; (5, 3, 3) is the paper's.
         channels: channels of the hidden layers, one fewer than kernels: (64, 32) is the paper's.
         activation: 'tanh' (the paper's final choice) or 'relu'.
-        init: the paper names none. 'orthogonal' with the activation's gain, the last layer with gain 1; 'normal': He et
-            al. 2015 for the hidden layers, N(0, 0.001) for the last as in SRCNN; both with zero biases; 'torch':
-            nn.Conv2d's own.
+        init: the paper names none, so 'torch', nn.Conv2d's own, is the default. 'orthogonal' with the activation's gain
+            (the last layer with gain 1; tanh starts slowly from it) and 'normal' (He et al. 2015, the last layer
+            N(0, 0.001) as in SRCNN) have zero biases.
         colour: 'y' (the paper's choice) or 'rgb'.
     """
 
@@ -44,7 +44,7 @@ class ESPCN(nn.Module):
         *,
         channels: Sequence[int] = (64, 32),
         activation: str = "tanh",
-        init: str = "orthogonal",
+        init: str = "torch",
         colour: str = "y",
     ) -> None:
         super().__init__()

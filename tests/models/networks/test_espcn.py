@@ -22,7 +22,7 @@ def test_the_papers_network():
 
 def test_the_tutorials_network_and_initialisation():
     """Subhaditya Mukherjee's post of 2020: 5-3-3-3, 64-64-32, ReLU, orthogonal; same keys conv1 ... conv4."""
-    network = ESPCN(3, [5, 3, 3, 3], channels=[64, 64, 32], activation="relu")
+    network = ESPCN(3, [5, 3, 3, 3], channels=[64, 64, 32], activation="relu", init="orthogonal")
     assert [name for name, _ in network.named_children()] == ["conv1", "conv2", "conv3", "conv4"]
     assert network.receptive_field == 5
     for conv, gain in zip(network.children(), (2**0.5, 2**0.5, 2**0.5, 1), strict=True):
@@ -43,7 +43,7 @@ def test_other_initialisations():
     normal = ESPCN(3, init="normal")
     assert normal.conv3.weight.std().item() == pytest.approx(1e-3, rel=0.1)
     assert normal.conv2.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.1)
-    plain = ESPCN(3, init="torch")
+    plain = ESPCN(3)
     bound = 1 / (64 * 9) ** 0.5
     assert bound * 0.95 < plain.conv2.weight.abs().max() <= bound
 
@@ -58,7 +58,7 @@ def test_colour():
     ("arguments", "message"),
     [
         ({"activation": "gelu"}, "activation='gelu' is not possible; allowed: 'tanh', 'relu'"),
-        ({"init": "he"}, "allowed: 'orthogonal', 'normal', 'torch'"),
+        ({"init": "he"}, "allowed: 'torch', 'orthogonal', 'normal'"),
         ({"colour": "gray"}, "allowed: 'y', 'rgb'"),
         ({"kernels": [5, 3]}, "2 kernels need 1 hidden channels, got 2"),
     ],
