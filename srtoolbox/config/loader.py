@@ -70,10 +70,7 @@ class Loader:
         evaluator = Evaluator(path, self.budget, ConfigDict(origin=Origin(path)), {**self.prebound, "_base_": base})
         evaluator.run(module, self.overrides.at_assignment)
         self.used |= evaluator.used
-        own = evaluator.names
-        for key in [key for key in own if key.startswith("__")]:
-            del own[key]
-        return self._merged(base, own, path)
+        return self._merged(base, evaluator.names, path)
 
     def _plain(self, text: str, path: str, read: Callable[[str, str, Budget], ConfigDict]) -> ConfigDict:
         text, words = extracted_base_values(text, quote='"')
@@ -91,7 +88,11 @@ class Loader:
             for key, value in names.items():
                 self._within(names.origin_of(key) or Origin(path, 1), lambda value=value: self.budget.measure(value))
         own = ConfigDict(own)
-        own.pop("_deprecation_", None)
+        for key in list(own):
+            if not isinstance(key, str):
+                raise ConfigError(f"{own.origin_of(key)}: the top-level key {key!r} is not a string")
+            if key.startswith("__") or key == "_deprecation_":
+                del own[key]
         return without_delete(merge(base, own))
 
     def _bases(self, names: Any, origin: Origin, path: str) -> ConfigDict:  # noqa: ANN401 - as the file says
