@@ -1,0 +1,44 @@
+"""Draw the curves of one or more runs: scores, loss terms, learning rates."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+EXAMPLE = """examples:
+  python tools/plot_log.py work_dirs/espcn_x3_t91
+  python tools/plot_log.py work_dirs/a work_dirs/b -o ab.png --log --keys pixel set5/psnr
+  python tools/plot_log.py work_dirs/quickstart --bicubic work_dirs/quickstart/scores.json"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(
+        prog="plot_log.py",
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("runs", nargs="+", metavar="RUN", help="a work_dir, or its scores.jsonl")
+    add("-o", "--out", metavar="PNG", help="the picture to write (default: curves.png beside the first log)")
+    add("--log", action="store_true", help="logarithmic axes for loss terms and learning rates")
+    add(
+        "--keys", nargs="+", metavar="KEY", help="what to draw: set5/psnr, a loss term such as pixel, lr (default: all)"
+    )
+    add("--bicubic", metavar="JSON", help="draw bicubic's scores as dashed lines: a file of `test.py --json`")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    args = build_parser().parse_args(argv)
+    from srtoolbox.visual.curves import plot_runs, read_baseline
+
+    first = Path(args.runs[0])
+    out = Path(args.out) if args.out else (first if first.is_dir() else first.parent) / "curves.png"
+    baseline = read_baseline(args.bicubic) if args.bicubic else None
+    keys = plot_runs(args.runs, out, log_scale=args.log, keys=args.keys, baseline=baseline)
+    print(f"{out}: {', '.join(keys)}")
+    return 0
