@@ -1,0 +1,76 @@
+"""Every shipped config: checks, builds its network and optimizer, and says what it is."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+import torch
+
+from srtoolbox.check import check, mode_of
+from srtoolbox.config import Config
+from srtoolbox.engine.optim import build_optim
+from srtoolbox.registry import METRICS, MODELS
+
+ROOT = Path(__file__).parents[1] / "configs"
+CONFIGS = sorted(path for path in ROOT.rglob("*.py") if "_base_" not in path.parts)
+LAID_OUT_SETS = ("set5", "set14", "bsd100", "urban100")
+WITH_BENCHMARKS = [path for path in CONFIGS if path.parent.name != "quickstart"]
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_checks_and_builds(path):
+    config = Config.fromfile(path)
+    check(config, mode_of(config))
+    with torch.device("meta"):
+        model = MODELS.build(config["model"])
+    assert f"_x{model.generator.scale}" in path.stem
+    for network, cfg in (config.get("optim") or {}).items():
+        build_optim(network, model.networks()[network], cfg)
+    for metric in config["data"]["val"]["metrics"].values():
+        assert METRICS.build(metric).crop_border == config["scale"]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_is_short_and_says_what_it_is(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 60
+    assert ast.get_docstring(ast.parse(text))
+
+
+@pytest.mark.parametrize("path", WITH_BENCHMARKS, ids=name)
+def test_tests_on_the_four_benchmarks_at_its_scale(path):
+    config = Config.fromfile(path, ["data_root=somewhere"])
+    sets = config["data"]["test"]["datasets"]
+    assert tuple(sets) == LAID_OUT_SETS
+    folder = {"set5": "Set5", "set14": "Set14", "bsd100": "BSD100", "urban100": "Urban100"}
+    for key, cfg in sets.items():
+        assert cfg["gt"] == f"somewhere/{folder[key]}/HR/X{config['scale']}"
+        assert cfg["lq"] == f"somewhere/{folder[key]}/LR_bicubic/X{config['scale']}"
+
+
+@pytest.mark.parametrize("path", WITH_BENCHMARKS, ids=name)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_scale_can_be_overridden_everywhere_at_once(path, scale):
+    config = Config.fromfile(path, [f"scale={scale}"])
+    if config["data"].get("train") and config["data"]["train"]["dataset"].get("gt_size", scale) % scale:
+        pytest.skip(f"its gt_size is no multiple of {scale}, which check reports")
+    check(config, mode_of(config))
+    assert config["model"]["generator"]["scale"] == scale
+    assert all(cfg["scale"] == scale for cfg in config["data"]["test"]["datasets"].values())
+
+
+def test_no_network_trains_on_a_benchmark():
+    """BSDS500's val pictures are BSD100."""
+    for path in CONFIGS:
+        train = Config.fromfile(path)["data"].get("train")
+        if train is None:
+            continue
+        stores = train["dataset"]["gt"]
+        for store in [stores] if isinstance(stores, str) else stores:
+            assert not any(part in store for part in ("BSDS500/val", "Set5", "Set14", "BSD100", "Urban100"))
