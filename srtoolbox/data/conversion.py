@@ -23,7 +23,7 @@ from srtoolbox.data.pairing import raise_faults
 from srtoolbox.data.plan import Job, Plan
 from srtoolbox.data.store import Window
 from srtoolbox.errors import DataError, ImageError
-from srtoolbox.image import read_image
+from srtoolbox.image import encode_image, read_image
 from srtoolbox.resize import imresize
 
 Progress = Callable[[int, int], None]
@@ -71,7 +71,10 @@ def convert(
             writers.append(LmdbWriter(path, _description(plan, role), plan.keys(), map_size=map_size))
         todo = [job for job in plan.jobs if not _is_done(plan, job, writers)]
         if todo and any(writer.complete for writer in writers):
-            raise DataError(f"{outputs[0]}: finished, but pictures have changed since. Convert again with --overwrite")
+            raise DataError(
+                f"{outputs[0]}: finished, but {len(todo)} pictures have changed since, or its partner is gone. "
+                "Convert again with --overwrite"
+            )
         reused = len(plan.keys()) - sum(len(plan.windows(job)) for job in todo)
         _fill(plan, todo, writers, workers or os.cpu_count() or 1, progress)
         return [_summary(writer, reused) for writer in writers]
@@ -133,10 +136,8 @@ def _produce(plan: Plan, job: Job) -> tuple[list[Value], ...]:
     """The values of one job for each store."""
     stamp = _stamp(plan, job)
     gt = read_image(plan.gt.source(job.pair.gt))
-    if gt.shape[:2] < job.size:
-        raise ImageError(
-            f"{plan.gt.source(job.pair.gt)}: {gt.shape[:2]} pixels decoded where {job.size} were announced"
-        )
+    if gt.shape != plan.gt.shape(job.pair.gt):
+        raise ImageError(f"{plan.gt.source(job.pair.gt)}: has changed since the conversion began")
     gt = gt[: job.size[0], : job.size[1]]
     windows = plan.windows(job)
     values = [_value(plan, plan.gt, job.pair.gt, key, _cut(gt, window), stamp) for key, window in windows.items()]
@@ -159,7 +160,8 @@ def _cut(image: np.ndarray, window: Window | None) -> np.ndarray:
 
 def _value(plan: Plan, store: FolderStore, source: str, key: str, image: np.ndarray, stamp: tuple[int, ...]) -> Value:
     if plan.recipe.encoding == "png":
-        data = memoryview(Path(store.source(source)).read_bytes())
+        as_it_is = image.shape == store.shape(source)  # neither cut nor made from another
+        data = memoryview(Path(store.source(source)).read_bytes() if as_it_is else encode_image(image))
     else:
         data = memoryview(np.ascontiguousarray(image)).cast("B")
     name = os.path.relpath(store.source(source), store.path)

@@ -69,12 +69,16 @@ class LmdbStore:
         self.path = os.fspath(path)
         if not is_lmdb(Path(path)):
             raise MissingDataError(f"{self.path}: no such LMDB (no data.mdb in it)", self.path)
-        environment = _Environment.of(self.path)
-        self._contents = _contents(Path(path), environment)
-        self._keys = list(self._contents.records)
         self._views: dict[str, np.ndarray] = {}
         self._pid = os.getpid()
+        environment = _Environment.of(self.path)
         environment.users.add(id(self))
+        try:
+            self._contents = _contents(Path(path), environment)
+        except BaseException:
+            self.close()
+            raise
+        self._keys = list(self._contents.records)
 
     def keys(self) -> Sequence[str]:
         return self._keys

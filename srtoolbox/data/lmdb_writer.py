@@ -27,6 +27,7 @@ from srtoolbox.errors import DataError
 
 COMMIT_BYTES = 64 << 20
 _PART_KEY = b"__part__"
+_SHORT_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # LMDB says EIO when only a part could be written
 
 
 class Value(NamedTuple):
@@ -181,13 +182,12 @@ class LmdbWriter:
     def _fault(self, error: Exception) -> str:
         if isinstance(error, BlockingIOError):
             return f"{self.path}: another process is converting into it. Wait for it, or choose another name"
-        full = any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-        if not full:
+        if isinstance(error, OSError) or not any(os.strerror(number) in str(error) for number in _SHORT_WRITES):
             return f"{self.path}: cannot be written ({error})"
         free = shutil.disk_usage(self.path).free / 2**20
         return (
-            f"{self.path}: disk full ({free:.0f} MiB free). Free some space and run the same command again: "
-            "it goes on where it stopped"
+            f"{self.path}: {'disk full' if free < 2 * COMMIT_BYTES / 2**20 else 'the disk is full or failing'} "
+            f"({free:.1f} MiB free). Free some space and run the same command again: it goes on where it stopped"
         )
 
 

@@ -27,7 +27,8 @@ class Recipe(NamedTuple):
     """What is made of a folder, or of a GT folder and its LQ.
 
     Args:
-        encoding: "raw" (pixels: fastest) or "png" (the picture files as they are: smallest).
+        encoding: "raw" (pixels: fastest to read) or "png" (the picture files as they are, what is cut or made as
+            PNG: smallest).
         subimages: cut pictures into squares; None keeps them whole.
         scale: GT size over LQ size. Without `lq` the LQ is made from the GT at this scale (MATLAB bicubic), the GT
             being cut to multiples of it; None with `lq` takes the scale that most pairs have.
@@ -88,8 +89,6 @@ def make_plan(folder: str | os.PathLike, recipe: Recipe) -> Plan:
     """
     if recipe.encoding not in ENCODINGS:
         raise DataError(f"encoding is one of {', '.join(ENCODINGS)}, got {recipe.encoding!r}")
-    if recipe.encoding == "png" and (recipe.subimages or recipe.synthesize):
-        raise DataError("encoding 'png' stores picture files as they are: no sub-images, no synthesised LQ. Use 'raw'")
     gt = FolderStore(folder)
     keys = gt.keys()
     lq = None if recipe.lq is None else FolderStore(recipe.lq)

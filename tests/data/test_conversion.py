@@ -1,0 +1,319 @@
+"""Conversion to LMDB: complete or refused, whatever happens on the way."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+
+import srtoolbox.data.conversion as conversion
+from srtoolbox.data.conversion import Summary, convert
+from srtoolbox.data.lmdb_store import LmdbStore
+from srtoolbox.data.lmdb_writer import LmdbWriter
+from srtoolbox.data.plan import Recipe, SubImages, make_plan
+from srtoolbox.data.stores import open_store
+from srtoolbox.errors import DataError
+from srtoolbox.image import read_image, write_image
+from srtoolbox.resize import imresize
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, photo: np.ndarray) -> Path:
+    """60 pictures of about 60 x 70, some gray, some 16 bit, in two folders."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in range(60):
+        image = photo[number * 3 : number * 3 + 55 + number % 7, number * 4 : number * 4 + 66 + number % 5]
+        image = image[..., :1] if number % 9 == 5 else image.astype(np.uint16) * 200 if number % 11 == 3 else image
+        write_image(folder / ("a" if number % 2 else "b") / f"{number:03d}.png", np.ascontiguousarray(image))
+    return folder
+
+
+def digests(summaries: list[Summary]) -> list[str]:
+    return [summary.digest for summary in summaries]
+
+
+@pytest.fixture(scope="module")
+def unbroken(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Digests of the GT and LQ stores of a conversion that nothing disturbed."""
+    out = tmp_path_factory.mktemp("unbroken")
+    return digests(convert(make_plan(folder, Recipe(scale=3)), [out / "gt.lmdb", out / "lq.lmdb"], workers=1))
+
+
+def test_stored_pictures_are_the_files_cut_to_the_scale(folder: Path, tmp_path: Path) -> None:
+    plan = make_plan(folder, Recipe(scale=3))
+    assert plan.cut == sum(bool(job.size != read_image(folder / f"{job.pair.gt}.png").shape[:2]) for job in plan.jobs)
+    convert(plan, [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"])
+    gt, lq = open_store(tmp_path / "gt.lmdb"), open_store(tmp_path / "lq.lmdb")
+    assert list(gt.keys()) == list(lq.keys()) == [job.pair.gt for job in plan.jobs]
+    for key in list(gt.keys()):
+        image = read_image(folder / f"{key}.png")
+        image = image[: image.shape[0] // 3 * 3, : image.shape[1] // 3 * 3]
+        assert np.array_equal(gt.read(key), image) and gt.read(key).dtype == image.dtype
+        assert np.array_equal(lq.read(key), imresize(np.ascontiguousarray(image), 1 / 3))
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+def test_workers_do_not_change_the_content(folder: Path, tmp_path: Path, unbroken: list[str], workers: int) -> None:
+    outputs = [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"]
+    assert digests(convert(make_plan(folder, Recipe(scale=3)), outputs, workers=workers)) == unbroken
+
+
+SLOW = """
+import os, sys, time
+import srtoolbox.data.conversion as conversion
+from srtoolbox.data.plan import Recipe, make_plan
+conversion.COMMIT_BYTES = 40_000
+folder, out = sys.argv[1:]
+print("start", flush=True)
+conversion.convert(make_plan(folder, Recipe(scale=3)), [out + "/gt.lmdb", out + "/lq.lmdb"], workers=2,
+                   progress=lambda done, total: print(done, flush=True))
+"""
+
+
+def killed_after(pictures: int, folder: Path, out: Path, extra: float) -> None:
+    process = subprocess.Popen([sys.executable, "-c", SLOW, folder, out], stdout=subprocess.PIPE, text=True)
+    try:
+        for line in process.stdout:
+            if line.strip() == str(pictures) or (pictures == 0 and line.startswith("start")):
+                break
+        time.sleep(extra)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.mark.parametrize("pictures", [0, 1, 7, 20, 33, 59, 60])
+def test_a_conversion_killed_anywhere_is_refused_then_completed(
+    folder: Path, tmp_path: Path, unbroken: list[str], pictures: int
+) -> None:
+    killed_after(pictures, folder, tmp_path, extra=0.003 * (pictures % 4))
+    outputs = [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"]
+    if pictures not in (0, 60):
+        for path in outputs:
+            with pytest.raises(DataError, match=r"unfinished conversion.*again"):
+                open_store(path)
+    summaries = convert(make_plan(folder, Recipe(scale=3)), outputs)
+    assert digests(summaries) == unbroken
+    if pictures >= 20:
+        assert summaries[0].reused > 0
+    for path in outputs:
+        assert len(LmdbStore(path).keys()) == 60
+
+
+def test_a_second_kill_loses_nothing_either(folder: Path, tmp_path: Path, unbroken: list[str]) -> None:
+    for pictures in (20, 30, 45):
+        killed_after(pictures, folder, tmp_path, extra=0)
+    summaries = convert(make_plan(folder, Recipe(scale=3)), [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"])
+    assert digests(summaries) == unbroken and summaries[0].reused >= 30
+
+
+def interrupt_after(pictures: int):
+    def progress(done: int, total: int) -> None:
+        if done == pictures:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.fixture
+def half_done(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(conversion, "COMMIT_BYTES", 40_000)
+    with pytest.raises(KeyboardInterrupt):
+        convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"], progress=interrupt_after(30))
+    return tmp_path / "s.lmdb"
+
+
+def test_what_was_damaged_meanwhile_is_converted_anew(folder: Path, half_done: Path, tmp_path: Path) -> None:
+    with lmdb.open(str(half_done)) as env, env.begin(write=True) as txn:
+        stored = [key for key, _ in txn.cursor() if not key.startswith(b"__")]
+        assert len(stored) >= 20
+        txn.put(stored[3], txn.get(stored[3])[:-1] + b"\x00")
+        txn.delete(stored[5])
+    (again,) = convert(make_plan(folder, Recipe()), [half_done])
+    (fresh,) = convert(make_plan(folder, Recipe()), [tmp_path / "fresh.lmdb"])
+    assert again.digest == fresh.digest and again.reused == len(stored) - 2
+
+
+def test_changed_and_removed_files_are_noticed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversion, "COMMIT_BYTES", 40_000)
+    for file in folder.rglob("*.png"):
+        write_image(tmp_path / "in" / file.relative_to(folder), read_image(file))
+    with pytest.raises(KeyboardInterrupt):
+        convert(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"], progress=interrupt_after(40))
+    write_image(tmp_path / "in/a/001.png", np.zeros((9, 9, 3), np.uint8))
+    os.remove(tmp_path / "in/a/003.png")
+    (again,) = convert(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"])
+    (fresh,) = convert(make_plan(tmp_path / "in", Recipe()), [tmp_path / "fresh.lmdb"])
+    assert again.digest == fresh.digest and again.pictures == 59 and again.reused > 10
+    assert LmdbStore(tmp_path / "s.lmdb").read("a/001").sum() == 0
+
+
+def test_another_recipe_starts_anew(folder: Path, half_done: Path) -> None:
+    (summary,) = convert(make_plan(folder, Recipe(encoding="png")), [half_done])
+    assert summary.reused == 0 and summary.pictures == 60
+    with lmdb.open(str(half_done), readonly=True) as env:
+        assert env.stat()["entries"] == 61
+
+
+def test_a_finished_store_is_kept(folder: Path, tmp_path: Path) -> None:
+    out = [tmp_path / "s.lmdb"]
+    (first,) = convert(make_plan(folder, Recipe()), out)
+    before = (tmp_path / "s.lmdb/data.mdb").read_bytes()
+    (second,) = convert(make_plan(folder, Recipe()), out)
+    assert second.reused == 60 and second.digest == first.digest
+    assert (tmp_path / "s.lmdb/data.mdb").read_bytes() == before
+    with pytest.raises(DataError, match=r"another finished store of 60.*--overwrite"):
+        convert(make_plan(folder, Recipe(encoding="png")), out)
+    assert (tmp_path / "s.lmdb/data.mdb").read_bytes() == before
+    (third,) = convert(make_plan(folder, Recipe(encoding="png")), out, overwrite=True)
+    assert third.digest != first.digest and third.size < first.size
+    assert LmdbStore(out[0]).digest() == third.digest
+
+
+def test_another_programs_lmdb_is_not_touched(folder: Path, tmp_path: Path) -> None:
+    with lmdb.open(str(tmp_path / "s.lmdb")) as env, env.begin(write=True) as txn:
+        txn.put(b"theirs", b"1")
+    for overwrite in (False, True):
+        with pytest.raises(DataError, match="another program"):
+            convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"], overwrite=overwrite)
+    with lmdb.open(str(tmp_path / "s.lmdb")) as env, env.begin() as txn:
+        assert txn.get(b"theirs") == b"1"
+
+
+def test_the_map_grows(folder: Path, tmp_path: Path, unbroken: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversion, "COMMIT_BYTES", 100_000)
+    outputs = [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"]
+    assert digests(convert(make_plan(folder, Recipe(scale=3)), outputs, map_size=1 << 16)) == unbroken
+
+
+GUARDED = (
+    SLOW.replace("conversion.convert(", "from srtoolbox.errors import DataError\ntry:\n  conversion.convert(")
+    + "except DataError as error:\n  print('ERROR', error)\n"
+)
+LIMITED = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n" + GUARDED
+
+
+def test_a_write_cut_off_is_one_error_and_the_rerun_goes_on(folder: Path, tmp_path: Path, unbroken: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-c", LIMITED, folder, tmp_path], capture_output=True, text=True, check=True)
+    assert "ERROR" in done.stdout and "disk" in done.stdout and "goes on where it stopped" in done.stdout
+    outputs = [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"]
+    summaries = convert(make_plan(folder, Recipe(scale=3)), outputs)
+    assert digests(summaries) == unbroken and summaries[0].reused > 0
+
+
+@pytest.mark.parametrize("kibibytes", [200, 400, 800])
+def test_a_full_disk_is_one_error(folder: Path, tmp_path: Path, kibibytes: int) -> None:
+    mount = f"mount -t tmpfs -o size={kibibytes}k tmpfs {tmp_path}"
+    in_namespace = ["unshare", "-Urm", "sh", "-c"]
+    if shutil.which("unshare") is None or subprocess.run([*in_namespace, mount], check=False).returncode:
+        pytest.skip("needs user namespaces to mount a small disk")
+    (tmp_path / "script.py").write_text(GUARDED)
+    script = (tmp_path / "script.py").rename(tmp_path.parent / f"full{kibibytes}.py")
+    command = f"{mount} && {sys.executable} {script} {folder} {tmp_path}"
+    done = subprocess.run([*in_namespace, command], capture_output=True, text=True, check=True)
+    assert "ERROR" in done.stdout and "disk full (0." in done.stdout, done
+
+
+def test_two_conversions_into_one_store(folder: Path, tmp_path: Path) -> None:
+    writer = LmdbWriter(tmp_path / "s.lmdb", {"encoding": "raw"}, ["a"])
+    with pytest.raises(DataError, match="another process"):
+        convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"])
+    writer.close()
+    convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"])
+
+
+def test_damaged_pictures_are_all_named_and_the_rest_is_kept(folder: Path, tmp_path: Path) -> None:
+    for file in folder.rglob("*.png"):
+        write_image(tmp_path / "in" / file.name, read_image(file))
+    for name in ("004.png", "017.png"):
+        data = bytearray((tmp_path / "in" / name).read_bytes())
+        data[len(data) // 2] ^= 0xFF
+        (tmp_path / "in" / name).write_bytes(data)
+    with pytest.raises(DataError, match=r"2 pictures cannot be read(.|\n)*004\.png(.|\n)*017\.png"):
+        convert(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"])
+    with pytest.raises(DataError, match="unfinished"):
+        open_store(tmp_path / "s.lmdb")
+    for name in ("004.png", "017.png"):
+        write_image(tmp_path / "in" / name, np.zeros((60, 60, 3), np.uint8))
+    (summary,) = convert(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"])
+    assert summary.reused == 58 and summary.pictures == 60
+
+
+def sub_image_oracle(length: int, size: int, step: int, thresh: int) -> list[int]:
+    """What BasicSR's extract_subimages does on one axis."""
+    space = np.arange(0, length - size + 1, step)
+    if length - (space[-1] + size) > thresh:
+        space = np.append(space, length - size)
+    return space.tolist()
+
+
+@pytest.mark.parametrize("encoding", ["raw", "png"])
+@pytest.mark.parametrize(("size", "step", "thresh"), [(24, 12, 0), (24, 24, 0), (24, 24, 30), (48, 3, 0)])
+def test_sub_images(folder: Path, tmp_path: Path, size: int, step: int, thresh: int, encoding: str) -> None:
+    plan = make_plan(folder, Recipe(encoding, 3, subimages=SubImages(size, step, thresh)))
+    convert(plan, [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"])
+    gt, lq = open_store(tmp_path / "gt.lmdb"), open_store(tmp_path / "lq.lmdb")
+    count = 0
+    for file in folder.rglob("*.png"):
+        image = read_image(file)
+        image = np.ascontiguousarray(image[: image.shape[0] // 3 * 3, : image.shape[1] // 3 * 3])
+        small = imresize(image, 1 / 3)
+        tops, lefts = (sub_image_oracle(length, size, step, thresh) for length in image.shape[:2])
+        for number, (top, left) in enumerate(((t, w) for t in tops for w in lefts), 1):
+            key = f"{file.relative_to(folder).as_posix()[:-4]}_s{number:03d}"
+            assert np.array_equal(gt.read(key), image[top : top + size, left : left + size])
+            corner = small[top // 3 : (top + size) // 3, left // 3 : (left + size) // 3]
+            assert np.array_equal(lq.read(key), corner)
+            count += 1
+    assert count == len(gt.keys()) == len(lq.keys())
+
+
+def test_sub_image_sizes_must_fit(folder: Path) -> None:
+    with pytest.raises(DataError, match="multiples of the scale 3"):
+        make_plan(folder, Recipe(scale=3, subimages=SubImages(32, 12)))
+    with pytest.raises(DataError, match=r"too small for a sub-image of 60 px(.|\n)*b/000\.png"):
+        make_plan(folder, Recipe(scale=3, subimages=SubImages(60, 12)))
+
+
+def test_keys_lmdb_cannot_hold(tmp_path: Path, photo: np.ndarray) -> None:
+    deep = "/".join(["d" * 120] * 4)
+    for name in (f"{deep}/{'x' * 40}.png", "__meta__.png", "fine.png"):
+        write_image(tmp_path / "in" / name, photo[:8, :8])
+    with pytest.raises(DataError, match=r"524 bytes long(.|\n)*|__meta__") as caught:
+        convert(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"])
+    assert "524 bytes long; LMDB takes 511" in str(caught.value) and "'__meta__'" in str(caught.value)
+    assert "fine" not in str(caught.value) and not (tmp_path / "s.lmdb").exists()
+
+
+def test_the_longest_key_is_stored(tmp_path: Path, photo: np.ndarray) -> None:
+    name = "/".join(["é" * 60] * 4) + "/" + "x" * 27
+    assert len(name.encode()) == 511
+    write_image(tmp_path / "in" / f"{name}.png", photo[:8, :8])
+    convert(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"])
+    assert np.array_equal(open_store(tmp_path / "s.lmdb").read(name), photo[:8, :8])
+
+
+def test_meta_describes_the_store(folder: Path, tmp_path: Path) -> None:
+    (summary,) = convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"])
+    with lmdb.open(str(tmp_path / "s.lmdb"), readonly=True) as env, env.begin() as txn:
+        meta = json.loads(txn.get(b"__meta__"))
+    assert (meta["format"], meta["encoding"], meta["count"]) == ("srtoolbox-lmdb", "raw", 60)
+    assert meta["digest"] == summary.digest
+    record = meta["pictures"]["a/003"]
+    assert record["source"] == "a/003.png" and record["dtype"] == "uint16" and len(record["shape"]) == 3
+    assert str(tmp_path) not in json.dumps(meta)
+
+
+def test_write_errors_name_the_store(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "s.lmdb").write_text("a file")
+    with pytest.raises(DataError, match=r"s\.lmdb.*cannot be written"):
+        convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"])
+    assert os.strerror(errno.ENOSPC) == "No space left on device"  # what LMDB's message is searched for
