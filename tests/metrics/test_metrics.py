@@ -161,3 +161,13 @@ def test_ssim_needs_its_window():
 def test_a_prediction_with_nan_scores_nan():
     pred = torch.full((1, 3, 16, 16), torch.nan)
     assert math.isnan(METRICS.build({"type": "PSNR"})(pred, torch.rand(1, 3, 16, 16)).item())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", list(METRICS))
+def test_a_gpu_gives_the_same(pair, name):
+    metric = METRICS.build({"type": name, "y_channel": False})
+    pictures = [to_tensor(image) for image in pair]
+    on_gpu = metric(*[picture.cuda() for picture in pictures])
+    assert on_gpu.device.type == "cuda"
+    assert on_gpu.item() == pytest.approx(metric(*pictures).item(), rel=1e-6)
