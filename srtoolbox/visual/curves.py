@@ -131,7 +131,7 @@ def plot_runs(
         The keys drawn, in the order of their panels.
 
     Raises:
-        DataError: a log that cannot be read, a key that no run has, nothing to draw.
+        DataError: a log that cannot be read, a key that no run has, nothing to draw, a baseline of other scores.
     """
     runs = _with_distinct_names([read_run(log) for log in logs], logs)
     panels = _panels(runs)
@@ -141,6 +141,7 @@ def plot_runs(
         panels = {key: curves for key, curves in panels.items() if not key.endswith("/seconds")}
     if not panels:
         raise DataError(f"{', '.join(map(os.fspath, logs))}: nothing to draw")
+    _check_baseline(baseline, [key for key in panels if any(key in run.scores for run in runs)])
     colours = {run.name: _COLOURS[number % len(_COLOURS)] for number, run in enumerate(runs)}
     columns = min(len(panels), 2 if len(panels) in (2, 4) else 3)
     rows = math.ceil(len(panels) / columns)
@@ -190,6 +191,11 @@ def _checked(keys: Iterable[str], panels: Mapping[str, object]) -> list[str]:
             hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(panels)}."
             raise DataError(f"no curve named {key!r} in these runs. {hint}")
     return keys
+
+
+def _check_baseline(baseline: Mapping[str, float] | None, scores: Sequence[str]) -> None:
+    if baseline is not None and scores and not set(baseline) & set(scores):
+        raise DataError(f"the baseline has {', '.join(baseline) or 'no scores'}, the runs have {', '.join(scores)}")
 
 
 # ---- drawing

@@ -1,0 +1,170 @@
+"""Curves: what is read from a log, torn or not, and what is drawn, looked up in matplotlib's own objects."""
+
+import json
+import math
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from srtoolbox.errors import DataError
+from srtoolbox.image import read_image
+from srtoolbox.visual import curves as module
+from srtoolbox.visual.curves import plot_runs, read_baseline, read_run
+
+
+def write_log(folder: Path, *, count: int = 10, shift: float = 0.0, tail: str = "") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for i in range(1, count + 1):
+        rates = {"generator": 1e-3 / i, "discriminator": 1e-4}
+        lines.append({"kind": "train", "iter": 100 * i, "lr": rates, "terms": {"pixel": shift + 1 / i}, "time": 0.1})
+        if i % 2 == 0:
+            scores = {"set5/psnr": 30 + i + shift, "set5/ssim": 0.9, "set5/seconds": 0.1}
+            lines.append({"kind": "eval", "iter": 100 * i, "scores": scores})
+    (folder / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + tail)
+    return folder
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures drawn in a test."""
+    drawn: list[Figure] = []
+
+    class Recorded(Figure):
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            super().__init__(*args, **kwargs)
+            drawn.append(self)
+
+    monkeypatch.setattr(module, "Figure", Recorded)
+    return drawn
+
+
+def test_read_run(tmp_path: Path) -> None:
+    run = read_run(write_log(tmp_path / "espcn"))
+    assert run.name == "espcn"
+    assert run.terms["pixel"].iters.tolist() == list(range(100, 1100, 100))
+    assert run.terms["pixel"].values.tolist() == [1 / i for i in range(1, 11)]
+    assert run.scores["set5/psnr"].values.tolist() == [32, 34, 36, 38, 40]
+    assert set(run.rates) == {"generator", "discriminator"}
+    assert read_run(tmp_path / "espcn" / "scores.jsonl").name == "espcn"
+
+
+def test_last_line_cut_anywhere_is_ignored(tmp_path: Path) -> None:
+    whole = read_run(write_log(tmp_path / "a")).terms["pixel"]
+    tail = json.dumps({"kind": "train", "iter": 1100, "lr": {}, "terms": {"pixel": 7.0}})
+    for length in range(len(tail)):
+        torn = read_run(write_log(tmp_path / "b", tail=tail[:length])).terms["pixel"]
+        assert np.array_equal(torn.iters, whole.iters)
+    assert read_run(write_log(tmp_path / "b", tail=tail + "\n")).terms["pixel"].values[-1] == 7
+
+
+def test_of_repeated_iterations_the_later_counts(tmp_path: Path) -> None:
+    again = json.dumps({"kind": "train", "iter": 300, "lr": {}, "terms": {"pixel": "inf"}}) + "\n"
+    curve = read_run(write_log(tmp_path, tail=again)).terms["pixel"]
+    assert curve.iters.tolist() == list(range(100, 1100, 100))
+    assert math.isinf(curve.values[2])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no records yet"),
+        ("\n\n", "no records yet"),
+        ('{"kind": "trai\n{"iter": 2, "terms": {}}\n', r"jsonl:1: not a record.*remove"),
+        ('{"iter": 1, "terms": {"a": 1}}\n[1]\n{"iter": 2}\n', "jsonl:2: not a record"),
+        ('{"terms": {"a": 1}}\n{"iter": 2}\n', "jsonl:1: not a record"),
+        ('{"iter": 1, "terms": {"a": null}}\n{"iter": 2}\n', "jsonl:1: not a record"),
+    ],
+)
+def test_bad_logs_are_named(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "scores.jsonl").write_text(text)
+    with pytest.raises(DataError, match=words):
+        read_run(tmp_path)
+
+
+def test_missing_log_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"absent: no such log"):
+        read_run(tmp_path / "absent")
+    with pytest.raises(DataError, match=r"scores\.jsonl: no such log"):
+        read_run(tmp_path)
+
+
+def test_panels_curves_and_baseline(tmp_path: Path, figures: list[Figure]) -> None:
+    logs = [write_log(tmp_path / "a"), write_log(tmp_path / "b", shift=0.5)]
+    keys = plot_runs(logs, tmp_path / "out" / "curves.png", baseline={"set5/psnr": 31.5, "set14/psnr": 3.0})
+    assert keys == ["set5/psnr", "set5/ssim", "pixel", "lr"]
+    (figure,) = figures
+    psnr, _, pixel, rate = figure.axes
+    assert psnr.get_title(loc="left") == "PSNR on set5"
+    first, second, dashed = psnr.lines
+    assert first.get_ydata().tolist() == [32, 34, 36, 38, 40]
+    assert second.get_ydata().tolist() == [32.5, 34.5, 36.5, 38.5, 40.5]
+    assert first.get_color() != second.get_color()
+    assert list(dashed.get_ydata()) == [31.5, 31.5]
+    assert dashed.get_linestyle() not in ("-", "solid")
+    assert pixel.lines[0].get_xdata().tolist() == list(range(100, 1100, 100))
+    assert len(rate.lines) == 4  # two networks of two runs, told apart by the line style
+    assert [text.get_text() for text in rate.get_legend().get_texts()][:2] == ["generator", "discriminator"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "bicubic"]
+    assert [axis.get_yscale() for axis in figure.axes] == ["linear"] * 4
+    assert read_image(tmp_path / "out" / "curves.png").shape[2] == 3
+
+
+def test_log_scale_and_keys(tmp_path: Path, figures: list[Figure]) -> None:
+    log = write_log(tmp_path / "a")
+    assert plot_runs([log], tmp_path / "x.png", log_scale=True, keys=["lr", "set5/psnr"]) == ["lr", "set5/psnr"]
+    assert [axis.get_yscale() for axis in figures[0].axes] == ["log", "linear"]
+    assert plot_runs([log], tmp_path / "x.png", keys=["set5/seconds"]) == ["set5/seconds"]
+    with pytest.raises(DataError, match=r"'pixl'.*Did you mean 'pixel'"):
+        plot_runs([log], tmp_path / "x.png", keys=["pixl"])
+    with pytest.raises(DataError, match="baseline has set14/psnr"):
+        plot_runs([log], tmp_path / "x.png", baseline={"set14/psnr": 1.0})
+
+
+def test_values_that_are_not_finite_leave_gaps(tmp_path: Path, figures: list[Figure]) -> None:
+    tail = "".join(json.dumps({"iter": i, "terms": {"pixel": v}}) + "\n" for i, v in ((1100, "nan"), (1200, 2.0)))
+    for count in (10, 200):
+        plot_runs([write_log(tmp_path / str(count), count=count, tail=tail)], tmp_path / "x.png", log_scale=True)
+    assert np.isnan(figures[0].axes[2].lines[0].get_ydata()).sum() == 1
+    smooth = figures[1].axes[2].lines[1].get_ydata()
+    assert np.isfinite(smooth).all()
+
+
+def test_smoothing_is_the_mean_of_the_window() -> None:
+    values = np.random.default_rng(0).random(200)
+    values[50] = np.nan
+    expected = [np.nanmean(values[max(0, i - 3) : i + 4]) for i in range(200)]
+    assert np.allclose(module._smooth(values), expected)
+
+
+def test_runs_in_folders_of_one_name_are_told_apart(tmp_path: Path, figures: list[Figure]) -> None:
+    logs = [write_log(tmp_path / "one" / "espcn"), write_log(tmp_path / "two" / "espcn")]
+    plot_runs(logs, tmp_path / "x.png")
+    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == [str(log) for log in logs]
+
+
+def test_nothing_global_is_changed(tmp_path: Path) -> None:
+    before = dict(mpl.rcParams)
+    plot_runs([write_log(tmp_path)], tmp_path / "x.png")
+    assert dict(mpl.rcParams) == before
+
+
+def test_read_baseline(tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    path.write_text(json.dumps({"network": {"a/psnr": 1}, "bicubic": {"set5/psnr": 30.4, "set5/ssim": "nan"}}))
+    assert read_baseline(path)["set5/psnr"] == 30.4
+    pictures = {"psnr": 30.4, "ssim": 0.869, "images": {"baby": {"psnr": 33.9}}}
+    path.write_text(json.dumps({"espcn": {}, "Bicubic": {"set5": pictures}}))
+    assert read_baseline(path) == {"set5/psnr": 30.4, "set5/ssim": 0.869}
+    path.write_text(json.dumps({"espcn": {}}))
+    with pytest.raises(DataError, match=r"scores\.json: no entry named 'bicubic'.*'espcn'"):
+        read_baseline(path)
+    for text in ("[", "[1]", "3"):
+        path.write_text(text)
+        with pytest.raises(DataError, match=r"scores\.json: "):
+            read_baseline(path)
+    with pytest.raises(DataError, match="absent"):
+        read_baseline(tmp_path / "absent.json")
