@@ -31,7 +31,8 @@ def check_scales(report: Report, components: Sequence[Component], networks: Mapp
         report.add("model.generator", f"upscales x{wanted}, but the config's scale is {top}", at="scale")
     for component in components:
         scale = component.cfg.get("scale")
-        if component.kind == "dataset" and isinstance(scale, int | float) and scale != wanted:
+        told = scale == top  # then the network is the odd one out, and that is in the report
+        if component.kind == "dataset" and isinstance(scale, int | float) and scale != wanted and not told:
             report.add(component.path, f"scale is {scale}, but model.generator upscales x{wanted}", at="scale")
 
 
@@ -57,7 +58,8 @@ def check_optim(report: Report, config: Mapping[str, Any], networks: Mapping[str
     optim = config.get("optim") or {}
     networks = {path.removeprefix("model."): built for path, built in networks.items() if path.startswith("model.")}
     model = config.get("model")
-    if not isinstance(optim, Mapping) or not isinstance(model, Mapping):
+    unknown_model = not networks and not report.clean("model")
+    if not isinstance(optim, Mapping) or not isinstance(model, Mapping) or unknown_model:
         return
     for name, cfg in optim.items():
         if name not in networks:

@@ -95,8 +95,8 @@ class Expressions:
         except Refused as refusal:
             raise ConfigError(f"{self.origin(node)}: {refusal}") from None
         except _FAULTS as error:
-            message = error.args[0] if isinstance(error, KeyError) and error.args else error
-            raise ConfigError(f"{self.origin(node)}: {type(error).__name__}: {message}") from None
+            message = error.args[0] if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+            raise ConfigError(f"{self.origin(node)}: {message}") from None
         finally:
             self.depth -= 1
 

@@ -1,4 +1,4 @@
-"""Files that try to run code or to eat the machine: each is refused at once, with the line named, in a process like any."""
+"""Files that try to run code or to eat the machine: each is refused at once, with the line named."""
 
 import time
 

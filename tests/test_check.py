@@ -1,0 +1,357 @@
+"""check(config): a fault of every kind is found, named by file, line and path, and all of them at once."""
+
+# ruff: noqa: E501 - the table of faults reads best with a line each
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from srtoolbox import registry
+from srtoolbox.check import check, mode_of
+from srtoolbox.config import Config
+from srtoolbox.errors import ConfigError
+from srtoolbox.registry import DATASETS, HOOKS, LOSSES, NETWORKS, OPTIMIZERS
+
+GOOD = """scale = 3
+model = dict(
+    type='Restorer',
+    generator=dict(type='ESPCN', scale=scale, kernels=[3, 3, 3], channels=[8, 4]),
+    losses=dict(pixel=dict(type='L1Loss')),
+)
+optim = dict(
+    generator=dict(
+        optimizer=dict(type='Adam', lr=1e-3),
+        scheduler=dict(type='MultiStepLR', milestones=[10], gamma=0.5),
+        param_groups={'conv3': dict(lr=1e-4)},
+    ),
+)
+max_iters = 20
+data = dict(
+    train=dict(
+        dataset=dict(
+            type='PairedDataset', gt='gt', lq='lq', scale=scale, gt_size=12 * scale,
+            transforms=[dict(type='RandomHorizontalFlip')],
+        ),
+        batch_size=4,
+    ),
+    val=dict(
+        datasets=dict(set5=dict(type='GTOnlyDataset', gt='gt', scale=scale)),
+        metrics=dict(psnr=dict(type='PSNR', crop_border=scale)),
+        interval=10,
+    ),
+)
+hooks = dict(
+    scheduler=dict(type='SchedulerHook'),
+    checkpoint=dict(type='CheckpointHook', interval=10, best='set5/psnr'),
+)
+runtime = dict(device='cpu', amp=None)
+"""
+
+
+@pytest.fixture
+def faults(tmp_path):
+    def faults(text=GOOD, *overrides, mode="train"):
+        path = tmp_path / "config.py"
+        path.write_text(text)
+        try:
+            check(Config.fromfile(path, overrides), mode=mode)
+        except ConfigError as error:
+            return [fault.removeprefix(f"{path}:") for fault in error.faults]
+        return []
+
+    return faults
+
+
+def test_a_good_config_has_no_fault(faults):
+    assert faults() == []
+
+
+# (what to replace, by what, the fault: line, path, message)
+TYPOS = {
+    "top-level key": ("max_iters = 20", "max_iter = 20", r"14: max_iter: .*Did you mean 'max_iters'"),
+    "section key": ("batch_size=4", "batchsize=4", r"21: data\.train\.batchsize: .*Did you mean 'batch_size'"),
+    "runtime key": ("device='cpu'", "devise='cpu'", r"33: runtime\.devise: .*Did you mean 'device'"),
+    "optim key": ("scheduler=dict(type='Multi", "schedule=dict(type='Multi", r"10: optim\.generator\.schedule: .*'scheduler'"),
+    "type name": ("'L1Loss'", "'L1Los'", r"5: model\.losses\.pixel: no loss named 'L1Los'\. Did you mean 'L1Loss'"),
+    "model type": ("'Restorer'", "'Restorerr'", r"3: model: no model named 'Restorerr'\. Did you mean 'Restorer'"),
+    "dataset type": ("'GTOnlyDataset'", "'GTOnly'", r"24: data\.val\.datasets\.set5: no dataset named 'GTOnly'"),
+    "wrong registry": ("'L1Loss'", "'PSNR'", r"5: model\.losses\.pixel: 'PSNR' is a metric, a loss is expected here"),
+    "argument": ("kernels=", "kernel=", r"4: model\.generator: ESPCN takes no 'kernel'\. Did you mean 'kernels'"),
+    "hook argument": ("interval=10, best", "intervall=10, best", r"31: hooks\.checkpoint: CheckpointHook takes no 'intervall'"),
+    "transform argument": ("Flip')", "Flip', prob=0.5)", r"19: data\.train\.dataset\.transforms\.0: RandomHorizontalFlip"),
+    "optimizer argument": ("lr=1e-3", "learning_rate=1e-3", r"9: optim\.generator\.optimizer: Adam takes no 'learning_rate'"),
+    "group argument": ("dict(lr=1e-4)", "dict(rl=1e-4)", r"11: optim\.generator\.param_groups\.conv3: Adam takes no 'rl'"),
+    "group prefix": ("'conv3'", "'conv9'", r"11: .*param_groups\.conv9: no parameter's name begins with 'conv9'\. Did you"),
+    "missing argument": ("gt='gt', lq", "lq", r"17: data\.train\.dataset: PairedDataset needs 'gt', which is missing"),
+    "missing type": ("type='L1Loss'", "weight=1.0", r"5: model\.losses\.pixel: a loss is written as dict\(type="),
+    "no dict": ("dict(type='L1Loss')", "'L1Loss'", r"5: model\.losses\.pixel: a loss is written as .* got 'L1Loss'"),
+    "no map": ("pixel=dict(type='L1Loss')", "type='L1Loss'", r"5: model\.losses: several can stand here"),
+    "None in a map": ("dict(type='SchedulerHook')", "None", r"30: hooks\.scheduler: None is no entry"),
+    "missing section": ("    train=dict(", "    trains=dict(", r"16: data\.trains: .*Did you mean 'train'"),
+    "missing optim": ("optim = dict(", "optim = {} and dict(", r"7: optim: optim\.generator is missing"),
+    "word for number": ("max_iters = 20", "max_iters = 'abc'", r"14: max_iters: a whole number is needed, got 'abc'"),
+    "float for integer": ("max_iters = 20", "max_iters = 4e5", r"14: max_iters: a whole number is needed.*write 400_000"),
+    "bool for integer": ("max_iters = 20", "max_iters = True", r"14: max_iters: a whole number is needed, got True"),
+    "zero": ("batch_size=4", "batch_size=0", r"21: data\.train\.batch_size: at least 1 is needed, got 0"),
+    "negative": ("max_iters = 20", "max_iters = -3", r"14: max_iters: at least 1 is needed"),
+    "choice": ("amp=None", "amp='fp32'", r"33: runtime\.amp: one of 'bf16', 'fp16', None is needed, got 'fp32'"),
+    "kind of an argument": ("lr=1e-3", "lr='1e-3'", r"9: optim\.generator\.optimizer\.lr: Adam takes a number for 'lr'"),
+    "kind in a component": ("crop_border=scale", "crop_border='3'", r"25: data\.val\.metrics\.psnr\.crop_border: PSNR takes"),
+    "number for a dict": ("runtime = dict(device='cpu', amp=None)", "runtime = 3", r"33: runtime: a dict is needed here"),
+    "scale of the data": ("lq='lq', scale=scale", "lq='lq', scale=4", r"18: data\.train\.dataset: scale is 4, but .* x3"),
+    "scale of a test set": ("gt='gt', scale=scale)),", "gt='gt', scale=2)),", r"24: data\.val\.datasets\.set5: scale is 2"),
+    "scale of the network": ("'ESPCN', scale=scale", "'ESPCN', scale=2", r"4: model\.generator: upscales x2, but .* is 3"),
+    "crop size": ("12 * scale", "35", r"18: data\.train\.dataset: gt_size must be a multiple of scale 3"),
+    "optim of no network": ("    generator=dict(\n        opt", "    generater=dict(\n        opt", r"8: optim\.generater: the model has no"),
+    "no scheduler hook": ("scheduler=dict(type='SchedulerHook'),", "", r"10: optim\.generator: nothing steps this schedule"),
+    "score of no set": ("'set5/psnr'", "'set5/psrn'", r"31: hooks\.checkpoint: best='set5/psrn' is no score"),
+    "impossible network": ("channels=[8, 4]", "channels=[8, 4, 2]", r"4: model\.generator: cannot be built: "),
+    "impossible optimizer": ("lr=1e-3", "lr=-1.0", r"9: optim\.generator\.optimizer: cannot be built: Invalid learning rate"),
+    "impossible hook": ("interval=10, best", "keep_last=1, best", r"31: hooks\.checkpoint: cannot be built: .*at least 2"),
+    "impossible metric": ("crop_border=scale", "protocol='ycc'", r"25: data\.val\.metrics\.psnr"),
+    "milestones": ("param_groups", "milestones=[5], param_groups", r"11: optim\.generator: milestones say when"),
+    "training without loss": ("losses=dict(pixel=dict(type='L1Loss'))", "losses={}", r"5: model: training needs a loss|2: model: "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "message"), TYPOS.values(), ids=TYPOS)
+def test_one_fault(faults, old, new, message):
+    assert GOOD.count(old) == 1, "the replacement is to hit one place"
+    found = faults(GOOD.replace(old, new))
+    assert any(re.match(message, fault) for fault in found), found
+    related = {
+        "missing section",
+        "missing optim",
+        "top-level key",
+        "section key",
+        "no dict",
+        "no map",
+        "optim of no network",
+    }
+    if not any(TYPOS[name] == (old, new, message) for name in related | {"missing type", "None in a map", "optim key"}):
+        assert len(found) == 1, found
+
+
+def test_all_at_once(faults):
+    text = GOOD
+    chosen = (
+        "section key",
+        "runtime key",
+        "type name",
+        "hook argument",
+        "transform argument",
+        "group prefix",
+        "crop size",
+    )
+    for name in chosen:
+        text = text.replace(*TYPOS[name][:2])
+    found = faults(text)
+    for name in chosen:
+        assert any(re.match(TYPOS[name][2], fault) for fault in found), (name, found)
+    lines = [int(fault.split(":")[0]) for fault in found]
+    assert lines == sorted(lines), "in the order of the file"
+
+
+def test_faults_in_a_base_name_the_base(tmp_path):
+    (tmp_path / "base.py").write_text(GOOD.replace("kernels=", "kernel="))
+    (tmp_path / "child.py").write_text("_base_ = 'base.py'\nmodel = dict(generator=dict(chanels=[8, 4]))\n")
+    with pytest.raises(ConfigError) as caught:
+        check(Config.fromfile(tmp_path / "child.py", ["model.losses.pixel.wieght=2"]))
+    first, second, third = caught.value.faults
+    assert first.startswith(
+        f"{tmp_path}/child.py:2: model.generator: ESPCN takes no 'chanels'. Did you mean 'channels'?"
+    )
+    assert second.startswith(f"{tmp_path}/base.py:4: model.generator: ESPCN takes no 'kernel'")
+    assert third.startswith("command line: model.losses.pixel: L1Loss takes no 'wieght'")
+
+
+def test_helpers_are_free(faults):
+    assert faults(GOOD + "my_helper = 1\nnum_features = 64\n_private = 2\n") == []
+    assert faults(GOOD + "modle = 3\nother = modle\n") == [], "a name that is read is a helper"
+    [fault] = faults(GOOD + "modle = 3\n")
+    assert fault == "34: modle: not a key of configs, and nothing reads it. Did you mean 'model'?"
+
+
+def test_data_without_a_file_has_no_origin():
+    with pytest.raises(ConfigError) as caught:
+        check(Config({"model": {"type": "Restorer", "generator": {"type": "ESPCNN", "scale": 3}}}), mode="test")
+    assert "model.generator: no network named 'ESPCNN'. Did you mean 'ESPCN'?" in caught.value.faults
+
+
+def test_test_mode_needs_no_training_parts(faults):
+    text = "model = dict(type='Restorer', generator=dict(type='Bicubic', scale=2))\n"
+    sets = "data = dict(test=dict(datasets=dict(a=dict(type='GTOnlyDataset', gt='x', scale=2)), metrics={}))\n"
+    assert faults(text + sets, mode="test") == []
+    assert any("optim is missing, and training needs it" in fault for fault in faults(text + sets))
+    assert any("there is nothing to test on" in fault for fault in faults(text, mode="test"))
+    assert any("model is missing" in fault for fault in faults(sets, mode="test"))
+    assert faults(text.replace("Bicubic", "Bicubicc") + sets, mode="test") != []
+    assert mode_of(Config({"max_iters": 1})) == "train" and mode_of(Config({"model": {}})) == "test"
+
+
+@pytest.fixture
+def register():
+    """Register small classes for one test."""
+    added = []
+
+    def register(where, cls):
+        where.names()
+        where.register(cls)
+        added.append((where, cls.__name__))
+        return cls
+
+    yield register
+    for where, name in added:
+        del where._entries[name]
+
+
+class WrongShape(nn.Module):
+    """Says x3, makes x2."""
+
+    in_channels, colour, size_multiple = 3, "rgb", 1
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+        self.conv = nn.Conv2d(3, 12, 3, padding=1)
+
+    def forward(self, lq):
+        return nn.functional.pixel_shuffle(self.conv(lq), 2)
+
+
+class Mismatched(WrongShape):
+    """Its layers do not fit each other."""
+
+    def forward(self, lq):
+        return self.conv(self.conv(lq))
+
+
+class NeedsRealNumbers(WrongShape):
+    """Cannot be built on the meta device, and is right all the same."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__(scale)
+        self.rates = [rate.item() for rate in torch.linspace(0, 0.1, 3)]
+
+    def forward(self, lq):
+        return nn.functional.interpolate(lq, scale_factor=self.scale)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (WrongShape, r"4: model\.generator: makes \(32, 32\) of \(16, 16\), x3 is \(48, 48\)"),
+        (Mismatched, r"4: model\.generator: cannot be built: .*12"),
+        (NeedsRealNumbers, None),
+    ],
+)
+def test_networks_are_tried(faults, register, network, message):
+    register(NETWORKS, network)
+    text = GOOD.replace(
+        "type='ESPCN', scale=scale, kernels=[3, 3, 3], channels=[8, 4]", f"type='{network.__name__}', scale=3"
+    )
+    state = torch.get_rng_state()
+    found = faults(text.replace("'conv3'", "'conv'"))
+    assert torch.equal(torch.get_rng_state(), state), "trying a network uses up no random numbers"
+    assert found == [] if message is None else len(found) == 1 and re.match(message, found[0]), found
+
+
+class PickyHook:
+    """Knows more about the config than its signature says."""
+
+    def __init__(self, source: str = "a", other: int = 1) -> None: ...
+
+    @classmethod
+    def check(cls, cfg, context):
+        return [f"source {cfg['source']!r} is not in this config"] if cfg.get("source") not in context else []
+
+
+def test_a_class_is_asked_about_its_wiring(faults, register):
+    register(HOOKS, PickyHook)
+    picky = "hooks['mine'] = dict(type='PickyHook',\n    source='{}')\n"
+    assert faults(GOOD + picky.format("model")) == []
+    assert faults(GOOD + picky.format("x")) == ["35: hooks.mine: source 'x' is not in this config"]
+
+
+class OuterDataset:
+    """Holds components under names that no table knows."""
+
+    def __init__(self, inner: dict, several: list = (), gt_size: int = 0, scale: int = 3) -> None: ...
+
+
+def test_any_dict_with_a_known_type_is_checked(faults, register):
+    register(DATASETS, OuterDataset)
+    text = GOOD + (
+        "data['train']['dataset'] = dict(type='OuterDataset', inner=dict(type='GTOnlyDataset', gt='x', scale=3, gt_sise=1),\n"
+        "    several=[dict(type='PSNR', crop_boarder=1), dict(type='NotOurs', x=1)], gt_size=10, scale=3)\n"
+    )
+    found = faults(text)
+    assert [fault.split(": ")[1] for fault in found] == [
+        "data.train.dataset.inner",
+        "data.train.dataset.several.0",
+        "data.train.dataset",
+    ]
+    assert "gt_size 10 is not a multiple of scale 3" in found[-1]
+
+
+class LooseLoss:
+    """Hints of all sorts."""
+
+    def __init__(
+        self,
+        weight: float | None = 1.0,
+        layers: dict[str, float] | None = None,
+        size: tuple[int, int] = (1, 1),
+        names: "list[str] | str" = (),
+        unknown: "Undefined" = None,  # noqa: F821
+    ) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fits"),
+    [
+        ("weight=1", True),
+        ("weight=None", True),
+        ("weight='1'", False),
+        ("weight=True", False),
+        ("layers=dict(a=1.0)", True),
+        ("layers=[1]", False),
+        ("size=[1, 2]", True),
+        ("size=(1, 2, 3)", False),
+        ("size=(1, 2.5)", False),
+        ("names='a'", True),
+        ("names=['a']", True),
+        ("names=[1]", False),
+    ],
+)
+def test_kinds_of_arguments(faults, register, monkeypatch, arguments, fits):
+    monkeypatch.setitem(globals(), "Undefined", object)
+    register(LOSSES, LooseLoss)
+    found = faults(GOOD.replace("type='L1Loss'", f"type='LooseLoss', {arguments}"))
+    assert bool(found) is not fits, found
+
+
+def test_torch_components_take_data_only(faults):
+    assert faults(GOOD.replace("lr=1e-3", "lr=1e-3, betas=[0.9, 0.99], weight_decay=0, fused=True")) == []
+    assert set(OPTIMIZERS.injected) == {"params"}
+    [fault] = faults(GOOD.replace("lr=1e-3", "params=[1]"))
+    assert "given 'params' by the toolbox; remove it" in fault
+
+
+def test_schedules_in_a_row(faults):
+    row = (
+        "scheduler=[dict(type='LinearLR', start_factor=0.1, total_iters=5), dict(type='CosineAnnealingLR', T_max=15)], "
+    )
+    single = "scheduler=dict(type='MultiStepLR', milestones=[10], gamma=0.5),"
+    assert faults(GOOD.replace(single, row + "milestones=[5],")) == []
+    [fault] = faults(GOOD.replace(single, row))
+    assert "2 schedules need 1 milestones" in fault
+    [fault] = faults(GOOD.replace(single, row.replace("T_max", "T_maxx") + "milestones=[5],"))[:1]
+    assert "optim.generator.scheduler.1: CosineAnnealingLR" in fault
+
+
+def test_parts_name_existing_registries():
+    from srtoolbox.check import PARTS
+
+    assert {part.kind for part in PARTS.values()} <= set(registry.registries())
