@@ -66,8 +66,8 @@ def main(argv: Sequence[str]) -> int:
     recipe = Recipe(args.encoding, args.scale, args.lq, args.lq_name, subimages)
     outputs = _outputs(args.out, recipe)
     plan = make_plan(args.folder, recipe)
-    print(_announcement(plan), flush=True)
     try:
+        print(_announcement(plan), flush=True)
         summaries = _with_progress(convert, plan, outputs, workers=args.workers, overwrite=args.overwrite)
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on from here")

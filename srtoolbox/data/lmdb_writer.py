@@ -182,6 +182,8 @@ class LmdbWriter:
     def _fault(self, error: Exception) -> str:
         if isinstance(error, BlockingIOError):
             return f"{self.path}: another process is converting into it. Wait for it, or choose another name"
+        if "already open in this process" in str(error):
+            return f"{self.path}: this process is reading it; close the stores that do, or convert in another process"
         if isinstance(error, OSError) or not any(os.strerror(number) in str(error) for number in _SHORT_WRITES):
             return f"{self.path}: cannot be written ({error})"
         free = shutil.disk_usage(self.path).free / 2**20

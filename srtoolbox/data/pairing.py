@@ -82,7 +82,7 @@ def check_sizes(gt: Store, lq: Store, pairs: Sequence[Pair], scale: int, *, left
         raise_faults(
             f"{len(faults)} of {len(pairs)} pairs do not fit: GT must be {scale} times LQ",
             faults,
-            f"Check the scale, cut GT to multiples of it, or make LQ from GT: convert_lmdb --synthesize-lq {scale}",
+            f"Check the scale, cut GT to multiples of it, or make LQ from GT: convert_lmdb GT --scale {scale}",
         )
 
 

@@ -89,6 +89,8 @@ def make_plan(folder: str | os.PathLike, recipe: Recipe) -> Plan:
     """
     if recipe.encoding not in ENCODINGS:
         raise DataError(f"encoding is one of {', '.join(ENCODINGS)}, got {recipe.encoding!r}")
+    if recipe.scale is not None and recipe.scale < 1:
+        raise DataError(f"scale is a whole number from 1 up, got {recipe.scale}")
     gt = FolderStore(folder)
     keys = gt.keys()
     lq = None if recipe.lq is None else FolderStore(recipe.lq)

@@ -1,0 +1,141 @@
+"""The command that converts folders to LMDB."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srtoolbox.cli.convert_lmdb import build_parser, main
+from srtoolbox.data.datasets.paired import PairedDataset
+from srtoolbox.data.stores import open_store
+from srtoolbox.errors import DataError
+from srtoolbox.image import read_image, write_image
+from srtoolbox.resize import imresize
+
+
+@pytest.fixture
+def pairs(photo_folder: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """GT of 60 x 72 and LQ at x4 as DIV2K names it."""
+    gt, lq = tmp_path / "HR", tmp_path / "LR_bicubic/X4"
+    for file in sorted(photo_folder.iterdir()):
+        image = read_image(file)
+        write_image(gt / file.name, image)
+        write_image(lq / f"{file.stem}x4.png", imresize(image, 1 / 4))
+    return gt, lq
+
+
+def test_one_folder(photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main([str(photo_folder), "-o", str(tmp_path / "s.lmdb")]) == 0
+    store, files = open_store(tmp_path / "s.lmdb"), open_store(photo_folder)
+    assert list(store.keys()) == list(files.keys())
+    assert all(np.array_equal(store.read(key), files.read(key)) for key in list(files.keys()))
+    out = capsys.readouterr().out
+    assert "s.lmdb: 6 pictures, 0.1 MB" in out and "done in" in out
+
+
+def test_given_pairs(pairs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main([str(pairs[0]), "--lq", str(pairs[1]), "-o", str(tmp_path / "x4")]) == 0
+    assert "6 pairs at x4, names and sizes checked" in capsys.readouterr().out
+    outputs = (tmp_path / "x4/gt.lmdb", tmp_path / "x4/lq.lmdb")
+    stores, folders = (PairedDataset(*map(str, paths), 4) for paths in (outputs, pairs))
+    assert stores.keys() == folders.keys() == list(open_store(tmp_path / "x4/lq.lmdb").keys())
+    for index in range(6):
+        assert np.array_equal(stores[index]["lq"], folders[index]["lq"])
+        assert np.array_equal(stores[index]["gt"], folders[index]["gt"])
+
+
+def test_made_pairs_and_a_second_run(photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    command = [str(photo_folder), "--scale", "7", "-o", str(tmp_path / "x7")]
+    assert main(command) == 0
+    first = capsys.readouterr().out
+    assert "6 pictures, LQ made at x7; 6 cut at the right or bottom to multiples of 7 px" in first
+    assert "type='PairedDataset'" in first
+    assert main(command) == 0
+    assert "6 pictures, 6 of them there already" in capsys.readouterr().out
+    assert main([*command, "--overwrite"]) == 0
+    assert "already" not in capsys.readouterr().out
+    sample = PairedDataset(str(tmp_path / "x7/gt.lmdb"), str(tmp_path / "x7/lq.lmdb"), 7, gt_size=56)[0]
+    assert sample["gt"].shape == (56, 70, 3) and sample["lq"].shape == (8, 10, 3)
+    with pytest.raises(DataError, match="this process is reading it"):
+        main(command)
+
+
+def test_sub_images(pairs: tuple[Path, Path], tmp_path: Path) -> None:
+    options = ["--subimages", "32", "--step", "16", "--encoding", "png", "--workers", "1"]
+    assert main([str(pairs[0]), "--lq", str(pairs[1]), "-o", str(tmp_path / "x4"), *options]) == 0
+    dataset = PairedDataset(str(tmp_path / "x4/gt.lmdb"), str(tmp_path / "x4/lq.lmdb"), 4, gt_size=32)
+    assert len(dataset) == 6 * 3 * 4 and dataset.keys()[0] == "cat0_s001"
+
+
+def test_all_bad_pairs_at_once_and_nothing_written(pairs: tuple[Path, Path], tmp_path: Path) -> None:
+    gt, lq = pairs
+    command = [str(gt), "--lq", str(lq), "-o", str(tmp_path / "x4")]
+    for name, size in (("cat0x4.png", (14, 18)), ("woman2x4.png", (15, 19))):
+        write_image(lq / name, np.zeros((*size, 3), np.uint8))
+    with pytest.raises(DataError, match=r"2 of 6 pairs(.|\n)*cat0\.png: 72x60(.|\n)*woman2\.png(.|\n)*--scale 4"):
+        main(command)
+    os.remove(lq / "cat1x4.png")
+    os.remove(gt / "woman1.png")
+    with pytest.raises(DataError, match=r"2 pictures have no partner(.|\n)*cat1\.png(.|\n)*woman1x4\.png"):
+        main(command)
+    assert not (tmp_path / "x4").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-o", "x4"], "ends in .lmdb"),
+        (["-o", "x4.lmdb", "--scale", "4"], "leave the .lmdb off"),
+        (["-o", "x4", "--scale", "0"], "scale"),
+        (["-o", "x4", "--scale", "100"], "too small"),
+    ],
+)
+def test_wrong_arguments(photo_folder: Path, tmp_path: Path, monkeypatch, arguments: list[str], message: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=message):
+        main([str(photo_folder), *arguments])
+    assert not any(tmp_path.iterdir())
+
+
+def test_missing_and_empty_folders(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        main([str(tmp_path / "none"), "-o", str(tmp_path / "s.lmdb")])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no pictures"):
+        main([str(tmp_path / "empty"), "-o", str(tmp_path / "s.lmdb")])
+
+
+def test_control_c_leaves_a_store_that_can_be_completed(photo: np.ndarray, tmp_path: Path) -> None:
+    for number in range(400):
+        write_image(tmp_path / f"in/{number}.png", photo)
+    arguments = [str(tmp_path / "in"), "-o", str(tmp_path / "s.lmdb"), "--workers", "1"]
+    command = [sys.executable, "-m", "srtoolbox", "convert_lmdb", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert "400 pictures" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "run the same command again" in out
+    with pytest.raises(DataError):
+        open_store(tmp_path / "s.lmdb")
+    assert main(arguments) == 0
+    assert len(open_store(tmp_path / "s.lmdb").keys()) == 400
+
+
+def test_help_shows_commands_that_work(pairs: tuple[Path, Path], tmp_path: Path, monkeypatch) -> None:
+    """Each example of the help runs once its folders are there."""
+    examples = [line.split() for line in build_parser().epilog.splitlines() if "convert_lmdb.py" in line]
+    assert len(examples) == 3
+    work = tmp_path / "work"
+    monkeypatch.chdir(tmp_path)
+    for words in examples:
+        words = [word.replace("datasets/", f"{work}/") for word in words[2:]]
+        for place, word in enumerate(words):
+            if place == 0 or words[place - 1] == "--lq":
+                Path(word).parent.mkdir(parents=True, exist_ok=True)
+                if not Path(word).exists():
+                    Path(word).symlink_to(pairs[1] if words[place - 1] == "--lq" and place else pairs[0])
+        assert main(words) == 0
