@@ -1,0 +1,160 @@
+"""The dispatch of commands, check_config and print_config, as typed."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from srtoolbox import __version__
+from srtoolbox.cli import COMMANDS, SUMMARIES, main
+from srtoolbox.cli.options import overrides_last, split_overrides
+from srtoolbox.config import Config
+
+ROOT = Path(__file__).parent.parent.parent
+GOOD = """model = dict(type='Restorer', generator=dict(type='Bicubic', scale=2))
+data = dict(test=dict(datasets=dict(a=dict(type='GTOnlyDataset', gt='x', scale=2)), metrics={}))
+"""
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("good.py").write_text(GOOD)
+    Path("bad.py").write_text(GOOD.replace("Bicubic", "Bicubik").replace("metrics", "metric"))
+    return Path("good.py")
+
+
+def typed(*words, cwd=None, **options):
+    return subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, cwd=cwd, **options)
+
+
+def test_help_lists_every_command_without_torch():
+    code = (
+        "import sys\nfrom srtoolbox.cli import main\nassert main(['--help']) == 0\n"
+        "heavy = {'torch', 'numpy', 'cv2', 'rich', 'yaml'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    result = typed("-c", code, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    lines = [line.split()[0] for line in result.stdout.splitlines() if line.startswith("  ")]
+    assert lines == list(COMMANDS) == list(SUMMARIES)
+
+
+def test_help_is_fast():
+    best = min(_seconds("-m", "srtoolbox", "--help") for _ in range(3))
+    assert best < 0.15 + 2 * min(_seconds("-c", "pass") for _ in range(3)), best
+
+
+def _seconds(*words):
+    start = time.perf_counter()
+    assert typed(*words, cwd=ROOT).returncode == 0
+    return time.perf_counter() - start
+
+
+def test_version_and_unknown_command(capsys):
+    assert main(["--version"]) == 0 and capsys.readouterr().out == f"srtoolbox {__version__}\n"
+    assert main(["trian"]) == 2
+    assert capsys.readouterr().err == "error: no command 'trian'. Did you mean 'train'?\n"
+    assert main([]) == 0 and "commands:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if (ROOT / f"tools/{name}.py").exists()])
+def test_every_tool_has_help_with_an_example(command):
+    result = typed(ROOT / f"tools/{command}.py", "--help", cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    assert "example" in result.stdout and "usage:" in result.stdout
+
+
+def test_check_config(config, capsys):
+    assert main(["check_config", "good.py"]) == 0
+    assert capsys.readouterr().out == "good.py: ok (test)\n"
+    assert main(["check_config", "bad.py", "good.py"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "good.py: ok (test)\n"
+    assert "bad.py:1: model.generator: no network named 'Bicubik'. Did you mean 'Bicubic'?" in captured.err
+    assert "bad.py:2: data.test.metric: data.test takes no 'metric'. Did you mean 'metrics'?" in captured.err
+    assert "bad.py: 2 faults" in captured.err
+
+
+def test_check_config_with_overrides_and_mode(config, capsys):
+    assert main(["check_config", "model.generator.scal=3", "good.py"]) == 2
+    assert "command line: model.generator: Bicubic takes no 'scal'" in capsys.readouterr().err
+    assert main(["check_config", "good.py", "--mode", "train"]) == 2
+    assert "training needs it" in capsys.readouterr().err
+    assert main(["check_config", "gone.py"]) == 2
+    assert "gone.py: no such config file" in capsys.readouterr().err
+
+
+def test_check_config_with_a_plugin(config, capsys):
+    Path("mine.py").write_text(
+        "from srtoolbox.registry import METRICS\n\n"
+        "@METRICS.register\nclass MetricOfACliTest:\n    higher_is_better = True\n"
+    )
+    text = GOOD.replace("metrics={}", "metrics=dict(m=dict(type='MetricOfACliTest'))")
+    Path("plugged.py").write_text(text)
+    assert main(["check_config", "plugged.py"]) == 2
+    try:
+        assert main(["check_config", "plugged.py", "--plugin", "mine.py"]) == 0
+    finally:
+        from srtoolbox.registry import METRICS
+
+        METRICS._entries.pop("MetricOfACliTest", None)
+
+
+def test_print_config_can_be_loaded_again(config, capsys):
+    assert main(["print_config", "good.py", "model.generator.scale=3", "extra=[1, 2]"]) == 0
+    Path("printed.py").write_text(capsys.readouterr().out)
+    printed = Config.fromfile("printed.py").to_dict()
+    assert printed == Config.fromfile("good.py", ["model.generator.scale=3", "extra=[1, 2]"]).to_dict()
+
+
+def test_print_config_with_origins(config, capsys):
+    assert main(["print_config", "--origins", "good.py", "seed=1"]) == 0
+    lines = [line.split("  # ") for line in capsys.readouterr().out.splitlines()]
+    table = {text.strip(): origin for text, origin in lines}
+    assert table["model.generator.scale = 2"] == "good.py:1"
+    assert table["data.test.datasets.a.gt = 'x'"] == "good.py:2"
+    assert table["seed = 1"] == "command line"
+
+
+def test_print_config_runs_nothing(config, capsys):
+    Path("trap.py").write_text("open('trace', 'w')\n")
+    Path("trapped.py").write_text("custom_imports = ['./trap.py']\n")
+    assert main(["print_config", "trapped.py"]) == 0
+    assert capsys.readouterr().out == "custom_imports = ['./trap.py']\n" and not Path("trace").exists()
+    assert main(["check_config", "trapped.py"]) == 2 and Path("trace").exists(), "the trap would have worked"
+
+
+def test_print_config_wants_one(config, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["print_config", "good.py", "bad.py"])
+    assert caught.value.code == 2
+
+
+def test_closed_pipe_and_interrupt(config, monkeypatch):
+    many = "x = [" + "'a long enough line', " * 4000 + "]\n"
+    Path("long.py").write_text(many)
+    command = f"{sys.executable} -m srtoolbox print_config long.py | head -1; exit ${{PIPESTATUS[0]}}"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=env)
+    assert result.returncode in (0, 141) and "Traceback" not in result.stderr, result.stderr
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("srtoolbox.cli.print_config.main", interrupted)
+    assert main(["print_config", "good.py"]) == 130
+
+
+def test_overrides_in_any_order(config):
+    Path("a=b").write_text("")
+    assert overrides_last(["a.b=1", "good.py", "--seed", "3", "c=2"]) == ["good.py", "--seed", "3", "a.b=1", "c=2"]
+    assert overrides_last(["--cfg-options", "a=1", "b=2", "good.py"]) == ["good.py", "a=1", "b=2"]
+    assert overrides_last(["good.py", "--cfg-options", "a=1", "--resume"]) == ["good.py", "--resume", "a=1"]
+    assert overrides_last(["--work-dir", "x=y", "good.py"]) == ["--work-dir", "x=y", "good.py"], (
+        "an option's value stays"
+    )
+    assert overrides_last(["a=b", "./c=d", "a/b=c"]) == ["a=b", "./c=d", "a/b=c"], "files and paths stay"
+    assert split_overrides(["good.py", "a=1", "b.c-d=[1, 2]", "a=b"]) == (["good.py", "a=b"], ["a=1", "b.c-d=[1, 2]"])
