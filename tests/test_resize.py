@@ -131,6 +131,31 @@ def test_half_values_round_up_exactly() -> None:
         assert np.array_equal(imresize(image, 1 / factor), values)
 
 
+@pytest.mark.parametrize("shape", [(64, 48, 3), (41, 57, 1), (33, 31), (3, 2, 3), (1, 1, 1), (50, 17, 4), (9, 200, 2)])
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_torch_kernel_and_sparse_products_agree(factor: int, shape: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fast path of x1/2, x1/4, x1/8 is the same map, and is left where a torch build does not keep the promise."""
+    for image in (picture(*shape, seed=factor), picture(*shape, seed=factor) // 128 * 255):
+        fast = imresize(image, 1 / factor)
+        calls = []
+        with monkeypatch.context() as patch:
+            patch.setattr(resize, "_torch_is_exact", calls.append)
+            assert np.array_equal(imresize(image, 1 / factor), fast)
+        assert calls == [factor] * 2
+    assert resize._torch_is_exact(factor)
+
+
+def test_a_torch_build_with_other_roundings_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        resize,
+        "_pass_torch",
+        lambda image, axis, outputs, factor: resize._pass_csr(
+            image, axis, resize._matrix(image.shape[axis], outputs, 1 / factor, True, True)
+        ),
+    )
+    assert not resize._torch_is_exact.__wrapped__(2)
+
+
 def test_axis_with_smaller_factor_goes_first() -> None:
     image = picture(16, 30, 3, seed=1)
     horizontal = imresize(image, size=(16, 10))
