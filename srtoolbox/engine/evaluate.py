@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from srtoolbox import dist
 from srtoolbox.errors import ConfigError, MissingDataError
 from srtoolbox.image import batch_to_float, rgb_to_y
-from srtoolbox.inference.upscale import Restored, restore
+from srtoolbox.inference.upscale import Restored, evaluation, restore
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import DATASETS, METRICS
 
@@ -79,7 +79,7 @@ def evaluate(
         `{picture: {metric: score, ..., 'seconds': upscaling time}}` in the dataset's order, the same on all ranks.
     """
     mine = []
-    with evaluating(network):
+    with evaluation(network), torch.inference_mode(), uncompiled():
         for index in range(dist.rank(), len(dataset), dist.world_size()):
             sample = dataset[index]
             lq, gt = (batch_to_float(torch.from_numpy(np.array(sample[key]))[None].to(device)) for key in ("lq", "gt"))
@@ -108,19 +108,11 @@ def score(restored: Restored, gt: Tensor, metrics: Mapping[str, Any]) -> Scores:
     return scores
 
 
-@contextlib.contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Eval mode, no gradients, uncompiled (every new size would compile anew); all as before afterwards."""
-    was_training = network.training
-    network.eval()
-    try:
-        # asking torch.compiler imports it, which takes seconds; where nothing did yet, nothing is compiled
-        compiled = "torch._dynamo" in sys.modules
-        eager = torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext()
-        with torch.inference_mode(), eager:
-            yield
-    finally:
-        network.train(was_training)
+def uncompiled() -> contextlib.AbstractContextManager:
+    """Runs a compiled network as it was written: every new picture size would compile it anew."""
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled, and asking the compiler would import it, for seconds
+        return contextlib.nullcontext()
+    return torch.compiler.set_stance("force_eager")
 
 
 def build_eval_datasets(datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -30,9 +30,7 @@ def weights(work_dir: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("extra", [(), ("accumulate=2",)], ids=["plain", "accumulate"])
 def test_two_processes_equal_one(extra: tuple[str, ...], tiny_config: Path, tmp_path: Path) -> None:
     run(tiny_config, tmp_path / "one", *extra)
-    torchrun(
-        tmp_path, "train", str(tiny_config), "--work-dir", str(tmp_path / "two"), "data.train.batch_size=2", *extra
-    )
+    torchrun("train", str(tiny_config), "--work-dir", str(tmp_path / "two"), "data.train.batch_size=2", *extra)
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     for key in one:
         torch.testing.assert_close(two[key], one[key], rtol=1e-6, atol=1e-6)
