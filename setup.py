@@ -29,6 +29,7 @@ setup(
         "pyyaml>=6.0",
         "addict>=2.4",
         "scikit-image>=0.24",
+        "scipy>=1.11",
         "tensorboard>=2.15",
         "pillow>=10.3",
         "rich>=13",
