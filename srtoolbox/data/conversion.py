@@ -26,6 +26,9 @@ from srtoolbox.errors import DataError, ImageError
 from srtoolbox.image import encode_image, read_image
 from srtoolbox.resize import imresize
 
+AHEAD = 8
+"""Pictures that may wait, decoded, while others are written to the disk."""
+
 Progress = Callable[[int, int], None]
 """Called with pictures done and pictures in all."""
 
@@ -123,7 +126,7 @@ def _in_order(function: Callable[[Job], Any], jobs: Sequence[Job], workers: int)
         try:
             for job in jobs:
                 ahead.append(pool.submit(function, job))
-                if len(ahead) > 2 * workers:
+                if len(ahead) > AHEAD + workers:
                     yield ahead.popleft()
             while ahead:
                 yield ahead.popleft()
