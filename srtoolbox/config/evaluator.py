@@ -1,4 +1,7 @@
-"""Expressions of a config file, evaluated over their syntax tree by an allow-list, without Python's own `eval`."""
+"""Expressions of a config file, evaluated over their syntax tree by an allow-list, without Python's own `eval`.
+
+Here: literals, names, displays, operators, f-strings. `comprehensions.py` and `calls.py` build on it.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from srtoolbox.config.budget import DEPTH, Budget, Refused
-from srtoolbox.config.containers import iterate, put_all, taken
+from srtoolbox.config.containers import put_all, taken
 from srtoolbox.config.formatting import formatted, text
-from srtoolbox.config.functions import FUNCTIONS, TYPES, call_function
-from srtoolbox.config.methods import DICT_METHODS, call_method
+from srtoolbox.config.functions import FUNCTIONS
 from srtoolbox.config.operators import arithmetic
 from srtoolbox.config.values import ConfigDict, Origin
 from srtoolbox.errors import ConfigError
 from srtoolbox.registry import did_you_mean
 
-_BINARY = {
+BINARY = {
     ast.Add: "+",
     ast.Sub: "-",
     ast.Mult: "*",
@@ -56,8 +58,8 @@ _FAULTS = (
 )
 
 
-class Expressions:
-    """Evaluates expressions of one file.
+class Values:
+    """Evaluates expressions of one file, but for comprehensions and calls.
 
     Args:
         file: the name shown in messages.
@@ -150,15 +152,16 @@ class Expressions:
         return slice(*(None if part is None else self.evaluate(part) for part in (node.lower, node.upper, node.step)))
 
     def _List(self, node: ast.List) -> list:  # noqa: N802
-        return self.budget.made(list(self._items(node.elts)))
+        return self.budget.made(list(self.items(node.elts)))
 
     def _Tuple(self, node: ast.Tuple) -> tuple:  # noqa: N802
-        return self.budget.made(tuple(self._items(node.elts)))
+        return self.budget.made(tuple(self.items(node.elts)))
 
     def _Set(self, node: ast.Set) -> set:  # noqa: N802
-        return self.budget.made({self.budget.key(item) for item in self._items(node.elts)})
+        return self.budget.made({self.budget.key(item) for item in self.items(node.elts)})
 
-    def _items(self, nodes: list[ast.expr]) -> Iterator[Any]:
+    def items(self, nodes: list[ast.expr]) -> Iterator[Any]:
+        """The values of a display or of arguments, `*parts` spread out."""
         for node in nodes:
             if isinstance(node, ast.Starred):
                 yield from taken(self.evaluate(node.value), self.budget)
@@ -169,19 +172,20 @@ class Expressions:
         made = ConfigDict(origin=self.origin(node))
         for key, value in zip(node.keys, node.values, strict=True):
             if key is None:
-                put_all(made, self._mapping(value), self.budget, self.origin(value))
+                put_all(made, self.mapping(value), self.budget, self.origin(value))
             else:
                 made.put(self.budget.key(self.evaluate(key)), self.evaluate(value), self.origin(key))
         return self.budget.made(made)
 
-    def _mapping(self, node: ast.expr) -> ConfigDict:
+    def mapping(self, node: ast.expr) -> ConfigDict:
+        """The dict behind a `**`."""
         value = self.evaluate(node)
         if not isinstance(value, ConfigDict):
             raise Refused(f"`**` needs a dict, this is a {type(value).__name__}")
         return value
 
     def _BinOp(self, node: ast.BinOp) -> Any:  # noqa: ANN401, N802
-        symbol = _BINARY.get(type(node.op))
+        symbol = BINARY.get(type(node.op))
         if symbol is None:
             raise Refused("the operator @ is not allowed")
         return arithmetic(symbol, self.evaluate(node.left), self.evaluate(node.right), self.budget)
@@ -219,111 +223,6 @@ class Expressions:
         if node.conversion != -1:
             value = text(value, self.budget, chr(node.conversion))
         return formatted(value, self.evaluate(node.format_spec) if node.format_spec else "", self.budget)
-
-    def _ListComp(self, node: ast.ListComp) -> list:  # noqa: N802
-        return self._collected(node, lambda: self.evaluate(node.elt))
-
-    _GeneratorExp = _ListComp
-
-    def _SetComp(self, node: ast.SetComp) -> set:  # noqa: N802
-        return set(self._collected(node, lambda: self.budget.key(self.evaluate(node.elt))))
-
-    def _DictComp(self, node: ast.DictComp) -> ConfigDict:  # noqa: N802
-        made = ConfigDict(origin=self.origin(node))
-
-        def add() -> None:
-            key = self.budget.key(self.evaluate(node.key))
-            made.put(key, self.evaluate(node.value), self.origin(node.key))
-
-        self._collected(node, add)
-        return self.budget.made(made)
-
-    def _collected(self, node: ast.expr, action: Callable[[], Any]) -> list[Any]:
-        made: list[Any] = []
-        self.scopes.append({})
-        try:
-            self._loop(node.generators, lambda: made.append(action()))
-        finally:
-            self.scopes.pop()
-        return self.budget.made(made)
-
-    def _loop(self, generators: list[ast.comprehension], action: Callable[[], None]) -> None:
-        if not generators:
-            action()
-            return
-        first, rest = generators[0], generators[1:]
-        for item in iterate(self.evaluate(first.iter), self.budget):
-            self.bind(first.target, item, self.scopes[-1])
-            if all(self.evaluate(condition) for condition in first.ifs):
-                self._loop(rest, action)
-
-    def bind(self, target: ast.expr, value: Any, names: dict[str, Any]) -> None:  # noqa: ANN401
-        """Bind a name, or unpack a value into a tuple of targets, in a plain scope."""
-        if isinstance(target, ast.Name):
-            names[target.id] = value
-        elif isinstance(target, ast.Tuple | ast.List):
-            for part, item in self.unpacked(target, value):
-                self.bind(part, item, names)
-        else:
-            raise Refused("only names and tuples of names can be loop variables here")
-
-    def unpacked(self, target: ast.Tuple | ast.List, value: Any) -> list[tuple[ast.expr, Any]]:  # noqa: ANN401
-        """Pair the parts of a tuple target with the items of a value; one part may be starred."""
-        parts, items = target.elts, taken(value, self.budget)
-        stars = [index for index, part in enumerate(parts) if isinstance(part, ast.Starred)]
-        if len(items) < len(parts) - len(stars) or (not stars and len(items) != len(parts)):
-            raise Refused(f"cannot unpack {len(items)} values into {len(parts)} names")
-        if not stars:
-            return list(zip(parts, items, strict=True))
-        before, after = stars[0], len(parts) - stars[0] - 1
-        middle = items[before : len(items) - after]
-        tail = items[len(items) - after :]
-        return [
-            *zip(parts[:before], items, strict=False),
-            (parts[before].value, middle),
-            *zip(parts[before + 1 :], tail, strict=True),
-        ]
-
-    def _Call(self, node: ast.Call) -> Any:  # noqa: ANN401, N802
-        if isinstance(node.func, ast.Attribute):
-            return self._method_call(node)
-        name = node.func.id if isinstance(node.func, ast.Name) else None
-        if name is None or name not in FUNCTIONS or name in self.names:
-            if name == "isinstance":
-                return self._isinstance(node)
-            hint = did_you_mean(name, FUNCTIONS) if name else ""
-            raise Refused(f"calling {name or 'this'!r} is not allowed: a config is data and runs no code.{hint}")
-        return call_function(name, *self._arguments(node), self.budget, self.origin(node))
-
-    def _arguments(self, node: ast.Call) -> tuple[list[Any], ConfigDict]:
-        args = list(self._items(node.args))
-        kwargs = ConfigDict(origin=self.origin(node))
-        for keyword in node.keywords:
-            if keyword.arg is None:
-                put_all(kwargs, self._mapping(keyword.value), self.budget, self.origin(keyword))
-            else:
-                kwargs.put(keyword.arg, self.evaluate(keyword.value), self.origin(keyword))
-        return args, kwargs
-
-    def _method_call(self, node: ast.Call) -> Any:  # noqa: ANN401
-        value, name = self.evaluate(node.func.value), node.func.attr
-        if name.startswith("_"):
-            raise Refused(f"the attribute {name!r} is refused")
-        if isinstance(value, ConfigDict) and name not in DICT_METHODS:
-            raise Refused(f"a dict has no method {name!r} for configs.{did_you_mean(name, DICT_METHODS)}")
-        args, kwargs = self._arguments(node)
-        if value is self.outer.get("_base_"):
-            self.used.update(arg for arg in args[:1] if isinstance(arg, str))
-        return call_method(value, name, args, kwargs, self.budget, self.origin(node))
-
-    def _isinstance(self, node: ast.Call) -> bool:
-        if len(node.args) != 2 or node.keywords:
-            raise Refused("isinstance takes a value and a type or a tuple of types")
-        kinds = node.args[1].elts if isinstance(node.args[1], ast.Tuple) else [node.args[1]]
-        names = [kind.id if isinstance(kind, ast.Name) else "" for kind in kinds]
-        if not set(names) <= set(TYPES):
-            raise Refused(f"isinstance knows the types {', '.join(TYPES)}")
-        return isinstance(self.evaluate(node.args[0]), tuple(TYPES[name] for name in names))
 
 
 def _contains(holder: Any, value: Any) -> bool:  # noqa: ANN401

@@ -88,7 +88,7 @@ class _YamlReader:
         try:
             if self.depth > DEPTH:
                 raise Refused(f"nested deeper than {DEPTH} levels")
-            self.budget.spend(1)
+            self.budget.spend(5)  # a YAML node takes that much longer than a step of the evaluator
             return self._converted(node, origin)
         except Refused as refusal:
             raise ConfigError(f"{origin}: {refusal}") from None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from srtoolbox.config.budget import Budget
-from srtoolbox.config.evaluator import Expressions
+from srtoolbox.config.calls import Expressions
 from srtoolbox.config.merge import DELETE, merge, without_delete
 from srtoolbox.config.values import ConfigDict, Origin
 from srtoolbox.errors import ConfigError

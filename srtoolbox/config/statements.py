@@ -7,16 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 from srtoolbox.config.budget import Refused
+from srtoolbox.config.calls import Expressions
 from srtoolbox.config.containers import iterate, put, taken
-from srtoolbox.config.evaluator import Expressions, check_attribute
+from srtoolbox.config.evaluator import BINARY, check_attribute
 from srtoolbox.config.methods import call_method
 from srtoolbox.config.operators import arithmetic
 from srtoolbox.config.values import ConfigDict
 from srtoolbox.errors import ConfigError
 
 _BREAK, _CONTINUE = "break", "continue"
-_BINARY_SYMBOLS = {"Add": "+", "Sub": "-", "Mult": "*", "Div": "/", "FloorDiv": "//", "Mod": "%", "Pow": "**"}
-_BINARY_SYMBOLS |= {"LShift": "<<", "RShift": ">>", "BitAnd": "&", "BitOr": "|", "BitXor": "^"}
 _IMPORT = (
     "imports are refused: a config is data. Name code in custom_imports = ['module', './file.py'] or give "
     "`--plugin FILE`; name base configs in _base_ = ['file.py']"
@@ -83,7 +82,7 @@ class Evaluator(Expressions):
 
     def _run_AugAssign(self, node: ast.AugAssign) -> None:  # noqa: N802
         old, value = self.evaluate(node.target), self.evaluate(node.value)
-        symbol = _BINARY_SYMBOLS.get(type(node.op).__name__)
+        symbol = BINARY.get(type(node.op))
         if symbol is None:
             raise Refused("the operator @= is not allowed")
         if isinstance(old, list) and symbol == "+":
