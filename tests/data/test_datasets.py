@@ -301,13 +301,6 @@ def test_check_and_constructor_refuse_alike(
         DATASETS.build(cfg)
 
 
-def test_check_compares_the_scale_with_the_generators() -> None:
-    cfg = dict(type="GTOnlyDataset", gt="x", scale=3)
-    assert GTOnlyDataset.check(cfg, dict(model=dict(generator=dict(type="ESPCN", scale=3)))) == []
-    (fault,) = GTOnlyDataset.check(cfg, dict(model=dict(generator=dict(type="ESPCN", scale=4))))
-    assert "scale is 3, but that of model.generator is 4" in fault
-
-
 def test_check_accepts_what_builds(gt_folder: Path) -> None:
     for crop, small, sampling in itertools.product(("random", "center", "ten"), ("skip", "zero"), ("image", "area")):
         cfg = dict(

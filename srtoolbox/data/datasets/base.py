@@ -184,15 +184,9 @@ def option_faults(scale: int, options: Mapping[str, Any]) -> list[str]:
     return faults
 
 
-def check_options(cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
-    """Faults of a dataset's config: its own arguments, and a scale other than the generator's."""
-    if "scale" not in cfg:
-        return []
-    generator = (context.get("model") or {}).get("generator") or {}
-    faults = option_faults(cfg["scale"], cfg)
-    if generator.get("scale", cfg["scale"]) != cfg["scale"]:
-        faults.append(f"scale is {cfg['scale']!r}, but that of model.generator is {generator['scale']!r}")
-    return faults
+def check_options(cfg: Mapping[str, Any]) -> list[str]:
+    """`option_faults` of a config; that its scale is the generator's is looked at by `srtoolbox.check`."""
+    return option_faults(cfg["scale"], cfg) if "scale" in cfg else []
 
 
 def expanded(image: np.ndarray, channels: int) -> np.ndarray:

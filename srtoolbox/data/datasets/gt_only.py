@@ -63,7 +63,7 @@ class GTOnlyDataset(GTDataset):
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
-        return check_options(cfg, context)
+        return check_options(cfg)
 
     def _read(self, entry: Entry, window: Window) -> tuple[np.ndarray, np.ndarray]:
         top, left = max(0, window.top - MARGIN), max(0, window.left - MARGIN)

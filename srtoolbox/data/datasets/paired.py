@@ -65,7 +65,7 @@ class PairedDataset(GTDataset):
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
-        return check_options(cfg, context)
+        return check_options(cfg)
 
     def _read(self, entry: Entry, window: Window) -> tuple[np.ndarray, np.ndarray]:
         return entry.lq.read(entry.lq_key, window), entry.gt.read(entry.gt_key, window.scaled(self.scale))
