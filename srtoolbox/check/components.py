@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from srtoolbox.check.hints import described, fits, hints_of
+from srtoolbox.check.hints import advice, described, fits, hints_of
 from srtoolbox.check.report import Report, joined
 from srtoolbox.check.schema import Found, Part
 from srtoolbox.errors import RegistryError, SrtoolboxError
@@ -89,7 +89,8 @@ def _check_arguments(report: Report, component: Component, registry: Registry) -
         report.add(path, message, at=key)
     for key, hint in hints_of(entry).items():
         if key in arguments and not fits(cfg[key], hint):
-            report.add(joined(path, key), f"{cfg['type']} takes {described(hint)} for {key!r}, got {cfg[key]!r}")
+            told = f"{described(hint)} for {key!r}, got {cfg[key]!r}{advice(cfg[key], hint)}"
+            report.add(joined(path, key), f"{cfg['type']} takes {told}")
 
 
 def _check_inner(report: Report, path: str, key: str, value: Any) -> Iterator[Component]:  # noqa: ANN401

@@ -65,6 +65,21 @@ def _items_fit(values: Sequence[Any], arguments: tuple[Any, ...]) -> bool:
     return not arguments or all(fits(value, arguments[0]) for value in values)
 
 
+def advice(value: Any, hint: Any) -> str:  # noqa: ANN401
+    """'; write 400_000' and the like, where the value meant is plain."""
+    if isinstance(value, float) and value.is_integer() and fits(int(value), hint):
+        return f"; write {int(value):_}"
+    if isinstance(value, str):
+        for number, written in ((int, "{}"), (float, "{} (in YAML with a point: 1.0e-4)")):
+            try:
+                fitting = fits(number(value), hint)
+            except ValueError:
+                continue
+            if fitting:
+                return "; write " + written.format(value.strip())
+    return ""
+
+
 def described(hint: Any) -> str:  # noqa: ANN401
     """A hint in words."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from srtoolbox.check.hints import described, fits
+from srtoolbox.check.hints import advice, described, fits
 from srtoolbox.check.report import Report, joined
 from srtoolbox.registry import did_you_mean
 
@@ -134,9 +134,7 @@ def _check_value(report: Report, entry: Value, value: Any, where: str) -> None: 
         allowed = ", ".join(map(repr, entry.among))
         report.add(where, f"one of {allowed} is needed, got {value!r}.{did_you_mean(value, filter(None, entry.among))}")
     elif not fits(value, entry.hint):
-        whole = isinstance(value, float) and value.is_integer() and fits(int(value), entry.hint)
-        advice = f"; write {int(value):_}" if whole else ""
-        report.add(where, f"{described(entry.hint)} is needed, got {value!r}{advice}")
+        report.add(where, f"{described(entry.hint)} is needed, got {value!r}{advice(value, entry.hint)}")
     elif value is not None and entry.least is not None and value < entry.least:
         report.add(where, f"at least {entry.least} is needed, got {value!r}")
     elif value is not None and entry.above is not None and value <= entry.above:

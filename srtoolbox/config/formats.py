@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from srtoolbox.config.budget import DEPTH, YAML_BYTES, Budget, Refused
+from srtoolbox.config.budget import DEPTH, Budget, Refused
 from srtoolbox.config.values import ConfigDict, Origin
 from srtoolbox.errors import ConfigError
 
@@ -57,8 +57,6 @@ def read_yaml(text: str, file: str, budget: Budget) -> ConfigDict:
     Raises:
         ConfigError: the text is not YAML, uses tags that make objects, is nested too deep or not a mapping.
     """
-    if len(text) > YAML_BYTES:
-        raise ConfigError(f"{file}:1: the file is larger than {YAML_BYTES // 1024} KiB")
     _check_nesting(text, file)
     try:
         loader = yaml.SafeLoader(text)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from srtoolbox.config.budget import FILE_BYTES, Budget, Refused
+from srtoolbox.config.budget import FILE_BYTES, YAML_BYTES, Budget, Refused
 from srtoolbox.config.formats import read_json, read_yaml
 from srtoolbox.config.merge import merge, without_delete
 from srtoolbox.config.overrides import Overrides
@@ -130,10 +130,13 @@ def _marked(base: ConfigDict) -> ConfigDict:
 
 def _read(path: str) -> str:
     try:
-        if os.path.getsize(path) > FILE_BYTES:
-            raise Refused(f"the file is larger than {FILE_BYTES // 1024} KiB")
-        with open(path, encoding="utf-8") as file:
-            return file.read()
+        with open(path, "rb") as file:
+            data = file.read(FILE_BYTES + 1)
+        limit = YAML_BYTES if path.endswith((".yaml", ".yml")) else FILE_BYTES
+        if len(data) > limit:
+            line = 1 + data.count(b"\n", 0, limit)
+            raise ConfigError(f"{path}:{line}: here the file grows larger than {limit // 1024} KiB, which is refused")
+        return data.decode("utf-8")
     except OSError as error:
         raise Refused(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

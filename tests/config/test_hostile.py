@@ -121,8 +121,8 @@ def test_deep_elif_chain_and_deep_lines_name_a_line(tmp_path):
 
 
 def test_large_file(tmp_path):
-    (tmp_path / "x.py").write_text("x = 1\n" * 10**6)
-    with pytest.raises(ConfigError, match=r"x\.py:1: the file is larger than"):
+    (tmp_path / "x.py").write_text("x = 1\n" + "y = " + "[" * 10**5 + "]" * 10**5)
+    with pytest.raises(ConfigError, match=r"x\.py:2: here the file grows larger than 128 KiB"):
         Config.fromfile(tmp_path / "x.py")
 
 
