@@ -1,9 +1,8 @@
 """Convert folders of pictures to LMDB stores, from which training reads far faster.
 
-One folder becomes one store, OUT (NAME.lmdb). A GT folder with its LQ folder (--lq), or with LQ to be made from it
-by MATLAB's bicubic (--scale without
---lq), becomes OUT/gt.lmdb and OUT/lq.lmdb. All names and sizes are checked before anything is written. After an
-interruption run the same command again: it goes on where it stopped.
+One folder becomes one store, OUT (NAME.lmdb). A GT folder with its LQ folder (--lq), or with LQ to be made from it by
+MATLAB's bicubic (--scale without --lq), becomes OUT/gt.lmdb and OUT/lq.lmdb. All names and sizes are checked before
+anything is written. After an interruption run the same command again: it goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -106,17 +105,12 @@ def _announcement(plan: Plan) -> str:
 
 
 def _with_progress(convert, plan, outputs, **options) -> list[Summary]:  # noqa: ANN001, ANN003 - the arguments of `convert`
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(TextColumn("converting"), *columns, transient=True) as bar:
+    from srtoolbox.logger import CONSOLE
+
+    columns = (TextColumn("converting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("left"))
+    with Progress(*columns, console=CONSOLE, transient=True, disable=not CONSOLE.is_terminal) as bar:
         task = bar.add_task("", total=len(plan.jobs))
         return convert(plan, outputs, progress=lambda done, _: bar.update(task, completed=done), **options)
 

@@ -14,7 +14,7 @@ from srtoolbox.data.store import Shape, Window, key_of
 from srtoolbox.errors import DataError, MissingDataError
 from srtoolbox.image import IMAGE_SUFFIXES, image_shape, list_images, read_image
 
-CACHE_BYTES = 64 << 20
+CACHE_BYTES = 128 << 20
 
 
 class FolderStore:
@@ -66,12 +66,15 @@ class FolderStore:
     def close(self) -> None:
         self._cache.clear()
 
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_cache": _PictureCache(self._cache.limit)}  # pictures do not travel between processes
+
 
 class _PictureCache:
     """The pictures used last, up to a number of bytes; a single larger one is kept alone."""
 
     def __init__(self, limit: int) -> None:
-        self._limit, self._size = limit, 0
+        self.limit, self._size = limit, 0
         self._pictures: OrderedDict[str, np.ndarray] = OrderedDict()
 
     def get(self, key: str) -> np.ndarray | None:
@@ -84,7 +87,7 @@ class _PictureCache:
         image.setflags(write=False)
         self._pictures[key] = image
         self._size += image.nbytes
-        while self._size > self._limit and len(self._pictures) > 1:
+        while self._size > self.limit and len(self._pictures) > 1:
             self._size -= self._pictures.popitem(last=False)[1].nbytes
 
     def clear(self) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import srtoolbox.data.datasets.gt_only as gt_only
 from srtoolbox.data.conversion import convert
 from srtoolbox.data.datasets.concat import ConcatDataset
 from srtoolbox.data.datasets.folder import FolderDataset
@@ -74,9 +75,10 @@ def test_gt_is_cut_in_evaluation_but_must_fit_in_training(gt_folder: Path, tmp_p
         PairedDataset(str(gt_folder), lq, 3, gt_size=24)
 
 
+@pytest.mark.parametrize("keep", [0, 1 << 20])
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_lq_made_on_the_fly_is_the_crop_of_the_whole_lq_everywhere(
-    photo: np.ndarray, tmp_path: Path, scale: int
+    photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: int, keep: int
 ) -> None:
     """Every position of a crop, the borders included: no value differs. A crop resized alone differs in several
     percent.
@@ -85,6 +87,7 @@ def test_lq_made_on_the_fly_is_the_crop_of_the_whole_lq_everywhere(
     write_image(tmp_path / "a.png", picture)
     height, width = 71 // scale, 79 // scale
     whole = imresize(np.ascontiguousarray(picture[: height * scale, : width * scale]), 1 / scale)
+    monkeypatch.setattr(gt_only, "KEEP_BYTES", keep)
     dataset = GTOnlyDataset(str(tmp_path), scale, gt_size=8 * scale)
     side, seen, plain_differs = 8, set(), 0
     for draw in range(3000):
@@ -98,7 +101,9 @@ def test_lq_made_on_the_fly_is_the_crop_of_the_whole_lq_everywhere(
     assert plain_differs > 0.02 * 3000 * side * side * 3  # the oracle can tell
 
 
-def test_lq_made_on_the_fly_on_real_pictures(data_root: Path) -> None:
+@pytest.mark.parametrize("keep", [0, 1 << 30])
+def test_lq_made_on_the_fly_on_real_pictures(data_root: Path, monkeypatch: pytest.MonkeyPatch, keep: int) -> None:
+    monkeypatch.setattr(gt_only, "KEEP_BYTES", keep)
     dataset = GTOnlyDataset(str(data_root / "Set14/HR/X3"), 3, gt_size=96)
     published = PairedDataset(str(data_root / "Set14/HR/X3"), str(data_root / "Set14/LR_bicubic/X3"), 3, gt_size=96)
     for number in range(400):

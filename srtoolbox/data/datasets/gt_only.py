@@ -21,6 +21,9 @@ MARGIN = 3
 exact.
 """
 
+KEEP_BYTES = 256 << 20
+"""If the LQ of all pictures together takes no more, each is made whole, once, and kept; else around each crop, anew."""
+
 
 @DATASETS.register
 class GTOnlyDataset(GTDataset):
@@ -60,12 +63,25 @@ class GTOnlyDataset(GTDataset):
             shapes_of(store, keys)
             entries += [_entry(store, key, scale) for key in keys]
         super().__init__(entries, scale, options)
+        lq_bytes = sum(3 * entry.height * entry.width for entry in self._entries)
+        self._kept: dict[Entry, np.ndarray] | None = {} if lq_bytes <= KEEP_BYTES else None
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
         return check_options(cfg)
 
     def _read(self, entry: Entry, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        if self._kept is None:
+            return self._read_around(entry, window)
+        lq = self._kept.get(entry)
+        if lq is None:
+            whole = Window(0, 0, entry.height, entry.width)
+            lq = imresize(entry.gt.read(entry.gt_key, whole.scaled(self.scale)), size=whole[2:])
+            lq.setflags(write=False)
+            self._kept[entry] = lq
+        return window.cut(lq), entry.gt.read(entry.gt_key, window.scaled(self.scale))
+
+    def _read_around(self, entry: Entry, window: Window) -> tuple[np.ndarray, np.ndarray]:
         top, left = max(0, window.top - MARGIN), max(0, window.left - MARGIN)
         bottom = min(entry.height, window.top + window.height + MARGIN)
         right = min(entry.width, window.left + window.width + MARGIN)
