@@ -167,7 +167,7 @@ def test_faults_in_a_base_name_the_base(tmp_path):
 
 
 def test_helpers_are_free(faults):
-    assert faults(GOOD + "my_helper = 1\nnum_features = 64\n_private = 2\n") == []
+    assert faults(GOOD + "my_helper = 1\nmodel_name = 'x'\ndata_dir = 'y'\n_private = 2\n") == []
     assert faults(GOOD + "modle = 3\nother = modle\n") == [], "a name that is read is a helper"
     [fault] = faults(GOOD + "modle = 3\n")
     assert fault == "34: modle: not a key of configs, and nothing reads it. Did you mean 'model'?"

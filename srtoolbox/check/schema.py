@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -146,7 +147,6 @@ def check_names(report: Report) -> None:
     config = report.config
     for name in config:
         if name not in TOP.keys and name not in config.used:
-            hint = did_you_mean(name, [key for key in TOP.keys if key not in config] or TOP.keys)
-            hint = hint or did_you_mean(name, TOP.keys)
-            if hint:
-                report.add(name, f"not a key of configs, and nothing reads it.{hint}")
+            near = difflib.get_close_matches(name.lower(), TOP.keys, n=1, cutoff=0.75)  # lets 'model_name' pass
+            if near:
+                report.add(name, f"not a key of configs, and nothing reads it. Did you mean {near[0]!r}?")
