@@ -122,7 +122,10 @@ def did_you_mean(wrong: str, known: Iterable[str], *, else_list: bool = False) -
     """' Did you mean ...?' for the nearest of `known`, else '' or, with `else_list`, what there is."""
     known = sorted(known)
     lowered = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(str(wrong).lower(), lowered, n=1, cutoff=0.6)
+    word = str(wrong).lower()
+    near = difflib.get_close_matches(word, lowered, n=1, cutoff=0.6) or [
+        name for name in lowered if len(word) > 3 and name.startswith(word[: max(3, len(word) - 2)])
+    ]
     if near:
         return f" Did you mean {lowered[near[0]]!r}?"
     return f" Known: {', '.join(known)}." if else_list and known else ""
