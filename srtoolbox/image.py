@@ -403,6 +403,11 @@ def to_image(tensor: Tensor, bits: int = 8) -> np.ndarray:
     return np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy().astype(dtype))
 
 
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """A uint8 or uint16 picture in 8 bits, rounded: to look at, not to measure on."""
+    return image if image.dtype == np.uint8 else ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
 def expand_gray(image: np.ndarray) -> np.ndarray:
     """HW1 -> HW3 with three equal channels; a colour picture as it is."""
     return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image

@@ -59,10 +59,14 @@ optim = dict(generator=dict(optimizer=dict(type='Adam', lr=1e-2),
                             scheduler=[dict(type='LinearLR', start_factor=0.1, total_iters=4),
                                        dict(type='CosineAnnealingLR', T_max=16)], milestones=[4]))
 data = dict(
-    train=dict(dataset=dict(type='GTOnlyDataset', gt={folder!r}, scale=scale, gt_size=24,
-                            transforms=[dict(type='RandomHorizontalFlip'), dict(type='RandomTranspose')]), batch_size=4),
-    val=dict(datasets=dict(photos=dict(type='GTOnlyDataset', gt={folder!r}, scale=scale)),
-             metrics=dict(psnr=dict(type='PSNR', crop_border=scale), mae=dict(type='MAE', crop_border=scale)), interval=5))
+    train=dict(
+        dataset=dict(type='GTOnlyDataset', gt={folder!r}, scale=scale, gt_size=24,
+                     transforms=[dict(type='RandomHorizontalFlip'), dict(type='RandomTranspose')]),
+        batch_size=4),
+    val=dict(
+        datasets=dict(photos=dict(type='GTOnlyDataset', gt={folder!r}, scale=scale)),
+        metrics=dict(psnr=dict(type='PSNR', crop_border=scale), mae=dict(type='MAE', crop_border=scale)),
+        interval=5))
 runtime = dict(device='cpu', threads=1)
 hooks = dict(
     scheduler=dict(type='SchedulerHook'),

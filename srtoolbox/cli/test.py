@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from srtoolbox.cli.options import split_overrides
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -25,7 +27,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("config", help="config with data.test (or data.val): its sets and metrics are used")
     parser.add_argument(
-        "checkpoints", nargs="*", metavar="CKPT", help="checkpoints to score; none for a network without parameters"
+        "checkpoints",
+        nargs="*",
+        metavar="CKPT",
+        help="checkpoints to score (none for a network without parameters); key=value changes config entries",
     )
     parser.add_argument("--datasets", metavar="A,B", help="only these of the config's sets")
     parser.add_argument("--baseline", action="store_true", help="score bicubic beside the checkpoints")
@@ -41,15 +46,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours"
     )
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="key=value", help="config entries to change")
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = build_parser().parse_intermixed_args(argv)
-    overrides = [text for text in args.checkpoints if "=" in text and not Path(text).exists()]
-    args.checkpoints = [text for text in args.checkpoints if text not in overrides]
+    args.checkpoints, overrides = split_overrides(args.checkpoints)
     from srtoolbox import dist
     from srtoolbox.check import check
     from srtoolbox.config import Config
@@ -59,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.plugins import load_plugins
 
     setup_logging(main_process=dist.is_main_launch())
-    config = Config.fromfile(args.config, [*overrides, *args.cfg_options])
+    config = Config.fromfile(args.config, overrides)
     load_plugins(config, args.plugin)
     check(config, mode="test")
     device = select_device(args.device or (config.get("runtime") or {}).get("device"))
@@ -67,8 +70,11 @@ def main(argv: Sequence[str]) -> int:
     results = {}
     datasets, metrics = test_parts(config, args.datasets)
     sheets = SheetWriter(args.sheets) if args.sheets else None
-    for name, network in load_all(config, args.checkpoints, device, baseline=args.baseline or bool(args.sheets)):
-        results[name] = score_network(name, network, datasets, metrics, args, device, sheets)
+    networks = load_all(config, args.checkpoints, device, baseline=args.baseline or sheets is not None)
+    for name, network in networks:
+        # the only network beside bicubic is better called ESPCN than best_set5_psnr
+        title = type(network).__name__ if len(networks) <= 2 else name
+        results[name] = score_network(name, network, datasets, metrics, args, device, sheets, title)
     if sheets is not None:
         sheets.write()
     if dist.is_main():
@@ -137,6 +143,7 @@ def score_network(
     args: argparse.Namespace,
     device: Any,  # noqa: ANN401
     sheets: SheetWriter | None,
+    title: str,
 ) -> dict[str, dict[str, Scores]]:
     """Scores of one network on every set, with a progress bar; hands the pictures on where they are wanted."""
     from rich.progress import Progress
@@ -165,7 +172,7 @@ def score_network(
                 if folder is not None:
                     write_picture(folder, picture)
                 if sheets is not None:
-                    sheets.add(set_name, name, picture)
+                    sheets.add(set_name, title, picture)
 
             results[set_name] = evaluate(network, dataset, metrics, device=device, on_picture=on_picture)
             if folder is not None and args.best and dist.is_main():
@@ -173,9 +180,15 @@ def score_network(
     return results
 
 
-def to_eight_bit(image: Any) -> Any:  # noqa: ANN401 - arrays; numpy is not imported for --help
-    """HWC uint8 of a uint8 or uint16 picture."""
-    return image if image.dtype.itemsize == 1 else (image >> 8).astype("uint8")
+def size_of(image: Any) -> str:  # noqa: ANN401 - an array
+    """'150 x 100' of an HWC picture 150 px wide."""
+    return f"{image.shape[1]} x {image.shape[0]}"
+
+
+def caption(scores: Scores) -> str:
+    """'PSNR 33.45  SSIM 0.8742' for people; the first two metrics."""
+    shown = [(name, value) for name, value in scores.items() if name != "seconds"][:2]
+    return "  ".join(f"{name.upper()} {value:.{2 if value > 2 else 4}f}" for name, value in shown)
 
 
 def write_picture(folder: Path, picture: Picture) -> None:
@@ -193,19 +206,14 @@ class SheetWriter:
         self.columns: dict[tuple[str, str], list[tuple[str, Any, str]]] = {}
         self.truths: dict[tuple[str, str], Any] = {}
 
-    def add(self, set_name: str, network: str, picture: Picture) -> None:
+    def add(self, set_name: str, title: str, picture: Picture) -> None:
         """Take one network's version of one picture."""
-        from srtoolbox.image import to_image
+        from srtoolbox.image import to_image, to_uint8
 
         key = (set_name, picture.name)
-        columns = self.columns.setdefault(
-            key, [("input", to_eight_bit(picture.lq), "x".join(map(str, picture.lq.shape[1::-1])))]
-        )
-        caption = "  ".join(
-            f"{m} {v:.2f}" if v > 2 else f"{m} {v:.4f}" for m, v in picture.scores.items() if m != "seconds"
-        )
-        columns.append((network, to_image(picture.sr), caption))
-        self.truths[key] = to_eight_bit(picture.gt)
+        columns = self.columns.setdefault(key, [("input", to_uint8(picture.lq), size_of(picture.lq))])
+        columns.append((title, to_image(picture.sr), caption(picture.scores)))
+        self.truths[key] = to_uint8(picture.gt)
 
     def write(self) -> None:
         """Write the sheets of all pictures."""
@@ -214,7 +222,7 @@ class SheetWriter:
 
         for (set_name, picture), columns in self.columns.items():
             truth = self.truths[set_name, picture]
-            sheet = comparison_sheet([*columns, ("truth", truth, "x".join(map(str, truth.shape[1::-1])))])
+            sheet = comparison_sheet([*columns, ("truth", truth, size_of(truth))])
             write_image(self.folder / f"sheet_{set_name}_{picture.replace('/', '_')}.png", sheet)
 
 

@@ -17,9 +17,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="train.py", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("config", help="config file, or the name of one that travels with the package")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="config entries to change")
     parser.add_argument(
-        "--cfg-options", nargs="+", default=[], metavar="key=value", help="the same, in MMEditing's way"
+        "overrides", nargs="*", metavar="key=value", help="config entries to change (--cfg-options is accepted)"
     )
     parser.add_argument("--work-dir", help="where the run goes (default: work_dirs/<config name>)")
     parser.add_argument(
@@ -42,12 +41,8 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.config import Config
 
     options = {"seed": args.seed, "load_from": args.load_from, "work_dir": args.work_dir, "runtime.device": args.device}
-    overrides = [
-        *args.overrides,
-        *args.cfg_options,
-        *(f"{key}={value}" for key, value in options.items() if value is not None),
-    ]
-    return run(Config.fromfile(args.config, overrides), args)
+    chosen = [f"{key}={value!r}" for key, value in options.items() if value is not None]
+    return run(Config.fromfile(args.config, [*args.overrides, *chosen]), args)
 
 
 def run(config, args: argparse.Namespace) -> int:  # noqa: ANN001 - a Config; importing it here would cost --help its speed

@@ -16,7 +16,7 @@ from srtoolbox.engine.evaluate import Picture
 from srtoolbox.engine.hooks.base import Hook, Phase
 from srtoolbox.errors import RunError
 from srtoolbox.files import append_line, finite_json, write_text
-from srtoolbox.image import to_image
+from srtoolbox.image import to_image, to_uint8
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import HOOKS
 
@@ -160,8 +160,5 @@ def panel(picture: Picture) -> np.ndarray:
     sr = to_image(picture.sr)
     height, width = sr.shape[:2]
     factor = height // picture.lq.shape[0]
-    eight_bit = [
-        image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8) for image in (picture.lq, picture.gt)
-    ]
-    enlarged = eight_bit[0].repeat(factor, axis=0).repeat(factor, axis=1)[:height, :width]
-    return np.concatenate([enlarged, sr, eight_bit[1]], axis=1)
+    enlarged = to_uint8(picture.lq).repeat(factor, axis=0).repeat(factor, axis=1)[:height, :width]
+    return np.concatenate([enlarged, sr, to_uint8(picture.gt)], axis=1)
