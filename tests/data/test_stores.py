@@ -15,7 +15,7 @@ import pytest
 
 from srtoolbox.data.conversion import convert
 from srtoolbox.data.folder_store import FolderStore
-from srtoolbox.data.lmdb_store import LmdbStore
+from srtoolbox.data.lmdb_store import LmdbStore, _Environment
 from srtoolbox.data.plan import Recipe, make_plan
 from srtoolbox.data.stores import Window, open_store
 from srtoolbox.errors import DataError, MissingDataError
@@ -231,7 +231,10 @@ def test_one_environment_for_all_aliases_and_stores(folder: Path, tmp_path: Path
 
 
 def _sums(store: LmdbStore) -> list[int]:
-    return [int(store.read(key).sum()) for key in list(store.keys())]
+    sums = [int(store.read(key).sum()) for key in list(store.keys())]
+    assert (os.path.realpath(store.path), os.getpid()) in _Environment._open, "reads through the parent's environment"
+    assert len(_Environment._open) == len({path for path, _ in _Environment._open}), "one path is open twice"
+    return sums
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -254,3 +257,15 @@ def test_a_damaged_value_is_named(folder: Path, tmp_path: Path) -> None:
         txn.delete(b"tiny")
     with pytest.raises(DataError, match="lists 6 pictures but holds 5"):
         LmdbStore(tmp_path / "t.lmdb")
+
+
+def test_a_forked_child_opens_the_store_itself(folder: Path, tmp_path: Path) -> None:
+    store = LmdbStore(to_lmdb(folder, tmp_path / "s.lmdb"))
+    alias = LmdbStore(tmp_path / "s.lmdb")
+    expected = _sums(store) + _sums(alias)  # the parent has views of all pictures, which the child must not use
+    reader, writer = multiprocessing.Pipe()
+    child = multiprocessing.get_context("fork").Process(target=lambda: writer.send(_sums(store) + _sums(alias)))
+    child.start()
+    child.join()
+    assert child.exitcode == 0 and reader.recv() == expected
+    assert _sums(store) + _sums(alias) == expected
