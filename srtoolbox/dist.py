@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from srtoolbox.errors import SrtoolboxError
+from srtoolbox.logger import LOGGER
 
 
 def launched() -> bool:
@@ -28,9 +32,21 @@ def init(device: torch.device) -> None:
 
 
 def shutdown() -> None:
-    """Leave the process group, if any."""
+    """Leave the process group, if any, together with all ranks."""
     if dist.is_initialized():
+        # gloo's thread keeps its last collective until the next one; if that held tensors of ours, destroying the group
+        # would wait for the thread, and the thread for Python's lock: a barrier holds none
+        dist.barrier()
         dist.destroy_process_group()
+
+
+def abort(error: Exception) -> None:
+    """End this process now if there are others: they may wait for it, and leaving the group would wait for them."""
+    if world_size() > 1:
+        LOGGER.error("rank %d: %s", rank(), error, exc_info=None if isinstance(error, SrtoolboxError) else error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def local_rank() -> int:

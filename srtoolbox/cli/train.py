@@ -75,9 +75,12 @@ def run(config, args: argparse.Namespace) -> int:  # noqa: ANN001 - a Config; im
         runner.train()
     except StopRequested as stop:
         LOGGER.warning("%s", stop)
-        return stop.exit_code
-    finally:
         dist.shutdown()
+        return stop.exit_code
+    except Exception as error:
+        dist.abort(error)
+        raise
+    dist.shutdown()
     LOGGER.info("done: %s. Test it: python tools/test.py %s %s/checkpoints/<name>.pth", work_dir, args.config, work_dir)
     return 0
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox import dist
+from srtoolbox.data.loader import build_eval_loader
 from srtoolbox.errors import ConfigError, MissingDataError
 from srtoolbox.image import batch_to_float, rgb_to_y
 from srtoolbox.inference.upscale import Restored, evaluation, restore
@@ -80,8 +81,7 @@ def evaluate(
     """
     mine = []
     with evaluation(network), torch.inference_mode(), uncompiled():
-        for index in range(dist.rank(), len(dataset), dist.world_size()):
-            sample = dataset[index]
+        for index, sample in build_eval_loader(dataset, dist.rank(), dist.world_size()):
             lq, gt = (batch_to_float(torch.from_numpy(np.array(sample[key]))[None].to(device)) for key in ("lq", "gt"))
             start = time.perf_counter()
             restored = restore(network, lq)

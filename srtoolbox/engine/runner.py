@@ -76,6 +76,11 @@ class Runner:
         if resume:
             self.load_state_dict(resume)
         self._wrap_networks()
+        self.dataset = DATASETS.build(config["data"]["train"]["dataset"])
+        if resume and resume["dataset_digest"] != self.dataset.digest():
+            LOGGER.warning(
+                "the training pictures are not those of the checkpoint: the run goes on, but not as it would have"
+            )
         self.batches = self._batches()
         seed_everything(self.seed + dist.rank())
         if resume:
@@ -160,6 +165,7 @@ class Runner:
             "optims": {name: optim.state_dict() for name, optim in self.optims.items()},
             "hooks": {name: hook.state_dict() for name, hook in self.hooks.items()},
             "draws": self.draws,
+            "dataset_digest": self.dataset.digest(),
             "terms": {name: float(term) for name, term in self.terms.items()},
             "rng": dist.all_gather_object(rng_state(self.device)),
         }
@@ -225,7 +231,7 @@ class Runner:
         train = self.config["data"]["train"]
         return iter(
             build_train_loader(
-                DATASETS.build(train["dataset"]),
+                self.dataset,
                 batch_size=train["batch_size"],
                 workers=train.get("workers", 0),
                 seed=self.seed,
