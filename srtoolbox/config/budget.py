@@ -58,8 +58,8 @@ class Budget:
             self.length(len(value), "string")
         elif isinstance(value, list | tuple | dict | set):
             self.length(len(value), type(value).__name__.lower().replace("config", ""))
-        elif isinstance(value, complex):
-            raise Refused("complex numbers are refused")
+        elif isinstance(value, complex | bytes):
+            raise Refused(f"a value of type {type(value).__name__} is refused")
         return value
 
     def key(self, value: Any) -> Any:  # noqa: ANN401
@@ -79,7 +79,7 @@ class Budget:
         stack = [(value, 0)]
         while stack:
             item, depth = stack.pop()
-            if isinstance(item, str | bytes):
+            if isinstance(item, str):
                 self.spend(len(item) // 16)
             elif isinstance(item, dict | list | tuple | set | frozenset):
                 if depth >= DEPTH:

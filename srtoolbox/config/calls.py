@@ -25,7 +25,8 @@ class Expressions(Comprehensions):
             if name == "isinstance":
                 return self._isinstance(node)
             hint = did_you_mean(name, FUNCTIONS) if name else ""
-            raise Refused(f"calling {name or 'this'!r} is not allowed: a config is data and runs no code.{hint}")
+            called = repr(name) if name else "a value"
+            raise Refused(f"calling {called} is not allowed: a config is data and runs no code.{hint}")
         return call_function(name, *self._arguments(node), self.budget, self.origin(node))
 
     def _arguments(self, node: ast.Call) -> tuple[list[Any], ConfigDict]:

@@ -99,7 +99,7 @@ class _YamlReader:
         if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
             return [self.convert(item) for item in node.value]
         value = self.loader.construct_object(node, deep=True)
-        if value is not None and not isinstance(value, bool | int | float | str | bytes):
+        if value is not None and not isinstance(value, bool | int | float | str):
             raise Refused(f"a {type(value).__name__} is not a config value; quote it to make it a string")
         return self.budget.made(value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,12 @@ def call_function(name: str, args: list[Any], kwargs: dict[str, Any], budget: Bu
     """Call the allowed built-in `name`."""
     if name == "dict":
         return _dict(args, kwargs, budget, origin)
-    return budget.made(FUNCTIONS[name](budget, *args, **kwargs))
+    function = FUNCTIONS[name]
+    try:
+        inspect.signature(function).bind(budget, *args, **kwargs)
+    except TypeError as error:
+        raise Refused(f"{name}(): {error}") from None
+    return budget.made(function(budget, *args, **kwargs))
 
 
 def _dict(args: list[Any], kwargs: dict[str, Any], budget: Budget, origin: Origin) -> ConfigDict:
@@ -89,7 +95,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "zip": _zip,
     "set": make_set,
     "dict": dict,
-    "int": lambda budget, *args: int(*args),
+    "int": lambda budget, *args, **kwargs: int(*args, **kwargs),
     "float": lambda budget, *args: float(*args),
     "bool": lambda budget, *args: bool(*args),
     "str": lambda budget, value="": text(value, budget),

@@ -38,24 +38,32 @@ def call_method(value: Any, name: str, args: list[Any], kwargs: dict, budget: Bu
     raise Refused(f"a {type(value).__name__.replace('ConfigDict', 'dict')} has no method {name!r} for configs")
 
 
+def _need(args: list[Any], count: int, name: str) -> None:
+    if len(args) < count:
+        raise Refused(f"the method {name!r} needs {count} argument{'s' if count > 1 else ''}, got {len(args)}")
+
+
 def _refuse_method(kind: str, name: str) -> None:
     raise Refused(f"the {kind} method {name!r} is not allowed in a config")
 
 
 def _str_method(value: str, name: str, args: list[Any], kwargs: dict, budget: Budget) -> Any:  # noqa: ANN401
     budget.length(len(value), "string")
+    budget.spend(sum(len(value) * len(arg) // 1000 for arg in args if isinstance(arg, str)))  # searching, stripping
     if name == "format":
         return format_call(value, args, kwargs, budget)
     if name == "join":
+        _need(args, 1, name)
         items = taken(args[0], budget)
-        budget.length(sum(map(len, items)) + len(value) * len(items), "string")
+        budget.length(sum(len(item) for item in items if isinstance(item, str)) + len(value) * len(items), "string")
         return value.join(items)
     if name == "replace":
-        grown = value.count(args[0]) * len(args[1])
-        budget.length(len(value) + grown, "string")
+        _need(args, 2, name)
+        budget.length(len(value) + value.count(args[0]) * len(args[1]), "string")
         return value.replace(*args)
     if name in _STR_WIDE:
-        if args[0] > WIDTH:
+        _need(args, 1, name)
+        if isinstance(args[0], int) and args[0] > WIDTH:
             raise Refused(f"a width of {args[0]} is refused (at most {WIDTH})")
         return getattr(value, name)(*args)
     if name not in _STR_PLAIN:
@@ -111,7 +119,15 @@ def _update(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, o
             put(target, key, value, given.origin_of(key) or origin, budget)
 
 
+def _get(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> Any:  # noqa: ANN401
+    _need(args, 1, "get")
+    budget.key(args[0])
+    return dict.get(target, *args, **kwargs)
+
+
 def _pop(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> Any:  # noqa: ANN401
+    _need(args, 1, "pop")
+    budget.key(args[0])
     key, *default = args
     if default or target._inherited:
         return dict.pop(target, key, *(default or [kwargs.get("default")]))
@@ -119,6 +135,8 @@ def _pop(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, orig
 
 
 def _setdefault(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> Any:  # noqa: ANN401
+    _need(args, 1, "setdefault")
+    budget.key(args[0])
     key, *default = args
     if key not in target:
         put(target, key, default[0] if default else None, origin, budget)
@@ -138,7 +156,7 @@ def _listed(method: Callable[[dict], Iterable]) -> Callable[..., list]:
 
 
 _DICT_METHODS: dict[str, Callable[..., Any]] = {
-    "get": lambda target, args, kwargs, budget, origin: dict.get(target, *args, **kwargs),
+    "get": _get,
     "keys": _listed(dict.keys),
     "values": _listed(dict.values),
     "items": _listed(dict.items),

@@ -33,6 +33,8 @@ def arithmetic(symbol: str, a: Any, b: Any, budget: Budget) -> Any:  # noqa: ANN
         return budget.made(a << b)
     if symbol == "%":
         return percent(a, b, budget) if isinstance(a, str) else budget.made(a % b)
+    if isinstance(a, set | dict):  # the work goes by the operands, the result may be small
+        budget.made(a), budget.made(b)
     if symbol == "|" and isinstance(a, dict) and isinstance(b, dict):
         made = a.copy()
         put_all(made, b, budget, made._origin)

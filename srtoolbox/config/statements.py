@@ -27,7 +27,7 @@ _READ_BASE = (
 _REFUSED = {
     ast.Import: _IMPORT,
     ast.ImportFrom: _IMPORT,
-    ast.With: _READ_BASE,
+    ast.With: "`with` is not allowed in a config",
     ast.FunctionDef: "`def` is not allowed: a config is data and runs no code",
     ast.AsyncFunctionDef: "`def` is not allowed: a config is data and runs no code",
     ast.ClassDef: "`class` is not allowed: a config is data and runs no code",
@@ -53,14 +53,18 @@ class Evaluator(Expressions):
     def _execute(self, node: ast.stmt, top: bool = False) -> str | None:
         if isinstance(node, ast.Assign) and top and _is_base(node):
             return None  # the loader has read it
+        if isinstance(node, ast.With) and "read_base" in ast.unparse(node.items[0]):
+            raise Refused(_READ_BASE)
         if type(node) in _REFUSED:
             raise Refused(_REFUSED[type(node)])
         handler = getattr(self, f"_run_{type(node).__name__}", None)
         if handler is None:
             raise Refused(f"the statement {type(node).__name__} is not allowed in a config")
-        if top and isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            name = node.targets[0].id
-            self._assign(node.targets[0], self.at_assignment(name, self.evaluate(node.value)))
+        if top and isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            value = self.evaluate(node.value)
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                named = isinstance(target, ast.Name)
+                self._assign(target, self.at_assignment(target.id, value) if named else value)
             return None
         return handler(node)
 
@@ -123,6 +127,7 @@ class Evaluator(Expressions):
     def _run_Delete(self, node: ast.Delete) -> None:  # noqa: N802
         for target in node.targets:
             if isinstance(target, ast.Name):
+                self.evaluate(target)  # refuses a name that is not there
                 holder, key = self.names, target.id
             elif isinstance(target, ast.Attribute):
                 holder, key = self.evaluate(target.value), target.attr
@@ -133,6 +138,8 @@ class Evaluator(Expressions):
                 raise Refused("only names, keys and items can be deleted")
             if not isinstance(holder, ConfigDict | list):
                 raise Refused(f"items of a {type(holder).__name__} cannot be deleted")
+            if isinstance(holder, ConfigDict):
+                holder[self.budget.key(key)]  # raises with the nearest key
             del holder[key]
 
     def _run_Expr(self, node: ast.Expr) -> None:  # noqa: N802

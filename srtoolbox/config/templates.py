@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 
-from srtoolbox.config.budget import Refused
+from srtoolbox.config.budget import FILE_BYTES, Refused
 
-_ENVIRONMENT = re.compile(r"""\{\{['"]?\s*\$(\w+)\s*:\s*(\S*?)\s*['"]?\}\}""")
+_ENVIRONMENT = re.compile(r"""\{\{['"]?\s*\$(\w+)\s*:\s*([^\s{}]*?)\s*['"]?\}\}""")
 _BASE_VALUE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
 MARK = "_base_value_{}_of_this_file_"
 
@@ -16,7 +16,7 @@ def substituted(text: str, path: str) -> str:
     """Replace `{{ fileDirname }}` and its kin and `{{$VARIABLE:default}}`.
 
     Raises:
-        Refused: an environment variable is not set and has no default.
+        Refused: an environment variable is not set and has no default, or the text grows too long.
     """
     path = os.path.abspath(path)
     name = os.path.basename(path)
@@ -29,7 +29,10 @@ def substituted(text: str, path: str) -> str:
     }
     for key, value in values.items():
         text = re.sub(r"\{\{\s*" + key + r"\s*\}\}", lambda _, value=value: value.replace("\\", "/"), text)
-    return _ENVIRONMENT.sub(_environment_value, text)
+    text = _ENVIRONMENT.sub(_environment_value, text)
+    if len(text) > 2 * FILE_BYTES:
+        raise Refused(f"its templates make more than {2 * FILE_BYTES // 1024} KiB of it")
+    return text
 
 
 def _environment_value(match: re.Match) -> str:
