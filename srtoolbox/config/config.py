@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -55,12 +54,12 @@ class Config(Mapping[str, Any]):
         value, origin = self._values, None
         for part in path.split("."):
             if isinstance(value, ConfigDict):
-                key = part if part in value or not part.isdigit() else int(part)
+                key = part if part in value or not part.isdecimal() else int(part)
                 if key not in value:
                     return origin
                 origin = value.origin_of(key) or origin
                 value = value[key]
-            elif isinstance(value, list | tuple) and part.isdigit() and int(part) < len(value):
+            elif isinstance(value, list | tuple) and part.isdecimal() and int(part) < len(value):
                 value = value[int(part)]
                 origin = (value._origin if isinstance(value, ConfigDict) else None) or origin
             else:
@@ -80,9 +79,6 @@ class Config(Mapping[str, Any]):
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
         self._values[name] = value
-
-    def __deepcopy__(self, memo: dict) -> Config:
-        return Config(copy.deepcopy(self._values, memo), self.filename, used=self.used)
 
     def __contains__(self, key: object) -> bool:
         return key in self._values

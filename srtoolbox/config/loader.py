@@ -37,7 +37,6 @@ class Loader:
     def load(self, path: str) -> ConfigDict:
         """The config at `path`, bases merged in and overrides applied."""
         config = self._file(path)
-        self._within(Origin(path, 1), lambda: self.budget.measure(config))
         self.overrides.at_end(config, tuple(self.prebound))
         return config
 
@@ -109,8 +108,8 @@ class Loader:
                         f"{origin}: two bases define {key!r}: {base.origin_of(key)} and {config.origin_of(key)}. "
                         "Keep it in one of them, or chain the two files."
                     )
-                base.put(key, inherited(value), config.origin_of(key))
-        return _marked(base)
+                base.put(key, value, config.origin_of(key))
+        return inherited(base)
 
     def _base_path(self, name: str, origin: Origin, path: str) -> str:
         if "::" in name:
@@ -123,11 +122,6 @@ class Loader:
         return base
 
 
-def _marked(base: ConfigDict) -> ConfigDict:
-    object.__setattr__(base, "_inherited", True)
-    return base
-
-
 def _read(path: str) -> str:
     try:
         with open(path, "rb") as file:
@@ -136,7 +130,7 @@ def _read(path: str) -> str:
         if len(data) > limit:
             line = 1 + data.count(b"\n", 0, limit)
             raise ConfigError(f"{path}:{line}: here the file grows larger than {limit // 1024} KiB, which is refused")
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")
     except OSError as error:
         raise Refused(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -7,6 +7,7 @@ computes from it follows; every override is merged over the finished config as w
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -105,6 +106,7 @@ class Overrides:
             if len(item.path) == 1:
                 value = _combined(value, item)
             elif _has(value, item.path[1:]):
+                value = copy.deepcopy(value)  # other names may hold the same dict or list
                 self._set(value, item, item.path[1:])
             else:
                 continue
@@ -128,7 +130,7 @@ class Overrides:
             index = _index(holder, last, item, done)
             holder[index] = _combined(holder[index], item)
         elif not isinstance(holder, ConfigDict):
-            raise ConfigError(f"command line: {item.text!r}: {'.'.join(done)} is {holder!r}, which has no keys")
+            raise _no_holder(holder, last, item, done)
         elif item.removes:
             self._remove(holder, item, _key(holder, last))
         else:
@@ -154,23 +156,27 @@ def _combined(old: Any, item: Override) -> Any:  # noqa: ANN401
 
 def _key(holder: ConfigDict, part: str) -> Any:  # noqa: ANN401
     """`part` as a key of `holder`, which may have integer keys."""
-    return int(part) if part not in holder and part.isdigit() and int(part) in holder else part
+    return int(part) if part not in holder and part.isdecimal() and int(part) in holder else part
 
 
 def _child(holder: Any, part: str, item: Override, done: list[str]) -> Any:  # noqa: ANN401
     if isinstance(holder, list):
         return holder[_index(holder, part, item, done)]
     if not isinstance(holder, ConfigDict):
-        shown = holder if not isinstance(holder, tuple) else "a tuple, which cannot be changed in part"
-        raise ConfigError(f"command line: {item.text!r}: {'.'.join(done)} is {shown!r}, so it has no {part!r}")
+        raise _no_holder(holder, part, item, done)
     key = _key(holder, part)
     if key not in holder:
         holder.put(key, ConfigDict(origin=COMMAND_LINE), COMMAND_LINE)
     return holder[key]
 
 
+def _no_holder(holder: Any, part: str, item: Override, done: list[str]) -> ConfigError:  # noqa: ANN401
+    told = "a tuple, which is given as a whole" if isinstance(holder, tuple) else f"{holder!r}, which has no {part!r}"
+    return ConfigError(f"command line: {item.text!r}: {'.'.join(done)} is {told}")
+
+
 def _index(holder: list, part: str, item: Override, done: list[str]) -> int:
-    if not part.isdigit() or int(part) >= len(holder):
+    if not part.isdecimal() or int(part) >= len(holder):
         where = ".".join(done)
         raise ConfigError(
             f"command line: {item.text!r}: {where} is a list of {len(holder)} items, it has no item {part!r}"
@@ -181,7 +187,7 @@ def _index(holder: list, part: str, item: Override, done: list[str]) -> int:
 def _has(value: Any, path: tuple[str, ...]) -> bool:  # noqa: ANN401
     for part in path:
         if isinstance(value, list):
-            if not part.isdigit() or int(part) >= len(value):
+            if not part.isdecimal() or int(part) >= len(value):
                 return False
             value = value[int(part)]
         elif isinstance(value, ConfigDict) and _key(value, part) in value:

@@ -232,3 +232,26 @@ def test_relative_paths_in_messages(write, tmp_path, monkeypatch):
     (tmp_path / "up.py").write_text("y = 1")
     monkeypatch.chdir(tmp_path)
     assert str(Config.fromfile("sub/a.py").origin("y")) == "up.py:1"
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("x = len()", r"len\(\): missing a required argument"),
+        ("x = max([1], key=1)", r"max\(\): got an unexpected keyword argument 'key'"),
+        ("x = ','.join()", "the method 'join' needs 1 argument, got 0"),
+        ("x = dict().pop()", "the method 'pop' needs 1 argument, got 0"),
+        ("x = 'a'()", "calling a value is not allowed"),
+        ("with open('x'): pass", "`with` is not allowed in a config"),
+        ("del x", "name 'x' is not defined"),
+        ("del dict(scale=1)['scal']", "no key 'scal'. Did you mean 'scale'"),
+    ],
+)
+def test_the_right_word(write, code, message):
+    with pytest.raises(ConfigError, match=r"a\.py:2: " + message):
+        Config.fromfile(write(a_py="\n" + code))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(write):
+    for files in ({"a_py": "\ufeffx = 1"}, {"a_json": '\ufeff{"x": 1}'}, {"a_yaml": "\ufeffx: 1"}):
+        assert Config.fromfile(write(**files)).to_dict() == {"x": 1}

@@ -128,3 +128,24 @@ def test_a_value_given_twice_is_not_shared(load):
     config = load("a=[1]", "b.c=dict(d=[1])")
     config.a.append(2)
     assert load("a=[1]").a == [1]
+
+
+def test_names_bound_to_one_value_are_changed_apart(tmp_path):
+    (tmp_path / "a.py").write_text("train = [dict(p=1)]\ntest = train\n")
+    config = Config.fromfile(tmp_path / "a.py", ["test.0.p=5"])
+    assert config.to_dict() == {"train": [{"p": 1}], "test": [{"p": 5}]}
+
+
+@pytest.mark.parametrize("statement", ["a = b = 3", "b = a = 3", "a: int = 3"])
+def test_derived_values_follow_every_kind_of_assignment(tmp_path, statement):
+    (tmp_path / "a.py").write_text(f"{statement}\nc = a * 2")
+    assert Config.fromfile(tmp_path / "a.py", ["a=5"]).c == 10
+
+
+def test_parts_of_tuples_and_odd_digits(tmp_path):
+    (tmp_path / "a.py").write_text("b = (1, (2, 3))\nc = [1]")
+    for override in ("b.0=5", "b.1.0=5"):
+        with pytest.raises(ConfigError, match=r"command line: .*: b is a tuple, which is given as a whole"):
+            Config.fromfile(tmp_path / "a.py", [override])
+    with pytest.raises(ConfigError, match="it has no item '\u00b2'"):
+        Config.fromfile(tmp_path / "a.py", ["c.\u00b2=5"])
