@@ -355,3 +355,24 @@ def test_parts_name_existing_registries():
     from srtoolbox.check import PARTS
 
     assert {part.kind for part in PARTS.values()} <= set(registry.registries())
+
+
+@pytest.mark.parametrize("key", ["model", "optim", "data", "hooks", "runtime"])
+@pytest.mark.parametrize("value", ["3", "'x'", "[1]", "dict(train=[1], val=3)"])
+def test_values_of_the_wrong_kind_anywhere_are_faults(faults, key, value):
+    assert faults(GOOD + f"{key} = {value}\n") != []
+    assert faults(f"{key} = {value}\n", mode=mode_of(Config({"data": 3}))) != []
+
+
+class FragileHook:
+    """Fails on its values with whatever Python raises."""
+
+    def __init__(self, table: dict) -> None:
+        assert table["a"] > 1, "a is too small"
+
+
+def test_any_failure_of_a_constructor_is_a_fault(faults, register):
+    register(HOOKS, FragileHook)
+    for table, message in (("{}", "KeyError: no key 'a'."), ("dict(a=1)", "AssertionError: a is too small")):
+        found = faults(GOOD + f"hooks['mine'] = dict(type='FragileHook', table={table})\n")
+        assert found == [f"34: hooks.mine: cannot be built: {message}"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from srtoolbox.check.components import check_part, check_wiring_of
 from srtoolbox.check.networks import check_network
 from srtoolbox.check.report import Report
@@ -13,7 +15,8 @@ from srtoolbox.errors import ConfigError
 
 def mode_of(config: Config) -> str:
     """'train' for a config that has anything to train with, else 'test'."""
-    trains = "max_iters" in config or "optim" in config or bool((config.get("data") or {}).get("train"))
+    data = config.get("data")
+    trains = "max_iters" in config or "optim" in config or bool(isinstance(data, Mapping) and data.get("train"))
     return "train" if trains else "test"
 
 
@@ -48,8 +51,8 @@ def check(config: Config, mode: str = "train") -> None:
 def _check_test_parts(report: Report) -> None:
     config = report.config
     data = config.get("data")
-    parts = [data.get(name) or {} for name in ("test", "val")] if hasattr(data, "get") else []
+    parts = [data.get("test"), data.get("val")] if isinstance(data, Mapping) else []
     if config.get("model") is None:
         report.add("", "model is missing")
-    if not any(hasattr(part, "get") and part.get("datasets") for part in parts):
+    if not any(isinstance(part, Mapping) and part.get("datasets") for part in parts):
         report.add("data", "data.test.datasets (or data.val.datasets) is missing: there is nothing to test on")

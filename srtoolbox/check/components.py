@@ -126,7 +126,7 @@ def check_wiring_of(report: Report, component: Component, context: Mapping[str, 
     except SrtoolboxError as error:
         messages = [str(error)]
     except Exception:
-        if report.clean(component.path):
+        if not report.faulty:
             raise
         return  # it stumbled over a fault that is in the report
     for message in messages:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from srtoolbox.check.components import Component
-from srtoolbox.check.report import Report
+from srtoolbox.check.report import Report, reason
 from srtoolbox.registry import NETWORKS
 
 _SIDE = 16  # LR pixels of the picture a network is tried with
@@ -37,8 +37,7 @@ def check_network(report: Report, component: Component) -> Built | None:
         except Exception as error:
             failure = error
     else:
-        message = str(failure).strip().splitlines()
-        report.add(component.path, f"cannot be built: {message[0] if message else type(failure).__name__}")
+        report.add(component.path, f"cannot be built: {reason(failure)}")
         return None
     if fault:
         report.add(component.path, fault)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from srtoolbox.config import Config, Origin
 from srtoolbox.config.overrides import COMMAND_LINE
+from srtoolbox.errors import SrtoolboxError
 
 
 class Report:
@@ -40,3 +41,12 @@ class Report:
 def joined(path: str, key: object) -> str:
     """`path.key`."""
     return f"{path}.{key}" if path else str(key)
+
+
+def reason(error: Exception) -> str:
+    """The first line of what a constructor said, led by the error's class unless the text speaks for itself."""
+    told = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)  # a KeyError quotes
+    message = (told.strip().splitlines() or [""])[0]
+    if message and isinstance(error, SrtoolboxError | ValueError | RuntimeError):
+        return message
+    return f"{type(error).__name__}: {message}".removesuffix(": ")

@@ -10,8 +10,7 @@ from torch import nn
 
 from srtoolbox.check.components import Component
 from srtoolbox.check.networks import Built
-from srtoolbox.check.report import Report, joined
-from srtoolbox.errors import SrtoolboxError
+from srtoolbox.check.report import Report, joined, reason
 from srtoolbox.registry import OPTIMIZERS, SCHEDULERS, argument_faults, did_you_mean
 
 _BUILT_TO_CHECK = ("hook", "metric", "transform")  # light ones; losses and datasets read files
@@ -81,8 +80,9 @@ def check_optim(report: Report, config: Mapping[str, Any], networks: Mapping[str
 
 
 def _has_hook(config: Mapping[str, Any], name: str) -> bool:
-    hooks = config.get("hooks") or {}
-    return any(isinstance(hook, Mapping) and hook.get("type") == name for hook in hooks.values())
+    hooks = config.get("hooks")
+    named = hooks.values() if isinstance(hooks, Mapping) else ()
+    return any(isinstance(hook, Mapping) and hook.get("type") == name for hook in named)
 
 
 def _check_one_optim(report: Report, path: str, cfg: Mapping[str, Any], network: Built | None) -> None:
@@ -132,7 +132,6 @@ def _check_schedule(report: Report, path: str, cfg: Mapping[str, Any]) -> None:
 def _constructed(report: Report, path: str, build: Callable[[], Any]) -> Any:  # noqa: ANN401 - what it builds
     try:
         return build()
-    except (SrtoolboxError, ValueError, TypeError, KeyError, ArithmeticError, RuntimeError) as error:
-        message = str(error).strip().splitlines()
-        report.add(path, f"cannot be built: {message[0] if message else type(error).__name__}")
+    except Exception as error:
+        report.add(path, f"cannot be built: {reason(error)}")
         return None
