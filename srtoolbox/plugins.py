@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from srtoolbox.config import Config
+from srtoolbox.config.overrides import COMMAND_LINE
 from srtoolbox.errors import ConfigError, SrtoolboxError
 
 GROUP = "srtoolbox.plugins"
@@ -27,7 +28,7 @@ def load_plugins(config: Config | None, files: Sequence[str | os.PathLike] = ())
 
     Args:
         config: whose `custom_imports` name modules ('my_package.losses') or files ('./my_loss.py', relative to the
-            config file); None or a config without a file imports none.
+            file that names them); None or a config without a file imports none.
         files: Python files given on the command line, relative to the current folder.
 
     Raises:
@@ -38,7 +39,7 @@ def load_plugins(config: Config | None, files: Sequence[str | os.PathLike] = ())
     for name in _custom_imports(config):
         asked_by = f"{config.origin('custom_imports')}: custom_imports: {name!r}"
         if name.endswith(".py"):
-            _load_file(Path(config.filename).parent / name, asked_by)
+            _load_file(_folder_of(config) / name, asked_by)
         else:
             _once(f"module {name}", lambda name=name: importlib.import_module(name), asked_by)
     for file in files:
@@ -54,6 +55,12 @@ def _custom_imports(config: Config | None) -> list[str]:
         origin = config.origin("custom_imports")
         raise ConfigError(f"{origin}: custom_imports: a list of modules or files is needed: ['./my_loss.py']")
     return list(names)
+
+
+def _folder_of(config: Config) -> Path:
+    """The folder of the file that sets `custom_imports`, which may be a base; of the config for the command line."""
+    origin = config.origin("custom_imports")
+    return Path(config.filename if origin is None or origin == COMMAND_LINE else origin.file).parent
 
 
 def _load_file(path: Path, asked_by: str) -> None:

@@ -43,6 +43,15 @@ def test_file_beside_the_config(tmp_path, monkeypatch):
     assert LOSSES.build({"type": "LossBesideConfig", "weight": 2}).weight == 2
 
 
+def test_file_beside_the_base_that_names_it(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "my_loss.py").write_text(PLUGIN.format(name="LossBesideBase"))
+    (tmp_path / "base.py").write_text("custom_imports = ['./my_loss.py']\n")
+    (tmp_path / "sub/config.py").write_text("_base_ = '../base.py'\n")
+    load_plugins(Config.fromfile(tmp_path / "sub/config.py"))
+    assert "LossBesideBase" in LOSSES
+
+
 def test_file_on_the_command_line_once(tmp_path):
     path = tmp_path / "counted.py"
     path.write_text(
