@@ -27,7 +27,6 @@ setup(
         "opencv-python>=4.10",
         "lmdb>=1.4",
         "pyyaml>=6.0",
-        "addict>=2.4",
         "scikit-image>=0.24",
         "scipy>=1.11",
         "tensorboard>=2.15",
