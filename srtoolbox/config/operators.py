@@ -1,7 +1,8 @@
-"""The binary operators of configs; what would be huge is refused before it is computed."""
+"""The operators of configs; what would be huge is refused before it is computed."""
 
 from __future__ import annotations
 
+import ast
 import operator
 from typing import Any
 
@@ -9,6 +10,33 @@ from srtoolbox.config.budget import BITS, Budget, Refused
 from srtoolbox.config.containers import put_all
 from srtoolbox.config.formatting import percent
 
+BINARY = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.FloorDiv: "//",
+    ast.Mod: "%",
+    ast.Pow: "**",
+    ast.LShift: "<<",
+    ast.RShift: ">>",
+    ast.BitAnd: "&",
+    ast.BitOr: "|",
+    ast.BitXor: "^",
+}
+UNARY = {ast.UAdd: operator.pos, ast.USub: operator.neg, ast.Not: operator.not_, ast.Invert: operator.invert}
+COMPARE = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Is: operator.is_,
+    ast.IsNot: operator.is_not,
+    ast.In: lambda a, b: _contains(b, a),
+    ast.NotIn: lambda a, b: not _contains(b, a),
+}
 _PLAIN_OPERATORS = {
     "+": operator.add,
     "-": operator.sub,
@@ -58,3 +86,9 @@ def _power(a: Any, b: Any) -> Any:  # noqa: ANN401
 
 def _short(number: int) -> str:
     return str(number) if number.bit_length() < 64 else f"(a number of {number.bit_length()} bits)"
+
+
+def _contains(holder: Any, value: Any) -> bool:  # noqa: ANN401
+    if isinstance(holder, range) and not isinstance(value, int):  # Python would walk the whole range
+        raise Refused(f"`in` a range needs an int, this is a {type(value).__name__}")
+    return value in holder

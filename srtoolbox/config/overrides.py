@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from srtoolbox.config.budget import Budget
-from srtoolbox.config.calls import Expressions
+from srtoolbox.config.expressions import Expressions
 from srtoolbox.config.merge import DELETE, merge, without_delete
 from srtoolbox.config.values import ConfigDict, Origin
 from srtoolbox.errors import ConfigError

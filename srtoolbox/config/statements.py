@@ -7,11 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from srtoolbox.config.budget import Refused
-from srtoolbox.config.calls import Expressions
 from srtoolbox.config.containers import iterate, put, taken
-from srtoolbox.config.evaluator import BINARY, check_attribute
+from srtoolbox.config.expressions import Expressions, check_attribute
 from srtoolbox.config.methods import call_method
-from srtoolbox.config.operators import arithmetic
+from srtoolbox.config.operators import BINARY, arithmetic
 from srtoolbox.config.values import ConfigDict
 from srtoolbox.errors import ConfigError
 

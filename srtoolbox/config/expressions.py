@@ -1,51 +1,21 @@
-"""Expressions of a config file, evaluated over their syntax tree by an allow-list, without Python's own `eval`.
-
-Here: literals, names, displays, operators, f-strings. `comprehensions.py` and `calls.py` build on it.
-"""
+"""Expressions of a config file, evaluated over their syntax tree by an allow-list, without Python's own `eval`."""
 
 from __future__ import annotations
 
 import ast
-import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from srtoolbox.config.budget import DEPTH, Budget, Refused
-from srtoolbox.config.containers import put_all, taken
+from srtoolbox.config.containers import iterate, put_all, taken
 from srtoolbox.config.formatting import formatted, text
-from srtoolbox.config.functions import FUNCTIONS
-from srtoolbox.config.operators import arithmetic
+from srtoolbox.config.functions import FUNCTIONS, TYPES, call_function
+from srtoolbox.config.methods import DICT_METHODS, call_method
+from srtoolbox.config.operators import BINARY, COMPARE, UNARY, arithmetic
 from srtoolbox.config.values import ConfigDict, Origin
 from srtoolbox.errors import ConfigError
 from srtoolbox.registry import did_you_mean
 
-BINARY = {
-    ast.Add: "+",
-    ast.Sub: "-",
-    ast.Mult: "*",
-    ast.Div: "/",
-    ast.FloorDiv: "//",
-    ast.Mod: "%",
-    ast.Pow: "**",
-    ast.LShift: "<<",
-    ast.RShift: ">>",
-    ast.BitAnd: "&",
-    ast.BitOr: "|",
-    ast.BitXor: "^",
-}
-_UNARY = {ast.UAdd: operator.pos, ast.USub: operator.neg, ast.Not: operator.not_, ast.Invert: operator.invert}
-_COMPARE = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Is: operator.is_,
-    ast.IsNot: operator.is_not,
-    ast.In: lambda a, b: _contains(b, a),
-    ast.NotIn: lambda a, b: not _contains(b, a),
-}
 _FAULTS = (
     TypeError,
     ValueError,
@@ -58,8 +28,8 @@ _FAULTS = (
 )
 
 
-class Values:
-    """Evaluates expressions of one file, but for comprehensions and calls.
+class Expressions:
+    """Evaluates the expressions of one file; generator expressions become lists.
 
     Args:
         file: the name shown in messages.
@@ -191,7 +161,7 @@ class Values:
         return arithmetic(symbol, self.evaluate(node.left), self.evaluate(node.right), self.budget)
 
     def _UnaryOp(self, node: ast.UnaryOp) -> Any:  # noqa: ANN401, N802
-        return self.budget.made(_UNARY[type(node.op)](self.evaluate(node.operand)))
+        return self.budget.made(UNARY[type(node.op)](self.evaluate(node.operand)))
 
     def _BoolOp(self, node: ast.BoolOp) -> Any:  # noqa: ANN401, N802
         stop_at = isinstance(node.op, ast.Or)
@@ -207,7 +177,7 @@ class Values:
             right = self.evaluate(part)
             self.budget.measure(left)
             self.budget.measure(right)
-            if not _COMPARE[type(op)](left, right):
+            if not COMPARE[type(op)](left, right):
                 return False
             left = right
         return True
@@ -224,11 +194,111 @@ class Values:
             value = text(value, self.budget, chr(node.conversion))
         return formatted(value, self.evaluate(node.format_spec) if node.format_spec else "", self.budget)
 
+    def _Call(self, node: ast.Call) -> Any:  # noqa: ANN401, N802
+        if isinstance(node.func, ast.Attribute):
+            return self._method_call(node)
+        name = node.func.id if isinstance(node.func, ast.Name) else None
+        if name is None or name not in FUNCTIONS or name in self.names:
+            if name == "isinstance":
+                return self._isinstance(node)
+            hint = did_you_mean(name, FUNCTIONS) if name else ""
+            called = repr(name) if name else "a value"
+            raise Refused(f"calling {called} is not allowed: a config is data and runs no code.{hint}")
+        return call_function(name, *self._arguments(node), self.budget, self.origin(node))
 
-def _contains(holder: Any, value: Any) -> bool:  # noqa: ANN401
-    if isinstance(holder, range) and not isinstance(value, int):  # Python would walk the whole range
-        raise Refused(f"`in` a range needs an int, this is a {type(value).__name__}")
-    return value in holder
+    def _arguments(self, node: ast.Call) -> tuple[list[Any], ConfigDict]:
+        args = list(self.items(node.args))
+        kwargs = ConfigDict(origin=self.origin(node))
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                put_all(kwargs, self.mapping(keyword.value), self.budget, self.origin(keyword))
+            else:
+                kwargs.put(keyword.arg, self.evaluate(keyword.value), self.origin(keyword))
+        return args, kwargs
+
+    def _method_call(self, node: ast.Call) -> Any:  # noqa: ANN401
+        value, name = self.evaluate(node.func.value), node.func.attr
+        if name.startswith("_"):
+            raise Refused(f"the attribute {name!r} is refused")
+        if isinstance(value, ConfigDict) and name not in DICT_METHODS:
+            raise Refused(f"a dict has no method {name!r} for configs.{did_you_mean(name, DICT_METHODS)}")
+        args, kwargs = self._arguments(node)
+        if value is self.outer.get("_base_"):
+            self.used.update(arg for arg in args[:1] if isinstance(arg, str))
+        return call_method(value, name, args, kwargs, self.budget, self.origin(node))
+
+    def _isinstance(self, node: ast.Call) -> bool:
+        if len(node.args) != 2 or node.keywords:
+            raise Refused("isinstance takes a value and a type or a tuple of types")
+        kinds = node.args[1].elts if isinstance(node.args[1], ast.Tuple) else [node.args[1]]
+        names = [kind.id if isinstance(kind, ast.Name) else "" for kind in kinds]
+        if not set(names) <= set(TYPES):
+            raise Refused(f"isinstance knows the types {', '.join(TYPES)}")
+        return isinstance(self.evaluate(node.args[0]), tuple(TYPES[name] for name in names))
+
+    def _ListComp(self, node: ast.ListComp) -> list:  # noqa: N802
+        return self._collected(node, lambda: self.evaluate(node.elt))
+
+    _GeneratorExp = _ListComp
+
+    def _SetComp(self, node: ast.SetComp) -> set:  # noqa: N802
+        return set(self._collected(node, lambda: self.budget.key(self.evaluate(node.elt))))
+
+    def _DictComp(self, node: ast.DictComp) -> ConfigDict:  # noqa: N802
+        made = ConfigDict(origin=self.origin(node))
+
+        def add() -> None:
+            key = self.budget.key(self.evaluate(node.key))
+            made.put(key, self.evaluate(node.value), self.origin(node.key))
+
+        self._collected(node, add)
+        return self.budget.made(made)
+
+    def _collected(self, node: ast.expr, action: Callable[[], Any]) -> list[Any]:
+        made: list[Any] = []
+        self.scopes.append({})
+        try:
+            self._loop(node.generators, lambda: made.append(action()))
+        finally:
+            self.scopes.pop()
+        return self.budget.made(made)
+
+    def _loop(self, generators: list[ast.comprehension], action: Callable[[], None]) -> None:
+        if not generators:
+            action()
+            return
+        first, rest = generators[0], generators[1:]
+        for item in iterate(self.evaluate(first.iter), self.budget):
+            self.bind(first.target, item, self.scopes[-1])
+            if all(self.evaluate(condition) for condition in first.ifs):
+                self._loop(rest, action)
+
+    def bind(self, target: ast.expr, value: Any, names: dict[str, Any]) -> None:  # noqa: ANN401
+        """Bind a name, or unpack a value into a tuple of targets, in a plain scope."""
+        if isinstance(target, ast.Name):
+            names[target.id] = value
+        elif isinstance(target, ast.Tuple | ast.List):
+            for part, item in self.unpacked(target, value):
+                self.bind(part, item, names)
+        else:
+            raise Refused("only names and tuples of names can be loop variables here")
+
+    def unpacked(self, target: ast.Tuple | ast.List, value: Any) -> list[tuple[ast.expr, Any]]:  # noqa: ANN401
+        """Pair the parts of a tuple target with the items of a value; one part may be starred."""
+        parts, items = target.elts, taken(value, self.budget)
+        stars = [index for index, part in enumerate(parts) if isinstance(part, ast.Starred)]
+        if len(items) < len(parts) - len(stars) or (not stars and len(items) != len(parts)):
+            raise Refused(f"cannot unpack {len(items)} values into {len(parts)} names")
+        if not stars:
+            return list(zip(parts, items, strict=True))
+        before, after = stars[0], len(parts) - stars[0] - 1
+        middle = items[before : len(items) - after]
+        tail = items[len(items) - after :]
+        return [
+            *zip(parts[:before], items, strict=False),
+            (parts[before].value, middle),
+            *zip(parts[before + 1 :], tail, strict=True),
+        ]
 
 
 def check_attribute(value: Any, name: str) -> None:  # noqa: ANN401
