@@ -28,7 +28,11 @@ def is_main_launch() -> bool:
 def init(device: torch.device) -> None:
     """Join the process group if launched by torchrun: NCCL for CUDA, gloo otherwise. A second call does nothing."""
     if launched() and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+            dist.init_process_group("nccl", device_id=device)
+        else:
+            dist.init_process_group("gloo")
 
 
 def shutdown() -> None:

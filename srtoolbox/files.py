@@ -1,4 +1,4 @@
-"""Every byte the package writes goes through here: atomically, so that no reader ever meets half a file.
+"""What the package writes goes through here: atomically, so that no reader ever meets half a file (logs: by lines).
 
 `atomic_write` writes a temporary file in the same folder, flushes it to the disk, renames it over the target and
 flushes the folder. Checkpoints are committed by a sidecar (`engine/checkpoint.py`); reading them never runs code.
@@ -13,7 +13,6 @@ import io
 import json
 import math
 import os
-import pickle
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -99,16 +98,9 @@ def load_tensors(path: str | os.PathLike) -> dict[str, Any]:
             if bad is not None:
                 raise CheckpointError(f"{path}: damaged (checksum of {bad!r} is wrong)")
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        RuntimeError,
-        pickle.UnpicklingError,
-        EOFError,
-        IndexError,
-        KeyError,
-        ValueError,
-        OSError,
-        zipfile.BadZipFile,
-    ) as error:
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged or hostile pickle can make torch raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: damaged, or not a file of plain tensors ({reason[:200]})") from error
     if not isinstance(state, dict):

@@ -38,13 +38,14 @@ def main(argv: Sequence[str]) -> int:
     config_path = shown_path(Path(config.filename))
     photos, scale, best = WORK_DIR / "data", config["scale"], WORK_DIR / "checkpoints/best_photos_psnr.pth"
     start = time.perf_counter()
+    set_aside_earlier()
 
     stage(1, f"photographs of scikit-image -> {photos}")
     write_photos(photos)
     stage(2, "convert to LMDB, the low-resolution side made as MATLAB's bicubic would")
-    command("convert_lmdb", photos / "train", "--scale", scale, "-o", photos / "train_lmdb", "--overwrite")
+    command("convert_lmdb", photos / "train", "--scale", scale, "-o", photos / "train_lmdb")
     stage(3, f"train ESPCN x{scale} from {config_path} (about a minute)")
-    command("train", config_path, "--work-dir", WORK_DIR, "--overwrite", *args.overrides)
+    command("train", config_path, "--work-dir", WORK_DIR, *args.overrides)
     stage(4, "test on two photographs never trained on, against bicubic")
     command("test", config_path, best, "--baseline", "--json", WORK_DIR / "test.json", "--sheets", WORK_DIR)
     gain = write_scores(best.stem)
@@ -54,6 +55,14 @@ def main(argv: Sequence[str]) -> int:
     command("plot_log", WORK_DIR, "-o", WORK_DIR / "curves.png", "--bicubic", WORK_DIR / "scores.json")
     print_ending(gain, config_path, best, time.perf_counter() - start)
     return 0
+
+
+def set_aside_earlier() -> None:
+    """An earlier quick start is kept, under a numbered name."""
+    if WORK_DIR.exists():
+        number = next(n for n in range(1, 10_000) if not WORK_DIR.with_name(f"{WORK_DIR.name}-{n}").exists())
+        WORK_DIR.rename(WORK_DIR.with_name(f"{WORK_DIR.name}-{number}"))
+        print(f"an earlier quick start is kept as {WORK_DIR}-{number}")
 
 
 def stage(number: int, text: str) -> None:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srtoolbox.cli.options import split_overrides
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from srtoolbox.config import Config
     from srtoolbox.engine.evaluate import Picture, Scores
+    from srtoolbox.visual.sheet_writer import SheetWriter
+
+    Results = dict[str, dict[str, dict[str, Scores]]]  # network -> set -> picture
 
 EXAMPLE = """example:
-  python tools/test.py configs/bicubic/bicubic_x3.py
-  python tools/test.py configs/espcn/espcn_x3_t91.py best.pth --json scores.json"""
+  python tools/test.py bicubic/bicubic_x3.py
+  python tools/test.py espcn/espcn_x3_t91.py best.pth --datasets set5 --json scores.json"""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -25,39 +29,31 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="test.py", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", help="config with data.test (or data.val): its sets and metrics are used")
-    parser.add_argument(
-        "checkpoints",
-        nargs="*",
-        metavar="CKPT",
-        help="checkpoints to score (none for a network without parameters); key=value changes config entries",
-    )
-    parser.add_argument("--datasets", metavar="A,B", help="only these of the config's sets")
-    parser.add_argument("--baseline", action="store_true", help="score bicubic beside the checkpoints")
-    parser.add_argument("--json", metavar="FILE", help="write all scores, picture by picture")
-    parser.add_argument("--out", metavar="DIR", help="write the upscaled pictures to DIR/<checkpoint>/<set>/")
-    parser.add_argument(
-        "--best", type=int, metavar="N", help="with --out: only the N best and N worst pictures of each set"
-    )
-    parser.add_argument(
-        "--sheets", metavar="DIR", help="write a comparison sheet per picture: input, bicubic, networks, truth"
-    )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
-    parser.add_argument(
-        "--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours"
-    )
+    add = parser.add_argument
+    add("config", help="config with data.test (or data.val): its sets and metrics are used")
+    add("checkpoints", nargs="*", metavar="CKPT", help="checkpoints to score; key=value changes config entries")
+    add("--datasets", metavar="A,B", help="only these of the config's sets")
+    add("--baseline", action="store_true", help="score bicubic beside the checkpoints")
+    add("--json", metavar="FILE", help="write all scores, picture by picture")
+    add("--out", metavar="DIR", help="write the upscaled pictures to DIR/<checkpoint>/<set>/")
+    add("--best", type=int, metavar="N", help="with --out: only the N best and N worst pictures of each set")
+    add("--sheets", metavar="DIR", help="write a comparison sheet per picture: input, bicubic, networks, truth")
+    add("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
+    add("--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours")
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    args = build_parser().parse_intermixed_args(argv)
+    parser = build_parser()
+    args = parser.parse_intermixed_args(argv)
+    if args.best is not None and (args.best < 1 or not args.out):
+        parser.error("--best N goes with --out DIR, and N is at least 1")
     args.checkpoints, overrides = split_overrides(args.checkpoints)
     from srtoolbox import dist
     from srtoolbox.check import check
     from srtoolbox.config import Config
-    from srtoolbox.engine.runner import select_device
-    from srtoolbox.files import write_json
+    from srtoolbox.engine.device import select_device
     from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins
 
@@ -67,22 +63,90 @@ def main(argv: Sequence[str]) -> int:
     check(config, mode="test")
     device = select_device(args.device or (config.get("runtime") or {}).get("device"))
     dist.init(device)
-    results = {}
-    datasets, metrics = test_parts(config, args.datasets)
-    sheets = SheetWriter(args.sheets) if args.sheets else None
-    networks = load_all(config, args.checkpoints, device, baseline=args.baseline or sheets is not None)
-    for name, network in networks:
-        # the only network beside bicubic is better called ESPCN than best_set5_psnr
-        title = type(network).__name__ if len(networks) <= 2 else name
-        results[name] = score_network(name, network, datasets, metrics, args, device, sheets, title)
-    if sheets is not None:
-        sheets.write()
-    if dist.is_main():
-        print_tables(results)
-        if args.json:
-            write_json(args.json, {name: {s: with_means(i) for s, i in sets.items()} for name, sets in results.items()})
+    try:
+        report(score_all(config, args, device), args.json)
+    except Exception as error:
+        dist.abort(error)
+        raise
     dist.shutdown()
     return 0
+
+
+def score_all(
+    config: Config, args: argparse.Namespace, device: torch.device
+) -> dict[str, dict[str, dict[str, Scores]]]:
+    """`{network: {set: {picture: scores}}}`; writes pictures and sheets where they are wanted."""
+    from srtoolbox.visual.sheet_writer import SheetWriter
+
+    sets_and_metrics = test_parts(config, args.datasets)
+    sheets = SheetWriter(args.sheets) if args.sheets else None
+    networks = dict(load_all(config, args.checkpoints, device, baseline=args.baseline or sheets is not None))
+    results = {}
+    for name, network in networks.items():
+        # the only network beside bicubic is better called ESPCN than best_set5_psnr
+        title = type(network).__name__ if len(networks) <= 2 else name
+        out = Path(args.out) / name if args.out else None
+        results[name] = score_network(name, network, device, sets_and_metrics, Receiver(title, out, args.best, sheets))
+    if sheets is not None:
+        sheets.write()
+    return results
+
+
+class Receiver:
+    """Takes one network's pictures as they are made: files in `out`, columns of the sheets."""
+
+    def __init__(self, title: str, out: Path | None, best: int | None, sheets: SheetWriter | None) -> None:
+        self.title, self.out, self.best, self.sheets = title, out, best, sheets
+
+    def take(self, set_name: str, picture: Picture) -> None:
+        """Write one picture where it is wanted."""
+        from srtoolbox.image import to_image, write_image
+
+        if self.out is not None:
+            write_image(self.out / set_name / f"{picture.name}.png", to_image(picture.sr))
+        if self.sheets is not None:
+            name = f"{set_name}/{picture.name}"
+            self.sheets.add(name, self.title, lq=picture.lq, gt=picture.gt, sr=picture.sr, scores=picture.scores)
+
+    def finish(self, set_name: str, scores: dict[str, Scores]) -> None:
+        """Keep the pictures with the best and worst scores, by the first metric, if only those are wanted."""
+        if self.out is not None and self.best:
+            ranked = sorted(scores, key=lambda name: next(iter(scores[name].values())))
+            for name in set(ranked) - {*ranked[: self.best], *ranked[-self.best :]}:
+                (self.out / set_name / f"{name}.png").unlink()
+
+
+def score_network(
+    name: str,
+    network: nn.Module,
+    device: torch.device,
+    sets_and_metrics: tuple[dict[str, Any], dict[str, Any]],
+    receiver: Receiver,
+) -> dict[str, dict[str, Scores]]:
+    """Scores of one network on every set, with a progress bar."""
+    from rich.progress import Progress
+
+    from srtoolbox import dist
+    from srtoolbox.engine.evaluate import evaluate
+    from srtoolbox.errors import ConfigError
+    from srtoolbox.logger import CONSOLE
+
+    results = {}
+    datasets, metrics = sets_and_metrics
+    with Progress(console=CONSOLE, disable=not (dist.is_main() and CONSOLE.is_terminal), transient=True) as progress:
+        for set_name, dataset in datasets.items():
+            if dataset.scale != network.scale:
+                raise ConfigError(f"{name} upscales x{network.scale}, set {set_name} is x{dataset.scale}")
+            task = progress.add_task(f"{name} on {set_name}", total=-(-len(dataset) // dist.world_size()))
+
+            def on_picture(picture: Picture, set_name: str = set_name, task: Any = task) -> None:  # noqa: ANN401
+                progress.advance(task)
+                receiver.take(set_name, picture)
+
+            results[set_name] = evaluate(network, dataset, metrics, device=device, on_picture=on_picture)
+            if dist.is_main():
+                receiver.finish(set_name, results[set_name])
+    return results
 
 
 def test_parts(config: Config, chosen: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -104,19 +168,14 @@ def test_parts(config: Config, chosen: str | None) -> tuple[dict[str, Any], dict
 
 
 def load_all(
-    config: Config,
-    checkpoints: Sequence[str],
-    device: Any,  # noqa: ANN401
-    *,
-    baseline: bool,
-) -> list[tuple[str, nn.Module]]:
+    config: Config, checkpoints: Sequence[str], device: torch.device, *, baseline: bool
+) -> Iterator[tuple[str, nn.Module]]:
     """`(name, network)` of each checkpoint; without one, the config's own network if it needs no weights.
 
     With `baseline`, bicubic comes first.
     """
     from srtoolbox.engine.checkpoint import load_network
     from srtoolbox.errors import ConfigError
-    from srtoolbox.files import load_tensors
     from srtoolbox.registry import NETWORKS
 
     generator = config["model"]["generator"]
@@ -124,113 +183,42 @@ def load_all(
         network = NETWORKS.build(generator)
         if next(network.parameters(), None) is not None:
             raise ConfigError(f"{generator['type']} has weights to load: test.py {config.filename} CHECKPOINT")
-        return [(generator["type"], network.to(device))]
-    stems = [Path(path).stem for path in checkpoints]
-    bicubic = {"type": "Bicubic", "scale": generator["scale"]}
-    named = [("Bicubic", NETWORKS.build(bicubic).to(device))] if baseline else []
-    for path, stem in zip(checkpoints, stems, strict=True):
-        ours = "config" in load_tensors(path)
-        network = load_network(path, config=None if ours else generator, device=device)
-        named.append((stem if stems.count(stem) == 1 else path, network))
-    return named
+        yield generator["type"], network.to(device)
+        return
+    if baseline:
+        yield "Bicubic", NETWORKS.build({"type": "Bicubic", "scale": generator["scale"]}).to(device)
+    for name, path in distinct_names(checkpoints).items():
+        yield name, load_network(path, config=generator, device=device)
 
 
-def score_network(
-    name: str,
-    network: nn.Module,
-    datasets: dict[str, Any],
-    metrics: dict[str, Any],
-    args: argparse.Namespace,
-    device: Any,  # noqa: ANN401
-    sheets: SheetWriter | None,
-    title: str,
-) -> dict[str, dict[str, Scores]]:
-    """Scores of one network on every set, with a progress bar; hands the pictures on where they are wanted."""
-    from rich.progress import Progress
+def distinct_names(paths: Sequence[str]) -> dict[str, str]:
+    """`{name: path}`: the file's stem, with as many of its folders before it as tell the checkpoints apart.
 
-    from srtoolbox import dist
-    from srtoolbox.engine.evaluate import evaluate
+    Raises:
+        ConfigError: one file given twice.
+    """
     from srtoolbox.errors import ConfigError
-    from srtoolbox.logger import CONSOLE
 
-    results = {}
-    with Progress(console=CONSOLE, disable=not (dist.is_main() and CONSOLE.is_terminal), transient=True) as progress:
-        for set_name, dataset in datasets.items():
-            if dataset.scale != network.scale:
-                raise ConfigError(f"{name} upscales x{network.scale}, set {set_name} is x{dataset.scale}")
-            mine = len(range(dist.rank(), len(dataset), dist.world_size()))
-            task = progress.add_task(f"{name} on {set_name}", total=mine)
-            folder = Path(args.out) / name / set_name if args.out else None
-
-            def on_picture(
-                picture: Picture,
-                task: Any = task,  # noqa: ANN401
-                folder: Path | None = folder,
-                set_name: str = set_name,
-            ) -> None:
-                progress.advance(task)
-                if folder is not None:
-                    write_picture(folder, picture)
-                if sheets is not None:
-                    sheets.add(set_name, title, picture)
-
-            results[set_name] = evaluate(network, dataset, metrics, device=device, on_picture=on_picture)
-            if folder is not None and args.best and dist.is_main():
-                keep_extremes(folder, results[set_name], args.best)
-    return results
+    full = [Path(path).resolve() for path in paths]
+    if len(set(full)) < len(full):
+        raise ConfigError("a checkpoint is given twice")
+    parts = [[part for part in path.with_suffix("").parts[1:] if part != "checkpoints"] for path in full]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["_".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return dict(zip(names, paths, strict=True))
+    raise ConfigError("checkpoints of one name: rename one of them")
 
 
-def size_of(image: Any) -> str:  # noqa: ANN401 - an array
-    """'150 x 100' of an HWC picture 150 px wide."""
-    return f"{image.shape[1]} x {image.shape[0]}"
+def report(results: Results, json_file: str | None) -> None:
+    """Print the tables and write the JSON."""
+    from srtoolbox import dist
+    from srtoolbox.files import write_json
 
-
-def caption(scores: Scores) -> str:
-    """'PSNR 33.45  SSIM 0.8742' for people; the first two metrics."""
-    shown = [(name, value) for name, value in scores.items() if name != "seconds"][:2]
-    return "  ".join(f"{name.upper()} {value:.{2 if value > 2 else 4}f}" for name, value in shown)
-
-
-def write_picture(folder: Path, picture: Picture) -> None:
-    """The upscaled picture as 8-bit PNG."""
-    from srtoolbox.image import to_image, write_image
-
-    write_image(folder / f"{picture.name}.png", to_image(picture.sr))
-
-
-class SheetWriter:
-    """Collects what every network made of each picture and writes `sheet_<set>_<picture>.png`."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = Path(folder)
-        self.columns: dict[tuple[str, str], list[tuple[str, Any, str]]] = {}
-        self.truths: dict[tuple[str, str], Any] = {}
-
-    def add(self, set_name: str, title: str, picture: Picture) -> None:
-        """Take one network's version of one picture."""
-        from srtoolbox.image import to_image, to_uint8
-
-        key = (set_name, picture.name)
-        columns = self.columns.setdefault(key, [("input", to_uint8(picture.lq), size_of(picture.lq))])
-        columns.append((title, to_image(picture.sr), caption(picture.scores)))
-        self.truths[key] = to_uint8(picture.gt)
-
-    def write(self) -> None:
-        """Write the sheets of all pictures."""
-        from srtoolbox.image import write_image
-        from srtoolbox.visual.sheet import comparison_sheet
-
-        for (set_name, picture), columns in self.columns.items():
-            truth = self.truths[set_name, picture]
-            sheet = comparison_sheet([*columns, ("truth", truth, size_of(truth))])
-            write_image(self.folder / f"sheet_{set_name}_{picture.replace('/', '_')}.png", sheet)
-
-
-def keep_extremes(folder: Path, scores: dict[str, Scores], count: int) -> None:
-    """Keep the pictures with the `count` best and worst scores, by the first metric, and delete the others."""
-    ranked = sorted(scores, key=lambda name: next(iter(scores[name].values())))
-    for name in set(ranked) - {*ranked[:count], *ranked[-count:]}:
-        (folder / f"{name}.png").unlink()
+    if dist.is_main():
+        print_tables(results)
+        if json_file:
+            write_json(json_file, {name: {s: with_means(i) for s, i in sets.items()} for name, sets in results.items()})
 
 
 def with_means(images: dict[str, Scores]) -> dict[str, Any]:
@@ -240,7 +228,7 @@ def with_means(images: dict[str, Scores]) -> dict[str, Any]:
     return {**means(images), "images": images}
 
 
-def print_tables(results: dict[str, dict[str, dict[str, Scores]]]) -> None:
+def print_tables(results: Results) -> None:
     """A table per set, a row per network."""
     from rich.table import Table
 

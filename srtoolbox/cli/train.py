@@ -51,7 +51,8 @@ def run(config, args: argparse.Namespace) -> int:  # noqa: ANN001 - a Config; im
     from srtoolbox.check import check
     from srtoolbox.engine.runner import Runner
     from srtoolbox.engine.signals import StopRequested
-    from srtoolbox.engine.workdir import clear, find_state, refuse_used
+    from srtoolbox.engine.workdir import find_state, prepare
+    from srtoolbox.errors import RunError
     from srtoolbox.files import write_text
     from srtoolbox.logger import LOGGER, setup_logging
     from srtoolbox.plugins import load_plugins
@@ -60,17 +61,20 @@ def run(config, args: argparse.Namespace) -> int:  # noqa: ANN001 - a Config; im
     check(config)
     work_dir = Path(config.get("work_dir") or Path("work_dirs") / Path(args.config).stem)
     setup_logging(main_process=dist.is_main_launch())
-    state, path = find_state(work_dir, resume=args.resume, resume_from=args.resume_from)
-    if dist.is_main_launch():
-        if args.overwrite:
-            clear(work_dir)
-        elif not args.resume:
-            refuse_used(work_dir)
-        work_dir.mkdir(parents=True, exist_ok=True)
-        write_text(work_dir / "config.py", config.dump())
-    setup_logging(work_dir / "train.log", main_process=dist.is_main_launch())
+    if args.overwrite:
+        if args.resume or args.resume_from:
+            raise RunError("--overwrite deletes the run that --resume would continue: choose one")
+        state, path = None, None
+    else:
+        state, path = find_state(work_dir, resume=args.resume, resume_from=args.resume_from)
     try:
         runner = Runner(config, work_dir, resume=state, resumed_from=path)
+        del state
+        if dist.is_main():
+            prepare(work_dir, iteration=runner.iter, overwrite=args.overwrite)
+            write_text(work_dir / "config.py", config.dump())
+        dist.barrier()
+        setup_logging(work_dir / "train.log", main_process=dist.is_main())
         describe(runner, LOGGER.info)
         runner.train()
     except StopRequested as stop:

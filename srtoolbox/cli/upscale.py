@@ -20,6 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox")
     parser.add_argument("inputs", nargs="+", metavar="FILE_OR_DIR", help="pictures, or folders of pictures (recursive)")
     parser.add_argument("-o", "--out", metavar="DIR", help="where <name>_sr.png goes (default: beside each picture)")
+    parser.add_argument("--config", help="for weights of another project: a config whose model.generator they are for")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
     parser.add_argument(
         "--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours"
@@ -32,8 +33,9 @@ def main(argv: Sequence[str]) -> int:
     args = build_parser().parse_intermixed_args(argv)
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
+    from srtoolbox.config import Config
     from srtoolbox.engine.checkpoint import load_network
-    from srtoolbox.engine.runner import select_device
+    from srtoolbox.engine.device import select_device
     from srtoolbox.errors import SrtoolboxError
     from srtoolbox.image import read_image, write_image
     from srtoolbox.inference.upscale import upscale
@@ -43,7 +45,8 @@ def main(argv: Sequence[str]) -> int:
     load_plugins(None, args.plugin)
     jobs = plan(args.inputs, args.out)
     device = select_device(args.device)
-    network = load_network(args.checkpoint, device=device)
+    config = Config.fromfile(args.config)["model"]["generator"] if args.config else None
+    network = load_network(args.checkpoint, config=config, device=device)
     failed, start = [], time.perf_counter()
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=CONSOLE, disable=not CONSOLE.is_terminal) as progress:

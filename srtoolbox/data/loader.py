@@ -75,6 +75,7 @@ def _worker_batches(dataset: SRDataset, sampler: EndlessSampler, workers: int, *
             prefetch_factor=PREFETCH,
             collate_fn=_unchanged,
             pin_memory=pin,
+            worker_init_fn=_leave_signals_to_the_run,
         )
     )
     # PyTorch would answer a worker's death with an exception wherever the main process happens to be, be it in the
@@ -82,6 +83,12 @@ def _worker_batches(dataset: SRDataset, sampler: EndlessSampler, workers: int, *
     signal_handling._remove_worker_pids(id(batches))
     batches._worker_pids_set = False
     return batches
+
+
+def _leave_signals_to_the_run(_: int) -> None:
+    """A signal to the whole process group (Ctrl-C, a scheduler's) must not end the workers before the run has saved."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(signum, signal.SIG_IGN)
 
 
 class _Guarded:

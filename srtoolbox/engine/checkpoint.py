@@ -113,16 +113,38 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     return state
 
 
-def load_weights(path: str | Path, network: str = "generator") -> dict[str, Tensor]:
-    """The weights of one network in a checkpoint of ours (its EMA where there is one) or of another project."""
-    state = load_tensors(path)
+def load_weights(path: str | Path, network: str = "generator", *, weights: str = "ema") -> dict[str, Tensor]:
+    """The weights of one network in a checkpoint of ours or of another project.
+
+    Raises:
+        CheckpointError: unreadable, or no such network in it.
+    """
+    return weights_in(load_tensors(path), str(path), network, weights=weights)
+
+
+def weights_in(state: Mapping[str, Any], source: str, network: str = "generator", *, weights: str) -> dict[str, Tensor]:
+    """The weights of one network in a loaded checkpoint: with 'ema' the averaged ones where there are some."""
     networks = state.get("networks")
-    if not isinstance(networks, dict):
-        return network_state(state, str(path))
-    for name in (f"{network}_ema", network):
+    if not isinstance(networks, Mapping):
+        return network_state(state, source)
+    for name in (f"{network}_ema", network) if weights == "ema" else (network,):
         if name in networks:
             return networks[name]
-    raise CheckpointError(f"{path}: holds no {network!r}, only {', '.join(networks)}")
+    raise CheckpointError(f"{source}: holds no {network!r}, only {', '.join(map(str, networks))}")
+
+
+def generator_config(state: Mapping[str, Any], source: str) -> Mapping[str, Any] | None:
+    """The config of the network in one of our checkpoints; None in another project's file.
+
+    Raises:
+        CheckpointError: a config that is damaged.
+    """
+    if not isinstance(state.get("networks"), Mapping):
+        return None
+    try:
+        return dict(json.loads(state["config"])["model"]["generator"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{source}: its config is damaged ({type(error).__name__})") from error
 
 
 def load_network(
@@ -136,7 +158,7 @@ def load_network(
 
     Args:
         path: a checkpoint of this toolbox, or another project's weights together with `config`.
-        config: the network's config, e.g. `dict(type='ESPCN', scale=3)`; by default the one in the checkpoint.
+        config: the network's config, e.g. `dict(type='ESPCN', scale=3)`, for files that do not hold their own.
         weights: 'ema' prefers averaged weights where there are some, 'raw' takes the trained ones.
         device: where to put it.
 
@@ -147,14 +169,13 @@ def load_network(
         CheckpointError: unreadable, or weights and network do not fit.
     """
     state = load_tensors(path)
-    if isinstance(state.get("networks"), dict):
-        networks = state["networks"]
-        config = config or json.loads(state["config"])["model"]["generator"]
-        tensors = networks.get("generator_ema", networks["generator"]) if weights == "ema" else networks["generator"]
-    elif config is None:
-        raise CheckpointError(f"{path}: holds weights but no config; say which network they are for (config=...)")
-    else:
-        tensors = network_state(state, str(path))
+    config = generator_config(state, str(path)) or config
+    if config is None:
+        raise CheckpointError(
+            f"{path}: holds weights but not which network they are for; name a config of that network "
+            f"(load_network(..., config=...), upscale.py --config, test.py CONFIG)"
+        )
+    tensors = weights_in(state, str(path), weights=weights)
     network = NETWORKS.build(config)
     fault = fit_report(network, tensors)
     if fault:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -79,6 +80,7 @@ def evaluate(
     Returns:
         `{picture: {metric: score, ..., 'seconds': upscaling time}}` in the dataset's order, the same on all ranks.
     """
+    names = unique_names(dataset.keys())
     mine = []
     with evaluation(network), torch.inference_mode(), uncompiled():
         for index, sample in build_eval_loader(dataset, dist.rank(), dist.world_size()):
@@ -89,22 +91,33 @@ def evaluate(
                 torch.cuda.synchronize(lq.device)
             seconds = time.perf_counter() - start
             scores = {**score(restored, gt, metrics), "seconds": seconds}
-            mine.append((index, sample["key"], scores))
+            mine.append((index, names[index], scores))
             if on_picture is not None:
-                on_picture(Picture(sample["key"], sample["lq"], sample["gt"], restored.rgb, scores))
+                on_picture(Picture(names[index], sample["lq"], sample["gt"], restored.rgb, scores))
     gathered = sorted(item for part in dist.all_gather_object(mine) for item in part)
     return {key: scores for _, key, scores in gathered}
 
 
+def unique_names(keys: Sequence[str]) -> list[str]:
+    """The keys, numbered where sets put together hold pictures of one name: `a`, `a-2`."""
+    counts: Counter[str] = Counter()
+    names = []
+    for key in keys:
+        counts[key] += 1
+        names.append(key if counts[key] == 1 else f"{key}-{counts[key]}")
+    return names
+
+
 def score(restored: Restored, gt: Tensor, metrics: Mapping[str, Any]) -> Scores:
-    """Each metric of one restored picture by its own protocol. `gt` is (1, 3, H, W) in [0, 1]."""
+    """Each metric of one restored picture by its own protocol. `gt` is (1, C, H, W) in [0, 1]; gray counts as RGB."""
+    rgb, gt = (picture.expand(-1, 3, -1, -1) for picture in (restored.rgb, gt))
     scores = {}
     for name, metric in metrics.items():
         if metric.protocol == "y_direct":
             output = restored.output if restored.output.shape[1] == 1 else rgb_to_y(restored.output)
             scores[name] = float(metric(output, rgb_to_y(gt)))
         else:
-            scores[name] = float(metric(restored.rgb, gt))
+            scores[name] = float(metric(rgb, gt))
     return scores
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -83,12 +84,41 @@ class OptimWrapper:
             state["scheduler"] = self.scheduler.state_dict()
         return state
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        if self.scheduler is not None:
+    def load_state_dict(self, state: dict[str, Any], *, restart_at: int | None = None) -> None:
+        """Take back what `state_dict` gave.
+
+        Args:
+            state: from a wrapper over the same parameters.
+            restart_at: keep this wrapper's own settings (learning rates, schedule) instead of the saved ones, with the
+                schedule where it is after so many iterations.
+
+        Raises:
+            ValueError: other parameters, or grouped in another way.
+        """
+        saved = state["optimizer"]
+        if restart_at is not None:
+            groups = self.optimizer.state_dict()["param_groups"]
+            if [len(group["params"]) for group in groups] != [len(group["params"]) for group in saved["param_groups"]]:
+                raise ValueError("param_groups divide the parameters in another way")
+            saved = {**saved, "param_groups": groups}
+        self.optimizer.load_state_dict(saved)
+        self._match_layouts()
+        if self.scaler.is_enabled() and state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+        if self.scheduler is not None and restart_at is None:
             self.scheduler.load_state_dict(state["scheduler"])
+        elif self.scheduler is not None:
+            with warnings.catch_warnings():  # torch expects an optimizer step before each
+                warnings.simplefilter("ignore")
+                for _ in range(restart_at):
+                    self.scheduler.step()
+
+    def _match_layouts(self) -> None:
+        """Fused optimizers walk through memory: moments must lie as their parameters do (channels_last may differ)."""
+        for parameter, moments in self.optimizer.state.items():
+            for name, value in moments.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    moments[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def build_optim(name: str, network: nn.Module, cfg: Mapping[str, Any], *, amp: str | None = None) -> OptimWrapper:

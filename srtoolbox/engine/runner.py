@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import random
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -18,9 +17,11 @@ from torch.nn.parallel import DistributedDataParallel
 from srtoolbox import dist
 from srtoolbox.data.loader import build_train_loader
 from srtoolbox.engine.checkpoint import load_matching, load_weights
+from srtoolbox.engine.device import select_device, set_up_torch, to_device
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.hooks.scheduler import SchedulerHook
 from srtoolbox.engine.optim import build_optim
+from srtoolbox.engine.random_state import random_state, seed_everything, set_random_state
 from srtoolbox.engine.signals import StopRequested, StopSignals
 from srtoolbox.errors import CheckpointError, ConfigError
 from srtoolbox.logger import LOGGER
@@ -31,13 +32,16 @@ if TYPE_CHECKING:
 
 
 class Runner:
-    """One training run.
+    """One training run. Building it writes nothing: `train()` does.
 
     Args:
         config: a checked config with `model`, `optim`, `data.train` and `max_iters`.
         work_dir: where checkpoints and logs go.
         resume: state of a checkpoint (`load_checkpoint`) to continue exactly.
         resumed_from: the file that state came from.
+
+    Raises:
+        CheckpointError: the state does not fit the config.
     """
 
     def __init__(
@@ -56,14 +60,23 @@ class Runner:
         seed_everything(self.seed)
         self.iter, self.draws = (resume["iter"], resume["draws"]) if resume else (0, 0)
         self.terms: dict[str, Tensor | float] = {}  # of the last iteration, weighted
-        self.data_seconds = 0.0
+        self.data_seconds = self.paused_seconds = 0.0  # waiting for batches; saving and evaluating
         self.signals, self.stop_signal = StopSignals(), 0
+        self._build(config, fine_tune=resume is None)
+        if resume:
+            self.load_state_dict(resume)
+        self._wrap_networks()
+        self.batches = self._batches()
+        seed_everything(self.seed + dist.rank())
+        if resume:
+            self._load_random_state(resume["rng"])
 
+    def _build(self, config: Config, *, fine_tune: bool) -> None:
         self.model = MODELS.build(config["model"]).to(self.device)
         if self.runtime.get("channels_last"):
             self.model.to(memory_format=torch.channels_last)
         self.networks: dict[str, nn.Module] = dict(self.model.networks())
-        if config.get("load_from") and not resume:
+        if config.get("load_from") and fine_tune:
             self._load_from(config["load_from"])
         self.optims = {
             name: build_optim(name, self.networks[name], cfg, amp=self.runtime.get("amp"))
@@ -72,19 +85,8 @@ class Runner:
         hooks: dict[str, Hook] = {name: HOOKS.build(cfg) for name, cfg in (config.get("hooks") or {}).items()}
         self.hooks = dict(sorted(hooks.items(), key=lambda item: item[1].phase))  # stable: ties keep the config's order
         self._check_schedules()
-        self.call("before_train")
-        if resume:
-            self.load_state_dict(resume)
-        self._wrap_networks()
+        self.call("set_up")
         self.dataset = DATASETS.build(config["data"]["train"]["dataset"])
-        if resume and resume["dataset_digest"] != self.dataset.digest():
-            LOGGER.warning(
-                "the training pictures are not those of the checkpoint: the run goes on, but not as it would have"
-            )
-        self.batches = self._batches()
-        seed_everything(self.seed + dist.rank())
-        if resume:
-            self._load_rng(resume["rng"])
 
     def train(self) -> None:
         """Run to `max_iters`.
@@ -96,9 +98,8 @@ class Runner:
         self.model.train()
         try:
             with self.signals:
-                if (
-                    self.resumed_from is not None
-                ):  # what follows the save of that iteration happened in no earlier process
+                self.call("before_train")
+                if self.resumed_from is not None:  # what follows the save of that iteration is in no earlier log
                     self.call("after_iter", phases=(Phase.EVALUATE, Phase.LOG))
                 while self.iter < self.max_iters:
                     self.run_iter()
@@ -107,23 +108,25 @@ class Runner:
             raise
         finally:
             self.call("after_train", error)
+            self.batches.close()
 
     def run_iter(self) -> None:
         """One iteration with all its hooks; where a signal came, only those that update and save.
 
         Raises:
-            StopRequested: a signal came, and the state is saved.
+            StopRequested: a signal came, and the hooks that save have done so.
         """
         self.terms = self._step()
         self.iter += 1
         self.stop_signal = self._agreed_signal()
         if self.stop_signal and self.iter < self.max_iters:
             self.call("after_iter", phases=(Phase.UPDATE, Phase.SAVE))
-            raise StopRequested(self.stop_signal)
+            raise StopRequested(self.stop_signal, saved=any(hook.phase is Phase.SAVE for hook in self.hooks.values()))
         self.call("after_iter")
 
     def _step(self) -> dict[str, Tensor]:
-        """One iteration is one optimizer step, from `accumulate` batches."""
+        """One iteration is one optimizer step, from `accumulate` batches. Returns the mean of their loss terms."""
+        parts = []
         for part in range(self.accumulation):
             start = time.perf_counter()
             batch = to_device(next(self.batches), self.device)
@@ -132,14 +135,21 @@ class Runner:
             for optim in self.optims.values():
                 optim.accumulate(part, self.accumulation)
             with self._no_sync() if part < self.accumulation - 1 else contextlib.nullcontext():
-                terms = self.model.train_step(batch, self.optims)
-        return terms
+                parts.append(self.model.train_step(batch, self.optims))
+        return parts[0] if len(parts) == 1 else {name: sum(p[name] for p in parts) / len(parts) for name in parts[0]}
 
     def call(self, point: str, *args: object, phases: tuple[Phase, ...] = tuple(Phase)) -> None:
         """Let the hooks of the given phases act, in their order."""
         for hook in self.hooks.values():
             if hook.phase in phases:
                 getattr(hook, point)(self, *args)
+
+    @contextlib.contextmanager
+    def pausing(self):  # noqa: ANN201 - a context manager
+        """Time spent inside is not counted as training time in the log."""
+        start = time.perf_counter()
+        yield
+        self.paused_seconds += time.perf_counter() - start
 
     def higher_is_better(self, metric: str) -> bool:
         """Whether a larger value of a validation metric, by its name in the config, is a better one."""
@@ -167,32 +177,46 @@ class Runner:
             "draws": self.draws,
             "dataset_digest": self.dataset.digest(),
             "terms": {name: float(term) for name, term in self.terms.items()},
-            "rng": dist.all_gather_object(rng_state(self.device)),
+            "rng": dist.all_gather_object(random_state(self.device)),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back networks, optimizers and hooks (the random state follows after the loader is built)."""
-        missing = sorted(self.networks.keys() ^ state["networks"].keys())
-        if missing:
-            raise CheckpointError(
-                f"the checkpoint and this config differ in networks ({', '.join(missing)}); see --load-from"
-            )
-        for name, network in self.networks.items():
-            network.load_state_dict(state["networks"][name])
-        for name, optim in self.optims.items():
-            optim.load_state_dict(state["optims"][name])
-        for name, hook in self.hooks.items():
-            if name in state["hooks"]:
-                hook.load_state_dict(state["hooks"][name])
-        self.terms = state["terms"]
+        """Take back networks, optimizers and hooks (the random state follows after the loader is built).
 
-    def _load_rng(self, states: list[dict[str, Any]]) -> None:
+        An optimizer whose settings changed keeps its moments; the new settings hold as if they always had.
+
+        Raises:
+            CheckpointError: networks or optimizers differ from the config's.
+        """
+        try:
+            for name in self.networks.keys() | state["networks"].keys():
+                self.networks[name].load_state_dict(state["networks"][name])
+            before = json.loads(state["config"])["optim"]
+            now = json.loads(json.dumps(self.config.to_dict()["optim"]))
+            for name, optim in self.optims.items():
+                if before[name]["optimizer"]["type"] != now[name]["optimizer"]["type"]:
+                    raise ValueError(f"optim.{name} was {before[name]['optimizer']['type']}")
+                changed = before[name] != now[name]
+                optim.load_state_dict(state["optims"][name], restart_at=self.iter if changed else None)
+                if changed:
+                    LOGGER.warning("optim.%s differs from the checkpoint's: the new settings hold from here on", name)
+            for name in self.hooks.keys() & state["hooks"].keys():
+                self.hooks[name].load_state_dict(state["hooks"][name])
+        except (KeyError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise CheckpointError(
+                f"{self.resumed_from}: does not fit this config ({type(error).__name__}: {reason}). Resume with the "
+                f"config of that run, or take only its weights with --load-from"
+            ) from error
+        self.terms = state["terms"]
+        if state["dataset_digest"] != self.dataset.digest():
+            LOGGER.warning("the training pictures are not those of the checkpoint: the run cannot go on exactly")
+
+    def _load_random_state(self, states: list[dict[str, Any]]) -> None:
         if len(states) == dist.world_size():
-            set_rng_state(states[dist.rank()], self.device)
+            set_random_state(states[dist.rank()], self.device)
         else:
-            LOGGER.warning(
-                "resumed with %d processes after %d: random states start anew", dist.world_size(), len(states)
-            )
+            LOGGER.warning("%d processes after %d: random states start anew", dist.world_size(), len(states))
 
     def _load_from(self, path: str) -> None:
         for name, network in self.networks.items():
@@ -218,7 +242,10 @@ class Runner:
                 network.compile()
             if dist.world_size() > 1:
                 devices = [self.device.index] if self.device.type == "cuda" else None
-                setattr(self.model, name, DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False))
+                with warnings.catch_warnings():  # torch announces another spelling of broadcast_buffers, once per rank
+                    warnings.simplefilter("ignore", FutureWarning)
+                    wrapped = DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
+                setattr(self.model, name, wrapped)
 
     def _no_sync(self) -> contextlib.ExitStack:
         stack = contextlib.ExitStack()
@@ -227,18 +254,16 @@ class Runner:
                 stack.enter_context(module.no_sync())
         return stack
 
-    def _batches(self) -> Iterator[dict[str, Any]]:
-        train = self.config["data"]["train"]
-        return iter(
-            build_train_loader(
-                self.dataset,
-                batch_size=train["batch_size"],
-                workers=train.get("workers", 0),
-                seed=self.seed,
-                start=self.draws,
-                rank=dist.rank(),
-                world=dist.world_size(),
-            )
+    def _batches(self) -> Any:  # noqa: ANN401 - an endless iterator with close()
+        train: Mapping[str, Any] = self.config["data"]["train"]
+        return build_train_loader(
+            self.dataset,
+            batch_size=train["batch_size"],
+            workers=train.get("workers", 0),
+            seed=self.seed,
+            start=self.draws,
+            rank=dist.rank(),
+            world=dist.world_size(),
         )
 
     def _agreed_signal(self) -> int:
@@ -246,62 +271,3 @@ class Runner:
         if dist.world_size() == 1:
             return self.signals.received
         return dist.max_over_ranks(self.signals.received) if self.iter % 10 == 0 else 0
-
-
-def select_device(name: str | None) -> torch.device:
-    """The device a run uses: the named one, or this rank's GPU where there is one, else the CPU.
-
-    Raises:
-        ConfigError: a device this machine does not have.
-    """
-    if name in (None, "auto"):
-        return torch.device("cuda", dist.local_rank()) if torch.cuda.is_available() else torch.device("cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"device {name!r} is not usable here ({str(error).splitlines()[0]}); try cpu or auto"
-        ) from error
-    return torch.device("cuda", dist.local_rank()) if device.type == "cuda" and device.index is None else device
-
-
-def set_up_torch(runtime: dict[str, Any]) -> None:
-    """Threads, determinism and kernel choice by `runtime`."""
-    if runtime.get("threads"):
-        torch.set_num_threads(runtime["threads"])
-    torch.use_deterministic_algorithms(bool(runtime.get("deterministic")))
-    torch.backends.cudnn.benchmark = not runtime.get("deterministic")
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python, numpy and torch. Data does not depend on these: a sample is a function of (seed, draw)."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-
-
-def rng_state(device: torch.device) -> dict[str, Any]:
-    """The random states of this process, as tensors and plain values."""
-    name, keys, *rest = np.random.get_state()
-    state = {"python": random.getstate(), "numpy": [name, keys.tolist(), *rest], "torch": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
-    """Put back what `rng_state` gave."""
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
-    np.random.set_state(tuple(state["numpy"]))
-    torch.set_rng_state(state["torch"])
-    if "cuda" in state and device.type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"], device)
-
-
-def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """The batch with its pictures on the device, copied without waiting where memory is pinned."""
-    return {
-        key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value for key, value in batch.items()
-    }

@@ -11,10 +11,13 @@ EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGUSR1: 138}
 
 
 class StopRequested(Exception):  # noqa: N818 - a request, not an error
-    """The run stopped for a signal, with its state saved. `exit_code` is what the process should end with."""
+    """The run stopped for a signal. `exit_code` is what the process should end with."""
 
-    def __init__(self, signum: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(signum).name}; the state is saved, --resume continues")
+    def __init__(self, signum: int, *, saved: bool) -> None:
+        state = (
+            "the state is saved, --resume continues" if saved else "nothing is saved: the config has no CheckpointHook"
+        )
+        super().__init__(f"stopped by {signal.Signals(signum).name}; {state}")
         self.exit_code = EXIT_CODES[signum]
 
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from srtoolbox.engine.checkpoint import iteration_of, latest_checkpoint, list_checkpoints, load_checkpoint
+from srtoolbox.engine.checkpoint import iteration_of, latest_checkpoint, list_checkpoints, load_checkpoint, sidecar_path
 from srtoolbox.errors import RunError
 from srtoolbox.logger import LOGGER
 
@@ -34,13 +34,6 @@ def refuse_used(work_dir: Path) -> None:
         )
 
 
-def clear(work_dir: Path) -> None:
-    """Delete what an earlier run wrote; other files in the folder stay."""
-    for pattern in RUN_FILES:
-        for path in work_dir.glob(pattern):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
 def find_state(
     work_dir: Path, *, resume: bool = False, resume_from: str | None = None
 ) -> tuple[dict[str, Any] | None, Path | None]:
@@ -48,16 +41,38 @@ def find_state(
 
     Raises:
         CheckpointError: the named one is damaged, or there are checkpoints and none is usable.
+        RunError: the named one holds networks only, or a new run would mix with an older one.
     """
     path = Path(resume_from) if resume_from else latest_checkpoint(work_dir / "checkpoints") if resume else None
+    if not resume and not (path and path.resolve().is_relative_to(work_dir.resolve())):
+        refuse_used(work_dir)
     if path is None:
         if resume:
             LOGGER.info("%s holds no checkpoint: starting at iteration 0", work_dir)
         return None, None
     state = load_checkpoint(path)
     if "optims" not in state:
-        raise RunError(
-            f"{path} holds networks only (a best one, say): start from it with --load-from, not --resume-from"
-        )
+        raise RunError(f"{path} holds networks only (a best one, say): take its weights with --load-from")
     LOGGER.info("resuming from %s at iteration %d", path, state["iter"])
     return state, path
+
+
+def prepare(work_dir: Path, *, iteration: int, overwrite: bool) -> None:
+    """Make the folder ready for a run that begins after `iteration`, once it is sure that the run can begin.
+
+    With `overwrite` what an earlier run wrote is deleted; other files stay. Otherwise checkpoints beyond `iteration`
+    are moved to `checkpoints/superseded`, so that the next --resume does not jump to them.
+    """
+    if overwrite:
+        for pattern in RUN_FILES:
+            for path in work_dir.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    work_dir.mkdir(parents=True, exist_ok=True)
+    for path in list_checkpoints(work_dir / "checkpoints"):
+        if iteration_of(path) > iteration:
+            aside = path.parent / "superseded"
+            aside.mkdir(exist_ok=True)
+            LOGGER.info("%s is beyond iteration %d: moved to %s", path.name, iteration, aside)
+            for file in (sidecar_path(path), path):
+                if file.exists():
+                    file.replace(aside / file.name)

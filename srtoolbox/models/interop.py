@@ -23,7 +23,7 @@ def network_state(state: Mapping[str, Any], source: str) -> dict[str, Tensor]:
     for wrapper in WRAPPERS:
         if isinstance(state.get(wrapper), Mapping):
             return network_state(state[wrapper], source)
-    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    tensors = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
     if not tensors:
         raise CheckpointError(f"{source}: holds no weights (its keys: {', '.join(map(str, list(state)[:8]))})")
     return _without_prefixes(tensors)

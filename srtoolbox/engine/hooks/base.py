@@ -1,5 +1,6 @@
 """The base class of hooks, and the loop they hang on:
 
+for hook in hooks: hook.set_up(runner)                  # while the runner is built; then a checkpoint is loaded
 for hook in hooks: hook.before_train(runner)
 while runner.iter < runner.max_iters:
     runner.terms = model.train_step(next(batches), optims)
@@ -14,9 +15,22 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from srtoolbox.errors import ConfigError
+
 if TYPE_CHECKING:
     from srtoolbox.engine.evaluate import Evaluation
     from srtoolbox.engine.runner import Runner
+
+
+def positive_interval(hook: str, interval: int) -> int:
+    """The interval, if it is one.
+
+    Raises:
+        ConfigError: it is not a whole number of iterations above 0.
+    """
+    if not isinstance(interval, int) or interval < 1:
+        raise ConfigError(f"{hook}: interval is a number of iterations above 0, got {interval!r}")
+    return interval
 
 
 class Phase(IntEnum):
@@ -36,8 +50,11 @@ class Hook:
 
     phase: Phase = Phase.LOG
 
+    def set_up(self, runner: Runner) -> None:
+        """Add to the runner what checkpoints hold, on its device, before one is loaded. Writes nothing."""
+
     def before_train(self, runner: Runner) -> None:
-        """Once, with networks on their device, before a checkpoint is loaded and before compile and DDP."""
+        """Once, with everything built and loaded."""
 
     def after_iter(self, runner: Runner) -> None:
         """After each optimizer step."""

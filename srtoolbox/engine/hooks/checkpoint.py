@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from srtoolbox import dist
 from srtoolbox.engine.checkpoint import list_checkpoints, save_checkpoint, sidecar_path, verify_checkpoint
-from srtoolbox.engine.hooks.base import Hook, Phase
-from srtoolbox.errors import ConfigError
+from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
+from srtoolbox.errors import ConfigError, RunError
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import HOOKS
 
@@ -40,11 +40,12 @@ class CheckpointHook(Hook):
             raise ConfigError(
                 f"CheckpointHook: keep_last is at least 2, so that one good one is always there, got {keep_last}"
             )
-        self.interval = interval
+        self.interval = positive_interval("CheckpointHook", interval)
         self.keep_last = keep_last
         self.best_after = best_after
         self.best_keys = [best] if isinstance(best, str) else list(best)
         self.best: dict[str, dict[str, float]] = {}
+        self._missing: set[str] = set()
 
     @classmethod
     def check(cls, cfg: dict[str, Any], context: dict[str, Any]) -> list[str]:
@@ -61,17 +62,22 @@ class CheckpointHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         self.folder = runner.work_dir / "checkpoints"
-        self.resumed_from = runner.resumed_from
+        self.resumed_from = runner.resumed_from.resolve() if runner.resumed_from else None
 
     def after_iter(self, runner: Runner) -> None:
         if runner.iter % self.interval == 0 or runner.iter == runner.max_iters or runner.stop_signal:
-            path = self.folder / f"iter_{runner.iter:06d}.pth"
-            runner.synchronise_buffers()
-            state = runner.state_dict()  # a collective: every rank gives its random state
-            if dist.is_main():
-                save_checkpoint(path, state)
-                self._retain(newest=path)
-            dist.barrier()
+            with runner.pausing():
+                self._save(runner)
+
+    def _save(self, runner: Runner) -> None:
+        path = self.folder / f"iter_{runner.iter:06d}.pth"
+        runner.synchronise_buffers()
+        refuse_broken(runner)
+        state = runner.state_dict()  # a collective: every rank gives its random state
+        if dist.is_main():
+            save_checkpoint(path, state)
+            self._retain(newest=path)
+        dist.barrier()
 
     def after_eval(self, runner: Runner, evaluation: Evaluation) -> None:
         if runner.iter < self.best_after:
@@ -79,6 +85,9 @@ class CheckpointHook(Hook):
         scores = evaluation.scores
         for key in self.best_keys:
             value = scores.get(key, math.nan)
+            if key not in scores and key not in self._missing:
+                self._missing.add(key)
+                LOGGER.warning("no best by %s is kept: that set is not there", key)
             if self._is_better(runner, key, value):
                 self.best[key] = {"iter": runner.iter, "score": value}
                 if dist.is_main():
@@ -99,11 +108,25 @@ class CheckpointHook(Hook):
         return value > self.best[key]["score"] if higher else value < self.best[key]["score"]
 
     def _retain(self, newest: Path) -> None:
-        """Delete the oldest saves, only after the newest is verified; never the one resumed from."""
+        """Delete the oldest saves, only after the newest is verified; never that one, nor the one resumed from."""
         if self.keep_last is None or verify_checkpoint(newest) is not None:
             return
-        good = [path for path in list_checkpoints(self.folder) if sidecar_path(path).is_file()]
-        for path in good[: -self.keep_last]:
-            if path != self.resumed_from:
+        committed = [path for path in list_checkpoints(self.folder) if sidecar_path(path).is_file()]
+        for path in committed[: -self.keep_last]:
+            if path != newest and path.resolve() != self.resumed_from:
+                sidecar_path(path).unlink()  # first the commit: what a kill leaves behind is no half checkpoint
                 path.unlink()
-                sidecar_path(path).unlink(missing_ok=True)
+
+
+def refuse_broken(runner: Runner) -> None:
+    """Stop before a save would replace good weights by ruined ones.
+
+    Raises:
+        RunError: some weight is NaN or infinite.
+    """
+    for name, network in runner.networks.items():
+        if not all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values()):
+            raise RunError(
+                f"iteration {runner.iter}: weights of {name} are no longer finite; this state is not saved. Earlier "
+                f"ones are intact. Lower the learning rate, clip the gradients (optim.{name}.clip) or train without amp"
+            )

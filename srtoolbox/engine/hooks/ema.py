@@ -35,7 +35,7 @@ class EMAHook(Hook):
         self.decay = decay
         self.network = network
 
-    def before_train(self, runner: Runner) -> None:
+    def set_up(self, runner: Runner) -> None:
         source = runner.networks[self.network]
         self.average = AveragedModel(source, multi_avg_fn=get_ema_multi_avg_fn(self.decay), use_buffers=True)
         self.average.requires_grad_(False)

@@ -37,7 +37,8 @@ class EvaluateHook(Hook):
 
     def after_iter(self, runner: Runner) -> None:
         if self.datasets and (runner.iter % self.interval == 0 or runner.iter == runner.max_iters):
-            runner.call("after_eval", self.evaluate(runner))
+            with runner.pausing():
+                runner.call("after_eval", self.evaluate(runner))
 
     def evaluate(self, runner: Runner) -> Evaluation:
         """Score all sets now, with the same buffers (BatchNorm statistics) on every rank."""

@@ -13,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from srtoolbox import dist
 from srtoolbox.engine.evaluate import Picture
-from srtoolbox.engine.hooks.base import Hook, Phase
+from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
 from srtoolbox.errors import RunError
 from srtoolbox.files import append_line, finite_json, write_text
 from srtoolbox.image import to_image, to_uint8
@@ -42,7 +42,7 @@ class LoggerHook(Hook):
     phase = Phase.LOG
 
     def __init__(self, interval: int = 100, tensorboard: bool = True) -> None:
-        self.interval = interval
+        self.interval = positive_interval("LoggerHook", interval)
         self.tensorboard = tensorboard
         self.window: list[dict[str, torch.Tensor | float]] = []
         self.writer: SummaryWriter | None = None
@@ -100,18 +100,18 @@ class LoggerHook(Hook):
                     for name, value in values.items():
                         self.writer.add_scalar(f"{group}/{name}", value, runner.iter)
         bad = [name for name, value in terms.items() if not np.isfinite(value)]
-        if bad:
+        if bad and not any(optim.scaler.is_enabled() for optim in runner.optims.values()):  # fp16 skips such steps
             raise RunError(
                 f"iteration {runner.iter}: the loss {bad[0]!r} is no longer finite. Lower the learning rate, clip the "
-                f"gradients (optim.generator.clip) or train without amp; earlier checkpoints are intact."
+                f"gradients (optim.generator.clip) or train without amp; earlier checkpoints are intact"
             )
 
     def _speed(self, runner: Runner) -> dict[str, float]:
-        """Seconds per iteration, of them waiting for data, and seconds left."""
+        """Seconds per iteration (without saving and evaluating), of them waiting for data, and seconds left in all."""
         now, iters = time.perf_counter(), max(runner.iter - self.since_iter, 1)
-        seconds, data_seconds = (now - self.since) / iters, runner.data_seconds / iters
+        seconds, data_seconds = (now - self.since - runner.paused_seconds) / iters, runner.data_seconds / iters
         left = (now - self.started) / max(runner.iter - self.started_at, 1) * (runner.max_iters - runner.iter)
-        self.since, self.since_iter, runner.data_seconds = now, runner.iter, 0.0
+        self.since, self.since_iter, runner.data_seconds, runner.paused_seconds = now, runner.iter, 0.0, 0.0
         return {"time": seconds, "data_time": data_seconds, "eta": left}
 
     def _record(self, record: dict[str, Any]) -> None:
