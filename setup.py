@@ -1,12 +1,26 @@
 """Metadata of srtoolbox. The configs travel inside the package (srtoolbox/configs), so a wheel finds them by name."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "srtoolbox/__init__.py").read_text()).group(1)
+
+
+class BuildWithConfigs(build_py):
+    """Copies configs/ into the package. (A package_dir entry would do so too, but then an editable install needs an
+    import hook, and a folder called srtoolbox, such as the clone seen from its parent, would hide the package.)"""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib) / "srtoolbox/configs"
+            shutil.copytree(HERE / "configs", target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+
 
 setup(
     name="srtoolbox",
@@ -17,9 +31,10 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11",
-    packages=[*find_packages(include=["srtoolbox", "srtoolbox.*"]), "srtoolbox.configs"],
-    package_dir={"srtoolbox": "srtoolbox", "srtoolbox.configs": "configs"},
-    package_data={"srtoolbox.configs": ["**/*.py", "**/*.md", "**/*.png"], "srtoolbox": ["py.typed"]},
+    package_dir={"": "."},  # said outright, it makes an editable install a plain path entry
+    packages=find_packages(include=["srtoolbox", "srtoolbox.*"]),
+    package_data={"srtoolbox": ["py.typed"]},
+    cmdclass={"build_py": BuildWithConfigs},
     install_requires=[
         "torch>=2.10",
         "torchvision",

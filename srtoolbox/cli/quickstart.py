@@ -112,6 +112,7 @@ def write_scores(checkpoint: str) -> dict[str, float]:
     from srtoolbox.files import read_json, write_json
 
     results = read_json(WORK_DIR / "test.json")
+    (WORK_DIR / "test.json").unlink()
     scores = {
         side: {
             f"{set_name}/{metric}": value
@@ -127,13 +128,15 @@ def write_scores(checkpoint: str) -> dict[str, float]:
 
 def print_ending(gain: dict[str, float], config: Path, best: Path, seconds: float) -> None:
     """The outcome in a line, what there is to look at, and what to try next."""
-    print(
-        f"\nDone in {seconds:.0f} s: {gain['photos/psnr']:+.2f} dB PSNR over bicubic on photographs never trained on.\n"
-    )
+    psnr = gain["photos/psnr"]
+    outcome = f"{psnr:.2f} dB PSNR above bicubic" if psnr > 0 else f"{-psnr:.2f} dB below bicubic: too few iterations"
+    print(f"\nDone in {seconds:.0f} s: {outcome}, on photographs never trained on.\n")
     print(f"Look at     {WORK_DIR}/sheet_photos_*.png   input, bicubic, network, truth")
     print(f"            {WORK_DIR}/curves.png           the training")
     print(f"            {WORK_DIR}/chelsea_sr.png       the upscaled cat")
-    print("\nTry next (first `source .venv/bin/activate` if you have not):")
+    activate = " (first `source .venv/bin/activate`)" if Path(".venv").exists() else ""
+    print(f"\nTry next{activate}:")
     print(f"  srtoolbox upscale {best} YOUR_PHOTO.jpg")
     print(f"  srtoolbox train {config} --work-dir work_dirs/longer max_iters=20000")
-    print("  docs/data.md (your own pictures), docs/config.md, docs/add_a_loss.md")
+    if Path("docs/data.md").exists():
+        print("  docs/data.md (your own pictures), docs/config.md, docs/add_a_loss.md")

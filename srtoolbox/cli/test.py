@@ -76,6 +76,7 @@ def score_all(
     config: Config, args: argparse.Namespace, device: torch.device
 ) -> dict[str, dict[str, dict[str, Scores]]]:
     """`{network: {set: {picture: scores}}}`; writes pictures and sheets where they are wanted."""
+    from srtoolbox import dist
     from srtoolbox.visual.sheet_writer import SheetWriter
 
     sets_and_metrics = test_parts(config, args.datasets)
@@ -86,17 +87,19 @@ def score_all(
         # the only network beside bicubic is better called ESPCN than best_set5_psnr
         title = type(network).__name__ if len(networks) <= 2 else name
         out = Path(args.out) / name if args.out else None
-        results[name] = score_network(name, network, device, sets_and_metrics, Receiver(title, out, args.best, sheets))
+        results[name] = score_network(name, network, device, sets_and_metrics, Receiver(title, out, sheets))
     if sheets is not None:
         sheets.write()
+    if args.best and dist.is_main():
+        keep_extremes(Path(args.out), results, args.best)
     return results
 
 
 class Receiver:
     """Takes one network's pictures as they are made: files in `out`, columns of the sheets."""
 
-    def __init__(self, title: str, out: Path | None, best: int | None, sheets: SheetWriter | None) -> None:
-        self.title, self.out, self.best, self.sheets = title, out, best, sheets
+    def __init__(self, title: str, out: Path | None, sheets: SheetWriter | None) -> None:
+        self.title, self.out, self.sheets = title, out, sheets
 
     def take(self, set_name: str, picture: Picture) -> None:
         """Write one picture where it is wanted."""
@@ -108,12 +111,15 @@ class Receiver:
             name = f"{set_name}/{picture.name}"
             self.sheets.add(name, self.title, lq=picture.lq, gt=picture.gt, sr=picture.sr, scores=picture.scores)
 
-    def finish(self, set_name: str, scores: dict[str, Scores]) -> None:
-        """Keep the pictures with the best and worst scores, by the first metric, if only those are wanted."""
-        if self.out is not None and self.best:
-            ranked = sorted(scores, key=lambda name: next(iter(scores[name].values())))
-            for name in set(ranked) - {*ranked[: self.best], *ranked[-self.best :]}:
-                (self.out / set_name / f"{name}.png").unlink()
+
+def keep_extremes(folder: Path, results: Results, count: int) -> None:
+    """Delete the written pictures but the best and the worst by the last network's first metric, the same of all."""
+    *_, last = results.values()
+    for set_name, scores in last.items():
+        ranked = sorted(scores, key=lambda name: next(iter(scores[name].values())))
+        for name in set(ranked) - {*ranked[:count], *ranked[-count:]}:
+            for network in results:
+                (folder / network / set_name / f"{name}.png").unlink()
 
 
 def score_network(
@@ -144,15 +150,13 @@ def score_network(
                 receiver.take(set_name, picture)
 
             results[set_name] = evaluate(network, dataset, metrics, device=device, on_picture=on_picture)
-            if dist.is_main():
-                receiver.finish(set_name, results[set_name])
     return results
 
 
 def test_parts(config: Config, chosen: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """The datasets (all, or those chosen by name) and metrics of `data.test`, over those of `data.val`."""
     from srtoolbox.engine.evaluate import build_eval_datasets, build_metrics
-    from srtoolbox.errors import ConfigError
+    from srtoolbox.errors import ConfigError, MissingDataError
     from srtoolbox.registry import did_you_mean
 
     data = config.get("data") or {}
@@ -164,7 +168,10 @@ def test_parts(config: Config, chosen: str | None) -> tuple[dict[str, Any], dict
         if name not in sets:
             raise ConfigError(f"--datasets: the config has no set {name!r}.{did_you_mean(name, sets, else_list=True)}")
     names = chosen.split(",") if chosen else list(sets)
-    return build_eval_datasets({name: sets[name] for name in names}), build_metrics(part.get("metrics") or {})
+    datasets = build_eval_datasets({name: sets[name] for name in names})
+    if not datasets:
+        raise MissingDataError("none of the test sets is there (see above for what is missing)")
+    return datasets, build_metrics(part.get("metrics") or {})
 
 
 def load_all(
@@ -239,7 +246,7 @@ def print_tables(results: Results) -> None:
         rows = {name: means(sets[set_name]) for name, sets in results.items()}
         pictures = len(next(iter(results.values()))[set_name])
         table = Table(title=f"{set_name} ({pictures} pictures)")
-        table.add_column("network")
+        table.add_column("network", overflow="fold")  # two names may differ at the end only
         for metric in next(iter(rows.values())):
             table.add_column("s/picture" if metric == "seconds" else metric, justify="right")
         for name, row in rows.items():

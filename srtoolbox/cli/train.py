@@ -49,6 +49,7 @@ def run(config, args: argparse.Namespace) -> int:  # noqa: ANN001 - a Config; im
     """Check, prepare the work dir, train."""
     from srtoolbox import dist
     from srtoolbox.check import check
+    from srtoolbox.engine.checkpoint import list_checkpoints
     from srtoolbox.engine.runner import Runner
     from srtoolbox.engine.signals import StopRequested
     from srtoolbox.engine.workdir import find_state, prepare
@@ -85,7 +86,8 @@ def run(config, args: argparse.Namespace) -> int:  # noqa: ANN001 - a Config; im
         dist.abort(error)
         raise
     dist.shutdown()
-    LOGGER.info("done: %s. Test it: python tools/test.py %s %s/checkpoints/<name>.pth", work_dir, args.config, work_dir)
+    made = sorted((work_dir / "checkpoints").glob("best_*.pth")) or list_checkpoints(work_dir / "checkpoints")
+    LOGGER.info("done: %s%s", work_dir, f". Test it: srtoolbox test {args.config} {made[-1]}" if made else "")
     return 0
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from srtoolbox.engine.evaluate import Evaluation, Picture, build_eval_datasets, build_metrics, evaluate
 from srtoolbox.engine.hooks.base import Hook, Phase
+from srtoolbox.logger import LOGGER
 from srtoolbox.registry import HOOKS
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class EvaluateHook(Hook):
         val: dict[str, Any] = runner.config.get("data", {}).get("val") or {}
         self.interval = val.get("interval", runner.max_iters)
         self.datasets = build_eval_datasets(val.get("datasets") or {})
+        if val.get("datasets") and not self.datasets:
+            LOGGER.warning("none of the validation sets is there: training goes on without evaluation")
         self.metrics = build_metrics(val.get("metrics") or {})
 
     def after_iter(self, runner: Runner) -> None:

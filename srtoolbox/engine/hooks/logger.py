@@ -108,7 +108,9 @@ class LoggerHook(Hook):
 
     def _speed(self, runner: Runner) -> dict[str, float]:
         """Seconds per iteration (without saving and evaluating), of them waiting for data, and seconds left in all."""
-        now, iters = time.perf_counter(), max(runner.iter - self.since_iter, 1)
+        now, iters = time.perf_counter(), runner.iter - self.since_iter
+        if iters == 0:  # the line of the iteration a run resumed at
+            return {"time": 0.0, "data_time": 0.0, "eta": 0.0}
         seconds, data_seconds = (now - self.since - runner.paused_seconds) / iters, runner.data_seconds / iters
         left = (now - self.started) / max(runner.iter - self.started_at, 1) * (runner.max_iters - runner.iter)
         self.since, self.since_iter, runner.data_seconds, runner.paused_seconds = now, runner.iter, 0.0, 0.0
