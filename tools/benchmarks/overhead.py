@@ -50,7 +50,9 @@ class RunnerLoop:
     """The same through the toolbox."""
 
     def __init__(self, config: Config, work_dir: Path) -> None:
+        work_dir.mkdir()
         self.runner = Runner(config, work_dir)
+        self.runner.call("before_train")
 
     def run(self, iters: int) -> None:
         for _ in range(iters):
@@ -77,7 +79,6 @@ def main() -> None:
         ]
         config = Config.fromfile("quickstart/espcn_x3_photos.py", overrides)
         sides = {"bare": BareLoop(config), "runner": RunnerLoop(config, photos / "run")}
-        (photos / "run").mkdir()
         times: dict[str, list[float]] = {name: [] for name in sides}
         for number in range(args.rounds + 1):
             for name in list(sides) if number % 2 else reversed(sides):

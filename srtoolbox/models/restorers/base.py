@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -79,5 +81,5 @@ class Restorer(nn.Module):
         with optims["generator"].autocast():
             sr = self.restore(batch, self.generator)
         terms = self.image_losses(sr.float(), batch)
-        optims["generator"].update(sum(terms.values()))
+        optims["generator"].update(reduce(add, terms.values()))
         return {name: term.detach() for name, term in terms.items()}
