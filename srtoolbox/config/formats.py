@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -11,9 +13,11 @@ from srtoolbox.config.budget import DEPTH, Budget, Refused
 from srtoolbox.config.values import ConfigDict, Origin
 from srtoolbox.errors import ConfigError
 
+_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"(\s*:)?')
+
 
 def read_json(text: str, file: str, budget: Budget) -> ConfigDict:
-    """A JSON object; keys know their file only.
+    """A JSON object; each key knows its line.
 
     Raises:
         ConfigError: the text is not JSON, is nested too deep or not an object.
@@ -29,16 +33,32 @@ def read_json(text: str, file: str, budget: Budget) -> ConfigDict:
         budget.measure(value)
     except Refused as refusal:
         raise ConfigError(f"{file}:1: {refusal}") from None
-    return _top(_with_origin(value, Origin(file)), file)
+    return _top(_with_origins(json.loads(text, object_pairs_hook=_Pairs), _key_origins(text, file), file), file)
 
 
-def _with_origin(value: Any, origin: Origin) -> Any:  # noqa: ANN401 - any JSON value
-    if isinstance(value, dict):
-        made = ConfigDict(origin=origin)
-        for key, item in value.items():
-            made.put(key, _with_origin(item, origin), origin)
+class _Pairs(list):
+    """A JSON object as it was written: (key, value) in the order of the text, a key given twice twice."""
+
+
+def _key_origins(text: str, file: str) -> Iterator[Origin]:
+    """Where each key of a valid JSON text stands: a string before a colon."""
+    line, counted = 1, 0
+    for match in _JSON_STRING.finditer(text):
+        if match.group(1):
+            line += text.count("\n", counted, match.start())
+            counted = match.start()
+            yield Origin(file, line)
+
+
+def _with_origins(value: Any, origins: Iterator[Origin], file: str) -> Any:  # noqa: ANN401 - any JSON value
+    """ConfigDicts out of pairs; walked in the order of the text, each key takes the next origin."""
+    if isinstance(value, _Pairs):
+        made = ConfigDict(origin=Origin(file))
+        for key, item in value:
+            origin = next(origins)
+            made.put(key, _with_origins(item, origins, file), origin)
         return made
-    return [_with_origin(item, origin) for item in value] if isinstance(value, list) else value
+    return [_with_origins(item, origins, file) for item in value] if isinstance(value, list) else value
 
 
 def _check_nesting(text: str, file: str) -> None:
