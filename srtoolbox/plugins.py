@@ -16,7 +16,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from srtoolbox.config import Config
-from srtoolbox.config.overrides import COMMAND_LINE
 from srtoolbox.errors import ConfigError, SrtoolboxError
 
 GROUP = "srtoolbox.plugins"
@@ -27,9 +26,11 @@ def load_plugins(config: Config | None, files: Sequence[str | os.PathLike] = ())
     """Import all plugins, each once in a process.
 
     Args:
-        config: whose `custom_imports` name modules ('my_package.losses') or files ('./my_loss.py', relative to the
-            file that names them); None or a config without a file imports none.
-        files: Python files given on the command line, relative to the current folder.
+        config: whose `custom_imports` name modules ('my_package.losses') or files (the config has made the path of
+            './my_loss.py' absolute, from the folder of the file that names it); None or a config without a file
+            imports none.
+        files: Python files given on the command line, relative to the current folder. They are added to the config's
+            `custom_imports`, so that the config a run saves names all the code it needs.
 
     Raises:
         ConfigError: a plugin is missing or fails; the message names the line at fault, and who asked for it.
@@ -39,11 +40,14 @@ def load_plugins(config: Config | None, files: Sequence[str | os.PathLike] = ())
     for name in _custom_imports(config):
         asked_by = f"{config.origin('custom_imports')}: custom_imports: {name!r}"
         if name.endswith(".py"):
-            _load_file(_folder_of(config) / name, asked_by)
+            _load_file(Path(config.filename).parent / name, asked_by)
         else:
             _once(f"module {name}", lambda name=name: importlib.import_module(name), asked_by)
     for file in files:
         _load_file(Path(file), f"--plugin {file}")
+    if config is not None and files:
+        paths = [os.path.abspath(file) for file in files]
+        config["custom_imports"] = list(dict.fromkeys([*_custom_imports(config), *paths]))
 
 
 def _custom_imports(config: Config | None) -> list[str]:
@@ -55,12 +59,6 @@ def _custom_imports(config: Config | None) -> list[str]:
         origin = config.origin("custom_imports")
         raise ConfigError(f"{origin}: custom_imports: a list of modules or files is needed: ['./my_loss.py']")
     return list(names)
-
-
-def _folder_of(config: Config) -> Path:
-    """The folder of the file that sets `custom_imports`, which may be a base; of the config for the command line."""
-    origin = config.origin("custom_imports")
-    return Path(config.filename if origin is None or origin == COMMAND_LINE else origin.file).parent
 
 
 def _load_file(path: Path, asked_by: str) -> None:

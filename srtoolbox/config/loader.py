@@ -9,14 +9,17 @@ from typing import Any
 
 from srtoolbox.config.budget import FILE_BYTES, YAML_BYTES, Budget, Refused
 from srtoolbox.config.formats import read_json, read_yaml
+from srtoolbox.config.locate import find_base, packaged_names
 from srtoolbox.config.merge import merge, without_delete
 from srtoolbox.config.overrides import Overrides
 from srtoolbox.config.statements import Evaluator, base_assignments
 from srtoolbox.config.templates import extracted_base_values, substituted
 from srtoolbox.config.values import ConfigDict, Origin, inherited
 from srtoolbox.errors import ConfigError
+from srtoolbox.registry import did_you_mean
 
 DATA_ROOT = "data_root"
+PLUGINS = "custom_imports"
 
 
 class Loader:
@@ -38,6 +41,7 @@ class Loader:
         """The config at `path`, bases merged in and overrides applied."""
         config = self._file(path)
         self.overrides.at_end(config, tuple(self.prebound))
+        _resolve_plugins(config, path)
         return config
 
     def _within(self, origin: Origin, action: Callable[[], Any]) -> Any:  # noqa: ANN401 - what action returns
@@ -87,6 +91,7 @@ class Loader:
             for key, value in names.items():
                 self._within(names.origin_of(key) or Origin(path, 1), lambda value=value: self.budget.measure(value))
         own = ConfigDict(own)
+        _resolve_plugins(own, path)
         for key in list(own):
             if not isinstance(key, str):
                 raise ConfigError(f"{own.origin_of(key)}: the top-level key {key!r} is not a string")
@@ -114,12 +119,35 @@ class Loader:
     def _base_path(self, name: str, origin: Origin, path: str) -> str:
         if "::" in name:
             raise ConfigError(f"{origin}: _base_ {name!r} is in another package; copy that config here")
-        base = os.path.normpath(os.path.join(os.path.dirname(path), name))
-        if not os.path.isfile(base):
-            raise ConfigError(f"{origin}: _base_ file {name!r} not found (looked for {base})")
+        base = find_base(name, os.path.dirname(path))
+        if base is None:
+            looked = os.path.normpath(os.path.join(os.path.dirname(path), name))
+            raise ConfigError(
+                f"{origin}: _base_ file {name!r} not found (looked for {looked}, then among the packaged configs)."
+                f"{did_you_mean(name, packaged_names())}"
+            )
         if os.path.realpath(base) in self.open:
             raise ConfigError(f"{origin}: _base_ {name!r} leads back to a file that is being read: a cycle")
         return base
+
+
+def _resolve_plugins(names: ConfigDict, path: str) -> None:
+    """Make the plugin files that the config at `path` names absolute, so that they are found from wherever it is saved.
+
+    What a base named is absolute already; a file given on the command line is beside the config.
+    """
+    value = names.get(PLUGINS)
+    if isinstance(value, str):
+        names.put(PLUGINS, _plugin_path(value, path), names.origin_of(PLUGINS))
+    elif isinstance(value, list | tuple):
+        found = [_plugin_path(item, path) if isinstance(item, str) else item for item in value]
+        names.put(PLUGINS, found, names.origin_of(PLUGINS))
+
+
+def _plugin_path(name: str, path: str) -> str:
+    if not name.endswith(".py"):
+        return name  # a module
+    return os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(path)), name))
 
 
 def _read(path: str) -> str:

@@ -42,12 +42,31 @@ def find_config(name: str | os.PathLike) -> str:
     matches = [known for known in names if known.removesuffix(".py") == stem]
     matches = matches or [known for known in names if Path(known).stem == stem]
     if len(matches) == 1:
-        return os.path.relpath(packaged_folder() / matches[0]) if _is_near() else str(packaged_folder() / matches[0])
+        return _shown(packaged_folder() / matches[0])
     if matches:
         raise ConfigError(f"{name}: several packaged configs have this name: {', '.join(matches)}")
     raise ConfigError(f"{name}: no such config file, on disk or in the package.{did_you_mean(wanted, names)}")
 
 
-def _is_near() -> bool:
-    """Whether the packaged configs lie below the current folder, so that relative paths read better."""
-    return packaged_folder().is_relative_to(Path.cwd())
+def find_base(name: str, folder: str) -> str | None:
+    """The file a `_base_` entry means: `name` beside the config that names it, else the packaged config of that name.
+
+    Only a full name ('espcn/espcn_x3_t91.py', '_base_/runtime.py') is looked up in the package; './x.py' never is.
+
+    Args:
+        name: as written.
+        folder: where the config that names it lies.
+    """
+    path = os.path.normpath(os.path.join(folder, name))
+    if os.path.isfile(path):
+        return path
+    packaged = packaged_folder()
+    plain = not os.path.isabs(name) and not {".", ".."} & set(name.split("/"))
+    if packaged is not None and plain and (packaged / name).is_file():
+        return _shown(packaged / name)
+    return None
+
+
+def _shown(path: Path) -> str:
+    """The path of a packaged config, relative where it lies below the current folder and reads better so."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

@@ -123,7 +123,9 @@ def test_print_config_runs_nothing(config, capsys):
     Path("trap.py").write_text("open('trace', 'w')\n")
     Path("trapped.py").write_text("custom_imports = ['./trap.py']\n")
     assert main(["print_config", "trapped.py"]) == 0
-    assert capsys.readouterr().out == "custom_imports = ['./trap.py']\n" and not Path("trace").exists()
+    assert (
+        capsys.readouterr().out == f"custom_imports = ['{Path('trap.py').resolve()}']\n" and not Path("trace").exists()
+    )
     assert main(["check_config", "trapped.py"]) == 2 and Path("trace").exists(), "the trap would have worked"
 
 

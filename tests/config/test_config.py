@@ -76,7 +76,12 @@ def test_yaml_lines_and_json_file(write, tmp_path):
     assert config.origin("m.k") == Origin(str(tmp_path / "a.yaml"), 3)
     assert config.origin("m.k.1.d").line == 3
     assert config.to_dict() == {"x": 1, "m": {"k": [1, {"d": 2}]}}
-    assert Config.fromfile(write(b_json='{"x": {"y": 1}}')).origin("x.y") == Origin(str(tmp_path / "b.json"), None)
+    text = '{"x": {"y": "a \\": {", "z": []},\n "l": [\n{"k:": 1, "d": {}, "k:":\n 2}],\n"last" : "x:"}'
+    config = Config.fromfile(write(b_json=text))
+    lines = {path: config.origin(path).line for path in ("x", "x.y", "x.z", "l", "l.0.k:", "l.0.d", "last")}
+    assert lines == {"x": 1, "x.y": 1, "x.z": 1, "l": 2, "l.0.k:": 3, "l.0.d": 3, "last": 5}
+    assert config.origin("last").file == str(tmp_path / "b.json")
+    assert config.to_dict()["l"] == [{"k:": 2, "d": {}}]
 
 
 def test_attribute_access(write):
@@ -168,7 +173,7 @@ def test_delete_never_stays(write):
 
 
 def test_missing_base_names_the_config_and_line(write):
-    with pytest.raises(ConfigError, match=r"a\.py:2: _base_ file 'gone\.py' not found \(looked for .*gone\.py\)"):
+    with pytest.raises(ConfigError, match=r"a\.py:2: _base_ file 'gone\.py' not found \(looked for .*gone\.py,"):
         Config.fromfile(write(a_py="x = 1\n_base_ = ['gone.py']"))
     with pytest.raises(ConfigError, match=r"a\.yaml:2: _base_ file 'gone\.py' not found"):
         Config.fromfile(write(a_yaml="x: 1\n_base_: gone.py"))
@@ -255,3 +260,45 @@ def test_the_right_word(write, code, message):
 def test_a_byte_order_mark_is_no_part_of_the_text(write):
     for files in ({"a_py": "\ufeffx = 1"}, {"a_json": '\ufeff{"x": 1}'}, {"a_yaml": "\ufeffx: 1"}):
         assert Config.fromfile(write(**files)).to_dict() == {"x": 1}
+
+
+def test_a_packaged_config_is_a_base_by_name(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    child = write(a_py="_base_ = ['espcn/espcn_x3_t91.py']\nmax_iters = 7\n")
+    config = Config.fromfile(child)
+    assert config.max_iters == 7 and config.model.generator.type == "ESPCN"
+    assert config.origin("model").file.endswith("configs/espcn/espcn_x3_t91.py")
+    (tmp_path / "espcn").mkdir()
+    (tmp_path / "espcn/espcn_x3_t91.py").write_text("mine = 1\n")
+    assert Config.fromfile(child).to_dict() == {"mine": 1, "max_iters": 7}, "a file beside the config goes first"
+    (tmp_path / "espcn/espcn_x3_t91.py").write_text("_base_ = ['espcn/espcn_x3_t91.py']\nmine = 1\n")
+    assert Config.fromfile(child).model.generator.type == "ESPCN", "a namesake inherits from the packaged one"
+
+
+@pytest.mark.parametrize("name", ["espcn/espcn_x3_t92.py", "./espcn/espcn_x3_t91.py", "espcn_x3_t91.py", "espcn"])
+def test_a_base_that_is_nowhere(write, name):
+    with pytest.raises(ConfigError, match=r"a\.py:1: _base_ file .* not found \(looked for .*among the packaged"):
+        Config.fromfile(write(a_py=f"_base_ = [{name!r}]"))
+
+
+def test_a_misspelt_packaged_base_is_answered(write):
+    with pytest.raises(ConfigError, match=r"Did you mean 'espcn/espcn_x3_t91\.py'\?"):
+        Config.fromfile(write(a_py="_base_ = ['espcn/espcn_x3_t19.py']"))
+
+
+def test_plugin_files_are_found_from_wherever_the_config_is_saved(tmp_path, monkeypatch):
+    for name in ("base", "child", "elsewhere"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "base/base.py").write_text("custom_imports = ['./b.py', 'my_package.losses']\n")
+    (tmp_path / "child/child.py").write_text(
+        "_base_ = '../base/base.py'\ncustom_imports = [*_base_.custom_imports, 'c.py', '../d.py']\n"
+    )
+    monkeypatch.chdir(tmp_path / "child")
+    config = Config.fromfile("child.py")
+    files = [f"{tmp_path}/base/b.py", "my_package.losses", f"{tmp_path}/child/c.py", f"{tmp_path}/d.py"]
+    assert config.custom_imports == files and config.origin("custom_imports") == Origin("child.py", 2)
+    (tmp_path / "elsewhere/config.py").write_text(config.dump())
+    assert Config.fromfile(tmp_path / "elsewhere/config.py").custom_imports == files
+    assert Config.fromfile("child.py", ["custom_imports=./e.py"]).custom_imports == f"{tmp_path}/child/e.py"
+    (tmp_path / "child/wrong.py").write_text("custom_imports = 3\n")
+    assert Config.fromfile("wrong.py").custom_imports == 3, "a wrong kind is left to the check"
