@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from srtoolbox.config import Config
+from srtoolbox.engine.evaluate import Evaluation
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.runner import Runner
 from srtoolbox.engine.signals import StopRequested
@@ -33,14 +34,56 @@ class KillHook(Hook):
             os.kill(os.getpid(), self.signum)
 
 
-def run(config: Path, work_dir: Path, *overrides: str, resume: bool = False) -> Runner:
-    """One run of a config in this process; a run stopped by a signal returns like a finished one."""
+class Crash(Exception):  # noqa: N818 - what a bug in somebody's hook may raise
+    """The exception of CrashHook."""
+
+
+@HOOKS.register
+class CrashHook(Hook):
+    """Raises in the evaluation of iteration `at`, after the hooks named before it in the config."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def after_eval(self, runner: Runner, evaluation: Evaluation) -> None:
+        if runner.iter == self.at:
+            raise Crash
+
+
+def build(config: Path, work_dir: Path, *overrides: str, resume: bool = False) -> Runner:
+    """The runner of a config, not yet started."""
     work_dir.mkdir(parents=True, exist_ok=True)
     state, path = find_state(work_dir, resume=resume)
-    runner = Runner(Config.fromfile(str(config), overrides), work_dir, resume=state, resumed_from=path)
-    with contextlib.suppress(StopRequested):
+    return Runner(Config.fromfile(str(config), overrides), work_dir, resume=state, resumed_from=path)
+
+
+def run(config: Path, work_dir: Path, *overrides: str, resume: bool = False) -> Runner:
+    """One run of a config in this process; a run stopped by a signal or a crash returns like a finished one."""
+    runner = build(config, work_dir, *overrides, resume=resume)
+    with contextlib.suppress(StopRequested, Crash):
         runner.train()
     return runner
+
+
+def listing(work_dir: Path, pattern: str = "iter_*") -> list[str]:
+    """Names in the folder of checkpoints, sorted."""
+    return sorted(path.name for path in (work_dir / "checkpoints").glob(pattern))
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """All files below a folder with their contents."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def load(work_dir: Path, name: str) -> dict[str, Any]:
+    """A checkpoint by its stem."""
+    return torch.load(work_dir / "checkpoints" / f"{name}.pth", weights_only=True)
+
+
+def differing(expected: dict[str, bytes], found: dict[str, bytes]) -> list[str]:
+    """Paths where two states differ, but for those of hooks that only the tests have."""
+    keys = {key for key in expected.keys() | found.keys() if not key.startswith(("/hooks/kill", "/hooks/crash"))}
+    return sorted(key for key in keys if expected.get(key) != found.get(key))
 
 
 def final_state(work_dir: Path, iteration: int = 20) -> dict[str, bytes]:

@@ -30,7 +30,7 @@ class EvaluateHook(Hook):
         self.network = network
         self.panels = panels
 
-    def before_train(self, runner: Runner) -> None:
+    def set_up(self, runner: Runner) -> None:
         val: dict[str, Any] = runner.config.get("data", {}).get("val") or {}
         self.interval = val.get("interval", runner.max_iters)
         self.datasets = build_eval_datasets(val.get("datasets") or {})

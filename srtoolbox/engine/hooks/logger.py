@@ -54,8 +54,8 @@ class LoggerHook(Hook):
         if dist.is_main():
             cut_records(self.path, runner.iter)
             if self.tensorboard:
-                # what an earlier process logged from this iteration on is repeated: the old points are dropped
-                self.writer = SummaryWriter(runner.work_dir, purge_step=runner.iter if runner.iter else None)
+                # what an earlier process logged from this iteration on (all, where it never saved) is repeated
+                self.writer = SummaryWriter(runner.work_dir, purge_step=runner.iter)
 
     def after_iter(self, runner: Runner) -> None:
         self.window.append(runner.terms)

@@ -1,0 +1,82 @@
+"""What a run writes down: each iteration once, also after a crash; means of what was optimised."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from srtoolbox.engine.device import to_device
+from tests.engine.runs import build, differing, final_state, records, run
+
+
+def crash(at: int) -> tuple[str, str]:
+    return "hooks.crash.type=CrashHook", f"hooks.crash.at={at}"
+
+
+@pytest.mark.parametrize(("at", "interval"), [(10, 5), (15, 10), (5, 10)])
+def test_a_crash_leaves_no_line_twice(at: int, interval: int, tiny_config: Path, tmp_path: Path) -> None:
+    saves = f"hooks.checkpoint.interval={interval}"
+    run(tiny_config, tmp_path / "whole", saves)
+    crashed = run(tiny_config, tmp_path / "parts", saves, *crash(at))
+    assert crashed.iter == at
+    assert records(tmp_path / "parts")[-1]["iter"] == at
+    run(tiny_config, tmp_path / "parts", saves, resume=True)
+    assert records(tmp_path / "parts") == records(tmp_path / "whole")
+    assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts")) == []
+
+
+def test_a_torn_line_is_dropped(tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, tmp_path / "whole")
+    run(tiny_config, tmp_path / "parts", "max_iters=10")
+    with (tmp_path / "parts/scores.jsonl").open("a") as file:
+        file.write('{"kind": "train", "iter": 3, "te')
+    run(tiny_config, tmp_path / "parts", resume=True)
+    wanted = [line for line in records(tmp_path / "whole") if line["iter"] >= 10]
+    assert [line for line in records(tmp_path / "parts") if line["iter"] >= 10] == wanted
+
+
+def events(work_dir: Path) -> dict[str, list[tuple[int, float]]]:
+    accumulator = EventAccumulator(str(work_dir), size_guidance={"scalars": 0, "images": 0}).Reload()
+    tags = [tag for tag in accumulator.Tags()["scalars"] if "seconds" not in tag]
+    return {tag: [(event.step, event.value) for event in accumulator.Scalars(tag)] for tag in tags}
+
+
+@pytest.mark.parametrize("interval", [10, 1000], ids=["from-10", "from-0"])
+def test_tensorboard_shows_each_step_once(interval: int, tiny_config: Path, tmp_path: Path) -> None:
+    changes = ("hooks.logger.tensorboard=True", f"hooks.checkpoint.interval={interval}")
+    run(tiny_config, tmp_path / "whole", *changes)
+    run(tiny_config, tmp_path / "parts", *changes, *crash(15))
+    time.sleep(1.1)  # event files are read in the order of their names, which hold whole seconds
+    run(tiny_config, tmp_path / "parts", *changes, resume=True)
+    whole = events(tmp_path / "whole")
+    assert [step for step, _ in whole["loss/pixel"]] == [3, 6, 9, 12, 15, 18, 20]
+    assert [step for step, _ in whole["eval/photos/psnr"]] == [5, 10, 15, 20]
+    assert events(tmp_path / "parts") == whole
+
+
+def test_accumulated_losses_are_means_over_the_parts(tiny_config: Path, tmp_path: Path) -> None:
+    changes = ("accumulate=3", "hooks.logger.interval=1", "max_iters=1")
+    runner = build(tiny_config, tmp_path / "a", *changes)
+    model = runner.model
+    with torch.no_grad():
+        losses = []
+        for _ in range(3):
+            batch = model.prepare(to_device(next(runner.batches), runner.device))
+            losses.append(float(model.image_losses(model.restore(batch, model.generator), batch)["pixel"]))
+    assert max(losses) > 1.05 * min(losses), "parts must differ to tell a mean from one of them"
+    run(tiny_config, tmp_path / "b", *changes)
+    logged = json.loads((tmp_path / "b/scores.jsonl").read_text().splitlines()[-1])["terms"]["pixel"]
+    assert logged == pytest.approx(sum(losses) / 3, rel=1e-5)
+
+
+def test_lines_hold_means_over_the_interval(tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, tmp_path / "each", "hooks.logger.interval=1")
+    run(tiny_config, tmp_path / "some", "hooks.logger.interval=4")
+    each = {line["iter"]: line["terms"]["pixel"] for line in records(tmp_path / "each") if line["kind"] == "train"}
+    some = {line["iter"]: line["terms"]["pixel"] for line in records(tmp_path / "some") if line["kind"] == "train"}
+    assert some == pytest.approx({i: sum(each[j] for j in range(i - 3, i + 1)) / 4 for i in (4, 8, 12, 16, 20)})
