@@ -33,6 +33,8 @@ class ESPCN(nn.Module):
             (the last layer with gain 1; tanh starts slowly from it) and 'normal' (He et al. 2015, the last layer
             N(0, 0.001) as in SRCNN) have zero biases.
         colour: 'y' (the paper's choice) or 'rgb'.
+        mean: subtracted from the input and added to the output. 0.0 is the paper's network; with 0.5 the pictures are
+            centred and training converges several times faster, to the same class of functions.
     """
 
     size_multiple = 1
@@ -46,6 +48,7 @@ class ESPCN(nn.Module):
         activation: str = "tanh",
         init: str = "torch",
         colour: str = "y",
+        mean: float = 0.0,
     ) -> None:
         super().__init__()
         positive("ESPCN", scale=scale)
@@ -59,6 +62,7 @@ class ESPCN(nn.Module):
         self.colour = colour
         self.in_channels = CHANNELS[colour]
         self.activation = activation
+        self.mean = mean
         convs = add_convs(self, (self.in_channels, *channels, self.in_channels * scale**2), kernels)
         self.receptive_field = receptive_field([*kernels, ("shuffle", scale)])
         if init != "torch":
@@ -68,10 +72,11 @@ class ESPCN(nn.Module):
         """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W)."""
         activate = ACTIVATIONS[self.activation]
         *hidden, last = self.children()
-        features = lq
+        features = lq - self.mean if self.mean else lq
         for conv in hidden:
             features = activate(conv(features))
-        return F.pixel_shuffle(last(features), self.scale)
+        sr = F.pixel_shuffle(last(features), self.scale)
+        return sr + self.mean if self.mean else sr
 
 
 def _initialise(convs: Sequence[nn.Conv2d], init: str, gain: float) -> None:

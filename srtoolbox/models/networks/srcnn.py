@@ -30,6 +30,8 @@ class SRCNN(nn.Module):
         colour: 'y' (the papers' choice) or 'rgb'.
         padding: beyond the border, before every convolution: 'replicate' as in the authors' test code, or 'zeros'.
         init: 'gaussian' is the papers' N(0, 0.001) with zero biases, 'torch' is nn.Conv2d's own.
+        mean: subtracted from the input and added to the output. 0.0 is the papers' network; with 0.5 the pictures are
+            centred and training converges several times faster, to the same class of functions.
     """
 
     size_multiple = 1
@@ -43,6 +45,7 @@ class SRCNN(nn.Module):
         colour: str = "y",
         padding: str = "replicate",
         init: str = "gaussian",
+        mean: float = 0.0,
     ) -> None:
         super().__init__()
         positive("SRCNN", scale=scale)
@@ -55,6 +58,7 @@ class SRCNN(nn.Module):
         self.scale = scale
         self.colour = colour
         self.in_channels = CHANNELS[colour]
+        self.mean = mean
         widths = (self.in_channels, *channels, self.in_channels)
         convs = add_convs(self, widths, kernels, padding)
         self.receptive_field = receptive_field([("bicubic", scale), *kernels])
@@ -66,7 +70,9 @@ class SRCNN(nn.Module):
     def forward(self, lq: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W), or to `size` = (height, width)."""
         features = upsample(lq, self.scale, size)
+        if self.mean:
+            features = features - self.mean
         *hidden, last = self.children()
         for conv in hidden:
             features = torch.relu_(conv(features))
-        return last(features)
+        return last(features) + self.mean if self.mean else last(features)

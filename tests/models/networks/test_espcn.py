@@ -7,6 +7,7 @@ from torch import nn
 
 from srtoolbox.errors import ConfigError
 from srtoolbox.models.networks.espcn import ESPCN
+from srtoolbox.registry import NETWORKS
 
 
 def test_the_papers_network():
@@ -66,3 +67,11 @@ def test_colour():
 def test_impossible_arguments_are_named(arguments, message):
     with pytest.raises(ConfigError, match=message):
         ESPCN(3, **arguments)
+
+
+@pytest.mark.parametrize("name", ["ESPCN", "SRCNN"])
+def test_mean_moves_the_network_to_centred_pictures(name: str):
+    plain, centred = (NETWORKS.build({"type": name, "scale": 3, "mean": mean}) for mean in (0.0, 0.5))
+    centred.load_state_dict(plain.state_dict())
+    lq = torch.rand(1, 1, 9, 12)
+    torch.testing.assert_close(centred(lq), plain(lq - 0.5) + 0.5)

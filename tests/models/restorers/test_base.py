@@ -1,0 +1,104 @@
+"""The plain restorer: batches become float pictures, `preprocess` acts on them, `targets` choose what losses see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from srtoolbox.engine.optim import build_optim
+from srtoolbox.image import rgb_to_y
+from srtoolbox.models.restorers.base import Restorer
+from srtoolbox.registry import TRANSFORMS
+
+
+class Halving:
+    """A user's batch transform: dimmer LQ, and a second, brighter target."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, pictures: dict[str, Tensor]) -> dict[str, Tensor]:
+        assert pictures["lq"].dtype == torch.float32 and float(pictures["lq"].max()) <= 1
+        return {**pictures, "lq": pictures["lq"] * self.factor, "bright": pictures["gt"] * 0.5 + 0.5}
+
+
+@pytest.fixture(autouse=True)
+def _plugin() -> Iterator[None]:
+    TRANSFORMS.register(Halving)
+    yield
+    del TRANSFORMS._entries["Halving"]
+
+
+@pytest.fixture
+def batch() -> dict[str, object]:
+    generator = torch.Generator().manual_seed(0)
+    lq, gt = (torch.randint(0, 256, (2, n, n, 3), dtype=torch.uint8, generator=generator) for n in (6, 12))
+    return {"lq": lq, "gt": gt, "key": ["a", "b"]}
+
+
+def restorer(colour: str = "rgb", **more: object) -> Restorer:
+    torch.manual_seed(0)
+    generator = {"type": "ESPCN", "scale": 2, "kernels": [3, 3], "channels": [4], "colour": colour}
+    losses = {"near": {"type": "L1Loss", "weight": 2.0}, "far": {"type": "MSELoss"}}
+    return Restorer(generator, losses, **more)
+
+
+def floats(pictures: Tensor) -> Tensor:
+    return pictures.permute(0, 3, 1, 2).float() / 255
+
+
+def test_batches_become_float_pictures(batch: dict[str, object]) -> None:
+    prepared = restorer().prepare(batch)
+    for key in ("lq", "gt"):
+        torch.testing.assert_close(prepared[key], floats(batch[key]))
+    assert prepared["key"] == ["a", "b"] and batch["lq"].dtype == torch.uint8
+
+
+def test_preprocess_acts_before_the_network_sees_the_batch(batch: dict[str, object]) -> None:
+    prepared = restorer(preprocess={"type": "Halving", "factor": 0.5}).prepare(batch)
+    torch.testing.assert_close(prepared["lq"], floats(batch["lq"]) / 2)
+    torch.testing.assert_close(prepared["gt"], floats(batch["gt"]))
+    torch.testing.assert_close(prepared["bright"], floats(batch["gt"]) / 2 + 0.5)
+
+
+def test_a_luma_network_gets_luma_of_what_preprocess_made(batch: dict[str, object]) -> None:
+    prepared = restorer("y", preprocess={"type": "Halving", "factor": 0.5}).prepare(batch)
+    torch.testing.assert_close(prepared["lq"], rgb_to_y(floats(batch["lq"]) / 2))
+    torch.testing.assert_close(prepared["bright"], rgb_to_y(floats(batch["gt"]) / 2 + 0.5))
+
+
+@pytest.mark.parametrize("targets", [{"far": "bright"}, {"near": "bright"}, {}])
+def test_each_loss_is_measured_against_its_target(targets: dict[str, str], batch: dict[str, object]) -> None:
+    model = restorer(preprocess={"type": "Halving", "factor": 0.5}, targets=targets)
+    with torch.no_grad():
+        sr = model.generator(floats(batch["lq"]) / 2)
+    pictures = {"gt": floats(batch["gt"]), "bright": floats(batch["gt"]) / 2 + 0.5}
+    near, far = (pictures[targets.get(name, "gt")] for name in ("near", "far"))
+    optim = build_optim("generator", model.generator, {"optimizer": {"type": "SGD", "lr": 0.1}})
+    before = model.generator.conv1.weight.detach().clone()
+    terms = model.train_step(batch, {"generator": optim})
+    torch.testing.assert_close(terms["near"], 2 * (sr - near).abs().mean())
+    torch.testing.assert_close(terms["far"], (sr - far).square().mean())
+    assert not any(term.requires_grad for term in terms.values())
+    assert not torch.equal(model.generator.conv1.weight, before)
+
+
+def test_the_step_follows_the_sum_of_the_terms(batch: dict[str, object]) -> None:
+    model, other = restorer(), restorer()
+    optim = build_optim("generator", model.generator, {"optimizer": {"type": "SGD", "lr": 0.1}})
+    model.train_step(batch, {"generator": optim})
+    sr = other.generator(floats(batch["lq"]))
+    gt = floats(batch["gt"])
+    (2 * (sr - gt).abs().mean() + (sr - gt).square().mean()).backward()
+    for stepped, start in zip(model.generator.parameters(), other.generator.parameters(), strict=True):
+        torch.testing.assert_close(stepped.detach(), (start - 0.1 * start.grad).detach())
+
+
+def test_wiring_faults() -> None:
+    cfg = {"losses": {"pixel": {"type": "L1Loss"}}, "targets": {"pixl": "gt"}}
+    assert Restorer.check(cfg, {}) == ["targets names loss 'pixl', which is not in losses"]
+    assert "training needs a loss" in Restorer.check({}, {"max_iters": 5})[0]
+    assert Restorer.check({}, {}) == []
