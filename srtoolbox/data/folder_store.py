@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from srtoolbox.data.store import Shape, Window, key_of
-from srtoolbox.errors import DataError, MissingDataError
+from srtoolbox.data.store import Shape, Window, key_of, missing
+from srtoolbox.errors import DataError
 from srtoolbox.image import IMAGE_SUFFIXES, image_shape, list_images, read_image
 
 CACHE_BYTES = 128 << 20
@@ -97,7 +97,7 @@ class _PictureCache:
 
 def _files_by_key(folder: Path) -> dict[str, str]:
     if not folder.exists():
-        raise MissingDataError(f"{folder}: no such folder (looked in {folder.absolute().parent})", str(folder))
+        raise missing(folder, "no such folder")
     if not folder.is_dir():
         raise DataError(f"{folder}: is a file; a folder of pictures or an LMDB is needed")
     files: dict[str, str] = {}

@@ -20,8 +20,8 @@ from typing import Any, ClassVar, NamedTuple
 import lmdb
 import numpy as np
 
-from srtoolbox.data.store import Shape, Window, key_of
-from srtoolbox.errors import DataError, MissingDataError
+from srtoolbox.data.store import Shape, Window, key_of, missing
+from srtoolbox.errors import DataError
 from srtoolbox.image import decode_image
 
 FORMAT = "srtoolbox-lmdb"
@@ -68,7 +68,7 @@ class LmdbStore:
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = os.fspath(path)
         if not is_lmdb(Path(path)):
-            raise MissingDataError(f"{self.path}: no such LMDB (no data.mdb in it)", self.path)
+            raise missing(path, "no such LMDB (no data.mdb in it)")
         self._views: dict[str, np.ndarray] = {}
         self._pid = os.getpid()
         environment = _Environment.of(self.path)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
+
+from srtoolbox.errors import MissingDataError
+
+DEFAULT_ROOT = "data"
+"""`data_root` of the packaged configs where nobody gave another."""
 
 Shape = tuple[int, int, int]
 """Height, width, channels (1 or 3)."""
@@ -56,3 +62,15 @@ class Store(Protocol):
 def key_of(name: str) -> str:
     """The key of a file's relative path: without its suffix, '/' between folders ('sub/a.v2.png' -> 'sub/a.v2')."""
     return os.path.splitext(name.replace(os.sep, "/"))[0]
+
+
+def missing(path: str | os.PathLike, what: str = "no such folder or store") -> MissingDataError:
+    """The error for data that is not there: how far its path exists, and how to say where the data is."""
+    path = Path(path)
+    notes = [what]
+    parent = next(folder for folder in path.absolute().parents if folder.is_dir())
+    if parent != path.parent:
+        notes.append(f"the nearest folder that exists is {parent}")
+    if path.parts[:1] == (DEFAULT_ROOT,):
+        notes.append("say where your data is: data_root=PATH, or the environment's SRTOOLBOX_DATA")
+    return MissingDataError(f"{path}: {'; '.join(notes)}", str(path))

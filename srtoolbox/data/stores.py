@@ -11,8 +11,8 @@ from pathlib import Path
 
 from srtoolbox.data.folder_store import FolderStore
 from srtoolbox.data.lmdb_store import LmdbStore, is_lmdb
-from srtoolbox.data.store import Shape, Store, Window, key_of
-from srtoolbox.errors import DataError, MissingDataError
+from srtoolbox.data.store import Shape, Store, Window, key_of, missing
+from srtoolbox.errors import DataError
 
 __all__ = ["FolderStore", "LmdbStore", "Shape", "Store", "Window", "key_of", "open_store"]
 
@@ -28,7 +28,7 @@ def open_store(path: str | os.PathLike) -> Store:
     if is_lmdb(path):
         return LmdbStore(path)
     if not path.exists():
-        raise MissingDataError(f"{path}: no such folder or store (looked in {path.absolute().parent})", str(path))
+        raise missing(path)
     if path.suffix == ".lmdb":
         raise DataError(f"{path}: holds no data.mdb, so it is no LMDB. Convert the pictures with convert_lmdb")
     return FolderStore(path)

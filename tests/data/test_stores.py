@@ -130,6 +130,21 @@ def test_missing_folder_and_lmdb(tmp_path: Path) -> None:
             open_store(path)
         assert caught.value.path == str(path)
         assert isinstance(pickle.loads(pickle.dumps(caught.value)), MissingDataError)
+        assert str(caught.value) == f"{path}: no such folder or store"
+
+
+@pytest.mark.parametrize("store", [open_store, FolderStore, LmdbStore])
+def test_missing_data_names_a_folder_that_exists_and_the_option(store, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    with pytest.raises(MissingDataError) as caught:
+        store("data/T91/HR")
+    message = str(caught.value)
+    assert message.count("data/T91/HR") == 1
+    assert f"exists is {tmp_path};" in message and "data_root=PATH" in message and "SRTOOLBOX_DATA" in message
+    with pytest.raises(MissingDataError) as caught:
+        store("own/T91/HR")
+    assert str(caught.value).endswith(f"exists is {tmp_path / 'own'}")
 
 
 def test_folder_without_pictures(tmp_path: Path) -> None:
