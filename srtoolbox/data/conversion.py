@@ -19,7 +19,7 @@ import numpy as np
 
 from srtoolbox.data.folder_store import FolderStore
 from srtoolbox.data.lmdb_writer import COMMIT_BYTES, LmdbWriter, Value, remove_store
-from srtoolbox.data.pairing import raise_faults
+from srtoolbox.data.pairing import counted, raise_faults
 from srtoolbox.data.plan import Job, Plan
 from srtoolbox.data.store import Window
 from srtoolbox.errors import DataError, ImageError
@@ -106,9 +106,10 @@ def _fill(
     _commit(writers, pending)
     if damaged:
         raise_faults(
-            f"{len(damaged)} pictures cannot be read",
+            f"{counted(len(damaged), 'picture')} cannot be read",
             damaged,
             "All others are stored. Replace or remove these and run the same command again",
+            limit=None,
         )
 
 

@@ -10,6 +10,9 @@ from typing import NamedTuple
 from srtoolbox.data.store import Shape, Store
 from srtoolbox.errors import DataError, ImageError
 
+LISTED = 10
+"""How many faults of one kind an error names: a wrong folder makes one of every picture."""
+
 # How the usual sets name a pair: (GT, LQ), {} being what the two share. DIV2K's x4, KAIR's _x4, RCAN's, SelfExSR's.
 NAMINGS = (
     ("{}", "{}"),
@@ -31,7 +34,7 @@ class Pair(NamedTuple):
     lq: str
 
 
-def pair_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None) -> list[Pair]:
+def pair_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, option: str = "lq_name=") -> list[Pair]:
     """Pairs of all pictures of two stores, in the order of the GT keys.
 
     Args:
@@ -39,29 +42,37 @@ def pair_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None) -> l
         scale: GT size over LQ size; it occurs in LQ names such as `0001x4`.
         lq_name: how an LQ key is made of a GT key, such as '{}x4'; None finds out which usual naming fits most
             pictures.
+        option: what messages call `lq_name`.
 
     Raises:
-        DataError: pictures without a partner, on either side; every one is named.
+        DataError: pictures without a partner, on either side; the first ten of each side are named.
     """
     namings = [("{}", lq_name)] if lq_name is not None else _usual_namings(scale)
     if lq_name is not None and lq_name.count("{}") != 1:
-        raise DataError(f"lq_name is an LQ file's name with {{}} for its GT's, such as '{{}}x{scale}'; got {lq_name!r}")
+        raise DataError(
+            f"{option.rstrip('= ')} is an LQ file's name with {{}} for its GT's, such as '{{}}x{scale}'; "
+            f"got {lq_name!r}"
+        )
     gt_keys, lq_keys = gt.keys(), set(lq.keys())
     found = [{key: partner for key in gt_keys if (partner := _rename(key, *naming)) in lq_keys} for naming in namings]
     best = max(range(len(found)), key=lambda number: len(found[number]))  # the first of those that fit most
     partners, (gt_name, lq_template) = found[best], namings[best]
-    faults = [
-        f"{gt.source(key)}: no {_rename(key, gt_name, lq_template) or lq_template} in {lq.path}"
+    lone = [
+        f"{gt.source(key)}: no {_rename(key, gt_name, lq_template) or 'picture of that name'} in {lq.path}"
         for key in gt_keys
         if key not in partners
     ]
-    strays = sorted(lq_keys - set(partners.values()))
-    faults += [f"{lq.source(key)}: no GT picture of that name in {gt.path}" for key in strays]
-    if faults:
+    strays = [
+        f"{lq.source(key)}: no GT picture of that name in {gt.path}" for key in sorted(lq_keys - set(partners.values()))
+    ]
+    if lone or strays:
+        number = len(lone) + len(strays)
+        advice = f"Add or remove pictures, or say how LQ files are named ({option}'{{}}x4': the GT's name, then x4)"
         raise_faults(
-            f"{len(faults)} pictures have no partner ({gt.path} against {lq.path}, LQ named {lq_template!r})",
-            faults,
-            "Add or remove pictures, or say how LQ files are named (lq_name='{}x4': the name of the GT, then x4)",
+            f"{counted(number, 'picture has', 'pictures have')} no partner ({gt.path} against {lq.path})",
+            [*shortened(lone, "GT pictures"), *shortened(strays, "LQ pictures")],
+            advice if partners else f"No name in common: are these the right folders? If they are: {advice}",
+            limit=None,
         )
     return [Pair(key, partners[key]) for key in gt_keys]
 
@@ -73,14 +84,14 @@ def check_sizes(gt: Store, lq: Store, pairs: Sequence[Pair], scale: int, *, left
         leftover: allow up to `scale - 1` more GT pixels at the right and the bottom (evaluation cuts them off).
 
     Raises:
-        DataError: pairs that do not fit; every one is named with both sizes.
+        DataError: pairs that do not fit; the first ten are named with both sizes.
     """
     shapes_of(gt, [pair.gt for pair in pairs])
     shapes_of(lq, [pair.lq for pair in pairs])
     faults = [fault for pair in pairs if (fault := _size_fault(gt, lq, pair, scale, leftover))]
     if faults:
         raise_faults(
-            f"{len(faults)} of {len(pairs)} pairs do not fit: GT must be {scale} times LQ",
+            f"{len(faults)} of {counted(len(pairs), 'pair does', 'pairs do')} not fit: GT must be {scale} times LQ",
             faults,
             f"Check the scale, cut GT to multiples of it, or make LQ from GT: convert_lmdb GT --scale {scale}",
         )
@@ -99,7 +110,8 @@ def shapes_of(store: Store, keys: Sequence[str]) -> list[Shape]:
         except ImageError as error:
             faults.append(str(error))
     if faults:
-        raise_faults(f"{len(faults)} pictures of {store.path} cannot be read", faults, "Replace or remove them")
+        summary = f"{counted(len(faults), 'picture')} of {store.path} cannot be read"
+        raise_faults(summary, faults, "Replace or remove them", limit=None)
     return shapes
 
 
@@ -112,9 +124,21 @@ def infer_scale(gt: Store, lq: Store, pairs: Sequence[Pair]) -> int:
     return max(votes, key=lambda ratio: (votes[ratio], -ratio))
 
 
-def raise_faults(summary: str, faults: Sequence[str], advice: str) -> None:
-    """Raise a DataError that lists `faults`, one a line."""
-    raise DataError("\n".join([f"{summary}:", *(f"  {fault}" for fault in faults), advice]))
+def raise_faults(summary: str, faults: Sequence[str], advice: str, *, limit: int | None = LISTED) -> None:
+    """Raise a DataError that lists the first `limit` faults, one a line; None lists all."""
+    listed = faults if limit is None else shortened(faults, limit=limit)
+    raise DataError("\n".join([f"{summary}:", *(f"  {fault}" for fault in listed), advice]))
+
+
+def shortened(faults: Sequence[str], what: str = "", *, limit: int = LISTED) -> list[str]:
+    """The first `limit` faults, and how many more there are (of `what`)."""
+    more = len(faults) - limit
+    return [*faults[:limit], f"... and {more} more{what and ' '}{what}"] if more > 0 else list(faults)
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`1 picture`, `2 pictures`; with a verb `1 picture has`, `2 pictures have`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _usual_namings(scale: int) -> list[tuple[str, str]]:

@@ -58,6 +58,37 @@ def test_all_missing_partners_are_listed_at_once(tmp_path: Path) -> None:
     assert "lq_name" in message
 
 
+def test_two_sets_that_are_no_pairs_fill_no_screen(tmp_path: Path) -> None:
+    gt = store(tmp_path / "gt", {f"bird{number:02d}.png": (8, 8) for number in range(25)})
+    lq = store(tmp_path / "lq", {f"{number:02d}.png": (4, 4) for number in range(31)})
+    with pytest.raises(DataError) as caught:
+        pair_keys(gt, lq, 2)
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("56 pictures have no partner") and "{}" not in lines[0]
+    assert sum("bird" in line for line in lines) == sum("no GT" in line for line in lines) == 10
+    assert "  ... and 15 more GT pictures" in lines and "  ... and 21 more LQ pictures" in lines
+    assert "No name in common: are these the right folders?" in lines[-1]
+
+
+def test_one_fault_is_told_in_the_singular_with_the_callers_option(tmp_path: Path) -> None:
+    gt = store(tmp_path / "gt", {"a.png": (8, 8), "b.png": (8, 8)})
+    lq = store(tmp_path / "lq", {"a.png": (4, 4)})
+    with pytest.raises(DataError, match=r"^1 picture has no partner(.|\n)*\(--lq-name '{}x4'") as caught:
+        pair_keys(gt, lq, 2, option="--lq-name ")
+    assert "right folders" not in str(caught.value)
+    with pytest.raises(DataError, match=r"^--lq-name is an LQ file's name"):
+        pair_keys(gt, lq, 2, "none", option="--lq-name ")
+
+
+def test_wrong_sizes_are_counted_beyond_the_tenth(tmp_path: Path) -> None:
+    gt = store(tmp_path / "gt", {f"{number:02d}.png": (8, 8) for number in range(13)})
+    lq = store(tmp_path / "lq", {f"{number:02d}.png": (4, 4) for number in range(13)})
+    with pytest.raises(DataError) as caught:
+        check_sizes(gt, lq, pair_keys(gt, lq, 3), 3)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 13 and lines[0].startswith("13 of 13 pairs") and lines[-2] == "  ... and 3 more"
+
+
 def test_all_wrong_sizes_are_listed_at_once(tmp_path: Path) -> None:
     gt = store(tmp_path / "gt", {"a.png": (24, 40), "b.png": (25, 40), "c.png": (24, 36), "d.png": (24, 43)})
     lq = store(tmp_path / "lq", {"a.png": (6, 10), "b.png": (6, 10), "c.png": (6, 10), "d.png": (6, 10)})

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from srtoolbox.data.batch import Batch, collate
 from srtoolbox.data.crops import SMALL, CropMode, Cropper, SmallPolicy, crop_faults, pad
-from srtoolbox.data.pairing import raise_faults
+from srtoolbox.data.pairing import counted, raise_faults
 from srtoolbox.data.rng import Rng
 from srtoolbox.data.sampler import Draw
 from srtoolbox.data.store import Store, Window
@@ -163,7 +163,7 @@ class GTDataset(SRDataset):
         names = [f"{e.gt.source(e.gt_key)}: {e.width * self.scale}x{e.height * self.scale}" for e in small]
         if self._small == "error" or len(small) == len(entries):
             raise_faults(
-                f"{len(small)} of {len(entries)} pictures are smaller than the crop of {needed * self.scale} px",
+                f"{len(small)} of {counted(len(entries), 'picture')} smaller than the crop of {needed * self.scale} px",
                 names,
                 "Take a smaller gt_size, or say what to do with them: small='skip', 'reflect' or 'zero'",
             )
@@ -202,6 +202,7 @@ def as_list(paths: str | Sequence[str]) -> list[str]:
 def _check_channels(entries: Sequence[Entry], channels: int) -> None:
     colour = [e.gt.source(e.gt_key) for e in entries if channels == 1 and e.gt.shape(e.gt_key)[2] != 1]
     if colour:
-        raise_faults(f"{len(colour)} pictures are in colour, but channels=1", colour, "Leave channels at 3")
+        summary = f"{counted(len(colour), 'picture is', 'pictures are')} in colour, but channels=1"
+        raise_faults(summary, colour, "Leave channels at 3")
     if not entries:
         raise DataError("a dataset needs at least one store of pictures")
