@@ -7,11 +7,12 @@ anything is written. After an interruption run the same command again: it goes o
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from srtoolbox.cli.options import CommandParser
 
 if TYPE_CHECKING:
     from srtoolbox.data.conversion import Summary
@@ -23,14 +24,9 @@ EXAMPLE = """examples:
   python tools/convert_lmdb.py datasets/T91 --scale 3 -o datasets/T91_x3"""
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
-        prog="convert_lmdb.py",
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = CommandParser("convert_lmdb", __doc__, EXAMPLE)
     add = parser.add_argument
     add("folder", metavar="FOLDER", help="pictures (GT, if there are pairs), sub-folders too")
     add("-o", "--out", required=True, metavar="OUT", help="NAME.lmdb or, for pairs, a folder for gt.lmdb and lq.lmdb")
@@ -46,6 +42,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="PX",
         help="add a sub-image at the far edge if over PX px remain (0)",
     )
+    add(
+        "--small",
+        choices=("error", "skip", "whole"),
+        default="error",
+        help="pictures smaller than a sub-image: refuse, leave out, store uncut (error)",
+    )
     add("--encoding", choices=("raw", "png"), default="raw", help="raw pixels (fastest), or the files as they are")
     add("--workers", type=int, metavar="N", help="pictures decoded at a time (default: one per CPU)")
     add("--overwrite", action="store_true", help="replace stores that are there already")
@@ -54,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    args = build_parser().parse_args(argv)
+    args = build_parser().parse(argv)
     from srtoolbox.data.conversion import convert
     from srtoolbox.data.plan import Recipe, SubImages, make_plan
     from srtoolbox.logger import setup_logging
@@ -62,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     setup_logging()
     start = time.perf_counter()
     subimages = args.subimages and SubImages(args.subimages, args.step or args.subimages // 2, args.thresh)
-    recipe = Recipe(args.encoding, args.scale, args.lq, args.lq_name, subimages)
+    recipe = Recipe(args.encoding, args.scale, args.lq, args.lq_name, subimages, args.small)
     outputs = _outputs(args.out, recipe)
     plan = make_plan(args.folder, recipe)
     try:
@@ -99,6 +101,8 @@ def _announcement(plan: Plan) -> str:
         text += f", LQ made at x{plan.scale}"
     if plan.cut:
         text += f"; {plan.cut} cut at the right or bottom to multiples of {plan.scale} px"
+    if plan.skipped:
+        text += f"; {plan.skipped} too small and left out"
     if plan.recipe.subimages is not None:
         text += f"; {len(plan.keys())} sub-images of {plan.recipe.subimages.size} px"
     return text

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from srtoolbox.data.folder_store import FolderStore
 from srtoolbox.data.lmdb_store import ENCODINGS
-from srtoolbox.data.pairing import Pair, check_sizes, infer_scale, pair_keys, raise_faults, shapes_of
+from srtoolbox.data.pairing import Pair, check_sizes, counted, infer_scale, pair_keys, raise_faults, shapes_of
 from srtoolbox.data.store import Window
 from srtoolbox.errors import DataError
+
+SMALL = ("error", "skip", "whole")
 
 
 class SubImages(NamedTuple):
@@ -34,6 +36,8 @@ class Recipe(NamedTuple):
             being cut to multiples of it; None with `lq` takes the scale that most pairs have.
         lq: path of the LQ folder, or None.
         lq_name: how LQ files are named after GT files, such as '{}x4'; None tries the usual ways.
+        small: what happens to pictures smaller than a sub-image, or than the scale: "error", "skip" (left out) or
+            "whole" (smaller than a sub-image: stored as they are).
     """
 
     encoding: str = "raw"
@@ -41,6 +45,7 @@ class Recipe(NamedTuple):
     lq: str | None = None
     lq_name: str | None = None
     subimages: SubImages | None = None
+    small: str = "error"
 
     @property
     def synthesize(self) -> bool:
@@ -65,11 +70,15 @@ class Plan(NamedTuple):
     jobs: list[Job]
     cut: int
     """How many GT pictures lose pixels at the right or bottom to become multiples of the scale."""
+    skipped: int = 0
+    """How many pictures are too small and left out."""
 
     def windows(self, job: Job) -> dict[str, Window | None]:
         """The GT windows of a job by key; None is the whole picture."""
         if self.recipe.subimages is None:
             return {job.pair.gt: None}
+        if min(job.size) < self.recipe.subimages.size:
+            return {f"{job.pair.gt}_s001": None}
         tops, lefts = (_offsets(length, self.recipe.subimages) for length in job.size)
         size = self.recipe.subimages.size
         corners = [(top, left) for top in tops for left in lefts]
@@ -89,6 +98,8 @@ def make_plan(folder: str | os.PathLike, recipe: Recipe) -> Plan:
     """
     if recipe.encoding not in ENCODINGS:
         raise DataError(f"encoding is one of {', '.join(ENCODINGS)}, got {recipe.encoding!r}")
+    if recipe.small not in SMALL:
+        raise DataError(f"small is one of {', '.join(SMALL)}, got {recipe.small!r}")
     if recipe.scale is not None and recipe.scale < 1:
         raise DataError(f"scale is a whole number from 1 up, got {recipe.scale}")
     gt = FolderStore(folder)
@@ -102,14 +113,12 @@ def make_plan(folder: str | os.PathLike, recipe: Recipe) -> Plan:
     shapes = shapes_of(gt, [pair.gt for pair in pairs])
     jobs = [Job(p, (h - h % multiple, w - w % multiple)) for p, (h, w, _) in zip(pairs, shapes, strict=True)]
     cut = sum(job.size != shape[:2] for job, shape in zip(jobs, shapes, strict=True))
-    plan = Plan(gt, lq, scale, recipe, jobs, cut)
-    _check_sizes_allow(plan)
-    return plan
+    return _without_small(Plan(gt, lq, scale, recipe, jobs, cut))
 
 
 def _checked_pairs(gt: FolderStore, lq: FolderStore, recipe: Recipe) -> tuple[int, list[Pair]]:
     scale = recipe.scale or _likely_scale(gt, lq)  # names such as 0001x4 can only be matched with a scale in mind
-    pairs = pair_keys(gt, lq, scale, recipe.lq_name)
+    pairs = pair_keys(gt, lq, scale, recipe.lq_name, option="--lq-name ")
     scale = recipe.scale or infer_scale(gt, lq, pairs)
     check_sizes(gt, lq, pairs, scale)
     return scale, pairs
@@ -120,17 +129,35 @@ def _likely_scale(gt: FolderStore, lq: FolderStore) -> int:
     return max(1, round(heights[0] / heights[1]))
 
 
-def _check_sizes_allow(plan: Plan) -> None:
-    scale, cutting = plan.scale or 1, plan.recipe.subimages
+def _without_small(plan: Plan) -> Plan:
+    """The plan with what `recipe.small` says of pictures that are too small."""
+    scale, cutting, policy = plan.scale or 1, plan.recipe.subimages, plan.recipe.small
     if cutting is not None and (min(cutting[:2]) < 1 or cutting.size % scale or cutting.step % scale):
         raise DataError(
             f"sub-image size and step must be multiples of the scale {scale}, got {cutting.size} and {cutting.step}"
         )
-    smallest = scale if cutting is None else cutting.size
-    small = [f"{plan.gt.source(j.pair.gt)}: {j.size[1]}x{j.size[0]}" for j in plan.jobs if min(j.size) < smallest]
-    if small:
-        what = f"the scale {scale}" if cutting is None else f"a sub-image of {cutting.size} px"
-        raise_faults(f"{len(small)} pictures are too small for {what}", small, "Leave them out or take a smaller size")
+    least = scale if cutting is None or policy == "whole" else cutting.size
+    small = [job for job in plan.jobs if min(job.size) < least]
+    if not small:
+        return plan
+    if policy == "skip" and len(small) < len(plan.jobs):
+        kept = [job for job in plan.jobs if min(job.size) >= least]
+        cut = sum(job.size != plan.gt.shape(job.pair.gt)[:2] for job in kept)
+        return plan._replace(jobs=kept, cut=cut, skipped=len(small))
+    what = f"the scale {scale}" if least == scale else f"a sub-image of {least} px"
+    advice = "Take a smaller size, or leave them out: --small skip"
+    if least != scale:
+        advice += "; --small whole stores them uncut"
+    raise_faults(
+        f"{len(small)} of {counted(len(plan.jobs), 'picture')} too small for {what}",
+        [f"{plan.gt.source(job.pair.gt)}: {_size(plan.gt, job.pair.gt)}" for job in small],
+        advice,
+    )
+
+
+def _size(store: FolderStore, key: str) -> str:
+    height, width, _ = store.shape(key)
+    return f"{width}x{height}"
 
 
 def _offsets(length: int, cutting: SubImages) -> list[int]:

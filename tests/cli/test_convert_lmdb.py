@@ -71,6 +71,42 @@ def test_sub_images(pairs: tuple[Path, Path], tmp_path: Path) -> None:
     assert len(dataset) == 6 * 3 * 4 and dataset.keys()[0] == "cat0_s001"
 
 
+@pytest.fixture
+def mixed(photo: np.ndarray, tmp_path: Path) -> Path:
+    """Two pictures of 40 x 50 and one of 20 x 45."""
+    for name, height, width in (("a", 40, 50), ("b_s001", 20, 45), ("b", 40, 50)):
+        write_image(tmp_path / f"mixed/{name}.png", photo[:height, :width])
+    return tmp_path / "mixed"
+
+
+def test_pictures_too_small_are_told_with_the_files_own_sizes(mixed: Path, tmp_path: Path) -> None:
+    command = [str(mixed), "-o", str(tmp_path / "x"), "--scale"]
+    with pytest.raises(
+        DataError, match=r"3 of 3 pictures too small for the scale 300:(.|\n)*a\.png: 50x40\n"
+    ) as caught:
+        main([*command, "300"])
+    assert "whole" not in str(caught.value)
+    with pytest.raises(
+        DataError, match=r"1 of 3 pictures too small for a sub-image of 24(.|\n)*: 45x20\n(.|\n)*--small"
+    ):
+        main([*command, "3", "--subimages", "24"])
+
+
+def test_small_pictures_are_left_out_or_stored_whole(mixed: Path, tmp_path: Path, capsys) -> None:
+    command = [str(mixed), "--scale", "3", "--subimages", "24", "--small"]
+    assert main([*command, "skip", "-o", str(tmp_path / "skip")]) == 0
+    assert "1 too small and left out" in capsys.readouterr().out
+    kept = open_store(tmp_path / "skip/gt.lmdb")
+    assert {kept.shape(key) for key in list(kept.keys())} == {(24, 24, 3)}
+    assert {key.rpartition("_")[0] for key in list(kept.keys())} == {"a", "b"}
+    assert main([*command, "whole", "-o", str(tmp_path / "whole")]) == 0
+    assert "left out" not in capsys.readouterr().out
+    gt, lq = open_store(tmp_path / "whole/gt.lmdb"), open_store(tmp_path / "whole/lq.lmdb")
+    assert set(gt.keys()) - set(kept.keys()) == {"b_s001_s001"}
+    assert np.array_equal(gt.read("b_s001_s001"), read_image(mixed / "b_s001.png")[:18, :45])
+    assert lq.shape("b_s001_s001") == (6, 15, 3)
+
+
 def test_all_bad_pairs_at_once_and_nothing_written(pairs: tuple[Path, Path], tmp_path: Path) -> None:
     gt, lq = pairs
     command = [str(gt), "--lq", str(lq), "-o", str(tmp_path / "x4")]
@@ -81,6 +117,8 @@ def test_all_bad_pairs_at_once_and_nothing_written(pairs: tuple[Path, Path], tmp
     os.remove(lq / "cat1x4.png")
     os.remove(gt / "woman1.png")
     with pytest.raises(DataError, match=r"2 pictures have no partner(.|\n)*cat1\.png(.|\n)*woman1x4\.png"):
+        main(command)
+    with pytest.raises(DataError, match=r"--lq-name '\{\}x4'"):
         main(command)
     assert not (tmp_path / "x4").exists()
 

@@ -279,7 +279,7 @@ def test_sub_images(folder: Path, tmp_path: Path, size: int, step: int, thresh: 
 def test_sub_image_sizes_must_fit(folder: Path) -> None:
     with pytest.raises(DataError, match="multiples of the scale 3"):
         make_plan(folder, Recipe(scale=3, subimages=SubImages(32, 12)))
-    with pytest.raises(DataError, match=r"too small for a sub-image of 60 px(.|\n)*b/000\.png"):
+    with pytest.raises(DataError, match=r"too small for a sub-image of 60 px(.|\n)*a/001\.png: 67x56"):
         make_plan(folder, Recipe(scale=3, subimages=SubImages(60, 12)))
 
 
