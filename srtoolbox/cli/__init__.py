@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 
 from srtoolbox import __version__
-from srtoolbox.cli.options import overrides_last
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.registry import did_you_mean
 
@@ -59,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(name: str, argv: list[str]) -> int:
     try:
-        code = importlib.import_module(COMMANDS[name]).main(overrides_last(argv))
+        code = importlib.import_module(COMMANDS[name]).main(argv)
         sys.stdout.flush()
         return code
     except SrtoolboxError as error:

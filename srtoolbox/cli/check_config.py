@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from srtoolbox.cli.options import split_overrides
+from srtoolbox.cli.options import CommandParser
 
 EXAMPLE = """example:
   python tools/check_config.py configs/espcn/espcn_x3_t91.py
@@ -14,15 +15,11 @@ EXAMPLE = """example:
   python tools/check_config.py my.py data.train.batch_size=8 --plugin my_loss.py"""
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
-        prog="check_config.py",
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("configs", nargs="+", metavar="CONFIG", help="config files, and key=value entries for all")
+    parser = CommandParser("check_config", __doc__, EXAMPLE)
+    parser.add_argument("configs", nargs="+", metavar="CONFIG", help="config files")
+    parser.add_overrides("entries to change in all of them (--cfg-options is accepted)")
     parser.add_argument(
         "--mode",
         choices=("train", "test"),
@@ -36,23 +33,28 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0 if no config has a fault, else 2."""
-    parser = build_parser()
-    args = parser.parse_intermixed_args(argv)
-    files, overrides = split_overrides(args.configs)
-    if not files:
-        parser.error("name a config file")
-    faulty = [file for file in files if not _report(file, overrides, args)]
+    args = build_parser().parse(argv)
+    several = len(args.configs) > 1
+    faulty = [file for file in args.configs if not (several and _skipped(file)) and not _report(file, args)]
     return 2 if faulty else 0
 
 
-def _report(file: str, overrides: list[str], args: argparse.Namespace) -> bool:
+def _skipped(file: str) -> bool:
+    """Whether a file named among others (`configs/*/*.py`) is a part for other configs, and no config by itself."""
+    if "_base_" not in Path(file).parts:
+        return False
+    print(f"{file}: skipped (a part of other configs)")
+    return True
+
+
+def _report(file: str, args: argparse.Namespace) -> bool:
     from srtoolbox.check import check, mode_of
     from srtoolbox.config import Config
     from srtoolbox.errors import ConfigError
     from srtoolbox.plugins import load_plugins
 
     try:
-        config = Config.fromfile(file, overrides)
+        config = Config.fromfile(file, args.overrides)
         load_plugins(config, args.plugin)
         mode = args.mode or mode_of(config)
         check(config, mode=mode)

@@ -1,41 +1,80 @@
-"""What the commands' parsers share: `key=value` overrides among the other arguments, in any order."""
+"""The commands' parser: `key=value` overrides among the other arguments, and a hint for a misspelt option."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from srtoolbox.registry import did_you_mean
 
 _OVERRIDE = re.compile(r"[A-Za-z_]\w*(\.[\w-]+)*=")
 CFG_OPTIONS = "--cfg-options"
 
 
+class CommandParser(argparse.ArgumentParser):
+    """The parser of one command.
+
+    Args:
+        command: its name; usage shows what was typed, `train.py` or `srtoolbox train`.
+        description: the help's first paragraph.
+        example: the help's end.
+    """
+
+    def __init__(self, command: str, description: str | None, example: str) -> None:
+        script = f"{command}.py"
+        super().__init__(
+            prog=script if os.path.basename(sys.argv[0]) == script else f"srtoolbox {command}",
+            description=description,
+            epilog=example,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def add_overrides(self, help: str = "config entries to change (--cfg-options is accepted)") -> None:
+        """Take `key=value` anywhere among the arguments, as `overrides` of the result in the order typed."""
+        self.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=help)
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Parse arguments in any order; a fault of theirs exits with 2."""
+        if not any(action.dest == "overrides" for action in self._actions):
+            return self.parse_intermixed_args(argv)
+        others, overrides = self._split(argv)
+        args = self.parse_intermixed_args(others)
+        if args.overrides:  # what was left over for the place in the usage where overrides stand
+            self.error(f"{args.overrides[0]!r} is neither an option nor of the form key=value")
+        args.overrides = overrides
+        return args
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse's, with the nearest option for one that is unknown."""
+        if message.startswith("unrecognized arguments"):
+            unknown = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
+            message += "".join(did_you_mean(word, self._option_string_actions) for word in unknown)
+        super().error(message)
+
+    def _split(self, argv: Sequence[str]) -> tuple[list[str], list[str]]:
+        """(other arguments, overrides), each in the order typed. The value of an option is no override."""
+        others: list[str] = []
+        overrides: list[str] = []
+        is_value = False
+        for text in argv:
+            if not is_value and text == CFG_OPTIONS:
+                continue  # what follows is recognised by itself
+            found = not is_value and is_override(text)
+            (overrides if found else others).append(text)
+            is_value = not is_value and self._takes_value(text)
+        return others, overrides
+
+    def _takes_value(self, text: str) -> bool:
+        """Whether the next argument belongs to this one: an option, maybe shortened, that takes a value."""
+        known = self._option_string_actions
+        names = [text] if text in known else [name for name in known if text.startswith("--") and name.startswith(text)]
+        return len(names) == 1 and known[names[0]].nargs != 0
+
+
 def is_override(text: str) -> bool:
     """Whether an argument reads `key.sub=value` and names no file."""
     return _OVERRIDE.match(text) is not None and not os.path.exists(text)
-
-
-def overrides_last(argv: Sequence[str]) -> list[str]:
-    """Move `key=value` arguments behind the others, so that parsers meet the config first wherever it stands.
-
-    `--cfg-options` before them is dropped: what follows is recognised by itself. An argument right after an option
-    stays, for it may be that option's value; a command's parser accepts overrides there too.
-    """
-    others: list[str] = []
-    overrides: list[str] = []
-    previous = ""
-    for text in argv:
-        if text != CFG_OPTIONS:
-            follows_option = previous.startswith("-") and previous != CFG_OPTIONS
-            (overrides if is_override(text) and not follows_option else others).append(text)
-        previous = text
-    return others + overrides
-
-
-def split_overrides(texts: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Positional arguments as (files, overrides)."""
-    files: list[str] = []
-    overrides: list[str] = []
-    for text in texts:
-        (overrides if is_override(text) else files).append(text)
-    return files, overrides

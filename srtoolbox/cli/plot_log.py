@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
+
+from srtoolbox.cli.options import CommandParser
 
 EXAMPLE = """examples:
   python tools/plot_log.py work_dirs/espcn_x3_t91
@@ -12,17 +13,14 @@ EXAMPLE = """examples:
   python tools/plot_log.py work_dirs/quickstart --bicubic work_dirs/quickstart/scores.json"""
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
-        prog="plot_log.py",
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = CommandParser("plot_log", __doc__, EXAMPLE)
     add = parser.add_argument
     add("runs", nargs="+", metavar="RUN", help="a work_dir, or its scores.jsonl")
-    add("-o", "--out", metavar="PNG", help="the picture to write (default: curves.png beside the first log)")
+    add(
+        "-o", "--out", metavar="FILE", help="the .png, .pdf or .svg to write (default: curves.png beside the first log)"
+    )
     add("--log", action="store_true", help="logarithmic axes for loss terms and learning rates")
     add(
         "--keys", nargs="+", metavar="KEY", help="what to draw: set5/psnr, a loss term such as pixel, lr (default: all)"
@@ -33,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    args = build_parser().parse_args(argv)
+    args = build_parser().parse(argv)
     from srtoolbox.visual.curves import plot_runs, read_baseline
 
     first = Path(args.runs[0])

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from srtoolbox.cli.options import split_overrides
+from srtoolbox.cli.options import CommandParser
 
 EXAMPLE = """example:
   python tools/print_config.py configs/espcn/espcn_x3_t91.py
   python tools/print_config.py configs/espcn/espcn_x3_t91.py scale=4 --origins"""
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
-        prog="print_config.py",
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = CommandParser("print_config", __doc__, EXAMPLE)
+    parser.add_argument(
+        "config", metavar="CONFIG", help="config file, or the name of one that travels with the package"
     )
-    parser.add_argument("arguments", nargs="+", metavar="CONFIG [key=value]", help="config file and entries to change")
+    parser.add_overrides()
     parser.add_argument("--origins", action="store_true", help="one line per entry, with file and line it comes from")
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    parser = build_parser()
-    args = parser.parse_intermixed_args(argv)
-    files, overrides = split_overrides(args.arguments)
-    if len(files) != 1:
-        parser.error(f"one config is printed at a time, got {', '.join(files) or 'none'}")
+    args = build_parser().parse(argv)
     from srtoolbox.config import Config
 
-    config = Config.fromfile(files[0], overrides)
+    config = Config.fromfile(args.config, args.overrides)
     if args.origins:
         rows = [(f"{path} = {value!r}", config.origin(path)) for path, value in leaves(config.to_dict())]
         width = min(max((len(text) for text, _ in rows), default=0), 80)

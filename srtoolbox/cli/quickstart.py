@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from srtoolbox.cli.options import CommandParser
 
 WORK_DIR = Path("work_dirs/quickstart")
 CONFIG = "quickstart/espcn_x3_photos.py"
@@ -18,20 +19,16 @@ EXAMPLE = """example:
   srtoolbox quickstart              (where srtoolbox is installed)"""
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
-        prog="quickstart", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="config entries to change, e.g. max_iters=500"
-    )
+    parser = CommandParser("quickstart", __doc__, EXAMPLE)
+    parser.add_overrides("config entries to change, e.g. max_iters=500")
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    args = build_parser().parse_args(argv)
+    args = build_parser().parse(argv)
     from srtoolbox.config import Config
 
     config = Config.fromfile(CONFIG)

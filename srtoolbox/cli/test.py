@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srtoolbox.cli.options import split_overrides
+from srtoolbox.cli.options import CommandParser
 
 if TYPE_CHECKING:
     import torch
@@ -24,14 +24,13 @@ EXAMPLE = """example:
   python tools/test.py espcn/espcn_x3_t91.py best.pth --datasets set5 --json scores.json"""
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
-        prog="test.py", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser("test", __doc__, EXAMPLE)
     add = parser.add_argument
     add("config", help="config with data.test (or data.val): its sets and metrics are used")
-    add("checkpoints", nargs="*", metavar="CKPT", help="checkpoints to score; key=value changes config entries")
+    add("checkpoints", nargs="*", default=[], metavar="CKPT", help="checkpoints to score")
+    parser.add_overrides()
     add("--datasets", metavar="A,B", help="only these of the config's sets")
     add("--baseline", action="store_true", help="score bicubic beside the checkpoints")
     add("--json", metavar="FILE", help="write all scores, picture by picture")
@@ -46,10 +45,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
-    args = parser.parse_intermixed_args(argv)
+    args = parser.parse(argv)
     if args.best is not None and (args.best < 1 or not args.out):
         parser.error("--best N goes with --out DIR, and N is at least 1")
-    args.checkpoints, overrides = split_overrides(args.checkpoints)
     from srtoolbox import dist
     from srtoolbox.check import check
     from srtoolbox.config import Config
@@ -58,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.plugins import load_plugins
 
     setup_logging(main_process=dist.is_main_launch())
-    config = Config.fromfile(args.config, overrides)
+    config = Config.fromfile(args.config, args.overrides)
     load_plugins(config, args.plugin)
     check(config, mode="test")
     device = select_device(args.device or (config.get("runtime") or {}).get("device"))

@@ -6,20 +6,18 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from srtoolbox.cli.options import CommandParser
+
 EXAMPLE = """example:
   python tools/train.py configs/espcn/espcn_x3_t91.py
   python tools/train.py configs/espcn/espcn_x3_t91.py --resume max_iters=50000 data.train.batch_size=32"""
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
-        prog="train.py", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser("train", __doc__, EXAMPLE)
     parser.add_argument("config", help="config file, or the name of one that travels with the package")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="config entries to change (--cfg-options is accepted)"
-    )
+    parser.add_overrides()
     parser.add_argument("--work-dir", help="where the run goes (default: work_dirs/<config name>)")
     parser.add_argument(
         "--resume", action="store_true", help="continue the run in the work dir from its newest checkpoint"
@@ -37,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    args = build_parser().parse_intermixed_args(argv)
+    args = build_parser().parse(argv)
     from srtoolbox.config import Config
 
     options = {"seed": args.seed, "load_from": args.load_from, "work_dir": args.work_dir, "runtime.device": args.device}

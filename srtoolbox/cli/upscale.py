@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from srtoolbox.cli.options import CommandParser
 
 EXAMPLE = """example:
   python tools/upscale.py work_dirs/quickstart/checkpoints/best_photos_psnr.pth photo.jpg -o out
   python tools/upscale.py model.pth pictures/ more/*.png"""
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
-        prog="upscale.py", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser("upscale", __doc__, EXAMPLE)
     parser.add_argument("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox")
     parser.add_argument("inputs", nargs="+", metavar="FILE_OR_DIR", help="pictures, or folders of pictures (recursive)")
     parser.add_argument("-o", "--out", metavar="DIR", help="where <name>_sr.png goes (default: beside each picture)")
@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code: 1 where some picture failed."""
-    args = build_parser().parse_intermixed_args(argv)
+    args = build_parser().parse(argv)
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from srtoolbox.config import Config
@@ -43,7 +43,9 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.plugins import load_plugins
 
     load_plugins(None, args.plugin)
-    jobs = plan(args.inputs, args.out)
+    jobs, skipped = plan(args.inputs, args.out)
+    if skipped:
+        print(f"left out as results of an earlier run (-o takes them): {', '.join(map(str, skipped))}")
     device = select_device(args.device)
     config = Config.fromfile(args.config)["model"]["generator"] if args.config else None
     network = load_network(args.checkpoint, config=config, device=device)
@@ -57,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
                 write_image(target, result)
             except SrtoolboxError as error:
                 failed.append(source)
-                progress.console.print(f"error: {error}", markup=False, highlight=False)
+                progress.console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
                 continue
             size = "{1} x {0}".format(*image.shape[:2]) + " -> " + "{1} x {0}".format(*result.shape[:2])
             progress.console.print(f"{source} -> {target} ({size})", markup=False, highlight=False, soft_wrap=True)
@@ -65,33 +67,61 @@ def main(argv: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def plan(inputs: Sequence[str], out: str | None) -> list[tuple[Path, Path]]:
-    """`(picture, output file)` for each input; folders keep their structure under `out`.
+def plan(inputs: Sequence[str], out: str | None) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """`(picture, output file)` for each input, and the pictures left out; folders keep their structure under `out`.
+
+    The output is `<name>_sr.png`, and `<name>.<suffix>_sr.png` where two pictures would have one. A picture given
+    twice is taken once. One that is the result of another (`a_sr.png` beside `a.jpg`) comes from an earlier run and is
+    left out, unless results go elsewhere.
 
     Raises:
         SrtoolboxError: an input that is not there, a folder without pictures, two pictures with one output.
     """
     from srtoolbox.errors import ImageError
+
+    places: dict[Path, tuple[Path, Path]] = {}  # by the real place of the picture: its path, the folder of its output
+    for source, folder in _sources(inputs, out):
+        places.setdefault(_real(source), (source, folder))
+    results = {_real(folder / name) for source, folder in places.values() for name in _names(source)}
+    skipped = [source for place, (source, _) in places.items() if place in results]
+    kept = [pair for place, pair in places.items() if place not in results]
+    plain = Counter(_real(folder / _names(source)[0]) for source, folder in kept)
+    outputs: dict[Path, Path] = {}
+    jobs = []
+    for source, folder in kept:
+        short, full = (folder / name for name in _names(source))
+        target = full if plain[_real(short)] > 1 else short
+        other = outputs.setdefault(_real(target), source)
+        if other is not source:
+            raise ImageError(f"{other} and {source} would both be written to {target}: upscale them separately")
+        jobs.append((source, target))
+    return jobs, skipped
+
+
+def _sources(inputs: Sequence[str], out: str | None) -> Iterator[tuple[Path, Path]]:
+    """`(picture, folder of its output)` of all inputs."""
+    from srtoolbox.errors import ImageError
     from srtoolbox.image import list_images
 
-    jobs: list[tuple[Path, Path]] = []
     for text in inputs:
         path = Path(text)
+        base = Path(out) if out else None
         if path.is_dir():
-            found = [Path(name) for name in list_images(path) if not Path(name).stem.endswith("_sr")]
+            found = list_images(path)
             if not found:
                 raise ImageError(f"{path}: no pictures in this folder")
-            base = Path(out) if out else path
-            jobs += [(path / name, base / name.parent / f"{name.stem}_sr.png") for name in found]
+            yield from ((path / name, (base or path) / name.parent) for name in found)
         elif path.exists():
-            jobs.append((path, (Path(out) if out else path.parent) / f"{path.stem}_sr.png"))
+            yield path, base or path.parent
         else:
             raise ImageError(f"{path}: no such picture or folder")
-    outputs: dict[Path, Path] = {}
-    for source, target in jobs:
-        if target in outputs:
-            raise ImageError(
-                f"{outputs[target]} and {source} would both be written to {target}: upscale them separately"
-            )
-        outputs[target] = source
-    return jobs
+
+
+def _names(source: Path) -> tuple[str, str]:
+    """The output's usual name, and the one that tells `photo.bmp` and `photo.tiff` apart."""
+    return f"{source.stem}_sr.png", f"{source.name}_sr.png"
+
+
+def _real(path: Path) -> Path:
+    """One path for one entry of one folder; a link to a picture counts as a picture of its own."""
+    return path.parent.resolve() / path.name

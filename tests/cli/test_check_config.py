@@ -1,5 +1,7 @@
 """The dispatch of commands, check_config and print_config, as typed."""
 
+import glob
+import itertools
 import os
 import subprocess
 import sys
@@ -9,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from srtoolbox import __version__
-from srtoolbox.cli import COMMANDS, SUMMARIES, main
-from srtoolbox.cli.options import overrides_last, split_overrides
+from srtoolbox.cli import COMMANDS, SUMMARIES, main, test, train
+from srtoolbox.cli.check_config import EXAMPLE
+from srtoolbox.cli.options import CommandParser
 from srtoolbox.config import Config
 
 ROOT = Path(__file__).parent.parent.parent
@@ -150,13 +153,89 @@ def test_closed_pipe_and_interrupt(config, monkeypatch):
     assert main(["print_config", "good.py"]) == 130
 
 
-def test_overrides_in_any_order(config):
+@pytest.fixture
+def parser():
+    """Options of every sort, two places for files, overrides."""
+    parser = CommandParser("train", "A command.", "example: train.py config.py")
+    parser.add_argument("config")
+    parser.add_argument("files", nargs="*", default=[])
+    parser.add_overrides()
+    for name, options in {"--work-dir": {}, "--seed": {"type": int}, "--overwrite": {"action": "store_true"}}.items():
+        parser.add_argument(name, "-" + name[2], **options)
+    return parser
+
+
+@pytest.mark.parametrize(
+    ("typed", "files", "overrides", "work_dir"),
+    [
+        ("x.py a=1 --overwrite a=2", [], ["a=1", "a=2"], None),
+        ("--overwrite a=1 x.py", [], ["a=1"], None),
+        ("a.b=1 x.py --seed 3 c-d=y c=2", ["c-d=y"], ["a.b=1", "c=2"], None),
+        ("--cfg-options a=1 b=2 x.py f", ["f"], ["a=1", "b=2"], None),
+        ("--overwrite --cfg-options a=1 x.py --seed=3 f b=2", ["f"], ["a=1", "b=2"], None),
+        ("--work-dir y=z x.py b=1", [], ["b=1"], "y=z"),
+        ("--work y=z x.py b=1", [], ["b=1"], "y=z"),
+        ("-w y=z b=1 x.py", [], ["b=1"], "y=z"),
+        ("--work-dir=y=z b=1 x.py", [], ["b=1"], "y=z"),
+        ("x.py a=b a/b=c ./c=d a=1", ["a=b", "a/b=c", "./c=d"], ["a=1"], None),
+    ],
+)
+def test_overrides_in_any_order(config, parser, typed, files, overrides, work_dir):
     Path("a=b").write_text("")
-    assert overrides_last(["a.b=1", "good.py", "--seed", "3", "c=2"]) == ["good.py", "--seed", "3", "a.b=1", "c=2"]
-    assert overrides_last(["--cfg-options", "a=1", "b=2", "good.py"]) == ["good.py", "a=1", "b=2"]
-    assert overrides_last(["good.py", "--cfg-options", "a=1", "--resume"]) == ["good.py", "--resume", "a=1"]
-    assert overrides_last(["--work-dir", "x=y", "good.py"]) == ["--work-dir", "x=y", "good.py"], (
-        "an option's value stays"
-    )
-    assert overrides_last(["a=b", "./c=d", "a/b=c"]) == ["a=b", "./c=d", "a/b=c"], "files and paths stay"
-    assert split_overrides(["good.py", "a=1", "b.c-d=[1, 2]", "a=b"]) == (["good.py", "a=b"], ["a=1", "b.c-d=[1, 2]"])
+    args = parser.parse(typed.split())
+    assert (args.config, args.files, args.overrides) == ("x.py", files, overrides)
+    assert args.work_dir == work_dir and args.overwrite == ("--overwrite" in typed)
+
+
+def test_the_last_override_wins(config, capsys):
+    assert main(["print_config", "seed=1", "--origins", "good.py", "seed=3", "--origins", "seed=2"]) == 0
+    assert "seed = 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "typed", "message"),
+    [
+        ("train", "", "the following arguments are required: config\n"),
+        ("test", "", "the following arguments are required: config\n"),
+        ("check_config", "a=1", "the following arguments are required: CONFIG\n"),
+        ("train", "good.py --workdir x", "--workdir x Did you mean '--work-dir'?"),
+        ("train", "good.py --workdir=x", "Did you mean '--work-dir'?"),
+        ("upscale", "a b --confg x", "Did you mean '--config'?"),
+        ("plot_log", "a --bicubik x", "Did you mean '--bicubic'?"),
+        ("convert_lmdb", "a -o b --scael 3", "Did you mean '--scale'?"),
+        ("train", "good.py more", "'more' is neither an option nor of the form key=value"),
+    ],
+)
+def test_faults_of_typing(config, capsys, command, typed, message):
+    with pytest.raises(SystemExit) as caught:
+        main([command, *typed.split()])
+    assert caught.value.code == 2
+    errors = capsys.readouterr().err
+    assert message in errors and errors.startswith(f"usage: srtoolbox {command} ")
+
+
+def test_usage_shows_what_was_typed():
+    for words, usage in (
+        (["tools/train.py", "--help"], "usage: train.py "),
+        (["-m", "srtoolbox", "train", "--help"], "usage: srtoolbox train "),
+    ):
+        assert typed(*words, cwd=ROOT).stdout.startswith(usage)
+
+
+def test_the_help_example_works_as_printed(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    [line] = [line for line in EXAMPLE.splitlines() if "*" in line]
+    words = [sorted(glob.glob(word)) if "*" in word else [word] for word in line.split()[2:]]
+    code = main(["check_config", *itertools.chain.from_iterable(words)])
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
+    assert "configs/_base_/runtime.py: skipped (a part of other configs)\n" in captured.out
+    assert main(["check_config", "configs/_base_/runtime.py"]) == 2, "one that is asked for by itself is checked"
+
+
+def test_overrides_follow_flags_of_the_real_commands():
+    args = train.build_parser().parse(["--overwrite", "max_iters=2", "x.py"])
+    assert (args.config, args.overrides, args.overwrite) == ("x.py", ["max_iters=2"], True)
+    args = test.build_parser().parse(["--baseline", "data_root=d", "x.py", "--json", "k=v", "a.pth", "b.pth"])
+    assert (args.config, args.checkpoints, args.overrides) == ("x.py", ["a.pth", "b.pth"], ["data_root=d"])
+    assert args.baseline and args.json == "k=v"
