@@ -1,11 +1,12 @@
-"""ESPCN x3 on the 91 images (Shi et al. 2016): 5-3-3, tanh, luma, MSE on sub-images of 17 LR pixels."""
+"""ESPCN x3 on the 91 images (Shi et al. 2016): 5-3-3, luma, MSE on sub-images of 17 LR pixels."""
 
 _base_ = ['../_base_/runtime.py', '../_base_/datasets/benchmarks_x3.py']
 scale = 3
 pictures = f'{data_root}/T91'
 model = dict(
     type='Restorer',
-    generator=dict(type='ESPCN', scale=scale, kernels=(5, 3, 3), channels=(64, 32), activation='tanh'),
+    # relu on centred pictures converges in a fraction of the iterations that the paper's tanh takes: see README.md
+    generator=dict(type='ESPCN', scale=scale, kernels=(5, 3, 3), channels=(64, 32), activation='relu', mean=0.5),
     losses=dict(pixel=dict(type='MSELoss')),
 )
 max_iters = 100_000

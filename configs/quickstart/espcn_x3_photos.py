@@ -6,10 +6,10 @@ photos = 'work_dirs/quickstart/data'
 
 model = dict(
     type='Restorer',
-    generator=dict(type='ESPCN', scale=scale, activation='relu'),  # learns faster than tanh in so short a run
+    generator=dict(type='ESPCN', scale=scale, activation='relu', mean=0.5),
     losses=dict(pixel=dict(type='MSELoss')),
 )
-max_iters = 6000
+max_iters = 5000
 optim = dict(generator=dict(
     optimizer=dict(type='Adam', lr=2e-3),
     scheduler=dict(type='CosineAnnealingLR', T_max=max_iters),

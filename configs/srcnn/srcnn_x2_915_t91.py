@@ -4,14 +4,14 @@ _base_ = ['../_base_/runtime.py', '../_base_/datasets/benchmarks_x2.py']
 scale = 2
 model = dict(
     type='Restorer',
-    generator=dict(type='SRCNN', scale=scale, kernels=(9, 1, 5), channels=(64, 32)),
+    generator=dict(type='SRCNN', scale=scale, kernels=(9, 1, 5), channels=(64, 32), mean=0.5),
     losses=dict(pixel=dict(type='MSELoss')),
 )
-max_iters = 100_000
+max_iters = 30_000
 optim = dict(generator=dict(
-    optimizer=dict(type='Adam', lr=1e-4),
-    param_groups=dict(conv3=dict(lr=1e-5)),
-    scheduler=dict(type='MultiStepLR', milestones=[max_iters * 4 // 5], gamma=0.1),
+    optimizer=dict(type='Adam', lr=1e-3),
+    param_groups=dict(conv3=dict(lr=1e-4)),
+    scheduler=dict(type='CosineAnnealingLR', T_max=max_iters),
 ))
 data = dict(train=dict(
     dataset=dict(
