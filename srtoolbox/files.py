@@ -13,6 +13,7 @@ import io
 import json
 import math
 import os
+import pickle
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -86,26 +87,74 @@ def load_tensors(path: str | os.PathLike) -> dict[str, Any]:
     """Read a `.pth` of tensors and plain values onto the CPU. Nothing in the file is ever executed.
 
     Raises:
-        CheckpointError: no such file, a damaged one (the zip's CRCs are checked), or one that needs code to load.
+        CheckpointError: no such file, no checkpoint, a damaged one (the zip's CRCs are checked), or one that needs
+            code to load. Never in PyTorch's words, which advise to run that code.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint file")
+    fault = _container_fault(path)
+    if fault is not None:
+        raise CheckpointError(f"{path}: {fault}")
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                bad = archive.testzip()
-            if bad is not None:
-                raise CheckpointError(f"{path}: damaged (checksum of {bad!r} is wrong)")
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except CheckpointError:
-        raise
-    except Exception as error:  # a damaged or hostile pickle can make torch raise anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: damaged, or not a file of plain tensors ({reason[:200]})") from error
+    except Exception as error:  # a damaged or hostile pickle can make torch raise anything, in words that mislead
+        raise CheckpointError(f"{path}: {_pickle_fault(path, error)}") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: holds a {type(state).__name__}, not a dictionary of tensors")
     return state
+
+
+def _container_fault(path: Path) -> str | None:
+    """Why a file cannot be what `torch.save` wrote, judged from outside: a zip of `data.pkl`, or an older pickle."""
+    with open(path, "rb") as file:
+        start = file.read(512)
+    if not start:
+        return "is empty (0 bytes); copy or download it again"
+    if start.startswith(b"PK") and not zipfile.is_zipfile(path):
+        return "cut short: its end is missing; copy or download it again"
+    if not start.startswith((b"PK", b"\x80")):
+        return f"is no checkpoint{_likeness(start)}; a .pth that torch.save wrote is needed"
+    return _archive_fault(path) if start.startswith(b"PK") else None
+
+
+def _archive_fault(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad, names = archive.testzip(), {name.rpartition("/")[2] for name in archive.namelist()}
+    except Exception:  # the zip module, too, raises nearly anything at damaged files
+        return "damaged: its list of contents cannot be read; copy or download it again"
+    if bad is not None:
+        return f"damaged: the checksum of {bad!r} in it is wrong; copy or download it again"
+    if "constants.pkl" in names:
+        return "is a TorchScript program, which is code, not weights; save the network's state_dict() alone"
+    return None if "data.pkl" in names else "is a zip archive, but none that torch.save wrote"
+
+
+def _likeness(start: bytes) -> str:
+    kinds = {
+        b"\x89PNG": "a PNG picture",
+        b"\xff\xd8\xff": "a JPEG picture",
+        b"\x1f\x8b": "a gzip archive: unpack it first",
+        b"\x89HDF": "an HDF5 file",
+    }
+    for magic, kind in kinds.items():
+        if start.startswith(magic):
+            return f" but {kind}"
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 32:
+        return " but a safetensors file"
+    text = start.decode("utf-8", "replace").rstrip("\ufffd")  # the 512th byte may fall into a character
+    return " but a text file" if all(sign.isprintable() or sign.isspace() for sign in text) else ""
+
+
+def _pickle_fault(path: Path, error: Exception) -> str:
+    refused = (
+        "holds Python objects beside tensors and plain values, and loading those could run code; "
+        "save the network's state_dict() alone"
+    )
+    if not isinstance(error, pickle.UnpicklingError):
+        return "damaged, cut short, or a pickle that torch.save did not write; copy or download it again"
+    return refused if zipfile.is_zipfile(path) else f"damaged, no checkpoint, or it {refused}"
 
 
 def sha256(path: str | os.PathLike) -> str:

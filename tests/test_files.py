@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,55 @@ def test_damage_is_an_error_naming_the_file(damage: str, tmp_path: Path) -> None
     path.write_bytes({"bit": bytes(data), "cut": bytes(data[:3000]), "empty": b"", "text": b"hello"}[damage])
     with pytest.raises(CheckpointError, match=r"s\.pth"):
         load_tensors(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is no checkpoint but a PNG picture"),
+        ("größer als\n".encode() * 60, "is no checkpoint but a text file"),
+        (b"\x10\x00\x00\x00\x00\x00\x00\x00{'__metadata__'}", "a safetensors file"),
+        (bytes([0, 200, 3]) * 500, "is no checkpoint; a .pth"),
+        (pickle.dumps({"a": 1}, 2), "a pickle that torch.save did not write"),
+    ],
+)
+def test_what_is_no_checkpoint_is_told_in_own_words(content: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "x.pth").write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        load_tensors(tmp_path / "x.pth")
+    assert words in str(caught.value)
+
+
+def test_kinds_of_damage_are_told_apart_and_torch_is_not_quoted(tmp_path: Path) -> None:
+    state = {"w": torch.randn(2000)}
+    save_tensors(tmp_path / "good.pth", state)
+    data = (tmp_path / "good.pth").read_bytes()
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert torch.equal(load_tensors(tmp_path / "old.pth")["w"], state["w"])
+    old = (tmp_path / "old.pth").read_bytes()
+    flipped = bytearray(data)
+    flipped[len(data) // 2] ^= 8
+    with zipfile.ZipFile(tmp_path / "zip.pth", "w") as archive:
+        archive.writestr("notes.txt", "no weights")
+    torch.save({"net": torch.nn.Linear(2, 2)}, tmp_path / "code.pth")
+    with zipfile.ZipFile(tmp_path / "jit.pth", "w") as archive:
+        archive.writestr("net/data.pkl", "")
+        archive.writestr("net/constants.pkl", "")
+    for name, content in (("cut", data[:3000]), ("oldcut", old[:1500]), ("bit", bytes(flipped))):
+        (tmp_path / f"{name}.pth").write_bytes(content)
+    expected = {
+        "cut": "cut short: its end is missing",
+        "oldcut": "damaged, cut short",
+        "bit": "the checksum of",
+        "zip": "is a zip archive",
+        "code": "holds Python objects",
+        "jit": "TorchScript",
+    }
+    for name, words in expected.items():
+        with pytest.raises(CheckpointError, match=words) as caught:
+            load_tensors(tmp_path / f"{name}.pth")
+        assert "weights_only" not in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
