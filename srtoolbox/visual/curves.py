@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from srtoolbox import files
 from srtoolbox.errors import DataError
 
 LOG_NAME = "scores.jsonl"
+SUFFIXES = (".png", ".pdf", ".svg")
 _COLOURS = ("#1f6fb4", "#d1495b", "#2a9d6f", "#e08e0b", "#7d4fa3", "#3aa6b9", "#8c5a3c", "#d15fa8")
 _INK, _GRID, _BASELINE = "#222222", "#dddddd", "#555555"
 _SMOOTH_FROM = 60  # points: a shorter curve is shown as it is
@@ -118,11 +120,11 @@ def plot_runs(
     keys: Sequence[str] | None = None,
     baseline: Mapping[str, float] | None = None,
 ) -> list[str]:
-    """Draw the curves of one or more runs into a PNG.
+    """Draw the curves of one or more runs into a PNG, PDF or SVG.
 
     Args:
         logs: `scores.jsonl` files or work_dirs; runs with curves of one name share a panel.
-        path: the PNG to write.
+        path: the file to write; its suffix says the format.
         log_scale: logarithmic axes for loss terms and learning rates.
         keys: which curves: a score (`set5/psnr`), a loss term (`pixel`), `lr`. None: all but timings.
         baseline: scores by `set/metric` to draw as dashed lines, see `read_baseline`.
@@ -131,8 +133,12 @@ def plot_runs(
         The keys drawn, in the order of their panels.
 
     Raises:
-        DataError: a log that cannot be read, a key that no run has, nothing to draw, a baseline of other scores.
+        DataError: another suffix, a log that cannot be read, a key that no run has, nothing to draw, a baseline of
+            other scores.
     """
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise DataError(f"{os.fspath(path)}: the suffix says the format, and is one of {', '.join(SUFFIXES)}")
     runs = _with_distinct_names([read_run(log) for log in logs], logs)
     panels = _panels(runs)
     if keys:
@@ -158,7 +164,7 @@ def plot_runs(
         axis.set_axis_off()
     _add_legend(figure, colours, has_baseline=any(key in (baseline or {}) for key in panels))
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    figure.savefig(buffer, format=suffix[1:])
     files.write_bytes(path, buffer.getvalue())
     return list(panels)
 
@@ -274,7 +280,10 @@ def _title(key: str) -> str:
     if key == "lr":
         return "learning rate"
     dataset, slash, metric = key.rpartition("/")
-    return f"{metric.upper()} on {dataset}" if slash else f"loss: {key}"
+    if not slash:
+        return f"loss: {key}"
+    measure, _, protocol = re.fullmatch(r"(.+?)(_(y_direct|rgb|y))?", metric).groups()
+    return f"{measure.upper()}{f' ({protocol})' if protocol else ''} on {dataset}"
 
 
 def _add_legend(figure: Figure, colours: Mapping[str, str], *, has_baseline: bool) -> None:

@@ -31,6 +31,16 @@ def test_default_output_lies_beside_the_log(work_dir: Path, capsys: pytest.Captu
     assert (work_dir / "curves.png").is_file()
 
 
+def test_the_suffix_says_the_format(work_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for suffix, start in ((".pdf", b"%PDF"), (".svg", b"<?xml"), (".PNG", b"\x89PNG")):
+        assert main(["plot_log", str(work_dir), "-o", str(tmp_path / f"x{suffix}")]) == 0
+        assert (tmp_path / f"x{suffix}").read_bytes().startswith(start)
+    for name in ("x.txt", "x"):
+        assert main(["plot_log", str(work_dir), "-o", str(tmp_path / name)]) == 2
+        assert ".png, .pdf, .svg" in capsys.readouterr().err
+        assert not (tmp_path / name).exists()
+
+
 def test_all_options(work_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "scores.json").write_text(json.dumps({"bicubic": {"set5/psnr": 30.4}}))
     out = tmp_path / "new" / "ab.png"

@@ -168,3 +168,15 @@ def test_read_baseline(tmp_path: Path) -> None:
             read_baseline(path)
     with pytest.raises(DataError, match="absent"):
         read_baseline(tmp_path / "absent.json")
+
+
+def test_titles_set_the_protocol_apart() -> None:
+    keys = ("set5/psnr", "set5/psnr_y_direct", "a/b/ssim_y", "lpips_vgg/my_error", "pixel", "lr")
+    assert [module._title(key) for key in keys] == [
+        "PSNR on set5",
+        "PSNR (y_direct) on set5",
+        "SSIM (y) on a/b",
+        "MY_ERROR on lpips_vgg",
+        "loss: pixel",
+        "learning rate",
+    ]
