@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srtoolbox.cli import main
+from srtoolbox.cli import main, upscale
 from srtoolbox.image import read_image, write_image
 
 
@@ -95,6 +95,51 @@ def test_a_damaged_picture_is_named_and_the_rest_goes_on(
     printed = capsys.readouterr().out
     assert "bad.png" in printed and "1 upscaled, 1 failed" in printed
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good_sr.png"]
+
+
+def test_messages_are_not_wrapped(
+    trained: tuple[Path, Path], photo: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    name = "a_long_name_with_many_words_" * 4 + ".png"
+    (tmp_path / name).write_bytes(b"no picture")
+    assert main(["upscale", str(trained[1]), str(tmp_path / name)]) == 1
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error")]
+    assert name in line and len(line) > 150
+
+
+def planned(inputs: list[Path], out: Path | None = None) -> tuple[dict[str, str], list[str]]:
+    jobs, skipped = upscale.plan([str(path) for path in inputs], out and str(out))
+    return {source.name: target.name for source, target in jobs}, [path.name for path in skipped]
+
+
+def test_earlier_results_are_left_out_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a_sr.png", "b_sr.png", "sub/c.png", "sub/c.png_sr.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    folder = tmp_path / "in"
+    jobs = {"a.jpg": "a_sr.png", "b_sr.png": "b_sr_sr.png", "c.png": "c_sr.png"}
+    for inputs in ([folder], [*folder.iterdir(), folder / "sub"]):
+        names, skipped = planned(inputs)
+        assert names == jobs and sorted(skipped) == ["a_sr.png", "c.png_sr.png"]
+    names, skipped = planned([folder], tmp_path / "out")
+    assert len(names) == 5 and not skipped
+    assert names["a_sr.png"] == "a_sr_sr.png"
+
+
+def test_a_picture_given_twice_is_taken_once(tmp_path: Path) -> None:
+    (tmp_path / "t1.png").touch()
+    (tmp_path / "link").symlink_to(tmp_path)
+    for again in (tmp_path / "t1.png", tmp_path / "link/t1.png", tmp_path / "../" / tmp_path.name / "t1.png"):
+        jobs, _ = upscale.plan([str(tmp_path / "t1.png"), str(again)], None)
+        assert jobs == [(tmp_path / "t1.png", tmp_path / "t1_sr.png")]
+
+
+def test_the_suffix_stays_in_the_name_where_two_would_collide(tmp_path: Path) -> None:
+    for name in ("photo.bmp", "photo.tiff", "other.bmp"):
+        (tmp_path / name).touch()
+    jobs = {"photo.bmp": "photo.bmp_sr.png", "photo.tiff": "photo.tiff_sr.png", "other.bmp": "other_sr.png"}
+    assert planned([tmp_path])[0] == jobs
+    assert planned([tmp_path], tmp_path / "out")[0] == jobs
 
 
 def test_two_inputs_with_one_output_are_refused_first(
