@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from srtoolbox.cli import main
+from tests.engine.runs import listing, snapshot
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -22,34 +23,88 @@ def train(*arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, env=ENV, timeout=200)
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138)])
-def test_a_signal_saves_and_exits_with_its_code(signum: int, code: int, tiny_config: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("signum", "code", "workers"),
+    [(signal.SIGTERM, 143, 2), (signal.SIGINT, 130, 2), (signal.SIGUSR1, 138, 0)],
+    ids=["SIGTERM-group", "SIGINT-group", "SIGUSR1"],
+)
+def test_a_signal_saves_and_exits_with_its_code(
+    signum: int, code: int, workers: int, tiny_config: Path, tmp_path: Path
+) -> None:
+    """With workers the signal goes to the whole process group, as Ctrl-C and job schedulers send it."""
     work_dir = tmp_path / "run"
-    command = [
-        sys.executable,
-        "-m",
-        "srtoolbox",
-        "train",
-        str(tiny_config),
-        "--work-dir",
-        str(work_dir),
-        "max_iters=1000000",
-    ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENV)
+    options = ["--work-dir", str(work_dir), "max_iters=1000000", f"data.train.workers={workers}"]
+    command = [sys.executable, "-m", "srtoolbox", "train", str(tiny_config), *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENV, start_new_session=True)
     deadline = time.monotonic() + 120
     while not (work_dir / "scores.jsonl").exists() or not (work_dir / "scores.jsonl").read_text():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signum)
+    if workers:
+        os.killpg(process.pid, signum)
+    else:
+        process.send_signal(signum)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors
-    assert "--resume continues" in errors
+    assert "--resume continues" in errors and "Traceback" not in errors
     newest = max((work_dir / "checkpoints").glob("iter_*.pth"))
     assert newest.with_suffix(".json").exists()
     reached = int(newest.stem.removeprefix("iter_"))
-    done = train(tiny_config, "--work-dir", work_dir, "--resume", f"max_iters={reached + 3}")
-    assert done.returncode == 0, done.stderr
-    assert f"resuming from {newest}" in done.stderr
+    resume = ["train", str(tiny_config), "--work-dir", str(work_dir), "--resume", f"max_iters={reached + 3}"]
+    assert main(resume) == 0
+    assert f"iterations from {reached}" in (work_dir / "train.log").read_text()
+    assert (work_dir / f"checkpoints/iter_{reached + 3:06d}.pth").exists()
+
+
+def test_a_signal_without_saving_says_so(tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    kill = ["hooks.kill.type=KillHook", "hooks.kill.at=3"]
+    assert main(["train", str(tiny_config), "--work-dir", str(tmp_path), "hooks.checkpoint=None", *kill]) == 143
+    errors = capsys.readouterr().err
+    assert "nothing is saved" in errors and "--resume continues" not in errors
+    assert listing(tmp_path, "*.pth") == []
+
+
+FAULTS = {
+    "training set": "data.train.dataset.gt=nowhere",
+    "validation set": "data.val.datasets.photos.channels=1",
+    "weights": "load_from=nowhere.pth",
+    "device": "runtime.device=cuda:77",
+    "typo": "model.generator.chanels=[8]",
+}
+
+
+@pytest.mark.parametrize("change", FAULTS.values(), ids=FAULTS)
+def test_overwrite_deletes_nothing_unless_the_new_run_can_start(
+    change: str, tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = ["train", str(tiny_config), "--work-dir", str(tmp_path / "run")]
+    assert main([*arguments, "max_iters=5"]) == 0
+    before = snapshot(tmp_path / "run")
+    capsys.readouterr()
+    assert main([*arguments, "--overwrite", change]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert snapshot(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize("change", FAULTS.values(), ids=FAULTS)
+def test_a_failed_start_does_not_use_the_work_dir(change: str, tiny_config: Path, tmp_path: Path) -> None:
+    arguments = ["train", str(tiny_config), "--work-dir", str(tmp_path / "run")]
+    assert main([*arguments, change]) == 2
+    assert not (tmp_path / "run").exists()
+    assert main([*arguments, "max_iters=3"]) == 0
+
+
+@pytest.mark.parametrize("option", [["--resume"], ["--resume-from", "run/checkpoints/iter_000005.pth"]])
+def test_overwrite_and_resume_exclude_each_other(
+    option: list[str], tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["train", str(tiny_config), "--work-dir", "run"]
+    assert main([*arguments, "max_iters=5"]) == 0
+    before = snapshot(tmp_path / "run")
+    assert main([*arguments, "--overwrite", *option]) == 2
+    assert "choose one" in capsys.readouterr().err
+    assert snapshot(tmp_path / "run") == before
 
 
 def test_a_used_work_dir_is_refused_then_resumed_then_overwritten(tiny_config: Path, tmp_path: Path) -> None:

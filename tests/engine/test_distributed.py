@@ -6,19 +6,21 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.engine.runs import run
+from srtoolbox.engine.checkpoint import latest_checkpoint
+from tests.engine.runs import differing, final_state, records, run
+
+ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
+LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "srtoolbox"]
 
 
 def torchrun(*arguments: str) -> None:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*launcher, "-m", "srtoolbox", *arguments]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=env)
+    done = subprocess.run([*LAUNCHER, *arguments], capture_output=True, text=True, timeout=240, env=ENV)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -50,7 +52,7 @@ def test_evaluation_counts_every_picture_once(tiny_config: Path, tmp_path: Path)
     torchrun("test", str(tiny_config), checkpoint, "--json", str(tmp_path / "two.json"))
     one = subprocess.run(
         [sys.executable, "-m", "srtoolbox", "test", str(tiny_config), checkpoint, "--json", str(tmp_path / "one.json")],
-        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, env=ENV,
     )  # fmt: skip
     assert one.returncode == 0, one.stderr
     results = [json.loads((tmp_path / f"{name}.json").read_text())["iter_000020"]["photos"] for name in ("one", "two")]
@@ -60,3 +62,39 @@ def test_evaluation_counts_every_picture_once(tiny_config: Path, tmp_path: Path)
             scores.pop("seconds")
     assert len(results[0]["images"]) == 6
     assert results[0] == results[1]
+
+
+# its BatchNorm statistics differ from rank to rank until they are saved
+BATCH_NORM = "model.generator={'type': 'SRResNet', 'scale': 3, 'num_features': 4, 'num_blocks': 1, '_delete_': True}"
+
+
+@pytest.mark.timeout(280)
+def test_two_resumed_processes_equal_two_unbroken_ones(tiny_config: Path, tmp_path: Path) -> None:
+    arguments = ["train", str(tiny_config), BATCH_NORM, "data.train.batch_size=2", "--work-dir"]
+    torchrun(*arguments, str(tmp_path / "whole"))
+    torchrun(*arguments, str(tmp_path / "parts"), "max_iters=7")
+    torchrun(*arguments, str(tmp_path / "parts"), "--resume")
+    assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts")) == []
+    # the shorter run evaluated and logged at its end, 7, too; the resumed one wrote those lines anew
+    whole, parts = (
+        {(line["kind"], line["iter"]): line for line in records(tmp_path / name)} for name in ("whole", "parts")
+    )
+    assert parts == whole
+
+
+@pytest.mark.timeout(280)
+def test_a_signal_to_torchrun_saves(tiny_config: Path, tmp_path: Path) -> None:
+    never = ("max_iters=1000000", "hooks.checkpoint.interval=1000000", "data.val.interval=1000000")
+    command = [*LAUNCHER, "train", str(tiny_config), "--work-dir", str(tmp_path / "run"), *never]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENV, start_new_session=True)
+    deadline = time.monotonic() + 120
+    log = tmp_path / "run/scores.jsonl"
+    while not (log.exists() and log.read_text()):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    newest = latest_checkpoint(tmp_path / "run/checkpoints")
+    assert newest is not None, errors[-3000:]
+    assert len(torch.load(newest, weights_only=True)["rng"]) == 2
+    assert "--resume continues" in errors

@@ -102,3 +102,9 @@ def test_wiring_faults() -> None:
     assert Restorer.check(cfg, {}) == ["targets names loss 'pixl', which is not in losses"]
     assert "training needs a loss" in Restorer.check({}, {"max_iters": 5})[0]
     assert Restorer.check({}, {}) == []
+
+
+def test_a_target_that_preprocess_makes_is_no_fault() -> None:
+    losses = {"far": {"type": "MSELoss"}}
+    cfg = {"losses": losses, "targets": {"far": "bright"}, "preprocess": {"type": "Halving", "factor": 0.5}}
+    assert Restorer.check(cfg, {}) == []

@@ -1,0 +1,69 @@
+"""`load_from`: weights and nothing else of an earlier run."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from srtoolbox.errors import CheckpointError
+from tests.engine.runs import build, load, run
+
+
+@pytest.fixture
+def start(tiny_config: Path, tmp_path: Path) -> Path:
+    run(tiny_config, tmp_path / "first", "max_iters=5")
+    return tmp_path / "first/checkpoints/iter_000005.pth"
+
+
+def test_weights_come_and_all_else_is_fresh(start: Path, tiny_config: Path, tmp_path: Path) -> None:
+    runner = build(tiny_config, tmp_path / "tuned", f"load_from={str(start)!r}")
+    saved = load(tmp_path / "first", "iter_000005")["networks"]["generator_ema"]
+    for name in ("generator", "generator_ema"):
+        found = runner.networks[name].state_dict()
+        assert sorted(found) == sorted(saved)
+        assert all(torch.equal(found[key], value) for key, value in saved.items())
+    assert (runner.iter, runner.draws) == (0, 0)
+    optim = runner.optims["generator"]
+    assert not optim.optimizer.state
+    assert optim.lr == pytest.approx(1e-3)  # the warm-up begins anew
+    assert runner.hooks["checkpoint"].best == {}
+    fresh = build(tiny_config, tmp_path / "fresh")
+    assert not torch.equal(fresh.networks["generator"].conv1.weight, saved["conv1.weight"])
+    assert next(fresh.batches)["draw"].tolist() == next(runner.batches)["draw"].tolist()
+
+
+def test_what_fits_is_loaded_and_the_rest_named(
+    start: Path, tiny_config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "srtoolbox")
+    logging.getLogger("srtoolbox").propagate = True
+    wider = "model.generator.channels=[8, 6]"
+    runner = build(tiny_config, tmp_path / "tuned", f"load_from={str(start)!r}", wider)
+    fresh = build(tiny_config, tmp_path / "fresh", wider)
+    saved = load(tmp_path / "first", "iter_000005")["networks"]["generator_ema"]
+    found, initial = (r.networks["generator"].state_dict() for r in (runner, fresh))
+    fitting = {"conv1.weight", "conv1.bias", "conv3.bias"}
+    for key in found:
+        assert torch.equal(found[key], (saved if key in fitting else initial)[key]), key
+    assert "loaded 3 of 6 tensors" in caplog.text
+    assert "3 of another shape (conv2.weight (4, 8, 3, 3) for (6, 8, 3, 3)" in caplog.text
+
+
+def test_nothing_that_fits_is_an_error(tiny_config: Path, tmp_path: Path) -> None:
+    torch.save({"params": {"head.weight": torch.zeros(3, 3)}}, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match=r"nothing in it fits ESPCN.*6 missing.*1 unexpected \(head.weight\)"):
+        build(tiny_config, tmp_path / "tuned", f"load_from={str(tmp_path / 'other.pth')!r}")
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        build(tiny_config, tmp_path / "tuned", "load_from='nowhere.pth'")
+
+
+def test_a_resume_goes_before_load_from(start: Path, tiny_config: Path, tmp_path: Path) -> None:
+    change = f"load_from={str(start)!r}"
+    run(tiny_config, tmp_path / "tuned", change, "max_iters=3")
+    runner = build(tiny_config, tmp_path / "tuned", change, resume=True)
+    saved = load(tmp_path / "tuned", "iter_000003")["networks"]["generator"]
+    assert runner.iter == 3
+    assert all(torch.equal(value, saved[key]) for key, value in runner.networks["generator"].state_dict().items())
