@@ -10,8 +10,11 @@ from torch import nn
 from srtoolbox import registry
 from srtoolbox.check import check, mode_of
 from srtoolbox.config import Config
+from srtoolbox.data.datasets.base import SRDataset
+from srtoolbox.data.transforms import Transform
+from srtoolbox.engine.hooks import Hook
 from srtoolbox.errors import ConfigError
-from srtoolbox.registry import DATASETS, HOOKS, LOSSES, NETWORKS, OPTIMIZERS
+from srtoolbox.registry import DATASETS, HOOKS, LOSSES, METRICS, NETWORKS, OPTIMIZERS, TRANSFORMS
 
 GOOD = """scale = 3
 model = dict(
@@ -95,6 +98,20 @@ TYPOS = {
     "bool for integer": ("max_iters = 20", "max_iters = True", r"14: max_iters: a whole number is needed, got True"),
     "zero": ("batch_size=4", "batch_size=0", r"21: data\.train\.batch_size: at least 1 is needed, got 0"),
     "negative": ("max_iters = 20", "max_iters = -3", r"14: max_iters: at least 1 is needed"),
+    "interval 0": ("interval=10, best", "keep_last=3,\n    interval=0, best", r"32: hooks\.checkpoint: cannot be built: .*interval is"),
+    "negative interval": ("interval=10, best", "\n    interval=-5, best", r"32: hooks\.checkpoint: cannot be built: .*interval is"),
+    "evaluation interval 0": ("interval=10,\n    )", "interval=0,\n    )", r"26: data\.val\.interval: at least 1 is needed, got 0"),
+    "too few kept": ("interval=10, best", "interval=10,\n    keep_last=1, best", r"32: hooks\.checkpoint: .* keep_last is at least 2"),
+    "argument of a network": ("kernels=[3, 3, 3]", "\n    activation='sine'", r"5: model\.generator: cannot be built: .*activation"),
+    "argument of an optimizer": ("lr=1e-3", "lr=1e-3,\n    weight_decay=-1.0", r"10: optim\.generator\.optimizer: .*weight_decay"),
+    "device": ("device='cpu'", "device='tpu'", r"33: runtime\.device: 'cpu', 'cuda', 'cuda:N', 'mps' or 'auto' is needed, got 'tpu'"),
+    "namesake": ("scheduler=dict(type='Sch", "chekpoint=dict(interval=5),\n    scheduler=dict(type='Sch", r"30: hooks\.chekpoint: .*`type` is missing\. Did you mean 'checkpoint'\?$"),
+    "no namesake": ("scheduler=dict(type='Sch", "mine=dict(interval=5),\n    scheduler=dict(type='Sch", r"30: hooks\.mine: .*`type` is missing\. Known: .*EMAHook"),
+    "name of a loss": ("pixel=dict(", "\n    keys=dict(", r"6: model: losses\.keys: a loss cannot be called 'keys', torch"),
+    "name of an attribute": ("pixel=dict(", "training=dict(", r"5: model: losses\.training: a loss cannot be called"),
+    "name with a dot": ("dict(pixel=dict(type='L1Loss'))", "{'a.b': dict(type='L1Loss')}", r"5: model: losses\.a\.b: a loss's name has no dots"),
+    "target of a loss": ("    losses=", "    targets=dict(pixel='hr'),\n    losses=", r"5: model: targets\.pixel is 'gt' or 'lq', the batch has no 'hr'"),
+    "target of no loss": ("    losses=", "    targets=dict(pixle='gt'),\n    losses=", r"5: model: targets names loss 'pixle'"),
     "choice": ("amp=None", "amp='fp32'", r"33: runtime\.amp: one of 'bf16', 'fp16', None is needed, got 'fp32'"),
     "kind of an argument": ("lr=1e-3", "lr='1e-3'", r"9: optim\.generator\.optimizer\.lr: Adam takes a number for 'lr'"),
     "kind in a component": ("crop_border=scale", "crop_border='3'", r"25: data\.val\.metrics\.psnr\.crop_border: PSNR takes"),
@@ -209,7 +226,7 @@ def register():
 class WrongShape(nn.Module):
     """Says x3, makes x2."""
 
-    in_channels, colour, size_multiple = 3, "rgb", 1
+    in_channels, colour, size_multiple, receptive_field = 3, "rgb", 1, 1
 
     def __init__(self, scale: int) -> None:
         super().__init__()
@@ -257,7 +274,7 @@ def test_networks_are_tried(faults, register, network, message):
     assert found == [] if message is None else len(found) == 1 and re.match(message, found[0]), found
 
 
-class PickyHook:
+class PickyHook(Hook):
     """Knows more about the config than its signature says."""
 
     def __init__(self, source: str = "a", other: int = 1) -> None: ...
@@ -274,7 +291,7 @@ def test_a_class_is_asked_about_its_wiring(faults, register):
     assert faults(GOOD + picky.format("x")) == ["35: hooks.mine: source 'x' is not in this config"]
 
 
-class OuterDataset:
+class OuterDataset(SRDataset):
     """Holds components under names that no table knows."""
 
     def __init__(self, inner: dict, several: list = (), gt_size: int = 0, scale: int = 3) -> None: ...
@@ -295,7 +312,7 @@ def test_any_dict_with_a_known_type_is_checked(faults, register):
     assert "gt_size 10 is not a multiple of scale 3" in found[-1]
 
 
-class LooseLoss:
+class LooseLoss(nn.Module):
     """Hints of all sorts."""
 
     def __init__(
@@ -364,7 +381,7 @@ def test_values_of_the_wrong_kind_anywhere_are_faults(faults, key, value):
     assert faults(f"{key} = {value}\n", mode=mode_of(Config({"data": 3}))) != []
 
 
-class FragileHook:
+class FragileHook(Hook):
     """Fails on its values with whatever Python raises."""
 
     def __init__(self, table: dict) -> None:
@@ -376,3 +393,123 @@ def test_any_failure_of_a_constructor_is_a_fault(faults, register):
     for table, message in (("{}", "KeyError: no key 'a'."), ("dict(a=1)", "AssertionError: a is too small")):
         found = faults(GOOD + f"hooks['mine'] = dict(type='FragileHook', table={table})\n")
         assert found == [f"34: hooks.mine: cannot be built: {message}"]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:1", "mps", "auto", None])
+def test_devices(faults, device):
+    assert faults(GOOD, f"runtime.device={device}") == []
+
+
+class Bare(nn.Module):
+    """Upscales, and says nothing of itself."""
+
+    def __init__(self, scale: int, facts: dict | None = None) -> None:
+        super().__init__()
+        self.factor = scale
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        for name, value in (facts or {}).items():
+            setattr(self, name, value)
+
+    def forward(self, lq):
+        return nn.functional.interpolate(self.conv(lq), scale_factor=self.factor)
+
+
+FACTS = {"scale": 3, "in_channels": 3, "colour": "rgb", "size_multiple": 1, "receptive_field": None}
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        (FACTS, None),
+        ({}, r"Bare lacks facts .*: scale \(.*; in_channels \(.*; colour \(.*; size_multiple \(.*; receptive_field \("),
+        ({**FACTS, "colour": "bgr"}, r"colour is 'y' or 'rgb', got 'bgr'"),
+        ({**FACTS, "colour": "y"}, r"in_channels is 1 for colour 'y', got 3"),
+        ({**FACTS, "size_multiple": 0}, r"size_multiple is a whole number above 0, got 0"),
+        (
+            {key: value for key, value in FACTS.items() if key != "size_multiple"},
+            r"facts that evaluation needs: size_mul",
+        ),
+    ],
+)
+def test_a_network_says_what_evaluation_needs(faults, register, facts, message):
+    register(NETWORKS, Bare)
+    old = "type='ESPCN', scale=scale, kernels=[3, 3, 3], channels=[8, 4]"
+    found = faults(GOOD.replace(old, f"type='Bare', scale=3, facts={facts}").replace("'conv3'", "'conv'"))
+    assert found == [] if message is None else len(found) == 1 and re.search(message, found[0]), found
+
+
+class NothingHook:
+    """Has none of a hook's methods."""
+
+
+class NothingMetric:
+    """Has a call, and names no protocol."""
+
+    def __call__(self, pred, target): ...
+
+
+class NothingTransform:
+    """Has a call only."""
+
+    def __call__(self, sample, rng): ...
+
+
+class GoodTransform(Transform):
+    """Changes nothing."""
+
+    def __call__(self, sample, rng):
+        return sample
+
+
+class NothingLoss:
+    """No module."""
+
+
+class NothingDataset:
+    """No dataset."""
+
+
+@pytest.mark.parametrize(
+    ("where", "cls", "old", "message"),
+    [
+        (HOOKS, NothingHook, "SchedulerHook'", r"NothingHook lacks phase, set_up, .*srtoolbox\.engine\.hooks\.Hook;"),
+        (
+            METRICS,
+            NothingMetric,
+            "PSNR', crop_border=scale",
+            r"NothingMetric lacks higher_is_better, protocol: .*Metric;",
+        ),
+        (
+            TRANSFORMS,
+            NothingTransform,
+            "RandomHorizontalFlip'",
+            r"lacks margin: derive it from .*transforms\.Transform;",
+        ),
+        (TRANSFORMS, GoodTransform, "RandomHorizontalFlip'", None),
+        (LOSSES, NothingLoss, "L1Loss'", r"a loss is a torch\.nn\.Module, NothingLoss is none"),
+        (
+            DATASETS,
+            NothingDataset,
+            "GTOnlyDataset', gt='gt', scale=scale",
+            r"NothingDataset lacks __len__, .*SRDataset;",
+        ),
+    ],
+)
+def test_what_lacks_its_kinds_methods_is_a_fault(faults, register, where, cls, old, message):
+    register(where, cls)
+    new = cls.__name__ + ("'" if old.endswith("'") else "', ")
+    text = GOOD.replace("'" + old, "'" + new).replace("', )", "')")
+    found = [fault for fault in faults(text) if "nothing steps this schedule" not in fault]
+    assert found == [] if message is None else len(found) == 1 and re.search(message, found[0]), found
+
+
+def test_base_classes_that_faults_name_are_there():
+    import importlib
+
+    from srtoolbox.check.offers import _OFFERS
+
+    for kind, (base, wanted) in _OFFERS.items():
+        module, _, name = base.rpartition(".")
+        cls = getattr(importlib.import_module(module), name)
+        own = set(wanted) - {"higher_is_better", "protocol"}  # a metric's constructor and subclass set these
+        assert all(hasattr(cls, item) for item in own), kind

@@ -10,7 +10,7 @@ from srtoolbox.check.hints import advice, described, fits, hints_of
 from srtoolbox.check.report import Report, joined
 from srtoolbox.check.schema import Found, Part
 from srtoolbox.errors import RegistryError, SrtoolboxError
-from srtoolbox.registry import Registry, argument_faults, registries
+from srtoolbox.registry import Registry, argument_faults, did_you_mean, registries
 
 PARTS = {
     "model": Part("model"),
@@ -41,8 +41,11 @@ class Component(NamedTuple):
     entry: Callable[..., Any]
 
 
-def check_part(report: Report, found: Found) -> Iterator[Component]:
-    """Check a place where components are wanted; yields those whose class is known, outer before inner."""
+def check_part(report: Report, found: Found, namesake: str = "") -> Iterator[Component]:
+    """Check a place where components are wanted; yields those whose class is known, outer before inner.
+
+    `namesake` is told where `type` is missing: a misspelt entry of a named map, which has inherited nothing.
+    """
     path, value, part = found
     one_expected = f"a {part.kind} is written as dict(type='...', ...)"
     if part.listed and isinstance(value, list | tuple):
@@ -50,24 +53,30 @@ def check_part(report: Report, found: Found) -> Iterator[Component]:
             yield from check_part(report, Found(joined(path, index), item, Part(part.kind)))
     elif not part.many:
         if isinstance(value, Mapping):
-            yield from _check_component(report, path, value, part.kind)
+            yield from _check_component(report, path, value, part.kind, namesake)
         else:
             report.add(path, f"{one_expected}, got {value!r}")
     elif not isinstance(value, Mapping) or isinstance(value.get("type"), str):
         name = path.rsplit(".", 1)[-1]
         report.add(path, f"several can stand here, each with a name: {name}=dict(some_name=dict(type='...', ...))")
     else:
+        typed = [str(name) for name, item in value.items() if isinstance(item, Mapping) and "type" in item]
         for name, item in value.items():
             if item is None:
                 report.add(joined(path, name), "None is no entry; in a file, `del _base_.x.y` takes one out of a base")
             else:
-                yield from check_part(report, Found(joined(path, name), item, Part(part.kind)))
+                yield from check_part(
+                    report, Found(joined(path, name), item, Part(part.kind)), did_you_mean(name, typed)
+                )
 
 
-def _check_component(report: Report, path: str, cfg: Mapping[str, Any], kind: str) -> Iterator[Component]:
+def _check_component(
+    report: Report, path: str, cfg: Mapping[str, Any], kind: str, namesake: str = ""
+) -> Iterator[Component]:
     registry = registries()[kind]
     if not isinstance(cfg.get("type"), str):
-        given = f"got type={cfg['type']!r}" if "type" in cfg else f"`type` is missing. Known: {', '.join(registry)}"
+        missing = f"`type` is missing.{namesake or ' Known: ' + ', '.join(registry)}"
+        given = f"got type={cfg['type']!r}" if "type" in cfg else missing
         report.add(path, f"a {kind} is written as dict(type='...', ...); {given}", at="type")
         return
     try:
@@ -130,7 +139,7 @@ def check_wiring_of(report: Report, component: Component, context: Mapping[str, 
             raise
         return  # it stumbled over a fault that is in the report
     for message in messages:
-        word = re.match(r"\w+", message)
-        key = word.group(0) if word and word.group(0) in component.cfg else None
+        word = re.match(r"\w[\w.]*\w|\w", message)
+        key = word.group(0) if word and word.group(0).split(".")[0] in component.cfg else None
         if key is None or report.clean(joined(component.path, key)):
             report.add(component.path, message, at=key)

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from srtoolbox.check.components import Component
-from srtoolbox.check.report import Report, reason
+from srtoolbox.check.offers import network_faults
+from srtoolbox.check.report import Report, named_key, reason
 from srtoolbox.registry import NETWORKS
 
 _SIDE = 16  # LR pixels of the picture a network is tried with
@@ -32,12 +33,13 @@ def check_network(report: Report, component: Component) -> Built | None:
         try:
             with torch.device(device), torch.random.fork_rng(devices=[]), torch.no_grad():
                 network = NETWORKS.build(component.cfg).eval()
-                fault = _run(network, device) if component.path.endswith(".generator") else None
+                fault = _tried(network, device) if component.path.endswith(".generator") else None
             break
         except Exception as error:
             failure = error
     else:
-        report.add(component.path, f"cannot be built: {reason(failure)}")
+        told = reason(failure)
+        report.add(component.path, f"cannot be built: {told}", at=named_key(told, component.cfg))
         return None
     if fault:
         report.add(component.path, fault)
@@ -45,10 +47,12 @@ def check_network(report: Report, component: Component) -> Built | None:
     return Built(getattr(network, "scale", None), names)
 
 
-def _run(network: nn.Module, device: str) -> str | None:
-    """Run on one picture (1, C, 16, 16), or the next multiple of the size the network wants."""
-    multiple = int(getattr(network, "size_multiple", 1))
-    side = -(-_SIDE // multiple) * multiple
+def _tried(network: nn.Module, device: str) -> str | None:
+    """The fault of its facts, or of its output for one picture (1, C, 16, 16), or the next size the network wants."""
+    fault = network_faults(network)
+    if fault:
+        return fault
+    side = -(-_SIDE // network.size_multiple) * network.size_multiple
     result: Any = network(torch.zeros(1, network.in_channels, side, side, device=device))
     wanted = round(side * network.scale)
     if tuple(result.shape[-2:]) != (wanted, wanted):

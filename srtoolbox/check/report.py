@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
 from srtoolbox.config import Config, Origin
 from srtoolbox.config.overrides import COMMAND_LINE
 from srtoolbox.errors import SrtoolboxError
@@ -41,6 +45,11 @@ class Report:
 def joined(path: str, key: object) -> str:
     """`path.key`."""
     return f"{path}.{key}" if path else str(key)
+
+
+def named_key(message: str, cfg: Mapping[str, Any]) -> str | None:
+    """The first argument of a component that a message about it names, if any: the fault stands on its line."""
+    return next((word for word in re.findall(r"\w+", message) if word in cfg and word != "type"), None)
 
 
 def reason(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -12,12 +13,14 @@ from srtoolbox.registry import did_you_mean
 
 
 class Value(NamedTuple):
-    """A plain value: its type, the smallest number allowed, the only values allowed."""
+    """A plain value: its type, the smallest number allowed, the only values allowed, the form of a string in words."""
 
     hint: Any
     least: float | None = None
     above: float | None = None
     among: tuple = ()
+    form: re.Pattern | None = None
+    told: str = ""
 
 
 class Part(NamedTuple):
@@ -54,7 +57,9 @@ _OPTIM = Section(
 )
 _RUNTIME = Section(
     {
-        "device": Value(str | None),
+        "device": Value(
+            str | None, form=re.compile(r"cpu|cuda(:\d+)?|auto|mps"), told="'cpu', 'cuda', 'cuda:N', 'mps' or 'auto'"
+        ),
         "amp": Value(str | None, among=("bf16", "fp16", None)),
         "channels_last": Value(bool),
         "compile": Value(bool),
@@ -136,6 +141,8 @@ def _check_value(report: Report, entry: Value, value: Any, where: str) -> None: 
         report.add(where, f"one of {allowed} is needed, got {value!r}.{did_you_mean(value, filter(None, entry.among))}")
     elif not fits(value, entry.hint):
         report.add(where, f"{described(entry.hint)} is needed, got {value!r}{advice(value, entry.hint)}")
+    elif entry.form and value is not None and not entry.form.fullmatch(value):
+        report.add(where, f"{entry.told} is needed, got {value!r}")
     elif value is not None and entry.least is not None and value < entry.least:
         report.add(where, f"at least {entry.least} is needed, got {value!r}")
     elif value is not None and entry.above is not None and value <= entry.above:

@@ -10,7 +10,8 @@ from torch import nn
 
 from srtoolbox.check.components import Component
 from srtoolbox.check.networks import Built
-from srtoolbox.check.report import Report, joined, reason
+from srtoolbox.check.offers import class_to_ask, missing_offers
+from srtoolbox.check.report import Report, joined, named_key, reason
 from srtoolbox.registry import OPTIMIZERS, SCHEDULERS, argument_faults, did_you_mean
 
 _BUILT_TO_CHECK = ("hook", "metric", "transform")  # light ones; losses and datasets read files
@@ -45,11 +46,15 @@ def check_crop(report: Report, component: Component) -> None:
 
 
 def check_construction(report: Report, component: Component) -> None:
-    """Construct a light component, whose constructor may refuse its values."""
-    if component.kind not in _BUILT_TO_CHECK or not report.clean(component.path):
-        return
-    arguments = {key: value for key, value in component.cfg.items() if key != "type"}
-    _constructed(report, component.path, lambda: component.entry(**arguments))
+    """Construct a light component, whose constructor may refuse its values; it must offer what its kind is used for."""
+    built = class_to_ask(component.kind, component.entry)
+    if component.kind in _BUILT_TO_CHECK and report.clean(component.path):
+        arguments = {key: value for key, value in component.cfg.items() if key != "type"}
+        built = _constructed(report, component.path, lambda: component.entry(**arguments), component.cfg)
+    # a `preprocess` works on batches of the device, not on samples: calling it is all that is asked
+    fault = built is not None and not component.path.endswith(".preprocess") and missing_offers(component.kind, built)
+    if fault:
+        report.add(component.path, fault, at="type")
 
 
 def check_optim(report: Report, config: Mapping[str, Any], networks: Mapping[str, Built | None]) -> None:
@@ -120,18 +125,21 @@ def _check_schedule(report: Report, path: str, cfg: Mapping[str, Any]) -> None:
         needed = f"{len(schedules)} schedules need {max(len(schedules) - 1, 0)} milestones" if listed else "no list"
         report.add(path, f"milestones say when the next of several schedules begins: {needed}", at="milestones")
     parameter = nn.Parameter(torch.zeros(1))
-    optimizer = _constructed(report, f"{path}.optimizer", lambda: OPTIMIZERS.build(optimizer_cfg, params=[parameter]))
+    optimizer = _constructed(
+        report, f"{path}.optimizer", lambda: OPTIMIZERS.build(optimizer_cfg, params=[parameter]), optimizer_cfg
+    )
     if optimizer is None:
         return
     optimizer.step()  # a schedule built after it warns of nothing
     for index, schedule in enumerate(schedules if listed else [schedules]):
         where = f"{path}.scheduler.{index}" if listed else f"{path}.scheduler"
-        _constructed(report, where, lambda schedule=schedule: SCHEDULERS.build(schedule, optimizer=optimizer))
+        _constructed(report, where, lambda schedule=schedule: SCHEDULERS.build(schedule, optimizer=optimizer), schedule)
 
 
-def _constructed(report: Report, path: str, build: Callable[[], Any]) -> Any:  # noqa: ANN401 - what it builds
+def _constructed(report: Report, path: str, build: Callable[[], Any], cfg: Mapping[str, Any]) -> Any:  # noqa: ANN401 - what it builds
     try:
         return build()
     except Exception as error:
-        report.add(path, f"cannot be built: {reason(error)}")
+        told = reason(error)
+        report.add(path, f"cannot be built: {told}", at=named_key(told, cfg))
         return None

@@ -93,7 +93,8 @@ def test_check_config_with_overrides_and_mode(config, capsys):
 def test_check_config_with_a_plugin(config, capsys):
     Path("mine.py").write_text(
         "from srtoolbox.registry import METRICS\n\n"
-        "@METRICS.register\nclass MetricOfACliTest:\n    higher_is_better = True\n"
+        "from srtoolbox.metrics.base import Metric\n\n"
+        "@METRICS.register\nclass MetricOfACliTest(Metric):\n    higher_is_better = True\n"
     )
     text = GOOD.replace("metrics={}", "metrics=dict(m=dict(type='MetricOfACliTest'))")
     Path("plugged.py").write_text(text)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from srtoolbox.engine.optim import OptimWrapper
 
 
+PICTURES = ("lq", "gt")
+
+
 @MODELS.register
 class Restorer(nn.Module):
     """Trains `generator` so that `generator(lq)` comes close to `gt` by the sum of `losses`.
@@ -44,13 +47,16 @@ class Restorer(nn.Module):
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
-        """Faults of the wiring: training without a loss, a target for a loss that is not there."""
+        """Faults of the wiring: training without a loss, a name no module can have, a target that is not there."""
         losses = cfg.get("losses") or {}
-        faults = [
-            f"targets names loss {name!r}, which is not in losses"
-            for name in cfg.get("targets") or {}
-            if name not in losses
+        targets = cfg.get("targets") or {}
+        faults = [f"targets names loss {name!r}, which is not in losses" for name in targets if name not in losses]
+        faults += [
+            f"targets.{name} is 'gt' or 'lq', the batch has no {key!r}"
+            for name, key in targets.items()
+            if key not in PICTURES and not cfg.get("preprocess")  # which may add pictures
         ]
+        faults += [f"losses.{name}: {fault}" for name in losses if (fault := name_fault(name))]
         if not losses and "max_iters" in context:
             faults.append("training needs a loss: losses=dict(pixel=dict(type='L1Loss'))")
         return faults
@@ -61,7 +67,7 @@ class Restorer(nn.Module):
 
     def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A batch of uint8 (N, H, W, C) pictures as float (N, C, H, W) in [0, 1] and in the network's colours."""
-        pictures = {key: batch_to_float(batch[key]) for key in ("lq", "gt")}
+        pictures = {key: batch_to_float(batch[key]) for key in PICTURES}
         pictures = self.transform(pictures)
         if self.colour == "y":
             pictures = {key: rgb_to_y(value) for key, value in pictures.items()}
@@ -83,3 +89,14 @@ class Restorer(nn.Module):
         terms = self.image_losses(sr.float(), batch)
         optims["generator"].update(reduce(add, terms.values()))
         return {name: term.detach() for name, term in terms.items()}
+
+
+def name_fault(name: object) -> str | None:
+    """Why a loss cannot have this name, if it cannot: losses are kept in a ModuleDict, which has names of its own."""
+    if not isinstance(name, str) or not name:
+        return "a loss's name is a string"
+    if "." in name:
+        return "a loss's name has no dots"
+    if hasattr(nn.ModuleDict(), name):
+        return f"a loss cannot be called {name!r}, torch uses that name itself"
+    return None
