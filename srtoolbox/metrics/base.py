@@ -8,12 +8,14 @@ convention of the SRCNN, FSRCNN and VDSR tables; 0.02-0.06 dB below `rgb`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from srtoolbox.errors import ConfigError, SrtoolboxError
+from srtoolbox.image import squared_distance
 
 PROTOCOLS = {"rgb": 3, "y_direct": 1}
 LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # BT.601 as MATLAB's rgb2ycbcr: luma = 16 + LUMA @ rgb, in levels
@@ -33,16 +35,17 @@ class Metric:
     higher_is_better: bool
 
     def __init__(self, crop_border: int = 0, y_channel: bool = True, protocol: str = "rgb") -> None:
-        name = type(self).__name__
-        if protocol not in PROTOCOLS:
-            raise ConfigError(f"{name}: protocol={protocol!r} is not possible; allowed: {', '.join(PROTOCOLS)}")
-        if protocol == "y_direct" and not y_channel:
-            raise ConfigError(f"{name}: protocol 'y_direct' measures luma only; y_channel=False contradicts it")
-        if not isinstance(crop_border, int) or crop_border < 0:
-            raise ConfigError(f"{name}: crop_border={crop_border!r} is not possible; it is a whole number of pixels")
+        faults = _option_faults(crop_border, y_channel, protocol)
+        if faults:
+            raise ConfigError([f"{type(self).__name__}: {fault}" for fault in faults])
         self.crop_border = crop_border
         self.y_channel = y_channel
         self.protocol = protocol
+
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+        """What is wrong with the arguments, a sentence each, before anything is built."""
+        return _option_faults(cfg.get("crop_border", 0), cfg.get("y_channel", True), cfg.get("protocol", "rgb"))
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
         """Score a batch.
@@ -69,6 +72,14 @@ class Metric:
         """The planes that are measured, in levels: (N, 1, h, w) luma, or (N, C, h, w) whole numbers 0 ... 255."""
         levels = _levels(picture).to(dtype)
         return _luma(levels).add_(16) if self._takes_luma else levels
+
+    def mean_square(self, pred: Tensor, target: Tensor) -> Tensor:
+        """(N,) float64: mean squared difference over a picture, in squared levels."""
+        if not is_levels_on_cpu(pred, target):
+            return self.mean_of_difference(pred, target, squares)
+        weights = LUMA if self._takes_luma else None
+        sums = [squared_distance(*pair, weights) for pair in zip(pred.numpy(), target.numpy(), strict=True)]
+        return torch.tensor(sums, dtype=torch.float64) / (pred[0, 0].numel() * (1 if weights else pred.shape[1]))
 
     def mean_of_difference(self, pred: Tensor, target: Tensor, total: Callable[[Tensor], Tensor]) -> Tensor:
         """(N,) float64: mean over a picture of a function of pred - target in levels.
@@ -113,6 +124,17 @@ class Metric:
         return picture[..., border : picture.shape[-2] - border, border : picture.shape[-1] - border]
 
 
+def _option_faults(crop_border: object, y_channel: object, protocol: object) -> list[str]:
+    faults = []
+    if protocol not in PROTOCOLS:
+        faults.append(f"protocol={protocol!r} is not possible; allowed: {', '.join(PROTOCOLS)}")
+    if protocol == "y_direct" and not y_channel:
+        faults.append("protocol 'y_direct' measures luma only; y_channel=False contradicts it")
+    if not isinstance(crop_border, int) or crop_border < 0:
+        faults.append(f"crop_border={crop_border!r} is not possible; it is a whole number of pixels")
+    return faults
+
+
 def _levels(picture: Tensor) -> Tensor:
     """Whole numbers 0 ... 255 as float32, in new memory: what a saved picture holds."""
     if picture.dtype == torch.uint8:
@@ -124,6 +146,11 @@ def _luma(rgb: Tensor) -> Tensor:
     """The linear part of `image.rgb_to_y`, (N, 3, h, w) -> (N, 1, h, w): a difference of 0 stays exactly 0."""
     red, green, blue = LUMA
     return torch.mul(rgb[:, :1], red).add_(rgb[:, 1:2], alpha=green).add_(rgb[:, 2:], alpha=blue)
+
+
+def is_levels_on_cpu(*pictures: Tensor) -> bool:
+    """Whether pictures are 8-bit levels in a CPU's memory, where sums need no float copies."""
+    return all(picture.dtype == torch.uint8 and picture.device.type == "cpu" for picture in pictures)
 
 
 def squares(diff: Tensor) -> Tensor:

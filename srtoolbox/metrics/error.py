@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from srtoolbox.metrics.base import Metric, squares
+from srtoolbox.metrics.base import Metric
 from srtoolbox.registry import METRICS
 
 
@@ -16,7 +16,7 @@ class MSE(Metric):
 
     def score(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,) squared levels."""
-        return self.mean_of_difference(pred, target, squares)
+        return self.mean_square(pred, target)
 
 
 @METRICS.register

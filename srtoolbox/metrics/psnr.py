@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from srtoolbox.metrics.base import Metric, squares
+from srtoolbox.metrics.base import Metric
 from srtoolbox.registry import METRICS
 
 
@@ -17,4 +17,4 @@ class PSNR(Metric):
 
     def score(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,) dB."""
-        return 10 * torch.log10(255.0**2 / self.mean_of_difference(pred, target, squares))
+        return 10 * torch.log10(255.0**2 / self.mean_square(pred, target))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from srtoolbox.errors import ConfigError, SrtoolboxError
+from srtoolbox.image import window_means
 from srtoolbox.metrics.base import Metric
 from srtoolbox.registry import METRICS
 
@@ -18,6 +19,7 @@ WINDOW = 11
 SIGMA = 1.5
 C1 = (0.01 * 255) ** 2
 C2 = (0.03 * 255) ** 2
+REACH = 128.0
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 BAND = 1 << 16  # windows per band
 
@@ -30,8 +32,7 @@ class SSIM(Metric):
         crop_border: px left out at each side of the picture; papers use the scale.
         y_channel: measure luma; False: the mean over R, G and B.
         protocol: 'rgb' or 'y_direct', see `metrics.base`.
-        dtype: 'float32' (off by about 1e-7, by up to 1e-5 where half the picture is black or white) or 'float64' (exact
-            to rounding, about twice the time).
+        dtype: 'float32' (off by at most 1e-6) or 'float64' (exact to rounding, about twice the time).
     """
 
     higher_is_better = True
@@ -62,30 +63,48 @@ class SSIM(Metric):
             band = slice(top, min(top + rows, height) + WINDOW - 1)
             planes = [self.planes(picture[..., band, :], DTYPES[self.dtype])[0] for picture in (pred, target)]
             for pair in zip(*planes, strict=True):
-                total += _ssim_map(*pair).sum(dtype=torch.float64)
+                total += _ssim_map(*pair, self._centre(pair[1])).sum(dtype=torch.float64)
         return total / (len(planes[0]) * height * width)
 
+    def _centre(self, target: Tensor) -> float:
+        """The level to reckon from: black, or in bright pictures white, lies a power of two away from it.
 
-def _ssim_map(pred: Tensor, target: Tensor) -> Tensor:
-    """SSIM of every window of a band, (h, w) -> (h - 10, w - 10)."""
-    maps = pred.new_empty((pred.shape[0], 4, pred.shape[1]))
-    # variances do not change with an offset; around the middle level their differences of squares lose fewer digits
-    p = torch.sub(pred, 128, out=maps[:, 0])
-    t = torch.sub(target, 128, out=maps[:, 1])
-    torch.mul(p, t, out=maps[:, 2])
-    torch.mul(p, p, out=maps[:, 3]).addcmul_(t, t)
-    mean_p, mean_t, product, squares = _blur(maps).unbind(1)
-    means = mean_p * mean_t
-    mean_squares = (mean_p * mean_p).addcmul_(mean_t, mean_t)
-    covariance = product.sub_(means).mul_(2).add_(C2)
-    variances = squares.sub_(mean_squares).add_(C2)
-    offset = mean_p.add_(mean_t).mul_(256).add_(2 * 128**2 + C1)  # what the 128 adds to both products of means
-    luminance = means.mul_(2).add_(offset).div_(mean_squares.add_(offset))
-    return luminance.mul_(covariance.div_(variances))
+        Squares of flat black and white are then exact in float32, where their rounding would be largest beside the
+        variance (none).
+        """
+        black, white = (0, 255) if self.protocol == "rgb" and not self.y_channel else (16, 235)
+        return black + REACH if target.mean() < (black + white) / 2 else white - REACH
+
+
+def _ssim_map(pred: Tensor, target: Tensor, centre: float) -> Tensor:
+    """SSIM of every window of a band, (h, w) -> (h - 10, w - 10), as 1 - (what the two differ by), twice.
+
+    By sum and difference of the pictures: the variance of a small difference keeps the digits that subtracting a
+    covariance from variances would lose in float32, in the dark above all.
+    """
+    maps = pred.new_empty((4, *pred.shape))
+    # variances do not change with an offset
+    torch.add(pred, target, out=maps[0]).sub_(2 * centre)
+    torch.sub(pred, target, out=maps[1])
+    torch.mul(maps[:2], maps[:2], out=maps[2:])
+    mean_sum, mean_difference, sum_squares, difference_squares = _window_means(maps).unbind()
+    squared_difference = mean_difference * mean_difference
+    variance = difference_squares - squared_difference
+    variances = sum_squares.addcmul(mean_sum, mean_sum, value=-1).add_(variance).mul_(0.5).add_(C2)
+    means = (mean_sum + 2 * centre).square_().add_(squared_difference).mul_(0.5).add_(C1)
+    luminance = squared_difference.div_(means).neg_().add_(1)
+    return variance.div_(variances).neg_().add_(1).mul_(luminance)
+
+
+def _window_means(maps: Tensor) -> Tensor:
+    """Gaussian means over all windows of (4, h, w) -> (4, h - 10, w - 10)."""
+    if maps.device.type == "cpu":
+        return torch.from_numpy(window_means(maps.numpy(), WINDOW, SIGMA))
+    return _blur(maps.transpose(0, 1).contiguous()).transpose(0, 1)
 
 
 def _blur(maps: Tensor) -> Tensor:
-    """Separable Gaussian by shifted sums, (h, 4, w) -> (h - 10, 4, w - 10); on a CPU far quicker than convolutions.
+    """Separable Gaussian by shifted sums, (h, 4, w) -> (h - 10, 4, w - 10).
 
     Both passes run over flat memory, so that every operand is one contiguous slice; the horizontal pass computes 10
     values too many at the end of each row, which are cut off.

@@ -11,6 +11,7 @@ import torch
 
 from srtoolbox.errors import ConfigError, SrtoolboxError
 from srtoolbox.image import rgb_to_y, to_tensor
+from srtoolbox.metrics import ssim
 from srtoolbox.registry import METRICS
 
 MATLAB_Y = np.array([65.481, 128.553, 24.966])
@@ -89,6 +90,18 @@ def test_ssim_of_flat_pictures_keeps_its_digits():
     assert single(pred, target).item() == pytest.approx(double(pred, target).item(), abs=2e-5)
 
 
+@pytest.mark.parametrize("noise", [2, 8])
+@pytest.mark.parametrize("low, high", [(0, 0), (255, 255), (0, 200), (0, 255)])
+def test_ssim_in_float32_is_right_to_a_millionth_in_black_and_white(low, high, noise):
+    target = np.full((200, 200), low, np.uint8)
+    target[:, 120:] = high
+    rough = target + np.random.default_rng(0).normal(0, noise, target.shape)
+    pred = np.clip(np.round(rough), 0, 255).astype(np.uint8)
+    metric = METRICS.build({"type": "SSIM", "y_channel": False})
+    score = metric(*[torch.from_numpy(image).expand(1, 3, -1, -1) for image in (pred, target)])
+    assert score.item() == pytest.approx(oracle("SSIM", pred.astype(np.float64), target.astype(np.float64)), abs=1e-6)
+
+
 @pytest.mark.parametrize("name", list(METRICS))
 @pytest.mark.parametrize("protocol", ["rgb", "y_direct"])
 def test_batches_score_every_picture_alone(pair, name, protocol):
@@ -127,7 +140,8 @@ def test_float_predictions_are_rounded_and_clipped_as_if_saved(pair, name):
 def test_uint8_tensors_are_levels(pair, name):
     metric = METRICS.build({"type": name})
     as_levels = [torch.from_numpy(image).permute(2, 0, 1)[None] for image in pair]
-    assert torch.equal(metric(*as_levels), metric(*[to_tensor(image) for image in pair]))
+    floats = metric(*[to_tensor(image) for image in pair])
+    assert metric(*as_levels).item() == pytest.approx(floats.item(), rel=1e-7)
 
 
 @pytest.mark.parametrize("name", list(METRICS))
@@ -151,6 +165,20 @@ def test_what_does_not_fit_is_said(name):
     for wrong in ({"protocol": "ycbcr"}, {"crop_border": -1}, {"protocol": "y_direct", "y_channel": False}):
         with pytest.raises(ConfigError):
             METRICS.build({"type": name, **wrong})
+
+
+def test_faults_are_found_without_building():
+    check = METRICS.get("PSNR").check
+    assert check({"crop_border": 3, "protocol": "y_direct"}, {}) == []
+    faults = check({"crop_border": -1, "protocol": "y_direct", "y_channel": False}, {})
+    assert len(faults) == 2 and "luma only" in faults[0] and "crop_border=-1" in faults[1]
+
+
+def test_both_blurs_are_one():
+    """A GPU's sums and the CPU's filter of whole stacks of planes."""
+    maps = torch.rand(4, 40, 31, dtype=torch.float64)
+    by_sums = ssim._blur(maps.transpose(0, 1).contiguous()).transpose(0, 1)
+    torch.testing.assert_close(by_sums, ssim._window_means(maps), rtol=0, atol=1e-14)
 
 
 def test_ssim_needs_its_window():
