@@ -11,7 +11,10 @@ from srtoolbox.cli.options import CommandParser
 
 EXAMPLE = """example:
   python tools/upscale.py work_dirs/quickstart/checkpoints/best_photos_psnr.pth photo.jpg -o out
-  python tools/upscale.py model.pth pictures/ more/*.png"""
+  python tools/upscale.py model.pth pictures/ more/*.png
+
+photo.bmp beside photo.tiff become photo.bmp_sr.png and photo.tiff_sr.png. Results of an earlier run (a_sr.png beside
+a.jpg) are left out; with -o of another folder they are pictures like all others."""
 
 
 def build_parser() -> CommandParser:
