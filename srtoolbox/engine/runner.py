@@ -23,7 +23,7 @@ from srtoolbox.engine.hooks.scheduler import SchedulerHook
 from srtoolbox.engine.optim import build_optim
 from srtoolbox.engine.random_state import random_state, seed_everything, set_random_state
 from srtoolbox.engine.signals import StopRequested, StopSignals
-from srtoolbox.errors import CheckpointError, ConfigError
+from srtoolbox.errors import CheckpointError, ConfigError, MissingDataError
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import DATASETS, HOOKS, METRICS, MODELS
 
@@ -86,7 +86,10 @@ class Runner:
         self.hooks = dict(sorted(hooks.items(), key=lambda item: item[1].phase))  # stable: ties keep the config's order
         self._check_schedules()
         self.call("set_up")
-        self.dataset = DATASETS.build(config["data"]["train"]["dataset"])
+        try:
+            self.dataset = DATASETS.build(config["data"]["train"]["dataset"])
+        except MissingDataError as error:
+            raise MissingDataError(f"the training set is not there: {error}", error.path) from error
 
     def train(self) -> None:
         """Run to `max_iters`.
