@@ -52,7 +52,7 @@ class CommandParser(argparse.ArgumentParser):
         """As argparse's, with the nearest option for one that is unknown."""
         if message.startswith("unrecognized arguments"):
             unknown = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
-            message += "".join(did_you_mean(word, self._option_string_actions) for word in unknown)
+            message += "." + "".join(did_you_mean(word, self._option_string_actions) for word in unknown)
         super().error(message)
 
     def _split(self, argv: Sequence[str]) -> tuple[list[str], list[str]]:

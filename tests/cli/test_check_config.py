@@ -199,7 +199,7 @@ def test_the_last_override_wins(config, capsys):
         ("train", "", "the following arguments are required: config\n"),
         ("test", "", "the following arguments are required: config\n"),
         ("check_config", "a=1", "the following arguments are required: CONFIG\n"),
-        ("train", "good.py --workdir x", "--workdir x Did you mean '--work-dir'?"),
+        ("train", "good.py --workdir x", "--workdir x. Did you mean '--work-dir'?"),
         ("train", "good.py --workdir=x", "Did you mean '--work-dir'?"),
         ("upscale", "a b --confg x", "Did you mean '--config'?"),
         ("plot_log", "a --bicubik x", "Did you mean '--bicubic'?"),
