@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 
@@ -63,6 +64,17 @@ def test_moments_are_kept_under_another_rate(cosine_config: Path, tmp_path: Path
     assert sorted(found) == sorted(saved) != []
     for index, moments in saved.items():
         assert all(torch.equal(found[index][name], value) for name, value in moments.items())
+
+
+def test_only_changed_settings_are_told_of(
+    cosine_config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("srtoolbox").propagate = True
+    run(cosine_config, tmp_path / "run", "hooks.kill.type=KillHook", "hooks.kill.at=7")
+    build(cosine_config, tmp_path / "run", resume=True)
+    assert "differs from the checkpoint's" not in caplog.text
+    build(cosine_config, tmp_path / "run", "optim.generator.optimizer.lr=1e-3", resume=True)
+    assert "optim.generator differs from the checkpoint's" in caplog.text
 
 
 def test_channels_last_may_be_switched_on(tiny_config: Path, tmp_path: Path) -> None:
