@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,12 +100,11 @@ def evaluate(
 
 def unique_names(keys: Sequence[str]) -> list[str]:
     """The keys, numbered where sets put together hold pictures of one name: `a`, `a-2`."""
-    counts: Counter[str] = Counter()
-    names = []
+    names: dict[str, None] = {}
     for key in keys:
-        counts[key] += 1
-        names.append(key if counts[key] == 1 else f"{key}-{counts[key]}")
-    return names
+        numbered = (key if number == 1 else f"{key}-{number}" for number in count(1))
+        names[next(name for name in numbered if name not in names)] = None
+    return list(names)
 
 
 def score(restored: Restored, gt: Tensor, metrics: Mapping[str, Any]) -> Scores:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
 
 from srtoolbox.engine.checkpoint import iteration_of, latest_checkpoint, list_checkpoints, load_checkpoint, sidecar_path
 from srtoolbox.errors import RunError
+from srtoolbox.files import read_json
 from srtoolbox.logger import LOGGER
 
 # what a run writes into its folder, and all that --overwrite may delete
@@ -68,11 +70,20 @@ def prepare(work_dir: Path, *, iteration: int, overwrite: bool) -> None:
             for path in work_dir.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     work_dir.mkdir(parents=True, exist_ok=True)
-    for path in list_checkpoints(work_dir / "checkpoints"):
-        if iteration_of(path) > iteration:
-            aside = path.parent / "superseded"
-            aside.mkdir(exist_ok=True)
-            LOGGER.info("%s is beyond iteration %d: moved to %s", path.name, iteration, aside)
-            for file in (sidecar_path(path), path):
-                if file.exists():
-                    file.replace(aside / file.name)
+    for path in beyond(work_dir / "checkpoints", iteration):
+        aside = path.parent / "superseded"
+        aside.mkdir(exist_ok=True)
+        LOGGER.info("%s is beyond iteration %d: moved to %s", path.name, iteration, aside)
+        for file in (sidecar_path(path), path):
+            if file.exists():
+                file.replace(aside / file.name)
+
+
+def beyond(folder: Path, iteration: int) -> list[Path]:
+    """The checkpoints of a later iteration, the best ones by what their sidecars say."""
+    later = [path for path in list_checkpoints(folder) if iteration_of(path) > iteration]
+    for path in folder.glob("best_*.pth"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # what is damaged stays where it is
+            if read_json(sidecar_path(path))["iter"] > iteration:
+                later.append(path)
+    return later

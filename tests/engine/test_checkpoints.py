@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def test_two_damaged_ones_are_skipped_and_set_aside(tiny_config: Path, tmp_path:
     for iteration in (15, 20):
         damage(tmp_path / f"run/checkpoints/iter_{iteration:06d}.pth")
     assert main([*arguments, "--resume"]) == 0
-    assert sorted(path.name for path in (tmp_path / "run/checkpoints/superseded").iterdir()) == pair(15, 20)
+    assert sorted(path.name for path in (tmp_path / "run/checkpoints/superseded").glob("iter_*")) == pair(15, 20)
     assert listing(tmp_path / "run") == pair(5, 10, 15, 20)
     assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "run")) == []
     assert records(tmp_path / "run") == records(tmp_path / "whole")
@@ -100,12 +101,15 @@ def test_resuming_from_an_older_one_supersedes_the_newer(tiny_config: Path, tmp_
     assert main(arguments) == 0
     folder = tmp_path / "run/checkpoints"
     before = {path.name: path.read_bytes() for path in folder.glob("iter_*")}
+    later_best = [path.name for path in folder.glob("best_*.json") if json.loads(path.read_text())["iter"] > 10]
+    assert later_best
     kill = ["hooks.kill.type=KillHook", "hooks.kill.at=13"]
     assert main([*arguments, "--resume-from", str(folder / "iter_000010.pth"), *kill]) == 143
-    assert {path.name: path.read_bytes() for path in (folder / "superseded").iterdir()} == {
+    assert {path.name: path.read_bytes() for path in (folder / "superseded").glob("iter_*")} == {
         name: before[name] for name in pair(15, 20)
     }
     assert listing(tmp_path / "run") == pair(5, 10, 13)
+    assert set(later_best) <= {path.name for path in (folder / "superseded").iterdir()}
     assert latest_checkpoint(folder).name == "iter_000013.pth"
     assert [line["iter"] for line in records(tmp_path / "run")][-1] == 12
     assert main([*arguments, "--resume"]) == 0

@@ -10,7 +10,7 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from srtoolbox.engine.evaluate import build_metrics, evaluate
+from srtoolbox.engine.evaluate import build_metrics, evaluate, unique_names
 from srtoolbox.image import read_image, rgb_to_y, to_tensor, write_image
 from srtoolbox.inference.upscale import upscale
 from srtoolbox.registry import DATASETS, NETWORKS
@@ -86,3 +86,7 @@ def test_a_run_without_its_validation_sets_trains_and_says_so(
     runner = run(tiny_config, tmp_path, "max_iters=5", "data.val.datasets.photos.gt=nowhere")
     assert runner.iter == 5 and "nowhere" in caplog.text
     assert {line["kind"] for line in records(tmp_path)} == {"train"}
+
+
+def test_names_stay_unique_even_among_numbered_ones() -> None:
+    assert unique_names(["a", "a", "a-2", "b"]) == ["a", "a-2", "a-2-2", "b"]
