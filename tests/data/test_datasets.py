@@ -158,7 +158,7 @@ def test_small_pictures(gt_folder: Path, sizes: dict) -> None:
     assert all(f"{name}.png: " in str(caught.value) for name in small) and "a.png" not in str(caught.value)
     assert "small='skip'" in str(caught.value)
     assert GTOnlyDataset(str(gt_folder), 3, gt_size=60, small="skip").keys() == ["a"]
-    with pytest.raises(DataError, match="4 of 4 pictures are smaller"):
+    with pytest.raises(DataError, match="4 of 4 pictures smaller"):
         GTOnlyDataset(str(gt_folder), 3, gt_size=600, small="skip")
     for policy in ("reflect", "zero"):
         sample = GTOnlyDataset(str(gt_folder), 3, gt_size=60, small=policy, transforms=FLIPS)[Draw(1, 3, 0)]
