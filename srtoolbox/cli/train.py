@@ -10,7 +10,7 @@ from srtoolbox.cli.options import CommandParser
 
 EXAMPLE = """example:
   python tools/train.py configs/espcn/espcn_x3_t91.py
-  python tools/train.py configs/espcn/espcn_x3_t91.py --resume max_iters=50000 data.train.batch_size=32"""
+  python tools/train.py configs/espcn/espcn_x3_t91.py --resume max_iters=200000"""
 
 
 def build_parser() -> CommandParser:
