@@ -50,6 +50,7 @@ setup(
         "matplotlib>=3.8",
     ],
     extras_require={
+        "compact": ["zstandard>=0.22"],
         "test": ["pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff"],
     },
     entry_points={"console_scripts": ["srtoolbox=srtoolbox.cli:main"]},

@@ -26,6 +26,7 @@ ONLY_IN = {
     "cv2": {"image"},
     "PIL": {"image", "visual"},
     "lmdb": {"data"},
+    "zstandard": {"data"},
     "torchvision": {"visual", "losses", "metrics", "data", "models.networks", "image"},
     "matplotlib": {"visual"},
     "yaml": {"config"},

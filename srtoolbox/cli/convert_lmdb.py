@@ -48,7 +48,12 @@ def build_parser() -> CommandParser:
         default="error",
         help="pictures smaller than a sub-image: refuse, leave out, store uncut (error)",
     )
-    add("--encoding", choices=("raw", "png"), default="raw", help="raw pixels (fastest), or the files as they are")
+    add(
+        "--encoding",
+        choices=("raw", "raw_tiled", "zstd", "png"),
+        default="raw",
+        help="raw pixels, the same in tiles (data larger than memory), compressed, or the files as they are (raw)",
+    )
     add("--workers", type=int, metavar="N", help="pictures decoded at a time (default: one per CPU)")
     add("--overwrite", action="store_true", help="replace stores that are there already")
     return parser

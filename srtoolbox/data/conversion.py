@@ -17,13 +17,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from srtoolbox.data.encodings import encode
 from srtoolbox.data.folder_store import FolderStore
 from srtoolbox.data.lmdb_writer import COMMIT_BYTES, LmdbWriter, Value, remove_store
 from srtoolbox.data.pairing import counted, raise_faults
 from srtoolbox.data.plan import Job, Plan
 from srtoolbox.data.store import Window
 from srtoolbox.errors import DataError, ImageError
-from srtoolbox.image import encode_image, read_image
+from srtoolbox.image import read_image
 from srtoolbox.resize import imresize
 
 AHEAD = 8
@@ -163,11 +164,10 @@ def _cut(image: np.ndarray, window: Window | None) -> np.ndarray:
 
 
 def _value(plan: Plan, store: FolderStore, source: str, key: str, image: np.ndarray, stamp: tuple[int, ...]) -> Value:
-    if plan.recipe.encoding == "png":
-        as_it_is = image.shape == store.shape(source)  # neither cut nor made from another
-        data = memoryview(Path(store.source(source)).read_bytes() if as_it_is else encode_image(image))
+    if plan.recipe.encoding == "png" and image.shape == store.shape(source):  # neither cut nor made from another
+        data = memoryview(Path(store.source(source)).read_bytes())
     else:
-        data = memoryview(np.ascontiguousarray(image)).cast("B")
+        data = encode(plan.recipe.encoding, image)
     name = os.path.relpath(store.source(source), store.path)
     return Value(key, data, image.shape, image.dtype.name, name, hashlib.sha256(data).hexdigest(), stamp)
 

@@ -1,5 +1,5 @@
-"""Reading LMDB stores: ours (raw pixels or encoded files, described by `__meta__`) and BasicSR's (PNG values beside
-a meta_info.txt).
+"""Reading LMDB stores: ours (values as in `encodings`, described by `__meta__`) and BasicSR's (PNG values beside a
+meta_info.txt).
 
 A raw value is a view of the memory map: a windowed read touches only the pages of the window, and decodes and copies
 nothing. A view lives as long as the transaction it came from, so each process holds one read transaction per store
@@ -20,15 +20,14 @@ from typing import Any, ClassVar, NamedTuple
 import lmdb
 import numpy as np
 
+from srtoolbox.data.encodings import ENCODINGS, Picture, check_encoding, open_value
 from srtoolbox.data.store import Shape, Window, key_of, missing
 from srtoolbox.errors import DataError
-from srtoolbox.image import decode_image
 
 FORMAT = "srtoolbox-lmdb"
 VERSION = 1
 META_KEY = b"__meta__"
 PLAN_KEY = b"__plan__"
-ENCODINGS = ("raw", "png")
 MAX_KEY_BYTES = 511
 _HEADER = struct.Struct("<16xI")  # page header, then the magic number
 _MAGIC = 0xBEEFC0DE
@@ -69,7 +68,7 @@ class LmdbStore:
         self.path = os.fspath(path)
         if not is_lmdb(Path(path)):
             raise missing(path, "no such LMDB (no data.mdb in it)")
-        self._views: dict[str, np.ndarray] = {}
+        self._views: dict[str, Picture] = {}
         self._pid = os.getpid()
         environment = _Environment.of(self.path)
         environment.users.add(id(self))
@@ -87,10 +86,10 @@ class LmdbStore:
         return self._record(key).shape
 
     def read(self, key: str, window: Window | None = None) -> np.ndarray:
-        image = self._views.get(key)
-        if image is None or self._pid != os.getpid():
-            image = self._load(key)
-        return image if window is None else window.cut(image)
+        picture = self._views.get(key)
+        if picture is None or self._pid != os.getpid():
+            picture = self._load(key)
+        return picture.read(window)
 
     def source(self, key: str) -> str:
         return f"{self.path}:{self._record(key).source}"
@@ -111,29 +110,19 @@ class LmdbStore:
         except KeyError:
             raise DataError(f"{self.path}: has no picture {key!r}") from None
 
-    def _load(self, key: str) -> np.ndarray:
+    def _load(self, key: str) -> Picture:
         record = self._record(key)
         if self._pid != os.getpid():
             self._pid, self._views = os.getpid(), {}
         value = _Environment.of(self.path).get(key.encode("utf-8"))
         if value is None:
             raise DataError(f"{self.path}: lists {key!r} but does not hold it. Convert the pictures again")
-        if self._contents.encoding == "raw":
-            image = _raw_view(value, record, self.source(key))
-        else:
-            image = decode_image(bytes(value), self.source(key))
-            image.setflags(write=False)
+        encoding = self._contents.encoding
+        picture = open_value(encoding, value, record.shape, record.dtype, self.source(key))
+        if encoding == "png":
             self._views.clear()  # of decoded pictures only the last one is kept
-        self._views[key] = image
-        return image
-
-
-def _raw_view(value: memoryview, record: Record, source: str) -> np.ndarray:
-    dtype = np.dtype(record.dtype)
-    height, width, channels = record.shape
-    if len(value) != dtype.itemsize * height * width * channels:
-        raise DataError(f"{source}: {len(value)} bytes do not make {record.shape} {dtype}. Convert the pictures again")
-    return np.frombuffer(value, dtype).reshape(record.shape)
+        self._views[key] = picture
+        return picture
 
 
 class _Environment:
@@ -227,6 +216,7 @@ def _own_contents(path: Path, meta: dict[str, Any], entries: int) -> Contents:
             f"{path}: written in format {meta.get('format')!r}, version {meta.get('version')!r}, encoding "
             f"{meta.get('encoding')!r}; this srtoolbox reads {FORMAT!r}, version {VERSION}, encodings {ENCODINGS}"
         )
+    check_encoding(meta["encoding"], path)
     if not meta["count"] == len(meta["pictures"]) == entries - 1:
         raise DataError(f"{path}: lists {meta['count']} pictures but holds {entries - 1}. Convert the pictures again")
     records = {

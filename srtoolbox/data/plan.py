@@ -6,8 +6,8 @@ import os
 import statistics
 from typing import NamedTuple
 
+from srtoolbox.data.encodings import ENCODINGS, check_encoding
 from srtoolbox.data.folder_store import FolderStore
-from srtoolbox.data.lmdb_store import ENCODINGS
 from srtoolbox.data.pairing import Pair, check_sizes, counted, infer_scale, pair_keys, raise_faults, shapes_of
 from srtoolbox.data.store import Window
 from srtoolbox.errors import DataError
@@ -29,8 +29,8 @@ class Recipe(NamedTuple):
     """What is made of a folder, or of a GT folder and its LQ.
 
     Args:
-        encoding: "raw" (pixels: fastest to read) or "png" (the picture files as they are, what is cut or made as
-            PNG: smallest).
+        encoding: "raw" (pixels: fastest to read), "raw_tiled" (pixels in tiles: a crop is on few pages of the disk),
+            "zstd" (compressed pixels) or "png" (the picture files as they are, what is cut or made as PNG: smallest).
         subimages: cut pictures into squares; None keeps them whole.
         scale: GT size over LQ size. Without `lq` the LQ is made from the GT at this scale (MATLAB bicubic), the GT
             being cut to multiples of it; None with `lq` takes the scale that most pairs have.
@@ -98,6 +98,7 @@ def make_plan(folder: str | os.PathLike, recipe: Recipe) -> Plan:
     """
     if recipe.encoding not in ENCODINGS:
         raise DataError(f"encoding is one of {', '.join(ENCODINGS)}, got {recipe.encoding!r}")
+    check_encoding(recipe.encoding, folder)
     if recipe.small not in SMALL:
         raise DataError(f"small is one of {', '.join(SMALL)}, got {recipe.small!r}")
     if recipe.scale is not None and recipe.scale < 1:

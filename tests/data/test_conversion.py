@@ -1,6 +1,7 @@
 """Conversion to LMDB: complete or refused, whatever happens on the way."""
 
 import errno
+import importlib.util
 import json
 import os
 import shutil
@@ -23,6 +24,9 @@ from srtoolbox.data.stores import open_store
 from srtoolbox.errors import DataError
 from srtoolbox.image import read_image, write_image
 from srtoolbox.resize import imresize
+
+NEEDS_ZSTD = pytest.mark.skipif(importlib.util.find_spec("zstandard") is None, reason="needs the extra 'compact'")
+EACH_ENCODING = ["raw", "raw_tiled", "png", pytest.param("zstd", marks=NEEDS_ZSTD)]
 
 
 @pytest.fixture(scope="module")
@@ -71,15 +75,15 @@ import os, sys, time
 import srtoolbox.data.conversion as conversion
 from srtoolbox.data.plan import Recipe, make_plan
 conversion.COMMIT_BYTES = 40_000
-folder, out = sys.argv[1:]
+folder, out, *encoding = sys.argv[1:]
 print("start", flush=True)
-conversion.convert(make_plan(folder, Recipe(scale=3)), [out + "/gt.lmdb", out + "/lq.lmdb"], workers=2,
+conversion.convert(make_plan(folder, Recipe(*encoding, scale=3)), [out + "/gt.lmdb", out + "/lq.lmdb"], workers=2,
                    progress=lambda done, total: print(done, flush=True))
 """
 
 
-def killed_after(pictures: int, folder: Path, out: Path, extra: float) -> None:
-    process = subprocess.Popen([sys.executable, "-c", SLOW, folder, out], stdout=subprocess.PIPE, text=True)
+def killed_after(pictures: int, folder: Path, out: Path, extra: float, encoding: str = "raw") -> None:
+    process = subprocess.Popen([sys.executable, "-c", SLOW, folder, out, encoding], stdout=subprocess.PIPE, text=True)
     try:
         for line in process.stdout:
             if line.strip() == str(pictures) or (pictures == 0 and line.startswith("start")):
@@ -113,6 +117,16 @@ def test_a_second_kill_loses_nothing_either(folder: Path, tmp_path: Path, unbrok
         killed_after(pictures, folder, tmp_path, extra=0)
     summaries = convert(make_plan(folder, Recipe(scale=3)), [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"])
     assert digests(summaries) == unbroken and summaries[0].reused >= 30
+
+
+@pytest.mark.parametrize("encoding", EACH_ENCODING[1:])
+def test_a_kill_is_made_good_in_every_encoding(folder: Path, tmp_path: Path, encoding: str) -> None:
+    killed_after(40, folder, tmp_path / "killed", extra=0, encoding=encoding)
+    plan = make_plan(folder, Recipe(encoding, scale=3))
+    again, fresh = (
+        convert(plan, [tmp_path / name / "gt.lmdb", tmp_path / name / "lq.lmdb"]) for name in ("killed", "fresh")
+    )
+    assert digests(again) == digests(fresh) and again[0].reused > 0
 
 
 def interrupt_after(pictures: int):
@@ -255,7 +269,7 @@ def sub_image_oracle(length: int, size: int, step: int, thresh: int) -> list[int
     return space.tolist()
 
 
-@pytest.mark.parametrize("encoding", ["raw", "png"])
+@pytest.mark.parametrize("encoding", EACH_ENCODING)
 @pytest.mark.parametrize(("size", "step", "thresh"), [(24, 12, 0), (24, 24, 0), (24, 24, 30), (48, 3, 0)])
 def test_sub_images(folder: Path, tmp_path: Path, size: int, step: int, thresh: int, encoding: str) -> None:
     plan = make_plan(folder, Recipe(encoding, 3, subimages=SubImages(size, step, thresh)))

@@ -1,5 +1,6 @@
 """Folders and LMDBs as stores: same keys, same pixels, one clear error for each thing that can be wrong."""
 
+import importlib.util
 import multiprocessing
 import os
 import pickle
@@ -20,6 +21,9 @@ from srtoolbox.data.plan import Recipe, make_plan
 from srtoolbox.data.stores import Window, open_store
 from srtoolbox.errors import DataError, MissingDataError
 from srtoolbox.image import write_image
+
+NEEDS_ZSTD = pytest.mark.skipif(importlib.util.find_spec("zstandard") is None, reason="needs the extra 'compact'")
+EACH_ENCODING = ["raw", "raw_tiled", "png", pytest.param("zstd", marks=NEEDS_ZSTD)]
 
 
 @pytest.fixture
@@ -61,7 +65,7 @@ def basicsr_lmdb(folder: Path, out: Path) -> Path:
     return out
 
 
-@pytest.mark.parametrize("encoding", ["raw", "png"])
+@pytest.mark.parametrize("encoding", EACH_ENCODING)
 def test_an_lmdb_is_its_folder(folder: Path, tmp_path: Path, encoding: str) -> None:
     files, store = open_store(folder), open_store(to_lmdb(folder, tmp_path / "s.lmdb", encoding=encoding))
     assert list(store.keys()) == list(files.keys())
@@ -252,9 +256,11 @@ def _sums(store: LmdbStore) -> list[int]:
     return sums
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_a_store_opened_before_works_in_child_processes(folder: Path, tmp_path: Path, method: str) -> None:
-    store = LmdbStore(to_lmdb(folder, tmp_path / "s.lmdb"))
+@pytest.mark.parametrize(("method", "encoding"), [("fork", "raw"), ("spawn", "raw"), ("fork", "raw_tiled")])
+def test_a_store_opened_before_works_in_child_processes(
+    folder: Path, tmp_path: Path, method: str, encoding: str
+) -> None:
+    store = LmdbStore(to_lmdb(folder, tmp_path / "s.lmdb", encoding=encoding))
     alias = LmdbStore(tmp_path / "s.lmdb")
     expected = _sums(store)
     with multiprocessing.get_context(method).Pool(2) as pool:
