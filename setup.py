@@ -51,7 +51,7 @@ setup(
     ],
     extras_require={
         "compact": ["zstandard>=0.22"],
-        "test": ["pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff"],
+        "test": ["pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "zstandard>=0.22"],
     },
     entry_points={"console_scripts": ["srtoolbox=srtoolbox.cli:main"]},
 )
