@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
@@ -48,7 +49,9 @@ class OptimWrapper:
 
     def autocast(self) -> AbstractContextManager:
         """The context of the forward pass."""
-        return torch.autocast(self.device_type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None)
+        if self.amp_dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device_type, dtype=self.amp_dtype)
 
     def accumulate(self, part: int, parts: int) -> None:
         """Say which of how many batches of one iteration comes next; only the last one's `update` steps."""

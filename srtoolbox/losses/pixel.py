@@ -36,8 +36,14 @@ class PixelLoss(nn.Module):
                 f"{type(self).__name__}: prediction {tuple(pred.shape)} and target {tuple(target.shape)} differ. "
                 "Do the network's scale and colour fit the data?"
             )
+        loss = self._in_float32(pred, target)
+        return loss if self.weight == 1 else self.weight * loss
+
+    def _in_float32(self, pred: Tensor, target: Tensor) -> Tensor:
+        if not torch.is_autocast_enabled(pred.device.type):  # entering a context costs more than a small loss
+            return self.distance(pred.float(), target.float())
         with torch.autocast(pred.device.type, enabled=False):
-            return self.weight * self.distance(pred.float(), target.float())
+            return self.distance(pred.float(), target.float())
 
 
 @LOSSES.register
