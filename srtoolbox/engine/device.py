@@ -43,4 +43,6 @@ def set_up_torch(runtime: dict[str, Any]) -> None:
 
 def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
     """The batch with its pictures on the device, copied without waiting where memory is pinned."""
+    if device.type == "cpu":
+        return batch
     return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
