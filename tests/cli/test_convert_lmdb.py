@@ -153,6 +153,7 @@ import srtoolbox.data.conversion as conversion
 from srtoolbox.cli import main
 from srtoolbox.data.lmdb_writer import LmdbWriter
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
 conversion.COMMIT_BYTES = 2_000_000
 add, calls = LmdbWriter.add, []
 
