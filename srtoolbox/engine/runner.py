@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +148,7 @@ class Runner:
                 getattr(hook, point)(self, *args)
 
     @contextlib.contextmanager
-    def pausing(self):  # noqa: ANN201 - a context manager
+    def pausing(self) -> Iterator[None]:
         """Time spent inside is not counted as training time in the log."""
         start = time.perf_counter()
         yield
