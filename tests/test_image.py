@@ -1,4 +1,4 @@
-"""image.py: every reading rule against Pillow, numpy or tifffile; damage of every kind; writing; tensors; colour."""
+"""image: every reading rule against Pillow, numpy or tifffile; damage of every kind; writing; tensors; colour."""
 
 import io
 import os

@@ -1,0 +1,83 @@
+"""Pictures as tensors, float in [0, 1], (N, C, H, W), RGB; and their colour."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from srtoolbox.errors import SrtoolboxError
+
+
+def to_tensor(image: np.ndarray, device: torch.device | str | None = None) -> Tensor:
+    """HWC (or HW) uint8 or uint16 -> (1, C, H, W) float32 in [0, 1]."""
+    image = np.array(image if image.ndim == 3 else image[..., None])  # a copy: a store's views are not writable
+    return batch_to_float(torch.from_numpy(image)[None].to(device))
+
+
+def batch_to_float(batch: Tensor) -> Tensor:
+    """uint8 or uint16 (N, H, W, C) -> float32 (N, C, H, W) in [0, 1], on the batch's device.
+
+    Raises:
+        SrtoolboxError: another dtype or shape.
+    """
+    if batch.ndim != 4 or batch.dtype not in (torch.uint8, torch.uint16):
+        raise SrtoolboxError(f"a batch of pictures is (N, H, W, C) uint8 or uint16, got {batch.dtype} {batch.shape}")
+    peak = 255 if batch.dtype == torch.uint8 else 65535
+    return batch.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).div_(peak)
+
+
+def to_image(tensor: Tensor, bits: int = 8) -> np.ndarray:
+    """(1, C, H, W) or (C, H, W) float in [0, 1] -> HWC uint8 (or uint16 for bits=16), rounded and clipped.
+
+    Raises:
+        SrtoolboxError: another shape, or bits that are neither 8 nor 16.
+    """
+    picture = tensor[0] if tensor.ndim == 4 and tensor.shape[0] == 1 else tensor
+    if picture.ndim != 3 or bits not in (8, 16):
+        raise SrtoolboxError(f"to_image takes one picture (C, H, W) and 8 or 16 bits, got {tensor.shape}, {bits}")
+    peak, dtype = (255, np.uint8) if bits == 8 else (65535, np.uint16)
+    levels = picture.detach().float().mul(peak).round_().clamp_(0, peak)
+    return np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy().astype(dtype))
+
+
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """A uint8 or uint16 picture in 8 bits, rounded: to look at, not to measure on."""
+    return image if image.dtype == np.uint8 else ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def expand_gray(image: np.ndarray) -> np.ndarray:
+    """HW1 -> HW3 with three equal channels; a colour picture as it is."""
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+
+
+# ---- colour: BT.601 with headroom, as MATLAB's rgb2ycbcr (levels of 8 bit / 255)
+
+_TO_YCBCR = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]) / 255
+_OFFSET = np.array([16.0, 128.0, 128.0]) / 255
+_TO_RGB = np.linalg.inv(_TO_YCBCR)
+
+
+def rgb_to_y(rgb: Tensor) -> Tensor:
+    """(N, 3, H, W) in [0, 1] -> luma (N, 1, H, W) in [16/255, 235/255], unrounded, differentiable."""
+    return _weigh(rgb, _TO_YCBCR[0], _OFFSET[0])
+
+
+def rgb_to_ycbcr(rgb: Tensor) -> Tensor:
+    """(N, 3, H, W) in [0, 1] -> Y, Cb, Cr (N, 3, H, W); Y as `rgb_to_y`, Cb and Cr in [16/255, 240/255]."""
+    return torch.cat([_weigh(rgb, row, offset) for row, offset in zip(_TO_YCBCR, _OFFSET, strict=True)], dim=1)
+
+
+def ycbcr_to_rgb(ycbcr: Tensor) -> Tensor:
+    """The inverse of `rgb_to_ycbcr`, unclipped: colours that RGB does not have leave [0, 1]."""
+    offsets = -_TO_RGB @ _OFFSET
+    return torch.cat([_weigh(ycbcr, row, offset) for row, offset in zip(_TO_RGB, offsets, strict=True)], dim=1)
+
+
+def _weigh(planes: Tensor, weights: np.ndarray, offset: float) -> Tensor:
+    """Weighted sum over channels, by additions: a matrix product might run in TF32 or bfloat16."""
+    if planes.ndim != 4 or planes.shape[1] != 3:
+        raise SrtoolboxError(f"a colour tensor is (N, 3, H, W), got {tuple(planes.shape)}")
+    first, second, third = planes.split(1, dim=1)
+    total = (first * float(weights[0])).add(second, alpha=float(weights[1])).add(third, alpha=float(weights[2]))
+    return total.add(float(offset))
