@@ -45,6 +45,7 @@ class OptimWrapper:
         self.device_type = self.parameters[0].device.type
         self.amp_dtype = AMP_DTYPES[amp] if amp else None
         self.scaler = torch.amp.GradScaler(self.device_type, enabled=amp == "fp16")
+        self._scaled = self.scaler.is_enabled()  # a disabled scaler does nothing, in many steps
         self._part, self._parts = 0, 1
 
     def autocast(self) -> AbstractContextManager:
@@ -61,14 +62,19 @@ class OptimWrapper:
         """Backward of a scalar loss and, with the iteration's last batch, one optimizer step."""
         if self._part == 0:
             self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss / self._parts if self._parts > 1 else loss).backward()
+        if self._parts > 1:
+            loss = loss / self._parts
+        (self.scaler.scale(loss) if self._scaled else loss).backward()
         if self._part < self._parts - 1:
             return
         if self.clip is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.parameters, self.clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        if self._scaled:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            self.optimizer.step()
 
     def step_scheduler(self) -> None:
         """Advance the schedule by one iteration, if there is one."""

@@ -57,6 +57,7 @@ class Runner:
         self.device = select_device(self.runtime.get("device"))
         set_up_torch(self.runtime)
         dist.init(self.device)
+        self.world = dist.world_size()
         seed_everything(self.seed)
         self.iter, self.draws = (resume["iter"], resume["draws"]) if resume else (0, 0)
         self.terms: dict[str, Tensor | float] = {}  # of the last iteration, weighted
@@ -134,7 +135,7 @@ class Runner:
             start = time.perf_counter()
             batch = to_device(next(self.batches), self.device)
             self.data_seconds += time.perf_counter() - start
-            self.draws += len(batch["lq"]) * dist.world_size()
+            self.draws += len(batch["lq"]) * self.world
             for optim in self.optims.values():
                 optim.accumulate(part, self.accumulation)
             with self._no_sync() if part < self.accumulation - 1 else contextlib.nullcontext():
@@ -179,7 +180,7 @@ class Runner:
             "hooks": {name: hook.state_dict() for name, hook in self.hooks.items()},
             "draws": self.draws,
             "dataset_digest": self.dataset.digest(),
-            "terms": {name: float(term) for name, term in self.terms.items()},
+            "terms": dist.all_gather_object({name: float(term) for name, term in self.terms.items()}),
             "rng": dist.all_gather_object(random_state(self.device)),
         }
 
@@ -211,7 +212,7 @@ class Runner:
                 f"{self.resumed_from}: does not fit this config ({type(error).__name__}: {reason}). Resume with the "
                 f"config of that run, or take only its weights with --load-from"
             ) from error
-        self.terms = state["terms"]
+        self.terms = state["terms"][dist.rank() if len(state["terms"]) == self.world else 0]
         if state["dataset_digest"] != self.dataset.digest():
             LOGGER.warning("the training pictures are not those of the checkpoint: the run cannot go on exactly")
 
@@ -271,6 +272,6 @@ class Runner:
 
     def _agreed_signal(self) -> int:
         # ranks must stop at the same iteration; asking costs a message, so it is done now and then
-        if dist.world_size() == 1:
+        if self.world == 1:
             return self.signals.received
         return dist.max_over_ranks(self.signals.received) if self.iter % 10 == 0 else 0

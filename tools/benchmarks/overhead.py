@@ -1,9 +1,10 @@
 """What the runner costs per iteration: ESPCN by config against a bare PyTorch loop, interleaved in one process.
 
-Both sides use the same network, batches (raw LMDB made on the spot), preprocessing, loss and fused Adam. The runner's
-side has its usual hooks: schedule, logger every 100 iterations, checkpoint and evaluation set up but not due.
+All use the same network, batches (raw LMDB made on the spot), preprocessing, loss, fused Adam and cosine schedule. The
+runner has its usual hooks: logger every 200 iterations, checkpoint and evaluation set up, not due. A second bare loop
+shows the error of the measurement.
 
-    python tools/benchmarks/overhead.py [--rounds 30] [--iters 100]
+    python tools/benchmarks/overhead.py [--rounds 300] [--iters 20]
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class BareLoop:
         train = config["data"]["train"]
         self.network = NETWORKS.build(config["model"]["generator"])
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-3, fused=True)
+        self.scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, T_max=config["max_iters"])
         self.batches = build_train_loader(DATASETS.build(train["dataset"]), train["batch_size"])
 
     def run(self, iters: int) -> None:
@@ -44,6 +46,7 @@ class BareLoop:
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
+            self.scheduler.step()
 
 
 class RunnerLoop:
@@ -60,10 +63,10 @@ class RunnerLoop:
 
 
 def main() -> None:
-    """Print the median milliseconds of both sides and the median of the per-round ratios."""
+    """Time the three sides and print them against the first."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--iters", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--iters", type=int, default=20)
     args = parser.parse_args()
     torch.set_num_threads(1)
     LOGGER.disabled = True
@@ -78,19 +81,29 @@ def main() -> None:
             "hooks.logger.tensorboard=False",
         ]
         config = Config.fromfile("quickstart/espcn_x3_photos.py", overrides)
-        sides = {"bare": BareLoop(config), "runner": RunnerLoop(config, photos / "run")}
-        times: dict[str, list[float]] = {name: [] for name in sides}
-        for number in range(args.rounds + 1):
-            for name in list(sides) if number % 2 else reversed(sides):
-                start = time.perf_counter()
-                sides[name].run(args.iters)
-                if number:  # the first round warms up
-                    times[name].append((time.perf_counter() - start) / args.iters * 1e3)
-    ratios = [runner / bare for bare, runner in zip(times["bare"], times["runner"], strict=True)]
+        sides = {"bare": BareLoop(config), "bare again": BareLoop(config), "runner": RunnerLoop(config, photos / "run")}
+        times = interleave(sides, args.rounds, args.iters)
     for name, values in times.items():
-        print(f"{name:7s} {statistics.median(values):7.3f} ms/iteration")
-    quartiles = statistics.quantiles(ratios, n=4)
-    print(f"runner / bare: median {statistics.median(ratios):.4f} (quartiles {quartiles[0]:.4f} - {quartiles[2]:.4f})")
+        ratios = [value / bare for bare, value in zip(times["bare"], values, strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        print(
+            f"{name:10s} {statistics.median(values):7.3f} ms/iteration; against bare {middle:.4f} of median "
+            f"(quartiles {low:.4f} - {high:.4f}), {sum(values) / sum(times['bare']):.4f} in all"
+        )
+
+
+def interleave(sides: dict[str, BareLoop | RunnerLoop], rounds: int, iters: int) -> dict[str, list[float]]:
+    """Milliseconds per iteration of every side in every round; short rounds in turning order see the same machine."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    order = list(sides)
+    for number in range(rounds + 5):
+        for name in order:
+            start = time.perf_counter()
+            sides[name].run(iters)
+            if number >= 5:  # the first ones warm up
+                times[name].append((time.perf_counter() - start) / iters * 1e3)
+        order = [*order[1:], order[0]] if number % 2 else order[::-1]
+    return times
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from srtoolbox import dist
 from srtoolbox.engine.evaluate import Picture
 from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
+from srtoolbox.engine.term_means import TermMeans
 from srtoolbox.errors import RunError
 from srtoolbox.files import append_line, finite_json, write_text
 from srtoolbox.image import to_image, to_uint8
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @HOOKS.register
 class LoggerHook(Hook):
-    """Logs loss terms (means over the interval, weighted as optimised), learning rates, speed and time left.
+    """Logs loss terms (means over interval and ranks, weighted as optimised), learning rates, speed and time left.
 
     `scores.jsonl` holds one JSON object a line, `{"kind": "train", "iter", "terms", "lr", ...}` or
     `{"kind": "eval", "iter", "scores"}`. Loss values are fetched from the device only when a line is due.
@@ -44,7 +44,7 @@ class LoggerHook(Hook):
     def __init__(self, interval: int = 100, tensorboard: bool = True) -> None:
         self.interval = positive_interval("LoggerHook", interval)
         self.tensorboard = tensorboard
-        self.window: list[dict[str, torch.Tensor | float]] = []
+        self.means = TermMeans()
         self.writer: SummaryWriter | None = None
 
     def before_train(self, runner: Runner) -> None:
@@ -58,7 +58,7 @@ class LoggerHook(Hook):
                 self.writer = SummaryWriter(runner.work_dir, purge_step=runner.iter)
 
     def after_iter(self, runner: Runner) -> None:
-        self.window.append(runner.terms)
+        self.means.add(runner.terms)
         if runner.iter % self.interval == 0 or runner.iter == runner.max_iters:
             self._log_train(runner)
 
@@ -81,14 +81,14 @@ class LoggerHook(Hook):
             self.writer.close()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"window": [{name: float(term) for name, term in terms.items()} for terms in self.window]}
+        return {"terms": dist.all_gather_object(self.means.state_dict())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.window = state["window"]
+        if len(state["terms"]) == dist.world_size():  # else the first line covers what follows the resume only
+            self.means.load_state_dict(state["terms"][dist.rank()])
 
     def _log_train(self, runner: Runner) -> None:
-        terms = mean_terms(self.window)
-        self.window.clear()
+        terms = self.means.take()
         if dist.is_main():
             rates = {name: optim.lr for name, optim in runner.optims.items()}
             speed = self._speed(runner)
@@ -118,12 +118,6 @@ class LoggerHook(Hook):
 
     def _record(self, record: dict[str, Any]) -> None:
         append_line(self.path, json.dumps(finite_json(record)))
-
-
-def mean_terms(window: list[dict[str, torch.Tensor | float]]) -> dict[str, float]:
-    """Mean of each loss term over the iterations that had it. Waits for the device."""
-    names = dict.fromkeys(name for terms in window for name in terms)
-    return {name: float(np.mean([float(terms[name]) for terms in window if name in terms])) for name in names}
 
 
 def train_line(

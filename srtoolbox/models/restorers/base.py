@@ -42,7 +42,7 @@ class Restorer(nn.Module):
         self.generator = NETWORKS.build(generator)
         self.colour = self.generator.colour
         self.losses = nn.ModuleDict({name: LOSSES.build(cfg) for name, cfg in (losses or {}).items()})
-        self.transform = TRANSFORMS.build(preprocess) if preprocess else nn.Identity()
+        self.transform = TRANSFORMS.build(preprocess) if preprocess else None
         self.targets = dict(targets or {})
 
     @classmethod
@@ -68,7 +68,8 @@ class Restorer(nn.Module):
     def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A batch of uint8 (N, H, W, C) pictures as float (N, C, H, W) in [0, 1] and in the network's colours."""
         pictures = {key: batch_to_float(batch[key]) for key in PICTURES}
-        pictures = self.transform(pictures)
+        if self.transform is not None:
+            pictures = self.transform(pictures)
         if self.colour == "y":
             pictures = {key: rgb_to_y(value) for key, value in pictures.items()}
         return {**batch, **pictures}
