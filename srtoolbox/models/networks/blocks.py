@@ -5,19 +5,47 @@ Facts every network carries as attributes, so that nobody switches on class name
 `size_multiple`: the LR height and width must be multiples of it (`inference` pads),
 `receptive_field`: radius r in LR pixels: the scale x scale output pixels of LR pixel p depend on the LR pixels
     p - r ... p + r of each axis and on no others (None: on the whole picture, or unknown).
+A discriminator has `kind = 'discriminator'` on its class, `in_channels`, `colour` and
+`input_size`: the side of the pictures it judges, or None where it takes any that is a multiple of `size_multiple`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from typing import Any
 
 from torch import nn
 
 from srtoolbox.errors import ConfigError
 
 CHANNELS = {"y": 1, "rgb": 3}
+Step = int | tuple[str, int] | tuple[str, int, int]
+
+
+def kind_of(network: type | nn.Module) -> str:
+    """'generator' (what upscales, said by nobody) or 'discriminator', by the class attribute `kind`."""
+    return getattr(network, "kind", "generator")
+
+
+def gt_sizes(context: Mapping[str, Any]) -> dict[str, int]:
+    """The `gt_size` of every training dataset of a config, by its place: what a discriminator is shown."""
+    node: Any = context
+    for key in ("data", "train", "dataset"):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    found: dict[str, int] = {}
+    pending = [("data.train.dataset", node)]
+    while pending:
+        path, node = pending.pop(0)
+        if not isinstance(node, Mapping):
+            continue
+        if isinstance(node.get("gt_size"), int):
+            found[f"{path}.gt_size"] = node["gt_size"]
+        inner = node.get("datasets")
+        named = inner.items() if isinstance(inner, Mapping) else enumerate(inner or ())
+        pending += [(f"{path}.datasets.{name}", item) for name, item in named]
+    return found
 
 
 def one_of(owner: str, name: str, value: object, allowed: Iterable[object]) -> None:
@@ -60,22 +88,38 @@ def add_convs(
     return convs
 
 
-def receptive_field(steps: Sequence[int | tuple[str, int]]) -> int:
-    """Exact radius in LR pixels of a chain of "same" convolutions and upsamplings.
+def receptive_field(steps: Sequence[Step]) -> int:
+    """Exact radius in LR pixels of a chain of "same" convolutions and changes of size.
 
     Args:
-        steps: in forward order, a kernel size for each convolution, ("shuffle", s) for a sub-pixel upsampling by s and
-            ("bicubic", s) for an interpolation by s (kernel of half-width 2 LR pixels).
+        steps: in forward order, a kernel size for each convolution, ("shuffle", s) for an upsampling by s that takes
+            every pixel from the one below it (sub-pixel, nearest), ("bicubic", s) for an interpolation by s (kernel of
+            half-width 2 LR pixels), ("transposed", s, kernel) for a transposed convolution padded by kernel // 2, and
+            ("unshuffle", s), as the first step only, for a sub-pixel downsampling.
     """
-    low, high = 0, math.prod(step[1] for step in steps if not isinstance(step, int)) - 1
+    cell = steps[0][1] if steps and isinstance(steps[0], tuple) and steps[0][0] == "unshuffle" else 1
+    rest = steps[1:] if cell > 1 else steps
+    scale = math.prod(step[1] for step in rest if not isinstance(step, int)) // cell
+    radii = []
+    for pixel in range(cell):  # the pixels of one cell see the same cells, but lie at different places in theirs
+        low, high = _seen(rest, pixel * scale, (pixel + 1) * scale - 1)
+        radii += [pixel - low * cell, high * cell + cell - 1 - pixel]
+    return max(radii)
+
+
+def _seen(steps: Sequence[Step], low: int, high: int) -> tuple[int, int]:
+    """First and last input pixel that the output pixels low ... high depend on."""
     for step in reversed(steps):
         if isinstance(step, int):
             low, high = low - step // 2, high + step // 2
             continue
-        kind, factor = step
+        kind, factor = step[:2]
         if kind == "shuffle":
             low, high = low // factor, high // factor
+        elif kind == "transposed":  # input i adds to outputs i * factor - pad ... i * factor - pad + kernel - 1
+            kernel, pad = step[2], step[2] // 2
+            low, high = -((kernel - 1 - pad - low) // factor), (high + pad) // factor
         elif factor > 1:  # HR pixel q lies at LR position (q + 1/2) / factor - 1/2 and sees the LR pixels nearer than 2
             first, last = (Fraction(2 * q + 1 - factor, 2 * factor) for q in (low, high))
             low, high = math.floor(first - 2) + 1, math.ceil(last + 2) - 1
-    return max(-low, high)
+    return low, high

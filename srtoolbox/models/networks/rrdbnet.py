@@ -1,0 +1,146 @@
+"""RRDBNet: the residual-in-residual dense blocks of ESRGAN, which Real-ESRGAN and BSRGAN use too.
+
+Wang et al.: "ESRGAN: enhanced super-resolution generative adversarial networks" (ECCVW 2018, arXiv:1809.00219).
+
+state_dict, the official release's new layout (BasicSR, Real-ESRGAN, MMagic): `conv_first` `body.N.rdbM.convK` (M and K
+from 1) `conv_body` `conv_up1` `conv_up2` `conv_hr` `conv_last`, each `.weight` and `.bias`. x3 has `conv_up1` only, x8
+`conv_up3` too. x2 and x1 have x4's keys with 12 and 48 input channels, see `unshuffle`.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srtoolbox.models.networks.blocks import CHANNELS, one_of, positive, receptive_field
+from srtoolbox.registry import NETWORKS
+
+STAGES = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
+UPSAMPLING = ("nearest", "pixelshuffle")
+
+
+class DenseBlock(nn.Module):
+    """`num_convs` 3x3 convolutions, each on everything before it; the last, scaled, is added to the input."""
+
+    def __init__(self, num_features: int, growth_channels: int, num_convs: int, residual_scaling: float) -> None:
+        super().__init__()
+        self.residual_scaling = residual_scaling
+        for number in range(num_convs):
+            outputs = growth_channels if number < num_convs - 1 else num_features
+            conv = nn.Conv2d(num_features + number * growth_channels, outputs, 3, padding=1)
+            nn.init.kaiming_normal_(conv.weight)
+            conv.weight.data.mul_(0.1)  # the paper's smaller initialisation: a deep stack starts near the identity
+            nn.init.zeros_(conv.bias)
+            self.add_module(f"conv{number + 1}", conv)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, F, H, W) -> (N, F, H, W)."""
+        *growing, last = self.children()
+        dense = [features]
+        for conv in growing:
+            dense.append(_activate(conv(torch.cat(dense, 1))))
+        return torch.add(features, last(torch.cat(dense, 1)), alpha=self.residual_scaling)
+
+
+class RRDB(nn.Module):
+    """Residual-in-residual: `rdb1`, `rdb2`, ... in a row, scaled and added to the input."""
+
+    def __init__(self, num_dense_blocks: int, *dense_block: int, residual_scaling: float) -> None:
+        super().__init__()
+        self.residual_scaling = residual_scaling
+        for number in range(1, num_dense_blocks + 1):
+            self.add_module(f"rdb{number}", DenseBlock(*dense_block, residual_scaling))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, F, H, W) -> (N, F, H, W)."""
+        inner = features
+        for block in self.children():
+            inner = block(inner)
+        return torch.add(features, inner, alpha=self.residual_scaling)
+
+
+@NETWORKS.register
+class RRDBNet(nn.Module):
+    """RRDBs at the LR size under a long skip, upsampling, two convolutions; LeakyReLU(0.2), no BatchNorm.
+
+    The defaults are ESRGAN's. Dense blocks begin with He normal times 0.1 and zero biases, the rest as torch has it.
+
+    Args:
+        scale: 1, 2, 3, 4 or 8.
+        colour: 'rgb' or 'y'.
+        num_features: channels of the body.
+        growth_channels: channels that each convolution of a dense block adds.
+        num_blocks: RRDBs: 23 in the paper's best network, 16 in its smaller one, 6 in Real-ESRGAN's anime network.
+        num_dense_blocks: dense blocks in an RRDB.
+        num_convs: convolutions in a dense block.
+        residual_scaling: what residuals are multiplied by before they are added, in both kinds of block.
+        upsampling: 'nearest' (doubling or tripling pixels, then a convolution) or 'pixelshuffle' (sub-pixel).
+        unshuffle: x2 and x1 are the x4 network on the picture rearranged to half, or a quarter, of its size with 4, or
+            16, times the channels: BasicSR's way, of which the public x2 and x1 weights are, four and sixteen times
+            cheaper. False: the body works at the picture's own size. Means nothing at the other scales.
+    """
+
+    def __init__(
+        self,
+        scale: int,
+        colour: str = "rgb",
+        *,
+        num_features: int = 64,
+        growth_channels: int = 32,
+        num_blocks: int = 23,
+        num_dense_blocks: int = 3,
+        num_convs: int = 5,
+        residual_scaling: float = 0.2,
+        upsampling: str = "nearest",
+        unshuffle: bool = True,
+    ) -> None:
+        super().__init__()
+        for name, value, allowed in (
+            ("scale", scale, STAGES),
+            ("colour", colour, CHANNELS),
+            ("upsampling", upsampling, UPSAMPLING),
+        ):
+            one_of("RRDBNet", name, value, allowed)
+        positive("RRDBNet", num_features=num_features, growth_channels=growth_channels, num_blocks=num_blocks)
+        positive("RRDBNet", num_dense_blocks=num_dense_blocks, num_convs=num_convs)
+        self.scale = scale
+        self.colour = colour
+        self.in_channels = CHANNELS[colour]
+        self.upsampling = upsampling
+        self.size_multiple = cell = 4 // scale if unshuffle and scale in (1, 2) else 1
+        self.stages = STAGES[scale * cell]
+        self.conv_first = nn.Conv2d(self.in_channels * cell**2, num_features, 3, padding=1)
+        block = (num_dense_blocks, num_features, growth_channels, num_convs)
+        self.body = nn.Sequential(*[RRDB(*block, residual_scaling=residual_scaling) for _ in range(num_blocks)])
+        self.conv_body = nn.Conv2d(num_features, num_features, 3, padding=1)
+        for number, factor in enumerate(self.stages, start=1):
+            outputs = num_features * factor**2 if upsampling == "pixelshuffle" else num_features
+            self.add_module(f"conv_up{number}", nn.Conv2d(num_features, outputs, 3, padding=1))
+        self.conv_hr = nn.Conv2d(num_features, num_features, 3, padding=1)
+        self.conv_last = nn.Conv2d(num_features, self.in_channels, 3, padding=1)
+        before = [("unshuffle", cell)] if cell > 1 else []
+        convs = [3] * (num_blocks * num_dense_blocks * num_convs + 2)
+        self.receptive_field = receptive_field([*before, *convs, *self._upsampling_steps(), 3, 3])
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1], H and W multiples of `size_multiple` -> (N, C, scale * H, scale * W)."""
+        cells = F.pixel_unshuffle(lq, self.size_multiple) if self.size_multiple > 1 else lq
+        shallow = self.conv_first(cells)
+        features = shallow + self.conv_body(self.body(shallow))
+        for number, factor in enumerate(self.stages, start=1):
+            conv = self.get_submodule(f"conv_up{number}")
+            if self.upsampling == "pixelshuffle":
+                features = _activate(F.pixel_shuffle(conv(features), factor))
+            else:
+                features = _activate(conv(F.interpolate(features, scale_factor=factor, mode="nearest")))
+        return self.conv_last(_activate(self.conv_hr(features)))
+
+    def _upsampling_steps(self) -> list[int | tuple[str, int]]:
+        pairs = [(3, ("shuffle", factor)) for factor in self.stages]
+        return [step for pair in pairs for step in (pair if self.upsampling == "pixelshuffle" else reversed(pair))]
+
+
+def _activate(features: Tensor) -> Tensor:
+    # in place: a convolution's backward pass needs its input and weight, not its output
+    return F.leaky_relu(features, 0.2, inplace=True)
