@@ -47,7 +47,7 @@ class Cropper:
         """Side in LQ px that a picture must have: the crop and the margin of the transforms around it."""
         return 0 if self.lq_size is None else self.lq_size + 2 * self._border
 
-    def window(self, height: int, width: int, rng: Rng, number: int = 0) -> Window:
+    def window(self, height: int, width: int, rng: Rng | None, number: int = 0) -> Window:
         """The LQ window to read in a picture of height x width LQ px, smaller than `needed` where the picture is.
 
         Args:

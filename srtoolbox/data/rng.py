@@ -8,7 +8,10 @@ rather than taken from a library so that no library's new version changes runs.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
+from scipy.special import ndtri
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: SplitMix64's increment
@@ -64,6 +67,24 @@ class Rng:
         """A number in [0, 1), a multiple of 2^-53."""
         return (self._next() >> 11) * 2.0**-53
 
+    def uniform(self, low: float, high: float) -> float:
+        """A number in [low, high)."""
+        return low + (high - low) * self.random()
+
+    def normals(self, count: int) -> np.ndarray:
+        """`count` numbers of the normal distribution N(0, 1), float32 (count,), cut off at 4.3.
+
+        Each is the quantile of 16 random bits, four to a hash: as good as noise on 8-bit pictures needs.
+        """
+        bits = uniform_hashes(self._next(), -(-count // 4)).astype("<u8", copy=False).view("<u2")
+        return _normal_quantiles()[bits[:count]]
+
     def _next(self) -> int:
         self._state = (self._state + _GOLDEN) & _MASK
         return mix(self._state)
+
+
+@cache
+def _normal_quantiles() -> np.ndarray:
+    """The normal distribution's quantiles at the middles of 2^16 equal shares, float32 (65536,)."""
+    return ndtri((np.arange(1 << 16) + 0.5) / (1 << 16)).astype(np.float32)

@@ -30,6 +30,10 @@ class Window(NamedTuple):
         """The same rectangle in a picture `scale` times as large."""
         return Window(self.top * scale, self.left * scale, self.height * scale, self.width * scale)
 
+    def within(self, outer: Window) -> Window:
+        """The same rectangle in the pixels of what `outer` cuts out."""
+        return Window(self.top - outer.top, self.left - outer.left, self.height, self.width)
+
     def cut(self, image: np.ndarray) -> np.ndarray:
         """The view (height, width, C) of `image` (H, W, C)."""
         return image[self.top : self.top + self.height, self.left : self.left + self.width]

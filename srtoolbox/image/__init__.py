@@ -3,6 +3,7 @@
 A picture is an array HWC, uint8 or uint16, C = 1 (gray) or 3 (RGB); how a file becomes one says `reading`.
 """
 
+from srtoolbox.image.editing import Filling, channel_means, compress_jpeg, gaussian_blur, mix_channels, rotate
 from srtoolbox.image.pixels import copy_view, squared_distance, window_means
 from srtoolbox.image.reading import (
     IMAGE_SUFFIXES,
@@ -29,16 +30,22 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_BYTES",
     "MAX_PIXELS",
+    "Filling",
     "batch_to_float",
+    "channel_means",
+    "compress_jpeg",
     "copy_view",
     "decode_image",
     "encode_image",
     "expand_gray",
+    "gaussian_blur",
     "image_shape",
     "list_images",
+    "mix_channels",
     "read_image",
     "rgb_to_y",
     "rgb_to_ycbcr",
+    "rotate",
     "squared_distance",
     "to_image",
     "to_tensor",

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from srtoolbox.data.rng import Rng, fold, mix, uniform_hashes
 
@@ -62,3 +63,17 @@ def test_random_is_uniform_and_uncorrelated_over_draws() -> None:
 def test_any_integer_is_a_seed() -> None:
     assert len({Rng(seed, 0).random() for seed in (0, 1, -1, 2**40, 2**63)}) == 5
     assert mix(0) == 0 and fold(0, 0) != 0
+
+
+def test_normals_are_normal_and_the_same_however_many_are_taken() -> None:
+    numbers = Rng(0, 0).normals(200_000)
+    assert numbers.dtype == np.float32 and abs(numbers.mean()) < 0.01 and abs(numbers.std() - 1) < 0.005
+    assert scipy.stats.kstest(numbers, "norm").pvalue > 1e-3
+    assert abs(np.corrcoef(numbers[1:], numbers[:-1])[0, 1]) < 0.01
+    assert np.array_equal(Rng(0, 0).normals(7), numbers[:7])
+    assert not np.array_equal(Rng(0, 1).normals(7), numbers[:7])
+
+
+def test_uniform_stays_inside() -> None:
+    numbers = [Rng(0, draw).uniform(-3, 5) for draw in range(4000)]
+    assert min(numbers) >= -3 and max(numbers) < 5 and abs(np.mean(numbers) - 1) < 0.2

@@ -7,6 +7,7 @@ from srtoolbox.data.rng import Rng
 from srtoolbox.data.transforms.base import Compose, Transform
 from srtoolbox.data.transforms.choice import OneOf, RandomApply
 from srtoolbox.data.transforms.flip import RandomHorizontalFlip, RandomTranspose, RandomVerticalFlip
+from srtoolbox.data.transforms.rotate import RandomRotation
 from srtoolbox.errors import ConfigError
 from srtoolbox.registry import TRANSFORMS
 
@@ -97,10 +98,67 @@ def test_margins_add_up_from_the_last_to_the_first() -> None:
     assert RandomApply([Shrink(5)]).margin(50) == 5
 
 
+ARGUMENTS = {
+    "OneOf": dict(transforms=FLIPS),
+    "RandomApply": dict(transforms=FLIPS),
+    "RandomRotation": dict(degrees=10),
+    "ColourJitter": dict(brightness=0.3, contrast=0.3, saturation=0.3, hue=20),
+}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("name", TRANSFORMS.names())
-def test_registered_transforms_never_write(name: str) -> None:
-    arguments = {"transforms": FLIPS} if name in ("OneOf", "RandomApply") else {}
-    transform = TRANSFORMS.build({"type": name, **arguments})
+def test_registered_transforms_keep_the_kind_of_picture_and_never_write(
+    photo: np.ndarray, name: str, dtype: type, channels: int
+) -> None:
+    transform = TRANSFORMS.build({"type": name, **ARGUMENTS.get(name, {})})
+    gt = np.ascontiguousarray(photo[50:110, 100:148, :channels]).astype(dtype) * (257 if dtype == np.uint16 else 1)
+    gt.setflags(write=False)
+    before = gt.copy()
+    views = [gt, np.broadcast_to(gt[..., :1], gt.shape), gt[::-1, ::-1], gt[:48].swapaxes(0, 1)]
     for draw in range(20):
-        after = transform(sample(), Rng(0, draw))  # arrays are read-only: writing would raise
+        view = views[draw % 4]
+        given = {"gt": view, "lq": view[::2, ::2], "key": "a"}
+        after = transform(dict(given), Rng(0, draw))  # arrays are read-only: writing would raise
+        again = transform(dict(given), Rng(0, draw))
         assert set(after) == {"gt", "lq", "key"}
+        for picture in ("gt", "lq"):
+            assert after[picture].dtype == dtype and sorted(after[picture].shape) == sorted(given[picture].shape)
+            assert np.array_equal(after[picture], again[picture])
+    assert np.array_equal(gt, before)
+
+
+def test_parts_of_two_stages_draw_what_the_whole_draws() -> None:
+    """Whichever of a OneOf is chosen, it acts at its own stage only, and as often as its weight says."""
+    early = RandomRotation(90)
+    one = OneOf([RandomHorizontalFlip(p=1.0), early, RandomTranspose(p=1.0)], weights=[1, 2, 1])
+    whole = Compose([RandomApply([one], p=0.5), RandomVerticalFlip()])
+    first, second = whole.at_stage(("gt", "either")), whole.at_stage(("pair",))
+    counts = {"turned": 0, "mirrored": 0, "transposed": 0}
+    for draw in range(2000):
+        picture = np.arange(9, dtype=np.uint8).reshape(3, 3, 1) * 20
+        before = first({"gt": picture, "key": ""}, Rng(0, draw))["gt"]
+        after = second({"gt": picture, "lq": picture, "key": ""}, Rng(0, draw))["gt"]
+        found = {
+            "turned": not np.array_equal(before, picture),
+            "mirrored": after.strides[1] < 0,
+            "transposed": abs(after.strides[1]) > abs(after.strides[0]),
+        }
+        assert sum(found.values()) <= 1
+        for name, value in found.items():
+            counts[name] += value
+        in_one = whole({"gt": picture, "lq": picture, "key": ""}, Rng(0, draw))["gt"]
+        assert np.array_equal(in_one, second({"gt": before, "lq": before, "key": ""}, Rng(0, draw))["gt"])
+    assert abs(counts["turned"] - 500) < 80 and abs(counts["mirrored"] - 250) < 60
+    assert abs(counts["transposed"] - 250) < 60
+    assert Compose(FLIPS).at_stage(("gt", "either")) is None and Compose([early]).at_stage(("pair",)) is None
+
+
+def test_a_plugin_that_derives_from_nothing_acts_on_pairs() -> None:
+    def plugin(sample: dict, rng: Rng) -> dict:
+        return {**sample, "seen": True}
+
+    whole = Compose([plugin, RandomRotation(5)])
+    assert "seen" in whole.at_stage(("pair",))(sample(), Rng(0, 0))
+    assert "seen" not in whole.at_stage(("gt",))(sample(), Rng(0, 0))

@@ -6,7 +6,7 @@ import hashlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -17,7 +17,7 @@ from srtoolbox.data.pairing import counted, raise_faults
 from srtoolbox.data.rng import Rng
 from srtoolbox.data.sampler import Draw
 from srtoolbox.data.store import Store, Window
-from srtoolbox.data.transforms.base import Compose, Sample, map_pictures
+from srtoolbox.data.transforms.base import Compose, Sample, map_pictures, transforms_on_gt_alone
 from srtoolbox.errors import ConfigError, DataError
 
 Sampling = Literal["image", "area"]
@@ -94,19 +94,30 @@ class CropOptions(NamedTuple):
 
 
 class GTDataset(SRDataset):
-    """A dataset with GT: the subclass says how a window of a picture is read, all else is here."""
+    """A dataset with GT: the subclass says how a window of a picture is read, all else is here.
+
+    `makes_lq`: whether LQ is made from GT. Then `before_lq` holds the transforms that act on GT first (None: there are
+    none), `transforms` the others; else `transforms` holds all.
+    """
+
+    makes_lq: ClassVar[bool] = False
 
     def __init__(self, entries: Sequence[Entry], scale: int, options: CropOptions) -> None:
         self.scale, self.channels = scale, options.channels
-        self.transforms = Compose(options.transforms)
+        self.transforms, self.before_lq = Compose(options.transforms), None
+        if self.makes_lq:
+            self.before_lq = self.transforms.at_stage(("gt", "either"))
+            self.transforms = self.transforms.at_stage(("pair",)) or Compose()
+        elif self.transforms.at_stage(("gt",)):
+            raise ConfigError(f"{type(self).__name__}: transforms: one of them {_ON_GT_ALONE}")
         self.cropper = Cropper(options.gt_size, scale, options.crop, self.transforms.margin(options.gt_size or 0))
         self._small, self._sampling = options.small, options.sampling
         _check_channels(entries, options.channels)
         self._entries = self._large_enough(entries)
 
     @abstractmethod
-    def _read(self, entry: Entry, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """LQ (h, w, C) and GT (scale*h, scale*w, C) of an LQ window."""
+    def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """LQ (h, w, C) and GT (scale*h, scale*w, C) of an LQ window; with `rng` GT is changed by `before_lq` first."""
 
     def __len__(self) -> int:
         return len(self._entries) * self.cropper.per_picture
@@ -127,7 +138,7 @@ class GTDataset(SRDataset):
         if not -len(self) <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
         if self.cropper.mode in ("center", "ten"):
-            return self._cropped(index % len(self), Rng(0, 0))
+            return self._cropped(index % len(self), None)
         entry = self._entries[index]
         return self._as_sample(entry, *self._read(entry, Window(0, 0, entry.height, entry.width)))
 
@@ -142,10 +153,10 @@ class GTDataset(SRDataset):
         parts = [type(self).__name__, str(self.scale), str(len(self)), *(store.digest() for store in stores)]
         return hashlib.sha256("\n".join(parts).encode("ascii")).hexdigest()
 
-    def _cropped(self, index: int, rng: Rng) -> Sample:
+    def _cropped(self, index: int, rng: Rng | None) -> Sample:
         picture, number = divmod(index, self.cropper.per_picture)
         entry = self._entries[picture]
-        lq, gt = self._read(entry, self.cropper.window(entry.height, entry.width, rng, number))
+        lq, gt = self._read(entry, self.cropper.window(entry.height, entry.width, rng, number), rng)
         needed = self.cropper.needed
         if entry.height < needed or entry.width < needed:
             lq, gt = pad(lq, needed, self._small), pad(gt, needed * self.scale, self._small)
@@ -187,6 +198,17 @@ def option_faults(scale: int, options: Mapping[str, Any]) -> list[str]:
 def check_options(cfg: Mapping[str, Any]) -> list[str]:
     """`option_faults` of a config; that its scale is the generator's is looked at by `srtoolbox.check`."""
     return option_faults(cfg["scale"], cfg) if "scale" in cfg else []
+
+
+def check_transforms(transforms: Any) -> list[str]:  # noqa: ANN401 - as in a config
+    """What is wrong with the transforms of a dataset whose LQ is given, a sentence each."""
+    return [f"{path}: {kind} {_ON_GT_ALONE}" for path, kind in transforms_on_gt_alone(transforms)]
+
+
+_ON_GT_ALONE = (
+    "acts on GT before LQ is made from it, but here LQ is given: take GTOnlyDataset, which makes LQ, or another "
+    "transform (RandomHorizontalFlip, RandomTranspose ...)"
+)
 
 
 def expanded(image: np.ndarray, channels: int) -> np.ndarray:

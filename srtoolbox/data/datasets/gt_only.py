@@ -10,6 +10,7 @@ import numpy as np
 from srtoolbox.data.crops import CropMode, SmallPolicy
 from srtoolbox.data.datasets.base import CropOptions, Entry, GTDataset, Sampling, as_list, check_options
 from srtoolbox.data.pairing import shapes_of
+from srtoolbox.data.rng import Rng
 from srtoolbox.data.store import Store, Window
 from srtoolbox.data.stores import open_store
 from srtoolbox.errors import DataError
@@ -30,7 +31,8 @@ class GTOnlyDataset(GTDataset):
     """Pictures whose LQ is their MATLAB bicubic reduction, made when asked for: bit for bit the crop of the whole
     picture's LQ.
 
-    Pictures are cut at the right and bottom to multiples of `scale`.
+    Pictures are cut at the right and bottom to multiples of `scale`. Transforms that act on GT first (a rotation) are
+    given the pixels they need around the crop; LQ is then the reduction of the GT they made.
 
     Args:
         gt: path of a store, or several.
@@ -40,6 +42,8 @@ class GTOnlyDataset(GTDataset):
         MissingDataError: a store is not there.
         DataError: pictures too small for the crop; all are named.
     """
+
+    makes_lq = True
 
     def __init__(
         self,
@@ -64,15 +68,19 @@ class GTOnlyDataset(GTDataset):
             entries += [_entry(store, key, scale) for key in keys]
         super().__init__(entries, scale, options)
         lq_bytes = sum(3 * entry.height * entry.width for entry in self._entries)
+        if self.before_lq is not None:
+            changed = (self.cropper.needed + 2 * MARGIN) * scale  # GT px that must be right after these transforms
+            self._reach = -(-self.before_lq.margin(changed) // scale)
         self._kept: dict[Entry, np.ndarray] | None = {} if lq_bytes <= KEEP_BYTES else None
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
         return check_options(cfg)
 
-    def _read(self, entry: Entry, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        if self._kept is None:
-            return self._read_around(entry, window)
+    def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> tuple[np.ndarray, np.ndarray]:
+        rng = rng if self.before_lq is not None else None
+        if self._kept is None or rng is not None:
+            return self._read_around(entry, window, rng)
         lq = self._kept.get(entry)
         if lq is None:
             whole = Window(0, 0, entry.height, entry.width)
@@ -81,14 +89,32 @@ class GTOnlyDataset(GTDataset):
             self._kept[entry] = lq
         return window.cut(lq), entry.gt.read(entry.gt_key, window.scaled(self.scale))
 
-    def _read_around(self, entry: Entry, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        top, left = max(0, window.top - MARGIN), max(0, window.left - MARGIN)
-        bottom = min(entry.height, window.top + window.height + MARGIN)
-        right = min(entry.width, window.left + window.width + MARGIN)
-        gt = entry.gt.read(entry.gt_key, Window(top, left, bottom - top, right - left).scaled(self.scale))
-        lq = imresize(gt, size=(bottom - top, right - left))
-        inner = Window(window.top - top, window.left - left, window.height, window.width)
-        return inner.cut(lq), inner.scaled(self.scale).cut(gt)
+    def _read_around(self, entry: Entry, window: Window, rng: Rng | None) -> tuple[np.ndarray, np.ndarray]:
+        """Read the window with what lies around it, change GT, shrink it, cut the window out."""
+        outer = inner = _grown(window, MARGIN, entry)
+        if rng is not None:
+            outer = _grown(window, MARGIN + self._reach, entry)
+        gt = entry.gt.read(entry.gt_key, outer.scaled(self.scale))
+        if rng is not None:
+            gt = inner.within(outer).scaled(self.scale).cut(self._changed(gt, window.within(outer), entry, rng))
+        lq = imresize(gt, size=inner[2:])
+        window = window.within(inner)
+        return window.cut(lq), window.scaled(self.scale).cut(gt)
+
+    def _changed(self, gt: np.ndarray, crop: Window, entry: Entry, rng: Rng) -> np.ndarray:
+        top, left, height, width = crop.scaled(self.scale)
+        centre = (top + (height - 1) / 2, left + (width - 1) / 2)
+        changed = self.before_lq({"gt": gt, "key": entry.gt_key, "centre": centre}, rng)["gt"]
+        assert changed.shape == gt.shape and changed.dtype == gt.dtype, "a transform of stage 'gt' keeps size and depth"
+        return changed
+
+
+def _grown(window: Window, margin: int, entry: Entry) -> Window:
+    """The window and `margin` LQ px around it, as far as the picture goes."""
+    top, left = max(0, window.top - margin), max(0, window.left - margin)
+    bottom = min(entry.height, window.top + window.height + margin)
+    right = min(entry.width, window.left + window.width + margin)
+    return Window(top, left, bottom - top, right - left)
 
 
 def _entry(store: Store, key: str, scale: int) -> Entry:

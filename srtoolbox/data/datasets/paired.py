@@ -8,8 +8,17 @@ from typing import Any
 import numpy as np
 
 from srtoolbox.data.crops import CropMode, SmallPolicy
-from srtoolbox.data.datasets.base import CropOptions, Entry, GTDataset, Sampling, as_list, check_options
+from srtoolbox.data.datasets.base import (
+    CropOptions,
+    Entry,
+    GTDataset,
+    Sampling,
+    as_list,
+    check_options,
+    check_transforms,
+)
 from srtoolbox.data.pairing import check_sizes, pair_keys
+from srtoolbox.data.rng import Rng
 from srtoolbox.data.store import Window
 from srtoolbox.data.stores import open_store
 from srtoolbox.errors import DataError
@@ -65,9 +74,9 @@ class PairedDataset(GTDataset):
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
-        return check_options(cfg)
+        return check_options(cfg) + check_transforms(cfg.get("transforms"))
 
-    def _read(self, entry: Entry, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> tuple[np.ndarray, np.ndarray]:
         return entry.lq.read(entry.lq_key, window), entry.gt.read(entry.gt_key, window.scaled(self.scale))
 
 

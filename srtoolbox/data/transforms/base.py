@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 from srtoolbox.data.rng import Rng
 from srtoolbox.registry import TRANSFORMS
@@ -15,12 +16,20 @@ picture's name.
 """
 
 PICTURES = ("lq", "gt")
+Stage = Literal["gt", "either", "pair"]
 
 
 class Transform(ABC):
-    """Changes `lq` and `gt` of a sample alike. Works on views (it never writes into an array) and draws all its
-    randomness from `rng`.
+    """Changes `lq` and `gt` of a sample. Works on views (it never writes into an array) and draws all its randomness
+    from `rng`.
+
+    `stage` says when it acts. "pair": when LQ and GT are both there. "gt": before LQ is made from GT, on a sample that
+    holds `gt` with a margin, and `centre`, the (row, column) in it about which the crop lies; so only a dataset that
+    makes LQ can have it. "either": before LQ is made where the dataset makes it, else on both. Transforms that act
+    before come first, whatever their place in the list.
     """
+
+    stage: ClassVar[Stage] = "pair"
 
     @abstractmethod
     def __call__(self, sample: Sample, rng: Rng) -> Sample:
@@ -28,9 +37,13 @@ class Transform(ABC):
 
     def margin(self, gt_size: int) -> int:
         """GT pixels this transform needs around a crop of `gt_size`; the dataset reads them and cuts them off
-        afterwards.
+        afterwards. At the stage "gt" a crop at the picture's edge gets less: fill in what is missing.
         """
         return 0
+
+    def at_stage(self, stages: Collection[Stage]) -> Transform | None:
+        """What there is to do at these stages, with the same random numbers as in the whole; None: nothing."""
+        return self if self.stage in stages else None
 
 
 class Compose(Transform):
@@ -55,6 +68,45 @@ class Compose(Transform):
         for transform in reversed(self.transforms):  # the last one needs its pixels out of what the one before delivers
             total += transform.margin(gt_size + 2 * total)
         return total
+
+    def at_stage(self, stages: Collection[Stage]) -> Compose | None:
+        parts = parts_at_stage(self.transforms, stages)
+        return parts and replaced(self, transforms=parts)
+
+
+class Nothing(Transform):
+    """Stands where a transform of another stage would, so that the places, and thereby the random numbers, stay."""
+
+    def __call__(self, sample: Sample, rng: Rng) -> Sample:
+        return sample
+
+
+def parts_at_stage(transforms: Sequence[Transform], stages: Collection[Stage]) -> list[Transform] | None:
+    """`transforms` with `Nothing` for those that do not act at these stages; None where none does."""
+    parts = []
+    for transform in transforms:
+        if isinstance(transform, Transform):
+            parts.append(transform.at_stage(stages))
+        else:  # a plugin that derives from nothing
+            parts.append(transform if "pair" in stages else None)
+    return [part or Nothing() for part in parts] if any(part is not None for part in parts) else None
+
+
+def replaced(transform: Any, **attributes: object) -> Any:  # noqa: ANN401 - the same type
+    """A copy of a transform with other attributes."""
+    result = copy.copy(transform)
+    vars(result).update(attributes)
+    return result
+
+
+def transforms_on_gt_alone(transforms: Any, path: str = "transforms") -> Iterator[tuple[str, str]]:  # noqa: ANN401
+    """(path, type) of all entries of a config, at any depth, that must act before LQ is made."""
+    named = isinstance(transforms, Mapping)
+    for key, entry in transforms.items() if named else enumerate(transforms or ()):
+        if isinstance(entry, Mapping) and entry.get("type") in TRANSFORMS:
+            if getattr(TRANSFORMS.get(entry["type"]), "stage", "pair") == "gt":
+                yield f"{path}.{key}", entry["type"]
+            yield from transforms_on_gt_alone(entry.get("transforms"), f"{path}.{key}.transforms")
 
 
 def build_transforms(transforms: Sequence[Any] | Mapping[str, Any]) -> list[Transform]:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from srtoolbox.data.rng import Rng
-from srtoolbox.data.transforms.base import Compose, Sample, Transform, build_transforms
+from srtoolbox.data.transforms.base import (
+    Compose,
+    Sample,
+    Stage,
+    Transform,
+    build_transforms,
+    parts_at_stage,
+    replaced,
+)
 from srtoolbox.errors import ConfigError
 from srtoolbox.registry import TRANSFORMS
 
@@ -38,6 +46,10 @@ class OneOf(Transform):
     def margin(self, gt_size: int) -> int:
         return max(transform.margin(gt_size) for transform in self.transforms)
 
+    def at_stage(self, stages: Collection[Stage]) -> OneOf | None:
+        parts = parts_at_stage(self.transforms, stages)
+        return parts and replaced(self, transforms=parts)
+
 
 @TRANSFORMS.register
 class RandomApply(Transform):
@@ -57,3 +69,7 @@ class RandomApply(Transform):
 
     def margin(self, gt_size: int) -> int:
         return self.inner.margin(gt_size)
+
+    def at_stage(self, stages: Collection[Stage]) -> RandomApply | None:
+        inner = self.inner.at_stage(stages)
+        return inner and replaced(self, inner=inner)

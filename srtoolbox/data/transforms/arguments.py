@@ -1,0 +1,21 @@
+"""Checks of the arguments that transforms share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from srtoolbox.errors import ConfigError
+
+
+def ordered_range(
+    owner: str, name: str, values: Sequence[float], least: float, most: float = float("inf")
+) -> tuple[float, float]:
+    """(low, high) with least <= low <= high <= most.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if len(values) != 2 or not least <= values[0] <= values[1] <= most:
+        limit = f"from {least:g} up" if most == float("inf") else f"between {least:g} and {most:g}"
+        raise ConfigError(f"{owner}: {name} is (lowest, highest), {limit}, got {values!r}")
+    return values[0], values[1]

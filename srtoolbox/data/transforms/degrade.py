@@ -1,0 +1,124 @@
+"""Hard augmentations: they spoil LQ alone and leave GT as it is, bit for bit, so that the network learns to repair."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from srtoolbox.data.rng import Rng
+from srtoolbox.data.transforms.arguments import ordered_range
+from srtoolbox.data.transforms.base import Sample, Transform
+from srtoolbox.errors import ConfigError
+from srtoolbox.image import channel_means, compress_jpeg, gaussian_blur
+from srtoolbox.registry import TRANSFORMS
+
+
+class Degradation(Transform):
+    """Changes `lq` only. All sizes are in LQ pixels, all levels in those of 8 bit, also for 16-bit pictures."""
+
+    def __call__(self, sample: Sample, rng: Rng) -> Sample:
+        sample["lq"] = self.degrade(sample["lq"], rng)
+        return sample
+
+    @abstractmethod
+    def degrade(self, image: np.ndarray, rng: Rng) -> np.ndarray:
+        """A new picture of the same shape and dtype."""
+
+
+@TRANSFORMS.register
+class JPEGCompression(Degradation):
+    """Compresses LQ as JPEG (4:2:0) and decodes it. The blocks of 8 x 8 begin at the crop's corner.
+
+    Args:
+        quality: (lowest, highest) whole numbers from 1 to 100, each between them equally likely.
+    """
+
+    def __init__(self, quality: Sequence[int] = (30, 95)) -> None:
+        self.quality = ordered_range("JPEGCompression", "quality", quality, 1, 100)
+
+    def degrade(self, image: np.ndarray, rng: Rng) -> np.ndarray:
+        low, high = self.quality
+        return compress_jpeg(image, rng.integers(low, high + 1))
+
+
+@TRANSFORMS.register
+class CoarseDropout(Degradation):
+    """Fills some rectangles of LQ: DeVries and Taylor 2017, "Improved regularization of convolutional neural networks
+    with cutout" (arXiv:1708.04552), with several holes. Holes lie wholly inside and may overlap.
+
+    Args:
+        holes: (fewest, most) rectangles.
+        size: (shortest, longest) side of a rectangle in LQ px; height and width are drawn apart.
+        fill: a level 0 ... 255, or "mean" for the picture's mean colour.
+    """
+
+    def __init__(
+        self, holes: Sequence[int] = (1, 8), size: Sequence[int] = (2, 8), fill: int | Literal["mean"] = 0
+    ) -> None:
+        self.holes = ordered_range("CoarseDropout", "holes", holes, 1)
+        self.size = ordered_range("CoarseDropout", "size", size, 1)
+        if fill != "mean" and not (isinstance(fill, int) and 0 <= fill <= 255):
+            raise ConfigError(f"CoarseDropout: fill is a level from 0 to 255 or 'mean', got {fill!r}")
+        self.fill = fill
+
+    def degrade(self, image: np.ndarray, rng: Rng) -> np.ndarray:
+        level = np.rint(channel_means(image)) if self.fill == "mean" else self.fill * level_of(image)
+        result = np.array(image)
+        for _ in range(rng.integers(self.holes[0], self.holes[1] + 1)):
+            rows, columns = (self._span(length, rng) for length in image.shape[:2])
+            result[rows, columns] = level
+        return result
+
+    def _span(self, length: int, rng: Rng) -> slice:
+        size = min(length, rng.integers(self.size[0], self.size[1] + 1))
+        start = rng.integers(0, length - size + 1)
+        return slice(start, start + size)
+
+
+@TRANSFORMS.register
+class GaussianNoise(Degradation):
+    """Adds normally distributed noise to LQ, rounded and clipped.
+
+    Args:
+        sigma: (lowest, highest) standard deviation in levels of 8 bit; each between them equally likely.
+        gray: the same noise on all channels; else each has its own.
+    """
+
+    def __init__(self, sigma: Sequence[float] = (0.0, 10.0), *, gray: bool = False) -> None:
+        self.sigma = ordered_range("GaussianNoise", "sigma", sigma, 0)
+        self.gray = gray
+
+    def degrade(self, image: np.ndarray, rng: Rng) -> np.ndarray:
+        sigma = rng.uniform(*self.sigma) * level_of(image)
+        shape = (*image.shape[:2], 1 if self.gray else image.shape[2])
+        noise = rng.normals(shape[0] * shape[1] * shape[2]).reshape(shape)
+        noisy = image + noise * np.float32(sigma)
+        np.rint(noisy, out=noisy)
+        return noisy.clip(0, np.iinfo(image.dtype).max, out=noisy).astype(image.dtype)
+
+
+@TRANSFORMS.register
+class GaussianBlur(Degradation):
+    """Blurs LQ with an isotropic Gaussian.
+
+    Args:
+        sigma: (lowest, highest) in LQ px; each between them equally likely.
+        kernel: side of the kernel, odd; None takes 3 sigma each way.
+    """
+
+    def __init__(self, sigma: Sequence[float] = (0.2, 2.0), kernel: int | None = None) -> None:
+        self.sigma = ordered_range("GaussianBlur", "sigma", sigma, 0.01)
+        if kernel is not None and (kernel < 1 or kernel % 2 == 0):
+            raise ConfigError(f"GaussianBlur: kernel is odd, got {kernel}")
+        self.kernel = kernel
+
+    def degrade(self, image: np.ndarray, rng: Rng) -> np.ndarray:
+        return gaussian_blur(image, rng.uniform(*self.sigma), self.kernel)
+
+
+def level_of(image: np.ndarray) -> int:
+    """What one level of 8 bit is in this picture: 1, or 257 with 16 bits."""
+    return 1 if image.dtype == np.uint8 else 257

@@ -1,0 +1,47 @@
+"""Rotation by a few degrees, of GT before LQ is made from it: an LQ that was interpolated would no longer be the
+reduction of its GT.
+"""
+
+from __future__ import annotations
+
+import math
+
+from srtoolbox.data.rng import Rng
+from srtoolbox.data.transforms.base import Sample, Transform
+from srtoolbox.errors import ConfigError
+from srtoolbox.image import Filling, rotate
+from srtoolbox.registry import TRANSFORMS
+
+_KERNEL = 2  # px: how far the bicubic kernel reaches
+
+
+@TRANSFORMS.register
+class RandomRotation(Transform):
+    """Turns the picture about the middle of the crop by an angle in [-degrees, degrees), bicubic.
+
+    The corners of the crop come from the picture around it; only what lies outside the picture is filled.
+
+    Args:
+        degrees: the largest angle, in (0, 180].
+        filling: "reflect" (the picture mirrored at its edge) or "zero" (black).
+    """
+
+    stage = "gt"
+
+    def __init__(self, degrees: float, filling: Filling = "reflect") -> None:
+        if not 0 < degrees <= 180:
+            raise ConfigError(f"RandomRotation: degrees is above 0 and at most 180, got {degrees}")
+        if filling not in ("reflect", "zero"):
+            raise ConfigError(f"RandomRotation: filling is 'reflect' or 'zero', got {filling!r}")
+        self.degrees, self.filling = degrees, filling
+
+    def __call__(self, sample: Sample, rng: Rng) -> Sample:
+        gt = sample["gt"]
+        middle = ((gt.shape[0] - 1) / 2, (gt.shape[1] - 1) / 2)
+        angle = rng.uniform(-self.degrees, self.degrees)
+        sample["gt"] = rotate(gt, angle, sample.get("centre", middle), self.filling)
+        return sample
+
+    def margin(self, gt_size: int) -> int:
+        angle = math.radians(min(self.degrees, 45))  # where a square's corner reaches farthest
+        return math.ceil(gt_size / 2 * (math.cos(angle) + math.sin(angle) - 1)) + _KERNEL

@@ -1,0 +1,44 @@
+"""image.editing: shapes, depths, read-only views; its effects are measured where transforms use them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from srtoolbox.image import channel_means, compress_jpeg, gaussian_blur, mix_channels, rotate
+
+EDITS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "rotate": lambda image: rotate(image, 12.0, (10, 20), "reflect"),
+    "blur": lambda image: gaussian_blur(image, 1.2),
+    "jpeg": lambda image: compress_jpeg(image, 50),
+    "mix": lambda image: mix_channels(image, np.eye(image.shape[2], image.shape[2] + 1) * 0.5),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", EDITS)
+def test_any_view_gives_what_its_copy_gives(photo: np.ndarray, name: str, channels: int, dtype: type) -> None:
+    image = photo[..., :channels].astype(dtype) * (np.iinfo(dtype).max // 255)
+    image.setflags(write=False)
+    for view in (
+        image,
+        image[::-1, ::-1],
+        image.swapaxes(0, 1),
+        image[3:50, 7:81],
+        np.broadcast_to(image[..., :1], image.shape),
+    ):
+        result = EDITS[name](view)
+        assert result.shape == view.shape and result.dtype == dtype
+        assert np.array_equal(result, EDITS[name](np.ascontiguousarray(view)))
+        assert not np.shares_memory(result, image)
+
+
+def test_mix_channels_is_a_matrix_product_to_one_level(photo: np.ndarray) -> None:
+    matrix = np.array([[0.5, 0.3, -0.2, 20], [0.1, 1.4, 0, -30], [0, 0, 1.1, 0]])
+    exact = np.clip(photo @ matrix[:, :3].T + matrix[:, 3], 0, 255)
+    assert np.abs(mix_channels(photo, matrix) - exact).max() <= 1.001
+    assert channel_means(photo) == pytest.approx(photo.mean(axis=(0, 1)))
+    assert channel_means(photo[..., :1]).shape == (1,)
