@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from srtoolbox.cli.options import CommandParser
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 EXAMPLE = """example:
   python tools/upscale.py work_dirs/quickstart/checkpoints/best_photos_psnr.pth photo.jpg -o out
   python tools/upscale.py model.pth pictures/ more/*.png
+  python tools/upscale.py psnr.pth photo.jpg --blend gan.pth --alpha 0.8
 
 photo.bmp beside photo.tiff become photo.bmp_sr.png and photo.tiff_sr.png. Results of an earlier run (a_sr.png beside
 a.jpg) are left out; with -o of another folder they are pictures like all others."""
@@ -24,6 +31,8 @@ def build_parser() -> CommandParser:
     parser.add_argument("inputs", nargs="+", metavar="FILE_OR_DIR", help="pictures, or folders of pictures (recursive)")
     parser.add_argument("-o", "--out", metavar="DIR", help="where <name>_sr.png goes (default: beside each picture)")
     parser.add_argument("--config", help="for weights of another project: a config whose model.generator they are for")
+    parser.add_argument("--blend", metavar="CKPT", help="mix in another training of the same network, see interp")
+    parser.add_argument("--alpha", type=float, metavar="A", help="with --blend: its share, in [0, 1]")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
     parser.add_argument(
         "--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours"
@@ -33,11 +42,13 @@ def build_parser() -> CommandParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code: 1 where some picture failed."""
-    args = build_parser().parse(argv)
+    parser = build_parser()
+    args = parser.parse(argv)
+    if (args.blend is None) != (args.alpha is None):
+        parser.error("--blend CKPT and --alpha A go together")
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from srtoolbox.config import Config
-    from srtoolbox.engine.checkpoint import load_network
     from srtoolbox.engine.device import select_device
     from srtoolbox.errors import SrtoolboxError
     from srtoolbox.image import read_image, write_image
@@ -51,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"left out as results of an earlier run (-o takes them): {', '.join(map(str, skipped))}")
     device = select_device(args.device)
     config = Config.fromfile(args.config)["model"]["generator"] if args.config else None
-    network = load_network(args.checkpoint, config=config, device=device)
+    network = load(args, config, device)
     failed, start = [], time.perf_counter()
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=CONSOLE, disable=not CONSOLE.is_terminal) as progress:
@@ -68,6 +79,16 @@ def main(argv: Sequence[str]) -> int:
             progress.console.print(f"{source} -> {target} ({size})", markup=False, highlight=False, soft_wrap=True)
     print(f"{len(jobs) - len(failed)} upscaled, {len(failed)} failed, {time.perf_counter() - start:.1f} s")
     return 1 if failed else 0
+
+
+def load(args: argparse.Namespace, config: Mapping[str, Any] | None, device: torch.device) -> nn.Module:
+    """The network of the checkpoint, with another one mixed in where that is wanted."""
+    from srtoolbox.engine.blending import Blender
+    from srtoolbox.engine.checkpoint import load_network
+
+    if args.blend is None:
+        return load_network(args.checkpoint, config=config, device=device)
+    return Blender([args.checkpoint, args.blend], config=config).blended((1 - args.alpha, args.alpha), device)
 
 
 def plan(inputs: Sequence[str], out: str | None) -> tuple[list[tuple[Path, Path]], list[Path]]:

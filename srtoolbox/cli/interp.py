@@ -1,0 +1,291 @@
+"""Blend networks: (1 - alpha) A + alpha B over all weights, as checkpoints, comparison sheets and curves of scores."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from srtoolbox.cli.options import CommandParser
+
+if TYPE_CHECKING:
+    import torch
+    from rich.progress import Progress
+
+    from srtoolbox.engine.blending import Blender
+    from srtoolbox.engine.evaluate import Picture, Scores
+
+    Results = dict[str, dict[str, dict[str, Scores]]]  # blend -> set -> picture
+
+EXAMPLE = """example:
+  python tools/interp.py psnr.pth gan.pth --alpha 0.8 -o blend.pth
+  python tools/interp.py psnr.pth gan.pth --alpha 0.2 0.5 0.8 -o blend.pth      # blend_alpha0.2.pth, ...
+  python tools/interp.py psnr.pth gan.pth --sweep 0:1:0.1 --images HR/a.png HR/b.png --report sweep
+  python tools/interp.py psnr.pth gan.pth --sweep 0:1:0.25 --config x.py --datasets set5,set14 --report sweep
+  python tools/interp.py a.pth b.pth c.pth --weights 2 1 1 -o blend.pth
+
+The networks must be of one architecture; they need not be of one project. alpha lies in [0, 1]."""
+MAX_BLENDS = 201
+
+
+class Blend(NamedTuple):
+    """One blend: how it is called in tables and file names, and the share of each network."""
+
+    name: str
+    shares: tuple[float, ...]
+
+
+def build_parser() -> CommandParser:
+    """Options of the command."""
+    parser = CommandParser("interp", __doc__, EXAMPLE)
+    add = parser.add_argument
+    add("checkpoints", nargs="+", metavar="CKPT", help="two checkpoints A B (any number with --weights)")
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--alpha", nargs="+", type=float, metavar="A", help="shares of B, in [0, 1]")
+    how.add_argument("--sweep", metavar="FIRST:LAST:STEP", help="many alphas, e.g. 0:1:0.1")
+    how.add_argument("--weights", nargs="+", type=float, metavar="W", help="a share per checkpoint, scaled to sum 1")
+    add("-o", "--out", metavar="FILE", help="the checkpoint to write; several get _alpha<value> before the suffix")
+    add("--images", nargs="+", default=[], metavar="PICTURE", help="true pictures: reduced, restored, scored, shown")
+    add("--inputs", nargs="+", default=[], metavar="PICTURE", help="low-resolution pictures: only shown")
+    add("--config", help="its data.test sets and metrics are used; and its network for weights that say no other")
+    add("--datasets", metavar="A,B", help="score on these sets of --config, or of the first checkpoint's own config")
+    add("--report", metavar="DIR", help="where sheets, curve and scores go (default: work_dirs/interp/<A>_<B>)")
+    add("--raw", action="store_true", help="blend the trained weights where there are averaged (EMA) ones too")
+    add("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
+    add("--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours")
+    parser.add_overrides()
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    parser = build_parser()
+    args = parser.parse(argv)
+    if not (args.out or args.images or args.inputs or args.datasets):
+        parser.error("nothing to do: -o FILE writes the blend, --images, --inputs or --datasets show what it does")
+    if args.overrides and not args.config:
+        parser.error(f"{args.overrides[0]!r} changes an entry of --config, which is not given")
+    blends = plan_blends(args)
+    args.images, args.inputs = pictures(args.images), pictures(args.inputs)
+    targets = plan_outputs(args, blends)
+    from srtoolbox.config import Config
+    from srtoolbox.engine.blending import Blender
+    from srtoolbox.engine.device import select_device
+    from srtoolbox.logger import setup_logging
+    from srtoolbox.plugins import load_plugins
+
+    setup_logging()
+    config = Config.fromfile(args.config, args.overrides) if args.config else None
+    load_plugins(config, args.plugin)
+    device = select_device(args.device)
+    generator = (config.get("model") or {}).get("generator") if config is not None else None
+    blender = Blender(args.checkpoints, config=generator, weights="raw" if args.raw else "ema")
+    for blend, target in zip(blends, targets, strict=False):
+        blender.save(target, blend.shares)
+        print(f"{blend.name} -> {target}")
+    if args.images or args.inputs or args.datasets:
+        Report(args, blender, config, device).write(blends)
+    return 0
+
+
+# ---- what is asked for
+
+
+def plan_blends(args: argparse.Namespace) -> list[Blend]:
+    """The blends in the order asked for.
+
+    Raises:
+        ConfigError: alphas outside [0, 1], a sweep that is none, another number of networks than the option is for.
+    """
+    from srtoolbox.errors import ConfigError
+
+    if args.weights:
+        if len(args.weights) != len(args.checkpoints) or len(args.checkpoints) < 2:
+            raise ConfigError(f"--weights: {len(args.checkpoints)} checkpoints, {len(args.weights)} weights")
+        total = sum(args.weights)
+        if not all(math.isfinite(weight) and weight >= 0 for weight in args.weights) or not total:
+            raise ConfigError("--weights are 0 or more, and not all 0")
+        shares = tuple(weight / total for weight in args.weights)
+        return [Blend(" + ".join(f"{share:.3g}" for share in shares), shares)]
+    if len(args.checkpoints) != 2:
+        raise ConfigError(f"alpha blends two checkpoints, got {len(args.checkpoints)}; --weights takes any number")
+    alphas = args.alpha or parse_sweep(args.sweep)
+    wrong = [f"{alpha:g}" for alpha in alphas if not 0 <= alpha <= 1]
+    if wrong:
+        raise ConfigError(
+            f"alpha lies in [0, 1], got {', '.join(wrong)}: beyond the two networks the weights (BatchNorm's variances "
+            "above all) were never trained to work"
+        )
+    return [Blend(f"alpha {alpha:g}", (1 - alpha, alpha)) for alpha in dict.fromkeys(alphas)]
+
+
+def parse_sweep(text: str) -> list[float]:
+    """'0:1:0.25' -> [0.0, 0.25, 0.5, 0.75, 1.0]; the last value is among them where the steps meet it.
+
+    Raises:
+        ConfigError: not of that form.
+    """
+    from srtoolbox.errors import ConfigError
+
+    try:
+        first, last, step = (float(word) for word in text.split(":"))
+        count = math.floor((last - first) / step + 1e-6) + 1
+        if step <= 0 or count < 1:
+            raise ValueError
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise ConfigError(f"--sweep is FIRST:LAST:STEP, such as 0:1:0.1, got {text!r}") from None
+    if count > MAX_BLENDS:
+        raise ConfigError(f"--sweep {text} asks for {count} blends, at most {MAX_BLENDS} are made")
+    return [round(first + number * step, 9) for number in range(count)]
+
+
+def pictures(texts: Sequence[str]) -> list[Path]:
+    """Picture files, and those in folders.
+
+    Raises:
+        ImageError: one that is not there.
+    """
+    from srtoolbox.errors import ImageError
+    from srtoolbox.image import list_images
+
+    found: list[Path] = []
+    for path in map(Path, texts):
+        if not path.exists():
+            raise ImageError(f"{path}: no such picture or folder")
+        found += [path / name for name in list_images(path)] if path.is_dir() else [path]
+    return found
+
+
+def plan_outputs(args: argparse.Namespace, blends: Sequence[Blend]) -> list[Path]:
+    """A file for each blend; none without --out.
+
+    Raises:
+        ConfigError: an output that is an input, or a suffix that is no checkpoint's.
+    """
+    from srtoolbox.errors import ConfigError
+
+    if not args.out:
+        return []
+    out = Path(args.out)
+    if out.suffix != ".pth":
+        raise ConfigError(f"-o {out}: a checkpoint's name ends in .pth; convert_checkpoint writes other formats")
+    names = [out] if len(blends) == 1 else [_named(out, blend) for blend in blends]
+    for path in names:
+        if path.exists() and any(Path(source).exists() and path.samefile(source) for source in args.checkpoints):
+            raise ConfigError(f"-o {path} is one of the checkpoints to blend; give another name")
+    return names
+
+
+def _named(out: Path, blend: Blend) -> Path:
+    return out.with_name(f"{out.stem}_{blend.name.replace(' ', '')}{out.suffix}")
+
+
+# ---- what the blends do
+
+
+class Report:
+    """Runs every blend over all pictures and writes sheets, the table, scores.json and the curve."""
+
+    def __init__(self, args: argparse.Namespace, blender: Blender, config: Any, device: torch.device) -> None:  # noqa: ANN401
+        from srtoolbox.data.pictures import PictureFiles
+        from srtoolbox.visual.sheet_writer import SheetWriter
+
+        self.args, self.blender, self.device = args, blender, device
+        stems = "_".join(Path(path).stem for path in args.checkpoints)
+        self.folder = Path(args.report or Path("work_dirs/interp", stems))
+        self.sets, self.metrics = _sets_and_metrics(args, blender, config)
+        if args.images:
+            self.sets = {"images": PictureFiles(args.images, blender.network.scale), **self.sets}
+        self.sheets = SheetWriter(self.folder)
+        self.shown: dict[Path, list] = {path: [] for path in args.inputs}
+
+    def write(self, blends: Sequence[Blend]) -> None:
+        """Run all blends; the files lie in `folder` afterwards."""
+        from rich.progress import Progress
+
+        from srtoolbox.files import write_json
+        from srtoolbox.logger import CONSOLE
+
+        results: Results = {}
+        steps = len(blends) * (sum(map(len, self.sets.values())) + len(self.shown))
+        with Progress(console=CONSOLE, disable=not CONSOLE.is_terminal, transient=True) as progress:
+            task = progress.add_task("blending", total=steps)
+            for blend in blends:
+                results[blend.name] = self._run(blend, progress, task)
+        self._write_sheets()
+        if self.sets:
+            from srtoolbox.cli.test import print_tables, with_means
+
+            print_tables(results)
+            scores = {name: {s: with_means(i) for s, i in sets.items()} for name, sets in results.items()}
+            write_json(self.folder / "scores.json", scores)
+            self._plot(results, blends)
+        print(f"see {self.folder}")
+
+    def _run(self, blend: Blend, progress: Progress, task: Any) -> dict[str, dict[str, Scores]]:  # noqa: ANN401
+        from srtoolbox.engine.evaluate import evaluate
+        from srtoolbox.image import read_image
+        from srtoolbox.inference.upscale import upscale
+
+        network = self.blender.blended(blend.shares, self.device)
+        scores = {}
+        for set_name, dataset in self.sets.items():
+
+            def on_picture(picture: Picture, set_name: str = set_name) -> None:
+                progress.advance(task)
+                if set_name == "images":
+                    more = {"lq": picture.lq, "gt": picture.gt, "sr": picture.sr, "scores": picture.scores}
+                    self.sheets.add(picture.name, blend.name, **more)
+
+            scores[set_name] = evaluate(network, dataset, self.metrics, device=self.device, on_picture=on_picture)
+        for path, columns in self.shown.items():
+            columns.append((blend.name, upscale(network, read_image(path), device=self.device), ""))
+            progress.advance(task)
+        return scores
+
+    def _write_sheets(self) -> None:
+        from srtoolbox.image import read_image, to_uint8, write_image
+        from srtoolbox.visual.sheet import comparison_sheet
+
+        self.sheets.write()
+        for path, columns in self.shown.items():
+            inputs = [("input", to_uint8(read_image(path)), "")]
+            sheet = comparison_sheet([*inputs, *((title, to_uint8(image), text) for title, image, text in columns)])
+            write_image(self.folder / f"sheet_{path.stem}.png", sheet)
+
+    def _plot(self, results: Results, blends: Sequence[Blend]) -> None:
+        from srtoolbox.engine.evaluate import means
+        from srtoolbox.visual.alpha_curves import plot_alpha
+
+        if self.args.weights or len(blends) < 2:
+            return
+        ordered = sorted(blends, key=lambda blend: blend.shares[1])
+        rows = [{name: means(images) for name, images in results[blend.name].items()} for blend in ordered]
+        metrics = [name for name in next(iter(rows[0].values())) if name != "seconds"]
+        panels = {metric: {name: [row[name][metric] for row in rows] for name in self.sets} for metric in metrics}
+        ends = tuple(Path(path).stem for path in self.args.checkpoints)
+        plot_alpha(self.folder / "curve.png", [blend.shares[1] for blend in ordered], panels, ends=ends)
+
+
+def _sets_and_metrics(args: argparse.Namespace, blender: Blender, config: Any) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ANN401
+    """The chosen sets, and the config's metrics; without a config PSNR and SSIM on luma, crop = scale."""
+    from srtoolbox.cli.test import test_parts
+    from srtoolbox.config import Config
+    from srtoolbox.engine.evaluate import build_metrics
+    from srtoolbox.errors import ConfigError
+
+    scale = blender.network.scale
+    if args.datasets:
+        first = blender.files[0]
+        config = config or Config(first.run_config, filename=first.source)
+        sets, metrics = test_parts(config, args.datasets)
+        for name, dataset in sets.items():
+            if dataset.scale != scale:
+                raise ConfigError(f"the networks upscale x{scale}, set {name} is x{dataset.scale}")
+        return sets, metrics
+    data = (config or {}).get("data") or {}
+    chosen = {**(data.get("val") or {}), **(data.get("test") or {})}.get("metrics")
+    metrics = chosen or {f"{name.lower()}_y": {"type": name, "crop_border": scale} for name in ("PSNR", "SSIM")}
+    return {}, build_metrics(metrics)
