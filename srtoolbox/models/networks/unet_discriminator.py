@@ -1,0 +1,89 @@
+"""UNetDiscriminatorSN: judges every pixel, with spectral normalisation. Real-ESRGAN's discriminator.
+
+Wang, Xie, Dong, Shan: "Real-ESRGAN: training real-world blind super-resolution with pure synthetic data" (ICCVW 2021,
+arXiv:2107.10833), after Schonfeld et al. 2020 (arXiv:2002.12655); spectral normalisation: Miyato et al. 2018
+(arXiv:1802.05957).
+
+state_dict, BasicSR's: `conv0.{weight,bias}`, `conv1` ... `conv8` each `.weight_orig` `.weight_u` `.weight_v` (no bias),
+`conv9.{weight,bias}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import spectral_norm
+
+from srtoolbox.errors import ConfigError
+from srtoolbox.models.networks.blocks import CHANNELS, gt_sizes, one_of, positive
+from srtoolbox.registry import NETWORKS
+
+# of conv1 ... conv8: input and output channels in units of num_features, kernel, stride
+DOWN = ((1, 2, 4, 2), (2, 4, 4, 2), (4, 8, 4, 2))
+UP = ((8, 4, 3, 1), (4, 2, 3, 1), (2, 1, 3, 1))
+LAST = ((1, 1, 3, 1), (1, 1, 3, 1))
+
+
+@NETWORKS.register
+class UNetDiscriminatorSN(nn.Module):
+    """Three halvings, three bilinear doublings with skips between equal sizes, three convolutions; LeakyReLU(0.2).
+
+    The spectral norms take one power iteration each time the network runs in training mode, and none in eval mode: a
+    fresh network has to run a few times before they are near the truth.
+
+    Args:
+        num_features: channels at full size; 64 is Real-ESRGAN's.
+        skip_connection: add the features of the way down to those of the way up.
+        colour: 'rgb' or 'y'.
+    """
+
+    kind = "discriminator"
+    input_size = None
+    size_multiple = 8
+
+    def __init__(self, num_features: int = 64, *, skip_connection: bool = True, colour: str = "rgb") -> None:
+        super().__init__()
+        positive("UNetDiscriminatorSN", num_features=num_features)
+        one_of("UNetDiscriminatorSN", "colour", colour, CHANNELS)
+        self.colour = colour
+        self.in_channels = CHANNELS[colour]
+        self.skip_connection = skip_connection
+        self.conv0 = nn.Conv2d(self.in_channels, num_features, 3, padding=1)
+        for number, (inputs, outputs, kernel, stride) in enumerate(DOWN + UP + LAST, start=1):
+            # the older implementation of spectral_norm: its parameter names are those of the public weights
+            conv = nn.Conv2d(inputs * num_features, outputs * num_features, kernel, stride, padding=1, bias=False)
+            self.add_module(f"conv{number}", spectral_norm(conv))
+        self.conv9 = nn.Conv2d(num_features, 1, 3, padding=1)
+
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+        """The training crops must halve three times without a rest."""
+        wrong = {path: size for path, size in gt_sizes(context).items() if size % cls.size_multiple}
+        return [f"takes multiples of {cls.size_multiple} pixels, but {path} is {size}" for path, size in wrong.items()]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1], H and W multiples of 8 -> logits (N, 1, H, W), no sigmoid.
+
+        Raises:
+            ConfigError: pictures of another size.
+        """
+        if image.shape[-2] % self.size_multiple or image.shape[-1] % self.size_multiple:
+            shown = " x ".join(map(str, image.shape[-2:]))
+            raise ConfigError(f"UNetDiscriminatorSN: takes multiples of {self.size_multiple} pixels, got {shown}")
+        down = [_activate(self.conv0(image))]
+        for conv in (self.conv1, self.conv2, self.conv3):
+            down.append(_activate(conv(down[-1])))
+        features = down.pop()
+        for conv in (self.conv4, self.conv5, self.conv6):
+            features = F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
+            features, same_size = _activate(conv(features)), down.pop()
+            if self.skip_connection:
+                features = features + same_size
+        return self.conv9(_activate(self.conv8(_activate(self.conv7(features)))))
+
+
+def _activate(features: Tensor) -> Tensor:
+    return F.leaky_relu(features, 0.2, inplace=True)
