@@ -1,0 +1,238 @@
+"""Adversarial losses: what a discriminator's logits say to it and to the generator.
+
+They are no losses over pictures but take logits of any shape, (N, 1) or maps (N, 1, h, w), before any sigmoid; means go
+over all elements. `generator` is weighted, `discriminator` is not: the optimizers of the two are independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srtoolbox import dist
+from srtoolbox.errors import ConfigError, SrtoolboxError
+from srtoolbox.registry import LOSSES
+
+KINDS = ("vanilla", "lsgan", "hinge", "wgan_softplus")
+_SMOOTHED = ("vanilla", "lsgan")  # the others have no labels to smooth
+
+
+class AdversarialLoss(nn.Module):
+    """Base: weight, one-sided label smoothing, and the R1 penalty on real pictures.
+
+    Args:
+        weight: factor of `generator`.
+        label_smoothing: the discriminator's label of real pictures is 1 minus this (Salimans et al. 2016,
+            arXiv:1606.03498); labels of fakes and the generator's stay.
+        r1_weight: gamma of `gradient_penalty`; 0: none.
+        r1_interval: the penalty is taken every so many steps of the discriminator, and counts as many times as much.
+    """
+
+    relativistic: bool
+    """Whether `generator` needs the logits of real pictures."""
+
+    def __init__(
+        self, weight: float = 1.0, label_smoothing: float = 0.0, r1_weight: float = 0.0, r1_interval: int = 1
+    ) -> None:
+        super().__init__()
+        values = {"label_smoothing": label_smoothing, "r1_weight": r1_weight, "r1_interval": r1_interval}
+        faults = _value_faults(values)
+        if faults:
+            raise ConfigError([f"{type(self).__name__}: {fault}" for fault in faults])
+        self.weight, self.label_smoothing = weight, label_smoothing
+        self.r1_weight, self.r1_interval = r1_weight, r1_interval
+
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+        """Values that are not possible, a sentence each."""
+        return _value_faults(cfg)
+
+    def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        """The generator's loss, weighted.
+
+        Args:
+            real: logits of real pictures, used without gradient; None will do where `relativistic` is False.
+            fake: logits of the generator's pictures.
+
+        Returns:
+            Scalar, float32 (float64 of float64 logits).
+        """
+        raise NotImplementedError
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The discriminator's loss, not weighted: scalar, float32 (float64 of float64 logits).
+
+        Args:
+            real: logits of real pictures.
+            fake: logits of the generator's pictures, which are detached from it.
+        """
+        raise NotImplementedError
+
+    def gradient_penalty(self, real_images: Tensor, real_logits: Tensor) -> Tensor:
+        """R1 (Mescheder et al. 2018, arXiv:1801.04406): r1_weight / 2 * mean over pictures of |d logits / d picture|^2.
+
+        Multiplied by `r1_interval`, for it is to be added every so many steps only (Karras et al. 2020,
+        arXiv:1912.04958, appendix B).
+
+        Args:
+            real_images: (N, C, H, W) that require a gradient.
+            real_logits: the discriminator's logits of them; summed per picture.
+        """
+        with torch.autocast(real_images.device.type, enabled=False):
+            (gradient,) = torch.autograd.grad(real_logits.sum(), real_images, create_graph=True)
+            penalty = _at_least_float32(gradient).square().flatten(1).sum(1).mean()
+        return self.r1_weight / 2 * self.r1_interval * penalty
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Refused: it is no loss over pictures."""
+        raise SrtoolboxError(
+            f"{type(self).__name__} judges a discriminator's logits, not pictures: "
+            f"give it as the model's gan_loss, not among its losses"
+        )
+
+
+def _value_faults(cfg: Mapping[str, Any]) -> list[str]:
+    faults = []
+    smoothing, r1_weight, interval = (
+        cfg.get("label_smoothing", 0.0),
+        cfg.get("r1_weight", 0.0),
+        cfg.get("r1_interval", 1),
+    )
+    if not 0 <= smoothing < 1:
+        faults.append(f"label_smoothing={smoothing!r} is not possible; it is in [0, 1)")
+    if r1_weight < 0:
+        faults.append(f"r1_weight={r1_weight!r} is not possible; it is 0 or more")
+    if interval < 1:
+        faults.append(f"r1_interval={interval!r} is not possible; it is 1 or more")
+    return faults
+
+
+@LOSSES.register
+class GANLoss(AdversarialLoss):
+    """The plain adversarial losses: real and fake pictures are judged each by itself.
+
+    With logits C, label 1 of real ones (1 - label_smoothing in the discriminator's loss), BCE taken of logits:
+
+    - 'vanilla' (Goodfellow et al. 2014, arXiv:1406.2661, its non-saturating form; SRGAN's): D BCE(C(real), 1) +
+      BCE(C(fake), 0); G BCE(C(fake), 1), which is -log D(fake).
+    - 'lsgan' (Mao et al. 2016, arXiv:1611.04076): D 1/2 (C(real) - 1)^2 + 1/2 C(fake)^2; G 1/2 (C(fake) - 1)^2. Much
+      code, BasicSR's too, leaves the halves out: a weight there is twice as much here.
+    - 'hinge' (Lim, Ye 2017, arXiv:1705.02894): D max(0, 1 - C(real)) + max(0, 1 + C(fake)); G -C(fake).
+    - 'wgan_softplus' (the name of StyleGAN2's logistic loss, arXiv:1912.04958): D softplus(-C(real)) +
+      softplus(C(fake)); G softplus(-C(fake)). In numbers this is 'vanilla' without smoothing, whatever its name says.
+
+    Args:
+        kind: 'vanilla', 'lsgan', 'hinge' or 'wgan_softplus'.
+        weight: factor of the generator's loss.
+        label_smoothing: taken off the label of real pictures in the discriminator's loss; for 'vanilla' and 'lsgan'.
+        r1_weight: gamma of the R1 penalty on real pictures; 0: none.
+        r1_interval: the penalty is taken every so many steps of the discriminator, and counts as many times as much.
+    """
+
+    relativistic = False
+
+    def __init__(
+        self,
+        kind: str = "vanilla",
+        weight: float = 1.0,
+        label_smoothing: float = 0.0,
+        r1_weight: float = 0.0,
+        r1_interval: int = 1,
+    ) -> None:
+        super().__init__(weight, label_smoothing, r1_weight, r1_interval)
+        faults = _kind_faults(kind, label_smoothing)
+        if faults:
+            raise ConfigError([f"GANLoss: {fault}" for fault in faults])
+        self.kind = kind
+
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+        """Values that are not possible, a sentence each."""
+        return super().check(cfg, context) + _kind_faults(cfg.get("kind", "vanilla"), cfg.get("label_smoothing", 0.0))
+
+    def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        """The generator's loss, weighted; `real` is not looked at."""
+        fake = _at_least_float32(fake)
+        if self.kind == "lsgan":
+            loss = (fake - 1).square().mean() / 2
+        elif self.kind == "hinge":
+            loss = -fake.mean()
+        else:
+            loss = F.softplus(-fake).mean()
+        return self.weight * loss
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The discriminator's loss: the term of real plus the term of fake pictures."""
+        real, fake = _at_least_float32(real), _at_least_float32(fake)
+        label = 1 - self.label_smoothing
+        if self.kind == "lsgan":
+            return ((real - label).square().mean() + fake.square().mean()) / 2
+        if self.kind == "hinge":
+            return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+        return _cross_entropy(real, label) + F.softplus(fake).mean()
+
+
+def _kind_faults(kind: object, label_smoothing: float) -> list[str]:
+    if kind not in KINDS:
+        return [f"kind={kind!r} is not possible; allowed: {', '.join(KINDS)}"]
+    if label_smoothing and kind not in _SMOOTHED:
+        return [f"label_smoothing does nothing for kind {kind!r}, which has no labels; it is for vanilla and lsgan"]
+    return []
+
+
+@LOSSES.register
+class RelativisticGANLoss(AdversarialLoss):
+    """Relativistic average GAN (Jolicoeur-Martineau 2018, arXiv:1807.00734) as in ESRGAN (Wang et al. 2018).
+
+    Each logit is judged against the mean logit of the other kind, over all ranks' batches and all places of a map:
+
+        D: BCE(C(real) - E[C(fake)], 1) + BCE(C(fake) - E[C(real)], 0)
+        G: BCE(C(real) - E[C(fake)], 0) + BCE(C(fake) - E[C(real)], 1)
+
+    the papers' sums of two terms. BasicSR's code halves both: its weight 5e-3 of the generator stands for 2.5e-3 here,
+    and its discriminator learns from half the loss, which Adam does not notice.
+
+    Args:
+        weight: factor of the generator's loss.
+        label_smoothing: taken off the label 1 in the discriminator's loss.
+        r1_weight: gamma of the R1 penalty on real pictures; 0: none.
+        r1_interval: the penalty is taken every so many steps of the discriminator, and counts as many times as much.
+    """
+
+    relativistic = True
+
+    def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        """The generator's loss, weighted; `real` is used without gradient.
+
+        Raises:
+            SrtoolboxError: `real` is None.
+        """
+        if real is None:
+            raise SrtoolboxError("RelativisticGANLoss: the generator's loss needs the logits of real pictures too")
+        above_fake, above_real = _relative(real.detach(), fake)
+        return self.weight * (F.softplus(above_fake).mean() + _cross_entropy(above_real, 1.0))
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The discriminator's loss: the term of real plus the term of fake pictures."""
+        above_fake, above_real = _relative(real, fake)
+        return _cross_entropy(above_fake, 1 - self.label_smoothing) + F.softplus(above_real).mean()
+
+
+def _relative(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """real - E[fake] and fake - E[real]; one collective for both means: ranks cannot meet them in two orders."""
+    real, fake = _at_least_float32(real), _at_least_float32(fake)
+    mean_real, mean_fake = dist.mean_over_ranks(torch.stack([real.mean(), fake.mean()]))
+    return real - mean_fake, fake - mean_real
+
+
+def _cross_entropy(logits: Tensor, label: float) -> Tensor:
+    """Mean binary cross-entropy of logits and one label."""
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
+
+
+def _at_least_float32(value: Tensor) -> Tensor:
+    return value if value.dtype == torch.float64 else value.float()

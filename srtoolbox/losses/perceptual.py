@@ -1,0 +1,111 @@
+"""Losses over features of a classification network instead of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from srtoolbox.backbones import layer_faults, weight_faults
+from srtoolbox.errors import ConfigError, SrtoolboxError
+from srtoolbox.features import FeatureNetwork
+from srtoolbox.registry import LOSSES
+
+CRITERIA: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "l1": lambda difference: difference.abs().mean(),
+    "l2": lambda difference: difference.square().mean(),
+    "mse": lambda difference: difference.square().mean(),
+    "fro": lambda difference: torch.linalg.vector_norm(difference.flatten(1), dim=1).mean(),
+}
+
+
+@LOSSES.register
+class PerceptualLoss(nn.Module):
+    """Distance between features of prediction and target (Johnson et al. 2016, arXiv:1603.08155).
+
+    SRGAN's VGG(5,4) (Ledig et al. 2016, arXiv:1609.04802) is layer `relu5_4` of vgg19 with criterion 'mse'; ESRGAN's
+    (Wang et al. 2018, arXiv:1809.00219) is `conv5_4`, before the activation, with 'l1'. A loss of
+
+        weight * sum of (layer's weight * criterion(features)) + style_weight * sum of (the same of Gram matrices)
+
+    Args:
+        layers: {layer: its weight}; names as the papers have them, see `srtoolbox.backbones`.
+        backbone: a torchvision network: vgg11/13/16/19 (also with _bn), resnet18/34/50, squeezenet1_0/1_1, alexnet.
+        weights: 'imagenet' (downloaded by torchvision), the path of a file with them, or 'none' (random, on purpose).
+        criterion: mean over elements of the absolute difference ('l1') or of its square ('mse', which others call
+            'l2'), or the Frobenius norm of each picture's difference, mean over pictures ('fro').
+        weight: factor of the features' term.
+        style_weight: factor of the term of Gram matrices (C, C), each divided by its C * h * w; 0 leaves it out.
+        normalize_input: bring RGB in [0, 1] to the mean and deviation of ImageNet, as torchvision's weights expect.
+        normalize_loss: divide both terms by the sum of the layers' weights: a weighted mean over layers, not a sum.
+    """
+
+    def __init__(
+        self,
+        layers: dict[str, float],
+        backbone: str = "vgg19",
+        weights: str = "imagenet",
+        criterion: str = "l1",
+        weight: float = 1.0,
+        style_weight: float = 0.0,
+        normalize_input: bool = True,
+        normalize_loss: bool = False,
+    ) -> None:
+        super().__init__()
+        given = {"layers": layers, "backbone": backbone, "criterion": criterion, "weights": weights}
+        faults = self.check({**given, "normalize_loss": normalize_loss}, {})
+        if faults:
+            raise ConfigError([f"PerceptualLoss: {fault}" for fault in faults])
+        self.features = FeatureNetwork(backbone, list(layers), weights=weights, normalize_input=normalize_input)
+        total = sum(layers.values()) if normalize_loss else 1.0
+        self.layers = {name: factor / total for name, factor in layers.items()}
+        self.criterion, self.weight, self.style_weight = criterion, weight, style_weight
+
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+        """Unknown backbone, layer or criterion, or a file of weights that is not there; reads no weights."""
+        layers, criterion = cfg.get("layers"), cfg.get("criterion", "l1")
+        if not isinstance(layers, Mapping):
+            return [f"layers is a dict of layers and their weights, such as {{'conv5_4': 1.0}}; got {layers!r}"]
+        faults = layer_faults(cfg.get("backbone", "vgg19"), layers) + weight_faults(cfg.get("weights", "imagenet"))
+        if criterion not in CRITERIA:
+            faults.append(f"criterion={criterion!r} is not possible; allowed: {', '.join(CRITERIA)}")
+        factors = [value for value in layers.values() if isinstance(value, int | float)]
+        if len(factors) < len(layers):
+            faults.append(f"layers gives every layer a number as its weight; got {dict(layers)!r}")
+        elif cfg.get("normalize_loss") and layers and sum(factors) <= 0:
+            faults.append("normalize_loss divides by the sum of the layers' weights, which must be positive")
+        return faults
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """(N, 3, H, W) RGB in [0, 1] each -> weighted scalar, float32. The target gets no gradient.
+
+        Raises:
+            SrtoolboxError: the shapes differ, or are not RGB, or are too small for the deepest layer.
+        """
+        if pred.shape != target.shape:
+            raise SrtoolboxError(
+                f"PerceptualLoss: prediction {tuple(pred.shape)} and target {tuple(target.shape)} differ in shape"
+            )
+        with torch.no_grad():
+            wanted = self.features(target)
+        got = self.features(pred)
+        with torch.autocast(pred.device.type, enabled=False):
+            loss = self.weight * self._sum(got, wanted)
+            if self.style_weight:
+                grams = ({name: gram(value) for name, value in features.items()} for features in (got, wanted))
+                loss = loss + self.style_weight * self._sum(*grams)
+        return loss
+
+    def _sum(self, got: dict[str, Tensor], wanted: dict[str, Tensor]) -> Tensor:
+        """Weighted sum over layers of the criterion."""
+        distance = CRITERIA[self.criterion]
+        return torch.stack([factor * distance(got[name] - wanted[name]) for name, factor in self.layers.items()]).sum()
+
+
+def gram(features: Tensor) -> Tensor:
+    """(N, C, h, w) -> (N, C, C): correlations of channels over all places, divided by C * h * w."""
+    flat = features.flatten(2)
+    return flat @ flat.transpose(1, 2) / (flat.shape[1] * flat.shape[2])

@@ -1,0 +1,53 @@
+"""torchvision, which is imported through here only.
+
+Built for another torch than the one at hand (a CUDA build beside a CPU torch, the usual mix-up), its compiled operators
+are missing and the plain import dies with "operator torchvision::nms does not exist". Its models do not need them: with
+the operators' schemas declared, they work. `torchvision.ops` and `torchvision.io` do not, and nothing here uses them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from functools import cache
+from types import ModuleType
+
+import torch
+
+from srtoolbox.errors import SrtoolboxError
+
+_SCHEMAS = {
+    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+}
+_declared: list[torch.library.Library] = []  # a schema lives as long as the library object that declared it
+
+
+@cache
+def torchvision_models() -> ModuleType:
+    """The module `torchvision.models`. The first call takes seconds.
+
+    Raises:
+        SrtoolboxError: torchvision is not installed, or does not fit this torch.
+    """
+    for _ in range(len(_SCHEMAS) + 1):
+        try:
+            return importlib.import_module("torchvision.models")
+        except ImportError as error:
+            raise SrtoolboxError(f"torchvision cannot be imported ({error}); see docs/install.md") from error
+        except RuntimeError as error:
+            operator = re.search(r"operator torchvision::(\w+) does not exist", str(error))
+            if operator is None or operator[1] not in _SCHEMAS:
+                raise SrtoolboxError(f"torchvision does not fit torch {torch.__version__}: {error}") from error
+            _declare(operator[1])
+    raise SrtoolboxError(f"torchvision does not fit torch {torch.__version__}; see docs/install.md")
+
+
+def _declare(operator: str) -> None:
+    """Declare the schema of a missing operator, and forget the half-imported package."""
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    library.define(_SCHEMAS[operator])
+    _declared.append(library)
+    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        del sys.modules[name]
