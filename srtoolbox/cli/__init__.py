@@ -22,6 +22,7 @@ COMMANDS = {
     "convert_lmdb": "srtoolbox.cli.convert_lmdb",
     "check_config": "srtoolbox.cli.check_config",
     "print_config": "srtoolbox.cli.print_config",
+    "model_info": "srtoolbox.cli.model_info",
     "plot_log": "srtoolbox.cli.plot_log",
     "quickstart": "srtoolbox.cli.quickstart",
 }
@@ -33,6 +34,7 @@ SUMMARIES = {
     "convert_lmdb": "convert folders of pictures to LMDB, pairs verified",
     "check_config": "report all faults of configs before anything runs",
     "print_config": "print a config with its bases and overrides resolved",
+    "model_info": "count a network's parameters and FLOPs, measure its time and memory",
     "plot_log": "draw the training curves of one or more runs",
     "quickstart": "train, test and upscale on built-in photographs",
 }

@@ -1,0 +1,7 @@
+"""Parameters, FLOPs, time and memory: python tools/model_info.py CONFIG_OR_CKPT [options] [key=value ...]"""
+
+import sys
+
+from srtoolbox.cli import main
+
+raise SystemExit(main(["model_info", *sys.argv[1:]]))
