@@ -35,22 +35,29 @@ def init(device: torch.device) -> None:
             dist.init_process_group("gloo")
 
 
-def shutdown() -> None:
-    """Leave the process group, if any, together with all ranks."""
+def leave(exit_code: int) -> None:
+    """End this process together with all ranks; returns where it is alone.
+
+    The process group is not destroyed but left to the operating system: gloo's thread may still hold tensors of its
+    last collectives, whose release needs Python's lock, while the group's destructor holds that lock and waits for the
+    thread: a deadlock (seen with torch 2.13; a barrier before it only makes it rare).
+    """
     if dist.is_initialized():
-        # gloo's thread keeps its last collective until the next one; if that held tensors of ours, destroying the group
-        # would wait for the thread, and the thread for Python's lock: a barrier holds none
         dist.barrier()
-        dist.destroy_process_group()
+        _exit(exit_code)
 
 
 def abort(error: Exception) -> None:
     """End this process now if there are others: they may wait for it, and leaving the group would wait for them."""
     if world_size() > 1:
         LOGGER.error("rank %d: %s", rank(), error, exc_info=None if isinstance(error, SrtoolboxError) else error)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1)
+        _exit(1)
+
+
+def _exit(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def local_rank() -> int:

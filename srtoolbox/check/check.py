@@ -8,7 +8,7 @@ from srtoolbox.check.components import check_part, check_wiring_of
 from srtoolbox.check.networks import check_network
 from srtoolbox.check.report import Report
 from srtoolbox.check.schema import TOP, check_names, check_section
-from srtoolbox.check.wiring import check_construction, check_crop, check_optim, check_scales
+from srtoolbox.check.wiring import check_colours, check_construction, check_crop, check_optim, check_scales
 from srtoolbox.config import Config
 from srtoolbox.errors import ConfigError
 
@@ -43,6 +43,7 @@ def check(config: Config, mode: str = "train") -> None:
         check_crop(report, component)
         check_construction(report, component)
     check_scales(report, components, networks)
+    check_colours(report, networks)
     check_optim(report, config, networks)
     if report.faults:
         raise ConfigError(report.faults)

@@ -8,9 +8,12 @@ import torch
 from torch import nn
 
 from srtoolbox.check.components import Component
-from srtoolbox.check.offers import network_faults
+from srtoolbox.check.offers import discriminator_faults, network_faults
 from srtoolbox.check.report import Report, named_key, reason
 from srtoolbox.registry import NETWORKS
+
+KINDS = ("generator", "discriminator")
+"""Names of arguments, and what a network given there says of itself in `kind`."""
 
 _SIDE = 16  # LR pixels of the picture a network is tried with
 
@@ -19,6 +22,7 @@ class Built(NamedTuple):
     """What other checks need of a network."""
 
     scale: int | float | None
+    colour: str | None
     parameters: tuple[str, ...]
 
 
@@ -29,11 +33,12 @@ def check_network(report: Report, component: Component) -> Built | None:
     """
     if not report.clean(component.path):
         return None
+    slot = component.path.rpartition(".")[2]
     for device in ("meta", "cpu"):
         try:
             with torch.device(device), torch.random.fork_rng(devices=[]), torch.no_grad():
                 network = NETWORKS.build(component.cfg).eval()
-                fault = _tried(network, device) if component.path.endswith(".generator") else None
+                fault = _tried(network, device, slot) if slot in KINDS else None
             break
         except Exception as error:
             failure = error
@@ -44,11 +49,16 @@ def check_network(report: Report, component: Component) -> Built | None:
     if fault:
         report.add(component.path, fault)
     names = tuple(name for name, parameter in network.named_parameters() if parameter.requires_grad)
-    return Built(getattr(network, "scale", None), names)
+    return Built(getattr(network, "scale", None), getattr(network, "colour", None), names)
 
 
-def _tried(network: nn.Module, device: str) -> str | None:
+def _tried(network: nn.Module, device: str, slot: str) -> str | None:
     """The fault of its facts, or of its output for one picture (1, C, 16, 16), or the next size the network wants."""
+    kind = getattr(network, "kind", "generator")  # as a user's network may leave unsaid
+    if kind != slot:
+        return f"{type(network).__name__} is a {kind}, a {slot} is expected here"
+    if kind == "discriminator":
+        return discriminator_faults(network)
     fault = network_faults(network)
     if fault:
         return fault

@@ -29,6 +29,10 @@ _OFFERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "srtoolbox.engine.hooks.Hook",
         ("phase", "set_up", "before_train", "after_iter", "after_eval", "after_train", "state_dict", "load_state_dict"),
     ),
+    "model": (
+        "srtoolbox.models.restorers.base.Restorer",
+        ("networks", "train_step", "restore", "loss_weights"),
+    ),
     "dataset": (
         "srtoolbox.data.datasets.base.SRDataset",
         ("__len__", "__getitem__", "__getitems__", "keys", "sample", "draw_weights", "digest"),
@@ -51,7 +55,7 @@ def missing_offers(kind: str, component: object) -> str | None:
 
 def class_to_ask(kind: str, entry: Callable[..., Any]) -> type | None:
     """The class itself, for kinds that are not built to be checked (they read files)."""
-    return entry if kind in ("loss", "dataset") and inspect.isclass(entry) else None
+    return entry if kind in ("loss", "dataset", "model") and inspect.isclass(entry) else None
 
 
 def network_faults(network: nn.Module) -> str | None:
@@ -67,6 +71,17 @@ def network_faults(network: nn.Module) -> str | None:
         return f"{_name(network)}: in_channels is {channels} for colour {network.colour!r}, got {network.in_channels!r}"
     if not isinstance(network.size_multiple, int) or network.size_multiple < 1:
         return f"{_name(network)}: size_multiple is a whole number above 0, got {network.size_multiple!r}"
+    return None
+
+
+def discriminator_faults(network: nn.Module) -> str | None:
+    """All that is wrong with the facts of a discriminator, in one sentence."""
+    missing = [name for name in ("colour", "input_size") if not hasattr(network, name)]
+    if missing:
+        return (
+            f"{_name(network)} lacks facts that training needs: {', '.join(missing)} (colour is 'y' or 'rgb', "
+            f"input_size the side of its pictures, None for any). Set them in __init__; see {PAGE}"
+        )
     return None
 
 

@@ -14,7 +14,11 @@ from srtoolbox.check.offers import class_to_ask, missing_offers
 from srtoolbox.check.report import Report, joined, named_key, reason
 from srtoolbox.registry import OPTIMIZERS, SCHEDULERS, argument_faults, did_you_mean
 
-_BUILT_TO_CHECK = ("hook", "metric", "transform")  # light ones; losses and datasets read files
+_BUILT_TO_CHECK = (
+    "hook",
+    "metric",
+    "transform",
+)  # light ones; losses and datasets read files, models are their networks and losses
 
 
 def check_scales(report: Report, components: Sequence[Component], networks: Mapping[str, Built | None]) -> None:
@@ -34,6 +38,17 @@ def check_scales(report: Report, components: Sequence[Component], networks: Mapp
         told = scale == top  # then the network is the odd one out, and that is in the report
         if component.kind == "dataset" and isinstance(scale, int | float) and scale != wanted and not told:
             report.add(component.path, f"scale is {scale}, but model.generator upscales x{wanted}", at="scale")
+
+
+def check_colours(report: Report, networks: Mapping[str, Built | None]) -> None:
+    """The discriminator judges what the generator makes."""
+    generator, discriminator = (networks.get(f"model.{name}") for name in ("generator", "discriminator"))
+    if generator and discriminator and generator.colour != discriminator.colour:
+        report.add(
+            "model.discriminator",
+            f"it sees {discriminator.colour!r} pictures, but model.generator makes {generator.colour!r}",
+            at="colour",
+        )
 
 
 def check_crop(report: Report, component: Component) -> None:
@@ -73,7 +88,7 @@ def check_optim(report: Report, config: Mapping[str, Any], networks: Mapping[str
             _check_one_optim(report, f"optim.{name}", cfg, networks.get(name))
     for name, network in networks.items():
         trained = name in ("generator", "discriminator") and network and network.parameters and "max_iters" in config
-        if trained and name not in optim:
+        if trained and optim.get(name) is None:
             report.add("optim", f"optim.{name} is missing, and model.{name} has parameters to train")
     scheduled = [name for name, cfg in optim.items() if isinstance(cfg, Mapping) and cfg.get("scheduler")]
     if scheduled and not _has_hook(config, "SchedulerHook"):

@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
     except Exception as error:
         dist.abort(error)
         raise
-    dist.shutdown()
+    dist.leave(0)
     return 0
 
 

@@ -78,14 +78,14 @@ def run(config, args: argparse.Namespace) -> int:  # noqa: ANN001 - a Config; im
         runner.train()
     except StopRequested as stop:
         LOGGER.warning("%s", stop)
-        dist.shutdown()
+        dist.leave(stop.exit_code)
         return stop.exit_code
     except Exception as error:
         dist.abort(error)
         raise
-    dist.shutdown()
     made = sorted((work_dir / "checkpoints").glob("best_*.pth")) or list_checkpoints(work_dir / "checkpoints")
     LOGGER.info("done: %s%s", work_dir, f". Test it: srtoolbox test {args.config} {made[-1]}" if made else "")
+    dist.leave(0)
     return 0
 
 

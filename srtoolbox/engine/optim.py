@@ -47,6 +47,7 @@ class OptimWrapper:
         self.scaler = torch.amp.GradScaler(self.device_type, enabled=amp == "fp16")
         self._scaled = self.scaler.is_enabled()  # a disabled scaler does nothing, in many steps
         self._part, self._parts = 0, 1
+        self._scheduled = False  # whether the schedule has made its first step
 
     def autocast(self) -> AbstractContextManager:
         """The context of the forward pass."""
@@ -58,28 +59,49 @@ class OptimWrapper:
         """Say which of how many batches of one iteration comes next; only the last one's `update` steps."""
         self._part, self._parts = part, parts
 
-    def update(self, loss: Tensor) -> None:
-        """Backward of a scalar loss and, with the iteration's last batch, one optimizer step."""
+    def update(self, loss: Tensor, *, measure: bool = False) -> Tensor | None:
+        """Backward of a scalar loss and, with the iteration's last batch, one optimizer step.
+
+        Args:
+            loss: unscaled.
+            measure: whether to return the norm of all gradients before clipping, on their device, when there is a step.
+        """
         if self._part == 0:
             self.optimizer.zero_grad(set_to_none=True)
         if self._parts > 1:
             loss = loss / self._parts
         (self.scaler.scale(loss) if self._scaled else loss).backward()
         if self._part < self._parts - 1:
-            return
-        if self.clip is not None:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.parameters, self.clip)
+            return None
+        norm = self._norm_and_clip() if measure or self.clip is not None else None
         if self._scaled:
             self.scaler.step(self.optimizer)
             self.scaler.update()
         else:
             self.optimizer.step()
+        return norm if measure else None
+
+    def _norm_and_clip(self) -> Tensor:
+        self.scaler.unscale_(self.optimizer)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if self.clip is not None:
+            nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
+        return norm
 
     def step_scheduler(self) -> None:
         """Advance the schedule by one iteration, if there is one."""
-        if self.scheduler is not None:
+        if self.scheduler is None:
+            return
+        if self._scheduled:
             self.scheduler.step()
+            return
+        with (
+            warnings.catch_warnings()
+        ):  # torch expects an optimizer step before; another network may learn first
+            warnings.simplefilter("ignore")
+            self.scheduler.step()
+        self._scheduled = True
 
     @property
     def lr(self) -> float:

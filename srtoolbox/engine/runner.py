@@ -130,6 +130,7 @@ class Runner:
 
     def _step(self) -> dict[str, Tensor]:
         """One iteration is one optimizer step, from `accumulate` batches. Returns the mean of their loss terms."""
+        self.model.iteration = self.iter
         parts = []
         for part in range(self.accumulation):
             start = time.perf_counter()
@@ -140,7 +141,7 @@ class Runner:
                 optim.accumulate(part, self.accumulation)
             with self._no_sync() if part < self.accumulation - 1 else contextlib.nullcontext():
                 parts.append(self.model.train_step(batch, self.optims))
-        return parts[0] if len(parts) == 1 else {name: sum(p[name] for p in parts) / len(parts) for name in parts[0]}
+        return parts[0] if len(parts) == 1 else _means(parts)
 
     def call(self, point: str, *args: object, phases: tuple[Phase, ...] = tuple(Phase)) -> None:
         """Let the hooks of the given phases act, in their order."""
@@ -275,3 +276,9 @@ class Runner:
         if self.world == 1:
             return self.signals.received
         return dist.max_over_ranks(self.signals.received) if self.iter % 10 == 0 else 0
+
+
+def _means(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Each term's mean over the parts that have it."""
+    given = {name: [part[name] for part in parts if name in part] for part in parts for name in part}
+    return {name: sum(values) / len(values) for name, values in given.items()}

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 class LoggerHook(Hook):
     """Logs loss terms (means over interval and ranks, weighted as optimised), learning rates, speed and time left.
 
-    `scores.jsonl` holds one JSON object a line, `{"kind": "train", "iter", "terms", "lr", ...}` or
-    `{"kind": "eval", "iter", "scores"}`. Loss values are fetched from the device only when a line is due.
+    `scores.jsonl` holds one JSON object a line, `{"kind": "train", "iter", "terms", "lr", ...}` (terms whose weight is
+    not 1 also "unweighted") or `{"kind": "eval", "iter", "scores"}`. Loss values are fetched from the device only when
+    a line is due.
 
     Args:
         interval: iterations between lines.
@@ -92,11 +93,14 @@ class LoggerHook(Hook):
         if dist.is_main():
             rates = {name: optim.lr for name, optim in runner.optims.items()}
             speed = self._speed(runner)
-            self._record({"kind": "train", "iter": runner.iter, "lr": rates, "terms": terms, **speed})
+            weights = runner.model.loss_weights()
+            plain = {name: terms[name] / weights[name] for name in terms if weights.get(name, 1) not in (0, 1)}
+            unweighted = {"unweighted": plain} if plain else {}
+            self._record({"kind": "train", "iter": runner.iter, "lr": rates, "terms": terms, **unweighted, **speed})
             LOGGER.info(train_line(runner.iter, runner.max_iters, terms, rates, speed))
             if self.writer is not None:
                 self.writer.add_scalar("speed/seconds_per_iter", speed["time"], runner.iter)
-                for group, values in (("loss", terms), ("lr", rates)):
+                for group, values in (("loss", terms), ("loss_unweighted", plain), ("lr", rates)):
                     for name, value in values.items():
                         self.writer.add_scalar(f"{group}/{name}", value, runner.iter)
         bad = [name for name, value in terms.items() if not np.isfinite(value)]

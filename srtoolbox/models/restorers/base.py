@@ -44,6 +44,7 @@ class Restorer(nn.Module):
         self.losses = nn.ModuleDict({name: LOSSES.build(cfg) for name, cfg in (losses or {}).items()})
         self.transform = TRANSFORMS.build(preprocess) if preprocess else None
         self.targets = dict(targets or {})
+        self.iteration = 0  # finished iterations: the runner keeps it
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
@@ -64,6 +65,10 @@ class Restorer(nn.Module):
     def networks(self) -> dict[str, nn.Module]:
         """Checkpoints, optimizers, DDP and EMA follow this."""
         return {"generator": self.generator}
+
+    def loss_weights(self) -> dict[str, float]:
+        """The factor in each weighted term that `train_step` returns, where a loss tells its `weight`."""
+        return {name: loss.weight for name, loss in self.losses.items() if hasattr(loss, "weight")}
 
     def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A batch of uint8 (N, H, W, C) pictures as float (N, C, H, W) in [0, 1] and in the network's colours."""

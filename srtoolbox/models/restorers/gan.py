@@ -1,0 +1,128 @@
+"""Adversarial training. SRGAN, ESRGAN and their kin are configurations of this one restorer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from srtoolbox.dist import unwrap
+from srtoolbox.errors import ConfigError
+from srtoolbox.models.restorers.base import Restorer
+from srtoolbox.registry import LOSSES, MODELS, NETWORKS
+
+if TYPE_CHECKING:
+    from srtoolbox.engine.optim import OptimWrapper
+
+OWN_TERMS = ("gan", "discriminator", "r1", "d_real", "d_fake")
+
+
+@MODELS.register
+class GANRestorer(Restorer):
+    """Trains `generator` by `losses` and against `discriminator`, which learns to tell its pictures from real ones.
+
+    Generative adversarial training for super-resolution as in SRGAN (Ledig et al. 2017, arXiv:1609.04802) and, with a
+    RelativisticGANLoss, ESRGAN (Wang et al. 2018, arXiv:1809.00219). Every iteration updates the generator, then the
+    discriminator, from one batch. Usually `load_from` starts the generator from one trained without a discriminator.
+
+    The log has, beside the terms of `losses`: `gan` (the generator's adversarial term, weighted), `discriminator` (its
+    loss), `d_real` and `d_fake` (mean logits of real and generated pictures: far apart, the discriminator wins; equal,
+    it is lost), `r1` where there is one, `grad_norm_generator` and `grad_norm_discriminator` (before clipping).
+
+    Args:
+        generator, losses, preprocess, targets: as in Restorer; `losses` may be empty.
+        discriminator: config of a network of kind 'discriminator'; it sees the generator's output and `gt`.
+        gan_loss: config of a GANLoss or RelativisticGANLoss.
+        disc_steps: the generator is updated only every so many iterations, the discriminator in each.
+        disc_init_iters: the discriminator alone is trained in the first so many iterations.
+    """
+
+    def __init__(
+        self,
+        generator: dict[str, Any],
+        discriminator: dict[str, Any],
+        gan_loss: dict[str, Any],
+        losses: dict[str, dict[str, Any]] | None = None,
+        preprocess: dict[str, Any] | None = None,
+        targets: dict[str, str] | None = None,
+        *,
+        disc_steps: int = 1,
+        disc_init_iters: int = 0,
+    ) -> None:
+        super().__init__(generator, losses, preprocess, targets)
+        self.discriminator = NETWORKS.build(discriminator)
+        self.gan_loss = LOSSES.build(gan_loss)
+        if self.discriminator.colour != self.colour:
+            raise ConfigError(
+                f"the discriminator sees {self.discriminator.colour!r} pictures, the generator makes {self.colour!r}"
+            )
+        self.disc_steps, self.disc_init_iters = disc_steps, disc_init_iters
+
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+        """Faults of the wiring, and counts that are not possible."""
+        others = {**cfg, "losses": cfg.get("losses") or {"": None}}  # the adversarial loss alone is enough
+        faults = [fault for fault in super().check(others, context) if "losses.:" not in fault]
+        faults += [f"losses.{name}: the log needs this name" for name in cfg.get("losses") or {} if name in OWN_TERMS]
+        for name, least in (("disc_steps", 1), ("disc_init_iters", 0)):
+            value = cfg.get(name, least)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                faults.append(f"{name}={value!r} is not possible; it is a whole number from {least} up")
+        return faults
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Both are saved, optimised and wrapped alike."""
+        return {"generator": self.generator, "discriminator": self.discriminator}
+
+    def loss_weights(self) -> dict[str, float]:
+        """The factors of the terms of `losses` and of `gan`."""
+        return {**super().loss_weights(), "gan": self.gan_loss.weight}
+
+    def train_step(self, batch: dict[str, Any], optims: dict[str, OptimWrapper]) -> dict[str, Tensor]:
+        """One update of each network from one batch. Returns the weighted loss terms and what tells of their health."""
+        batch = self.prepare(batch)
+        if self._generator_learns():
+            sr, terms = self._generator_step(batch, optims["generator"])
+        else:
+            sr, terms = self._generate(batch, optims["generator"]), {}
+        return {**terms, **self._discriminator_step(batch["gt"], sr, optims["discriminator"])}
+
+    def _generator_learns(self) -> bool:
+        past = self.iteration - self.disc_init_iters
+        return past >= 0 and (past + 1) % self.disc_steps == 0
+
+    @torch.no_grad()
+    def _generate(self, batch: dict[str, Any], optim: OptimWrapper) -> Tensor:
+        with optim.autocast():
+            return self.restore(batch, self.generator).float()
+
+    def _generator_step(self, batch: dict[str, Any], optim: OptimWrapper) -> tuple[Tensor, dict[str, Tensor]]:
+        judge = unwrap(self.discriminator).requires_grad_(False)  # no gradients to reduce over ranks
+        with optim.autocast():
+            sr = self.restore(batch, self.generator).float()
+            with torch.no_grad():
+                real = judge(batch["gt"]) if self.gan_loss.relativistic else None
+            fake = judge(sr)
+        terms = self.image_losses(sr, batch)
+        terms["gan"] = self.gan_loss.generator(real, fake)
+        norm = optim.update(reduce(add, terms.values()), measure=True)
+        judge.requires_grad_(True)
+        terms = {name: term.detach() for name, term in terms.items()}
+        return sr.detach(), terms if norm is None else {**terms, "grad_norm_generator": norm}
+
+    def _discriminator_step(self, gt: Tensor, sr: Tensor, optim: OptimWrapper) -> dict[str, Tensor]:
+        penalised = self.gan_loss.r1_weight > 0 and self.iteration % self.gan_loss.r1_interval == 0
+        gt = gt.detach().requires_grad_(penalised)
+        with optim.autocast():
+            real, fake = self.discriminator(gt), self.discriminator(sr)
+        terms = {"discriminator": self.gan_loss.discriminator(real, fake)}
+        if penalised:
+            terms["r1"] = self.gan_loss.gradient_penalty(gt, real)
+        norm = optim.update(reduce(add, terms.values()), measure=True)
+        terms = {**terms, "d_real": real.float().mean(), "d_fake": fake.float().mean()}
+        terms = {name: term.detach() for name, term in terms.items()}
+        return terms if norm is None else {**terms, "grad_norm_discriminator": norm}

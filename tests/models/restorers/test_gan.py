@@ -1,0 +1,207 @@
+"""The adversarial step against a loop written by hand, and which network learns in which iteration."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srtoolbox.check import check
+from srtoolbox.config import Config
+from srtoolbox.engine.optim import build_optim
+from srtoolbox.errors import ConfigError
+from srtoolbox.models.restorers.gan import GANRestorer
+
+GENERATOR = {"type": "ESPCN", "scale": 2, "colour": "rgb", "kernels": [3, 3], "channels": [4]}
+DISCRIMINATOR = {"type": "VGGDiscriminator", "input_size": 16, "channels": [4, 4, 8, 8], "fc": [8], "norm": None}
+LOSSES = {"pixel": {"type": "L1Loss", "weight": 0.5}}
+VANILLA = {"type": "GANLoss", "weight": 0.1}
+RELATIVISTIC = {"type": "RelativisticGANLoss", "weight": 0.1}
+# Adam would blow up what is zero but for rounding: the gradient of a relativistic discriminator's last bias
+SGD = {"optimizer": {"type": "SGD", "lr": 0.1}}
+
+CONFIG = """
+_base_ = ['./tiny.py']
+model = dict(
+    type='GANRestorer', generator=dict(colour='rgb'),
+    discriminator=dict(type='VGGDiscriminator', input_size=24, channels=[4, 4], fc=[8]),
+    gan_loss=dict(type='GANLoss', weight=1e-3),
+)
+optim = dict(discriminator=dict(optimizer=dict(type='Adam')))
+"""
+
+
+def restorer(gan_loss: dict[str, object] = VANILLA, **more: object) -> GANRestorer:
+    torch.manual_seed(0)
+    return GANRestorer(GENERATOR, DISCRIMINATOR, gan_loss, **{"losses": LOSSES, **more})
+
+
+def batches(count: int) -> list[dict[str, Tensor]]:
+    random = torch.Generator().manual_seed(1)
+    sizes = {"lq": 8, "gt": 16}
+    return [
+        {key: torch.randint(0, 256, (3, n, n, 3), dtype=torch.uint8, generator=random) for key, n in sizes.items()}
+        for _ in range(count)
+    ]
+
+
+def optims(model: GANRestorer, **more: object) -> dict[str, object]:
+    return {name: build_optim(name, network, {**SGD, **more}) for name, network in model.networks().items()}
+
+
+def trained(model: GANRestorer, count: int, **more: object) -> list[dict[str, Tensor]]:
+    wrappers, terms = optims(model, **more), []
+    for model.iteration, batch in enumerate(batches(count)):
+        terms.append(model.train_step(batch, wrappers))
+    return terms
+
+
+def bce(logits: Tensor, label: float) -> Tensor:
+    return F.binary_cross_entropy(torch.sigmoid(logits), torch.full_like(logits, label))
+
+
+def by_hand(model: GANRestorer, count: int, *, relativistic: bool) -> list[dict[str, float]]:
+    """The same training as papers write it, with every gradient asked for by name."""
+    network, judge = copy.deepcopy(model.generator), copy.deepcopy(model.discriminator)
+    sgds = [torch.optim.SGD(part.parameters(), lr=0.1) for part in (network, judge)]
+    terms = []
+
+    def apart(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        return (real - fake.mean(), fake - real.mean()) if relativistic else (real, fake)
+
+    def step(sgd: torch.optim.Optimizer, part: torch.nn.Module, loss: Tensor) -> None:
+        for parameter, gradient in zip(part.parameters(), torch.autograd.grad(loss, [*part.parameters()]), strict=True):
+            parameter.grad = gradient
+        sgd.step()
+
+    for batch in batches(count):
+        lq, gt = (batch[key].permute(0, 3, 1, 2).float() / 255 for key in ("lq", "gt"))
+        sr = network(lq)
+        real, fake = apart(judge(gt), judge(sr))
+        pixel = 0.5 * (sr - gt).abs().mean()
+        gan = 0.1 * (bce(fake, 1.0) + (bce(real, 0.0) if relativistic else 0.0))
+        step(sgds[0], network, pixel + gan)
+        logits = judge(gt), judge(sr.detach())
+        real, fake = apart(*logits)
+        loss = bce(real, 1.0) + bce(fake, 0.0)
+        step(sgds[1], judge, loss)
+        found = {"pixel": pixel, "gan": gan, "discriminator": loss}
+        terms.append({name: float(term.detach()) for name, term in found.items()})
+        terms[-1].update(d_real=float(logits[0].detach().mean()), d_fake=float(logits[1].detach().mean()))
+    model.by_hand = {"generator": network.state_dict(), "discriminator": judge.state_dict()}
+    return terms
+
+
+@pytest.mark.parametrize("gan_loss", [VANILLA, RELATIVISTIC], ids=["vanilla", "relativistic"])
+def test_a_step_is_what_the_papers_write(gan_loss: dict[str, object]) -> None:
+    model = restorer(gan_loss)
+    wanted = by_hand(model, 4, relativistic=gan_loss is RELATIVISTIC)
+    for found, expected in zip(trained(model, 4), wanted, strict=True):
+        assert {name: float(found[name]) for name in expected} == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    for name, state in model.by_hand.items():
+        for key, value in getattr(model, name).state_dict().items():
+            torch.testing.assert_close(value, state[key], rtol=1e-4, atol=2e-5)
+
+
+def changes(model: GANRestorer, count: int) -> list[tuple[bool, bool]]:
+    """Whether (generator, discriminator) changed in each iteration."""
+    wrappers, found = optims(model), []
+    for model.iteration, batch in enumerate(batches(count)):
+        before = [copy.deepcopy(network.state_dict()) for network in model.networks().values()]
+        model.train_step(batch, wrappers)
+        after = [network.state_dict() for network in model.networks().values()]
+        pairs = zip(before, after, strict=True)
+        found.append(tuple(any(not torch.equal(old[key], new[key]) for key in old) for old, new in pairs))
+    return found
+
+
+def test_the_discriminator_may_start_alone_and_take_more_steps() -> None:
+    learned = [generator for generator, _ in changes(restorer(disc_init_iters=2, disc_steps=3), 9)]
+    assert learned == [False, False, False, False, True, False, False, True, False]
+    assert changes(restorer(), 2) == [(True, True)] * 2
+
+
+def test_an_iteration_without_the_generator_reports_the_discriminator_only() -> None:
+    (terms,) = trained(restorer(disc_init_iters=1), 1)
+    assert terms.keys() == {"discriminator", "d_real", "d_fake", "grad_norm_discriminator"}
+
+
+def test_the_generators_step_leaves_no_gradient_in_the_discriminator() -> None:
+    model = restorer()
+    wrappers = optims(model)
+    batch = model.prepare(batches(1)[0])
+    model._generator_step(batch, wrappers["generator"])
+    assert all(p.grad is None and p.requires_grad for p in model.discriminator.parameters())
+
+
+@pytest.mark.parametrize("clip", [None, 1e-3])
+def test_gradient_norms_are_those_before_clipping(clip: float | None) -> None:
+    model = restorer()
+    wrappers = optims(model, clip=clip)
+    terms = model.train_step(batches(1)[0], wrappers)
+    norms = {}
+    for name, network in model.networks().items():
+        norms[name] = float(torch.stack([p.grad.norm() for p in network.parameters()]).norm())
+    for name, norm in norms.items():
+        logged = float(terms[f"grad_norm_{name}"])
+        assert logged > 1e-3 if clip else logged == pytest.approx(norm, rel=1e-5)
+        assert clip is None or norm == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_r1_acts_every_so_many_iterations() -> None:
+    terms = trained(restorer({**VANILLA, "r1_weight": 10.0, "r1_interval": 2}), 4)
+    assert ["r1" in term for term in terms] == [True, False, True, False]
+    assert float(terms[0]["r1"]) > 0
+
+
+def test_the_log_learns_the_weights() -> None:
+    assert restorer().loss_weights() == {"pixel": 0.5, "gan": 0.1}
+
+
+def test_the_adversarial_loss_alone_is_enough() -> None:
+    (terms,) = trained(restorer(losses=None), 1)
+    assert float(terms["gan"]) > 0
+    assert GANRestorer.check({"losses": {}}, {"max_iters": 1}) == []
+
+
+@pytest.mark.parametrize(
+    ("cfg", "words"),
+    [
+        ({"disc_steps": 0}, "disc_steps=0 is not possible"),
+        ({"disc_init_iters": -1}, "disc_init_iters=-1 is not possible"),
+        ({"losses": {"gan": {"type": "L1Loss"}}}, "losses.gan: the log needs this name"),
+        ({"losses": {"pixel": {}}, "targets": {"pixle": "gt"}}, "targets names loss 'pixle'"),
+    ],
+)
+def test_the_check_names_what_cannot_be(cfg: dict[str, object], words: str) -> None:
+    (fault,) = GANRestorer.check(cfg, {"max_iters": 1})
+    assert words in fault
+
+
+def test_a_discriminator_of_other_colours_is_refused() -> None:
+    with pytest.raises(ConfigError, match="sees 'y' pictures"):
+        GANRestorer(GENERATOR, {**DISCRIMINATOR, "colour": "y"}, VANILLA, LOSSES)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["model.discriminator.colour=y"], "model.discriminator: it sees 'y' pictures, but model.generator makes"),
+        (["model.discriminator.input_size=32"], "input_size is 32"),
+        (["model.discriminator={'type': 'ESPCN', 'scale': 3, '_delete_': True}"], "a discriminator is expected here"),
+        (["model.generator={'type': 'PatchDiscriminator', '_delete_': True}"], "a generator is expected here"),
+        (["optim.discriminator=None"], "optim.discriminator"),
+        (["model.gan_loss=None"], "gan_loss"),
+    ],
+)
+def test_a_config_is_refused_before_anything_runs(tiny_config: Path, overrides: list[str], words: str) -> None:
+    config = tiny_config.with_name("gan.py")
+    config.write_text(CONFIG)
+    check(Config.fromfile(config))
+    with pytest.raises(ConfigError) as caught:
+        check(Config.fromfile(config, overrides))
+    assert any(words in fault for fault in caught.value.faults), caught.value.faults
