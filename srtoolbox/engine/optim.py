@@ -96,9 +96,7 @@ class OptimWrapper:
         if self._scheduled:
             self.scheduler.step()
             return
-        with (
-            warnings.catch_warnings()
-        ):  # torch expects an optimizer step before; another network may learn first
+        with warnings.catch_warnings():  # torch expects an optimizer step before; another network may learn first
             warnings.simplefilter("ignore")
             self.scheduler.step()
         self._scheduled = True
