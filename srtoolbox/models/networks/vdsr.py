@@ -1,0 +1,90 @@
+"""VDSR: twenty convolutions that correct the bicubically upscaled picture, one network for several scales.
+
+Kim, Lee, Lee: "Accurate image super-resolution using very deep convolutional networks" (CVPR 2016, arXiv:1511.04587).
+
+state_dict, that of the usual PyTorch release (twtygqyy's): `input`, `residual_layer.N.conv`, `output`, each `.weight`
+(and `.bias` where `bias=True`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from srtoolbox.errors import ConfigError
+from srtoolbox.models.networks.bicubic import upsample
+from srtoolbox.models.networks.blocks import CHANNELS, one_of, positive, receptive_field
+from srtoolbox.registry import NETWORKS
+
+
+class ConvReLU(nn.Module):
+    """3x3 convolution and ReLU."""
+
+    def __init__(self, num_features: int, bias: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(num_features, num_features, 3, padding=1, bias=bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, F, H, W) -> (N, F, H, W)."""
+        return F.relu(self.conv(features), inplace=True)
+
+
+@NETWORKS.register
+class VDSR(nn.Module):
+    """Bicubic upscaling inside, 3x3 convolutions with ReLU between at the output's size, added to their input.
+
+    The weights do not depend on the scale: a network trained at one loads at another. They begin as He normal.
+
+    Args:
+        scale: upscaling factor; fractional ones by `forward(lq, size=...)`.
+        colour: 'y' (the paper's choice) or 'rgb'.
+        num_features: channels of the hidden layers.
+        num_blocks: hidden convolutions: 18 between the first and the last make the paper's 20.
+        bias: whether convolutions have one; the usual public weights have none.
+        input_range: the upscaled picture is clipped to it: (16 / 255, 235 / 255), which is Y's range, is how the usual
+            public weights are measured; None: not clipped.
+    """
+
+    size_multiple = 1
+
+    def __init__(
+        self,
+        scale: int,
+        colour: str = "y",
+        *,
+        num_features: int = 64,
+        num_blocks: int = 18,
+        bias: bool = False,
+        input_range: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        positive("VDSR", scale=scale, num_features=num_features, num_blocks=num_blocks)
+        one_of("VDSR", "colour", colour, CHANNELS)
+        if input_range is not None and (len(input_range) != 2 or not input_range[0] < input_range[1]):
+            raise ConfigError(f"VDSR: input_range={input_range!r} is not possible; it is (low, high) or None")
+        self.scale = scale
+        self.colour = colour
+        self.in_channels = CHANNELS[colour]
+        self.input_range = input_range
+        self.residual_layer = nn.Sequential(*[ConvReLU(num_features, bias) for _ in range(num_blocks)])
+        self.input = nn.Conv2d(self.in_channels, num_features, 3, padding=1, bias=bias)
+        self.output = nn.Conv2d(num_features, self.in_channels, 3, padding=1, bias=bias)
+        self.receptive_field = receptive_field([("bicubic", scale), *[3] * (num_blocks + 2)])
+        self.apply(_initialise)
+
+    def forward(self, lq: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W), or to `size` = (height, width)."""
+        upscaled = upsample(lq, self.scale, size)
+        if self.input_range is not None:
+            upscaled = upscaled.clamp(*self.input_range)
+        features = F.relu(self.input(upscaled), inplace=True)
+        return upscaled + self.output(self.residual_layer(features))
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
