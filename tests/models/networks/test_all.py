@@ -17,12 +17,12 @@ from srtoolbox.models.networks.blocks import kind_of
 from srtoolbox.registry import NETWORKS
 
 SCALES = (1, 2, 3, 4, 8)
-SMALL = {"num_features": 8, "num_blocks": 2, "growth_channels": 4}
+SMALL = {"num_features": 16, "num_blocks": 2, "growth_channels": 4}
 GENERATORS = [name for name in NETWORKS if kind_of(NETWORKS.get(name)) == "generator"]
 
 
 def small_config(name: str, scale: int) -> dict:
-    """The network with its own defaults, but few features and blocks where it has such arguments."""
+    """The network with its own defaults, but few features (IMDN needs 16) and blocks where it has such arguments."""
     arguments = inspect.signature(NETWORKS.get(name)).parameters
     return {"type": name, "scale": scale, **{key: value for key, value in SMALL.items() if key in arguments}}
 
