@@ -1,0 +1,51 @@
+"""SRVGGNetCompact: a plain stack of convolutions at the LR size; Real-ESRGAN's small networks.
+
+Wang, Xie, Dong, Shan: "Real-ESRGAN: training real-world blind super-resolution with pure synthetic data" (ICCVW 2021,
+arXiv:2107.10833), of whose release it is a part, without a paper of its own.
+
+state_dict, Real-ESRGAN's: convolutions `body.{0,2,4,...}.{weight,bias}`, PReLUs `body.{1,3,5,...}.weight`.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srtoolbox.models.networks.blocks import CHANNELS, one_of, positive, receptive_field
+from srtoolbox.registry import NETWORKS
+
+
+@NETWORKS.register
+class SRVGGNetCompact(nn.Module):
+    """3x3 convolutions with PReLU, a sub-pixel step, plus the input with its pixels repeated.
+
+    Args:
+        scale: upscaling factor.
+        colour: 'rgb' or 'y'.
+        num_features: channels of the hidden layers.
+        num_blocks: hidden convolutions between the first and the last: 16 in realesr-animevideov3, 32 in
+            realesr-general-x4v3.
+    """
+
+    size_multiple = 1
+
+    def __init__(self, scale: int, colour: str = "rgb", *, num_features: int = 64, num_blocks: int = 16) -> None:
+        super().__init__()
+        positive("SRVGGNetCompact", scale=scale, num_features=num_features, num_blocks=num_blocks)
+        one_of("SRVGGNetCompact", "colour", colour, CHANNELS)
+        self.scale = scale
+        self.colour = colour
+        self.in_channels = CHANNELS[colour]
+        widths = [self.in_channels, *[num_features] * (num_blocks + 1)]
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise(widths):
+            layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.PReLU(outputs)]
+        self.body = nn.Sequential(*layers, nn.Conv2d(num_features, self.in_channels * scale**2, 3, padding=1))
+        self.receptive_field = receptive_field([*[3] * (num_blocks + 2), ("shuffle", scale)])
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W)."""
+        residual = F.pixel_shuffle(self.body(lq), self.scale)
+        return residual + F.interpolate(lq, scale_factor=self.scale, mode="nearest")
