@@ -1,8 +1,10 @@
-"""Other people's figures and weights on Set5 and Set14: the bicubic baseline, and our networks with public weights."""
+"""Other people's figures and weights on Set5 and Set14: the bicubic baseline, and SRCNN with public weights.
+
+Other networks with public weights: tests/models/networks/test_public_weights.py.
+"""
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,6 @@ from srtoolbox.image import expand_gray, read_image, to_tensor
 from srtoolbox.inference.upscale import restore
 from srtoolbox.models.networks.bicubic import Bicubic
 from srtoolbox.models.networks.srcnn import SRCNN
-from srtoolbox.models.networks.srresnet import SRResNet
 from srtoolbox.registry import METRICS
 
 pytestmark = pytest.mark.data
@@ -73,44 +74,3 @@ def test_srcnn_with_public_weights(data_root, weights_root):
             scores.append([metric(picture, gt).item() for picture in (network(bicubic, size=(height, width)), bicubic)])
     ours, pil = np.mean(scores, axis=0)
     assert ours > pil + 1.0, f"network {ours:.3f} dB, PIL's bicubic {pil:.3f} dB"
-
-
-def test_srresnet_with_public_weights(data_root, weights_root):
-    """leftthomas/SRGAN's generator: 5 blocks, a PReLU for the last BatchNorm, output (tanh + 1) / 2.
-
-    30.657 dB / 0.8642 was measured with the author's own code.
-    """
-    state = load_tensors(weights_root / "leftthomas_SRGAN__netG_epoch_4_100.pth")
-    network = SRResNet(4, num_blocks=5)
-    network.bn_body = nn.PReLU()
-    network.conv_body = nn.Conv2d(64, 64, 3, padding=1)
-    network.conv_last = nn.Sequential(network.conv_last, nn.Tanh(), _Halve())
-    network.load_state_dict(_from_leftthomas(state))
-    psnr, ssim = mean_scores(network.eval(), data_root, "Set5", 4)
-    assert psnr == pytest.approx(30.657, abs=0.003)
-    assert ssim == pytest.approx(0.8642, abs=0.0005)
-
-
-class _Halve(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return (x + 1) / 2
-
-
-def _from_leftthomas(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Rename the keys; a bias before a BatchNorm becomes part of its running mean."""
-    renames = [("block1.0.", "conv_first."), ("block1.1.", "act_first."), ("block7.0.", "conv_body.")]
-    renames += [("block7.1.", "bn_body."), ("block8.2.", "conv_last.0.")]
-    renames += [(f"block8.{i}.prelu.", f"upsample.{i}.act.") for i in (0, 1)]
-    renames += [(f"block8.{i}.conv.", f"upsample.{i}.conv.") for i in (0, 1)]
-    renames += [(f"block{i + 2}.prelu.", f"body.{i}.act.") for i in range(5)]
-    renames += [(f"block{i + 2}.", f"body.{i}.") for i in range(5)]
-
-    def rename(key: str) -> str:
-        return functools.reduce(lambda k, pair: k.replace(pair[0], pair[1], 1) if k == key else k, renames, key)
-
-    renamed = {rename(key): value.clone() for key, value in state.items()}
-    for block in range(5):
-        for number in (1, 2):
-            renamed[f"body.{block}.bn{number}.running_mean"] -= renamed.pop(f"body.{block}.conv{number}.bias")
-            renamed[f"body.{block}.bn{number}.num_batches_tracked"] = torch.tensor(0)
-    return renamed

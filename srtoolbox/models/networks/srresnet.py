@@ -3,12 +3,13 @@
 Ledig et al.: "Photo-realistic single image super-resolution using a generative adversarial network" (CVPR 2017,
 arXiv:1609.04802).
 
-state_dict: `conv_first` `act_first` `body.N.{conv1,bn1,act,conv2,bn2}` `conv_body` `bn_body` `upsample.N.{conv,act}`
-`conv_last`.
+state_dict: `conv_first` `act_first` `body.N.{conv1,bn1,act,conv2,bn2}` `conv_body` `bn_body` (or `act_body`)
+`upsample.N.{conv,act}` `conv_last`.
 """
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -17,17 +18,19 @@ from srtoolbox.registry import NETWORKS
 
 # one sub-pixel block per factor, as the paper does it for x4 = 2 * 2
 STAGES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
+BODY_ENDS = ("batch", "prelu")
+OUTPUTS = ("linear", "tanh")
 
 
 class ResidualBlock(nn.Module):
-    """x + BN(conv(PReLU(BN(conv(x))))). The convolutions have no bias: the BatchNorm after each has one."""
+    """x + BN(conv(PReLU(BN(conv(x)))))."""
 
-    def __init__(self, num_features: int) -> None:
+    def __init__(self, num_features: int, bias: bool) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(num_features, num_features, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(num_features, num_features, 3, padding=1, bias=bias)
         self.bn1 = nn.BatchNorm2d(num_features)
         self.act = nn.PReLU()
-        self.conv2 = nn.Conv2d(num_features, num_features, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(num_features, num_features, 3, padding=1, bias=bias)
         self.bn2 = nn.BatchNorm2d(num_features)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -61,23 +64,47 @@ class SRResNet(nn.Module):
         colour: 'rgb' or 'y'.
         num_features: channels of the body.
         num_blocks: residual blocks.
+        bias: of the convolutions before a BatchNorm, which has one itself; some public weights have both.
+        body_end: after the last convolution of the body: 'batch' (BatchNorm, the paper's), or 'prelu' as in a public
+            SRGAN (leftthomas: num_blocks=5, bias=True, body_end='prelu', output='tanh').
+        output: 'linear', or 'tanh' for (tanh(x) + 1) / 2, which cannot leave [0, 1].
     """
 
     size_multiple = 1
 
-    def __init__(self, scale: int, colour: str = "rgb", *, num_features: int = 64, num_blocks: int = 16) -> None:
+    def __init__(
+        self,
+        scale: int,
+        colour: str = "rgb",
+        *,
+        num_features: int = 64,
+        num_blocks: int = 16,
+        bias: bool = False,
+        body_end: str = "batch",
+        output: str = "linear",
+    ) -> None:
         super().__init__()
-        one_of("SRResNet", "scale", scale, STAGES)
-        one_of("SRResNet", "colour", colour, CHANNELS)
+        for name, value, allowed in (
+            ("scale", scale, STAGES),
+            ("colour", colour, CHANNELS),
+            ("body_end", body_end, BODY_ENDS),
+            ("output", output, OUTPUTS),
+        ):
+            one_of("SRResNet", name, value, allowed)
         positive("SRResNet", num_features=num_features, num_blocks=num_blocks)
         self.scale = scale
         self.colour = colour
         self.in_channels = CHANNELS[colour]
         self.conv_first = nn.Conv2d(self.in_channels, num_features, 9, padding=4)
         self.act_first = nn.PReLU()
-        self.body = nn.Sequential(*[ResidualBlock(num_features) for _ in range(num_blocks)])
-        self.conv_body = nn.Conv2d(num_features, num_features, 3, padding=1, bias=False)
-        self.bn_body = nn.BatchNorm2d(num_features)
+        self.body = nn.Sequential(*[ResidualBlock(num_features, bias) for _ in range(num_blocks)])
+        self.conv_body = nn.Conv2d(num_features, num_features, 3, padding=1, bias=bias or body_end == "prelu")
+        if body_end == "batch":
+            self.bn_body = nn.BatchNorm2d(num_features)
+        else:
+            self.act_body = nn.PReLU()
+        self.body_end = body_end
+        self.output = output
         self.upsample = nn.Sequential(*[SubPixelUpsample(num_features, factor) for factor in STAGES[scale]])
         self.conv_last = nn.Conv2d(num_features, self.in_channels, 9, padding=4)
         tail = [step for factor in STAGES[scale] for step in (3, ("shuffle", factor))]
@@ -86,5 +113,6 @@ class SRResNet(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W)."""
         shallow = self.act_first(self.conv_first(lq))
-        features = shallow + self.bn_body(self.conv_body(self.body(shallow)))
-        return self.conv_last(self.upsample(features))
+        end = self.bn_body if self.body_end == "batch" else self.act_body
+        sr = self.conv_last(self.upsample(shallow + end(self.conv_body(self.body(shallow)))))
+        return (torch.tanh(sr) + 1) / 2 if self.output == "tanh" else sr

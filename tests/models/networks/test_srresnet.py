@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
+from srtoolbox.errors import ConfigError
 from srtoolbox.models.networks.srresnet import SRResNet
 
 
@@ -34,3 +36,24 @@ def test_the_long_skip_and_every_block_count():
     without_body = network.conv_last(network.upsample(network.act_first(network.conv_first(lq))))
     torch.testing.assert_close(network(lq), without_body)
     assert not torch.allclose(before, without_body)
+
+
+def test_variants_of_public_weights():
+    torch.manual_seed(0)
+    network = SRResNet(2, num_features=8, num_blocks=1, bias=True, body_end="prelu", output="tanh").eval()
+    assert {"body.0.conv1.bias", "body.0.conv2.bias", "conv_body.bias", "act_body.weight"} < set(network.state_dict())
+    assert not any(key.startswith("bn_body") for key in network.state_dict())
+    lq = torch.rand(1, 3, 8, 8)
+    shallow = network.act_first(network.conv_first(lq))
+    end = network.conv_body(network.body(shallow))
+    features = shallow + torch.where(end > 0, end, network.act_body.weight * end)
+    expected = torch.sigmoid(2 * network.conv_last(network.upsample(features)))  # = (tanh + 1) / 2
+    torch.testing.assert_close(network(lq), expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [({"body_end": "relu"}, "'batch', 'prelu'"), ({"output": "sigmoid"}, "'linear', 'tanh'")]
+)
+def test_impossible_arguments_are_named(arguments, message):
+    with pytest.raises(ConfigError, match=f"allowed: {message}"):
+        SRResNet(4, **arguments)
