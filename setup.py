@@ -51,7 +51,17 @@ setup(
     ],
     extras_require={
         "compact": ["zstandard>=0.22"],
-        "test": ["pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "zstandard>=0.22"],
+        "metrics": ["pyiqa>=0.1.14"],
+        "safetensors": ["safetensors>=0.4"],
+        "test": [
+            "pytest>=8",
+            "pytest-timeout",
+            "pytest-xdist",
+            "hypothesis",
+            "ruff",
+            "zstandard>=0.22",
+            "safetensors>=0.4",
+        ],
     },
     entry_points={"console_scripts": ["srtoolbox=srtoolbox.cli:main"]},
 )

@@ -32,7 +32,8 @@ class Metric:
         protocol: 'rgb' or 'y_direct', see the module.
     """
 
-    higher_is_better: bool
+    higher_is_better: bool | None
+    """None: neither, as of a ratio that is best near 1; no best checkpoint is kept by such a score."""
 
     def __init__(self, crop_border: int = 0, y_channel: bool = True, protocol: str = "rgb") -> None:
         faults = _option_faults(crop_border, y_channel, protocol)
@@ -72,6 +73,10 @@ class Metric:
         """The planes that are measured, in levels: (N, 1, h, w) luma, or (N, C, h, w) whole numbers 0 ... 255."""
         levels = _levels(picture).to(dtype)
         return _luma(levels).add_(16) if self._takes_luma else levels
+
+    def as_saved(self, picture: Tensor) -> Tensor:
+        """(N, C, h, w) float32 in [0, 1], rounded to 8 bit: what reading the saved picture gives."""
+        return _levels(picture).div_(255)
 
     def mean_square(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,) float64: mean squared difference over a picture, in squared levels."""

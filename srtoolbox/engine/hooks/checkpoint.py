@@ -12,7 +12,7 @@ from srtoolbox.engine.checkpoint import list_checkpoints, save_checkpoint, sidec
 from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
 from srtoolbox.errors import ConfigError, RunError
 from srtoolbox.logger import LOGGER
-from srtoolbox.registry import HOOKS
+from srtoolbox.registry import HOOKS, METRICS
 
 if TYPE_CHECKING:
     from srtoolbox.engine.evaluate import Evaluation
@@ -53,11 +53,17 @@ class CheckpointHook(Hook):
         val = (context.get("data") or {}).get("val") or {}
         sets, metrics = val.get("datasets") or {}, val.get("metrics") or {}
         best = cfg.get("best") or ()
-        known = [f"{name}/{metric}" for name in sets for metric in metrics]
-        return [
+        keys = [best] if isinstance(best, str) else best
+        known = {f"{name}/{metric}": metrics[metric].get("type") for name in sets for metric in metrics}
+        faults = [
             f"best={key!r} is no score of data.val; there are {', '.join(known) or 'none'}"
-            for key in ([best] if isinstance(best, str) else best)
+            for key in keys
             if key not in known
+        ]
+        return faults + [
+            f"best={key!r}: {known[key]} is neither better higher nor better lower, so no best can be kept by it"
+            for key in keys
+            if known.get(key) in METRICS and METRICS.get(known[key]).higher_is_better is None
         ]
 
     def before_train(self, runner: Runner) -> None:

@@ -1,0 +1,39 @@
+"""Whether colours stay what they are, apart from all detail."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srtoolbox.image import rgb_to_ycbcr
+from srtoolbox.metrics.base import Metric
+from srtoolbox.registry import METRICS
+
+FACTOR = 8
+
+
+@METRICS.register
+class ColourDrift(Metric):
+    """Mean absolute difference of Cb and Cr (BT.601) after shrinking both pictures 8 times, in levels of 0 ... 255.
+
+    Shrunk by means over blocks of 8 x 8 px (smaller ones at the right and bottom): tints stay, texture is gone.
+
+    Args:
+        crop_border: px left out at each side of the picture.
+    """
+
+    higher_is_better = False
+
+    def __init__(self, crop_border: int = 0) -> None:
+        super().__init__(crop_border, y_channel=False)
+
+    def score(self, pred: Tensor, target: Tensor) -> Tensor:
+        """(N,) levels."""
+        difference = self._chroma(pred) - self._chroma(target)
+        return difference.abs_().flatten(1).mean(1, dtype=torch.float64)
+
+    def _chroma(self, picture: Tensor) -> Tensor:
+        """(N, 2, ceil(h / 8), ceil(w / 8)) levels. Shrunk first: the conversion is linear."""
+        small = F.avg_pool2d(self.as_saved(picture), FACTOR, ceil_mode=True)
+        return rgb_to_ycbcr(small)[:, 1:] * 255

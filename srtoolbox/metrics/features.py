@@ -1,0 +1,66 @@
+"""Distance in the features of a classification network, which follows what looks alike better than pixels do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srtoolbox.backbones import layer_faults, weight_faults
+from srtoolbox.errors import ConfigError
+from srtoolbox.features import FeatureNetwork
+from srtoolbox.metrics.base import Metric
+from srtoolbox.registry import METRICS
+
+
+@METRICS.register
+class FeatureDistance(Metric):
+    """Mean over layers and places of |f(pred) - f(target)|^2, each feature vector brought to length 1 before.
+
+    This is LPIPS (Zhang et al. 2018, arXiv:1801.03924) without its learned weights: 0 for equal pictures, at most 2
+    after a ReLU, and the same for any scale of a layer's features, so that layers count alike. Give it layers that no
+    loss of the run uses: features that were trained on are no judge. Of RGB as saved; computed in float32.
+
+    Args:
+        backbone: a torchvision network, see `srtoolbox.backbones`.
+        layers: names of its layers.
+        weights: 'imagenet' (downloaded by torchvision), the path of a file, or 'none' (random).
+        crop_border: px left out at each side of the picture.
+    """
+
+    higher_is_better = False
+
+    def __init__(self, backbone: str, layers: Sequence[str], weights: str = "imagenet", crop_border: int = 0) -> None:
+        super().__init__(crop_border, y_channel=False)
+        faults = layer_faults(backbone, layers) + weight_faults(weights)
+        if faults:
+            raise ConfigError([f"FeatureDistance: {fault}" for fault in faults])
+        self.backbone, self.layers, self.weights = backbone, tuple(layers), weights
+
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+        """Unknown backbone or layer, or a file of weights that is not there; reads no weights."""
+        faults = layer_faults(cfg.get("backbone"), cfg.get("layers")) + weight_faults(cfg.get("weights", "imagenet"))
+        return super().check(cfg, context) + faults
+
+    def score(self, pred: Tensor, target: Tensor) -> Tensor:
+        """(N,), at least 0."""
+        network = self.network.to(pred.device)
+        got, wanted = network(self.as_saved(pred)), network(self.as_saved(target))
+        distances = [_squared(got[name], wanted[name]) for name in self.layers]
+        return torch.stack(distances).mean(0)
+
+    @cached_property
+    def network(self) -> FeatureNetwork:
+        """Built at the first picture: a config that is only checked reads no weights."""
+        return FeatureNetwork(self.backbone, self.layers, weights=self.weights)
+
+
+def _squared(first: Tensor, second: Tensor) -> Tensor:
+    """(N, C, h, w) each -> (N,) float64: squared distance of unit vectors, mean over places."""
+    difference = F.normalize(first, dim=1) - F.normalize(second, dim=1)
+    return difference.square_().sum(1).flatten(1).mean(1, dtype=torch.float64)

@@ -1,0 +1,35 @@
+"""How much fine structure a picture has, against the truth."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from srtoolbox.metrics.base import Metric
+from srtoolbox.registry import METRICS
+
+
+@METRICS.register
+class GradientEnergyRatio(Metric):
+    """Sum of squared differences between neighbours, across and down, of the prediction over that of the target.
+
+    Best near 1: below it the picture is blurred, as PSNR networks leave it, above it there is noise or ringing that the
+    truth does not have. It says how much structure there is, not whether it is the right one. Of luma, or with
+    `y_channel=False` of R, G and B together. A flat target gives inf, or nan if the prediction is flat too.
+
+    Args:
+        crop_border: px left out at each side of the picture.
+        y_channel: measure luma; False: R, G and B alike (protocol 'rgb' only).
+        protocol: 'rgb' or 'y_direct', see `metrics.base`.
+    """
+
+    higher_is_better = None
+
+    def score(self, pred: Tensor, target: Tensor) -> Tensor:
+        """(N,), at least 0."""
+        return _energy(self.planes(pred, torch.float32)) / _energy(self.planes(target, torch.float32))
+
+
+def _energy(planes: Tensor) -> Tensor:
+    """(N, C, h, w) levels -> (N,) float64 squared levels."""
+    return sum(planes.diff(dim=dim).square_().flatten(1).sum(1, dtype=torch.float64) for dim in (-1, -2))

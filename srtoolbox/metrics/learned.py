@@ -1,0 +1,104 @@
+"""Measures of others' making, through the library pyiqa (the extra `metrics`), which has their code.
+
+The library downloads their weights at the first use. All take RGB as saved; means over pictures are `evaluate`'s.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from srtoolbox.errors import ConfigError, SrtoolboxError
+from srtoolbox.metrics.base import Metric
+from srtoolbox.registry import METRICS
+from srtoolbox.vision import torchvision_models
+
+
+class LibraryMetric(Metric):
+    """Base: one of pyiqa's metrics, made at the first picture.
+
+    Args:
+        crop_border: px left out at each side of the picture.
+    """
+
+    library_name: str
+    needs_target = True
+
+    def __init__(self, crop_border: int = 0) -> None:
+        super().__init__(crop_border, y_channel=False)
+        self._made: dict[torch.device, Any] = {}
+
+    def score(self, pred: Tensor, target: Tensor) -> Tensor:
+        """(N,) of the library.
+
+        Raises:
+            SrtoolboxError: the library is not installed, or its weights cannot be had.
+        """
+        if pred.device not in self._made:
+            self._made[pred.device] = _made(self.library_name, pred.device)
+        measure = self._made[pred.device]
+        pictures = [self.as_saved(picture).split(1) for picture in ((pred, target) if self.needs_target else (pred,))]
+        return torch.cat([measure(*one).double().reshape(1) for one in zip(*pictures, strict=True)])
+
+
+@METRICS.register
+class NIQE(LibraryMetric):
+    """Natural image quality evaluator (Mittal, Soundararajan, Bovik, IEEE SPL 2013), without reference; of luma.
+
+    Lower is better. How far the statistics of the picture's patches are from those of natural ones; it needs pictures
+    of at least 96 px, and says little of small ones. The parameters are the library's own fit ('niqe').
+    """
+
+    higher_is_better = False
+    library_name = "niqe"
+    needs_target = False
+
+
+@METRICS.register
+class LPIPS(LibraryMetric):
+    """Learned perceptual image patch similarity, version 0.1 (Zhang et al. 2018, arXiv:1801.03924). Lower is better.
+
+    Args:
+        net: the network below it: 'alex', which papers report, or 'vgg'.
+        crop_border: px left out at each side of the picture.
+    """
+
+    higher_is_better = False
+
+    def __init__(self, net: Literal["alex", "vgg"] = "alex", crop_border: int = 0) -> None:
+        super().__init__(crop_border)
+        names = {"alex": "lpips", "vgg": "lpips-vgg"}
+        if net not in names:
+            raise ConfigError(f"LPIPS: net={net!r} is not possible; allowed: {', '.join(names)}")
+        self.library_name = names[net]
+
+
+@METRICS.register
+class DISTS(LibraryMetric):
+    """Deep image structure and texture similarity (Ding et al. 2020, arXiv:2004.07728). Lower is better."""
+
+    higher_is_better = False
+    library_name = "dists"
+
+
+def _made(name: str, device: torch.device) -> Any:  # noqa: ANN401 - the library's own class
+    torchvision_models()  # the library imports torchvision, which may need help
+    try:
+        library = importlib.import_module("pyiqa")
+    except ImportError as error:
+        raise SrtoolboxError(
+            f"the metric {name!r} needs the library pyiqa, which cannot be imported ({error}): "
+            "pip install 'srtoolbox[metrics]'"
+        ) from error
+    try:
+        with torch.inference_mode(False):
+            return library.create_metric(name, device=device)
+    except Exception as error:  # a failed download surfaces as nearly anything
+        raise SrtoolboxError(
+            f"pyiqa cannot make {name!r} ({type(error).__name__}: {error}). It downloads weights at the first use; "
+            f"where that is impossible, let it do so elsewhere and copy its files to {torch.hub.get_dir()}. "
+            "FeatureDistance needs no download: it takes a local file"
+        ) from error
