@@ -1,0 +1,49 @@
+"""docs/networks.md is true: its configs build, its tables name all there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from srtoolbox.models.networks.blocks import kind_of
+from srtoolbox.registry import NETWORKS
+
+TEXT = (Path(__file__).parents[3] / "docs/networks.md").read_text(encoding="utf-8")
+CONFIGS = re.findall(r"^\w+ = (dict\(.*?\))$", "\n".join(re.findall(r"```python\n(.*?)```", TEXT, re.S)), re.S | re.M)
+
+
+def named(section: str) -> set[str]:
+    part = TEXT.split(f"## {section}\n")[1].split("\n## ")[0]
+    return set(re.findall(r"^\| `(\w+)` \|", part, re.M))
+
+
+@pytest.mark.parametrize(
+    ("section", "kind"), [("Networks that upscale", "generator"), ("Discriminators", "discriminator")]
+)
+def test_the_tables_are_complete(section, kind):
+    assert named(section) == {name for name in NETWORKS if kind_of(NETWORKS.get(name)) == kind}
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_configs_build(config):
+    with torch.device("meta"):
+        network = NETWORKS.build(eval(config))
+        side = getattr(network, "input_size", None) or 128
+        assert network(torch.rand(2, 3, side, side)).shape[0] == 2
+
+
+def test_all_configs_were_found():
+    assert len(CONFIGS) == 7
+
+
+def test_scales_are_as_told():
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+\| ([^|]+) \| (y|rgb) \|", TEXT, re.M)
+    assert len(rows) == 10
+    for name, told, colour in rows:
+        for scale in (int(word) for word in re.findall(r"\d+", told) or (1, 2, 3, 5)):
+            with torch.device("meta"):
+                network = NETWORKS.build({"type": name, "scale": scale})
+            assert (network.scale, network.colour) == (scale, colour)
