@@ -34,7 +34,7 @@ RESNETS = ("resnet18", "resnet34", "resnet50")
 BACKBONES = (*VGGS, *RESNETS, "squeezenet1_0", "squeezenet1_1", "alexnet")
 
 IMAGENET = "imagenet"
-NONE = "none"
+RANDOM = "random"
 _HEADS = ("classifier.", "fc.")
 
 
@@ -53,10 +53,10 @@ def layer_faults(backbone: object, layers: object) -> list[str]:
 def weight_faults(weights: object) -> list[str]:
     """What is wrong with a `weights` argument; looks whether a file is there, but does not read it."""
     if not isinstance(weights, str) or not weights:
-        return [f"weights={weights!r} is not possible; it is 'imagenet', the path of a file, or 'none'"]
-    if weights in (IMAGENET, NONE) or Path(weights).expanduser().is_file():
+        return [f"weights={weights!r} is not possible; it is 'imagenet', the path of a file, or 'random'"]
+    if weights in (IMAGENET, RANDOM) or Path(weights).expanduser().is_file():
         return []
-    return [f"weights={weights!r}: no such file (nor 'imagenet', a download by torchvision, nor 'none', random ones)"]
+    return [f"weights={weights!r}: no such file (nor 'imagenet', a download by torchvision, nor 'random')"]
 
 
 def _unknown_layer(backbone: str, layer: object) -> str:
@@ -132,7 +132,7 @@ def filled_backbone(backbone: str, weights: str) -> nn.Module:
     Args:
         backbone: one of `BACKBONES`.
         weights: 'imagenet' (torchvision's first ImageNet weights, downloaded once), the path of a file with the
-            network's state_dict, or 'none': random, but the same in every process and run.
+            network's state_dict, or 'random', but the same in every process and run.
 
     Raises:
         ConfigError: unknown backbone, or weights that are none of the three.
@@ -142,7 +142,7 @@ def filled_backbone(backbone: str, weights: str) -> nn.Module:
     if faults:
         raise ConfigError(faults)
     model = empty_backbone(backbone)
-    if weights == NONE:
+    if weights == RANDOM:
         state = _random_state(model)
     else:
         path = _downloaded(backbone) if weights == IMAGENET else Path(weights).expanduser()
@@ -203,6 +203,6 @@ def _downloaded(backbone: str) -> Path:
             raise CheckpointError(
                 f"{backbone}: its ImageNet weights cannot be downloaded from {url} ({error}). Fetch that file "
                 f"elsewhere and copy it to {path}, or give its path: weights='/path/to/{path.name}'. "
-                "weights='none' takes random ones on purpose."
+                "weights='random' takes random ones on purpose."
             ) from error
     return path

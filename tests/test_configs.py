@@ -16,6 +16,7 @@ from srtoolbox.registry import METRICS, MODELS
 ROOT = Path(__file__).parents[1] / "configs"
 CONFIGS = sorted(path for path in ROOT.rglob("*.py") if "_base_" not in path.parts)
 LAID_OUT_SETS = ("set5", "set14", "bsd100", "urban100")
+BACKBONES = ("vgg19", "resnet18", "resnet34", "squeezenet")  # helper names that say where weights are
 WITH_BENCHMARKS = [path for path in CONFIGS if path.parent.name != "quickstart"]
 
 
@@ -26,14 +27,18 @@ def name(path: Path) -> str:
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
 def test_checks_and_builds(path):
     config = Config.fromfile(path)
+    # a test downloads nothing: the feature networks are random
+    config = Config.fromfile(path, [f"{backbone}=random" for backbone in BACKBONES if backbone in config])
     check(config, mode_of(config))
-    with torch.device("meta"):
-        model = MODELS.build(config["model"])
+    losses = {name: cfg for name, cfg in config["model"].get("losses", {}).items() if cfg["type"] != "PerceptualLoss"}
+    with torch.device("meta"):  # where the weights of a feature network cannot lie
+        model = MODELS.build({**config.to_dict()["model"], "losses": losses})
     assert f"_x{model.generator.scale}" in path.stem
     for network, cfg in (config.get("optim") or {}).items():
         build_optim(network, model.networks()[network], cfg)
     for metric in config["data"]["val"]["metrics"].values():
-        assert METRICS.build(metric).crop_border == config["scale"]
+        assert METRICS.build(metric).crop_border == (0 if metric["type"] == "LossMetric" else config["scale"])
+    assert "LossMetric" not in {metric["type"] for metric in config["data"].get("test", {}).get("metrics", {}).values()}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name)

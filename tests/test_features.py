@@ -16,7 +16,9 @@ from srtoolbox.image import to_tensor
 from srtoolbox.vision import torchvision_models
 
 SQUEEZENET = "songhan_SqueezeNet-Deep-Compression__squeezenet1_0.converted.pth"
-MEAN, STD = (torch.tensor(v).view(1, 3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+MEAN, STD = (
+    torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+)
 
 # the layers as the papers count them, and the torchvision module whose output each is
 LAYERS = {
@@ -79,22 +81,22 @@ def test_layers_are_those_of_torchvisions_forward(backbone, picture, tmp_path):
     torch.save(model.state_dict(), tmp_path / "weights.pth")
     features = FeatureNetwork(backbone, list(LAYERS[backbone]), weights=str(tmp_path / "weights.pth"))
     with torch.no_grad():
-        got = features(picture)
-        expected = hooked(model, list(LAYERS[backbone].values()), picture)
+        got = features.double()(picture)
+        expected = hooked(model.double(), list(LAYERS[backbone].values()), picture.double())
     for paper, module in LAYERS[backbone].items():
-        torch.testing.assert_close(got[paper], expected[module], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(got[paper], expected[module], rtol=1e-6, atol=1e-6)
         by_module = FeatureNetwork(backbone, [module], weights=str(tmp_path / "weights.pth"))
-        assert torch.equal(by_module(picture)[module], got[paper])
+        torch.testing.assert_close(by_module(picture)[module].double(), got[paper], rtol=1e-3, atol=1e-3)
 
 
 def test_nothing_beyond_the_deepest_layer_is_kept_or_run(picture):
-    features = FeatureNetwork("vgg19", ["conv2_2", "conv1_1"], weights="none")
+    features = FeatureNetwork("vgg19", ["conv2_2", "conv1_1"], weights="random")
     assert len(features.steps) == 8
     assert list(features(picture)) == ["conv2_2", "conv1_1"]
 
 
 def test_it_is_frozen_and_in_no_checkpoint():
-    owner = nn.Sequential(FeatureNetwork("vgg11_bn", ["relu2_1"], weights="none"), nn.Conv2d(1, 1, 1))
+    owner = nn.Sequential(FeatureNetwork("vgg11_bn", ["relu2_1"], weights="random"), nn.Conv2d(1, 1, 1))
     assert list(owner.state_dict()) == ["1.weight", "1.bias"]
     assert [name for name, _ in owner.named_parameters()] == ["1.weight", "1.bias"]
     assert not any(module.training for module in owner.train()[0].modules())
@@ -103,7 +105,7 @@ def test_it_is_frozen_and_in_no_checkpoint():
 
 
 def test_gradients_reach_the_picture_and_autocast_does_not_matter(picture):
-    features = FeatureNetwork("squeezenet1_0", ["conv1", "fire3"], weights="none")
+    features = FeatureNetwork("squeezenet1_0", ["conv1", "fire3"], weights="random")
     pictures = picture.clone().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
         under = features(pictures)
@@ -115,21 +117,21 @@ def test_gradients_reach_the_picture_and_autocast_does_not_matter(picture):
 
 def test_built_during_evaluation_it_serves_training(picture):
     with torch.inference_mode():
-        features = FeatureNetwork("alexnet", ["relu2"], weights="none")
+        features = FeatureNetwork("alexnet", ["relu2"], weights="random")
     features(picture.clone().requires_grad_())["relu2"].sum().backward()
 
 
 def test_random_weights_are_the_same_everywhere_and_draw_nothing():
     torch.manual_seed(3)
-    first = filled_backbone("resnet18", "none")
+    first = filled_backbone("resnet18", "random")
     drawn = torch.rand(1)
     torch.manual_seed(3)
     assert torch.equal(drawn, torch.rand(1))
-    assert torch.equal(first.conv1.weight, filled_backbone("resnet18", "none").conv1.weight)
+    assert torch.equal(first.conv1.weight, filled_backbone("resnet18", "random").conv1.weight)
 
 
 def test_compiles_to_the_same(picture):
-    features = FeatureNetwork("squeezenet1_1", ["fire3"], weights="none")
+    features = FeatureNetwork("squeezenet1_1", ["fire3"], weights="random")
     compiled = torch.compile(features, backend="eager", fullgraph=True)
     assert torch.equal(compiled(picture)["fire3"], features(picture)["fire3"])
 
@@ -150,7 +152,7 @@ def test_wrong_names_are_told_without_weights(backbone, layers, told):
     assert len(faults) == 1 and told in faults[0]
     if layers and not isinstance(layers, str):
         with pytest.raises(ConfigError):
-            FeatureNetwork(backbone, layers, weights="none")
+            FeatureNetwork(backbone, layers, weights="random")
 
 
 def test_names_begin_with_the_papers():
@@ -159,7 +161,7 @@ def test_names_begin_with_the_papers():
 
 
 def test_wrong_files_are_told(tmp_path, weights_dir_of_another):
-    assert weight_faults("none") == weight_faults("imagenet") == weight_faults(str(weights_dir_of_another)) == []
+    assert weight_faults("random") == weight_faults("imagenet") == weight_faults(str(weights_dir_of_another)) == []
     assert "no such file" in weight_faults(str(tmp_path / "absent.pth"))[0]
     with pytest.raises(ConfigError, match="no such file"):
         filled_backbone("vgg11", str(tmp_path / "absent.pth"))
@@ -176,7 +178,7 @@ def test_wrong_files_are_told(tmp_path, weights_dir_of_another):
 def weights_dir_of_another(tmp_path: Path) -> Path:
     """A file with the convolutions of a vgg11, without its classifier."""
     path = tmp_path / "vgg11.pth"
-    state = filled_backbone("vgg11", "none").state_dict()
+    state = filled_backbone("vgg11", "random").state_dict()
     torch.save({key: value for key, value in state.items() if key.startswith("features")}, path)
     return path
 
@@ -192,7 +194,7 @@ def test_a_failed_download_says_how_to_give_a_file(monkeypatch, tmp_path):
 
 
 def test_pictures_that_do_not_fit_are_told():
-    features = FeatureNetwork("vgg11", ["conv5_1"], weights="none")
+    features = FeatureNetwork("vgg11", ["conv5_1"], weights="random")
     with pytest.raises(SrtoolboxError, match=r"RGB pictures \(N, 3, H, W\), got \(1, 1, 32, 32\)"):
         features(torch.rand(1, 1, 32, 32))
     with pytest.raises(SrtoolboxError, match="15x40 px is too small for vgg11's layer 'conv5_1'"):

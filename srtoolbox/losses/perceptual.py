@@ -33,7 +33,7 @@ class PerceptualLoss(nn.Module):
     Args:
         layers: {layer: its weight}; names as the papers have them, see `srtoolbox.backbones`.
         backbone: a torchvision network: vgg11/13/16/19 (also with _bn), resnet18/34/50, squeezenet1_0/1_1, alexnet.
-        weights: 'imagenet' (downloaded by torchvision), the path of a file with them, or 'none' (random, on purpose).
+        weights: 'imagenet' (downloaded by torchvision), the path of a file with them, or 'random' (on purpose).
         criterion: mean over elements of the absolute difference ('l1') or of its square ('mse', which others call
             'l2'), or the Frobenius norm of each picture's difference, mean over pictures ('fro').
         weight: factor of the features' term.

@@ -28,7 +28,7 @@ class FeatureDistance(Metric):
     Args:
         backbone: a torchvision network, see `srtoolbox.backbones`.
         layers: names of its layers.
-        weights: 'imagenet' (downloaded by torchvision), the path of a file, or 'none' (random).
+        weights: 'imagenet' (downloaded by torchvision), the path of a file, or 'random'.
         crop_border: px left out at each side of the picture.
     """
 

@@ -1,4 +1,4 @@
-"""Any loss as a score of the validation set."""
+"""Any sum of losses as a score of the validation set."""
 
 from __future__ import annotations
 
@@ -16,42 +16,50 @@ from srtoolbox.registry import LOSSES, METRICS
 
 @METRICS.register
 class LossMetric(Metric):
-    """A loss over pictures, weighted as its config says, of every picture alone: `loss=dict(type='MSELoss')`.
+    """The sum of losses over pictures, weighted as their configs say, of every picture alone.
+
+    `losses` is a map as the model's: `losses=dict(pixel=dict(type='MSELoss', weight=0.7), ...)`.
 
     Taken of the pictures as saved, in [0, 1] and rounded to 8 bit like all metrics' (the rounding adds about 1.3e-6 to
     a mean squared error). For a best checkpoint by content loss, and to see overfitting in TensorBoard.
 
     Args:
-        loss: config of a loss.
+        losses: configs of losses by name.
         crop_border: px left out at each side of the picture; 0 as the training's losses.
         protocol: 'rgb', or 'y_direct' for luma, which perceptual losses do not take.
     """
 
     higher_is_better = False
 
-    def __init__(self, loss: dict[str, Any], crop_border: int = 0, protocol: str = "rgb") -> None:
+    def __init__(self, losses: dict[str, dict[str, Any]], crop_border: int = 0, protocol: str = "rgb") -> None:
         super().__init__(crop_border, protocol == "y_direct", protocol)
-        if _judges_logits(loss):
-            raise ConfigError(f"LossMetric: {_judges_logits(loss)}")
-        self.cfg = loss
+        faults = _faults(losses)
+        if faults:
+            raise ConfigError([f"LossMetric: {fault}" for fault in faults])
+        self.cfg = losses
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
         """An adversarial loss, which scores no picture. The check looks at the loss's own arguments by itself."""
         given = {**cfg, "y_channel": cfg.get("protocol") == "y_direct"}
-        fault = _judges_logits(cfg.get("loss"))
-        return super().check(given, context) + ([f"loss: {fault}"] if fault else [])
+        return super().check(given, context) + _faults(cfg.get("losses"))
 
     def score(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,) float64."""
-        loss = self.loss.to(pred.device)
+        losses = [loss.to(pred.device) for loss in self.losses]
         pairs = zip(self.as_saved(pred).split(1), self.as_saved(target).split(1), strict=True)
-        return torch.stack([loss(*pair).double() for pair in pairs])
+        return torch.stack([sum(loss(*pair).double() for loss in losses) for pair in pairs])
 
     @cached_property
-    def loss(self) -> nn.Module:
+    def losses(self) -> list[nn.Module]:
         """Built at the first picture: a config that is only checked reads no weights."""
-        return LOSSES.build(self.cfg).eval()
+        return [LOSSES.build(cfg).eval() for cfg in self.cfg.values()]
+
+
+def _faults(losses: object) -> list[str]:
+    if not isinstance(losses, Mapping) or not losses:
+        return [f"losses is a map such as dict(pixel=dict(type='MSELoss')), got {losses!r}"]
+    return [f"losses.{name}: {fault}" for name, cfg in losses.items() if (fault := _judges_logits(cfg))]
 
 
 def _judges_logits(cfg: object) -> str | None:

@@ -17,7 +17,8 @@ model = dict(
     generator=dict(_delete_=True, type='RRDBNet', scale=3, num_features=8, growth_channels=4, num_blocks=1),
     discriminator=dict(type='VGGDiscriminator', input_size=24, channels=[4, 4, 8, 8], fc=[8], norm=None),
     losses=dict(pixel=dict(weight=1e-2),
-                features=dict(type='PerceptualLoss', backbone='squeezenet1_1', layers={'fire2': 1e-2}, weights='none')),
+                features=dict(type='PerceptualLoss', backbone='squeezenet1_1',
+                              weights='random', layers={'fire2': 1e-2})),
     gan_loss=dict(type='RelativisticGANLoss', weight=5e-3), disc_init_iters=2)
 # rounding of the first steps, where Adam divides by next to nothing, would be all one sees with its usual eps
 adam = dict(optimizer=dict(type='Adam', lr=1e-3, eps=1e-3),

@@ -11,7 +11,7 @@ from srtoolbox.features import FeatureNetwork
 from srtoolbox.registry import LOSSES
 
 LAYERS = {"fire3": 1.0, "conv1": 0.25}
-CFG = {"type": "PerceptualLoss", "backbone": "squeezenet1_1", "layers": LAYERS, "weights": "none"}
+CFG = {"type": "PerceptualLoss", "backbone": "squeezenet1_1", "layers": LAYERS, "weights": "random"}
 CRITERIA = {
     "l1": lambda d: np.abs(d).mean(),
     "l2": lambda d: (d**2).mean(),
@@ -26,7 +26,7 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def features_of(*pictures, **options) -> list[dict[str, np.ndarray]]:
-    network = FeatureNetwork("squeezenet1_1", list(LAYERS), weights="none", **options)
+    network = FeatureNetwork("squeezenet1_1", list(LAYERS), weights="random", **options)
     return [{name: value.double().numpy() for name, value in network(picture).items()} for picture in pictures]
 
 

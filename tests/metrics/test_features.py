@@ -13,7 +13,7 @@ from srtoolbox.registry import METRICS
 from tests.test_features import SQUEEZENET
 
 LAYERS = ["relu1", "fire4"]
-CFG = {"type": "FeatureDistance", "backbone": "squeezenet1_0", "layers": LAYERS, "weights": "none"}
+CFG = {"type": "FeatureDistance", "backbone": "squeezenet1_0", "layers": LAYERS, "weights": "random"}
 
 
 def pictures(photo) -> list[torch.Tensor]:
@@ -24,7 +24,7 @@ def pictures(photo) -> list[torch.Tensor]:
 def test_against_numpy(photo, border):
     metric = METRICS.build({**CFG, "crop_border": border})
     pred, target = pictures(photo)
-    network = FeatureNetwork("squeezenet1_0", LAYERS, weights="none")
+    network = FeatureNetwork("squeezenet1_0", LAYERS, weights="random")
     expected = []
     for name in LAYERS:
         inner = slice(border, -border or None)

@@ -12,6 +12,8 @@ from srtoolbox.errors import ConfigError
 from srtoolbox.image import rgb_to_y
 from srtoolbox.registry import METRICS
 
+LOSSES = {"square": {"type": "MSELoss", "weight": 3.0}, "absolute": {"type": "L1Loss", "weight": 0.5}}
+
 
 def pair() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
@@ -20,30 +22,31 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_every_picture_alone_as_saved():
     pred, target = pair()
-    metric = METRICS.build({"type": "LossMetric", "loss": {"type": "MSELoss", "weight": 3.0}, "crop_border": 2})
+    metric = METRICS.build({"type": "LossMetric", "losses": LOSSES, "crop_border": 2})
     saved = [np.round(picture.numpy() * 255)[..., 2:-2, 2:-2] / 255 for picture in (pred, target)]
-    expected = 3 * ((saved[0] - saved[1]) ** 2).mean((1, 2, 3))
+    difference = saved[0] - saved[1]
+    expected = 3 * (difference**2).mean((1, 2, 3)) + 0.5 * np.abs(difference).mean((1, 2, 3))
     np.testing.assert_allclose(metric(pred, target).numpy(), expected, rtol=1e-5)
     assert metric.higher_is_better is False
 
 
 def test_of_luma():
     pred, target = (rgb_to_y(picture) for picture in pair())
-    metric = METRICS.build({"type": "LossMetric", "loss": {"type": "L1Loss"}, "protocol": "y_direct"})
+    metric = METRICS.build({"type": "LossMetric", "losses": {"pixel": {"type": "L1Loss"}}, "protocol": "y_direct"})
     expected = (torch.round(pred * 255) - torch.round(target * 255)).abs().double().mean((1, 2, 3)) / 255
     torch.testing.assert_close(metric(pred, target), expected, rtol=1e-5, atol=0)
 
 
 def test_of_features():
-    loss = {"type": "PerceptualLoss", "backbone": "alexnet", "layers": {"conv2": 1.0}, "weights": "none"}
+    loss = {"type": "PerceptualLoss", "backbone": "alexnet", "layers": {"conv2": 1.0}, "weights": "random"}
     pred, target = pair()
     with torch.inference_mode():
-        scores = METRICS.build({"type": "LossMetric", "loss": loss})(pred, target)
+        scores = METRICS.build({"type": "LossMetric", "losses": {"features": loss}})(pred, target)
     assert scores.shape == (2,) and scores.dtype == torch.float64 and (scores > 0).all()
 
 
 def test_an_adversarial_loss_scores_no_picture():
-    cfg = {"type": "LossMetric", "loss": {"type": "GANLoss"}}
+    cfg = {"type": "LossMetric", "losses": {"gan": {"type": "GANLoss"}}}
     assert "judges a discriminator's logits" in METRICS.get("LossMetric").check(cfg, {})[0]
     with pytest.raises(ConfigError, match="judges a discriminator's logits"):
         METRICS.build(cfg)
@@ -51,8 +54,11 @@ def test_an_adversarial_loss_scores_no_picture():
 
 def test_the_check_looks_into_the_loss(tiny_config):
     config = Config.fromfile(tiny_config)
-    config["data"]["val"]["metrics"]["content"] = {"type": "LossMetric", "loss": {"type": "MSELoss", "wieght": 1.0}}
+    config["data"]["val"]["metrics"]["content"] = {
+        "type": "LossMetric",
+        "losses": {"mse": {"type": "MSELoss", "wieght": 1.0}},
+    }
     with pytest.raises(ConfigError, match="Did you mean 'weight'"):
         check(config)
-    config["data"]["val"]["metrics"]["content"]["loss"] = {"type": "MSELoss"}
+    config["data"]["val"]["metrics"]["content"]["losses"]["mse"] = {"type": "MSELoss"}
     check(config)

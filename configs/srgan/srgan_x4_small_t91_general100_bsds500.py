@@ -1,0 +1,31 @@
+"""The GAN stage of a ladder that a CPU trains within an hour: from ../srresnet's small MSRResNet, see README.md.
+
+SqueezeNet's ImageNet weights are 5 MB; torchvision downloads them, or say where a file is: squeezenet=FILE.
+"""
+
+_base_ = ['../srresnet/msrresnet_x4_small_t91_general100_bsds500.py']
+squeezenet = 'imagenet'
+load_from = 'work_dirs/msrresnet_x4_small_t91_general100_bsds500/checkpoints/best_set5_psnr.pth'
+model = dict(
+    type='GANRestorer',
+    discriminator=dict(
+        type='VGGDiscriminator', input_size=64, channels=[32, 32, 64, 64, 128, 128, 256, 256], fc=[100], norm=None,
+    ),
+    losses=dict(
+        pixel=dict(weight=1e-1),
+        perceptual=dict(
+            type='PerceptualLoss', backbone='squeezenet1_0', weights=squeezenet,
+            layers={'fire3': 5e-3, 'fire6': 8e-3},  # about one half each at the start
+        ),
+    ),
+    gan_loss=dict(type='GANLoss', kind='vanilla', weight=1e-2),
+    disc_init_iters=100,
+)
+max_iters = 3000
+adam = dict(
+    optimizer=dict(type='Adam', lr=1e-4, betas=(0.9, 0.99)),
+    scheduler=dict(type='MultiStepLR', milestones=[max_iters // 2, max_iters * 3 // 4], gamma=0.5),
+)
+optim = dict(generator=dict(_delete_=True, **adam), discriminator=adam)
+data = dict(val=dict(interval=500))
+hooks = dict(checkpoint=dict(interval=500, best=['set5/psnr', 'set5/ssim']))

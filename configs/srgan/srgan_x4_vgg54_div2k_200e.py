@@ -1,0 +1,6 @@
+"""SRGAN x4 with the content loss VGG(5,4) of VGG19 alone, from SRResNet-MSE."""
+
+_base_ = ['srgan_x4_mse_div2k_200e.py']
+losses = _base_.content_losses.vgg54
+model = dict(losses=dict(_delete_=True, **losses))
+data = dict(val=dict(metrics=dict(loss=dict(losses=dict(_delete_=True, **losses)))))
