@@ -38,7 +38,8 @@ class FeatureNetwork(nn.Module):
         faults = layer_faults(backbone, layers)
         if faults:
             raise ConfigError(faults)
-        with torch.inference_mode(False):  # one that is built during evaluation must still serve for training
+        # one that is built during evaluation must still serve for training, one built on `meta` have weights
+        with torch.inference_mode(False), torch.device("cpu"):
             model = filled_backbone(backbone, weights)
             self._wanted = {name: layer_steps(backbone)[name] for name in layers}
             steps = [module for _, module in steps_of(model)]

@@ -121,6 +121,12 @@ def test_built_during_evaluation_it_serves_training(picture):
     features(picture.clone().requires_grad_())["relu2"].sum().backward()
 
 
+def test_built_where_nothing_has_memory_it_still_has_its_weights(picture):
+    with torch.device("meta"):
+        features = FeatureNetwork("alexnet", ["relu2"], weights="random")
+    assert features(picture)["relu2"].isfinite().all()
+
+
 def test_random_weights_are_the_same_everywhere_and_draw_nothing():
     torch.manual_seed(3)
     first = filled_backbone("resnet18", "random")
