@@ -11,6 +11,7 @@ from srtoolbox.cli.options import CommandParser
 
 if TYPE_CHECKING:
     import torch
+    from rich.table import Table
     from torch import nn
 
     from srtoolbox.config import Config
@@ -234,19 +235,36 @@ def with_means(images: dict[str, Scores]) -> dict[str, Any]:
 
 
 def print_tables(results: Results) -> None:
-    """A table per set, a row per network."""
-    from rich.table import Table
+    """A table per set: a row per network, or where that is too wide a row per score."""
+    from rich.measure import Measurement
 
     from srtoolbox.engine.evaluate import means
     from srtoolbox.logger import CONSOLE
 
     for set_name in next(iter(results.values())):
         rows = {name: means(sets[set_name]) for name, sets in results.items()}
-        pictures = len(next(iter(results.values()))[set_name])
-        table = Table(title=f"{set_name} ({pictures} pictures)")
-        table.add_column("network", overflow="fold")  # two names may differ at the end only
-        for metric in next(iter(rows.values())):
-            table.add_column("s/picture" if metric == "seconds" else metric, justify="right")
+        title = f"{set_name} ({len(next(iter(results.values()))[set_name])} pictures)"
+        tables = [table_of(title, rows, across=across) for across in (False, True)]
+        widths = [Measurement.get(CONSOLE, CONSOLE.options.update(max_width=10_000), table).maximum for table in tables]
+        fitting = [number for number in (0, 1) if widths[number] <= CONSOLE.width]
+        best = fitting[0] if fitting else widths.index(min(widths))
+        # too wide for a terminal, names are folded; in a file nothing is cut off
+        CONSOLE.print(tables[best], width=None if CONSOLE.is_terminal else widths[best], crop=CONSOLE.is_terminal)
+
+
+def table_of(title: str, rows: dict[str, Scores], *, across: bool) -> Table:
+    """Networks down and scores across the page, or with `across` the other way round."""
+    from rich.table import Table
+
+    table = Table(title=title)
+    scores = {"s/picture" if key == "seconds" else key: key for key in next(iter(rows.values()))}
+    table.add_column("" if across else "network", overflow="fold")  # two names may differ at the end only
+    for name in rows if across else scores:
+        table.add_column(name, justify="right", overflow="fold")
+    if across:
+        for title, key in scores.items():
+            table.add_row(title, *(f"{row[key]:.4f}" for row in rows.values()))
+    else:
         for name, row in rows.items():
             table.add_row(name, *(f"{value:.4f}" for value in row.values()))
-        CONSOLE.print(table)
+    return table
