@@ -248,8 +248,11 @@ def print_tables(results: Results) -> None:
         widths = [Measurement.get(CONSOLE, CONSOLE.options.update(max_width=10_000), table).maximum for table in tables]
         fitting = [number for number in (0, 1) if widths[number] <= CONSOLE.width]
         best = fitting[0] if fitting else widths.index(min(widths))
-        # too wide for a terminal, names are folded; in a file nothing is cut off
-        CONSOLE.print(tables[best], width=None if CONSOLE.is_terminal else widths[best], crop=CONSOLE.is_terminal)
+        usual = CONSOLE.width
+        if not CONSOLE.is_terminal:  # too wide for a terminal, values are folded; in a file there is room for all
+            CONSOLE.width = max(usual, widths[best])
+        CONSOLE.print(tables[best])
+        CONSOLE.width = usual
 
 
 def table_of(title: str, rows: dict[str, Scores], *, across: bool) -> Table:
