@@ -16,11 +16,13 @@ import os
 import pickle
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, BinaryIO
 
 import torch
+from torch import Tensor
 
 from srtoolbox.errors import CheckpointError, SrtoolboxError
 
@@ -83,8 +85,19 @@ def save_tensors(path: str | os.PathLike, state: dict[str, Any]) -> tuple[int, s
     return len(data), hashlib.sha256(data).hexdigest()
 
 
+def save_safetensors(path: str | os.PathLike, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write tensors as `.safetensors`, atomically; `metadata` is texts by name.
+
+    Raises:
+        SrtoolboxError: the library is not installed, or the file cannot be written.
+    """
+    library = _safetensors(path)
+    own = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
+    write_bytes(path, library.save(own, dict(metadata)))
+
+
 def load_tensors(path: str | os.PathLike) -> dict[str, Any]:
-    """Read a `.pth` of tensors and plain values onto the CPU. Nothing in the file is ever executed.
+    """Read a `.pth` of tensors and plain values, or a `.safetensors`, onto the CPU. Nothing in it is ever executed.
 
     Raises:
         CheckpointError: no such file, no checkpoint, a damaged one (the zip's CRCs are checked), or one that needs
@@ -93,6 +106,8 @@ def load_tensors(path: str | os.PathLike) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint file")
+    if path.suffix.lower() == ".safetensors":
+        return _load_safetensors(path)
     fault = _container_fault(path)
     if fault is not None:
         raise CheckpointError(f"{path}: {fault}")
@@ -102,7 +117,44 @@ def load_tensors(path: str | os.PathLike) -> dict[str, Any]:
         raise CheckpointError(f"{path}: {_pickle_fault(path, error)}") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: holds a {type(state).__name__}, not a dictionary of tensors")
+    for name, tensor in _tensors_in(state):
+        if not _is_backed(tensor):
+            raise CheckpointError(f"{path}: {name} claims more values than the file holds; it is damaged or hostile")
     return state
+
+
+def _load_safetensors(path: Path) -> dict[str, Tensor]:
+    library = _safetensors(path)
+    try:
+        return library.load(path.read_bytes())
+    except Exception as error:  # the library raises errors of its own and of Python for damaged files
+        raise CheckpointError(f"{path}: damaged, cut short, or no safetensors file; download it again") from error
+
+
+def _safetensors(path: str | os.PathLike) -> ModuleType:
+    try:
+        from safetensors import torch as library  # an optional extra
+    except ImportError as error:
+        raise CheckpointError(f"{os.fspath(path)}: needs the package safetensors: pip install safetensors") from error
+    return library
+
+
+def _tensors_in(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:  # noqa: ANN401 - whatever was saved
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _tensors_in(item, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _tensors_in(item, f"{name}[{number}]")
+
+
+def _is_backed(tensor: Tensor) -> bool:
+    """Whether each value has its own place in the file: a few bytes can claim to be a tensor of any size."""
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def _container_fault(path: Path) -> str | None:
@@ -121,6 +173,10 @@ def _container_fault(path: Path) -> str | None:
 def _archive_fault(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                return "is a compressed zip archive, which torch.save never writes; unpack it"
+            if len(set(archive.namelist())) < len(archive.namelist()):
+                return "damaged or hostile: two entries in it have one name"
             bad, names = archive.testzip(), {name.rpartition("/")[2] for name in archive.namelist()}
     except Exception:  # the zip module, too, raises nearly anything at damaged files
         return "damaged: its list of contents cannot be read; copy or download it again"
@@ -142,7 +198,7 @@ def _likeness(start: bytes) -> str:
         if start.startswith(magic):
             return f" but {kind}"
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 32:
-        return " but a safetensors file"
+        return " but a safetensors file; name it .safetensors"
     text = start.decode("utf-8", "replace").rstrip("\ufffd")  # the 512th byte may fall into a character
     return " but a text file" if all(sign.isprintable() or sign.isspace() for sign in text) else ""
 

@@ -27,6 +27,7 @@ ONLY_IN = {
     "cv2": {"image"},
     "PIL": {"image", "visual"},
     "lmdb": {"data"},
+    "safetensors": {"files"},
     "zstandard": {"data"},
     "torchvision": {"vision"},
     "matplotlib": {"visual"},

@@ -52,6 +52,7 @@ def build_parser() -> CommandParser:
     add("--config", help="its data.test sets and metrics are used; and its network for weights that say no other")
     add("--datasets", metavar="A,B", help="score on these sets of --config, or of the first checkpoint's own config")
     add("--report", metavar="DIR", help="where sheets, curve and scores go (default: work_dirs/interp/<A>_<B>)")
+    add("--scale", type=int, metavar="N", help="the scale of weights that fit any (SRCNN, FSRCNN, VDSR)")
     add("--raw", action="store_true", help="blend the trained weights where there are averaged (EMA) ones too")
     add("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
     add("--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours")
@@ -81,7 +82,8 @@ def main(argv: Sequence[str]) -> int:
     load_plugins(config, args.plugin)
     device = select_device(args.device)
     generator = (config.get("model") or {}).get("generator") if config is not None else None
-    blender = Blender(args.checkpoints, config=generator, weights="raw" if args.raw else "ema")
+    which = "raw" if args.raw else "ema"
+    blender = Blender(args.checkpoints, config=generator, weights=which, scale=args.scale)
     for blend, target in zip(blends, targets, strict=False):
         blender.save(target, blend.shares)
         print(f"{blend.name} -> {target}")

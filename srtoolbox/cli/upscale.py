@@ -27,10 +27,15 @@ a.jpg) are left out; with -o of another folder they are pictures like all others
 def build_parser() -> CommandParser:
     """Options of the command."""
     parser = CommandParser("upscale", __doc__, EXAMPLE)
-    parser.add_argument("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox")
+    parser.add_argument("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox, or of another project")
     parser.add_argument("inputs", nargs="+", metavar="FILE_OR_DIR", help="pictures, or folders of pictures (recursive)")
     parser.add_argument("-o", "--out", metavar="DIR", help="where <name>_sr.png goes (default: beside each picture)")
-    parser.add_argument("--config", help="for weights of another project: a config whose model.generator they are for")
+    parser.add_argument(
+        "--config", help="for weights that are not recognised: a config whose model.generator they are for"
+    )
+    parser.add_argument(
+        "--scale", type=int, metavar="N", help="the scale of weights that fit any (SRCNN, FSRCNN, VDSR)"
+    )
     parser.add_argument("--blend", metavar="CKPT", help="mix in another training of the same network, see interp")
     parser.add_argument("--alpha", type=float, metavar="A", help="with --blend: its share, in [0, 1]")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
@@ -53,9 +58,10 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.errors import SrtoolboxError
     from srtoolbox.image import read_image, write_image
     from srtoolbox.inference.upscale import upscale
-    from srtoolbox.logger import CONSOLE
+    from srtoolbox.logger import CONSOLE, setup_logging
     from srtoolbox.plugins import load_plugins
 
+    setup_logging()
     load_plugins(None, args.plugin)
     jobs, skipped = plan(args.inputs, args.out)
     if skipped:
@@ -87,8 +93,9 @@ def load(args: argparse.Namespace, config: Mapping[str, Any] | None, device: tor
     from srtoolbox.engine.checkpoint import load_network
 
     if args.blend is None:
-        return load_network(args.checkpoint, config=config, device=device)
-    return Blender([args.checkpoint, args.blend], config=config).blended((1 - args.alpha, args.alpha), device)
+        return load_network(args.checkpoint, config=config, scale=args.scale, device=device)
+    blender = Blender([args.checkpoint, args.blend], config=config, scale=args.scale)
+    return blender.blended((1 - args.alpha, args.alpha), device)
 
 
 def plan(inputs: Sequence[str], out: str | None) -> tuple[list[tuple[Path, Path]], list[Path]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,11 +11,11 @@ import torch
 from torch import nn
 
 from srtoolbox.engine.checkpoint import save_checkpoint
-from srtoolbox.engine.weights import NetworkFile, build_network, read_network
+from srtoolbox.engine.weights import NetworkFile, arguments_of, build_network, read_network
 from srtoolbox.errors import CheckpointError
 from srtoolbox.inference.blend import blend_states
 from srtoolbox.models.interop import differences
-from srtoolbox.registry import NETWORKS
+from srtoolbox.models.interop.containers import Which
 
 
 class Blender:
@@ -24,17 +23,21 @@ class Blender:
 
     Args:
         paths: two or more checkpoints, of this toolbox or of other projects.
-        config: the network's config, for files that neither hold their own nor are recognised.
-        weights: 'ema' prefers averaged weights where there are some, 'raw' takes the trained ones.
+        config, weights, scale: as in `read_network`.
 
     Raises:
         CheckpointError: a file that cannot be read, or files of different networks.
     """
 
     def __init__(
-        self, paths: Sequence[str | Path], *, config: Mapping[str, Any] | None = None, weights: str = "ema"
+        self,
+        paths: Sequence[str | Path],
+        *,
+        config: Mapping[str, Any] | None = None,
+        weights: Which = "ema",
+        scale: int | None = None,
     ) -> None:
-        self.files = [read_network(path, config=config, weights=weights) for path in paths]
+        self.files = [read_network(path, config=config, weights=weights, scale=scale) for path in paths]
         self.network = build_network(self.files[0])
         for other in self.files[1:]:
             _check_alike(self.files[0], other)
@@ -69,20 +72,13 @@ def _check_alike(first: NetworkFile, other: NetworkFile) -> None:
     fault = differences(first.tensors, other.tensors)
     if fault:
         raise CheckpointError(f"{names} are not of one network and cannot be blended; the second has {fault}")
-    ours, theirs = _arguments(first.config), _arguments(other.config)
+    ours, theirs = _computing(first.config), _computing(other.config)
     unlike = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
     if unlike:
         shown = ", ".join(f"{key}={ours.get(key)!r} and {theirs.get(key)!r}" for key in unlike)
         raise CheckpointError(f"{names} cannot be blended, they compute different things: {shown}")
 
 
-def _arguments(config: Mapping[str, Any]) -> dict[str, Any]:
-    """All arguments of a network, defaults filled in, but those that only say how training begins."""
-    signature = inspect.signature(NETWORKS.get(config["type"]))
-    defaults = {key: p.default for key, p in signature.parameters.items() if p.default is not p.empty}
-    given = {**defaults, **config}
-    return {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in given.items()
-        if not key.startswith("init")
-    }
+def _computing(config: Mapping[str, Any]) -> dict[str, Any]:
+    """All arguments of a network but those that only say how training begins."""
+    return {key: value for key, value in arguments_of(config).items() if not key.startswith("init")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from srtoolbox.errors import CheckpointError
 from srtoolbox.files import load_tensors
 from srtoolbox.logger import LOGGER
-from srtoolbox.models.interop import differences, network_state
+from srtoolbox.models.interop import differences, find_weights, our_names, recognise
+from srtoolbox.models.interop.containers import Which
 from srtoolbox.registry import NETWORKS
 
 
@@ -30,30 +32,53 @@ class NetworkFile(NamedTuple):
     """The file's path."""
 
 
-def read_network(path: str | Path, *, config: Mapping[str, Any] | None = None, weights: str = "ema") -> NetworkFile:
-    """The generator in a checkpoint of this toolbox or of another project, not built yet.
+def read_network(
+    path: str | Path,
+    *,
+    config: Mapping[str, Any] | None = None,
+    weights: Which = "ema",
+    scale: int | None = None,
+) -> NetworkFile:
+    """The generator in a checkpoint of this toolbox or of another project, not built yet. The log says what it is.
 
     Args:
         path: the file.
         config: the network's config, for files that neither hold their own nor are recognised.
         weights: 'ema' prefers averaged weights where there are some, 'raw' takes the trained ones.
+        scale: for weights of other projects that fit any scale (SRCNN, FSRCNN, VDSR).
 
     Raises:
         CheckpointError: unreadable, or nothing says which network it is.
     """
     state = load_tensors(path)
     run_config = run_config_in(state, str(path))
-    if run_config is not None:
-        found = run_config["model"]["generator"]
-    elif config is None:
-        raise CheckpointError(
-            f"{path}: holds weights but not which network they are for; name a config of that network "
-            f"(load_network(..., config=...), upscale.py --config, test.py CONFIG)"
-        )
-    else:
-        found = dict(config)
-    tensors = weights_in(state, str(path), weights=weights)
-    return NetworkFile(found, tensors, run_config or {"model": {"generator": found}}, str(path))
+    if run_config is None:
+        found, tensors = _foreign(state, str(path), config, weights, scale)
+        return NetworkFile(found, tensors, {"model": {"generator": found}}, str(path))
+    found = run_config["model"]["generator"]
+    return NetworkFile(found, weights_in(state, str(path), weights=weights), run_config, str(path))
+
+
+def _foreign(
+    state: Mapping[str, Any], source: str, config: Mapping[str, Any] | None, weights: Which, scale: int | None
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """(config, tensors) of another project's file: the given config where it fits, else the network recognised."""
+    fault = ""
+    if config is not None:
+        tensors = weights_in(state, source, weights=weights)
+        fault = differences(NETWORKS.build(config).state_dict(), tensors)
+        if not fault:
+            return dict(config), tensors
+    try:
+        found = recognise(state, source, scale=scale or (config or {}).get("scale"), weights=weights)
+    except CheckpointError as error:
+        if config is None:
+            raise
+        raise CheckpointError(f"{error}\nIt does not fit the {config['type']} given either: {fault}") from None
+    LOGGER.info("%s: %s", Path(source).name, found.sentence)
+    if config is not None:
+        LOGGER.warning("%s is not the %s given; its own network is used", Path(source).name, config["type"])
+    return found.config, found.tensors
 
 
 def build_network(file: NetworkFile, device: str | torch.device = "cpu") -> nn.Module:
@@ -74,15 +99,18 @@ def load_network(
     path: str | Path,
     *,
     config: Mapping[str, Any] | None = None,
-    weights: str = "ema",
+    weights: Which = "ema",
+    scale: int | None = None,
     device: str | torch.device = "cpu",
 ) -> nn.Module:
     """A trained network, ready to upscale, from a checkpoint alone.
 
     Args:
-        path: a checkpoint of this toolbox, or another project's weights together with `config`.
-        config: the network's config, e.g. `dict(type='ESPCN', scale=3)`, for files that do not hold their own.
+        path: a checkpoint of this toolbox, or another project's weights (docs/other_weights.md).
+        config: the network's config, e.g. `dict(type='ESPCN', scale=3)`, for files that neither hold their own nor are
+            recognised.
         weights: 'ema' prefers averaged weights where there are some, 'raw' takes the trained ones.
+        scale: for weights of other projects that fit any scale (SRCNN, FSRCNN, VDSR).
         device: where to put it.
 
     Returns:
@@ -91,10 +119,10 @@ def load_network(
     Raises:
         CheckpointError: unreadable, or weights and network do not fit.
     """
-    return build_network(read_network(path, config=config, weights=weights), device)
+    return build_network(read_network(path, config=config, weights=weights, scale=scale), device)
 
 
-def load_weights(path: str | Path, network: str = "generator", *, weights: str = "ema") -> dict[str, Tensor]:
+def load_weights(path: str | Path, network: str = "generator", *, weights: Which = "ema") -> dict[str, Tensor]:
     """The weights of one network in a checkpoint of ours or of another project.
 
     Raises:
@@ -103,15 +131,37 @@ def load_weights(path: str | Path, network: str = "generator", *, weights: str =
     return weights_in(load_tensors(path), str(path), network, weights=weights)
 
 
-def weights_in(state: Mapping[str, Any], source: str, network: str = "generator", *, weights: str) -> dict[str, Tensor]:
-    """The weights of one network in a loaded checkpoint: with 'ema' the averaged ones where there are some."""
+def weights_in(
+    state: Mapping[str, Any], source: str, network: str = "generator", *, weights: Which
+) -> dict[str, Tensor]:
+    """The weights of one network in a loaded checkpoint, other projects' names turned into ours where they are known.
+
+    Args:
+        state: what was loaded.
+        source: the file, for messages.
+        network: 'generator', 'discriminator' or the name of another network in a checkpoint of ours.
+        weights: 'ema' takes the averaged ones where there are some, 'raw' the trained ones.
+
+    Raises:
+        CheckpointError: no such network in it.
+    """
     networks = state.get("networks")
     if not isinstance(networks, Mapping):
-        return network_state(state, source)
+        return _foreign_weights(state, source, network.removesuffix("_ema"), weights)
     for name in (f"{network}_ema", network) if weights == "ema" else (network,):
         if name in networks:
             return networks[name]
     raise CheckpointError(f"{source}: holds no {network!r}, only {', '.join(map(str, networks))}")
+
+
+def _foreign_weights(state: Mapping[str, Any], source: str, network: str, weights: Which) -> dict[str, Tensor]:
+    tensors = find_weights(state, source, network=network, weights=weights).tensors
+    renamed = our_names(tensors)
+    if network == "generator":
+        return tensors if renamed is None else renamed
+    if renamed is not None:
+        raise CheckpointError(f"{source}: holds a generator, no {network}")
+    return tensors
 
 
 def run_config_in(state: Mapping[str, Any], source: str) -> dict[str, Any] | None:
@@ -128,6 +178,14 @@ def run_config_in(state: Mapping[str, Any], source: str) -> dict[str, Any] | Non
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{source}: its config is damaged ({type(error).__name__})") from error
     return config
+
+
+def arguments_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """All arguments of a network, `type` left out: those of its config, and the defaults of the others."""
+    parameters = inspect.signature(NETWORKS.get(config["type"])).parameters
+    defaults = {key: p.default for key, p in parameters.items() if p.default is not p.empty}
+    given = {key: value for key, value in {**defaults, **config}.items() if key != "type"}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
 
 
 def load_matching(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

@@ -1,65 +1,99 @@
-"""Weights of other projects: every wrapper, every prefix, averaged ones first, nothing invented."""
+"""Wrappers, roles and prefixes: every one the field uses, averaged weights first, nothing invented."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 import torch
 
-from srtoolbox.engine.checkpoint import load_network
 from srtoolbox.errors import CheckpointError
-from srtoolbox.models.interop import PREFIXES, WRAPPERS, network_state
+from srtoolbox.models.interop.containers import AVERAGED, PREFIXES, WRAPPERS, find_weights
 from srtoolbox.registry import NETWORKS
 
 CONFIG = {"type": "ESPCN", "scale": 2, "kernels": [3, 3], "channels": [4]}
+State = dict[str, torch.Tensor]
 
 
 @pytest.fixture
-def tensors() -> dict[str, torch.Tensor]:
+def tensors() -> State:
     torch.manual_seed(3)
     return NETWORKS.build(CONFIG).state_dict()
 
 
-def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+def same(a: State, b: State) -> bool:
     return list(a) == list(b) and all(torch.equal(a[key], b[key]) for key in a)
 
 
+def prefixed(tensors: State, prefix: str) -> State:
+    return {prefix + key: value for key, value in tensors.items()}
+
+
 @pytest.mark.parametrize(
-    "wrapper", ["params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net"]
+    "wrapper",
+    ["params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net", "generator", "netG"],
 )
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "generator.", "netG.", "model.", "module._orig_mod."])
-def test_loads_through_wrapper_and_prefix(
-    wrapper: str, prefix: str, tensors: dict[str, torch.Tensor], tmp_path: Path
-) -> None:
-    torch.save({wrapper: {prefix + key: value for key, value in tensors.items()}, "epoch": 3}, tmp_path / "x.pth")
-    assert same(load_network(tmp_path / "x.pth", config=CONFIG).state_dict(), tensors)
+@pytest.mark.parametrize(
+    "prefix", ["", "module.", "_orig_mod.", "generator.", "netG.", "model.", "module._orig_mod.", "generator.module."]
+)
+def test_wrapper_and_prefix(wrapper: str, prefix: str, tensors: State) -> None:
+    found = find_weights({wrapper: prefixed(tensors, prefix), "epoch": 3}, "x")
+    assert same(found.tensors, tensors)
+    assert found.averaged == (wrapper in ("params_ema", "params-ema"))
 
 
-def test_the_lists_are_the_tested_ones() -> None:
-    assert len(WRAPPERS) == 7 and len(PREFIXES) == 5
+def test_the_lists_are_short() -> None:
+    assert (len(AVERAGED), len(WRAPPERS), len(PREFIXES)) == (2, 9, 3)
 
 
-def test_bare_and_nested(tensors: dict[str, torch.Tensor]) -> None:
-    assert same(network_state(tensors, "x"), tensors)
-    nested = {"model": {"state_dict": {f"module.{key}": value for key, value in tensors.items()}}, "iter": 5}
-    assert same(network_state(nested, "x"), tensors)
+def test_bare_and_nested(tensors: State) -> None:
+    assert same(find_weights(tensors, "x").tensors, tensors)
+    nested = {"model": {"state_dict": prefixed(tensors, "module.")}, "iter": 5}
+    assert same(find_weights(nested, "x").tensors, tensors)
 
 
-def test_averaged_weights_go_first(tensors: dict[str, torch.Tensor]) -> None:
+@pytest.mark.parametrize("wrapper", AVERAGED)
+def test_averaged_weights_go_first_unless_raw_ones_are_wanted(tensors: State, wrapper: str) -> None:
     raw = {key: value + 1 for key, value in tensors.items()}
-    assert same(network_state({"params": raw, "params_ema": tensors}, "x"), tensors)
-    assert same(network_state({"params": raw, "params-ema": tensors}, "x"), tensors)
+    state = {"params": raw, wrapper: tensors}
+    assert same(find_weights(state, "x").tensors, tensors) and find_weights(state, "x").averaged
+    assert same(find_weights(state, "x", weights="raw").tensors, raw)
+    assert not find_weights(state, "x", weights="raw").averaged
 
 
-def test_a_prefix_of_some_keys_is_part_of_their_names(tensors: dict[str, torch.Tensor]) -> None:
+def test_a_training_of_several_networks(tensors: State) -> None:
+    """As MMagic saves it: the generator, its average and the discriminator in one state_dict, with counters beside."""
+    raw = {key: value + 1 for key, value in tensors.items()}
+    disc = {"conv0_0.weight": torch.ones(1)}
+    state = {
+        **prefixed(raw, "generator."),
+        **prefixed(tensors, "generator_ema.module."),
+        **prefixed(disc, "discriminator."),
+    }
+    state |= {"generator_ema.steps": torch.tensor(5), "step_counter": torch.tensor(7)}
+    state |= {"data_preprocessor.mean": torch.zeros(3)}
+    wrapped = {"state_dict": state, "meta": {"iter": 5}}
+    assert same(find_weights(wrapped, "x").tensors, tensors) and find_weights(wrapped, "x").averaged
+    assert same(find_weights(wrapped, "x", weights="raw").tensors, raw)
+    assert same(find_weights(wrapped, "x", network="discriminator").tensors, disc)
+
+
+def test_a_prefix_of_some_keys_is_part_of_their_names() -> None:
     mixed = {"model.head.weight": torch.ones(1), "tail.weight": torch.ones(1)}
-    assert list(network_state(mixed, "x")) == list(mixed)
+    assert list(find_weights(mixed, "x").tensors) == list(mixed)
 
 
-def test_other_entries_are_left_out_and_none_is_an_error(tensors: dict[str, torch.Tensor]) -> None:
-    assert same(network_state({**tensors, "epoch": 3, "name": "x"}, "x"), tensors)
-    with pytest.raises(CheckpointError, match=r"x.pth: holds no weights \(its keys: epoch, optimizer\)"):
-        network_state({"epoch": 3, "optimizer": {}}, "x.pth")
-    with pytest.raises(CheckpointError, match="holds no weights"):
-        network_state({"params": {}}, "x.pth")
+def test_other_entries_are_left_out(tensors: State) -> None:
+    assert same(find_weights({**tensors, "epoch": 3, "name": "x"}, "x").tensors, tensors)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"epoch": 3, "lr": 0.1}, r"x.pth: holds no weights \(its keys: epoch, lr\)"),
+        ({"params": {}}, "holds no weights"),
+        ({"state": {0: {}}, "param_groups": []}, "state of an optimizer"),
+        ({"epoch": 1, "iter": 5, "optimizers": [], "schedulers": []}, r"training state of BasicSR.*net_g_"),
+    ],
+)
+def test_no_weights_at_all(state: dict, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        find_weights(state, "x.pth")

@@ -1,0 +1,67 @@
+"""Convert weights: other projects' files to checkpoints of srtoolbox, and those to other projects' files."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from srtoolbox.cli.options import CommandParser
+
+EXAMPLE = """example:
+  python tools/convert_checkpoint.py RRDB_ESRGAN_x4.pth -o esrgan.pth                # any known file -> ours
+  python tools/convert_checkpoint.py best.pth --to basicsr -o net_g.pth              # params, params_ema
+  python tools/convert_checkpoint.py best.pth --to basicsr -o net_g.safetensors
+  python tools/convert_checkpoint.py best.pth -o weights.safetensors                 # our names, EMA weights first
+
+formats:
+  ours        config and weights, for every command here (the default for .pth)
+  plain       the bare state_dict in our names (the default for .safetensors)
+  basicsr     BasicSR, Real-ESRGAN: params and params_ema
+  mmagic      MMagic: generator. and generator_ema. in a state_dict
+  esrgan      ESRGAN of 2018, 'old' names, bare: what most programs for upscaling read
+  esrgan2019  ESRGAN of 2019, BSRGAN, RealSR: bare"""
+TO = ("ours", "plain", "basicsr", "mmagic", "esrgan", "esrgan2019")
+
+
+def build_parser() -> CommandParser:
+    """Options of the command."""
+    parser = CommandParser("convert_checkpoint", __doc__, EXAMPLE)
+    add = parser.add_argument
+    add("checkpoint", metavar="CKPT", help="a checkpoint of srtoolbox or of another project")
+    add("-o", "--out", metavar="FILE", required=True, help="the .pth or .safetensors to write")
+    add("--to", choices=TO, metavar="FORMAT", help=f"one of {', '.join(TO)}; see below")
+    add("--raw", action="store_true", help="only the trained weights, where there are averaged (EMA) ones too")
+    add("--scale", type=int, metavar="N", help="the scale of weights that fit any (SRCNN, FSRCNN, VDSR)")
+    add("--config", help="for weights that are not recognised: a config whose model.generator they are for")
+    add("--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    parser = build_parser()
+    args = parser.parse(argv)
+    out = Path(args.out)
+    if out.suffix not in (".pth", ".safetensors"):
+        parser.error(f"-o {out}: the suffix is .pth or .safetensors")
+    to = args.to or ("ours" if out.suffix == ".pth" else "plain")
+    if to == "ours" and out.suffix != ".pth":
+        parser.error(f"-o {out}: a checkpoint of ours is a .pth")
+    if out.exists() and Path(args.checkpoint).exists() and out.samefile(args.checkpoint):
+        parser.error(f"-o {out} is the file to convert; give another name")
+    from srtoolbox.engine.conversion import convert
+    from srtoolbox.logger import setup_logging
+    from srtoolbox.plugins import load_plugins
+
+    setup_logging()
+    load_plugins(None, args.plugin)
+    described = convert(args.checkpoint, out, to, config=_generator(args), scale=args.scale, raw=args.raw)
+    print(f"{args.checkpoint} -> {out} ({described}, format {to})")
+    return 0
+
+
+def _generator(args: argparse.Namespace) -> dict | None:
+    from srtoolbox.config import Config
+
+    return Config.fromfile(args.config)["model"]["generator"] if args.config else None

@@ -1,0 +1,64 @@
+"""One file of weights into another: any that can be read, in our form or in another project's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from srtoolbox.engine.checkpoint import save_checkpoint
+from srtoolbox.engine.weights import NetworkFile, arguments_of, build_network, read_network
+from srtoolbox.files import save_safetensors, save_tensors
+from srtoolbox.models.interop.export import export, flat
+
+
+def convert(
+    source: str | Path,
+    target: Path,
+    to: str,
+    *,
+    config: Mapping[str, Any] | None = None,
+    scale: int | None = None,
+    raw: bool = False,
+) -> str:
+    """Write `target` and return what was converted, for people.
+
+    Args:
+        source: a checkpoint of ours or of another project.
+        target: `.pth`, or `.safetensors`, which holds one set of weights: the averaged ones where there are some.
+        to: 'ours', 'plain' (a bare state_dict in our names) or one of `interop.export.FORMATS`.
+        config, scale: as in `read_network`.
+        raw: leave averaged weights out.
+
+    Raises:
+        CheckpointError: unreadable, not recognised, or a network that the other project has not.
+    """
+    trained = read_network(source, config=config, weights="raw", scale=scale)
+    averaged = None if raw else _averaged(source, trained, config, scale)
+    build_network(averaged or trained)  # refuses what does not fit
+    arguments = {"type": trained.config["type"], **arguments_of(trained.config)}
+    if to == "ours":
+        networks = {"generator": trained.tensors}
+        if averaged is not None:
+            networks["generator_ema"] = averaged.tensors
+        save_checkpoint(target, {"iter": 0, "config": json.dumps(trained.run_config), "networks": networks})
+    else:
+        ema = averaged.tensors if averaged is not None else None
+        state = export(arguments, trained.tensors, ema, to) if to != "plain" else dict(ema or trained.tensors)
+        if target.suffix == ".safetensors":
+            save_safetensors(target, flat(state), {"format": "pt", "network": json.dumps(arguments)})
+        else:
+            save_tensors(target, state)
+    return f"{trained.config['type']} x{arguments['scale']}{', trained and averaged weights' if averaged else ''}"
+
+
+def _averaged(
+    source: str | Path, trained: NetworkFile, config: Mapping[str, Any] | None, scale: int | None
+) -> NetworkFile | None:
+    """The averaged weights; None where the file has but one kind."""
+    averaged = read_network(source, config=config, weights="ema", scale=scale)
+    same = all(torch.equal(value, trained.tensors[key]) for key, value in averaged.tensors.items())
+    return None if same else averaged

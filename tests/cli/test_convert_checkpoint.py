@@ -1,0 +1,109 @@
+"""`convert_checkpoint`: there and back, equal outputs; refusals; safetensors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from srtoolbox.cli import main
+from srtoolbox.engine.checkpoint import load_network, save_checkpoint
+from srtoolbox.registry import NETWORKS
+
+X = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(5))
+RRDB = {"type": "RRDBNet", "scale": 4, "num_features": 8, "growth_channels": 4, "num_blocks": 2}
+MSR = {"type": "MSRResNet", "scale": 4, "num_features": 8, "num_blocks": 2}
+
+
+def save(path: Path, config: dict, *, ema: bool = True) -> Path:
+    torch.manual_seed(1)
+    trained, averaged = (NETWORKS.build(config).state_dict() for _ in range(2))
+    networks = {"generator": trained, **({"generator_ema": averaged} if ema else {})}
+    save_checkpoint(path, {"iter": 9, "config": json.dumps({"model": {"generator": config}}), "networks": networks})
+    return path
+
+
+def convert(*arguments: object) -> int:
+    return main(["convert_checkpoint", *map(str, arguments)])
+
+
+@pytest.mark.parametrize(
+    ("config", "to"),
+    [(RRDB, to) for to in ("basicsr", "mmagic", "esrgan", "esrgan2019", "plain")]
+    + [(MSR, to) for to in ("basicsr", "mmagic", "plain")],
+    ids=lambda value: value["type"] if isinstance(value, dict) else value,
+)
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_there_and_back(config: dict, to: str, suffix: str, tmp_path: Path) -> None:
+    ours = save(tmp_path / "ours.pth", config)
+    theirs = tmp_path / f"theirs{suffix}"
+    assert convert(ours, "--to", to, "-o", theirs) == 0
+    assert convert(theirs, "-o", tmp_path / "back.pth") == 0
+    expected = load_network(ours)(X)
+    assert torch.equal(load_network(theirs)(X), expected)
+    assert torch.equal(load_network(tmp_path / "back.pth")(X), expected)
+    assert not torch.equal(load_network(ours, weights="raw")(X), expected)
+    if suffix == ".pth" and to in ("basicsr", "mmagic"):  # these hold both
+        assert torch.equal(load_network(theirs, weights="raw")(X), load_network(ours, weights="raw")(X))
+
+
+def test_names_as_the_projects_have_them(tmp_path: Path) -> None:
+    ours = save(tmp_path / "ours.pth", RRDB)
+    assert convert(ours, "--to", "esrgan", "-o", tmp_path / "old.pth") == 0
+    old = torch.load(tmp_path / "old.pth", weights_only=True)
+    expected = {f"model.1.sub.{n}.RDB{m}.conv{k}.0" for n in (0, 1) for m in (1, 2, 3) for k in (1, 2, 3, 4, 5)}
+    expected |= {"model.0", "model.1.sub.2", "model.3", "model.6", "model.8", "model.10"}
+    assert {key.rpartition(".")[0] for key in old} == expected
+    assert convert(ours, "--to", "basicsr", "-o", tmp_path / "new.pth") == 0
+    new = torch.load(tmp_path / "new.pth", weights_only=True)
+    assert set(new) == {"params", "params_ema"} and "body.1.rdb3.conv5.bias" in new["params"]
+    assert convert(ours, "--to", "basicsr", "-o", tmp_path / "raw.pth", "--raw") == 0
+    assert set(torch.load(tmp_path / "raw.pth", weights_only=True)) == {"params"}
+    assert convert(save(tmp_path / "m.pth", MSR), "--to", "mmagic", "-o", tmp_path / "mm.pth") == 0
+    mmagic = torch.load(tmp_path / "mm.pth", weights_only=True)["state_dict"]
+    assert {"generator.trunk_net.0.conv1.weight", "generator_ema.upsample2.upsample_conv.bias"} <= set(mmagic)
+    assert convert(ours, "--to", "basicsr", "-o", tmp_path / "s.safetensors") == 0
+    assert "body.0.rdb1.conv1.weight" in load_file(tmp_path / "s.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("config", "to", "message"),
+    [
+        ({"type": "ESPCN", "scale": 2}, "basicsr", "basicsr has no ESPCN; it has RRDBNet"),
+        ({**RRDB, "num_dense_blocks": 2}, "basicsr", "num_dense_blocks=2 (it takes 3)"),
+        ({**RRDB, "scale": 2}, "esrgan", "unshuffle=True"),
+        ({**RRDB, "scale": 3}, "basicsr", "scale=3 (it takes 1, 2, 4)"),
+    ],
+)
+def test_what_the_other_project_has_not(
+    config: dict, to: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    ours = save(tmp_path / "ours.pth", config)
+    assert convert(ours, "--to", to, "-o", tmp_path / "x.pth") == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "x.pth").exists()
+
+
+def test_files_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    ours = save(tmp_path / "ours.pth", MSR)
+    for arguments, message in (
+        (["-o", tmp_path / "x.onnx"], "suffix is .pth or .safetensors"),
+        (["-o", ours], "the file to convert"),
+        (["--to", "ours", "-o", tmp_path / "x.safetensors"], "is a .pth"),
+    ):
+        with pytest.raises(SystemExit):
+            convert(ours, *arguments)
+        assert message in capsys.readouterr().err
+    (tmp_path / "bad.safetensors").write_bytes(b"\xff" * 100)
+    assert convert(tmp_path / "bad.safetensors", "-o", tmp_path / "x.pth") == 2
+    assert "bad.safetensors: damaged, cut short, or no safetensors file" in capsys.readouterr().err
+
+
+def test_a_checkpoint_without_averaged_weights_gets_none(tmp_path: Path) -> None:
+    ours = save(tmp_path / "ours.pth", MSR, ema=False)
+    assert convert(ours, "--to", "basicsr", "-o", tmp_path / "x.pth") == 0
+    assert set(torch.load(tmp_path / "x.pth", weights_only=True)) == {"params"}
+    assert convert(tmp_path / "x.pth", "-o", tmp_path / "y.pth") == 0
+    assert set(torch.load(tmp_path / "y.pth", weights_only=True)["networks"]) == {"generator"}

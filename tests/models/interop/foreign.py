@@ -1,0 +1,205 @@
+"""Networks as other projects write them, small, for their state_dicts and outputs: written from the papers' graphs."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def conv(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
+class Residual(nn.Module):
+    """x + f(x) under the name `sub`."""
+
+    def __init__(self, sub: nn.Module) -> None:
+        super().__init__()
+        self.sub = sub
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.sub(x)
+
+
+class OldDense(nn.Module):
+    def __init__(self, nf: int, gc: int) -> None:
+        super().__init__()
+        act = nn.LeakyReLU(0.2)
+        self.conv1 = nn.Sequential(conv(nf, gc), act)
+        self.conv2 = nn.Sequential(conv(nf + gc, gc), act)
+        self.conv3 = nn.Sequential(conv(nf + 2 * gc, gc), act)
+        self.conv4 = nn.Sequential(conv(nf + 3 * gc, gc), act)
+        self.conv5 = nn.Sequential(conv(nf + 4 * gc, nf))
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = [x]
+        for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
+            seen.append(layer(torch.cat(seen, 1)))
+        return self.conv5(torch.cat(seen, 1)) * 0.2 + x
+
+
+class OldRRDB(nn.Module):
+    def __init__(self, nf: int, gc: int) -> None:
+        super().__init__()
+        self.RDB1, self.RDB2, self.RDB3 = (OldDense(nf, gc) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.RDB3(self.RDB2(self.RDB1(x))) * 0.2 + x
+
+
+class OldESRGAN(nn.Module):
+    """The network of the release of 2018: one long Sequential called `model`."""
+
+    def __init__(self, scale: int, nf: int = 8, gc: int = 4, blocks: int = 2) -> None:
+        super().__init__()
+        trunk = Residual(nn.Sequential(*[OldRRDB(nf, gc) for _ in range(blocks)], conv(nf, nf)))
+        ups: list[nn.Module] = []
+        for factor in {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}[scale]:
+            ups += [nn.Upsample(scale_factor=factor, mode="nearest"), conv(nf, nf), nn.LeakyReLU(0.2)]
+        self.model = nn.Sequential(conv(3, nf), trunk, *ups, conv(nf, nf), nn.LeakyReLU(0.2), conv(nf, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)
+
+
+class ShuffleConv(nn.Module):
+    """MMagic's PixelShufflePack."""
+
+    def __init__(self, nf: int, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.upsample_conv = conv(nf, nf * factor**2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.upsample_conv(x), self.factor)
+
+
+class PlainBlock(nn.Module):
+    def __init__(self, nf: int) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = conv(nf, nf), conv(nf, nf)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.relu(self.conv1(x)))
+
+
+class MMagicMSRResNet(nn.Module):
+    def __init__(self, scale: int, nf: int = 8, blocks: int = 2) -> None:
+        super().__init__()
+        self.scale = scale
+        self.conv_first = conv(3, nf)
+        self.trunk_net = nn.Sequential(*[PlainBlock(nf) for _ in range(blocks)])
+        self.upsample1 = ShuffleConv(nf, 2 if scale == 4 else scale)
+        if scale == 4:
+            self.upsample2 = ShuffleConv(nf, 2)
+        self.conv_hr, self.conv_last = conv(nf, nf), conv(nf, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.trunk_net(F.leaky_relu(self.conv_first(x), 0.1))
+        y = F.leaky_relu(self.upsample1(y), 0.1)
+        if self.scale == 4:
+            y = F.leaky_relu(self.upsample2(y), 0.1)
+        y = self.conv_last(F.leaky_relu(self.conv_hr(y), 0.1))
+        return y + F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)
+
+
+class BNBlock(nn.Module):
+    def __init__(self, nf: int) -> None:
+        super().__init__()
+        layers = [nn.Conv2d(nf, nf, 3, padding=1, bias=False), nn.BatchNorm2d(nf), nn.PReLU()]
+        self.rcb = nn.Sequential(*layers, nn.Conv2d(nf, nf, 3, padding=1, bias=False), nn.BatchNorm2d(nf))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.rcb(x)
+
+
+class ShuffleBlock(nn.Module):
+    def __init__(self, nf: int) -> None:
+        super().__init__()
+        self.upsample_block = nn.Sequential(conv(nf, 4 * nf), nn.PixelShuffle(2), nn.PReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.upsample_block(x)
+
+
+class LornatangSRResNet(nn.Module):
+    def __init__(self, nf: int = 8, blocks: int = 2) -> None:
+        super().__init__()
+        self.conv1 = nn.Sequential(nn.Conv2d(3, nf, 9, padding=4), nn.PReLU())
+        self.trunk = nn.Sequential(*[BNBlock(nf) for _ in range(blocks)])
+        self.conv2 = nn.Sequential(nn.Conv2d(nf, nf, 3, padding=1, bias=False), nn.BatchNorm2d(nf))
+        self.upsampling = nn.Sequential(ShuffleBlock(nf), ShuffleBlock(nf))
+        self.conv3 = nn.Conv2d(nf, 3, 9, padding=4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.conv1(x)
+        return self.conv3(self.upsampling(first + self.conv2(self.trunk(first))))
+
+
+class LornatangESPCN(nn.Module):
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.feature_maps = nn.Sequential(nn.Conv2d(1, 6, 5, padding=2), nn.Tanh(), conv(6, 4), nn.Tanh())
+        self.sub_pixel = nn.Sequential(conv(4, scale**2), nn.PixelShuffle(scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.sub_pixel(self.feature_maps(x))
+
+
+class YjnESPCN(nn.Module):
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.first_part = nn.Sequential(nn.Conv2d(1, 6, 5, padding=2), nn.Tanh(), conv(6, 4), nn.Tanh())
+        self.last_part = nn.Sequential(conv(4, scale**2), nn.PixelShuffle(scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last_part(self.first_part(x))
+
+
+class LornatangSRCNN(nn.Module):
+    """On the upscaled picture; the convolutions pad with zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(1, 6, 9, padding=4), nn.ReLU())
+        self.map = nn.Sequential(nn.Conv2d(6, 4, 5, padding=2), nn.ReLU())
+        self.reconstruction = nn.Conv2d(4, 1, 5, padding=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.reconstruction(self.map(self.features(x)))
+
+
+class LornatangFSRCNN(nn.Module):
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.feature_extraction = nn.Sequential(nn.Conv2d(1, 6, 5, padding=2), nn.PReLU(6))
+        self.shrink = nn.Sequential(nn.Conv2d(6, 4, 1), nn.PReLU(4))
+        self.map = nn.Sequential(*[layer for _ in range(3) for layer in (conv(4, 4), nn.PReLU(4))])
+        self.expand = nn.Sequential(nn.Conv2d(4, 6, 1), nn.PReLU(6))
+        self.deconv = nn.ConvTranspose2d(6, 1, 9, scale, padding=4, output_padding=scale - 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.deconv(self.expand(self.map(self.shrink(self.feature_extraction(x)))))
+
+
+class ConvReLU(nn.Module):
+    def __init__(self, nf: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(nf, nf, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.conv(x))
+
+
+class LornatangVDSR(nn.Module):
+    """On the upscaled picture."""
+
+    def __init__(self, nf: int = 6, blocks: int = 3) -> None:
+        super().__init__()
+        self.conv1 = nn.Sequential(nn.Conv2d(1, nf, 3, padding=1, bias=False), nn.ReLU())
+        self.trunk = nn.Sequential(*[ConvReLU(nf) for _ in range(blocks)])
+        self.conv2 = nn.Conv2d(nf, 1, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(self.trunk(self.conv1(x)))
