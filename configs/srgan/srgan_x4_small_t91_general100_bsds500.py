@@ -27,5 +27,15 @@ adam = dict(
     scheduler=dict(type='MultiStepLR', milestones=[max_iters // 2, max_iters * 3 // 4], gamma=0.5),
 )
 optim = dict(generator=dict(_delete_=True, **adam), discriminator=adam)
-data = dict(val=dict(interval=500))
+data = dict(
+    val=dict(interval=500),
+    test=dict(metrics=dict(
+        features=dict(  # of layers that the loss does not see
+            type='FeatureDistance', backbone='squeezenet1_0', weights=squeezenet, layers=['fire2', 'fire4', 'fire8'],
+            crop_border=4,
+        ),
+        energy=dict(type='GradientEnergyRatio', crop_border=4),
+        colour=dict(type='ColourDrift', crop_border=4),
+    )),
+)
 hooks = dict(checkpoint=dict(interval=500, best=['set5/psnr', 'set5/ssim']))
