@@ -19,6 +19,7 @@ from srtoolbox.files import (
     finite_json,
     load_tensors,
     read_json,
+    save_safetensors,
     save_tensors,
     write_json,
     write_text,
@@ -163,3 +164,66 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=name):
             load_tensors(tmp_path / name)
     assert not sentinel.exists()
+
+
+# ---- files that claim what they do not hold
+
+
+def test_a_compressed_archive_is_refused_before_it_is_unpacked(tmp_path):
+    save_tensors(tmp_path / "a.pth", {"x": torch.zeros(1 << 20)})
+    with zipfile.ZipFile(tmp_path / "a.pth") as plain:
+        members = {name: plain.read(name) for name in plain.namelist()}
+    with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb:
+        for name, data in members.items():
+            bomb.writestr(name, data)
+    assert (tmp_path / "bomb.pth").stat().st_size < 1 << 16
+    with pytest.raises(CheckpointError, match=r"bomb.pth: is a compressed zip archive"):
+        load_tensors(tmp_path / "bomb.pth")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_entries_of_one_name_are_refused(tmp_path):
+    save_tensors(tmp_path / "a.pth", {"x": torch.ones(2)})
+    with zipfile.ZipFile(tmp_path / "a.pth", "a") as archive:
+        archive.writestr(archive.namelist()[0], b"other")
+    with pytest.raises(CheckpointError, match="two entries in it have one name"):
+        load_tensors(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.ones(1).expand(1 << 40), torch.ones(3, 3).to_sparse(), torch.empty(5, device="meta")],
+    ids=["expanded", "sparse", "meta"],
+)
+def test_a_tensor_larger_than_its_file_is_refused(tmp_path, tensor):
+    torch.save({"networks": {"generator": [tensor]}}, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=r"networks.generator\[0\] claims more|damaged"):
+        load_tensors(tmp_path / "a.pth")
+
+
+def test_views_are_fine(tmp_path):
+    whole = torch.arange(12.0).reshape(3, 4)
+    torch.save({"a": whole.t(), "b": whole[1]}, tmp_path / "a.pth")
+    assert torch.equal(load_tensors(tmp_path / "a.pth")["a"], whole.t())
+
+
+def test_safetensors_there_and_back(tmp_path):
+    tensors = {"a": torch.rand(2, 3).t(), "b": torch.arange(3)}
+    save_safetensors(tmp_path / "a.safetensors", tensors, {"format": "pt"})
+    loaded = load_tensors(tmp_path / "a.safetensors")
+    assert all(torch.equal(loaded[key], value) for key, value in tensors.items())
+    data = (tmp_path / "a.safetensors").read_bytes()
+    for damaged in (data[:-4], b"\xff" * 8 + data[8:], data[:4], b""):
+        (tmp_path / "b.safetensors").write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"b.safetensors: damaged, cut short, or no safetensors"):
+            load_tensors(tmp_path / "b.safetensors")
+    (tmp_path / "c.pth").write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"a safetensors file; name it .safetensors"):
+        load_tensors(tmp_path / "c.pth")
+
+
+def test_without_the_library_the_error_says_what_to_install(tmp_path, monkeypatch):
+    (tmp_path / "a.safetensors").write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(CheckpointError, match="pip install safetensors"):
+        load_tensors(tmp_path / "a.safetensors")
