@@ -18,6 +18,7 @@ from srtoolbox.errors import ConfigError, SrtoolboxError
 from srtoolbox.registry import LOSSES
 
 KINDS = ("vanilla", "lsgan", "hinge", "wgan_softplus")
+_MISPLACED = "{} judges a discriminator's logits, not pictures: give it as the model's gan_loss, not among its losses"
 _SMOOTHED = ("vanilla", "lsgan")  # the others have no labels to smooth
 
 
@@ -48,8 +49,10 @@ class AdversarialLoss(nn.Module):
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
-        """Values that are not possible, a sentence each."""
-        return _value_faults(cfg)
+        """Values that are not possible, and a place among the losses over pictures, a sentence each."""
+        losses = (context.get("model") or {}).get("losses") or {}
+        misplaced = [name for name, loss in losses.items() if loss == cfg]
+        return _value_faults(cfg) + [f"losses.{name}: {_MISPLACED.format(cfg['type'])}" for name in misplaced]
 
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
         """The generator's loss, weighted.
@@ -89,10 +92,7 @@ class AdversarialLoss(nn.Module):
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         """Refused: it is no loss over pictures."""
-        raise SrtoolboxError(
-            f"{type(self).__name__} judges a discriminator's logits, not pictures: "
-            f"give it as the model's gan_loss, not among its losses"
-        )
+        raise SrtoolboxError(_MISPLACED.format(type(self).__name__))
 
 
 def _value_faults(cfg: Mapping[str, Any]) -> list[str]:

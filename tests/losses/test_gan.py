@@ -150,6 +150,11 @@ def test_impossible_values_are_told_at_check_and_at_building(cfg, told):
 
 
 def test_it_is_no_loss_over_pictures():
+    cfg = {"type": "GANLoss", "weight": 0.1}
+    check = LOSSES.get("GANLoss").check
+    assert check(cfg, {"model": {"gan_loss": cfg, "losses": {"pixel": {"type": "L1Loss"}}}}) == []
+    (fault,) = check(cfg, {"model": {"losses": {"adversarial": cfg}}})
+    assert fault.startswith("losses.adversarial: GANLoss judges")
     with pytest.raises(SrtoolboxError, match="gan_loss"):
         LOSSES.build({"type": "GANLoss"})(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8))
 
@@ -175,6 +180,15 @@ moved = loss.generator(judge(real).detach(), judge(fake.detach() * scale))
 moved.backward()
 terms += [of_generator.detach(), scale.grad]
 terms = [dist.mean_over_ranks(term) for term in terms]   # what DDP makes of gradients
+# the whole of a discriminator's step as DDP does it, with the penalty's second derivatives
+for parameter in judge.parameters():
+    parameter.grad = None
+wrapped = torch.nn.parallel.DistributedDataParallel(judge) if dist.world_size() > 1 else judge
+loss = LOSSES.build({"type": "RelativisticGANLoss", "r1_weight": 10.0, "r1_interval": 4})
+real = real.requires_grad_()
+of_real, of_fake = wrapped(real), wrapped(fake.detach())
+(loss.discriminator(of_real, of_fake) + loss.gradient_penalty(real, of_real)).backward()
+terms += [parameter.grad for parameter in judge.parameters()]
 if dist.is_main():
     torch.save(terms, sys.argv[1])
 dist.barrier()
