@@ -1,0 +1,72 @@
+"""Every shipped config really trains: four iterations and an evaluation of a smaller network on a few photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+
+from srtoolbox.check import check
+from srtoolbox.cli import main
+from srtoolbox.config import Config
+from srtoolbox.engine.checkpoint import load_checkpoint
+from srtoolbox.engine.runner import Runner
+from srtoolbox.image import write_image
+from srtoolbox.resize import imresize
+from tests.test_configs import BACKBONES, CONFIGS, ROOT, name
+
+TRAINED = [path for path in CONFIGS if "max_iters" in Config.fromfile(path) and path.parent.name != "quickstart"]
+SMALLER = {"num_blocks": 1, "num_features": 8, "growth_channels": 4}
+# its first stage's file is not there: what `load_from` does is tested elsewhere
+COMMON = ["max_iters=4", "load_from=None", "data.train.batch_size=1", "data.val.interval=4", "runtime.threads=1",
+          "hooks.logger.interval=1", "hooks.logger.tensorboard=False", "runtime.device=cpu"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All folders that the configs name, with three photographs each."""
+    root = tmp_path_factory.mktemp("data")
+    photos = [
+        skimage.data.astronaut()[:264, :288],
+        skimage.data.chelsea()[:264, :288],
+        skimage.data.coffee()[:264, :288],
+    ]
+    folders = ["T91", "General100", "BSDS500/train", "BSDS500/test", "BSDS500/val", "BSDS300/images/train", "BSDS300/images/test",
+               "DIV2K/DIV2K_train_HR", "DIV2K/DIV2K_valid_HR"]  # fmt: skip
+    pairs = [(f"{data}/HR/X{s}", f"{data}/LR_bicubic/X{s}", s) for data in ("Set5", "Set14") for s in (2, 3, 4)]
+    for number, photo in enumerate(photos):
+        photo = np.ascontiguousarray(photo)
+        for folder in folders:
+            write_image(root / folder / f"{number}.png", photo)
+        for gt, lq, scale in pairs:
+            write_image(root / gt / f"{number}.png", photo[:48, :48])
+            write_image(root / lq / f"{number}.png", imresize(photo[:48, :48], 1 / scale))
+    assert main(["convert_lmdb", str(root / "DIV2K/DIV2K_train_HR"), "--scale", "4", "-o", str(root / "DIV2K/X4")]) == 0
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", TRAINED, ids=name)
+def test_trains(path: Path, data_root: Path, tmp_path: Path) -> None:
+    config = Config.fromfile(path, [f"data_root={data_root}"])
+    smaller = [
+        f"model.generator.{key}={value}" for key, value in SMALLER.items() if key in config["model"]["generator"]
+    ]
+    feature_networks = [f"{backbone}=random" for backbone in BACKBONES if backbone in config]
+    config = Config.fromfile(path, [f"data_root={data_root}", *COMMON, *smaller, *feature_networks])
+    check(config)
+    runner = Runner(config, tmp_path / "run")
+    runner.train()
+    state = load_checkpoint(tmp_path / "run/checkpoints/iter_000004.pth")
+    assert {"generator", *config["optim"]} <= state["networks"].keys()
+    scores = (tmp_path / "run/scores.jsonl").read_text().splitlines()
+    assert sum('"eval"' in line for line in scores) == 1
+    kept = config["hooks"]["checkpoint"].get("best") or []
+    for key in [kept] if isinstance(kept, str) else kept:
+        assert (tmp_path / f"run/checkpoints/best_{key.replace('/', '_')}.pth").exists(), key
+
+
+def test_all_are_here() -> None:
+    assert len(TRAINED) >= 25 and all(ROOT in path.parents for path in TRAINED)
