@@ -33,8 +33,8 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         skimage.data.chelsea()[:264, :288],
         skimage.data.coffee()[:264, :288],
     ]
-    folders = ["T91", "General100", "BSDS500/train", "BSDS500/test", "BSDS500/val", "BSDS300/images/train", "BSDS300/images/test",
-               "DIV2K/DIV2K_train_HR", "DIV2K/DIV2K_valid_HR"]  # fmt: skip
+    folders = ["T91", "General100", "BSDS500/train", "BSDS500/test", "BSDS500/val", "BSDS300/images/train",
+               "BSDS300/images/test", "DIV2K/DIV2K_train_HR", "DIV2K/DIV2K_valid_HR"]  # fmt: skip
     pairs = [(f"{data}/HR/X{s}", f"{data}/LR_bicubic/X{s}", s) for data in ("Set5", "Set14") for s in (2, 3, 4)]
     for number, photo in enumerate(photos):
         photo = np.ascontiguousarray(photo)

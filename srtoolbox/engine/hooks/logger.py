@@ -53,6 +53,7 @@ class LoggerHook(Hook):
         self.started, self.started_at = time.perf_counter(), runner.iter
         self.since, self.since_iter = self.started, runner.iter
         if dist.is_main():
+            runner.work_dir.mkdir(parents=True, exist_ok=True)
             cut_records(self.path, runner.iter)
             if self.tensorboard:
                 # what an earlier process logged from this iteration on (all, where it never saved) is repeated
