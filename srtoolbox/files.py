@@ -14,6 +14,7 @@ import json
 import math
 import os
 import pickle
+import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -26,33 +27,96 @@ from torch import Tensor
 
 from srtoolbox.errors import CheckpointError, SrtoolboxError
 
+_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{6}\.tmp")
+# what file systems answer that cannot flush folders, and folders that may be written to but not read
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR)
 
-def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], None]) -> None:
+
+def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], None], *, size: int | None = None) -> None:
     """Create or replace `path` with what `writer(file)` writes: afterwards there is the old file or the whole new one.
 
+    When it returns, the new file and its name are on the disk: a power loss does not take them away.
+
+    Args:
+        path: the file; folders are made.
+        writer: called once with the open temporary file.
+        size: bytes it will write, where that is known, for the message about a full disk.
+
     Raises:
-        SrtoolboxError: the disk is full or the folder cannot be written; names the path and the free space.
+        SrtoolboxError: the disk is full or the folder cannot be written; names the path, the bytes needed and those
+            free. Nothing half-written is left.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # urandom: no other thread or machine on the same folder has this name, and the run's random states stay as they are
+    temporary = path.with_name(f".{path.name[:50]}.{os.getpid()}-{os.urandom(3).hex()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+        make_folder(path.parent)
+        _write_and_rename(temporary, path, writer)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise SrtoolboxError(_write_fault(path, error, size)) from error
+
+
+def _write_and_rename(temporary: Path, path: Path, writer: Callable[[BinaryIO], None]) -> None:
+    try:
+        with open(temporary, "xb") as file:
             writer(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _fsync_folder(path.parent)
-    except OSError as error:
-        raise SrtoolboxError(_write_fault(path, error)) from error
-    finally:
+    except BaseException:
         with contextlib.suppress(OSError):  # the fault that brought us here is the one to tell
             temporary.unlink(missing_ok=True)
+        raise
 
 
-def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+def remove_leftovers(folder: str | os.PathLike) -> list[str]:
+    """Delete the temporary files that killed writers left in a folder nobody is writing to. Returns their names."""
+    found = [path for path in Path(folder).glob(".*.tmp") if _TEMPORARY.fullmatch(path.name)]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return [path.name for path in found]
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, and flush the entries of the new ones to the disk. Raises OSError."""
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in reversed(new):
+        sync_folder(each.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk, where its file system can do that. Raises OSError where the disk fails."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+
+
+def sync_file(path: str | os.PathLike) -> None:
+    """Flush what was appended to a file, if it is there, to the disk.
+
+    Raises:
+        SrtoolboxError: the disk fails.
+    """
+    try:
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SrtoolboxError(_write_fault(Path(path), error)) from error
+
+
+def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
     """`atomic_write` of bytes at hand."""
-    atomic_write(path, lambda file: file.write(data))
+    atomic_write(path, lambda file: file.write(data), size=len(data))
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -76,13 +140,16 @@ def finite_json(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     return value
 
 
-def save_tensors(path: str | os.PathLike, state: dict[str, Any]) -> tuple[int, str]:
-    """`torch.save` of tensors and plain values, atomically. Returns size in bytes and sha256 of the file."""
+def dump_tensors(state: dict[str, Any]) -> memoryview:
+    """The bytes of a `.pth` of tensors and plain values."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    data = buffer.getbuffer()
-    atomic_write(path, lambda file: file.write(data))
-    return len(data), hashlib.sha256(data).hexdigest()
+    return buffer.getbuffer()
+
+
+def save_tensors(path: str | os.PathLike, state: dict[str, Any]) -> None:
+    """`torch.save` of tensors and plain values, atomically."""
+    write_bytes(path, dump_tensors(state))
 
 
 def save_safetensors(path: str | os.PathLike, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -225,22 +292,31 @@ def read_json(path: str | os.PathLike) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def append_line(path: str | os.PathLike, line: str) -> None:
-    """Add one line to a log; a line is written with one system call, so a kill cannot tear earlier ones."""
-    with open(path, "ab", buffering=0) as file:
-        file.write(line.encode("utf-8") + b"\n")
+    """Add one line to a log; a line is written with one system call, so a kill cannot tear earlier ones.
+
+    Raises:
+        SrtoolboxError: the disk is full or failing; the line is not in the file, not in part either.
+    """
+    data = line.encode("utf-8") + b"\n"
+    try:
+        with open(path, "ab", buffering=0) as file:
+            before = file.tell()
+            if file.write(data) != len(data):  # the disk took a part of it
+                file.truncate(before)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise SrtoolboxError(_write_fault(Path(path), error, len(data))) from error
 
 
-def _fsync_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # some network file systems refuse to open a folder
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _write_fault(path: Path, error: OSError, size: int | None = None) -> str:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return f"{path}: cannot be written ({error.strerror or error})"
+    folder = next((each for each in path.parents if each.is_dir()), Path.cwd())
+    free = shutil.disk_usage(folder).free
+    needed = f"{_amount(size)} needed, " if size is not None else ""
+    kind = "disk full" if error.errno == errno.ENOSPC else "disk quota used up"
+    return f"{path}: {kind}: {needed}{_amount(free)} free. Free some space; what was written before is intact."
 
 
-def _write_fault(path: Path, error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(path.parent).free
-        return f"{path}: disk full ({free / 2**20:.1f} MiB free). Free some space; what was there before is intact."
-    return f"{path}: cannot be written ({error.strerror or error})"
+def _amount(size: int) -> str:
+    return f"{size} bytes ({size / 2**20:.1f} MiB)"

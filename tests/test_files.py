@@ -61,7 +61,9 @@ print(sorted(p.name for p in folder.iterdir()), (folder / "a.bin").read_bytes() 
         pytest.skip(f"no mount namespaces here: {done.stderr.strip()}")
     assert done.returncode == 0, done.stderr
     message, listing = done.stdout.splitlines()
-    assert "a.bin: disk full" in message and "MiB free" in message
+    assert "a.bin: disk full: 900000 bytes (0.9 MiB) needed, " in message
+    free = int(message.split("needed, ")[1].split(" bytes")[0])
+    assert 600_000 < free < 800_000, "what is free without the half-written file"
     assert listing == "['a.bin'] True"
 
 
@@ -85,10 +87,9 @@ def test_appended_lines(tmp_path: Path) -> None:
 
 def test_tensors_come_back(tmp_path: Path) -> None:
     state = {"w": torch.randn(3, 4), "n": 1, "nested": {"l": [1.5, "x", None, (1, 2)]}}
-    size, digest = save_tensors(tmp_path / "s.pth", state)
+    save_tensors(tmp_path / "s.pth", state)
     found = load_tensors(tmp_path / "s.pth")
     assert torch.equal(found.pop("w"), state.pop("w")) and found == state
-    assert size == (tmp_path / "s.pth").stat().st_size and len(digest) == 64
 
 
 @pytest.mark.parametrize("damage", ["bit", "cut", "empty", "text"])

@@ -6,6 +6,9 @@ optims: {generator: {optimizer, scheduler, scaler}}  hooks: {name: state}       
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ import torch
 from srtoolbox import __version__, dist
 from srtoolbox.engine.weights import load_matching, load_network, load_weights
 from srtoolbox.errors import CheckpointError
-from srtoolbox.files import load_tensors, read_json, save_tensors, sha256, write_json
+from srtoolbox.files import dump_tensors, load_tensors, read_json, sha256, write_bytes, write_json
 from srtoolbox.logger import LOGGER
 
 __all__ = ["load_matching", "load_network", "load_weights"]  # of weights.py, for whom a checkpoint is its weights
@@ -23,22 +26,32 @@ FORMAT = 1
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint and then the sidecar that makes it valid.
+    """Write a checkpoint and the sidecar that makes it valid. At every moment there is the old one or the new one.
+
+    Of a new file the sidecar comes last and commits it. Where a whole checkpoint is replaced (a best one), the sidecar
+    comes first and vouches for both, and the file's own renaming is the commit.
 
     Raises:
         SrtoolboxError: the disk is full or the folder not writable; earlier checkpoints are intact.
     """
-    size, digest = save_tensors(path, {"format": FORMAT, **state})
+    data = dump_tensors({"format": FORMAT, **state})
     sidecar = {
         "format": FORMAT,
         "iter": state["iter"],
-        "bytes": size,
-        "sha256": digest,
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
         "world_size": dist.world_size(),
         "srtoolbox": __version__,
         "torch": torch.__version__,
     }
-    write_json(sidecar_path(path), sidecar)
+    replaced = committed(path) if sidecar_path(path).exists() else None
+    if isinstance(replaced, dict):
+        replaced.pop("replaces", None)
+        write_json(sidecar_path(path), {**sidecar, "replaces": replaced})
+        write_bytes(path, data)
+    else:
+        write_bytes(path, data)
+        write_json(sidecar_path(path), sidecar)
 
 
 def sidecar_path(path: Path) -> Path:
@@ -48,20 +61,34 @@ def sidecar_path(path: Path) -> Path:
 
 def verify_checkpoint(path: Path) -> str | None:
     """None where a checkpoint is whole, else what is wrong with it."""
+    found = committed(path)
+    return found if isinstance(found, str) else None
+
+
+def committed(path: Path) -> dict[str, Any] | str:
+    """What the sidecar says of the checkpoint (iter, bytes, sha256, ...) where it is whole, else what is wrong."""
     try:
         sidecar = read_json(sidecar_path(path))
-        expected_size, expected_digest = sidecar["bytes"], sidecar["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+        accepted = [sidecar, *([sidecar["replaces"]] if "replaces" in sidecar else [])]
+        by_size = {entry["bytes"]: entry for entry in reversed(accepted)}
+        by_digest = {entry["sha256"]: entry for entry in accepted}
+        newest = max(entry.get("format", FORMAT) for entry in accepted)
+        iterations = {int(entry["iter"]) for entry in accepted}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "its .json is missing or damaged: the save was not finished"
-    if sidecar.get("format", FORMAT) > FORMAT:
-        return f"written by a newer srtoolbox (format {sidecar['format']}, this one reads {FORMAT})"
-    if not path.is_file():
+    if newest > FORMAT:
+        return f"written by a newer srtoolbox (format {newest}, this one reads {FORMAT})"
+    if path.stem.startswith("iter_") and iterations != {iteration_of(path)}:
+        return f"its .json is that of iteration {', '.join(map(str, sorted(iterations)))}"
+    try:
+        size = path.stat().st_size
+        if size not in by_size:
+            return f"has {size} bytes, {sidecar['bytes']} were written"
+        return by_digest.get(sha256(path), "its contents changed since it was written (sha256 differs)")
+    except FileNotFoundError:
         return "the file is missing"
-    if path.stat().st_size != expected_size:
-        return f"has {path.stat().st_size} bytes, {expected_size} were written"
-    if sha256(path) != expected_digest:
-        return "its contents changed since it was written (sha256 differs)"
-    return None
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
 
 
 def iteration_of(path: Path) -> int:
@@ -70,9 +97,19 @@ def iteration_of(path: Path) -> int:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """The `iter_*.pth` of a folder, oldest first, verified or not."""
-    found = [path for path in folder.glob("iter_*.pth") if path.stem.removeprefix("iter_").isdigit()]
-    return sorted(found, key=iteration_of)
+    """The `iter_*.pth` of a folder, oldest first, verified or not, also those of which only the sidecar is left.
+
+    Raises:
+        CheckpointError: the folder cannot be read.
+    """
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be read ({error.strerror})") from error
+    stems = {name.rpartition(".")[0] for name in names if re.fullmatch(r"iter_\d+\.(pth|json)", name)}
+    return sorted((folder / f"{stem}.pth" for stem in stems), key=iteration_of)
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -82,16 +119,30 @@ def latest_checkpoint(folder: Path) -> Path | None:
         CheckpointError: there are checkpoints, but every one is damaged; lists them with the reasons.
     """
     skipped: list[str] = []
-    for path in reversed(list_checkpoints(folder)):
+    found = list_checkpoints(folder)
+    for path in reversed(found):
         fault = verify_checkpoint(path)
         if fault is None:
             for line in skipped:
                 LOGGER.warning("skipped a damaged checkpoint: %s", line)
             return path
         skipped.append(f"{path}: {fault}")
+    if _is_lone_first_save(found):
+        LOGGER.warning("%s was never committed: the run was killed within its first save. It is whole; used", found[0])
+        return found[0]
     if skipped:
         raise CheckpointError("no usable checkpoint to resume from:\n  " + "\n  ".join(skipped))
     return None
+
+
+def _is_lone_first_save(found: list[Path]) -> bool:
+    """Whether a kill between a run's first file and its sidecar left this: the file is whole, only not vouched for."""
+    if len(found) != 1 or sidecar_path(found[0]).exists():
+        return False
+    try:
+        return load_checkpoint(found[0])["iter"] == iteration_of(found[0])
+    except (CheckpointError, KeyError):
+        return False
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
