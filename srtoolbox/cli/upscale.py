@@ -38,6 +38,10 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument("--blend", metavar="CKPT", help="mix in another training of the same network, see interp")
     parser.add_argument("--alpha", type=float, metavar="A", help="with --blend: its share, in [0, 1]")
+    parser.add_argument(
+        "--tile", type=int, metavar="PX", help="work on tiles of PX x PX input pixels (large pictures); no seams"
+    )
+    parser.add_argument("--ensemble", action="store_true", help="average eight flips and turns (x8 the time, better)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
     parser.add_argument(
         "--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours"
@@ -57,6 +61,8 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.engine.device import select_device
     from srtoolbox.errors import SrtoolboxError
     from srtoolbox.image import read_image, write_image
+    from srtoolbox.inference.ensemble import SelfEnsemble
+    from srtoolbox.inference.tile import Tiled
     from srtoolbox.inference.upscale import upscale
     from srtoolbox.logger import CONSOLE, setup_logging
     from srtoolbox.plugins import load_plugins
@@ -69,6 +75,8 @@ def main(argv: Sequence[str]) -> int:
     device = select_device(args.device)
     config = Config.fromfile(args.config)["model"]["generator"] if args.config else None
     network = load(args, config, device)
+    network = SelfEnsemble(network) if args.ensemble else network
+    network = Tiled(network, args.tile) if args.tile is not None else network
     failed, start = [], time.perf_counter()
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=CONSOLE, disable=not CONSOLE.is_terminal) as progress:

@@ -1,0 +1,31 @@
+"""`upscale --tile` and `--ensemble`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from srtoolbox.cli import main
+from srtoolbox.image import read_image
+from tests.engine.runs import run
+
+
+def test_tiles_and_ensemble(tiny_config: Path, photo_folder: Path, tmp_path: Path) -> None:
+    run(tiny_config, tmp_path / "run")
+    checkpoint = str(tmp_path / "run/checkpoints/iter_000020.pth")
+    results = {}
+    for name, options in {"whole": [], "tiles": ["--tile", "16"], "ensemble": ["--ensemble", "--tile", "20"]}.items():
+        assert main(["upscale", checkpoint, str(photo_folder / "cat0.png"), "-o", str(tmp_path / name), *options]) == 0
+        results[name] = read_image(tmp_path / name / "cat0_sr.png").astype(int)
+    assert results["whole"].shape == (180, 216, 3)
+    assert np.abs(results["tiles"] - results["whole"]).max() <= 1  # rounding of a value between two levels
+    difference = np.abs(results["ensemble"] - results["whole"])
+    assert 0 < difference.mean() < 20  # hardly trained, it prefers an orientation
+
+
+def test_a_tile_without_size_is_refused(tiny_config: Path, photo_folder: Path, tmp_path: Path, capsys) -> None:
+    run(tiny_config, tmp_path / "run")
+    checkpoint = str(tmp_path / "run/checkpoints/iter_000020.pth")
+    assert main(["upscale", checkpoint, str(photo_folder), "-o", str(tmp_path), "--tile", "0"]) == 2
+    assert "at least 1 pixel" in capsys.readouterr().err
