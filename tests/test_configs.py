@@ -70,6 +70,16 @@ def test_scale_can_be_overridden_everywhere_at_once(path, scale):
     assert all(cfg["scale"] == scale for cfg in config["data"]["test"]["datasets"].values())
 
 
+@pytest.mark.parametrize("path", [path for path in CONFIGS if "epochs" in Config.fromfile(path)], ids=name)
+def test_epochs_become_iterations_by_arithmetic(path):
+    config = Config.fromfile(path)
+    assert config["max_iters"] == config["epochs"] * config["pictures"] // config["data"]["train"]["batch_size"]
+    half = Config.fromfile(path, [f"epochs={config['epochs'] // 2}"])
+    assert half["max_iters"] == config["max_iters"] // 2
+    small = Config.fromfile(path, ["batch_size=8"])
+    assert (small["max_iters"], small["data"]["train"]["batch_size"]) == (2 * config["max_iters"], 8)
+
+
 def test_no_network_trains_on_a_benchmark():
     """BSDS500's val pictures are BSD100."""
     for path in CONFIGS:

@@ -62,10 +62,17 @@ class Evaluator(Expressions):
         if top and isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             value = self.evaluate(node.value)
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-                named = isinstance(target, ast.Name)
-                self._assign(target, self.at_assignment(target.id, value) if named else value)
+                self._bind(target, value)
             return None
         return handler(node)
+
+    def _bind(self, target: ast.expr, value: Any) -> None:  # noqa: ANN401 - any config value
+        """A plain top-level assignment, also of several names at once: `epochs, batch_size = 250, 16`."""
+        if isinstance(target, ast.Tuple | ast.List):
+            for part, item in self.unpacked(target, value):
+                self._bind(part, item)
+        else:
+            self._assign(target, self.at_assignment(target.id, value) if isinstance(target, ast.Name) else value)
 
     def _block(self, statements: list[ast.stmt]) -> str | None:
         for statement in statements:

@@ -149,3 +149,10 @@ def test_parts_of_tuples_and_odd_digits(tmp_path):
             Config.fromfile(tmp_path / "a.py", [override])
     with pytest.raises(ConfigError, match="it has no item '\u00b2'"):
         Config.fromfile(tmp_path / "a.py", ["c.\u00b2=5"])
+
+
+@pytest.mark.parametrize("binding", ["a, b = 10, 2", "[a, b] = [10, 2]", "(a, *_), b = (10, 0), 2"])
+def test_names_bound_together_are_overridden_where_they_are_bound(tmp_path, binding):
+    (tmp_path / "pair.py").write_text(f"{binding}\nproduct = a * b\n")
+    config = Config.fromfile(tmp_path / "pair.py", ["a=3"])
+    assert (config["a"], config["b"], config["product"]) == (3, 2, 6)

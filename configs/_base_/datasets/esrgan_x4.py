@@ -22,7 +22,6 @@ data = dict(
                 ),
             ),
         ),
-        batch_size=16,
     ),
     val=dict(
         datasets=dict(
