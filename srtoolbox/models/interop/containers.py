@@ -11,7 +11,7 @@ from srtoolbox.errors import CheckpointError
 
 Which = Literal["ema", "raw"]
 
-AVERAGED = ("params_ema", "params-ema")
+AVERAGED = ("params_ema", "params-ema", "ema_state_dict")
 WRAPPERS = ("params", "state_dict", "model_state_dict", "model", "net", "generator", "netG", "net_g", "weights")
 # a training's state_dict holds several networks, told by the first word of their keys (MMagic, BasicSR's descendants)
 AVERAGED_ROLES = {"generator": ("generator_ema.", "netG_ema.", "net_g_ema."), "discriminator": ()}
@@ -45,7 +45,7 @@ def find_weights(
         CheckpointError: no dictionary of tensors in it; says what it is instead where that can be told.
     """
     for wrapper in _order(AVERAGED, WRAPPERS, weights):
-        if isinstance(state.get(wrapper), Mapping):
+        if isinstance(state.get(wrapper), Mapping) and state[wrapper]:  # an empty one: nothing was averaged
             inner = find_weights(state[wrapper], source, network=network, weights=weights)
             return inner._replace(averaged=inner.averaged or wrapper in AVERAGED)
     tensors = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +23,15 @@ class Unsure(Exception):  # noqa: N818 - an answer, not a fault
 
 class Misfit(Exception):  # noqa: N818
     """The names are a layout's, but the tensors make no network of it; the message says why."""
+
+
+@contextmanager
+def malformed_as_misfit() -> Iterator[None]:
+    """Turns what a layout's rules raise of tensors with too few axes, none of a length, or odd names into a Misfit."""
+    try:
+        yield
+    except (LookupError, ValueError, ArithmeticError) as error:
+        raise Misfit(f"its tensors make no network ({type(error).__name__}: {error})") from error
 
 
 class Layout(NamedTuple):

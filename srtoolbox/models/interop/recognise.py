@@ -14,7 +14,15 @@ from srtoolbox.errors import CheckpointError, ConfigError
 from srtoolbox.models.interop import compact, plain, residual, rrdb
 from srtoolbox.models.interop.containers import Contents, Which, find_weights
 from srtoolbox.models.interop.differences import differences, group_keys
-from srtoolbox.models.interop.layout import Arguments, Layout, Misfit, State, Unsure, with_counters
+from srtoolbox.models.interop.layout import (
+    Arguments,
+    Layout,
+    Misfit,
+    State,
+    Unsure,
+    malformed_as_misfit,
+    with_counters,
+)
 from srtoolbox.models.interop.strangers import fits, looks_like
 from srtoolbox.registry import NETWORKS
 
@@ -69,7 +77,8 @@ def our_names(state: State) -> State | None:
     for layout in LAYOUTS:
         if fits(layout.marks, state):
             try:
-                return with_counters(layout.to_ours(state))
+                with malformed_as_misfit():
+                    return with_counters(layout.to_ours(state))
             except Misfit:
                 continue
     return None
@@ -82,8 +91,9 @@ def scale_in(source: str) -> int | None:
 
 
 def _as_ours(layout: Layout, contents: Contents, source: str, scale: int | None, hint: int | None) -> Recognised:
-    tensors = with_counters(layout.to_ours(contents.tensors))
-    arguments = {**layout.arguments(tensors, hint), **dict(layout.hidden)}
+    with malformed_as_misfit():
+        tensors = with_counters(layout.to_ours(contents.tensors))
+        arguments = {**layout.arguments(tensors, hint), **dict(layout.hidden)}
     config = {"type": layout.network, **arguments}
     fault = _fault(config, tensors)
     if fault:

@@ -29,7 +29,7 @@ def prefixed(tensors: State, prefix: str) -> State:
 
 @pytest.mark.parametrize(
     "wrapper",
-    ["params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net", "generator", "netG"],
+    [*AVERAGED, "params", "state_dict", "model_state_dict", "model", "net", "generator", "netG"],
 )
 @pytest.mark.parametrize(
     "prefix", ["", "module.", "_orig_mod.", "generator.", "netG.", "model.", "module._orig_mod.", "generator.module."]
@@ -37,11 +37,11 @@ def prefixed(tensors: State, prefix: str) -> State:
 def test_wrapper_and_prefix(wrapper: str, prefix: str, tensors: State) -> None:
     found = find_weights({wrapper: prefixed(tensors, prefix), "epoch": 3}, "x")
     assert same(found.tensors, tensors)
-    assert found.averaged == (wrapper in ("params_ema", "params-ema"))
+    assert found.averaged == (wrapper in AVERAGED)
 
 
 def test_the_lists_are_short() -> None:
-    assert (len(AVERAGED), len(WRAPPERS), len(PREFIXES)) == (2, 9, 3)
+    assert (len(AVERAGED), len(WRAPPERS), len(PREFIXES)) == (3, 9, 3)
 
 
 def test_bare_and_nested(tensors: State) -> None:
@@ -57,6 +57,14 @@ def test_averaged_weights_go_first_unless_raw_ones_are_wanted(tensors: State, wr
     assert same(find_weights(state, "x").tensors, tensors) and find_weights(state, "x").averaged
     assert same(find_weights(state, "x", weights="raw").tensors, raw)
     assert not find_weights(state, "x", weights="raw").averaged
+    assert same(find_weights({**state, wrapper: {}}, "x").tensors, raw)
+
+
+def test_torchs_averaged_model_counts_and_prefixes(tensors: State) -> None:
+    model = torch.nn.Conv2d(1, 1, 1)
+    averaged = torch.optim.swa_utils.AveragedModel(model)
+    found = find_weights({"state_dict": tensors, "ema_state_dict": averaged.state_dict(), "epoch": 3}, "x")
+    assert found.averaged and same(found.tensors, model.state_dict())
 
 
 def test_a_training_of_several_networks(tensors: State) -> None:

@@ -191,6 +191,38 @@ def test_esrgan_plus_and_damaged_layouts_are_told() -> None:
         recognise(lacking, "x.pth")
 
 
+BROKEN = {
+    "no axes": lambda value: value.sum(),
+    "one axis": lambda value: value.flatten(),
+    "no channels": lambda value: value.narrow(min(1, value.dim() - 1), 0, 0) if value.dim() else value,
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize(
+    "state",
+    [
+        foreign.OldESRGAN(4).state_dict(),
+        foreign.MMagicMSRResNet(4).state_dict(),
+        foreign.LornatangSRResNet().state_dict(),
+        foreign.LornatangFSRCNN(2).state_dict(),
+        foreign.LornatangVDSR().state_dict(),
+        foreign.YjnESPCN(3).state_dict(),
+        NETWORKS.build({"type": "IMDN", "scale": 2, "num_features": 16}).state_dict(),
+        {**NETWORKS.build({"type": "SRVGGNetCompact", "scale": 2}).state_dict(), "body.x.weight": torch.ones(1)},
+    ],
+    ids=lambda state: next(iter(state)),
+)
+def test_tensors_of_any_shape_are_told_off(state: dict, broken: str) -> None:
+    changed = {key: BROKEN[broken](value.float()) for key, value in state.items()}
+    for key in state:
+        if changed[key].shape != state[key].shape:
+            with pytest.raises(CheckpointError):
+                recognise({**state, key: changed[key]}, "x_x2.pth")
+    with pytest.raises(CheckpointError):
+        recognise(changed, "x_x2.pth")
+
+
 def test_another_scale_than_wanted_is_refused() -> None:
     with pytest.raises(CheckpointError, match="that upscales x2, not x4"):
         recognise(small_ms(), "x.pth", scale=4)
