@@ -65,6 +65,8 @@ _RUNTIME = Section(
         "compile": Value(bool),
         "threads": Value(int | None, least=1),
         "deterministic": Value(bool),
+        "dist_timeout": Value(float, above=0),
+        "max_skipped": Value(int, least=1),
     }
 )
 _TRAIN = Section(

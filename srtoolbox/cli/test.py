@@ -61,10 +61,11 @@ def main(argv: Sequence[str]) -> int:
     load_plugins(config, args.plugin)
     check(config, mode="test")
     device = select_device(args.device or (config.get("runtime") or {}).get("device"))
-    dist.init(device)
+    dist.init(device, (config.get("runtime") or {}).get("dist_timeout", dist.TIMEOUT))
+    dist.enter("evaluate", 0)
     try:
         report(score_all(config, args, device), args.json)
-    except Exception as error:
+    except BaseException as error:
         dist.abort(error)
         raise
     dist.leave(0)

@@ -44,32 +44,49 @@ def main(argv: Sequence[str]) -> int:
 
 
 def run(config, args: argparse.Namespace) -> int:  # noqa: ANN001 - a Config; importing it here would cost --help its speed
-    """Check, prepare the work dir, train."""
+    """Check, lock the work dir, train."""
     from srtoolbox import dist
     from srtoolbox.check import check
-    from srtoolbox.engine.checkpoint import list_checkpoints
-    from srtoolbox.engine.runner import Runner
-    from srtoolbox.engine.signals import StopRequested
-    from srtoolbox.engine.workdir import find_state, prepare
+    from srtoolbox.engine.workdir import RunLock, is_used
     from srtoolbox.errors import RunError
-    from srtoolbox.files import write_text
-    from srtoolbox.logger import LOGGER, setup_logging
+    from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins
 
     load_plugins(config, args.plugin)
     check(config)
     work_dir = Path(config.get("work_dir") or Path("work_dirs") / Path(args.config).stem)
     setup_logging(main_process=dist.is_main_launch())
-    if args.overwrite:
-        if args.resume or args.resume_from:
-            raise RunError("--overwrite deletes the run that --resume would continue: choose one")
-        state, path = None, None
-    else:
+    if args.overwrite and (args.resume or args.resume_from):
+        raise RunError("--overwrite deletes the run that --resume would continue: choose one")
+    if dist.restarts():  # torchrun repeats the command after a failure: what it wrote before must go on
+        args.overwrite, args.resume, args.resume_from = False, True, None
+    lock = RunLock(work_dir)
+    try:
+        if dist.is_main_launch() and is_used(work_dir):
+            lock.acquire()
+        return train(config, args, work_dir, lock)
+    finally:
+        lock.release()
+
+
+def train(config, args: argparse.Namespace, work_dir: Path, lock) -> int:  # noqa: ANN001 - as above
+    """Build the run, prepare its work dir, train; returns the exit code."""
+    from srtoolbox import dist
+    from srtoolbox.engine.checkpoint import list_checkpoints
+    from srtoolbox.engine.runner import Runner
+    from srtoolbox.engine.signals import StopRequested
+    from srtoolbox.engine.workdir import find_state, prepare
+    from srtoolbox.files import write_text
+    from srtoolbox.logger import LOGGER, setup_logging
+
+    state, path = None, None
+    if not args.overwrite:
         state, path = find_state(work_dir, resume=args.resume, resume_from=args.resume_from)
     try:
         runner = Runner(config, work_dir, resume=state, resumed_from=path)
         del state
         if dist.is_main():
+            lock.acquire()
             prepare(work_dir, iteration=runner.iter, overwrite=args.overwrite)
             write_text(work_dir / "config.py", config.dump())
         dist.barrier()
@@ -80,7 +97,7 @@ def run(config, args: argparse.Namespace) -> int:  # noqa: ANN001 - a Config; im
         LOGGER.warning("%s", stop)
         dist.leave(stop.exit_code)
         return stop.exit_code
-    except Exception as error:
+    except BaseException as error:
         dist.abort(error)
         raise
     made = sorted((work_dir / "checkpoints").glob("best_*.pth")) or list_checkpoints(work_dir / "checkpoints")
@@ -93,13 +110,13 @@ def describe(runner, say) -> None:  # noqa: ANN001 - as above
     """Tell what is about to run: the batch over all processes, the networks and their sizes, the device."""
     from srtoolbox import dist
 
-    batch = runner.config["data"]["train"]["batch_size"]
-    total = batch * dist.world_size() * runner.accumulation
+    batch, world = runner.config["data"]["train"]["batch_size"], dist.world_size()
+    parts = [f"{world} processes"] * (world > 1) + [f"{runner.accumulation} batches"] * (runner.accumulation > 1)
     say("work dir %s, device %s, seed %d", runner.work_dir, runner.device, runner.seed)
     say(
-        "batch %d per process, %d per iteration in all; %d iterations from %d",
-        batch,
-        total,
+        "batch %s = %d samples per iteration; %d iterations from %d",
+        " x ".join([f"{batch} per process", *parts]),
+        batch * world * runner.accumulation,
         runner.max_iters,
         runner.iter,
     )

@@ -54,6 +54,10 @@ class Evaluation:
         }
 
 
+class EvaluationInterrupted(Exception):  # noqa: N818 - a request, not an error
+    """A signal came to some rank; there are no scores."""
+
+
 def means(images: Mapping[str, Scores]) -> Scores:
     """Mean of each metric over pictures, in their order (seconds per picture among them)."""
     first = next(iter(images.values()), {})
@@ -67,6 +71,7 @@ def evaluate(
     *,
     device: torch.device | str = "cpu",
     on_picture: Callable[[Picture], None] | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, Scores]:
     """Score a network on every picture of a dataset.
 
@@ -76,14 +81,20 @@ def evaluate(
         metrics: `{name: metric}`; each names its protocol, see `srtoolbox.metrics`.
         device: where the network is.
         on_picture: called with each picture of this rank as soon as it is scored.
+        interrupted: asked before each picture; once it says yes, this rank takes no more.
 
     Returns:
         `{picture: {metric: score, ..., 'seconds': upscaling time}}` in the dataset's order, the same on all ranks.
+
+    Raises:
+        EvaluationInterrupted: on all ranks, where one was interrupted.
     """
     names = unique_names(dataset.keys())
     mine = []
     with evaluation(network), torch.inference_mode(), uncompiled():
         for index, sample in build_eval_loader(dataset, dist.rank(), dist.world_size()):
+            if interrupted():
+                break
             lq, gt = (batch_to_float(torch.from_numpy(np.array(sample[key]))[None].to(device)) for key in ("lq", "gt"))
             start = time.perf_counter()
             restored = restore(network, lq)
@@ -95,6 +106,8 @@ def evaluate(
             if on_picture is not None:
                 on_picture(Picture(names[index], sample["lq"], sample["gt"], restored.rgb, scores))
     gathered = sorted(item for part in dist.all_gather_object(mine) for item in part)
+    if len(gathered) < len(names):
+        raise EvaluationInterrupted
     return {key: scores for _, key, scores in gathered}
 
 

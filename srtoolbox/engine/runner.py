@@ -18,12 +18,13 @@ from srtoolbox import dist
 from srtoolbox.data.loader import build_train_loader
 from srtoolbox.engine.checkpoint import load_matching, load_weights
 from srtoolbox.engine.device import select_device, set_up_torch, to_device
+from srtoolbox.engine.evaluate import EvaluationInterrupted
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.hooks.scheduler import SchedulerHook
 from srtoolbox.engine.optim import build_optim
 from srtoolbox.engine.random_state import random_state, seed_everything, set_random_state
 from srtoolbox.engine.signals import StopRequested, StopSignals
-from srtoolbox.errors import CheckpointError, ConfigError, MissingDataError
+from srtoolbox.errors import CheckpointError, ConfigError, MissingDataError, RunError
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import DATASETS, HOOKS, METRICS, MODELS
 
@@ -56,13 +57,14 @@ class Runner:
         self.seed: int = config.get("seed", 0)
         self.device = select_device(self.runtime.get("device"))
         set_up_torch(self.runtime)
-        dist.init(self.device)
+        dist.init(self.device, self.runtime.get("dist_timeout", dist.TIMEOUT))
         self.world = dist.world_size()
         seed_everything(self.seed)
         self.iter, self.draws = (resume["iter"], resume["draws"]) if resume else (0, 0)
         self.terms: dict[str, Tensor | float] = {}  # of the last iteration, weighted
         self.data_seconds = self.paused_seconds = 0.0  # waiting for batches; saving and evaluating
         self.signals, self.stop_signal = StopSignals(), 0
+        self._check_same_start()
         self._build(config, fine_tune=resume is None)
         if resume:
             self.load_state_dict(resume)
@@ -104,7 +106,7 @@ class Runner:
             with self.signals:
                 self.call("before_train")
                 if self.resumed_from is not None:  # what follows the save of that iteration is in no earlier log
-                    self.call("after_iter", phases=(Phase.EVALUATE, Phase.LOG))
+                    self._after_iter((Phase.EVALUATE, Phase.LOG))
                 while self.iter < self.max_iters:
                     self.run_iter()
         except BaseException as caught:
@@ -120,22 +122,36 @@ class Runner:
         Raises:
             StopRequested: a signal came, and the hooks that save have done so.
         """
+        vote = dist.Vote(self.signals.received) if self.world > 1 else None  # travels while this rank computes
         self.terms = self._step()
         self.iter += 1
-        self.stop_signal = self._agreed_signal()
+        self.stop_signal = vote.result() if vote else self.signals.received
         if self.stop_signal and self.iter < self.max_iters:
             self.call("after_iter", phases=(Phase.UPDATE, Phase.SAVE))
-            raise StopRequested(self.stop_signal, saved=any(hook.phase is Phase.SAVE for hook in self.hooks.values()))
-        self.call("after_iter")
+            raise self._stopped()
+        self._after_iter(tuple(Phase))
+
+    def _after_iter(self, phases: tuple[Phase, ...]) -> None:
+        try:
+            self.call("after_iter", phases=phases)
+        except EvaluationInterrupted:  # the resumed run enters this iteration after SAVE, and evaluates
+            self.stop_signal = dist.Vote(self.signals.received).result()
+            self.call("after_iter", phases=(Phase.SAVE,))
+            raise self._stopped() from None
+
+    def _stopped(self) -> StopRequested:
+        return StopRequested(self.stop_signal, saved=any(hook.phase is Phase.SAVE for hook in self.hooks.values()))
 
     def _step(self) -> dict[str, Tensor]:
         """One iteration is one optimizer step, from `accumulate` batches. Returns the mean of their loss terms."""
         self.model.iteration = self.iter
         parts = []
         for part in range(self.accumulation):
+            dist.enter("data", self.iter)
             start = time.perf_counter()
             batch = to_device(next(self.batches), self.device)
             self.data_seconds += time.perf_counter() - start
+            dist.enter("train", self.iter)
             self.draws += len(batch["lq"]) * self.world
             for optim in self.optims.values():
                 optim.accumulate(part, self.accumulation)
@@ -150,11 +166,18 @@ class Runner:
                 getattr(hook, point)(self, *args)
 
     @contextlib.contextmanager
-    def pausing(self) -> Iterator[None]:
-        """Time spent inside is not counted as training time in the log."""
+    def pausing(self, phase: str) -> Iterator[None]:
+        """Time spent inside is not counted as training time in the log. All ranks enter and leave together.
+
+        Args:
+            phase: 'save' or 'evaluate': there rank 0 may be busy for long while the others wait at the end.
+        """
+        dist.enter(phase, self.iter)
         start = time.perf_counter()
         yield
+        dist.barrier()
         self.paused_seconds += time.perf_counter() - start
+        dist.enter("log", self.iter)
 
     def higher_is_better(self, metric: str) -> bool:
         """Whether a larger value of a validation metric, by its name in the config, is a better one."""
@@ -271,11 +294,14 @@ class Runner:
             world=dist.world_size(),
         )
 
-    def _agreed_signal(self) -> int:
-        # ranks must stop at the same iteration; asking costs a message, so it is done now and then
-        if self.world == 1:
-            return self.signals.received
-        return dist.max_over_ranks(self.signals.received) if self.iter % 10 == 0 else 0
+    def _check_same_start(self) -> None:
+        """All ranks continue from one checkpoint: a network disk may show them different ones."""
+        starts = dist.all_gather_object((self.iter, self.draws))
+        if len(set(starts)) > 1:
+            raise RunError(
+                f"the ranks found different checkpoints, of iterations {', '.join(str(start[0]) for start in starts)}. "
+                f"All need the same view of {self.work_dir}; wait a moment, or name one with --resume-from"
+            )
 
 
 def _means(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:

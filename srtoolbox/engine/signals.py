@@ -1,10 +1,17 @@
-"""SIGTERM, SIGINT and SIGUSR1 end a run after the iteration at hand, saved; a second SIGINT ends it at once."""
+"""SIGTERM, SIGINT and SIGUSR1 end a run after the iteration at hand, saved; a second SIGINT ends it at once.
+
+A signal in an evaluation ends that, the iteration it belongs to is saved, and the resumed run evaluates anew. A signal
+to one rank stops all, after the same iteration.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
 from types import FrameType
+
+from srtoolbox.logger import LOGGER
+from srtoolbox.watch import exit_now
 
 # what a shell expects of a process that a signal ended
 EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGUSR1: 138}
@@ -26,6 +33,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.received = 0
+        self._interrupted = False
 
     def __enter__(self) -> StopSignals:
         self._previous = {}
@@ -38,6 +46,8 @@ class StopSignals:
             signal.signal(signum, handler)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if self.received and signum == signal.SIGINT:
-            raise KeyboardInterrupt
+        if signum == signal.SIGINT and self._interrupted:
+            LOGGER.warning("stopped at once; what was saved before is intact")
+            exit_now(EXIT_CODES[signal.SIGINT])
+        self._interrupted = self._interrupted or signum == signal.SIGINT
         self.received = self.received or signum

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import json
+import os
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +38,50 @@ def refuse_used(work_dir: Path) -> None:
             f"{work_dir} holds {state}. Continue it with --resume, choose another --work-dir, "
             f"or delete that run and start anew with --overwrite."
         )
+
+
+class RunLock:
+    """Keeps a work dir for one run: a lock on its file `run.lock`, which says whose it is.
+
+    The lock is the kernel's and ends with the process, however that ends; a file left behind locks nothing. It is one
+    of `lockf`, which loader workers do not inherit: with `flock` those of a killed run would go on holding it.
+    """
+
+    def __init__(self, work_dir: Path) -> None:
+        self.path = work_dir / "run.lock"
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the work dir, made if it is not there. Again is nothing.
+
+        Raises:
+            RunError: another run has it.
+        """
+        if self._descriptor is not None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            holder = os.pread(descriptor, 1000, 0).decode("utf-8", "replace").strip()
+            os.close(descriptor)
+            raise RunError(
+                f"{self.path.parent} is in use by another run ({holder or 'which has just started'}). Wait for it, "
+                f"stop it, or choose another --work-dir"
+            ) from error
+        except OSError as error:  # some network file systems have no locks
+            LOGGER.warning("%s: cannot be locked (%s): see that no second run writes here", self.path, error.strerror)
+        holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, holder.encode(), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let others have the work dir."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 def find_state(

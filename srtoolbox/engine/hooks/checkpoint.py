@@ -72,7 +72,7 @@ class CheckpointHook(Hook):
 
     def after_iter(self, runner: Runner) -> None:
         if runner.iter % self.interval == 0 or runner.iter == runner.max_iters or runner.stop_signal:
-            with runner.pausing():
+            with runner.pausing("save"):
                 self._save(runner)
 
     def _save(self, runner: Runner) -> None:
@@ -83,7 +83,6 @@ class CheckpointHook(Hook):
         if dist.is_main():
             save_checkpoint(path, state)
             self._retain(newest=path)
-        dist.barrier()
 
     def after_eval(self, runner: Runner, evaluation: Evaluation) -> None:
         if runner.iter < self.best_after:

@@ -40,11 +40,11 @@ class EvaluateHook(Hook):
 
     def after_iter(self, runner: Runner) -> None:
         if self.datasets and (runner.iter % self.interval == 0 or runner.iter == runner.max_iters):
-            with runner.pausing():
+            with runner.pausing("evaluate"):
                 runner.call("after_eval", self.evaluate(runner))
 
     def evaluate(self, runner: Runner) -> Evaluation:
-        """Score all sets now, with the same buffers (BatchNorm statistics) on every rank."""
+        """Score all sets now, with the same buffers (BatchNorm statistics) on every rank; a signal ends it."""
         runner.synchronise_buffers()
         network = runner.networks.get(f"{self.network}_ema", runner.networks[self.network])
         evaluation = Evaluation()
@@ -54,5 +54,12 @@ class EvaluateHook(Hook):
                 if sum(key.startswith(f"{name}/") for key in evaluation.panels) < self.panels:
                     evaluation.panels[f"{name}/{picture.name}"] = picture._replace(sr=picture.sr.cpu())
 
-            evaluation.images[name] = evaluate(network, dataset, self.metrics, device=runner.device, on_picture=keep)
+            evaluation.images[name] = evaluate(
+                network,
+                dataset,
+                self.metrics,
+                device=runner.device,
+                on_picture=keep,
+                interrupted=lambda: bool(runner.signals.received),
+            )
         return evaluation

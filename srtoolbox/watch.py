@@ -1,0 +1,194 @@
+"""Names the rank that died or hangs, and ends all the others: a thread in each process that exchanges signs of life.
+
+Each rank tells a store, twice a second, what it is doing (`Place`), and looks at the next rank's. A rank that is silent
+(killed, stopped, its machine gone) or stays in one phase for too long is a fault; whoever finds it tells all, and every
+process ends with that message, whatever collective its main thread is caught in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from srtoolbox.logger import LOGGER
+
+INTERVAL = 0.5
+"""Seconds between two signs of life."""
+PHASES = ("start", "data", "train", "save", "evaluate", "log")
+"""In the order of one iteration."""
+SLOW_PHASES = ("save", "evaluate")
+"""Where rank 0 may work alone while others wait."""
+SLOW_FACTOR = 10
+"""How many timeouts a slow phase may last."""
+SILENCE = 2.5
+"""Seconds without a sign of life that are enough to name a rank once a collective has failed."""
+
+
+class Place(NamedTuple):
+    """What a rank does: its phase, the number of finished iterations, and since when (seconds of its own clock)."""
+
+    phase: str
+    iteration: int
+    since: float
+
+
+class Watch:
+    """The signs of life of one process.
+
+    Args:
+        store: a connection to the run's key-value store that nothing else uses (a blocked one would block us).
+        rank, world: this process and how many there are.
+        timeout: seconds a rank may be silent or stay in one phase; ten times that where rank 0 works alone.
+        end: ends the process with an exit code.
+    """
+
+    def __init__(self, store: Any, rank: int, world: int, timeout: float, end: Callable[[int], None]) -> None:  # noqa: ANN401
+        self.store, self.rank, self.world, self.timeout, self._end = store, rank, world, timeout, end
+        self.place = Place("start", 0, time.monotonic())
+        self._beats = 0
+        self._seen: dict[int, tuple[Any, float]] = {}  # rank -> its last sign of life, and when that was new
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def start(self) -> Watch:
+        """Begin; returns itself."""
+        self._beat()
+        self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """Stop looking: from now on others may leave."""
+        self._closed.set()
+
+    def enter(self, phase: str, iteration: int) -> None:
+        """Say what this rank does from now on."""
+        self.place = Place(phase, iteration, time.monotonic())
+
+    def fail(self, reason: str) -> None:
+        """Tell all ranks that this one ends, and why."""
+        with contextlib.suppress(Exception):  # the store may be gone with the machine that held it
+            self.store.compare_set("fault", "", f"rank {self.rank} failed {_told(self._sign())}: {reason}")
+
+    def let_others_read(self) -> None:
+        """Rank 0 may hold the store: before it ends, all must have read what is wrong."""
+        if self.rank == 0:
+            time.sleep(3 * INTERVAL)
+
+    def explain(self, seconds: float) -> str | None:
+        """After a collective failed: which rank is the cause, if it shows within so many seconds."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with contextlib.suppress(Exception):
+                fault = self._fault() or self._silent(range(self.world), SILENCE)
+                if fault:
+                    return fault
+            time.sleep(INTERVAL / 5)
+        return None
+
+    def _run(self) -> None:
+        while not self._closed.wait(INTERVAL):
+            try:
+                self._beat()
+                fault = self._fault() or self._silent([(self.rank + 1) % self.world], self.timeout) or self._stuck()
+            except Exception as error:  # any failure of the store means that the process which held it is gone
+                fault = f"the store of the run is gone, and with it rank 0 or torchrun ({str(error).splitlines()[0]})"
+            if fault and not self._closed.is_set():
+                LOGGER.error("rank %d ends: %s. It was at %s", self.rank, fault, _main_thread_line())
+                self.let_others_read()
+                self._end(1)
+
+    def _beat(self) -> None:
+        self._beats += 1
+        self.store.set(f"beat/{self.rank}", json.dumps(self._sign()))
+
+    def _sign(self) -> dict[str, Any]:
+        phase, iteration, since = self.place
+        return {
+            "beat": self._beats,
+            "phase": phase,
+            "iter": iteration,
+            "seconds": time.monotonic() - since,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+        }
+
+    def _fault(self) -> str | None:
+        return self.store.get("fault").decode() if self.store.check(["fault"]) else None
+
+    def _read(self, rank: int) -> dict[str, Any] | None:
+        return json.loads(self.store.get(f"beat/{rank}")) if self.store.check([f"beat/{rank}"]) else None
+
+    def _silent(self, ranks: Any, limit: float) -> str | None:  # noqa: ANN401 - any ranks
+        """The first of some ranks that gave no sign for so long; all are told, and on this machine it is ended."""
+        for rank in ranks:
+            if rank == self.rank:
+                continue
+            sign, now = self._read(rank), time.monotonic()
+            before, new_at = self._seen.get(rank, (None, 0.0))
+            if rank not in self._seen or sign != before:
+                self._seen[rank] = (sign, now)
+            elif now - new_at > limit:
+                what = f"was last seen {_told(sign)}" if sign else "never came"
+                message = f"rank {rank} has given no sign of life for {now - new_at:.0f} s; it {what}"
+                if sign:
+                    _kill_sibling(sign)
+                return self._tell(message)
+        return None
+
+    def _stuck(self) -> str | None:
+        """Where this rank's own phase lasts too long: which ranks are behind all others, or are silent."""
+        phase, _, since = self.place
+        over = time.monotonic() - since - self.timeout * (SLOW_FACTOR if phase in SLOW_PHASES else 1)
+        if over < 0:
+            return None
+        fault = self._silent(range(self.world), SILENCE)
+        if fault or over < SILENCE + 2 * INTERVAL:  # silence takes that long to show
+            return fault
+        signs = {rank: sign for rank in range(self.world) if (sign := self._read(rank))}
+        places = {rank: (sign["iter"], PHASES.index(sign["phase"])) for rank, sign in signs.items()}
+        behind = [rank for rank, place in places.items() if place == min(places.values())]
+        sign = signs[behind[0]]
+        one = len(behind) == 1
+        return self._tell(
+            f"{'rank' if one else 'one of ranks'} {', '.join(map(str, behind))} hangs {_told(sign)}, for "
+            f"{sign['seconds']:.0f} s now" + ("; the others wait for it" if one else "")
+        )
+
+    def _tell(self, message: str) -> str:
+        """Make this the run's fault unless another rank was first; returns what stands."""
+        return self.store.compare_set("fault", "", message).decode()
+
+
+def _told(sign: dict[str, Any]) -> str:
+    return f"in phase {sign['phase']!r} after iteration {sign['iter']} (process {sign['pid']} on {sign['host']})"
+
+
+def _main_thread_line() -> str:
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "its end"
+
+
+def _kill_sibling(sign: dict[str, Any]) -> None:
+    """End a silent process that the same launcher started on this machine: a stopped one would outlive the run."""
+    if sign["host"] != socket.gethostname():
+        return
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        parent = int(Path(f"/proc/{sign['pid']}/stat").read_text().rpartition(")")[2].split()[1])
+        if parent == os.getppid():  # the number may meanwhile be another process's
+            os.kill(sign["pid"], signal.SIGKILL)
+
+
+def exit_now(code: int) -> None:
+    """End this process at once, without the clean-up that could wait for others."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
