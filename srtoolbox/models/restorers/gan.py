@@ -18,7 +18,7 @@ from srtoolbox.registry import LOSSES, MODELS, NETWORKS
 if TYPE_CHECKING:
     from srtoolbox.engine.optim import OptimWrapper
 
-OWN_TERMS = ("gan", "discriminator", "r1", "d_real", "d_fake")
+OWN_TERMS = ("gan", "discriminator", "r1", "d_real", "d_fake", "grad_norm_generator", "grad_norm_discriminator")
 
 
 @MODELS.register
@@ -72,6 +72,8 @@ class GANRestorer(Restorer):
             value = cfg.get(name, least)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 faults.append(f"{name}={value!r} is not possible; it is a whole number from {least} up")
+        if (cfg.get("gan_loss") or {}).get("r1_weight") and (context.get("runtime") or {}).get("compile"):
+            faults.append("gan_loss.r1_weight needs second derivatives, which runtime.compile=True cannot make")
         return faults
 
     def networks(self) -> dict[str, nn.Module]:

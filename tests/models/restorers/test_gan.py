@@ -174,6 +174,7 @@ def test_the_adversarial_loss_alone_is_enough() -> None:
         ({"disc_steps": 0}, "disc_steps=0 is not possible"),
         ({"disc_init_iters": -1}, "disc_init_iters=-1 is not possible"),
         ({"losses": {"gan": {"type": "L1Loss"}}}, "losses.gan: the log needs this name"),
+        ({"losses": {"grad_norm_generator": {"type": "L1Loss"}}}, "grad_norm_generator: the log needs this name"),
         ({"losses": {"pixel": {}}, "targets": {"pixle": "gt"}}, "targets names loss 'pixle'"),
     ],
 )
@@ -187,6 +188,17 @@ def test_a_discriminator_of_other_colours_is_refused() -> None:
         GANRestorer(GENERATOR, {**DISCRIMINATOR, "colour": "y"}, VANILLA, LOSSES)
 
 
+def test_losses_in_their_places_have_no_fault(tiny_config: Path) -> None:
+    config = tiny_config.with_name("gan.py")
+    config.write_text(CONFIG)
+    features = "{'type': 'PerceptualLoss', 'weights': 'random', 'layers': {'conv1_1': 1.0}}"
+    check(Config.fromfile(config, [f"model.losses.features={features}"]))
+    twin = {"pixel": {"type": "GANLoss", "weight": 1e-3}}  # equal to the one at gan_loss, which is not at fault
+    with pytest.raises(ConfigError) as caught:
+        check(Config.fromfile(config, [f"model.losses={twin}"]))
+    assert [fault.split(": ")[1] for fault in caught.value.faults] == ["model.losses.pixel"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -196,6 +208,7 @@ def test_a_discriminator_of_other_colours_is_refused() -> None:
         (["model.generator={'type': 'PatchDiscriminator', '_delete_': True}"], "a generator is expected here"),
         (["optim.discriminator=None"], "optim.discriminator"),
         (["model.gan_loss=None"], "gan_loss"),
+        (["model.gan_loss.r1_weight=10", "runtime.compile=True"], "r1_weight needs second derivatives"),
     ],
 )
 def test_a_config_is_refused_before_anything_runs(tiny_config: Path, overrides: list[str], words: str) -> None:
