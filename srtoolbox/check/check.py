@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from srtoolbox.check.components import check_part, check_wiring_of
+from srtoolbox.check.losses import check_losses
 from srtoolbox.check.networks import check_network
 from srtoolbox.check.report import Report
 from srtoolbox.check.schema import TOP, check_names, check_section
@@ -44,6 +45,7 @@ def check(config: Config, mode: str = "train") -> None:
         check_construction(report, component)
     check_scales(report, components, networks)
     check_colours(report, networks)
+    check_losses(report, components, networks)
     check_optim(report, config, networks)
     if report.faults:
         raise ConfigError(report.faults)

@@ -42,6 +42,9 @@ class PerceptualLoss(nn.Module):
         normalize_loss: divide both terms by the sum of the layers' weights: a weighted mean over layers, not a sum.
     """
 
+    colour = "rgb"
+    """The only pictures it takes; `check` compares it with the generator's."""
+
     def __init__(
         self,
         layers: dict[str, float],

@@ -33,16 +33,17 @@ class LossMetric(Metric):
 
     def __init__(self, losses: dict[str, dict[str, Any]], crop_border: int = 0, protocol: str = "rgb") -> None:
         super().__init__(crop_border, protocol == "y_direct", protocol)
-        faults = _faults(losses)
+        faults = _faults(losses, protocol)
         if faults:
             raise ConfigError([f"LossMetric: {fault}" for fault in faults])
         self.cfg = losses
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
-        """An adversarial loss, which scores no picture. The check looks at the loss's own arguments by itself."""
-        given = {**cfg, "y_channel": cfg.get("protocol") == "y_direct"}
-        return super().check(given, context) + _faults(cfg.get("losses"))
+        """A loss that does not score such pictures. The check looks at the loss's own arguments by itself."""
+        protocol = cfg.get("protocol", "rgb")
+        given = {**cfg, "y_channel": protocol == "y_direct"}
+        return super().check(given, context) + _faults(cfg.get("losses"), protocol)
 
     def score(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,) float64."""
@@ -56,17 +57,21 @@ class LossMetric(Metric):
         return [LOSSES.build(cfg).eval() for cfg in self.cfg.values()]
 
 
-def _faults(losses: object) -> list[str]:
+def _faults(losses: object, protocol: object) -> list[str]:
     if not isinstance(losses, Mapping) or not losses:
         return [f"losses is a map such as dict(pixel=dict(type='MSELoss')), got {losses!r}"]
-    return [f"losses.{name}: {fault}" for name, cfg in losses.items() if (fault := _judges_logits(cfg))]
+    return [f"losses.{name}: {fault}" for name, cfg in losses.items() if (fault := _fault(cfg, protocol))]
 
 
-def _judges_logits(cfg: object) -> str | None:
-    """Why a config is no loss over pictures, if it is an adversarial one; other faults are told elsewhere."""
+def _fault(cfg: object, protocol: object) -> str | None:
+    """Why a config is no loss over these pictures: it is adversarial, or wants RGB. Other faults are told elsewhere."""
     name = cfg.get("type") if isinstance(cfg, Mapping) else None
     try:
-        adversarial = isinstance(name, str) and hasattr(LOSSES.get(name), "relativistic")
+        loss = LOSSES.get(name) if isinstance(name, str) else None
     except RegistryError:
         return None
-    return f"{name} judges a discriminator's logits, not pictures" if adversarial else None
+    if hasattr(loss, "relativistic"):
+        return f"{name} judges a discriminator's logits, not pictures"
+    if protocol == "y_direct" and getattr(loss, "colour", None) == "rgb":
+        return f"{name} takes RGB, which protocol 'y_direct' has not: leave protocol='rgb'"
+    return None

@@ -52,6 +52,14 @@ def test_an_adversarial_loss_scores_no_picture():
         METRICS.build(cfg)
 
 
+def test_a_loss_of_rgb_scores_no_luma():
+    loss = {"type": "PerceptualLoss", "backbone": "alexnet", "layers": {"conv2": 1.0}, "weights": "random"}
+    cfg = {"type": "LossMetric", "losses": {"features": loss}, "protocol": "y_direct"}
+    assert "losses.features: PerceptualLoss takes RGB" in METRICS.get("LossMetric").check(cfg, {})[0]
+    with pytest.raises(ConfigError, match="PerceptualLoss takes RGB"):
+        METRICS.build(cfg)
+
+
 def test_the_check_looks_into_the_loss(tiny_config):
     config = Config.fromfile(tiny_config)
     config["data"]["val"]["metrics"]["content"] = {
