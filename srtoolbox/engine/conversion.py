@@ -59,6 +59,6 @@ def _averaged(
     source: str | Path, trained: NetworkFile, config: Mapping[str, Any] | None, scale: int | None
 ) -> NetworkFile | None:
     """The averaged weights; None where the file has but one kind."""
-    averaged = read_network(source, config=config, weights="ema", scale=scale)
+    averaged = read_network(source, config=config, weights="ema", scale=scale, quiet=True)
     same = all(torch.equal(value, trained.tensors[key]) for key, value in averaged.tensors.items())
     return None if same else averaged

@@ -38,6 +38,7 @@ def read_network(
     config: Mapping[str, Any] | None = None,
     weights: Which = "ema",
     scale: int | None = None,
+    quiet: bool = False,
 ) -> NetworkFile:
     """The generator in a checkpoint of this toolbox or of another project, not built yet. The log says what it is.
 
@@ -46,6 +47,7 @@ def read_network(
         config: the network's config, for files that neither hold their own nor are recognised.
         weights: 'ema' prefers averaged weights where there are some, 'raw' takes the trained ones.
         scale: for weights of other projects that fit any scale (SRCNN, FSRCNN, VDSR).
+        quiet: the log says nothing, for it has been told before.
 
     Raises:
         CheckpointError: unreadable, or nothing says which network it is.
@@ -53,14 +55,19 @@ def read_network(
     state = load_tensors(path)
     run_config = run_config_in(state, str(path))
     if run_config is None:
-        found, tensors = _foreign(state, str(path), config, weights, scale)
+        found, tensors = _foreign(state, str(path), config, weights, scale, quiet)
         return NetworkFile(found, tensors, {"model": {"generator": found}}, str(path))
     found = run_config["model"]["generator"]
     return NetworkFile(found, weights_in(state, str(path), weights=weights), run_config, str(path))
 
 
 def _foreign(
-    state: Mapping[str, Any], source: str, config: Mapping[str, Any] | None, weights: Which, scale: int | None
+    state: Mapping[str, Any],
+    source: str,
+    config: Mapping[str, Any] | None,
+    weights: Which,
+    scale: int | None,
+    quiet: bool,
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(config, tensors) of another project's file: the given config where it fits, else the network recognised."""
     fault = ""
@@ -75,6 +82,8 @@ def _foreign(
         if config is None:
             raise
         raise CheckpointError(f"{error}\nIt does not fit the {config['type']} given either: {fault}") from None
+    if quiet:
+        return found.config, found.tensors
     LOGGER.info("%s: %s", Path(source).name, found.sentence)
     if config is not None:
         LOGGER.warning("%s is not the %s given; its own network is used", Path(source).name, config["type"])

@@ -101,9 +101,11 @@ def test_files_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     assert "bad.safetensors: damaged, cut short, or no safetensors file" in capsys.readouterr().err
 
 
-def test_a_checkpoint_without_averaged_weights_gets_none(tmp_path: Path) -> None:
+def test_a_checkpoint_without_averaged_weights_gets_none(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     ours = save(tmp_path / "ours.pth", MSR, ema=False)
     assert convert(ours, "--to", "basicsr", "-o", tmp_path / "x.pth") == 0
     assert set(torch.load(tmp_path / "x.pth", weights_only=True)) == {"params"}
+    capsys.readouterr()
     assert convert(tmp_path / "x.pth", "-o", tmp_path / "y.pth") == 0
+    assert "".join(capsys.readouterr()).count("x.pth: ") == 1  # what it is, once
     assert set(torch.load(tmp_path / "y.pth", weights_only=True)["networks"]) == {"generator"}
