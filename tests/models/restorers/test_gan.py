@@ -208,6 +208,22 @@ def test_losses_in_their_places_have_no_fault(tiny_config: Path) -> None:
         (["model.generator={'type': 'PatchDiscriminator', '_delete_': True}"], "a generator is expected here"),
         (["optim.discriminator=None"], "optim.discriminator"),
         (["model.gan_loss=None"], "gan_loss"),
+        (
+            ["model.gan_loss={'type': 'L1Loss', '_delete_': True}"],
+            "command line: model.gan_loss: L1Loss compares pictures; what judges a discriminator's logits is wanted",
+        ),
+        (
+            ["model.losses.adversarial={'type': 'GANLoss'}"],
+            "command line: model.losses.adversarial: GANLoss judges a discriminator's logits, not pictures: give it",
+        ),
+        (
+            [
+                "model.generator.colour=y",
+                "model.discriminator.colour=y",
+                "model.losses.features={'type': 'PerceptualLoss', 'weights': 'random', 'layers': {'conv1_1': 1.0}}",
+            ],
+            "command line: model.losses.features: PerceptualLoss takes 'rgb' pictures, but model.generator makes 'y'",
+        ),
         (["model.gan_loss.r1_weight=10", "runtime.compile=True"], "r1_weight needs second derivatives"),
     ],
 )
