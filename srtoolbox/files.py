@@ -70,12 +70,22 @@ def _write_and_rename(temporary: Path, path: Path, writer: Callable[[BinaryIO], 
         raise
 
 
-def remove_leftovers(folder: str | os.PathLike) -> list[str]:
-    """Delete the temporary files that killed writers left in a folder nobody is writing to. Returns their names."""
-    found = [path for path in Path(folder).glob(".*.tmp") if _TEMPORARY.fullmatch(path.name)]
-    for path in found:
-        path.unlink(missing_ok=True)
-    return [path.name for path in found]
+def prepare_folder(folder: Path) -> None:
+    """Make a folder, safe from a power loss, and delete the temporary files that killed writers left in it.
+
+    Only for a folder nobody else is writing to.
+
+    Raises:
+        SrtoolboxError: it cannot be made or written.
+    """
+    try:
+        make_folder(folder)
+        sync_folder(folder.parent)  # whoever made it
+        for path in folder.glob(".*.tmp"):
+            if _TEMPORARY.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise SrtoolboxError(_write_fault(folder, error)) from error
 
 
 def make_folder(folder: Path) -> None:
@@ -100,7 +110,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_file(path: str | os.PathLike) -> None:
-    """Flush what was appended to a file, if it is there, to the disk.
+    """Flush what was appended to a file, if it is there, and the file's name to the disk.
 
     Raises:
         SrtoolboxError: the disk fails.
@@ -108,6 +118,7 @@ def sync_file(path: str | os.PathLike) -> None:
     try:
         with open(path, "rb") as file:
             os.fsync(file.fileno())
+        sync_folder(Path(path).parent)
     except FileNotFoundError:
         return
     except OSError as error:

@@ -24,6 +24,7 @@ import lmdb
 from srtoolbox.data.lmdb_store import FORMAT, MAX_KEY_BYTES, META_KEY, PLAN_KEY, VERSION, is_lmdb
 from srtoolbox.data.store import Shape
 from srtoolbox.errors import DataError
+from srtoolbox.files import sync_folder
 
 COMMIT_BYTES = 64 << 20
 _PART_KEY = b"__part__"
@@ -110,6 +111,11 @@ class LmdbWriter:
         digest = hashlib.sha256("".join([self._plan["encoding"], "\n", *lines]).encode("utf-8")).hexdigest()
         meta = {**self._plan, "plan": self._plan, "count": len(pictures), "digest": digest, "pictures": pictures}
         self._write([(META_KEY, _to_json(meta))], delete=[PLAN_KEY, *self._part_keys()])
+        try:
+            for folder in (self.path, self.path.parent):  # LMDB flushes its file, not the folders' entries of it
+                sync_folder(folder)
+        except OSError as error:
+            raise DataError(self._fault(error)) from error
         self.digest, self.complete = digest, True
         return digest
 

@@ -11,12 +11,16 @@ from srtoolbox import dist
 from srtoolbox.engine.checkpoint import list_checkpoints, save_checkpoint, sidecar_path, verify_checkpoint
 from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
 from srtoolbox.errors import ConfigError, RunError
+from srtoolbox.files import prepare_folder, sync_file
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import HOOKS, METRICS
 
 if TYPE_CHECKING:
     from srtoolbox.engine.evaluate import Evaluation
     from srtoolbox.engine.runner import Runner
+
+LOGS = ("scores.jsonl", "train.log")
+"""What other parts append to during a run."""
 
 
 @HOOKS.register
@@ -69,6 +73,9 @@ class CheckpointHook(Hook):
     def before_train(self, runner: Runner) -> None:
         self.folder = runner.work_dir / "checkpoints"
         self.resumed_from = runner.resumed_from.resolve() if runner.resumed_from else None
+        if dist.is_main():
+            for folder in (runner.work_dir, self.folder):
+                prepare_folder(folder)
 
     def after_iter(self, runner: Runner) -> None:
         if runner.iter % self.interval == 0 or runner.iter == runner.max_iters or runner.stop_signal:
@@ -81,6 +88,8 @@ class CheckpointHook(Hook):
         refuse_broken(runner)
         state = runner.state_dict()  # a collective: every rank gives its random state
         if dist.is_main():
+            for log in LOGS:  # a checkpoint that survives a power loss must find the lines before it
+                sync_file(runner.work_dir / log)
             save_checkpoint(path, state)
             self._retain(newest=path)
 
@@ -113,14 +122,28 @@ class CheckpointHook(Hook):
         return value > self.best[key]["score"] if higher else value < self.best[key]["score"]
 
     def _retain(self, newest: Path) -> None:
-        """Delete the oldest saves, only after the newest is verified; never that one, nor the one resumed from."""
+        """Delete what is older than the newest `keep_last` *whole* checkpoints, but never the one resumed from.
+
+        Damaged ones do not count, and nothing is deleted where the newest is damaged.
+        """
         if self.keep_last is None or verify_checkpoint(newest) is not None:
             return
-        committed = [path for path in list_checkpoints(self.folder) if sidecar_path(path).is_file()]
-        for path in committed[: -self.keep_last]:
-            if path != newest and path.resolve() != self.resumed_from:
-                sidecar_path(path).unlink()  # first the commit: what a kill leaves behind is no half checkpoint
-                path.unlink()
+        older, whole = [], 0
+        for path in reversed(list_checkpoints(self.folder)):
+            if whole == self.keep_last:
+                older.append(path)
+            elif verify_checkpoint(path) is None:
+                whole += 1
+        for path in reversed(older):
+            if path.resolve() != self.resumed_from:
+                self._delete(path)
+
+    def _delete(self, path: Path) -> None:
+        try:
+            sidecar_path(path).unlink(missing_ok=True)  # first the commit: a kill leaves no half checkpoint behind
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            LOGGER.warning("%s: an old checkpoint that cannot be deleted (%s)", path, error.strerror)
 
 
 def refuse_broken(runner: Runner) -> None:

@@ -149,8 +149,8 @@ def cut_records(path: Path, iteration: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(ValueError):
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():  # a power loss may leave zeros
+        with contextlib.suppress(ValueError, TypeError, KeyError):
             if json.loads(line)["iter"] < iteration:
                 kept.append(line + "\n")
     write_text(path, "".join(kept))
