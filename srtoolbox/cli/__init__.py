@@ -16,6 +16,7 @@ from srtoolbox.registry import did_you_mean
 
 COMMANDS = {
     "train": "srtoolbox.cli.train",
+    "replay": "srtoolbox.cli.replay",
     "test": "srtoolbox.cli.test",
     "upscale": "srtoolbox.cli.upscale",
     "interp": "srtoolbox.cli.interp",
@@ -29,6 +30,7 @@ COMMANDS = {
 }
 SUMMARIES = {
     "train": "train a network from a config",
+    "replay": "look into the fault that ended a training",
     "test": "score checkpoints, or bicubic, on test sets",
     "upscale": "upscale pictures with a trained network",
     "interp": "blend networks: files, sheets and curves over alpha",

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, SequentialLR
 
+from srtoolbox.engine.skips import Skips, not_finite, seed_gradient
 from srtoolbox.errors import ConfigError
 from srtoolbox.registry import OPTIMIZERS, SCHEDULERS
 
@@ -47,6 +48,14 @@ class OptimWrapper:
         self.scaler = torch.amp.GradScaler(self.device_type, enabled=amp == "fp16")
         self._scaled = self.scaler.is_enabled()  # a disabled scaler does nothing, in many steps
         self._part, self._parts = 0, 1
+        self.skips = Skips()
+        fused = all(group.get("fused") for group in optimizer.param_groups)
+        self.waits = self.device_type == "cpu" or not (fused or self._scaled)  # to know whether to step
+        self._has_momentum = isinstance(optimizer, torch.optim.SGD) and any(
+            group["momentum"] for group in optimizer.param_groups
+        )
+        self.flag: Tensor | None = None  # of this iteration's step: 1 where it was left out, on the device
+        self.probing = False  # gradients only, no step: to look into a fault
         self._scheduled = False  # whether the schedule has made its first step
 
     def autocast(self) -> AbstractContextManager:
@@ -57,10 +66,11 @@ class OptimWrapper:
 
     def accumulate(self, part: int, parts: int) -> None:
         """Say which of how many batches of one iteration comes next; only the last one's `update` steps."""
-        self._part, self._parts = part, parts
+        self._part, self._parts, self.flag = part, parts, None
 
     def update(self, loss: Tensor, *, measure: bool = False) -> Tensor | None:
-        """Backward of a scalar loss and, with the iteration's last batch, one optimizer step.
+        """Backward of a scalar loss and, with the iteration's last batch, one optimizer step, unless loss or gradients
+        are not finite: then the step is left out, on all ranks, and `skips` counts it.
 
         Args:
             loss: unscaled.
@@ -70,20 +80,40 @@ class OptimWrapper:
             self.optimizer.zero_grad(set_to_none=True)
         if self._parts > 1:
             loss = loss / self._parts
-        (self.scaler.scale(loss) if self._scaled else loss).backward()
-        if self._part < self._parts - 1:
+        (self.scaler.scale(loss) if self._scaled else loss).backward(seed_gradient(loss))
+        if self._part < self._parts - 1 or self.probing:
             return None
-        norm = self._norm_and_clip() if measure or self.clip is not None else None
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        bad = not_finite(gradients)  # before clipping makes something else of an infinity
+        norm = self._norm_and_clip(gradients) if measure or self.clip is not None else None
+        self._step(bad)
+        return norm if measure else None
+
+    def _step(self, bad: Tensor) -> None:
+        # a fused SGD that leaves out its first step would never fill its momentum (torch 2.13)
+        first = self._has_momentum and not self.optimizer.state
         if self._scaled:
             self.scaler.step(self.optimizer)
             self.scaler.update()
+        elif (
+            self.waits or first
+        ):  # a fused SGD that leaves out its first step would never fill its momentum (torch 2.13)
+            if not bad:
+                self.optimizer.step()
         else:
+            self.optimizer.grad_scale, self.optimizer.found_inf = None, bad  # what GradScaler tells a fused optimizer
             self.optimizer.step()
-        return norm if measure else None
+            del self.optimizer.grad_scale, self.optimizer.found_inf
+        self.flag = bad
+        self.skips.record(bad, wait=self.waits)
 
-    def _norm_and_clip(self) -> Tensor:
+    @property
+    def recovering(self) -> bool:
+        """Whether steps are left out only until the scale of fp16 gradients is low enough. Waits for the device."""
+        return self._scaled and self.scaler.get_scale() >= 1
+
+    def _norm_and_clip(self, gradients: Sequence[Tensor]) -> Tensor:
         self.scaler.unscale_(self.optimizer)
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
         if self.clip is not None:
             nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
@@ -108,7 +138,9 @@ class OptimWrapper:
 
     def state_dict(self) -> dict[str, Any]:
         """Optimizer, schedule and scaler as tensors and plain values."""
+        self.skips.settle()
         state = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+        state["skips"] = [self.skips.total, self.skips.in_a_row]
         if self.scheduler is not None:
             state["scheduler"] = self.scheduler.state_dict()
         return state
@@ -124,6 +156,8 @@ class OptimWrapper:
         Raises:
             ValueError: other parameters, or grouped in another way.
         """
+        self.skips = Skips()
+        self.skips.total, self.skips.in_a_row = state.get("skips", (0, 0))  # format 1 began without
         saved = state["optimizer"]
         if restart_at is not None:
             groups = self.optimizer.state_dict()["param_groups"]
@@ -158,7 +192,7 @@ def build_optim(name: str, network: nn.Module, cfg: Mapping[str, Any], *, amp: s
     """
     optimizer_cfg = dict(cfg["optimizer"])
     groups = _parameter_groups(name, network, cfg.get("param_groups") or {})
-    if _can_fuse(optimizer_cfg, groups):
+    if _can_fuse(optimizer_cfg, groups) and not (amp == "fp16" and optimizer_cfg.get("momentum")):  # see _step
         optimizer_cfg["fused"] = True  # one kernel for all tensors: measurably faster on CPU and GPU alike
     optimizer = OPTIMIZERS.build(optimizer_cfg, params=groups)
     scheduler = _build_scheduler(name, optimizer, cfg.get("scheduler"), cfg.get("milestones"))

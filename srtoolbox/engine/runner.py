@@ -19,11 +19,13 @@ from srtoolbox.data.loader import build_train_loader
 from srtoolbox.engine.checkpoint import load_matching, load_weights
 from srtoolbox.engine.device import select_device, set_up_torch, to_device
 from srtoolbox.engine.evaluate import EvaluationInterrupted
+from srtoolbox.engine.faults import check_steps
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.hooks.scheduler import SchedulerHook
 from srtoolbox.engine.optim import build_optim
 from srtoolbox.engine.random_state import random_state, seed_everything, set_random_state
 from srtoolbox.engine.signals import StopRequested, StopSignals
+from srtoolbox.engine.statistics_guard import StatisticsGuard
 from srtoolbox.errors import CheckpointError, ConfigError, MissingDataError, RunError
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import DATASETS, HOOKS, METRICS, MODELS
@@ -68,6 +70,7 @@ class Runner:
         self._build(config, fine_tune=resume is None)
         if resume:
             self.load_state_dict(resume)
+        self.guard = StatisticsGuard(self.networks[name] for name in self.optims)
         self._wrap_networks()
         self.batches = self._batches()
         seed_everything(self.seed + dist.rank())
@@ -126,10 +129,23 @@ class Runner:
         self.terms = self._step()
         self.iter += 1
         self.stop_signal = vote.result() if vote else self.signals.received
+        self.call("after_iter", phases=(Phase.UPDATE,))
+        check_steps(self)
         if self.stop_signal and self.iter < self.max_iters:
-            self.call("after_iter", phases=(Phase.UPDATE, Phase.SAVE))
+            self.call("after_iter", phases=(Phase.SAVE,))
             raise self._stopped()
-        self._after_iter(tuple(Phase))
+        self._after_iter(self._due_phases())
+
+    def _due_phases(self) -> tuple[Phase, ...]:
+        """What follows UPDATE. While steps are left out the weights may be beyond repair: such a state is not saved."""
+        skipping = {name: optim.skips for name, optim in self.optims.items() if optim.skips.in_a_row}
+        for name, skips in skipping.items():
+            if skips.in_a_row == 1:
+                LOGGER.warning(
+                    "iteration %d: a step of %s left out, its loss or gradients are not finite (%d so far); nothing is "
+                    "saved until a step succeeds", self.iter, name, skips.total
+                )  # fmt: skip
+        return (Phase.EVALUATE, Phase.LOG) if skipping else (Phase.SAVE, Phase.EVALUATE, Phase.LOG)
 
     def _after_iter(self, phases: tuple[Phase, ...]) -> None:
         try:
@@ -157,6 +173,7 @@ class Runner:
                 optim.accumulate(part, self.accumulation)
             with self._no_sync() if part < self.accumulation - 1 else contextlib.nullcontext():
                 parts.append(self.model.train_step(batch, self.optims))
+        self.guard.after_step([optim.flag for optim in self.optims.values() if optim.flag is not None])
         return parts[0] if len(parts) == 1 else _means(parts)
 
     def call(self, point: str, *args: object, phases: tuple[Phase, ...] = tuple(Phase)) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -22,8 +23,13 @@ class TermMeans:
         self._counts: dict[str, int] = {}
 
     def add(self, terms: Mapping[str, Tensor | float]) -> None:
-        """Take in one iteration's terms: scalars, detached."""
+        """Take in one iteration's terms: scalars, detached.
+
+        On the CPU those that are not finite are left out, as their step is; on a GPU asking would be waiting.
+        """
         for name, term in terms.items():
+            if not (isinstance(term, Tensor) and term.device.type != "cpu") and not math.isfinite(term):
+                continue
             total = self._sums.get(name, 0.0)
             self._sums[name] = (total if isinstance(total, Tensor) else _like(term, total)) + term
             self._counts[name] = self._counts.get(name, 0) + 1

@@ -18,16 +18,12 @@ EVALUATING = ("hooks.checkpoint.interval=1000", "hooks.logger.interval=1000", "d
 
 
 @pytest.mark.parametrize("optimizer", ["Adam", "SGD"])
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [(SAVING, "weights of generator are"), (LOGGING, "the loss 'pixel' is"), (EVALUATING, "weights of generator are")],
-    ids=["saving", "logging", "evaluating"],
-)
+@pytest.mark.parametrize("changes", [SAVING, LOGGING, EVALUATING], ids=["saving", "logging", "evaluating"])
 def test_no_broken_weights_on_the_disk(
-    changes: tuple[str, ...], told: str, optimizer: str, tiny_config: Path, tmp_path: Path
+    changes: tuple[str, ...], optimizer: str, tiny_config: Path, tmp_path: Path
 ) -> None:
     exploding = ("optim.generator.optimizer.lr=1e20", f"optim.generator.optimizer.type={optimizer}")
-    with pytest.raises(RunError, match=f"{told} no longer finite"):
+    with pytest.raises(RunError, match="no longer finite"):
         run(tiny_config, tmp_path, *changes, *exploding)
     for path in (tmp_path / "checkpoints").glob("*.pth"):
         assert verify_checkpoint(path) is None

@@ -14,7 +14,6 @@ from srtoolbox import dist
 from srtoolbox.engine.evaluate import Picture
 from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
 from srtoolbox.engine.term_means import TermMeans
-from srtoolbox.errors import RunError
 from srtoolbox.files import append_line, finite_json, write_text
 from srtoolbox.image import to_image, to_uint8
 from srtoolbox.logger import LOGGER
@@ -32,8 +31,8 @@ class LoggerHook(Hook):
     """Logs loss terms (means over interval and ranks, weighted as optimised), learning rates, speed and time left.
 
     `scores.jsonl` holds one JSON object a line, `{"kind": "train", "iter", "terms", "lr", ...}` (terms whose weight is
-    not 1 also "unweighted") or `{"kind": "eval", "iter", "scores"}`. Loss values are fetched from the device only when
-    a line is due.
+    not 1 also "unweighted"; steps left out so far, if any, "skipped") or `{"kind": "eval", "iter", "scores"}`. Loss
+    values are fetched from the device only when a line is due.
 
     Args:
         interval: iterations between lines.
@@ -96,20 +95,17 @@ class LoggerHook(Hook):
             speed = self._speed(runner)
             weights = runner.model.loss_weights()
             plain = {name: terms[name] / weights[name] for name in terms if weights.get(name, 1) not in (0, 1)}
-            unweighted = {"unweighted": plain} if plain else {}
-            self._record({"kind": "train", "iter": runner.iter, "lr": rates, "terms": terms, **unweighted, **speed})
+            extra = {"unweighted": plain} if plain else {}
+            skipped = {name: optim.skips.total for name, optim in runner.optims.items() if optim.skips.total}
+            if skipped:
+                extra["skipped"] = skipped
+            self._record({"kind": "train", "iter": runner.iter, "lr": rates, "terms": terms, **extra, **speed})
             LOGGER.info(train_line(runner.iter, runner.max_iters, terms, rates, speed))
             if self.writer is not None:
                 self.writer.add_scalar("speed/seconds_per_iter", speed["time"], runner.iter)
                 for group, values in (("loss", terms), ("loss_unweighted", plain), ("lr", rates)):
                     for name, value in values.items():
                         self.writer.add_scalar(f"{group}/{name}", value, runner.iter)
-        bad = [name for name, value in terms.items() if not np.isfinite(value)]
-        if bad and not any(optim.scaler.is_enabled() for optim in runner.optims.values()):  # fp16 skips such steps
-            raise RunError(
-                f"iteration {runner.iter}: the loss {bad[0]!r} is no longer finite. Lower the learning rate, clip the "
-                f"gradients (optim.generator.clip) or train without amp; earlier checkpoints are intact"
-            )
 
     def _speed(self, runner: Runner) -> dict[str, float]:
         """Seconds per iteration (without saving and evaluating), of them waiting for data, and seconds left in all."""

@@ -1,0 +1,157 @@
+"""When steps are left out again and again: halt, keep all that is needed to look into it, and replay it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from srtoolbox import dist
+from srtoolbox.data.loader import build_train_loader
+from srtoolbox.engine.checkpoint import save_checkpoint
+from srtoolbox.engine.device import to_device
+from srtoolbox.engine.random_state import random_state, set_random_state
+from srtoolbox.errors import RunError
+from srtoolbox.files import write_json, write_text
+from srtoolbox.image import write_image
+
+if TYPE_CHECKING:
+    from srtoolbox.engine.runner import Runner
+
+MAX_SKIPPED = 10
+"""Steps left out in a row that end a run, where the config says nothing (`runtime.max_skipped`)."""
+
+
+def check_steps(runner: Runner) -> None:
+    """Halt where a network's steps were left out too often in a row, or up to the end of the run.
+
+    Raises:
+        RunError: with the folder of the dump and the command that replays it.
+    """
+    limit = runner.runtime.get("max_skipped", MAX_SKIPPED)
+    last = runner.iter == runner.max_iters
+    for name, optim in runner.optims.items():
+        if last:
+            optim.skips.settle()
+        if optim.skips.in_a_row >= (1 if last else limit) and (last or not optim.recovering):
+            halt(runner, name)
+
+
+def halt(runner: Runner, name: str) -> None:
+    """Write the dump and end the run. Every rank must call it.
+
+    The dump `faults/iter_000123/` holds `state.pth` (a checkpoint), `config.py`, `report.json` and the crops of the
+    batch. The last batches are tried again, newest first, until one shows the fault: that is the one reported.
+
+    Raises:
+        RunError: always.
+    """
+    skipped = runner.optims[name].skips.in_a_row
+    folder = runner.work_dir / "faults" / f"iter_{runner.iter:06d}"
+    state = runner.state_dict()
+    for optim in runner.optims.values():
+        optim.probing = True
+    per_iteration = runner.draws // max(runner.iter, 1)
+    tries = []
+    for back in range(1, min(skipped, runner.iter) + 1):
+        set_random_state(state["rng"][dist.rank()], runner.device)
+        draws, iteration = runner.draws - back * per_iteration, runner.iter - back
+        tries.append({"iteration": iteration, "draws": draws, **probe(runner, draws, iteration)})
+        tries[-1]["ranks"] = dist.all_gather_object(tries[-1].pop("rank"))
+        if not all(rank["finite"] for rank in tries[-1]["ranks"]):
+            break
+    found = tries[-1]
+    if dist.is_main():
+        save_checkpoint(folder / "state.pth", state)
+        for rank, part in enumerate(found["ranks"]):
+            _write_crops(folder, rank, part.pop("pictures"))
+        write_text(folder / "config.py", runner.config.dump())
+        write_json(
+            folder / "report.json", {"network": name, "skipped_in_a_row": skipped, "world": runner.world, **found}
+        )
+    dist.barrier()
+    passing = "" if any(not part["finite"] for part in found["ranks"]) else " (those batches tried again are fine)"
+    raise RunError(
+        f"iteration {runner.iter}: the last {skipped} steps of {name} were left out, since loss or gradients are no "
+        f"longer finite{passing}. {folder} holds the state, the batch and a report; look into it with\n"
+        f"  srtoolbox replay {folder}\n"
+        f"Lower the learning rate, clip the gradients (optim.{name}.clip) or train without amp; earlier checkpoints "
+        f"are intact"
+    )
+
+
+def probe(
+    runner: Runner, draws: int, iteration: int, *, rank: int | None = None, world: int | None = None
+) -> dict[str, Any]:
+    """One training step that changes no weights, from the batch that begins at `draws`.
+
+    The random state it begins with is the caller's.
+
+    Args:
+        runner: its optimizers are probing.
+        draws, iteration: samples drawn and iterations finished before that step.
+        rank, world: whose part of the batch (default: this process's).
+    """
+    train = runner.config["data"]["train"]
+    batches = build_train_loader(
+        runner.dataset,
+        train["batch_size"],
+        seed=runner.seed,
+        start=draws,
+        rank=dist.rank() if rank is None else rank,
+        world=runner.world if world is None else world,
+    )
+    runner.model.iteration = iteration
+    terms: list[dict[str, Tensor]] = []
+    pictures: list[tuple[str, Any, Any]] = []
+    for part in range(runner.accumulation):
+        batch = next(batches)
+        pictures += [(key, batch["lq"][i].numpy(), batch["gt"][i].numpy()) for i, key in enumerate(batch["key"])]
+        for optim in runner.optims.values():
+            optim.accumulate(part, runner.accumulation)
+        terms.append(runner.model.train_step(to_device(batch, runner.device), runner.optims))
+    norms = {name: _gradient_norms(runner, name) for name in runner.optims}
+    values = [{name: float(value) for name, value in part.items()} for part in terms]
+    numbers = [value for part in (*values, *norms.values()) for value in part.values()]
+    return {
+        "lr": {name: optim.lr for name, optim in runner.optims.items()},
+        "scale": {name: optim.scaler.get_scale() for name, optim in runner.optims.items()},
+        "gradient_norms": norms,
+        "rank": {
+            "finite": all(map(math.isfinite, numbers)),
+            "terms": values,
+            "keys": [key for key, _, _ in pictures],
+            "pictures": pictures,
+        },
+    }
+
+
+def replay(runner: Runner, state: dict[str, Any], report: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """The step a dump tells of, in one process: (rank whose batch it was, what `probe` finds).
+
+    Args:
+        runner: built from `state`, the dump's `state.pth`.
+        report: the dump's `report.json`.
+    """
+    rank = next((number for number, part in enumerate(report["ranks"]) if not part["finite"]), 0)
+    for optim in runner.optims.values():
+        optim.probing = True
+    runner.model.train()
+    before = random_state(runner.device)
+    set_random_state(state["rng"][rank], runner.device)
+    found = probe(runner, report["draws"], report["iteration"], rank=rank, world=report["world"])
+    set_random_state(before, runner.device)
+    return rank, found
+
+
+def _gradient_norms(runner: Runner, name: str) -> dict[str, float]:
+    parameters = runner.networks[name].named_parameters()
+    return {key: float(value.grad.norm()) for key, value in parameters if value.grad is not None}
+
+
+def _write_crops(folder: Path, rank: int, pictures: list[tuple[str, Any, Any]]) -> None:
+    for number, (_, lq, gt) in enumerate(pictures):
+        write_image(folder / f"rank{rank}_{number:02d}_lq.png", lq)
+        write_image(folder / f"rank{rank}_{number:02d}_gt.png", gt)

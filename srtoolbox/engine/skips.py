@@ -1,0 +1,69 @@
+"""Steps that are left out because a gradient is not finite: found on the device, counted, the same on all ranks.
+
+A step follows from gradients that DDP has averaged, so a NaN on one rank is one on all: every rank leaves out the same
+steps, with no message of its own. A loss can be NaN while all gradients are finite (`sign(nan)` is 0), so a loss that
+is not finite starts its backward pass with NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+LAG = 2
+"""Steps after which a GPU's flag is read: by then it has arrived, and reading it waits for nothing."""
+
+
+def seed_gradient(loss: Tensor) -> Tensor | None:
+    """What the backward pass of a scalar loss starts with: 1 (as None), or NaN where the loss is not finite."""
+    if loss.device.type == "cpu":
+        return None if math.isfinite(loss.item()) else torch.full_like(loss, math.nan)
+    return loss.detach() * 0 + 1
+
+
+def not_finite(gradients: Sequence[Tensor]) -> Tensor:
+    """1.0 where any value is NaN or infinite, else 0.0: a scalar on their device, which this does not wait for."""
+    found = torch.zeros((), device=gradients[0].device)
+    # the kernel of torch's own gradient scaler: one pass over all tensors; a factor of 1 changes nothing
+    torch._amp_foreach_non_finite_check_and_unscale_(list(gradients), found, torch.ones_like(found))
+    return found
+
+
+class Skips:
+    """How many steps were left out: `total`, and `in_a_row` up to the last one known.
+
+    On the CPU that is the last one; on a GPU the one `LAG` steps before, so that every rank knows the same.
+    """
+
+    def __init__(self) -> None:
+        self.total = self.in_a_row = 0
+        self._pending: deque[tuple[Tensor, torch.cuda.Event | None]] = deque()
+
+    def record(self, flag: Tensor, *, wait: bool) -> None:
+        """Take in a step's flag (see `not_finite`): with `wait` now, else when it has arrived."""
+        if flag.device.type == "cuda":
+            host = torch.empty((), pin_memory=True).copy_(flag, non_blocking=True)
+            event = torch.cuda.Event()
+            event.record()
+            self._pending.append((host, event))
+        else:
+            self._pending.append((flag, None))
+        while len(self._pending) > (0 if wait else LAG):
+            self._count()
+
+    def settle(self) -> None:
+        """Wait for all that is on its way."""
+        while self._pending:
+            self._count()
+
+    def _count(self) -> None:
+        flag, event = self._pending.popleft()
+        if event is not None:
+            event.synchronize()
+        bad = bool(flag)
+        self.total += bad
+        self.in_a_row = self.in_a_row + 1 if bad else 0

@@ -1,0 +1,35 @@
+"""Keeps BatchNorm's running statistics as the last good step left them: a NaN that passes through stays in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import reduce
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class StatisticsGuard:
+    """Running means and variances of some networks, put back after each step that was left out.
+
+    They enter no training step, only evaluations and checkpoints, so a NaN in them shows when it is too late.
+    """
+
+    def __init__(self, networks: Iterable[nn.Module]) -> None:
+        norms = [module for network in networks for module in network.modules() if isinstance(module, _BatchNorm)]
+        self._live = [b for norm in norms for b in (norm.running_mean, norm.running_var) if b is not None]
+        self._kept = [buffer.clone() for buffer in self._live]
+
+    def after_step(self, flags: Sequence[Tensor]) -> None:
+        """Put the statistics back where one of the flags (`skips.not_finite`) is set, else keep them."""
+        if not self._live or not flags:
+            return
+        bad = reduce(torch.maximum, flags)
+        if bad.device.type == "cpu":
+            source, target = (self._kept, self._live) if bad else (self._live, self._kept)
+            torch._foreach_copy_(target, source)
+            return
+        for live, kept in zip(self._live, self._kept, strict=True):  # without asking the device whether
+            torch.where(bad > 0, kept, live, out=live)
+        torch._foreach_copy_(self._kept, self._live)

@@ -1,0 +1,209 @@
+"""Steps whose loss or gradients are not finite: left out, counted, dumped, replayed; nothing ruined is ever saved."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from srtoolbox.cli import main
+from srtoolbox.engine.hooks import Hook, Phase
+from srtoolbox.engine.optim import OptimWrapper, build_optim
+from srtoolbox.engine.runner import Runner
+from srtoolbox.errors import RunError
+from srtoolbox.registry import HOOKS
+from tests.engine.ranks import start
+from tests.engine.runs import differing, final_state, listing, load, records, run
+
+
+@HOOKS.register
+class PoisonHook(Hook):
+    """Puts a NaN into something in some iterations (0 is the first), on one rank or all."""
+
+    phase = Phase.UPDATE
+
+    def __init__(self, what: str, at: list[int], rank: int | None = None) -> None:
+        self.what, self.at, self.rank = what, at, rank
+
+    def set_up(self, runner: Runner) -> None:
+        import os
+
+        if self.rank is not None and int(os.environ.get("RANK", "0")) != self.rank:
+            return
+        model, generator = runner.model, runner.networks["generator"]
+
+        def due() -> bool:
+            return model.iteration in self.at
+
+        prepare, losses = model.prepare, model.image_losses
+        if self.what in ("lq", "gt"):
+            model.prepare = lambda batch: _poisoned(prepare(batch), self.what) if due() else prepare(batch)
+        if self.what == "loss":
+            model.image_losses = lambda sr, batch: (
+                {name: term * math.nan for name, term in losses(sr, batch).items()} if due() else losses(sr, batch)
+            )
+        if self.what == "gradient":
+            parameter = next(generator.parameters())
+            parameter.register_hook(lambda gradient: gradient * math.inf if due() else None)
+
+    def after_iter(self, runner: Runner) -> None:
+        if runner.iter in self.at and self.what == "weight":
+            with torch.no_grad():
+                next(runner.networks["generator"].parameters()).view(-1)[0] = math.nan
+        if runner.iter in self.at and self.what == "ema":
+            next(runner.networks["generator_ema"].parameters()).view(-1)[0] = math.nan
+        if runner.iter in self.at and self.what == "lr":
+            for group in runner.optims["generator"].optimizer.param_groups:
+                group["lr"] = math.nan
+
+
+def _poisoned(batch: dict[str, Any], key: str) -> dict[str, Any]:
+    batch[key] = batch[key].clone()
+    batch[key][0, 0, 0, 0] = math.nan
+    return batch
+
+
+def poison(what: str, at: list[int], rank: int | None = None) -> str:
+    return f"hooks.poison={{'type': 'PoisonHook', 'what': '{what}', 'at': {at}, 'rank': {rank}}}"
+
+
+@pytest.mark.parametrize("loss", ["MSELoss", "L1Loss"])  # the gradient of |x| at NaN is 0
+@pytest.mark.parametrize("what", ["lq", "gt", "loss", "gradient"])
+def test_a_bad_step_is_left_out_and_counted(what: str, loss: str, tiny_config: Path, tmp_path: Path) -> None:
+    change = f"model.losses.pixel.type={loss}"
+    bad = run(tiny_config, tmp_path, poison(what, [6, 7]), change)
+    assert bad.optims["generator"].skips.total == 2
+    for weights in load(tmp_path, "iter_000020")["networks"].values():
+        assert all(bool(value.isfinite().all()) for value in weights.values())
+    steps = {float(moments["step"]) for moments in bad.optims["generator"].optimizer.state.values()}
+    assert steps == {18.0}
+    lines = [line for line in records(tmp_path) if line["kind"] == "train"]
+    assert [line.get("skipped") for line in lines if line["iter"] in (6, 9)] == [None, {"generator": 2}]
+    assert all(math.isfinite(value) for line in lines for value in line["terms"].values())
+
+
+@pytest.mark.parametrize("what", ["lq", "loss", "gradient", "weight", "lr"])
+def test_too_many_in_a_row_halt_with_a_dump_that_replays(
+    what: str, tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    places = [5] if what in ("weight", "lr") else list(range(5, 20))
+    arguments = ["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), poison(what, places)]
+    never = ["hooks.checkpoint.interval=4", "data.val.interval=100", "runtime.max_skipped=4"]
+    assert main([*arguments, *never]) == 2
+    assert "4 steps of generator were left out" in capsys.readouterr().err
+    dump = tmp_path / "run/faults/iter_000009" if what != "lr" else tmp_path / "run/faults/iter_000010"
+    report = json.loads((dump / "report.json").read_text())
+    assert report["skipped_in_a_row"] == 4 and len(report["ranks"][0]["keys"]) == 4
+    assert len(list(dump.glob("rank0_*_lq.png"))) == len(list(dump.glob("rank0_*_gt.png"))) == 4
+    assert listing(tmp_path / "run", "iter_*.pth") == ["iter_000004.pth"]
+    assert main(["replay", str(dump)]) == 1
+    assert "the fault is there" in capsys.readouterr().out
+    healed = main(["replay", str(dump), "hooks.poison=None"])
+    assert healed == (1 if what in ("weight", "lr") else 0)  # ruined weights stay so
+
+
+def test_ema_ruined_is_not_saved(tiny_config: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no longer finite"):
+        run(tiny_config, tmp_path, poison("ema", [7]), "data.val.interval=100")
+    assert listing(tmp_path, "iter_*.pth") == ["iter_000005.pth"]
+
+
+def test_a_resumed_run_counts_on(tiny_config: Path, tmp_path: Path) -> None:
+    bad = poison("gradient", [8, 9, 13])
+    run(tiny_config, tmp_path / "whole", bad)
+    run(tiny_config, tmp_path / "parts", bad, "hooks.kill.type=KillHook", "hooks.kill.at=10")
+    run(tiny_config, tmp_path / "parts", bad, resume=True)
+    assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts")) == []
+
+
+@pytest.fixture
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))
+
+
+def step(optim: OptimWrapper, network: nn.Module, seed: int, factor: float = 1.0) -> None:
+    x = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+    optim.update((network(x) - 0.5).square().mean() * factor)
+
+
+OPTIMIZERS = [{"type": "Adam", "lr": 0.1}, {"type": "AdamW", "lr": 0.1}, {"type": "SGD", "lr": 0.1, "momentum": 0.9}]
+
+
+@pytest.mark.parametrize("clip", [None, 0.1])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=["Adam", "AdamW", "SGD"])
+def test_a_fused_optimizer_leaves_out_without_waiting(
+    optimizer: dict[str, Any], clip: float | None, network: nn.Module
+) -> None:
+    """What a GPU does, `found_inf` and a count that comes later, gives the weights of leaving out the call."""
+    other = copy.deepcopy(network)
+    plain = build_optim("generator", network, {"optimizer": optimizer, "clip": clip})
+    fused = build_optim("generator", other, {"optimizer": optimizer, "clip": clip})
+    fused.waits = False
+    for number, factor in enumerate([math.inf, 1.0, math.nan, 1.0, -math.inf]):
+        for optim, net in ((plain, network), (fused, other)):
+            step(optim, net, number, factor)
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters(), strict=True))
+    assert (plain.skips.total, plain.skips.in_a_row) == (3, 1)
+    assert (fused.skips.total, fused.skips.in_a_row) == (2, 1)  # the last two flags are on their way
+    assert fused.state_dict()["skips"] == [3, 1]
+
+
+def test_gpu_seed_is_one_or_nan() -> None:
+    """The arithmetic a GPU's seed uses, on the CPU."""
+    for value, seed in ((3.5, 1.0), (math.inf, math.nan), (-math.inf, math.nan), (math.nan, math.nan)):
+        found = torch.tensor(value) * 0 + 1
+        assert float(found) == seed or (math.isnan(seed) and math.isnan(found))
+
+
+def test_fp16_recovers_from_a_scale_far_too_high(network: nn.Module) -> None:
+    optim = build_optim("generator", network, {"optimizer": {"type": "Adam", "lr": 1e-3}}, amp="fp16")
+    optim.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
+    for number in range(60):
+        with optim.autocast():
+            output = network(torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(number)))
+        optim.update((output.float() - 0.5).square().mean())
+        assert optim.skips.in_a_row < 10 or optim.recovering
+    optim.skips.settle()
+    assert optim.skips.total > 10 and optim.skips.in_a_row == 0
+
+
+BATCH_NORM = "model.generator={'type': 'SRResNet', 'scale': 3, 'num_features': 4, 'num_blocks': 1, '_delete_': True}"
+
+
+def test_batch_norm_statistics_survive(tiny_config: Path, tmp_path: Path) -> None:
+    runner = run(tiny_config, tmp_path, BATCH_NORM, poison("lq", [6]), "hooks.ema=None")
+    assert all(bool(buffer.isfinite().all()) for buffer in runner.networks["generator"].buffers())
+
+
+@pytest.mark.timeout(120)
+def test_a_nan_on_one_rank_is_left_out_by_all(tiny_config: Path, tmp_path: Path) -> None:
+    bad = poison("gt", [6, 7], rank=1)
+    ranks = start(2, tmp_path, ["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), bad])
+    try:
+        assert ranks.wait(60) == {0: 0, 1: 0}, ranks.errors(0)
+    finally:
+        ranks.end()
+    state: dict[str, Tensor] = load(tmp_path / "run", "iter_000020")
+    assert state["optims"]["generator"]["skips"] == [2, 0]
+    assert all(bool(value.isfinite().all()) for value in state["networks"]["generator"].values())
+
+
+@pytest.mark.timeout(120)
+def test_a_nan_that_stays_on_one_rank_halts_all(tiny_config: Path, tmp_path: Path) -> None:
+    bad = poison("gt", list(range(6, 20)), rank=1)
+    arguments = ["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), bad, "runtime.max_skipped=3"]
+    ranks = start(2, tmp_path, arguments)
+    try:
+        assert ranks.wait(60) == {0: 1, 1: 1}
+    finally:
+        ranks.end()
+    report = json.loads((tmp_path / "run/faults/iter_000009/report.json").read_text())
+    assert [part["finite"] for part in report["ranks"]] == [False, False]  # its gradients are everyone's
+    assert [math.isfinite(float(part["terms"][0]["pixel"])) for part in report["ranks"]] == [True, False]
