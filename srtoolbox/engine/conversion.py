@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from srtoolbox.engine.checkpoint import save_checkpoint
+from srtoolbox.engine.declared import KEY
 from srtoolbox.engine.weights import NetworkFile, arguments_of, build_network, read_network
 from srtoolbox.files import save_safetensors, save_tensors
 from srtoolbox.models.interop.export import export, flat
@@ -49,7 +50,7 @@ def convert(
         ema = averaged.tensors if averaged is not None else None
         state = export(arguments, trained.tensors, ema, to) if to != "plain" else dict(ema or trained.tensors)
         if target.suffix == ".safetensors":
-            save_safetensors(target, flat(state), {"format": "pt", "network": json.dumps(arguments)})
+            save_safetensors(target, flat(state), {"format": "pt", KEY: json.dumps(arguments)})
         else:
             save_tensors(target, state)
     return f"{trained.config['type']} x{arguments['scale']}{', trained and averaged weights' if averaged else ''}"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from srtoolbox.engine.declared import declared_network, fits
 from srtoolbox.errors import CheckpointError
 from srtoolbox.files import load_tensors
 from srtoolbox.logger import LOGGER
@@ -50,14 +51,19 @@ def read_network(
         quiet: the log says nothing, for it has been told before.
 
     Raises:
-        CheckpointError: unreadable, or nothing says which network it is.
+        CheckpointError: unreadable, or nothing says which network it is, or it says another scale than wanted.
     """
     state = load_tensors(path)
     run_config = run_config_in(state, str(path))
+    declared = declared_network(path)
+    if run_config is None and declared is not None and fits(declared, weights_in(state, str(path), weights=weights)):
+        run_config = {"model": {"generator": declared}}
     if run_config is None:
         found, tensors = _foreign(state, str(path), config, weights, scale, quiet)
         return NetworkFile(found, tensors, {"model": {"generator": found}}, str(path))
     found = run_config["model"]["generator"]
+    if scale is not None and found.get("scale", scale) != scale:
+        raise CheckpointError(f"{path}: {found['type']} that upscales x{found['scale']}, as it says, not x{scale}")
     return NetworkFile(found, weights_in(state, str(path), weights=weights), run_config, str(path))
 
 

@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 
 from srtoolbox.cli import main
 from srtoolbox.engine.checkpoint import load_network, save_checkpoint
+from srtoolbox.errors import CheckpointError
+from srtoolbox.files import save_safetensors
 from srtoolbox.registry import NETWORKS
 
 X = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(5))
@@ -84,6 +86,36 @@ def test_what_the_other_project_has_not(
     ours = save(tmp_path / "ours.pth", config)
     assert convert(ours, "--to", to, "-o", tmp_path / "x.pth") == 2
     assert message in capsys.readouterr().err and not (tmp_path / "x.pth").exists()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"type": "SRResNet", "scale": 4, "num_features": 8, "num_blocks": 1, "output": "tanh"},
+        {"type": "SRCNN", "scale": 3, "padding": "replicate"},
+        {"type": "VDSR", "scale": 2, "num_features": 8, "num_blocks": 2, "input_range": (0.1, 0.9)},
+        {"type": "FSRCNN", "scale": 3},
+    ],
+    ids=lambda config: config["type"],
+)
+def test_safetensors_keep_what_no_tensor_tells(config: dict, tmp_path: Path) -> None:
+    ours, theirs = save(tmp_path / "ours.pth", config), tmp_path / "theirs.safetensors"
+    assert convert(ours, "-o", theirs) == 0
+    assert convert(theirs, "-o", tmp_path / "back.pth") == 0
+    picture = X[:, : 3 if config["type"] == "SRResNet" else 1]
+    expected = load_network(ours)(picture)
+    assert torch.equal(load_network(theirs)(picture), expected)
+    assert torch.equal(load_network(tmp_path / "back.pth")(picture), expected)
+    for path in (ours, theirs):
+        with pytest.raises(CheckpointError, match=f"{config['type']} that upscales x{config['scale']}, .*not x8"):
+            load_network(path, scale=8)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"type": 3}', '{"type": "ESPCN", "scale": 2}', '{"type": "MSRResNet"}'])
+def test_a_header_that_does_not_fit_is_not_believed(text: str, tmp_path: Path) -> None:
+    state = NETWORKS.build(MSR).state_dict()
+    save_safetensors(tmp_path / "a.safetensors", state, {"network": text})
+    assert load_network(tmp_path / "a.safetensors").scale == 4
 
 
 def test_files_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -100,7 +100,13 @@ def _as_ours(layout: Layout, contents: Contents, source: str, scale: int | None,
         raise Misfit(fault)
     if scale not in (None, arguments["scale"]):
         raise CheckpointError(f"{source}: {_called(layout)} that upscales x{arguments['scale']}, not x{scale}")
-    return Recognised(config, tensors, _sentence(layout, arguments, contents))
+    return Recognised(config, tensors, _sentence(layout, arguments, contents) + _doubt(source, scale))
+
+
+def _doubt(source: str, scale: int | None) -> str:
+    """', though ...' where the scale that was asked for is not the one in the file's name."""
+    named = scale_in(source)
+    return f", though its name says x{named}" if None not in (scale, named) and scale != named else ""
 
 
 def _fault(config: Mapping[str, Any], tensors: State) -> str:
