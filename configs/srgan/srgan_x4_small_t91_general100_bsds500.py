@@ -5,7 +5,7 @@ SqueezeNet's ImageNet weights are 5 MB; torchvision downloads them, or say where
 
 _base_ = ['../srresnet/msrresnet_x4_small_t91_general100_bsds500.py']
 squeezenet = 'imagenet'
-load_from = 'work_dirs/msrresnet_x4_small_t91_general100_bsds500/checkpoints/best_set5_psnr.pth'
+load_from = 'work_dirs/msrresnet_x4_small_t91_general100_bsds500/checkpoints/iter_010000.pth'
 model = dict(
     type='GANRestorer',
     discriminator=dict(
@@ -18,15 +18,15 @@ model = dict(
             layers={'fire3': 5e-3, 'fire6': 8e-3},  # about one half each at the start
         ),
     ),
-    gan_loss=dict(type='GANLoss', kind='vanilla', weight=1e-2),
-    disc_init_iters=100,
+    gan_loss=dict(type='GANLoss', kind='vanilla', weight=0.1),
+    disc_init_iters=400,
 )
 max_iters = 3000
-adam = dict(
-    optimizer=dict(type='Adam', lr=1e-4, betas=(0.9, 0.99)),
-    scheduler=dict(type='MultiStepLR', milestones=[max_iters // 2, max_iters * 3 // 4], gamma=0.5),
+betas, schedule = (0.9, 0.99), dict(type='MultiStepLR', milestones=[max_iters // 2, max_iters * 3 // 4], gamma=0.5)
+optim = dict(
+    generator=dict(_delete_=True, optimizer=dict(type='Adam', lr=1e-4, betas=betas), scheduler=schedule),
+    discriminator=dict(optimizer=dict(type='Adam', lr=2e-4, betas=betas), scheduler=schedule),
 )
-optim = dict(generator=dict(_delete_=True, **adam), discriminator=adam)
 data = dict(
     val=dict(interval=500),
     test=dict(metrics=dict(
