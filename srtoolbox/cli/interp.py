@@ -248,14 +248,17 @@ class Report:
         return scores
 
     def _write_sheets(self) -> None:
+        from srtoolbox.engine.evaluate import unique_names
         from srtoolbox.image import read_image, to_uint8, write_image
         from srtoolbox.visual.sheet import comparison_sheet
 
         self.sheets.write()
-        for path, columns in self.shown.items():
+        taken = list(self.sheets.columns)
+        names = unique_names([*taken, *(path.stem for path in self.shown)])[len(taken) :]
+        for name, (path, columns) in zip(names, self.shown.items(), strict=True):
             inputs = [("input", to_uint8(read_image(path)), "")]
             sheet = comparison_sheet([*inputs, *((title, to_uint8(image), text) for title, image, text in columns)])
-            write_image(self.folder / f"sheet_{path.stem}.png", sheet)
+            write_image(self.folder / f"sheet_{name}.png", sheet)
 
     def _plot(self, results: Results, blends: Sequence[Blend]) -> None:
         from srtoolbox.engine.evaluate import means

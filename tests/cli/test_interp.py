@@ -78,6 +78,19 @@ def test_a_sweep_scores_and_shows(pair: tuple[str, str], tmp_path: Path, photo: 
     assert read_image(report / "curve.png").std() > 5
 
 
+def test_pictures_of_one_name_have_a_sheet_each(pair: tuple[str, str], tmp_path: Path, photo: np.ndarray) -> None:
+    paths = []
+    for number, folder in enumerate(("one", "two")):
+        (tmp_path / folder).mkdir()
+        paths.append(str(write_copy(tmp_path / folder / "x.png", photo[number:])))
+    report = tmp_path / "report"
+    arguments = ["interp", *pair, "--alpha", "0.5", "--images", *paths, "--inputs", *paths, "--report", str(report)]
+    assert main(arguments) == 0
+    names = {f"sheet_{name}.png" for name in ("x", "x-2", "x-3", "x-4")}
+    assert {path.name for path in report.iterdir()} == {"scores.json", *names}
+    assert len({(report / name).read_bytes() for name in names}) == 4
+
+
 def write_copy(path: Path, photo: np.ndarray) -> Path:
     write_image(path, photo[:20, :30])
     return path
