@@ -126,8 +126,24 @@ def test_the_discriminator_may_start_alone_and_take_more_steps() -> None:
 
 
 def test_an_iteration_without_the_generator_reports_the_discriminator_only() -> None:
-    (terms,) = trained(restorer(disc_init_iters=1), 1)
+    model = restorer(disc_init_iters=1)
+    (terms,) = trained(model, 1)
     assert terms.keys() == {"discriminator", "d_real", "d_fake", "grad_norm_discriminator"}
+    assert all(p.grad is None for p in model.generator.parameters())
+
+
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+@pytest.mark.parametrize("clip", [None, 1e-3])
+def test_gradient_norms_under_autocast_are_those_without(amp: str, clip: float | None) -> None:
+    norms = []
+    for precision in (None, amp):
+        model = restorer()
+        parts = model.networks().items()
+        wrappers = {name: build_optim(name, part, {**SGD, "clip": clip}, amp=precision) for name, part in parts}
+        terms = model.train_step(batches(1)[0], wrappers)
+        assert all(term.dtype == torch.float32 for term in terms.values())
+        norms.append([float(terms[f"grad_norm_{name}"]) for name in wrappers])
+    assert norms[1] == pytest.approx(norms[0], rel=0.05)
 
 
 def test_the_generators_step_leaves_no_gradient_in_the_discriminator() -> None:
