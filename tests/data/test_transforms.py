@@ -162,3 +162,11 @@ def test_a_plugin_that_derives_from_nothing_acts_on_pairs() -> None:
     whole = Compose([plugin, RandomRotation(5)])
     assert "seen" in whole.at_stage(("pair",))(sample(), Rng(0, 0))
     assert "seen" not in whole.at_stage(("gt",))(sample(), Rng(0, 0))
+
+
+@pytest.mark.parametrize("p", [-0.1, 25])
+@pytest.mark.parametrize("kind", ["RandomApply", "RandomHorizontalFlip", "RandomVerticalFlip", "RandomTranspose"])
+def test_a_probability_is_one(kind, p):
+    cfg = {"type": kind, "p": p, **({"transforms": []} if kind == "RandomApply" else {})}
+    with pytest.raises(ConfigError, match=f"{kind}: p is a probability"):
+        TRANSFORMS.build(cfg)

@@ -19,3 +19,14 @@ def ordered_range(
         limit = f"from {least:g} up" if most == float("inf") else f"between {least:g} and {most:g}"
         raise ConfigError(f"{owner}: {name} is (lowest, highest), {limit}, got {values!r}")
     return values[0], values[1]
+
+
+def probability(owner: str, p: float) -> float:
+    """`p`, which is in [0, 1].
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if not 0 <= p <= 1:
+        raise ConfigError(f"{owner}: p is a probability between 0 and 1, got {p!r}")
+    return p

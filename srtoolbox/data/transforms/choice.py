@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from srtoolbox.data.rng import Rng
+from srtoolbox.data.transforms.arguments import probability
 from srtoolbox.data.transforms.base import (
     Compose,
     Sample,
@@ -62,7 +63,7 @@ class RandomApply(Transform):
 
     def __init__(self, transforms: Sequence[Any] | Mapping[str, Any], p: float = 0.5) -> None:
         self.inner = Compose(transforms)
-        self.p = p
+        self.p = probability("RandomApply", p)
 
     def __call__(self, sample: Sample, rng: Rng) -> Sample:
         return self.inner(sample, rng.at(0)) if rng.random() < self.p else sample

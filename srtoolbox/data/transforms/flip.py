@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from srtoolbox.data.rng import Rng
+from srtoolbox.data.transforms.arguments import probability
 from srtoolbox.data.transforms.base import Sample, Transform, map_pictures
 from srtoolbox.registry import TRANSFORMS
 
@@ -12,7 +13,7 @@ class RandomHorizontalFlip(Transform):
     """Mirrors left and right with probability `p`."""
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = p
+        self.p = probability(type(self).__name__, p)
 
     def __call__(self, sample: Sample, rng: Rng) -> Sample:
         return map_pictures(sample, lambda image: image[:, ::-1]) if rng.random() < self.p else sample
@@ -23,7 +24,7 @@ class RandomVerticalFlip(Transform):
     """Mirrors top and bottom with probability `p`."""
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = p
+        self.p = probability(type(self).__name__, p)
 
     def __call__(self, sample: Sample, rng: Rng) -> Sample:
         return map_pictures(sample, lambda image: image[::-1]) if rng.random() < self.p else sample
@@ -36,7 +37,7 @@ class RandomTranspose(Transform):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = p
+        self.p = probability(type(self).__name__, p)
 
     def __call__(self, sample: Sample, rng: Rng) -> Sample:
         return map_pictures(sample, lambda image: image.swapaxes(0, 1)) if rng.random() < self.p else sample
