@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from srtoolbox import dist
 from srtoolbox.data.loader import build_train_loader
 from srtoolbox.engine.checkpoint import save_checkpoint
 from srtoolbox.engine.device import to_device
+from srtoolbox.engine.hooks import Phase
 from srtoolbox.engine.random_state import random_state, set_random_state
 from srtoolbox.errors import RunError
 from srtoolbox.files import write_json, write_text
@@ -80,6 +83,32 @@ def halt(runner: Runner, name: str) -> None:
         f"Lower the learning rate, clip the gradients (optim.{name}.clip) or train without amp; earlier checkpoints "
         f"are intact"
     )
+
+
+def out_of_memory(runner: Runner, *, stepping: bool) -> str:
+    """After the device's memory ran out: save the last whole iteration if that can be done, and say what to do.
+
+    Args:
+        stepping: whether it was in a training step, not after one (in an evaluation).
+    """
+    half = stepping and any(optim.flag is not None for optim in runner.optims.values())
+    for optim in runner.optims.values():
+        optim.optimizer.zero_grad(set_to_none=True)
+    if runner.device.type == "cuda":
+        torch.cuda.empty_cache()
+    if runner.world > 1 or half or runner.iter == 0:  # others are in a collective; one network is a step ahead; nothing
+        saved = "Earlier checkpoints are intact; --resume continues from the newest"
+    else:
+        runner.stop_signal = signal.SIGTERM  # what makes the hooks save now
+        runner.call("after_iter", phases=(Phase.SAVE,))
+        saved = f"The state after iteration {runner.iter} is saved; --resume continues"
+    size, parts = runner.config["data"]["train"]["batch_size"], runner.accumulation
+    advice = (
+        f"Try data.train.batch_size={max(size // 2, 1)} accumulate={2 * parts} (the same batch in smaller parts), a "
+        f"smaller data.train.dataset.gt_size, or runtime.amp=bf16"
+    )
+    where = "a training step" if stepping else "what follows it (an evaluation, most likely)"
+    return f"iteration {runner.iter + stepping}: {runner.device} is out of memory in {where}. {saved}. {advice}"
 
 
 def probe(

@@ -19,7 +19,7 @@ from srtoolbox.data.loader import build_train_loader
 from srtoolbox.engine.checkpoint import load_matching, load_weights
 from srtoolbox.engine.device import select_device, set_up_torch, to_device
 from srtoolbox.engine.evaluate import EvaluationInterrupted
-from srtoolbox.engine.faults import check_steps
+from srtoolbox.engine.faults import check_steps, out_of_memory
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.hooks.scheduler import SchedulerHook
 from srtoolbox.engine.optim import build_optim
@@ -124,7 +124,17 @@ class Runner:
 
         Raises:
             StopRequested: a signal came, and the hooks that save have done so.
+            RunError: the device's memory is full (the state is saved), or steps fail again and again.
         """
+        finished, draws = self.iter, self.draws
+        try:
+            self._run_iter()
+        except torch.OutOfMemoryError as error:
+            if self.iter == finished:
+                self.draws = draws  # the resumed run draws that batch again
+            raise RunError(out_of_memory(self, stepping=self.iter == finished)) from error
+
+    def _run_iter(self) -> None:
         vote = dist.Vote(self.signals.received) if self.world > 1 else None  # travels while this rank computes
         self.terms = self._step()
         self.iter += 1
@@ -163,14 +173,14 @@ class Runner:
         self.model.iteration = self.iter
         parts = []
         for part in range(self.accumulation):
+            for optim in self.optims.values():
+                optim.accumulate(part, self.accumulation)
             dist.enter("data", self.iter)
             start = time.perf_counter()
             batch = to_device(next(self.batches), self.device)
             self.data_seconds += time.perf_counter() - start
             dist.enter("train", self.iter)
             self.draws += len(batch["lq"]) * self.world
-            for optim in self.optims.values():
-                optim.accumulate(part, self.accumulation)
             with self._no_sync() if part < self.accumulation - 1 else contextlib.nullcontext():
                 parts.append(self.model.train_step(batch, self.optims))
         self.guard.after_step([optim.flag for optim in self.optims.values() if optim.flag is not None])

@@ -1,0 +1,55 @@
+"""When a device's memory is full: the state is saved, advice is given, and the resumed run is exact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from srtoolbox.engine.hooks import Hook, Phase
+from srtoolbox.engine.runner import Runner
+from srtoolbox.errors import RunError
+from srtoolbox.registry import HOOKS
+from tests.engine.runs import differing, final_state, listing, run
+
+
+@HOOKS.register
+class CrashMemoryHook(Hook):
+    """Runs out of memory in the step that follows iteration `at`, or in its evaluation."""
+
+    phase = Phase.EVALUATE
+
+    def __init__(self, at: int, evaluating: bool = False) -> None:
+        self.at, self.evaluating = at, evaluating
+
+    def set_up(self, runner: Runner) -> None:
+        prepare = runner.model.prepare
+
+        def full(batch: dict) -> dict:
+            if runner.iter == self.at and not self.evaluating:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return prepare(batch)
+
+        runner.model.prepare = full
+
+    def after_iter(self, runner: Runner) -> None:
+        if runner.iter == self.at and self.evaluating:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+@pytest.mark.parametrize("evaluating", [False, True])
+def test_the_state_is_saved_and_the_run_goes_on_exactly(evaluating: bool, tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, tmp_path / "whole")
+    crash = ["hooks.crash.type=CrashMemoryHook", "hooks.crash.at=8", f"hooks.crash.evaluating={evaluating}"]
+    with pytest.raises(RunError, match=r"iteration 8 is saved.*batch_size=2 accumulate=2") as caught:
+        run(tiny_config, tmp_path / "parts", *crash)
+    assert f"iteration {8 if evaluating else 9}: cpu is out of memory" in str(caught.value)
+    run(tiny_config, tmp_path / "parts", resume=True)
+    assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts")) == []
+
+
+def test_nothing_to_save_before_the_first_iteration(tiny_config: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"out of memory in a training step\. Earlier checkpoints are intact"):
+        run(tiny_config, tmp_path, "hooks.crash.type=CrashMemoryHook", "hooks.crash.at=0")
+    assert listing(tmp_path) == []

@@ -1,0 +1,44 @@
+"""Two runs on one work dir: the second refuses. A lock ends with its holder, however that ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from srtoolbox.cli import main
+from tests.engine.ranks import start
+from tests.engine.test_signals import running
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.parametrize("world", [1, 2])
+@pytest.mark.parametrize("option", ["--resume", "--overwrite"])
+def test_the_second_run_refuses(
+    world: int, option: str, tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = ["train", str(tiny_config), "--work-dir", str(tmp_path / "run")]
+    with running(world, tiny_config, tmp_path) as ranks:
+        before = (tmp_path / "run/scores.jsonl").read_text()
+        assert main([*arguments, option]) == 2
+        error = capsys.readouterr().err
+        assert "in use by another run" in error and f'"pid": {ranks.pids[0]}' in error
+        assert (tmp_path / "run/scores.jsonl").read_text().startswith(before)
+        os.kill(ranks.pids[0], signal.SIGKILL)
+        ranks.wait(30)
+    assert main([*arguments, "--resume"]) == 0  # the lock's file is there, its holder is not
+
+
+@pytest.mark.timeout(60)
+def test_a_fresh_folder_is_given_to_one_of_two(tiny_config: Path, tmp_path: Path) -> None:
+    """Started at once: neither sees files of the other when it looks."""
+    arguments = ["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), "max_iters=300"]
+    pairs = [start(1, tmp_path / name, arguments) for name in ("a", "b")]
+    try:
+        codes = [pair.wait(50)[0] for pair in pairs]
+    finally:
+        for pair in pairs:
+            pair.end()
+    assert sorted(codes) == [0, 2], [pair.errors(0) for pair in pairs]
