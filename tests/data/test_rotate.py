@@ -81,6 +81,23 @@ def test_crop_is_that_of_the_whole_picture_turned_about_the_crop(
     assert at_edge  # crops are as near the edge as without rotation
 
 
+def overhang(side: int, degrees: float) -> float:
+    """How far a square's corners come to lie outside of it when it is turned by up to so many degrees."""
+    angles = np.radians(np.linspace(0, degrees, 10_000))
+    return (side / 2 * (np.abs(np.cos(angles)) + np.abs(np.sin(angles)) - 1)).max()
+
+
+@pytest.mark.parametrize("degrees", [1, 10, 45, 60, 90, 180])
+@pytest.mark.parametrize("side", [32, 128])
+def test_the_margin_holds_the_corners_and_the_kernel(side: int, degrees: float) -> None:
+    assert 2 <= RandomRotation(degrees).margin(side) - overhang(side, degrees) < 3.1
+
+
+def test_what_is_read_holds_the_corners_of_all_that_is_reduced(folder: str) -> None:
+    dataset = GTOnlyDataset(folder, 4, gt_size=96, transforms=[TURN | dict(degrees=45)])
+    assert dataset._reach * 4 >= overhang(96 + 2 * gt_only.MARGIN * 4, 45) + 2
+
+
 def test_lq_is_exactly_the_reduction_of_the_turned_gt(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bit for bit, with what lies around the crop: the inner LQ pixels follow from the GT crop alone."""
     dataset = GTOnlyDataset(folder, 4, gt_size=96, transforms=[TURN])

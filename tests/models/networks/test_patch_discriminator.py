@@ -22,6 +22,11 @@ def test_the_papers_network():
     assert convs[2].weight.std().item() == pytest.approx(0.02, rel=0.05)
 
 
+def test_widths_stop_at_eight_times_the_first():
+    convs = [module for module in PatchDiscriminator(5, 4).model if isinstance(module, nn.Conv2d)]
+    assert [conv.out_channels for conv in convs] == [4, 8, 16, 32, 32, 32, 1]
+
+
 @pytest.mark.parametrize(("layers", "patch"), [(1, 16), (2, 34), (3, 70), (4, 142)])
 def test_a_logit_sees_the_papers_patch(layers, patch):
     torch.manual_seed(0)
