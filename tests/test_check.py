@@ -274,6 +274,87 @@ def test_networks_are_tried(faults, register, network, message):
     assert found == [] if message is None else len(found) == 1 and re.match(message, found[0]), found
 
 
+class Judge(nn.Module):
+    """A discriminator for pictures of 36 px, which is the size of the crops."""
+
+    kind = "discriminator"
+    colour, input_size, side = "y", None, 36
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(self.side, 1)
+
+    def forward(self, image):
+        return self.body(image).mean((1, 2, 3)).unsqueeze(1)
+
+
+class JudgeOfOthers(Judge):
+    """Its layers take another size."""
+
+    side = 20
+
+
+class JudgeOfAll(Judge):
+    """Gives one number for all pictures."""
+
+    def forward(self, image):
+        return self.body(image).sum()
+
+
+class JudgeOf48(Judge):
+    """Says itself that it takes another size."""
+
+    input_size = side = 48
+
+
+class JudgeOfSixteens(Judge):
+    """Takes multiples of 16 px."""
+
+    size_multiple = 16
+
+
+class ColourlessJudge(Judge):
+    """Leaves a fact out."""
+
+    colour = None
+
+
+class Unsaid(nn.Module):
+    """Does not say that it is a discriminator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(36, 1)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Judge, None),
+        (JudgeOfOthers, "cannot be built: .*20"),
+        (JudgeOfAll, r"JudgeOfAll gives \(\) for 2 pictures; logits \(2, 1\) or"),
+        (JudgeOf48, "input_size is 48, but data.train.dataset.gt_size is 36"),
+        (JudgeOfSixteens, "takes multiples of 16 px, but data.train.dataset.gt_size is 36"),
+        (ColourlessJudge, "ColourlessJudge: colour is 'y' or 'rgb', got None"),
+        (
+            Unsaid,
+            "Unsaid is a generator, a discriminator is expected here; its class has to say kind = 'discriminator'",
+        ),
+    ],
+)
+def test_discriminators_are_tried(faults, register, network, message):
+    register(NETWORKS, network)
+    text = GOOD.replace("type='Restorer'", "type='GANRestorer', gan_loss=dict(type='GANLoss')") + (
+        f"model['discriminator'] = dict(type='{network.__name__}')\n"
+        "optim['discriminator'] = dict(optimizer=dict(type='Adam'))\n"
+    )
+    found = faults(text)
+    if message is None:
+        assert found == []
+    else:
+        assert len(found) == 1 and re.match(r"34: model\.discriminator: " + message, found[0]), found
+
+
 class PickyHook(Hook):
     """Knows more about the config than its signature says."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from srtoolbox.check.components import Component
-from srtoolbox.check.offers import discriminator_faults, network_faults
+from srtoolbox.check.offers import CHANNELS, discriminator_faults, network_faults
 from srtoolbox.check.report import Report, named_key, reason
 from srtoolbox.registry import NETWORKS
 
@@ -38,7 +39,7 @@ def check_network(report: Report, component: Component) -> Built | None:
         try:
             with torch.device(device), torch.random.fork_rng(devices=[]), torch.no_grad():
                 network = NETWORKS.build(component.cfg).eval()
-                fault = _tried(network, device, slot) if slot in KINDS else None
+                fault = _tried(network, device, slot, _gt_size(report)) if slot in KINDS else None
             break
         except Exception as error:
             failure = error
@@ -52,13 +53,25 @@ def check_network(report: Report, component: Component) -> Built | None:
     return Built(getattr(network, "scale", None), getattr(network, "colour", None), names)
 
 
-def _tried(network: nn.Module, device: str, slot: str) -> str | None:
-    """The fault of its facts, or of its output for one picture (1, C, 16, 16), or the next size the network wants."""
-    kind = getattr(network, "kind", "generator")  # as a user's network may leave unsaid
+def _gt_size(report: Report) -> int | None:
+    """The side of the training pictures, where the config says it in the usual place."""
+    found: Any = report.config
+    for key in ("data", "train", "dataset", "gt_size"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def _tried(network: nn.Module, device: str, slot: str, gt_size: int | None) -> str | None:
+    """The fault of its facts, or of its output for one picture (1, C, 16, 16), or the next size the network wants.
+
+    A discriminator's picture is one of the training, where the config tells its size.
+    """
+    kind = getattr(network, "kind", None) or "generator"  # as a user's network may leave unsaid
     if kind != slot:
-        return f"{type(network).__name__} is a {kind}, a {slot} is expected here"
+        hint = "" if hasattr(network, "kind") else f"; its class has to say kind = {slot!r} to be one"
+        return f"{type(network).__name__} is a {kind}, a {slot} is expected here{hint}"
     if kind == "discriminator":
-        return discriminator_faults(network)
+        return discriminator_faults(network) or _judged(network, device, gt_size)
     fault = network_faults(network)
     if fault:
         return fault
@@ -67,4 +80,20 @@ def _tried(network: nn.Module, device: str, slot: str) -> str | None:
     wanted = round(side * network.scale)
     if tuple(result.shape[-2:]) != (wanted, wanted):
         return f"makes {tuple(result.shape[-2:])} of {(side, side)}, x{network.scale} is {(wanted, wanted)}"
+    return None
+
+
+def _judged(network: nn.Module, device: str, gt_size: int | None) -> str | None:
+    """The fault of the training pictures' size, where its class does not check that itself, or of its logits."""
+    side, name = network.input_size or gt_size, type(network).__name__
+    multiple = getattr(network, "size_multiple", 1)
+    if side is None or side % multiple or gt_size not in (None, side):
+        if side is None or hasattr(network, "check"):
+            return None
+        wanted = f"input_size is {side}" if network.input_size else f"takes multiples of {multiple} px"
+        return f"{wanted}, but data.train.dataset.gt_size is {gt_size}"
+    result: Any = network(torch.zeros(2, CHANNELS[network.colour], side, side, device=device))
+    if not isinstance(result, torch.Tensor) or result.dim() == 0 or result.shape[0] != 2:
+        got = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
+        return f"{name} gives {got} for 2 pictures; logits (2, 1) or (2, 1, h, w) are wanted"
     return None

@@ -82,6 +82,8 @@ def discriminator_faults(network: nn.Module) -> str | None:
             f"{_name(network)} lacks facts that training needs: {', '.join(missing)} (colour is 'y' or 'rgb', "
             f"input_size the side of its pictures, None for any). Set them in __init__; see {PAGE}"
         )
+    if network.colour not in CHANNELS:
+        return f"{_name(network)}: colour is 'y' or 'rgb', got {network.colour!r}"
     return None
 
 

@@ -43,7 +43,8 @@ def check_scales(report: Report, components: Sequence[Component], networks: Mapp
 def check_colours(report: Report, networks: Mapping[str, Built | None]) -> None:
     """The discriminator judges what the generator makes."""
     generator, discriminator = (networks.get(f"model.{name}") for name in ("generator", "discriminator"))
-    if generator and discriminator and generator.colour != discriminator.colour:
+    known = generator and discriminator and generator.colour and discriminator.colour  # else that is in the report
+    if known and generator.colour != discriminator.colour:
         report.add(
             "model.discriminator",
             f"it sees {discriminator.colour!r} pictures, but model.generator makes {generator.colour!r}",
