@@ -33,7 +33,7 @@ def _check_gan_loss(report: Report, component: Component) -> None:
         report.add(component.path, fault, at="type")
     elif missing:
         fault = f"{name} lacks {', '.join(missing)}: derive it from srtoolbox.losses.gan.AdversarialLoss; see "
-        report.add(component.path, fault + "docs/add_a_loss.md", at="type")
+        report.add(component.path, fault + "docs/train_gan.md", at="type")
 
 
 def _check_image_loss(report: Report, component: Component, generator: Built | None) -> None:
