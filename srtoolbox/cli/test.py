@@ -237,6 +237,7 @@ def with_means(images: dict[str, Scores]) -> dict[str, Any]:
 
 def print_tables(results: Results) -> None:
     """A table per set: a row per network, or where that is too wide a row per score."""
+    from rich.console import Console
     from rich.measure import Measurement
 
     from srtoolbox.engine.evaluate import means
@@ -249,11 +250,10 @@ def print_tables(results: Results) -> None:
         widths = [Measurement.get(CONSOLE, CONSOLE.options.update(max_width=10_000), table).maximum for table in tables]
         fitting = [number for number in (0, 1) if widths[number] <= CONSOLE.width]
         best = fitting[0] if fitting else widths.index(min(widths))
-        usual = CONSOLE.width
-        if not CONSOLE.is_terminal:  # too wide for a terminal, values are folded; in a file there is room for all
-            CONSOLE.width = max(usual, widths[best])
-        CONSOLE.print(tables[best])
-        CONSOLE.width = usual
+        if CONSOLE.is_terminal:  # which folds what is too wide; in a file there is room for all
+            CONSOLE.print(tables[best])
+        else:
+            Console(file=CONSOLE.file, width=max(CONSOLE.width, widths[best])).print(tables[best])
 
 
 def table_of(title: str, rows: dict[str, Scores], *, across: bool) -> Table:

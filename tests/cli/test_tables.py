@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from rich.console import Console
 
@@ -10,11 +12,11 @@ from srtoolbox.cli.test import print_tables
 
 
 def printed(monkeypatch: pytest.MonkeyPatch, networks: int, scores: int) -> list[str]:
-    console = Console(width=80, record=True, force_terminal=False)
+    console = Console(width=80, file=io.StringIO())
     monkeypatch.setattr(logger, "CONSOLE", console)
     values = {f"a_long_score_{number}": 10 + number / 7 for number in range(scores)}
     print_tables({f"network_{number}": {"set5": {"bird": values}} for number in range(networks)})
-    text = console.export_text()
+    text = console.file.getvalue()
     for value in values.values():
         assert text.count(f"{value:.4f}") == networks
     return text.splitlines()
