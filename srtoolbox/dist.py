@@ -83,6 +83,10 @@ def init(device: torch.device, timeout: float = TIMEOUT) -> None:
 def _join(device: torch.device, timeout: float) -> None:
     store, rank, world = next(rendezvous("env://", timeout=timedelta(seconds=timeout)))
     store.set_timeout(timedelta(seconds=timeout))
+    if os.environ.get("LOCAL_WORLD_SIZE") == str(world):
+        # torchrun may use one store for all attempts, with the last one's addresses in it. (On several machines the
+        # counts differ: there dist_train.sh asks for a new store each time.)
+        store = dist.PrefixStore(f"attempt{restarts()}", store)
     if world > 1:
         _Group.watch = Watch(store.clone(), rank, world, timeout, exit_now).start()
     if device.type == "cuda":

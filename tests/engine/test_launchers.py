@@ -1,0 +1,210 @@
+"""The launch scripts as a user runs them: training and testing on two processes, restarts, SLURM; faulty launches."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from srtoolbox.engine.hooks import Hook, Phase
+from srtoolbox.engine.runner import Runner
+from srtoolbox.registry import HOOKS
+from tests.engine.ranks import free_port, start
+from tests.engine.runs import differing, final_state, listing, records, run
+from tests.engine.test_faulty_ranks import FaultHook
+
+TOOLS = Path(__file__).parents[2] / "tools"
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHON": sys.executable}
+KILL_ONCE = """
+import os, signal
+from pathlib import Path
+from srtoolbox.engine.hooks import Hook, Phase
+from srtoolbox.registry import HOOKS
+
+@HOOKS.register
+class KillOnceHook(Hook):
+    phase = Phase.UPDATE
+
+    def __init__(self, at: int, mark: str) -> None:
+        self.at, self.mark = at, mark
+
+    def after_iter(self, runner) -> None:
+        if runner.iter == self.at and os.environ["RANK"] == "1" and not Path(self.mark).exists():
+            Path(self.mark).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def launch(script: str, *arguments: object, **environ: str) -> subprocess.CompletedProcess:
+    command = [str(TOOLS / script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env={**ENV, **environ}, timeout=200)
+
+
+@pytest.mark.timeout(280)
+def test_train_and_test_on_two_processes(tiny_config: Path, tmp_path: Path) -> None:
+    work_dir = tmp_path / "run"
+    done = launch("dist_train.sh", tiny_config, 2, "--work-dir", work_dir, "data.train.batch_size=2")
+    assert done.returncode == 0, done.stderr[-3000:]
+    log = (work_dir / "train.log").read_text()
+    assert "batch 2 per process x 2 processes = 4 samples per iteration" in log
+    run(tiny_config, tmp_path / "one")
+    rates = [
+        [line["lr"] for line in records(folder) if line["kind"] == "train"] for folder in (work_dir, tmp_path / "one")
+    ]
+    assert rates[0] == rates[1]  # never changed for the number of processes
+    scores = tmp_path / "scores.json"
+    done = launch("dist_test.sh", tiny_config, work_dir / "checkpoints/iter_000020.pth", 2, "--json", scores)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(json.loads(scores.read_text())["iter_000020"]["photos"]["images"]) == 6
+
+
+@pytest.mark.timeout(280)
+def test_a_restart_goes_on_exactly(tiny_config: Path, tmp_path: Path) -> None:
+    plugin = tmp_path / "kill_once.py"
+    plugin.write_text(KILL_ONCE)
+    hook = f"hooks.kill={{'type': 'KillOnceHook', 'at': 8, 'mark': '{tmp_path / 'mark'}'}}"
+    options = ["data.train.batch_size=2", "--plugin", plugin, hook]
+    whole = launch("dist_train.sh", tiny_config, 2, "--work-dir", tmp_path / "whole", "data.train.batch_size=2")
+    parts = launch("dist_train.sh", tiny_config, 2, "--work-dir", tmp_path / "parts", *options, MAX_RESTARTS="3")
+    assert whole.returncode == parts.returncode == 0, parts.stderr[-3000:]
+    assert (tmp_path / "mark").exists() and "resuming from" in parts.stderr
+    assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts")) == []
+    assert records(tmp_path / "parts") == records(tmp_path / "whole")
+
+
+SRUN = """#!/usr/bin/env bash
+# srun as slurm_train.sh uses it: two tasks, and signals passed on to them
+shift
+pids=()
+for task in 0 1; do
+    SLURM_PROCID=$task SLURM_LOCALID=$task SLURM_NTASKS=2 "$@" &
+    pids+=($!)
+done
+echo "${pids[@]}" > "$PIDS"
+code=0
+for pid in "${pids[@]}"; do wait "$pid" || code=$?; done
+exit $code
+"""
+
+
+@pytest.mark.timeout(200)
+def test_slurm_saves_queues_again_and_goes_on(tiny_config: Path, tmp_path: Path) -> None:
+    """With stand-ins for srun and scontrol, which pass on what SLURM would."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "srun").write_text(SRUN)
+    (tools / "scontrol").write_text(f'#!/bin/sh\n[ "$1" = show ] && echo 127.0.0.1 || echo "$@" >> {tmp_path}/queue\n')
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    job = {
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NODELIST": "here",
+        "MASTER_PORT": str(free_port()),
+        "PIDS": f"{tmp_path}/pids",
+    }
+    environ = {**ENV, **job, "PATH": f"{tools}:{os.environ['PATH']}"}
+    command = [str(TOOLS / "slurm_train.sh"), str(tiny_config), "--work-dir", str(tmp_path / "run")]
+    process = subprocess.Popen([*command, "max_iters=1000000"], env=environ, stderr=subprocess.PIPE, text=True)
+    log, deadline = tmp_path / "run/scores.jsonl", time.monotonic() + 90
+    while not (log.exists() and log.read_text()):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    for pid in (tmp_path / "pids").read_text().split():
+        os.kill(int(pid), signal.SIGUSR1)
+    process.send_signal(signal.SIGUSR1)  # the shell of the job must survive it
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 138, errors
+    assert (tmp_path / "queue").read_text() == "requeue 7\n"
+    reached = int(max(listing(tmp_path / "run", "iter_*.pth")).removeprefix("iter_").removesuffix(".pth"))
+    again = subprocess.run(
+        [*command, f"max_iters={reached + 3}"], env=environ, capture_output=True, text=True, timeout=90
+    )
+    assert again.returncode == 0, again.stderr
+    assert f"resuming from {tmp_path}/run/checkpoints/iter_{reached:06d}.pth" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"), [("dist_train.sh", ["a.py"]), ("dist_test.sh", ["a.py", "b.pth", "x"])]
+)
+def test_a_wrong_call_shows_the_right_one(script: str, arguments: list[str]) -> None:
+    done = launch(script, *arguments)
+    assert done.returncode == 2 and f"tools/{script} CONFIG" in done.stderr
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("fault", ["MASTER_ADDR", "port", "world"])
+def test_a_faulty_launch_is_one_line(fault: str, tiny_config: Path, tmp_path: Path) -> None:
+    arguments = ["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), "runtime.dist_timeout=3"]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        environ = {
+            "MASTER_ADDR": {"MASTER_ADDR": ""},
+            "port": {"MASTER_PORT": str(taken.getsockname()[1])},
+            "world": {"WORLD_SIZE": "2"},
+        }[fault]
+        ranks = start(1, tmp_path, arguments, **environ)
+        try:
+            assert ranks.wait(30)[0] not in (0, -9)
+        finally:
+            ranks.end()
+    told = [line for line in ranks.errors(0).splitlines() if "rank 0 of" in line]
+    assert told and "Traceback" not in ranks.errors(0), ranks.errors(0)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("where", ["save", "evaluate"])
+def test_rank_0_may_take_longer_than_the_timeout(where: str, tiny_config: Path, tmp_path: Path) -> None:
+    slow = f"hooks.fault={{'type': '{FaultHook.__name__}', 'what': '8', 'where': '{where}', 'rank': 0}}"
+    options = ["runtime.dist_timeout=3", "max_iters=6", "data.val.interval=5", slow]
+    ranks = start(2, tmp_path, ["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), *options])
+    try:
+        assert ranks.wait(100) == {0: 0, 1: 0}, ranks.errors(1)
+    finally:
+        ranks.end()
+
+
+@HOOKS.register
+class SameScoresHook(Hook):
+    """Writes each rank's scores of each evaluation."""
+
+    phase = Phase.LOG
+
+    def after_eval(self, runner: Runner, evaluation: object) -> None:
+        images = evaluation.images["photos"]
+        scores = {name: {k: v.hex() for k, v in s.items() if k != "seconds"} for name, s in images.items()}
+        (runner.work_dir / f"scores{os.environ['RANK']}.json").write_text(json.dumps(scores))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_scores_do_not_depend_on_the_number_of_ranks(
+    count: int, tiny_config: Path, photo_folder: Path, tmp_path: Path
+) -> None:
+    """Fewer, as many and more pictures than ranks, none twice, on every rank alike: to the last bit."""
+    folder = tmp_path / "few"
+    folder.mkdir()
+    for path in sorted(photo_folder.glob("*.png"))[:count]:
+        (folder / path.name).write_bytes(path.read_bytes())
+    found = {}
+    for world in (1, 2, 3):
+        work_dir = tmp_path / f"run{world}"
+        options = ["max_iters=1", "hooks.same.type=SameScoresHook", f"data.val.datasets.photos.gt={folder}"]
+        options += ["optim.generator.optimizer.lr=0.0"]
+        ranks = start(
+            world, tmp_path / f"ranks{world}", ["train", str(tiny_config), "--work-dir", str(work_dir), *options]
+        )
+        try:
+            assert set(ranks.wait(60).values()) == {0}, ranks.errors(0)
+        finally:
+            ranks.end()
+        found[world] = {(work_dir / f"scores{rank}.json").read_text() for rank in range(world)}
+    assert len(found[1] | found[2] | found[3]) == 1
+    assert len(json.loads(found[1].pop())) == count
