@@ -4,11 +4,10 @@ A picture is an array HWC, uint8 or uint16, C = 1 (gray) or 3 (RGB); how a file 
 """
 
 from srtoolbox.image.editing import Filling, channel_means, compress_jpeg, gaussian_blur, mix_channels, rotate
+from srtoolbox.image.headers import MAX_BYTES, MAX_PIXELS
 from srtoolbox.image.pixels import copy_view, squared_distance, window_means
 from srtoolbox.image.reading import (
     IMAGE_SUFFIXES,
-    MAX_BYTES,
-    MAX_PIXELS,
     decode_image,
     image_shape,
     list_images,
