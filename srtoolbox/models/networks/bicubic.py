@@ -16,6 +16,7 @@ class Bicubic(nn.Module):
     in_channels = 3
     colour = "rgb"
     size_multiple = 1
+    refine_field = 0
 
     def __init__(self, scale: int) -> None:
         super().__init__()
@@ -25,7 +26,11 @@ class Bicubic(nn.Module):
 
     def forward(self, lq: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """(N, C, H, W) -> (N, C, scale * H, scale * W), or to `size` = (height, width)."""
-        return upsample(lq, self.scale, size)
+        return self.refine(upsample(lq, self.scale, size))
+
+    def refine(self, upscaled: Tensor) -> Tensor:
+        """What follows the interpolation: nothing."""
+        return upscaled
 
 
 def upsample(lq: Tensor, scale: int, size: tuple[int, int] | None = None) -> Tensor:

@@ -5,6 +5,12 @@ Facts every network carries as attributes, so that nobody switches on class name
 `size_multiple`: the LR height and width must be multiples of it (`inference` pads),
 `receptive_field`: radius r in LR pixels: the scale x scale output pixels of LR pixel p depend on the LR pixels
     p - r ... p + r of each axis and on no others (None: on the whole picture, or unknown).
+
+Two more are offered where a network has that shape; large pictures are upscaled with less memory for it:
+`extract(lq)` and `reconstruct(features, lq)`, which make up `forward`, with `reconstruct_field`: what the latter sees,
+    in LR pixels: for a body at the LR size under a tail of several upsampling steps.
+`refine(upscaled)`, what follows where `forward` begins with a bicubic interpolation, and `refine_field`, what it sees,
+    in pixels of the output: such a network takes any scale.
 A discriminator has `kind = 'discriminator'` on its class, `in_channels`, `colour` and
 `input_size`: the side of the pictures it judges, or None where it takes any that is a multiple of `size_multiple`.
 """

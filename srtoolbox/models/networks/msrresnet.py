@@ -61,12 +61,20 @@ class MSRResNet(nn.Module):
         self.conv_last = nn.Conv2d(num_features, self.in_channels, 3, padding=1)
         tail = [step for factor in STAGES[scale] for step in (3, ("shuffle", factor))]
         self.receptive_field = receptive_field([3, *[3, 3] * num_blocks, *tail, 3, 3])
+        self.reconstruct_field = receptive_field([*tail, 3, 3])
         if init == "scaled":
             self.apply(_init_scaled)
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W)."""
-        features = self.body(_activate(self.conv_first(lq)))
+        return self.reconstruct(self.extract(lq), lq)
+
+    def extract(self, lq: Tensor) -> Tensor:
+        """(N, C, H, W) -> the body's features (N, F, H, W)."""
+        return self.body(_activate(self.conv_first(lq)))
+
+    def reconstruct(self, features: Tensor, lq: Tensor) -> Tensor:
+        """Features of `lq` -> (N, C, scale * H, scale * W); sees `reconstruct_field` pixels of both."""
         for number, factor in enumerate(STAGES[self.scale], start=1):
             features = _activate(F.pixel_shuffle(self.get_submodule(f"upconv{number}")(features), factor))
         residual = self.conv_last(_activate(self.conv_hr(features)))

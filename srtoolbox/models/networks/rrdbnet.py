@@ -122,12 +122,20 @@ class RRDBNet(nn.Module):
         before = [("unshuffle", cell)] if cell > 1 else []
         convs = [3] * (num_blocks * num_dense_blocks * num_convs + 2)
         self.receptive_field = receptive_field([*before, *convs, *self._upsampling_steps(), 3, 3])
+        self.reconstruct_field = cell * receptive_field([*self._upsampling_steps(), 3, 3])
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1], H and W multiples of `size_multiple` -> (N, C, scale * H, scale * W)."""
+        return self.reconstruct(self.extract(lq), lq)
+
+    def extract(self, lq: Tensor) -> Tensor:
+        """(N, C, H, W) -> the body's features (N, F, H / size_multiple, W / size_multiple)."""
         cells = F.pixel_unshuffle(lq, self.size_multiple) if self.size_multiple > 1 else lq
         shallow = self.conv_first(cells)
-        features = shallow + self.conv_body(self.body(shallow))
+        return shallow + self.conv_body(self.body(shallow))
+
+    def reconstruct(self, features: Tensor, lq: Tensor) -> Tensor:
+        """Features of `lq` -> (N, C, scale * H, scale * W); sees `reconstruct_field` pixels."""
         for number, factor in enumerate(self.stages, start=1):
             conv = self.get_submodule(f"conv_up{number}")
             if self.upsampling == "pixelshuffle":

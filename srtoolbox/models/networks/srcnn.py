@@ -62,6 +62,7 @@ class SRCNN(nn.Module):
         widths = (self.in_channels, *channels, self.in_channels)
         convs = add_convs(self, widths, kernels, padding)
         self.receptive_field = receptive_field([("bicubic", scale), *kernels])
+        self.refine_field = receptive_field(kernels)
         if init == "gaussian":
             for conv in convs:
                 nn.init.normal_(conv.weight, std=0.001)
@@ -69,9 +70,11 @@ class SRCNN(nn.Module):
 
     def forward(self, lq: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W), or to `size` = (height, width)."""
-        features = upsample(lq, self.scale, size)
-        if self.mean:
-            features = features - self.mean
+        return self.refine(upsample(lq, self.scale, size))
+
+    def refine(self, upscaled: Tensor) -> Tensor:
+        """What follows the interpolation, (N, C, H, W) -> the same size; sees `refine_field` pixels."""
+        features = upscaled - self.mean if self.mean else upscaled
         *hidden, last = self.children()
         for conv in hidden:
             features = torch.relu_(conv(features))

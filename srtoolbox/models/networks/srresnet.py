@@ -109,10 +109,19 @@ class SRResNet(nn.Module):
         self.conv_last = nn.Conv2d(num_features, self.in_channels, 9, padding=4)
         tail = [step for factor in STAGES[scale] for step in (3, ("shuffle", factor))]
         self.receptive_field = receptive_field([9, *[3, 3] * num_blocks, 3, *tail, 9])
+        self.reconstruct_field = receptive_field([*tail, 9])
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W)."""
+        return self.reconstruct(self.extract(lq), lq)
+
+    def extract(self, lq: Tensor) -> Tensor:
+        """(N, C, H, W) -> the body's features (N, F, H, W)."""
         shallow = self.act_first(self.conv_first(lq))
         end = self.bn_body if self.body_end == "batch" else self.act_body
-        sr = self.conv_last(self.upsample(shallow + end(self.conv_body(self.body(shallow)))))
+        return shallow + end(self.conv_body(self.body(shallow)))
+
+    def reconstruct(self, features: Tensor, lq: Tensor) -> Tensor:
+        """Features of `lq` -> (N, C, scale * H, scale * W); sees `reconstruct_field` pixels."""
+        sr = self.conv_last(self.upsample(features))
         return (torch.tanh(sr) + 1) / 2 if self.output == "tanh" else sr

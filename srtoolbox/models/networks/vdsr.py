@@ -72,11 +72,15 @@ class VDSR(nn.Module):
         self.input = nn.Conv2d(self.in_channels, num_features, 3, padding=1, bias=bias)
         self.output = nn.Conv2d(num_features, self.in_channels, 3, padding=1, bias=bias)
         self.receptive_field = receptive_field([("bicubic", scale), *[3] * (num_blocks + 2)])
+        self.refine_field = receptive_field([3] * (num_blocks + 2))
         self.apply(_initialise)
 
     def forward(self, lq: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W), or to `size` = (height, width)."""
-        upscaled = upsample(lq, self.scale, size)
+        return self.refine(upsample(lq, self.scale, size))
+
+    def refine(self, upscaled: Tensor) -> Tensor:
+        """What follows the interpolation, (N, C, H, W) -> the same size; sees `refine_field` pixels."""
         if self.input_range is not None:
             upscaled = upscaled.clamp(*self.input_range)
         features = F.relu(self.input(upscaled), inplace=True)
