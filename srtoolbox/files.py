@@ -195,7 +195,11 @@ def load_tensors(path: str | os.PathLike) -> dict[str, Any]:
         raise CheckpointError(f"{path}: {_pickle_fault(path, error)}") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: holds a {type(state).__name__}, not a dictionary of tensors")
-    for name, tensor in _tensors_in(state):
+    try:
+        tensors = list(_tensors_in(state, "", {}))
+    except RecursionError as error:
+        raise CheckpointError(f"{path}: contains itself or is nested without end; it is damaged or hostile") from error
+    for name, tensor in tensors:
         if not _is_backed(tensor):
             raise CheckpointError(f"{path}: {name} claims more values than the file holds; it is damaged or hostile")
     return state
@@ -217,15 +221,23 @@ def _safetensors(path: str | os.PathLike) -> ModuleType:
     return library
 
 
-def _tensors_in(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:  # noqa: ANN401 - whatever was saved
+def _tensors_in(value: Any, name: str, within: dict[int, bool]) -> Iterator[tuple[str, Tensor]]:  # noqa: ANN401
+    """All tensors by name, looking once into each container. `within`: those seen, and whether we are inside."""
     if isinstance(value, Tensor):
         yield name, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _tensors_in(item, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, list | tuple):
-        for number, item in enumerate(value):
-            yield from _tensors_in(item, f"{name}[{number}]")
+    elif isinstance(value, Mapping | list | tuple):
+        if within.get(id(value)):
+            raise RecursionError
+        if id(value) in within:
+            return
+        within[id(value)] = True
+        if isinstance(value, Mapping):
+            items = ((f"{name}.{key}" if name else str(key), item) for key, item in value.items())
+        else:
+            items = ((f"{name}[{number}]", item) for number, item in enumerate(value))
+        for inner, item in items:
+            yield from _tensors_in(item, inner, within)
+        within[id(value)] = False
 
 
 def _is_backed(tensor: Tensor) -> bool:

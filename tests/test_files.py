@@ -103,6 +103,39 @@ def test_damage_is_an_error_naming_the_file(damage: str, tmp_path: Path) -> None
         load_tensors(path)
 
 
+def _cycle() -> dict:
+    state: dict = {"w": torch.ones(2)}
+    state["networks"] = {"generator": state}
+    return state
+
+
+def _nested(depth: int) -> dict:
+    state: dict = {"w": torch.ones(2)}
+    for _ in range(depth):
+        state = {"a": state}
+    return state
+
+
+@pytest.mark.parametrize("make", [_cycle, lambda: _nested(3000)], ids=["contains itself", "nested"])
+def test_a_state_without_end_is_refused(make, tmp_path: Path) -> None:
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(50_000)  # to be able to write it
+    try:
+        torch.save(make(), tmp_path / "s.pth")
+    finally:
+        sys.setrecursionlimit(limit)
+    with pytest.raises(CheckpointError, match=r"s\.pth: contains itself or is nested"):
+        load_tensors(tmp_path / "s.pth")
+
+
+def test_a_container_in_many_places_is_looked_into_once(tmp_path: Path) -> None:
+    state: dict = {"w": torch.ones(2)}
+    for _ in range(60):  # 2**60 ways lead to the tensor
+        state = {"a": state, "b": state}
+    torch.save(state, tmp_path / "s.pth")
+    assert set(load_tensors(tmp_path / "s.pth")) == {"a", "b"}
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

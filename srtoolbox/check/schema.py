@@ -67,6 +67,7 @@ _RUNTIME = Section(
         "deterministic": Value(bool),
         "dist_timeout": Value(float, above=0),
         "max_skipped": Value(int, least=1),
+        "rollbacks": Value(int, least=0),
     }
 )
 _TRAIN = Section(

@@ -70,29 +70,35 @@ def run(config, args: argparse.Namespace) -> int:  # noqa: ANN001 - a Config; im
 
 
 def train(config, args: argparse.Namespace, work_dir: Path, lock) -> int:  # noqa: ANN001 - as above
-    """Build the run, prepare its work dir, train; returns the exit code."""
+    """Build the run, prepare its work dir, train; returns the exit code.
+
+    Where steps fail again and again, `runtime.rollbacks` says how often to go back to the newest checkpoint; the
+    samples drawn since then are not drawn again.
+    """
     from srtoolbox import dist
     from srtoolbox.engine.checkpoint import list_checkpoints
-    from srtoolbox.engine.runner import Runner
+    from srtoolbox.engine.faults import SkippedStepsError
     from srtoolbox.engine.signals import StopRequested
-    from srtoolbox.engine.workdir import find_state, prepare
-    from srtoolbox.files import write_text
-    from srtoolbox.logger import LOGGER, setup_logging
+    from srtoolbox.engine.workdir import find_state
+    from srtoolbox.logger import LOGGER
 
     state, path = None, None
     if not args.overwrite:
         state, path = find_state(work_dir, resume=args.resume, resume_from=args.resume_from)
+    overwrite, rollbacks, runner = args.overwrite, (config.get("runtime") or {}).get("rollbacks", 0), None
     try:
-        runner = Runner(config, work_dir, resume=state, resumed_from=path)
-        del state
-        if dist.is_main():
-            lock.acquire()
-            prepare(work_dir, iteration=runner.iter, overwrite=args.overwrite)
-            write_text(work_dir / "config.py", config.dump())
-        dist.barrier()
-        setup_logging(work_dir / "train.log", main_process=dist.is_main())
-        describe(runner, LOGGER.info)
-        runner.train()
+        while runner is None:
+            runner = begin(config, work_dir, lock, state, path, overwrite=overwrite)
+            state = None
+            try:
+                runner.train()
+            except SkippedStepsError as fault:
+                state, path = find_state(work_dir, resume=True) if rollbacks else (None, None)
+                if state is None:
+                    raise
+                LOGGER.error("%s", fault)
+                LOGGER.warning("going back to iteration %d, on to samples not drawn yet", state["iter"])
+                state["draws"], overwrite, rollbacks, runner = fault.draws, False, rollbacks - 1, None
     except StopRequested as stop:
         LOGGER.warning("%s", stop)
         dist.leave(stop.exit_code)
@@ -104,6 +110,25 @@ def train(config, args: argparse.Namespace, work_dir: Path, lock) -> int:  # noq
     LOGGER.info("done: %s%s", work_dir, f". Test it: srtoolbox test {args.config} {made[-1]}" if made else "")
     dist.leave(0)
     return 0
+
+
+def begin(config, work_dir: Path, lock, state, path: Path | None, *, overwrite: bool):  # noqa: ANN001, ANN201 - as above
+    """The runner of a run, fresh or from `state` (of the file `path`); its work dir is ready, its log begun."""
+    from srtoolbox import dist
+    from srtoolbox.engine.runner import Runner
+    from srtoolbox.engine.workdir import prepare
+    from srtoolbox.files import write_text
+    from srtoolbox.logger import LOGGER, setup_logging
+
+    runner = Runner(config, work_dir, resume=state, resumed_from=path)
+    if dist.is_main():
+        lock.acquire()
+        prepare(work_dir, iteration=runner.iter, overwrite=overwrite)
+        write_text(work_dir / "config.py", config.dump())
+    dist.barrier()
+    setup_logging(work_dir / "train.log", main_process=dist.is_main())
+    describe(runner, LOGGER.info)
+    return runner
 
 
 def describe(runner, say) -> None:  # noqa: ANN001 - as above

@@ -27,11 +27,19 @@ MAX_SKIPPED = 10
 """Steps left out in a row that end a run, where the config says nothing (`runtime.max_skipped`)."""
 
 
+class SkippedStepsError(RunError):
+    """The run was halted. `draws`: samples drawn so far, so that a run that goes back need not meet them again."""
+
+    def __init__(self, message: str, draws: int) -> None:
+        self.draws = draws
+        super().__init__(message)
+
+
 def check_steps(runner: Runner) -> None:
     """Halt where a network's steps were left out too often in a row, or up to the end of the run.
 
     Raises:
-        RunError: with the folder of the dump and the command that replays it.
+        SkippedStepsError: with the folder of the dump and the command that replays it.
     """
     limit = runner.runtime.get("max_skipped", MAX_SKIPPED)
     last = runner.iter == runner.max_iters
@@ -49,14 +57,14 @@ def halt(runner: Runner, name: str) -> None:
     batch. The last batches are tried again, newest first, until one shows the fault: that is the one reported.
 
     Raises:
-        RunError: always.
+        SkippedStepsError: always.
     """
     skipped = runner.optims[name].skips.in_a_row
     folder = runner.work_dir / "faults" / f"iter_{runner.iter:06d}"
     state = runner.state_dict()
     for optim in runner.optims.values():
         optim.probing = True
-    per_iteration = runner.draws // max(runner.iter, 1)
+    per_iteration = runner.config["data"]["train"]["batch_size"] * runner.world * runner.accumulation
     tries = []
     for back in range(1, min(skipped, runner.iter) + 1):
         set_random_state(state["rng"][dist.rank()], runner.device)
@@ -76,12 +84,13 @@ def halt(runner: Runner, name: str) -> None:
         )
     dist.barrier()
     passing = "" if any(not part["finite"] for part in found["ranks"]) else " (those batches tried again are fine)"
-    raise RunError(
+    raise SkippedStepsError(
         f"iteration {runner.iter}: the last {skipped} steps of {name} were left out, since loss or gradients are no "
         f"longer finite{passing}. {folder} holds the state, the batch and a report; look into it with\n"
         f"  srtoolbox replay {folder}\n"
         f"Lower the learning rate, clip the gradients (optim.{name}.clip) or train without amp; earlier checkpoints "
-        f"are intact"
+        f"are intact",
+        runner.draws,
     )
 
 

@@ -44,6 +44,10 @@ class PoisonHook(Hook):
         prepare, losses = model.prepare, model.image_losses
         if self.what in ("lq", "gt"):
             model.prepare = lambda batch: _poisoned(prepare(batch), self.what) if due() else prepare(batch)
+        if self.what == "drawn":  # the pictures themselves are bad, whenever they come
+            model.prepare = lambda batch: (
+                _poisoned(prepare(batch), "lq") if int(batch["draw"][0]) in self.at else prepare(batch)
+            )
         if self.what == "loss":
             model.image_losses = lambda sr, batch: (
                 {name: term * math.nan for name, term in losses(sr, batch).items()} if due() else losses(sr, batch)
@@ -172,6 +176,54 @@ def test_fp16_recovers_from_a_scale_far_too_high(network: nn.Module) -> None:
         assert optim.skips.in_a_row < 10 or optim.recovering
     optim.skips.settle()
     assert optim.skips.total > 10 and optim.skips.in_a_row == 0
+
+
+DRAWN = poison("drawn", [24, 28, 32, 36])  # what iterations 7 to 10 draw
+GO_BACK = ("runtime.max_skipped=3", "runtime.rollbacks=1")
+
+
+def test_a_rollback_goes_on_with_other_samples(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["train", str(tiny_config), "--work-dir", str(tmp_path), DRAWN, *GO_BACK]) == 0
+    told = capsys.readouterr().err
+    assert "3 steps of generator were left out" in told and "going back to iteration 5" in told
+    state = load(tmp_path, "iter_000020")
+    assert state["draws"] == 4 * (20 + 4)  # iterations 6 to 9 were done twice, with other samples, 10 is bad again
+    assert state["optims"]["generator"]["skips"] == [1, 0]
+    assert [line["iter"] for line in records(tmp_path) if line["kind"] == "train"] == [3, 6, 9, 12, 15, 18, 20]
+    assert (tmp_path / "faults/iter_000009/report.json").exists()
+    assert listing(tmp_path, "iter_*.pth") == [f"iter_{i:06d}.pth" for i in (5, 10, 15, 20)]
+
+
+def test_a_run_that_went_back_resumes_exactly(tiny_config: Path, tmp_path: Path) -> None:
+    arguments = ["train", str(tiny_config), DRAWN, *GO_BACK]
+    assert main([*arguments, "--work-dir", str(tmp_path / "whole")]) == 0
+    stop = ["hooks.kill.type=KillHook", "hooks.kill.at=12"]
+    assert main([*arguments, "--work-dir", str(tmp_path / "parts"), *stop]) == 143
+    assert main([*arguments, "--work-dir", str(tmp_path / "parts"), "--resume"]) == 0
+    assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts")) == []
+
+
+@pytest.mark.parametrize(("first", "dumps"), [(0, ["iter_000003"]), (6, ["iter_000008", "iter_000009"])])
+def test_a_rollback_that_does_not_help_ends(first: int, dumps: list[str], tiny_config: Path, tmp_path: Path) -> None:
+    """Without a checkpoint there is nothing to go back to; else once, as asked for."""
+    ever = poison("drawn", list(range(4 * first, 400, 4)))
+    assert main(["train", str(tiny_config), "--work-dir", str(tmp_path), ever, *GO_BACK]) == 2
+    assert sorted(path.name for path in (tmp_path / "faults").iterdir()) == dumps
+    assert listing(tmp_path, "iter_*.pth") == ["iter_000005.pth"] * bool(first)
+
+
+@pytest.mark.timeout(120)
+def test_two_ranks_go_back_together(tiny_config: Path, tmp_path: Path) -> None:
+    bad = "hooks.poison={'type': 'PoisonHook', 'what': 'drawn', 'at': [52, 60, 68, 76], 'rank': None}"  # rank 1's
+    ranks = start(2, tmp_path, ["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), bad, *GO_BACK])
+    try:
+        assert ranks.wait(60) == {0: 0, 1: 0}, ranks.errors(0)
+    finally:
+        ranks.end()
+    assert load(tmp_path / "run", "iter_000020")["draws"] == 8 * (20 + 4)
+    assert "going back to iteration 5" in ranks.errors(0)
 
 
 BATCH_NORM = "model.generator={'type': 'SRResNet', 'scale': 3, 'num_features': 4, 'num_blocks': 1, '_delete_': True}"
