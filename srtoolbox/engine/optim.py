@@ -77,7 +77,8 @@ class OptimWrapper:
             measure: whether to return the norm of all gradients before clipping, on their device, when there is a step.
         """
         if self._part == 0:
-            self.optimizer.zero_grad(set_to_none=True)
+            for parameter in self.parameters:  # the optimizer's zero_grad announces itself to the profiler, for more
+                parameter.grad = None
         if self._parts > 1:
             loss = loss / self._parts
         (self.scaler.scale(loss) if self._scaled else loss).backward(seed_gradient(loss))
@@ -95,9 +96,7 @@ class OptimWrapper:
         if self._scaled:
             self.scaler.step(self.optimizer)
             self.scaler.update()
-        elif (
-            self.waits or first
-        ):  # a fused SGD that leaves out its first step would never fill its momentum (torch 2.13)
+        elif self.waits or first:
             if not bad:
                 self.optimizer.step()
         else:

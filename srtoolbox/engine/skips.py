@@ -7,9 +7,9 @@ is not finite starts its backward pass with NaN.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import deque
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -25,12 +25,18 @@ def seed_gradient(loss: Tensor) -> Tensor | None:
     return loss.detach() * 0 + 1
 
 
-def not_finite(gradients: Sequence[Tensor]) -> Tensor:
+def not_finite(gradients: list[Tensor]) -> Tensor:
     """1.0 where any value is NaN or infinite, else 0.0: a scalar on their device, which this does not wait for."""
-    found = torch.zeros((), device=gradients[0].device)
+    device = gradients[0].device
+    found = torch.zeros((), device=device)
     # the kernel of torch's own gradient scaler: one pass over all tensors; a factor of 1 changes nothing
-    torch._amp_foreach_non_finite_check_and_unscale_(list(gradients), found, torch.ones_like(found))
+    torch._amp_foreach_non_finite_check_and_unscale_(gradients, found, _one(device))
     return found
+
+
+@functools.cache
+def _one(device: torch.device) -> Tensor:
+    return torch.ones((), device=device)
 
 
 class Skips:
@@ -44,7 +50,10 @@ class Skips:
         self._pending: deque[tuple[Tensor, torch.cuda.Event | None]] = deque()
 
     def record(self, flag: Tensor, *, wait: bool) -> None:
-        """Take in a step's flag (see `not_finite`): with `wait` now, else when it has arrived."""
+        """Take in a step's flag (see `not_finite`): with `wait` now, else when it has arrived. Always in one way."""
+        if wait:
+            self._count(flag)
+            return
         if flag.device.type == "cuda":
             host = torch.empty((), pin_memory=True).copy_(flag, non_blocking=True)
             event = torch.cuda.Event()
@@ -52,18 +61,21 @@ class Skips:
             self._pending.append((host, event))
         else:
             self._pending.append((flag, None))
-        while len(self._pending) > (0 if wait else LAG):
-            self._count()
+        while len(self._pending) > LAG:
+            self._count(self._arrived())
 
     def settle(self) -> None:
         """Wait for all that is on its way."""
         while self._pending:
-            self._count()
+            self._count(self._arrived())
 
-    def _count(self) -> None:
+    def _arrived(self) -> Tensor:
         flag, event = self._pending.popleft()
         if event is not None:
             event.synchronize()
+        return flag
+
+    def _count(self, flag: Tensor) -> None:
         bad = bool(flag)
         self.total += bad
         self.in_a_row = self.in_a_row + 1 if bad else 0

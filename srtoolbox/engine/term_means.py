@@ -28,10 +28,12 @@ class TermMeans:
         On the CPU those that are not finite are left out, as their step is; on a GPU asking would be waiting.
         """
         for name, term in terms.items():
-            if not (isinstance(term, Tensor) and term.device.type != "cpu") and not math.isfinite(term):
-                continue
             total = self._sums.get(name, 0.0)
-            self._sums[name] = (total if isinstance(total, Tensor) else _like(term, total)) + term
+            if isinstance(term, Tensor) and term.device.type != "cpu":
+                total = total if isinstance(total, Tensor) else _like(term, total)
+            elif not math.isfinite(term := float(term)):
+                continue
+            self._sums[name] = total + term
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def take(self) -> dict[str, float]:
@@ -54,9 +56,7 @@ class TermMeans:
         self._counts = {name: count for name, (_, count) in state.items()}
 
 
-def _like(term: Tensor | float, total: float) -> Tensor | float:
+def _like(term: Tensor, total: float) -> Tensor:
     """A total to which such terms can be added without rounding to their precision."""
-    if not isinstance(term, Tensor):
-        return total
     dtype = torch.float32 if term.device.type == "mps" else torch.float64  # MPS has no float64
     return torch.tensor(total, dtype=dtype, device=term.device)
