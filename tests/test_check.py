@@ -190,6 +190,34 @@ def test_helpers_are_free(faults):
     assert fault == "34: modle: not a key of configs, and nothing reads it. Did you mean 'model'?"
 
 
+def test_what_is_typed_does_something(faults):
+    [fault] = faults(GOOD, "kernels=3")
+    start = "command line: kernels: not a key of configs, and nothing reads it"
+    assert fault == start + ". Did you mean model.generator.kernels?"
+    assert faults(GOOD, "decay=0.9") == [start.replace("kernels", "decay")]
+    assert faults(GOOD, "batch_size=3")[0].endswith("Did you mean data.train.batch_size?")
+    assert faults(GOOD, "keep_last=3")[0].endswith("Did you mean hooks.checkpoint.keep_last?"), "an argument left out"
+    assert faults(GOOD + "steps = 3\nmax_iters = steps\n", "steps=5", "data_root=here") == []
+
+
+def test_a_base_does_not_hear_of_what_is_set_later(tmp_path):
+    (tmp_path / "base.py").write_text("rate = 1e-3\n" + GOOD.replace("lr=1e-3", "lr=rate"))
+    child = tmp_path / "child.py"
+    child.write_text("_base_ = 'base.py'\nrate = 1e-4\n")
+    with pytest.raises(ConfigError) as caught:
+        check(Config.fromfile(child))
+    [fault] = caught.value.faults
+    assert fault.startswith(f"{child}:2: rate: nothing reads it here, and what a base computed")
+    child.write_text("_base_ = 'base.py'\nrate = 1e-4\noptim = dict(generator=dict(optimizer=dict(lr=rate)))\n")
+    check(Config.fromfile(child))
+    child.write_text("_base_ = 'base.py'\nmax_iters = 5\n")
+    check(Config.fromfile(child, ["rate=1e-4"]))
+    grandchild = tmp_path / "grandchild.py"
+    child.write_text("_base_ = 'base.py'\nrate = 1e-4\n")
+    grandchild.write_text("_base_ = 'child.py'\noptim = dict(generator=dict(optimizer=dict(lr=_base_.rate)))\n")
+    check(Config.fromfile(grandchild))
+
+
 def test_data_without_a_file_has_no_origin():
     with pytest.raises(ConfigError) as caught:
         check(Config({"model": {"type": "Restorer", "generator": {"type": "ESPCNN", "scale": 3}}}), mode="test")

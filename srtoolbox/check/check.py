@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from srtoolbox.check.components import check_part, check_wiring_of
 from srtoolbox.check.losses import check_losses
+from srtoolbox.check.names import check_names
 from srtoolbox.check.networks import check_network
 from srtoolbox.check.report import Report
-from srtoolbox.check.schema import TOP, check_names, check_section
+from srtoolbox.check.schema import TOP, check_section
 from srtoolbox.check.wiring import check_colours, check_construction, check_crop, check_optim, check_scales
 from srtoolbox.config import Config
 from srtoolbox.errors import ConfigError
@@ -32,11 +33,11 @@ def check(config: Config, mode: str = "train") -> None:
         ConfigError: there are faults; `faults` holds one `file:line: path: message. Did you mean ...?` each.
     """
     report = Report(config)
-    check_names(report)
     found = check_section(report, TOP, config, "", training=mode == "train")
     if mode == "test":
         _check_test_parts(report)
     components = [component for place in found for component in check_part(report, place)]
+    check_names(report, components)
     networks = {c.path: check_network(report, c) for c in components if c.kind == "network"}
     context = config.to_dict()
     for component in components:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -150,13 +149,3 @@ def _check_value(report: Report, entry: Value, value: Any, where: str) -> None: 
         report.add(where, f"at least {entry.least} is needed, got {value!r}")
     elif value is not None and entry.above is not None and value <= entry.above:
         report.add(where, f"more than {entry.above} is needed, got {value!r}")
-
-
-def check_names(report: Report) -> None:
-    """A top-level name nothing reads that comes near a known key is taken for a misspelling of it."""
-    config = report.config
-    for name in config:
-        if name not in TOP.keys and name not in config.used:
-            near = difflib.get_close_matches(name.lower(), TOP.keys, n=1, cutoff=0.75)  # lets 'model_name' pass
-            if near:
-                report.add(name, f"not a key of configs, and nothing reads it. Did you mean {near[0]!r}?")

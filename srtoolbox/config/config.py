@@ -19,12 +19,18 @@ class Config(Mapping[str, Any]):
         values: plain data, for instance the config in a checkpoint.
         filename: the file it was read from, if any.
         used: top-level names that some expression of the config files reads.
+        unheard: those of them that a file binds again too late: what a base computed from them stays.
     """
 
     def __init__(
-        self, values: Mapping[str, Any], filename: str | None = None, *, used: frozenset[str] = frozenset()
+        self,
+        values: Mapping[str, Any],
+        filename: str | None = None,
+        *,
+        used: frozenset[str] = frozenset(),
+        unheard: frozenset[str] = frozenset(),
     ) -> None:
-        self.__dict__.update(_values=ConfigDict(values), filename=filename, used=used)
+        self.__dict__.update(_values=ConfigDict(values), filename=filename, used=used, unheard=unheard)
 
     @classmethod
     def fromfile(cls, path: str | os.PathLike, overrides: Sequence[str] = ()) -> Config:
@@ -39,7 +45,8 @@ class Config(Mapping[str, Any]):
         """
         filename = find_config(path)
         loader = Loader(overrides)
-        return cls(loader.load(filename), filename, used=frozenset(loader.used))
+        values = loader.load(filename)
+        return cls(values, filename, used=frozenset(loader.used), unheard=frozenset(loader.unheard))
 
     def to_dict(self) -> dict[str, Any]:
         """The config as plain dicts, lists and tuples; a deep copy."""
