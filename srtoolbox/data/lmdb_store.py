@@ -94,6 +94,16 @@ class LmdbStore:
     def source(self, key: str) -> str:
         return f"{self.path}:{self._record(key).source}"
 
+    def verify(self, key: str) -> None:
+        """Compare a value with the checksum its conversion noted (BasicSR notes none).
+
+        Raises:
+            DataError: it has changed since.
+        """
+        expected, value = self._record(key).sha256, _Environment.of(self.path).get(key.encode("utf-8"))
+        if expected and (value is None or hashlib.sha256(value).hexdigest() != expected):
+            raise DataError(f"{self.source(key)}: damaged: not what was stored. Convert the pictures again")
+
     def digest(self) -> str:
         return self._contents.digest
 

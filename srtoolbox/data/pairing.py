@@ -34,8 +34,18 @@ class Pair(NamedTuple):
     lq: str
 
 
-def pair_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, option: str = "lq_name=") -> list[Pair]:
-    """Pairs of all pictures of two stores, in the order of the GT keys.
+class Matching(NamedTuple):
+    """Pairs found by name, and a sentence for every picture without a partner."""
+
+    pairs: list[Pair]
+    lone: list[str]
+    """GT pictures."""
+    strays: list[str]
+    """LQ pictures."""
+
+
+def match_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, option: str = "lq_name=") -> Matching:
+    """Which pictures of two stores belong together, in the order of the GT keys.
 
     Args:
         gt, lq: the stores.
@@ -45,7 +55,7 @@ def pair_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, o
         option: what messages call `lq_name`.
 
     Raises:
-        DataError: pictures without a partner, on either side; the first ten of each side are named.
+        DataError: `lq_name` is no name with {} in it.
     """
     namings = [("{}", lq_name)] if lq_name is not None else _usual_namings(scale)
     if lq_name is not None and lq_name.count("{}") != 1:
@@ -65,16 +75,26 @@ def pair_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, o
     strays = [
         f"{lq.source(key)}: no GT picture of that name in {gt.path}" for key in sorted(lq_keys - set(partners.values()))
     ]
+    return Matching([Pair(key, partners[key]) for key in gt_keys if key in partners], lone, strays)
+
+
+def pair_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, option: str = "lq_name=") -> list[Pair]:
+    """Pairs of all pictures of two stores, in the order of the GT keys; arguments as of `match_keys`.
+
+    Raises:
+        DataError: pictures without a partner, on either side; the first ten of each side are named.
+    """
+    pairs, lone, strays = match_keys(gt, lq, scale, lq_name, option=option)
     if lone or strays:
         number = len(lone) + len(strays)
         advice = f"Add or remove pictures, or say how LQ files are named ({option}'{{}}x4': the GT's name, then x4)"
         raise_faults(
             f"{counted(number, 'picture has', 'pictures have')} no partner ({gt.path} against {lq.path})",
             [*shortened(lone, "GT pictures"), *shortened(strays, "LQ pictures")],
-            advice if partners else f"No name in common: are these the right folders? If they are: {advice}",
+            advice if pairs else f"No name in common: are these the right folders? If they are: {advice}",
             limit=None,
         )
-    return [Pair(key, partners[key]) for key in gt_keys]
+    return pairs
 
 
 def check_sizes(gt: Store, lq: Store, pairs: Sequence[Pair], scale: int, *, leftover: bool = False) -> None:
@@ -158,11 +178,17 @@ def _rename(key: str, gt_name: str, lq_name: str) -> str | None:
 
 
 def _size_fault(gt: Store, lq: Store, pair: Pair, scale: int, leftover: bool) -> str | None:
-    (gt_height, gt_width, _), (lq_height, lq_width, _) = gt.shape(pair.gt), lq.shape(pair.lq)
-    allowed = range(scale) if leftover else range(1)
-    if gt_height - lq_height * scale in allowed and gt_width - lq_width * scale in allowed:
+    gt_shape, lq_shape = gt.shape(pair.gt), lq.shape(pair.lq)
+    if sizes_fit(gt_shape, lq_shape, scale, leftover=leftover):
         return None
+    (gt_height, gt_width, _), (lq_height, lq_width, _) = gt_shape, lq_shape
     return (
         f"{gt.source(pair.gt)}: {gt_width}x{gt_height}, but {lq.source(pair.lq)} is {lq_width}x{lq_height}, "
         f"so GT should be {lq_width * scale}x{lq_height * scale} (width x height)"
     )
+
+
+def sizes_fit(gt: Shape, lq: Shape, scale: int, *, leftover: bool = False) -> bool:
+    """Whether GT is `scale` times LQ, or with `leftover` up to `scale - 1` px more each way."""
+    allowed = range(scale) if leftover else range(1)
+    return gt[0] - lq[0] * scale in allowed and gt[1] - lq[1] * scale in allowed

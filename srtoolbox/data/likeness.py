@@ -1,0 +1,131 @@
+"""Which pictures show the same, whatever their size and compression: perceptual comparison by small thumbnails.
+
+A picture's `Fingerprint` is a hash of its pixels and its luma at 32 x 32. Two pictures are the same if their
+thumbnails, reduced to 16 x 16, correlate, and so does the detail that is left at 32 x 32 when the coarse
+brightness is taken away: skies and portraits are alike in the first but not in the second. Scaling (GT and LQ), JPEG,
+brightness, contrast, colour, flips and quarter turns change neither much. A crop is another picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from srtoolbox.image.thumbnail import thumbnail
+
+SIDE = 32
+_COARSE, _BASE = 16, 8
+ALIKE = 0.9
+"""Correlation of the 16 x 16 thumbnails from which on detail is compared."""
+SAME = 0.75
+"""Correlation of the detail at 32 x 32 from which on two pictures are the same."""
+_FLAT = 2.0  # levels of standard deviation below which there is nothing to compare
+_ROWS = 1024  # pictures compared at a time: bounds the memory
+_TURNS = ("", "mirrored", "turned by 90", "mirrored, turned by 90", "turned by 180", "mirrored, turned by 180")
+_TURNS += ("turned by 270", "mirrored, turned by 270")
+
+
+class Fingerprint(NamedTuple):
+    """What a picture is compared by."""
+
+    digest: str
+    """SHA-256 of size and pixels."""
+    thumb: np.ndarray
+    """(32, 32) float16 luma, in levels of 8 bit."""
+
+
+class Match(NamedTuple):
+    """Two pictures that are the same, by their places in what was compared."""
+
+    first: int
+    second: int
+    likeness: float
+    """Correlation of the detail, 1 for identical pixels."""
+    how: str
+    """'identical', 'alike', or how the second is turned: 'mirrored', 'turned by 90' ..."""
+
+
+def fingerprint(image: np.ndarray) -> Fingerprint:
+    """The fingerprint of a picture (H, W, C) uint8 or uint16."""
+    digest = hashlib.sha256(f"{image.shape}{image.dtype}".encode())
+    digest.update(np.ascontiguousarray(image))
+    return Fingerprint(digest.hexdigest(), thumbnail(image, SIDE).astype(np.float16))
+
+
+def matches(first: Sequence[Fingerprint], second: Sequence[Fingerprint] | None = None) -> list[Match]:
+    """All pairs of pictures that are the same: of two sets, or within one (`second` None, `first` < `second` then).
+
+    Pictures without any structure match only if they are identical. Time grows with the product of the sets' sizes
+    (10 000 against 10 000 take some seconds).
+    """
+    within = second is None
+    second = first if second is None else second
+    if not first or not second:
+        return []
+    best: dict[tuple[int, int], Match] = {}
+    for pair in _identical(first, second, within):
+        best[pair] = Match(*pair, 1.0, "identical")
+    thumbs, others = (np.stack([each.thumb for each in prints]).astype(np.float32) for prints in (first, second))
+    left = _Vectors(thumbs)
+    for turn, name in enumerate(_TURNS):
+        right = _Vectors(_turned(others, turn))
+        for row, column, value in _alike(left, right, within):
+            known = best.get((row, column))
+            if known is None or (known.how != "identical" and value > known.likeness):
+                best[row, column] = Match(row, column, value, name or "alike")
+    return sorted(best.values())
+
+
+def _identical(first: Sequence[Fingerprint], second: Sequence[Fingerprint], within: bool) -> list[tuple[int, int]]:
+    places: dict[str, list[int]] = {}
+    for number, each in enumerate(second):
+        places.setdefault(each.digest, []).append(number)
+    pairs = [(row, column) for row, each in enumerate(first) for column in places.get(each.digest, ())]
+    return [(row, column) for row, column in pairs if not within or row < column]
+
+
+class _Vectors:
+    """Thumbnails (N, 32, 32) as unit vectors: `coarse` (N, 256), and `detail` (N, 1024) without coarse brightness.
+    Flat pictures are zero.
+    """
+
+    def __init__(self, thumbs: np.ndarray) -> None:
+        self.coarse = _unit(_means(thumbs, _COARSE))
+        base = _means(thumbs, _BASE).repeat(SIDE // _BASE, 1).repeat(SIDE // _BASE, 2)
+        self.detail = _unit(thumbs - base)
+
+
+def _means(thumbs: np.ndarray, side: int) -> np.ndarray:
+    step = thumbs.shape[1] // side
+    return thumbs.reshape(len(thumbs), side, step, side, step).mean((2, 4))
+
+
+def _unit(planes: np.ndarray) -> np.ndarray:
+    flat = planes.reshape(len(planes), -1)
+    flat = flat - flat.mean(1, keepdims=True)
+    norm = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.where(norm > _FLAT * np.sqrt(flat.shape[1]) / 4, flat / np.maximum(norm, 1e-6), 0)
+
+
+def _alike(left: _Vectors, right: _Vectors, within: bool) -> list[tuple[int, int, float]]:
+    """(row, column, likeness) of pictures that are the same as they are turned."""
+    found = []
+    for start in range(0, len(left.coarse), _ROWS):
+        rows, columns = np.nonzero(left.coarse[start : start + _ROWS] @ right.coarse.T >= ALIKE)
+        rows += start
+        if within:
+            rows, columns = rows[rows < columns], columns[rows < columns]
+        for part in range(0, len(rows), 1 << 16):
+            r, c = rows[part : part + (1 << 16)], columns[part : part + (1 << 16)]
+            likeness = np.einsum("nk,nk->n", left.detail[r], right.detail[c])
+            kept = likeness >= SAME
+            found += zip(r[kept].tolist(), c[kept].tolist(), likeness[kept].tolist(), strict=True)
+    return found
+
+
+def _turned(thumbs: np.ndarray, turn: int) -> np.ndarray:
+    mirrored = thumbs[:, :, ::-1] if turn % 2 else thumbs
+    return np.ascontiguousarray(np.rot90(mirrored, turn // 2, axes=(1, 2)))

@@ -1,0 +1,7 @@
+"""Check data before training on it: python tools/check_data.py FOLDERS_OR_CONFIG [--test FOLDERS]"""
+
+import sys
+
+from srtoolbox.cli import main
+
+raise SystemExit(main(["check_data", *sys.argv[1:]]))
