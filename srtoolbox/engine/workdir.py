@@ -17,7 +17,7 @@ from srtoolbox.files import read_json
 from srtoolbox.logger import LOGGER
 
 # what a run writes into its folder, and all that --overwrite may delete
-RUN_FILES = ("checkpoints", "config.py", "scores.jsonl", "train.log", "events.out.tfevents.*")
+RUN_FILES = ("checkpoints", "config.py", "scores.jsonl", "train.log", "events.out.tfevents.*", "snapshots")
 
 
 def is_used(work_dir: Path) -> bool:

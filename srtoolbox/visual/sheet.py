@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib as mpl
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import expand_gray
 from srtoolbox.resize import imresize
+from srtoolbox.visual.lettering import CAPTION, INK, PAPER, SOFT, TITLE, broken, font, line_height, write_lines
 
 Column = tuple[str, np.ndarray, str]
 
 _CELL = 264  # px: width of an enlarged region, about
 _GAP = 12
 _FRAME = 3
-_TITLE, _CAPTION = 18, 15  # px: letter sizes
-_INK, _SOFT, _PAPER = (25, 25, 25), (95, 95, 95), (255, 255, 255)
 _MARKS = ((220, 50, 47), (38, 110, 210), (20, 150, 90), (200, 120, 0), (140, 70, 190), (0, 150, 170))
 
 
@@ -112,30 +107,30 @@ def _window_means(values: np.ndarray, side: int) -> np.ndarray:
 
 
 def _compose(columns: Sequence[Column], whole: np.ndarray, regions: Sequence[Region]) -> np.ndarray:
-    titles = [_lines(title, _font(_TITLE, bold=True), _CELL) for title, _, _ in columns]
-    captions = [_lines(caption, _font(_CAPTION), _CELL) for _, _, caption in columns]
-    head = max(map(len, titles)) * _line_height(_TITLE) + _GAP // 2
-    foot = max(map(len, captions)) * _line_height(_CAPTION) + _GAP // 2
+    titles = [broken(title, font(TITLE, bold=True), _CELL) for title, _, _ in columns]
+    captions = [broken(caption, font(CAPTION), _CELL) for _, _, caption in columns]
+    head = max(map(len, titles)) * line_height(TITLE) + _GAP // 2
+    foot = max(map(len, captions)) * line_height(CAPTION) + _GAP // 2
     rows = [[_enlarge(image, region, whole) for _, image, _ in columns] for region in regions]
     grid_height = sum(row[0].shape[0] + _GAP for row in rows)
     overview, factor = _overview(whole, max(grid_height - _GAP, _CELL))
     body = max(grid_height, overview.shape[0] + _GAP)
     left = _GAP + overview.shape[1] + 2 * _GAP
-    sheet = Image.new("RGB", (left + len(columns) * (_CELL + _GAP), _GAP + head + body + foot + _GAP), _PAPER)
+    sheet = Image.new("RGB", (left + len(columns) * (_CELL + _GAP), _GAP + head + body + foot + _GAP), PAPER)
     draw = ImageDraw.Draw(sheet)
     sheet.paste(Image.fromarray(overview), (_GAP, _GAP + head))
     for number, region in enumerate(regions):
         _mark(draw, region, factor, _MARKS[number % len(_MARKS)], (_GAP, _GAP + head))
     for column, (title, caption) in enumerate(zip(titles, captions, strict=True)):
         x, y = left + column * (_CELL + _GAP), _GAP
-        _write(draw, title, (x, y), _font(_TITLE, bold=True), _INK)
+        write_lines(draw, title, (x, y), font(TITLE, bold=True), INK)
         y += head
         for number, row in enumerate(rows):
             sheet.paste(Image.fromarray(row[column]), (x, y))
             edge = (x, y, x + _CELL - 1, y + row[column].shape[0] - 1)
             draw.rectangle(edge, outline=_MARKS[number % len(_MARKS)], width=_FRAME)
             y += row[column].shape[0] + _GAP
-        _write(draw, caption, (x, y), _font(_CAPTION), _SOFT)
+        write_lines(draw, caption, (x, y), font(CAPTION), SOFT)
     return np.array(sheet)
 
 
@@ -157,41 +152,3 @@ def _mark(draw: ImageDraw.ImageDraw, region: Region, factor: float, colour: tupl
     x, y = origin[0] + round(region.left * factor), origin[1] + round(region.top * factor)
     right, bottom = x + round(region.width * factor), y + round(region.height * factor)
     draw.rectangle((x, y, right - 1, bottom - 1), outline=colour, width=_FRAME)
-
-
-def _write(draw: ImageDraw.ImageDraw, lines: Sequence[str], at: tuple[int, int], font: object, ink: tuple) -> None:
-    for number, line in enumerate(lines):
-        draw.text((at[0], at[1] + number * _line_height(int(font.size))), line, font=font, fill=ink)
-
-
-def _line_height(size: int) -> int:
-    return round(size * 1.35)
-
-
-@cache
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib carries: the same letters on every machine."""
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(mpl.get_data_path(), "fonts/ttf", name)), size)
-
-
-def _lines(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """`text` in lines of at most `width` px, broken at line ends, spaces, and after _ and /; a longer word is cut."""
-    lines: list[str] = []
-    for paragraph in text.splitlines():
-        line = ""
-        for word in re.split(r"(?<=[ _/])", paragraph):
-            if line and font.getlength((line + word).rstrip()) > width:
-                lines.append(line)
-                line = ""
-            line += word
-        lines.append(line)
-    return [_cut(line.strip(), font, width) for line in lines]
-
-
-def _cut(line: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    if font.getlength(line) <= width:
-        return line
-    while line and font.getlength(line + "…") > width:
-        line = line[:-1]
-    return line + "…"

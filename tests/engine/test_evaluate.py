@@ -74,8 +74,8 @@ def test_gray_panels_go_to_tensorboard(tiny_config: Path, gray_folder: Path, tmp
     run(tiny_config, tmp_path, gray, "max_iters=5", "hooks.logger.tensorboard=True")
     assert [line["iter"] for line in records(tmp_path) if line["kind"] == "eval"] == [5]
     assert EventAccumulator(str(tmp_path)).Reload().Tags()["images"] == [
-        "photos/cat0 (LQ, SR, GT)",
-        "photos/cat1 (LQ, SR, GT)",
+        "photos/cat0 (LQ, SR, GT, error 0-32 levels)",
+        "photos/cat1 (LQ, SR, GT, error 0-32 levels)",
     ]
 
 

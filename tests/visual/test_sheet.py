@@ -88,14 +88,6 @@ def test_any_size_gives_a_sheet(shape: tuple, channels: int) -> None:
     assert max(sheet.shape) < 3000
 
 
-def test_text_stays_within_its_column() -> None:
-    font = module._font(15)
-    for text in ("espcn_x3_t91_general100_bsds500_64_64_32_tanh", "x" * 90, "psnr 28.43  ssim 0.8113", "", "a\nb"):
-        assert all(font.getlength(line) <= 200 for line in module._lines(text, font, 200))
-    assert module._lines("one two", font, 200) == ["one two"]
-    assert len(module._lines("espcn_x3_t91_general100_bsds500", font, 180)) == 2
-
-
 @pytest.mark.parametrize(
     ("columns", "regions", "words"),
     [

@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 from srtoolbox import dist
-from srtoolbox.engine.evaluate import Picture
 from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
+from srtoolbox.engine.hooks.graph import write_graph
+from srtoolbox.engine.hooks.weights_and_biases import WandbRun, wandb_faults
 from srtoolbox.engine.term_means import TermMeans
+from srtoolbox.errors import ConfigError
 from srtoolbox.files import append_line, finite_json, write_text
-from srtoolbox.image import to_image, to_uint8
+from srtoolbox.image import to_image
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import HOOKS
+from srtoolbox.visual.error_map import PANEL_TITLE, panel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,15 +40,31 @@ class LoggerHook(Hook):
     Args:
         interval: iterations between lines.
         tensorboard: whether to write event files too.
+        graph: whether to write the generator's graph there, once, as the run begins.
+        wandb: arguments of `wandb.init`, such as dict(project='...'): what goes to TensorBoard goes there too.
     """
 
     phase = Phase.LOG
 
-    def __init__(self, interval: int = 100, tensorboard: bool = True) -> None:
+    def __init__(
+        self,
+        interval: int = 100,
+        tensorboard: bool = True,
+        graph: bool = False,
+        wandb: Mapping[str, Any] | None = None,
+    ) -> None:
         self.interval = positive_interval("LoggerHook", interval)
-        self.tensorboard = tensorboard
+        self.tensorboard, self.graph = tensorboard, graph
+        if (graph or wandb is not None) and not tensorboard:
+            raise ConfigError("LoggerHook: graph and wandb go by way of TensorBoard, and tensorboard=False is given")
+        self.wandb = None if wandb is None else WandbRun(wandb)
         self.means = TermMeans()
         self.writer: SummaryWriter | None = None
+
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+        """wandb asked for where it is not installed, or with arguments that are not the user's."""
+        return wandb_faults(cfg.get("wandb"))
 
     def before_train(self, runner: Runner) -> None:
         self.path = runner.work_dir / "scores.jsonl"
@@ -54,9 +73,13 @@ class LoggerHook(Hook):
         if dist.is_main():
             runner.work_dir.mkdir(parents=True, exist_ok=True)
             cut_records(self.path, runner.iter)
+            if self.wandb is not None:
+                self.wandb.begin(runner.work_dir, runner.config.to_dict())
             if self.tensorboard:
                 # what an earlier process logged from this iteration on (all, where it never saved) is repeated
                 self.writer = SummaryWriter(runner.work_dir, purge_step=runner.iter)
+            if self.graph and runner.resumed_from is None:
+                write_graph(self.writer, runner.networks["generator"], runner.device)
 
     def after_iter(self, runner: Runner) -> None:
         self.means.add(runner.terms)
@@ -75,16 +98,22 @@ class LoggerHook(Hook):
             for key, value in scores.items():
                 self.writer.add_scalar(f"eval/{key}", value, runner.iter)
             for key, picture in evaluation.panels.items():
-                self.writer.add_image(f"{key} (LQ, SR, GT)", panel(picture), runner.iter, dataformats="HWC")
+                shown = panel(picture.lq, to_image(picture.sr), picture.gt)
+                self.writer.add_image(f"{key} ({PANEL_TITLE})", shown, runner.iter, dataformats="HWC")
 
     def after_train(self, runner: Runner, error: BaseException | None = None) -> None:
         if self.writer is not None:
             self.writer.close()
+        if self.wandb is not None:
+            self.wandb.end(failed=error is not None)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"terms": dist.all_gather_object(self.means.state_dict())}
+        more = {} if self.wandb is None else {"wandb": self.wandb.id}
+        return {"terms": dist.all_gather_object(self.means.state_dict()), **more}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self.wandb is not None:
+            self.wandb.id = state.get("wandb", self.wandb.id)
         if len(state["terms"]) == dist.world_size():  # else the first line covers what follows the resume only
             self.means.load_state_dict(state["terms"][dist.rank()])
 
@@ -150,12 +179,3 @@ def cut_records(path: Path, iteration: int) -> None:
             if json.loads(line)["iter"] < iteration:
                 kept.append(line + "\n")
     write_text(path, "".join(kept))
-
-
-def panel(picture: Picture) -> np.ndarray:
-    """LQ (enlarged without smoothing), SR and GT side by side, HWC uint8."""
-    sr = to_image(picture.sr)
-    height, width = sr.shape[:2]
-    factor = height // picture.lq.shape[0]
-    enlarged = to_uint8(picture.lq).repeat(factor, axis=0).repeat(factor, axis=1)[:height, :width]
-    return np.concatenate([enlarged, sr, to_uint8(picture.gt)], axis=1)

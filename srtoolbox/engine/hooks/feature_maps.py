@@ -1,0 +1,97 @@
+"""Keeps feature maps of chosen layers over the training: what `visualize features WORK_DIR` animates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from srtoolbox.engine.hooks.base import positive_interval
+from srtoolbox.engine.hooks.snapshots import SnapshotHook, about, patch_faults, patch_of
+from srtoolbox.errors import ConfigError, SrtoolboxError
+from srtoolbox.inference.upscale import upscale
+from srtoolbox.registry import HOOKS, NETWORKS, did_you_mean
+from srtoolbox.visual.feature_maps import chosen_channels, layer_fault, recording
+from srtoolbox.visual.snapshots import FEATURES, snapshot_path, write_maps
+
+if TYPE_CHECKING:
+    from srtoolbox.engine.runner import Runner
+
+
+@HOOKS.register
+class FeatureMapsHook(SnapshotHook):
+    """Runs a patch through the network every `interval` iterations and keeps some channels of some layers, as float16
+    in `snapshots/features/<layer>/`.
+
+    Args:
+        picture: a true picture; if it is not there, that is reported, and the training goes on.
+        layers: names as in `network.named_modules()`, such as 'conv1' or 'body.3'.
+        box: [x, y, width, height] in the picture, multiples of the scale; None: the most detailed place.
+        channels: how many channels of each layer, evenly chosen, or their numbers.
+        interval: iterations between snapshots.
+        network: which of the model's networks.
+    """
+
+    def __init__(
+        self,
+        picture: str,
+        layers: Sequence[str],
+        box: Sequence[int] | None = None,
+        channels: int | Sequence[int] = 8,
+        interval: int = 250,
+        network: str = "generator",
+    ) -> None:
+        if not layers or not channels or (isinstance(channels, int) and channels < 1):
+            raise ConfigError("FeatureMapsHook: at least one layer and one channel are needed")
+        self.spec = {"picture": picture, "box": box}
+        self.layers = list(dict.fromkeys(layers))
+        self.wanted = channels
+        self.interval = positive_interval("FeatureMapsHook", interval)
+        self.network = network
+
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+        """A box that is none, and layers that the network does not have."""
+        faults = patch_faults({"picture": cfg.get("picture"), "box": cfg.get("box")}, context)
+        return [f"box: {fault}" for fault in faults] + _layer_faults(cfg, context.get("model") or {})
+
+    def set_up(self, runner: Runner) -> None:
+        network = runner.networks[self.network]
+        self.patch = patch_of(self.spec, network)
+        self.channels: dict[str, list[int]] = {}
+        self.folders: dict[Path, dict[str, bytes]] = {}
+        if self.patch is None:
+            return
+        counts = {layer: len(maps) for layer, maps in self._maps(network).items()}
+        for layer in self.layers:
+            if layer not in counts:
+                raise SrtoolboxError(f"layer {layer!r} is not used when {type(network).__name__} runs")
+            self.channels[layer] = chosen_channels(counts[layer], self.wanted, layer)
+            told = about(self.patch, layer=layer, channels=self.channels[layer])
+            self.folders[runner.work_dir / FEATURES / layer] = told
+
+    def _keep(self, network: nn.Module, iteration: int) -> None:
+        maps = self._maps(network)
+        for layer, folder in zip(self.layers, self.folders, strict=True):
+            write_maps(snapshot_path(folder, iteration, ".npz"), maps[layer][self.channels[layer]])
+
+    def _maps(self, network: nn.Module) -> dict[str, Any]:
+        with recording(network, self.layers) as maps:
+            upscale(network, self.patch.lq)
+        return maps
+
+
+def _layer_faults(cfg: Mapping[str, Any], model: Mapping[str, Any]) -> list[str]:
+    """Layers that the config's network does not have."""
+    name = cfg.get("network", "generator")
+    if not isinstance(model.get(name), Mapping):
+        return [f"network: the model has no {name!r}.{did_you_mean(name, model)}"]
+    try:
+        with torch.device("meta"):
+            network = NETWORKS.build(model[name])
+    except Exception:
+        return []  # a network that cannot be built is in the report already, or at home on no meta device
+    return [f"layers: {fault}" for layer in cfg.get("layers") or () if (fault := layer_fault(network, layer))]

@@ -1,0 +1,66 @@
+"""Keeps patches of chosen pictures over the training: what `visualize training` makes an animation of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from srtoolbox.engine.hooks.base import positive_interval
+from srtoolbox.engine.hooks.snapshots import SnapshotHook, about, patch_faults, patch_of, picture_and_box
+from srtoolbox.errors import ConfigError
+from srtoolbox.image import encode_image, write_image
+from srtoolbox.inference.upscale import upscale
+from srtoolbox.registry import HOOKS
+from srtoolbox.visual.patches import Patch, unique_stems
+from srtoolbox.visual.snapshots import PATCHES, snapshot_path
+
+if TYPE_CHECKING:
+    from srtoolbox.engine.runner import Runner
+
+
+@HOOKS.register
+class PatchesHook(SnapshotHook):
+    """Restores the same patches every `interval` iterations and keeps them in `snapshots/patches/<picture>/`.
+
+    A patch is reduced by MATLAB's bicubic together with its surroundings and restored by the network in fp32. Pictures
+    that are not there are reported, and the training goes on without them.
+
+    Args:
+        patches: true pictures, each as its path (the most detailed place is taken) or as dict(picture=path,
+            box=[x, y, width, height]), the box in pixels of the picture and multiples of the scale.
+        interval: iterations between snapshots.
+        network: which of the model's networks.
+    """
+
+    def __init__(
+        self, patches: Sequence[str | Mapping[str, Any]], interval: int = 250, network: str = "generator"
+    ) -> None:
+        if not patches:
+            raise ConfigError("PatchesHook: patches names no picture")
+        self.specs = list(patches)
+        self.interval = positive_interval("PatchesHook", interval)
+        self.network = network
+        self.patches: dict[Path, Patch] = {}
+
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+        """Patches that are none, or whose boxes are no multiples of the scale."""
+        return [f"patches: {fault}" for spec in cfg.get("patches") or () for fault in patch_faults(spec, context)]
+
+    def set_up(self, runner: Runner) -> None:
+        stems = unique_stems([picture_and_box(spec)[0] for spec in self.specs])
+        for stem, spec in zip(stems, self.specs, strict=True):
+            patch = patch_of(spec, runner.networks[self.network])
+            if patch is not None:
+                self.patches[runner.work_dir / PATCHES / stem] = patch
+        self.folders = {
+            folder: {**about(patch), "bicubic.png": encode_image(patch.bicubic)}
+            for folder, patch in self.patches.items()
+        }
+
+    def _keep(self, network: nn.Module, iteration: int) -> None:
+        for folder, patch in self.patches.items():
+            write_image(snapshot_path(folder, iteration, ".png"), patch.cut(upscale(network, patch.lq)))

@@ -1,0 +1,104 @@
+"""What hooks share that keep something to look at every so many iterations, beginning with the untrained network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from srtoolbox import dist
+from srtoolbox.engine.evaluate import uncompiled
+from srtoolbox.engine.hooks.base import Hook, Phase
+from srtoolbox.errors import MissingDataError
+from srtoolbox.image import encode_image
+from srtoolbox.logger import LOGGER
+from srtoolbox.visual import snapshots
+from srtoolbox.visual.patches import Patch, box_fault, load_patch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from srtoolbox.engine.runner import Runner
+
+
+class SnapshotHook(Hook):
+    """Base: `_keep` runs on rank 0 at iteration 0, every `interval` iterations and after the last; between it costs a
+    division. A resumed run repeats what came after its checkpoint, so that nothing is kept twice.
+
+    The averaged weights are looked at where an EMAHook keeps some, as in evaluations.
+    """
+
+    phase = Phase.EVALUATE
+    interval: int
+    network: str
+    folders: dict[Path, dict[str, bytes]]
+    """Where snapshots go, and the files beside them, by name, that say what they are of."""
+
+    def before_train(self, runner: Runner) -> None:
+        if not dist.is_main() or not self.folders:
+            return
+        for folder, about in self.folders.items():
+            dropped = snapshots.begin(folder, about, after=runner.iter)
+            if dropped:
+                LOGGER.warning("%s: %d earlier snapshots were of another place and are deleted", folder, dropped)
+        if runner.iter == 0:
+            self._keep_now(runner)
+
+    def after_iter(self, runner: Runner) -> None:
+        if (runner.iter % self.interval == 0 or runner.iter == runner.max_iters) and self.folders:
+            with runner.pausing("evaluate"):
+                if dist.is_main():
+                    self._keep_now(runner)
+
+    def _keep_now(self, runner: Runner) -> None:
+        network = runner.networks.get(f"{self.network}_ema", runner.networks[self.network])
+        with uncompiled():
+            self._keep(network, runner.iter)
+
+    def _keep(self, network: nn.Module, iteration: int) -> None:
+        """Write the snapshots of one iteration."""
+        raise NotImplementedError
+
+
+def patch_of(spec: str | Mapping[str, Any], network: nn.Module) -> Patch | None:
+    """The patch an entry of a config tells of; None, with a warning, where its picture is not there.
+
+    Raises:
+        SrtoolboxError: the picture cannot be read, or the box does not fit it.
+    """
+    picture, box = picture_and_box(spec)
+    try:
+        if not Path(picture).is_file():
+            raise MissingDataError(f"{picture}: no such picture", picture)
+        return load_patch(picture, box, network.scale, receptive_field=network.receptive_field)
+    except MissingDataError as error:
+        LOGGER.warning("nothing is kept to be looked at of %s", error)
+        return None
+
+
+def picture_and_box(spec: str | Mapping[str, Any]) -> tuple[str, Sequence[int] | None]:
+    """'x.png' or dict(picture='x.png', box=[...]) -> (picture, box)."""
+    return (spec, None) if isinstance(spec, str) else (spec["picture"], spec.get("box"))
+
+
+def patch_faults(spec: Any, context: Mapping[str, Any]) -> list[str]:  # noqa: ANN401 - whatever a config holds
+    """What is wrong with an entry, before anything is read."""
+    if isinstance(spec, str):
+        return []
+    keys = set(spec) if isinstance(spec, Mapping) else {None}
+    if not keys <= {"picture", "box"} or not isinstance(spec.get("picture"), str):
+        return [f"a patch is a picture's path, or dict(picture='x.png', box=[x, y, width, height]), got {spec!r}"]
+    if spec.get("box") is None:
+        return []
+    scale = ((context.get("model") or {}).get("generator") or {}).get("scale")
+    fault = box_fault(spec["box"], scale if isinstance(scale, int) else None)
+    return [f"{spec['picture']}: {fault}"] if fault else []
+
+
+def about(patch: Patch, **more: object) -> dict[str, bytes]:
+    """Files that say what snapshots are of."""
+    told = json.dumps({"box": patch.box, "scale": patch.scale, **more}).encode()
+    return {"about.json": told, "input.png": encode_image(patch.input), "truth.png": encode_image(patch.truth)}

@@ -1,0 +1,71 @@
+"""Weights & Biases by way of TensorBoard: what is written there is sent along, nothing is logged twice."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from srtoolbox.errors import ConfigError, RunError
+
+_OURS = ("sync_tensorboard", "dir", "config", "resume")
+MISSING = "needs the package wandb: pip install 'srtoolbox[wandb]', or take wandb out of the logger"
+
+
+def wandb_faults(settings: object) -> list[str]:
+    """What is wrong with `LoggerHook(wandb=...)`, before anything runs."""
+    if settings is None:
+        return []
+    if not isinstance(settings, Mapping):
+        return [f"wandb: the arguments of wandb.init, such as dict(project='...'), got {settings!r}"]
+    if importlib.util.find_spec("wandb") is None:
+        return [f"wandb: {MISSING}"]
+    given = [key for key in _OURS if key in settings]
+    return [f"wandb: {', '.join(given)} is set by the toolbox; take it out"] if given else []
+
+
+class WandbRun:
+    """One run there. `begin` comes before TensorBoard's writer is made: wandb listens to writers made later.
+
+    Args:
+        settings: arguments of `wandb.init`: project, entity, name, tags, mode='offline', ...
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.settings = dict(settings)
+        self.id: str = self.settings.pop("id", None) or secrets.token_hex(4)
+        self._run: Any = None
+
+    def begin(self, work_dir: Path, config: Mapping[str, Any]) -> None:
+        """Start the run, or go on with the one of this id; its files go to `work_dir/wandb`.
+
+        Raises:
+            RunError: the package is missing, or the run cannot start (no login, an argument that it does not know).
+        """
+        try:
+            import wandb
+        except ImportError as error:
+            raise RunError(f"LoggerHook: wandb {MISSING}") from error
+        unknown = sorted(set(self.settings) - set(inspect.signature(wandb.init).parameters))
+        if unknown:
+            raise ConfigError(f"LoggerHook: wandb.init takes no {', '.join(map(repr, unknown))}")
+        offline = self.settings.get("mode") in ("offline", "disabled")
+        resume = {} if offline else {"resume": "allow"}
+        try:
+            self._run = wandb.init(
+                **self.settings, **resume, id=self.id, dir=str(work_dir), config=dict(config), sync_tensorboard=True
+            )
+        except Exception as error:  # its own errors: no login, no network, a wrong project
+            raise RunError(
+                f"LoggerHook: Weights & Biases cannot start a run ({error}). `wandb login` first, or write "
+                "wandb=dict(..., mode='offline')"
+            ) from error
+
+    def end(self, failed: bool) -> None:
+        """Finish the run, as failed where the training was."""
+        if self._run is not None:
+            self._run.finish(exit_code=int(failed))
+            self._run = None
