@@ -1,10 +1,14 @@
 """Pictures: reading, writing, colour, and the way to tensors. The only user of cv2 and, but for drawing, of Pillow.
 
-A picture is an array HWC, uint8 or uint16, C = 1 (gray) or 3 (RGB); how a file becomes one says `reading`.
+A picture is an array HWC, uint8 or uint16, C = 1 (gray) or 3 (RGB); how a file becomes one says `reading`. A `Picture`
+is such an array with its alpha and metadata (`picture`), for those who upscale files and not for stores.
 """
 
 from srtoolbox.image.editing import Filling, channel_means, compress_jpeg, gaussian_blur, mix_channels, rotate
+from srtoolbox.image.formats import Form
 from srtoolbox.image.headers import MAX_BYTES, MAX_PIXELS
+from srtoolbox.image.metadata import Metadata
+from srtoolbox.image.picture import Picture, decode_picture, read_picture
 from srtoolbox.image.pixels import copy_view, squared_distance, window_means
 from srtoolbox.image.reading import (
     IMAGE_SUFFIXES,
@@ -13,6 +17,7 @@ from srtoolbox.image.reading import (
     list_images,
     read_image,
 )
+from srtoolbox.image.saving import check_form, encode_bands, form_of, write_bands, write_picture
 from srtoolbox.image.tensors import (
     batch_to_float,
     expand_gray,
@@ -23,25 +28,36 @@ from srtoolbox.image.tensors import (
     to_uint8,
     ycbcr_to_rgb,
 )
+from srtoolbox.image.transparency import AlphaBounds, fill_hidden
 from srtoolbox.image.writing import encode_image, write_image
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_BYTES",
     "MAX_PIXELS",
+    "AlphaBounds",
     "Filling",
+    "Form",
+    "Metadata",
+    "Picture",
     "batch_to_float",
     "channel_means",
+    "check_form",
     "compress_jpeg",
     "copy_view",
     "decode_image",
+    "decode_picture",
+    "encode_bands",
     "encode_image",
     "expand_gray",
+    "fill_hidden",
+    "form_of",
     "gaussian_blur",
     "image_shape",
     "list_images",
     "mix_channels",
     "read_image",
+    "read_picture",
     "rgb_to_y",
     "rgb_to_ycbcr",
     "rotate",
@@ -50,6 +66,8 @@ __all__ = [
     "to_tensor",
     "to_uint8",
     "window_means",
+    "write_bands",
     "write_image",
+    "write_picture",
     "ycbcr_to_rgb",
 ]
