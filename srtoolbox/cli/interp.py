@@ -218,11 +218,10 @@ class Report:
                 results[blend.name] = self._run(blend, progress, task)
         self._write_sheets()
         if self.sets:
-            from srtoolbox.cli.test import print_tables, with_means
+            from srtoolbox.cli.test_tables import as_json, print_tables
 
             print_tables(results)
-            scores = {name: {s: with_means(i) for s, i in sets.items()} for name, sets in results.items()}
-            write_json(self.folder / "scores.json", scores)
+            write_json(self.folder / "scores.json", as_json(results))
             self._plot(results, blends)
         print(f"see {self.folder}")
 
@@ -276,7 +275,7 @@ class Report:
 
 def _sets_and_metrics(args: argparse.Namespace, blender: Blender, config: Any) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ANN401
     """The chosen sets, and the config's metrics; without a config PSNR and SSIM on luma, crop = scale."""
-    from srtoolbox.cli.test import test_parts
+    from srtoolbox.cli.test_networks import test_parts
     from srtoolbox.config import Config
     from srtoolbox.engine.evaluate import build_metrics
     from srtoolbox.errors import ConfigError

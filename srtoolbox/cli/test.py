@@ -1,9 +1,10 @@
-"""Score checkpoints on test sets: a table per set, JSON and pictures on request."""
+"""Score checkpoints on test sets: a table per set; JSON, pictures, sheets and a page to look at on request."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +12,19 @@ from srtoolbox.cli.options import CommandParser
 
 if TYPE_CHECKING:
     import torch
-    from rich.table import Table
     from torch import nn
 
     from srtoolbox.config import Config
     from srtoolbox.engine.evaluate import Picture, Scores
+    from srtoolbox.visual.report import ReportWriter
     from srtoolbox.visual.sheet_writer import SheetWriter
 
     Results = dict[str, dict[str, dict[str, Scores]]]  # network -> set -> picture
 
 EXAMPLE = """example:
   python tools/test.py bicubic/bicubic_x3.py
-  python tools/test.py espcn/espcn_x3_t91.py best.pth --datasets set5 --json scores.json"""
+  python tools/test.py espcn/espcn_x3_t91.py best.pth --datasets set5 --json scores.json
+  python tools/test.py espcn/espcn_x3_t91.py a.pth b.pth --report report     (open report/index.html)"""
 
 
 def build_parser() -> CommandParser:
@@ -38,6 +40,8 @@ def build_parser() -> CommandParser:
     add("--out", metavar="DIR", help="write the upscaled pictures to DIR/<checkpoint>/<set>/")
     add("--best", type=int, metavar="N", help="with --out: only the N best and N worst pictures of each set")
     add("--sheets", metavar="DIR", help="write a comparison sheet per picture: input, bicubic, networks, truth")
+    add("--report", metavar="DIR", help="write a page to look at in a browser, DIR/index.html: scores and pictures")
+    add("--report-images", type=int, metavar="N", help="with --report: pictures of each set in it (default 20)")
     add("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
     add("--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours")
     return parser
@@ -49,6 +53,8 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse(argv)
     if args.best is not None and (args.best < 1 or not args.out):
         parser.error("--best N goes with --out DIR, and N is at least 1")
+    if args.report_images is not None and (args.report_images < 1 or not args.report):
+        parser.error("--report-images N goes with --report DIR, and N is at least 1")
     from srtoolbox import dist
     from srtoolbox.check import check
     from srtoolbox.config import Config
@@ -64,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     dist.init(device, (config.get("runtime") or {}).get("dist_timeout", dist.TIMEOUT))
     dist.enter("evaluate", 0)
     try:
-        report(score_all(config, args, device), args.json)
+        score_all(config, args, device)
     except BaseException as error:
         dist.abort(error)
         raise
@@ -72,34 +78,46 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def score_all(
-    config: Config, args: argparse.Namespace, device: torch.device
-) -> dict[str, dict[str, dict[str, Scores]]]:
-    """`{network: {set: {picture: scores}}}`; writes pictures and sheets where they are wanted."""
+def score_all(config: Config, args: argparse.Namespace, device: torch.device) -> None:
+    """Score all networks, print the tables, write what is wanted."""
     from srtoolbox import dist
+    from srtoolbox.cli.test_networks import load_all, test_parts
+    from srtoolbox.cli.test_report import run_facts
+    from srtoolbox.cli.test_tables import as_json, print_tables
+    from srtoolbox.files import write_json
+    from srtoolbox.visual.report import ReportWriter
     from srtoolbox.visual.sheet_writer import SheetWriter
 
-    sets_and_metrics = test_parts(config, args.datasets)
+    datasets, metrics = test_parts(config, args.datasets)
     sheets = SheetWriter(args.sheets) if args.sheets else None
-    networks = dict(load_all(config, args.checkpoints, device, baseline=args.baseline or sheets is not None))
-    results = {}
-    for name, network in networks.items():
-        # the only network beside bicubic is better called ESPCN than best_set5_psnr
-        title = type(network).__name__ if len(networks) <= 2 else name
-        out = Path(args.out) / name if args.out else None
-        results[name] = score_network(name, network, device, sets_and_metrics, Receiver(title, out, sheets))
-    if sheets is not None:
-        sheets.write()
-    if args.best and dist.is_main():
-        keep_extremes(Path(args.out), results, args.best)
-    return results
+    with ReportWriter(args.report, args.report_images) if args.report else contextlib.nullcontext() as page:
+        baseline = args.baseline or sheets is not None or page is not None
+        networks = dict(load_all(config, args.checkpoints, device, baseline=baseline))
+        results = {}
+        for name, network in networks.items():
+            # the only network beside bicubic is better called ESPCN than best_set5_psnr
+            title = type(network).__name__ if len(networks) <= 2 else name
+            receiver = Receiver(name, title, Path(args.out) / name if args.out else None, sheets, page)
+            results[name] = score_network(name, network, device, (datasets, metrics), receiver)
+        if sheets is not None:
+            sheets.write()
+        if dist.is_main():
+            if args.best:
+                keep_extremes(Path(args.out), results, args.best)
+            print_tables(results)
+            if args.json:
+                write_json(args.json, as_json(results))
+            if page is not None:
+                print(f"open {page.write(run_facts(config, args, networks, datasets, metrics, device), results)}")
 
 
 class Receiver:
-    """Takes one network's pictures as they are made: files in `out`, columns of the sheets."""
+    """Takes one network's pictures as they are made: files in `out`, columns of the sheets, pictures of the report."""
 
-    def __init__(self, title: str, out: Path | None, sheets: SheetWriter | None) -> None:
-        self.title, self.out, self.sheets = title, out, sheets
+    def __init__(
+        self, name: str, title: str, out: Path | None, sheets: SheetWriter | None, page: ReportWriter | None
+    ) -> None:
+        self.name, self.title, self.out, self.sheets, self.page = name, title, out, sheets, page
 
     def take(self, set_name: str, picture: Picture) -> None:
         """Write one picture where it is wanted."""
@@ -110,13 +128,19 @@ class Receiver:
         if self.sheets is not None:
             name = f"{set_name}/{picture.name}"
             self.sheets.add(name, self.title, lq=picture.lq, gt=picture.gt, sr=picture.sr, scores=picture.scores)
+        if self.page is not None:
+            self.page.add(set_name, picture.name, self.name, lq=picture.lq, gt=picture.gt, sr=picture.sr)
 
 
 def keep_extremes(folder: Path, results: Results, count: int) -> None:
-    """Delete the written pictures but the best and the worst by the last network's first metric, the same of all."""
+    """Delete the written pictures but the best and the worst by the last network's first metric, the same of all.
+
+    Of a set without truth all are kept.
+    """
     *_, last = results.values()
-    for set_name, scores in last.items():
-        ranked = sorted(scores, key=lambda name: next(iter(scores[name].values())))
+    for set_name, images in last.items():
+        scored = {name: [v for metric, v in scores.items() if metric != "seconds"] for name, scores in images.items()}
+        ranked = sorted((name for name in scored if scored[name]), key=lambda name: scored[name][0])
         for name in set(ranked) - {*ranked[:count], *ranked[-count:]}:
             for network in results:
                 (folder / network / set_name / f"{name}.png").unlink()
@@ -141,7 +165,7 @@ def score_network(
     datasets, metrics = sets_and_metrics
     with Progress(console=CONSOLE, disable=not (dist.is_main() and CONSOLE.is_terminal), transient=True) as progress:
         for set_name, dataset in datasets.items():
-            if dataset.scale != network.scale:
+            if dataset.scale not in (None, network.scale):  # None: pictures without truth fit any scale
                 raise ConfigError(f"{name} upscales x{network.scale}, set {set_name} is x{dataset.scale}")
             task = progress.add_task(f"{name} on {set_name}", total=-(-len(dataset) // dist.world_size()))
 
@@ -151,124 +175,3 @@ def score_network(
 
             results[set_name] = evaluate(network, dataset, metrics, device=device, on_picture=on_picture)
     return results
-
-
-def test_parts(config: Config, chosen: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The datasets (all, or those chosen by name) and metrics of `data.test`, over those of `data.val`."""
-    from srtoolbox.engine.evaluate import build_eval_datasets, build_metrics
-    from srtoolbox.errors import ConfigError, MissingDataError
-    from srtoolbox.registry import did_you_mean
-
-    data = config.get("data") or {}
-    part = {**(data.get("val") or {}), **(data.get("test") or {})}
-    sets = dict(part.get("datasets") or {})
-    if not sets:
-        raise ConfigError(f"{config.filename}: data.test.datasets names no set to test on")
-    for name in chosen.split(",") if chosen else []:
-        if name not in sets:
-            raise ConfigError(f"--datasets: the config has no set {name!r}.{did_you_mean(name, sets, else_list=True)}")
-    names = chosen.split(",") if chosen else list(sets)
-    datasets = build_eval_datasets({name: sets[name] for name in names})
-    if not datasets:
-        raise MissingDataError("none of the test sets is there (see above for what is missing)")
-    return datasets, build_metrics(part.get("metrics") or {})
-
-
-def load_all(
-    config: Config, checkpoints: Sequence[str], device: torch.device, *, baseline: bool
-) -> Iterator[tuple[str, nn.Module]]:
-    """`(name, network)` of each checkpoint; without one, the config's own network if it needs no weights.
-
-    With `baseline`, bicubic comes first.
-    """
-    from srtoolbox.engine.checkpoint import load_network
-    from srtoolbox.errors import ConfigError
-    from srtoolbox.registry import NETWORKS
-
-    generator = config["model"]["generator"]
-    if not checkpoints:
-        network = NETWORKS.build(generator)
-        if next(network.parameters(), None) is not None:
-            raise ConfigError(f"{generator['type']} has weights to load: test.py {config.filename} CHECKPOINT")
-        yield generator["type"], network.to(device)
-        return
-    if baseline:
-        yield "Bicubic", NETWORKS.build({"type": "Bicubic", "scale": generator["scale"]}).to(device)
-    for name, path in distinct_names(checkpoints).items():
-        yield name, load_network(path, config=generator, device=device)
-
-
-def distinct_names(paths: Sequence[str]) -> dict[str, str]:
-    """`{name: path}`: the file's stem, with as many of its folders before it as tell the checkpoints apart.
-
-    Raises:
-        ConfigError: one file given twice.
-    """
-    from srtoolbox.errors import ConfigError
-
-    full = [Path(path).resolve() for path in paths]
-    if len(set(full)) < len(full):
-        raise ConfigError("a checkpoint is given twice")
-    parts = [[part for part in path.with_suffix("").parts[1:] if part != "checkpoints"] for path in full]
-    for depth in range(1, max(map(len, parts)) + 1):
-        names = ["_".join(part[-depth:]) for part in parts]
-        if len(set(names)) == len(names):
-            return dict(zip(names, paths, strict=True))
-    raise ConfigError("checkpoints of one name: rename one of them")
-
-
-def report(results: Results, json_file: str | None) -> None:
-    """Print the tables and write the JSON."""
-    from srtoolbox import dist
-    from srtoolbox.files import write_json
-
-    if dist.is_main():
-        print_tables(results)
-        if json_file:
-            write_json(json_file, {name: {s: with_means(i) for s, i in sets.items()} for name, sets in results.items()})
-
-
-def with_means(images: dict[str, Scores]) -> dict[str, Any]:
-    """`{"psnr": mean, ..., "images": {name: {...}}}`."""
-    from srtoolbox.engine.evaluate import means
-
-    return {**means(images), "images": images}
-
-
-def print_tables(results: Results) -> None:
-    """A table per set: a row per network, or where that is too wide a row per score."""
-    from rich.console import Console
-    from rich.measure import Measurement
-
-    from srtoolbox.engine.evaluate import means
-    from srtoolbox.logger import CONSOLE
-
-    for set_name in next(iter(results.values())):
-        rows = {name: means(sets[set_name]) for name, sets in results.items()}
-        title = f"{set_name} ({len(next(iter(results.values()))[set_name])} pictures)"
-        tables = [table_of(title, rows, across=across) for across in (False, True)]
-        widths = [Measurement.get(CONSOLE, CONSOLE.options.update(max_width=10_000), table).maximum for table in tables]
-        fitting = [number for number in (0, 1) if widths[number] <= CONSOLE.width]
-        best = fitting[0] if fitting else widths.index(min(widths))
-        if CONSOLE.is_terminal:  # which folds what is too wide; in a file there is room for all
-            CONSOLE.print(tables[best])
-        else:
-            Console(file=CONSOLE.file, width=max(CONSOLE.width, widths[best])).print(tables[best])
-
-
-def table_of(title: str, rows: dict[str, Scores], *, across: bool) -> Table:
-    """Networks down and scores across the page, or with `across` the other way round."""
-    from rich.table import Table
-
-    table = Table(title=title)
-    scores = {"s/picture" if key == "seconds" else key: key for key in next(iter(rows.values()))}
-    table.add_column("" if across else "network", overflow="fold")  # two names may differ at the end only
-    for name in rows if across else scores:
-        table.add_column(name, justify="right", overflow="fold")
-    if across:
-        for title, key in scores.items():
-            table.add_row(title, *(f"{row[key]:.4f}" for row in rows.values()))
-    else:
-        for name, row in rows.items():
-            table.add_row(name, *(f"{value:.4f}" for value in row.values()))
-    return table

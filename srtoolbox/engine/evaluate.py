@@ -30,11 +30,14 @@ Scores = dict[str, float]
 
 
 class Picture(NamedTuple):
-    """One evaluated picture: `lq` and `gt` HWC as the dataset gave them, `sr` (1, 3, H, W) float, unclipped."""
+    """One evaluated picture: `lq` and `gt` HWC as the dataset gave them, `sr` (1, 3, H, W) float, unclipped.
+
+    `gt` is None where there is no truth; then `scores` holds the seconds alone.
+    """
 
     name: str
     lq: np.ndarray
-    gt: np.ndarray
+    gt: np.ndarray | None
     sr: Tensor
     scores: Scores
 
@@ -77,7 +80,7 @@ def evaluate(
 
     Args:
         network: maps (1, C, h, w) to (1, C, scale * h, scale * w); evaluated in fp32 and eval mode.
-        dataset: `dataset[i]` is `{'lq': HWC, 'gt': HWC, 'key': str}`.
+        dataset: `dataset[i]` is `{'lq': HWC, 'gt': HWC, 'key': str}`, without 'gt' where there is no truth.
         metrics: `{name: metric}`; each names its protocol, see `srtoolbox.metrics`.
         device: where the network is.
         on_picture: called with each picture of this rank as soon as it is scored.
@@ -95,20 +98,26 @@ def evaluate(
         for index, sample in build_eval_loader(dataset, dist.rank(), dist.world_size()):
             if interrupted():
                 break
-            lq, gt = (batch_to_float(torch.from_numpy(np.array(sample[key]))[None].to(device)) for key in ("lq", "gt"))
+            lq = _as_batch(sample["lq"], device)
             start = time.perf_counter()
             restored = restore(network, lq)
             if lq.device.type == "cuda":
                 torch.cuda.synchronize(lq.device)
             seconds = time.perf_counter() - start
-            scores = {**score(restored, gt, metrics), "seconds": seconds}
+            scored = score(restored, _as_batch(sample["gt"], device), metrics) if "gt" in sample else {}
+            scores = {**scored, "seconds": seconds}
             mine.append((index, names[index], scores))
             if on_picture is not None:
-                on_picture(Picture(names[index], sample["lq"], sample["gt"], restored.rgb, scores))
+                on_picture(Picture(names[index], sample["lq"], sample.get("gt"), restored.rgb, scores))
     gathered = sorted(item for part in dist.all_gather_object(mine) for item in part)
     if len(gathered) < len(names):
         raise EvaluationInterrupted
     return {key: scores for _, key, scores in gathered}
+
+
+def _as_batch(image: np.ndarray, device: torch.device | str) -> Tensor:
+    """HWC as a dataset gives it -> (1, C, H, W) in [0, 1] on the device."""
+    return batch_to_float(torch.from_numpy(np.array(image))[None].to(device))
 
 
 def unique_names(keys: Sequence[str]) -> list[str]:

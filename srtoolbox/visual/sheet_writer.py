@@ -27,25 +27,27 @@ class SheetWriter:
         self.truths: dict[str, Column] = {}
 
     def add(
-        self, name: str, title: str, lq: np.ndarray, gt: np.ndarray, sr: Tensor, scores: Mapping[str, float]
+        self, name: str, title: str, lq: np.ndarray, gt: np.ndarray | None, sr: Tensor, scores: Mapping[str, float]
     ) -> None:
         """Take one network's version of one picture.
 
         Args:
             name: '<set>/<picture>'.
             title: what to call the network.
-            lq, gt: HWC uint8 or uint16.
+            lq, gt: HWC uint8 or uint16; gt is None where there is no truth.
             sr: (1, C, H, W) in [0, 1].
             scores: the first two are shown.
         """
         columns = self.columns.setdefault(name, [("input", to_uint8(lq), size_of(lq))])
         columns.append((title, to_image(sr), caption(scores)))
-        self.truths[name] = ("truth", to_uint8(gt), size_of(gt))
+        if gt is not None:
+            self.truths[name] = ("truth", to_uint8(gt), size_of(gt))
 
     def write(self) -> None:
         """Write the sheets of all pictures."""
         for name, columns in self.columns.items():
-            sheet = comparison_sheet([*columns, self.truths[name]])
+            truth = [self.truths[name]] if name in self.truths else []
+            sheet = comparison_sheet([*columns, *truth])
             write_image(self.folder / f"sheet_{name.replace('/', '_')}.png", sheet)
 
 

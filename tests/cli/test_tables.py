@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from srtoolbox import logger
-from srtoolbox.cli.test import print_tables
+from srtoolbox.cli.test_tables import print_tables
 
 
 def printed(monkeypatch: pytest.MonkeyPatch, networks: int, scores: int) -> list[str]:

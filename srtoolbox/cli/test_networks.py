@@ -1,0 +1,77 @@
+"""What `test` scores: the sets and metrics of the config, the networks of the checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from srtoolbox.config import Config
+
+
+def test_parts(config: Config, chosen: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The datasets (all, or those chosen by name) and metrics of `data.test`, over those of `data.val`."""
+    from srtoolbox.engine.evaluate import build_eval_datasets, build_metrics
+    from srtoolbox.errors import ConfigError, MissingDataError
+    from srtoolbox.registry import did_you_mean
+
+    data = config.get("data") or {}
+    part = {**(data.get("val") or {}), **(data.get("test") or {})}
+    sets = dict(part.get("datasets") or {})
+    if not sets:
+        raise ConfigError(f"{config.filename}: data.test.datasets names no set to test on")
+    for name in chosen.split(",") if chosen else []:
+        if name not in sets:
+            raise ConfigError(f"--datasets: the config has no set {name!r}.{did_you_mean(name, sets, else_list=True)}")
+    names = chosen.split(",") if chosen else list(sets)
+    datasets = build_eval_datasets({name: sets[name] for name in names})
+    if not datasets:
+        raise MissingDataError("none of the test sets is there (see above for what is missing)")
+    return datasets, build_metrics(part.get("metrics") or {})
+
+
+def load_all(
+    config: Config, checkpoints: Sequence[str], device: torch.device, *, baseline: bool
+) -> Iterator[tuple[str, nn.Module]]:
+    """`(name, network)` of each checkpoint; without one, the config's own network if it needs no weights.
+
+    With `baseline`, bicubic comes first.
+    """
+    from srtoolbox.engine.checkpoint import load_network
+    from srtoolbox.errors import ConfigError
+    from srtoolbox.registry import NETWORKS
+
+    generator = config["model"]["generator"]
+    if baseline and (checkpoints or generator["type"] != "Bicubic"):
+        yield "Bicubic", NETWORKS.build({"type": "Bicubic", "scale": generator["scale"]}).to(device)
+    if not checkpoints:
+        network = NETWORKS.build(generator)
+        if next(network.parameters(), None) is not None:
+            raise ConfigError(f"{generator['type']} has weights to load: test.py {config.filename} CHECKPOINT")
+        yield generator["type"], network.to(device)
+        return
+    for name, path in distinct_names(checkpoints).items():
+        yield name, load_network(path, config=generator, device=device)
+
+
+def distinct_names(paths: Sequence[str]) -> dict[str, str]:
+    """`{name: path}`: the file's stem, with as many of its folders before it as tell the checkpoints apart.
+
+    Raises:
+        ConfigError: one file given twice.
+    """
+    from srtoolbox.errors import ConfigError
+
+    full = [Path(path).resolve() for path in paths]
+    if len(set(full)) < len(full):
+        raise ConfigError("a checkpoint is given twice")
+    parts = [[part for part in path.with_suffix("").parts[1:] if part != "checkpoints"] for path in full]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["_".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return dict(zip(names, paths, strict=True))
+    raise ConfigError("checkpoints of one name: rename one of them")
