@@ -164,7 +164,9 @@ _ADVICE = "Set workers=0 (with a raw LMDB the fastest anyway), or give the conta
 
 
 def _death_notice(workers: Sequence[BaseProcess], error: Exception) -> str:
-    wait([worker.sentinel for worker in workers], timeout=5)  # its connections break before the process is gone
+    broken = wait([worker.sentinel for worker in workers], timeout=5)
+    for worker in workers:  # its connections, the sentinel among them, break before the process is gone
+        worker.join(5 if worker.sentinel in broken else 0)
     dead = [worker for worker in workers if not worker.is_alive()]
     if not dead:
         return f"the data workers failed: {error}"
