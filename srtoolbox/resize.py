@@ -9,7 +9,7 @@ pictures are shrunk by 2, 4 and 8 by torch's own kernel, after a proof that it s
 import math
 from collections.abc import Sequence
 from functools import cache, cached_property, lru_cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -97,6 +97,49 @@ def output_length(length: int, scale: float) -> int:
     return max(1, math.ceil(length * scale * (1 - 1e-12) - 1e-9))
 
 
+class Part(NamedTuple):
+    """Pixels `low` ... `high` of the result of resizing an axis of `length` pixels by `scale`."""
+
+    length: int
+    scale: float
+    low: int
+    high: int
+
+    @property
+    def needs(self) -> slice:
+        """The pixels of the axis that these come from."""
+        columns = self._matrix().csr64[self.low : self.high].indices
+        return slice(int(columns.min()), int(columns.max()) + 1)
+
+    def possible(self, known: int) -> int:
+        """How many pixels from the first can be made of the first `known` of the axis."""
+        csr = self._matrix().csr64
+        last = np.maximum.reduceat(csr.indices, csr.indptr[:-1])
+        return int(np.searchsorted(np.maximum.accumulate(last), known))
+
+    def _matrix(self) -> "_Matrix":
+        return _matrix(self.length, output_length(self.length, self.scale), float(self.scale), False, True)
+
+
+def imresize_part(window: Tensor, rows: Part, columns: Part) -> Tensor:
+    """A part of what `imresize(picture, scale)` gives, from only what it comes from; equal but for float rounding.
+
+    Args:
+        window: float (N, C, h, w): the pixels `rows.needs` and `columns.needs` of the picture.
+        rows: which rows of the result.
+        columns: which columns.
+
+    Returns:
+        (N, C, rows.high - rows.low, columns.high - columns.low), not differentiable.
+    """
+    result = window.detach().to(torch.promote_types(window.dtype, torch.float32)).contiguous()
+    with torch.autocast(window.device.type, enabled=False):
+        for dim, part in ((2, rows), (3, columns)):
+            if part.scale != 1:
+                result = _pass_float(result, dim, _part_matrix(part))
+    return result.to(window.dtype)
+
+
 # ---- the matrix of one axis
 
 
@@ -176,6 +219,12 @@ def _matrix(inputs: int, outputs: int, scale: float | None, symmetric: bool, ant
     return _Matrix(csr_array((weights[kept], columns[kept].astype(np.int32), starts), shape=(outputs, inputs)))
 
 
+@lru_cache(maxsize=128)
+def _part_matrix(part: Part) -> "_Matrix":
+    csr = part._matrix().csr64[part.low : part.high, part.needs]
+    return _Matrix(csr_array(csr))
+
+
 def _without_noise(weights: np.ndarray) -> np.ndarray:
     """Weights that are fractions of 4096 (factors 2 and 4) or of 81 (factor 3) but for float noise, made exactly so."""
     for denominator in (4096, 81):
@@ -190,6 +239,14 @@ def _adjoint(*key: int | float | bool | None) -> _Matrix:
     transposed = csr_array(_matrix(*key).csr64.T.tocsr())
     transposed.sum_duplicates()
     return _Matrix(transposed)
+
+
+def upsampling_kernel(factor: int) -> list[float]:
+    """Enlarging by a whole factor as a convolution: 5 weights for each of `factor` phases, one after another. Output
+    `factor * i + p` is phase p over the inputs i - 2 ... i + 2, those outside being the edge pixel.
+    """
+    rows = _matrix(9, 9 * factor, None, False, True).csr64.toarray()[4 * factor : 5 * factor]
+    return rows[:, 2:7].ravel().tolist()
 
 
 # ---- integer arrays

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
-import weakref
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
+
+from srtoolbox.inference.memory import peak_bytes
 
 
 class Cost(NamedTuple):
@@ -95,37 +94,4 @@ def _cuda_peak(network: nn.Module, x: Tensor) -> int:
 
 
 def _tensor_peak(network: nn.Module, x: Tensor) -> int:
-    with _LiveBytes() as live:
-        network(x)
-    return live.peak + _resident(network, x)
-
-
-class _LiveBytes(TorchDispatchMode):
-    """Counts the bytes of the tensors that operators make while they are alive: the CPU's allocator keeps no books."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self._known: set[int] = set()
-
-    def __torch_dispatch__(
-        self, func: Callable[..., Any], types: object, args: tuple = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:  # noqa: ANN401 - what func gives
-        given = {t.untyped_storage().data_ptr() for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor) and tensor.untyped_storage().data_ptr() not in given:
-                self._follow(tensor.untyped_storage())
-        return result
-
-    def _follow(self, storage: torch.UntypedStorage) -> None:
-        place, count = storage.data_ptr(), storage.nbytes()
-        if count and place not in self._known:  # an address is taken again only after its owner is gone
-            self._known.add(place)
-            self.now += count
-            self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self._forget, place, count)
-
-    def _forget(self, place: int, count: int) -> None:
-        self._known.discard(place)
-        self.now -= count
+    return peak_bytes(lambda: network(x)) + _resident(network, x)

@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from srtoolbox.check.offers import network_faults
+from srtoolbox.dist import unwrap
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.image import to_image, to_tensor
-from srtoolbox.inference.ensemble import SelfEnsemble
-from srtoolbox.inference.tile import Tiled
-from srtoolbox.inference.upscale import evaluation, restore
-from srtoolbox.resize import imresize, output_length
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from srtoolbox.image import to_image
+from srtoolbox.inference.bands import float_bands, level_bands, resized
+from srtoolbox.inference.cutting import Cut, Cutter
+from srtoolbox.inference.memory import is_out_of_memory
+from srtoolbox.inference.patches import PATCHES, Patchwise
+from srtoolbox.inference.planning import Planner, split, wrapper
+from srtoolbox.inference.precision import DTYPES, Restoring
+from srtoolbox.inference.sources import Picture, Refined, Refines, Resized, Source
+from srtoolbox.inference.upscale import evaluation
+from srtoolbox.resize import output_length
 
 
 class Upscaler:
     """Upscales pictures with one network.
 
     Args:
-        network: one of NETWORKS; its training flags are as before after each picture.
+        network: one of NETWORKS, bare or wrapped for DDP; its training flags are as before after each picture.
         device: where to run; the network is moved there. None: where the network is.
-        tile: side of a tile in LR pixels, 'auto', or None for the whole picture in one piece.
+        tile: side of a tile in LR pixels, without what it sees around it; None: the whole picture in one piece;
+            'auto': the whole, or its body in one piece and its upsampling in several, or tiles, as fits into memory.
         ensemble: average the results of the eight flips and turns (`SelfEnsemble`).
-        dtype: 'fp32', 'bf16' or 'fp16'.
-        outscale: final scale, any number above 0; the network's result is resized to it. None: the network's own.
+        dtype: 'fp32', 'bf16' or 'fp16'; see `Restoring`.
+        outscale: final scale, any number above 0. The network's result is resized to it with MATLAB's bicubic
+            `imresize`; networks that begin with an interpolation (SRCNN, VDSR) interpolate to it directly, if it
+            enlarges. None: the network's own scale.
+        overlap: pixels that tiles see around them, and over which they are cross-faded. None: as many as the network
+            sees, which makes tiles exact; for a deep network, with much work. Fewer are faster and not exact.
+        batch: how many tiles of the same shape are run together.
+        patches: 'overlapping' or 'non-overlapping', see `Patchwise`; for networks that begin with an interpolation.
 
     Raises:
-        SrtoolboxError: an option that is not one of the above.
+        SrtoolboxError: an option that is not one of the above, or does not go with the network.
     """
 
     def __init__(
@@ -42,34 +55,137 @@ class Upscaler:
         ensemble: bool = False,
         dtype: str = "fp32",
         outscale: float | None = None,
+        overlap: int | None = None,
+        batch: int = 1,
+        patches: str | None = None,
     ) -> None:
-        if dtype not in DTYPES:
-            raise SrtoolboxError(f"dtype is one of {', '.join(DTYPES)}, got {dtype!r}")
-        if outscale is not None and not 0 < outscale < float("inf"):
-            raise SrtoolboxError(f"outscale is a number above 0, got {outscale!r}")
-        self.network = network if device is None else network.to(device)
+        bare = unwrap(network)
+        _check(bare, tile, dtype, outscale, overlap, batch, patches)
+        self._modules = network if device is None else network.to(device)
         self.device = next(network.parameters(), torch.empty(0, device=device)).device
-        self.dtype = DTYPES[dtype]
-        self.scale = network.scale if outscale is None else outscale
-        self._runs = SelfEnsemble(network) if ensemble else network
-        if isinstance(tile, int):
-            self._runs = Tiled(self._runs, tile)
+        self.scale = bare.scale if outscale is None else outscale
+        """The final scale."""
+        self._direct = isinstance(bare, Refines) and (patches is not None or 1 < self.scale != bare.scale)
+        self._network = Refined(bare) if self._direct else bare
+        self._network = Patchwise(self._network, patches) if patches else self._network
+        self._batch, self._dtype, self._wrap = batch, dtype, wrapper(ensemble)
+        planner = Planner(self._network, self._wrap, dtype)
+        self._cutter = Cutter(planner, self.device, None if patches else tile, overlap)
+        self._runs: dict[int | None, Restoring] = {}
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of the result of a picture of this size."""
+        """(height, width) of the result of a picture of this size: each times `scale`, rounded up as by `imresize`."""
         return output_length(height, self.scale), output_length(width, self.scale)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """HWC uint8 or uint16, RGB or gray (C = 1) -> HWC of `size`, same dtype and number of channels."""
-        if image.ndim != 3 or image.dtype not in (np.uint8, np.uint16):
-            raise SrtoolboxError(f"upscaling takes an HWC uint8 or uint16 picture, got {image.dtype} {image.shape}")
-        autocast = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
-        with evaluation(self.network), torch.inference_mode(), autocast:
-            restored = restore(self._runs, to_tensor(image, self.device)).rgb.float()
-            if self.scale != self.network.scale:
-                restored = imresize(restored, size=self.size(*image.shape[:2]))
-        return to_image(restored, bits=8 * image.dtype.itemsize)
+        """HWC uint8 or uint16, RGB or gray (C = 1) -> HWC of `size`, same dtype and number of channels.
+
+        Raises:
+            SrtoolboxError: another array, or one for which memory does not suffice.
+        """
+        bands = self._start(image, whole=True)
+        band = next(bands)
+        shape = (*self.size(*image.shape[:2]), image.shape[2])
+        if band.shape == shape:
+            return band
+        result, done = np.empty(shape, image.dtype), 0
+        while band is not None:
+            result[done : done + len(band)] = band
+            done += len(band)
+            band = next(bands, None)
+        return result
 
     def bands(self, image: np.ndarray) -> Iterator[np.ndarray]:
-        """The result as bands of rows, top to bottom: for a result that does not fit into memory."""
-        yield self(image)
+        """The result as bands of rows, top to bottom: for results that do not fit into memory.
+
+        Where memory runs out, what is missing is done in smaller tiles. Errors as in `__call__`.
+        """
+        return self._start(image, whole=False)
+
+    def _start(self, image: np.ndarray, whole: bool) -> Iterator[np.ndarray]:
+        if image.ndim != 3 or image.dtype not in (np.uint8, np.uint16) or image.shape[2] not in (1, 3):
+            raise SrtoolboxError(f"upscaling takes an HWC uint8 or uint16 picture, got {image.dtype} {image.shape}")
+        if 0 in image.shape:
+            raise SrtoolboxError(f"a picture to upscale has pixels, got {image.shape}")
+        source = Resized(image, self.scale, self.device) if self._direct else Picture(image, self.device)
+        kept = math.prod(self.size(*image.shape[:2])) * image.shape[2] * image.itemsize if whole else 0
+        bits, scale = 8 * image.itemsize, self._network.scale
+        if self._direct or self.scale == scale:
+            return (_to_levels(band, bits) for band in self._bands(source, bits, kept))
+        size = source.height * scale, source.width * scale
+        floats = resized(self._bands(source, None, kept), size, self.scale / scale)
+        return (_to_levels(band, bits) for band in floats)
+
+    def _bands(self, source: Source, bits: int | None, kept: int) -> Iterator[np.ndarray | Tensor]:
+        """Bands of the network's result, of whole numbers if `bits` says so and tiles are exact, else float."""
+        size, scale = (source.height, source.width), self._network.scale
+        row_bytes = size[1] * scale**2 * 3 * (8 if bits is None else bits // 8)  # float bands are copied once
+        with evaluation(self._modules), torch.inference_mode():
+            cut = self._cutter.cut(size, row_bytes, kept)
+        done = 0
+        while True:
+            try:
+                bands = self._tiled(source, cut, bits, done)
+                while (band := self._next(bands)) is not None:
+                    yield band
+                    done += band.shape[0 if isinstance(band, np.ndarray) else 2]
+                return
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                failure = error.with_traceback(None)  # the traceback holds what is to be freed
+            cut = self._cutter.smaller(cut, size, failure)
+
+    def _next(self, bands: Iterator[np.ndarray | Tensor]) -> np.ndarray | Tensor | None:
+        """The next band: a generator must not be in these modes while it waits."""
+        with evaluation(self._modules), torch.inference_mode():
+            return next(bands, None)
+
+    def _tiled(self, source: Source, cut: Cut, bits: int | None, done: int) -> Iterator[np.ndarray | Tensor]:
+        grid = cut.way.grid(source.height, source.width, cut.plan.tile, self._batch)
+        run = self._runs.setdefault(
+            cut.plan.area, Restoring(self._wrap(split(self._network, cut.plan.area)), self._dtype)
+        )
+        if bits is not None and grid.is_sharp:
+            return level_bands(run, source, self._network.scale, grid, bits, done)
+        return float_bands(run, source, self._network.scale, grid, done)
+
+
+def _to_levels(band: np.ndarray | Tensor, bits: int) -> np.ndarray:
+    return band if isinstance(band, np.ndarray) else to_image(band, bits)
+
+
+def _check(
+    network: nn.Module,
+    tile: object,
+    dtype: object,
+    outscale: object,
+    overlap: object,
+    batch: object,
+    patches: object,
+) -> None:
+    """Raises SrtoolboxError at the first option that is not possible."""
+    fault = network_faults(network)
+    if fault:
+        raise SrtoolboxError(fault)
+    if tile is not None and tile != "auto" and not _is_count(tile):
+        raise SrtoolboxError(f"tile is a number of pixels from 1, 'auto' or None, got {tile!r}")
+    if dtype not in DTYPES:
+        raise SrtoolboxError(f"dtype is one of {', '.join(DTYPES)}, got {dtype!r}")
+    if outscale is not None and not (isinstance(outscale, int | float) and 0 < outscale < math.inf):
+        raise SrtoolboxError(f"outscale is a finite number above 0, got {outscale!r}")
+    if overlap is not None and not _is_count(overlap):
+        raise SrtoolboxError(f"overlap is a number of pixels from 1, or None, got {overlap!r}")
+    if not _is_count(batch):
+        raise SrtoolboxError(f"batch is a number of tiles from 1, got {batch!r}")
+    if patches is not None and patches not in PATCHES:
+        raise SrtoolboxError(f"patches is one of {', '.join(PATCHES)}, or None, got {patches!r}")
+    if patches is not None and not isinstance(network, Refines):
+        raise SrtoolboxError(
+            f"patches are of the interpolated picture: they are for networks that begin with an interpolation (SRCNN, "
+            f"VDSR), {type(network).__name__} does not"
+        )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -1,0 +1,132 @@
+"""Whole, body whole and upsampling in pieces, or tiles: what is chosen, and what comes next when memory runs out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from srtoolbox.errors import SrtoolboxError
+from srtoolbox.inference.field import seen_field
+from srtoolbox.inference.memory import free_bytes
+from srtoolbox.inference.planning import AREAS, Plan, Planner, Way
+from srtoolbox.inference.split import AREA, Splits
+from srtoolbox.logger import LOGGER
+
+FEATHER = 32
+"""Pixels of overlap on either side of a seam where a network sees everything: tiles are cross-faded over them."""
+SHARE = 0.6
+"""Of the free memory that 'auto' takes: others take some too, and an estimate is one."""
+SMALL = 64 * 64  # pictures that take no more than finding out what they take
+SMALLEST = 16  # no tile is made smaller when memory runs out
+COSTLY, NEAR = 2.5, 64
+
+
+class Cut(NamedTuple):
+    """How one picture is done."""
+
+    plan: Plan
+    way: Way
+
+
+class Cutter:
+    """Decides how pictures are cut.
+
+    Args:
+        planner: knows the network and what it takes.
+        device: where it runs.
+        tile: side of a tile, 'auto' or None, see `Upscaler`.
+        overlap: pixels around a tile, None for what makes it exact, see `Upscaler`.
+    """
+
+    def __init__(self, planner: Planner, device: torch.device, tile: int | str | None, overlap: int | None) -> None:
+        self.planner, self.device, self.tile, self.overlap = planner, device, tile, overlap
+        self.share = SHARE
+        self._warned = False
+
+    def cut(self, size: tuple[int, int], row_bytes: int, kept: int) -> Cut:
+        """The way to do a picture.
+
+        Args:
+            size: (height, width) in LR pixels.
+            row_bytes: what the part of the result that belongs to one row of LR pixels takes.
+            kept: bytes of the result that are not yet taken.
+        """
+        network = self.planner.network
+        whole = Cut(Plan(None, None), Way(0, network.size_multiple, False))
+        pixels = size[0] * size[1]
+        if self.tile is None:
+            return whole
+        if self.tile != "auto":
+            area = AREA if isinstance(network, Splits) else None
+            return whole if max(size) <= self.tile else self._told(Cut(Plan((self.tile,) * 2, area), self._way()), size)
+        room = self.share * (free_bytes(self.device) - (kept if self.device.type == "cpu" else 0))
+        if pixels <= SMALL or self.planner.needs.of(pixels, None, 0) + size[0] * row_bytes <= room:
+            return whole
+        for way in self._ways():
+            plan = self.planner.plan(way, size, row_bytes, room)
+            if plan is not None:
+                return self._told(Cut(plan, way), size)
+        return Cut(Plan((SMALLEST, SMALLEST), AREAS[-1] if isinstance(network, Splits) else None), way)
+
+    def smaller(self, cut: Cut, size: tuple[int, int], failure: BaseException) -> Cut:
+        """What to try after memory did not suffice; later pictures are done more carefully too.
+
+        Raises:
+            SrtoolboxError: nothing smaller is left, or the whole picture in one piece was asked for.
+        """
+        if self.tile is None:
+            raise SrtoolboxError(
+                f"memory does not suffice for this picture in one piece ({_first_line(failure)}): let tile be 'auto'"
+            ) from failure
+        way = self._way() if cut.plan.tile is None else cut.way
+        area = cut.plan.area
+        if area is None and isinstance(self.planner.network, Splits):
+            area = AREA
+        tile, before = cut.plan.tile or size, way.largest(size, cut.plan.tile)
+        while max(tile) > SMALLEST and way.largest(size, tile) >= before:
+            tile = tuple(max(SMALLEST, -(-side // 2)) for side in tile)
+        if way.largest(size, tile) >= before and area == cut.plan.area:
+            raise SrtoolboxError(f"memory does not suffice even for small tiles ({_first_line(failure)})") from failure
+        LOGGER.warning("out of memory: going on with tiles of %d x %d pixels", *tile)
+        if self.tile == "auto":
+            self.share /= 2
+        else:
+            self.tile = max(tile)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return Cut(Plan(tile, area), way)
+
+    def _way(self) -> Way:
+        return next(iter(self._ways()))
+
+    def _ways(self) -> list[Way]:
+        """How windows may overlap, the best first."""
+        multiple = self.planner.network.size_multiple
+        if self.overlap is not None:
+            return [Way(self.overlap, multiple, True)]
+        field = seen_field(self.planner.network)
+        faded = Way(FEATHER, multiple, True)
+        return [faded] if field is None else [Way(field, multiple, False), faded][: 1 if field <= FEATHER else 2]
+
+    def _told(self, cut: Cut, size: tuple[int, int]) -> Cut:
+        """The cut, after a word on what the user may want otherwise."""
+        plan, way = cut
+        work = way.work(size, plan.tile)
+        LOGGER.debug("tiles %s, upsampling in pieces of %s pixels, overlap %d", plan.tile, plan.area, way.halo)
+        if way.fade and self.overlap is None and seen_field(self.planner.network) is not None:
+            LOGGER.warning("memory does not suffice for exact tiles: cross-fading over %d pixels instead", way.halo)
+        elif work > COSTLY and way.halo > NEAR and not self._warned:
+            self._warned = True
+            LOGGER.warning(
+                "exact tiles of this network see %d pixels around them, which makes %.1f times the work: larger tiles, "
+                "or an overlap of %d (not exact), are faster",
+                way.halo,
+                work,
+                NEAR,
+            )
+        return cut
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
