@@ -51,8 +51,11 @@ setup(
     ],
     extras_require={
         "compact": ["zstandard>=0.22"],
+        "hub": ["datasets>=3.0"],
         "metrics": ["pyiqa>=0.1.14"],
+        "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],
         "safetensors": ["safetensors>=0.4"],
+        "video": ["av>=14"],
         "test": [
             "pytest>=8",
             "pytest-timeout",
@@ -61,6 +64,10 @@ setup(
             "ruff",
             "zstandard>=0.22",
             "safetensors>=0.4",
+            "onnx>=1.17",
+            "onnxruntime>=1.20",
+            "onnxscript>=0.5",
+            "av>=14",
         ],
     },
     entry_points={"console_scripts": ["srtoolbox=srtoolbox.cli:main"]},
