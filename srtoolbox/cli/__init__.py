@@ -29,6 +29,7 @@ COMMANDS = {
     "print_config": "srtoolbox.cli.print_config",
     "model_info": "srtoolbox.cli.model_info",
     "plot_log": "srtoolbox.cli.plot_log",
+    "visualize": "srtoolbox.cli.visualize",
     "quickstart": "srtoolbox.cli.quickstart",
 }
 SUMMARIES = {
@@ -46,6 +47,7 @@ SUMMARIES = {
     "print_config": "print a config with its bases and overrides resolved",
     "model_info": "count a network's parameters and FLOPs, measure its time and memory",
     "plot_log": "draw the training curves of one or more runs",
+    "visualize": "draw trainings, feature maps, filters, scans, comparisons and scores",
     "quickstart": "train, test and upscale on built-in photographs",
 }
 EXIT_FAULT, EXIT_INTERRUPT, EXIT_PIPE = 2, 130, 141

@@ -25,9 +25,10 @@ class CommandParser(argparse.ArgumentParser):
     """
 
     def __init__(self, command: str, description: str | None, example: str) -> None:
-        script = f"{command}.py"
+        name, _, part = command.partition(" ")  # 'visualize bars' is typed as visualize.py bars
+        script = f"{name}.py"
         super().__init__(
-            prog=script if os.path.basename(sys.argv[0]) == script else f"srtoolbox {command}",
+            prog=f"{script} {part}".strip() if os.path.basename(sys.argv[0]) == script else f"srtoolbox {command}",
             description=description,
             epilog=example,
             formatter_class=argparse.RawDescriptionHelpFormatter,

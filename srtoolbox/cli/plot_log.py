@@ -10,7 +10,8 @@ from srtoolbox.cli.options import CommandParser
 EXAMPLE = """examples:
   python tools/plot_log.py work_dirs/espcn_x3_t91
   python tools/plot_log.py work_dirs/a work_dirs/b -o ab.png --log --keys pixel set5/psnr
-  python tools/plot_log.py work_dirs/quickstart --bicubic work_dirs/quickstart/scores.json"""
+  python tools/plot_log.py work_dirs/quickstart --bicubic work_dirs/quickstart/scores.json
+  python tools/plot_log.py work_dirs/x --join --keys psnr mse --bicubic scores.json"""
 
 
 def build_parser() -> CommandParser:
@@ -25,6 +26,7 @@ def build_parser() -> CommandParser:
     add(
         "--keys", nargs="+", metavar="KEY", help="what to draw: set5/psnr, a loss term such as pixel, lr (default: all)"
     )
+    add("--join", action="store_true", help="a panel per metric with a line per set, instead of one per set and metric")
     add("--bicubic", metavar="JSON", help="draw bicubic's scores as dashed lines: a file of `test.py --json`")
     return parser
 
@@ -32,11 +34,12 @@ def build_parser() -> CommandParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = build_parser().parse(argv)
-    from srtoolbox.visual.curves import plot_runs, read_baseline
+    from srtoolbox.visual.curves import plot_runs
+    from srtoolbox.visual.run_log import read_baseline
 
     first = Path(args.runs[0])
     out = Path(args.out) if args.out else (first if first.is_dir() else first.parent) / "curves.png"
     baseline = read_baseline(args.bicubic) if args.bicubic else None
-    keys = plot_runs(args.runs, out, log_scale=args.log, keys=args.keys, baseline=baseline)
+    keys = plot_runs(args.runs, out, log_scale=args.log, keys=args.keys, baseline=baseline, join=args.join)
     print(f"{out}: {', '.join(keys)}")
     return 0

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 import io
-import json
+import itertools
 import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,95 +20,12 @@ from matplotlib.ticker import EngFormatter
 
 from srtoolbox import files
 from srtoolbox.errors import DataError
+from srtoolbox.visual.run_log import Curve, Run, read_run
 
-LOG_NAME = "scores.jsonl"
 SUFFIXES = (".png", ".pdf", ".svg")
 _COLOURS = ("#1f6fb4", "#d1495b", "#2a9d6f", "#e08e0b", "#7d4fa3", "#3aa6b9", "#8c5a3c", "#d15fa8")
 _INK, _GRID, _BASELINE = "#222222", "#dddddd", "#555555"
 _SMOOTH_FROM = 60  # points: a shorter curve is shown as it is
-
-
-class Curve(NamedTuple):
-    """One line of one panel: `values` (float64, may be inf or nan) at `iters` (ascending)."""
-
-    iters: np.ndarray
-    values: np.ndarray
-
-
-class Run(NamedTuple):
-    """What a log holds: curves of scores (`set5/psnr`), loss terms (`pixel`) and learning rates (`generator`)."""
-
-    name: str
-    scores: dict[str, Curve]
-    terms: dict[str, Curve]
-    rates: dict[str, Curve]
-
-
-def read_run(path: str | os.PathLike) -> Run:
-    """The curves in a `scores.jsonl`, or in the one of a work_dir.
-
-    A last line that a killed run left half-written is ignored. Of two records of one iteration the later counts.
-
-    Raises:
-        DataError: no such file, a line that is no record, or no records; names file and line.
-    """
-    path = Path(path)
-    file = path / LOG_NAME if path.is_dir() else path
-    if not file.is_file():
-        raise DataError(f"{file}: no such log; a run writes it at its first log or evaluation")
-    points: dict[str, dict[str, dict[int, float]]] = {"scores": {}, "terms": {}, "lr": {}}
-    text = file.read_text(encoding="utf-8", errors="replace")
-    lines = text.split("\n")
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-            for group, curves in points.items():
-                for key, value in record.get(group, {}).items():
-                    curves.setdefault(key, {})[int(record["iter"])] = float(value)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            if number == len(lines):
-                continue
-            raise DataError(f"{file}:{number}: not a record of a run ({error}); remove the line") from error
-    if not any(points.values()):
-        raise DataError(f"{file}: holds no records yet; train longer, or lower the logger's interval")
-    name = file.parent.name if file.name == LOG_NAME and file.parent.name else file.stem
-    return Run(name, *({key: _curve(curve) for key, curve in points[group].items()} for group in points))
-
-
-def _curve(points: Mapping[int, float]) -> Curve:
-    iters = sorted(points)
-    return Curve(np.array(iters), np.array([points[number] for number in iters]))
-
-
-def read_baseline(path: str | os.PathLike) -> dict[str, float]:
-    """Bicubic's scores by `set/metric`, from the JSON of the quick start or of `test.py --json`.
-
-    Raises:
-        DataError: the file is missing, no JSON, or has no entry for bicubic.
-    """
-    try:
-        content = files.read_json(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{os.fspath(path)}: not a readable JSON file ({error})") from error
-    names = list(content) if isinstance(content, dict) else []
-    name = next((key for key in names if key.lower().startswith("bicubic") and isinstance(content[key], dict)), None)
-    if name is None:
-        raise DataError(
-            f"{os.fspath(path)}: no entry named 'bicubic' (found: {', '.join(map(repr, names)) or 'no entries'}); "
-            "`test.py configs/bicubic/... --json FILE` writes one"
-        )
-    return dict(_flat_scores(content[name]))
-
-
-def _flat_scores(scores: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, float]]:
-    for key, value in scores.items():
-        if isinstance(value, dict):
-            if key != "images":
-                yield from _flat_scores(value, f"{prefix}{key}/")
-        else:
-            yield prefix + key, float(value)
 
 
 def plot_runs(
@@ -119,6 +35,7 @@ def plot_runs(
     log_scale: bool = False,
     keys: Sequence[str] | None = None,
     baseline: Mapping[str, float] | None = None,
+    join: bool = False,
 ) -> list[str]:
     """Draw the curves of one or more runs into a PNG, PDF or SVG.
 
@@ -126,8 +43,9 @@ def plot_runs(
         logs: `scores.jsonl` files or work_dirs; runs with curves of one name share a panel.
         path: the file to write; its suffix says the format.
         log_scale: logarithmic axes for loss terms and learning rates.
-        keys: which curves: a score (`set5/psnr`), a loss term (`pixel`), `lr`. None: all but timings.
+        keys: which curves: a score (`set5/psnr`; joined `psnr`), a loss term (`pixel`), `lr`. None: all but timings.
         baseline: scores by `set/metric` to draw as dashed lines, see `read_baseline`.
+        join: one panel per metric with a line per set (training and test pictures, say), instead of one per score.
 
     Returns:
         The keys drawn, in the order of their panels.
@@ -140,14 +58,15 @@ def plot_runs(
     if suffix not in SUFFIXES:
         raise DataError(f"{os.fspath(path)}: the suffix says the format, and is one of {', '.join(SUFFIXES)}")
     runs = _with_distinct_names([read_run(log) for log in logs], logs)
-    panels = _panels(runs)
+    panels = _panels(runs, join)
     if keys:
         panels = {key: panels[key] for key in _checked(keys, panels)}
     else:
-        panels = {key: curves for key, curves in panels.items() if not key.endswith("/seconds")}
+        panels = {key: curves for key, curves in panels.items() if key.rpartition("/")[2] != "seconds"}
     if not panels:
         raise DataError(f"{', '.join(map(os.fspath, logs))}: nothing to draw")
-    _check_baseline(baseline, [key for key in panels if any(key in run.scores for run in runs)])
+    scores = _scores_drawn(runs, panels, join)
+    _check_baseline(baseline, [score for panel in scores.values() for score in panel.values()])
     colours = {run.name: _COLOURS[number % len(_COLOURS)] for number, run in enumerate(runs)}
     columns = min(len(panels), 2 if len(panels) in (2, 4) else 3)
     rows = math.ceil(len(panels) / columns)
@@ -156,13 +75,15 @@ def plot_runs(
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, (key, curves) in zip(axes, panels.items(), strict=False):
-        is_score = any(key in run.scores for run in runs)
-        _draw_panel(axis, key, curves, colours, (baseline or {}).get(key))
-        if log_scale and not is_score:
+        lines = {label: (baseline or {}).get(score) for label, score in scores.get(key, {}).items()}
+        _draw_panel(axis, key, curves, colours, lines)
+        axis.set_title(_title(key, key in scores), fontsize=11, fontweight="bold", color=_INK, loc="left")
+        if log_scale and key not in scores:
             axis.set_yscale("log")
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    _add_legend(figure, colours, has_baseline=any(key in (baseline or {}) for key in panels))
+    drawn = {score for panel in scores.values() for score in panel.values()}
+    _add_legend(figure, colours, has_baseline=bool(drawn & set(baseline or {})))
     buffer = io.BytesIO()
     figure.savefig(buffer, format=suffix[1:])
     files.write_bytes(path, buffer.getvalue())
@@ -176,17 +97,40 @@ def _with_distinct_names(runs: list[Run], logs: Sequence[str | os.PathLike]) -> 
     return [run._replace(name=os.fspath(log)) for run, log in zip(runs, logs, strict=True)]
 
 
-def _panels(runs: Sequence[Run]) -> dict[str, list[tuple[str, str, Curve]]]:
-    """key -> (run, label within the run, curve): scores first, then loss terms, then all learning rates together."""
+def _panels(runs: Sequence[Run], join: bool) -> dict[str, list[tuple[str, str, Curve]]]:
+    """key -> (run, label within the run, curve): scores first, then loss terms, then all learning rates together.
+
+    Where scores are joined, a key is a metric, and the label the set.
+    """
     panels: dict[str, list[tuple[str, str, Curve]]] = {}
     for group in ("scores", "terms"):
+        scores = set(panels)
         for run in runs:
             for key, curve in getattr(run, group).items():
-                panels.setdefault(key, []).append((run.name, "", curve))
+                name, label = _joined(key) if join and group == "scores" else (key, "")
+                if group == "terms" and name in scores:  # a loss called as a metric is
+                    name = f"loss/{name}"
+                panels.setdefault(name, []).append((run.name, label, curve))
     for run in runs:
         for network, curve in run.rates.items():
             panels.setdefault("lr", []).append((run.name, network, curve))
     return panels
+
+
+def _joined(score: str) -> tuple[str, str]:
+    """'set5/psnr' -> ('psnr', 'set5')."""
+    dataset, _, metric = score.rpartition("/")
+    return metric, dataset
+
+
+def _scores_drawn(runs: Sequence[Run], panels: Iterable[str], join: bool) -> dict[str, dict[str, str]]:
+    """Panel -> label -> score, of the panels that show scores."""
+    drawn: dict[str, dict[str, str]] = {}
+    for score in dict.fromkeys(score for run in runs for score in run.scores):
+        panel, label = _joined(score) if join else (score, "")
+        if panel in panels:
+            drawn.setdefault(panel, {})[label] = score
+    return drawn
 
 
 def _checked(keys: Iterable[str], panels: Mapping[str, object]) -> list[str]:
@@ -212,16 +156,19 @@ def _draw_panel(
     key: str,
     curves: Sequence[tuple[str, str, Curve]],
     colours: Mapping[str, str],
-    baseline: float | None,
+    baseline: Mapping[str, float | None],
 ) -> None:
-    several = len({label for _, label, _ in curves}) > 1
-    styles = dict(zip(dict.fromkeys(label for _, label, _ in curves), ("-", "--", ":", "-."), strict=False))
+    labels = list(dict.fromkeys(label for _, label, _ in curves))
+    several = len(labels) > 1
+    styles = dict(zip(labels, ("-", "--", ":", "-."), strict=False))
+    by_set = dict(zip(labels, itertools.cycle(_COLOURS[::-1]))) if several and len(colours) == 1 and key != "lr" else {}
     for run, label, curve in curves:
         is_smoothed = key != "lr" and len(curve.iters) >= _SMOOTH_FROM
-        _draw_curve(axis, curve, colours[run], styles.get(label, "-"), label if several else None, is_smoothed)
-    if baseline is not None and math.isfinite(baseline):
-        axis.axhline(baseline, color=_BASELINE, linestyle=(0, (5, 3)), linewidth=1.4)
-    axis.set_title(_title(key), fontsize=11, fontweight="bold", color=_INK, loc="left")
+        colour, style = (by_set[label], "-") if by_set else (colours[run], styles.get(label, "-"))
+        _draw_curve(axis, curve, colour, style, label if several else None, is_smoothed)
+    for label, value in baseline.items():
+        if value is not None and math.isfinite(value):
+            axis.axhline(value, color=by_set.get(label, _BASELINE), linestyle=(0, (5, 3)), linewidth=1.4)
     axis.set_xlabel("iteration", fontsize=9, color=_INK)
     axis.tick_params(labelsize=9, colors=_INK)
     axis.grid(color=_GRID, linewidth=0.8)
@@ -231,7 +178,8 @@ def _draw_panel(
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     if several:
         axis.legend(fontsize=8, frameon=False)
-    _write_last_values(axis, key, curves, colours)
+    if not by_set:
+        _write_last_values(axis, key, curves, colours)
 
 
 def _draw_curve(axis: Axes, curve: Curve, colour: str, style: str, label: str | None, is_smoothed: bool) -> None:
@@ -276,14 +224,12 @@ def _write_last_values(
         )
 
 
-def _title(key: str) -> str:
-    if key == "lr":
-        return "learning rate"
+def _title(key: str, is_score: bool) -> str:
+    if not is_score:
+        return "learning rate" if key == "lr" else f"loss: {key.removeprefix('loss/')}"
     dataset, slash, metric = key.rpartition("/")
-    if not slash:
-        return f"loss: {key}"
     measure, _, protocol = re.fullmatch(r"(.+?)(_(y_direct|rgb|y))?", metric).groups()
-    return f"{measure.upper()}{f' ({protocol})' if protocol else ''} on {dataset}"
+    return f"{measure.upper()}{f' ({protocol})' if protocol else ''}" + (f" on {dataset}" if slash else "")
 
 
 def _add_legend(figure: Figure, colours: Mapping[str, str], *, has_baseline: bool) -> None:

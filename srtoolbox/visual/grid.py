@@ -26,18 +26,15 @@ class Cell(NamedTuple):
     text: str = ""
 
 
-def grid(
-    rows: Sequence[Sequence[Cell]], *, title: str = "", heads: Sequence[str] = (), cell: int = 200, smooth: bool = False
-) -> np.ndarray:
+def grid(rows: Sequence[Sequence[Cell]], *, title: str = "", heads: Sequence[str] = (), cell: int = 200) -> np.ndarray:
     """Pictures in rows and columns.
 
     Args:
-        rows: the cells; a row may be shorter than others. Cells of one row are drawn equally high.
+        rows: the cells; a row may be shorter than others.
         title: a line above all.
         heads: titles of the columns.
-        cell: width of a column in px. Pictures are shown as large as fits: small ones by blocks of whole pixels, or
-            with `smooth` by bicubic interpolation; large ones shrunk.
-        smooth: see `cell`.
+        cell: about the width of a column in px: where the widest picture is smaller, a multiple of its width. All
+            pictures are shown that wide, the pixels of small ones as blocks, large ones shrunk.
 
     Returns:
         HWC uint8 RGB.
@@ -48,7 +45,9 @@ def grid(
     if not any(rows):
         raise SrtoolboxError("a sheet needs at least one picture")
     columns = max(map(len, rows))
-    shown = [[fitted(part.image, cell, smooth=smooth) for part in row] for row in rows]
+    widest = max(part.image.shape[1] for row in rows for part in row)
+    cell = max(1, round(cell / widest)) * widest if widest <= cell else cell
+    shown = [[fitted(part.image, cell) for part in row] for row in rows]
     texts = [[broken(part.text, font(CAPTION), cell) for part in row] for row in rows]
     tops = [broken(head, font(CAPTION, bold=True), cell) for head in heads]
     above = broken(title, font(TITLE, bold=True), columns * (cell + GAP) - GAP) if title else []
@@ -78,19 +77,16 @@ def grid(
     return np.array(sheet)
 
 
-def fitted(image: np.ndarray, width: int, *, smooth: bool = False) -> np.ndarray:
-    """A picture as RGB uint8, as near to `width` px as whole blocks of its pixels come; shrunk where it is wider.
-
-    Args:
-        image: HWC uint8 or uint16, gray or RGB.
-        width: px.
-        smooth: exactly `width`, by bicubic interpolation.
-    """
+def fitted(image: np.ndarray, width: int) -> np.ndarray:
+    """A picture, HWC uint8 or uint16, gray or RGB, as RGB uint8 `width` px wide: shrunk, or its pixels as blocks."""
     rgb = expand_gray(to_uint8(image))
-    if rgb.shape[1] > width or smooth:
-        height = max(1, round(rgb.shape[0] * width / rgb.shape[1]))
-        return rgb if rgb.shape[1] == width else imresize(rgb, size=(height, width))
-    return blocks(rgb, width // rgb.shape[1])
+    height = max(1, round(rgb.shape[0] * width / rgb.shape[1]))
+    if rgb.shape[1] > width:
+        return imresize(rgb, size=(height, width))
+    rows, columns = (
+        np.arange(length) * own // length for length, own in ((height, rgb.shape[0]), (width, rgb.shape[1]))
+    )
+    return rgb[rows[:, None], columns]
 
 
 def blocks(image: np.ndarray, factor: int) -> np.ndarray:

@@ -37,6 +37,15 @@ class Patch(NamedTuple):
         top, left = (place * self.scale for place in self.offset)
         return result[top : top + self.box[3], left : left + self.box[2]]
 
+    def cut_maps(self, maps: np.ndarray) -> np.ndarray:
+        """The patch in feature maps (C, h, w) of `lq`; where they are not a whole multiple of its size, all of them."""
+        factor = maps.shape[1] // self.lq.shape[0]
+        if maps.shape[1:] != tuple(factor * length for length in self.lq.shape[:2]):
+            return maps
+        top, left = (place * factor for place in self.offset)
+        down, across = (length // self.scale * factor for length in (self.box[3], self.box[2]))
+        return maps[:, top : top + down, left : left + across]
+
     @property
     def input(self) -> np.ndarray:
         """The patch in `lq`, HWC uint8."""
@@ -50,7 +59,12 @@ class Patch(NamedTuple):
 
 
 def load_patch(
-    picture: str | os.PathLike, box: Sequence[int] | None, scale: int, *, receptive_field: int | None = None
+    picture: str | os.PathLike,
+    box: Sequence[int] | None,
+    scale: int,
+    *,
+    receptive_field: int | None = None,
+    middle: int | None = None,
 ) -> Patch:
     """Read a true picture and reduce it by MATLAB's bicubic, as `GTOnlyDataset` does.
 
@@ -59,6 +73,7 @@ def load_patch(
         box: x, y, width, height in its pixels, multiples of `scale`; None: the most detailed place.
         scale: of the networks.
         receptive_field: of the networks, in LQ pixels: so much is read around.
+        middle: instead of the most detailed place, the middle of the picture, at most so many pixels wide and high.
 
     Raises:
         ImageError: the picture cannot be read.
@@ -70,9 +85,7 @@ def load_patch(
         raise SrtoolboxError(f"{os.fspath(picture)}: smaller than one pixel after reduction by {scale}")
     image = image[:height, :width]
     if box is None:
-        region = choose_regions([image], 1)[0]
-        box = [length // scale * scale for length in (region.left, region.top, region.width, region.height)]
-        box[2:] = [max(length, scale) for length in box[2:]]
+        box = _chosen_box(image, scale, middle)
     fault = box_fault(box, scale)
     x, y, across, down = box if fault is None else (0, 0, 0, 0)
     if fault is None and (x + across > width or y + down > height):
@@ -85,6 +98,17 @@ def load_patch(
     window = lq[top : (y + down) // scale + margin, left : (x + across) // scale + margin]
     offset = (y // scale - top, x // scale - left)
     return Patch(np.ascontiguousarray(window), image[y : y + down, x : x + across], tuple(box), scale, offset)
+
+
+def _chosen_box(image: np.ndarray, scale: int, middle: int | None) -> Box:
+    height, width = image.shape[:2]
+    if middle is None:
+        top, left, down, across = choose_regions([image], 1)[0]
+    else:
+        down, across = min(height, middle), min(width, middle)
+        top, left = (height - down) // 2, (width - across) // 2
+    left, top = left // scale * scale, top // scale * scale
+    return left, top, max(across // scale, 1) * scale, max(down // scale, 1) * scale
 
 
 def box_fault(box: object, scale: int | None = None) -> str | None:

@@ -131,7 +131,7 @@ def test_a_picture_that_is_not_there_is_reported_and_the_training_goes_on(
     logging.getLogger("srtoolbox").propagate = True
     away = ("hooks.patches.patches.1=nowhere.png", "hooks.maps.picture=nowhere.png", "max_iters=2")
     assert run(config, tmp_path / "run", *away).iter == 2
-    assert caplog.text.count("nowhere.png: no such picture") == 2
+    assert "nowhere.png: no such picture" in caplog.text
     assert list(folders(tmp_path / "run") if (tmp_path / "run/snapshots/features").exists() else []) == []
     assert list(list_snapshots(tmp_path / "run/snapshots/patches/cat1")) == [0, 2]
 

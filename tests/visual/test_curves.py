@@ -12,7 +12,10 @@ from matplotlib.figure import Figure
 from srtoolbox.errors import DataError
 from srtoolbox.image import read_image
 from srtoolbox.visual import curves as module
-from srtoolbox.visual.curves import plot_runs, read_baseline, read_run
+from srtoolbox.visual.curves import plot_runs
+from srtoolbox.visual.run_log import read_baseline, read_run
+
+SETS = (("train", 10), ("test", 0))
 
 
 def write_log(folder: Path, *, count: int = 10, shift: float = 0.0, tail: str = "") -> Path:
@@ -113,6 +116,25 @@ def test_panels_curves_and_baseline(tmp_path: Path, figures: list[Figure]) -> No
     assert read_image(tmp_path / "out" / "curves.png").shape[2] == 3
 
 
+def test_joined_sets_share_a_panel_each_with_its_bicubic_line(tmp_path: Path, figures: list[Figure]) -> None:
+    records = [
+        {"iter": i, "terms": {"mse": 1 / i}, "scores": {f"{s}/{m}": i + k for s, k in SETS for m in ("psnr", "mse")}}
+        for i in (1, 2, 3)
+    ]
+    (tmp_path / "scores.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    bicubic = {"train/psnr": 30.0, "test/psnr": 28.0, "test/mse": 60.0}
+    keys = plot_runs([tmp_path], tmp_path / "x.png", join=True, baseline=bicubic)
+    assert keys == ["psnr", "mse", "loss/mse"]
+    psnr, mse, loss = figures[0].axes[:3]
+    assert [axis.get_title(loc="left") for axis in (psnr, mse, loss)] == ["PSNR", "MSE", "loss: mse"]
+    assert [list(line.get_ydata()) for line in psnr.lines] == [[11, 12, 13], [1, 2, 3], [30, 30], [28, 28]]
+    train, test, *dashed = (line.get_color() for line in psnr.lines)
+    assert train != test and dashed == [train, test]
+    assert [text.get_text() for text in psnr.get_legend().get_texts()] == ["train", "test"]
+    assert len(mse.lines) == 3 and len(loss.lines) == 1
+    assert plot_runs([tmp_path], tmp_path / "x.png", join=True, keys=["psnr"]) == ["psnr"]
+
+
 def test_log_scale_and_keys(tmp_path: Path, figures: list[Figure]) -> None:
     log = write_log(tmp_path / "a")
     assert plot_runs([log], tmp_path / "x.png", log_scale=True, keys=["lr", "set5/psnr"]) == ["lr", "set5/psnr"]
@@ -172,7 +194,7 @@ def test_read_baseline(tmp_path: Path) -> None:
 
 def test_titles_set_the_protocol_apart() -> None:
     keys = ("set5/psnr", "set5/psnr_y_direct", "a/b/ssim_y", "lpips_vgg/my_error", "pixel", "lr")
-    assert [module._title(key) for key in keys] == [
+    assert [module._title(key, "/" in key) for key in keys] == [
         "PSNR on set5",
         "PSNR (y_direct) on set5",
         "SSIM (y) on a/b",

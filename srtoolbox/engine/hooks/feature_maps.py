@@ -20,6 +20,8 @@ from srtoolbox.visual.snapshots import FEATURES, snapshot_path, write_maps
 if TYPE_CHECKING:
     from srtoolbox.engine.runner import Runner
 
+_MIDDLE = 240  # px of the true picture
+
 
 @HOOKS.register
 class FeatureMapsHook(SnapshotHook):
@@ -29,7 +31,7 @@ class FeatureMapsHook(SnapshotHook):
     Args:
         picture: a true picture; if it is not there, that is reported, and the training goes on.
         layers: names as in `network.named_modules()`, such as 'conv1' or 'body.3'.
-        box: [x, y, width, height] in the picture, multiples of the scale; None: the most detailed place.
+        box: [x, y, width, height] in the picture, multiples of the scale; None: its middle, up to 240 x 240.
         channels: how many channels of each layer, evenly chosen, or their numbers.
         interval: iterations between snapshots.
         network: which of the model's networks.
@@ -60,7 +62,7 @@ class FeatureMapsHook(SnapshotHook):
 
     def set_up(self, runner: Runner) -> None:
         network = runner.networks[self.network]
-        self.patch = patch_of(self.spec, network)
+        self.patch = patch_of(self.spec, network, middle=_MIDDLE)
         self.channels: dict[str, list[int]] = {}
         self.folders: dict[Path, dict[str, bytes]] = {}
         if self.patch is None:
@@ -81,7 +83,7 @@ class FeatureMapsHook(SnapshotHook):
     def _maps(self, network: nn.Module) -> dict[str, Any]:
         with recording(network, self.layers) as maps:
             upscale(network, self.patch.lq)
-        return maps
+        return {layer: self.patch.cut_maps(part) for layer, part in maps.items()}
 
 
 def _layer_faults(cfg: Mapping[str, Any], model: Mapping[str, Any]) -> list[str]:

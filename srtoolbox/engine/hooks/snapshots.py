@@ -63,7 +63,7 @@ class SnapshotHook(Hook):
         raise NotImplementedError
 
 
-def patch_of(spec: str | Mapping[str, Any], network: nn.Module) -> Patch | None:
+def patch_of(spec: str | Mapping[str, Any], network: nn.Module, *, middle: int | None = None) -> Patch | None:
     """The patch an entry of a config tells of; None, with a warning, where its picture is not there.
 
     Raises:
@@ -73,7 +73,7 @@ def patch_of(spec: str | Mapping[str, Any], network: nn.Module) -> Patch | None:
     try:
         if not Path(picture).is_file():
             raise MissingDataError(f"{picture}: no such picture", picture)
-        return load_patch(picture, box, network.scale, receptive_field=network.receptive_field)
+        return load_patch(picture, box, network.scale, receptive_field=network.receptive_field, middle=middle)
     except MissingDataError as error:
         LOGGER.warning("nothing is kept to be looked at of %s", error)
         return None
