@@ -35,15 +35,7 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
         SrtoolboxError: the disk is full or the folder not writable; earlier checkpoints are intact.
     """
     data = dump_tensors({"format": FORMAT, **state})
-    sidecar = {
-        "format": FORMAT,
-        "iter": state["iter"],
-        "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "world_size": dist.world_size(),
-        "srtoolbox": __version__,
-        "torch": torch.__version__,
-    }
+    sidecar = _sidecar(state["iter"], len(data), hashlib.sha256(data).hexdigest())
     replaced = committed(path) if sidecar_path(path).exists() else None
     if isinstance(replaced, dict):
         replaced.pop("replaces", None)
@@ -52,6 +44,23 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     else:
         write_bytes(path, data)
         write_json(sidecar_path(path), sidecar)
+
+
+def commit(path: Path) -> None:
+    """Write the sidecar of a checkpoint whose save was killed before it did so; the file is known to be whole."""
+    write_json(sidecar_path(path), _sidecar(iteration_of(path), path.stat().st_size, sha256(path)))
+
+
+def _sidecar(iteration: int, size: int, digest: str) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "iter": iteration,
+        "bytes": size,
+        "sha256": digest,
+        "world_size": dist.world_size(),
+        "srtoolbox": __version__,
+        "torch": torch.__version__,
+    }
 
 
 def sidecar_path(path: Path) -> Path:

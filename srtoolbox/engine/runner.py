@@ -277,10 +277,10 @@ class Runner:
         for name, network in self.networks.items():
             try:
                 load_matching(network, load_weights(path, name), path)
-            except CheckpointError:
+            except CheckpointError as error:
                 if name == "generator":
                     raise
-                LOGGER.warning("%s holds no %s: it starts from its initialisation", path, name)
+                LOGGER.warning("no weights for the %s, which starts from its initialisation: %s", name, error)
 
     def _check_schedules(self) -> None:
         scheduled = [name for name, optim in self.optims.items() if optim.scheduler is not None]

@@ -19,27 +19,36 @@ class TermMeans:
     """
 
     def __init__(self) -> None:
-        self._sums: dict[str, Tensor | float] = {}
+        self._sums: dict[str, float] = {}
         self._counts: dict[str, int] = {}
+        self._far: dict[str, Tensor] = {}  # (sum, count) of terms that are on a GPU
 
     def add(self, terms: Mapping[str, Tensor | float]) -> None:
-        """Take in one iteration's terms: scalars, detached.
+        """Take in one iteration's terms: scalars, detached. Those that are not finite are left out, as their step is.
 
-        On the CPU those that are not finite are left out, as their step is; on a GPU asking would be waiting.
+        Nothing here waits for a GPU.
         """
+        far = {name: term for name, term in terms.items() if _is_far(term)}
+        if far:
+            self._add_far(far)
         for name, term in terms.items():
-            total = self._sums.get(name, 0.0)
-            if isinstance(term, Tensor) and term.device.type != "cpu":
-                total = total if isinstance(total, Tensor) else _like(term, total)
-            elif not math.isfinite(term := float(term)):
-                continue
-            self._sums[name] = total + term
-            self._counts[name] = self._counts.get(name, 0) + 1
+            if name not in far and math.isfinite(value := float(term)):
+                self._sums[name] = self._sums.get(name, 0.0) + value
+                self._counts[name] = self._counts.get(name, 0) + 1
+
+    def _add_far(self, terms: Mapping[str, Tensor]) -> None:
+        values = torch.stack(list(terms.values()))
+        values = values.to(torch.float32 if values.device.type == "mps" else torch.float64)  # MPS has no float64
+        pairs = torch.stack((values, torch.ones_like(values)), dim=1)
+        pairs = torch.where((values - values == 0)[:, None], pairs, 0)  # NaN and inf less themselves are NaN
+        for name in terms.keys() - self._far.keys():  # a resumed run goes on from numbers
+            self._far[name] = values.new_tensor([self._sums.pop(name, 0.0), self._counts.pop(name, 0)])
+        torch._foreach_add_([self._far[name] for name in terms], list(pairs.unbind()))
 
     def take(self) -> dict[str, float]:
         """The means over all iterations since the last call and all ranks, which must all ask. Starts anew."""
         states = dist.all_gather_object(self.state_dict())
-        self._sums, self._counts = {}, {}
+        self._sums, self._counts, self._far = {}, {}, {}
         return {
             name: sum(state[name][0] for state in states if name in state) / count
             for name in dict.fromkeys(name for state in states for name in state)
@@ -48,15 +57,20 @@ class TermMeans:
 
     def state_dict(self) -> dict[str, tuple[float, int]]:
         """This rank's `{name: (sum, count)}`. Waits for the device."""
-        return {name: (float(total), self._counts[name]) for name, total in self._sums.items()}
+        far = {name: (total, int(count)) for name, (total, count) in _fetched(self._far).items()}
+        return {**{name: (total, self._counts[name]) for name, total in self._sums.items()}, **far}
 
     def load_state_dict(self, state: Mapping[str, tuple[float, int]]) -> None:
         """Go on from what `state_dict` gave."""
+        self._far = {}
         self._sums = {name: total for name, (total, _) in state.items()}
         self._counts = {name: count for name, (_, count) in state.items()}
 
 
-def _like(term: Tensor, total: float) -> Tensor:
-    """A total to which such terms can be added without rounding to their precision."""
-    dtype = torch.float32 if term.device.type == "mps" else torch.float64  # MPS has no float64
-    return torch.tensor(total, dtype=dtype, device=term.device)
+def _is_far(term: Tensor | float) -> bool:
+    """Whether to read a value would be to wait for a device."""
+    return isinstance(term, Tensor) and term.device.type != "cpu"
+
+
+def _fetched(tensors: Mapping[str, Tensor]) -> dict[str, list[float]]:
+    return dict(zip(tensors, torch.stack(list(tensors.values())).tolist(), strict=True)) if tensors else {}

@@ -11,7 +11,14 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from srtoolbox.engine.checkpoint import iteration_of, latest_checkpoint, list_checkpoints, load_checkpoint, sidecar_path
+from srtoolbox.engine.checkpoint import (
+    commit,
+    iteration_of,
+    latest_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    sidecar_path,
+)
 from srtoolbox.errors import RunError
 from srtoolbox.files import read_json
 from srtoolbox.logger import LOGGER
@@ -111,13 +118,17 @@ def prepare(work_dir: Path, *, iteration: int, overwrite: bool) -> None:
     """Make the folder ready for a run that begins after `iteration`, once it is sure that the run can begin.
 
     With `overwrite` what an earlier run wrote is deleted; other files stay. Otherwise checkpoints beyond `iteration`
-    are moved to `checkpoints/superseded`, so that the next --resume does not jump to them.
+    are moved to `checkpoints/superseded`, so that the next --resume does not jump to them. One of `iteration` that was
+    used although its save was killed before the commit is committed now: the next save may be killed there, too.
     """
     if overwrite:
         for pattern in RUN_FILES:
             for path in work_dir.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     work_dir.mkdir(parents=True, exist_ok=True)
+    for path in list_checkpoints(work_dir / "checkpoints"):
+        if iteration_of(path) == iteration and not sidecar_path(path).exists():
+            commit(path)
     for path in beyond(work_dir / "checkpoints", iteration):
         aside = path.parent / "superseded"
         aside.mkdir(exist_ok=True)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from srtoolbox.engine.checkpoint import latest_checkpoint, save_checkpoint, verify_checkpoint
-from srtoolbox.engine.workdir import find_state
+from srtoolbox.engine.workdir import find_state, prepare
 from srtoolbox.errors import CheckpointError, SrtoolboxError
 from srtoolbox.logger import LOGGER
 
@@ -188,6 +188,16 @@ def test_a_first_save_that_was_killed_is_used(folder: Path, warnings: pytest.Log
     (folder / "iter_000015.pth").write_bytes(data)
     with pytest.raises(CheckpointError, match="no usable checkpoint"):
         latest_checkpoint(folder)
+
+
+def test_the_save_after_a_killed_first_one_may_be_killed_too(folder: Path) -> None:
+    for name in ("iter_000005.pth", "iter_000015.pth", "iter_000005.json", "iter_000010.json", "iter_000015.json"):
+        (folder / name).rename(folder.parent / name)
+    assert find_state(folder.parent, resume=True)[1].name == "iter_000010.pth"
+    prepare(folder.parent, iteration=10, overwrite=False)  # what the resumed run does first
+    assert verify_checkpoint(folder / "iter_000010.pth") is None
+    (folder.parent / "iter_000015.pth").rename(folder / "iter_000015.pth")
+    assert latest_checkpoint(folder).name == "iter_000010.pth"
 
 
 def test_a_replaced_best_one_is_vouched_for_all_along(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,20 +7,28 @@ import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 import torch
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from srtoolbox.engine.checkpoint import (
     iteration_of,
     latest_checkpoint,
     list_checkpoints,
     save_checkpoint,
-    sidecar_path,
     verify_checkpoint,
 )
 from srtoolbox.engine.hooks.checkpoint import CheckpointHook
+from srtoolbox.engine.workdir import prepare
 from tests.faults.disk import Disk, in_child
 
 DISK_OPERATIONS = 16  # of a save and its retention
@@ -77,11 +85,10 @@ class Retention(RuleBasedStateMachine):
     @rule()
     def resume(self) -> None:
         newest = latest_checkpoint(self.folder)
-        for path in list_checkpoints(self.folder):  # as `workdir.prepare` does
-            if newest is None or iteration_of(path) > iteration_of(newest):
-                sidecar_path(path).unlink(missing_ok=True)
-                path.unlink(missing_ok=True)
         self.iteration = iteration_of(newest) if newest else 0
+        prepare(self.work_dir, iteration=self.iteration, overwrite=False)
+        if self.best is not None and self.best > self.iteration:
+            self.best = None  # moved aside with the checkpoints of its time
         self._begin(newest)
 
     @precondition(lambda self: self.saved and len(self._whole()) >= 2)
@@ -114,4 +121,10 @@ class Retention(RuleBasedStateMachine):
 
 
 TestRetention = Retention.TestCase
-TestRetention.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+TestRetention.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_two_thousand_sequences() -> None:
+    run_state_machine_as_test(Retention, settings=settings(max_examples=2000, stateful_step_count=20, deadline=None))

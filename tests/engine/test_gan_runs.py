@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.engine.runs import differing, final_state, load, records, run
+from tests.engine.runs import build, differing, final_state, load, records, run
 from tests.engine.test_distributed import torchrun
 
 GAN = """
@@ -83,3 +84,16 @@ def test_two_processes_equal_one(gan_config: Path, tmp_path: Path, extra: tuple[
             for term, value in alone["terms"].items():
                 tolerance = {"rel": 1e-2} if term.startswith("grad_norm") else {"rel": 1e-4, "abs": 1e-6}
                 assert together["terms"][term] == pytest.approx(value, **tolerance), term
+
+
+def test_a_discriminator_that_does_not_fit_is_told_why(
+    gan_config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("srtoolbox").propagate = True
+    path = tmp_path / "other.pth"
+    networks = build(gan_config, tmp_path / "a").network_state()
+    networks["networks"]["discriminator"] = {"head.weight": torch.zeros(3, 3)}
+    torch.save(networks, path)
+    build(gan_config, tmp_path / "b", f"load_from={str(path)!r}")
+    assert "no weights for the discriminator, which starts from its initialisation" in caplog.text
+    assert "nothing in it fits VGGDiscriminator" in caplog.text and "1 unexpected (head.weight)" in caplog.text

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import signal
 import time
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from srtoolbox.engine.device import to_device
 from tests.engine.runs import build, differing, final_state, records, run
+from tests.faults.disk import in_child
 
 
 def crash(at: int) -> tuple[str, str]:
@@ -57,6 +61,30 @@ def test_tensorboard_shows_each_step_once(interval: int, tiny_config: Path, tmp_
     assert [step for step, _ in whole["loss/pixel"]] == [3, 6, 9, 12, 15, 18, 20]
     assert [step for step, _ in whole["eval/photos/psnr"]] == [5, 10, 15, 20]
     assert events(tmp_path / "parts") == whole
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+def test_logs_of_killed_runs_have_no_gap_and_nothing_twice(seed: int, tiny_config: Path, tmp_path: Path) -> None:
+    """SIGKILL at drawn times, writing included: what follows is every JSON line and event of the unbroken run, once."""
+    changes = ("hooks.logger.tensorboard=True", "hooks.logger.interval=1", "hooks.checkpoint.interval=3")
+    changes += ("runtime.threads=1", "max_iters=60")
+    start = time.monotonic()
+    assert in_child(lambda: run(tiny_config, tmp_path / "whole", *changes)) == 0
+    seconds, rng, killed = time.monotonic() - start, random.Random(seed), 0
+    for _ in range(4):
+        child = os.fork()
+        if child == 0:
+            run(tiny_config, tmp_path / "parts", *changes, resume=True)
+            os._exit(0)
+        time.sleep(rng.uniform(0.3, 0.8) * seconds)
+        os.kill(child, signal.SIGKILL)
+        killed += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        time.sleep(1.1)  # event files are read in the order of their names, which hold whole seconds
+    assert in_child(lambda: run(tiny_config, tmp_path / "parts", *changes, resume=True)) == 0
+    assert killed >= 1
+    assert records(tmp_path / "parts") == records(tmp_path / "whole")
+    assert len(events(tmp_path / "whole")["loss/pixel"]) == 60
+    assert events(tmp_path / "parts") == events(tmp_path / "whole")
 
 
 def test_accumulated_losses_are_means_over_the_parts(tiny_config: Path, tmp_path: Path) -> None:

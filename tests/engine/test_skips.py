@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from srtoolbox import dist
 from srtoolbox.cli import main
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.optim import OptimWrapper, build_optim
@@ -19,7 +20,7 @@ from srtoolbox.engine.runner import Runner
 from srtoolbox.errors import RunError
 from srtoolbox.registry import HOOKS
 from tests.engine.ranks import start
-from tests.engine.runs import differing, final_state, listing, load, records, run
+from tests.engine.runs import differing, final_state, flatten, listing, load, records, run
 
 
 @HOOKS.register
@@ -236,8 +237,8 @@ def test_batch_norm_statistics_survive(tiny_config: Path, tmp_path: Path) -> Non
 
 @pytest.mark.timeout(120)
 def test_a_nan_on_one_rank_is_left_out_by_all(tiny_config: Path, tmp_path: Path) -> None:
-    bad = poison("gt", [6, 7], rank=1)
-    ranks = start(2, tmp_path, ["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), bad])
+    bad = [poison("gt", [6, 7], rank=1), "hooks.weights.type=WeightsHook"]
+    ranks = start(2, tmp_path, ["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), *bad])
     try:
         assert ranks.wait(60) == {0: 0, 1: 0}, ranks.errors(0)
     finally:
@@ -245,6 +246,20 @@ def test_a_nan_on_one_rank_is_left_out_by_all(tiny_config: Path, tmp_path: Path)
     state: dict[str, Tensor] = load(tmp_path / "run", "iter_000020")
     assert state["optims"]["generator"]["skips"] == [2, 0]
     assert all(bool(value.isfinite().all()) for value in state["networks"]["generator"].values())
+    of_ranks = [torch.load(tmp_path / f"run/weights{rank}.pth", weights_only=True) for rank in range(2)]
+    assert differing(*map(flatten, of_ranks)) == []
+
+
+@HOOKS.register
+class WeightsHook(Hook):
+    """Saves each rank's own weights, averages and moments at the end."""
+
+    phase = Phase.LOG
+
+    def after_train(self, runner: Runner, error: BaseException | None = None) -> None:
+        networks = {name: network.state_dict() for name, network in runner.networks.items()}
+        moments = runner.optims["generator"].optimizer.state_dict()["state"]
+        torch.save([networks, moments], runner.work_dir / f"weights{dist.rank()}.pth")
 
 
 @pytest.mark.timeout(120)

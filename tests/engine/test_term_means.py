@@ -1,12 +1,34 @@
 """Means of loss terms: exact, and the same when a run is interrupted between two log lines."""
 
+import math
+
 import pytest
 import torch
 
+from srtoolbox.engine import term_means
 from srtoolbox.engine.term_means import TermMeans
 
 TERMS = [{"pixel": torch.tensor(0.1 * i, dtype=torch.float32), **({"gan": torch.tensor(float(i))} if i % 2 else {})}
          for i in range(1, 8)]  # fmt: skip
+
+
+@pytest.fixture(params=["numbers", "as on a GPU"], autouse=True)
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where sums are kept. The arithmetic of a GPU is run here on the CPU."""
+    if request.param == "as on a GPU":
+        monkeypatch.setattr(term_means, "_is_far", lambda term: isinstance(term, torch.Tensor))
+    return request.param
+
+
+def test_what_is_not_finite_is_left_out():
+    means = TermMeans()
+    for value in (1.0, math.inf, 2.0, math.nan, -math.inf):
+        means.add({"norm": torch.tensor(value), "pixel": torch.tensor(0.5)})
+    means.add({"norm": torch.tensor(6.0)})
+    assert means.state_dict() == {"norm": (9.0, 3), "pixel": (2.5, 5)}
+    assert means.take() == {"norm": 3.0, "pixel": 0.5}
+    means.add({"norm": torch.tensor(math.nan)})
+    assert means.take() == {}
 
 
 def test_a_term_is_averaged_over_the_iterations_that_had_it_in_double_precision():

@@ -108,6 +108,8 @@ class LoggerHook(Hook):
             self.wandb.end(failed=error is not None)
 
     def state_dict(self) -> dict[str, Any]:
+        if self.writer is not None:
+            self.writer.flush()  # a run resumed from this state writes what follows, not what came before
         more = {} if self.wandb is None else {"wandb": self.wandb.id}
         return {"terms": dist.all_gather_object(self.means.state_dict()), **more}
 
