@@ -136,7 +136,7 @@ class Stress:
         name, rng = self.draw(trial)
         work_dir, hits = self.folder / f"trial_{trial}", []
         for _ in range(kills):
-            kill = self._draw_kill(rng, self.facts[name])
+            kill = self._draw_kill(rng, self.facts[name], kills)
             code = self._killed(name, work_dir, kill)
             if code == -signal.SIGKILL:
                 hits.append((kill.aim, self.shared.saving))
@@ -148,10 +148,12 @@ class Stress:
             shutil.rmtree(work_dir)
         return hits, fault
 
-    def _draw_kill(self, rng: random.Random, facts: Facts) -> Kill:
+    def _draw_kill(self, rng: random.Random, facts: Facts, kills: int) -> Kill:
+        """A kill in the first of as many parts as there are kills: a resumed run begins where the last part ended."""
         aim = rng.choices(list(AIMS), list(AIMS.values()))[0]
-        wait = rng.uniform(0, facts.save_seconds if aim == "save" else facts.seconds)
-        return Kill(aim, rng.randrange(facts.operations), rng.randint(1, facts.saves), wait, rng.random() < 0.5)
+        wait = rng.uniform(0, facts.save_seconds if aim == "save" else facts.seconds / kills)
+        operation, save = rng.randrange(max(facts.operations // kills, 1)), rng.randint(1, max(facts.saves // kills, 1))
+        return Kill(aim, operation, save, wait, rng.random() < 0.5)
 
     def _killed(self, name: str, work_dir: Path, kill: Kill) -> int:
         disk = Disk(work_dir, kill.operation) if kill.aim == "operation" else None
@@ -233,13 +235,14 @@ def main() -> int:
     torch.set_num_threads(1)
     folder, start = Path(tempfile.mkdtemp(prefix="srtoolbox_stress_")), time.monotonic()
     stress = Stress(folder, args.seed)
-    trials, hits, failures, variants = 0, [], [], Counter()
+    trials, hits, failures, variants, killed = 0, [], [], Counter(), Counter()
     while (args.trial is not None and not trials) or (args.trial is None and len(hits) < args.kills):
         number, left = (trials, args.kills - len(hits)) if args.trial is None else (args.trial, args.kills_per_run)
         kills = min(args.kills_per_run, left)
         found, fault = stress.trial(number, kills)
         trials, hits = trials + 1, hits + found
         variants[stress.draw(number)[0]] += 1
+        killed[len(found)] += 1
         if fault:
             replay = f"python tools/stress.py --seed {args.seed} --kills-per-run {args.kills_per_run} --trial {number}"
             failures.append({"trial": number, "fault": fault, "replay": replay})
@@ -248,6 +251,7 @@ def main() -> int:
     summary = {
         "seed": args.seed, "kills": len(hits), "inside_save": sum(inside for _, inside in hits), "aims": aims,
         "runs": trials, "identical": trials - len(failures), "variants": dict(variants),
+        "runs_by_kills": dict(sorted(killed.items())),
         "seconds": round(time.monotonic() - start, 1), "failures": failures,
     }  # fmt: skip
     print(json.dumps(summary, indent=2))
