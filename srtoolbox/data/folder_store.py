@@ -35,7 +35,7 @@ class FolderStore:
         self._files = _files_by_key(Path(path))
         self._keys = sorted(self._files)
         self._shapes: dict[str, Shape] = {}
-        self._cache = _PictureCache(cache_bytes)
+        self._cache = PictureCache(cache_bytes)
 
     def keys(self) -> Sequence[str]:
         return self._keys
@@ -67,10 +67,10 @@ class FolderStore:
         self._cache.clear()
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_cache": _PictureCache(self._cache.limit)}  # pictures do not travel between processes
+        return {**self.__dict__, "_cache": PictureCache(self._cache.limit)}  # pictures do not travel between processes
 
 
-class _PictureCache:
+class PictureCache:
     """The pictures used last, up to a number of bytes; a single larger one is kept alone."""
 
     def __init__(self, limit: int) -> None:

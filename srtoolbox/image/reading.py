@@ -59,6 +59,12 @@ def image_shape(path: str | os.PathLike) -> tuple[int, int, int]:
         return read_header(file).shape
 
 
+def decoded_shape(data: bytes, name: str) -> tuple[int, int, int]:
+    """(H, W, C) of what `decode_image` would return, from the header alone."""
+    with faults_name(name):
+        return read_header(io.BytesIO(data)).shape
+
+
 def list_images(folder: str | os.PathLike) -> list[Path]:
     """Paths of all pictures (by suffix, in any case) in a folder and its sub-folders, relative to it, sorted.
 
