@@ -56,6 +56,7 @@ setup(
         "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],
         "safetensors": ["safetensors>=0.4"],
         "video": ["av>=14"],
+        "wandb": ["wandb>=0.18"],
         "test": [
             "pytest>=8",
             "pytest-timeout",

@@ -11,7 +11,7 @@ from typing import Any
 
 from srtoolbox.errors import ConfigError, RunError
 
-_OURS = ("sync_tensorboard", "dir", "config", "resume")
+_OURS = ("sync_tensorboard", "config", "resume")
 MISSING = "needs the package wandb: pip install 'srtoolbox[wandb]', or take wandb out of the logger"
 
 
@@ -40,10 +40,11 @@ class WandbRun:
         self._run: Any = None
 
     def begin(self, work_dir: Path, config: Mapping[str, Any]) -> None:
-        """Start the run, or go on with the one of this id; its files go to `work_dir/wandb`.
+        """Start the run, or go on with the one of this id; its files go to `wandb/` in the current folder, or in `dir`.
 
         Raises:
-            RunError: the package is missing, or the run cannot start (no login, an argument that it does not know).
+            ConfigError: an argument that wandb.init does not know, or a `dir` within the work dir.
+            RunError: the package is missing, or the run cannot start (no login).
         """
         try:
             import wandb
@@ -52,12 +53,15 @@ class WandbRun:
         unknown = sorted(set(self.settings) - set(inspect.signature(wandb.init).parameters))
         if unknown:
             raise ConfigError(f"LoggerHook: wandb.init takes no {', '.join(map(repr, unknown))}")
+        if Path(self.settings.get("dir") or ".").resolve().is_relative_to(work_dir.resolve()):
+            # it links the event files into its folder, finds the links among those it watches, links them, ...
+            raise ConfigError(
+                f"LoggerHook: wandb's folder must not lie in {work_dir}: write wandb=dict(..., dir='...')"
+            )
         offline = self.settings.get("mode") in ("offline", "disabled")
         resume = {} if offline else {"resume": "allow"}
         try:
-            self._run = wandb.init(
-                **self.settings, **resume, id=self.id, dir=str(work_dir), config=dict(config), sync_tensorboard=True
-            )
+            self._run = wandb.init(**self.settings, **resume, id=self.id, config=dict(config), sync_tensorboard=True)
         except Exception as error:  # its own errors: no login, no network, a wrong project
             raise RunError(
                 f"LoggerHook: Weights & Biases cannot start a run ({error}). `wandb login` first, or write "
