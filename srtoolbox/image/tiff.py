@@ -5,6 +5,7 @@ Adobe: TIFF 6.0 (1992), with horizontal differencing and Deflate (TIFF Technical
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
 from collections.abc import Iterable
@@ -40,10 +41,20 @@ def write_tiff(file: BinaryIO, bands: Iterable[np.ndarray], form: Form, metadata
     place, wide = file.tell(), _LONG8 if big else _LONG
     tags = _tags(form, metadata)
     tags |= {273: (wide, offsets), 278: (_LONG, [rows]), 279: (wide, counts)}
-    directories = exif.tags_of(exif.resized(metadata.exif, form.height, form.width)) if metadata.exif else {}
-    file.write(_directory(tags, directories, place, big))
+    file.write(_whole_directory(tags, form, metadata, place, big))
     file.seek(8 if big else 4)
     file.write(struct.pack("<Q" if big else "<I", place))
+
+
+def _whole_directory(
+    tags: dict[int, tuple[int, object]], form: Form, metadata: Metadata, place: int, big: bool
+) -> bytes:
+    """The directory with the EXIF tags, which are left out where they are so odd that they cannot be written again."""
+    if metadata.exif:
+        with contextlib.suppress(Exception):
+            described = exif.tags_of(exif.resized(metadata.exif, form.height, form.width))
+            return _directory(tags, described, place, big)
+    return _directory(tags, {}, place, big)
 
 
 def _differences(block: np.ndarray) -> np.ndarray:

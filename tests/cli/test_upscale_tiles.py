@@ -24,8 +24,8 @@ def test_tiles_and_ensemble(tiny_config: Path, photo_folder: Path, tmp_path: Pat
     assert 0 < difference.mean() < 20  # hardly trained, it prefers an orientation
 
 
-def test_a_tile_without_size_is_refused(tiny_config: Path, photo_folder: Path, tmp_path: Path, capsys) -> None:
+def test_the_whole_picture_in_one_piece(tiny_config: Path, photo_folder: Path, tmp_path: Path) -> None:
     run(tiny_config, tmp_path / "run")
     checkpoint = str(tmp_path / "run/checkpoints/iter_000020.pth")
-    assert main(["upscale", checkpoint, str(photo_folder), "-o", str(tmp_path), "--tile", "0"]) == 2
-    assert "at least 1 pixel" in capsys.readouterr().err
+    assert main(["upscale", checkpoint, str(photo_folder), "-o", str(tmp_path / "out"), "--tile", "0"]) == 0
+    assert len(list((tmp_path / "out").iterdir())) == 6

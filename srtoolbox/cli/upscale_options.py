@@ -1,0 +1,142 @@
+"""The options of `upscale`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from srtoolbox.cli.options import CommandParser
+from srtoolbox.cli.upscale_plan import EXTENSIONS, STREAM, Naming, is_single
+
+DESCRIPTION = "Upscale pictures with a trained network."
+EXAMPLE = """example:
+  python tools/upscale.py work_dirs/quickstart/checkpoints/best_photos_psnr.pth photo.jpg -o out
+  python tools/upscale.py model.pth pictures/ 'more/**/*.png' --ext same --skip-existing
+  python tools/upscale.py model.pth https://example.org/photo.jpg -o photo_large.webp
+  cat photo.jpg | python tools/upscale.py model.pth - -o - > large.png
+  python tools/upscale.py psnr.pth photo.jpg --blend gan.pth --alpha 0.8
+
+photo.bmp beside photo.tiff become photo.bmp_sr.png and photo.tiff_sr.png. Results of an earlier run (a_sr.png beside
+a.jpg) are left out; with -o of another folder they are pictures like all others. See docs/upscale.md."""
+
+
+def build_parser() -> CommandParser:
+    """Options of the command."""
+    parser = CommandParser("upscale", DESCRIPTION, EXAMPLE)
+    parser.add_argument("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox, or of another project")
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="pictures, folders of them (recursive), quoted patterns ('in/**/*.png'), https addresses, - for stdin",
+    )
+    _add_output_options(parser)
+    _add_network_options(parser)
+    _add_work_options(parser)
+    return parser
+
+
+def _add_output_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("results")
+    group.add_argument(
+        "-o",
+        "--out",
+        metavar="DIR|FILE|-",
+        help="a folder (default: beside each picture); for one picture also a file, or - for stdout",
+    )
+    group.add_argument("--suffix", default="_sr", metavar="TEXT", help="what comes behind the name (default: _sr)")
+    group.add_argument("--ext", choices=EXTENSIONS, help="the format (default: png; same: that of the picture)")
+    group.add_argument(
+        "--quality", type=int, metavar="Q", help="1 ... 100 for jpg (default 95) and webp (default: lossless)"
+    )
+    group.add_argument("--skip-existing", action="store_true", help="leave alone what has a result already")
+
+
+def _add_network_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("network")
+    group.add_argument(
+        "--config", help="for weights that are not recognised: a config whose model.generator they are for"
+    )
+    group.add_argument("--scale", type=int, metavar="N", help="the scale of weights that fit any (SRCNN, FSRCNN, VDSR)")
+    group.add_argument(
+        "--outscale", type=float, metavar="S", help="final scale, any number above 0 (default: the network's)"
+    )
+    group.add_argument("--blend", metavar="CKPT", help="mix in another training of the same network, see interp")
+    group.add_argument("--alpha", type=float, metavar="A", help="with --blend: its share, in [0, 1]")
+    group.add_argument("--ensemble", action="store_true", help="average eight flips and turns (x8 the time, better)")
+    group.add_argument(
+        "--patches",
+        choices=("overlapping", "non-overlapping"),
+        help="SRCNN, VDSR: work on patches of the training's size",
+    )
+    group.add_argument(
+        "--transparency",
+        choices=("network", "bicubic"),
+        default="network",
+        help="what upscales alpha (default: network)",
+    )
+    group.add_argument(
+        "--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours"
+    )
+
+
+def _add_work_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("machine")
+    group.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
+    group.add_argument(
+        "--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help="precision of the network (default: fp32)"
+    )
+    group.add_argument(
+        "--tile",
+        type=_tile,
+        default="auto",
+        metavar="auto|PX|0",
+        help="side of tiles in input pixels; 0: the picture in one piece (default: auto, by the free memory); no seams",
+    )
+    group.add_argument(
+        "--overlap",
+        type=int,
+        metavar="PX",
+        help="pixels that tiles see around them (default: all the network sees, which is exact; fewer are faster)",
+    )
+    group.add_argument(
+        "--workers",
+        type=_workers,
+        default=2,
+        metavar="N",
+        help="pictures read ahead and written at a time (default: 2)",
+    )
+
+
+def naming_of(parser: CommandParser, args: argparse.Namespace) -> Naming:
+    """How results are called; options that do not go together end here."""
+    if (args.blend is None) != (args.alpha is None):
+        parser.error("--blend CKPT and --alpha A go together")
+    if args.quality is not None and not 1 <= args.quality <= 100:
+        parser.error(f"--quality is 1 ... 100, got {args.quality}")
+    if set(args.suffix) & {"/", "\\", "\0"}:
+        parser.error(f"--suffix is a part of a name, got {args.suffix!r}")
+    to_file = is_single(args.out) and args.out != STREAM
+    if to_file and args.ext is not None:
+        parser.error(f"--ext {args.ext}: the name {args.out} says the format; leave one of the two out")
+    if args.out == STREAM and args.ext == "same":
+        parser.error("--ext same: standard output has no name to go by; say png, jpg, webp, tiff or bmp")
+    if args.out == STREAM and sys.stdout.isatty():
+        parser.error("-o - writes a picture to standard output, which is a terminal; add > FILE or | COMMAND")
+    if STREAM in args.inputs and sys.stdin.isatty():
+        parser.error("- reads a picture from standard input, which is a terminal; add < FILE or pipe one in")
+    return Naming(args.out, args.suffix, args.ext or "png")
+
+
+def _tile(text: str) -> int | str:
+    if text != "auto" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(
+            f"is auto, or a number of pixels, or 0 for the picture in one piece, got {text!r}"
+        )
+    return text if text == "auto" else int(text)
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"is 1 ... 64, got {text!r}")
+    return int(text)

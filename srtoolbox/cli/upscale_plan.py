@@ -1,0 +1,193 @@
+"""What `upscale` will read and write, decided and refused before any work."""
+
+from __future__ import annotations
+
+import glob
+import os
+import urllib.parse
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Literal, NamedTuple
+
+from srtoolbox.errors import ImageError
+
+STREAM = "-"
+EXTENSIONS = ("png", "jpg", "webp", "tiff", "bmp", "same")
+Kind = Literal["file", "url", "stream"]
+
+
+class Naming(NamedTuple):
+    """How results are called."""
+
+    out: str | None = None
+    """A folder, a picture file for a single result, '-' for standard output; None: beside each picture."""
+    suffix: str = "_sr"
+    """What comes behind the name."""
+    ext: str = "png"
+    """One of EXTENSIONS."""
+
+
+class Job(NamedTuple):
+    """A picture and where its result goes."""
+
+    source: str
+    """A path, an address or '-'."""
+    kind: Kind
+    target: Path | None
+    """None: standard output."""
+
+
+class Plan(NamedTuple):
+    """All there is to do, and what is not done."""
+
+    jobs: list[Job]
+    left_out: list[str]
+    """Pictures that are results of an earlier run."""
+
+
+class _Found(NamedTuple):
+    """A picture to upscale: what to call it, and the folder of its result."""
+
+    source: str
+    kind: Kind
+    name: PurePosixPath | Path
+    folder: Path
+
+    @property
+    def place(self) -> Path | str:
+        """The same for the same picture, however it was given."""
+        return real(Path(self.source)) if self.kind == "file" else self.source
+
+
+def plan(inputs: Sequence[str], naming: Naming) -> Plan:
+    """One job for each picture; folders, and patterns like `in/**/*.png`, keep their structure under `out`.
+
+    The output is `<name>_sr.png`, and `<name>.<suffix>_sr.png` where two pictures would have one. A picture given
+    twice is taken once. One that is the result of another (`a_sr.png` beside `a.jpg`) comes from an earlier run and is
+    left out, unless results go elsewhere.
+
+    Raises:
+        SrtoolboxError: an input that is not there, a folder or pattern without pictures, two pictures with one output,
+            an output that is an input, several pictures for one output file.
+    """
+    found: dict[Path | str, _Found] = {}
+    for each in _sources(inputs, naming):
+        found.setdefault(each.place, each)
+    if is_single(naming.out):
+        return Plan([_single(list(found.values()), naming)], [])
+    results = {real(each.folder / name) for each in found.values() for name in _names(each, naming)}
+    earlier = [place for place in found if place in results] if naming.suffix else []
+    kept = {place: each for place, each in found.items() if place not in earlier}
+    plain = Counter(real(each.folder / _names(each, naming)[0]) for each in kept.values())
+    outputs: dict[Path, str] = {}
+    jobs = []
+    for each in kept.values():
+        short, full = (each.folder / name for name in _names(each, naming))
+        target = full if plain[real(short)] > 1 else short
+        _check_target(each.source, target, kept, outputs)
+        jobs.append(Job(each.source, each.kind, target))
+    return Plan(jobs, [found[place].source for place in earlier])
+
+
+def is_single(out: str | None) -> bool:
+    """Whether `-o` names one picture, a file or standard output, and no folder."""
+    from srtoolbox.image import IMAGE_SUFFIXES
+
+    return out is not None and (
+        out == STREAM or (Path(out).suffix.lower() in IMAGE_SUFFIXES and not Path(out).is_dir())
+    )
+
+
+def real(path: Path) -> Path:
+    """One path for one entry of one folder; a link to a picture counts as a picture of its own."""
+    return path.parent.resolve() / path.name
+
+
+def _single(found: list[_Found], naming: Naming) -> Job:
+    if len(found) != 1:
+        raise ImageError(f"-o {naming.out}: one file for {len(found)} pictures; give a folder")
+    (each,) = found
+    target = None if naming.out == STREAM else Path(naming.out)
+    if target is not None:
+        _check_target(each.source, target, {each.place: each}, {})
+    return Job(each.source, each.kind, target)
+
+
+def _check_target(source: str, target: Path, found: dict, outputs: dict[Path, str]) -> None:
+    other = outputs.setdefault(real(target), source)
+    if other is not source:
+        raise ImageError(f"{other} and {source} would both be written to {target}: upscale them separately")
+    if real(target) in found:
+        raise ImageError(f"{source} would be written over the picture {target}: give another folder (-o) or --suffix")
+
+
+def _names(each: _Found, naming: Naming) -> tuple[str, str]:
+    """The output's usual name, and the one that tells `photo.bmp` and `photo.tiff` apart."""
+    from srtoolbox.image import IMAGE_SUFFIXES
+
+    own = each.name.suffix if each.name.suffix.lower() in IMAGE_SUFFIXES else ".png"
+    ext = own if naming.ext == "same" else f".{naming.ext}"
+    return f"{each.name.stem}{naming.suffix}{ext}", f"{each.name.name}{naming.suffix}{ext}"
+
+
+def _sources(inputs: Sequence[str], naming: Naming) -> Iterator[_Found]:
+    base = Path(naming.out) if naming.out and not is_single(naming.out) else None
+    for text in inputs:
+        if text == STREAM:
+            if naming.out is None:
+                raise ImageError(
+                    "a picture from standard input needs a place to go: -o FILE, -o DIR, or -o - for stdout"
+                )
+            yield _Found(STREAM, "stream", PurePosixPath("stdin"), base or Path())
+        elif "://" in text:
+            yield _Found(text, "url", _name_in(text), base or Path())
+        elif os.path.isdir(text):
+            yield from _in_folder(Path(text), base)
+        elif os.path.lexists(text):  # a broken link too: reading it tells
+            yield _Found(text, "file", Path(text), base or Path(text).parent)
+        elif glob.has_magic(text):
+            yield from _in_pattern(text, base)
+        else:
+            raise ImageError(f"{text}: no such picture or folder")
+
+
+def _in_folder(folder: Path, base: Path | None) -> Iterator[_Found]:
+    from srtoolbox.image import list_images
+
+    names = list_images(folder)
+    if not names:
+        raise ImageError(f"{folder}: no pictures in this folder")
+    for name in names:
+        yield _Found(str(folder / name), "file", name, (base or folder) / name.parent)
+
+
+def _in_pattern(pattern: str, base: Path | None) -> Iterator[_Found]:
+    """Pictures, by suffix, that a pattern describes; `**` is any number of folders. Hidden ones are skipped."""
+    from srtoolbox.image import IMAGE_SUFFIXES
+
+    fixed = Path(*[part for part in _before_magic(Path(pattern).parts)])
+    found = [Path(text) for text in sorted(glob.glob(pattern, recursive=True))]
+    found = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()]
+    if not found:
+        raise ImageError(f"{pattern}: describes no pictures ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    for path in found:
+        folder = path.parent if base is None else base / path.parent.relative_to(fixed)
+        yield _Found(str(path), "file", path, folder)
+
+
+def _before_magic(parts: Sequence[str]) -> Iterator[str]:
+    for part in parts:
+        if glob.has_magic(part):
+            return
+        yield part
+
+
+def _name_in(url: str) -> PurePosixPath:
+    """What a picture of an address is called: the last part of its path, fit for a file."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "https":
+        raise ImageError(f"{url}: only files and addresses https://... are read")
+    name = urllib.parse.unquote(parts.path).rpartition("/")[2]
+    safe = "".join(sign if sign.isprintable() and sign not in '\\:*?"<>|' else "_" for sign in name)
+    return PurePosixPath(safe.lstrip(".")[-120:] or "picture")

@@ -1,0 +1,122 @@
+"""Files from https addresses, into memory: of a limited size, within a limited time, and by nothing but https."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+
+from srtoolbox import __version__
+from srtoolbox.errors import ImageError
+
+MAX_DOWNLOAD = 2**28  # bytes
+SECONDS = 60.0
+_STALL = 15.0  # seconds without a byte
+_PIECE = 2**16
+
+
+class _FailedError(Exception):
+    """Why a download failed, in words for the user."""
+
+
+class _OnlyHttps(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to https addresses, and refuses all others."""
+
+    max_redirections = 5
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl) -> urllib.request.Request:  # noqa: ANN001 - as in urllib
+        if urllib.parse.urlsplit(newurl).scheme != "https":
+            raise _FailedError(f"redirects to {newurl[:200]}, which is not https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def fetch(
+    url: str, *, max_bytes: int = MAX_DOWNLOAD, seconds: float = SECONDS, stop: threading.Event | None = None
+) -> bytes:
+    """The content of an https address.
+
+    Certificates are verified; proxies are taken from the environment. Nothing is written to the disk.
+
+    Args:
+        url: `https://...`.
+        max_bytes: more than that is refused, as soon as it is known.
+        seconds: all of it together, whatever the server does.
+        stop: ends the wait, and so the download, once it is set.
+
+    Raises:
+        ImageError: names the address and what is wrong.
+    """
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise ImageError(f"{url}: only addresses https://... are fetched")
+    deadline, outcome = time.monotonic() + seconds, []
+    finished = threading.Event()
+    # A thread of its own: no time limit of the libraries covers the names' look-up and headers that drip.
+    threading.Thread(target=_download, args=(url, max_bytes, deadline, outcome.append, finished), daemon=True).start()
+    while not finished.wait(0.1):
+        if stop is not None and stop.is_set():
+            raise ImageError(f"{url}: interrupted")
+        if time.monotonic() > deadline:
+            raise ImageError(f"{url}: took more than {seconds:g} seconds; download it by other means")
+    if isinstance(outcome[0], bytes):
+        return outcome[0]
+    raise ImageError(f"{url}: {outcome[0]}")
+
+
+def _download(
+    url: str, max_bytes: int, deadline: float, answer: Callable[[bytes | str], None], finished: threading.Event
+) -> None:
+    try:
+        answer(_content(url, max_bytes, deadline))
+    except _FailedError as error:
+        answer(str(error))
+    except urllib.error.HTTPError as error:
+        answer(f"the server answers {error.code} {error.reason}")
+    except urllib.error.URLError as error:
+        answer(f"cannot be fetched ({error.reason})")
+    except Exception as error:  # http.client, ssl and socket raise many kinds
+        answer(f"cannot be fetched ({str(error) or type(error).__name__})")
+    finally:
+        finished.set()
+
+
+def _content(url: str, max_bytes: int, deadline: float) -> bytes:
+    opener = urllib.request.OpenerDirector()  # none of the default handlers: they would also do http, ftp and file
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        _OnlyHttps(),
+    ):
+        opener.add_handler(handler)
+    request = urllib.request.Request(url, headers={"User-Agent": f"srtoolbox/{__version__}"})  # noqa: S310 - https
+    with opener.open(request, timeout=min(_STALL, max(0.1, deadline - time.monotonic()))) as response:
+        announced = response.headers.get("Content-Length", "")
+        expected = int(announced) if announced.isdigit() else None
+        if expected is not None and expected > max_bytes:
+            raise _FailedError(f"{expected} bytes, more than the {max_bytes} allowed")
+        content = bytearray()
+        while piece := _read(response):
+            content += piece
+            if len(content) > max_bytes:
+                raise _FailedError(f"more than the {max_bytes} bytes allowed")
+            if time.monotonic() > deadline:
+                raise _FailedError("took too long")
+    if expected is not None and len(content) != expected:
+        raise _FailedError(f"broke off after {len(content)} of {expected} bytes; try again")
+    return bytes(content)
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """What has come; empty at the end."""
+    try:
+        return response.read1(_PIECE)
+    except http.client.IncompleteRead:
+        raise _FailedError("broke off in the middle; try again") from None
+    except TimeoutError:
+        raise _FailedError(f"sent nothing for {_STALL:g} seconds; try again") from None

@@ -1,0 +1,230 @@
+"""`upscale.py` on files and folders, with a bicubic network whose results are known."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from srtoolbox.cli import main
+from srtoolbox.cli.upscale_files import AbandonedError, Handover
+from srtoolbox.image import Picture, read_image, read_picture, to_image, to_tensor, write_image, write_picture
+from srtoolbox.resize import imresize
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, str(ROOT / "tools/upscale.py")]
+
+
+def doubled(image: np.ndarray) -> np.ndarray:
+    """x2 by bicubic interpolation, rounded once (imresize of whole numbers rounds after each axis)."""
+    return to_image(imresize(to_tensor(image), scale=2), bits=8 * image.dtype.itemsize)
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_folders_and_files(bicubic: str, photo: np.ndarray, tmp_path: Path) -> None:
+    write_image(tmp_path / "in/deep/gray.png", photo[:20, :31, :1])
+    write_image(tmp_path / "in/colour.png", photo[:7, :5])
+    assert main(["upscale", bicubic, str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 0
+    assert np.array_equal(read_image(tmp_path / "out/colour_sr.png"), doubled(photo[:7, :5]))
+    assert np.array_equal(read_image(tmp_path / "out/deep/gray_sr.png"), doubled(photo[:20, :31, :1]))
+    assert main(["upscale", bicubic, str(tmp_path / "in/colour.png")]) == 0
+    assert (tmp_path / "in/colour_sr.png").exists()
+
+
+def test_a_damaged_picture_is_named_and_the_rest_goes_on(
+    bicubic: str, photo: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write_image(tmp_path / "good.png", photo[:9, :9])
+    data = (tmp_path / "good.png").read_bytes()
+    (tmp_path / "bad.png").write_bytes(data[: len(data) // 2])
+    assert main(["upscale", bicubic, str(tmp_path), "-o", str(tmp_path / "out")]) == 1
+    printed = capsys.readouterr().out
+    assert "bad.png" in printed and "1 upscaled, 1 failed" in printed
+    assert leftovers(tmp_path / "out") == ["good_sr.png"]
+
+
+def test_messages_are_not_wrapped(bicubic: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    name = "a_long_name_with_many_words_" * 4 + ".png"
+    (tmp_path / name).write_bytes(b"no picture")
+    assert main(["upscale", bicubic, str(tmp_path / name)]) == 1
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error")]
+    assert name in line and len(line) > 150
+
+
+@pytest.mark.parametrize("how", ["network", "bicubic"])
+@pytest.mark.parametrize("background", [0, 255])
+def test_hidden_colours_do_not_bleed(bicubic: str, tmp_path: Path, how: str, background: int) -> None:
+    """A red disc on transparent green, laid over black and white: nowhere is any green to be seen."""
+    rows, columns = np.mgrid[:40, :44]
+    inside = np.hypot(rows - 20, columns - 22) < 13
+    pixels = np.where(inside[..., None], (255, 0, 0), (0, 255, 0)).astype(np.uint8)
+    write_picture(tmp_path / "disc.png", Picture(pixels, inside[..., None] * np.uint8(255)))
+    assert main(["upscale", bicubic, str(tmp_path / "disc.png"), "--transparency", how]) == 0
+    result = np.array(Image.open(tmp_path / "disc_sr.png")).astype(float)
+    assert result.shape == (80, 88, 4) and set(np.unique(result[..., 3])) > {0, 255}
+    share = result[..., 3:] / 255
+    shown = result[..., :3] * share + background * (1 - share)
+    expected = np.array((255.0, 0, 0)) * share + background * (1 - share)
+    assert np.abs(shown - expected).max() < 1
+
+
+def test_opaque_stays_opaque_and_sixteen_bits_stay(bicubic: str, photo: np.ndarray, tmp_path: Path) -> None:
+    deep = photo[:20, :24].astype(np.uint16) * 257
+    write_picture(tmp_path / "opaque.png", Picture(deep, np.full((20, 24, 1), 65535, np.uint16)))
+    edge = np.full((20, 24, 1), 65535, np.uint16)
+    edge[:, 12:] = 0
+    write_picture(tmp_path / "edge.tif", Picture(deep, edge))
+    assert main(["upscale", bicubic, str(tmp_path), "--ext", "same", "--suffix=-2x"]) == 0
+    opaque, half = read_picture(tmp_path / "opaque-2x.png"), read_picture(tmp_path / "edge-2x.tif")
+    assert np.array_equal(opaque.pixels, doubled(deep)) and (opaque.alpha == 65535).all()
+    assert (half.alpha[:, :22] == 65535).all() and (half.alpha[:, 26:] == 0).all()
+    assert half.alpha.dtype == half.pixels.dtype == np.uint16
+
+
+def test_what_a_format_cannot_hold_is_told(
+    bicubic: str, photo: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    deep = photo[:8, :8].astype(np.uint16) * 257
+    write_picture(tmp_path / "x.png", Picture(deep, np.full((8, 8, 1), 300, np.uint16)))
+    assert main(["upscale", bicubic, str(tmp_path), "--ext", "jpg", "--quality", "80"]) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note")]
+    assert len(notes) == 2 and "16 bits became 8" in notes[0] and "transparency became white" in notes[1]
+    assert main(["upscale", bicubic, str(tmp_path / "x.png"), "-o", str(tmp_path / "x.tif")]) == 0
+    assert "note" not in capsys.readouterr().out
+
+
+def test_results_that_are_there_are_skipped(
+    bicubic: str, photo: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for name in ("a", "b"):
+        write_image(tmp_path / f"in/{name}.png", photo[:9, :9])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a_sr.png").write_bytes(b"kept")
+    command = ["upscale", bicubic, str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    assert main([*command, "--skip-existing"]) == 0
+    assert "1 upscaled, 0 failed, 1 skipped" in capsys.readouterr().out
+    assert (tmp_path / "out/a_sr.png").read_bytes() == b"kept" and (tmp_path / "out/b_sr.png").exists()
+    assert main(command) == 0
+    assert read_image(tmp_path / "out/a_sr.png").shape == (18, 18, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--quality", "0"], "--quality is 1"),
+        (["--suffix", "a/b"], "--suffix is a part of a name"),
+        (["-o", "x.png", "--ext", "png"], "leave one of the two out"),
+        (["-o", "-", "--ext", "same"], "standard output has no name"),
+        (["--tile", "-5"], "--tile"),
+        (["--tile", "wide"], "auto, or a number of pixels"),
+        (["--workers", "0"], "is 1 ... 64"),
+        (["--blend", "b.pth"], "go together"),
+        (["--ext", "gif"], "invalid choice"),
+    ],
+)
+def test_options_that_make_no_sense(options: list[str], words: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["upscale", "a.pth", "x.jpg", *options])
+    assert caught.value.code == 2 and words in capsys.readouterr().err
+
+
+def test_outscale_and_a_result_in_bands(
+    bicubic: str, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alpha = np.ascontiguousarray(photo[..., :1])
+    write_picture(tmp_path / "x.png", Picture(photo, alpha))
+    sizes = {}
+    for name, limit in (("whole", 2**27), ("bands", 1000)):
+        monkeypatch.setattr("srtoolbox.inference.picture.IN_ONE_PIECE", limit)
+        out = tmp_path / name / "x.png"
+        assert (
+            main(["upscale", bicubic, str(tmp_path / "x.png"), "-o", str(out), "--outscale", "1.5", "--tile", "64"])
+            == 0
+        )
+        sizes[name] = cv2.imread(str(out), cv2.IMREAD_UNCHANGED).astype(int)
+    assert sizes["whole"].shape == (450, 677, 4)
+    assert np.abs(sizes["whole"] - sizes["bands"]).max() <= 1
+
+
+def test_a_writer_that_fails_is_told_and_the_rest_goes_on(
+    bicubic: str, photo: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for name in ("in/a/x.png", "in/b/x.png"):
+        write_image(tmp_path / name, photo[:9, :9])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a").write_bytes(b"in the way")  # no folder can be made here
+    assert main(["upscale", bicubic, str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 1
+    printed = capsys.readouterr().out
+    assert "1 upscaled, 1 failed" in printed and "cannot be written" in printed
+    assert leftovers(tmp_path / "out") == ["a", "b/x_sr.png"]
+
+
+def test_handover_is_bounded_and_never_hangs() -> None:
+    handover, band = Handover(), np.zeros((1, 1, 3), np.uint8)
+    assert handover.put(band) and handover.put(band)
+    handover.leave()
+    assert not handover.put(band)
+    handover = Handover()
+    handover.put(AbandonedError("enough"))
+    with pytest.raises(AbandonedError, match="enough"):
+        list(handover)
+
+
+# ---- as a process
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def test_a_stream_from_standard_input_to_standard_output(bicubic: str, photo: np.ndarray, tmp_path: Path) -> None:
+    write_image(tmp_path / "x.png", photo[:30, :40])
+    data = (tmp_path / "x.png").read_bytes()
+    done = subprocess.run(
+        [*COMMAND, bicubic, "-", "-o", "-", "--ext", "tiff"], input=data, capture_output=True, env=environment()
+    )
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "y.tif").write_bytes(done.stdout)
+    assert np.array_equal(read_image(tmp_path / "y.tif"), doubled(photo[:30, :40]))
+    assert b"standard input -> standard output (40 x 30 -> 80 x 60)" in done.stderr
+    done = subprocess.run([*COMMAND, bicubic, "-", "-o", "-"], input=data[:200], capture_output=True, env=environment())
+    assert done.returncode == 1 and done.stdout == b""
+    assert b"error: standard input: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
+def test_a_stopped_run_leaves_nothing_half_written(
+    bicubic: str, photo: np.ndarray, tmp_path: Path, number: int, code: int
+) -> None:
+    large = np.tile(photo, (5, 5, 1))
+    for index in range(4):
+        write_image(tmp_path / f"in/{index}.jpg", large)
+    process = subprocess.Popen(
+        [*COMMAND, bicubic, str(tmp_path / "in"), "-o", str(tmp_path / "out")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "out").glob(".*.tmp")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == code
+    assert not list((tmp_path / "out").glob(".*"))
+    for path in (tmp_path / "out").iterdir():
+        assert read_image(path).shape == (3000, 4510, 3)
+    assert len(list((tmp_path / "out").iterdir())) < 4
