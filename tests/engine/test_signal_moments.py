@@ -140,8 +140,9 @@ def test_a_signal_at_any_moment(case: tuple[int, str, int, int], tiny_config: Pa
     assert run("whole") == [0] * world
     assert run("parts", f"hooks.kill={where}") == [EXIT_CODES[signum]] * world
     assert time.time() - mark.stat().st_mtime < LIMIT
-    newest = max(listing(tmp_path / "parts", "iter_*.pth"))
-    assert newest in {"begin": ["iter_000001.pth"]}.get(moment, ["iter_000010.pth", "iter_000011.pth"])
+    reached = int(max(listing(tmp_path / "parts", "iter_*.pth"))[5:11])
+    # the iteration at hand; with several ranks the next one, as they tell each other while they compute
+    assert reached == 1 if moment == "begin" else AT <= reached <= AT + world
     assert run("parts", "--resume") == [0] * world
     assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts")) == []
     assert records(tmp_path / "whole") == records(tmp_path / "parts")
