@@ -50,6 +50,7 @@ setup(
         "matplotlib>=3.8",
     ],
     extras_require={
+        "browser": ["playwright>=1.49"],  # drives Chromium in tests of the report
         "compact": ["zstandard>=0.22"],
         "hub": ["datasets>=3.0"],
         "metrics": ["pyiqa>=0.1.14"],

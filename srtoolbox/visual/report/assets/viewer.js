@@ -13,7 +13,7 @@ class Viewer {
     this.divider = 50;
     this.listen();
     this.show(0);
-    new ResizeObserver(() => this.place()).observe(this.stage);
+    new ResizeObserver(() => this.resize()).observe(this.stage);
   }
 
   get(selector) {
@@ -84,7 +84,7 @@ class Viewer {
     this.get(".legend .top").textContent = `${levels} levels or more, mean of R, G and B`;
     for (const name of [".left", ".right"]) this.get(name).disabled = view === "all";
     this.stage.setAttribute("aria-label", this.label(view, left, right));
-    this.place();
+    this.resize();
   }
 
   label(view, left, right) {
@@ -146,6 +146,12 @@ class Viewer {
     this.place();
   }
 
+  // After the panes have changed: a picture that was seen whole stays so.
+  resize() {
+    if (this.whole) this.fit();
+    else this.place();
+  }
+
   isWhole() {
     return this.zoom <= this.fitting() * 1.001;
   }
@@ -175,8 +181,9 @@ class Viewer {
       image.style.transform = `translate(${shift[0]}px, ${shift[1]}px) scale(${this.zoom})`;
       image.classList.toggle("blocks", this.zoom * devicePixelRatio >= 2);
     }
-    this.stage.style.touchAction = this.isWhole() ? "pan-y" : "none";
-    this.stage.classList.toggle("movable", !this.isWhole());
+    this.whole = this.isWhole();
+    this.stage.style.touchAction = this.whole ? "pan-y" : "none";
+    this.stage.classList.toggle("movable", !this.whole);
     this.get(".zoom").textContent = `${Math.round(this.zoom * 100)} %`;
     this.divide(this.divider);
   }
