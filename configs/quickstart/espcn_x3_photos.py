@@ -29,4 +29,9 @@ data = dict(
         interval=1000,
     ),
 )
-hooks = dict(checkpoint=dict(interval=2000, best='photos/psnr'), logger=dict(interval=200))
+hooks = dict(
+    checkpoint=dict(interval=2000, best='photos/psnr'),
+    logger=dict(interval=200),
+    patches=dict(type='PatchesHook', interval=250, patches=[
+        dict(picture=f'{photos}/test/chelsea.png', box=[120, 84, 96, 72]), f'{photos}/test/astronaut.png']),
+)

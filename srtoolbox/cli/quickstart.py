@@ -48,8 +48,9 @@ def main(argv: Sequence[str]) -> int:
     gain = write_scores(best.stem)
     stage(5, "upscale a picture")
     command("upscale", best, photos / "test/chelsea.png", "-o", WORK_DIR)
-    stage(6, "draw the training curves")
+    stage(6, "draw the training: curves, and an animation of two patches")
     command("plot_log", WORK_DIR, "-o", WORK_DIR / "curves.png", "--bicubic", WORK_DIR / "scores.json")
+    command("visualize", "training", WORK_DIR, "-o", WORK_DIR / "training.gif")
     print_ending(gain, config_path, best, time.perf_counter() - start)
     return 0
 
@@ -129,6 +130,7 @@ def print_ending(gain: dict[str, float], config: Path, best: Path, seconds: floa
     outcome = f"{psnr:.2f} dB PSNR above bicubic" if psnr > 0 else f"{-psnr:.2f} dB below bicubic: too few iterations"
     print(f"\nDone in {seconds:.0f} s: {outcome}, on photographs never trained on.\n")
     print(f"Look at     {WORK_DIR}/sheet_photos_*.png   input, bicubic, network, truth")
+    print(f"            {WORK_DIR}/training.gif         two patches, while the network learned")
     print(f"            {WORK_DIR}/curves.png           the training")
     print(f"            {WORK_DIR}/chelsea_sr.png       the upscaled cat")
     activate = " (first `source .venv/bin/activate`)" if Path(".venv").exists() else ""

@@ -23,6 +23,7 @@ PROMISED = [
     "sheet_photos_astronaut.png",
     "sheet_photos_chelsea.png",
     "train.log",
+    "training.gif",
 ]
 
 

@@ -79,6 +79,7 @@ def main() -> None:
             "max_iters=1000000000",
             "data.val.interval=1000000000",
             "hooks.logger.tensorboard=False",
+            "hooks.patches=None",
         ]
         config = Config.fromfile("quickstart/espcn_x3_photos.py", overrides)
         sides = {"bare": BareLoop(config), "bare again": BareLoop(config), "runner": RunnerLoop(config, photos / "run")}
