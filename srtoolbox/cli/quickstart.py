@@ -44,7 +44,8 @@ def main(argv: Sequence[str]) -> int:
     stage(3, f"train ESPCN x{scale} from {config_path} (about a minute)")
     command("train", config_path, "--work-dir", WORK_DIR, *args.overrides)
     stage(4, "test on two photographs never trained on, against bicubic")
-    command("test", config_path, best, "--baseline", "--json", WORK_DIR / "test.json", "--sheets", WORK_DIR)
+    outputs = ("--json", WORK_DIR / "test.json", "--sheets", WORK_DIR, "--report", WORK_DIR / "report")
+    command("test", config_path, best, "--baseline", *outputs)
     gain = write_scores(best.stem)
     stage(5, "upscale a picture")
     command("upscale", best, photos / "test/chelsea.png", "-o", WORK_DIR)
@@ -131,6 +132,7 @@ def print_ending(gain: dict[str, float], config: Path, best: Path, seconds: floa
     print(f"\nDone in {seconds:.0f} s: {outcome}, on photographs never trained on.\n")
     print(f"Look at     {WORK_DIR}/sheet_photos_*.png   input, bicubic, network, truth")
     print(f"            {WORK_DIR}/training.gif         two patches, while the network learned")
+    print(f"            {WORK_DIR}/report/index.html    scores, before and after, in a browser")
     print(f"            {WORK_DIR}/curves.png           the training")
     print(f"            {WORK_DIR}/chelsea_sr.png       the upscaled cat")
     activate = " (first `source .venv/bin/activate`)" if Path(".venv").exists() else ""

@@ -18,6 +18,8 @@ PROMISED = [
     "chelsea_sr.png",
     "config.py",
     "curves.png",
+    "report/index.html",
+    "report/scores.json",
     "scores.json",
     "scores.jsonl",
     "sheet_photos_astronaut.png",
