@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,43 @@ def test_a_restart_goes_on_exactly(tiny_config: Path, tmp_path: Path) -> None:
     assert (tmp_path / "mark").exists() and "resuming from" in parts.stderr
     assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts")) == []
     assert records(tmp_path / "parts") == records(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+@pytest.mark.parametrize("restarts", [0, 3])
+def test_two_machines(restarts: int, tiny_config: Path, tmp_path: Path) -> None:
+    """Two launchers, one process each: with a process killed, both learn of it and start again."""
+    (tmp_path / "kill_once.py").write_text(KILL_ONCE)
+    hook = f"hooks.kill={{'type': 'KillOnceHook', 'at': 8, 'mark': '{tmp_path / 'mark'}'}}"
+    options = ["--plugin", tmp_path / "kill_once.py", hook] if restarts else []
+    arguments = ["data.train.batch_size=2", "runtime.dist_timeout=20"]
+    whole = launch("dist_train.sh", tiny_config, 2, "--work-dir", tmp_path / "whole", *arguments)
+    assert whole.returncode == 0, whole.stderr[-3000:]
+    environ = {"NNODES": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    command = ["dist_train.sh", tiny_config, 1, "--work-dir", tmp_path / "parts", *arguments, *options]
+    with ThreadPoolExecutor(2) as pool:
+        machines = [
+            pool.submit(launch, *command, **environ, NODE_RANK=str(rank), MAX_RESTARTS=str(restarts)) for rank in (0, 1)
+        ]
+    for machine in machines:
+        assert machine.result().returncode == 0, machine.result().stderr[-3000:]
+    assert (tmp_path / "mark").exists() == bool(restarts)
+    assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+@pytest.mark.parametrize("at", [2, 5, 9, 13, 19])
+def test_a_restart_anywhere_goes_on_exactly(at: int, tiny_config: Path, tmp_path: Path) -> None:
+    (tmp_path / "kill_once.py").write_text(KILL_ONCE)
+    hook = f"hooks.kill={{'type': 'KillOnceHook', 'at': {at}, 'mark': '{tmp_path / 'mark'}'}}"
+    options = ["data.train.batch_size=2", "--plugin", tmp_path / "kill_once.py", hook]
+    whole = launch("dist_train.sh", tiny_config, 2, "--work-dir", tmp_path / "whole", "data.train.batch_size=2")
+    parts = launch("dist_train.sh", tiny_config, 2, "--work-dir", tmp_path / "parts", *options, MAX_RESTARTS="3")
+    assert whole.returncode == parts.returncode == 0, parts.stderr[-3000:]
+    assert (tmp_path / "mark").exists()
+    assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts")) == []
 
 
 SRUN = """#!/usr/bin/env bash
