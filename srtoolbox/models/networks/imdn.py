@@ -34,7 +34,8 @@ class ContrastAttention(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(N, F, H, W) -> (N, F, H, W)."""
         variance, mean = torch.var_mean(_at_least_float(features), dim=(2, 3), correction=0, keepdim=True)
-        return features * self.conv_du(variance.clamp_min(MIN_VARIANCE).sqrt() + mean)
+        contrast = variance.clamp_min(MIN_VARIANCE).sqrt() + mean
+        return features * self.conv_du(contrast.to(features.dtype))
 
 
 class DistillationBlock(nn.Module):

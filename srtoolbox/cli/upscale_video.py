@@ -1,0 +1,112 @@
+"""Upscale a video with a trained network. Times, audio, colours and rotation are kept.
+
+Run the same command again after an interruption of any kind: it goes on where it stopped. The output appears when all
+of it is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from srtoolbox.cli.options import CommandParser
+
+if TYPE_CHECKING:
+    from srtoolbox.inference.upscaler import Upscaler
+    from srtoolbox.inference.video import Done
+    from srtoolbox.inference.video_parts import Encoding
+
+EXAMPLE = """examples:
+  python tools/upscale_video.py realesr-animevideov3.pth clip.mp4 -o clip_x4.mp4
+  python tools/upscale_video.py model.pth clip.mkv -o clip_x4.mkv --codec libx265 --crf 20 --preset slow"""
+
+
+def build_parser() -> CommandParser:
+    """Options of the command."""
+    parser = CommandParser("upscale_video", __doc__, EXAMPLE)
+    add = parser.add_argument
+    add("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox, or of another project")
+    add("input", metavar="VIDEO", help="any video FFmpeg reads")
+    add("-o", "--out", metavar="FILE", help=".mp4, .mov, .mkv or .webm (default: <name>_sr.mp4 beside the input)")
+    add("--codec", default="libx264", metavar="NAME", help="encoder: libx264 (default), libx265, libsvtav1, ffv1 ...")
+    add("--crf", type=float, metavar="Q", help="quality, lower is better (default: 18; none for ffv1)")
+    add("--preset", metavar="NAME", help="the encoder's preset, e.g. slow")
+    add("--outscale", type=float, metavar="S", help="final scale, if not the network's")
+    add("--tile", type=_tile, default="auto", metavar="PX", help="tiles of PX input pixels, or auto (default)")
+    add("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help="numbers the network computes in (fp32)")
+    add("--overwrite", action="store_true", help="replace the output, and parts made with other options")
+    add("--config", help="for weights that are not recognised: a config whose model.generator they are for")
+    add("--scale", type=int, metavar="N", help="the scale of weights that fit any (SRCNN, FSRCNN, VDSR)")
+    add("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
+    add("--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    args = build_parser().parse(argv)
+    from srtoolbox.files import sha256
+    from srtoolbox.inference.video_frames import library
+    from srtoolbox.inference.video_parts import Encoding
+    from srtoolbox.logger import setup_logging
+    from srtoolbox.plugins import load_plugins
+
+    setup_logging()
+    library()
+    load_plugins(None, args.plugin)
+    out = args.out or str(Path(args.input).with_name(Path(args.input).stem + "_sr.mp4"))
+    upscaler = _upscaler(args)
+    crf = 18.0 if args.crf is None and args.codec != "ffv1" else args.crf
+    job = {"checkpoint": sha256(args.checkpoint), "dtype": args.dtype, "outscale": args.outscale, "scale": args.scale}
+    start = time.perf_counter()
+    done = _with_progress(upscaler, args, out, Encoding(args.codec, crf, args.preset), job)
+    kept = f", {done.resumed} of them there already" if done.resumed else ""
+    seconds = time.perf_counter() - start
+    print(f"{args.input} -> {out}: {done.frames} frames of {done.size[0]} x {done.size[1]}{kept}, {seconds:.1f} s")
+    return 0
+
+
+def _upscaler(args: argparse.Namespace) -> Upscaler:
+    from srtoolbox.config import Config
+    from srtoolbox.engine.device import select_device
+    from srtoolbox.engine.weights import load_network
+    from srtoolbox.inference.upscaler import Upscaler
+
+    config = Config.fromfile(args.config)["model"]["generator"] if args.config else None
+    device = select_device(args.device)
+    network = load_network(args.checkpoint, config=config, scale=args.scale, device=device)
+    return Upscaler(network, device=device, tile=args.tile, dtype=args.dtype, outscale=args.outscale)
+
+
+def _with_progress(
+    upscaler: Upscaler, args: argparse.Namespace, out: str, encoding: Encoding, job: dict[str, Any]
+) -> Done:
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from srtoolbox.inference.video import upscale_video
+    from srtoolbox.logger import CONSOLE
+
+    columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=CONSOLE, transient=True, disable=not CONSOLE.is_terminal) as bar:
+        task = bar.add_task("upscaling", total=None)
+        return upscale_video(
+            upscaler,
+            args.input,
+            out,
+            encoding=encoding,
+            job=job,
+            overwrite=args.overwrite,
+            progress=lambda done, total: bar.update(task, completed=done, total=total or None),
+        )
+
+
+def _tile(text: str) -> int | str:
+    if text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of pixels nor auto") from None

@@ -1,0 +1,284 @@
+"""Videos through an `Upscaler`: bounded memory, all that is not the picture kept, and a killed job goes on.
+
+Three things happen at a time: decoding, the network, encoding; a few frames wait between them. What is encoded lies in
+parts beside the output (`OUT.parts`) until all of it is there; then the parts are joined, with the audio copied.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import itertools
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from srtoolbox import files
+from srtoolbox.errors import SrtoolboxError
+from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.inference.video_frames import MAX_SIDE, Encodable, Frame, Video, frames, library, opened, probe
+from srtoolbox.inference.video_parts import Encoding, Parts, copied_streams, join
+from srtoolbox.logger import LOGGER
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+USUAL_CODECS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1")
+PART_FRAMES = 60
+"""Frames in a part: what a killed job loses at most."""
+AHEAD = 4
+"""Frames that wait before the network, and behind it."""
+_HASHED = 1 << 20
+_T = TypeVar("_T")
+
+
+class Done(NamedTuple):
+    """What became of a video."""
+
+    frames: int
+    resumed: int
+    """Frames of an earlier run that were kept."""
+    size: tuple[int, int]
+    """(width, height)."""
+
+
+def upscale_video(
+    upscaler: Upscaler,
+    source: str | os.PathLike,
+    target: str | os.PathLike,
+    *,
+    encoding: Encoding = Encoding(),  # noqa: B008 - a tuple of plain values
+    job: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Done:
+    """Upscale a video; called again after an interruption, it goes on after the last finished part.
+
+    Args:
+        upscaler: what makes a picture larger.
+        source: any file that FFmpeg reads.
+        target: `.mp4`, `.m4v`, `.mov`, `.mkv` or `.webm`; it appears when all is done.
+        encoding: codec, quality and preset.
+        job: what else decides the result (checkpoint, options): parts made with another are not gone on with.
+        overwrite: replace `target`, and parts of another job.
+        progress: called with frames done and frames in all (0 where the file does not tell).
+
+    Raises:
+        SrtoolboxError: a file that cannot be read or written, a codec or container that cannot hold it.
+    """
+    target = Path(target)
+    if target.exists() and not overwrite:
+        raise SrtoolboxError(f"{target}: is there already; --overwrite replaces it")
+    if target.exists() and os.path.samefile(source, target):
+        raise SrtoolboxError(f"{target}: is the video to upscale; give another name")
+    video = probe(source)
+    height, width = upscaler.size(video.height, video.width)
+    encodable = Encodable(video, width, height)
+    container = _check_target(video, target, encodable, encoding)
+    all_of_it = {
+        "video": _identity(video), "size": [*encodable.size], "encoding": list(encoding), **(job or {})
+    }  # fmt: skip
+    parts = Parts(target.with_name(target.name + ".parts"), all_of_it, restart=overwrite)
+    total, resumed = _count(video), parts.frames
+    progress(resumed, total)
+    _make(upscaler, video, parts, lambda some: parts.write(encodable, encoding, _rate(video), some), progress, total)
+    if not parts.done:
+        raise SrtoolboxError(f"{video.path}: no frame in it can be decoded")
+    joined = parts.folder / f"joined{target.suffix}"
+    with _one_error(target):
+        join(parts.done, video, joined, container)
+    os.replace(joined, target)
+    files.sync_folder(target.absolute().parent)
+    done = Done(parts.frames, resumed, encodable.size)
+    parts.delete()
+    return done
+
+
+def _make(
+    upscaler: Upscaler,
+    video: Video,
+    parts: Parts,
+    write: Callable[[Iterable[Frame]], None],
+    progress: Callable[[int, int], None],
+    total: int,
+) -> None:
+    """Decode, upscale and encode what is not done yet."""
+
+    def encode(results: Iterator[Frame]) -> None:
+        for first in results:
+            write(itertools.chain([first], itertools.islice(results, PART_FRAMES - 1)))
+
+    done = parts.frames
+    with contextlib.closing(_Ahead(frames(video, skip=done))) as decoded, _Sink(encode) as sink:
+        for frame in decoded:
+            sink.put(Frame(frame.pts, upscaler(frame.image)))
+            done += 1
+            progress(done, max(total, done))
+
+
+class _Ahead(Generic[_T]):
+    """An iterator that works in a thread of its own, a few items ahead."""
+
+    def __init__(self, items: Iterator[_T]) -> None:
+        self._queue: queue.Queue[tuple[bool, Any]] = queue.Queue(AHEAD)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, args=(items,), daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[_T]:
+        while True:
+            alive, item = self._queue.get()
+            if alive:
+                yield item
+            elif item is None:
+                return
+            else:
+                raise item
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._stopped.set()
+        while self._thread.is_alive():
+            with contextlib.suppress(queue.Empty):
+                self._queue.get(timeout=0.05)
+        self._thread.join()
+
+    def _work(self, items: Iterator[_T]) -> None:
+        end: BaseException | None = None
+        try:
+            for item in items:
+                if self._stopped.is_set():
+                    break
+                self._queue.put((True, item))
+        except BaseException as error:  # raised where the items are asked for
+            end = error
+        self._queue.put((False, end))
+
+
+class _Sink:
+    """A thread that is given an iterator over what is put here. Leaving by an error stops it at once."""
+
+    def __init__(self, consume: Callable[[Iterator[Any]], None]) -> None:
+        self._queue: queue.Queue[Any] = queue.Queue(AHEAD)
+        self._error: BaseException | None = None
+        self._consume = consume
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> _Sink:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._hand_over(_Abandoned() if error is not None else None)
+        self._thread.join()
+        if error is None and self._error is not None:
+            raise self._error
+
+    def put(self, item: Any) -> None:  # noqa: ANN401 - whatever is consumed
+        self._hand_over(item)
+        if self._error is not None:
+            raise self._error
+
+    def _hand_over(self, item: Any) -> None:  # noqa: ANN401
+        while self._thread.is_alive():
+            with contextlib.suppress(queue.Full):
+                self._queue.put(item, timeout=0.1)
+                return
+
+    def _work(self) -> None:
+        try:
+            self._consume(self._items())
+        except _Abandoned:
+            return
+        except BaseException as error:  # raised where items are put
+            self._error = error
+
+    def _items(self) -> Iterator[Any]:
+        while (item := self._queue.get()) is not None:
+            if isinstance(item, _Abandoned):
+                raise item
+            yield item
+
+
+class _Abandoned(Exception):  # noqa: N818 - no error, an end
+    """The producer has failed: what is half done shall be dropped."""
+
+
+# ---- checks before hours of work
+
+
+def _check_target(video: Video, target: Path, encodable: Encodable, encoding: Encoding) -> str:
+    """The container's name; raises SrtoolboxError where it, the codec or the size cannot be."""
+    if target.suffix.lower() not in CONTAINERS:
+        raise SrtoolboxError(f"{target}: the name of a video ends in {', '.join(CONTAINERS)}")
+    container = CONTAINERS[target.suffix.lower()]
+    width, height = encodable.size
+    if not 0 < min(width, height) <= max(width, height) <= MAX_SIDE:
+        raise SrtoolboxError(f"{video.path}: would become {width}x{height}; a video has 1 ... {MAX_SIDE} px a side")
+    _try_codec(encodable, encoding, container, target)
+    with opened(video.path) as source, library().open(io.BytesIO(), "w", format=container) as trial:
+        lost = copied_streams(source, trial)[1]
+        for name in lost:
+            if name.startswith("audio"):
+                raise SrtoolboxError(f"{target}: this container cannot hold the video's {name}; name it .mkv")
+        if lost:
+            LOGGER.warning("%s cannot hold, and leaves out: %s (.mkv holds more)", target, ", ".join(lost))
+    return container
+
+
+def _try_codec(encodable: Encodable, encoding: Encoding, container: str, target: Path) -> None:
+    """Encode two frames, so that a wrong codec, preset or size shows now."""
+    av, (width, height) = library(), encodable.size
+    deep = encodable.format.endswith("10le")
+    gray = np.full((height, width, 3), 32768 if deep else 128, np.uint16 if deep else np.uint8)
+    if encoding.codec not in av.codecs_available or av.codec.Codec(encoding.codec, "w").type != "video":
+        known = [name for name in USUAL_CODECS if name in av.codecs_available]
+        raise SrtoolboxError(f"no video codec {encoding.codec!r}; usual ones: {', '.join(known)}")
+    with _one_error(target):
+        with av.open(io.BytesIO(), "w", format=container) as trial:
+            name = av.codec.Codec(encoding.codec, "w").canonical_name
+            if name not in trial.supported_codecs:
+                raise SrtoolboxError(f"{target}: this container does not hold {name}; name it .mkv")
+        context = av.codec.CodecContext.create(encoding.codec, "w")
+        context.width, context.height, context.pix_fmt = width, height, encodable.format
+        context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
+        context.options = encoding.options()
+        frame = encodable(gray)
+        frame.pts = 0
+        packets = [*context.encode(frame), *context.encode(None)]
+        if not packets:
+            raise SrtoolboxError(f"{encoding.codec} makes nothing of a frame of {width}x{height} {encodable.format}")
+
+
+@contextlib.contextmanager
+def _one_error(target: Path) -> Iterator[None]:
+    av = library()
+    try:
+        yield
+    except (av.FFmpegError, ValueError) as error:
+        raise SrtoolboxError(f"{target}: cannot be encoded or written ({error})") from error
+
+
+def _identity(video: Video) -> dict[str, Any]:
+    """What tells one video file from another without reading all of it."""
+    digest, size = hashlib.sha256(), os.path.getsize(video.path)
+    with open(video.path, "rb") as file:
+        digest.update(file.read(_HASHED))
+        file.seek(max(0, size - _HASHED))
+        digest.update(file.read(_HASHED))
+    return {"size": size, "sha256 of its ends": digest.hexdigest()}
+
+
+def _count(video: Video) -> int:
+    if video.frames:
+        return video.frames
+    return round(video.duration * video.rate) if video.duration else 0
+
+
+def _rate(video: Video) -> Fraction:
+    return min(max(video.rate, Fraction(1)), Fraction(240)).limit_denominator(1001)

@@ -1,0 +1,236 @@
+"""Videos as pictures and back: what a video is, its frames as RGB, RGB as what an encoder takes.
+
+Colours go through swscale with the matrix and range the video declares, exact rounding and full chroma interpolation.
+A video that declares no matrix is taken as players take it: BT.709 from 720 lines up, BT.601 below. As upscaling may
+cross that line, the result always declares what was taken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from srtoolbox.errors import SrtoolboxError
+from srtoolbox.logger import LOGGER
+
+# H.273's numbers of matrices and ranges, and swscale's names for them
+_MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+_UNKNOWN, _BT709, _BT601, _RGB = 2, 1, 6, 0
+_LIMITED, _FULL = 1, 2
+_FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+_HD_LINES = 720
+MAX_SIDE = 16384
+
+
+class Colour(NamedTuple):
+    """How values mean colours, in H.273's numbers: 2 is 'not declared'; `range` 1 is limited, 2 is full."""
+
+    matrix: int
+    range: int
+    primaries: int
+    transfer: int
+
+
+class Video(NamedTuple):
+    """What a video file declares of its first video stream."""
+
+    path: str
+    width: int
+    height: int
+    pix_fmt: str
+    colour: Colour
+    rate: Fraction
+    time_base: Fraction
+    frames: int
+    """As far as known: 0 if not."""
+    duration: Fraction | None
+    """Of the stream, in seconds."""
+    bits: int
+    """8, or 16 for deeper formats: what `Frame.image` has."""
+    chroma: tuple[int, int]
+    """log2 of how much narrower and lower chroma is: (1, 1) for 4:2:0."""
+    rotation: int
+    sar: Fraction | None
+
+
+class Frame(NamedTuple):
+    """A decoded picture: its time in units of the stream's time base, and HWC RGB, uint8 or uint16."""
+
+    pts: int
+    image: np.ndarray
+
+
+def library() -> ModuleType:
+    """PyAV.
+
+    Raises:
+        SrtoolboxError: it is not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise SrtoolboxError(f"videos need the package av: pip install 'srtoolbox[video]' ({error})") from error
+    av.logging.set_level(av.logging.FATAL)  # errors come as exceptions
+    return av
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike) -> Iterator[Any]:
+    """A video file's container.
+
+    Raises:
+        SrtoolboxError: no such file, or none with video that can be read.
+    """
+    av, name = library(), os.fspath(path)
+    if not os.path.isfile(name):
+        raise SrtoolboxError(f"{name}: no such video file")
+    try:
+        container = av.open(name)
+    except (av.FFmpegError, ValueError) as error:
+        raise SrtoolboxError(
+            f"{name}: no video that can be read ({error.args[-1] if error.args else error})"
+        ) from error
+    with container:
+        if not container.streams.video:
+            raise SrtoolboxError(f"{name}: has no video stream")
+        yield container
+
+
+def probe(path: str | os.PathLike) -> Video:
+    """What is known of a video before its frames are decoded (the first one is, as some only then tell all).
+
+    Raises:
+        SrtoolboxError: it cannot be read.
+    """
+    with opened(path) as container:
+        stream = container.streams.video[0]
+        first = next(_decoded(container, os.fspath(path)), None)
+        if first is None:
+            raise SrtoolboxError(f"{os.fspath(path)}: no frame in it can be decoded")
+        if first.interlaced_frame:
+            LOGGER.warning("%s is interlaced; its frames are upscaled as they are: deinterlace it first", path)
+        form = first.format
+        luma, chroma = form.components[0], form.components[min(1, len(form.components) - 1)]
+        is_rgb = form.is_rgb or form.has_palette
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        return Video(
+            os.fspath(path), first.width, first.height, form.name, _colour(first, is_rgb), rate, stream.time_base,
+            stream.frames, stream.duration * stream.time_base if stream.duration else _length(container),
+            16 if luma.bits > 8 else 8,
+            (0, 0) if is_rgb else (_shift(first.width, chroma.width), _shift(first.height, chroma.height)),
+            first.rotation, stream.sample_aspect_ratio,
+        )  # fmt: skip
+
+
+def frames(video: Video, skip: int = 0) -> Iterator[Frame]:
+    """All frames of a video but the first `skip`, in order, with strictly rising times.
+
+    Raises:
+        SrtoolboxError: the file is damaged, or changes its size on the way.
+    """
+    with opened(video.path) as container:
+        stream, last = container.streams.video[0], None
+        stream.thread_type = "AUTO"
+        step = max(1, round(1 / (video.rate * stream.time_base)))
+        to_rgb = None
+        for number, frame in enumerate(_decoded(container, video.path)):
+            pts = frame.pts if frame.pts is not None else (0 if last is None else last + step)
+            last = pts = pts if last is None or pts > last else last + 1
+            if number < skip:
+                continue
+            if (frame.width, frame.height, frame.format.name) != (video.width, video.height, video.pix_fmt):
+                raise SrtoolboxError(
+                    f"{video.path}: changes to {frame.width}x{frame.height} {frame.format.name} at frame {number}; "
+                    "split it there"
+                )
+            to_rgb = to_rgb or _Converter(
+                video, video.pix_fmt, "rgb48le" if video.bits == 16 else "rgb24", video.colour
+            )
+            yield Frame(pts, to_rgb(frame).to_ndarray())
+
+
+class Encodable:
+    """RGB pictures as frames for an encoder, in the video's own chroma format and colours.
+
+    Args:
+        video: what the pictures were made of.
+        width, height: their size.
+    """
+
+    def __init__(self, video: Video, width: int, height: int) -> None:
+        names = {(1, 1): "yuv420p", (1, 0): "yuv422p"}
+        self.format = names.get(video.chroma, "yuv444p") + ("10le" if video.bits == 16 else "")
+        cells = [1 << shift for shift in video.chroma] if video.chroma in names else [1, 1]
+        self.size = width - width % cells[0], height - height % cells[1]
+        self.colour = video.colour
+        self._video, self._source = video, "rgb48le" if video.bits == 16 else "rgb24"
+        self._convert = _Converter(video._replace(width=self.size[0], height=self.size[1]), self._source, self.format,
+                                   self.colour)  # fmt: skip
+
+    def __call__(self, image: np.ndarray) -> Any:  # noqa: ANN401 - a VideoFrame
+        """The frame of a picture; an odd column or row that the chroma format cannot hold is cut off."""
+        width, height = self.size
+        frame = library().VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format=self._source)
+        return self._convert(frame)
+
+
+class _Converter:
+    """One format into another by swscale. One of the two is RGB."""
+
+    def __init__(self, video: Video, source: str, target: str, colour: Colour) -> None:
+        matrix, limits = _MATRICES.get(colour.matrix, "bt709"), "pc" if colour.range == _FULL else "tv"
+        into_rgb = target.startswith("rgb")
+        way = "in" if into_rgb else "out"
+        options = f"{way}_color_matrix={matrix}:{way}_range={limits}:{'out' if into_rgb else 'in'}_range=pc"
+        if source.startswith(("rgb", "bgr", "gbr", "pal", "argb", "abgr")) and into_rgb:
+            options = "in_range=pc:out_range=pc"
+        graph = library().filter.Graph()
+        size = f"video_size={video.width}x{video.height}:pix_fmt={source}:time_base=1/1000:pixel_aspect=1/1"
+        nodes = [
+            graph.add("buffer", size),
+            graph.add("scale", f"{options}:flags={_FLAGS}"),
+            graph.add("format", target),
+            graph.add("buffersink"),
+        ]
+        graph.link_nodes(*nodes).configure()
+        self._graph = graph
+
+    def __call__(self, frame: Any) -> Any:  # noqa: ANN401 - VideoFrame in and out
+        frame.pts, frame.time_base = None, Fraction(1, 1000)
+        self._graph.vpush(frame)
+        return self._graph.vpull()
+
+
+def _decoded(container: Any, name: str) -> Iterator[Any]:  # noqa: ANN401 - PyAV's own
+    av = library()
+    try:
+        yield from container.decode(container.streams.video[0])
+    except av.FFmpegError as error:
+        raise SrtoolboxError(
+            f"{name}: damaged: cannot be decoded to its end ({error.args[-1]}). Repair it, or cut it before the fault"
+        ) from error
+
+
+def _colour(frame: Any, is_rgb: bool) -> Colour:  # noqa: ANN401 - a VideoFrame
+    matrix, limits = int(frame.colorspace), int(frame.color_range)
+    if matrix not in _MATRICES:
+        if matrix not in (_UNKNOWN, _RGB, 3):
+            LOGGER.warning("colours of matrix %d are not known here; taken as BT.709", matrix)
+        matrix = _BT709 if is_rgb or frame.height >= _HD_LINES else _BT601
+    if limits not in (_LIMITED, _FULL) or is_rgb:
+        limits = _FULL if frame.format.name.startswith("yuvj") else _LIMITED
+    return Colour(matrix, limits, int(frame.color_primaries), int(frame.color_trc))
+
+
+def _shift(luma: int, chroma: int) -> int:
+    return max(0, round(luma / max(1, chroma)).bit_length() - 1)
+
+
+def _length(container: Any) -> Fraction | None:  # noqa: ANN401 - PyAV's own
+    return Fraction(container.duration, 1_000_000) if container.duration else None

@@ -1,0 +1,7 @@
+"""Upscale a video with a trained network: python tools/upscale_video.py CKPT VIDEO -o FILE"""
+
+import sys
+
+from srtoolbox.cli import main
+
+raise SystemExit(main(["upscale_video", *sys.argv[1:]]))
