@@ -68,6 +68,8 @@ def plot_runs(
     scores = _scores_drawn(runs, panels, join)
     _check_baseline(baseline, [score for panel in scores.values() for score in panel.values()])
     colours = {run.name: _COLOURS[number % len(_COLOURS)] for number, run in enumerate(runs)}
+    if join and len(runs) == 1:  # then colours tell sets apart
+        colours = {runs[0].name: _INK}
     columns = min(len(panels), 2 if len(panels) in (2, 4) else 3)
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(4.9 * columns, 3.5 * rows + 0.45), dpi=110, layout="constrained", facecolor="white")
@@ -161,7 +163,7 @@ def _draw_panel(
     labels = list(dict.fromkeys(label for _, label, _ in curves))
     several = len(labels) > 1
     styles = dict(zip(labels, ("-", "--", ":", "-."), strict=False))
-    by_set = dict(zip(labels, itertools.cycle(_COLOURS[::-1]))) if several and len(colours) == 1 and key != "lr" else {}
+    by_set = dict(zip(labels, itertools.cycle(_COLOURS))) if several and len(colours) == 1 and key != "lr" else {}
     for run, label, curve in curves:
         is_smoothed = key != "lr" and len(curve.iters) >= _SMOOTH_FROM
         colour, style = (by_set[label], "-") if by_set else (colours[run], styles.get(label, "-"))
@@ -177,7 +179,7 @@ def _draw_panel(
     axis.spines[["top", "right"]].set_visible(False)
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     if several:
-        axis.legend(fontsize=8, frameon=False)
+        axis.legend(fontsize=8, framealpha=0.85, edgecolor="none")
     if not by_set:
         _write_last_values(axis, key, curves, colours)
 

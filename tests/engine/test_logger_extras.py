@@ -109,10 +109,10 @@ def test_check_tells_what_wandb_lacks(tiny_config: Path, monkeypatch: pytest.Mon
             check(Config.fromfile(str(tiny_config), ["hooks.logger.tensorboard=True", *changes]), mode="train")
         return caught.value.faults
 
-    monkeypatch.setattr(weights_and_biases.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(weights_and_biases, "find_spec", lambda name: None)
     (fault,) = faults("hooks.logger.wandb=dict(project='x')")
     assert "hooks.logger: wandb" in fault and "pip install 'srtoolbox[wandb]'" in fault
-    monkeypatch.setattr(weights_and_biases.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(weights_and_biases, "find_spec", lambda name: object())
     (fault,) = faults("hooks.logger.wandb=dict(project='x',resume='must')")
     assert "resume is set by the toolbox" in fault
     (fault,) = faults("hooks.logger.wandb=True")

@@ -20,6 +20,7 @@ from srtoolbox.errors import ConfigError, SrtoolboxError
 from srtoolbox.image import read_image
 from srtoolbox.inference.upscale import upscale
 from srtoolbox.visual.snapshots import list_snapshots, read_maps
+from tests.engine.ranks import start
 from tests.engine.runs import build, final_state, run, snapshot
 
 ADDED = """
@@ -178,3 +179,27 @@ def test_the_random_state_is_left_alone(config: Path, tmp_path: Path) -> None:
     before = torch.get_rng_state()
     runner.call("before_train")
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_of_two_ranks_only_the_first_keeps_and_both_train_on_alike(config: Path, tmp_path: Path) -> None:
+    states = {}
+    for name, hooks in (("with", ()), ("without", ("hooks.patches=None", "hooks.maps=None"))):
+        work_dir = tmp_path / name
+        arguments = [
+            "train",
+            str(config),
+            "--work-dir",
+            str(work_dir),
+            "data.train.batch_size=2",
+            "max_iters=9",
+            *hooks,
+        ]
+        ranks = start(2, tmp_path / f"ranks_{name}", arguments)
+        try:
+            assert ranks.wait(90) == {0: 0, 1: 0}, ranks.errors(0)
+        finally:
+            ranks.end()
+        state = final_state(work_dir, 9)
+        states[name] = {key: value for key, value in state.items() if not key.startswith("/hooks")}
+    assert states["with"] == states["without"]
+    assert all(list(list_snapshots(folder)) == [0, 8, 9] for folder in folders(tmp_path / "with").values())

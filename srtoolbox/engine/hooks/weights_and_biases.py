@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import secrets
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ def wandb_faults(settings: object) -> list[str]:
         return []
     if not isinstance(settings, Mapping):
         return [f"wandb: the arguments of wandb.init, such as dict(project='...'), got {settings!r}"]
-    if importlib.util.find_spec("wandb") is None:
+    if find_spec("wandb") is None:
         return [f"wandb: {MISSING}"]
     given = [key for key in _OURS if key in settings]
     return [f"wandb: {', '.join(given)} is set by the toolbox; take it out"] if given else []
