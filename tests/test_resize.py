@@ -9,7 +9,7 @@ import torch
 
 from srtoolbox import resize
 from srtoolbox.image import read_image
-from srtoolbox.resize import imresize, output_length
+from srtoolbox.resize import Part, imresize, imresize_part, output_length
 
 
 def cubic(x: float) -> float:
@@ -300,3 +300,16 @@ def test_cache_is_bounded() -> None:
 def test_misuse_is_named(image: object, kwargs: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         imresize(image, **kwargs)
+
+
+@pytest.mark.parametrize("scale", [4, 3, 1.37, 1, 2 / 3, 0.2])
+def test_a_part_is_that_of_the_whole(scale):
+    x = torch.rand(1, 2, 57, 83, generator=torch.Generator().manual_seed(0))
+    whole = imresize(x, scale)
+    height, width = whole.shape[2:]
+    for low, high in ((0, height), (0, height // 2), (height // 3, height), (height // 3, height // 2 + 1)):
+        rows, columns = Part(57, scale, low, high), Part(83, scale, width // 4, width // 2 + 1)
+        part = imresize_part(x[..., rows.needs, columns.needs], rows, columns)
+        expected = whole[..., low:high, width // 4 : width // 2 + 1]
+        torch.testing.assert_close(part, expected, rtol=0, atol=1e-6)
+        assert rows.possible(rows.needs.stop) >= high > rows.possible(rows.needs.stop - 1)

@@ -43,6 +43,7 @@ def level_bands(run: Run, source: Source, scale: int, grid: Grid, bits: int, aft
         band: np.ndarray | None = None
         for columns, tile in _tiles(run, source, rows, grid):
             levels = to_image(tile[..., _inside(rows, scale), _inside(columns, scale)], bits)
+            del tile
             if band is None:
                 width = source.width * scale
                 band = np.empty((levels.shape[0], width, levels.shape[2]), levels.dtype)
@@ -59,10 +60,12 @@ def float_bands(run: Run, source: Source, scale: int, grid: Grid, after: int = 0
         band = None
         for columns, tile in _tiles(run, source, rows, grid):
             part = tile[..., _inside(rows, scale), _inside(columns, scale)].to("cpu", torch.float32)
+            del tile
             if band is None:
                 band = part.new_zeros(*part.shape[:3], source.width * scale)
             weights = _ramp(rows, scale)[:, None] * _ramp(columns, scale)
             band[..., columns.low * scale : columns.high * scale] += part * weights
+            del part
         if carry is not None:
             band[..., : carry.shape[2], :] += carry
         ready = (rows.high - rows.fade_out - rows.low) * scale
@@ -82,6 +85,7 @@ def resized(bands: Iterator[Tensor], size: tuple[int, int], scale: float) -> Ite
     for band in bands:
         kept = band if kept is None else torch.cat([kept, band], 2)
         known += band.shape[2]
+        del band
         rows = Part(height, scale, done, Part(height, scale, 0, total).possible(known))
         if rows.low < rows.high:
             needs = rows.needs
@@ -99,10 +103,10 @@ def _tiles(run: Run, source: Source, rows: Span, grid: Grid) -> Iterator[tuple[S
         for number in range(0, len(windows), grid.batch):
             chosen = windows[number : number + grid.batch]
             parts = [source.window((rows.start, rows.stop), (span.start, span.stop)) for span in chosen]
-            results = run(parts[0] if len(parts) == 1 else torch.cat(parts))
+            results = list(run(parts[0] if len(parts) == 1 else torch.cat(parts)).split(1))
             del parts
-            yield from zip(chosen, results.split(1), strict=True)
-            del results
+            while results:  # nothing here holds a result while the next one is made
+                yield chosen.pop(0), results.pop(0)
 
 
 def _inside(span: Span, scale: int) -> slice:

@@ -8,8 +8,8 @@ import torch
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.field import seen_field
-from srtoolbox.inference.memory import free_bytes
-from srtoolbox.inference.planning import AREAS, Plan, Planner, Way
+from srtoolbox.inference.memory import free_bytes, is_out_of_memory
+from srtoolbox.inference.planning import AREAS, Needs, Plan, Planner, Way
 from srtoolbox.inference.split import AREA, Splits
 from srtoolbox.logger import LOGGER
 
@@ -61,13 +61,15 @@ class Cutter:
             area = AREA if isinstance(network, Splits) else None
             return whole if max(size) <= self.tile else self._told(Cut(Plan((self.tile,) * 2, area), self._way()), size)
         room = self.share * (free_bytes(self.device) - (kept if self.device.type == "cpu" else 0))
-        if pixels <= SMALL or self.planner.needs.of(pixels, None, 0) + size[0] * row_bytes <= room:
+        if pixels <= SMALL or self._needs().of(pixels, None, 0) + size[0] * row_bytes <= room:
             return whole
         for way in self._ways():
             plan = self.planner.plan(way, size, row_bytes, room)
             if plan is not None:
                 return self._told(Cut(plan, way), size)
-        return Cut(Plan((SMALLEST, SMALLEST), AREAS[-1] if isinstance(network, Splits) else None), way)
+        return self._told(
+            Cut(Plan((SMALLEST, SMALLEST), AREAS[-1] if isinstance(network, Splits) else None), way), size
+        )
 
     def smaller(self, cut: Cut, size: tuple[int, int], failure: BaseException) -> Cut:
         """What to try after memory did not suffice; later pictures are done more carefully too.
@@ -96,6 +98,14 @@ class Cutter:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return Cut(Plan(tile, area), way)
+
+    def _needs(self) -> Needs:
+        try:
+            return self.planner.needs
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise SrtoolboxError(f"memory does not suffice even for small tiles ({_first_line(error)})") from error
+            raise
 
     def _way(self) -> Way:
         return next(iter(self._ways()))

@@ -103,6 +103,11 @@ def peak_bytes(run: Callable[[], object]) -> int:
 class _LiveBytes(TorchDispatchMode):
     """Counts the bytes of the tensors that operators make while they are alive."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here; otherwise torch would import its compiler first: a second, and 100 MB."""
+        return False
+
     def __init__(self) -> None:
         super().__init__()
         self.now = self.peak = 0

@@ -21,7 +21,7 @@ from srtoolbox.inference.split import AREA, Split, Splits
 
 SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32)
 AREAS = (AREA, AREA // 4, AREA // 16)
-PROBES = (32, 64)
+PROBE = 16
 MARGIN = 1.3
 """What kernels take beside the tensors that can be counted, at most: measured on MSRResNet, RRDBNet and ESPCN."""
 
@@ -127,7 +127,7 @@ class Planner:
         device = _device(network)
         with torch.autocast(device.type, Restoring(network, self.dtype).dtype, enabled=self.dtype != "fp32"):
             body = self._slope(network.extract, channels)
-            small = torch.zeros(1, channels, *[round_up(PROBES[0], network.size_multiple)] * 2, device=device)
+            small = torch.zeros(1, channels, *[round_up(PROBE, network.size_multiple)] * 2, device=device)
             features = network.extract(small)
             kept = features.nbytes / small[0, 0].numel()
             tail = self._slope(lambda lq: network.reconstruct(_like(features, lq, small), lq), channels)
@@ -135,12 +135,11 @@ class Planner:
 
     def _slope(self, run: Callable[[Tensor], object], channels: int) -> float:
         found = []
-        for side in PROBES:
-            side = round_up(side, self.network.size_multiple)
-            probe = torch.zeros(1, channels, side, side, device=_device(self.network))
-            found.append((side * side, peak_bytes(lambda probe=probe: run(probe))))
-        (small, low), (large, high) = found
-        return max(0.0, (high - low) / (large - small))
+        side = round_up(PROBE, self.network.size_multiple)
+        for length in (side, 2 * side):
+            probe = torch.zeros(1, channels, length, length, device=_device(self.network))
+            found.append(peak_bytes(lambda probe=probe: run(probe)))
+        return max(0.0, (found[1] - found[0]) / (3 * side * side))
 
 
 class _Nothing(nn.Module):
@@ -173,8 +172,8 @@ def _like(features: Tensor, lq: Tensor, small: Tensor) -> Tensor:
 
 
 def _overhead(area: int, halo: int) -> float:
-    """How much more is computed in pieces of `area` with a halo; counted in full though the body has none."""
-    return (area**0.5 + 2 * halo) ** 2 / area
+    """The work with the upsampling, about half of the network, in pieces of `area` with a halo."""
+    return (1 + (area**0.5 + 2 * halo) ** 2 / area) / 2
 
 
 def _device(network: nn.Module) -> torch.device:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -92,6 +93,7 @@ class Upscaler:
         while band is not None:
             result[done : done + len(band)] = band
             done += len(band)
+            band = None  # before the next one is made
             band = next(bands, None)
         return result
 
@@ -110,16 +112,17 @@ class Upscaler:
         source = Resized(image, self.scale, self.device) if self._direct else Picture(image, self.device)
         kept = math.prod(self.size(*image.shape[:2])) * image.shape[2] * image.itemsize if whole else 0
         bits, scale = 8 * image.itemsize, self._network.scale
+        levels = partial(_to_levels, bits=bits)
         if self._direct or self.scale == scale:
-            return (_to_levels(band, bits) for band in self._bands(source, bits, kept))
+            return map(levels, self._bands(source, bits, kept))
         size = source.height * scale, source.width * scale
-        floats = resized(self._bands(source, None, kept), size, self.scale / scale)
-        return (_to_levels(band, bits) for band in floats)
+        return map(levels, resized(self._bands(source, None, kept), size, self.scale / scale))
 
     def _bands(self, source: Source, bits: int | None, kept: int) -> Iterator[np.ndarray | Tensor]:
         """Bands of the network's result, of whole numbers if `bits` says so and tiles are exact, else float."""
         size, scale = (source.height, source.width), self._network.scale
-        row_bytes = size[1] * scale**2 * 3 * (8 if bits is None else bits // 8)  # float bands are copied once
+        value = 4 if bits is None else bits // 8
+        row_bytes = 2 * size[1] * scale**2 * 3 * value  # the last band is still there when the next is made
         with evaluation(self._modules), torch.inference_mode():
             cut = self._cutter.cut(size, row_bytes, kept)
         done = 0
@@ -127,8 +130,10 @@ class Upscaler:
             try:
                 bands = self._tiled(source, cut, bits, done)
                 while (band := self._next(bands)) is not None:
+                    rows = band.shape[0 if isinstance(band, np.ndarray) else 2]
                     yield band
-                    done += band.shape[0 if isinstance(band, np.ndarray) else 2]
+                    done += rows
+                    del band  # before the next one is made
                 return
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):

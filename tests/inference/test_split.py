@@ -1,0 +1,45 @@
+"""Upsampling piece by piece gives the bits of the whole, with a fraction of the memory."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from srtoolbox.inference.memory import peak_bytes
+from srtoolbox.inference.split import Split, Splits
+from tests.inference.test_upscaler import build
+from tests.models.networks.test_all import CASES
+
+SPLIT = [(name, scale) for name, scale in CASES if isinstance(build(name, scale), Splits)]
+
+
+def test_the_networks_with_several_upsampling_steps_split():
+    assert {name for name, _ in SPLIT} == {"MSRResNet", "RRDBNet", "SRResNet"}
+
+
+@pytest.mark.parametrize(("name", "scale"), SPLIT)
+@pytest.mark.parametrize("size", [(44, 60), (20, 200)])
+def test_pieces_are_the_whole(name, scale, size):
+    network = build(name, scale)
+    lq = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)).contiguous(
+        memory_format=torch.channels_last
+    )
+    bound = 2e-5 if (name, scale) == ("MSRResNet", 3) else 1e-6  # its bilinear skip, see test_upscaler
+    with torch.inference_mode():
+        torch.testing.assert_close(Split(network, 600)(lq), network(lq), rtol=0, atol=bound)
+
+
+def test_a_reach_one_pixel_short_would_be_seen():
+    network = build("SRResNet", 4)
+    lq = torch.rand(1, 3, 60, 60)
+    with torch.inference_mode():
+        expected = network(lq)
+        network.reconstruct_field -= 1
+        assert (Split(network, 600)(lq) - expected).abs().max() > 1e-5
+
+
+def test_pieces_take_less_memory():
+    network = build("MSRResNet", 4)
+    lq = torch.rand(1, 3, 160, 160)
+    with torch.inference_mode():
+        assert peak_bytes(lambda: Split(network, 1600)(lq)) < 0.25 * peak_bytes(lambda: network(lq))

@@ -1,0 +1,392 @@
+"""Whatever way a picture is cut, the result is that of the whole, of the right size, and memory may run out."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from srtoolbox.errors import SrtoolboxError
+from srtoolbox.image import to_image, to_tensor
+from srtoolbox.inference import cutting
+from srtoolbox.inference.bands import float_bands
+from srtoolbox.inference.ensemble import SelfEnsemble
+from srtoolbox.inference.planning import Needs, Plan, Way
+from srtoolbox.inference.precision import Restoring
+from srtoolbox.inference.sources import Picture
+from srtoolbox.inference.split import Splits
+from srtoolbox.inference.upscale import evaluation, restore, upscale
+from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.models.networks.bicubic import Bicubic
+from srtoolbox.models.networks.espcn import ESPCN
+from srtoolbox.models.networks.srcnn import SRCNN
+from srtoolbox.models.networks.vdsr import VDSR
+from srtoolbox.registry import NETWORKS
+from srtoolbox.resize import imresize
+from tests.models.networks.test_all import CASES, small_config
+
+CPU = torch.device("cpu")
+
+
+def build(name: str, scale: int = 4, **more) -> nn.Module:
+    """A small network of unit gain: at the usual beginning features are so small that seams would not show."""
+    torch.manual_seed(0)
+    network = NETWORKS.build({**small_config(name, scale), **more}).eval()
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.7 / module.weight[0].numel() ** 0.5)
+    return network
+
+
+FAST = ("RRDBNet", 2), *((name, 3) for name, _ in CASES if name != "RRDBNet")  # the first works in cells
+EXACT = [
+    pytest.param(name, scale, marks=() if (name, scale) in FAST else pytest.mark.slow)
+    for name, scale in CASES
+    if build(name, scale).receptive_field is not None
+]
+
+
+def in_tiles(network: nn.Module, image: np.ndarray, tile: tuple[int, int], less: int = 0, batch: int = 1) -> Tensor:
+    way = Way(network.receptive_field - less, network.size_multiple, False)
+    grid = way.grid(*image.shape[:2], tile, batch)
+    assert len(grid.rows) > 1
+    assert len(grid.columns) > 1
+    with torch.inference_mode():
+        return torch.cat(list(float_bands(Restoring(network, "fp32"), Picture(image, CPU), network.scale, grid)), 2)
+
+
+def whole(network: nn.Module, image: np.ndarray) -> Tensor:
+    with evaluation(network), torch.inference_mode():
+        return restore(network, to_tensor(image)).rgb
+
+
+@pytest.mark.parametrize(("name", "scale"), EXACT)
+def test_tiles_cannot_be_seen(photo, name, scale):
+    network = build(name, scale)
+    room = 2 * network.receptive_field
+    image = photo[: 41 + room, 100 : 153 + room]
+    expected = whole(network, image)
+    # MSRResNet's skip interpolates by 3 with places in float32, whose rounding depends on the place
+    bound = 2e-5 if (name, scale) == ("MSRResNet", 3) else 2e-6
+    for tile in ((16, 23), (29, 32)):
+        torch.testing.assert_close(in_tiles(network, image, tile, batch=2), expected, rtol=0, atol=bound)
+    levels = Upscaler(network, tile=24)(image).astype(int)
+    assert np.abs(levels - to_image(expected)).max() <= 1  # where a value lies between two levels
+    assert (levels != to_image(expected)).mean() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["ESPCN", "FSRCNN", "MSRResNet"])
+def test_a_halo_one_pixel_short_would_be_seen(photo, name):
+    network, image = build(name, 2), photo[:119, 100:231]
+    assert (in_tiles(network, image, (16, 23), less=1) - whole(network, image)).abs().max() > 2e-6
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_gray_and_16_bit_in_tiles(photo, bits, channels):
+    image = photo[:70, :81, :channels].astype(f"uint{bits}") * (257 if bits == 16 else 1)
+    network = build("ESPCN", 3)
+    result = Upscaler(network, tile=20)(image)
+    assert (result.dtype, result.shape) == (image.dtype, (210, 243, channels))
+    assert np.abs(result.astype(int) - upscale(network, image)).max() <= 1
+
+
+def test_networks_in_cells_in_tiles(photo):
+    network, image = build("RRDBNet", 1, num_blocks=1, num_convs=2), photo[:101, :123]
+    assert network.size_multiple == 4
+    expected = whole(network, image)
+    torch.testing.assert_close(in_tiles(network, image, (13, 20)), expected, rtol=0, atol=2e-6)
+
+
+def test_tiles_of_an_ensemble(photo):
+    network, image = build("ESPCN", 2), photo[:61, :73]
+    expected = to_image(whole(SelfEnsemble(network), image))
+    for tile in (None, "auto", 20):
+        assert np.abs(Upscaler(network, ensemble=True, tile=tile)(image).astype(int) - expected).max() <= 1
+    assert (np.abs(upscale(network, image).astype(int) - expected) > 1).any()
+
+
+class Mean(nn.Module):
+    """Sees the whole picture."""
+
+    scale, in_channels, colour, size_multiple, receptive_field = 2, 3, "rgb", 4, None
+
+    def forward(self, lq: Tensor) -> Tensor:
+        assert lq.shape[-1] % 4 == lq.shape[-2] % 4 == 0
+        return lq.repeat_interleave(2, -1).repeat_interleave(2, -2) * 0 + lq.mean((-2, -1), keepdim=True)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_networks_that_see_everything_are_faded(axis):
+    ramp = np.linspace(0, 65535, 400).astype(np.uint16)[:, None, None] * np.ones((1, 230, 3), np.uint16)
+    result = Upscaler(Mean(), tile=80)(np.ascontiguousarray(ramp.swapaxes(0, axis))).swapaxes(0, axis)
+    line = result[:, 200, 0] / 65535
+    assert np.abs(np.diff(line)).max() < 0.01  # a hard seam would be a step of about a fifth
+    assert line[-1] - line[0] > 0.3
+
+
+def test_a_constant_stays_constant_under_the_fading():
+    image = np.full((197, 230, 3), 77, np.uint8)
+    assert (Upscaler(Mean(), tile=40)(image) == 77).all()
+
+
+def test_a_network_that_does_not_tell_its_reach_is_measured(photo):
+    network, image = build("ESPCN", 2), photo[:90, :95]
+    expected = upscale(network, image)
+    network.receptive_field = None
+    assert np.abs(Upscaler(network, tile=24)(image).astype(int) - expected).max() <= 1
+
+
+def test_an_overlap_fades_instead(photo):
+    network, image = build("MSRResNet", 2, num_blocks=8), photo[:150, :161]
+    result = Upscaler(network, tile=48, overlap=8)(image).astype(int)
+    assert 0 < np.abs(result - upscale(network, image)).max() < 8
+
+
+# ---- sizes
+
+
+@pytest.mark.parametrize("outscale", [0.3, 1, 2.7, 3])
+@pytest.mark.parametrize("name", ["MSRResNet", "SRCNN"])
+def test_any_final_scale_and_the_same_in_tiles(photo, name, outscale):
+    network, image = build(name, 3), photo[:61, :73]
+    upscaler = Upscaler(network, outscale=outscale)
+    result = upscaler(image)
+    assert result.shape == (*upscaler.size(61, 73), 3)
+    assert result.shape[:2] == imresize(image, outscale).shape[:2]
+    tiled = Upscaler(network, outscale=outscale, tile=16)
+    assert np.abs(tiled(image).astype(int) - result).max() <= 1
+    assert len(list(tiled.bands(image))) > 1
+    if outscale != 3:
+        afterwards = to_image(imresize(whole(network, image), outscale / 3))
+        same = np.abs(afterwards.astype(int) - result).max() <= 1
+        assert same or (name == "SRCNN" and outscale > 1)
+
+
+@pytest.mark.parametrize("network", [SRCNN(2), VDSR(2, num_blocks=2)], ids=["SRCNN", "VDSR"])
+def test_pre_upsampling_networks_interpolate_to_the_final_scale(photo, network):
+    image = np.ascontiguousarray(photo[:40, :53])
+    network.eval()
+    size = Upscaler(network, outscale=2.6).size(40, 53)
+    assert size == (104, 138)
+    upscaled = imresize(to_tensor(image), 2.6)
+    with torch.inference_mode():
+        expected = restore(Refine(network), upscaled).rgb
+    assert np.abs(Upscaler(network, outscale=2.6, tile=30)(image).astype(int) - to_image(expected)).max() <= 1
+
+
+class Refine(nn.Module):
+    size_multiple, scale, receptive_field = 1, 1, 0
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network, self.colour, self.in_channels = network, network.colour, network.in_channels
+
+    def forward(self, lq: Tensor) -> Tensor:
+        return self.network(lq, size=lq.shape[-2:])
+
+
+def test_bicubic_to_any_scale_is_imresize(photo):
+    image = np.ascontiguousarray(photo[:50, :61])
+    expected = to_image(imresize(to_tensor(image), 2.35))
+    assert np.abs(Upscaler(Bicubic(4), outscale=2.35, tile=16)(image).astype(int) - expected).max() <= 1
+
+
+# ---- precision
+
+
+class Overflowing(Bicubic):
+    """Goes through values that half precision does not have."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.up, self.down = nn.Conv2d(3, 3, 1, bias=False), nn.Conv2d(3, 3, 1, bias=False)
+        with torch.no_grad():
+            self.up.weight.copy_(torch.eye(3)[..., None, None] * 1e6)
+            self.down.weight.copy_(torch.eye(3)[..., None, None] * 1e-6)
+
+    def forward(self, lq: Tensor, *more: object) -> Tensor:
+        return super().forward(self.down(self.up(lq)), *more)
+
+
+def test_fp16_that_overflows_is_done_again_in_fp32(photo, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("srtoolbox"), "propagate", True)
+    image = np.ascontiguousarray(photo[:50, :61])
+    with caplog.at_level(logging.WARNING):
+        result = Upscaler(Overflowing(), dtype="fp16", tile=16)(image)
+    assert np.abs(result.astype(int) - upscale(Bicubic(2), image)).max() <= 1
+    assert caplog.text.count("going on in float32") == 1
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+def test_half_precision_is_near(photo, dtype):
+    network, image = build("MSRResNet", 2), photo[:70, :61]
+    result = Upscaler(network, dtype=dtype)(image).astype(int)
+    difference = np.abs(result - upscale(network, image))
+    assert 0 < difference.max() <= 6
+    assert difference.mean() < 1
+    assert next(network.parameters()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_ruined_weights_are_an_error_and_not_a_black_picture(photo, dtype):
+    network = build("ESPCN", 2)
+    network.conv1.weight.data[0, 0, 0, 0] = float("nan")
+    with pytest.raises(SrtoolboxError, match="not finite"):
+        Upscaler(network, dtype=dtype)(photo[:20, :20])
+
+
+# ---- memory
+
+
+class Hungry(Bicubic):
+    """Has memory for 40 x 40 pixels."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(2)
+        self.error, self.receptive_field = error, 6
+
+    def forward(self, lq: Tensor, *more: object) -> Tensor:
+        if lq.shape[-1] * lq.shape[-2] > 1600:
+            raise self.error
+        return super().forward(lq, *more)
+
+
+ERRORS = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=["cuda", "cpu", "numpy"])
+@pytest.mark.parametrize("options", [{"tile": "auto"}, {"tile": 100}, {"tile": 100, "overlap": 5}, {"outscale": 1.7}])
+def test_running_out_of_memory_makes_smaller_tiles(photo, error, options):
+    image = np.ascontiguousarray(photo[:150, :121])
+    upscaler = Upscaler(Hungry(error), **options)
+    upscaler._direct = False  # the network itself, not its interpolation
+    upscaler._network = upscaler._cutter.planner.network = upscaler._modules
+    expected = Upscaler(Hungry2(), outscale=options.get("outscale"), tile=None)(image)
+    for _ in range(2):
+        assert np.abs(upscaler(image).astype(int) - expected).max() <= 1
+
+
+class Hungry2(nn.Module):
+    scale, in_channels, colour, size_multiple, receptive_field = 2, 3, "rgb", 1, 6
+
+    def forward(self, lq: Tensor) -> Tensor:
+        return imresize(lq, 2)
+
+
+def test_memory_that_runs_out_midway_repeats_no_row(photo):
+    class Later(Hungry2):
+        calls = 0
+
+        def forward(self, lq: Tensor) -> Tensor:
+            self.calls += 1
+            if self.calls > 5 and lq.shape[-1] > 60:
+                raise MemoryError
+            return super().forward(lq)
+
+    image = np.ascontiguousarray(photo[:299, :201])
+    for options in ({"tile": 64}, {"tile": 64, "overlap": 8}):
+        bands = list(Upscaler(Later(), **options).bands(image))
+        assert np.abs(np.concatenate(bands).astype(int) - upscale(Hungry2(), image)).max() <= 1
+
+
+def test_a_picture_that_never_fits_is_one_error(photo):
+    class Greedy(Hungry2):
+        def forward(self, lq: Tensor) -> Tensor:
+            raise MemoryError("none left")
+
+    for tile in ("auto", 50, None):
+        with pytest.raises(SrtoolboxError, match=r"memory does not suffice .*\(none left\)"):
+            Upscaler(Greedy(), tile=tile)(photo)
+
+
+def test_other_errors_are_not_memory(photo):
+    class Broken(Hungry2):
+        def forward(self, lq: Tensor) -> Tensor:
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1"):
+        Upscaler(Broken())(photo)
+
+
+def test_auto_cuts_as_the_memory_asks(photo, monkeypatch):
+    network, image = build("MSRResNet", 4, num_blocks=16), np.tile(photo, (2, 2, 1))[:500, :600]
+    chosen = []
+    for megabytes in (10_000, 400, 200, 60):
+        monkeypatch.setattr(cutting, "free_bytes", lambda device, mb=megabytes: mb << 20)
+        upscaler = Upscaler(network)
+        assert isinstance(network, Splits)
+        with torch.inference_mode():
+            chosen.append(upscaler._cutter.cut((500, 600), 600 * 16 * 3, 0).plan)
+    assert chosen[0] == Plan(None, None)
+    assert chosen[1].tile is None
+    assert chosen[1].area is not None
+    assert chosen[3].tile is not None
+    assert chosen[3].area is not None
+    small = image[:200, :150]
+    assert np.abs(upscaler(small).astype(int) - upscale(network, small)).max() <= 1
+
+
+def test_a_halo_that_does_not_fit_is_faded_and_told(photo, monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger("srtoolbox"), "propagate", True)
+    monkeypatch.setattr(cutting, "free_bytes", lambda device: 10 << 20)
+    network = build("VDSR", 2)
+    network.receptive_field = 300
+    with caplog.at_level(logging.WARNING):
+        upscaler = Upscaler(network)
+        assert upscaler._cutter.cut((4000, 4000), 4000 * 4 * 3, 0).way.fade
+    assert "does not suffice for exact tiles" in caplog.text
+
+
+def test_needs_count_pieces():
+    needs = Needs(plain=100, around=1, body=10, features=5, tail=90)
+    assert needs.of(1000, None, 3) == needs.of(1000, 2000, 3) > needs.of(1000, 100, 0)
+
+
+# ---- options
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tile": 0}, "tile is"),
+        ({"tile": True}, "tile is"),
+        ({"tile": "big"}, "tile is"),
+        ({"dtype": "fp8"}, "fp32, bf16, fp16"),
+        ({"outscale": 0}, "outscale"),
+        ({"outscale": float("nan")}, "outscale"),
+        ({"overlap": -1}, "overlap"),
+        ({"batch": 0}, "batch"),
+        ({"patches": "some"}, "overlapping, non-overlapping"),
+        ({"patches": "overlapping"}, "ESPCN does not"),
+    ],
+)
+def test_impossible_options_are_refused(options, words):
+    with pytest.raises(SrtoolboxError, match=words):
+        Upscaler(ESPCN(2), **options)
+
+
+def test_a_network_that_does_not_upscale_is_refused():
+    with pytest.raises(SrtoolboxError, match="lacks facts"):
+        Upscaler(nn.Conv2d(3, 3, 3))
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (0, 4, 3)])
+def test_other_arrays_are_refused_before_the_first_band(shape):
+    with pytest.raises(SrtoolboxError):
+        Upscaler(Bicubic(2)).bands(np.zeros(shape, np.uint8))
+
+
+def test_modes_are_the_callers_between_bands(photo):
+    network = build("SRResNet", 2).train()
+    for _ in Upscaler(network, tile=24).bands(photo[:60, :60]):
+        assert network.training
+        assert torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
