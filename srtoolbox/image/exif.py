@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -51,9 +52,11 @@ def from_tiff(image: Image.Image) -> bytes:
 def tags_of(block: bytes) -> dict[int, object]:
     """The descriptive tags of a block, by number; sub-directories as mappings. What a TIFF can take over."""
     source = Image.Exif()
-    source.load(b"Exif\0\0" + block)
-    found = {tag: source[tag] for tag in DESCRIPTIVE & set(source) - {EXIF_IFD, GPS_IFD}}
-    directories = {tag: _plain(source.get_ifd(tag)) for tag in (EXIF_IFD, GPS_IFD) if tag in source}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # broken metadata are not worth a line per file
+        source.load(b"Exif\0\0" + block)
+        found = {tag: source[tag] for tag in DESCRIPTIVE & set(source) - {EXIF_IFD, GPS_IFD}}
+        directories = {tag: _plain(source.get_ifd(tag)) for tag in (EXIF_IFD, GPS_IFD) if tag in source}
     return found | {tag: entries for tag, entries in directories.items() if entries}
 
 
