@@ -40,6 +40,9 @@ def load_all(
     """`(name, network)` of each checkpoint; without one, the config's own network if it needs no weights.
 
     With `baseline`, bicubic comes first.
+
+    Raises:
+        ConfigError: no checkpoint for a network with weights, or one that bears the baseline's name.
     """
     from srtoolbox.engine.checkpoint import load_network
     from srtoolbox.errors import ConfigError
@@ -55,6 +58,8 @@ def load_all(
         yield generator["type"], network.to(device)
         return
     for name, path in distinct_names(checkpoints).items():
+        if baseline and name == "Bicubic":
+            raise ConfigError(f"{path}: bears the name of the baseline; rename the checkpoint")
         yield name, load_network(path, config=generator, device=device)
 
 

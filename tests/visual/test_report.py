@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import os
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -226,6 +227,13 @@ def test_a_failure_leaves_the_earlier_report(tmp_path: Path, monkeypatch: pytest
     second.discard()
     assert json.loads((target / "scores.json").read_text())["x"] == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+def test_a_checkpoint_may_not_be_called_as_the_baseline(made: argparse.Namespace, tmp_path: Path, capsys) -> None:
+    shutil.copy(made.checkpoints[0], tmp_path / "Bicubic.pth")
+    assert main([*made.arguments[:2], str(tmp_path / "Bicubic.pth"), "--report", str(tmp_path / "report")]) == 2
+    assert "rename" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["Bicubic.pth"]
 
 
 def test_options_that_make_no_sense_are_refused(made: argparse.Namespace) -> None:
