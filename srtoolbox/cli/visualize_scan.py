@@ -43,8 +43,7 @@ def build_parser() -> CommandParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = build_parser().parse(argv)
-    from srtoolbox.inference.tile import Tiled
-    from srtoolbox.inference.upscale import upscale
+    from srtoolbox.inference.upscaler import Upscaler
     from srtoolbox.visual.animation import check_suffix, write_animation
     from srtoolbox.visual.scan import scan_frames, tile_areas
 
@@ -52,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     (network,), device = networks_of(args, [args.checkpoint])
     picture = picture_of(args.picture, args.crop)
     tile = args.tile or max(8, -(-max(picture.shape[:2]) // 6))
-    result = upscale(Tiled(network, tile), picture, device=device)
+    result = Upscaler(network, device=device, tile=tile)(picture)
     areas = tile_areas(picture.shape[:2], tile, network.scale)
     frames = scan_frames(picture, result, areas, most=args.frames, width=args.width or 720)
     write_animation(args.out, frames, seconds=args.seconds)
