@@ -1,21 +1,55 @@
 """srtoolbox: configurable single-image super-resolution. Importing the package imports no component (and no torch)."""
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what __getattr__ finds, for those who check types; tests/test_api.py keeps the two alike
+    from srtoolbox.config import Config
+    from srtoolbox.data.stores import open_store
+    from srtoolbox.engine.evaluate import evaluate
+    from srtoolbox.engine.runner import Runner
+    from srtoolbox.engine.weights import load_network
+    from srtoolbox.image import Picture, read_image, read_picture, write_image, write_picture
+    from srtoolbox.inference.picture import upscale_picture
+    from srtoolbox.inference.upscale import upscale
+    from srtoolbox.inference.upscaler import Upscaler
+    from srtoolbox.resize import imresize
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
     "Config": "srtoolbox.config",
+    "Picture": "srtoolbox.image",
     "Runner": "srtoolbox.engine.runner",
+    "Upscaler": "srtoolbox.inference.upscaler",
     "evaluate": "srtoolbox.engine.evaluate",
     "imresize": "srtoolbox.resize",
-    "load_network": "srtoolbox.engine.checkpoint",
+    "load_network": "srtoolbox.engine.weights",
     "open_store": "srtoolbox.data.stores",
     "read_image": "srtoolbox.image",
+    "read_picture": "srtoolbox.image",
     "upscale": "srtoolbox.inference.upscale",
+    "upscale_picture": "srtoolbox.inference.picture",
     "write_image": "srtoolbox.image",
+    "write_picture": "srtoolbox.image",
 }
-__all__ = ["__version__", *sorted(_PUBLIC)]
+__all__ = [  # noqa: RUF022 - one literal, which type checkers read
+    "__version__",
+    "Config",
+    "Picture",
+    "Runner",
+    "Upscaler",
+    "evaluate",
+    "imresize",
+    "load_network",
+    "open_store",
+    "read_image",
+    "read_picture",
+    "upscale",
+    "upscale_picture",
+    "write_image",
+    "write_picture",
+]
 
 
 def __getattr__(name: str) -> object:
@@ -23,3 +57,8 @@ def __getattr__(name: str) -> object:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'srtoolbox' has no attribute {name!r}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, imported or not: what completion offers."""
+    return sorted({*globals(), *_PUBLIC})
