@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -37,6 +38,10 @@ def set_up_torch(runtime: dict[str, Any]) -> None:
     """Threads, determinism and kernel choice by `runtime`."""
     if runtime.get("threads"):
         torch.set_num_threads(runtime["threads"])
+    if runtime.get("deterministic"):
+        os.environ.setdefault(
+            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+        )  # else cuBLAS refuses, and says only then what it needs
     torch.use_deterministic_algorithms(bool(runtime.get("deterministic")))
     torch.backends.cudnn.benchmark = not runtime.get("deterministic")
 

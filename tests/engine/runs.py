@@ -77,7 +77,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 def load(work_dir: Path, name: str) -> dict[str, Any]:
     """A checkpoint by its stem."""
-    return torch.load(work_dir / "checkpoints" / f"{name}.pth", weights_only=True)
+    return torch.load(work_dir / "checkpoints" / f"{name}.pth", map_location="cpu", weights_only=True)
 
 
 def differing(expected: dict[str, bytes], found: dict[str, bytes]) -> list[str]:
@@ -88,7 +88,7 @@ def differing(expected: dict[str, bytes], found: dict[str, bytes]) -> list[str]:
 
 def final_state(work_dir: Path, iteration: int = 20) -> dict[str, bytes]:
     """Everything in a checkpoint as bytes, by path; but for the config, which names the hook that stopped the run."""
-    state = torch.load(work_dir / f"checkpoints/iter_{iteration:06d}.pth", weights_only=True)
+    state = torch.load(work_dir / f"checkpoints/iter_{iteration:06d}.pth", map_location="cpu", weights_only=True)
     state.pop("config")
     return flatten(state)
 

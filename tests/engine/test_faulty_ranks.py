@@ -76,6 +76,8 @@ class FaultHook(Hook):
         if int(os.environ["RANK"]) != self.rank:
             return
         time.sleep(1)  # what a rank did last is known to within half a second
+        if "FAULT_MARK" in os.environ:
+            Path(os.environ["FAULT_MARK"]).touch()
         match self.what:
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -97,6 +99,7 @@ def training(world: int, config: Path, folder: Path, *overrides: str) -> Iterato
         world,
         folder / "ranks",
         ["train", str(config), "--work-dir", str(folder / "run"), f"runtime.dist_timeout={TIMEOUT}", *overrides],
+        FAULT_MARK=str(folder / "mark"),
     )
     try:
         yield ranks
@@ -122,15 +125,30 @@ CASES = [
 ]
 
 
-@pytest.mark.timeout(90)
-@pytest.mark.parametrize(("world", "what", "where", "rank"), CASES, ids=["-".join(map(str, case)) for case in CASES])
+FAST = {
+    (2, "kill", "init", 1),
+    (2, "kill", "train", 1),
+    (2, "raise", "save", 1),
+    (2, "exit", "train", 1),
+    (2, "stop", "evaluate", 1),
+    (2, "hang", "data", 1),
+    (2, "kill", "train", 0),
+    (3, "kill", "train", 1),
+}
+
+
+def marked(case: tuple) -> object:
+    return pytest.param(*case, id="-".join(map(str, case)), marks=[pytest.mark.slow] * (case not in FAST))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("world", "what", "where", "rank"), [marked(case) for case in CASES])
 def test_a_faulty_rank_ends_all(
     world: int, what: str, where: str, rank: int, tiny_config: Path, tmp_path: Path
 ) -> None:
     with training(world, tiny_config, tmp_path, *fault(what, where, rank)) as ranks:
-        before = time.monotonic()
-        codes = ranks.wait(TIMEOUT + 25)  # starting, on a busy machine, included
-        assert time.monotonic() - before < TIMEOUT + 25
+        codes = ranks.wait(80)  # starting, on a busy machine, included
+        assert time.time() - (tmp_path / "mark").stat().st_mtime < TIMEOUT + 15
     assert all(code != 0 for code in codes.values()), codes
     told = [ranks.errors(other) for other in range(world) if other != rank]
     phase = {"init": "start", "exit": "log"}.get(where, where)
