@@ -15,10 +15,12 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
 
 from srtoolbox.check import check
 from srtoolbox.config import Config
 from srtoolbox.engine.hooks import weights_and_biases
+from srtoolbox.engine.hooks.graph import write_graph
 from srtoolbox.errors import ConfigError
 from srtoolbox.image import read_image
 from srtoolbox.registry import NETWORKS
@@ -48,6 +50,16 @@ def test_the_graph_is_written_once_and_changes_nothing(tiny_config: Path, tmp_pa
     run(tiny_config, tmp_path / "without", *BOARD)
     states = [final_state(tmp_path / name, 5) for name in ("with", "without")]
     assert {key for key in states[0] if states[0][key] != states[1].get(key)} <= {"/hooks/kill"}
+
+
+def test_tracing_leaves_running_statistics_alone(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
+    network.size_multiple, network.in_channels = 5, 3
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with SummaryWriter(tmp_path) as writer:
+        write_graph(writer, network, torch.device("cpu"))
+    assert "BatchNorm2d" in names_in_graph(tmp_path)
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items()) and network.training
 
 
 @NETWORKS.register

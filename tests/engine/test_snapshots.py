@@ -103,7 +103,7 @@ def test_a_resumed_run_keeps_what_one_run_would(config: Path, tmp_path: Path) ->
     run(config, tmp_path / "whole")
     stopped = "hooks.kill=dict(type='KillHook',at=14)"
     run(config, tmp_path / "run", stopped)
-    late = tmp_path / "run/snapshots/patches/cat1/iter_000016.png"
+    late = tmp_path / "run/snapshots/patches/cat1/iter_000018.png"
     late.write_bytes(b"of a run that went on from an older checkpoint")
     run(config, tmp_path / "run", resume=True)
     assert snapshot(tmp_path / "run/snapshots") == snapshot(tmp_path / "whole/snapshots")
