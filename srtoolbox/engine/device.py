@@ -39,9 +39,7 @@ def set_up_torch(runtime: dict[str, Any]) -> None:
     if runtime.get("threads"):
         torch.set_num_threads(runtime["threads"])
     if runtime.get("deterministic"):
-        os.environ.setdefault(
-            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-        )  # else cuBLAS refuses, and says only then what it needs
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS refuses later on
     torch.use_deterministic_algorithms(bool(runtime.get("deterministic")))
     torch.backends.cudnn.benchmark = not runtime.get("deterministic")
 

@@ -32,6 +32,7 @@ from srtoolbox.engine.workdir import prepare
 from tests.faults.disk import Disk, in_child
 
 DISK_OPERATIONS = 16  # of a save and its retention
+MEMORY = Path("/dev/shm")  # thousands of flushes to a real disk would take most of the time
 
 
 class Retention(RuleBasedStateMachine):
@@ -39,7 +40,7 @@ class Retention(RuleBasedStateMachine):
 
     @initialize(keep_last=st.integers(2, 4))
     def start(self, keep_last: int) -> None:
-        self.work_dir = Path(tempfile.mkdtemp(prefix="retention_"))
+        self.work_dir = Path(tempfile.mkdtemp(prefix="retention_", dir=MEMORY if MEMORY.is_dir() else None))
         self.folder = self.work_dir / "checkpoints"
         self.iteration, self.keep_last, self.saved = 0, keep_last, False
         self.best: int | None = None
