@@ -23,7 +23,7 @@ class Source(Protocol):
         """(1, C, h, w) float32 in [0, 1] on the device: the pixels first ... end of both axes."""
 
 
-class Picture:
+class Original:
     """HWC uint8 or uint16 in memory; only windows of it are made float and moved to the device."""
 
     def __init__(self, image: np.ndarray, device: torch.device) -> None:

@@ -20,7 +20,7 @@ from srtoolbox.inference.memory import is_out_of_memory
 from srtoolbox.inference.patches import PATCHES, Patchwise
 from srtoolbox.inference.planning import Planner, split, wrapper
 from srtoolbox.inference.precision import DTYPES, Restoring
-from srtoolbox.inference.sources import Picture, Refined, Refines, Resized, Source
+from srtoolbox.inference.sources import Original, Refined, Refines, Resized, Source
 from srtoolbox.inference.upscale import evaluation
 from srtoolbox.resize import output_length
 
@@ -109,7 +109,7 @@ class Upscaler:
             raise SrtoolboxError(f"upscaling takes an HWC uint8 or uint16 picture, got {image.dtype} {image.shape}")
         if 0 in image.shape:
             raise SrtoolboxError(f"a picture to upscale has pixels, got {image.shape}")
-        source = Resized(image, self.scale, self.device) if self._direct else Picture(image, self.device)
+        source = Resized(image, self.scale, self.device) if self._direct else Original(image, self.device)
         kept = math.prod(self.size(*image.shape[:2])) * image.shape[2] * image.itemsize if whole else 0
         bits, scale = 8 * image.itemsize, self._network.scale
         levels = partial(_to_levels, bits=bits)

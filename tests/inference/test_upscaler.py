@@ -16,7 +16,7 @@ from srtoolbox.inference.bands import float_bands
 from srtoolbox.inference.ensemble import SelfEnsemble
 from srtoolbox.inference.planning import Needs, Plan, Way
 from srtoolbox.inference.precision import Restoring
-from srtoolbox.inference.sources import Picture
+from srtoolbox.inference.sources import Original
 from srtoolbox.inference.split import Splits
 from srtoolbox.inference.upscale import evaluation, restore, upscale
 from srtoolbox.inference.upscaler import Upscaler
@@ -55,7 +55,7 @@ def in_tiles(network: nn.Module, image: np.ndarray, tile: tuple[int, int], less:
     assert len(grid.rows) > 1
     assert len(grid.columns) > 1
     with torch.inference_mode():
-        return torch.cat(list(float_bands(Restoring(network, "fp32"), Picture(image, CPU), network.scale, grid)), 2)
+        return torch.cat(list(float_bands(Restoring(network, "fp32"), Original(image, CPU), network.scale, grid)), 2)
 
 
 def whole(network: nn.Module, image: np.ndarray) -> Tensor:
