@@ -46,4 +46,4 @@ def test_usage_does_not_grow(iterations: int, tiny_config: Path, tmp_path: Path)
     slope = np.polyfit(usage[:, 0], usage[:, 1], 1)[0] * 10_000 / 1e6
     print(f"{slope:.3f} MB in 10,000 iterations; files {set(usage[:, 2])}, threads {set(usage[:, 3])}")
     assert slope < (1 if iterations >= 100_000 else 5)  # a short run's line is a rough one
-    assert len(set(usage[:, 2])) == len(set(usage[:, 3])) == 1
+    assert np.ptp(usage[:, 2]) <= 2 and np.ptp(usage[:, 3]) == 0  # TensorBoard opens its file for each write
