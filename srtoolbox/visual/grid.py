@@ -89,6 +89,12 @@ def fitted(image: np.ndarray, width: int) -> np.ndarray:
     return rgb[rows[:, None], columns]
 
 
+def same_size(sheets: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Sheets with paper added below: where columns are narrow, a longer number may have taken one more line."""
+    height = max(sheet.shape[0] for sheet in sheets)
+    return [np.pad(s, ((0, height - s.shape[0]), (0, 0), (0, 0)), constant_values=PAPER[0]) for s in sheets]
+
+
 def blocks(image: np.ndarray, factor: int) -> np.ndarray:
     """Each pixel of an HWC picture as a block of factor x factor."""
     return image.repeat(factor, axis=0).repeat(factor, axis=1)

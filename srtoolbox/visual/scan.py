@@ -10,7 +10,7 @@ import numpy as np
 from srtoolbox.image import expand_gray, to_uint8
 from srtoolbox.resize import imresize
 from srtoolbox.visual.animation import evenly
-from srtoolbox.visual.grid import Cell, grid
+from srtoolbox.visual.grid import Cell, grid, same_size
 
 Area = tuple[slice, slice]
 _MARK = np.array((220, 50, 47), np.uint8)
@@ -54,7 +54,7 @@ def scan_frames(
             _outline(shown, areas[number - 1], line)
         title = f"tile {number} of {len(areas)}" if number else "bicubic"
         frames.append(grid([[Cell(shown)]], title=title, cell=width))
-    return frames
+    return same_size(frames)
 
 
 def _outline(image: np.ndarray, area: Area, line: int) -> None:

@@ -12,7 +12,7 @@ from srtoolbox.errors import DataError
 from srtoolbox.image import read_image
 from srtoolbox.visual.animation import evenly
 from srtoolbox.visual.feature_maps import channel_cells, limits_of
-from srtoolbox.visual.grid import Cell, grid, square_rows
+from srtoolbox.visual.grid import Cell, grid, same_size, square_rows
 from srtoolbox.visual.patches import psnr
 from srtoolbox.visual.snapshots import list_snapshots, read_maps
 
@@ -45,7 +45,7 @@ def patch_frames(folders: Mapping[str, Path], *, most: int = MOST, cell: int = 2
             rows.append([*before, Cell(now, score), truth])
         heads = ("input", "bicubic", "network", "truth")
         frames.append(grid(rows, title=f"iteration {iteration:,}", heads=heads, cell=cell))
-    return frames
+    return same_size(frames)
 
 
 def _fixed_cells(name: str, folder: Path) -> tuple[list[Cell], Cell]:
@@ -72,7 +72,7 @@ def feature_frames(
         cell: px a map is wide.
     """
     limits = limits_of([part.astype(np.float32) for part in maps.values()])
-    return [
+    frames = [
         grid(
             square_rows([Cell(picture, "input"), *channel_cells(part, channels, limits)]),
             title=f"{layer}   iteration {iteration:,}",
@@ -80,6 +80,7 @@ def feature_frames(
         )
         for iteration, part in maps.items()
     ]
+    return same_size(frames)
 
 
 def stored_features(folder: Path, most: int) -> tuple[dict[int, np.ndarray], np.ndarray, list[int]]:

@@ -92,6 +92,16 @@ def test_frames_can_be_fewer_and_slower(work_dir: Path, tmp_path: Path) -> None:
         assert image.n_frames == 3 and image.info["duration"] == 500
 
 
+@pytest.mark.parametrize("width", [24, 60, 75, 80])
+def test_narrow_columns_give_frames_of_one_size(work_dir: Path, tmp_path: Path, width: int) -> None:
+    snapshots = tmp_path / "run/snapshots/patches/cat1"
+    shutil.copytree(work_dir / "snapshots/patches/cat1", snapshots)
+    shutil.copy(snapshots / "iter_000020.png", snapshots / "iter_10000000.png")  # one more word in the title
+    write_image(snapshots / "iter_000000.png", 255 - read_image(snapshots / "truth.png"))  # PSNR below 10
+    visualize("training", tmp_path / "run", "-o", tmp_path / "a.gif", "--width", width)
+    assert len(frames_of(tmp_path / "a.gif")) == 7
+
+
 def test_training_as_a_video(work_dir: Path, tmp_path: Path) -> None:
     av = pytest.importorskip("av", reason="the extra `video` is not installed")
     visualize("training", work_dir, "-o", tmp_path / "a.mp4")
