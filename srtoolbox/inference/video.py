@@ -86,7 +86,12 @@ def upscale_video(
     parts = Parts(target.with_name(target.name + ".parts"), all_of_it, restart=overwrite)
     total, resumed = _count(video), parts.frames
     progress(resumed, total)
-    _make(upscaler, video, parts, lambda some: parts.write(encodable, encoding, _rate(video), some), progress, total)
+
+    def write(some: Iterable[Frame]) -> None:
+        with _one_error(target):
+            parts.write(encodable, encoding, _rate(video), some)
+
+    _make(upscaler, video, parts, write, progress, total)
     if not parts.done:
         raise SrtoolboxError(f"{video.path}: no frame in it can be decoded")
     joined = parts.folder / f"joined{target.suffix}"
