@@ -11,17 +11,16 @@ import hashlib
 import io
 import itertools
 import os
-import queue
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from srtoolbox import files
 from srtoolbox.errors import SrtoolboxError
+from srtoolbox.inference.side_by_side import Ahead, Sink
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.inference.video_frames import MAX_SIDE, Encodable, Frame, Video, frames, library, opened, probe
 from srtoolbox.inference.video_parts import Encoding, Parts, copied_streams, join
@@ -31,10 +30,7 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", "
 USUAL_CODECS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1")
 PART_FRAMES = 60
 """Frames in a part: what a killed job loses at most."""
-AHEAD = 4
-"""Frames that wait before the network, and behind it."""
 _HASHED = 1 << 20
-_T = TypeVar("_T")
 
 
 class Done(NamedTuple):
@@ -119,99 +115,11 @@ def _make(
             write(itertools.chain([first], itertools.islice(results, PART_FRAMES - 1)))
 
     done = parts.frames
-    with contextlib.closing(_Ahead(frames(video, skip=done))) as decoded, _Sink(encode) as sink:
+    with contextlib.closing(Ahead(frames(video, skip=done))) as decoded, Sink(encode) as sink:
         for frame in decoded:
             sink.put(Frame(frame.pts, upscaler(frame.image)))
             done += 1
             progress(done, max(total, done))
-
-
-class _Ahead(Generic[_T]):
-    """An iterator that works in a thread of its own, a few items ahead."""
-
-    def __init__(self, items: Iterator[_T]) -> None:
-        self._queue: queue.Queue[tuple[bool, Any]] = queue.Queue(AHEAD)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._work, args=(items,), daemon=True)
-        self._thread.start()
-
-    def __iter__(self) -> Iterator[_T]:
-        while True:
-            alive, item = self._queue.get()
-            if alive:
-                yield item
-            elif item is None:
-                return
-            else:
-                raise item
-
-    def close(self) -> None:
-        """Stop the thread."""
-        self._stopped.set()
-        while self._thread.is_alive():
-            with contextlib.suppress(queue.Empty):
-                self._queue.get(timeout=0.05)
-        self._thread.join()
-
-    def _work(self, items: Iterator[_T]) -> None:
-        end: BaseException | None = None
-        try:
-            for item in items:
-                if self._stopped.is_set():
-                    break
-                self._queue.put((True, item))
-        except BaseException as error:  # raised where the items are asked for
-            end = error
-        self._queue.put((False, end))
-
-
-class _Sink:
-    """A thread that is given an iterator over what is put here. Leaving by an error stops it at once."""
-
-    def __init__(self, consume: Callable[[Iterator[Any]], None]) -> None:
-        self._queue: queue.Queue[Any] = queue.Queue(AHEAD)
-        self._error: BaseException | None = None
-        self._consume = consume
-        self._thread = threading.Thread(target=self._work, daemon=True)
-
-    def __enter__(self) -> _Sink:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        self._hand_over(_Abandoned() if error is not None else None)
-        self._thread.join()
-        if error is None and self._error is not None:
-            raise self._error
-
-    def put(self, item: Any) -> None:  # noqa: ANN401 - whatever is consumed
-        self._hand_over(item)
-        if self._error is not None:
-            raise self._error
-
-    def _hand_over(self, item: Any) -> None:  # noqa: ANN401
-        while self._thread.is_alive():
-            with contextlib.suppress(queue.Full):
-                self._queue.put(item, timeout=0.1)
-                return
-
-    def _work(self) -> None:
-        try:
-            self._consume(self._items())
-        except _Abandoned:
-            return
-        except BaseException as error:  # raised where items are put
-            self._error = error
-
-    def _items(self) -> Iterator[Any]:
-        while (item := self._queue.get()) is not None:
-            if isinstance(item, _Abandoned):
-                raise item
-            yield item
-
-
-class _Abandoned(Exception):  # noqa: N818 - no error, an end
-    """The producer has failed: what is half done shall be dropped."""
 
 
 # ---- checks before hours of work

@@ -18,6 +18,7 @@ from srtoolbox.cli import main
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.files import save_tensors
 from srtoolbox.inference import video as module
+from srtoolbox.inference.side_by_side import AHEAD
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.inference.video import upscale_video
 from srtoolbox.inference.video_frames import frames, probe
@@ -124,6 +125,7 @@ def test_an_odd_size_is_cut_to_what_the_format_holds(tmp_path: Path) -> None:
 SLOW = """
 import sys, time
 from srtoolbox.inference import video
+from srtoolbox.inference.side_by_side import AHEAD
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.registry import NETWORKS
 video.PART_FRAMES = 4
@@ -231,7 +233,7 @@ def test_decoding_waits_for_the_network(tmp_path: Path, monkeypatch) -> None:
 
     monkeypatch.setattr(module, "frames", counted)
     upscale_video(Slow(), clip, tmp_path / "out.mp4")
-    assert 1 <= most <= module.AHEAD + 2
+    assert 1 <= most <= AHEAD + 2
 
 
 def test_errors_name_what_is_wrong(tmp_path: Path) -> None:
