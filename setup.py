@@ -45,7 +45,7 @@ setup(
         "scikit-image>=0.24",
         "scipy>=1.11",
         "tensorboard>=2.15",
-        "pillow>=10.3",
+        "pillow>=11.2",
         "rich>=13",
         "matplotlib>=3.8",
     ],
