@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -198,9 +199,15 @@ def test_a_stream_from_standard_input_to_standard_output(bicubic: str, photo: np
     (tmp_path / "y.tif").write_bytes(done.stdout)
     assert np.array_equal(read_image(tmp_path / "y.tif"), doubled(photo[:30, :40]))
     assert b"standard input -> standard output (40 x 30 -> 80 x 60)" in done.stderr
-    done = subprocess.run([*COMMAND, bicubic, "-", "-o", "-"], input=data[:200], capture_output=True, env=environment())
-    assert done.returncode == 1 and done.stdout == b""
-    assert b"error: standard input: " in done.stderr
+
+
+def test_a_bad_stream_is_one_error(bicubic: str, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    for data in (b"", b"\x89PNG\r\n\x1a\n" + bytes(40), b"no picture at all, but some text"):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        assert main(["upscale", bicubic, "-", "-o", str(tmp_path / "x.png")]) == 1
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error")]
+        assert line.startswith("error: standard input: ")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
