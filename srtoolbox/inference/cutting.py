@@ -82,15 +82,14 @@ class Cutter:
                 f"memory does not suffice for this picture in one piece ({_first_line(failure)}): let tile be 'auto'"
             ) from failure
         way = self._way() if cut.plan.tile is None else cut.way
-        area = cut.plan.area
-        if area is None and isinstance(self.planner.network, Splits):
-            area = AREA
         tile, before = cut.plan.tile or size, way.largest(size, cut.plan.tile)
-        while max(tile) > SMALLEST and way.largest(size, tile) >= before:
-            tile = tuple(max(SMALLEST, -(-side // 2)) for side in tile)
+        area = self._smaller_area(cut.plan.area, before)
+        if cut.plan.area is not None or area is None:
+            while max(tile) > SMALLEST and way.largest(size, tile) >= before:
+                tile = tuple(max(SMALLEST, -(-side // 2)) for side in tile)
         if way.largest(size, tile) >= before and area == cut.plan.area:
             raise SrtoolboxError(f"memory does not suffice even for small tiles ({_first_line(failure)})") from failure
-        LOGGER.warning("out of memory: going on with tiles of %d x %d pixels", *tile)
+        LOGGER.warning("out of memory: going on with tiles of %d x %d pixels%s", *tile, " in pieces" if area else "")
         if self.tile == "auto":
             self.share /= 2
         else:
@@ -98,6 +97,13 @@ class Cutter:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return Cut(Plan(tile, area), way)
+
+    def _smaller_area(self, area: int | None, window: int) -> int | None:
+        """Smaller pieces for the upsampling of a window of so many pixels, where the network splits."""
+        if not isinstance(self.planner.network, Splits):
+            return None
+        smaller = [choice for choice in AREAS if choice < window and (area is None or choice < area)]
+        return smaller[0] if smaller else area
 
     def _needs(self) -> Needs:
         try:
