@@ -16,7 +16,7 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -36,6 +36,8 @@ METADATA = "srtoolbox.json"
 LIMITS = {"fp32": 80.0, "fp16": 40.0}
 """PSNR in dB that an exported file must reach against the network it was made of."""
 _TRACED = (2, 24, 32)  # batch, height, width while tracing; divisible by every network's size_multiple
+_COMPARED = ((1, 67, 93), (1, 96, 64), (3, 33, 40))  # the same of the pictures to compare on, if they are so large
+_SMALLEST = 33
 _Run = Callable[[np.ndarray], np.ndarray]
 
 
@@ -66,6 +68,7 @@ def export_onnx(
     _package("onnxscript", "onnx")
     onnx, runtime = _package("onnx", "onnx"), _package("onnxruntime", "onnx")
     form = ExportForm(network, half=half, bare=bare)
+    pieces = _pieces(form, image)
     with _one_error(network, "ONNX"), _quiet():
         program = torch.onnx.export(
             _traced(form),
@@ -82,7 +85,7 @@ def export_onnx(
         onnx.checker.check_model(model)
         data = model.SerializeToString()
         session = runtime.InferenceSession(data, _options(runtime), providers=["CPUExecutionProvider"])
-        parity = _compared(form, lambda batch: session.run(None, {"input": batch})[0], image)
+        parity = _compared(form, lambda batch: session.run(None, {"input": batch})[0], pieces)
     _check(parity, half, path)
     files.write_bytes(path, data)
     return parity
@@ -97,11 +100,12 @@ def export_torch(
         SrtoolboxError: the network cannot be exported, or the file's result is another.
     """
     form = ExportForm(network, half=half, bare=bare)
+    pieces = _pieces(form, image)
     with _one_error(network, "torch.export"), _quiet():
         buffer = io.BytesIO()
         torch.export.save(_traced(form), buffer, extra_files={METADATA: json.dumps(form.facts())})
         loaded = torch.export.load(io.BytesIO(buffer.getvalue())).module()
-        parity = _compared(form, lambda batch: loaded(torch.from_numpy(batch)).numpy(), image)
+        parity = _compared(form, lambda batch: loaded(torch.from_numpy(batch)).numpy(), pieces)
     _check(parity, half, path)
     files.write_bytes(path, buffer.getbuffer())
     return parity
@@ -195,10 +199,10 @@ def _as_convolution(x: Tensor, height: int, width: int, new_height: int, new_wid
 # ---- checks
 
 
-def _compared(form: ExportForm, run: _Run, image: np.ndarray) -> Parity:
+def _compared(form: ExportForm, run: _Run, pieces: Sequence[Tensor]) -> Parity:
     """The file against the network itself, in float32, on pieces of a photograph in sizes other than traced."""
     worst, squared, count = 0.0, 0.0, 0
-    for batch in _pieces(form, image):
+    for batch in pieces:
         expected = _reference(form, batch).numpy()
         result = np.asarray(run(batch.numpy()))
         if result.shape != expected.shape or result.dtype != np.float32:
@@ -210,15 +214,18 @@ def _compared(form: ExportForm, run: _Run, image: np.ndarray) -> Parity:
 
 
 def _pieces(form: ExportForm, image: np.ndarray) -> list[Tensor]:
-    sizes = [(1, 67, 93), (1, 96, 64), (3, 33, 40)]
+    """Batches of pieces around the middle of a photograph, (N, C, H, W), mirrored where there are several."""
     whole = to_tensor(image if image.shape[2] == 3 else np.repeat(image, 3, 2))
-    if min(whole.shape[-2:]) < 96:
-        raise SrtoolboxError(f"the picture to compare on is {image.shape[1]}x{image.shape[0]}; it needs 96 px each way")
+    if min(whole.shape[-2:]) < _SMALLEST:
+        raise SrtoolboxError(
+            f"the picture to compare on is {image.shape[1]}x{image.shape[0]}; it needs {_SMALLEST} px each way"
+        )
     whole = whole if form.channels == 3 else rgb_to_ycbcr(whole)[:, :1]
-    top, left = (max(0, side // 2 - 48) for side in whole.shape[-2:])
     pieces = []
-    for batch, height, width in sizes:
-        piece = whole[..., top : top + height, left : left + width]
+    for batch, *sides in _COMPARED:
+        sides = [min(side, length) for side, length in zip(sides, whole.shape[-2:], strict=True)]
+        top, left = ((length - side) // 2 for side, length in zip(sides, whole.shape[-2:], strict=True))
+        piece = whole[..., top : top + sides[0], left : left + sides[1]]
         pieces.append(torch.cat([piece, piece.flip(3), piece.flip(2)][:batch]).contiguous())
     return pieces
 
