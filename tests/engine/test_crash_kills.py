@@ -37,6 +37,8 @@ def test_two_hundred_kills(per_run: str) -> None:
     check(stress("--kills", "200", "--seed", "1", "--kills-per-run", per_run), 200)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(280)
 def test_a_run_that_differs_is_told_with_how_to_repeat_it(tmp_path: Path) -> None:
     """The comparison bites: here a resumed run does not take back its optimizers."""
     script = f"""

@@ -203,7 +203,7 @@ def test_a_faulty_launch_is_one_line(fault: str, tiny_config: Path, tmp_path: Pa
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("where", ["save", "evaluate"])
+@pytest.mark.parametrize("where", ["save", pytest.param("evaluate", marks=pytest.mark.slow)])
 def test_rank_0_may_take_longer_than_the_timeout(where: str, tiny_config: Path, tmp_path: Path) -> None:
     slow = f"hooks.fault={{'type': '{FaultHook.__name__}', 'what': '8', 'where': '{where}', 'rank': 0}}"
     options = ["runtime.dist_timeout=3", "max_iters=6", "data.val.interval=5", slow]
@@ -227,7 +227,7 @@ class SameScoresHook(Hook):
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("count", [1, 4, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3, 5, 6, 7, 8, 9))])
+@pytest.mark.parametrize("count", [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3, 5, 6, 7, 8, 9))])
 def test_scores_do_not_depend_on_the_number_of_ranks(
     count: int, tiny_config: Path, photo_folder: Path, tmp_path: Path
 ) -> None:

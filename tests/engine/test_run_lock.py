@@ -14,8 +14,15 @@ from tests.engine.test_signals import running
 
 
 @pytest.mark.timeout(100)
-@pytest.mark.parametrize("world", [1, 2])
-@pytest.mark.parametrize("option", ["--resume", "--overwrite"])
+@pytest.mark.parametrize(
+    ("world", "option"),
+    [
+        (1, "--resume"),
+        (2, "--overwrite"),
+        pytest.param(2, "--resume", marks=pytest.mark.slow),
+        pytest.param(1, "--overwrite", marks=pytest.mark.slow),
+    ],
+)
 def test_the_second_run_refuses(
     world: int, option: str, tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -129,7 +129,8 @@ def test_a_signal_at_any_moment(case: tuple[int, str, int, int], tiny_config: Pa
     settings = [f"data.train.workers={workers}", f"data.train.batch_size={4 // world}"]
     arguments = ["train", str(tiny_config), *settings, "--work-dir"]
     mark = tmp_path / "mark"
-    where = {"type": "KillMomentHook", "where": moment, "signum": int(signum), "rank": world - 1, "mark": str(mark)}
+    rank = 0 if moment == "save" else world - 1  # which alone writes
+    where = {"type": "KillMomentHook", "where": moment, "signum": int(signum), "rank": rank, "mark": str(mark)}
 
     def run(folder: str, *more: str) -> list[int]:
         command = [*arguments, str(tmp_path / folder), *more]
