@@ -41,7 +41,7 @@ def unpack(
     Pictures that are there already are compared, not written again.
 
     Args:
-        binary: the file; it is read bit by bit, not at once.
+        binary: the file; it is mapped, never read at once.
         folder: where pictures go; made if it is not there.
         workers: threads; None takes one per CPU.
         progress: called with pictures done and pictures in all.
