@@ -104,7 +104,7 @@ class Planner:
             room: bytes that may be used.
         """
         halo = self.network.reconstruct_field if isinstance(self.network, Splits) else 0
-        areas = [None, *AREAS] if isinstance(self.network, Splits) else [None]
+        areas = AREAS if isinstance(self.network, Splits) else (None,)
         tiles = [None, *((rows, columns) for columns in SIDES for rows in SIDES if rows <= columns)]
         best: tuple[float, Plan] | None = None
         for tile in tiles:

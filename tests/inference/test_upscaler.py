@@ -17,7 +17,7 @@ from srtoolbox.inference.ensemble import SelfEnsemble
 from srtoolbox.inference.planning import Needs, Plan, Way
 from srtoolbox.inference.precision import Restoring
 from srtoolbox.inference.sources import Original
-from srtoolbox.inference.split import Splits
+from srtoolbox.inference.split import AREA, Splits
 from srtoolbox.inference.upscale import evaluation, restore, upscale
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.models.networks.bicubic import Bicubic
@@ -325,7 +325,7 @@ def test_auto_cuts_as_the_memory_asks(photo, monkeypatch):
         assert isinstance(network, Splits)
         with torch.inference_mode():
             chosen.append(upscaler._cutter.cut((500, 600), 600 * 16 * 3, 0).plan)
-    assert chosen[0] == Plan(None, None)
+    assert chosen[0] == Plan(None, AREA)
     assert chosen[1].tile is None
     assert chosen[1].area is not None
     assert chosen[3].tile is not None
