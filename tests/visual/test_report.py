@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import signal
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -227,6 +228,44 @@ def test_a_failure_leaves_the_earlier_report(tmp_path: Path, monkeypatch: pytest
     second.discard()
     assert json.loads((target / "scores.json").read_text())["x"] == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+def killed_while_committing(target: Path, moment: int) -> int:
+    """Fork a process that is killed at its `moment`-th move or, at the third, deletion; returns the signal."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        folder = staging.StagedFolder(target)
+        report = {"kind": staging.KIND, "files": ["scores.json"], "x": "killed"}
+        (folder.path / "scores.json").write_text(json.dumps(report))
+        real, calls = os.replace, []
+
+        def replace(source: Path, destination: Path) -> None:
+            calls.append(source)
+            if len(calls) == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+            real(source, destination)
+
+        staging.os.replace = replace
+        staging.shutil.rmtree = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+        folder.commit()
+    finally:
+        os._exit(1)
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3])  # before the earlier report is set aside, then, when the new one is there
+def test_what_a_killed_report_left_is_cleared(tmp_path: Path, moment: int) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "scores.json").write_text(json.dumps({"kind": staging.KIND, "files": ["scores.json"], "x": "first"}))
+    at_work = staging.StagedFolder(target)
+    assert killed_while_committing(target, moment) == -signal.SIGKILL
+    assert len(list(tmp_path.glob(".target.*"))) == {1: 2, 2: 3, 3: 2}[moment]
+    staging.StagedFolder(target).discard()
+    assert json.loads((target / "scores.json").read_text())["x"] == ("killed" if moment == 3 else "first")
+    assert list(tmp_path.glob(".target.*")) == [at_work.path], "somebody else's is left alone"
+    at_work.discard()
 
 
 def test_a_checkpoint_may_not_be_called_as_the_baseline(made: argparse.Namespace, tmp_path: Path, capsys) -> None:

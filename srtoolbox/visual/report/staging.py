@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -12,10 +14,11 @@ from srtoolbox.files import make_folder, read_json, sync_folder
 
 KIND = "srtoolbox report"
 """`kind` in the `scores.json` of every report: by it a folder is known as ours."""
+_HIDDEN = re.compile(r"\..+\.\d+-[0-9a-f]{6}(\.old)?\.tmp")
 
 
 class StagedFolder:
-    """Where a report is built until it is complete.
+    """Where a report is built until it is complete. What killed processes left of reports of this place is cleared.
 
     Args:
         target: the report's folder: absent, empty, or an earlier report, which is replaced.
@@ -26,6 +29,7 @@ class StagedFolder:
 
     def __init__(self, target: str | Path) -> None:
         self.target = Path(os.path.abspath(target)).resolve()
+        clear_left(self.target)
         refuse_foreign(self.target)
         name = f".{self.target.name[:50]}.{os.getpid()}-{os.urandom(3).hex()}.tmp"
         self.path = self.target.with_name(name)
@@ -33,6 +37,7 @@ class StagedFolder:
             make_folder(self.path)
         except OSError as error:
             raise SrtoolboxError(f"{self.target}: cannot be written ({error.strerror})") from error
+        self._lock = try_lock(self.path)  # None where folders have no locks: then nobody can clear it either
 
     def commit(self) -> None:
         """Put the folder in its place; an earlier report goes.
@@ -41,7 +46,7 @@ class StagedFolder:
             SrtoolboxError: somebody has put something else there meanwhile, or the disk fails.
         """
         refuse_foreign(self.target)
-        old = self.path.with_suffix(".old.tmp")
+        old = replaced(self.path)
         try:
             for folder, _, _ in os.walk(self.path):
                 sync_folder(Path(folder))
@@ -59,8 +64,53 @@ class StagedFolder:
         shutil.rmtree(old, ignore_errors=True)
 
     def discard(self) -> None:
-        """Take away what was not committed."""
+        """Take away what was not committed, and let go of the place."""
         shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def replaced(path: Path) -> Path:
+    """Where the earlier report waits while the one built in `path` takes its place."""
+    return path.with_suffix(".old.tmp")
+
+
+def try_lock(folder: Path) -> int | None:
+    """The descriptor of a folder nobody has locked, to be closed; the lock of a process that is killed goes with it."""
+    descriptor = None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # somebody's, gone, no folder, or a file system without locks of folders
+        if descriptor is not None:
+            os.close(descriptor)
+        return None
+    return descriptor
+
+
+def clear_left(target: Path) -> None:
+    """Delete what killed processes left of reports of this place; an earlier report set aside by one comes back."""
+    try:
+        left = sorted(
+            path
+            for path in target.parent.iterdir()
+            if path.name.startswith(f".{target.name[:50]}.") and _HIDDEN.fullmatch(path.name) and path.is_dir()
+        )
+    except OSError:  # no such folder yet
+        return
+    for path in (path for path in left if not path.name.endswith(".old.tmp")):
+        lock = try_lock(path)
+        if lock is None:
+            continue
+        if replaced(path).is_dir() and not target.exists():
+            with contextlib.suppress(OSError):  # a place that cannot be written is told of later
+                os.replace(replaced(path), target)
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
+    for path in (path for path in left if path.name.endswith(".old.tmp")):
+        if not path.with_name(path.name.removesuffix(".old.tmp") + ".tmp").exists() and target.exists():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def refuse_foreign(target: Path) -> None:
