@@ -351,6 +351,16 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def test_too_little_memory_is_not_called_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    write_image(tmp_path / "x.png", RGB)
+    monkeypatch.setattr("srtoolbox.image.reading.decode_by_cv2", fail)
+    with pytest.raises(ImageError, match=r"x\.png: memory does not suffice"):
+        read_image(tmp_path / "x.png")
+
+
 def test_file_larger_than_any_picture(tmp_path: Path) -> None:
     with open(tmp_path / "x.png", "wb") as file:
         file.truncate(module.MAX_BYTES + 1)  # a hole: takes no room

@@ -265,12 +265,13 @@ def test_what_is_written_is_read_by_others(tmp_path: Path, name: str, suffix: st
         return
     stored = opened(path)
     if stored.shape[2] > expected.shape[2] or (stored.shape[2] == 4 and expected.shape[2] == 2):
-        colours = np.repeat(expected[..., :1], 3, axis=2)  # WebP has no gray, cv2 no gray with alpha
+        # WebP has no gray, cv2 no gray with alpha, and few programs that of 16 bits in TIFF
+        colours = np.repeat(expected[..., :1], 3, axis=2)
         expected = np.dstack([colours, expected[..., 1:]])
     assert stored.dtype == expected.dtype and np.array_equal(stored, expected)
-    if suffix in (".png", ".tif") and name not in ("la16",):
-        again = read_picture(path)
-        assert np.array_equal(stacked(again), stacked(picture))
+    if suffix in (".png", ".tif"):
+        again = stacked(read_picture(path))
+        assert np.array_equal(again, expected if (suffix, name) == (".tif", "la16") else stacked(picture))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -317,7 +318,7 @@ def test_metadata_are_kept(tmp_path: Path, source: str, suffix: str) -> None:
     stored = Image.open(tmp_path / f"x{suffix}")
     assert stored.size == (33, 42)
     if source != "WEBP" and suffix != ".webp":
-        assert sorted(round(value) for value in map(float, stored.info["dpi"])) == [150, 300]
+        assert [round(float(value)) for value in stored.info["dpi"]] == [150, 300]  # turned with the picture
     if suffix == ".bmp":
         return
     assert stored.info["icc_profile"] == SRGB

@@ -13,7 +13,7 @@ from srtoolbox.image.tensors import expand_gray, to_uint8
 
 DEEP_SUFFIXES = (".png", ".tif", ".tiff")
 QUALITY_SUFFIXES = (".jpg", ".jpeg", ".webp")
-_SIDES = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}
+MAX_SIDES = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}
 
 
 class Form(NamedTuple):
@@ -51,9 +51,9 @@ def fitted(form: Form, suffix: str) -> tuple[Form, list[str]]:
     suffix = suffix.lower()
     if suffix not in IMAGE_SUFFIXES:
         raise ImageError(f"no format for suffix {suffix!r}; use one of {', '.join(sorted(IMAGE_SUFFIXES))}")
-    if max(form.height, form.width) > _SIDES.get(suffix, 2**31 - 1):
+    if max(form.height, form.width) > MAX_SIDES.get(suffix, 2**31 - 1):
         size = f"{form.width} x {form.height}"
-        raise ImageError(f"{suffix} holds at most {_SIDES[suffix]} pixels a side, this picture has {size}; use .png")
+        raise ImageError(f"{suffix} holds at most {MAX_SIDES[suffix]} pixels a side, this picture has {size}; use .png")
     lost, channels, bits = [], form.channels, form.bits
     if bits == 16 and suffix not in DEEP_SUFFIXES:
         bits = 8
@@ -61,8 +61,11 @@ def fitted(form: Form, suffix: str) -> tuple[Form, list[str]]:
     if form.has_alpha and suffix not in (*DEEP_SUFFIXES, ".webp"):
         channels = form.colours
         lost.append(f"transparency became white, {suffix} holds none (.png, .webp and .tif do)")
+    # Three equal channels: WebP has no gray, and hardly a program reads a TIFF of gray with alpha in 16 bits.
     if suffix == ".webp" and form.colours == 1:
-        channels = 4 if form.has_alpha else 3  # WebP has no gray: three equal channels
+        channels = 4 if form.has_alpha else 3
+    elif suffix in (".tif", ".tiff") and (form.channels, form.bits) == (2, 16):
+        channels = 4
     return Form(form.height, form.width, channels, bits), lost
 
 

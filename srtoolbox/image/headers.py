@@ -72,8 +72,10 @@ def faults_name(name: str) -> Iterator[None]:
         yield
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error.__cause__
+    except MemoryError as error:
+        raise ImageError(f"{name}: memory does not suffice to decode it, or it is damaged; make it smaller") from error
     except Exception as error:
-        # Damaged files make the decoders raise nearly anything (struct.error, SyntaxError, cv2.error, MemoryError ...).
+        # Damaged files make the decoders raise nearly anything (struct.error, SyntaxError, cv2.error ...).
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise ImageError(f"{name}: damaged or truncated; replace or remove it ({reason})") from error
 

@@ -64,6 +64,7 @@ def metadata_of(image: Image.Image, orientation: int) -> Metadata:
     info = image.info
     if image.format == "TIFF":
         tags = image.tag_v2
+        orientation = tags.get(exif.ORIENTATION, 1)  # not the header's, which is 1 where decoders rotate by themselves
         return Metadata(
             icc=_attempt(lambda: bytes(tags[_ICC_TAG])),
             exif=_attempt(lambda: exif.from_tiff(image)),

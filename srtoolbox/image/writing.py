@@ -10,6 +10,7 @@ import numpy as np
 
 from srtoolbox import files
 from srtoolbox.errors import ImageError
+from srtoolbox.image.formats import DEEP_SUFFIXES, MAX_SIDES, check_quality
 from srtoolbox.image.reading import IMAGE_SUFFIXES
 
 
@@ -60,10 +61,9 @@ def _check_writable(image: np.ndarray, kind: str, quality: int | None) -> None:
         raise ImageError(f"a picture is HWC with C = 1 or 3, got an array of {image.shape}")
     if image.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"a picture is uint8 or uint16, got {image.dtype}; `to_image` makes one of a tensor")
-    if image.dtype == np.uint16 and kind not in (".png", ".tif", ".tiff"):
+    if image.dtype == np.uint16 and kind not in DEEP_SUFFIXES:
         raise ImageError(f"{kind} holds 8 bits per channel, the picture has 16; use .png or .tif")
-    limit = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}.get(kind)
+    limit = MAX_SIDES.get(kind)
     if limit is not None and max(image.shape[:2]) > limit:
         raise ImageError(f"{kind} holds at most {limit} pixels a side, the picture has {image.shape[:2]}; use .png")
-    if quality is not None and (kind not in (".jpg", ".jpeg", ".webp") or not 1 <= quality <= 100):
-        raise ImageError(f"quality is 1 ... 100, for .jpg and .webp only, got {quality!r} for {kind}")
+    check_quality(quality, kind)
