@@ -54,7 +54,7 @@ def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], None], *,
         _write_and_rename(temporary, path, writer)
         sync_folder(path.parent)
     except OSError as error:
-        raise SrtoolboxError(_write_fault(path, error, size)) from error
+        raise SrtoolboxError(write_fault(path, error, size)) from error
 
 
 def _write_and_rename(temporary: Path, path: Path, writer: Callable[[BinaryIO], None]) -> None:
@@ -85,7 +85,7 @@ def prepare_folder(folder: Path) -> None:
             if _TEMPORARY.fullmatch(path.name):
                 path.unlink(missing_ok=True)
     except OSError as error:
-        raise SrtoolboxError(_write_fault(folder, error)) from error
+        raise SrtoolboxError(write_fault(folder, error)) from error
 
 
 def make_folder(folder: Path) -> None:
@@ -122,7 +122,7 @@ def sync_file(path: str | os.PathLike) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise SrtoolboxError(_write_fault(Path(path), error)) from error
+        raise SrtoolboxError(write_fault(Path(path), error)) from error
 
 
 def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
@@ -328,10 +328,11 @@ def append_line(path: str | os.PathLike, line: str) -> None:
                 file.truncate(before)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
-        raise SrtoolboxError(_write_fault(Path(path), error, len(data))) from error
+        raise SrtoolboxError(write_fault(Path(path), error, len(data))) from error
 
 
-def _write_fault(path: Path, error: OSError, size: int | None = None) -> str:
+def write_fault(path: Path, error: OSError, size: int | None = None) -> str:
+    """What to tell where `path` could not be written: of a full disk the bytes needed, if `size` says so, and free."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return f"{path}: cannot be written ({error.strerror or error})"
     folder = next((each for each in path.parents if each.is_dir()), Path.cwd())

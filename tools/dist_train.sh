@@ -23,7 +23,10 @@ if [ -n "${SHUTDOWN_TIMEOUT:-}" ]; then
     launch+=(--shutdown-timeout "$SHUTDOWN_TIMEOUT")
 fi
 if [ "${MAX_RESTARTS:-0}" != 0 ] && [ "${COMMAND:-train}" = train ]; then
-    set -- "$@" --resume
+    case " $* " in
+        *' --resume-from'* | *' --overwrite '*) ;; # train does so once: a restarted job goes on with what it began
+        *) set -- "$@" --resume ;;
+    esac
 fi
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 # each attempt its own store, none with the addresses of the last
 if [ "${NNODES:-1}" = 1 ] && [ -z "${MASTER_PORT:-}" ]; then

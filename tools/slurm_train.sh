@@ -22,12 +22,18 @@ fi
 host=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export MASTER_ADDR=$host MASTER_PORT=${MASTER_PORT:-$((20000 + SLURM_JOB_ID % 20000))}
 
+# A job submitted again goes on, unless told what to do; queued again, train itself goes on with what the job began.
+case " $* " in
+    *' --resume-from'* | *' --overwrite '*) ;;
+    *) set -- "$@" --resume ;;
+esac
+
 # SLURM sends USR1 to the tasks (and, when it cancels, TERM to all): each rank saves and exits with 138 or 143.
 # Only srun waits here; this shell must outlive the signal to queue the job again.
 trap : USR1 TERM
 srun --kill-on-bad-exit=0 bash -c '
     export RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID WORLD_SIZE=$SLURM_NTASKS
-    exec "${PYTHON:-python}" -m srtoolbox train "$@"' train "$@" --resume &
+    exec "${PYTHON:-python}" -m srtoolbox train "$@"' train "$@" &
 while :; do
     wait $!
     code=$?

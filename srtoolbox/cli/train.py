@@ -22,7 +22,11 @@ def build_parser() -> CommandParser:
     parser.add_argument(
         "--resume", action="store_true", help="continue the run in the work dir from its newest checkpoint"
     )
-    parser.add_argument("--resume-from", metavar="PATH", help="continue exactly from this checkpoint")
+    parser.add_argument(
+        "--resume-from",
+        metavar="PATH",
+        help="continue exactly from this checkpoint; with --resume, where the work dir holds none",
+    )
     parser.add_argument("--load-from", metavar="PATH", help="start from these weights (fine-tuning)")
     parser.add_argument("--seed", type=int, help="seed of data order, crops and initialisation")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
@@ -47,6 +51,7 @@ def run(config, args: argparse.Namespace) -> int:  # noqa: ANN001 - a Config; im
     """Check, lock the work dir, train."""
     from srtoolbox import dist
     from srtoolbox.check import check
+    from srtoolbox.engine.restarts import begun_before
     from srtoolbox.engine.workdir import RunLock, is_used
     from srtoolbox.errors import RunError
     from srtoolbox.logger import setup_logging
@@ -58,12 +63,12 @@ def run(config, args: argparse.Namespace) -> int:  # noqa: ANN001 - a Config; im
     setup_logging(main_process=dist.is_main_launch())
     if args.overwrite and (args.resume or args.resume_from):
         raise RunError("--overwrite deletes the run that --resume would continue: choose one")
-    if dist.restarts():  # torchrun repeats the command after a failure: what it wrote before must go on
-        args.overwrite, args.resume, args.resume_from = False, True, None
     lock = RunLock(work_dir)
     try:
         if dist.is_main_launch() and is_used(work_dir):
             lock.acquire()
+        if begun_before(lock.told()):  # the launcher repeats the command: what it wrote before must go on
+            args.overwrite, args.resume = False, True
         return train(config, args, work_dir, lock)
     finally:
         lock.release()
@@ -93,7 +98,9 @@ def train(config, args: argparse.Namespace, work_dir: Path, lock) -> int:  # noq
             try:
                 runner.train()
             except SkippedStepsError as fault:
-                state, path = find_state(work_dir, resume=True) if rollbacks else (None, None)
+                state, path = None, None
+                if rollbacks:
+                    state, path = find_state(work_dir, resume=True, resume_from=args.resume_from)
                 if state is None:
                     raise
                 LOGGER.error("%s", fault)
@@ -122,9 +129,10 @@ def begin(config, work_dir: Path, lock, state, path: Path | None, *, overwrite: 
 
     runner = Runner(config, work_dir, resume=state, resumed_from=path)
     if dist.is_main():
-        lock.acquire()
-        prepare(work_dir, iteration=runner.iter, overwrite=overwrite)
+        lock.acquire_for_use()
+        prepare(work_dir, iteration=runner.iter, overwrite=overwrite, resumed_from=path)
         write_text(work_dir / "config.py", config.dump())
+        lock.begun()
     dist.barrier()
     setup_logging(work_dir / "train.log", main_process=dist.is_main())
     describe(runner, LOGGER.info)

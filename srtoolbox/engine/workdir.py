@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
 import shutil
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
 from srtoolbox.engine.checkpoint import (
     commit,
+    committed,
     iteration_of,
     latest_checkpoint,
     list_checkpoints,
     load_checkpoint,
     sidecar_path,
 )
+from srtoolbox.engine.restarts import slurm_job
 from srtoolbox.errors import RunError
-from srtoolbox.files import read_json
+from srtoolbox.files import make_folder, write_fault
 from srtoolbox.logger import LOGGER
 
 # what a run writes into its folder, and all that --overwrite may delete
-RUN_FILES = ("checkpoints", "config.py", "scores.jsonl", "train.log", "events.out.tfevents.*", "snapshots")
+RUN_FILES = ("checkpoints", "config.py", "scores.jsonl", "train.log", "events.out.tfevents.*", "snapshots", "faults")
 
 
 def is_used(work_dir: Path) -> bool:
@@ -48,7 +50,7 @@ def refuse_used(work_dir: Path) -> None:
 
 
 class RunLock:
-    """Keeps a work dir for one run: a lock on its file `run.lock`, which says whose it is.
+    """Keeps a work dir for one run: a lock on its file `run.lock`, which says whose it is and when a run last began.
 
     The lock is the kernel's and ends with the process, however that ends; a file left behind locks nothing. It is one
     of `lockf`, which loader workers do not inherit: with `flock` those of a killed run would go on holding it.
@@ -62,27 +64,63 @@ class RunLock:
         """Take the work dir, made if it is not there. Again is nothing.
 
         Raises:
-            RunError: another run has it.
+            RunError: another run has it, or it cannot be made.
         """
         if self._descriptor is not None:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            make_folder(self.path.parent)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise RunError(write_fault(self.path, error)) from error
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:
-            holder = os.pread(descriptor, 1000, 0).decode("utf-8", "replace").strip()
             os.close(descriptor)
+            told = self.told()
+            holder = json.dumps({key: told[key] for key in ("pid", "host")}) if told else "which has just started"
             raise RunError(
-                f"{self.path.parent} is in use by another run ({holder or 'which has just started'}). Wait for it, "
-                f"stop it, or choose another --work-dir"
+                f"{self.path.parent} is in use by another run ({holder}). Wait for it, stop it, or choose another "
+                f"--work-dir"
             ) from error
         except OSError as error:  # some network file systems have no locks
             LOGGER.warning("%s: cannot be locked (%s): see that no second run writes here", self.path, error.strerror)
-        holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
-        os.truncate(descriptor, 0)
-        os.pwrite(descriptor, holder.encode(), 0)
         self._descriptor = descriptor
+        self._tell({})
+
+    def acquire_for_use(self) -> None:
+        """`acquire`, where the work dir was seen unused before without its lock (looking must not write).
+
+        Raises:
+            RunError: as `acquire`, or a run has come and gone since.
+        """
+        if self._descriptor is not None:
+            return
+        self.acquire()
+        if is_used(self.path.parent):
+            raise RunError(f"{self.path.parent} was used by another run while this one was built; start this one again")
+
+    def told(self) -> dict[str, Any]:
+        """What the file says: `pid`, `host` of the last holder; `began`, `job` (see `begun`) of the last run."""
+        try:
+            if self._descriptor is None:
+                told = json.loads(self.path.read_bytes())
+            else:  # to open the file and close it would give up the lock
+                told = json.loads(os.pread(self._descriptor, 2000, 0))
+        except (OSError, ValueError):
+            return {}
+        return told if isinstance(told, dict) else {}
+
+    def begun(self) -> None:
+        """Note that the work dir is this job's run's from now on: a restarted job must know."""
+        self._tell({"began": time.time(), "job": slurm_job()})
+
+    def _tell(self, more: dict[str, Any]) -> None:
+        line = json.dumps({**self.told(), "pid": os.getpid(), "host": socket.gethostname(), **more})
+        try:  # always as long, in one call: other ranks may be reading
+            os.pwrite(self._descriptor, f"{line:<511}\n".encode(), 0)
+        except OSError as error:
+            raise RunError(write_fault(self.path, error)) from error
 
     def release(self) -> None:
         """Let others have the work dir."""
@@ -96,11 +134,18 @@ def find_state(
 ) -> tuple[dict[str, Any] | None, Path | None]:
     """The checkpoint to continue from, as (state, file); (None, None) for a fresh start.
 
+    Args:
+        work_dir: the run's.
+        resume: take the newest in the work dir.
+        resume_from: take this one; with `resume`, only where the work dir holds none.
+
     Raises:
         CheckpointError: the named one is damaged, or there are checkpoints and none is usable.
         RunError: the named one holds networks only, or a new run would mix with an older one.
     """
-    path = Path(resume_from) if resume_from else latest_checkpoint(work_dir / "checkpoints") if resume else None
+    path = latest_checkpoint(work_dir / "checkpoints") if resume else None
+    if path is None and resume_from:
+        path = Path(resume_from)
     if not resume and not (path and path.resolve().is_relative_to(work_dir.resolve())):
         refuse_used(work_dir)
     if path is None:
@@ -114,21 +159,31 @@ def find_state(
     return state, path
 
 
-def prepare(work_dir: Path, *, iteration: int, overwrite: bool) -> None:
+def prepare(work_dir: Path, *, iteration: int, overwrite: bool, resumed_from: Path | None = None) -> None:
     """Make the folder ready for a run that begins after `iteration`, once it is sure that the run can begin.
 
     With `overwrite` what an earlier run wrote is deleted; other files stay. Otherwise checkpoints beyond `iteration`
-    are moved to `checkpoints/superseded`, so that the next --resume does not jump to them. One of `iteration` that was
-    used although its save was killed before the commit is committed now: the next save may be killed there, too.
+    are moved to `checkpoints/superseded`, so that the next --resume does not jump to them. The one resumed from, if its
+    save was killed before the commit, is committed now: the next save may be killed there, too.
+
+    Raises:
+        RunError: something cannot be deleted, moved or made.
     """
+    try:
+        _prepare(work_dir, iteration, overwrite, resumed_from)
+    except OSError as error:
+        raise RunError(write_fault(Path(error.filename or work_dir), error)) from error
+
+
+def _prepare(work_dir: Path, iteration: int, overwrite: bool, resumed_from: Path | None) -> None:
     if overwrite:
         for pattern in RUN_FILES:
             for path in work_dir.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     work_dir.mkdir(parents=True, exist_ok=True)
-    for path in list_checkpoints(work_dir / "checkpoints"):
-        if iteration_of(path) == iteration and not sidecar_path(path).exists():
-            commit(path)
+    own = resumed_from is not None and resumed_from.resolve().parent == (work_dir / "checkpoints").resolve()
+    if own and not sidecar_path(resumed_from).exists():
+        commit(resumed_from)
     for path in beyond(work_dir / "checkpoints", iteration):
         aside = path.parent / "superseded"
         aside.mkdir(exist_ok=True)
@@ -139,10 +194,10 @@ def prepare(work_dir: Path, *, iteration: int, overwrite: bool) -> None:
 
 
 def beyond(folder: Path, iteration: int) -> list[Path]:
-    """The checkpoints of a later iteration, the best ones by what their sidecars say."""
+    """The checkpoints of a later iteration, of the best ones those that are whole."""
     later = [path for path in list_checkpoints(folder) if iteration_of(path) > iteration]
     for path in folder.glob("best_*.pth"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # what is damaged stays where it is
-            if read_json(sidecar_path(path))["iter"] > iteration:
-                later.append(path)
+        found = committed(path)  # the sidecar may vouch for two: a save over an older one was killed
+        if isinstance(found, dict) and found["iter"] > iteration:
+            later.append(path)
     return later

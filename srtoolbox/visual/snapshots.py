@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from srtoolbox import files
-from srtoolbox.errors import DataError
+from srtoolbox.errors import DataError, SrtoolboxError
 
 FOLDER = "snapshots"
 PATCHES, FEATURES = f"{FOLDER}/patches", f"{FOLDER}/features"
@@ -44,7 +44,17 @@ def begin(folder: Path, about: Mapping[str, bytes], *, after: int) -> int:
 
     Returns:
         How many were deleted because they are of something else.
+
+    Raises:
+        SrtoolboxError: the folder cannot be made, read or written.
     """
+    try:
+        return _begin(folder, about, after)
+    except OSError as error:
+        raise SrtoolboxError(files.write_fault(Path(error.filename or folder), error)) from error
+
+
+def _begin(folder: Path, about: Mapping[str, bytes], after: int) -> int:
     files.prepare_folder(folder)
     earlier = list_snapshots(folder)
     differs = bool(earlier) and any(_content(folder / name) != data for name, data in about.items())

@@ -193,8 +193,9 @@ def test_a_first_save_that_was_killed_is_used(folder: Path, warnings: pytest.Log
 def test_the_save_after_a_killed_first_one_may_be_killed_too(folder: Path) -> None:
     for name in ("iter_000005.pth", "iter_000015.pth", "iter_000005.json", "iter_000010.json", "iter_000015.json"):
         (folder / name).rename(folder.parent / name)
-    assert find_state(folder.parent, resume=True)[1].name == "iter_000010.pth"
-    prepare(folder.parent, iteration=10, overwrite=False)  # what the resumed run does first
+    path = find_state(folder.parent, resume=True)[1]
+    assert path.name == "iter_000010.pth"
+    prepare(folder.parent, iteration=10, overwrite=False, resumed_from=path)  # what the resumed run does first
     assert verify_checkpoint(folder / "iter_000010.pth") is None
     (folder.parent / "iter_000015.pth").rename(folder / "iter_000015.pth")
     assert latest_checkpoint(folder).name == "iter_000010.pth"
@@ -219,3 +220,41 @@ def test_a_replaced_best_one_is_vouched_for_all_along(folder: Path, monkeypatch:
     save(15)
     assert verify_checkpoint(best) is None and torch.load(best, weights_only=True)["iter"] == 15
     assert json.loads(best.with_suffix(".json").read_text())["replaces"]["iter"] == 5
+
+
+def test_the_best_of_a_killed_replacement_is_the_one_that_is_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sidecar tells of iteration 15 first; the file is that of 5, and stays where the run resumes at 10."""
+    best = folder / "best_set_psnr.pth"
+    state = {"config": "{}", "networks": {"generator": {"w": torch.ones(3)}}}
+    save_checkpoint(best, {"iter": 5, **state})
+
+    def refuse(path: Path, data: bytes) -> None:
+        raise SrtoolboxError("stopped between sidecar and file")
+
+    with monkeypatch.context() as patch, pytest.raises(SrtoolboxError):
+        patch.setattr("srtoolbox.engine.checkpoint.write_bytes", refuse)
+        save_checkpoint(best, {"iter": 15, **state})
+    prepare(folder.parent, iteration=10, overwrite=False)
+    assert verify_checkpoint(best) is None
+    assert not (folder / "superseded/best_set_psnr.pth").exists()
+    save_checkpoint(best, {"iter": 15, **state})
+    prepare(folder.parent, iteration=10, overwrite=False)
+    assert verify_checkpoint(folder / "superseded/best_set_psnr.pth") is None
+
+
+def test_a_file_that_was_not_loaded_is_not_vouched_for(folder: Path) -> None:
+    """Iteration 10 is damaged and has no sidecar; another file of that iteration is resumed from."""
+    (folder / "superseded").mkdir()
+    for name in ("iter_000010.pth", "iter_000010.json"):
+        shutil.copy(folder / name, folder / "superseded")
+    data = bytearray((folder / "iter_000010.pth").read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / "iter_000010.pth").write_bytes(data)
+    (folder / "iter_000010.json").unlink()
+    named = str(folder / "superseded/iter_000010.pth")
+    state, path = find_state(folder.parent, resume_from=named)
+    prepare(folder.parent, iteration=state["iter"], overwrite=False, resumed_from=path)
+    assert verify_checkpoint(folder / "iter_000010.pth") is not None
+    assert latest_checkpoint(folder).name == "iter_000005.pth"

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from srtoolbox.cli import main
+from srtoolbox.engine.runner import Runner
 from tests.engine.ranks import start
+from tests.engine.runs import snapshot
 from tests.engine.test_signals import running
 
 
@@ -49,3 +51,38 @@ def test_a_fresh_folder_is_given_to_one_of_two(tiny_config: Path, tmp_path: Path
         for pair in pairs:
             pair.end()
     assert sorted(codes) == [0, 2], [pair.errors(0) for pair in pairs]
+
+
+@pytest.mark.parametrize("option", ["--resume", "--overwrite", None])
+def test_a_run_that_came_and_went_meanwhile_is_left_alone(
+    option: str | None,
+    tiny_config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    """Both find an empty folder; the other one has trained and ended before this one is built."""
+    arguments = ["train", str(tiny_config), "--work-dir", str(tmp_path / "run")]
+    build = Runner.__init__
+
+    def slowly(self: Runner, *given: object, **named: object) -> None:
+        monkeypatch.setattr(Runner, "__init__", build)
+        assert main(arguments) == 0
+        before.update(snapshot(tmp_path / "run"))
+        build(self, *given, **named)
+
+    before: dict[str, bytes] = {}
+    monkeypatch.setattr(Runner, "__init__", slowly)
+    assert main([*arguments, *filter(None, [option])]) == 2
+    assert "another run" in capsys.readouterr().err
+    after = snapshot(tmp_path / "run")
+    assert before.pop("run.lock") and after.pop("run.lock") and before == after
+
+
+@pytest.mark.parametrize("place", ["a file", "proc"])
+def test_a_work_dir_that_cannot_be_made_is_one_error(
+    place: str, tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    work_dir = tiny_config / "run" if place == "a file" else Path("/proc/run")
+    assert main(["train", str(tiny_config), "--work-dir", str(work_dir)]) == 2
+    assert f"{work_dir}" in capsys.readouterr().err

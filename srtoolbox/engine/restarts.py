@@ -1,0 +1,53 @@
+"""Whether this process is a later attempt of a job that has begun its run.
+
+torchrun starts a job again after a failure, SLURM after a preemption, by the same command: what the first attempt was
+told (`--overwrite`, `--resume-from`) must not be done twice, and must be done if that attempt did not come so far.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from srtoolbox import dist
+
+
+def slurm_job() -> str | None:
+    """The job's number, which it keeps when it is queued again."""
+    return os.environ.get("SLURM_JOB_ID")
+
+
+def begun_before(began: Mapping[str, Any]) -> bool:
+    """Whether an earlier attempt of this job has begun the run of a work dir.
+
+    Args:
+        began: what the work dir's `run.lock` tells of the last run that began there: `began` (seconds since the epoch),
+            `job` (of SLURM).
+    """
+    if int(os.environ.get("SLURM_RESTART_COUNT") or 0) and slurm_job() and began.get("job") == slurm_job():
+        return True
+    return dist.restarts() > 0 and began.get("began", 0.0) > launched_at()
+
+
+def launched_at() -> float:
+    """When torchrun was started, in seconds since the epoch; 0 where the system does not tell.
+
+    On each machine that is before the first attempt began, since this waits for all. torchrun is the nearest process
+    above this one that has not got its variables.
+    """
+    try:
+        launcher = os.getppid()
+        while b"TORCHELASTIC_RUN_ID=" in Path(f"/proc/{launcher}/environ").read_bytes():
+            launcher = int(_status(launcher)[1])
+        since_boot = int(_status(launcher)[19]) / os.sysconf("SC_CLK_TCK")
+        return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
+    except (OSError, AttributeError, IndexError, ValueError):
+        return 0.0
+
+
+def _status(pid: int) -> list[str]:
+    """/proc/<pid>/stat from the state on, which follows the name in parentheses."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
