@@ -77,12 +77,19 @@ def upscale(network: nn.Module, image: np.ndarray, *, device: torch.device | str
 
 @contextlib.contextmanager
 def evaluation(network: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode; afterwards every module is as it was (a frozen BatchNorm stays frozen)."""
+    """The network in evaluation mode; afterwards every module is as it was (a frozen BatchNorm stays frozen).
+
+    float32 is float32 inside: cuDNN would round the inputs of convolutions to 10 bits (TF32), which scores show.
+    """
     modes = [(module, module.training) for module in network.modules()]
+    convolutions = torch.backends.cudnn.conv
+    precision = convolutions.fp32_precision
     network.eval()
+    convolutions.fp32_precision = "ieee"
     try:
         yield
     finally:
+        convolutions.fp32_precision = precision
         for module, training in modes:
             module.training = training
 

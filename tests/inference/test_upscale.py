@@ -125,6 +125,16 @@ def test_modes_are_evaluation_inside_and_as_before_after(photo):
     assert network.body[0].bn1.training
 
 
+def test_float32_is_float32_inside():
+    """Without TF32, which cuDNN uses for convolutions unless it is told not to."""
+    convolutions = torch.backends.cudnn.conv
+    before = convolutions.fp32_precision
+    with pytest.raises(KeyError), evaluation(ESPCN(scale=2)):
+        assert convolutions.fp32_precision == "ieee"
+        raise KeyError
+    assert convolutions.fp32_precision == before
+
+
 def test_nothing_is_left_for_autograd(photo):
     network = ESPCN(2)
     upscale(network, photo[:8, :8])
