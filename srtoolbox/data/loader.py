@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.data._utils import signal_handling
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from srtoolbox.data.batch import Batch, collate
 from srtoolbox.data.datasets.base import SRDataset
@@ -27,6 +30,12 @@ from srtoolbox.errors import RunError, SrtoolboxError
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where the kernel keeps what processes share
 PREFETCH = 2
 """Batches each worker process makes ahead."""
+PATIENCE = 1.0
+"""Seconds for which a batch that does not come is waited for after a signal, and for workers when the loader closes."""
+
+
+class WaitInterrupted(Exception):  # noqa: N818 - a request, not an error
+    """A signal came, and the next batch does not: its workers are stuck, or very slow."""
 
 
 class TrainLoader(Iterator[Batch]):
@@ -34,16 +43,24 @@ class TrainLoader(Iterator[Batch]):
 
     Raises:
         DataError: a picture cannot be read or does not fit (from `next`).
-        RunError: a worker process died, or shared memory is too small for the workers.
+        RunError: a worker process died, shared memory is too small for the workers, or the loader is closed.
+        WaitInterrupted: `interrupted` says yes, and the workers have no batch.
     """
 
-    def __init__(self, dataset: SRDataset, sampler: EndlessSampler, workers: int) -> None:
+    def __init__(
+        self, dataset: SRDataset, sampler: EndlessSampler, workers: int, interrupted: Callable[[], bool]
+    ) -> None:
         self._dataset = dataset
         self._pin = torch.cuda.is_available()
         self._draws = iter(sampler)
-        self._batches = _worker_batches(dataset, sampler, workers, pin=self._pin) if workers else None
+        self._closed, self._batches = False, None
+        if workers:
+            self._batches = _worker_batches(dataset, sampler, workers, interrupted, pin=self._pin)
+            self._kill = Finalize(None, _kill, (self._batches._workers,), exitpriority=10)  # at exit, if never closed
 
     def __next__(self) -> Batch:
+        if self._closed:
+            raise RunError("the loader is closed: it gives no more batches")
         if self._batches is None:
             draws = next(self._draws)
             return collate([self._dataset.sample(draw) for draw in draws], draws, pin=self._pin)
@@ -58,16 +75,41 @@ class TrainLoader(Iterator[Batch]):
         return batch
 
     def close(self) -> None:
-        """End the worker processes."""
-        if self._batches is not None:
-            self._batches._shutdown_workers()
-            self._batches = None
+        """End the worker processes, also those that are busy with batches nobody will ask for."""
+        batches, self._batches, self._closed = self._batches, None, True
+        if batches is not None:
+            # PyTorch asks them to end, waits, and sends SIGTERM, which they ignore
+            late = threading.Timer(PATIENCE, _kill, (batches._workers,))
+            late.start()
+            batches._shutdown_workers()
+            late.cancel()
+            self._kill()
 
 
-def _worker_batches(dataset: SRDataset, sampler: EndlessSampler, workers: int, *, pin: bool) -> Any:  # noqa: ANN401
-    """PyTorch's iterator over worker processes (its class is private)."""
+def _kill(workers: Sequence[BaseProcess]) -> None:
+    for worker in workers:
+        worker.kill()
+
+
+class _Batches(_MultiProcessingDataLoaderIter):
+    """PyTorch's iterator over worker processes (its class is private), with a wait that a signal ends."""
+
+    def __init__(self, loader: DataLoader, interrupted: Callable[[], bool]) -> None:
+        self._interrupted = interrupted
+        super().__init__(loader)
+
+    def _try_get_data(self, timeout: float = PATIENCE) -> tuple[bool, Any]:
+        found = super()._try_get_data(timeout)
+        if not found[0] and self._interrupted():
+            raise WaitInterrupted
+        return found
+
+
+def _worker_batches(
+    dataset: SRDataset, sampler: EndlessSampler, workers: int, interrupted: Callable[[], bool], *, pin: bool
+) -> _Batches:
     _check_shared_memory(dataset, sampler, workers)
-    batches = iter(
+    batches = _Batches(
         DataLoader(
             _Guarded(dataset),
             batch_sampler=sampler,
@@ -76,7 +118,8 @@ def _worker_batches(dataset: SRDataset, sampler: EndlessSampler, workers: int, *
             collate_fn=_unchanged,
             pin_memory=pin,
             worker_init_fn=_leave_signals_to_the_run,
-        )
+        ),
+        interrupted,
     )
     # PyTorch would answer a worker's death with an exception wherever the main process happens to be, be it in the
     # middle of saving. Without its list of process ids the death shows at the next batch, where we can tell of it.
@@ -118,6 +161,7 @@ def build_train_loader(
     start: int = 0,
     rank: int = 0,
     world: int = 1,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> TrainLoader:
     """Endless batches for one rank, the same bit for bit for any number of workers.
 
@@ -128,8 +172,9 @@ def build_train_loader(
         seed: the run's seed.
         start: samples drawn so far by all ranks together; the run goes on there at no cost.
         rank, world: this process and how many there are.
+        interrupted: asked while a worker's batch does not come; once it says yes, the wait ends (`WaitInterrupted`).
     """
-    return TrainLoader(dataset, EndlessSampler(dataset, batch_size, seed, start, rank, world), workers)
+    return TrainLoader(dataset, EndlessSampler(dataset, batch_size, seed, start, rank, world), workers, interrupted)
 
 
 def build_eval_loader(dataset: SRDataset, rank: int = 0, world: int = 1) -> Iterator[tuple[int, Sample]]:

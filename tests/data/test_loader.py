@@ -1,6 +1,7 @@
 """Batches: the same bit for bit for any number of workers and from any point on; failures told plainly."""
 
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import time
@@ -15,9 +16,11 @@ import srtoolbox.data.loader as loader_module
 from srtoolbox.data.conversion import convert
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.datasets.paired import PairedDataset
-from srtoolbox.data.loader import build_eval_loader, build_train_loader
+from srtoolbox.data.loader import WaitInterrupted, build_eval_loader, build_train_loader
 from srtoolbox.data.plan import Recipe, make_plan
+from srtoolbox.data.sampler import Draw
 from srtoolbox.errors import DataError, RunError, SrtoolboxError
+from tests.faults.disk import in_child
 
 FLIPS = [dict(type="RandomHorizontalFlip"), dict(type="RandomVerticalFlip"), dict(type="RandomTranspose")]
 
@@ -93,6 +96,54 @@ def test_a_killed_worker_is_reported(dataset: PairedDataset) -> None:
         for _ in range(50):
             next(batches)
     assert not any(worker.is_alive() for worker in others)
+
+
+class Stuck(GTOnlyDataset):
+    """A data set whose samples from draw 8 on take a minute, as on a network disk that is gone."""
+
+    def sample(self, draw: Draw) -> dict:
+        if draw.number >= 8:
+            time.sleep(60)
+        return super().sample(draw)
+
+
+def test_closing_ends_workers_that_are_stuck(photo_folder: Path) -> None:
+    batches = build_train_loader(Stuck(str(photo_folder), 3, gt_size=24), 4, workers=2)
+    workers, start = batches._batches._workers, time.monotonic()
+    assert len(list(islice(batches, 2))) == 2
+    batches.close()
+    assert not any(worker.is_alive() for worker in workers) and time.monotonic() - start < 10
+    with pytest.raises(RunError, match="closed"):
+        next(batches)
+
+
+@pytest.mark.timeout(30)
+def test_a_process_with_stuck_workers_ends(photo_folder: Path) -> None:
+    """Also where nothing closes the loader: what Python does at its end asks with SIGTERM, which workers ignore."""
+
+    def work() -> None:
+        batches = build_train_loader(Stuck(str(photo_folder), 3, gt_size=24), 4, workers=2)
+        assert len(list(islice(batches, 2))) == 2
+        multiprocessing.util._exit_function()
+
+    assert in_child(work) == 0
+
+
+def test_a_signal_ends_the_wait_for_a_batch_that_does_not_come(photo_folder: Path) -> None:
+    received = []
+    batches = build_train_loader(
+        Stuck(str(photo_folder), 3, gt_size=24), 4, workers=2, interrupted=lambda: bool(received)
+    )
+    try:
+        assert len(list(islice(batches, 1))) == 1
+        received.append(signal.SIGTERM)  # what is there is still handed out
+        assert len(list(islice(batches, 1))) == 1
+        start = time.monotonic()
+        with pytest.raises(WaitInterrupted):
+            next(batches)
+        assert time.monotonic() - start < 3
+    finally:
+        batches.close()
 
 
 def test_a_bad_picture_in_a_worker_is_one_plain_error(photo_folder: Path, tmp_path: Path) -> None:
