@@ -68,7 +68,7 @@ def _rows(upscaler: Upscaler, pixels: np.ndarray, large: bool) -> Iterator[np.nd
 
 def _alpha_rows(upscaler: Upscaler, alpha: np.ndarray, form: Form, large: bool) -> Iterator[np.ndarray]:
     if alpha.min() == alpha.max():  # opaque, mostly
-        yield np.full((form.height, form.width, 1), alpha[0, 0, 0])
+        yield np.broadcast_to(alpha[:1, :1], (form.height, form.width, 1))  # takes no memory
         return
     bounds, top = AlphaBounds(alpha, (form.height, form.width)), 0
     for band in _rows(upscaler, alpha, large):
