@@ -6,6 +6,7 @@ A command's module is imported only when it runs, so that `srtoolbox --help` ans
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -75,9 +76,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, argv: list[str]) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may have signs that it cannot print
     try:
         code = importlib.import_module(COMMANDS[name]).main(argv)
-        sys.stdout.flush()
+        _flush(code)
         return code
     except SrtoolboxError as error:
         lines = str(error).splitlines()
@@ -88,8 +91,24 @@ def _run(name: str, argv: list[str]) -> int:
         return EXIT_INTERRUPT
     except BrokenPipeError:
         # whoever read our output has gone; without this Python complains once more when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         return EXIT_PIPE
+
+
+def _flush(code: int) -> None:
+    """All that was printed is out, or an error: a full disk behind `> FILE`."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _drop_stdout()
+        if not code:  # else a fault was told already
+            raise SrtoolboxError(f"standard output cannot be written ({error.strerror or error})") from error
+
+
+def _drop_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def help_text() -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from srtoolbox.cli.options import CommandParser
+from srtoolbox.cli.options import CommandParser, generator_of
 
 EXAMPLE = """example:
   python tools/convert_checkpoint.py RRDB_ESRGAN_x4.pth -o esrgan.pth                # any known file -> ours
@@ -56,12 +55,6 @@ def main(argv: Sequence[str]) -> int:
 
     setup_logging()
     load_plugins(None, args.plugin)
-    described = convert(args.checkpoint, out, to, config=_generator(args), scale=args.scale, raw=args.raw)
+    described = convert(args.checkpoint, out, to, config=generator_of(args.config), scale=args.scale, raw=args.raw)
     print(f"{args.checkpoint} -> {out} ({described}, format {to})")
     return 0
-
-
-def _generator(args: argparse.Namespace) -> dict | None:
-    from srtoolbox.config import Config
-
-    return Config.fromfile(args.config)["model"]["generator"] if args.config else None

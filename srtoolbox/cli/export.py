@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srtoolbox.cli.options import CommandParser
+from srtoolbox.cli.options import CommandParser, generator_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,6 @@ def main(argv: Sequence[str]) -> int:
     parser = build_parser()
     args = parser.parse(argv)
     _check_names(parser, args)
-    from srtoolbox.config import Config
     from srtoolbox.engine.weights import load_network
     from srtoolbox.inference.export import export_onnx, export_torch
     from srtoolbox.logger import setup_logging
@@ -54,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
 
     setup_logging()
     load_plugins(None, args.plugin)
-    config = Config.fromfile(args.config)["model"]["generator"] if args.config else None
+    config = generator_of(args.config)
     weights = "raw" if args.raw else "ema"
     network = load_network(args.checkpoint, config=config, weights=weights, scale=args.scale)
     image = _picture(args.picture)

@@ -6,13 +6,40 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 
+from srtoolbox.errors import ConfigError
 from srtoolbox.registry import did_you_mean
 
 _OVERRIDE = re.compile(r"[A-Za-z_]\w*(\.[\w-]+)*=")
 CFG_OPTIONS = "--cfg-options"
+
+
+def generator_of(config: str | None) -> Mapping[str, Any] | None:
+    """`model.generator` of a config file: what `--config` of the commands that take foreign weights means.
+
+    Raises:
+        ConfigError: there is none in it.
+    """
+    if config is None:
+        return None
+    from srtoolbox.config import Config
+
+    model = Config.fromfile(config).get("model")
+    generator = model.get("generator") if isinstance(model, Mapping) else None
+    if not isinstance(generator, Mapping):
+        raise ConfigError(f"{config}: has no model.generator, the network that the weights are for")
+    return generator
+
+
+def tile(text: str) -> int | str:
+    """The type of `--tile`: 'auto', or a number of pixels, 0 for the picture in one piece."""
+    if text != "auto" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(
+            f"is auto, or a number of pixels, or 0 for the picture in one piece, got {text!r}"
+        )
+    return text if text == "auto" else int(text)
 
 
 class CommandParser(argparse.ArgumentParser):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from srtoolbox.cli.options import generator_of
 from srtoolbox.cli.upscale_options import build_parser, naming_of
 from srtoolbox.cli.upscale_plan import STREAM, Plan, plan
 
@@ -50,13 +51,12 @@ def main(argv: Sequence[str]) -> int:
 
 def upscalers(args: argparse.Namespace) -> tuple[Upscaler, Upscaler | None]:
     """For the colours, and for the transparency where that is another."""
-    from srtoolbox.config import Config
     from srtoolbox.engine.device import select_device
     from srtoolbox.inference.upscaler import Upscaler
     from srtoolbox.registry import NETWORKS
 
     device = select_device(args.device)
-    config = Config.fromfile(args.config)["model"]["generator"] if args.config else None
+    config = generator_of(args.config)
     network = load(args, config, device)
     tile = args.tile or None
     upscaler = Upscaler(

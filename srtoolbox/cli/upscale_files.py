@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import shutil
 import sys
@@ -11,6 +12,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -120,14 +123,36 @@ def write(job: Job, suffix: str, bands: Handover, form: Form, metadata: Metadata
     try:
         if job.target is not None:
             return write_bands(job.target, bands, form, metadata, quality=quality)
-        with tempfile.TemporaryFile() as file:  # nothing goes out before all of it is there
-            encode_bands(file, suffix, bands, form, metadata, quality=quality)
-            file.seek(0)
-            shutil.copyfileobj(file, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
+        _to_stdout(lambda file: encode_bands(file, suffix, bands, form, metadata, quality=quality))
         return check_form(form, suffix, quality)
     finally:
         bands.leave()
+
+
+def _to_stdout(encode: Callable[[BinaryIO], None]) -> None:
+    """Nothing goes out before all of it is there."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            encode(file)
+            file.seek(0)
+            shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise  # whoever read has gone: the command ends, as all do
+    except OSError as error:
+        raise ImageError(
+            f"standard output, or a temporary file for it, cannot be written ({error.strerror or error}); "
+            "free some space, or write to a file (-o FILE)"
+        ) from error
+
+
+def check_folder(target: Path) -> None:
+    """Raises ImageError where no result can be written, as far as that is known before it is made."""
+    folder = next(each for each in (target.absolute().parent, *target.absolute().parents) if os.path.lexists(each))
+    if not folder.is_dir():
+        raise ImageError(f"{target}: cannot be written ({folder} is no folder)")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ImageError(f"{target}: cannot be written (no permission for {folder})")
 
 
 def start(function: Callable, *arguments: object) -> Future:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from srtoolbox.cli.options import CommandParser
+from srtoolbox.cli.options import CommandParser, tile
 from srtoolbox.cli.upscale_plan import EXTENSIONS, STREAM, Naming, is_single
 
 DESCRIPTION = "Upscale pictures with a trained network."
@@ -88,7 +88,7 @@ def _add_work_options(parser: CommandParser) -> None:
     )
     group.add_argument(
         "--tile",
-        type=_tile,
+        type=tile,
         default="auto",
         metavar="auto|PX|0",
         help="side of tiles in input pixels; 0: the picture in one piece (default: auto, by the free memory); no seams",
@@ -126,14 +126,6 @@ def naming_of(parser: CommandParser, args: argparse.Namespace) -> Naming:
     if STREAM in args.inputs and sys.stdin.isatty():
         parser.error("- reads a picture from standard input, which is a terminal; add < FILE or pipe one in")
     return Naming(args.out, args.suffix, args.ext or "png")
-
-
-def _tile(text: str) -> int | str:
-    if text != "auto" and not text.isdecimal():
-        raise argparse.ArgumentTypeError(
-            f"is auto, or a number of pixels, or 0 for the picture in one piece, got {text!r}"
-        )
-    return text if text == "auto" else int(text)
 
 
 def _workers(text: str) -> int:

@@ -6,7 +6,7 @@ import glob
 import os
 import urllib.parse
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -79,13 +79,14 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
     results = {real(each.folder / name) for each in found.values() for name in _names(each, naming)}
     earlier = [place for place in found if place in results] if naming.suffix else []
     kept = {place: each for place, each in found.items() if place not in earlier}
+    pictures = _pictures(kept.values())
     plain = Counter(real(each.folder / _names(each, naming)[0]) for each in kept.values())
     outputs: dict[Path, str] = {}
     jobs = []
     for each in kept.values():
         short, full = (each.folder / name for name in _names(each, naming))
         target = full if plain[real(short)] > 1 else short
-        _check_target(each.source, target, kept, outputs)
+        _check_target(each.source, target, pictures, outputs)
         jobs.append(Job(each.source, each.kind, target))
     return Plan(jobs, [found[place].source for place in earlier])
 
@@ -110,15 +111,21 @@ def _single(found: list[_Found], naming: Naming) -> Job:
     (each,) = found
     target = None if naming.out == STREAM else Path(naming.out)
     if target is not None:
-        _check_target(each.source, target, {each.place: each}, {})
+        _check_target(each.source, target, _pictures([each]), {})
     return Job(each.source, each.kind, target)
 
 
-def _check_target(source: str, target: Path, found: dict, outputs: dict[Path, str]) -> None:
+def _pictures(found: Iterable[_Found]) -> set[Path]:
+    """The files that are read: what was named, and what links among it lead to."""
+    paths = [Path(each.source) for each in found if each.kind == "file"]
+    return {place for path in paths for place in (real(path), Path(os.path.realpath(path)))}
+
+
+def _check_target(source: str, target: Path, pictures: set[Path], outputs: dict[Path, str]) -> None:
     other = outputs.setdefault(real(target), source)
     if other is not source:
         raise ImageError(f"{other} and {source} would both be written to {target}: upscale them separately")
-    if real(target) in found:
+    if real(target) in pictures:
         raise ImageError(f"{source} would be written over the picture {target}: give another folder (-o) or --suffix")
 
 
@@ -185,7 +192,10 @@ def _before_magic(parts: Sequence[str]) -> Iterator[str]:
 
 def _name_in(url: str) -> PurePosixPath:
     """What a picture of an address is called: the last part of its path, fit for a file."""
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError as error:
+        raise ImageError(f"{url}: no address ({error})") from error
     if parts.scheme != "https":
         raise ImageError(f"{url}: only files and addresses https://... are read")
     name = urllib.parse.unquote(parts.path).rpartition("/")[2]

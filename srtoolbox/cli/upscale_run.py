@@ -11,7 +11,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from srtoolbox.cli.upscale_files import STDIN, AbandonedError, Handover, ahead, start, write
+from srtoolbox.cli.upscale_files import STDIN, AbandonedError, Handover, ahead, check_folder, start, write
 from srtoolbox.cli.upscale_plan import Job
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import Form, Picture, check_form, form_of
@@ -85,6 +85,8 @@ class Run:
         form, suffix = upscaled_form(self._upscaler, picture), self._suffix(job)
         quality = self._options.quality if suffix.lower() in QUALITY_SUFFIXES else None
         check_form(form, suffix, quality)
+        if job.target is not None:
+            check_folder(job.target)
         rows = picture_bands(self._upscaler, picture, alpha=self._options.alpha).rows
         handover = Handover()
         future = start(write, job, suffix, handover, form, picture.metadata, quality)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srtoolbox.cli.options import CommandParser
+from srtoolbox.cli.options import CommandParser, generator_of, tile
 
 if TYPE_CHECKING:
     from srtoolbox.inference.upscaler import Upscaler
@@ -35,7 +35,7 @@ def build_parser() -> CommandParser:
     add("--crf", type=float, metavar="Q", help="quality, lower is better (default: 18; none for ffv1)")
     add("--preset", metavar="NAME", help="the encoder's preset, e.g. slow")
     add("--outscale", type=float, metavar="S", help="final scale, if not the network's")
-    add("--tile", type=_tile, default="auto", metavar="PX", help="tiles of PX input pixels, or auto (default)")
+    add("--tile", type=tile, default="auto", metavar="auto|PX|0", help="as of upscale (default: auto)")
     add("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help="numbers the network computes in (fp32)")
     add("--overwrite", action="store_true", help="replace the output, and parts made with other options")
     add("--config", help="for weights that are not recognised: a config whose model.generator they are for")
@@ -70,15 +70,14 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _upscaler(args: argparse.Namespace) -> Upscaler:
-    from srtoolbox.config import Config
     from srtoolbox.engine.device import select_device
     from srtoolbox.engine.weights import load_network
     from srtoolbox.inference.upscaler import Upscaler
 
-    config = Config.fromfile(args.config)["model"]["generator"] if args.config else None
+    config = generator_of(args.config)
     device = select_device(args.device)
     network = load_network(args.checkpoint, config=config, scale=args.scale, device=device)
-    return Upscaler(network, device=device, tile=args.tile, dtype=args.dtype, outscale=args.outscale)
+    return Upscaler(network, device=device, tile=args.tile or None, dtype=args.dtype, outscale=args.outscale)
 
 
 def _with_progress(
@@ -101,12 +100,3 @@ def _with_progress(
             overwrite=args.overwrite,
             progress=lambda done, total: bar.update(task, completed=done, total=total or None),
         )
-
-
-def _tile(text: str) -> int | str:
-    if text == "auto":
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of pixels nor auto") from None

@@ -161,14 +161,55 @@ def test_outscale_and_a_result_in_bands(
 def test_a_writer_that_fails_is_told_and_the_rest_goes_on(
     bicubic: str, photo: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    for name in ("in/a/x.png", "in/b/x.png"):
+    for name in ("in/long", "in/x"):
+        write_image(tmp_path / f"{name}.png", photo[:9, :9])
+    suffix = "s" * 252  # longer than a name may be, but for the temporary file
+    assert main(["upscale", bicubic, str(tmp_path / "in"), "-o", str(tmp_path / "out"), f"--suffix={suffix}"]) == 1
+    assert main(["upscale", bicubic, str(tmp_path / "in/x.png"), "-o", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "0 upscaled, 2 failed" in printed and "cannot be written" in printed
+    assert leftovers(tmp_path / "out") == ["x_sr.png"]
+
+
+def test_the_network_does_not_run_where_nothing_can_be_written(
+    bicubic: str, photo: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from srtoolbox.inference.upscaler import Upscaler
+
+    for name in ("in/a/x.png", "in/b/x.png", "in/c/x.png"):
         write_image(tmp_path / name, photo[:9, :9])
     (tmp_path / "out").mkdir()
     (tmp_path / "out/a").write_bytes(b"in the way")  # no folder can be made here
+    (tmp_path / "out/c").mkdir()
+    access, run, runs = os.access, Upscaler.__call__, []
+    monkeypatch.setattr("os.access", lambda path, mode: "out/c" not in str(path) and access(path, mode))
+    monkeypatch.setattr(Upscaler, "__call__", lambda self, image: runs.append(1) or run(self, image))
     assert main(["upscale", bicubic, str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 1
     printed = capsys.readouterr().out
-    assert "1 upscaled, 1 failed" in printed and "cannot be written" in printed
-    assert leftovers(tmp_path / "out") == ["a", "b/x_sr.png"]
+    assert "1 upscaled, 2 failed" in printed and "is no folder" in printed and "no permission for" in printed
+    assert leftovers(tmp_path / "out") == ["a", "b/x_sr.png"] and len(runs) == 1
+
+
+def test_names_that_cannot_be_printed(
+    bicubic: str, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = os.fsdecode("ü".encode() + b"\xff.png")
+    write_image(tmp_path / name, photo[:9, :9])
+    printed = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(printed, "ascii"))
+    assert main(["upscale", bicubic, str(tmp_path / name), "-o", str(tmp_path / "out")]) == 0
+    assert b"\\xfc\\udcff.png" in printed.getvalue()
+    assert (tmp_path / "out" / name.replace(".png", "_sr.png")).exists()
+
+
+def test_a_config_without_a_network_is_one_error(
+    bicubic: str, photo: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write_image(tmp_path / "x.png", photo[:9, :9])
+    for text in ("x = 1", "model = 3", "model = dict(type='Restorer')"):
+        (tmp_path / "c.py").write_text(text)
+        assert main(["upscale", bicubic, str(tmp_path / "x.png"), "--config", str(tmp_path / "c.py")]) == 2
+        assert "c.py: has no model.generator" in capsys.readouterr().err
 
 
 def test_handover_is_bounded_and_never_hangs() -> None:
@@ -199,6 +240,18 @@ def test_a_stream_from_standard_input_to_standard_output(bicubic: str, photo: np
     (tmp_path / "y.tif").write_bytes(done.stdout)
     assert np.array_equal(read_image(tmp_path / "y.tif"), doubled(photo[:30, :40]))
     assert b"standard input -> standard output (40 x 30 -> 80 x 60)" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_standard_output_is_one_error(
+    bicubic: str, photo: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(tmp_path / "x.png", photo[:9, :9])
+    with open("/dev/full", "wb", buffering=0) as full:
+        monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BufferedWriter(full)))
+        assert main(["upscale", bicubic, str(tmp_path / "x.png"), "-o", "-"]) == 1
+        monkeypatch.undo()
+    assert "error: " in (told := capsys.readouterr().err) and "standard output" in told and "1 failed" in told
 
 
 def test_a_bad_stream_is_one_error(bicubic: str, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,17 @@ def test_nothing_is_written_over_a_picture(tmp_path: Path) -> None:
         plan([str(tmp_path)], Naming(suffix="", ext="png"))
 
 
+def test_nothing_is_written_over_what_a_link_leads_to(tmp_path: Path) -> None:
+    touch(tmp_path, "photo.png", "in/other.png")
+    (tmp_path / "in/photo.jpg").symlink_to(tmp_path / "photo.png")
+    for inputs, naming in (
+        ([tmp_path / "in/photo.jpg"], Naming(str(tmp_path / "photo.png"))),
+        ([tmp_path / "in"], Naming(str(tmp_path), suffix="")),
+    ):
+        with pytest.raises(ImageError, match=r"photo\.jpg would be written over the picture .*photo\.png: give"):
+            plan([str(path) for path in inputs], naming)
+
+
 def test_patterns_keep_the_structure_below_what_is_fixed(tmp_path: Path) -> None:
     folder = touch(tmp_path / "in", "x.png", "a/x.png", "a/b/y.PNG", "a/notes.txt", ".hidden/z.png", "d.png/e.png")
     jobs, _ = plan([f"{folder}/**/*.[pP]*"], Naming(str(tmp_path / "out")))
@@ -124,6 +135,8 @@ def test_streams_and_addresses(tmp_path: Path) -> None:
     }.items():
         (job,) = plan([address], Naming(str(tmp_path))).jobs
         assert (job.kind, job.source, job.target) == ("url", address, tmp_path / name)
+    with pytest.raises(ImageError, match="no address"):
+        plan(["https://[example/a.png"], Naming(str(tmp_path)))
     for address in ("http://example.org/a.png", "file:///etc/passwd", "ftp://example.org/a.png"):
         with pytest.raises(ImageError, match="only files and addresses https"):
             plan([address], Naming(str(tmp_path)))
