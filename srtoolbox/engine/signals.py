@@ -6,8 +6,10 @@ to one rank stops all, after the same iteration.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 from types import FrameType
 
 from srtoolbox.logger import LOGGER
@@ -15,6 +17,7 @@ from srtoolbox.watch import exit_now
 
 # what a shell expects of a process that a signal ended
 EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGUSR1: 138}
+AT_ONCE = "stopped at once; what was saved before is intact"
 
 
 class StopRequested(Exception):  # noqa: N818 - a request, not an error
@@ -39,15 +42,39 @@ class StopSignals:
         self._previous = {}
         if threading.current_thread() is threading.main_thread():  # Python delivers signals to no other
             self._previous = {signum: signal.signal(signum, self._handle) for signum in EXIT_CODES}
+            self._listen()
         return self
 
     def __exit__(self, *_: object) -> None:
         for signum, handler in self._previous.items():
             signal.signal(signum, handler)
+        if self._previous:
+            signal.set_wakeup_fd(self._listened_before)
+            os.close(self._writer)
+
+    def _listen(self) -> None:
+        """Hear of signals in a thread too: while the main one is in C, say in a collective, it runs no handler."""
+        reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+        self._listened_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        threading.Thread(target=_end_at_second_interrupt, args=(reader,), name="signals", daemon=True).start()
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGINT and self._interrupted:
-            LOGGER.warning("stopped at once; what was saved before is intact")
+            LOGGER.warning(AT_ONCE)
             exit_now(EXIT_CODES[signal.SIGINT])
         self._interrupted = self._interrupted or signum == signal.SIGINT
         self.received = self.received or signum
+
+
+def _end_at_second_interrupt(reader: int) -> None:
+    """Read the numbers of the signals that come, from a pipe, until it is closed."""
+    interrupts = 0
+    while numbers := os.read(reader, 64):
+        interrupts += numbers.count(signal.SIGINT)
+        if interrupts > 1:
+            time.sleep(0.5)  # the handler is first where it can be
+            threading.Thread(target=LOGGER.warning, args=(AT_ONCE,), daemon=True).start()  # its stream may be blocked
+            time.sleep(0.2)
+            os._exit(EXIT_CODES[signal.SIGINT])
+    os.close(reader)

@@ -106,6 +106,27 @@ def test_a_second_interrupt_ends_at_once(world: int, tiny_config: Path, tmp_path
             assert ranks.wait(20)[1] != 0
 
 
+@pytest.mark.timeout(90)
+def test_a_second_interrupt_ends_a_rank_that_waits_for_another(tiny_config: Path, tmp_path: Path) -> None:
+    """In a collective the main thread runs no Python; the other rank hangs while it gets its data."""
+    hang = f"hooks.fault={{'type': '{FaultHook.__name__}', 'what': 'hang', 'where': 'data', 'at': 5}}"
+    arguments = ["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), "runtime.dist_timeout=40", hang]
+    ranks = start(2, tmp_path, arguments, FAULT_MARK=str(tmp_path / "mark"))
+    try:
+        while not (tmp_path / "mark").exists():
+            ranks.poll()
+            assert not ranks.codes, ranks.errors(0)
+            time.sleep(0.02)
+        time.sleep(1)
+        for _ in range(2):
+            os.kill(ranks.pids[0], signal.SIGINT)
+            time.sleep(0.5)
+        assert ranks.wait(3, but=(1,))[0] == 130
+        assert "stopped at once" in ranks.errors(0)
+    finally:
+        ranks.end()
+
+
 @pytest.mark.timeout(60)
 def test_a_stopped_and_continued_run_goes_on(tiny_config: Path, tmp_path: Path) -> None:
     with running(2, tiny_config, tmp_path, "runtime.dist_timeout=20") as ranks:
