@@ -124,7 +124,12 @@ def _palette(frames: Sequence[np.ndarray]) -> np.ndarray:
     pixels = sum(frame.shape[0] * frame.shape[1] for frame in frames)
     step = max(1, pixels // _SAMPLE)
     sample = np.concatenate([frame.reshape(-1, 3)[number % step :: step] for number, frame in enumerate(frames)])
-    found = Image.fromarray(sample[None]).quantize(256 - _GRAYS, method=Image.Quantize.MEDIANCUT).getpalette()
+    like = (sample >> 2).astype(np.uint32) @ np.array((1 << 12, 1 << 6, 1), np.uint32)
+    _, places, counts = np.unique(like, return_index=True, return_counts=True)
+    # by the root of how often they occur, or the small things of rare colours (a mark, a nose) get none of their own
+    weighted = sample[places].repeat(np.sqrt(counts).round().astype(int), axis=0)
+    few = Image.fromarray(weighted[None]).quantize(256 - _GRAYS, method=Image.Quantize.MEDIANCUT, kmeans=3)
+    found = few.getpalette()
     grays = np.linspace(INK[0], PAPER[0], _GRAYS).round().astype(np.uint8)
     chosen = np.array(found, np.uint8).reshape(-1, 3)[: 256 - _GRAYS]
     return np.concatenate([chosen, np.repeat(grays[:, None], 3, axis=1)])

@@ -48,6 +48,14 @@ def test_paper_and_letters_keep_their_colours_in_a_gif(photo: np.ndarray, tmp_pa
         assert (frame.reshape(-1, 3) == 25).all(axis=1).any()
 
 
+def test_a_small_thing_keeps_its_colour_in_a_gif(photo: np.ndarray, tmp_path: Path) -> None:
+    frame = np.ascontiguousarray(photo[:200, :400])
+    frame[90:96, 100:108] = (20, 220, 60)  # 48 of 80 000 pixels, of a colour the photograph has not
+    write_animation(tmp_path / "a.gif", [frame] * 3)
+    for found in read_gif(tmp_path / "a.gif")[0]:
+        assert np.abs(found[90:96, 100:108].astype(int) - (20, 220, 60)).max() <= 8
+
+
 def test_what_stays_the_same_does_not_flicker(photo: np.ndarray, tmp_path: Path) -> None:
     frames = [np.concatenate([photo[:80, :80], part[:80, :80]], axis=1) for part in windows(photo, 6)]
     write_animation(tmp_path / "a.gif", frames)
