@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from srtoolbox.cli.options import CommandParser
-from srtoolbox.cli.visualize_options import add_network_options, box, networks_of, picture_of, positive
+from srtoolbox.cli.visualize_options import (
+    add_network_options,
+    box,
+    check_picture_suffix,
+    counted,
+    networks_of,
+    picture_of,
+    positive,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,6 +73,7 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.image import write_image
     from srtoolbox.visual.grid import grid
 
+    check_picture_suffix(args.out)
     names = args.names or titles(args.checkpoints)
     networks = dict(zip(names, networks_of(args, args.checkpoints)[0], strict=True))
     if len({network.scale for network in networks.values()}) > 1:
@@ -73,7 +82,7 @@ def main(argv: Sequence[str]) -> int:
     rows = [row for picture in args.pictures for row in rows_of(args, picture, networks)]
     heads = ["input", "bicubic", *networks, *(["truth"] if args.truth else [])]
     write_image(args.out, grid([cells_of(row) for row in rows], heads=heads, cell=args.width))
-    print(f"{args.out}: {len(rows)} rows, {len(heads)} columns")
+    print(f"{args.out}: {counted(len(rows), 'row')}, {len(heads)} columns")
     return 0
 
 

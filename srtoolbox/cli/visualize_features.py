@@ -12,7 +12,9 @@ from srtoolbox.cli.visualize_options import (
     add_animation_options,
     add_crop_option,
     add_network_options,
+    check_picture_suffix,
     chosen,
+    counted,
     networks_of,
     picture_of,
 )
@@ -39,7 +41,13 @@ def build_parser() -> CommandParser:
     add("source", metavar="CKPT_OR_WORK_DIR", help="a checkpoint, or the work dir of a training")
     add("picture", nargs="?", metavar="PICTURE", help="what the network is given (with a checkpoint needed)")
     add("--layer", metavar="NAME", help="which layer (of a hook that kept one only: that)")
-    add("--channels", nargs="+", type=int, metavar="N", help="only these (default: up to 64, evenly chosen)")
+    add(
+        "--channels",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="only these (default: evenly chosen, up to 64, in an animation 8)",
+    )
     add("-o", "--out", required=True, metavar="FILE", help="a .png for a checkpoint; .gif, .mp4 or .png for a training")
     add_crop_option(parser)
     add_animation_options(parser)
@@ -59,11 +67,12 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.visual.animation import check_suffix, write_animation
 
     if not is_run:
+        check_picture_suffix(args.out, "; an animation is made of a training: its work dir instead of a checkpoint")
         return _sheet(args)
     check_suffix(args.out)
     frames, layer = _from_checkpoints(args) if args.picture is not None else _from_snapshots(args)
     write_animation(args.out, frames, seconds=args.seconds)
-    print(f"{args.out}: {len(frames)} frames of {layer}")
+    print(f"{args.out}: {counted(len(frames), 'frame')} of {layer}")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from srtoolbox.cli.options import CommandParser
-from srtoolbox.cli.visualize_options import add_network_options, networks_of, positive
+from srtoolbox.cli.visualize_options import add_network_options, check_picture_suffix, counted, networks_of, positive
 
 EXAMPLE = """examples:
   python tools/visualize.py filters best.pth -o filters.png
@@ -35,11 +35,12 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.visual.feature_maps import chosen_channels, filter_cells, first_filters
     from srtoolbox.visual.grid import grid, square_rows
 
+    check_picture_suffix(args.out)
     (network,), _ = networks_of(args, [args.checkpoint])
     layer, filters = first_filters(network, args.layer)
     numbers = chosen_channels(len(filters), MANY, layer)
     count, channels, height, width = filters.shape
-    size = f"{width} x {height} over {channels} channel{'s' if channels > 1 else ''}"
+    size = f"{width} x {height} over {counted(channels, 'channel')}"
     title = f"{type(network).__name__}  {layer}: {len(numbers)} of {count} filters, {size}"
     cells = filter_cells(filters[numbers], numbers)
     write_image(args.out, grid(square_rows(cells), title=title, cell=args.width))

@@ -119,6 +119,21 @@ def chosen(found: dict[str, T], names: Sequence[str] | None, option: str) -> dic
     return {name: found[name] for name in names} if names else found
 
 
-def default_out(given: str | None, folder: Path, name: str) -> Path:
-    """Where the result goes."""
-    return Path(given) if given else folder / name
+def check_picture_suffix(out: str, hint: str = "") -> None:
+    """Refuse a file that no picture can be written to, before the work begins.
+
+    Raises:
+        SrtoolboxError: its suffix is no picture's.
+    """
+    from srtoolbox.errors import SrtoolboxError
+    from srtoolbox.image import IMAGE_SUFFIXES
+
+    if Path(out).suffix.lower() not in IMAGE_SUFFIXES:
+        raise SrtoolboxError(
+            f"{out}: a sheet is one picture, and its suffix one of {', '.join(sorted(IMAGE_SUFFIXES))}{hint}"
+        )
+
+
+def counted(number: int, what: str) -> str:
+    """'1 frame', '2 frames'."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -9,6 +9,7 @@ from srtoolbox.cli.visualize_options import (
     add_animation_options,
     add_crop_option,
     add_network_options,
+    counted,
     networks_of,
     picture_of,
     positive,
@@ -55,5 +56,5 @@ def main(argv: Sequence[str]) -> int:
     areas = tile_areas(picture.shape[:2], tile, network.scale)
     frames = scan_frames(picture, result, areas, most=args.frames, width=args.width or 720)
     write_animation(args.out, frames, seconds=args.seconds)
-    print(f"{args.out}: {len(frames)} frames, {len(areas)} tiles of {tile} x {tile} input pixels")
+    print(f"{args.out}: {counted(len(frames), 'frame')}, {counted(len(areas), 'tile')} of {tile} x {tile} input pixels")
     return 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from srtoolbox.cli.options import CommandParser
-from srtoolbox.cli.visualize_options import add_animation_options, chosen, default_out
+from srtoolbox.cli.visualize_options import add_animation_options, chosen, counted
 
 EXAMPLE = """examples:
   python tools/visualize.py training work_dirs/quickstart -o training.gif
@@ -35,10 +35,10 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.visual.training import patch_frames
 
     work_dir = Path(args.work_dir)
-    out = default_out(args.out, work_dir, "training.gif")
+    out = Path(args.out) if args.out else work_dir / "training.gif"
     check_suffix(out)
     folders = chosen(snapshot_folders(work_dir, PATCHES, "PatchesHook"), args.patches, "--patches")
     frames = patch_frames(folders, most=args.frames, cell=args.width or 240)
     write_animation(out, frames, seconds=args.seconds)
-    print(f"{out}: {len(frames)} frames of {', '.join(folders)}")
+    print(f"{out}: {counted(len(frames), 'frame')} of {', '.join(folders)}")
     return 0

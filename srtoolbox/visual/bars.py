@@ -39,6 +39,8 @@ def read_scores(paths: Sequence[str | os.PathLike]) -> dict[str, dict[str, dict[
                 scores = {name: _means(entry) for name, entry in sets.items()}
                 twice = found.get(network, scores) != scores
                 found[f"{network} ({Path(path).stem})" if twice else network] = scores
+        except FileNotFoundError as error:
+            raise DataError(f"{os.fspath(path)}: no such file; `test.py ... --json FILE` writes one") from error
         except (OSError, ValueError, AttributeError, TypeError) as error:
             raise DataError(
                 f"{os.fspath(path)}: not scores as `test.py ... --json FILE` writes them ({error})"

@@ -10,7 +10,6 @@ from srtoolbox.visual.grid import blocks
 
 PEAK = 32
 """Levels of error that are shown brightest. Fixed, so that maps of different times and networks compare."""
-ERROR_SCALE = f"black: no error, light yellow: {PEAK} levels or more"
 PANEL_TITLE = f"LQ, SR, GT, error 0-{PEAK} levels"
 _COLOURS = (np.array(mpl.colormaps["inferno"].colors) * 255).round().astype(np.uint8)  # (256, 3)
 

@@ -78,6 +78,8 @@ def read_baseline(path: str | os.PathLike) -> dict[str, float]:
     """
     try:
         content = files.read_json(path)
+    except FileNotFoundError as error:
+        raise DataError(f"{os.fspath(path)}: no such file; `test.py ... --baseline --json FILE` writes one") from error
     except (OSError, ValueError) as error:
         raise DataError(f"{os.fspath(path)}: not a readable JSON file ({error})") from error
     names = list(content) if isinstance(content, dict) else []

@@ -54,7 +54,7 @@ def test_all_options(work_dir: Path, tmp_path: Path) -> None:
     [
         (["{absent}"], "absent: no such log"),
         (["{run}", "--keys", "pixl"], "Did you mean 'pixel'"),
-        (["{run}", "--bicubic", "{absent}"], "absent: not a readable JSON"),
+        (["{run}", "--bicubic", "{absent}"], "absent: no such file"),
     ],
 )
 def test_errors_name_the_file(work_dir: Path, arguments: list, words: str, capsys: pytest.CaptureFixture) -> None:

@@ -202,7 +202,12 @@ def test_bars_and_curves(work_dir: Path, tmp_path: Path) -> None:
         ),
         (["features", "{tmp}", "{cat}", "--layer", "conv1", "-o", "x.gif"], "no iter_*.pth"),
         (["filters", "{ckpt}", "--layer", "conv7", "-o", "x.png"], "has no layer 'conv7'"),
-        (["filters", "{ckpt}", "-o", "x.txt"], "no format for suffix '.txt'"),
+        (["filters", "{ckpt}", "-o", "x.txt"], "its suffix one of .bmp, .jpeg"),
+        (
+            ["features", "nowhere.pth", "{cat}", "--layer", "conv1", "-o", "x.gif"],
+            "its work dir instead of a checkpoint",
+        ),
+        (["compare", "{cat}", "--checkpoints", "nowhere.pth", "-o", "x.gif"], "x.gif: a sheet is one picture"),
         (["scan", "{ckpt}", "{cat}", "--crop", "0,0,99,9", "-o", "x.gif"], "--crop 0,0,99,9 lies outside of"),
         (["scan", "{ckpt}", "nowhere.png", "-o", "x.gif"], "nowhere.png"),
         (
@@ -210,7 +215,8 @@ def test_bars_and_curves(work_dir: Path, tmp_path: Path) -> None:
             "multiples of 3",
         ),
         (["compare", "{cat}", "--checkpoints", "{ckpt}", "--crop", "60,0,30,9", "-o", "x.png"], "lies outside of"),
-        (["bars", "nowhere.json", "-o", "x.png"], "nowhere.json: not scores"),
+        (["bars", "nowhere.json", "-o", "x.png"], "nowhere.json: no such file"),
+        (["curves", "{run}", "--bicubic", "nowhere.json", "-o", "x.png"], "nowhere.json: no such file"),
         (["bars", "{tmp}/list.json", "-o", "x.png"], "list.json: not scores"),
     ],
 )
