@@ -81,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
 def score_all(config: Config, args: argparse.Namespace, device: torch.device) -> None:
     """Score all networks, print the tables, write what is wanted."""
     from srtoolbox import dist
-    from srtoolbox.cli.test_networks import load_all, test_parts
+    from srtoolbox.cli.test_networks import check_scales, load_all, test_parts
     from srtoolbox.cli.test_report import run_facts
     from srtoolbox.cli.test_tables import as_json, print_tables
     from srtoolbox.files import write_json
@@ -93,6 +93,7 @@ def score_all(config: Config, args: argparse.Namespace, device: torch.device) ->
     with ReportWriter(args.report, args.report_images) if args.report else contextlib.nullcontext() as page:
         baseline = args.baseline or sheets is not None or page is not None
         networks = dict(load_all(config, args.checkpoints, device, baseline=baseline))
+        check_scales(networks, datasets)
         results = {}
         for name, network in networks.items():
             # the only network beside bicubic is better called ESPCN than best_set5_psnr
@@ -158,15 +159,12 @@ def score_network(
 
     from srtoolbox import dist
     from srtoolbox.engine.evaluate import evaluate
-    from srtoolbox.errors import ConfigError
     from srtoolbox.logger import CONSOLE
 
     results = {}
     datasets, metrics = sets_and_metrics
     with Progress(console=CONSOLE, disable=not (dist.is_main() and CONSOLE.is_terminal), transient=True) as progress:
         for set_name, dataset in datasets.items():
-            if dataset.scale not in (None, network.scale):  # None: pictures without truth fit any scale
-                raise ConfigError(f"{name} upscales x{network.scale}, set {set_name} is x{dataset.scale}")
             task = progress.add_task(f"{name} on {set_name}", total=-(-len(dataset) // dist.world_size()))
 
             def on_picture(picture: Picture, set_name: str = set_name, task: Any = task) -> None:  # noqa: ANN401

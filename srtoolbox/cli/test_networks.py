@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,24 @@ def load_all(
         yield name, load_network(path, config=generator, device=device)
 
 
+def check_scales(networks: Mapping[str, nn.Module], datasets: Mapping[str, Any]) -> None:
+    """Refuse networks of several scales, or of another than a set's, before any is scored.
+
+    Raises:
+        ConfigError: names the network and the set.
+    """
+    from srtoolbox.errors import ConfigError
+
+    (first, scale), *others = ((name, network.scale) for name, network in networks.items())
+    for set_name, dataset in datasets.items():
+        for name, own in ((first, scale), *others):
+            if dataset.scale not in (None, own):  # None: pictures without truth fit any scale
+                raise ConfigError(f"{name} upscales x{own}, set {set_name} is x{dataset.scale}")
+    for name, own in others:
+        if own != scale:
+            raise ConfigError(f"{name} upscales x{own}, {first} x{scale}: one test is of one scale")
+
+
 def distinct_names(paths: Sequence[str]) -> dict[str, str]:
     """`{name: path}`: the file's stem, with as many of its folders before it as tell the checkpoints apart.
 
@@ -72,8 +90,9 @@ def distinct_names(paths: Sequence[str]) -> dict[str, str]:
     from srtoolbox.errors import ConfigError
 
     full = [Path(path).resolve() for path in paths]
-    if len(set(full)) < len(full):
-        raise ConfigError("a checkpoint is given twice")
+    for number, path in enumerate(full):
+        if path in full[:number]:
+            raise ConfigError(f"{paths[number]}: given twice")
     parts = [[part for part in path.with_suffix("").parts[1:] if part != "checkpoints"] for path in full]
     for depth in range(1, max(map(len, parts)) + 1):
         names = ["_".join(part[-depth:]) for part in parts]

@@ -34,7 +34,8 @@ def print_tables(results: Results) -> None:
 
     for set_name in next(iter(results.values())):
         rows = {name: means(sets[set_name]) for name, sets in results.items()}
-        title = f"{set_name} ({len(next(iter(results.values()))[set_name])} pictures)"
+        count = len(next(iter(results.values()))[set_name])
+        title = f"{set_name} ({count} picture{'' if count == 1 else 's'})"
         tables = [table_of(title, rows, across=across) for across in (False, True)]
         widths = [Measurement.get(CONSOLE, CONSOLE.options.update(max_width=10_000), table).maximum for table in tables]
         fitting = [number for number in (0, 1) if widths[number] <= CONSOLE.width]

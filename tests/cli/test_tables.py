@@ -23,6 +23,7 @@ def printed(monkeypatch: pytest.MonkeyPatch, networks: int, scores: int) -> list
 
 
 def test_few_scores_go_across(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "set5 (1 picture)" in printed(monkeypatch, 3, 2)[0]
     assert "a_long_score_0" in printed(monkeypatch, 3, 2)[2]
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from srtoolbox.cli import main
+from srtoolbox.files import save_tensors
+from srtoolbox.registry import NETWORKS
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,29 @@ def test_absent_sets_are_skipped_and_none_at_all_is_an_error(
     assert list(json.loads((tmp_path / "s.json").read_text())["iter_000020"]) == ["photos"]
     assert main(["test", str(config), str(checkpoint), more, "--datasets", "absent"]) == 2
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_networks_of_several_scales_are_refused_before_any_is_scored(
+    trained: tuple[Path, Path], photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    config, checkpoint = trained
+    generator = {"type": "ESPCN", "scale": 2}
+    weights = NETWORKS.build(generator).state_dict()
+    state = {"networks": {"generator": weights}, "config": json.dumps({"model": {"generator": generator}})}
+    save_tensors(tmp_path / "other.pth", state)
+    arguments = ["test", str(config), str(checkpoint), str(tmp_path / "other.pth"), "--report", str(tmp_path / "page")]
+    assert main(arguments) == 2
+    assert "other upscales x2, set photos is x3" in capsys.readouterr().err
+    pictures = f"data.test={{'datasets': {{'mine': {{'type': 'FolderDataset', 'lq': {str(photo_folder)!r}}}}}}}"
+    assert main([*arguments, pictures, "--datasets", "mine"]) == 2
+    assert "other upscales x2, Bicubic x3: one test is of one scale" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["other.pth"]
+
+
+def test_a_checkpoint_given_twice_is_named(trained: tuple[Path, Path], capsys: pytest.CaptureFixture) -> None:
+    config, checkpoint = trained
+    assert main(["test", str(config), str(checkpoint), str(checkpoint)]) == 2
+    assert f"{checkpoint}: given twice" in capsys.readouterr().err
 
 
 def test_a_network_with_weights_needs_a_checkpoint(trained: tuple[Path, Path], capsys: pytest.CaptureFixture) -> None:
