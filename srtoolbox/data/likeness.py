@@ -9,7 +9,7 @@ brightness, contrast, colour, flips and quarter turns change neither much. A cro
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -58,33 +58,38 @@ def fingerprint(image: np.ndarray) -> Fingerprint:
 def matches(first: Sequence[Fingerprint], second: Sequence[Fingerprint] | None = None) -> list[Match]:
     """All pairs of pictures that are the same: of two sets, or within one (`second` None, `first` < `second` then).
 
-    Pictures without any structure match only if they are identical. Time grows with the product of the sets' sizes
-    (10 000 against 10 000 take some seconds).
+    Of identical pictures in `first` (of one set: in all) the others are paired with the first one, and only that with
+    further pictures: thousands of copies make thousands of pairs, not millions. Pictures without any structure match
+    only if they are identical. Time grows with the product of the sets' sizes (10 000 against 10 000 take some
+    seconds).
     """
     within = second is None
     second = first if second is None else second
     if not first or not second:
         return []
+    originals: dict[str, int] = {}
+    for number, each in enumerate(first):
+        originals.setdefault(each.digest, number)
     best: dict[tuple[int, int], Match] = {}
-    for pair in _identical(first, second, within):
-        best[pair] = Match(*pair, 1.0, "identical")
-    thumbs, others = (np.stack([each.thumb for each in prints]).astype(np.float32) for prints in (first, second))
-    left = _Vectors(thumbs)
+    for number, each in enumerate(second):
+        original = originals.get(each.digest)
+        if original is not None and not (within and original == number):
+            best[original, number] = Match(original, number, 1.0, "identical")
+    rows = list(originals.values())
+    columns = rows if within else range(len(second))
+    left = _Vectors(_thumbs(first, rows))
+    others = _thumbs(second, columns)
     for turn, name in enumerate(_TURNS):
-        right = _Vectors(_turned(others, turn))
-        for row, column, value in _alike(left, right, within):
-            known = best.get((row, column))
+        for row, column, value in _alike(left, _Vectors(_turned(others, turn)), within):
+            pair = rows[row], columns[column]
+            known = best.get(pair)
             if known is None or (known.how != "identical" and value > known.likeness):
-                best[row, column] = Match(row, column, value, name or "alike")
+                best[pair] = Match(*pair, value, name or "alike")
     return sorted(best.values())
 
 
-def _identical(first: Sequence[Fingerprint], second: Sequence[Fingerprint], within: bool) -> list[tuple[int, int]]:
-    places: dict[str, list[int]] = {}
-    for number, each in enumerate(second):
-        places.setdefault(each.digest, []).append(number)
-    pairs = [(row, column) for row, each in enumerate(first) for column in places.get(each.digest, ())]
-    return [(row, column) for row, column in pairs if not within or row < column]
+def _thumbs(prints: Sequence[Fingerprint], places: Iterable[int]) -> np.ndarray:
+    return np.stack([prints[place].thumb for place in places]).astype(np.float32)
 
 
 class _Vectors:

@@ -51,6 +51,16 @@ def test_within_one_set_each_pair_is_told_once(photos) -> None:
     assert [(m.first, m.second, m.how) for m in matches(prints)] == [(0, 2, "alike"), (1, 3, "identical")]
 
 
+def test_copies_are_paired_with_the_first_alone(photos) -> None:
+    large, small = fingerprint(photos[0]), fingerprint(imresize(photos[0], 1 / 2))
+    found = matches([large, small, large, fingerprint(photos[1]), large, small])
+    identical = [(m.first, m.second) for m in found if m.how == "identical"]
+    assert identical == [(0, 2), (0, 4), (1, 5)]
+    assert [(m.first, m.second) for m in found if m.how != "identical"] == [(0, 1)]
+    assert [m[:2] for m in matches([large, large], [small, large, large])] == [(0, 0), (0, 1), (0, 2)]
+    assert len(matches([large] * 3000)) == 2999  # and not 4.5 million
+
+
 def test_flat_pictures_match_only_if_identical() -> None:
     flat = [fingerprint(np.full((20, 20, 3), level, np.uint8)) for level in (0, 128, 128, 255)]
     assert [(m.first, m.second) for m in matches(flat)] == [(1, 2)]
