@@ -36,7 +36,9 @@ class SkippedStepsError(RunError):
 
 
 def check_steps(runner: Runner) -> None:
-    """Halt where a network's steps were left out too often in a row, or up to the end of the run.
+    """Halt where a network's steps were left out too often in a row, and are not because fp16's scale is yet too high.
+
+    At the end of the run, when no step can show whether the weights are sound, the next one is tried.
 
     Raises:
         SkippedStepsError: with the folder of the dump and the command that replays it.
@@ -46,8 +48,29 @@ def check_steps(runner: Runner) -> None:
     for name, optim in runner.optims.items():
         if last:
             optim.skips.settle()
-        if optim.skips.in_a_row >= (1 if last else limit) and (last or not optim.recovering):
+        too_many = optim.skips.in_a_row >= limit and not optim.recovering
+        if too_many or (last and optim.skips.in_a_row and not _is_sound(runner, name)):
             halt(runner, name)
+
+
+def _is_sound(runner: Runner, name: str) -> bool:
+    """Whether a network's next step would succeed, or would once fp16's scale is low enough. Changes nothing.
+
+    Every rank must call it.
+    """
+    buffers = [buffer for network in runner.networks.values() for buffer in network.buffers()]
+    before, values = random_state(runner.device), [buffer.clone() for buffer in buffers]
+    for optim in runner.optims.values():
+        optim.probing = True
+    found = probe(runner, runner.draws, runner.iter)
+    for optim in runner.optims.values():
+        optim.probing = False
+    for buffer, value in zip(buffers, values, strict=True):
+        buffer.copy_(value)
+    set_random_state(before, runner.device)
+    terms = [value for part in found["rank"]["terms"] for value in part.values()]
+    norms = [] if runner.optims[name].recovering else found["gradient_norms"][name].values()
+    return all(dist.all_gather_object(all(map(math.isfinite, [*terms, *norms]))))
 
 
 def halt(runner: Runner, name: str) -> None:

@@ -146,16 +146,23 @@ class Runner:
             raise self._stopped()
         self._after_iter(self._due_phases())
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether the last step was left out: the weights may be beyond repair, so a save waits for one that succeeds.
+
+        Not at the end, when there is none to come (what is not finite is never saved).
+        """
+        return self.iter < self.max_iters and any(optim.skips.in_a_row for optim in self.optims.values())
+
     def _due_phases(self) -> tuple[Phase, ...]:
-        """What follows UPDATE. While steps are left out the weights may be beyond repair: such a state is not saved."""
-        skipping = {name: optim.skips for name, optim in self.optims.items() if optim.skips.in_a_row}
-        for name, skips in skipping.items():
-            if skips.in_a_row == 1:
+        """What follows UPDATE."""
+        for name, optim in self.optims.items():
+            if optim.skips.in_a_row == 1:
                 LOGGER.warning(
-                    "iteration %d: a step of %s left out, its loss or gradients are not finite (%d so far); nothing is "
-                    "saved until a step succeeds", self.iter, name, skips.total
+                    "iteration %d: a step of %s left out, its loss or gradients are not finite (%d so far); saving "
+                    "waits for a step that succeeds", self.iter, name, optim.skips.total
                 )  # fmt: skip
-        return (Phase.EVALUATE, Phase.LOG) if skipping else (Phase.SAVE, Phase.EVALUATE, Phase.LOG)
+        return (Phase.EVALUATE, Phase.LOG) if self.doubtful else (Phase.SAVE, Phase.EVALUATE, Phase.LOG)
 
     def _after_iter(self, phases: tuple[Phase, ...]) -> None:
         try:

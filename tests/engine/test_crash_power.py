@@ -43,7 +43,7 @@ class Recording:
     def _saves(self, disk: Disk) -> None:
         files.write_text(self.work_dir / "config.py", "seed = 1\n")
         hook = CheckpointHook(interval=5, keep_last=2)
-        hook.before_train(SimpleNamespace(work_dir=self.work_dir, resumed_from=None))
+        hook.before_train(SimpleNamespace(work_dir=self.work_dir, resumed_from=None, iter=0))
         for number in range(1, SAVES + 1):
             files.append_line(self.work_dir / "scores.jsonl", f'{{"iter": {number}}}')
             files.sync_file(self.work_dir / "scores.jsonl")

@@ -49,7 +49,8 @@ class Retention(RuleBasedStateMachine):
     def _begin(self, resumed_from: Path | None) -> None:
         self.hook = CheckpointHook(interval=1, keep_last=self.keep_last)
         self.resumed_from = resumed_from
-        self.hook.before_train(SimpleNamespace(work_dir=self.work_dir, resumed_from=resumed_from))
+        runner = SimpleNamespace(work_dir=self.work_dir, resumed_from=resumed_from, iter=self.iteration)
+        self.hook.before_train(runner)
 
     def _save(self) -> None:
         path = self.folder / f"iter_{self.iteration:06d}.pth"
@@ -87,7 +88,7 @@ class Retention(RuleBasedStateMachine):
     def resume(self) -> None:
         newest = latest_checkpoint(self.folder)
         self.iteration = iteration_of(newest) if newest else 0
-        prepare(self.work_dir, iteration=self.iteration, overwrite=False)
+        prepare(self.work_dir, iteration=self.iteration, overwrite=False, resumed_from=newest)
         if self.best is not None and self.best > self.iteration:
             self.best = None  # moved aside with the checkpoints of its time
         self._begin(newest)

@@ -274,3 +274,90 @@ def test_a_nan_that_stays_on_one_rank_halts_all(tiny_config: Path, tmp_path: Pat
     report = json.loads((tmp_path / "run/faults/iter_000009/report.json").read_text())
     assert [part["finite"] for part in report["ranks"]] == [False, False]  # its gradients are everyone's
     assert [math.isfinite(float(part["terms"][0]["pixel"])) for part in report["ranks"]] == [True, False]
+
+
+@HOOKS.register
+class ScaleHook(Hook):
+    """Lifts the scale of fp16 gradients after iteration `at`, so that the next step overflows."""
+
+    phase = Phase.UPDATE
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def after_iter(self, runner: Runner) -> None:
+        if runner.iter == self.at:
+            runner.optims["generator"].scaler._scale.fill_(2.0**60)
+
+
+EXPLODING = "optim.generator.optimizer.lr=1e20"
+DIVERGED = [poison("weight", [19]), poison("gradient", list(range(17, 99))), EXPLODING]
+SCALE = "hooks.scale={'type': 'ScaleHook', 'at': 19}"
+
+
+@pytest.mark.parametrize("bad", [("runtime.amp=fp16", SCALE), (poison("gradient", [17, 18, 19]),)], ids=["fp16", "NaN"])
+def test_the_end_of_a_run_is_kept_where_its_last_steps_are_left_out(
+    bad: tuple[str, ...], tiny_config: Path, tmp_path: Path
+) -> None:
+    assert main(["train", str(tiny_config), "--work-dir", str(tmp_path), *bad]) == 0
+    assert listing(tmp_path, "iter_*.pth") == [f"iter_{i:06d}.pth" for i in (5, 10, 15, 20)]
+    assert records(tmp_path)[-1] == records(tmp_path)[-1] | {"kind": "train", "iter": 20}
+    assert [line["iter"] for line in records(tmp_path) if line["kind"] == "eval"] == [5, 10, 15, 20]
+    assert not (tmp_path / "faults").exists()
+
+
+@pytest.mark.parametrize("bad", [*((one,) for one in DIVERGED), (EXPLODING, "runtime.amp=fp16")])
+def test_what_is_beyond_repair_is_not_kept_at_the_end_either(
+    bad: tuple[str, ...], tiny_config: Path, tmp_path: Path
+) -> None:
+    """Weights may be finite and still too large for any step to succeed."""
+    first = run(tiny_config, tmp_path, "max_iters=15").iter
+    with pytest.raises(RunError, match="steps of generator were left out"):
+        run(tiny_config, tmp_path, *bad, "max_iters=20", resume=True)
+    assert first == 15 and listing(tmp_path, "iter_*.pth") == [f"iter_{i:06d}.pth" for i in (5, 10, 15)]
+    assert (tmp_path / "faults/iter_000020/report.json").exists()
+
+
+def test_trying_the_last_step_changes_nothing(tiny_config: Path, tmp_path: Path) -> None:
+    """A run that ends with a step left out, and is extended later, goes on like one that was longer at first."""
+    same = [poison("gradient", [11]), BATCH_NORM, "hooks.ema=None"]
+    run(tiny_config, tmp_path / "whole", *same)
+    run(tiny_config, tmp_path / "parts", *same, "max_iters=12")
+    run(tiny_config, tmp_path / "parts", *same, resume=True)
+    assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts")) == []
+
+
+@pytest.mark.timeout(120)
+def test_two_ranks_end_together_after_a_step_left_out(tiny_config: Path, tmp_path: Path) -> None:
+    bad = poison("gt", [19], rank=1)
+    ranks = start(2, tmp_path, ["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), bad])
+    try:
+        assert ranks.wait(60) == {0: 0, 1: 0}, ranks.errors(0)
+    finally:
+        ranks.end()
+    assert load(tmp_path / "run", "iter_000020")["optims"]["generator"]["skips"] == [1, 1]
+
+
+def test_a_save_waits_for_a_step_that_succeeds(tiny_config: Path, tmp_path: Path) -> None:
+    """So does the best network: what is evaluated meanwhile is logged, but not kept."""
+    runner = run(tiny_config, tmp_path, poison("gradient", [9, 10]), "max_iters=14")
+    assert listing(tmp_path, "iter_*.pth") == [f"iter_{i:06d}.pth" for i in (5, 12, 14)]
+    assert [line["iter"] for line in records(tmp_path) if line["kind"] == "eval"] == [5, 10, 14]
+    assert runner.hooks["checkpoint"].best["photos/psnr"]["iter"] == 14
+    assert load(tmp_path, "iter_000012")["hooks"]["checkpoint"]["best"]["photos/psnr"]["iter"] == 5
+
+
+@pytest.mark.parametrize("ruined", [False, True])
+def test_a_signal_while_steps_are_left_out_saves_what_is_finite(
+    ruined: bool, tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    bad = [poison("weight", [7]) if ruined else poison("gradient", [7, 8]), "data.val.interval=100"]
+    stop = ["hooks.kill.type=KillHook", "hooks.kill.at=9"]
+    code = main(["train", str(tiny_config), "--work-dir", str(tmp_path), *bad, *stop])
+    assert code == (2 if ruined else 143)
+    assert ("no longer finite" in capsys.readouterr().err) == ruined
+    assert listing(tmp_path, "iter_*.pth") == ["iter_000005.pth", *["iter_000009.pth"] * (not ruined)]
+    if not ruined:
+        run(tiny_config, tmp_path, bad[0], bad[1], resume=True)
+        run(tiny_config, tmp_path / "whole", *bad)
+        assert differing(final_state(tmp_path / "whole"), final_state(tmp_path)) == []

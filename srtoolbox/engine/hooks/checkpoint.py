@@ -27,6 +27,9 @@ LOGS = ("scores.jsonl", "train.log")
 class CheckpointHook(Hook):
     """Writes `checkpoints/iter_005000.pth` every `interval` iterations, at the end and when a signal stops the run.
 
+    While steps are left out (`runner.doubtful`), a save that is due waits for the next one that succeeds, and no
+    network is kept as the best.
+
     Args:
         interval: iterations between saves.
         keep_last: how many of them to keep, at least 2 (the newest may turn out damaged); None keeps all.
@@ -73,14 +76,17 @@ class CheckpointHook(Hook):
     def before_train(self, runner: Runner) -> None:
         self.folder = runner.work_dir / "checkpoints"
         self.resumed_from = runner.resumed_from.resolve() if runner.resumed_from else None
+        self.saved_at = runner.iter
         if dist.is_main():
             for folder in (runner.work_dir, self.folder):
                 prepare_folder(folder)
 
     def after_iter(self, runner: Runner) -> None:
-        if runner.iter % self.interval == 0 or runner.iter == runner.max_iters or runner.stop_signal:
+        due = runner.iter // self.interval > self.saved_at // self.interval  # maybe since some iterations
+        if due or runner.iter == runner.max_iters or runner.stop_signal:
             with runner.pausing("save"):
                 self._save(runner)
+            self.saved_at = runner.iter
 
     def _save(self, runner: Runner) -> None:
         path = self.folder / f"iter_{runner.iter:06d}.pth"
@@ -94,7 +100,7 @@ class CheckpointHook(Hook):
             self._retain(newest=path)
 
     def after_eval(self, runner: Runner, evaluation: Evaluation) -> None:
-        if runner.iter < self.best_after:
+        if runner.iter < self.best_after or runner.doubtful:
             return
         scores = evaluation.scores
         for key in self.best_keys:
