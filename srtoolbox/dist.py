@@ -109,6 +109,12 @@ def enter(phase: str, iteration: int) -> None:
         _Group.watch.enter(phase, iteration)
 
 
+def advance() -> None:
+    """Tell the other ranks that this one gets on, in a phase that may be long."""
+    if _Group.watch is not None:
+        _Group.watch.advance()
+
+
 def leave(exit_code: int) -> None:
     """End this process together with all ranks; returns where it is alone.
 

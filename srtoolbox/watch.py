@@ -25,10 +25,10 @@ INTERVAL = 0.5
 """Seconds between two signs of life."""
 PHASES = ("start", "data", "train", "save", "evaluate", "log")
 """In the order of one iteration."""
-SLOW_PHASES = ("save", "evaluate")
-"""Where rank 0 may work alone while others wait."""
+SLOW_PHASES = ("start", "save", "evaluate")
+"""Where rank 0 may work alone while others wait, or a rank reads all data."""
 SLOW_FACTOR = 10
-"""How many timeouts a slow phase may last."""
+"""How many timeouts a slow phase (of an evaluation: one picture) may last."""
 SILENCE = 2.5
 """Seconds without a sign of life that are enough to name a rank once a collective has failed."""
 
@@ -47,7 +47,7 @@ class Watch:
     Args:
         store: a connection to the run's key-value store that nothing else uses (a blocked one would block us).
         rank, world: this process and how many there are.
-        timeout: seconds a rank may be silent or stay in one phase; ten times that where rank 0 works alone.
+        timeout: seconds a rank may be silent or stay in one phase; ten times that in `SLOW_PHASES`.
         end: ends the process with an exit code.
     """
 
@@ -72,6 +72,10 @@ class Watch:
     def enter(self, phase: str, iteration: int) -> None:
         """Say what this rank does from now on."""
         self.place = Place(phase, iteration, time.monotonic())
+
+    def advance(self) -> None:
+        """Say that this rank gets on within its phase."""
+        self.place = self.place._replace(since=time.monotonic())
 
     def fail(self, reason: str) -> None:
         """Tell all ranks that this one ends, and why."""
@@ -100,7 +104,8 @@ class Watch:
                 self._beat()
                 fault = self._fault() or self._silent([(self.rank + 1) % self.world], self.timeout) or self._stuck()
             except Exception as error:  # any failure of the store means that the process which held it is gone
-                fault = f"the store of the run is gone, and with it rank 0 or torchrun ({str(error).splitlines()[0]})"
+                reason = next(iter(str(error).splitlines()), type(error).__name__)
+                fault = f"the store of the run is gone, and with it rank 0 or torchrun ({reason})"
             if fault and not self._closed.is_set():
                 LOGGER.error("rank %d ends: %s. It was at %s", self.rank, fault, _main_thread_line())
                 self.let_others_read()
@@ -145,9 +150,12 @@ class Watch:
         return None
 
     def _stuck(self) -> str | None:
-        """Where this rank's own phase lasts too long: which ranks are behind all others, or are silent."""
+        """Where this rank's own phase lasts too long: which ranks are behind all others, or are silent.
+
+        None while a rank that is behind may still take its time: then this one only waits for it.
+        """
         phase, _, since = self.place
-        over = time.monotonic() - since - self.timeout * (SLOW_FACTOR if phase in SLOW_PHASES else 1)
+        over = time.monotonic() - since - self._limit(phase)
         if over < 0:
             return None
         fault = self._silent(range(self.world), SILENCE)
@@ -156,12 +164,17 @@ class Watch:
         signs = {rank: sign for rank in range(self.world) if (sign := self._read(rank))}
         places = {rank: (sign["iter"], PHASES.index(sign["phase"])) for rank, sign in signs.items()}
         behind = [rank for rank, place in places.items() if place == min(places.values())]
-        sign = signs[behind[0]]
+        sign = min((signs[rank] for rank in behind), key=lambda sign: sign["seconds"])
+        if sign["seconds"] < self._limit(sign["phase"]):
+            return None
         one = len(behind) == 1
         return self._tell(
             f"{'rank' if one else 'one of ranks'} {', '.join(map(str, behind))} hangs {_told(sign)}, for "
             f"{sign['seconds']:.0f} s now" + ("; the others wait for it" if one else "")
         )
+
+    def _limit(self, phase: str) -> float:
+        return self.timeout * (SLOW_FACTOR if phase in SLOW_PHASES else 1)
 
     def _tell(self, message: str) -> str:
         """Make this the run's fault unless another rank was first; returns what stands."""
@@ -189,6 +202,8 @@ def _kill_sibling(sign: dict[str, Any]) -> None:
 
 def exit_now(code: int) -> None:
     """End this process at once, without the clean-up that could wait for others."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:  # also where what they lead to is gone
+        os._exit(code)

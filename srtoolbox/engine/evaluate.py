@@ -98,6 +98,7 @@ def evaluate(
         for index, sample in build_eval_loader(dataset, dist.rank(), dist.world_size()):
             if interrupted():
                 break
+            dist.advance()
             lq = _as_batch(sample["lq"], device)
             start = time.perf_counter()
             restored = restore(network, lq)

@@ -1,0 +1,101 @@
+"""When the watch calls a rank stuck, on a clock that the test turns."""
+
+from __future__ import annotations
+
+import os
+import types
+from collections.abc import Iterator
+
+import pytest
+from torch.distributed import HashStore
+
+from srtoolbox import watch
+from srtoolbox.watch import Watch
+
+TIMEOUT = 10.0
+
+
+class Pair:
+    """Two ranks and their clock. What each told is in the store."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        store = HashStore()
+        self.ended: list[int] = []
+        self.ranks = [Watch(store, rank, 2, TIMEOUT, self.ended.append) for rank in range(2)]
+
+    def turn(self, seconds: float) -> list[str]:
+        """Let time pass, with all signs of life; returns the faults found."""
+        found = []
+        for _ in range(int(seconds)):
+            self.now += 1.0
+            for rank in self.ranks:
+                rank._beat()
+            found += [
+                fault for rank in self.ranks if (fault := rank._silent([1 - rank.rank], TIMEOUT) or rank._stuck())
+            ]
+        return [fault for fault in found if fault]
+
+
+@pytest.fixture
+def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    clock = types.SimpleNamespace(monotonic=lambda: made.now, sleep=lambda seconds: None)
+    made = types.SimpleNamespace(now=0.0)
+    monkeypatch.setattr(watch, "time", clock)
+    made = Pair()
+    return made
+
+
+def test_a_long_evaluation_that_gets_on_is_no_hang(pair: Pair) -> None:
+    for rank in pair.ranks:
+        rank.enter("evaluate", 5)
+    for _ in range(10):  # 600 s in all
+        assert pair.turn(60) == []
+        for rank in pair.ranks:
+            rank.advance()
+
+
+def test_a_rank_waits_for_one_that_still_gets_on(pair: Pair) -> None:
+    for rank in pair.ranks:
+        rank.enter("evaluate", 5)
+    for _ in range(5):  # rank 1 has all its pictures
+        assert pair.turn(60) == []
+        pair.ranks[0].advance()
+    assert "ranks 0, 1 hangs in phase 'evaluate'" in pair.turn(120)[0]
+
+
+def test_a_picture_that_takes_too_long_is_a_hang(pair: Pair) -> None:
+    for rank in pair.ranks:
+        rank.enter("evaluate", 5)
+    assert pair.turn(99) == []
+    assert pair.turn(10) != []
+
+
+def test_a_start_may_take_as_long_as_a_save(pair: Pair) -> None:
+    assert pair.turn(90) == []
+    pair.ranks[1].enter("data", 0)  # which then waits for rank 0, still at its first pictures
+    pair.ranks[1].enter("train", 0)
+    assert pair.turn(9) == []
+    assert "rank 0 hangs in phase 'start'" in pair.turn(30)[0]
+
+
+def test_a_rank_behind_the_others_is_named(pair: Pair) -> None:
+    pair.ranks[0].enter("train", 5)
+    pair.ranks[1].enter("data", 5)
+    assert pair.turn(9) == []
+    found = pair.turn(10)
+    assert f"rank 1 hangs in phase 'data' after iteration 5 (process {os.getpid()} " in found[0]
+
+
+def test_a_store_that_fails_without_a_word_ends_the_rank(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    rank = pair.ranks[1]
+
+    def fail() -> None:
+        rank.close()
+        rank._closed.is_set = lambda: False
+        raise ConnectionError
+
+    monkeypatch.setattr(rank, "_beat", fail)
+    monkeypatch.setattr(watch, "INTERVAL", 0.01)
+    rank._run()
+    assert pair.ended == [1]
