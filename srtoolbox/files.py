@@ -324,9 +324,12 @@ def append_line(path: str | os.PathLike, line: str) -> None:
     try:
         with open(path, "ab", buffering=0) as file:
             before = file.tell()
-            if file.write(data) != len(data):  # the disk took a part of it
+            try:
+                if file.write(data) != len(data):  # the disk took a part of it
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
                 file.truncate(before)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                raise
     except OSError as error:
         raise SrtoolboxError(write_fault(Path(path), error, len(data))) from error
 

@@ -8,6 +8,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.logging import RichHandler
 
+from srtoolbox.errors import SrtoolboxError
+from srtoolbox.files import append_line
+
 LOGGER = logging.getLogger("srtoolbox")
 CONSOLE = Console()
 
@@ -24,9 +27,26 @@ def setup_logging(log_file: str | Path | None = None, *, main_process: bool = Tr
     LOGGER.setLevel(logging.INFO if main_process else logging.WARNING)
     LOGGER.addHandler(_console_handler())
     if log_file is not None and main_process:
-        file = logging.FileHandler(log_file, mode="a", encoding="utf-8")
+        file = _LogFile(Path(log_file).absolute())
         file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         LOGGER.addHandler(file)
+
+
+class _LogFile(logging.Handler):
+    """Appends lines, each whole or not at all. No run ends for a log that cannot be written: it is told once."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path, self._failing = path, False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            append_line(self._path, self.format(record))
+            self._failing = False
+        except SrtoolboxError as error:
+            told, self._failing = self._failing, True
+            if not told:
+                LOGGER.warning("%s Until then its lines are on the console only", error)
 
 
 def _console_handler() -> logging.Handler:

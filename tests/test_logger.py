@@ -1,0 +1,42 @@
+"""The log of a run on a disk that is full: training goes on, one line says so, and no line is torn."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from srtoolbox.logger import LOGGER, setup_logging
+from tests.faults.disk import Disk
+
+
+@pytest.fixture(autouse=True)
+def _log_set_up() -> Iterator[None]:
+    before = list(LOGGER.handlers), LOGGER.propagate, LOGGER.level
+    yield
+    LOGGER.handlers[:], LOGGER.propagate = before[0], before[1]
+    LOGGER.setLevel(before[2])
+
+
+def test_a_full_disk_is_told_once_and_tears_no_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    log = tmp_path / "train.log"
+    setup_logging(log)
+    LOGGER.info("before")
+    with Disk(tmp_path, at=1, fault=errno.ENOSPC, lasting=True).active():  # half of the line reaches the disk
+        for number in range(20):
+            LOGGER.info("during %d", number)
+    LOGGER.info("after")
+    lines = [line.split(" ", 2)[2] for line in log.read_text().splitlines()]
+    assert lines == ["before", "after"]
+    told = capsys.readouterr().err
+    assert "Traceback" not in told and told.count("disk full") == 1 and str(log) in told
+    assert told.count("during") == 20
+
+
+def test_other_ranks_write_no_file(tmp_path: Path) -> None:
+    setup_logging(tmp_path / "train.log", main_process=False)
+    LOGGER.error("told by the main process")
+    assert not (tmp_path / "train.log").exists() and LOGGER.level == logging.WARNING
