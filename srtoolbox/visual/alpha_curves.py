@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from srtoolbox import files
 from srtoolbox.errors import DataError
-from srtoolbox.visual.curves import SUFFIXES
+from srtoolbox.visual.charts import COLOURS, INK, check_suffix, new_figure, plain, write_figure
 
 Panels = Mapping[str, Mapping[str, Sequence[float]]]
-_COLOURS = ("#1f6fb4", "#d1495b", "#2a9d6f", "#e08e0b", "#7d4fa3", "#3aa6b9")
-_INK, _GRID = "#222222", "#dddddd"
 _FLAT = 2e-3  # a relative spread below this is no slope
 
 
@@ -34,35 +27,29 @@ def plot_alpha(path: str | os.PathLike, alphas: Sequence[float], panels: Panels,
     Raises:
         DataError: another suffix, or nothing to draw.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES or not panels:
-        raise DataError(f"{os.fspath(path)}: nothing to draw, or a suffix that is none of {', '.join(SUFFIXES)}")
+    check_suffix(path)
+    if not panels:
+        raise DataError(f"{os.fspath(path)}: nothing to draw")
     columns = min(len(panels), 3)
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(4.6 * columns, 3.4 * rows + 0.4), dpi=110, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(4.6 * columns, 3.4 * rows + 0.4)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, (metric, curves) in zip(axes, panels.items(), strict=False):
         _draw(axis, metric, alphas, curves)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    figure.supxlabel(f"alpha: 0 = {ends[0]}, 1 = {ends[1]}", fontsize=9, color=_INK)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=suffix[1:])
-    files.write_bytes(path, buffer.getvalue())
+    figure.supxlabel(f"alpha: 0 = {ends[0]}, 1 = {ends[1]}", fontsize=9, color=INK)
+    write_figure(path, figure)
 
 
 def _draw(axis: Axes, metric: str, alphas: Sequence[float], curves: Mapping[str, Sequence[float]]) -> None:
     for number, (name, values) in enumerate(curves.items()):
         finite = [value if math.isfinite(value) else math.nan for value in values]
-        axis.plot(alphas, finite, "o-", color=_COLOURS[number % len(_COLOURS)], linewidth=1.8, markersize=4, label=name)
-    axis.set_title(metric, fontsize=11, fontweight="bold", color=_INK, loc="left")
-    axis.tick_params(labelsize=9, colors=_INK)
-    axis.grid(color=_GRID, linewidth=0.8)
-    axis.set_axisbelow(True)
+        axis.plot(alphas, finite, "o-", color=COLOURS[number % len(COLOURS)], linewidth=1.8, markersize=4, label=name)
+    axis.set_title(metric, fontsize=11, fontweight="bold", color=INK, loc="left")
+    plain(axis)
     axis.ticklabel_format(axis="y", useOffset=False)
     low, high = axis.get_ylim()
     if high - low < _FLAT * abs(high):  # noise in the last digits should look like it
         axis.set_ylim(high - _FLAT * abs(high), high + _FLAT * abs(high))
-    axis.spines[["top", "right"]].set_visible(False)
     axis.legend(fontsize=8, frameon=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import math
 import os
@@ -11,18 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from srtoolbox import files
 from srtoolbox.errors import DataError
 from srtoolbox.registry import did_you_mean
-from srtoolbox.visual.curves import SUFFIXES
+from srtoolbox.visual.charts import COLOURS, INK, check_suffix, new_figure, plain, write_figure
 
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
 """network -> set -> metric -> mean."""
-_COLOURS = ("#1f6fb4", "#d1495b", "#2a9d6f", "#e08e0b", "#7d4fa3", "#3aa6b9", "#8c5a3c", "#d15fa8")
-_INK, _GRID, _BICUBIC = "#222222", "#dddddd", "#9a9a9a"
+_BICUBIC = "#9a9a9a"
 
 
 def read_scores(paths: Sequence[str | os.PathLike]) -> dict[str, dict[str, dict[str, float]]]:
@@ -66,9 +62,7 @@ def plot_bars(path: str | os.PathLike, scores: Scores, *, metrics: Sequence[str]
     Raises:
         DataError: another suffix, no scores, or a metric that no network has.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise DataError(f"{os.fspath(path)}: the suffix says the format, and is one of {', '.join(SUFFIXES)}")
+    check_suffix(path)
     known = list(dict.fromkeys(key for sets in scores.values() for means in sets.values() for key in means))
     wanted = list(metrics or known)
     for metric in wanted:
@@ -78,16 +72,13 @@ def plot_bars(path: str | os.PathLike, scores: Scores, *, metrics: Sequence[str]
         raise DataError("no scores to draw")
     sets = list(dict.fromkeys(name for entry in scores.values() for name in entry))
     width = max(5.0, 0.62 * len(sets) * (len(scores) + 0.8))
-    figure = Figure(figsize=(min(width, 24), 3.6 * len(wanted) + 0.5), dpi=110, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(min(width, 24), 3.6 * len(wanted) + 0.5)
     axes = figure.subplots(len(wanted), 1, squeeze=False).ravel()
     for axis, metric in zip(axes, wanted, strict=True):
         _draw(axis, metric, scores, sets)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=min(len(labels), 4), frameon=False, fontsize=9)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=suffix[1:])
-    files.write_bytes(path, buffer.getvalue())
+    write_figure(path, figure)
     return wanted
 
 
@@ -103,20 +94,18 @@ def _draw(axis: Axes, metric: str, scores: Scores, sets: Sequence[str]) -> None:
         bars = axis.bar(places, finite, share * 0.92, label=network, color=colours[network])
         texts = ["" if math.isnan(value) else _text(value) for value in values]
         axis.bar_label(
-            bars, texts, fontsize=8, color=_INK, padding=2, rotation=90 if len(sets) * len(scores) > 14 else 0
+            bars, texts, fontsize=8, color=INK, padding=2, rotation=90 if len(sets) * len(scores) > 14 else 0
         )
     axis.set_xticks(range(len(sets)), sets)
     cut = _set_floor(axis, shown)
-    axis.set_title(metric.upper() + ("   (axis cut below)" if cut else ""), fontsize=11, color=_INK, loc="left")
-    axis.tick_params(labelsize=9, colors=_INK, bottom=False)
-    axis.grid(axis="y", color=_GRID, linewidth=0.8)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
+    axis.set_title(metric.upper() + ("   (axis cut below)" if cut else ""), fontsize=11, color=INK, loc="left")
+    plain(axis, grid="y")
+    axis.tick_params(bottom=False)
 
 
 def _colours(networks: Iterable[str]) -> dict[str, str]:
     """Gray for bicubic, a colour for each of the others."""
-    others = itertools.cycle(_COLOURS)
+    others = itertools.cycle(COLOURS)
     return {name: _BICUBIC if name.lower().startswith("bicubic") else next(others) for name in networks}
 
 

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import difflib
-import io
 import itertools
 import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
-from srtoolbox import files
 from srtoolbox.errors import DataError
+from srtoolbox.visual.charts import COLOURS, INK, check_suffix, new_figure, plain, write_figure
 from srtoolbox.visual.run_log import Curve, Run, read_run
 
-SUFFIXES = (".png", ".pdf", ".svg")
-_COLOURS = ("#1f6fb4", "#d1495b", "#2a9d6f", "#e08e0b", "#7d4fa3", "#3aa6b9", "#8c5a3c", "#d15fa8")
-_INK, _GRID, _BASELINE = "#222222", "#dddddd", "#555555"
+_BASELINE = "#555555"
 _SMOOTH_FROM = 60  # points: a shorter curve is shown as it is
 
 
@@ -54,9 +49,7 @@ def plot_runs(
         DataError: another suffix, a log that cannot be read, a key that no run has, nothing to draw, a baseline of
             other scores.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise DataError(f"{os.fspath(path)}: the suffix says the format, and is one of {', '.join(SUFFIXES)}")
+    check_suffix(path)
     runs = _with_distinct_names([read_run(log) for log in logs], logs)
     panels = _panels(runs, join)
     if keys:
@@ -67,28 +60,25 @@ def plot_runs(
         raise DataError(f"{', '.join(map(os.fspath, logs))}: nothing to draw")
     scores = _scores_drawn(runs, panels, join)
     _check_baseline(baseline, [score for panel in scores.values() for score in panel.values()])
-    colours = {run.name: _COLOURS[number % len(_COLOURS)] for number, run in enumerate(runs)}
+    colours = {run.name: COLOURS[number % len(COLOURS)] for number, run in enumerate(runs)}
     if join and len(runs) == 1:  # then colours tell sets apart
-        colours = {runs[0].name: _INK}
+        colours = {runs[0].name: INK}
     columns = min(len(panels), 2 if len(panels) in (2, 4) else 3)
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(4.9 * columns, 3.5 * rows + 0.45), dpi=110, layout="constrained", facecolor="white")
+    figure = new_figure(4.9 * columns, 3.5 * rows + 0.45)
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
-    FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, (key, curves) in zip(axes, panels.items(), strict=False):
         lines = {label: (baseline or {}).get(score) for label, score in scores.get(key, {}).items()}
         _draw_panel(axis, key, curves, colours, lines)
-        axis.set_title(_title(key, key in scores), fontsize=11, fontweight="bold", color=_INK, loc="left")
+        axis.set_title(_title(key, key in scores), fontsize=11, fontweight="bold", color=INK, loc="left")
         if log_scale and key not in scores:
             axis.set_yscale("log")
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     drawn = {score for panel in scores.values() for score in panel.values()}
     _add_legend(figure, colours, has_baseline=bool(drawn & set(baseline or {})))
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=suffix[1:])
-    files.write_bytes(path, buffer.getvalue())
+    write_figure(path, figure)
     return list(panels)
 
 
@@ -163,7 +153,7 @@ def _draw_panel(
     labels = list(dict.fromkeys(label for _, label, _ in curves))
     several = len(labels) > 1
     styles = dict(zip(labels, ("-", "--", ":", "-."), strict=False))
-    by_set = dict(zip(labels, itertools.cycle(_COLOURS))) if several and len(colours) == 1 and key != "lr" else {}
+    by_set = dict(zip(labels, itertools.cycle(COLOURS))) if several and len(colours) == 1 and key != "lr" else {}
     for run, label, curve in curves:
         is_smoothed = key != "lr" and len(curve.iters) >= _SMOOTH_FROM
         colour, style = (by_set[label], "-") if by_set else (colours[run], styles.get(label, "-"))
@@ -171,12 +161,9 @@ def _draw_panel(
     for label, value in baseline.items():
         if value is not None and math.isfinite(value):
             axis.axhline(value, color=by_set.get(label, _BASELINE), linestyle=(0, (5, 3)), linewidth=1.4)
-    axis.set_xlabel("iteration", fontsize=9, color=_INK)
-    axis.tick_params(labelsize=9, colors=_INK)
-    axis.grid(color=_GRID, linewidth=0.8)
-    axis.set_axisbelow(True)
+    axis.set_xlabel("iteration", fontsize=9, color=INK)
+    plain(axis)
     axis.margins(x=0.02)
-    axis.spines[["top", "right"]].set_visible(False)
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     if several:
         axis.legend(fontsize=8, framealpha=0.85, edgecolor="none")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from srtoolbox.errors import DataError
 from srtoolbox.image import read_image
-from srtoolbox.visual import curves as module
+from srtoolbox.visual import charts
 from srtoolbox.visual.curves import plot_runs
 from srtoolbox.visual.run_log import read_baseline, read_run
 
@@ -41,7 +41,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
             super().__init__(*args, **kwargs)
             drawn.append(self)
 
-    monkeypatch.setattr(module, "Figure", Recorded)
+    monkeypatch.setattr(charts, "Figure", Recorded)
     return drawn
 
 

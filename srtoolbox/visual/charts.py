@@ -1,0 +1,46 @@
+"""What all charts share: formats, colours, and the way of a figure to its file, with no display involved."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from srtoolbox import files
+from srtoolbox.errors import DataError
+
+SUFFIXES = (".png", ".pdf", ".svg")
+COLOURS = ("#1f6fb4", "#d1495b", "#2a9d6f", "#e08e0b", "#7d4fa3", "#3aa6b9", "#8c5a3c", "#d15fa8")
+INK, GRID = "#222222", "#dddddd"
+
+
+def check_suffix(path: str | os.PathLike) -> None:
+    """Raise a DataError for a file of another suffix than a chart's."""
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise DataError(f"{os.fspath(path)}: the suffix says the format, and is one of {', '.join(SUFFIXES)}")
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A white figure of (width, height) inches whose parts make room for each other."""
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def plain(axis: Axes, *, grid: str = "both") -> None:
+    """Small figures at the axes, a light grid ('both', 'x', 'y') below what is drawn, no frame at the top and right."""
+    axis.tick_params(labelsize=9, colors=INK)
+    axis.grid(axis=grid, color=GRID, linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def write_figure(path: str | os.PathLike, figure: Figure) -> None:
+    """Write a figure in the format its file's suffix says."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=Path(path).suffix.lower()[1:])
+    files.write_bytes(path, buffer.getvalue())
