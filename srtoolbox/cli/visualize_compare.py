@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
     parser = build_parser()
     args = parser.parse(argv)
     if args.names and len(args.names) != len(args.checkpoints):
-        parser.error(f"{len(args.checkpoints)} checkpoints, {len(args.names)} names")
+        parser.error(f"{counted(len(args.checkpoints), 'checkpoint')}, {counted(len(args.names), 'name')}")
     from srtoolbox.errors import SrtoolboxError
     from srtoolbox.image import write_image
     from srtoolbox.visual.grid import grid

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from srtoolbox.errors import DataError
 from srtoolbox.image import read_image
-from srtoolbox.visual import charts
+from srtoolbox.visual import charts, curves
 from srtoolbox.visual.curves import plot_runs
 from srtoolbox.visual.run_log import read_baseline, read_run
 
@@ -159,7 +159,7 @@ def test_smoothing_is_the_mean_of_the_window() -> None:
     values = np.random.default_rng(0).random(200)
     values[50] = np.nan
     expected = [np.nanmean(values[max(0, i - 3) : i + 4]) for i in range(200)]
-    assert np.allclose(module._smooth(values), expected)
+    assert np.allclose(curves._smooth(values), expected)
 
 
 def test_runs_in_folders_of_one_name_are_told_apart(tmp_path: Path, figures: list[Figure]) -> None:
@@ -194,7 +194,7 @@ def test_read_baseline(tmp_path: Path) -> None:
 
 def test_titles_set_the_protocol_apart() -> None:
     keys = ("set5/psnr", "set5/psnr_y_direct", "a/b/ssim_y", "lpips_vgg/my_error", "pixel", "lr")
-    assert [module._title(key, "/" in key) for key in keys] == [
+    assert [curves._title(key, "/" in key) for key in keys] == [
         "PSNR on set5",
         "PSNR (y_direct) on set5",
         "SSIM (y) on a/b",
