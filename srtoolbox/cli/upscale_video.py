@@ -23,6 +23,9 @@ EXAMPLE = """examples:
   python tools/upscale_video.py realesr-animevideov3.pth clip.mp4 -o clip_x4.mp4
   python tools/upscale_video.py model.pth clip.mkv -o clip_x4.mkv --codec libx265 --crf 20 --preset slow"""
 
+MAX_CRF = 63
+"""Of AV1 and VP9; H.264 and H.265 end at 51 and take more for that."""
+
 
 def build_parser() -> CommandParser:
     """Options of the command."""
@@ -47,7 +50,10 @@ def build_parser() -> CommandParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    args = build_parser().parse(argv)
+    parser = build_parser()
+    args = parser.parse(argv)
+    if args.crf is not None and not 0 <= args.crf <= MAX_CRF:
+        parser.error(f"--crf is 0 ... {MAX_CRF}, got {args.crf:g}")
     from srtoolbox.files import sha256
     from srtoolbox.inference.video_frames import library
     from srtoolbox.inference.video_parts import Encoding

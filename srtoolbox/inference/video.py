@@ -31,6 +31,7 @@ USUAL_CODECS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1")
 PART_FRAMES = 60
 """Frames in a part: what a killed job loses at most."""
 _HASHED = 1 << 20
+_SHORT_SECONDS, _SHORT_SHARE = 1, Fraction(1, 50)  # by which the pictures may end before what the file declares
 
 
 class Done(NamedTuple):
@@ -68,6 +69,8 @@ def upscale_video(
         SrtoolboxError: a file that cannot be read or written, a codec or container that cannot hold it.
     """
     target = Path(target)
+    if target.is_dir():
+        raise SrtoolboxError(f"{target}: is a folder; give a file's name")
     if target.exists() and not overwrite:
         raise SrtoolboxError(f"{target}: is there already; --overwrite replaces it")
     if target.exists() and os.path.samefile(source, target):
@@ -90,6 +93,7 @@ def upscale_video(
     _make(upscaler, video, parts, write, progress, total)
     if not parts.done:
         raise SrtoolboxError(f"{video.path}: no frame in it can be decoded")
+    _tell_missing(video, parts)
     joined = parts.folder / f"joined{target.suffix}"
     with _one_error(target):
         join(parts.done, video, joined, container)
@@ -120,6 +124,18 @@ def _make(
             sink.put(Frame(frame.pts, upscaler(frame.image)))
             done += 1
             progress(done, max(total, done))
+
+
+def _tell_missing(video: Video, parts: Parts) -> None:
+    """FFmpeg takes the end of a file that is cut short for the end of the video: say so where the lengths differ."""
+    seconds = float((parts.done[-1].pts[-1] - parts.done[0].pts[0]) * video.time_base + 1 / video.rate)
+    if video.duration and video.duration - seconds > max(_SHORT_SECONDS, _SHORT_SHARE * video.duration):
+        LOGGER.warning(
+            "%s: its pictures end after %.1f s, it declares %.1f s: it is cut short, unless its sound is longer",
+            video.path,
+            seconds,
+            float(video.duration),
+        )
 
 
 # ---- checks before hours of work

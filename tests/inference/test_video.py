@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -239,10 +240,12 @@ def test_decoding_waits_for_the_network(tmp_path: Path, monkeypatch) -> None:
 def test_errors_name_what_is_wrong(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mp4", number=3)
     (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "folder.mp4").mkdir()
     tone = make_clip(tmp_path / "x.mkv", number=3, audio="libopus") if "libopus" in av.codecs_available else None
     for source, out, options, message in [
         (tmp_path / "none.mp4", "o.mp4", {}, r"none\.mp4: no such video file"),
         (tmp_path / "text.mp4", "o.mp4", {}, r"text\.mp4: no video that can be read"),
+        (clip, "folder.mp4", {"overwrite": True}, r"folder\.mp4: is a folder"),
         (clip, "o.avi", {}, r"o\.avi: the name of a video ends in \.mp4"),
         (clip, "o.mp4", {"encoding": Encoding("x999")}, r"no video codec 'x999'; usual ones: libx264"),
         (clip, "o.webm", {}, r"o\.webm: this container does not hold h264"),
@@ -264,6 +267,16 @@ def test_a_damaged_video(tmp_path: Path) -> None:
     assert not (tmp_path / "out.mp4").exists()
 
 
+def test_a_video_cut_short_is_told(tmp_path: Path, caplog) -> None:
+    """A Matroska file without its end is read without an error, as if it ended there."""
+    clip = make_clip(tmp_path / "in.mkv", number=100, audio=None)
+    upscale_video(bicubic(), clip, tmp_path / "whole.mkv")
+    assert "cut short" not in caplog.text
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    assert upscale_video(bicubic(), clip, tmp_path / "out.mkv").frames < 90
+    assert re.search(r"in\.mkv: its pictures end after .* it is cut short", caplog.text)
+
+
 def test_the_command(tmp_path: Path, capsys) -> None:
     clip = make_clip(tmp_path / "in.mp4", number=5)
     network = NETWORKS.build({"type": "ESPCN", "scale": 3})
@@ -274,6 +287,9 @@ def test_the_command(tmp_path: Path, capsys) -> None:
     assert probe(tmp_path / "in_sr.mp4").width == 192
     assert main(["upscale_video", str(tmp_path / "c.pth"), str(clip)]) == 2
     assert "is there already" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["upscale_video", str(tmp_path / "c.pth"), str(clip), "--crf", "180"])
+    assert "--crf is 0 ... 63, got 180" in capsys.readouterr().err
 
 
 def test_without_the_package(tmp_path: Path, monkeypatch, capsys) -> None:
