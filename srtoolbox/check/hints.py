@@ -11,6 +11,7 @@ from typing import Any, Literal, Union
 import torch
 
 _SCALARS = (bool, int, float, str)
+_PLURALS = {int: "whole numbers", float: "numbers", str: "strings"}
 _NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a string", type(None): "None"}
 
 
@@ -94,5 +95,7 @@ def described(hint: Any) -> str:  # noqa: ANN401
         return "a dict"
     if inspect.isclass(kind) and issubclass(kind, Sequence):
         items = [part for part in arguments if part is not Ellipsis]
+        if len(items) == 1 and items[0] in _PLURALS:
+            return f"a list of {_PLURALS[items[0]]}"
         return "a list" + (f" ({', '.join(map(described, items))})" if items else "")
     return getattr(hint, "__name__", str(hint))
