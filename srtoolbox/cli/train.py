@@ -85,6 +85,7 @@ def train(config, args: argparse.Namespace, work_dir: Path, lock) -> int:  # noq
     from srtoolbox.engine.faults import SkippedStepsError
     from srtoolbox.engine.signals import StopRequested
     from srtoolbox.engine.workdir import find_state
+    from srtoolbox.errors import RunError
     from srtoolbox.logger import LOGGER
 
     state, path = None, None
@@ -112,6 +113,8 @@ def train(config, args: argparse.Namespace, work_dir: Path, lock) -> int:  # noq
         return stop.exit_code
     except BaseException as error:
         dist.abort(error)
+        if isinstance(error, SystemExit):
+            raise RunError(f"something in the run called sys.exit({error.code}): it has not finished") from error
         raise
     made = sorted((work_dir / "checkpoints").glob("best_*.pth")) or list_checkpoints(work_dir / "checkpoints")
     LOGGER.info("done: %s%s", work_dir, f". Test it: srtoolbox test {args.config} {made[-1]}" if made else "")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from srtoolbox.cli import main
-from srtoolbox.engine.checkpoint import latest_checkpoint
+from srtoolbox.engine.checkpoint import latest_checkpoint, verify_checkpoint
 from tests.engine.runs import differing, final_state, listing, load, records, run
 
 RESTLESS = (  # evaluated and saved at each of 12 iterations, with a rate that makes scores go up and down
@@ -137,3 +137,23 @@ def test_networks_alone_are_no_state_to_resume(
     assert main(["train", str(tiny_config), "--work-dir", str(tmp_path / "b"), "--resume-from", best]) == 2
     assert "--load-from" in capsys.readouterr().err
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("lost", ["elsewhere", "damaged"])
+def test_a_best_network_that_is_not_there_is_no_longer_the_best(
+    lost: str, tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """The first run ends at its best; what follows, at a rate far too high, is worse."""
+    arguments = ["train", str(tiny_config), "max_iters=20"]
+    worse = ["optim.generator.optimizer.lr=0.5", "optim.generator.scheduler=None", "optim.generator.milestones=None"]
+    assert main([*arguments, "--work-dir", str(tmp_path / "a"), "max_iters=10"]) == 0
+    newest = tmp_path / "a/checkpoints/iter_000010.pth"
+    work_dir = tmp_path / ("b" if lost == "elsewhere" else "a")
+    best = work_dir / "checkpoints/best_photos_psnr.pth"
+    if lost == "damaged":
+        damage(best)
+    assert main([*arguments, "--work-dir", str(work_dir), "--resume-from", str(newest), *worse]) == 0
+    assert "best_photos_psnr.pth of iteration 5 is not in" in capsys.readouterr().err
+    assert verify_checkpoint(best) is None
+    scores = evaluations(work_dir, "photos/psnr")
+    assert load(work_dir, best.stem)["iter"] == max((i for i in scores if i >= 10), key=scores.get)

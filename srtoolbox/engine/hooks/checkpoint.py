@@ -80,6 +80,25 @@ class CheckpointHook(Hook):
         if dist.is_main():
             for folder in (runner.work_dir, self.folder):
                 prepare_folder(folder)
+            self._forget_lost()
+        self.best = dist.all_gather_object(self.best)[0]
+
+    def _forget_lost(self) -> None:
+        """Let any score be the best again where the best network's file is not in this folder, or damaged.
+
+        Another run's checkpoint tells of files in that run's folder, one gone back to of files replaced since.
+        """
+        for key, best in list(self.best.items()):
+            fault = verify_checkpoint(self._best_path(key))
+            if fault is not None:
+                LOGGER.warning(
+                    "%s of iteration %d is not in %s (%s): the best is looked for anew",
+                    self._best_path(key).name, best["iter"], self.folder, fault,
+                )  # fmt: skip
+                del self.best[key]
+
+    def _best_path(self, key: str) -> Path:
+        return self.folder / f"best_{key.replace('/', '_')}.pth"
 
     def after_iter(self, runner: Runner) -> None:
         due = runner.iter // self.interval > self.saved_at // self.interval  # maybe since some iterations
@@ -111,7 +130,7 @@ class CheckpointHook(Hook):
             if self._is_better(runner, key, value):
                 self.best[key] = {"iter": runner.iter, "score": value}
                 if dist.is_main():
-                    path = self.folder / f"best_{key.replace('/', '_')}.pth"
+                    path = self._best_path(key)
                     save_checkpoint(path, {**runner.network_state(), "scores": scores})
                     LOGGER.info("best %s so far: %.4f, kept as %s", key, value, path.name)
 
