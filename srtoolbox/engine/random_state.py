@@ -16,6 +16,14 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def generators(device: torch.device) -> list[torch.Generator]:
+    """Those that PyTorch draws from in a training step on a device."""
+    found = [torch.default_generator]
+    if device.type == "cuda":
+        found.append(torch.cuda.default_generators[device.index or 0])
+    return found
+
+
 def random_state(device: torch.device) -> dict[str, Any]:
     """The random states of this process, as tensors and plain values."""
     name, keys, *rest = np.random.get_state()

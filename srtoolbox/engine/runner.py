@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from srtoolbox import dist
-from srtoolbox.data.loader import build_train_loader
+from srtoolbox.data.loader import WaitInterrupted, build_train_loader
 from srtoolbox.engine.checkpoint import load_matching, load_weights
 from srtoolbox.engine.device import select_device, set_up_torch, to_device
 from srtoolbox.engine.evaluate import EvaluationInterrupted
@@ -23,7 +23,7 @@ from srtoolbox.engine.faults import check_steps, out_of_memory
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.hooks.scheduler import SchedulerHook
 from srtoolbox.engine.optim import build_optim
-from srtoolbox.engine.random_state import random_state, seed_everything, set_random_state
+from srtoolbox.engine.random_state import generators, random_state, seed_everything, set_random_state
 from srtoolbox.engine.signals import StopRequested, StopSignals
 from srtoolbox.engine.statistics_guard import StatisticsGuard
 from srtoolbox.errors import CheckpointError, ConfigError, MissingDataError, RunError
@@ -63,6 +63,7 @@ class Runner:
         self.world = dist.world_size()
         seed_everything(self.seed)
         self.iter, self.draws = (resume["iter"], resume["draws"]) if resume else (0, 0)
+        self.whole = bool(resume and resume.get("whole"))  # whether all is done that follows iteration `iter`
         self.terms: dict[str, Tensor | float] = {}  # of the last iteration, weighted
         self.data_seconds = self.paused_seconds = 0.0  # waiting for batches; saving and evaluating
         self.signals, self.stop_signal = StopSignals(), 0
@@ -71,7 +72,9 @@ class Runner:
         if resume:
             self.load_state_dict(resume)
         self.guard = StatisticsGuard(self.networks[name] for name in self.optims)
+        dist.barrier()  # a rank that read its data late must not let a collective of the others time out
         self._wrap_networks()
+        self.generators = generators(self.device)
         self.batches = self._batches()
         seed_everything(self.seed + dist.rank())
         if resume:
@@ -108,7 +111,8 @@ class Runner:
         try:
             with self.signals:
                 self.call("before_train")
-                if self.resumed_from is not None:  # what follows the save of that iteration is in no earlier log
+                dist.barrier()
+                if self.resumed_from is not None and not self.whole:  # what follows its save is in no earlier log
                     self._after_iter((Phase.EVALUATE, Phase.LOG))
                 while self.iter < self.max_iters:
                     self.run_iter()
@@ -116,27 +120,15 @@ class Runner:
             error = caught
             raise
         finally:
-            try:
-                self._end(error)
-            finally:
-                self.batches.close()
-
-    def _end(self, error: BaseException | None) -> None:
-        """Tell all hooks of the end. What fails now is raised where it is the first fault of the run, else logged."""
-        late: Exception | None = None
-        for name, hook in self.hooks.items():
-            try:
-                hook.after_train(self, error)
-            except Exception as caught:
-                if error is None and late is None:
-                    late = caught
-                else:
-                    LOGGER.error("hooks.%s failed, too, as the run ended: %s: %s", name, type(caught).__name__, caught)
-        if late is not None:
-            raise late
+            self.call("after_train", error)
+            self.batches.close()
 
     def run_iter(self) -> None:
         """One iteration with all its hooks; where a signal came, only those that update and save.
+
+        A step that is broken off, by a signal while its data does not come or for want of memory, leaves the state that
+        the iteration before it left, but for BatchNorm's count of batches, which nothing reads, and the vectors of
+        spectral norms, which change with every forward pass.
 
         Raises:
             StopRequested: a signal came, and the hooks that save have done so.
@@ -145,15 +137,28 @@ class Runner:
         finished, draws = self.iter, self.draws
         try:
             self._run_iter()
+        except WaitInterrupted:
+            self._take_back(draws)
+            self.stop_signal = self.signals.received
+            if self.iter > 0:
+                self.call("after_iter", phases=(Phase.SAVE,))
+            raise self._stopped() from None
         except torch.OutOfMemoryError as error:
             if self.iter == finished:
-                self.draws = draws  # the resumed run draws that batch again
+                self._take_back(draws)
             raise RunError(out_of_memory(self, stepping=self.iter == finished)) from error
+
+    def _take_back(self, draws: int) -> None:
+        """Undo what a step that was broken off has drawn, and what it has done to BatchNorm's statistics."""
+        self.draws = draws
+        for generator, state in zip(self.generators, self._random_before, strict=True):
+            generator.set_state(state)
+        self.guard.restore()
 
     def _run_iter(self) -> None:
         vote = dist.Vote(self.signals.received) if self.world > 1 else None  # travels while this rank computes
         self.terms = self._step()
-        self.iter += 1
+        self.iter, self.whole = self.iter + 1, False
         self.stop_signal = vote.result() if vote else self.signals.received
         self.call("after_iter", phases=(Phase.UPDATE,))
         check_steps(self)
@@ -183,17 +188,20 @@ class Runner:
     def _after_iter(self, phases: tuple[Phase, ...]) -> None:
         try:
             self.call("after_iter", phases=phases)
+            self.whole = True
         except EvaluationInterrupted:  # the resumed run enters this iteration after SAVE, and evaluates
             self.stop_signal = dist.Vote(self.signals.received).result()
             self.call("after_iter", phases=(Phase.SAVE,))
             raise self._stopped() from None
 
     def _stopped(self) -> StopRequested:
-        return StopRequested(self.stop_signal, saved=any(hook.phase is Phase.SAVE for hook in self.hooks.values()))
+        saved = self.iter > 0 and any(hook.phase is Phase.SAVE for hook in self.hooks.values())
+        return StopRequested(self.stop_signal, saved=saved)
 
     def _step(self) -> dict[str, Tensor]:
         """One iteration is one optimizer step, from `accumulate` batches. Returns the mean of their loss terms."""
         self.model.iteration = self.iter
+        self._random_before = [generator.get_state() for generator in self.generators]
         parts = []
         for part in range(self.accumulation):
             for optim in self.optims.values():
@@ -229,6 +237,11 @@ class Runner:
         self.paused_seconds += time.perf_counter() - start
         dist.enter("log", self.iter)
 
+    @property
+    def begins_at(self) -> int:
+        """The first iteration whose evaluation and log this run writes, as its hooks begin."""
+        return self.iter + self.whole
+
     def higher_is_better(self, metric: str) -> bool:
         """Whether a larger value of a validation metric, by its name in the config, is a better one."""
         return METRICS.get(self.config["data"]["val"]["metrics"][metric]["type"]).higher_is_better
@@ -250,6 +263,7 @@ class Runner:
         """Everything an exact continuation needs: tensors and plain values. Every rank must call it."""
         return {
             **self.network_state(),
+            **({"whole": True} if self.whole else {}),
             "optims": {name: optim.state_dict() for name, optim in self.optims.items()},
             "hooks": {name: hook.state_dict() for name, hook in self.hooks.items()},
             "draws": self.draws,
@@ -342,7 +356,13 @@ class Runner:
             start=self.draws,
             rank=dist.rank(),
             world=dist.world_size(),
+            interrupted=self._may_stop_waiting(),
         )
+
+    def _may_stop_waiting(self) -> Callable[[], bool]:
+        """What tells the loader that a signal came. Not with several ranks: only together can they save."""
+        signals, alone = self.signals, self.world == 1
+        return lambda: alone and bool(signals.received)
 
     def _check_same_start(self) -> None:
         """All ranks continue from one checkpoint: a network disk may show them different ones."""

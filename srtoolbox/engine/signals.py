@@ -25,7 +25,9 @@ class StopRequested(Exception):  # noqa: N818 - a request, not an error
 
     def __init__(self, signum: int, *, saved: bool) -> None:
         state = (
-            "the state is saved, --resume continues" if saved else "nothing is saved: the config has no CheckpointHook"
+            "the state is saved, --resume continues"
+            if saved
+            else "nothing is saved: no iteration is finished, or the config has no CheckpointHook"
         )
         super().__init__(f"stopped by {signal.Signals(signum).name}; {state}")
         self.exit_code = EXIT_CODES[signum]

@@ -21,6 +21,11 @@ class StatisticsGuard:
         self._live = [b for norm in norms for b in (norm.running_mean, norm.running_var) if b is not None]
         self._kept = [buffer.clone() for buffer in self._live]
 
+    def restore(self) -> None:
+        """Put back what the last good step left."""
+        if self._live:
+            torch._foreach_copy_(self._live, self._kept)
+
     def after_step(self, flags: Sequence[Tensor]) -> None:
         """Put the statistics back where one of the flags (`skips.not_finite`) is set, else keep them."""
         if not self._live or not flags:

@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.runner import Runner
 from srtoolbox.errors import RunError
 from srtoolbox.registry import HOOKS
-from tests.engine.runs import differing, final_state, listing, run
+from tests.engine.runs import differing, final_state, listing, records, run
 
 
 @HOOKS.register
 class CrashMemoryHook(Hook):
-    """Runs out of memory in the step that follows iteration `at`, or in its evaluation."""
+    """Runs out of memory in the step that follows iteration `at`, after its forward pass, or in its evaluation."""
 
     phase = Phase.EVALUATE
 
@@ -24,14 +25,13 @@ class CrashMemoryHook(Hook):
         self.at, self.evaluating = at, evaluating
 
     def set_up(self, runner: Runner) -> None:
-        prepare = runner.model.prepare
-
-        def full(batch: dict) -> dict:
-            if runner.iter == self.at and not self.evaluating:
+        def full(module: nn.Module, args: object, output: torch.Tensor) -> torch.Tensor:
+            torch.rand(3)  # as dropout would
+            if module.training and runner.iter == self.at and not self.evaluating:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-            return prepare(batch)
+            return output
 
-        runner.model.prepare = full
+        runner.networks["generator"].register_forward_hook(full)
 
     def after_iter(self, runner: Runner) -> None:
         if runner.iter == self.at and self.evaluating:
@@ -40,13 +40,22 @@ class CrashMemoryHook(Hook):
 
 @pytest.mark.parametrize("evaluating", [False, True])
 def test_the_state_is_saved_and_the_run_goes_on_exactly(evaluating: bool, tiny_config: Path, tmp_path: Path) -> None:
-    run(tiny_config, tmp_path / "whole")
-    crash = ["hooks.crash.type=CrashMemoryHook", "hooks.crash.at=8", f"hooks.crash.evaluating={evaluating}"]
+    small = {"_delete_": True, "type": "SRResNet", "scale": 3, "num_features": 4, "num_blocks": 1}  # with BatchNorm
+    crash = [
+        f"model.generator={small}",
+        "hooks.crash.type=CrashMemoryHook",
+        f"hooks.crash.evaluating={evaluating}",
+        "hooks.crash.at=8",
+    ]
+    never = [*crash[:-1], "hooks.crash.at=-1"]
+    run(tiny_config, tmp_path / "whole", *never)
     with pytest.raises(RunError, match=r"iteration 8 is saved.*batch_size=2 accumulate=2") as caught:
         run(tiny_config, tmp_path / "parts", *crash)
     assert f"iteration {8 if evaluating else 9}: cpu is out of memory" in str(caught.value)
-    run(tiny_config, tmp_path / "parts", resume=True)
-    assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts")) == []
+    run(tiny_config, tmp_path / "parts", *never, resume=True)
+    assert records(tmp_path / "parts") == records(tmp_path / "whole")
+    differ = differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts"))
+    assert [key for key in differ if not key.endswith("num_batches_tracked")] == []  # a count that nothing reads
 
 
 def test_nothing_to_save_before_the_first_iteration(tiny_config: Path, tmp_path: Path) -> None:

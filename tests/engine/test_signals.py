@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from srtoolbox.data.datasets.gt_only import GTOnlyDataset
+from srtoolbox.data.sampler import Draw
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.runner import Runner
 from srtoolbox.registry import HOOKS
@@ -104,6 +106,41 @@ def test_a_second_interrupt_ends_at_once(world: int, tiny_config: Path, tmp_path
         assert ranks.codes[0] == 130 and time.monotonic() - before < 3
         if world > 1:
             assert ranks.wait(20)[1] != 0
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize(("interval", "accumulate"), [(3, 1), (4, 2)], ids=["at-a-line-of-log", "between-two-batches"])
+def test_a_signal_while_the_data_workers_are_stuck_saves(
+    interval: int, accumulate: int, tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six iterations are done, the seventh lacks its last batch; the resumed run logs and ends as if nothing was."""
+    settings = [f"hooks.logger.interval={interval}", f"accumulate={accumulate}", "data.train.workers=2"]
+    command = ["train", str(tiny_config), *settings, "--work-dir", str(tmp_path / "run")]
+    run(tiny_config, tmp_path / "whole", *settings)
+    sample = GTOnlyDataset.sample
+
+    def stuck(self: GTOnlyDataset, draw: Draw) -> dict:
+        if isinstance(draw, Draw) and draw.number >= 4 * (7 * accumulate - 1):
+            time.sleep(60)
+        return sample(self, draw)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GTOnlyDataset, "sample", stuck)
+        ranks = start(1, tmp_path / "ranks", command)
+    try:
+        while not (tmp_path / "run/checkpoints/iter_000005.json").exists():
+            ranks.poll()
+            assert not ranks.codes, ranks.errors(0)
+            time.sleep(0.02)
+        time.sleep(1.5)
+        os.kill(ranks.pids[0], signal.SIGTERM)
+        assert ranks.wait(5)[0] == 143, ranks.errors(0)
+    finally:
+        ranks.end()
+    assert listing(tmp_path / "run", "iter_*.pth")[-1] == "iter_000006.pth"
+    run(tiny_config, tmp_path / "run", *settings, resume=True)
+    assert records(tmp_path / "run") == records(tmp_path / "whole")
+    assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "run")) == []
 
 
 @pytest.mark.timeout(90)

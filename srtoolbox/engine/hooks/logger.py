@@ -72,12 +72,12 @@ class LoggerHook(Hook):
         self.since, self.since_iter = self.started, runner.iter
         if dist.is_main():
             runner.work_dir.mkdir(parents=True, exist_ok=True)
-            cut_records(self.path, runner.iter)
+            cut_records(self.path, runner.begins_at)
             if self.wandb is not None:
                 self.wandb.begin(runner.work_dir, runner.config.to_dict())
             if self.tensorboard:
                 # what an earlier process logged from this iteration on (all, where it never saved) is repeated
-                self.writer = SummaryWriter(runner.work_dir, purge_step=runner.iter)
+                self.writer = SummaryWriter(runner.work_dir, purge_step=runner.begins_at)
             if self.graph and runner.resumed_from is None:
                 write_graph(self.writer, runner.networks["generator"], runner.device)
 
