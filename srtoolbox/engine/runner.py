@@ -120,8 +120,24 @@ class Runner:
             error = caught
             raise
         finally:
-            self.call("after_train", error)
-            self.batches.close()
+            try:
+                self._end(error)
+            finally:
+                self.batches.close()
+
+    def _end(self, error: BaseException | None) -> None:
+        """Tell all hooks of the end. What fails now is raised where it is the first fault of the run, else logged."""
+        late: Exception | None = None
+        for name, hook in self.hooks.items():
+            try:
+                hook.after_train(self, error)
+            except Exception as caught:
+                if error is None and late is None:
+                    late = caught
+                else:
+                    LOGGER.error("hooks.%s failed, too, as the run ended: %s: %s", name, type(caught).__name__, caught)
+        if late is not None:
+            raise late
 
     def run_iter(self) -> None:
         """One iteration with all its hooks; where a signal came, only those that update and save.
