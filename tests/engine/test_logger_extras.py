@@ -62,7 +62,6 @@ def test_tracing_leaves_running_statistics_alone(tmp_path: Path) -> None:
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items()) and network.training
 
 
-@NETWORKS.register
 class Untraceable(nn.Module):
     """ESPCN-like, but it refuses to be traced."""
 
@@ -80,8 +79,13 @@ class Untraceable(nn.Module):
 
 
 def test_a_network_that_cannot_be_traced_is_one_warning(
-    tiny_config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture
+    tiny_config: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setitem(NETWORKS._entries, "Untraceable", Untraceable)  # other tests walk all networks there are
     logging.getLogger("srtoolbox").propagate = True
     network = "model.generator=dict(_delete_=True,type='Untraceable')"
     assert run(tiny_config, tmp_path / "run", *BOARD, network, "hooks.logger.graph=True").iter == 5
