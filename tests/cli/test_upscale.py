@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,8 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srtoolbox.cli import main
+from srtoolbox.cli import main, upscale_files
 from srtoolbox.cli.upscale_files import AbandonedError, Handover
+from srtoolbox.cli.upscale_plan import Job
 from srtoolbox.image import Picture, read_image, read_picture, to_image, to_tensor, write_image, write_picture
 from srtoolbox.resize import imresize
 
@@ -215,12 +217,53 @@ def test_a_config_without_a_network_is_one_error(
 def test_handover_is_bounded_and_never_hangs() -> None:
     handover, band = Handover(), np.zeros((1, 1, 3), np.uint8)
     assert handover.put(band) and handover.put(band)
+    third = threading.Thread(target=lambda: answers.append(handover.put(band)), daemon=True)
+    answers: list[bool] = []
+    third.start()
+    third.join(0.25)
+    assert third.is_alive() and not answers  # it waits
     handover.leave()
-    assert not handover.put(band)
+    third.join(10)
+    assert answers == [False] and not handover.put(band)
     handover = Handover()
     handover.put(AbandonedError("enough"))
     with pytest.raises(AbandonedError, match="enough"):
         list(handover)
+
+
+@pytest.mark.parametrize(("pictures", "ahead_of_it"), [(100, 2), (2, 1), (0, 0)])
+def test_reading_ahead_is_bounded_in_number_and_bytes(
+    photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: int, ahead_of_it: int
+) -> None:
+    jobs = [Job(str(tmp_path / f"{number}.png"), "file", None) for number in range(8)]
+    for job in jobs:
+        write_image(job.source, photo[:9, :9])
+    started, begin = [], upscale_files.start
+    monkeypatch.setattr(upscale_files, "start", lambda read, job, *rest: started.append(job) or begin(read, job, *rest))
+    monkeypatch.setattr(upscale_files, "AHEAD_BYTES", pictures * 9 * 9 * 4)
+    for number, (job, reading) in enumerate(upscale_files.ahead(jobs, workers=2)):
+        assert job is jobs[number] and reading.result().pixels.shape == (9, 9, 3)
+        assert len(started) == min(number + 1 + ahead_of_it, len(jobs))
+
+
+def test_writing_behind_is_bounded(
+    bicubic: str, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        write_image(tmp_path / f"in/{number}.png", photo[:9, :9])
+    writing, most, write = [], [], upscale_files.write
+
+    def slow(job: Job, *rest: object) -> list[str]:
+        writing.append(job)
+        most.append(len(writing))
+        time.sleep(0.1)
+        lost = write(job, *rest)
+        writing.remove(job)
+        return lost
+
+    monkeypatch.setattr("srtoolbox.cli.upscale_run.write", slow)
+    assert main(["upscale", bicubic, str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--workers", "1"]) == 0
+    assert max(most) == 2  # one, and that of the picture the network is at
 
 
 # ---- as a process
