@@ -33,12 +33,8 @@ esac
 trap : USR1 TERM
 srun --kill-on-bad-exit=0 bash -c '
     export RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID WORLD_SIZE=$SLURM_NTASKS
-    exec "${PYTHON:-python}" -m srtoolbox train "$@"' train "$@" &
-while :; do
-    wait $!
-    code=$?
-    kill -0 $! 2>/dev/null || break # a signal to this shell ends `wait`, not srun
-done
+    exec "${PYTHON:-python}" -m srtoolbox train "$@"' train "$@"
+code=$? # of srun: a trap waits for the command in the foreground, and does not end it
 if [ "$code" = 138 ]; then
     echo "saved before the time limit: queueing job $SLURM_JOB_ID again"
     scontrol requeue "$SLURM_JOB_ID"

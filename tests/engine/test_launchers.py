@@ -173,6 +173,19 @@ def test_slurm_saves_queues_again_and_goes_on(tiny_config: Path, tmp_path: Path)
     assert f"resuming from {tmp_path}/run/checkpoints/iter_{reached:06d}.pth" in again.stderr
 
 
+def test_slurm_takes_no_signal_for_the_end_of_the_tasks(tmp_path: Path) -> None:
+    """The shell is told of the time limit just as the tasks fail: that is no reason to queue the job again."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "srun").write_text("#!/usr/bin/env bash\nkill -USR1 $PPID\nexit 3\n")
+    (tools / "scontrol").write_text(f'#!/bin/sh\n[ "$1" = show ] && echo here || echo "$@" >> {tmp_path}/queue\n')
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    job = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "here", "PATH": f"{tools}:{os.environ['PATH']}"}
+    assert {launch("slurm_train.sh", "a.py", **job).returncode for _ in range(20)} == {3}
+    assert not (tmp_path / "queue").exists()
+
+
 @pytest.mark.parametrize(
     ("script", "arguments"), [("dist_train.sh", ["a.py"]), ("dist_test.sh", ["a.py", "b.pth", "x"])]
 )
