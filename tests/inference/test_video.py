@@ -19,7 +19,7 @@ from srtoolbox.cli import main
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.files import save_tensors
 from srtoolbox.inference import video as module
-from srtoolbox.inference.side_by_side import AHEAD
+from srtoolbox.inference.side_by_side import AHEAD, Sink
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.inference.video import upscale_video
 from srtoolbox.inference.video_frames import frames, probe
@@ -194,7 +194,9 @@ def test_a_failure_leaves_finished_parts_and_no_threads(tmp_path: Path) -> None:
         "part_000001.json",
         "part_000001.mkv",
     ]
-    (parts / "part_000001.mkv").write_bytes((parts / "part_000001.mkv").read_bytes()[:-1])  # damaged since
+    data = bytearray((parts / "part_000001.mkv").read_bytes())
+    data[len(data) // 2] ^= 1  # damaged since
+    (parts / "part_000001.mkv").write_bytes(data)
     assert upscale_video(bicubic(), clip, out).resumed == 8
     upscale_video(bicubic(), clip, tmp_path / "whole.mp4")
     assert same_frames(out, tmp_path / "whole.mp4")
@@ -235,6 +237,24 @@ def test_decoding_waits_for_the_network(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(module, "frames", counted)
     upscale_video(Slow(), clip, tmp_path / "out.mp4")
     assert 1 <= most <= AHEAD + 2
+
+
+def test_what_waits_to_be_encoded_is_bounded() -> None:
+    gate, taken = threading.Event(), []
+
+    def consume(items) -> None:
+        gate.wait(10)
+        taken.extend(items)
+
+    put = []
+    with Sink(consume) as sink:
+        other = threading.Thread(target=lambda: [(sink.put(n), put.append(n)) for n in range(AHEAD + 3)], daemon=True)
+        other.start()
+        other.join(0.3)
+        assert other.is_alive() and put == list(range(AHEAD))
+        gate.set()
+        other.join(10)
+    assert taken == list(range(AHEAD + 3))
 
 
 def test_errors_name_what_is_wrong(tmp_path: Path) -> None:
