@@ -15,6 +15,9 @@ from srtoolbox.inference.sources import Source
 from srtoolbox.inference.spans import Span
 from srtoolbox.resize import Part, imresize_part, output_length
 
+PIECE = 2**21
+"""Values of the result that are resized at once."""
+
 Run = Callable[[Tensor], Tensor]
 """(N, C, h, w) in [0, 1] on the device -> float (N, C, scale * h, scale * w)."""
 
@@ -75,25 +78,40 @@ def float_bands(run: Run, source: Source, scale: int, grid: Grid, after: int = 0
             yield band[..., first:ready, :]
 
 
-def resized(bands: Iterator[Tensor], size: tuple[int, int], scale: float) -> Iterator[Tensor]:
-    """MATLAB's bicubic `imresize` by `scale` of a picture of `size` that comes in bands of rows, in bands of rows."""
+def resized(
+    bands: Callable[[int], Iterator[Tensor]], size: tuple[int, int], scale: float, after: int
+) -> Iterator[Tensor]:
+    """MATLAB's bicubic `imresize` by `scale` of a picture that comes in bands of rows, in small bands of rows.
+
+    Args:
+        bands: gives those of the picture, beginning at a row.
+        size: (height, width) of the picture.
+        scale: of the result.
+        after: row of the result to begin at.
+    """
     height, width = size
     columns = Part(width, scale, 0, output_length(width, scale))
     total = output_length(height, scale)
     kept: Tensor | None = None
-    known = done = first = 0  # rows that have come, rows that have gone, the first row that is kept
-    for band in bands:
+    done, first = (
+        after,
+        Part(height, scale, after, after + 1).needs.start,
+    )  # rows that have gone, the first that is kept
+    known = first  # rows that have come
+    for band in bands(first):
         kept = band if kept is None else torch.cat([kept, band], 2)
         known += band.shape[2]
         del band
-        rows = Part(height, scale, done, Part(height, scale, 0, total).possible(known))
-        if rows.low < rows.high:
+        possible = Part(height, scale, 0, total).possible(known)
+        step = max(1, PIECE // (kept.shape[1] * columns.high))
+        for low in range(done, possible, step):
+            rows = Part(height, scale, low, min(low + step, possible))
             needs = rows.needs
             yield imresize_part(kept[..., needs.start - first : needs.stop - first, :], rows, columns)
-            done = rows.high
-            if done < total:
-                start = Part(height, scale, done, done + 1).needs.start
-                kept, first = kept[..., start - first :, :].clone(), start
+        if done < possible < total:
+            start = Part(height, scale, possible, possible + 1).needs.start
+            kept, first = kept[..., start - first :, :].clone(), start
+        done = possible
 
 
 def _tiles(run: Run, source: Source, rows: Span, grid: Grid) -> Iterator[tuple[Span, Tensor]]:

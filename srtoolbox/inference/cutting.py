@@ -8,13 +8,17 @@ import torch
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.field import seen_field
-from srtoolbox.inference.memory import free_bytes, is_out_of_memory
+from srtoolbox.inference.memory import first_line, free_bytes, shortage_told
 from srtoolbox.inference.planning import AREAS, Needs, Plan, Planner, Way
 from srtoolbox.inference.split import AREA, Splits
 from srtoolbox.logger import LOGGER
 
 FEATHER = 32
 """Pixels of overlap on either side of a seam where a network sees everything: tiles are cross-faded over them."""
+CHROMA = 2
+"""Pixels that the bicubic interpolation of the chroma sees, where the network upscales luma only."""
+FADED = 5
+"""How much more a band of cross-faded tiles takes: it is put together as float, and rounded in a copy."""
 SHARE = 0.6
 """Of the free memory that 'auto' takes: others take some too, and an estimate is one."""
 SMALL = 64 * 64  # pictures that take no more than finding out what they take
@@ -37,10 +41,13 @@ class Cutter:
         device: where it runs.
         tile: side of a tile, 'auto' or None, see `Upscaler`.
         overlap: pixels around a tile, None for what makes it exact, see `Upscaler`.
+        batch: how many tiles are run together.
     """
 
-    def __init__(self, planner: Planner, device: torch.device, tile: int | str | None, overlap: int | None) -> None:
-        self.planner, self.device, self.tile, self.overlap = planner, device, tile, overlap
+    def __init__(
+        self, planner: Planner, device: torch.device, tile: int | str | None, overlap: int | None, batch: int = 1
+    ) -> None:
+        self.planner, self.device, self.tile, self.overlap, self.batch = planner, device, tile, overlap, batch
         self.share = SHARE
         self._warned = False
 
@@ -67,7 +74,7 @@ class Cutter:
         if pixels <= SMALL or self._needs().of(pixels, whole.plan.area, halo) + size[0] * row_bytes <= room:
             return whole
         for way in self._ways():
-            plan = self.planner.plan(way, size, row_bytes, room)
+            plan = self.planner.plan(way, size, row_bytes * (FADED if way.fade else 1), room, self.batch)
             if plan is not None:
                 return self._told(Cut(plan, way), size)
         return self._told(
@@ -82,16 +89,20 @@ class Cutter:
         """
         if self.tile is None:
             raise SrtoolboxError(
-                f"memory does not suffice for this picture in one piece ({_first_line(failure)}): let tile be 'auto'"
+                f"memory does not suffice for this picture in one piece ({first_line(failure)}), as tile=None and "
+                "patches want it: let tile be 'auto'"
             ) from failure
-        way = self._way() if cut.plan.tile is None else cut.way
-        tile, before = cut.plan.tile or size, way.largest(size, cut.plan.tile)
+        before, ways = cut.way.largest(size, cut.plan.tile), self._ways()
         area = self._smaller_area(cut.plan.area, before)
-        if cut.plan.area is not None or area is None:
-            while max(tile) > SMALLEST and way.largest(size, tile) >= before:
-                tile = tuple(max(SMALLEST, -(-side // 2)) for side in tile)
-        if way.largest(size, tile) >= before and area == cut.plan.area:
-            raise SrtoolboxError(f"memory does not suffice even for small tiles ({_first_line(failure)})") from failure
+        for way in ways[ways.index(cut.way) if cut.way in ways else 0 :]:
+            tile = cut.plan.tile or size
+            if cut.plan.area is not None or area is None:
+                while max(tile) > SMALLEST and way.largest(size, tile) >= before:
+                    tile = tuple(max(SMALLEST, -(-side // 2)) for side in tile)
+            if way.largest(size, tile) < before or area != cut.plan.area:
+                break
+        else:
+            raise SrtoolboxError(f"memory does not suffice even for small tiles ({first_line(failure)})") from failure
         LOGGER.warning("out of memory: going on with tiles of %d x %d pixels%s", *tile, " in pieces" if area else "")
         if self.tile == "auto":
             self.share /= 2
@@ -99,7 +110,8 @@ class Cutter:
             self.tile = max(tile)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        return Cut(Plan(tile, area), way)
+        found = Cut(Plan(tile, area), way)
+        return self._told(found, size) if way.fade and not cut.way.fade else found
 
     def _smaller_area(self, area: int | None, window: int) -> int | None:
         """Smaller pieces for the upsampling of a window of so many pixels, where the network splits."""
@@ -109,12 +121,8 @@ class Cutter:
         return smaller[0] if smaller else area
 
     def _needs(self) -> Needs:
-        try:
+        with shortage_told("even for small tiles"):
             return self.planner.needs
-        except (RuntimeError, MemoryError) as error:
-            if is_out_of_memory(error):
-                raise SrtoolboxError(f"memory does not suffice even for small tiles ({_first_line(error)})") from error
-            raise
 
     def _way(self) -> Way:
         return next(iter(self._ways()))
@@ -125,6 +133,8 @@ class Cutter:
         if self.overlap is not None:
             return [Way(self.overlap, multiple, True)]
         field = seen_field(self.planner.network)
+        if field is not None and self.planner.network.colour == "y":
+            field = max(field, CHROMA)
         faded = Way(FEATHER, multiple, True)
         return [faded] if field is None else [Way(field, multiple, False), faded][: 1 if field <= FEATHER else 2]
 
@@ -145,7 +155,3 @@ class Cutter:
                 NEAR,
             )
         return cut
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -11,11 +11,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from srtoolbox.dist import unwrap
 from srtoolbox.inference.spans import round_up
+from srtoolbox.logger import LOGGER
 
 LENGTHS = (96, 640)
 """Strips, in LR pixels, on which a network is tried: one that sees across the longest counts as seeing everything."""
 HEIGHT = 8
 TINY = 1e-280  # a gradient that small may hide smaller ones, which float64 has lost
+ROUNDING = 1e-5  # of the range of values: more than float32 inside a network makes of another place
 
 _measured: weakref.WeakKeyDictionary[nn.Module, int | None] = weakref.WeakKeyDictionary()
 
@@ -37,16 +39,20 @@ def measured_field(network: nn.Module) -> int | None:
     The gradient of the output at both ends of a long strip says which input pixels it depends on, in a copy of the
     network in float64 whose weights are positive and of unit gain: there no activation is dead and nothing cancels, so
     what is structurally connected has a gradient. A network that works in cells of `size_multiple` pixels is asked for
-    each pixel of a cell. Rows and columns are measured apart.
+    each pixel of a cell. Rows and columns are measured apart. A network that works in cells without telling (windows of
+    attention, strides, behind a padding of its own) gives something else for a strip that begins elsewhere, and so does
+    one that knows where a pixel lies: they are treated as seeing everything.
     """
     try:
         probe = _all_paths_open(network)
         for length in LENGTHS:
-            radii = [_radius(probe, round_up(length, network.size_multiple), flip) for flip in (False, True)]
+            length = round_up(length, network.size_multiple)
+            radii = [_radius(probe, length, flip) for flip in (False, True)]
             if None not in radii:
-                return max(radii)
-    except (RuntimeError, TypeError, ValueError, AssertionError, NotImplementedError):
-        pass  # a network that cannot be copied, run in float64 or differentiated: it is treated as seeing everything
+                places_count = [_depends_on_place(probe, length, max(radii), flip) for flip in (False, True)]
+                return None if any(places_count) else max(radii)
+    except Exception as error:  # a plugin may raise anything at what it is not made for: float64, a strip, autograd
+        LOGGER.debug("how far %s sees cannot be measured: %r", type(network).__name__, error)
     return None
 
 
@@ -69,11 +75,8 @@ def _all_paths_open(network: nn.Module) -> nn.Module:
 def _radius(network: nn.Module, length: int, transposed: bool) -> int | None:
     """How far the pixels of the first and the last cell of a strip see along it; None: to the other end."""
     cell, scale = network.size_multiple, network.scale
-    shape = (1, network.in_channels, round_up(HEIGHT, cell), length)
-    strip = torch.rand(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 0.5 + 0.25
-    strip.requires_grad_(True)
-    result = network(strip.transpose(2, 3) if transposed else strip)
-    result = result.transpose(2, 3) if transposed else result
+    strip = _strip(network, length).requires_grad_(True)
+    result = _along(network, strip, transposed)
     farthest = 0
     for pixel in (*range(cell), *range(length - cell, length)):
         target = result[..., pixel * scale : (pixel + 1) * scale].sum()
@@ -83,6 +86,28 @@ def _radius(network: nn.Module, length: int, transposed: bool) -> int | None:
             return None
         farthest = max(farthest, pixel - places[0], places[1] - pixel)
     return farthest
+
+
+@torch.no_grad()
+def _depends_on_place(network: nn.Module, length: int, radius: int, transposed: bool) -> bool:
+    """Whether what a pixel becomes changes, far from the border, when the strip begins one cell later."""
+    cell, scale = network.size_multiple, network.scale
+    strip = _strip(network, length)
+    seen = (cell + round_up(radius, cell)) * scale
+    expected = _along(network, strip, transposed)
+    found = _along(network, strip[..., cell:], transposed)
+    difference = (found[..., seen - cell * scale :] - expected[..., seen:]).abs()
+    return bool(difference.amax() > ROUNDING * (expected.amax() - expected.amin()))
+
+
+def _strip(network: nn.Module, length: int) -> Tensor:
+    shape = (1, network.in_channels, round_up(HEIGHT, network.size_multiple), length)
+    return torch.rand(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 0.5 + 0.25
+
+
+def _along(network: nn.Module, strip: Tensor, transposed: bool) -> Tensor:
+    """The network's result on a strip, or on the strip stood upright and laid down again."""
+    return network(strip.transpose(2, 3)).transpose(2, 3) if transposed else network(strip)
 
 
 def _touched(gradient: Tensor) -> tuple[int, int] | None:

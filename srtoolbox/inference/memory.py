@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from srtoolbox.errors import SrtoolboxError
+
 try:
     import resource
 except ModuleNotFoundError:  # Windows
@@ -19,14 +22,34 @@ except ModuleNotFoundError:  # Windows
 
 UNKNOWN = 2 << 30
 """Bytes assumed to be free where the system does not tell (not Linux, no GPU)."""
-_COMPLAINTS = ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory", "bad_alloc")
+_COMPLAINTS = (
+    *("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory", "bad_alloc"),
+    *("could not create a primitive", "could not create a memory", "could not execute a primitive"),  # oneDNN's words
+    *("cudnn_status_alloc_failed", "cublas_status_alloc_failed"),
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch or numpy says that memory did not suffice; the CPU's allocator does it only in words."""
+    """Whether torch or numpy says that memory did not suffice; only in words on the CPU."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _COMPLAINTS)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the lines of places that torch adds."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@contextlib.contextmanager
+def shortage_told(what: str) -> Iterator[None]:
+    """Turns running out of memory into a SrtoolboxError: memory does not suffice `what`."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise SrtoolboxError(f"memory does not suffice {what} ({first_line(error)})") from error
 
 
 def free_bytes(device: torch.device) -> int:

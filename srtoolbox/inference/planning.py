@@ -94,7 +94,7 @@ class Planner:
         """What the network takes, measured at first use."""
         return self._measure()
 
-    def plan(self, way: Way, size: tuple[int, int], row_bytes: int, room: float) -> Plan | None:
+    def plan(self, way: Way, size: tuple[int, int], row_bytes: int, room: float, batch: int = 1) -> Plan | None:
         """The best plan for a picture; None: none fits.
 
         Args:
@@ -102,6 +102,7 @@ class Planner:
             size: (height, width) of the picture in LR pixels.
             row_bytes: what the part of the result that belongs to one row of LR pixels takes while it is put together.
             room: bytes that may be used.
+            batch: how many windows of a row are run together.
         """
         halo = self.network.reconstruct_field if isinstance(self.network, Splits) else 0
         areas = AREAS if isinstance(self.network, Splits) else (None,)
@@ -109,10 +110,12 @@ class Planner:
         best: tuple[float, Plan] | None = None
         for tile in tiles:
             window, work = way.largest(size, tile), way.work(size, tile)
-            band = max(span.high - span.low for span in way.grid(*size, tile).rows) * row_bytes
+            grid = way.grid(*size, tile)
+            band = max(span.high - span.low for span in grid.rows) * row_bytes
+            together = min(batch, len(grid.columns))
             for area in areas:
                 work_here = work * (_overhead(area, halo) if area else 1.0)
-                fits = self.needs.of(window, area, halo) + band <= room
+                fits = together * self.needs.of(window, area, halo) + band <= room
                 if fits and (best is None or work_here < best[0]):
                     best = work_here, Plan(tile, area)
         return best[1] if best else None

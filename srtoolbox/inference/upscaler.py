@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from srtoolbox.check.offers import network_faults
 from srtoolbox.dist import unwrap
@@ -16,7 +16,7 @@ from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import to_image
 from srtoolbox.inference.bands import float_bands, level_bands, resized
 from srtoolbox.inference.cutting import Cut, Cutter
-from srtoolbox.inference.memory import is_out_of_memory
+from srtoolbox.inference.memory import is_out_of_memory, shortage_told
 from srtoolbox.inference.patches import PATCHES, Patchwise
 from srtoolbox.inference.planning import Planner, split, wrapper
 from srtoolbox.inference.precision import DTYPES, Restoring
@@ -67,11 +67,12 @@ class Upscaler:
         self.scale = bare.scale if outscale is None else outscale
         """The final scale."""
         self._direct = isinstance(bare, Refines) and (patches is not None or 1 < self.scale != bare.scale)
+        self._is_resized = not self._direct and self.scale != bare.scale
         self._network = Refined(bare) if self._direct else bare
         self._network = Patchwise(self._network, patches) if patches else self._network
         self._batch, self._dtype, self._wrap = batch, dtype, wrapper(ensemble)
         planner = Planner(self._network, self._wrap, dtype)
-        self._cutter = Cutter(planner, self.device, None if patches else tile, overlap)
+        self._cutter = Cutter(planner, self.device, None if patches else tile, overlap, batch)
         self._runs: dict[int | None, Restoring] = {}
 
     def size(self, height: int, width: int) -> tuple[int, int]:
@@ -89,7 +90,8 @@ class Upscaler:
         shape = (*self.size(*image.shape[:2]), image.shape[2])
         if band.shape == shape:
             return band
-        result, done = np.empty(shape, image.dtype), 0
+        with shortage_told("for the result, which `bands` gives piece by piece"):
+            result, done = np.empty(shape, image.dtype), 0
         while band is not None:
             result[done : done + len(band)] = band
             done += len(band)
@@ -111,17 +113,12 @@ class Upscaler:
             raise SrtoolboxError(f"a picture to upscale has pixels, got {image.shape}")
         source = Resized(image, self.scale, self.device) if self._direct else Original(image, self.device)
         kept = math.prod(self.size(*image.shape[:2])) * image.shape[2] * image.itemsize if whole else 0
-        bits, scale = 8 * image.itemsize, self._network.scale
-        levels = partial(_to_levels, bits=bits)
-        if self._direct or self.scale == scale:
-            return map(levels, self._bands(source, bits, kept))
-        size = source.height * scale, source.width * scale
-        return map(levels, resized(self._bands(source, None, kept), size, self.scale / scale))
+        return self._bands(source, 8 * image.itemsize, kept)
 
-    def _bands(self, source: Source, bits: int | None, kept: int) -> Iterator[np.ndarray | Tensor]:
-        """Bands of the network's result, of whole numbers if `bits` says so and tiles are exact, else float."""
+    def _bands(self, source: Source, bits: int, kept: int) -> Iterator[np.ndarray]:
+        """Bands of the result; where memory runs out, the rest is done in smaller tiles."""
         size, scale = (source.height, source.width), self._network.scale
-        value = 4 if bits is None else bits // 8
+        value = 4 if self._is_resized else bits // 8
         row_bytes = 2 * size[1] * scale**2 * 3 * value  # the last band is still there when the next is made
         with evaluation(self._modules), torch.inference_mode():
             cut = self._cutter.cut(size, row_bytes, kept)
@@ -130,7 +127,7 @@ class Upscaler:
             try:
                 bands = self._tiled(source, cut, bits, done)
                 while (band := self._next(bands)) is not None:
-                    rows = band.shape[0 if isinstance(band, np.ndarray) else 2]
+                    rows = len(band)
                     yield band
                     done += rows
                     del band  # before the next one is made
@@ -141,23 +138,22 @@ class Upscaler:
                 failure = error.with_traceback(None)  # the traceback holds what is to be freed
             cut = self._cutter.smaller(cut, size, failure)
 
-    def _next(self, bands: Iterator[np.ndarray | Tensor]) -> np.ndarray | Tensor | None:
+    def _next(self, bands: Iterator[np.ndarray]) -> np.ndarray | None:
         """The next band: a generator must not be in these modes while it waits."""
         with evaluation(self._modules), torch.inference_mode():
             return next(bands, None)
 
-    def _tiled(self, source: Source, cut: Cut, bits: int | None, done: int) -> Iterator[np.ndarray | Tensor]:
+    def _tiled(self, source: Source, cut: Cut, bits: int, after: int) -> Iterator[np.ndarray]:
+        """Bands of the result, beginning at row `after`."""
+        scale, area = self._network.scale, cut.plan.area
         grid = cut.way.grid(source.height, source.width, cut.plan.tile, self._batch)
-        run = self._runs.setdefault(
-            cut.plan.area, Restoring(self._wrap(split(self._network, cut.plan.area)), self._dtype)
-        )
-        if bits is not None and grid.is_sharp:
-            return level_bands(run, source, self._network.scale, grid, bits, done)
-        return float_bands(run, source, self._network.scale, grid, done)
-
-
-def _to_levels(band: np.ndarray | Tensor, bits: int) -> np.ndarray:
-    return band if isinstance(band, np.ndarray) else to_image(band, bits)
+        run = self._runs.setdefault(area, Restoring(self._wrap(split(self._network, area)), self._dtype))
+        if grid.is_sharp and not self._is_resized:
+            return level_bands(run, source, scale, grid, bits, after)
+        bands = partial(float_bands, run, source, scale, grid)
+        size = source.height * scale, source.width * scale
+        floats = resized(bands, size, self.scale / scale, after) if self._is_resized else bands(after)
+        return (to_image(band, bits) for band in floats)
 
 
 def _check(
@@ -185,6 +181,8 @@ def _check(
         raise SrtoolboxError(f"batch is a number of tiles from 1, got {batch!r}")
     if patches is not None and patches not in PATCHES:
         raise SrtoolboxError(f"patches is one of {', '.join(PATCHES)}, or None, got {patches!r}")
+    if patches is not None and _is_count(tile):
+        raise SrtoolboxError(f"patches are cut by themselves: tile is not needed beside them, got {tile!r}")
     if patches is not None and not isinstance(network, Refines):
         raise SrtoolboxError(
             f"patches are of the interpolated picture: they are for networks that begin with an interpolation (SRCNN, "

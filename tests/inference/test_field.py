@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.field import measured_field, seen_field
 from srtoolbox.registry import NETWORKS
 from tests.models.networks.test_all import CASES, small_config
@@ -49,6 +50,45 @@ def test_one_direction_only_counts():
             self.first = nn.Conv2d(3, 4, (1, 9), padding=(0, 4))
 
     assert measured_field(Wide()) == 5
+
+
+class Windows(Dead):
+    """Attention in windows of 8 pixels."""
+
+    def __init__(self, size_multiple: int) -> None:
+        super().__init__()
+        self.size_multiple = size_multiple
+        self.project = nn.Linear(3, 12)
+
+    def forward(self, lq: Tensor) -> Tensor:
+        height, width = lq.shape[-2:]
+        lq = nn.functional.pad(lq, (0, -width % 8, 0, -height % 8), mode="replicate")
+        cells = nn.functional.unfold(lq, 8, stride=8).unflatten(1, (3, 64)).permute(0, 3, 2, 1)
+        seen = self.project(torch.softmax(cells @ cells.transpose(-2, -1), -1) @ cells)
+        folded = nn.functional.fold(seen.permute(0, 3, 2, 1).flatten(1, 2), lq.shape[-2:], 8, stride=8)
+        return nn.functional.pixel_shuffle(folded, 2)[..., : 2 * height, : 2 * width]
+
+
+def test_windows_that_are_not_told_count_as_seeing_everything():
+    assert measured_field(Windows(8)) == 7
+    assert measured_field(Windows(1)) is None
+
+
+def test_knowing_the_place_counts_as_seeing_everything():
+    class Vignette(Dead):
+        def forward(self, lq: Tensor) -> Tensor:
+            return super().forward(lq) * torch.linspace(0.5, 1, 2 * lq.shape[-1], dtype=lq.dtype)
+
+    assert measured_field(Vignette()) is None
+
+
+@pytest.mark.parametrize("error", [KeyError, IndexError, SrtoolboxError, ZeroDivisionError])
+def test_whatever_a_plugin_raises_is_no_error(error):
+    class Fussy(Dead):
+        def forward(self, lq: Tensor) -> Tensor:
+            raise error("not made for strips")
+
+    assert measured_field(Fussy()) is None
 
 
 def test_a_network_that_cannot_be_measured_sees_everything():
