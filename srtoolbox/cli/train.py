@@ -67,8 +67,11 @@ def run(config, args: argparse.Namespace) -> int:  # noqa: ANN001 - a Config; im
     try:
         if dist.is_main_launch() and is_used(work_dir):
             lock.acquire()
-        if begun_before(lock.told()):  # the launcher repeats the command: what it wrote before must go on
+        told = lock.told()
+        if begun_before(told):  # the launcher repeats the command: what it wrote before must go on
             args.overwrite, args.resume = False, True
+        if args.resume and not args.resume_from:  # that run may have ended before its first save
+            args.resume_from = told.get("from")
         return train(config, args, work_dir, lock)
     finally:
         lock.release()
@@ -135,7 +138,7 @@ def begin(config, work_dir: Path, lock, state, path: Path | None, *, overwrite: 
         lock.acquire_for_use()
         prepare(work_dir, iteration=runner.iter, overwrite=overwrite, resumed_from=path)
         write_text(work_dir / "config.py", config.dump())
-        lock.begun()
+        lock.begun(path)
     dist.barrier()
     setup_logging(work_dir / "train.log", main_process=dist.is_main())
     describe(runner, LOGGER.info)

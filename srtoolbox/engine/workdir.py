@@ -101,24 +101,25 @@ class RunLock:
             raise RunError(f"{self.path.parent} was used by another run while this one was built; start this one again")
 
     def told(self) -> dict[str, Any]:
-        """What the file says: `pid`, `host` of the last holder; `began`, `job` (see `begun`) of the last run."""
+        """What the file says: `pid`, `host` of its last holder; `began`, `job`, `from` of the last run (`begun`)."""
         try:
             if self._descriptor is None:
                 told = json.loads(self.path.read_bytes())
             else:  # to open the file and close it would give up the lock
-                told = json.loads(os.pread(self._descriptor, 2000, 0))
+                told = json.loads(os.pread(self._descriptor, 5000, 0))
         except (OSError, ValueError):
             return {}
         return told if isinstance(told, dict) else {}
 
-    def begun(self) -> None:
-        """Note that the work dir is this job's run's from now on: a restarted job must know."""
-        self._tell({"began": time.time(), "job": slurm_job()})
+    def begun(self, resumed_from: Path | None) -> None:
+        """Note that the work dir is this job's run's from now on, and where that began: a later start must know."""
+        named = str(resumed_from.resolve()) if resumed_from else None
+        self._tell({"began": time.time(), "job": slurm_job(), "from": named})
 
     def _tell(self, more: dict[str, Any]) -> None:
         line = json.dumps({**self.told(), "pid": os.getpid(), "host": socket.gethostname(), **more})
         try:  # always as long, in one call: other ranks may be reading
-            os.pwrite(self._descriptor, f"{line:<511}\n".encode(), 0)
+            os.pwrite(self._descriptor, f"{line:<4999}\n".encode(), 0)
         except OSError as error:
             raise RunError(write_fault(self.path, error)) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,10 +22,12 @@ from hypothesis.stateful import (
 )
 
 from srtoolbox.engine.checkpoint import (
+    committed,
     iteration_of,
     latest_checkpoint,
     list_checkpoints,
     save_checkpoint,
+    sidecar_path,
     verify_checkpoint,
 )
 from srtoolbox.engine.hooks.checkpoint import CheckpointHook
@@ -69,40 +72,81 @@ class Retention(RuleBasedStateMachine):
 
     @rule()
     def save_best(self) -> None:
-        save_checkpoint(self.folder / "best_set_psnr.pth", self._state())
+        save_checkpoint(self._best_path, self._state())
         self.best = self.iteration
 
-    @rule(at=st.integers(0, DISK_OPERATIONS))
-    def killed_while_saving(self, at: int) -> None:
-        self.iteration += 1
+    @property
+    def _best_path(self) -> Path:
+        return self.folder / "best_set_psnr.pth"
+
+    def _killed_at(self, at: int, action: Callable[[], object]) -> None:
         disk = Disk(self.folder, at)
 
         def act() -> None:
             with disk.active():
-                self._save()
+                action()
 
         in_child(act)
+
+    @rule(at=st.integers(0, DISK_OPERATIONS))
+    def killed_while_saving(self, at: int) -> None:
+        self.iteration += 1
+        self._killed_at(at, self._save)
+        self.resume()
+
+    @rule(at=st.integers(0, DISK_OPERATIONS))
+    def killed_while_saving_best(self, at: int) -> None:
+        """The old one is there, or the new one; of a first one perhaps nothing."""
+        self._killed_at(at, lambda: save_checkpoint(self._best_path, self._state()))
+        found = committed(self._best_path)
+        whole = found["iter"] if isinstance(found, dict) else None
+        assert whole == self.iteration or whole == self.best
+        self.best = whole
         self.resume()
 
     @rule()
     def resume(self) -> None:
-        newest = latest_checkpoint(self.folder)
-        self.iteration = iteration_of(newest) if newest else 0
-        prepare(self.work_dir, iteration=self.iteration, overwrite=False, resumed_from=newest)
+        self._resume_from(latest_checkpoint(self.folder))
+
+    @rule(which=st.integers(0, 9), at=st.none() | st.integers(0, DISK_OPERATIONS), save=st.booleans())
+    def resume_from(self, which: int, at: int | None, save: bool) -> None:
+        """Back to any one that is whole, or on from one put aside; perhaps killed while the folder is made ready."""
+        choice = [path for path in self._whole() + self._whole("superseded") if path != self.resumed_from]
+        if not choice:
+            return
+        path = choice[which % len(choice)]
+        if at is not None:
+            self._killed_at(at, lambda: self._prepare(path))
+        self._resume_from(path)
+        if save:
+            self.iteration += 1
+            self._save()
+            self.saved = True
+
+    def _prepare(self, path: Path | None) -> None:
+        iteration = iteration_of(path) if path else 0
+        prepare(self.work_dir, iteration=iteration, overwrite=False, resumed_from=path)
+
+    def _resume_from(self, path: Path | None) -> None:
+        self._prepare(path)
+        self.iteration = iteration_of(path) if path else 0
+        self.saved = bool(self._whole())  # one put aside may be older than all in the folder
         if self.best is not None and self.best > self.iteration:
             self.best = None  # moved aside with the checkpoints of its time
-        self._begin(newest)
+        self._begin(path)
 
     @precondition(lambda self: self.saved and len(self._whole()) >= 2)
-    @rule(which=st.integers(0, 9), cut=st.booleans())
-    def damage(self, which: int, cut: bool) -> None:
+    @rule(which=st.integers(0, 9), cut=st.booleans(), alone=st.booleans())
+    def damage(self, which: int, cut: bool, alone: bool) -> None:
         path = self._whole()[which % len(self._whole())]
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 4
         path.write_bytes(data[: len(data) // 2] if cut else data)
+        if alone:  # as if its save had been killed before the commit
+            sidecar_path(path).unlink()
 
-    def _whole(self) -> list[Path]:
-        return [path for path in list_checkpoints(self.folder) if verify_checkpoint(path) is None]
+    def _whole(self, folder: str = ".") -> list[Path]:
+        return [path for path in list_checkpoints(self.folder / folder) if verify_checkpoint(path) is None]
 
     @invariant()
     def something_is_there(self) -> None:
@@ -111,9 +155,15 @@ class Retention(RuleBasedStateMachine):
             assert latest_checkpoint(self.folder) == self._whole()[-1]
 
     @invariant()
+    def what_is_vouched_for_is_right(self) -> None:
+        for path in self._whole() if hasattr(self, "folder") else ():
+            state = torch.load(path, weights_only=True)
+            assert {float(value) for value in state["networks"]["generator"]["w"]} == {float(iteration_of(path))}
+
+    @invariant()
     def what_is_promised_is_there(self) -> None:
         if getattr(self, "best", None) is not None:
-            assert verify_checkpoint(self.folder / "best_set_psnr.pth") is None
+            assert committed(self._best_path)["iter"] == self.best
             assert not list(self.folder.glob("best_*.tmp"))
         if getattr(self, "resumed_from", None) is not None:
             assert self.resumed_from.exists(), "the one resumed from was deleted"

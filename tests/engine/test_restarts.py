@@ -76,6 +76,21 @@ def test_both_flags_take_the_newest_and_else_the_named_one(command: list[str], t
     assert not (tmp_path / "run/checkpoints/superseded").exists()
 
 
+def test_resume_knows_where_a_run_without_a_save_began(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = ["--resume-from", str(tmp_path / "earlier/checkpoints/iter_000005.pth")]
+    arguments = [*command, "--work-dir", str(tmp_path / "run")]
+    first_attempt("before a save", [*arguments, *named], monkeypatch)
+    assert main([*arguments, "--resume"]) == 0
+    assert listing(tmp_path / "run", "iter_*.pth") == [f"iter_{i:06d}.pth" for i in (10, 15, 20)]
+    assert main([*arguments, "--overwrite", "max_iters=1"]) == 0
+    (tmp_path / "run/checkpoints/iter_000001.pth").unlink()
+    (tmp_path / "run/checkpoints/iter_000001.json").unlink()
+    assert main([*arguments, "--resume"]) == 0  # this one began at 0
+    assert listing(tmp_path / "run", "iter_*.pth") == [f"iter_{i:06d}.pth" for i in (5, 10, 15, 20)]
+
+
 @pytest.mark.parametrize("died", DIED)
 @pytest.mark.parametrize("place", ["earlier", "other"])
 def test_resume_from_holds_until_something_is_saved(
