@@ -3,9 +3,9 @@
     OMP_NUM_THREADS=1 python tools/stress.py --kills 200 --seed 1          # prints a JSON summary
 
 Each trial starts a tiny run, kills it with SIGKILL (alone, or with its loader workers), resumes it, and compares the
-last checkpoint, the best ones and the log with the unbroken run's, bit for bit. Kills come at three kinds of moments:
-'operation': before, or half-way through, one drawn system call that changes the disk; 'save': some microseconds to
-milliseconds after a drawn save began; 'anywhere': at a drawn time. PyTorch is imported once, and each run is forked.
+last checkpoint, the best ones, the logs and the snapshots with the unbroken run's, bit for bit. Kills come at three
+kinds of moments: 'operation': before, or half-way through, one drawn system call that changes the disk; 'save': within
+a save's usual time after a drawn one began; 'anywhere': at a drawn time. PyTorch is imported once, each run is forked.
 SIGKILL does not lose what the kernel holds: power losses are the subject of tests/engine/test_crash_power.py.
 """
 
@@ -19,6 +19,7 @@ import os
 import random
 import shutil
 import signal
+import struct
 import sys
 import tempfile
 import time
@@ -38,7 +39,7 @@ from srtoolbox.config import Config
 from srtoolbox.engine.checkpoint import verify_checkpoint
 from srtoolbox.engine.hooks import checkpoint as saving
 from srtoolbox.image import write_image
-from tests.engine.runs import differing, final_state, flatten, records
+from tests.engine.runs import differing, events, final_state, flatten, records, snapshot
 from tests.faults.disk import Disk
 from tests.faults.stress_configs import ITERATIONS, VARIANTS
 
@@ -69,10 +70,11 @@ class Facts(NamedTuple):
     operations: int
     saves: int
     save_seconds: float
+    """Of one save, on average."""
 
 
 class Shared:
-    """Memory that a killed process leaves behind for its parent: whether it was saving, how many saves it began."""
+    """Memory that a killed process leaves to its parent: whether it was saving, how many saves began, their seconds."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, 16)
@@ -82,14 +84,18 @@ class Shared:
 
     saving = property(lambda self: self._memory[0] > 0)
     saves = property(lambda self: self._memory[1])
+    seconds = property(lambda self: struct.unpack_from("d", self._memory, 8)[0])
 
     @contextlib.contextmanager
     def window(self) -> Iterator[None]:
         """While active (it may be nested), a save is under way."""
-        self._memory[1] += self._memory[0] == 0
+        outer, start = self._memory[0] == 0, time.monotonic()
+        self._memory[1] += outer
         self._memory[0] += 1
         yield
         self._memory[0] -= 1
+        if outer:
+            struct.pack_into("d", self._memory, 8, self.seconds + time.monotonic() - start)
 
     def mark(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function` within the window."""
@@ -124,7 +130,7 @@ class Stress:
         if code != 0:
             raise SystemExit(f"the unbroken run {name} fails:\n{(self.folder / 'log').read_text()[-3000:]}")
         seconds, saves = time.monotonic() - start, self.shared.saves
-        return Facts(work_dir, seconds, int(count.read_text()), saves, 0.01)
+        return Facts(work_dir, seconds, int(count.read_text()), saves, self.shared.seconds / saves)
 
     def draw(self, trial: int) -> tuple[str, random.Random]:
         """The variant of a trial and its own random numbers."""
@@ -210,6 +216,10 @@ class Stress:
         faults = differing(final_state(whole, ITERATIONS), final_state(work_dir, ITERATIONS))[:5]
         if records(whole) != records(work_dir):
             faults.append("scores.jsonl")
+        if _events(whole) != _events(work_dir):
+            faults.append("TensorBoard")
+        if _snapshots(whole) != _snapshots(work_dir):
+            faults.append("snapshots")
         for best in whole.glob("checkpoints/best_*.pth"):
             found = work_dir / "checkpoints" / best.name
             if verify_checkpoint(found) or _networks(found) != _networks(best):
@@ -223,6 +233,14 @@ class Stress:
 
 def _networks(path: Path) -> dict[str, bytes]:
     return flatten(torch.load(path, weights_only=True)["networks"])
+
+
+def _events(work_dir: Path) -> dict[str, list[tuple[int, float]]]:
+    return events(work_dir) if any(work_dir.glob("events.*")) else {}
+
+
+def _snapshots(work_dir: Path) -> dict[str, bytes]:
+    return snapshot(work_dir / "snapshots")
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from srtoolbox.config import Config
 from srtoolbox.engine.evaluate import Evaluation
@@ -114,3 +115,10 @@ def records(work_dir: Path) -> list[dict[str, Any]]:
             line.pop(key, None)
         line["scores"] = {key: value for key, value in line.get("scores", {}).items() if not key.endswith("seconds")}
     return lines
+
+
+def events(work_dir: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard shows of a run, (step, value) by tag, without what depends on the clock."""
+    accumulator = EventAccumulator(str(work_dir), size_guidance={"scalars": 0, "images": 0}).Reload()
+    tags = [tag for tag in accumulator.Tags()["scalars"] if "seconds" not in tag]
+    return {tag: [(event.step, event.value) for event in accumulator.Scalars(tag)] for tag in tags}

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from srtoolbox.engine.device import to_device
-from tests.engine.runs import build, differing, final_state, records, run
+from tests.engine.runs import build, differing, events, final_state, records, run
 from tests.faults.disk import in_child
 
 
@@ -42,12 +41,6 @@ def test_a_torn_line_is_dropped(tiny_config: Path, tmp_path: Path) -> None:
     run(tiny_config, tmp_path / "parts", resume=True)
     wanted = [line for line in records(tmp_path / "whole") if line["iter"] >= 10]
     assert [line for line in records(tmp_path / "parts") if line["iter"] >= 10] == wanted
-
-
-def events(work_dir: Path) -> dict[str, list[tuple[int, float]]]:
-    accumulator = EventAccumulator(str(work_dir), size_guidance={"scalars": 0, "images": 0}).Reload()
-    tags = [tag for tag in accumulator.Tags()["scalars"] if "seconds" not in tag]
-    return {tag: [(event.step, event.value) for event in accumulator.Scalars(tag)] for tag in tags}
 
 
 @pytest.mark.parametrize("interval", [10, 1000], ids=["from-10", "from-0"])

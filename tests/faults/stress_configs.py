@@ -45,6 +45,8 @@ optim = dict(generator=dict(optimizer=adam, **warm_up),
     + """
 model = dict(type='Restorer', generator=espcn, losses=dict(pixel=dict(type='L1Loss')))
 optim = dict(generator=dict(optimizer=adam, **warm_up))
+hooks.update(dict(patches=dict(type='PatchesHook', patches=[{folder!r} + '/0.png'], interval=6)))
+hooks.logger.update(dict(tensorboard=True))
 """,
     "accumulate_fp16": _COMMON
     + """
