@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import sys
 from pathlib import Path
 
@@ -56,6 +57,15 @@ def as_paths(library, folders, out: Path) -> str:
     return f"hub://{out}"
 
 
+def as_relative_paths(library, folders, out: Path) -> str:
+    """A folder that can be carried elsewhere: the pictures lie in it."""
+    rows = {column: [f"{column}/{Path(path).name}" for path in paths] for column, paths in rows_of(folders).items()}
+    library.Dataset.from_dict(rows).save_to_disk(out)
+    for column, folder in zip(("hr", "lr"), folders, strict=True):
+        shutil.copytree(folder, out / column)
+    return f"hub://{out}"
+
+
 def as_images(library, folders, out: Path) -> str:
     features = library.Features({"hr": library.Image(), "lr": library.Image()})
     rows = library.Dataset.from_dict(embedded(folders), features=features)
@@ -78,7 +88,7 @@ def as_bytes(library, folders, out: Path) -> str:
     return f"hub://{out}"
 
 
-@pytest.mark.parametrize("make", [as_paths, as_images, as_parquet, as_bytes])
+@pytest.mark.parametrize("make", [as_paths, as_relative_paths, as_images, as_parquet, as_bytes])
 def test_a_data_set_is_its_folder(library, folders, tmp_path: Path, make) -> None:
     path = make(library, folders, tmp_path / "set")
     if make is as_parquet:  # the data set has its own copy
