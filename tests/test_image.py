@@ -19,6 +19,7 @@ from srtoolbox import image as module
 from srtoolbox.errors import ImageError, SrtoolboxError
 from srtoolbox.image import (
     batch_to_float,
+    batch_to_y,
     decode_image,
     encode_image,
     expand_gray,
@@ -485,6 +486,21 @@ def test_tensor_round_trip(image: np.ndarray) -> None:
     assert torch.equal(batch_to_float(batch)[:1], tensor)
     assert torch.equal(batch_to_float(batch)[1], tensor[0].flip(1))
     assert torch.equal(to_tensor(image[..., 0]), tensor[:, :1])
+
+
+@pytest.mark.parametrize("image", [RGB, RGB16])
+def test_the_luma_of_a_batch_is_that_of_its_floats(image: np.ndarray) -> None:
+    batch = torch.from_numpy(np.stack([image, image[::-1]]))
+    expected = rgb_to_y(batch_to_float(batch))
+    luma = batch_to_y(batch)
+    assert luma.shape == expected.shape
+    assert luma.is_contiguous()
+    assert torch.allclose(luma, expected, rtol=0, atol=2e-7)
+    assert torch.equal(batch_to_y(batch.transpose(1, 2)), luma.transpose(2, 3))  # laid out otherwise
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(batch_to_y(batch), expected)
+    with pytest.raises(SrtoolboxError, match=r"\(N, H, W, 3\)"):
+        batch_to_y(batch[..., :1])
 
 
 def test_to_image_rounds_and_clips() -> None:

@@ -33,6 +33,8 @@ from srtoolbox.registry import DATASETS, HOOKS, METRICS, MODELS
 if TYPE_CHECKING:
     from srtoolbox.config import Config
 
+AFTER_UPDATE = (Phase.SAVE, Phase.EVALUATE, Phase.LOG)
+
 
 class Runner:
     """One training run. Building it writes nothing: `train()` does.
@@ -189,17 +191,23 @@ class Runner:
 
         Not at the end, when there is none to come (what is not finite is never saved).
         """
-        return self.iter < self.max_iters and any(optim.skips.in_a_row for optim in self.optims.values())
+        return self.iter < self.max_iters and self._left_out()
+
+    def _left_out(self) -> bool:
+        """Whether the last step of any network was."""
+        return any([optim.skips.in_a_row for optim in self.optims.values()])
 
     def _due_phases(self) -> tuple[Phase, ...]:
         """What follows UPDATE."""
+        if not self._left_out():
+            return AFTER_UPDATE
         for name, optim in self.optims.items():
             if optim.skips.in_a_row == 1:
                 LOGGER.warning(
                     "iteration %d: a step of %s left out, its loss or gradients are not finite (%d so far); saving "
                     "waits for a step that succeeds", self.iter, name, optim.skips.total
                 )  # fmt: skip
-        return (Phase.EVALUATE, Phase.LOG) if self.doubtful else (Phase.SAVE, Phase.EVALUATE, Phase.LOG)
+        return AFTER_UPDATE[1:] if self.doubtful else AFTER_UPDATE
 
     def _after_iter(self, phases: tuple[Phase, ...]) -> None:
         try:

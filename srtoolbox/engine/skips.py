@@ -20,7 +20,7 @@ LAG = 2
 
 def seed_gradient(loss: Tensor) -> Tensor | None:
     """What the backward pass of a scalar loss starts with: 1 (as None), or NaN where the loss is not finite."""
-    if loss.device.type == "cpu":
+    if loss.is_cpu:
         return None if math.isfinite(loss.item()) else torch.full_like(loss, math.nan)
     return loss.detach() * 0 + 1
 

@@ -28,13 +28,15 @@ class TermMeans:
 
         Nothing here waits for a GPU.
         """
-        far = {name: term for name, term in terms.items() if _is_far(term)}
-        if far:
-            self._add_far(far)
+        far = {}
         for name, term in terms.items():
-            if name not in far and math.isfinite(value := float(term)):
+            if _is_far(term):
+                far[name] = term
+            elif math.isfinite(value := float(term)):
                 self._sums[name] = self._sums.get(name, 0.0) + value
                 self._counts[name] = self._counts.get(name, 0) + 1
+        if far:
+            self._add_far(far)
 
     def _add_far(self, terms: Mapping[str, Tensor]) -> None:
         values = torch.stack(list(terms.values()))
@@ -69,7 +71,7 @@ class TermMeans:
 
 def _is_far(term: Tensor | float) -> bool:
     """Whether to read a value would be to wait for a device."""
-    return isinstance(term, Tensor) and term.device.type != "cpu"
+    return isinstance(term, Tensor) and not term.is_cpu
 
 
 def _fetched(tensors: Mapping[str, Tensor]) -> dict[str, list[float]]:

@@ -20,6 +20,7 @@ from srtoolbox.image.reading import (
 from srtoolbox.image.saving import check_form, encode_bands, form_of, write_bands, write_picture
 from srtoolbox.image.tensors import (
     batch_to_float,
+    batch_to_y,
     expand_gray,
     rgb_to_y,
     rgb_to_ycbcr,
@@ -41,6 +42,7 @@ __all__ = [
     "Metadata",
     "Picture",
     "batch_to_float",
+    "batch_to_y",
     "channel_means",
     "check_form",
     "compress_jpeg",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,10 +23,14 @@ def batch_to_float(batch: Tensor) -> Tensor:
     Raises:
         SrtoolboxError: another dtype or shape.
     """
+    peak = _peak(batch)
+    return batch.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).div_(peak)
+
+
+def _peak(batch: Tensor) -> int:
     if batch.ndim != 4 or batch.dtype not in (torch.uint8, torch.uint16):
         raise SrtoolboxError(f"a batch of pictures is (N, H, W, C) uint8 or uint16, got {batch.dtype} {batch.shape}")
-    peak = 255 if batch.dtype == torch.uint8 else 65535
-    return batch.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).div_(peak)
+    return 255 if batch.dtype == torch.uint8 else 65535
 
 
 def to_image(tensor: Tensor, bits: int = 8) -> np.ndarray:
@@ -61,6 +67,29 @@ _TO_RGB = np.linalg.inv(_TO_YCBCR)
 def rgb_to_y(rgb: Tensor) -> Tensor:
     """(N, 3, H, W) in [0, 1] -> luma (N, 1, H, W) in [16/255, 235/255], unrounded, differentiable."""
     return _weigh(rgb, _TO_YCBCR[0], _OFFSET[0])
+
+
+def batch_to_y(batch: Tensor) -> Tensor:
+    """uint8 or uint16 RGB (N, H, W, 3) -> luma (N, 1, H, W), as `rgb_to_y(batch_to_float(batch))` to 2e-7.
+
+    On a CPU it takes half the time.
+
+    Raises:
+        SrtoolboxError: another dtype or shape.
+    """
+    peak = _peak(batch)
+    if not batch.is_cpu or torch.is_autocast_enabled("cpu"):
+        return rgb_to_y(batch_to_float(batch))
+    if batch.shape[3] != 3:
+        raise SrtoolboxError(f"a batch of colour pictures is (N, H, W, 3), got {tuple(batch.shape)}")
+    weights, offset = _luma(peak)  # no picture of three floats a pixel on the way
+    luma = torch.addmv(offset, batch.to(torch.float32, memory_format=torch.contiguous_format).view(-1, 3), weights)
+    return luma.view(batch.shape[0], 1, *batch.shape[1:3])
+
+
+@functools.cache
+def _luma(peak: int) -> tuple[Tensor, Tensor]:
+    return torch.tensor(_TO_YCBCR[0] / peak, dtype=torch.float32), torch.tensor([_OFFSET[0]], dtype=torch.float32)
 
 
 def rgb_to_ycbcr(rgb: Tensor) -> Tensor:

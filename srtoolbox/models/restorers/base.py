@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from srtoolbox.image import batch_to_float, rgb_to_y
+from srtoolbox.image import batch_to_float, batch_to_y, rgb_to_y
 from srtoolbox.registry import LOSSES, MODELS, NETWORKS, TRANSFORMS
 
 if TYPE_CHECKING:
@@ -72,9 +72,10 @@ class Restorer(nn.Module):
 
     def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A batch of uint8 (N, H, W, C) pictures as float (N, C, H, W) in [0, 1] and in the network's colours."""
-        pictures = {key: batch_to_float(batch[key]) for key in PICTURES}
-        if self.transform is not None:
-            pictures = self.transform(pictures)
+        if self.transform is None:
+            to_pictures = batch_to_y if self.colour == "y" else batch_to_float
+            return {**batch, **{key: to_pictures(batch[key]) for key in PICTURES}}
+        pictures = self.transform({key: batch_to_float(batch[key]) for key in PICTURES})
         if self.colour == "y":
             pictures = {key: rgb_to_y(value) for key, value in pictures.items()}
         return {**batch, **pictures}
