@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -49,6 +51,17 @@ class _LogFile(logging.Handler):
                 LOGGER.warning("%s Until then its lines are on the console only", error)
 
 
+class _StderrHandler(logging.StreamHandler):
+    """Writes to what is `sys.stderr` at the time: notebooks and tests put another in its place, and close that."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+
 def _console_handler() -> logging.Handler:
     if CONSOLE.is_terminal:  # shares the console with progress bars, which it would tear otherwise
         return RichHandler(
@@ -59,6 +72,6 @@ def _console_handler() -> logging.Handler:
             log_time_format="%H:%M:%S",
             rich_tracebacks=False,
         )
-    handler = logging.StreamHandler()
+    handler = _StderrHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     return handler

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +36,16 @@ def test_a_full_disk_is_told_once_and_tears_no_line(tmp_path: Path, capsys: pyte
     told = capsys.readouterr().err
     assert "Traceback" not in told and told.count("disk full") == 1 and str(log) in told
     assert told.count("during") == 20
+
+
+def test_the_console_is_what_stderr_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", first)
+    setup_logging()
+    monkeypatch.setattr(sys, "stderr", second)
+    first.close()
+    LOGGER.info("a cell of a notebook later")
+    assert second.getvalue().endswith("a cell of a notebook later\n")
 
 
 def test_other_ranks_write_no_file(tmp_path: Path) -> None:
