@@ -202,8 +202,7 @@ def _kill_sibling(sign: dict[str, Any]) -> None:
 
 def exit_now(code: int) -> None:
     """End this process at once, without the clean-up that could wait for others."""
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:  # also where what they lead to is gone
-        os._exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # what it leads to may be gone
+            stream.flush()
+    os._exit(code)

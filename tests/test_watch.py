@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import types
 from collections.abc import Iterator
 
@@ -99,3 +101,15 @@ def test_a_store_that_fails_without_a_word_ends_the_rank(pair: Pair, monkeypatch
     monkeypatch.setattr(watch, "INTERVAL", 0.01)
     rank._run()
     assert pair.ended == [1]
+
+
+def test_an_end_at_once_does_not_mind_a_reader_that_is_gone() -> None:
+    """Of `train ... | head`, say."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    leave = [sys.executable, "-c", "from srtoolbox.watch import exit_now\nprint('told')\nexit_now(7)"]
+    try:
+        done = subprocess.run(leave, stdout=writer, env={**os.environ, "PYTHONUNBUFFERED": ""}, timeout=60)
+    finally:
+        os.close(writer)
+    assert done.returncode == 7

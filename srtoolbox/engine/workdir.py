@@ -30,8 +30,15 @@ RUN_FILES = ("checkpoints", "config.py", "scores.jsonl", "train.log", "events.ou
 
 
 def is_used(work_dir: Path) -> bool:
-    """Whether a run has written here."""
-    return any(next(work_dir.glob(pattern), None) is not None for pattern in RUN_FILES)
+    """Whether a run has written here.
+
+    Raises:
+        RunError: the folder cannot be looked at.
+    """
+    try:
+        return any(next(work_dir.glob(pattern), None) is not None for pattern in RUN_FILES)
+    except OSError as error:
+        raise RunError(f"{work_dir}: cannot be read ({error.strerror}). Choose another --work-dir") from error
 
 
 def refuse_used(work_dir: Path) -> None:

@@ -117,10 +117,11 @@ def test_a_used_work_dir_is_refused_then_resumed_then_overwritten(tiny_config: P
     assert resumed.returncode == 0, resumed.stderr
     assert (work_dir / "checkpoints/iter_000024.pth").exists()
     (work_dir / "mine.txt").write_text("kept")
+    (work_dir / "faults/iter_000009").mkdir(parents=True)
     again = train(tiny_config, "--work-dir", work_dir, "--overwrite", "max_iters=5")
     assert again.returncode == 0, again.stderr
     assert sorted(path.name for path in (work_dir / "checkpoints").glob("iter_*.pth")) == ["iter_000005.pth"]
-    assert (work_dir / "mine.txt").read_text() == "kept"
+    assert (work_dir / "mine.txt").read_text() == "kept" and not (work_dir / "faults").exists()
 
 
 def test_the_saved_config_trains_the_same_run(tiny_config: Path, tmp_path: Path) -> None:

@@ -88,5 +88,16 @@ def test_a_run_without_its_validation_sets_trains_and_says_so(
     assert {line["kind"] for line in records(tmp_path)} == {"train"}
 
 
+def test_each_picture_is_a_sign_of_progress(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that an evaluation may last as long as it likes, and no picture may."""
+    signs: list[int] = []
+    monkeypatch.setattr("srtoolbox.dist.advance", lambda: signs.append(len(seen)))
+    seen: list[str] = []
+    bicubic = NETWORKS.build({"type": "Bicubic", "scale": 3})
+    dataset = DATASETS.build(photos(photo_folder))
+    evaluate(bicubic, dataset, build_metrics({"rgb": RGB}), on_picture=lambda picture: seen.append(picture.name))
+    assert signs == [0, 1, 2, 3, 4, 5] and len(seen) == 6
+
+
 def test_names_stay_unique_even_among_numbered_ones() -> None:
     assert unique_names(["a", "a", "a-2", "b"]) == ["a", "a-2", "a-2-2", "b"]

@@ -79,10 +79,18 @@ def test_a_run_that_came_and_went_meanwhile_is_left_alone(
     assert before.pop("run.lock") and after.pop("run.lock") and before == after
 
 
-@pytest.mark.parametrize("place", ["a file", "proc"])
+@pytest.mark.parametrize("option", ["--resume", "--overwrite", None])
+@pytest.mark.parametrize("place", ["file", "file/run", "/dev/null/run", "/proc/run", "long" * 80])
 def test_a_work_dir_that_cannot_be_made_is_one_error(
-    place: str, tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    place: str,
+    option: str | None,
+    tiny_config: Path,
+    photo_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
 ) -> None:
-    work_dir = tiny_config / "run" if place == "a file" else Path("/proc/run")
-    assert main(["train", str(tiny_config), "--work-dir", str(work_dir)]) == 2
-    assert f"{work_dir}" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    patches = f"hooks.patches={{'type': 'PatchesHook', 'patches': ['{photo_folder}/cat0.png']}}"
+    work_dir = str(tmp_path / place)
+    assert main(["train", str(tiny_config), "--work-dir", work_dir, patches, *filter(None, [option])]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {work_dir}")
