@@ -16,12 +16,12 @@ from typing import Any
 import torch
 
 from srtoolbox import __version__, dist
-from srtoolbox.engine.weights import load_matching, load_network, load_weights
+from srtoolbox.engine.weights import load_matching, load_network, weights_in
 from srtoolbox.errors import CheckpointError
 from srtoolbox.files import dump_tensors, load_tensors, read_json, sha256, write_bytes, write_json
 from srtoolbox.logger import LOGGER
 
-__all__ = ["load_matching", "load_network", "load_weights"]  # of weights.py, for whom a checkpoint is its weights
+__all__ = ["load_matching", "load_network", "weights_in"]  # of weights.py, for whom a checkpoint is its weights
 FORMAT = 1
 
 

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from srtoolbox import dist
 from srtoolbox.data.loader import WaitInterrupted, build_train_loader
-from srtoolbox.engine.checkpoint import load_matching, load_weights
+from srtoolbox.engine.checkpoint import load_matching, weights_in
 from srtoolbox.engine.device import select_device, set_up_torch, to_device
 from srtoolbox.engine.evaluate import EvaluationInterrupted
 from srtoolbox.engine.faults import check_steps, out_of_memory
@@ -27,6 +27,7 @@ from srtoolbox.engine.random_state import generators, random_state, seed_everyth
 from srtoolbox.engine.signals import StopRequested, StopSignals
 from srtoolbox.engine.statistics_guard import StatisticsGuard
 from srtoolbox.errors import CheckpointError, ConfigError, MissingDataError, RunError
+from srtoolbox.files import load_tensors
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import DATASETS, HOOKS, METRICS, MODELS
 
@@ -83,12 +84,19 @@ class Runner:
             self._load_random_state(resume["rng"])
 
     def _build(self, config: Config, *, fine_tune: bool) -> None:
+        # what may not be there first: a perceptual loss may download a network
+        source = config.get("load_from") if fine_tune else None
+        weights = load_tensors(source) if source else None
+        try:
+            self.dataset = DATASETS.build(config["data"]["train"]["dataset"])
+        except MissingDataError as error:
+            raise MissingDataError(f"the training set is not there: {error}", error.path) from error
         self.model = MODELS.build(config["model"]).to(self.device)
         if self.runtime.get("channels_last"):
             self.model.to(memory_format=torch.channels_last)
         self.networks: dict[str, nn.Module] = dict(self.model.networks())
-        if config.get("load_from") and fine_tune:
-            self._load_from(config["load_from"])
+        if weights is not None:
+            self._load_from(weights, source)
         self.optims = {
             name: build_optim(name, self.networks[name], cfg, amp=self.runtime.get("amp"))
             for name, cfg in config["optim"].items()
@@ -97,10 +105,6 @@ class Runner:
         self.hooks = dict(sorted(hooks.items(), key=lambda item: item[1].phase))  # stable: ties keep the config's order
         self._check_schedules()
         self.call("set_up")
-        try:
-            self.dataset = DATASETS.build(config["data"]["train"]["dataset"])
-        except MissingDataError as error:
-            raise MissingDataError(f"the training set is not there: {error}", error.path) from error
 
     def train(self) -> None:
         """Run to `max_iters`.
@@ -334,10 +338,10 @@ class Runner:
         else:
             LOGGER.warning("%d processes after %d: random states start anew", dist.world_size(), len(states))
 
-    def _load_from(self, path: str) -> None:
+    def _load_from(self, weights: Mapping[str, Any], source: str) -> None:
         for name, network in self.networks.items():
             try:
-                load_matching(network, load_weights(path, name), path)
+                load_matching(network, weights_in(weights, source, name, weights="ema"), source)
             except CheckpointError as error:
                 if name == "generator":
                     raise

@@ -137,15 +137,6 @@ def load_network(
     return build_network(read_network(path, config=config, weights=weights, scale=scale), device)
 
 
-def load_weights(path: str | Path, network: str = "generator", *, weights: Which = "ema") -> dict[str, Tensor]:
-    """The weights of one network in a checkpoint of ours or of another project.
-
-    Raises:
-        CheckpointError: unreadable, or no such network in it.
-    """
-    return weights_in(load_tensors(path), str(path), network, weights=weights)
-
-
 def weights_in(
     state: Mapping[str, Any], source: str, network: str = "generator", *, weights: Which
 ) -> dict[str, Tensor]:

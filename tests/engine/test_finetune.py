@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from srtoolbox.errors import CheckpointError
+from srtoolbox.errors import CheckpointError, SrtoolboxError
+from srtoolbox.registry import MODELS
 from tests.engine.runs import build, load, run
 
 
@@ -67,3 +68,18 @@ def test_a_resume_goes_before_load_from(start: Path, tiny_config: Path, tmp_path
     saved = load(tmp_path / "tuned", "iter_000003")["networks"]["generator"]
     assert runner.iter == 3
     assert all(torch.equal(value, saved[key]) for key, value in runner.networks["generator"].state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [("load_from='nowhere.pth'", "nowhere.pth"), ("data.train.dataset.gt='nowhere'", "training set is not there")],
+)
+def test_what_is_missing_is_told_before_a_model_is_built(
+    change: str, reason: str, tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(cfg: dict) -> None:
+        raise AssertionError("a perceptual loss would download its network now")
+
+    monkeypatch.setattr(MODELS, "build", download)
+    with pytest.raises(SrtoolboxError, match=reason):
+        build(tiny_config, tmp_path / "run", change)

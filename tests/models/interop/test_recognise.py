@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from srtoolbox.engine.checkpoint import load_network, load_weights
+from srtoolbox.engine.checkpoint import load_network, weights_in
 from srtoolbox.errors import CheckpointError
 from srtoolbox.models.interop import recognise
 from srtoolbox.models.interop.recognise import scale_in
@@ -281,8 +281,8 @@ def test_a_given_config_counts_where_it_fits_and_is_told_off_where_not(
         load_network(tmp_path / "y.pth", config=relu)
 
 
-def test_fine_tuning_takes_other_names_but_no_generator_for_a_discriminator(tmp_path: Path) -> None:
-    torch.save(foreign.OldESRGAN(2).state_dict(), tmp_path / "x.pth")
-    assert "body.0.rdb1.conv1.weight" in load_weights(tmp_path / "x.pth")
+def test_fine_tuning_takes_other_names_but_no_generator_for_a_discriminator() -> None:
+    state = foreign.OldESRGAN(2).state_dict()
+    assert "body.0.rdb1.conv1.weight" in weights_in(state, "x.pth", weights="ema")
     with pytest.raises(CheckpointError, match="holds a generator, no discriminator"):
-        load_weights(tmp_path / "x.pth", "discriminator")
+        weights_in(state, "x.pth", "discriminator", weights="ema")
