@@ -58,8 +58,9 @@ def test_the_best_is_the_best_by_the_log(metric: str, better: object, tiny_confi
     assert load(tmp_path / "b", "iter_000012")["hooks"]["checkpoint"]["best"][key]["iter"] == kept["iter"]
 
 
-def test_no_best_before_its_time(tiny_config: Path, tmp_path: Path) -> None:
-    run(tiny_config, tmp_path / "run", "hooks.checkpoint.best_after=21")
+@pytest.mark.parametrize("change", ["best_after=21", "best=None"])
+def test_no_best_before_its_time_or_unasked(change: str, tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, tmp_path / "run", f"hooks.checkpoint.{change}")
     assert listing(tmp_path / "run", "best_*") == []
 
 

@@ -34,14 +34,18 @@ class CheckpointHook(Hook):
         interval: iterations between saves.
         keep_last: how many of them to keep, at least 2 (the newest may turn out damaged); None keeps all.
         best: which scores to keep the best network by, as '<set>/<metric>'; each has its own
-            `checkpoints/best_<set>_<metric>.pth`. Whether higher is better is the metric's own word.
+            `checkpoints/best_<set>_<metric>.pth`. Whether higher is better is the metric's own word. None: no best.
         best_after: no best before this many iterations (the first evaluations of a run are all 'best').
     """
 
     phase = Phase.SAVE
 
     def __init__(
-        self, interval: int = 5000, keep_last: int | None = 3, best: Sequence[str] | str = (), best_after: int = 0
+        self,
+        interval: int = 5000,
+        keep_last: int | None = 3,
+        best: Sequence[str] | str | None = (),
+        best_after: int = 0,
     ) -> None:
         if keep_last is not None and keep_last < 2:
             raise ConfigError(
@@ -50,7 +54,7 @@ class CheckpointHook(Hook):
         self.interval = positive_interval("CheckpointHook", interval)
         self.keep_last = keep_last
         self.best_after = best_after
-        self.best_keys = [best] if isinstance(best, str) else list(best)
+        self.best_keys = [best] if isinstance(best, str) else list(best or ())
         self.best: dict[str, dict[str, float]] = {}
         self._missing: set[str] = set()
 
