@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from srtoolbox import resize
 from srtoolbox.image import read_image
-from srtoolbox.resize import Part, imresize, imresize_part, output_length
+from srtoolbox.resize import Part, floats, imresize, imresize_part, integers, output_length
+from srtoolbox.resize.matrix import adjoint_of, matrix_of
 
 
 def cubic(x: float) -> float:
@@ -122,7 +122,7 @@ def test_half_values_round_up_exactly() -> None:
         values = image.astype(np.int64)
         halves = 0
         for _ in range(2):
-            matrix = resize._matrix(values.shape[0], values.shape[0] // factor, 1 / factor, False, True).csr64
+            matrix = matrix_of(values.shape[0], values.shape[0] // factor, 1 / factor, False, True).csr64
             whole = np.rint(matrix.toarray() * denominator).astype(np.int64)
             sums = np.tensordot(whole, values, axes=1)
             halves += np.count_nonzero(sums % denominator == denominator // 2)
@@ -139,21 +139,21 @@ def test_torch_kernel_and_sparse_products_agree(factor: int, shape: tuple, monke
         fast = imresize(image, 1 / factor)
         calls = []
         with monkeypatch.context() as patch:
-            patch.setattr(resize, "_torch_is_exact", calls.append)
+            patch.setattr(integers, "_torch_is_exact", calls.append)
             assert np.array_equal(imresize(image, 1 / factor), fast)
         assert calls == [factor] * 2
-    assert resize._torch_is_exact(factor)
+    assert integers._torch_is_exact(factor)
 
 
 def test_a_torch_build_with_other_roundings_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        resize,
-        "_pass_torch",
-        lambda image, axis, outputs, factor: resize._pass_csr(
-            image, axis, resize._matrix(image.shape[axis], outputs, 1 / factor, True, True)
+        integers,
+        "_by_torch",
+        lambda image, axis, outputs, factor: integers._by_csr(
+            image, axis, matrix_of(image.shape[axis], outputs, 1 / factor, True, True)
         ),
     )
-    assert not resize._torch_is_exact.__wrapped__(2)
+    assert not integers._torch_is_exact.__wrapped__(2)
 
 
 def test_axis_with_smaller_factor_goes_first() -> None:
@@ -215,11 +215,11 @@ def test_gradient_is_the_transposed_map(scale: float, length: int) -> None:
 @pytest.mark.parametrize("scale", [0.25, 0.37, 3.0])
 def test_gather_form_used_on_accelerators_equals_the_others(scale: float) -> None:
     x = torch.rand(2, 3, 150, 20, dtype=torch.float64)
-    for make in (resize._matrix, resize._adjoint):
+    for make in (matrix_of, adjoint_of):
         matrix = make(150, output_length(150, scale), scale, False, True)
-        values = x if make is resize._matrix else imresize(x, scale)
+        values = x if make is matrix_of else imresize(x, scale)
         expected = torch.einsum("ij,ncjw->nciw", torch.from_numpy(matrix.csr64.toarray()), values)
-        for form in (resize._apply_taps, resize._apply_csr, resize._apply_blocks):
+        for form in (floats._apply_taps, floats._apply_csr, floats._apply_blocks):
             assert torch.allclose(form(values, 2, matrix), expected, atol=1e-12)
             turned = form(values.transpose(2, 3).contiguous(), 3, matrix)
             assert torch.allclose(turned.transpose(2, 3), expected, atol=1e-12)
@@ -272,13 +272,13 @@ def test_layouts_views_and_inference_mode() -> None:
 
 def test_operator_contract_with_compile_and_export() -> None:
     x = torch.rand(1, 2, 9, 7, dtype=torch.float64, requires_grad=True)
-    torch.library.opcheck(resize._resize, (x, 9, 7, 18, 14, 2.0, False, True, False))
+    torch.library.opcheck(floats.resize_floats, (x, 9, 7, 18, 14, 2.0, False, True, False))
 
 
 def test_cache_is_bounded() -> None:
     for length in range(1, 300):
         imresize(picture(length, 1), 0.5)
-    assert resize._matrix.cache_info().currsize <= 128
+    assert matrix_of.cache_info().currsize <= 128
 
 
 @pytest.mark.parametrize(

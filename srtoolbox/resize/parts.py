@@ -1,0 +1,64 @@
+"""A part of a resized picture from a part of the picture: for pictures larger than memory."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from srtoolbox.resize.floats import resize_axis
+from srtoolbox.resize.matrix import Matrix, matrix_of, output_length
+
+
+class Part(NamedTuple):
+    """Pixels `low` ... `high` of the result of resizing an axis of `length` pixels by `scale`."""
+
+    length: int
+    scale: float
+    low: int
+    high: int
+
+    @property
+    def needs(self) -> slice:
+        """The pixels of the axis that these come from."""
+        columns = self.matrix().csr64[self.low : self.high].indices
+        return slice(int(columns.min()), int(columns.max()) + 1)
+
+    def possible(self, known: int) -> int:
+        """How many pixels from the first can be made of the first `known` of the axis."""
+        csr = self.matrix().csr64
+        last = np.maximum.reduceat(csr.indices, csr.indptr[:-1])
+        return int(np.searchsorted(np.maximum.accumulate(last), known))
+
+    def matrix(self) -> Matrix:
+        """All weights of the axis."""
+        return matrix_of(self.length, output_length(self.length, self.scale), float(self.scale), False, True)
+
+
+def imresize_part(window: Tensor, rows: Part, columns: Part) -> Tensor:
+    """A part of what `imresize(picture, scale)` gives, from only what it comes from; equal but for float rounding.
+
+    Args:
+        window: float (N, C, h, w): the pixels `rows.needs` and `columns.needs` of the picture.
+        rows: which rows of the result.
+        columns: which columns.
+
+    Returns:
+        (N, C, rows.high - rows.low, columns.high - columns.low), not differentiable.
+    """
+    result = window.detach().to(torch.promote_types(window.dtype, torch.float32)).contiguous()
+    with torch.autocast(window.device.type, enabled=False):
+        for dim, part in ((2, rows), (3, columns)):
+            if part.scale != 1:
+                result = resize_axis(result, dim, _part_matrix(part))
+    return result.to(window.dtype)
+
+
+@lru_cache(maxsize=128)
+def _part_matrix(part: Part) -> Matrix:
+    csr = part.matrix().csr64[part.low : part.high, part.needs]
+    return Matrix(csr_array(csr))
