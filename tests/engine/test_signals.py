@@ -128,13 +128,14 @@ def test_a_signal_while_the_data_workers_are_stuck_saves(
         patch.setattr(GTOnlyDataset, "sample", stuck)
         ranks = start(1, tmp_path / "ranks", command)
     try:
-        while not (tmp_path / "run/checkpoints/iter_000005.json").exists():
+        log = tmp_path / "run/scores.jsonl"
+        while not (log.exists() and '"kind": "eval", "iter": 5' in log.read_text()):
             ranks.poll()
             assert not ranks.codes, ranks.errors(0)
             time.sleep(0.02)
-        time.sleep(1.5)
+        time.sleep(2)  # the sixth iteration takes a hundredth of that
         os.kill(ranks.pids[0], signal.SIGTERM)
-        assert ranks.wait(5)[0] == 143, ranks.errors(0)
+        assert ranks.wait(10)[0] == 143, ranks.errors(0)
     finally:
         ranks.end()
     assert listing(tmp_path / "run", "iter_*.pth")[-1] == "iter_000006.pth"
@@ -158,7 +159,7 @@ def test_a_second_interrupt_ends_a_rank_that_waits_for_another(tiny_config: Path
         for _ in range(2):
             os.kill(ranks.pids[0], signal.SIGINT)
             time.sleep(0.5)
-        assert ranks.wait(3, but=(1,))[0] == 130
+        assert ranks.wait(10, but=(1,))[0] == 130  # else it would wait for the timeout
         assert "stopped at once" in ranks.errors(0)
     finally:
         ranks.end()
