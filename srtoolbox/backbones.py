@@ -23,10 +23,10 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 
-from srtoolbox import files
 from srtoolbox.errors import CheckpointError, ConfigError
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import did_you_mean
+from srtoolbox.tensor_files import load_tensors
 from srtoolbox.vision import torchvision_models
 
 VGGS = tuple(f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn"))
@@ -170,7 +170,7 @@ def _random_state(model: nn.Module) -> dict[str, Tensor]:
 
 def _verified_state(model: nn.Module, backbone: str, path: Path) -> dict[str, Tensor]:
     """The tensors of a file, which must be those of this very network; its classifier may be missing."""
-    state, known = files.load_tensors(path), model.state_dict()
+    state, known = load_tensors(path), model.state_dict()
     wanted = {key: value for key, value in _wanted(model).items() if not key.endswith("num_batches_tracked")}
     missing = [key for key in wanted if key not in state]
     foreign = [key for key in state if key not in known]

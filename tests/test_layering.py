@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "srtoolbox"
 
 # part of the package -> what it may import besides itself
 FOUNDATION = {"errors", "registry", "files", "dist", "logger", "image", "resize", "config", "check", "plugins"}
-FOUNDATION |= {"vision", "backbones", "features", "watch"}
+FOUNDATION |= {"tensor_files", "vision", "backbones", "features", "watch"}
 COMPONENTS = {"models.networks", "losses", "metrics", "data"}
 ALLOWED = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),
@@ -32,14 +32,14 @@ ONLY_IN = {
     "onnx": {"inference"},
     "onnxruntime": {"inference"},
     "av": {"inference", "visual"},
-    "safetensors": {"files"},
+    "safetensors": {"tensor_files"},
     "zstandard": {"data"},
     "torchvision": {"vision"},
     "matplotlib": {"visual"},
     "yaml": {"config"},
 }
 # calls and the only parts that may make them
-CALLS_ONLY_IN = {"torch.load": {"files"}, "torch.save": {"files"}}
+CALLS_ONLY_IN = {"torch.load": {"tensor_files"}, "torch.save": {"tensor_files"}}
 # imports inside functions: only where a part must answer without PyTorch, or with what an extra brings
 LAZY_IN = {"cli", "__init__"}
 

@@ -51,7 +51,8 @@ def run_facts(
 
 def network_facts(title: str, network: nn.Module, file: str | None) -> NetworkFacts:
     """What one network is and where its weights are from."""
-    from srtoolbox.files import load_tensors, sha256
+    from srtoolbox.files import sha256
+    from srtoolbox.tensor_files import load_tensors
     from srtoolbox.visual.report import NetworkFacts
 
     parameters = sum(parameter.numel() for parameter in network.parameters())

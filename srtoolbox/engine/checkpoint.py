@@ -18,8 +18,9 @@ import torch
 from srtoolbox import __version__, dist
 from srtoolbox.engine.weights import load_matching, load_network, weights_in
 from srtoolbox.errors import CheckpointError
-from srtoolbox.files import dump_tensors, load_tensors, read_json, sha256, write_bytes, write_json
+from srtoolbox.files import read_json, sha256, write_bytes, write_json
 from srtoolbox.logger import LOGGER
+from srtoolbox.tensor_files import dump_tensors, load_tensors
 
 __all__ = ["load_matching", "load_network", "weights_in"]  # of weights.py, for whom a checkpoint is its weights
 FORMAT = 1

@@ -12,8 +12,8 @@ import torch
 from srtoolbox.engine.checkpoint import save_checkpoint
 from srtoolbox.engine.declared import KEY
 from srtoolbox.engine.weights import NetworkFile, arguments_of, build_network, read_network
-from srtoolbox.files import save_safetensors, save_tensors
 from srtoolbox.models.interop.export import export, flat
+from srtoolbox.tensor_files import save_safetensors, save_tensors
 
 
 def convert(

@@ -27,9 +27,9 @@ from srtoolbox.engine.random_state import generators, random_state, seed_everyth
 from srtoolbox.engine.signals import StopRequested, StopSignals
 from srtoolbox.engine.statistics_guard import StatisticsGuard
 from srtoolbox.errors import CheckpointError, ConfigError, MissingDataError, RunError
-from srtoolbox.files import load_tensors
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import DATASETS, HOOKS, METRICS, MODELS
+from srtoolbox.tensor_files import load_tensors
 
 if TYPE_CHECKING:
     from srtoolbox.config import Config

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from srtoolbox.engine.declared import declared_network, fits
 from srtoolbox.errors import CheckpointError
-from srtoolbox.files import load_tensors
 from srtoolbox.logger import LOGGER
 from srtoolbox.models.interop import differences, find_weights, our_names, recognise
 from srtoolbox.models.interop.containers import Which
 from srtoolbox.registry import NETWORKS
+from srtoolbox.tensor_files import load_tensors
 
 
 class NetworkFile(NamedTuple):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from srtoolbox.files import save_tensors
+from srtoolbox.tensor_files import save_tensors
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from srtoolbox.cli import main
 from srtoolbox.engine.checkpoint import load_network, save_checkpoint
 from srtoolbox.errors import CheckpointError
-from srtoolbox.files import save_safetensors
 from srtoolbox.registry import NETWORKS
+from srtoolbox.tensor_files import save_safetensors
 
 X = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(5))
 RRDB = {"type": "RRDBNet", "scale": 4, "num_features": 8, "growth_channels": 4, "num_blocks": 2}

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from srtoolbox.cli import main
-from srtoolbox.files import save_tensors
 from srtoolbox.registry import NETWORKS
+from srtoolbox.tensor_files import save_tensors
 
 
 @pytest.fixture(scope="module")

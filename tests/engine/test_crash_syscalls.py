@@ -21,7 +21,7 @@ from srtoolbox.engine.checkpoint import latest_checkpoint, verify_checkpoint
 from srtoolbox.engine.hooks import Phase
 from srtoolbox.engine.runner import Runner
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.files import load_tensors
+from srtoolbox.tensor_files import load_tensors
 from tests.conftest import TINY
 from tests.engine.runs import build, differing, final_state, flatten, records, run, snapshot
 from tests.faults.disk import ERRORS, KILL, Disk, Operation, in_child

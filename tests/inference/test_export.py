@@ -16,7 +16,6 @@ from torch import nn
 
 from srtoolbox.cli import main
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.files import save_tensors
 from srtoolbox.image import read_image, rgb_to_y, to_tensor, write_image
 from srtoolbox.inference import export, export_form
 from srtoolbox.inference.export import METADATA, export_onnx, export_torch
@@ -24,6 +23,7 @@ from srtoolbox.inference.upscale import restore, upscale
 from srtoolbox.models.networks.blocks import kind_of
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize, upsampling_kernel
+from srtoolbox.tensor_files import save_tensors
 
 DOCS = Path(__file__).parents[2] / "docs/export.md"
 SMALL = {"num_features": 16, "num_blocks": 2, "growth_channels": 4}

@@ -17,7 +17,6 @@ import pytest
 
 from srtoolbox.cli import main
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.files import save_tensors
 from srtoolbox.inference import video as module
 from srtoolbox.inference.side_by_side import AHEAD, Sink
 from srtoolbox.inference.upscaler import Upscaler
@@ -25,6 +24,7 @@ from srtoolbox.inference.video import upscale_video
 from srtoolbox.inference.video_frames import frames, probe
 from srtoolbox.inference.video_parts import Encoding
 from srtoolbox.registry import NETWORKS
+from srtoolbox.tensor_files import save_tensors
 from tests.inference.clips import frames_of, make_clip, packets_of
 
 av = pytest.importorskip("av", reason="needs the extra 'video'")

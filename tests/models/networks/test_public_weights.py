@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from srtoolbox.engine.evaluate import build_metrics, evaluate, means
-from srtoolbox.files import load_tensors
 from srtoolbox.image import rgb_to_ycbcr, to_image, to_tensor, ycbcr_to_rgb
 from srtoolbox.registry import DATASETS, METRICS, NETWORKS
 from srtoolbox.resize import imresize
+from srtoolbox.tensor_files import load_tensors
 
 pytestmark = pytest.mark.data
 
