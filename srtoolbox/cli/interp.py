@@ -6,18 +6,9 @@ import argparse
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from srtoolbox.cli.options import CommandParser
-
-if TYPE_CHECKING:
-    import torch
-    from rich.progress import Progress
-
-    from srtoolbox.engine.blending import Blender
-    from srtoolbox.engine.evaluate import Picture, Scores
-
-    Results = dict[str, dict[str, dict[str, Scores]]]  # blend -> set -> picture
 
 EXAMPLE = """example:
   python tools/interp.py psnr.pth gan.pth --alpha 0.8 -o blend.pth
@@ -88,6 +79,8 @@ def main(argv: Sequence[str]) -> int:
         blender.save(target, blend.shares)
         print(f"{blend.name} -> {target}")
     if args.images or args.inputs or args.datasets:
+        from srtoolbox.cli.interp_report import Report
+
         Report(args, blender, config, device).write(blends)
     return 0
 
@@ -182,114 +175,3 @@ def plan_outputs(args: argparse.Namespace, blends: Sequence[Blend]) -> list[Path
 
 def _named(out: Path, blend: Blend) -> Path:
     return out.with_name(f"{out.stem}_{blend.name.replace(' ', '')}{out.suffix}")
-
-
-# ---- what the blends do
-
-
-class Report:
-    """Runs every blend over all pictures and writes sheets, the table, scores.json and the curve."""
-
-    def __init__(self, args: argparse.Namespace, blender: Blender, config: Any, device: torch.device) -> None:  # noqa: ANN401
-        from srtoolbox.data.pictures import PictureFiles
-        from srtoolbox.visual.sheet_writer import SheetWriter
-
-        self.args, self.blender, self.device = args, blender, device
-        stems = "_".join(Path(path).stem for path in args.checkpoints)
-        self.folder = Path(args.report or Path("work_dirs/interp", stems))
-        self.sets, self.metrics = _sets_and_metrics(args, blender, config)
-        if args.images:
-            self.sets = {"images": PictureFiles(args.images, blender.network.scale), **self.sets}
-        self.sheets = SheetWriter(self.folder)
-        self.shown: dict[Path, list] = {path: [] for path in args.inputs}
-
-    def write(self, blends: Sequence[Blend]) -> None:
-        """Run all blends; the files lie in `folder` afterwards."""
-        from rich.progress import Progress
-
-        from srtoolbox.files import write_json
-        from srtoolbox.logger import CONSOLE
-
-        results: Results = {}
-        steps = len(blends) * (sum(map(len, self.sets.values())) + len(self.shown))
-        with Progress(console=CONSOLE, disable=not CONSOLE.is_terminal, transient=True) as progress:
-            task = progress.add_task("blending", total=steps)
-            for blend in blends:
-                results[blend.name] = self._run(blend, progress, task)
-        self._write_sheets()
-        if self.sets:
-            from srtoolbox.cli.test_tables import as_json, print_tables
-
-            print_tables(results)
-            write_json(self.folder / "scores.json", as_json(results))
-            self._plot(results, blends)
-        print(f"see {self.folder}")
-
-    def _run(self, blend: Blend, progress: Progress, task: Any) -> dict[str, dict[str, Scores]]:  # noqa: ANN401
-        from srtoolbox.engine.evaluate import evaluate
-        from srtoolbox.image import read_image
-        from srtoolbox.inference.upscale import upscale
-
-        network = self.blender.blended(blend.shares, self.device)
-        scores = {}
-        for set_name, dataset in self.sets.items():
-
-            def on_picture(picture: Picture, set_name: str = set_name) -> None:
-                progress.advance(task)
-                if set_name == "images":
-                    more = {"lq": picture.lq, "gt": picture.gt, "sr": picture.sr, "scores": picture.scores}
-                    self.sheets.add(picture.name, blend.name, **more)
-
-            scores[set_name] = evaluate(network, dataset, self.metrics, device=self.device, on_picture=on_picture)
-        for path, columns in self.shown.items():
-            columns.append((blend.name, upscale(network, read_image(path), device=self.device), ""))
-            progress.advance(task)
-        return scores
-
-    def _write_sheets(self) -> None:
-        from srtoolbox.engine.evaluate import unique_names
-        from srtoolbox.image import read_image, to_uint8, write_image
-        from srtoolbox.visual.sheet import comparison_sheet
-
-        self.sheets.write()
-        taken = list(self.sheets.columns)
-        names = unique_names([*taken, *(path.stem for path in self.shown)])[len(taken) :]
-        for name, (path, columns) in zip(names, self.shown.items(), strict=True):
-            inputs = [("input", to_uint8(read_image(path)), "")]
-            sheet = comparison_sheet([*inputs, *((title, to_uint8(image), text) for title, image, text in columns)])
-            write_image(self.folder / f"sheet_{name}.png", sheet)
-
-    def _plot(self, results: Results, blends: Sequence[Blend]) -> None:
-        from srtoolbox.engine.evaluate import means
-        from srtoolbox.visual.alpha_curves import plot_alpha
-
-        if self.args.weights or len(blends) < 2:
-            return
-        ordered = sorted(blends, key=lambda blend: blend.shares[1])
-        rows = [{name: means(images) for name, images in results[blend.name].items()} for blend in ordered]
-        metrics = [name for name in next(iter(rows[0].values())) if name != "seconds"]
-        panels = {metric: {name: [row[name][metric] for row in rows] for name in self.sets} for metric in metrics}
-        ends = tuple(Path(path).stem for path in self.args.checkpoints)
-        plot_alpha(self.folder / "curve.png", [blend.shares[1] for blend in ordered], panels, ends=ends)
-
-
-def _sets_and_metrics(args: argparse.Namespace, blender: Blender, config: Any) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ANN401
-    """The chosen sets, and the config's metrics; without a config PSNR and SSIM on luma, crop = scale."""
-    from srtoolbox.cli.test_networks import test_parts
-    from srtoolbox.config import Config
-    from srtoolbox.engine.evaluate import build_metrics
-    from srtoolbox.errors import ConfigError
-
-    scale = blender.network.scale
-    if args.datasets:
-        first = blender.files[0]
-        config = config or Config(first.run_config, filename=first.source)
-        sets, metrics = test_parts(config, args.datasets)
-        for name, dataset in sets.items():
-            if dataset.scale != scale:
-                raise ConfigError(f"the networks upscale x{scale}, set {name} is x{dataset.scale}")
-        return sets, metrics
-    data = (config or {}).get("data") or {}
-    chosen = {**(data.get("val") or {}), **(data.get("test") or {})}.get("metrics")
-    metrics = chosen or {f"{name.lower()}_y": {"type": name, "crop_border": scale} for name in ("PSNR", "SSIM")}
-    return {}, build_metrics(metrics)
