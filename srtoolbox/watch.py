@@ -31,6 +31,8 @@ SLOW_FACTOR = 10
 """How many timeouts a slow phase (of an evaluation: one picture) may last."""
 SILENCE = 2.5
 """Seconds without a sign of life that are enough to name a rank once a collective has failed."""
+PATIENCE = 3.0
+"""Seconds an ending process gives what it writes."""
 
 
 class Place(NamedTuple):
@@ -107,7 +109,7 @@ class Watch:
                 reason = next(iter(str(error).splitlines()), type(error).__name__)
                 fault = f"the store of the run is gone, and with it rank 0 or torchrun ({reason})"
             if fault and not self._closed.is_set():
-                LOGGER.error("rank %d ends: %s. It was at %s", self.rank, fault, _main_thread_line())
+                say(LOGGER.error, f"rank {self.rank} ends: {fault}. It was at {_main_thread_line()}")
                 self.let_others_read()
                 self._end(1)
 
@@ -200,9 +202,24 @@ def _kill_sibling(sign: dict[str, Any]) -> None:
             os.kill(sign["pid"], signal.SIGKILL)
 
 
+def say(log: Callable[[str], None], message: str) -> None:
+    """Log from a thread beside the main one, which may be caught in the log itself: by a console that is held, say."""
+    _in_time(lambda: log(message))
+
+
 def exit_now(code: int) -> None:
     """End this process at once, without the clean-up that could wait for others."""
+    _in_time(_flush)
+    os._exit(code)
+
+
+def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # what it leads to may be gone
             stream.flush()
-    os._exit(code)
+
+
+def _in_time(work: Callable[[], None]) -> None:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)

@@ -113,3 +113,28 @@ def test_an_end_at_once_does_not_mind_a_reader_that_is_gone() -> None:
     finally:
         os.close(writer)
     assert done.returncode == 7
+
+
+BLOCKED = """
+import threading, time
+from srtoolbox.logger import LOGGER, setup_logging
+from srtoolbox.watch import exit_now, say
+setup_logging()
+def end():
+    time.sleep(1)
+    say(LOGGER.error, "it ends")
+    exit_now(7)
+threading.Thread(target=end).start()
+while True:
+    LOGGER.info("a line of the log")
+"""
+
+
+def test_a_rank_whose_console_is_held_ends_too() -> None:
+    """Nobody reads what it writes: its main thread is caught in the log."""
+    reader, writer = os.pipe()
+    try:
+        assert subprocess.run([sys.executable, "-c", BLOCKED], stderr=writer, timeout=60).returncode == 7
+    finally:
+        os.close(reader)
+        os.close(writer)

@@ -13,7 +13,7 @@ import time
 from types import FrameType
 
 from srtoolbox.logger import LOGGER
-from srtoolbox.watch import exit_now
+from srtoolbox.watch import exit_now, say
 
 # what a shell expects of a process that a signal ended
 EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGUSR1: 138}
@@ -76,7 +76,6 @@ def _end_at_second_interrupt(reader: int) -> None:
         interrupts += numbers.count(signal.SIGINT)
         if interrupts > 1:
             time.sleep(0.5)  # the handler is first where it can be
-            threading.Thread(target=LOGGER.warning, args=(AT_ONCE,), daemon=True).start()  # its stream may be blocked
-            time.sleep(0.2)
+            say(LOGGER.warning, AT_ONCE)
             os._exit(EXIT_CODES[signal.SIGINT])
     os.close(reader)
