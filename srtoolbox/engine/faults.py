@@ -16,6 +16,7 @@ from srtoolbox.engine.checkpoint import save_checkpoint
 from srtoolbox.engine.device import to_device
 from srtoolbox.engine.hooks import Phase
 from srtoolbox.engine.random_state import random_state, set_random_state
+from srtoolbox.engine.run_state import run_state
 from srtoolbox.errors import RunError
 from srtoolbox.files import write_json, write_text
 from srtoolbox.image import write_image
@@ -84,7 +85,7 @@ def halt(runner: Runner, name: str) -> None:
     """
     skipped = runner.optims[name].skips.in_a_row
     folder = runner.work_dir / "faults" / f"iter_{runner.iter:06d}"
-    state = runner.state_dict()
+    state = run_state(runner)
     for optim in runner.optims.values():
         optim.probing = True
     per_iteration = runner.config["data"]["train"]["batch_size"] * runner.world * runner.accumulation

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -16,17 +15,17 @@ from torch.nn.parallel import DistributedDataParallel
 
 from srtoolbox import dist
 from srtoolbox.data.loader import WaitInterrupted, build_train_loader
-from srtoolbox.engine.checkpoint import load_matching, weights_in
 from srtoolbox.engine.device import select_device, set_up_torch, to_device
 from srtoolbox.engine.evaluate import EvaluationInterrupted
 from srtoolbox.engine.faults import check_steps, out_of_memory
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.hooks.scheduler import SchedulerHook
 from srtoolbox.engine.optim import build_optim
-from srtoolbox.engine.random_state import generators, random_state, seed_everything, set_random_state
+from srtoolbox.engine.random_state import generators, seed_everything
+from srtoolbox.engine.run_state import load_initial_weights, load_random_state, load_run_state
 from srtoolbox.engine.signals import StopRequested, StopSignals
 from srtoolbox.engine.statistics_guard import StatisticsGuard
-from srtoolbox.errors import CheckpointError, ConfigError, MissingDataError, RunError
+from srtoolbox.errors import ConfigError, MissingDataError, RunError
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import DATASETS, HOOKS, METRICS, MODELS
 from srtoolbox.tensor_files import load_tensors
@@ -73,7 +72,7 @@ class Runner:
         self._check_same_start()
         self._build(config, fine_tune=resume is None)
         if resume:
-            self.load_state_dict(resume)
+            load_run_state(self, resume)
         self.guard = StatisticsGuard(self.networks[name] for name in self.optims)
         dist.barrier()  # a rank that read its data late must not let a collective of the others time out
         self._wrap_networks()
@@ -81,7 +80,7 @@ class Runner:
         self.batches = self._batches()
         seed_everything(self.seed + dist.rank())
         if resume:
-            self._load_random_state(resume["rng"])
+            load_random_state(self, resume["rng"])
 
     def _build(self, config: Config, *, fine_tune: bool) -> None:
         # what may not be there first: a perceptual loss may download a network
@@ -96,7 +95,7 @@ class Runner:
             self.model.to(memory_format=torch.channels_last)
         self.networks: dict[str, nn.Module] = dict(self.model.networks())
         if weights is not None:
-            self._load_from(weights, source)
+            load_initial_weights(self, weights, source)
         self.optims = {
             name: build_optim(name, self.networks[name], cfg, amp=self.runtime.get("amp"))
             for name, cfg in config["optim"].items()
@@ -278,74 +277,6 @@ class Runner:
         """Give all ranks rank 0's buffers (BatchNorm statistics), which DDP leaves different."""
         for network in self.networks.values():
             dist.broadcast_buffers(network)
-
-    def network_state(self) -> dict[str, Any]:
-        """What `load_network` needs: weights and config."""
-        return {
-            "iter": self.iter,
-            "config": json.dumps(self.config.to_dict()),
-            "networks": {name: network.state_dict() for name, network in self.networks.items()},
-        }
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything an exact continuation needs: tensors and plain values. Every rank must call it."""
-        return {
-            **self.network_state(),
-            **({"whole": True} if self.whole else {}),
-            "optims": {name: optim.state_dict() for name, optim in self.optims.items()},
-            "hooks": {name: hook.state_dict() for name, hook in self.hooks.items()},
-            "draws": self.draws,
-            "dataset_digest": self.dataset.digest(),
-            "terms": dist.all_gather_object({name: float(term) for name, term in self.terms.items()}),
-            "rng": dist.all_gather_object(random_state(self.device)),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back networks, optimizers and hooks (the random state follows after the loader is built).
-
-        An optimizer whose settings changed keeps its moments; the new settings hold as if they always had.
-
-        Raises:
-            CheckpointError: networks or optimizers differ from the config's.
-        """
-        try:
-            for name in self.networks.keys() | state["networks"].keys():
-                self.networks[name].load_state_dict(state["networks"][name])
-            before = json.loads(state["config"])["optim"]
-            now = json.loads(json.dumps(self.config.to_dict()["optim"]))
-            for name, optim in self.optims.items():
-                if before[name]["optimizer"]["type"] != now[name]["optimizer"]["type"]:
-                    raise ValueError(f"optim.{name} was {before[name]['optimizer']['type']}")
-                changed = before[name] != now[name]
-                optim.load_state_dict(state["optims"][name], restart_at=self.iter if changed else None)
-                if changed:
-                    LOGGER.warning("optim.%s differs from the checkpoint's: the new settings hold from here on", name)
-            for name in self.hooks.keys() & state["hooks"].keys():
-                self.hooks[name].load_state_dict(state["hooks"][name])
-        except (KeyError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise CheckpointError(
-                f"{self.resumed_from}: does not fit this config ({type(error).__name__}: {reason}). Resume with the "
-                f"config of that run, or take only its weights with --load-from"
-            ) from error
-        self.terms = state["terms"][dist.rank() if len(state["terms"]) == self.world else 0]
-        if state["dataset_digest"] != self.dataset.digest():
-            LOGGER.warning("the training pictures are not those of the checkpoint: the run cannot go on exactly")
-
-    def _load_random_state(self, states: list[dict[str, Any]]) -> None:
-        if len(states) == dist.world_size():
-            set_random_state(states[dist.rank()], self.device)
-        else:
-            LOGGER.warning("%d processes after %d: random states start anew", dist.world_size(), len(states))
-
-    def _load_from(self, weights: Mapping[str, Any], source: str) -> None:
-        for name, network in self.networks.items():
-            try:
-                load_matching(network, weights_in(weights, source, name, weights="ema"), source)
-            except CheckpointError as error:
-                if name == "generator":
-                    raise
-                LOGGER.warning("no weights for the %s, which starts from its initialisation: %s", name, error)
 
     def _check_schedules(self) -> None:
         scheduled = [name for name, optim in self.optims.items() if optim.scheduler is not None]

@@ -18,6 +18,7 @@ from srtoolbox.cli import main
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.engine.checkpoint import save_checkpoint
 from srtoolbox.engine.hooks import Hook, Phase
+from srtoolbox.engine.run_state import run_state
 from srtoolbox.engine.runner import Runner
 from srtoolbox.registry import HOOKS
 from tests.engine.make_golden import write_photos
@@ -170,7 +171,7 @@ def test_checkpoints_of_earlier_versions_resume(folder: Path, tmp_path: Path, mo
     Path("saved.py").write_text("\n".join(f"{key} = {value!r}" for key, value in config.items()))
     resumed = build(Path("saved.py"), tmp_path / "run", "max_iters=9", resume=True)
     assert (resumed.iter, resumed.draws) == (7, 28)
-    found = resumed.state_dict()
+    found = run_state(resumed)
     for part in ("networks", "optims", "hooks"):
         assert differing(flatten(saved[part]), flatten(found[part])) == []
     resumed.train()

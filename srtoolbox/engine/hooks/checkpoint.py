@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from srtoolbox import dist
 from srtoolbox.engine.checkpoint import list_checkpoints, save_checkpoint, sidecar_path, verify_checkpoint
 from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
+from srtoolbox.engine.run_state import network_state, run_state
 from srtoolbox.errors import ConfigError, RunError
 from srtoolbox.files import prepare_folder, sync_file
 from srtoolbox.logger import LOGGER
@@ -115,7 +116,7 @@ class CheckpointHook(Hook):
         path = self.folder / f"iter_{runner.iter:06d}.pth"
         runner.synchronise_buffers()
         refuse_broken(runner)
-        state = runner.state_dict()  # a collective: every rank gives its random state
+        state = run_state(runner)  # a collective: every rank gives its random state
         if dist.is_main():
             for log in LOGS:  # a checkpoint that survives a power loss must find the lines before it
                 sync_file(runner.work_dir / log)
@@ -135,7 +136,7 @@ class CheckpointHook(Hook):
                 self.best[key] = {"iter": runner.iter, "score": value}
                 if dist.is_main():
                     path = self._best_path(key)
-                    save_checkpoint(path, {**runner.network_state(), "scores": scores})
+                    save_checkpoint(path, {**network_state(runner), "scores": scores})
                     LOGGER.info("best %s so far: %.4f, kept as %s", key, value, path.name)
 
     def state_dict(self) -> dict[str, Any]:
