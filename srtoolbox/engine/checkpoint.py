@@ -125,6 +125,8 @@ def list_checkpoints(folder: Path) -> list[Path]:
 def latest_checkpoint(folder: Path) -> Path | None:
     """The newest verified checkpoint of a folder, None where there is none at all.
 
+    Where none verifies, the newest may still be one whose save was killed before its commit.
+
     Raises:
         CheckpointError: there are checkpoints, but every one is damaged; lists them with the reasons.
     """
@@ -137,20 +139,22 @@ def latest_checkpoint(folder: Path) -> Path | None:
                 LOGGER.warning("skipped a damaged checkpoint: %s", line)
             return path
         skipped.append(f"{path}: {fault}")
-    if _is_lone_first_save(found):
-        LOGGER.warning("%s was never committed: the run was killed within its first save. It is whole; used", found[0])
-        return found[0]
+    if found and _is_killed_save(found[-1]):
+        for line in skipped[1:]:
+            LOGGER.warning("skipped a damaged checkpoint: %s", line)
+        LOGGER.warning("%s was never committed: the run was killed within that save. It is whole; used", found[-1])
+        return found[-1]
     if skipped:
         raise CheckpointError("no usable checkpoint to resume from:\n  " + "\n  ".join(skipped))
     return None
 
 
-def _is_lone_first_save(found: list[Path]) -> bool:
-    """Whether a kill between a run's first file and its sidecar left this: the file is whole, only not vouched for."""
-    if len(found) != 1 or sidecar_path(found[0]).exists():
+def _is_killed_save(path: Path) -> bool:
+    """Whether a kill between a file and its sidecar left this: the file is whole, only not vouched for."""
+    if sidecar_path(path).exists():
         return False
     try:
-        return load_checkpoint(found[0])["iter"] == iteration_of(found[0])
+        return load_checkpoint(path)["iter"] == iteration_of(path)
     except (CheckpointError, KeyError):
         return False
 

@@ -171,8 +171,8 @@ def prepare(work_dir: Path, *, iteration: int, overwrite: bool, resumed_from: Pa
     """Make the folder ready for a run that begins after `iteration`, once it is sure that the run can begin.
 
     With `overwrite` what an earlier run wrote is deleted; other files stay. Otherwise checkpoints beyond `iteration`
-    are moved to `checkpoints/superseded`, so that the next --resume does not jump to them. The one resumed from, if its
-    save was killed before the commit, is committed now: the next save may be killed there, too.
+    are moved to `checkpoints/superseded`, so that the next --resume does not jump to them, and so are those without a
+    sidecar, which kills left. The one resumed from, if it is such a one, is committed: the next save may be killed too.
 
     Raises:
         RunError: something cannot be deleted, moved or made.
@@ -192,10 +192,10 @@ def _prepare(work_dir: Path, iteration: int, overwrite: bool, resumed_from: Path
     own = resumed_from is not None and resumed_from.resolve().parent == (work_dir / "checkpoints").resolve()
     if own and not sidecar_path(resumed_from).exists():
         commit(resumed_from)
-    for path in beyond(work_dir / "checkpoints", iteration):
-        aside = path.parent / "superseded"
+    aside = work_dir / "checkpoints/superseded"
+    for path in beyond(work_dir / "checkpoints", iteration) + killed(work_dir / "checkpoints", iteration, aside):
         aside.mkdir(exist_ok=True)
-        LOGGER.info("%s is beyond iteration %d: moved to %s", path.name, iteration, aside)
+        LOGGER.info("%s is beyond iteration %d, or without a .json: moved to %s", path.name, iteration, aside)
         for file in (sidecar_path(path), path):
             if file.exists():
                 file.replace(aside / file.name)
@@ -209,3 +209,12 @@ def beyond(folder: Path, iteration: int) -> list[Path]:
         if isinstance(found, dict) and found["iter"] > iteration:
             later.append(path)
     return later
+
+
+def killed(folder: Path, iteration: int, aside: Path) -> list[Path]:
+    """The checkpoints up to an iteration that a kill in a save or a deletion left without a sidecar.
+
+    But for those whose namesake lies in `aside` already: that may be a whole one.
+    """
+    earlier = [path for path in list_checkpoints(folder) if iteration_of(path) <= iteration]
+    return [path for path in earlier if not sidecar_path(path).exists() and not (aside / path.name).exists()]

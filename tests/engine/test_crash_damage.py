@@ -182,12 +182,35 @@ def test_a_first_save_that_was_killed_is_used(folder: Path, warnings: pytest.Log
             (folder / f"iter_{iteration:06d}{suffix}").unlink()
     (folder / "iter_000015.json").unlink()
     assert latest_checkpoint(folder).name == "iter_000015.pth"
-    assert "killed within its first save" in warnings.text
+    assert "killed within that save" in warnings.text
     data = bytearray((folder / "iter_000015.pth").read_bytes())
     data[len(data) // 2] ^= 1
     (folder / "iter_000015.pth").write_bytes(data)
     with pytest.raises(CheckpointError, match="no usable checkpoint"):
         latest_checkpoint(folder)
+
+
+def test_a_save_that_was_killed_is_used_where_all_before_it_are_damaged(
+    folder: Path, warnings: pytest.LogCaptureFixture
+) -> None:
+    (folder / "iter_000005.pth").write_bytes(b"")
+    (folder / "iter_000010.json").unlink()
+    (folder / "iter_000015.json").unlink()
+    assert latest_checkpoint(folder).name == "iter_000015.pth"
+    assert "iter_000005.pth: has 0 bytes" in warnings.text and "iter_000010.pth: its .json" in warnings.text
+
+
+def test_what_a_killed_deletion_left_is_not_where_a_run_began(folder: Path) -> None:
+    """The run goes back to 10; of 5 the sidecar is deleted already. Its next start must not find 5."""
+    (folder / "iter_000005.json").unlink()
+    (folder / "superseded").mkdir()
+    for suffix in (".pth", ".json"):
+        (folder / f"iter_000010{suffix}").rename(folder / f"superseded/iter_000010{suffix}")
+    named = str(folder / "superseded/iter_000010.pth")
+    state, path = find_state(folder.parent, resume_from=named)
+    prepare(folder.parent, iteration=state["iter"], overwrite=False, resumed_from=path)
+    assert (folder / "superseded/iter_000005.pth").exists()
+    assert find_state(folder.parent, resume=True, resume_from=named)[1] == path
 
 
 def test_the_save_after_a_killed_first_one_may_be_killed_too(folder: Path) -> None:
@@ -257,4 +280,5 @@ def test_a_file_that_was_not_loaded_is_not_vouched_for(folder: Path) -> None:
     state, path = find_state(folder.parent, resume_from=named)
     prepare(folder.parent, iteration=state["iter"], overwrite=False, resumed_from=path)
     assert verify_checkpoint(folder / "iter_000010.pth") is not None
+    assert verify_checkpoint(folder / "superseded/iter_000010.pth") is None
     assert latest_checkpoint(folder).name == "iter_000005.pth"

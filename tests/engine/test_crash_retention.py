@@ -32,6 +32,7 @@ from srtoolbox.engine.checkpoint import (
 )
 from srtoolbox.engine.hooks.checkpoint import CheckpointHook
 from srtoolbox.engine.workdir import prepare
+from srtoolbox.errors import CheckpointError
 from tests.faults.disk import Disk, in_child
 
 DISK_OPERATIONS = 16  # of a save and its retention
@@ -106,7 +107,12 @@ class Retention(RuleBasedStateMachine):
 
     @rule()
     def resume(self) -> None:
-        self._resume_from(latest_checkpoint(self.folder))
+        try:
+            path = latest_checkpoint(self.folder)
+        except CheckpointError:  # damaged ones alone, from before the point gone back to; then that is named again
+            assert not self.saved
+            path = self.resumed_from
+        self._resume_from(path)
 
     @rule(which=st.integers(0, 9), at=st.none() | st.integers(0, DISK_OPERATIONS), save=st.booleans())
     def resume_from(self, which: int, at: int | None, save: bool) -> None:
@@ -122,6 +128,21 @@ class Retention(RuleBasedStateMachine):
             self.iteration += 1
             self._save()
             self.saved = True
+
+    @precondition(lambda self: self.saved and len(self._whole()) >= 2)
+    @rule(at=st.none() | st.integers(0, DISK_OPERATIONS))
+    def twice_the_same_iteration(self, at: int | None) -> None:
+        """The newest is put aside, made again, damaged together with its commit; then the run returns to the first."""
+        before, newest = self._whole()[-2:]
+        self._resume_from(before)
+        while self.iteration < iteration_of(newest):
+            self.save()
+        newest.write_bytes(newest.read_bytes()[:-9] + bytes(9))
+        sidecar_path(newest).unlink()
+        aside = self.folder / "superseded" / newest.name
+        if at is not None:
+            self._killed_at(at, lambda: self._prepare(aside))
+        self._resume_from(aside)
 
     def _prepare(self, path: Path | None) -> None:
         iteration = iteration_of(path) if path else 0
