@@ -303,6 +303,11 @@ def test_big_tiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Image.open(tmp_path / "x.tif").getexif().get_ifd(0x8769)[0x927C] == b"maker's note"
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+def test_a_resolution_that_is_not_told_is_not_made_up(kind: str) -> None:
+    assert decode_picture(saved(mode("RGB"), kind), "x").metadata.dpi is None
+
+
 @pytest.mark.parametrize("source", ["JPEG", "PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
 def test_metadata_are_kept(tmp_path: Path, source: str, suffix: str) -> None:

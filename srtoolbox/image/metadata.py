@@ -17,6 +17,7 @@ from srtoolbox.image.headers import png_chunks
 
 MAX_METADATA = 2**24  # bytes of one kind, unpacked: compressed metadata can claim any size
 _XMP_TAG, _ICC_TAG = 700, 34675  # of TIFF
+_X_RESOLUTION = 282  # of TIFF; where it is not told, Pillow says 1 pixel per inch
 _INCH = 0.0254  # metres
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)[2-8](?=\s*[\"'<])")
@@ -69,7 +70,7 @@ def metadata_of(image: Image.Image, orientation: int) -> Metadata:
             icc=_attempt(lambda: bytes(tags[_ICC_TAG])),
             exif=_attempt(lambda: exif.from_tiff(image)),
             xmp=_attempt(lambda: _upright_xmp(_bytes(tags[_XMP_TAG]))),
-            dpi=_attempt(lambda: _turned(info["dpi"], orientation)),
+            dpi=_attempt(lambda: _turned(info["dpi"] if _X_RESOLUTION in tags else None, orientation)),
         )
     return Metadata(
         icc=_attempt(lambda: bytes(info["icc_profile"])),
