@@ -6,7 +6,7 @@ import glob
 import os
 import urllib.parse
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -14,6 +14,10 @@ from srtoolbox.errors import ImageError
 
 STREAM = "-"
 EXTENSIONS = ("png", "jpg", "webp", "tiff", "bmp", "same")
+# what `-o` may end in by mistake: a folder of that name would surprise
+_OTHER_FORMATS = {".gif", ".avif", ".heic", ".heif", ".jxl", ".jp2", ".tga", ".ppm", ".pgm", ".exr", ".psd", ".pdf"}
+_NAME_BYTES = 120
+"""Of what a picture of an address is called: what comes behind it must fit into a file's name too."""
 Kind = Literal["file", "url", "stream"]
 
 
@@ -76,8 +80,7 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
         found.setdefault(each.place, each)
     if is_single(naming.out):
         return Plan([_single(list(found.values()), naming)], [])
-    results = {real(each.folder / name) for each in found.values() for name in _names(each, naming)}
-    earlier = [place for place in found if place in results] if naming.suffix else []
+    earlier = _earlier(found, naming) if naming.suffix else []
     kept = {place: each for place, each in found.items() if place not in earlier}
     pictures = _pictures(kept.values())
     plain = Counter(real(each.folder / _names(each, naming)[0]) for each in kept.values())
@@ -92,12 +95,37 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
 
 
 def is_single(out: str | None) -> bool:
-    """Whether `-o` names one picture, a file or standard output, and no folder."""
+    """Whether `-o` names one picture, a file or standard output, and no folder.
+
+    Raises:
+        ImageError: it names a picture of a format that is not written.
+    """
     from srtoolbox.image import IMAGE_SUFFIXES
 
-    return out is not None and (
-        out == STREAM or (Path(out).suffix.lower() in IMAGE_SUFFIXES and not Path(out).is_dir())
-    )
+    if out is None or out == STREAM:
+        return out == STREAM
+    if out.endswith("/") or Path(out).is_dir():
+        return False
+    suffix = Path(out).suffix.lower()
+    if suffix in _OTHER_FORMATS:
+        raise ImageError(f"{out}: no format that is written; name it {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return suffix in IMAGE_SUFFIXES
+
+
+def _earlier(found: Mapping[Path | str, _Found], naming: Naming) -> list[Path | str]:
+    """The places of pictures that are results of others among them, in whatever format."""
+    from srtoolbox.image import IMAGE_SUFFIXES
+
+    results = {
+        (each.folder.resolve(), f"{stem}{naming.suffix}")
+        for each in found.values()
+        for stem in (each.name.stem, each.name.name)
+    }
+    return [
+        place
+        for place in found
+        if isinstance(place, Path) and place.suffix.lower() in IMAGE_SUFFIXES and (place.parent, place.stem) in results
+    ]
 
 
 def real(path: Path) -> Path:
@@ -198,6 +226,9 @@ def _name_in(url: str) -> PurePosixPath:
         raise ImageError(f"{url}: no address ({error})") from error
     if parts.scheme != "https":
         raise ImageError(f"{url}: only files and addresses https://... are read")
+    if not parts.hostname:
+        raise ImageError(f"{url}: no address (it names no host)")
     name = urllib.parse.unquote(parts.path).rpartition("/")[2]
     safe = "".join(sign if sign.isprintable() and sign not in '\\:*?"<>|' else "_" for sign in name)
-    return PurePosixPath(safe.lstrip(".")[-120:] or "picture")
+    short = safe.encode()[-_NAME_BYTES:].decode(errors="ignore")
+    return PurePosixPath(short.lstrip(".") or "picture")

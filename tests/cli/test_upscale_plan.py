@@ -36,6 +36,8 @@ def test_earlier_results_are_left_out_and_nothing_else(tmp_path: Path) -> None:
     assert len(names) == 5 and not left_out
     assert names["a_sr.png"] == "a_sr_sr.png"
     assert planned([folder], suffix="_x4")[1] == []
+    for ext in ("jpg", "same"):  # results of another format are results too
+        assert sorted(planned([folder], ext=ext)[1]) == ["a_sr.png", "c.png_sr.png"]
 
 
 def test_a_picture_given_twice_is_taken_once(tmp_path: Path) -> None:
@@ -116,6 +118,12 @@ def test_one_file_for_one_picture(tmp_path: Path) -> None:
     assert job.target is None
     with pytest.raises(ImageError, match=r"large\.png: one file for 2 pictures; give a folder"):
         plan([str(tmp_path)], Naming("large.png"))
+    (job,) = plan([str(tmp_path / "a.jpg")], Naming(f"{tmp_path}/new.png/")).jobs
+    assert job.target == tmp_path / "new.png/a_sr.png"
+    for name in ("large.gif", "large.AVIF"):
+        with pytest.raises(ImageError, match=rf"{name}: no format that is written; .*\.png"):
+            plan([str(tmp_path / "a.jpg")], Naming(str(tmp_path / name)))
+    (tmp_path / "large.gif").mkdir()
     (tmp_path / "folder.png").mkdir()  # a folder whatever its name
     (job,) = plan([str(tmp_path / "a.jpg")], Naming(str(tmp_path / "folder.png"))).jobs
     assert job.target == tmp_path / "folder.png/a_sr.png"
@@ -135,8 +143,11 @@ def test_streams_and_addresses(tmp_path: Path) -> None:
     }.items():
         (job,) = plan([address], Naming(str(tmp_path))).jobs
         assert (job.kind, job.source, job.target) == ("url", address, tmp_path / name)
-    with pytest.raises(ImageError, match="no address"):
-        plan(["https://[example/a.png"], Naming(str(tmp_path)))
+    for address in ("https://[example/a.png", "https://", "https:///a.png"):
+        with pytest.raises(ImageError, match="no address"):
+            plan([address], Naming(str(tmp_path)))
+    (job,) = plan([f"https://example.org/{'%E4%BA%AC' * 120}.png"], Naming(str(tmp_path))).jobs
+    assert len(job.target.name.encode()) < 200  # file systems have 255
     for address in ("http://example.org/a.png", "file:///etc/passwd", "ftp://example.org/a.png"):
         with pytest.raises(ImageError, match="only files and addresses https"):
             plan([address], Naming(str(tmp_path)))
