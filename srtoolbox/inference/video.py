@@ -73,9 +73,9 @@ def upscale_video(
         raise SrtoolboxError(f"{target}: is a folder; give a file's name")
     if target.exists() and not overwrite:
         raise SrtoolboxError(f"{target}: is there already; --overwrite replaces it")
+    video = probe(source)
     if target.exists() and os.path.samefile(source, target):
         raise SrtoolboxError(f"{target}: is the video to upscale; give another name")
-    video = probe(source)
     height, width = upscaler.size(video.height, video.width)
     encodable = Encodable(video, width, height)
     container = _check_target(video, target, encodable, encoding)

@@ -266,6 +266,8 @@ def test_errors_name_what_is_wrong(tmp_path: Path) -> None:
         (tmp_path / "none.mp4", "o.mp4", {}, r"none\.mp4: no such video file"),
         (tmp_path / "text.mp4", "o.mp4", {}, r"text\.mp4: no video that can be read"),
         (clip, "folder.mp4", {"overwrite": True}, r"folder\.mp4: is a folder"),
+        (tmp_path / "none.mp4", "in.mp4", {"overwrite": True}, r"none\.mp4: no such video file"),
+        (clip, "in.mp4", {"overwrite": True}, r"in\.mp4: is the video to upscale"),
         (clip, "o.avi", {}, r"o\.avi: the name of a video ends in \.mp4"),
         (clip, "o.mp4", {"encoding": Encoding("x999")}, r"no video codec 'x999'; usual ones: libx264"),
         (clip, "o.webm", {}, r"o\.webm: this container does not hold h264"),
