@@ -64,12 +64,13 @@ class Cutter:
         pixels = size[0] * size[1]
         if self.tile is None:
             return whole
-        if self.tile != "auto":
-            area = AREA if isinstance(network, Splits) else None
-            return whole if max(size) <= self.tile else self._told(Cut(Plan((self.tile,) * 2, area), self._way()), size)
-        room = self.share * (free_bytes(self.device) - (kept if self.device.type == "cpu" else 0))
         if isinstance(network, Splits):
             whole = Cut(Plan(None, AREA), whole.way)  # as fast as in one piece, with a fifth of the memory
+        if self.tile != "auto":
+            if max(size) <= self.tile:
+                return whole
+            return self._told(Cut(Plan((self.tile,) * 2, whole.plan.area), self._way()), size)
+        room = self.share * (free_bytes(self.device) - (kept if self.device.type == "cpu" else 0))
         halo = network.reconstruct_field if isinstance(network, Splits) else 0
         if pixels <= SMALL or self._needs().of(pixels, whole.plan.area, halo) + size[0] * row_bytes <= room:
             return whole

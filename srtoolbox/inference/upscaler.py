@@ -16,13 +16,16 @@ from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import to_image
 from srtoolbox.inference.bands import float_bands, level_bands, resized
 from srtoolbox.inference.cutting import Cut, Cutter
-from srtoolbox.inference.memory import is_out_of_memory, shortage_told
+from srtoolbox.inference.memory import free_bytes, is_out_of_memory, shortage_told
 from srtoolbox.inference.patches import PATCHES, Patchwise
 from srtoolbox.inference.planning import Planner, split, wrapper
 from srtoolbox.inference.precision import DTYPES, Restoring
 from srtoolbox.inference.sources import Original, Refined, Refines, Resized, Source
 from srtoolbox.inference.upscale import evaluation
 from srtoolbox.resize import output_length
+
+SIDE_BYTES = 400
+"""What a pixel of a side of the result takes: 320 its weights in a resize (measured), the rest a row."""
 
 
 class Upscaler:
@@ -111,9 +114,18 @@ class Upscaler:
             raise SrtoolboxError(f"upscaling takes an HWC uint8 or uint16 picture, got {image.dtype} {image.shape}")
         if 0 in image.shape:
             raise SrtoolboxError(f"a picture to upscale has pixels, got {image.shape}")
+        self._check_sides(*self.size(*image.shape[:2]))
         source = Resized(image, self.scale, self.device) if self._direct else Original(image, self.device)
         kept = math.prod(self.size(*image.shape[:2])) * image.shape[2] * image.itemsize if whole else 0
         return self._bands(source, 8 * image.itemsize, kept)
+
+    def _check_sides(self, height: int, width: int) -> None:
+        """Raises SrtoolboxError where not even the weights of a resize to this size, and a row, fit into memory."""
+        if SIDE_BYTES * (height + width) > free_bytes(torch.device("cpu")):
+            raise SrtoolboxError(
+                f"the result would be {width} x {height} pixels: memory does not suffice for a row of it; take a "
+                "smaller outscale"
+            )
 
     def _bands(self, source: Source, bits: int, kept: int) -> Iterator[np.ndarray]:
         """Bands of the result; where memory runs out, the rest is done in smaller tiles."""

@@ -383,6 +383,12 @@ def test_auto_cuts_as_the_memory_asks(photo, monkeypatch):
     assert np.abs(upscaler(small).astype(int) - upscale(network, small)).max() <= 1
 
 
+def test_a_picture_that_is_one_tile_is_still_upsampled_in_pieces():
+    with torch.inference_mode():
+        cut = Upscaler(build("MSRResNet", 4), tile=700)._cutter.cut((500, 600), 0, 0)
+    assert cut.plan == Plan(None, AREA)
+
+
 def test_a_halo_that_does_not_fit_is_faded_and_told(photo, monkeypatch, caplog):
     monkeypatch.setattr(logging.getLogger("srtoolbox"), "propagate", True)
     monkeypatch.setattr(cutting, "free_bytes", lambda device: 10 << 20)
@@ -426,6 +432,14 @@ def test_impossible_options_are_refused(options, words):
 def test_a_network_that_does_not_upscale_is_refused():
     with pytest.raises(SrtoolboxError, match="lacks facts"):
         Upscaler(nn.Conv2d(3, 3, 3))
+
+
+@pytest.mark.parametrize("name", ["Bicubic", "SRCNN"])  # resized behind the network, and before it
+@pytest.mark.parametrize("shape", [(8, 9), (9, 8)])
+def test_a_final_scale_beyond_all_memory_is_one_error(photo, name, shape):
+    image = np.ascontiguousarray(photo[: shape[0], : shape[1]])
+    with pytest.raises(SrtoolboxError, match=r"would be \d{9,} x \d{9,} pixels: memory does not suffice for a row"):
+        Upscaler(build(name, 2), outscale=1e8).bands(image)
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (0, 4, 3)])
