@@ -11,8 +11,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, for those who check types; tests/te
     from srtoolbox.engine.weights import load_network
     from srtoolbox.image import Picture, read_image, read_picture, write_image, write_picture
     from srtoolbox.inference.picture import upscale_picture
-    from srtoolbox.inference.upscale import upscale
-    from srtoolbox.inference.upscaler import Upscaler
+    from srtoolbox.inference.upscaler import Upscaler, upscale
     from srtoolbox.resize import imresize
 
 __version__ = "0.1.0"
@@ -28,7 +27,7 @@ _PUBLIC = {
     "open_store": "srtoolbox.data.stores",
     "read_image": "srtoolbox.image",
     "read_picture": "srtoolbox.image",
-    "upscale": "srtoolbox.inference.upscale",
+    "upscale": "srtoolbox.inference.upscaler",
     "upscale_picture": "srtoolbox.inference.picture",
     "write_image": "srtoolbox.image",
     "write_picture": "srtoolbox.image",

@@ -45,3 +45,19 @@ def test_array_in_array_out(photo: np.ndarray) -> None:
     assert large.shape == (22, 26, 3) and large.dtype == np.uint8
     assert np.array_equal(large, Upscaler(network)(small))
     assert upscale(network, small[..., :1].astype(np.uint16)).shape == (22, 26, 1)
+
+
+def test_a_picture_that_does_not_fit_in_one_piece(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    from srtoolbox import upscale
+    from srtoolbox.inference import cutting, planning
+    from srtoolbox.registry import NETWORKS
+
+    network = NETWORKS.build({"type": "ESPCN", "scale": 2})
+    whole = upscale(network, photo)
+    windows, measured = [], []
+    monkeypatch.setattr(cutting, "free_bytes", lambda device: 20 << 20)
+    monkeypatch.setattr(planning, "peak_bytes", measured.append)
+    network.register_forward_pre_hook(lambda module, inputs: windows.append(inputs[0].shape[-2:]))
+    assert np.abs(upscale(network, photo).astype(int) - whole).max() <= 1
+    assert len(windows) > 1
+    assert not measured  # what the network takes is known from the first time

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable
-from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -77,6 +77,9 @@ class Needs(NamedTuple):
         return MARGIN * (self.around * window + inner)
 
 
+_measured: weakref.WeakKeyDictionary[nn.Module, dict[tuple, Needs]] = weakref.WeakKeyDictionary()
+
+
 class Planner:
     """Chooses the plan of least work that fits.
 
@@ -89,10 +92,14 @@ class Planner:
     def __init__(self, network: nn.Module, wrap: Callable[[nn.Module], nn.Module], dtype: str) -> None:
         self.network, self.wrap, self.dtype = network, wrap, dtype
 
-    @cached_property
+    @property
     def needs(self) -> Needs:
-        """What the network takes, measured at first use."""
-        return self._measure()
+        """What the network takes, measured at first use and remembered as long as the network lives."""
+        known = _measured.setdefault(self.network, {})
+        key = self.wrap, self.dtype, _device(self.network)
+        if key not in known:
+            known[key] = self._measure()
+        return known[key]
 
     def plan(self, way: Way, size: tuple[int, int], row_bytes: int, room: float, batch: int = 1) -> Plan | None:
         """The best plan for a picture; None: none fits.
@@ -160,12 +167,16 @@ class _Nothing(nn.Module):
 
 def wrapper(ensemble: bool) -> Callable[[nn.Module], nn.Module]:
     """What turns a network into what is run."""
-    return SelfEnsemble if ensemble else lambda network: network
+    return SelfEnsemble if ensemble else _itself
 
 
 def split(network: nn.Module, area: int | None) -> nn.Module:
     """The network, its upsampling in pieces of `area` LR pixels if that is not None."""
     return network if area is None else Split(network, area)
+
+
+def _itself(network: nn.Module) -> nn.Module:
+    return network
 
 
 def _like(features: Tensor, lq: Tensor, small: Tensor) -> Tensor:

@@ -55,7 +55,9 @@ def restore(network: nn.Module, lq: Tensor) -> Restored:
 
 
 def upscale(network: nn.Module, image: np.ndarray, *, device: torch.device | str | None = None) -> np.ndarray:
-    """Upscale one picture.
+    """Upscale one picture by one run of the network on all of it: for small ones, and for who watches the network.
+
+    `upscaler.upscale`, which the package offers, takes pictures of any size.
 
     Args:
         network: one of NETWORKS; its training flags are as before afterwards.

@@ -168,6 +168,20 @@ class Upscaler:
         return (to_image(band, bits) for band in floats)
 
 
+def upscale(network: nn.Module, image: np.ndarray, *, device: torch.device | str | None = None) -> np.ndarray:
+    """Upscale one picture of any size, cut as memory asks: an `Upscaler` with nothing set, for one call.
+
+    Args:
+        network: one of NETWORKS; its training flags are as before afterwards.
+        image: HWC uint8 or uint16, RGB or gray (C = 1).
+        device: where to run; the network is moved there. None: where the network is.
+
+    Returns:
+        HWC of `scale` times the size, same dtype and number of channels.
+    """
+    return Upscaler(network, device=device)(image)
+
+
 def _check(
     network: nn.Module,
     tile: object,
