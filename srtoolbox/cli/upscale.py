@@ -67,6 +67,7 @@ def upscalers(args: argparse.Namespace) -> tuple[Upscaler, Upscaler | None]:
         dtype=args.dtype,
         outscale=args.outscale,
         overlap=args.overlap,
+        batch=args.batch,
         patches=args.patches,
     )
     if args.transparency == "network":

@@ -100,6 +100,9 @@ def _add_work_options(parser: CommandParser) -> None:
         help="pixels that tiles see around them (default: all the network sees, which is exact; fewer are faster)",
     )
     group.add_argument(
+        "--batch", type=int, default=1, metavar="N", help="tiles run together (default: 1; on a CPU more is no faster)"
+    )
+    group.add_argument(
         "--workers",
         type=_workers,
         default=2,
@@ -112,6 +115,8 @@ def naming_of(parser: CommandParser, args: argparse.Namespace) -> Naming:
     """How results are called; options that do not go together end here."""
     if (args.blend is None) != (args.alpha is None):
         parser.error("--blend CKPT and --alpha A go together")
+    if args.alpha is not None and not 0 <= args.alpha <= 1:
+        parser.error(f"--alpha is in [0, 1], got {args.alpha:g}")
     if args.quality is not None and not 1 <= args.quality <= 100:
         parser.error(f"--quality is 1 ... 100, got {args.quality}")
     if set(args.suffix) & {"/", "\\", "\0"}:

@@ -133,6 +133,8 @@ def test_results_that_are_there_are_skipped(
         (["--tile", "wide"], "auto, or a number of pixels"),
         (["--workers", "0"], "is 1 ... 64"),
         (["--blend", "b.pth"], "go together"),
+        (["--blend", "b.pth", "--alpha", "1.5"], "--alpha is in [0, 1], got 1.5"),
+        (["--blend", "b.pth", "--alpha", "nan"], "--alpha is in [0, 1]"),
         (["--ext", "gif"], "invalid choice"),
     ],
 )

@@ -15,11 +15,17 @@ def test_tiles_and_ensemble(tiny_config: Path, photo_folder: Path, tmp_path: Pat
     run(tiny_config, tmp_path / "run")
     checkpoint = str(tmp_path / "run/checkpoints/iter_000020.pth")
     results = {}
-    for name, options in {"whole": [], "tiles": ["--tile", "16"], "ensemble": ["--ensemble", "--tile", "20"]}.items():
+    for name, options in {
+        "whole": [],
+        "tiles": ["--tile", "16"],
+        "batched": ["--tile", "16", "--batch", "3"],
+        "ensemble": ["--ensemble", "--tile", "20"],
+    }.items():
         assert main(["upscale", checkpoint, str(photo_folder / "cat0.png"), "-o", str(tmp_path / name), *options]) == 0
         results[name] = read_image(tmp_path / name / "cat0_sr.png").astype(int)
     assert results["whole"].shape == (180, 216, 3)
-    assert np.abs(results["tiles"] - results["whole"]).max() <= 1  # rounding of a value between two levels
+    for name in ("tiles", "batched"):
+        assert np.abs(results[name] - results["whole"]).max() <= 1  # rounding of a value between two levels
     difference = np.abs(results["ensemble"] - results["whole"])
     assert 0 < difference.mean() < 20  # hardly trained, it prefers an orientation
 
