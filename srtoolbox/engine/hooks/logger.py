@@ -8,10 +8,9 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from torch.utils.tensorboard import SummaryWriter
-
 from srtoolbox import dist
 from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
+from srtoolbox.engine.hooks.event_files import open_writer
 from srtoolbox.engine.hooks.graph import write_graph
 from srtoolbox.engine.hooks.weights_and_biases import WandbRun, wandb_faults
 from srtoolbox.engine.term_means import TermMeans
@@ -24,6 +23,8 @@ from srtoolbox.visual.error_map import PANEL_TITLE, panel
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch.utils.tensorboard import SummaryWriter
 
     from srtoolbox.engine.evaluate import Evaluation
     from srtoolbox.engine.runner import Runner
@@ -77,7 +78,7 @@ class LoggerHook(Hook):
                 self.wandb.begin(runner.work_dir, runner.config.to_dict())
             if self.tensorboard:
                 # what an earlier process logged from this iteration on (all, where it never saved) is repeated
-                self.writer = SummaryWriter(runner.work_dir, purge_step=runner.begins_at)
+                self.writer = open_writer(runner.work_dir, purge_step=runner.begins_at)
             if self.graph and runner.resumed_from is None:
                 write_graph(self.writer, runner.networks["generator"], runner.device)
 
