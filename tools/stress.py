@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import mmap
 import os
 import random
@@ -251,6 +252,7 @@ def main() -> int:
     parser.add_argument("--trial", type=int, help="repeat this trial alone, and keep its files")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)  # else it tells of each resumed run it reads
     folder, start = Path(tempfile.mkdtemp(prefix="srtoolbox_stress_")), time.monotonic()
     stress = Stress(folder, args.seed)
     trials, hits, failures, variants, killed = 0, [], [], Counter(), Counter()
