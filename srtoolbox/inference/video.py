@@ -22,7 +22,7 @@ from srtoolbox import files
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.side_by_side import Ahead, Sink
 from srtoolbox.inference.upscaler import Upscaler
-from srtoolbox.inference.video_frames import MAX_SIDE, Encodable, Frame, Video, frames, library, opened, probe
+from srtoolbox.inference.video_frames import Encodable, Frame, Video, frames, library, opened, probe
 from srtoolbox.inference.video_parts import Encoding, Parts, copied_streams, join
 from srtoolbox.logger import LOGGER
 
@@ -146,9 +146,6 @@ def _check_target(video: Video, target: Path, encodable: Encodable, encoding: En
     if target.suffix.lower() not in CONTAINERS:
         raise SrtoolboxError(f"{target}: the name of a video ends in {', '.join(CONTAINERS)}")
     container = CONTAINERS[target.suffix.lower()]
-    width, height = encodable.size
-    if not 0 < min(width, height) <= max(width, height) <= MAX_SIDE:
-        raise SrtoolboxError(f"{video.path}: would become {width}x{height}; a video has 1 ... {MAX_SIDE} px a side")
     _try_codec(encodable, encoding, container, target)
     with opened(video.path) as source, library().open(io.BytesIO(), "w", format=container) as trial:
         lost = copied_streams(source, trial)[1]

@@ -77,6 +77,7 @@ def library() -> ModuleType:
     except ImportError as error:
         raise SrtoolboxError(f"videos need the package av: pip install 'srtoolbox[video]' ({error})") from error
     av.logging.set_level(av.logging.FATAL)  # errors come as exceptions
+    os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder has a log of its own: errors alone
     return av
 
 
@@ -161,6 +162,9 @@ class Encodable:
     Args:
         video: what the pictures were made of.
         width, height: their size.
+
+    Raises:
+        SrtoolboxError: no video has this size.
     """
 
     def __init__(self, video: Video, width: int, height: int) -> None:
@@ -168,8 +172,12 @@ class Encodable:
         self.format = names.get(video.chroma, "yuv444p") + ("10le" if video.bits == 16 else "")
         cells = [1 << shift for shift in video.chroma] if video.chroma in names else [1, 1]
         self.size = width - width % cells[0], height - height % cells[1]
+        if not 0 < min(self.size) <= max(self.size) <= MAX_SIDE:
+            raise SrtoolboxError(
+                f"{video.path}: would become {width}x{height}; a video has {max(cells)} ... {MAX_SIDE} px a side"
+            )
         self.colour = video.colour
-        self._video, self._source = video, "rgb48le" if video.bits == 16 else "rgb24"
+        self._source = "rgb48le" if video.bits == 16 else "rgb24"
         self._convert = _Converter(video._replace(width=self.size[0], height=self.size[1]), self._source, self.format,
                                    self.colour)  # fmt: skip
 

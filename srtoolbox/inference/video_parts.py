@@ -18,6 +18,7 @@ from srtoolbox.inference.video_frames import Encodable, Frame, Video, library, o
 from srtoolbox.logger import LOGGER
 
 _TICK = 40  # milliseconds a frame in a part: Matroska's clock has milliseconds
+_OWN_OPTIONS = {"libvpx": {"b": "0"}, "libx265": {"x265-params": "log-level=error"}}  # x265 tells of every part
 _KEPT_TAGS = ("title", "artist", "author", "comment", "date", "creation_time", "copyright", "description", "location")
 
 
@@ -32,7 +33,7 @@ class Encoding(NamedTuple):
         """The encoder's own options."""
         given = {"crf": self.crf, "preset": self.preset}
         options = {key: f"{value}" for key, value in given.items() if value is not None}
-        return {**options, "b": "0"} if self.codec.startswith("libvpx") else options
+        return options | next((more for name, more in _OWN_OPTIONS.items() if self.codec.startswith(name)), {})
 
 
 class Part(NamedTuple):
@@ -162,6 +163,8 @@ def _joined_stream(parts: Sequence[Part], video: Video, source: Any, target: Any
     with library().open(str(parts[0].path)) as first:
         stream = target.add_stream_from_template(first.streams.video[0], opaque=True)
     stream.time_base = video.time_base
+    if stream.codec_context.name == "hevc" and target.format.name in ("mp4", "mov"):
+        stream.codec_context.codec_tag = "hvc1"  # of the two names there are, the one that all players know
     if video.sar:
         stream.codec_context.sample_aspect_ratio = video.sar
     if video.rotation:

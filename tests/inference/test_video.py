@@ -257,6 +257,17 @@ def test_what_waits_to_be_encoded_is_bounded() -> None:
     assert taken == list(range(AHEAD + 3))
 
 
+def test_hevc_is_called_what_players_know_and_its_encoder_is_quiet(tmp_path: Path, capfd) -> None:
+    if "libx265" not in av.codecs_available:
+        pytest.skip("FFmpeg without x265")
+    clip = make_clip(tmp_path / "in.mp4", number=10, audio=None)
+    upscale_video(bicubic(), clip, tmp_path / "out.mp4", encoding=Encoding("libx265", preset="ultrafast"))
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.video[0].codec_context.codec_tag == "hvc1"
+        assert len(list(container.decode(video=0))) == 10
+    assert capfd.readouterr().err == ""
+
+
 def test_errors_name_what_is_wrong(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "in.mp4", number=3)
     (tmp_path / "text.mp4").write_text("no video")
@@ -275,6 +286,11 @@ def test_errors_name_what_is_wrong(tmp_path: Path) -> None:
     ]:
         with pytest.raises(SrtoolboxError, match=message):
             upscale_video(bicubic(), source, tmp_path / out, **options)
+    for outscale, size in ((1e5, "6400000x4800000"), (0.02, "2x1")):
+        with pytest.raises(
+            SrtoolboxError, match=rf"in\.mp4: would become {size}; a video has 2 \.\.\. 16384 px a side"
+        ):
+            upscale_video(bicubic(outscale=outscale), clip, tmp_path / "o.mp4")
     if tone is not None:
         assert upscale_video(bicubic(), tone, tmp_path / "tone.mkv").frames == 3
     assert not list(tmp_path.glob("o.*"))
