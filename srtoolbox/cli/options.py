@@ -1,12 +1,15 @@
-"""The commands' parser: `key=value` overrides among the other arguments, and a hint for a misspelt option."""
+"""What commands share: a parser with `key=value` overrides and hints for misspelt options, and an orderly end."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from srtoolbox.errors import ConfigError
@@ -14,6 +17,7 @@ from srtoolbox.registry import did_you_mean
 
 _OVERRIDE = re.compile(r"[A-Za-z_]\w*(\.[\w-]+)*=")
 CFG_OPTIONS = "--cfg-options"
+EXIT_TERMINATED = 143
 
 
 def generator_of(config: str | None) -> Mapping[str, Any] | None:
@@ -106,3 +110,20 @@ class CommandParser(argparse.ArgumentParser):
 def is_override(text: str) -> bool:
     """Whether an argument reads `key.sub=value` and names no file."""
     return _OVERRIDE.match(text) is not None and not os.path.exists(text)
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does: what is half written is removed."""
+
+    def leave(*_: object) -> NoReturn:
+        raise SystemExit(EXIT_TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

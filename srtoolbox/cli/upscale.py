@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from srtoolbox.cli.options import generator_of
+from srtoolbox.cli.options import generator_of, terminable
 from srtoolbox.cli.upscale_options import build_parser, naming_of
 from srtoolbox.cli.upscale_plan import STREAM, Plan, plan
 
@@ -19,8 +16,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from srtoolbox.inference.upscaler import Upscaler
-
-EXIT_TERMINATED = 143
 
 
 def main(argv: Sequence[str]) -> int:
@@ -41,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
     upscaler, alpha = upscalers(args)
     start = time.perf_counter()
     run = Run(upscaler, Options(args.quality, f".{args.ext or 'png'}", args.workers, alpha), console)
-    with _terminable():
+    with terminable():
         run(jobs)
     done, seconds = len(jobs) - len(run.failed), time.perf_counter() - start
     skipped = f", {len(planned.jobs) - len(jobs)} skipped" if args.skip_existing else ""
@@ -104,20 +99,3 @@ def _console(out: str | None) -> Any:  # noqa: ANN401 - rich's Console
     from srtoolbox.logger import CONSOLE
 
     return Console(stderr=True) if out == STREAM else CONSOLE
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does: what is half written is removed."""
-
-    def leave(*_: object) -> NoReturn:
-        raise SystemExit(EXIT_TERMINATED)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srtoolbox.cli.options import CommandParser, generator_of, tile
+from srtoolbox.cli.options import CommandParser, generator_of, terminable, tile
 
 if TYPE_CHECKING:
     from srtoolbox.inference.upscaler import Upscaler
@@ -68,7 +68,8 @@ def main(argv: Sequence[str]) -> int:
     crf = 18.0 if args.crf is None and args.codec != "ffv1" else args.crf
     job = {"checkpoint": sha256(args.checkpoint), "dtype": args.dtype, "outscale": args.outscale, "scale": args.scale}
     start = time.perf_counter()
-    done = _with_progress(upscaler, args, out, Encoding(args.codec, crf, args.preset), job)
+    with terminable():
+        done = _with_progress(upscaler, args, out, Encoding(args.codec, crf, args.preset), job)
     kept = f", {done.resumed} of them there already" if done.resumed else ""
     seconds = time.perf_counter() - start
     print(f"{args.input} -> {out}: {done.frames} frames of {done.size[0]} x {done.size[1]}{kept}, {seconds:.1f} s")

@@ -330,6 +330,27 @@ def test_the_command(tmp_path: Path, capsys) -> None:
     assert "--crf is 0 ... 63, got 180" in capsys.readouterr().err
 
 
+def test_sigterm_leaves_finished_parts_alone(tmp_path: Path, monkeypatch) -> None:
+    clip, seen = make_clip(tmp_path / "in.mp4"), []
+    network = {"type": "Bicubic", "scale": 2}
+    config = json.dumps({"model": {"generator": network}})
+    save_tensors(tmp_path / "c.pth", {"networks": {"generator": {}}, "config": config})
+    upscaler, original = bicubic(), Upscaler.__call__
+
+    def until_the_twelfth(_: Upscaler, image: np.ndarray) -> np.ndarray:
+        seen.append(1)
+        if len(seen) == 12:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(upscaler, image)
+
+    monkeypatch.setattr(Upscaler, "__call__", until_the_twelfth)
+    with pytest.raises(SystemExit) as caught:
+        main(["upscale_video", str(tmp_path / "c.pth"), str(clip)])
+    assert caught.value.code == 143
+    parts = {path.name for path in (tmp_path / "in_sr.mp4.parts").iterdir()}
+    assert parts == {"job.json", "part_000000.mkv", "part_000000.json"}
+
+
 def test_without_the_package(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     assert main(["upscale_video", "c.pth", "in.mp4"]) == 2
