@@ -138,8 +138,9 @@ def _open(part: DataPart, stock: _Stock, report: Report) -> bool:
             stock.add(path, part.max_images)
         except DataError as error:
             skipped = part.optional and isinstance(error, MissingDataError)
+            told = str(error) if str(error).startswith(part.name) else f"{part.name}: {error}"
             (report.notes if skipped else report.faults["stores"]).append(
-                f"{part.name}: {error}" + ("; evaluation skips it" if skipped else "")
+                told + ("; evaluation skips it" if skipped else "")
             )
             return False
     return True
