@@ -8,12 +8,9 @@ import numpy as np
 
 from srtoolbox.cli import main
 from srtoolbox.image import read_image
-from tests.engine.runs import run
 
 
-def test_tiles_and_ensemble(tiny_config: Path, photo_folder: Path, tmp_path: Path) -> None:
-    run(tiny_config, tmp_path / "run")
-    checkpoint = str(tmp_path / "run/checkpoints/iter_000020.pth")
+def test_tiles_and_ensemble(espcn: str, photo_folder: Path, tmp_path: Path) -> None:
     results = {}
     for name, options in {
         "whole": [],
@@ -21,17 +18,15 @@ def test_tiles_and_ensemble(tiny_config: Path, photo_folder: Path, tmp_path: Pat
         "batched": ["--tile", "16", "--batch", "3"],
         "ensemble": ["--ensemble", "--tile", "20"],
     }.items():
-        assert main(["upscale", checkpoint, str(photo_folder / "cat0.png"), "-o", str(tmp_path / name), *options]) == 0
+        assert main(["upscale", espcn, str(photo_folder / "cat0.png"), "-o", str(tmp_path / name), *options]) == 0
         results[name] = read_image(tmp_path / name / "cat0_sr.png").astype(int)
     assert results["whole"].shape == (180, 216, 3)
     for name in ("tiles", "batched"):
         assert np.abs(results[name] - results["whole"]).max() <= 1  # rounding of a value between two levels
     difference = np.abs(results["ensemble"] - results["whole"])
-    assert 0 < difference.mean() < 20  # hardly trained, it prefers an orientation
+    assert 0 < difference.mean() < 20  # not trained, it prefers an orientation
 
 
-def test_the_whole_picture_in_one_piece(tiny_config: Path, photo_folder: Path, tmp_path: Path) -> None:
-    run(tiny_config, tmp_path / "run")
-    checkpoint = str(tmp_path / "run/checkpoints/iter_000020.pth")
-    assert main(["upscale", checkpoint, str(photo_folder), "-o", str(tmp_path / "out"), "--tile", "0"]) == 0
+def test_the_whole_picture_in_one_piece(espcn: str, photo_folder: Path, tmp_path: Path) -> None:
+    assert main(["upscale", espcn, str(photo_folder), "-o", str(tmp_path / "out"), "--tile", "0"]) == 0
     assert len(list((tmp_path / "out").iterdir())) == 6
