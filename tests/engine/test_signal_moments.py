@@ -141,7 +141,8 @@ def test_a_signal_at_any_moment(case: tuple[int, str, int, int], tiny_config: Pa
     assert run("whole") == [0] * world
     assert run("parts", f"hooks.kill={where}") == [EXIT_CODES[signum]] * world
     seconds = time.time() - mark.stat().st_mtime
-    assert seconds < LIMIT * world, f"ended {seconds:.1f} s after the signal"  # several ranks share two cores
+    share = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # others may be using this machine
+    assert seconds < LIMIT * world * share, f"ended {seconds:.1f} s after the signal"
     reached = int(max(listing(tmp_path / "parts", "iter_*.pth"))[5:11])
     # the iteration at hand; with several ranks the next one, as they tell each other while they compute
     assert reached == 1 if moment == "begin" else AT <= reached <= AT + world
