@@ -109,10 +109,11 @@ def test_an_end_at_once_does_not_mind_a_reader_that_is_gone() -> None:
     os.close(reader)
     leave = [sys.executable, "-c", "from srtoolbox.watch import exit_now\nprint('told')\nexit_now(7)"]
     try:
-        done = subprocess.run(leave, stdout=writer, env={**os.environ, "PYTHONUNBUFFERED": ""}, timeout=60)
+        environ = {**os.environ, "PYTHONUNBUFFERED": ""}
+        done = subprocess.run(leave, stdout=writer, stderr=subprocess.PIPE, env=environ, timeout=60)
     finally:
         os.close(writer)
-    assert done.returncode == 7
+    assert (done.returncode, done.stderr) == (7, b"")
 
 
 BLOCKED = """
