@@ -19,7 +19,7 @@ from srtoolbox.engine.evaluate import Picture, Scores, build_metrics, evaluate, 
 from srtoolbox.errors import ConfigError
 from srtoolbox.files import write_json
 from srtoolbox.image import read_image, to_uint8, write_image
-from srtoolbox.inference.upscale import upscale
+from srtoolbox.inference.upscaler import upscale
 from srtoolbox.logger import CONSOLE
 from srtoolbox.visual.alpha_curves import plot_alpha
 from srtoolbox.visual.sheet import comparison_sheet

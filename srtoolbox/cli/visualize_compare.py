@@ -100,7 +100,7 @@ def rows_of(args: argparse.Namespace, path: str, networks: dict[str, nn.Module])
         SrtoolboxError: a crop outside the picture, or with --truth one that is no multiple of the scale.
     """
     from srtoolbox.image import to_uint8
-    from srtoolbox.inference.upscale import upscale
+    from srtoolbox.inference.upscaler import upscale
     from srtoolbox.resize import imresize
 
     scale = next(iter(networks.values())).scale

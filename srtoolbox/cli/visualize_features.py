@@ -96,11 +96,11 @@ def _sheet(args: argparse.Namespace) -> int:
 def maps_of(network: nn.Module, layer: str, picture: np.ndarray) -> np.ndarray:
     """(C, h, w) that a layer gives out while the network upscales a picture."""
     from srtoolbox.errors import SrtoolboxError
-    from srtoolbox.inference.upscale import upscale
+    from srtoolbox.inference.upscale import upscale_whole
     from srtoolbox.visual.feature_maps import recording
 
     with recording(network, [layer]) as maps:
-        upscale(network, picture)
+        upscale_whole(network, picture)
     if layer not in maps:
         raise SrtoolboxError(f"layer {layer!r} is not used when {type(network).__name__} runs")
     return maps[layer]

@@ -54,7 +54,7 @@ def restore(network: nn.Module, lq: Tensor) -> Restored:
     return Restored(restored.mean(1, keepdim=True) if gray else restored, output)
 
 
-def upscale(network: nn.Module, image: np.ndarray, *, device: torch.device | str | None = None) -> np.ndarray:
+def upscale_whole(network: nn.Module, image: np.ndarray, *, device: torch.device | str | None = None) -> np.ndarray:
     """Upscale one picture by one run of the network on all of it: for small ones, and for who watches the network.
 
     `upscaler.upscale`, which the package offers, takes pictures of any size.

@@ -16,7 +16,8 @@ from srtoolbox.cli import main
 from srtoolbox.cli.visualize import PARTS
 from srtoolbox.engine.checkpoint import load_network
 from srtoolbox.image import read_image, write_image
-from srtoolbox.inference.upscale import upscale
+from srtoolbox.inference.upscale import upscale_whole
+from srtoolbox.inference.upscaler import upscale
 from srtoolbox.resize import imresize
 from srtoolbox.visual.grid import GAP
 from tests.conftest import TINY
@@ -117,7 +118,7 @@ def test_feature_maps_of_a_checkpoint(checkpoint: Path, cat: Path, tmp_path: Pat
     network = load_network(checkpoint)
     seen = []
     network.conv1.register_forward_hook(lambda module, inputs, output: seen.append(output[0].clone().numpy()))
-    upscale(network, picture)
+    upscale_whole(network, picture)
     for channel in seen[0]:
         low, high = np.percentile(channel, [1, 99])
         levels = np.round(np.clip((channel - low) / (high - low), 0, 1) * 255).astype(np.uint8)

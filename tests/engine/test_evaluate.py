@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from srtoolbox.engine.evaluate import build_metrics, evaluate, unique_names
 from srtoolbox.image import read_image, rgb_to_y, to_tensor, write_image
-from srtoolbox.inference.upscale import upscale
+from srtoolbox.inference.upscale import upscale_whole
 from srtoolbox.registry import DATASETS, NETWORKS
 from tests.engine.runs import records, run
 
@@ -61,7 +61,7 @@ def test_scores_of_gray_and_colour_sets(generator: str, channels: int, photo_fol
     assert list(result) == [f"{who}{number}" for who in ("cat", "woman") for number in (0, 1, 2)]
     sample = dataset[0]
     assert sample["gt"].shape[2] == channels
-    gt, sr = np.ascontiguousarray(sample["gt"]), upscale(network, np.ascontiguousarray(sample["lq"]))
+    gt, sr = np.ascontiguousarray(sample["gt"]), upscale_whole(network, np.ascontiguousarray(sample["lq"]))
     scores = result["cat0"]
     assert scores["rgb"] == pytest.approx(peak_signal_noise_ratio(gt, sr), abs=1e-4)
     luma = [255 * rgb_to_y(to_tensor(p).expand(-1, 3, -1, -1))[0, 0].double().numpy() for p in (gt, sr)]

@@ -18,7 +18,7 @@ from srtoolbox.engine.checkpoint import load_network
 from srtoolbox.engine.runner import Runner
 from srtoolbox.errors import ConfigError, SrtoolboxError
 from srtoolbox.image import read_image
-from srtoolbox.inference.upscale import upscale
+from srtoolbox.inference.upscale import upscale_whole
 from srtoolbox.visual.snapshots import list_snapshots, read_maps
 from tests.engine.ranks import start
 from tests.engine.runs import build, final_state, run, snapshot
@@ -59,7 +59,7 @@ def test_a_patch_is_the_place_in_what_the_network_makes_of_the_whole_picture(con
     picture = Config.fromfile(str(config))["hooks"]["patches"]["patches"][1]
     samples = GTOnlyDataset(str(Path(picture).parent), 3)
     sample = next(samples[index] for index in range(len(samples)) if samples[index]["key"] == "cat1")
-    whole = upscale(network, np.ascontiguousarray(sample["lq"]))
+    whole = upscale_whole(network, np.ascontiguousarray(sample["lq"]))
     kept = read_image(folder / "iter_000020.png")
     assert np.array_equal(kept, whole[15:33, 9:33])
     assert np.array_equal(read_image(folder / "truth.png"), sample["gt"][15:33, 9:33])
@@ -73,7 +73,7 @@ def test_maps_are_what_the_layer_gives(config: Path, tmp_path: Path) -> None:
     network = load_network(tmp_path / "run/checkpoints/iter_000020.pth")
     seen = []
     network.conv1.register_forward_hook(lambda module, inputs, output: seen.append(output.clone()))
-    upscale(network, runner.hooks["maps"].patch.lq)
+    upscale_whole(network, runner.hooks["maps"].patch.lq)
     kept = read_maps(tmp_path / "run/snapshots/features/conv1/iter_000020.npz")
     channels = json.loads((tmp_path / "run/snapshots/features/conv1/about.json").read_text())["channels"]
     assert channels == [0, 2, 5] and kept.dtype == np.float16

@@ -19,7 +19,7 @@ from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import read_image, rgb_to_y, to_tensor, write_image
 from srtoolbox.inference import export, export_form
 from srtoolbox.inference.export import METADATA, export_onnx, export_torch
-from srtoolbox.inference.upscale import restore, upscale
+from srtoolbox.inference.upscale import restore, upscale_whole
 from srtoolbox.models.networks.blocks import kind_of
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize, upsampling_kernel
@@ -73,7 +73,7 @@ def test_onnx_and_the_script_of_the_docs(tmp_path: Path, photo: np.ndarray, caps
     (tmp_path / "script.py").write_text(re.search(r"```python\n(.*?)```", DOCS.read_text(), re.S)[1])
     command = [sys.executable, "script.py", "m.onnx", "p.png", "r.png"]
     subprocess.run(command, cwd=tmp_path, check=True)
-    difference = read_image(tmp_path / "r.png").astype(int) - upscale(network, photo[:70, :90])
+    difference = read_image(tmp_path / "r.png").astype(int) - upscale_whole(network, photo[:70, :90])
     assert np.abs(difference).max() <= 1
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import rgb_to_y, rgb_to_ycbcr, to_image, to_tensor
-from srtoolbox.inference.upscale import evaluation, restore, upscale
+from srtoolbox.inference.upscale import evaluation, restore, upscale_whole
 from srtoolbox.models.networks.bicubic import Bicubic
 from srtoolbox.models.networks.blocks import kind_of
 from srtoolbox.models.networks.espcn import ESPCN
@@ -47,7 +47,7 @@ def test_every_network_upscales_odd_pictures(photo, name, dtype, channels):
     small = {"num_blocks": 2} if "num_blocks" in inspect.signature(NETWORKS.get(name)).parameters else {}
     network = NETWORKS.build({"type": name, "scale": 3, **small})
     image = photo[:17, :23, :channels].astype(dtype) * (257 if dtype == np.uint16 else 1)
-    sr = upscale(network, image)
+    sr = upscale_whole(network, image)
     assert sr.shape == (51, 69, channels)
     assert sr.dtype == dtype
 
@@ -56,12 +56,12 @@ def test_every_network_upscales_odd_pictures(photo, name, dtype, channels):
 def test_bicubic_is_imresize_and_one_rounding(photo, bits):
     image = photo[:40, :50].astype(f"uint{bits}") * (257 if bits == 16 else 1)
     expected = to_image(imresize(to_tensor(image), 4), bits=bits)
-    assert np.array_equal(upscale(Bicubic(4), image), expected)
+    assert np.array_equal(upscale_whole(Bicubic(4), image), expected)
 
 
 def test_a_16_bit_picture_keeps_its_fine_steps():
     image = (np.arange(40 * 40).reshape(40, 40, 1) % 200 + 30000).astype(np.uint16)
-    sr = upscale(Bicubic(2), image)
+    sr = upscale_whole(Bicubic(2), image)
     assert len(np.unique(sr)) > 150
 
 
@@ -88,8 +88,8 @@ def test_a_y_network_changes_luma_only(photo):
 @pytest.mark.parametrize("network", [Bicubic(2), BicubicLuma(2)])
 def test_gray_is_three_equal_channels(photo, network):
     gray = np.ascontiguousarray(photo[:30, :40, 1:2])
-    colour = upscale(network, np.repeat(gray, 3, axis=2))[..., 1:2]
-    difference = np.abs(upscale(network, gray).astype(int) - colour)
+    colour = upscale_whole(network, np.repeat(gray, 3, axis=2))[..., 1:2]
+    difference = np.abs(upscale_whole(network, gray).astype(int) - colour)
     assert difference.max() <= 1  # a value between two levels may round either way
     assert (difference > 0).mean() < 0.002
 
@@ -113,12 +113,12 @@ def test_modes_are_evaluation_inside_and_as_before_after(photo):
     network = SRResNet(2, num_features=4, num_blocks=2).train()
     network.bn_body.eval()
     statistics = network.body[0].bn1.running_mean.clone()
-    first = upscale(network, photo[:12, :12])
+    first = upscale_whole(network, photo[:12, :12])
     assert network.training
     assert network.body[0].bn1.training
     assert not network.bn_body.training
     assert torch.equal(network.body[0].bn1.running_mean, statistics)
-    assert np.array_equal(first, upscale(network, photo[:12, :12]))
+    assert np.array_equal(first, upscale_whole(network, photo[:12, :12]))
     with pytest.raises(ZeroDivisionError), evaluation(network):
         assert not network.body[0].bn1.training
         raise ZeroDivisionError
@@ -137,7 +137,7 @@ def test_float32_is_float32_inside():
 
 def test_nothing_is_left_for_autograd(photo):
     network = ESPCN(2)
-    upscale(network, photo[:8, :8])
+    upscale_whole(network, photo[:8, :8])
     network(torch.rand(1, 1, 8, 8)).mean().backward()
     assert network.conv1.weight.grad is not None
 
@@ -147,4 +147,4 @@ def test_nothing_is_left_for_autograd(photo):
 )
 def test_other_arrays_are_refused(image):
     with pytest.raises(SrtoolboxError):
-        upscale(Bicubic(2), image)
+        upscale_whole(Bicubic(2), image)

@@ -18,7 +18,7 @@ from srtoolbox.inference.planning import Needs, Plan, Way
 from srtoolbox.inference.precision import Restoring
 from srtoolbox.inference.sources import Original
 from srtoolbox.inference.split import AREA, Splits
-from srtoolbox.inference.upscale import evaluation, restore, upscale
+from srtoolbox.inference.upscale import evaluation, restore, upscale_whole
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.models.networks.bicubic import Bicubic
 from srtoolbox.models.networks.espcn import ESPCN
@@ -91,7 +91,7 @@ def test_gray_and_16_bit_in_tiles(photo, bits, channels):
     network = build("ESPCN", 3)
     result = Upscaler(network, tile=20)(image)
     assert (result.dtype, result.shape) == (image.dtype, (210, 243, channels))
-    assert np.abs(result.astype(int) - upscale(network, image)).max() <= 1
+    assert np.abs(result.astype(int) - upscale_whole(network, image)).max() <= 1
 
 
 def test_networks_in_cells_in_tiles(photo):
@@ -106,7 +106,7 @@ def test_tiles_of_an_ensemble(photo):
     expected = to_image(whole(SelfEnsemble(network), image))
     for tile in (None, "auto", 20):
         assert np.abs(Upscaler(network, ensemble=True, tile=tile)(image).astype(int) - expected).max() <= 1
-    assert (np.abs(upscale(network, image).astype(int) - expected) > 1).any()
+    assert (np.abs(upscale_whole(network, image).astype(int) - expected) > 1).any()
 
 
 class Mean(nn.Module):
@@ -135,7 +135,7 @@ def test_a_constant_stays_constant_under_the_fading():
 
 def test_a_network_that_does_not_tell_its_reach_is_measured(photo):
     network, image = build("ESPCN", 2), photo[:90, :95]
-    expected = upscale(network, image)
+    expected = upscale_whole(network, image)
     network.receptive_field = None
     assert np.abs(Upscaler(network, tile=24)(image).astype(int) - expected).max() <= 1
 
@@ -143,7 +143,7 @@ def test_a_network_that_does_not_tell_its_reach_is_measured(photo):
 def test_an_overlap_fades_instead(photo):
     network, image = build("MSRResNet", 2, num_blocks=8), photo[:150, :161]
     result = Upscaler(network, tile=48, overlap=8)(image).astype(int)
-    assert 0 < np.abs(result - upscale(network, image)).max() < 8
+    assert 0 < np.abs(result - upscale_whole(network, image)).max() < 8
 
 
 # ---- sizes
@@ -217,7 +217,7 @@ def test_fp16_that_overflows_is_done_again_in_fp32(photo, caplog, monkeypatch):
     image = np.ascontiguousarray(photo[:50, :61])
     with caplog.at_level(logging.WARNING):
         result = Upscaler(Overflowing(), dtype="fp16", tile=16)(image)
-    assert np.abs(result.astype(int) - upscale(Bicubic(2), image)).max() <= 1
+    assert np.abs(result.astype(int) - upscale_whole(Bicubic(2), image)).max() <= 1
     told = {id(record) for record in caplog.records if "going on in float32" in record.getMessage()}
     assert len(told) == 1  # a record may be seen by several handlers
 
@@ -226,7 +226,7 @@ def test_fp16_that_overflows_is_done_again_in_fp32(photo, caplog, monkeypatch):
 def test_half_precision_is_near(photo, dtype):
     network, image = build("MSRResNet", 2), photo[:70, :61]
     result = Upscaler(network, dtype=dtype)(image).astype(int)
-    difference = np.abs(result - upscale(network, image))
+    difference = np.abs(result - upscale_whole(network, image))
     assert 0 < difference.max() <= 6
     assert difference.mean() < 1
     assert next(network.parameters()).dtype == torch.float32
@@ -293,7 +293,7 @@ def test_memory_that_runs_out_midway_repeats_no_row(photo):
     image = np.ascontiguousarray(photo[:299, :201])
     for options in ({"tile": 64}, {"tile": 64, "overlap": 8}):
         bands = list(Upscaler(Later(), **options).bands(image))
-        assert np.abs(np.concatenate(bands).astype(int) - upscale(Smooth(), image)).max() <= 1
+        assert np.abs(np.concatenate(bands).astype(int) - upscale_whole(Smooth(), image)).max() <= 1
 
 
 @pytest.mark.parametrize("tile", ["auto", 150])
@@ -301,7 +301,7 @@ def test_a_deep_network_is_faded_before_memory_is_said_to_be_too_small(photo, ti
     network, image = Hungry(MemoryError()), np.ascontiguousarray(photo[:180, :170])
     network.receptive_field = 300  # more than the picture: no exact tile is smaller than it
     network.limit = 100 * 100
-    assert np.abs(Upscaler(network, tile=tile)(image).astype(int) - upscale(Smooth(), image)).max() <= 1
+    assert np.abs(Upscaler(network, tile=tile)(image).astype(int) - upscale_whole(Smooth(), image)).max() <= 1
 
 
 @pytest.mark.parametrize("place", ["imresize_part", "to_image"])
@@ -332,7 +332,7 @@ def test_the_chroma_beside_a_network_that_sees_no_neighbours(photo):
             return lq.repeat_interleave(2, -1).repeat_interleave(2, -2)
 
     image = np.ascontiguousarray(photo[:90, :95])
-    assert np.abs(Upscaler(Repeat(), tile=16)(image).astype(int) - upscale(Repeat(), image)).max() <= 1
+    assert np.abs(Upscaler(Repeat(), tile=16)(image).astype(int) - upscale_whole(Repeat(), image)).max() <= 1
 
 
 def test_tiles_that_are_run_together_are_counted_together(monkeypatch):
@@ -380,7 +380,7 @@ def test_auto_cuts_as_the_memory_asks(photo, monkeypatch):
     assert chosen[3].tile is not None
     assert chosen[3].area is not None
     small = image[:200, :150]
-    assert np.abs(upscaler(small).astype(int) - upscale(network, small)).max() <= 1
+    assert np.abs(upscaler(small).astype(int) - upscale_whole(network, small)).max() <= 1
 
 
 def test_a_picture_that_is_one_tile_is_still_upsampled_in_pieces():

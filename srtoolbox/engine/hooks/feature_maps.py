@@ -12,7 +12,7 @@ from torch import nn
 from srtoolbox.engine.hooks.base import positive_interval
 from srtoolbox.engine.hooks.snapshots import SnapshotHook, about, patch_faults, patch_of
 from srtoolbox.errors import ConfigError, SrtoolboxError
-from srtoolbox.inference.upscale import upscale
+from srtoolbox.inference.upscale import upscale_whole
 from srtoolbox.registry import HOOKS, NETWORKS, did_you_mean
 from srtoolbox.visual.feature_maps import chosen_channels, layer_fault, recording
 from srtoolbox.visual.snapshots import FEATURES, snapshot_path, write_maps
@@ -82,7 +82,7 @@ class FeatureMapsHook(SnapshotHook):
 
     def _maps(self, network: nn.Module) -> dict[str, Any]:
         with recording(network, self.layers) as maps:
-            upscale(network, self.patch.lq)
+            upscale_whole(network, self.patch.lq)
         return {layer: self.patch.cut_maps(part) for layer, part in maps.items()}
 
 

@@ -12,7 +12,7 @@ from srtoolbox.engine.hooks.base import positive_interval
 from srtoolbox.engine.hooks.snapshots import SnapshotHook, about, patch_faults, patch_of, picture_and_box
 from srtoolbox.errors import ConfigError
 from srtoolbox.image import encode_image, write_image
-from srtoolbox.inference.upscale import upscale
+from srtoolbox.inference.upscale import upscale_whole
 from srtoolbox.registry import HOOKS
 from srtoolbox.visual.patches import Patch, unique_stems
 from srtoolbox.visual.snapshots import PATCHES, snapshot_path
@@ -63,4 +63,4 @@ class PatchesHook(SnapshotHook):
 
     def _keep(self, network: nn.Module, iteration: int) -> None:
         for folder, patch in self.patches.items():
-            write_image(snapshot_path(folder, iteration, ".png"), patch.cut(upscale(network, patch.lq)))
+            write_image(snapshot_path(folder, iteration, ".png"), patch.cut(upscale_whole(network, patch.lq)))
