@@ -119,6 +119,9 @@ def naming_of(parser: CommandParser, args: argparse.Namespace) -> Naming:
         parser.error(f"--alpha is in [0, 1], got {args.alpha:g}")
     if args.quality is not None and not 1 <= args.quality <= 100:
         parser.error(f"--quality is 1 ... 100, got {args.quality}")
+    ext = _written(args)
+    if args.quality is not None and ext not in ("jpg", "jpeg", "webp", "same"):
+        parser.error(f"--quality is for jpg and webp, results are {ext}: add --ext jpg")
     if set(args.suffix) & {"/", "\\", "\0"}:
         parser.error(f"--suffix is a part of a name, got {args.suffix!r}")
     to_file = is_single(args.out) and args.out != STREAM
@@ -131,6 +134,13 @@ def naming_of(parser: CommandParser, args: argparse.Namespace) -> Naming:
     if STREAM in args.inputs and sys.stdin.isatty():
         parser.error("- reads a picture from standard input, which is a terminal; add < FILE or pipe one in")
     return Naming(args.out, args.suffix, args.ext or "png")
+
+
+def _written(args: argparse.Namespace) -> str:
+    """The format of the results; 'same': that of each picture."""
+    if is_single(args.out) and args.out != STREAM:
+        return args.out.rpartition(".")[2].lower()
+    return args.ext or "png"
 
 
 def _workers(text: str) -> int:

@@ -126,6 +126,8 @@ def test_results_that_are_there_are_skipped(
     ("options", "words"),
     [
         (["--quality", "0"], "--quality is 1"),
+        (["--quality", "50"], "--quality is for jpg and webp, results are png: add --ext jpg"),
+        (["--quality", "50", "-o", "x.tif"], "--quality is for jpg and webp, results are tif"),
         (["--suffix", "a/b"], "--suffix is a part of a name"),
         (["-o", "x.png", "--ext", "png"], "leave one of the two out"),
         (["-o", "-", "--ext", "same"], "standard output has no name"),
