@@ -293,6 +293,13 @@ def test_large_pictures_have_many_strips(tmp_path: Path, suffix: str, photo: np.
     assert (tmp_path / f"x{suffix}").stat().st_size < 0.95 * large.nbytes
 
 
+def test_alpha_is_not_bounded_by_the_nearest_pixels_where_it_gets_smaller() -> None:
+    stripes = np.zeros((64, 48, 1), np.uint8)
+    stripes[:, ::8], stripes[:, 1::8] = 255, 255  # a quarter of the width
+    mean = np.full((16, 12, 1), 64, np.uint8)
+    assert np.array_equal(AlphaBounds(stripes, (16, 12)).clip(mean, 0), mean)
+
+
 def test_big_tiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("srtoolbox.image.tiff._CLASSIC", 100)
     metadata = decode_picture(saved(mode("RGB"), "JPEG", exif=exif_of(1), dpi=(300, 300)), "x").metadata

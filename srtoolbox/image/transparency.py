@@ -28,6 +28,8 @@ def fill_hidden(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 class AlphaBounds:
     """Between what the alpha of an upscaled picture may lie: the least and the most of the 3 x 3 pixels around.
 
+    Along a side that gets smaller it is all the pixels that the bicubic filter sees.
+
     Interpolation and networks overshoot at edges and are never exactly flat: an opaque picture would become
     transparent by a level here and there.
 
@@ -37,7 +39,10 @@ class AlphaBounds:
     """
 
     def __init__(self, alpha: np.ndarray, size: tuple[int, int]) -> None:
-        around = np.ones((3, 3), np.uint8)
+        reach = [
+            1 if long >= short else -(-2 * short // long) for long, short in zip(size, alpha.shape[:2], strict=True)
+        ]
+        around = np.ones([2 * radius + 1 for radius in reach], np.uint8)
         self._least = cv2.erode(alpha[..., 0], around)
         self._most = cv2.dilate(alpha[..., 0], around)
         self._rows, self._columns = (
