@@ -39,10 +39,8 @@ class AlphaBounds:
     """
 
     def __init__(self, alpha: np.ndarray, size: tuple[int, int]) -> None:
-        reach = [
-            1 if long >= short else -(-2 * short // long) for long, short in zip(size, alpha.shape[:2], strict=True)
-        ]
-        around = np.ones([2 * radius + 1 for radius in reach], np.uint8)
+        sides = zip(size, alpha.shape[:2], strict=True)
+        around = np.ones([3 if new >= old else 2 * -(-2 * old // new) + 1 for new, old in sides], np.uint8)
         self._least = cv2.erode(alpha[..., 0], around)
         self._most = cv2.dilate(alpha[..., 0], around)
         self._rows, self._columns = (
