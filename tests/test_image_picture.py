@@ -300,6 +300,20 @@ def test_alpha_is_not_bounded_by_the_nearest_pixels_where_it_gets_smaller() -> N
     assert np.array_equal(AlphaBounds(stripes, (16, 12)).clip(mean, 0), mean)
 
 
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [("encoding error 1", r"memory does not suffice .*\.png and \.tif take less"), ("encoding error 5", "error 5")],
+)
+def test_an_encoder_that_fails_is_one_error(tmp_path: Path, monkeypatch, fault: str, words: str) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError(fault)
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(ImageError, match=rf"x\.webp: .*{words}"):
+        write_picture(tmp_path / "x.webp", Picture(RGB))
+    assert not list(tmp_path.iterdir())
+
+
 def test_big_tiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("srtoolbox.image.tiff._CLASSIC", 100)
     metadata = decode_picture(saved(mode("RGB"), "JPEG", exif=exif_of(1), dpi=(300, 300)), "x").metadata

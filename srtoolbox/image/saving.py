@@ -5,8 +5,9 @@ PNG and TIFF are written as the rows come; the other formats need the whole pict
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,7 @@ from srtoolbox.image.tiff import write_tiff
 _STREAMED = {".png": write_png, ".tif": write_tiff, ".tiff": write_tiff}
 # method and quality are the effort: 1-3 % larger files than by Pillow's own, in a half to a seventh of the time
 _WEBP_LOSSLESS = {"lossless": True, "exact": True, "method": 2, "quality": 20}
+_WEBP_SHORTAGES = ("encoding error 1", "encoding error 2")  # libwebp's numbers for want of memory
 _JPEG_SEGMENT = 65000  # bytes of EXIF or XMP that surely fit into a JPEG
 
 
@@ -93,7 +95,9 @@ def encode_bands(
     if stream is not None:
         stream(file, fitting, target, metadata)
     else:
-        _write_by_pillow(file, suffix.lower(), _gathered(fitting, target), target, metadata, quality)
+        pixels = _gathered(fitting, target)
+        with _encoder_faults(suffix.lower()):
+            _write_by_pillow(file, suffix.lower(), pixels, target, metadata, quality)
 
 
 def _gathered(bands: Iterable[np.ndarray], form: Form) -> np.ndarray:
@@ -109,6 +113,17 @@ def _gathered(bands: Iterable[np.ndarray], form: Form) -> np.ndarray:
         filled += len(band)
     assert whole is not None and filled == form.height, "bands make up the picture"
     return whole
+
+
+@contextlib.contextmanager
+def _encoder_faults(suffix: str) -> Iterator[None]:
+    """What Pillow's encoders fail with becomes an ImageError; what the file fails with (OSError) stays."""
+    try:
+        yield
+    except (ValueError, RuntimeError, SystemError) as error:
+        if str(error) in _WEBP_SHORTAGES:
+            raise ImageError(f"memory does not suffice to encode {suffix}; .png and .tif take less") from error
+        raise ImageError(f"cannot be encoded as {suffix} ({error}); use .png") from error
 
 
 def _write_by_pillow(
