@@ -10,9 +10,6 @@ import numpy as np
 from srtoolbox.image import AlphaBounds, Form, Picture, fill_hidden, form_of
 from srtoolbox.inference.upscaler import Upscaler
 
-IN_ONE_PIECE = 2**27
-"""Bytes of a result that is made and written as a whole; a larger one comes in bands."""
-
 Transparency = Literal["network", "bicubic"]
 
 
@@ -43,7 +40,8 @@ def upscale_picture(upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | N
         alpha: for the transparency, as a gray picture; None: the same as for the colours.
     """
     form, rows = picture_bands(upscaler, picture, alpha=alpha)
-    whole = np.concatenate(list(rows))
+    bands = list(rows)
+    whole = bands[0] if len(bands) == 1 else np.concatenate(bands)
     if not form.has_alpha:
         return Picture(whole, None, picture.metadata)
     return Picture(np.ascontiguousarray(whole[..., :-1]), np.ascontiguousarray(whole[..., -1:]), picture.metadata)
@@ -52,26 +50,23 @@ def upscale_picture(upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | N
 def picture_bands(upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | None = None) -> Bands:
     """As `upscale_picture`, in bands, so that the result need not fit into memory."""
     form = upscaled_form(upscaler, picture)
-    large = form.height * form.width * form.channels * form.bits // 8 > IN_ONE_PIECE
     if picture.alpha is None:
-        return Bands(form, _rows(upscaler, picture.pixels, large))
-    colours = _rows(upscaler, fill_hidden(picture.pixels, picture.alpha), large)
-    return Bands(form, _beside(colours, _alpha_rows(alpha or upscaler, picture.alpha, form, large)))
+        return Bands(form, _rows(upscaler, picture.pixels))
+    colours = _rows(upscaler, fill_hidden(picture.pixels, picture.alpha))
+    return Bands(form, _beside(colours, _alpha_rows(alpha or upscaler, picture.alpha, form)))
 
 
-def _rows(upscaler: Upscaler, pixels: np.ndarray, large: bool) -> Iterator[np.ndarray]:
-    if large:
-        yield from upscaler.bands(pixels)
-    else:
-        yield upscaler(pixels)
+def _rows(upscaler: Upscaler, pixels: np.ndarray) -> Iterator[np.ndarray]:
+    """The bands, from the first request on: what is wrong with a picture is told then."""
+    yield from upscaler.bands(pixels)
 
 
-def _alpha_rows(upscaler: Upscaler, alpha: np.ndarray, form: Form, large: bool) -> Iterator[np.ndarray]:
+def _alpha_rows(upscaler: Upscaler, alpha: np.ndarray, form: Form) -> Iterator[np.ndarray]:
     if alpha.min() == alpha.max():  # opaque, mostly
         yield np.broadcast_to(alpha[:1, :1], (form.height, form.width, 1))  # takes no memory
         return
     bounds, top = AlphaBounds(alpha, (form.height, form.width)), 0
-    for band in _rows(upscaler, alpha, large):
+    for band in upscaler.bands(alpha):
         yield bounds.clip(band, top)
         top += len(band)
 

@@ -146,19 +146,14 @@ def test_options_that_make_no_sense(options: list[str], words: str, capsys: pyte
     assert caught.value.code == 2 and words in capsys.readouterr().err
 
 
-def test_outscale_and_a_result_in_bands(
-    bicubic: str, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_outscale_and_a_result_in_bands(bicubic: str, photo: np.ndarray, tmp_path: Path) -> None:
     alpha = np.ascontiguousarray(photo[..., :1])
     write_picture(tmp_path / "x.png", Picture(photo, alpha))
     sizes = {}
-    for name, limit in (("whole", 2**27), ("bands", 1000)):
-        monkeypatch.setattr("srtoolbox.inference.picture.IN_ONE_PIECE", limit)
+    for name, tile in (("whole", "0"), ("bands", "64")):
         out = tmp_path / name / "x.png"
-        assert (
-            main(["upscale", bicubic, str(tmp_path / "x.png"), "-o", str(out), "--outscale", "1.5", "--tile", "64"])
-            == 0
-        )
+        options = ["-o", str(out), "--outscale", "1.5", "--tile", tile]
+        assert main(["upscale", bicubic, str(tmp_path / "x.png"), *options]) == 0
         sizes[name] = cv2.imread(str(out), cv2.IMREAD_UNCHANGED).astype(int)
     assert sizes["whole"].shape == (450, 677, 4)
     assert np.abs(sizes["whole"] - sizes["bands"]).max() <= 1
@@ -187,9 +182,9 @@ def test_the_network_does_not_run_where_nothing_can_be_written(
     (tmp_path / "out").mkdir()
     (tmp_path / "out/a").write_bytes(b"in the way")  # no folder can be made here
     (tmp_path / "out/c").mkdir()
-    access, run, runs = os.access, Upscaler.__call__, []
+    access, run, runs = os.access, Upscaler.bands, []
     monkeypatch.setattr("os.access", lambda path, mode: "out/c" not in str(path) and access(path, mode))
-    monkeypatch.setattr(Upscaler, "__call__", lambda self, image: runs.append(1) or run(self, image))
+    monkeypatch.setattr(Upscaler, "bands", lambda self, image: runs.append(1) or run(self, image))
     assert main(["upscale", bicubic, str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 1
     printed = capsys.readouterr().out
     assert "1 upscaled, 2 failed" in printed and "is no folder" in printed and "no permission for" in printed
