@@ -90,8 +90,8 @@ class Cutter:
         """
         if self.tile is None:
             raise SrtoolboxError(
-                f"memory does not suffice for this picture in one piece ({first_line(failure)}), as tile=None and "
-                "patches want it: let tile be 'auto'"
+                f"memory does not suffice for this picture in one piece ({first_line(failure)}), as tile=None "
+                "(--tile 0) and patches want it: let tile be 'auto'"
             ) from failure
         before, ways = cut.way.largest(size, cut.plan.tile), self._ways()
         area = self._smaller_area(cut.plan.area, before)
