@@ -21,7 +21,7 @@ from srtoolbox.inference import video as module
 from srtoolbox.inference.side_by_side import AHEAD, Sink
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.inference.video import upscale_video
-from srtoolbox.inference.video_frames import frames, probe
+from srtoolbox.inference.video_frames import frames, library, probe
 from srtoolbox.inference.video_parts import Encoding
 from srtoolbox.registry import NETWORKS
 from srtoolbox.tensor_files import save_tensors
@@ -349,6 +349,12 @@ def test_sigterm_leaves_finished_parts_alone(tmp_path: Path, monkeypatch) -> Non
     assert caught.value.code == 143
     parts = {path.name for path in (tmp_path / "in_sr.mp4.parts").iterdir()}
     assert parts == {"job.json", "part_000000.mkv", "part_000000.json"}
+
+
+def test_threads_of_a_decoder_never_wait_for_python() -> None:
+    """With a level, FFmpeg's threads take Python's lock to log, and a decoder that is closed holds it: a deadlock."""
+    av.logging.set_level(av.logging.FATAL)
+    assert library().logging.get_level() is None
 
 
 def test_without_the_package(tmp_path: Path, monkeypatch, capsys) -> None:
