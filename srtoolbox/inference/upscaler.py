@@ -26,6 +26,8 @@ from srtoolbox.resize import output_length
 
 SIDE_BYTES = 400
 """What a pixel of a side of the result takes: 320 its weights in a resize (measured), the rest a row."""
+USUAL_BYTES = 2**26
+"""What the sides may always take: what is free is an estimate, of pages that others may give up too."""
 
 
 class Upscaler:
@@ -121,7 +123,8 @@ class Upscaler:
 
     def _check_sides(self, height: int, width: int) -> None:
         """Raises SrtoolboxError where not even the weights of a resize to this size, and a row, fit into memory."""
-        if SIDE_BYTES * (height + width) > free_bytes(torch.device("cpu")):
+        needed = SIDE_BYTES * (height + width)
+        if needed > USUAL_BYTES and needed > free_bytes(torch.device("cpu")):
             raise SrtoolboxError(
                 f"the result would be {width} x {height} pixels: memory does not suffice for a row of it; take a "
                 "smaller outscale"

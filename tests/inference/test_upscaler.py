@@ -442,6 +442,11 @@ def test_a_final_scale_beyond_all_memory_is_one_error(photo, name, shape):
         Upscaler(build(name, 2), outscale=1e8).bands(image)
 
 
+def test_a_usual_scale_is_tried_whatever_seems_to_be_free(photo, monkeypatch):
+    monkeypatch.setattr("srtoolbox.inference.upscaler.free_bytes", lambda device: 0)
+    assert Upscaler(Bicubic(2), outscale=3)(photo).shape == (900, 1353, 3)
+
+
 @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (0, 4, 3)])
 def test_other_arrays_are_refused_before_the_first_band(shape):
     with pytest.raises(SrtoolboxError):
