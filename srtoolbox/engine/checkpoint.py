@@ -139,7 +139,7 @@ def latest_checkpoint(folder: Path) -> Path | None:
                 LOGGER.warning("skipped a damaged checkpoint: %s", line)
             return path
         skipped.append(f"{path}: {fault}")
-    if found and _is_killed_save(found[-1]):
+    if _ends_with_killed_save(found):
         for line in skipped[1:]:
             LOGGER.warning("skipped a damaged checkpoint: %s", line)
         LOGGER.warning("%s was never committed: the run was killed within that save. It is whole; used", found[-1])
@@ -149,12 +149,12 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return None
 
 
-def _is_killed_save(path: Path) -> bool:
-    """Whether a kill between a file and its sidecar left this: the file is whole, only not vouched for."""
-    if sidecar_path(path).exists():
+def _ends_with_killed_save(found: list[Path]) -> bool:
+    """Whether a kill between a file and its sidecar left the newest: it alone has none, and it is whole."""
+    if [path for path in found if not sidecar_path(path).exists()] != found[-1:] or not found:
         return False
     try:
-        return load_checkpoint(path)["iter"] == iteration_of(path)
+        return load_checkpoint(found[-1])["iter"] == iteration_of(found[-1])
     except (CheckpointError, KeyError):
         return False
 

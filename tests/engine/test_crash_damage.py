@@ -194,10 +194,10 @@ def test_a_save_that_was_killed_is_used_where_all_before_it_are_damaged(
     folder: Path, warnings: pytest.LogCaptureFixture
 ) -> None:
     (folder / "iter_000005.pth").write_bytes(b"")
-    (folder / "iter_000010.json").unlink()
+    (folder / "iter_000010.pth").unlink()
     (folder / "iter_000015.json").unlink()
     assert latest_checkpoint(folder).name == "iter_000015.pth"
-    assert "iter_000005.pth: has 0 bytes" in warnings.text and "iter_000010.pth: its .json" in warnings.text
+    assert "iter_000005.pth: has 0 bytes" in warnings.text and "iter_000010.pth: the file is missing" in warnings.text
 
 
 def test_what_a_killed_deletion_left_is_not_where_a_run_began(folder: Path) -> None:
