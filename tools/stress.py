@@ -44,7 +44,7 @@ from tests.engine.runs import differing, events, final_state, flatten, records, 
 from tests.faults.disk import Disk
 from tests.faults.stress_configs import ITERATIONS, VARIANTS
 
-AIMS = {"operation": 0.4, "save": 0.35, "anywhere": 0.25}
+AIMS = {"operation": 0.3, "save": 0.5, "anywhere": 0.2}
 LIMIT = 120.0
 """Seconds after which a run counts as hanging."""
 
@@ -72,25 +72,32 @@ class Facts(NamedTuple):
     saves: int
     save_seconds: float
     """Of one save, on average."""
+    first_save: float
+    """Seconds from the start to the first save; a resumed run, too, needs most of them to begin."""
 
 
 class Shared:
-    """Memory that a killed process leaves to its parent: whether it was saving, how many saves began, their seconds."""
+    """Memory that a killed process leaves to its parent: whether it was saving, how many saves began, their seconds,
+    and when the first one began (of the monotonic clock).
+    """
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, 16)
+        self._memory = mmap.mmap(-1, 24)
 
     def reset(self) -> None:
-        self._memory[:16] = bytes(16)
+        self._memory[:24] = bytes(24)
 
     saving = property(lambda self: self._memory[0] > 0)
     saves = property(lambda self: self._memory[1])
     seconds = property(lambda self: struct.unpack_from("d", self._memory, 8)[0])
+    first = property(lambda self: struct.unpack_from("d", self._memory, 16)[0])
 
     @contextlib.contextmanager
     def window(self) -> Iterator[None]:
         """While active (it may be nested), a save is under way."""
         outer, start = self._memory[0] == 0, time.monotonic()
+        if not self.saves:
+            struct.pack_into("d", self._memory, 16, start)
         self._memory[1] += outer
         self._memory[0] += 1
         yield
@@ -131,7 +138,8 @@ class Stress:
         if code != 0:
             raise SystemExit(f"the unbroken run {name} fails:\n{(self.folder / 'log').read_text()[-3000:]}")
         seconds, saves = time.monotonic() - start, self.shared.saves
-        return Facts(work_dir, seconds, int(count.read_text()), saves, self.shared.seconds / saves)
+        first = self.shared.first - start
+        return Facts(work_dir, seconds, int(count.read_text()), saves, self.shared.seconds / saves, first)
 
     def draw(self, trial: int) -> tuple[str, random.Random]:
         """The variant of a trial and its own random numbers."""
@@ -158,7 +166,8 @@ class Stress:
     def _draw_kill(self, rng: random.Random, facts: Facts, kills: int) -> Kill:
         """A kill in the first of as many parts as there are kills: a resumed run begins where the last part ended."""
         aim = rng.choices(list(AIMS), list(AIMS.values()))[0]
-        wait = rng.uniform(0, facts.save_seconds if aim == "save" else facts.seconds / kills)
+        part = facts.first_save + (facts.seconds - facts.first_save) / kills
+        wait = rng.uniform(0, facts.save_seconds if aim == "save" else part)
         operation, save = rng.randrange(max(facts.operations // kills, 1)), rng.randint(1, max(facts.saves // kills, 1))
         return Kill(aim, operation, save, wait, rng.random() < 0.5)
 
