@@ -3,8 +3,8 @@
 Each case runs in a process of its own, which reports its peak resident memory; the cases take turns. The round with the
 least CPU time counts, and the ratios are of that: where others use the machine, it suffers less than the clock's.
 `plain` is the usual way: the whole picture, float32, the layout as it comes; `padded` tiles are the usual tiles: 128
-pixels and a fixed margin around them, likewise. Weights are random, of gain 0.5, so that features have about unit size
-(those of a fresh network are so small that no seam shows). It needs Linux.
+pixels and a fixed margin around them (0: none), likewise. Weights are random, of gain 0.5, so that features have about
+unit size (those of a fresh network are so small that no seam shows). It needs Linux.
 
 `python tools/benchmarks/upscale.py [--networks MSRResNet ESPCN] [--size 512] [--rounds 2] [--threads 2]`
 `python tools/benchmarks/upscale.py --limits`: 100 megapixels under 2 GB of address space, and a panorama.
@@ -105,7 +105,7 @@ CASES: dict[str, Case] = {
     "plain: whole, contiguous, fp32": plain,
     "whole, channels last": whole,
     "whole, channels last, bf16": partial(whole, dtype="bf16"),
-    **{f"padded tiles of 128, margin {margin}": partial(padded, margin=margin) for margin in (10, 16, 32)},
+    **{f"padded tiles of 128, margin {margin}": partial(padded, margin=margin) for margin in (0, 10, 16, 32)},
     "our tiles of 128, exact": tiles,
     "our tiles of 128, exact, batches of 4": partial(tiles, batch=4),
     "body whole, upsampling in pieces of 8192": pieces,
