@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from srtoolbox.cli.options import CommandParser
+from srtoolbox.cli.options import CommandParser, add_plugin
 
 EXAMPLE = """example:
   python tools/check_config.py configs/espcn/espcn_x3_t91.py
@@ -25,9 +25,7 @@ def build_parser() -> CommandParser:
         choices=("train", "test"),
         help="what the config is for (default: train if it has max_iters, optim or data.train, else test)",
     )
-    parser.add_argument(
-        "--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours"
-    )
+    add_plugin(parser)
     return parser
 
 

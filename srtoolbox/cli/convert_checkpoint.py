@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from srtoolbox.cli.options import CommandParser, generator_of
+from srtoolbox.cli.options import CommandParser, add_plugin, add_weights_options, generator_of
 
 EXAMPLE = """example:
   python tools/convert_checkpoint.py RRDB_ESRGAN_x4.pth -o esrgan.pth                # any known file -> ours
@@ -31,9 +31,8 @@ def build_parser() -> CommandParser:
     add("-o", "--out", metavar="FILE", required=True, help="the .pth or .safetensors to write")
     add("--to", choices=TO, metavar="FORMAT", help=f"one of {', '.join(TO)}; see below")
     add("--raw", action="store_true", help="only the trained weights, where there are averaged (EMA) ones too")
-    add("--scale", type=int, metavar="N", help="the scale of weights that fit any (SRCNN, FSRCNN, VDSR)")
-    add("--config", help="for weights that are not recognised: a config whose model.generator they are for")
-    add("--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours")
+    add_weights_options(parser)
+    add_plugin(parser)
     return parser
 
 

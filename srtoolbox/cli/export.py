@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srtoolbox.cli.options import CommandParser, generator_of
+from srtoolbox.cli.options import CommandParser, add_plugin, add_weights_options, generator_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,9 +35,8 @@ def build_parser() -> CommandParser:
     add("--bare", action="store_true", help="the network alone: a luma network then takes and gives one channel")
     add("--picture", metavar="FILE", help="compare on this picture (default: a photograph of scikit-image)")
     add("--raw", action="store_true", help="the trained weights, where there are averaged (EMA) ones too")
-    add("--scale", type=int, metavar="N", help="the scale of weights that fit any (SRCNN, FSRCNN, VDSR)")
-    add("--config", help="for weights that are not recognised: a config whose model.generator they are for")
-    add("--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours")
+    add_weights_options(parser)
+    add_plugin(parser)
     return parser
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from srtoolbox.cli.options import CommandParser
+from srtoolbox.cli.options import CommandParser, add_device, add_plugin
 
 EXAMPLE = """example:
   python tools/interp.py psnr.pth gan.pth --alpha 0.8 -o blend.pth
@@ -45,8 +45,8 @@ def build_parser() -> CommandParser:
     add("--report", metavar="DIR", help="where sheets, curve and scores go (default: work_dirs/interp/<A>_<B>)")
     add("--scale", type=int, metavar="N", help="the scale of weights that fit any (SRCNN, FSRCNN, VDSR)")
     add("--raw", action="store_true", help="blend the trained weights where there are averaged (EMA) ones too")
-    add("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
-    add("--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours")
+    add_device(parser)
+    add_plugin(parser)
     parser.add_overrides()
     return parser
 

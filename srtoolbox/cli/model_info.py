@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srtoolbox.cli.options import CommandParser
+from srtoolbox.cli.options import CommandParser, add_device, add_plugin
 
 if TYPE_CHECKING:
     import torch
@@ -39,9 +39,9 @@ def build_parser() -> CommandParser:
     add("--batch", type=int, default=1, metavar="N", help="pictures at once (default: 1)")
     add("--runs", type=int, default=10, metavar="N", help="passes that are timed; the median counts (default: 10)")
     add("--threads", type=int, metavar="N", help="threads of the CPU (default: torch's)")
-    add("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
+    add_device(parser)
     add("--json", metavar="FILE", help="write the figures")
-    add("--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours")
+    add_plugin(parser)
     return parser
 
 

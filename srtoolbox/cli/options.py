@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from srtoolbox.errors import ConfigError
@@ -44,6 +44,32 @@ def tile(text: str) -> int | str:
             f"is auto, or a number of pixels, or 0 for the picture in one piece, got {text!r}"
         )
     return text if text == "auto" else int(text)
+
+
+Place = argparse._ActionsContainer
+"""A parser, or a group of one."""
+
+
+def add_device(place: Place) -> None:
+    """`--device`, for `select_device`."""
+    place.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
+
+
+def add_plugin(place: Place) -> None:
+    """`--plugin`, as often as wanted, for `load_plugins`."""
+    place.add_argument(
+        "--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours"
+    )
+
+
+def add_weights_options(place: Place, *, scale_type: Callable[[str], int] = int) -> None:
+    """`--config` (see `generator_of`) and `--scale`: what weights of other projects may leave open."""
+    place.add_argument(
+        "--config", help="for weights that are not recognised: a config whose model.generator they are for"
+    )
+    place.add_argument(
+        "--scale", type=scale_type, metavar="N", help="the scale of weights that fit any (SRCNN, FSRCNN, VDSR)"
+    )
 
 
 class CommandParser(argparse.ArgumentParser):

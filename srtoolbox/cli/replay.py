@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from srtoolbox.cli.options import CommandParser
+from srtoolbox.cli.options import CommandParser, add_plugin
 
 EXAMPLE = """example:
   python tools/replay.py work_dirs/espcn_x3_t91/faults/iter_000123
@@ -20,9 +20,7 @@ def build_parser() -> CommandParser:
     parser.add_argument("dump", help="folder faults/iter_... of the run")
     parser.add_overrides()
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: the config's)")
-    parser.add_argument(
-        "--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours"
-    )
+    add_plugin(parser)
     return parser
 
 

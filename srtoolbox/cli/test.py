@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srtoolbox.cli.options import CommandParser
+from srtoolbox.cli.options import CommandParser, add_device, add_plugin
 
 if TYPE_CHECKING:
     import torch
@@ -42,8 +42,8 @@ def build_parser() -> CommandParser:
     add("--sheets", metavar="DIR", help="write a comparison sheet per picture: input, bicubic, networks, truth")
     add("--report", metavar="DIR", help="write a page to look at in a browser, DIR/index.html: scores and pictures")
     add("--report-images", type=int, metavar="N", help="with --report: pictures of each set in it (default 20)")
-    add("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
-    add("--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours")
+    add_device(parser)
+    add_plugin(parser)
     return parser
 
 

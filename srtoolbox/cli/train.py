@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from srtoolbox.cli.options import CommandParser
+from srtoolbox.cli.options import CommandParser, add_device, add_plugin
+
+if TYPE_CHECKING:  # what costs --help its speed
+    from srtoolbox.config import Config
+    from srtoolbox.engine.runner import Runner
+    from srtoolbox.engine.workdir import RunLock
 
 EXAMPLE = """example:
   python tools/train.py configs/espcn/espcn_x3_t91.py
@@ -29,11 +35,9 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument("--load-from", metavar="PATH", help="start from these weights (fine-tuning)")
     parser.add_argument("--seed", type=int, help="seed of data order, crops and initialisation")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
+    add_device(parser)
     parser.add_argument("--overwrite", action="store_true", help="delete an earlier run in the work dir")
-    parser.add_argument(
-        "--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours"
-    )
+    add_plugin(parser)
     return parser
 
 
@@ -47,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     return run(Config.fromfile(args.config, [*args.overrides, *chosen]), args)
 
 
-def run(config, args: argparse.Namespace) -> int:  # noqa: ANN001 - a Config; importing it here would cost --help its speed
+def run(config: Config, args: argparse.Namespace) -> int:
     """Check, lock the work dir, train."""
     from srtoolbox import dist
     from srtoolbox.check import check
@@ -77,7 +81,7 @@ def run(config, args: argparse.Namespace) -> int:  # noqa: ANN001 - a Config; im
         lock.release()
 
 
-def train(config, args: argparse.Namespace, work_dir: Path, lock) -> int:  # noqa: ANN001 - as above
+def train(config: Config, args: argparse.Namespace, work_dir: Path, lock: RunLock) -> int:
     """Build the run, prepare its work dir, train; returns the exit code.
 
     Where steps fail again and again, `runtime.rollbacks` says how often to go back to the newest checkpoint; the
@@ -125,7 +129,15 @@ def train(config, args: argparse.Namespace, work_dir: Path, lock) -> int:  # noq
     return 0
 
 
-def begin(config, work_dir: Path, lock, state, path: Path | None, *, overwrite: bool):  # noqa: ANN001, ANN201 - as above
+def begin(
+    config: Config,
+    work_dir: Path,
+    lock: RunLock,
+    state: dict[str, Any] | None,
+    path: Path | None,
+    *,
+    overwrite: bool,
+) -> Runner:
     """The runner of a run, fresh or from `state` (of the file `path`); its work dir is ready, its log begun."""
     from srtoolbox import dist
     from srtoolbox.engine.runner import Runner
@@ -145,7 +157,7 @@ def begin(config, work_dir: Path, lock, state, path: Path | None, *, overwrite: 
     return runner
 
 
-def describe(runner, say) -> None:  # noqa: ANN001 - as above
+def describe(runner: Runner, say: Callable[..., None]) -> None:
     """Tell what is about to run: the batch over all processes, the networks and their sizes, the device."""
     from srtoolbox import dist
 

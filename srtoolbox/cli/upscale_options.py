@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from srtoolbox.cli.options import CommandParser, tile
+from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_weights_options, tile
 from srtoolbox.cli.upscale_plan import EXTENSIONS, STREAM, Naming, is_single
 
 DESCRIPTION = "Upscale pictures with a trained network."
@@ -54,10 +54,7 @@ def _add_output_options(parser: CommandParser) -> None:
 
 def _add_network_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("network")
-    group.add_argument(
-        "--config", help="for weights that are not recognised: a config whose model.generator they are for"
-    )
-    group.add_argument("--scale", type=int, metavar="N", help="the scale of weights that fit any (SRCNN, FSRCNN, VDSR)")
+    add_weights_options(group)
     group.add_argument(
         "--outscale", type=float, metavar="S", help="final scale, any number above 0 (default: the network's)"
     )
@@ -75,14 +72,12 @@ def _add_network_options(parser: CommandParser) -> None:
         default="network",
         help="what upscales alpha (default: network)",
     )
-    group.add_argument(
-        "--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours"
-    )
+    add_plugin(group)
 
 
 def _add_work_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("machine")
-    group.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
+    add_device(group)
     group.add_argument(
         "--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help="precision of the network (default: fp32)"
     )

@@ -12,7 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srtoolbox.cli.options import CommandParser, generator_of, terminable, tile
+from srtoolbox.cli.options import (
+    CommandParser,
+    add_device,
+    add_plugin,
+    add_weights_options,
+    generator_of,
+    terminable,
+    tile,
+)
 
 if TYPE_CHECKING:
     from srtoolbox.inference.upscaler import Upscaler
@@ -41,10 +49,9 @@ def build_parser() -> CommandParser:
     add("--tile", type=tile, default="auto", metavar="auto|PX|0", help="as of upscale (default: auto)")
     add("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help="numbers the network computes in (fp32)")
     add("--overwrite", action="store_true", help="replace the output, and parts made with other options")
-    add("--config", help="for weights that are not recognised: a config whose model.generator they are for")
-    add("--scale", type=int, metavar="N", help="the scale of weights that fit any (SRCNN, FSRCNN, VDSR)")
-    add("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
-    add("--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours")
+    add_weights_options(parser)
+    add_device(parser)
+    add_plugin(parser)
     return parser
 
 

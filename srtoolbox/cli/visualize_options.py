@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from srtoolbox.cli.options import CommandParser
+from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_weights_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,11 +27,9 @@ def add_animation_options(parser: CommandParser) -> None:
 
 def add_network_options(parser: CommandParser) -> None:
     """What all parts take that load a network."""
-    add = parser.add_argument
-    add("--config", help="for weights that are not recognised: a config whose model.generator they are for")
-    add("--scale", type=positive, metavar="N", help="the scale of weights that fit any (SRCNN, FSRCNN, VDSR)")
-    add("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
-    add("--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours")
+    add_weights_options(parser, scale_type=positive)
+    add_device(parser)
+    add_plugin(parser)
 
 
 def add_crop_option(parser: CommandParser) -> None:
