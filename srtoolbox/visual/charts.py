@@ -15,7 +15,7 @@ from srtoolbox.errors import DataError
 
 SUFFIXES = (".png", ".pdf", ".svg")
 COLOURS = ("#1f6fb4", "#d1495b", "#2a9d6f", "#e08e0b", "#7d4fa3", "#3aa6b9", "#8c5a3c", "#d15fa8")
-INK, GRID = "#222222", "#dddddd"
+INK, SOFT, GRID = "#222222", "#555555", "#dddddd"
 
 
 def check_suffix(path: str | os.PathLike) -> None:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import itertools
 import math
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter
 
 from srtoolbox.errors import DataError
-from srtoolbox.visual.charts import COLOURS, INK, check_suffix, new_figure, plain, write_figure
-from srtoolbox.visual.run_log import Curve, Run, read_run
-
-_BASELINE = "#555555"
-_SMOOTH_FROM = 60  # points: a shorter curve is shown as it is
+from srtoolbox.visual.charts import COLOURS, INK, SOFT, check_suffix, new_figure, write_figure
+from srtoolbox.visual.curve_panels import BASELINE_STYLE, LabelledCurve, draw_panel, is_signed, panel_title
+from srtoolbox.visual.run_log import Run, read_run
 
 
 def plot_runs(
@@ -33,6 +29,8 @@ def plot_runs(
     join: bool = False,
 ) -> list[str]:
     """Draw the curves of one or more runs into a PNG, PDF or SVG.
+
+    Runs are listed from the highest last value of the first panel down, so legend and lines have one order.
 
     Args:
         logs: `scores.jsonl` files or work_dirs; runs with curves of one name share a panel.
@@ -60,9 +58,10 @@ def plot_runs(
         raise DataError(f"{', '.join(map(os.fspath, logs))}: nothing to draw")
     scores = _scores_drawn(runs, panels, join)
     _check_baseline(baseline, [score for panel in scores.values() for score in panel.values()])
-    colours = {run.name: COLOURS[number % len(COLOURS)] for number, run in enumerate(runs)}
+    names = _from_the_highest([run.name for run in runs], next(iter(panels.values())))
+    colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
     if join and len(runs) == 1:  # then colours tell sets apart
-        colours = {runs[0].name: INK}
+        colours = {names[0]: INK}
     columns = min(len(panels), 2 if len(panels) in (2, 4) else 3)
     rows = math.ceil(len(panels) / columns)
     figure = new_figure(4.9 * columns, 3.5 * rows + 0.45)
@@ -70,10 +69,11 @@ def plot_runs(
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, (key, curves) in zip(axes, panels.items(), strict=False):
         lines = {label: (baseline or {}).get(score) for label, score in scores.get(key, {}).items()}
-        _draw_panel(axis, key, curves, colours, lines)
-        axis.set_title(_title(key, key in scores), fontsize=11, fontweight="bold", color=INK, loc="left")
-        if log_scale and key not in scores:
+        is_log = log_scale and key not in scores and not is_signed(key)
+        if is_log:
             axis.set_yscale("log")
+        draw_panel(axis, key, sorted(curves, key=lambda curve: names.index(curve[0])), colours, lines, is_log=is_log)
+        axis.set_title(panel_title(key, key in scores), fontsize=11, fontweight="bold", color=INK, loc="left")
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     drawn = {score for panel in scores.values() for score in panel.values()}
@@ -83,18 +83,36 @@ def plot_runs(
 
 
 def _with_distinct_names(runs: list[Run], logs: Sequence[str | os.PathLike]) -> list[Run]:
+    """Give runs of one name as many of their folders as tell them apart; a log given twice keeps its path."""
+    folders = [Path(log).resolve().parent if Path(log).is_file() else Path(log).resolve() for log in logs]
     names = [run.name for run in runs]
-    if len(set(names)) == len(names):
-        return runs
-    return [run._replace(name=os.fspath(log)) for run, log in zip(runs, logs, strict=True)]
+    for depth in range(2, max(len(folder.parts) for folder in folders)):
+        if len(set(names)) == len(set(folders)):
+            break
+        names = ["/".join([*folder.parts[-depth:-1], run.name]) for run, folder in zip(runs, folders, strict=True)]
+    seen: dict[str, int] = {}
+    for number, name in enumerate(names):
+        seen[name] = seen.get(name, 0) + 1
+        names[number] = name if seen[name] == 1 else f"{name} ({seen[name]})"
+    return [run._replace(name=name) for run, name in zip(runs, names, strict=True)]
 
 
-def _panels(runs: Sequence[Run], join: bool) -> dict[str, list[tuple[str, str, Curve]]]:
+def _from_the_highest(names: Sequence[str], curves: Sequence[LabelledCurve]) -> list[str]:
+    """Order runs by their last finite value in a panel; those that have none come last, in the order given."""
+    last: dict[str, float] = {}
+    for name, _, curve in curves:
+        finite = curve.values[np.isfinite(curve.values)]
+        if len(finite):
+            last.setdefault(name, finite[-1])
+    return sorted(names, key=lambda name: -last.get(name, -math.inf))
+
+
+def _panels(runs: Sequence[Run], join: bool) -> dict[str, list[LabelledCurve]]:
     """key -> (run, label within the run, curve): scores first, then loss terms, then all learning rates together.
 
     Where scores are joined, a key is a metric, and the label the set.
     """
-    panels: dict[str, list[tuple[str, str, Curve]]] = {}
+    panels: dict[str, list[LabelledCurve]] = {}
     for group in ("scores", "terms"):
         scores = set(panels)
         for run in runs:
@@ -140,89 +158,27 @@ def _check_baseline(baseline: Mapping[str, float] | None, scores: Sequence[str])
         raise DataError(f"the baseline has {', '.join(baseline) or 'no scores'}, the runs have {', '.join(scores)}")
 
 
-# ---- drawing
-
-
-def _draw_panel(
-    axis: Axes,
-    key: str,
-    curves: Sequence[tuple[str, str, Curve]],
-    colours: Mapping[str, str],
-    baseline: Mapping[str, float | None],
-) -> None:
-    labels = list(dict.fromkeys(label for _, label, _ in curves))
-    several = len(labels) > 1
-    styles = dict(zip(labels, ("-", "--", ":", "-."), strict=False))
-    by_set = dict(zip(labels, itertools.cycle(COLOURS))) if several and len(colours) == 1 and key != "lr" else {}
-    for run, label, curve in curves:
-        is_smoothed = key != "lr" and len(curve.iters) >= _SMOOTH_FROM
-        colour, style = (by_set[label], "-") if by_set else (colours[run], styles.get(label, "-"))
-        _draw_curve(axis, curve, colour, style, label if several else None, is_smoothed)
-    for label, value in baseline.items():
-        if value is not None and math.isfinite(value):
-            axis.axhline(value, color=by_set.get(label, _BASELINE), linestyle=(0, (5, 3)), linewidth=1.4)
-    axis.set_xlabel("iteration", fontsize=9, color=INK)
-    plain(axis)
-    axis.margins(x=0.02)
-    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-    if several:
-        axis.legend(fontsize=8, framealpha=0.85, edgecolor="none")
-    if not by_set:
-        _write_last_values(axis, key, curves, colours)
-
-
-def _draw_curve(axis: Axes, curve: Curve, colour: str, style: str, label: str | None, is_smoothed: bool) -> None:
-    values = np.where(np.isfinite(curve.values), curve.values, np.nan)
-    if is_smoothed:
-        axis.plot(curve.iters, values, color=colour, linewidth=0.8, alpha=0.3)
-        values = _smooth(values)
-    marker = "o" if len(values) < 12 else None
-    axis.plot(curve.iters, values, style, color=colour, linewidth=1.8, label=label, marker=marker, markersize=4)
-
-
-def _smooth(values: np.ndarray) -> np.ndarray:
-    """Running mean over about a thirtieth of the curve, over what there is of the window at both ends."""
-    half = max(1, len(values) // 60)
-    known = np.isfinite(values)
-    sums = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))])
-    counts = np.concatenate([[0], np.cumsum(known)])
-    low = np.maximum(np.arange(len(values)) - half, 0)
-    high = np.minimum(np.arange(len(values)) + half + 1, len(values))
-    with np.errstate(invalid="ignore"):
-        return (sums[high] - sums[low]) / (counts[high] - counts[low])
-
-
-def _write_last_values(
-    axis: Axes, key: str, curves: Sequence[tuple[str, str, Curve]], colours: Mapping[str, str]
-) -> None:
-    """The last value of each run, in its colour, right of the title."""
-    if key == "lr":
-        return
-    digits = 4 if "/" in key else 3
-    texts = [(f"{curve.values[-1]:.{digits}g}", colours[run]) for run, _, curve in curves[:4]]
-    for number, (text, colour) in enumerate([*reversed(texts), ("last", _BASELINE)]):
-        axis.annotate(
-            text,
-            (1, 1),
-            xytext=(-48 * number, 7),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            ha="right",
-            fontsize=9,
-            color=colour,
-        )
-
-
-def _title(key: str, is_score: bool) -> str:
-    if not is_score:
-        return "learning rate" if key == "lr" else f"loss: {key.removeprefix('loss/')}"
-    dataset, slash, metric = key.rpartition("/")
-    measure, _, protocol = re.fullmatch(r"(.+?)(_(y_direct|rgb|y))?", metric).groups()
-    return f"{measure.upper()}{f' ({protocol})' if protocol else ''}" + (f" on {dataset}" if slash else "")
-
-
 def _add_legend(figure: Figure, colours: Mapping[str, str], *, has_baseline: bool) -> None:
-    handles = [Line2D([], [], color=colour, linewidth=2.5, label=name) for name, colour in colours.items()]
+    """List the runs above the panels: in as many columns as fit, names that are too long shortened in the middle."""
+    length = max(map(len, colours))
+    columns = min(len(colours) + has_baseline, 4)
+    legend = _legend(figure, colours, columns, length, has_baseline=has_baseline)
+    room = figure.bbox.width * 0.98
+    while legend.get_window_extent(figure.canvas.get_renderer()).width > room and (columns > 1 or length > 12):
+        legend.remove()
+        columns, length = (columns - 1, length) if columns > 1 else (columns, round(length * 0.9))
+        legend = _legend(figure, colours, columns, length, has_baseline=has_baseline)
+
+
+def _legend(figure: Figure, colours: Mapping[str, str], columns: int, length: int, *, has_baseline: bool) -> Legend:
+    handles = [
+        Line2D([], [], color=colour, linewidth=2.5, label=_shortened(name, length)) for name, colour in colours.items()
+    ]
     if has_baseline:
-        handles.append(Line2D([], [], color=_BASELINE, linestyle=(0, (5, 3)), linewidth=1.4, label="bicubic"))
-    figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 4), frameon=False, fontsize=10)
+        handles.append(Line2D([], [], color=SOFT, linestyle=BASELINE_STYLE, linewidth=1.4, label="bicubic"))
+    return figure.legend(handles=handles, loc="outside upper left", ncols=columns, frameon=False, fontsize=10)
+
+
+def _shortened(name: str, length: int) -> str:
+    """The name, or its beginning and end with an ellipsis between."""
+    return name if len(name) <= length else f"{name[: (length - 1) // 2]}…{name[-(length // 2) :]}"

@@ -1,5 +1,6 @@
 """Curves: what is read from a log, torn or not, and what is drawn, looked up in matplotlib's own objects."""
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 
 from srtoolbox.errors import DataError
 from srtoolbox.image import read_image
-from srtoolbox.visual import charts, curves
+from srtoolbox.visual import charts, curve_panels
 from srtoolbox.visual.curves import plot_runs
 from srtoolbox.visual.run_log import read_baseline, read_run
 
@@ -102,16 +103,16 @@ def test_panels_curves_and_baseline(tmp_path: Path, figures: list[Figure]) -> No
     (figure,) = figures
     psnr, _, pixel, rate = figure.axes
     assert psnr.get_title(loc="left") == "PSNR on set5"
-    first, second, dashed = psnr.lines
-    assert first.get_ydata().tolist() == [32, 34, 36, 38, 40]
-    assert second.get_ydata().tolist() == [32.5, 34.5, 36.5, 38.5, 40.5]
+    first, second, dashed = psnr.lines  # from the highest down
+    assert first.get_ydata().tolist() == [32.5, 34.5, 36.5, 38.5, 40.5]
+    assert second.get_ydata().tolist() == [32, 34, 36, 38, 40]
     assert first.get_color() != second.get_color()
     assert list(dashed.get_ydata()) == [31.5, 31.5]
     assert dashed.get_linestyle() not in ("-", "solid")
     assert pixel.lines[0].get_xdata().tolist() == list(range(100, 1100, 100))
     assert len(rate.lines) == 4  # two networks of two runs, told apart by the line style
-    assert [text.get_text() for text in rate.get_legend().get_texts()][:2] == ["generator", "discriminator"]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "bicubic"]
+    assert [text.get_text() for text in rate.get_legend().get_texts()] == ["generator", "discriminator"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["b", "a", "bicubic"]
     assert [axis.get_yscale() for axis in figure.axes] == ["linear"] * 4
     assert read_image(tmp_path / "out" / "curves.png").shape[2] == 3
 
@@ -159,13 +160,101 @@ def test_smoothing_is_the_mean_of_the_window() -> None:
     values = np.random.default_rng(0).random(200)
     values[50] = np.nan
     expected = [np.nanmean(values[max(0, i - 3) : i + 4]) for i in range(200)]
-    assert np.allclose(curves._smooth(values), expected)
+    assert np.allclose(curve_panels._smooth(values), expected)
 
 
 def test_runs_in_folders_of_one_name_are_told_apart(tmp_path: Path, figures: list[Figure]) -> None:
     logs = [write_log(tmp_path / "one" / "espcn"), write_log(tmp_path / "two" / "espcn")]
     plot_runs(logs, tmp_path / "x.png")
-    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == [str(log) for log in logs]
+    assert legend_texts(figures[0]) == ["one/espcn", "two/espcn"]
+    plot_runs([logs[0], logs[0]], tmp_path / "x.png")
+    assert legend_texts(figures[1]) == ["espcn", "espcn (2)"]
+
+
+def legend_texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def write_scores(folder: Path, scores: list[float], rates: list[float] = ()) -> Path:
+    """A run with one score a hundred iterations."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [{"kind": "eval", "iter": 100 * i, "scores": {"set5/psnr": v}} for i, v in enumerate(scores, 1)]
+    lines += [{"kind": "train", "iter": i, "lr": {"generator": r}, "terms": {}} for i, r in enumerate(rates, 1)]
+    (folder / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def test_each_of_many_runs_has_its_last_value_in_the_order_of_the_values(tmp_path: Path, figures: list[Figure]) -> None:
+    ends = {"lr_1e-3": 31.0, "lr_1e-4": 30.0, "lr_2e-4": 30.5, "lr_5e-4": 31.5, "lr_8e-5": 29.0}
+    logs = [write_scores(tmp_path / name, [28.0, end]) for name, end in ends.items()]
+    plot_runs(logs, tmp_path / "x.png")
+    assert legend_texts(figures[0]) == ["lr_5e-4", "lr_1e-3", "lr_2e-4", "lr_1e-4", "lr_8e-5"]
+    values = figures[0].axes[0].texts
+    assert [text.get_text() for text in values] == ["31.5", "31", "30.5", "30", "29"]
+    heights = [text.xy[1] for text in values]
+    assert all(above - below >= 0.0849 for above, below in itertools.pairwise(heights))
+    lines = {line.get_color(): line.get_ydata()[-1] for line in figures[0].axes[0].lines}
+    assert [lines[text.get_color()] for text in values] == [31.5, 31.0, 30.5, 30.0, 29.0]
+
+
+def test_a_run_that_diverged_does_not_flatten_the_others_and_is_named(tmp_path: Path, figures: list[Figure]) -> None:
+    good = [write_scores(tmp_path / name, [28.0, 30.0, 31.0 + shift]) for name, shift in (("a", 0), ("b", 0.2))]
+    bad = write_scores(tmp_path / "lr_1", [28.0, -40.0, -90.0])
+    broken = write_scores(tmp_path / "nan", [28.0, 29.0, math.nan])
+    plot_runs([*good, bad, broken], tmp_path / "x.png")
+    axis = figures[0].axes[0]
+    low, high = axis.get_ylim()
+    assert 27 < low < 28 and 31.2 < high < 32
+    assert axis.get_xlabel() == "iteration\nnan: not finite at its end\nlr_1 lies beyond: -90"
+    plot_runs(good, tmp_path / "x.png")
+    assert figures[1].axes[0].get_xlabel() == "iteration"
+    plot_runs([good[0], bad], tmp_path / "x.png")
+    assert figures[2].axes[0].get_ylim()[0] > 27
+
+
+@pytest.mark.parametrize("ends", [[30.1, 31.0], [12.0, 31.0], [30.0, 30.4, 30.8, 31.2, 33.5]])
+def test_runs_that_only_differ_are_no_outliers(tmp_path: Path, figures: list[Figure], ends: list[float]) -> None:
+    logs = [write_scores(tmp_path / str(number), [end - 1, end]) for number, end in enumerate(ends)]
+    plot_runs(logs, tmp_path / "x.png")
+    axis = figures[0].axes[0]
+    assert axis.get_xlabel() == "iteration"
+    assert axis.get_ylim()[0] < min(ends) - 1 and axis.get_ylim()[1] > max(ends)
+
+
+def test_no_name_in_the_legend_is_cut_off(tmp_path: Path, figures: list[Figure]) -> None:
+    long = [write_scores(tmp_path / f"{'a_very_long_name_of_a_run_' * 5}{n}", [28.0, 30.0 + n]) for n in range(3)]
+    short = [write_scores(tmp_path / f"msrresnet_x4_div2k_lr_{n}e-4", [28.0, 30.0 + n]) for n in range(5)]
+    for logs in (long, short):
+        plot_runs(logs, tmp_path / "x.png", keys=["set5/psnr"])
+        figure = figures[-1]
+        box = figure.legends[0].get_window_extent(figure.canvas.get_renderer())
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+        assert len(set(legend_texts(figure))) == len(logs)
+    assert legend_texts(figures[-1])[0] == "msrresnet_x4_div2k_lr_4e-4"
+
+
+def test_learning_rates_jump_upright_and_never_zigzag(tmp_path: Path, figures: list[Figure]) -> None:
+    step = write_scores(tmp_path / "step", [28.0], [1.0, 1.0, 1.0, 0.1, 0.1, 0.1])
+    cyclic = write_scores(tmp_path / "cyclic", [28.0], [0.2, 1.0, 0.3, 0.9, 0.4, 0.8, 0.5, 0.7, 0.6, 1.0])
+    for log in (step, cyclic):
+        plot_runs([log], tmp_path / "x.png", keys=["lr"])
+    upright, points = (figure.axes[0].lines[0] for figure in figures)
+    assert list(zip(upright.get_xdata(), upright.get_ydata(), strict=True))[2:5] == [(3, 1.0), (4, 1.0), (4, 0.1)]
+    assert points.get_linestyle() == "None" and points.get_marker() == "o"
+
+
+def test_rates_of_other_sizes_are_told_apart(tmp_path: Path, figures: list[Figure]) -> None:
+    runs = [write_scores(tmp_path / name, [28.0], [peak, peak / 2, 0.0]) for name, peak in (("a", 1.0), ("b", 2e-4))]
+    plot_runs(runs, tmp_path / "x.png", keys=["lr"])
+    plot_runs(runs[:1], tmp_path / "x.png", keys=["lr"])
+    assert [figure.axes[0].get_yscale() for figure in figures] == ["log", "linear"]
+
+
+def test_terms_below_zero_keep_a_linear_axis(tmp_path: Path, figures: list[Figure]) -> None:
+    records = [{"iter": i, "terms": {"pixel": 1 / i, "d_fake": -0.5}, "lr": {}} for i in (1, 2, 3)]
+    (tmp_path / "scores.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    plot_runs([tmp_path], tmp_path / "x.png", log_scale=True)
+    assert [axis.get_yscale() for axis in figures[0].axes[:2]] == ["log", "linear"]
 
 
 def test_nothing_global_is_changed(tmp_path: Path) -> None:
@@ -194,11 +283,19 @@ def test_read_baseline(tmp_path: Path) -> None:
 
 def test_titles_set_the_protocol_apart() -> None:
     keys = ("set5/psnr", "set5/psnr_y_direct", "a/b/ssim_y", "lpips_vgg/my_error", "pixel", "lr")
-    assert [curves._title(key, "/" in key) for key in keys] == [
+    others = ("d_real", "d_fake", "grad_norm", "grad_norm_generator", "loss/mse")
+    assert [curve_panels.panel_title(key, "/" in key) for key in keys] == [
         "PSNR on set5",
         "PSNR (y_direct) on set5",
         "SSIM (y) on a/b",
         "MY_ERROR on lpips_vgg",
         "loss: pixel",
         "learning rate",
+    ]
+    assert [curve_panels.panel_title(key, False) for key in others] == [
+        "D(GT), mean output (d_real)",
+        "D(SR), mean output (d_fake)",
+        "gradient norm",
+        "gradient norm: generator",
+        "loss: mse",
     ]
