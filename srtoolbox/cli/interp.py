@@ -89,7 +89,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def plan_blends(args: argparse.Namespace) -> list[Blend]:
-    """The blends in the order asked for.
+    """List the blends, in the order of alpha, which is that of tables, sheets and curves.
 
     Raises:
         ConfigError: alphas outside [0, 1], a sweep that is none, another number of networks than the option is for.
@@ -113,7 +113,7 @@ def plan_blends(args: argparse.Namespace) -> list[Blend]:
             f"alpha lies in [0, 1], got {', '.join(wrong)}: beyond the two networks the weights (BatchNorm's variances "
             "above all) were never trained to work"
         )
-    return [Blend(f"alpha {alpha:g}", (1 - alpha, alpha)) for alpha in dict.fromkeys(alphas)]
+    return [Blend(f"alpha {alpha:g}", (1 - alpha, alpha)) for alpha in sorted(set(alphas))]
 
 
 def parse_sweep(text: str) -> list[float]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.progress import Progress
 
+from srtoolbox.cli.test import PART
 from srtoolbox.cli.test_networks import test_parts
 from srtoolbox.cli.test_tables import as_json, print_tables
 from srtoolbox.config import Config
@@ -43,58 +44,59 @@ class Report:
         if args.images:
             self.sets = {"images": PictureFiles(args.images, blender.network.scale), **self.sets}
         self.sheets = SheetWriter(self.folder)
-        self.shown: dict[Path, list] = {path: [] for path in args.inputs}
 
     def write(self, blends: Sequence[Blend]) -> None:
-        """Run all blends; the files lie in `folder` afterwards."""
-        results: Results = {}
-        steps = len(blends) * (sum(map(len, self.sets.values())) + len(self.shown))
+        """Run all blends, image by image in parts; the files lie in `folder` afterwards."""
+        results: Results = {blend.name: {set_name: {} for set_name in self.sets} for blend in blends}
+        steps = len(blends) * (sum(map(len, self.sets.values())) + len(self.args.inputs))
         with Progress(console=CONSOLE, disable=not CONSOLE.is_terminal, transient=True) as progress:
-            task = progress.add_task("blending", total=steps)
-            for blend in blends:
-                results[blend.name] = self._run(blend, progress, task)
-        self._write_sheets()
+            task = progress.add_task("interpolating", total=steps)
+            for set_name, dataset in self.sets.items():
+                size = PART if set_name == "images" else len(dataset)  # a set is scored, not shown
+                for start in range(0, len(dataset), size):
+                    part = range(start, min(start + size, len(dataset)))
+                    for blend in blends:
+                        scores = self._score(blend, set_name, part, lambda: progress.advance(task))
+                        results[blend.name][set_name].update(scores)
+                    self.sheets.write()
+            self._show_inputs(blends, lambda: progress.advance(task))
         if self.sets:
-            print_tables(results)
+            print_tables(results, {name: m.higher_is_better for name, m in self.metrics.items()}, ranked=False)
             write_json(self.folder / "scores.json", as_json(results))
             self._plot(results, blends)
         print(f"see {self.folder}")
 
-    def _run(self, blend: Blend, progress: Progress, task: Any) -> dict[str, dict[str, Scores]]:  # noqa: ANN401
+    def _score(self, blend: Blend, set_name: str, part: range, advance: Callable[[], None]) -> dict[str, Scores]:
+        def on_picture(picture: Picture) -> None:
+            advance()
+            if set_name == "images":
+                more = {"lq": picture.lq, "gt": picture.gt, "sr": picture.sr, "scores": picture.scores}
+                self.sheets.add(picture.name, blend.name, **more)
+
         network = self.blender.blended(blend.shares, self.device)
-        scores = {}
-        for set_name, dataset in self.sets.items():
+        dataset = self.sets[set_name]
+        return evaluate(network, dataset, self.metrics, device=self.device, on_picture=on_picture, only=part)
 
-            def on_picture(picture: Picture, set_name: str = set_name) -> None:
-                progress.advance(task)
-                if set_name == "images":
-                    more = {"lq": picture.lq, "gt": picture.gt, "sr": picture.sr, "scores": picture.scores}
-                    self.sheets.add(picture.name, blend.name, **more)
-
-            scores[set_name] = evaluate(network, dataset, self.metrics, device=self.device, on_picture=on_picture)
-        for path, columns in self.shown.items():
-            columns.append((blend.name, upscale(network, read_image(path), device=self.device), ""))
-            progress.advance(task)
-        return scores
-
-    def _write_sheets(self) -> None:
-        self.sheets.write()
-        taken = list(self.sheets.columns)
-        names = unique_names([*taken, *(path.stem for path in self.shown)])[len(taken) :]
-        for name, (path, columns) in zip(names, self.shown.items(), strict=True):
-            inputs = [("input", to_uint8(read_image(path)), "")]
-            sheet = comparison_sheet([*inputs, *((title, to_uint8(image), text) for title, image, text in columns)])
-            write_image(self.folder / f"sheet_{name}.png", sheet)
+    def _show_inputs(self, blends: Sequence[Blend], advance: Callable[[], None]) -> None:
+        taken = unique_names(self.sets["images"].keys()) if "images" in self.sets else []
+        names = unique_names([*taken, *(path.stem for path in self.args.inputs)])[len(taken) :]
+        for name, path in zip(names, self.args.inputs, strict=True):
+            image = read_image(path)
+            columns = [("input", to_uint8(image), "")]
+            for blend in blends:
+                network = self.blender.blended(blend.shares, self.device)
+                columns.append((blend.name, to_uint8(upscale(network, image, device=self.device)), ""))
+                advance()
+            write_image(self.folder / f"sheet_{name}.png", comparison_sheet(columns))
 
     def _plot(self, results: Results, blends: Sequence[Blend]) -> None:
         if self.args.weights or len(blends) < 2:
             return
-        ordered = sorted(blends, key=lambda blend: blend.shares[1])
-        rows = [{name: means(images) for name, images in results[blend.name].items()} for blend in ordered]
+        rows = [{name: means(images) for name, images in results[blend.name].items()} for blend in blends]
         metrics = [name for name in next(iter(rows[0].values())) if name != "seconds"]
         panels = {metric: {name: [row[name][metric] for row in rows] for name in self.sets} for metric in metrics}
         ends = tuple(Path(path).stem for path in self.args.checkpoints)
-        plot_alpha(self.folder / "curve.png", [blend.shares[1] for blend in ordered], panels, ends=ends)
+        plot_alpha(self.folder / "curve.png", [blend.shares[1] for blend in blends], panels, ends=ends)
 
 
 def _sets_and_metrics(args: argparse.Namespace, blender: Blender, config: Any) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ANN401

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Results = dict[str, dict[str, dict[str, Scores]]]  # network -> set -> picture
 
+PART = 8
+"""Images per process that are scored by all networks before the next are read."""
 EXAMPLE = """example:
   python tools/test.py bicubic/bicubic_x3.py
   python tools/test.py espcn/espcn_x3_t91.py best.pth --datasets set5 --json scores.json
@@ -94,18 +96,22 @@ def score_all(config: Config, args: argparse.Namespace, device: torch.device) ->
         baseline = args.baseline or sheets is not None or page is not None
         networks = dict(load_all(config, args.checkpoints, device, baseline=baseline))
         check_scales(networks, datasets)
-        results = {}
-        for name, network in networks.items():
-            # the only network beside bicubic is better called ESPCN than best_set5_psnr
-            title = type(network).__name__ if len(networks) <= 2 else name
-            receiver = Receiver(name, title, Path(args.out) / name if args.out else None, sheets, page)
-            results[name] = score_network(name, network, device, (datasets, metrics), receiver)
-        if sheets is not None:
-            sheets.write()
-        if dist.is_main():
-            if args.best:
+        # the only network beside bicubic is better called ESPCN than best_set5_psnr
+        titles = {name: type(network).__name__ if len(networks) <= 2 else name for name, network in networks.items()}
+        receivers = {
+            name: Receiver(name, titles[name], Path(args.out) / name if args.out else None, sheets, page)
+            for name in networks
+        }
+        results: Results = {name: {set_name: {} for set_name in datasets} for name in networks}
+        for set_name, _ in score_parts(networks, datasets, metrics, device, receivers, results):
+            if sheets is not None:
+                sheets.write()
+            if dist.is_main() and args.best:
                 keep_extremes(Path(args.out), results, args.best)
-            print_tables(results)
+            if dist.is_main() and page is not None:
+                page.keep_chosen(set_name, [*results.values()][-1][set_name], metrics)
+        if dist.is_main():
+            print_tables(results, {name: metric.higher_is_better for name, metric in metrics.items()})
             if args.json:
                 write_json(args.json, as_json(results))
             if page is not None:
@@ -134,9 +140,10 @@ class Receiver:
 
 
 def keep_extremes(folder: Path, results: Results, count: int) -> None:
-    """Delete the written pictures but the best and the worst by the last network's first metric, the same of all.
+    """Delete the written images but the best and the worst by the last network's first metric, the same of all.
 
-    Of a set without truth all are kept.
+    Of a set without truth all are kept. It may be called after every part of a set: what is among the best or worst
+    of all is so in every part.
     """
     *_, last = results.values()
     for set_name, images in last.items():
@@ -144,32 +151,48 @@ def keep_extremes(folder: Path, results: Results, count: int) -> None:
         ranked = sorted((name for name in scored if scored[name]), key=lambda name: scored[name][0])
         for name in set(ranked) - {*ranked[:count], *ranked[-count:]}:
             for network in results:
-                (folder / network / set_name / f"{name}.png").unlink()
+                (folder / network / set_name / f"{name}.png").unlink(missing_ok=True)
 
 
-def score_network(
-    name: str,
-    network: nn.Module,
+def score_parts(
+    networks: Mapping[str, nn.Module],
+    datasets: Mapping[str, Any],
+    metrics: Mapping[str, Any],
     device: torch.device,
-    sets_and_metrics: tuple[dict[str, Any], dict[str, Any]],
-    receiver: Receiver,
-) -> dict[str, dict[str, Scores]]:
-    """Scores of one network on every set, with a progress bar."""
+    receivers: Mapping[str, Receiver],
+    results: Results,
+) -> Iterator[tuple[str, range]]:
+    """Score every set part by part, each part by all networks, with a progress bar.
+
+    Whoever needs all versions of an image has them after a part, and keeps no more than a part.
+
+    Args:
+        receivers: take the images of each network.
+        results: gets the scores.
+
+    Yields:
+        (set, numbers of the images) after each part.
+    """
     from rich.progress import Progress
 
     from srtoolbox import dist
     from srtoolbox.engine.evaluate import evaluate
     from srtoolbox.logger import CONSOLE
 
-    results = {}
-    datasets, metrics = sets_and_metrics
+    world = dist.world_size()
     with Progress(console=CONSOLE, disable=not (dist.is_main() and CONSOLE.is_terminal), transient=True) as progress:
         for set_name, dataset in datasets.items():
-            task = progress.add_task(f"{name} on {set_name}", total=-(-len(dataset) // dist.world_size()))
+            total = -(-len(dataset) // world) * len(networks)
+            task = progress.add_task(set_name, total=total)
+            for start in range(0, len(dataset), PART * world):
+                part = range(start, min(start + PART * world, len(dataset)))
+                for name, network in networks.items():
+                    progress.update(task, description=f"{name} on {set_name}")
 
-            def on_picture(picture: Picture, set_name: str = set_name, task: Any = task) -> None:  # noqa: ANN401
-                progress.advance(task)
-                receiver.take(set_name, picture)
+                    def on_picture(picture: Picture, name: str = name, set_name: str = set_name) -> None:
+                        progress.advance(task)  # noqa: B023 - called at once
+                        receivers[name].take(set_name, picture)
 
-            results[set_name] = evaluate(network, dataset, metrics, device=device, on_picture=on_picture)
-    return results
+                    scores = evaluate(network, dataset, metrics, device=device, on_picture=on_picture, only=part)
+                    results[name][set_name].update(scores)
+                yield set_name, part

@@ -177,10 +177,13 @@ def build_train_loader(
     return TrainLoader(dataset, EndlessSampler(dataset, batch_size, seed, start, rank, world), workers, interrupted)
 
 
-def build_eval_loader(dataset: SRDataset, rank: int = 0, world: int = 1) -> Iterator[tuple[int, Sample]]:
-    """(index, sample) of every picture this rank evaluates, each once, whole."""
-    for index in RankSampler(len(dataset), rank, world):
-        yield index, dataset[index]
+def build_eval_loader(
+    dataset: SRDataset, rank: int = 0, world: int = 1, only: range | None = None
+) -> Iterator[tuple[int, Sample]]:
+    """(index, sample) of every image this rank evaluates, each once, whole; `only` names those to evaluate."""
+    numbers = range(len(dataset)) if only is None else only
+    for place in RankSampler(len(numbers), rank, world):
+        yield numbers[place], dataset[numbers[place]]
 
 
 def _unchanged(batch: Any) -> Any:  # noqa: ANN401 - whatever the dataset made

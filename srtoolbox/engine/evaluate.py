@@ -75,6 +75,7 @@ def evaluate(
     device: torch.device | str = "cpu",
     on_picture: Callable[[Picture], None] | None = None,
     interrupted: Callable[[], bool] = lambda: False,
+    only: range | None = None,
 ) -> dict[str, Scores]:
     """Score a network on every picture of a dataset.
 
@@ -85,6 +86,7 @@ def evaluate(
         device: where the network is.
         on_picture: called with each picture of this rank as soon as it is scored.
         interrupted: asked before each picture; once it says yes, this rank takes no more.
+        only: numbers of the images to take; None takes all.
 
     Returns:
         `{picture: {metric: score, ..., 'seconds': upscaling time}}` in the dataset's order, the same on all ranks.
@@ -93,9 +95,10 @@ def evaluate(
         EvaluationInterrupted: on all ranks, where one was interrupted.
     """
     names = unique_names(dataset.keys())
+    numbers = range(len(names)) if only is None else only
     mine = []
     with evaluation(network), torch.inference_mode(), uncompiled():
-        for index, sample in build_eval_loader(dataset, dist.rank(), dist.world_size()):
+        for index, sample in build_eval_loader(dataset, dist.rank(), dist.world_size(), numbers):
             if interrupted():
                 break
             dist.advance()
@@ -111,7 +114,7 @@ def evaluate(
             if on_picture is not None:
                 on_picture(Picture(names[index], sample["lq"], sample.get("gt"), restored.rgb, scores))
     gathered = sorted(item for part in dist.all_gather_object(mine) for item in part)
-    if len(gathered) < len(names):
+    if len(gathered) < len(numbers):
         raise EvaluationInterrupted
     return {key: scores for _, key, scores in gathered}
 

@@ -15,7 +15,7 @@ Column = tuple[str, np.ndarray, str]
 
 
 class SheetWriter:
-    """Collects pictures network by network and writes `sheet_<set>_<picture>.png`.
+    """Collects the networks' versions of a few images and writes `sheet_<set>_<image>.png` of each.
 
     Args:
         folder: where the sheets go.
@@ -44,11 +44,12 @@ class SheetWriter:
             self.truths[name] = ("truth", to_uint8(gt), size_of(gt))
 
     def write(self) -> None:
-        """Write the sheets of all pictures."""
+        """Write the sheets of what was collected, and let go of it."""
         for name, columns in self.columns.items():
             truth = [self.truths[name]] if name in self.truths else []
             sheet = comparison_sheet([*columns, *truth])
             write_image(self.folder / f"sheet_{name.replace('/', '_')}.png", sheet)
+        self.columns, self.truths = {}, {}
 
 
 def size_of(image: np.ndarray) -> str:

@@ -64,13 +64,13 @@ def test_weights_of_three(pair: tuple[str, str], tmp_path: Path) -> None:
     torch.testing.assert_close(weight(tmp_path / "d.pth"), expected)
 
 
-def test_a_sweep_scores_and_shows(pair: tuple[str, str], tmp_path: Path, photo: np.ndarray) -> None:
+def test_alphas_are_scored_and_shown_in_their_order(pair: tuple[str, str], tmp_path: Path, photo: np.ndarray) -> None:
     write_image(tmp_path / "x.png", photo[:61, :50])
     report = tmp_path / "report"
     more = ["--images", str(tmp_path / "x.png"), "--inputs", str(tmp_path / "x.png"), "--report", str(report)]
     (tmp_path / "deep").mkdir()
     more[3] = str(write_copy(tmp_path / "deep/y.png", photo))
-    assert main(["interp", *pair, "--sweep", "0:1:0.5", *more]) == 0
+    assert main(["interp", *pair, "--alpha", "1", "0", "0.5", *more]) == 0
     scores = json.loads((report / "scores.json").read_text())
     assert list(scores) == ["alpha 0", "alpha 0.5", "alpha 1"]
     assert set(scores["alpha 0"]["images"]) >= {"psnr_y", "ssim_y", "images"}

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from srtoolbox.cli import main
+from srtoolbox.cli import test as test_command
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.files import sha256
 from srtoolbox.image import read_image
@@ -24,7 +25,8 @@ from srtoolbox.visual.report.contents import PageSet
 from srtoolbox.visual.report.facts import MetricFacts, NetworkFacts, RunFacts, best_of, shown
 from srtoolbox.visual.report.page import render
 from srtoolbox.visual.report.selection import Finder, choose_pictures
-from srtoolbox.visual.report.writer import safe
+from srtoolbox.visual.report.writer import ReportWriter, safe
+from srtoolbox.visual.sheet_writer import SheetWriter
 from tests.visual.report_maker import NAMES, make_pictures, train
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
@@ -152,6 +154,36 @@ def test_fewer_pictures_are_the_worst_and_the_best(made: argparse.Namespace) -> 
     assert {row[0] for row in page.cells} >= set(NAMES)
     assert "3 of 8 pictures are in this report" in html
     assert len(list((report / "pictures/photos").iterdir())) == 3
+
+
+def test_neither_sheets_nor_report_keep_more_than_a_part_of_a_set(
+    made: argparse.Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The images on disk and in memory are bounded, and sheets and report are those of one large part."""
+    staged, collected = [], []
+    add, write = ReportWriter.add, SheetWriter.write
+
+    def count_staged(self: ReportWriter, *args: object, **kwargs: object) -> None:
+        add(self, *args, **kwargs)
+        staged.append(len(list((self._folder / "pictures").glob("*/*"))))
+
+    def count_collected(self: SheetWriter) -> None:
+        collected.append(len(self.columns))
+        write(self)
+
+    monkeypatch.setattr(ReportWriter, "add", count_staged)
+    monkeypatch.setattr(SheetWriter, "write", count_collected)
+    made_of = {}
+    for size in (2, len(NAMES)):
+        monkeypatch.setattr(test_command, "PART", size)
+        out = tmp_path / str(size)
+        wanted = ["--report", str(out / "report"), "--sheets", str(out / "sheets"), "--out", str(out / "sr")]
+        assert main([*made.arguments, *wanted, "--report-images", "3", "--best", "1"]) == 0
+        files = {path.relative_to(out): path for path in out.rglob("*.png")}
+        made_of[size] = {name: path.read_bytes() for name, path in files.items()}
+    assert made_of[2] == made_of[len(NAMES)]
+    assert collected == [2, 2, 2, 2, len(NAMES)]
+    assert max(staged[: len(staged) // 2]) == 3 + 2
 
 
 def test_without_truth_there_are_pictures_and_no_scores(made: argparse.Namespace, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -16,7 +18,7 @@ from srtoolbox.files import finite_json, write_json, write_text
 from srtoolbox.image import read_image, to_image, to_uint8, write_image
 from srtoolbox.visual.report.contents import INPUT, TRUTH, PageSet, PictureEntry
 from srtoolbox.visual.report.crops import CropMaker
-from srtoolbox.visual.report.facts import Results, RunFacts, mean_scores
+from srtoolbox.visual.report.facts import Results, RunFacts, Scores, mean_scores
 from srtoolbox.visual.report.page import render
 from srtoolbox.visual.report.selection import choose_pictures
 from srtoolbox.visual.report.staging import KIND, StagedFolder
@@ -69,6 +71,22 @@ class ReportWriter:
             if image is not None and not (folder / file_of(source)).exists():
                 write_image(folder / file_of(source), to_uint8(image))
 
+    def keep_chosen(self, set_name: str, decisive: Mapping[str, Scores], metrics: Mapping[str, Any]) -> None:
+        """Delete the images of a set that cannot be in the report, so that a large set needs no large disk.
+
+        Whatever is among the worst or best of all is among them in every part that holds it. Main process only.
+
+        Args:
+            decisive: the last network's scores of the images so far.
+            metrics: by name, each with `higher_is_better`.
+        """
+        for name in set(decisive) - set(self._chosen(decisive, metrics)):
+            shutil.rmtree(self._folder / picture_folder(set_name, name), ignore_errors=True)
+
+    def _chosen(self, decisive: Mapping[str, Scores], metrics: Mapping[str, Any]) -> list[str]:
+        metric = decisive_metric(decisive, metrics)
+        return choose_pictures(decisive, metric, metrics[metric].higher_is_better if metric else None, self._images)
+
     def write(self, facts: RunFacts, results: Results) -> Path:
         """Choose the pictures, write page and scores, put the folder in its place; returns the page's path.
 
@@ -93,11 +111,9 @@ class ReportWriter:
         """Decide what of a set is shown, make its crops, drop the other pictures."""
         images = {network: by_set[set_name] for network, by_set in results.items()}
         decisive = images[list(images)[-1]]
-        metric = next((name for name in facts.metrics if any(name in scores for scores in decisive.values())), None)
-        direction = facts.metrics[metric].higher_is_better if metric else None
-        names = choose_pictures(decisive, metric, direction, self._images)
-        for name in set(decisive) - set(names):
-            shutil.rmtree(self._folder / picture_folder(set_name, name))
+        metric = decisive_metric(decisive, facts.metrics)
+        self.keep_chosen(set_name, decisive, facts.metrics)
+        names = self._chosen(decisive, facts.metrics)
         entries = [self._entry(set_name, name, {n: scores[name] for n, scores in images.items()}) for name in names]
         page_set = PageSet(
             name=set_name,
@@ -120,6 +136,11 @@ class ReportWriter:
         whole = read_image(self._folder / files[next(iter(scores))])
         captions = {INPUT: size_of(lq), TRUTH: size_of(whole), **{n: caption(values) for n, values in scores.items()}}
         return PictureEntry(name, whole.shape[0], whole.shape[1], files, captions)
+
+
+def decisive_metric(scores: Mapping[str, Scores], metrics: Iterable[str]) -> str | None:
+    """The first metric that some image has a score of: images are chosen by it. None where there is no truth."""
+    return next((name for name in metrics if any(name in values for values in scores.values())), None)
 
 
 def picture_folder(set_name: str, picture: str) -> str:
