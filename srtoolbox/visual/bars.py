@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 
 from srtoolbox import files
 from srtoolbox.errors import DataError
 from srtoolbox.registry import did_you_mean
-from srtoolbox.visual.charts import COLOURS, INK, check_suffix, new_figure, plain, write_figure
+from srtoolbox.visual.charts import COLOURS, INK, add_legend, check_suffix, new_figure, plain, write_figure
 
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
 """network -> set -> metric -> mean."""
@@ -76,8 +77,8 @@ def plot_bars(path: str | os.PathLike, scores: Scores, *, metrics: Sequence[str]
     axes = figure.subplots(len(wanted), 1, squeeze=False).ravel()
     for axis, metric in zip(axes, wanted, strict=True):
         _draw(axis, metric, scores, sets)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=min(len(labels), 4), frameon=False, fontsize=9)
+    colours = _colours(scores)
+    add_legend(figure, [Patch(color=colour, label=network) for network, colour in colours.items()])
     write_figure(path, figure)
     return wanted
 
@@ -91,7 +92,7 @@ def _draw(axis: Axes, metric: str, scores: Scores, sets: Sequence[str]) -> None:
         finite = [value if math.isfinite(value) else math.nan for value in values]
         shown += [value for value in finite if not math.isnan(value)]
         places = [group - 0.4 + share * (number + 0.5) for group in range(len(sets))]
-        bars = axis.bar(places, finite, share * 0.92, label=network, color=colours[network])
+        bars = axis.bar(places, finite, share * 0.92, color=colours[network])
         texts = ["" if math.isnan(value) else _text(value) for value in values]
         axis.bar_label(
             bars, texts, fontsize=8, color=INK, padding=2, rotation=90 if len(sets) * len(scores) > 14 else 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -29,6 +31,25 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
+
+
+def add_legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """List what is drawn above the panels, in as many columns as fit; names too long are shortened in the middle."""
+    names = [handle.get_label() for handle in handles]
+    columns, length = min(len(names), 4), max(map(len, names))
+    while True:
+        labels = [_shortened(name, length) for name in names]
+        legend = figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False, fontsize=10)
+        width = legend.get_window_extent(figure.canvas.get_renderer()).width
+        if width <= 0.98 * figure.bbox.width or (columns == 1 and length <= 12):
+            return
+        legend.remove()
+        columns, length = (columns - 1, length) if columns > 1 else (1, int(length * 0.9))
+
+
+def _shortened(name: str, length: int) -> str:
+    """The name, or its beginning and end with an ellipsis between."""
+    return name if len(name) <= length else f"{name[: (length - 1) // 2]}…{name[-(length // 2) :]}"
 
 
 def plain(axis: Axes, *, grid: str = "both") -> None:

@@ -9,12 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 from srtoolbox.errors import DataError
-from srtoolbox.visual.charts import COLOURS, INK, SOFT, check_suffix, new_figure, write_figure
+from srtoolbox.visual.charts import COLOURS, INK, SOFT, add_legend, check_suffix, new_figure, write_figure
 from srtoolbox.visual.curve_panels import BASELINE_STYLE, LabelledCurve, draw_panel, is_signed, panel_title
 from srtoolbox.visual.run_log import Run, read_run
 
@@ -77,7 +75,7 @@ def plot_runs(
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     drawn = {score for panel in scores.values() for score in panel.values()}
-    _add_legend(figure, colours, has_baseline=bool(drawn & set(baseline or {})))
+    add_legend(figure, _legend_handles(colours, has_baseline=bool(drawn & set(baseline or {}))))
     write_figure(path, figure)
     return list(panels)
 
@@ -158,27 +156,8 @@ def _check_baseline(baseline: Mapping[str, float] | None, scores: Sequence[str])
         raise DataError(f"the baseline has {', '.join(baseline) or 'no scores'}, the runs have {', '.join(scores)}")
 
 
-def _add_legend(figure: Figure, colours: Mapping[str, str], *, has_baseline: bool) -> None:
-    """List the runs above the panels: in as many columns as fit, names that are too long shortened in the middle."""
-    length = max(map(len, colours))
-    columns = min(len(colours) + has_baseline, 4)
-    legend = _legend(figure, colours, columns, length, has_baseline=has_baseline)
-    room = figure.bbox.width * 0.98
-    while legend.get_window_extent(figure.canvas.get_renderer()).width > room and (columns > 1 or length > 12):
-        legend.remove()
-        columns, length = (columns - 1, length) if columns > 1 else (columns, round(length * 0.9))
-        legend = _legend(figure, colours, columns, length, has_baseline=has_baseline)
-
-
-def _legend(figure: Figure, colours: Mapping[str, str], columns: int, length: int, *, has_baseline: bool) -> Legend:
-    handles = [
-        Line2D([], [], color=colour, linewidth=2.5, label=_shortened(name, length)) for name, colour in colours.items()
-    ]
+def _legend_handles(colours: Mapping[str, str], *, has_baseline: bool) -> list[Line2D]:
+    handles = [Line2D([], [], color=colour, linewidth=2.5, label=name) for name, colour in colours.items()]
     if has_baseline:
         handles.append(Line2D([], [], color=SOFT, linestyle=BASELINE_STYLE, linewidth=1.4, label="bicubic"))
-    return figure.legend(handles=handles, loc="outside upper left", ncols=columns, frameon=False, fontsize=10)
-
-
-def _shortened(name: str, length: int) -> str:
-    """The name, or its beginning and end with an ellipsis between."""
-    return name if len(name) <= length else f"{name[: (length - 1) // 2]}…{name[-(length // 2) :]}"
+    return handles
