@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import re
+import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -56,10 +58,12 @@ def load_tensors(path: str | os.PathLike) -> dict[str, Any]:
     fault = _container_fault(path)
     if fault is not None:
         raise CheckpointError(f"{path}: {fault}")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or hostile pickle can make torch raise anything, in words that mislead
-        raise CheckpointError(f"{path}: {_pickle_fault(path, error)}") from error
+    with warnings.catch_warnings(record=True) as heard:  # of torch's makers; what concerns a user is in the error
+        warnings.simplefilter("always")
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged or hostile pickle can make torch raise anything, in words that mislead
+            raise CheckpointError(f"{path}: {_pickle_fault(path, error, heard)}") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: holds a {type(state).__name__}, not a dictionary of tensors")
     try:
@@ -160,11 +164,17 @@ def _likeness(start: bytes) -> str:
     return " but a text file" if all(sign.isprintable() or sign.isspace() for sign in text) else ""
 
 
-def _pickle_fault(path: Path, error: Exception) -> str:
+def _pickle_fault(path: Path, error: Exception, heard: Sequence[warnings.WarningMessage]) -> str:
     refused = (
         "holds Python objects beside tensors and plain values, and loading those could run code; "
         "save the network's state_dict() alone"
     )
     if not isinstance(error, pickle.UnpicklingError):
         return "damaged, cut short, or a pickle that torch.save did not write; copy or download it again"
+    protocols = [re.match(r"Detected pickle protocol (\d+)", str(warning.message)) for warning in heard]
+    if any(protocol and int(protocol[1]) > 3 for protocol in protocols):  # refused before any object is looked at
+        refused = (
+            "is pickled in a protocol that cannot be read without running code; "
+            "save the network's state_dict() with torch.save as it is, without pickle_protocol"
+        )
     return refused if zipfile.is_zipfile(path) else f"damaged, no checkpoint, or it {refused}"

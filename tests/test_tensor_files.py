@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -113,6 +114,24 @@ def test_kinds_of_damage_are_told_apart_and_torch_is_not_quoted(tmp_path: Path) 
         with pytest.raises(CheckpointError, match=words) as caught:
             load_tensors(tmp_path / f"{name}.pth")
         assert "weights_only" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("write", [pickle.dump, torch.save, "legacy"], ids=["pickle", "torch", "legacy"])
+def test_no_warning_of_torch_stands_beside_our_sentence(write, protocol: int, tmp_path: Path) -> None:
+    path, state = tmp_path / "s.pth", {"w": torch.ones(2)}
+    if write is pickle.dump:
+        path.write_bytes(pickle.dumps({"w": torch.nn.Linear(2, 2)}, protocol=protocol))
+    else:
+        torch.save(state, path, pickle_protocol=protocol, _use_new_zipfile_serialization=write is torch.save)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if write is not pickle.dump and protocol < 4:
+            assert torch.equal(load_tensors(path)["w"], state["w"])
+            return
+        told = "pickled in a protocol .* without pickle_protocol" if protocol > 3 else "state_dict|damaged"
+        with pytest.raises(CheckpointError, match=told):
+            load_tensors(path)
 
 
 def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
