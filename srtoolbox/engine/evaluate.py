@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from srtoolbox import dist
 from srtoolbox.data.loader import build_eval_loader
-from srtoolbox.errors import ConfigError, MissingDataError
+from srtoolbox.errors import ConfigError, MissingDataError, SrtoolboxError
 from srtoolbox.image import batch_to_float, rgb_to_y
 from srtoolbox.inference.upscale import Restored, evaluation, restore
 from srtoolbox.logger import LOGGER
@@ -140,10 +140,21 @@ def score(restored: Restored, gt: Tensor, metrics: Mapping[str, Any]) -> Scores:
     for name, metric in metrics.items():
         if metric.protocol == "y_direct":
             output = restored.output if restored.output.shape[1] == 1 else rgb_to_y(restored.output)
-            scores[name] = float(metric(output, rgb_to_y(gt)))
+            scores[name] = _number(name, metric(output, rgb_to_y(gt)))
         else:
-            scores[name] = float(metric(rgb, gt))
+            scores[name] = _number(name, metric(rgb, gt))
     return scores
+
+
+def _number(name: str, result: object) -> float:
+    """What a metric returned for one image; a class that derives from nothing may return anything."""
+    try:
+        return float(result)
+    except (TypeError, ValueError, RuntimeError) as error:
+        got = f"shape {tuple(result.shape)}" if isinstance(result, Tensor) else type(result).__name__
+        raise SrtoolboxError(
+            f"metric {name!r} returns one number per image, (1,) for one, but returned {got}"
+        ) from error
 
 
 def uncompiled() -> contextlib.AbstractContextManager:

@@ -24,7 +24,7 @@ BAND = 1 << 17  # values per band
 
 
 class Metric:
-    """Base of the metrics. Stateless: averaging over pictures and ranks is `evaluate`'s.
+    """Base of the metrics: one implements `score`. Stateless: averaging over images and ranks is `evaluate`'s.
 
     Args:
         crop_border: px left out at each side of the picture; papers use the scale.
@@ -37,6 +37,8 @@ class Metric:
 
     def __init__(self, crop_border: int = 0, y_channel: bool = True, protocol: str = "rgb") -> None:
         faults = _option_faults(crop_border, y_channel, protocol)
+        if type(self).score is Metric.score and type(self).score_images is Metric.score_images:
+            faults.append("it lacks score(pred, target) -> (N,), see docs/add_a_component.md")
         if faults:
             raise ConfigError([f"{type(self).__name__}: {fault}" for fault in faults])
         self.crop_border = crop_border
@@ -49,7 +51,7 @@ class Metric:
         return _option_faults(cfg.get("crop_border", 0), cfg.get("y_channel", True), cfg.get("protocol", "rgb"))
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Score a batch.
+        """Score a batch of images.
 
         Args:
             pred: (N, C, H, W), C = 3 for protocol 'rgb' and 1 for 'y_direct'; float in [0, 1], or uint8 levels.
@@ -59,15 +61,32 @@ class Metric:
             (N,) float64 on the same device.
 
         Raises:
-            SrtoolboxError: shapes differ or do not fit the protocol, or crop_border leaves nothing.
+            SrtoolboxError: shapes differ or do not fit the protocol, crop_border leaves nothing, or `score` returns
+                something else than a number per image.
         """
         self._check(pred, target)
         with torch.no_grad(), torch.autocast(pred.device.type, enabled=False):
-            return self.score(self._inner(pred), self._inner(target))
+            scores = self.score_images(self._inner(pred), self._inner(target))
+        return self._checked(scores, len(pred))
 
     def score(self, pred: Tensor, target: Tensor) -> Tensor:
-        """(N,) float64 of two (N, C, h, w) tensors as given, their borders cut."""
+        """Return (N,), a number per image, of the planes that are measured; what a metric of one's own implements.
+
+        Args:
+            pred: (N, C, h, w) float32, borders cut, clipped and rounded to 8 bit as if saved, levels / 255. Luma
+                (C = 1, in [16/255, 235/255]; protocol 'rgb': unrounded, since taken of rounded RGB), or with
+                `y_channel=False` R, G and B (C = 3, in [0, 1]).
+            target: the same.
+        """
         raise NotImplementedError
+
+    def score_images(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Return (N,) of two batches as `__call__` got them, neither clipped nor rounded, but with their borders cut.
+
+        To override only where the planes of `score` are not what is measured, or would take too long to make:
+        `planes`, `as_saved`, `mean_square` and `mean_of_difference` do what the protocol asks.
+        """
+        return self.score(*[self.planes(image, torch.float32).div_(255) for image in (pred, target)])
 
     def planes(self, picture: Tensor, dtype: torch.dtype) -> Tensor:
         """The planes that are measured, in levels: (N, 1, h, w) luma, or (N, C, h, w) whole numbers 0 ... 255."""
@@ -123,6 +142,16 @@ class Metric:
                 f"{name}: crop_border={self.crop_border} leaves nothing of a picture of "
                 f"{pred.shape[-2]}x{pred.shape[-1]} px"
             )
+
+    def _checked(self, scores: object, count: int) -> Tensor:
+        """What `score` returned as (N,) float64, or an error that says what it should have been."""
+        if isinstance(scores, Tensor) and scores.shape == (count,) and not scores.is_complex():
+            return scores.double()
+        got = f"a tensor {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
+        raise SrtoolboxError(
+            f"{type(self).__name__}.score returned {got} for {count} image{'s' if count > 1 else ''}: return a tensor "
+            f"({count},), one number per image, such as difference.square().flatten(1).mean(1)"
+        )
 
     def _inner(self, picture: Tensor) -> Tensor:
         border = self.crop_border

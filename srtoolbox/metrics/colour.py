@@ -28,7 +28,7 @@ class ColourDrift(Metric):
     def __init__(self, crop_border: int = 0) -> None:
         super().__init__(crop_border, y_channel=False)
 
-    def score(self, pred: Tensor, target: Tensor) -> Tensor:
+    def score_images(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,) levels."""
         difference = self._chroma(pred) - self._chroma(target)
         return difference.abs_().flatten(1).mean(1, dtype=torch.float64)

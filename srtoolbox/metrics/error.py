@@ -14,7 +14,7 @@ class MSE(Metric):
 
     higher_is_better = False
 
-    def score(self, pred: Tensor, target: Tensor) -> Tensor:
+    def score_images(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,) squared levels."""
         return self.mean_square(pred, target)
 
@@ -25,6 +25,6 @@ class MAE(Metric):
 
     higher_is_better = False
 
-    def score(self, pred: Tensor, target: Tensor) -> Tensor:
+    def score_images(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,) levels."""
         return self.mean_of_difference(pred, target, lambda diff: diff.abs_().sum(1).double())

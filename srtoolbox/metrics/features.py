@@ -47,7 +47,7 @@ class FeatureDistance(Metric):
         faults = layer_faults(cfg.get("backbone"), cfg.get("layers")) + weight_faults(cfg.get("weights", "imagenet"))
         return super().check(cfg, context) + faults
 
-    def score(self, pred: Tensor, target: Tensor) -> Tensor:
+    def score_images(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,), at least 0."""
         network = self.network.to(pred.device)
         got, wanted = network(self.as_saved(pred)), network(self.as_saved(target))

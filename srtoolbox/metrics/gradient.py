@@ -25,7 +25,7 @@ class GradientEnergyRatio(Metric):
 
     higher_is_better = None
 
-    def score(self, pred: Tensor, target: Tensor) -> Tensor:
+    def score_images(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,), at least 0."""
         return _energy(self.planes(pred, torch.float32)) / _energy(self.planes(target, torch.float32))
 

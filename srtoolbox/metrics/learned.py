@@ -31,7 +31,7 @@ class LibraryMetric(Metric):
         super().__init__(crop_border, y_channel=False)
         self._made: dict[torch.device, Any] = {}
 
-    def score(self, pred: Tensor, target: Tensor) -> Tensor:
+    def score_images(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,) of the library.
 
         Raises:

@@ -45,7 +45,7 @@ class LossMetric(Metric):
         given = {**cfg, "y_channel": protocol == "y_direct"}
         return super().check(given, context) + _faults(cfg.get("losses"), protocol)
 
-    def score(self, pred: Tensor, target: Tensor) -> Tensor:
+    def score_images(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,) float64."""
         losses = [loss.to(pred.device) for loss in self.losses]
         pairs = zip(self.as_saved(pred).split(1), self.as_saved(target).split(1), strict=True)

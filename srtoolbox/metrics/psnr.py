@@ -15,6 +15,6 @@ class PSNR(Metric):
 
     higher_is_better = True
 
-    def score(self, pred: Tensor, target: Tensor) -> Tensor:
+    def score_images(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,) dB."""
         return 10 * torch.log10(255.0**2 / self.mean_square(pred, target))

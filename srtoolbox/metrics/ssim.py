@@ -45,7 +45,7 @@ class SSIM(Metric):
             raise ConfigError(f"SSIM: dtype={dtype!r} is not possible; allowed: {', '.join(DTYPES)}")
         self.dtype = dtype
 
-    def score(self, pred: Tensor, target: Tensor) -> Tensor:
+    def score_images(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,) in [-1, 1]."""
         height, width = pred.shape[-2:]
         if min(height, width) < WINDOW:

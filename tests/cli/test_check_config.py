@@ -95,6 +95,7 @@ def test_check_config_with_a_plugin(config, capsys):
         "from srtoolbox.registry import METRICS\n\n"
         "from srtoolbox.metrics.base import Metric\n\n"
         "@METRICS.register\nclass MetricOfACliTest(Metric):\n    higher_is_better = True\n"
+        "    def score(self, pred, target):\n        return (pred - target).flatten(1).amax(1)\n"
     )
     text = GOOD.replace("metrics={}", "metrics=dict(m=dict(type='MetricOfACliTest'))")
     Path("plugged.py").write_text(text)

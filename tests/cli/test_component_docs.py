@@ -8,10 +8,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from srtoolbox.check.offers import FACTS
+from srtoolbox.image import to_tensor
+from srtoolbox.metrics.psnr import PSNR
 from srtoolbox.registry import registries
 
 TEXT = (Path(__file__).parents[2] / "docs/add_a_component.md").read_text(encoding="utf-8")
@@ -42,7 +47,7 @@ def test_its_classes_train_and_the_saved_config_trains_from_anywhere(parts: Path
     (parts / "my_config.py").write_text(text + "max_iters = 6\n")
     done = typed(parts, "train", "my_config.py", "--work-dir", "run")
     assert done.returncode == 0, done.stderr
-    assert "iter 6: " in done.stderr and "below the best photos/psnr" in done.stderr
+    assert "iter 6: " in done.stderr and "below the best photos/psnr" in done.stderr and "photos/worst" in done.stderr
     elsewhere = parts / "elsewhere"
     elsewhere.mkdir()
     done = typed(elsewhere, "train", "../run/config.py", "--work-dir", "again")
@@ -67,3 +72,22 @@ def test_the_table_names_every_kind_and_fact() -> None:
     for kind in set(registries()) - {"optimizer", "scheduler"}:
         assert f"| {'restorer' if kind == 'model' else kind}, `{kind.upper().replace('LOSS', 'LOSSE')}S`" in table, kind
     assert all(f"`{fact}`" in table for fact in FACTS)
+
+
+def test_its_metric_scores_saved_luma(monkeypatch: pytest.MonkeyPatch, photo: np.ndarray) -> None:
+    for registry in registries().values():
+        monkeypatch.setattr(registry, "register", lambda cls: cls)
+    names: dict[str, Any] = {"__name__": "my_parts"}
+    exec(PARTS, names)
+    target = to_tensor(photo[:64, :64])
+    pred = target * 1.4 - 0.1  # not clipped, not rounded
+    whole = names["WorstBlockPSNR"](block=60, crop_border=2)
+    assert whole(pred, target).item() == pytest.approx(PSNR(2)(pred, target).item(), abs=1e-4)
+    flawed = target.clone()
+    flawed[..., 16:32, 32:48] += 0.1  # one block of 16
+    blocks = torch.stack([PSNR()(p, t) for p, t in zip(tiles(flawed), tiles(target), strict=True)])
+    assert names["WorstBlockPSNR"]()(flawed, target).item() == pytest.approx(blocks.min().item(), abs=1e-4)
+
+
+def tiles(image: torch.Tensor) -> list[torch.Tensor]:
+    return [part for row in image.split(16, dim=2) for part in row.split(16, dim=3)]

@@ -69,6 +69,9 @@ class RunFacts:
 
 def protocol_of(metric: Metric) -> MetricFacts:
     """A metric's protocol in words, as it stands under the heads of tables."""
+    if not isinstance(metric, Metric):  # it sees what the network made, and nobody knows what it does with it
+        unknown = f"{metric.protocol}: unclipped, by rules of its own"
+        return MetricFacts(type(metric).__name__, unknown, metric.higher_is_better, crop_border=0, y_channel=False)
     if metric.protocol == "y_direct":
         measured = "y_direct: luma"
     else:
