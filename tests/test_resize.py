@@ -9,6 +9,7 @@ import torch
 
 from srtoolbox.image import read_image
 from srtoolbox.resize import Part, floats, imresize, imresize_part, integers, output_length
+from srtoolbox.resize.integers import resize_integers
 from srtoolbox.resize.matrix import adjoint_of, matrix_of
 
 
@@ -102,17 +103,21 @@ def test_tensor_path_equals_slow_version(shape: tuple, scale: float, antialias: 
 @pytest.mark.parametrize(("shape", "scale"), CASES)
 def test_integer_path_rounds_after_each_pass(shape: tuple, scale: float, dtype: type) -> None:
     image = picture(*shape, dtype=dtype)
-    peak = np.iinfo(dtype).max
     given = imresize(image, scale)
-    vertical = slow_axis(image.astype(float), given.shape[0], scale, "replicate", True)
-    vertical = np.clip(np.floor(vertical + 0.5), 0, peak).swapaxes(0, 1)
-    exact = slow_axis(vertical, given.shape[1], scale, "replicate", True).swapaxes(0, 1)
-    expected = np.clip(np.floor(exact + 0.5), 0, peak)
-    near_half = np.abs(exact - np.floor(exact) - 0.5) < 1e-6  # decided by the order of summation there
+    vertical = resize_integers(image, 0, (shape[0], given.shape[0], scale, False, True))
+    assert_rounded(vertical, slow_axis(image.astype(float), given.shape[0], scale, "replicate", True))
+    turned = vertical.swapaxes(0, 1).astype(float)  # what the pass before gave: a half of it may have gone either way
+    assert_rounded(given, slow_axis(turned, given.shape[1], scale, "replicate", True).swapaxes(0, 1))
     assert given.dtype == dtype
+    assert np.array_equal(imresize(image[..., 0], scale), given[..., 0])
+
+
+def assert_rounded(given: np.ndarray, exact: np.ndarray) -> None:
+    """One pass, but where it is half way: there the order of summation decides."""
+    expected = np.clip(np.floor(exact + 0.5), 0, np.iinfo(given.dtype).max)
+    near_half = np.abs(exact - np.floor(exact) - 0.5) < 1e-6
     assert np.array_equal(given[~near_half], expected[~near_half])
     assert np.abs(given - expected).max() <= 1
-    assert np.array_equal(imresize(image[..., 0], scale), given[..., 0])
 
 
 def test_half_values_round_up_exactly() -> None:

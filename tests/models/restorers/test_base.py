@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
+import skimage.color
 import torch
 from torch import Tensor
 
 from srtoolbox.engine.optim import build_optim
 from srtoolbox.image import rgb_to_y
-from srtoolbox.models.restorers.base import Restorer
+from srtoolbox.models.restorers.base import PICTURES, Restorer
 from srtoolbox.registry import TRANSFORMS
 
 
@@ -55,6 +57,21 @@ def test_batches_become_float_pictures(batch: dict[str, object]) -> None:
     for key in ("lq", "gt"):
         torch.testing.assert_close(prepared[key], floats(batch[key]))
     assert prepared["key"] == ["a", "b"] and batch["lq"].dtype == torch.uint8
+
+
+@pytest.mark.parametrize("peak", [255, 65535])
+def test_a_luma_network_gets_unrounded_luma(batch: dict[str, object], peak: int) -> None:
+    if peak > 255:
+        batch = {
+            **batch,
+            **{key: (batch[key].int() * 257 - 100 * (batch[key] > 0)).to(torch.uint16) for key in PICTURES},
+        }
+    prepared = restorer("y").prepare(batch)
+    for key in PICTURES:
+        expected = skimage.color.rgb2ycbcr(batch[key].numpy() / peak)[..., 0] / 255
+        np.testing.assert_allclose(prepared[key][:, 0], expected, rtol=0, atol=3e-7)
+        levels = prepared[key] * 255
+        assert (levels - levels.round()).abs().max() > 0.4
 
 
 def test_preprocess_acts_before_the_network_sees_the_batch(batch: dict[str, object]) -> None:
