@@ -69,6 +69,19 @@ def test_scores_of_gray_and_colour_sets(generator: str, channels: int, photo_fol
     assert 0 < scores["ssim"] < 1 and np.isfinite(scores["direct"])
 
 
+def test_ten_crops_of_each_picture_are_scored(photo_folder: Path) -> None:
+    network, metrics = NETWORKS.build({"type": "Bicubic", "scale": 3}), build_metrics({"rgb": RGB})
+    ten = photos(photo_folder, gt_size=24, crop="ten")
+    dataset = DATASETS.build(ten)
+    result = evaluate(network, dataset, metrics)
+    assert list(result)[8:12] == ["cat0-9", "cat0-10", "cat1", "cat1-2"] and len(result) == len(dataset) == 60
+    sample = dataset[7]
+    sr = upscale_whole(network, np.ascontiguousarray(sample["lq"]))
+    assert result["cat0-8"]["rgb"] == pytest.approx(peak_signal_noise_ratio(sample["gt"], sr), abs=1e-4)
+    both = DATASETS.build({"type": "ConcatDataset", "datasets": [photos(photo_folder), ten]})
+    assert both.keys() == [both[index]["key"] for index in range(66)] and len(evaluate(network, both, metrics)) == 66
+
+
 def test_gray_panels_go_to_tensorboard(tiny_config: Path, gray_folder: Path, tmp_path: Path) -> None:
     gray = f"data.val.datasets.photos={photos(gray_folder, channels=1)!r}"
     run(tiny_config, tmp_path, gray, "max_iters=5", "hooks.logger.tensorboard=True")

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from srtoolbox.data.batch import Batch, collate
 from srtoolbox.data.crops import SMALL, CropMode, Cropper, SmallPolicy, crop_faults, pad
 from srtoolbox.data.pairing import counted, raise_faults
+from srtoolbox.data.random_crops import RandomCrops, owned
 from srtoolbox.data.rng import Rng
 from srtoolbox.data.sampler import Draw
 from srtoolbox.data.store import Store, Window
@@ -25,7 +26,9 @@ _log = logging.getLogger(__name__)
 
 
 class SRDataset(Dataset, ABC):
-    """Pictures for training (`dataset[Draw(...)]`, random) and for evaluation (`dataset[index]`, never random).
+    """Images for training (`dataset[Draw(...)]`, random) and for evaluation (`dataset[index]`, never random).
+
+    PyTorch's own DataLoader gets the latter, or with `dataset.crops(seed)` the former.
 
     `scale` is GT size over LQ size, or None where there is no GT.
     """
@@ -38,7 +41,7 @@ class SRDataset(Dataset, ABC):
 
     @abstractmethod
     def keys(self) -> list[str]:
-        """The pictures' names in order."""
+        """The image's name for every index."""
 
     @abstractmethod
     def whole(self, index: int) -> Sample:
@@ -59,9 +62,15 @@ class SRDataset(Dataset, ABC):
     def __getitem__(self, item: int | Draw) -> Sample:
         return self.sample(item) if isinstance(item, Draw) else self.whole(item)
 
-    def __getitems__(self, draws: Sequence[Draw]) -> Batch:
-        """A finished batch, for PyTorch's DataLoader as for ours."""
-        return collate([self.sample(draw) for draw in draws], draws)
+    def __getitems__(self, items: Sequence[Draw] | Sequence[int]) -> Batch | list[Sample]:
+        """A finished batch of draws; of indices, which a sampler of PyTorch's gives, whole images for its collation."""
+        if not isinstance(items[0], Draw):
+            return [owned(self.whole(index)) for index in items]
+        return collate([self.sample(draw) for draw in items], items)
+
+    def crops(self, seed: int = 0, *, epoch: int = 0) -> RandomCrops:
+        """Random crops as a map-style dataset, from epoch `epoch` on: for a DataLoader of PyTorch's own."""
+        return RandomCrops(self, seed, epoch)
 
 
 class Entry(NamedTuple):
@@ -123,8 +132,8 @@ class GTDataset(SRDataset):
         return len(self._entries) * self.cropper.per_picture
 
     def keys(self) -> list[str]:
-        """The pictures' names in order: key `i // crops per picture` belongs to index i."""
-        return [entry.gt_key for entry in self._entries]
+        """The image's name for every index: of ten crops all ten have it."""
+        return [entry.gt_key for entry in self._entries for _ in range(self.cropper.per_picture)]
 
     def sample(self, draw: Draw) -> Sample:
         rng = Rng(draw.seed, draw.number)
