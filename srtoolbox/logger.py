@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import deque
 from pathlib import Path
 from typing import TextIO
 
@@ -20,18 +21,36 @@ CONSOLE = Console()
 def setup_logging(log_file: str | Path | None = None, *, main_process: bool = True) -> None:
     """Send the toolbox's messages to the console and, if given, append them to a file. Replaces an earlier set-up.
 
-    Other ranks than the main one log warnings only, with no file.
+    The file begins with what was said since the last set-up without a file: how a run was found and built belongs to
+    its log. Other ranks than the main one log warnings only, with no file.
     """
+    earlier: list[logging.LogRecord] = []
     for handler in list(LOGGER.handlers):
+        earlier += handler.records if isinstance(handler, _Memory) else []
         LOGGER.removeHandler(handler)
         handler.close()
     LOGGER.propagate = False
     LOGGER.setLevel(logging.INFO if main_process else logging.WARNING)
     LOGGER.addHandler(_console_handler())
-    if log_file is not None and main_process:
+    if log_file is None:
+        LOGGER.addHandler(_Memory())
+    elif main_process:
         file = _LogFile(Path(log_file).absolute())
         file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         LOGGER.addHandler(file)
+        for record in earlier:
+            file.handle(record)
+
+
+class _Memory(logging.Handler):
+    """Keeps the latest records for a log file that is not there yet: a run that cannot begin writes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: deque[logging.LogRecord] = deque(maxlen=500)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
 
 
 class _LogFile(logging.Handler):

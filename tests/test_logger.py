@@ -52,3 +52,17 @@ def test_other_ranks_write_no_file(tmp_path: Path) -> None:
     setup_logging(tmp_path / "train.log", main_process=False)
     LOGGER.error("told by the main process")
     assert not (tmp_path / "train.log").exists() and LOGGER.level == logging.WARNING
+
+
+def test_the_file_begins_with_what_was_said_before_it_was_there(tmp_path: Path) -> None:
+    setup_logging()
+    LOGGER.info("of an earlier command")
+    setup_logging()
+    LOGGER.info("resuming")
+    setup_logging(tmp_path / "train.log")
+    LOGGER.info("training")
+    setup_logging(tmp_path / "train.log")
+    assert [line.split(" ", 2)[2] for line in (tmp_path / "train.log").read_text().splitlines()] == [
+        "resuming",
+        "training",
+    ]

@@ -16,13 +16,18 @@ if TYPE_CHECKING:  # what costs --help its speed
 
 EXAMPLE = """example:
   python tools/train.py configs/espcn/espcn_x3_t91.py
-  python tools/train.py configs/espcn/espcn_x3_t91.py --resume max_iters=200000"""
+  python tools/train.py configs/espcn/espcn_x3_t91.py --resume max_iters=200000
+  python tools/train.py --resume --work-dir work_dirs/espcn_x3_t91"""
 
 
 def build_parser() -> CommandParser:
     """Options of the command."""
     parser = CommandParser("train", __doc__, EXAMPLE)
-    parser.add_argument("config", help="config file, or the name of one that travels with the package")
+    parser.add_argument(
+        "config",
+        nargs="?",
+        help="config file, or the name of one that travels with the package; not needed with --resume",
+    )
     parser.add_overrides()
     parser.add_argument("--work-dir", help="where the run goes (default: work_dirs/<config name>)")
     parser.add_argument(
@@ -43,12 +48,31 @@ def build_parser() -> CommandParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    args = build_parser().parse(argv)
+    parser = build_parser()
+    args = parser.parse(argv)
+    if args.config is None:
+        if not (args.resume or args.resume_from) or not args.work_dir:
+            parser.error("name a config, or go on with a run by --resume --work-dir DIR")
+        args.config = config_of_run(Path(args.work_dir))
     from srtoolbox.config import Config
 
     options = {"seed": args.seed, "load_from": args.load_from, "work_dir": args.work_dir, "runtime.device": args.device}
     chosen = [f"{key}={value!r}" for key, value in options.items() if value is not None]
     return run(Config.fromfile(args.config, [*args.overrides, *chosen]), args)
+
+
+def config_of_run(work_dir: Path) -> str:
+    """The config that the run in a work dir has saved.
+
+    Raises:
+        RunError: it is not there.
+    """
+    from srtoolbox.engine.run_config import CONFIG
+    from srtoolbox.errors import RunError
+
+    if not (work_dir / CONFIG).is_file():
+        raise RunError(f"{work_dir} holds no {CONFIG}: name the config of the run that is to go on")
+    return str(work_dir / CONFIG)
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
@@ -88,7 +112,6 @@ def train(config: Config, args: argparse.Namespace, work_dir: Path, lock: RunLoc
     samples drawn since then are not drawn again.
     """
     from srtoolbox import dist
-    from srtoolbox.engine.checkpoint import list_checkpoints
     from srtoolbox.engine.faults import SkippedStepsError
     from srtoolbox.engine.signals import StopRequested
     from srtoolbox.engine.workdir import find_state
@@ -98,6 +121,13 @@ def train(config: Config, args: argparse.Namespace, work_dir: Path, lock: RunLoc
     state, path = None, None
     if not args.overwrite:
         state, path = find_state(work_dir, resume=args.resume, resume_from=args.resume_from)
+    if state is not None and state["iter"] > config["max_iters"]:
+        LOGGER.warning(
+            "nothing is left to do: the run has reached iteration %d, and max_iters is %d. Say max_iters=N to train "
+            "on to iteration N",
+            state["iter"], config["max_iters"],
+        )  # fmt: skip
+        return 0
     overwrite, rollbacks, runner = args.overwrite, (config.get("runtime") or {}).get("rollbacks", 0), None
     try:
         while runner is None:
@@ -123,10 +153,20 @@ def train(config: Config, args: argparse.Namespace, work_dir: Path, lock: RunLoc
         if isinstance(error, SystemExit):
             raise RunError(f"something in the run called sys.exit({error.code}): it has not finished") from error
         raise
-    made = sorted((work_dir / "checkpoints").glob("best_*.pth")) or list_checkpoints(work_dir / "checkpoints")
-    LOGGER.info("done: %s%s", work_dir, f". Test it: srtoolbox test {args.config} {made[-1]}" if made else "")
+    LOGGER.info("%s", ending(runner, args.config))
     dist.leave(0)
     return 0
+
+
+def ending(runner: Runner, config: str) -> str:
+    """The last sentence of a run that has finished: what was done, and how to test it."""
+    from srtoolbox.engine.outcome import worth_testing
+
+    done = f"done: {runner.work_dir}"
+    if runner.begun_at == runner.max_iters:
+        done = f"nothing was left to train: iteration {runner.iter} of {runner.max_iters} was reached before"
+    files = " ".join(map(str, worth_testing(runner)))
+    return f"{done}. Test it: srtoolbox test {config} {files}" if files else done
 
 
 def begin(
@@ -140,16 +180,16 @@ def begin(
 ) -> Runner:
     """The runner of a run, fresh or from `state` (of the file `path`); its work dir is ready, its log begun."""
     from srtoolbox import dist
+    from srtoolbox.engine.run_config import save_config
     from srtoolbox.engine.runner import Runner
     from srtoolbox.engine.workdir import prepare
-    from srtoolbox.files import write_text
     from srtoolbox.logger import LOGGER, setup_logging
 
     runner = Runner(config, work_dir, resume=state, resumed_from=path)
     if dist.is_main():
         lock.acquire_for_use()
         prepare(work_dir, iteration=runner.iter, overwrite=overwrite, resumed_from=path)
-        write_text(work_dir / "config.py", config.dump())
+        save_config(work_dir, config.dump(), runner.iter)
         lock.begun(path)
     dist.barrier()
     setup_logging(work_dir / "train.log", main_process=dist.is_main())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from srtoolbox import dist
 from srtoolbox.engine.checkpoint import load_matching, weights_in
 from srtoolbox.engine.random_state import random_state, set_random_state
+from srtoolbox.engine.run_config import report_changes
 from srtoolbox.errors import CheckpointError
 from srtoolbox.logger import LOGGER
 
@@ -47,18 +48,19 @@ def load_run_state(runner: Runner, state: dict[str, Any]) -> None:
     Raises:
         CheckpointError: networks or optimizers differ from the config's.
     """
+    config = json.loads(state["config"])
+    if dist.is_main():
+        report_changes(config, runner.config.to_dict(), runner.iter)
     try:
         for name in runner.networks.keys() | state["networks"].keys():
             runner.networks[name].load_state_dict(state["networks"][name])
-        before = json.loads(state["config"])["optim"]
+        before = config["optim"]
         now = json.loads(json.dumps(runner.config.to_dict()["optim"]))
         for name, optim in runner.optims.items():
             if before[name]["optimizer"]["type"] != now[name]["optimizer"]["type"]:
                 raise ValueError(f"optim.{name} was {before[name]['optimizer']['type']}")
             changed = before[name] != now[name]
             optim.load_state_dict(state["optims"][name], restart_at=runner.iter if changed else None)
-            if changed:
-                LOGGER.warning("optim.%s differs from the checkpoint's: the new settings hold from here on", name)
         for name in runner.hooks.keys() & state["hooks"].keys():
             runner.hooks[name].load_state_dict(state["hooks"][name])
     except (KeyError, ValueError, RuntimeError) as error:
@@ -68,15 +70,15 @@ def load_run_state(runner: Runner, state: dict[str, Any]) -> None:
             f"config of that run, or take only its weights with --load-from"
         ) from error
     runner.terms = state["terms"][dist.rank() if len(state["terms"]) == runner.world else 0]
-    if state["dataset_digest"] != runner.dataset.digest():
-        LOGGER.warning("the training pictures are not those of the checkpoint: the run cannot go on exactly")
+    if state["dataset_digest"] != runner.dataset.digest() and dist.is_main():
+        LOGGER.warning("the training images are not those of the checkpoint: the run cannot go on exactly")
 
 
 def load_random_state(runner: Runner, states: list[dict[str, Any]]) -> None:
     """Take back this rank's random state of `run_state(...)["rng"]`; with another number of ranks there is none."""
     if len(states) == dist.world_size():
         set_random_state(states[dist.rank()], runner.device)
-    else:
+    elif dist.is_main():
         LOGGER.warning("%d processes after %d: random states start anew", dist.world_size(), len(states))
 
 

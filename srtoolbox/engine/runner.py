@@ -21,6 +21,7 @@ from srtoolbox.engine.faults import check_steps, out_of_memory
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.hooks.scheduler import SchedulerHook
 from srtoolbox.engine.optim import build_optim
+from srtoolbox.engine.outcome import report_outcome
 from srtoolbox.engine.random_state import generators, seed_everything
 from srtoolbox.engine.run_state import load_initial_weights, load_random_state, load_run_state
 from srtoolbox.engine.signals import StopRequested, StopSignals
@@ -65,6 +66,7 @@ class Runner:
         self.world = dist.world_size()
         seed_everything(self.seed)
         self.iter, self.draws = (resume["iter"], resume["draws"]) if resume else (0, 0)
+        self.begun_at = self.iter  # where this process begins
         self.whole = bool(resume and resume.get("whole"))  # whether all is done that follows iteration `iter`
         self.terms: dict[str, Tensor | float] = {}  # of the last iteration, weighted
         self.data_seconds = self.paused_seconds = 0.0  # waiting for batches; saving and evaluating
@@ -117,8 +119,7 @@ class Runner:
             with self.signals:
                 self.call("before_train")
                 dist.barrier()
-                if self.resumed_from is not None and not self.whole:  # what follows its save is in no earlier log
-                    self._after_iter((Phase.EVALUATE, Phase.LOG))
+                self._begin()
                 while self.iter < self.max_iters:
                     self.run_iter()
         except BaseException as caught:
@@ -129,6 +130,18 @@ class Runner:
                 self._end(error)
             finally:
                 self.batches.close()
+        if dist.is_main():
+            report_outcome(self)
+
+    def _begin(self) -> None:
+        """What precedes the first iteration: of a resumed run, all that follows the save it continues from."""
+        try:
+            if self.resumed_from is None:
+                self._interruptible("at_start")
+            elif not self.whole:  # it is in no earlier log
+                self._after_iter((Phase.EVALUATE, Phase.LOG))
+        except torch.OutOfMemoryError as error:
+            raise RunError(out_of_memory(self, stepping=False)) from error
 
     def _end(self, error: BaseException | None) -> None:
         """Tell all hooks of the end. What fails now is raised where it is the first fault of the run, else logged."""
@@ -213,12 +226,17 @@ class Runner:
         return AFTER_UPDATE[1:] if self.doubtful else AFTER_UPDATE
 
     def _after_iter(self, phases: tuple[Phase, ...]) -> None:
+        self._interruptible("after_iter", phases)
+        self.whole = True
+
+    def _interruptible(self, point: str, phases: tuple[Phase, ...] = tuple(Phase)) -> None:
+        """Let hooks act that may evaluate, which a signal breaks off."""
         try:
-            self.call("after_iter", phases=phases)
-            self.whole = True
+            self.call(point, phases=phases)
         except EvaluationInterrupted:  # the resumed run enters this iteration after SAVE, and evaluates
             self.stop_signal = dist.Vote(self.signals.received).result()
-            self.call("after_iter", phases=(Phase.SAVE,))
+            if self.iter > 0:
+                self.call("after_iter", phases=(Phase.SAVE,))
             raise self._stopped() from None
 
     def _stopped(self) -> StopRequested:

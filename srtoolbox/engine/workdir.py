@@ -21,12 +21,22 @@ from srtoolbox.engine.checkpoint import (
     sidecar_path,
 )
 from srtoolbox.engine.restarts import slurm_job
+from srtoolbox.engine.run_config import CONFIG, EARLIER
 from srtoolbox.errors import RunError
 from srtoolbox.files import make_folder, write_fault
 from srtoolbox.logger import LOGGER
 
 # what a run writes into its folder, and all that --overwrite may delete
-RUN_FILES = ("checkpoints", "config.py", "scores.jsonl", "train.log", "events.out.tfevents.*", "snapshots", "faults")
+RUN_FILES = (
+    "checkpoints",
+    CONFIG,
+    EARLIER,
+    "scores.jsonl",
+    "train.log",
+    "events.out.tfevents.*",
+    "snapshots",
+    "faults",
+)
 
 
 def is_used(work_dir: Path) -> bool:

@@ -116,7 +116,7 @@ def _draw_rate(axis: Axes, curve: Curve, colour: str, style: str) -> None:
     if turns > len(values) / 4 and len(values) >= 8:
         axis.plot(iters, values, "o", color=colour, markersize=2.5)
         return
-    jumps = np.flatnonzero(np.abs(steps) > 0.4 * np.ptp(values)) + 1 if len(values) > 2 else []
+    jumps = np.flatnonzero(np.abs(steps) > 0.4 * np.ptp(values)) + 1 if len(values) > 2 else np.empty(0, int)
     iters, values = np.insert(iters, jumps, iters[jumps]), np.insert(values, jumps, values[np.subtract(jumps, 1)])
     axis.plot(iters, values, style, color=colour, linewidth=1.8)
 

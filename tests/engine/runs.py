@@ -35,6 +35,16 @@ class KillHook(Hook):
             os.kill(os.getpid(), self.signum)
 
 
+@HOOKS.register
+class KillAtStart(Hook):
+    """Sends this process a signal before the evaluation of a run's start."""
+
+    phase = Phase.UPDATE
+
+    def at_start(self, runner: Runner) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 class Crash(Exception):  # noqa: N818 - what a bug in somebody's hook may raise
     """The exception of CrashHook."""
 

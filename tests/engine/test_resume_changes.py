@@ -66,15 +66,33 @@ def test_moments_are_kept_under_another_rate(cosine_config: Path, tmp_path: Path
         assert all(torch.equal(found[index][name], value) for name, value in moments.items())
 
 
-def test_only_changed_settings_are_told_of(
+def test_what_differs_is_listed_once_key_by_key_with_its_effect(
     cosine_config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     logging.getLogger("srtoolbox").propagate = True
     run(cosine_config, tmp_path / "run", "hooks.kill.type=KillHook", "hooks.kill.at=7")
-    build(cosine_config, tmp_path / "run", resume=True)
-    assert "differs from the checkpoint's" not in caplog.text
-    build(cosine_config, tmp_path / "run", "optim.generator.optimizer.lr=1e-3", resume=True)
-    assert "optim.generator differs from the checkpoint's" in caplog.text
+    caplog.clear()
+    same = ("hooks.kill.type=KillHook", "hooks.kill.at=7")
+    build(cosine_config, tmp_path / "run", *same, "work_dir='elsewhere'", "hooks.logger.wandb=None", resume=True)
+    assert "this config is not" not in caplog.text
+    changed = (
+        "optim.generator.optimizer.lr=1e-3", "data.train.batch_size=2", "model.generator.mean=0.5", "seed=1",
+        "model.losses.pixel.type=L1Loss", "data.train.dataset.transforms.1.type=RandomVerticalFlip", "max_iters=30",
+    )  # fmt: skip
+    build(cosine_config, tmp_path / "run", *changed, resume=True)
+    listed = [record.getMessage().strip() for record in caplog.records if " -> " in record.getMessage()]
+    assert [line.partition(" (from")[0] for line in listed] == [
+        "seed 0 -> 1 (draws the samples to come; weights and random states are the checkpoint's)",
+        "max_iters 20 -> 30 (the run ends there)",
+        "model.generator.mean (not set) -> 0.5",
+        "model.losses.pixel.type 'MSELoss' -> 'L1Loss'",
+        "optim.generator.optimizer.lr 0.01 -> 0.001",
+        "optim.generator.scheduler.T_max 20 -> 30",
+        "data.train.dataset.transforms.1.type 'RandomTranspose' -> 'RandomVerticalFlip'",
+        "data.train.batch_size 4 -> 2",
+        "hooks.kill KillHook(at=7) -> (not set)",
+    ]
+    assert "(from here on, with the checkpoint's weights)" in listed[2] and "from the next batch on" in listed[7]
 
 
 def test_channels_last_may_be_switched_on(tiny_config: Path, tmp_path: Path) -> None:
@@ -118,3 +136,53 @@ def test_what_does_not_fit_is_refused_and_nothing_touched(
     with pytest.raises(CheckpointError, match="does not fit this config"):
         build(tiny_config, tmp_path / "run", change, resume=True)
     assert latest_checkpoint(tmp_path / "run/checkpoints").name == "iter_000010.pth"
+
+
+def test_the_log_and_the_work_dir_keep_what_a_resume_changes(tiny_config: Path, tmp_path: Path) -> None:
+    arguments = ["train", str(tiny_config), "--work-dir", str(tmp_path / "run")]
+    assert main([*arguments, "max_iters=5"]) == 0
+    first, before = ((tmp_path / "run" / name).read_text() for name in ("config.py", "train.log"))
+    assert main([*arguments, "--resume", "max_iters=7"]) == 0
+    added = (tmp_path / "run/train.log").read_text().removeprefix(before)
+    assert f"resuming from {tmp_path}/run/checkpoints/iter_000005.pth at iteration 5" in added
+    assert added.count("max_iters 5 -> 7") == 1
+    assert (tmp_path / "run/config_until_000005.py").read_text() == first
+    assert (tmp_path / "run/config.py").read_text() == first.replace("max_iters = 5", "max_iters = 7")
+    assert main([*arguments, "--resume-from", str(tmp_path / "run/checkpoints/iter_000005.pth"), "max_iters=6"]) == 0
+    kept = ["config_until_000005-2.py", "config_until_000005.py"]
+    assert sorted(path.name for path in (tmp_path / "run").glob("config_until*")) == kept
+    assert main([*arguments, "--overwrite", "max_iters=3"]) == 0
+    assert list((tmp_path / "run").glob("config_until*")) == []
+
+
+def test_a_resume_without_a_config_goes_on_with_the_runs_own(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    run_dir = str(tmp_path / "run")
+    assert main(["train", str(tiny_config), "--work-dir", run_dir, "max_iters=5", "hooks.logger.interval=1"]) == 0
+    assert main(["train", "--resume", "--work-dir", run_dir, "max_iters=7"]) == 0
+    assert [line["iter"] for line in records(tmp_path / "run") if line["kind"] == "train"] == [1, 2, 3, 4, 5, 6, 7]
+    assert f"srtoolbox test {run_dir}/config.py" in capsys.readouterr().err
+    assert main(["train", "--resume", "--work-dir", str(tmp_path / "none")]) == 2
+    assert "none holds no config.py: name the config" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["train", "--work-dir", run_dir])
+    assert "--resume --work-dir DIR" in capsys.readouterr().err
+
+
+def test_a_run_beyond_max_iters_says_that_nothing_is_left(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = ["train", str(tiny_config), "--work-dir", str(tmp_path / "run")]
+    assert main([*arguments, "max_iters=7"]) == 0
+    before = snapshot(tmp_path / "run")
+    capsys.readouterr()
+    assert main([*arguments, "--resume", "max_iters=5"]) == 0
+    told = capsys.readouterr().err
+    assert "nothing is left to do: the run has reached iteration 7, and max_iters is 5" in told and "done" not in told
+    assert {name: data for name, data in snapshot(tmp_path / "run").items() if name != "run.lock"} == {
+        name: data for name, data in before.items() if name != "run.lock"
+    }
+    assert main([*arguments, "--resume", "max_iters=7"]) == 0
+    told = capsys.readouterr().err
+    assert "nothing was left to train: iteration 7 of 7 was reached before" in told and "done" not in told

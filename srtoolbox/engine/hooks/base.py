@@ -2,6 +2,7 @@
 
 for hook in hooks: hook.set_up(runner)                  # while the runner is built; then a checkpoint is loaded
 for hook in hooks: hook.before_train(runner)
+for hook in hooks: hook.at_start(runner)                # of a run at iteration 0
 while runner.iter < runner.max_iters:
     runner.terms = model.train_step(next(batches), optims)
     runner.iter += 1
@@ -56,11 +57,14 @@ class Hook:
     def before_train(self, runner: Runner) -> None:
         """Once, with everything built and loaded."""
 
+    def at_start(self, runner: Runner) -> None:
+        """Once, before the first iteration of a run that begins at iteration 0, when all hooks are ready."""
+
     def after_iter(self, runner: Runner) -> None:
         """After each optimizer step."""
 
     def after_eval(self, runner: Runner, evaluation: Evaluation) -> None:
-        """After each evaluation."""
+        """After each evaluation; `runner.iter` is 0 in the one of a run's start."""
 
     def after_train(self, runner: Runner, error: BaseException | None = None) -> None:
         """Once, also after a crash or a signal (`error`)."""

@@ -102,6 +102,11 @@ class CheckpointHook(Hook):
                 )  # fmt: skip
                 del self.best[key]
 
+    @property
+    def best_paths(self) -> list[Path]:
+        """Where the best networks are, in the order of `best`; not all may be there."""
+        return [self._best_path(key) for key in self.best_keys]
+
     def _best_path(self, key: str) -> Path:
         return self.folder / f"best_{key.replace('/', '_')}.pth"
 
@@ -124,7 +129,8 @@ class CheckpointHook(Hook):
             self._retain(newest=path)
 
     def after_eval(self, runner: Runner, evaluation: Evaluation) -> None:
-        if runner.iter < self.best_after or runner.doubtful:
+        # the weights a run began with are no result of it: a best of theirs would hide all that it made
+        if runner.iter < max(self.best_after, 1) or runner.doubtful:
             return
         scores = evaluation.scores
         for key in self.best_keys:

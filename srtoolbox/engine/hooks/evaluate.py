@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class EvaluateHook(Hook):
     """Scores `data.val.datasets` by `data.val.metrics` every `data.val.interval` iterations and after the last one.
 
-    The averaged weights are evaluated where an EMAHook keeps some.
+    A run that begins from other weights (`load_from`) is scored before it learns, too: what it makes worse is seen. The
+    averaged weights are evaluated where an EMAHook keeps some.
 
     Args:
         network: which of the model's networks.
@@ -29,6 +30,8 @@ class EvaluateHook(Hook):
     def __init__(self, network: str = "generator", panels: int = 2) -> None:
         self.network = network
         self.panels = panels
+        self.last_panels: dict[str, Picture] = {}
+        """The images to look at of the evaluation that ends the run."""
 
     def set_up(self, runner: Runner) -> None:
         val: dict[str, Any] = runner.config.get("data", {}).get("val") or {}
@@ -38,10 +41,20 @@ class EvaluateHook(Hook):
             LOGGER.warning("none of the validation sets is there: training goes on without evaluation")
         self.metrics = build_metrics(val.get("metrics") or {})
 
+    def at_start(self, runner: Runner) -> None:
+        if self.datasets and runner.config.get("load_from"):
+            self._evaluate_now(runner)
+
     def after_iter(self, runner: Runner) -> None:
         if self.datasets and (runner.iter % self.interval == 0 or runner.iter == runner.max_iters):
-            with runner.pausing("evaluate"):
-                runner.call("after_eval", self.evaluate(runner))
+            self._evaluate_now(runner)
+
+    def _evaluate_now(self, runner: Runner) -> None:
+        with runner.pausing("evaluate"):
+            evaluation = self.evaluate(runner)
+            runner.call("after_eval", evaluation)
+        if runner.iter == runner.max_iters:
+            self.last_panels = evaluation.panels
 
     def evaluate(self, runner: Runner) -> Evaluation:
         """Score all sets now, with the same buffers (BatchNorm statistics) on every rank; a signal ends it."""

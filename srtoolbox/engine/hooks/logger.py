@@ -82,6 +82,9 @@ class LoggerHook(Hook):
             if self.graph and runner.resumed_from is None:
                 write_graph(self.writer, runner.networks["generator"], runner.device)
 
+    def at_start(self, runner: Runner) -> None:
+        self.started = time.perf_counter()  # the time left is of training, not of an evaluation before it
+
     def after_iter(self, runner: Runner) -> None:
         self.means.add(runner.terms)
         if runner.iter % self.interval == 0 or runner.iter == runner.max_iters:

@@ -1,0 +1,140 @@
+"""How a finished run has ended: what is worth testing, and a sentence where it made nothing better, or diverged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from srtoolbox.engine.checkpoint import list_checkpoints
+from srtoolbox.errors import DataError
+from srtoolbox.image import batch_to_float, expand_gray
+from srtoolbox.logger import LOGGER
+from srtoolbox.registry import METRICS
+from srtoolbox.resize import imresize
+from srtoolbox.visual.run_log import Run, read_run
+
+if TYPE_CHECKING:
+    from srtoolbox.engine.evaluate import Picture
+    from srtoolbox.engine.runner import Runner
+
+MARGIN, ADVERSARIAL_MARGIN = 0.5, 3.0
+"""dB of PSNR that a network may lie below bicubic; one trained against a discriminator trades PSNR for texture."""
+RISEN = 2.0
+"""The last loss over the first one from which on a run has diverged."""
+
+
+def worth_testing(runner: Runner) -> list[Path]:
+    """Return the checkpoints to test: the best by the first score that bests are kept by, else the last.
+
+    Of a run against a discriminator the last comes first: the best by PSNR is nearly the network it began with.
+    """
+    folder = runner.work_dir / "checkpoints"
+    last = list_checkpoints(folder)[-1:]
+    names = [path for hook in runner.hooks.values() for path in getattr(hook, "best_paths", [])]
+    best = [path for path in names if path.exists()][:1]
+    return last + best if is_adversarial(runner) else best or last
+
+
+def is_adversarial(runner: Runner) -> bool:
+    """True where more networks learn than the one that upscales."""
+    return len(runner.optims) > 1
+
+
+def report_outcome(runner: Runner) -> None:
+    """Warn at the end of a run that made nothing better than its start, or whose network does not upscale.
+
+    Args:
+        runner: of rank 0, with its log closed.
+    """
+    try:
+        log = read_run(runner.work_dir)
+    except DataError:  # no logger, or nothing to log
+        log = Run("", {}, {}, {})
+    for sentence in (_nothing_better(runner, log), _diverged(runner, log)):
+        if sentence:
+            LOGGER.warning("%s", sentence)
+
+
+def _nothing_better(runner: Runner, log: Run) -> str | None:
+    """Of a run that was scored before it learned and never better since, by none of its scores."""
+    told = []
+    for key, (iters, values) in log.scores.items():
+        better = _direction(runner, key)
+        if better is None or iters[0] != 0 or len(iters) == 1:
+            continue
+        later = [(value * better, -iteration) for iteration, value in zip(iters[1:], values[1:], strict=True)]
+        best, place = max((pair for pair in later if not math.isnan(pair[0])), default=(-math.inf, 0))
+        if best > values[0] * better:
+            return None
+        told.append(f"{key} {values[0]:.4f} at the start, at best {best * better:.4f} (iteration {-place}) since")
+    if not told:
+        return None
+    usual = ", as is usual of PSNR under a discriminator: look at the images" if is_adversarial(runner) else ""
+    return f"no evaluation was better than that of the weights it began with{usual}: {'; '.join(told)}"
+
+
+def _direction(runner: Runner, key: str) -> int | None:
+    """1 where higher is better, -1 where lower is, None where neither is or nobody knows."""
+    metrics: Mapping[str, object] = ((runner.config["data"].get("val") or {}).get("metrics")) or {}
+    name = key.rpartition("/")[2]
+    higher = runner.higher_is_better(name) if name in metrics else None
+    return None if higher is None else 1 if higher else -1
+
+
+def _diverged(runner: Runner, log: Run) -> str | None:
+    """Of a network that is below bicubic on the validation images at hand, or whose loss has risen far."""
+    signs = [*_below_bicubic(runner), *_risen_loss(runner, log)]
+    if not signs:
+        return None
+    return (
+        f"this run has diverged, or learned too little: {'; '.join(signs)}. Lower the learning rate or clip the "
+        f"gradients (optim.generator.clip) where the loss does not fall, else train longer"
+    )
+
+
+def _below_bicubic(runner: Runner) -> Iterator[str]:
+    pictures = {
+        name: picture
+        for hook in runner.hooks.values()
+        for name, picture in getattr(hook, "last_panels", {}).items()
+        if picture.gt is not None
+    }
+    margin = ADVERSARIAL_MARGIN if is_adversarial(runner) else MARGIN
+    scores = {name: psnr_beside_bicubic(picture) for name, picture in pictures.items()}
+    if scores and not _mean(own for own, _ in scores.values()) >= _mean(ref for _, ref in scores.values()) - margin:
+        name, (own, reference) = min(scores.items(), key=lambda item: item[1][0] - item[1][1])
+        yield f"it ends with {own:.2f} dB on {name}, where bicubic has {reference:.2f} dB"
+
+
+def psnr_beside_bicubic(picture: Picture) -> tuple[float, float]:
+    """Return the PSNR (dB, protocol `rgb` on luma, 8 px of border left out) of a result and of bicubic's."""
+    gt = _batch(picture.gt)
+    metric = METRICS.build({"type": "PSNR", "crop_border": min(8, (min(gt.shape[-2:]) - 1) // 2)})
+    bicubic = imresize(_batch(picture.lq), size=gt.shape[-2:])
+    return float(metric(picture.sr.expand(-1, 3, -1, -1).cpu(), gt)), float(metric(bicubic, gt))
+
+
+def _batch(image: object) -> torch.Tensor:
+    return batch_to_float(torch.from_numpy(expand_gray(image).copy())[None])
+
+
+def _mean(values: Iterator[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found)
+
+
+def _risen_loss(runner: Runner, log: Run) -> Iterator[str]:
+    if is_adversarial(runner):  # whose losses tell of a balance
+        return
+    totals: dict[int, float] = {}
+    for curve in (log.terms[name] for name in runner.model.loss_weights() if name in log.terms):
+        for iteration, value in zip(curve.iters, curve.values, strict=True):
+            totals[iteration] = totals.get(iteration, 0.0) + value
+    if len(totals) > 1:
+        (first, before), (last, after) = min(totals.items()), max(totals.items())
+        if not after <= RISEN * before:
+            yield f"the loss was {before:.4g} at iteration {first} and is {after:.4g} at iteration {last}"

@@ -1,0 +1,132 @@
+"""The config of a run: kept in its work dir, and compared with that of the run which is continued."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from srtoolbox.errors import RunError
+from srtoolbox.files import write_fault, write_text
+from srtoolbox.logger import LOGGER
+
+CONFIG = "config.py"
+EARLIER = "config_until_*.py"
+"""Configs that a resumed run was given before."""
+_MOST = 20  # differences that are listed
+_WIDTH = 60  # characters of a value
+_EFFECTS = {
+    "max_iters": "the run ends there",
+    "seed": "draws the samples to come; weights and random states are the checkpoint's",
+    "load_from": "no effect: the weights are the checkpoint's",
+    "accumulate": "from the next iteration on",
+    "custom_imports": "from here on",
+    "scale": "from here on",
+    "model": "from here on, with the checkpoint's weights",
+    "optim": "from here on as if it had always been so; the optimizer keeps its moments",
+    "hooks": "from here on",
+    "runtime": "from here on",
+    "data": "from the next batch on",
+    "data.train.workers": "changes no result",
+    "data.val": "from the next evaluation on; the best so far stays",
+    "data.test": "not used in training",
+}
+"""What a changed key does in a resumed run, by the longest beginning; other keys are names that these are made from."""
+
+
+class Change(NamedTuple):
+    """A key of the config that differs; values are JSON, None where the key is not set."""
+
+    path: str
+    before: Any
+    now: Any
+
+    def __str__(self) -> str:
+        """`optim.generator.optimizer.lr 0.0003 -> 0.001 (from here on ...)`."""
+        effect = _EFFECTS[max((key for key in _EFFECTS if f"{self.path}.".startswith(f"{key}.")), key=len)]
+        return f"{self.path} {_shown(self.before)} -> {_shown(self.now)} ({effect})"
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+    """Return what differs between two configs, each deepest key for itself.
+
+    Where a run goes (`work_dir`) and names that other entries are made from are no difference, and neither is a key
+    that is not set in place of one that is None, nor a tuple in place of a list.
+    """
+    before, now = json.loads(json.dumps(before)), json.loads(json.dumps(now))
+    found = _differences(before, now, "")
+    return [change for change in found if change.path.partition(".")[0] in _EFFECTS]
+
+
+def _differences(before: Any, now: Any, path: str) -> Iterator[Change]:  # noqa: ANN401 - JSON values
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in dict.fromkeys([*before, *now]):
+            yield from _differences(before.get(key), now.get(key), f"{path}.{key}" if path else key)
+    elif _are_alike_lists(before, now):
+        for number, (old, new) in enumerate(zip(before, now, strict=True)):
+            yield from _differences(old, new, f"{path}.{number}")
+    elif before != now:
+        yield Change(path, before, now)
+
+
+def _are_alike_lists(before: Any, now: Any) -> bool:  # noqa: ANN401 - JSON values
+    """True for lists of equally many dicts, which are compared one by one; lists of numbers are values."""
+    lists = isinstance(before, list) and isinstance(now, list) and len(before) == len(now)
+    return lists and all(isinstance(item, dict) for item in [*before, *now])
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 - a JSON value
+    if value is None:
+        return "(not set)"
+    if isinstance(value, dict) and "type" in value:
+        rest = ", ".join(f"{key}={_shown(item)}" for key, item in value.items() if key != "type")
+        text = f"{value['type']}({rest})"
+    else:
+        text = repr(value)
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
+
+
+def report_changes(before: Mapping[str, Any], now: Mapping[str, Any], iteration: int) -> None:
+    """Warn, key by key, of what a resumed run's config has changed, and say what of it takes effect."""
+    found = changes(before, now)
+    if not found:
+        return
+    LOGGER.warning("this config is not the one of the run so far (iteration %d):", iteration)
+    for change in found[:_MOST]:
+        LOGGER.warning("  %s", change)
+    if len(found) > _MOST:
+        LOGGER.warning("  and %d more", len(found) - _MOST)
+
+
+def save_config(work_dir: Path, text: str, iteration: int) -> None:
+    """Write a run's `config.py`; another one that is there is kept as `config_until_000340.py`.
+
+    Args:
+        work_dir: the run's.
+        text: the resolved config.
+        iteration: up to which the earlier config held.
+
+    Raises:
+        SrtoolboxError: it cannot be written.
+    """
+    path = work_dir / CONFIG
+    try:
+        earlier = path.read_text(encoding="utf-8") if path.exists() else text
+    except OSError as error:
+        raise RunError(write_fault(path, error)) from error
+    if earlier != text:
+        kept = next(
+            kept
+            for number in count(1)
+            if not (kept := _kept_name(work_dir, iteration, number)).exists()
+            or kept.read_text(encoding="utf-8") == earlier
+        )
+        write_text(kept, earlier)
+        LOGGER.info("the config of the run so far is kept as %s", kept.name)
+    write_text(path, text)
+
+
+def _kept_name(work_dir: Path, iteration: int, number: int) -> Path:
+    return work_dir / f"config_until_{iteration:06d}{'' if number == 1 else f'-{number}'}.py"
