@@ -1,16 +1,18 @@
 """Convert folders of pictures to LMDB stores, from which training reads far faster.
 
 One folder becomes one store, OUT (NAME.lmdb). A GT folder with its LQ folder (--lq), or with LQ to be made from it by
-MATLAB's bicubic (--scale without --lq), becomes OUT/gt.lmdb and OUT/lq.lmdb. All names and sizes are checked before
-anything is written. After an interruption run the same command again: it goes on where it stopped.
+MATLAB's bicubic (--scale without --lq), becomes OUT/gt.lmdb and OUT/lq.lmdb. With --split training and validation get
+stores of their own. All names and sizes are checked before anything is written; damaged files are named at the end, all
+of them. After an interruption run the same command again: it goes on where it stopped.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from srtoolbox.cli.options import CommandParser
 
@@ -21,7 +23,12 @@ if TYPE_CHECKING:
 EXAMPLE = """examples:
   python tools/convert_lmdb.py datasets/DIV2K/HR -o datasets/DIV2K/HR.lmdb
   python tools/convert_lmdb.py datasets/DIV2K/HR --lq datasets/DIV2K/LR_bicubic/X4 -o datasets/DIV2K_x4
-  python tools/convert_lmdb.py datasets/T91 --scale 3 -o datasets/T91_x3"""
+  python tools/convert_lmdb.py datasets/T91 --scale 3 -o datasets/T91_x3
+  python tools/convert_lmdb.py datasets/T91 --scale 3 --split 0.8 -o datasets/T91_split"""
+USUAL_CROPS = (48, 96, 192)
+"""Sides of training crops to say of which images are too small for them."""
+LISTED = 10
+"""How many groups of identical images are named."""
 
 
 def build_parser() -> CommandParser:
@@ -29,10 +36,28 @@ def build_parser() -> CommandParser:
     parser = CommandParser("convert_lmdb", __doc__, EXAMPLE)
     add = parser.add_argument
     add("folder", metavar="FOLDER", help="pictures (GT, if there are pairs), sub-folders too")
-    add("-o", "--out", required=True, metavar="OUT", help="NAME.lmdb or, for pairs, a folder for gt.lmdb and lq.lmdb")
+    add(
+        "-o",
+        "--out",
+        required=True,
+        metavar="OUT",
+        help="NAME.lmdb or, for pairs and with --split, a folder for the stores",
+    )
     add("--lq", metavar="FOLDER", help="the LQ pictures, named like the GT or with x4, _x4 ... added")
     add("--scale", type=int, metavar="N", help="GT size over LQ size; without --lq the LQ is made at this scale")
     add("--lq-name", metavar="'{}x4'", help="how LQ files are named after GT files, if in no usual way")
+    add(
+        "--cut",
+        action="store_true",
+        help="cut GT that is up to scale - 1 px too large, as evaluation does (with --lq)",
+    )
+    add(
+        "--split",
+        type=float,
+        metavar="SHARE",
+        help="share of the images for training, such as 0.9, the others for validation: by their names, so that an "
+        "image stays on its side when others are added",
+    )
     add("--subimages", type=int, metavar="SIZE", help="cut GT into squares of SIZE px (and LQ to match)")
     add("--step", type=int, metavar="PX", help="distance of sub-images (default: half their size)")
     add(
@@ -61,41 +86,61 @@ def build_parser() -> CommandParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    args = build_parser().parse(argv)
-    from srtoolbox.data.conversion import convert
-    from srtoolbox.data.plan import Recipe, SubImages, make_plan
+    parser = build_parser()
+    args = parser.parse(argv)
+    if args.cut and args.lq is None:
+        parser.error("--cut goes with --lq: LQ that is made is made of GT cut to multiples of the scale")
+    from srtoolbox.data.plan import Recipe, SubImages, make_plan, split_plan
     from srtoolbox.logger import setup_logging
 
     setup_logging()
     start = time.perf_counter()
     subimages = args.subimages and SubImages(args.subimages, args.step or args.subimages // 2, args.thresh)
-    recipe = Recipe(args.encoding, args.scale, args.lq, args.lq_name, subimages, args.small)
-    outputs = _outputs(args.out, recipe)
+    recipe = Recipe(args.encoding, args.scale, args.lq, args.lq_name, subimages, args.small, args.cut)
+    outputs = _outputs(args.out, recipe, is_split=args.split is not None)
     plan = make_plan(args.folder, recipe)
+    plans = [plan] if args.split is None else split_plan(plan, args.split)
+    parts = list(zip(plans, outputs, strict=True))
     try:
-        print(_announcement(plan), flush=True)
-        summaries = _with_progress(convert, plan, outputs, workers=args.workers, overwrite=args.overwrite)
+        _announce(plan, plans)
+        summaries = _with_progress(parts, workers=args.workers, overwrite=args.overwrite)
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on from here")
         return 130
     _print_summaries(summaries, time.perf_counter() - start)
-    if plan.scale is not None:
-        gt, lq = outputs
-        print(f"in a config: dataset=dict(type='PairedDataset', gt='{gt}', lq='{lq}', scale={plan.scale})")
+    _print_identical(parts, summaries)
+    _print_datasets(parts)
     return 0
 
 
-def _outputs(out: str, recipe: Recipe) -> list[str]:
+def _outputs(out: str, recipe: Recipe, *, is_split: bool) -> list[list[str]]:
+    """The stores of the whole, or of training and validation: GT's and, for pairs, LQ's."""
     from srtoolbox.errors import DataError
 
     pairs = recipe.lq is not None or recipe.scale is not None
-    if pairs == out.rstrip("/").endswith(".lmdb"):
+    if (pairs or is_split) == out.rstrip("/\\").endswith(".lmdb"):
+        names = "gt.lmdb and lq.lmdb" if pairs else "train.lmdb and val.lmdb"
+        who = "pairs make" if pairs else "--split makes"
         raise DataError(
-            f"-o {out}: pairs make two stores, so OUT is a folder for gt.lmdb and lq.lmdb; leave the .lmdb off"
-            if pairs
+            f"-o {out}: {who} two stores, so OUT is a folder for {names}; leave the .lmdb off"
+            if pairs or is_split
             else f"-o {out}: the name of a store ends in .lmdb (for pairs, add --lq FOLDER or --scale N)"
         )
-    return [str(Path(out) / "gt.lmdb"), str(Path(out) / "lq.lmdb")] if pairs else [out]
+    folder = Path(out)
+    if not pairs:
+        return [[str(folder / f"{part}.lmdb")] for part in ("train", "val")] if is_split else [[out]]
+    folders = [folder / part for part in ("train", "val")] if is_split else [folder]
+    return [[str(each / f"{role}.lmdb") for role in ("gt", "lq")] for each in folders]
+
+
+def _announce(plan: Plan, plans: Sequence[Plan]) -> None:
+    """What will be done, and which training crops the images allow."""
+    print(_announcement(plan))
+    if len(plans) > 1:
+        print("split by name: {} for training, {} for validation".format(*(len(part.jobs) for part in plans)))
+    if plan.recipe.subimages is None:
+        print(_crops_that_fit(plan))
+    sys.stdout.flush()
 
 
 def _announcement(plan: Plan) -> str:
@@ -108,20 +153,33 @@ def _announcement(plan: Plan) -> str:
         text += f"; {plan.cut} cut at the right or bottom to multiples of {plan.scale} px"
     if plan.skipped:
         text += f"; {plan.skipped} too small and left out"
+    if plan.unreadable:
+        text += f"; {len(plan.unreadable)} more cannot be read"
     if plan.recipe.subimages is not None:
         text += f"; {len(plan.keys())} sub-images of {plan.recipe.subimages.size} px"
     return text
 
 
-def _with_progress(convert, plan, outputs, **options) -> list[Summary]:  # noqa: ANN001, ANN003 - the arguments of `convert`
+def _crops_that_fit(plan: Plan) -> str:
+    """The largest training crop that all images have, and how many are too small for the usual ones."""
+    jobs, scale = sorted(plan.jobs, key=lambda job: min(job.size)), plan.scale or 1
+    (height, width), least = jobs[0].size, min(jobs[0].size)
+    text = f"gt_size up to {least // scale * scale} px fits all of them (least: {jobs[0].pair.gt}, {width}x{height})"
+    small = {side: sum(min(job.size) < side for job in jobs) for side in USUAL_CROPS}
+    found = [f"{side} px {count}" for side, count in small.items() if count]
+    return text + (f"; too small for {', '.join(found)}: see small= of the datasets" if found else "")
+
+
+def _with_progress(parts: Sequence[tuple[Plan, list[str]]], **options: Any) -> list[Summary]:  # noqa: ANN401
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from srtoolbox.data.conversion import convert_all
     from srtoolbox.logger import CONSOLE
 
     columns = (TextColumn("converting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("left"))
     with Progress(*columns, console=CONSOLE, transient=True, disable=not CONSOLE.is_terminal) as bar:
-        task = bar.add_task("", total=len(plan.jobs))
-        return convert(plan, outputs, progress=lambda done, _: bar.update(task, completed=done), **options)
+        task = bar.add_task("", total=None)
+        return convert_all(parts, progress=lambda done, total: bar.update(task, completed=done, total=total), **options)
 
 
 def _print_summaries(summaries: Sequence[Summary], seconds: float) -> None:
@@ -129,3 +187,28 @@ def _print_summaries(summaries: Sequence[Summary], seconds: float) -> None:
         reused = f", {summary.reused} of them there already" if summary.reused else ""
         print(f"{summary.path}: {summary.pictures} pictures{reused}, {summary.size / 1e6:.1f} MB")
     print(f"done in {seconds:.1f} s")
+
+
+def _print_identical(parts: Sequence[tuple[Plan, list[str]]], summaries: Sequence[Summary]) -> None:
+    """Images that are the same, pixel for pixel; worse if they are on both sides of a split."""
+    from srtoolbox.data.conversion import identical_images
+
+    of_gt = summaries[:: len(parts[0][1])]
+    groups = identical_images(of_gt)
+    if not groups:
+        return
+    count = sum(len(group) - 1 for group in groups)
+    named = [" = ".join(group) for group in groups[:LISTED]] + (["..."] if len(groups) > LISTED else [])
+    print(f"note: {count} identical to others: {', '.join(named)}")
+    both = [group for group in groups if all(summary.hashes.keys() & {*group} for summary in of_gt)]
+    if len(of_gt) > 1 and both:
+        print(f"note: in training and in validation: {', '.join(map(' = '.join, both[:LISTED]))}; remove one of each")
+    print("note: check_data finds those too that differ in size, compression or flips")
+
+
+def _print_datasets(parts: Sequence[tuple[Plan, list[str]]]) -> None:
+    for name, (plan, outputs) in zip(("training", "validation"), parts, strict=False):
+        if plan.scale is not None:
+            gt, lq = (Path(path).as_posix() for path in outputs)
+            use = f" for {name}" if len(parts) > 1 else ""
+            print(f"in a config{use}: dataset=dict(type='PairedDataset', gt='{gt}', lq='{lq}', scale={plan.scale})")

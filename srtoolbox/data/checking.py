@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from srtoolbox.data.likeness import SAME, matches
-from srtoolbox.data.pairing import Pair, match_keys, sizes_fit
+from srtoolbox.data.likeness import SAME, Match, matches
+from srtoolbox.data.pairing import Pair, counted, match_keys, sizes_fit
 from srtoolbox.data.store import Store
 from srtoolbox.data.stores import open_store
 from srtoolbox.data.survey import Look, look_at, statistics_of
@@ -43,7 +43,9 @@ class DataPart(NamedTuple):
     lq_name: str | None = None
     max_images: int | None = None
     optional: bool = False
-    """Whether evaluation would skip it where it is not there."""
+    """True if evaluation would skip it where it is not there."""
+    cut: bool = False
+    """True if training cuts GT to `scale` times LQ, as evaluation does."""
 
 
 class Report(NamedTuple):
@@ -91,8 +93,8 @@ def check_data(
     """Check sets and how they relate. Every fault is told, none ends the check.
 
     Args:
-        parts: the sets. Duplicates are looked for within each set, and over all training sets together; leaks between
-            the training sets and all others.
+        parts: the sets. Duplicates are looked for over all training sets together and within each validation set, but
+            not in test sets, which hold an image at several scales; leaks between the training sets and all others.
         workers: threads that decode; None takes one per CPU.
         progress: called with pictures done and pictures in all.
     """
@@ -176,8 +178,16 @@ def _check_pairs(part: DataPart, stock: _Stock, report: Report) -> None:
             f"give the right scale, or the right folder ({part.lq})"
         )
         scale = usual
+    leftover = part.cut or part.role != "train"
     for pair in known:
-        _check_pair(pair, gts[pair.gt], lqs[pair.lq], scale, part.role != "train", report)
+        _check_pair(pair, gts[pair.gt], lqs[pair.lq], scale, leftover, report)
+    shapes = [(gts[pair.gt].shape, lqs[pair.lq].shape) for pair in known]
+    nearly = sum(sizes_fit(*each, scale, leftover=True) and not sizes_fit(*each, scale) for each in shapes)
+    if nearly and not leftover:
+        report.notes.append(
+            f"{part.name}: {counted(nearly, 'GT image')} less than {scale} px too large for its LQ, which evaluation "
+            "cuts off at the right and bottom: so do cut=True in a config and convert_lmdb --cut"
+        )
 
 
 def _check_pair(pair: Pair, gt: Look, lq: Look, scale: int, leftover: bool, report: Report) -> None:
@@ -233,8 +243,8 @@ def _sound_looks(places: Sequence[str], stock: _Stock) -> list[Look]:
 
 def _find_duplicates(parts: Sequence[DataPart], stock: _Stock, report: Report) -> None:
     training = _main_stores([part for part in parts if part.role == "train"], stock)
-    others = [place for place in _main_stores(parts, stock) if place not in training]
-    for places in [training, *([place] for place in others)]:
+    others = _main_stores([part for part in parts if part.role == "val"], stock)
+    for places in [training, *([place] for place in others if place not in training)]:
         looks = _sound_looks(places, stock)
         prints = [look.print for look in looks]
         for match in matches(prints):
@@ -257,7 +267,11 @@ def _find_leaks(parts: Sequence[DataPart], stock: _Stock, report: Report) -> Non
             (report.notes if told else report.faults["leaks"]).append(text)
             continue
         looks = _sound_looks([place], stock)
+        best: dict[int, Match] = {}  # one fault for a test image, however many copies of it are trained on
         for match in matches([look.print for look in seen], [look.print for look in looks]):
+            if match.second not in best or match.likeness > best[match.second].likeness:
+                best[match.second] = match
+        for match in best.values():
             report.faults["leaks"].append(
                 f"{looks[match.second].source}: is {seen[match.first].source} "
                 f"({match.how}, likeness {match.likeness:.3f})"

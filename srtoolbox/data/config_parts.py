@@ -47,6 +47,7 @@ def _parts(node: Any, name: str, role: Role) -> Iterator[DataPart]:  # noqa: ANN
             node.get("lq_name"),
             node.get("max_images"),
             optional=role != "train",
+            cut=node.get("cut") is True,
         )
     inner = node.get("datasets") or {}
     for key, item in inner.items() if isinstance(inner, Mapping) else enumerate(inner):

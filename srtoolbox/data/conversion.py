@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ import numpy as np
 from srtoolbox.data.encodings import encode
 from srtoolbox.data.folder_store import FolderStore
 from srtoolbox.data.lmdb_writer import COMMIT_BYTES, LmdbWriter, Value, remove_store
-from srtoolbox.data.pairing import counted, raise_faults
+from srtoolbox.data.pairing import counted
 from srtoolbox.data.plan import Job, Plan
 from srtoolbox.data.store import Window
 from srtoolbox.errors import DataError, ImageError
@@ -34,6 +34,16 @@ Progress = Callable[[int, int], None]
 """Called with pictures done and pictures in all."""
 
 
+class DamagedImagesError(DataError):
+    """Images that could not be read, a sentence each; all others are stored."""
+
+    def __init__(self, images: Sequence[str]) -> None:
+        self.images = list(images)
+        advice = "All others are stored. Replace or remove these and run the same command again"
+        lines = [f"{counted(len(images), 'picture')} cannot be read:", *(f"  {image}" for image in images), advice]
+        super().__init__("\n".join(lines))
+
+
 class Summary(NamedTuple):
     """What a conversion did to one store."""
 
@@ -43,6 +53,8 @@ class Summary(NamedTuple):
     size: int
     """Bytes on the disk."""
     digest: str
+    hashes: Mapping[str, tuple[str, ...]]
+    """By the key of each image of the source: the hashes of what is stored of it."""
 
 
 def convert(
@@ -64,7 +76,8 @@ def convert(
         map_size: first size of LMDB's map in bytes; it grows as needed.
 
     Raises:
-        DataError: damaged pictures (the others are stored; all damaged ones are named), a full disk, outputs in use.
+        DamagedImagesError: damaged images, all named; the others are stored.
+        DataError: a full disk, outputs in use.
     """
     if overwrite:
         for path in outputs:
@@ -81,7 +94,7 @@ def convert(
             )
         reused = len(plan.keys()) - sum(len(plan.windows(job)) for job in todo)
         _fill(plan, todo, writers, workers or os.cpu_count() or 1, progress)
-        return [_summary(writer, reused) for writer in writers]
+        return [_summary(plan, writer, reused) for writer in writers]
     finally:
         for writer in writers:
             writer.close()
@@ -91,14 +104,14 @@ def _fill(
     plan: Plan, todo: Sequence[Job], writers: Sequence[LmdbWriter], workers: int, progress: Progress | None
 ) -> None:
     pending: list[list[Value]] = [[] for _ in writers]
-    damaged: list[str] = []
+    damaged = list(plan.unreadable)
     done = len(plan.jobs) - len(todo)
     for produced in _in_order(lambda job: _produce(plan, job), todo, workers):
         try:
             for values, new in zip(pending, produced.result(), strict=True):
                 values += new
-        except ImageError as error:
-            damaged.append(str(error))
+        except DamagedImagesError as error:
+            damaged += error.images
         if sum(len(value.data) for values in pending for value in values) >= COMMIT_BYTES:
             _commit(writers, pending)
         done += 1
@@ -106,12 +119,7 @@ def _fill(
             progress(done, len(plan.jobs))
     _commit(writers, pending)
     if damaged:
-        raise_faults(
-            f"{counted(len(damaged), 'picture')} cannot be read",
-            damaged,
-            "All others are stored. Replace or remove these and run the same command again",
-            limit=None,
-        )
+        raise DamagedImagesError(damaged)
 
 
 def _commit(writers: Sequence[LmdbWriter], pending: Sequence[list[Value]]) -> None:
@@ -140,23 +148,39 @@ def _in_order(function: Callable[[Job], Any], jobs: Sequence[Job], workers: int)
 def _produce(plan: Plan, job: Job) -> tuple[list[Value], ...]:
     """The values of one job for each store."""
     stamp = _stamp(plan, job)
-    gt = read_image(plan.gt.source(job.pair.gt))
-    if gt.shape != plan.gt.shape(job.pair.gt):
-        raise ImageError(f"{plan.gt.source(job.pair.gt)}: has changed since the conversion began")
+    gt, lq = _read(plan, job)
     gt = gt[: job.size[0], : job.size[1]]
     windows = plan.windows(job)
     values = [_value(plan, plan.gt, job.pair.gt, key, _cut(gt, window), stamp) for key, window in windows.items()]
     if plan.scale is None:
         return (values,)
-    if plan.lq is not None:
-        lq, store, source_key = read_image(plan.lq.source(job.pair.lq)), plan.lq, job.pair.lq
-    else:
+    store, source_key = (plan.gt, job.pair.gt) if plan.lq is None else (plan.lq, job.pair.lq)
+    if lq is None:
         lq = imresize(gt, size=(job.size[0] // plan.scale, job.size[1] // plan.scale))
-        store, source_key = plan.gt, job.pair.gt
     return values, [
         _value(plan, store, source_key, key, _cut(lq, window and Window(*(n // plan.scale for n in window))), stamp)
         for key, window in windows.items()
     ]
+
+
+def _read(plan: Plan, job: Job) -> tuple[np.ndarray, np.ndarray | None]:
+    """GT and, where it is given, LQ.
+
+    Raises:
+        DamagedImagesError: for one of the two, or for both.
+    """
+    images, faults = [], []
+    for store, key in ((plan.gt, job.pair.gt), (plan.lq, job.pair.lq)):
+        try:
+            image = None if store is None else read_image(store.source(key))
+            if image is not None and image.shape != store.shape(key):
+                raise ImageError(f"{store.source(key)}: has changed since the conversion began")
+            images.append(image)
+        except ImageError as error:
+            faults.append(str(error))
+    if faults:
+        raise DamagedImagesError(faults)
+    return images[0], images[1]
 
 
 def _cut(image: np.ndarray, window: Window | None) -> np.ndarray:
@@ -194,7 +218,49 @@ def _is_done(plan: Plan, job: Job, writers: Sequence[LmdbWriter]) -> bool:
     return all(record is not None and list(record["stamp"]) == stamp for record in records)
 
 
-def _summary(writer: LmdbWriter, reused: int) -> Summary:
+def _summary(plan: Plan, writer: LmdbWriter, reused: int) -> Summary:
     digest = writer.digest if writer.complete else writer.finish()
     size = os.path.getsize(writer.path / "data.mdb")
-    return Summary(str(writer.path), len(writer.records), reused, size, digest)
+    hashes = {job.pair.gt: _hashes_of(writer, plan.windows(job)) for job in plan.jobs}
+    return Summary(str(writer.path), len(writer.records), reused, size, digest, hashes)
+
+
+def _hashes_of(writer: LmdbWriter, keys: Iterable[str]) -> tuple[str, ...]:
+    records = [writer.records[key] for key in keys]
+    return tuple(f"{record['shape']} {record['dtype']} {record['sha256']}" for record in records)
+
+
+def convert_all(
+    parts: Sequence[tuple[Plan, Sequence[str | os.PathLike]]],
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> list[Summary]:
+    """Carry out several plans as `convert` does each; the damaged images of all are named together.
+
+    Args:
+        parts: plans, each with the paths of its stores.
+    """
+    total, before = sum(len(plan.jobs) for plan, _ in parts), 0
+    summaries: list[Summary] = []
+    damaged: list[str] = []
+    for plan, outputs in parts:
+        told = progress and (lambda done, _, before=before: progress(before + done, total))
+        try:
+            summaries += convert(plan, outputs, workers=workers, overwrite=overwrite, progress=told)
+        except DamagedImagesError as error:
+            damaged += error.images
+        before += len(plan.jobs)
+    if damaged:
+        raise DamagedImagesError(damaged)
+    return summaries
+
+
+def identical_images(summaries: Iterable[Summary]) -> list[list[str]]:
+    """Groups of images that are the same, pixel for pixel, by their keys: of one store, or of several as one."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for summary in summaries:
+        for key, hashes in summary.hashes.items():
+            groups.setdefault(hashes, []).append(key)
+    return [group for group in groups.values() if len(group) > 1]

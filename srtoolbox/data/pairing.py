@@ -4,7 +4,7 @@ and told at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from srtoolbox.data.store import Shape, Store
@@ -104,35 +104,53 @@ def check_sizes(gt: Store, lq: Store, pairs: Sequence[Pair], scale: int, *, left
         leftover: allow up to `scale - 1` more GT pixels at the right and the bottom (evaluation cuts them off).
 
     Raises:
-        DataError: pairs that do not fit; the first ten are named with both sizes.
+        DataError: images that cannot be read, all named, or pairs that do not fit; the first ten are named with both
+            sizes.
     """
-    shapes_of(gt, [pair.gt for pair in pairs])
-    shapes_of(lq, [pair.lq for pair in pairs])
-    faults = [fault for pair in pairs if (fault := _size_fault(gt, lq, pair, scale, leftover))]
-    if faults:
+    check_readable([(gt, [pair.gt for pair in pairs]), (lq, [pair.lq for pair in pairs])])
+    misfits = [pair for pair in pairs if not _fits(gt, lq, pair, scale, leftover)]
+    if misfits:
         raise_faults(
-            f"{len(faults)} of {counted(len(pairs), 'pair does', 'pairs do')} not fit: GT must be {scale} times LQ",
-            faults,
-            f"Check the scale, cut GT to multiples of it, or make LQ from GT: convert_lmdb GT --scale {scale}",
+            f"{len(misfits)} of {counted(len(pairs), 'pair does', 'pairs do')} not fit: GT must be {scale} times LQ",
+            [_size_fault(gt, lq, pair, scale) for pair in misfits],
+            _size_advice(sum(_fits(gt, lq, pair, scale, leftover=True) for pair in misfits), len(misfits), scale),
         )
 
 
-def shapes_of(store: Store, keys: Sequence[str]) -> list[Shape]:
-    """Shapes of pictures.
+def _size_advice(nearly: int, number: int, scale: int) -> str:
+    """What to do about `number` pairs that do not fit, of which `nearly` are what evaluation cuts."""
+    if not nearly:
+        return f"Check the scale, cut GT to multiples of it, or make LQ from GT: convert_lmdb GT --scale {scale}"
+    few = "All of them have" if nearly == number else f"{nearly} of them {'has' if nearly == 1 else 'have'}"
+    return (
+        f"{few} less than {scale} px too many, which evaluation cuts off at the right and bottom: so do cut=True in a "
+        f"config and convert_lmdb --cut. Or make LQ from GT: convert_lmdb GT --scale {scale}"
+    )
 
-    Raises:
-        DataError: files whose size cannot be read; every one is named.
-    """
-    shapes, faults = [], []
+
+def unreadable(store: Store, keys: Sequence[str]) -> dict[str, str]:
+    """Keys of images whose size cannot be read, and why."""
+    faults = {}
     for key in keys:
         try:
-            shapes.append(store.shape(key))
+            store.shape(key)
         except ImageError as error:
-            faults.append(str(error))
+            faults[key] = str(error)
+    return faults
+
+
+def check_readable(stores: Iterable[tuple[Store, Sequence[str]]]) -> None:
+    """Check that the sizes of images can be read.
+
+    Args:
+        stores: stores, each with the keys of its images.
+
+    Raises:
+        DataError: some cannot; every one of all stores is named.
+    """
+    faults = [fault for store, keys in stores for fault in unreadable(store, keys).values()]
     if faults:
-        summary = f"{counted(len(faults), 'picture')} of {store.path} cannot be read"
-        raise_faults(summary, faults, "Replace or remove them", limit=None)
-    return shapes
+        raise_faults(f"{counted(len(faults), 'picture')} cannot be read", faults, "Replace or remove them", limit=None)
 
 
 def infer_scale(gt: Store, lq: Store, pairs: Sequence[Pair]) -> int:
@@ -177,11 +195,12 @@ def _rename(key: str, gt_name: str, lq_name: str) -> str | None:
     return folder + slash + lq_name.replace("{}", name[len(before) : len(name) - len(after)])
 
 
-def _size_fault(gt: Store, lq: Store, pair: Pair, scale: int, leftover: bool) -> str | None:
-    gt_shape, lq_shape = gt.shape(pair.gt), lq.shape(pair.lq)
-    if sizes_fit(gt_shape, lq_shape, scale, leftover=leftover):
-        return None
-    (gt_height, gt_width, _), (lq_height, lq_width, _) = gt_shape, lq_shape
+def _fits(gt: Store, lq: Store, pair: Pair, scale: int, leftover: bool) -> bool:
+    return sizes_fit(gt.shape(pair.gt), lq.shape(pair.lq), scale, leftover=leftover)
+
+
+def _size_fault(gt: Store, lq: Store, pair: Pair, scale: int) -> str:
+    (gt_height, gt_width, _), (lq_height, lq_width, _) = gt.shape(pair.gt), lq.shape(pair.lq)
     return (
         f"{gt.source(pair.gt)}: {gt_width}x{gt_height}, but {lq.source(pair.lq)} is {lq_width}x{lq_height}, "
         f"so GT should be {lq_width * scale}x{lq_height * scale} (width x height)"

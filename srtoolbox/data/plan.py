@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import os
 import statistics
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from srtoolbox.data.encodings import ENCODINGS, check_encoding
 from srtoolbox.data.folder_store import FolderStore
-from srtoolbox.data.pairing import Pair, check_sizes, counted, infer_scale, pair_keys, raise_faults, shapes_of
+from srtoolbox.data.pairing import (
+    Pair,
+    check_readable,
+    check_sizes,
+    counted,
+    infer_scale,
+    pair_keys,
+    raise_faults,
+    unreadable,
+)
+from srtoolbox.data.split import split_keys
 from srtoolbox.data.store import Window
 from srtoolbox.errors import DataError
 
@@ -36,6 +47,7 @@ class Recipe(NamedTuple):
             being cut to multiples of it; None with `lq` takes the scale that most pairs have.
         lq: path of the LQ folder, or None.
         lq_name: how LQ files are named after GT files, such as '{}x4'; None tries the usual ways.
+        cut: GT given with its LQ may have up to `scale - 1` px more, which are cut off as evaluation does.
         small: what happens to pictures smaller than a sub-image, or than the scale: "error", "skip" (left out) or
             "whole" (smaller than a sub-image: stored as they are).
     """
@@ -46,6 +58,7 @@ class Recipe(NamedTuple):
     lq_name: str | None = None
     subimages: SubImages | None = None
     small: str = "error"
+    cut: bool = False
 
     @property
     def synthesize(self) -> bool:
@@ -61,17 +74,22 @@ class Job(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A checked conversion: nothing is left that could go wrong but damaged pictures and the disk."""
+    """A checked conversion: nothing is left that could go wrong but damaged images and the disk."""
 
     gt: FolderStore
     lq: FolderStore | None
     scale: int | None
     recipe: Recipe
     jobs: list[Job]
-    cut: int
-    """How many GT pictures lose pixels at the right or bottom to become multiples of the scale."""
+    unreadable: Sequence[str] = ()
+    """A sentence for every file whose size cannot be read; the conversion does all others and ends with these."""
     skipped: int = 0
     """How many pictures are too small and left out."""
+
+    @property
+    def cut(self) -> int:
+        """How many GT images lose pixels at the right or bottom to become multiples of the scale."""
+        return sum(job.size != self.gt.shape(job.pair.gt)[:2] for job in self.jobs)
 
     def windows(self, job: Job) -> dict[str, Window | None]:
         """The GT windows of a job by key; None is the whole picture."""
@@ -103,31 +121,58 @@ def make_plan(folder: str | os.PathLike, recipe: Recipe) -> Plan:
         raise DataError(f"small is one of {', '.join(SMALL)}, got {recipe.small!r}")
     if recipe.scale is not None and recipe.scale < 1:
         raise DataError(f"scale is a whole number from 1 up, got {recipe.scale}")
-    gt = FolderStore(folder)
-    keys = gt.keys()
-    lq = None if recipe.lq is None else FolderStore(recipe.lq)
-    if lq is not None:
-        scale, pairs = _checked_pairs(gt, lq, recipe)
-    else:
-        scale, pairs = recipe.scale, [Pair(key, key) for key in keys]
-    multiple = recipe.scale if recipe.synthesize else 1
-    shapes = shapes_of(gt, [pair.gt for pair in pairs])
-    jobs = [Job(p, (h - h % multiple, w - w % multiple)) for p, (h, w, _) in zip(pairs, shapes, strict=True)]
-    cut = sum(job.size != shape[:2] for job, shape in zip(jobs, shapes, strict=True))
-    return _without_small(Plan(gt, lq, scale, recipe, jobs, cut))
+    gt, lq = FolderStore(folder), None if recipe.lq is None else FolderStore(recipe.lq)
+    plan = Plan(gt, lq, recipe.scale, recipe, [])
+    return _without_small(_of_one_folder(plan) if lq is None else _of_pairs(plan))
 
 
-def _checked_pairs(gt: FolderStore, lq: FolderStore, recipe: Recipe) -> tuple[int, list[Pair]]:
-    scale = recipe.scale or _likely_scale(gt, lq)  # names such as 0001x4 can only be matched with a scale in mind
-    pairs = pair_keys(gt, lq, scale, recipe.lq_name, option="--lq-name ")
-    scale = recipe.scale or infer_scale(gt, lq, pairs)
-    check_sizes(gt, lq, pairs, scale)
-    return scale, pairs
+def _of_one_folder(plan: Plan) -> Plan:
+    """The plan with its jobs; LQ, if any, is made, from GT cut to multiples of the scale."""
+    keys, multiple = list(plan.gt.keys()), plan.scale or 1
+    faults = unreadable(plan.gt, keys)
+    sound = [key for key in keys if key not in faults]
+    if not sound:
+        check_readable([(plan.gt, keys)])
+    shapes = [plan.gt.shape(key) for key in sound]
+    sizes = [(height - height % multiple, width - width % multiple) for height, width, _ in shapes]
+    jobs = [Job(Pair(key, key), size) for key, size in zip(sound, sizes, strict=True)]
+    return plan._replace(jobs=jobs, unreadable=list(faults.values()))
 
 
-def _likely_scale(gt: FolderStore, lq: FolderStore) -> int:
-    heights = [statistics.median(height for height, _, _ in shapes_of(store, store.keys())) for store in (gt, lq)]
+def _of_pairs(plan: Plan) -> Plan:
+    """The plan with its scale and jobs, names and sizes of the pairs checked."""
+    gt, lq, recipe = plan.gt, plan.lq, plan.recipe
+    gt_faults, lq_faults = (unreadable(store, store.keys()) for store in (gt, lq))
+    likely = recipe.scale or _likely_scale(gt, gt_faults, lq, lq_faults)  # names such as 0001x4 depend on it
+    pairs = pair_keys(gt, lq, likely, recipe.lq_name, option="--lq-name ")
+    sound = [pair for pair in pairs if pair.gt not in gt_faults and pair.lq not in lq_faults]
+    if not sound:
+        check_readable([(gt, gt.keys()), (lq, lq.keys())])
+    scale = recipe.scale or infer_scale(gt, lq, sound)
+    check_sizes(gt, lq, sound, scale, leftover=recipe.cut)
+    sizes = [(lq.shape(pair.lq)[0] * scale, lq.shape(pair.lq)[1] * scale) for pair in sound]
+    jobs = [Job(pair, size) for pair, size in zip(sound, sizes, strict=True)]
+    return plan._replace(scale=scale, jobs=jobs, unreadable=[*gt_faults.values(), *lq_faults.values()])
+
+
+def _likely_scale(gt: FolderStore, gt_faults: Container[str], lq: FolderStore, lq_faults: Container[str]) -> int:
+    stores = [(gt, [key for key in list(gt.keys()) if key not in gt_faults])]
+    stores.append((lq, [key for key in list(lq.keys()) if key not in lq_faults]))
+    if not all(keys for _, keys in stores):
+        check_readable([(gt, gt.keys()), (lq, lq.keys())])
+    heights = [statistics.median(store.shape(key)[0] for key in keys) for store, keys in stores]
     return max(1, round(heights[0] / heights[1]))
+
+
+def split_plan(plan: Plan, share: float) -> tuple[Plan, Plan]:
+    """A plan of training and one of validation, the images divided by their names (see `split`).
+
+    Raises:
+        DataError: nothing is left for one of the two.
+    """
+    training = set(split_keys([job.pair.gt for job in plan.jobs], share)[0])
+    jobs = [[job for job in plan.jobs if (job.pair.gt in training) is wanted] for wanted in (True, False)]
+    return plan._replace(jobs=jobs[0]), plan._replace(jobs=jobs[1], unreadable=())
 
 
 def _without_small(plan: Plan) -> Plan:
@@ -143,8 +188,7 @@ def _without_small(plan: Plan) -> Plan:
         return plan
     if policy == "skip" and len(small) < len(plan.jobs):
         kept = [job for job in plan.jobs if min(job.size) >= least]
-        cut = sum(job.size != plan.gt.shape(job.pair.gt)[:2] for job in kept)
-        return plan._replace(jobs=kept, cut=cut, skipped=len(small))
+        return plan._replace(jobs=kept, skipped=len(small))
     what = f"the scale {scale}" if least == scale else f"a sub-image of {least} px"
     advice = "Take a smaller size, or leave them out: --small skip"
     if least != scale:

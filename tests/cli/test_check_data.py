@@ -90,6 +90,35 @@ def test_leaks_are_found_through_scaling_jpeg_and_flips(tmp_path, pictures, caps
     assert run(capsys, tmp_path, tmp_path / "train", "--test", tmp_path / "test", "--allow", "leaks")[0] == 0
 
 
+def test_a_test_store_may_hold_an_image_at_several_scales(tmp_path, pictures, capsys) -> None:
+    for scale in (2, 3):
+        for name in ("coffee", "rocket"):
+            write_image(tmp_path / f"test/X{scale}/{name}.png", np.ascontiguousarray(pictures[name][: 240 - scale]))
+    write_image(tmp_path / "train/chelsea.png", pictures["chelsea"])
+    code, _, report = run(capsys, tmp_path, tmp_path / "train", "--test", tmp_path / "test")
+    assert code == 0 and report["faults"] == {}
+    assert list(run(capsys, tmp_path, tmp_path / "test")[2]["faults"]) == ["alike"]  # as training data they are
+    write_image(tmp_path / "train/a.png", pictures["coffee"])
+    write_image(tmp_path / "train/b.png", imresize(pictures["coffee"], 1 / 2))
+    _, _, report = run(capsys, tmp_path, tmp_path / "train", "--test", tmp_path / "test")
+    assert [fault.split(":")[0][-13:] for fault in report["faults"]["leaks"]] == ["X2/coffee.png", "X3/coffee.png"]
+
+
+def test_gt_a_pixel_too_large_is_a_fault_unless_it_is_cut(pairs, tmp_path, tiny_config, capsys) -> None:
+    hr, lr = pairs
+    for name in ("coffee", "rocket"):
+        write_image(hr / f"{name}.png", np.pad(read_image(hr / f"{name}.png"), ((0, 1), (0, 2), (0, 0)), "edge"))
+    code, _, report = run(capsys, tmp_path, hr, "--lq", lr)
+    assert code == 1 and len(report["faults"]["sizes"]) == 2
+    assert "2 GT images less than 3 px too large" in report["notes"][0] and "convert_lmdb --cut" in report["notes"][0]
+    train = (
+        f"data.train.dataset=dict(_delete_=True, type='PairedDataset', gt={str(hr)!r}, lq={str(lr)!r}, scale=3, cut=%s)"
+    )
+    for cut, kinds in ((True, []), (False, ["sizes"])):
+        report = run(capsys, tmp_path, tiny_config, train % cut)[2]
+        assert list(report["faults"]) == kinds
+
+
 def test_an_lmdb_is_checked_against_its_checksums(pairs, tmp_path, capsys) -> None:
     store = tmp_path / "s.lmdb"
     assert main(["convert_lmdb", str(pairs[0]), "-o", str(store)]) == 0

@@ -183,7 +183,7 @@ def test_control_c_leaves_a_store_that_can_be_completed(photo: np.ndarray, tmp_p
 def test_help_shows_commands_that_work(pairs: tuple[Path, Path], tmp_path: Path, monkeypatch) -> None:
     """Each example of the help runs once its folders are there."""
     examples = [line.split() for line in build_parser().epilog.splitlines() if "convert_lmdb.py" in line]
-    assert len(examples) == 3
+    assert len(examples) == 4
     work = tmp_path / "work"
     monkeypatch.chdir(tmp_path)
     for words in examples:

@@ -73,6 +73,24 @@ def test_gt_is_cut_in_evaluation_but_must_fit_in_training(gt_folder: Path, tmp_p
     assert np.array_equal(dataset[1]["gt"], read_image(gt_folder / "b.png")[:45, :90])
     with pytest.raises(DataError, match=r"3 of 4 pairs(.|\n)*b\.png: 91x47, but"):
         PairedDataset(str(gt_folder), lq, 3, gt_size=24)
+    cut = PairedDataset(str(gt_folder), lq, 3, gt_size=24, cut=True)
+    exact = PairedDataset(str(tmp_path / "gt"), lq, 3, gt_size=24)
+    for number in range(40):
+        ours, theirs = (each[Draw(number % 4, number, 2)] for each in (cut, exact))
+        assert np.array_equal(ours["gt"], theirs["gt"]) and np.array_equal(ours["lq"], theirs["lq"])
+
+
+def test_damaged_files_of_all_stores_are_named_at_once(gt_folder: Path, tmp_path: Path) -> None:
+    gt, lq = pair_folders(gt_folder, tmp_path / "first", 3)
+    others = pair_folders(gt_folder, tmp_path / "second", 3)
+    bad = [Path(gt, "a.png"), Path(lq, "b.png"), Path(others[0], "c.png")]
+    for path in bad:
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="3 pictures cannot be read") as caught:
+        PairedDataset([gt, others[0]], [lq, others[1]], 3)
+    assert all(str(path) in str(caught.value) for path in bad)
+    with pytest.raises(DataError, match=r"2 pictures cannot be read(.|\n)*a\.png(.|\n)*c\.png"):
+        GTOnlyDataset([gt, others[0]], 3)
 
 
 @pytest.mark.parametrize("keep", [0, 1 << 20])

@@ -98,7 +98,10 @@ def test_all_wrong_sizes_are_listed_at_once(tmp_path: Path) -> None:
     message = str(caught.value)
     assert "3 of 4 pairs" in message and "a.png" not in message
     assert "c.png: 36x24, but" in message and "should be 40x24" in message
+    assert "\n2 of them have less than 4 px too many" in message and "cut=True" in message
     check_sizes(gt, lq, [pairs[0], pairs[1], pairs[3]], 4, leftover=True)
+    with pytest.raises(DataError, match=r"\nAll of them have less than 4 px too many"):
+        check_sizes(gt, lq, pairs[1:2], 4)
     with pytest.raises(DataError, match=r"1 of 4 pairs(.|\n)*c\.png"):
         check_sizes(gt, lq, pairs, 4, leftover=True)
     assert infer_scale(gt, lq, pairs) == 4
@@ -107,7 +110,7 @@ def test_all_wrong_sizes_are_listed_at_once(tmp_path: Path) -> None:
 def test_a_damaged_header_is_listed_with_the_others(tmp_path: Path) -> None:
     gt = store(tmp_path / "gt", {"a.png": (8, 8), "b.png": (8, 8), "c.png": (8, 8)})
     lq = store(tmp_path / "lq", {"a.png": (4, 4), "b.png": (4, 4), "c.png": (4, 4)})
-    for name in ("a.png", "c.png"):
-        (tmp_path / "gt" / name).write_bytes(b"")
-    with pytest.raises(DataError, match=r"2 pictures(.|\n)*a\.png(.|\n)*c\.png"):
+    for name in ("gt/a.png", "gt/c.png", "lq/b.png"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DataError, match=r"3 pictures(.|\n)*gt/a\.png(.|\n)*gt/c\.png(.|\n)*lq/b\.png"):
         check_sizes(gt, lq, pair_keys(gt, lq, 2), 2)

@@ -9,7 +9,7 @@ import numpy as np
 
 from srtoolbox.data.crops import CropMode, SmallPolicy
 from srtoolbox.data.datasets.base import CropOptions, Entry, GTDataset, Sampling, as_list, check_options
-from srtoolbox.data.pairing import shapes_of
+from srtoolbox.data.pairing import check_readable
 from srtoolbox.data.rng import Rng
 from srtoolbox.data.store import Store, Window
 from srtoolbox.data.stores import open_store
@@ -60,12 +60,9 @@ class GTOnlyDataset(GTDataset):
     ) -> None:
         options = CropOptions(gt_size, crop, small, transforms, channels, sampling, max_images)
         options.validate(type(self).__name__, scale)
-        entries: list[Entry] = []
-        for path in as_list(gt):
-            store = open_store(path)
-            keys = store.keys()[:max_images]
-            shapes_of(store, keys)
-            entries += [_entry(store, key, scale) for key in keys]
+        stores = [(store, store.keys()[:max_images]) for store in map(open_store, as_list(gt))]
+        check_readable(stores)
+        entries = [_entry(store, key, scale) for store, keys in stores for key in keys]
         super().__init__(entries, scale, options)
         lq_bytes = sum(3 * entry.height * entry.width for entry in self._entries)
         if self.before_lq is not None:

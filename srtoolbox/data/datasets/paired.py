@@ -17,9 +17,9 @@ from srtoolbox.data.datasets.base import (
     check_options,
     check_transforms,
 )
-from srtoolbox.data.pairing import check_sizes, pair_keys
+from srtoolbox.data.pairing import Pair, check_readable, check_sizes, pair_keys
 from srtoolbox.data.rng import Rng
-from srtoolbox.data.store import Window
+from srtoolbox.data.store import Store, Window
 from srtoolbox.data.stores import open_store
 from srtoolbox.errors import DataError
 from srtoolbox.registry import DATASETS
@@ -39,6 +39,8 @@ class PairedDataset(GTDataset):
         channels: 3 (gray pictures get three equal channels) or 1 (all pictures must be gray).
         sampling: draw each picture equally often ("image") or in proportion to its area ("area").
         lq_name: how LQ files are named after GT files, such as '{}x4'; None tries the usual ways.
+        cut: train on pairs whose GT has up to `scale - 1` px more at the right and bottom, which are cut off as in
+            evaluation; False refuses them.
         max_images: take only the first so many pictures (of each store).
 
     Raises:
@@ -60,6 +62,7 @@ class PairedDataset(GTDataset):
         channels: int = 3,
         sampling: Sampling = "image",
         lq_name: str | None = None,
+        cut: bool = False,
         max_images: int | None = None,
     ) -> None:
         options = CropOptions(gt_size, crop, small, transforms, channels, sampling, max_images)
@@ -68,8 +71,9 @@ class PairedDataset(GTDataset):
         if len(gts) != len(lqs):
             raise DataError(f"gt and lq name {len(gts)} and {len(lqs)} stores: give one LQ store for each GT store")
         entries: list[Entry] = []
-        for gt_path, lq_path in zip(gts, lqs, strict=True):
-            entries += _entries(gt_path, lq_path, scale, lq_name, leftover=gt_size is None)[:max_images]
+        for gt_store, lq_store, pairs in _matched(gts, lqs, scale, lq_name):
+            check_sizes(gt_store, lq_store, pairs, scale, leftover=cut or gt_size is None)
+            entries += [_entry(gt_store, lq_store, pair) for pair in pairs[:max_images]]
         super().__init__(entries, scale, options)
 
     @classmethod
@@ -80,8 +84,18 @@ class PairedDataset(GTDataset):
         return entry.lq.read(entry.lq_key, window), entry.gt.read(entry.gt_key, window.scaled(self.scale))
 
 
-def _entries(gt_path: str, lq_path: str, scale: int, lq_name: str | None, *, leftover: bool) -> list[Entry]:
-    gt, lq = open_store(gt_path), open_store(lq_path)
-    pairs = pair_keys(gt, lq, scale, lq_name)
-    check_sizes(gt, lq, pairs, scale, leftover=leftover)
-    return [Entry(gt, lq, pair.gt, pair.lq, *lq.shape(pair.lq)[:2]) for pair in pairs]
+def _matched(
+    gts: Sequence[str], lqs: Sequence[str], scale: int, lq_name: str | None
+) -> list[tuple[Store, Store, list[Pair]]]:
+    """GT and LQ stores with their pairs; that all their images can be read is checked over all stores at once."""
+    matched = []
+    for gt_path, lq_path in zip(gts, lqs, strict=True):
+        gt, lq = open_store(gt_path), open_store(lq_path)
+        matched.append((gt, lq, pair_keys(gt, lq, scale, lq_name)))
+    stores = [(gt, [pair.gt for pair in pairs]) for gt, _, pairs in matched]
+    check_readable(stores + [(lq, [pair.lq for pair in pairs]) for _, lq, pairs in matched])
+    return matched
+
+
+def _entry(gt: Store, lq: Store, pair: Pair) -> Entry:
+    return Entry(gt, lq, pair.gt, pair.lq, *lq.shape(pair.lq)[:2])
