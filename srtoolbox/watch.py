@@ -10,16 +10,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from srtoolbox.logger import LOGGER
+from srtoolbox.system import kill_process, parent_of
 
 INTERVAL = 0.5
 """Seconds between two signs of life."""
@@ -196,10 +195,9 @@ def _kill_sibling(sign: dict[str, Any]) -> None:
     """End a silent process that the same launcher started on this machine: a stopped one would outlive the run."""
     if sign["host"] != socket.gethostname():
         return
-    with contextlib.suppress(OSError, IndexError, ValueError):
-        parent = int(Path(f"/proc/{sign['pid']}/stat").read_text().rpartition(")")[2].split()[1])
-        if parent == os.getppid():  # the number may meanwhile be another process's
-            os.kill(sign["pid"], signal.SIGKILL)
+    if parent_of(sign["pid"]) == os.getppid():  # the number may meanwhile be another process's
+        with contextlib.suppress(OSError):
+            kill_process(sign["pid"])
 
 
 def say(log: Callable[[str], None], message: str) -> None:

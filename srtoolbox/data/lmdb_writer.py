@@ -10,7 +10,6 @@ interruptions: `digest` says so.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -25,6 +24,8 @@ from srtoolbox.data.lmdb_store import FORMAT, MAX_KEY_BYTES, META_KEY, PLAN_KEY,
 from srtoolbox.data.store import Shape
 from srtoolbox.errors import DataError
 from srtoolbox.files import sync_folder
+from srtoolbox.logger import LOGGER
+from srtoolbox.system import NO_LOCKS, FileLock
 
 COMMIT_BYTES = 64 << 20
 _PART_KEY = b"__part__"
@@ -78,11 +79,13 @@ class LmdbWriter:
         self._plan = {"format": FORMAT, "version": VERSION, **plan}
         self._keys = set(keys)
         _check_keys(self.path, self._keys)
+        self._lock = FileLock(self.path / "writer.lock")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock_folder(self.path)
+            self._take()
             self._env = lmdb.open(os.path.realpath(self.path), map_size=map_size, readahead=False, meminit=False)
         except (OSError, lmdb.Error) as error:
+            self._lock.release(remove=True)
             raise DataError(self._fault(error)) from error
         self._parts = 0
         self.complete, self.digest = False, ""
@@ -122,7 +125,21 @@ class LmdbWriter:
     def close(self) -> None:
         """Release the store. Without `finish` before, it stays unfinished, to be taken up later."""
         self._env.close()
-        os.close(self._lock)
+        self._lock.release(remove=True)
+
+    def _take(self) -> None:
+        """Keep other processes from writing into the folder. Raises DataError where one does."""
+        try:
+            is_free = self._lock.acquire()
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            LOGGER.warning("%s: cannot be locked (%s): see that nobody else writes it", self.path, error.strerror)
+        else:
+            if not is_free:
+                raise DataError(
+                    f"{self.path}: another process is converting into it. Wait for it, or choose another name"
+                )
 
     def _take_up(self) -> None:
         with self._env.begin() as txn:
@@ -186,8 +203,6 @@ class LmdbWriter:
                 raise DataError(self._fault(error)) from error
 
     def _fault(self, error: Exception) -> str:
-        if isinstance(error, BlockingIOError):
-            return f"{self.path}: another process is converting into it. Wait for it, or choose another name"
         if "already open in this process" in str(error):
             return f"{self.path}: this process is reading it; close the stores that do, or convert in another process"
         if isinstance(error, OSError) or not any(os.strerror(number) in str(error) for number in _SHORT_WRITES):
@@ -243,14 +258,3 @@ def _check_keys(path: Path, keys: Iterable[str]) -> None:
         raise DataError(
             "\n".join([f"{path}: these pictures cannot be stored under their names; rename them:", *faults])
         )
-
-
-def _lock_folder(path: Path) -> int:
-    """An exclusive lock on the folder, which the kernel drops when the process ends in whatever way."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor

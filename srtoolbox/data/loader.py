@@ -8,6 +8,7 @@ Either way a batch depends on its draws alone.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ from srtoolbox.data.datasets.base import SRDataset
 from srtoolbox.data.sampler import Draw, EndlessSampler, RankSampler
 from srtoolbox.data.transforms.base import PICTURES, Sample
 from srtoolbox.errors import RunError, SrtoolboxError
+from srtoolbox.system import STOP_SIGNALS
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where the kernel keeps what processes share
 PREFETCH = 2
@@ -130,7 +132,7 @@ def _worker_batches(
 
 def _leave_signals_to_the_run(_: int) -> None:
     """A signal to the whole process group (Ctrl-C, a scheduler's) must not end the workers before the run has saved."""
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for signum in STOP_SIGNALS:
         signal.signal(signum, signal.SIG_IGN)
 
 
@@ -199,8 +201,7 @@ def _check_shared_memory(dataset: SRDataset, sampler: EndlessSampler, workers: i
     needed = batch_bytes * workers * (PREFETCH + 1)
     if not os.path.isdir(SHARED_MEMORY):
         return
-    status = os.statvfs(SHARED_MEMORY)
-    free = status.f_bavail * status.f_frsize
+    free = shutil.disk_usage(SHARED_MEMORY).free
     if free < needed:
         raise RunError(
             f"{workers} workers hand over batches through {SHARED_MEMORY}, which has {free / 2**20:.0f} MiB free "

@@ -7,12 +7,11 @@ told (`--overwrite`, `--resume-from`) must not be done twice, and must be done i
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from srtoolbox import dist
+from srtoolbox.system import environment_of, parent_of, started_at
 
 
 def slurm_job() -> str | None:
@@ -24,7 +23,7 @@ def begun_before(began: Mapping[str, Any]) -> bool:
     """Whether an earlier attempt of this job has begun the run of a work dir.
 
     Args:
-        began: what the work dir's `run.lock` tells of the last run that began there: `began` (seconds since the epoch),
+        began: what the work dir's `run.json` tells of the last run that began there: `began` (seconds since the epoch),
             `job` (of SLURM).
     """
     if int(os.environ.get("SLURM_RESTART_COUNT") or 0) and slurm_job() and began.get("job") == slurm_job():
@@ -38,16 +37,7 @@ def launched_at() -> float:
     On each machine that is before the first attempt began, since this waits for all. torchrun is the nearest process
     above this one that has not got its variables.
     """
-    try:
-        launcher = os.getppid()
-        while b"TORCHELASTIC_RUN_ID=" in Path(f"/proc/{launcher}/environ").read_bytes():
-            launcher = int(_status(launcher)[1])
-        since_boot = int(_status(launcher)[19]) / os.sysconf("SC_CLK_TCK")
-        return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
-    except (OSError, AttributeError, IndexError, ValueError):
-        return 0.0
-
-
-def _status(pid: int) -> list[str]:
-    """/proc/<pid>/stat from the state on, which follows the name in parentheses."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    launcher: int | None = os.getppid()
+    while launcher is not None and b"TORCHELASTIC_RUN_ID=" in (environment_of(launcher) or b""):
+        launcher = parent_of(launcher)
+    return (started_at(launcher) if launcher is not None else None) or 0.0

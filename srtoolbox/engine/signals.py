@@ -1,5 +1,7 @@
 """SIGTERM, SIGINT and SIGUSR1 end a run after the iteration at hand, saved; a second SIGINT ends it at once.
 
+Windows has no SIGUSR1, and SIGBREAK (Ctrl-Break) beside SIGINT (Ctrl-C).
+
 A signal in an evaluation ends that, the iteration it belongs to is saved, and the resumed run evaluates anew. A signal
 to one rank stops all, after the same iteration.
 """
@@ -8,15 +10,18 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from types import FrameType
 
 from srtoolbox.logger import LOGGER
+from srtoolbox.system import STOP_SIGNALS
 from srtoolbox.watch import exit_now, say
 
-# what a shell expects of a process that a signal ended
-EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGUSR1: 138}
+# what a shell expects of a process that a signal ended; a signal's number is not the same on all systems
+_CODES = {"SIGTERM": 143, "SIGINT": 130, "SIGUSR1": 138, "SIGBREAK": 149}
+EXIT_CODES = {signum: _CODES[signum.name] for signum in STOP_SIGNALS}
 AT_ONCE = "stopped at once; what was saved before is intact"
 
 
@@ -52,13 +57,13 @@ class StopSignals:
             signal.signal(signum, handler)
         if self._previous:
             signal.set_wakeup_fd(self._listened_before)
-            os.close(self._writer)
+            self._writer.close()
 
     def _listen(self) -> None:
         """Hear of signals in a thread too: while the main one is in C, say in a collective, it runs no handler."""
-        reader, self._writer = os.pipe()
-        os.set_blocking(self._writer, False)
-        self._listened_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        reader, self._writer = socket.socketpair()  # Python wakes a pipe too, but not on Windows
+        self._writer.setblocking(False)
+        self._listened_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         threading.Thread(target=_end_at_second_interrupt, args=(reader,), name="signals", daemon=True).start()
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
@@ -69,13 +74,13 @@ class StopSignals:
         self.received = self.received or signum
 
 
-def _end_at_second_interrupt(reader: int) -> None:
-    """Read the numbers of the signals that come, from a pipe, until it is closed."""
+def _end_at_second_interrupt(reader: socket.socket) -> None:
+    """Read the numbers of the signals that come, until the other end is closed."""
     interrupts = 0
-    while numbers := os.read(reader, 64):
+    while numbers := reader.recv(64):
         interrupts += numbers.count(signal.SIGINT)
         if interrupts > 1:
             time.sleep(0.5)  # the handler is first where it can be
             say(LOGGER.warning, AT_ONCE)
             os._exit(EXIT_CODES[signal.SIGINT])
-    os.close(reader)
+    reader.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -22,9 +21,10 @@ from srtoolbox.engine.checkpoint import (
 )
 from srtoolbox.engine.restarts import slurm_job
 from srtoolbox.engine.run_config import CONFIG, EARLIER
-from srtoolbox.errors import RunError
-from srtoolbox.files import make_folder, write_fault
+from srtoolbox.errors import RunError, SrtoolboxError
+from srtoolbox.files import make_folder, read_json, write_fault, write_json
 from srtoolbox.logger import LOGGER
+from srtoolbox.system import NO_LOCKS, FileLock
 
 # what a run writes into its folder, and all that --overwrite may delete
 RUN_FILES = (
@@ -67,15 +67,15 @@ def refuse_used(work_dir: Path) -> None:
 
 
 class RunLock:
-    """Keeps a work dir for one run: a lock on its file `run.lock`, which says whose it is and when a run last began.
+    """Keeps a work dir for one run, by a lock on its file `run.lock`; `run.json` says whose it is, since when.
 
-    The lock is the kernel's and ends with the process, however that ends; a file left behind locks nothing. It is one
-    of `lockf`, which loader workers do not inherit: with `flock` those of a killed run would go on holding it.
+    The lock is the system's and ends with the process, however that ends (`system.FileLock`).
     """
 
     def __init__(self, work_dir: Path) -> None:
-        self.path = work_dir / "run.lock"
-        self._descriptor: int | None = None
+        self.path = work_dir / "run.json"
+        self._lock = FileLock(work_dir / "run.lock")
+        self._is_taken = False
 
     def acquire(self) -> None:
         """Take the work dir, made if it is not there. Again is nothing.
@@ -83,26 +83,24 @@ class RunLock:
         Raises:
             RunError: another run has it, or it cannot be made.
         """
-        if self._descriptor is not None:
+        if self._is_taken:
             return
+        work_dir = self.path.parent
         try:
-            make_folder(self.path.parent)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            make_folder(work_dir)
+            is_free = self._lock.acquire()
         except OSError as error:
-            raise RunError(write_fault(self.path, error)) from error
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            os.close(descriptor)
+            if error.errno not in NO_LOCKS:
+                raise RunError(write_fault(self._lock.path, error)) from error
+            is_free = True
+            LOGGER.warning("%s: cannot be locked (%s): see that no second run writes here", work_dir, error.strerror)
+        if not is_free:
             told = self.told()
             holder = json.dumps({key: told[key] for key in ("pid", "host")}) if told else "which has just started"
             raise RunError(
-                f"{self.path.parent} is in use by another run ({holder}). Wait for it, stop it, or choose another "
-                f"--work-dir"
-            ) from error
-        except OSError as error:  # some network file systems have no locks
-            LOGGER.warning("%s: cannot be locked (%s): see that no second run writes here", self.path, error.strerror)
-        self._descriptor = descriptor
+                f"{work_dir} is in use by another run ({holder}). Wait for it, stop it, or choose another --work-dir"
+            )
+        self._is_taken = True
         self._tell({})
 
     def acquire_for_use(self) -> None:
@@ -111,7 +109,7 @@ class RunLock:
         Raises:
             RunError: as `acquire`, or a run has come and gone since.
         """
-        if self._descriptor is not None:
+        if self._is_taken:
             return
         self.acquire()
         if is_used(self.path.parent):
@@ -120,10 +118,7 @@ class RunLock:
     def told(self) -> dict[str, Any]:
         """What the file says: `pid`, `host` of its last holder; `began`, `job`, `from` of the last run (`begun`)."""
         try:
-            if self._descriptor is None:
-                told = json.loads(self.path.read_bytes())
-            else:  # to open the file and close it would give up the lock
-                told = json.loads(os.pread(self._descriptor, 5000, 0))
+            told = read_json(self.path)
         except (OSError, ValueError):
             return {}
         return told if isinstance(told, dict) else {}
@@ -134,17 +129,15 @@ class RunLock:
         self._tell({"began": time.time(), "job": slurm_job(), "from": named})
 
     def _tell(self, more: dict[str, Any]) -> None:
-        line = json.dumps({**self.told(), "pid": os.getpid(), "host": socket.gethostname(), **more})
-        try:  # always as long, in one call: other ranks may be reading
-            os.pwrite(self._descriptor, f"{line:<4999}\n".encode(), 0)
-        except OSError as error:
-            raise RunError(write_fault(self.path, error)) from error
+        try:
+            write_json(self.path, {**self.told(), "pid": os.getpid(), "host": socket.gethostname(), **more})
+        except SrtoolboxError as error:
+            raise RunError(str(error)) from error
 
     def release(self) -> None:
         """Let others have the work dir."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        self._lock.release()
+        self._is_taken = False
 
 
 def find_state(

@@ -14,11 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from srtoolbox.errors import SrtoolboxError
-
-try:
-    import resource
-except ModuleNotFoundError:  # Windows
-    resource = None
+from srtoolbox.system import address_space_left
 
 UNKNOWN = 2 << 30
 """Bytes assumed to be free where the system does not tell (not Linux, no GPU)."""
@@ -71,11 +67,9 @@ def _system(meminfo: Path = Path("/proc/meminfo")) -> Iterator[int]:
 def _process(statm: Path = Path("/proc/self/statm")) -> Iterator[int]:
     """What the limit of the address space (`ulimit -v`) leaves."""
     lines = _lines(statm)
-    if resource is None or not lines:
-        return
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit != resource.RLIM_INFINITY:
-        yield limit - int(lines[0].split()[0]) * resource.getpagesize()
+    left = address_space_left(int(lines[0].split()[0])) if lines else None
+    if left is not None:
+        yield left
 
 
 def _group(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Iterator[int]:

@@ -159,10 +159,8 @@ def test_a_bad_picture_in_a_worker_is_one_plain_error(photo_folder: Path, tmp_pa
 
 
 def test_small_shared_memory_is_refused_with_advice(dataset: PairedDataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full:
-        f_bavail, f_frsize = 1, 4096
-
-    monkeypatch.setattr(loader_module.os, "statvfs", lambda path: Full)
+    full = loader_module.shutil.disk_usage("/")._replace(free=4096)
+    monkeypatch.setattr(loader_module.shutil, "disk_usage", lambda path: full)
     with pytest.raises(RunError, match=r"/dev/shm.*workers=0.*--shm-size"):
         build_train_loader(dataset, 4, workers=2)
     assert len(take(1, dataset, 4)) == 1

@@ -40,6 +40,28 @@ def test_the_second_run_refuses(
     assert main([*arguments, "--resume"]) == 0  # the lock's file is there, its holder is not
 
 
+@pytest.mark.timeout(100)
+def test_a_killed_run_is_resumed_while_its_workers_live(tiny_config: Path, tmp_path: Path) -> None:
+    again = ["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), "--resume"]
+    assert main([*again, "max_iters=5"]) == 0
+    # in a used folder the lock is taken before the workers start, who then know of its file
+    with running(1, tiny_config, tmp_path, "--resume", "data.train.workers=2") as ranks:
+        pid = ranks.pids[0]
+        workers = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        assert len(workers) == 2
+        try:
+            for worker in workers:
+                os.kill(worker, signal.SIGSTOP)  # else they would end a few seconds after the run
+            os.kill(pid, signal.SIGKILL)
+            ranks.wait(30)
+            assert main(again) == 0
+            for worker in workers:
+                os.kill(worker, 0)
+        finally:
+            for worker in workers:
+                os.kill(worker, signal.SIGKILL)
+
+
 @pytest.mark.timeout(60)
 def test_a_fresh_folder_is_given_to_one_of_two(tiny_config: Path, tmp_path: Path) -> None:
     """Started at once: neither sees files of the other when it looks."""
@@ -76,7 +98,7 @@ def test_a_run_that_came_and_went_meanwhile_is_left_alone(
     assert main([*arguments, *filter(None, [option])]) == 2
     assert "another run" in capsys.readouterr().err
     after = snapshot(tmp_path / "run")
-    assert before.pop("run.lock") and after.pop("run.lock") and before == after
+    assert before.pop("run.json") and after.pop("run.json") and before == after
 
 
 @pytest.mark.parametrize("option", ["--resume", "--overwrite", None])

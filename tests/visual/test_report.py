@@ -293,11 +293,13 @@ def test_what_a_killed_report_left_is_cleared(tmp_path: Path, moment: int) -> No
     (target / "scores.json").write_text(json.dumps({"kind": staging.KIND, "files": ["scores.json"], "x": "first"}))
     at_work = staging.StagedFolder(target)
     assert killed_while_committing(target, moment) == -signal.SIGKILL
-    assert len(list(tmp_path.glob(".target.*"))) == {1: 2, 2: 3, 3: 2}[moment]
+    assert len(list(tmp_path.glob(".target.*"))) == {1: 4, 2: 5, 3: 4}[moment]  # of the two at work, with locks
     staging.StagedFolder(target).discard()
     assert json.loads((target / "scores.json").read_text())["x"] == ("killed" if moment == 3 else "first")
-    assert list(tmp_path.glob(".target.*")) == [at_work.path], "somebody else's is left alone"
+    lock = staging.lock_path(at_work.path)
+    assert sorted(tmp_path.glob(".target.*")) == [lock, at_work.path], "somebody else's is left alone"
     at_work.discard()
+    assert not list(tmp_path.glob(".target.*"))
 
 
 def test_a_checkpoint_may_not_be_called_as_the_baseline(made: argparse.Namespace, tmp_path: Path, capsys) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -11,10 +10,11 @@ from pathlib import Path
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.files import make_folder, read_json, sync_folder
+from srtoolbox.system import FileLock
 
 KIND = "srtoolbox report"
 """`kind` in the `scores.json` of every report: by it a folder is known as ours."""
-_HIDDEN = re.compile(r"\..+\.\d+-[0-9a-f]{6}(\.old)?\.tmp")
+_HIDDEN = re.compile(r"\..+\.\d+-[0-9a-f]{6}(\.old)?\.tmp|\..+\.\d+-[0-9a-f]{6}\.lock")
 
 
 class StagedFolder:
@@ -33,11 +33,15 @@ class StagedFolder:
         refuse_foreign(self.target)
         name = f".{self.target.name[:50]}.{os.getpid()}-{os.urandom(3).hex()}.tmp"
         self.path = self.target.with_name(name)
+        self._lock = FileLock(lock_path(self.path))
         try:
+            make_folder(self.path.parent)
+            with contextlib.suppress(OSError):  # where files have no locks nobody can clear it either
+                self._lock.acquire()
             make_folder(self.path)
         except OSError as error:
+            self._lock.release(remove=True)
             raise SrtoolboxError(f"{self.target}: cannot be written ({error.strerror})") from error
-        self._lock = try_lock(self.path)  # None where folders have no locks: then nobody can clear it either
 
     def commit(self) -> None:
         """Put the folder in its place; an earlier report goes.
@@ -62,13 +66,12 @@ class StagedFolder:
         except OSError as error:
             raise SrtoolboxError(f"{self.target}: cannot be written ({error.strerror})") from error
         shutil.rmtree(old, ignore_errors=True)
+        self._lock.release(remove=True)
 
     def discard(self) -> None:
         """Take away what was not committed, and let go of the place."""
         shutil.rmtree(self.path, ignore_errors=True)
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.release(remove=True)
 
 
 def replaced(path: Path) -> Path:
@@ -76,17 +79,9 @@ def replaced(path: Path) -> Path:
     return path.with_suffix(".old.tmp")
 
 
-def try_lock(folder: Path) -> int | None:
-    """The descriptor of a folder nobody has locked, to be closed; the lock of a process that is killed goes with it."""
-    descriptor = None
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # somebody's, gone, no folder, or a file system without locks of folders
-        if descriptor is not None:
-            os.close(descriptor)
-        return None
-    return descriptor
+def lock_path(path: Path) -> Path:
+    """Where the lock of the folder built in `path` lies: beside it, since Windows moves no folder with an open file."""
+    return path.with_suffix(".lock")
 
 
 def clear_left(target: Path) -> None:
@@ -95,22 +90,27 @@ def clear_left(target: Path) -> None:
         left = sorted(
             path
             for path in target.parent.iterdir()
-            if path.name.startswith(f".{target.name[:50]}.") and _HIDDEN.fullmatch(path.name) and path.is_dir()
+            if path.name.startswith(f".{target.name[:50]}.") and _HIDDEN.fullmatch(path.name)
         )
     except OSError:  # no such folder yet
         return
-    for path in (path for path in left if not path.name.endswith(".old.tmp")):
-        lock = try_lock(path)
-        if lock is None:
-            continue
-        if replaced(path).is_dir() and not target.exists():
-            with contextlib.suppress(OSError):  # a place that cannot be written is told of later
-                os.replace(replaced(path), target)
-        shutil.rmtree(path, ignore_errors=True)
-        os.close(lock)
+    for path in (path for path in left if path.suffix == ".lock"):
+        _clear(path.with_suffix(".tmp"), target)
     for path in (path for path in left if path.name.endswith(".old.tmp")):
         if not path.with_name(path.name.removesuffix(".old.tmp") + ".tmp").exists() and target.exists():
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _clear(path: Path, target: Path) -> None:
+    """Delete the folder built in `path` unless somebody is at it."""
+    lock = FileLock(lock_path(path))
+    with contextlib.suppress(OSError):  # no locks: then it may be somebody's
+        if lock.acquire():
+            if replaced(path).is_dir() and not target.exists():
+                with contextlib.suppress(OSError):  # a place that cannot be written is told of later
+                    os.replace(replaced(path), target)
+            shutil.rmtree(path, ignore_errors=True)
+            lock.release(remove=True)
 
 
 def refuse_foreign(target: Path) -> None:

@@ -1,0 +1,198 @@
+"""What differs between Linux, macOS and Windows: the one place that imports or names what not all of them have.
+
+Each function does its task by what the system at hand has, or says that it cannot; nobody else asks which system it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+try:
+    import msvcrt
+except ImportError:  # all others
+    msvcrt = None
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGBREAK") if hasattr(signal, name)
+)
+"""The signals that ask a run to save and stop. SIGUSR1 is POSIX's (SLURM sends it), SIGBREAK (Ctrl-Break) Windows'."""
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+"""What `FileLock.acquire` fails with where a file system has no locks, as some of a network."""
+_BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+
+
+class FileLock:
+    """An exclusive lock between processes, on a file of its own that holds nothing; nobody else may open that.
+
+    It is the system's and ends with the process, however that ends: a file left behind locks nothing. Processes forked
+    or spawned by the holder do not hold it (`flock`, which the libraries use, is held by forked ones too: workers that
+    outlive a killed run would go on holding it). Within one process it excludes as well. Whoever wants to say whose it
+    is writes that into a file beside it: on Windows a locked file cannot be read by others, and on POSIX systems the
+    lock of a process ends when that closes any descriptor of the file.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self.path = Path(path)
+        self._descriptor: int | None = None
+        self._identity: tuple[int, int] | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """True if this object has the lock."""
+        return self._descriptor is not None
+
+    def acquire(self) -> bool:
+        """Take the lock at once, or return False: somebody else has it. Again by its holder is nothing.
+
+        Raises:
+            OSError: the file cannot be made, or the file system has no locks.
+        """
+        if self.is_held:
+            return True
+        with _guard:
+            while True:
+                if _identity_of(self.path) in _held:  # to open and close the file would give up that lock
+                    return False
+                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)  # not inherited by other programs
+                try:
+                    is_ours = _lock(descriptor)
+                    found = os.fstat(descriptor)
+                    identity = (found.st_dev, found.st_ino)
+                except OSError:
+                    os.close(descriptor)
+                    with contextlib.suppress(OSError):
+                        self.path.unlink()  # where there are no locks it is nobody's
+                    raise
+                if is_ours and _identity_of(self.path) == identity:
+                    self._descriptor, self._identity = descriptor, identity
+                    _held.add(identity)
+                    return True
+                os.close(descriptor)
+                if not is_ours:
+                    return False  # else its last holder has just removed the file: lock the new one
+
+    def release(self, *, remove: bool = False) -> None:
+        """Let others have it; nothing where it is not held.
+
+        Args:
+            remove: take the file away, too, where nobody else has opened it meanwhile.
+        """
+        if self._descriptor is None:
+            return
+        with _guard:
+            if remove and fcntl is not None:  # before it is let go: nobody takes the lock on a file that is going
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
+            _unlock(self._descriptor)
+            os.close(self._descriptor)
+            if remove and fcntl is None:  # Windows removes no open file
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
+            _held.discard(self._identity)
+            self._descriptor = self._identity = None
+
+
+_held: set[tuple[int, int]] = set()  # by this process: (device, inode)
+_guard = threading.Lock()
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _lock(descriptor: int) -> bool:
+    """True if the lock could be had. Raises OSError where there are no locks."""
+    try:
+        if fcntl is not None:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        elif msvcrt is not None:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+    except OSError as error:
+        if error.errno in _BUSY:
+            return False
+        raise
+    return True
+
+
+def _unlock(descriptor: int) -> None:
+    if fcntl is None and msvcrt is not None:  # Windows asks for it before the file is closed; POSIX does it by closing
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
+
+def _forget_locks() -> None:
+    """In a forked process: it has inherited what this module knows, but no lock."""
+    global _guard  # one that another thread held at the fork is never released here
+    _held.clear()
+    _guard = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)
+
+
+def kill_process(pid: int) -> None:
+    """End another process at once, however it is stuck. Raises OSError."""
+    os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows ends a process by either
+
+
+def parent_of(pid: int) -> int | None:
+    """Return the number of a process's parent; None where the system does not tell (it does on Linux)."""
+    try:
+        return int(_status(pid)[1])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def started_at(pid: int) -> float | None:
+    """Return when a process began, in seconds since the epoch; None where the system does not tell (as above)."""
+    try:
+        since_boot = int(_status(pid)[19]) / os.sysconf("SC_CLK_TCK")
+        return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
+    except (OSError, AttributeError, IndexError, ValueError):
+        return None
+
+
+def environment_of(pid: int) -> bytes | None:
+    """Return the variables a process was started with, as `NAME=value` parted by zeros; None as above."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return None
+
+
+def _status(pid: int) -> list[str]:
+    """/proc/<pid>/stat from the state on, which follows the name in parentheses."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def address_space_left(pages: int) -> int | None:
+    """Return how many bytes the limit of the address space (`ulimit -v`) leaves; None without one.
+
+    Args:
+        pages: those of the address space that the process has taken.
+    """
+    if resource is None:
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit - pages * resource.getpagesize()

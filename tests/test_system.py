@@ -1,0 +1,164 @@
+"""The one place for what systems differ in: locks end with their process; nobody else names what not all have."""
+
+from __future__ import annotations
+
+import ast
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from srtoolbox import system
+from srtoolbox.system import FileLock
+
+PACKAGE = Path(__file__).parent.parent / "srtoolbox"
+MODULES = {"fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "syslog", "msvcrt", "winreg", "_winapi"}
+# names of `os`, `signal` and `time` that Windows has not got, or macOS has not
+NAMES = {
+    "os": "O_DIRECTORY O_CLOEXEC O_NOFOLLOW O_SYNC O_NONBLOCK chown chroot fchdir fchmod fchown fork forkpty getegid "
+    "geteuid getgid getgroups getloadavg getpgid getpgrp getpriority getsid getuid initgroups killpg lchown major "
+    "mkfifo mknod nice pathconf posix_fadvise posix_fallocate posix_spawn pread preadv pwrite pwritev "
+    "sched_getaffinity sched_setaffinity sched_yield sendfile set_blocking setgid setpgid setpriority setsid setuid "
+    "statvfs sync sysconf tcgetpgrp ttyname uname wait wait3 wait4 waitid WNOHANG copy_file_range memfd_create "
+    "register_at_fork",
+    "signal": "SIGALRM SIGBUS SIGCHLD SIGCONT SIGHUP SIGKILL SIGPIPE SIGQUIT SIGSTOP SIGTSTP SIGUSR1 SIGUSR2 SIGBREAK "
+    "CTRL_BREAK_EVENT alarm pause pthread_kill pthread_sigmask setitimer getitimer sigpending sigwait siginterrupt",
+    "time": "CLOCK_BOOTTIME CLOCK_MONOTONIC_RAW clock_gettime clock_gettime_ns tzset",
+}
+
+
+def foreign_names(source: str) -> set[str]:
+    """Return what a file imports or names that not every system has."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] in MODULES}
+        elif isinstance(node, ast.ImportFrom):
+            names = NAMES.get(node.module or "", "").split()
+            found |= {alias.name for alias in node.names if node.module in MODULES or alias.name in names}
+        elif isinstance(node, ast.Attribute) and node.attr in NAMES.get(ast.unparse(node.value), "").split():
+            found.add(ast.unparse(node))
+    return found
+
+
+def test_only_one_file_names_what_not_every_system_has() -> None:
+    files = [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "system.py"]
+    found = {path.relative_to(PACKAGE).as_posix(): foreign_names(path.read_text("utf-8")) for path in files}
+    assert not {name: names for name, names in found.items() if names}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import fcntl",
+        "from resource import getrlimit",
+        "import signal\nsignal.signal(signal.SIGUSR1, f)",
+        "def f():\n    from os import O_DIRECTORY",
+        "if x:\n    n = len(os.sched_getaffinity(0))",
+    ],
+)
+def test_the_rule_bites(source: str) -> None:
+    assert foreign_names(source)
+
+
+TAKE = "import sys; from srtoolbox.system import FileLock; print(FileLock(sys.argv[1]).acquire())"
+
+
+def can_be_taken(path: Path) -> bool:
+    """True if another process gets the lock."""
+    done = subprocess.run([sys.executable, "-c", TAKE, path], check=True, capture_output=True, text=True)
+    return done.stdout.strip() == "True"
+
+
+def test_a_lock_excludes_within_and_between_processes_until_it_is_released(tmp_path: Path) -> None:
+    first, second = FileLock(tmp_path / "lock"), FileLock(tmp_path / "lock")
+    assert first.acquire() and first.acquire()
+    assert not second.acquire()
+    assert not can_be_taken(tmp_path / "lock"), "asking within the process has not given it up"
+    first.release()
+    assert second.acquire() and not first.acquire()
+    second.release(remove=True)
+    assert not (tmp_path / "lock").exists()
+
+
+HOLDER = """
+import multiprocessing, sys, time
+if __name__ == "__main__":
+    from srtoolbox.system import FileLock
+    lock = FileLock(sys.argv[1])
+    assert lock.acquire()
+    worker = multiprocessing.get_context(sys.argv[2]).Process(target=time.sleep, args=(60,))
+    worker.start()
+    print(worker.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_lock_ends_with_its_holder_though_a_worker_lives_on(method: str, tmp_path: Path) -> None:
+    (tmp_path / "holder.py").write_text(HOLDER)
+    command = [sys.executable, tmp_path / "holder.py", tmp_path / "lock", method]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    worker = int(holder.stdout.readline())
+    try:
+        assert not FileLock(tmp_path / "lock").acquire()
+        holder.kill()
+        holder.wait()
+        os.kill(worker, 0)  # it lives
+        assert FileLock(tmp_path / "lock").acquire()
+    finally:
+        os.kill(worker, signal.SIGKILL)
+
+
+def test_a_file_removed_by_its_last_holder_is_not_locked_for_another(tmp_path: Path, monkeypatch) -> None:
+    """Opened before the holder removed it, locked after: the lock is taken on the file that is there."""
+    first, second, third = (FileLock(tmp_path / "lock") for _ in range(3))
+    assert first.acquire()
+    real = system._lock
+
+    def late(descriptor: int) -> bool:
+        monkeypatch.setattr(system, "_lock", real)
+        (tmp_path / "lock").unlink()
+        return real(descriptor)
+
+    first.release()
+    monkeypatch.setattr(system, "_lock", late)
+    assert second.acquire() and (tmp_path / "lock").exists()
+    assert not third.acquire() and not can_be_taken(tmp_path / "lock")
+    second.release()
+
+
+def test_a_file_system_without_locks_says_so_and_keeps_no_file(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(system, "fcntl", None)
+    monkeypatch.setattr(system, "msvcrt", None)
+    with pytest.raises(OSError) as caught:
+        FileLock(tmp_path / "lock").acquire()
+    assert caught.value.errno in system.NO_LOCKS and not list(tmp_path.iterdir())
+
+
+class Msvcrt:
+    """Windows' locks of ranges of bytes, by those of POSIX; as there, what is not unlocked must not be closed."""
+
+    LK_UNLCK, LK_NBLCK = 0, 2
+
+    def __init__(self) -> None:
+        self.locked: set[int] = set()
+
+    def locking(self, descriptor: int, mode: int, count: int) -> None:
+        assert os.lseek(descriptor, 0, os.SEEK_CUR) == 0 and count == 1
+        fcntl.lockf(descriptor, fcntl.LOCK_UN if mode == self.LK_UNLCK else fcntl.LOCK_EX | fcntl.LOCK_NB, count)
+        (self.locked.discard if mode == self.LK_UNLCK else self.locked.add)(descriptor)
+
+
+def test_windows_locks_are_taken_and_given_back_before_the_file_is_closed(tmp_path: Path, monkeypatch) -> None:
+    windows = Msvcrt()
+    monkeypatch.setattr(system, "fcntl", None)
+    monkeypatch.setattr(system, "msvcrt", windows)
+    lock = FileLock(tmp_path / "lock")
+    assert lock.acquire() and len(windows.locked) == 1 and not can_be_taken(tmp_path / "lock")
+    lock.release(remove=True)
+    assert not windows.locked and not list(tmp_path.iterdir())
