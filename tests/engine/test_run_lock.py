@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,11 @@ def test_a_killed_run_is_resumed_while_its_workers_live(tiny_config: Path, tmp_p
     # in a used folder the lock is taken before the workers start, who then know of its file
     with running(1, tiny_config, tmp_path, "--resume", "data.train.workers=2") as ranks:
         pid = ranks.pids[0]
-        workers = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-        assert len(workers) == 2
+        children, deadline = Path(f"/proc/{pid}/task/{pid}/children"), time.monotonic() + 60
+        while len(workers := [int(word) for word in children.read_text().split()]) < 2:
+            ranks.poll()
+            assert not ranks.codes and time.monotonic() < deadline, ranks.errors(0)
+            time.sleep(0.02)
         try:
             for worker in workers:
                 os.kill(worker, signal.SIGSTOP)  # else they would end a few seconds after the run
