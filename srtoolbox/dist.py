@@ -221,7 +221,16 @@ def broadcast_buffers(module: nn.Module) -> None:
     """Overwrite the buffers of all ranks with rank 0's (BatchNorm statistics, before saving or evaluating)."""
     if dist.is_initialized():
         for buffer in module.buffers():
-            dist.broadcast(buffer, src=0)
+            if buffer.numel():
+                _broadcast(buffer)
+
+
+@torch.no_grad()
+def _broadcast(tensor: Tensor) -> None:
+    """As bytes, which every backend takes: gloo knows no int16 and NCCL no bool of some versions."""
+    data = tensor.detach().contiguous().flatten().view(torch.uint8)
+    dist.broadcast(data, src=0)
+    tensor.copy_(data.view(tensor.dtype).view(tensor.shape))
 
 
 def mean_over_ranks(value: Tensor) -> Tensor:

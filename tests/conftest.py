@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import skimage.data
 import torch
 
 from srtoolbox.image import write_image
+from srtoolbox.registry import Registry
 
 torch.set_num_threads(1)
 
@@ -83,3 +86,19 @@ def tiny_config(tmp_path: Path, photo_folder: Path) -> Path:
     path = tmp_path / "tiny.py"
     path.write_text(TINY.format(folder=str(photo_folder)))
     return path
+
+
+@pytest.fixture
+def register() -> Iterator[Callable[[Registry, Any], Any]]:
+    """Registers small classes for one test: `register(NETWORKS, MyNetwork)`."""
+    added = []
+
+    def add(where: Registry, entry: Any) -> Any:
+        where.names()
+        where.register(entry)
+        added.append((where, entry.__name__))
+        return entry
+
+    yield add
+    for where, name in added:
+        del where._entries[name]

@@ -235,22 +235,6 @@ def test_test_mode_needs_no_training_parts(faults):
     assert mode_of(Config({"max_iters": 1})) == "train" and mode_of(Config({"model": {}})) == "test"
 
 
-@pytest.fixture
-def register():
-    """Register small classes for one test."""
-    added = []
-
-    def register(where, cls):
-        where.names()
-        where.register(cls)
-        added.append((where, cls.__name__))
-        return cls
-
-    yield register
-    for where, name in added:
-        del where._entries[name]
-
-
 class WrongShape(nn.Module):
     """Says x3, makes x2."""
 

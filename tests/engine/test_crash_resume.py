@@ -141,7 +141,6 @@ MUTANTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "data position": lambda s: s.update(draws=0),
     "iteration": lambda s: s.update(iter=s["iter"] - 1),  # and so are the file's name and its sidecar
     "averaged weights": lambda s: s["networks"].update(generator_ema=s["networks"]["generator"]),
-    "count of the average": lambda s: s["hooks"]["ema"].update(n_averaged=0),
     "moments of the generator": lambda s: fresh_moments(s, "generator"),
     "moments of the discriminator": lambda s: fresh_moments(s, "discriminator"),
     "schedule of the generator": lambda s: s["optims"]["generator"]["scheduler"].update(last_epoch=0),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from srtoolbox import dist
 from srtoolbox.engine.checkpoint import latest_checkpoint
 from tests.engine.runs import differing, final_state, records, run
 
@@ -98,3 +99,14 @@ def test_a_signal_to_torchrun_saves(tiny_config: Path, tmp_path: Path) -> None:
     assert newest is not None, errors[-3000:]
     assert len(torch.load(newest, weights_only=True)["rng"]) == 2
     assert "--resume continues" in errors
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int16, torch.uint16, torch.complex64, torch.bfloat16])
+def test_buffers_of_any_dtype_are_given_to_all_ranks(dtype: torch.dtype, group_of_one: None) -> None:
+    network = torch.nn.Module()
+    values = torch.tensor([[1, 0, 1], [0, 0, 1]]).to(dtype)
+    for name, value in {"plain": values, "turned": values.T, "scalar": values[0, 0], "empty": values[:0]}.items():
+        network.register_buffer(name, value.clone(memory_format=torch.preserve_format))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    dist.broadcast_buffers(network)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

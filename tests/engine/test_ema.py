@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from srtoolbox.engine.checkpoint import load_network
+from srtoolbox.engine.hooks.ema import EMAHook
+from srtoolbox.registry import NETWORKS
 from tests.engine.runs import build, load, records, run
 
 BATCH_NORM = "model.generator={'type': 'SRResNet', 'scale': 3, 'num_features': 4, 'num_blocks': 1, '_delete_': True}"
@@ -42,3 +47,95 @@ def test_evaluation_and_loading_use_the_average(tiny_config: Path, tmp_path: Pat
         loaded = load_network(path, weights=weights).state_dict()
         assert all(torch.equal(loaded[key], value) for key, value in saved[name].items())
     assert not torch.equal(saved["generator"]["conv1.weight"], saved["generator_ema"]["conv1.weight"])
+
+
+class Mixed(nn.Module):
+    """Every kind of thing that a network holds besides plain weights; `forward` changes the buffers as some do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
+        self.second.weight = self.first.weight
+        self.second.bias.requires_grad_(False)
+        self.register_buffer("order", torch.tensor([2, 0, 1]))
+        self.register_buffer("mask", torch.tensor([True, False, True]))
+        self.register_buffer("count", torch.tensor(0, dtype=torch.int16))
+        self.register_buffer("rotation", torch.ones(3, dtype=torch.complex64), persistent=False)
+        self.register_buffer("coarse", torch.ones(3, dtype=torch.bfloat16))
+        self.register_buffer("empty", torch.empty(0))
+        self.register_buffer("late", None)
+        self.register_buffer("growing", torch.ones(1))
+        self.alias = nn.Module()
+        self.alias.register_buffer("mean", torch.ones(2))
+        self.register_buffer("mean", self.alias.mean)
+
+    def advance(self) -> None:
+        with torch.no_grad():
+            self.first.weight += 1
+            self.mean += 1
+            self.rotation *= 1j
+            self.coarse += 1
+        self.order = self.order.roll(1)
+        self.mask = ~self.mask
+        self.count += 1
+        self.late = torch.full((2,), float(self.count))
+        self.growing = torch.full((1 + int(self.count),), 7.0)
+
+    def read(self) -> torch.Tensor:
+        return torch.arange(3.0)[self.order] * self.mask
+
+
+def test_what_is_no_quantity_is_copied_and_the_rest_averaged_once() -> None:
+    network = Mixed()
+    runner = SimpleNamespace(networks={"generator": network})
+    hook = EMAHook(decay=0.75)
+    hook.set_up(runner)
+    average = runner.networks["generator_ema"]
+    expected = {name: value.clone() for name, value in network.state_dict().items()}
+    rotation = network.rotation.clone()
+    bias = network.second.bias.clone()
+    for _ in range(3):
+        network.advance()
+        hook.after_iter(runner)
+        rotation = 0.75 * rotation + 0.25 * network.rotation
+        for name in ("first.weight", "coarse", "mean"):
+            expected[name] = 0.75 * expected[name] + 0.25 * network.state_dict()[name]
+        for name in ("order", "mask", "count", "growing"):
+            assert torch.equal(average.state_dict()[name], network.state_dict()[name]), name
+        assert torch.equal(average.read(), network.read())
+    for name in ("first.weight", "coarse", "mean"):
+        torch.testing.assert_close(average.state_dict()[name], expected[name], msg=lambda m, n=name: f"{n}: {m}")
+    torch.testing.assert_close(average.rotation, rotation)
+    torch.testing.assert_close(average.late, torch.tensor([0.75 * (0.75 + 0.5) + 0.75] * 2))
+    assert torch.equal(average.second.bias, bias)
+    assert average.second.weight is average.first.weight
+    assert average.mean is average.alias.mean
+    assert not any(parameter.requires_grad for parameter in average.parameters())
+    assert network.order is not average.order
+
+
+def test_a_run_keeps_the_indices_of_its_average(tiny_config: Path, tmp_path: Path, register: Callable) -> None:
+    class Shuffled(nn.Module):
+        """Sub-pixel upscaling by an index of its own, which a step turns by one and a `state_dict` holds."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale, self.colour, self.in_channels, self.size_multiple, self.receptive_field = 3, "y", 1, 1, 1
+            self.body = nn.Conv2d(1, 9, 3, padding=1)
+            self.register_buffer("order", torch.arange(9, dtype=torch.int16))
+
+        def forward(self, lq: torch.Tensor) -> torch.Tensor:
+            if self.training and torch.is_grad_enabled():
+                self.order = self.order.roll(1)
+            return nn.functional.pixel_shuffle(self.body(lq)[:, self.order.long()], 3)
+
+        def get_extra_state(self) -> dict[str, str]:
+            return {"made": "here"}
+
+        def set_extra_state(self, state: dict[str, str]) -> None:
+            assert state == {"made": "here"}
+
+    register(NETWORKS, Shuffled)
+    run(tiny_config, tmp_path / "run", "model.generator={'type': 'Shuffled', '_delete_': True}", "max_iters=4")
+    saved = load(tmp_path / "run", "iter_000004")["networks"]
+    assert torch.equal(saved["generator_ema"]["order"], torch.arange(9, dtype=torch.int16).roll(4))

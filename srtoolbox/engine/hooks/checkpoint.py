@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from srtoolbox import dist
 from srtoolbox.engine.checkpoint import list_checkpoints, save_checkpoint, sidecar_path, verify_checkpoint
 from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
@@ -189,7 +191,8 @@ def refuse_broken(runner: Runner) -> None:
         RunError: some weight is NaN or infinite.
     """
     for name, network in runner.networks.items():
-        if not all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values()):
+        tensors = [value for value in network.state_dict().values() if isinstance(value, Tensor)]  # not an extra state
+        if not all(bool(tensor.isfinite().all()) for tensor in tensors):
             raise RunError(
                 f"iteration {runner.iter}: weights of {name} are no longer finite; this state is not saved. Earlier "
                 f"ones are intact. Lower the learning rate, clip the gradients (optim.{name}.clip) or train without amp"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import copy
+from typing import TYPE_CHECKING
 
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
 
 from srtoolbox.dist import unwrap
 from srtoolbox.engine.hooks.base import Hook, Phase
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 class EMAHook(Hook):
     """Keeps `ema = decay * ema + (1 - decay) * weights` of one network, buffers (BatchNorm statistics) averaged too.
 
-    Evaluation and `load_network` use the average where there is one.
+    Whole numbers and booleans (indices, masks, counters) are no quantities to average: they are copied, and so is a
+    buffer that has just appeared or changed its shape. Evaluation and `load_network` use the average where there is
+    one.
 
     Args:
         decay: share of the old average kept at each iteration, in [0, 1).
@@ -36,19 +39,33 @@ class EMAHook(Hook):
         self.network = network
 
     def set_up(self, runner: Runner) -> None:
-        source = runner.networks[self.network]
-        self.average = AveragedModel(source, multi_avg_fn=get_ema_multi_avg_fn(self.decay), use_buffers=True)
-        self.average.requires_grad_(False)
-        # the counter stays on the CPU, where testing it for zero costs no wait for the device
-        self.average.n_averaged = self.average.n_averaged.cpu()
-        self.average.update_parameters(source)  # the first update copies: the average starts at the initial weights
-        runner.networks[f"{self.network}_ema"] = self.average.module
+        self.average = copy.deepcopy(runner.networks[self.network]).requires_grad_(False)
+        runner.networks[f"{self.network}_ema"] = self.average
 
+    @torch.no_grad()
     def after_iter(self, runner: Runner) -> None:
-        self.average.update_parameters(unwrap(runner.networks[self.network]))
+        source = unwrap(runner.networks[self.network])
+        averages, values = list(self.average.parameters()), list(source.parameters())
+        for average, value in _paired_buffers(self.average, source):
+            averages.append(average)
+            values.append(value)
+        torch._foreach_lerp_(averages, values, 1 - self.decay)
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"n_averaged": int(self.average.n_averaged)}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.average.n_averaged = torch.tensor(state["n_averaged"])
+def _paired_buffers(average: nn.Module, source: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """The buffers to be averaged, each beside the source's; all others of `average` become copies of the source's."""
+    pairs = []
+    done: set[int] = set()  # of buffers that several modules share
+    for ours, theirs in zip(average.modules(), source.modules(), strict=True):
+        for name, value in theirs._buffers.items():
+            known = ours._buffers.get(name)
+            if value is None or known is None or known.shape != value.shape or known.dtype != value.dtype:
+                persistent = name not in theirs._non_persistent_buffers_set
+                ours.register_buffer(name, None if value is None else value.detach().clone(), persistent)
+            elif id(value) not in done and (value.is_floating_point() or value.is_complex()):
+                pairs.append((known, value))
+            elif id(value) not in done:
+                known.copy_(value)
+            if value is not None:
+                done.add(id(value))
+    return pairs
