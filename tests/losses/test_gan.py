@@ -132,6 +132,17 @@ def test_r1_works_under_no_global_gradient_of_the_images():
     assert all(parameter.grad is not None for name, parameter in judge.named_parameters() if name != "2.bias")
 
 
+def test_r1_is_float32_though_autocast_is_on_around_it():
+    torch.manual_seed(0)
+    images = torch.rand(2, 3, 8, 8, requires_grad=True)
+    judge = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+    loss, logits = LOSSES.build({"type": "GANLoss", "r1_weight": 1.0}), judge(images)
+    (gradient,) = torch.autograd.grad(logits.sum(), images, retain_graph=True)
+    expected = gradient.square().sum((1, 2, 3)).mean() / 2
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(loss.gradient_penalty(images, logits), expected, rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize(
     ("cfg", "told"),
     [

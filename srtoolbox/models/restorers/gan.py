@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
@@ -103,16 +104,16 @@ class GANRestorer(Restorer):
             return self.restore(batch, self.generator).float()
 
     def _generator_step(self, batch: dict[str, Any], optim: OptimWrapper) -> tuple[Tensor, dict[str, Tensor]]:
-        judge = unwrap(self.discriminator).requires_grad_(False)  # no gradients to reduce over ranks
-        with optim.autocast():
-            sr = self.restore(batch, self.generator).float()
-            with torch.no_grad():
-                real = judge(batch["gt"]) if self.gan_loss.relativistic else None
-            fake = judge(sr)
-        terms = self.image_losses(sr, batch)
-        terms["gan"] = self.gan_loss.generator(real, fake)
-        norm = optim.update(reduce(add, terms.values()), measure=True)
-        judge.requires_grad_(True)
+        judge = unwrap(self.discriminator)
+        with _without_gradients(judge):  # there are none to reduce over ranks
+            with optim.autocast():
+                sr = self.restore(batch, self.generator).float()
+                with torch.no_grad():
+                    real = judge(batch["gt"]) if self.gan_loss.relativistic else None
+                fake = judge(sr)
+            terms = self.image_losses(sr, batch)
+            terms["gan"] = self.gan_loss.generator(real, fake)
+            norm = optim.update(reduce(add, terms.values()), measure=True)
         terms = {name: term.detach() for name, term in terms.items()}
         return sr.detach(), terms if norm is None else {**terms, "grad_norm_generator": norm}
 
@@ -128,3 +129,16 @@ class GANRestorer(Restorer):
         terms = {**terms, "d_real": real.float().mean(), "d_fake": fake.float().mean()}
         terms = {name: term.detach() for name, term in terms.items()}
         return terms if norm is None else {**terms, "grad_norm_discriminator": norm}
+
+
+@contextlib.contextmanager
+def _without_gradients(network: nn.Module) -> Iterator[None]:
+    """No parameter asks for a gradient inside; afterwards those do that did before, not what the user has frozen."""
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)

@@ -154,6 +154,35 @@ def test_the_generators_step_leaves_no_gradient_in_the_discriminator() -> None:
     assert all(p.grad is None and p.requires_grad for p in model.discriminator.parameters())
 
 
+@pytest.mark.parametrize("gan_loss", [{**VANILLA, "r1_weight": 1.0}, RELATIVISTIC], ids=["r1", "relativistic"])
+def test_what_the_user_froze_stays_frozen(gan_loss: dict[str, object]) -> None:
+    model = restorer(gan_loss)
+    for network in model.networks().values():
+        next(iter(network.children())).requires_grad_(False)
+    flags = {name: part.requires_grad for name, part in model.named_parameters()}
+    before = {name: part.detach().clone() for name, part in model.named_parameters()}
+    assert set(flags.values()) == {True, False}
+    wrappers = optims(model)
+    for model.iteration, batch in enumerate(batches(2)):
+        model.train_step(batch, wrappers)
+        assert {name: part.requires_grad for name, part in model.named_parameters()} == flags
+    for name, part in model.named_parameters():
+        assert (part.grad is not None) == flags[name]
+        if not flags[name]:
+            assert torch.equal(part, before[name])
+    last = list(flags)[-2]  # a discriminator's last weight
+    assert flags[last] and not torch.equal(dict(model.named_parameters())[last], before[last])
+
+
+def test_a_generators_step_that_fails_leaves_the_discriminator_learning(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = restorer()
+    wrappers = optims(model)
+    monkeypatch.setattr(wrappers["generator"], "update", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model.train_step(batches(1)[0], wrappers)
+    assert all(part.requires_grad for part in model.discriminator.parameters())
+
+
 @pytest.mark.parametrize("clip", [None, 1e-3])
 def test_gradient_norms_are_those_before_clipping(clip: float | None) -> None:
     model = restorer()
