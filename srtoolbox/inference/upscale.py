@@ -84,16 +84,40 @@ def evaluation(network: nn.Module) -> Iterator[None]:
     float32 is float32 inside: cuDNN would round the inputs of convolutions to 10 bits (TF32), which scores show.
     """
     modes = [(module, module.training) for module in network.modules()]
-    convolutions = torch.backends.cudnn.conv
-    precision = convolutions.fp32_precision
     network.eval()
-    convolutions.fp32_precision = "ieee"
+    try:
+        with _plain_float32():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextlib.contextmanager
+def _plain_float32() -> Iterator[None]:
+    """No TF32 in cuDNN.
+
+    torch keeps this twice, for each kind of layer and as one flag over all, and refuses to read the flag while the two
+    disagree, as `torch.backends.cudnn.flags()` does. So both are set, wherever somebody has not set them apart before.
+    """
+    cudnn = torch.backends.cudnn
+    kinds = (cudnn.conv, cudnn.rnn)
+    before = [kind.fp32_precision for kind in kinds]
+    try:
+        allowed = cudnn.allow_tf32
+    except RuntimeError:
+        allowed = None
+    if allowed is not None:
+        cudnn.allow_tf32 = False  # first: it resets the others
+    for kind in kinds:
+        kind.fp32_precision = "ieee"
     try:
         yield
     finally:
-        convolutions.fp32_precision = precision
-        for module, training in modes:
-            module.training = training
+        if allowed is not None:
+            cudnn.allow_tf32 = allowed
+        for kind, precision in zip(kinds, before, strict=True):
+            kind.fp32_precision = precision
 
 
 def _run(network: nn.Module, lq: Tensor) -> Tensor:

@@ -125,14 +125,36 @@ def test_modes_are_evaluation_inside_and_as_before_after(photo):
     assert network.body[0].bn1.training
 
 
-def test_float32_is_float32_inside():
-    """Without TF32, which cuDNN uses for convolutions unless it is told not to."""
-    convolutions = torch.backends.cudnn.conv
-    before = convolutions.fp32_precision
+@pytest.fixture
+def _tf32_as_before():
+    yield
+    torch.backends.cudnn.allow_tf32 = True  # torch's default
+
+
+@pytest.mark.usefixtures("_tf32_as_before")
+@pytest.mark.parametrize("allowed", [True, False, "apart"])
+def test_float32_is_float32_inside(allowed):
+    """Without TF32, which cuDNN uses for convolutions unless it is told not to; and torch's own flags stay readable."""
+    cudnn = torch.backends.cudnn
+    if allowed == "apart":
+        cudnn.conv.fp32_precision = "ieee"  # from here on torch itself refuses to read allow_tf32
+    else:
+        cudnn.allow_tf32 = allowed
+    before = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision
     with pytest.raises(KeyError), evaluation(ESPCN(scale=2)):
-        assert convolutions.fp32_precision == "ieee"
+        assert cudnn.conv.fp32_precision == cudnn.rnn.fp32_precision == "ieee"
+        if allowed != "apart":
+            assert not cudnn.allow_tf32
+            with cudnn.flags(enabled=True, benchmark=False):
+                pass
+            assert cudnn.conv.fp32_precision != "tf32"
+        with evaluation(ESPCN(scale=2)):
+            pass
+        assert cudnn.conv.fp32_precision != "tf32"
         raise KeyError
-    assert convolutions.fp32_precision == before
+    assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision) == before
+    if allowed != "apart":
+        assert cudnn.allow_tf32 == allowed
 
 
 def test_nothing_is_left_for_autograd(photo):
