@@ -102,3 +102,11 @@ def register() -> Iterator[Callable[[Registry, Any], Any]]:
     yield add
     for where, name in added:
         del where._entries[name]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Verdicts of trials go to a folder of the tests, in processes that they start, too, never to the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SRTOOLBOX_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

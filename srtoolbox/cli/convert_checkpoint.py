@@ -54,6 +54,7 @@ def main(argv: Sequence[str]) -> int:
 
     setup_logging()
     load_plugins(None, args.plugin)
-    described = convert(args.checkpoint, out, to, config=generator_of(args.config), scale=args.scale, raw=args.raw)
+    how = {"config": generator_of(args.config), "scale": args.scale, "trial": args.trial}
+    described = convert(args.checkpoint, out, to, **how, raw=args.raw)
     print(f"{args.checkpoint} -> {out} ({described}, format {to})")
     return 0

@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
     load_plugins(None, args.plugin)
     config = generator_of(args.config)
     weights = "raw" if args.raw else "ema"
-    network = load_network(args.checkpoint, config=config, weights=weights, scale=args.scale)
+    network = load_network(args.checkpoint, config=config, weights=weights, scale=args.scale, trial=args.trial)
     image = _picture(args.picture)
     for path, export in ((args.onnx, export_onnx), (args.torch_export, export_torch)):
         if path is None:

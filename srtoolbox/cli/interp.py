@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from srtoolbox.cli.options import CommandParser, add_device, add_plugin
+from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_trial
 
 EXAMPLE = """example:
   python tools/interp.py psnr.pth gan.pth --alpha 0.8 -o blend.pth
@@ -45,6 +45,7 @@ def build_parser() -> CommandParser:
     add("--report", metavar="DIR", help="where sheets, curve and scores go (default: work_dirs/interp/<A>_<B>)")
     add("--scale", type=int, metavar="N", help="the scale of weights that fit any (SRCNN, FSRCNN, VDSR)")
     add("--raw", action="store_true", help="blend the trained weights where there are averaged (EMA) ones too")
+    add_trial(parser)
     add_device(parser)
     add_plugin(parser)
     parser.add_overrides()
@@ -74,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
     device = select_device(args.device)
     generator = (config.get("model") or {}).get("generator") if config is not None else None
     which = "raw" if args.raw else "ema"
-    blender = Blender(args.checkpoints, config=generator, weights=which, scale=args.scale)
+    blender = Blender(args.checkpoints, config=generator, weights=which, scale=args.scale, trial=args.trial)
     for blend, target in zip(blends, targets, strict=False):
         blender.save(target, blend.shares)
         print(f"{blend.name} -> {target}")

@@ -95,7 +95,7 @@ def load(args: argparse.Namespace) -> Networks:
         if args.overrides:
             raise ConfigError(f"{args.overrides[0]!r}: a checkpoint's config cannot be changed; give a config")
         load_plugins(None, args.plugin)
-        model: Any = read_network(args.source).run_config["model"]
+        model: Any = read_network(args.source, trial=False).run_config["model"]
     else:
         config = Config.fromfile(args.source, args.overrides)
         load_plugins(config, args.plugin)

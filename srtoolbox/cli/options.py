@@ -63,12 +63,23 @@ def add_plugin(place: Place) -> None:
 
 
 def add_weights_options(place: Place, *, scale_type: Callable[[str], int] = int) -> None:
-    """`--config` (see `generator_of`) and `--scale`: what weights of other projects may leave open."""
+    """`--config` (see `generator_of`), `--scale` and `--no-trial`: what weights of other projects may leave open."""
     place.add_argument(
         "--config", help="for weights that are not recognised: a config whose model.generator they are for"
     )
     place.add_argument(
         "--scale", type=scale_type, metavar="N", help="the scale of weights that fit any (SRCNN, FSRCNN, VDSR)"
+    )
+    add_trial(place)
+
+
+def add_trial(place: Place) -> None:
+    """`--no-trial`, as `trial` of the result, for `read_network`."""
+    place.add_argument(
+        "--no-trial",
+        dest="trial",
+        action="store_false",
+        help="do not try other projects' weights on a photograph first: take them as they look, or as --config says",
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srtoolbox.cli.options import CommandParser, add_device, add_plugin
+from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_trial
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +44,7 @@ def build_parser() -> CommandParser:
     add("--sheets", metavar="DIR", help="write a comparison sheet per picture: input, bicubic, networks, truth")
     add("--report", metavar="DIR", help="write a page to look at in a browser, DIR/index.html: scores and pictures")
     add("--report-images", type=int, metavar="N", help="with --report: pictures of each set in it (default 20)")
+    add_trial(parser)
     add_device(parser)
     add_plugin(parser)
     return parser
@@ -94,7 +95,7 @@ def score_all(config: Config, args: argparse.Namespace, device: torch.device) ->
     sheets = SheetWriter(args.sheets) if args.sheets else None
     with ReportWriter(args.report, args.report_images) if args.report else contextlib.nullcontext() as page:
         baseline = args.baseline or sheets is not None or page is not None
-        networks = dict(load_all(config, args.checkpoints, device, baseline=baseline))
+        networks = dict(load_all(config, args.checkpoints, device, baseline=baseline, trial=args.trial))
         check_scales(networks, datasets)
         # the only network beside bicubic is better called ESPCN than best_set5_psnr
         titles = {name: type(network).__name__ if len(networks) <= 2 else name for name, network in networks.items()}

@@ -35,11 +35,11 @@ def test_parts(config: Config, chosen: str | None) -> tuple[dict[str, Any], dict
 
 
 def load_all(
-    config: Config, checkpoints: Sequence[str], device: torch.device, *, baseline: bool
+    config: Config, checkpoints: Sequence[str], device: torch.device, *, baseline: bool, trial: bool = True
 ) -> Iterator[tuple[str, nn.Module]]:
     """`(name, network)` of each checkpoint; without one, the config's own network if it needs no weights.
 
-    With `baseline`, bicubic comes first.
+    With `baseline`, bicubic comes first. Other projects' weights are tried first, unless `trial` is False.
 
     Raises:
         ConfigError: no checkpoint for a network with weights, or one that bears the baseline's name.
@@ -60,7 +60,7 @@ def load_all(
     for name, path in distinct_names(checkpoints).items():
         if baseline and name == "Bicubic":
             raise ConfigError(f"{path}: bears the name of the baseline; rename the checkpoint")
-        yield name, load_network(path, config=generator, device=device)
+        yield name, load_network(path, config=generator, trial=trial, device=device)
 
 
 def check_scales(networks: Mapping[str, nn.Module], datasets: Mapping[str, Any]) -> None:

@@ -77,8 +77,8 @@ def load(args: argparse.Namespace, config: Mapping[str, Any] | None, device: tor
     from srtoolbox.engine.weights import load_network
 
     if args.blend is None:
-        return load_network(args.checkpoint, config=config, scale=args.scale, device=device)
-    blender = Blender([args.checkpoint, args.blend], config=config, scale=args.scale)
+        return load_network(args.checkpoint, config=config, scale=args.scale, trial=args.trial, device=device)
+    blender = Blender([args.checkpoint, args.blend], config=config, scale=args.scale, trial=args.trial)
     return blender.blended((1 - args.alpha, args.alpha), device)
 
 

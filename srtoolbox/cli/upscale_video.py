@@ -90,7 +90,7 @@ def _upscaler(args: argparse.Namespace) -> Upscaler:
 
     config = generator_of(args.config)
     device = select_device(args.device)
-    network = load_network(args.checkpoint, config=config, scale=args.scale, device=device)
+    network = load_network(args.checkpoint, config=config, scale=args.scale, trial=args.trial, device=device)
     return Upscaler(network, device=device, tile=args.tile or None, dtype=args.dtype, outscale=args.outscale)
 
 

@@ -77,7 +77,8 @@ def networks_of(args: argparse.Namespace, paths: Iterable[str]) -> tuple[list[nn
     load_plugins(config, args.plugin)
     device = select_device(args.device)
     generator = config["model"]["generator"] if config else None
-    return [load_network(path, config=generator, scale=args.scale, device=device) for path in paths], device
+    how = {"config": generator, "scale": args.scale, "trial": args.trial}
+    return [load_network(path, **how, device=device) for path in paths], device
 
 
 def picture_of(path: str, crop: Sequence[int] | None) -> np.ndarray:

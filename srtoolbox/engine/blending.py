@@ -23,7 +23,7 @@ class Blender:
 
     Args:
         paths: two or more checkpoints, of this toolbox or of other projects.
-        config, weights, scale: as in `read_network`.
+        config, weights, scale, trial: as in `read_network`.
 
     Raises:
         CheckpointError: a file that cannot be read, or files of different networks.
@@ -36,8 +36,10 @@ class Blender:
         config: Mapping[str, Any] | None = None,
         weights: Which = "ema",
         scale: int | None = None,
+        trial: bool = True,
     ) -> None:
-        self.files = [read_network(path, config=config, weights=weights, scale=scale) for path in paths]
+        how = {"config": config, "weights": weights, "scale": scale, "trial": trial}
+        self.files = [read_network(path, **how) for path in paths]
         self.network = build_network(self.files[0])
         for other in self.files[1:]:
             _check_alike(self.files[0], other)

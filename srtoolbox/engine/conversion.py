@@ -23,6 +23,7 @@ def convert(
     *,
     config: Mapping[str, Any] | None = None,
     scale: int | None = None,
+    trial: bool = True,
     raw: bool = False,
 ) -> str:
     """Write `target` and return what was converted, for people.
@@ -31,14 +32,14 @@ def convert(
         source: a checkpoint of ours or of another project.
         target: `.pth`, or `.safetensors`, which holds one set of weights: the averaged ones where there are some.
         to: 'ours', 'plain' (a bare state_dict in our names) or one of `interop.export.FORMATS`.
-        config, scale: as in `read_network`.
+        config, scale, trial: as in `read_network`.
         raw: leave averaged weights out.
 
     Raises:
         CheckpointError: unreadable, not recognised, or a network that the other project has not.
     """
-    trained = read_network(source, config=config, weights="raw", scale=scale)
-    averaged = None if raw else _averaged(source, trained, config, scale)
+    trained = read_network(source, config=config, weights="raw", scale=scale, trial=trial)
+    averaged = None if raw else _averaged(source, trained)
     build_network(averaged or trained)  # refuses what does not fit
     arguments = {"type": trained.config["type"], **arguments_of(trained.config)}
     if to == "ours":
@@ -56,10 +57,8 @@ def convert(
     return f"{trained.config['type']} x{arguments['scale']}{', trained and averaged weights' if averaged else ''}"
 
 
-def _averaged(
-    source: str | Path, trained: NetworkFile, config: Mapping[str, Any] | None, scale: int | None
-) -> NetworkFile | None:
-    """The averaged weights; None where the file has but one kind."""
-    averaged = read_network(source, config=config, weights="ema", scale=scale, quiet=True)
+def _averaged(source: str | Path, trained: NetworkFile) -> NetworkFile | None:
+    """The averaged weights, of the network that the trained ones are of; None where the file has but one kind."""
+    averaged = read_network(source, config=trained.config, weights="ema", trial=False, quiet=True)
     same = all(torch.equal(value, trained.tensors[key]) for key, value in averaged.tensors.items())
     return None if same else averaged

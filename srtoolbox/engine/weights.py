@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox.engine.declared import declared_network, fits
+from srtoolbox.engine.guard import Guarded, guard
+from srtoolbox.engine.trial import adapted_state
 from srtoolbox.errors import CheckpointError
 from srtoolbox.logger import LOGGER
 from srtoolbox.models.interop import differences, find_weights, our_names, recognise
@@ -39,6 +41,7 @@ def read_network(
     config: Mapping[str, Any] | None = None,
     weights: Which = "ema",
     scale: int | None = None,
+    trial: bool = True,
     quiet: bool = False,
 ) -> NetworkFile:
     """The generator in a checkpoint of this toolbox or of another project, not built yet. The log says what it is.
@@ -48,23 +51,35 @@ def read_network(
         config: the network's config, for files that neither hold their own nor are recognised.
         weights: 'ema' prefers averaged weights where there are some, 'raw' takes the trained ones.
         scale: for weights of other projects that fit any scale (SRCNN, FSRCNN, VDSR).
+        trial: weights of other projects are tried on a photograph, which finds out what tensors do not tell, and
+            refused where the result has nothing in common with it. False: taken as they look, or as `config` says.
         quiet: the log says nothing, for it has been told before.
 
     Raises:
-        CheckpointError: unreadable, or nothing says which network it is, or it says another scale than wanted.
+        CheckpointError: unreadable, or nothing says which network it is, or it says another scale than wanted, or it
+            fails the trial.
     """
     state = load_tensors(path)
     run_config = run_config_in(state, str(path))
-    declared = declared_network(path)
-    if run_config is None and declared is not None and fits(declared, weights_in(state, str(path), weights=weights)):
-        run_config = {"model": {"generator": declared}}
+    if run_config is None and (declared := declared_network(path)) is not None:
+        tensors = adapted_state(declared, weights_in(state, str(path), weights=weights))
+        if fits(declared, tensors):
+            check_scale(declared, scale, str(path))
+            return NetworkFile(declared, tensors, {"model": {"generator": declared}}, str(path))
     if run_config is None:
-        found, tensors = _foreign(state, str(path), config, weights, scale, quiet)
-        return NetworkFile(found, tensors, {"model": {"generator": found}}, str(path))
+        found = _foreign(state, str(path), config, weights, scale, trial)
+        if not quiet:
+            _tell(found, str(path))
+        return NetworkFile(found.config, found.tensors, {"model": {"generator": found.config}}, str(path))
     found = run_config["model"]["generator"]
-    if scale is not None and found.get("scale", scale) != scale:
-        raise CheckpointError(f"{path}: {found['type']} that upscales x{found['scale']}, as it says, not x{scale}")
+    check_scale(found, scale, str(path))
     return NetworkFile(found, weights_in(state, str(path), weights=weights), run_config, str(path))
+
+
+def check_scale(config: Mapping[str, Any], scale: int | None, source: str) -> None:
+    """Raises CheckpointError where a file's network says another scale than the one asked for."""
+    if scale is not None and config.get("scale", scale) != scale:
+        raise CheckpointError(f"{source}: {config['type']} that upscales x{config['scale']}, as it says, not x{scale}")
 
 
 def _foreign(
@@ -73,27 +88,33 @@ def _foreign(
     config: Mapping[str, Any] | None,
     weights: Which,
     scale: int | None,
-    quiet: bool,
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """(config, tensors) of another project's file: the given config where it fits, else the network recognised."""
-    fault = ""
+    trial: bool,
+) -> Guarded:
+    """Another project's network: the one of the given config where it fits, else the one recognised."""
+    fault, told = "", ()
     if config is not None:
-        tensors = weights_in(state, source, weights=weights)
+        tensors = adapted_state(config, weights_in(state, source, weights=weights))
         fault = differences(NETWORKS.build(config).state_dict(), tensors)
         if not fault:
-            return dict(config), tensors
+            assumed = Guarded(dict(config), tensors, "", ())
+            return guard(source, assumed, called=config["type"], weights=weights, given=True) if trial else assumed
+        told = (f"is not the {config['type']} given; its own network is used",)
     try:
         found = recognise(state, source, scale=scale or (config or {}).get("scale"), weights=weights)
     except CheckpointError as error:
         if config is None:
             raise
         raise CheckpointError(f"{error}\nIt does not fit the {config['type']} given either: {fault}") from None
-    if quiet:
-        return found.config, found.tensors
-    LOGGER.info("%s: %s", Path(source).name, found.sentence)
-    if config is not None:
-        LOGGER.warning("%s is not the %s given; its own network is used", Path(source).name, config["type"])
-    return found.config, found.tensors
+    assumed = Guarded(found.config, found.tensors, found.sentence, told)
+    return guard(source, assumed, called=found.sentence, weights=weights, given=False) if trial else assumed
+
+
+def _tell(found: Guarded, source: str) -> None:
+    name = Path(source).name
+    if found.sentence:
+        LOGGER.info("%s: %s", name, found.sentence)
+    for warning in found.warnings:
+        LOGGER.warning("%s %s", name, warning)
 
 
 def build_network(file: NetworkFile, device: str | torch.device = "cpu") -> nn.Module:
@@ -116,6 +137,7 @@ def load_network(
     config: Mapping[str, Any] | None = None,
     weights: Which = "ema",
     scale: int | None = None,
+    trial: bool = True,
     device: str | torch.device = "cpu",
 ) -> nn.Module:
     """A trained network, ready to upscale, from a checkpoint alone.
@@ -126,15 +148,16 @@ def load_network(
             recognised.
         weights: 'ema' prefers averaged weights where there are some, 'raw' takes the trained ones.
         scale: for weights of other projects that fit any scale (SRCNN, FSRCNN, VDSR).
+        trial: try other projects' weights on a photograph, see `read_network`.
         device: where to put it.
 
     Returns:
         The network in eval mode, without gradients.
 
     Raises:
-        CheckpointError: unreadable, or weights and network do not fit.
+        CheckpointError: unreadable, or weights and network do not fit, or another project's fail the trial.
     """
-    return build_network(read_network(path, config=config, weights=weights, scale=scale), device)
+    return build_network(read_network(path, config=config, weights=weights, scale=scale, trial=trial), device)
 
 
 def weights_in(

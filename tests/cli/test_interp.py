@@ -46,7 +46,7 @@ def test_one_alpha_is_one_checkpoint_of_ours(pair: tuple[str, str], tmp_path: Pa
     # and it can be blended again, with one that only holds the weights
     torch.save({"params": load_network(pair[1]).state_dict()}, tmp_path / "bare.pth")
     (tmp_path / "net.py").write_text(f"model = dict(generator={NETWORK!r})")
-    more = ["--alpha", "0.5", "-o", str(tmp_path / "d.pth"), "--config", str(tmp_path / "net.py")]
+    more = ["--alpha", "0.5", "-o", str(tmp_path / "d.pth"), "--config", str(tmp_path / "net.py"), "--no-trial"]
     assert main(["interp", str(out), str(tmp_path / "bare.pth"), *more]) == 0
     torch.testing.assert_close(weight(tmp_path / "d.pth"), 0.1 * weight(pair[0]) + 0.9 * weight(pair[1]))
 

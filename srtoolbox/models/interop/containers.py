@@ -16,7 +16,7 @@ WRAPPERS = ("params", "state_dict", "model_state_dict", "model", "net", "generat
 # a training's state_dict holds several networks, told by the first word of their keys (MMagic, BasicSR's descendants)
 AVERAGED_ROLES = {"generator": ("generator_ema.", "netG_ema.", "net_g_ema."), "discriminator": ()}
 ROLES = {"generator": ("generator.", "netG.", "net_g."), "discriminator": ("discriminator.", "netD.", "net_d.")}
-PREFIXES = ("module.", "_orig_mod.", "model.")
+PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
 # what averaging and preprocessing leave beside the weights: counts and constants
 COMPANIONS = ("n_averaged", "steps", "step_counter", "data_preprocessor.mean", "data_preprocessor.std")
 

@@ -15,8 +15,7 @@ from srtoolbox.models.interop.layout import (
     root,
     tensor,
 )
-
-VIDEO_RANGE = (16 / 255, 235 / 255)
+from srtoolbox.models.networks.vdsr import VIDEO_RANGE
 
 
 def _chain(*foreign: str) -> tuple[tuple[str, str], ...]:

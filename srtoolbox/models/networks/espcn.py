@@ -7,6 +7,7 @@ network" (CVPR 2016, arXiv:1609.05158).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +39,7 @@ class ESPCN(nn.Module):
     """
 
     size_multiple = 1
+    hidden_arguments: ClassVar = {"activation": ("tanh", "relu"), "mean": (0.0, 0.5)}
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ super-resolution using deep convolutional networks" (TPAMI 2016, arXiv:1501.0009
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,7 @@ class SRCNN(nn.Module):
     """
 
     size_multiple = 1
+    hidden_arguments: ClassVar = {"padding": ("replicate", "zeros"), "mean": (0.0, 0.5)}
 
     def __init__(
         self,

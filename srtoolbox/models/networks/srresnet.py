@@ -9,6 +9,8 @@ state_dict: `conv_first` `act_first` `body.N.{conv1,bn1,act,conv2,bn2}` `conv_bo
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -71,6 +73,7 @@ class SRResNet(nn.Module):
     """
 
     size_multiple = 1
+    hidden_arguments: ClassVar = {"output": ("linear", "tanh")}
 
     def __init__(
         self,

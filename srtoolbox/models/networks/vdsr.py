@@ -9,6 +9,7 @@ state_dict, that of the usual PyTorch release (twtygqyy's): `input`, `residual_l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,6 +18,9 @@ from srtoolbox.errors import ConfigError
 from srtoolbox.models.networks.bicubic import upsample
 from srtoolbox.models.networks.blocks import CHANNELS, one_of, positive, receptive_field
 from srtoolbox.registry import NETWORKS
+
+VIDEO_RANGE = (16 / 255, 235 / 255)
+"""What luma of 8-bit RGB can be (BT.601)."""
 
 
 class ConvReLU(nn.Module):
@@ -48,6 +52,7 @@ class VDSR(nn.Module):
     """
 
     size_multiple = 1
+    hidden_arguments: ClassVar = {"input_range": (None, VIDEO_RANGE)}
 
     def __init__(
         self,

@@ -41,7 +41,7 @@ def test_wrapper_and_prefix(wrapper: str, prefix: str, tensors: State) -> None:
 
 
 def test_the_lists_are_short() -> None:
-    assert (len(AVERAGED), len(WRAPPERS), len(PREFIXES)) == (3, 9, 3)
+    assert (len(AVERAGED), len(WRAPPERS), len(PREFIXES)) == (3, 9, 4)
 
 
 def test_bare_and_nested(tensors: State) -> None:

@@ -5,7 +5,10 @@ Luma networks by `y_direct`: their figures in `rgb` are for a chroma upscaled in
 
 from __future__ import annotations
 
+import ast
 import logging
+import math
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,8 @@ import pytest
 from srtoolbox.cli import main
 from srtoolbox.engine.checkpoint import load_network
 from srtoolbox.engine.evaluate import build_metrics, evaluate, means
+from srtoolbox.engine.trial import CONVENTIONS, LAST, RGB_CONVENTIONS, adapted_state, score_on_photograph
+from srtoolbox.engine.weights import read_network
 from srtoolbox.errors import CheckpointError
 from srtoolbox.registry import DATASETS
 
@@ -50,7 +55,8 @@ def test_figures(
     caplog.set_level(logging.INFO, "srtoolbox")
     logging.getLogger("srtoolbox").propagate = True
     network = load_network(weights_root / file, scale=scale)
-    assert f"{file}: {sentence}" in [record.getMessage() for record in caplog.records]
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith(f"{file}: {sentence}") and "as assumed" not in told
     scale = network.scale
     folders = {"gt": f"{data_root}/Set5/HR/X{scale}", "lq": f"{data_root}/Set5/LR_bicubic/X{scale}"}
     dataset = DATASETS.build({"type": "PairedDataset", "scale": scale, **folders})
@@ -87,3 +93,39 @@ def test_the_commands_take_such_a_file(
     bicubic = ["bicubic/bicubic_x4.py", f"data_root={data_root}", "--datasets", "set5"]
     assert main(["test", *bicubic, str(weights_root / IMDN)]) == 0
     assert "32.21" in capsys.readouterr().out
+
+
+OWNERS = {
+    "yjn870": FSRCNN,
+    "twtygqyy": VDSR,
+    "Zheng222": IMDN,
+    "amanshenoy": SRCNN,
+    "leftthomas": SRGAN,
+    "xinntao": COMPACT,
+}
+ROWS = re.findall(
+    r"^\| (\w+) [^|]*\| (\d) \| ([^|]*)\| ([^|]*)\| (\d+) \|$",
+    (Path(__file__).parents[3] / "docs/other_weights.md").read_text(encoding="utf-8"),
+    re.M,
+)
+
+
+@pytest.mark.parametrize(("owner", "scale", "way", "gain", "match"), ROWS)
+def test_the_table_of_trials_is_true(
+    weights_root: Path, owner: str, scale: str, way: str, gain: str, match: str
+) -> None:
+    """Each row is the score of what a trial begins with."""
+    file = read_network(weights_root / OWNERS[owner], scale=int(scale), trial=False, quiet=True)
+    config, named = file.config, {**CONVENTIONS, **RGB_CONVENTIONS, **LAST["rgb"]}
+    if way.strip() in named:
+        config = {"type": "Adapter", "scale": int(scale), "network": config, **named[way.strip()]}
+    elif way.strip():
+        key, value = way.strip().split("=")
+        config = {**config, key: ast.literal_eval(value)}
+    score = score_on_photograph(config, adapted_state(config, file.tensors))
+    assert score.match == pytest.approx(float(match), abs=0.6)
+    assert score.gain == (pytest.approx(float(gain), abs=0.06) if gain.strip() else -math.inf)
+
+
+def test_the_table_of_trials_was_found() -> None:
+    assert len(ROWS) == 18

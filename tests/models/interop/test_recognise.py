@@ -260,7 +260,7 @@ def test_load_network_needs_no_config_and_says_what_it_found(tmp_path: Path, cap
     logging.getLogger("srtoolbox").propagate = True
     network = randomised(foreign.OldESRGAN(4))
     torch.save({"params_ema": network.state_dict()}, tmp_path / "y.pth")
-    loaded = load_network(tmp_path / "y.pth")
+    loaded = load_network(tmp_path / "y.pth", trial=False)
     agree(loaded, network, X)
     assert "y.pth: ESRGAN, old key layout, x4, 2 blocks, 8 features, EMA weights" in caplog.text
 
@@ -273,8 +273,9 @@ def test_a_given_config_counts_where_it_fits_and_is_told_off_where_not(
     logging.getLogger("srtoolbox").propagate = True
     torch.save(foreign.YjnESPCN(2).state_dict(), tmp_path / "x.pth")
     relu = {"type": "ESPCN", "scale": 2, "channels": [6, 4], "activation": "relu"}
-    assert load_network(tmp_path / "x.pth", config=relu).activation == "relu"
-    assert load_network(tmp_path / "x.pth", config={"type": "Bicubic", "scale": 2}).activation == "tanh"
+    assert load_network(tmp_path / "x.pth", config=relu, trial=False).activation == "relu"
+    bicubic = {"type": "Bicubic", "scale": 2}
+    assert load_network(tmp_path / "x.pth", config=bicubic, trial=False).activation == "tanh"
     assert "x.pth is not the Bicubic given; its own network is used" in caplog.text
     torch.save(keys("head.weight"), tmp_path / "y.pth")
     with pytest.raises(CheckpointError, match=r"(?s)no network known here.*does not fit the ESPCN given either"):

@@ -1,0 +1,108 @@
+"""The guard of the door for foreign weights: which network they were trained as, or a refusal. See `trial`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from srtoolbox.engine.declared import fits
+from srtoolbox.engine.trial import REFUSED, SOUND, Config, Score, Trial, adapted_state, describe, try_on_photograph
+from srtoolbox.engine.verdicts import keep, recall, verdict_key
+from srtoolbox.errors import CheckpointError
+from srtoolbox.files import sha256
+
+FORCE = "--no-trial opens it as it is (load_network(..., trial=False))"
+
+
+class Guarded(NamedTuple):
+    """A network of another project, as it is taken."""
+
+    config: Config
+    tensors: dict[str, Tensor]
+    """Its state_dict."""
+    sentence: str
+    """What it is; '' where the user has said it."""
+    warnings: tuple[str, ...]
+    """What goes on after the file's name."""
+
+
+def guard(source: str, assumed: Guarded, *, called: str, weights: str, given: bool) -> Guarded:
+    """Try the networks that may have been trained; the verdict is kept for the next time.
+
+    Args:
+        source: the file.
+        assumed: what its tensors look like, or what the user has given.
+        called: what it is, for messages.
+        weights: which ones of the file ('ema', 'raw').
+        given: the config is the user's word; that another network is taken is worth a warning.
+
+    Raises:
+        CheckpointError: no candidate makes an image that has enough in common with its input.
+    """
+    try:
+        trial = _trial_of(source, assumed.config, assumed.tensors, weights)
+    except Exception as error:  # the code of a plugin's network can fail in any way, and here only
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return assumed._replace(warnings=(*assumed.warnings, f"could not be tried on a photograph ({reason})"))
+    if trial.score.match < REFUSED:
+        raise CheckpointError(f"{source}: {called}, {_refusal(trial)}")
+    warnings = [] if trial.score.match >= SOUND else [_doubt(trial)]
+    config, before = assumed.config, f"{_words(assumed.config)}: {_figures(trial.assumed)}"
+    is_other = trial.config != json.loads(json.dumps(config))
+    if is_other:
+        config = trial.config
+        if given:
+            warnings.insert(
+                0, f"is not the {called} given ({before}); {_words(config)} is used: {_figures(trial.score)}"
+            )
+    sentence = assumed.sentence
+    if sentence:
+        sentence += "".join(f", {word}" for word in describe(config)) + f"; on a photograph {_figures(trial.score)}"
+        sentence += f"; as assumed at first ({before})" if is_other else ""
+    return Guarded(config, adapted_state(config, assumed.tensors), sentence, (*assumed.warnings, *warnings))
+
+
+def _trial_of(source: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor], weights: str) -> Trial:
+    """From the cache, else made."""
+    key = verdict_key(sha256(source), config, weights)
+    trial = recall(key)
+    if trial is not None and fits(trial.config, adapted_state(trial.config, tensors)):
+        return trial
+    with torch.random.fork_rng(devices=[]):  # a run that starts from these weights draws as if there were no trial
+        trial = try_on_photograph(config, tensors)
+    trial = trial._replace(config=json.loads(json.dumps(trial.config)))  # as the cache will give it
+    keep(key, trial)
+    return trial
+
+
+def _figures(score: Score) -> str:
+    """'1.4 dB above bicubic, shrunk back 61 dB'; of scale 1, where neither is done, '38 dB from its input'."""
+    if score.gain == -math.inf:
+        return f"{score.match:.0f} dB from its input"
+    side = "above" if score.gain > 0 else "below"
+    return f"{abs(score.gain):.1f} dB {side} bicubic, shrunk back {score.match:.0f} dB"
+
+
+def _words(config: Mapping[str, Any]) -> str:
+    return ", ".join(describe(config)) or "taken as usual"
+
+
+def _doubt(trial: Trial) -> str:
+    return (
+        f"is doubtful: what it makes of a photograph, shrunk back, agrees with it to {trial.score.match:.1f} dB only, "
+        f"where sound files reach 30: something that tensors do not tell may be other than {_words(trial.config)}"
+    )
+
+
+def _refusal(trial: Trial) -> str:
+    ways = f" in the best of {trial.count} ways tried" if trial.count > 1 else ""
+    return (
+        f"but what it makes of a photograph, shrunk back, agrees with it to {trial.score.match:.1f} dB{ways}, where "
+        f"sound files reach 30: it is another network than its tensors look like, or is for other images. A config "
+        f"says what tensors do not tell (--config, load_network(..., config=...)); {FORCE}"
+    )

@@ -1,0 +1,80 @@
+"""Networks that were trained on other numbers than RGB or luma in [0, 1]: what goes in and comes out is converted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from srtoolbox.errors import ConfigError
+from srtoolbox.models.networks.blocks import one_of, positive
+from srtoolbox.registry import NETWORKS
+
+ORDERS = ("rgb", "bgr")
+BICUBIC = {"type": "Bicubic"}
+
+
+@NETWORKS.register
+class Adapter(nn.Module):
+    """Another network, fed with `peak * (lq - mean)`, its output taken back to RGB or luma in [0, 1].
+
+    Networks of other projects are often trained so. All conventions of theirs are an order of the channels and an
+    affine map: pictures in 0 ... 255 are `peak=255`, in [-1, 1] `peak=2, mean=0.5`, luma of the full range (JPEG's)
+    `peak=255 / 219, mean=16 / 255`.
+
+    Args:
+        scale: upscaling factor.
+        network: the other network, `dict(type='ESPCN', ...)`; its scale is this one's and may be left out. The default
+            shows what the conversion alone does.
+        order: of the channels it takes and gives: 'rgb', or 'bgr' as of pictures that OpenCV read.
+        peak: what the input is multiplied by.
+        mean: what is subtracted before: one number, or one per channel (red, green, blue).
+        output_peak, output_mean: those of the output; None: the input's.
+    """
+
+    def __init__(
+        self,
+        scale: int,
+        network: Mapping[str, Any] = BICUBIC,
+        *,
+        order: str = "rgb",
+        peak: float = 1.0,
+        mean: float | Sequence[float] = 0.0,
+        output_peak: float | None = None,
+        output_mean: float | Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        positive("Adapter", scale=scale)
+        one_of("Adapter", "order", order, ORDERS)
+        self.network = inner = NETWORKS.build({"scale": scale, **network})
+        if inner.scale != scale:
+            raise ConfigError(f"Adapter: scale={scale}, but its network upscales x{inner.scale}")
+        if order == "bgr" and inner.colour != "rgb":
+            raise ConfigError("Adapter: order='bgr' is for networks of three channels, its network has colour='y'")
+        self.scale, self.colour, self.in_channels = scale, inner.colour, inner.in_channels
+        self.size_multiple, self.receptive_field = inner.size_multiple, inner.receptive_field
+        self.order, self.peak, self.mean = order, peak, mean
+        self.output_peak = peak if output_peak is None else output_peak
+        self.output_mean = mean if output_mean is None else output_mean
+        for name, value in (("mean", self.mean), ("output_mean", self.output_mean)):
+            if not isinstance(value, int | float) and len(value) != self.in_channels:
+                raise ConfigError(f"Adapter: {name}={value!r} is not possible; it is one number or {self.in_channels}")
+        if not (self.peak > 0 and self.output_peak > 0):
+            raise ConfigError(f"Adapter: peak={peak!r}, output_peak={output_peak!r}; both are above 0")
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W)."""
+        centred = (lq - _per_channel(self.mean, lq)) * self.peak
+        sr = self._ordered(self.network(self._ordered(centred)))
+        return sr / self.output_peak + _per_channel(self.output_mean, sr)
+
+    def _ordered(self, image: Tensor) -> Tensor:
+        return image.flip(1) if self.order == "bgr" else image
+
+
+def _per_channel(value: float | Sequence[float], like: Tensor) -> Tensor | float:
+    if isinstance(value, int | float):
+        return value
+    return torch.tensor(value, dtype=like.dtype, device=like.device).view(1, -1, 1, 1)
