@@ -1,5 +1,11 @@
 """The errors users see. A message names the file, key or line at fault and what to do; commands print it alone."""
 
+from __future__ import annotations
+
+import os
+import sysconfig
+import traceback
+
 
 class SrtoolboxError(Exception):
     """Base of every error whose message is written for the user."""
@@ -39,3 +45,25 @@ class CheckpointError(SrtoolboxError):
 
 class RunError(SrtoolboxError):
     """A run that cannot start or go on: a used work_dir, a loader that died, a loss that is not finite."""
+
+
+def line_at_fault(error: BaseException, *, own: bool = False) -> str | None:
+    """Return 'FILE:LINE' of the user's own code that led to an error, or None where no code but ours was involved.
+
+    That is the last frame outside this package, Python's library and installed packages, which report faults of those
+    who call them; else, unless `own`, the last one outside this package and Python's import machinery.
+    """
+    here, library = os.path.dirname(os.path.abspath(__file__)) + os.sep, sysconfig.get_path("stdlib") + os.sep
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(("<frozen", here)) and os.sep + "importlib" + os.sep not in frame.filename
+    ]
+    installed = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
+    users = [
+        frame
+        for frame in frames
+        if not frame.filename.startswith(library) and not any(folder in frame.filename for folder in installed)
+    ]
+    last = (users or ([] if own else frames))[-1:]
+    return f"{last[0].filename}:{last[0].lineno}" if last else None

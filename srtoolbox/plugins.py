@@ -1,7 +1,8 @@
 """Plugins: components written outside the package, imported before a config is checked.
 
 Named by the config (`custom_imports`), on the command line (`--plugin FILE`) or by installed packages (entry points in
-the group `srtoolbox.plugins`). A config that came out of a checkpoint imports nothing: it has no file.
+the group `srtoolbox.plugins`). A config that came out of a checkpoint imports nothing: it has no file. A worker process
+that is not forked loads the same ones again, under the same names (`loaded_plugins`, `load_again`).
 """
 
 from __future__ import annotations
@@ -10,16 +11,25 @@ import importlib
 import importlib.util
 import os
 import sys
-import traceback
-from collections.abc import Callable, Sequence
-from importlib.metadata import entry_points
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import NamedTuple
 
 from srtoolbox.config import Config
-from srtoolbox.errors import ConfigError, SrtoolboxError
+from srtoolbox.errors import ConfigError, SrtoolboxError, line_at_fault
 
 GROUP = "srtoolbox.plugins"
-_loaded: set[str] = set()  # real paths of files and 'group:name' of entry points, for the life of the process
+
+
+class Plugin(NamedTuple):
+    """A plugin that is loaded: a module, with the real path of its file where that was loaded by path."""
+
+    module: str
+    path: str | None = None
+
+
+_loaded: dict[str, Plugin] = {}  # by real path, 'module NAME' or 'group:name', in the order of loading; never forgotten
 
 
 def load_plugins(config: Config | None, files: Sequence[str | os.PathLike] = ()) -> None:
@@ -36,13 +46,14 @@ def load_plugins(config: Config | None, files: Sequence[str | os.PathLike] = ())
         ConfigError: a plugin is missing or fails; the message names the line at fault, and who asked for it.
     """
     for entry in entry_points(group=GROUP):
-        _once(f"{GROUP}:{entry.name}", entry.load, f"entry point {entry.name!r} ({entry.value})")
+        asked_by = f"entry point {entry.name!r} ({entry.value})"
+        _once(f"{GROUP}:{entry.name}", lambda entry=entry: _load_entry(entry), asked_by)
     for name in _custom_imports(config):
         asked_by = f"{config.origin('custom_imports')}: custom_imports: {name!r}"
         if name.endswith(".py"):
             _load_file(Path(config.filename).parent / name, asked_by)
         else:
-            _once(f"module {name}", lambda name=name: importlib.import_module(name), asked_by)
+            _once(f"module {name}", lambda name=name: _import_module(name), asked_by)
     for file in files:
         _load_file(Path(file), f"--plugin {file}")
     if config is not None and files:
@@ -61,17 +72,39 @@ def _custom_imports(config: Config | None) -> list[str]:
     return list(names)
 
 
+def loaded_plugins() -> dict[str, Plugin]:
+    """Return what this process has loaded, in that order: what another one hands to `load_again`."""
+    return dict(_loaded)
+
+
+def load_again(plugins: Mapping[str, Plugin]) -> None:
+    """Load in a worker process what its parent has loaded, each file under the module name it has there.
+
+    Pickled objects name their classes by module, so this comes before anything is unpickled.
+
+    Raises:
+        ConfigError: a plugin fails here; the message names the line at fault.
+    """
+    for key, plugin in plugins.items():
+        load = (
+            (lambda name=plugin.module: _import_module(name))
+            if plugin.path is None
+            else (lambda plugin=plugin: _import_file(plugin.path, plugin.module))
+        )
+        _once(key, load, f"plugin {plugin.path or plugin.module}, loaded again in a worker process")
+
+
 def _load_file(path: Path, asked_by: str) -> None:
     if not path.is_file():
         raise ConfigError(f"{asked_by}: no such file ({path})")
     real = os.path.realpath(path)
-    _once(real, lambda: _import_file(real), asked_by)
-
-
-def _import_file(path: str) -> None:
-    name = f"srtoolbox_plugin_{Path(path).stem}"
+    name = f"srtoolbox_plugin_{Path(real).stem}"
     while name in sys.modules:  # another file of the same name
         name += "_"
+    _once(real, lambda: _import_file(real, name), asked_by)
+
+
+def _import_file(path: str, name: str) -> Plugin:
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # pickling and `inspect` look classes up there
@@ -80,27 +113,32 @@ def _import_file(path: str) -> None:
     except BaseException:
         del sys.modules[name]
         raise
+    return Plugin(name, path)
 
 
-def _once(key: str, load: Callable[[], object], asked_by: str) -> None:
+def _import_module(name: str) -> Plugin:
+    importlib.import_module(name)
+    return Plugin(name)
+
+
+def _load_entry(entry: EntryPoint) -> Plugin:
+    entry.load()
+    return Plugin(entry.module)
+
+
+def _once(key: str, load: Callable[[], Plugin], asked_by: str) -> None:
     if key in _loaded:
         return
     try:
-        load()
+        _loaded[key] = load()
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"{asked_by}: {_told(error)}") from error
-    _loaded.add(key)
+        raise ConfigError(f"{asked_by}: {_sentence(error)}") from error
 
 
-def _told(error: BaseException) -> str:
-    """The error with the place in the plugin it comes from: the last frame outside the import machinery and us."""
-    message = str(error) if isinstance(error, SrtoolboxError) else f"{type(error).__name__}: {error}"
+def _sentence(error: BaseException) -> str:
+    """The error with the place in the plugin it comes from."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}: SyntaxError: {error.msg}"
-    here = os.path.dirname(os.path.abspath(__file__))
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(("<frozen", here)) and os.sep + "importlib" + os.sep not in frame.filename
-    ]
-    return f"{frames[-1].filename}:{frames[-1].lineno}: {message}" if frames else message
+    message = str(error) if isinstance(error, SrtoolboxError) else f"{type(error).__name__}: {error}"
+    place = line_at_fault(error)
+    return f"{place}: {message}" if place else message

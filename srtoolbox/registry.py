@@ -13,7 +13,7 @@ import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
-from srtoolbox.errors import RegistryError
+from srtoolbox.errors import RegistryError, SrtoolboxError, line_at_fault
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Callable[..., Any])
@@ -77,7 +77,8 @@ class Registry(Generic[T]):
         """Construct `cfg['type']` with the other keys of `cfg`, and `injected`, as arguments.
 
         Raises:
-            RegistryError: `type` is missing or unknown, or an argument is unknown or missing.
+            RegistryError: `type` is missing or unknown, an argument is unknown or missing, or a constructor that is
+                not ours fails (the message names its line).
         """
         if not isinstance(cfg, Mapping) or "type" not in cfg:
             raise RegistryError(f"a {self.kind} is written as dict(type='...', ...), got {cfg!r}")
@@ -86,7 +87,16 @@ class Registry(Generic[T]):
         faults = [fault for _, fault in argument_faults(entry, cfg["type"], arguments, injected=injected)]
         if faults:
             raise RegistryError("; ".join(faults))
-        return entry(**arguments, **injected)
+        try:
+            return entry(**arguments, **injected)
+        except SrtoolboxError:
+            raise
+        except Exception as error:
+            place = line_at_fault(error, own=True)
+            if place is None:
+                raise
+            message = f"{place}: {type(error).__name__}: {error}"
+            raise RegistryError(f"{self.kind} {cfg['type']} cannot be built: {message}") from error
 
     def names(self) -> list[str]:
         """All registered names, sorted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import pytest
 import skimage.data
 import torch
 
+from srtoolbox import plugins
 from srtoolbox.image import write_image
-from srtoolbox.registry import Registry
+from srtoolbox.registry import Registry, registries
 
 torch.set_num_threads(1)
 
@@ -110,3 +112,21 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SRTOOLBOX_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def forget_plugins() -> Iterator[None]:
+    """Leave no plugin of a test behind, in the registries nor among the modules."""
+    for registry in registries().values():
+        registry.names()  # imports what the package has: only what is registered after that is a plugin's
+    loaded, modules = dict(plugins._loaded), set(sys.modules)
+    entries = {kind: dict(registry._entries) for kind, registry in registries().items()}
+    yield
+    plugins._loaded.clear()
+    plugins._loaded.update(loaded)
+    for kind, registry in registries().items():
+        registry._entries.clear()
+        registry._entries.update(entries[kind])
+    for name in sys.modules.keys() - modules:
+        if name.startswith("srtoolbox_plugin_"):
+            del sys.modules[name]

@@ -485,7 +485,8 @@ def test_any_failure_of_a_constructor_is_a_fault(faults, register):
     register(HOOKS, FragileHook)
     for table, message in (("{}", "KeyError: no key 'a'."), ("dict(a=1)", "AssertionError: a is too small")):
         found = faults(GOOD + f"hooks['mine'] = dict(type='FragileHook', table={table})\n")
-        assert found == [f"34: hooks.mine: cannot be built: {message}"]
+        place = f"{__file__}:{FragileHook.__init__.__code__.co_firstlineno + 1}"
+        assert found == [f"34: hooks.mine: cannot be built: {place}: {message}"]
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:1", "mps", "auto", None])

@@ -19,17 +19,7 @@ class {name}:
 """
 
 
-@pytest.fixture(autouse=True)
-def forget():
-    """Leave no test's plugins behind."""
-    loaded, entries, modules = set(plugins._loaded), dict(LOSSES._entries), set(sys.modules)
-    yield
-    plugins._loaded.intersection_update(loaded)
-    for name in LOSSES._entries.keys() - entries.keys():
-        del LOSSES._entries[name]
-    for name in sys.modules.keys() - modules:
-        if name.startswith("srtoolbox_plugin_"):
-            del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("forget_plugins")
 
 
 def test_file_beside_the_config(tmp_path, monkeypatch):

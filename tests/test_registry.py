@@ -3,10 +3,11 @@
 import inspect
 
 import pytest
+import torch
 
 from srtoolbox import registry
 from srtoolbox.errors import RegistryError
-from srtoolbox.registry import Registry, argument_faults, did_you_mean, registries
+from srtoolbox.registry import OPTIMIZERS, Registry, argument_faults, did_you_mean, registries
 
 
 @pytest.fixture
@@ -143,3 +144,21 @@ def test_every_component_can_be_checked(kind, name):
 def test_names_are_unique_over_all_registries():
     names = [name for _, name in ALL]
     assert len(names) == len(set(names))
+
+
+def test_a_constructor_of_the_users_that_fails_is_told_with_its_line(kinds):
+    losses, _ = kinds
+
+    @losses.register
+    class Failing:
+        def __init__(self, name: str) -> None:
+            {}[name]
+
+    line = Failing.__init__.__code__.co_firstlineno + 1
+    with pytest.raises(RegistryError, match=rf"^loss Failing cannot be built: {__file__}:{line}: KeyError: 'camera'$"):
+        losses.build({"type": "Failing", "name": "camera"})
+
+
+def test_what_fails_in_our_own_constructors_stays_as_it_is():
+    with pytest.raises(ValueError, match="Invalid learning rate"):
+        OPTIMIZERS.build({"type": "Adam", "lr": -1}, params=[torch.zeros(1)])

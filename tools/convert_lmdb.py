@@ -4,4 +4,5 @@ import sys
 
 from srtoolbox.cli import main
 
-raise SystemExit(main(["convert_lmdb", *sys.argv[1:]]))
+if __name__ == "__main__":  # a worker process imports this file again
+    raise SystemExit(main(["convert_lmdb", *sys.argv[1:]]))

@@ -8,7 +8,7 @@ from typing import Any
 
 from srtoolbox.config import Config, Origin
 from srtoolbox.config.overrides import COMMAND_LINE
-from srtoolbox.errors import SrtoolboxError
+from srtoolbox.errors import SrtoolboxError, line_at_fault
 
 
 class Report:
@@ -53,9 +53,15 @@ def named_key(message: str, cfg: Mapping[str, Any]) -> str | None:
 
 
 def reason(error: Exception) -> str:
-    """The first line of what a constructor said, led by the error's class unless the text speaks for itself."""
+    """The first line of what a constructor said, led by the error's class unless the text speaks for itself.
+
+    A fault in a user's own code is led by its file and line.
+    """
     told = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)  # a KeyError quotes
     message = (told.strip().splitlines() or [""])[0]
+    place = None if isinstance(error, SrtoolboxError) else line_at_fault(error, own=True)
+    if place is not None:
+        return f"{place}: {type(error).__name__}: {message}".removesuffix(": ")
     if message and isinstance(error, SrtoolboxError | ValueError | RuntimeError):
         return message
     return f"{type(error).__name__}: {message}".removesuffix(": ")

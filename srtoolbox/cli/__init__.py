@@ -79,6 +79,10 @@ def _run(name: str, argv: list[str]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may have signs that it cannot print
     try:
+        if "multiprocessing.spawn" in sys.modules:  # as in a worker process that starts; else --help stays fast
+            from srtoolbox.workers import refuse_second_import
+
+            refuse_second_import()
         code = importlib.import_module(COMMANDS[name]).main(argv)
         _flush(code)
         return code

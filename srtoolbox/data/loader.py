@@ -28,6 +28,7 @@ from srtoolbox.data.sampler import Draw, EndlessSampler, RankSampler
 from srtoolbox.data.transforms.base import PICTURES, Sample
 from srtoolbox.errors import RunError, SrtoolboxError
 from srtoolbox.system import STOP_SIGNALS
+from srtoolbox.workers import Parcel, cause, prepare_server, refuse_second_import, start_anew
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where the kernel keeps what processes share
 PREFETCH = 2
@@ -45,7 +46,8 @@ class TrainLoader(Iterator[Batch]):
 
     Raises:
         DataError: a picture cannot be read or does not fit (from `next`).
-        RunError: a worker process died, shared memory is too small for the workers, or the loader is closed.
+        RunError: the dataset cannot travel to a worker process, one died or met an error that is none of ours, shared
+            memory is too small for the workers, or the loader is closed.
         WaitInterrupted: `interrupted` says yes, and the workers have no batch.
     """
 
@@ -110,19 +112,22 @@ class _Batches(_MultiProcessingDataLoaderIter):
 def _worker_batches(
     dataset: SRDataset, sampler: EndlessSampler, workers: int, interrupted: Callable[[], bool], *, pin: bool
 ) -> _Batches:
+    refuse_second_import()
     _check_shared_memory(dataset, sampler, workers)
-    batches = _Batches(
-        DataLoader(
-            _Guarded(dataset),
-            batch_sampler=sampler,
-            num_workers=workers,
-            prefetch_factor=PREFETCH,
-            collate_fn=_unchanged,
-            pin_memory=pin,
-            worker_init_fn=_leave_signals_to_the_run,
-        ),
-        interrupted,
+    loader = DataLoader(
+        _Guarded(Parcel(dataset, "the training set") if start_anew() else dataset),
+        batch_sampler=sampler,
+        num_workers=workers,
+        prefetch_factor=PREFETCH,
+        collate_fn=_unchanged,
+        pin_memory=pin,
+        worker_init_fn=_leave_signals_to_the_run,
     )
+    prepare_server()
+    try:
+        batches = _Batches(loader, interrupted)
+    except (OSError, EOFError) as error:  # no memory for another process, or a server that fails as it starts
+        raise RunError(f"data workers cannot be started: {cause(error)}. workers=0 needs none") from error
     # PyTorch would answer a worker's death with an exception wherever the main process happens to be, be it in the
     # middle of saving. Without its list of process ids the death shows at the next batch, where we can tell of it.
     signal_handling._remove_worker_pids(id(batches))
@@ -137,22 +142,27 @@ def _leave_signals_to_the_run(_: int) -> None:
 
 
 class _Guarded:
-    """Sends the user's errors back as values: DataLoader would wrap their message in a traceback."""
+    """The dataset, opened where it came as a parcel; errors are sent back as values.
 
-    def __init__(self, dataset: SRDataset) -> None:
+    DataLoader would wrap their message in a traceback, and tell nothing of what fails before the first sample.
+    """
+
+    def __init__(self, dataset: SRDataset | Parcel) -> None:
         self._dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self._dataset)
 
     def __getitem__(self, draw: Draw) -> Sample:
         return self._dataset[draw]
 
     def __getitems__(self, draws: Sequence[Draw]) -> Batch | SrtoolboxError:
         try:
+            if isinstance(self._dataset, Parcel):
+                self._dataset = self._dataset.open()
             return self._dataset.__getitems__(draws)
         except SrtoolboxError as error:
             return error
+        except (Exception, SystemExit) as error:  # a fault in a transform, a dataset or a plugin
+            advice = "Try fewer workers" if isinstance(error, MemoryError) else "workers=0 shows the whole traceback"
+            return RunError(f"a data worker failed: {cause(error)}. {advice}")
 
 
 def build_train_loader(
@@ -196,7 +206,12 @@ def _check_shared_memory(dataset: SRDataset, sampler: EndlessSampler, workers: i
     """Refuse before the first batch what would end in a bus error; this also reports a bad first picture without a
     worker.
     """
-    sample = dataset.sample(next(iter(sampler))[0])
+    try:
+        sample = dataset.sample(next(iter(sampler))[0])
+    except SrtoolboxError:
+        raise
+    except Exception as error:
+        raise RunError(f"no sample can be made: {cause(error)}. workers=0 shows the whole traceback") from error
     batch_bytes = sampler.batch_size * sum(sample[name].nbytes for name in PICTURES if name in sample)
     needed = batch_bytes * workers * (PREFETCH + 1)
     if not os.path.isdir(SHARED_MEMORY):
@@ -219,12 +234,24 @@ def _death_notice(workers: Sequence[BaseProcess], error: Exception) -> str:
     dead = [worker for worker in workers if not worker.is_alive()]
     if not dead:
         return f"the data workers failed: {error}"
-    causes = [_cause(worker.exitcode or 0) for worker in dead]
-    names = ", ".join(f"{worker.name} (pid {worker.pid}, {cause})" for worker, cause in zip(dead, causes, strict=True))
-    if "SIGBUS" in causes:
-        return f"data worker died: {names}. {SHARED_MEMORY} is probably full. {_ADVICE}"
-    return f"data worker died: {names}. Out of memory? Try fewer workers; workers=0 shows an error where it happens."
+    ends = [_end(worker.exitcode or 0) for worker in dead]
+    names = ", ".join(f"{worker.name} (pid {worker.pid}, {end})" for worker, end in zip(dead, ends, strict=True))
+    return f"data worker died: {names}. {_advice(ends)}"
 
 
-def _cause(exit_code: int) -> str:
-    return signal.Signals(-exit_code).name if exit_code < 0 else f"exit code {exit_code}"
+def _end(exit_code: int) -> str:
+    """How a process ended: the name of a signal, or its exit code."""
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:
+        return f"exit code {exit_code}"
+
+
+def _advice(ends: Sequence[str]) -> str:
+    if "SIGBUS" in ends:
+        return f"{SHARED_MEMORY} is probably full. {_ADVICE}"
+    if "SIGKILL" in ends:
+        return "The system kills where memory runs out: try fewer workers."
+    if all(end.startswith("exit code") for end in ends):
+        return "It ended by itself; what it printed stands above. workers=0 shows an error where it happens."
+    return "That is a crash in compiled code; workers=0 shows an error where it happens."

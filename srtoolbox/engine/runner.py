@@ -80,6 +80,7 @@ class Runner:
         self._wrap_networks()
         self.generators = generators(self.device)
         self.batches = self._batches()
+        self._workers_start = config["data"]["train"].get("workers", 0) > 0  # seconds, where they are not forked
         seed_everything(self.seed + dist.rank())
         if resume:
             load_random_state(self, resume["rng"])
@@ -251,16 +252,26 @@ class Runner:
         for part in range(self.accumulation):
             for optim in self.optims.values():
                 optim.accumulate(part, self.accumulation)
-            dist.enter("data", self.iter)
-            start = time.perf_counter()
-            batch = to_device(next(self.batches), self.device)
-            self.data_seconds += time.perf_counter() - start
+            batch = self._next_batch()
             dist.enter("train", self.iter)
             self.draws += len(batch["lq"]) * self.world
             with self._no_sync() if part < self.accumulation - 1 else contextlib.nullcontext():
                 parts.append(self.model.train_step(batch, self.optims))
         self.guard.after_step([optim.flag for optim in self.optims.values() if optim.flag is not None])
         return parts[0] if len(parts) == 1 else _means(parts)
+
+    def _next_batch(self) -> dict[str, Any]:
+        """The next batch, on the device. Workers that still start are a sign neither of slow data nor of a hang."""
+        start = time.perf_counter()
+        dist.enter("start" if self._workers_start else "data", self.iter)
+        batch = to_device(next(self.batches), self.device)
+        seconds = time.perf_counter() - start
+        if self._workers_start:
+            self.paused_seconds += seconds
+        else:
+            self.data_seconds += seconds
+        self._workers_start = False
+        return batch
 
     def call(self, point: str, *args: object, phases: tuple[Phase, ...] = tuple(Phase)) -> None:
         """Let the hooks of the given phases act, in their order."""

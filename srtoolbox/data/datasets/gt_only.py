@@ -74,6 +74,9 @@ class GTOnlyDataset(GTDataset):
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
         return check_options(cfg)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": None if self._kept is None else {}}  # images do not travel between processes
+
     def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> tuple[np.ndarray, np.ndarray]:
         rng = rng if self.before_lq is not None else None
         if self._kept is None or rng is not None:

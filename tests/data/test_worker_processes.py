@@ -1,0 +1,170 @@
+"""Worker processes by fork and by forkserver: the same bits, and the same plain words for what goes wrong."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from srtoolbox.data.conversion import convert
+from srtoolbox.data.datasets.gt_only import GTOnlyDataset
+from srtoolbox.data.datasets.paired import PairedDataset
+from srtoolbox.data.loader import TrainLoader, build_train_loader
+from srtoolbox.data.plan import Recipe, make_plan
+from srtoolbox.data.sampler import Draw
+from srtoolbox.data.transforms import Transform
+from srtoolbox.errors import RunError
+from srtoolbox.plugins import load_plugins
+
+PLUGIN = """from srtoolbox.data.transforms import Transform, map_pictures
+from srtoolbox.registry import TRANSFORMS
+
+@TRANSFORMS.register
+class {name}(Transform):
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = p
+
+    def __call__(self, sample, rng):
+        return map_pictures(sample, lambda image: {change}) if rng.random() < self.p else sample
+"""
+
+
+@pytest.fixture(params=["fork", "forkserver", pytest.param("spawn", marks=pytest.mark.slow)])
+def method(request) -> Iterator[str]:
+    """Worker processes start in this way; a server that was started forks all of its kind."""
+    if request.param not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {request.param} on this system")
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method(request.param, force=True)
+    yield request.param
+    multiprocessing.set_start_method(before, force=True)
+
+
+def batches(loader: TrainLoader, count: int) -> list[dict]:
+    try:
+        return list(islice(loader, count))
+    finally:
+        loader.close()
+
+
+def same(first: dict, second: dict) -> bool:
+    return first["key"] == second["key"] and all(torch.equal(first[name], second[name]) for name in ("lq", "gt"))
+
+
+@pytest.mark.usefixtures("forget_plugins")
+def test_plugins_of_one_stem_give_the_bits_of_one_process(method: str, photo_folder: Path, tmp_path: Path) -> None:
+    for folder, name, change in (("a", "Negative", "~image"), ("b", "Halved", "image // 2")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "my_parts.py").write_text(PLUGIN.format(name=name, change=change))
+        load_plugins(None, [tmp_path / folder / "my_parts.py"])
+    mine = [dict(type="Negative"), dict(type="Halved", p=0.3)]
+    dataset = GTOnlyDataset(str(photo_folder), 3, gt_size=24, transforms=mine)
+    alone = batches(build_train_loader(dataset, 4, seed=1), 8)
+    plain = batches(build_train_loader(GTOnlyDataset(str(photo_folder), 3, gt_size=24), 4, seed=1), 8)
+    assert not any(map(same, alone, plain)), "the transforms must show"
+    assert all(map(same, alone, batches(build_train_loader(dataset, 4, workers=2, seed=1), 8)))
+
+
+@pytest.mark.parametrize("encoding", ["raw", "raw_tiled", "zstd", "png"])
+def test_all_kinds_of_lmdb_travel(method: str, encoding: str, photo_folder: Path, tmp_path: Path) -> None:
+    if encoding == "zstd":
+        pytest.importorskip("zstandard")
+    stores = [str(tmp_path / "gt.lmdb"), str(tmp_path / "lq.lmdb")]
+    convert(make_plan(photo_folder, Recipe(scale=3, encoding=encoding)), stores)
+    dataset = PairedDataset(*stores, 3, gt_size=24)
+    alone = batches(build_train_loader(dataset, 4, seed=1), 3)
+    assert all(map(same, alone, batches(build_train_loader(dataset, 4, workers=1, seed=1), 3)))
+
+
+class Failing(Transform):
+    """Fails in one of several ways from the first sample on, but not in the process that made it."""
+
+    def __init__(self, how: str) -> None:
+        self.how, self.parent = how, os.getpid()
+
+    def __call__(self, sample, rng):
+        if os.getpid() != self.parent:
+            if self.how == "raise":
+                raise ValueError("no such\ncamera")
+            if self.how == "exit":
+                sys.exit("no licence")
+            if self.how == "memory":
+                raise MemoryError
+            if self.how == "leave":
+                os._exit(3)
+            os.kill(os.getpid(), getattr(signal, self.how))
+        return sample
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("raise", rf"a data worker failed: {__file__}:\d+: ValueError: no such camera\. workers=0 shows"),
+        ("exit", rf"a data worker failed: {__file__}:\d+: SystemExit: no licence\."),
+        ("memory", rf"a data worker failed: {__file__}:\d+: MemoryError\. Try fewer workers"),
+        ("leave", r"data worker died: .*exit code 3\)\. It ended by itself"),
+        ("SIGKILL", r"data worker died: .*SIGKILL\)\. The system kills where memory runs out"),
+        ("SIGSYS", r"data worker died: .*SIGSYS\)\. That is a crash in compiled code"),
+    ],
+)
+def test_the_true_cause_is_told_on_one_line(method: str, how: str, says: str, photo_folder: Path) -> None:
+    dataset = GTOnlyDataset(str(photo_folder), 3, gt_size=24, transforms=[Failing(how)])
+    with pytest.raises(RunError, match=says) as caught:
+        batches(build_train_loader(dataset, 4, workers=1), 1)
+    said = str(caught.value)
+    assert "\n" not in said and "Traceback" not in said
+    assert how == "SIGKILL" or " memory " not in said
+
+
+class Always(Transform):
+    """Fails in any process."""
+
+    def __call__(self, sample, rng):
+        return {}["lq"]
+
+
+def test_a_transform_that_fails_at_once_is_told_before_a_worker_starts(photo_folder: Path) -> None:
+    dataset = GTOnlyDataset(str(photo_folder), 3, gt_size=24, transforms=[Always()])
+    with pytest.raises(RunError, match=rf"^no sample can be made: {__file__}:\d+: KeyError: 'lq'\. workers=0 shows"):
+        build_train_loader(dataset, 4, workers=1)
+    with pytest.raises(KeyError):  # with its whole traceback
+        batches(build_train_loader(dataset, 4), 1)
+
+
+class Unopenable(GTOnlyDataset):
+    """Cannot be made again in another process."""
+
+    def __setstate__(self, state: dict) -> None:
+        raise OSError("the camera is in use")
+
+
+def test_a_dataset_that_fails_as_it_arrives_is_told_with_its_line(photo_folder: Path) -> None:
+    multiprocessing.set_start_method("forkserver", force=True)
+    try:
+        loader = build_train_loader(Unopenable(str(photo_folder), 3, gt_size=24), 4, workers=1)
+        with pytest.raises(RunError, match=rf"the training set: cannot be opened.*{__file__}:\d+: OSError: the camera"):
+            batches(loader, 1)
+        lambdas = GTOnlyDataset(str(photo_folder), 3, gt_size=24)
+        lambdas.sort_key = lambda key: key
+        with pytest.raises(RunError, match=r"the training set\.sort_key, an attribute of GTOnlyDataset, cannot travel"):
+            build_train_loader(lambdas, 4, workers=2)
+        assert batches(build_train_loader(lambdas, 4), 1)
+    finally:
+        multiprocessing.set_start_method("fork", force=True)
+
+
+def test_images_that_were_read_stay_behind(photo_folder: Path) -> None:
+    dataset = GTOnlyDataset(str(photo_folder), 3, gt_size=24)
+    before = len(pickle.dumps(dataset))
+    for index in range(len(dataset)):
+        dataset.sample(Draw(index, index, 0))
+    assert dataset._kept and len(pickle.dumps(dataset)) < before + 2000
+    travelled = pickle.loads(pickle.dumps(dataset))
+    assert np.array_equal(travelled.sample(Draw(1, 2, 3))["lq"], dataset.sample(Draw(1, 2, 3))["lq"])
