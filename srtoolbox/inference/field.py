@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -64,43 +64,61 @@ def measured_field(network: nn.Module) -> int | None:
         with sdpa_kernel(SDPBackend.MATH):
             for length in LENGTHS:
                 length = round_up(length, network.size_multiple)
-                radii = [_radius(exact, length, flip) for flip in (False, True)]
-                if None not in radii:
-                    return None if _knows_the_place(exact, length, max(radii)) else max(radii)
+                radius = _radius(exact, length)
+                if radius is not None:
+                    return None if _knows_the_place(exact, length, radius) else radius
     except Exception as error:  # a plugin may raise anything at what it is not made for: float64, a strip, NaN
         LOGGER.debug("how far %s sees cannot be measured: %r", type(network).__name__, error)
     return None
 
 
-def _radius(network: nn.Module, length: int, transposed: bool) -> int | None:
-    """How far along a strip a column is seen; None: to an end, or not everywhere as far.
+def _radius(network: nn.Module, length: int) -> int | None:
+    """How far along a strip, lying and standing, a column is seen; None: to an end, or not everywhere as far.
 
     Raises:
         Untraceable: the network decides by values.
     """
+    radius = 0
+    for transposed in (False, True):
+        (middle,) = _seen(network, length, [length // 2], transposed)
+        if middle[0] or middle[-1]:  # asked first: most of the work is saved where a network sees everything
+            return None
+        along = _radius_along(network, length, transposed)
+        if along is None:
+            return None
+        radius = max(radius, along)
+    return radius
+
+
+def _radius_along(network: nn.Module, length: int, transposed: bool) -> int | None:
     cell, scale = network.size_multiple, network.scale
     middle = length // 2 // cell * cell
     inner = range(middle, middle + max(2 * cell, PLACES))
     dyed = [*inner, *range(cell), *range(length - cell, length)]
-    # the first strip is NaN all over: whatever is decided by a value, is seen there
-    strips = _strip(network, length, LEVELS[0]).repeat(1 + len(dyed), 1, 1, 1)
-    strips[0] = torch.nan
-    for number, column in enumerate(dyed, start=1):
-        strips[number, ..., column] = torch.nan
-    with Dye():
-        result = _along(network, strips, transposed)
-    seen = result.isnan().amax(dim=(1, 2))[1:]
+    seen = _seen(network, length, [None, *dyed], transposed)[1:]
     prints = [_first_and_last(row) for row in seen]
     if any(first == 0 or last == seen.shape[1] - 1 for first, last in prints[: len(inner)]):
         return None
     step = cell * scale
     if any(not torch.equal(seen[n][:-step], seen[n + cell][step:]) for n in range(len(inner) - cell)):
         return None
-    reaches = [
-        max(column - first // scale, last // scale - column) for column, (first, last) in zip(dyed, prints, strict=True)
-    ]
+    places = zip(dyed, prints, strict=True)
+    reaches = [max(column - first // scale, last // scale - column) for column, (first, last) in places]
     radius = max(reaches[: len(inner)])
     return radius if max(reaches) == radius else None  # further at the ends: around them, to the other end
+
+
+def _seen(network: nn.Module, length: int, columns: Sequence[int | None], transposed: bool) -> Tensor:
+    """(columns, scale * length) booleans: what depends on each column of a strip; None: on any of them.
+
+    The strips are a batch, whose first one shall be that of None: what is decided by a value is seen there.
+    """
+    strips = _strip(network, length, LEVELS[0]).repeat(len(columns), 1, 1, 1)
+    for strip, column in zip(strips, columns, strict=True):
+        strip[..., slice(None) if column is None else column] = torch.nan
+    with Dye():
+        result = _along(network, strips, transposed)
+    return result.isnan().amax(dim=(1, 2))
 
 
 def _first_and_last(row: Tensor) -> tuple[int, int]:
