@@ -407,6 +407,17 @@ def test_hidden_colours_become_those_of_the_nearest_visible_pixel() -> None:
         assert fill_hidden(colours, flat) is colours
 
 
+@pytest.mark.parametrize("wraps", [(True, True), (False, True), (True, False)])
+def test_the_nearest_visible_pixel_may_lie_beyond_an_edge_that_wraps(wraps: tuple[bool, bool]) -> None:
+    colours = np.random.default_rng(5).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    alpha = np.zeros((9, 12, 1), np.uint8)
+    alpha[0, 0] = alpha[4, 5] = 255
+    filled = fill_hidden(colours, alpha, wraps)
+    assert np.array_equal(filled[8, 0], colours[0, 0] if wraps[0] else colours[4, 5])
+    assert np.array_equal(filled[0, 11], colours[0, 0] if wraps[1] else colours[4, 5])
+    assert np.array_equal(filled[8, 11], colours[0, 0] if all(wraps) else colours[4, 5])
+
+
 def test_alpha_stays_within_its_neighbours() -> None:
     alpha = np.full((6, 8, 1), 255, np.uint8)
     alpha[:, 4:] = 0

@@ -307,6 +307,18 @@ def test_misuse_is_named(image: object, kwargs: dict, words: str) -> None:
         imresize(image, **kwargs)
 
 
+@pytest.mark.parametrize("outputs", [228, 171, 78, 57, 38, 11])
+def test_a_part_of_an_axis_that_wraps_is_that_of_its_repetitions(outputs):
+    x = torch.rand(1, 2, 57, 8, generator=torch.Generator().manual_seed(0))
+    whole = imresize(x.repeat(1, 1, 5, 1), size=(5 * outputs, 8))
+    for low, high in ((0, outputs), (-outputs - 3, 2), (outputs // 3, outputs // 2 + 1), (-1, outputs + 4)):
+        rows, columns = Part(57, outputs / 57, low, high, wraps=True), Part(8, 1, 0, 8)
+        needs = np.arange(rows.needs.start, rows.needs.stop) % 57
+        part = imresize_part(x[:, :, needs], rows, columns)
+        torch.testing.assert_close(part, whole[:, :, 2 * outputs + low : 2 * outputs + high], rtol=0, atol=1e-5)
+    assert Part(57, outputs / 57, 0, outputs, wraps=True).possible(57 + 20) == outputs
+
+
 @pytest.mark.parametrize("scale", [4, 3, 1.37, 1, 2 / 3, 0.2])
 def test_a_part_is_that_of_the_whole(scale):
     x = torch.rand(1, 2, 57, 83, generator=torch.Generator().manual_seed(0))

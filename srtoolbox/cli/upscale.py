@@ -64,11 +64,12 @@ def upscalers(args: argparse.Namespace) -> tuple[Upscaler, Upscaler | None]:
         overlap=args.overlap,
         batch=args.batch,
         patches=args.patches,
+        wrap=args.wrap,
     )
     if args.transparency == "network":
         return upscaler, None
     bicubic = NETWORKS.build({"type": "Bicubic", "scale": network.scale})
-    return upscaler, Upscaler(bicubic, device=device, tile=tile, outscale=args.outscale)
+    return upscaler, Upscaler(bicubic, device=device, tile=tile, outscale=args.outscale, wrap=args.wrap)
 
 
 def load(args: argparse.Namespace, config: Mapping[str, Any] | None, device: torch.device) -> nn.Module:

@@ -67,6 +67,11 @@ def _add_network_options(parser: CommandParser) -> None:
         help="SRCNN, VDSR: work on patches of the training's size",
     )
     group.add_argument(
+        "--wrap",
+        choices=("x", "y", "xy"),
+        help="for textures that tile: what lies beyond an edge is the opposite side (x: left and right)",
+    )
+    group.add_argument(
         "--transparency",
         choices=("network", "bicubic"),
         default="network",

@@ -2,27 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
 
-def fill_hidden(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def fill_hidden(colours: np.ndarray, alpha: np.ndarray, wraps: tuple[bool, bool] = (False, False)) -> np.ndarray:
     """`colours` (HWC) with every fully transparent pixel's replaced by that of the nearest visible one.
 
     An upscaled pixel at the edge is made of pixels on both sides of it; what a program left under the transparent
     ones, often black or white, would show as a rim.
+
+    Args:
+        colours: (H, W, C).
+        alpha: (H, W, 1).
+        wraps: whether rows, and columns, go on with the opposite side, where the nearest one may lie.
     """
     hidden = alpha[..., 0] == 0
     if not hidden.any() or hidden.all():
         return colours
+    halves = [length // 2 for length in hidden.shape]  # nothing is farther away where an axis wraps
+    rows, columns = _around(hidden.shape, halves, wraps)
+    padded = hidden[rows, columns] if any(wraps) else hidden
     _, labels = cv2.distanceTransformWithLabels(
-        hidden.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+        padded.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
     nearest = np.zeros(labels.max() + 1, np.int64)  # label -> place of the visible pixel it stands for
-    nearest[labels[~hidden]] = np.flatnonzero(~hidden)
+    nearest[labels[~padded]] = np.flatnonzero(~padded)
+    labels = labels[_inner(hidden.shape, halves, wraps)]
+    row, column = np.divmod(nearest[labels[hidden]], padded.shape[1])
     filled = colours.copy()
-    filled[hidden] = colours.reshape(-1, colours.shape[2])[nearest[labels[hidden]]]
+    filled[hidden] = colours[rows[row, 0], columns[0, column]]
     return filled
+
+
+def _around(shape: Sequence[int], margins: Sequence[int], wraps: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
+    """The indices of an image with margins in which the axes that wrap go on with the opposite side."""
+    rows, columns = (
+        np.arange(-margin, length + margin) % length if is_wrapped else np.arange(length)
+        for length, margin, is_wrapped in zip(shape, margins, wraps, strict=True)
+    )
+    return np.ix_(rows, columns)
+
+
+def _inner(shape: Sequence[int], margins: Sequence[int], wraps: Sequence[bool]) -> tuple[slice, ...]:
+    """Where the image lies in that of `_around`."""
+    sides = zip(shape, margins, wraps, strict=True)
+    return tuple(
+        slice(margin, margin + length) if is_wrapped else slice(length) for length, margin, is_wrapped in sides
+    )
 
 
 class AlphaBounds:
@@ -36,13 +65,17 @@ class AlphaBounds:
     Args:
         alpha: (H, W, 1) uint8 or uint16, of the small picture.
         size: (height, width) of the upscaled one.
+        wraps: whether rows, and columns, go on with the opposite side.
     """
 
-    def __init__(self, alpha: np.ndarray, size: tuple[int, int]) -> None:
+    def __init__(self, alpha: np.ndarray, size: tuple[int, int], wraps: tuple[bool, bool] = (False, False)) -> None:
         sides = zip(size, alpha.shape[:2], strict=True)
-        around = np.ones([3 if new >= old else 2 * -(-2 * old // new) + 1 for new, old in sides], np.uint8)
-        self._least = cv2.erode(alpha[..., 0], around)
-        self._most = cv2.dilate(alpha[..., 0], around)
+        reach = [1 if new >= old else -(-2 * old // new) for new, old in sides]
+        around = np.ones([2 * far + 1 for far in reach], np.uint8)
+        inner = _inner(alpha.shape[:2], reach, wraps)
+        padded = alpha[..., 0][_around(alpha.shape[:2], reach, wraps)]
+        self._least = cv2.erode(padded, around)[inner]
+        self._most = cv2.dilate(padded, around)[inner]
         self._rows, self._columns = (
             np.arange(long) * short // long for long, short in zip(size, alpha.shape[:2], strict=True)
         )

@@ -13,7 +13,7 @@ from torch import Tensor
 from srtoolbox.image import to_image
 from srtoolbox.inference.sources import Source
 from srtoolbox.inference.spans import Span
-from srtoolbox.resize import Part, imresize_part, output_length
+from srtoolbox.resize import Part, imresize_part
 
 PIECE = 2**21
 """Values of the result that are resized at once."""
@@ -78,40 +78,65 @@ def float_bands(run: Run, source: Source, scale: int, grid: Grid, after: int = 0
             yield band[..., first:ready, :]
 
 
-def resized(
-    bands: Callable[[int], Iterator[Tensor]], size: tuple[int, int], scale: float, after: int
-) -> Iterator[Tensor]:
-    """MATLAB's bicubic `imresize` by `scale` of a picture that comes in bands of rows, in small bands of rows.
+class Side(NamedTuple):
+    """A side of a picture that is resized."""
+
+    length: int
+    """Of the picture."""
+    scale: float
+    outputs: int
+    """Pixels of the result."""
+    margin: int = 0
+    """Pixels of the picture that bands have before its first one, where it wraps."""
+    wraps: bool = False
+
+    def part(self, low: int, high: int) -> Part:
+        """Pixels `low` ... `high` of the result."""
+        return Part(self.length, self.scale, low, high, self.wraps)
+
+
+def resized(bands: Callable[[int], Iterator[Tensor]], rows: Side, columns: Side, after: int) -> Iterator[Tensor]:
+    """MATLAB's bicubic `imresize` of a picture that comes in bands of rows, in small bands of rows.
 
     Args:
-        bands: gives those of the picture, beginning at a row.
-        size: (height, width) of the picture.
-        scale: of the result.
+        bands: gives those of the picture with its margins, beginning at a row.
+        rows: how the height is resized.
+        columns: how the width is.
         after: row of the result to begin at.
     """
-    height, width = size
-    columns = Part(width, scale, 0, output_length(width, scale))
-    total = output_length(height, scale)
+    across = columns.part(0, columns.outputs)
+    places = slice(across.needs.start + columns.margin, across.needs.stop + columns.margin)
     kept: Tensor | None = None
-    done, first = (
-        after,
-        Part(height, scale, after, after + 1).needs.start,
-    )  # rows that have gone, the first that is kept
+    # rows that have gone, the first that is kept: those of a margin have numbers below 0
+    done, first = after, rows.part(after, after + 1).needs.start
     known = first  # rows that have come
-    for band in bands(first):
+    for band in bands(first + rows.margin):
         kept = band if kept is None else torch.cat([kept, band], 2)
         known += band.shape[2]
         del band
-        possible = Part(height, scale, 0, total).possible(known)
-        step = max(1, PIECE // (kept.shape[1] * columns.high))
+        possible = rows.part(0, rows.outputs).possible(known)
+        step = max(1, PIECE // (kept.shape[1] * columns.outputs))
         for low in range(done, possible, step):
-            rows = Part(height, scale, low, min(low + step, possible))
-            needs = rows.needs
-            yield imresize_part(kept[..., needs.start - first : needs.stop - first, :], rows, columns)
-        if done < possible < total:
-            start = Part(height, scale, possible, possible + 1).needs.start
+            part = rows.part(low, min(low + step, possible))
+            needs = part.needs
+            yield imresize_part(kept[..., needs.start - first : needs.stop - first, places], part, across)
+        if possible == rows.outputs:
+            return
+        if done < possible:
+            start = rows.part(possible, possible + 1).needs.start
             kept, first = kept[..., start - first :, :].clone(), start
         done = possible
+
+
+def inside(bands: Iterator[np.ndarray], height: int, columns: slice) -> Iterator[np.ndarray]:
+    """The first `height` rows of the bands, and these columns of them."""
+    for band in bands:
+        part = np.ascontiguousarray(band[:height, columns])
+        height -= len(part)
+        del band
+        yield part
+        if not height:
+            return
 
 
 def _tiles(run: Run, source: Source, rows: Span, grid: Grid) -> Iterator[tuple[Span, Tensor]]:

@@ -23,13 +23,12 @@ class Patchwise(nn.Module):
         patches: 'overlapping' or 'non-overlapping'.
     """
 
-    receptive_field = None
-
     def __init__(self, network: nn.Module, patches: str) -> None:
         super().__init__()
         self.network, self.step = network, 1 if patches == "overlapping" else SIDE
         self.scale, self.in_channels, self.colour = network.scale, network.in_channels, network.colour
         self.size_multiple = network.size_multiple
+        self.receptive_field = SIDE - 1 if self.step == 1 else None
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""

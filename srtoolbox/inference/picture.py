@@ -9,6 +9,7 @@ import numpy as np
 
 from srtoolbox.image import AlphaBounds, Form, Picture, fill_hidden, form_of
 from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.inference.wrapping import wrapped_axes
 
 Transparency = Literal["network", "bicubic"]
 
@@ -52,7 +53,7 @@ def picture_bands(upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | Non
     form = upscaled_form(upscaler, picture)
     if picture.alpha is None:
         return Bands(form, _rows(upscaler, picture.pixels))
-    colours = _rows(upscaler, fill_hidden(picture.pixels, picture.alpha))
+    colours = _rows(upscaler, fill_hidden(picture.pixels, picture.alpha, wrapped_axes(upscaler.wrap)))
     return Bands(form, _beside(colours, _alpha_rows(alpha or upscaler, picture.alpha, form)))
 
 
@@ -65,7 +66,7 @@ def _alpha_rows(upscaler: Upscaler, alpha: np.ndarray, form: Form) -> Iterator[n
     if alpha.min() == alpha.max():  # opaque, mostly
         yield np.broadcast_to(alpha[:1, :1], (form.height, form.width, 1))  # takes no memory
         return
-    bounds, top = AlphaBounds(alpha, (form.height, form.width)), 0
+    bounds, top = AlphaBounds(alpha, (form.height, form.width), wrapped_axes(upscaler.wrap)), 0
     for band in upscaler.bands(alpha):
         yield bounds.clip(band, top)
         top += len(band)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from srtoolbox.dist import unwrap
 from srtoolbox.image import to_tensor
-from srtoolbox.resize import Part, imresize_part, output_length
+from srtoolbox.resize import Part, imresize_part
 
 
 class Source(Protocol):
@@ -23,30 +23,78 @@ class Source(Protocol):
         """(1, C, h, w) float32 in [0, 1] on the device: the pixels first ... end of both axes."""
 
 
+class Margin(NamedTuple):
+    """Pixels before and after an axis in which it goes on with itself, as often as it takes."""
+
+    before: int = 0
+    after: int = 0
+
+
+Margins = tuple[Margin, Margin]
+"""Those of the rows and of the columns."""
+NONE = Margin(), Margin()
+
+
 class Original:
     """HWC uint8 or uint16 in memory; only windows of it are made float and moved to the device."""
 
-    def __init__(self, image: np.ndarray, device: torch.device) -> None:
-        self.image, self.device = image, device
-        self.height, self.width = image.shape[:2]
+    def __init__(self, image: np.ndarray, device: torch.device, margins: Margins = NONE) -> None:
+        self.image, self.device, self.margins = image, device, margins
+        self.height, self.width = (side + sum(margin) for side, margin in zip(image.shape, margins, strict=False))
 
     def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
         """See `Source`."""
-        return to_tensor(self.image[slice(*rows), slice(*columns)], self.device)
+        places = zip((rows, columns), self.margins, strict=True)
+        inside = [slice(first - margin.before, end - margin.before) for (first, end), margin in places]
+        return to_tensor(_taken(self.image, *inside), self.device)
 
 
 class Resized:
-    """The picture after MATLAB's bicubic `imresize` by `scale`, which is only made where a window is."""
+    """The picture after MATLAB's bicubic `imresize` to `size`, which is only made where a window is.
 
-    def __init__(self, image: np.ndarray, scale: float, device: torch.device) -> None:
-        self.image, self.scale, self.device = image, scale, device
-        self.height, self.width = (output_length(length, scale) for length in image.shape[:2])
+    Args:
+        image: HWC uint8 or uint16.
+        scale: of axes that do not wrap; others are resized to just their part of `size`.
+        size: (height, width) of the result, without margins.
+        device: where windows shall be.
+        margins: pixels of the result.
+        wraps: which axes, rows and columns, go on with themselves.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        scale: float,
+        size: tuple[int, int],
+        device: torch.device,
+        margins: Margins = NONE,
+        wraps: tuple[bool, bool] = (False, False),
+    ) -> None:
+        self.image, self.device, self.margins, self.wraps = image, device, margins, wraps
+        self.height, self.width = (side + sum(margin) for side, margin in zip(size, margins, strict=True))
+        sides = zip(image.shape, size, wraps, strict=False)
+        self._scales = [new / old if is_wrapped else scale for old, new, is_wrapped in sides]
 
     def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
         """See `Source`."""
-        parts = [Part(n, self.scale, *pair) for n, pair in zip(self.image.shape, (rows, columns), strict=False)]
-        window = to_tensor(self.image[parts[0].needs, parts[1].needs], self.device)
+        parts = [
+            Part(length, scale, first - margin.before, end - margin.before, is_wrapped)
+            for length, scale, (first, end), margin, is_wrapped in zip(
+                self.image.shape, self._scales, (rows, columns), self.margins, self.wraps, strict=False
+            )
+        ]
+        window = to_tensor(_taken(self.image, *(part.needs for part in parts)), self.device)
         return imresize_part(window, *parts)
+
+
+def _taken(image: np.ndarray, *places: slice) -> np.ndarray:
+    """The pixels at these rows and columns; beyond an edge the image goes on with itself."""
+    for axis, place in enumerate(places):
+        if place.start >= 0 and place.stop <= image.shape[axis]:
+            image = image[place] if axis == 0 else image[:, place]
+        else:
+            image = image.take(np.arange(place.start, place.stop), axis, mode="wrap")
+    return image
 
 
 @runtime_checkable

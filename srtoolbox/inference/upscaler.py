@@ -14,14 +14,15 @@ from srtoolbox.check.offers import network_faults
 from srtoolbox.dist import unwrap
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import to_image
-from srtoolbox.inference.bands import float_bands, level_bands, resized
+from srtoolbox.inference.bands import Side, float_bands, inside, level_bands, resized
 from srtoolbox.inference.cutting import Cut, Cutter
 from srtoolbox.inference.memory import free_bytes, is_out_of_memory, shortage_told
 from srtoolbox.inference.patches import PATCHES, Patchwise
 from srtoolbox.inference.planning import Planner, split, wrapper
 from srtoolbox.inference.precision import DTYPES, Restoring
-from srtoolbox.inference.sources import Original, Refined, Refines, Resized, Source
+from srtoolbox.inference.sources import Original, Refined, Refines, Resized
 from srtoolbox.inference.upscale import evaluation
+from srtoolbox.inference.wrapping import Wrapper, check_wrap
 from srtoolbox.resize import output_length
 
 SIDE_BYTES = 400
@@ -47,6 +48,9 @@ class Upscaler:
             sees, which makes tiles exact; for a deep network, with much work. Fewer are faster and not exact.
         batch: how many tiles of the same shape are run together.
         patches: 'overlapping' or 'non-overlapping', see `Patchwise`; for networks that begin with an interpolation.
+        wrap: 'x', 'y' or 'xy' for pictures that tile: beyond the left and right edge (x), the top and bottom one (y)
+            lies the opposite side, and the result tiles too. A side is then resized by just the factor that makes it
+            whole pixels. Networks that see the whole picture are shown whole repetitions of it.
 
     Raises:
         SrtoolboxError: an option that is not one of the above, or does not go with the network.
@@ -64,20 +68,26 @@ class Upscaler:
         overlap: int | None = None,
         batch: int = 1,
         patches: str | None = None,
+        wrap: str | None = None,
     ) -> None:
         bare = unwrap(network)
         _check(bare, tile, dtype, outscale, overlap, batch, patches)
+        check_wrap(wrap, patches)
         self._modules = network if device is None else network.to(device)
         self.device = next(network.parameters(), torch.empty(0, device=device)).device
         self.scale = bare.scale if outscale is None else outscale
         """The final scale."""
+        self.wrap = wrap
+        """Which axes wrap."""
         self._direct = isinstance(bare, Refines) and (patches is not None or 1 < self.scale != bare.scale)
         self._is_resized = not self._direct and self.scale != bare.scale
         self._network = Refined(bare) if self._direct else bare
         self._network = Patchwise(self._network, patches) if patches else self._network
-        self._batch, self._dtype, self._wrap = batch, dtype, wrapper(ensemble)
-        planner = Planner(self._network, self._wrap, dtype)
+        self._batch, self._dtype, self._around = batch, dtype, wrapper(ensemble)
+        planner = Planner(self._network, self._around, dtype)
         self._cutter = Cutter(planner, self.device, None if patches else tile, overlap, batch)
+        support = math.ceil(2 / min(1, self.scale / bare.scale)) + 1 if self._is_resized else 0
+        self._wrapper = Wrapper(self._network, wrap, overlap, support)
         self._runs: dict[int | None, Restoring] = {}
 
     def size(self, height: int, width: int) -> tuple[int, int]:
@@ -117,9 +127,14 @@ class Upscaler:
         if 0 in image.shape:
             raise SrtoolboxError(f"a picture to upscale has pixels, got {image.shape}")
         self._check_sides(*self.size(*image.shape[:2]))
-        source = Resized(image, self.scale, self.device) if self._direct else Original(image, self.device)
         kept = math.prod(self.size(*image.shape[:2])) * image.shape[2] * image.itemsize if whole else 0
-        return self._bands(source, 8 * image.itemsize, kept)
+        return self._bands(self._source(image), 8 * image.itemsize, kept)
+
+    def _source(self, image: np.ndarray) -> Original | Resized:
+        if not self._direct:
+            return Original(image, self.device, self._wrapper.margins(image.shape[:2]))
+        size = self.size(*image.shape[:2])
+        return Resized(image, self.scale, size, self.device, self._wrapper.margins(size), self._wrapper.wraps)
 
     def _check_sides(self, height: int, width: int) -> None:
         """Raises SrtoolboxError where not even the weights of a resize to this size, and a row, fit into memory."""
@@ -130,7 +145,7 @@ class Upscaler:
                 "smaller outscale"
             )
 
-    def _bands(self, source: Source, bits: int, kept: int) -> Iterator[np.ndarray]:
+    def _bands(self, source: Original | Resized, bits: int, kept: int) -> Iterator[np.ndarray]:
         """Bands of the result; where memory runs out, the rest is done in smaller tiles."""
         size, scale = (source.height, source.width), self._network.scale
         value = 4 if self._is_resized else bits // 8
@@ -158,31 +173,55 @@ class Upscaler:
         with evaluation(self._modules), torch.inference_mode():
             return next(bands, None)
 
-    def _tiled(self, source: Source, cut: Cut, bits: int, after: int) -> Iterator[np.ndarray]:
+    def _tiled(self, source: Original | Resized, cut: Cut, bits: int, after: int) -> Iterator[np.ndarray]:
         """Bands of the result, beginning at row `after`."""
         scale, area = self._network.scale, cut.plan.area
         grid = cut.way.grid(source.height, source.width, cut.plan.tile, self._batch)
-        run = self._runs.setdefault(area, Restoring(self._wrap(split(self._network, area)), self._dtype))
-        if grid.is_sharp and not self._is_resized:
-            return level_bands(run, source, scale, grid, bits, after)
+        run = self._runs.setdefault(area, Restoring(self._around(split(self._network, area)), self._dtype))
         bands = partial(float_bands, run, source, scale, grid)
-        size = source.height * scale, source.width * scale
-        floats = resized(bands, size, self.scale / scale, after) if self._is_resized else bands(after)
-        return (to_image(band, bits) for band in floats)
+        if self._is_resized:
+            floats = resized(bands, *self._sides(source), after)
+            return (to_image(band, bits) for band in floats)
+        margins = source.margins
+        height, width = (n * scale for n in (source.height - sum(margins[0]), source.width - sum(margins[1])))
+        top, left = (margin.before * scale for margin in margins)
+        if grid.is_sharp:
+            levels = level_bands(run, source, scale, grid, bits, top + after)
+        else:
+            levels = (to_image(band, bits) for band in bands(top + after))
+        return inside(levels, height - after, slice(left, left + width))
+
+    def _sides(self, source: Original | Resized) -> list[Side]:
+        """How height and width of the network's result are resized."""
+        scale, sides = self._network.scale, []
+        lengths = source.height, source.width
+        for length, margin, is_wrapped in zip(lengths, source.margins, self._wrapper.wraps, strict=True):
+            length -= sum(margin)
+            outputs = output_length(length * scale, self.scale / scale)
+            factor = outputs / (length * scale) if is_wrapped else self.scale / scale
+            sides.append(Side(length * scale, factor, outputs, margin.before * scale, is_wrapped))
+        return sides
 
 
-def upscale(network: nn.Module, image: np.ndarray, *, device: torch.device | str | None = None) -> np.ndarray:
-    """Upscale one picture of any size, cut as memory asks: an `Upscaler` with nothing set, for one call.
+def upscale(
+    network: nn.Module,
+    image: np.ndarray,
+    *,
+    device: torch.device | str | None = None,
+    wrap: str | None = None,
+) -> np.ndarray:
+    """Upscale one picture of any size, cut as memory asks: an `Upscaler` with little set, for one call.
 
     Args:
         network: one of NETWORKS; its training flags are as before afterwards.
         image: HWC uint8 or uint16, RGB or gray (C = 1).
         device: where to run; the network is moved there. None: where the network is.
+        wrap: 'x', 'y' or 'xy' for pictures that tile, see `Upscaler`.
 
     Returns:
         HWC of `scale` times the size, same dtype and number of channels.
     """
-    return Upscaler(network, device=device)(image)
+    return Upscaler(network, device=device, wrap=wrap)(image)
 
 
 def _check(

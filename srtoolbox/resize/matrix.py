@@ -83,20 +83,25 @@ class Matrix:
         return self._taps[dtype, device]
 
 
-@lru_cache(maxsize=128)
-def matrix_of(inputs: int, outputs: int, scale: float | None, symmetric: bool, antialias: bool) -> Matrix:
-    """MATLAB's weights; `scale` None means outputs / inputs. A row's entries stand in tap order, equal columns apart,
-    so that they are summed in MATLAB's order."""
-    scale = outputs / inputs if scale is None else scale
+def taps_of(outputs: np.ndarray, scale: float, antialias: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels that those of the result numbered `outputs` come from, within the axis or not, and their weights:
+    both (outputs, taps), float64."""
     stretch = scale if antialias and scale < 1 else 1.0
     width = 4 / stretch
-    centre = (np.arange(outputs) + 0.5) / scale - 0.5
+    centre = (outputs + 0.5) / scale - 0.5
     first = np.floor(centre - width / 2)
     taps = first[:, None] + np.arange(math.ceil(width) + 2)
     weights = stretch * _cubic(stretch * (centre[:, None] - taps))
     weights[np.abs(weights) < 1e-12] = 0  # noise of the divisions above
     weights /= weights.sum(axis=1, keepdims=True)
-    weights = _without_noise(weights)
+    return taps, _without_noise(weights)
+
+
+@lru_cache(maxsize=128)
+def matrix_of(inputs: int, outputs: int, scale: float | None, symmetric: bool, antialias: bool) -> Matrix:
+    """MATLAB's weights; `scale` None means outputs / inputs. A row's entries stand in tap order, equal columns apart,
+    so that they are summed in MATLAB's order."""
+    taps, weights = taps_of(np.arange(outputs), outputs / inputs if scale is None else scale, antialias)
     if symmetric:
         taps = np.mod(taps, 2 * inputs)
         taps = np.where(taps < inputs, taps, 2 * inputs - 1 - taps)

@@ -11,31 +11,43 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from srtoolbox.resize.floats import resize_axis
-from srtoolbox.resize.matrix import Matrix, matrix_of, output_length
+from srtoolbox.resize.matrix import Matrix, matrix_of, output_length, taps_of
 
 
 class Part(NamedTuple):
-    """Pixels `low` ... `high` of the result of resizing an axis of `length` pixels by `scale`."""
+    """Pixels `low` ... `high` of the result of resizing an axis of `length` pixels by `scale`.
+
+    An axis that `wraps` goes on with itself at both ends, and so does the result: pixels below 0 and from `length` on
+    are those of its repetitions.
+    """
 
     length: int
     scale: float
     low: int
     high: int
+    wraps: bool = False
 
     @property
     def needs(self) -> slice:
         """The pixels of the axis that these come from."""
+        if self.wraps:
+            taps, weights = taps_of(np.arange(self.low, self.high), self.scale, True)
+            return slice(int(taps[weights != 0].min()), int(taps[weights != 0].max()) + 1)
         columns = self.matrix().csr64[self.low : self.high].indices
         return slice(int(columns.min()), int(columns.max()) + 1)
 
     def possible(self, known: int) -> int:
         """How many pixels from the first can be made of the first `known` of the axis."""
-        csr = self.matrix().csr64
-        last = np.maximum.reduceat(csr.indices, csr.indptr[:-1])
+        if self.wraps:
+            taps, weights = taps_of(np.arange(self.high), self.scale, True)
+            last = np.where(weights != 0, taps, -np.inf).max(axis=1)
+        else:
+            csr = self.matrix().csr64
+            last = np.maximum.reduceat(csr.indices, csr.indptr[:-1])
         return int(np.searchsorted(np.maximum.accumulate(last), known))
 
     def matrix(self) -> Matrix:
-        """All weights of the axis."""
+        """All weights of the axis, which does not wrap."""
         return matrix_of(self.length, output_length(self.length, self.scale), float(self.scale), False, True)
 
 
@@ -60,5 +72,11 @@ def imresize_part(window: Tensor, rows: Part, columns: Part) -> Tensor:
 
 @lru_cache(maxsize=128)
 def _part_matrix(part: Part) -> Matrix:
-    csr = part.matrix().csr64[part.low : part.high, part.needs]
-    return Matrix(csr_array(csr))
+    needs = part.needs
+    if not part.wraps:
+        return Matrix(csr_array(part.matrix().csr64[part.low : part.high, needs]))
+    taps, weights = taps_of(np.arange(part.low, part.high), part.scale, True)
+    kept = weights != 0
+    starts = np.concatenate([[0], kept.sum(axis=1).cumsum()]).astype(np.int32)
+    shape = part.high - part.low, needs.stop - needs.start
+    return Matrix(csr_array((weights[kept], (taps[kept] - needs.start).astype(np.int32), starts), shape=shape))

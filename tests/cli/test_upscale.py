@@ -57,6 +57,17 @@ def test_a_damaged_picture_is_named_and_the_rest_goes_on(
     assert leftovers(tmp_path / "out") == ["good_sr.png"]
 
 
+def test_a_texture_that_tiles(espcn: str, photo: np.ndarray, tmp_path: Path) -> None:
+    for name, image in (("plain", photo[:20, :32]), ("rolled", np.roll(photo[:20, :32], 16, 1))):
+        write_picture(tmp_path / f"{name}.png", Picture(image, image[..., :1]))
+    for more in ([], ["--transparency", "bicubic", "--outscale", "2.5", "--tile", "8", "--ensemble"]):
+        assert main(["upscale", espcn, str(tmp_path), "-o", str(tmp_path / "out"), "--wrap", "x", *more]) == 0
+        plain, rolled = (read_picture(tmp_path / f"out/{name}_sr.png") for name in ("plain", "rolled"))
+        half = plain.pixels.shape[1] // 2
+        assert np.abs(np.roll(plain.pixels, half, 1).astype(int) - rolled.pixels).max() <= 1
+        assert np.abs(np.roll(plain.alpha, half, 1).astype(int) - rolled.alpha).max() <= 1
+
+
 def test_messages_are_not_wrapped(bicubic: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     name = "a_long_name_with_many_words_" * 4 + ".png"
     (tmp_path / name).write_bytes(b"no picture")
