@@ -43,6 +43,10 @@ class CheckpointError(SrtoolboxError):
     """A checkpoint that is missing, damaged or does not fit."""
 
 
+class WriteError(SrtoolboxError):
+    """A disk that is full or failing, a folder that cannot be written; names the path, of a full disk the bytes."""
+
+
 class RunError(SrtoolboxError):
     """A run that cannot start or go on: a used work_dir, a loader that died, a loss that is not finite."""
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from srtoolbox.errors import SrtoolboxError
+from srtoolbox.errors import WriteError
 
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{6}\.tmp")
 # what file systems answer that cannot flush folders, and folders that may be written to but not read
@@ -36,7 +36,7 @@ def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], None], *,
         size: bytes it will write, where that is known, for the message about a full disk.
 
     Raises:
-        SrtoolboxError: the disk is full or the folder cannot be written; names the path, the bytes needed and those
+        WriteError: the disk is full or the folder cannot be written; names the path, the bytes needed and those
             free. Nothing half-written is left.
     """
     path = Path(path)
@@ -47,7 +47,7 @@ def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], None], *,
         _write_and_rename(temporary, path, writer)
         sync_folder(path.parent)
     except OSError as error:
-        raise SrtoolboxError(write_fault(path, error, size)) from error
+        raise WriteError(write_fault(path, error, size)) from error
 
 
 def _write_and_rename(temporary: Path, path: Path, writer: Callable[[BinaryIO], None]) -> None:
@@ -69,7 +69,7 @@ def prepare_folder(folder: Path) -> None:
     Only for a folder nobody else is writing to.
 
     Raises:
-        SrtoolboxError: it cannot be made or written.
+        WriteError: it cannot be made or written.
     """
     try:
         make_folder(folder)
@@ -78,7 +78,7 @@ def prepare_folder(folder: Path) -> None:
             if _TEMPORARY.fullmatch(path.name):
                 path.unlink(missing_ok=True)
     except OSError as error:
-        raise SrtoolboxError(write_fault(folder, error)) from error
+        raise WriteError(write_fault(folder, error)) from error
 
 
 def make_folder(folder: Path) -> None:
@@ -106,7 +106,7 @@ def sync_file(path: str | os.PathLike) -> None:
     """Flush what was appended to a file, if it is there, and the file's name to the disk.
 
     Raises:
-        SrtoolboxError: the disk fails.
+        WriteError: the disk fails.
     """
     try:
         with open(path, "rb") as file:
@@ -115,7 +115,7 @@ def sync_file(path: str | os.PathLike) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise SrtoolboxError(write_fault(Path(path), error)) from error
+        raise WriteError(write_fault(Path(path), error)) from error
 
 
 def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
@@ -156,12 +156,16 @@ def read_json(path: str | os.PathLike) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def append_line(path: str | os.PathLike, line: str) -> None:
-    """Add one line to a log; a line is written with one system call, so a kill cannot tear earlier ones.
+    """Add one line to a log (see `append_bytes`)."""
+    append_bytes(path, line.encode("utf-8") + b"\n")
+
+
+def append_bytes(path: str | os.PathLike, data: bytes) -> None:
+    """Add to a file, made if it is not there, with one system call: a kill cannot tear what was written earlier.
 
     Raises:
-        SrtoolboxError: the disk is full or failing; the line is not in the file, not in part either.
+        WriteError: the disk is full or failing; nothing of `data` is in the file.
     """
-    data = line.encode("utf-8") + b"\n"
     try:
         with open(path, "ab", buffering=0) as file:
             before = file.tell()
@@ -172,18 +176,22 @@ def append_line(path: str | os.PathLike, line: str) -> None:
                 file.truncate(before)
                 raise
     except OSError as error:
-        raise SrtoolboxError(write_fault(Path(path), error, len(data))) from error
+        raise WriteError(write_fault(Path(path), error, len(data))) from error
 
 
 def write_fault(path: Path, error: OSError, size: int | None = None) -> str:
-    """What to tell where `path` could not be written: of a full disk the bytes needed, if `size` says so, and free."""
+    """What to tell where `path` could not be written: of a full disk the bytes needed, if `size` says so, and free.
+
+    Where more is needed than is free, also how much is missing.
+    """
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return f"{path}: cannot be written ({error.strerror or error})"
     folder = next((each for each in path.parents if each.is_dir()), Path.cwd())
     free = shutil.disk_usage(folder).free
     needed = f"{_amount(size)} needed, " if size is not None else ""
+    missing = f", {_amount(size - free)} missing" if size is not None and size > free else ""
     kind = "disk full" if error.errno == errno.ENOSPC else "disk quota used up"
-    return f"{path}: {kind}: {needed}{_amount(free)} free. Free some space; what was written before is intact."
+    return f"{path}: {kind}: {needed}{_amount(free)} free{missing}. Free some space; what was written before is intact."
 
 
 def _amount(size: int) -> str:

@@ -17,9 +17,10 @@ from srtoolbox.engine.device import to_device
 from srtoolbox.engine.hooks import Phase
 from srtoolbox.engine.random_state import random_state, set_random_state
 from srtoolbox.engine.run_state import run_state
-from srtoolbox.errors import RunError
+from srtoolbox.errors import RunError, WriteError
 from srtoolbox.files import write_json, write_text
 from srtoolbox.image import write_image
+from srtoolbox.logger import LOGGER
 
 if TYPE_CHECKING:
     from srtoolbox.engine.runner import Runner
@@ -99,13 +100,10 @@ def halt(runner: Runner, name: str) -> None:
             break
     found = tries[-1]
     if dist.is_main():
-        save_checkpoint(folder / "state.pth", state)
-        for rank, part in enumerate(found["ranks"]):
-            _write_crops(folder, rank, part.pop("pictures"))
-        write_text(folder / "config.py", runner.config.dump())
-        write_json(
-            folder / "report.json", {"network": name, "skipped_in_a_row": skipped, "world": runner.world, **found}
-        )
+        try:
+            _write_dump(runner, folder, state, {"network": name, "skipped_in_a_row": skipped, **found})
+        except WriteError as error:  # the fault that brought us here is the one to tell
+            LOGGER.error("the dump of this fault is incomplete: %s", error)
     dist.barrier()
     passing = "" if any(not part["finite"] for part in found["ranks"]) else " (those batches tried again are fine)"
     raise SkippedStepsError(
@@ -116,6 +114,14 @@ def halt(runner: Runner, name: str) -> None:
         f"are intact",
         runner.draws,
     )
+
+
+def _write_dump(runner: Runner, folder: Path, state: dict[str, Any], found: dict[str, Any]) -> None:
+    save_checkpoint(folder / "state.pth", state)
+    for rank, part in enumerate(found["ranks"]):
+        _write_crops(folder, rank, part.pop("pictures"))
+    write_text(folder / "config.py", runner.config.dump())
+    write_json(folder / "report.json", {"world": runner.world, **found})
 
 
 def out_of_memory(runner: Runner, *, stepping: bool) -> str:
@@ -133,8 +139,13 @@ def out_of_memory(runner: Runner, *, stepping: bool) -> str:
         saved = "Earlier checkpoints are intact; --resume continues from the newest"
     else:
         runner.stop_signal = signal.SIGTERM  # what makes the hooks save now
-        runner.call("after_iter", phases=(Phase.SAVE,))
-        saved = f"The state after iteration {runner.iter} is saved; --resume continues"
+        try:
+            runner.call("after_iter", phases=(Phase.SAVE,))
+            saved = f"The state after iteration {runner.iter} is saved; --resume continues"
+        except WriteError as error:
+            saved = (
+                f"The state after iteration {runner.iter} could not be saved ({error}); --resume continues before it"
+            )
     size, parts = runner.config["data"]["train"]["batch_size"], runner.accumulation
     advice = (
         f"Try data.train.batch_size={max(size // 2, 1)} accumulate={2 * parts} (the same batch in smaller parts), a "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,7 +46,7 @@ class Change(NamedTuple):
     def __str__(self) -> str:
         """`optim.generator.optimizer.lr 0.0003 -> 0.001 (from here on ...)`."""
         effect = _EFFECTS[max((key for key in _EFFECTS if f"{self.path}.".startswith(f"{key}.")), key=len)]
-        return f"{self.path} {_shown(self.before)} -> {_shown(self.now)} ({effect})"
+        return f"{self.path} {' -> '.join(_cut(_shown(self.before), _shown(self.now)))} ({effect})"
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
@@ -82,10 +82,18 @@ def _shown(value: Any) -> str:  # noqa: ANN401 - a JSON value
         return "(not set)"
     if isinstance(value, dict) and "type" in value:
         rest = ", ".join(f"{key}={_shown(item)}" for key, item in value.items() if key != "type")
-        text = f"{value['type']}({rest})"
-    else:
-        text = repr(value)
-    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
+        return f"{value['type']}({rest})"
+    return repr(value)
+
+
+def _cut(*texts: str) -> Iterator[str]:
+    """Texts of one line: what is too long begins shortly before the place where they differ."""
+    alike = sum(1 for _ in takewhile(lambda signs: len(set(signs)) == 1, zip(*texts, strict=False)))
+    start = max(alike - 20, 0) if max(map(len, texts)) > _WIDTH else 0
+    for text in texts:
+        rest = text[start:]
+        end = "..." if len(rest) > _WIDTH else ""
+        yield ("..." if start else "") + rest[: _WIDTH - len(end)] + end
 
 
 def report_changes(before: Mapping[str, Any], now: Mapping[str, Any], iteration: int) -> None:

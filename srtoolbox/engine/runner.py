@@ -26,7 +26,7 @@ from srtoolbox.engine.random_state import generators, seed_everything
 from srtoolbox.engine.run_state import load_initial_weights, load_random_state, load_run_state
 from srtoolbox.engine.signals import StopRequested, StopSignals
 from srtoolbox.engine.statistics_guard import StatisticsGuard
-from srtoolbox.errors import ConfigError, MissingDataError, RunError
+from srtoolbox.errors import ConfigError, MissingDataError, RunError, WriteError
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import DATASETS, HOOKS, METRICS, MODELS
 from srtoolbox.tensor_files import load_tensors
@@ -113,6 +113,7 @@ class Runner:
 
         Raises:
             StopRequested: a signal came; the state is saved.
+            RunError: what must be saved cannot be (and all that a hook raises).
         """
         error: BaseException | None = None
         self.model.train()
@@ -123,6 +124,11 @@ class Runner:
                 self._begin()
                 while self.iter < self.max_iters:
                     self.run_iter()
+        except WriteError as caught:
+            error = RunError(
+                f"{caught} The run stops at iteration {self.iter}; --resume continues from the newest save"
+            )
+            raise error from caught
         except BaseException as caught:
             error = caught
             raise

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from srtoolbox import files
-from srtoolbox.errors import DataError, SrtoolboxError
+from srtoolbox.errors import DataError, WriteError
 
 FOLDER = "snapshots"
 PATCHES, FEATURES = f"{FOLDER}/patches", f"{FOLDER}/features"
@@ -46,12 +46,12 @@ def begin(folder: Path, about: Mapping[str, bytes], *, after: int) -> int:
         How many were deleted because they are of something else.
 
     Raises:
-        SrtoolboxError: the folder cannot be made, read or written.
+        WriteError: the folder cannot be made, read or written.
     """
     try:
         return _begin(folder, about, after)
     except OSError as error:
-        raise SrtoolboxError(files.write_fault(Path(error.filename or folder), error)) from error
+        raise WriteError(files.write_fault(Path(error.filename or folder), error)) from error
 
 
 def _begin(folder: Path, about: Mapping[str, bytes], after: int) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,12 @@ from torch import nn
 from srtoolbox import dist
 from srtoolbox.engine.evaluate import uncompiled
 from srtoolbox.engine.hooks.base import Hook, Phase
-from srtoolbox.errors import MissingDataError
+from srtoolbox.errors import MissingDataError, WriteError
 from srtoolbox.image import encode_image
 from srtoolbox.logger import LOGGER
 from srtoolbox.visual import snapshots
 from srtoolbox.visual.patches import Patch, box_fault, load_patch
+from srtoolbox.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +30,8 @@ class SnapshotHook(Hook):
     """Base: `_keep` runs on rank 0 at iteration 0, every `interval` iterations and after the last; between it costs a
     division. A resumed run repeats what came after its checkpoint, so that nothing is kept twice.
 
-    The averaged weights are looked at where an EMAHook keeps some, as in evaluations.
+    The averaged weights are looked at where an EMAHook keeps some, as in evaluations. Where the disk is full or failing
+    the training goes on: that is reported once, and tried again at the next snapshot.
     """
 
     phase = Phase.EVALUATE
@@ -38,14 +41,22 @@ class SnapshotHook(Hook):
     """Where snapshots go, and the files beside them, by name, that say what they are of."""
 
     def before_train(self, runner: Runner) -> None:
+        self._begun, self._is_failing, self._after = False, False, runner.iter
         if not dist.is_main() or not self.folders:
             return
-        for folder, about in self.folders.items():
-            dropped = snapshots.begin(folder, about, after=runner.iter)
-            if dropped:
-                LOGGER.warning("%s: %d earlier snapshots were of another place and are deleted", folder, dropped)
+        with self._reporting():
+            self._begin()
         if runner.iter == 0:
             self._keep_now(runner)
+
+    def _begin(self) -> None:
+        """Make the folders ready; where that failed as the run began, with its first snapshot."""
+        for folder, about in self.folders.items() if not self._begun else ():
+            dropped = snapshots.begin(folder, about, after=self._after)
+            if dropped:
+                told = counted(dropped, "earlier snapshot was", "earlier snapshots were")
+                LOGGER.warning("%s: %s of another place, and deleted", folder, told)
+        self._begun = True
 
     def after_iter(self, runner: Runner) -> None:
         if (runner.iter % self.interval == 0 or runner.iter == runner.max_iters) and self.folders:
@@ -55,8 +66,20 @@ class SnapshotHook(Hook):
 
     def _keep_now(self, runner: Runner) -> None:
         network = runner.networks.get(f"{self.network}_ema", runner.networks[self.network])
-        with uncompiled():
+        with uncompiled(), self._reporting():
+            self._begin()
             self._keep(network, runner.iter)
+
+    @contextlib.contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Report what cannot be written, once until it can again."""
+        try:
+            yield
+            self._is_failing = False
+        except WriteError as error:
+            if not self._is_failing:
+                LOGGER.warning("%s The training goes on without this snapshot and tries again with the next", error)
+            self._is_failing = True
 
     def _keep(self, network: nn.Module, iteration: int) -> None:
         """Write the snapshots of one iteration."""

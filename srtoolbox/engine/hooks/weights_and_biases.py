@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from srtoolbox.errors import ConfigError, RunError
+from srtoolbox.logger import LOGGER
 
 _OURS = ("sync_tensorboard", "config", "resume")
 MISSING = "needs the package wandb: pip install 'srtoolbox[wandb]', or take wandb out of the logger"
@@ -69,7 +70,10 @@ class WandbRun:
             ) from error
 
     def end(self, failed: bool) -> None:
-        """Finish the run, as failed where the training was."""
+        """Finish the run, as failed where the training was. What fails there ends no training: it is one warning."""
         if self._run is not None:
-            self._run.finish(exit_code=int(failed))
+            try:
+                self._run.finish(exit_code=int(failed))
+            except Exception as error:  # its own errors: no network, a full disk
+                LOGGER.warning("Weights & Biases could not finish its run (%s): `wandb sync` sends it again", error)
             self._run = None
