@@ -45,30 +45,37 @@ def guard(source: str, assumed: Guarded, *, called: str, weights: str, given: bo
         CheckpointError: no candidate makes an image that has enough in common with its input.
     """
     try:
-        trial = _trial_of(source, assumed.config, assumed.tensors, weights)
+        trial = trial_of(source, assumed.config, assumed.tensors, weights)
     except Exception as error:  # the code of a plugin's network can fail in any way, and here only
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return assumed._replace(warnings=(*assumed.warnings, f"could not be tried on a photograph ({reason})"))
     if trial.score.match < REFUSED:
         raise CheckpointError(f"{source}: {called}, {_refusal(trial)}")
-    warnings = [] if trial.score.match >= SOUND else [_doubt(trial)]
-    config, before = assumed.config, f"{_words(assumed.config)}: {_figures(trial.assumed)}"
-    is_other = trial.config != json.loads(json.dumps(config))
-    if is_other:
-        config = trial.config
-        if given:
-            warnings.insert(
-                0, f"is not the {called} given ({before}); {_words(config)} is used: {_figures(trial.score)}"
-            )
+    found = tell_outcome(assumed, trial)
+    warnings = list(assumed.warnings)
+    if given and found.config is not assumed.config:
+        before = f"{_words(assumed.config)}: {_figures(trial.assumed)}"
+        now = f"{_words(trial.config)}: {_figures(trial.score)}"
+        warnings.append(f"is not the {called} given ({before}); another one is used ({now})")
+    if trial.score.match < SOUND:
+        warnings.append(doubt(trial))
+    return found._replace(warnings=tuple(warnings))
+
+
+def tell_outcome(assumed: Guarded, trial: Trial) -> Guarded:
+    """The best network in place of the one assumed, and what the trial has found out in the sentence."""
+    is_other = trial.config != json.loads(json.dumps(assumed.config))
+    config = trial.config if is_other else assumed.config
     sentence = assumed.sentence
     if sentence:
         sentence += "".join(f", {word}" for word in describe(config)) + f"; on a photograph {_figures(trial.score)}"
-        sentence += f"; as assumed at first ({before})" if is_other else ""
-    return Guarded(config, adapted_state(config, assumed.tensors), sentence, (*assumed.warnings, *warnings))
+        if is_other:
+            sentence += f"; as assumed at first ({_words(assumed.config)}: {_figures(trial.assumed)})"
+    return assumed._replace(config=config, tensors=adapted_state(config, assumed.tensors), sentence=sentence)
 
 
-def _trial_of(source: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor], weights: str) -> Trial:
-    """From the cache, else made."""
+def trial_of(source: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor], weights: str) -> Trial:
+    """The outcome of a trial, from the cache where it was made before."""
     key = verdict_key(sha256(source), config, weights)
     trial = recall(key)
     if trial is not None and fits(trial.config, adapted_state(trial.config, tensors)):
@@ -92,7 +99,8 @@ def _words(config: Mapping[str, Any]) -> str:
     return ", ".join(describe(config)) or "taken as usual"
 
 
-def _doubt(trial: Trial) -> str:
+def doubt(trial: Trial) -> str:
+    """What goes on after the name of a file that is neither sound nor refused."""
     return (
         f"is doubtful: what it makes of a photograph, shrunk back, agrees with it to {trial.score.match:.1f} dB only, "
         f"where sound files reach 30: something that tensors do not tell may be other than {_words(trial.config)}"

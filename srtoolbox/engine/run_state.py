@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from srtoolbox import dist
 from srtoolbox.engine.checkpoint import load_matching, weights_in
+from srtoolbox.engine.finetune import starting_weights
 from srtoolbox.engine.random_state import random_state, set_random_state
 from srtoolbox.engine.run_config import report_changes
 from srtoolbox.errors import CheckpointError
@@ -94,9 +95,11 @@ def load_initial_weights(runner: Runner, weights: Mapping[str, Any], source: str
         CheckpointError: no generator in it, or none that fits.
     """
     for name, network in runner.networks.items():
+        if name == "generator":
+            config = runner.config["model"][name]
+            load_matching(network, starting_weights(weights, source, config, network.state_dict()), source)
+            continue
         try:
             load_matching(network, weights_in(weights, source, name, weights="ema"), source)
         except CheckpointError as error:
-            if name == "generator":
-                raise
             LOGGER.warning("no weights for the %s, which starts from its initialisation: %s", name, error)

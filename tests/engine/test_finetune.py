@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from srtoolbox.errors import CheckpointError, SrtoolboxError
-from srtoolbox.registry import MODELS
+from srtoolbox.registry import MODELS, NETWORKS
+from tests.engine.fitted import fitted_espcn
 from tests.engine.runs import build, load, run
 
 
@@ -59,6 +60,68 @@ def test_nothing_that_fits_is_an_error(tiny_config: Path, tmp_path: Path) -> Non
         build(tiny_config, tmp_path / "tuned", f"load_from={str(tmp_path / 'other.pth')!r}")
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         build(tiny_config, tmp_path / "tuned", "load_from='nowhere.pth'")
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    monkeypatch.setattr(logging.getLogger("srtoolbox"), "propagate", True)
+    caplog.set_level(logging.INFO, "srtoolbox")
+    return caplog
+
+
+SMALL = {"type": "ESPCN", "scale": 3, "kernels": [3, 3, 3], "channels": [8, 4]}
+
+
+def test_another_projects_file_is_recognised_renamed_and_compared(
+    tiny_config: Path, tmp_path: Path, told: pytest.LogCaptureFixture
+) -> None:
+    """yjn870's names of an ESPCN trained with relu; the run's has tanh."""
+    state = fitted_espcn({**SMALL, "activation": "relu"})
+    theirs = {"conv1": "first_part.0", "conv2": "first_part.2", "conv3": "last_part.0"}
+    renamed = {f"{theirs[key.split('.')[0]]}.{key.split('.')[1]}": value for key, value in state.items()}
+    torch.save(renamed, tmp_path / "foreign.pth")
+    change = f"load_from={str(tmp_path / 'foreign.pth')!r}"
+    runner = build(tiny_config, tmp_path / "tuned", change, "model.generator.activation='relu'")
+    found = runner.networks["generator"].state_dict()
+    assert all(torch.equal(found[key], value) for key, value in state.items())
+    assert "loaded 6 of 6 tensors" in told.text and "WARNING" not in told.text
+    told.clear()
+    build(tiny_config, tmp_path / "wrong", change)
+    assert "foreign.pth was trained with activation='relu', model.generator has activation='tanh'" in told.text
+    told.clear()
+    build(tiny_config, tmp_path / "wider", change, "model.generator.channels=[8, 6]")
+    assert "foreign.pth: ESPCN, yjn870's names, x3, 3-3-3, luma, activation='relu'; on a photograph" in told.text
+    assert "loaded 3 of 6 tensors" in told.text and "was trained with activation='relu'" in told.text
+
+
+def test_our_own_file_of_another_activation_is_told(
+    start: Path, tiny_config: Path, tmp_path: Path, told: pytest.LogCaptureFixture
+) -> None:
+    told.clear()
+    build(tiny_config, tmp_path / "relu", f"load_from={str(start)!r}", "model.generator.activation='relu'")
+    assert "was trained with activation='tanh', model.generator has activation='relu'" in told.text
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (NETWORKS.build({"type": "MSRResNet", "scale": 3, "num_features": 8, "num_blocks": 1}).state_dict(), None),
+        (
+            {"conv0_0.weight": torch.ones(1), "linear1.weight": torch.ones(1)},
+            r"looks like a discriminator \(VGG style\)",
+        ),
+        ({"state": {}, "param_groups": []}, "is the state of an optimizer"),
+    ],
+    ids=["another network", "discriminator", "optimizer"],
+)
+def test_a_wrong_file_is_named(
+    state: dict, reason: str | None, tiny_config: Path, tmp_path: Path, told: pytest.LogCaptureFixture
+) -> None:
+    torch.save(state, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match=reason or "nothing in it fits ESPCN"):
+        build(tiny_config, tmp_path / "tuned", f"load_from={str(tmp_path / 'other.pth')!r}")
+    if reason is None:
+        assert "other.pth: MSRResNet, BasicSR's names, x3, 1 block, 8 features" in told.text
 
 
 def test_a_resume_goes_before_load_from(start: Path, tiny_config: Path, tmp_path: Path) -> None:

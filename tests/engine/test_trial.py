@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import math
@@ -169,6 +170,14 @@ def test_between_sound_and_refused_a_sentence_warns(
     load_network(relu_file)
     told = f"espcn.pth is doubtful: what it makes of a photograph, shrunk back, agrees with it to {match:.1f} dB only"
     assert (told in log.text) == (outcome == "doubtful")
+
+
+def test_hidden_arguments_begin_with_the_default() -> None:
+    """So what a config leaves out is described rightly."""
+    for name in NETWORKS:
+        parameters = inspect.signature(NETWORKS.get(name)).parameters
+        for key, values in getattr(NETWORKS.get(name), "hidden_arguments", {}).items():
+            assert values[0] == parameters[key].default, (name, key)
 
 
 def test_our_own_files_need_no_trial(relu_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
