@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -59,6 +60,28 @@ def load_plugins(config: Config | None, files: Sequence[str | os.PathLike] = ())
     if config is not None and files:
         paths = [os.path.abspath(file) for file in files]
         config["custom_imports"] = list(dict.fromkeys([*_custom_imports(config), *paths]))
+
+
+def advice_for_missing(custom_imports: object) -> str:
+    """How to load the code that a checkpoint's network needs, for a message.
+
+    Args:
+        custom_imports: what the config of the run that wrote it names; it is told, never imported.
+    """
+    names = [custom_imports] if isinstance(custom_imports, str) else custom_imports or []
+    names = [str(name) for name in names] if isinstance(names, list | tuple) else []
+    files = [name for name in names if name.endswith(".py")]
+    here = [name for name in files if os.path.isfile(name)]
+    modules = [name for name in names if name not in files]
+    if modules:
+        return (
+            f"Its run imported {', '.join(modules)}: name a config with custom_imports = {modules + here!r} by "
+            f"--config, or import it before load_network"
+        )
+    options = " ".join(f"--plugin {shlex.quote(name)}" for name in here or ["FILE"])
+    advice = f"Add {options} (in Python: srtoolbox.plugins.load_plugins(None, {here or ['FILE']!r}))"
+    gone = [name for name in files if name not in here]
+    return advice + (f"; its run had {', '.join(gone)}, which is not there" if gone else "")
 
 
 def _custom_imports(config: Config | None) -> list[str]:

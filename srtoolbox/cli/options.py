@@ -29,8 +29,11 @@ def generator_of(config: str | None) -> Mapping[str, Any] | None:
     if config is None:
         return None
     from srtoolbox.config import Config
+    from srtoolbox.plugins import load_plugins
 
-    model = Config.fromfile(config).get("model")
+    loaded = Config.fromfile(config)
+    load_plugins(loaded)  # which may register the network
+    model = loaded.get("model")
     generator = model.get("generator") if isinstance(model, Mapping) else None
     if not isinstance(generator, Mapping):
         raise ConfigError(f"{config}: has no model.generator, the network that the weights are for")

@@ -17,7 +17,7 @@ KEY = "network"
 
 
 def declared_network(path: str | Path) -> dict[str, Any] | None:
-    """`type` and arguments of the network a file is for; None where it does not say, or names none that is known.
+    """`type` and arguments of the network a file is for, maybe one of a plugin; None where it does not say.
 
     Args:
         path: any file of weights that `load_tensors` has read, so that a `.safetensors` is known to be a whole one.
@@ -28,7 +28,7 @@ def declared_network(path: str | Path) -> dict[str, Any] | None:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     try:
         config = json.loads(header["__metadata__"][KEY])
-        return config if config["type"] in NETWORKS else None
+        return config if isinstance(config["type"], str) else None
     except (KeyError, TypeError, ValueError, RecursionError):
         return None  # of another program, which may use that name
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from srtoolbox.engine.declared import declared_network
 from srtoolbox.engine.guard import Guarded, doubt, tell_outcome, trial_of
-from srtoolbox.engine.trial import SOUND, adapted_state, describe
+from srtoolbox.engine.trial import SOUND, adapted_state, describe, innermost
 from srtoolbox.engine.weights import run_config_in, weights_in
 from srtoolbox.errors import CheckpointError
 from srtoolbox.logger import LOGGER
@@ -86,7 +86,7 @@ def _recognised(state: Mapping[str, Any], source: str, scale: int | None) -> Rec
 
 def _compare(source: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     """Warn where one type of network with the same tensors computes something else."""
-    kinds = [config["network"]["type"] if config["type"] == "Adapter" else config["type"] for config in (theirs, ours)]
+    kinds = [innermost(config)["type"] for config in (theirs, ours)]
     if kinds[0] != kinds[1] or kinds[0] not in NETWORKS:
         return
     trained, here = (", ".join(describe(config)) or "nothing of the kind" for config in (theirs, ours))

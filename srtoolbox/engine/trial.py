@@ -111,7 +111,7 @@ def score_on_photograph(config: Mapping[str, Any], tensors: Mapping[str, Tensor]
 
 def describe(config: Mapping[str, Any]) -> list[str]:
     """What tensors do not tell of a network, in words: ["activation='relu'", 'images in 0 ... 255', 'BGR']."""
-    inner = config["network"] if config["type"] == "Adapter" else config
+    inner = innermost(config)
     words = []
     for key, values in _hidden(inner["type"]).items():
         value = inner.get(key, values[0])
@@ -124,6 +124,12 @@ def describe(config: Mapping[str, Any]) -> list[str]:
         named = {**CONVENTIONS, **RGB_CONVENTIONS, **LAST["rgb"], **LAST["y"]}
         words += [name for part in (convention, order) for name, known in named.items() if part == known]
     return words
+
+
+def innermost(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config of the network that an Adapter feeds; of any other network its own."""
+    inner = config.get("network") if config.get("type") == "Adapter" else None
+    return innermost(inner) if isinstance(inner, Mapping) else config
 
 
 def adapted_state(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from srtoolbox.engine.declared import declared_network, fits
 from srtoolbox.engine.guard import Guarded, guard
-from srtoolbox.engine.trial import adapted_state
+from srtoolbox.engine.trial import adapted_state, innermost
 from srtoolbox.errors import CheckpointError
 from srtoolbox.logger import LOGGER
 from srtoolbox.models.interop import differences, find_weights, our_names, recognise
 from srtoolbox.models.interop.containers import Which
-from srtoolbox.registry import NETWORKS
+from srtoolbox.plugins import advice_for_missing
+from srtoolbox.registry import NETWORKS, did_you_mean
 from srtoolbox.tensor_files import load_tensors
 
 
@@ -61,17 +62,24 @@ def read_network(
     """
     state = load_tensors(path)
     run_config = run_config_in(state, str(path))
-    if run_config is None and (declared := declared_network(path)) is not None:
+    declared = declared_network(path) if run_config is None else None
+    if declared is not None:
         tensors = adapted_state(declared, weights_in(state, str(path), weights=weights))
         if fits(declared, tensors):
             check_scale(declared, scale, str(path))
             return NetworkFile(declared, tensors, {"model": {"generator": declared}}, str(path))
     if run_config is None:
-        found = _foreign(state, str(path), config, weights, scale, trial)
+        try:
+            found = _foreign(state, str(path), config, weights, scale, trial)
+        except CheckpointError:
+            if declared is not None:
+                _check_known(declared, None, str(path))
+            raise
         if not quiet:
             _tell(found, str(path))
         return NetworkFile(found.config, found.tensors, {"model": {"generator": found.config}}, str(path))
     found = run_config["model"]["generator"]
+    _check_known(found, run_config.get("custom_imports"), str(path))
     check_scale(found, scale, str(path))
     return NetworkFile(found, weights_in(state, str(path), weights=weights), run_config, str(path))
 
@@ -80,6 +88,17 @@ def check_scale(config: Mapping[str, Any], scale: int | None, source: str) -> No
     """Raises CheckpointError where a file's network says another scale than the one asked for."""
     if scale is not None and config.get("scale", scale) != scale:
         raise CheckpointError(f"{source}: {config['type']} that upscales x{config['scale']}, as it says, not x{scale}")
+
+
+def _check_known(config: Mapping[str, Any], custom_imports: object, source: str) -> None:
+    """Raises CheckpointError where no network of the name in a file is registered: a plugin's, which is not loaded."""
+    name = innermost(config).get("type")
+    if name not in NETWORKS:
+        hint = did_you_mean(name, NETWORKS)
+        raise CheckpointError(
+            f"{source}: no network {name!r} is known here, a plugin has to register it.{hint} "
+            f"{advice_for_missing(custom_imports)}"
+        )
 
 
 def _foreign(
