@@ -15,7 +15,8 @@ EXAMPLE = """example:
 
 formats:
   ours        config and weights, for every command here (the default for .pth)
-  plain       the bare state_dict in our names (the default for .safetensors)
+  plain       the bare state_dict in our names (the default for .safetensors); for RRDBNet, MSRResNet, SRVGGNetCompact,
+              IMDN, FSRCNN and VDSR these are the authors' names
   basicsr     BasicSR, Real-ESRGAN: params and params_ema
   mmagic      MMagic: generator. and generator_ema. in a state_dict
   esrgan      ESRGAN of 2018, 'old' names, bare: what most programs for upscaling read
@@ -56,5 +57,5 @@ def main(argv: Sequence[str]) -> int:
     load_plugins(None, args.plugin)
     how = {"config": generator_of(args.config), "scale": args.scale, "trial": args.trial}
     described = convert(args.checkpoint, out, to, **how, raw=args.raw)
-    print(f"{args.checkpoint} -> {out} ({described}, format {to})")
+    print(f"{args.checkpoint} -> {out} ({described})")
     return 0

@@ -11,8 +11,9 @@ import torch
 
 from srtoolbox.engine.checkpoint import save_checkpoint
 from srtoolbox.engine.declared import KEY
+from srtoolbox.engine.trial import describe, innermost
 from srtoolbox.engine.weights import NetworkFile, arguments_of, build_network, read_network
-from srtoolbox.models.interop.export import export, flat
+from srtoolbox.models.interop.export import export, flat, plain_names
 from srtoolbox.tensor_files import save_safetensors, save_tensors
 
 
@@ -54,7 +55,15 @@ def convert(
             save_safetensors(target, flat(state), {"format": "pt", KEY: json.dumps(arguments)})
         else:
             save_tensors(target, state)
-    return f"{trained.config['type']} x{arguments['scale']}{', trained and averaged weights' if averaged else ''}"
+    is_one_set = target.suffix == ".safetensors" or to in ("plain", "esrgan", "esrgan2019")
+    kinds = "" if averaged is None else ", averaged weights" if is_one_set else ", trained and averaged weights"
+    said = f"{innermost(arguments)['type']} x{arguments['scale']}{kinds}, format {to}"
+    if to == "plain":
+        said += f": {plain_names(innermost(arguments)['type'])}"
+    hidden = describe(arguments)
+    if hidden and to != "ours" and target.suffix != ".safetensors":
+        said += f"; it cannot say {', '.join(hidden)}, as a .safetensors or a checkpoint of ours does"
+    return said
 
 
 def _averaged(source: str | Path, trained: NetworkFile) -> NetworkFile | None:

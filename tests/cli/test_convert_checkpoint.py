@@ -12,6 +12,10 @@ from safetensors.torch import load_file
 from srtoolbox.cli import main
 from srtoolbox.engine.checkpoint import load_network, save_checkpoint
 from srtoolbox.errors import CheckpointError
+from srtoolbox.models.interop.export import AUTHORS_NAMES, plain_names
+from srtoolbox.models.interop.layout import as_they_are
+from srtoolbox.models.interop.recognise import LAYOUTS
+from srtoolbox.models.networks.blocks import kind_of
 from srtoolbox.registry import NETWORKS
 from srtoolbox.tensor_files import save_safetensors
 
@@ -142,3 +146,48 @@ def test_a_checkpoint_without_averaged_weights_gets_none(tmp_path: Path, capsys:
     assert convert(tmp_path / "x.pth", "-o", tmp_path / "y.pth", "--no-trial") == 0
     assert "".join(capsys.readouterr()).count("x.pth: ") == 1  # what it is, once
     assert set(torch.load(tmp_path / "y.pth", weights_only=True)["networks"]) == {"generator"}
+
+
+@pytest.mark.parametrize("name", sorted(name for name in NETWORKS if kind_of(NETWORKS.get(name)) == "generator"))
+def test_plain_says_whose_names_they_are(name: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """The authors', where one of the layouts that are known of other projects has our own names."""
+    ours = save(tmp_path / "ours.pth", {"type": name, "scale": 2, **FEW.get(name, {})})
+    assert convert(ours, "--to", "plain", "-o", tmp_path / "plain.pth") == 0
+    told = capsys.readouterr().out
+    assert f"format plain: {plain_names(innermost_type(name))}" in told
+    unchanged = [layout for layout in LAYOUTS if layout.network == name and layout.to_ours is as_they_are]
+    if name in AUTHORS_NAMES:
+        assert unchanged and all("names, which are ours" in told for _ in unchanged)
+        for layout in unchanged:
+            assert layout.name in ("", "new key layout", AUTHORS_NAMES[name])
+    else:
+        assert "format plain: our names" in told and not any(layout.name for layout in unchanged)
+
+
+FEW = {"RRDBNet": {"num_features": 8, "num_blocks": 1}, "SRResNet": {"num_blocks": 1}}
+
+
+def innermost_type(name: str) -> str:
+    return "Bicubic" if name == "Adapter" else name
+
+
+def test_what_is_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Averaged weights alone where a file holds one set, and what tensors of a bare state_dict do not tell."""
+    ours = save(tmp_path / "ours.pth", {"type": "ESPCN", "scale": 2, "activation": "relu"})
+    for target, told in {
+        "a.safetensors": "(ESPCN x2, averaged weights, format plain: our names)",
+        "b.pth": "averaged weights, format plain: our names; it cannot say activation='relu', as a .safetensors",
+    }.items():
+        assert convert(ours, "--to", "plain", "-o", tmp_path / target) == 0
+        assert told in capsys.readouterr().out
+    assert convert(ours, "-o", tmp_path / "c.pth") == 0
+    assert "(ESPCN x2, trained and averaged weights, format ours)" in capsys.readouterr().out
+
+
+def test_a_network_that_is_fed_otherwise_is_no_other_projects(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    config = {"type": "Adapter", "scale": 4, "network": RRDB, "order": "bgr", "peak": 255.0}
+    assert convert(save(tmp_path / "ours.pth", config), "--to", "basicsr", "-o", tmp_path / "x.pth") == 2
+    assert (
+        "feeds its networks RGB in [0, 1]; this one is fed otherwise: order='bgr', peak=255.0"
+        in capsys.readouterr().err
+    )

@@ -44,6 +44,7 @@ def _bare(trained: State, averaged: State | None) -> dict[str, Any]:
     return trained if averaged is None else averaged
 
 
+FED = ("order", "peak", "mean", "output_peak", "output_mean")
 _ESRGAN = {"num_dense_blocks": (3,), "num_convs": (5,), "residual_scaling": (0.2,), "upsampling": ("nearest",)}
 _TODAY = {**_ESRGAN, "scale": (1, 2, 4), "unshuffle": (True,)}
 _EARLIER = {**_ESRGAN, "scale": (2, 3, 4, 8), "unshuffle": (False,)}
@@ -68,6 +69,22 @@ FORMATS = {
 }
 
 
+AUTHORS_NAMES = {
+    "FSRCNN": "yjn870's names",
+    "IMDN": "its authors' names",
+    "MSRResNet": "BasicSR's names",
+    "RRDBNet": "BasicSR's and Real-ESRGAN's names",
+    "SRVGGNetCompact": "Real-ESRGAN's names",
+    "VDSR": "twtygqyy's names",
+}
+"""Networks whose state_dict here is just as their authors, or the usual release, have it."""
+
+
+def plain_names(kind: str) -> str:
+    """Whose names a bare state_dict of a network here has."""
+    return f"{AUTHORS_NAMES[kind]}, which are ours" if kind in AUTHORS_NAMES else "our names"
+
+
 def export(config: Arguments, trained: State, averaged: State | None, to: str) -> dict[str, Any]:
     """A network's weights as another project saves them.
 
@@ -80,6 +97,8 @@ def export(config: Arguments, trained: State, averaged: State | None, to: str) -
         CheckpointError: that project has no such network.
     """
     form, kind = FORMATS[to], config["type"]
+    if kind == "Adapter":
+        raise CheckpointError(f"{to} feeds its networks RGB in [0, 1]; this one is fed otherwise: {_fed(config)}")
     if kind not in form.networks:
         raise CheckpointError(f"{to} has no {kind}; it has {', '.join(form.networks)}")
     rename, known = form.networks[kind]
@@ -87,6 +106,10 @@ def export(config: Arguments, trained: State, averaged: State | None, to: str) -
         if config[key] not in values and not (key == "unshuffle" and config["scale"] > 2):
             raise CheckpointError(f"{to} has no {kind} with {key}={config[key]!r} (it takes {_listed(values)})")
     return form.wrap(rename(trained), None if averaged is None else rename(averaged))
+
+
+def _fed(config: Arguments) -> str:
+    return ", ".join(f"{key}={value!r}" for key, value in config.items() if key in FED and value not in (None, "rgb"))
 
 
 def _listed(values: tuple) -> str:
