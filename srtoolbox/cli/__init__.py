@@ -57,7 +57,7 @@ EXIT_FAULT, EXIT_INTERRUPT, EXIT_PIPE = 2, 130, 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command named by the first argument; returns the exit code.
+    """Run the command named by the first argument, with hyphens or underscores; returns the exit code.
 
     A `SrtoolboxError` is printed as `error: ...` without a traceback and gives 2; Ctrl-C gives 130.
     """
@@ -68,9 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[0] == "--version":
         print(f"srtoolbox {__version__}")
         return 0
-    name, *rest = argv
+    typed, *rest = argv
+    name = typed.replace("-", "_")
     if name not in COMMANDS:
-        print(f"error: no command {name!r}.{did_you_mean(name, COMMANDS, else_list=True)}", file=sys.stderr)
+        print(f"error: no command {typed!r}.{did_you_mean(name, COMMANDS, else_list=True)}", file=sys.stderr)
         return EXIT_FAULT
     return _run(name, rest)
 
@@ -127,5 +128,6 @@ def help_text() -> str:
             *lines,
             "",
             "srtoolbox COMMAND --help shows the options of one, with an example; srtoolbox --version the version.",
+            "Hyphens do as well as underscores: srtoolbox convert-lmdb.",
         ]
     )

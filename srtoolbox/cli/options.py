@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from srtoolbox.errors import ConfigError
 from srtoolbox.registry import did_you_mean
 
-_OVERRIDE = re.compile(r"[A-Za-z_]\w*(\.[\w-]+)*=")
+_OVERRIDE = re.compile(r"""[A-Za-z_]\w*(\.[\w-]+|\[\s*['"]?[\w-]+['"]?\s*\])*\+?=""")
 CFG_OPTIONS = "--cfg-options"
 EXIT_TERMINATED = 143
 
@@ -111,6 +111,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parse arguments in any order; a fault of theirs exits with 2."""
+        argv = [self._hyphenated(text) for text in argv]
         if not any(action.dest == "overrides" for action in self._actions):
             return self.parse_intermixed_args(argv)
         others, overrides = self._split(argv)
@@ -140,6 +141,13 @@ class CommandParser(argparse.ArgumentParser):
             is_value = not is_value and self._takes_value(text)
         return others, overrides
 
+    def _hyphenated(self, text: str) -> str:
+        """An option as it is known: `--work_dir` is `--work-dir`, as in other projects."""
+        name, equals, value = text.partition("=")
+        known = name.replace("_", "-")
+        is_ours = name.startswith("--") and name not in self._option_string_actions
+        return known + equals + value if is_ours and known in self._option_string_actions else text
+
     def _takes_value(self, text: str) -> bool:
         """Whether the next argument belongs to this one: an option, maybe shortened, that takes a value."""
         known = self._option_string_actions
@@ -148,7 +156,7 @@ class CommandParser(argparse.ArgumentParser):
 
 
 def is_override(text: str) -> bool:
-    """Whether an argument reads `key.sub=value` and names no file."""
+    """True if an argument reads `key.sub=value`, `key[0].sub=value` or `key+=[value]`, and names no file."""
     return _OVERRIDE.match(text) is not None and not os.path.exists(text)
 
 

@@ -11,7 +11,7 @@ from srtoolbox.config.budget import FILE_BYTES, YAML_BYTES, Budget, Refused
 from srtoolbox.config.formats import read_json, read_yaml
 from srtoolbox.config.locate import find_base, packaged_names
 from srtoolbox.config.merge import merge, without_delete
-from srtoolbox.config.overrides import Overrides
+from srtoolbox.config.overrides import PLUGINS, Overrides
 from srtoolbox.config.statements import Evaluator, base_assignments
 from srtoolbox.config.templates import extracted_base_values, substituted
 from srtoolbox.config.values import ConfigDict, Origin, inherited
@@ -19,7 +19,6 @@ from srtoolbox.errors import ConfigError
 from srtoolbox.registry import did_you_mean
 
 DATA_ROOT = "data_root"
-PLUGINS = "custom_imports"
 
 
 class Loader:

@@ -1,13 +1,15 @@
-"""`key.sub=value` overrides from the command line.
+"""`key.sub=value` and `key.sub+=[...]` overrides from the command line.
 
 An override of a name that a file binds by a plain top-level assignment acts at that assignment, so that what the file
-computes from it follows; every override is merged over the finished config as well.
+computes from it follows; every override is merged over the finished config as well. What `+=` appended is known by its
+origin, so that it is not appended once more.
 """
 
 from __future__ import annotations
 
 import ast
 import copy
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,33 +22,49 @@ from srtoolbox.registry import did_you_mean
 
 COMMAND_LINE = Origin("command line")
 NAMED_MAPS = ("hooks", "losses", "metrics", "datasets")
+PLUGINS = "custom_imports"
+_BRACKETS = re.compile(r"""\[\s*(['"]?)([\w-]+)\1\s*\]""")
 _WORDS = {"true": True, "false": False, "none": None}
 
 
 class Override(NamedTuple):
-    """One `path=value`; `text` is what was typed."""
+    """One `path=value`, or `path+=value`; `text` is what was typed."""
 
     path: tuple[str, ...]
     value: Any
     text: str
+    appends: bool = False
+
+    @property
+    def is_plugins(self) -> bool:
+        """True if this adds plugin files, which lie beside the config that is loaded, not beside its base."""
+        return self.appends and self.path == (PLUGINS,)
 
     @property
     def removes(self) -> bool:
-        """Whether this takes an entry out of a named map (`hooks.ema=None`)."""
+        """True if this takes an entry out of a named map (`hooks.ema=None`)."""
         return self.value is None and len(self.path) > 1 and self.path[-2] in NAMED_MAPS
 
 
 def parse_override(text: str) -> Override:
     """Read `a.b.0.c=value`: a Python literal (`dict(...)` too), true/false/none in any case, or else a string.
 
+    `a.b[0].c=value` is the same, and `a.b+=[value]` appends to a list.
+
     Raises:
-        ConfigError: no `=`, or an empty part in the key.
+        ConfigError: no `=`, an empty part in the key, or something else than a list to append.
     """
     key, equals, value = text.partition("=")
-    path = tuple(key.strip().split("."))
-    if not equals or not all(path):
-        raise ConfigError(f"command line: {text!r} is not of the form key.sub=value")
-    return Override(path, _value(value.strip()), text)
+    appends = key.endswith("+")
+    path = tuple(_BRACKETS.sub(r".\2", key.removesuffix("+").strip()).split("."))
+    if not equals or not all(path) or any("[" in part or "]" in part for part in path):
+        raise ConfigError(f"command line: {text!r} is not of the form key.sub=value, key[0].sub=value or key+=[value]")
+    item = Override(path, _value(value.strip()), text, appends)
+    if appends and not isinstance(item.value, list | tuple):
+        raise ConfigError(
+            f"command line: {text!r}: += appends the items of a list: {'.'.join(path)}+=[{value.strip()}]"
+        )
+    return item
 
 
 def _value(text: str) -> Any:  # noqa: ANN401 - any config value
@@ -57,7 +75,7 @@ def _value(text: str) -> Any:  # noqa: ANN401 - any config value
         value = _literal(node)
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError, ConfigError):
         return text
-    return _at_command_line(value)
+    return _with_origin(value, Origin(*COMMAND_LINE))
 
 
 def _literal(node: ast.expr) -> Any:  # noqa: ANN401
@@ -76,14 +94,15 @@ _LITERAL_NODES = (
 )
 
 
-def _at_command_line(value: Any) -> Any:  # noqa: ANN401
+def _with_origin(value: Any, origin: Origin) -> Any:  # noqa: ANN401
+    """`value` with all dicts in it from `origin`, one object for each override: see `_is_same`."""
     if isinstance(value, ConfigDict):
-        made = ConfigDict(origin=COMMAND_LINE)
+        made = ConfigDict(origin=origin)
         for key, item in value.items():
-            made.put(key, _at_command_line(item), COMMAND_LINE)
+            made.put(key, _with_origin(item, origin), origin)
         return made
     if isinstance(value, list | tuple):
-        return type(value)([_at_command_line(item) for item in value])
+        return type(value)([_with_origin(item, origin) for item in value])
     return value
 
 
@@ -92,66 +111,106 @@ class Overrides:
 
     def __init__(self, texts: Sequence[str] = ()) -> None:
         self.all = [parse_override(text) for text in texts]
-        self.applied: set[str] = set()
+        self.applied: set[int] = set()  # places in `all`
 
     def outer(self, name: str, default: str) -> str:
         """The value of a pre-bound name."""
-        return next((item.value for item in reversed(self.all) if item.path == (name,)), default)
+        given = [item.value for item in self.all if item.path == (name,) and not item.appends]
+        return given[-1] if given else default
 
     def at_assignment(self, name: str, value: Any) -> Any:  # noqa: ANN401
         """`value` as it is bound to `name`, after the overrides that find their key in it."""
-        for item in self.all:
-            if item.path[0] != name:
-                continue
-            if len(item.path) == 1:
-                value = _combined(value, item)
-            elif _has(value, item.path[1:]):
-                value = copy.deepcopy(value)  # other names may hold the same dict or list
-                self._set(value, item, item.path[1:])
-            else:
-                continue
-            self.applied.add(item.text)
-        return value
+        numbers = [number for number, item in enumerate(self.all) if item.path[0] == name and not item.is_plugins]
+        if not numbers:
+            return value
+        holder = ConfigDict()
+        holder.put(name, copy.deepcopy(value), None)  # other names may hold the same dict or list
+        self._take_back(holder, numbers)
+        for number in numbers:
+            if len(self.all[number].path) == 1 or _has(holder, self.all[number].path):
+                self._set(holder, number)
+                self.applied.add(number)
+        return dict.__getitem__(holder, name)
 
     def at_end(self, config: ConfigDict, prebound: Sequence[str] = ()) -> None:
         """Apply all to the finished config. An override of a pre-bound name that no file assigns makes no key."""
-        for item in self.all:
+        self._take_back(config, range(len(self.all)))
+        for number, item in enumerate(self.all):
             if len(item.path) == 1 and item.path[0] in prebound and item.path[0] not in config:
                 continue
-            self._set(config, item, item.path)
+            self._set(config, number)
 
-    def _set(self, root: Any, item: Override, path: tuple[str, ...]) -> None:  # noqa: ANN401
-        holder, done = root, list(item.path[: len(item.path) - len(path)])
-        for part in path[:-1]:
+    def _take_back(self, root: ConfigDict, numbers: Sequence[int]) -> None:
+        """Take out what these overrides appended at an earlier assignment: it goes to the end, once."""
+        for number in reversed(numbers):
+            item = self.all[number]
+            if not item.appends or number not in self.applied or not _has(root, item.path):
+                continue
+            holder = root
+            for part in item.path[:-1]:
+                holder = _child(holder, part, item, [])
+            if isinstance(holder, list):
+                index = int(item.path[-1])
+                holder[index] = _without(holder[index], item.value)
+            else:
+                key = _key(holder, item.path[-1])
+                dict.__setitem__(holder, key, _without(holder[key], item.value))  # its origin stays
+
+    def _set(self, root: ConfigDict, number: int) -> None:
+        item = self.all[number]
+        holder, done = root, []
+        for part in item.path[:-1]:
             holder = _child(holder, part, item, done)
             done.append(part)
-        last = path[-1]
+        last = item.path[-1]
         if isinstance(holder, list):
             index = _index(holder, last, item, done)
             holder[index] = _combined(holder[index], item)
         elif not isinstance(holder, ConfigDict):
             raise _no_holder(holder, last, item, done)
         elif item.removes:
-            self._remove(holder, item, _key(holder, last))
+            self._remove(holder, number, _key(holder, last))
         else:
             key = _key(holder, last)
-            new = _combined(dict.__getitem__(holder, key), item) if key in holder else without_delete(item.value)
-            holder.put(key, new, COMMAND_LINE)
+            old = dict.__getitem__(holder, key) if key in holder else None
+            holder.put(key, without_delete(item.value) if old is None else _combined(old, item), COMMAND_LINE)
 
-    def _remove(self, holder: ConfigDict, item: Override, key: str) -> None:
+    def _remove(self, holder: ConfigDict, number: int, key: str) -> None:
+        item = self.all[number]
         if key in holder:
             del holder[key]
-        elif item.text not in self.applied:
+        elif number not in self.applied:
             parent = ".".join(item.path[:-1])
             hint = did_you_mean(key, map(str, holder), else_list=True)
             raise ConfigError(f"command line: {item.text!r}: {parent} has no {key!r} to remove.{hint}")
 
 
 def _combined(old: Any, item: Override) -> Any:  # noqa: ANN401
-    """The override's value over `old`: dicts merge, unless `_delete_` says otherwise."""
+    """The override's value over `old`: lists are appended to, dicts merge, unless `_delete_` says otherwise."""
+    if item.appends and isinstance(old, list | tuple):
+        return type(old)([*old, *without_delete(item.value)])
+    if item.appends:
+        where = ".".join(item.path)
+        told = f"a map, in which each entry has a name: {where}.NAME=..." if isinstance(old, ConfigDict) else repr(old)
+        raise ConfigError(f"command line: {item.text!r}: += appends to a list, but {where} is {told}")
     if isinstance(item.value, ConfigDict) and isinstance(old, ConfigDict) and not item.value.get(DELETE):
         return merge(old, item.value, ".".join(item.path))
     return without_delete(item.value)
+
+
+def _without(value: Any, items: Sequence[Any]) -> Any:  # noqa: ANN401
+    """A list without the last run of these items: dicts that came from them, other values that equal them."""
+    count = len(items)
+    for start in range(len(value) - count, -1, -1) if isinstance(value, list | tuple) else ():
+        if all(map(_is_same, value[start : start + count], items)):
+            return value[:start] + value[start + count :]
+    return value
+
+
+def _is_same(value: Any, item: Any) -> bool:  # noqa: ANN401
+    if isinstance(value, ConfigDict) and isinstance(item, ConfigDict):
+        return value._origin is item._origin
+    return value == item
 
 
 def _key(holder: ConfigDict, part: str) -> Any:  # noqa: ANN401
@@ -176,7 +235,7 @@ def _no_holder(holder: Any, part: str, item: Override, done: list[str]) -> Confi
 
 
 def _index(holder: list, part: str, item: Override, done: list[str]) -> int:
-    if not part.isdecimal() or int(part) >= len(holder):
+    if not _is_index(holder, part):
         where = ".".join(done)
         raise ConfigError(
             f"command line: {item.text!r}: {where} is a list of {len(holder)} items, it has no item {part!r}"
@@ -184,10 +243,14 @@ def _index(holder: list, part: str, item: Override, done: list[str]) -> int:
     return int(part)
 
 
+def _is_index(holder: list, part: str) -> bool:
+    return part.removeprefix("-").isdecimal() and -len(holder) <= int(part) < len(holder)
+
+
 def _has(value: Any, path: tuple[str, ...]) -> bool:  # noqa: ANN401
     for part in path:
         if isinstance(value, list):
-            if not part.isdecimal() or int(part) >= len(value):
+            if not _is_index(value, part):
                 return False
             value = value[int(part)]
         elif isinstance(value, ConfigDict) and _key(value, part) in value:

@@ -108,6 +108,39 @@ def test_check_config_with_a_plugin(config, capsys):
         METRICS._entries.pop("MetricOfACliTest", None)
 
 
+@pytest.mark.parametrize("command", [name for name in COMMANDS if "_" in name])
+def test_hyphens_are_underscores(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command.replace("_", "-"), "--help"])
+    assert ended.value.code == 0 and f"usage: srtoolbox {command} " in capsys.readouterr().out
+
+
+def test_a_misspelt_command_with_hyphens_gets_the_nearest(capsys):
+    assert main(["convert-lmbd"]) == 2
+    assert "no command 'convert-lmbd'. Did you mean 'convert_lmdb'?" in capsys.readouterr().err
+
+
+def test_options_with_underscores_are_those_with_hyphens(capsys):
+    for words in (["--work_dir=a_b"], ["--work_dir", "a_b"], ["--work-dir", "a_b"]):
+        args = train.build_parser().parse(["tiny.py", "max_iters=1", *words])
+        assert (args.work_dir, args.overrides) == ("a_b", ["max_iters=1"])
+    with pytest.raises(SystemExit):
+        train.build_parser().parse(["tiny.py", "--wrk_dir", "there"])
+    assert "Did you mean '--work-dir'?" in capsys.readouterr().err
+
+
+def test_lists_are_changed_and_appended_to_on_the_command_line(tiny_config, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = "data.train.dataset.transforms"
+    assert main(["print_config", "tiny.py", f"{path}[1].p=0.9", f"{path}+=[dict(type='RandomVerticalFlip')]"]) == 0
+    Path("printed.py").write_text(capsys.readouterr().out)
+    transforms = Config.fromfile("printed.py").data.train.dataset.transforms
+    kinds = ["RandomHorizontalFlip", "RandomTranspose", "RandomVerticalFlip"]
+    assert [each["type"] for each in transforms] == kinds and transforms[1]["p"] == 0.9
+    assert main(["check_config", "tiny.py", f"{path}+=[dict(type='RandomVerticalFlp')]"]) == 2
+    assert "Did you mean 'RandomVerticalFlip'?" in capsys.readouterr().err
+
+
 def test_print_config_can_be_loaded_again(config, capsys):
     assert main(["print_config", "good.py", "model.generator.scale=3", "extra=[1, 2]"]) == 0
     Path("printed.py").write_text(capsys.readouterr().out)
@@ -197,7 +230,7 @@ def test_the_last_override_wins(config, capsys):
 @pytest.mark.parametrize(
     ("command", "typed", "message"),
     [
-        ("train", "", "the following arguments are required: config\n"),
+        ("train", "", "name a config, or go on with a run by --resume --work-dir DIR\n"),
         ("test", "", "the following arguments are required: config\n"),
         ("check_config", "a=1", "the following arguments are required: CONFIG\n"),
         ("train", "good.py --workdir x", "--workdir x. Did you mean '--work-dir'?"),

@@ -1,6 +1,7 @@
 """docs/config.md is true: its configs load, its commands print what stands there, its Python runs."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def written(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("command", "arguments", "output"), COMMANDS, ids=[f"{c} {a}" for c, a, _ in COMMANDS])
 def test_commands_print_what_stands_there(written, capsys, command, arguments, output):
-    code = main([command, *arguments.split()])
+    code = main([command, *shlex.split(arguments)])
     captured = capsys.readouterr()
     assert code == (2 if "faulty" in arguments else 0)
     pattern = "".join(".*" if line == "...\n" else re.escape(line) for line in output.splitlines(keepends=True))
@@ -42,7 +43,9 @@ def test_there_are_commands():
 
 
 def test_every_config_is_right(written, capsys):
-    assert main(["check_config", "my/espcn/espcn_base.py", "my/other_schedule.py"]) == 0, capsys.readouterr().err
+    assert main(["check_config", "my/espcn/espcn_base.py", "my/other_schedule.py", "my/transposed.py"]) == 0, (
+        capsys.readouterr().err
+    )
 
 
 def test_python_runs(written, capsys):

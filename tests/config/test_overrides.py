@@ -2,6 +2,7 @@
 
 import pytest
 
+from srtoolbox.cli.options import is_override
 from srtoolbox.config import Config
 from srtoolbox.config.overrides import parse_override
 from srtoolbox.errors import ConfigError
@@ -106,6 +107,102 @@ def test_list_elements(load):
         load("steps.2.p=5")
     with pytest.raises(ConfigError, match="it has no item 'p'"):
         load("steps.p=5")
+
+
+@pytest.mark.parametrize(
+    "text", ["steps[1].p=5", "steps[-1].p=5", "steps.-1.p=5", "steps['1']['p']=5", "steps[ 1 ][p]=5"]
+)
+def test_brackets_are_dots(load, text):
+    assert load(text).steps == load("steps.1.p=5").steps
+    assert is_override(text)
+
+
+def test_brackets_reach_into_everything(load, tmp_path):
+    assert load("hooks[log].interval=3").hooks.log.interval == 3
+    (tmp_path / "deep.py").write_text("a = [[1, 2], [3, [4]]]\n")
+    assert Config.fromfile(tmp_path / "deep.py", ["a[1][1][0]=7", "a[0]=[9]"]).a == [[9], [3, [7]]]
+    for text, missing in (("steps[2].p=5", "'2'"), ("steps[-3].p=5", "'-3'"), ("steps[p]=5", "'p'")):
+        with pytest.raises(ConfigError, match=rf"steps is a list of 2 items, it has no item {missing}"):
+            load(text)
+
+
+@pytest.mark.parametrize("text", ["steps[1.p=5", "steps[]=5", "steps[1]]=5", "[1]=5", "steps[a b]=1", "steps[1+]=5"])
+def test_malformed_brackets(text):
+    with pytest.raises(ConfigError, match=r"not of the form key\.sub=value, key\[0\]\.sub=value"):
+        parse_override(text)
+
+
+def test_items_are_appended(load):
+    config = load("steps+=[dict(type='C'), dict(type='D', p=2)]", "steps[2].p=7")
+    assert config.steps == [{"type": "A"}, {"type": "B", "p": 1}, {"type": "C", "p": 7}, {"type": "D", "p": 2}]
+    assert str(config.origin("steps.2.p")) == "command line"
+    assert load("fresh+=[1]", "model.deep.list += [2]").fresh == [1] and is_override("model.deep.list+=[2]")
+    assert load("model.deep.list += [2]").model.deep.list == [2]
+    assert load("steps=[1]", "steps+=[2]", "steps+=[2]").steps == [1, 2, 2]
+    assert load("steps+=[2]", "steps=[1]").steps == [1]
+    with pytest.raises(ConfigError, match=r"'model\+=\[1\]': .* model is a map, .*: model\.NAME=\.\.\."):
+        load("model+=[1]")
+    with pytest.raises(ConfigError, match=r"'scale\+=\[1\]': \+= appends to a list, but scale is 4"):
+        load("scale+=[1]")
+    with pytest.raises(ConfigError, match=r"\+= appends the items of a list: steps\+=\[dict\(type='C'\)\]"):
+        load("steps+=dict(type='C')")
+
+
+CHAIN = {
+    "first.py": """flips, sizes, pair = [dict(type='H')], [1], (1,)
+data = dict(transforms=flips, sizes=sizes + [0])
+""",
+    "keeps.py": "_base_ = 'first.py'\ndata = dict(workers=2)\nown = _base_.flips\n",
+    "adds.py": """_base_ = 'first.py'
+_base_.data.transforms += [dict(type='V')]
+flips = _base_.flips + [dict(type='V')]
+""",
+    "binds.py": """_base_ = 'first.py'
+flips, sizes = [dict(type='X'), dict(type='T')], [3]
+data = dict(transforms=flips)
+""",
+}
+
+
+def types(entries) -> str:
+    return "".join(entry["type"] for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "names", "used"),
+    [
+        ("first.py", "flips+=[dict(type='T')]", "HT", "HT"),
+        ("first.py", "data.transforms+=[dict(type='T')]", "H", "HT"),
+        ("keeps.py", "flips+=[dict(type='T')]", "HT", "HT"),
+        ("keeps.py", "data.transforms+=[dict(type='T')]", "H", "HT"),
+        ("adds.py", "flips+=[dict(type='T')]", "HVT", "HTV"),
+        ("adds.py", "data.transforms+=[dict(type='T')]", "HV", "HVT"),
+        ("binds.py", "flips+=[dict(type='T')]", "XTT", "XTT"),
+        ("binds.py", "data.transforms+=[dict(type='T')]", "XT", "XTT"),
+    ],
+)
+def test_what_is_appended_stands_once_and_derived_values_follow(tmp_path, name, override, names, used):
+    for file, text in CHAIN.items():
+        (tmp_path / file).write_text(text)
+    config = Config.fromfile(tmp_path / name, [override])
+    assert (types(config.flips), types(config.data.transforms)) == (names, used)
+    numbers = Config.fromfile(tmp_path / name, ["sizes+=[5, 6]", "pair+=[2]"])
+    assert numbers.sizes == ([3, 5, 6] if name == "binds.py" else [1, 5, 6]) and numbers.pair == (1, 2)
+    assert numbers.data.sizes == [1, 5, 6, 0]
+
+
+def test_plugins_are_added_to_those_of_the_base(tmp_path):
+    (tmp_path / "bases").mkdir()
+    (tmp_path / "bases/a.py").write_text("custom_imports = ['./mine.py']\n")
+    (tmp_path / "b.py").write_text("_base_ = 'bases/a.py'\n")
+    config = Config.fromfile(tmp_path / "b.py", ["custom_imports+=['./more.py']"])
+    assert config.custom_imports == [str(tmp_path / "bases/mine.py"), str(tmp_path / "more.py")]
+
+
+def test_a_printed_config_with_appended_entries_is_the_same_again(load, tmp_path):
+    config = load("steps+=[dict(type='C')]")
+    (tmp_path / "again.py").write_text(config.dump())
+    assert Config.fromfile(tmp_path / "again.py").to_dict() == config.to_dict()
 
 
 def test_impossible_paths(load):
