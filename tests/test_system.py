@@ -14,21 +14,12 @@ import pytest
 
 from srtoolbox import system
 from srtoolbox.system import FileLock
+from tests.systems import hidden
 
 PACKAGE = Path(__file__).parent.parent / "srtoolbox"
-MODULES = {"fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "syslog", "msvcrt", "winreg", "_winapi"}
-# names of `os`, `signal` and `time` that Windows has not got, or macOS has not
-NAMES = {
-    "os": "O_DIRECTORY O_CLOEXEC O_NOFOLLOW O_SYNC O_NONBLOCK chown chroot fchdir fchmod fchown fork forkpty getegid "
-    "geteuid getgid getgroups getloadavg getpgid getpgrp getpriority getsid getuid initgroups killpg lchown major "
-    "mkfifo mknod nice pathconf posix_fadvise posix_fallocate posix_spawn pread preadv pwrite pwritev "
-    "sched_getaffinity sched_setaffinity sched_yield sendfile set_blocking setgid setpgid setpriority setsid setuid "
-    "statvfs sync sysconf tcgetpgrp ttyname uname wait wait3 wait4 waitid WNOHANG copy_file_range memfd_create "
-    "register_at_fork",
-    "signal": "SIGALRM SIGBUS SIGCHLD SIGCONT SIGHUP SIGKILL SIGPIPE SIGQUIT SIGSTOP SIGTSTP SIGUSR1 SIGUSR2 SIGBREAK "
-    "CTRL_BREAK_EVENT alarm pause pthread_kill pthread_sigmask setitimer getitimer sigpending sigwait siginterrupt",
-    "time": "CLOCK_BOOTTIME CLOCK_MONOTONIC_RAW clock_gettime clock_gettime_ns tzset",
-}
+MODULES = {*hidden.MODULES, "msvcrt", "winreg", "_winapi"}
+WINDOWS_ONLY = {"os": "startfile O_BINARY", "signal": "SIGBREAK CTRL_BREAK_EVENT CTRL_C_EVENT"}
+NAMES = {name: set(f"{names} {WINDOWS_ONLY.get(name, '')}".split()) for name, names in hidden.NAMES.items()}
 
 
 def foreign_names(source: str) -> set[str]:
@@ -38,9 +29,9 @@ def foreign_names(source: str) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names if alias.name.split(".")[0] in MODULES}
         elif isinstance(node, ast.ImportFrom):
-            names = NAMES.get(node.module or "", "").split()
+            names = NAMES.get(node.module or "", ())
             found |= {alias.name for alias in node.names if node.module in MODULES or alias.name in names}
-        elif isinstance(node, ast.Attribute) and node.attr in NAMES.get(ast.unparse(node.value), "").split():
+        elif isinstance(node, ast.Attribute) and node.attr in NAMES.get(ast.unparse(node.value), ()):
             found.add(ast.unparse(node))
     return found
 
