@@ -18,7 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from srtoolbox import system
 from srtoolbox.errors import WriteError
+from srtoolbox.file_names import refused_name
 
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{6}\.tmp")
 # what file systems answer that cannot flush folders, and folders that may be written to but not read
@@ -40,6 +42,9 @@ def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], None], *,
             free. Nothing half-written is left.
     """
     path = Path(path)
+    refused = refused_name(path)
+    if refused:
+        raise WriteError(f"{path}: cannot be written ({refused})")
     # urandom: no other thread or machine on the same folder has this name, and the run's random states stay as they are
     temporary = path.with_name(f".{path.name[:50]}.{os.getpid()}-{os.urandom(3).hex()}.tmp")
     try:
@@ -56,7 +61,7 @@ def _write_and_rename(temporary: Path, path: Path, writer: Callable[[BinaryIO], 
             writer(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        system.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):  # the fault that brought us here is the one to tell
             temporary.unlink(missing_ok=True)
@@ -114,6 +119,21 @@ def sync_file(path: str | os.PathLike) -> None:
         sync_folder(Path(path).parent)
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise WriteError(write_fault(Path(path), error)) from error
+
+
+def shorten(path: str | os.PathLike, size: int) -> None:
+    """Cut a file to `size` bytes where it is longer, and flush it.
+
+    Raises:
+        WriteError: the disk fails.
+    """
+    try:
+        if os.path.getsize(path) > size:
+            with open(path, "r+b") as file:
+                file.truncate(size)
+                os.fsync(file.fileno())
     except OSError as error:
         raise WriteError(write_fault(Path(path), error)) from error
 
@@ -185,7 +205,9 @@ def write_fault(path: Path, error: OSError, size: int | None = None) -> str:
     Where more is needed than is free, also how much is missing.
     """
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return f"{path}: cannot be written ({error.strerror or error})"
+        may_be_open = system.IS_WINDOWS and isinstance(error, PermissionError)
+        hint = "; another program may have it open: close that and try again" if may_be_open else ""
+        return f"{path}: cannot be written ({error.strerror or error}{hint})"
     folder = next((each for each in path.parents if each.is_dir()), Path.cwd())
     free = shutil.disk_usage(folder).free
     needed = f"{_amount(size)} needed, " if size is not None else ""

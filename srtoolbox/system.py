@@ -26,6 +26,7 @@ try:
 except ImportError:  # Windows
     resource = None
 
+IS_WINDOWS = os.name == "nt"
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGBREAK") if hasattr(signal, name)
 )
@@ -33,6 +34,7 @@ STOP_SIGNALS = tuple(
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 """What `FileLock.acquire` fails with where a file system has no locks, as some of a network."""
 _BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+_PAUSES = (0.02, 0.05, 0.1, 0.3, 0.6, 1.0)  # seconds between attempts to replace a file
 
 
 class FileLock:
@@ -94,12 +96,12 @@ class FileLock:
         if self._descriptor is None:
             return
         with _guard:
-            if remove and fcntl is not None:  # before it is let go: nobody takes the lock on a file that is going
+            if remove and not IS_WINDOWS:  # before it is let go: nobody takes the lock on a file that is going
                 with contextlib.suppress(OSError):
                     self.path.unlink()
             _unlock(self._descriptor)
             os.close(self._descriptor)
-            if remove and fcntl is None:  # Windows removes no open file
+            if remove and IS_WINDOWS:  # which removes no open file
                 with contextlib.suppress(OSError):
                     self.path.unlink()
             _held.discard(self._identity)
@@ -149,6 +151,20 @@ def _forget_locks() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_locks)
+
+
+def replace(source: str | os.PathLike, target: str | os.PathLike) -> None:
+    """`os.replace`, tried again for two seconds on Windows, which refuses while anybody has either of the two open.
+
+    That is mostly a moment: a virus scanner, an indexer, another rank that reads. Raises OSError.
+    """
+    for pause in _PAUSES if IS_WINDOWS else ():
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            time.sleep(pause)
+    os.replace(source, target)
 
 
 def kill_process(pid: int) -> None:

@@ -125,14 +125,18 @@ class Receiver:
     def __init__(
         self, name: str, title: str, out: Path | None, sheets: SheetWriter | None, page: ReportWriter | None
     ) -> None:
+        from srtoolbox.file_names import Claims
+
         self.name, self.title, self.out, self.sheets, self.page = name, title, out, sheets, page
+        self._claims = Claims()
 
     def take(self, set_name: str, picture: Picture) -> None:
         """Write one picture where it is wanted."""
         from srtoolbox.image import to_image, write_image
 
         if self.out is not None:
-            write_image(self.out / set_name / f"{picture.name}.png", to_image(picture.sr))
+            path = self.out / set_name / f"{picture.name}.png"
+            write_image(self._claims.claim(path, f"{set_name}/{picture.name}"), to_image(picture.sr))
         if self.sheets is not None:
             name = f"{set_name}/{picture.name}"
             self.sheets.add(name, self.title, lq=picture.lq, gt=picture.gt, sr=picture.sr, scores=picture.scores)

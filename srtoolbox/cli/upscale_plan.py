@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 from srtoolbox.errors import ImageError
+from srtoolbox.file_names import place_of, refused_name
 
 STREAM = "-"
 EXTENSIONS = ("png", "jpg", "webp", "tiff", "bmp", "same")
@@ -61,7 +62,7 @@ class _Found(NamedTuple):
     @property
     def place(self) -> Path | str:
         """The same for the same picture, however it was given."""
-        return real(Path(self.source)) if self.kind == "file" else self.source
+        return place_of(Path(self.source)) if self.kind == "file" else self.source
 
 
 def plan(inputs: Sequence[str], naming: Naming) -> Plan:
@@ -83,12 +84,12 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
     earlier = _earlier(found, naming) if naming.suffix else []
     kept = {place: each for place, each in found.items() if place not in earlier}
     pictures = _pictures(kept.values())
-    plain = Counter(real(each.folder / _names(each, naming)[0]) for each in kept.values())
+    plain = Counter(place_of(each.folder / _names(each, naming)[0]) for each in kept.values())
     outputs: dict[Path, str] = {}
     jobs = []
     for each in kept.values():
         short, full = (each.folder / name for name in _names(each, naming))
-        target = full if plain[real(short)] > 1 else short
+        target = full if plain[place_of(short)] > 1 else short
         _check_target(each.source, target, pictures, outputs)
         jobs.append(Job(each.source, each.kind, target))
     return Plan(jobs, [found[place].source for place in earlier])
@@ -104,7 +105,7 @@ def is_single(out: str | None) -> bool:
 
     if out is None or out == STREAM:
         return out == STREAM
-    if out.endswith("/") or Path(out).is_dir():
+    if out.endswith(("/", os.sep)) or Path(out).is_dir():
         return False
     suffix = Path(out).suffix.lower()
     if suffix in _OTHER_FORMATS:
@@ -117,20 +118,15 @@ def _earlier(found: Mapping[Path | str, _Found], naming: Naming) -> list[Path | 
     from srtoolbox.image import IMAGE_SUFFIXES
 
     results = {
-        (each.folder.resolve(), f"{stem}{naming.suffix}")
+        place_of(each.folder / f"{stem}{naming.suffix}")
         for each in found.values()
         for stem in (each.name.stem, each.name.name)
     }
     return [
         place
         for place in found
-        if isinstance(place, Path) and place.suffix.lower() in IMAGE_SUFFIXES and (place.parent, place.stem) in results
+        if isinstance(place, Path) and place.suffix.lower() in IMAGE_SUFFIXES and place.with_suffix("") in results
     ]
-
-
-def real(path: Path) -> Path:
-    """One path for one entry of one folder; a link to a picture counts as a picture of its own."""
-    return path.parent.resolve() / path.name
 
 
 def _single(found: list[_Found], naming: Naming) -> Job:
@@ -146,14 +142,17 @@ def _single(found: list[_Found], naming: Naming) -> Job:
 def _pictures(found: Iterable[_Found]) -> set[Path]:
     """The files that are read: what was named, and what links among it lead to."""
     paths = [Path(each.source) for each in found if each.kind == "file"]
-    return {place for path in paths for place in (real(path), Path(os.path.realpath(path)))}
+    return {place for path in paths for place in (place_of(path), place_of(os.path.realpath(path)))}
 
 
 def _check_target(source: str, target: Path, pictures: set[Path], outputs: dict[Path, str]) -> None:
-    other = outputs.setdefault(real(target), source)
+    refused = refused_name(target)
+    if refused:
+        raise ImageError(f"{source} cannot be written to {target} ({refused}): give a --suffix")
+    other = outputs.setdefault(place_of(target), source)
     if other is not source:
         raise ImageError(f"{other} and {source} would both be written to {target}: upscale them separately")
-    if real(target) in pictures:
+    if place_of(target) in pictures:
         raise ImageError(f"{source} would be written over the picture {target}: give another folder (-o) or --suffix")
 
 

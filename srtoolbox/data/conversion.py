@@ -64,7 +64,7 @@ def convert(
     workers: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
-    map_size: int = 1 << 30,
+    map_size: int | None = None,
 ) -> list[Summary]:
     """Carry out a plan; called again after an interruption, it goes on where it stopped.
 
@@ -73,7 +73,7 @@ def convert(
         workers: threads that decode; None takes one per CPU.
         overwrite: replace finished stores of another plan.
         progress: called after every picture.
-        map_size: first size of LMDB's map in bytes; it grows as needed.
+        map_size: first size of LMDB's map in bytes; it grows as needed. None: by what the system does with it.
 
     Raises:
         DamagedImagesError: damaged images, all named; the others are stored.

@@ -20,15 +20,19 @@ from typing import Any, NamedTuple
 
 import lmdb
 
+from srtoolbox import system
 from srtoolbox.data.lmdb_store import FORMAT, MAX_KEY_BYTES, META_KEY, PLAN_KEY, VERSION, is_lmdb
 from srtoolbox.data.store import Shape
 from srtoolbox.errors import DataError
-from srtoolbox.files import sync_folder
+from srtoolbox.files import shorten, sync_folder
 from srtoolbox.logger import LOGGER
 from srtoolbox.system import NO_LOCKS, FileLock
 
 COMMIT_BYTES = 64 << 20
+FIRST_MAP = 1 << 26 if system.IS_WINDOWS else 1 << 30
+"""Windows gives the file the map's whole size at once; on others it grows by what is written."""
 _PART_KEY = b"__part__"
+_FULL_ON_WINDOWS = "not enough space"
 _SHORT_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # LMDB says EIO when only a part could be written
 
 
@@ -61,7 +65,7 @@ class LmdbWriter:
         path: the store's folder; made if need be.
         plan: what is converted and how, as JSON values; a partial store made to another plan is begun anew.
         keys: all keys the store shall hold when finished.
-        map_size: first size of LMDB's map in bytes; it grows as needed.
+        map_size: first size of LMDB's map in bytes; it grows as needed. None: by what the system does with it.
 
     Attributes:
         records: what is stored already, by key.
@@ -73,7 +77,7 @@ class LmdbWriter:
     """
 
     def __init__(
-        self, path: str | os.PathLike, plan: Mapping[str, Any], keys: Iterable[str], *, map_size: int = 1 << 30
+        self, path: str | os.PathLike, plan: Mapping[str, Any], keys: Iterable[str], *, map_size: int | None = None
     ) -> None:
         self.path = Path(path)
         self._plan = {"format": FORMAT, "version": VERSION, **plan}
@@ -83,7 +87,9 @@ class LmdbWriter:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._take()
-            self._env = lmdb.open(os.path.realpath(self.path), map_size=map_size, readahead=False, meminit=False)
+            self._env = lmdb.open(
+                os.path.realpath(self.path), map_size=map_size or FIRST_MAP, readahead=False, meminit=False
+            )
         except (OSError, lmdb.Error) as error:
             self._lock.release(remove=True)
             raise DataError(self._fault(error)) from error
@@ -124,7 +130,9 @@ class LmdbWriter:
 
     def close(self) -> None:
         """Release the store. Without `finish` before, it stays unfinished, to be taken up later."""
+        used = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
         self._env.close()
+        shorten(self.path / "data.mdb", used)  # Windows has given it the size of the map
         self._lock.release(remove=True)
 
     def _take(self) -> None:
@@ -197,15 +205,22 @@ class LmdbWriter:
                         txn.put(key, value)
                 return
             except lmdb.MapFullError:
-                grown = self._env.info()["map_size"] + sum(len(value) + 8192 for _, value in entries)
-                self._env.set_mapsize(2 * grown)
+                self._grow(sum(len(value) + 8192 for _, value in entries))
             except lmdb.Error as error:
                 raise DataError(self._fault(error)) from error
+
+    def _grow(self, needed: int) -> None:
+        size = self._env.info()["map_size"] + needed
+        try:
+            self._env.set_mapsize(size + size // 4 if system.IS_WINDOWS else 2 * size)
+        except lmdb.Error as error:
+            raise DataError(self._fault(error)) from error
 
     def _fault(self, error: Exception) -> str:
         if "already open in this process" in str(error):
             return f"{self.path}: this process is reading it; close the stores that do, or convert in another process"
-        if isinstance(error, OSError) or not any(os.strerror(number) in str(error) for number in _SHORT_WRITES):
+        signs = (_FULL_ON_WINDOWS, *map(os.strerror, _SHORT_WRITES))
+        if isinstance(error, OSError) or not any(sign in str(error) for sign in signs):
             return f"{self.path}: cannot be written ({error})"
         free = shutil.disk_usage(self.path).free / 2**20
         return (
@@ -226,8 +241,13 @@ def remove_store(path: str | os.PathLike) -> None:
         ours = txn.get(META_KEY) is not None or txn.get(PLAN_KEY) is not None or txn.stat()["entries"] == 0
     if not ours:
         raise DataError(f"{path}: holds an LMDB of another program, which is not overwritten. Choose another name")
-    for name in ("data.mdb", "lock.mdb"):
-        Path(path, name).unlink(missing_ok=True)
+    try:
+        for name in ("data.mdb", "lock.mdb"):
+            Path(path, name).unlink(missing_ok=True)
+    except OSError as error:  # Windows removes nothing that somebody reads
+        raise DataError(
+            f"{path}: cannot be replaced ({error.strerror}): close what reads it, or choose another name"
+        ) from error
 
 
 def _key_bytes(key: str) -> bytes:

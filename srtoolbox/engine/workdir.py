@@ -24,7 +24,7 @@ from srtoolbox.engine.run_config import CONFIG, EARLIER
 from srtoolbox.errors import RunError, SrtoolboxError
 from srtoolbox.files import make_folder, read_json, write_fault, write_json
 from srtoolbox.logger import LOGGER
-from srtoolbox.system import NO_LOCKS, FileLock
+from srtoolbox.system import NO_LOCKS, FileLock, replace
 
 # what a run writes into its folder, and all that --overwrite may delete
 RUN_FILES = (
@@ -201,7 +201,7 @@ def _prepare(work_dir: Path, iteration: int, overwrite: bool, resumed_from: Path
         LOGGER.info("%s is beyond iteration %d, or without a .json: moved to %s", path.name, iteration, aside)
         for file in (sidecar_path(path), path):
             if file.exists():
-                file.replace(aside / file.name)
+                replace(file, aside / file.name)
 
 
 def beyond(folder: Path, iteration: int) -> list[Path]:

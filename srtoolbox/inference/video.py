@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from srtoolbox import files
+from srtoolbox import files, system
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.side_by_side import Ahead, Sink
 from srtoolbox.inference.upscaler import Upscaler
@@ -97,8 +97,11 @@ def upscale_video(
     joined = parts.folder / f"joined{target.suffix}"
     with _one_error(target):
         join(parts.done, video, joined, container)
-    os.replace(joined, target)
-    files.sync_folder(target.absolute().parent)
+    try:
+        system.replace(joined, target)
+        files.sync_folder(target.absolute().parent)
+    except OSError as error:
+        raise SrtoolboxError(files.write_fault(target, error)) from error
     done = Done(parts.frames, resumed, encodable.size)
     parts.delete()
     return done

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from srtoolbox.file_names import Claims
 from srtoolbox.image import to_image, to_uint8, write_image
 from srtoolbox.visual.sheet import comparison_sheet
 
@@ -25,6 +26,7 @@ class SheetWriter:
         self.folder = Path(folder)
         self.columns: dict[str, list[Column]] = {}
         self.truths: dict[str, Column] = {}
+        self._claims = Claims()
 
     def add(
         self, name: str, title: str, lq: np.ndarray, gt: np.ndarray | None, sr: Tensor, scores: Mapping[str, float]
@@ -48,7 +50,7 @@ class SheetWriter:
         for name, columns in self.columns.items():
             truth = [self.truths[name]] if name in self.truths else []
             sheet = comparison_sheet([*columns, *truth])
-            write_image(self.folder / f"sheet_{name.replace('/', '_')}.png", sheet)
+            write_image(self._claims.claim(self.folder / f"sheet_{name.replace('/', '_')}.png", name), sheet)
         self.columns, self.truths = {}, {}
 
 

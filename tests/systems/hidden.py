@@ -123,9 +123,7 @@ class HidingFinder:
 
 def install() -> None:
     """Begin to hide, once; the toolbox must not have been imported."""
-    if any(
-        type(finder).__name__ == HidingFinder.__name__ for finder in sys.meta_path
-    ):
+    if any(type(finder).__name__ == HidingFinder.__name__ for finder in sys.meta_path):
         return
     assert not any(is_ours(name) for name in sys.modules), "the toolbox is imported already"
     finder = HidingFinder()

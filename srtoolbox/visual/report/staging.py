@@ -8,6 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
+from srtoolbox import system
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.files import make_folder, read_json, sync_folder
 from srtoolbox.system import FileLock
@@ -55,12 +56,12 @@ class StagedFolder:
             for folder, _, _ in os.walk(self.path):
                 sync_folder(Path(folder))
             if self.target.exists():
-                os.replace(self.target, old)
+                system.replace(self.target, old)
             try:
-                os.replace(self.path, self.target)
+                system.replace(self.path, self.target)
             except OSError:
                 if old.exists():
-                    os.replace(old, self.target)
+                    system.replace(old, self.target)
                 raise
             sync_folder(self.target.parent)
         except OSError as error:
@@ -108,7 +109,7 @@ def _clear(path: Path, target: Path) -> None:
         if lock.acquire():
             if replaced(path).is_dir() and not target.exists():
                 with contextlib.suppress(OSError):  # a place that cannot be written is told of later
-                    os.replace(replaced(path), target)
+                    system.replace(replaced(path), target)
             shutil.rmtree(path, ignore_errors=True)
             lock.release(remove=True)
 

@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from srtoolbox import dist
+from srtoolbox.file_names import windows_fault
 from srtoolbox.files import finite_json, write_json, write_text
 from srtoolbox.image import read_image, to_image, to_uint8, write_image
 from srtoolbox.visual.report.contents import INPUT, TRUTH, PageSet, PictureEntry
@@ -158,10 +159,11 @@ def safe(name: str) -> str:
 
     What is not plain (a-z, 0-9, _ and -) is replaced and told apart by a digest after a dot.
     """
-    if re.fullmatch(r"[a-z0-9_-]{1,60}", name):
+    if re.fullmatch(r"[a-z0-9_-]{1,60}", name) and not windows_fault(name):
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return f"{re.sub('[^A-Za-z0-9_-]+', '_', name)[:50]}.{digest}"
+    plain = re.sub("[^A-Za-z0-9_-]+", "_", name)[:50]
+    return f"{'_' if windows_fault(plain) else ''}{plain}.{digest}"
 
 
 def readable(text: str) -> str:

@@ -1,0 +1,46 @@
+"""How Windows treats files, on this system: what this process has open or mapped is neither replaced nor removed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from srtoolbox import system
+
+CHANGES = ("replace", "rename", "unlink", "remove", "rmdir")
+
+
+def is_in_use(path: str | os.PathLike) -> bool:
+    """True if this process has a file, or one in a folder, open or mapped."""
+    real = os.path.realpath(path)
+    used = [os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
+    used += [line.split(maxsplit=5)[-1] for line in Path("/proc/self/maps").read_text().splitlines()]
+    return any(each == real or each.startswith(real + os.sep) for each in used)
+
+
+def refuse_files_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `os.replace` and its like refuse what is open, as on Windows."""
+
+    def refusing(change: Callable[..., None]) -> Callable[..., None]:
+        def checked(*paths: str | os.PathLike, **named: object) -> None:
+            for path in paths:
+                if not isinstance(path, int) and "dir_fd" not in named and is_in_use(path):
+                    raise PermissionError(errno.EACCES, "Access is denied", os.fspath(path))
+            change(*paths, **named)
+
+        return checked
+
+    for name in CHANGES:
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toolbox takes the system for Windows, whose files in use stay as they are."""
+    monkeypatch.setattr(system, "IS_WINDOWS", True)
+    monkeypatch.setattr(system, "_PAUSES", (0.0, 0.0))
+    refuse_files_in_use(monkeypatch)
