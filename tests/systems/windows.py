@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable
@@ -17,9 +18,12 @@ CHANGES = ("replace", "rename", "unlink", "remove", "rmdir")
 def is_in_use(path: str | os.PathLike) -> bool:
     """True if this process has a file, or one in a folder, open or mapped."""
     real = os.path.realpath(path)
-    used = [os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
-    used += [line.split(maxsplit=5)[-1] for line in Path("/proc/self/maps").read_text().splitlines()]
-    return any(each == real or each.startswith(real + os.sep) for each in used)
+    used = []
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the folder's own
+            used.append(os.readlink(f"/proc/self/fd/{name}"))
+    maps = Path("/proc/self/maps").read_text()
+    return any(each == real or each.startswith(real + os.sep) for each in used) or f" {real}\n" in maps
 
 
 def refuse_files_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
