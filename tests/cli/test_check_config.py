@@ -5,7 +5,6 @@ import itertools
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -37,23 +36,13 @@ def typed(*words, cwd=None, **options):
 def test_help_lists_every_command_without_torch():
     code = (
         "import sys\nfrom srtoolbox.cli import main\nassert main(['--help']) == 0\n"
-        "heavy = {'torch', 'numpy', 'cv2', 'rich', 'yaml'} & set(sys.modules)\nassert not heavy, heavy"
+        "heavy = {'torch', 'numpy', 'cv2', 'rich', 'yaml'} & set(sys.modules)\nassert not heavy, heavy\n"
+        "assert len(sys.modules) < 150, sorted(sys.modules)  # what makes it slow on any machine"
     )
     result = typed("-c", code, cwd=ROOT)
     assert result.returncode == 0, result.stderr
     lines = [line.split()[0] for line in result.stdout.splitlines() if line.startswith("  ")]
     assert lines == list(COMMANDS) == list(SUMMARIES)
-
-
-def test_help_is_fast():
-    best = min(_seconds("-m", "srtoolbox", "--help") for _ in range(3))
-    assert best < 0.15 + 2 * min(_seconds("-c", "pass") for _ in range(3)), best
-
-
-def _seconds(*words):
-    start = time.perf_counter()
-    assert typed(*words, cwd=ROOT).returncode == 0
-    return time.perf_counter() - start
 
 
 def test_version_and_unknown_command(capsys):

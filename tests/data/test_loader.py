@@ -99,20 +99,21 @@ def test_a_killed_worker_is_reported(dataset: PairedDataset) -> None:
 
 
 class Stuck(GTOnlyDataset):
-    """A data set whose samples from draw 8 on take a minute, as on a network disk that is gone."""
+    """A data set whose samples from draw 8 on take very long, as on a network disk that is gone."""
 
     def sample(self, draw: Draw) -> dict:
         if draw.number >= 8:
-            time.sleep(60)
+            time.sleep(600)
         return super().sample(draw)
 
 
 def test_closing_ends_workers_that_are_stuck(photo_folder: Path) -> None:
     batches = build_train_loader(Stuck(str(photo_folder), 3, gt_size=24), 4, workers=2)
-    workers, start = batches._batches._workers, time.monotonic()
+    workers = batches._batches._workers
     assert len(list(islice(batches, 2))) == 2
     batches.close()
-    assert not any(worker.is_alive() for worker in workers) and time.monotonic() - start < 10
+    assert not any(worker.is_alive() for worker in workers)
+    assert -signal.SIGKILL in [worker.exitcode for worker in workers]  # not waited for
     with pytest.raises(RunError, match="closed"):
         next(batches)
 
@@ -130,18 +131,21 @@ def test_a_process_with_stuck_workers_ends(photo_folder: Path) -> None:
 
 
 def test_a_signal_ends_the_wait_for_a_batch_that_does_not_come(photo_folder: Path) -> None:
-    received = []
-    batches = build_train_loader(
-        Stuck(str(photo_folder), 3, gt_size=24), 4, workers=2, interrupted=lambda: bool(received)
-    )
+    received, asked = [], []
+
+    def interrupted() -> bool:
+        asked.append(bool(received))
+        return asked[-1]
+
+    batches = build_train_loader(Stuck(str(photo_folder), 3, gt_size=24), 4, workers=2, interrupted=interrupted)
     try:
         assert len(list(islice(batches, 1))) == 1
         received.append(signal.SIGTERM)  # what is there is still handed out
         assert len(list(islice(batches, 1))) == 1
-        start = time.monotonic()
+        asked.clear()
         with pytest.raises(WaitInterrupted):
             next(batches)
-        assert time.monotonic() - start < 3
+        assert asked == [True]  # after one turn of waiting
     finally:
         batches.close()
 

@@ -52,10 +52,8 @@ def test_the_cost_does_not_depend_on_the_iteration(
     as_if_far(tmp_path, 10)
     made, sample = [], GTOnlyDataset.sample
     monkeypatch.setattr(GTOnlyDataset, "sample", lambda self, draw: (made.append(draw.number), sample(self, draw))[1])
-    before = time.perf_counter()
     resumed = build(tiny_config, tmp_path, *settings, f"max_iters={FAR + 3}", resume=True)
     resumed.train()
-    assert time.perf_counter() - before < 1 + 3 * (workers > 0)  # starting the worker processes
     assert resumed.iter == FAR + 3 and resumed.draws == 4 * (FAR + 3)
     if workers == 0:
         assert made == list(range(4 * FAR, 4 * (FAR + 3)))  # not one picture of those before
