@@ -45,13 +45,14 @@ setup(
         "scikit-image>=0.24",
         "scipy>=1.11",
         "tensorboard>=2.15",
-        "pillow>=11.2",
+        "pillow>=11.3",
         "rich>=13",
         "matplotlib>=3.8",
     ],
     extras_require={
         "browser": ["playwright>=1.49"],  # drives Chromium in tests of the report
         "compact": ["zstandard>=0.22"],
+        "formats": ["pillow-heif>=1.0", "pillow-jxl-plugin>=1.3"],  # to read HEIC and JPEG XL
         "hub": ["datasets>=3.0"],
         "metrics": ["pyiqa>=0.1.14"],
         "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],
@@ -70,6 +71,8 @@ setup(
             "onnxruntime>=1.20",
             "onnxscript>=0.5",
             "av>=14",
+            "pillow-heif>=1.0",
+            "pillow-jxl-plugin>=1.3",
         ],
     },
     entry_points={"console_scripts": ["srtoolbox=srtoolbox.cli:main"]},

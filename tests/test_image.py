@@ -240,7 +240,7 @@ def test_things_that_are_no_pictures(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     refused(tmp_path / "empty.png", "empty.*replace")
     (tmp_path / "text.png").write_text("this is not a picture, but long enough to look at")
-    refused(tmp_path / "text.png", "PNG, TIFF.*save it as PNG")
+    refused(tmp_path / "text.png", "PNG, TIFF, WEBP.*save it as PNG")
     refused(tmp_path / "absent.png", "No such file")
     (tmp_path / "link.png").symlink_to(tmp_path / "gone.png")
     refused(tmp_path / "link.png", "broken link to .*gone.png")
@@ -249,9 +249,9 @@ def test_things_that_are_no_pictures(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     refused(tmp_path / "pipe.png", "not a regular file")
     refused(tmp_path / "empty.png" / "below.png", "Not a directory")
-    for kind in ("GIF", "PPM", "ICO"):
+    for kind in ("PPM", "ICO"):
         (tmp_path / "other.png").write_bytes(saved(mode("RGB"), kind))
-        refused(tmp_path / "other.png", "PNG, TIFF")
+        refused(tmp_path / "other.png", "is of the format (PNM|icon), .*save it as PNG")
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
@@ -278,6 +278,8 @@ def containers() -> dict[str, bytes]:
         "tif": saved(Image.fromarray(RGB), "TIFF"),
         "deflated.tif": saved(picture, "TIFF", compression="tiff_adobe_deflate"),
         "16.tif": buffer.getvalue(),
+        "gif": saved(picture.quantize(30), "GIF"),
+        "avif": saved(picture, "AVIF", quality=60),
     }
 
 

@@ -144,13 +144,20 @@ def pictures(texts: Sequence[str]) -> list[Path]:
         ImageError: one that is not there.
     """
     from srtoolbox.errors import ImageError
-    from srtoolbox.image import list_images
+    from srtoolbox.image import scan_folder, unread_sentence
+    from srtoolbox.logger import LOGGER
 
     found: list[Path] = []
     for path in map(Path, texts):
         if not path.exists():
             raise ImageError(f"{path}: no such picture or folder")
-        found += [path / name for name in list_images(path)] if path.is_dir() else [path]
+        if not path.is_dir():
+            found.append(path)
+            continue
+        listing = scan_folder(path)
+        found += [path / name for name in listing.images]
+        if listing.unread:
+            LOGGER.warning("%s: %s", path, unread_sentence(listing.unread))
     return found
 
 

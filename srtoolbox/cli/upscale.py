@@ -89,6 +89,8 @@ def _tell_left_out(planned: Plan, existing: int, console: Any) -> None:  # noqa:
 
     if planned.left_out:
         say(f"left out as results of an earlier run (-o takes them): {', '.join(planned.left_out)}")
+    if planned.unread:
+        say(planned.unread)
     if existing:
         say(f"{existing} skipped, which have a result already")
 

@@ -8,15 +8,16 @@ import urllib.parse
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from srtoolbox.errors import ImageError
 from srtoolbox.file_names import place_of, refused_name
 
+if TYPE_CHECKING:
+    from srtoolbox.image import Unread
+
 STREAM = "-"
 EXTENSIONS = ("png", "jpg", "webp", "tiff", "bmp", "same")
-# what `-o` may end in by mistake: a folder of that name would surprise
-_OTHER_FORMATS = {".gif", ".avif", ".heic", ".heif", ".jxl", ".jp2", ".tga", ".ppm", ".pgm", ".exr", ".psd", ".pdf"}
 _NAME_BYTES = 120
 """Of what a picture of an address is called: what comes behind it must fit into a file's name too."""
 Kind = Literal["file", "url", "stream"]
@@ -49,6 +50,8 @@ class Plan(NamedTuple):
     jobs: list[Job]
     left_out: list[str]
     """Pictures that are results of an earlier run."""
+    unread: str = ""
+    """What folders and patterns hold that looks like an image and is not read: a sentence, or ''."""
 
 
 class _Found(NamedTuple):
@@ -76,11 +79,17 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
         SrtoolboxError: an input that is not there, a folder or pattern without pictures, two pictures with one output,
             an output that is an input, several pictures for one output file.
     """
+    from srtoolbox.image import unread_sentence
+
     found: dict[Path | str, _Found] = {}
-    for each in _sources(inputs, naming):
+    unread: dict[Path, Unread] = {}
+    for each in _sources(inputs, naming, unread):
         found.setdefault(each.place, each)
+    sentence = unread_sentence(unread.values())
+    if not found:
+        raise ImageError(f"{', '.join(inputs)}: no pictures that are read; {sentence}")
     if is_single(naming.out):
-        return Plan([_single(list(found.values()), naming)], [])
+        return Plan([_single(list(found.values()), naming)], [], sentence)
     earlier = _earlier(found, naming) if naming.suffix else []
     kept = {place: each for place, each in found.items() if place not in earlier}
     pictures = _pictures(kept.values())
@@ -92,7 +101,7 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
         target = full if plain[place_of(short)] > 1 else short
         _check_target(each.source, target, pictures, outputs)
         jobs.append(Job(each.source, each.kind, target))
-    return Plan(jobs, [found[place].source for place in earlier])
+    return Plan(jobs, [found[place].source for place in earlier], sentence)
 
 
 def is_single(out: str | None) -> bool:
@@ -101,21 +110,21 @@ def is_single(out: str | None) -> bool:
     Raises:
         ImageError: it names a picture of a format that is not written.
     """
-    from srtoolbox.image import IMAGE_SUFFIXES
+    from srtoolbox.image import WRITE_SUFFIXES, is_unwritable, listed
 
     if out is None or out == STREAM:
         return out == STREAM
     if out.endswith(("/", os.sep)) or Path(out).is_dir():
         return False
     suffix = Path(out).suffix.lower()
-    if suffix in _OTHER_FORMATS:
-        raise ImageError(f"{out}: no format that is written; name it {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return suffix in IMAGE_SUFFIXES
+    if is_unwritable(suffix):
+        raise ImageError(f"{out}: no format that is written; name it {listed()}")
+    return suffix in WRITE_SUFFIXES
 
 
 def _earlier(found: Mapping[Path | str, _Found], naming: Naming) -> list[Path | str]:
     """The places of pictures that are results of others among them, in whatever format."""
-    from srtoolbox.image import IMAGE_SUFFIXES
+    from srtoolbox.image import WRITE_SUFFIXES
 
     results = {
         place_of(each.folder / f"{stem}{naming.suffix}")
@@ -125,7 +134,7 @@ def _earlier(found: Mapping[Path | str, _Found], naming: Naming) -> list[Path | 
     return [
         place
         for place in found
-        if isinstance(place, Path) and place.suffix.lower() in IMAGE_SUFFIXES and place.with_suffix("") in results
+        if isinstance(place, Path) and place.suffix.lower() in WRITE_SUFFIXES and place.with_suffix("") in results
     ]
 
 
@@ -158,14 +167,15 @@ def _check_target(source: str, target: Path, pictures: set[Path], outputs: dict[
 
 def _names(each: _Found, naming: Naming) -> tuple[str, str]:
     """The output's usual name, and the one that tells `photo.bmp` and `photo.tiff` apart."""
-    from srtoolbox.image import IMAGE_SUFFIXES
+    from srtoolbox.image import WRITE_SUFFIXES
 
-    own = each.name.suffix if each.name.suffix.lower() in IMAGE_SUFFIXES else ".png"
+    own = each.name.suffix if each.name.suffix.lower() in WRITE_SUFFIXES else ".png"
     ext = own if naming.ext == "same" else f".{naming.ext}"
     return f"{each.name.stem}{naming.suffix}{ext}", f"{each.name.name}{naming.suffix}{ext}"
 
 
-def _sources(inputs: Sequence[str], naming: Naming) -> Iterator[_Found]:
+def _sources(inputs: Sequence[str], naming: Naming, unread: dict[Path, Unread]) -> Iterator[_Found]:
+    """What is to be upscaled; what folders and patterns hold and is not read goes into `unread`."""
     base = Path(naming.out) if naming.out and not is_single(naming.out) else None
     for text in inputs:
         if text == STREAM:
@@ -177,34 +187,38 @@ def _sources(inputs: Sequence[str], naming: Naming) -> Iterator[_Found]:
         elif "://" in text:
             yield _Found(text, "url", _name_in(text), base or Path())
         elif os.path.isdir(text):
-            yield from _in_folder(Path(text), base)
+            yield from _in_folder(Path(text), base, unread)
         elif os.path.lexists(text):  # a broken link too: reading it tells
             yield _Found(text, "file", Path(text), base or Path(text).parent)
         elif glob.has_magic(text):
-            yield from _in_pattern(text, base)
+            yield from _in_pattern(text, base, unread)
         else:
             raise ImageError(f"{text}: no such picture or folder")
 
 
-def _in_folder(folder: Path, base: Path | None) -> Iterator[_Found]:
-    from srtoolbox.image import list_images
+def _in_folder(folder: Path, base: Path | None, unread: dict[Path, Unread]) -> Iterator[_Found]:
+    from srtoolbox.image import Unread, scan_folder
 
-    names = list_images(folder)
-    if not names:
+    listing = scan_folder(folder)
+    if not listing.images and not listing.unread:
         raise ImageError(f"{folder}: no pictures in this folder")
-    for name in names:
+    unread.update({place_of(folder / path): Unread(folder / path, kind) for path, kind in listing.unread})
+    for name in listing.images:
         yield _Found(str(folder / name), "file", name, (base or folder) / name.parent)
 
 
-def _in_pattern(pattern: str, base: Path | None) -> Iterator[_Found]:
+def _in_pattern(pattern: str, base: Path | None, unread: dict[Path, Unread]) -> Iterator[_Found]:
     """Pictures, by suffix, that a pattern describes; `**` is any number of folders. Hidden ones are skipped."""
-    from srtoolbox.image import IMAGE_SUFFIXES
+    from srtoolbox.image import Unread, listed, read_suffixes, unread_kind_of
 
-    fixed = Path(*[part for part in _before_magic(Path(pattern).parts)])
-    found = [Path(text) for text in sorted(glob.glob(pattern, recursive=True))]
-    found = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()]
-    if not found:
-        raise ImageError(f"{pattern}: describes no pictures ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    fixed, suffixes = Path(*[part for part in _before_magic(Path(pattern).parts)]), read_suffixes()
+    paths = [path for text in sorted(glob.glob(pattern, recursive=True)) if not (path := Path(text)).is_dir()]
+    found = [path for path in paths if path.suffix.lower() in suffixes]
+    others = [path for path in paths if path.suffix.lower() not in suffixes]
+    others = {place_of(path): Unread(path, kind) for path in others if (kind := unread_kind_of(path)) is not None}
+    if not found and not others:
+        raise ImageError(f"{pattern}: describes no pictures ({listed(suffixes)})")
+    unread.update(others)
     for path in found:
         folder = path.parent if base is None else base / path.parent.relative_to(fixed)
         yield _Found(str(path), "file", path, folder)

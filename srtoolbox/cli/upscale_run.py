@@ -15,7 +15,7 @@ from srtoolbox.cli.upscale_files import STDIN, AbandonedError, Handover, ahead, 
 from srtoolbox.cli.upscale_plan import Job
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import Form, Picture, check_form, form_of
-from srtoolbox.image.formats import QUALITY_SUFFIXES
+from srtoolbox.image.file_types import QUALITY_SUFFIXES
 from srtoolbox.inference.picture import picture_bands, upscaled_form
 from srtoolbox.inference.upscaler import Upscaler
 
@@ -40,6 +40,8 @@ class _Writing(NamedTuple):
     shapes: tuple[Form, Form]
     handover: Handover
     future: Future[list[str]]
+    notes: tuple[str, ...]
+    """What of the file was not read."""
 
 
 class Run:
@@ -90,7 +92,7 @@ class Run:
         rows = picture_bands(self._upscaler, picture, alpha=self._options.alpha).rows
         handover = Handover()
         future = start(write, job, suffix, handover, form, picture.metadata, quality)
-        self._writing.append(_Writing(job, (form_of(picture), form), handover, future))
+        self._writing.append(_Writing(job, (form_of(picture), form), handover, future, picture.notes))
         done, before = 0, self._progress.tasks[self._task].completed
         try:
             for band in rows:
@@ -119,6 +121,8 @@ class Run:
         before, after = (f"{form.width} x {form.height}" for form in writing.shapes)
         target = "standard output" if writing.job.target is None else writing.job.target
         self._say(f"{named(writing.job)} -> {target} ({before} -> {after})")
+        for line in writing.notes:
+            self._say(f"note: {named(writing.job)}: {line}")
         for line in lost:
             self._say(f"note: {target}: {line}")
 

@@ -125,12 +125,10 @@ def check_picture_suffix(out: str, hint: str = "") -> None:
         SrtoolboxError: its suffix is no picture's.
     """
     from srtoolbox.errors import SrtoolboxError
-    from srtoolbox.image import IMAGE_SUFFIXES
+    from srtoolbox.image import WRITE_SUFFIXES, listed
 
-    if Path(out).suffix.lower() not in IMAGE_SUFFIXES:
-        raise SrtoolboxError(
-            f"{out}: a sheet is one picture, and its suffix one of {', '.join(sorted(IMAGE_SUFFIXES))}{hint}"
-        )
+    if Path(out).suffix.lower() not in WRITE_SUFFIXES:
+        raise SrtoolboxError(f"{out}: a sheet is one picture, and its suffix one of {listed()}{hint}")
 
 
 def counted(number: int, what: str) -> str:

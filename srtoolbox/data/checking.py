@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from srtoolbox.data.folder_store import FolderStore
 from srtoolbox.data.likeness import SAME, Match, matches
 from srtoolbox.data.pairing import Pair, counted, match_keys, sizes_fit
 from srtoolbox.data.store import Store
@@ -70,9 +71,9 @@ class _Stock:
     def place(path: str) -> str:
         return os.path.realpath(path) if os.path.exists(path) else str(path)
 
-    def add(self, path: str, max_images: int | None) -> None:
+    def add(self, path: str, max_images: int | None, notes: list[str]) -> None:
         place = self.place(path)
-        store = self.stores.get(place) or open_store(path)
+        store = self.stores.get(place) or open_store(path, note=notes.append)
         self.stores[place] = store
         self.wanted.setdefault(place, {}).update(dict.fromkeys(store.keys()[:max_images]))
 
@@ -124,6 +125,11 @@ def _check_all(
     for place, store in stock.stores.items():
         stock.looks[place] = look_at(store, list(stock.wanted[place]), workers=workers, progress=one_more)
         report.faults["damaged"] += [look.fault for look in stock.looks[place].values() if look.fault]
+        if isinstance(store, FolderStore):
+            for key, look in stock.looks[place].items():
+                if not look.fault:
+                    store.shape(key)
+            report.notes.extend(f"{store.path}: {text}" for text in [store.deep_sentence()] if text)
     for part in present:
         report.sets.append(_described(part, stock))
         if part.gt is not None and part.lq is not None:
@@ -137,7 +143,7 @@ def _open(part: DataPart, stock: _Stock, report: Report) -> bool:
         if path is None:
             continue
         try:
-            stock.add(path, part.max_images)
+            stock.add(path, part.max_images, report.notes)
         except DataError as error:
             skipped = part.optional and isinstance(error, MissingDataError)
             told = str(error) if str(error).startswith(part.name) else f"{part.name}: {error}"

@@ -24,7 +24,7 @@ from srtoolbox.data.pairing import counted
 from srtoolbox.data.plan import Job, Plan
 from srtoolbox.data.store import Window
 from srtoolbox.errors import DataError, ImageError
-from srtoolbox.image import read_image
+from srtoolbox.image import START_BYTES, kind_of, read_image
 from srtoolbox.resize import imresize
 
 AHEAD = 8
@@ -190,6 +190,8 @@ def _cut(image: np.ndarray, window: Window | None) -> np.ndarray:
 def _value(plan: Plan, store: FolderStore, source: str, key: str, image: np.ndarray, stamp: tuple[int, ...]) -> Value:
     if plan.recipe.encoding == "png" and image.shape == store.shape(source):  # neither cut nor made from another
         data = memoryview(Path(store.source(source)).read_bytes())
+        if kind_of(bytes(data[:START_BYTES])) is not None:  # whoever reads the store may lack what decodes it
+            data = encode("png", image)
     else:
         data = encode(plan.recipe.encoding, image)
     name = os.path.relpath(store.source(source), store.path)

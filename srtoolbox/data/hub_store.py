@@ -20,7 +20,7 @@ import numpy as np
 from srtoolbox.data.folder_store import CACHE_BYTES, PictureCache
 from srtoolbox.data.store import Shape, Window, key_of
 from srtoolbox.errors import DataError, MissingDataError
-from srtoolbox.image import IMAGE_SUFFIXES, image_shape, read_image
+from srtoolbox.image import image_shape, read_image, read_suffixes
 from srtoolbox.image.reading import decode_image, decoded_shape
 from srtoolbox.registry import did_you_mean
 
@@ -211,7 +211,7 @@ def _is_picture(library: ModuleType, rows: Any, name: str, feature: Any) -> bool
         return True
     if kind not in ("string", "large_string") or not len(rows):
         return False
-    return Path(str(rows[0][name])).suffix.lower() in IMAGE_SUFFIXES
+    return Path(str(rows[0][name])).suffix.lower() in read_suffixes()
 
 
 def _cells(rows: Any, column: str) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - a datasets.Dataset

@@ -4,12 +4,15 @@ and told at once.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from srtoolbox.data.folder_store import FolderStore
 from srtoolbox.data.store import Shape, Store
 from srtoolbox.errors import DataError, ImageError
 
+_log = logging.getLogger(__name__)
 LISTED = 10
 """How many faults of one kind an error names: a wrong folder makes one of every picture."""
 
@@ -130,13 +133,19 @@ def _size_advice(nearly: int, number: int, scale: int) -> str:
 
 def unreadable(store: Store, keys: Sequence[str]) -> dict[str, str]:
     """Keys of images whose size cannot be read, and why."""
-    faults = {}
+    faults, before = {}, _deep_sentence(store)
     for key in keys:
         try:
             store.shape(key)
         except ImageError as error:
             faults[key] = str(error)
+    if (sentence := _deep_sentence(store)) != before:  # once, though shapes are asked for several times
+        _log.warning("%s: %s", store.path, sentence)
     return faults
+
+
+def _deep_sentence(store: Store) -> str:
+    return store.deep_sentence() if isinstance(store, FolderStore) else ""
 
 
 def check_readable(stores: Iterable[tuple[Store, Sequence[str]]]) -> None:

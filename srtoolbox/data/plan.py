@@ -21,6 +21,7 @@ from srtoolbox.data.pairing import (
 )
 from srtoolbox.data.split import split_keys
 from srtoolbox.data.store import Window
+from srtoolbox.data.stores import open_folder
 from srtoolbox.errors import DataError
 
 SMALL = ("error", "skip", "whole")
@@ -121,7 +122,7 @@ def make_plan(folder: str | os.PathLike, recipe: Recipe) -> Plan:
         raise DataError(f"small is one of {', '.join(SMALL)}, got {recipe.small!r}")
     if recipe.scale is not None and recipe.scale < 1:
         raise DataError(f"scale is a whole number from 1 up, got {recipe.scale}")
-    gt, lq = FolderStore(folder), None if recipe.lq is None else FolderStore(recipe.lq)
+    gt, lq = open_folder(folder), None if recipe.lq is None else open_folder(recipe.lq)
     plan = Plan(gt, lq, recipe.scale, recipe, [])
     return _without_small(_of_one_folder(plan) if lq is None else _of_pairs(plan))
 

@@ -7,7 +7,9 @@ GT and LQ is two stores.
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from srtoolbox.data.folder_store import FolderStore
@@ -17,11 +19,16 @@ from srtoolbox.data.store import Shape, Store, Window, key_of, missing
 from srtoolbox.errors import DataError
 from srtoolbox.image import list_images
 
-__all__ = ["FolderStore", "HubStore", "LmdbStore", "Shape", "Store", "Window", "key_of", "open_store"]
+__all__ = ["FolderStore", "HubStore", "LmdbStore", "Shape", "Store", "Window", "key_of", "open_folder", "open_store"]
+
+_log = logging.getLogger(__name__)
 
 
-def open_store(path: str | os.PathLike) -> Store:
+def open_store(path: str | os.PathLike, *, note: Callable[[str], object] = _log.warning) -> Store:
     """The store at `path`: a folder of pictures, an LMDB folder (holding `data.mdb`), or a data set (`hub://...`).
+
+    Args:
+        note: called with one sentence where a folder holds what looks like an image and is not read.
 
     Raises:
         MissingDataError: nothing there.
@@ -37,8 +44,16 @@ def open_store(path: str | os.PathLike) -> Store:
     if path.suffix == ".lmdb":
         raise DataError(f"{path}: holds no data.mdb, so it is no LMDB. Convert the pictures with convert_lmdb")
     try:
-        return FolderStore(path)
+        return open_folder(path, note=note)
     except DataError as error:
         if path.is_dir() and not list_images(path) and holds_dataset(path):
             raise DataError(f"{path}: a data set, no folder of pictures. Open it as hub://{path}") from error
         raise
+
+
+def open_folder(path: str | os.PathLike, *, note: Callable[[str], object] = _log.warning) -> FolderStore:
+    """The store of a folder of images; arguments and errors as of `open_store`."""
+    store = FolderStore(path)
+    if store.unread:
+        note(f"{store.path}: {store.unread}")
+    return store

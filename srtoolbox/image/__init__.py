@@ -5,18 +5,22 @@ is such an array with its alpha and metadata (`picture`), for those who upscale 
 """
 
 from srtoolbox.image.editing import Filling, channel_means, compress_jpeg, gaussian_blur, mix_channels, rotate
+from srtoolbox.image.file_types import (
+    START_BYTES,
+    WRITE_SUFFIXES,
+    is_readable,
+    is_unwritable,
+    kind_of,
+    listed,
+    read_suffixes,
+)
+from srtoolbox.image.folders import Listing, Unread, list_images, scan_folder, unread_kind_of, unread_sentence
 from srtoolbox.image.formats import Form
 from srtoolbox.image.headers import MAX_BYTES, MAX_PIXELS
 from srtoolbox.image.metadata import Metadata
 from srtoolbox.image.picture import Picture, decode_picture, read_picture
 from srtoolbox.image.pixels import copy_view, squared_distance, window_means
-from srtoolbox.image.reading import (
-    IMAGE_SUFFIXES,
-    decode_image,
-    image_shape,
-    list_images,
-    read_image,
-)
+from srtoolbox.image.reading import decode_image, image_facts, image_shape, read_image
 from srtoolbox.image.saving import check_form, encode_bands, form_of, write_bands, write_picture
 from srtoolbox.image.tensors import (
     batch_to_float,
@@ -33,14 +37,17 @@ from srtoolbox.image.transparency import AlphaBounds, fill_hidden
 from srtoolbox.image.writing import encode_image, write_image
 
 __all__ = [
-    "IMAGE_SUFFIXES",
     "MAX_BYTES",
     "MAX_PIXELS",
+    "START_BYTES",
+    "WRITE_SUFFIXES",
     "AlphaBounds",
     "Filling",
     "Form",
+    "Listing",
     "Metadata",
     "Picture",
+    "Unread",
     "batch_to_float",
     "batch_to_y",
     "channel_means",
@@ -55,18 +62,27 @@ __all__ = [
     "fill_hidden",
     "form_of",
     "gaussian_blur",
+    "image_facts",
     "image_shape",
+    "is_readable",
+    "is_unwritable",
+    "kind_of",
     "list_images",
+    "listed",
     "mix_channels",
     "read_image",
     "read_picture",
+    "read_suffixes",
     "rgb_to_y",
     "rgb_to_ycbcr",
     "rotate",
+    "scan_folder",
     "squared_distance",
     "to_image",
     "to_tensor",
     "to_uint8",
+    "unread_kind_of",
+    "unread_sentence",
     "window_means",
     "write_bands",
     "write_image",

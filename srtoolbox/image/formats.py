@@ -8,12 +8,15 @@ from typing import NamedTuple
 import numpy as np
 
 from srtoolbox.errors import ImageError
-from srtoolbox.image.reading import IMAGE_SUFFIXES
+from srtoolbox.image.file_types import (
+    DEEP_SUFFIXES,
+    MAX_SIDES,
+    QUALITY_SUFFIXES,
+    TIFF_SUFFIXES,
+    WRITE_SUFFIXES,
+    listed,
+)
 from srtoolbox.image.tensors import expand_gray, to_uint8
-
-DEEP_SUFFIXES = (".png", ".tif", ".tiff")
-QUALITY_SUFFIXES = (".jpg", ".jpeg", ".webp")
-MAX_SIDES = {".jpg": 65535, ".jpeg": 65535, ".webp": 16383}
 
 
 class Form(NamedTuple):
@@ -49,8 +52,8 @@ def fitted(form: Form, suffix: str) -> tuple[Form, list[str]]:
         ImageError: no format has this suffix, or a side is longer than the format can tell.
     """
     suffix = suffix.lower()
-    if suffix not in IMAGE_SUFFIXES:
-        raise ImageError(f"no format for suffix {suffix!r}; use one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+    if suffix not in WRITE_SUFFIXES:
+        raise ImageError(f"no format for suffix {suffix!r}; use one of {listed()}")
     if max(form.height, form.width) > MAX_SIDES.get(suffix, 2**31 - 1):
         size = f"{form.width} x {form.height}"
         raise ImageError(f"{suffix} holds at most {MAX_SIDES[suffix]} pixels a side, this picture has {size}; use .png")
@@ -64,7 +67,7 @@ def fitted(form: Form, suffix: str) -> tuple[Form, list[str]]:
     # Three equal channels: WebP has no gray, and hardly a program reads a TIFF of gray with alpha in 16 bits.
     if suffix == ".webp" and form.colours == 1:
         channels = 4 if form.has_alpha else 3
-    elif suffix in (".tif", ".tiff") and (form.channels, form.bits) == (2, 16):
+    elif suffix in TIFF_SUFFIXES and (form.channels, form.bits) == (2, 16):
         channels = 4
     return Form(form.height, form.width, channels, bits), lost
 

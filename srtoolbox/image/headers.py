@@ -8,40 +8,60 @@ import os
 import stat
 import struct
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from srtoolbox.errors import ImageError
+from srtoolbox.image.file_types import AVIF, HEIC, JXL, RAW, START_BYTES, VIDEO, WEB_PAGE, advice, is_readable, kind_of
+from srtoolbox.image.jpeg_xl import read_jxl_header
+from srtoolbox.image.orientation import ORIENTATION, applied_by_pillow, orientation_of, stored_orientation
+from srtoolbox.image.png_text import CHUNKS, blocks_in
 
 MAX_PIXELS = 2**27  # 134 million: above any camera's picture, 400 MB decoded
 MAX_BYTES = 2**30
 PNG_START = b"\x89PNG\r\n\x1a\n"
 # Importing a plugin is what makes Pillow know its format; no other (EPS, PSD ...) is ever tried on a user's file.
-_PLUGINS = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
+_PLUGINS = (AvifImagePlugin, BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin,
+            WebPImagePlugin)  # fmt: skip
 _FORMATS = tuple(plugin.__name__.rpartition(".")[2].removesuffix("ImagePlugin").upper() for plugin in _PLUGINS)
+_PILLOW_NAMES = {AVIF: "AVIF", HEIC: "HEIF", JXL: "JXL", "GIF": "GIF"}
+_ANIMATED = ("AVIF", "GIF", "WEBP")
 _GRAY_MODES = {"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"}
 _COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB"}
-_ORIENTATION = 0x0112  # EXIF and TIFF tag
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 258, 262, 284, 338, 339  # TIFF tags
+_SUBFILE_TYPE, _COMPRESSION, _SUB_IFDS, _DNG_VERSION = 254, 259, 330, 50706
+_RAW_PHOTOMETRICS, _RAW_COMPRESSIONS = {32803, 34892}, {32767, 32769, 32770, 34713, 65000, 65535}  # of cameras' makers
 
 
 class Header(NamedTuple):
-    """What a file says about itself, as it is stored: before the EXIF rotation."""
+    """What a file says about itself, as its decoder gives it: before it is turned upright."""
 
     height: int
     width: int
     channels: int
     orientation: int
+    """What remains to be undone: 1 where the decoder turns the image itself."""
     by_cv2: bool  # else by Pillow, which is strict with JPEG, and right about palettes, CMYK and 8-bit TIFF
+    deep_bits: int = 0
+    """Bits per channel of the file where they are read as 8; else 0."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) after the rotation."""
+        """(H, W, C) of the upright image."""
         sides = (self.width, self.height) if self.orientation >= 5 else (self.height, self.width)
         return (*sides, self.channels)
 
@@ -82,7 +102,7 @@ def faults_name(name: str) -> Iterator[None]:
 
 def read_header(file: BinaryIO) -> Header:
     """The header of a file that stands at its start. Raises anything: see `faults_name`."""
-    start = file.read(32)
+    start = file.read(len(PNG_START))
     file.seek(0)
     if not start:
         raise ImageError("is empty (0 bytes); replace or remove it")
@@ -90,7 +110,7 @@ def read_header(file: BinaryIO) -> Header:
     if header.height < 1 or header.width < 1:
         raise ImageError(f"damaged: its header says {header.width}x{header.height} pixels")
     if header.height * header.width > MAX_PIXELS:
-        raise ImageError(f"{header.width}x{header.height} pixels, more than the {MAX_PIXELS} allowed; split it")
+        raise _too_large(header.height, header.width)
     return header
 
 
@@ -115,44 +135,78 @@ def png_chunks(file: BinaryIO, wanted: Collection[bytes]) -> Iterator[tuple[byte
 
 def _png_header(file: BinaryIO) -> Header:
     """Walk the chunks: the only way to know of an orientation or a missing end without decoding."""
-    chunks = dict(png_chunks(file, (b"IHDR", b"eXIf", b"acTL")))
-    width, height, depth, colour, *_ = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
-    if b"acTL" in chunks and struct.unpack(">I", chunks[b"acTL"][:4])[0] > 1:
-        raise ImageError("is an animated PNG; save the frame you want as a picture of its own")
-    plain = depth == 16 or (depth == 8 and colour != 3 and b"tRNS" not in chunks)
-    orientation = _orientation(lambda: _parsed_exif(chunks[b"eXIf"])) if b"eXIf" in chunks else 1
-    return Header(height, width, 1 if colour in (0, 4) else 3, orientation, plain)
+    chunks = [*png_chunks(file, (b"IHDR", b"acTL", *CHUNKS))]
+    by_kind = dict(chunks)
+    width, height, depth, colour, *_ = struct.unpack(">IIBBBBB", by_kind[b"IHDR"])
+    frames = struct.unpack(">I", by_kind[b"acTL"][:4])[0] if b"acTL" in by_kind else 1
+    if frames > 1:
+        raise _animation(frames)
+    plain = depth == 16 or (depth == 8 and colour != 3 and b"tRNS" not in by_kind)
+    return Header(height, width, 1 if colour in (0, 4) else 3, stored_orientation(*blocks_in(chunks)), plain)
 
 
-def _parsed_exif(data: bytes) -> Image.Exif:
-    exif = Image.Exif()
-    exif.load(b"Exif\x00\x00" + data)
-    return exif
+def _animation(frames: int | None) -> ImageError:
+    moving = "an animation" if frames is None else f"an animation of {frames} frames"
+    return ImageError(f"is {moving}: `upscale_video` takes it; or save the frame you want as an image of its own")
 
 
 def _other_header(file: BinaryIO) -> Header:
     with open_by_pillow(file) as image:
-        if image.format not in ("JPEG", "MPO") and getattr(image, "n_frames", 1) > 1:
-            raise ImageError(f"holds {image.n_frames} pictures; save the one you want as a file of its own")
+        frames = getattr(image, "n_frames", 1)  # the further ones of MPO and HEIC are previews, bursts and the like
+        if frames > 1 and image.format in _ANIMATED:
+            raise _animation(frames)
+        if frames > 1 and image.format == "TIFF":
+            raise ImageError(f"holds {frames} pictures; save the one you want as a file of its own")
         if image.mode not in _GRAY_MODES | _COLOUR_MODES:
             raise ImageError(f"its values are of kind {image.mode!r} (32-bit or float); save it with 8 or 16 bits")
-        orientation = _orientation(image.getexif)
+        orientation = orientation_of(image)
         channels = 1 if image.mode in _GRAY_MODES else 3
         if image.format != "TIFF":
-            return Header(image.height, image.width, channels, orientation, by_cv2=False)
-        sides = image.tag_v2[_TIFF_HEIGHT], image.tag_v2[_TIFF_WIDTH]
-        # Of TIFF, both decoders rotate by themselves.
-        return Header(*(sides[::-1] if orientation >= 5 else sides), channels, 1, by_cv2=_is_deep_tiff(image))
+            return Header(image.height, image.width, channels, orientation, False, _deep_bits(image, file))
+        height, width = image.tag_v2[_TIFF_HEIGHT], image.tag_v2[_TIFF_WIDTH]
+        deep = _is_deep_tiff(image)
+        # Both decoders turn by themselves: cv2 as the tag says, Pillow also by some ways XMP tells it.
+        applied = image.tag_v2.get(ORIENTATION, 1) if deep else applied_by_pillow(image)
+        if applied in range(5, 9):
+            height, width = width, height
+        return Header(height, width, channels, orientation if applied in (0, 1) else 1, deep)
+
+
+def _deep_bits(image: Image.Image, file: BinaryIO) -> int:
+    """Bits per channel where they are more than Pillow's 8, else 0."""
+    if image.format == "HEIF":
+        bits = image.info.get("bit_depth", 8)
+    elif image.format in ("AVIF", "JXL"):
+        file.seek(0)
+        data = file.read()
+        bits = avif_bits(data) if image.format == "AVIF" else read_jxl_header(data).bits
+    else:
+        return 0
+    keeps_all = image.format == "JXL" and image.mode == "I;16"
+    return bits if bits > 8 and not keeps_all else 0
+
+
+def avif_bits(data: bytes) -> int:
+    """The most bits per channel that the decoder configurations (boxes `av1C`) of an AVIF tell: 8, 10 or 12."""
+    bits, at = 8, data.find(b"av1C")
+    while at >= 0 and at + 7 <= len(data):
+        is_high, is_twelve = data[at + 6] >> 6 & 1, data[at + 6] >> 5 & 1
+        bits = max(bits, 8 + 2 * is_high * (1 + is_twelve))
+        at = data.find(b"av1C", at + 4)
+    return bits
 
 
 @contextlib.contextmanager
 def open_by_pillow(file: BinaryIO | io.BytesIO) -> Iterator[Image.Image]:
     """A file as one of the formats that are read. Raises ImageError where it is none, or too large."""
+    formats = _formats_of(file)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MAX_PIXELS is our limit; broken metadata is not worth a line per file
         try:
-            image = Image.open(file, formats=_FORMATS)
+            image = Image.open(file, formats=formats)
         except Image.UnidentifiedImageError:
+            if len(formats) == 1:
+                raise ImageError("damaged or truncated; replace or remove it") from None
             raise ImageError(
                 f"damaged, or not a picture that can be read ({', '.join(_FORMATS)} with 8 or 16 bits per channel, "
                 + "unsigned); replace it, or save it as PNG"
@@ -161,6 +215,62 @@ def open_by_pillow(file: BinaryIO | io.BytesIO) -> Iterator[Image.Image]:
             raise ImageError(f"more than the {MAX_PIXELS} pixels allowed; split it ({error})") from error
         with image:
             yield image
+
+
+def _formats_of(file: BinaryIO | io.BytesIO) -> tuple[str, ...]:
+    """What Pillow calls the formats that a file's beginning may be of; whoever reads them is imported.
+
+    Raises:
+        ImageError: the file is sound as far as that tells, but of a kind that is not read.
+    """
+    start = file.read(START_BYTES)
+    file.seek(0)
+    kind = kind_of(start)
+    if kind is None and start[:2] in (b"II", b"MM") and _is_camera_raw(file):
+        kind = RAW
+    if kind is None:
+        return _FORMATS
+    if not is_readable(kind):
+        is_named = kind in (RAW, VIDEO, WEB_PAGE)
+        raise ImageError(f"is {kind if is_named else 'of the format ' + kind}, which is not read here: {advice(kind)}")
+    if kind == HEIC:
+        from pillow_heif import HeifImagePlugin  # noqa: F401 - an extra; importing it is what makes Pillow know HEIC
+    elif kind == JXL:
+        import pillow_jxl  # noqa: F401 - likewise
+
+        _check_jxl(file)
+    return (_PILLOW_NAMES[kind],)
+
+
+def _check_jxl(file: BinaryIO | io.BytesIO) -> None:
+    """What must be known before the library decodes, which it does at once."""
+    header = read_jxl_header(file.read())
+    file.seek(0)
+    if header.is_animated:
+        raise ImageError("is an animation; save the frame you want as an image of its own")
+    if header.height * header.width > MAX_PIXELS:
+        raise _too_large(header.height, header.width)
+
+
+def _too_large(height: int, width: int) -> ImageError:
+    return ImageError(f"{width}x{height} pixels, more than the {MAX_PIXELS} allowed; split it")
+
+
+def _is_camera_raw(file: BinaryIO | io.BytesIO) -> bool:
+    """True for what cameras store in the form of a TIFF: read as one it would be its small preview, if anything."""
+    with warnings.catch_warnings(), contextlib.suppress(Exception):  # what is broken is told when it is opened
+        warnings.simplefilter("ignore")
+        start = file.read(8)
+        start += file.read(8) if start[2] == 43 else b""
+        tags = TiffImagePlugin.ImageFileDirectory_v2(start)
+        file.seek(tags.next)
+        tags.load(file)
+        is_preview = _SUB_IFDS in tags and tags.get(_SUBFILE_TYPE, 0) & 1
+        is_sensor = tags.get(_PHOTOMETRIC) in _RAW_PHOTOMETRICS or tags.get(_COMPRESSION) in _RAW_COMPRESSIONS
+        file.seek(0)
+        return bool(_DNG_VERSION in tags or is_preview or is_sensor)
+    file.seek(0)
+    return False
 
 
 def _is_deep_tiff(image: Image.Image) -> bool:
@@ -175,13 +285,3 @@ def _is_deep_tiff(image: Image.Image) -> bool:
     if bits == {16} and (tags.get(_PHOTOMETRIC) not in (1, 2) or tags.get(_PLANAR, 1) != 1 or premultiplied):
         raise ImageError("a 16-bit TIFF of this layout is not read right everywhere; save it as PNG")
     return bits == {16}
-
-
-def _orientation(load: Callable[[], Image.Exif]) -> int:
-    """The EXIF orientation, or 1: missing and broken metadata do not make a bad picture."""
-    with warnings.catch_warnings(), contextlib.suppress(Exception):
-        warnings.simplefilter("ignore")
-        value = load().get(_ORIENTATION)
-        if isinstance(value, int) and 1 <= value <= 8:
-            return value
-    return 1

@@ -21,7 +21,8 @@ from PIL import Image, ImageCms
 
 from srtoolbox.image.headers import Header, faults_name, open_by_pillow, open_picture, png_chunks, read_header
 from srtoolbox.image.metadata import Metadata, metadata_of, metadata_of_png, profile_space
-from srtoolbox.image.reading import check_size, colours_of, decode_by_cv2, rotated
+from srtoolbox.image.orientation import rotated
+from srtoolbox.image.reading import check_size, colours_of, decode_by_cv2
 
 _EXTRA_SAMPLES, _UNASSOCIATED = 338, 2  # TIFF: what a fourth channel is; alpha the colours are not multiplied with
 _ALPHA_MODES = {"LA": "LA", "La": "LA", "PA": "RGBA", "RGBA": "RGBA", "RGBa": "RGBA"}
@@ -36,6 +37,8 @@ class Picture:
     alpha: np.ndarray | None = None
     """(H, W, 1) of the pixels' type, 0 where nothing is seen; None where the file has no transparency."""
     metadata: Metadata = field(default_factory=Metadata)
+    notes: tuple[str, ...] = ()
+    """A line for each thing of the file that was not read."""
 
 
 def read_picture(path: str | os.PathLike) -> Picture:
@@ -60,6 +63,7 @@ def decode_picture(data: bytes, name: str) -> Picture:
             picture,
             pixels=rotated(picture.pixels, header.orientation),
             alpha=None if alpha is None else rotated(alpha, header.orientation),
+            notes=(f"{header.deep_bits} bits per channel are read as 8",) if header.deep_bits else (),
         )
 
 
@@ -88,7 +92,7 @@ def _key_alpha(data: bytes, colours: np.ndarray) -> np.ndarray | None:
 
 def _decode_other(data: bytes, header: Header) -> Picture:
     with open_by_pillow(io.BytesIO(data)) as image:
-        metadata = metadata_of(image, header.orientation)
+        metadata = metadata_of(image)
         if header.by_cv2:
             colours, alpha = decode_by_cv2(data, header)
             is_alpha = _UNASSOCIATED in np.atleast_1d(image.tag_v2.get(_EXTRA_SAMPLES, 0))
@@ -106,6 +110,8 @@ def _alpha_of(image: Image.Image) -> np.ndarray | None:
         plain = image.convert(_ALPHA_MODES[image.mode])
     elif image.mode == "P" and "transparency" in image.info:
         plain = image.convert("RGBA")
+    elif image.format == "GIF" and "transparency" in image.info:  # its palette is gray; for PNG see `_key_alpha`
+        plain = image.convert("LA")
     else:
         return None
     return np.array(plain.getchannel("A"))[..., None]

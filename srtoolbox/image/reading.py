@@ -3,14 +3,18 @@
 A picture is an array HWC, uint8 or uint16, C = 1 (gray) or 3 (RGB). A file becomes one by these rules, the same from a
 folder and an LMDB; `image_shape` knows the result without decoding:
 
-- The content decides, not the suffix: PNG, JPEG, BMP, TIFF or WebP. Anything else is refused.
+- The content decides, not the suffix: PNG, JPEG, BMP, TIFF, WebP, GIF or AVIF, with the extra `formats` also HEIC and
+  JPEG XL. Anything else is refused by its name.
 - 8 and 16 bits per channel stay what they are. Gray of 1, 2 or 4 bits is spread over 0 ... 255. Float, 32-bit, signed
   and other depths are refused: they have no white level of their own.
 - Gray, with or without alpha, is C = 1. Palette, CMYK, YCbCr and Lab become RGB (WebP has no gray: always RGB).
 - Alpha (also a palette's or a transparent colour) is dropped, the colours under it are left as stored; those a TIFF
   stores multiplied with alpha are divided by it.
-- The EXIF orientation is applied. Colour profiles and gamma are not: values are what the file holds.
-- One picture per file: animations and multi-page files are refused, but for the previews that cameras append (MPO).
+- 10 and 12 bits of AVIF and HEIC, and deep colour of JPEG XL, are read as 8 (`image_facts` says so).
+- The orientation is applied, whether EXIF, XMP or the container tells it (`orientation`). Colour profiles and gamma are
+  not: values are what the file holds.
+- One picture per file: animations and multi-page files are refused, but for what cameras add to a photograph (MPO,
+  HEIC).
 - A damaged or truncated file is refused, never half read; so is one that declares more than `MAX_PIXELS`.
 """
 
@@ -18,7 +22,7 @@ from __future__ import annotations
 
 import io
 import os
-from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -26,8 +30,7 @@ from PIL import Image
 
 from srtoolbox.errors import ImageError
 from srtoolbox.image.headers import Header, faults_name, open_by_pillow, open_picture, read_header
-
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+from srtoolbox.image.orientation import rotated
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
@@ -49,51 +52,35 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
         return rotated(image, header.orientation)
 
 
-def image_shape(path: str | os.PathLike) -> tuple[int, int, int]:
-    """(H, W, C) of what `read_image` would return, from the file's header alone.
+class ImageFacts(NamedTuple):
+    """What the header of a file tells."""
+
+    shape: tuple[int, int, int]
+    """(H, W, C) of what `read_image` would return."""
+    deep_bits: int
+    """Bits per channel where they are read as 8; else 0."""
+
+
+def image_facts(path: str | os.PathLike) -> ImageFacts:
+    """Read the header of an image alone.
 
     Raises:
         ImageError: as `read_image`, except for damage that only decoding shows.
     """
     with open_picture(path) as file, faults_name(os.fspath(path)):
-        return read_header(file).shape
+        header = read_header(file)
+        return ImageFacts(header.shape, header.deep_bits)
+
+
+def image_shape(path: str | os.PathLike) -> tuple[int, int, int]:
+    """(H, W, C) of what `read_image` would return; errors as of `image_facts`."""
+    return image_facts(path).shape
 
 
 def decoded_shape(data: bytes, name: str) -> tuple[int, int, int]:
     """(H, W, C) of what `decode_image` would return, from the header alone."""
     with faults_name(name):
         return read_header(io.BytesIO(data)).shape
-
-
-def list_images(folder: str | os.PathLike) -> list[Path]:
-    """Paths of all pictures (by suffix, in any case) in a folder and its sub-folders, relative to it, sorted.
-
-    Hidden files and folders are skipped. Links to folders are followed, each real folder once, so loops end.
-
-    Raises:
-        ImageError: `folder` is no folder, or one in it cannot be read.
-    """
-    root = Path(folder)
-    if not root.is_dir():
-        raise ImageError(f"{root}: not a folder" if root.exists() else f"{root}: no such folder")
-    found: list[Path] = []
-    pending, seen = [root], {root.resolve()}
-    while pending:
-        current = pending.pop()
-        try:
-            entries = sorted(current.iterdir())
-        except OSError as error:
-            raise ImageError(f"{current}: cannot be listed ({error.strerror})") from error
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                if entry.resolve() not in seen:
-                    seen.add(entry.resolve())
-                    pending.append(entry)
-            elif entry.suffix.lower() in IMAGE_SUFFIXES:
-                found.append(entry.relative_to(root))
-    return sorted(found, key=lambda path: path.as_posix())
 
 
 def check_size(image: np.ndarray, header: Header) -> None:
@@ -120,19 +107,11 @@ def _decode_by_pillow(data: bytes, header: Header) -> np.ndarray:
 
 
 def colours_of(image: Image.Image, channels: int) -> np.ndarray:
-    """A picture decoded by Pillow as HWC uint8; alpha is dropped."""
+    """A picture decoded by Pillow as HWC, uint8 but for deep gray of JPEG XL; alpha is dropped."""
+    if image.mode == "I;16":
+        deep = np.array(image)[..., None]
+        return deep if image.format == "JXL" else (deep >> 8).astype(np.uint8)
     if channels == 1:
         gray = image.getchannel(0) if image.mode in ("LA", "La") else image.convert("L")
         return np.array(gray)[..., None]
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def rotated(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Undo what EXIF orientation 1 ... 8 says was done to the picture."""
-    if orientation >= 5:
-        image = image.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    return np.ascontiguousarray(image)

@@ -17,13 +17,14 @@ from PIL import Image
 from srtoolbox import files
 from srtoolbox.errors import ImageError
 from srtoolbox.image import exif
+from srtoolbox.image.file_types import TIFF_SUFFIXES
 from srtoolbox.image.formats import Form, check_quality, converted, fitted
 from srtoolbox.image.metadata import Metadata
 from srtoolbox.image.picture import Picture
 from srtoolbox.image.png import write_png
 from srtoolbox.image.tiff import write_tiff
 
-_STREAMED = {".png": write_png, ".tif": write_tiff, ".tiff": write_tiff}
+_STREAMED = {".png": write_png, **dict.fromkeys(TIFF_SUFFIXES, write_tiff)}
 # method and quality are the effort: 1-3 % larger files than by Pillow's own, in a half to a seventh of the time
 _WEBP_LOSSLESS = {"lossless": True, "exact": True, "method": 2, "quality": 20}
 _WEBP_SHORTAGES = ("encoding error 1", "encoding error 2")  # libwebp's numbers for want of memory

@@ -10,8 +10,8 @@ import numpy as np
 
 from srtoolbox import files
 from srtoolbox.errors import ImageError
-from srtoolbox.image.formats import DEEP_SUFFIXES, MAX_SIDES, check_quality
-from srtoolbox.image.reading import IMAGE_SUFFIXES
+from srtoolbox.image.file_types import DEEP_SUFFIXES, JPEG_SUFFIXES, MAX_SIDES, WRITE_SUFFIXES, listed
+from srtoolbox.image.formats import check_quality
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray, *, quality: int | None = None) -> None:
@@ -38,7 +38,8 @@ def encode_image(image: np.ndarray, suffix: str = ".png", *, quality: int | None
     kind = suffix.lower()
     _check_writable(image, kind, quality)
     options = []
-    if kind in (".jpg", ".jpeg"):
+    if kind in JPEG_SUFFIXES:
+        kind = ".jpg"  # cv2 does not know them all
         full = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
         options = [cv2.IMWRITE_JPEG_QUALITY, quality or 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, full]
     elif kind == ".webp":
@@ -54,8 +55,8 @@ def encode_image(image: np.ndarray, suffix: str = ".png", *, quality: int | None
 
 
 def _check_writable(image: np.ndarray, kind: str, quality: int | None) -> None:
-    if kind not in IMAGE_SUFFIXES:
-        raise ImageError(f"no format for suffix {kind!r}; use one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+    if kind not in WRITE_SUFFIXES:
+        raise ImageError(f"no format for suffix {kind!r}; use one of {listed()}")
     channels = image.shape[2] if image.ndim == 3 else 1
     if image.ndim not in (2, 3) or channels not in (1, 3) or 0 in image.shape:
         raise ImageError(f"a picture is HWC with C = 1 or 3, got an array of {image.shape}")

@@ -123,7 +123,8 @@ def corpus(folder: Path) -> dict[str, np.ndarray | None]:
     for suffix in SUFFIX.values():
         add(f"empty.{suffix}", b"", None)
         add(f"text.{suffix}", b"this is not a picture, but long enough to be looked at", None)
-        add(f"gif.{suffix}", saved(Image.fromarray(RGB), "GIF"), None)
+        add(f"gif.{suffix}", saved(palette_picture(), "GIF"), PALETTE[INDEX])
+        add(f"pixmap.{suffix}", saved(Image.fromarray(RGB), "PPM"), None)
         add(f"vector.{suffix}", b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', None)
         add(f"script.{suffix}", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", None)
         (folder / f"gone.{suffix}").symlink_to(folder / "nowhere")

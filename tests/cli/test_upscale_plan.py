@@ -15,7 +15,7 @@ from srtoolbox.image import write_image
 
 def planned(inputs: list[Path | str], out: Path | str | None = None, **naming: str) -> tuple[dict[str, str], list[str]]:
     """Names by name, and the names left out."""
-    jobs, left_out = plan([str(path) for path in inputs], Naming(None if out is None else str(out), **naming))
+    jobs, left_out, _ = plan([str(path) for path in inputs], Naming(None if out is None else str(out), **naming))
     return {Path(job.source).name: job.target.name for job in jobs}, [Path(text).name for text in left_out]
 
 
@@ -44,7 +44,7 @@ def test_a_picture_given_twice_is_taken_once(tmp_path: Path) -> None:
     touch(tmp_path, "t1.png")
     (tmp_path / "link").symlink_to(tmp_path)
     for again in (tmp_path / "t1.png", tmp_path / "link/t1.png", tmp_path / "../" / tmp_path.name / "t1.png"):
-        jobs, _ = plan([str(tmp_path / "t1.png"), str(again)], Naming())
+        jobs, *_ = plan([str(tmp_path / "t1.png"), str(again)], Naming())
         assert [(job.source, job.target) for job in jobs] == [(str(tmp_path / "t1.png"), tmp_path / "t1_sr.png")]
 
 
@@ -96,7 +96,7 @@ def test_nothing_is_written_over_what_a_link_leads_to(tmp_path: Path) -> None:
 
 def test_patterns_keep_the_structure_below_what_is_fixed(tmp_path: Path) -> None:
     folder = touch(tmp_path / "in", "x.png", "a/x.png", "a/b/y.PNG", "a/notes.txt", ".hidden/z.png", "d.png/e.png")
-    jobs, _ = plan([f"{folder}/**/*.[pP]*"], Naming(str(tmp_path / "out")))
+    jobs, *_ = plan([f"{folder}/**/*.[pP]*"], Naming(str(tmp_path / "out")))
     found = {Path(job.source).relative_to(folder).as_posix(): job.target.relative_to(tmp_path) for job in jobs}
     assert {name: path.as_posix() for name, path in found.items()} == {
         "x.png": "out/x_sr.png",

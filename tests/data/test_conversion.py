@@ -13,9 +13,11 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
+from PIL import Image
 
 import srtoolbox.data.conversion as conversion
 from srtoolbox.data.conversion import Summary, convert
+from srtoolbox.data.folder_store import FolderStore
 from srtoolbox.data.lmdb_store import LmdbStore
 from srtoolbox.data.lmdb_writer import LmdbWriter
 from srtoolbox.data.plan import Recipe, SubImages, make_plan
@@ -329,3 +331,15 @@ def test_write_errors_name_the_store(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(DataError, match=r"s\.lmdb.*cannot be written"):
         convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"])
     assert os.strerror(errno.ENOSPC) == "No space left on device"  # what LMDB's message is searched for
+
+
+def test_a_store_of_files_holds_only_what_every_machine_reads(tmp_path: Path, photo: np.ndarray) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.gif", "b.avif", "c.jpg"):
+        Image.fromarray(photo[:32, :40]).save(tmp_path / "in" / name)
+    convert(make_plan(tmp_path / "in", Recipe(encoding="png")), [tmp_path / "s.lmdb"])
+    with lmdb.open(str(tmp_path / "s.lmdb"), readonly=True, lock=False) as env, env.begin() as txn:
+        starts = [bytes(txn.get(key)[:4]) for key in (b"a", b"b", b"c")]
+    assert starts == [b"\x89PNG", b"\x89PNG", b"\xff\xd8\xff\xe0"]
+    files, store = FolderStore(tmp_path / "in"), LmdbStore(tmp_path / "s.lmdb")
+    assert all(np.array_equal(store.read(key), files.read(key)) for key in list(files.keys()))

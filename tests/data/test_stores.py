@@ -128,6 +128,46 @@ def test_digest_tells_stores_apart(folder: Path, tmp_path: Path) -> None:
     assert LmdbStore(to_lmdb(folder, tmp_path / "3.lmdb")).digest() != LmdbStore(first).digest()
 
 
+def test_a_folder_asks_its_files_once_and_then_only_what_is_decoded(folder: Path, monkeypatch) -> None:
+    """The digest is asked for at every save. It is that of a new store for a folder that does not change."""
+    asked: list[str] = []
+    original = os.path.getsize
+    monkeypatch.setattr(os.path, "getsize", lambda path: asked.append(path) or original(path))
+    store = FolderStore(folder)
+    for key in store.keys()[:2]:
+        store.read(key)
+    first = store.digest()
+    assert len(asked) == len(store.keys()) and first == FolderStore(folder).digest()
+    asked.clear()
+    store.read(store.keys()[0])  # still decoded
+    assert store.digest() == first and not asked
+    store.read(store.keys()[3])
+    assert store.digest() == first and asked == [store.source(store.keys()[3])]
+    copy = pickle.loads(pickle.dumps(store))
+    assert copy.digest() == first and len(asked) == 1
+
+
+def test_a_changed_file_changes_the_digest_once_it_is_decoded(folder: Path) -> None:
+    """So a resumed run, whose stores are new, sees what the run that saved had not seen; and no more than that."""
+    store = FolderStore(folder)
+    store.read("tiny")
+    before = store.digest()
+    for name, key in (("tiny.bmp", "tiny"), ("a.v2.png", "a.v2")):
+        write_image(folder / name, np.full((30, 30, 3), 9, np.uint8))
+        resumed = FolderStore(folder).digest()
+        assert resumed != before == store.digest()  # what is drawn is what was decoded before the change
+        store.close()
+        store.read(key)
+        assert store.digest() == resumed
+        before = resumed
+    (folder / "tiny.bmp").unlink()
+    assert store.digest() == before
+    gone = FolderStore(folder)
+    (folder / "a.v2.png").unlink()
+    with pytest.raises(DataError, match=r"a\.v2\.png: has gone"):
+        gone.digest()
+
+
 def test_missing_folder_and_lmdb(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path / "none.lmdb"):
         with pytest.raises(MissingDataError, match="none") as caught:

@@ -37,7 +37,7 @@ from srtoolbox.data.conversion import convert
 from srtoolbox.data.datasets.paired import PairedDataset
 from srtoolbox.data.loader import build_train_loader
 from srtoolbox.data.plan import Recipe, SubImages, make_plan
-from srtoolbox.image import IMAGE_SUFFIXES, batch_to_float, read_image, write_image
+from srtoolbox.image import batch_to_float, list_images, read_image, write_image
 from srtoolbox.resize import imresize
 
 SCALE, GT_SIZE, BATCH = 4, 128, 16
@@ -54,7 +54,7 @@ def photographs() -> Iterator[np.ndarray]:
     root = os.environ.get("SRTOOLBOX_DATA")
     if root:
         folders = [Path(root, "General100"), Path(root, "BSDS500/train")]
-        files = [f for folder in folders for f in sorted(folder.iterdir()) if f.suffix.lower() in IMAGE_SUFFIXES]
+        files = [folder / name for folder in folders for name in list_images(folder)]
         print(f"pictures pasted together from {len(files)} of General100 and BSDS500")
         yield from map(read_image, itertools.cycle(files))
     print("pictures pasted together from scikit-image's photographs (SRTOOLBOX_DATA is not set)")
