@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from srtoolbox.engine.checkpoint import save_checkpoint
+from srtoolbox.engine.trial import describe, innermost
 from srtoolbox.engine.weights import NetworkFile, arguments_of, build_network, read_network
 from srtoolbox.errors import CheckpointError
 from srtoolbox.inference.blend import blend_states
@@ -71,6 +72,10 @@ class Blender:
 def _check_alike(first: NetworkFile, other: NetworkFile) -> None:
     """Blending needs one graph: equal tensors, and equal arguments even where those leave no trace in the tensors."""
     names = f"{first.source} ({first.config['type']}) and {other.source} ({other.config['type']})"
+    kinds = {innermost(file.config)["type"] for file in (first, other)}
+    if len(kinds) == 1 and first.config["type"] != other.config["type"]:  # one is fed otherwise
+        fed = [", ".join(describe(file.config)) or "as usual" for file in (first, other)]
+        raise CheckpointError(f"{names} cannot be blended, they compute different things: {fed[0]}; and {fed[1]}")
     fault = differences(first.tensors, other.tensors)
     if fault:
         raise CheckpointError(f"{names} are not of one network and cannot be blended; the second has {fault}")

@@ -109,8 +109,11 @@ def doubt(trial: Trial) -> str:
 
 def _refusal(trial: Trial) -> str:
     ways = f" in the best of {trial.count} ways tried" if trial.count > 1 else ""
+    agreement = f"what it makes of a photograph, shrunk back, agrees with it to {trial.score.match:.1f} dB{ways}"
+    if not math.isfinite(trial.score.match):
+        agreement = f"what it makes of a photograph is not finite{ways}"
     return (
-        f"but what it makes of a photograph, shrunk back, agrees with it to {trial.score.match:.1f} dB{ways}, where "
-        f"sound files reach 30: it is another network than its tensors look like, or is for other images. A config "
-        f"says what tensors do not tell (--config, load_network(..., config=...)); {FORCE}"
+        f"but {agreement}, where sound files reach 30 dB: it is another network than its tensors look like, of another "
+        f"scale, or for other images. A config says what tensors do not tell (--config, load_network(..., "
+        f"config=...)); {FORCE}"
     )

@@ -36,6 +36,7 @@ CLEAR_GAIN, CLEAR_MATCH, ALIKE = 0.2, 3.0, 0.2
 
 _PHOTOGRAPH = Path(skimage.__file__).parent / "data" / "coffee.png"
 _TOP, _LEFT, _SIDE, _LARGEST_INPUT = 0, 120, 160, 64  # strong colours: where red and blue are mixed up, it shows
+_LARGE, _SIDE_OF_LARGE = 4_000_000, 96  # parameters of networks that would take seconds for all of it
 _DIV2K = [0.4488, 0.4371, 0.4040]
 
 # what networks are fed with elsewhere, as arguments of Adapter
@@ -83,8 +84,7 @@ def try_on_photograph(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
         tensors: its state_dict.
     """
     networks = list(_own_candidates(config, tensors))
-    colour, scale = networks[0][1].colour, networks[0][1].scale
-    sample = _sample(scale, colour)
+    colour, sample = networks[0][1].colour, _sample(networks[0][1])
     tried = [(candidate, _score(network, sample)) for candidate, network in networks]
     assumed, count = tried[0][1], len(tried)
 
@@ -106,7 +106,7 @@ def score_on_photograph(config: Mapping[str, Any], tensors: Mapping[str, Tensor]
     """What one network makes of the photograph."""
     network = NETWORKS.build(config)
     network.load_state_dict(tensors)
-    return _score(network, _sample(network.scale, network.colour))
+    return _score(network, _sample(network))
 
 
 def describe(config: Mapping[str, Any]) -> list[str]:
@@ -177,9 +177,11 @@ def _convention_of(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in ("type", "scale", "network")}
 
 
-def _sample(scale: int, colour: str) -> tuple[Tensor, Tensor, float]:
+def _sample(network: nn.Module) -> tuple[Tensor, Tensor, float]:
     """(GT, LQ as RGB, PSNR of bicubic interpolation): a crop of the photograph, reduced in 8 bits."""
-    side = min(_SIDE // scale, _LARGEST_INPUT) * scale
+    scale, colour = network.scale, network.colour
+    is_large = sum(parameter.numel() for parameter in network.parameters()) > _LARGE
+    side = min((_SIDE_OF_LARGE if is_large else _SIDE) // scale, _LARGEST_INPUT) * scale
     image = read_image(_PHOTOGRAPH)[_TOP : _TOP + side, _LEFT : _LEFT + side]
     lq = to_tensor(imresize(image, 1 / scale) if scale > 1 else image)
     gt = _seen(to_tensor(image), colour)

@@ -77,8 +77,20 @@ def test_the_commands_use_it(relu_file: Path, relu: dict[str, Tensor], tmp_path:
     assert load_network(ours).activation == load_network(header).activation == "relu"
     assert main(["convert_checkpoint", str(relu_file), "-o", str(ours), "--no-trial"]) == 0
     assert load_network(ours).activation == "tanh"
-    # one blend of relu and tanh: networks that compute different things
-    assert main(["interp", str(relu_file), str(ours), "--alpha", "0.5", "-o", str(tmp_path / "x.pth")]) == 2
+
+
+def test_one_that_is_fed_otherwise_is_blended_with_its_like_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    config, enter, train, _ = CONVENTIONS["255"]
+    torch.save(fitted_espcn(config, enter, train), tmp_path / "a.pth")
+    torch.save(fitted_espcn(config), tmp_path / "b.pth")
+    half = ["--alpha", "0.5", "-o", str(tmp_path / "x.pth")]
+    assert main(["interp", str(tmp_path / "a.pth"), str(tmp_path / "b.pth"), *half]) == 2
+    told = "compute different things: activation='relu', images in 0 ... 255; and activation='relu'"
+    assert told in capsys.readouterr().err
+    assert main(["interp", str(tmp_path / "a.pth"), str(tmp_path / "a.pth"), *half]) == 0
+    assert load_network(tmp_path / "x.pth").peak == 255
 
 
 def test_a_blend_of_different_networks_is_refused_by_name(
@@ -164,7 +176,8 @@ def test_between_sound_and_refused_a_sentence_warns(
     score = Score(-9.0, match)
     monkeypatch.setattr(guarding, "try_on_photograph", lambda config, _: Trial(config, score, score, 1))
     if outcome == "refused":
-        with pytest.raises(CheckpointError, match=f"agrees with it to {match:.1f} dB, where sound files reach 30"):
+        told = f"agrees with it to {match:.1f} dB" if math.isfinite(match) else "is not finite"
+        with pytest.raises(CheckpointError, match=f"{told}, where sound files reach 30"):
             load_network(relu_file)
         return
     load_network(relu_file)
