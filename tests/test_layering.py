@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "srtoolbox"
 # part of the package -> what it may import besides itself
 FOUNDATION = {"errors", "registry", "files", "dist", "logger", "image", "resize", "config", "check", "plugins"}
 FOUNDATION |= {"tensor_files", "vision", "backbones", "features", "watch", "system", "workers", "file_names"}
-FOUNDATION |= {"wording"}
+FOUNDATION |= {"wording", "parameter_names"}
 COMPONENTS = {"models.networks", "losses", "metrics", "data"}
 ALLOWED = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),

@@ -8,11 +8,19 @@ from srtoolbox.check.components import check_part, check_wiring_of
 from srtoolbox.check.losses import check_losses
 from srtoolbox.check.names import check_names
 from srtoolbox.check.networks import check_network
+from srtoolbox.check.optim import check_optim
 from srtoolbox.check.report import Report
 from srtoolbox.check.schema import TOP, check_section
-from srtoolbox.check.wiring import check_colours, check_construction, check_crop, check_optim, check_scales
+from srtoolbox.check.wiring import (
+    check_colours,
+    check_construction,
+    check_crop,
+    check_hooked_networks,
+    check_scales,
+)
 from srtoolbox.config import Config
 from srtoolbox.errors import ConfigError
+from srtoolbox.logger import LOGGER
 
 
 def mode_of(config: Config) -> str:
@@ -48,8 +56,11 @@ def check(config: Config, mode: str = "train") -> None:
     check_colours(report, networks)
     check_losses(report, components, networks)
     check_optim(report, config, networks)
+    check_hooked_networks(report, components)
     if report.faults:
         raise ConfigError(report.faults)
+    for warning in report.warnings:
+        LOGGER.warning("%s", warning)
 
 
 def _check_test_parts(report: Report) -> None:

@@ -25,6 +25,7 @@ class Built(NamedTuple):
     scale: int | float | None
     colour: str | None
     parameters: tuple[str, ...]
+    trainable: tuple[str, ...]  # of them those that its class has not frozen
 
 
 def check_network(report: Report, component: Component) -> Built | None:
@@ -49,8 +50,9 @@ def check_network(report: Report, component: Component) -> Built | None:
         return None
     if fault:
         report.add(component.path, fault)
-    names = tuple(name for name, parameter in network.named_parameters() if parameter.requires_grad)
-    return Built(getattr(network, "scale", None), getattr(network, "colour", None), names)
+    parameters = dict(network.named_parameters())
+    trainable = tuple(name for name, parameter in parameters.items() if parameter.requires_grad)
+    return Built(getattr(network, "scale", None), getattr(network, "colour", None), tuple(parameters), trainable)
 
 
 def _gt_size(report: Report) -> int | None:

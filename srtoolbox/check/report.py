@@ -17,15 +17,22 @@ class Report:
     def __init__(self, config: Config) -> None:
         self.config = config
         self._faults: dict[str, Origin | None] = {}
+        self.warnings: list[str] = []  # of what is possible, and hardly meant
         self.faulty: set[str] = set()  # paths that have a fault, for checks that only make sense without one
 
     def add(self, path: str, message: str, *, at: str | None = None) -> None:
         """Note a fault of `path`. The file and line are those of the key `at` in it, where given."""
+        self._faults.setdefault(*self._located(path, message, at))
+        self.faulty.add(path)
+
+    def warn(self, path: str, message: str, *, at: str | None = None) -> None:
+        """Note what is worth a word, though no fault; placed as a fault is."""
+        self.warnings.append(self._located(path, message, at)[0])
+
+    def _located(self, path: str, message: str, at: str | None) -> tuple[str, Origin | None]:
         origin = self.config.origin(f"{path}.{at}" if at and path else at or path)
         where = f"{origin}: " if origin else f"{self.config.filename}: " if self.config.filename else ""
-        line = f"{where}{path}: {message}" if path else f"{where}{message}"
-        self._faults.setdefault(line, origin)
-        self.faulty.add(path)
+        return (f"{where}{path}: {message}" if path else f"{where}{message}"), origin
 
     @property
     def faults(self) -> list[str]:

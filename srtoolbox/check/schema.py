@@ -51,6 +51,7 @@ _OPTIM = Section(
         "milestones": Value(list[int] | None),
         "clip": Value(float | None, above=0),
         "param_groups": Value(dict | None),
+        "frozen": Value(list[str] | str | None),
     },
     required=("optimizer",),
 )

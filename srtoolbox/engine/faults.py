@@ -15,6 +15,7 @@ from srtoolbox.data.loader import build_train_loader
 from srtoolbox.engine.checkpoint import save_checkpoint
 from srtoolbox.engine.device import to_device
 from srtoolbox.engine.hooks import Phase
+from srtoolbox.engine.optim import learning_rates
 from srtoolbox.engine.random_state import random_state, set_random_state
 from srtoolbox.engine.run_state import run_state
 from srtoolbox.errors import RunError, WriteError
@@ -189,7 +190,7 @@ def probe(
     values = [{name: float(value) for name, value in part.items()} for part in terms]
     numbers = [value for part in (*values, *norms.values()) for value in part.values()]
     return {
-        "lr": {name: optim.lr for name, optim in runner.optims.items()},
+        "lr": learning_rates(runner.optims),
         "scale": {name: optim.scaler.get_scale() for name, optim in runner.optims.items()},
         "gradient_norms": norms,
         "rank": {
@@ -211,7 +212,7 @@ def replay(runner: Runner, state: dict[str, Any], report: dict[str, Any]) -> tup
     rank = next((number for number, part in enumerate(report["ranks"]) if not part["finite"]), 0)
     for optim in runner.optims.values():
         optim.probing = True
-    runner.model.train()
+    runner.set_training_mode()
     before = random_state(runner.device)
     set_random_state(state["rng"][rank], runner.device)
     found = probe(runner, report["draws"], report["iteration"], rank=rank, world=report["world"])

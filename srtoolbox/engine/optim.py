@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, SequentialLR
 
+from srtoolbox.engine.parameter_groups import freeze, nothing_to_train, parameter_groups
 from srtoolbox.engine.skips import Skips, not_finite, seed_gradient
 from srtoolbox.errors import ConfigError
 from srtoolbox.registry import OPTIMIZERS, SCHEDULERS
@@ -28,6 +29,11 @@ class OptimWrapper:
         optimizer, scheduler: torch objects over them.
         amp: 'bf16', 'fp16' (with a gradient scaler) or None for full precision.
         clip: largest gradient norm, or None.
+        group_names: what the optimizer's parameter groups are called, '' for the rest; None: by their numbers.
+        frozen: modules that stay in evaluation mode while the rest trains, see `freeze`.
+
+    Raises:
+        ConfigError: the network has no parameter to train.
     """
 
     def __init__(
@@ -38,11 +44,21 @@ class OptimWrapper:
         scheduler: LRScheduler | None = None,
         amp: str | None = None,
         clip: float | None = None,
+        group_names: Sequence[str] | None = None,
+        frozen: Sequence[nn.Module] = (),
     ) -> None:
         self.optimizer = optimizer
+        groups = optimizer.param_groups
+        has_names = group_names is not None and len(group_names) == len(groups)  # an optimizer may make its own
+        self.group_names = list(group_names) if has_names else ["", *map(str, range(1, len(groups)))]
+        self.frozen = list(frozen)
         self.scheduler = scheduler
         self.clip = clip
         self.parameters = [p for p in network.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise ConfigError(nothing_to_train(network))
+        names = {parameter: name for name, parameter in network.named_parameters()}
+        self._names = [names.get(parameter, "") for group in groups for parameter in group["params"]]
         self.device_type = self.parameters[0].device.type
         self.amp_dtype = AMP_DTYPES[amp] if amp else None
         self.scaler = torch.amp.GradScaler(self.device_type, enabled=amp == "fp16")
@@ -92,7 +108,7 @@ class OptimWrapper:
 
     def _step(self, bad: Tensor) -> None:
         # a fused SGD that leaves out its first step would never fill its momentum (torch 2.13)
-        first = self._has_momentum and not self.optimizer.state
+        first = self._has_momentum and len(self.optimizer.state) < len(self._names)
         if self._scaled:
             self.scaler.step(self.optimizer)
             self.scaler.update()
@@ -135,10 +151,21 @@ class OptimWrapper:
         """The first parameter group's current learning rate."""
         return float(self.optimizer.param_groups[0]["lr"])
 
+    @property
+    def rates(self) -> dict[str, float]:
+        """The current learning rate of each parameter group by its name, '' being the group of the rest."""
+        groups = zip(self.group_names, self.optimizer.param_groups, strict=True)
+        return {name: float(group["lr"]) for name, group in groups}
+
+    def hold_frozen(self) -> None:
+        """Put frozen modules into evaluation mode, after the network was put into training mode."""
+        for module in self.frozen:
+            module.training = False
+
     def state_dict(self) -> dict[str, Any]:
         """Optimizer, schedule and scaler as tensors and plain values."""
         self.skips.settle()
-        state = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+        state = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(), "names": self._names}
         state["skips"] = [self.skips.total, self.skips.in_a_row]
         if self.scheduler is not None:
             state["scheduler"] = self.scheduler.state_dict()
@@ -149,8 +176,9 @@ class OptimWrapper:
 
         Args:
             state: from a wrapper over the same parameters.
-            restart_at: keep this wrapper's own settings (learning rates, schedule) instead of the saved ones, with the
-                schedule where it is after so many iterations.
+            restart_at: keep this wrapper's own settings (learning rates, schedule, groups) instead of the saved ones,
+                with the schedule where it is after so many iterations. Moments go by the parameters' names: one that
+                was frozen until now has none.
 
         Raises:
             ValueError: other parameters, or grouped in another way.
@@ -159,10 +187,7 @@ class OptimWrapper:
         self.skips.total, self.skips.in_a_row = state.get("skips", (0, 0))  # format 1 began without
         saved = state["optimizer"]
         if restart_at is not None:
-            groups = self.optimizer.state_dict()["param_groups"]
-            if [len(group["params"]) for group in groups] != [len(group["params"]) for group in saved["param_groups"]]:
-                raise ValueError("param_groups divide the parameters in another way")
-            saved = {**saved, "param_groups": groups}
+            saved = self._regrouped(saved, state.get("names"))
         self.optimizer.load_state_dict(saved)
         self._match_layouts()
         if self.scaler.is_enabled() and state["scaler"]:
@@ -175,6 +200,17 @@ class OptimWrapper:
                 for _ in range(restart_at):
                     self.scheduler.step()
 
+    def _regrouped(self, saved: dict[str, Any], names: Sequence[str] | None) -> dict[str, Any]:
+        """The saved moments under this wrapper's own groups."""
+        groups = self.optimizer.state_dict()["param_groups"]
+        if names is None:  # a checkpoint of earlier versions
+            if [len(group["params"]) for group in groups] != [len(group["params"]) for group in saved["param_groups"]]:
+                raise ValueError("param_groups divide the parameters in another way")
+            return {**saved, "param_groups": groups}
+        places = {name: place for place, name in enumerate(names)}
+        moments = {place: saved["state"].get(places.get(name)) for place, name in enumerate(self._names)}
+        return {"state": {place: value for place, value in moments.items() if value}, "param_groups": groups}
+
     def _match_layouts(self) -> None:
         """Fused optimizers walk through memory: moments must lie as their parameters do (channels_last may differ)."""
         for parameter, moments in self.optimizer.state.items():
@@ -184,37 +220,36 @@ class OptimWrapper:
 
 
 def build_optim(name: str, network: nn.Module, cfg: Mapping[str, Any], *, amp: str | None = None) -> OptimWrapper:
-    """An OptimWrapper from `optim.<name>`: `dict(optimizer=..., scheduler=..., clip=..., param_groups=...)`.
+    """An OptimWrapper from `optim.<name>`: dict(optimizer, scheduler, milestones, clip, param_groups, frozen).
 
     Raises:
-        ConfigError: a prefix in `param_groups` that no parameter has, or schedules that do not fit together.
+        ConfigError: an entry of `param_groups` or `frozen` that chooses no parameter, nothing to train, or schedules
+            that do not fit together.
     """
+    frozen = freeze(name, network, cfg.get("frozen"))
     optimizer_cfg = dict(cfg["optimizer"])
-    groups = _parameter_groups(name, network, cfg.get("param_groups") or {})
-    if _can_fuse(optimizer_cfg, groups) and not (amp == "fp16" and optimizer_cfg.get("momentum")):  # see _step
+    groups = parameter_groups(name, network, cfg.get("param_groups") or {})
+    if not groups:
+        raise ConfigError(f"optim.{name}: {nothing_to_train(network)}")
+    if _can_fuse(optimizer_cfg, groups.values()) and not (amp == "fp16" and optimizer_cfg.get("momentum")):  # see _step
         optimizer_cfg["fused"] = True  # one kernel for all tensors: measurably faster on CPU and GPU alike
-    optimizer = OPTIMIZERS.build(optimizer_cfg, params=groups)
+    optimizer = OPTIMIZERS.build(optimizer_cfg, params=list(groups.values()))
     scheduler = _build_scheduler(name, optimizer, cfg.get("scheduler"), cfg.get("milestones"))
-    return OptimWrapper(network, optimizer, scheduler=scheduler, amp=amp, clip=cfg.get("clip"))
+    return OptimWrapper(
+        network, optimizer, scheduler=scheduler, amp=amp, clip=cfg.get("clip"), group_names=list(groups), frozen=frozen
+    )
 
 
-def _parameter_groups(name: str, network: nn.Module, settings: Mapping[str, Mapping]) -> list[dict[str, Any]]:
-    """One group for each prefix (the longest that fits a parameter's name wins) and first one for the rest."""
-    groups: dict[str, list[nn.Parameter]] = {"": [], **{prefix: [] for prefix in settings}}
-    for parameter_name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            fitting = [p for p in settings if parameter_name == p or parameter_name.startswith(p.rstrip(".") + ".")]
-            groups[max(fitting, key=len, default="")].append(parameter)
-    unmatched = [prefix for prefix in settings if not groups[prefix]]
-    if unmatched:
-        known = sorted({parameter_name.split(".")[0] for parameter_name, _ in network.named_parameters()})
-        raise ConfigError(
-            f"optim.{name}.param_groups: no parameter begins with {unmatched[0]!r}. There are {', '.join(known)}."
-        )
-    return [{"params": parameters, **settings.get(prefix, {})} for prefix, parameters in groups.items() if parameters]
+def learning_rates(optims: Mapping[str, OptimWrapper]) -> dict[str, float]:
+    """The current rate of each parameter group of each network: `{'generator': 1e-3, 'generator.body.0': 1e-5}`."""
+    return {
+        f"{name}.{group}" if group else name: rate
+        for name, optim in optims.items()
+        for group, rate in optim.rates.items()
+    }
 
 
-def _can_fuse(optimizer_cfg: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> bool:
+def _can_fuse(optimizer_cfg: Mapping[str, Any], groups: Iterable[Mapping[str, Any]]) -> bool:
     parameters = inspect.signature(OPTIMIZERS.get(optimizer_cfg["type"])).parameters
     chosen = {"fused", "foreach", "differentiable"} & optimizer_cfg.keys()
     devices = {p.device.type for group in groups for p in group["params"]}

@@ -116,7 +116,7 @@ class Runner:
             RunError: what must be saved cannot be (and all that a hook raises).
         """
         error: BaseException | None = None
-        self.model.train()
+        self.set_training_mode()
         try:
             with self.signals:
                 self.call("before_train")
@@ -149,6 +149,12 @@ class Runner:
                 self._after_iter((Phase.EVALUATE, Phase.LOG))
         except torch.OutOfMemoryError as error:
             raise RunError(out_of_memory(self, stepping=False)) from error
+
+    def set_training_mode(self) -> None:
+        """Put the model into training mode, all but what is frozen."""
+        self.model.train()
+        for optim in self.optims.values():
+            optim.hold_frozen()
 
     def _end(self, error: BaseException | None) -> None:
         """Tell all hooks of the end. What fails now is raised where it is the first fault of the run, else logged."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import nn
 
-from srtoolbox.engine.optim import build_optim
+from srtoolbox.engine.optim import OptimWrapper, build_optim
 from srtoolbox.errors import ConfigError
 
 
@@ -48,8 +50,80 @@ def test_groups_by_name(network: nn.Module) -> None:
     groups = build_optim("generator", network, cfg).optimizer.param_groups
     assert [(group["lr"], len(group["params"])) for group in groups] == [(1e-3, 2), (1e-5, 2)]
     cfg["param_groups"]["conv9"] = {"lr": 1.0}
-    with pytest.raises(ConfigError, match=r"no parameter begins with 'conv9'. There are 0, 2"):
+    with pytest.raises(ConfigError, match=r"no parameter's name begins with 'conv9'. There are 0, 2"):
         build_optim("generator", network, cfg)
+
+
+def test_the_longest_beginning_decides_a_parameters_group(network: nn.Module) -> None:
+    settings = {"0.bias": {"lr": 1e-5}, "0": {"lr": 1e-4}, "2.weight": {"lr": 1e-6}, "2": {"lr": 1e-7}}
+    for order in (list(settings), list(reversed(settings))):
+        cfg = {"optimizer": {"type": "SGD", "lr": 1.0}, "param_groups": {name: settings[name] for name in order}}
+        optim = build_optim("generator", network, cfg)
+        rates = {id(p): group["lr"] for group in optim.optimizer.param_groups for p in group["params"]}
+        found = {name: rates[id(parameter)] for name, parameter in network.named_parameters()}
+        assert found == {"0.weight": 1e-4, "0.bias": 1e-5, "2.weight": 1e-6, "2.bias": 1e-7}
+        assert optim.rates == {name: settings[name]["lr"] for name in order}  # and none for a rest that is empty
+
+
+def test_what_is_frozen_stays_through_any_schedule_and_weight_decay(network: nn.Module) -> None:
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    cfg = {
+        "optimizer": {"type": "AdamW", "lr": 0.1, "weight_decay": 0.5},
+        "scheduler": {"type": "CosineAnnealingLR", "T_max": 4, "eta_min": 0.05},
+        "param_groups": {"0": {"lr": 0.01}},
+        "frozen": ["2", "*.bias"],
+    }
+    optim = build_optim("generator", network, cfg)
+    for _ in range(5):
+        optim.update(loss_of(network, 0))
+        optim.step_scheduler()
+    changed = [name for name, parameter in network.named_parameters() if not torch.equal(parameter, before[name])]
+    assert changed == ["0.weight"] and list(optim.rates) == ["0"]
+
+
+def test_a_frozen_part_computes_as_in_evaluation_for_good() -> None:
+    torch.manual_seed(0)
+    spectral = nn.utils.parametrizations.spectral_norm(nn.Conv2d(4, 4, 1))
+    part = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4, affine=False), spectral, nn.Dropout(0.5))
+    network = nn.Sequential(OrderedDict(part=part, norm=nn.BatchNorm2d(4), last=nn.Conv2d(4, 1, 1)))
+    optim = build_optim("generator", network, {"optimizer": {"type": "SGD", "lr": 0.1}, "frozen": "part"})
+    network.train()
+    optim.hold_frozen()
+    images = torch.rand(2, 1, 8, 8)
+    first, state = part(images), {name: value.clone() for name, value in part.state_dict().items()}
+    for _ in range(3):
+        optim.update(network(images).square().mean())
+    assert torch.equal(part(images), first)
+    assert all(torch.equal(value, state[name]) for name, value in part.state_dict().items())
+    assert network.norm.training and int(network.norm.num_batches_tracked) == 3
+    weights_only = build_optim(
+        "generator", network, {"optimizer": {"type": "SGD", "lr": 0.1}, "frozen": "*norm.weight"}
+    )
+    assert weights_only.frozen == [] and network.norm.bias.requires_grad  # its statistics go on, its bias learns
+
+
+@pytest.mark.parametrize(
+    ("make", "frozen", "message"),
+    [
+        (lambda: nn.Upsample(scale_factor=2), None, r"nothing to train in Upsample: it has no parameters"),
+        (lambda: nn.Linear(2, 2), ["*"], r"nothing to train in Linear: all 2 parameter tensors are frozen"),
+        (
+            lambda: nn.Linear(2, 2),
+            ["wieght"],
+            r"frozen: no parameter's name begins with 'wieght'. Did you mean 'weight'",
+        ),
+    ],
+)
+def test_nothing_to_train_is_one_clear_error(make: Callable[[], nn.Module], frozen: list[str], message: str) -> None:
+    cfg = {"optimizer": {"type": "Adam"}, "frozen": frozen}
+    with pytest.raises(ConfigError, match=message):
+        build_optim("generator", make(), cfg)
+
+
+def test_a_wrapper_of_nothing_is_refused_too() -> None:
+    other = nn.Linear(2, 2)
+    with pytest.raises(ConfigError, match="nothing to train in Identity"):
+        OptimWrapper(nn.Identity(), torch.optim.Adam(other.parameters()))
 
 
 def test_warm_up_then_cosine(network: nn.Module) -> None:

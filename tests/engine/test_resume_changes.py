@@ -95,6 +95,36 @@ def test_what_differs_is_listed_once_key_by_key_with_its_effect(
     assert "(from here on, with the checkpoint's weights)" in listed[2] and "from the next batch on" in listed[7]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ("optim.generator.frozen=None",),
+        ("optim.generator.frozen=['conv2']",),
+        ("optim.generator.frozen=None", "optim.generator.param_groups={'conv2': {'lr': 1e-5}}"),
+    ],
+    ids=["thawed", "another part", "groups"],
+)
+def test_what_is_frozen_may_change_and_moments_stay_with_their_parameters(
+    changes: tuple[str, ...], cosine_config: Path, tmp_path: Path
+) -> None:
+    run(cosine_config, tmp_path / "run", "max_iters=7", "optim.generator.frozen=['conv1']")
+    resumed = build(cosine_config, tmp_path / "run", *changes, resume=True)
+    state = load(tmp_path / "run", "iter_000007")["optims"]["generator"]
+    saved = {name: state["optimizer"]["state"][place] for place, name in enumerate(state["names"])}
+    assert saved.keys() == {"conv2.weight", "conv2.bias", "conv3.weight", "conv3.bias"}
+    optim, network = resumed.optims["generator"], resumed.networks["generator"]
+    for name, parameter in network.named_parameters():
+        moments = optim.optimizer.state.get(parameter)
+        if name in saved and parameter.requires_grad:
+            assert torch.equal(moments["exp_avg"], saved[name]["exp_avg"]), name
+        else:
+            assert not moments, name
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    resumed.train()
+    moved = {name for name, parameter in network.named_parameters() if not torch.equal(parameter, before[name])}
+    assert moved == {name for name in before if "'conv2'" not in changes[0] or not name.startswith("conv2")}
+
+
 def test_channels_last_may_be_switched_on(tiny_config: Path, tmp_path: Path) -> None:
     # enough channels that a layout mix-up in the fused optimizer shows
     changes = ("model.generator.channels=[16, 8]", "optim.generator.optimizer.lr=1e-3")
@@ -117,7 +147,6 @@ def test_channels_last_may_be_switched_on(tiny_config: Path, tmp_path: Path) -> 
         "model.generator.kernels=[5, 3, 3]",
         "model.generator={'type': 'SRCNN', 'scale': 3, '_delete_': True}",
         "optim.generator.optimizer.type=SGD",
-        "optim.generator.param_groups={'conv3': {'lr': 1e-5}}",
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_touched(

@@ -13,6 +13,7 @@ from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
 from srtoolbox.engine.hooks.event_files import open_writer
 from srtoolbox.engine.hooks.graph import write_graph
 from srtoolbox.engine.hooks.weights_and_biases import WandbRun, wandb_faults
+from srtoolbox.engine.optim import learning_rates
 from srtoolbox.engine.term_means import TermMeans
 from srtoolbox.errors import ConfigError
 from srtoolbox.files import append_line, finite_json, write_text
@@ -126,7 +127,7 @@ class LoggerHook(Hook):
     def _log_train(self, runner: Runner) -> None:
         terms = self.means.take()
         if dist.is_main():
-            rates = {name: optim.lr for name, optim in runner.optims.items()}
+            rates = learning_rates(runner.optims)
             speed = self._speed(runner)
             weights = runner.model.loss_weights()
             plain = {name: terms[name] / weights[name] for name in terms if weights.get(name, 1) not in (0, 1)}
@@ -161,7 +162,7 @@ def train_line(
 ) -> str:
     """One line for people: losses, learning rates, speed, time left."""
     losses = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
-    lr = ", ".join(f"{rate:.3g}" for rate in rates.values())
+    lr = ", ".join(f"{name} {rate:.3g}" if len(rates) > 1 else f"{rate:.3g}" for name, rate in rates.items())
     waiting = 100 * speed["data_time"] / max(speed["time"], 1e-9)
     return (
         f"iter {iteration}/{of}  {losses}  lr {lr}  {speed['time'] * 1e3:.1f} ms/iter (data {waiting:.0f} %)  "

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 PICTURES = ("lq", "gt")
+GRADIENT_NORM = "grad_norm"
 
 
 @MODELS.register
@@ -89,13 +90,18 @@ class Restorer(nn.Module):
         return {name: loss(sr, batch[self.targets.get(name, "gt")]) for name, loss in self.losses.items()}
 
     def train_step(self, batch: dict[str, Any], optims: dict[str, OptimWrapper]) -> dict[str, Tensor]:
-        """One update from one batch. Returns the weighted loss terms."""
-        batch = self.prepare(batch)
-        with optims["generator"].autocast():
+        """One update from one batch.
+
+        Returns:
+            The weighted loss terms and, where gradients are clipped, `grad_norm`: their norm before.
+        """
+        batch, optim = self.prepare(batch), optims["generator"]
+        with optim.autocast():
             sr = self.restore(batch, self.generator)
         terms = self.image_losses(sr.float(), batch)
-        optims["generator"].update(reduce(add, terms.values()))
-        return {name: term.detach() for name, term in terms.items()}
+        norm = optim.update(reduce(add, terms.values()), measure=optim.clip is not None)
+        terms = {name: term.detach() for name, term in terms.items()}
+        return terms if norm is None else {**terms, GRADIENT_NORM: norm}
 
 
 def name_fault(name: object) -> str | None:
@@ -104,6 +110,8 @@ def name_fault(name: object) -> str | None:
         return "a loss's name is a string"
     if "." in name:
         return "a loss's name has no dots"
+    if name == GRADIENT_NORM:
+        return "the log needs this name"
     if hasattr(nn.ModuleDict(), name):
         return f"a loss cannot be called {name!r}, torch uses that name itself"
     return None
