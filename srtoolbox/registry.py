@@ -56,8 +56,12 @@ class Registry(Generic[T]):
                     f"a {registry.kind} of that name. Rename one of the two."
                 )
         if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(obj).parameters.values()):
+            inherits = getattr(getattr(obj, "__init__", None), "__module__", "").startswith("torch.")
             raise RegistryError(
-                f"{obj.__module__}.{key} takes **kwargs: name its arguments, so that configs can be checked"
+                f"{obj.__module__}.{key} has no __init__ of its own, from which its config's keys are taken: add one, "
+                "such as `def __init__(self) -> None: super().__init__()`"
+                if inherits
+                else f"{obj.__module__}.{key} takes **kwargs: name its arguments, so that configs can be checked"
             )
         self._entries[key] = obj
         return obj

@@ -96,6 +96,14 @@ def test_free_keywords_are_refused(kinds):
         kinds[0].register(Loose)
 
 
+def test_a_module_without_a_constructor_is_told_to_have_one(kinds):
+    class Plain(torch.nn.Module):
+        pass
+
+    with pytest.raises(RegistryError, match=r"Plain has no __init__ of its own.*add one.*super\(\)\.__init__\(\)"):
+        kinds[0].register(Plain)
+
+
 def test_package_is_imported_at_first_look_up(tmp_path, monkeypatch):
     package = tmp_path / "lazy_losses_of_a_test"
     package.mkdir()

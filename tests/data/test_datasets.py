@@ -17,7 +17,7 @@ from srtoolbox.data.datasets.paired import PairedDataset
 from srtoolbox.data.plan import Recipe, make_plan
 from srtoolbox.data.rng import Rng
 from srtoolbox.data.sampler import Draw
-from srtoolbox.data.transforms.base import Transform
+from srtoolbox.data.transforms.base import Transform, map_pictures
 from srtoolbox.errors import ConfigError, DataError, MissingDataError
 from srtoolbox.image import read_image, write_image
 from srtoolbox.registry import DATASETS
@@ -299,6 +299,44 @@ def test_margin_of_transforms(gt_folder: Path) -> None:
     for index in range(4):
         a, b = with_margin[Draw(index, 0, 0)], plain[Draw(index, 0, 0)]
         assert a["gt"].shape == (24, 24, 3) and np.array_equal(a["gt"], b["gt"]) and np.array_equal(a["lq"], b["lq"])
+
+
+class Own(Transform):
+    """A user's transform, by a function of one image."""
+
+    def __init__(self, function) -> None:
+        self.function = function
+
+    def __call__(self, sample: dict, rng: Rng) -> dict:
+        return self.function(sample)
+
+
+@pytest.mark.parametrize(
+    ("function", "made"),
+    [
+        (lambda s: map_pictures(s, lambda image: image + 1.5), r"lq \(8, 8, 3\) float64 and gt \(24, 24, 3\) float64"),
+        (lambda s: map_pictures(s, lambda image: np.float32(image / 255)), r"lq \(8, 8, 3\) float32"),
+        (lambda s: map_pictures(s, lambda image: image.astype(int) + 300), r"lq \(8, 8, 3\) int64"),
+        (lambda s: s | {"lq": torch.zeros(8, 8, 3)}, r"lq torch\.Size\(\[8, 8, 3\]\) torch\.float32"),
+        (lambda s: s | {"lq": s["lq"][..., 0]}, r"lq \(8, 8\) uint8"),
+        (lambda s: s | {"gt": s["gt"][:-1]}, r"gt \(23, 24, 3\) uint8"),
+        (lambda s: s.clear(), None),
+    ],
+)
+def test_a_transform_that_makes_no_image_is_named(gt_folder: Path, tmp_path: Path, function, made) -> None:
+    pair = pair_folders(gt_folder, tmp_path, 3)
+    options = dict(scale=3, gt_size=24, transforms=[Own(function), *FLIPS[:1]])
+    for dataset in (GTOnlyDataset(str(gt_folder), **options), PairedDataset(*pair, **options)):
+        expected = "Own returned None" if made is None else rf"transforms \(Own, RandomHorizontalFlip\) made .*{made}"
+        with pytest.raises(DataError, match=expected):
+            dataset.__getitems__([Draw(0, 0, 0)])
+
+
+def test_a_transform_before_lq_keeps_size_and_dtype(gt_folder: Path) -> None:
+    own = Own(lambda sample: map_pictures(sample, lambda image: image * 1.1))
+    own.stage = "gt"
+    with pytest.raises(DataError, match=r"a: the transforms .* into \(\d+, \d+, 3\) float64: they keep size and dtype"):
+        GTOnlyDataset(str(gt_folder), 3, gt_size=24, transforms=[own])[Draw(0, 0, 0)]
 
 
 @pytest.mark.parametrize(

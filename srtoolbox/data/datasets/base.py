@@ -18,7 +18,7 @@ from srtoolbox.data.random_crops import RandomCrops, owned
 from srtoolbox.data.rng import Rng
 from srtoolbox.data.sampler import Draw
 from srtoolbox.data.store import Store, Window
-from srtoolbox.data.transforms.base import Compose, Sample, map_pictures, transforms_on_gt_alone
+from srtoolbox.data.transforms.base import Compose, Sample, check_made, map_pictures, transforms_on_gt_alone
 from srtoolbox.errors import ConfigError, DataError
 
 Sampling = Literal["image", "area"]
@@ -141,6 +141,7 @@ class GTDataset(SRDataset):
         if self.cropper.lq_size is not None:
             sample["lq"] = self.cropper.trim(sample["lq"], 1)
             sample["gt"] = self.cropper.trim(sample["gt"], self.scale)
+        check_made(sample, self.scale, self.transforms.transforms)
         return sample
 
     def whole(self, index: int) -> Sample:

@@ -105,7 +105,11 @@ class GTOnlyDataset(GTDataset):
         top, left, height, width = crop.scaled(self.scale)
         centre = (top + (height - 1) / 2, left + (width - 1) / 2)
         changed = self.before_lq({"gt": gt, "key": entry.gt_key, "centre": centre}, rng)["gt"]
-        assert changed.shape == gt.shape and changed.dtype == gt.dtype, "a transform of stage 'gt' keeps size and depth"
+        if changed.shape != gt.shape or changed.dtype != gt.dtype:
+            raise DataError(
+                f"{entry.gt_key}: the transforms that act on GT before LQ is made turned {gt.shape} {gt.dtype} into "
+                f"{changed.shape} {changed.dtype}: they keep size and dtype (round and clip what is computed in floats)"
+            )
         return changed
 
 

@@ -7,7 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from srtoolbox.data.rng import Rng
+from srtoolbox.errors import DataError
 from srtoolbox.registry import TRANSFORMS
 
 Sample = dict[str, Any]
@@ -61,6 +64,8 @@ class Compose(Transform):
     def __call__(self, sample: Sample, rng: Rng) -> Sample:
         for position, transform in enumerate(self.transforms):
             sample = transform(sample, rng.at(position))
+            if sample is None:
+                raise DataError(f"the transform {type(transform).__name__} returned None: it returns the sample")
         return sample
 
     def margin(self, gt_size: int) -> int:
@@ -113,6 +118,32 @@ def build_transforms(transforms: Sequence[Any] | Mapping[str, Any]) -> list[Tran
     """Transforms from configs: a list or a named map of dicts with `type` (or of transforms already built)."""
     entries = transforms.values() if isinstance(transforms, Mapping) else transforms
     return [TRANSFORMS.build(entry) if isinstance(entry, Mapping) else entry for entry in entries if entry is not None]
+
+
+def check_made(sample: Sample, scale: int, transforms: Sequence[Transform]) -> None:
+    """Check what transforms made of a sample: arrays as a store's, GT `scale` times LQ.
+
+    Raises:
+        DataError: another dtype (floats would be taken for levels of 16 bits) or shape.
+    """
+    lq, gt = sample["lq"], sample["gt"]
+    if (
+        lq.dtype in _DTYPES
+        and gt.dtype in _DTYPES
+        and lq.ndim == gt.ndim == 3
+        and gt.shape[0] == scale * lq.shape[0]
+        and gt.shape[1] == scale * lq.shape[1]
+    ):
+        return
+    names = ", ".join(type(transform).__name__ for transform in transforms if not isinstance(transform, Nothing))
+    described = " and ".join(f"{name} {sample[name].shape} {sample[name].dtype}" for name in PICTURES)
+    raise DataError(
+        f"{sample['key']}: the transforms ({names}) made {described}: both are (h, w, C), uint8 or uint16 as they came "
+        f"(round and clip what was computed in floats), and GT {scale} times LQ"
+    )
+
+
+_DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 
 
 def map_pictures(sample: Sample, function: Any) -> Sample:  # noqa: ANN401 - array -> array

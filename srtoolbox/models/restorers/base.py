@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import batch_to_float, batch_to_y, rgb_to_y
 from srtoolbox.registry import LOSSES, MODELS, NETWORKS, TRANSFORMS
 
@@ -87,7 +88,11 @@ class Restorer(nn.Module):
 
     def image_losses(self, sr: Tensor, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Every loss term, weighted, on the device."""
-        return {name: loss(sr, batch[self.targets.get(name, "gt")]) for name, loss in self.losses.items()}
+        terms = {name: loss(sr, batch[self.targets.get(name, "gt")]) for name, loss in self.losses.items()}
+        for name, term in terms.items():
+            if not isinstance(term, Tensor) or term.numel() != 1:
+                raise SrtoolboxError(_loss_fault(name, self.losses[name], term))
+        return terms
 
     def train_step(self, batch: dict[str, Any], optims: dict[str, OptimWrapper]) -> dict[str, Tensor]:
         """One update from one batch.
@@ -102,6 +107,14 @@ class Restorer(nn.Module):
         norm = optim.update(reduce(add, terms.values()), measure=optim.clip is not None)
         terms = {name: term.detach() for name, term in terms.items()}
         return terms if norm is None else {**terms, GRADIENT_NORM: norm}
+
+
+def _loss_fault(name: str, loss: nn.Module, term: object) -> str:
+    got = f"a tensor {tuple(term.shape)}" if isinstance(term, Tensor) else f"a {type(term).__name__}"
+    return (
+        f"losses.{name}: {type(loss).__name__} returned {got}: a loss returns one number for the whole batch, already "
+        "weighted, as (pred - target).abs().mean() is"
+    )
 
 
 def name_fault(name: object) -> str | None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from srtoolbox.engine.optim import build_optim
+from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import rgb_to_y
 from srtoolbox.models.restorers.base import PICTURES, Restorer
 from srtoolbox.registry import TRANSFORMS
@@ -62,10 +63,7 @@ def test_batches_become_float_pictures(batch: dict[str, object]) -> None:
 @pytest.mark.parametrize("peak", [255, 65535])
 def test_a_luma_network_gets_unrounded_luma(batch: dict[str, object], peak: int) -> None:
     if peak > 255:
-        batch = {
-            **batch,
-            **{key: (batch[key].int() * 257 - 100 * (batch[key] > 0)).to(torch.uint16) for key in PICTURES},
-        }
+        batch = {key: batch[key].int().mul(257).sub(100).clamp(0).to(torch.uint16) for key in PICTURES}
     prepared = restorer("y").prepare(batch)
     for key in PICTURES:
         expected = skimage.color.rgb2ycbcr(batch[key].numpy() / peak)[..., 0] / 255
@@ -112,6 +110,23 @@ def test_the_step_follows_the_sum_of_the_terms(batch: dict[str, object]) -> None
     (2 * (sr - gt).abs().mean() + (sr - gt).square().mean()).backward()
     for stepped, start in zip(model.generator.parameters(), other.generator.parameters(), strict=True):
         torch.testing.assert_close(stepped.detach(), (start - 0.1 * start.grad).detach())
+
+
+@pytest.mark.parametrize(
+    ("result", "got"),
+    [
+        (lambda difference: difference.flatten(1).mean(1), r"a tensor \(2,\)"),
+        (lambda difference: difference, r"a tensor \(2, 3, 12, 12\)"),
+        (lambda difference: None, "a NoneType"),
+        (lambda difference: 0.5, "a float"),
+    ],
+)
+def test_a_loss_that_is_no_number_is_named(batch: dict[str, object], result: object, got: str) -> None:
+    model = restorer()
+    model.losses["far"].forward = lambda pred, target: result(pred - target)
+    optim = build_optim("generator", model.generator, {"optimizer": {"type": "SGD", "lr": 0.1}})
+    with pytest.raises(SrtoolboxError, match=rf"losses\.far: MSELoss returned {got}: a loss returns one number"):
+        model.train_step(batch, {"generator": optim})
 
 
 def test_wiring_faults() -> None:
