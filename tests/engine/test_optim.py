@@ -181,3 +181,15 @@ def test_state_survives(network: nn.Module) -> None:
             wrapper.step_scheduler()
     assert optim.lr == resumed.lr
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_gradients_are_clipped_and_measured_as_if_there_were_no_scale(optimizer: str, network: nn.Module) -> None:
+    cfg, steps = {"optimizer": {"type": optimizer, "lr": 0.1}, "clip": 1e-2}, {}
+    for amp in (None, "fp16"):
+        learning = copy.deepcopy(network)
+        optim = build_optim("generator", learning, cfg, amp=amp)
+        assert optim.scaler.get_scale() == (65536 if amp else 1)
+        norms = [float(optim.update(loss_of(learning, seed), measure=True)) for seed in range(3)]
+        steps[amp] = [torch.tensor(norms), *(p.detach() for p in learning.parameters())]
+    torch.testing.assert_close(steps["fp16"], steps[None], rtol=1e-5, atol=1e-7)
