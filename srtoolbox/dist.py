@@ -59,7 +59,8 @@ def init(device: torch.device, timeout: float = TIMEOUT) -> None:
         timeout: seconds a rank may be silent or hang before all ranks end.
 
     Raises:
-        RunError: the variables of the launch are incomplete, or the ranks did not find each other.
+        RunError: the variables of the launch are incomplete, several processes cannot use the device here, or the ranks
+            did not find each other.
     """
     if not launched() or dist.is_initialized():
         return
@@ -68,6 +69,11 @@ def init(device: torch.device, timeout: float = TIMEOUT) -> None:
     if missing:
         raise RunError(
             f"{where}: {' and '.join(missing)} not set. Start with tools/dist_train.sh or torchrun, or unset RANK"
+        )
+    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not dist.is_nccl_available()):
+        raise RunError(
+            f"{where}: several processes cannot train on {device.type} here (that needs CUDA with NCCL, which is "
+            "there on Linux). Train on the CPU, where they use gloo (runtime.device=cpu), or in one process"
         )
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     try:

@@ -19,6 +19,11 @@ if [ -z "${SLURM_JOB_ID:-}" ]; then
     echo "not under SLURM: start it with sbatch, or use tools/dist_train.sh" >&2
     exit 2
 fi
+if ! "${PYTHON:-python}" -c 'import importlib.util as u; raise SystemExit(u.find_spec("torch") is None)' 2>/dev/null; then
+    echo "${PYTHON:-python} is not there or has no PyTorch: activate the environment srtoolbox is installed in before" \
+        "sbatch (source .venv/bin/activate), or set PYTHON to its Python" >&2
+    exit 2
+fi
 host=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export MASTER_ADDR=$host MASTER_PORT=${MASTER_PORT:-$((20000 + SLURM_JOB_ID % 20000))}
 

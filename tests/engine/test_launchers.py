@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -192,6 +193,27 @@ def test_slurm_takes_no_signal_for_the_end_of_the_tasks(tmp_path: Path) -> None:
 def test_a_wrong_call_shows_the_right_one(script: str, arguments: list[str]) -> None:
     done = launch(script, *arguments)
     assert done.returncode == 2 and f"tools/{script} CONFIG" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["dist_train.sh", "dist_test.sh"])
+@pytest.mark.parametrize(
+    ("python", "fault"), [(None, "has no PyTorch"), ("no-such-python", "no-such-python cannot be started")]
+)
+def test_outside_the_environment_it_is_said_what_to_activate(
+    script: str, python: str | None, fault: str, tmp_path: Path
+) -> None:
+    """As found on a machine without an environment: a python3 alone on the path, and no PyTorch in it."""
+    bare = tmp_path / "bin"
+    bare.mkdir()
+    for name in ("bash", "dirname", "env"):
+        (bare / name).symlink_to(shutil.which(name))
+    (bare / "python3").write_text(f'#!/bin/sh\nexec {sys.base_prefix}/bin/python3 -S "$@"\n')
+    (bare / "python3").chmod(0o755)
+    environ = {"PATH": str(bare), **({"PYTHON": python} if python else {})}
+    command = [str(TOOLS / script), "a.py", *(["b.pth"] if script == "dist_test.sh" else []), "2"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=60)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert fault in done.stderr and "source .venv/bin/activate" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.timeout(60)
