@@ -18,6 +18,7 @@ from srtoolbox.image.folders import Listing, Unread, list_images, scan_folder, u
 from srtoolbox.image.formats import Form
 from srtoolbox.image.headers import MAX_BYTES, MAX_PIXELS
 from srtoolbox.image.metadata import Metadata
+from srtoolbox.image.moving import is_moving_image, moving_frames
 from srtoolbox.image.picture import Picture, decode_picture, read_picture
 from srtoolbox.image.pixels import copy_view, squared_distance, window_means
 from srtoolbox.image.reading import decode_image, image_facts, image_shape, read_image
@@ -64,12 +65,14 @@ __all__ = [
     "gaussian_blur",
     "image_facts",
     "image_shape",
+    "is_moving_image",
     "is_readable",
     "is_unwritable",
     "kind_of",
     "list_images",
     "listed",
     "mix_channels",
+    "moving_frames",
     "read_image",
     "read_picture",
     "read_suffixes",

@@ -8,6 +8,8 @@ cross that line, the result always declares what was taken.
 from __future__ import annotations
 
 import contextlib
+import io
+import itertools
 import os
 from collections.abc import Iterator
 from fractions import Fraction
@@ -17,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from srtoolbox.errors import SrtoolboxError
+from srtoolbox.image import is_moving_image, moving_frames
 from srtoolbox.logger import LOGGER
 
 # H.273's numbers of matrices and ranges, and swscale's names for them
@@ -25,6 +28,7 @@ _UNKNOWN, _BT709, _BT601, _RGB = 2, 1, 6, 0
 _LIMITED, _FULL = 1, 2
 _FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 _HD_LINES = 720
+_MILLISECOND = Fraction(1, 1000)
 MAX_SIDE = 16384
 
 
@@ -94,7 +98,7 @@ def opened(path: str | os.PathLike) -> Iterator[Any]:
     if not os.path.isfile(name):
         raise SrtoolboxError(f"{name}: no such video file")
     try:
-        container = av.open(name)
+        container = av.open(packed_animation(name) if is_moving_image(name) else name)
     except (av.FFmpegError, ValueError) as error:
         raise SrtoolboxError(
             f"{name}: no video that can be read ({error.args[-1] if error.args else error})"
@@ -103,6 +107,29 @@ def opened(path: str | os.PathLike) -> Iterator[Any]:
         if not container.streams.video:
             raise SrtoolboxError(f"{name}: has no video stream")
         yield container
+
+
+def packed_animation(path: str | os.PathLike) -> io.BytesIO:
+    """An animated WebP or AVIF as a lossless video in memory, with its times, for FFmpeg, which cannot read it itself.
+
+    Raises:
+        ImageError: damaged; the message names the file.
+    """
+    av, file, time = library(), io.BytesIO(), 0
+    frames = moving_frames(path)
+    first = next(frames)
+    with av.open(file, "w", format="matroska") as container:
+        stream = container.add_stream("ffv1", rate=Fraction(1000, first.duration))
+        stream.height, stream.width = first.image.shape[:2]
+        stream.pix_fmt, stream.codec_context.time_base = "bgr0", _MILLISECOND
+        for image, duration in itertools.chain([first], frames):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="bgr0")
+            frame.pts, frame.time_base = time, _MILLISECOND
+            time += duration
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    file.seek(0)
+    return file
 
 
 def probe(path: str | os.PathLike) -> Video:
