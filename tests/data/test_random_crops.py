@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -54,11 +55,19 @@ def test_every_epoch_is_fresh_and_follows_from_the_seed(dataset: GTOnlyDataset) 
     [
         dict(num_workers=2, persistent_workers=True),
         dict(num_workers=1),
-        dict(num_workers=1, multiprocessing_context="spawn"),
+        pytest.param(dict(num_workers=1, multiprocessing_context="spawn"), marks=pytest.mark.slow),
     ],
 )
 def test_workers_of_every_kind_change_nothing(dataset: GTOnlyDataset, options: dict[str, object]) -> None:
     assert epochs(dataset, count=2, **options) == epochs(dataset, count=2)
+
+
+def test_a_copy_for_a_worker_that_starts_anew_counts_with_the_original(dataset: GTOnlyDataset) -> None:
+    here = dataset.crops(3)
+    there = ForkingPickler.loads(ForkingPickler.dumps(here))
+    drawn = [here[1], there[1], here[1]]
+    for epoch, item in enumerate(drawn):
+        assert np.array_equal(item["gt"], dataset[Draw(1, epoch * 6 + 1, 3)]["gt"])
 
 
 def test_an_item_is_a_crop_of_its_image_by_the_datasets_own_rules(dataset: GTOnlyDataset) -> None:
