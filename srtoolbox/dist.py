@@ -147,6 +147,7 @@ def abort(error: BaseException) -> None:
     watch = _Group.watch
     if watch is None:
         return
+    watch.error = error
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun ends us as soon as one rank is gone: first the reason
     own = isinstance(error, SrtoolboxError) or not _of_a_collective(error)

@@ -14,7 +14,10 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 from srtoolbox.logger import LOGGER
@@ -32,6 +35,8 @@ SILENCE = 2.5
 """Seconds without a sign of life that are enough to name a rank once a collective has failed."""
 PATIENCE = 3.0
 """Seconds an ending process gives what it writes."""
+_PACKAGE = Path(__file__).parent
+_WAITERS = ("watch.py", "dist.py")
 
 
 class Place(NamedTuple):
@@ -55,6 +60,8 @@ class Watch:
     def __init__(self, store: Any, rank: int, world: int, timeout: float, end: Callable[[int], None]) -> None:  # noqa: ANN401
         self.store, self.rank, self.world, self.timeout, self._end = store, rank, world, timeout, end
         self.place = Place("start", 0, time.monotonic())
+        self.error: BaseException | None = None
+        """What failed in this process, whose place is told instead of that of the clean-up after it."""
         self._beats = 0
         self._seen: dict[int, tuple[Any, float]] = {}  # rank -> its last sign of life, and when that was new
         self._closed = threading.Event()
@@ -83,6 +90,13 @@ class Watch:
         with contextlib.suppress(Exception):  # the store may be gone with the machine that held it
             self.store.compare_set("fault", "", f"rank {self.rank} failed {_told(self._sign())}: {reason}")
 
+    def line(self) -> str:
+        """`file:line` of what the main thread does, or of what failed there (`error`)."""
+        if self.error is not None:
+            return _telling(list(traceback.walk_tb(self.error.__traceback__)))
+        frame = sys._current_frames().get(threading.main_thread().ident or 0)
+        return _telling(list(traceback.walk_stack(frame))[::-1] if frame else [])
+
     def let_others_read(self) -> None:
         """Rank 0 may hold the store: before it ends, all must have read what is wrong."""
         if self.rank == 0:
@@ -108,7 +122,7 @@ class Watch:
                 reason = next(iter(str(error).splitlines()), type(error).__name__)
                 fault = f"the store of the run is gone, and with it rank 0 or torchrun ({reason})"
             if fault and not self._closed.is_set():
-                say(LOGGER.error, f"rank {self.rank} ends: {fault}. It was at {_main_thread_line()}")
+                say(LOGGER.error, f"rank {self.rank} ends: {fault}. Rank {self.rank} was at {self.line()}")
                 self.let_others_read()
                 self._end(1)
 
@@ -186,9 +200,12 @@ def _told(sign: dict[str, Any]) -> str:
     return f"in phase {sign['phase']!r} after iteration {sign['iter']} (process {sign['pid']} on {sign['host']})"
 
 
-def _main_thread_line() -> str:
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "its end"
+def _telling(frames: list[tuple[FrameType, int]]) -> str:
+    """The innermost place of ours, outermost first: what waits for others, in here or in torch, tells nothing."""
+    lines = [(Path(frame.f_code.co_filename), number) for frame, number in frames]
+    ours = [line for line in lines if line[0].is_relative_to(_PACKAGE) and line[0].name not in _WAITERS]
+    path, number = (ours or lines or [(Path("its end"), 0)])[-1]
+    return f"{path}:{number}" if number else str(path)
 
 
 def _kill_sibling(sign: dict[str, Any]) -> None:

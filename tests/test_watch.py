@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 import types
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from torch.distributed import HashStore
 
-from srtoolbox import watch
+from srtoolbox import dist, watch
+from srtoolbox.files import read_json
 from srtoolbox.watch import Watch
+from srtoolbox.wording import counted
 
 TIMEOUT = 10.0
 
@@ -139,3 +144,45 @@ def test_a_rank_whose_console_is_held_ends_too() -> None:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+class Asking:
+    """A number; to print it is to ask from another thread, as the watch does, where the main thread is."""
+
+    def __init__(self, rank: Watch) -> None:
+        self.rank, self.told = rank, ""
+
+    def __format__(self, form: str) -> str:
+        self.rank._fault = self._ask  # which the main thread meets as it waits for an explanation
+        self.rank.explain(1.0)
+        return ""
+
+    def _ask(self) -> str:
+        with ThreadPoolExecutor(1) as other:
+            self.told = other.submit(self.rank.line).result()
+        return "a fault"
+
+
+def test_the_line_told_is_ours_and_not_that_of_who_waits(pair: Pair) -> None:
+    asking = Asking(pair.ranks[0])
+    counted(asking, "image")
+    assert re.search(r"wording\.py:\d+$", asking.told)
+    try:
+        read_json("nowhere.json")
+    except OSError as error:
+        pair.ranks[0].error = error
+    counted(asking, "image")
+    assert re.search(r"srtoolbox.files\.py:\d+$", asking.told)
+
+
+def test_a_failure_keeps_its_line_through_the_clean_up(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    rank = pair.ranks[0]
+    monkeypatch.setattr(dist._Group, "watch", rank)
+    monkeypatch.setattr(dist, "exit_now", lambda code: None)
+    monkeypatch.setattr(rank, "let_others_read", lambda: None)
+    monkeypatch.setattr(signal, "signal", lambda *args: None)
+    try:
+        read_json("nowhere.json")
+    except OSError as error:
+        dist.abort(error)
+    assert re.search(r"srtoolbox.files\.py:\d+$", rank.line())

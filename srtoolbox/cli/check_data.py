@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srtoolbox.cli.options import CommandParser
+from srtoolbox.wording import counted
 
 if TYPE_CHECKING:
     from srtoolbox.data.checking import DataPart, Report
@@ -110,7 +111,7 @@ def _print(report: Report, allowed: Sequence[str]) -> None:
     pictures = sum(store["pictures"] for store in _stores(report).values())
     faults = sum(map(len, report.faults.values()))
     told = f"{faults} fault{'s' if faults != 1 else ''}" if faults else "no faults"
-    print(f"\n{pictures} pictures in {len(_stores(report))} stores: {told}")
+    print(f"\n{counted(pictures, 'picture')} in {counted(len(_stores(report)), 'store')}: {told}")
 
 
 def _stores(report: Report) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srtoolbox.cli.options import CommandParser
+from srtoolbox.wording import counted
 
 if TYPE_CHECKING:
     from srtoolbox.data.conversion import Summary
@@ -144,9 +145,9 @@ def _announce(plan: Plan, plans: Sequence[Plan]) -> None:
 
 
 def _announcement(plan: Plan) -> str:
-    text = f"{len(plan.jobs)} pictures"
+    text = counted(len(plan.jobs), "picture")
     if plan.lq is not None:
-        text = f"{len(plan.jobs)} pairs at x{plan.scale}, names and sizes checked"
+        text = f"{counted(len(plan.jobs), 'pair')} at x{plan.scale}, names and sizes checked"
     elif plan.scale is not None:
         text += f", LQ made at x{plan.scale}"
     if plan.cut:
@@ -185,7 +186,7 @@ def _with_progress(parts: Sequence[tuple[Plan, list[str]]], **options: Any) -> l
 def _print_summaries(summaries: Sequence[Summary], seconds: float) -> None:
     for summary in summaries:
         reused = f", {summary.reused} of them there already" if summary.reused else ""
-        print(f"{summary.path}: {summary.pictures} pictures{reused}, {summary.size / 1e6:.1f} MB")
+        print(f"{summary.path}: {counted(summary.pictures, 'picture')}{reused}, {summary.size / 1e6:.1f} MB")
     print(f"done in {seconds:.1f} s")
 
 

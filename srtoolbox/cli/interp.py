@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_trial
+from srtoolbox.wording import counted
 
 EXAMPLE = """example:
   python tools/interp.py psnr.pth gan.pth --alpha 0.8 -o blend.pth
@@ -99,7 +100,9 @@ def plan_blends(args: argparse.Namespace) -> list[Blend]:
 
     if args.weights:
         if len(args.weights) != len(args.checkpoints) or len(args.checkpoints) < 2:
-            raise ConfigError(f"--weights: {len(args.checkpoints)} checkpoints, {len(args.weights)} weights")
+            raise ConfigError(
+                f"--weights: {counted(len(args.checkpoints), 'checkpoint')}, {counted(len(args.weights), 'weight')}"
+            )
         total = sum(args.weights)
         if not all(math.isfinite(weight) and weight >= 0 for weight in args.weights) or not total:
             raise ConfigError("--weights are 0 or more, and not all 0")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srtoolbox.cli.options import CommandParser, add_device, add_plugin
+from srtoolbox.wording import counted
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
         raise RunError(
             f"{shapes} does not fit into the memory of {device_name(device)}; take a smaller size"
         ) from error
-    setting = f"{device_name(device)}, float32, median of {args.runs} runs, torch {torch.__version__}"
+    setting = f"{device_name(device)}, float32, median of {counted(args.runs, 'run')}, torch {torch.__version__}"
     print(f"{args.source}\non {setting}")
     print_table({name: (networks[name], cost) for name, cost in costs.items()})
     if args.json:

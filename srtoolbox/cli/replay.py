@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from srtoolbox.cli.options import CommandParser, add_plugin
+from srtoolbox.wording import counted
 
 EXAMPLE = """example:
   python tools/replay.py work_dirs/espcn_x3_t91/faults/iter_000123
@@ -55,8 +56,8 @@ def main(argv: Sequence[str]) -> int:
 def tell(report: dict[str, Any], rank: int, found: dict[str, Any]) -> None:
     """Print loss terms and gradient norms, the worst first, and whether the fault is there."""
     batch = found["rank"]
-    skipped = report["skipped_in_a_row"]
-    print(f"iteration {report['iteration']}, rank {rank} of {report['world']}, {skipped} steps left out in a row")
+    skipped = counted(report["skipped_in_a_row"], "step")
+    print(f"iteration {report['iteration']}, rank {rank} of {report['world']}, {skipped} left out in a row")
     print("batch: " + ", ".join(batch["keys"]))
     for terms in batch["terms"]:
         print("terms: " + "  ".join(f"{name} {value:.6g}" for name, value in terms.items()))

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from srtoolbox.wording import counted
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -45,7 +47,7 @@ def print_tables(results: Results, higher_is_better: Mapping[str, bool | None], 
         if ranked:
             rows = best_first(rows, higher_is_better)
         count = len(next(iter(results.values()))[set_name])
-        title = f"{set_name} ({count} image{'' if count == 1 else 's'})"
+        title = f"{set_name} ({counted(count, 'image')})"
         tables = [table_of(title, rows, higher_is_better, across=across) for across in (False, True)]
         widths = [Measurement.get(CONSOLE, CONSOLE.options.update(max_width=10_000), table).maximum for table in tables]
         fitting = [number for number in (0, 1) if widths[number] <= CONSOLE.width]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,10 +180,11 @@ def begin(
 ) -> Runner:
     """The runner of a run, fresh or from `state` (of the file `path`); its work dir is ready, its log begun."""
     from srtoolbox import dist
+    from srtoolbox.engine.describe import describe
     from srtoolbox.engine.run_config import save_config
     from srtoolbox.engine.runner import Runner
     from srtoolbox.engine.workdir import prepare
-    from srtoolbox.logger import LOGGER, setup_logging
+    from srtoolbox.logger import setup_logging
 
     runner = Runner(config, work_dir, resume=state, resumed_from=path)
     if dist.is_main():
@@ -193,23 +194,5 @@ def begin(
         lock.begun(path)
     dist.barrier()
     setup_logging(work_dir / "train.log", main_process=dist.is_main())
-    describe(runner, LOGGER.info)
+    describe(runner)
     return runner
-
-
-def describe(runner: Runner, say: Callable[..., None]) -> None:
-    """Tell what is about to run: the batch over all processes, the networks and their sizes, the device."""
-    from srtoolbox import dist
-
-    batch, world = runner.config["data"]["train"]["batch_size"], dist.world_size()
-    parts = [f"{world} processes"] * (world > 1) + [f"{runner.accumulation} batches"] * (runner.accumulation > 1)
-    say("work dir %s, device %s, seed %d", runner.work_dir, runner.device, runner.seed)
-    say(
-        "batch %s = %d samples per iteration; %d iterations from %d",
-        " x ".join([f"{batch} per process", *parts]),
-        batch * world * runner.accumulation,
-        runner.max_iters,
-        runner.iter,
-    )
-    for name, network in runner.networks.items():
-        say("%s: %s, %d parameters", name, type(network).__name__, sum(p.numel() for p in network.parameters()))

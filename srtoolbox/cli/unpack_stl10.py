@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from srtoolbox.cli.options import CommandParser
+from srtoolbox.wording import counted
 
 EXAMPLE = """example:
   python tools/unpack_stl10.py stl10_binary/unlabeled_X.bin -o datasets/STL10/unlabeled
@@ -39,5 +40,5 @@ def main(argv: Sequence[str]) -> int:
             progress=lambda finished, total: bar.update(task, completed=finished, total=total),
         )
     there = f" ({done.pictures - done.written} were there)" if done.written < done.pictures else ""
-    print(f"{args.binary} -> {args.out}: {done.pictures} pictures of 96 x 96{there}")
+    print(f"{args.binary} -> {args.out}: {counted(done.pictures, 'picture')} of 96 x 96{there}")
     return 0

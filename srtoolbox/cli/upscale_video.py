@@ -21,6 +21,7 @@ from srtoolbox.cli.options import (
     terminable,
     tile,
 )
+from srtoolbox.wording import counted
 
 if TYPE_CHECKING:
     from srtoolbox.inference.upscaler import Upscaler
@@ -78,8 +79,8 @@ def main(argv: Sequence[str]) -> int:
     with terminable():
         done = _with_progress(upscaler, args, out, Encoding(args.codec, crf, args.preset), job)
     kept = f", {done.resumed} of them there already" if done.resumed else ""
-    seconds = time.perf_counter() - start
-    print(f"{args.input} -> {out}: {done.frames} frames of {done.size[0]} x {done.size[1]}{kept}, {seconds:.1f} s")
+    seconds, frames = time.perf_counter() - start, counted(done.frames, "frame")
+    print(f"{args.input} -> {out}: {frames} of {done.size[0]} x {done.size[1]}{kept}, {seconds:.1f} s")
     return 0
 
 

@@ -12,11 +12,11 @@ from srtoolbox.cli.visualize_options import (
     add_network_options,
     box,
     check_picture_suffix,
-    counted,
     networks_of,
     picture_of,
     positive,
 )
+from srtoolbox.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,10 +14,10 @@ from srtoolbox.cli.visualize_options import (
     add_network_options,
     check_picture_suffix,
     chosen,
-    counted,
     networks_of,
     picture_of,
 )
+from srtoolbox.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from srtoolbox.cli.options import CommandParser
-from srtoolbox.cli.visualize_options import add_network_options, check_picture_suffix, counted, networks_of, positive
+from srtoolbox.cli.visualize_options import add_network_options, check_picture_suffix, networks_of, positive
+from srtoolbox.wording import counted
 
 EXAMPLE = """examples:
   python tools/visualize.py filters best.pth -o filters.png

@@ -129,8 +129,3 @@ def check_picture_suffix(out: str, hint: str = "") -> None:
 
     if Path(out).suffix.lower() not in WRITE_SUFFIXES:
         raise SrtoolboxError(f"{out}: a sheet is one picture, and its suffix one of {listed()}{hint}")
-
-
-def counted(number: int, what: str) -> str:
-    """'1 frame', '2 frames'."""
-    return f"{number} {what}{'' if number == 1 else 's'}"

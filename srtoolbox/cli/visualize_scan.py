@@ -9,11 +9,11 @@ from srtoolbox.cli.visualize_options import (
     add_animation_options,
     add_crop_option,
     add_network_options,
-    counted,
     networks_of,
     picture_of,
     positive,
 )
+from srtoolbox.wording import counted
 
 EXAMPLE = """examples:
   python tools/visualize.py scan best.pth photo.png -o scan.gif

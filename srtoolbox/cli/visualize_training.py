@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from srtoolbox.cli.options import CommandParser
-from srtoolbox.cli.visualize_options import add_animation_options, chosen, counted
+from srtoolbox.cli.visualize_options import add_animation_options, chosen
+from srtoolbox.wording import counted
 
 EXAMPLE = """examples:
   python tools/visualize.py training work_dirs/quickstart -o training.gif

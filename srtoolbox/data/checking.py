@@ -11,11 +11,12 @@ import numpy as np
 
 from srtoolbox.data.folder_store import FolderStore
 from srtoolbox.data.likeness import SAME, Match, matches
-from srtoolbox.data.pairing import Pair, counted, match_keys, sizes_fit
+from srtoolbox.data.pairing import Pair, match_keys, sizes_fit
 from srtoolbox.data.store import Store
 from srtoolbox.data.stores import open_store
 from srtoolbox.data.survey import Look, look_at, statistics_of
 from srtoolbox.errors import DataError, MissingDataError
+from srtoolbox.wording import counted
 
 KINDS = {
     "stores": "stores that cannot be read",

@@ -20,12 +20,12 @@ import numpy as np
 from srtoolbox.data.encodings import encode
 from srtoolbox.data.folder_store import FolderStore
 from srtoolbox.data.lmdb_writer import COMMIT_BYTES, LmdbWriter, Value, remove_store
-from srtoolbox.data.pairing import counted
 from srtoolbox.data.plan import Job, Plan
 from srtoolbox.data.store import Window
 from srtoolbox.errors import DataError, ImageError
 from srtoolbox.image import START_BYTES, kind_of, read_image
 from srtoolbox.resize import imresize
+from srtoolbox.wording import counted
 
 AHEAD = 8
 """Pictures that may wait, decoded, while others are written to the disk."""
@@ -89,8 +89,8 @@ def convert(
         todo = [job for job in plan.jobs if not _is_done(plan, job, writers)]
         if todo and any(writer.complete for writer in writers):
             raise DataError(
-                f"{outputs[0]}: finished, but {len(todo)} pictures have changed since, or its partner is gone. "
-                "Convert again with --overwrite"
+                f"{outputs[0]}: finished, but {counted(len(todo), 'picture has', 'pictures have')} changed since, or "
+                "its partner is gone. Convert again with --overwrite"
             )
         reused = len(plan.keys()) - sum(len(plan.windows(job)) for job in todo)
         _fill(plan, todo, writers, workers or os.cpu_count() or 1, progress)

@@ -23,6 +23,7 @@ import numpy as np
 from srtoolbox.data.encodings import ENCODINGS, Picture, check_encoding, open_value
 from srtoolbox.data.store import Shape, Window, key_of, missing
 from srtoolbox.errors import DataError
+from srtoolbox.wording import counted
 
 FORMAT = "srtoolbox-lmdb"
 VERSION = 1
@@ -250,5 +251,7 @@ def _basicsr_contents(path: Path, entries: int) -> Contents:
         shape = (int(height), int(width), 1 if int(channels) < 3 else 3)  # alpha is dropped in decoding
         records[key_of(name)] = Record(shape, "uint8", name, "")
     if not records or len(records) != entries:
-        raise DataError(f"{path}: meta_info.txt lists {len(records)} pictures, data.mdb holds {entries}. Make it again")
+        raise DataError(
+            f"{path}: meta_info.txt lists {counted(len(records), 'picture')}, data.mdb holds {entries}. Make it again"
+        )
     return Contents("png", dict(sorted(records.items())), hashlib.sha256(text.encode("utf-8")).hexdigest())

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from srtoolbox.data.folder_store import FolderStore
 from srtoolbox.data.store import Shape, Store
 from srtoolbox.errors import DataError, ImageError
+from srtoolbox.wording import counted
 
 _log = logging.getLogger(__name__)
 LISTED = 10
@@ -181,11 +182,6 @@ def shortened(faults: Sequence[str], what: str = "", *, limit: int = LISTED) -> 
     """The first `limit` faults, and how many more there are (of `what`)."""
     more = len(faults) - limit
     return [*faults[:limit], f"... and {more} more{what and ' '}{what}"] if more > 0 else list(faults)
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """`1 picture`, `2 pictures`; with a verb `1 picture has`, `2 pictures have`."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _usual_namings(scale: int) -> list[tuple[str, str]]:

@@ -13,7 +13,6 @@ from srtoolbox.data.pairing import (
     Pair,
     check_readable,
     check_sizes,
-    counted,
     infer_scale,
     pair_keys,
     raise_faults,
@@ -23,6 +22,7 @@ from srtoolbox.data.split import split_keys
 from srtoolbox.data.store import Window
 from srtoolbox.data.stores import open_folder
 from srtoolbox.errors import DataError
+from srtoolbox.wording import counted
 
 SMALL = ("error", "skip", "whole")
 

@@ -7,8 +7,8 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
-from srtoolbox.data.pairing import counted
 from srtoolbox.errors import DataError
+from srtoolbox.wording import counted
 
 
 def place_of(key: str) -> float:

@@ -22,6 +22,7 @@ from srtoolbox.errors import RunError, WriteError
 from srtoolbox.files import write_json, write_text
 from srtoolbox.image import write_image
 from srtoolbox.logger import LOGGER
+from srtoolbox.wording import counted
 
 if TYPE_CHECKING:
     from srtoolbox.engine.runner import Runner
@@ -107,8 +108,9 @@ def halt(runner: Runner, name: str) -> None:
             LOGGER.error("the dump of this fault is incomplete: %s", error)
     dist.barrier()
     passing = "" if any(not part["finite"] for part in found["ranks"]) else " (those batches tried again are fine)"
+    steps = counted(skipped, f"step of {name} was", f"steps of {name} were")
     raise SkippedStepsError(
-        f"iteration {runner.iter}: the last {skipped} steps of {name} were left out, since loss or gradients are no "
+        f"iteration {runner.iter}: the last {steps} left out, since loss or gradients are no "
         f"longer finite{passing}. {folder} holds the state, the batch and a report; look into it with\n"
         f"  srtoolbox replay {folder}\n"
         f"Lower the learning rate, clip the gradients (optim.{name}.clip) or train without amp; earlier checkpoints "

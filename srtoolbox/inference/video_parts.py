@@ -16,6 +16,7 @@ from srtoolbox import files
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.video_frames import Encodable, Frame, Video, library, opened
 from srtoolbox.logger import LOGGER
+from srtoolbox.wording import counted
 
 _TICK = 40  # milliseconds a frame in a part: Matroska's clock has milliseconds
 _OWN_OPTIONS = {"libvpx": {"b": "0"}, "libx265": {"x265-params": "log-level=error"}}  # x265 tells of every part
@@ -156,7 +157,7 @@ def join(parts: Sequence[Part], video: Video, path: Path, container_format: str)
     with opened(path) as result:
         found = sum(1 for packet in result.demux(result.streams.video[0]) if packet.size)
     if found != expected:
-        raise SrtoolboxError(f"{path}: holds {found} frames after joining, {expected} were made")
+        raise SrtoolboxError(f"{path}: holds {counted(found, 'frame')} after joining, {expected} were made")
 
 
 def _joined_stream(parts: Sequence[Part], video: Video, source: Any, target: Any) -> Any:  # noqa: ANN401 - PyAV's own

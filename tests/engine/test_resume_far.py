@@ -152,7 +152,7 @@ def test_a_clock_that_jumps_changes_nothing(tiny_config: Path, tmp_path: Path, m
         patch.setattr(time, "time", lambda: now() + rng.choice([-3600, 0, 3600]))
         run(tiny_config, tmp_path / "parts", "hooks.logger.interval=1", "max_iters=10")
         lines = [json.loads(line) for line in (tmp_path / "parts/scores.jsonl").read_text().splitlines()]
-        assert all(line["eta"] >= 0 and 0 <= line["time"] < 60 for line in lines if line["kind"] == "train")
+        assert all(line["eta"] >= 0 and 0 <= line["time"] < 60 for line in lines if "time" in line)
         for number, name in enumerate(listing(tmp_path / "parts")):  # the newest has the oldest time
             os.utime(tmp_path / "parts/checkpoints" / name, (now() - 1000 * number,) * 2)
         assert run(tiny_config, tmp_path / "parts", resume=True).resumed_from.stem == "iter_000010"

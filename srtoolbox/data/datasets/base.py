@@ -13,13 +13,14 @@ from torch.utils.data import Dataset
 
 from srtoolbox.data.batch import Batch, collate
 from srtoolbox.data.crops import SMALL, CropMode, Cropper, SmallPolicy, crop_faults, pad
-from srtoolbox.data.pairing import counted, raise_faults
+from srtoolbox.data.pairing import raise_faults
 from srtoolbox.data.random_crops import RandomCrops, owned
 from srtoolbox.data.rng import Rng
 from srtoolbox.data.sampler import Draw
 from srtoolbox.data.store import Store, Window
 from srtoolbox.data.transforms.base import Compose, Sample, check_made, map_pictures, transforms_on_gt_alone
 from srtoolbox.errors import ConfigError, DataError
+from srtoolbox.wording import counted
 
 Sampling = Literal["image", "area"]
 _log = logging.getLogger(__name__)
@@ -188,7 +189,9 @@ class GTDataset(SRDataset):
                 names,
                 "Take a smaller gt_size, or say what to do with them: small='skip', 'reflect' or 'zero'",
             )
-        _log.info("left out %d pictures smaller than %d px: %s", len(small), needed * self.scale, ", ".join(names))
+        _log.info(
+            "left out %s smaller than %d px: %s", counted(len(small), "image"), needed * self.scale, ", ".join(names)
+        )
         return [entry for entry in entries if min(entry.height, entry.width) >= needed]
 
 

@@ -39,7 +39,15 @@ class EvaluateHook(Hook):
         self.datasets = build_eval_datasets(val.get("datasets") or {})
         if val.get("datasets") and not self.datasets:
             LOGGER.warning("none of the validation sets is there: training goes on without evaluation")
-        self.metrics = build_metrics(val.get("metrics") or {})
+        self.metrics = self._that_fit(runner, build_metrics(val.get("metrics") or {}))
+
+    def _that_fit(self, runner: Runner, metrics: dict[str, Any]) -> dict[str, Any]:
+        """Leave out, of an RGB network, the metrics of a Y network's own output, but for those a best is kept by."""
+        kept_by = {key.rpartition("/")[2] for hook in runner.hooks.values() for key in getattr(hook, "best_keys", ())}
+        if runner.networks[self.network].colour == "y":
+            return metrics
+        fitting = {name: metric for name, metric in metrics.items() if metric.protocol != "y_direct" or name in kept_by}
+        return fitting or metrics
 
     def at_start(self, runner: Runner) -> None:
         if self.datasets and runner.config.get("load_from"):

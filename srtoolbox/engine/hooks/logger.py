@@ -138,16 +138,20 @@ class LoggerHook(Hook):
             self._record({"kind": "train", "iter": runner.iter, "lr": rates, "terms": terms, **extra, **speed})
             LOGGER.info(train_line(runner.iter, runner.max_iters, terms, rates, speed))
             if self.writer is not None:
-                self.writer.add_scalar("speed/seconds_per_iter", speed["time"], runner.iter)
+                if speed:
+                    self.writer.add_scalar("speed/seconds_per_iter", speed["time"], runner.iter)
                 for group, values in (("loss", terms), ("loss_unweighted", plain), ("lr", rates)):
                     for name, value in values.items():
                         self.writer.add_scalar(f"{group}/{name}", value, runner.iter)
 
     def _speed(self, runner: Runner) -> dict[str, float]:
-        """Seconds per iteration (without saving and evaluating), of them waiting for data, and seconds left in all."""
+        """Seconds per iteration (without saving and evaluating), of them waiting for data, and seconds left in all.
+
+        Nothing in the line of the iteration at which a run resumed, which this process has not timed.
+        """
         now, iters = time.perf_counter(), runner.iter - self.since_iter
-        if iters == 0:  # the line of the iteration a run resumed at
-            return {"time": 0.0, "data_time": 0.0, "eta": 0.0}
+        if iters == 0:
+            return {}
         seconds, data_seconds = (now - self.since - runner.paused_seconds) / iters, runner.data_seconds / iters
         left = (now - self.started) / max(runner.iter - self.started_at, 1) * (runner.max_iters - runner.iter)
         self.since, self.since_iter, runner.data_seconds, runner.paused_seconds = now, runner.iter, 0.0, 0.0
@@ -160,14 +164,15 @@ class LoggerHook(Hook):
 def train_line(
     iteration: int, of: int, terms: dict[str, float], rates: dict[str, float], speed: dict[str, float]
 ) -> str:
-    """One line for people: losses, learning rates, speed, time left."""
+    """Return one line for people: losses, learning rates, and where it was timed speed and time left."""
     losses = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
     lr = ", ".join(f"{name} {rate:.3g}" if len(rates) > 1 else f"{rate:.3g}" for name, rate in rates.items())
+    line = f"iter {iteration}/{of}  {losses}  lr {lr}"
+    if not speed:
+        return line
     waiting = 100 * speed["data_time"] / max(speed["time"], 1e-9)
-    return (
-        f"iter {iteration}/{of}  {losses}  lr {lr}  {speed['time'] * 1e3:.1f} ms/iter (data {waiting:.0f} %)  "
-        f"time left {clock(speed['eta'])}"
-    )
+    timing = f"{speed['time'] * 1e3:.1f} ms/iter (data {waiting:.0f} %)"
+    return f"{line}  {timing}  time left {clock(speed['eta'])}"
 
 
 def clock(seconds: float) -> str:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from srtoolbox.wording import counted
+
 State = dict[str, Tensor]
 Arguments = dict[str, Any]
 COLOURS = {1: "y", 3: "rgb"}
@@ -92,7 +94,7 @@ def tensor(state: Mapping[str, Tensor], key: str) -> Tensor:
 def colour_of(channels: int) -> str:
     """'y' or 'rgb'; raises Misfit for other numbers of channels."""
     if channels not in COLOURS:
-        raise Misfit(f"it maps pictures of {channels} channels")
+        raise Misfit(f"it maps images of {counted(channels, 'channel')}")
     return COLOURS[channels]
 
 

@@ -25,6 +25,7 @@ from srtoolbox.models.interop.layout import (
 )
 from srtoolbox.models.interop.strangers import fits, looks_like
 from srtoolbox.registry import NETWORKS
+from srtoolbox.wording import counted
 
 LAYOUTS = (*rrdb.LAYOUTS, *residual.LAYOUTS, *compact.LAYOUTS, *plain.LAYOUTS)
 _SCALE_IN_NAME = re.compile(r"(?<![a-z0-9])(?:x([1-8])|([1-8])x)(?![0-9])", re.IGNORECASE)
@@ -147,6 +148,6 @@ def _unknown(contents: Contents, reasons: list[str]) -> str:
     groups = group_keys(contents.tensors)
     shown = ", ".join(groups[:4]) + (f" and {len(groups) - 4} groups more" if len(groups) > 4 else "")
     return (
-        f"holds {len(contents.tensors)} tensors of no network known here ({shown}). If one of yours fits, name its "
-        f"config (load_network(..., config=...), upscale --config, test CONFIG)"
+        f"holds {counted(len(contents.tensors), 'tensor')} of no network known here ({shown}). If one of yours "
+        f"fits, name its config (load_network(..., config=...), upscale --config, test CONFIG)"
     )

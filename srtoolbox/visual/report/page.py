@@ -17,6 +17,7 @@ from srtoolbox.visual.report.crops import crop_metric
 from srtoolbox.visual.report.difference import LEVELS, css_gradient, svg_filter
 from srtoolbox.visual.report.facts import Results, RunFacts, protocol_of, shown
 from srtoolbox.visual.report.tables import images_table, means_table, named, networks_table
+from srtoolbox.wording import counted
 
 VIEWER_LEVELS = (8, 16, 32, 64, 128, 255)
 """The scales offered for differences in the viewer."""
@@ -70,7 +71,7 @@ def _contents(sets: Sequence[PageSet]) -> str:
 def _set(number: int, page_set: PageSet, facts: RunFacts, results: Results) -> str:
     images = {network: by_set[page_set.name] for network, by_set in results.items()}
     included = {entry.name: place for place, entry in enumerate(page_set.pictures)}
-    size = f"{page_set.count} picture{'s' if page_set.count != 1 else ''}, ×{page_set.scale}"
+    size = f"{counted(page_set.count, 'image')}, ×{page_set.scale}"
     parts = [
         f'<section class="set" id="set-{number}"><h2>{named(page_set.name)} <small>{size}</small></h2>',
         means_table(page_set.name, facts, images),

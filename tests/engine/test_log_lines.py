@@ -1,0 +1,75 @@
+"""What the log of a run says: what it trains on and how, and nothing that it does not know."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from srtoolbox.engine.describe import describe
+from tests.engine.runs import build, records, run
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, "srtoolbox")
+    logging.getLogger("srtoolbox").propagate = True
+    return caplog
+
+
+@pytest.mark.parametrize("amp", [None, "bf16"])
+def test_images_epochs_and_precision_are_said(
+    amp: str | None, tiny_config: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    describe(build(tiny_config, tmp_path, f"runtime.amp={amp}", "accumulate=3", "max_iters=2"))
+    epochs = 2 * 3 * 4 / 6
+    (line,) = [message for message in log.messages if message.startswith("training on")]
+    assert f"training on 6 images for {epochs:.4g} epochs, validation on photos (6 images), precision" in line
+    assert ("bf16, where it is safe, and float32" in line) == (amp == "bf16") and line.endswith("float32")
+
+
+def test_a_run_that_leaves_something_undone_says_so(
+    tiny_config: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    describe(build(tiny_config, tmp_path))
+    assert "nothing" not in log.text and "never used" not in log.text
+    describe(build(tiny_config, tmp_path, "hooks.checkpoint=None", "hooks.evaluate=None"))
+    assert "nothing of this run will be saved: hooks has no CheckpointHook" in log.messages
+    assert "data.val is never used: hooks has no EvaluateHook" in log.messages
+    assert "validation on nothing" in log.text
+
+
+def test_the_line_of_the_iteration_resumed_at_claims_no_speed(
+    tiny_config: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    board = "hooks.logger.tensorboard=True"
+    run(tiny_config, tmp_path / "run", "max_iters=6", board)
+    run(tiny_config, tmp_path / "run", "max_iters=9", board, resume=True)
+    (line,) = [line for line in log.messages if line.startswith("iter 6/9")]
+    assert "ms/iter" not in line and "time left" not in line and "lr" in line
+    (line,) = [line for line in log.messages if line.startswith("iter 9/9")]
+    assert "ms/iter" in line and "time left" in line
+    train = [json.loads(line) for line in (tmp_path / "run/scores.jsonl").read_text().splitlines()]
+    assert [line["iter"] for line in train if line["kind"] == "train" and "time" not in line] == [6]
+
+
+def test_scores_of_luma_alone_are_those_of_luma_networks(tiny_config: Path, tmp_path: Path) -> None:
+    direct = "data.val.metrics.direct=dict(type='PSNR', crop_border=3, protocol='y_direct')"
+
+    def scored(name: str, *changes: str) -> set[str]:
+        run(tiny_config, tmp_path / name, direct, "max_iters=1", *changes)
+        (record,) = [record for record in records(tmp_path / name) if record["kind"] == "eval"]
+        return set(record["scores"])
+
+    rgb = "model.generator.colour='rgb'"
+    assert scored("y", "model.generator.colour='y'") == {"photos/psnr", "photos/mae", "photos/direct"}
+    assert scored("rgb", rgb) == {"photos/psnr", "photos/mae"}
+    assert scored("best", rgb, "hooks.checkpoint.best='photos/direct'") == {
+        "photos/psnr",
+        "photos/mae",
+        "photos/direct",
+    }
+    only = ("data.val.metrics.psnr=None", "data.val.metrics.mae=None", "hooks.checkpoint.best=None")
+    assert scored("only", rgb, *only) == {"photos/direct"}
