@@ -312,7 +312,7 @@ def test_what_is_beyond_repair_is_not_kept_at_the_end_either(
 ) -> None:
     """Weights may be finite and still too large for any step to succeed."""
     first = run(tiny_config, tmp_path, "max_iters=15").iter
-    with pytest.raises(RunError, match="steps? of generator (was|were) left out"):
+    with pytest.raises(RunError, match=r"steps? of generator (was|were) left out"):
         run(tiny_config, tmp_path, *bad, "max_iters=20", resume=True)
     assert first == 15 and listing(tmp_path, "iter_*.pth") == [f"iter_{i:06d}.pth" for i in (5, 10, 15)]
     assert (tmp_path / "faults/iter_000020/report.json").exists()
