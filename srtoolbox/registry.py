@@ -15,6 +15,11 @@ from typing import Any, Generic, TypeVar
 
 from srtoolbox.errors import RegistryError, SrtoolboxError, line_at_fault
 
+try:
+    import annotationlib
+except ImportError:  # before Python 3.14
+    annotationlib = None
+
 T = TypeVar("T")
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -55,7 +60,7 @@ class Registry(Generic[T]):
                     f"{obj.__module__} registers {self.kind} {key!r}, but {owner.__module__} has registered "
                     f"a {registry.kind} of that name. Rename one of the two."
                 )
-        if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(obj).parameters.values()):
+        if any(p.kind is p.VAR_KEYWORD for p in parameters_of(obj).values()):
             inherits = getattr(getattr(obj, "__init__", None), "__module__", "").startswith("torch.")
             raise RegistryError(
                 f"{obj.__module__}.{key} has no __init__ of its own, from which its config's keys are taken: add one, "
@@ -145,6 +150,16 @@ def did_you_mean(wrong: str, known: Iterable[str], *, else_list: bool = False) -
     return f" Known: {', '.join(known)}." if else_list and known else ""
 
 
+def parameters_of(entry: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
+    """Return a constructor's parameters by name, whose annotations may name what is imported for type checkers only.
+
+    From Python 3.14 on such annotations are legal without quotes, and evaluating them fails.
+    """
+    if annotationlib is None:
+        return inspect.signature(entry).parameters
+    return inspect.signature(entry, annotation_format=annotationlib.Format.FORWARDREF).parameters
+
+
 def argument_faults(
     entry: Callable[..., object], name: str, arguments: Iterable[str], *, injected: Iterable[str] = ()
 ) -> list[tuple[str | None, str]]:
@@ -155,9 +170,7 @@ def argument_faults(
     """
     given, injected = list(arguments), set(injected)
     parameters = {
-        key: p
-        for key, p in inspect.signature(entry).parameters.items()
-        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        key: p for key, p in parameters_of(entry).items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     }
     allowed = [key for key in parameters if key not in injected]
     faults: list[tuple[str | None, str]] = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +20,21 @@ from srtoolbox.image import write_image
 from srtoolbox.registry import Registry, registries
 
 torch.set_num_threads(1)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as after `pytest &` in a script: processes would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+START_METHOD = os.environ.get("SRTOOLBOX_TEST_START_METHOD")
+"""How tests start worker processes: fork, forkserver (the default from Python 3.14 on) or spawn; unset: as Python does.
+"""
+if START_METHOD:
+    multiprocessing.set_start_method(START_METHOD, force=True)
+if START_METHOD == "forkserver":  # tests fork, too: the parent's server is not a child's, who starts its own
+    from multiprocessing import forkserver  # not on Windows
+
+    def forget_server() -> None:
+        server = forkserver._forkserver
+        server._forkserver_pid = server._forkserver_address = server._forkserver_alive_fd = None
+
+    os.register_at_fork(after_in_child=forget_server)
 
 
 @pytest.fixture(scope="session")

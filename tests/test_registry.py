@@ -1,13 +1,16 @@
 """Registries: registration, look-up, building, and what holds for every registered component."""
 
 import inspect
+import sys
+import types
 
 import pytest
 import torch
 
 from srtoolbox import registry
+from srtoolbox.check.hints import hints_of
 from srtoolbox.errors import RegistryError
-from srtoolbox.registry import OPTIMIZERS, Registry, argument_faults, did_you_mean, registries
+from srtoolbox.registry import OPTIMIZERS, Registry, argument_faults, did_you_mean, parameters_of, registries
 
 
 @pytest.fixture
@@ -170,3 +173,31 @@ def test_a_constructor_of_the_users_that_fails_is_told_with_its_line(kinds):
 def test_what_fails_in_our_own_constructors_stays_as_it_is():
     with pytest.raises(ValueError, match="Invalid learning rate"):
         OPTIMIZERS.build({"type": "Adam", "lr": -1}, params=[torch.zeros(1)])
+
+
+def test_annotations_that_cannot_be_evaluated_are_left_alone():
+    """From Python 3.14 on a plugin may name, without quotes, what it imports for type checkers only."""
+
+    class Lazy:
+        def __init__(self, frames, count: int = 3) -> None:
+            self.count = count
+
+    if sys.version_info >= (3, 14):
+        exec(
+            "class Lazy:\n    def __init__(self, frames: Surely[not_there], count: int = 3): self.count = count",
+            scope := {},
+        )
+        Lazy = scope["Lazy"]
+    else:
+        Lazy.__init__.__annotations__["frames"] = "Surely[not_there]"
+    assert [*parameters_of(Lazy)] == ["frames", "count"] and hints_of(Lazy) == {"count": int}
+    assert [key for key, _ in argument_faults(Lazy, "Lazy", ["frame"])] == ["frame", None]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="Python has it")
+def test_deferred_annotations_are_asked_for_as_forward_references(monkeypatch):
+    asked = []
+    formats = types.SimpleNamespace(Format=types.SimpleNamespace(FORWARDREF="forward references"))
+    monkeypatch.setattr(registry, "annotationlib", formats)
+    monkeypatch.setattr(registry.inspect, "signature", lambda entry, **more: asked.append(more) or inspect.Signature())
+    assert parameters_of(print) == {} and asked == [{"annotation_format": "forward references"}]

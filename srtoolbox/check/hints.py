@@ -10,6 +10,8 @@ from typing import Any, Literal, Union
 
 import torch
 
+from srtoolbox.registry import parameters_of
+
 _SCALARS = (bool, int, float, str)
 _PLURALS = {int: "whole numbers", float: "numbers", str: "strings"}
 _NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a string", type(None): "None"}
@@ -21,7 +23,8 @@ def hints_of(entry: Callable[..., object]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function)
     except (NameError, TypeError, AttributeError):
-        return {key: hint for key, hint in function.__annotations__.items() if not isinstance(hint, str)}
+        hints = {key: p.annotation for key, p in parameters_of(function).items() if p.annotation is not p.empty}
+        return {key: hint for key, hint in hints.items() if not isinstance(hint, str | typing.ForwardRef)}
 
 
 def fits(value: Any, hint: Any) -> bool:  # noqa: ANN401 - any value, any hint

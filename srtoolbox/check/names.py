@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from srtoolbox.check.components import Component
 from srtoolbox.check.report import Report, joined
 from srtoolbox.check.schema import TOP
 from srtoolbox.config.overrides import COMMAND_LINE
+from srtoolbox.registry import parameters_of
 
 
 def check_names(report: Report, components: Sequence[Component]) -> None:
@@ -38,7 +38,7 @@ def _places(config: Mapping[str, Any], components: Sequence[Component], name: st
     """Where the config has a key `name`, or a component takes an argument of that name."""
     yield from _keys(config, name, "")
     for component in components:
-        if name in inspect.signature(component.entry).parameters:
+        if name in parameters_of(component.entry):
             yield joined(component.path, name)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -16,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler, SequentialLR
 from srtoolbox.engine.parameter_groups import freeze, nothing_to_train, parameter_groups
 from srtoolbox.engine.skips import Skips, not_finite, seed_gradient
 from srtoolbox.errors import ConfigError
-from srtoolbox.registry import OPTIMIZERS, SCHEDULERS
+from srtoolbox.registry import OPTIMIZERS, SCHEDULERS, parameters_of
 
 AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -250,7 +249,7 @@ def learning_rates(optims: Mapping[str, OptimWrapper]) -> dict[str, float]:
 
 
 def _can_fuse(optimizer_cfg: Mapping[str, Any], groups: Iterable[Mapping[str, Any]]) -> bool:
-    parameters = inspect.signature(OPTIMIZERS.get(optimizer_cfg["type"])).parameters
+    parameters = parameters_of(OPTIMIZERS.get(optimizer_cfg["type"]))
     chosen = {"fused", "foreach", "differentiable"} & optimizer_cfg.keys()
     devices = {p.device.type for group in groups for p in group["params"]}
     return "fused" in parameters and not chosen and devices <= {"cpu", "cuda"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from srtoolbox.logger import LOGGER
 from srtoolbox.models.interop import differences, find_weights, our_names, recognise
 from srtoolbox.models.interop.containers import Which
 from srtoolbox.plugins import advice_for_missing
-from srtoolbox.registry import NETWORKS, did_you_mean
+from srtoolbox.registry import NETWORKS, did_you_mean, parameters_of
 from srtoolbox.tensor_files import load_tensors
 
 
@@ -230,7 +229,7 @@ def run_config_in(state: Mapping[str, Any], source: str) -> dict[str, Any] | Non
 
 def arguments_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """All arguments of a network, `type` left out: those of its config, and the defaults of the others."""
-    parameters = inspect.signature(NETWORKS.get(config["type"])).parameters
+    parameters = parameters_of(NETWORKS.get(config["type"]))
     defaults = {key: p.default for key, p in parameters.items() if p.default is not p.empty}
     given = {key: value for key, value in {**defaults, **config}.items() if key != "type"}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}

@@ -145,19 +145,16 @@ class Unopenable(GTOnlyDataset):
         raise OSError("the camera is in use")
 
 
-def test_a_dataset_that_fails_as_it_arrives_is_told_with_its_line(photo_folder: Path) -> None:
-    multiprocessing.set_start_method("forkserver", force=True)
-    try:
-        loader = build_train_loader(Unopenable(str(photo_folder), 3, gt_size=24), 4, workers=1)
-        with pytest.raises(RunError, match=rf"the training set: cannot be opened.*{__file__}:\d+: OSError: the camera"):
-            batches(loader, 1)
-        lambdas = GTOnlyDataset(str(photo_folder), 3, gt_size=24)
-        lambdas.sort_key = lambda key: key
-        with pytest.raises(RunError, match=r"the training set\.sort_key, an attribute of GTOnlyDataset, cannot travel"):
-            build_train_loader(lambdas, 4, workers=2)
-        assert batches(build_train_loader(lambdas, 4), 1)
-    finally:
-        multiprocessing.set_start_method("fork", force=True)
+@pytest.mark.parametrize("method", ["forkserver"], indirect=True)
+def test_a_dataset_that_fails_as_it_arrives_is_told_with_its_line(method: str, photo_folder: Path) -> None:
+    loader = build_train_loader(Unopenable(str(photo_folder), 3, gt_size=24), 4, workers=1)
+    with pytest.raises(RunError, match=rf"the training set: cannot be opened.*{__file__}:\d+: OSError: the camera"):
+        batches(loader, 1)
+    lambdas = GTOnlyDataset(str(photo_folder), 3, gt_size=24)
+    lambdas.sort_key = lambda key: key
+    with pytest.raises(RunError, match=r"the training set\.sort_key, an attribute of GTOnlyDataset, cannot travel"):
+        build_train_loader(lambdas, 4, workers=2)
+    assert batches(build_train_loader(lambdas, 4), 1)
 
 
 def test_images_that_were_read_stay_behind(photo_folder: Path) -> None:
