@@ -132,6 +132,17 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 
 @pytest.fixture
+def forking() -> Iterator[None]:
+    """Worker processes of this test are forked: they inherit what it has patched."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("this system forks no processes")
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("fork", force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.fixture
 def forget_plugins() -> Iterator[None]:
     """Leave no plugin of a test behind, in the registries nor among the modules."""
     for registry in registries().values():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from srtoolbox.check.components import Component
 from srtoolbox.check.networks import Built
 from srtoolbox.check.offers import class_to_ask, missing_offers
 from srtoolbox.check.report import Report, named_key, reason
-from srtoolbox.registry import did_you_mean
+from srtoolbox.registry import did_you_mean, parameters_of
 
 _BUILT_TO_CHECK = (
     "hook",
@@ -85,7 +84,7 @@ def check_hooked_networks(report: Report, components: Sequence[Component]) -> No
 
 
 def _network_of(hook: Component) -> Any:  # noqa: ANN401 - whatever a config holds
-    argument = inspect.signature(hook.entry).parameters.get("network")
+    argument = parameters_of(hook.entry).get("network")
     return hook.cfg.get("network", argument.default) if argument is not None else None
 
 

@@ -106,6 +106,7 @@ def test_a_second_interrupt_ends_at_once(world: int, tiny_config: Path, tmp_path
             assert ranks.wait(20)[1] != 0
 
 
+@pytest.mark.usefixtures("forking")
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize(("interval", "accumulate"), [(3, 1), (4, 2)], ids=["at-a-line-of-log", "between-two-batches"])
 def test_a_signal_while_the_data_workers_are_stuck_saves(
