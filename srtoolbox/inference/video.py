@@ -66,7 +66,8 @@ def upscale_video(
         progress: called with frames done and frames in all (0 where the file does not tell).
 
     Raises:
-        SrtoolboxError: a file that cannot be read or written, a codec or container that cannot hold it.
+        SrtoolboxError: a file that cannot be read or written, a codec or container that cannot hold it; or another job
+            is making `target`.
     """
     target = Path(target)
     if target.is_dir():
@@ -83,6 +84,27 @@ def upscale_video(
         "video": _identity(video), "size": [*encodable.size], "encoding": list(encoding), **(job or {})
     }  # fmt: skip
     parts = Parts(target.with_name(target.name + ".parts"), all_of_it, restart=overwrite)
+    with contextlib.closing(parts):
+        if target.exists() and not overwrite:
+            parts.delete()
+            raise SrtoolboxError(f"{target}: another job has made it meanwhile; --overwrite replaces it")
+        resumed = _upscale_parts(upscaler, video, target, parts, encodable, encoding, progress)
+        _publish(video, target, parts, container)
+        done = Done(parts.frames, resumed, encodable.size)
+        parts.delete()
+    return done
+
+
+def _upscale_parts(
+    upscaler: Upscaler,
+    video: Video,
+    target: Path,
+    parts: Parts,
+    encodable: Encodable,
+    encoding: Encoding,
+    progress: Callable[[int, int], None],
+) -> int:
+    """Make the parts that are not there; returns how many frames were."""
     total, resumed = _count(video), parts.frames
     progress(resumed, total)
 
@@ -94,6 +116,11 @@ def upscale_video(
     if not parts.done:
         raise SrtoolboxError(f"{video.path}: no frame in it can be decoded")
     _tell_missing(video, parts)
+    return resumed
+
+
+def _publish(video: Video, target: Path, parts: Parts, container: str) -> None:
+    """Join the parts, and give the result its name."""
     joined = parts.folder / f"joined{target.suffix}"
     with _one_error(target):
         join(parts.done, video, joined, container)
@@ -102,9 +129,6 @@ def upscale_video(
         files.sync_folder(target.absolute().parent)
     except OSError as error:
         raise SrtoolboxError(files.write_fault(target, error)) from error
-    done = Done(parts.frames, resumed, encodable.size)
-    parts.delete()
-    return done
 
 
 def _make(

@@ -6,6 +6,7 @@ the times, which a container would round, stand beside it and are given to the p
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from srtoolbox import files
 from srtoolbox.errors import SrtoolboxError
+from srtoolbox.inference.parts_lock import PartsLock
 from srtoolbox.inference.video_frames import Encodable, Frame, Video, library, opened
 from srtoolbox.logger import LOGGER
 from srtoolbox.wording import counted
@@ -45,7 +47,7 @@ class Part(NamedTuple):
 
 
 class Parts:
-    """The parts of one video in a folder of their own.
+    """The parts of one video in a folder of their own, which is this job's until `close`.
 
     Args:
         folder: where they are.
@@ -53,25 +55,32 @@ class Parts:
         restart: delete parts of another job instead.
 
     Raises:
-        SrtoolboxError: the folder holds parts of another job.
+        SrtoolboxError: another job is at work there, or the folder holds parts of another job.
     """
 
     def __init__(self, folder: Path, job: Mapping[str, Any], *, restart: bool = False) -> None:
         self.folder, self._job = folder, folder / "job.json"
-        files.prepare_folder(folder)
+        self._lock = PartsLock(folder)
+        try:
+            self._prepare(dict(job), restart)
+            self.done = list(self._finished())
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self, job: dict[str, Any], restart: bool) -> None:
+        files.prepare_folder(self.folder)  # only now: it deletes what another job would be writing
         known = files.read_json(self._job) if self._job.is_file() else None
         if known is not None and known != job:
             others = sorted(key for key in {*known, *job} if known.get(key) != job.get(key))
             if not restart:
                 raise SrtoolboxError(
-                    f"{folder}: holds parts made with another {', '.join(others)}; run with what it was before to go "
-                    "on, or with --overwrite to begin anew"
+                    f"{self.folder}: holds parts made with another {', '.join(others)}; run with what it was before to "
+                    "go on, or with --overwrite to begin anew"
                 )
             self.delete()
-            files.prepare_folder(folder)
         if known != job:
-            files.write_json(self._job, dict(job))
-        self.done = list(self._finished())
+            files.write_json(self._job, job)
 
     @property
     def frames(self) -> int:
@@ -98,11 +107,16 @@ class Parts:
         self.done.append(Part(path, pts))
 
     def delete(self) -> None:
-        """Remove the folder and what this class put there."""
+        """Remove what this class put into the folder."""
         for pattern in ("part_*.mkv", "part_*.json", "job.json", "joined.*"):
             for path in self.folder.glob(pattern):
                 path.unlink()
-        self.folder.rmdir()
+
+    def close(self) -> None:
+        """Let another job have the folder, which goes if it is empty."""
+        self._lock.release()
+        with contextlib.suppress(OSError):  # it holds parts, or another job has begun
+            self.folder.rmdir()
 
     def _path(self, number: int) -> Path:
         return self.folder / f"part_{number:06}.mkv"

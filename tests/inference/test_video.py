@@ -362,3 +362,45 @@ def test_without_the_package(tmp_path: Path, monkeypatch, capsys) -> None:
     assert main(["upscale_video", "c.pth", "in.mp4"]) == 2
     assert "pip install 'srtoolbox[video]'" in capsys.readouterr().err
     assert os.listdir(tmp_path) == []
+
+
+def test_two_jobs_on_one_output_are_kept_apart(tmp_path: Path) -> None:
+    clip, out = make_clip(tmp_path / "in.mp4", number=20, audio=None), tmp_path / "out.mp4"
+    other, refused = make_clip(tmp_path / "other.mp4", number=3, audio=None), []
+    (tmp_path / "folder").mkdir()
+
+    def second(done: int, total: int) -> None:
+        if done == 12:
+            for source, target in ((clip, out), (other, tmp_path / "folder/../out.mp4")):
+                with pytest.raises(SrtoolboxError, match=rf"in use by another job \(process {os.getpid()} on"):
+                    upscale_video(bicubic(), source, target, overwrite=source == other)
+                refused.append(source)
+
+    assert upscale_video(bicubic(), clip, out, progress=second).frames == 20
+    assert len(refused) == 2 and sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
+        "in.mp4", "other.mp4", "out.mp4"
+    ]  # fmt: skip
+    assert not (tmp_path / "out.mp4.parts").exists()
+
+
+def test_a_job_that_ended_meanwhile_is_not_done_again(tmp_path: Path, monkeypatch) -> None:
+    clip, out = make_clip(tmp_path / "in.mp4", number=3, audio=None), tmp_path / "out.mp4"
+
+    class Late(module.Parts):
+        def __init__(self, *args, **kwargs) -> None:
+            out.write_bytes(b"of another job")
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(module, "Parts", Late)
+    with pytest.raises(SrtoolboxError, match="another job has made it meanwhile"):
+        upscale_video(bicubic(), clip, out)
+    assert out.read_bytes() == b"of another job" and not (tmp_path / "out.mp4.parts").exists()
+
+
+def test_what_a_killed_job_left_of_its_lock_locks_nothing(tmp_path: Path) -> None:
+    clip, out = make_clip(tmp_path / "in.mp4", number=3, audio=None), tmp_path / "out.mp4"
+    parts = tmp_path / "out.mp4.parts"
+    parts.mkdir()
+    (parts / "lock").touch()
+    (parts / "holder.json").write_text('{"pid": 1, "host": "gone"}')
+    assert upscale_video(bicubic(), clip, out).frames == 3 and not parts.exists()
