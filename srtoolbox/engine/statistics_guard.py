@@ -1,4 +1,4 @@
-"""Keeps BatchNorm's running statistics as the last good step left them: a NaN that passes through stays in them."""
+"""Keeps running statistics of BatchNorm and its kin as the last good step left them: a NaN stays in them for good."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import reduce
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _NormBase
 
 
 class StatisticsGuard:
@@ -17,7 +17,7 @@ class StatisticsGuard:
     """
 
     def __init__(self, networks: Iterable[nn.Module]) -> None:
-        norms = [module for network in networks for module in network.modules() if isinstance(module, _BatchNorm)]
+        norms = [module for network in networks for module in network.modules() if isinstance(module, _NormBase)]
         self._live = [b for norm in norms for b in (norm.running_mean, norm.running_var) if b is not None]
         self._kept = [buffer.clone() for buffer in self._live]
 

@@ -38,6 +38,15 @@ def evaluations(work_dir: Path, score: str) -> dict[int, float]:
     return {line["iter"]: line["scores"][score] for line in records(work_dir) if line["kind"] == "eval"}
 
 
+def test_of_equal_scores_the_earlier_stays_the_best(tiny_config: Path, tmp_path: Path) -> None:
+    still = ("optim.generator.optimizer.lr=0.0", "max_iters=10", "hooks.ema=None")
+    run(tiny_config, tmp_path, *still)
+    scores = [line["scores"] for line in records(tmp_path) if line["kind"] == "eval" and line["iter"] > 0]
+    assert len(scores) == 2 and scores[0] == scores[1]
+    for name in ("best_photos_psnr", "best_photos_mae"):  # higher is better, lower is
+        assert load(tmp_path, name)["iter"] == 5
+
+
 @pytest.mark.parametrize(("metric", "better"), [("psnr", max), ("mae", min)])
 def test_the_best_is_the_best_by_the_log(metric: str, better: object, tiny_config: Path, tmp_path: Path) -> None:
     key, name = f"photos/{metric}", f"best_photos_{metric}"

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
+from srtoolbox.engine.device import set_up_torch
 from tests.engine.runs import build, load, run
+
+UNSCHEDULED = ("optim.generator.scheduler=None", "optim.generator.milestones=None")
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -52,3 +58,42 @@ def test_threads_and_determinism(tiny_config: Path, tmp_path: Path) -> None:
     finally:
         build(tiny_config, tmp_path)
     assert torch.get_num_threads() == 1 and not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_cudnn_tries_its_kernels_unless_results_are_to_repeat(
+    deterministic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda wanted: None)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", deterministic)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    set_up_torch({"deterministic": deterministic})
+    assert torch.backends.cudnn.benchmark is not deterministic
+
+
+def test_ranks_begin_alike_and_draw_apart(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, weights = [], []
+    for rank in (0, 1):
+        monkeypatch.setattr("srtoolbox.dist.rank", lambda rank=rank: rank)
+        runner = build(tiny_config, tmp_path, "seed=7", "hooks=dict(_delete_=True)", *UNSCHEDULED)
+        weights.append(runner.networks["generator"].state_dict())
+        drawn.append((torch.rand(()).item(), random.random(), np.random.rand()))
+        runner.batches.close()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert all(one != other for one, other in zip(*drawn, strict=True))
+
+
+def test_gradients_are_reduced_with_the_last_batch_of_an_iteration_only(
+    tiny_config: Path, tmp_path: Path, group_of_one: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = build(tiny_config, tmp_path, "accumulate=3", "hooks=dict(_delete_=True)", *UNSCHEDULED)
+    runner.model.generator = DistributedDataParallel(runner.model.generator)
+    step, reduced = runner.model.train_step, []
+
+    def watched(*arguments: object) -> dict[str, torch.Tensor]:
+        reduced.append(runner.model.generator.require_backward_grad_sync)
+        return step(*arguments)
+
+    monkeypatch.setattr(runner.model, "train_step", watched)
+    runner.run_iter()
+    assert reduced == [False, False, True]

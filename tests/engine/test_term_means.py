@@ -49,3 +49,13 @@ def test_an_interruption_changes_no_digit(at):
             terms = {name: float(term) for name, term in terms.items()}
         (first if number < at else second).add(terms)
     assert (second if at < 7 else first).take() == whole.take()
+
+
+def test_means_go_over_all_ranks_each_by_its_count(monkeypatch):
+    other = {"pixel": (6.0, 2), "gan": (5.0, 1)}
+    monkeypatch.setattr(term_means.dist, "all_gather_object", lambda mine: [mine, other])
+    means = TermMeans()
+    means.add({"pixel": torch.tensor(3.0), "r1": torch.tensor(7.0)})
+    assert means.take() == {"pixel": 3.0, "r1": 7.0, "gan": 5.0}
+    means.add({"pixel": torch.tensor(0.0)})
+    assert means.take() == {"pixel": 2.0, "gan": 5.0}

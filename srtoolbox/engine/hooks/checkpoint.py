@@ -37,7 +37,8 @@ class CheckpointHook(Hook):
         interval: iterations between saves.
         keep_last: how many of them to keep, at least 2 (the newest may turn out damaged); None keeps all.
         best: which scores to keep the best network by, as '<set>/<metric>'; each has its own
-            `checkpoints/best_<set>_<metric>.pth`. Whether higher is better is the metric's own word. None: no best.
+            `checkpoints/best_<set>_<metric>.pth`. Whether higher is better is the metric's own word; of equal scores
+            the earlier stays the best. None: no best.
         best_after: no best before this many iterations (the first evaluations of a run are all 'best').
     """
 
