@@ -16,9 +16,9 @@ from srtoolbox.image.file_types import (
 )
 from srtoolbox.image.folders import Listing, Unread, list_images, scan_folder, unread_kind_of, unread_sentence
 from srtoolbox.image.formats import Form
-from srtoolbox.image.headers import MAX_BYTES, MAX_PIXELS
 from srtoolbox.image.metadata import Metadata
 from srtoolbox.image.moving import is_moving_image, moving_frames
+from srtoolbox.image.opening import MAX_BYTES, MAX_PIXELS
 from srtoolbox.image.picture import Picture, decode_picture, read_picture
 from srtoolbox.image.pixels import copy_view, squared_distance, window_means
 from srtoolbox.image.reading import decode_image, image_facts, image_shape, read_image

@@ -10,7 +10,7 @@ import numpy as np
 
 from srtoolbox.errors import ImageError
 from srtoolbox.image.file_types import AVIF, START_BYTES, kind_of
-from srtoolbox.image.headers import MAX_PIXELS, faults_name, open_by_pillow, open_picture
+from srtoolbox.image.opening import MAX_PIXELS, faults_name, open_by_pillow, open_picture
 
 _DURATION = 100  # ms, where a file tells none, as browsers take it
 

@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageCms
 
-from srtoolbox.image.headers import Header, faults_name, open_by_pillow, open_picture, png_chunks, read_header
+from srtoolbox.image.headers import Header, png_chunks, read_header
 from srtoolbox.image.metadata import Metadata, metadata_of, metadata_of_png, profile_space
+from srtoolbox.image.opening import faults_name, open_by_pillow, open_picture
 from srtoolbox.image.orientation import rotated
 from srtoolbox.image.reading import check_size, colours_of, decode_by_cv2
 

@@ -29,7 +29,8 @@ import numpy as np
 from PIL import Image
 
 from srtoolbox.errors import ImageError
-from srtoolbox.image.headers import Header, faults_name, open_by_pillow, open_picture, read_header
+from srtoolbox.image.headers import Header, read_header
+from srtoolbox.image.opening import faults_name, open_by_pillow, open_picture
 from srtoolbox.image.orientation import rotated
 
 

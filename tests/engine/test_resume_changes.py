@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from srtoolbox.cli import main
 from srtoolbox.engine.checkpoint import latest_checkpoint
 from srtoolbox.errors import CheckpointError
+from srtoolbox.image import read_image, write_image
 from tests.engine.runs import build, load, records, run, snapshot
 
 
@@ -215,3 +217,19 @@ def test_a_run_beyond_max_iters_says_that_nothing_is_left(
     assert main([*arguments, "--resume", "max_iters=7"]) == 0
     told = capsys.readouterr().err
     assert "nothing was left to train: iteration 7 of 7 was reached before" in told and "done" not in told
+
+
+def test_changed_training_images_are_noticed_on_resume(
+    tiny_config: Path, photo_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those that changed unseen by the run that saved, too: it asks its files once, and what it decodes."""
+    logging.getLogger("srtoolbox").propagate = True
+    folder = shutil.copytree(photo_folder, tmp_path / "own")
+    data = f"data.train.dataset.gt='{folder.as_posix()}'"
+    run(tiny_config, tmp_path / "run", data, "hooks.kill.type=KillHook", "hooks.kill.at=7")
+    build(tiny_config, tmp_path / "run", data, resume=True)
+    assert "not those of the checkpoint" not in caplog.text
+    changed = sorted(folder.iterdir())[0]
+    write_image(changed, read_image(changed)[:57])
+    build(tiny_config, tmp_path / "run", data, resume=True)
+    assert caplog.text.count("the training images are not those of the checkpoint") == 1
