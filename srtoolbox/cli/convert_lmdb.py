@@ -167,8 +167,8 @@ def _crops_that_fit(plan: Plan) -> str:
     (height, width), least = jobs[0].size, min(jobs[0].size)
     text = f"gt_size up to {least // scale * scale} px fits all of them (least: {jobs[0].pair.gt}, {width}x{height})"
     small = {side: sum(min(job.size) < side for job in jobs) for side in USUAL_CROPS}
-    found = [f"{side} px {count}" for side, count in small.items() if count]
-    return text + (f"; too small for {', '.join(found)}: see small= of the datasets" if found else "")
+    counts = ", ".join(f"{side} px {count}" for side, count in small.items() if count)
+    return text + (f"; too small for {counts}: see small= of the datasets" if counts else "")
 
 
 def _with_progress(parts: Sequence[tuple[Plan, list[str]]], **options: Any) -> list[Summary]:  # noqa: ANN401
@@ -199,8 +199,8 @@ def _print_identical(parts: Sequence[tuple[Plan, list[str]]], summaries: Sequenc
     if not groups:
         return
     count = sum(len(group) - 1 for group in groups)
-    named = [" = ".join(group) for group in groups[:LISTED]] + (["..."] if len(groups) > LISTED else [])
-    print(f"note: {count} identical to others: {', '.join(named)}")
+    listed = [" = ".join(group) for group in groups[:LISTED]] + (["..."] if len(groups) > LISTED else [])
+    print(f"note: {count} identical to others: {', '.join(listed)}")
     both = [group for group in groups if all(summary.hashes.keys() & {*group} for summary in of_gt)]
     if len(of_gt) > 1 and both:
         print(f"note: in training and in validation: {', '.join(map(' = '.join, both[:LISTED]))}; remove one of each")

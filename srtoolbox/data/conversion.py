@@ -248,9 +248,9 @@ def convert_all(
     summaries: list[Summary] = []
     damaged: list[str] = []
     for plan, outputs in parts:
-        told = progress and (lambda done, _, before=before: progress(before + done, total))
+        on_image = progress and (lambda done, _, before=before: progress(before + done, total))
         try:
-            summaries += convert(plan, outputs, workers=workers, overwrite=overwrite, progress=told)
+            summaries += convert(plan, outputs, workers=workers, overwrite=overwrite, progress=on_image)
         except DamagedImagesError as error:
             damaged += error.images
         before += len(plan.jobs)

@@ -172,8 +172,9 @@ def split_plan(plan: Plan, share: float) -> tuple[Plan, Plan]:
         DataError: nothing is left for one of the two.
     """
     training = set(split_keys([job.pair.gt for job in plan.jobs], share)[0])
-    jobs = [[job for job in plan.jobs if (job.pair.gt in training) is wanted] for wanted in (True, False)]
-    return plan._replace(jobs=jobs[0]), plan._replace(jobs=jobs[1], unreadable=())
+    first = [job for job in plan.jobs if job.pair.gt in training]
+    second = [job for job in plan.jobs if job.pair.gt not in training]
+    return plan._replace(jobs=first), plan._replace(jobs=second, unreadable=())
 
 
 def _without_small(plan: Plan) -> Plan:
