@@ -9,7 +9,17 @@ PACKAGE = Path(__file__).parent.parent / "srtoolbox"
 
 # part of the package -> what it may import besides itself
 FOUNDATION = {"errors", "registry", "files", "dist", "logger", "image", "resize", "config", "check", "plugins"}
-FOUNDATION |= {"tensor_files", "vision", "backbones", "features", "watch", "system", "workers", "file_names"}
+FOUNDATION |= {
+    "tensor_files",
+    "vision",
+    "backbones",
+    "features",
+    "watch",
+    "system",
+    "workers",
+    "file_names",
+    "system_memory",
+}
 FOUNDATION |= {"wording", "parameter_names"}
 COMPONENTS = {"models.networks", "losses", "metrics", "data"}
 ALLOWED = {

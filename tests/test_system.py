@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
+import ctypes
 import fcntl
 import os
 import signal
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
 
-from srtoolbox import system
+from srtoolbox import system, system_memory
+from srtoolbox.inference import memory
 from srtoolbox.system import FileLock
 from tests.systems import hidden
 
@@ -153,3 +156,41 @@ def test_windows_locks_are_taken_and_given_back_before_the_file_is_closed(tmp_pa
     assert lock.acquire() and len(windows.locked) == 1 and not can_be_taken(tmp_path / "lock")
     lock.release(remove=True)
     assert not windows.locked and not list(tmp_path.iterdir())
+
+
+VM_STAT = """Mach Virtual Memory Statistics: (page size of 16384 bytes)
+Pages free:                               10000.
+Pages active:                            400000.
+Pages inactive:                          300000.
+Pages speculative:                         2000.
+Pages throttled:                              0.
+Pages wired down:                        120000.
+"Translation faults":                1234567890.
+"""
+
+
+def test_free_memory_of_macos_is_what_it_can_give_up() -> None:
+    assert system_memory.parse_vm_stat(VM_STAT) == 16384 * (10000 + 300000 + 2000)
+    assert system_memory.parse_vm_stat("") is None
+
+
+def test_free_memory_of_windows_is_bounded_by_what_it_promises(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Kernel:
+        @staticmethod
+        def GlobalMemoryStatusEx(pointer: object) -> int:  # noqa: N802
+            status = pointer._obj
+            assert status.length == 64  # of the structure in Windows' headers
+            status.free_physical, status.free_commit = 5 << 30, 3 << 30
+            return 1
+
+    monkeypatch.setattr(ctypes, "windll", types.SimpleNamespace(kernel32=Kernel), raising=False)
+    assert system_memory.available_bytes() == 3 << 30
+    monkeypatch.setattr(Kernel, "GlobalMemoryStatusEx", staticmethod(lambda pointer: 0))
+    assert system_memory.available_bytes() is None
+
+
+def test_memory_is_asked_of_the_system_where_there_is_no_meminfo(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: 7 << 30)
+    assert list(memory._system(tmp_path / "none")) == [7 << 30]
+    (tmp_path / "meminfo").write_text("MemAvailable: 1024 kB\n")
+    assert list(memory._system(tmp_path / "meminfo")) == [1 << 20]

@@ -15,9 +15,10 @@ from torch.utils._pytree import tree_leaves
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.system import address_space_left
+from srtoolbox.system_memory import available_bytes
 
 UNKNOWN = 2 << 30
-"""Bytes assumed to be free where the system does not tell (not Linux, no GPU)."""
+"""Bytes assumed to be free where the system does not tell (of another GPU than CUDA's, say)."""
 _COMPLAINTS = (
     *("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory", "bad_alloc"),
     *("could not create a primitive", "could not create a memory", "could not execute a primitive"),  # oneDNN's words
@@ -59,9 +60,13 @@ def free_bytes(device: torch.device) -> int:
 
 
 def _system(meminfo: Path = Path("/proc/meminfo")) -> Iterator[int]:
-    for line in _lines(meminfo):
+    lines = _lines(meminfo)
+    for line in lines:
         if line.startswith("MemAvailable:"):
             yield int(line.split()[1]) << 10
+    free = None if lines else available_bytes()
+    if free is not None:
+        yield free
 
 
 def _process(statm: Path = Path("/proc/self/statm")) -> Iterator[int]:
