@@ -21,6 +21,7 @@ FOUNDATION |= {
     "system_memory",
 }
 FOUNDATION |= {"wording", "parameter_names"}
+FOUNDATION |= {"devices"}
 COMPONENTS = {"models.networks", "losses", "metrics", "data"}
 ALLOWED = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),

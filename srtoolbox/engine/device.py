@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from srtoolbox import dist
+from srtoolbox.devices import carry
 from srtoolbox.errors import ConfigError
 
 
@@ -48,4 +49,4 @@ def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
     """The batch with its pictures on the device, copied without waiting where memory is pinned."""
     if device.type == "cpu":
         return batch
-    return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
+    return {k: carry(v, device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}

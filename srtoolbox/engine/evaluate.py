@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from srtoolbox import dist
 from srtoolbox.data.loader import build_eval_loader
+from srtoolbox.devices import carry
 from srtoolbox.errors import ConfigError, MissingDataError, SrtoolboxError
 from srtoolbox.image import batch_to_float, rgb_to_y
 from srtoolbox.inference.upscale import Restored, evaluation, restore
@@ -121,7 +122,7 @@ def evaluate(
 
 def _as_batch(image: np.ndarray, device: torch.device | str) -> Tensor:
     """HWC as a dataset gives it -> (1, C, H, W) in [0, 1] on the device."""
-    return batch_to_float(torch.from_numpy(np.array(image))[None].to(device))
+    return batch_to_float(carry(torch.from_numpy(np.array(image))[None], device))
 
 
 def unique_names(keys: Sequence[str]) -> list[str]:

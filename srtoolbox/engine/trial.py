@@ -19,6 +19,7 @@ import skimage
 import torch
 from torch import Tensor, nn
 
+from srtoolbox.devices import to_exact
 from srtoolbox.image import read_image, rgb_to_ycbcr, to_tensor
 from srtoolbox.inference.upscale import evaluation, restore
 from srtoolbox.registry import NETWORKS
@@ -203,7 +204,7 @@ def _score(network: nn.Module, sample: tuple[Tensor, Tensor, float]) -> Score:
 
 def _psnr(image: Tensor, target: Tensor) -> float:
     """dB for values in [0, 1]; -inf where something is not finite, at most 99."""
-    error = float((image - target).square().mean(dtype=torch.float64))
+    error = float(to_exact((image - target).square()).mean(dtype=torch.float64))
     return min(-10 * math.log10(max(error, 1e-12)), 99.0) if math.isfinite(error) else -math.inf
 
 

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from srtoolbox.devices import carry
 from srtoolbox.errors import SrtoolboxError
 
 
 def to_tensor(image: np.ndarray, device: torch.device | str | None = None) -> Tensor:
     """HWC (or HW) uint8 or uint16 -> (1, C, H, W) float32 in [0, 1]."""
     image = np.array(image if image.ndim == 3 else image[..., None])  # a copy: a store's views are not writable
-    return batch_to_float(torch.from_numpy(image)[None].to(device))
+    return batch_to_float(carry(torch.from_numpy(image)[None], device))
 
 
 def batch_to_float(batch: Tensor) -> Tensor:
@@ -28,7 +29,7 @@ def batch_to_float(batch: Tensor) -> Tensor:
 
 
 def _peak(batch: Tensor) -> int:
-    if batch.ndim != 4 or batch.dtype not in (torch.uint8, torch.uint16):
+    if batch.ndim != 4 or batch.dtype not in (torch.uint8, torch.uint16, torch.int32):  # the last as `carry` makes it
         raise SrtoolboxError(f"a batch of pictures is (N, H, W, C) uint8 or uint16, got {batch.dtype} {batch.shape}")
     return 255 if batch.dtype == torch.uint8 else 65535
 

@@ -54,6 +54,9 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + reserved
+    if device.type == "mps":  # memory is the system's, of which Metal takes a part at most
+        own = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        return max(0, min([own, *_system()]))
     if device.type != "cpu":
         return UNKNOWN
     return max(0, min([*_system(), *_group(), *_process()], default=UNKNOWN))

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from srtoolbox.devices import to_exact
 from srtoolbox.errors import ConfigError, SrtoolboxError
 from srtoolbox.image import squared_distance
 
@@ -58,13 +59,14 @@ class Metric:
             target: the same.
 
         Returns:
-            (N,) float64 on the same device.
+            (N,) float64 on the same device (of MPS on the CPU, since it has no float64).
 
         Raises:
             SrtoolboxError: shapes differ or do not fit the protocol, crop_border leaves nothing, or `score` returns
                 something else than a number per image.
         """
         self._check(pred, target)
+        pred, target = to_exact(pred), to_exact(target)
         with torch.no_grad(), torch.autocast(pred.device.type, enabled=False):
             scores = self.score_images(self._inner(pred), self._inner(target))
         return self._checked(scores, len(pred))

@@ -78,7 +78,7 @@ class Matrix:
                 entry = np.minimum(starts + np.clip(tap, 0, counts - 1), self.csr64.nnz - 1)
                 weight = np.where(tap < counts, self.csr64.data[entry], 0.0)
                 index = torch.from_numpy(self.csr64.indices[entry].astype(np.int64))
-                pairs.append((index.to(device), torch.from_numpy(weight).to(device, dtype)))
+                pairs.append((index.to(device), torch.from_numpy(weight).to(dtype).to(device)))
             self._taps[dtype, device] = pairs
         return self._taps[dtype, device]
 
