@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from srtoolbox.check.offers import FACTS
+from srtoolbox.engine.optim import OptimWrapper
 from srtoolbox.image import to_tensor
 from srtoolbox.metrics.psnr import PSNR
 from srtoolbox.registry import registries
@@ -57,6 +59,8 @@ def test_its_classes_train_and_the_saved_config_trains_from_anywhere(parts: Path
         for name in ("run", "elsewhere/again")
     ]
     assert scores[0] == scores[1]
+    line = json.loads((parts / "run/scores.jsonl").read_text().splitlines()[0])
+    assert line["lr"]["generator"] == pytest.approx(5e-4 * (line["iter"] + 1) / 101)
 
 
 def test_a_plugin_of_the_command_line_is_saved_too(parts: Path, tiny_config: Path) -> None:
@@ -69,16 +73,47 @@ def test_a_plugin_of_the_command_line_is_saved_too(parts: Path, tiny_config: Pat
 
 def test_the_table_names_every_kind_and_fact() -> None:
     table = "\n".join(line for line in TEXT.splitlines() if line.startswith("|"))
-    for kind in set(registries()) - {"optimizer", "scheduler"}:
+    for kind in registries():
         assert f"| {'restorer' if kind == 'model' else kind}, `{kind.upper().replace('LOSS', 'LOSSE')}S`" in table, kind
     assert all(f"`{fact}`" in table for fact in FACTS)
 
 
-def test_its_metric_scores_saved_luma(monkeypatch: pytest.MonkeyPatch, photo: np.ndarray) -> None:
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The classes of the page, which no registry hears of."""
     for registry in registries().values():
         monkeypatch.setattr(registry, "register", lambda cls: cls)
     names: dict[str, Any] = {"__name__": "my_parts"}
     exec(PARTS, names)
+    return names
+
+
+def test_its_optimizer_and_schedule_are_what_they_say_and_go_on_after_a_resume(names: dict[str, Any]) -> None:
+    def wrapper(start: torch.Tensor) -> tuple[torch.nn.Module, OptimWrapper]:
+        network = torch.nn.Linear(2, 1, bias=False)
+        network.weight.data = start.clone()
+        optimizer = names["SignMomentum"](network.parameters(), lr=1.0, momentum=0.5)
+        return network, OptimWrapper(network, optimizer, scheduler=names["WarmUpAndDecay"](optimizer, 8, 4))
+
+    inputs = torch.tensor([[1.0, -1.0]])
+    network, optim = wrapper(torch.zeros(1, 2))
+    rates, states = [], []
+    for _ in range(9):
+        rates.append(optim.lr)
+        states.append((network.weight.detach().clone(), copy.deepcopy(optim.state_dict())))
+        optim.update(network(inputs).sum())
+        optim.step_scheduler()
+    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 0.75, 0.5, 0.25, 0.0])
+    torch.testing.assert_close(network.weight.data, torch.tensor([[-sum(rates), sum(rates)]]))
+    resumed, again = wrapper(states[4][0])
+    again.load_state_dict(states[4][1])
+    for _ in range(5):
+        again.update(resumed(inputs).sum())
+        again.step_scheduler()
+    assert torch.equal(resumed.weight, network.weight) and again.lr == optim.lr
+
+
+def test_its_metric_scores_saved_luma(names: dict[str, Any], photo: np.ndarray) -> None:
     target = to_tensor(photo[:64, :64])
     pred = target * 1.4 - 0.1  # not clipped, not rounded
     whole = names["WorstBlockPSNR"](block=60, crop_border=2)

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -18,9 +20,23 @@ from tests.engine.runs import listing, snapshot
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def train(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "srtoolbox", "train", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=ENV, timeout=200)
+class Done(NamedTuple):
+    """What a command ended with and what it printed to standard error."""
+
+    returncode: int
+    stderr: str
+
+
+@pytest.fixture
+def train(capsys: pytest.CaptureFixture, forget_plugins: None) -> Callable[..., Done]:
+    """Runs the command in this process: starting Python and PyTorch takes longer than these trainings."""
+
+    def run(*arguments: object) -> Done:
+        capsys.readouterr()
+        code = main(["train", *map(str, arguments)])
+        return Done(code, capsys.readouterr().err)
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -107,10 +123,13 @@ def test_overwrite_and_resume_exclude_each_other(
     assert snapshot(tmp_path / "run") == before
 
 
-def test_a_used_work_dir_is_refused_then_resumed_then_overwritten(tiny_config: Path, tmp_path: Path) -> None:
+def test_a_used_work_dir_is_refused_then_resumed_then_overwritten(
+    train: Callable[..., Done], tiny_config: Path, tmp_path: Path
+) -> None:
     work_dir = tmp_path / "run"
     assert train(tiny_config, "--work-dir", work_dir).returncode == 0
-    refused = train(tiny_config, "--work-dir", work_dir)
+    command = [sys.executable, "-m", "srtoolbox", "train", str(tiny_config), "--work-dir", str(work_dir)]
+    refused = subprocess.run(command, capture_output=True, text=True, env=ENV, timeout=200)
     assert refused.returncode == 2 and "Traceback" not in refused.stderr
     assert "iteration 20" in refused.stderr and "--resume" in refused.stderr and "--overwrite" in refused.stderr
     resumed = train("--resume", tiny_config, "max_iters=24", "--work-dir", work_dir)
@@ -133,7 +152,7 @@ def test_the_saved_config_trains_the_same_run(tiny_config: Path, tmp_path: Path)
     assert [line.get("terms") for line in lines[0]] == [line.get("terms") for line in lines[1]]
 
 
-def test_load_from_says_what_it_loaded(tiny_config: Path, tmp_path: Path) -> None:
+def test_load_from_says_what_it_loaded(train: Callable[..., Done], tiny_config: Path, tmp_path: Path) -> None:
     assert main(["train", str(tiny_config), "--work-dir", str(tmp_path / "a"), "max_iters=5"]) == 0
     start = tmp_path / "a/checkpoints/iter_000005.pth"
     wider = ["model.generator.channels=[8, 6]", "max_iters=5", "--load-from", str(start)]
@@ -142,7 +161,9 @@ def test_load_from_says_what_it_loaded(tiny_config: Path, tmp_path: Path) -> Non
     assert "loaded 3 of 6 tensors" in done.stderr and "of another shape" in done.stderr
 
 
-def test_a_plugin_loss_written_from_the_docs_trains(tiny_config: Path, tmp_path: Path) -> None:
+def test_a_plugin_loss_written_from_the_docs_trains(
+    train: Callable[..., Done], tiny_config: Path, tmp_path: Path
+) -> None:
     text = (Path(__file__).parents[2] / "docs/add_a_loss.md").read_text()
     code = text.split("```python\n")[1].split("```")[0]
     (tmp_path / "edge_loss.py").write_text(code)
@@ -166,7 +187,9 @@ def test_a_plugin_loss_written_from_the_docs_trains(tiny_config: Path, tmp_path:
     assert done.returncode == 0, done.stderr
 
 
-def test_faults_come_all_at_once_before_anything_runs(tiny_config: Path, tmp_path: Path) -> None:
+def test_faults_come_all_at_once_before_anything_runs(
+    train: Callable[..., Done], tiny_config: Path, tmp_path: Path
+) -> None:
     config = tmp_path / "typos.py"
     config.write_text(
         "_base_ = ['tiny.py']\nmax_iter = 5\nmodel = dict(losses=dict(pixel=dict(type='L1Los')))\n"
