@@ -59,4 +59,6 @@ def _warnings(runner: Runner) -> list[str]:
     val = runner.config["data"].get("val") or {}
     if val.get("datasets") and not any(hasattr(hook, "datasets") for hook in runner.hooks.values()):
         warnings.append("data.val is never used: hooks has no EvaluateHook")
+    if _sets(runner) and not val.get("metrics"):
+        warnings.append("nothing is scored: data.val has sets and no metrics")
     return warnings

@@ -7,6 +7,7 @@ of one process, each picture counted once. Nothing here touches the random state
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ from srtoolbox.image import batch_to_float, rgb_to_y
 from srtoolbox.inference.upscale import Restored, evaluation, restore
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import DATASETS, METRICS
+from srtoolbox.wording import counted
 
 Scores = dict[str, float]
 
@@ -117,7 +119,21 @@ def evaluate(
     gathered = sorted(item for part in dist.all_gather_object(mine) for item in part)
     if len(gathered) < len(numbers):
         raise EvaluationInterrupted
-    return {key: scores for _, key, scores in gathered}
+    images = {key: scores for _, key, scores in gathered}
+    _report_nan(images)
+    return images
+
+
+def _report_nan(images: Mapping[str, Scores]) -> None:
+    """Warn, on rank 0, of scores that are not a number: a mean over them is none either."""
+    bad = {name: [metric for metric, value in scores.items() if math.isnan(value)] for name, scores in images.items()}
+    bad = {name: metrics for name, metrics in bad.items() if metrics}
+    if bad and dist.is_main():
+        name, metrics = next(iter(bad.items()))
+        LOGGER.warning(
+            "%s of %s not a number (the first is %s): the network gives NaN or infinity there, or the metric cannot "
+            "score it", ", ".join(metrics), counted(len(bad), "image is", "images are"), name,
+        )  # fmt: skip
 
 
 def _as_batch(image: np.ndarray, device: torch.device | str) -> Tensor:

@@ -54,9 +54,19 @@ def report_outcome(runner: Runner) -> None:
         log = read_run(runner.work_dir)
     except DataError:  # no logger, or nothing to log
         log = Run("", {}, {}, {})
-    for sentence in (_nothing_better(runner, log), _diverged(runner, log)):
+    for sentence in (_never_scored(runner, log), _nothing_better(runner, log), _diverged(runner, log)):
         if sentence:
             LOGGER.warning("%s", sentence)
+
+
+def _never_scored(runner: Runner, log: Run) -> str | None:
+    """Of a run that was to be scored and was not."""
+    sets = (runner.config["data"].get("val") or {}).get("datasets")
+    if not sets or log.scores or not log.terms:  # without terms there is no logger
+        return None
+    keys = [key for hook in runner.hooks.values() for key in getattr(hook, "best_keys", [])]
+    best = f", and no best by {', '.join(keys)} was kept" if keys else ""
+    return f"this run was never scored{best}: of data.val.datasets ({', '.join(sets)}) none was there or evaluated"
 
 
 def _nothing_better(runner: Runner, log: Run) -> str | None:

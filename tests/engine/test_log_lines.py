@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,21 @@ def test_scores_of_luma_alone_are_those_of_luma_networks(tiny_config: Path, tmp_
     }
     only = ("data.val.metrics.psnr=None", "data.val.metrics.mae=None", "hooks.checkpoint.best=None")
     assert scored("only", rgb, *only) == {"photos/direct"}
+
+
+def test_sets_without_metrics_are_told(tiny_config: Path, tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
+    none = ("data.val.metrics.psnr=None", "data.val.metrics.mae=None", "hooks.checkpoint.best=None")
+    describe(build(tiny_config, tmp_path, *none))
+    assert "nothing is scored: data.val has sets and no metrics" in log.messages
+
+
+def test_scores_that_are_no_numbers_are_told_with_the_image(
+    tiny_config: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    runner = build(tiny_config, tmp_path)
+    scores = runner.hooks["evaluate"].evaluate(runner).scores
+    assert "not a number" not in log.text and scores["photos/psnr"] > 0
+    runner.networks["generator_ema"].conv3.bias.data[0] = float("nan")
+    assert math.isnan(runner.hooks["evaluate"].evaluate(runner).scores["photos/psnr"])
+    (line,) = [message for message in log.messages if "not a number" in message]
+    assert line.startswith("psnr, mae of 6 images are not a number (the first is cat0)")

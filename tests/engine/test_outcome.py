@@ -140,3 +140,14 @@ def test_after_a_gan_stage_the_last_checkpoint_is_named_first(
     assert messages[-1].endswith(f"srtoolbox test {config} {folder}/iter_000006.pth {folder}/best_photos_psnr.pth")
     messages = train(tiny_config, tmp_path / "plain", *SHORT, caplog=caplog)
     assert messages[-1].endswith(f"srtoolbox test {tiny_config} {tmp_path}/plain/checkpoints/best_photos_psnr.pth")
+
+
+def test_a_run_that_was_never_scored_says_so_at_its_end(
+    tiny_config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = f"data.val.datasets.photos.gt={str(tmp_path / 'nowhere')!r}"
+    (told,) = [
+        line for line in train(tiny_config, tmp_path / "a", *SHORT, missing, caplog=caplog) if "never scored" in line
+    ]
+    assert "no best by photos/psnr, photos/mae was kept: of data.val.datasets (photos) none was there" in told
+    assert "never scored" not in "".join(train(tiny_config, tmp_path / "b", *SHORT, caplog=caplog))
