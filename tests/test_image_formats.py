@@ -177,6 +177,17 @@ def test_what_is_no_format_of_ours_is_named_not_called_damaged(name: str, tmp_pa
         assert str(caught.value).startswith(str(tmp_path / "photo.png")) and "damaged" not in str(caught.value)
 
 
+def test_what_a_decoder_does_not_support_is_not_called_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(_: Image.Image) -> None:
+        raise ValueError("Unsupported feature: Unsupported codec")  # as libheif of a HEIC that holds VVC
+
+    data = saved(mode("RGB"), "WEBP")
+    monkeypatch.setattr(Image.Image, "load", load)
+    monkeypatch.setattr("PIL.WebPImagePlugin.WebPImageFile.load", load)
+    with pytest.raises(ImageError, match=r"^x: cannot be decoded here \(Unsupported feature.*save it as PNG$"):
+        decode_image(data, "x")
+
+
 def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
     """As if these packages were not installed."""
     original = importlib.util.find_spec

@@ -20,7 +20,7 @@ from srtoolbox.wording import counted
 
 KINDS = {
     "stores": "stores that cannot be read",
-    "damaged": "damaged pictures",
+    "damaged": "images that cannot be read",
     "unpaired": "pictures without a partner",
     "sizes": "pairs whose sizes do not fit",
     "content": "pairs that show different pictures",

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from srtoolbox.data.store import Shape, Window, key_of, missing
-from srtoolbox.errors import DataError
+from srtoolbox.errors import DataError, ImageError
 from srtoolbox.image import Listing, image_facts, listed, read_image, read_suffixes, scan_folder, unread_sentence
 
 CACHE_BYTES = 128 << 20
@@ -141,7 +141,10 @@ def _listed(folder: Path) -> Listing:
         raise missing(folder, "no such folder")
     if not folder.is_dir():
         raise DataError(f"{folder}: is a file; a folder of pictures or an LMDB is needed")
-    listing = scan_folder(folder)
+    try:
+        listing = scan_folder(folder)
+    except ImageError as error:  # a sub-folder that cannot be listed
+        raise DataError(str(error)) from error
     if not listing.images:
         unread = unread_sentence(listing.unread)
         raise DataError(

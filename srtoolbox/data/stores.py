@@ -7,6 +7,7 @@ GT and LQ is two stores.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from srtoolbox.data.folder_store import FolderStore
 from srtoolbox.data.hub_store import HubStore, holds_dataset, is_hub
 from srtoolbox.data.lmdb_store import LmdbStore, is_lmdb
 from srtoolbox.data.store import Shape, Store, Window, key_of, missing
-from srtoolbox.errors import DataError
+from srtoolbox.errors import DataError, ImageError
 from srtoolbox.image import list_images
 
 __all__ = ["FolderStore", "HubStore", "LmdbStore", "Shape", "Store", "Window", "key_of", "open_folder", "open_store"]
@@ -46,8 +47,9 @@ def open_store(path: str | os.PathLike, *, note: Callable[[str], object] = _log.
     try:
         return open_folder(path, note=note)
     except DataError as error:
-        if path.is_dir() and not list_images(path) and holds_dataset(path):
-            raise DataError(f"{path}: a data set, no folder of pictures. Open it as hub://{path}") from error
+        with contextlib.suppress(ImageError):  # a folder that cannot be listed: the first error says so
+            if path.is_dir() and not list_images(path) and holds_dataset(path):
+                raise DataError(f"{path}: a data set, no folder of pictures. Open it as hub://{path}") from error
         raise
 
 

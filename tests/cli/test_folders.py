@@ -89,6 +89,24 @@ def test_check_data_says_it_once(folder: Path, tmp_path: Path, capsys: pytest.Ca
     assert json.loads(report.read_text())["notes"] == [f"{folder}: {SENTENCE}"]
 
 
+def test_an_animation_has_one_answer_in_all_commands(
+    folder: Path, bicubic: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    mode("RGB").save(folder / "film.gif", save_all=True, append_images=[mode("L").convert("RGB")])
+    answer = f"{folder / 'film.gif'}: is an animation of 2 frames: `upscale_video` takes it; or save the frame"
+    for command, code in (
+        (["upscale", bicubic, str(folder), "-o", str(tmp_path / "out")], 1),
+        (["upscale", bicubic, str(folder / "film.gif")], 1),
+        (["convert_lmdb", str(folder), "-o", str(tmp_path / "s.lmdb")], 2),
+        (["check_data", str(folder), "--allow", "alike", "identical"], 1),
+    ):
+        assert main(command) == code
+        output = "".join(capsys.readouterr())
+        assert output.count(answer) == 1 and "damaged pic" not in output
+    with pytest.raises(DataError, match="`upscale_video` takes it"):
+        GTOnlyDataset(str(folder), 3)
+
+
 def test_datasets_say_it_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     for dataset in (lambda: FolderDataset(str(folder)), lambda: GTOnlyDataset(str(folder), 3)):
         caplog.clear()
@@ -127,7 +145,9 @@ def test_bits_that_are_not_read_are_told_once_a_folder(
     assert "x.heic: 10 bits per channel are read as 8" in capsys.readouterr().out
 
 
-def test_a_folder_that_cannot_be_read_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_read_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     touch(tmp_path, "locked/a.png")
     original = Path.is_dir
 
@@ -137,8 +157,12 @@ def test_a_folder_that_cannot_be_read_is_one_error(tmp_path: Path, monkeypatch: 
         return original(path)
 
     monkeypatch.setattr(Path, "is_dir", is_dir)
-    with pytest.raises(ImageError, match=r"locked: cannot be listed \(Permission denied\)"):
-        list_images(tmp_path)
+    for look, error in ((list_images, ImageError), (open_store, DataError)):
+        with pytest.raises(error, match=r"locked: cannot be listed \(Permission denied\)$"):
+            look(tmp_path)
+    assert main(["check_data", str(tmp_path)]) == 1
+    output = capsys.readouterr().out
+    assert "locked: cannot be listed (Permission denied)" in output and "1 fault" in output
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such names")
