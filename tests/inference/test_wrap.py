@@ -40,8 +40,14 @@ def cell(photo: np.ndarray, height: int = 40, width: int = 52) -> np.ndarray:
 NETWORKS = ("ESPCN", 3), ("MSRResNet", 4), ("RRDBNet", 2), ("SRCNN", 3), ("FSRCNN", 2)
 
 
-@pytest.mark.parametrize("options", [{"tile": None}, {"tile": 16}, {"tile": 16, "batch": 3}, {"ensemble": True}])
-@pytest.mark.parametrize(("name", "scale"), NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "scale", "options"),
+    [
+        *((name, scale, {"tile": 16, "batch": 3}) for name, scale in NETWORKS),
+        ("MSRResNet", 4, {"tile": None}),
+        ("ESPCN", 3, {"ensemble": True}),
+    ],
+)
 def test_a_rolled_picture_gives_the_rolled_result(photo, name, scale, options):
     upscaler = Upscaler(build(name, scale), wrap="xy", **options)
     image = cell(photo)
@@ -49,10 +55,10 @@ def test_a_rolled_picture_gives_the_rolled_result(photo, name, scale, options):
 
 
 @pytest.mark.parametrize("wrap", ["x", "y", "xy"])
-@pytest.mark.parametrize(("name", "scale", "size"), [("ESPCN", 3, (41, 53)), ("RRDBNet", 2, (31, 33))])
+@pytest.mark.parametrize(("name", "scale", "size"), [("ESPCN", 3, (41, 53)), ("RRDBNet", 2, (21, 23))])
 @pytest.mark.parametrize("tile", [None, 16])
 def test_the_result_is_that_of_a_picture_among_its_repetitions(photo, wrap, name, scale, size, tile):
-    network, image, around = build(name, scale), cell(photo, *size), 80
+    network, image, around = build(name, scale), cell(photo, *size), 72
     margins = [(around, around) if axis in wrap else (0, 0) for axis in "yx"]
     whole = upscale_whole(network, np.pad(image, [*margins, (0, 0)], mode="wrap"))
     places = [slice(before * scale, (before + n) * scale) for (before, _), n in zip(margins, size, strict=True)]
@@ -76,7 +82,7 @@ def test_a_picture_smaller_than_what_the_network_sees_wraps_several_times(photo,
     assert differs(Upscaler(network, wrap="xy")(image), whole[tuple(places)]) <= 1
 
 
-@pytest.mark.parametrize("outscale", [0.3, 1.7, 2.35, 4.5])
+@pytest.mark.parametrize("outscale", [0.3, 1.7, 3.35])
 @pytest.mark.parametrize("name", ["FSRCNN", "SRCNN"])
 @pytest.mark.parametrize("tile", [None, 24])
 def test_any_final_scale_wraps_by_whole_pixels(photo, outscale, name, tile):
@@ -166,9 +172,10 @@ def test_what_lies_around_a_network_wraps_where_it_sees_no_neighbours(photo, out
 
 
 def test_overlapping_patches_wrap(photo):
-    upscaler = Upscaler(build("SRCNN", 2), patches="overlapping", wrap="xy")
-    image = cell(photo, 6, 4)
-    assert differs(upscaler(rolled(image)), rolled(upscaler(image))) <= 1
+    network, image = build("SRCNN", 2), cell(photo, 6, 8).astype(np.uint16) * 257
+    whole = Upscaler(network, patches="overlapping")(np.tile(image, (1, 7, 1)))[:, 48:64]
+    result = Upscaler(network, patches="overlapping", wrap="x")(image)
+    assert np.abs(result.astype(int) - whole).max() <= 2  # of 65535
 
 
 def test_an_overlap_is_less_work_and_a_word_says_so(photo, caplog):
