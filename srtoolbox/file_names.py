@@ -12,6 +12,7 @@ from pathlib import Path
 from srtoolbox import system
 from srtoolbox.errors import SrtoolboxError
 
+ESCAPE_HINT = r"write paths with /, or as r'D:\photos'"
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
 _SIGNS = re.compile(r'[<>:"|?*\x00-\x1f]')
 
@@ -67,6 +68,15 @@ def place_of(path: str | os.PathLike) -> Path:
     if not is_case_blind(folder):
         return folder / path.name
     return Path(*(unicodedata.normalize("NFC", part).casefold() for part in (folder / path.name).parts))
+
+
+def slash_hint(path: str | os.PathLike) -> str:
+    """Say, where a path shows that a backslash was meant for a separator, what to write; else nothing."""
+    text = os.fspath(path)
+    escaped = next((repr(sign)[1:-1] for sign in text if sign in "\a\b\f\n\r\t\v"), None)
+    if escaped:
+        return f"{escaped} in quotes is one sign, no {escaped[1:]} behind a backslash: {ESCAPE_HINT}"
+    return "write paths with /, which every system takes" if "\\" in text and os.sep == "/" else ""
 
 
 class Claims:

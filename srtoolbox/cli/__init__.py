@@ -5,13 +5,14 @@ A command's module is imported only when it runs, so that `srtoolbox --help` ans
 
 from __future__ import annotations
 
+import glob
 import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
 
-from srtoolbox import __version__
+from srtoolbox import __version__, system
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.registry import did_you_mean
 
@@ -73,7 +74,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"error: no command {typed!r}.{did_you_mean(name, COMMANDS, else_list=True)}", file=sys.stderr)
         return EXIT_FAULT
-    return _run(name, rest)
+    return _run(name, rest if name == "upscale" else expanded(rest))  # upscale keeps what a pattern says of folders
+
+
+def expanded(argv: Sequence[str]) -> list[str]:
+    """Arguments with patterns (`*.pth`) replaced by the files they describe, on Windows, whose shells leave them."""
+    result = []
+    for text in argv:
+        is_pattern = system.IS_WINDOWS and glob.has_magic(text) and not text.startswith("-") and "=" not in text
+        found = sorted(glob.glob(text, recursive=True)) if is_pattern and not os.path.exists(text) else []
+        result += found or [text]
+    return result
 
 
 def _run(name: str, argv: list[str]) -> int:

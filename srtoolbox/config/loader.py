@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from srtoolbox.config.statements import Evaluator, base_assignments
 from srtoolbox.config.templates import extracted_base_values, substituted
 from srtoolbox.config.values import ConfigDict, Origin, inherited
 from srtoolbox.errors import ConfigError
+from srtoolbox.file_names import ESCAPE_HINT, slash_hint
 from srtoolbox.registry import did_you_mean
 
 DATA_ROOT = "data_root"
@@ -128,6 +130,7 @@ class Loader:
             looked = os.path.normpath(os.path.join(os.path.dirname(path), name))
             raise ConfigError(
                 f"{origin}: _base_ file {name!r} not found (looked for {looked}, then among the packaged configs)."
+                f"{f' {hint[0].upper()}{hint[1:]}.' if (hint := slash_hint(name)) else ''}"
                 f"{did_you_mean(name, packaged_names())}"
             )
         if os.path.realpath(base) in self.open:
@@ -171,9 +174,12 @@ def _read(path: str) -> str:
 
 def _parsed(text: str, path: str) -> ast.Module:
     try:
-        return ast.parse(text, path)
+        with warnings.catch_warnings():  # of '\\d', which Python keeps as it stands; which version of it warns differs
+            warnings.simplefilter("ignore")
+            return ast.parse(text, path)
     except SyntaxError as error:
-        raise ConfigError(f"{path}:{error.lineno or 1}: {error.msg}") from None
+        hint = f". {ESCAPE_HINT}" if "unicodeescape" in str(error.msg) else ""  # 'C:\\Users'
+        raise ConfigError(f"{path}:{error.lineno or 1}: {error.msg}{hint}") from None
     except (RecursionError, MemoryError):
         raise ConfigError(f"{path}:{_too_deep_line(text)}: nested too deep to be read") from None
     except ValueError as error:

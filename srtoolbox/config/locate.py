@@ -61,7 +61,7 @@ def find_base(name: str, folder: str) -> str | None:
     if os.path.isfile(path):
         return path
     packaged = packaged_folder()
-    plain = not os.path.isabs(name) and not {".", ".."} & set(name.split("/"))
+    plain = not os.path.isabs(name) and not {".", ".."} & set(name.replace(os.sep, "/").split("/"))
     if packaged is not None and plain and (packaged / name).is_file():
         return _shown(packaged / name)
     return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import copy
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -71,7 +72,9 @@ def _value(text: str) -> Any:  # noqa: ANN401 - any config value
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     try:
-        node = ast.parse(text, mode="eval").body
+        with warnings.catch_warnings():  # of backslashes
+            warnings.simplefilter("ignore")
+            node = ast.parse(text, mode="eval").body
         value = _literal(node)
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError, ConfigError):
         return text

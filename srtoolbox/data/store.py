@@ -10,9 +10,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from srtoolbox.errors import MissingDataError
+from srtoolbox.file_names import slash_hint
 
 DEFAULT_ROOT = "data"
 """`data_root` of the packaged configs where nobody gave another."""
+
+_ESCAPED = {ord(sign): repr(sign)[1:-1] for sign in "\a\b\f\n\r\t\v"}  # an error is one line
 
 Shape = tuple[int, int, int]
 """Height, width, channels (1 or 3)."""
@@ -71,10 +74,12 @@ def key_of(name: str) -> str:
 def missing(path: str | os.PathLike, what: str = "no such folder or store") -> MissingDataError:
     """The error for data that is not there: how far its path exists, and how to say where the data is."""
     path = Path(path)
-    notes = [what]
+    hint = slash_hint(path)
+    notes = [what, *([hint] if hint else [])]
     parent = next(folder for folder in path.absolute().parents if folder.is_dir())
     if parent != path.parent:
         notes.append(f"the nearest folder that exists is {parent}")
     if path.parts[:1] == (DEFAULT_ROOT,):
         notes.append("say where your data is: data_root=PATH, or the environment's SRTOOLBOX_DATA")
-    return MissingDataError(f"{path}: {'; '.join(notes)}", str(path))
+    shown = str(path).translate(_ESCAPED)
+    return MissingDataError(f"{shown}: {'; '.join(notes)}", str(path))
