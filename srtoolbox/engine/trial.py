@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from srtoolbox.resize import imresize
 
 Config = dict[str, Any]
 
-REVISION = 1
+REVISION = 2
 """Counts changes of what is tried and how, for verdicts that are kept."""
 SOUND, REFUSED = 25.0, 20.0
 """dB of agreement: from the first on nothing is said; below the second the file is refused. docs/other_weights.md has
@@ -89,7 +89,7 @@ def try_on_photograph(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
     tried = [(candidate, _score(network, sample)) for candidate, network in networks]
     assumed, count = tried[0][1], len(tried)
 
-    def fed(conventions: Iterable[Mapping[str, Any]]) -> list[tuple[Config, Score]]:
+    def fed(conventions: Collection[Mapping[str, Any]]) -> list[tuple[Config, Score]]:
         pairs = itertools.product(networks, conventions)
         adapters = [_adapted(candidate, network, convention) for (candidate, network), convention in pairs]
         return [(candidate, _score(adapter, sample)) for candidate, adapter in adapters]
@@ -98,7 +98,8 @@ def try_on_photograph(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
         if _best(tried) is not tried[0] or not _convinces(assumed):
             tried += fed((CONVENTIONS | RGB_CONVENTIONS if colour == "rgb" else CONVENTIONS).values())
         known = _convention_of(_best(tried)[0])
-        late = fed({**known, **convention} for convention in LAST[colour].values() if colour == "rgb" or not known)
+        bases = [{}, known] if known and colour == "rgb" else [{}]  # the best range may be another in the right order
+        late = fed([{**base, **convention} for base in bases for convention in LAST[colour].values()])
         count, tried = len(tried) + len(late), [_best(tried), *late]
     return Trial(*_best(tried), assumed, count)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from srtoolbox.cli import main
 from srtoolbox.engine import guard as guarding
-from srtoolbox.engine.trial import Score, Trial, describe
+from srtoolbox.engine.trial import Score, Trial, describe, try_on_photograph
 from srtoolbox.engine.verdicts import cache_folder
 from srtoolbox.engine.weights import load_network, read_network
 from srtoolbox.errors import CheckpointError
@@ -138,6 +138,13 @@ def test_how_a_network_was_fed_is_found_out(name: str, tmp_path: Path, log: pyte
             main(["convert_checkpoint", str(tmp_path / "net.pth"), "--to", to, "-o", f"{tmp_path}/{to}{suffix}"]) == 0
         )
         torch.testing.assert_close(load_network(f"{tmp_path}/{to}{suffix}")(lq), network(lq))
+
+
+def test_the_range_is_settled_in_the_right_order_of_channels() -> None:
+    """In the wrong one, 0 ... 255 looks a little better than [0, 1] to this network."""
+    state = fitted_espcn({**RGB, "channels": [64, 32]}, lambda lq: lq.flip(1), lambda gt: gt.flip(1))
+    assumed = {**RGB, "channels": [64, 32], "activation": "tanh"}
+    assert describe(try_on_photograph(assumed, state).config) == ["activation='relu'", "BGR"]
 
 
 def test_a_mean_is_found_out(tmp_path: Path) -> None:
