@@ -222,6 +222,15 @@ def test_every_suffix_of_a_format_is_written_as_that_format(suffix: str, tmp_pat
     assert Image.open(io.BytesIO(encode_image(SMOOTH, suffix))).format == expected
 
 
+def test_suffixes_of_images_are_listed_in_one_place() -> None:
+    """Animations and plots, which are no images to read, have lists of their own with '.gif' and '.png'."""
+    known = (ROOT / "srtoolbox/image").glob("[!f]*.py"), (ROOT / "srtoolbox").glob("[!iv]*/**/*.py")
+    for path in (path for paths in known for path in paths):
+        text = path.read_text(encoding="utf-8")
+        listed = [suffix for suffix in (".jpeg", ".jfif", ".tif", ".tiff", ".heic", ".avif") if f'"{suffix}"' in text]
+        assert not listed, f"{path}: {listed}: ask srtoolbox.image.file_types"
+
+
 def test_what_is_written_is_read_and_nothing_else_is_taken_for_an_output() -> None:
     assert read_suffixes() > WRITE_SUFFIXES
     assert all(map(is_unwritable, (".gif", ".AVIF", ".heic", ".cr2", ".psd", ".pdf")))
