@@ -19,7 +19,7 @@ TEXT = (Path(__file__).parents[2] / "docs/upscale.md").read_text(encoding="utf-8
 
 @pytest.fixture
 def folder(tmp_path: Path, photo: np.ndarray, bicubic: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("photo.jpg", "folder/a/b.jpg", "folder/c.jpg", "more/d.png", "cat.png"):
+    for name in ("photo.jpg", "folder/a/b.jpg", "folder/c.jpg", "more/d.png", "cat.png", "brick.png"):
         write_image(tmp_path / name, photo[:20, :24])
     write_picture(tmp_path / "logo.png", Picture(photo[:20, :24], photo[:20, :24, :1]))
     checkpoint = tmp_path / "work_dirs/quickstart/checkpoints/best_photos_psnr.pth"
