@@ -37,7 +37,7 @@ MINE = {"type": "Mine", "scale": 2}
 @pytest.fixture(autouse=True)
 def forget(monkeypatch: pytest.MonkeyPatch):
     """Leave no network of these tests behind."""
-    monkeypatch.setattr(plugins, "_loaded", set(plugins._loaded))
+    monkeypatch.setattr(plugins, "_loaded", plugins._loaded.copy())
     yield
     NETWORKS._entries.pop("Mine", None)
     for name in [name for name in sys.modules if name.startswith("srtoolbox_plugin_mine")]:
