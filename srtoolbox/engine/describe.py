@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from srtoolbox import dist
 from srtoolbox.engine.hooks import Phase
 from srtoolbox.logger import LOGGER
@@ -17,7 +19,7 @@ def describe(runner: Runner) -> None:
     """Log what is about to run: the batch over all processes, images, epochs, networks, device and precision."""
     batch, world = runner.config["data"]["train"]["batch_size"], dist.world_size()
     parts = [f"{world} processes"] * (world > 1) + [f"{runner.accumulation} batches"] * (runner.accumulation > 1)
-    LOGGER.info("work dir %s, device %s, seed %d", runner.work_dir, runner.device, runner.seed)
+    LOGGER.info("work dir %s, device %s, seed %d", runner.work_dir, _device(runner), runner.seed)
     LOGGER.info(
         "batch %s = %s per iteration; %s from %d",
         " x ".join([f"{batch} per process", *parts]),
@@ -31,6 +33,15 @@ def describe(runner: Runner) -> None:
         LOGGER.info("%s: %s, %s", name, type(network).__name__, counted(parameters, "parameter"))
     for warning in _warnings(runner):
         LOGGER.warning("%s", warning)
+
+
+def _device(runner: Runner) -> str:
+    """The device, and of a CPU how many threads compute and who says so."""
+    if runner.device.type != "cpu":
+        return str(runner.device)
+    threads = counted(torch.get_num_threads(), "thread")
+    hint = ": a network this small is slower with more beside other work; runtime.threads=N takes N"
+    return f"cpu ({threads}{hint if runner.default_threads else ''})"
 
 
 def _data(runner: Runner) -> str:

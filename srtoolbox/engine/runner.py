@@ -26,6 +26,7 @@ from srtoolbox.engine.random_state import generators, seed_everything
 from srtoolbox.engine.run_state import load_initial_weights, load_random_state, load_run_state
 from srtoolbox.engine.signals import StopRequested, StopSignals
 from srtoolbox.engine.statistics_guard import StatisticsGuard
+from srtoolbox.engine.threads import default_threads
 from srtoolbox.errors import ConfigError, MissingDataError, RunError, WriteError
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import DATASETS, HOOKS, METRICS, MODELS
@@ -75,6 +76,12 @@ class Runner:
         self._build(config, fine_tune=resume is None)
         if resume:
             load_run_state(self, resume)
+        self._threads_before = torch.get_num_threads()
+        self.default_threads = None
+        if self.device.type == "cpu":
+            self.default_threads = default_threads((self.networks[name] for name in self.optims), config)
+        if self.default_threads:
+            torch.set_num_threads(self.default_threads)
         self.guard = StatisticsGuard(self.networks[name] for name in self.optims)
         dist.barrier()  # a rank that read its data late must not let a collective of the others time out
         self._wrap_networks()
@@ -137,6 +144,8 @@ class Runner:
                 self._end(error)
             finally:
                 self.batches.close()
+                if self.default_threads:
+                    torch.set_num_threads(self._threads_before)
         if dist.is_main():
             report_outcome(self)
 

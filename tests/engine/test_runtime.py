@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,9 @@ import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
+from srtoolbox.engine.describe import describe
 from srtoolbox.engine.device import set_up_torch
+from srtoolbox.engine.threads import VARIABLES, default_threads
 from tests.engine.runs import build, load, run
 
 UNSCHEDULED = ("optim.generator.scheduler=None", "optim.generator.milestones=None")
@@ -97,3 +101,63 @@ def test_gradients_are_reduced_with_the_last_batch_of_an_iteration_only(
     monkeypatch.setattr(runner.model, "train_step", watched)
     runner.run_iter()
     assert reduced == [False, False, True]
+
+
+@pytest.fixture
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Torch with two threads, and nobody who says how many there are to be."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+FREE = "runtime.threads=None"
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(
+    ("changes", "variable", "expected"),
+    [
+        ((FREE,), "", 1),
+        ((FREE,), "OMP_NUM_THREADS", 2),
+        (("runtime.threads=2",), "", 2),
+        ((FREE, "model.generator.channels=[512, 512]"), "", 2),
+        ((FREE, "data.train.batch_size=100000"), "", 2),
+    ],
+    ids=["tiny", "environment", "config", "large-network", "large-batch"],
+)
+def test_a_tiny_network_takes_one_thread_where_nobody_says(
+    changes: tuple[str, ...], variable: str, expected: int, tiny_config: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    if variable:
+        monkeypatch.setenv(variable, "2")
+    caplog.set_level(logging.INFO, "srtoolbox")
+    logging.getLogger("srtoolbox").propagate = True
+    describe(build(tiny_config, tmp_path, *changes))
+    assert torch.get_num_threads() == expected
+    assert f"cpu ({expected} thread" in caplog.messages[0]
+    assert ("runtime.threads=N" in caplog.messages[0]) == (expected == 1)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_session_has_its_threads_back_after_a_run(tiny_config: Path, tmp_path: Path) -> None:
+    runner = build(tiny_config, tmp_path, FREE, "max_iters=2")
+    assert torch.get_num_threads() == 1
+    runner.train()
+    assert torch.get_num_threads() == 2
+
+
+def test_the_crop_size_is_found_in_sets_of_sets() -> None:
+    inner = [dict(type="PairedDataset", gt_size=24), dict(type="PairedDataset", gt_size=48)]
+    config = {"data": {"train": {"dataset": dict(type="ConcatDataset", datasets=inner), "batch_size": 1}}}
+    network = torch.nn.Linear(1000, 1000, bias=False)  # 1e6 x 48^2 is above, 1e6 x 24^2 below
+    with pytest.MonkeyPatch.context() as patch:
+        for name in VARIABLES:
+            patch.delenv(name, raising=False)
+        assert default_threads([network], config) is None
+        inner[1]["gt_size"] = 24
+        assert default_threads([network], config) == 1
