@@ -31,8 +31,8 @@ def folder(tmp_path: Path, photo: np.ndarray, bicubic: str, monkeypatch: pytest.
 
 
 def commands() -> list[list[str]]:
-    (block,) = re.findall(r"```bash\n(.*?)```", TEXT, re.S)
-    return [shlex.split(line, comments=True) for line in block.splitlines()]
+    blocks = re.findall(r"```bash\n(.*?)```", TEXT, re.S)
+    return [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
 
 
 def test_its_commands(folder: Path) -> None:
@@ -46,7 +46,7 @@ def test_its_commands(folder: Path) -> None:
         ]
         assert main(["upscale", *words]) == 0, words
         run += 1
-    assert run == 4
+    assert run == 5
     results = {path.relative_to(folder).as_posix() for path in folder.rglob("*_sr.*")}
     assert {"photo_sr.png", "out/a/b_sr.png", "out/c_sr.png", "out/d_sr.png", "out/a/b_sr.jpg"} <= results
     assert read_image("large.webp").shape == (40, 48, 3)
@@ -57,6 +57,7 @@ def test_its_python(folder: Path) -> None:
     for block in re.findall(r"```python\n(.*?)```", TEXT, re.S):
         exec(block, names)
     assert read_image("cat_sr.png").shape == (40, 48, 3)
+    assert names["texture"].shape == (40, 48, 3)
     assert names["large"].shape == (50, 60, 3) and Path("logo_sr.png").exists()
 
 
