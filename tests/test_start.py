@@ -26,6 +26,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setenv("PYTHON", sys.executable)
     monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "")
     monkeypatch.setenv("USE_LIBUV", "")
+    monkeypatch.setenv("SRTOOLBOX_LAUNCHED", "")
     return module
 
 
@@ -35,7 +36,7 @@ def test_options_before_the_config_are_the_variables(start: ModuleType, monkeypa
     for name, value in {"NNODES": "2", "NODE_RANK": "1", "MASTER_ADDR": "host0", "MASTER_PORT": "29511"}.items():
         monkeypatch.setenv(name, value)
     assert start.main(["train", "a.py", "8", "--resume"]) == 0
-    assert start.commands[0] == start.commands[1]
+    assert start.commands[0] == start.commands[1] and float(start.os.environ["SRTOOLBOX_LAUNCHED"]) > 0
     assert start.commands[0][-5:] == ["-m", "srtoolbox", "train", "a.py", "--resume"]
 
 

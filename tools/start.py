@@ -22,6 +22,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,6 +98,7 @@ def launch(command: str, arguments: list[str]) -> int:
         # train does these two once: a restarted job goes on with what it began
         more += [] if any(text.startswith("--resume-from") for text in more) else ["--resume"]
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # each attempt its own store, none with old addresses
+    os.environ["SRTOOLBOX_LAUNCHED"] = str(time.time())  # a restarted job knows by it which run it has begun
     if IS_WINDOWS:
         os.environ.setdefault("USE_LIBUV", "0")  # PyTorch for Windows is built without it
     run = ["-m", "torch.distributed.run", *launcher_arguments(processes, settings)]

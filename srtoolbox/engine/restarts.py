@@ -32,11 +32,13 @@ def begun_before(began: Mapping[str, Any]) -> bool:
 
 
 def launched_at() -> float:
-    """When torchrun was started, in seconds since the epoch; 0 where the system does not tell.
+    """When torchrun was started, in seconds since the epoch; 0 where neither tools/start.py nor the system tells.
 
     On each machine that is before the first attempt began, since this waits for all. torchrun is the nearest process
     above this one that has not got its variables.
     """
+    if os.environ.get("SRTOOLBOX_LAUNCHED"):
+        return float(os.environ["SRTOOLBOX_LAUNCHED"])
     launcher: int | None = os.getppid()
     while launcher is not None and b"TORCHELASTIC_RUN_ID=" in (environment_of(launcher) or b""):
         launcher = parent_of(launcher)

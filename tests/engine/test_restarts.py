@@ -145,6 +145,11 @@ def test_a_rollback_before_the_first_save_returns_to_the_named_one(command: list
     assert load(tmp_path / "run", "iter_000020")["draws"] == 4 * (20 + 4)
 
 
+def test_the_launching_script_says_when_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SRTOOLBOX_LAUNCHED", "1700000000.5")
+    assert restarts.launched_at() == 1700000000.5
+
+
 def test_when_the_launcher_started() -> None:
     """It is the nearest process above that is not one of torchrun's own, a shell between them being one."""
     tell = f"{sys.executable} -c 'import os; from srtoolbox.engine.restarts import launched_at; print(launched_at())'"
