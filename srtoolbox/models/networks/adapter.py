@@ -26,8 +26,8 @@ class Adapter(nn.Module):
 
     Args:
         scale: upscaling factor.
-        network: the other network, `dict(type='ESPCN', ...)`; its scale is this one's and may be left out. The default
-            shows what the conversion alone does.
+        network: the other network, `dict(type='ESPCN', ...)`; its scale is this one's and may be left out. None is
+            bicubic: it shows what the conversion alone does.
         order: of the channels it takes and gives: 'rgb', or 'bgr' as of pictures that OpenCV read.
         peak: what the input is multiplied by.
         mean: what is subtracted before: one number, or one per channel (red, green, blue).
@@ -37,7 +37,7 @@ class Adapter(nn.Module):
     def __init__(
         self,
         scale: int,
-        network: Mapping[str, Any] = BICUBIC,
+        network: Mapping[str, Any] | None = None,
         *,
         order: str = "rgb",
         peak: float = 1.0,
@@ -48,7 +48,7 @@ class Adapter(nn.Module):
         super().__init__()
         positive("Adapter", scale=scale)
         one_of("Adapter", "order", order, ORDERS)
-        self.network = inner = NETWORKS.build({"scale": scale, **network})
+        self.network = inner = NETWORKS.build({"scale": scale, **(network or BICUBIC)})
         if inner.scale != scale:
             raise ConfigError(f"Adapter: scale={scale}, but its network upscales x{inner.scale}")
         if order == "bgr" and inner.colour != "rgb":
