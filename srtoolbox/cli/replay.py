@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from srtoolbox.cli.options import CommandParser, add_plugin
-from srtoolbox.wording import counted
+from srtoolbox.wording import counted, reason_of
 
 EXAMPLE = """example:
   python tools/replay.py work_dirs/espcn_x3_t91/faults/iter_000123
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         report = read_json(folder / "report.json")
     except (OSError, ValueError) as error:
-        raise RunError(f"{folder}: no dump of a fault (report.json cannot be read: {error})") from error
+        raise RunError(f"{folder}: no dump of a fault (report.json cannot be read: {reason_of(error)})") from error
     device = [f"runtime.device={args.device!r}"] if args.device else []
     config = Config.fromfile(folder / "config.py", [*args.overrides, *device])
     load_plugins(config, args.plugin)

@@ -16,6 +16,7 @@ from srtoolbox import files
 from srtoolbox.errors import DataError
 from srtoolbox.registry import did_you_mean
 from srtoolbox.visual.charts import COLOURS, INK, add_legend, check_suffix, new_figure, plain, write_figure
+from srtoolbox.wording import reason_of
 
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
 """network -> set -> metric -> mean."""
@@ -40,7 +41,7 @@ def read_scores(paths: Sequence[str | os.PathLike]) -> dict[str, dict[str, dict[
             raise DataError(f"{os.fspath(path)}: no such file; `test.py ... --json FILE` writes one") from error
         except (OSError, ValueError, AttributeError, TypeError) as error:
             raise DataError(
-                f"{os.fspath(path)}: not scores as `test.py ... --json FILE` writes them ({error})"
+                f"{os.fspath(path)}: not scores as `test.py ... --json FILE` writes them ({reason_of(error)})"
             ) from error
     return found
 

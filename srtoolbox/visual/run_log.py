@@ -12,6 +12,7 @@ import numpy as np
 
 from srtoolbox import files
 from srtoolbox.errors import DataError
+from srtoolbox.wording import reason_of
 
 LOG_NAME = "scores.jsonl"
 
@@ -81,7 +82,7 @@ def read_baseline(path: str | os.PathLike) -> dict[str, float]:
     except FileNotFoundError as error:
         raise DataError(f"{os.fspath(path)}: no such file; `test.py ... --baseline --json FILE` writes one") from error
     except (OSError, ValueError) as error:
-        raise DataError(f"{os.fspath(path)}: not a readable JSON file ({error})") from error
+        raise DataError(f"{os.fspath(path)}: not a readable JSON file ({reason_of(error)})") from error
     names = list(content) if isinstance(content, dict) else []
     name = next((key for key in names if key.lower().startswith("bicubic") and isinstance(content[key], dict)), None)
     if name is None:

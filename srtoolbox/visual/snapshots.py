@@ -15,6 +15,7 @@ import numpy as np
 
 from srtoolbox import files
 from srtoolbox.errors import DataError, WriteError
+from srtoolbox.wording import reason_of
 
 FOLDER = "snapshots"
 PATCHES, FEATURES = f"{FOLDER}/patches", f"{FOLDER}/features"
@@ -88,7 +89,7 @@ def read_maps(path: Path) -> np.ndarray:
         with np.load(path, allow_pickle=False) as content:
             return content["maps"]
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DataError(f"{path}: not feature maps of a training ({error}); delete it") from error
+        raise DataError(f"{path}: not feature maps of a training ({reason_of(error)}); delete it") from error
 
 
 def snapshot_folders(work_dir: Path, kind: str, hook: str) -> dict[str, Path]:
