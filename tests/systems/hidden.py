@@ -37,7 +37,7 @@ class StandIn(types.ModuleType):
 
     def __init__(self, module: types.ModuleType, lacking: set[str], other: dict[str, object]) -> None:
         super().__init__(module.__name__)
-        self.__dict__.update(_module=module, _lacking=lacking, _other=other)
+        self.__dict__.update(_module=module, _lacking=lacking, _other=other, _before={})
         for name in ("__name__", "__doc__", "__spec__", "__loader__", "__package__"):
             self.__dict__[name] = getattr(module, name, None)
 
@@ -47,10 +47,16 @@ class StandIn(types.ModuleType):
         return self._other[name] if name in self._other else getattr(self._module, name)
 
     def __setattr__(self, name: str, value: object) -> None:
+        if hasattr(self._module, name):
+            self._before.setdefault(name, getattr(self._module, name))
         setattr(self._module, name, value)
 
     def __delattr__(self, name: str) -> None:
-        delattr(self._module, name)
+        """Give back what was there: pytest's monkeypatch takes its change away, since it is none of our own names."""
+        if name in self._before:
+            setattr(self._module, name, self._before[name])
+        else:
+            delattr(self._module, name)
 
     def __dir__(self) -> list[str]:
         return sorted(set(dir(self._module)) - self._lacking)
