@@ -56,12 +56,12 @@ def full(path: str, first: int, last: int = 10**6) -> str:
 
 
 @pytest.fixture
-def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+def messages(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is said, filled as the test runs."""
     caplog.set_level(logging.INFO, "srtoolbox")
     logging.getLogger("srtoolbox").propagate = True
     said: list[str] = []
-    caplog.handler.emit = lambda record: said.append(record.getMessage())
+    monkeypatch.setattr(caplog.handler, "emit", lambda record: said.append(record.getMessage()))
     return said
 
 
