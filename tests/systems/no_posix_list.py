@@ -16,6 +16,8 @@ NEEDS_POSIX = {
     "tests/cli/test_train.py::test_a_signal_saves_and_exits_with_its_code[SIGUSR1]": "SIGUSR1",
     "tests/inference/test_limits.py": "limits of the address space",
     "tests/inference/test_memory.py::test_a_limit_of_the_address_space": "limits of the address space",
+    "tests/visual/test_report.py::test_neither_sheets_nor_report_keep": "images whose names Windows cannot hold",
+    "tests/visual/test_report.py::test_without_truth_there_are": "images whose names Windows cannot hold",
     "tests/test_plugins.py::test_failing_plugins_name_file_and_line[import surely": "our frame comes last",
 }
 """Beginnings of test ids, and why these need POSIX."""
