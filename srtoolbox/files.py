@@ -114,7 +114,7 @@ def sync_file(path: str | os.PathLike) -> None:
         WriteError: the disk fails.
     """
     try:
-        with open(path, "rb") as file:
+        with open(path, "r+b") as file:  # Windows flushes none that is open to read only
             os.fsync(file.fileno())
         sync_folder(Path(path).parent)
     except FileNotFoundError:

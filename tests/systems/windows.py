@@ -1,9 +1,12 @@
-"""How Windows treats files, on this system: what this process has open or mapped is neither replaced nor removed."""
+"""The ways of Windows with files, on this system: what this process has open or mapped is neither replaced nor removed,
+and what it has open to read only is not flushed.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -42,9 +45,22 @@ def refuse_files_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, name, refusing(getattr(os, name)))
 
 
+def refuse_to_flush_what_is_only_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `os.fsync` refuse descriptors that cannot be written to, as on Windows."""
+    real = os.fsync
+
+    def checked(descriptor: int) -> None:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", checked)
+
+
 @pytest.fixture
 def windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """The toolbox takes the system for Windows, whose files in use stay as they are."""
     monkeypatch.setattr(system, "IS_WINDOWS", True)
     monkeypatch.setattr(system, "_PAUSES", (0.0, 0.0))
     refuse_files_in_use(monkeypatch)
+    refuse_to_flush_what_is_only_read(monkeypatch)
