@@ -54,8 +54,8 @@ class FileLock:
 
     @property
     def is_held(self) -> bool:
-        """True if this object has the lock."""
-        return self._descriptor is not None
+        """True if this object has the lock; in a process forked by the holder it has not."""
+        return self._identity in _held
 
     def acquire(self) -> bool:
         """Take the lock at once, or return False: somebody else has it. Again by its holder is nothing.
@@ -93,7 +93,7 @@ class FileLock:
         Args:
             remove: take the file away, too, where nobody else has opened it meanwhile.
         """
-        if self._descriptor is None:
+        if not self.is_held:
             return
         with _guard:
             if remove and not IS_WINDOWS:  # before it is let go: nobody takes the lock on a file that is going

@@ -79,6 +79,20 @@ def test_a_lock_excludes_within_and_between_processes_until_it_is_released(tmp_p
     assert not (tmp_path / "lock").exists()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
+def test_a_forked_process_holds_no_lock_and_takes_none_away(tmp_path: Path) -> None:
+    lock = FileLock(tmp_path / "lock")
+    assert lock.acquire()
+    child = os.fork()
+    if child == 0:
+        is_held, is_taken = lock.is_held, lock.acquire()
+        lock.release(remove=True)
+        os._exit(is_held + 2 * is_taken)
+    assert os.waitpid(child, 0)[1] == 0
+    assert (tmp_path / "lock").exists() and lock.is_held and not can_be_taken(tmp_path / "lock")
+    lock.release()
+
+
 HOLDER = """
 import multiprocessing, sys, time
 if __name__ == "__main__":
