@@ -46,6 +46,12 @@ class Metric:
         self.y_channel = y_channel
         self.protocol = protocol
 
+    def __init_subclass__(cls, **named: Any) -> None:  # noqa: ANN401
+        """Let a `score` written over that of a metric which measures by `score_images` count."""
+        super().__init_subclass__(**named)
+        if "score" in vars(cls) and "score_images" not in vars(cls):
+            cls.score_images = Metric.score_images
+
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
         """What is wrong with the arguments, a sentence each, before anything is built."""

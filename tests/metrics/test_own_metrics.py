@@ -91,6 +91,20 @@ def test_a_metric_without_a_score_cannot_be_built() -> None:
         type("Unfinished", (Metric,), {"higher_is_better": True})()
 
 
+def test_a_score_written_over_another_metrics_counts(pair: tuple[Tensor, Tensor]) -> None:
+    class LowestPSNR(PSNR):
+        def score(self, pred: Tensor, target: Tensor) -> Tensor:
+            return -10 * (pred - target).square().flatten(1).amax(1).log10()
+
+    class Renamed(LowestPSNR):
+        pass
+
+    largest = (OwnPSNR(4)._inner(image) for image in pair)
+    square = torch.sub(*(OwnPSNR(4).planes(image, torch.float32) / 255 for image in largest)).square()
+    for metric in (LowestPSNR(4), Renamed(4)):
+        np.testing.assert_allclose(metric(*pair), -10 * square.flatten(1).amax(1).log10(), rtol=0, atol=1e-4)
+
+
 class FromNothing:
     """Derives from no class of ours, which is allowed: it sees the network's output as it is."""
 
