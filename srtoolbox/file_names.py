@@ -13,6 +13,8 @@ from srtoolbox import system
 from srtoolbox.errors import SrtoolboxError
 
 ESCAPE_HINT = r"write paths with /, or as r'D:\photos'"
+ESCAPES = {ord(sign): rf"\{letter}" for sign, letter in zip("\a\b\f\n\r\t\v", "abfnrtv", strict=True)}
+"""Signs that a backslash and a letter make in quotes, as they were typed (for `str.translate`)."""
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
 _SIGNS = re.compile(r'[<>:"|?*\x00-\x1f]')
 
@@ -53,12 +55,17 @@ def is_case_blind(folder: str | os.PathLike) -> bool:
 def _is_case_blind(folder: Path) -> bool:
     inside = None
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        inside = next((entry.name for entry in entries if entry.name.swapcase() != entry.name), None)
+        inside = next((entry.name for entry in entries if _has_case(entry.name)), None)
     path = folder / inside if inside else folder
-    if path.name.swapcase() == path.name:
+    if not _has_case(path.name):
         return system.IS_WINDOWS
     other = path.with_name(path.name.swapcase())
     return other.exists() and other.samefile(path)
+
+
+def _has_case(name: str) -> bool:
+    """True if a name has letters of two cases that all systems take for each other; the upper case of 'ß' is 'SS'."""
+    return name.isascii() and name.swapcase() != name
 
 
 def place_of(path: str | os.PathLike) -> Path:
@@ -73,7 +80,7 @@ def place_of(path: str | os.PathLike) -> Path:
 def slash_hint(path: str | os.PathLike) -> str:
     """Say, where a path shows that a backslash was meant for a separator, what to write; else nothing."""
     text = os.fspath(path)
-    escaped = next((repr(sign)[1:-1] for sign in text if sign in "\a\b\f\n\r\t\v"), None)
+    escaped = next((ESCAPES[ord(sign)] for sign in text if ord(sign) in ESCAPES), None)
     if escaped:
         return f"{escaped} in quotes is one sign, no {escaped[1:]} behind a backslash: {ESCAPE_HINT}"
     return "write paths with /, which every system takes" if "\\" in text and os.sep == "/" else ""

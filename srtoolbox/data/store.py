@@ -10,12 +10,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from srtoolbox.errors import MissingDataError
-from srtoolbox.file_names import slash_hint
+from srtoolbox.file_names import ESCAPES, slash_hint
 
 DEFAULT_ROOT = "data"
 """`data_root` of the packaged configs where nobody gave another."""
-
-_ESCAPED = {ord(sign): repr(sign)[1:-1] for sign in "\a\b\f\n\r\t\v"}  # an error is one line
 
 Shape = tuple[int, int, int]
 """Height, width, channels (1 or 3)."""
@@ -81,5 +79,5 @@ def missing(path: str | os.PathLike, what: str = "no such folder or store") -> M
         notes.append(f"the nearest folder that exists is {parent}")
     if path.parts[:1] == (DEFAULT_ROOT,):
         notes.append("say where your data is: data_root=PATH, or the environment's SRTOOLBOX_DATA")
-    shown = str(path).translate(_ESCAPED)
+    shown = str(path).translate(ESCAPES)  # an error is one line
     return MissingDataError(f"{shown}: {'; '.join(notes)}", str(path))

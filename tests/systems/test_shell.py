@@ -80,6 +80,11 @@ def test_a_tab_in_a_path_is_told_and_what_to_write(tmp_path: Path) -> None:
     assert r"D:\data\train" in message and "\t" not in message and r"r'D:\photos'" in message
 
 
+def test_a_bell_in_a_path_is_shown_as_it_was_typed() -> None:
+    message = str(missing("D:\archive"))
+    assert message.startswith(r"D:\archive: ") and r"\a in quotes is one sign, no a behind a backslash" in message
+
+
 def test_a_windows_path_that_is_no_string_names_the_line_and_the_way(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("max_iters = 5\nroot = 'C:\\Users\\me'\n")
     with pytest.raises(ConfigError, match=r"a\.py:2: .*write paths with /"):

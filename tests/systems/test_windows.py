@@ -116,6 +116,14 @@ def test_a_folder_is_known_to_be_case_blind_by_what_lies_in_it(tmp_path: Path) -
     assert not file_names.is_case_blind(tmp_path / "telling")
 
 
+def test_a_letter_of_one_case_tells_nothing_of_a_folder(tmp_path: Path) -> None:
+    """Windows and macOS keep 'ß' and 'SS' apart."""
+    (tmp_path / "Blind").mkdir()
+    (tmp_path / "bLIND").symlink_to("Blind")  # the folder's own name, which tells where it holds none that does
+    (tmp_path / "Blind/ß.7").touch()
+    assert file_names.is_case_blind(tmp_path / "Blind")
+
+
 @pytest.fixture
 def case_blind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_names, "_is_case_blind", lambda folder: True)
