@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -19,7 +21,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec = importlib.util.spec_from_file_location("start", Path(__file__).parent.parent / "tools/start.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.commands = []
+    module.commands, module.really_become = [], module.become
     monkeypatch.setattr(module, "become", lambda command: module.commands.append(command) or 0)
     for name in module.OPTIONS:
         monkeypatch.delenv(name.upper().replace("-", "_"), raising=False)
@@ -95,13 +97,14 @@ def test_an_environment_is_made_once(
     for name in ("setup.py", "tools/constraints.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
-    ran = []
+    ran, broken = [], []
 
-    def run(command: list[str], check: bool) -> None:
+    def run(command: list[str]) -> SimpleNamespace:
         ran.append(command)
         if "venv" in command:
             (tmp_path / ".venv" / python).parent.mkdir(parents=True)
             (tmp_path / ".venv" / python).touch()
+        return SimpleNamespace(returncode=3 if broken and "pip" in command else 0)
 
     monkeypatch.setattr(start.subprocess, "run", run)
     assert start.environment("test") == str(tmp_path / ".venv" / python)
@@ -110,6 +113,33 @@ def test_an_environment_is_made_once(
     (tmp_path / "setup.py").write_text("changed")
     start.environment("test")
     assert [command[-1] for command in ran[3:]] == ["torch", ".[test]"]
+    (tmp_path / "setup.py").write_text("changed again")
+    broken.append(True)
+    for _ in range(2):
+        with pytest.raises(SystemExit, match=r"pip install .* torch: failed \(3\)"):
+            start.environment("test")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="os.kill ends a process there")
+def test_a_command_waited_for_answers_ctrl_c_itself(start: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows replaces no process: the one that waits must neither end nor kill the command, which is saving."""
+    answers = (
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGINT, lambda *_: (time.sleep(0.5), sys.exit(7)))\n"
+        "os.kill(os.getppid(), signal.SIGINT), signal.raise_signal(signal.SIGINT)"
+    )
+    monkeypatch.setattr(start, "IS_WINDOWS", True)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert start.really_become([sys.executable, "-c", answers]) == 7
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_restarts_that_are_no_number_are_refused(start: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_RESTARTS", "often")
+    with pytest.raises(SystemExit, match=r"MAX_RESTARTS\): a whole number is needed, got 'often'"):
+        start.main(["train", "a.py", "2"])
 
 
 def test_several_processes_on_a_gpu_without_nccl_are_sent_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,18 +53,25 @@ def environment(extra: str) -> str:
     folder = Path(".venv")
     python = folder / ("Scripts/python.exe" if IS_WINDOWS else "bin/python")
     if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        run_or_stop([sys.executable, "-m", "venv", str(folder)])
     digest = hashlib.sha256(Path("setup.py").read_bytes() + Path("tools/constraints.txt").read_bytes()).hexdigest()
     stamp = folder / f".installed{extra}-{digest[:16]}"
     if not stamp.exists():
         print("== installing srtoolbox and what it needs into .venv (a few minutes the first time)", flush=True)
         for what in (["torch"], ["-e", f".[{extra}]" if extra else "."]):
             install = ["pip", "install", "--quiet", "--disable-pip-version-check", "-c", "tools/constraints.txt"]
-            subprocess.run([str(python), "-m", *install, *what], check=True)
+            run_or_stop([str(python), "-m", *install, *what])
         stamp.touch()
     os.environ["VIRTUAL_ENV"] = str(folder.absolute())
     os.environ["PATH"] = os.pathsep.join([str(python.parent.absolute()), os.environ.get("PATH", "")])
     return str(python.absolute())
+
+
+def run_or_stop(command: list[str]) -> None:
+    """Run a step of the set-up; stop with one sentence below what it printed where it fails."""
+    code = subprocess.run(command).returncode
+    if code:
+        raise SystemExit(f"{' '.join(command)}: failed ({code}); the reason stands above")
 
 
 def quickstart(python: str, arguments: list[str]) -> int:
@@ -114,6 +121,8 @@ def launch_settings(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
         if name not in OPTIONS or not (equals or rest):
             raise SystemExit(f"--{name}: the options before CONFIG are --{', --'.join(OPTIONS)}, each with a value")
         settings[name] = value if equals else rest.pop(0)
+    if not (settings["max-restarts"] or "0").isdecimal():
+        raise SystemExit(f"--max-restarts (MAX_RESTARTS): a whole number is needed, got {settings['max-restarts']!r}")
     return settings, rest
 
 
@@ -157,10 +166,10 @@ def become(command: list[str]) -> int:
     if not IS_WINDOWS:
         sys.stdout.flush()
         os.execvp(command[0], command)  # noqa: S606
-    try:
-        return subprocess.run(command).returncode
-    except KeyboardInterrupt:  # which the command had too, and answers
-        return 130
+    for name in ("SIGINT", "SIGBREAK"):  # of a console both get it: what the command makes of it is waited for
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: None)
+    return subprocess.run(command).returncode
 
 
 if __name__ == "__main__":
