@@ -27,6 +27,8 @@ from tests.engine.runs import build, differing, final_state, flatten, listing, l
 
 FAR = 1_000_000
 GOLDEN = Path(__file__).parent / "golden"
+DROPPED = ("/ema/n_averaged",)
+"""What earlier checkpoints hold and nothing needs: the average of the first iteration is a copy, made at once."""
 
 
 def as_if_far(work_dir: Path, at: int) -> None:
@@ -170,7 +172,9 @@ def test_checkpoints_of_earlier_versions_resume(folder: Path, tmp_path: Path, mo
     resumed = build(Path("saved.py"), tmp_path / "run", "max_iters=9", resume=True)
     assert (resumed.iter, resumed.draws) == (7, 28)
     found = run_state(resumed)
-    for part in ("networks", "optims", "hooks"):
-        assert differing(flatten(saved[part]), flatten(found[part])) == []
+    for part in ("networks", "optims", "hooks"):  # all that the file holds; a later version may add to it
+        expected, taken = flatten(saved[part]), flatten(found[part])
+        lost = [key for key, value in expected.items() if taken.get(key) != value and key not in DROPPED]
+        assert lost == []
     resumed.train()
     assert resumed.iter == 9 and listing(tmp_path / "run", "iter_*.pth")[-1] == "iter_000009.pth"
