@@ -15,6 +15,8 @@ from srtoolbox.data.conversion import convert
 from srtoolbox.data.plan import Recipe, make_plan
 from srtoolbox.data.stores import open_store
 from srtoolbox.image import decode_image, decode_picture, image_shape, read_picture, write_picture
+from srtoolbox.image.orientation import upright_xmp, xmp_orientation
+from srtoolbox.image.png_text import blocks_in
 from tests.test_image import RGB, RGB16, mode, raw_png, saved
 
 ORIENTATION = 0x0112
@@ -112,6 +114,31 @@ def test_broken_text_chunks_tell_nothing(tmp_path: Path) -> None:
     for content in (whole[:-9], whole[:30], b"Raw profile type exif\0", whole.replace(b"4d4d", b"zzzz")):
         check(png((b"tEXt", content)), RGB, tmp_path)
     check(png((b"zTXt", b"Raw profile type exif\0\0nonsense")), RGB, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"tiff:Orientation " * 40_000,
+        b"".join(b'xmlns:a%d="http://ns.adobe.com/tiff/1.0/"' % number for number in range(60_000)) + b" a" * 500_000,
+        b"tiff:Orientation" + b" " * 3_000_000,
+    ],
+    ids=["elements without end", "prefixes", "blanks"],
+)
+def test_hostile_xmp_takes_no_time_but_for_its_length(packet: bytes) -> None:
+    """Patterns whose time grows with the square of the length would be at it for hours."""
+    assert xmp_orientation(packet) is None
+    assert upright_xmp(packet) == packet
+
+
+def test_of_many_packed_profiles_a_few_are_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kilobyte may claim a megabyte, and a file may hold any number of them."""
+    unpackers: list[object] = []
+    make = zlib.decompressobj
+    monkeypatch.setattr(zlib, "decompressobj", lambda: unpackers.append(None) or make())
+    bomb = (b"zTXt", b"Raw profile type xmp\0\0" + zlib.compress(bytes(2**20)))
+    assert blocks_in([(b"tEXt", b"Comment\0"), *[bomb] * 1000]) == (None, None)
+    assert len(unpackers) <= 8
 
 
 def test_exif_goes_before_xmp(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ say there does not count: it would turn the image twice.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import warnings
 
@@ -16,7 +17,8 @@ from PIL import Image
 
 ORIENTATION = 0x0112  # tag of EXIF and TIFF
 _XMP_TAG = 700  # of TIFF
-_NAMESPACE = re.compile(rb"xmlns:([\w.-]+)\s*=\s*[\"']http://ns\.adobe\.com/tiff/1\.0/[\"']")
+_NAMESPACE = re.compile(rb"xmlns:([\w.-]{1,64})\s*=\s*[\"']http://ns\.adobe\.com/tiff/1\.0/[\"']")
+_MOST_PREFIXES = 8  # more are no real packet's, and each is looked for everywhere
 _UPRIGHT = range(1, 9)
 
 
@@ -58,7 +60,8 @@ def applied_by_pillow(image: Image.Image) -> int:
 
 def xmp_orientation(packet: bytes | str | None) -> int | None:
     """The orientation that an XMP packet tells, as attribute or element, or None."""
-    match = _xmp_pattern(packet := _as_bytes(packet)).search(packet)
+    packet = _as_bytes(packet)
+    match = _xmp_pattern(packet).search(packet)
     return int(match[2]) if match else None
 
 
@@ -74,13 +77,20 @@ def _as_bytes(packet: bytes | str | tuple | None) -> bytes:
 
 
 def _xmp_pattern(packet: bytes) -> re.Pattern[bytes]:
-    """What finds the value, whatever prefix the packet gives the namespace of TIFF."""
-    prefixes = b"|".join(re.escape(prefix) for prefix in {b"tiff", *_NAMESPACE.findall(packet)})
-    return re.compile(rb"(\b(?:" + prefixes + rb"):Orientation(?:\s*=\s*[\"']|(?:\s[^<>]*)?>)\s*)([1-8])(?=\s*[\"'<])")
+    """A pattern of the value, whatever prefix the packet gives the namespace of TIFF.
+
+    Packets may be hostile: nothing in it is of any length, so that the time grows as the packet does.
+    """
+    names = itertools.islice((match[1] for match in _NAMESPACE.finditer(packet)), _MOST_PREFIXES)
+    prefixes = b"|".join(re.escape(prefix) for prefix in {b"tiff", *names})
+    return re.compile(
+        rb"(\b(?:" + prefixes + rb"):Orientation(?:\s{0,99}=\s{0,99}[\"']|(?:\s[^<>]{0,200})?>)\s{0,99})"
+        rb"([1-8])(?=\s{0,99}[\"'<])"
+    )
 
 
 def _exif_value(block: bytes | None) -> object:
-    """What is told by an EXIF block, with or without 'Exif' before it; missing and broken ones tell nothing."""
+    """The value in an EXIF block, with or without 'Exif' before it; missing and broken ones tell nothing."""
     with warnings.catch_warnings(), contextlib.suppress(Exception):
         warnings.simplefilter("ignore")
         if block:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -11,6 +12,7 @@ MAX_METADATA = 2**24
 """Bytes of one kind, unpacked: compressed metadata can claim any size."""
 CHUNKS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
 """The chunks that `blocks_in` wants to see."""
+_MOST_BLOCKS = 8  # of which broken ones count: each may take the time of unpacking MAX_METADATA
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _PROFILE = b"Raw profile type "
 _PROFILES = {b"exif": "exif", b"xmp": "xmp", b"APP1": "exif"}
@@ -31,13 +33,14 @@ def blocks_in(chunks: Iterable[tuple[bytes, bytes]]) -> Blocks:
     """
     own: dict[str, bytes] = {}
     raw: dict[str, bytes] = {}
-    for kind, content in chunks:
+    candidates = ((kind, content) for kind, content in chunks if _is_metadata(kind, content))
+    for kind, content in itertools.islice(candidates, _MOST_BLOCKS):
         with contextlib.suppress(ValueError, IndexError, zlib.error):
             if kind == b"eXIf":
                 own.setdefault("exif", content.removeprefix(_EXIF_HEAD))
-            elif content.startswith(_XMP_KEYWORD + b"\0") and kind == b"iTXt":
+            elif content.startswith(_XMP_KEYWORD):
                 own.setdefault("xmp", _text(kind, content))
-            elif content.startswith(_PROFILE):
+            else:
                 name, block = _raw_profile(kind, content)
                 raw.setdefault(name, block)
     found = {name: block for name, block in (raw | own).items() if 0 < len(block) <= MAX_METADATA}
@@ -45,10 +48,17 @@ def blocks_in(chunks: Iterable[tuple[bytes, bytes]]) -> Blocks:
 
 
 def unpacked(data: bytes) -> bytes:
-    """What zlib packed, if all of it is there and no more than MAX_METADATA; else nothing."""
+    """The content that zlib packed, if all of it is there and no more than MAX_METADATA; else nothing."""
     unpacker = zlib.decompressobj()
     content = unpacker.decompress(data, MAX_METADATA)
     return content if unpacker.eof else b""
+
+
+def _is_metadata(kind: bytes, content: bytes) -> bool:
+    """True if the kind of a chunk and its keyword are those of EXIF or XMP."""
+    keyword = content.partition(b"\0")[0]
+    is_profile = keyword.startswith(_PROFILE) and keyword.removeprefix(_PROFILE) in _PROFILES
+    return kind == b"eXIf" or (kind == b"iTXt" and keyword == _XMP_KEYWORD) or (kind in CHUNKS and is_profile)
 
 
 def _raw_profile(kind: bytes, content: bytes) -> tuple[str, bytes]:
@@ -56,8 +66,8 @@ def _raw_profile(kind: bytes, content: bytes) -> tuple[str, bytes]:
     name = content[len(_PROFILE) :].partition(b"\0")[0]
     _, length, *digits = _text(kind, content).split(maxsplit=2)
     block = bytes.fromhex(digits[0].decode("ascii"))
-    if name not in _PROFILES or len(block) != int(length):
-        raise ValueError("no profile, or part of one")
+    if len(block) != int(length):
+        raise ValueError("part of a profile")
     if block.startswith(_XMP_HEAD):
         return "xmp", block.removeprefix(_XMP_HEAD)
     return _PROFILES[name], block.removeprefix(_EXIF_HEAD)
