@@ -142,7 +142,7 @@ def forking() -> Iterator[None]:
     multiprocessing.set_start_method(before, force=True)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def forget_plugins() -> Iterator[None]:
     """Leave no plugin of a test behind, in the registries nor among the modules."""
     for registry in registries().values():

@@ -38,7 +38,7 @@ def test_a_rate_of_0_that_a_schedule_raises_is_warned_of(faults, caplog, monkeyp
     monkeypatch.setattr(logging.getLogger("srtoolbox"), "propagate", True)
     text = GOOD.replace("dict(type='MultiStepLR', milestones=[10], gamma=0.5)", schedule)
     assert faults(text.replace("dict(lr=1e-4)", f"dict(lr={rate})")) == []
-    said = [record.getMessage() for record in caplog.records]
+    said = list(dict.fromkeys(record.getMessage() for record in caplog.records))  # maybe by several handlers
     if raised is None:
         assert said == []
     else:

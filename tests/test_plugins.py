@@ -19,9 +19,6 @@ class {name}:
 """
 
 
-pytestmark = pytest.mark.usefixtures("forget_plugins")
-
-
 def test_file_beside_the_config(tmp_path, monkeypatch):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/my_loss.py").write_text(PLUGIN.format(name="LossBesideConfig"))

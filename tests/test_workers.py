@@ -30,7 +30,7 @@ OPEN = "import pickle, sys; parcel = pickle.load(sys.stdin.buffer); print([part.
 
 
 @pytest.fixture
-def plugins(forget_plugins, tmp_path):
+def plugins(tmp_path):
     """Two plugin files of one stem, each with a transform; loaded in an order that their paths do not have."""
     for folder, name, p in (("b", "PartOfB", 0.25), ("a", "PartOfA", 0.75)):
         (tmp_path / folder).mkdir()

@@ -28,7 +28,7 @@ class Done(NamedTuple):
 
 
 @pytest.fixture
-def train(capsys: pytest.CaptureFixture, forget_plugins: None) -> Callable[..., Done]:
+def train(capsys: pytest.CaptureFixture) -> Callable[..., Done]:
     """Runs the command in this process: starting Python and PyTorch takes longer than these trainings."""
 
     def run(*arguments: object) -> Done:

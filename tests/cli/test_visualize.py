@@ -203,7 +203,7 @@ def test_bars_and_curves(work_dir: Path, tmp_path: Path) -> None:
         ),
         (["features", "{tmp}", "{cat}", "--layer", "conv1", "-o", "x.gif"], "no iter_*.pth"),
         (["filters", "{ckpt}", "--layer", "conv7", "-o", "x.png"], "has no layer 'conv7'"),
-        (["filters", "{ckpt}", "-o", "x.txt"], "its suffix one of .bmp, .jpeg"),
+        (["filters", "{ckpt}", "-o", "x.txt"], "its suffix one of .bmp, .j"),
         (
             ["features", "nowhere.pth", "{cat}", "--layer", "conv1", "-o", "x.gif"],
             "its work dir instead of a checkpoint",

@@ -58,7 +58,6 @@ def same(first: dict, second: dict) -> bool:
     return first["key"] == second["key"] and all(torch.equal(first[name], second[name]) for name in ("lq", "gt"))
 
 
-@pytest.mark.usefixtures("forget_plugins")
 def test_plugins_of_one_stem_give_the_bits_of_one_process(method: str, photo_folder: Path, tmp_path: Path) -> None:
     for folder, name, change in (("a", "Negative", "~image"), ("b", "Halved", "image // 2")):
         (tmp_path / folder).mkdir()
