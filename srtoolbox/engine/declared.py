@@ -1,9 +1,12 @@
-"""The network that a `.safetensors` of `convert_checkpoint` names in its header: what no tensor tells is kept there."""
+"""The network that a `.safetensors` of `convert_checkpoint` names in its header: what no tensor tells is kept there.
+
+And tensors of any file under the names that a network has for them.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +36,38 @@ def declared_network(path: str | Path) -> dict[str, Any] | None:
         return None  # of another program, which may use that name
 
 
-def fits(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bool:
-    """Whether a network has just these tensors; found out without memory for its weights."""
+def fitting_state(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """The tensors as the state_dict of the network that a config names; None where they are not all of it.
+
+    Nothing is initialised and no memory taken for weights.
+    """
     try:
         with torch.device("meta"):
-            return not differences(NETWORKS.build(config).state_dict(), tensors)
+            own = NETWORKS.build(config).state_dict()
     except Exception:  # a constructor can fail in any way at arguments that somebody wrote into a file
-        return False
+        return None
+    renamed = adapted_state(own, tensors)
+    return None if differences(own, renamed) else renamed
+
+
+def adapted_state(own: Iterable[str], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a file under the names that a network has for them.
+
+    All names of a network that does its work by another one begin alike: those of an Adapter with `network.`, those of
+    a plugin's maybe with `model.`. A file holds them without, or they were taken for a wrapper's (`find_weights`).
+
+    Args:
+        own: the network's names.
+        tensors: by name, as `find_weights` gives them.
+
+    >>> list(adapted_state(["network.a.weight", "network.b.weight"], {"a.weight": torch.ones(1)}))
+    ['network.a.weight']
+    """
+    names, beginning = set(own), ""
+    for part in next(iter(names), "").split("."):
+        if any(beginning + key in names for key in tensors):
+            return {beginning + key: value for key, value in tensors.items()}
+        beginning += f"{part}."
+        if not all(name.startswith(beginning) for name in names):
+            break
+    return dict(tensors)

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from srtoolbox.engine.declared import declared_network
+from srtoolbox.engine.declared import adapted_state, declared_network, fitting_state
 from srtoolbox.engine.guard import Guarded, doubt, tell_outcome, trial_of
-from srtoolbox.engine.trial import SOUND, adapted_state, describe, innermost
+from srtoolbox.engine.trial import SOUND, describe, innermost
 from srtoolbox.engine.weights import run_config_in, weights_in
 from srtoolbox.errors import CheckpointError
 from srtoolbox.logger import LOGGER
@@ -37,10 +37,10 @@ def starting_weights(
     run = run_config_in(state, source)
     known = declared_network(source) if run is None else run["model"]["generator"]
     tensors = weights_in(state, source, weights="ema")
-    if known is not None:
+    if known is not None and (run is not None or fitting_state(known, tensors) is not None):
         _compare(source, known, config)
-        return tensors if run is not None else adapted_state(config, tensors)
-    found = Guarded(dict(config), adapted_state(config, tensors), "", ())
+        return adapted_state(own, tensors)
+    found = Guarded(dict(config), adapted_state(own, tensors), "", ())
     if differences(own, found.tensors):  # else it is the run's own network
         try:
             recognised = _recognised(state, source, config.get("scale"))
@@ -50,7 +50,7 @@ def starting_weights(
                 raise CheckpointError(f"{unknown}; {fault}") from None
             return found.tensors  # of a network that nobody knows, but a part of it has the names of the run's
         found = Guarded(recognised.config, recognised.tensors, recognised.sentence, ())
-    renamed = adapted_state(config, found.tensors)
+    renamed = adapted_state(own, found.tensors)
     if _fitting(own, renamed):
         found = _tried(found, source)
         _compare(source, found.config, config)
@@ -86,7 +86,7 @@ def _recognised(state: Mapping[str, Any], source: str, scale: int | None) -> Rec
 
 def _compare(source: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     """Warn where one type of network with the same tensors computes something else."""
-    kinds = [innermost(config)["type"] for config in (theirs, ours)]
+    kinds = [innermost(config).get("type") for config in (theirs, ours)]
     if kinds[0] != kinds[1] or kinds[0] not in NETWORKS:
         return
     trained, here = (", ".join(describe(config)) or "nothing of the kind" for config in (theirs, ours))

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from srtoolbox.engine.declared import fits
-from srtoolbox.engine.trial import REFUSED, SOUND, Config, Score, Trial, adapted_state, describe, try_on_photograph
+from srtoolbox.engine.declared import fitting_state
+from srtoolbox.engine.trial import REFUSED, SOUND, Config, Score, Trial, describe, try_on_photograph
 from srtoolbox.engine.verdicts import keep, recall, verdict_key
 from srtoolbox.errors import CheckpointError
 from srtoolbox.files import sha256
@@ -71,14 +71,15 @@ def tell_outcome(assumed: Guarded, trial: Trial) -> Guarded:
         sentence += "".join(f", {word}" for word in describe(config)) + f"; on a photograph {_figures(trial.score)}"
         if is_other:
             sentence += f"; as assumed at first ({_words(assumed.config)}: {_figures(trial.assumed)})"
-    return assumed._replace(config=config, tensors=adapted_state(config, assumed.tensors), sentence=sentence)
+    tensors = fitting_state(config, assumed.tensors) or assumed.tensors
+    return assumed._replace(config=config, tensors=tensors, sentence=sentence)
 
 
 def trial_of(source: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor], weights: str) -> Trial:
     """The outcome of a trial, from the cache where it was made before."""
     key = verdict_key(sha256(source), config, weights)
     trial = recall(key)
-    if trial is not None and fits(trial.config, adapted_state(trial.config, tensors)):
+    if trial is not None and fitting_state(trial.config, tensors) is not None:
         return trial
     with torch.random.fork_rng(devices=[]):  # a run that starts from these weights draws as if there were no trial
         trial = try_on_photograph(config, tensors)

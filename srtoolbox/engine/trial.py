@@ -118,8 +118,7 @@ def describe(config: Mapping[str, Any]) -> list[str]:
     for key, values in _hidden(inner["type"]).items():
         value = inner.get(key, values[0])
         if len(values) > 1 and value:
-            shown = repr(value) if not isinstance(value, list | tuple) else f"({', '.join(f'{v:.3g}' for v in value)})"
-            words.append(f"{key}={shown}")
+            words.append(f"{key}={_shown(value)}")
     if inner is not config:
         convention = _convention_of(config)
         order = {"order": convention.pop("order")} if "order" in convention else None
@@ -128,17 +127,17 @@ def describe(config: Mapping[str, Any]) -> list[str]:
     return words
 
 
+def _shown(value: object) -> str:
+    """A value as people read it: a range or a mean with three digits."""
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(_shown, value))})"
+    return f"{value:.3g}" if isinstance(value, float) else repr(value)
+
+
 def innermost(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The config of the network that an Adapter feeds; of any other network its own."""
     inner = config.get("network") if config.get("type") == "Adapter" else None
     return innermost(inner) if isinstance(inner, Mapping) else config
-
-
-def adapted_state(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of a network as the state_dict of the one that the config names: an Adapter's bear a prefix."""
-    if config["type"] != "Adapter" or any(key.startswith("network.") for key in tensors):
-        return dict(tensors)
-    return {f"network.{key}": value for key, value in tensors.items()}
 
 
 def _own_candidates(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Iterator[tuple[Config, nn.Module]]:

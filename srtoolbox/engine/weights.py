@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from srtoolbox.engine.declared import declared_network, fits
+from srtoolbox.engine.declared import adapted_state, declared_network, fitting_state
 from srtoolbox.engine.guard import Guarded, guard
-from srtoolbox.engine.trial import adapted_state, innermost
+from srtoolbox.engine.trial import innermost
 from srtoolbox.errors import CheckpointError
 from srtoolbox.logger import LOGGER
 from srtoolbox.models.interop import differences, find_weights, our_names, recognise
@@ -63,8 +63,8 @@ def read_network(
     run_config = run_config_in(state, str(path))
     declared = declared_network(path) if run_config is None else None
     if declared is not None:
-        tensors = adapted_state(declared, weights_in(state, str(path), weights=weights))
-        if fits(declared, tensors):
+        tensors = fitting_state(declared, weights_in(state, str(path), weights=weights))
+        if tensors is not None:
             check_scale(declared, scale, str(path))
             return NetworkFile(declared, tensors, {"model": {"generator": declared}}, str(path))
     if run_config is None:
@@ -111,8 +111,9 @@ def _foreign(
     """Another project's network: the one of the given config where it fits, else the one recognised."""
     fault, told = "", ()
     if config is not None:
-        tensors = adapted_state(config, weights_in(state, source, weights=weights))
-        fault = differences(NETWORKS.build(config).state_dict(), tensors)
+        own = NETWORKS.build(config).state_dict()
+        tensors = adapted_state(own, weights_in(state, source, weights=weights))
+        fault = differences(own, tensors)
         if not fault:
             assumed = Guarded(dict(config), tensors, "", ())
             return guard(source, assumed, called=config["type"], weights=weights, given=True) if trial else assumed

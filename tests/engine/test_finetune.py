@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 
 from srtoolbox.errors import CheckpointError, SrtoolboxError
 from srtoolbox.registry import MODELS, NETWORKS
+from srtoolbox.tensor_files import save_safetensors, save_tensors
 from tests.engine.fitted import fitted_espcn
 from tests.engine.runs import build, load, run
 
@@ -122,6 +124,25 @@ def test_a_wrong_file_is_named(
         build(tiny_config, tmp_path / "tuned", f"load_from={str(tmp_path / 'other.pth')!r}")
     if reason is None:
         assert "other.pth: MSRResNet, BasicSR's names, x3, 1 block, 8 features" in told.text
+
+
+@pytest.mark.parametrize(
+    "network",
+    [{"type": "Adapter", "network": {}}, {"type": "ESPCN", "mean": ["a"]}, {"type": ["ESPCN"]}, {"type": "Mine"}],
+)
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_file_that_names_no_network_that_is_one_is_taken_by_its_tensors(
+    network: dict, suffix: str, tiny_config: Path, tmp_path: Path
+) -> None:
+    state, path = fitted_espcn({**SMALL, "activation": "relu"}), tmp_path / f"odd{suffix}"
+    if suffix == ".pth":
+        config = {"model": {"generator": network}}
+        save_tensors(path, {"config": json.dumps(config), "networks": {"generator": state}})
+    else:
+        save_safetensors(path, state, {"network": json.dumps(network)})
+    runner = build(tiny_config, tmp_path / "tuned", f"load_from={str(path)!r}", "model.generator.activation='relu'")
+    found = runner.networks["generator"].state_dict()
+    assert all(torch.equal(found[key], value) for key, value in state.items())
 
 
 def test_a_resume_goes_before_load_from(start: Path, tiny_config: Path, tmp_path: Path) -> None:

@@ -147,6 +147,37 @@ def test_the_range_is_settled_in_the_right_order_of_channels() -> None:
     assert describe(try_on_photograph(assumed, state).config) == ["activation='relu'", "BGR"]
 
 
+@pytest.mark.parametrize("name", ["network", "model"])
+def test_a_plugins_network_that_holds_another_keeps_its_names(name: str, tmp_path: Path) -> None:
+    """They begin as wrappers' do, which are taken off other files."""
+
+    class Mine(torch.nn.Module):
+        colour, in_channels, size_multiple, receptive_field = "rgb", 3, 1, None
+
+        def __init__(self, scale: int) -> None:
+            super().__init__()
+            self.scale = scale
+            self.add_module(name, NETWORKS.build({**RGB, "scale": scale}))
+
+        def forward(self, lq: Tensor) -> Tensor:
+            return self.get_submodule(name)(lq)
+
+    NETWORKS.register(Mine)
+    try:
+        state = fitted_espcn(RGB, lambda lq: 255 * lq, lambda gt: 255 * gt)
+        torch.save({f"{name}.{key}": value for key, value in state.items()}, tmp_path / "net.pth")
+        mine, lq = {"type": "Mine", "scale": 3}, torch.rand(1, 3, 8, 8)
+        network = load_network(tmp_path / "net.pth", config=mine)
+        assert (type(network.network).__name__, network.peak) == ("Mine", 255)
+        (tmp_path / "mine.py").write_text(f"model = dict(generator={mine})")
+        config = ["--config", str(tmp_path / "mine.py")]
+        for target in ("a.pth", "a.safetensors"):
+            assert main(["convert_checkpoint", str(tmp_path / "net.pth"), "-o", f"{tmp_path}/{target}", *config]) == 0
+            torch.testing.assert_close(load_network(tmp_path / target)(lq), network(lq))
+    finally:
+        NETWORKS._entries.pop("Mine")
+
+
 def test_a_mean_is_found_out(tmp_path: Path) -> None:
     torch.save(fitted_espcn(TANH, lambda lq: lq - 0.5, lambda gt: gt - 0.5), tmp_path / "net.pth")
     assert (load_network(tmp_path / "net.pth").mean, load_network(tmp_path / "net.pth").activation) == (0.5, "tanh")
