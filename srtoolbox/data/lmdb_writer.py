@@ -31,6 +31,7 @@ from srtoolbox.system import NO_LOCKS, FileLock
 COMMIT_BYTES = 64 << 20
 FIRST_MAP = 1 << 26 if system.IS_WINDOWS else 1 << 30
 """Windows gives the file the map's whole size at once; on others it grows by what is written."""
+LOCK_NAME = "writer.lock"
 _PART_KEY = b"__part__"
 _FULL_ON_WINDOWS = "not enough space"
 _SHORT_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # LMDB says EIO when only a part could be written
@@ -83,10 +84,10 @@ class LmdbWriter:
         self._plan = {"format": FORMAT, "version": VERSION, **plan}
         self._keys = set(keys)
         _check_keys(self.path, self._keys)
-        self._lock = FileLock(self.path / "writer.lock")
+        self._lock = FileLock(self.path / LOCK_NAME)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._take()
+            _take(self._lock)
             self._env = lmdb.open(
                 os.path.realpath(self.path), map_size=map_size or FIRST_MAP, readahead=False, meminit=False
             )
@@ -134,20 +135,6 @@ class LmdbWriter:
         self._env.close()
         shorten(self.path / "data.mdb", used)  # Windows has given it the size of the map
         self._lock.release(remove=True)
-
-    def _take(self) -> None:
-        """Keep other processes from writing into the folder. Raises DataError where one does."""
-        try:
-            is_free = self._lock.acquire()
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-            LOGGER.warning("%s: cannot be locked (%s): see that nobody else writes it", self.path, error.strerror)
-        else:
-            if not is_free:
-                raise DataError(
-                    f"{self.path}: another process is converting into it. Wait for it, or choose another name"
-                )
 
     def _take_up(self) -> None:
         with self._env.begin() as txn:
@@ -233,21 +220,47 @@ def remove_store(path: str | os.PathLike) -> None:
     """Delete the LMDB at `path`, if there is one; nothing else in the folder is touched.
 
     Raises:
-        DataError: there is an LMDB, but not one this toolbox wrote.
+        DataError: there is an LMDB, but not one this toolbox wrote or a damaged one, or another process is
+            writing it (on Windows: or reading it).
     """
     if not is_lmdb(Path(path)):
         return
-    with lmdb.open(os.path.realpath(path), readonly=True, lock=False) as env, env.begin() as txn:
-        ours = txn.get(META_KEY) is not None or txn.get(PLAN_KEY) is not None or txn.stat()["entries"] == 0
-    if not ours:
-        raise DataError(f"{path}: holds an LMDB of another program, which is not overwritten. Choose another name")
+    lock = FileLock(Path(path) / LOCK_NAME)
     try:
-        for name in ("data.mdb", "lock.mdb"):
-            Path(path, name).unlink(missing_ok=True)
+        _take(lock)
+        _remove(path)
     except OSError as error:  # Windows removes nothing that somebody reads
         raise DataError(
             f"{path}: cannot be replaced ({error.strerror}): close what reads it, or choose another name"
         ) from error
+    finally:
+        lock.release(remove=True)
+
+
+def _remove(path: str | os.PathLike) -> None:
+    try:
+        with lmdb.open(os.path.realpath(path), readonly=True, lock=False) as env, env.begin() as txn:
+            is_ours = txn.get(META_KEY) is not None or txn.get(PLAN_KEY) is not None or txn.stat()["entries"] == 0
+    except lmdb.Error as error:
+        raise DataError(f"{Path(path, 'data.mdb')}: is damaged ({error}). Delete it, or choose another name") from error
+    if not is_ours:
+        raise DataError(f"{path}: holds an LMDB of another program, which is not overwritten. Choose another name")
+    for name in ("data.mdb", "lock.mdb"):
+        Path(path, name).unlink(missing_ok=True)
+
+
+def _take(lock: FileLock) -> None:
+    """Keep other processes from writing into the lock's folder. Raises DataError where one does."""
+    folder = lock.path.parent
+    try:
+        is_free = lock.acquire()
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        LOGGER.warning("%s: cannot be locked (%s): see that nobody else writes it", folder, error.strerror)
+    else:
+        if not is_free:
+            raise DataError(f"{folder}: another process is converting into it. Wait for it, or choose another name")
 
 
 def _key_bytes(key: str) -> bytes:

@@ -239,9 +239,15 @@ def test_a_full_disk_is_one_error(folder: Path, tmp_path: Path, kibibytes: int) 
 def test_two_conversions_into_one_store(folder: Path, tmp_path: Path) -> None:
     writer = LmdbWriter(tmp_path / "s.lmdb", {"encoding": "raw"}, ["a"])
     with pytest.raises(DataError, match="another process"):
+        convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"], overwrite=True)
+    with pytest.raises(DataError, match="another process"):
         convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"])
+    assert (tmp_path / "s.lmdb/data.mdb").exists(), "what is being written stays"
     writer.close()
     convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"])
+    (tmp_path / "s.lmdb/data.mdb").write_bytes(b"no LMDB" * 3000)
+    with pytest.raises(DataError, match=r"data\.mdb: is damaged .*Delete it"):
+        convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"], overwrite=True)
 
 
 def test_damaged_pictures_are_all_named_and_the_rest_is_kept(folder: Path, tmp_path: Path) -> None:
