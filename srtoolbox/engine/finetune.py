@@ -65,7 +65,7 @@ def _fitting(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> bool:
 
 
 def _tried(found: Guarded, source: str) -> Guarded:
-    """What a trial makes of it; nobody is refused here, since learning goes on."""
+    """Take the outcome of a trial; nobody is refused here, since learning goes on."""
     try:
         trial = trial_of(source, found.config, found.tensors, "ema")
     except Exception as error:  # the code of a plugin's network can fail in any way, and here only

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from srtoolbox.engine.declared import fitting_state
-from srtoolbox.engine.trial import REFUSED, SOUND, Config, Score, Trial, describe, try_on_photograph
+from srtoolbox.engine.trial import REFUSED, SOUND, Config, Score, Trial, describe, innermost, try_on_photograph
 from srtoolbox.engine.verdicts import keep, recall, verdict_key
 from srtoolbox.errors import CheckpointError
 from srtoolbox.files import sha256
+from srtoolbox.registry import NETWORKS
 
 FORCE = "--no-trial opens it as it is (load_network(..., trial=False))"
 
@@ -26,9 +27,9 @@ class Guarded(NamedTuple):
     tensors: dict[str, Tensor]
     """Its state_dict."""
     sentence: str
-    """What it is; '' where the user has said it."""
+    """A description of it; '' where the user has said it."""
     warnings: tuple[str, ...]
-    """What goes on after the file's name."""
+    """Sentences that go on after the file's name."""
 
 
 def guard(source: str, assumed: Guarded, *, called: str, weights: str, given: bool) -> Guarded:
@@ -76,15 +77,20 @@ def tell_outcome(assumed: Guarded, trial: Trial) -> Guarded:
 
 
 def trial_of(source: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor], weights: str) -> Trial:
-    """The outcome of a trial, from the cache where it was made before."""
+    """The outcome of a trial, from the cache where it was made before.
+
+    That of a plugin's network is not kept: its code may be another one the next time, and with it what is right.
+    """
+    is_ours = NETWORKS.get(innermost(config)["type"]).__module__.startswith("srtoolbox.")
     key = verdict_key(sha256(source), config, weights)
-    trial = recall(key)
+    trial = recall(key) if is_ours else None
     if trial is not None and fitting_state(trial.config, tensors) is not None:
         return trial
     with torch.random.fork_rng(devices=[]):  # a run that starts from these weights draws as if there were no trial
         trial = try_on_photograph(config, tensors)
     trial = trial._replace(config=json.loads(json.dumps(trial.config)))  # as the cache will give it
-    keep(key, trial)
+    if is_ours:
+        keep(key, trial)
     return trial
 
 
@@ -101,7 +107,7 @@ def _words(config: Mapping[str, Any]) -> str:
 
 
 def doubt(trial: Trial) -> str:
-    """What goes on after the name of a file that is neither sound nor refused."""
+    """Describe a file that is neither sound nor refused: a sentence that goes on after its name."""
     return (
         f"is doubtful: what it makes of a photograph, shrunk back, agrees with it to {trial.score.match:.1f} dB only, "
         f"where sound files reach 30: something that tensors do not tell may be other than {_words(trial.config)}"

@@ -57,7 +57,7 @@ LAST = {"rgb": {"BGR": {"order": "bgr"}}, "y": {"luma of the full range": {"peak
 
 
 class Score(NamedTuple):
-    """What a network made of the photograph."""
+    """The figures of what a network made of the photograph."""
 
     gain: float
     """PSNR above bicubic interpolation's, dB; -inf at scale 1, where there is nothing to compare with."""
@@ -105,14 +105,14 @@ def try_on_photograph(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
 
 
 def score_on_photograph(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Score:
-    """What one network makes of the photograph."""
+    """Score what one network makes of the photograph."""
     network = NETWORKS.build(config)
     network.load_state_dict(tensors)
     return _score(network, _sample(network))
 
 
 def describe(config: Mapping[str, Any]) -> list[str]:
-    """What tensors do not tell of a network, in words: ["activation='relu'", 'images in 0 ... 255', 'BGR']."""
+    """Name what tensors do not tell of a network: ["activation='relu'", 'images in 0 ... 255', 'BGR']."""
     inner = innermost(config)
     words = []
     for key, values in _hidden(inner["type"]).items():
@@ -190,7 +190,7 @@ def _sample(network: nn.Module) -> tuple[Tensor, Tensor, float]:
 
 
 def _seen(rgb: Tensor, colour: str) -> Tensor:
-    """What a network of this colour is asked for."""
+    """The channels that a network of this colour is asked for."""
     return rgb_to_ycbcr(rgb)[:, :1] if colour == "y" else rgb
 
 

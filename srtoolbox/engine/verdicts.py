@@ -23,7 +23,7 @@ ENVIRONMENT = "SRTOOLBOX_CACHE"
 
 
 def cache_folder() -> Path | None:
-    """Where verdicts lie, made or not; None where there is no place for them."""
+    """The folder of verdicts, made or not; None where there is no place for them."""
     chosen = os.environ.get(ENVIRONMENT)
     if chosen is not None:
         return Path(chosen) / "trials" if chosen else None

@@ -69,7 +69,7 @@ _STARTS = {
 }
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 START_BYTES = 64
-"""How much of a file `kind_of` wants to see."""
+"""The length of the beginning that `kind_of` wants to see."""
 
 
 def read_suffixes() -> frozenset[str]:
@@ -120,7 +120,7 @@ def _box_length(start: bytes) -> int:
 
 
 def advice(kind: str) -> str:
-    """What to do with a file of a kind that is not read."""
+    """Say what to do with a file of a kind that is not read."""
     if kind == AVIF:
         return "pip install -U 'pillow>=11.3'"
     if kind in _PACKAGES:

@@ -23,7 +23,7 @@ class Unread(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What a folder and its sub-folders hold; paths are relative to it, sorted."""
+    """The files of interest in a folder and its sub-folders; paths are relative to it, sorted."""
 
     images: list[Path]
     unread: list[Unread]

@@ -74,7 +74,7 @@ def _size(bits: _Bits) -> tuple[int, int]:
 
 
 def _codestream(data: bytes) -> bytes:
-    """Where the codestream begins."""
+    """The file from the beginning of its codestream on."""
     if not data.startswith(_CONTAINER):
         return data
     at = 0

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from srtoolbox.errors import ImageError
 from srtoolbox.image.file_types import AVIF, START_BYTES, kind_of
-from srtoolbox.image.opening import MAX_PIXELS, faults_name, open_by_pillow, open_picture
+from srtoolbox.image.opening import MAX_PIXELS, faults_name, open_by_pillow, open_picture, too_large
 
 _DURATION = 100  # ms, where a file tells none, as browsers take it
 
@@ -44,7 +43,7 @@ def moving_frames(path: str | os.PathLike) -> Iterator[MovingFrame]:
     """
     with open_picture(path) as file, faults_name(os.fspath(path)), open_by_pillow(file) as image:
         if image.width * image.height > MAX_PIXELS:
-            raise ImageError(f"{image.width}x{image.height} pixels, more than the {MAX_PIXELS} allowed")
+            raise too_large(image.height, image.width)
         for number in range(getattr(image, "n_frames", 1)):
             image.seek(number)
             image.load()

@@ -41,7 +41,7 @@ _RAW_PHOTOMETRICS, _RAW_COMPRESSIONS = {32803, 34892}, {32767, 32769, 32770, 347
 
 @contextlib.contextmanager
 def open_picture(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A regular file of a size that a picture may have, opened; whatever is wrong is an ImageError with its name."""
+    """A regular file of a size that an image may have, opened; whatever is wrong is an ImageError with its name."""
     path = Path(path)
     try:
         info = path.stat()
@@ -99,7 +99,7 @@ def open_by_pillow(file: BinaryIO | io.BytesIO) -> Iterator[Image.Image]:
 
 
 def _formats_of(file: BinaryIO | io.BytesIO) -> tuple[str, ...]:
-    """What Pillow calls the formats that a file's beginning may be of; whoever reads them is imported.
+    """Pillow's names of the formats that a file's beginning may be of; whoever reads them is imported.
 
     Raises:
         ImageError: the file is sound as far as that tells, but of a kind that is not read.
@@ -124,7 +124,7 @@ def _formats_of(file: BinaryIO | io.BytesIO) -> tuple[str, ...]:
 
 
 def _check_jxl(file: BinaryIO | io.BytesIO) -> None:
-    """What must be known before the library decodes, which it does at once."""
+    """Refuse animations and bombs before the library decodes, which it does at once."""
     header = read_jxl_header(file.read())
     file.seek(0)
     if header.is_animated:

@@ -54,7 +54,7 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
 
 
 class ImageFacts(NamedTuple):
-    """What the header of a file tells."""
+    """The facts that the header of a file tells."""
 
     shape: tuple[int, int, int]
     """(H, W, C) of what `read_image` would return."""

@@ -163,12 +163,13 @@ def test_a_plugins_network_that_holds_another_keeps_its_names(name: str, tmp_pat
             return self.get_submodule(name)(lq)
 
     NETWORKS.register(Mine)
-    try:
+    try:  # nor is the verdict kept, for the plugin may be changed
         state = fitted_espcn(RGB, lambda lq: 255 * lq, lambda gt: 255 * gt)
         torch.save({f"{name}.{key}": value for key, value in state.items()}, tmp_path / "net.pth")
         mine, lq = {"type": "Mine", "scale": 3}, torch.rand(1, 3, 8, 8)
         network = load_network(tmp_path / "net.pth", config=mine)
         assert (type(network.network).__name__, network.peak) == ("Mine", 255)
+        assert not cache_folder().exists()
         (tmp_path / "mine.py").write_text(f"model = dict(generator={mine})")
         config = ["--config", str(tmp_path / "mine.py")]
         for target in ("a.pth", "a.safetensors"):

@@ -20,7 +20,7 @@ from srtoolbox.models.networks.blocks import CHANNELS, one_of, positive, recepti
 from srtoolbox.registry import NETWORKS
 
 VIDEO_RANGE = (16 / 255, 235 / 255)
-"""What luma of 8-bit RGB can be (BT.601)."""
+"""The range of the luma of 8-bit RGB (BT.601)."""
 
 
 class ConvReLU(nn.Module):
