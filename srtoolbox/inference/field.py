@@ -25,6 +25,7 @@ everything."""
 HEIGHT = 8
 ROUNDING = 1e-5  # of the range of values: more than float32 inside a network makes of another place
 PLACES = 4  # at least so many neighbours must be seen alike
+COMPARED = 40  # columns, at least, that must be the same at another place
 LEVELS = ((0.25, 0.75), (-40.0, 40.0))
 """Ranges of values on which a network must do the same at another place: gates close on some of them."""
 _GATES = """
@@ -66,7 +67,7 @@ def measured_field(network: nn.Module) -> int | None:
                 length = round_up(length, network.size_multiple)
                 radius = _radius(exact, length)
                 if radius is not None:
-                    return None if _knows_the_place(exact, length, radius) else radius
+                    return None if _knows_the_place(exact, radius) else radius
     except Exception as error:  # a plugin may raise anything at what it is not made for: float64, a strip, NaN
         LOGGER.debug("how far %s sees cannot be measured: %r", type(network).__name__, error)
     return None
@@ -80,9 +81,6 @@ def _radius(network: nn.Module, length: int) -> int | None:
     """
     radius = 0
     for transposed in (False, True):
-        (middle,) = _seen(network, length, [length // 2], transposed)
-        if middle[0] or middle[-1]:  # asked first: most of the work is saved where a network sees everything
-            return None
         along = _radius_along(network, length, transposed)
         if along is None:
             return None
@@ -95,7 +93,10 @@ def _radius_along(network: nn.Module, length: int, transposed: bool) -> int | No
     middle = length // 2 // cell * cell
     inner = range(middle, middle + max(2 * cell, PLACES))
     dyed = [*inner, *range(cell), *range(length - cell, length)]
-    seen = _seen(network, length, [None, *dyed], transposed)[1:]
+    begun = _seen(network, length, [middle], transposed)
+    if begun[0, 0] or begun[0, -1]:  # asked first: most of the work is saved where a network sees everything
+        return None
+    seen = torch.cat([begun, _seen(network, length, [None, *dyed[1:]], transposed)[1:]])
     prints = [_first_and_last(row) for row in seen]
     if any(first == 0 or last == seen.shape[1] - 1 for first, last in prints[: len(inner)]):
         return None
@@ -111,7 +112,7 @@ def _radius_along(network: nn.Module, length: int, transposed: bool) -> int | No
 def _seen(network: nn.Module, length: int, columns: Sequence[int | None], transposed: bool) -> Tensor:
     """(columns, scale * length) booleans: what depends on each column of a strip; None: on any of them.
 
-    The strips are a batch, whose first one shall be that of None: what is decided by a value is seen there.
+    The strips are a batch. A decision by a value is only sure to be noticed where None is the first one.
     """
     strips = _strip(network, length, LEVELS[0]).repeat(len(columns), 1, 1, 1)
     for strip, column in zip(strips, columns, strict=True):
@@ -128,12 +129,14 @@ def _first_and_last(row: Tensor) -> tuple[int, int]:
     return int(places[0]), int(places[-1])
 
 
-def _knows_the_place(network: nn.Module, length: int, radius: int) -> bool:
+def _knows_the_place(network: nn.Module, radius: int) -> bool:
     """True if, far from the border, other values come out when the strip begins one cell later.
 
     Asked of the network on several ranges of values, and of one whose weights are positive and whose gates are open,
     where nothing is saturated, dead or cancelled.
     """
+    cell = network.size_multiple
+    length = round_up(radius, cell) + cell + round_up(COMPARED, cell)
     trials = [(network, levels, False) for levels in LEVELS] + [(_all_paths_open(network), LEVELS[0], True)]
     for probe, levels, is_open in trials:
         for transposed in (False, True):

@@ -129,6 +129,15 @@ def test_a_place_behind_a_shut_gate_is_not_missed(gate):
     assert measured_field(Vignette(gate)) is None
 
 
+def test_a_place_that_only_wild_values_show_is_not_missed():
+    class Floor(Gated):
+        def forward(self, lq: Tensor) -> Tensor:
+            across = torch.linspace(0, 1, lq.shape[-1], dtype=lq.dtype)
+            return F.pixel_shuffle(self.last(torch.maximum(lq, across - 20)), 2)
+
+    assert measured_field(Floor(None)) is None
+
+
 def test_around_the_edge_counts_as_seeing_everything():
     class Circular(Gated):
         def forward(self, lq: Tensor) -> Tensor:
