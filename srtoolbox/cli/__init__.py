@@ -74,11 +74,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"error: no command {typed!r}.{did_you_mean(name, COMMANDS, else_list=True)}", file=sys.stderr)
         return EXIT_FAULT
-    return _run(name, rest if name == "upscale" else expanded(rest))  # upscale keeps what a pattern says of folders
+    if name != "upscale":  # which keeps what a pattern says of folders
+        rest = expand_patterns(rest)
+    return _run(name, rest)
 
 
-def expanded(argv: Sequence[str]) -> list[str]:
-    """Arguments with patterns (`*.pth`) replaced by the files they describe, on Windows, whose shells leave them."""
+def expand_patterns(argv: Sequence[str]) -> list[str]:
+    """Return arguments, on Windows, whose shells leave patterns (`*.pth`), with the files that these describe."""
     result = []
     for text in argv:
         is_pattern = system.IS_WINDOWS and glob.has_magic(text) and not text.startswith("-") and "=" not in text

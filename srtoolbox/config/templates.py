@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 
+from srtoolbox import system
 from srtoolbox.config.budget import FILE_BYTES, Refused
 
 _ENVIRONMENT = re.compile(r"""\{\{['"]?\s*\$(\w+)\s*:\s*([^\s{}]*?)\s*['"]?\}\}""")
@@ -40,7 +41,7 @@ def _environment_value(match: re.Match) -> str:
     value = os.environ.get(variable, default)
     if not value:
         raise Refused(f"the environment variable {variable} is not set; set it, or write {{{{${variable}:default}}}}")
-    return value
+    return value.replace("\\", "/") if system.IS_WINDOWS else value  # in quotes: the \t of C:\train would be a tab
 
 
 def extracted_base_values(text: str, quote: str = "") -> tuple[str, dict[str, str]]:

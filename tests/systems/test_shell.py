@@ -31,7 +31,7 @@ ENCODINGS = ["cp1252", "cp437", "ascii"]
 
 
 def printed(arguments: list[str], encoding: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What a command prints on such a console."""
+    """Return what a command prints on such a console."""
     console = Console(encoding)
     monkeypatch.setattr(sys, "stdout", console)
     assert main(arguments) in (0, 1)
@@ -67,9 +67,9 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_patterns_are_expanded_where_no_shell_does(runs: None, monkeypatch: pytest.MonkeyPatch) -> None:
     given = ["x.py", "*.pth", "c[1].pth", "--name", "d*", "transforms[1].p=0.9", "-o*"]
     expected = ["x.py", "a.pth", "b.pth", "c[1].pth", "c[1].pth", "--name", "d*", "transforms[1].p=0.9", "-o*"]
-    assert cli.expanded(given) == expected
+    assert cli.expand_patterns(given) == expected
     monkeypatch.setattr(system, "IS_WINDOWS", False)
-    assert cli.expanded(given) == given
+    assert cli.expand_patterns(given) == given
 
 
 def test_a_tab_in_a_path_is_told_and_what_to_write(tmp_path: Path) -> None:
@@ -83,6 +83,13 @@ def test_a_tab_in_a_path_is_told_and_what_to_write(tmp_path: Path) -> None:
 def test_a_bell_in_a_path_is_shown_as_it_was_typed() -> None:
     message = str(missing("D:\archive"))
     assert message.startswith(r"D:\archive: ") and r"\a in quotes is one sign, no a behind a backslash" in message
+
+
+def test_a_path_of_the_environment_holds_no_tab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOS", "D:\\train")
+    (tmp_path / "a.py").write_text("root = '{{$PHOTOS:none}}'\n")
+    monkeypatch.setattr(system, "IS_WINDOWS", True)
+    assert Config.fromfile(tmp_path / "a.py")["root"] == "D:/train"
 
 
 def test_a_windows_path_that_is_no_string_names_the_line_and_the_way(tmp_path: Path) -> None:
