@@ -1,4 +1,4 @@
-"""What Metal (MPS) has not got: float64, and 16-bit pixels. It is done on the CPU instead, and told once."""
+"""Detours around what Metal (MPS) has not got, float64 and 16-bit pixels: the CPU does it, which is said once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from srtoolbox.logger import LOGGER
 
 
 def lacks_float64(device: torch.device | str | None) -> bool:
-    """True of MPS."""
+    """True if a device cannot compute in float64, as MPS."""
     return device is not None and torch.device(device).type == "mps"
 
 

@@ -63,7 +63,7 @@ def load_plugins(config: Config | None, files: Sequence[str | os.PathLike] = ())
 
 
 def advice_for_missing(custom_imports: object) -> str:
-    """How to load the code that a checkpoint's network needs, for a message.
+    """Say how to load the code that a checkpoint's network needs.
 
     Args:
         custom_imports: what the config of the run that wrote it names; it is told, never imported.

@@ -1,4 +1,4 @@
-"""What differs between Linux, macOS and Windows: the one place that imports or names what not all of them have.
+"""Differences between Linux, macOS and Windows: the one place that imports or names what not all of them have.
 
 Each function does its task by what the system at hand has, or says that it cannot; nobody else asks which system it is.
 """
@@ -32,7 +32,7 @@ STOP_SIGNALS = tuple(
 )
 """The signals that ask a run to save and stop. SIGUSR1 is POSIX's (SLURM sends it), SIGBREAK (Ctrl-Break) Windows'."""
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-"""What `FileLock.acquire` fails with where a file system has no locks, as some of a network."""
+"""Errors of `FileLock.acquire` where a file system has no locks, as some of a network."""
 _BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 _PAUSES = (0.02, 0.05, 0.1, 0.3, 0.6, 1.0)  # seconds between attempts to replace a file
 
@@ -72,8 +72,8 @@ class FileLock:
                 descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)  # not inherited by other programs
                 try:
                     is_ours = _lock(descriptor)
-                    found = os.fstat(descriptor)
-                    identity = (found.st_dev, found.st_ino)
+                    status = os.fstat(descriptor)
+                    identity = (status.st_dev, status.st_ino)
                 except OSError:
                     os.close(descriptor)
                     with contextlib.suppress(OSError):
@@ -114,10 +114,10 @@ _guard = threading.Lock()
 
 def _identity_of(path: Path) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _lock(descriptor: int) -> bool:

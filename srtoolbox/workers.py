@@ -1,4 +1,4 @@
-"""What worker processes are given where they start anew instead of being forked.
+"""Objects for worker processes that start anew instead of being forked.
 
 `spawn` (Windows, macOS) and `forkserver` (Linux from Python 3.14 on) start a fresh Python, which imports the main
 module again and has what it is given from a pickle. Under `fork` none of this happens: a child has all its parent had.
@@ -156,7 +156,7 @@ def _in_main(part: object) -> bool:
 
 
 class _Culprit(NamedTuple):
-    """What does not pickle, the path to it, and the class whose attribute it belongs to ('' for none)."""
+    """A part that does not pickle, the path to it, and the class whose attribute it belongs to ('' for none)."""
 
     path: str
     part: object

@@ -1,4 +1,4 @@
-"""What worker processes are given: plugins first, then what was pickled; what cannot travel is named."""
+"""Parcels for worker processes: plugins first, then what was pickled; what cannot travel is named."""
 
 import functools
 import multiprocessing
@@ -40,7 +40,7 @@ def plugins(tmp_path):
 
 
 def in_new_python(code: str, data: bytes) -> str:
-    """What a fresh interpreter prints, which is given `data` as its input."""
+    """Return what a fresh interpreter prints, which is given `data` as its input."""
     return subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True).stdout.decode()
 
 

@@ -127,21 +127,21 @@ def launch_settings(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def launcher_arguments(processes: str, settings: dict[str, str]) -> list[str]:
-    """Return what torchrun is told."""
+    """Return the arguments of torchrun."""
     signals = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1")
     restarts, nodes = settings["max-restarts"] or "0", settings["nnodes"] or "1"
     host, port = settings["master-addr"] or "127.0.0.1", settings["master-port"] or "29500"
-    told = ["--nproc-per-node", processes, "--max-restarts", restarts]
-    told += ["--signals-to-handle", ",".join(name for name in signals if hasattr(signal, name))]
+    options = ["--nproc-per-node", processes, "--max-restarts", restarts]
+    options += ["--signals-to-handle", ",".join(name for name in signals if hasattr(signal, name))]
     if settings["shutdown-timeout"]:
-        told += ["--shutdown-timeout", settings["shutdown-timeout"]]
+        options += ["--shutdown-timeout", settings["shutdown-timeout"]]
     if nodes == "1" and not settings["master-port"]:
-        return [*told, "--standalone"]
+        return [*options, "--standalone"]
     if int(restarts):  # only this way the other machines learn of a restart
         name = os.environ.get("RUN_ID", "srtoolbox")
-        return [*told, "--nnodes", nodes, "--rdzv-backend=c10d", "--rdzv-id", name, f"--rdzv-endpoint={host}:{port}"]
+        return [*options, "--nnodes", nodes, "--rdzv-backend=c10d", "--rdzv-id", name, f"--rdzv-endpoint={host}:{port}"]
     rank = settings["node-rank"] or "0"
-    return [*told, "--nnodes", nodes, "--node-rank", rank, "--master-addr", host, "--master-port", port]
+    return [*options, "--nnodes", nodes, "--node-rank", rank, "--master-addr", host, "--master-port", port]
 
 
 def refuse_without_torch(python: str) -> None:

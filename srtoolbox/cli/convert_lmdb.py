@@ -135,7 +135,7 @@ def _outputs(out: str, recipe: Recipe, *, is_split: bool) -> list[list[str]]:
 
 
 def _announce(plan: Plan, plans: Sequence[Plan]) -> None:
-    """What will be done, and which training crops the images allow."""
+    """Print what will be done, and which training crops the images allow."""
     print(_announcement(plan))
     if len(plans) > 1:
         print("split by name: {} for training, {} for validation".format(*(len(part.jobs) for part in plans)))

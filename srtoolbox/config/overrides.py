@@ -194,8 +194,8 @@ def _combined(old: Any, item: Override) -> Any:  # noqa: ANN401
         return type(old)([*old, *without_delete(item.value)])
     if item.appends:
         where = ".".join(item.path)
-        told = f"a map, in which each entry has a name: {where}.NAME=..." if isinstance(old, ConfigDict) else repr(old)
-        raise ConfigError(f"command line: {item.text!r}: += appends to a list, but {where} is {told}")
+        kind = f"a map, in which each entry has a name: {where}.NAME=..." if isinstance(old, ConfigDict) else repr(old)
+        raise ConfigError(f"command line: {item.text!r}: += appends to a list, but {where} is {kind}")
     if isinstance(item.value, ConfigDict) and isinstance(old, ConfigDict) and not item.value.get(DELETE):
         return merge(old, item.value, ".".join(item.path))
     return without_delete(item.value)

@@ -36,7 +36,7 @@ class FolderStore:
         self._files = _files_by_key(Path(path), listing)
         self._keys = sorted(self._files)
         self.unread = unread_sentence(listing.unread)
-        """What lies in the folder, looks like an image and is not read: a sentence, or '' where there is nothing."""
+        """A sentence on files in the folder that look like images and are not read, or '' where there is nothing."""
         self._shapes: dict[str, Shape] = {}
         self._deep: dict[str, int] = {}  # bits per channel where they are read as 8
         self._sizes: dict[str, int] = {}  # of the files in bytes, as they were when the store last looked
@@ -70,7 +70,7 @@ class FolderStore:
             raise DataError(f"{self.path}: has no picture {key!r}") from None
 
     def deep_sentence(self) -> str:
-        """Names the images, of those whose shape was asked, whose 10 bits or more are read as 8; '' where none are."""
+        """Name the images, of those whose shape was asked, whose 10 bits or more are read as 8; '' where none are."""
         if not self._deep:
             return ""
         names = [f"{self._files[key]} ({bits})" for key, bits in sorted(self._deep.items())]

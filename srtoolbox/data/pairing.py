@@ -122,7 +122,7 @@ def check_sizes(gt: Store, lq: Store, pairs: Sequence[Pair], scale: int, *, left
 
 
 def _size_advice(nearly: int, number: int, scale: int) -> str:
-    """What to do about `number` pairs that do not fit, of which `nearly` are what evaluation cuts."""
+    """Advice on `number` pairs that do not fit, of which `nearly` are what evaluation cuts."""
     if not nearly:
         return f"Check the scale, cut GT to multiples of it, or make LQ from GT: convert_lmdb GT --scale {scale}"
     few = "All of them have" if nearly == number else f"{nearly} of them {'has' if nearly == 1 else 'have'}"
@@ -133,7 +133,7 @@ def _size_advice(nearly: int, number: int, scale: int) -> str:
 
 
 def unreadable(store: Store, keys: Sequence[str]) -> dict[str, str]:
-    """Keys of images whose size cannot be read, and why."""
+    """Return the keys of images whose size cannot be read, and why."""
     faults, before = {}, _deep_sentence(store)
     for key in keys:
         try:

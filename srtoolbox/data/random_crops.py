@@ -14,7 +14,7 @@ from srtoolbox.data.transforms.base import Sample
 
 
 class Samples(Protocol):
-    """What is asked of a dataset."""
+    """The part of a dataset that crops need."""
 
     def __len__(self) -> int: ...
 
@@ -49,11 +49,11 @@ class RandomCrops(Dataset):
         index %= len(self)
         epoch = self._epoch + int(self._drawn[index])
         self._drawn[index] += 1
-        return owned(self._dataset.sample(Draw(index, epoch * len(self) + index, self._seed)))
+        return copy_arrays(self._dataset.sample(Draw(index, epoch * len(self) + index, self._seed)))
 
 
-def owned(sample: Sample) -> Sample:
-    """A sample whose arrays are contiguous copies: what stores give are views, which torch cannot take as they are."""
+def copy_arrays(sample: Sample) -> Sample:
+    """Return a sample whose arrays are contiguous copies: stores give views, which torch cannot take as they are."""
     return {
         name: np.array(value, order="C") if isinstance(value, np.ndarray) else value for name, value in sample.items()
     }

@@ -152,7 +152,7 @@ class Metric:
             )
 
     def _checked(self, scores: object, count: int) -> Tensor:
-        """What `score` returned as (N,) float64, or an error that says what it should have been."""
+        """Return a `score` as (N,) float64, or raise an error that says what it should have been."""
         if isinstance(scores, Tensor) and scores.shape == (count,) and not scores.is_complex():
             return scores.double()
         got = f"a tensor {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"

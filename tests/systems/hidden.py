@@ -29,7 +29,7 @@ NAMES = {
     "time": "CLOCK_BOOTTIME CLOCK_MONOTONIC_RAW clock_gettime clock_gettime_ns tzset",
     "sys": "",
 }
-"""What the Python of Windows has not got (of 3.11: `set_blocking` came with 3.12), by module."""
+"""Names that the Python of Windows has not got (of 3.11: `set_blocking` came with 3.12), by module."""
 
 
 class StandIn(types.ModuleType):

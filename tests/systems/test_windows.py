@@ -1,4 +1,4 @@
-"""What Windows does differently with files, simulated: those in use, reserved names, case, the size of LMDB's map."""
+"""The ways of Windows with files, simulated: those in use, reserved names, case, the size of LMDB's map."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from srtoolbox.data.batch import Batch, collate
 from srtoolbox.data.crops import SMALL, CropMode, Cropper, SmallPolicy, crop_faults, pad
 from srtoolbox.data.pairing import raise_faults
-from srtoolbox.data.random_crops import RandomCrops, owned
+from srtoolbox.data.random_crops import RandomCrops, copy_arrays
 from srtoolbox.data.rng import Rng
 from srtoolbox.data.sampler import Draw
 from srtoolbox.data.store import Store, Window
@@ -66,7 +66,7 @@ class SRDataset(Dataset, ABC):
     def __getitems__(self, items: Sequence[Draw] | Sequence[int]) -> Batch | list[Sample]:
         """A finished batch of draws; of indices, which a sampler of PyTorch's gives, whole images for its collation."""
         if not isinstance(items[0], Draw):
-            return [owned(self.whole(index)) for index in items]
+            return [copy_arrays(self.whole(index)) for index in items]
         return collate([self.sample(draw) for draw in items], items)
 
     def crops(self, seed: int = 0, *, epoch: int = 0) -> RandomCrops:
