@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from srtoolbox.engine.checkpoint import save_checkpoint
 from srtoolbox.engine.declared import KEY
@@ -50,7 +51,9 @@ def convert(
         save_checkpoint(target, {"iter": 0, "config": json.dumps(trained.run_config), "networks": networks})
     else:
         ema = averaged.tensors if averaged is not None else None
-        state = export(arguments, trained.tensors, ema, to) if to != "plain" else dict(ema or trained.tensors)
+        state = (
+            export(arguments, trained.tensors, ema, to) if to != "plain" else _bare(arguments, ema or trained.tensors)
+        )
         if target.suffix == ".safetensors":
             save_safetensors(target, flat(state), {"format": "pt", KEY: json.dumps(arguments)})
         else:
@@ -64,6 +67,14 @@ def convert(
     if hidden and to != "ours" and target.suffix != ".safetensors":
         said += f"; it cannot say {', '.join(hidden)}, as a .safetensors or a checkpoint of ours does"
     return said
+
+
+def _bare(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under the names of the network itself, which an Adapter puts a word before."""
+    if config["type"] != "Adapter":
+        return dict(tensors)
+    inner = {key.removeprefix("network."): value for key, value in tensors.items()}
+    return _bare(config["network"], inner) if config.get("network") else inner
 
 
 def _averaged(source: str | Path, trained: NetworkFile) -> NetworkFile | None:

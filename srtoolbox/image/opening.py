@@ -70,9 +70,8 @@ def faults_name(name: str) -> Iterator[None]:
     except Exception as error:
         # Damaged files make the decoders raise nearly anything (struct.error, SyntaxError, cv2.error ...).
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        if reason.lower().startswith(
-            "unsupported"
-        ):  # sound, as far as one can tell: a codec or feature that is missing
+        # sound, as far as one can tell: a codec, a feature or a part of an extra is missing
+        if isinstance(error, ImportError) or reason.lower().startswith("unsupported"):
             raise ImageError(f"{name}: cannot be decoded here ({reason}); save it as PNG") from error
         raise ImageError(f"{name}: damaged or truncated; replace or remove it ({reason})") from error
 

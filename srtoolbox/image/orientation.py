@@ -15,6 +15,8 @@ import warnings
 import numpy as np
 from PIL import Image
 
+from srtoolbox.image.png_text import MAX_METADATA
+
 ORIENTATION = 0x0112  # tag of EXIF and TIFF
 _XMP_TAG = 700  # of TIFF
 _NAMESPACE = re.compile(rb"xmlns:([\w.-]{1,64})\s*=\s*[\"']http://ns\.adobe\.com/tiff/1\.0/[\"']")
@@ -61,7 +63,7 @@ def applied_by_pillow(image: Image.Image) -> int:
 def xmp_orientation(packet: bytes | str | None) -> int | None:
     """The orientation that an XMP packet tells, as attribute or element, or None."""
     packet = _as_bytes(packet)
-    match = _xmp_pattern(packet).search(packet)
+    match = _xmp_pattern(packet).search(packet) if len(packet) <= MAX_METADATA else None
     return int(match[2]) if match else None
 
 

@@ -17,7 +17,7 @@ from srtoolbox.models.interop.layout import as_they_are
 from srtoolbox.models.interop.recognise import LAYOUTS
 from srtoolbox.models.networks.blocks import kind_of
 from srtoolbox.registry import NETWORKS
-from srtoolbox.tensor_files import save_safetensors
+from srtoolbox.tensor_files import load_tensors, save_safetensors
 
 X = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(5))
 RRDB = {"type": "RRDBNet", "scale": 4, "num_features": 8, "growth_channels": 4, "num_blocks": 2}
@@ -191,3 +191,7 @@ def test_a_network_that_is_fed_otherwise_is_no_other_projects(tmp_path: Path, ca
         "feeds its networks RGB in [0, 1]; this one is fed otherwise: order='bgr', peak=255.0"
         in capsys.readouterr().err
     )
+    for target in ("x.pth", "x.safetensors"):  # whose names are the network's own, as is said
+        assert convert(tmp_path / "ours.pth", "--to", "plain", "-o", tmp_path / target) == 0
+        assert load_tensors(tmp_path / target).keys() == NETWORKS.build(RRDB).state_dict().keys()
+    assert torch.equal(load_network(tmp_path / "x.safetensors")(X), load_network(tmp_path / "ours.pth")(X))
