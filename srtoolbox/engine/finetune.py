@@ -66,10 +66,9 @@ def _fitting(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> bool:
 
 def _tried(found: Guarded, source: str) -> Guarded:
     """Take the outcome of a trial; nobody is refused here, since learning goes on."""
-    try:
-        trial = trial_of(source, found.config, found.tensors, "ema")
-    except Exception as error:  # the code of a plugin's network can fail in any way, and here only
-        LOGGER.warning("%s could not be tried on a photograph (%s)", Path(source).name, type(error).__name__)
+    trial = trial_of(source, found, "ema")
+    if isinstance(trial, str):
+        LOGGER.warning("%s %s", Path(source).name, trial)
         return found
     if trial.score.match < SOUND:
         LOGGER.warning("%s %s", Path(source).name, doubt(trial))

@@ -45,11 +45,9 @@ def guard(source: str, assumed: Guarded, *, called: str, weights: str, given: bo
     Raises:
         CheckpointError: no candidate makes an image that has enough in common with its input.
     """
-    try:
-        trial = trial_of(source, assumed.config, assumed.tensors, weights)
-    except Exception as error:  # the code of a plugin's network can fail in any way, and here only
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        return assumed._replace(warnings=(*assumed.warnings, f"could not be tried on a photograph ({reason})"))
+    trial = trial_of(source, assumed, weights)
+    if isinstance(trial, str):
+        return assumed._replace(warnings=(*assumed.warnings, trial))
     if trial.score.match < REFUSED:
         raise CheckpointError(f"{source}: {called}, {_refusal(trial)}")
     found = tell_outcome(assumed, trial)
@@ -76,7 +74,16 @@ def tell_outcome(assumed: Guarded, trial: Trial) -> Guarded:
     return assumed._replace(config=config, tensors=tensors, sentence=sentence)
 
 
-def trial_of(source: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor], weights: str) -> Trial:
+def trial_of(source: str, assumed: Guarded, weights: str) -> Trial | str:
+    """The outcome of a trial, or a sentence that goes on after the file's name: why there is none."""
+    try:
+        return _kept_trial(source, assumed.config, assumed.tensors, weights)
+    except Exception as error:  # the code of a plugin's network can fail in any way, and here only
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return f"could not be tried on a photograph ({reason})"
+
+
+def _kept_trial(source: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor], weights: str) -> Trial:
     """The outcome of a trial, from the cache where it was made before.
 
     That of a plugin's network is not kept: its code may be another one the next time, and with it what is right.
@@ -96,6 +103,8 @@ def trial_of(source: str, config: Mapping[str, Any], tensors: Mapping[str, Tenso
 
 def _figures(score: Score) -> str:
     """'1.4 dB above bicubic, shrunk back 61 dB'; of scale 1, where neither is done, '38 dB from its input'."""
+    if not math.isfinite(score.match):
+        return "not finite"
     if score.gain == -math.inf:
         return f"{score.match:.0f} dB from its input"
     side = "above" if score.gain > 0 else "below"
