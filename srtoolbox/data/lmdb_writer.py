@@ -9,6 +9,7 @@ interruptions: `digest` says so.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -23,7 +24,7 @@ import lmdb
 from srtoolbox import system
 from srtoolbox.data.lmdb_store import FORMAT, MAX_KEY_BYTES, META_KEY, PLAN_KEY, VERSION, is_lmdb
 from srtoolbox.data.store import Shape
-from srtoolbox.errors import DataError
+from srtoolbox.errors import DataError, WriteError
 from srtoolbox.files import shorten, sync_folder
 from srtoolbox.logger import LOGGER
 from srtoolbox.system import NO_LOCKS, FileLock
@@ -133,7 +134,8 @@ class LmdbWriter:
         """Release the store. Without `finish` before, it stays unfinished, to be taken up later."""
         used = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
         self._env.close()
-        shorten(self.path / "data.mdb", used)  # Windows has given it the size of the map
+        with contextlib.suppress(WriteError):  # somebody reads it: then it stays longer than need be
+            shorten(self.path / "data.mdb", used)  # Windows has given it the size of the map
         self._lock.release(remove=True)
 
     def _take_up(self) -> None:

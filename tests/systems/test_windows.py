@@ -17,7 +17,7 @@ from srtoolbox.cli.upscale_plan import Naming, plan
 from srtoolbox.data import lmdb_writer
 from srtoolbox.data.lmdb_store import LmdbStore
 from srtoolbox.data.lmdb_writer import remove_store
-from srtoolbox.errors import DataError, SrtoolboxError
+from srtoolbox.errors import DataError, SrtoolboxError, WriteError
 from srtoolbox.files import write_text
 from srtoolbox.image import write_image
 from srtoolbox.visual.report.writer import safe
@@ -55,6 +55,17 @@ def test_a_store_that_is_read_is_not_replaced_and_says_so(photo_folder: Path, tm
     with open(tmp_path / "b.lmdb/data.mdb", "rb"), pytest.raises(DataError, match="close what reads it"):
         remove_store(tmp_path / "b.lmdb")
     store.close()
+
+
+def test_a_store_that_somebody_reads_is_found_finished(photo_folder: Path, tmp_path: Path, monkeypatch) -> None:
+    """Windows shortens no file that another process has mapped."""
+
+    def refuse(path: Path, size: int) -> None:
+        raise WriteError(f"{path}: cannot be written")
+
+    monkeypatch.setattr(lmdb_writer, "shorten", refuse)
+    for _ in range(2):  # the lock is given back, too
+        assert main(["convert_lmdb", str(photo_folder), "-o", str(tmp_path / "a.lmdb")]) == 0
 
 
 def test_a_file_that_is_open_for_a_moment_is_replaced_when_it_is_closed(tmp_path: Path, monkeypatch) -> None:
