@@ -79,7 +79,7 @@ def test_a_lock_excludes_within_and_between_processes_until_it_is_released(tmp_p
     assert not (tmp_path / "lock").exists()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
+@pytest.mark.skipif(system.IS_WINDOWS, reason="Windows forks no processes")
 def test_a_forked_process_holds_no_lock_and_takes_none_away(tmp_path: Path) -> None:
     lock = FileLock(tmp_path / "lock")
     assert lock.acquire()
