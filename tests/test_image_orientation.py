@@ -141,6 +141,14 @@ def test_of_many_packed_profiles_a_few_are_unpacked(monkeypatch: pytest.MonkeyPa
     assert len(unpackers) <= 8
 
 
+def test_libpng_has_nothing_to_say_of_metadata(capfd: pytest.CaptureFixture) -> None:
+    """It would print a line for each of these, and unpack what any number of them hold."""
+    packed = zlib.compress(bytes(2**24))
+    data = png((b"iCCP", b"x\0\0" + packed), *[(b"zTXt", b"Comment\0\0" + packed)] * 2, (b"gAMA", b"?"))
+    assert np.array_equal(decode_picture(data, "x").pixels, RGB) and np.array_equal(decode_image(data, "x"), RGB)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_exif_goes_before_xmp(tmp_path: Path) -> None:
     for told, orientation in ((1, 1), (8, 8), (None, 6), (0, 6), (9, 6)):  # what is no orientation does not count
         exif = Image.Exif()

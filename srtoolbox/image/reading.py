@@ -29,7 +29,7 @@ import numpy as np
 from PIL import Image
 
 from srtoolbox.errors import ImageError
-from srtoolbox.image.headers import Header, read_header
+from srtoolbox.image.headers import PNG_START, Header, read_header
 from srtoolbox.image.opening import faults_name, open_by_pillow, open_picture
 from srtoolbox.image.orientation import rotated
 
@@ -92,6 +92,8 @@ def check_size(image: np.ndarray, header: Header) -> None:
 
 def decode_by_cv2(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]:
     """Colour and alpha (HW1, where the file has any) of PNG, which cv2 decodes fastest, and 16-bit TIFF. Unrotated."""
+    if data.startswith(PNG_START):
+        data = _without_metadata(data)
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise ImageError("damaged or truncated; replace or remove it")
@@ -99,6 +101,18 @@ def decode_by_cv2(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray |
     if header.channels == 1:
         return np.ascontiguousarray(image[..., None] if image.ndim == 2 else image[..., :1]), alpha
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB if alpha is None else cv2.COLOR_BGRA2RGB), alpha
+
+
+def _without_metadata(data: bytes) -> bytes:
+    """A PNG of pixels and transparency alone: libpng would unpack metadata, however large, and print warnings of it."""
+    parts, at, kind = [data[: len(PNG_START)]], len(PNG_START), b""
+    while kind != b"IEND" and at < len(data):
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        end = at + 12 + length  # a checksum comes last
+        if kind == b"tRNS" or kind[:1].isupper():  # a capital: it cannot be left out
+            parts.append(data[at:end])
+        at = end
+    return b"".join(parts)
 
 
 def _decode_by_pillow(data: bytes, header: Header) -> np.ndarray:
