@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -17,6 +18,7 @@ import torch
 
 from srtoolbox import plugins
 from srtoolbox.image import write_image
+from srtoolbox.logger import LOGGER
 from srtoolbox.registry import Registry, registries
 
 torch.set_num_threads(1)
@@ -35,6 +37,22 @@ if START_METHOD == "forkserver":  # tests fork, too: the parent's server is not 
         server._forkserver_pid = server._forkserver_address = server._forkserver_alive_fd = None
 
     os.register_at_fork(after_in_child=forget_server)
+
+
+@pytest.fixture(autouse=True)
+def _log_set_up() -> Iterator[None]:
+    """The toolbox's log set-up is one for the process, and commands change it: each test begins and ends with none."""
+    _forget_log_set_up()
+    yield
+    _forget_log_set_up()
+
+
+def _forget_log_set_up() -> None:
+    for handler in list(LOGGER.handlers):
+        LOGGER.removeHandler(handler)
+        handler.close()
+    LOGGER.propagate = True
+    LOGGER.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

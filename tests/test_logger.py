@@ -6,21 +6,12 @@ import errno
 import io
 import logging
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from srtoolbox.logger import LOGGER, setup_logging
 from tests.faults.disk import Disk
-
-
-@pytest.fixture(autouse=True)
-def _log_set_up() -> Iterator[None]:
-    before = list(LOGGER.handlers), LOGGER.propagate, LOGGER.level
-    yield
-    LOGGER.handlers[:], LOGGER.propagate = before[0], before[1]
-    LOGGER.setLevel(before[2])
 
 
 def test_a_full_disk_is_told_once_and_tears_no_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

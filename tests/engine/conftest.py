@@ -1,4 +1,4 @@
-"""The toolbox's log set-up is one for the process: each test gets it back as it was."""
+"""Shared by the tests of runs."""
 
 from __future__ import annotations
 
@@ -6,18 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 import torch.distributed
-
-from srtoolbox.logger import LOGGER
-
-
-@pytest.fixture(autouse=True)
-def _log_set_up() -> Iterator[None]:
-    before = list(LOGGER.handlers), LOGGER.propagate, LOGGER.level
-    yield
-    for handler in set(LOGGER.handlers) - set(before[0]):
-        handler.close()
-    LOGGER.handlers[:], LOGGER.propagate = before[0], before[1]
-    LOGGER.setLevel(before[2])
 
 
 @pytest.fixture
