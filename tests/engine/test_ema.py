@@ -57,6 +57,7 @@ class Mixed(nn.Module):
         self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
         self.second.weight = self.first.weight
         self.second.bias.requires_grad_(False)
+        self.step = nn.Parameter(torch.tensor(0), requires_grad=False)
         self.register_buffer("order", torch.tensor([2, 0, 1]))
         self.register_buffer("mask", torch.tensor([True, False, True]))
         self.register_buffer("count", torch.tensor(0, dtype=torch.int16))
@@ -75,6 +76,7 @@ class Mixed(nn.Module):
             self.mean += 1
             self.rotation *= 1j
             self.coarse += 1
+            self.step += 1
         self.order = self.order.roll(1)
         self.mask = ~self.mask
         self.count += 1
@@ -100,7 +102,7 @@ def test_what_is_no_quantity_is_copied_and_the_rest_averaged_once() -> None:
         rotation = 0.75 * rotation + 0.25 * network.rotation
         for name in ("first.weight", "coarse", "mean"):
             expected[name] = 0.75 * expected[name] + 0.25 * network.state_dict()[name]
-        for name in ("order", "mask", "count", "growing"):
+        for name in ("order", "mask", "count", "growing", "step"):
             assert torch.equal(average.state_dict()[name], network.state_dict()[name]), name
         assert torch.equal(average.read(), network.read())
     for name in ("first.weight", "coarse", "mean"):

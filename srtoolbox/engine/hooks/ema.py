@@ -45,15 +45,19 @@ class EMAHook(Hook):
     @torch.no_grad()
     def after_iter(self, runner: Runner) -> None:
         source = unwrap(runner.networks[self.network])
-        averages, values = list(self.average.parameters()), list(source.parameters())
-        for average, value in _paired_buffers(self.average, source):
-            averages.append(average)
-            values.append(value)
+        pairs = list(zip(self.average.parameters(), source.parameters(), strict=True))
+        averages, values = [], []
+        for average, value in pairs + _paired_buffers(self.average, source):
+            if value.is_floating_point() or value.is_complex():
+                averages.append(average)
+                values.append(value)
+            else:
+                average.copy_(value)
         torch._foreach_lerp_(averages, values, 1 - self.decay)
 
 
 def _paired_buffers(average: nn.Module, source: nn.Module) -> list[tuple[Tensor, Tensor]]:
-    """The buffers to be averaged, each beside the source's; all others of `average` become copies of the source's."""
+    """Return the buffers of both networks in pairs, but for those that are new: `average` has copies of them now."""
     pairs = []
     done: set[int] = set()  # of buffers that several modules share
     for ours, theirs in zip(average.modules(), source.modules(), strict=True):
@@ -62,10 +66,8 @@ def _paired_buffers(average: nn.Module, source: nn.Module) -> list[tuple[Tensor,
             if value is None or known is None or known.shape != value.shape or known.dtype != value.dtype:
                 persistent = name not in theirs._non_persistent_buffers_set
                 ours.register_buffer(name, None if value is None else value.detach().clone(), persistent)
-            elif id(value) not in done and (value.is_floating_point() or value.is_complex()):
-                pairs.append((known, value))
             elif id(value) not in done:
-                known.copy_(value)
+                pairs.append((known, value))
             if value is not None:
                 done.add(id(value))
     return pairs
