@@ -107,7 +107,9 @@ class OptimWrapper:
 
     def _step(self, bad: Tensor) -> None:
         # a fused SGD that leaves out its first step would never fill its momentum (torch 2.13)
-        first = self._has_momentum and len(self.optimizer.state) < len(self._names)
+        first = self._has_momentum and any(
+            parameter.grad is not None and parameter not in self.optimizer.state for parameter in self.parameters
+        )
         if self._scaled:
             self.scaler.step(self.optimizer)
             self.scaler.update()
@@ -144,11 +146,6 @@ class OptimWrapper:
             warnings.simplefilter("ignore")
             self.scheduler.step()
         self._scheduled = True
-
-    @property
-    def lr(self) -> float:
-        """The first parameter group's current learning rate."""
-        return float(self.optimizer.param_groups[0]["lr"])
 
     @property
     def rates(self) -> dict[str, float]:

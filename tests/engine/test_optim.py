@@ -138,7 +138,7 @@ def test_warm_up_then_cosine(network: nn.Module) -> None:
     optim = build_optim("generator", network, cfg)
     rates = []
     for _ in range(7):
-        rates.append(round(optim.lr, 4))
+        rates.append(round(optim.rates[""], 4))
         optim.update(loss_of(network, 0))
         optim.step_scheduler()
     assert rates == [0.25, 0.5, 0.75, 1.0, 0.8536, 0.5, 0.1464]
@@ -179,7 +179,7 @@ def test_state_survives(network: nn.Module) -> None:
         for _ in range(3):
             wrapper.update(loss_of(model, 1))
             wrapper.step_scheduler()
-    assert optim.lr == resumed.lr
+    assert optim.rates == resumed.rates
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters(), strict=True))
 
 
@@ -193,3 +193,18 @@ def test_gradients_are_clipped_and_measured_as_if_there_were_no_scale(optimizer:
         norms = [float(optim.update(loss_of(learning, seed), measure=True)) for seed in range(3)]
         steps[amp] = [torch.tensor(norms), *(p.detach() for p in learning.parameters())]
     torch.testing.assert_close(steps["fp16"], steps[None], rtol=1e-5, atol=1e-7)
+
+
+def test_a_parameter_that_is_never_used_makes_no_step_wait_but_the_first(
+    network: nn.Sequential, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network.register_parameter("unused", nn.Parameter(torch.ones(1)))
+    optim = build_optim("generator", network, {"optimizer": {"type": "SGD", "lr": 0.1, "momentum": 0.9}})
+    optim.waits, asked = False, []  # as on a GPU, where to ask a tensor is to wait
+    is_true = torch.Tensor.__bool__
+    monkeypatch.setattr(torch.Tensor, "__bool__", lambda tensor: (asked.append(tensor), is_true(tensor))[1])
+    counts = []
+    for _ in range(2):
+        optim.update(loss_of(network, 0))
+        counts.append(len(asked))
+    assert counts == [1, 1] and len(optim.optimizer.state) == 4
