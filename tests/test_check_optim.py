@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from srtoolbox.check.offers import missing_offers
+from srtoolbox.engine.hooks import Hook
 from srtoolbox.registry import NETWORKS, OPTIMIZERS, SCHEDULERS
 from tests.test_check import GOOD, faults
 
@@ -18,6 +20,11 @@ __all__ = ["faults"]  # a fixture
 def test_the_average_of_a_network_may_be_named(faults):
     hooks = "ema=dict(type='EMAHook'), e=dict(type='EvaluateHook', network='generator_ema'), checkpoint=dict("
     assert faults(GOOD.replace("checkpoint=dict(", hooks)) == []
+
+
+def test_a_hook_must_offer_every_point_at_which_the_runner_calls_it():
+    points = [name for name in vars(Hook) if not name.startswith("_")]
+    assert [name for name in points if name not in missing_offers("hook", object())] == []
 
 
 COSINE = "dict(type='CosineAnnealingLR', T_max=20, eta_min=1e-6)"
@@ -98,6 +105,20 @@ def test_a_schedule_of_ones_own_is_one(faults, register):
     assert faults(GOOD.replace(old, "dict(type='halving', every=5)")) == []
     (fault,) = faults(GOOD.replace(old, "dict(type='NoSchedule')"))
     assert fault.startswith("10: optim.generator.scheduler: NoSchedule is no torch.optim.lr_scheduler.LRScheduler")
+
+
+def test_a_schedule_whose_step_fails_is_a_fault(faults, register):
+    class Failing(torch.optim.lr_scheduler.LRScheduler):
+        def __init__(self, optimizer) -> None:
+            super().__init__(optimizer)
+
+        def get_lr(self):
+            return [1 / (1 - self.last_epoch) for _ in self.base_lrs]
+
+    register(SCHEDULERS, Failing)
+    text = GOOD.replace("dict(type='MultiStepLR', milestones=[10], gamma=0.5)", "dict(type='Failing')")
+    (fault,) = faults(text.replace("dict(lr=1e-4)", "dict(lr=0)"))
+    assert re.match(r"10: optim\.generator\.scheduler: its step fails: .*py:\d+: ZeroDivisionError", fault)
 
 
 def test_a_network_without_parameters_is_nothing_to_train(faults, register):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from srtoolbox import dist
 from srtoolbox.check.components import check_part, check_wiring_of
 from srtoolbox.check.losses import check_losses
 from srtoolbox.check.names import check_names
@@ -59,7 +60,7 @@ def check(config: Config, mode: str = "train") -> None:
     check_hooked_networks(report, components)
     if report.faults:
         raise ConfigError(report.faults)
-    for warning in report.warnings:
+    for warning in report.warnings if dist.is_main_launch() else ():
         LOGGER.warning("%s", warning)
 
 

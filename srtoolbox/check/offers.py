@@ -27,7 +27,17 @@ _OFFERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "metric": ("srtoolbox.metrics.base.Metric", ("__call__", "higher_is_better", "protocol")),
     "hook": (
         "srtoolbox.engine.hooks.Hook",
-        ("phase", "set_up", "before_train", "after_iter", "after_eval", "after_train", "state_dict", "load_state_dict"),
+        (
+            "phase",
+            "set_up",
+            "before_train",
+            "at_start",
+            "after_iter",
+            "after_eval",
+            "after_train",
+            "state_dict",
+            "load_state_dict",
+        ),
     ),
     "model": (
         "srtoolbox.models.restorers.base.Restorer",

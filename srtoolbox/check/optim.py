@@ -111,7 +111,7 @@ def _check_schedules(report: Report, path: str, cfg: Mapping[str, Any]) -> None:
             message = f"{type(built).__name__} is no torch.optim.lr_scheduler.LRScheduler; see {PAGE}"
             report.add(where, message, at="type")
         elif built is not None and still:
-            _check_floor(report, path, cfg, schedule, still)
+            _check_floor(report, path, where, cfg, schedule, still)
 
 
 def _tried_optimizer(report: Report, path: str, cfg: Mapping[str, Any]) -> torch.optim.Optimizer | None:
@@ -132,17 +132,21 @@ def _tried_optimizer(report: Report, path: str, cfg: Mapping[str, Any]) -> torch
 
 
 def _check_floor(
-    report: Report, path: str, cfg: Mapping[str, Any], schedule: Mapping[str, Any], still: list[str]
+    report: Report, path: str, where: str, cfg: Mapping[str, Any], schedule: Mapping[str, Any], still: list[str]
 ) -> None:
     """Warn where a schedule raises a rate that is 0, which somebody may have taken for a way to freeze."""
     group = {"params": [nn.Parameter(torch.zeros(1))], "lr": 0.0}
     optimizer = OPTIMIZERS.build(cfg["optimizer"], params=[group])
     scheduler = SCHEDULERS.build(schedule, optimizer=optimizer)
     rates = [optimizer.param_groups[0]["lr"]]
-    for _ in range(_STEPS):
-        optimizer.step()
-        scheduler.step()
-        rates.append(optimizer.param_groups[0]["lr"])
+    try:
+        for _ in range(_STEPS):
+            optimizer.step()
+            scheduler.step()
+            rates.append(optimizer.param_groups[0]["lr"])
+    except Exception as error:  # whatever the step of somebody's schedule meets
+        report.add(where, f"its step fails: {reason(error)}")
+        return
     if any(rates):
         for name in still:
             entry = f"param_groups.{name}" if name else "optimizer"

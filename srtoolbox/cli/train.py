@@ -85,10 +85,10 @@ def run(config: Config, args: argparse.Namespace) -> int:
     from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins
 
+    setup_logging(main_process=dist.is_main_launch())  # what the check warns of belongs to the log, too
     load_plugins(config, args.plugin)
     check(config)
     work_dir = Path(config.get("work_dir") or Path("work_dirs") / Path(args.config).stem)
-    setup_logging(main_process=dist.is_main_launch())
     if args.overwrite and (args.resume or args.resume_from):
         raise RunError("--overwrite deletes the run that --resume would continue: choose one")
     lock = RunLock(work_dir)
@@ -122,11 +122,12 @@ def train(config: Config, args: argparse.Namespace, work_dir: Path, lock: RunLoc
     if not args.overwrite:
         state, path = find_state(work_dir, resume=args.resume, resume_from=args.resume_from)
     if state is not None and state["iter"] > config["max_iters"]:
-        LOGGER.warning(
-            "nothing is left to do: the run has reached iteration %d, and max_iters is %d. Say max_iters=N to train "
-            "on to iteration N",
-            state["iter"], config["max_iters"],
-        )  # fmt: skip
+        if dist.is_main_launch():
+            LOGGER.warning(
+                "nothing is left to do: the run has reached iteration %d, and max_iters is %d. Say max_iters=N to "
+                "train on to iteration N",
+                state["iter"], config["max_iters"],
+            )  # fmt: skip
         return 0
     overwrite, rollbacks, runner = args.overwrite, (config.get("runtime") or {}).get("rollbacks", 0), None
     try:
@@ -194,5 +195,6 @@ def begin(
         lock.begun(path)
     dist.barrier()
     setup_logging(work_dir / "train.log", main_process=dist.is_main())
-    describe(runner)
+    if dist.is_main():
+        describe(runner)
     return runner

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from srtoolbox.cli import main
 from srtoolbox.engine.describe import describe
 from tests.engine.runs import build, records, run
 
@@ -92,3 +93,14 @@ def test_scores_that_are_no_numbers_are_told_with_the_image(
     assert math.isnan(runner.hooks["evaluate"].evaluate(runner).scores["photos/psnr"])
     (line,) = [message for message in log.messages if "not a number" in message]
     assert line.startswith("psnr, mae of 6 images are not a number (the first is cat0)")
+
+
+def test_the_log_begins_with_what_the_check_warned_of(tiny_config: Path, tmp_path: Path) -> None:
+    floor = (
+        "optim.generator.scheduler=dict(type='CosineAnnealingLR', T_max=9, eta_min=1e-6)",
+        "optim.generator.milestones=None",
+        "optim.generator.param_groups={'conv1': dict(lr=0.0)}",
+    )
+    quick = ("max_iters=1", "data.val=None", "hooks.checkpoint.best=None")
+    assert main(["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), *floor, *quick]) == 0
+    assert "conv1: lr is 0, and CosineAnnealingLR raises it above" in (tmp_path / "run/train.log").read_text()

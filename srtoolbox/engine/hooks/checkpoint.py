@@ -140,7 +140,8 @@ class CheckpointHook(Hook):
             value = scores.get(key, math.nan)
             if key not in scores and key not in self._missing:
                 self._missing.add(key)
-                LOGGER.warning("no best by %s is kept: that set is not there", key)
+                if dist.is_main():
+                    LOGGER.warning("no best by %s is kept: that set is not there", key)
             if self._is_better(runner, key, value):
                 self.best[key] = {"iter": runner.iter, "score": value}
                 if dist.is_main():
