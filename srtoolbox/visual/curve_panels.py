@@ -80,7 +80,7 @@ def draw_panel(
         if value is not None and math.isfinite(value):
             axis.axhline(value, color=by_label.get(label, SOFT), linestyle=BASELINE_STYLE, linewidth=1.4)
     if key == RATES and _are_far_apart([curve.values for _, _, curve in curves]):
-        axis.set_yscale("log")
+        axis.set_yscale("log", nonpositive="mask")  # a rate of 0 ends the line, which else falls off the panel
     plain(axis)
     axis.margins(x=0.02)
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -192,7 +192,7 @@ def _write_last_values(axis: Axes, curves: Sequence[LabelledCurve], colours: Map
     places = _spread_out([_height(axis, value) for value, _ in last], gap)
     for (value, colour), place in zip(last, places, strict=True):
         axis.annotate(
-            f"{value:.{digits}g}",
+            _rounded(value, digits),
             (1, place),
             xytext=(5, 0),
             xycoords="axes fraction",
@@ -201,6 +201,11 @@ def _write_last_values(axis: Axes, curves: Sequence[LabelledCurve], colours: Map
             fontsize=9 if gap > 0.06 else 7,
             color=colour,
         )
+
+
+def _rounded(value: float, digits: int) -> str:
+    """`29.00` and not `29` beside `29.04`: figures of one length are compared at a glance."""
+    return f"{value:#.{digits}g}".rstrip(".")
 
 
 def _height(axis: Axes, value: float) -> float:

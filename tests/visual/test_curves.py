@@ -190,7 +190,7 @@ def test_each_of_many_runs_has_its_last_value_in_the_order_of_the_values(tmp_pat
     plot_runs(logs, tmp_path / "x.png")
     assert legend_texts(figures[0]) == ["lr_5e-4", "lr_1e-3", "lr_2e-4", "lr_1e-4", "lr_8e-5"]
     values = figures[0].axes[0].texts
-    assert [text.get_text() for text in values] == ["31.5", "31", "30.5", "30", "29"]
+    assert [text.get_text() for text in values] == ["31.50", "31.00", "30.50", "30.00", "29.00"]
     heights = [text.xy[1] for text in values]
     assert all(above - below >= 0.0849 for above, below in itertools.pairwise(heights))
     lines = {line.get_color(): line.get_ydata()[-1] for line in figures[0].axes[0].lines}
@@ -248,6 +248,9 @@ def test_rates_of_other_sizes_are_told_apart(tmp_path: Path, figures: list[Figur
     plot_runs(runs, tmp_path / "x.png", keys=["lr"])
     plot_runs(runs[:1], tmp_path / "x.png", keys=["lr"])
     assert [figure.axes[0].get_yscale() for figure in figures] == ["log", "linear"]
+    axis = figures[0].axes[0]
+    heights = axis.transData.transform([line.get_xydata()[-1] for line in axis.lines])[:, 1]
+    assert not np.isfinite(heights).any()  # a rate of 0 is not drawn: no upright line down to minus infinity
 
 
 def test_terms_below_zero_keep_a_linear_axis(tmp_path: Path, figures: list[Figure]) -> None:
