@@ -52,7 +52,7 @@ def load_tensors(path: str | os.PathLike) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint file")
+        raise CheckpointError(f"{path}: {_folder_fault(path) if path.is_dir() else 'no such checkpoint file'}")
     if path.suffix.lower() == ".safetensors":
         return _load_safetensors(path)
     fault = _container_fault(path)
@@ -116,6 +116,11 @@ def _is_backed(tensor: Tensor) -> bool:
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
         return False
     return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+def _folder_fault(folder: Path) -> str:
+    files = sorted(folder.glob("*.pth")) or sorted(folder.glob("checkpoints/*.pth"))
+    return f"is a folder; name a checkpoint file{f', such as {files[0]}' if files else ''}"
 
 
 def _container_fault(path: Path) -> str | None:

@@ -85,6 +85,21 @@ def test_what_is_no_checkpoint_is_told_in_own_words(content: bytes, words: str, 
     assert words in str(caught.value)
 
 
+def test_of_a_folder_a_checkpoint_in_it_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"x: no such checkpoint file$"):
+        load_tensors(tmp_path / "x")
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=r"run: is a folder; name a checkpoint file$"):
+        load_tensors(tmp_path / "run")
+    for name in ("iter_000010.pth", "best_photos_psnr.pth"):
+        save_tensors(tmp_path / "run/checkpoints" / name, {"w": torch.ones(1)})
+    named = str(tmp_path / "run/checkpoints/best_photos_psnr.pth")
+    for folder in (tmp_path / "run", tmp_path / "run/checkpoints"):
+        with pytest.raises(CheckpointError) as caught:
+            load_tensors(folder)
+        assert str(caught.value) == f"{folder}: is a folder; name a checkpoint file, such as {named}"
+
+
 def test_kinds_of_damage_are_told_apart_and_torch_is_not_quoted(tmp_path: Path) -> None:
     state = {"w": torch.randn(2000)}
     save_tensors(tmp_path / "good.pth", state)
