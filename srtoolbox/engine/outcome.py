@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from srtoolbox.engine.checkpoint import list_checkpoints
+from srtoolbox.engine.run_config import comparable_from
 from srtoolbox.errors import DataError
 from srtoolbox.image import batch_to_float, expand_gray
 from srtoolbox.logger import LOGGER
@@ -141,9 +142,11 @@ def _risen_loss(runner: Runner, log: Run) -> Iterator[str]:
     if is_adversarial(runner):  # whose losses tell of a balance
         return
     totals: dict[int, float] = {}
+    start = comparable_from(runner.work_dir, runner.config)
     for curve in (log.terms[name] for name in runner.model.loss_weights() if name in log.terms):
         for iteration, value in zip(curve.iters, curve.values, strict=True):
-            totals[iteration] = totals.get(iteration, 0.0) + value
+            if iteration > start:
+                totals[iteration] = totals.get(iteration, 0.0) + value
     if len(totals) > 1:
         (first, before), (last, after) = min(totals.items()), max(totals.items())
         if not after <= RISEN * before:

@@ -8,6 +8,7 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from srtoolbox.config import Config
 from srtoolbox.errors import RunError
 from srtoolbox.files import write_fault, write_text
 from srtoolbox.logger import LOGGER
@@ -17,6 +18,7 @@ EARLIER = "config_until_*.py"
 """Configs that a resumed run was given before."""
 _MOST = 20  # differences that are listed
 _WIDTH = 60  # characters of a value
+_OF_OPTIM = {"clip": "from the next iteration on", "frozen": "from the next iteration on"}
 _EFFECTS = {
     "max_iters": "the run ends there",
     "seed": "draws the samples to come; weights and random states are the checkpoint's",
@@ -46,6 +48,9 @@ class Change(NamedTuple):
     def __str__(self) -> str:
         """`optim.generator.optimizer.lr 0.0003 -> 0.001 (from here on ...)`."""
         effect = _EFFECTS[max((key for key in _EFFECTS if f"{self.path}.".startswith(f"{key}.")), key=len)]
+        match self.path.split("."):
+            case ["optim", _, key, *_] if key in _OF_OPTIM:
+                effect = _OF_OPTIM[key]
         return f"{self.path} {' -> '.join(_cut(_shown(self.before), _shown(self.now)))} ({effect})"
 
 
@@ -106,6 +111,44 @@ def report_changes(before: Mapping[str, Any], now: Mapping[str, Any], iteration:
         LOGGER.warning("  %s", change)
     if len(found) > _MOST:
         LOGGER.warning("  and %d more", len(found) - _MOST)
+    _report_short_schedules(before, now)
+
+
+def _report_short_schedules(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Warn of schedules that spanned the run before it was made longer: the rates beyond are nobody's intention."""
+    if not now["max_iters"] > before["max_iters"]:
+        return
+    for path, value in _leaves(now["optim"], "optim"):
+        _, _, part, *rest = path.split(".")
+        if part == "scheduler" and rest and value == before["max_iters"]:
+            LOGGER.warning(
+                "  %s is %d still, as max_iters was: the schedule ends there, and a cosine rises again. %s=%d "
+                "stretches it", path, value, path, now["max_iters"],
+            )  # fmt: skip
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - JSON values
+    """Each deepest entry of dicts and lists, with its path."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else None
+    if items is None:
+        yield path, value
+        return
+    for key, item in items:
+        yield from _leaves(item, f"{path}.{key}")
+
+
+def comparable_from(work_dir: Path, config: Config) -> int:
+    """Return the iteration after which the losses that a run logs are those of `config`.
+
+    Before it the run had another model or other training images, as the configs kept beside its own say.
+    """
+    earlier = [(int(path.stem.split("_")[2].partition("-")[0]), path) for path in work_dir.glob(EARLIER)]
+    now = config.to_dict()
+    return max((end for end, path in earlier if _differ_in_loss(Config.fromfile(path).to_dict(), now)), default=0)
+
+
+def _differ_in_loss(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    return any(change.path.startswith(("model.", "data.train.dataset.")) for change in changes(before, now))
 
 
 def save_config(work_dir: Path, text: str, iteration: int) -> None:

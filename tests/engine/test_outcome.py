@@ -121,6 +121,20 @@ def test_a_loss_that_rises_far_is_told_without_any_evaluation(
     assert "has diverged" not in "".join(train(tiny_config, tmp_path / "low", *low, caplog=caplog))
 
 
+def test_a_loss_of_another_kind_since_a_resume_is_not_compared_with_the_one_before(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    blind = ("data.val=None", "hooks.checkpoint.best=None", "hooks.logger.interval=1")
+    arguments = ["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), *blind]
+    assert main([*arguments, "max_iters=2"]) == 0
+    heavier = [*arguments, "--resume", "model.losses.pixel.weight=100"]
+    assert main([*heavier, "max_iters=4"]) == 0
+    assert main([*heavier, "max_iters=6"]) == 0  # also where the change lies further back
+    terms = [r["terms"]["pixel"] for r in records(tmp_path / "run") if r["kind"] == "train"]
+    assert terms[-1] > 2 * terms[0]
+    assert "has diverged" not in capsys.readouterr().err
+
+
 def test_results_are_compared_with_bicubic_as_test_does(photo_folder: Path) -> None:
     dataset, pictures = DATASETS.build(dict(type="GTOnlyDataset", gt=str(photo_folder), scale=3)), []
     network = NETWORKS.build(dict(type="Bicubic", scale=3))

@@ -201,6 +201,19 @@ def test_a_resume_without_a_config_goes_on_with_the_runs_own(
     assert "--resume --work-dir DIR" in capsys.readouterr().err
 
 
+def test_a_longer_run_under_the_old_schedule_is_warned_of(
+    cosine_config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("srtoolbox").propagate = True
+    run(cosine_config, tmp_path / "run", "max_iters=5")
+    build(cosine_config, tmp_path / "run", "max_iters=8", resume=True)
+    assert "is 5 still" not in caplog.text
+    old = "optim.generator.scheduler.T_max=5"
+    build(cosine_config, tmp_path / "run", "max_iters=8", old, "optim.generator.clip=1.0", resume=True)
+    assert f"{old[:-2]} is 5 still, as max_iters was" in caplog.text and f"{old[:-1]}8 stretches it" in caplog.text
+    assert "optim.generator.clip (not set) -> 1.0 (from the next iteration on)" in caplog.text
+
+
 def test_a_run_beyond_max_iters_says_that_nothing_is_left(
     tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
