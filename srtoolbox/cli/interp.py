@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_trial
+from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_trial, generator_in
 from srtoolbox.wording import counted
 
 EXAMPLE = """example:
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
     config = Config.fromfile(args.config, args.overrides) if args.config else None
     load_plugins(config, args.plugin)
     device = select_device(args.device)
-    generator = (config.get("model") or {}).get("generator") if config is not None else None
+    generator = generator_in(config) if config is not None else None
     which = "raw" if args.raw else "ema"
     blender = Blender(args.checkpoints, config=generator, weights=which, scale=args.scale, trial=args.trial)
     for blend, target in zip(blends, targets, strict=False):

@@ -33,11 +33,17 @@ def generator_of(config: str | None) -> Mapping[str, Any] | None:
 
     loaded = Config.fromfile(config)
     load_plugins(loaded)  # which may register the network
-    model = loaded.get("model")
-    generator = model.get("generator") if isinstance(model, Mapping) else None
-    if not isinstance(generator, Mapping):
+    generator = generator_in(loaded)
+    if generator is None:
         raise ConfigError(f"{config}: has no model.generator, the network that the weights are for")
     return generator
+
+
+def generator_in(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """`model.generator` of a config, None where it has none."""
+    model = config.get("model")
+    generator = model.get("generator") if isinstance(model, Mapping) else None
+    return generator if isinstance(generator, Mapping) else None
 
 
 def tile(text: str) -> int | str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_weights_options
+from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_weights_options, generator_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,17 +66,15 @@ def box(text: str) -> tuple[int, int, int, int]:
 
 def networks_of(args: argparse.Namespace, paths: Iterable[str]) -> tuple[list[nn.Module], torch.device]:
     """The networks in checkpoints, on the device asked for."""
-    from srtoolbox.config import Config
     from srtoolbox.engine.checkpoint import load_network
     from srtoolbox.engine.device import select_device
     from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins
 
     setup_logging()
-    config = Config.fromfile(args.config) if args.config else None
-    load_plugins(config, args.plugin)
+    generator = generator_of(args.config)
+    load_plugins(None, args.plugin)
     device = select_device(args.device)
-    generator = config["model"]["generator"] if config else None
     how = {"config": generator, "scale": args.scale, "trial": args.trial}
     return [load_network(path, **how, device=device) for path in paths], device
 

@@ -220,8 +220,12 @@ def test_a_config_without_a_network_is_one_error(
     write_image(tmp_path / "x.png", photo[:9, :9])
     for text in ("x = 1", "model = 3", "model = dict(type='Restorer')"):
         (tmp_path / "c.py").write_text(text)
-        assert main(["upscale", bicubic, str(tmp_path / "x.png"), "--config", str(tmp_path / "c.py")]) == 2
-        assert "c.py: has no model.generator" in capsys.readouterr().err
+        for command in (
+            ["upscale", bicubic, str(tmp_path / "x.png")],
+            ["visualize", "filters", bicubic, "-o", "f.png"],
+        ):
+            assert main([*command, "--config", str(tmp_path / "c.py")]) == 2
+            assert "c.py: has no model.generator" in capsys.readouterr().err
 
 
 def test_handover_is_bounded_and_never_hangs() -> None:
