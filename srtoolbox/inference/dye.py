@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map
 
 
@@ -39,10 +40,12 @@ _MOVES = _names(
 )
 """Operators that only put values elsewhere, as views do."""
 _FORGETS = _names(
-    "zeros_like ones_like full_like empty_like rand_like randn_like randint_like bernoulli new_zeros new_ones new_full "
+    "zeros_like ones_like full_like empty_like rand_like randn_like randint_like new_zeros new_ones new_full "
     "new_empty new_empty_strided fill_ zero_ normal_ uniform_"
 )
-"""Operators that look at the shape only."""
+"""Operators that look at the shape only of their first argument."""
+_READS = (Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.data_ptr, Tensor.untyped_storage)
+"""Methods that give values to Python, or to another library, past all operators."""
 
 
 class Untraceable(Exception):  # noqa: N818 - no error, an answer
@@ -67,16 +70,25 @@ class Dye(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self._masks: dict[int, tuple[Tensor, Tensor]] = {}  # with the tensor: its id shall not be taken again
+        self._reads = _Reads(self)
+
+    def __enter__(self) -> Dye:
+        self._reads.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self._reads.__exit__(*error)
 
     def __torch_dispatch__(
         self, func: OpOverload, types: object, args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:  # noqa: ANN401 - what func gives
         kwargs = kwargs or {}
         name = func.overloadpacket.__name__
-        sources = args[1:] if name == "copy_" else args
+        sources = args[1:] if name in _FORGETS or name == "copy_" else args
         dyed = [(tensor, self._dyed(tensor)) for tensor in _tensors((sources, kwargs))]
         dyed = [(tensor, mask) for tensor, mask in dyed if mask is not None]
-        if not dyed or name in _FORGETS or func.namespace == "prim":
+        if not dyed or func.namespace == "prim":
             return self._clean(func(*args, **kwargs), func)
         is_plain = all(_can_hold_nan(tensor) for tensor, _ in dyed)
         if name == "imresize":
@@ -90,6 +102,11 @@ class Dye(TorchDispatchMode):
         if name in _CARRIERS and is_plain:
             return self._mark(func(*args, **kwargs), lambda out: torch.ones_like(out, dtype=torch.bool), func)
         raise Untraceable(f"{func} chooses by values, or is not known")
+
+    def has_dyed(self, tensor: Tensor) -> bool:
+        """True if some of it depends on a NaN; outside the operators, so not seen by the mode itself."""
+        with _disable_current_modes():
+            return self._dyed(tensor) is not None
 
     def _dyed(self, tensor: Tensor) -> Tensor | None:
         """Mask of what depends on a NaN; None: nothing."""
@@ -131,8 +148,8 @@ class Dye(TorchDispatchMode):
         """Remember which of the booleans and whole numbers that came out depend on a NaN."""
         for out in _tensors(result):
             if not _can_hold_nan(out):
-                if func._schema.is_mutable and out._is_view():
-                    raise Untraceable(f"{func} writes into a part of a mask")
+                if func._schema.is_mutable:  # other tensors may be views of it, of which nothing is known here
+                    raise Untraceable(f"{func} writes into a mask")
                 self._masks[id(out)] = out, mask_of(out).clone()
         return result
 
@@ -143,6 +160,21 @@ class Dye(TorchDispatchMode):
                 if not out._is_view():
                     self._masks.pop(id(out), None)
         return result
+
+
+class _Reads(TorchFunctionMode):
+    """Raises Untraceable where values that depend on a NaN are read past all operators."""
+
+    def __init__(self, dye: Dye) -> None:
+        super().__init__()
+        self._dye = dye
+
+    def __torch_function__(
+        self, func: Callable, types: object, args: tuple = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:  # noqa: ANN401 - what func gives
+        if func in _READS and self._dye.has_dyed(args[0]):
+            raise Untraceable(f"values are read by {func.__name__}")
+        return func(*args, **(kwargs or {}))
 
 
 def _tensors(tree: Any) -> Iterator[Tensor]:  # noqa: ANN401 - any nested arguments

@@ -91,11 +91,33 @@ def test_statistics_behind_a_shut_gate_see_everything(statistics):
         lambda values: values.sort(-1).values,
         lambda values: values.take_along_dim(values.argmax(1, keepdim=True), 1),
         lambda values: values.flatten(2)[..., (values[0, 0].flatten() > -1e9).nonzero()[:, 0]].view_as(values),
+        lambda values: values + (values > 1e3).flatten().tolist()[0],
+        lambda values: values + float(values[0, 0].numpy().max() > 1e3),
     ],
-    ids=["if", "float", "sort", "argmax", "indices"],
+    ids=["if", "float", "sort", "argmax", "indices", "list", "array"],
 )
 def test_what_decides_by_values_counts_as_seeing_everything(choice):
     assert measured_field(Gated(choice)) is None
+
+
+def seen_before_it_is_written(values: Tensor) -> Tensor:
+    mask = torch.zeros(values.shape, dtype=torch.bool)
+    view = mask.view(values.shape)
+    mask |= values > 1e3
+    return view.to(values.dtype) + 1
+
+
+def filled(values: Tensor) -> Tensor:
+    return torch.zeros(values.shape, dtype=torch.bool).fill_((values > 1e3)[0, 0, 0, 0]).to(values.dtype) + 1
+
+
+@pytest.mark.parametrize("written", [seen_before_it_is_written, filled])
+def test_a_mask_that_is_written_into_hides_nothing(written):
+    assert measured_field(Gated(written)) is None
+
+
+def test_values_that_depend_on_no_pixel_may_be_read():
+    assert measured_field(Gated(lambda values: values + torch.arange(3).tolist()[2])) == 4
 
 
 def test_an_index_of_a_place_is_no_decision():
