@@ -36,7 +36,8 @@ class PartsLock:
             LOGGER.warning("%s: cannot be locked (%s): see that no second job writes there", folder, error.strerror)
         if not is_free:
             raise SrtoolboxError(
-                f"{folder} is in use by another job ({self._told()}). Wait for it, stop it, or choose another output"
+                f"{folder} is in use by another job ({self._holder_text()}). Wait for it, stop it, or choose another "
+                "output"
             )
         try:
             files.write_json(self._holder, {"pid": os.getpid(), "host": socket.gethostname()})
@@ -50,9 +51,9 @@ class PartsLock:
             self._holder.unlink(missing_ok=True)
         self._lock.release(remove=True)
 
-    def _told(self) -> str:
+    def _holder_text(self) -> str:
         try:
-            told = files.read_json(self._holder)
-            return f"process {told['pid']} on {told['host']}"
+            holder = files.read_json(self._holder)
+            return f"process {holder['pid']} on {holder['host']}"
         except (OSError, ValueError, KeyError, TypeError):
             return "which has just started"

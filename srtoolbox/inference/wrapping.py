@@ -19,7 +19,7 @@ STATISTICS = 64
 
 
 def check_wrap(wrap: object, patches: str | None) -> None:
-    """Raises SrtoolboxError where a image cannot wrap so."""
+    """Raise SrtoolboxError where an image cannot wrap so."""
     if wrap is not None and wrap not in WRAPS:
         raise SrtoolboxError(f"wrap is one of {', '.join(WRAPS)}, or None, got {wrap!r}")
     if wrap is not None and patches == "non-overlapping":
@@ -34,7 +34,7 @@ def wrapped_axes(wrap: str | None) -> tuple[bool, bool]:
 
 
 class Wrapper:
-    """Decides how much of its repetitions a network is shown beyond the edges of a image.
+    """Decides how much of its repetitions a network is shown beyond the edges of an image.
 
     Args:
         network: what is run.
@@ -48,7 +48,7 @@ class Wrapper:
         self._is_said = False
 
     def margins(self, size: tuple[int, int]) -> Margins:
-        """For a image of (height, width), as the network sees it."""
+        """For an image of (height, width), as the network sees it."""
         field = self._field() if any(self.wraps) else 0
         rows, columns = (self._margin(n, field) if w else Margin() for n, w in zip(size, self.wraps, strict=True))
         self._say(size, (rows, columns), field)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -55,6 +55,7 @@ def draw_panel(
     colours: Mapping[str, str],
     baseline: Mapping[str, float | None],
     *,
+    is_score: bool = False,
     is_log: bool = False,
 ) -> None:
     """Draw the curves of one key.
@@ -64,6 +65,7 @@ def draw_panel(
         curves: of one or several runs, of one or several labels (sets, networks).
         colours: of each run.
         baseline: a score to draw as a dashed line, by label.
+        is_score: last values have four digits, as 31.42 dB.
         is_log: the axis is logarithmic, so that outliers flatten nothing.
     """
     labels = list(dict.fromkeys(label for _, label, _ in curves))
@@ -76,9 +78,9 @@ def draw_panel(
             _draw_rate(axis, curve, colour, style)
         else:
             _draw_curve(axis, curve, colour, style)
-    for label, value in baseline.items():
-        if value is not None and math.isfinite(value):
-            axis.axhline(value, color=by_label.get(label, SOFT), linestyle=BASELINE_STYLE, linewidth=1.4)
+    dashed = {label: value for label, value in baseline.items() if value is not None and math.isfinite(value)}
+    for label, value in dashed.items():
+        axis.axhline(value, color=by_label.get(label, SOFT), linestyle=BASELINE_STYLE, linewidth=1.4)
     if key == RATES and _are_far_apart([curve.values for _, _, curve in curves]):
         axis.set_yscale("log", nonpositive="mask")  # a rate of 0 ends the line, which else falls off the panel
     plain(axis)
@@ -90,10 +92,10 @@ def draw_panel(
             for label in labels
         ]
         axis.legend(handles=handles, fontsize=8, framealpha=0.85, edgecolor="none")
-    notes = [] if key == RATES or is_log else _leave_out_outliers(axis, curves, several)
+    notes = [] if key == RATES or is_log else _leave_out_outliers(axis, curves, several, dashed.values())
     axis.set_xlabel("\n".join(["iteration", *notes]), fontsize=9, color=INK)
     if not by_label and key != RATES:
-        _write_last_values(axis, curves, colours, digits=4 if "/" in key else 3)
+        _write_last_values(axis, curves, colours, digits=4 if is_score else 3)
 
 
 def _draw_curve(axis: Axes, curve: Curve, colour: str, style: str) -> None:
@@ -142,8 +144,10 @@ def _smooth(values: np.ndarray) -> np.ndarray:
 # ---- limits
 
 
-def _leave_out_outliers(axis: Axes, curves: Sequence[LabelledCurve], several: bool) -> list[str]:
-    """Set the limits by the runs that did not diverge; return a note on each that lies beyond."""
+def _leave_out_outliers(
+    axis: Axes, curves: Sequence[LabelledCurve], several: bool, dashed: Collection[float]
+) -> list[str]:
+    """Set the limits by the runs that did not diverge and the dashed lines; return a note on each that lies beyond."""
     notes = []
     finite = [curve.values[np.isfinite(curve.values)] for _, _, curve in curves]
     outliers = _outliers(finite)
@@ -156,8 +160,7 @@ def _leave_out_outliers(axis: Axes, curves: Sequence[LabelledCurve], several: bo
             notes.append(f"{name}: not finite at its end")
     if outliers:
         kept = np.concatenate([values for number, values in enumerate(finite) if number not in outliers])
-        lines = [line.get_ydata()[0] for line in axis.lines if line.get_linestyle() not in _STYLES]
-        low, high = min(kept.min(), *lines, kept.max()), max(kept.max(), *lines, kept.min())
+        low, high = min([kept.min(), *dashed]), max([kept.max(), *dashed])
         margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
         axis.set_ylim(low - margin, high + margin)
     return notes

@@ -70,7 +70,8 @@ def plot_runs(
         is_log = log_scale and key not in scores and not is_signed(key)
         if is_log:
             axis.set_yscale("log", nonpositive="mask")
-        draw_panel(axis, key, sorted(curves, key=lambda curve: names.index(curve[0])), colours, lines, is_log=is_log)
+        ordered = sorted(curves, key=lambda curve: names.index(curve[0]))
+        draw_panel(axis, key, ordered, colours, lines, is_score=key in scores, is_log=is_log)
         axis.set_title(panel_title(key, key in scores), fontsize=11, fontweight="bold", color=INK, loc="left")
     for axis in axes[len(panels) :]:
         axis.set_axis_off()

@@ -43,7 +43,7 @@ NETWORKS = ("ESPCN", 3), ("MSRResNet", 4), ("RRDBNet", 2), ("SRCNN", 3), ("FSRCN
 @pytest.mark.parametrize(
     ("name", "scale", "options"),
     [
-        *((name, scale, {"tile": 16, "batch": 3}) for name, scale in NETWORKS),
+        *((name, scale, {"tile": 32 if name == "RRDBNet" else 16, "batch": 3}) for name, scale in NETWORKS),
         ("MSRResNet", 4, {"tile": None}),
         ("ESPCN", 3, {"ensemble": True}),
     ],

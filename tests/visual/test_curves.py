@@ -185,16 +185,18 @@ def write_scores(folder: Path, scores: list[float], rates: list[float] = ()) -> 
 
 
 def test_each_of_many_runs_has_its_last_value_in_the_order_of_the_values(tmp_path: Path, figures: list[Figure]) -> None:
-    ends = {"lr_1e-3": 31.0, "lr_1e-4": 30.0, "lr_2e-4": 30.5, "lr_5e-4": 31.5, "lr_8e-5": 29.0}
+    ends = {"lr_1e-3": 31.0, "lr_1e-4": 30.0, "lr_2e-4": 30.5, "lr_5e-4": 31.52, "lr_8e-5": 29.0}
     logs = [write_scores(tmp_path / name, [28.0, end]) for name, end in ends.items()]
     plot_runs(logs, tmp_path / "x.png")
     assert legend_texts(figures[0]) == ["lr_5e-4", "lr_1e-3", "lr_2e-4", "lr_1e-4", "lr_8e-5"]
+    plot_runs(logs, tmp_path / "x.png", join=True)
+    for joined, figure in zip((False, True), figures, strict=True):
+        assert [text.get_text() for text in figure.axes[0].texts] == ["31.52", "31.00", "30.50", "30.00", "29.00"], joined
     values = figures[0].axes[0].texts
-    assert [text.get_text() for text in values] == ["31.50", "31.00", "30.50", "30.00", "29.00"]
     heights = [text.xy[1] for text in values]
     assert all(above - below >= 0.0849 for above, below in itertools.pairwise(heights))
     lines = {line.get_color(): line.get_ydata()[-1] for line in figures[0].axes[0].lines}
-    assert [lines[text.get_color()] for text in values] == [31.5, 31.0, 30.5, 30.0, 29.0]
+    assert [lines[text.get_color()] for text in values] == [31.52, 31.0, 30.5, 30.0, 29.0]
 
 
 def test_a_run_that_diverged_does_not_flatten_the_others_and_is_named(tmp_path: Path, figures: list[Figure]) -> None:
@@ -206,6 +208,8 @@ def test_a_run_that_diverged_does_not_flatten_the_others_and_is_named(tmp_path: 
     low, high = axis.get_ylim()
     assert 27 < low < 28 and 31.2 < high < 32
     assert axis.get_xlabel() == "iteration\nnan: not finite at its end\nlr_1 lies beyond: -90"
+    plot_runs([*good, bad], tmp_path / "x.png", baseline={"set5/psnr": 25.0})
+    assert 24 < figures.pop().axes[0].get_ylim()[0] < 25, "bicubic's line is in sight"
     plot_runs(good, tmp_path / "x.png")
     assert figures[1].axes[0].get_xlabel() == "iteration"
     plot_runs([good[0], bad], tmp_path / "x.png")
