@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +46,8 @@ def refuse_files_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def refuse_to_flush_what_is_only_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `os.fsync` refuse descriptors that cannot be written to, as on Windows."""
+    import fcntl  # not on Windows, which refuses by itself
+
     real = os.fsync
 
     def checked(descriptor: int) -> None:
