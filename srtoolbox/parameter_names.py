@@ -1,7 +1,8 @@
 """Parameters of a network chosen by name in a config: the keys of `param_groups`, the entries of `frozen`.
 
 An entry is the beginning of a name, or a pattern of one: 'body.3' is whatever lies in that part, 'conv' also conv1 and
-conv_first where no part is called conv, 'body.*.norm' and '*.bias' are patterns as of file names, whose `*` takes dots.
+conv_first where no part is called conv, but a number is whole: 'body.1' is never body.10. 'body.*.norm' and '*.bias'
+are patterns as of file names, whose `*` takes dots.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def chooser(entry: str, names: Iterable[str]) -> Callable[[str], bool]:
     part = entry.rstrip(".")
     if entry != part or any(name == part or name.startswith(f"{part}.") for name in names):
         return lambda name: name == part or name.startswith(f"{part}.")
-    return lambda name: name.startswith(entry)
+    number_ends = entry[-1:].isdigit()  # the part may be one without parameters, such as an activation
+    return lambda name: name.startswith(entry) and not (number_ends and name[len(entry) :][:1].isdigit())
 
 
 def _part_ends(name: str) -> list[int]:
@@ -61,4 +63,6 @@ def entry_fault(entry: str, names: Iterable[str]) -> str | None:
     near = did_you_mean(entry, {*parts, *names, *(name.rpartition(".")[0] for name in names)} - {""})
     hint = near or (f" There are {', '.join(parts)}." if parts else "")
     verb = "fits" if re.search(r"[*?\[]", entry) else "begins with"
+    if any(name.startswith(entry) for name in names):  # with another number
+        verb = "begins with the part"
     return f"no parameter's name {verb} {entry!r}.{hint}"

@@ -33,6 +33,13 @@ def test_an_entry_is_a_beginning_or_a_pattern(entry: str, chosen: list[str]) -> 
     assert entry_fault(entry, NAMES) is None
 
 
+def test_a_number_is_whole_where_its_part_has_no_parameters() -> None:
+    names = ["body.0.weight", "body.2.weight", "body.10.weight", "body.12.weight", "conv10_1.weight"]  # body.1: a ReLU
+    assert not any(map(chooser("body.1", names), names))
+    assert entry_fault("body.1", names).startswith("no parameter's name begins with the part 'body.1'. Did you mean")
+    assert [name for name in names if chooser("conv10", names)(name)] == ["conv10_1.weight"]
+
+
 def test_of_several_entries_the_one_with_most_letters_wins() -> None:
     entries = ["*", "body.0.norm.bias", "body", "body.0", "*.conv.weight"]
     assert chosen_entries(entries, NAMES) == {
@@ -50,6 +57,7 @@ def test_of_several_entries_the_one_with_most_letters_wins() -> None:
     ("entry", "fault"),
     [
         ("IMBD1", "no parameter's name begins with 'IMBD1'. Did you mean 'IMDB1'?"),
+        ("body.2", "no parameter's name begins with 'body.2'. Did you mean 'body'?"),
         ("x.*", "no parameter's name fits 'x.*'. There are IMDB1, IMDB2, body, conv1, conv10, conv_first."),
         ("", None),
     ],
