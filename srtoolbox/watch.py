@@ -61,7 +61,7 @@ class Watch:
         self.store, self.rank, self.world, self.timeout, self._end = store, rank, world, timeout, end
         self.place = Place("start", 0, time.monotonic())
         self.error: BaseException | None = None
-        """What failed in this process, whose place is told instead of that of the clean-up after it."""
+        """The fault of this process, whose place is told instead of that of the clean-up after it."""
         self._beats = 0
         self._seen: dict[int, tuple[Any, float]] = {}  # rank -> its last sign of life, and when that was new
         self._closed = threading.Event()

@@ -1,4 +1,4 @@
-"""What a run says of itself before it begins, and what it warns of: a run that would save or score nothing."""
+"""Lines that a run says of itself before it begins, and warnings: of a run that would save or score nothing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _device(runner: Runner) -> str:
 
 
 def _data(runner: Runner) -> str:
-    """How many images there are, how often each is drawn, and in which precision the networks compute."""
+    """Return how many images there are, how often each is drawn, and in which precision the networks compute."""
     images = len(runner.dataset)
     samples = runner.config["data"]["train"]["batch_size"] * runner.accumulation * dist.world_size()
     validation = ", ".join(f"{name} ({counted(len(dataset), 'image')})" for name, dataset in _sets(runner).items())
@@ -63,7 +63,7 @@ def _sets(runner: Runner) -> dict[str, object]:
 
 
 def _warnings(runner: Runner) -> list[str]:
-    """What a run would leave undone without a word."""
+    """Return a sentence for each thing that a run would leave undone."""
     warnings = []
     if not any(hook.phase is Phase.SAVE for hook in runner.hooks.values()):
         warnings.append("nothing of this run will be saved: hooks has no CheckpointHook")

@@ -164,7 +164,7 @@ def score(restored: Restored, gt: Tensor, metrics: Mapping[str, Any]) -> Scores:
 
 
 def _number(name: str, result: object) -> float:
-    """What a metric returned for one image; a class that derives from nothing may return anything."""
+    """Return a metric's result for one image as a number; a class that derives from nothing may return anything."""
     try:
         return float(result)
     except (TypeError, ValueError, RuntimeError) as error:

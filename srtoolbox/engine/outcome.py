@@ -1,4 +1,4 @@
-"""How a finished run has ended: what is worth testing, and a sentence where it made nothing better, or diverged."""
+"""The end of a finished run: what is worth testing, and a sentence where it made nothing better, or diverged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which parameters of a network learn, and in which groups of the optimizer."""
+"""The parameters of a network that learn, and the groups of the optimizer in which they do."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _EFFECTS = {
     "data.val": "from the next evaluation on; the best so far stays",
     "data.test": "not used in training",
 }
-"""What a changed key does in a resumed run, by the longest beginning; other keys are names that these are made from."""
+"""The effect of a changed key in a resumed run, by the longest beginning; other keys are names these are made from."""
 
 
 class Change(NamedTuple):

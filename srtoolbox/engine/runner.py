@@ -150,7 +150,7 @@ class Runner:
             report_outcome(self)
 
     def _begin(self) -> None:
-        """What precedes the first iteration: of a resumed run, all that follows the save it continues from."""
+        """Do what precedes the first iteration: of a resumed run, all that follows the save it continues from."""
         try:
             if self.resumed_from is None:
                 self._interruptible("at_start")

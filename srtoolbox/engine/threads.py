@@ -1,4 +1,4 @@
-"""How many threads a run on the CPU takes where nobody says: one for tiny networks."""
+"""The number of threads of a run on the CPU where nobody says: one for tiny networks."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class CheckpointHook(Hook):
 
     @property
     def best_paths(self) -> list[Path]:
-        """Where the best networks are, in the order of `best`; not all may be there."""
+        """The files of the best networks, in the order of `best`; not all may be there."""
         return [self._best_path(key) for key in self.best_keys]
 
     def _best_path(self, key: str) -> Path:

@@ -41,7 +41,7 @@ def open_writer(folder: Path, *, purge_step: int) -> SummaryWriter:
 
 
 def _path_of(file: object) -> Path:
-    """Where a file of TensorBoard's own kind, or of TensorFlow's where that is installed, would be written."""
+    """Return the path of a file of TensorBoard's own kind, or of TensorFlow's where that is installed."""
     return Path(os.fsdecode(getattr(file, "filename", None) or file.name))
 
 
