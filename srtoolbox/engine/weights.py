@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from srtoolbox.engine.declared import adapted_state, declared_network, fitting_state
 from srtoolbox.engine.guard import Guarded, guard
 from srtoolbox.engine.trial import innermost
-from srtoolbox.errors import CheckpointError
+from srtoolbox.errors import CheckpointError, SrtoolboxError
 from srtoolbox.logger import LOGGER
 from srtoolbox.models.interop import differences, find_weights, our_names, recognise
 from srtoolbox.models.interop.containers import Which
@@ -92,8 +92,8 @@ def check_scale(config: Mapping[str, Any], scale: int | None, source: str) -> No
 def _check_known(config: Mapping[str, Any], custom_imports: object, source: str) -> None:
     """Raises CheckpointError where no network of the name in a file is registered: a plugin's, which is not loaded."""
     name = innermost(config).get("type")
-    if name not in NETWORKS:
-        hint = did_you_mean(name, NETWORKS)
+    if not isinstance(name, str) or name not in NETWORKS:
+        hint = did_you_mean(str(name), NETWORKS)
         raise CheckpointError(
             f"{source}: no network {name!r} is known here, a plugin has to register it.{hint} "
             f"{advice_for_missing(custom_imports)}"
@@ -140,9 +140,13 @@ def build_network(file: NetworkFile, device: str | torch.device = "cpu") -> nn.M
     """The network of a file in eval mode, without gradients.
 
     Raises:
-        CheckpointError: weights and network do not fit.
+        CheckpointError: weights and network do not fit, or the file names a network that cannot be.
     """
-    network = NETWORKS.build(file.config)
+    try:
+        network = NETWORKS.build(file.config)
+    except Exception as error:  # a constructor can fail in any way at arguments that somebody wrote into a file
+        fault = error if isinstance(error, SrtoolboxError) else f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"{file.source}: its network cannot be built: {fault}") from error
     fault = differences(network.state_dict(), file.tensors)
     if fault:
         raise CheckpointError(f"{file.source}: does not fit {file.config['type']}: {fault}")

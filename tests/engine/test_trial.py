@@ -240,6 +240,23 @@ def test_our_own_files_need_no_trial(relu_file: Path, tmp_path: Path, monkeypatc
     assert load_network(tmp_path / "a.pth").activation == load_network(tmp_path / "a.safetensors").activation == "tanh"
 
 
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"type": "ESPCN", "scale": "3"},
+        {"type": "ESPCN"},
+        {"type": ["ESPCN"], "scale": 3},
+        {"type": "Adapter", "scale": 3, "network": "ESPCN"},
+        {"type": "Adapter", "scale": 3, "network": {"type": "ESPCN"}, "peak": "255"},
+    ],
+)
+def test_a_file_of_ours_that_names_no_possible_network_is_named(network: dict, tmp_path: Path) -> None:
+    config = json.dumps({"model": {"generator": network}})
+    torch.save({"config": config, "networks": {"generator": {"a": torch.ones(1)}}}, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError, match=r"odd\.pth: (its network cannot be built: |no network .* is known)"):
+        load_network(tmp_path / "odd.pth")
+
+
 def test_a_trial_draws_nothing_from_the_random_numbers(relu_file: Path) -> None:
     before = torch.get_rng_state()
     read_network(relu_file)
