@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from srtoolbox.config import Config
-from srtoolbox.errors import RunError
+from srtoolbox.errors import RunError, SrtoolboxError
 from srtoolbox.files import write_fault, write_text
 from srtoolbox.logger import LOGGER
 
 CONFIG = "config.py"
 EARLIER = "config_until_*.py"
 """Configs that a resumed run was given before."""
+_KEPT_NAME = re.compile(r"config_until_(\d+)(-\d+)?\.py")
 _MOST = 20  # differences that are listed
 _WIDTH = 60  # characters of a value
 _OF_OPTIM = {"clip": "from the next iteration on", "frozen": "from the next iteration on"}
@@ -140,14 +142,19 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
 def comparable_from(work_dir: Path, config: Config) -> int:
     """Return the iteration after which the losses that a run logs are those of `config`.
 
-    Before it the run had another model or other training images, as the configs kept beside its own say.
+    Before it the run had another model or other training images, as the configs kept beside its own say. Of one that
+    cannot be read nothing is known, so its losses are none to compare with.
     """
-    earlier = [(int(path.stem.split("_")[2].partition("-")[0]), path) for path in work_dir.glob(EARLIER)]
+    named = [(_KEPT_NAME.fullmatch(path.name), path) for path in work_dir.glob(EARLIER)]
     now = config.to_dict()
-    return max((end for end, path in earlier if _differ_in_loss(Config.fromfile(path).to_dict(), now)), default=0)
+    return max((int(name[1]) for name, path in named if name and _differ_in_loss(path, now)), default=0)
 
 
-def _differ_in_loss(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+def _differ_in_loss(earlier: Path, now: Mapping[str, Any]) -> bool:
+    try:
+        before = Config.fromfile(earlier).to_dict()
+    except SrtoolboxError:
+        return True
     return any(change.path.startswith(("model.", "data.train.dataset.")) for change in changes(before, now))
 
 
@@ -164,7 +171,7 @@ def save_config(work_dir: Path, text: str, iteration: int) -> None:
     """
     path = work_dir / CONFIG
     try:
-        earlier = path.read_text(encoding="utf-8") if path.exists() else text
+        earlier = path.read_text(encoding="utf-8", errors="replace") if path.exists() else text
     except OSError as error:
         raise RunError(write_fault(path, error)) from error
     if earlier != text:
@@ -172,7 +179,7 @@ def save_config(work_dir: Path, text: str, iteration: int) -> None:
             kept
             for number in count(1)
             if not (kept := _kept_name(work_dir, iteration, number)).exists()
-            or kept.read_text(encoding="utf-8") == earlier
+            or kept.read_text(encoding="utf-8", errors="replace") == earlier
         )
         write_text(kept, earlier)
         LOGGER.info("the config of the run so far is kept as %s", kept.name)

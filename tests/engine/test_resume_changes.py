@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from srtoolbox.cli import main
+from srtoolbox.config import Config
 from srtoolbox.engine.checkpoint import latest_checkpoint
+from srtoolbox.engine.run_config import comparable_from, save_config
 from srtoolbox.errors import CheckpointError
 from srtoolbox.image import read_image, write_image
 from tests.engine.runs import build, load, records, run, snapshot
@@ -212,6 +214,16 @@ def test_a_longer_run_under_the_old_schedule_is_warned_of(
     build(cosine_config, tmp_path / "run", "max_iters=8", old, "optim.generator.clip=1.0", resume=True)
     assert f"{old[:-2]} is 5 still, as max_iters was" in caplog.text and f"{old[:-1]}8 stretches it" in caplog.text
     assert "optim.generator.clip (not set) -> 1.0 (from the next iteration on)" in caplog.text
+
+
+def test_configs_beside_a_run_that_cannot_be_read_end_no_run(cosine_config: Path, tmp_path: Path) -> None:
+    config = Config.fromfile(cosine_config)
+    for name, text in (("config_until_000005.py", b"model = dict("), ("config_until_friday.py", b"\xff")):
+        (tmp_path / name).write_bytes(text)
+    assert comparable_from(tmp_path, config) == 5
+    (tmp_path / "config.py").write_bytes(b"\xff")  # a disk that failed
+    save_config(tmp_path, config.dump(), 9)
+    assert (tmp_path / "config.py").read_text() == config.dump() and (tmp_path / "config_until_000009.py").exists()
 
 
 def test_a_run_beyond_max_iters_says_that_nothing_is_left(
