@@ -99,7 +99,7 @@ def test_its_optimizer_and_schedule_are_what_they_say_and_go_on_after_a_resume(n
     network, optim = wrapper(torch.zeros(1, 2))
     rates, states = [], []
     for _ in range(9):
-        rates.append(optim.lr)
+        rates += optim.rates.values()
         states.append((network.weight.detach().clone(), copy.deepcopy(optim.state_dict())))
         optim.update(network(inputs).sum())
         optim.step_scheduler()
@@ -110,7 +110,7 @@ def test_its_optimizer_and_schedule_are_what_they_say_and_go_on_after_a_resume(n
     for _ in range(5):
         again.update(resumed(inputs).sum())
         again.step_scheduler()
-    assert torch.equal(resumed.weight, network.weight) and again.lr == optim.lr
+    assert torch.equal(resumed.weight, network.weight) and again.rates == optim.rates
 
 
 def test_its_metric_scores_saved_luma(names: dict[str, Any], photo: np.ndarray) -> None:
