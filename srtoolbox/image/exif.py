@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
-ORIENTATION, EXIF_IFD, GPS_IFD = 0x0112, 0x8769, 0x8825
+from srtoolbox.image.orientation import ORIENTATION
+
+EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 _WIDTH, _HEIGHT = 0xA002, 0xA003
 _SHORT, _LONG = 3, 4
 # What a TIFF says about the picture beside how it is stored: description, maker, model, software, date, artist,

@@ -12,10 +12,10 @@ from PIL import Image
 
 from srtoolbox.image import exif
 from srtoolbox.image.headers import png_chunks
-from srtoolbox.image.orientation import orientation_of, upright_xmp
+from srtoolbox.image.orientation import XMP_TAG, orientation_of, upright_xmp
 from srtoolbox.image.png_text import CHUNKS, MAX_METADATA, blocks_in, unpacked
 
-_XMP_TAG, _ICC_TAG = 700, 34675  # of TIFF
+_ICC_TAG = 34675  # of TIFF
 _X_RESOLUTION = 282  # of TIFF; where it is not told, Pillow says 1 pixel per inch
 _INCH = 0.0254  # metres
 
@@ -66,7 +66,7 @@ def metadata_of(image: Image.Image) -> Metadata:
         return Metadata(
             icc=_attempt(lambda: bytes(tags[_ICC_TAG])),
             exif=_attempt(lambda: exif.from_tiff(image)),
-            xmp=_attempt(lambda: upright_xmp(_bytes(tags[_XMP_TAG]))),
+            xmp=_attempt(lambda: upright_xmp(_bytes(tags[XMP_TAG]))),
             dpi=_attempt(lambda: _turned(info["dpi"] if _X_RESOLUTION in tags else None, orientation)),
         )
     return Metadata(

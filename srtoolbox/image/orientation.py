@@ -18,7 +18,7 @@ from PIL import Image
 from srtoolbox.image.png_text import MAX_METADATA
 
 ORIENTATION = 0x0112  # tag of EXIF and TIFF
-_XMP_TAG = 700  # of TIFF
+XMP_TAG = 700  # of TIFF
 _NAMESPACE = re.compile(rb"xmlns:([\w.-]{1,64})\s*=\s*[\"']http://ns\.adobe\.com/tiff/1\.0/[\"']")
 _MOST_PREFIXES = 8  # more are no real packet's, and each is looked for everywhere
 _UPRIGHT = range(1, 9)
@@ -43,7 +43,7 @@ def orientation_of(image: Image.Image) -> int:
     if image.format == "HEIF" or (image.format == "JXL" and not image.jpeg):
         return 1  # applied by the decoder
     if image.format == "TIFF":
-        return _valid(image.tag_v2.get(ORIENTATION)) or xmp_orientation(image.tag_v2.get(_XMP_TAG)) or 1
+        return _valid(image.tag_v2.get(ORIENTATION)) or xmp_orientation(image.tag_v2.get(XMP_TAG)) or 1
     return stored_orientation(info.get("exif"), info.get("xmp"))
 
 
