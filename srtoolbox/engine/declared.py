@@ -36,8 +36,8 @@ def declared_network(path: str | Path) -> dict[str, Any] | None:
         return None  # of another program, which may use that name
 
 
-def fitting_state(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """The tensors as the state_dict of the network that a config names; None where they are not all of it.
+def state_for(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """Return the tensors as the state_dict of the network that a config names; None where they are not all of it.
 
     Nothing is initialised and no memory taken for weights.
     """
@@ -46,12 +46,12 @@ def fitting_state(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> d
             own = NETWORKS.build(config).state_dict()
     except Exception:  # a constructor can fail in any way at arguments that somebody wrote into a file
         return None
-    renamed = adapted_state(own, tensors)
+    renamed = rename_like(own, tensors)
     return None if differences(own, renamed) else renamed
 
 
-def adapted_state(own: Iterable[str], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of a file under the names that a network has for them.
+def rename_like(own: Iterable[str], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the tensors of a file as a network names them.
 
     All names of a network that does its work by another one begin alike: those of an Adapter with `network.`, those of
     a plugin's maybe with `model.`. A file holds them without, or they were taken for a wrapper's (`find_weights`).
@@ -60,7 +60,7 @@ def adapted_state(own: Iterable[str], tensors: Mapping[str, Tensor]) -> dict[str
         own: the network's names.
         tensors: by name, as `find_weights` gives them.
 
-    >>> list(adapted_state(["network.a.weight", "network.b.weight"], {"a.weight": torch.ones(1)}))
+    >>> list(rename_like(["network.a.weight", "network.b.weight"], {"a.weight": torch.ones(1)}))
     ['network.a.weight']
     """
     names, beginning = set(own), ""

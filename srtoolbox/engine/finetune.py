@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from srtoolbox.engine.declared import adapted_state, declared_network, fitting_state
-from srtoolbox.engine.guard import Guarded, doubt, tell_outcome, trial_of
+from srtoolbox.engine.declared import declared_network, rename_like, state_for
+from srtoolbox.engine.guard import ForeignNetwork, doubt, tell_outcome, trial_of
 from srtoolbox.engine.trial import SOUND, describe, innermost
 from srtoolbox.engine.weights import run_config_in, weights_in
 from srtoolbox.errors import CheckpointError
@@ -37,10 +37,10 @@ def starting_weights(
     run = run_config_in(state, source)
     known = declared_network(source) if run is None else run["model"]["generator"]
     tensors = weights_in(state, source, weights="ema")
-    if known is not None and (run is not None or fitting_state(known, tensors) is not None):
+    if known is not None and (run is not None or state_for(known, tensors) is not None):
         _compare(source, known, config)
-        return adapted_state(own, tensors)
-    found = Guarded(dict(config), adapted_state(own, tensors), "", ())
+        return rename_like(own, tensors)
+    found = ForeignNetwork(dict(config), rename_like(own, tensors), "", ())
     if differences(own, found.tensors):  # else it is the run's own network
         try:
             recognised = _recognised(state, source, config.get("scale"))
@@ -49,8 +49,8 @@ def starting_weights(
                 fault = f"nothing in it fits {config['type']}: {differences(own, found.tensors)}"
                 raise CheckpointError(f"{unknown}; {fault}") from None
             return found.tensors  # of a network that nobody knows, but a part of it has the names of the run's
-        found = Guarded(recognised.config, recognised.tensors, recognised.sentence, ())
-    renamed = adapted_state(own, found.tensors)
+        found = ForeignNetwork(recognised.config, recognised.tensors, recognised.sentence, ())
+    renamed = rename_like(own, found.tensors)
     if _fitting(own, renamed):
         found = _tried(found, source)
         _compare(source, found.config, config)
@@ -64,7 +64,7 @@ def _fitting(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> bool:
     return any(key in own and own[key].shape == value.shape for key, value in tensors.items())
 
 
-def _tried(found: Guarded, source: str) -> Guarded:
+def _tried(found: ForeignNetwork, source: str) -> ForeignNetwork:
     """Take the outcome of a trial; nobody is refused here, since learning goes on."""
     trial = trial_of(source, found, "ema")
     if isinstance(trial, str):

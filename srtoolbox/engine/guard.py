@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from srtoolbox.engine.declared import fitting_state
+from srtoolbox.engine.declared import state_for
 from srtoolbox.engine.trial import REFUSED, SOUND, Config, Score, Trial, describe, innermost, try_on_photograph
 from srtoolbox.engine.verdicts import keep, recall, verdict_key
 from srtoolbox.errors import CheckpointError
@@ -20,7 +20,7 @@ from srtoolbox.registry import NETWORKS
 FORCE = "--no-trial opens it as it is (load_network(..., trial=False))"
 
 
-class Guarded(NamedTuple):
+class ForeignNetwork(NamedTuple):
     """A network of another project, as it is taken."""
 
     config: Config
@@ -32,7 +32,7 @@ class Guarded(NamedTuple):
     """Sentences that go on after the file's name."""
 
 
-def guard(source: str, assumed: Guarded, *, called: str, weights: str, given: bool) -> Guarded:
+def guard(source: str, assumed: ForeignNetwork, *, called: str, weights: str, given: bool) -> ForeignNetwork:
     """Try the networks that may have been trained; the verdict is kept for the next time.
 
     Args:
@@ -61,7 +61,7 @@ def guard(source: str, assumed: Guarded, *, called: str, weights: str, given: bo
     return found._replace(warnings=tuple(warnings))
 
 
-def tell_outcome(assumed: Guarded, trial: Trial) -> Guarded:
+def tell_outcome(assumed: ForeignNetwork, trial: Trial) -> ForeignNetwork:
     """The best network in place of the one assumed, and what the trial has found out in the sentence."""
     is_other = trial.config != json.loads(json.dumps(assumed.config))
     config = trial.config if is_other else assumed.config
@@ -70,11 +70,11 @@ def tell_outcome(assumed: Guarded, trial: Trial) -> Guarded:
         sentence += "".join(f", {word}" for word in describe(config)) + f"; on a photograph {_figures(trial.score)}"
         if is_other:
             sentence += f"; as assumed at first ({_words(assumed.config)}: {_figures(trial.assumed)})"
-    tensors = fitting_state(config, assumed.tensors) or assumed.tensors
+    tensors = state_for(config, assumed.tensors) or assumed.tensors
     return assumed._replace(config=config, tensors=tensors, sentence=sentence)
 
 
-def trial_of(source: str, assumed: Guarded, weights: str) -> Trial | str:
+def trial_of(source: str, assumed: ForeignNetwork, weights: str) -> Trial | str:
     """The outcome of a trial, or a sentence that goes on after the file's name: why there is none."""
     try:
         return _kept_trial(source, assumed.config, assumed.tensors, weights)
@@ -91,7 +91,7 @@ def _kept_trial(source: str, config: Mapping[str, Any], tensors: Mapping[str, Te
     is_ours = NETWORKS.get(innermost(config)["type"]).__module__.startswith("srtoolbox.")
     key = verdict_key(sha256(source), config, weights)
     trial = recall(key) if is_ours else None
-    if trial is not None and fitting_state(trial.config, tensors) is not None:
+    if trial is not None and state_for(trial.config, tensors) is not None:
         return trial
     with torch.random.fork_rng(devices=[]):  # a run that starts from these weights draws as if there were no trial
         trial = try_on_photograph(config, tensors)

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from srtoolbox.engine.declared import adapted_state, declared_network, fitting_state
-from srtoolbox.engine.guard import Guarded, guard
+from srtoolbox.engine.declared import declared_network, rename_like, state_for
+from srtoolbox.engine.guard import ForeignNetwork, guard
 from srtoolbox.engine.trial import innermost
 from srtoolbox.errors import CheckpointError, SrtoolboxError
 from srtoolbox.logger import LOGGER
@@ -63,7 +63,7 @@ def read_network(
     run_config = run_config_in(state, str(path))
     declared = declared_network(path) if run_config is None else None
     if declared is not None:
-        tensors = fitting_state(declared, weights_in(state, str(path), weights=weights))
+        tensors = state_for(declared, weights_in(state, str(path), weights=weights))
         if tensors is not None:
             check_scale(declared, scale, str(path))
             return NetworkFile(declared, tensors, {"model": {"generator": declared}}, str(path))
@@ -107,28 +107,28 @@ def _foreign(
     weights: Which,
     scale: int | None,
     trial: bool,
-) -> Guarded:
+) -> ForeignNetwork:
     """Another project's network: the one of the given config where it fits, else the one recognised."""
-    fault, told = "", ()
+    fault, remarks = "", ()
     if config is not None:
         own = NETWORKS.build(config).state_dict()
-        tensors = adapted_state(own, weights_in(state, source, weights=weights))
+        tensors = rename_like(own, weights_in(state, source, weights=weights))
         fault = differences(own, tensors)
         if not fault:
-            assumed = Guarded(dict(config), tensors, "", ())
+            assumed = ForeignNetwork(dict(config), tensors, "", ())
             return guard(source, assumed, called=config["type"], weights=weights, given=True) if trial else assumed
-        told = (f"is not the {config['type']} given; its own network is used",)
+        remarks = (f"is not the {config['type']} given; its own network is used",)
     try:
         found = recognise(state, source, scale=scale or (config or {}).get("scale"), weights=weights)
     except CheckpointError as error:
         if config is None:
             raise
         raise CheckpointError(f"{error}\nIt does not fit the {config['type']} given either: {fault}") from None
-    assumed = Guarded(found.config, found.tensors, found.sentence, told)
+    assumed = ForeignNetwork(found.config, found.tensors, found.sentence, remarks)
     return guard(source, assumed, called=found.sentence, weights=weights, given=False) if trial else assumed
 
 
-def _tell(found: Guarded, source: str) -> None:
+def _tell(found: ForeignNetwork, source: str) -> None:
     name = Path(source).name
     if found.sentence:
         LOGGER.info("%s: %s", name, found.sentence)

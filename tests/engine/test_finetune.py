@@ -32,7 +32,7 @@ def test_weights_come_and_all_else_is_fresh(start: Path, tiny_config: Path, tmp_
     assert (runner.iter, runner.draws) == (0, 0)
     optim = runner.optims["generator"]
     assert not optim.optimizer.state
-    assert optim.lr == pytest.approx(1e-3)  # the warm-up begins anew
+    assert optim.rates == pytest.approx({"": 1e-3})  # the warm-up begins anew
     assert runner.hooks["checkpoint"].best == {}
     fresh = build(tiny_config, tmp_path / "fresh")
     assert not torch.equal(fresh.networks["generator"].conv1.weight, saved["conv1.weight"])

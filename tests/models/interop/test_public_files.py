@@ -15,7 +15,7 @@ import pytest
 
 from srtoolbox.cli import main
 from srtoolbox.engine.checkpoint import load_network
-from srtoolbox.engine.declared import fitting_state
+from srtoolbox.engine.declared import state_for
 from srtoolbox.engine.evaluate import build_metrics, evaluate, means
 from srtoolbox.engine.trial import CONVENTIONS, LAST, RGB_CONVENTIONS, score_on_photograph
 from srtoolbox.engine.weights import read_network
@@ -123,7 +123,7 @@ def test_the_table_of_trials_is_true(
     elif way.strip():
         key, value = way.strip().split("=")
         config = {**config, key: ast.literal_eval(value)}
-    score = score_on_photograph(config, fitting_state(config, file.tensors))
+    score = score_on_photograph(config, state_for(config, file.tensors))
     assert score.match == pytest.approx(float(match), abs=0.6)
     assert score.gain == (pytest.approx(float(gain), abs=0.06) if gain.strip() else -math.inf)
 
