@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from srtoolbox.errors import CheckpointError, ConfigError
 from srtoolbox.logger import LOGGER
+from srtoolbox.meta_device import without_memory
 from srtoolbox.registry import did_you_mean
 from srtoolbox.tensor_files import load_tensors
 from srtoolbox.vision import torchvision_models
@@ -122,7 +123,7 @@ def steps_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 def empty_backbone(backbone: str) -> nn.Module:
     """The network without memory for its parameters, which draws no random number."""
-    with torch.device("meta"):
+    with without_memory():
         return torchvision_models().get_model(backbone, weights=None)
 
 

@@ -21,7 +21,7 @@ FOUNDATION |= {
     "system_memory",
 }
 FOUNDATION |= {"wording", "parameter_names"}
-FOUNDATION |= {"devices"}
+FOUNDATION |= {"devices", "meta_device"}
 COMPONENTS = {"models.networks", "losses", "metrics", "data"}
 ALLOWED = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),

@@ -11,6 +11,7 @@ from torch import nn
 from srtoolbox.check.components import Component
 from srtoolbox.check.offers import CHANNELS, discriminator_faults, network_faults
 from srtoolbox.check.report import Report, named_key, reason
+from srtoolbox.meta_device import without_memory
 from srtoolbox.registry import NETWORKS
 
 KINDS = ("generator", "discriminator")
@@ -38,7 +39,11 @@ def check_network(report: Report, component: Component) -> Built | None:
     slot = component.path.rpartition(".")[2]
     for device in ("meta", "cpu"):
         try:
-            with torch.device(device), torch.random.fork_rng(devices=[]), torch.no_grad():
+            with (
+                without_memory() if device == "meta" else torch.device(device),
+                torch.random.fork_rng(devices=[]),
+                torch.no_grad(),
+            ):
                 network = NETWORKS.build(component.cfg).eval()
                 fault = _tried(network, device, slot, _gt_size(report)) if slot in KINDS else None
             break

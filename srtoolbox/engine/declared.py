@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from srtoolbox.meta_device import without_memory
 from srtoolbox.models.interop import differences
 from srtoolbox.registry import NETWORKS
 
@@ -42,7 +42,7 @@ def state_for(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[
     Nothing is initialised and no memory taken for weights.
     """
     try:
-        with torch.device("meta"):
+        with without_memory():
             own = NETWORKS.build(config).state_dict()
     except Exception:  # a constructor can fail in any way at arguments that somebody wrote into a file
         return None

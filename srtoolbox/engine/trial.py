@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from srtoolbox.devices import to_exact
 from srtoolbox.image import read_image, rgb_to_ycbcr, to_tensor
 from srtoolbox.inference.upscale import evaluation, restore
+from srtoolbox.meta_device import without_memory
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize
 
@@ -165,7 +166,7 @@ def _equal(first: object, second: object) -> bool:
 
 def _adapted(config: Config, network: nn.Module, convention: Mapping[str, Any]) -> tuple[Config, nn.Module]:
     adapted = {"type": "Adapter", "scale": network.scale, "network": config, **convention}
-    with torch.device("meta"):
+    with without_memory():
         adapter = NETWORKS.build(adapted)
     adapter.network = network
     return adapted, adapter

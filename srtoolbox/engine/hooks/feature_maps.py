@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
 from srtoolbox.engine.hooks.base import positive_interval
 from srtoolbox.engine.hooks.snapshots import SnapshotHook, about, patch_faults, patch_of
 from srtoolbox.errors import ConfigError, SrtoolboxError
 from srtoolbox.inference.upscale import upscale_whole
+from srtoolbox.meta_device import without_memory
 from srtoolbox.registry import HOOKS, NETWORKS
 from srtoolbox.visual.feature_maps import chosen_channels, layer_fault, recording
 from srtoolbox.visual.snapshots import FEATURES, snapshot_path, write_maps
@@ -92,7 +92,7 @@ def _layer_faults(cfg: Mapping[str, Any], model: Mapping[str, Any]) -> list[str]
     if not isinstance(model.get(name), Mapping):
         return []  # that is in the report, as of any hook
     try:
-        with torch.device("meta"):
+        with without_memory():
             network = NETWORKS.build(model[name])
     except Exception:
         return []  # a network that cannot be built is in the report already, or at home on no meta device

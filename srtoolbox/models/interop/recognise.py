@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from srtoolbox.errors import CheckpointError, ConfigError
+from srtoolbox.meta_device import without_memory
 from srtoolbox.models.interop import compact, plain, residual, rrdb
 from srtoolbox.models.interop.containers import Contents, Which, find_weights
 from srtoolbox.models.interop.differences import differences, group_keys
@@ -113,7 +113,7 @@ def _doubt(source: str, scale: int | None) -> str:
 def _fault(config: Mapping[str, Any], tensors: State) -> str:
     """'' where the network has just these tensors; found out without memory for its weights."""
     try:
-        with torch.device("meta"):
+        with without_memory():
             network = NETWORKS.build(config)
     except ConfigError as error:
         return str(error)

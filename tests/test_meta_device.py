@@ -1,0 +1,45 @@
+"""Networks without memory have the names and shapes of real ones, and nothing is drawn for them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from srtoolbox.meta_device import without_memory
+from srtoolbox.registry import NETWORKS
+from tests.models.networks.test_all import GENERATORS, small_config
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_names_and_shapes_are_those_of_a_real_network(name: str) -> None:
+    with without_memory():
+        empty = NETWORKS.build(small_config(name, 2)).state_dict()
+    real = NETWORKS.build(small_config(name, 2)).state_dict()
+    assert {key: (value.shape, value.dtype) for key, value in empty.items()} == {
+        key: (value.shape, value.dtype) for key, value in real.items()
+    }
+    assert all(value.is_meta for value in empty.values())
+
+
+class Called(TorchDispatchMode):
+    """Notes the operators that run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_nothing_is_drawn_but_for_tensors_with_values() -> None:
+    before = torch.random.get_rng_state()
+    with without_memory(), Called() as called:
+        layer = torch.nn.Linear(3, 4)
+        torch.nn.init.normal_(layer.weight)
+    assert not {"normal_", "uniform_"} & set(called.names), "slow there, and for nothing"
+    assert torch.equal(torch.random.get_rng_state(), before)
+    with without_memory():
+        assert torch.zeros(9, device="cpu").normal_().any()
