@@ -81,6 +81,8 @@ def draw_panel(
     dashed = {label: value for label, value in baseline.items() if value is not None and math.isfinite(value)}
     for label, value in dashed.items():
         axis.axhline(value, color=by_label.get(label, SOFT), linestyle=BASELINE_STYLE, linewidth=1.4)
+    if not is_log:
+        axis.ticklabel_format(axis="y", useOffset=False)  # "30.1455" at its tick, not "0.0005" below "+3.0145e1"
     if key == RATES and _are_far_apart([curve.values for _, _, curve in curves]):
         axis.set_yscale("log", nonpositive="mask")  # a rate of 0 ends the line, which else falls off the panel
     plain(axis)

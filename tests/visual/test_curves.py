@@ -199,6 +199,13 @@ def test_each_of_many_runs_has_its_last_value_in_the_order_of_the_values(tmp_pat
     assert [lines[text.get_color()] for text in values] == [31.52, 31.0, 30.5, 30.0, 29.0]
 
 
+def test_ticks_of_scores_that_hardly_change_are_whole_values(tmp_path: Path, figures: list[Figure]) -> None:
+    plot_runs([write_scores(tmp_path / "run", [30.1455, 30.1458])], tmp_path / "x.png")
+    axis = figures[0].axes[0].yaxis
+    assert axis.get_offset_text().get_text() == ""
+    assert all(text.get_text().startswith("30.14") for text in axis.get_ticklabels())
+
+
 def test_a_run_that_diverged_does_not_flatten_the_others_and_is_named(tmp_path: Path, figures: list[Figure]) -> None:
     good = [write_scores(tmp_path / name, [28.0, 30.0, 31.0 + shift]) for name, shift in (("a", 0), ("b", 0.2))]
     bad = write_scores(tmp_path / "lr_1", [28.0, -40.0, -90.0])
