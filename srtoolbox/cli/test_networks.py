@@ -54,7 +54,7 @@ def load_all(
     if not checkpoints:
         network = NETWORKS.build(generator)
         if next(network.parameters(), None) is not None:
-            raise ConfigError(f"{generator['type']} has weights to load: test.py {config.filename} CHECKPOINT")
+            raise ConfigError(f"{generator['type']} has weights to load: srtoolbox test {config.filename} CHECKPOINT")
         yield generator["type"], network.to(device)
         return
     for name, path in distinct_names(checkpoints).items():

@@ -69,7 +69,7 @@ def tell_outcome(assumed: ForeignNetwork, trial: Trial) -> ForeignNetwork:
     if sentence:
         sentence += "".join(f", {word}" for word in describe(config)) + f"; on a photograph {_figures(trial.score)}"
         if is_other:
-            sentence += f"; as assumed at first ({_words(assumed.config)}: {_figures(trial.assumed)})"
+            sentence += f"; not as assumed at first, {_words(assumed.config)}: {_figures(trial.assumed)}"
     tensors = state_for(config, assumed.tensors) or assumed.tensors
     return assumed._replace(config=config, tensors=tensors, sentence=sentence)
 
