@@ -112,7 +112,8 @@ class HidingFinder:
         execute = loader.exec_module
 
         def exec_module(module: types.ModuleType) -> None:
-            module.__dict__["__builtins__"] = self._builtins
+            if is_ours(module.__name__):  # pytest's loader, for one, is shared by all modules that it rewrites
+                module.__dict__["__builtins__"] = self._builtins
             execute(module)
 
         loader.exec_module = exec_module
