@@ -1,6 +1,7 @@
 """check(config): a fault of every kind is found, named by file, line and path, and all of them at once."""
 
 # ruff: noqa: E501 - the table of faults reads best with a line each
+import logging
 import re
 
 import pytest
@@ -206,6 +207,23 @@ def test_what_is_typed_does_something(faults):
     assert faults(GOOD, "batch_size=3")[0].endswith("Did you mean data.train.batch_size?")
     assert faults(GOOD, "keep_last=3")[0].endswith("Did you mean hooks.checkpoint.keep_last?"), "an argument left out"
     assert faults(GOOD + "steps = 3\nmax_iters = steps\n", "steps=5", "data_root=here") == []
+
+
+def test_a_schedule_that_spans_another_run_is_warned_of(tmp_path, caplog):
+    logging.getLogger("srtoolbox").propagate = True
+    cosine = "scheduler=dict(type='CosineAnnealingLR', T_max=max_iters)"
+    text = GOOD.replace("scheduler=dict(type='MultiStepLR', milestones=[10], gamma=0.5)", cosine)
+    (tmp_path / "base.py").write_text("max_iters = 50\n" + text.replace("\nmax_iters", "\nother"))
+    child = tmp_path / "child.py"
+    child.write_text("_base_ = 'base.py'\nmax_iters = 5\n")
+    check(Config.fromfile(child, ["max_iters=7"]))
+    assert caplog.text == ""
+    check(Config.fromfile(child))
+    assert "optim.generator.scheduler.T_max: a base took it from its own max_iters, and the run has 5" in caplog.text
+    caplog.clear()
+    child.write_text(child.read_text() + "optim = dict(generator=dict(scheduler=dict(T_max=4)))\n")
+    check(Config.fromfile(child))
+    assert caplog.text == ""
 
 
 def test_a_base_does_not_hear_of_what_is_set_later(tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from srtoolbox import dist
 from srtoolbox.check.components import check_part, check_wiring_of
 from srtoolbox.check.losses import check_losses
-from srtoolbox.check.names import check_names
+from srtoolbox.check.names import check_names, check_spans
 from srtoolbox.check.networks import check_network
 from srtoolbox.check.optim import check_optim
 from srtoolbox.check.report import Report
@@ -47,6 +47,7 @@ def check(config: Config, mode: str = "train") -> None:
         _check_test_parts(report)
     components = [component for place in found for component in check_part(report, place)]
     check_names(report, components)
+    check_spans(report)
     networks = {c.path: check_network(report, c) for c in components if c.kind == "network"}
     context = config.to_dict()
     for component in components:

@@ -34,6 +34,23 @@ def check_names(report: Report, components: Sequence[Component]) -> None:
                 report.add(name, f"not a key of configs, and nothing reads it{hint}")
 
 
+def check_spans(report: Report) -> None:
+    """Warn of a schedule that spans the run of a base, where a later file has made the run longer or shorter."""
+    config = report.config
+    if "max_iters" not in config.unheard:
+        return
+    own, optim = config.origin("max_iters"), config.get("optim")
+    for network, entry in optim.items() if isinstance(optim, Mapping) else ():
+        schedulers = entry.get("scheduler") if isinstance(entry, Mapping) else None
+        if not isinstance(schedulers, Mapping) or schedulers.get("T_max", config["max_iters"]) == config["max_iters"]:
+            continue
+        path = f"optim.{network}.scheduler.T_max"
+        origin = config.origin(path)
+        if own and origin and origin.file != own.file:
+            told = f"a base took it from its own max_iters, and the run has {config['max_iters']} iterations"
+            report.warn(path, f"{told}. Set it too, or give max_iters=... on the command line")
+
+
 def _places(config: Mapping[str, Any], components: Sequence[Component], name: str) -> Iterator[str]:
     """Where the config has a key `name`, or a component takes an argument of that name."""
     yield from _keys(config, name, "")
