@@ -52,7 +52,7 @@ class Report:
         with Progress(console=CONSOLE, disable=not CONSOLE.is_terminal, transient=True) as progress:
             task = progress.add_task("interpolating", total=steps)
             for set_name, dataset in self.sets.items():
-                size = PART if set_name == "images" else len(dataset)  # a set is scored, not shown
+                size = PART if set_name == "images" else len(dataset) or 1  # a set is scored, not shown
                 for start in range(0, len(dataset), size):
                     part = range(start, min(start + size, len(dataset)))
                     for blend in blends:

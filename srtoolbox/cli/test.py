@@ -108,7 +108,7 @@ def score_all(config: Config, args: argparse.Namespace, device: torch.device) ->
             if sheets is not None:
                 sheets.write()
             if dist.is_main() and args.best:
-                keep_extremes(Path(args.out), results, args.best)
+                keep_extremes(Path(args.out), results, metrics, args.best)
             if dist.is_main() and page is not None:
                 page.keep_chosen(set_name, [*results.values()][-1][set_name], metrics)
         if dist.is_main():
@@ -144,17 +144,22 @@ class Receiver:
             self.page.add(set_name, picture.name, self.name, lq=picture.lq, gt=picture.gt, sr=picture.sr)
 
 
-def keep_extremes(folder: Path, results: Results, count: int) -> None:
+def keep_extremes(folder: Path, results: Results, metrics: Mapping[str, Any], count: int) -> None:
     """Delete the written images but the best and the worst by the last network's first metric, the same of all.
 
     Of a set without truth all are kept. It may be called after every part of a set: what is among the best or worst
     of all is so in every part.
     """
+    from srtoolbox.visual.report.selection import choose_pictures
+    from srtoolbox.visual.report.writer import decisive_metric
+
     *_, last = results.values()
     for set_name, images in last.items():
-        scored = {name: [v for metric, v in scores.items() if metric != "seconds"] for name, scores in images.items()}
-        ranked = sorted((name for name in scored if scored[name]), key=lambda name: scored[name][0])
-        for name in set(ranked) - {*ranked[:count], *ranked[-count:]}:
+        metric = decisive_metric(images, metrics)
+        if metric is None:
+            continue
+        kept = choose_pictures(images, metric, metrics[metric].higher_is_better, 2 * count)
+        for name in set(images) - set(kept):
             for network in results:
                 (folder / network / set_name / f"{name}.png").unlink(missing_ok=True)
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from srtoolbox.cli import main
+from srtoolbox.cli.test import keep_extremes
+from srtoolbox.metrics.psnr import PSNR
 from srtoolbox.registry import NETWORKS
 from srtoolbox.tensor_files import save_tensors
 
@@ -98,3 +100,15 @@ def test_a_network_with_weights_needs_a_checkpoint(trained: tuple[Path, Path], c
     assert main(["test", str(trained[0])]) == 2
     err = capsys.readouterr().err
     assert "has weights to load: srtoolbox test " in err and "CHECKPOINT" in err
+
+
+def test_an_image_without_a_score_is_among_the_worst_of_every_part(tmp_path: Path) -> None:
+    names = ["a", "b", "c", "d", "e"]
+    values = dict(zip(names, [30.0, float("nan"), 28.0, 29.0, 31.0], strict=True))
+    (tmp_path / "net/set5").mkdir(parents=True)
+    scores: dict[str, dict[str, float]] = {}
+    for name in names:
+        (tmp_path / f"net/set5/{name}.png").touch()
+        scores[name] = {"psnr": values[name], "seconds": 1.0}
+        keep_extremes(tmp_path, {"net": {"set5": scores}}, {"psnr": PSNR()}, 1)
+    assert sorted(path.stem for path in (tmp_path / "net/set5").iterdir()) == ["b", "e"]
