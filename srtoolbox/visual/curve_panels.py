@@ -21,6 +21,7 @@ BASELINE_STYLE = (0, (5, 3))
 RATES = "lr"
 """Key of the panel of learning rates."""
 _STYLES = ("-", "--", ":", "-.")
+_FEWEST = 6  # points of a rate by which a jump can be told from a slope
 _SMOOTH_FROM = 60  # points: a shorter curve is shown as it is
 _FAR = 5.0  # a run that ends this many times the others' spread away from them does not decide a panel's limits
 _LEAST_SPREAD = 0.1  # of the others' level: runs that agree to a hair make nobody an outlier
@@ -120,7 +121,8 @@ def _draw_rate(axis: Axes, curve: Curve, colour: str, style: str) -> None:
     if turns > len(values) / 4 and len(values) >= 8:
         axis.plot(iters, values, "o", color=colour, markersize=2.5)
         return
-    jumps = np.flatnonzero(np.abs(steps) > 0.4 * np.ptp(values)) + 1 if len(values) > 2 else np.empty(0, int)
+    large = np.abs(steps) > 0.4 * np.ptp(values)
+    jumps = np.flatnonzero(large) + 1 if len(values) >= _FEWEST else np.empty(0, int)
     iters, values = np.insert(iters, jumps, iters[jumps]), np.insert(values, jumps, values[np.subtract(jumps, 1)])
     axis.plot(iters, values, style, color=colour, linewidth=1.8)
 

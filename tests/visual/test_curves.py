@@ -252,6 +252,8 @@ def test_learning_rates_jump_upright_and_never_zigzag(tmp_path: Path, figures: l
     upright, points = (figure.axes[0].lines[0] for figure in figures)
     assert list(zip(upright.get_xdata(), upright.get_ydata(), strict=True))[2:5] == [(3, 1.0), (4, 1.0), (4, 0.1)]
     assert points.get_linestyle() == "None" and points.get_marker() == "o"
+    plot_runs([write_scores(tmp_path / "few", [28.0], [1.0, 0.5, 0.0])], tmp_path / "x.png", keys=["lr"])
+    assert figures[-1].axes[0].lines[0].get_ydata().tolist() == [1.0, 0.5, 0.0]  # a slope, as far as is known
 
 
 def test_rates_of_other_sizes_are_told_apart(tmp_path: Path, figures: list[Figure]) -> None:
