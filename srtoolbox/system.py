@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import signal
 import threading
@@ -33,6 +34,7 @@ STOP_SIGNALS = tuple(
 """The signals that ask a run to save and stop. SIGUSR1 is POSIX's (SLURM sends it), SIGBREAK (Ctrl-Break) Windows'."""
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 """Errors of `FileLock.acquire` where a file system has no locks, as some of a network."""
+_LOGGER = logging.getLogger("srtoolbox")  # `logger.py` imports this module
 _BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 _PAUSES = (0.02, 0.05, 0.1, 0.3, 0.6, 1.0)  # seconds between attempts to replace a file
 
@@ -106,6 +108,25 @@ class FileLock:
                     self.path.unlink()
             _held.discard(self._identity)
             self._descriptor = self._identity = None
+
+
+def acquire_or_warn(lock: FileLock, advice: str) -> bool:
+    """`lock.acquire()`; where the file system has no locks, a warning, and True.
+
+    Args:
+        lock: it keeps the folder that its file lies in.
+        advice: what the user must see to instead: 'see that no second run writes here'.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    try:
+        return lock.acquire()
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        _LOGGER.warning("%s: cannot be locked (%s): %s", lock.path.parent, error.strerror, advice)
+        return True
 
 
 _held: set[tuple[int, int]] = set()  # by this process: (device, inode)

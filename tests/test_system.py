@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import ctypes
+import errno
 import fcntl
 import os
 import signal
@@ -15,7 +16,11 @@ from pathlib import Path
 import pytest
 
 from srtoolbox import system, system_memory
+from srtoolbox.data.lmdb_writer import LmdbWriter
+from srtoolbox.engine.workdir import RunLock
+from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference import memory
+from srtoolbox.inference.parts_lock import PartsLock
 from srtoolbox.system import FileLock
 from tests.systems import hidden
 
@@ -146,6 +151,31 @@ def test_a_file_system_without_locks_says_so_and_keeps_no_file(tmp_path: Path, m
     with pytest.raises(OSError) as caught:
         FileLock(tmp_path / "lock").acquire()
     assert caught.value.errno in system.NO_LOCKS and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("take", "advice"),
+    [
+        (lambda folder: RunLock(folder).acquire(), "see that no second run writes here"),
+        (PartsLock, "see that no second job writes there"),
+        (lambda folder: LmdbWriter(folder, {}, []).close(), "see that nobody else writes it"),
+    ],
+    ids=["run", "parts of a video", "store"],
+)
+def test_work_goes_on_with_a_warning_where_there_are_no_locks_but_not_where_the_file_cannot_be_made(
+    take, advice: str, tmp_path: Path, monkeypatch, caplog
+) -> None:
+    def fail(descriptor: int) -> bool:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(system, "_lock", fail)
+    number = errno.ENOLCK
+    take(tmp_path / "a")
+    assert caplog.messages == [f"{tmp_path / 'a'}: cannot be locked ({os.strerror(number)}): {advice}"]
+    number = errno.EROFS
+    with pytest.raises(SrtoolboxError, match="Read-only file system"):
+        take(tmp_path / "b")
+    assert len(caplog.messages) == 1
 
 
 class Msvcrt:

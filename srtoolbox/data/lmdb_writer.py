@@ -26,8 +26,7 @@ from srtoolbox.data.lmdb_store import FORMAT, MAX_KEY_BYTES, META_KEY, PLAN_KEY,
 from srtoolbox.data.store import Shape
 from srtoolbox.errors import DataError, WriteError
 from srtoolbox.files import shorten, sync_folder
-from srtoolbox.logger import LOGGER
-from srtoolbox.system import NO_LOCKS, FileLock
+from srtoolbox.system import FileLock, acquire_or_warn
 
 COMMIT_BYTES = 64 << 20
 FIRST_MAP = 1 << 26 if system.IS_WINDOWS else 1 << 30
@@ -253,16 +252,10 @@ def _remove(path: str | os.PathLike) -> None:
 
 def _take(lock: FileLock) -> None:
     """Keep other processes from writing into the lock's folder. Raises DataError where one does."""
-    folder = lock.path.parent
-    try:
-        is_free = lock.acquire()
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-        LOGGER.warning("%s: cannot be locked (%s): see that nobody else writes it", folder, error.strerror)
-    else:
-        if not is_free:
-            raise DataError(f"{folder}: another process is converting into it. Wait for it, or choose another name")
+    if not acquire_or_warn(lock, "see that nobody else writes it"):
+        raise DataError(
+            f"{lock.path.parent}: another process is converting into it. Wait for it, or choose another name"
+        )
 
 
 def _key_bytes(key: str) -> bytes:

@@ -24,7 +24,7 @@ from srtoolbox.engine.run_config import CONFIG, EARLIER
 from srtoolbox.errors import RunError, SrtoolboxError
 from srtoolbox.files import make_folder, read_json, write_fault, write_json
 from srtoolbox.logger import LOGGER
-from srtoolbox.system import NO_LOCKS, FileLock, replace
+from srtoolbox.system import FileLock, acquire_or_warn, replace
 
 # what a run writes into its folder, and all that --overwrite may delete
 RUN_FILES = (
@@ -88,12 +88,9 @@ class RunLock:
         work_dir = self.path.parent
         try:
             make_folder(work_dir)
-            is_free = self._lock.acquire()
+            is_free = acquire_or_warn(self._lock, "see that no second run writes here")
         except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise RunError(write_fault(self._lock.path, error)) from error
-            is_free = True
-            LOGGER.warning("%s: cannot be locked (%s): see that no second run writes here", work_dir, error.strerror)
+            raise RunError(write_fault(self._lock.path, error)) from error
         if not is_free:
             told = self.told()
             holder = json.dumps({key: told[key] for key in ("pid", "host")}) if told else "which has just started"

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from srtoolbox import files
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.logger import LOGGER
-from srtoolbox.system import NO_LOCKS, FileLock
+from srtoolbox.system import FileLock, acquire_or_warn
 
 
 class PartsLock:
@@ -28,12 +27,9 @@ class PartsLock:
         self._lock, self._holder = FileLock(folder / "lock"), folder / "holder.json"
         try:
             files.make_folder(folder)
-            is_free = self._lock.acquire()
+            is_free = acquire_or_warn(self._lock, "see that no second job writes there")
         except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise SrtoolboxError(files.write_fault(self._lock.path, error)) from error
-            is_free = True
-            LOGGER.warning("%s: cannot be locked (%s): see that no second job writes there", folder, error.strerror)
+            raise SrtoolboxError(files.write_fault(self._lock.path, error)) from error
         if not is_free:
             raise SrtoolboxError(
                 f"{folder} is in use by another job ({self._holder_text()}). Wait for it, stop it, or choose another "
