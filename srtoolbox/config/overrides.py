@@ -161,14 +161,19 @@ class Overrides:
 
     def _set(self, root: ConfigDict, number: int) -> None:
         item = self.all[number]
-        holder, done = root, []
+        holder, done, home = root, [], (root, "")
         for part in item.path[:-1]:
+            if isinstance(holder, ConfigDict):
+                home = holder, part
             holder = _child(holder, part, item, done)
             done.append(part)
         last = item.path[-1]
         if isinstance(holder, list):
             index = _index(holder, last, item, done)
             holder[index] = _combined(holder[index], item)
+            if not isinstance(holder[index], ConfigDict):  # which knows its origin; of others the list's is theirs
+                outer, key = home[0], _key(*home)
+                outer.put(key, outer[key], COMMAND_LINE)
         elif not isinstance(holder, ConfigDict):
             raise _no_holder(holder, last, item, done)
         elif item.removes:

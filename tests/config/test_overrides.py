@@ -148,6 +148,26 @@ def test_items_are_appended(load):
         load("steps+=dict(type='C')")
 
 
+@pytest.mark.parametrize(
+    ("override", "path", "is_base"),
+    [
+        ("steps[0]=None", "steps.0", False),
+        ("steps[-1]=7", "steps.1", False),
+        ("steps[0]=None", "steps.1.p", True),
+        ("steps[0]=dict(p=2)", "steps.0.p", False),
+        ("steps[0]=dict(p=2)", "steps.0.type", True),
+        ("steps[0]=dict(p=2)", "steps", True),
+        ("model.betas[1]=5", "model.betas.1", False),
+        ("model.betas[1]=5", "model.type", True),
+        ("model.grid[0][1]=5", "model.grid.0.1", False),
+    ],
+)
+def test_an_item_of_a_list_is_of_the_command_line_where_that_set_it(load, tmp_path, override, path, is_base):
+    with open(tmp_path / "child.py", "a") as file:
+        file.write("model.update(betas=[0.9, 0.99], grid=[[1, 2], [3, 4]])\n")
+    assert str(load(override).origin(path)).startswith(str(tmp_path) if is_base else "command line")
+
+
 CHAIN = {
     "first.py": """flips, sizes, pair = [dict(type='H')], [1], (1,)
 data = dict(transforms=flips, sizes=sizes + [0])
