@@ -121,7 +121,7 @@ def train(config: Config, args: argparse.Namespace, work_dir: Path, lock: RunLoc
     state, path = None, None
     if not args.overwrite:
         state, path = find_state(work_dir, resume=args.resume, resume_from=args.resume_from)
-    if state is not None and state["iter"] > config["max_iters"]:
+    if state is not None and is_done(config, work_dir, lock, state["iter"], path):
         if dist.is_main_launch():
             LOGGER.warning(
                 "nothing is left to do: the run has reached iteration %d, and max_iters is %d. Say max_iters=N to "
@@ -154,9 +154,23 @@ def train(config: Config, args: argparse.Namespace, work_dir: Path, lock: RunLoc
         if isinstance(error, SystemExit):
             raise RunError(f"something in the run called sys.exit({error.code}): it has not finished") from error
         raise
+    if dist.is_main():
+        lock.finished(runner.iter)
     LOGGER.info("%s", ending(runner, args.config))
     dist.leave(0)
     return 0
+
+
+def is_done(config: Config, work_dir: Path, lock: RunLock, iteration: int, path: Path) -> bool:
+    """True if a run at `iteration` (of the checkpoint `path`) has nothing left to do, the last evaluation included.
+
+    One that ended by itself and is to go on with another config is evaluated as that says.
+    """
+    from srtoolbox.engine.run_config import is_config_of
+
+    if iteration != config["max_iters"]:
+        return iteration > config["max_iters"]
+    return lock.has_finished(path, iteration) and is_config_of(work_dir, config)
 
 
 def ending(runner: Runner, config: str) -> str:

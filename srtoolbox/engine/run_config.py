@@ -158,6 +158,14 @@ def _differ_in_loss(earlier: Path, now: Mapping[str, Any]) -> bool:
     return any(change.path.startswith(("model.", "data.train.dataset.")) for change in changes(before, now))
 
 
+def is_config_of(work_dir: Path, config: Config) -> bool:
+    """True if a run's `config.py` asks for the same; of one that cannot be read nobody knows."""
+    try:
+        return not changes(Config.fromfile(work_dir / CONFIG).to_dict(), config.to_dict())
+    except SrtoolboxError:
+        return False
+
+
 def save_config(work_dir: Path, text: str, iteration: int) -> None:
     """Write a run's `config.py`; another one that is there is kept as `config_until_000340.py`.
 

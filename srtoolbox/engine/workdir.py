@@ -113,7 +113,7 @@ class RunLock:
             raise RunError(f"{self.path.parent} was used by another run while this one was built; start this one again")
 
     def told(self) -> dict[str, Any]:
-        """What the file says: `pid`, `host` of its last holder; `began`, `job`, `from` of the last run (`begun`)."""
+        """What the file says: `pid`, `host` of its last holder; `began`, `job`, `from`, `finished` of the last run."""
         try:
             told = read_json(self.path)
         except (OSError, ValueError):
@@ -123,7 +123,19 @@ class RunLock:
     def begun(self, resumed_from: Path | None) -> None:
         """Note that the work dir is this job's run's from now on, and where that began: a later start must know."""
         named = str(resumed_from.resolve()) if resumed_from else None
-        self._tell({"began": time.time(), "job": slurm_job(), "from": named})
+        self._tell({"began": time.time(), "job": slurm_job(), "from": named, "finished": None})
+
+    def finished(self, iteration: int) -> None:
+        """Note that the run has done all there is to do up to this iteration, its evaluation and log included."""
+        self._tell({"finished": iteration})
+
+    def has_finished(self, path: Path, iteration: int) -> bool:
+        """True if the run whose checkpoint `path` is has noted that it finished at this iteration.
+
+        A run that was killed between its last save and the end of its last evaluation has not.
+        """
+        own = path.resolve().parent == (self.path.parent / "checkpoints").resolve()
+        return own and self.told().get("finished") == iteration
 
     def _tell(self, more: dict[str, Any]) -> None:
         try:

@@ -16,7 +16,7 @@ from srtoolbox.engine.checkpoint import latest_checkpoint
 from srtoolbox.engine.run_config import comparable_from, save_config
 from srtoolbox.errors import CheckpointError
 from srtoolbox.image import read_image, write_image
-from tests.engine.runs import build, load, records, run, snapshot
+from tests.engine.runs import Crash, build, listing, load, records, run, snapshot
 
 
 @pytest.fixture
@@ -241,7 +241,28 @@ def test_a_run_beyond_max_iters_says_that_nothing_is_left(
     }
     assert main([*arguments, "--resume", "max_iters=7"]) == 0
     told = capsys.readouterr().err
-    assert "nothing was left to train: iteration 7 of 7 was reached before" in told and "done" not in told
+    assert "nothing is left to do: the run has reached iteration 7, and max_iters is 7" in told and "done" not in told
+    assert "evaluat" not in told and snapshot(tmp_path / "run").keys() == before.keys()
+    other = "data.val.metrics=dict(again=dict(type='PSNR', crop_border=2))"
+    assert main([*arguments, "--resume", "max_iters=7", other]) == 0
+    told = capsys.readouterr().err
+    assert "nothing was left to train: iteration 7 of 7 was reached before" in told and "nothing is left" not in told
+    assert any("photos/again" in record["scores"] for record in records(tmp_path / "run"))
+
+
+def test_a_last_evaluation_that_was_broken_off_is_made_on_resume(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = ["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), "max_iters=7"]
+    for options in ([], ["--resume"]):
+        with pytest.raises(Crash):
+            main([*arguments, *options, "hooks.crash.type=CrashHook", "hooks.crash.at=7"])
+    assert listing(tmp_path / "run")[-1].startswith("iter_000007")
+    capsys.readouterr()
+    for sentence in ("nothing was left to train: iteration 7 of 7 was reached before", "nothing is left to do"):
+        assert main([*arguments, "--resume"]) == 0
+        assert sentence in capsys.readouterr().err
+    assert [record["iter"] for record in records(tmp_path / "run") if "scores" in record][-1] == 7
 
 
 def test_changed_training_images_are_noticed_on_resume(
