@@ -14,6 +14,9 @@ from srtoolbox.registry import NETWORKS
 
 ORDERS = ("rgb", "bgr")
 BICUBIC = {"type": "Bicubic"}
+_OFFERS = {"reconstruct_field": ("extract", "reconstruct"), "refine_field": ("refine",)}
+"""What only some networks have (see `blocks`): an Adapter has the fact, too, which says that its methods may be called.
+"""
 
 
 @NETWORKS.register
@@ -55,6 +58,9 @@ class Adapter(nn.Module):
             raise ConfigError("Adapter: order='bgr' is for networks of three channels, its network has colour='y'")
         self.scale, self.colour, self.in_channels = scale, inner.colour, inner.in_channels
         self.size_multiple, self.receptive_field = inner.size_multiple, inner.receptive_field
+        for fact, methods in _OFFERS.items():
+            if all(hasattr(inner, name) for name in (fact, *methods)):
+                setattr(self, fact, getattr(inner, fact))
         self.order, self.peak, self.mean = order, peak, mean
         self.output_peak = peak if output_peak is None else output_peak
         self.output_mean = mean if output_mean is None else output_mean
@@ -66,8 +72,30 @@ class Adapter(nn.Module):
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W)."""
-        centred = (lq - _per_channel(self.mean, lq)) * self.peak
-        sr = self._ordered(self.network(self._ordered(centred)))
+        return self._out(self.network(self._in(lq)))
+
+    def extract(self, lq: Tensor) -> Tensor:
+        """The network's features of (N, C, H, W), where it splits (has `reconstruct_field`)."""
+        return self.network.extract(self._in(lq))
+
+    def reconstruct(self, features: Tensor, lq: Tensor) -> Tensor:
+        """Features of `lq` -> (N, C, scale * H, scale * W); sees `reconstruct_field` pixels, since pixels are converted
+        each for itself.
+        """
+        return self._out(self.network.reconstruct(features, self._in(lq)))
+
+    def refine(self, upscaled: Tensor) -> Tensor:
+        """What follows the interpolation, where the network begins with one (has `refine_field`).
+
+        The weights of an interpolation add up to one, so that it may precede the affine map as well as follow it.
+        """
+        return self._out(self.network.refine(self._in(upscaled)))
+
+    def _in(self, image: Tensor) -> Tensor:
+        return self._ordered((image - _per_channel(self.mean, image)) * self.peak)
+
+    def _out(self, result: Tensor) -> Tensor:
+        sr = self._ordered(result)
         return sr / self.output_peak + _per_channel(self.output_mean, sr)
 
     def _ordered(self, image: Tensor) -> Tensor:
