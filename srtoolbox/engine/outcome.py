@@ -26,6 +26,9 @@ MARGIN, ADVERSARIAL_MARGIN = 0.5, 3.0
 """dB of PSNR that a network may lie below bicubic; one trained against a discriminator trades PSNR for texture."""
 RISEN = 2.0
 """The last loss over the first one from which on a run has diverged."""
+RELAPSED, FALLEN = 5.0, 3.0
+"""The last loss over the lowest one, and dB of PSNR below the best evaluation: with either, a network below bicubic has
+lost what it had learned; else it has not learned enough yet."""
 
 
 def worth_testing(runner: Runner) -> list[Path]:
@@ -55,7 +58,7 @@ def report_outcome(runner: Runner) -> None:
         log = read_run(runner.work_dir)
     except DataError:  # no logger, or nothing to log
         log = Run("", {}, {}, {})
-    for sentence in (_never_scored(runner, log), _nothing_better(runner, log), _diverged(runner, log)):
+    for sentence in (_never_scored(runner, log), _nothing_better(runner, log), _failed(runner, log)):
         if sentence:
             LOGGER.warning("%s", sentence)
 
@@ -96,14 +99,28 @@ def _direction(runner: Runner, key: str) -> int | None:
     return None if higher is None else 1 if higher else -1
 
 
-def _diverged(runner: Runner, log: Run) -> str | None:
+def _failed(runner: Runner, log: Run) -> str | None:
     """Of a network that is below bicubic on the validation images at hand, or whose loss has risen far."""
-    signs = [*_below_bicubic(runner), *_risen_loss(runner, log)]
-    if not signs:
+    below, totals = list(_below_bicubic(runner)), _total_losses(runner, log)
+    losses = ""
+    if len(totals) > 1:
+        (first, before), (last, after) = min(totals.items()), max(totals.items())
+        losses = f"the loss was {before:.4g} at iteration {first} and is {after:.4g} at iteration {last}"
+    has_risen = bool(losses) and not after <= RISEN * before
+    if not below and not has_risen:
         return None
+    lost = [losses] if has_risen else [*_relapsed_loss(totals)]
+    lost += _fallen_psnr(runner, log)
+    if lost:
+        signs = [*below, *lost]
+        return (
+            f"this run has diverged: {'; '.join(signs)}. Lower the learning rate or clip the gradients "
+            "(optim.generator.clip)"
+        )
+    signs = [*below, *([losses] if losses else [])]
     return (
-        f"this run has diverged, or learned too little: {'; '.join(signs)}. Lower the learning rate or clip the "
-        f"gradients (optim.generator.clip) where the loss does not fall, else train longer"
+        f"this run has learned too little: {'; '.join(signs)}. Train longer (max_iters), or with another learning rate "
+        "where the loss falls no more"
     )
 
 
@@ -138,16 +155,34 @@ def _mean(values: Iterator[float]) -> float:
     return sum(found) / len(found)
 
 
-def _risen_loss(runner: Runner, log: Run) -> Iterator[str]:
-    if is_adversarial(runner):  # whose losses tell of a balance
-        return
+def _total_losses(runner: Runner, log: Run) -> dict[int, float]:
+    """Return the sum of the loss terms by iteration, of as long as the run has been the same."""
     totals: dict[int, float] = {}
+    if is_adversarial(runner):  # whose losses tell of a balance
+        return totals
     start = comparable_from(runner.work_dir, runner.config)
     for curve in (log.terms[name] for name in runner.model.loss_weights() if name in log.terms):
         for iteration, value in zip(curve.iters, curve.values, strict=True):
             if iteration > start:
                 totals[iteration] = totals.get(iteration, 0.0) + value
-    if len(totals) > 1:
-        (first, before), (last, after) = min(totals.items()), max(totals.items())
-        if not after <= RISEN * before:
-            yield f"the loss was {before:.4g} at iteration {first} and is {after:.4g} at iteration {last}"
+    return totals
+
+
+def _relapsed_loss(totals: Mapping[int, float]) -> Iterator[str]:
+    finite = {iteration: value for iteration, value in totals.items() if math.isfinite(value)}
+    if not finite:
+        return
+    lowest, last = min(finite, key=finite.get), max(totals)
+    if not totals[last] <= RELAPSED * finite[lowest]:
+        yield f"the loss was down to {finite[lowest]:.4g} at iteration {lowest} and is {totals[last]:.4g} at the end"
+
+
+def _fallen_psnr(runner: Runner, log: Run) -> Iterator[str]:
+    metrics: Mapping[str, Mapping] = (runner.config["data"].get("val") or {}).get("metrics") or {}
+    for key, (iters, values) in log.scores.items():
+        if metrics.get(key.rpartition("/")[2], {}).get("type") != "PSNR":
+            continue
+        best = max((pair for pair in zip(values, iters, strict=True) if not math.isnan(pair[0])), default=None)
+        if best is not None and not values[-1] >= best[0] - FALLEN:
+            yield f"{key} was {best[0]:.2f} at iteration {best[1]} and is {values[-1]:.2f}"
+            return

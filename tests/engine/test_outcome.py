@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from srtoolbox.cli import main
 from srtoolbox.cli.train import ending
 from srtoolbox.engine.evaluate import evaluate
-from srtoolbox.engine.outcome import psnr_beside_bicubic
+from srtoolbox.engine.outcome import _relapsed_loss, psnr_beside_bicubic
 from srtoolbox.metrics.psnr import PSNR
 from srtoolbox.registry import DATASETS, NETWORKS
 from tests.conftest import TINY
@@ -103,9 +104,32 @@ def test_a_run_that_diverged_says_so_and_a_sound_one_does_not(
     each = (*SHORT, "hooks.logger.interval=1")
     sound = train(config, tmp_path / "sound", *each, start, "optim.generator.optimizer.lr=1e-7", caplog=caplog)
     assert "has diverged" not in "".join(sound)
-    high = ("max_iters=60", "data.val.interval=60", "hooks.logger.interval=10", "optim.generator.optimizer.lr=1")
-    (told,) = [line for line in train(tiny_config, tmp_path / "high", *high, caplog=caplog) if "has diverged" in line]
-    assert "where bicubic has" in told and "Lower the learning rate" in told
+    flat = ("optim.generator.milestones=None", "optim.generator.scheduler=None", "optim.generator.optimizer.lr=0.03")
+    high = ("max_iters=3", "data.val.interval=3", "hooks.logger.interval=3", *flat, start)  # one loss: tells nothing
+    (told,) = [line for line in train(config, tmp_path / "high", *high, caplog=caplog) if "has diverged" in line]
+    scores = {r["iter"]: r["scores"]["photos/psnr"] for r in records(tmp_path / "high") if r["kind"] == "eval"}
+    assert f"photos/psnr was {scores[0]:.2f} at iteration 0 and is {scores[3]:.2f}. Lower" in told
+    assert "where bicubic has" in told and "Train longer" not in told
+
+
+def test_a_run_too_short_to_learn_is_not_called_diverged(
+    tiny_config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes = ("max_iters=40", "data.val.interval=20", "hooks.logger.interval=10")
+    messages = train(tiny_config, tmp_path / "short", *changes, caplog=caplog)
+    (told,) = [line for line in messages if "has learned too little" in line]
+    first, *_, last = [r["terms"]["pixel"] for r in records(tmp_path / "short") if r["kind"] == "train"]
+    assert first > 2 * last
+    assert f"the loss was {first:.4g} at iteration 10 and is {last:.4g} at iteration 40. Train longer" in told
+    assert "where bicubic has" in told and "diverged" not in "".join(messages)
+
+
+def test_a_loss_that_comes_back_is_told_beside_the_lowest_one() -> None:
+    assert list(_relapsed_loss({10: 1.0, 20: 0.01, 30: 0.06})) == [
+        "the loss was down to 0.01 at iteration 20 and is 0.06 at the end"
+    ]
+    assert "is nan at the end" in next(_relapsed_loss({10: 1.0, 20: math.nan}))
+    assert list(_relapsed_loss({10: 1.0, 20: 0.01, 30: 0.04})) == list(_relapsed_loss({})) == []
 
 
 def test_a_loss_that_rises_far_is_told_without_any_evaluation(
