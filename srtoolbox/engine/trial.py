@@ -105,13 +105,6 @@ def try_on_photograph(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
     return Trial(*_best(tried), assumed, count)
 
 
-def score_on_photograph(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Score:
-    """Score what one network makes of the photograph."""
-    network = NETWORKS.build(config)
-    network.load_state_dict(tensors)
-    return _score(network, _sample(network))
-
-
 def describe(config: Mapping[str, Any]) -> list[str]:
     """Name what tensors do not tell of a network: ["activation='relu'", 'images in 0 ... 255', 'BGR']."""
     inner = innermost(config)

@@ -17,10 +17,10 @@ from srtoolbox.cli import main
 from srtoolbox.engine.checkpoint import load_network
 from srtoolbox.engine.declared import state_for
 from srtoolbox.engine.evaluate import build_metrics, evaluate, means
-from srtoolbox.engine.trial import CONVENTIONS, LAST, RGB_CONVENTIONS, score_on_photograph
+from srtoolbox.engine.trial import CONVENTIONS, LAST, RGB_CONVENTIONS, _sample, _score
 from srtoolbox.engine.weights import read_network
 from srtoolbox.errors import CheckpointError
-from srtoolbox.registry import DATASETS
+from srtoolbox.registry import DATASETS, NETWORKS
 
 pytestmark = pytest.mark.data
 
@@ -123,7 +123,9 @@ def test_the_table_of_trials_is_true(
     elif way.strip():
         key, value = way.strip().split("=")
         config = {**config, key: ast.literal_eval(value)}
-    score = score_on_photograph(config, state_for(config, file.tensors))
+    network = NETWORKS.build(config)
+    network.load_state_dict(state_for(config, file.tensors))
+    score = _score(network, _sample(network))
     assert score.match == pytest.approx(float(match), abs=0.6)
     assert score.gain == (pytest.approx(float(gain), abs=0.06) if gain.strip() else -math.inf)
 
