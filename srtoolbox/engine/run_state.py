@@ -67,8 +67,8 @@ def load_run_state(runner: Runner, state: dict[str, Any]) -> None:
     except (KeyError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(
-            f"{runner.resumed_from}: does not fit this config ({type(error).__name__}: {reason}). Resume with the "
-            f"config of that run, or take only its weights with --load-from"
+            f"{runner.resumed_from or 'the state'}: does not fit this config ({type(error).__name__}: {reason}). "
+            f"Resume with the config of that run, or take only its weights with --load-from"
         ) from error
     runner.terms = state["terms"][dist.rank() if len(state["terms"]) == runner.world else 0]
     if state["dataset_digest"] != runner.dataset.digest() and dist.is_main():

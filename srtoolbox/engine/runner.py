@@ -45,7 +45,7 @@ class Runner:
         config: a checked config with `model`, `optim`, `data.train` and `max_iters`.
         work_dir: where checkpoints and logs go.
         resume: state of a checkpoint (`load_checkpoint`) to continue exactly.
-        resumed_from: the file that state came from.
+        resumed_from: the file that state came from, if any: messages name it, and a save never removes it.
 
     Raises:
         CheckpointError: the state does not fit the config.
@@ -56,7 +56,7 @@ class Runner:
     ) -> None:
         self.config = config
         self.work_dir = Path(work_dir)
-        self.resumed_from = resumed_from
+        self.is_resumed, self.resumed_from = resume is not None, resumed_from
         self.max_iters: int = config["max_iters"]
         self.accumulation: int = config.get("accumulate", 1)
         self.runtime = dict(config.get("runtime") or {})
@@ -152,7 +152,7 @@ class Runner:
     def _begin(self) -> None:
         """Do what precedes the first iteration: of a resumed run, all that follows the save it continues from."""
         try:
-            if self.resumed_from is None:
+            if not self.is_resumed:
                 self._interruptible("at_start")
             elif not self.whole:  # it is in no earlier log
                 self._after_iter((Phase.EVALUATE, Phase.LOG))

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from srtoolbox.engine.checkpoint import latest_checkpoint, verify_checkpoint
+from srtoolbox.config import Config
+from srtoolbox.engine.checkpoint import latest_checkpoint, load_checkpoint, verify_checkpoint
+from srtoolbox.engine.runner import Runner
 from srtoolbox.errors import CheckpointError
 from tests.engine.runs import final_state, records, run
 
@@ -28,6 +30,17 @@ def test_resumed_equals_uninterrupted(at: int, tiny_config: Path, whole_run: Pat
     assert sorted(expected) == sorted(found)
     assert [key for key in expected if expected[key] != found[key]] == []
     assert records(tmp_path / "parts") == records(whole_run)
+
+
+def test_a_state_without_its_file_is_no_fresh_start(tiny_config: Path, whole_run: Path, tmp_path: Path) -> None:
+    """What follows the save is done again, the evaluation first; nothing of a beginning is."""
+    state = load_checkpoint(whole_run / "checkpoints/iter_000010.pth")
+    config = Config.fromfile(tiny_config, [f"load_from={str(whole_run / 'checkpoints/iter_000020.pth')!r}"])
+    Runner(config, tmp_path / "other", resume=state).train()
+    expected = [record for record in records(whole_run) if record["iter"] >= 10]
+    assert expected[0]["kind"] == "eval" and records(tmp_path / "other") == expected
+    with pytest.raises(CheckpointError, match=r"^the state: does not fit this config"):
+        Runner(Config.fromfile(tiny_config, ["model.generator.channels=[8,8]"]), tmp_path / "third", resume=state)
 
 
 def test_the_best_files_survive_a_resume(tiny_config: Path, whole_run: Path, tmp_path: Path) -> None:

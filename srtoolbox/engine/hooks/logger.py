@@ -80,7 +80,7 @@ class LoggerHook(Hook):
             if self.tensorboard:
                 # what an earlier process logged from this iteration on (all, where it never saved) is repeated
                 self.writer = open_writer(runner.work_dir, purge_step=runner.begins_at)
-            if self.graph and runner.resumed_from is None:
+            if self.graph and not runner.is_resumed:
                 write_graph(self.writer, runner.networks["generator"], runner.device)
 
     def at_start(self, runner: Runner) -> None:
