@@ -165,6 +165,15 @@ def test_dict_over_something_else(write):
     assert Config.fromfile(path).to_dict() == {"x": {"y": {"z": 1}}}
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_delete_drops_what_a_file_between_or_the_same_file_appended(write, is_first):
+    lines = ["_base_.x.y.z += [3]", "x = dict(y=dict(_delete_=True, w=1))"]
+    own = "\n".join(["_base_ = 'b.py'", *(lines if is_first else lines[::-1])])
+    between = write(a_py="_base_ = 'c.py'\nx = dict(y=dict(_delete_=True, w=1))", c_py="_base_ = 'b.py'\n" + lines[0])
+    for path in (write(d_py=own, b_py="x = dict(y=dict(z=[1, 2]), v=5)"), between):
+        assert Config.fromfile(path).to_dict() == {"x": {"y": {"w": 1}, "v": 5}}
+
+
 def test_delete_never_stays(write):
     text = "_base_ = 'b.py'\nx = dict(_delete_=True, a=dict(_delete_=True, n=1))\n"
     text += "new = dict(_delete_=True, m=[dict(_delete_=1)])"
