@@ -25,6 +25,7 @@ _FEWEST = 6  # points of a rate by which a jump can be told from a slope
 _SMOOTH_FROM = 60  # points: a shorter curve is shown as it is
 _FAR = 5.0  # a run that ends this many times the others' spread away from them does not decide a panel's limits
 _LEAST_SPREAD = 0.1  # of the others' level: runs that agree to a hair make nobody an outlier
+_FAR_SSIM, _LEAST_SSIM_SPREAD = 3.0, 0.5  # of what they lack of 1: it ends at 0, where PSNR goes on falling
 _DISCRIMINATOR = {"d_real": "D(GT), mean output (d_real)", "d_fake": "D(SR), mean output (d_fake)"}
 
 
@@ -95,7 +96,13 @@ def draw_panel(
             for label in labels
         ]
         axis.legend(handles=handles, fontsize=8, framealpha=0.85, edgecolor="none")
-    notes = [] if key == RATES or is_log else _leave_out_outliers(axis, curves, several, dashed.values())
+    notes = (
+        []
+        if key == RATES or is_log
+        else _leave_out_outliers(
+            axis, curves, several, dashed.values(), is_ssim=is_score and "ssim" in key.rpartition("/")[2].lower()
+        )
+    )
     axis.set_xlabel("\n".join(["iteration", *notes]), fontsize=9, color=INK)
     if not by_label and key != RATES:
         _write_last_values(axis, curves, colours, digits=4 if is_score else 3)
@@ -149,12 +156,12 @@ def _smooth(values: np.ndarray) -> np.ndarray:
 
 
 def _leave_out_outliers(
-    axis: Axes, curves: Sequence[LabelledCurve], several: bool, dashed: Collection[float]
+    axis: Axes, curves: Sequence[LabelledCurve], several: bool, dashed: Collection[float], *, is_ssim: bool
 ) -> list[str]:
     """Set the limits by the runs that did not diverge and the dashed lines; return a note on each that lies beyond."""
     notes = []
     finite = [curve.values[np.isfinite(curve.values)] for _, _, curve in curves]
-    outliers = _outliers(finite)
+    outliers = _outliers(finite, is_ssim=is_ssim)
     for number, (run, label, curve) in enumerate(curves):
         name = f"{run}, {label}" if several else run
         if number in outliers:
@@ -170,8 +177,9 @@ def _leave_out_outliers(
     return notes
 
 
-def _outliers(curves: Sequence[np.ndarray]) -> set[int]:
+def _outliers(curves: Sequence[np.ndarray], *, is_ssim: bool) -> set[int]:
     """Numbers of the curves that end far from all others, at most half of them; of two only one that moved far."""
+    factor = _FAR_SSIM if is_ssim else _FAR
     far: set[int] = set()
     filled = [number for number, values in enumerate(curves) if len(values)]
     for number in sorted(filled, key=lambda each: np.ptp(curves[each]), reverse=True):
@@ -179,11 +187,12 @@ def _outliers(curves: Sequence[np.ndarray]) -> set[int]:
         if not others or len(far) + 1 > len(filled) / 2:
             break
         low, high = min(map(np.min, others)), max(map(np.max, others))
-        spread = max(high - low, _LEAST_SPREAD * abs(np.median(np.concatenate(others))))
-        if len(filled) == 2 and np.ptp(curves[number]) < _FAR * spread:
+        level = np.median(np.concatenate(others))
+        spread = max(high - low, _LEAST_SSIM_SPREAD * abs(1 - level) if is_ssim else _LEAST_SPREAD * abs(level))
+        if len(filled) == 2 and np.ptp(curves[number]) < factor * spread:
             break  # two runs that differ: neither is the odd one
         end = np.median(curves[number][-max(1, len(curves[number]) // 4) :])
-        if end > high + _FAR * spread or end < low - _FAR * spread:
+        if end > high + factor * spread or end < low - factor * spread:
             far.add(number)
     return far
 

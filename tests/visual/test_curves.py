@@ -175,10 +175,10 @@ def legend_texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def write_scores(folder: Path, scores: list[float], rates: list[float] = ()) -> Path:
+def write_scores(folder: Path, scores: list[float], rates: list[float] = (), metric: str = "psnr") -> Path:
     """A run with one score a hundred iterations."""
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [{"kind": "eval", "iter": 100 * i, "scores": {"set5/psnr": v}} for i, v in enumerate(scores, 1)]
+    lines = [{"kind": "eval", "iter": 100 * i, "scores": {f"set5/{metric}": v}} for i, v in enumerate(scores, 1)]
     lines += [{"kind": "train", "iter": i, "lr": {"generator": r}, "terms": {}} for i, r in enumerate(rates, 1)]
     (folder / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
@@ -221,6 +221,22 @@ def test_a_run_that_diverged_does_not_flatten_the_others_and_is_named(tmp_path: 
     assert figures[1].axes[0].get_xlabel() == "iteration"
     plot_runs([good[0], bad], tmp_path / "x.png")
     assert figures[2].axes[0].get_ylim()[0] > 27
+
+
+@pytest.mark.parametrize(("start", "end"), [(0.85, 0.45), (0.85, 0.02), (0.7, 0.02)])
+def test_nor_does_its_ssim_though_that_falls_no_lower_than_0(
+    tmp_path: Path, figures: list[Figure], start: float, end: float
+) -> None:
+    sound = [write_scores(tmp_path / n, [start, 0.9, 0.91 + d], metric="ssim_y") for n, d in (("a", 0), ("b", 0.002))]
+    bad = write_scores(tmp_path / "lr_1", [start, 0.5, end], metric="ssim_y")
+    for others in (sound, sound[:1]):
+        plot_runs([*others, bad], tmp_path / "x.png")
+        axis = figures.pop().axes[0]
+        assert axis.get_ylim()[0] > start - 0.02 and axis.get_xlabel() == f"iteration\nlr_1 lies beyond: {end:.3g}"
+    for last in (0.8, 0.86):
+        near = write_scores(tmp_path / "near", [0.75, last], metric="ssim_y")
+        plot_runs([*sound, near], tmp_path / "x.png")
+        assert figures.pop().axes[0].get_xlabel() == "iteration"
 
 
 @pytest.mark.parametrize("ends", [[30.1, 31.0], [12.0, 31.0], [30.0, 30.4, 30.8, 31.2, 33.5]])
