@@ -96,13 +96,10 @@ def draw_panel(
             for label in labels
         ]
         axis.legend(handles=handles, fontsize=8, framealpha=0.85, edgecolor="none")
-    notes = (
-        []
-        if key == RATES or is_log
-        else _leave_out_outliers(
-            axis, curves, several, dashed.values(), is_ssim=is_score and "ssim" in key.rpartition("/")[2].lower()
-        )
-    )
+    notes = []
+    if key != RATES and not is_log:
+        is_ssim = is_score and "ssim" in key.rpartition("/")[2].lower()
+        notes = _leave_out_outliers(axis, curves, several, dashed.values(), is_ssim=is_ssim)
     axis.set_xlabel("\n".join(["iteration", *notes]), fontsize=9, color=INK)
     if not by_label and key != RATES:
         _write_last_values(axis, curves, colours, digits=4 if is_score else 3)
