@@ -3,18 +3,21 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from srtoolbox import moved
+
 if TYPE_CHECKING:  # what __getattr__ finds, for those who check types; tests/test_api.py keeps the two alike
     from srtoolbox.config import Config
     from srtoolbox.data.stores import open_store
     from srtoolbox.engine.evaluate import evaluate
     from srtoolbox.engine.runner import Runner
-    from srtoolbox.engine.weights import load_network
     from srtoolbox.image import Picture, read_image, read_picture, write_image, write_picture
-    from srtoolbox.inference.picture import upscale_picture
+    from srtoolbox.inference.image import upscale_picture
     from srtoolbox.inference.upscaler import Upscaler, upscale
     from srtoolbox.resize import imresize
+    from srtoolbox.weights.load import load_network
 
 __version__ = "0.1.0"
+moved.install()
 
 _PUBLIC = {
     "Config": "srtoolbox.config",
@@ -23,12 +26,12 @@ _PUBLIC = {
     "Upscaler": "srtoolbox.inference.upscaler",
     "evaluate": "srtoolbox.engine.evaluate",
     "imresize": "srtoolbox.resize",
-    "load_network": "srtoolbox.engine.weights",
+    "load_network": "srtoolbox.weights.load",
     "open_store": "srtoolbox.data.stores",
     "read_image": "srtoolbox.image",
     "read_picture": "srtoolbox.image",
     "upscale": "srtoolbox.inference.upscaler",
-    "upscale_picture": "srtoolbox.inference.picture",
+    "upscale_picture": "srtoolbox.inference.image",
     "write_image": "srtoolbox.image",
     "write_picture": "srtoolbox.image",
 }

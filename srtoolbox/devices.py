@@ -1,13 +1,23 @@
-"""Detours around what Metal (MPS) has not got, float64 and 16-bit pixels: the CPU does it, which is said once."""
+"""Devices that lack something.
+
+Metal (MPS) has no float64 and no 16-bit pixels: the CPU takes over, which is logged once.
+The meta device has no memory: networks of which only names and shapes are asked are built on it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from srtoolbox.logger import LOGGER
+
+_DRAWS = (Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
 
 
 def lacks_float64(device: torch.device | str | None) -> bool:
@@ -34,3 +44,26 @@ def carry(tensor: Tensor, device: torch.device | str | None, *, non_blocking: bo
 @functools.cache
 def _tell_once(text: str) -> None:
     LOGGER.info(text)
+
+
+@contextlib.contextmanager
+def without_memory() -> Iterator[None]:
+    """Make tensors and modules on the meta device, and draw no random weights for them.
+
+    There `normal_` is written in Python and imports PyTorch's compiler first: a second at the first network.
+    """
+    with torch.device("meta"), _Undrawn():
+        yield
+
+
+class _Undrawn(TorchFunctionMode):
+    """Skips what fills tensors that have no values."""
+
+    def __torch_function__(
+        self, func: Callable, types: object, args: tuple = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:  # noqa: ANN401 - what func gives
+        if func in _DRAWS:
+            tensor = args[0] if args else kwargs["tensor"]
+            if tensor.is_meta:
+                return tensor
+        return func(*args, **(kwargs or {}))

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.files import append_line
+from srtoolbox.io.files import append_line
 
 LOGGER = logging.getLogger("srtoolbox")
 CONSOLE = Console()

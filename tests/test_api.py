@@ -49,7 +49,8 @@ def test_array_in_array_out(photo: np.ndarray) -> None:
 
 def test_a_picture_that_does_not_fit_in_one_piece(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     from srtoolbox import upscale
-    from srtoolbox.inference import cutting, planning
+    from srtoolbox.inference.tiling import planner as cutting
+    from srtoolbox.inference.tiling import plans as planning
     from srtoolbox.registry import NETWORKS
 
     network = NETWORKS.build({"type": "ESPCN", "scale": 2})

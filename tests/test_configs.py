@@ -10,7 +10,7 @@ import torch
 
 from srtoolbox.check import check, mode_of
 from srtoolbox.config import Config
-from srtoolbox.engine.optim import build_optim
+from srtoolbox.optim.wrapper import build_optim
 from srtoolbox.registry import METRICS, MODELS
 
 ROOT = Path(__file__).parents[1] / "configs"

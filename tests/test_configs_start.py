@@ -11,10 +11,10 @@ import skimage.data
 from srtoolbox.check import check
 from srtoolbox.cli import main
 from srtoolbox.config import Config
-from srtoolbox.engine.checkpoint import load_checkpoint
 from srtoolbox.engine.runner import Runner
 from srtoolbox.image import write_image
 from srtoolbox.resize import imresize
+from srtoolbox.weights.checkpoint import load_checkpoint
 from tests.test_configs import BACKBONES, CONFIGS, ROOT, name
 
 TRAINED = [path for path in CONFIGS if "max_iters" in Config.fromfile(path) and path.parent.name != "quickstart"]

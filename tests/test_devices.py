@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from srtoolbox import devices
 from srtoolbox.engine.device import to_device
 from srtoolbox.image import to_tensor
-from srtoolbox.inference import memory
+from srtoolbox.inference.tiling import memory
 from srtoolbox.metrics.psnr import PSNR
 from srtoolbox.metrics.ssim import SSIM
 from srtoolbox.resize import imresize

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from srtoolbox.backbones import BACKBONES, filled_backbone
+from srtoolbox.features.backbones import BACKBONES, filled_backbone
 from srtoolbox.registry import LOSSES, METRICS, argument_faults
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from srtoolbox.meta_device import without_memory
+from srtoolbox.devices import without_memory
 from srtoolbox.registry import NETWORKS
 from tests.models.networks.test_all import GENERATORS, small_config
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from srtoolbox import registry
-from srtoolbox.check.hints import hints_of
+from srtoolbox.check.type_hints import hints_of
 from srtoolbox.errors import RegistryError
 from srtoolbox.registry import OPTIMIZERS, Registry, argument_faults, did_you_mean, parameters_of, registries
 

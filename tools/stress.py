@@ -37,9 +37,9 @@ import torch
 from srtoolbox.check import check
 from srtoolbox.cli import main as srtoolbox
 from srtoolbox.config import Config
-from srtoolbox.engine.checkpoint import verify_checkpoint
 from srtoolbox.engine.hooks import checkpoint as saving
 from srtoolbox.image import write_image
+from srtoolbox.weights.checkpoint import verify_checkpoint
 from tests.engine.runs import differing, events, final_state, flatten, records, snapshot
 from tests.faults.disk import Disk
 from tests.faults.stress_configs import ITERATIONS, VARIANTS

@@ -6,19 +6,13 @@ from collections.abc import Mapping
 
 from srtoolbox import dist
 from srtoolbox.check.components import check_part, check_wiring_of
+from srtoolbox.check.faults import Report
 from srtoolbox.check.losses import check_losses
 from srtoolbox.check.names import check_names, check_spans
 from srtoolbox.check.networks import check_network
 from srtoolbox.check.optim import check_optim
-from srtoolbox.check.report import Report
 from srtoolbox.check.schema import TOP, check_section
-from srtoolbox.check.wiring import (
-    check_colours,
-    check_construction,
-    check_crop,
-    check_hooked_networks,
-    check_scales,
-)
+from srtoolbox.check.wiring import check_colours, check_construction, check_crop, check_hooked_networks, check_scales
 from srtoolbox.config import Config
 from srtoolbox.errors import ConfigError
 from srtoolbox.logger import LOGGER

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from srtoolbox.check.hints import advice, described, fits, hints_of
-from srtoolbox.check.report import Report, joined
+from srtoolbox.check.faults import Report, joined
 from srtoolbox.check.schema import Found, Part
+from srtoolbox.check.type_hints import advice, described, fits, hints_of
 from srtoolbox.errors import RegistryError, SrtoolboxError
 from srtoolbox.registry import Registry, argument_faults, did_you_mean, registries
 

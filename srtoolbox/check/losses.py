@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from srtoolbox.check.components import Component
+from srtoolbox.check.faults import Report
 from srtoolbox.check.networks import Built
-from srtoolbox.check.report import Report
 
 _ADVERSARIAL = ("relativistic", "generator", "discriminator", "gradient_penalty")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from srtoolbox.check.components import Component
-from srtoolbox.check.report import Report, joined
+from srtoolbox.check.faults import Report, joined
 from srtoolbox.check.schema import TOP
 from srtoolbox.config.overrides import COMMAND_LINE
 from srtoolbox.registry import parameters_of

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from srtoolbox.check.components import Component
-from srtoolbox.check.offers import CHANNELS, discriminator_faults, network_faults
-from srtoolbox.check.report import Report, named_key, reason
-from srtoolbox.meta_device import without_memory
+from srtoolbox.check.faults import Report, named_key, reason
+from srtoolbox.devices import without_memory
+from srtoolbox.interfaces import CHANNELS, discriminator_faults, network_faults
 from srtoolbox.registry import NETWORKS
 
 KINDS = ("generator", "discriminator")

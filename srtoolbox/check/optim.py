@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from srtoolbox.check.faults import Report, joined, reason
 from srtoolbox.check.networks import Built
-from srtoolbox.check.offers import PAGE
-from srtoolbox.check.report import Report, joined, reason
 from srtoolbox.check.wiring import constructed
-from srtoolbox.parameter_names import chooser, entry_fault
+from srtoolbox.interfaces import PAGE
+from srtoolbox.optim.parameter_names import chooser, entry_fault
 from srtoolbox.registry import OPTIMIZERS, SCHEDULERS, argument_faults, did_you_mean
 
 _STEPS = 3  # of a schedule: within them a floor lifts a rate of 0

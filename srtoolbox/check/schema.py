@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from srtoolbox.check.hints import advice, described, fits
-from srtoolbox.check.report import Report, joined
+from srtoolbox.check.faults import Report, joined
+from srtoolbox.check.type_hints import advice, described, fits
 from srtoolbox.registry import did_you_mean
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from srtoolbox.check.components import Component
+from srtoolbox.check.faults import Report, named_key, reason
 from srtoolbox.check.networks import Built
-from srtoolbox.check.offers import class_to_ask, missing_offers
-from srtoolbox.check.report import Report, named_key, reason
+from srtoolbox.interfaces import class_to_ask, missing_offers
 from srtoolbox.registry import did_you_mean, parameters_of
 
 _BUILT_TO_CHECK = (

@@ -94,7 +94,7 @@ def _run(name: str, argv: list[str]) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may have signs that it cannot print
     try:
         if "multiprocessing.spawn" in sys.modules:  # as in a worker process that starts; else --help stays fast
-            from srtoolbox.workers import refuse_second_import
+            from srtoolbox.data.loading.workers import refuse_second_import
 
             refuse_second_import()
         code = importlib.import_module(COMMANDS[name]).main(argv)

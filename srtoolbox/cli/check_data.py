@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srtoolbox.cli.options import CommandParser
-from srtoolbox.wording import counted
+from srtoolbox.text import counted
 
 if TYPE_CHECKING:
-    from srtoolbox.data.checking import DataPart, Report
+    from srtoolbox.data.audit.check import DataPart, Report
 
 EXAMPLE = """examples:
   python tools/check_data.py datasets/T91 datasets/General100                       # damage, sizes, duplicates
@@ -47,8 +47,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; 1 where there are faults that count."""
     parser = build_parser()
     args = parser.parse(argv)
-    from srtoolbox import files
-    from srtoolbox.data.checking import KINDS
+    from srtoolbox.data.audit.check import KINDS
+    from srtoolbox.io import files
 
     unknown = [kind for kind in args.allow if kind not in KINDS]
     if unknown:
@@ -69,8 +69,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _parts(args: argparse.Namespace, stores: Sequence[str], configs: Sequence[str]) -> list[DataPart]:
     from srtoolbox.config import Config
-    from srtoolbox.data.checking import DataPart
-    from srtoolbox.data.config_parts import config_parts
+    from srtoolbox.data.audit.check import DataPart
+    from srtoolbox.data.audit.config_sets import config_parts
 
     parts = []
     for number, store in enumerate(stores):
@@ -84,7 +84,7 @@ def _parts(args: argparse.Namespace, stores: Sequence[str], configs: Sequence[st
 def _checked(parts: Sequence[DataPart], workers: int | None) -> Report:
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from srtoolbox.data.checking import check_data
+    from srtoolbox.data.audit.check import check_data
     from srtoolbox.logger import CONSOLE
 
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
@@ -96,7 +96,7 @@ def _checked(parts: Sequence[DataPart], workers: int | None) -> Report:
 
 
 def _print(report: Report, allowed: Sequence[str]) -> None:
-    from srtoolbox.data.checking import KINDS
+    from srtoolbox.data.audit.check import KINDS
 
     for each in report.sets:
         for role in ("gt", "lq"):

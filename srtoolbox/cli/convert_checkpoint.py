@@ -49,9 +49,9 @@ def main(argv: Sequence[str]) -> int:
         parser.error(f"-o {out}: a checkpoint of ours is a .pth")
     if out.exists() and Path(args.checkpoint).exists() and out.samefile(args.checkpoint):
         parser.error(f"-o {out} is the file to convert; give another name")
-    from srtoolbox.engine.conversion import convert
     from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins
+    from srtoolbox.weights.convert import convert
 
     setup_logging()
     load_plugins(None, args.plugin)

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srtoolbox.cli.options import CommandParser
-from srtoolbox.wording import counted
+from srtoolbox.text import counted
 
 if TYPE_CHECKING:
-    from srtoolbox.data.conversion import Summary
-    from srtoolbox.data.plan import Plan, Recipe
+    from srtoolbox.data.prepare.convert import Summary
+    from srtoolbox.data.prepare.plan import Plan, Recipe
 
 EXAMPLE = """examples:
   python tools/convert_lmdb.py datasets/DIV2K/HR -o datasets/DIV2K/HR.lmdb
@@ -91,7 +91,7 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse(argv)
     if args.cut and args.lq is None:
         parser.error("--cut goes with --lq: LQ that is made is made of GT cut to multiples of the scale")
-    from srtoolbox.data.plan import Recipe, SubImages, make_plan, split_plan
+    from srtoolbox.data.prepare.plan import Recipe, SubImages, make_plan, split_plan
     from srtoolbox.logger import setup_logging
 
     setup_logging()
@@ -174,7 +174,7 @@ def _crops_that_fit(plan: Plan) -> str:
 def _with_progress(parts: Sequence[tuple[Plan, list[str]]], **options: Any) -> list[Summary]:  # noqa: ANN401
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from srtoolbox.data.conversion import convert_all
+    from srtoolbox.data.prepare.convert import convert_all
     from srtoolbox.logger import CONSOLE
 
     columns = (TextColumn("converting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("left"))
@@ -192,7 +192,7 @@ def _print_summaries(summaries: Sequence[Summary], seconds: float) -> None:
 
 def _print_identical(parts: Sequence[tuple[Plan, list[str]]], summaries: Sequence[Summary]) -> None:
     """Images that are the same, pixel for pixel; worse if they are on both sides of a split."""
-    from srtoolbox.data.conversion import identical_images
+    from srtoolbox.data.prepare.convert import identical_images
 
     of_gt = summaries[:: len(parts[0][1])]
     groups = identical_images(of_gt)

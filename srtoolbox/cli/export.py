@@ -45,10 +45,10 @@ def main(argv: Sequence[str]) -> int:
     parser = build_parser()
     args = parser.parse(argv)
     _check_names(parser, args)
-    from srtoolbox.engine.weights import load_network
-    from srtoolbox.inference.export import export_onnx, export_torch
+    from srtoolbox.apps.export.network import export_onnx, export_torch
     from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins
+    from srtoolbox.weights.load import load_network
 
     setup_logging()
     load_plugins(None, args.plugin)

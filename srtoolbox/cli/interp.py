@@ -6,10 +6,13 @@ import argparse
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_trial, generator_in
-from srtoolbox.wording import counted
+from srtoolbox.text import counted
+
+if TYPE_CHECKING:
+    from srtoolbox.weights.interpolate import Blend
 
 EXAMPLE = """example:
   python tools/interp.py psnr.pth gan.pth --alpha 0.8 -o blend.pth
@@ -20,13 +23,6 @@ EXAMPLE = """example:
 
 The networks must be of one architecture; they need not be of one project. alpha lies in [0, 1]."""
 MAX_BLENDS = 201
-
-
-class Blend(NamedTuple):
-    """One blend: how it is called in tables and file names, and the share of each network."""
-
-    name: str
-    shares: tuple[float, ...]
 
 
 def build_parser() -> CommandParser:
@@ -65,10 +61,10 @@ def main(argv: Sequence[str]) -> int:
     args.images, args.inputs = pictures(args.images), pictures(args.inputs)
     targets = plan_outputs(args, blends)
     from srtoolbox.config import Config
-    from srtoolbox.engine.blending import Blender
     from srtoolbox.engine.device import select_device
     from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins
+    from srtoolbox.weights.interpolate import Blender
 
     setup_logging()
     config = Config.fromfile(args.config, args.overrides) if args.config else None
@@ -81,9 +77,11 @@ def main(argv: Sequence[str]) -> int:
         blender.save(target, blend.shares)
         print(f"{blend.name} -> {target}")
     if args.images or args.inputs or args.datasets:
-        from srtoolbox.cli.interp_report import Report
+        from srtoolbox.apps.scoring.interpolation import Report
 
-        Report(args, blender, config, device).write(blends)
+        report = Report(args, blender, config, device)
+        report.write(blends)
+        print(f"see {report.folder}")
     return 0
 
 
@@ -97,6 +95,7 @@ def plan_blends(args: argparse.Namespace) -> list[Blend]:
         ConfigError: alphas outside [0, 1], a sweep that is none, another number of networks than the option is for.
     """
     from srtoolbox.errors import ConfigError
+    from srtoolbox.weights.interpolate import Blend
 
     if args.weights:
         if len(args.weights) != len(args.checkpoints) or len(args.checkpoints) < 2:

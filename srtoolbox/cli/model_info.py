@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srtoolbox.cli.options import CommandParser, add_device, add_plugin
-from srtoolbox.wording import counted
+from srtoolbox.text import counted
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from srtoolbox.engine.cost import Cost
+    from srtoolbox.apps.cost import Cost
 
     Networks = dict[str, nn.Module]
 
@@ -55,10 +55,10 @@ def main(argv: Sequence[str]) -> int:
         parser.error("sizes, --batch, --runs and --threads are at least 1")
     import torch
 
-    from srtoolbox.engine.cost import measure
+    from srtoolbox.apps.cost import measure
     from srtoolbox.engine.device import select_device
     from srtoolbox.errors import RunError
-    from srtoolbox.files import write_json
+    from srtoolbox.io.files import write_json
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -87,10 +87,10 @@ def load(args: argparse.Namespace) -> Networks:
         ConfigError: there are none, or overrides are given for a checkpoint.
     """
     from srtoolbox.config import Config
-    from srtoolbox.engine.weights import read_network
     from srtoolbox.errors import ConfigError
     from srtoolbox.plugins import load_plugins
     from srtoolbox.registry import NETWORKS
+    from srtoolbox.weights.load import read_network
 
     if Path(args.source).suffix in CHECKPOINTS:
         if args.overrides:

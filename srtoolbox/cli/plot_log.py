@@ -34,8 +34,8 @@ def build_parser() -> CommandParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = build_parser().parse(argv)
-    from srtoolbox.visual.curves import plot_runs
-    from srtoolbox.visual.run_log import read_baseline
+    from srtoolbox.plots.curves import plot_runs
+    from srtoolbox.plots.run_log import read_baseline
 
     first = Path(args.runs[0])
     out = Path(args.out) if args.out else (first if first.is_dir() else first.parent) / "curves.png"

@@ -108,7 +108,7 @@ def write_photos(folder: Path) -> None:
 
 def write_scores(checkpoint: str) -> dict[str, float]:
     """`scores.json` from the test's results; returns the gain over bicubic by score."""
-    from srtoolbox.files import read_json, write_json
+    from srtoolbox.io.files import read_json, write_json
 
     results = read_json(WORK_DIR / "test.json")
     (WORK_DIR / "test.json").unlink()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from srtoolbox.cli.options import CommandParser, add_plugin
-from srtoolbox.wording import counted, reason_of
+from srtoolbox.text import counted, reason_of
 
 EXAMPLE = """example:
   python tools/replay.py work_dirs/espcn_x3_t91/faults/iter_000123
@@ -29,13 +29,13 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code: 1 where the fault is there again, 0 where it is not."""
     args = build_parser().parse(argv)
     from srtoolbox.config import Config
-    from srtoolbox.engine.checkpoint import load_checkpoint
-    from srtoolbox.engine.faults import replay
+    from srtoolbox.engine.guard.halt import replay
     from srtoolbox.engine.runner import Runner
     from srtoolbox.errors import RunError
-    from srtoolbox.files import read_json
+    from srtoolbox.io.files import read_json
     from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins
+    from srtoolbox.weights.checkpoint import load_checkpoint
 
     setup_logging()
     folder = Path(args.dump)

@@ -14,15 +14,13 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from srtoolbox.apps.report import ReportWriter
     from srtoolbox.config import Config
     from srtoolbox.engine.evaluate import Picture, Scores
-    from srtoolbox.visual.report import ReportWriter
-    from srtoolbox.visual.sheet_writer import SheetWriter
+    from srtoolbox.plots.sheet_writer import SheetWriter
 
     Results = dict[str, dict[str, dict[str, Scores]]]  # network -> set -> picture
 
-PART = 8
-"""Images per process that are scored by all networks before the next are read."""
 EXAMPLE = """example:
   python tools/test.py bicubic/bicubic_x3.py
   python tools/test.py espcn/espcn_x3_t91.py best.pth --datasets set5 --json scores.json
@@ -84,12 +82,12 @@ def main(argv: Sequence[str]) -> int:
 def score_all(config: Config, args: argparse.Namespace, device: torch.device) -> None:
     """Score all networks, print the tables, write what is wanted."""
     from srtoolbox import dist
-    from srtoolbox.cli.test_networks import check_scales, load_all, test_parts
-    from srtoolbox.cli.test_report import run_facts
-    from srtoolbox.cli.test_tables import as_json, print_tables
-    from srtoolbox.files import write_json
-    from srtoolbox.visual.report import ReportWriter
-    from srtoolbox.visual.sheet_writer import SheetWriter
+    from srtoolbox.apps.report import ReportWriter
+    from srtoolbox.apps.scoring.networks import check_scales, load_all, test_parts
+    from srtoolbox.apps.scoring.report import run_facts
+    from srtoolbox.apps.scoring.tables import as_json, print_tables
+    from srtoolbox.io.files import write_json
+    from srtoolbox.plots.sheet_writer import SheetWriter
 
     datasets, metrics = test_parts(config, args.datasets)
     sheets = SheetWriter(args.sheets) if args.sheets else None
@@ -125,7 +123,7 @@ class Receiver:
     def __init__(
         self, name: str, title: str, out: Path | None, sheets: SheetWriter | None, page: ReportWriter | None
     ) -> None:
-        from srtoolbox.file_names import Claims
+        from srtoolbox.io.file_names import Claims
 
         self.name, self.title, self.out, self.sheets, self.page = name, title, out, sheets, page
         self._claims = Claims()
@@ -150,8 +148,8 @@ def keep_extremes(folder: Path, results: Results, metrics: Mapping[str, Any], co
     Of a set without truth all are kept. It may be called after every part of a set: what is among the best or worst
     of all is so in every part.
     """
-    from srtoolbox.visual.report.selection import choose_pictures
-    from srtoolbox.visual.report.writer import decisive_metric
+    from srtoolbox.apps.report.selection import choose_pictures
+    from srtoolbox.apps.report.writer import decisive_metric
 
     *_, last = results.values()
     for set_name, images in last.items():
@@ -186,6 +184,7 @@ def score_parts(
     from rich.progress import Progress
 
     from srtoolbox import dist
+    from srtoolbox.apps.scoring.networks import PART
     from srtoolbox.engine.evaluate import evaluate
     from srtoolbox.logger import CONSOLE
 

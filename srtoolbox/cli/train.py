@@ -11,8 +11,8 @@ from srtoolbox.cli.options import CommandParser, add_device, add_plugin
 
 if TYPE_CHECKING:  # what costs --help its speed
     from srtoolbox.config import Config
+    from srtoolbox.engine.job.workdir import RunLock
     from srtoolbox.engine.runner import Runner
-    from srtoolbox.engine.workdir import RunLock
 
 EXAMPLE = """example:
   python tools/train.py configs/espcn/espcn_x3_t91.py
@@ -67,7 +67,7 @@ def config_of_run(work_dir: Path) -> str:
     Raises:
         RunError: it is not there.
     """
-    from srtoolbox.engine.run_config import CONFIG
+    from srtoolbox.engine.job.run_config import CONFIG
     from srtoolbox.errors import RunError
 
     if not (work_dir / CONFIG).is_file():
@@ -79,8 +79,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """Check, lock the work dir, train."""
     from srtoolbox import dist
     from srtoolbox.check import check
-    from srtoolbox.engine.restarts import begun_before
-    from srtoolbox.engine.workdir import RunLock, is_used
+    from srtoolbox.engine.job.restarts import begun_before
+    from srtoolbox.engine.job.workdir import RunLock, is_used
     from srtoolbox.errors import RunError
     from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins
@@ -112,9 +112,9 @@ def train(config: Config, args: argparse.Namespace, work_dir: Path, lock: RunLoc
     samples drawn since then are not drawn again.
     """
     from srtoolbox import dist
-    from srtoolbox.engine.faults import SkippedStepsError
-    from srtoolbox.engine.signals import StopRequested
-    from srtoolbox.engine.workdir import find_state
+    from srtoolbox.engine.guard.halt import SkippedStepsError
+    from srtoolbox.engine.job.signals import StopRequested
+    from srtoolbox.engine.job.workdir import find_state
     from srtoolbox.errors import RunError
     from srtoolbox.logger import LOGGER
 
@@ -166,7 +166,7 @@ def is_done(config: Config, work_dir: Path, lock: RunLock, iteration: int, path:
 
     One that ended by itself and is to go on with another config is evaluated as that says.
     """
-    from srtoolbox.engine.run_config import is_config_of
+    from srtoolbox.engine.job.run_config import is_config_of
 
     if iteration != config["max_iters"]:
         return iteration > config["max_iters"]
@@ -175,7 +175,7 @@ def is_done(config: Config, work_dir: Path, lock: RunLock, iteration: int, path:
 
 def ending(runner: Runner, config: str) -> str:
     """The last sentence of a run that has finished: what was done, and how to test it."""
-    from srtoolbox.engine.outcome import worth_testing
+    from srtoolbox.engine.job.outcome import worth_testing
 
     done = f"done: {runner.work_dir}"
     if runner.begun_at == runner.max_iters:
@@ -195,10 +195,10 @@ def begin(
 ) -> Runner:
     """The runner of a run, fresh or from `state` (of the file `path`); its work dir is ready, its log begun."""
     from srtoolbox import dist
-    from srtoolbox.engine.describe import describe
-    from srtoolbox.engine.run_config import save_config
+    from srtoolbox.engine.job.describe import describe
+    from srtoolbox.engine.job.run_config import save_config
+    from srtoolbox.engine.job.workdir import prepare
     from srtoolbox.engine.runner import Runner
-    from srtoolbox.engine.workdir import prepare
     from srtoolbox.logger import setup_logging
 
     runner = Runner(config, work_dir, resume=state, resumed_from=path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from srtoolbox.cli.options import CommandParser
-from srtoolbox.wording import counted
+from srtoolbox.text import counted
 
 EXAMPLE = """example:
   python tools/unpack_stl10.py stl10_binary/unlabeled_X.bin -o datasets/STL10/unlabeled
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     args = build_parser().parse(argv)
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from srtoolbox.data.stl10 import unpack
+    from srtoolbox.data.prepare.stl10 import unpack
     from srtoolbox.logger import CONSOLE
 
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())

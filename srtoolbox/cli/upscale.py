@@ -7,14 +7,15 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from srtoolbox.apps.folder.naming import STREAM
 from srtoolbox.cli.options import generator_of, terminable
 from srtoolbox.cli.upscale_options import build_parser, naming_of
-from srtoolbox.cli.upscale_plan import STREAM, Plan, plan
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from srtoolbox.apps.folder.plan import Plan
     from srtoolbox.inference.upscaler import Upscaler
 
 
@@ -23,7 +24,8 @@ def main(argv: Sequence[str]) -> int:
     parser = build_parser()
     args = parser.parse(argv)
     naming = naming_of(parser, args)
-    from srtoolbox.cli.upscale_run import Options, Run
+    from srtoolbox.apps.folder.plan import plan
+    from srtoolbox.apps.folder.run import Options, Run
     from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins
 
@@ -74,8 +76,8 @@ def upscalers(args: argparse.Namespace) -> tuple[Upscaler, Upscaler | None]:
 
 def load(args: argparse.Namespace, config: Mapping[str, Any] | None, device: torch.device) -> nn.Module:
     """The network of the checkpoint, with another one mixed in where that is wanted."""
-    from srtoolbox.engine.blending import Blender
-    from srtoolbox.engine.weights import load_network
+    from srtoolbox.weights.interpolate import Blender
+    from srtoolbox.weights.load import load_network
 
     if args.blend is None:
         return load_network(args.checkpoint, config=config, scale=args.scale, trial=args.trial, device=device)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from srtoolbox.apps.folder.naming import EXTENSIONS, STREAM, Naming
 from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_weights_options, tile
-from srtoolbox.cli.upscale_plan import EXTENSIONS, STREAM, Naming, is_single
 
 DESCRIPTION = "Upscale pictures with a trained network."
 EXAMPLE = """example:
@@ -124,6 +124,8 @@ def naming_of(parser: CommandParser, args: argparse.Namespace) -> Naming:
         parser.error(f"--quality is for jpg and webp, results are {ext}: add --ext jpg")
     if set(args.suffix) & {"/", "\\", "\0"}:
         parser.error(f"--suffix is a part of a name, got {args.suffix!r}")
+    from srtoolbox.apps.folder.plan import is_single
+
     to_file = is_single(args.out) and args.out != STREAM
     if to_file and args.ext is not None:
         parser.error(f"--ext {args.ext}: the name {args.out} says the format; leave one of the two out")
@@ -138,6 +140,8 @@ def naming_of(parser: CommandParser, args: argparse.Namespace) -> Naming:
 
 def _written(args: argparse.Namespace) -> str:
     """The format of the results; 'same': that of each picture."""
+    from srtoolbox.apps.folder.plan import is_single
+
     if is_single(args.out) and args.out != STREAM:
         return args.out.rpartition(".")[2].lower()
     return args.ext or "png"

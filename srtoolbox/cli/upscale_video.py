@@ -21,12 +21,12 @@ from srtoolbox.cli.options import (
     terminable,
     tile,
 )
-from srtoolbox.wording import counted
+from srtoolbox.text import counted
 
 if TYPE_CHECKING:
+    from srtoolbox.apps.video.parts import Encoding
+    from srtoolbox.apps.video.upscale import Done
     from srtoolbox.inference.upscaler import Upscaler
-    from srtoolbox.inference.video import Done
-    from srtoolbox.inference.video_parts import Encoding
 
 EXAMPLE = """examples:
   python tools/upscale_video.py realesr-animevideov3.pth clip.mp4 -o clip_x4.mp4
@@ -62,9 +62,9 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse(argv)
     if args.crf is not None and not 0 <= args.crf <= MAX_CRF:
         parser.error(f"--crf is 0 ... {MAX_CRF}, got {args.crf:g}")
-    from srtoolbox.files import sha256
-    from srtoolbox.inference.video_frames import library
-    from srtoolbox.inference.video_parts import Encoding
+    from srtoolbox.apps.video.frames import library
+    from srtoolbox.apps.video.parts import Encoding
+    from srtoolbox.io.files import sha256
     from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins
 
@@ -86,8 +86,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _upscaler(args: argparse.Namespace) -> Upscaler:
     from srtoolbox.engine.device import select_device
-    from srtoolbox.engine.weights import load_network
     from srtoolbox.inference.upscaler import Upscaler
+    from srtoolbox.weights.load import load_network
 
     config = generator_of(args.config)
     device = select_device(args.device)
@@ -100,7 +100,7 @@ def _with_progress(
 ) -> Done:
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from srtoolbox.inference.video import upscale_video
+    from srtoolbox.apps.video.upscale import upscale_video
     from srtoolbox.logger import CONSOLE
 
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())

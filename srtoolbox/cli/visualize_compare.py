@@ -16,13 +16,13 @@ from srtoolbox.cli.visualize_options import (
     picture_of,
     positive,
 )
-from srtoolbox.wording import counted
+from srtoolbox.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from srtoolbox.visual.grid import Cell
+    from srtoolbox.plots.grid import Cell
 
 EXAMPLE = """examples:
   python tools/visualize.py compare a.png b.png --checkpoints psnr.pth gan.pth --truth -o sheet.png
@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
         parser.error(f"{counted(len(args.checkpoints), 'checkpoint')}, {counted(len(args.names), 'name')}")
     from srtoolbox.errors import SrtoolboxError
     from srtoolbox.image import write_image
-    from srtoolbox.visual.grid import grid
+    from srtoolbox.plots.grid import grid
 
     check_picture_suffix(args.out)
     names = args.names or titles(args.checkpoints)
@@ -88,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
 
 def titles(checkpoints: Sequence[str]) -> list[str]:
     """A name for each file, as `test.py` calls them."""
-    from srtoolbox.cli.test_networks import distinct_names
+    from srtoolbox.apps.scoring.networks import distinct_names
 
     return list(distinct_names(checkpoints))
 
@@ -155,8 +155,8 @@ def checked(path: str, crop: tuple[int, int, int, int], image: np.ndarray, multi
 
 def cells_of(row: Row) -> list[Cell]:
     """The cells of a row with their captions."""
-    from srtoolbox.visual.grid import Cell
-    from srtoolbox.visual.patches import psnr
+    from srtoolbox.plots.grid import Cell
+    from srtoolbox.plots.patches import psnr
 
     def score(version: np.ndarray) -> str:
         return "" if row.truth is None else f"PSNR {psnr(version, row.truth):.2f}"

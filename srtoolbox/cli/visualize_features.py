@@ -17,7 +17,7 @@ from srtoolbox.cli.visualize_options import (
     networks_of,
     picture_of,
 )
-from srtoolbox.wording import counted
+from srtoolbox.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
         parser.error("a checkpoint needs a PICTURE to run on")
     if args.layer is None and (not is_run or args.picture is not None):
         parser.error("--layer NAME says which maps; a wrong name gets the list of all")
-    from srtoolbox.visual.animation import check_suffix, write_animation
+    from srtoolbox.plots.animation import check_suffix, write_animation
 
     if not is_run:
         check_picture_suffix(args.out, "; an animation is made of a training: its work dir instead of a checkpoint")
@@ -78,8 +78,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _sheet(args: argparse.Namespace) -> int:
     from srtoolbox.image import to_uint8, write_image
-    from srtoolbox.visual.feature_maps import channel_cells, chosen_channels, limits_of
-    from srtoolbox.visual.grid import Cell, grid, square_rows
+    from srtoolbox.plots.feature_maps import channel_cells, chosen_channels, limits_of
+    from srtoolbox.plots.grid import Cell, grid, square_rows
 
     (network,), _ = networks_of(args, [args.source])
     picture = picture_of(args.picture, args.crop)
@@ -96,8 +96,8 @@ def _sheet(args: argparse.Namespace) -> int:
 def maps_of(network: nn.Module, layer: str, picture: np.ndarray) -> np.ndarray:
     """(C, h, w) that a layer gives out while the network upscales a picture."""
     from srtoolbox.errors import SrtoolboxError
-    from srtoolbox.inference.upscale import upscale_whole
-    from srtoolbox.visual.feature_maps import recording
+    from srtoolbox.inference.restore import upscale_whole
+    from srtoolbox.plots.feature_maps import recording
 
     with recording(network, [layer]) as maps:
         upscale_whole(network, picture)
@@ -107,11 +107,11 @@ def maps_of(network: nn.Module, layer: str, picture: np.ndarray) -> np.ndarray:
 
 
 def _from_checkpoints(args: argparse.Namespace) -> tuple[list[np.ndarray], str]:
-    from srtoolbox.engine.checkpoint import iteration_of, list_checkpoints, verify_checkpoint
     from srtoolbox.errors import CheckpointError
     from srtoolbox.image import to_uint8
-    from srtoolbox.visual.animation import evenly
-    from srtoolbox.visual.feature_maps import chosen_channels
+    from srtoolbox.plots.animation import evenly
+    from srtoolbox.plots.feature_maps import chosen_channels
+    from srtoolbox.weights.checkpoint import iteration_of, list_checkpoints, verify_checkpoint
 
     folder = Path(args.source, "checkpoints")
     found = [path for path in list_checkpoints(folder) if verify_checkpoint(path) is None]
@@ -130,8 +130,8 @@ def _from_checkpoints(args: argparse.Namespace) -> tuple[list[np.ndarray], str]:
 
 def _from_snapshots(args: argparse.Namespace) -> tuple[list[np.ndarray], str]:
     from srtoolbox.errors import SrtoolboxError
-    from srtoolbox.visual.snapshots import FEATURES, snapshot_folders
-    from srtoolbox.visual.training import stored_features
+    from srtoolbox.plots.snapshots import FEATURES, snapshot_folders
+    from srtoolbox.plots.training import stored_features
 
     folders = snapshot_folders(Path(args.source), FEATURES, "FeatureMapsHook")
     if args.layer is None and len(folders) > 1:
@@ -150,6 +150,6 @@ def _from_snapshots(args: argparse.Namespace) -> tuple[list[np.ndarray], str]:
 def _frames(
     args: argparse.Namespace, maps: Mapping[int, np.ndarray], picture: np.ndarray, channels: Sequence[int], layer: str
 ) -> list[np.ndarray]:
-    from srtoolbox.visual.training import feature_frames
+    from srtoolbox.plots.training import feature_frames
 
     return feature_frames(maps, picture, channels, layer=layer, cell=args.width or 180)

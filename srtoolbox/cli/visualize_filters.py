@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from srtoolbox.cli.options import CommandParser
 from srtoolbox.cli.visualize_options import add_network_options, check_picture_suffix, networks_of, positive
-from srtoolbox.wording import counted
+from srtoolbox.text import counted
 
 EXAMPLE = """examples:
   python tools/visualize.py filters best.pth -o filters.png
@@ -33,8 +33,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = build_parser().parse(argv)
     from srtoolbox.image import write_image
-    from srtoolbox.visual.feature_maps import chosen_channels, filter_cells, first_filters
-    from srtoolbox.visual.grid import grid, square_rows
+    from srtoolbox.plots.feature_maps import chosen_channels, filter_cells, first_filters
+    from srtoolbox.plots.grid import grid, square_rows
 
     check_picture_suffix(args.out)
     (network,), _ = networks_of(args, [args.checkpoint])

@@ -66,10 +66,10 @@ def box(text: str) -> tuple[int, int, int, int]:
 
 def networks_of(args: argparse.Namespace, paths: Iterable[str]) -> tuple[list[nn.Module], torch.device]:
     """The networks in checkpoints, on the device asked for."""
-    from srtoolbox.engine.checkpoint import load_network
     from srtoolbox.engine.device import select_device
     from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins
+    from srtoolbox.weights.checkpoint import load_network
 
     setup_logging()
     generator = generator_of(args.config)

@@ -13,7 +13,7 @@ from srtoolbox.cli.visualize_options import (
     picture_of,
     positive,
 )
-from srtoolbox.wording import counted
+from srtoolbox.text import counted
 
 EXAMPLE = """examples:
   python tools/visualize.py scan best.pth photo.png -o scan.gif
@@ -45,8 +45,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = build_parser().parse(argv)
     from srtoolbox.inference.upscaler import Upscaler
-    from srtoolbox.visual.animation import check_suffix, write_animation
-    from srtoolbox.visual.scan import scan_frames, tile_areas
+    from srtoolbox.plots.animation import check_suffix, write_animation
+    from srtoolbox.plots.scan import scan_frames, tile_areas
 
     check_suffix(args.out)
     (network,), device = networks_of(args, [args.checkpoint])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from srtoolbox.cli.options import CommandParser
 from srtoolbox.cli.visualize_options import add_animation_options, chosen
-from srtoolbox.wording import counted
+from srtoolbox.text import counted
 
 EXAMPLE = """examples:
   python tools/visualize.py training work_dirs/quickstart -o training.gif
@@ -31,9 +31,9 @@ def build_parser() -> CommandParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = build_parser().parse(argv)
-    from srtoolbox.visual.animation import check_suffix, write_animation
-    from srtoolbox.visual.snapshots import PATCHES, snapshot_folders
-    from srtoolbox.visual.training import patch_frames
+    from srtoolbox.plots.animation import check_suffix, write_animation
+    from srtoolbox.plots.snapshots import PATCHES, snapshot_folders
+    from srtoolbox.plots.training import patch_frames
 
     work_dir = Path(args.work_dir)
     out = Path(args.out) if args.out else work_dir / "training.gif"

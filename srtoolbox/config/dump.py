@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from srtoolbox.config.functions import FUNCTIONS
+from srtoolbox.config.evaluator.functions import FUNCTIONS
 from srtoolbox.errors import ConfigError
 
 _WIDTH = 100

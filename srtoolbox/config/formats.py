@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from srtoolbox.config.budget import DEPTH, Budget, Refused
+from srtoolbox.config.evaluator.budget import DEPTH, Budget, Refused
 from srtoolbox.config.values import ConfigDict, Origin
 from srtoolbox.errors import ConfigError
 

@@ -8,16 +8,16 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from srtoolbox.config.budget import FILE_BYTES, YAML_BYTES, Budget, Refused
+from srtoolbox.config.evaluator.budget import FILE_BYTES, YAML_BYTES, Budget, Refused
+from srtoolbox.config.evaluator.statements import Evaluator, base_assignments
+from srtoolbox.config.evaluator.templates import extracted_base_values, substituted
 from srtoolbox.config.formats import read_json, read_yaml
 from srtoolbox.config.locate import find_base, packaged_names
 from srtoolbox.config.merge import merge, without_delete
 from srtoolbox.config.overrides import PLUGINS, Overrides
-from srtoolbox.config.statements import Evaluator, base_assignments
-from srtoolbox.config.templates import extracted_base_values, substituted
 from srtoolbox.config.values import ConfigDict, Origin, inherited
 from srtoolbox.errors import ConfigError
-from srtoolbox.file_names import ESCAPE_HINT, slash_hint
+from srtoolbox.io.file_names import ESCAPE_HINT, slash_hint
 from srtoolbox.registry import did_you_mean
 
 DATA_ROOT = "data_root"

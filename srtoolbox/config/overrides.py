@@ -14,8 +14,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from srtoolbox.config.budget import Budget
-from srtoolbox.config.expressions import Expressions
+from srtoolbox.config.evaluator.budget import Budget
+from srtoolbox.config.evaluator.expressions import Expressions
 from srtoolbox.config.merge import DELETE, merge, without_delete
 from srtoolbox.config.values import ConfigDict, Origin
 from srtoolbox.errors import ConfigError

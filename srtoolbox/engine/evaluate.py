@@ -20,14 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox import dist
-from srtoolbox.data.loader import build_eval_loader
+from srtoolbox.data.loading.loader import build_eval_loader
 from srtoolbox.devices import carry
 from srtoolbox.errors import ConfigError, MissingDataError, SrtoolboxError
 from srtoolbox.image import batch_to_float, rgb_to_y
-from srtoolbox.inference.upscale import Restored, evaluation, restore
+from srtoolbox.inference.restore import Restored, evaluation, restore
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import DATASETS, METRICS
-from srtoolbox.wording import counted
+from srtoolbox.text import counted
 
 Scores = dict[str, float]
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from srtoolbox import dist
-from srtoolbox.engine.checkpoint import load_matching, weights_in
-from srtoolbox.engine.finetune import starting_weights
+from srtoolbox.engine.job.run_config import report_changes
 from srtoolbox.engine.random_state import random_state, set_random_state
-from srtoolbox.engine.run_config import report_changes
 from srtoolbox.errors import CheckpointError
 from srtoolbox.logger import LOGGER
+from srtoolbox.weights.checkpoint import load_matching, weights_in
+from srtoolbox.weights.finetune import starting_weights
 
 if TYPE_CHECKING:
     from srtoolbox.engine.runner import Runner

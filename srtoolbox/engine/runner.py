@@ -14,23 +14,23 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from srtoolbox import dist
-from srtoolbox.data.loader import WaitInterrupted, build_train_loader
+from srtoolbox.data.loading.loader import WaitInterrupted, build_train_loader
 from srtoolbox.engine.device import select_device, set_up_torch, to_device
 from srtoolbox.engine.evaluate import EvaluationInterrupted
-from srtoolbox.engine.faults import check_steps, out_of_memory
+from srtoolbox.engine.guard.halt import check_steps, out_of_memory
+from srtoolbox.engine.guard.statistics import StatisticsGuard
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.hooks.scheduler import SchedulerHook
-from srtoolbox.engine.optim import build_optim
-from srtoolbox.engine.outcome import report_outcome
+from srtoolbox.engine.job.outcome import report_outcome
+from srtoolbox.engine.job.signals import StopRequested, StopSignals
+from srtoolbox.engine.job.threads import default_threads
 from srtoolbox.engine.random_state import generators, seed_everything
 from srtoolbox.engine.run_state import load_initial_weights, load_random_state, load_run_state
-from srtoolbox.engine.signals import StopRequested, StopSignals
-from srtoolbox.engine.statistics_guard import StatisticsGuard
-from srtoolbox.engine.threads import default_threads
 from srtoolbox.errors import ConfigError, MissingDataError, RunError, WriteError
+from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.logger import LOGGER
+from srtoolbox.optim.wrapper import build_optim
 from srtoolbox.registry import DATASETS, HOOKS, METRICS, MODELS
-from srtoolbox.tensor_files import load_tensors
 
 if TYPE_CHECKING:
     from srtoolbox.config import Config

@@ -5,7 +5,7 @@ is such an array with its alpha and metadata (`picture`), for those who upscale 
 """
 
 from srtoolbox.image.editing import Filling, channel_means, compress_jpeg, gaussian_blur, mix_channels, rotate
-from srtoolbox.image.file_types import (
+from srtoolbox.image.files.file_types import (
     START_BYTES,
     WRITE_SUFFIXES,
     is_readable,
@@ -14,15 +14,17 @@ from srtoolbox.image.file_types import (
     listed,
     read_suffixes,
 )
-from srtoolbox.image.folders import Listing, Unread, list_images, scan_folder, unread_kind_of, unread_sentence
-from srtoolbox.image.formats import Form
-from srtoolbox.image.metadata import Metadata
-from srtoolbox.image.moving import is_moving_image, moving_frames
-from srtoolbox.image.opening import MAX_BYTES, MAX_PIXELS
-from srtoolbox.image.picture import Picture, decode_picture, read_picture
+from srtoolbox.image.files.folders import Listing, Unread, list_images, scan_folder, unread_kind_of, unread_sentence
+from srtoolbox.image.files.formats import Form
+from srtoolbox.image.files.metadata import Metadata
+from srtoolbox.image.files.moving import is_moving_image, moving_frames
+from srtoolbox.image.files.opening import MAX_BYTES, MAX_PIXELS
+from srtoolbox.image.files.picture import Picture, decode_picture, read_picture
+from srtoolbox.image.files.saving import check_form, encode_bands, form_of, write_bands, write_picture
+from srtoolbox.image.files.transparency import AlphaBounds, fill_hidden
+from srtoolbox.image.files.writing import encode_image, write_image
 from srtoolbox.image.pixels import copy_view, squared_distance, window_means
 from srtoolbox.image.reading import decode_image, image_facts, image_shape, read_image
-from srtoolbox.image.saving import check_form, encode_bands, form_of, write_bands, write_picture
 from srtoolbox.image.tensors import (
     batch_to_float,
     batch_to_y,
@@ -34,8 +36,6 @@ from srtoolbox.image.tensors import (
     to_uint8,
     ycbcr_to_rgb,
 )
-from srtoolbox.image.transparency import AlphaBounds, fill_hidden
-from srtoolbox.image.writing import encode_image, write_image
 
 __all__ = [
     "MAX_BYTES",

@@ -29,9 +29,9 @@ import numpy as np
 from PIL import Image
 
 from srtoolbox.errors import ImageError
-from srtoolbox.image.headers import PNG_START, Header, read_header
-from srtoolbox.image.opening import faults_name, open_by_pillow, open_picture
-from srtoolbox.image.orientation import rotated
+from srtoolbox.image.files.headers import PNG_START, Header, read_header
+from srtoolbox.image.files.opening import faults_name, open_by_pillow, open_picture
+from srtoolbox.image.files.orientation import rotated
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:

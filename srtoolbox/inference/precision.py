@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.inference.upscale import restore
+from srtoolbox.inference.restore import restore
 from srtoolbox.logger import LOGGER
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

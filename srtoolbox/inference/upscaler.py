@@ -10,19 +10,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from srtoolbox.check.offers import network_faults
 from srtoolbox.dist import unwrap
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import to_image
-from srtoolbox.inference.bands import Side, float_bands, inside, level_bands, resized
-from srtoolbox.inference.cutting import Cut, Cutter
-from srtoolbox.inference.memory import free_bytes, is_out_of_memory, shortage_told
-from srtoolbox.inference.patches import PATCHES, Patchwise
-from srtoolbox.inference.planning import Planner, split, wrapper
+from srtoolbox.inference.patchwise import PATCHES, Patchwise
 from srtoolbox.inference.precision import DTYPES, Restoring
-from srtoolbox.inference.sources import Original, Refined, Refines, Resized
-from srtoolbox.inference.upscale import evaluation
-from srtoolbox.inference.wrapping import Wrapper, check_wrap
+from srtoolbox.inference.restore import evaluation
+from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory, shortage_told
+from srtoolbox.inference.tiling.planner import Cut, Cutter
+from srtoolbox.inference.tiling.plans import Planner, split, wrapper
+from srtoolbox.inference.tiling.sources import Original, Refined, Refines, Resized
+from srtoolbox.inference.tiling.stitch import Side, float_bands, inside, level_bands, resized
+from srtoolbox.inference.tiling.wrapping import Wrapper, check_wrap
+from srtoolbox.interfaces import network_faults
 from srtoolbox.resize import output_length
 
 SIDE_BYTES = 400

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from srtoolbox.backbones import layer_faults, weight_faults
 from srtoolbox.errors import ConfigError, SrtoolboxError
-from srtoolbox.features import FeatureNetwork
+from srtoolbox.features.backbones import layer_faults, weight_faults
+from srtoolbox.features.network import FeatureNetwork
 from srtoolbox.registry import LOSSES
 
 CRITERIA: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -31,7 +31,7 @@ class PerceptualLoss(nn.Module):
         weight * sum of (layer's weight * criterion(features)) + style_weight * sum of (the same of Gram matrices)
 
     Args:
-        layers: {layer: its weight}; names as the papers have them, see `srtoolbox.backbones`.
+        layers: {layer: its weight}; names as the papers have them, see `srtoolbox.features.backbones`.
         backbone: a torchvision network: vgg11/13/16/19 (also with _bn), resnet18/34/50, squeezenet1_0/1_1, alexnet.
         weights: 'imagenet' (downloaded by torchvision), the path of a file with them, or 'random' (on purpose).
         criterion: mean over elements of the absolute difference ('l1') or of its square ('mse', which others call

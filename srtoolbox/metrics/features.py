@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srtoolbox.backbones import layer_faults, weight_faults
 from srtoolbox.errors import ConfigError
-from srtoolbox.features import FeatureNetwork
+from srtoolbox.features.backbones import layer_faults, weight_faults
+from srtoolbox.features.network import FeatureNetwork
 from srtoolbox.metrics.base import Metric
 from srtoolbox.registry import METRICS
 
@@ -26,7 +26,7 @@ class FeatureDistance(Metric):
     loss of the run uses: features that were trained on are no judge. Of RGB as saved; computed in float32.
 
     Args:
-        backbone: a torchvision network, see `srtoolbox.backbones`.
+        backbone: a torchvision network, see `srtoolbox.features.backbones`.
         layers: names of its layers.
         weights: 'imagenet' (downloaded by torchvision), the path of a file, or 'random'.
         crop_border: px left out at each side of the picture.

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from srtoolbox.errors import ConfigError, SrtoolboxError
+from srtoolbox.features.torchvision import torchvision_models
 from srtoolbox.metrics.base import Metric
 from srtoolbox.registry import METRICS
-from srtoolbox.vision import torchvision_models
 
 
 class LibraryMetric(Metric):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from srtoolbox.io.tensor_files import save_tensors
 from srtoolbox.registry import NETWORKS
-from srtoolbox.tensor_files import save_tensors
 
 
 @pytest.fixture(scope="session")

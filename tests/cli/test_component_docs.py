@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from srtoolbox.check.offers import FACTS
-from srtoolbox.engine.optim import OptimWrapper
 from srtoolbox.image import to_tensor
+from srtoolbox.interfaces import FACTS
 from srtoolbox.metrics.psnr import PSNR
+from srtoolbox.optim.wrapper import OptimWrapper
 from srtoolbox.registry import registries
 
 TEXT = (Path(__file__).parents[2] / "docs/add_a_component.md").read_text(encoding="utf-8")

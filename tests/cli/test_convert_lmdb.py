@@ -10,7 +10,7 @@ import pytest
 
 from srtoolbox.cli.convert_lmdb import build_parser, main
 from srtoolbox.data.datasets.paired import PairedDataset
-from srtoolbox.data.stores import open_store
+from srtoolbox.data.stores.opening import open_store
 from srtoolbox.errors import DataError
 from srtoolbox.image import read_image, write_image
 from srtoolbox.resize import imresize
@@ -149,9 +149,9 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
 # sends itself Ctrl-C when the store gets its second part: from outside it would come late on a busy machine
 INTERRUPTED = """
 import os, signal, sys
-import srtoolbox.data.conversion as conversion
+import srtoolbox.data.prepare.convert as conversion
 from srtoolbox.cli import main
-from srtoolbox.data.lmdb_writer import LmdbWriter
+from srtoolbox.data.stores.lmdb_writer import LmdbWriter
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
 conversion.COMMIT_BYTES = 2_000_000

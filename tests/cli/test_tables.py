@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from srtoolbox import logger
-from srtoolbox.cli.test_tables import best_first, marked, print_tables
+from srtoolbox.apps.scoring.tables import best_first, marked, print_tables
 
 
 def printed(monkeypatch: pytest.MonkeyPatch, networks: int, scores: int) -> list[str]:

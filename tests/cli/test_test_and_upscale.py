@@ -10,9 +10,9 @@ import pytest
 
 from srtoolbox.cli import main
 from srtoolbox.cli.test import keep_extremes
+from srtoolbox.io.tensor_files import save_tensors
 from srtoolbox.metrics.psnr import PSNR
 from srtoolbox.registry import NETWORKS
-from srtoolbox.tensor_files import save_tensors
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srtoolbox.cli import main, upscale_files
-from srtoolbox.cli.upscale_files import AbandonedError, Handover
-from srtoolbox.cli.upscale_plan import Job
+from srtoolbox.apps.folder import files as upscale_files
+from srtoolbox.apps.folder.files import AbandonedError, Handover
+from srtoolbox.apps.folder.plan import Job
+from srtoolbox.cli import main
 from srtoolbox.image import Picture, read_image, read_picture, to_image, to_tensor, write_image, write_picture
 from srtoolbox.resize import imresize
 
@@ -275,7 +276,7 @@ def test_writing_behind_is_bounded(
         writing.remove(job)
         return lost
 
-    monkeypatch.setattr("srtoolbox.cli.upscale_run.write", slow)
+    monkeypatch.setattr("srtoolbox.apps.folder.run.write", slow)
     assert main(["upscale", bicubic, str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--workers", "1"]) == 0
     assert max(most) == 2  # one, and that of the picture the network is at
 

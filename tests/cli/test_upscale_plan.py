@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from srtoolbox.apps.folder.plan import Naming, plan
 from srtoolbox.cli import main
-from srtoolbox.cli.upscale_plan import Naming, plan
 from srtoolbox.errors import ImageError
 from srtoolbox.image import write_image
 

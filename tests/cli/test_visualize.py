@@ -14,12 +14,12 @@ from PIL import Image
 
 from srtoolbox.cli import main
 from srtoolbox.cli.visualize import PARTS
-from srtoolbox.engine.checkpoint import load_network
 from srtoolbox.image import read_image, write_image
-from srtoolbox.inference.upscale import upscale_whole
+from srtoolbox.inference.restore import upscale_whole
 from srtoolbox.inference.upscaler import upscale
+from srtoolbox.plots.grid import GAP
 from srtoolbox.resize import imresize
-from srtoolbox.visual.grid import GAP
+from srtoolbox.weights.checkpoint import load_network
 from tests.conftest import TINY
 from tests.engine.runs import run
 

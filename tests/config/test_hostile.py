@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from srtoolbox.config import Config, budget
+from srtoolbox.config import Config
+from srtoolbox.config.evaluator import budget
 from srtoolbox.errors import ConfigError
 
 pytestmark = pytest.mark.timeout(60)  # for what is slow within one call of C, which is not counted

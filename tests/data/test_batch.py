@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from srtoolbox.data.batch import collate
-from srtoolbox.data.sampler import Draw
+from srtoolbox.data.loading.collate import collate
+from srtoolbox.data.loading.sampler import Draw
 from srtoolbox.errors import DataError
 from srtoolbox.image import copy_view
 

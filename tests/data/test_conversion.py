@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import srtoolbox.data.conversion as conversion
-from srtoolbox.data.conversion import Summary, convert
-from srtoolbox.data.folder_store import FolderStore
-from srtoolbox.data.lmdb_store import LmdbStore
-from srtoolbox.data.lmdb_writer import LmdbWriter
-from srtoolbox.data.plan import Recipe, SubImages, make_plan
-from srtoolbox.data.stores import open_store
+import srtoolbox.data.prepare.convert as conversion
+from srtoolbox.data.prepare.convert import Summary, convert
+from srtoolbox.data.prepare.plan import Recipe, SubImages, make_plan
+from srtoolbox.data.stores.folder import FolderStore
+from srtoolbox.data.stores.lmdb import LmdbStore
+from srtoolbox.data.stores.lmdb_writer import LmdbWriter
+from srtoolbox.data.stores.opening import open_store
 from srtoolbox.errors import DataError
 from srtoolbox.image import read_image, write_image
 from srtoolbox.resize import imresize
@@ -73,8 +73,8 @@ def test_workers_do_not_change_the_content(folder: Path, tmp_path: Path, unbroke
 
 SLOW = """
 import os, signal, sys, time
-import srtoolbox.data.conversion as conversion
-from srtoolbox.data.plan import Recipe, make_plan
+import srtoolbox.data.prepare.convert as conversion
+from srtoolbox.data.prepare.plan import Recipe, make_plan
 conversion.COMMIT_BYTES = 40_000
 folder, out, pictures, extra, encoding = [*sys.argv[1:], "-1", "0", "raw"][:5]
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from srtoolbox.data.crops import Cropper, pad
-from srtoolbox.data.rng import Rng
-from srtoolbox.data.store import Window
+from srtoolbox.data.datasets.crops import Cropper, pad
+from srtoolbox.data.loading.rng import Rng
+from srtoolbox.data.stores.base import Window
 from srtoolbox.errors import ConfigError
 
 

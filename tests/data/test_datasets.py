@@ -9,14 +9,14 @@ import pytest
 import torch
 
 import srtoolbox.data.datasets.gt_only as gt_only
-from srtoolbox.data.conversion import convert
 from srtoolbox.data.datasets.concat import ConcatDataset
 from srtoolbox.data.datasets.folder import FolderDataset
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.datasets.paired import PairedDataset
-from srtoolbox.data.plan import Recipe, make_plan
-from srtoolbox.data.rng import Rng
-from srtoolbox.data.sampler import Draw
+from srtoolbox.data.loading.rng import Rng
+from srtoolbox.data.loading.sampler import Draw
+from srtoolbox.data.prepare.convert import convert
+from srtoolbox.data.prepare.plan import Recipe, make_plan
 from srtoolbox.data.transforms.base import Transform, map_pictures
 from srtoolbox.errors import ConfigError, DataError, MissingDataError
 from srtoolbox.image import read_image, write_image

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from srtoolbox.cli.convert_lmdb import main
-from srtoolbox.data.conversion import convert
-from srtoolbox.data.encodings import BAND, ENCODINGS, TILE, encode, open_value
-from srtoolbox.data.plan import Recipe, make_plan
-from srtoolbox.data.store import Window
-from srtoolbox.data.stores import open_store
+from srtoolbox.data.prepare.convert import convert
+from srtoolbox.data.prepare.plan import Recipe, make_plan
+from srtoolbox.data.stores.base import Window
+from srtoolbox.data.stores.encodings import BAND, ENCODINGS, TILE, encode, open_value
+from srtoolbox.data.stores.opening import open_store
 from srtoolbox.errors import DataError
 
 needs_zstd = pytest.mark.skipif(importlib.util.find_spec("zstandard") is None, reason="needs the extra 'compact'")

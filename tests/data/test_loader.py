@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-import srtoolbox.data.loader as loader_module
-from srtoolbox.data.conversion import convert
+import srtoolbox.data.loading.loader as loader_module
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.datasets.paired import PairedDataset
-from srtoolbox.data.loader import WaitInterrupted, build_eval_loader, build_train_loader
-from srtoolbox.data.plan import Recipe, make_plan
-from srtoolbox.data.sampler import Draw
+from srtoolbox.data.loading.loader import WaitInterrupted, build_eval_loader, build_train_loader
+from srtoolbox.data.loading.sampler import Draw
+from srtoolbox.data.prepare.convert import convert
+from srtoolbox.data.prepare.plan import Recipe, make_plan
 from srtoolbox.errors import DataError, RunError, SrtoolboxError
 from tests.faults.disk import in_child
 

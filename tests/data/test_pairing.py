@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srtoolbox.data.folder_store import FolderStore
-from srtoolbox.data.pairing import check_sizes, infer_scale, pair_keys
+from srtoolbox.data.stores.folder import FolderStore
+from srtoolbox.data.stores.pairing import check_sizes, infer_scale, pair_keys
 from srtoolbox.errors import DataError
 from srtoolbox.image import write_image
 

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, Subset, random_split
 
 from srtoolbox.data.datasets.concat import ConcatDataset
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
-from srtoolbox.data.random_crops import RandomCrops
-from srtoolbox.data.sampler import Draw
+from srtoolbox.data.datasets.random_crops import RandomCrops
+from srtoolbox.data.loading.sampler import Draw
 from srtoolbox.image import write_image
 
 FLIPS = [dict(type="RandomHorizontalFlip"), dict(type="RandomTranspose")]

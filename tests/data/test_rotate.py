@@ -13,9 +13,9 @@ from srtoolbox.check import check
 from srtoolbox.config import Config
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.datasets.paired import PairedDataset
-from srtoolbox.data.loader import build_train_loader
-from srtoolbox.data.rng import Rng
-from srtoolbox.data.sampler import Draw
+from srtoolbox.data.loading.loader import build_train_loader
+from srtoolbox.data.loading.rng import Rng
+from srtoolbox.data.loading.sampler import Draw
 from srtoolbox.data.transforms.rotate import RandomRotation
 from srtoolbox.errors import ConfigError
 from srtoolbox.image import rotate, write_image

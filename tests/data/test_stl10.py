@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from srtoolbox.cli import main
-from srtoolbox.data import stl10
-from srtoolbox.data.stores import open_store
+from srtoolbox.data.prepare import stl10
+from srtoolbox.data.stores.opening import open_store
 from srtoolbox.errors import DataError, MissingDataError
 
 

@@ -14,11 +14,11 @@ import lmdb
 import numpy as np
 import pytest
 
-from srtoolbox.data.conversion import convert
-from srtoolbox.data.folder_store import FolderStore
-from srtoolbox.data.lmdb_store import LmdbStore, _Environment
-from srtoolbox.data.plan import Recipe, make_plan
-from srtoolbox.data.stores import Window, open_store
+from srtoolbox.data.prepare.convert import convert
+from srtoolbox.data.prepare.plan import Recipe, make_plan
+from srtoolbox.data.stores.folder import FolderStore
+from srtoolbox.data.stores.lmdb import LmdbStore, _Environment
+from srtoolbox.data.stores.opening import Window, open_store
 from srtoolbox.errors import DataError, MissingDataError
 from srtoolbox.image import write_image
 
@@ -99,7 +99,7 @@ def test_a_raw_value_is_a_view_of_the_map(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_keeps_the_last_pictures_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import srtoolbox.data.folder_store as module
+    import srtoolbox.data.stores.folder as module
 
     decoded = []
     original = module.read_image
@@ -217,7 +217,7 @@ def test_an_lmdb_cut_short_is_refused_at_every_length(folder: Path, tmp_path: Pa
     whole = to_lmdb(folder, tmp_path / "s.lmdb") / "data.mdb"
     data = whole.read_bytes()
     script = (
-        "import sys\nfrom srtoolbox.data.stores import open_store\nfrom srtoolbox.errors import DataError\n"
+        "import sys\nfrom srtoolbox.data.stores.opening import open_store\nfrom srtoolbox.errors import DataError\n"
         "refused = 0\n"
         "for path in sys.argv[1:]:\n"
         "    try:\n        open_store(path)\n"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from srtoolbox.data.rng import Rng
+from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.transforms.base import Compose, Transform
 from srtoolbox.data.transforms.choice import OneOf, RandomApply
 from srtoolbox.data.transforms.flip import RandomHorizontalFlip, RandomTranspose, RandomVerticalFlip

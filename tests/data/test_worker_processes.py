@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from srtoolbox.data.conversion import convert
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.datasets.paired import PairedDataset
-from srtoolbox.data.loader import TrainLoader, build_train_loader
-from srtoolbox.data.plan import Recipe, make_plan
-from srtoolbox.data.sampler import Draw
+from srtoolbox.data.loading.loader import TrainLoader, build_train_loader
+from srtoolbox.data.loading.sampler import Draw
+from srtoolbox.data.prepare.convert import convert
+from srtoolbox.data.prepare.plan import Recipe, make_plan
 from srtoolbox.data.transforms import Transform
 from srtoolbox.errors import RunError
 from srtoolbox.plugins import load_plugins

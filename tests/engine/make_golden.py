@@ -13,8 +13,8 @@ from pathlib import Path
 import skimage.data
 
 from srtoolbox import __version__
-from srtoolbox.engine.checkpoint import FORMAT
 from srtoolbox.image import write_image
+from srtoolbox.weights.checkpoint import FORMAT
 from tests.engine.runs import run
 from tests.faults.stress_configs import VARIANTS
 

@@ -15,9 +15,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from srtoolbox.config import Config
 from srtoolbox.engine.evaluate import Evaluation
 from srtoolbox.engine.hooks import Hook, Phase
+from srtoolbox.engine.job.signals import StopRequested
+from srtoolbox.engine.job.workdir import find_state
 from srtoolbox.engine.runner import Runner
-from srtoolbox.engine.signals import StopRequested
-from srtoolbox.engine.workdir import find_state
 from srtoolbox.registry import HOOKS
 
 

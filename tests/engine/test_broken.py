@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from srtoolbox.cli import main
-from srtoolbox.engine.checkpoint import load_network, verify_checkpoint
 from srtoolbox.errors import RunError
+from srtoolbox.weights.checkpoint import load_network, verify_checkpoint
 from tests.engine.runs import listing, load, run
 
 SAVING = ("hooks.checkpoint.interval=1", "hooks.logger.interval=1000", "data.val.interval=1000")

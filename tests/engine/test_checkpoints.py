@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from srtoolbox.cli import main
-from srtoolbox.engine.checkpoint import latest_checkpoint, verify_checkpoint
+from srtoolbox.weights.checkpoint import latest_checkpoint, verify_checkpoint
 from tests.engine.runs import differing, final_state, listing, load, records, run
 
 RESTLESS = (  # evaluated and saved at each of 12 iterations, with a rate that makes scores go up and down

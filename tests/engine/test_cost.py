@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from srtoolbox.engine.cost import measure
+from srtoolbox.apps.cost import measure
 from srtoolbox.registry import NETWORKS
 
 CPU = torch.device("cpu")

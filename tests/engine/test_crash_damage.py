@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from srtoolbox.engine.checkpoint import latest_checkpoint, save_checkpoint, verify_checkpoint
-from srtoolbox.engine.workdir import find_state, prepare
+from srtoolbox.engine.job.workdir import find_state, prepare
 from srtoolbox.errors import CheckpointError, SrtoolboxError
 from srtoolbox.logger import LOGGER
+from srtoolbox.weights.checkpoint import latest_checkpoint, save_checkpoint, verify_checkpoint
 
 SEED = 7
 
@@ -163,14 +163,14 @@ def test_a_folder_that_cannot_be_read_is_no_fresh_start(folder: Path, monkeypatc
 def test_a_disk_that_cannot_read_the_newest(
     folder: Path, monkeypatch: pytest.MonkeyPatch, warnings: pytest.LogCaptureFixture
 ) -> None:
-    from srtoolbox.files import sha256
+    from srtoolbox.io.files import sha256
 
     def failing(path: Path) -> str:
         if path.name == "iter_000015.pth":
             raise OSError(5, "Input/output error")
         return sha256(path)
 
-    monkeypatch.setattr("srtoolbox.engine.checkpoint.sha256", failing)
+    monkeypatch.setattr("srtoolbox.weights.checkpoint.sha256", failing)
     assert latest_checkpoint(folder).name == "iter_000010.pth"
     assert "cannot be read (Input/output error)" in warnings.text
 
@@ -237,7 +237,7 @@ def test_a_replaced_best_one_is_vouched_for_all_along(folder: Path, monkeypatch:
 
     save(5)
     with monkeypatch.context() as patch, pytest.raises(SrtoolboxError):
-        patch.setattr("srtoolbox.engine.checkpoint.write_bytes", refuse)
+        patch.setattr("srtoolbox.weights.checkpoint.write_bytes", refuse)
         save(10)
     assert verify_checkpoint(best) is None and torch.load(best, weights_only=True)["iter"] == 5
     save(15)
@@ -257,7 +257,7 @@ def test_the_best_of_a_killed_replacement_is_the_one_that_is_there(
         raise SrtoolboxError("stopped between sidecar and file")
 
     with monkeypatch.context() as patch, pytest.raises(SrtoolboxError):
-        patch.setattr("srtoolbox.engine.checkpoint.write_bytes", refuse)
+        patch.setattr("srtoolbox.weights.checkpoint.write_bytes", refuse)
         save_checkpoint(best, {"iter": 15, **state})
     prepare(folder.parent, iteration=10, overwrite=False)
     assert verify_checkpoint(best) is None

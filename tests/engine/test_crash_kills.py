@@ -45,7 +45,7 @@ def test_a_run_that_differs_is_told_with_how_to_repeat_it(tmp_path: Path) -> Non
     script = f"""
 import runpy, sys
 sys.path.insert(0, {str(TOOL.parents[1])!r})
-from srtoolbox.engine.optim import OptimWrapper
+from srtoolbox.optim.wrapper import OptimWrapper
 OptimWrapper.load_state_dict = lambda self, state, **rest: None
 sys.argv = ["stress.py", "--kills", "3", "--seed", "5"]
 runpy.run_path({str(TOOL)!r}, run_name="__main__")

@@ -14,10 +14,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from srtoolbox import files
-from srtoolbox.engine.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint, verify_checkpoint
 from srtoolbox.engine.hooks.checkpoint import CheckpointHook
 from srtoolbox.errors import SrtoolboxError
+from srtoolbox.io import files
+from srtoolbox.weights.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint, verify_checkpoint
 from tests.faults.disk import Disk, Operation
 from tests.faults.power import Model
 
@@ -151,7 +151,7 @@ def writes_in_place(patch: pytest.MonkeyPatch) -> None:
 
 
 def file_before_its_sidecar(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("srtoolbox.engine.checkpoint.committed", lambda path: "unknown")
+    patch.setattr("srtoolbox.weights.checkpoint.committed", lambda path: "unknown")
 
 
 MUTANTS: list[Callable[[pytest.MonkeyPatch], None]] = [

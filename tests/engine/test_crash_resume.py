@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from srtoolbox.engine.checkpoint import save_checkpoint
+from srtoolbox.weights.checkpoint import save_checkpoint
 from tests.engine.runs import differing, final_state, flatten, load, records, run
 from tests.engine.test_distributed import torchrun
 from tests.faults.stress_configs import ITERATIONS, VARIANTS

@@ -21,7 +21,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from srtoolbox.engine.checkpoint import (
+from srtoolbox.engine.hooks.checkpoint import CheckpointHook
+from srtoolbox.engine.job.workdir import prepare
+from srtoolbox.errors import CheckpointError
+from srtoolbox.weights.checkpoint import (
     committed,
     iteration_of,
     latest_checkpoint,
@@ -30,9 +33,6 @@ from srtoolbox.engine.checkpoint import (
     sidecar_path,
     verify_checkpoint,
 )
-from srtoolbox.engine.hooks.checkpoint import CheckpointHook
-from srtoolbox.engine.workdir import prepare
-from srtoolbox.errors import CheckpointError
 from tests.faults.disk import Disk, in_child
 
 DISK_OPERATIONS = 16  # of a save and its retention

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from srtoolbox.engine.checkpoint import latest_checkpoint, verify_checkpoint
 from srtoolbox.engine.hooks import Phase
 from srtoolbox.engine.runner import Runner
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.tensor_files import load_tensors
+from srtoolbox.io.tensor_files import load_tensors
+from srtoolbox.weights.checkpoint import latest_checkpoint, verify_checkpoint
 from tests.conftest import TINY
 from tests.engine.runs import build, differing, final_state, flatten, records, run, snapshot
 from tests.faults.disk import ERRORS, KILL, Disk, Operation, in_child
@@ -180,7 +180,7 @@ def mutant(change: Callable[[pytest.MonkeyPatch], None]) -> Callable[[pytest.Mon
 
 @mutant
 def writes_in_place(patch: pytest.MonkeyPatch) -> None:
-    from srtoolbox import files
+    from srtoolbox.io import files
 
     def atomic_write(path, writer, *, size=None) -> None:
         with files.open(path, "wb") as file:
@@ -193,7 +193,7 @@ def writes_in_place(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def deletes_before_it_writes(patch: pytest.MonkeyPatch) -> None:
-    from srtoolbox import files
+    from srtoolbox.io import files
 
     real = files.atomic_write
 
@@ -207,7 +207,7 @@ def deletes_before_it_writes(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def replaces_a_best_one_before_its_sidecar(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("srtoolbox.engine.checkpoint.committed", lambda path: "unknown")
+    patch.setattr("srtoolbox.weights.checkpoint.committed", lambda path: "unknown")
 
 
 @mutant

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from srtoolbox import dist
-from srtoolbox.engine.checkpoint import latest_checkpoint
+from srtoolbox.weights.checkpoint import latest_checkpoint
 from tests.engine.runs import differing, final_state, records, run
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}

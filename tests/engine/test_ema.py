@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from srtoolbox.engine.checkpoint import load_network
 from srtoolbox.engine.hooks.ema import EMAHook
 from srtoolbox.registry import NETWORKS
+from srtoolbox.weights.checkpoint import load_network
 from tests.engine.runs import build, load, records, run
 
 BATCH_NORM = "model.generator={'type': 'SRResNet', 'scale': 3, 'num_features': 4, 'num_blocks': 1, '_delete_': True}"

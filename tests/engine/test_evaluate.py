@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from srtoolbox.engine.evaluate import build_metrics, evaluate, unique_names
 from srtoolbox.image import read_image, rgb_to_y, to_tensor, write_image
-from srtoolbox.inference.upscale import upscale_whole
+from srtoolbox.inference.restore import upscale_whole
 from srtoolbox.registry import DATASETS, NETWORKS
 from tests.engine.runs import records, run
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from srtoolbox.errors import CheckpointError, SrtoolboxError
+from srtoolbox.io.tensor_files import save_safetensors, save_tensors
 from srtoolbox.registry import MODELS, NETWORKS
-from srtoolbox.tensor_files import save_safetensors, save_tensors
 from tests.engine.fitted import fitted_espcn
 from tests.engine.runs import build, load, run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from srtoolbox.visual.curves import plot_runs
+from srtoolbox.plots.curves import plot_runs
 from tests.engine.runs import build, differing, events, final_state, load, records, run
 
 SRRESNET = (

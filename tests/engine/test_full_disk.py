@@ -16,9 +16,9 @@ from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.hooks.event_files import open_writer
 from srtoolbox.engine.runner import Runner
 from srtoolbox.errors import RunError
-from srtoolbox.files import write_fault
+from srtoolbox.io.files import write_fault
+from srtoolbox.plots.snapshots import list_snapshots
 from srtoolbox.registry import HOOKS
-from srtoolbox.visual.snapshots import list_snapshots
 from tests.engine.runs import build, differing, events, final_state, records, run
 from tests.faults.disk import Disk
 

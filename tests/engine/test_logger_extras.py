@@ -23,8 +23,8 @@ from srtoolbox.engine.hooks import weights_and_biases
 from srtoolbox.engine.hooks.graph import write_graph
 from srtoolbox.errors import ConfigError
 from srtoolbox.image import read_image
+from srtoolbox.plots.error_map import PEAK, error_map
 from srtoolbox.registry import NETWORKS
-from srtoolbox.visual.error_map import PEAK, error_map
 from tests.engine.runs import build, final_state, run
 
 BOARD = ("hooks.logger.tensorboard=True", "max_iters=5")

@@ -12,11 +12,11 @@ import torch
 
 from srtoolbox import plugins
 from srtoolbox.cli import main
-from srtoolbox.engine.weights import load_network
 from srtoolbox.errors import CheckpointError
 from srtoolbox.image import write_image
+from srtoolbox.io.tensor_files import save_safetensors, save_tensors
 from srtoolbox.registry import NETWORKS
-from srtoolbox.tensor_files import save_safetensors, save_tensors
+from srtoolbox.weights.load import load_network
 
 PLUGIN = """
 from torch import nn

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from srtoolbox.engine.optim import OptimWrapper, build_optim
 from srtoolbox.errors import ConfigError
+from srtoolbox.optim.wrapper import OptimWrapper, build_optim
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import torch
 from srtoolbox.cli import main
 from srtoolbox.cli.train import ending
 from srtoolbox.engine.evaluate import evaluate
-from srtoolbox.engine.outcome import _relapsed_loss, psnr_beside_bicubic
+from srtoolbox.engine.job.outcome import _relapsed_loss, psnr_beside_bicubic
 from srtoolbox.metrics.psnr import PSNR
 from srtoolbox.registry import DATASETS, NETWORKS
 from tests.conftest import TINY

@@ -13,7 +13,7 @@ import pytest
 
 from srtoolbox import system
 from srtoolbox.cli import main
-from srtoolbox.engine import restarts
+from srtoolbox.engine.job import restarts
 from srtoolbox.engine.runner import Runner
 from tests.engine.runs import differing, final_state, listing, load, records, snapshot
 
@@ -152,7 +152,9 @@ def test_the_launching_script_says_when_it_started(monkeypatch: pytest.MonkeyPat
 
 def test_when_the_launcher_started() -> None:
     """It is the nearest process above that is not one of torchrun's own, a shell between them being one."""
-    tell = f"{sys.executable} -c 'import os; from srtoolbox.engine.restarts import launched_at; print(launched_at())'"
+    tell = (
+        f"{sys.executable} -c 'import os; from srtoolbox.engine.job.restarts import launched_at; print(launched_at())'"
+    )
     launched = subprocess.Popen(
         ["bash", "-c", f"sleep 1; TORCHELASTIC_RUN_ID=x bash -c \"sleep 1; {tell}; true\"; true"],
         stdout=subprocess.PIPE, text=True, cwd=TOOLS.parent,

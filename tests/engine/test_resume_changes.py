@@ -12,10 +12,10 @@ import torch
 
 from srtoolbox.cli import main
 from srtoolbox.config import Config
-from srtoolbox.engine.checkpoint import latest_checkpoint
-from srtoolbox.engine.run_config import comparable_from, save_config
+from srtoolbox.engine.job.run_config import comparable_from, save_config
 from srtoolbox.errors import CheckpointError
 from srtoolbox.image import read_image, write_image
+from srtoolbox.weights.checkpoint import latest_checkpoint
 from tests.engine.runs import Crash, build, listing, load, records, run, snapshot
 
 

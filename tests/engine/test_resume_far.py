@@ -16,11 +16,11 @@ import torch
 
 from srtoolbox.cli import main
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
-from srtoolbox.engine.checkpoint import save_checkpoint
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.run_state import run_state
 from srtoolbox.engine.runner import Runner
 from srtoolbox.registry import HOOKS
+from srtoolbox.weights.checkpoint import save_checkpoint
 from tests.engine.make_golden import write_photos
 from tests.engine.ranks import start
 from tests.engine.runs import build, differing, final_state, flatten, listing, load, records, run

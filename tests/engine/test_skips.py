@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from srtoolbox import dist
 from srtoolbox.cli import main
 from srtoolbox.engine.hooks import Hook, Phase
-from srtoolbox.engine.optim import OptimWrapper, build_optim
 from srtoolbox.engine.runner import Runner
 from srtoolbox.errors import RunError
+from srtoolbox.optim.wrapper import OptimWrapper, build_optim
 from srtoolbox.registry import HOOKS
 from tests.engine.ranks import start
 from tests.engine.runs import differing, final_state, flatten, listing, load, records, run

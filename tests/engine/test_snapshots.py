@@ -14,12 +14,12 @@ from srtoolbox.check import check
 from srtoolbox.cli import main
 from srtoolbox.config import Config
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
-from srtoolbox.engine.checkpoint import load_network
 from srtoolbox.engine.runner import Runner
 from srtoolbox.errors import ConfigError, SrtoolboxError
 from srtoolbox.image import read_image
-from srtoolbox.inference.upscale import upscale_whole
-from srtoolbox.visual.snapshots import list_snapshots, read_maps
+from srtoolbox.inference.restore import upscale_whole
+from srtoolbox.plots.snapshots import list_snapshots, read_maps
+from srtoolbox.weights.checkpoint import load_network
 from tests.engine.ranks import start
 from tests.engine.runs import build, final_state, run, snapshot
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from srtoolbox.engine.statistics_guard import StatisticsGuard
+from srtoolbox.engine.guard.statistics import StatisticsGuard
 
 
 class FlagOfAGPU(Tensor):

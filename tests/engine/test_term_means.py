@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from srtoolbox.engine import term_means
-from srtoolbox.engine.term_means import TermMeans
+from srtoolbox.engine.hooks import loss_averages as term_means
+from srtoolbox.engine.hooks.loss_averages import TermMeans
 
 TERMS = [{"pixel": torch.tensor(0.1 * i, dtype=torch.float32), **({"gan": torch.tensor(float(i))} if i % 2 else {})}
          for i in range(1, 8)]  # fmt: skip

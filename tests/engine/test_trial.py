@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from srtoolbox.cli import main
-from srtoolbox.engine import guard as guarding
-from srtoolbox.engine.trial import Score, Trial, describe, try_on_photograph
-from srtoolbox.engine.verdicts import cache_folder
-from srtoolbox.engine.weights import load_network, read_network
 from srtoolbox.errors import CheckpointError
 from srtoolbox.image import rgb_to_ycbcr, to_tensor
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize
+from srtoolbox.weights import plausibility as guarding
+from srtoolbox.weights.load import load_network, read_network
+from srtoolbox.weights.trial import Score, Trial, describe, try_on_photograph
+from srtoolbox.weights.verdict_cache import cache_folder
 from tests.engine.fitted import fitted_espcn
 
 RELU = {"type": "ESPCN", "scale": 3, "kernels": [5, 3, 3], "channels": [24, 16], "activation": "relu"}

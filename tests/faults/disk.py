@@ -1,4 +1,4 @@
-"""A disk that fails on demand: every system call with which `srtoolbox.files` changes the disk passes through here.
+"""A disk that fails on demand: every system call with which `srtoolbox.io.files` changes the disk passes through here.
 
 `Disk` numbers these operations and, at one of them, kills the process (SIGKILL, with half of a write done) or fails
 with an error number. `operations` says what was done, which is what the power-loss model replays (`faults/power.py`).
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
-from srtoolbox import files
+from srtoolbox.io import files
 
 KILL = -1
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srtoolbox.apps.video.frames import frames, probe
+from srtoolbox.apps.video.parts import Encoding
+from srtoolbox.apps.video.upscale import upscale_video
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import is_moving_image, moving_frames
 from srtoolbox.inference.upscaler import Upscaler
-from srtoolbox.inference.video import upscale_video
-from srtoolbox.inference.video_frames import frames, probe
-from srtoolbox.inference.video_parts import Encoding
 from srtoolbox.registry import NETWORKS
 
 av = pytest.importorskip("av", reason="needs the extra 'video'")

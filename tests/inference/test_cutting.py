@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.inference import cutting
-from srtoolbox.inference.cutting import FADED, SHARE, SMALLEST, Cutter
-from srtoolbox.inference.memory import peak_bytes
 from srtoolbox.inference.precision import Restoring
-from srtoolbox.inference.split import Splits
-from srtoolbox.inference.upscale import restore
+from srtoolbox.inference.restore import restore
+from srtoolbox.inference.tiling import planner as cutting
+from srtoolbox.inference.tiling.memory import peak_bytes
+from srtoolbox.inference.tiling.planner import FADED, SHARE, SMALLEST, Cutter
+from srtoolbox.inference.tiling.split import Splits
 from srtoolbox.inference.upscaler import Upscaler
 from tests.inference.test_upscaler import Mean, Smooth, build
 

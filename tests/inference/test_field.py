@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.inference.field import measured_field, seen_field
+from srtoolbox.inference.tiling.receptive_field import measured_field, seen_field
 from srtoolbox.registry import NETWORKS
 from tests.models.networks.test_all import CASES, small_config
 
@@ -101,7 +101,7 @@ def test_a_network_that_cannot_be_measured_sees_everything():
 
 def test_it_is_measured_once(monkeypatch):
     network, count = Dead(), []
-    monkeypatch.setattr("srtoolbox.inference.field.measured_field", lambda n: count.append(n) or 3)
+    monkeypatch.setattr("srtoolbox.inference.tiling.receptive_field.measured_field", lambda n: count.append(n) or 3)
     assert [seen_field(network), seen_field(network), len(count)] == [3, 3, 1]
     network.receptive_field = 7
     assert seen_field(network) == 7

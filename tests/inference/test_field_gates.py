@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srtoolbox.inference.dye import Dye
-from srtoolbox.inference.field import measured_field
+from srtoolbox.inference.tiling.nan_spread import Dye
+from srtoolbox.inference.tiling.receptive_field import measured_field
 
 
 class Gated(nn.Module):

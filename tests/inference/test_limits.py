@@ -33,7 +33,7 @@ REFUSED = """
 import resource, sys
 import numpy as np, skimage.data, torch
 torch.set_num_threads(1)
-from srtoolbox.inference import cutting
+from srtoolbox.inference.tiling import planner as cutting
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.registry import NETWORKS
 torch.manual_seed(0)

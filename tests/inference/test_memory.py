@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
-from srtoolbox.inference import memory
-from srtoolbox.inference.memory import free_bytes, is_out_of_memory, peak_bytes
+from srtoolbox.inference.tiling import memory
+from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory, peak_bytes
 
 MB = 1 << 20
 
@@ -53,7 +53,7 @@ def test_a_group_that_cannot_be_seen_from_inside(tmp_path):
 
 LIMITED = """
 import resource, torch
-from srtoolbox.inference.memory import free_bytes, is_out_of_memory
+from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory
 size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + 300 * 2**20,) * 2)
 free = free_bytes(torch.device('cpu'))
@@ -90,6 +90,8 @@ def test_only_what_is_alive_counts():
 
 
 def test_counting_does_not_bring_the_compiler():
-    code = "import sys; from srtoolbox.inference.memory import *; import torch; peak_bytes(lambda: torch.ones(3))"
+    code = (
+        "import sys; from srtoolbox.inference.tiling.memory import *; import torch; peak_bytes(lambda: torch.ones(3))"
+    )
     code += "; sys.exit('torch._dynamo' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from srtoolbox.image import to_image, to_tensor
-from srtoolbox.inference.patches import SIDE, Patchwise
-from srtoolbox.inference.sources import Refined
-from srtoolbox.inference.upscale import restore
+from srtoolbox.inference.patchwise import SIDE, Patchwise
+from srtoolbox.inference.restore import restore
+from srtoolbox.inference.tiling.sources import Refined
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.resize import imresize
 from tests.inference.test_upscaler import build

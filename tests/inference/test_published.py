@@ -14,11 +14,11 @@ from PIL import Image
 from torch import nn
 
 from srtoolbox.image import expand_gray, read_image, to_tensor
-from srtoolbox.inference.upscale import restore
+from srtoolbox.inference.restore import restore
+from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.models.networks.bicubic import Bicubic
 from srtoolbox.models.networks.srcnn import SRCNN
 from srtoolbox.registry import METRICS
-from srtoolbox.tensor_files import load_tensors
 
 pytestmark = pytest.mark.data
 

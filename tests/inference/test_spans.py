@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from srtoolbox.inference.bands import _ramp
-from srtoolbox.inference.spans import round_up, spans
+from srtoolbox.inference.tiling.stitch import _ramp
+from srtoolbox.inference.tiling.tiles import round_up, spans
 
 
 def test_tiles_of_a_usual_picture():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from srtoolbox.inference.memory import peak_bytes
-from srtoolbox.inference.split import Split, Splits
+from srtoolbox.inference.tiling.memory import peak_bytes
+from srtoolbox.inference.tiling.split import Split, Splits
 from tests.inference.test_upscaler import build
 from tests.models.networks.test_all import CASES
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import rgb_to_y, rgb_to_ycbcr, to_image, to_tensor
-from srtoolbox.inference.upscale import evaluation, restore, upscale_whole
+from srtoolbox.inference.restore import evaluation, restore, upscale_whole
 from srtoolbox.models.networks.bicubic import Bicubic
 from srtoolbox.models.networks.blocks import kind_of
 from srtoolbox.models.networks.espcn import ESPCN

@@ -11,14 +11,16 @@ from torch import Tensor, nn
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import to_image, to_tensor
-from srtoolbox.inference import bands, cutting, upscaler
-from srtoolbox.inference.bands import float_bands
+from srtoolbox.inference import upscaler
 from srtoolbox.inference.ensemble import SelfEnsemble
-from srtoolbox.inference.planning import Needs, Plan, Way
 from srtoolbox.inference.precision import Restoring
-from srtoolbox.inference.sources import Original
-from srtoolbox.inference.split import AREA, Splits
-from srtoolbox.inference.upscale import evaluation, restore, upscale_whole
+from srtoolbox.inference.restore import evaluation, restore, upscale_whole
+from srtoolbox.inference.tiling import planner as cutting
+from srtoolbox.inference.tiling import stitch as bands
+from srtoolbox.inference.tiling.plans import Needs, Plan, Way
+from srtoolbox.inference.tiling.sources import Original
+from srtoolbox.inference.tiling.split import AREA, Splits
+from srtoolbox.inference.tiling.stitch import float_bands
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.models.networks.bicubic import Bicubic
 from srtoolbox.models.networks.espcn import ESPCN

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from srtoolbox.errors import ConfigError
-from srtoolbox.features import FeatureNetwork
+from srtoolbox.features.network import FeatureNetwork
 from srtoolbox.image import gaussian_blur, to_tensor
 from srtoolbox.registry import METRICS
-from tests.test_features import SQUEEZENET
+from tests.features.test_features import SQUEEZENET
 
 LAYERS = ["relu1", "fire4"]
 CFG = {"type": "FeatureDistance", "backbone": "squeezenet1_0", "layers": LAYERS, "weights": "random"}

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from srtoolbox.apps.report.facts import protocol_of
 from srtoolbox.engine.evaluate import score
 from srtoolbox.errors import ConfigError, SrtoolboxError
 from srtoolbox.image import rgb_to_y, to_tensor
-from srtoolbox.inference.upscale import Restored
+from srtoolbox.inference.restore import Restored
 from srtoolbox.metrics.base import Metric
 from srtoolbox.metrics.psnr import PSNR
-from srtoolbox.visual.report.facts import protocol_of
 
 
 class OwnPSNR(Metric):

@@ -18,11 +18,11 @@ NEEDS_POSIX = {
     "tests/engine/test_signals.py::test_a_stopped_and_continued": "SIGUSR1, SIGSTOP",
     "tests/cli/test_train.py::test_a_signal_saves_and_exits_with_its_code[SIGUSR1]": "SIGUSR1",
     "tests/cli/test_folders.py::test_names_with_odd_characters": "images whose names Windows cannot hold",
-    "tests/inference/test_export.py::test_a_file_that_differs_is_not": "torch.export trips over the stand-ins",
+    "tests/apps/test_export.py::test_a_file_that_differs_is_not": "torch.export trips over the stand-ins",
     "tests/inference/test_limits.py": "limits of the address space",
     "tests/inference/test_memory.py::test_a_limit_of_the_address_space": "limits of the address space",
-    "tests/visual/test_report.py::test_neither_sheets_nor_report_keep": "images whose names Windows cannot hold",
-    "tests/visual/test_report.py::test_without_truth_there_are": "images whose names Windows cannot hold",
+    "tests/apps/test_report.py::test_neither_sheets_nor_report_keep": "images whose names Windows cannot hold",
+    "tests/apps/test_report.py::test_without_truth_there_are": "images whose names Windows cannot hold",
     "tests/test_plugins.py::test_failing_plugins_name_file_and_line[import surely": "our frame comes last",
 }
 """Beginnings of test ids, and why these need POSIX."""

@@ -15,7 +15,7 @@ from tests.systems import hidden, no_posix_list
 SEEN = """
 import os, signal, sys
 from srtoolbox import system
-from srtoolbox.engine import signals, restarts
+from srtoolbox.engine.job import signals, restarts
 print(system.fcntl is None, system.resource is None, system.IS_WINDOWS, hasattr(system.os, "O_DIRECTORY"))
 print(sorted(signum.name for signum in signals.EXIT_CODES), hasattr(restarts.os, "sysconf"))
 print(hasattr(os, "O_DIRECTORY"), hasattr(signal, "SIGUSR1"), os.name)

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from srtoolbox import cli, file_names, system
+from srtoolbox import cli, system
 from srtoolbox.cli import main
 from srtoolbox.config import Config
-from srtoolbox.data.store import missing
+from srtoolbox.data.stores.base import missing
 from srtoolbox.errors import ConfigError
+from srtoolbox.io import file_names
 
 
 class Console(io.TextIOWrapper):

@@ -10,17 +10,18 @@ import lmdb
 import numpy as np
 import pytest
 
-from srtoolbox import file_names, system
+from srtoolbox import system
+from srtoolbox.apps.folder.plan import Naming, plan
+from srtoolbox.apps.report.writer import safe
 from srtoolbox.cli import main
 from srtoolbox.cli.test import Receiver
-from srtoolbox.cli.upscale_plan import Naming, plan
-from srtoolbox.data import lmdb_writer
-from srtoolbox.data.lmdb_store import LmdbStore
-from srtoolbox.data.lmdb_writer import remove_store
+from srtoolbox.data.stores import lmdb_writer
+from srtoolbox.data.stores.lmdb import LmdbStore
+from srtoolbox.data.stores.lmdb_writer import remove_store
 from srtoolbox.errors import DataError, SrtoolboxError, WriteError
-from srtoolbox.files import write_text
 from srtoolbox.image import write_image
-from srtoolbox.visual.report.writer import safe
+from srtoolbox.io import file_names
+from srtoolbox.io.files import write_text
 from tests.systems.windows import windows  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.usefixtures("windows")

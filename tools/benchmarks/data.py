@@ -33,10 +33,10 @@ import numpy as np
 import skimage.data
 import torch
 
-from srtoolbox.data.conversion import convert
 from srtoolbox.data.datasets.paired import PairedDataset
-from srtoolbox.data.loader import build_train_loader
-from srtoolbox.data.plan import Recipe, SubImages, make_plan
+from srtoolbox.data.loading.loader import build_train_loader
+from srtoolbox.data.prepare.convert import convert
+from srtoolbox.data.prepare.plan import Recipe, SubImages, make_plan
 from srtoolbox.image import batch_to_float, list_images, read_image, write_image
 from srtoolbox.resize import imresize
 

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from srtoolbox.cli import main as srtoolbox
 from srtoolbox.cli.quickstart import write_photos
 from srtoolbox.config import Config
-from srtoolbox.data.loader import build_train_loader
+from srtoolbox.data.loading.loader import build_train_loader
 from srtoolbox.engine.runner import Runner
 from srtoolbox.image import batch_to_float, rgb_to_y
 from srtoolbox.logger import LOGGER

@@ -30,11 +30,11 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox.image import to_image, to_tensor
-from srtoolbox.inference.bands import float_bands
-from srtoolbox.inference.planning import Way
 from srtoolbox.inference.precision import Restoring
-from srtoolbox.inference.sources import Original
-from srtoolbox.inference.split import AREA, Split, Splits
+from srtoolbox.inference.tiling.plans import Way
+from srtoolbox.inference.tiling.sources import Original
+from srtoolbox.inference.tiling.split import AREA, Split, Splits
+from srtoolbox.inference.tiling.stitch import float_bands
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.registry import NETWORKS
 

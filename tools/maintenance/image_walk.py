@@ -74,13 +74,13 @@ def measure_walks(tree: Path) -> dict[str, Walk]:
 
 
 def heights(tree: Path) -> Callable[[str], int]:
-    """Return how high a file stands: by how many parts of the package tests/test_layering.py lets it import."""
+    """Return how high a file stands: the place of its room in the order of tests/test_layering.py."""
     sys.path.insert(0, str(tree))
     from tests import test_layering
 
     def height(file: str) -> int:
         module = test_layering.module_of(test_layering.PACKAGE / file)
-        return len(test_layering.ALLOWED.get(test_layering.part_of(module), ()))
+        return test_layering.RANK.get(test_layering.part_of(module), 0)
 
     return height
 

@@ -11,16 +11,16 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from torch.utils.data import Dataset
 
-from srtoolbox.data.batch import Batch, collate
-from srtoolbox.data.crops import SMALL, CropMode, Cropper, SmallPolicy, crop_faults, pad
-from srtoolbox.data.pairing import raise_faults
-from srtoolbox.data.random_crops import RandomCrops, copy_arrays
-from srtoolbox.data.rng import Rng
-from srtoolbox.data.sampler import Draw
-from srtoolbox.data.store import Store, Window
+from srtoolbox.data.datasets.crops import SMALL, CropMode, Cropper, SmallPolicy, crop_faults, pad
+from srtoolbox.data.datasets.random_crops import RandomCrops, copy_arrays
+from srtoolbox.data.loading.collate import Batch, collate
+from srtoolbox.data.loading.rng import Rng
+from srtoolbox.data.loading.sampler import Draw
+from srtoolbox.data.stores.base import Store, Window
+from srtoolbox.data.stores.pairing import raise_faults
 from srtoolbox.data.transforms.base import Compose, Sample, check_made, map_pictures, transforms_on_gt_alone
 from srtoolbox.errors import ConfigError, DataError
-from srtoolbox.wording import counted
+from srtoolbox.text import counted
 
 Sampling = Literal["image", "area"]
 _log = logging.getLogger(__name__)

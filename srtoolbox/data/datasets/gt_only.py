@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from srtoolbox.data.crops import CropMode, SmallPolicy
 from srtoolbox.data.datasets.base import CropOptions, Entry, GTDataset, Sampling, as_list, check_options
-from srtoolbox.data.pairing import check_readable
-from srtoolbox.data.rng import Rng
-from srtoolbox.data.store import Store, Window
-from srtoolbox.data.stores import open_store
+from srtoolbox.data.datasets.crops import CropMode, SmallPolicy
+from srtoolbox.data.loading.rng import Rng
+from srtoolbox.data.stores.base import Store, Window
+from srtoolbox.data.stores.opening import open_store
+from srtoolbox.data.stores.pairing import check_readable
 from srtoolbox.errors import DataError
 from srtoolbox.registry import DATASETS
 from srtoolbox.resize import imresize

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from srtoolbox.data.crops import CropMode, SmallPolicy
 from srtoolbox.data.datasets.base import (
     CropOptions,
     Entry,
@@ -17,10 +16,11 @@ from srtoolbox.data.datasets.base import (
     check_options,
     check_transforms,
 )
-from srtoolbox.data.pairing import Pair, check_readable, check_sizes, pair_keys
-from srtoolbox.data.rng import Rng
-from srtoolbox.data.store import Store, Window
-from srtoolbox.data.stores import open_store
+from srtoolbox.data.datasets.crops import CropMode, SmallPolicy
+from srtoolbox.data.loading.rng import Rng
+from srtoolbox.data.stores.base import Store, Window
+from srtoolbox.data.stores.opening import open_store
+from srtoolbox.data.stores.pairing import Pair, check_readable, check_sizes, pair_keys
 from srtoolbox.errors import DataError
 from srtoolbox.registry import DATASETS
 

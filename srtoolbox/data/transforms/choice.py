@@ -7,17 +7,9 @@ import itertools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from srtoolbox.data.rng import Rng
+from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.transforms.arguments import probability
-from srtoolbox.data.transforms.base import (
-    Compose,
-    Sample,
-    Stage,
-    Transform,
-    build_transforms,
-    parts_at_stage,
-    replaced,
-)
+from srtoolbox.data.transforms.base import Compose, Sample, Stage, Transform, build_transforms, parts_at_stage, replaced
 from srtoolbox.errors import ConfigError
 from srtoolbox.registry import TRANSFORMS
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from srtoolbox.data.rng import Rng
+from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.transforms.base import Sample, Transform, map_pictures
 from srtoolbox.errors import ConfigError
 from srtoolbox.image import channel_means, mix_channels

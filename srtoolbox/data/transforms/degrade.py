@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from srtoolbox.data.rng import Rng
+from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.transforms.arguments import ordered_range
 from srtoolbox.data.transforms.base import Sample, Transform
 from srtoolbox.errors import ConfigError

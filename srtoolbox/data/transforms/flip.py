@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from srtoolbox.data.rng import Rng
+from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.transforms.arguments import probability
 from srtoolbox.data.transforms.base import Sample, Transform, map_pictures
 from srtoolbox.registry import TRANSFORMS

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 
-from srtoolbox.data.rng import Rng
+from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.transforms.base import Sample, Transform
 from srtoolbox.errors import ConfigError
 from srtoolbox.image import Filling, rotate

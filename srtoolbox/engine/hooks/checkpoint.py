@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from srtoolbox import dist
-from srtoolbox.engine.checkpoint import list_checkpoints, save_checkpoint, sidecar_path, verify_checkpoint
 from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
 from srtoolbox.engine.run_state import network_state, run_state
 from srtoolbox.errors import ConfigError, RunError
-from srtoolbox.files import prepare_folder, sync_file
+from srtoolbox.io.files import prepare_folder, sync_file
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import HOOKS, METRICS
+from srtoolbox.weights.checkpoint import list_checkpoints, save_checkpoint, sidecar_path, verify_checkpoint
 
 if TYPE_CHECKING:
     from srtoolbox.engine.evaluate import Evaluation

@@ -14,9 +14,9 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 
 from srtoolbox.errors import WriteError
-from srtoolbox.files import append_bytes
+from srtoolbox.io.files import append_bytes
 from srtoolbox.logger import LOGGER
-from srtoolbox.wording import counted
+from srtoolbox.text import counted
 
 _MOST_WAITING = 64 << 20  # bytes
 

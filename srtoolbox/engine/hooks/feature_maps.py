@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from srtoolbox.devices import without_memory
 from srtoolbox.engine.hooks.base import positive_interval
 from srtoolbox.engine.hooks.snapshots import SnapshotHook, about, patch_faults, patch_of
 from srtoolbox.errors import ConfigError, SrtoolboxError
-from srtoolbox.inference.upscale import upscale_whole
-from srtoolbox.meta_device import without_memory
+from srtoolbox.inference.restore import upscale_whole
+from srtoolbox.plots.feature_maps import chosen_channels, layer_fault, recording
+from srtoolbox.plots.snapshots import FEATURES, snapshot_path, write_maps
 from srtoolbox.registry import HOOKS, NETWORKS
-from srtoolbox.visual.feature_maps import chosen_channels, layer_fault, recording
-from srtoolbox.visual.snapshots import FEATURES, snapshot_path, write_maps
 
 if TYPE_CHECKING:
     from srtoolbox.engine.runner import Runner

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from srtoolbox.engine.evaluate import uncompiled
-from srtoolbox.inference.upscale import evaluation
+from srtoolbox.inference.restore import evaluation
 from srtoolbox.logger import LOGGER
 
 if TYPE_CHECKING:

@@ -12,15 +12,15 @@ from srtoolbox import dist
 from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
 from srtoolbox.engine.hooks.event_files import open_writer
 from srtoolbox.engine.hooks.graph import write_graph
+from srtoolbox.engine.hooks.loss_averages import TermMeans
 from srtoolbox.engine.hooks.weights_and_biases import WandbRun, wandb_faults
-from srtoolbox.engine.optim import learning_rates
-from srtoolbox.engine.term_means import TermMeans
 from srtoolbox.errors import ConfigError
-from srtoolbox.files import append_line, finite_json, write_text
 from srtoolbox.image import to_image
+from srtoolbox.io.files import append_line, finite_json, write_text
 from srtoolbox.logger import LOGGER
+from srtoolbox.optim.wrapper import learning_rates
+from srtoolbox.plots.error_map import PANEL_TITLE, panel
 from srtoolbox.registry import HOOKS
-from srtoolbox.visual.error_map import PANEL_TITLE, panel
 
 if TYPE_CHECKING:
     from pathlib import Path

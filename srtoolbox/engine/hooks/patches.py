@@ -12,10 +12,10 @@ from srtoolbox.engine.hooks.base import positive_interval
 from srtoolbox.engine.hooks.snapshots import SnapshotHook, about, patch_faults, patch_of, picture_and_box
 from srtoolbox.errors import ConfigError
 from srtoolbox.image import encode_image, write_image
-from srtoolbox.inference.upscale import upscale_whole
+from srtoolbox.inference.restore import upscale_whole
+from srtoolbox.plots.patches import Patch, unique_stems
+from srtoolbox.plots.snapshots import PATCHES, snapshot_path
 from srtoolbox.registry import HOOKS
-from srtoolbox.visual.patches import Patch, unique_stems
-from srtoolbox.visual.snapshots import PATCHES, snapshot_path
 
 if TYPE_CHECKING:
     from srtoolbox.engine.runner import Runner

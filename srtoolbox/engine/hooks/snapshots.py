@@ -16,9 +16,9 @@ from srtoolbox.engine.hooks.base import Hook, Phase
 from srtoolbox.errors import MissingDataError, WriteError
 from srtoolbox.image import encode_image
 from srtoolbox.logger import LOGGER
-from srtoolbox.visual import snapshots
-from srtoolbox.visual.patches import Patch, box_fault, load_patch
-from srtoolbox.wording import counted
+from srtoolbox.plots import snapshots
+from srtoolbox.plots.patches import Patch, box_fault, load_patch
+from srtoolbox.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

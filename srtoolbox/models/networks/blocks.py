@@ -7,7 +7,7 @@ Facts every network carries as attributes, so that nobody switches on class name
     p - r ... p + r of each axis and on no others (None: on the whole picture, or unknown).
 
 `hidden_arguments`, on the class, where it has any: arguments that leave no trace in the state_dict, each with the
-    values that are known in the field. Weights of other projects are tried with all of them (engine/trial.py).
+    values that are known in the field. Weights of other projects are tried with all of them (weights/trial.py).
 
 Two more are offered where a network has that shape; large pictures are upscaled with less memory for it:
 `extract(lq)` and `reconstruct(features, lq)`, which make up `forward`, with `reconstruct_field`: what the latter sees,

@@ -14,7 +14,7 @@ from srtoolbox.image import batch_to_float, batch_to_y, rgb_to_y
 from srtoolbox.registry import LOSSES, MODELS, NETWORKS, TRANSFORMS
 
 if TYPE_CHECKING:
-    from srtoolbox.engine.optim import OptimWrapper
+    from srtoolbox.optim.wrapper import OptimWrapper
 
 
 PICTURES = ("lq", "gt")

@@ -17,7 +17,7 @@ from srtoolbox.models.restorers.base import Restorer
 from srtoolbox.registry import LOSSES, MODELS, NETWORKS
 
 if TYPE_CHECKING:
-    from srtoolbox.engine.optim import OptimWrapper
+    from srtoolbox.optim.wrapper import OptimWrapper
 
 OWN_TERMS = ("gan", "discriminator", "r1", "d_real", "d_fake", "grad_norm_generator", "grad_norm_discriminator")
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from srtoolbox.image import to_image, to_tensor
-from srtoolbox.inference.sources import Refined, Refines
-from srtoolbox.inference.split import Split, Splits
+from srtoolbox.inference.tiling.sources import Refined, Refines
+from srtoolbox.inference.tiling.split import Split, Splits
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.models.networks.adapter import Adapter
 from srtoolbox.registry import NETWORKS

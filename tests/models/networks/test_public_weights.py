@@ -1,6 +1,6 @@
 """Networks with weights that others trained, on Set5: the figures measured with the authors' own code.
 
-Keys are renamed here by hand, independently of `srtoolbox.models.interop`.
+Keys are renamed here by hand, independently of `srtoolbox.weights.formats`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from srtoolbox.engine.evaluate import build_metrics, evaluate, means
 from srtoolbox.image import rgb_to_ycbcr, to_image, to_tensor, ycbcr_to_rgb
+from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.registry import DATASETS, METRICS, NETWORKS
 from srtoolbox.resize import imresize
-from srtoolbox.tensor_files import load_tensors
 
 pytestmark = pytest.mark.data
 

@@ -10,10 +10,10 @@ import skimage.color
 import torch
 from torch import Tensor
 
-from srtoolbox.engine.optim import build_optim
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import rgb_to_y
 from srtoolbox.models.restorers.base import PICTURES, Restorer
+from srtoolbox.optim.wrapper import build_optim
 from srtoolbox.registry import TRANSFORMS
 
 

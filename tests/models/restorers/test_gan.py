@@ -12,9 +12,9 @@ from torch import Tensor
 
 from srtoolbox.check import check
 from srtoolbox.config import Config
-from srtoolbox.engine.optim import build_optim
 from srtoolbox.errors import ConfigError
 from srtoolbox.models.restorers.gan import GANRestorer
+from srtoolbox.optim.wrapper import build_optim
 
 GENERATOR = {"type": "ESPCN", "scale": 2, "colour": "rgb", "kernels": [3, 3], "channels": [4]}
 DISCRIMINATOR = {"type": "VGGDiscriminator", "input_size": 16, "channels": [4, 4, 8, 8], "fc": [8], "norm": None}

@@ -1,0 +1,1 @@
+"""Applications of inference and engine: folders, videos, export, scores, reports."""

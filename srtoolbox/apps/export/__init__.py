@@ -1,0 +1,1 @@
+"""Networks as ONNX or torch.export files."""

@@ -1,0 +1,19 @@
+"""Names of the results of `upscale`. Imported by the command's parser, so free of torch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+STREAM = "-"
+EXTENSIONS = ("png", "jpg", "webp", "tiff", "bmp", "same")
+
+
+class Naming(NamedTuple):
+    """How results are called."""
+
+    out: str | None = None
+    """A folder, a picture file for a single result, '-' for standard output; None: beside each picture."""
+    suffix: str = "_sr"
+    """What comes behind the name."""
+    ext: str = "png"
+    """One of EXTENSIONS."""

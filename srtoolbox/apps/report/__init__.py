@@ -1,0 +1,11 @@
+"""A page of scores and pictures that opens by a double click: no server, no network, no framework.
+
+`ReportWriter` takes pictures while they are made and writes the folder at once when all is scored: `staging` holds it
+back until it is complete, `selection` chooses pictures and crops, `page` and `tables` render, `assets` runs in the
+browser.
+"""
+
+from srtoolbox.apps.report.facts import NetworkFacts, RunFacts, protocol_of
+from srtoolbox.apps.report.writer import DEFAULT_IMAGES, ReportWriter
+
+__all__ = ["DEFAULT_IMAGES", "NetworkFacts", "ReportWriter", "RunFacts", "protocol_of"]

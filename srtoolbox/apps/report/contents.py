@@ -1,0 +1,42 @@
+"""What a page shows of one set: pictures in their versions, and crops of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from srtoolbox.plots.sheet import Region
+
+INPUT, TRUTH = " input", " truth"
+"""Versions of a picture beside those of networks, whose names do not begin with a space."""
+
+
+class PictureEntry(NamedTuple):
+    """A picture in its versions; `files` and `captions` by version, files relative to the page."""
+
+    name: str
+    height: int
+    width: int
+    files: dict[str, str]
+    captions: dict[str, str]
+
+
+class CropEntry(NamedTuple):
+    """A part of picture number `picture`; `cells` holds (version, picture file, error map or None, PSNR or None)."""
+
+    picture: int
+    region: Region
+    cells: list[tuple[str, str, str | None, float | None]]
+
+
+@dataclass
+class PageSet:
+    """One set; `sources` maps versions to what they are called; `metric` is None where there is no truth."""
+
+    name: str
+    scale: int
+    count: int
+    metric: str | None
+    sources: dict[str, str]
+    pictures: list[PictureEntry]
+    crops: dict[str, list[CropEntry]] = field(default_factory=dict)

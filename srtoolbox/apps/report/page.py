@@ -1,0 +1,209 @@
+"""A report's page: one HTML file with styles and scripts inside, pictures beside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cache
+from html import escape
+from pathlib import Path
+from string import Template
+from urllib.parse import quote
+
+from srtoolbox.apps.report.contents import INPUT, TRUTH, CropEntry, PageSet
+from srtoolbox.apps.report.crops import crop_metric
+from srtoolbox.apps.report.difference import LEVELS, css_gradient, svg_filter
+from srtoolbox.apps.report.facts import Results, RunFacts, protocol_of, shown
+from srtoolbox.apps.report.tables import images_table, means_table, named, networks_table
+from srtoolbox.text import counted
+
+VIEWER_LEVELS = (8, 16, 32, 64, 128, 255)
+"""The scales offered for differences in the viewer."""
+
+
+def render(facts: RunFacts, sets: Sequence[PageSet], results: Results) -> str:
+    """The page's HTML."""
+    style = Template(asset("page.css")).substitute(gradient=css_gradient())
+    script = asset("sort.js") + asset("viewer.js")
+    return Template(asset("page.html")).substitute(
+        policy=f"script-src 'sha256-{_digest(script)}'; object-src 'none'; connect-src 'none'; base-uri 'none'",
+        title=escape(f"Report: {', '.join(page_set.name for page_set in sets)}"),
+        style=style,
+        filters="".join(svg_filter(f"difference-{levels}", levels) for levels in VIEWER_LEVELS),
+        origin=_origin(facts),
+        networks=networks_table(facts),
+        sets="".join(_set(number, page_set, facts, results) for number, page_set in enumerate(sets)),
+        contents=_contents(sets),
+        data=_data(sets),
+        script=script,
+    )
+
+
+@cache
+def asset(name: str) -> str:
+    """A file of the folder `assets`."""
+    return (Path(__file__).parent / "assets" / name).read_text(encoding="utf-8")
+
+
+def _digest(script: str) -> str:
+    """By which a browser knows the page's own script; it runs no other, whatever a file's name smuggles in."""
+    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+
+
+def _origin(facts: RunFacts) -> str:
+    entries = {
+        "Config": f"<code>{named(facts.config)}</code>",
+        "Changed": " ".join(f"<code>{named(text)}</code>" for text in facts.overrides),
+        "Date": escape(facts.date),
+        "Device": escape(facts.device),
+        "Versions": escape(", ".join(f"{name} {version}" for name, version in facts.versions.items())),
+    }
+    return "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in entries.items() if value)
+
+
+def _contents(sets: Sequence[PageSet]) -> str:
+    links = "".join(f'<li><a href="#set-{number}">{named(each.name)}</a></li>' for number, each in enumerate(sets))
+    return f'<nav aria-label="Sets"><ul>{links}</ul></nav>' if len(sets) > 1 else ""
+
+
+def _set(number: int, page_set: PageSet, facts: RunFacts, results: Results) -> str:
+    images = {network: by_set[page_set.name] for network, by_set in results.items()}
+    included = {entry.name: place for place, entry in enumerate(page_set.pictures)}
+    size = f"{counted(page_set.count, 'image')}, ×{page_set.scale}"
+    parts = [
+        f'<section class="set" id="set-{number}"><h2>{named(page_set.name)} <small>{size}</small></h2>',
+        means_table(page_set.name, facts, images),
+        "" if page_set.metric else "<p>There is no truth to score these pictures against.</p>",
+        _viewer(number, page_set),
+        _left_out(page_set, facts),
+    ]
+    if page_set.metric:
+        parts += ["<h3>Picture by picture</h3>", images_table(page_set.name, facts, images, included)]
+    return "".join([*parts, _crops(number, page_set, facts), "</section>"])
+
+
+def _left_out(page_set: PageSet, facts: RunFacts) -> str:
+    kept = len(page_set.pictures)
+    if kept == page_set.count:
+        return ""
+    decisive = named(facts.networks[list(facts.networks)[-1]].title)
+    how = f"the worst and the best by {named(page_set.metric)} of {decisive}" if page_set.metric else "the first ones"
+    return (
+        f'<p class="note">{kept} of {page_set.count} pictures are in this report: {how}. '
+        f"The others were left out (<code>--report-images {kept}</code>)"
+        f"{'; their scores are in the table' if page_set.metric else ''}.</p>"
+    )
+
+
+# ---- the viewer
+
+
+def _viewer(number: int, page_set: PageSet) -> str:
+    """The controls and an empty stage, which the script fills."""
+    pictures = _options({str(place): entry.name for place, entry in enumerate(page_set.pictures)}, "0")
+    networks = [source for source in page_set.sources if source not in (INPUT, TRUTH)]
+    left, right = (networks[0] if len(networks) > 1 else INPUT), networks[-1]
+    titles = {INPUT: "Input, nearest"}
+    keys = list(page_set.sources)
+    sources = {str(place): titles.get(key, page_set.sources[key]) for place, key in enumerate(keys)}
+    levels = _options({str(level): f"0 … {level} levels" for level in VIEWER_LEVELS}, "32")
+    return Template(asset("viewer.html")).substitute(
+        number=number,
+        pictures=pictures,
+        left=_options(sources, str(keys.index(left))),
+        right=_options(sources, str(keys.index(right))),
+        levels=levels,
+    )
+
+
+def _options(entries: dict[str, str], selected: str) -> str:
+    return "".join(
+        f'<option value="{value}"{" selected" if value == selected else ""}>{escape(text)}</option>'
+        for value, text in entries.items()
+    )
+
+
+def _data(sets: Sequence[PageSet]) -> str:
+    """What the script needs, as JSON that cannot end the script element it stands in."""
+    entries = [
+        {
+            "scale": page_set.scale,
+            "sources": list(page_set.sources.values()),
+            "pictures": [
+                {
+                    "name": entry.name,
+                    "height": entry.height,
+                    "width": entry.width,
+                    "files": [quote(entry.files[source]) for source in page_set.sources],
+                    "captions": [entry.captions[source] for source in page_set.sources],
+                }
+                for entry in page_set.pictures
+            ],
+        }
+        for page_set in sets
+    ]
+    return json.dumps(entries, ensure_ascii=False).replace("<", "\\u003c")
+
+
+# ---- crops
+
+
+def _crops(number: int, page_set: PageSet, facts: RunFacts) -> str:
+    if not page_set.crops:
+        return ""
+    decisive, baseline = (named(facts.networks[list(facts.networks)[end]].title) for end in (-1, 0))
+    if page_set.metric:
+        reference, heads = (
+            "the truth",
+            {
+                "worst": f"Worst crops: where {decisive} is farthest from the truth",
+                "best": f"Best crops: where {decisive} is nearest to the truth, among the most detailed places",
+            },
+        )
+        psnr = f" PSNR of the crop alone ({protocol_of(crop_metric(facts)).protocol})."
+    else:
+        reference, psnr = baseline, ""
+        heads = {"worst": f"Where {decisive} differs most from {baseline}"}
+    legend = (
+        f'<p class="note">Crops with their error maps below: mean absolute difference of R, G and B to {reference}.'
+        f"{psnr}</p>{_legend(LEVELS)}"
+    )
+    parts = []
+    for kind, crops in page_set.crops.items():
+        rows = "".join(_crop(number, crop, page_set) for crop in crops)
+        parts.append(f"<h3>{heads[kind]}</h3>{'' if parts else legend}{rows}")
+    return "".join(parts)
+
+
+def _legend(levels: int) -> str:
+    return (
+        f'<div class="legend"><span>0</span><span class="bar" role="img" aria-label="dark is no difference, '
+        f'bright the largest"></span><span>{levels} levels or more</span></div>'
+    )
+
+
+def _crop(number: int, crop: CropEntry, page_set: PageSet) -> str:
+    picture, region = page_set.pictures[crop.picture], crop.region
+    place = f"{region.left}, {region.top}; {region.width} × {region.height} px"
+    where = " ".join(str(value) for value in (region.left, region.top, region.width, region.height))
+    button = (
+        f'<button type="button" class="show" data-set="{number}" data-picture="{crop.picture}" '
+        f'data-region="{where}">Show in the picture</button>'
+    )
+    cells = []
+    for source, file, error_file, psnr in crop.cells:
+        title = page_set.sources[source]
+        error = _image(error_file, f"Error of {title}", region) if error_file else ""
+        score = f"<small>{shown(psnr)} dB</small>" if psnr is not None else ""
+        cells.append(
+            f"<figure>{_image(file, title, region)}<figcaption>{named(title)}{score}</figcaption>{error}</figure>"
+        )
+    head = f"<p><strong>{named(picture.name)}</strong> <small>{place}</small> {button}</p>"
+    return f'<div class="crop">{head}<div class="versions">{"".join(cells)}</div></div>'
+
+
+def _image(file: str, title: str, region: object) -> str:
+    size = f'width="{region.width}" height="{region.height}"'
+    return f'<img src="{escape(quote(file))}" alt="{escape(title)}" {size} decoding="async">'

@@ -1,0 +1,121 @@
+"""Which pictures a report shows, and which parts of them: those with the largest and the smallest errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from srtoolbox.plots.sheet import Region
+
+CROPS = 3
+"""Worst and best crops of each set."""
+
+
+class Crop(NamedTuple):
+    """A part of a picture, and its mean squared error over R, G and B in squared levels."""
+
+    picture: str
+    region: Region
+    error: float
+
+
+def choose_pictures(
+    scores: Mapping[str, Mapping[str, float]], metric: str | None, higher_is_better: bool | None, count: int
+) -> list[str]:
+    """At most `count` pictures in their order: half of them the worst by a metric, the others the best.
+
+    Args:
+        scores: of each picture.
+        metric: by which; None where there are no scores: then the first ones.
+        higher_is_better: None: the lowest and the highest.
+    """
+    names = list(scores)
+    if len(names) <= count:
+        return names
+    if metric is None:
+        return names[:count]
+    sign = -1 if higher_is_better is False else 1
+
+    def rank(name: str) -> tuple[bool, float]:
+        value = scores[name][metric]
+        return (not math.isnan(value), 0.0 if math.isnan(value) else sign * value)
+
+    ranked = sorted(names, key=rank)
+    worst = -(-count // 2)
+    kept = {*ranked[:worst], *ranked[len(ranked) - (count - worst) :]}
+    return [name for name in names if name in kept]
+
+
+class Finder:
+    """Collects the crops of one set, picture by picture.
+
+    Args:
+        scale: of the set; crops begin and end at whole LQ pixels.
+        border: px of each side that metrics leave out, and so crops.
+        pictures: how many there will be; of few pictures each may give several crops.
+    """
+
+    def __init__(self, scale: int, border: int, pictures: int) -> None:
+        self.scale, self.border = scale, -(-border // scale)
+        self.of_each = 1 if pictures >= CROPS else -(-CROPS // max(pictures, 1))
+        self.found: dict[str, list[Crop]] = {"worst": [], "best": []}
+
+    def look_at(self, name: str, result: np.ndarray, truth: np.ndarray) -> None:
+        """Find the parts of one picture where `result` is farthest from the truth, and nearest.
+
+        The nearest are looked for in the most detailed quarter of the picture: a clear sky is no merit.
+
+        Args:
+            result, truth: HWC uint8 of one size, a multiple of the scale.
+        """
+        error = np.mean(np.square(result.astype(np.float32) - truth), axis=2)
+        shorter = min(truth.shape[:2]) // self.scale
+        cut = self.border if shorter > 4 * self.border else 0
+        side = crop_side(shorter - 2 * cut, self.scale)
+        errors = self._windows(error, side, cut)
+        brightness = truth.astype(np.float32).mean(axis=2)
+        details = self._windows(sum(np.square(gradient) for gradient in _gradients(brightness)), side, cut)
+        plain = details < np.quantile(details, 0.75)
+        for kind, cost in (("worst", -errors), ("best", np.where(plain, np.inf, errors))):
+            for row, column in _separate_minima(cost, side, self.of_each):
+                place = [(start + cut) * self.scale for start in (row, column)]
+                region = Region(*place, side * self.scale, side * self.scale)
+                self.found[kind].append(Crop(name, region, float(errors[row, column])))
+
+    def chosen(self) -> dict[str, list[Crop]]:
+        """`{"worst": crops, "best": crops}`, the most extreme first."""
+        return {
+            kind: sorted(crops, key=lambda crop: crop.error, reverse=kind == "worst")[:CROPS]
+            for kind, crops in self.found.items()
+        }
+
+    def _windows(self, plane: np.ndarray, side: int, cut: int) -> np.ndarray:
+        """Means of a plane over all windows of `side` LQ pixels, but for `cut` at each edge, (rows, columns)."""
+        scale = self.scale
+        height, width = (length // scale for length in plane.shape)
+        blocks = plane[: height * scale, : width * scale].reshape(height, scale, width, scale).mean(axis=(1, 3))
+        blocks = blocks[cut : height - cut, cut : width - cut]
+        sums = np.pad(blocks.astype(np.float64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+        return (sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]) / side**2
+
+
+def crop_side(shorter: int, scale: int) -> int:
+    """The side of a crop in LQ pixels: a quarter of the picture's, 24 to 72 px of the result; all of a tiny one."""
+    return min(max(shorter // 4, -(-24 // scale)), max(72 // scale, 1), shorter)
+
+
+def _gradients(plane: np.ndarray) -> Sequence[np.ndarray]:
+    return np.gradient(plane) if min(plane.shape) > 1 else [np.zeros_like(plane)]
+
+
+def _separate_minima(cost: np.ndarray, side: int, count: int) -> list[tuple[int, int]]:
+    """Places of the smallest values, `side` apart from each other."""
+    cost, places = cost.copy(), []
+    while len(places) < count and np.isfinite(cost).any():
+        row, column = (int(place) for place in np.unravel_index(np.argmin(cost), cost.shape))
+        places.append((row, column))
+        cost[max(0, row - side + 1) : row + side, max(0, column - side + 1) : column + side] = np.inf
+    return places

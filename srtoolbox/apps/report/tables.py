@@ -1,0 +1,140 @@
+"""The tables of a report as HTML: networks, means of a set, scores picture by picture."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from srtoolbox.apps.report.facts import SECONDS, MetricFacts, RunFacts, Scores, best_of, mean_scores, shown
+
+BEST = '<span class="sign" aria-hidden="true">★</span><span class="unseen"> best</span>'
+
+
+def named(text: str) -> str:
+    """A name out of a file or config: escaped, and kept from turning the direction of the text around it."""
+    return f"<bdi>{escape(text)}</bdi>"
+
+
+def table(head: str, rows: Sequence[str], label: str, *, kind: str = "") -> str:
+    """A table that scrolls by itself where it is wider than the page."""
+    return (
+        f'<div class="wide" role="region" tabindex="0" aria-label="{escape(label)}"><table class="{kind}">'
+        f"<thead>{head}</thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def networks_table(facts: RunFacts) -> str:
+    """A row per network: what it is, and the checkpoint it comes from."""
+    heads = ("Network", "Type", "Parameters", "Iteration", "Checkpoint", "SHA-256")
+    rows = []
+    for network in facts.networks.values():
+        digest = f'<code title="{network.sha256}">{network.sha256[:12]}</code>' if network.sha256 else "–"
+        iteration = "–" if network.iteration is None else f"{network.iteration:,}"
+        cells = [
+            f'<th scope="row">{named(network.title)}</th><td>{named(network.kind)}</td>',
+            f'<td class="number">{network.parameters:,}</td>',
+            f'<td class="number">{iteration}{" (EMA)" if network.averaged else ""}</td>',
+            f'<td class="path">{named(network.file) if network.file else "–"}</td><td>{digest}</td>',
+        ]
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    return table(f"<tr>{head}</tr>", rows, "Networks")
+
+
+def means_table(set_name: str, facts: RunFacts, images: Mapping[str, Mapping[str, Scores]]) -> str:
+    """A row per network, a column per metric: the means over a set, the best of each column marked.
+
+    Args:
+        images: the set's scores by network and picture.
+    """
+    means = {name: mean_scores(scores) for name, scores in images.items()}
+    columns = list(next(iter(means.values())))
+    best = {
+        column: best_of({name: row[column] for name, row in means.items()}, _direction(facts, column))
+        for column in columns
+    }
+    head = "".join(_column_head(column, facts) for column in columns)
+    rows = []
+    for name, row in means.items():
+        cells = [
+            f'<td class="number{" best" if name in best[column] else ""}">{shown(value)}'
+            f"{BEST if name in best[column] else ''}</td>"
+            for column, value in row.items()
+        ]
+        rows.append(f'<tr><th scope="row">{named(facts.networks[name].title)}</th>{"".join(cells)}</tr>')
+    return table(f'<tr><th scope="col">Network</th>{head}</tr>', rows, f"Means over {set_name}", kind="means")
+
+
+def images_table(
+    set_name: str, facts: RunFacts, images: Mapping[str, Mapping[str, Scores]], included: Mapping[str, int]
+) -> str:
+    """A row per picture, a group of columns per metric, a column per network; all can be sorted by.
+
+    Args:
+        images: the set's scores by network and picture.
+        included: the number in the viewer of each picture that is in it.
+    """
+    metrics = [name for name in facts.metrics if any(name in s for s in next(iter(images.values())).values())]
+    groups = "".join(
+        f'<th scope="colgroup" colspan="{len(images)}">{named(metric)} {_arrow(facts.metrics[metric])}</th>'
+        for metric in metrics
+    )
+    columns = [(metric, network) for metric in metrics for network in images]
+    buttons = "".join(
+        f'<th scope="col"><button type="button" data-column="{number}">'
+        f"{named(facts.networks[network].title)}</button></th>"
+        for number, (_, network) in enumerate(columns, 1)
+    )
+    first = '<th scope="col" rowspan="2"><button type="button" data-column="0">Picture</button></th>'
+    rows = [_image_row(picture, facts, images, metrics, included) for picture in next(iter(images.values()))]
+    head = f"<tr>{first}{groups}</tr><tr>{buttons}</tr>"
+    return table(head, rows, f"Scores of {set_name}, picture by picture", kind="sortable")
+
+
+def _image_row(
+    picture: str,
+    facts: RunFacts,
+    images: Mapping[str, Mapping[str, Scores]],
+    metrics: Sequence[str],
+    included: Mapping[str, int],
+) -> str:
+    if picture in included:
+        name = f'<button type="button" class="open" data-picture="{included[picture]}">{named(picture)}</button>'
+    else:
+        name = named(picture)
+    cells = []
+    for metric in metrics:
+        values = {network: scores[picture][metric] for network, scores in images.items()}
+        best = best_of(values, facts.metrics[metric].higher_is_better)
+        cells += [
+            f'<td class="number{" best" if network in best else ""}" data-value="{_plain(value)}">{shown(value)}</td>'
+            for network, value in values.items()
+        ]
+    return f'<tr><th scope="row" data-value="{escape(picture)}">{name}</th>{"".join(cells)}</tr>'
+
+
+def _plain(value: float) -> str:
+    """A number as JavaScript's Number() reads it: 'Infinity', '-Infinity', 'NaN' among them."""
+    return json.dumps(value) if math.isfinite(value) else json.JSONEncoder().encode(value)
+
+
+def _direction(facts: RunFacts, column: str) -> bool | None:
+    return False if column == SECONDS else facts.metrics[column].higher_is_better
+
+
+def _column_head(column: str, facts: RunFacts) -> str:
+    if column == SECONDS:
+        name, arrow, protocol = "seconds", "↓", f"per picture, {facts.device}"
+    else:
+        metric = facts.metrics[column]
+        name, arrow, protocol = column, _arrow(metric), f"{metric.kind}, {metric.protocol}"
+    return f'<th scope="col" class="number">{named(name)} {arrow}<small>{escape(protocol)}</small></th>'
+
+
+def _arrow(metric: MetricFacts) -> str:
+    arrow, meaning = {True: ("↑", "higher is better"), False: ("↓", "lower is better")}.get(
+        metric.higher_is_better, ("", "")
+    )
+    return f'<span title="{meaning}">{arrow}</span>' if arrow else ""

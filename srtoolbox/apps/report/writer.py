@@ -1,0 +1,179 @@
+"""Takes pictures while networks are scored and makes the report of them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from srtoolbox import dist
+from srtoolbox.apps.report.contents import INPUT, TRUTH, PageSet, PictureEntry
+from srtoolbox.apps.report.crops import CropMaker
+from srtoolbox.apps.report.facts import Results, RunFacts, Scores, mean_scores
+from srtoolbox.apps.report.page import render
+from srtoolbox.apps.report.selection import choose_pictures
+from srtoolbox.apps.report.staging import KIND, StagedFolder
+from srtoolbox.image import read_image, to_image, to_uint8, write_image
+from srtoolbox.io.file_names import windows_fault
+from srtoolbox.io.files import finite_json, write_json, write_text
+from srtoolbox.plots.sheet_writer import caption, size_of
+
+DEFAULT_IMAGES = 20
+"""Pictures of each set in a report."""
+FORMAT = 1
+
+
+class ReportWriter:
+    """A report in the making; as a context, what is not written by its end is taken away.
+
+    Every rank adds its pictures; the main one writes.
+
+    Args:
+        folder: the report's: absent, empty, or an earlier report.
+        images: how many pictures of each set are kept; None: 20.
+
+    Raises:
+        SrtoolboxError: the folder holds something else or cannot be written.
+    """
+
+    def __init__(self, folder: str | Path, images: int | None = None) -> None:
+        self._images = images or DEFAULT_IMAGES
+        self._staged = StagedFolder(folder) if dist.is_main() else None
+        self._folder = Path(dist.all_gather_object(str(self._staged.path) if self._staged else "")[0])
+
+    def __enter__(self) -> ReportWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._staged is not None:
+            self._staged.discard()
+
+    def add(
+        self, set_name: str, picture: str, network: str, *, lq: np.ndarray, gt: np.ndarray | None, sr: Tensor
+    ) -> None:
+        """Keep one network's version of one picture.
+
+        Args:
+            lq, gt: HWC uint8 or uint16; gt is None where there is no truth.
+            sr: (1, C, H, W) in [0, 1].
+        """
+        folder = self._folder / picture_folder(set_name, picture)
+        write_image(folder / file_of(network), to_image(sr))
+        for source, image in ((INPUT, lq), (TRUTH, gt)):
+            if image is not None and not (folder / file_of(source)).exists():
+                write_image(folder / file_of(source), to_uint8(image))
+
+    def keep_chosen(self, set_name: str, decisive: Mapping[str, Scores], metrics: Mapping[str, Any]) -> None:
+        """Delete the images of a set that cannot be in the report, so that a large set needs no large disk.
+
+        Whatever is among the worst or best of all is among them in every part that holds it. Main process only.
+
+        Args:
+            decisive: the last network's scores of the images so far.
+            metrics: by name, each with `higher_is_better`.
+        """
+        for name in set(decisive) - set(self._chosen(decisive, metrics)):
+            shutil.rmtree(self._folder / picture_folder(set_name, name), ignore_errors=True)
+
+    def _chosen(self, decisive: Mapping[str, Scores], metrics: Mapping[str, Any]) -> list[str]:
+        metric = decisive_metric(decisive, metrics)
+        return choose_pictures(decisive, metric, metrics[metric].higher_is_better if metric else None, self._images)
+
+    def write(self, facts: RunFacts, results: Results) -> Path:
+        """Choose the pictures, write page and scores, put the folder in its place; returns the page's path.
+
+        Args:
+            results: scores of all networks, the baseline first. By the last one pictures and crops are chosen.
+        """
+        assert self._staged is not None, "only the main process writes"
+        sets = [self._page_set(name, facts, results) for name in next(iter(results.values()))]
+        write_text(self._folder / "index.html", readable(render(facts, sets, results)))
+        present = [path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*") if path.is_file()]
+        scores = {
+            name: {s: {**mean_scores(images), "images": images} for s, images in by_set.items()}
+            for name, by_set in results.items()
+        }
+        contents = {"kind": KIND, "format": FORMAT, **facts.as_json(), "scores": scores}
+        contents["files"] = sorted([*present, "scores.json"])
+        write_json(self._folder / "scores.json", _readable_values(finite_json(contents)))
+        self._staged.commit()
+        return self._staged.target / "index.html"
+
+    def _page_set(self, set_name: str, facts: RunFacts, results: Results) -> PageSet:
+        """Decide what of a set is shown, make its crops, drop the other pictures."""
+        images = {network: by_set[set_name] for network, by_set in results.items()}
+        decisive = images[list(images)[-1]]
+        metric = decisive_metric(decisive, facts.metrics)
+        self.keep_chosen(set_name, decisive, facts.metrics)
+        names = self._chosen(decisive, facts.metrics)
+        entries = [self._entry(set_name, name, {n: scores[name] for n, scores in images.items()}) for name in names]
+        page_set = PageSet(
+            name=set_name,
+            scale=facts.scales[set_name],
+            count=len(decisive),
+            metric=metric,
+            sources={INPUT: "Input", **{name: facts.networks[name].title for name in images}},
+            pictures=entries,
+        )
+        if metric is not None:
+            page_set.sources[TRUTH] = "Truth"
+        page_set.crops = CropMaker(self._folder, page_set, facts).make(safe(set_name))
+        return page_set
+
+    def _entry(self, set_name: str, name: str, scores: dict[str, dict[str, float]]) -> PictureEntry:
+        folder = picture_folder(set_name, name)
+        files = {source: f"{folder}/{file_of(source)}" for source in (INPUT, *scores, TRUTH)}
+        files = {source: file for source, file in files.items() if (self._folder / file).exists()}
+        lq = read_image(self._folder / files[INPUT])
+        whole = read_image(self._folder / files[next(iter(scores))])
+        captions = {INPUT: size_of(lq), TRUTH: size_of(whole), **{n: caption(values) for n, values in scores.items()}}
+        return PictureEntry(name, whole.shape[0], whole.shape[1], files, captions)
+
+
+def decisive_metric(scores: Mapping[str, Scores], metrics: Iterable[str]) -> str | None:
+    """The first metric that some image has a score of: images are chosen by it. None where there is no truth."""
+    return next((name for name in metrics if any(name in values for values in scores.values())), None)
+
+
+def picture_folder(set_name: str, picture: str) -> str:
+    """Where the versions of a picture lie in the report."""
+    return f"pictures/{safe(set_name)}/{safe(picture)}"
+
+
+def file_of(source: str) -> str:
+    """The file of one version of a picture: of the input, the truth or a network."""
+    return {INPUT: "input.png", TRUTH: "truth.png"}.get(source) or f"by_{safe(source)}.png"
+
+
+def safe(name: str) -> str:
+    """A name for a file or folder that every system and URL takes; different for different names.
+
+    What is not plain (a-z, 0-9, _ and -) is replaced and told apart by a digest after a dot.
+    """
+    if re.fullmatch(r"[a-z0-9_-]{1,60}", name) and not windows_fault(name):
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    plain = re.sub("[^A-Za-z0-9_-]+", "_", name)[:50]
+    return f"{'_' if windows_fault(plain) else ''}{plain}.{digest}"
+
+
+def readable(text: str) -> str:
+    """Text that UTF-8 can hold: names of files may have bytes that are no characters."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _readable_values(value: object) -> object:
+    if isinstance(value, str):
+        return readable(value)
+    if isinstance(value, dict):
+        return {readable(key): _readable_values(item) for key, item in value.items()}
+    return [_readable_values(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,1 @@
+"""Networks scored on test sets."""

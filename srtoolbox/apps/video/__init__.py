@@ -1,0 +1,5 @@
+"""Videos, upscaled frame by frame: audio, times and colours are kept, and a killed job goes on."""
+
+from srtoolbox.apps.video.upscale import upscale_video
+
+__all__ = ["upscale_video"]

@@ -1,0 +1,261 @@
+"""Encoded parts of a video: written whole or not at all, checked, and joined without encoding again.
+
+A part holds so many frames, begins with a key frame and refers to no other part. Its frames are numbered, not timed:
+the times, which a container would round, stand beside it and are given to the packets when parts are joined.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from srtoolbox.apps.video.frames import Encodable, Frame, Video, library, opened
+from srtoolbox.apps.video.lock import PartsLock
+from srtoolbox.errors import SrtoolboxError
+from srtoolbox.io import files
+from srtoolbox.logger import LOGGER
+from srtoolbox.text import counted
+
+_TICK = 40  # milliseconds a frame in a part: Matroska's clock has milliseconds
+_OWN_OPTIONS = {"libvpx": {"b": "0"}, "libx265": {"x265-params": "log-level=error"}}  # x265 tells of every part
+_KEPT_TAGS = ("title", "artist", "author", "comment", "date", "creation_time", "copyright", "description", "location")
+
+
+class Encoding(NamedTuple):
+    """How frames are encoded."""
+
+    codec: str = "libx264"
+    crf: float | None = 18
+    preset: str | None = None
+
+    def options(self) -> dict[str, str]:
+        """The encoder's own options."""
+        given = {"crf": self.crf, "preset": self.preset}
+        options = {key: f"{value}" for key, value in given.items() if value is not None}
+        return options | next((more for name, more in _OWN_OPTIONS.items() if self.codec.startswith(name)), {})
+
+
+class Part(NamedTuple):
+    """A finished part."""
+
+    path: Path
+    pts: list[int]
+
+
+class Parts:
+    """The parts of one video in a folder of their own, which is this job's until `close`.
+
+    Args:
+        folder: where they are.
+        job: all that decides what is in them; parts of another job are refused.
+        restart: delete parts of another job instead.
+
+    Raises:
+        SrtoolboxError: another job is at work there, or the folder holds parts of another job.
+    """
+
+    def __init__(self, folder: Path, job: Mapping[str, Any], *, restart: bool = False) -> None:
+        self.folder, self._job = folder, folder / "job.json"
+        self._lock = PartsLock(folder)
+        try:
+            self._prepare(dict(job), restart)
+            self.done = list(self._finished())
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self, job: dict[str, Any], restart: bool) -> None:
+        files.prepare_folder(self.folder)  # only now: it deletes what another job would be writing
+        known = files.read_json(self._job) if self._job.is_file() else None
+        if known is not None and known != job:
+            others = sorted(key for key in {*known, *job} if known.get(key) != job.get(key))
+            if not restart:
+                raise SrtoolboxError(
+                    f"{self.folder}: holds parts made with another {', '.join(others)}; run with what it was before to "
+                    "go on, or with --overwrite to begin anew"
+                )
+            self.delete()
+        if known != job:
+            files.write_json(self._job, job)
+
+    @property
+    def frames(self) -> int:
+        """How many frames are finished."""
+        return sum(len(part.pts) for part in self.done)
+
+    def write(self, encodable: Encodable, encoding: Encoding, rate: Fraction, frames: Iterable[Frame]) -> None:
+        """Encode frames, upscaled, as the next part."""
+        path, pts = self._path(len(self.done)), []
+
+        def encode(file: BinaryIO) -> None:
+            with library().open(file, "w", format="matroska") as container:
+                stream = _stream(container, encodable, encoding, rate)
+                for frame in frames:
+                    encoded = encodable(frame.image)
+                    encoded.pts, encoded.time_base = len(pts), Fraction(_TICK, 1000)
+                    pts.append(frame.pts)
+                    container.mux(stream.encode(encoded))
+                container.mux(stream.encode(None))
+
+        files.atomic_write(path, encode)
+        record = {"pts": pts, "size": path.stat().st_size, "sha256": files.sha256(path)}
+        files.write_json(path.with_suffix(".json"), record)
+        self.done.append(Part(path, pts))
+
+    def delete(self) -> None:
+        """Remove what this class put into the folder."""
+        for pattern in ("part_*.mkv", "part_*.json", "job.json", "joined.*"):
+            for path in self.folder.glob(pattern):
+                path.unlink()
+
+    def close(self) -> None:
+        """Let another job have the folder, which goes if it is empty."""
+        self._lock.release()
+        with contextlib.suppress(OSError):  # it holds parts, or another job has begun
+            self.folder.rmdir()
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"part_{number:06}.mkv"
+
+    def _finished(self) -> Iterator[Part]:
+        number = 0
+        while (path := self._path(number)).is_file() and path.with_suffix(".json").is_file():
+            try:
+                record = files.read_json(path.with_suffix(".json"))
+                sound = path.stat().st_size == record["size"] and files.sha256(path) == record["sha256"]
+            except (OSError, ValueError, KeyError):
+                sound = False
+            if not sound:
+                LOGGER.warning("%s is damaged; it and what follows is made again", path)
+                return
+            yield Part(path, record["pts"])
+            number += 1
+
+
+def _stream(container: Any, encodable: Encodable, encoding: Encoding, rate: Fraction) -> Any:  # noqa: ANN401 - PyAV's own
+    width, height = encodable.size
+    stream = container.add_stream(encoding.codec, rate=rate, options=encoding.options())
+    stream.width, stream.height, stream.pix_fmt = width, height, encodable.format
+    context, colour = stream.codec_context, encodable.colour
+    context.time_base = Fraction(_TICK, 1000)
+    context.colorspace, context.color_range = colour.matrix, colour.range
+    context.color_primaries, context.color_trc = colour.primaries, colour.transfer
+    return stream
+
+
+def join(parts: Sequence[Part], video: Video, path: Path, container_format: str) -> None:
+    """Write parts, and the other streams of the video they are made of, as one file.
+
+    Raises:
+        SrtoolboxError: the file cannot be written, or does not hold every frame afterwards.
+    """
+
+    def write(file: BinaryIO) -> None:
+        with opened(video.path) as source, library().open(file, "w", format=container_format) as target:
+            _tell(source, target)
+            stream = _joined_stream(parts, video, source, target)
+            copies = {}
+            for other in copied_streams(source, target)[0]:
+                copy = copies[other.index] = target.add_stream_from_template(other, opaque=True)
+                copy.metadata.update(other.metadata)
+                copy.disposition = other.disposition
+            for packet in _in_time(_video_packets(parts, video, stream), _other_packets(source, copies)):
+                target.mux_one(packet)
+
+    files.atomic_write(path, write)
+    expected = sum(len(part.pts) for part in parts)
+    with opened(path) as result:
+        found = sum(1 for packet in result.demux(result.streams.video[0]) if packet.size)
+    if found != expected:
+        raise SrtoolboxError(f"{path}: holds {counted(found, 'frame')} after joining, {expected} were made")
+
+
+def _joined_stream(parts: Sequence[Part], video: Video, source: Any, target: Any) -> Any:  # noqa: ANN401 - PyAV's own
+    with library().open(str(parts[0].path)) as first:
+        stream = target.add_stream_from_template(first.streams.video[0], opaque=True)
+    stream.time_base = video.time_base
+    if stream.codec_context.name == "hevc" and target.format.name in ("mp4", "mov"):
+        stream.codec_context.codec_tag = "hvc1"  # of the two names there are, the one that all players know
+    if video.sar:
+        stream.codec_context.sample_aspect_ratio = video.sar
+    if video.rotation:
+        stream.set_display_rotation(video.rotation)
+    original = source.streams.video[0]
+    stream.metadata.update({key: value for key, value in original.metadata.items() if key in ("language", "title")})
+    return stream
+
+
+def _in_time(*streams: Iterator[tuple[Fraction, Any]]) -> Iterator[Any]:
+    """Packets of several streams in order of decoding time: a container then keeps none of them waiting."""
+
+    def numbered(number: int) -> Iterator[tuple[Fraction, int, int, Any]]:
+        yield from ((time, number, place, packet) for place, (time, packet) in enumerate(streams[number]))
+
+    yield from (packet for *_, packet in heapq.merge(*map(numbered, range(len(streams)))))
+
+
+def copied_streams(source: Any, target: Any) -> tuple[list[Any], list[str]]:  # noqa: ANN401 - PyAV's own
+    """(the streams beside the first video that the target's container can hold, what the others are)."""
+    kept, left = [], []
+    supported = target.supported_codecs
+    for stream in source.streams:
+        if stream.index == source.streams.video[0].index:
+            continue
+        codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else None
+        if stream.type in ("audio", "subtitle") and codec in supported:
+            kept.append(stream)
+        else:
+            left.append(f"{stream.type} ({codec or 'unknown'})")
+    return kept, left
+
+
+def _tell(source: Any, target: Any) -> None:  # noqa: ANN401 - PyAV's own
+    target.metadata.update({key: value for key, value in source.metadata.items() if key.lower() in _KEPT_TAGS})
+    chapters = source.chapters()
+    if chapters:
+        target.set_chapters(chapters)
+
+
+def _numbers(part: Part) -> Iterator[tuple[int, Any]]:
+    """(place in presentation order, packet) of a part's packets, in decoding order."""
+    with library().open(str(part.path)) as container:
+        for packet in container.demux(container.streams.video[0]):
+            if packet.size:
+                yield round(packet.pts * packet.time_base * 1000 / _TICK), packet
+
+
+def _delay(parts: Sequence[Part]) -> int:
+    """By how many frames decoding runs ahead of presentation (B-frames)."""
+    return max(number - place for part in parts for number, (place, _) in enumerate(_numbers(part)))
+
+
+def _video_packets(parts: Sequence[Part], video: Video, stream: Any) -> Iterator[tuple[Fraction, Any]]:  # noqa: ANN401
+    """The parts' packets with their real times: presentation as the source's, decoding ahead of it."""
+    times = [pts for part in parts for pts in part.pts]
+    step, delay = max(1, round(1 / (video.rate * video.time_base))), _delay(parts)
+    last = round(video.duration / video.time_base) - (times[-1] - times[0]) if video.duration else 0
+    last = last if 0 < last < 100 * step else step  # how long the last frame is shown
+    done = 0
+    for part in parts:
+        for number, (place, packet) in enumerate(_numbers(part), start=done):
+            at = done + place
+            packet.stream, packet.time_base = stream, video.time_base
+            packet.pts = times[at]
+            packet.dts = times[number - delay] if number >= delay else times[0] - (delay - number) * step
+            packet.duration = times[at + 1] - times[at] if at + 1 < len(times) else last
+            yield packet.dts * video.time_base, packet
+        done += len(part.pts)
+
+
+def _other_packets(source: Any, copies: Mapping[int, Any]) -> Iterator[tuple[Fraction, Any]]:  # noqa: ANN401 - PyAV's own
+    if not copies:
+        return
+    for packet in source.demux(*[stream for stream in source.streams if stream.index in copies]):
+        if packet.size and packet.dts is not None:
+            time = packet.dts * packet.time_base
+            packet.stream = copies[packet.stream.index]
+            yield time, packet

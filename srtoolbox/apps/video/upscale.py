@@ -1,0 +1,238 @@
+"""Videos through an `Upscaler`: bounded memory, all that is not the picture kept, and a killed job goes on.
+
+Three things happen at a time: decoding, the network, encoding; a few frames wait between them. What is encoded lies in
+parts beside the output (`OUT.parts`) until all of it is there; then the parts are joined, with the audio copied.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from srtoolbox import system
+from srtoolbox.apps.video.frames import Encodable, Frame, Video, frames, library, opened, probe
+from srtoolbox.apps.video.parts import Encoding, Parts, copied_streams, join
+from srtoolbox.errors import SrtoolboxError
+from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.io import files
+from srtoolbox.io.threads import Ahead, Sink
+from srtoolbox.logger import LOGGER
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+USUAL_CODECS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1")
+PART_FRAMES = 60
+"""Frames in a part: what a killed job loses at most."""
+_HASHED = 1 << 20
+_SHORT_SECONDS, _SHORT_SHARE = 1, Fraction(1, 50)  # by which the pictures may end before what the file declares
+
+
+class Done(NamedTuple):
+    """What became of a video."""
+
+    frames: int
+    resumed: int
+    """Frames of an earlier run that were kept."""
+    size: tuple[int, int]
+    """(width, height)."""
+
+
+def upscale_video(
+    upscaler: Upscaler,
+    source: str | os.PathLike,
+    target: str | os.PathLike,
+    *,
+    encoding: Encoding = Encoding(),  # noqa: B008 - a tuple of plain values
+    job: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Done:
+    """Upscale a video; called again after an interruption, it goes on after the last finished part.
+
+    Args:
+        upscaler: what makes a picture larger.
+        source: any file that FFmpeg reads.
+        target: `.mp4`, `.m4v`, `.mov`, `.mkv` or `.webm`; it appears when all is done.
+        encoding: codec, quality and preset.
+        job: what else decides the result (checkpoint, options): parts made with another are not gone on with.
+        overwrite: replace `target`, and parts of another job.
+        progress: called with frames done and frames in all (0 where the file does not tell).
+
+    Raises:
+        SrtoolboxError: a file that cannot be read or written, a codec or container that cannot hold it; or another job
+            is making `target`.
+    """
+    target = Path(target)
+    if target.is_dir():
+        raise SrtoolboxError(f"{target}: is a folder; give a file's name")
+    if target.exists() and not overwrite:
+        raise SrtoolboxError(f"{target}: is there already; --overwrite replaces it")
+    video = probe(source)
+    if target.exists() and os.path.samefile(source, target):
+        raise SrtoolboxError(f"{target}: is the video to upscale; give another name")
+    height, width = upscaler.size(video.height, video.width)
+    encodable = Encodable(video, width, height)
+    container = _check_target(video, target, encodable, encoding)
+    all_of_it = {
+        "video": _identity(video), "size": [*encodable.size], "encoding": list(encoding), **(job or {})
+    }  # fmt: skip
+    parts = Parts(target.with_name(target.name + ".parts"), all_of_it, restart=overwrite)
+    with contextlib.closing(parts):
+        if target.exists() and not overwrite:
+            parts.delete()
+            raise SrtoolboxError(f"{target}: another job has made it meanwhile; --overwrite replaces it")
+        resumed = _upscale_parts(upscaler, video, target, parts, encodable, encoding, progress)
+        _publish(video, target, parts, container)
+        done = Done(parts.frames, resumed, encodable.size)
+        parts.delete()
+    return done
+
+
+def _upscale_parts(
+    upscaler: Upscaler,
+    video: Video,
+    target: Path,
+    parts: Parts,
+    encodable: Encodable,
+    encoding: Encoding,
+    progress: Callable[[int, int], None],
+) -> int:
+    """Make the parts that are not there; returns how many frames were."""
+    total, resumed = _count(video), parts.frames
+    progress(resumed, total)
+
+    def write(some: Iterable[Frame]) -> None:
+        with _one_error(target):
+            parts.write(encodable, encoding, _rate(video), some)
+
+    _make(upscaler, video, parts, write, progress, total)
+    if not parts.done:
+        raise SrtoolboxError(f"{video.path}: no frame in it can be decoded")
+    _tell_missing(video, parts)
+    return resumed
+
+
+def _publish(video: Video, target: Path, parts: Parts, container: str) -> None:
+    """Join the parts, and give the result its name."""
+    joined = parts.folder / f"joined{target.suffix}"
+    with _one_error(target):
+        join(parts.done, video, joined, container)
+    try:
+        system.replace(joined, target)
+        files.sync_folder(target.absolute().parent)
+    except OSError as error:
+        raise SrtoolboxError(files.write_fault(target, error)) from error
+
+
+def _make(
+    upscaler: Upscaler,
+    video: Video,
+    parts: Parts,
+    write: Callable[[Iterable[Frame]], None],
+    progress: Callable[[int, int], None],
+    total: int,
+) -> None:
+    """Decode, upscale and encode what is not done yet."""
+
+    def encode(results: Iterator[Frame]) -> None:
+        for first in results:
+            write(itertools.chain([first], itertools.islice(results, PART_FRAMES - 1)))
+
+    done = parts.frames
+    with contextlib.closing(Ahead(frames(video, skip=done))) as decoded, Sink(encode) as sink:
+        for frame in decoded:
+            sink.put(Frame(frame.pts, upscaler(frame.image)))
+            done += 1
+            progress(done, max(total, done))
+
+
+def _tell_missing(video: Video, parts: Parts) -> None:
+    """FFmpeg takes the end of a file that is cut short for the end of the video: say so where the lengths differ."""
+    seconds = float((parts.done[-1].pts[-1] - parts.done[0].pts[0]) * video.time_base + 1 / video.rate)
+    if video.duration and video.duration - seconds > max(_SHORT_SECONDS, _SHORT_SHARE * video.duration):
+        LOGGER.warning(
+            "%s: its pictures end after %.1f s, it declares %.1f s: it is cut short, unless its sound is longer",
+            video.path,
+            seconds,
+            float(video.duration),
+        )
+
+
+# ---- checks before hours of work
+
+
+def _check_target(video: Video, target: Path, encodable: Encodable, encoding: Encoding) -> str:
+    """The container's name; raises SrtoolboxError where it, the codec or the size cannot be."""
+    if target.suffix.lower() not in CONTAINERS:
+        raise SrtoolboxError(f"{target}: the name of a video ends in {', '.join(CONTAINERS)}")
+    container = CONTAINERS[target.suffix.lower()]
+    _try_codec(encodable, encoding, container, target)
+    with opened(video.path) as source, library().open(io.BytesIO(), "w", format=container) as trial:
+        lost = copied_streams(source, trial)[1]
+        for name in lost:
+            if name.startswith("audio"):
+                raise SrtoolboxError(f"{target}: this container cannot hold the video's {name}; name it .mkv")
+        if lost:
+            LOGGER.warning("%s cannot hold, and leaves out: %s (.mkv holds more)", target, ", ".join(lost))
+    return container
+
+
+def _try_codec(encodable: Encodable, encoding: Encoding, container: str, target: Path) -> None:
+    """Encode two frames, so that a wrong codec, preset or size shows now."""
+    av, (width, height) = library(), encodable.size
+    deep = encodable.format.endswith("10le")
+    gray = np.full((height, width, 3), 32768 if deep else 128, np.uint16 if deep else np.uint8)
+    if encoding.codec not in av.codecs_available or av.codec.Codec(encoding.codec, "w").type != "video":
+        known = [name for name in USUAL_CODECS if name in av.codecs_available]
+        raise SrtoolboxError(f"no video codec {encoding.codec!r}; usual ones: {', '.join(known)}")
+    with _one_error(target):
+        with av.open(io.BytesIO(), "w", format=container) as trial:
+            name = av.codec.Codec(encoding.codec, "w").canonical_name
+            if name not in trial.supported_codecs:
+                raise SrtoolboxError(f"{target}: this container does not hold {name}; name it .mkv")
+        context = av.codec.CodecContext.create(encoding.codec, "w")
+        context.width, context.height, context.pix_fmt = width, height, encodable.format
+        context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
+        context.options = encoding.options()
+        frame = encodable(gray)
+        frame.pts = 0
+        packets = [*context.encode(frame), *context.encode(None)]
+        if not packets:
+            raise SrtoolboxError(f"{encoding.codec} makes nothing of a frame of {width}x{height} {encodable.format}")
+
+
+@contextlib.contextmanager
+def _one_error(target: Path) -> Iterator[None]:
+    av = library()
+    try:
+        yield
+    except (av.FFmpegError, ValueError) as error:
+        raise SrtoolboxError(f"{target}: cannot be encoded or written ({error})") from error
+
+
+def _identity(video: Video) -> dict[str, Any]:
+    """What tells one video file from another without reading all of it."""
+    digest, size = hashlib.sha256(), os.path.getsize(video.path)
+    with open(video.path, "rb") as file:
+        digest.update(file.read(_HASHED))
+        file.seek(max(0, size - _HASHED))
+        digest.update(file.read(_HASHED))
+    return {"size": size, "sha256 of its ends": digest.hexdigest()}
+
+
+def _count(video: Video) -> int:
+    if video.frames:
+        return video.frames
+    return round(video.duration * video.rate) if video.duration else 0
+
+
+def _rate(video: Video) -> Fraction:
+    return min(max(video.rate, Fraction(1)), Fraction(240)).limit_denominator(1001)

@@ -1,0 +1,1 @@
+"""Config files evaluated over their syntax tree, by an allow-list."""

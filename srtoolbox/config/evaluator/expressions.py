@@ -1,0 +1,319 @@
+"""Expressions of a config file, evaluated over their syntax tree by an allow-list, without Python's own `eval`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from srtoolbox.config.evaluator.budget import DEPTH, Budget, Refused
+from srtoolbox.config.evaluator.containers import iterate, put_all, taken
+from srtoolbox.config.evaluator.formatting import formatted, text
+from srtoolbox.config.evaluator.functions import FUNCTIONS, TYPES, call_function
+from srtoolbox.config.evaluator.methods import DICT_METHODS, call_method
+from srtoolbox.config.evaluator.operators import BINARY, COMPARE, UNARY, arithmetic
+from srtoolbox.config.values import ConfigDict, Origin
+from srtoolbox.errors import ConfigError
+from srtoolbox.registry import did_you_mean
+
+_FAULTS = (
+    TypeError,
+    ValueError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+)
+
+
+class Expressions:
+    """Evaluates the expressions of one file; generator expressions become lists.
+
+    Args:
+        file: the name shown in messages.
+        budget: what the whole config may cost.
+        names: bindings of the file, read and (by statements) written.
+        outer: bindings behind them that are not part of the file: `_base_`, `data_root`.
+
+    Raises:
+        ConfigError: from every evaluation that is refused or fails, with file and line.
+    """
+
+    def __init__(
+        self, file: str, budget: Budget, names: ConfigDict | None = None, outer: Mapping[str, Any] | None = None
+    ) -> None:
+        self.file = file
+        self.budget = budget
+        self.names = ConfigDict() if names is None else names
+        self.outer = dict(outer or {})
+        self.scopes: list[dict[str, Any]] = []  # loop variables of comprehensions, innermost last
+        self.used: set[str] = set()
+        self.depth = 0
+
+    def origin(self, node: ast.AST) -> Origin:
+        """Where a node stands."""
+        return Origin(self.file, node.lineno)
+
+    def guarded(self, node: ast.AST, action: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - any config value
+        """`action(node)`, with every failure turned into a ConfigError that names file and line."""
+        self.depth += 1
+        try:
+            self.budget.spend(1)
+            if self.depth > DEPTH:
+                raise Refused(f"nested deeper than {DEPTH} levels")
+            return action(node)
+        except Refused as refusal:
+            raise ConfigError(f"{self.origin(node)}: {refusal}") from None
+        except _FAULTS as error:
+            message = error.args[0] if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+            raise ConfigError(f"{self.origin(node)}: {message}") from None
+        finally:
+            self.depth -= 1
+
+    def evaluate(self, node: ast.expr) -> Any:  # noqa: ANN401
+        """The value of an expression."""
+        return self.guarded(node, self._evaluate)
+
+    def _evaluate(self, node: ast.expr) -> Any:  # noqa: ANN401
+        handler = getattr(self, f"_{type(node).__name__}", None)
+        if handler is None:
+            raise Refused(f"{_CALLED.get(type(node), type(node).__name__)} is not allowed: a config is data")
+        return handler(node)
+
+    def _Constant(self, node: ast.Constant) -> Any:  # noqa: ANN401, N802
+        if node.value is Ellipsis:
+            raise Refused("`...` is not a config value")
+        return self.budget.made(node.value)
+
+    def _Name(self, node: ast.Name) -> Any:  # noqa: ANN401, N802
+        name = node.id
+        for scope in reversed(self.scopes):
+            if name in scope:
+                return scope[name]
+        self.used.add(name)
+        if name in self.names:
+            return dict.__getitem__(self.names, name)
+        if name in self.outer:
+            return self.outer[name]
+        if name in FUNCTIONS:
+            raise Refused(f"the function {name!r} can only be called, not used as a value")
+        known = {*self.names, *self.outer, *FUNCTIONS}
+        raise Refused(f"name {name!r} is not defined in this file or allowed in a config.{did_you_mean(name, known)}")
+
+    def _Attribute(self, node: ast.Attribute) -> Any:  # noqa: ANN401, N802
+        value = self.evaluate(node.value)
+        check_attribute(value, node.attr)
+        if value is self.outer.get("_base_"):
+            self.used.add(node.attr)
+        return value[node.attr]
+
+    def _Subscript(self, node: ast.Subscript) -> Any:  # noqa: ANN401, N802
+        value, index = self.evaluate(node.value), self.evaluate(node.slice)
+        if not isinstance(value, dict | list | tuple | str | range):
+            raise Refused(f"a {type(value).__name__} cannot be subscripted")
+        if value is self.outer.get("_base_"):
+            self.used.add(index)
+        picked = value[self.budget.key(index) if isinstance(value, dict) else index]
+        return self.budget.made(picked) if isinstance(node.slice, ast.Slice) else picked
+
+    def _Slice(self, node: ast.Slice) -> slice:  # noqa: N802
+        return slice(*(None if part is None else self.evaluate(part) for part in (node.lower, node.upper, node.step)))
+
+    def _List(self, node: ast.List) -> list:  # noqa: N802
+        return self.budget.made(list(self.items(node.elts)))
+
+    def _Tuple(self, node: ast.Tuple) -> tuple:  # noqa: N802
+        return self.budget.made(tuple(self.items(node.elts)))
+
+    def _Set(self, node: ast.Set) -> set:  # noqa: N802
+        return self.budget.made({self.budget.key(item) for item in self.items(node.elts)})
+
+    def items(self, nodes: list[ast.expr]) -> Iterator[Any]:
+        """The values of a display or of arguments, `*parts` spread out."""
+        for node in nodes:
+            if isinstance(node, ast.Starred):
+                yield from taken(self.evaluate(node.value), self.budget)
+            else:
+                yield self.evaluate(node)
+
+    def _Dict(self, node: ast.Dict) -> ConfigDict:  # noqa: N802
+        made = ConfigDict(origin=self.origin(node))
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is None:
+                put_all(made, self.mapping(value), self.budget, self.origin(value))
+            else:
+                made.put(self.budget.key(self.evaluate(key)), self.evaluate(value), self.origin(key))
+        return self.budget.made(made)
+
+    def mapping(self, node: ast.expr) -> ConfigDict:
+        """The dict behind a `**`."""
+        value = self.evaluate(node)
+        if not isinstance(value, ConfigDict):
+            raise Refused(f"`**` needs a dict, this is a {type(value).__name__}")
+        return value
+
+    def _BinOp(self, node: ast.BinOp) -> Any:  # noqa: ANN401, N802
+        symbol = BINARY.get(type(node.op))
+        if symbol is None:
+            raise Refused("the operator @ is not allowed")
+        return arithmetic(symbol, self.evaluate(node.left), self.evaluate(node.right), self.budget)
+
+    def _UnaryOp(self, node: ast.UnaryOp) -> Any:  # noqa: ANN401, N802
+        return self.budget.made(UNARY[type(node.op)](self.evaluate(node.operand)))
+
+    def _BoolOp(self, node: ast.BoolOp) -> Any:  # noqa: ANN401, N802
+        stop_at = isinstance(node.op, ast.Or)
+        for part in node.values:
+            value = self.evaluate(part)
+            if bool(value) is stop_at:
+                break
+        return value
+
+    def _Compare(self, node: ast.Compare) -> bool:  # noqa: N802
+        left = self.evaluate(node.left)
+        for op, part in zip(node.ops, node.comparators, strict=True):
+            right = self.evaluate(part)
+            self.budget.measure(left)
+            self.budget.measure(right)
+            if not COMPARE[type(op)](left, right):
+                return False
+            left = right
+        return True
+
+    def _IfExp(self, node: ast.IfExp) -> Any:  # noqa: ANN401, N802
+        return self.evaluate(node.body if self.evaluate(node.test) else node.orelse)
+
+    def _JoinedStr(self, node: ast.JoinedStr) -> str:  # noqa: N802
+        return self.budget.made("".join([self.evaluate(part) for part in node.values]))
+
+    def _FormattedValue(self, node: ast.FormattedValue) -> str:  # noqa: N802
+        value = self.evaluate(node.value)
+        if node.conversion != -1:
+            value = text(value, self.budget, chr(node.conversion))
+        return formatted(value, self.evaluate(node.format_spec) if node.format_spec else "", self.budget)
+
+    def _Call(self, node: ast.Call) -> Any:  # noqa: ANN401, N802
+        if isinstance(node.func, ast.Attribute):
+            return self._method_call(node)
+        name = node.func.id if isinstance(node.func, ast.Name) else None
+        if name is None or name not in FUNCTIONS or name in self.names:
+            if name == "isinstance":
+                return self._isinstance(node)
+            hint = did_you_mean(name, FUNCTIONS) if name else ""
+            called = repr(name) if name else "a value"
+            raise Refused(f"calling {called} is not allowed: a config is data and runs no code.{hint}")
+        return call_function(name, *self._arguments(node), self.budget, self.origin(node))
+
+    def _arguments(self, node: ast.Call) -> tuple[list[Any], ConfigDict]:
+        args = list(self.items(node.args))
+        kwargs = ConfigDict(origin=self.origin(node))
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                put_all(kwargs, self.mapping(keyword.value), self.budget, self.origin(keyword))
+            else:
+                kwargs.put(keyword.arg, self.evaluate(keyword.value), self.origin(keyword))
+        return args, kwargs
+
+    def _method_call(self, node: ast.Call) -> Any:  # noqa: ANN401
+        value, name = self.evaluate(node.func.value), node.func.attr
+        if name.startswith("_"):
+            raise Refused(f"the attribute {name!r} is refused")
+        if isinstance(value, ConfigDict) and name not in DICT_METHODS:
+            raise Refused(f"a dict has no method {name!r} for configs.{did_you_mean(name, DICT_METHODS)}")
+        args, kwargs = self._arguments(node)
+        if value is self.outer.get("_base_"):
+            self.used.update(arg for arg in args[:1] if isinstance(arg, str))
+        return call_method(value, name, args, kwargs, self.budget, self.origin(node))
+
+    def _isinstance(self, node: ast.Call) -> bool:
+        if len(node.args) != 2 or node.keywords:
+            raise Refused("isinstance takes a value and a type or a tuple of types")
+        kinds = node.args[1].elts if isinstance(node.args[1], ast.Tuple) else [node.args[1]]
+        names = [kind.id if isinstance(kind, ast.Name) else "" for kind in kinds]
+        if not set(names) <= set(TYPES):
+            raise Refused(f"isinstance knows the types {', '.join(TYPES)}")
+        return isinstance(self.evaluate(node.args[0]), tuple(TYPES[name] for name in names))
+
+    def _ListComp(self, node: ast.ListComp) -> list:  # noqa: N802
+        return self._collected(node, lambda: self.evaluate(node.elt))
+
+    _GeneratorExp = _ListComp
+
+    def _SetComp(self, node: ast.SetComp) -> set:  # noqa: N802
+        return set(self._collected(node, lambda: self.budget.key(self.evaluate(node.elt))))
+
+    def _DictComp(self, node: ast.DictComp) -> ConfigDict:  # noqa: N802
+        made = ConfigDict(origin=self.origin(node))
+
+        def add() -> None:
+            key = self.budget.key(self.evaluate(node.key))
+            made.put(key, self.evaluate(node.value), self.origin(node.key))
+
+        self._collected(node, add)
+        return self.budget.made(made)
+
+    def _collected(self, node: ast.expr, action: Callable[[], Any]) -> list[Any]:
+        made: list[Any] = []
+        self.scopes.append({})
+        try:
+            self._loop(node.generators, lambda: made.append(action()))
+        finally:
+            self.scopes.pop()
+        return self.budget.made(made)
+
+    def _loop(self, generators: list[ast.comprehension], action: Callable[[], None]) -> None:
+        if not generators:
+            action()
+            return
+        first, rest = generators[0], generators[1:]
+        for item in iterate(self.evaluate(first.iter), self.budget):
+            self.bind(first.target, item, self.scopes[-1])
+            if all(self.evaluate(condition) for condition in first.ifs):
+                self._loop(rest, action)
+
+    def bind(self, target: ast.expr, value: Any, names: dict[str, Any]) -> None:  # noqa: ANN401
+        """Bind a name, or unpack a value into a tuple of targets, in a plain scope."""
+        if isinstance(target, ast.Name):
+            names[target.id] = value
+        elif isinstance(target, ast.Tuple | ast.List):
+            for part, item in self.unpacked(target, value):
+                self.bind(part, item, names)
+        else:
+            raise Refused("only names and tuples of names can be loop variables here")
+
+    def unpacked(self, target: ast.Tuple | ast.List, value: Any) -> list[tuple[ast.expr, Any]]:  # noqa: ANN401
+        """Pair the parts of a tuple target with the items of a value; one part may be starred."""
+        parts, items = target.elts, taken(value, self.budget)
+        stars = [index for index, part in enumerate(parts) if isinstance(part, ast.Starred)]
+        if len(items) < len(parts) - len(stars) or (not stars and len(items) != len(parts)):
+            raise Refused(f"cannot unpack {len(items)} values into {len(parts)} names")
+        if not stars:
+            return list(zip(parts, items, strict=True))
+        before, after = stars[0], len(parts) - stars[0] - 1
+        middle = items[before : len(items) - after]
+        tail = items[len(items) - after :]
+        return [
+            *zip(parts[:before], items, strict=False),
+            (parts[before].value, middle),
+            *zip(parts[before + 1 :], tail, strict=True),
+        ]
+
+
+def check_attribute(value: Any, name: str) -> None:  # noqa: ANN401
+    """Refuse an attribute of anything but a dict, and every dunder."""
+    if name.startswith("__"):
+        raise Refused(f"the attribute {name!r} is refused")
+    if not isinstance(value, ConfigDict):
+        raise Refused(f"a {type(value).__name__} has no attribute {name!r} for configs")
+
+
+_CALLED = {
+    ast.Lambda: "`lambda`",
+    ast.Await: "`await`",
+    ast.Yield: "`yield`",
+    ast.YieldFrom: "`yield`",
+    ast.NamedExpr: "`:=`",
+    ast.Starred: "`*` here",
+}

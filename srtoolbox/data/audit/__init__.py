@@ -1,0 +1,1 @@
+"""Data audited: damage, near duplicates, leaks."""

@@ -1,0 +1,91 @@
+"""Looking at every picture of a store: decoded whole, in parallel, with what is wrong with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from srtoolbox.data.audit.near_duplicates import Fingerprint, fingerprint
+from srtoolbox.data.stores.base import Shape, Store
+from srtoolbox.data.stores.folder import FolderStore
+from srtoolbox.data.stores.lmdb import LmdbStore
+from srtoolbox.errors import SrtoolboxError
+from srtoolbox.image import read_image
+
+
+class Look(NamedTuple):
+    """What one picture turned out to be: either sound, or with a fault."""
+
+    source: str
+    shape: Shape | None = None
+    bits: int | None = None
+    print: Fingerprint | None = None
+    fault: str | None = None
+
+
+def look_at(
+    store: Store,
+    keys: Sequence[str] | None = None,
+    *,
+    workers: int | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> dict[str, Look]:
+    """Decode pictures of a store; values of an LMDB are compared with their checksums as well.
+
+    Args:
+        keys: which; None takes all.
+        workers: threads that decode; None takes one per CPU.
+        progress: called after every picture.
+
+    Returns:
+        By key, in the order given.
+    """
+    keys = list(store.keys() if keys is None else keys)
+    turn = threading.Lock()  # a store is used by one thread at a time; files are decoded side by side
+
+    def look(key: str) -> Look:
+        source = store.source(key)
+        try:
+            image = read_image(source) if isinstance(store, FolderStore) else _read(store, key, turn)
+        except SrtoolboxError as error:
+            return Look(source, fault=str(error))
+        return Look(source, image.shape, 8 * image.dtype.itemsize, fingerprint(image))
+
+    looks: dict[str, Look] = {}
+    executor = ThreadPoolExecutor(workers or os.cpu_count() or 1)
+    with contextlib.ExitStack() as stack:
+        stack.callback(executor.shutdown, cancel_futures=True)
+        for key, seen in zip(keys, executor.map(look, keys), strict=True):
+            looks[key] = seen
+            progress()
+    return looks
+
+
+def _read(store: Store, key: str, turn: threading.Lock) -> np.ndarray:
+    with turn:
+        if isinstance(store, LmdbStore):
+            store.verify(key)
+        return store.read(key)
+
+
+def statistics_of(looks: Mapping[str, Look] | Iterable[Look]) -> dict[str, Any]:
+    """Count, sizes (min, median, max), channels and bits per value of the pictures that could be read."""
+    looks = list(looks.values() if isinstance(looks, Mapping) else looks)
+    sound = [look for look in looks if look.fault is None]
+    found: dict[str, Any] = {"pictures": len(looks), "damaged": len(looks) - len(sound)}
+    for axis, name in ((1, "width"), (0, "height")):
+        sides = [look.shape[axis] for look in sound]
+        if sides:
+            found[name] = {"min": min(sides), "median": statistics.median_low(sides), "max": max(sides)}
+    found["channels"] = dict(sorted(Counter(look.shape[2] for look in sound).items()))
+    found["bits"] = dict(sorted(Counter(look.bits for look in sound).items()))
+    found["pixels"] = sum(look.shape[0] * look.shape[1] for look in sound)
+    return found

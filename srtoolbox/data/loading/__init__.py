@@ -1,0 +1,1 @@
+"""Samples on their way to batches: order, random numbers, worker processes."""

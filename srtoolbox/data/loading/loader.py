@@ -1,0 +1,257 @@
+"""Batches for the training loop, and pictures for evaluation.
+
+With a raw LMDB a batch takes well under a millisecond to make, less than handing it from process to process does:
+`workers=0` is the default and the fastest. Worker processes pay where pictures are decoded or degraded on the CPU.
+Either way a batch depends on its draws alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data._utils import signal_handling
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+
+from srtoolbox.data.datasets.base import SRDataset
+from srtoolbox.data.loading.collate import Batch, collate
+from srtoolbox.data.loading.sampler import Draw, EndlessSampler, RankSampler
+from srtoolbox.data.loading.workers import Parcel, cause, prepare_server, refuse_second_import, start_anew
+from srtoolbox.data.transforms.base import PICTURES, Sample
+from srtoolbox.errors import RunError, SrtoolboxError
+from srtoolbox.system import STOP_SIGNALS
+
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where the kernel keeps what processes share
+PREFETCH = 2
+"""Batches each worker process makes ahead."""
+PATIENCE = 1.0
+"""Seconds for which a batch that does not come is waited for after a signal, and for workers when the loader closes."""
+
+
+class WaitInterrupted(Exception):  # noqa: N818 - a request, not an error
+    """A signal came, and the next batch does not: its workers are stuck, or very slow."""
+
+
+class TrainLoader(Iterator[Batch]):
+    """An endless iterator of batches; every batch is newly allocated, so one in use is never overwritten.
+
+    Raises:
+        DataError: a picture cannot be read or does not fit (from `next`).
+        RunError: the dataset cannot travel to a worker process, one died or met an error that is none of ours, shared
+            memory is too small for the workers, or the loader is closed.
+        WaitInterrupted: `interrupted` says yes, and the workers have no batch.
+    """
+
+    def __init__(
+        self, dataset: SRDataset, sampler: EndlessSampler, workers: int, interrupted: Callable[[], bool]
+    ) -> None:
+        self._dataset = dataset
+        self._pin = torch.cuda.is_available()
+        self._draws = iter(sampler)
+        self._closed, self._batches = False, None
+        if workers:
+            self._batches = _worker_batches(dataset, sampler, workers, interrupted, pin=self._pin)
+            self._kill = Finalize(None, _kill, (self._batches._workers,), exitpriority=10)  # at exit, if never closed
+
+    def __next__(self) -> Batch:
+        if self._closed:
+            raise RunError("the loader is closed: it gives no more batches")
+        if self._batches is None:
+            draws = next(self._draws)
+            return collate([self._dataset.sample(draw) for draw in draws], draws, pin=self._pin)
+        try:
+            batch = next(self._batches)
+        except (RuntimeError, OSError, EOFError) as error:  # told by PyTorch, or met in fetching what the dead one made
+            notice = _death_notice(self._batches._workers, error)
+            self.close()
+            raise RunError(notice) from error
+        if isinstance(batch, SrtoolboxError):
+            raise batch
+        return batch
+
+    def close(self) -> None:
+        """End the worker processes, also those that are busy with batches nobody will ask for."""
+        batches, self._batches, self._closed = self._batches, None, True
+        if batches is not None:
+            # PyTorch asks them to end, waits, and sends SIGTERM, which they ignore
+            late = threading.Timer(PATIENCE, _kill, (batches._workers,))
+            late.start()
+            batches._shutdown_workers()
+            late.cancel()
+            self._kill()
+
+
+def _kill(workers: Sequence[BaseProcess]) -> None:
+    for worker in workers:
+        worker.kill()
+
+
+class _Batches(_MultiProcessingDataLoaderIter):
+    """PyTorch's iterator over worker processes (its class is private), with a wait that a signal ends."""
+
+    def __init__(self, loader: DataLoader, interrupted: Callable[[], bool]) -> None:
+        self._interrupted = interrupted
+        super().__init__(loader)
+
+    def _try_get_data(self, timeout: float = PATIENCE) -> tuple[bool, Any]:
+        found = super()._try_get_data(timeout)
+        if not found[0] and self._interrupted():
+            raise WaitInterrupted
+        return found
+
+
+def _worker_batches(
+    dataset: SRDataset, sampler: EndlessSampler, workers: int, interrupted: Callable[[], bool], *, pin: bool
+) -> _Batches:
+    refuse_second_import()
+    _check_shared_memory(dataset, sampler, workers)
+    loader = DataLoader(
+        _Guarded(Parcel(dataset, "the training set") if start_anew() else dataset),
+        batch_sampler=sampler,
+        num_workers=workers,
+        prefetch_factor=PREFETCH,
+        collate_fn=_unchanged,
+        pin_memory=pin,
+        worker_init_fn=_leave_signals_to_the_run,
+    )
+    prepare_server()
+    try:
+        batches = _Batches(loader, interrupted)
+    except (OSError, EOFError) as error:  # no memory for another process, or a server that fails as it starts
+        raise RunError(f"data workers cannot be started: {cause(error)}. workers=0 needs none") from error
+    # PyTorch would answer a worker's death with an exception wherever the main process happens to be, be it in the
+    # middle of saving. Without its list of process ids the death shows at the next batch, where we can tell of it.
+    signal_handling._remove_worker_pids(id(batches))
+    batches._worker_pids_set = False
+    return batches
+
+
+def _leave_signals_to_the_run(_: int) -> None:
+    """A signal to the whole process group (Ctrl-C, a scheduler's) must not end the workers before the run has saved."""
+    for signum in STOP_SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
+
+
+class _Guarded:
+    """The dataset, opened where it came as a parcel; errors are sent back as values.
+
+    DataLoader would wrap their message in a traceback, and tell nothing of what fails before the first sample.
+    """
+
+    def __init__(self, dataset: SRDataset | Parcel) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, draw: Draw) -> Sample:
+        return self._dataset[draw]
+
+    def __getitems__(self, draws: Sequence[Draw]) -> Batch | SrtoolboxError:
+        try:
+            if isinstance(self._dataset, Parcel):
+                self._dataset = self._dataset.open()
+            return self._dataset.__getitems__(draws)
+        except SrtoolboxError as error:
+            return error
+        except (Exception, SystemExit) as error:  # a fault in a transform, a dataset or a plugin
+            advice = "Try fewer workers" if isinstance(error, MemoryError) else "workers=0 shows the whole traceback"
+            return RunError(f"a data worker failed: {cause(error)}. {advice}")
+
+
+def build_train_loader(
+    dataset: SRDataset,
+    batch_size: int,
+    workers: int = 0,
+    seed: int = 0,
+    start: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> TrainLoader:
+    """Endless batches for one rank, the same bit for bit for any number of workers.
+
+    Args:
+        dataset: what is drawn from.
+        batch_size: samples per batch and rank.
+        workers: processes that make batches; 0 makes them in this one.
+        seed: the run's seed.
+        start: samples drawn so far by all ranks together; the run goes on there at no cost.
+        rank, world: this process and how many there are.
+        interrupted: asked while a worker's batch does not come; once it says yes, the wait ends (`WaitInterrupted`).
+    """
+    return TrainLoader(dataset, EndlessSampler(dataset, batch_size, seed, start, rank, world), workers, interrupted)
+
+
+def build_eval_loader(
+    dataset: SRDataset, rank: int = 0, world: int = 1, only: range | None = None
+) -> Iterator[tuple[int, Sample]]:
+    """(index, sample) of every image this rank evaluates, each once, whole; `only` names those to evaluate."""
+    numbers = range(len(dataset)) if only is None else only
+    for place in RankSampler(len(numbers), rank, world):
+        yield numbers[place], dataset[numbers[place]]
+
+
+def _unchanged(batch: Any) -> Any:  # noqa: ANN401 - whatever the dataset made
+    return batch
+
+
+def _check_shared_memory(dataset: SRDataset, sampler: EndlessSampler, workers: int) -> None:
+    """Refuse before the first batch what would end in a bus error; this also reports a bad first picture without a
+    worker.
+    """
+    try:
+        sample = dataset.sample(next(iter(sampler))[0])
+    except SrtoolboxError:
+        raise
+    except Exception as error:
+        raise RunError(f"no sample can be made: {cause(error)}. workers=0 shows the whole traceback") from error
+    batch_bytes = sampler.batch_size * sum(sample[name].nbytes for name in PICTURES if name in sample)
+    needed = batch_bytes * workers * (PREFETCH + 1)
+    if not os.path.isdir(SHARED_MEMORY):
+        return
+    free = shutil.disk_usage(SHARED_MEMORY).free
+    if free < needed:
+        raise RunError(
+            f"{workers} workers hand over batches through {SHARED_MEMORY}, which has {free / 2**20:.0f} MiB free "
+            f"where about {needed / 2**20:.0f} MiB are needed. {_ADVICE}"
+        )
+
+
+_ADVICE = "Set workers=0 (with a raw LMDB the fastest anyway), or give the container more shared memory (--shm-size)."
+
+
+def _death_notice(workers: Sequence[BaseProcess], error: Exception) -> str:
+    broken = wait([worker.sentinel for worker in workers], timeout=5)
+    for worker in workers:  # its connections, the sentinel among them, break before the process is gone
+        worker.join(5 if worker.sentinel in broken else 0)
+    dead = [worker for worker in workers if not worker.is_alive()]
+    if not dead:
+        return f"the data workers failed: {error}"
+    ends = [_end(worker.exitcode or 0) for worker in dead]
+    names = ", ".join(f"{worker.name} (pid {worker.pid}, {end})" for worker, end in zip(dead, ends, strict=True))
+    return f"data worker died: {names}. {_advice(ends)}"
+
+
+def _end(exit_code: int) -> str:
+    """How a process ended: the name of a signal, or its exit code."""
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:
+        return f"exit code {exit_code}"
+
+
+def _advice(ends: Sequence[str]) -> str:
+    if "SIGBUS" in ends:
+        return f"{SHARED_MEMORY} is probably full. {_ADVICE}"
+    if "SIGKILL" in ends:
+        return "The system kills where memory runs out: try fewer workers."
+    if all(end.startswith("exit code") for end in ends):
+        return "It ended by itself; what it printed stands above. workers=0 shows an error where it happens."
+    return "That is a crash in compiled code; workers=0 shows an error where it happens."

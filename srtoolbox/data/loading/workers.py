@@ -1,0 +1,208 @@
+"""Objects for worker processes that start anew instead of being forked.
+
+`spawn` (Windows, macOS) and `forkserver` (Linux from Python 3.14 on) start a fresh Python, which imports the main
+module again and has what it is given from a pickle. Under `fork` none of this happens: a child has all its parent had.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import multiprocessing
+import os
+import pickle
+import sys
+from collections.abc import Iterator, Mapping
+from multiprocessing import process
+from types import FunctionType, MethodType
+from typing import Any, NamedTuple
+
+from srtoolbox.errors import RunError, SrtoolboxError, line_at_fault
+from srtoolbox.plugins import load_again, loaded_plugins
+
+_ADVICE = "or set workers=0, which needs no worker processes"
+
+
+class Parcel:
+    """A pickled object, and the plugins that must be loaded before it is unpickled.
+
+    Args:
+        value: what to send; it is pickled once, whatever the number of workers.
+        name: what messages call it, say 'dataset'.
+
+    Raises:
+        RunError: a part of it cannot travel; the message names the attribute and its class.
+    """
+
+    def __init__(self, value: object, name: str) -> None:
+        self._name, self._plugins = name, loaded_plugins()
+        _check_main_file()
+        with io.BytesIO() as buffer:
+            try:
+                _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(value)
+            except Exception as error:  # a user's __getstate__ may raise anything
+                raise RunError(_why_not(value, name, error)) from error
+            self._bytes = buffer.getvalue()
+
+    def open(self) -> Any:  # noqa: ANN401 - what was sent
+        """Load the plugins, then unpickle.
+
+        Raises:
+            ConfigError: a plugin fails in this process.
+            RunError: the object cannot be unpickled here.
+        """
+        load_again(self._plugins)
+        try:
+            return pickle.loads(self._bytes)  # noqa: S301 - made by the parent process, never read from a file
+        except Exception as error:
+            if isinstance(error, AttributeError) and "__main__" in str(error):
+                reason = f"{error}; put what it is made of in a file of its own, loaded by custom_imports or --plugin"
+                raise RunError(f"{self._name}: cannot be opened in a worker process: {reason}, {_ADVICE}") from error
+            raise RunError(f"{self._name}: cannot be opened in a worker process: {cause(error)}") from error
+
+
+def cause(error: BaseException) -> str:
+    """Return type, message and place (FILE:LINE) of an error in a worker process, on one line."""
+    if isinstance(error, SrtoolboxError):
+        return str(error)
+    place, frame = line_at_fault(error), error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    if place is None and frame is not None:
+        place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}"
+    message = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    return f"{place}: {message}" if place else message
+
+
+def start_anew() -> bool:
+    """True if new processes start by spawn or forkserver, so that what they are given must pickle."""
+    return multiprocessing.get_start_method() != "fork"
+
+
+def refuse_second_import() -> None:
+    """Raise where a worker process, as it starts, imports a main module that begins its work again.
+
+    Raises:
+        RunError: with what to write in that module.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        main = sys.argv[0] if sys.argv and sys.argv[0] else "the main script"
+        raise RunError(
+            f"{main}: a worker process imports this file and must not start its work again: put what it does below "
+            "`if __name__ == '__main__':`"
+        )
+
+
+def prepare_server() -> None:
+    """Let forkserver's one server import PyTorch and the loader: each worker would need seconds for that."""
+    if multiprocessing.get_start_method() == "forkserver":
+        multiprocessing.set_forkserver_preload(["__main__", "srtoolbox.data.loading.loader"])
+
+
+class _Pickler(pickle.Pickler):
+    """Refuses what only the main module of this process has: a new process would not find it."""
+
+    def reducer_override(self, value: object) -> Any:  # noqa: ANN401 - as pickle has it
+        if isinstance(value, type | FunctionType) and value.__module__ == "__main__" and not _main_is_a_file():
+            raise pickle.PicklingError("defined in __main__")
+        return NotImplemented
+
+
+def _main_file() -> str | None:
+    """The path of the main module that a new process would import again; a notebook and `python -c` have none."""
+    main = sys.modules["__main__"]
+    return None if getattr(main, "__spec__", None) is not None else getattr(main, "__file__", None)
+
+
+def _main_is_a_file() -> bool:
+    return _main_file() is not None or getattr(sys.modules["__main__"], "__spec__", None) is not None
+
+
+def _check_main_file() -> None:
+    path = _main_file()
+    if path is not None and not os.path.exists(os.path.join(process.ORIGINAL_DIR or "", path)):
+        raise RunError(
+            f"{path}: worker processes import the main program again, and there is no such file (was it read from "
+            f"standard input?). Put it in a file, {_ADVICE}"
+        )
+
+
+class _Nowhere(io.RawIOBase):
+    """A file that keeps nothing."""
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - bytes or a buffer
+        return len(data)
+
+
+def _why_not(value: object, name: str, error: Exception) -> str:
+    whole = _Culprit(name, value, "")
+    path, part, owner = _culprit(whole) or whole
+    if _in_main(part):
+        kind = part if isinstance(part, type | FunctionType) else type(part)
+        what = f"{kind.__qualname__} is defined in __main__, which has no file here (a notebook, or python -c)"
+        return f"{path}: {what}: worker processes cannot import it. Put it in a file of its own, {_ADVICE}"
+    attribute = f", an attribute of {owner}," if owner else ""
+    return (
+        f"{path}{attribute} cannot travel to a worker process: it is {_described(part)} ({error}). Worker processes "
+        f"start anew here ({multiprocessing.get_start_method()}): use a function or class at the top of a module, open "
+        f"files at their first use, {_ADVICE}"
+    )
+
+
+def _in_main(part: object) -> bool:
+    kind = part if isinstance(part, type | FunctionType) else type(part)
+    return kind.__module__ == "__main__" and not _main_is_a_file()
+
+
+class _Culprit(NamedTuple):
+    """A part that does not pickle, the path to it, and the class whose attribute it belongs to ('' for none)."""
+
+    path: str
+    part: object
+    owner: str
+
+
+def _culprit(at: _Culprit, seen: frozenset[int] = frozenset()) -> _Culprit | None:
+    """The innermost part of `at` that does not pickle; None where only what was `seen` further out does not."""
+    pickler = _Pickler(_Nowhere(), pickle.HIGHEST_PROTOCOL)  # one, so that what parts share is pickled once
+    seen, circular = seen | {id(at.part)}, False
+    for suffix, part in _parts(at.part):
+        if id(part) in seen:
+            circular = True
+            continue
+        try:
+            pickler.dump(part)
+        except Exception:
+            owner = type(at.part).__qualname__ if suffix.startswith(".") else at.owner
+            inner = _culprit(_Culprit(at.path + suffix, part, owner), seen)
+            if inner is not None:
+                return inner
+            circular = True
+    return None if circular else at
+
+
+def _parts(value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        yield from ((f"[{key!r}]", part) for key, part in value.items())
+    elif isinstance(value, list | tuple | set | frozenset):
+        yield from ((f"[{number}]", part) for number, part in enumerate(value))
+    elif isinstance(value, functools.partial):
+        yield from ((f".{name}", getattr(value, name)) for name in ("func", "args", "keywords"))
+    elif isinstance(value, MethodType):
+        yield ".__self__", value.__self__
+    elif not isinstance(value, type | FunctionType):
+        state: object = None
+        with contextlib.suppress(Exception):  # what fails here is itself what cannot travel
+            state = value.__getstate__()
+        for part in state if isinstance(state, tuple) else (state,):
+            if isinstance(part, Mapping):
+                yield from ((f".{key}", item) for key, item in part.items())
+
+
+def _described(part: object) -> str:
+    if isinstance(part, FunctionType):
+        code = part.__code__
+        kind = "a lambda" if part.__name__ == "<lambda>" else f"the function {part.__qualname__}"
+        return f"{kind} of {code.co_filename}:{code.co_firstlineno}"
+    return f"the class {part.__qualname__}" if isinstance(part, type) else f"of class {type(part).__qualname__}"

@@ -1,0 +1,1 @@
+"""Data made ready: conversion to LMDB, splits, unpacking."""

@@ -1,0 +1,214 @@
+"""What a conversion to LMDB will do: made and checked before anything is written."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Container, Sequence
+from typing import NamedTuple
+
+from srtoolbox.data.prepare.split import split_keys
+from srtoolbox.data.stores.base import Window
+from srtoolbox.data.stores.encodings import ENCODINGS, check_encoding
+from srtoolbox.data.stores.folder import FolderStore
+from srtoolbox.data.stores.opening import open_folder
+from srtoolbox.data.stores.pairing import (
+    Pair,
+    check_readable,
+    check_sizes,
+    infer_scale,
+    pair_keys,
+    raise_faults,
+    unreadable,
+)
+from srtoolbox.errors import DataError
+from srtoolbox.text import counted
+
+SMALL = ("error", "skip", "whole")
+
+
+class SubImages(NamedTuple):
+    """Overlapping squares cut from each picture, in GT px: every `step`, and one more at the far edge if over
+    `thresh` px are left there.
+    """
+
+    size: int
+    step: int
+    thresh: int = 0
+
+
+class Recipe(NamedTuple):
+    """What is made of a folder, or of a GT folder and its LQ.
+
+    Args:
+        encoding: "raw" (pixels: fastest to read), "raw_tiled" (pixels in tiles: a crop is on few pages of the disk),
+            "zstd" (compressed pixels) or "png" (the picture files as they are, what is cut or made as PNG: smallest).
+        subimages: cut pictures into squares; None keeps them whole.
+        scale: GT size over LQ size. Without `lq` the LQ is made from the GT at this scale (MATLAB bicubic), the GT
+            being cut to multiples of it; None with `lq` takes the scale that most pairs have.
+        lq: path of the LQ folder, or None.
+        lq_name: how LQ files are named after GT files, such as '{}x4'; None tries the usual ways.
+        cut: GT given with its LQ may have up to `scale - 1` px more, which are cut off as evaluation does.
+        small: what happens to pictures smaller than a sub-image, or than the scale: "error", "skip" (left out) or
+            "whole" (smaller than a sub-image: stored as they are).
+    """
+
+    encoding: str = "raw"
+    scale: int | None = None
+    lq: str | None = None
+    lq_name: str | None = None
+    subimages: SubImages | None = None
+    small: str = "error"
+    cut: bool = False
+
+    @property
+    def synthesize(self) -> bool:
+        """Whether the LQ is made from the GT."""
+        return self.lq is None and self.scale is not None
+
+
+class Job(NamedTuple):
+    """One GT picture, with its LQ file if there is one, and the size (H, W) that is stored of it."""
+
+    pair: Pair
+    size: tuple[int, int]
+
+
+class Plan(NamedTuple):
+    """A checked conversion: nothing is left that could go wrong but damaged images and the disk."""
+
+    gt: FolderStore
+    lq: FolderStore | None
+    scale: int | None
+    recipe: Recipe
+    jobs: list[Job]
+    unreadable: Sequence[str] = ()
+    """A sentence for every file whose size cannot be read; the conversion does all others and ends with these."""
+    skipped: int = 0
+    """How many pictures are too small and left out."""
+
+    @property
+    def cut(self) -> int:
+        """How many GT images lose pixels at the right or bottom to become multiples of the scale."""
+        return sum(job.size != self.gt.shape(job.pair.gt)[:2] for job in self.jobs)
+
+    def windows(self, job: Job) -> dict[str, Window | None]:
+        """The GT windows of a job by key; None is the whole picture."""
+        if self.recipe.subimages is None:
+            return {job.pair.gt: None}
+        if min(job.size) < self.recipe.subimages.size:
+            return {f"{job.pair.gt}_s001": None}
+        tops, lefts = (_offsets(length, self.recipe.subimages) for length in job.size)
+        size = self.recipe.subimages.size
+        corners = [(top, left) for top in tops for left in lefts]
+        return {f"{job.pair.gt}_s{n:03d}": Window(*corner, size, size) for n, corner in enumerate(corners, 1)}
+
+    def keys(self) -> list[str]:
+        """All keys of the finished stores."""
+        return [key for job in self.jobs for key in self.windows(job)]
+
+
+def make_plan(folder: str | os.PathLike, recipe: Recipe) -> Plan:
+    """Read all names and sizes and check everything that can be checked before writing.
+
+    Raises:
+        DataError: folders without pictures, pictures without partner, sizes that do not fit, pictures smaller than the
+            sub-images: all pictures at fault are named at once.
+    """
+    if recipe.encoding not in ENCODINGS:
+        raise DataError(f"encoding is one of {', '.join(ENCODINGS)}, got {recipe.encoding!r}")
+    check_encoding(recipe.encoding, folder)
+    if recipe.small not in SMALL:
+        raise DataError(f"small is one of {', '.join(SMALL)}, got {recipe.small!r}")
+    if recipe.scale is not None and recipe.scale < 1:
+        raise DataError(f"scale is a whole number from 1 up, got {recipe.scale}")
+    gt, lq = open_folder(folder), None if recipe.lq is None else open_folder(recipe.lq)
+    plan = Plan(gt, lq, recipe.scale, recipe, [])
+    return _without_small(_of_one_folder(plan) if lq is None else _of_pairs(plan))
+
+
+def _of_one_folder(plan: Plan) -> Plan:
+    """The plan with its jobs; LQ, if any, is made, from GT cut to multiples of the scale."""
+    keys, multiple = list(plan.gt.keys()), plan.scale or 1
+    faults = unreadable(plan.gt, keys)
+    sound = [key for key in keys if key not in faults]
+    if not sound:
+        check_readable([(plan.gt, keys)])
+    shapes = [plan.gt.shape(key) for key in sound]
+    sizes = [(height - height % multiple, width - width % multiple) for height, width, _ in shapes]
+    jobs = [Job(Pair(key, key), size) for key, size in zip(sound, sizes, strict=True)]
+    return plan._replace(jobs=jobs, unreadable=list(faults.values()))
+
+
+def _of_pairs(plan: Plan) -> Plan:
+    """The plan with its scale and jobs, names and sizes of the pairs checked."""
+    gt, lq, recipe = plan.gt, plan.lq, plan.recipe
+    gt_faults, lq_faults = (unreadable(store, store.keys()) for store in (gt, lq))
+    likely = recipe.scale or _likely_scale(gt, gt_faults, lq, lq_faults)  # names such as 0001x4 depend on it
+    pairs = pair_keys(gt, lq, likely, recipe.lq_name, option="--lq-name ")
+    sound = [pair for pair in pairs if pair.gt not in gt_faults and pair.lq not in lq_faults]
+    if not sound:
+        check_readable([(gt, gt.keys()), (lq, lq.keys())])
+    scale = recipe.scale or infer_scale(gt, lq, sound)
+    check_sizes(gt, lq, sound, scale, leftover=recipe.cut)
+    sizes = [(lq.shape(pair.lq)[0] * scale, lq.shape(pair.lq)[1] * scale) for pair in sound]
+    jobs = [Job(pair, size) for pair, size in zip(sound, sizes, strict=True)]
+    return plan._replace(scale=scale, jobs=jobs, unreadable=[*gt_faults.values(), *lq_faults.values()])
+
+
+def _likely_scale(gt: FolderStore, gt_faults: Container[str], lq: FolderStore, lq_faults: Container[str]) -> int:
+    stores = [(gt, [key for key in list(gt.keys()) if key not in gt_faults])]
+    stores.append((lq, [key for key in list(lq.keys()) if key not in lq_faults]))
+    if not all(keys for _, keys in stores):
+        check_readable([(gt, gt.keys()), (lq, lq.keys())])
+    heights = [statistics.median(store.shape(key)[0] for key in keys) for store, keys in stores]
+    return max(1, round(heights[0] / heights[1]))
+
+
+def split_plan(plan: Plan, share: float) -> tuple[Plan, Plan]:
+    """A plan of training and one of validation, the images divided by their names (see `split`).
+
+    Raises:
+        DataError: nothing is left for one of the two.
+    """
+    training = set(split_keys([job.pair.gt for job in plan.jobs], share)[0])
+    first = [job for job in plan.jobs if job.pair.gt in training]
+    second = [job for job in plan.jobs if job.pair.gt not in training]
+    return plan._replace(jobs=first), plan._replace(jobs=second, unreadable=())
+
+
+def _without_small(plan: Plan) -> Plan:
+    """The plan with what `recipe.small` says of pictures that are too small."""
+    scale, cutting, policy = plan.scale or 1, plan.recipe.subimages, plan.recipe.small
+    if cutting is not None and (min(cutting[:2]) < 1 or cutting.size % scale or cutting.step % scale):
+        raise DataError(
+            f"sub-image size and step must be multiples of the scale {scale}, got {cutting.size} and {cutting.step}"
+        )
+    least = scale if cutting is None or policy == "whole" else cutting.size
+    small = [job for job in plan.jobs if min(job.size) < least]
+    if not small:
+        return plan
+    if policy == "skip" and len(small) < len(plan.jobs):
+        kept = [job for job in plan.jobs if min(job.size) >= least]
+        return plan._replace(jobs=kept, skipped=len(small))
+    what = f"the scale {scale}" if least == scale else f"a sub-image of {least} px"
+    advice = "Take a smaller size, or leave them out: --small skip"
+    if least != scale:
+        advice += "; --small whole stores them uncut"
+    raise_faults(
+        f"{len(small)} of {counted(len(plan.jobs), 'picture')} too small for {what}",
+        [f"{plan.gt.source(job.pair.gt)}: {_size(plan.gt, job.pair.gt)}" for job in small],
+        advice,
+    )
+
+
+def _size(store: FolderStore, key: str) -> str:
+    height, width, _ = store.shape(key)
+    return f"{width}x{height}"
+
+
+def _offsets(length: int, cutting: SubImages) -> list[int]:
+    offsets = list(range(0, length - cutting.size + 1, cutting.step))
+    if length - (offsets[-1] + cutting.size) > cutting.thresh:
+        offsets.append(length - cutting.size)
+    return offsets

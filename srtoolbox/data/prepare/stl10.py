@@ -1,0 +1,94 @@
+"""STL-10's binary files as folders of pictures.
+
+Coates, Lee, Ng: "An analysis of single-layer networks in unsupervised feature learning" (AISTATS 2011). `train_X.bin`,
+`test_X.bin` and `unlabeled_X.bin` are pictures of 96 x 96, one after another, each 3 planes of bytes, columns first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from srtoolbox.errors import DataError, ImageError, MissingDataError
+from srtoolbox.image import read_image, write_image
+from srtoolbox.io.files import prepare_folder
+
+SIDE = 96
+PICTURE_BYTES = 3 * SIDE * SIDE
+
+
+class Unpacked(NamedTuple):
+    """What `unpack` did."""
+
+    pictures: int
+    written: int
+
+
+def unpack(
+    binary: str | os.PathLike,
+    folder: str | os.PathLike,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Unpacked:
+    """Write every picture of a binary file as `000000.png` ...; called again after an interruption, it goes on.
+
+    Pictures that are there already are compared, not written again.
+
+    Args:
+        binary: the file; it is mapped, never read at once.
+        folder: where pictures go; made if it is not there.
+        workers: threads; None takes one per CPU.
+        progress: called with pictures done and pictures in all.
+
+    Raises:
+        MissingDataError: no such file.
+        DataError: a file of a wrong size (cut short, labels, an archive), or other pictures in the folder.
+    """
+    pictures = _open(Path(binary))
+    folder, width = Path(folder), max(6, len(str(len(pictures) - 1)))
+    prepare_folder(folder)
+
+    def write(number: int) -> bool:
+        path = folder / f"{number:0{width}}.png"
+        image = np.ascontiguousarray(pictures[number].transpose(2, 1, 0))  # planes of columns -> rows of pixels
+        if not path.exists():
+            write_image(path, image)
+            return True
+        if not _holds(path, image):
+            raise DataError(f"{path}: is another picture than number {number} of {binary}. Unpack into an empty folder")
+        return False
+
+    executor, written = ThreadPoolExecutor(workers or os.cpu_count() or 1), 0
+    try:
+        for done, new in enumerate(executor.map(write, range(len(pictures))), start=1):
+            written += new
+            progress(done, len(pictures))
+    finally:
+        executor.shutdown(cancel_futures=True)
+    return Unpacked(len(pictures), written)
+
+
+def _open(binary: Path) -> np.ndarray:
+    """(N, 3, 96 columns, 96 rows), a map of the file."""
+    if not binary.is_file():
+        raise MissingDataError(f"{binary}: no such file", str(binary))
+    size = binary.stat().st_size
+    if size == 0 or size % PICTURE_BYTES:
+        raise DataError(
+            f"{binary}: {size} bytes are not a whole number of 96 x 96 pictures of {PICTURE_BYTES} bytes. Is it "
+            "train_X.bin, test_X.bin or unlabeled_X.bin of stl10_binary.tar.gz, unpacked, and whole?"
+        )
+    return np.memmap(binary, np.uint8, "r").reshape(-1, 3, SIDE, SIDE)
+
+
+def _holds(path: Path, image: np.ndarray) -> bool:
+    try:
+        return np.array_equal(read_image(path), image)
+    except ImageError:
+        return False

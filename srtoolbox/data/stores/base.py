@@ -1,0 +1,83 @@
+"""What a store is: the pictures of one folder under keys, whatever they are kept in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from srtoolbox.errors import MissingDataError
+from srtoolbox.io.file_names import ESCAPES, slash_hint
+
+DEFAULT_ROOT = "data"
+"""`data_root` of the packaged configs where nobody gave another."""
+
+Shape = tuple[int, int, int]
+"""Height, width, channels (1 or 3)."""
+
+
+class Window(NamedTuple):
+    """A rectangle of a picture, in its own pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def scaled(self, scale: int) -> Window:
+        """The same rectangle in a picture `scale` times as large."""
+        return Window(self.top * scale, self.left * scale, self.height * scale, self.width * scale)
+
+    def within(self, outer: Window) -> Window:
+        """The same rectangle in the pixels of what `outer` cuts out."""
+        return Window(self.top - outer.top, self.left - outer.left, self.height, self.width)
+
+    def cut(self, image: np.ndarray) -> np.ndarray:
+        """The view (height, width, C) of `image` (H, W, C)."""
+        return image[self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+class Store(Protocol):
+    """Pictures by key. Keys are relative paths without the suffix, '/' between folders."""
+
+    path: str
+
+    def keys(self) -> Sequence[str]:
+        """All keys, sorted."""
+
+    def shape(self, key: str) -> Shape:
+        """Size of a picture, without decoding it."""
+
+    def read(self, key: str, window: Window | None = None) -> np.ndarray:
+        """Pixels (h, w, C) uint8 or uint16, RGB or gray, whole or of a window. May be a read-only view."""
+
+    def source(self, key: str) -> str:
+        """What messages call this picture: its file's path, or store and file name."""
+
+    def digest(self) -> str:
+        """A hash of what is in the store: it changes when pictures do."""
+
+    def close(self) -> None:
+        """Release what is held open. Arrays read before must not be used any more."""
+
+
+def key_of(name: str) -> str:
+    """The key of a file's relative path: without its suffix, '/' between folders ('sub/a.v2.png' -> 'sub/a.v2')."""
+    return os.path.splitext(name.replace(os.sep, "/"))[0]
+
+
+def missing(path: str | os.PathLike, what: str = "no such folder or store") -> MissingDataError:
+    """The error for data that is not there: how far its path exists, and how to say where the data is."""
+    path = Path(path)
+    hint = slash_hint(path)
+    notes = [what, *([hint] if hint else [])]
+    parent = next(folder for folder in path.absolute().parents if folder.is_dir())
+    if parent != path.parent:
+        notes.append(f"the nearest folder that exists is {parent}")
+    if path.parts[:1] == (DEFAULT_ROOT,):
+        notes.append("say where your data is: data_root=PATH, or the environment's SRTOOLBOX_DATA")
+    shown = str(path).translate(ESCAPES)  # an error is one line
+    return MissingDataError(f"{shown}: {'; '.join(notes)}", str(path))

@@ -1,0 +1,245 @@
+"""Image data sets of the Hugging Face hub as stores, by the package `datasets` (extra `hub`).
+
+A path `hub://eugenesiow/Set5?config=bicubic_x4&split=validation&column=hr` stands wherever a store's path does. After
+`hub://` comes a data set of the hub, or a folder: what `save_to_disk` wrote, or a copy of a data set's repository
+(parquet files). A column holds pictures, as features of kind Image, as bytes, or as paths of files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+import numpy as np
+
+from srtoolbox.data.stores.base import Shape, Window, key_of
+from srtoolbox.data.stores.folder import CACHE_BYTES, PictureCache
+from srtoolbox.errors import DataError, MissingDataError
+from srtoolbox.image import image_shape, read_image, read_suffixes
+from srtoolbox.image.reading import decode_image, decoded_shape
+from srtoolbox.registry import did_you_mean
+
+SCHEME = "hub://"
+_OPTIONS = ("column", "split", "config")
+_FILES = ("*.parquet", "*.arrow")
+
+
+class Place(NamedTuple):
+    """A `hub://` path in parts; None is what was not said."""
+
+    path: str
+    column: str | None = None
+    split: str | None = None
+    config: str | None = None
+
+
+class HubStore:
+    """One column of a data set as a store. Nothing but the pictures asked for is decoded.
+
+    Keys are the file names of the first column that has some, without suffix, or the numbers of the rows; they are the
+    same for all columns, so that `hr` and `lr` of one data set are a pair.
+
+    Args:
+        path: `hub://NAME_OR_FOLDER?column=...&split=...&config=...`; what there is only one of may be left out.
+        cache_bytes: how many bytes of decoded pictures may be kept.
+
+    Raises:
+        MissingDataError: no such data set, or it cannot be reached.
+        DataError: the package is missing, or a column, split or config is not there, or must be chosen.
+    """
+
+    def __init__(self, path: str, *, cache_bytes: int = CACHE_BYTES) -> None:
+        self.path = path
+        place = parse(path)
+        library = _library(path)
+        rows = _split(library, path, place)
+        columns = [name for name, feature in rows.features.items() if _is_picture(library, rows, name, feature)]
+        self._column = _chosen(path, "column", place.column, columns)
+        self._folder = Path(place.path)
+        for name in columns:
+            if isinstance(rows.features[name], library.Image):
+                rows = rows.cast_column(name, library.Image(decode=False))
+        self._digest = _digest(rows, self._column, path)
+        names = next((found for name in columns if (found := _names(rows, name))), None)
+        keys = names or [f"{number:06}" for number in range(len(rows))]
+        self._rows = {key: number for number, key in enumerate(keys)}
+        self._keys = sorted(self._rows)
+        self._table = rows.select_columns([self._column])
+        self._shapes: dict[str, Shape] = {}
+        self._cache = PictureCache(cache_bytes)
+
+    def keys(self) -> Sequence[str]:
+        return self._keys
+
+    def shape(self, key: str) -> Shape:
+        if key not in self._shapes:
+            value = self._value(key)
+            if isinstance(value, Path):
+                self._shapes[key] = tuple(image_shape(value))
+            else:
+                self._shapes[key] = tuple(decoded_shape(value, self.source(key)))
+        return self._shapes[key]
+
+    def read(self, key: str, window: Window | None = None) -> np.ndarray:
+        image = self._cache.get(key)
+        if image is None:
+            value = self._value(key)
+            image = read_image(value) if isinstance(value, Path) else decode_image(value, self.source(key))
+            self._cache.put(key, image)
+        return image if window is None else window.cut(image)
+
+    def source(self, key: str) -> str:
+        if key not in self._rows:
+            raise DataError(f"{self.path}: has no picture {key!r}")
+        return f"{self.path}:{key}"
+
+    def digest(self) -> str:
+        return self._digest
+
+    def close(self) -> None:
+        self._cache.clear()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cache": PictureCache(self._cache.limit)}
+
+    def _value(self, key: str) -> bytes | Path:
+        """The encoded file, or where it lies."""
+        source = self.source(key)
+        value = self._table[self._rows[key]][self._column]
+        if isinstance(value, dict):
+            value = value["bytes"] if value.get("bytes") is not None else value.get("path")
+        if value is None:
+            raise DataError(f"{source}: the data set has no picture here")
+        if isinstance(value, bytes):
+            return value
+        near = self._folder / value
+        return near if near.is_file() else Path(value)
+
+
+def is_hub(path: str | os.PathLike) -> bool:
+    """Whether a store's path is one of `HubStore`'s."""
+    return os.fspath(path).startswith(SCHEME)
+
+
+def parse(path: str) -> Place:
+    """The parts of a `hub://` path.
+
+    Raises:
+        DataError: no name, or an option that does not exist.
+    """
+    name, _, query = path.removeprefix(SCHEME).partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    unknown = [option for option in options if option not in _OPTIONS]
+    if not name or unknown or not all(options.values()):
+        hint = did_you_mean(unknown[0], _OPTIONS) if unknown else ""
+        raise DataError(
+            f"{path}: is written as hub://NAME_OR_FOLDER?column=hr&split=validation&config=bicubic_x4 "
+            f"(each of these may be left out){'; no option ' + unknown[0] + '.' + hint if unknown else ''}"
+        )
+    return Place(name, **options)
+
+
+def holds_dataset(folder: Path) -> bool:
+    """Whether a folder holds a data set's files, which can be opened as `hub://FOLDER`."""
+    return any(True for pattern in _FILES for _ in folder.rglob(pattern))
+
+
+def _library(path: str) -> ModuleType:
+    try:
+        import datasets
+    except ImportError as error:
+        raise DataError(f"{path}: needs the package datasets: pip install 'srtoolbox[hub]' ({error})") from error
+    datasets.disable_progress_bars()
+    return datasets
+
+
+def _split(library: ModuleType, path: str, place: Place) -> Any:  # noqa: ANN401 - a datasets.Dataset
+    loaded = _loaded(library, path, place)
+    if isinstance(loaded, library.Dataset):
+        return loaded
+    split = _chosen(path, "split", place.split, list(loaded))
+    return loaded[split]
+
+
+def _loaded(library: ModuleType, path: str, place: Place) -> Any:  # noqa: ANN401 - a Dataset or DatasetDict
+    folder = Path(place.path)
+    saved = any((folder / name).is_file() for name in ("state.json", "dataset_dict.json"))
+    if not folder.is_dir() and (folder.is_absolute() or len(folder.parts) > 2 or place.path.startswith(".")):
+        raise MissingDataError(f"{path}: no such folder", path)
+    try:
+        if saved:
+            return library.load_from_disk(place.path)
+        return library.load_dataset(place.path, name=place.config, split=None)
+    except Exception as error:  # the library and what it stands on raise errors of many kinds
+        reason = str(error).strip().replace("\n", " ")[:400] or type(error).__name__
+        if folder.is_dir() or "config name" in reason.lower() or "builderconfig" in reason.lower():
+            raise DataError(f"{path}: cannot be opened: {reason}") from error
+        raise MissingDataError(
+            f"{path}: neither a folder nor a data set that can be had from the hub ({reason}). Without a network, copy "
+            "the data set's folder here, or save it where there is one (dataset.save_to_disk(FOLDER)), and name the "
+            "folder: hub://FOLDER",
+            path,
+        ) from error
+
+
+def _chosen(path: str, what: str, wanted: str | None, there: Sequence[str]) -> str:
+    """The only one there is, or the one that is wanted."""
+    listed = ", ".join(there)
+    if wanted is None and len(there) == 1:
+        return there[0]
+    if wanted is None and there:
+        raise DataError(f"{path}: has several: {listed}. Choose with {what}={there[0]}")
+    if wanted not in there:
+        raise DataError(
+            f"{path}: no {what} {wanted!r} of pictures; there is {listed}.{did_you_mean(wanted, there)}"
+            if there
+            else f"{path}: has no {what} of pictures"
+        )
+    return wanted
+
+
+def _is_picture(library: ModuleType, rows: Any, name: str, feature: Any) -> bool:  # noqa: ANN401 - the library's own
+    if isinstance(feature, library.Image):
+        return True
+    kind = getattr(feature, "dtype", None)
+    if kind in ("binary", "large_binary"):
+        return True
+    if kind not in ("string", "large_string") or not len(rows):
+        return False
+    return Path(str(rows[0][name])).suffix.lower() in read_suffixes()
+
+
+def _cells(rows: Any, column: str) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - a datasets.Dataset
+    """(path, bytes) of every picture, with none of the pictures read."""
+    import pyarrow
+    import pyarrow.compute
+
+    for batch in rows.select_columns([column]).with_format("arrow").iter(1024):
+        values = batch.column(column).combine_chunks()
+        paths, data = values, None
+        if pyarrow.types.is_struct(values.type):
+            paths, data = values.field("path"), values.field("bytes")
+        elif pyarrow.types.is_binary(values.type) or pyarrow.types.is_large_binary(values.type):
+            paths, data = None, values
+        lengths = pyarrow.compute.binary_length(data).to_pylist() if data is not None else [None] * len(values)
+        texts = paths.to_pylist() if paths is not None else [None] * len(values)
+        yield from ((text or "", length or 0) for text, length in zip(texts, lengths, strict=True))
+
+
+def _names(rows: Any, column: str) -> list[str] | None:  # noqa: ANN401 - a datasets.Dataset
+    """Names of a column's files without suffix; None unless every row has one of its own."""
+    names = [key_of(path.replace("\\", "/").rpartition("/")[2]) for path, _ in _cells(rows, column)]
+    return names if all(names) and len(set(names)) == len(names) else None
+
+
+def _digest(rows: Any, column: str, path: str) -> str:  # noqa: ANN401 - a datasets.Dataset
+    """Hash of names and sizes of the pictures, as a folder's."""
+    lines = [f"{Path(text).name}\t{length}\n" for text, length in _cells(rows, column)]
+    if not lines:
+        raise DataError(f"{path}: has no rows")
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()

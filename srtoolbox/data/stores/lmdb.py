@@ -1,0 +1,257 @@
+"""Reading LMDB stores: ours (values as in `encodings`, described by `__meta__`) and BasicSR's (PNG values beside a
+meta_info.txt).
+
+A raw value is a view of the memory map: a windowed read touches only the pages of the window, and decodes and copies
+nothing. A view lives as long as the transaction it came from, so each process holds one read transaction per store
+for good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import lmdb
+import numpy as np
+
+from srtoolbox.data.stores.base import Shape, Window, key_of, missing
+from srtoolbox.data.stores.encodings import ENCODINGS, Picture, check_encoding, open_value
+from srtoolbox.errors import DataError
+from srtoolbox.text import counted
+
+FORMAT = "srtoolbox-lmdb"
+VERSION = 1
+META_KEY = b"__meta__"
+PLAN_KEY = b"__plan__"
+MAX_KEY_BYTES = 511
+_HEADER = struct.Struct("<16xI")  # page header, then the magic number
+_MAGIC = 0xBEEFC0DE
+_SMALLEST_PAGE = 4096
+
+
+class Record(NamedTuple):
+    """What `__meta__` says of one picture."""
+
+    shape: Shape
+    dtype: str
+    source: str
+    sha256: str
+
+
+class Contents(NamedTuple):
+    """What an LMDB holds: how values are encoded, the pictures by key in sorted order, a digest over all of them."""
+
+    encoding: str
+    records: dict[str, Record]
+    digest: str
+
+
+def is_lmdb(path: Path) -> bool:
+    """Whether `path` is a folder with an LMDB in it."""
+    return (path / "data.mdb").exists()
+
+
+class LmdbStore:
+    """Pictures in an LMDB, opened once per process and real path, however many stores (train and val) look into it.
+
+    Raises:
+        MissingDataError: no such store.
+        DataError: not an LMDB, cut short, an unfinished conversion, or one of another program.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self.path = os.fspath(path)
+        if not is_lmdb(Path(path)):
+            raise missing(path, "no such LMDB (no data.mdb in it)")
+        self._views: dict[str, Picture] = {}
+        self._pid = os.getpid()
+        environment = _Environment.of(self.path)
+        environment.users.add(id(self))
+        try:
+            self._contents = _contents(Path(path), environment)
+        except BaseException:
+            self.close()
+            raise
+        self._keys = list(self._contents.records)
+
+    def keys(self) -> Sequence[str]:
+        return self._keys
+
+    def shape(self, key: str) -> Shape:
+        return self._record(key).shape
+
+    def read(self, key: str, window: Window | None = None) -> np.ndarray:
+        picture = self._views.get(key)
+        if picture is None or self._pid != os.getpid():
+            picture = self._load(key)
+        return picture.read(window)
+
+    def source(self, key: str) -> str:
+        return f"{self.path}:{self._record(key).source}"
+
+    def verify(self, key: str) -> None:
+        """Compare a value with the checksum its conversion noted (BasicSR notes none).
+
+        Raises:
+            DataError: it has changed since.
+        """
+        expected, value = self._record(key).sha256, _Environment.of(self.path).get(key.encode("utf-8"))
+        if expected and (value is None or hashlib.sha256(value).hexdigest() != expected):
+            raise DataError(f"{self.source(key)}: damaged: not what was stored. Convert the pictures again")
+
+    def digest(self) -> str:
+        return self._contents.digest
+
+    def close(self) -> None:
+        self._views = {}
+        _Environment.release(self.path, id(self))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_views": {}}  # views of a map do not travel to another process
+
+    def _record(self, key: str) -> Record:
+        try:
+            return self._contents.records[key]
+        except KeyError:
+            raise DataError(f"{self.path}: has no picture {key!r}") from None
+
+    def _load(self, key: str) -> Picture:
+        record = self._record(key)
+        if self._pid != os.getpid():
+            self._pid, self._views = os.getpid(), {}
+        value = _Environment.of(self.path).get(key.encode("utf-8"))
+        if value is None:
+            raise DataError(f"{self.path}: lists {key!r} but does not hold it. Convert the pictures again")
+        encoding = self._contents.encoding
+        picture = open_value(encoding, value, record.shape, record.dtype, self.source(key))
+        if encoding == "png":
+            self._views.clear()  # of decoded pictures only the last one is kept
+        self._views[key] = picture
+        return picture
+
+
+class _Environment:
+    """The one open LMDB environment per (real path, process), with its one read transaction.
+
+    lmdb refuses to open a path twice in a process and forbids using an environment after a fork, so the table is by
+    process id, and a child closes what it inherited before it opens its own. That cannot disturb the parent: without
+    a lock file the two share nothing but the file.
+    """
+
+    _open: ClassVar[dict[tuple[str, int], _Environment]] = {}
+
+    def __init__(self, path: str) -> None:
+        self.users: set[int] = set()  # stores that must have closed before the map may go: their arrays point into it
+        _check_header(path)
+        try:
+            # A finished store is never written again: no lock is needed, and read-only disks serve. Crops touch few
+            # pages, so the kernel shall not read ahead.
+            self._env = lmdb.open(path, readonly=True, lock=False, readahead=False, create=False)
+            needed = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
+        except lmdb.Error as error:
+            raise DataError(f"{path}: not a readable LMDB ({error})") from error
+        size = os.path.getsize(os.path.join(path, "data.mdb"))
+        if size < needed:  # reading past the end would kill the process with SIGBUS
+            self._env.close()
+            raise DataError(
+                f"{path}: cut short: data.mdb has {size} of {needed} bytes. Copy it or convert the pictures again"
+            )
+        self._txn = self._env.begin(buffers=True)
+
+    @classmethod
+    def of(cls, path: str) -> _Environment:
+        name = (os.path.realpath(path), os.getpid())
+        if name not in cls._open:
+            for inherited in [other for other in cls._open if other[0] == name[0]]:
+                cls._open.pop(inherited)._close()
+            cls._open[name] = cls(name[0])
+        return cls._open[name]
+
+    @classmethod
+    def release(cls, path: str, user: int) -> None:
+        name = (os.path.realpath(path), os.getpid())
+        environment = cls._open.get(name)
+        if environment is None or user not in environment.users:
+            return
+        environment.users.remove(user)
+        if not environment.users:
+            cls._open.pop(name)._close()
+
+    def _close(self) -> None:
+        self._txn.abort()
+        self._env.close()
+
+    def get(self, key: bytes) -> memoryview | None:
+        return self._txn.get(key)
+
+    def entries(self) -> int:
+        return self._env.stat()["entries"]
+
+
+def _check_header(path: str) -> None:
+    """Refuse what is no LMDB before liblmdb maps it: a file shorter than its two meta pages would raise SIGBUS."""
+    file = os.path.join(path, "data.mdb")
+    with open(file, "rb") as data:
+        header = data.read(_HEADER.size)
+    if os.path.getsize(file) < 2 * _SMALLEST_PAGE or len(header) < _HEADER.size or _HEADER.unpack(header)[0] != _MAGIC:
+        raise DataError(
+            f"{path}: data.mdb is no LMDB file, or was cut short. Copy it again, or convert the pictures again"
+        )
+
+
+def _contents(path: Path, environment: _Environment) -> Contents:
+    meta = environment.get(META_KEY)
+    if meta is not None:
+        return _own_contents(path, json.loads(bytes(meta)), environment.entries())
+    if environment.get(PLAN_KEY) is not None:
+        raise DataError(
+            f"{path}: an unfinished conversion. Run the same convert_lmdb command again: it goes on where it stopped"
+        )
+    if (path / "meta_info.txt").is_file():
+        return _basicsr_contents(path, environment.entries())
+    raise DataError(
+        f"{path}: an LMDB of another program (neither srtoolbox's __meta__ nor BasicSR's meta_info.txt in it), "
+        "or BasicSR's conversion did not finish"
+    )
+
+
+def _own_contents(path: Path, meta: dict[str, Any], entries: int) -> Contents:
+    if meta.get("format") != FORMAT or meta.get("version") != VERSION or meta.get("encoding") not in ENCODINGS:
+        raise DataError(
+            f"{path}: written in format {meta.get('format')!r}, version {meta.get('version')!r}, encoding "
+            f"{meta.get('encoding')!r}; this srtoolbox reads {FORMAT!r}, version {VERSION}, encodings {ENCODINGS}"
+        )
+    check_encoding(meta["encoding"], path)
+    if not meta["count"] == len(meta["pictures"]) == entries - 1:
+        raise DataError(f"{path}: lists {meta['count']} pictures but holds {entries - 1}. Convert the pictures again")
+    records = {
+        key: Record(tuple(item["shape"]), item["dtype"], item["source"], item["sha256"])
+        for key, item in sorted(meta["pictures"].items())
+    }
+    return Contents(meta["encoding"], records, meta["digest"])
+
+
+def _basicsr_contents(path: Path, entries: int) -> Contents:
+    """BasicSR's list: lines such as `0001_s001.png (480,480,3) 1`; keys are the names without suffix."""
+    text = (path / "meta_info.txt").read_text(encoding="utf-8")
+    records = {}
+    for number, line in enumerate(filter(None, map(str.strip, text.splitlines())), 1):
+        match = re.fullmatch(r"(.+) \((\d+), ?(\d+)(?:, ?(\d+))?\)(?: \d+)?", line)
+        if match is None:
+            raise DataError(
+                f"{path / 'meta_info.txt'}:{number}: expected 'name.png (height,width,channels) level', got {line!r}"
+            )
+        name, height, width, channels = match.groups(default="1")
+        shape = (int(height), int(width), 1 if int(channels) < 3 else 3)  # alpha is dropped in decoding
+        records[key_of(name)] = Record(shape, "uint8", name, "")
+    if not records or len(records) != entries:
+        raise DataError(
+            f"{path}: meta_info.txt lists {counted(len(records), 'picture')}, data.mdb holds {entries}. Make it again"
+        )
+    return Contents("png", dict(sorted(records.items())), hashlib.sha256(text.encode("utf-8")).hexdigest())

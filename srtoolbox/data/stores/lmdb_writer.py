@@ -1,0 +1,288 @@
+"""Writing LMDB stores so that a kill at any moment costs little and is never mistaken for success.
+
+Pictures are committed in transactions of some tens of MB, each with a record of what it holds. A rerun finds the
+records, checks the values against their sha256, and goes on with what is missing. The description of the whole
+store, `__meta__`, is written last, in the transaction that removes those records: a store without it is refused by
+`LmdbStore`. What ends up in a store follows from the pictures alone, not from the number of workers or of
+interruptions: `digest` says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lmdb
+
+from srtoolbox import system
+from srtoolbox.data.stores.base import Shape
+from srtoolbox.data.stores.lmdb import FORMAT, MAX_KEY_BYTES, META_KEY, PLAN_KEY, VERSION, is_lmdb
+from srtoolbox.errors import DataError, WriteError
+from srtoolbox.io.files import shorten, sync_folder
+from srtoolbox.system import FileLock, acquire_or_warn
+
+COMMIT_BYTES = 64 << 20
+FIRST_MAP = 1 << 26 if system.IS_WINDOWS else 1 << 30
+"""Windows gives the file the map's whole size at once; on others it grows by what is written."""
+LOCK_NAME = "writer.lock"
+_PART_KEY = b"__part__"
+_FULL_ON_WINDOWS = "not enough space"
+_SHORT_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # LMDB says EIO when only a part could be written
+
+
+class Value(NamedTuple):
+    """One picture ready to be stored."""
+
+    key: str
+    data: memoryview
+    shape: Shape
+    dtype: str
+    source: str
+    sha256: str
+    stamp: tuple[int, ...]
+    """Size and modification time of the files it came from: a changed file is converted anew."""
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "source": self.source,
+            "sha256": self.sha256,
+            "stamp": list(self.stamp),
+        }
+
+
+class LmdbWriter:
+    """One store being written. Opening it takes up whatever an earlier, interrupted writer with the same plan left.
+
+    Args:
+        path: the store's folder; made if need be.
+        plan: what is converted and how, as JSON values; a partial store made to another plan is begun anew.
+        keys: all keys the store shall hold when finished.
+        map_size: first size of LMDB's map in bytes; it grows as needed. None: by what the system does with it.
+
+    Attributes:
+        records: what is stored already, by key.
+        complete: the store is finished, to this very plan; `digest` is that of its contents.
+
+    Raises:
+        DataError: the folder holds another finished store or another program's LMDB, another process is writing it, a
+            key cannot be stored, or the folder cannot be written.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike, plan: Mapping[str, Any], keys: Iterable[str], *, map_size: int | None = None
+    ) -> None:
+        self.path = Path(path)
+        self._plan = {"format": FORMAT, "version": VERSION, **plan}
+        self._keys = set(keys)
+        _check_keys(self.path, self._keys)
+        self._lock = FileLock(self.path / LOCK_NAME)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            _take(self._lock)
+            self._env = lmdb.open(
+                os.path.realpath(self.path), map_size=map_size or FIRST_MAP, readahead=False, meminit=False
+            )
+        except (OSError, lmdb.Error) as error:
+            self._lock.release(remove=True)
+            raise DataError(self._fault(error)) from error
+        self._parts = 0
+        self.complete, self.digest = False, ""
+        self.records: dict[str, dict[str, Any]] = {}
+        try:
+            self._take_up()
+        except BaseException:
+            self.close()
+            raise
+
+    def add(self, values: Sequence[Value]) -> None:
+        """Store pictures in one transaction: all of them or, if the process dies, none."""
+        part = {value.key: value.record() for value in values}
+        entries = [(_key_bytes(value.key), value.data) for value in values]
+        entries.append((_PART_KEY + b"%08d" % self._parts, _to_json(part)))
+        self._write(entries)
+        self._parts += 1
+        self.records.update(part)
+
+    def finish(self) -> str:
+        """Write `__meta__`, which makes the store complete. Returns the digest of its contents."""
+        missing = self._keys - self.records.keys()
+        assert not missing, f"{len(missing)} pictures were never added"
+        pictures = dict(sorted(self.records.items()))
+        lines = [f"{key}\t{item['shape']}\t{item['dtype']}\t{item['sha256']}\n" for key, item in pictures.items()]
+        digest = hashlib.sha256("".join([self._plan["encoding"], "\n", *lines]).encode("utf-8")).hexdigest()
+        meta = {**self._plan, "plan": self._plan, "count": len(pictures), "digest": digest, "pictures": pictures}
+        self._write([(META_KEY, _to_json(meta))], delete=[PLAN_KEY, *self._part_keys()])
+        try:
+            for folder in (self.path, self.path.parent):  # LMDB flushes its file, not the folders' entries of it
+                sync_folder(folder)
+        except OSError as error:
+            raise DataError(self._fault(error)) from error
+        self.digest, self.complete = digest, True
+        return digest
+
+    def close(self) -> None:
+        """Release the store. Without `finish` before, it stays unfinished, to be taken up later."""
+        used = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
+        self._env.close()
+        with contextlib.suppress(WriteError):  # somebody reads it: then it stays longer than need be
+            shorten(self.path / "data.mdb", used)  # Windows has given it the size of the map
+        self._lock.release(remove=True)
+
+    def _take_up(self) -> None:
+        with self._env.begin() as txn:
+            meta, plan, entries = txn.get(META_KEY), txn.get(PLAN_KEY), txn.stat()["entries"]
+        if meta is not None:
+            self._take_up_finished(json.loads(meta))
+        elif plan is not None and json.loads(plan) == self._plan:
+            self._take_up_parts()
+        elif plan is not None or entries == 0:
+            self._clear()
+        else:
+            raise DataError(f"{self.path}: holds an LMDB of another program, which is not touched. Choose another name")
+
+    def _take_up_finished(self, meta: Mapping[str, Any]) -> None:
+        if meta.get("plan") != self._plan or meta["pictures"].keys() != self._keys:
+            raise DataError(
+                f"{self.path}: holds another finished store of {meta.get('count')} pictures, which is not touched. "
+                "Choose another name, or have it replaced (--overwrite)"
+            )
+        self.records, self.digest, self.complete = meta["pictures"], meta["digest"], True
+
+    def _take_up_parts(self) -> None:
+        """Keep what is wanted and whole; what is damaged, or no longer wanted, is deleted."""
+        found: dict[str, dict[str, Any]] = {}
+        with self._env.begin(buffers=True) as txn:
+            for part in self._part_keys():
+                found.update(json.loads(bytes(txn.get(part))))
+            wanted = found.keys() & self._keys
+            good = {key for key in wanted if _is_whole(txn.get(_key_bytes(key)), found[key])}
+        self.records = {key: found[key] for key in good}
+        spoilt = [_key_bytes(key) for key in found.keys() - good]
+        self._write([(_PART_KEY + b"%08d" % 0, _to_json(self.records))], delete=[*self._part_keys()[1:], *spoilt])
+        self._parts = 1
+
+    def _clear(self) -> None:
+        with self._env.begin() as txn:
+            keys = list(txn.cursor().iternext(keys=True, values=False))
+        self._write([(PLAN_KEY, _to_json(self._plan))], delete=[key for key in keys if key != PLAN_KEY])
+
+    def _part_keys(self) -> list[bytes]:
+        with self._env.begin() as txn:
+            cursor = txn.cursor()
+            found = cursor.set_range(_PART_KEY)
+            keys = cursor.iternext(keys=True, values=False) if found else ()
+            return [key for key in keys if key.startswith(_PART_KEY)]
+
+    def _write(self, entries: Sequence[tuple[bytes, Any]], delete: Sequence[bytes] = ()) -> None:
+        """One transaction; the map is enlarged and the transaction repeated until it fits."""
+        while True:
+            try:
+                with self._env.begin(write=True) as txn:
+                    for key in delete:
+                        txn.delete(key)
+                    for key, value in entries:
+                        txn.put(key, value)
+                return
+            except lmdb.MapFullError:
+                self._grow(sum(len(value) + 8192 for _, value in entries))
+            except lmdb.Error as error:
+                raise DataError(self._fault(error)) from error
+
+    def _grow(self, needed: int) -> None:
+        size = self._env.info()["map_size"] + needed
+        try:
+            self._env.set_mapsize(size + size // 4 if system.IS_WINDOWS else 2 * size)
+        except lmdb.Error as error:
+            raise DataError(self._fault(error)) from error
+
+    def _fault(self, error: Exception) -> str:
+        if "already open in this process" in str(error):
+            return f"{self.path}: this process is reading it; close the stores that do, or convert in another process"
+        signs = (_FULL_ON_WINDOWS, *map(os.strerror, _SHORT_WRITES))
+        if isinstance(error, OSError) or not any(sign in str(error) for sign in signs):
+            return f"{self.path}: cannot be written ({error})"
+        free = shutil.disk_usage(self.path).free / 2**20
+        return (
+            f"{self.path}: {'disk full' if free < 2 * COMMIT_BYTES / 2**20 else 'the disk is full or failing'} "
+            f"({free:.1f} MiB free). Free some space and run the same command again: it goes on where it stopped"
+        )
+
+
+def remove_store(path: str | os.PathLike) -> None:
+    """Delete the LMDB at `path`, if there is one; nothing else in the folder is touched.
+
+    Raises:
+        DataError: there is an LMDB, but not one this toolbox wrote or a damaged one, or another process is
+            writing it (on Windows: or reading it).
+    """
+    if not is_lmdb(Path(path)):
+        return
+    lock = FileLock(Path(path) / LOCK_NAME)
+    try:
+        _take(lock)
+        _remove(path)
+    except OSError as error:  # Windows removes nothing that somebody reads
+        raise DataError(
+            f"{path}: cannot be replaced ({error.strerror}): close what reads it, or choose another name"
+        ) from error
+    finally:
+        lock.release(remove=True)
+
+
+def _remove(path: str | os.PathLike) -> None:
+    try:
+        with lmdb.open(os.path.realpath(path), readonly=True, lock=False) as env, env.begin() as txn:
+            is_ours = txn.get(META_KEY) is not None or txn.get(PLAN_KEY) is not None or txn.stat()["entries"] == 0
+    except lmdb.Error as error:
+        raise DataError(f"{Path(path, 'data.mdb')}: is damaged ({error}). Delete it, or choose another name") from error
+    if not is_ours:
+        raise DataError(f"{path}: holds an LMDB of another program, which is not overwritten. Choose another name")
+    for name in ("data.mdb", "lock.mdb"):
+        Path(path, name).unlink(missing_ok=True)
+
+
+def _take(lock: FileLock) -> None:
+    """Keep other processes from writing into the lock's folder. Raises DataError where one does."""
+    if not acquire_or_warn(lock, "see that nobody else writes it"):
+        raise DataError(
+            f"{lock.path.parent}: another process is converting into it. Wait for it, or choose another name"
+        )
+
+
+def _key_bytes(key: str) -> bytes:
+    return key.encode("utf-8")
+
+
+def _to_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+def _is_whole(value: memoryview | None, record: Mapping[str, Any]) -> bool:
+    return value is not None and hashlib.sha256(value).hexdigest() == record["sha256"]
+
+
+def _check_keys(path: Path, keys: Iterable[str]) -> None:
+    faults = []
+    for key in sorted(keys):
+        try:
+            size = len(_key_bytes(key))
+        except UnicodeEncodeError:
+            faults.append(f"  {key!r}: the name is not valid UTF-8")
+            continue
+        if size > MAX_KEY_BYTES:
+            faults.append(f"  {key!r}: {size} bytes long; LMDB takes {MAX_KEY_BYTES}")
+        elif key.startswith("__"):
+            faults.append(f"  {key!r}: names that begin with two underscores are the store's own")
+    if faults:
+        raise DataError(
+            "\n".join([f"{path}: these pictures cannot be stored under their names; rename them:", *faults])
+        )

@@ -1,0 +1,218 @@
+"""Which LQ picture belongs to which GT picture, and whether their sizes fit. All faults are found before any work
+and told at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from srtoolbox.data.stores.base import Shape, Store
+from srtoolbox.data.stores.folder import FolderStore
+from srtoolbox.errors import DataError, ImageError
+from srtoolbox.text import counted
+
+_log = logging.getLogger(__name__)
+LISTED = 10
+"""How many faults of one kind an error names: a wrong folder makes one of every picture."""
+
+# How the usual sets name a pair: (GT, LQ), {} being what the two share. DIV2K's x4, KAIR's _x4, RCAN's, SelfExSR's.
+NAMINGS = (
+    ("{}", "{}"),
+    ("{}", "{{}}x{scale}"),
+    ("{}", "{{}}_x{scale}"),
+    ("{}", "{{}}_LRBI_x{scale}"),
+    ("{}", "{{}}LRBI_x{scale}"),
+    ("{{}}_HR_x{scale}", "{{}}_LRBI_x{scale}"),
+    ("{{}}_SRF_{scale}_HR", "{{}}_SRF_{scale}_LR"),
+    ("{}_HR", "{}_LR"),
+    ("{}HR", "{}LR"),
+)
+
+
+class Pair(NamedTuple):
+    """The keys of one pair; it is stored and listed under `gt`."""
+
+    gt: str
+    lq: str
+
+
+class Matching(NamedTuple):
+    """Pairs found by name, and a sentence for every picture without a partner."""
+
+    pairs: list[Pair]
+    lone: list[str]
+    """GT pictures."""
+    strays: list[str]
+    """LQ pictures."""
+
+
+def match_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, option: str = "lq_name=") -> Matching:
+    """Which pictures of two stores belong together, in the order of the GT keys.
+
+    Args:
+        gt, lq: the stores.
+        scale: GT size over LQ size; it occurs in LQ names such as `0001x4`.
+        lq_name: how an LQ key is made of a GT key, such as '{}x4'; None finds out which usual naming fits most
+            pictures.
+        option: what messages call `lq_name`.
+
+    Raises:
+        DataError: `lq_name` is no name with {} in it.
+    """
+    namings = [("{}", lq_name)] if lq_name is not None else _usual_namings(scale)
+    if lq_name is not None and lq_name.count("{}") != 1:
+        raise DataError(
+            f"{option.rstrip('= ')} is an LQ file's name with {{}} for its GT's, such as '{{}}x{scale}'; "
+            f"got {lq_name!r}"
+        )
+    gt_keys, lq_keys = gt.keys(), set(lq.keys())
+    found = [{key: partner for key in gt_keys if (partner := _rename(key, *naming)) in lq_keys} for naming in namings]
+    best = max(range(len(found)), key=lambda number: len(found[number]))  # the first of those that fit most
+    partners, (gt_name, lq_template) = found[best], namings[best]
+    lone = [
+        f"{gt.source(key)}: no {_rename(key, gt_name, lq_template) or 'picture of that name'} in {lq.path}"
+        for key in gt_keys
+        if key not in partners
+    ]
+    strays = [
+        f"{lq.source(key)}: no GT picture of that name in {gt.path}" for key in sorted(lq_keys - set(partners.values()))
+    ]
+    return Matching([Pair(key, partners[key]) for key in gt_keys if key in partners], lone, strays)
+
+
+def pair_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, option: str = "lq_name=") -> list[Pair]:
+    """Pairs of all pictures of two stores, in the order of the GT keys; arguments as of `match_keys`.
+
+    Raises:
+        DataError: pictures without a partner, on either side; the first ten of each side are named.
+    """
+    pairs, lone, strays = match_keys(gt, lq, scale, lq_name, option=option)
+    if lone or strays:
+        number = len(lone) + len(strays)
+        advice = f"Add or remove pictures, or say how LQ files are named ({option}'{{}}x4': the GT's name, then x4)"
+        raise_faults(
+            f"{counted(number, 'picture has', 'pictures have')} no partner ({gt.path} against {lq.path})",
+            [*shortened(lone, "GT pictures"), *shortened(strays, "LQ pictures")],
+            advice if pairs else f"No name in common: are these the right folders? If they are: {advice}",
+            limit=None,
+        )
+    return pairs
+
+
+def check_sizes(gt: Store, lq: Store, pairs: Sequence[Pair], scale: int, *, leftover: bool = False) -> None:
+    """Check that each GT picture is `scale` times its LQ picture.
+
+    Args:
+        leftover: allow up to `scale - 1` more GT pixels at the right and the bottom (evaluation cuts them off).
+
+    Raises:
+        DataError: images that cannot be read, all named, or pairs that do not fit; the first ten are named with both
+            sizes.
+    """
+    check_readable([(gt, [pair.gt for pair in pairs]), (lq, [pair.lq for pair in pairs])])
+    misfits = [pair for pair in pairs if not _fits(gt, lq, pair, scale, leftover)]
+    if misfits:
+        raise_faults(
+            f"{len(misfits)} of {counted(len(pairs), 'pair does', 'pairs do')} not fit: GT must be {scale} times LQ",
+            [_size_fault(gt, lq, pair, scale) for pair in misfits],
+            _size_advice(sum(_fits(gt, lq, pair, scale, leftover=True) for pair in misfits), len(misfits), scale),
+        )
+
+
+def _size_advice(nearly: int, number: int, scale: int) -> str:
+    """Advice on `number` pairs that do not fit, of which `nearly` are what evaluation cuts."""
+    if not nearly:
+        return f"Check the scale, cut GT to multiples of it, or make LQ from GT: convert_lmdb GT --scale {scale}"
+    few = "All of them have" if nearly == number else f"{nearly} of them {'has' if nearly == 1 else 'have'}"
+    return (
+        f"{few} less than {scale} px too many, which evaluation cuts off at the right and bottom: so do cut=True in a "
+        f"config and convert_lmdb --cut. Or make LQ from GT: convert_lmdb GT --scale {scale}"
+    )
+
+
+def unreadable(store: Store, keys: Sequence[str]) -> dict[str, str]:
+    """Return the keys of images whose size cannot be read, and why."""
+    faults, before = {}, _deep_sentence(store)
+    for key in keys:
+        try:
+            store.shape(key)
+        except ImageError as error:
+            faults[key] = str(error)
+    if (sentence := _deep_sentence(store)) != before:  # once, though shapes are asked for several times
+        _log.warning("%s: %s", store.path, sentence)
+    return faults
+
+
+def _deep_sentence(store: Store) -> str:
+    return store.deep_sentence() if isinstance(store, FolderStore) else ""
+
+
+def check_readable(stores: Iterable[tuple[Store, Sequence[str]]]) -> None:
+    """Check that the sizes of images can be read.
+
+    Args:
+        stores: stores, each with the keys of its images.
+
+    Raises:
+        DataError: some cannot; every one of all stores is named.
+    """
+    faults = [fault for store, keys in stores for fault in unreadable(store, keys).values()]
+    if faults:
+        raise_faults(f"{counted(len(faults), 'picture')} cannot be read", faults, "Replace or remove them", limit=None)
+
+
+def infer_scale(gt: Store, lq: Store, pairs: Sequence[Pair]) -> int:
+    """The scale most pairs have."""
+    votes: dict[int, int] = {}
+    for pair in pairs:
+        ratio = max(1, round(gt.shape(pair.gt)[0] / lq.shape(pair.lq)[0]))
+        votes[ratio] = votes.get(ratio, 0) + 1
+    return max(votes, key=lambda ratio: (votes[ratio], -ratio))
+
+
+def raise_faults(summary: str, faults: Sequence[str], advice: str, *, limit: int | None = LISTED) -> None:
+    """Raise a DataError that lists the first `limit` faults, one a line; None lists all."""
+    listed = faults if limit is None else shortened(faults, limit=limit)
+    raise DataError("\n".join([f"{summary}:", *(f"  {fault}" for fault in listed), advice]))
+
+
+def shortened(faults: Sequence[str], what: str = "", *, limit: int = LISTED) -> list[str]:
+    """The first `limit` faults, and how many more there are (of `what`)."""
+    more = len(faults) - limit
+    return [*faults[:limit], f"... and {more} more{what and ' '}{what}"] if more > 0 else list(faults)
+
+
+def _usual_namings(scale: int) -> list[tuple[str, str]]:
+    return [
+        (gt if "{{" not in gt else gt.format(scale=scale), lq if "{{" not in lq else lq.format(scale=scale))
+        for gt, lq in NAMINGS
+    ]
+
+
+def _rename(key: str, gt_name: str, lq_name: str) -> str | None:
+    """The LQ key of GT key `key`, or None if it does not have the form `gt_name`. Folders stay."""
+    folder, slash, name = key.rpartition("/")
+    before, after = gt_name.split("{}")
+    if len(name) <= len(before) + len(after) or not (name.startswith(before) and name.endswith(after)):
+        return None
+    return folder + slash + lq_name.replace("{}", name[len(before) : len(name) - len(after)])
+
+
+def _fits(gt: Store, lq: Store, pair: Pair, scale: int, leftover: bool) -> bool:
+    return sizes_fit(gt.shape(pair.gt), lq.shape(pair.lq), scale, leftover=leftover)
+
+
+def _size_fault(gt: Store, lq: Store, pair: Pair, scale: int) -> str:
+    (gt_height, gt_width, _), (lq_height, lq_width, _) = gt.shape(pair.gt), lq.shape(pair.lq)
+    return (
+        f"{gt.source(pair.gt)}: {gt_width}x{gt_height}, but {lq.source(pair.lq)} is {lq_width}x{lq_height}, "
+        f"so GT should be {lq_width * scale}x{lq_height * scale} (width x height)"
+    )
+
+
+def sizes_fit(gt: Shape, lq: Shape, scale: int, *, leftover: bool = False) -> bool:
+    """Whether GT is `scale` times LQ, or with `leftover` up to `scale - 1` px more each way."""
+    allowed = range(scale) if leftover else range(1)
+    return gt[0] - lq[0] * scale in allowed and gt[1] - lq[1] * scale in allowed

@@ -1,0 +1,254 @@
+"""What torchrun says about this process, and the few collectives the toolbox uses. Alone, a process is rank 0 of 1."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
+from torch.nn.parallel import DistributedDataParallel
+
+from srtoolbox.errors import RunError, SrtoolboxError
+from srtoolbox.logger import LOGGER
+from srtoolbox.dist.heartbeat import SLOW_FACTOR, Watch, exit_now
+
+EXIT_INTERRUPT = 130
+
+
+TIMEOUT = 600.0
+"""Seconds a rank may be silent or hang before all end, where the config says nothing (`runtime.dist_timeout`)."""
+GRACE = 15.0
+"""How much longer collectives wait, so that the watch is first: it names the rank."""
+EXPLANATION = 8.0
+"""Seconds in which to find out which rank made a collective fail."""
+
+
+class _Group:
+    """What this process has joined: a group of its own for what is not gradients, and the watch."""
+
+    control: dist.ProcessGroup | None = None
+    watch: Watch | None = None
+
+
+def launched() -> bool:
+    """Whether torchrun (or anything that sets its variables) started this process."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def is_main_launch() -> bool:
+    """Whether this process is or will be rank 0: `is_main` for before the process group exists."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def restarts() -> int:
+    """How often torchrun has restarted this run after a failure (`--max-restarts`)."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def init(device: torch.device, timeout: float = TIMEOUT) -> None:
+    """Join the process group if launched by torchrun: NCCL for CUDA, gloo otherwise. A second call does nothing.
+
+    Args:
+        device: where this rank computes.
+        timeout: seconds a rank may be silent or hang before all ranks end.
+
+    Raises:
+        RunError: the variables of the launch are incomplete, several processes cannot use the device here, or the ranks
+            did not find each other.
+    """
+    if not launched() or dist.is_initialized():
+        return
+    where = f"rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']}"
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if missing:
+        raise RunError(
+            f"{where}: {' and '.join(missing)} not set. Start with tools/dist_train.sh or torchrun, or unset RANK"
+        )
+    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not dist.is_nccl_available()):
+        raise RunError(
+            f"{where}: several processes cannot train on {device.type} here (that needs CUDA with NCCL, which is "
+            "there on Linux). Train on the CPU, where they use gloo (runtime.device=cpu), or in one process"
+        )
+    address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    try:
+        _join(device, timeout)
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise RunError(
+            f"{where} at {address}: the processes did not find each other within {timeout:.0f} s, or the port is "
+            f"taken ({reason}). Are all started, with one WORLD_SIZE and each its own RANK?"
+        ) from error
+
+
+def _join(device: torch.device, timeout: float) -> None:
+    store, rank, world = next(rendezvous("env://", timeout=timedelta(seconds=timeout)))
+    store.set_timeout(timedelta(seconds=timeout))
+    if os.environ.get("LOCAL_WORLD_SIZE") == str(world):
+        # torchrun may use one store for all attempts, with the last one's addresses in it. (On several machines the
+        # counts differ: there dist_train.sh asks for a new store each time.)
+        store = dist.PrefixStore(f"attempt{restarts()}", store)
+    if world > 1:
+        _Group.watch = Watch(store.clone(), rank, world, timeout, exit_now).start()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        store=dist.PrefixStore("group", store),
+        rank=rank,
+        world_size=world,
+        timeout=timedelta(seconds=timeout + GRACE),
+        device_id=device if device.type == "cuda" else None,
+    )
+    # what rank 0 does alone (saving to a slow disk, say) may take longer than any collective of the training should
+    _Group.control = dist.new_group(backend="gloo", timeout=timedelta(seconds=SLOW_FACTOR * timeout + GRACE))
+
+
+def enter(phase: str, iteration: int) -> None:
+    """Tell the other ranks what this one does from now on: it is named with that where it hangs or dies."""
+    if _Group.watch is not None:
+        _Group.watch.enter(phase, iteration)
+
+
+def advance() -> None:
+    """Tell the other ranks that this one gets on, in a phase that may be long."""
+    if _Group.watch is not None:
+        _Group.watch.advance()
+
+
+def leave(exit_code: int) -> None:
+    """End this process together with all ranks; returns where it is alone.
+
+    The process group is not destroyed but left to the operating system: gloo's thread may still hold tensors of its
+    last collectives, whose release needs Python's lock, while the group's destructor holds that lock and waits for the
+    thread: a deadlock (seen with torch 2.13; a barrier before it only makes it rare).
+    """
+    if dist.is_initialized():
+        try:
+            barrier()
+            if _Group.watch is not None:
+                _Group.watch.close()  # before rank 0, which may hold the store, is gone
+            barrier()
+        except RuntimeError as error:
+            abort(error)
+        exit_now(exit_code)
+
+
+def abort(error: BaseException) -> None:
+    """End this process now if there are others: they may wait for it, and leaving the group would wait for them.
+
+    Where another rank is the cause, it is named.
+    """
+    watch = _Group.watch
+    if watch is None:
+        return
+    watch.error = error
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun ends us as soon as one rank is gone: first the reason
+    own = isinstance(error, SrtoolboxError) or not _of_a_collective(error)
+    cause = None if own else watch.explain(EXPLANATION)
+    if cause is None:
+        watch.fail(f"{type(error).__name__}: {error}".splitlines()[0])
+        known = isinstance(error, SrtoolboxError | KeyboardInterrupt | SystemExit)
+        LOGGER.error("rank %d: %s", rank(), error or type(error).__name__, exc_info=None if known else error)
+    else:
+        LOGGER.error("rank %d ends: %s", rank(), cause)
+    watch.let_others_read()
+    exit_now(EXIT_INTERRUPT if isinstance(error, KeyboardInterrupt) else 1)
+
+
+def _of_a_collective(error: BaseException) -> bool:
+    """Whether an exchange with other ranks failed: gloo and NCCL raise a RuntimeError and say so in its text."""
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(word in text for word in ("gloo", "nccl", "connection", "timed out"))
+
+
+def local_rank() -> int:
+    """This process's number on its machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def rank() -> int:
+    """This process's number over all machines; 0 when alone."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Number of processes; 1 when alone."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Whether this is rank 0, which alone writes files and prints."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Wait for all ranks, also for one that works alone for longer than a collective may take."""
+    if dist.is_initialized():
+        dist.barrier(group=_Group.control)
+
+
+def all_gather_object(value: Any) -> list[Any]:  # noqa: ANN401 - any picklable value
+    """The values of all ranks, by rank."""
+    if not dist.is_initialized():
+        return [value]
+    gathered: list[Any] = [None] * world_size()
+    dist.all_gather_object(gathered, value, group=_Group.control)
+    return gathered
+
+
+class Vote:
+    """The largest value of any rank, asked for now and read later: the message travels while the rank computes.
+
+    This is how a signal that one rank received is told to all, at the same iteration.
+    """
+
+    def __init__(self, value: int) -> None:
+        self._value = torch.tensor([value])
+        self._work = (
+            dist.all_reduce(self._value, dist.ReduceOp.MAX, group=_Group.control, async_op=True)
+            if dist.is_initialized()
+            else None
+        )
+
+    def result(self) -> int:
+        """Wait until all ranks have voted."""
+        if self._work is not None:
+            self._work.wait()
+        return int(self._value)
+
+
+def broadcast_buffers(module: nn.Module) -> None:
+    """Overwrite the buffers of all ranks with rank 0's (BatchNorm statistics, before saving or evaluating)."""
+    if dist.is_initialized():
+        for buffer in module.buffers():
+            if buffer.numel():
+                _broadcast(buffer)
+
+
+@torch.no_grad()
+def _broadcast(tensor: Tensor) -> None:
+    """As bytes, which every backend takes: gloo knows no int16 and NCCL no bool of some versions."""
+    data = tensor.detach().contiguous().flatten().view(torch.uint8)
+    dist.broadcast(data, src=0)
+    tensor.copy_(data.view(tensor.dtype).view(tensor.shape))
+
+
+def mean_over_ranks(value: Tensor) -> Tensor:
+    """Mean of a tensor over ranks, differentiable."""
+    if not dist.is_initialized():
+        return value
+    from torch.distributed.nn.functional import all_reduce
+
+    return all_reduce(value) / world_size()
+
+
+def unwrap(module: nn.Module) -> nn.Module:
+    """The network inside a DistributedDataParallel wrapper, or the module itself."""
+    return module.module if isinstance(module, DistributedDataParallel) else module

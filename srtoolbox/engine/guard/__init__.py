@@ -1,0 +1,1 @@
+"""Guards of a run: steps that are not finite, statistics, dumps."""

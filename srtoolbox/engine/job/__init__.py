@@ -1,0 +1,1 @@
+"""A run on a machine: its folder, lock, log, signals, restarts."""

@@ -1,0 +1,198 @@
+"""The config of a run: kept in its work dir, and compared with that of the run which is continued."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from itertools import count, takewhile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from srtoolbox.config import Config
+from srtoolbox.errors import RunError, SrtoolboxError
+from srtoolbox.io.files import write_fault, write_text
+from srtoolbox.logger import LOGGER
+
+CONFIG = "config.py"
+EARLIER = "config_until_*.py"
+"""Configs that a resumed run was given before."""
+_KEPT_NAME = re.compile(r"config_until_(\d+)(-\d+)?\.py")
+_MOST = 20  # differences that are listed
+_WIDTH = 60  # characters of a value
+_OF_OPTIM = {"clip": "from the next iteration on", "frozen": "from the next iteration on"}
+_EFFECTS = {
+    "max_iters": "the run ends there",
+    "seed": "draws the samples to come; weights and random states are the checkpoint's",
+    "load_from": "no effect: the weights are the checkpoint's",
+    "accumulate": "from the next iteration on",
+    "custom_imports": "from here on",
+    "scale": "from here on",
+    "model": "from here on, with the checkpoint's weights",
+    "optim": "from here on as if it had always been so; the optimizer keeps its moments",
+    "hooks": "from here on",
+    "runtime": "from here on",
+    "data": "from the next batch on",
+    "data.train.workers": "changes no result",
+    "data.val": "from the next evaluation on; the best so far stays",
+    "data.test": "not used in training",
+}
+"""The effect of a changed key in a resumed run, by the longest beginning; other keys are names these are made from."""
+
+
+class Change(NamedTuple):
+    """A key of the config that differs; values are JSON, None where the key is not set."""
+
+    path: str
+    before: Any
+    now: Any
+
+    def __str__(self) -> str:
+        """`optim.generator.optimizer.lr 0.0003 -> 0.001 (from here on ...)`."""
+        effect = _EFFECTS[max((key for key in _EFFECTS if f"{self.path}.".startswith(f"{key}.")), key=len)]
+        match self.path.split("."):
+            case ["optim", _, key, *_] if key in _OF_OPTIM:
+                effect = _OF_OPTIM[key]
+        return f"{self.path} {' -> '.join(_cut(_shown(self.before), _shown(self.now)))} ({effect})"
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+    """Return what differs between two configs, each deepest key for itself.
+
+    Where a run goes (`work_dir`) and names that other entries are made from are no difference, and neither is a key
+    that is not set in place of one that is None, nor a tuple in place of a list.
+    """
+    before, now = json.loads(json.dumps(before)), json.loads(json.dumps(now))
+    found = _differences(before, now, "")
+    return [change for change in found if change.path.partition(".")[0] in _EFFECTS]
+
+
+def _differences(before: Any, now: Any, path: str) -> Iterator[Change]:  # noqa: ANN401 - JSON values
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in dict.fromkeys([*before, *now]):
+            yield from _differences(before.get(key), now.get(key), f"{path}.{key}" if path else key)
+    elif _are_alike_lists(before, now):
+        for number, (old, new) in enumerate(zip(before, now, strict=True)):
+            yield from _differences(old, new, f"{path}.{number}")
+    elif before != now:
+        yield Change(path, before, now)
+
+
+def _are_alike_lists(before: Any, now: Any) -> bool:  # noqa: ANN401 - JSON values
+    """True for lists of equally many dicts, which are compared one by one; lists of numbers are values."""
+    lists = isinstance(before, list) and isinstance(now, list) and len(before) == len(now)
+    return lists and all(isinstance(item, dict) for item in [*before, *now])
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 - a JSON value
+    if value is None:
+        return "(not set)"
+    if isinstance(value, dict) and "type" in value:
+        rest = ", ".join(f"{key}={_shown(item)}" for key, item in value.items() if key != "type")
+        return f"{value['type']}({rest})"
+    return repr(value)
+
+
+def _cut(*texts: str) -> Iterator[str]:
+    """Texts of one line: what is too long begins shortly before the place where they differ."""
+    alike = sum(1 for _ in takewhile(lambda signs: len(set(signs)) == 1, zip(*texts, strict=False)))
+    start = max(alike - 20, 0) if max(map(len, texts)) > _WIDTH else 0
+    for text in texts:
+        rest = text[start:]
+        end = "..." if len(rest) > _WIDTH else ""
+        yield ("..." if start else "") + rest[: _WIDTH - len(end)] + end
+
+
+def report_changes(before: Mapping[str, Any], now: Mapping[str, Any], iteration: int) -> None:
+    """Warn, key by key, of what a resumed run's config has changed, and say what of it takes effect."""
+    found = changes(before, now)
+    if not found:
+        return
+    LOGGER.warning("this config is not the one of the run so far (iteration %d):", iteration)
+    for change in found[:_MOST]:
+        LOGGER.warning("  %s", change)
+    if len(found) > _MOST:
+        LOGGER.warning("  and %d more", len(found) - _MOST)
+    _report_short_schedules(before, now)
+
+
+def _report_short_schedules(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Warn of schedules that spanned the run before it was made longer: the rates beyond are nobody's intention."""
+    if not now["max_iters"] > before["max_iters"]:
+        return
+    for path, value in _leaves(now["optim"], "optim"):
+        _, _, part, *rest = path.split(".")
+        if part == "scheduler" and rest and value == before["max_iters"]:
+            LOGGER.warning(
+                "  %s is %d still, as max_iters was: the schedule ends there, and a cosine rises again. %s=%d "
+                "stretches it", path, value, path, now["max_iters"],
+            )  # fmt: skip
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - JSON values
+    """Each deepest entry of dicts and lists, with its path."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else None
+    if items is None:
+        yield path, value
+        return
+    for key, item in items:
+        yield from _leaves(item, f"{path}.{key}")
+
+
+def comparable_from(work_dir: Path, config: Config) -> int:
+    """Return the iteration after which the losses that a run logs are those of `config`.
+
+    Before it the run had another model or other training images, as the configs kept beside its own say. Of one that
+    cannot be read nothing is known, so its losses are none to compare with.
+    """
+    named = [(_KEPT_NAME.fullmatch(path.name), path) for path in work_dir.glob(EARLIER)]
+    now = config.to_dict()
+    return max((int(name[1]) for name, path in named if name and _differ_in_loss(path, now)), default=0)
+
+
+def _differ_in_loss(earlier: Path, now: Mapping[str, Any]) -> bool:
+    try:
+        before = Config.fromfile(earlier).to_dict()
+    except SrtoolboxError:
+        return True
+    return any(change.path.startswith(("model.", "data.train.dataset.")) for change in changes(before, now))
+
+
+def is_config_of(work_dir: Path, config: Config) -> bool:
+    """True if a run's `config.py` asks for the same; of one that cannot be read nobody knows."""
+    try:
+        return not changes(Config.fromfile(work_dir / CONFIG).to_dict(), config.to_dict())
+    except SrtoolboxError:
+        return False
+
+
+def save_config(work_dir: Path, text: str, iteration: int) -> None:
+    """Write a run's `config.py`; another one that is there is kept as `config_until_000340.py`.
+
+    Args:
+        work_dir: the run's.
+        text: the resolved config.
+        iteration: up to which the earlier config held.
+
+    Raises:
+        SrtoolboxError: it cannot be written.
+    """
+    path = work_dir / CONFIG
+    try:
+        earlier = path.read_text(encoding="utf-8", errors="replace") if path.exists() else text
+    except OSError as error:
+        raise RunError(write_fault(path, error)) from error
+    if earlier != text:
+        kept = next(
+            kept
+            for number in count(1)
+            if not (kept := _kept_name(work_dir, iteration, number)).exists()
+            or kept.read_text(encoding="utf-8", errors="replace") == earlier
+        )
+        write_text(kept, earlier)
+        LOGGER.info("the config of the run so far is kept as %s", kept.name)
+    write_text(path, text)
+
+
+def _kept_name(work_dir: Path, iteration: int, number: int) -> Path:
+    return work_dir / f"config_until_{iteration:06d}{'' if number == 1 else f'-{number}'}.py"

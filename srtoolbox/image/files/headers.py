@@ -1,0 +1,153 @@
+"""The headers of image files: what they say of themselves, known without decoding."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Collection, Iterator
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from srtoolbox.errors import ImageError
+from srtoolbox.image.files.jpeg_xl import read_jxl_header
+from srtoolbox.image.files.opening import MAX_PIXELS, PHOTOMETRIC, open_by_pillow, too_large
+from srtoolbox.image.files.orientation import ORIENTATION, applied_by_pillow, orientation_of, stored_orientation
+from srtoolbox.image.files.png_text import CHUNKS, blocks_in
+
+PNG_START = b"\x89PNG\r\n\x1a\n"
+_ANIMATED = ("AVIF", "GIF", "WEBP")
+_GRAY_MODES = {"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"}
+_COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB"}
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+_BITS_PER_SAMPLE, _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 258, 284, 338, 339  # TIFF tags
+
+
+class Header(NamedTuple):
+    """What a file says about itself, as its decoder gives it: before it is turned upright."""
+
+    height: int
+    width: int
+    channels: int
+    orientation: int
+    """What remains to be undone: 1 where the decoder turns the image itself."""
+    by_cv2: bool  # else by Pillow, which is strict with JPEG, and right about palettes, CMYK and 8-bit TIFF
+    deep_bits: int = 0
+    """Bits per channel of the file where they are read as 8; else 0."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of the upright image."""
+        sides = (self.width, self.height) if self.orientation >= 5 else (self.height, self.width)
+        return (*sides, self.channels)
+
+
+def read_header(file: BinaryIO) -> Header:
+    """The header of a file that stands at its start. Raises anything: see `faults_name`."""
+    start = file.read(len(PNG_START))
+    file.seek(0)
+    if not start:
+        raise ImageError("is empty (0 bytes); replace or remove it")
+    header = _png_header(file) if start.startswith(PNG_START) else _other_header(file)
+    if header.height < 1 or header.width < 1:
+        raise ImageError(f"damaged: its header says {header.width}x{header.height} pixels")
+    if header.height * header.width > MAX_PIXELS:
+        raise too_large(header.height, header.width)
+    return header
+
+
+def png_chunks(file: BinaryIO, wanted: Collection[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """(kind, content) of a PNG's chunks up to its end; the content only of those `wanted`, else empty."""
+    kind = b""
+    file.seek(len(PNG_START))
+    while kind != b"IEND":
+        head = file.read(8)
+        if len(head) < 8:
+            raise ImageError("truncated: the end of the PNG is missing; replace it")
+        length, kind = struct.unpack(">I4s", head)
+        content = b""
+        if kind in wanted or kind == b"IEND":
+            content = file.read(length)
+            if len(file.read(4)) < 4:  # its checksum, which decoders compare
+                raise ImageError("truncated: the end of the PNG is missing; replace it")
+        else:
+            file.seek(length + 4, os.SEEK_CUR)
+        yield kind, content
+
+
+def _png_header(file: BinaryIO) -> Header:
+    """Walk the chunks: the only way to know of an orientation or a missing end without decoding."""
+    chunks = [*png_chunks(file, (b"IHDR", b"acTL", *CHUNKS))]
+    by_kind = dict(chunks)
+    width, height, depth, colour, *_ = struct.unpack(">IIBBBBB", by_kind[b"IHDR"])
+    frames = struct.unpack(">I", by_kind[b"acTL"][:4])[0] if b"acTL" in by_kind else 1
+    if frames > 1:
+        raise _animation(frames)
+    plain = depth == 16 or (depth == 8 and colour != 3 and b"tRNS" not in by_kind)
+    return Header(height, width, 1 if colour in (0, 4) else 3, stored_orientation(*blocks_in(chunks)), plain)
+
+
+def _animation(frames: int | None) -> ImageError:
+    moving = "an animation" if frames is None else f"an animation of {frames} frames"
+    return ImageError(f"is {moving}: `upscale_video` takes it; or save the frame you want as an image of its own")
+
+
+def _other_header(file: BinaryIO) -> Header:
+    with open_by_pillow(file) as image:
+        frames = getattr(image, "n_frames", 1)  # the further ones of MPO and HEIC are previews, bursts and the like
+        if frames > 1 and image.format in _ANIMATED:
+            raise _animation(frames)
+        if frames > 1 and image.format == "TIFF":
+            raise ImageError(f"holds {frames} pictures; save the one you want as a file of its own")
+        if image.mode not in _GRAY_MODES | _COLOUR_MODES:
+            raise ImageError(f"its values are of kind {image.mode!r} (32-bit or float); save it with 8 or 16 bits")
+        orientation = orientation_of(image)
+        channels = 1 if image.mode in _GRAY_MODES else 3
+        if image.format != "TIFF":
+            return Header(image.height, image.width, channels, orientation, False, _deep_bits(image, file))
+        height, width = image.tag_v2[_TIFF_HEIGHT], image.tag_v2[_TIFF_WIDTH]
+        deep = _is_deep_tiff(image)
+        # Both decoders turn by themselves: cv2 as the tag says, Pillow also by some ways XMP tells it.
+        applied = image.tag_v2.get(ORIENTATION, 1) if deep else applied_by_pillow(image)
+        if applied in range(5, 9):
+            height, width = width, height
+        return Header(height, width, channels, orientation if applied in (0, 1) else 1, deep)
+
+
+def _deep_bits(image: Image.Image, file: BinaryIO) -> int:
+    """Bits per channel where they are more than Pillow's 8, else 0."""
+    if image.format == "HEIF":
+        bits = image.info.get("bit_depth", 8)
+    elif image.format in ("AVIF", "JXL"):
+        file.seek(0)
+        data = file.read()
+        bits = avif_bits(data) if image.format == "AVIF" else read_jxl_header(data).bits
+    else:
+        return 0
+    keeps_all = image.format == "JXL" and image.mode == "I;16"
+    return bits if bits > 8 and not keeps_all else 0
+
+
+def avif_bits(data: bytes) -> int:
+    """The most bits per channel that the decoder configurations (boxes `av1C`) of an AVIF tell: 8, 10 or 12."""
+    bits, at = 8, data.find(b"av1C")
+    while at >= 0 and at + 7 <= len(data):
+        is_high, is_twelve = data[at + 6] >> 6 & 1, data[at + 6] >> 5 & 1
+        bits = max(bits, 8 + 2 * is_high * (1 + is_twelve))
+        at = data.find(b"av1C", at + 4)
+    return bits
+
+
+def _is_deep_tiff(image: Image.Image) -> bool:
+    """Whether a TIFF has 16 bits per value, of which Pillow would keep 8 in colour pictures."""
+    tags = image.tag_v2
+    bits = set(np.atleast_1d(tags.get(_BITS_PER_SAMPLE, 1)).tolist())
+    if set(np.atleast_1d(tags.get(_SAMPLE_FORMAT, 1)).tolist()) - {1, 4}:
+        raise ImageError("its values are signed or float; save it with 8 or 16 bits per channel, unsigned")
+    if len(bits) != 1 or not bits <= {1, 2, 4, 8, 16}:
+        raise ImageError(f"{sorted(bits)} bits per channel; save it with 8 or 16")
+    premultiplied = 1 in np.atleast_1d(tags.get(_EXTRA_SAMPLES, 0))
+    if bits == {16} and (tags.get(PHOTOMETRIC) not in (1, 2) or tags.get(_PLANAR, 1) != 1 or premultiplied):
+        raise ImageError("a 16-bit TIFF of this layout is not read right everywhere; save it as PNG")
+    return bits == {16}

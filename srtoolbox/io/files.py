@@ -1,0 +1,220 @@
+"""What the package writes goes through here: atomically, so that no reader ever meets half a file (logs: by lines).
+
+`atomic_write` writes a temporary file in the same folder, flushes it to the disk, renames it over the target and
+flushes the folder. Checkpoints are committed by a sidecar (`weights/checkpoint.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from srtoolbox import system
+from srtoolbox.errors import WriteError
+from srtoolbox.io.file_names import refused_name
+
+_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{6}\.tmp")
+# what file systems answer that cannot flush folders, and folders that may be written to but not read
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR)
+
+
+def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], None], *, size: int | None = None) -> None:
+    """Create or replace `path` with what `writer(file)` writes: afterwards there is the old file or the whole new one.
+
+    When it returns, the new file and its name are on the disk: a power loss does not take them away.
+
+    Args:
+        path: the file; folders are made.
+        writer: called once with the open temporary file.
+        size: bytes it will write, where that is known, for the message about a full disk.
+
+    Raises:
+        WriteError: the disk is full or the folder cannot be written; names the path, the bytes needed and those
+            free. Nothing half-written is left.
+    """
+    path = Path(path)
+    refused = refused_name(path)
+    if refused:
+        raise WriteError(f"{path}: cannot be written ({refused})")
+    # urandom: no other thread or machine on the same folder has this name, and the run's random states stay as they are
+    temporary = path.with_name(f".{path.name[:50]}.{os.getpid()}-{os.urandom(3).hex()}.tmp")
+    try:
+        make_folder(path.parent)
+        _write_and_rename(temporary, path, writer)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise WriteError(write_fault(path, error, size)) from error
+
+
+def _write_and_rename(temporary: Path, path: Path, writer: Callable[[BinaryIO], None]) -> None:
+    try:
+        with open(temporary, "xb") as file:
+            writer(file)
+            file.flush()
+            os.fsync(file.fileno())
+        system.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):  # the fault that brought us here is the one to tell
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make a folder, safe from a power loss, and delete the temporary files that killed writers left in it.
+
+    Only for a folder nobody else is writing to.
+
+    Raises:
+        WriteError: it cannot be made or written.
+    """
+    try:
+        make_folder(folder)
+        sync_folder(folder.parent)  # whoever made it
+        for path in folder.glob(".*.tmp"):
+            if _TEMPORARY.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise WriteError(write_fault(folder, error)) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, and flush the entries of the new ones to the disk. Raises OSError."""
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in reversed(new):
+        sync_folder(each.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk, where its file system can do that. Raises OSError where the disk fails."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+
+
+def sync_file(path: str | os.PathLike) -> None:
+    """Flush what was appended to a file, if it is there, and the file's name to the disk.
+
+    Raises:
+        WriteError: the disk fails.
+    """
+    try:
+        with open(path, "r+b") as file:  # Windows flushes none that is open to read only
+            os.fsync(file.fileno())
+        sync_folder(Path(path).parent)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise WriteError(write_fault(Path(path), error)) from error
+
+
+def shorten(path: str | os.PathLike, size: int) -> None:
+    """Cut a file to `size` bytes where it is longer, and flush it.
+
+    Raises:
+        WriteError: the disk fails.
+    """
+    try:
+        if os.path.getsize(path) > size:
+            with open(path, "r+b") as file:
+                file.truncate(size)
+                os.fsync(file.fileno())
+    except OSError as error:
+        raise WriteError(write_fault(Path(path), error)) from error
+
+
+def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
+    """`atomic_write` of bytes at hand."""
+    atomic_write(path, lambda file: file.write(data), size=len(data))
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """`atomic_write` of text, as UTF-8."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:  # noqa: ANN401 - any JSON value
+    """`atomic_write` of a JSON value; non-finite numbers become the strings 'inf', '-inf', 'nan'."""
+    write_text(path, json.dumps(finite_json(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def finite_json(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """`value` with non-finite numbers as the strings 'inf', '-inf', 'nan', which every JSON reader takes."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {str(key): finite_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite_json(item) for item in value]
+    return value
+
+
+def sha256(path: str | os.PathLike) -> str:
+    """Hex digest of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: str | os.PathLike) -> Any:  # noqa: ANN401 - any JSON value
+    """The JSON value in a file. Raises OSError or ValueError."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def append_line(path: str | os.PathLike, line: str) -> None:
+    """Add one line to a log (see `append_bytes`)."""
+    append_bytes(path, line.encode("utf-8") + b"\n")
+
+
+def append_bytes(path: str | os.PathLike, data: bytes) -> None:
+    """Add to a file, made if it is not there, with one system call: a kill cannot tear what was written earlier.
+
+    Raises:
+        WriteError: the disk is full or failing; nothing of `data` is in the file.
+    """
+    try:
+        with open(path, "ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                if file.write(data) != len(data):  # the disk took a part of it
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                file.truncate(before)
+                raise
+    except OSError as error:
+        raise WriteError(write_fault(Path(path), error, len(data))) from error
+
+
+def write_fault(path: Path, error: OSError, size: int | None = None) -> str:
+    """What to tell where `path` could not be written: of a full disk the bytes needed, if `size` says so, and free.
+
+    Where more is needed than is free, also how much is missing.
+    """
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        may_be_open = system.IS_WINDOWS and isinstance(error, PermissionError)
+        hint = "; another program may have it open: close that and try again" if may_be_open else ""
+        return f"{path}: cannot be written ({error.strerror or error}{hint})"
+    folder = next((each for each in path.parents if each.is_dir()), Path.cwd())
+    free = shutil.disk_usage(folder).free
+    needed = f"{_amount(size)} needed, " if size is not None else ""
+    missing = f", {_amount(size - free)} missing" if size is not None and size > free else ""
+    kind = "disk full" if error.errno == errno.ENOSPC else "disk quota used up"
+    return f"{path}: {kind}: {needed}{_amount(free)} free{missing}. Free some space; what was written before is intact."
+
+
+def _amount(size: int) -> str:
+    return f"{size} bytes ({size / 2**20:.1f} MiB)"

@@ -1,0 +1,185 @@
+"""Files of tensors, `.pth` and `.safetensors`: written atomically, read without ever running code that is in them."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from srtoolbox.errors import CheckpointError
+from srtoolbox.io.files import write_bytes
+
+
+def dump_tensors(state: dict[str, Any]) -> memoryview:
+    """The bytes of a `.pth` of tensors and plain values."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getbuffer()
+
+
+def save_tensors(path: str | os.PathLike, state: dict[str, Any]) -> None:
+    """`torch.save` of tensors and plain values, atomically."""
+    write_bytes(path, dump_tensors(state))
+
+
+def save_safetensors(path: str | os.PathLike, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write tensors as `.safetensors`, atomically; `metadata` is texts by name.
+
+    Raises:
+        SrtoolboxError: the library is not installed, or the file cannot be written.
+    """
+    library = _safetensors(path)
+    own = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
+    write_bytes(path, library.save(own, dict(metadata)))
+
+
+def load_tensors(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a `.pth` of tensors and plain values, or a `.safetensors`, onto the CPU. Nothing in it is ever executed.
+
+    Raises:
+        CheckpointError: no such file, no checkpoint, a damaged one (the zip's CRCs are checked), or one that needs
+            code to load. Never in PyTorch's words, which advise to run that code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: {_folder_fault(path) if path.is_dir() else 'no such checkpoint file'}")
+    if path.suffix.lower() == ".safetensors":
+        return _load_safetensors(path)
+    fault = _container_fault(path)
+    if fault is not None:
+        raise CheckpointError(f"{path}: {fault}")
+    with warnings.catch_warnings(record=True) as heard:  # of torch's makers; what concerns a user is in the error
+        warnings.simplefilter("always")
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged or hostile pickle can make torch raise anything, in words that mislead
+            raise CheckpointError(f"{path}: {_pickle_fault(path, error, heard)}") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: holds a {type(state).__name__}, not a dictionary of tensors")
+    try:
+        tensors = list(_tensors_in(state, "", {}))
+    except RecursionError as error:
+        raise CheckpointError(f"{path}: contains itself or is nested without end; it is damaged or hostile") from error
+    for name, tensor in tensors:
+        if not _is_backed(tensor):
+            raise CheckpointError(f"{path}: {name} claims more values than the file holds; it is damaged or hostile")
+    return state
+
+
+def _load_safetensors(path: Path) -> dict[str, Tensor]:
+    library = _safetensors(path)
+    try:
+        return library.load(path.read_bytes())
+    except Exception as error:  # the library raises errors of its own and of Python for damaged files
+        raise CheckpointError(f"{path}: damaged, cut short, or no safetensors file; download it again") from error
+
+
+def _safetensors(path: str | os.PathLike) -> ModuleType:
+    try:
+        from safetensors import torch as library  # an optional extra
+    except ImportError as error:
+        raise CheckpointError(f"{os.fspath(path)}: needs the package safetensors: pip install safetensors") from error
+    return library
+
+
+def _tensors_in(value: Any, name: str, within: dict[int, bool]) -> Iterator[tuple[str, Tensor]]:  # noqa: ANN401
+    """All tensors by name, looking once into each container. `within`: those seen, and whether we are inside."""
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, Mapping | list | tuple):
+        if within.get(id(value)):
+            raise RecursionError
+        if id(value) in within:
+            return
+        within[id(value)] = True
+        if isinstance(value, Mapping):
+            items = ((f"{name}.{key}" if name else str(key), item) for key, item in value.items())
+        else:
+            items = ((f"{name}[{number}]", item) for number, item in enumerate(value))
+        for inner, item in items:
+            yield from _tensors_in(item, inner, within)
+        within[id(value)] = False
+
+
+def _is_backed(tensor: Tensor) -> bool:
+    """Whether each value has its own place in the file: a few bytes can claim to be a tensor of any size."""
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+def _folder_fault(folder: Path) -> str:
+    files = sorted(folder.glob("*.pth")) or sorted(folder.glob("checkpoints/*.pth"))
+    return f"is a folder; name a checkpoint file{f', such as {files[0]}' if files else ''}"
+
+
+def _container_fault(path: Path) -> str | None:
+    """Why a file cannot be what `torch.save` wrote, judged from outside: a zip of `data.pkl`, or an older pickle."""
+    with open(path, "rb") as file:
+        start = file.read(512)
+    if not start:
+        return "is empty (0 bytes); copy or download it again"
+    if start.startswith(b"PK") and not zipfile.is_zipfile(path):
+        return "cut short: its end is missing; copy or download it again"
+    if not start.startswith((b"PK", b"\x80")):
+        return f"is no checkpoint{_likeness(start)}; a .pth that torch.save wrote is needed"
+    return _archive_fault(path) if start.startswith(b"PK") else None
+
+
+def _archive_fault(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                return "is a compressed zip archive, which torch.save never writes; unpack it"
+            if len(set(archive.namelist())) < len(archive.namelist()):
+                return "damaged or hostile: two entries in it have one name"
+            bad, names = archive.testzip(), {name.rpartition("/")[2] for name in archive.namelist()}
+    except Exception:  # the zip module, too, raises nearly anything at damaged files
+        return "damaged: its list of contents cannot be read; copy or download it again"
+    if bad is not None:
+        return f"damaged: the checksum of {bad!r} in it is wrong; copy or download it again"
+    if "constants.pkl" in names:
+        return "is a TorchScript program, which is code, not weights; save the network's state_dict() alone"
+    return None if "data.pkl" in names else "is a zip archive, but none that torch.save wrote"
+
+
+def _likeness(start: bytes) -> str:
+    kinds = {
+        b"\x89PNG": "a PNG picture",
+        b"\xff\xd8\xff": "a JPEG picture",
+        b"\x1f\x8b": "a gzip archive: unpack it first",
+        b"\x89HDF": "an HDF5 file",
+    }
+    for magic, kind in kinds.items():
+        if start.startswith(magic):
+            return f" but {kind}"
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 32:
+        return " but a safetensors file; name it .safetensors"
+    text = start.decode("utf-8", "replace").rstrip("\ufffd")  # the 512th byte may fall into a character
+    return " but a text file" if all(sign.isprintable() or sign.isspace() for sign in text) else ""
+
+
+def _pickle_fault(path: Path, error: Exception, heard: Sequence[warnings.WarningMessage]) -> str:
+    refused = (
+        "holds Python objects beside tensors and plain values, and loading those could run code; "
+        "save the network's state_dict() alone"
+    )
+    if not isinstance(error, pickle.UnpicklingError):
+        return "damaged, cut short, or a pickle that torch.save did not write; copy or download it again"
+    protocols = [re.match(r"Detected pickle protocol (\d+)", str(warning.message)) for warning in heard]
+    if any(protocol and int(protocol[1]) > 3 for protocol in protocols):  # refused before any object is looked at
+        refused = (
+            "is pickled in a protocol that cannot be read without running code; "
+            "save the network's state_dict() with torch.save as it is, without pickle_protocol"
+        )
+    return refused if zipfile.is_zipfile(path) else f"damaged, no checkpoint, or it {refused}"

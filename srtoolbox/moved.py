@@ -1,0 +1,55 @@
+"""Modules that users may import under an earlier name: the old name gives the new module, and a sentence that tells it.
+
+To move a module that plugins or scripts may name, add a row here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import warnings
+from collections.abc import Sequence
+from types import ModuleType
+
+MOVED = {
+    "srtoolbox.backbones": "srtoolbox.features.backbones",
+    "srtoolbox.data.pairing": "srtoolbox.data.stores.pairing",
+    "srtoolbox.data.rng": "srtoolbox.data.loading.rng",
+    "srtoolbox.data.sampler": "srtoolbox.data.loading.sampler",
+    "srtoolbox.data.store": "srtoolbox.data.stores.base",
+    "srtoolbox.engine.checkpoint": "srtoolbox.weights.checkpoint",
+    "srtoolbox.engine.optim": "srtoolbox.optim.wrapper",
+    "srtoolbox.engine.weights": "srtoolbox.weights.load",
+    "srtoolbox.files": "srtoolbox.io.files",
+    "srtoolbox.inference.upscale": "srtoolbox.inference.restore",
+    "srtoolbox.inference.video": "srtoolbox.apps.video",
+    "srtoolbox.tensor_files": "srtoolbox.io.tensor_files",
+    "srtoolbox.vision": "srtoolbox.features.torchvision",
+}
+
+
+class _Alias(importlib.abc.Loader):
+    """Puts the module of the new name in the place of the old one."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Import the new module, and warn of the old name at the line that imports it."""
+        new = MOVED[module.__name__]
+        warnings.warn(f"{module.__name__} is called {new} now", FutureWarning, stacklevel=2)
+        sys.modules[module.__name__] = importlib.import_module(new)
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds the old names."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Return how to import an old name; None for all others."""
+        return importlib.machinery.ModuleSpec(name, _Alias()) if name in MOVED else None
+
+
+def install() -> None:
+    """Let the old names be imported."""
+    sys.meta_path.append(_Finder())

@@ -1,0 +1,1 @@
+"""Optimizers, schedules and the step: precision, clipping, accumulation, steps that are not finite."""

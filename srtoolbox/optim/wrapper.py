@@ -1,0 +1,271 @@
+"""One network's optimizer with what surrounds its step: precision, scaling, clipping, accumulation, schedule."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, SequentialLR
+
+from srtoolbox.errors import ConfigError
+from srtoolbox.optim.nonfinite import Skips, not_finite, seed_gradient
+from srtoolbox.optim.parameter_groups import freeze, nothing_to_train, parameter_groups
+from srtoolbox.registry import OPTIMIZERS, SCHEDULERS, parameters_of
+
+AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class OptimWrapper:
+    """What a restorer calls in its training step: `autocast()` around the forward pass, `update(loss)` after it.
+
+    Args:
+        network: whose parameters are optimised (not wrapped in DDP).
+        optimizer, scheduler: torch objects over them.
+        amp: 'bf16', 'fp16' (with a gradient scaler) or None for full precision.
+        clip: largest gradient norm, or None.
+        group_names: what the optimizer's parameter groups are called, '' for the rest; None: by their numbers.
+        frozen: modules that stay in evaluation mode while the rest trains, see `freeze`.
+
+    Raises:
+        ConfigError: the network has no parameter to train.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        scheduler: LRScheduler | None = None,
+        amp: str | None = None,
+        clip: float | None = None,
+        group_names: Sequence[str] | None = None,
+        frozen: Sequence[nn.Module] = (),
+    ) -> None:
+        self.optimizer = optimizer
+        groups = optimizer.param_groups
+        has_names = group_names is not None and len(group_names) == len(groups)  # an optimizer may make its own
+        self.group_names = list(group_names) if has_names else ["", *map(str, range(1, len(groups)))]
+        self.frozen = list(frozen)
+        self.scheduler = scheduler
+        self.clip = clip
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise ConfigError(nothing_to_train(network))
+        names = {parameter: name for name, parameter in network.named_parameters()}
+        self._names = [names.get(parameter, "") for group in groups for parameter in group["params"]]
+        self.device_type = self.parameters[0].device.type
+        self.amp_dtype = AMP_DTYPES[amp] if amp else None
+        self.scaler = torch.amp.GradScaler(self.device_type, enabled=amp == "fp16")
+        self._scaled = self.scaler.is_enabled()  # a disabled scaler does nothing, in many steps
+        self._part, self._parts = 0, 1
+        self.skips = Skips()
+        fused = all(group.get("fused") for group in optimizer.param_groups)
+        self.waits = self.device_type == "cpu" or not (fused or self._scaled)  # to know whether to step
+        self._has_momentum = isinstance(optimizer, torch.optim.SGD) and any(
+            group["momentum"] for group in optimizer.param_groups
+        )
+        self.flag: Tensor | None = None  # of this iteration's step: 1 where it was left out, on the device
+        self.probing = False  # gradients only, no step: to look into a fault
+        self._scheduled = False  # whether the schedule has made its first step
+
+    def autocast(self) -> AbstractContextManager:
+        """The context of the forward pass."""
+        if self.amp_dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device_type, dtype=self.amp_dtype)
+
+    def accumulate(self, part: int, parts: int) -> None:
+        """Say which of how many batches of one iteration comes next; only the last one's `update` steps."""
+        self._part, self._parts, self.flag = part, parts, None
+
+    def update(self, loss: Tensor, *, measure: bool = False) -> Tensor | None:
+        """Backward of a scalar loss and, with the iteration's last batch, one optimizer step, unless loss or gradients
+        are not finite: then the step is left out, on all ranks, and `skips` counts it.
+
+        Args:
+            loss: unscaled.
+            measure: whether to return the norm of all gradients before clipping, on their device, when there is a step.
+        """
+        if self._part == 0:
+            for parameter in self.parameters:  # the optimizer's zero_grad announces itself to the profiler, for more
+                parameter.grad = None
+        if self._parts > 1:
+            loss = loss / self._parts
+        (self.scaler.scale(loss) if self._scaled else loss).backward(seed_gradient(loss))
+        if self._part < self._parts - 1 or self.probing:
+            return None
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        bad = not_finite(gradients)  # before clipping makes something else of an infinity
+        norm = self._norm_and_clip(gradients) if measure or self.clip is not None else None
+        self._step(bad)
+        return norm if measure else None
+
+    def _step(self, bad: Tensor) -> None:
+        # a fused SGD that leaves out its first step would never fill its momentum (torch 2.13)
+        first = self._has_momentum and any(
+            parameter.grad is not None and parameter not in self.optimizer.state for parameter in self.parameters
+        )
+        if self._scaled:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        elif self.waits or first:
+            if not bad:
+                self.optimizer.step()
+        else:
+            self.optimizer.grad_scale, self.optimizer.found_inf = None, bad  # what GradScaler tells a fused optimizer
+            self.optimizer.step()
+            del self.optimizer.grad_scale, self.optimizer.found_inf
+        self.flag = bad
+        self.skips.record(bad, wait=self.waits)
+
+    @property
+    def recovering(self) -> bool:
+        """Whether steps are left out only until the scale of fp16 gradients is low enough. Waits for the device."""
+        return self._scaled and self.scaler.get_scale() >= 1
+
+    def _norm_and_clip(self, gradients: Sequence[Tensor]) -> Tensor:
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.get_total_norm(gradients)
+        if self.clip is not None:
+            nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
+        return norm
+
+    def step_scheduler(self) -> None:
+        """Advance the schedule by one iteration, if there is one."""
+        if self.scheduler is None:
+            return
+        if self._scheduled:
+            self.scheduler.step()
+            return
+        with warnings.catch_warnings():  # torch expects an optimizer step before; another network may learn first
+            warnings.simplefilter("ignore")
+            self.scheduler.step()
+        self._scheduled = True
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """The current learning rate of each parameter group by its name, '' being the group of the rest."""
+        groups = zip(self.group_names, self.optimizer.param_groups, strict=True)
+        return {name: float(group["lr"]) for name, group in groups}
+
+    def hold_frozen(self) -> None:
+        """Put frozen modules into evaluation mode, after the network was put into training mode."""
+        for module in self.frozen:
+            module.training = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Optimizer, schedule and scaler as tensors and plain values."""
+        self.skips.settle()
+        state = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(), "names": self._names}
+        state["skips"] = [self.skips.total, self.skips.in_a_row]
+        if self.scheduler is not None:
+            state["scheduler"] = self.scheduler.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any], *, restart_at: int | None = None) -> None:
+        """Take back what `state_dict` gave.
+
+        Args:
+            state: from a wrapper over the same parameters.
+            restart_at: keep this wrapper's own settings (learning rates, schedule, groups) instead of the saved ones,
+                with the schedule where it is after so many iterations. Moments go by the parameters' names: one that
+                was frozen until now has none.
+
+        Raises:
+            ValueError: other parameters, or grouped in another way.
+        """
+        self.skips = Skips()
+        self.skips.total, self.skips.in_a_row = state.get("skips", (0, 0))  # format 1 began without
+        saved = state["optimizer"]
+        if restart_at is not None:
+            saved = self._regrouped(saved, state.get("names"))
+        self.optimizer.load_state_dict(saved)
+        self._match_layouts()
+        if self.scaler.is_enabled() and state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+        if self.scheduler is not None and restart_at is None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        elif self.scheduler is not None:
+            with warnings.catch_warnings():  # torch expects an optimizer step before each
+                warnings.simplefilter("ignore")
+                for _ in range(restart_at):
+                    self.scheduler.step()
+
+    def _regrouped(self, saved: dict[str, Any], names: Sequence[str] | None) -> dict[str, Any]:
+        """The saved moments under this wrapper's own groups."""
+        groups = self.optimizer.state_dict()["param_groups"]
+        if names is None:  # a checkpoint of earlier versions
+            if [len(group["params"]) for group in groups] != [len(group["params"]) for group in saved["param_groups"]]:
+                raise ValueError("param_groups divide the parameters in another way")
+            return {**saved, "param_groups": groups}
+        places = {name: place for place, name in enumerate(names)}
+        moments = {place: saved["state"].get(places.get(name)) for place, name in enumerate(self._names)}
+        return {"state": {place: value for place, value in moments.items() if value}, "param_groups": groups}
+
+    def _match_layouts(self) -> None:
+        """Fused optimizers walk through memory: moments must lie as their parameters do (channels_last may differ)."""
+        for parameter, moments in self.optimizer.state.items():
+            for name, value in moments.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    moments[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def build_optim(name: str, network: nn.Module, cfg: Mapping[str, Any], *, amp: str | None = None) -> OptimWrapper:
+    """An OptimWrapper from `optim.<name>`: dict(optimizer, scheduler, milestones, clip, param_groups, frozen).
+
+    Raises:
+        ConfigError: an entry of `param_groups` or `frozen` that chooses no parameter, nothing to train, or schedules
+            that do not fit together.
+    """
+    frozen = freeze(name, network, cfg.get("frozen"))
+    optimizer_cfg = dict(cfg["optimizer"])
+    groups = parameter_groups(name, network, cfg.get("param_groups") or {})
+    if not groups:
+        raise ConfigError(f"optim.{name}: {nothing_to_train(network)}")
+    if _can_fuse(optimizer_cfg, groups.values()) and not (amp == "fp16" and optimizer_cfg.get("momentum")):  # see _step
+        optimizer_cfg["fused"] = True  # one kernel for all tensors: measurably faster on CPU and GPU alike
+    optimizer = OPTIMIZERS.build(optimizer_cfg, params=list(groups.values()))
+    scheduler = _build_scheduler(name, optimizer, cfg.get("scheduler"), cfg.get("milestones"))
+    return OptimWrapper(
+        network, optimizer, scheduler=scheduler, amp=amp, clip=cfg.get("clip"), group_names=list(groups), frozen=frozen
+    )
+
+
+def learning_rates(optims: Mapping[str, OptimWrapper]) -> dict[str, float]:
+    """The current rate of each parameter group of each network: `{'generator': 1e-3, 'generator.body.0': 1e-5}`."""
+    return {
+        f"{name}.{group}" if group else name: rate
+        for name, optim in optims.items()
+        for group, rate in optim.rates.items()
+    }
+
+
+def _can_fuse(optimizer_cfg: Mapping[str, Any], groups: Iterable[Mapping[str, Any]]) -> bool:
+    parameters = parameters_of(OPTIMIZERS.get(optimizer_cfg["type"]))
+    chosen = {"fused", "foreach", "differentiable"} & optimizer_cfg.keys()
+    devices = {p.device.type for group in groups for p in group["params"]}
+    return "fused" in parameters and not chosen and devices <= {"cpu", "cuda"}
+
+
+def _build_scheduler(
+    name: str,
+    optimizer: torch.optim.Optimizer,
+    cfg: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+    milestones: Sequence[int] | None,
+) -> LRScheduler | None:
+    if not cfg:
+        return None
+    if isinstance(cfg, Mapping):
+        return SCHEDULERS.build(cfg, optimizer=optimizer)
+    if len(cfg) != len(milestones or ()) + 1:
+        raise ConfigError(
+            f"optim.{name}: {len(cfg)} schedules in a row need {len(cfg) - 1} milestones (the iterations at which the "
+            f"next one begins), got {list(milestones or ())}"
+        )
+    parts = [SCHEDULERS.build(part, optimizer=optimizer) for part in cfg]
+    return parts[0] if len(parts) == 1 else SequentialLR(optimizer, parts, milestones=list(milestones))

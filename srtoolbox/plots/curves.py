@@ -1,0 +1,164 @@
+"""Training curves from the `scores.jsonl` files that runs write: scores, loss terms, learning rates, one panel each."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from srtoolbox.errors import DataError
+from srtoolbox.plots.charts import COLOURS, INK, SOFT, add_legend, check_suffix, new_figure, write_figure
+from srtoolbox.plots.curve_panels import BASELINE_STYLE, LabelledCurve, draw_panel, is_signed, panel_title
+from srtoolbox.plots.run_log import Run, read_run
+
+
+def plot_runs(
+    logs: Sequence[str | os.PathLike],
+    path: str | os.PathLike,
+    *,
+    log_scale: bool = False,
+    keys: Sequence[str] | None = None,
+    baseline: Mapping[str, float] | None = None,
+    join: bool = False,
+) -> list[str]:
+    """Draw the curves of one or more runs into a PNG, PDF or SVG.
+
+    Runs are listed from the highest last value of the first panel down, so legend and lines have one order.
+
+    Args:
+        logs: `scores.jsonl` files or work_dirs; runs with curves of one name share a panel.
+        path: the file to write; its suffix says the format.
+        log_scale: logarithmic axes for loss terms and learning rates.
+        keys: which curves: a score (`set5/psnr`; joined `psnr`), a loss term (`pixel`), `lr`. None: all but timings.
+        baseline: scores by `set/metric` to draw as dashed lines, see `read_baseline`.
+        join: one panel per metric with a line per set (training and test pictures, say), instead of one per score.
+
+    Returns:
+        The keys drawn, in the order of their panels.
+
+    Raises:
+        DataError: another suffix, a log that cannot be read, a key that no run has, nothing to draw, a baseline of
+            other scores.
+    """
+    check_suffix(path)
+    runs = _with_distinct_names([read_run(log) for log in logs], logs)
+    panels = _panels(runs, join)
+    if keys:
+        panels = {key: panels[key] for key in _checked(keys, panels)}
+    else:
+        panels = {key: curves for key, curves in panels.items() if key.rpartition("/")[2] != "seconds"}
+    if not panels:
+        raise DataError(f"{', '.join(map(os.fspath, logs))}: nothing to draw")
+    scores = _scores_drawn(runs, panels, join)
+    _check_baseline(baseline, [score for panel in scores.values() for score in panel.values()])
+    names = _from_the_highest([run.name for run in runs], next(iter(panels.values())))
+    colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
+    if join and len(runs) == 1:  # then colours tell sets apart
+        colours = {names[0]: INK}
+    columns = min(len(panels), 2 if len(panels) in (2, 4) else 3)
+    rows = math.ceil(len(panels) / columns)
+    figure = new_figure(4.9 * columns, 3.5 * rows + 0.45)
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis, (key, curves) in zip(axes, panels.items(), strict=False):
+        lines = {label: (baseline or {}).get(score) for label, score in scores.get(key, {}).items()}
+        is_log = log_scale and key not in scores and not is_signed(key)
+        if is_log:
+            axis.set_yscale("log", nonpositive="mask")
+        ordered = sorted(curves, key=lambda curve: names.index(curve[0]))
+        draw_panel(axis, key, ordered, colours, lines, is_score=key in scores, is_log=is_log)
+        axis.set_title(panel_title(key, key in scores), fontsize=11, fontweight="bold", color=INK, loc="left")
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    drawn = {score for panel in scores.values() for score in panel.values()}
+    add_legend(figure, _legend_handles(colours, has_baseline=bool(drawn & set(baseline or {}))))
+    write_figure(path, figure)
+    return list(panels)
+
+
+def _with_distinct_names(runs: list[Run], logs: Sequence[str | os.PathLike]) -> list[Run]:
+    """Give runs of one name as many of their folders as tell them apart; a log given twice keeps its path."""
+    folders = [Path(log).resolve().parent if Path(log).is_file() else Path(log).resolve() for log in logs]
+    names = [run.name for run in runs]
+    for depth in range(2, max(len(folder.parts) for folder in folders)):
+        if len(set(names)) == len(set(folders)):
+            break
+        names = ["/".join([*folder.parts[-depth:-1], run.name]) for run, folder in zip(runs, folders, strict=True)]
+    seen: dict[str, int] = {}
+    for number, name in enumerate(names):
+        seen[name] = seen.get(name, 0) + 1
+        names[number] = name if seen[name] == 1 else f"{name} ({seen[name]})"
+    return [run._replace(name=name) for run, name in zip(runs, names, strict=True)]
+
+
+def _from_the_highest(names: Sequence[str], curves: Sequence[LabelledCurve]) -> list[str]:
+    """Order runs by their last finite value in a panel; those that have none come last, in the order given."""
+    last: dict[str, float] = {}
+    for name, _, curve in curves:
+        finite = curve.values[np.isfinite(curve.values)]
+        if len(finite):
+            last.setdefault(name, finite[-1])
+    return sorted(names, key=lambda name: -last.get(name, -math.inf))
+
+
+def _panels(runs: Sequence[Run], join: bool) -> dict[str, list[LabelledCurve]]:
+    """key -> (run, label within the run, curve): scores first, then loss terms, then all learning rates together.
+
+    Where scores are joined, a key is a metric, and the label the set.
+    """
+    panels: dict[str, list[LabelledCurve]] = {}
+    for group in ("scores", "terms"):
+        scores = set(panels)
+        for run in runs:
+            for key, curve in getattr(run, group).items():
+                name, label = _joined(key) if join and group == "scores" else (key, "")
+                if group == "terms" and name in scores:  # a loss called as a metric is
+                    name = f"loss/{name}"
+                panels.setdefault(name, []).append((run.name, label, curve))
+    for run in runs:
+        for network, curve in run.rates.items():
+            panels.setdefault("lr", []).append((run.name, network, curve))
+    return panels
+
+
+def _joined(score: str) -> tuple[str, str]:
+    """'set5/psnr' -> ('psnr', 'set5')."""
+    dataset, _, metric = score.rpartition("/")
+    return metric, dataset
+
+
+def _scores_drawn(runs: Sequence[Run], panels: Iterable[str], join: bool) -> dict[str, dict[str, str]]:
+    """Panel -> label -> score, of the panels that show scores."""
+    drawn: dict[str, dict[str, str]] = {}
+    for score in dict.fromkeys(score for run in runs for score in run.scores):
+        panel, label = _joined(score) if join else (score, "")
+        if panel in panels:
+            drawn.setdefault(panel, {})[label] = score
+    return drawn
+
+
+def _checked(keys: Iterable[str], panels: Mapping[str, object]) -> list[str]:
+    keys = list(dict.fromkeys(keys))
+    for key in keys:
+        if key not in panels:
+            near = difflib.get_close_matches(key, panels, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(panels)}."
+            raise DataError(f"no curve named {key!r} in these runs. {hint}")
+    return keys
+
+
+def _check_baseline(baseline: Mapping[str, float] | None, scores: Sequence[str]) -> None:
+    if baseline is not None and scores and not set(baseline) & set(scores):
+        raise DataError(f"the baseline has {', '.join(baseline) or 'no scores'}, the runs have {', '.join(scores)}")
+
+
+def _legend_handles(colours: Mapping[str, str], *, has_baseline: bool) -> list[Line2D]:
+    handles = [Line2D([], [], color=colour, linewidth=2.5, label=name) for name, colour in colours.items()]
+    if has_baseline:
+        handles.append(Line2D([], [], color=SOFT, linestyle=BASELINE_STYLE, linewidth=1.4, label="bicubic"))
+    return handles

@@ -1,0 +1,106 @@
+"""Frames of a training: what its snapshots show, iteration by iteration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from srtoolbox.errors import DataError
+from srtoolbox.image import read_image
+from srtoolbox.plots.animation import evenly
+from srtoolbox.plots.feature_maps import channel_cells, limits_of
+from srtoolbox.plots.grid import Cell, grid, same_size, square_rows
+from srtoolbox.plots.patches import psnr
+from srtoolbox.plots.snapshots import list_snapshots, read_maps
+
+MOST = 60
+"""Frames of an animation, unless more are asked for: at five a second it lasts 14 seconds."""
+
+
+def patch_frames(folders: Mapping[str, Path], *, most: int = MOST, cell: int = 240) -> list[np.ndarray]:
+    """Patches over a training: a row per patch with input, bicubic, the network so far and the truth.
+
+    Args:
+        folders: those of `PatchesHook` by name.
+        most: at most so many frames, evenly chosen; the first and the last are among them.
+        cell: px a patch is wide.
+
+    Returns:
+        HWC uint8 RGB frames of one size.
+
+    Raises:
+        DataError: the patches have no iteration in common.
+    """
+    snapshots = {name: list_snapshots(folder) for name, folder in folders.items()}
+    fixed = {name: _fixed_cells(name, folder) for name, folder in folders.items()}
+    frames = []
+    for iteration in _common(snapshots, most):
+        rows = []
+        for name, (before, truth) in fixed.items():
+            now = read_image(snapshots[name][iteration])
+            score = f"PSNR {psnr(now, truth.image):.2f}"
+            rows.append([*before, Cell(now, score), truth])
+        heads = ("input", "bicubic", "network", "truth")
+        frames.append(grid(rows, title=f"iteration {iteration:,}", heads=heads, cell=cell))
+    return same_size(frames)
+
+
+def _fixed_cells(name: str, folder: Path) -> tuple[list[Cell], Cell]:
+    try:
+        shown = {part: read_image(folder / f"{part}.png") for part in ("input", "bicubic", "truth")}
+    except FileNotFoundError as error:
+        raise DataError(f"{folder}: incomplete: {error}") from error
+    low, high = shown["input"], shown["truth"]
+    size = f"{low.shape[1]} x {low.shape[0]} -> {high.shape[1]} x {high.shape[0]}"
+    bicubic = Cell(shown["bicubic"], f"PSNR {psnr(shown['bicubic'], high):.2f}")
+    return [Cell(low, size), bicubic], Cell(high, name)
+
+
+def feature_frames(
+    maps: Mapping[int, np.ndarray], picture: np.ndarray, channels: Sequence[int], *, layer: str, cell: int = 200
+) -> list[np.ndarray]:
+    """Feature maps over a training, the picture first. Black and white mean the same in all frames.
+
+    Args:
+        maps: (C, h, w) by iteration.
+        picture: what the network was given, HWC uint8.
+        channels: the C numbers of the channels.
+        layer: its name.
+        cell: px a map is wide.
+    """
+    limits = limits_of([part.astype(np.float32) for part in maps.values()])
+    frames = [
+        grid(
+            square_rows([Cell(picture, "input"), *channel_cells(part, channels, limits)]),
+            title=f"{layer}   iteration {iteration:,}",
+            cell=cell,
+        )
+        for iteration, part in maps.items()
+    ]
+    return same_size(frames)
+
+
+def stored_features(folder: Path, most: int) -> tuple[dict[int, np.ndarray], np.ndarray, list[int]]:
+    """What `FeatureMapsHook` kept of one layer: maps by iteration, the picture, the numbers of the channels.
+
+    Raises:
+        DataError: the folder is incomplete.
+    """
+    found = list_snapshots(folder)
+    try:
+        channels = json.loads((folder / "about.json").read_text(encoding="utf-8"))["channels"]
+        picture = read_image(folder / "input.png")
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{folder}: incomplete: {error}") from error
+    return {number: read_maps(found[number]) for number in _common({"": found}, most)}, picture, channels
+
+
+def _common(snapshots: Mapping[str, Mapping[int, Path]], most: int) -> list[int]:
+    """At most `most` iterations that all have, evenly chosen."""
+    shared = sorted(set.intersection(*(set(found) for found in snapshots.values())))
+    if not shared:
+        raise DataError(f"{', '.join(snapshots)} have no iteration in common: name one of them")
+    return [shared[place] for place in evenly(len(shared), most)]

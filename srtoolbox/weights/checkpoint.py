@@ -1,0 +1,176 @@
+"""Checkpoints: one `.pth` of tensors and plain values, committed by a `.json` sidecar with its digest, written last.
+
+format, iter, config (JSON data), scores, rng        networks: {generator, discriminator, generator_ema}
+optims: {generator: {optimizer, scheduler, scaler}}  hooks: {name: state}        draws, terms
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from srtoolbox import __version__, dist
+from srtoolbox.errors import CheckpointError
+from srtoolbox.io.files import read_json, sha256, write_bytes, write_json
+from srtoolbox.io.tensor_files import dump_tensors, load_tensors
+from srtoolbox.logger import LOGGER
+from srtoolbox.weights.load import load_matching, load_network, weights_in
+
+__all__ = ["load_matching", "load_network", "weights_in"]  # of weights.py, for whom a checkpoint is its weights
+FORMAT = 1
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint and the sidecar that makes it valid. At every moment there is the old one or the new one.
+
+    Of a new file the sidecar comes last and commits it. Where a whole checkpoint is replaced (a best one), the sidecar
+    comes first and vouches for both, and the file's own renaming is the commit.
+
+    Raises:
+        SrtoolboxError: the disk is full or the folder not writable; earlier checkpoints are intact.
+    """
+    data = dump_tensors({"format": FORMAT, **state})
+    sidecar = _sidecar(state["iter"], len(data), hashlib.sha256(data).hexdigest())
+    replaced = committed(path) if sidecar_path(path).exists() else None
+    if isinstance(replaced, dict):
+        replaced.pop("replaces", None)
+        write_json(sidecar_path(path), {**sidecar, "replaces": replaced})
+        write_bytes(path, data)
+    else:
+        write_bytes(path, data)
+        write_json(sidecar_path(path), sidecar)
+
+
+def commit(path: Path) -> None:
+    """Write the sidecar of a checkpoint whose save was killed before it did so; the file is known to be whole."""
+    write_json(sidecar_path(path), _sidecar(iteration_of(path), path.stat().st_size, sha256(path)))
+
+
+def _sidecar(iteration: int, size: int, digest: str) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "iter": iteration,
+        "bytes": size,
+        "sha256": digest,
+        "world_size": dist.world_size(),
+        "srtoolbox": __version__,
+        "torch": torch.__version__,
+    }
+
+
+def sidecar_path(path: Path) -> Path:
+    """`iter_005000.json` for `iter_005000.pth`."""
+    return path.with_suffix(".json")
+
+
+def verify_checkpoint(path: Path) -> str | None:
+    """None where a checkpoint is whole, else what is wrong with it."""
+    found = committed(path)
+    return found if isinstance(found, str) else None
+
+
+def committed(path: Path) -> dict[str, Any] | str:
+    """What the sidecar says of the checkpoint (iter, bytes, sha256, ...) where it is whole, else what is wrong."""
+    try:
+        sidecar = read_json(sidecar_path(path))
+        accepted = [sidecar, *([sidecar["replaces"]] if "replaces" in sidecar else [])]
+        by_size = {entry["bytes"]: entry for entry in reversed(accepted)}
+        by_digest = {entry["sha256"]: entry for entry in accepted}
+        newest = max(entry.get("format", FORMAT) for entry in accepted)
+        iterations = {int(entry["iter"]) for entry in accepted}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "its .json is missing or damaged: the save was not finished"
+    if newest > FORMAT:
+        return f"written by a newer srtoolbox (format {newest}, this one reads {FORMAT})"
+    if path.stem.startswith("iter_") and iterations != {iteration_of(path)}:
+        return f"its .json is that of iteration {', '.join(map(str, sorted(iterations)))}"
+    try:
+        size = path.stat().st_size
+        if size not in by_size:
+            return f"has {size} bytes, {sidecar['bytes']} were written"
+        return by_digest.get(sha256(path), "its contents changed since it was written (sha256 differs)")
+    except FileNotFoundError:
+        return "the file is missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
+def iteration_of(path: Path) -> int:
+    """The iteration in a checkpoint's file name."""
+    return int(path.stem.removeprefix("iter_"))
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The `iter_*.pth` of a folder, oldest first, verified or not, also those of which only the sidecar is left.
+
+    Raises:
+        CheckpointError: the folder cannot be read.
+    """
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be read ({error.strerror})") from error
+    stems = {name.rpartition(".")[0] for name in names if re.fullmatch(r"iter_\d+\.(pth|json)", name)}
+    return sorted((folder / f"{stem}.pth" for stem in stems), key=iteration_of)
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest verified checkpoint of a folder, None where there is none at all.
+
+    Where none verifies, the newest may still be one whose save was killed before its commit.
+
+    Raises:
+        CheckpointError: there are checkpoints, but every one is damaged; lists them with the reasons.
+    """
+    skipped: list[str] = []
+    found = list_checkpoints(folder)
+    for path in reversed(found):
+        fault = verify_checkpoint(path)
+        if fault is None:
+            for line in skipped:
+                LOGGER.warning("skipped a damaged checkpoint: %s", line)
+            return path
+        skipped.append(f"{path}: {fault}")
+    if _ends_with_killed_save(found):
+        for line in skipped[1:]:
+            LOGGER.warning("skipped a damaged checkpoint: %s", line)
+        LOGGER.warning("%s was never committed: the run was killed within that save. It is whole; used", found[-1])
+        return found[-1]
+    if skipped:
+        raise CheckpointError("no usable checkpoint to resume from:\n  " + "\n  ".join(skipped))
+    return None
+
+
+def _ends_with_killed_save(found: list[Path]) -> bool:
+    """Whether a kill between a file and its sidecar left the newest: it alone has none, and it is whole."""
+    if [path for path in found if not sidecar_path(path).exists()] != found[-1:] or not found:
+        return False
+    try:
+        return load_checkpoint(found[-1])["iter"] == iteration_of(found[-1])
+    except (CheckpointError, KeyError):
+        return False
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read one of our own checkpoints, verified against its sidecar where there is one.
+
+    Raises:
+        CheckpointError: missing, damaged, or not a checkpoint of this toolbox.
+    """
+    path = Path(path)
+    if sidecar_path(path).is_file() and path.is_file():
+        fault = verify_checkpoint(path)
+        if fault is not None:
+            raise CheckpointError(f"{path}: {fault}")
+    state = load_tensors(path)
+    if "networks" not in state or "config" not in state:
+        raise CheckpointError(f"{path}: holds weights only, not a run of srtoolbox; --load-from takes such files")
+    return state

@@ -1,0 +1,127 @@
+"""Our networks as files of other projects: their names, wrappers and prefixes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from srtoolbox.errors import CheckpointError
+from srtoolbox.weights.formats.layout import State, as_they_are, renamer
+from srtoolbox.weights.formats.residual import MMAGIC
+from srtoolbox.weights.formats.rrdb import NAMES_2019, to_old
+
+Arguments = Mapping[str, Any]
+Rename = Callable[[State], State]
+
+
+class Format(NamedTuple):
+    """How one project writes weights."""
+
+    what: str
+    networks: Mapping[str, tuple[Rename, Mapping[str, tuple]]]
+    """For each network it has: how to rename, and the values of arguments that it knows."""
+    wrap: Callable[[State, State | None], dict[str, Any]]
+    """(trained, averaged or None) -> what is saved."""
+
+
+def _inverse(*pairs: tuple[str, str]) -> Rename:
+    return renamer(*((ours, theirs) for theirs, ours in pairs))
+
+
+def _params(trained: State, averaged: State | None) -> dict[str, Any]:
+    return {"params": trained} if averaged is None else {"params": trained, "params_ema": averaged}
+
+
+def _roles(trained: State, averaged: State | None) -> dict[str, Any]:
+    state = {f"generator.{key}": value for key, value in trained.items()}
+    state |= {f"generator_ema.{key}": value for key, value in (averaged or {}).items()}
+    return {"meta": {}, "state_dict": state}
+
+
+def _bare(trained: State, averaged: State | None) -> dict[str, Any]:
+    return trained if averaged is None else averaged
+
+
+FED = ("order", "peak", "mean", "output_peak", "output_mean")
+_ESRGAN = {"num_dense_blocks": (3,), "num_convs": (5,), "residual_scaling": (0.2,), "upsampling": ("nearest",)}
+_TODAY = {**_ESRGAN, "scale": (1, 2, 4), "unshuffle": (True,)}
+_EARLIER = {**_ESRGAN, "scale": (2, 3, 4, 8), "unshuffle": (False,)}
+_PLAIN_BLOCKS = {"scale": (2, 3, 4)}
+FORMATS = {
+    "basicsr": Format(
+        "BasicSR, Real-ESRGAN: params and params_ema",
+        {
+            "RRDBNet": (as_they_are, _TODAY),
+            "MSRResNet": (as_they_are, _PLAIN_BLOCKS),
+            "SRVGGNetCompact": (as_they_are, {}),
+        },
+        _params,
+    ),
+    "mmagic": Format(
+        "MMagic: generator. and generator_ema. in a state_dict",
+        {"RRDBNet": (as_they_are, _TODAY), "MSRResNet": (_inverse(*MMAGIC), _PLAIN_BLOCKS)},
+        _roles,
+    ),
+    "esrgan": Format("ESRGAN of 2018, 'old' names, bare", {"RRDBNet": (to_old, _EARLIER)}, _bare),
+    "esrgan2019": Format("ESRGAN of 2019, BSRGAN, RealSR: bare", {"RRDBNet": (_inverse(*NAMES_2019), _EARLIER)}, _bare),
+}
+
+
+AUTHORS_NAMES = {
+    "FSRCNN": "yjn870's names",
+    "IMDN": "its authors' names",
+    "MSRResNet": "BasicSR's names",
+    "RRDBNet": "BasicSR's and Real-ESRGAN's names",
+    "SRVGGNetCompact": "Real-ESRGAN's names",
+    "VDSR": "twtygqyy's names",
+}
+"""Networks whose state_dict here is just as their authors, or the usual release, have it."""
+
+
+def plain_names(kind: str) -> str:
+    """Whose names a bare state_dict of a network here has."""
+    return f"{AUTHORS_NAMES[kind]}, which are ours" if kind in AUTHORS_NAMES else "our names"
+
+
+def export(config: Arguments, trained: State, averaged: State | None, to: str) -> dict[str, Any]:
+    """A network's weights as another project saves them.
+
+    Args:
+        config: `type` and all arguments, defaults filled in.
+        trained, averaged: state_dicts in our names; averaged ones may be None.
+        to: one of FORMATS.
+
+    Raises:
+        CheckpointError: that project has no such network.
+    """
+    form, kind = FORMATS[to], config["type"]
+    if kind == "Adapter":
+        raise CheckpointError(f"{to} feeds its networks RGB in [0, 1]; this one is fed otherwise: {_fed(config)}")
+    if kind not in form.networks:
+        raise CheckpointError(f"{to} has no {kind}; it has {', '.join(form.networks)}")
+    rename, known = form.networks[kind]
+    for key, values in known.items():
+        if config[key] not in values and not (key == "unshuffle" and config["scale"] > 2):
+            raise CheckpointError(f"{to} has no {kind} with {key}={config[key]!r} (it takes {_listed(values)})")
+    return form.wrap(rename(trained), None if averaged is None else rename(averaged))
+
+
+def _fed(config: Arguments) -> str:
+    return ", ".join(f"{key}={value!r}" for key, value in config.items() if key in FED and value not in (None, "rgb"))
+
+
+def _listed(values: tuple) -> str:
+    return ", ".join(map(repr, values))
+
+
+def flat(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """What fits into a `.safetensors`, which holds tensors by name and nothing else: averaged weights go first.
+
+    `state` is what `export` returned.
+    """
+    for wrapper in ("params_ema", "params", "state_dict"):
+        if isinstance(state.get(wrapper), Mapping):
+            return dict(state[wrapper])
+    return dict(state)

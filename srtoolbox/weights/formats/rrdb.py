@@ -1,0 +1,137 @@
+"""RRDBNet's three generations of names: ESRGAN 2018 ('old'), ESRGAN 2019 (BSRGAN, RealSR), and today's."""
+
+from __future__ import annotations
+
+import re
+
+from srtoolbox.weights.formats.layout import (
+    Arguments,
+    Layout,
+    Misfit,
+    State,
+    Unsure,
+    as_they_are,
+    colour_of,
+    count,
+    renamer,
+    root,
+    tensor,
+)
+
+# module names of 2019 and today's
+NAMES_2019 = (
+    ("RRDB_trunk.{n}.RDB{m}.conv{k}", "body.{n}.rdb{m}.conv{k}"),
+    ("trunk_conv", "conv_body"),
+    ("upconv{n}", "conv_up{n}"),
+    ("HRconv", "conv_hr"),
+)
+_OLD_BLOCK = re.compile(r"1\.sub\.(\d+)\.RDB(\d+)\.conv(\d+)\.0")
+
+
+def from_old(state: State) -> State:
+    """`0`, `1.sub.N.RDBm.convk.0`, `1.sub.<blocks>`, then by rising number: upsampling, HR and last convolution.
+
+    (With `model.` before each name; a prefix is gone by now.)
+    """
+    if any(".conv1x1." in key for key in state):
+        raise Misfit("it has the extra 1x1 convolutions of ESRGAN+, which RRDBNet here has not")
+    stems = {key.rpartition(".")[0] for key in state}
+    tail = sorted((stem for stem in stems if stem.isdecimal() and stem not in "01"), key=int)
+    if len(tail) < 2:
+        raise Misfit("its last convolutions are missing")
+    *ups, high, last = tail
+    names = {"0": "conv_first", high: "conv_hr", last: "conv_last"}
+    names |= {stem: f"conv_up{number}" for number, stem in enumerate(ups, start=1)}
+
+    def rename(stem: str) -> str:
+        block = _OLD_BLOCK.fullmatch(stem)
+        if block:
+            return "body.{}.rdb{}.conv{}".format(*block.groups())
+        return "conv_body" if re.fullmatch(r"1\.sub\.\d+", stem) else names.get(stem, stem)
+
+    parts = ((*key.rpartition("."), value) for key, value in state.items())
+    return {f"{rename(stem)}.{leaf}": value for stem, _, leaf, value in parts}
+
+
+def to_old(state: State) -> State:
+    """The inverse of `from_old`, with the prefix `model.`, numbered as its nearest upsampling is."""
+    blocks = count(state, "body.{n}.rdb1.conv1.weight")
+    stages = count(state, "conv_up{n}.weight")
+    # after each doubling come its convolution and an activation; then HR, activation, last
+    places = {f"conv_up{number}": 3 * number for number in range(1, stages + 1)}
+    places |= {"conv_first": 0, "conv_hr": 3 * stages + 2, "conv_last": 3 * stages + 4}
+
+    def rename(key: str) -> str:
+        stem, _, leaf = key.rpartition(".")
+        block = re.fullmatch(r"body\.(\d+)\.rdb(\d+)\.conv(\d+)", stem)
+        if block:
+            return "model.1.sub.{}.RDB{}.conv{}.0.{}".format(*block.groups(), leaf)
+        return f"model.1.sub.{blocks}.{leaf}" if stem == "conv_body" else f"model.{places[stem]}.{leaf}"
+
+    return {rename(key): value for key, value in state.items()}
+
+
+def arguments(state: State, scale: int | None) -> Arguments:
+    """All of RRDBNet's arguments but `residual_scaling`, which leaves no trace and is 0.2 everywhere."""
+    first, last = tensor(state, "conv_first.weight"), tensor(state, "conv_last.weight")
+    features = first.shape[0]
+    convs = count(state, "body.0.rdb1.conv{n}.weight")
+    factor, upsampling = _upsampling(state, features)
+    cell = root(first.shape[1] / last.shape[0], "it begins with pictures")
+    known = _scale(cell, factor, scale)
+    return {
+        "scale": known,
+        "colour": colour_of(last.shape[0]),
+        "num_features": features,
+        "growth_channels": tensor(state, "body.0.rdb1.conv1.weight").shape[0] if convs > 1 else 32,
+        "num_blocks": count(state, "body.{n}.rdb1.conv1.weight"),
+        "num_dense_blocks": count(state, "body.0.rdb{n}.conv1.weight"),
+        "num_convs": convs,
+        "upsampling": upsampling,
+        "unshuffle": cell > 1 or known > 2,
+    }
+
+
+def _upsampling(state: State, features: int) -> tuple[int, str]:
+    """(enlargement where the tensors tell it, else 0; kind)."""
+    stages = count(state, "conv_up{n}.weight")
+    outputs = [tensor(state, f"conv_up{number}.weight").shape[0] for number in range(1, stages + 1)]
+    if outputs and outputs[0] != features:
+        factor = 1
+        for output in outputs:
+            factor *= root(output / features, "a sub-pixel upsampling")
+        return factor, "pixelshuffle"
+    return (0 if stages == 1 else 2**stages), "nearest"
+
+
+def _scale(cell: int, factor: int, wanted: int | None) -> int:
+    if factor:
+        if factor % cell:
+            raise Misfit(f"it enlarges {factor} times what it first reduces by {cell}")
+        return factor // cell
+    if wanted not in (2, 3):
+        raise Unsure("x2 and x3")  # one stage that enlarges by repeating pixels: 2 or 3 times
+    return wanted
+
+
+LAYOUTS = (
+    Layout(
+        "RRDBNet", "ESRGAN", "old key layout", (r"1\.sub\.0\.RDB1\.conv1\.0\.weight", r"0\.weight"), from_old, arguments
+    ),
+    Layout(
+        "RRDBNet",
+        "ESRGAN",
+        "key layout of 2019",
+        (r"RRDB_trunk\.0\.RDB1\.conv1\.weight", r"trunk_conv\.weight"),
+        renamer(*NAMES_2019),
+        arguments,
+    ),
+    Layout(
+        "RRDBNet",
+        "ESRGAN",
+        "new key layout",
+        (r"body\.0\.rdb1\.conv1\.weight", r"conv_body\.weight"),
+        as_they_are,
+        arguments,
+    ),
+)

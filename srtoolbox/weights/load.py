@@ -1,0 +1,255 @@
+"""Networks out of checkpoints: ours, which carry their config, and other projects', recognised by their tensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from srtoolbox.errors import CheckpointError, SrtoolboxError
+from srtoolbox.io.tensor_files import load_tensors
+from srtoolbox.logger import LOGGER
+from srtoolbox.plugins import advice_for_missing
+from srtoolbox.registry import NETWORKS, did_you_mean, parameters_of
+from srtoolbox.weights.declared import declared_network, rename_like, state_for
+from srtoolbox.weights.formats import differences, find_weights, our_names, recognise
+from srtoolbox.weights.formats.containers import Which
+from srtoolbox.weights.plausibility import ForeignNetwork, guard
+from srtoolbox.weights.trial import innermost
+
+
+class NetworkFile(NamedTuple):
+    """One network as a file holds it."""
+
+    config: dict[str, Any]
+    """The network's own: `type` and its arguments."""
+    tensors: dict[str, Tensor]
+    """Its state_dict."""
+    run_config: dict[str, Any]
+    """The config of the run it comes from; of another project's file, one with `model.generator` alone."""
+    source: str
+    """The file's path."""
+
+
+def read_network(
+    path: str | Path,
+    *,
+    config: Mapping[str, Any] | None = None,
+    weights: Which = "ema",
+    scale: int | None = None,
+    trial: bool = True,
+    quiet: bool = False,
+) -> NetworkFile:
+    """The generator in a checkpoint of this toolbox or of another project, not built yet. The log says what it is.
+
+    Args:
+        path: the file.
+        config: the network's config, for files that neither hold their own nor are recognised.
+        weights: 'ema' prefers averaged weights where there are some, 'raw' takes the trained ones.
+        scale: for weights of other projects that fit any scale (SRCNN, FSRCNN, VDSR).
+        trial: weights of other projects are tried on a photograph, which finds out what tensors do not tell, and
+            refused where the result has nothing in common with it. False: taken as they look, or as `config` says.
+        quiet: the log says nothing, for it has been told before.
+
+    Raises:
+        CheckpointError: unreadable, or nothing says which network it is, or it says another scale than wanted, or it
+            fails the trial.
+    """
+    state = load_tensors(path)
+    run_config = run_config_in(state, str(path))
+    declared = declared_network(path) if run_config is None else None
+    if declared is not None:
+        tensors = state_for(declared, weights_in(state, str(path), weights=weights))
+        if tensors is not None:
+            check_scale(declared, scale, str(path))
+            return NetworkFile(declared, tensors, {"model": {"generator": declared}}, str(path))
+    if run_config is None:
+        try:
+            found = _foreign(state, str(path), config, weights, scale, trial)
+        except CheckpointError:
+            if declared is not None:
+                _check_known(declared, None, str(path))
+            raise
+        if not quiet:
+            _tell(found, str(path))
+        return NetworkFile(found.config, found.tensors, {"model": {"generator": found.config}}, str(path))
+    found = run_config["model"]["generator"]
+    _check_known(found, run_config.get("custom_imports"), str(path))
+    check_scale(found, scale, str(path))
+    return NetworkFile(found, weights_in(state, str(path), weights=weights), run_config, str(path))
+
+
+def check_scale(config: Mapping[str, Any], scale: int | None, source: str) -> None:
+    """Raises CheckpointError where a file's network says another scale than the one asked for."""
+    if scale is not None and config.get("scale", scale) != scale:
+        raise CheckpointError(f"{source}: {config['type']} that upscales x{config['scale']}, as it says, not x{scale}")
+
+
+def _check_known(config: Mapping[str, Any], custom_imports: object, source: str) -> None:
+    """Raises CheckpointError where no network of the name in a file is registered: a plugin's, which is not loaded."""
+    name = innermost(config).get("type")
+    if not isinstance(name, str) or name not in NETWORKS:
+        hint = did_you_mean(str(name), NETWORKS)
+        raise CheckpointError(
+            f"{source}: no network {name!r} is known here, a plugin has to register it.{hint} "
+            f"{advice_for_missing(custom_imports)}"
+        )
+
+
+def _foreign(
+    state: Mapping[str, Any],
+    source: str,
+    config: Mapping[str, Any] | None,
+    weights: Which,
+    scale: int | None,
+    trial: bool,
+) -> ForeignNetwork:
+    """Another project's network: the one of the given config where it fits, else the one recognised."""
+    fault, remarks = "", ()
+    if config is not None:
+        own = NETWORKS.build(config).state_dict()
+        tensors = rename_like(own, weights_in(state, source, weights=weights))
+        fault = differences(own, tensors)
+        if not fault:
+            assumed = ForeignNetwork(dict(config), tensors, "", ())
+            return guard(source, assumed, called=config["type"], weights=weights, given=True) if trial else assumed
+        remarks = (f"is not the {config['type']} given; its own network is used",)
+    try:
+        found = recognise(state, source, scale=scale or (config or {}).get("scale"), weights=weights)
+    except CheckpointError as error:
+        if config is None:
+            raise
+        raise CheckpointError(f"{error}\nIt does not fit the {config['type']} given either: {fault}") from None
+    assumed = ForeignNetwork(found.config, found.tensors, found.sentence, remarks)
+    return guard(source, assumed, called=found.sentence, weights=weights, given=False) if trial else assumed
+
+
+def _tell(found: ForeignNetwork, source: str) -> None:
+    name = Path(source).name
+    if found.sentence:
+        LOGGER.info("%s: %s", name, found.sentence)
+    for warning in found.warnings:
+        LOGGER.warning("%s %s", name, warning)
+
+
+def build_network(file: NetworkFile, device: str | torch.device = "cpu") -> nn.Module:
+    """The network of a file in eval mode, without gradients.
+
+    Raises:
+        CheckpointError: weights and network do not fit, or the file names a network that cannot be.
+    """
+    try:
+        network = NETWORKS.build(file.config)
+    except Exception as error:  # a constructor can fail in any way at arguments that somebody wrote into a file
+        fault = error if isinstance(error, SrtoolboxError) else f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"{file.source}: its network cannot be built: {fault}") from error
+    fault = differences(network.state_dict(), file.tensors)
+    if fault:
+        raise CheckpointError(f"{file.source}: does not fit {file.config['type']}: {fault}")
+    network.load_state_dict(file.tensors)
+    return network.requires_grad_(False).eval().to(device)
+
+
+def load_network(
+    path: str | Path,
+    *,
+    config: Mapping[str, Any] | None = None,
+    weights: Which = "ema",
+    scale: int | None = None,
+    trial: bool = True,
+    device: str | torch.device = "cpu",
+) -> nn.Module:
+    """A trained network, ready to upscale, from a checkpoint alone.
+
+    Args:
+        path: a checkpoint of this toolbox, or another project's weights (docs/other_weights.md).
+        config: the network's config, e.g. `dict(type='ESPCN', scale=3)`, for files that neither hold their own nor are
+            recognised.
+        weights: 'ema' prefers averaged weights where there are some, 'raw' takes the trained ones.
+        scale: for weights of other projects that fit any scale (SRCNN, FSRCNN, VDSR).
+        trial: try other projects' weights on a photograph, see `read_network`.
+        device: where to put it.
+
+    Returns:
+        The network in eval mode, without gradients.
+
+    Raises:
+        CheckpointError: unreadable, or weights and network do not fit, or another project's fail the trial.
+    """
+    return build_network(read_network(path, config=config, weights=weights, scale=scale, trial=trial), device)
+
+
+def weights_in(
+    state: Mapping[str, Any], source: str, network: str = "generator", *, weights: Which
+) -> dict[str, Tensor]:
+    """The weights of one network in a loaded checkpoint, other projects' names turned into ours where they are known.
+
+    Args:
+        state: what was loaded.
+        source: the file, for messages.
+        network: 'generator', 'discriminator' or the name of another network in a checkpoint of ours.
+        weights: 'ema' takes the averaged ones where there are some, 'raw' the trained ones.
+
+    Raises:
+        CheckpointError: no such network in it.
+    """
+    networks = state.get("networks")
+    if not isinstance(networks, Mapping):
+        return _foreign_weights(state, source, network.removesuffix("_ema"), weights)
+    for name in (f"{network}_ema", network) if weights == "ema" else (network,):
+        if name in networks:
+            return networks[name]
+    raise CheckpointError(f"{source}: holds no {network!r}, only {', '.join(map(str, networks))}")
+
+
+def _foreign_weights(state: Mapping[str, Any], source: str, network: str, weights: Which) -> dict[str, Tensor]:
+    tensors = find_weights(state, source, network=network, weights=weights).tensors
+    renamed = our_names(tensors)
+    if network == "generator":
+        return tensors if renamed is None else renamed
+    if renamed is not None:
+        raise CheckpointError(f"{source}: holds a generator, no {network}")
+    return tensors
+
+
+def run_config_in(state: Mapping[str, Any], source: str) -> dict[str, Any] | None:
+    """The config in one of our checkpoints, with at least `model.generator`; None in another project's file.
+
+    Raises:
+        CheckpointError: a config that is damaged.
+    """
+    if not isinstance(state.get("networks"), Mapping):
+        return None
+    try:
+        config = json.loads(state["config"])
+        config["model"]["generator"] = dict(config["model"]["generator"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{source}: its config is damaged ({type(error).__name__})") from error
+    return config
+
+
+def arguments_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """All arguments of a network, `type` left out: those of its config, and the defaults of the others."""
+    parameters = parameters_of(NETWORKS.get(config["type"]))
+    defaults = {key: p.default for key, p in parameters.items() if p.default is not p.empty}
+    given = {key: value for key, value in {**defaults, **config}.items() if key != "type"}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
+
+
+def load_matching(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Fine-tuning: load what fits by name and shape, and say what did and what did not.
+
+    Raises:
+        CheckpointError: nothing fits.
+    """
+    own = network.state_dict()
+    fitting = {key: value for key, value in tensors.items() if key in own and own[key].shape == value.shape}
+    if not fitting:
+        raise CheckpointError(f"{source}: nothing in it fits {type(network).__name__}: {differences(own, tensors)}")
+    network.load_state_dict(fitting, strict=False)
+    rest = differences(own, tensors)
+    LOGGER.info("loaded %d of %d tensors from %s%s", len(fitting), len(own), source, f"; {rest}" if rest else "")

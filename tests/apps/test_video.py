@@ -1,0 +1,406 @@
+"""Videos: everything but the picture is kept, nothing half-written stays, a killed job goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srtoolbox.apps.video import upscale as module
+from srtoolbox.apps.video.frames import frames, library, probe
+from srtoolbox.apps.video.parts import Encoding
+from srtoolbox.apps.video.upscale import upscale_video
+from srtoolbox.cli import main
+from srtoolbox.errors import SrtoolboxError
+from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.io.tensor_files import save_tensors
+from srtoolbox.io.threads import AHEAD, Sink
+from srtoolbox.registry import NETWORKS
+from tests.apps.clips import frames_of, make_clip, packets_of
+
+av = pytest.importorskip("av", reason="needs the extra 'video'")
+LOSSLESS = Encoding("ffv1", None)
+
+
+@pytest.fixture(autouse=True)
+def short_parts(monkeypatch):
+    monkeypatch.setattr(module, "PART_FRAMES", 8)
+
+
+def bicubic(scale: int = 2, **options) -> Upscaler:
+    return Upscaler(NETWORKS.build({"type": "Bicubic", "scale": scale}), **options)
+
+
+def same_frames(first: Path, second: Path) -> bool:
+    left, right = frames_of(first), frames_of(second)
+    return len(left) == len(right) and all(
+        a[0] == b[0] and np.array_equal(a[1], b[1]) for a, b in zip(left, right, strict=True)
+    )
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_times_audio_colours_and_rotation_are_kept(tmp_path: Path, suffix: str) -> None:
+    pts = [i * 512 + (37 * i * i) % 400 for i in range(25)]  # a variable frame rate
+    clip = make_clip(tmp_path / "in.mp4", pts=pts, rotation=90)
+    out = tmp_path / f"out{suffix}"
+    seen = []
+    done = upscale_video(bicubic(), clip, out, progress=lambda *state: seen.append(state))
+    assert (done.frames, done.resumed, done.size) == (25, 0, (128, 96))
+    assert seen[0] == (0, 25) and seen[-1] == (25, 25)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", out.name]
+    before, after = frames_of(clip), frames_of(out)
+    sound, copy = packets_of(clip, "audio"), packets_of(out, "audio")
+    assert [data for _, data in sound] == [data for _, data in copy] and len(sound) > 10
+    # Matroska has no times below 0, where AAC begins, so everything is later by as much; and its clock has milliseconds
+    shift, limit = (0, 0) if suffix == ".mp4" else (copy[0][0] - sound[0][0], 0.0011)
+    assert len(after) == 25
+    for old, new in ((before, after), (sound, copy)):
+        assert all(abs(b[0] - a[0] - shift) <= limit for a, b in zip(old, new, strict=True))
+    old, new = probe(clip), probe(out)
+    assert new.colour == old.colour and new.rotation == old.rotation == 90 and new.pix_fmt == "yuv420p"
+    assert abs(new.duration - old.duration - shift) < 0.03
+    # the right picture at the right time
+    expected = bicubic()(before[20][1])
+    assert np.abs(after[20][1].astype(int) - expected).mean() < 3
+
+
+@pytest.mark.parametrize(("matrix", "name"), [(1, "bt709"), (6, "bt601"), (9, "bt2020")])
+@pytest.mark.parametrize("limits", [1, 2])
+def test_colours_by_the_declared_matrix_and_range(tmp_path: Path, matrix: int, name: str, limits: int) -> None:
+    """Against the definition of Y'CbCr (ITU-R BT.601, BT.709, BT.2020), and back without loss."""
+    clip = make_clip(
+        tmp_path / "in.mkv", number=3, pix_fmt="yuv444p", colour=(matrix, limits, 2, 2), audio=None, codec="ffv1"
+    )
+    video = probe(clip)
+    assert (video.colour.matrix, video.colour.range) == (matrix, limits)
+    with av.open(str(clip)) as container:
+        planes = [frame.to_ndarray().astype(float) for frame in container.decode(video=0)]
+    red, blue = {"bt709": (0.2126, 0.0722), "bt601": (0.299, 0.114), "bt2020": (0.2627, 0.0593)}[name]
+    scale = (255, 255) if limits == 2 else (219, 224)
+    for frame, (y, cb, cr) in zip(frames(video), planes, strict=True):
+        y = (y - (0 if limits == 2 else 16)) / scale[0]
+        cb, cr = (cb - 128) / scale[1], (cr - 128) / scale[1]
+        r, b = y + 2 * (1 - red) * cr, y + 2 * (1 - blue) * cb
+        g = (y - red * r - blue * b) / (1 - red - blue)
+        expected = np.clip(np.stack([r, g, b], -1) * 255, 0, 255)
+        assert np.abs(frame.image - expected).max() < 1.6
+    out = tmp_path / "out.mkv"
+    upscale_video(bicubic(1), clip, out, encoding=LOSSLESS)
+    with av.open(str(out)) as container:
+        again = [frame.to_ndarray().astype(float) for frame in container.decode(video=0)]
+    assert max(np.abs(a - b).max() for a, b in zip(planes, again, strict=True)) <= 2
+    assert probe(out).colour == video.colour
+
+
+def test_what_declares_nothing_declares_what_was_taken(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mkv", number=2, colour=(2, 0, 2, 2), audio=None)
+    upscale_video(bicubic(), clip, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        frame = next(container.decode(video=0))
+        assert (int(frame.colorspace), int(frame.color_range)) == (6, 1)
+
+
+def test_ten_bits_stay_ten(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mkv", number=3, pix_fmt="yuv420p10le", audio=None, codec="ffv1")
+    assert next(frames(probe(clip))).image.dtype == np.uint16
+    upscale_video(bicubic(1), clip, tmp_path / "out.mkv", encoding=LOSSLESS)
+    assert probe(tmp_path / "out.mkv").pix_fmt == "yuv420p10le"
+    for first, second in zip(frames(probe(clip)), frames(probe(tmp_path / "out.mkv")), strict=True):
+        assert np.abs(first.image.astype(int) - second.image).mean() < 300  # of 65535: chroma is filtered twice
+
+
+def test_an_odd_size_is_cut_to_what_the_format_holds(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mp4", number=2, size=(50, 34), audio=None)
+    assert upscale_video(bicubic(outscale=1.5), clip, tmp_path / "out.mp4").size == (74, 50)
+
+
+SLOW = """
+import sys, time
+from srtoolbox.apps.video import upscale as video
+from srtoolbox.io.threads import AHEAD
+from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.registry import NETWORKS
+video.PART_FRAMES = 4
+upscaler = Upscaler(NETWORKS.build({"type": "Bicubic", "scale": 2}))
+class Slow:
+    size = staticmethod(upscaler.size)
+    def __call__(self, image):
+        time.sleep(float(sys.argv[3]))
+        return upscaler(image)
+print(video.upscale_video(Slow(), sys.argv[1], sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_job_goes_on(tmp_path: Path, monkeypatch) -> None:
+    clip = make_clip(tmp_path / "in.mp4")
+    monkeypatch.setattr(module, "PART_FRAMES", 4)
+    upscale_video(bicubic(), clip, tmp_path / "whole.mp4")
+    out, parts = tmp_path / "out.mp4", tmp_path / "out.mp4.parts"
+    command = [sys.executable, "-c", SLOW, str(clip), str(out)]
+    process = subprocess.Popen([*command, "0.2"])
+    for _ in range(600):
+        if (parts / "part_000001.json").exists():
+            break
+        time.sleep(0.05)
+    time.sleep(0.3)  # in the middle of a part
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not out.exists()
+    kept = {path.name: path.stat().st_mtime_ns for path in parts.glob("part_*.mkv")}
+    again = subprocess.run([*command, "0"], capture_output=True, text=True, check=True)
+    assert f"resumed={4 * len(kept)}" in again.stdout and len(kept) >= 2
+    assert same_frames(out, tmp_path / "whole.mp4") and not parts.exists()
+    assert packets_of(out, "audio") == packets_of(clip, "audio")
+
+
+def interrupted(clip: Path, out: Path, at: int, **options) -> None:
+    """A run that fails at a frame."""
+    upscaler, count = bicubic(), 0
+
+    class Failing:
+        size = staticmethod(upscaler.size)
+
+        def __call__(self, image):
+            nonlocal count
+            count += 1
+            if count == at:
+                raise SrtoolboxError("the network fails")
+            return upscaler(image)
+
+    with pytest.raises(SrtoolboxError, match="the network fails"):
+        upscale_video(Failing(), clip, out, **options)
+
+
+def test_a_failure_leaves_finished_parts_and_no_threads(tmp_path: Path) -> None:
+    clip, out = make_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    before = threading.active_count()
+    interrupted(clip, out, 20)
+    assert threading.active_count() == before and not out.exists()
+    parts = tmp_path / "out.mp4.parts"
+    assert sorted(path.name for path in parts.iterdir()) == [
+        "job.json",
+        "part_000000.json",
+        "part_000000.mkv",
+        "part_000001.json",
+        "part_000001.mkv",
+    ]
+    data = bytearray((parts / "part_000001.mkv").read_bytes())
+    data[len(data) // 2] ^= 1  # damaged since
+    (parts / "part_000001.mkv").write_bytes(data)
+    assert upscale_video(bicubic(), clip, out).resumed == 8
+    upscale_video(bicubic(), clip, tmp_path / "whole.mp4")
+    assert same_frames(out, tmp_path / "whole.mp4")
+
+
+def test_parts_of_another_job_are_refused(tmp_path: Path) -> None:
+    clip, out = make_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    interrupted(clip, out, 10, job={"checkpoint": "a"})
+    with pytest.raises(SrtoolboxError, match=r"parts made with another checkpoint, encoding; .*--overwrite"):
+        upscale_video(bicubic(), clip, out, job={"checkpoint": "b"}, encoding=Encoding("libx264", 30))
+    assert upscale_video(bicubic(), clip, out, job={"checkpoint": "b"}, overwrite=True).resumed == 0
+    with pytest.raises(SrtoolboxError, match="is there already; --overwrite"):
+        upscale_video(bicubic(), clip, out)
+
+
+def test_decoding_waits_for_the_network(tmp_path: Path, monkeypatch) -> None:
+    """Memory is bounded: only a few frames are decoded ahead."""
+    clip, decoded, most = make_clip(tmp_path / "in.mp4", number=60, audio=None), 0, 0
+    upscaler, original = bicubic(), module.frames
+
+    def counted(*args, **options):
+        nonlocal decoded
+        for frame in original(*args, **options):
+            decoded += 1
+            yield frame
+
+    class Slow:
+        size = staticmethod(upscaler.size)
+        done = 0
+
+        def __call__(self, image):
+            nonlocal most
+            time.sleep(0.005)
+            self.done += 1
+            most = max(most, decoded - self.done)
+            return upscaler(image)
+
+    monkeypatch.setattr(module, "frames", counted)
+    upscale_video(Slow(), clip, tmp_path / "out.mp4")
+    assert 1 <= most <= AHEAD + 2
+
+
+def test_what_waits_to_be_encoded_is_bounded() -> None:
+    gate, taken = threading.Event(), []
+
+    def consume(items) -> None:
+        gate.wait(10)
+        taken.extend(items)
+
+    put = []
+    with Sink(consume) as sink:
+        other = threading.Thread(target=lambda: [(sink.put(n), put.append(n)) for n in range(AHEAD + 3)], daemon=True)
+        other.start()
+        other.join(0.3)
+        assert other.is_alive() and put == list(range(AHEAD))
+        gate.set()
+        other.join(10)
+    assert taken == list(range(AHEAD + 3))
+
+
+def test_hevc_is_called_what_players_know_and_its_encoder_is_quiet(tmp_path: Path, capfd) -> None:
+    if "libx265" not in av.codecs_available:
+        pytest.skip("FFmpeg without x265")
+    clip = make_clip(tmp_path / "in.mp4", number=10, audio=None)
+    upscale_video(bicubic(), clip, tmp_path / "out.mp4", encoding=Encoding("libx265", preset="ultrafast"))
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.video[0].codec_context.codec_tag == "hvc1"
+        assert len(list(container.decode(video=0))) == 10
+    assert capfd.readouterr().err == ""
+
+
+def test_errors_name_what_is_wrong(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mp4", number=3)
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "folder.mp4").mkdir()
+    tone = make_clip(tmp_path / "x.mkv", number=3, audio="libopus") if "libopus" in av.codecs_available else None
+    for source, out, options, message in [
+        (tmp_path / "none.mp4", "o.mp4", {}, r"none\.mp4: no such video file"),
+        (tmp_path / "text.mp4", "o.mp4", {}, r"text\.mp4: no video that can be read"),
+        (clip, "folder.mp4", {"overwrite": True}, r"folder\.mp4: is a folder"),
+        (tmp_path / "none.mp4", "in.mp4", {"overwrite": True}, r"none\.mp4: no such video file"),
+        (clip, "in.mp4", {"overwrite": True}, r"in\.mp4: is the video to upscale"),
+        (clip, "o.avi", {}, r"o\.avi: the name of a video ends in \.mp4"),
+        (clip, "o.mp4", {"encoding": Encoding("x999")}, r"no video codec 'x999'; usual ones: libx264"),
+        (clip, "o.webm", {}, r"o\.webm: this container does not hold h264"),
+        (clip, "o.mp4", {"encoding": Encoding(preset="fastest of all")}, r"o\.mp4: cannot be encoded"),
+    ]:
+        with pytest.raises(SrtoolboxError, match=message):
+            upscale_video(bicubic(), source, tmp_path / out, **options)
+    for outscale, size in ((1e5, "6400000x4800000"), (0.02, "2x1")):
+        with pytest.raises(
+            SrtoolboxError, match=rf"in\.mp4: would become {size}; a video has 2 \.\.\. 16384 px a side"
+        ):
+            upscale_video(bicubic(outscale=outscale), clip, tmp_path / "o.mp4")
+    if tone is not None:
+        assert upscale_video(bicubic(), tone, tmp_path / "tone.mkv").frames == 3
+    assert not list(tmp_path.glob("o.*"))
+
+
+def test_a_damaged_video(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mp4")
+    data = clip.read_bytes()
+    clip.write_bytes(data[: len(data) // 2])  # the index at the end is gone
+    with pytest.raises(SrtoolboxError, match=r"in\.mp4: "):
+        upscale_video(bicubic(), clip, tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_video_cut_short_is_told(tmp_path: Path, caplog) -> None:
+    """A Matroska file without its end is read without an error, as if it ended there."""
+    clip = make_clip(tmp_path / "in.mkv", number=100, audio=None)
+    upscale_video(bicubic(), clip, tmp_path / "whole.mkv")
+    assert "cut short" not in caplog.text
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    assert upscale_video(bicubic(), clip, tmp_path / "out.mkv").frames < 90
+    assert re.search(r"in\.mkv: its pictures end after .* it is cut short", caplog.text)
+
+
+def test_the_command(tmp_path: Path, capsys) -> None:
+    clip = make_clip(tmp_path / "in.mp4", number=5)
+    network = NETWORKS.build({"type": "ESPCN", "scale": 3})
+    config = {"model": {"generator": {"type": "ESPCN", "scale": 3}}}
+    save_tensors(tmp_path / "c.pth", {"networks": {"generator": network.state_dict()}, "config": json.dumps(config)})
+    assert main(["upscale_video", str(tmp_path / "c.pth"), str(clip), "--crf", "20", "--tile", "0"]) == 0
+    assert "in_sr.mp4: 5 frames of 192 x 144" in capsys.readouterr().out
+    assert probe(tmp_path / "in_sr.mp4").width == 192
+    assert main(["upscale_video", str(tmp_path / "c.pth"), str(clip)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["upscale_video", str(tmp_path / "c.pth"), str(clip), "--crf", "180"])
+    assert "--crf is 0 ... 63, got 180" in capsys.readouterr().err
+
+
+def test_sigterm_leaves_finished_parts_alone(tmp_path: Path, monkeypatch) -> None:
+    clip, seen = make_clip(tmp_path / "in.mp4"), []
+    network = {"type": "Bicubic", "scale": 2}
+    config = json.dumps({"model": {"generator": network}})
+    save_tensors(tmp_path / "c.pth", {"networks": {"generator": {}}, "config": config})
+    upscaler, original = bicubic(), Upscaler.__call__
+
+    def until_the_twelfth(_: Upscaler, image: np.ndarray) -> np.ndarray:
+        seen.append(1)
+        if len(seen) == 12:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(upscaler, image)
+
+    monkeypatch.setattr(Upscaler, "__call__", until_the_twelfth)
+    with pytest.raises(SystemExit) as caught:
+        main(["upscale_video", str(tmp_path / "c.pth"), str(clip)])
+    assert caught.value.code == 143
+    parts = {path.name for path in (tmp_path / "in_sr.mp4.parts").iterdir()}
+    assert parts == {"job.json", "part_000000.mkv", "part_000000.json"}
+
+
+def test_threads_of_a_decoder_never_wait_for_python() -> None:
+    """With a level, FFmpeg's threads take Python's lock to log, and a decoder that is closed holds it: a deadlock."""
+    av.logging.set_level(av.logging.FATAL)
+    assert library().logging.get_level() is None
+
+
+def test_without_the_package(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert main(["upscale_video", "c.pth", "in.mp4"]) == 2
+    assert "pip install 'srtoolbox[video]'" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == []
+
+
+def test_two_jobs_on_one_output_are_kept_apart(tmp_path: Path) -> None:
+    clip, out = make_clip(tmp_path / "in.mp4", number=20, audio=None), tmp_path / "out.mp4"
+    other, refused = make_clip(tmp_path / "other.mp4", number=3, audio=None), []
+    (tmp_path / "folder").mkdir()
+
+    def second(done: int, total: int) -> None:
+        if done == 12:
+            for source, target in ((clip, out), (other, tmp_path / "folder/../out.mp4")):
+                with pytest.raises(SrtoolboxError, match=rf"in use by another job \(process {os.getpid()} on"):
+                    upscale_video(bicubic(), source, target, overwrite=source == other)
+                refused.append(source)
+
+    assert upscale_video(bicubic(), clip, out, progress=second).frames == 20
+    assert len(refused) == 2 and sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
+        "in.mp4", "other.mp4", "out.mp4"
+    ]  # fmt: skip
+    assert not (tmp_path / "out.mp4.parts").exists()
+
+
+def test_a_job_that_ended_meanwhile_is_not_done_again(tmp_path: Path, monkeypatch) -> None:
+    clip, out = make_clip(tmp_path / "in.mp4", number=3, audio=None), tmp_path / "out.mp4"
+
+    class Late(module.Parts):
+        def __init__(self, *args, **kwargs) -> None:
+            out.write_bytes(b"of another job")
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(module, "Parts", Late)
+    with pytest.raises(SrtoolboxError, match="another job has made it meanwhile"):
+        upscale_video(bicubic(), clip, out)
+    assert out.read_bytes() == b"of another job" and not (tmp_path / "out.mp4.parts").exists()
+
+
+def test_what_a_killed_job_left_of_its_lock_locks_nothing(tmp_path: Path) -> None:
+    clip, out = make_clip(tmp_path / "in.mp4", number=3, audio=None), tmp_path / "out.mp4"
+    parts = tmp_path / "out.mp4.parts"
+    parts.mkdir()
+    (parts / "lock").touch()
+    (parts / "holder.json").write_text('{"pid": 1, "host": "gone"}')
+    assert upscale_video(bicubic(), clip, out).frames == 3 and not parts.exists()

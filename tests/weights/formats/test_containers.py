@@ -1,0 +1,107 @@
+"""Wrappers, roles and prefixes: every one the field uses, averaged weights first, nothing invented."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from srtoolbox.errors import CheckpointError
+from srtoolbox.registry import NETWORKS
+from srtoolbox.weights.formats.containers import AVERAGED, PREFIXES, WRAPPERS, find_weights
+
+CONFIG = {"type": "ESPCN", "scale": 2, "kernels": [3, 3], "channels": [4]}
+State = dict[str, torch.Tensor]
+
+
+@pytest.fixture
+def tensors() -> State:
+    torch.manual_seed(3)
+    return NETWORKS.build(CONFIG).state_dict()
+
+
+def same(a: State, b: State) -> bool:
+    return list(a) == list(b) and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def prefixed(tensors: State, prefix: str) -> State:
+    return {prefix + key: value for key, value in tensors.items()}
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [*AVERAGED, "params", "state_dict", "model_state_dict", "model", "net", "generator", "netG"],
+)
+@pytest.mark.parametrize(
+    "prefix", ["", "module.", "_orig_mod.", "generator.", "netG.", "model.", "module._orig_mod.", "generator.module."]
+)
+def test_wrapper_and_prefix(wrapper: str, prefix: str, tensors: State) -> None:
+    found = find_weights({wrapper: prefixed(tensors, prefix), "epoch": 3}, "x")
+    assert same(found.tensors, tensors)
+    assert found.averaged == (wrapper in AVERAGED)
+
+
+def test_the_lists_are_short() -> None:
+    assert (len(AVERAGED), len(WRAPPERS), len(PREFIXES)) == (3, 9, 4)
+
+
+def test_bare_and_nested(tensors: State) -> None:
+    assert same(find_weights(tensors, "x").tensors, tensors)
+    nested = {"model": {"state_dict": prefixed(tensors, "module.")}, "iter": 5}
+    assert same(find_weights(nested, "x").tensors, tensors)
+
+
+@pytest.mark.parametrize("wrapper", AVERAGED)
+def test_averaged_weights_go_first_unless_raw_ones_are_wanted(tensors: State, wrapper: str) -> None:
+    raw = {key: value + 1 for key, value in tensors.items()}
+    state = {"params": raw, wrapper: tensors}
+    assert same(find_weights(state, "x").tensors, tensors) and find_weights(state, "x").averaged
+    assert same(find_weights(state, "x", weights="raw").tensors, raw)
+    assert not find_weights(state, "x", weights="raw").averaged
+    assert same(find_weights({**state, wrapper: {}}, "x").tensors, raw)
+
+
+def test_torchs_averaged_model_counts_and_prefixes(tensors: State) -> None:
+    model = torch.nn.Conv2d(1, 1, 1)
+    averaged = torch.optim.swa_utils.AveragedModel(model)
+    found = find_weights({"state_dict": tensors, "ema_state_dict": averaged.state_dict(), "epoch": 3}, "x")
+    assert found.averaged and same(found.tensors, model.state_dict())
+
+
+def test_a_training_of_several_networks(tensors: State) -> None:
+    """As MMagic saves it: the generator, its average and the discriminator in one state_dict, with counters beside."""
+    raw = {key: value + 1 for key, value in tensors.items()}
+    disc = {"conv0_0.weight": torch.ones(1)}
+    state = {
+        **prefixed(raw, "generator."),
+        **prefixed(tensors, "generator_ema.module."),
+        **prefixed(disc, "discriminator."),
+    }
+    state |= {"generator_ema.steps": torch.tensor(5), "step_counter": torch.tensor(7)}
+    state |= {"data_preprocessor.mean": torch.zeros(3)}
+    wrapped = {"state_dict": state, "meta": {"iter": 5}}
+    assert same(find_weights(wrapped, "x").tensors, tensors) and find_weights(wrapped, "x").averaged
+    assert same(find_weights(wrapped, "x", weights="raw").tensors, raw)
+    assert same(find_weights(wrapped, "x", network="discriminator").tensors, disc)
+
+
+def test_a_prefix_of_some_keys_is_part_of_their_names() -> None:
+    mixed = {"model.head.weight": torch.ones(1), "tail.weight": torch.ones(1)}
+    assert list(find_weights(mixed, "x").tensors) == list(mixed)
+
+
+def test_other_entries_are_left_out(tensors: State) -> None:
+    assert same(find_weights({**tensors, "epoch": 3, "name": "x"}, "x").tensors, tensors)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"epoch": 3, "lr": 0.1}, r"x.pth: holds no weights \(its keys: epoch, lr\)"),
+        ({"params": {}}, "holds no weights"),
+        ({"state": {0: {}}, "param_groups": []}, "state of an optimizer"),
+        ({"epoch": 1, "iter": 5, "optimizers": [], "schedulers": []}, r"training state of BasicSR.*net_g_"),
+    ],
+)
+def test_no_weights_at_all(state: dict, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        find_weights(state, "x.pth")

@@ -1,0 +1,134 @@
+"""Public files, opened by name alone, give the figures that were measured with their authors' code on Set5.
+
+Luma networks by `y_direct`: their figures in `rgb` are for a chroma upscaled in 8 bits, see test_public_weights.py.
+"""
+
+from __future__ import annotations
+
+import ast
+import logging
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from srtoolbox.cli import main
+from srtoolbox.engine.evaluate import build_metrics, evaluate, means
+from srtoolbox.errors import CheckpointError
+from srtoolbox.registry import DATASETS, NETWORKS
+from srtoolbox.weights.checkpoint import load_network
+from srtoolbox.weights.declared import state_for
+from srtoolbox.weights.load import read_network
+from srtoolbox.weights.trial import CONVENTIONS, LAST, RGB_CONVENTIONS, _sample, _score
+
+pytestmark = pytest.mark.data
+
+FSRCNN = "yjn870_FSRCNN-pytorch__fsrcnn_x2.pth"
+VDSR = "twtygqyy_pytorch-vdsr__model_epoch_50.state_dict.pth"
+IMDN = "Zheng222_IMDN__IMDN_x4.pth"
+SRGAN = "leftthomas_SRGAN__netG_epoch_4_100.pth"
+COMPACT = "xinntao_Real-ESRGAN__realesr-animevideov3-x4.converted.pth"
+SRCNN = "amanshenoy_image-super-resolution__isr_best.pth"
+
+
+@pytest.mark.parametrize(
+    ("file", "scale", "sentence", "figures"),
+    [
+        (FSRCNN, None, "FSRCNN, yjn870's names, x2, 56 features, luma", {"y_direct": 37.065}),
+        (VDSR, 2, "VDSR, twtygqyy's names, x2, 18 blocks, luma", {"y_direct": 37.538}),
+        (VDSR, 3, "VDSR, twtygqyy's names, x3, 18 blocks, luma", {"y_direct": 33.726}),
+        (VDSR, 4, "VDSR, twtygqyy's names, x4, 18 blocks, luma", {"y_direct": 31.423}),
+        (IMDN, None, "IMDN, x4, 6 blocks", {"rgb": 32.211}),
+        (SRGAN, None, "SRGAN's generator, leftthomas' names, x4, 5 blocks", {"rgb": 30.657}),
+        (COMPACT, None, "SRVGGNetCompact, x4, 16 blocks", {"rgb": 28.250}),
+    ],
+)
+def test_figures(
+    data_root: Path,
+    weights_root: Path,
+    caplog: pytest.LogCaptureFixture,
+    file: str,
+    scale: int | None,
+    sentence: str,
+    figures: dict[str, float],
+) -> None:
+    caplog.set_level(logging.INFO, "srtoolbox")
+    logging.getLogger("srtoolbox").propagate = True
+    network = load_network(weights_root / file, scale=scale)
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith(f"{file}: {sentence}") and "as assumed" not in told
+    scale = network.scale
+    folders = {"gt": f"{data_root}/Set5/HR/X{scale}", "lq": f"{data_root}/Set5/LR_bicubic/X{scale}"}
+    dataset = DATASETS.build({"type": "PairedDataset", "scale": scale, **folders})
+    kinds = {protocol: {"type": "PSNR", "crop_border": scale, "protocol": protocol} for protocol in figures}
+    measured = means(evaluate(network, dataset, build_metrics(kinds)))
+    for protocol, psnr in figures.items():
+        assert measured[protocol] == pytest.approx(psnr, abs=0.005)
+
+
+def test_srcnn_needs_to_be_told_its_scale(weights_root: Path) -> None:
+    network = load_network(weights_root / SRCNN, scale=2)
+    assert (network.scale, network.colour, network.conv1.padding_mode) == (2, "rgb", "zeros")
+    with pytest.raises(CheckpointError, match="fit any scale"):
+        load_network(weights_root / SRCNN)
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("sunny2109_SAFMN__light_safmnpp.pth", "looks like SAFMN, which has no network here"),
+        ("songhan_SqueezeNet-Deep-Compression__squeezenet1_0.converted.pth", "a SqueezeNet for classification"),
+    ],
+)
+def test_what_has_no_network_here(weights_root: Path, file: str, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        load_network(weights_root / file)
+
+
+def test_the_commands_take_such_a_file(
+    data_root: Path, weights_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    picture = data_root / "Set5/LR_bicubic/X4/img_003.png"
+    assert main(["upscale", str(weights_root / IMDN), str(picture), "-o", str(tmp_path)]) == 0
+    bicubic = ["bicubic/bicubic_x4.py", f"data_root={data_root}", "--datasets", "set5"]
+    assert main(["test", *bicubic, str(weights_root / IMDN)]) == 0
+    assert "32.21" in capsys.readouterr().out
+
+
+OWNERS = {
+    "yjn870": FSRCNN,
+    "twtygqyy": VDSR,
+    "Zheng222": IMDN,
+    "amanshenoy": SRCNN,
+    "leftthomas": SRGAN,
+    "xinntao": COMPACT,
+}
+ROWS = re.findall(
+    r"^\| (\w+) [^|]*\| (\d) \| ([^|]*)\| ([^|]*)\| (\d+) \|$",
+    (Path(__file__).parents[3] / "docs/other_weights.md").read_text(encoding="utf-8"),
+    re.M,
+)
+
+
+@pytest.mark.parametrize(("owner", "scale", "way", "gain", "match"), ROWS)
+def test_the_table_of_trials_is_true(
+    weights_root: Path, owner: str, scale: str, way: str, gain: str, match: str
+) -> None:
+    """Each row is the score of what a trial begins with."""
+    file = read_network(weights_root / OWNERS[owner], scale=int(scale), trial=False, quiet=True)
+    config, named = file.config, {**CONVENTIONS, **RGB_CONVENTIONS, **LAST["rgb"]}
+    if way.strip() in named:
+        config = {"type": "Adapter", "scale": int(scale), "network": config, **named[way.strip()]}
+    elif way.strip():
+        key, value = way.strip().split("=")
+        config = {**config, key: ast.literal_eval(value)}
+    network = NETWORKS.build(config)
+    network.load_state_dict(state_for(config, file.tensors))
+    score = _score(network, _sample(network))
+    assert score.match == pytest.approx(float(match), abs=0.6)
+    assert score.gain == (pytest.approx(float(gain), abs=0.06) if gain.strip() else -math.inf)
+
+
+def test_the_table_of_trials_was_found() -> None:
+    assert len(ROWS) == 18

@@ -1,0 +1,289 @@
+"""Other projects' networks, recognised from their tensors alone: right type, right arguments, equal outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from srtoolbox.errors import CheckpointError
+from srtoolbox.registry import NETWORKS
+from srtoolbox.resize import imresize
+from srtoolbox.weights.checkpoint import load_network, weights_in
+from srtoolbox.weights.formats import recognise
+from srtoolbox.weights.formats.recognise import scale_in
+from tests.weights.formats import foreign
+
+X = torch.rand(1, 3, 12, 8, generator=torch.Generator().manual_seed(5))
+
+
+def randomised(network: nn.Module) -> nn.Module:
+    """With parameters and statistics that all matter."""
+    generator = torch.Generator().manual_seed(7)
+    for key, value in network.state_dict().items():
+        if value.is_floating_point():
+            noise = torch.rand(value.shape, generator=generator)
+            value.copy_(noise + 0.5 if "var" in key else (noise - 0.4) * 0.3)
+    return network.eval().requires_grad_(False)
+
+
+def agree(ours: nn.Module, theirs: object, x: torch.Tensor) -> None:
+    """Equal outputs, in float64, where the order of sums hardly matters."""
+    theirs = theirs.double() if isinstance(theirs, nn.Module) else theirs
+    torch.testing.assert_close(ours.double()(x.double()), theirs(x.double()), rtol=1e-9, atol=1e-9)
+
+
+def recognised(state: dict, name: str = "x.pth", **options: object) -> tuple[nn.Module, str, dict]:
+    found = recognise(state, name, **options)
+    network = NETWORKS.build(found.config)
+    network.load_state_dict(found.tensors)
+    return network.eval(), found.sentence, found.config
+
+
+@pytest.mark.parametrize(
+    ("network", "wrap", "sentence"),
+    [
+        (foreign.OldESRGAN(4), lambda s: s, "ESRGAN, old key layout, x4, 2 blocks, 8 features"),
+        (foreign.OldESRGAN(8, blocks=1), lambda s: s, "ESRGAN, old key layout, x8, 1 block, 8 features"),
+        (
+            foreign.MMagicMSRResNet(4),
+            lambda s: {"state_dict": {f"generator.{k}": v for k, v in s.items()}, "meta": {}},
+            "MSRResNet, MMagic's names, x4, 2 blocks, 8 features",
+        ),
+        (foreign.MMagicMSRResNet(3), lambda s: s, "MSRResNet, MMagic's names, x3, 2 blocks, 8 features"),
+        (
+            foreign.LornatangSRResNet(),
+            lambda s: {"epoch": 3, "state_dict": s},
+            "SRResNet, Lornatang's names, x4, 2 blocks, 8 features",
+        ),
+        (foreign.LornatangESPCN(3), lambda s: s, "ESPCN, Lornatang's names, x3, 5-3-3, luma"),
+        (foreign.YjnESPCN(2), lambda s: s, "ESPCN, yjn870's names, x2, 5-3-3, luma"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_written_by_others(network: nn.Module, wrap: object, sentence: str) -> None:
+    network = randomised(network)
+    ours, said, config = recognised(wrap(network.state_dict()))
+    x = X[:, : 1 if config["colour"] == "y" else 3]
+    agree(ours, network, x)
+    assert said == sentence
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_one_stage_may_be_two_or_three_times(scale: int) -> None:
+    network = randomised(foreign.OldESRGAN(scale))
+    with pytest.raises(CheckpointError, match=r"old key layout, whose weights fit x2 and x3.*--scale"):
+        recognise(network.state_dict(), "x.pth")
+    for options in ({"scale": scale}, {"name": f"{scale}x_thing.pth"}):
+        agree(recognised(network.state_dict(), **options)[0], network, X)
+
+
+@pytest.mark.parametrize(
+    "network", [foreign.LornatangSRCNN(), foreign.LornatangVDSR()], ids=lambda network: type(network).__name__
+)
+@pytest.mark.parametrize("scale", [2, 3])
+def test_networks_on_the_upscaled_picture_serve_any_scale(network: nn.Module, scale: int) -> None:
+    network, x = randomised(network), X[:, :1]
+    with pytest.raises(CheckpointError, match=r"fit any scale.*--scale N"):
+        recognise(network.state_dict(), "x.pth")
+    ours = recognised(network.state_dict(), scale=scale)[0]
+    agree(ours, lambda small: network.double()(imresize(small, scale)), x)
+
+
+def test_fsrcnn_of_lornatang() -> None:
+    network = randomised(foreign.LornatangFSRCNN(3))
+    ours, sentence, config = recognised(network.state_dict(), "fsrcnn_x3.pth")
+    agree(ours, network, X[:, :1])
+    assert sentence == "FSRCNN, Lornatang's names, x3, 6 features, luma" and config["num_mapping"] == 3
+
+
+OURS = [
+    {"type": "RRDBNet", "scale": 4, "num_features": 8, "growth_channels": 4, "num_blocks": 2},
+    {"type": "RRDBNet", "scale": 2, "num_features": 8, "growth_channels": 4, "num_blocks": 1, "colour": "y"},
+    {"type": "RRDBNet", "scale": 1, "num_features": 8, "growth_channels": 4, "num_blocks": 1},
+    {"type": "RRDBNet", "scale": 1, "num_features": 8, "growth_channels": 4, "num_blocks": 1, "unshuffle": False},
+    {"type": "RRDBNet", "scale": 3, "num_features": 8, "num_blocks": 1, "upsampling": "pixelshuffle"},
+    {"type": "RRDBNet", "scale": 4, "num_features": 8, "num_blocks": 1, "num_dense_blocks": 2, "num_convs": 3},
+    {"type": "MSRResNet", "scale": 2, "num_features": 8, "num_blocks": 3},
+    {"type": "MSRResNet", "scale": 4, "num_features": 8, "num_blocks": 1, "colour": "y"},
+    {"type": "SRResNet", "scale": 8, "num_features": 8, "num_blocks": 1},
+    {"type": "SRResNet", "scale": 3, "num_features": 8, "num_blocks": 2, "bias": True, "body_end": "prelu"},
+    {"type": "ESPCN", "scale": 3, "kernels": [5, 3, 3], "channels": [6, 4]},
+    {"type": "ESPCN", "scale": 2, "kernels": [5, 3], "channels": [6], "colour": "rgb"},
+    {"type": "SRCNN", "scale": 2, "kernels": [9, 1, 5], "channels": [6, 4], "padding": "zeros", "colour": "rgb"},
+    {"type": "FSRCNN", "scale": 4, "num_features": 8, "shrink_channels": 5, "num_mapping": 1, "colour": "rgb"},
+    {"type": "VDSR", "scale": 2, "num_features": 8, "num_blocks": 2, "bias": True},
+    {"type": "IMDN", "scale": 3, "num_features": 16, "num_blocks": 2},
+    {"type": "SRVGGNetCompact", "scale": 4, "num_features": 8, "num_blocks": 3, "colour": "y"},
+]
+
+
+@pytest.mark.parametrize("config", OURS, ids=lambda config: f"{config['type']}_x{config['scale']}")
+def test_bare_weights_of_our_own_networks(config: dict) -> None:
+    network = randomised(NETWORKS.build(config))
+    ours, _, found = recognised(network.state_dict(), scale=config["scale"])
+    assert {**found, **config} == found
+    x = X[:, : 1 if config.get("colour", "rgb" if network.in_channels == 3 else "y") == "y" else 3]
+    if config["type"] == "VDSR":  # the public weights, of the same names, are for a clipped input
+        ours.input_range = None
+    agree(ours, network, x)
+
+
+def test_names_of_2019() -> None:
+    config = {"type": "RRDBNet", "scale": 4, "num_features": 8, "growth_channels": 4, "num_blocks": 2}
+    network = randomised(NETWORKS.build(config))
+
+    def rename(key: str) -> str:
+        key = key.replace("conv_body", "trunk_conv").replace("body", "RRDB_trunk").replace("rdb", "RDB")
+        return key.replace("conv_up", "upconv").replace("conv_hr", "HRconv")
+
+    state = {"params_ema": {rename(key): value for key, value in network.state_dict().items()}}
+    ours, sentence, _ = recognised(state)
+    assert sentence == "ESRGAN, key layout of 2019, x4, 2 blocks, 8 features, EMA weights"
+    agree(ours, network, X)
+    old = {key.replace("body", "recon_trunk").replace("conv_hr", "HRconv"): value for key, value in small_ms().items()}
+    assert recognised(old)[1] == "MSRResNet, BasicSR's names of 2019, x2, 1 block, 8 features"
+
+
+def small_ms() -> dict[str, torch.Tensor]:
+    return NETWORKS.build({"type": "MSRResNet", "scale": 2, "num_features": 8, "num_blocks": 1}).state_dict()
+
+
+def test_counters_that_old_files_lack_are_added() -> None:
+    state = NETWORKS.build({"type": "SRResNet", "scale": 2, "num_features": 8, "num_blocks": 1}).state_dict()
+    state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    assert recognised(state)[1] == "SRResNet, x2, 1 block, 8 features"
+
+
+def keys(*names: str) -> dict[str, torch.Tensor]:
+    return dict.fromkeys(names, torch.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (keys("conv_first.weight", "layers.0.residual_group.blocks.0.attn.qkv.weight"), "looks like SwinIR"),
+        (keys("conv0_0.weight", "bn0_1.weight", "linear1.weight"), "looks like a discriminator"),
+        (keys("conv0.weight", "conv1.weight_orig", "conv1.weight_u"), "looks like a discriminator"),
+        (
+            keys("head.0.weight", "body.0.body.0.weight", "tail.0.0.weight"),
+            "looks like EDSR, which has no network here",
+        ),
+        (keys("head.0.weight", "body.0.body.0.body.3.conv_du.0.weight"), "looks like RCAN"),
+        (keys("features.0.weight", "classifier.0.weight"), "perceptual loss"),
+        (keys("head.weight", "tail.weight"), r"2 tensors of no network known here \(head.weight, tail.weight\)"),
+    ],
+)
+def test_what_does_not_fit_is_told_by_name(state: dict, message: str) -> None:
+    with pytest.raises(CheckpointError, match=f"x.pth: .*{message}"):
+        recognise(state, "x.pth")
+
+
+def test_esrgan_plus_and_damaged_layouts_are_told() -> None:
+    state = foreign.OldESRGAN(4).state_dict()
+    plus = {**state, "model.1.sub.0.RDB1.conv1x1.weight": torch.ones(4, 8, 1, 1)}
+    with pytest.raises(CheckpointError, match=r"looks like ESRGAN, old key layout, but .*ESRGAN\+"):
+        recognise(plus, "x.pth")
+    lacking = {key: value for key, value in state.items() if not key.startswith("model.1.sub.0.RDB2.conv3")}
+    with pytest.raises(CheckpointError, match=r"2 missing \(body.0.rdb2.conv3.\{weight,bias\}\)"):
+        recognise(lacking, "x.pth")
+
+
+BROKEN = {
+    "no axes": lambda value: value.sum(),
+    "one axis": lambda value: value.flatten(),
+    "no channels": lambda value: value.narrow(min(1, value.dim() - 1), 0, 0) if value.dim() else value,
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize(
+    "state",
+    [
+        foreign.OldESRGAN(4).state_dict(),
+        foreign.MMagicMSRResNet(4).state_dict(),
+        foreign.LornatangSRResNet().state_dict(),
+        foreign.LornatangFSRCNN(2).state_dict(),
+        foreign.LornatangVDSR().state_dict(),
+        foreign.YjnESPCN(3).state_dict(),
+        NETWORKS.build({"type": "IMDN", "scale": 2, "num_features": 16}).state_dict(),
+        {**NETWORKS.build({"type": "SRVGGNetCompact", "scale": 2}).state_dict(), "body.x.weight": torch.ones(1)},
+    ],
+    ids=lambda state: next(iter(state)),
+)
+def test_tensors_of_any_shape_are_told_off(state: dict, broken: str) -> None:
+    changed = {key: BROKEN[broken](value.float()) for key, value in state.items()}
+    for key in state:
+        if changed[key].shape != state[key].shape:
+            with pytest.raises(CheckpointError):
+                recognise({**state, key: changed[key]}, "x_x2.pth")
+    with pytest.raises(CheckpointError):
+        recognise(changed, "x_x2.pth")
+
+
+def test_another_scale_than_wanted_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="that upscales x2, not x4"):
+        recognise(small_ms(), "x.pth", scale=4)
+
+
+def test_scales_in_names() -> None:
+    names = [
+        "net_x4.pth",
+        "4x_net.pth",
+        "realesr-x4.pth",
+        "RealESRGAN_x4plus.pth",
+        "dir_x2/net.pth",
+        "x2_x3.pth",
+        "v4x2b",
+    ]
+    assert [scale_in(name) for name in names] == [4, 4, 4, 4, None, None, None]
+
+
+def test_nothing_is_allocated_for_a_lie(tmp_path: Path) -> None:
+    """A file of a few bytes that claims 10^9 channels, by shape or by names, costs no memory."""
+    state = small_ms()
+    state["conv_first.weight"] = torch.ones(1).expand(10**9, 3, 3, 3)
+    torch.save(state, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match=r"conv_first.weight claims more values than the file holds"):
+        load_network(tmp_path / "x.pth")
+
+
+# ---- through the commands' door
+
+
+def test_load_network_needs_no_config_and_says_what_it_found(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    import logging
+
+    caplog.set_level(logging.INFO, "srtoolbox")
+    logging.getLogger("srtoolbox").propagate = True
+    network = randomised(foreign.OldESRGAN(4))
+    torch.save({"params_ema": network.state_dict()}, tmp_path / "y.pth")
+    loaded = load_network(tmp_path / "y.pth", trial=False)
+    agree(loaded, network, X)
+    assert "y.pth: ESRGAN, old key layout, x4, 2 blocks, 8 features, EMA weights" in caplog.text
+
+
+def test_a_given_config_counts_where_it_fits_and_is_told_off_where_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import logging
+
+    logging.getLogger("srtoolbox").propagate = True
+    torch.save(foreign.YjnESPCN(2).state_dict(), tmp_path / "x.pth")
+    relu = {"type": "ESPCN", "scale": 2, "channels": [6, 4], "activation": "relu"}
+    assert load_network(tmp_path / "x.pth", config=relu, trial=False).activation == "relu"
+    bicubic = {"type": "Bicubic", "scale": 2}
+    assert load_network(tmp_path / "x.pth", config=bicubic, trial=False).activation == "tanh"
+    assert "x.pth is not the Bicubic given; its own network is used" in caplog.text
+    torch.save(keys("head.weight"), tmp_path / "y.pth")
+    with pytest.raises(CheckpointError, match=r"(?s)no network known here.*does not fit the ESPCN given either"):
+        load_network(tmp_path / "y.pth", config=relu)
+
+
+def test_fine_tuning_takes_other_names_but_no_generator_for_a_discriminator() -> None:
+    state = foreign.OldESRGAN(2).state_dict()
+    assert "body.0.rdb1.conv1.weight" in weights_in(state, "x.pth", weights="ema")
+    with pytest.raises(CheckpointError, match="holds a generator, no discriminator"):
+        weights_in(state, "x.pth", "discriminator", weights="ema")
