@@ -12,7 +12,7 @@ from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_tri
 from srtoolbox.text import counted
 
 if TYPE_CHECKING:
-    from srtoolbox.weights.interpolate import Blend
+    from srtoolbox.weights.interpolate import Interpolation
 
 EXAMPLE = """example:
   python tools/interp.py psnr.pth gan.pth --alpha 0.8 -o blend.pth
@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.engine.device import select_device
     from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins
-    from srtoolbox.weights.interpolate import Blender
+    from srtoolbox.weights.interpolate import Interpolator
 
     setup_logging()
     config = Config.fromfile(args.config, args.overrides) if args.config else None
@@ -72,14 +72,14 @@ def main(argv: Sequence[str]) -> int:
     device = select_device(args.device)
     generator = generator_in(config) if config is not None else None
     which = "raw" if args.raw else "ema"
-    blender = Blender(args.checkpoints, config=generator, weights=which, scale=args.scale, trial=args.trial)
+    interpolator = Interpolator(args.checkpoints, config=generator, weights=which, scale=args.scale, trial=args.trial)
     for blend, target in zip(blends, targets, strict=False):
-        blender.save(target, blend.shares)
+        interpolator.save(target, blend.shares)
         print(f"{blend.name} -> {target}")
     if args.images or args.inputs or args.datasets:
         from srtoolbox.apps.scoring.interpolation import Report
 
-        report = Report(args, blender, config, device)
+        report = Report(args, interpolator, config, device)
         report.write(blends)
         print(f"see {report.folder}")
     return 0
@@ -88,14 +88,14 @@ def main(argv: Sequence[str]) -> int:
 # ---- what is asked for
 
 
-def plan_blends(args: argparse.Namespace) -> list[Blend]:
+def plan_blends(args: argparse.Namespace) -> list[Interpolation]:
     """List the blends, in the order of alpha, which is that of tables, sheets and curves.
 
     Raises:
         ConfigError: alphas outside [0, 1], a sweep that is none, another number of networks than the option is for.
     """
     from srtoolbox.errors import ConfigError
-    from srtoolbox.weights.interpolate import Blend
+    from srtoolbox.weights.interpolate import Interpolation
 
     if args.weights:
         if len(args.weights) != len(args.checkpoints) or len(args.checkpoints) < 2:
@@ -106,7 +106,7 @@ def plan_blends(args: argparse.Namespace) -> list[Blend]:
         if not all(math.isfinite(weight) and weight >= 0 for weight in args.weights) or not total:
             raise ConfigError("--weights are 0 or more, and not all 0")
         shares = tuple(weight / total for weight in args.weights)
-        return [Blend(" + ".join(f"{share:.3g}" for share in shares), shares)]
+        return [Interpolation(" + ".join(f"{share:.3g}" for share in shares), shares)]
     if len(args.checkpoints) != 2:
         raise ConfigError(f"alpha blends two checkpoints, got {len(args.checkpoints)}; --weights takes any number")
     alphas = args.alpha or parse_sweep(args.sweep)
@@ -116,7 +116,7 @@ def plan_blends(args: argparse.Namespace) -> list[Blend]:
             f"alpha lies in [0, 1], got {', '.join(wrong)}: beyond the two networks the weights (BatchNorm's variances "
             "above all) were never trained to work"
         )
-    return [Blend(f"alpha {alpha:g}", (1 - alpha, alpha)) for alpha in sorted(set(alphas))]
+    return [Interpolation(f"alpha {alpha:g}", (1 - alpha, alpha)) for alpha in sorted(set(alphas))]
 
 
 def parse_sweep(text: str) -> list[float]:
@@ -163,7 +163,7 @@ def pictures(texts: Sequence[str]) -> list[Path]:
     return found
 
 
-def plan_outputs(args: argparse.Namespace, blends: Sequence[Blend]) -> list[Path]:
+def plan_outputs(args: argparse.Namespace, blends: Sequence[Interpolation]) -> list[Path]:
     """A file for each blend; none without --out.
 
     Raises:
@@ -183,5 +183,5 @@ def plan_outputs(args: argparse.Namespace, blends: Sequence[Blend]) -> list[Path
     return names
 
 
-def _named(out: Path, blend: Blend) -> Path:
+def _named(out: Path, blend: Interpolation) -> Path:
     return out.with_name(f"{out.stem}_{blend.name.replace(' ', '')}{out.suffix}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from srtoolbox.apps.report import ReportWriter
     from srtoolbox.config import Config
     from srtoolbox.engine.evaluate import Picture, Scores
-    from srtoolbox.plots.sheet_writer import SheetWriter
+    from srtoolbox.plots.sheet import SheetWriter
 
     Results = dict[str, dict[str, dict[str, Scores]]]  # network -> set -> picture
 
@@ -87,7 +87,7 @@ def score_all(config: Config, args: argparse.Namespace, device: torch.device) ->
     from srtoolbox.apps.scoring.report import run_facts
     from srtoolbox.apps.scoring.tables import as_json, print_tables
     from srtoolbox.io.files import write_json
-    from srtoolbox.plots.sheet_writer import SheetWriter
+    from srtoolbox.plots.sheet import SheetWriter
 
     datasets, metrics = test_parts(config, args.datasets)
     sheets = SheetWriter(args.sheets) if args.sheets else None

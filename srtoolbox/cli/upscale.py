@@ -76,13 +76,13 @@ def upscalers(args: argparse.Namespace) -> tuple[Upscaler, Upscaler | None]:
 
 def load(args: argparse.Namespace, config: Mapping[str, Any] | None, device: torch.device) -> nn.Module:
     """The network of the checkpoint, with another one mixed in where that is wanted."""
-    from srtoolbox.weights.interpolate import Blender
+    from srtoolbox.weights.interpolate import Interpolator
     from srtoolbox.weights.load import load_network
 
     if args.blend is None:
         return load_network(args.checkpoint, config=config, scale=args.scale, trial=args.trial, device=device)
-    blender = Blender([args.checkpoint, args.blend], config=config, scale=args.scale, trial=args.trial)
-    return blender.blended((1 - args.alpha, args.alpha), device)
+    interpolator = Interpolator([args.checkpoint, args.blend], config=config, scale=args.scale, trial=args.trial)
+    return interpolator.network_at((1 - args.alpha, args.alpha), device)
 
 
 def _tell_left_out(planned: Plan, existing: int, console: Any) -> None:  # noqa: ANN401 - rich's Console

@@ -24,7 +24,7 @@ def build_parser() -> CommandParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = build_parser().parse(argv)
-    from srtoolbox.plots.bars import plot_bars, read_scores
+    from srtoolbox.plots.score_charts import plot_bars, read_scores
 
     scores = read_scores(args.scores)
     drawn = plot_bars(args.out, scores, metrics=args.metrics)

@@ -130,8 +130,8 @@ def _from_checkpoints(args: argparse.Namespace) -> tuple[list[np.ndarray], str]:
 
 def _from_snapshots(args: argparse.Namespace) -> tuple[list[np.ndarray], str]:
     from srtoolbox.errors import SrtoolboxError
+    from srtoolbox.plots.frames import stored_features
     from srtoolbox.plots.snapshots import FEATURES, snapshot_folders
-    from srtoolbox.plots.training import stored_features
 
     folders = snapshot_folders(Path(args.source), FEATURES, "FeatureMapsHook")
     if args.layer is None and len(folders) > 1:
@@ -150,6 +150,6 @@ def _from_snapshots(args: argparse.Namespace) -> tuple[list[np.ndarray], str]:
 def _frames(
     args: argparse.Namespace, maps: Mapping[int, np.ndarray], picture: np.ndarray, channels: Sequence[int], layer: str
 ) -> list[np.ndarray]:
-    from srtoolbox.plots.training import feature_frames
+    from srtoolbox.plots.frames import feature_frames
 
     return feature_frames(maps, picture, channels, layer=layer, cell=args.width or 180)

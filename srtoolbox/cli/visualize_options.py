@@ -69,7 +69,7 @@ def networks_of(args: argparse.Namespace, paths: Iterable[str]) -> tuple[list[nn
     from srtoolbox.engine.device import select_device
     from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins
-    from srtoolbox.weights.checkpoint import load_network
+    from srtoolbox.weights.load import load_network
 
     setup_logging()
     generator = generator_of(args.config)

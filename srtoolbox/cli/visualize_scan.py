@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     args = build_parser().parse(argv)
     from srtoolbox.inference.upscaler import Upscaler
     from srtoolbox.plots.animation import check_suffix, write_animation
-    from srtoolbox.plots.scan import scan_frames, tile_areas
+    from srtoolbox.plots.frames import scan_frames, tile_areas
 
     check_suffix(args.out)
     (network,), device = networks_of(args, [args.checkpoint])

@@ -32,8 +32,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = build_parser().parse(argv)
     from srtoolbox.plots.animation import check_suffix, write_animation
+    from srtoolbox.plots.frames import patch_frames
     from srtoolbox.plots.snapshots import PATCHES, snapshot_folders
-    from srtoolbox.plots.training import patch_frames
 
     work_dir = Path(args.work_dir)
     out = Path(args.out) if args.out else work_dir / "training.gif"

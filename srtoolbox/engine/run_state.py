@@ -11,8 +11,8 @@ from srtoolbox.engine.job.run_config import report_changes
 from srtoolbox.engine.random_state import random_state, set_random_state
 from srtoolbox.errors import CheckpointError
 from srtoolbox.logger import LOGGER
-from srtoolbox.weights.checkpoint import load_matching, weights_in
-from srtoolbox.weights.finetune import starting_weights
+from srtoolbox.weights.finetune import load_matching, starting_weights
+from srtoolbox.weights.load import weights_in
 
 if TYPE_CHECKING:
     from srtoolbox.engine.runner import Runner

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from srtoolbox.errors import DataError
 from srtoolbox.plots.charts import COLOURS, INK, SOFT, add_legend, check_suffix, new_figure, write_figure
-from srtoolbox.plots.curve_panels import BASELINE_STYLE, LabelledCurve, draw_panel, is_signed, panel_title
+from srtoolbox.plots.curve_panel import BASELINE_STYLE, LabelledCurve, draw_panel, is_signed, panel_title
 from srtoolbox.plots.run_log import Run, read_run
 
 

@@ -20,9 +20,7 @@ from srtoolbox.errors import CheckpointError
 from srtoolbox.io.files import read_json, sha256, write_bytes, write_json
 from srtoolbox.io.tensor_files import dump_tensors, load_tensors
 from srtoolbox.logger import LOGGER
-from srtoolbox.weights.load import load_matching, load_network, weights_in
 
-__all__ = ["load_matching", "load_network", "weights_in"]  # of weights.py, for whom a checkpoint is its weights
 FORMAT = 1
 
 

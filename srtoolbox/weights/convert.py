@@ -12,9 +12,8 @@ from torch import Tensor
 
 from srtoolbox.io.tensor_files import save_safetensors, save_tensors
 from srtoolbox.weights.checkpoint import save_checkpoint
-from srtoolbox.weights.declared import KEY
 from srtoolbox.weights.formats.export import export, flat, plain_names
-from srtoolbox.weights.load import NetworkFile, arguments_of, build_network, read_network
+from srtoolbox.weights.load import NETWORK_KEY, NetworkFile, arguments_of, build_network, read_network
 from srtoolbox.weights.trial import describe, innermost
 
 
@@ -55,7 +54,7 @@ def convert(
             export(arguments, trained.tensors, ema, to) if to != "plain" else _bare(arguments, ema or trained.tensors)
         )
         if target.suffix == ".safetensors":
-            save_safetensors(target, flat(state), {"format": "pt", KEY: json.dumps(arguments)})
+            save_safetensors(target, flat(state), {"format": "pt", NETWORK_KEY: json.dumps(arguments)})
         else:
             save_tensors(target, state)
     is_one_set = target.suffix == ".safetensors" or to in ("plain", "esrgan", "esrgan2019")

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from srtoolbox.errors import CheckpointError
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import NETWORKS
-from srtoolbox.weights.declared import declared_network, rename_like, state_for
-from srtoolbox.weights.formats import Recognised, differences, recognise
-from srtoolbox.weights.load import run_config_in, weights_in
+from srtoolbox.weights.formats.recognise import Recognised, recognise
+from srtoolbox.weights.load import declared_network, run_config_in, weights_in
 from srtoolbox.weights.plausibility import ForeignNetwork, doubt, tell_outcome, trial_of
+from srtoolbox.weights.state_dicts import differences, rename_like, state_for
 from srtoolbox.weights.trial import SOUND, describe, innermost
 
 
@@ -94,3 +94,18 @@ def _compare(source: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) ->
             "%s was trained with %s, model.generator has %s: it starts from what the weights were not trained for",
             Path(source).name, trained, here,
         )  # fmt: skip
+
+
+def load_matching(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Load what fits by name and shape, and log what did and what did not.
+
+    Raises:
+        CheckpointError: nothing fits.
+    """
+    own = network.state_dict()
+    fitting = {key: value for key, value in tensors.items() if key in own and own[key].shape == value.shape}
+    if not fitting:
+        raise CheckpointError(f"{source}: nothing in it fits {type(network).__name__}: {differences(own, tensors)}")
+    network.load_state_dict(fitting, strict=False)
+    rest = differences(own, tensors)
+    LOGGER.info("loaded %d of %d tensors from %s%s", len(fitting), len(own), source, f"; {rest}" if rest else "")

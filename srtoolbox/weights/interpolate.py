@@ -1,4 +1,9 @@
-"""Blends of networks in files: `(1 - alpha) A + alpha B`, or any weighted mean of several."""
+"""Network interpolation: the weighted mean of several trainings of one network.
+
+Wang et al.: "ESRGAN: enhanced super-resolution generative adversarial networks" (ECCVW 2018,
+arXiv:1809.00219), section 3.4: between the weights of a PSNR-oriented network and of a GAN
+fine-tuned from it lie networks between the two, `(1 - alpha) A + alpha B`.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +13,28 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from srtoolbox.errors import CheckpointError
-from srtoolbox.weights.blend import blend_states
+from srtoolbox.errors import CheckpointError, SrtoolboxError
 from srtoolbox.weights.checkpoint import save_checkpoint
-from srtoolbox.weights.formats import differences
-from srtoolbox.weights.formats.containers import Which
+from srtoolbox.weights.formats.containers import WeightsChoice
 from srtoolbox.weights.load import NetworkFile, arguments_of, build_network, read_network
+from srtoolbox.weights.state_dicts import differences
 from srtoolbox.weights.trial import describe, innermost
 
+State = Mapping[str, Tensor]
+COUNTER = "num_batches_tracked"
 
-class Blend(NamedTuple):
-    """One blend: how it is called in tables and file names, and the share of each network."""
+
+class Interpolation(NamedTuple):
+    """The share of each network, and a name for tables and file names."""
 
     name: str
     shares: tuple[float, ...]
 
 
-class Blender:
-    """Several trainings of one network, read once and blended as often as wanted.
+class Interpolator:
+    """Several trainings of one network, read once and interpolated as often as needed.
 
     Args:
         paths: two or more checkpoints, of this toolbox or of other projects.
@@ -42,18 +49,17 @@ class Blender:
         paths: Sequence[str | Path],
         *,
         config: Mapping[str, Any] | None = None,
-        weights: Which = "ema",
+        weights: WeightsChoice = "ema",
         scale: int | None = None,
         trial: bool = True,
     ) -> None:
-        how = {"config": config, "weights": weights, "scale": scale, "trial": trial}
-        self.files = [read_network(path, **how) for path in paths]
+        self.files = [read_network(path, config=config, weights=weights, scale=scale, trial=trial) for path in paths]
         self.network = build_network(self.files[0])
         for other in self.files[1:]:
             _check_alike(self.files[0], other)
 
-    def blended(self, shares: Sequence[float], device: str | torch.device = "cpu") -> nn.Module:
-        """The network with the weighted mean of all files' weights; the next call changes it.
+    def network_at(self, shares: Sequence[float], device: str | torch.device = "cpu") -> nn.Module:
+        """Return the network with the weighted mean of all weights; the next call changes it.
 
         Raises:
             SrtoolboxError: shares that are not in [0, 1] or whose sum is not 1.
@@ -62,7 +68,7 @@ class Blender:
         return self.network.to(device)
 
     def save(self, path: str | Path, shares: Sequence[float]) -> None:
-        """Write the blend as a checkpoint of ours, with the config of the first file and what it was made of."""
+        """Write a checkpoint of ours with the first file's config and the shares of all files."""
         parts = zip(self.files, shares, strict=True)
         state = {
             "iter": 0,
@@ -72,27 +78,94 @@ class Blender:
         }
         save_checkpoint(Path(path), state)
 
-    def _state(self, shares: Sequence[float]) -> dict[str, torch.Tensor]:
-        return blend_states([file.tensors for file in self.files], shares)
+    def _state(self, shares: Sequence[float]) -> dict[str, Tensor]:
+        return interpolate_states([file.tensors for file in self.files], shares)
 
 
 def _check_alike(first: NetworkFile, other: NetworkFile) -> None:
-    """Blending needs one graph: equal tensors, and equal arguments even where those leave no trace in the tensors."""
-    names = f"{first.source} ({first.config['type']}) and {other.source} ({other.config['type']})"
-    kinds = {innermost(file.config)["type"] for file in (first, other)}
-    if len(kinds) == 1 and first.config["type"] != other.config["type"]:  # one is fed otherwise
-        fed = [", ".join(describe(file.config)) or "as usual" for file in (first, other)]
-        raise CheckpointError(f"{names} cannot be blended, they compute different things: {fed[0]}; and {fed[1]}")
+    """Raise a CheckpointError unless both files hold one network.
+
+    It has equal tensors, and equal arguments even where those leave no trace in the tensors.
+    """
+    kinds = [file.config["type"] for file in (first, other)]
+    names = f"{first.source} ({kinds[0]}) and {other.source} ({kinds[1]})"
+    is_fed_otherwise = kinds[0] != kinds[1] and (innermost(first.config)["type"] == innermost(other.config)["type"])
+    if is_fed_otherwise:
+        ways = [", ".join(describe(file.config)) or "as usual" for file in (first, other)]
+        raise CheckpointError(
+            f"{names} cannot be interpolated, they compute different things: {ways[0]}; and {ways[1]}"
+        )
     fault = differences(first.tensors, other.tensors)
     if fault:
-        raise CheckpointError(f"{names} are not of one network and cannot be blended; the second has {fault}")
-    ours, theirs = _computing(first.config), _computing(other.config)
+        raise CheckpointError(f"{names} are not of one network and cannot be interpolated; the second has {fault}")
+    ours, theirs = _computation(first.config), _computation(other.config)
     unlike = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
     if unlike:
         shown = ", ".join(f"{key}={ours.get(key)!r} and {theirs.get(key)!r}" for key in unlike)
-        raise CheckpointError(f"{names} cannot be blended, they compute different things: {shown}")
+        raise CheckpointError(f"{names} cannot be interpolated, they compute different things: {shown}")
 
 
-def _computing(config: Mapping[str, Any]) -> dict[str, Any]:
-    """All arguments of a network but those that only say how training begins."""
-    return {key: value for key, value in arguments_of(config).items() if not key.startswith("init")}
+def _computation(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all arguments of a network but those that only say how training begins."""
+    arguments = arguments_of(config).items()
+    return {key: value for key, value in arguments if not key.startswith("init")}
+
+
+def interpolate_states(states: Sequence[State], shares: Sequence[float]) -> dict[str, Tensor]:
+    """Return the sum of shares[i] * states[i], tensor by tensor: parameters and buffers alike.
+
+    Floating tensors are summed in float64 and rounded once, to the widest dtype among them; a
+    state of share 0 is left out, so that shares (1, 0) give the first one bit for bit. Counters
+    and masks are no quantities to average: whole numbers and booleans must agree in all states,
+    except BatchNorm's count of batches, which is that of the state with the largest share (of the
+    first, if several are).
+
+    Args:
+        states: state_dicts with equal keys and shapes.
+        shares: one for each, in [0, 1], with sum 1.
+
+    Raises:
+        SrtoolboxError: other shares. Outside [0, 1] a running variance could become negative, and
+            the result NaN.
+        CheckpointError: keys, shapes or whole-numbered buffers that differ.
+    """
+    check_shares(shares, len(states))
+    first = states[0]
+    for number, state in enumerate(states[1:], start=2):
+        fault = differences(first, state)
+        if fault:
+            raise CheckpointError(f"weights {number} are not those of the same network as weights 1: {fault}")
+    parts = [(state, share) for state, share in zip(states, shares, strict=True) if share]
+    heaviest = max(parts, key=lambda part: part[1])[0]
+    result = {}
+    for key, tensor in first.items():
+        if tensor.is_floating_point() or tensor.is_complex():
+            result[key] = _weighted_sum([(state[key], share) for state, share in parts])
+            continue
+        are_equal = all(torch.equal(tensor, state[key]) for state in states)
+        if not are_equal and not key.endswith(COUNTER):
+            raise CheckpointError(f"{key} holds whole numbers that differ, and cannot be interpolated")
+        result[key] = heaviest[key].clone()
+    return result
+
+
+def check_shares(shares: Sequence[float], count: int) -> None:
+    """Raise a SrtoolboxError unless there are `count` shares in [0, 1] that sum to 1."""
+    if len(shares) != count or count < 1:
+        raise SrtoolboxError(f"{count} networks need as many weights, got {len(shares)}")
+    if not all(0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-6:
+        shown = ", ".join(f"{share:g}" for share in shares)
+        raise SrtoolboxError(f"the weights of an interpolation lie in [0, 1] and sum to 1, got {shown}")
+
+
+def _weighted_sum(parts: Sequence[tuple[Tensor, float]]) -> Tensor:
+    dtype = parts[0][0].dtype
+    for tensor, _ in parts[1:]:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    if len(parts) == 1:
+        return parts[0][0].clone()
+    wide = torch.promote_types(dtype, torch.float64)
+    total = parts[0][0].to(wide) * parts[0][1]
+    for tensor, share in parts[1:]:
+        total += tensor.to(wide) * share
+    return total.to(dtype)

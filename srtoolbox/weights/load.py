@@ -15,11 +15,14 @@ from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.logger import LOGGER
 from srtoolbox.plugins import advice_for_missing
 from srtoolbox.registry import NETWORKS, did_you_mean, parameters_of
-from srtoolbox.weights.declared import declared_network, rename_like, state_for
-from srtoolbox.weights.formats import differences, find_weights, our_names, recognise
-from srtoolbox.weights.formats.containers import Which
+from srtoolbox.weights.formats.containers import WeightsChoice, find_weights
+from srtoolbox.weights.formats.recognise import our_names, recognise
 from srtoolbox.weights.plausibility import ForeignNetwork, guard
+from srtoolbox.weights.state_dicts import differences, rename_like, state_for
 from srtoolbox.weights.trial import innermost
+
+NETWORK_KEY = "network"
+"""Where the header of a `.safetensors` of `convert_checkpoint` names its network."""
 
 
 class NetworkFile(NamedTuple):
@@ -39,7 +42,7 @@ def read_network(
     path: str | Path,
     *,
     config: Mapping[str, Any] | None = None,
-    weights: Which = "ema",
+    weights: WeightsChoice = "ema",
     scale: int | None = None,
     trial: bool = True,
     quiet: bool = False,
@@ -83,6 +86,25 @@ def read_network(
     return NetworkFile(found, weights_in(state, str(path), weights=weights), run_config, str(path))
 
 
+def declared_network(path: str | Path) -> dict[str, Any] | None:
+    """Return `type` and arguments of the network that the header of a `.safetensors` names.
+
+    What no tensor tells is kept there. It may be a network of a plugin; None where none is named.
+
+    Args:
+        path: any file of weights that `load_tensors` has read, and so checked for completeness.
+    """
+    if Path(path).suffix.lower() != ".safetensors":
+        return None
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    try:
+        config = json.loads(header["__metadata__"][NETWORK_KEY])
+        return config if isinstance(config["type"], str) else None
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None  # of another program, which may use that name
+
+
 def check_scale(config: Mapping[str, Any], scale: int | None, source: str) -> None:
     """Raises CheckpointError where a file's network says another scale than the one asked for."""
     if scale is not None and config.get("scale", scale) != scale:
@@ -104,7 +126,7 @@ def _foreign(
     state: Mapping[str, Any],
     source: str,
     config: Mapping[str, Any] | None,
-    weights: Which,
+    weights: WeightsChoice,
     scale: int | None,
     trial: bool,
 ) -> ForeignNetwork:
@@ -158,7 +180,7 @@ def load_network(
     path: str | Path,
     *,
     config: Mapping[str, Any] | None = None,
-    weights: Which = "ema",
+    weights: WeightsChoice = "ema",
     scale: int | None = None,
     trial: bool = True,
     device: str | torch.device = "cpu",
@@ -184,7 +206,7 @@ def load_network(
 
 
 def weights_in(
-    state: Mapping[str, Any], source: str, network: str = "generator", *, weights: Which
+    state: Mapping[str, Any], source: str, network: str = "generator", *, weights: WeightsChoice
 ) -> dict[str, Tensor]:
     """The weights of one network in a loaded checkpoint, other projects' names turned into ours where they are known.
 
@@ -206,7 +228,7 @@ def weights_in(
     raise CheckpointError(f"{source}: holds no {network!r}, only {', '.join(map(str, networks))}")
 
 
-def _foreign_weights(state: Mapping[str, Any], source: str, network: str, weights: Which) -> dict[str, Tensor]:
+def _foreign_weights(state: Mapping[str, Any], source: str, network: str, weights: WeightsChoice) -> dict[str, Tensor]:
     tensors = find_weights(state, source, network=network, weights=weights).tensors
     renamed = our_names(tensors)
     if network == "generator":
@@ -238,18 +260,3 @@ def arguments_of(config: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {key: p.default for key, p in parameters.items() if p.default is not p.empty}
     given = {key: value for key, value in {**defaults, **config}.items() if key != "type"}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
-
-
-def load_matching(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Fine-tuning: load what fits by name and shape, and say what did and what did not.
-
-    Raises:
-        CheckpointError: nothing fits.
-    """
-    own = network.state_dict()
-    fitting = {key: value for key, value in tensors.items() if key in own and own[key].shape == value.shape}
-    if not fitting:
-        raise CheckpointError(f"{source}: nothing in it fits {type(network).__name__}: {differences(own, tensors)}")
-    network.load_state_dict(fitting, strict=False)
-    rest = differences(own, tensors)
-    LOGGER.info("loaded %d of %d tensors from %s%s", len(fitting), len(own), source, f"; {rest}" if rest else "")

@@ -1,22 +1,42 @@
-"""The guard of the door for foreign weights: which network they were trained as, or a refusal. See `trial`."""
+"""The plausibility of other projects' weights: which network they were trained as, or a refusal.
+
+Each file is tried on a photograph (`trial`) once, not at every start: the outcome is kept in the user's cache folder by
+the file's checksum. The folder is `$SRTOOLBOX_CACHE`, or the system's usual one; an empty value keeps nothing. A cache
+that cannot be read or written is no cache: nothing depends on it.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import math
+import os
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from srtoolbox.errors import CheckpointError
-from srtoolbox.io.files import sha256
+from srtoolbox.errors import CheckpointError, SrtoolboxError
+from srtoolbox.io.files import read_json, sha256, write_json
 from srtoolbox.registry import NETWORKS
-from srtoolbox.weights.declared import state_for
-from srtoolbox.weights.trial import REFUSED, SOUND, Config, Score, Trial, describe, innermost, try_on_photograph
-from srtoolbox.weights.verdict_cache import keep, recall, verdict_key
+from srtoolbox.weights.state_dicts import state_for
+from srtoolbox.weights.trial import (
+    REFUSED,
+    REVISION,
+    SOUND,
+    Config,
+    Score,
+    Trial,
+    describe,
+    innermost,
+    try_on_photograph,
+)
 
+ENVIRONMENT = "SRTOOLBOX_CACHE"
 FORCE = "--no-trial opens it as it is (load_network(..., trial=False))"
 
 
@@ -133,3 +153,51 @@ def _refusal(trial: Trial) -> str:
         f"scale, or for other images. A config says what tensors do not tell (--config, load_network(..., "
         f"config=...)); {FORCE}"
     )
+
+
+# ---- the cache of verdicts
+
+
+def cache_folder() -> Path | None:
+    """The folder of verdicts, made or not; None where there is no place for them."""
+    chosen = os.environ.get(ENVIRONMENT)
+    if chosen is not None:
+        return Path(chosen) / "trials" if chosen else None
+    with contextlib.suppress(RuntimeError):  # no home
+        return _system_folder() / "srtoolbox" / "trials"
+    return None
+
+
+def _system_folder() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def verdict_key(file_sha256: str, assumed: Mapping[str, Any], weights: str) -> str:
+    """The name of a verdict: the file, which weights in it, the network assumed, and the revision of the trial."""
+    asked = json.dumps([REVISION, file_sha256, weights, assumed], sort_keys=True)
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+def recall(key: str) -> Trial | None:
+    """The verdict of an earlier trial; None where there is none that can be read."""
+    folder = cache_folder()
+    if folder is None:
+        return None
+    try:
+        kept = read_json(folder / f"{key}.json")
+        scores = [Score(*map(float, kept[name])) for name in ("score", "assumed")]
+        return Trial(dict(kept["config"]), *scores, int(kept["count"])) if kept["key"] == key else None
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return None
+
+
+def keep(key: str, trial: Trial) -> None:
+    """Write a verdict, where that is possible."""
+    folder = cache_folder()
+    if folder is not None:
+        with contextlib.suppress(SrtoolboxError, OSError):
+            write_json(folder / f"{key}.json", {"key": key, **trial._asdict()})

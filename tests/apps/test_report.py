@@ -26,7 +26,7 @@ from srtoolbox.cli import main
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import read_image
 from srtoolbox.io.files import sha256
-from srtoolbox.plots.sheet_writer import SheetWriter
+from srtoolbox.plots.sheet import SheetWriter
 from tests.apps.report_maker import NAMES, make_pictures, train
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}

@@ -12,7 +12,8 @@ import torch
 from srtoolbox.cli import interp, main
 from srtoolbox.image import read_image, write_image
 from srtoolbox.registry import NETWORKS
-from srtoolbox.weights.checkpoint import load_network, save_checkpoint, verify_checkpoint
+from srtoolbox.weights.checkpoint import save_checkpoint, verify_checkpoint
+from srtoolbox.weights.load import load_network
 
 NETWORK = {"type": "ESPCN", "scale": 2, "kernels": [3, 3], "channels": [4], "colour": "rgb"}
 

@@ -19,7 +19,7 @@ from srtoolbox.inference.restore import upscale_whole
 from srtoolbox.inference.upscaler import upscale
 from srtoolbox.plots.grid import GAP
 from srtoolbox.resize import imresize
-from srtoolbox.weights.checkpoint import load_network
+from srtoolbox.weights.load import load_network
 from tests.conftest import TINY
 from tests.engine.runs import run
 

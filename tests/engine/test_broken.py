@@ -9,7 +9,8 @@ import torch
 
 from srtoolbox.cli import main
 from srtoolbox.errors import RunError
-from srtoolbox.weights.checkpoint import load_network, verify_checkpoint
+from srtoolbox.weights.checkpoint import verify_checkpoint
+from srtoolbox.weights.load import load_network
 from tests.engine.runs import listing, load, run
 
 SAVING = ("hooks.checkpoint.interval=1", "hooks.logger.interval=1000", "data.val.interval=1000")

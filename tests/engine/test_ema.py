@@ -12,7 +12,7 @@ from torch import nn
 
 from srtoolbox.engine.hooks.ema import EMAHook
 from srtoolbox.registry import NETWORKS
-from srtoolbox.weights.checkpoint import load_network
+from srtoolbox.weights.load import load_network
 from tests.engine.runs import build, load, records, run
 
 BATCH_NORM = "model.generator={'type': 'SRResNet', 'scale': 3, 'num_features': 4, 'num_blocks': 1, '_delete_': True}"

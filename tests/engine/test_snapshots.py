@@ -19,7 +19,7 @@ from srtoolbox.errors import ConfigError, SrtoolboxError
 from srtoolbox.image import read_image
 from srtoolbox.inference.restore import upscale_whole
 from srtoolbox.plots.snapshots import list_snapshots, read_maps
-from srtoolbox.weights.checkpoint import load_network
+from srtoolbox.weights.load import load_network
 from tests.engine.ranks import start
 from tests.engine.runs import build, final_state, run, snapshot
 

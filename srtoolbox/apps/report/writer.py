@@ -23,7 +23,7 @@ from srtoolbox.apps.report.staging import KIND, StagedFolder
 from srtoolbox.image import read_image, to_image, to_uint8, write_image
 from srtoolbox.io.file_names import windows_fault
 from srtoolbox.io.files import finite_json, write_json, write_text
-from srtoolbox.plots.sheet_writer import caption, size_of
+from srtoolbox.plots.sheet import caption, size_of
 
 DEFAULT_IMAGES = 20
 """Pictures of each set in a report."""

@@ -20,10 +20,9 @@ from srtoolbox.image import read_image, to_uint8, write_image
 from srtoolbox.inference.upscaler import upscale
 from srtoolbox.io.files import write_json
 from srtoolbox.logger import CONSOLE
-from srtoolbox.plots.alpha_curves import plot_alpha
-from srtoolbox.plots.sheet import comparison_sheet
-from srtoolbox.plots.sheet_writer import SheetWriter
-from srtoolbox.weights.interpolate import Blend, Blender
+from srtoolbox.plots.score_charts import plot_alpha
+from srtoolbox.plots.sheet import SheetWriter, comparison_sheet
+from srtoolbox.weights.interpolate import Interpolation, Interpolator
 
 Results = dict[str, dict[str, dict[str, Scores]]]
 """Blend -> set -> picture -> scores."""
@@ -32,16 +31,16 @@ Results = dict[str, dict[str, dict[str, Scores]]]
 class Report:
     """Runs every blend over all pictures and writes sheets, the table, scores.json and the curve."""
 
-    def __init__(self, args: argparse.Namespace, blender: Blender, config: Any, device: torch.device) -> None:  # noqa: ANN401
-        self.args, self.blender, self.device = args, blender, device
+    def __init__(self, args: argparse.Namespace, interpolator: Interpolator, config: Any, device: torch.device) -> None:  # noqa: ANN401
+        self.args, self.interpolator, self.device = args, interpolator, device
         stems = "_".join(Path(path).stem for path in args.checkpoints)
         self.folder = Path(args.report or Path("work_dirs/interp", stems))
-        self.sets, self.metrics = _sets_and_metrics(args, blender, config)
+        self.sets, self.metrics = _sets_and_metrics(args, interpolator, config)
         if args.images:
-            self.sets = {"images": PictureFiles(args.images, blender.network.scale), **self.sets}
+            self.sets = {"images": PictureFiles(args.images, interpolator.network.scale), **self.sets}
         self.sheets = SheetWriter(self.folder)
 
-    def write(self, blends: Sequence[Blend]) -> None:
+    def write(self, blends: Sequence[Interpolation]) -> None:
         """Run all blends, image by image in parts; the files lie in `folder` afterwards."""
         results: Results = {blend.name: {set_name: {} for set_name in self.sets} for blend in blends}
         steps = len(blends) * (sum(map(len, self.sets.values())) + len(self.args.inputs))
@@ -61,30 +60,32 @@ class Report:
             write_json(self.folder / "scores.json", as_json(results))
             self._plot(results, blends)
 
-    def _score(self, blend: Blend, set_name: str, part: range, advance: Callable[[], None]) -> dict[str, Scores]:
+    def _score(
+        self, blend: Interpolation, set_name: str, part: range, advance: Callable[[], None]
+    ) -> dict[str, Scores]:
         def on_picture(picture: Picture) -> None:
             advance()
             if set_name == "images":
                 more = {"lq": picture.lq, "gt": picture.gt, "sr": picture.sr, "scores": picture.scores}
                 self.sheets.add(picture.name, blend.name, **more)
 
-        network = self.blender.blended(blend.shares, self.device)
+        network = self.interpolator.network_at(blend.shares, self.device)
         dataset = self.sets[set_name]
         return evaluate(network, dataset, self.metrics, device=self.device, on_picture=on_picture, only=part)
 
-    def _show_inputs(self, blends: Sequence[Blend], advance: Callable[[], None]) -> None:
+    def _show_inputs(self, blends: Sequence[Interpolation], advance: Callable[[], None]) -> None:
         taken = unique_names(self.sets["images"].keys()) if "images" in self.sets else []
         names = unique_names([*taken, *(path.stem for path in self.args.inputs)])[len(taken) :]
         for name, path in zip(names, self.args.inputs, strict=True):
             image = read_image(path)
             columns = [("input", to_uint8(image), "")]
             for blend in blends:
-                network = self.blender.blended(blend.shares, self.device)
+                network = self.interpolator.network_at(blend.shares, self.device)
                 columns.append((blend.name, to_uint8(upscale(network, image, device=self.device)), ""))
                 advance()
             write_image(self.folder / f"sheet_{name}.png", comparison_sheet(columns))
 
-    def _plot(self, results: Results, blends: Sequence[Blend]) -> None:
+    def _plot(self, results: Results, blends: Sequence[Interpolation]) -> None:
         if self.args.weights or len(blends) < 2:
             return
         rows = [{name: means(images) for name, images in results[blend.name].items()} for blend in blends]
@@ -94,11 +95,13 @@ class Report:
         plot_alpha(self.folder / "curve.png", [blend.shares[1] for blend in blends], panels, ends=ends)
 
 
-def _sets_and_metrics(args: argparse.Namespace, blender: Blender, config: Any) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ANN401
+def _sets_and_metrics(
+    args: argparse.Namespace, interpolator: Interpolator, config: Config | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The chosen sets, and the config's metrics; without a config PSNR and SSIM on luma, crop = scale."""
-    scale = blender.network.scale
+    scale = interpolator.network.scale
     if args.datasets:
-        first = blender.files[0]
+        first = interpolator.files[0]
         config = config or Config(first.run_config, filename=first.source)
         sets, metrics = test_parts(config, args.datasets)
         for name, dataset in sets.items():

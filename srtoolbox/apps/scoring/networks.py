@@ -13,7 +13,7 @@ from srtoolbox.config import Config
 from srtoolbox.engine.evaluate import build_eval_datasets, build_metrics
 from srtoolbox.errors import ConfigError, MissingDataError
 from srtoolbox.registry import NETWORKS, did_you_mean
-from srtoolbox.weights.checkpoint import load_network
+from srtoolbox.weights.load import load_network
 
 PART = 8
 """Images per process that are scored by all networks before the next are read."""

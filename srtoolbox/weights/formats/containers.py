@@ -9,7 +9,7 @@ from torch import Tensor
 
 from srtoolbox.errors import CheckpointError
 
-Which = Literal["ema", "raw"]
+WeightsChoice = Literal["ema", "raw"]
 
 AVERAGED = ("params_ema", "params-ema", "ema_state_dict")
 WRAPPERS = ("params", "state_dict", "model_state_dict", "model", "net", "generator", "netG", "net_g", "weights")
@@ -31,7 +31,7 @@ class Contents(NamedTuple):
 
 
 def find_weights(
-    state: Mapping[str, Any], source: str, *, network: str = "generator", weights: Which = "ema"
+    state: Mapping[str, Any], source: str, *, network: str = "generator", weights: WeightsChoice = "ema"
 ) -> Contents:
     """The weights of one network in a loaded checkpoint of another project.
 
@@ -54,11 +54,11 @@ def find_weights(
     return _without_prefixes(_of_one_role(tensors, network, weights))
 
 
-def _order(averaged: tuple[str, ...], raw: tuple[str, ...], weights: Which) -> tuple[str, ...]:
+def _order(averaged: tuple[str, ...], raw: tuple[str, ...], weights: WeightsChoice) -> tuple[str, ...]:
     return averaged + raw if weights == "ema" else raw + averaged
 
 
-def _of_one_role(tensors: dict[str, Tensor], network: str, weights: Which) -> Contents:
+def _of_one_role(tensors: dict[str, Tensor], network: str, weights: WeightsChoice) -> Contents:
     """The keys of one role where there are roles, without it."""
     for role in _order(AVERAGED_ROLES[network], ROLES[network], weights):
         found = {key.removeprefix(role): value for key, value in tensors.items() if key.startswith(role)}

@@ -1,4 +1,4 @@
-"""Which network here a file of weights is for: its type, all of its arguments, its tensors in our names, a sentence."""
+"""Files of weights recognised by their tensors: the network here, all of its arguments, the tensors in our names."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from srtoolbox.errors import CheckpointError, ConfigError
 from srtoolbox.registry import NETWORKS
 from srtoolbox.text import counted
 from srtoolbox.weights.formats import compact, plain, residual, rrdb
-from srtoolbox.weights.formats.containers import Contents, Which, find_weights
-from srtoolbox.weights.formats.differences import differences, group_keys
+from srtoolbox.weights.formats.containers import Contents, WeightsChoice, find_weights
 from srtoolbox.weights.formats.layout import (
     Arguments,
     Layout,
@@ -26,6 +25,7 @@ from srtoolbox.weights.formats.layout import (
     with_counters,
 )
 from srtoolbox.weights.formats.unsupported import fits, looks_like
+from srtoolbox.weights.state_dicts import differences, group_keys
 
 LAYOUTS = (*rrdb.LAYOUTS, *residual.LAYOUTS, *compact.LAYOUTS, *plain.LAYOUTS)
 _SCALE_IN_NAME = re.compile(r"(?<![a-z0-9])(?:x([1-8])|([1-8])x)(?![0-9])", re.IGNORECASE)
@@ -42,7 +42,9 @@ class Recognised(NamedTuple):
     """'ESRGAN, old key layout, x4, 23 blocks, EMA weights'."""
 
 
-def recognise(state: Mapping[str, Any], source: str, *, scale: int | None = None, weights: Which = "ema") -> Recognised:
+def recognise(
+    state: Mapping[str, Any], source: str, *, scale: int | None = None, weights: WeightsChoice = "ema"
+) -> Recognised:
     """What another project's file holds, from its tensors alone.
 
     Args:

@@ -17,9 +17,8 @@ from srtoolbox.cli import main
 from srtoolbox.engine.evaluate import build_metrics, evaluate, means
 from srtoolbox.errors import CheckpointError
 from srtoolbox.registry import DATASETS, NETWORKS
-from srtoolbox.weights.checkpoint import load_network
-from srtoolbox.weights.declared import state_for
-from srtoolbox.weights.load import read_network
+from srtoolbox.weights.load import load_network, read_network
+from srtoolbox.weights.state_dicts import state_for
 from srtoolbox.weights.trial import CONVENTIONS, LAST, RGB_CONVENTIONS, _sample, _score
 
 pytestmark = pytest.mark.data

@@ -12,8 +12,8 @@ import torch
 from srtoolbox.errors import CheckpointError, SrtoolboxError
 from srtoolbox.io.tensor_files import save_safetensors, save_tensors
 from srtoolbox.registry import MODELS, NETWORKS
-from tests.engine.fitted import fitted_espcn
 from tests.engine.runs import build, load, run
+from tests.weights.fitted import fitted_espcn
 
 
 @pytest.fixture

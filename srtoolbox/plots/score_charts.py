@@ -1,4 +1,4 @@
-"""Bar charts of test scores: a group per set, a bar per network."""
+"""Charts of scores: bars by set and network, and metrics over the share of an interpolation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from srtoolbox.text import reason_of
 
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
 """network -> set -> metric -> mean."""
+Panels = Mapping[str, Mapping[str, Sequence[float]]]
+"""metric -> set -> value at each alpha."""
 _BICUBIC = "#9a9a9a"
+_FLAT = 2e-3  # a relative spread below this is no slope
 
 
 def read_scores(paths: Sequence[str | os.PathLike]) -> dict[str, dict[str, dict[str, float]]]:
@@ -77,14 +80,14 @@ def plot_bars(path: str | os.PathLike, scores: Scores, *, metrics: Sequence[str]
     figure = new_figure(min(width, 24), 3.6 * len(wanted) + 0.5)
     axes = figure.subplots(len(wanted), 1, squeeze=False).ravel()
     for axis, metric in zip(axes, wanted, strict=True):
-        _draw(axis, metric, scores, sets)
+        _draw_bars(axis, metric, scores, sets)
     colours = _colours(scores)
     add_legend(figure, [Patch(color=colour, label=network) for network, colour in colours.items()])
     write_figure(path, figure)
     return wanted
 
 
-def _draw(axis: Axes, metric: str, scores: Scores, sets: Sequence[str]) -> None:
+def _draw_bars(axis: Axes, metric: str, scores: Scores, sets: Sequence[str]) -> None:
     share = 0.8 / len(scores)
     shown = []
     colours = _colours(scores)
@@ -124,3 +127,43 @@ def _set_floor(axis: Axes, values: Sequence[float]) -> bool:
     cut = low > 0 and low > 2 * spread
     axis.set_ylim((low - 0.6 * spread) if cut else min(0.0, low * 1.15), high + 0.35 * spread if cut else high * 1.15)
     return cut
+
+
+def plot_alpha(path: str | os.PathLike, alphas: Sequence[float], panels: Panels, *, ends: tuple[str, str]) -> None:
+    """Draw metrics over alpha.
+
+    Args:
+        path: the PNG, PDF or SVG to write.
+        alphas: share of the second network, ascending.
+        panels: `{metric: {set: value at each alpha}}`.
+        ends: names of the networks at alpha 0 and 1.
+
+    Raises:
+        DataError: another suffix, or nothing to draw.
+    """
+    check_suffix(path)
+    if not panels:
+        raise DataError(f"{os.fspath(path)}: nothing to draw")
+    columns = min(len(panels), 3)
+    rows = math.ceil(len(panels) / columns)
+    figure = new_figure(4.6 * columns, 3.4 * rows + 0.4)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis, (metric, curves) in zip(axes, panels.items(), strict=False):
+        _draw_curves(axis, metric, alphas, curves)
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    figure.supxlabel(f"alpha: 0 = {ends[0]}, 1 = {ends[1]}", fontsize=9, color=INK)
+    write_figure(path, figure)
+
+
+def _draw_curves(axis: Axes, metric: str, alphas: Sequence[float], curves: Mapping[str, Sequence[float]]) -> None:
+    for number, (name, values) in enumerate(curves.items()):
+        finite = [value if math.isfinite(value) else math.nan for value in values]
+        axis.plot(alphas, finite, "o-", color=COLOURS[number % len(COLOURS)], linewidth=1.8, markersize=4, label=name)
+    axis.set_title(metric, fontsize=11, fontweight="bold", color=INK, loc="left")
+    plain(axis)
+    axis.ticklabel_format(axis="y", useOffset=False)
+    low, high = axis.get_ylim()
+    if high - low < _FLAT * abs(high):  # noise in the last digits should look like it
+        axis.set_ylim(high - _FLAT * abs(high), high + _FLAT * abs(high))
+    axis.legend(fontsize=8, frameon=False)

@@ -22,9 +22,9 @@ from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize
 from srtoolbox.weights import plausibility as guarding
 from srtoolbox.weights.load import load_network, read_network
+from srtoolbox.weights.plausibility import cache_folder
 from srtoolbox.weights.trial import Score, Trial, describe, try_on_photograph
-from srtoolbox.weights.verdict_cache import cache_folder
-from tests.engine.fitted import fitted_espcn
+from tests.weights.fitted import fitted_espcn
 
 RELU = {"type": "ESPCN", "scale": 3, "kernels": [5, 3, 3], "channels": [24, 16], "activation": "relu"}
 RGB = {**RELU, "colour": "rgb"}

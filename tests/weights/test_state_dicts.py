@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from srtoolbox.weights.formats.differences import differences, group_keys
+from srtoolbox.weights.state_dicts import differences, group_keys
 
 
 def test_numbers_and_last_words_become_one_name() -> None:
