@@ -1,15 +1,27 @@
-"""What a component must offer so that the toolbox can use it, beyond the arguments of its constructor.
+"""What a component must offer so that the toolbox can use it, beyond its constructor's arguments.
 
-A base class gives all of it, but none is demanded: what has the attributes is used. See docs/add_a_component.md.
+A network that upscales carries its facts as attributes, and `facts_of` gives them as one value.
+`SRNetwork` and `Discriminator` are bases that set them. For the other kinds there are protocols.
+No base class is demanded: what has the members is used. See docs/add_a_component.md.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Protocol, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
+
+from srtoolbox.dist import unwrap
+from srtoolbox.errors import ConfigError
+
+CHANNELS: Mapping[str, int] = {"y": 1, "rgb": 3}
+"""The channels of each colour that a network takes and gives: luma, or RGB."""
+
+IMAGE_KEYS = ("lq", "gt")
+"""The images of a sample and of a batch: the low-quality one and its ground truth."""
 
 FACTS: Mapping[str, str] = {
     "scale": "the upscaling factor",
@@ -18,83 +30,351 @@ FACTS: Mapping[str, str] = {
     "size_multiple": "1, or what the sides of its input must be multiples of",
     "receptive_field": "the radius in LR pixels, or None where unknown",
 }
-"""The facts every network that upscales carries, and what they say."""
+"""The facts that every network that upscales carries, and their meaning in messages."""
 
-CHANNELS = {"y": 1, "rgb": 3}
 PAGE = "docs/add_a_component.md"
-_OFFERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "transform": ("srtoolbox.data.transforms.Transform", ("__call__", "margin")),
-    "metric": ("srtoolbox.metrics.base.Metric", ("__call__", "higher_is_better", "protocol")),
-    "hook": (
-        "srtoolbox.engine.hooks.Hook",
-        (
-            "phase",
-            "set_up",
-            "before_train",
-            "at_start",
-            "after_iter",
-            "after_eval",
-            "after_train",
-            "state_dict",
-            "load_state_dict",
-        ),
-    ),
-    "model": (
-        "srtoolbox.models.restorers.base.Restorer",
-        ("networks", "train_step", "restore", "loss_weights"),
-    ),
-    "dataset": (
-        "srtoolbox.data.datasets.base.SRDataset",
-        ("__len__", "__getitem__", "__getitems__", "keys", "sample", "draw_weights", "digest"),
-    ),
+
+Sample = TypeVar("Sample")
+Rng = TypeVar("Rng", contravariant=True)
+Draw = TypeVar("Draw", contravariant=True)
+Run = TypeVar("Run", contravariant=True)
+Evaluation = TypeVar("Evaluation", contravariant=True)
+Optims = TypeVar("Optims", contravariant=True)
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """The facts of a network that upscales, as one value.
+
+    `network(lq)` maps (N, in_channels, H, W) to (N, in_channels, scale * H, scale * W).
+
+    Attributes:
+        scale: the upscaling factor.
+        in_channels: 1 for colour 'y', 3 for 'rgb'.
+        colour: 'y' or 'rgb', of input and output.
+        size_multiple: H and W must be multiples of it (`inference` pads).
+        receptive_field: radius r in LR pixels: the scale x scale output pixels of LR pixel p depend
+            on the LR pixels p - r ... p + r of each axis and on no others. None: on the whole
+            image, or unknown.
+    """
+
+    scale: int
+    in_channels: int
+    colour: str
+    size_multiple: int = 1
+    receptive_field: int | None = None
+
+    def fit(self, side: int) -> int:
+        """Return the least side of an input that is at least `side`."""
+        return -(-side // self.size_multiple) * self.size_multiple
+
+
+def facts_of(network: nn.Module) -> NetworkFacts:
+    """Return the facts of a network, through the wrapper of DistributedDataParallel.
+
+    Those that have a default may be missing; `network_faults` names all that are.
+    """
+    bare: Any = unwrap(network)
+    size_multiple, radius = getattr(bare, "size_multiple", 1), getattr(bare, "receptive_field", None)
+    return NetworkFacts(bare.scale, bare.in_channels, bare.colour, size_multiple, radius)
+
+
+@dataclass(frozen=True)
+class DiscriminatorFacts:
+    """The facts of a discriminator, as one value.
+
+    Attributes:
+        colour: 'y' or 'rgb', of the images that it judges.
+        input_size: their side; None: any multiple of `size_multiple`.
+        size_multiple: see `input_size`.
+    """
+
+    colour: str
+    input_size: int | None = None
+    size_multiple: int = 1
+
+    def fit(self, side: int) -> int:
+        """Return the side of the images it judges: its `input_size`, or one that is at least `side`."""
+        return self.input_size or -(-side // self.size_multiple) * self.size_multiple
+
+
+def discriminator_facts_of(network: nn.Module) -> DiscriminatorFacts:
+    """Return the facts of a discriminator, as `facts_of` does of a network that upscales."""
+    bare: Any = unwrap(network)
+    size, multiple = getattr(bare, "input_size", None), getattr(bare, "size_multiple", 1)
+    return DiscriminatorFacts(bare.colour, size, multiple)
+
+
+def set_facts(network: nn.Module, facts: NetworkFacts) -> None:
+    """Let a network carry facts, as the attributes that others read."""
+    for name, value in asdict(facts).items():
+        setattr(network, name, value)
+
+
+class SRNetwork(nn.Module):
+    """Base of networks that upscale: it checks `scale` and `colour`, and sets the facts.
+
+    A subclass whose inputs must be multiples of a size sets `size_multiple`. One that knows its
+    `receptive_field` sets it (see `models.networks.blocks.receptive_field`); where it is None,
+    the inference measures it.
+
+    Args:
+        scale: the upscaling factor, one of `scales` where the class names some.
+        colour: 'rgb' or 'y'.
+    """
+
+    scales: ClassVar[Collection[int] | None] = None
+    """The only factors that the class can upscale by; None: any."""
+
+    scale: int
+    in_channels: int
+    colour: str
+    size_multiple: int = 1
+    receptive_field: int | None = None
+
+    def __init__(self, scale: int, colour: str = "rgb") -> None:
+        super().__init__()
+        owner = type(self).__name__
+        if self.scales is None:
+            require_positive(owner, scale=scale)
+        else:
+            require_choice(owner, "scale", scale, self.scales)
+        require_choice(owner, "colour", colour, CHANNELS)
+        self.scale, self.colour, self.in_channels = scale, colour, CHANNELS[colour]
+
+
+class NetworkWrapper(nn.Module):
+    """Base of modules around another network, `network`, whose facts they pass on.
+
+    Args:
+        network: the network inside, which may be wrapped in DistributedDataParallel.
+        facts: the facts of the whole; None: the network's.
+    """
+
+    scale: int
+    in_channels: int
+    colour: str
+    size_multiple: int
+    receptive_field: int | None
+
+    def __init__(self, network: nn.Module, facts: NetworkFacts | None = None) -> None:
+        super().__init__()
+        self.network = network
+        set_facts(self, facts or facts_of(network))
+
+
+class Discriminator(nn.Module):
+    """Base of discriminators: it checks `colour`, and sets the facts.
+
+    `network(image)` maps (N, in_channels, H, W) in [0, 1] to logits (N, 1) or (N, 1, h, w).
+
+    Args:
+        colour: 'rgb' or 'y'.
+    """
+
+    kind: ClassVar[str] = "discriminator"
+
+    in_channels: int
+    colour: str
+    input_size: int | None = None
+    """The side of the images it judges; None: any multiple of `size_multiple`."""
+    size_multiple: int = 1
+
+    def __init__(self, colour: str = "rgb") -> None:
+        super().__init__()
+        require_choice(type(self).__name__, "colour", colour, CHANNELS)
+        self.colour, self.in_channels = colour, CHANNELS[colour]
+
+
+def network_kind(network: type | nn.Module) -> str:
+    """Return 'generator' or 'discriminator', by the class attribute `kind` that only the latter has."""
+    return getattr(network, "kind", None) or "generator"
+
+
+class Transform(Protocol[Sample, Rng]):
+    """A change of a sample, whose randomness comes from `rng`."""
+
+    def __call__(self, sample: Sample, rng: Rng, /) -> Sample:
+        """Return the changed sample."""
+
+    def margin(self, gt_size: int, /) -> int:
+        """Return the GT pixels that are needed around a crop of `gt_size`."""
+
+
+class Dataset(Protocol[Draw]):
+    """Images for training, by draw, and for evaluation, by index."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def __getitem__(self, item: int | Draw, /) -> object:
+        """Return the sample of an index (for evaluation) or of a draw (for training)."""
+
+    def __getitems__(self, items: Collection[int | Draw], /) -> object:
+        """Return a batch of draws, or samples of indices."""
+
+    def keys(self) -> list[str]:
+        """Return the image's name for every index."""
+
+    def sample(self, draw: Draw, /) -> object:
+        """Return the training sample of a draw, a function of the draw alone."""
+
+    def draw_weights(self) -> object:
+        """Return how often each index is drawn, relative to the others; None: all alike."""
+
+    def digest(self) -> str:
+        """Return a hash that changes with the images or their order."""
+
+
+class Metric(Protocol):
+    """A score of each image of a batch."""
+
+    higher_is_better: bool | None
+    protocol: str
+
+    def __call__(self, pred: Tensor, target: Tensor, /) -> Tensor:
+        """Return (N,), one number per image, of two batches (N, C, H, W)."""
+
+
+class Hook(Protocol[Run, Evaluation]):
+    """What happens beside the training steps, by `phase`."""
+
+    phase: int
+
+    def set_up(self, run: Run, /) -> None:
+        """Add to the run what checkpoints hold, before one is loaded."""
+
+    def before_train(self, run: Run, /) -> None:
+        """Act once, with everything built and loaded."""
+
+    def at_start(self, run: Run, /) -> None:
+        """Act once, before the first iteration of a run that begins at 0."""
+
+    def after_iter(self, run: Run, /) -> None:
+        """Act after an iteration."""
+
+    def after_eval(self, run: Run, evaluation: Evaluation, /) -> None:
+        """Act after an evaluation."""
+
+    def after_train(self, run: Run, error: BaseException | None, /) -> None:
+        """Act once at the end, also after an error."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs, as tensors and plain values."""
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        """Take back what `state_dict` returned."""
+
+
+class Restorer(Protocol[Optims]):
+    """Networks and losses with their training step."""
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Return the networks by name."""
+
+    def train_step(self, batch: dict[str, Any], optims: Optims, /) -> dict[str, Tensor]:
+        """Update the networks by one batch, and return the loss terms."""
+
+    def restore(self, batch: dict[str, Any], network: nn.Module, /) -> Tensor:
+        """Return the network's output for a batch."""
+
+    def loss_weights(self) -> dict[str, float]:
+        """Return the factor in each weighted term."""
+
+
+_INTERFACES: Mapping[str, tuple[type, str]] = {
+    "transform": (Transform, "srtoolbox.data.transforms.Transform"),
+    "metric": (Metric, "srtoolbox.metrics.base.Metric"),
+    "hook": (Hook, "srtoolbox.engine.hooks.Hook"),
+    "model": (Restorer, "srtoolbox.models.restorers.base.Restorer"),
+    "dataset": (Dataset, "srtoolbox.data.datasets.base.SRDataset"),
 }
-"""Kind -> base class, and what is called on every component of it."""
 
 
-def missing_offers(kind: str, component: object) -> str | None:
-    """The fault of a component (an instance, or a class not to be built) that lacks what its kind must offer."""
+def interfaces() -> dict[str, tuple[list[str], str]]:
+    """Return for each kind what is called on its components, and the base class that has all of it."""
+    return {kind: (_members(protocol), base) for kind, (protocol, base) in _INTERFACES.items()}
+
+
+def _members(protocol: type) -> list[str]:
+    """Return the attributes and methods that a protocol of this module declares."""
+    own = [name for name, value in vars(protocol).items() if getattr(value, "__module__", None) == __name__]
+    return [*inspect.get_annotations(protocol), *own]
+
+
+def missing_members(kind: str, component: object) -> str | None:
+    """Return the fault of a component that lacks members of its kind's interface.
+
+    Args:
+        kind: a registry's.
+        component: an instance, or the class of one that is not to be built.
+    """
     if kind == "loss":
-        fits = issubclass(component, nn.Module) if inspect.isclass(component) else isinstance(component, nn.Module)
-        return None if fits else f"a loss is a torch.nn.Module, {_name(component)} is none; see {PAGE}"
-    base, wanted = _OFFERS.get(kind, ("", ()))
-    missing = [name for name in wanted if not hasattr(component, name)]
+        owner = component if isinstance(component, type) else type(component)
+        if issubclass(owner, nn.Module):
+            return None
+        return f"a loss is a torch.nn.Module, {_name(component)} is none; see {PAGE}"
+    members, base = interfaces().get(kind, ([], ""))
+    missing = [name for name in members if not hasattr(component, name)]
     if not missing:
         return None
     return f"{_name(component)} lacks {', '.join(missing)}: derive it from {base}; see {PAGE}"
 
 
 def class_to_ask(kind: str, entry: Callable[..., Any]) -> type | None:
-    """The class itself, for kinds that are not built to be checked (they read files)."""
+    """Return the class itself, for kinds that are not built to be checked (they read files)."""
     return entry if kind in ("loss", "dataset", "model") and inspect.isclass(entry) else None
 
 
 def network_faults(network: nn.Module) -> str | None:
-    """All that is wrong with the facts of a network that upscales, in one sentence."""
-    missing = [name for name in FACTS if not hasattr(network, name)]
+    """Return all that is wrong with the facts of a network that upscales, in one sentence."""
+    name = _name(network)
+    missing = [f"{fact} ({meaning})" for fact, meaning in FACTS.items() if not hasattr(network, fact)]
     if missing:
-        told = "; ".join(f"{name} ({FACTS[name]})" for name in missing)
-        return f"{_name(network)} lacks facts that evaluation needs: {told}. Set them in __init__; see {PAGE}"
-    channels = CHANNELS.get(network.colour)
+        return f"{name} lacks facts that evaluation needs: {'; '.join(missing)}. Set them in __init__; see {PAGE}"
+    facts = facts_of(network)
+    channels = CHANNELS.get(facts.colour)
     if channels is None:
-        return f"{_name(network)}: colour is 'y' or 'rgb', got {network.colour!r}"
-    if network.in_channels != channels:
-        return f"{_name(network)}: in_channels is {channels} for colour {network.colour!r}, got {network.in_channels!r}"
-    if not isinstance(network.size_multiple, int) or network.size_multiple < 1:
-        return f"{_name(network)}: size_multiple is a whole number above 0, got {network.size_multiple!r}"
+        return f"{name}: colour is 'y' or 'rgb', got {facts.colour!r}"
+    if facts.in_channels != channels:
+        return f"{name}: in_channels is {channels} for colour {facts.colour!r}, got {facts.in_channels!r}"
+    if not isinstance(facts.size_multiple, int) or facts.size_multiple < 1:
+        return f"{name}: size_multiple is a whole number above 0, got {facts.size_multiple!r}"
     return None
 
 
 def discriminator_faults(network: nn.Module) -> str | None:
-    """All that is wrong with the facts of a discriminator, in one sentence."""
+    """Return all that is wrong with the facts of a discriminator, in one sentence."""
     missing = [name for name in ("colour", "input_size") if not hasattr(network, name)]
     if missing:
         return (
-            f"{_name(network)} lacks facts that training needs: {', '.join(missing)} (colour is 'y' or 'rgb', "
-            f"input_size the side of its pictures, None for any). Set them in __init__; see {PAGE}"
+            f"{_name(network)} lacks facts that training needs: {', '.join(missing)} (colour is 'y' or "
+            f"'rgb', input_size the side of its images, None for any). Set them in __init__; see {PAGE}"
         )
     if network.colour not in CHANNELS:
         return f"{_name(network)}: colour is 'y' or 'rgb', got {network.colour!r}"
     return None
+
+
+def require_choice(owner: str, name: str, value: object, allowed: Iterable[object]) -> None:
+    """Raise a ConfigError unless argument `name` of `owner` has one of the allowed values."""
+    if fault := choice_fault(name, value, allowed):
+        raise ConfigError(f"{owner}: {fault}")
+
+
+def choice_fault(name: str, value: object, allowed: Iterable[object]) -> str | None:
+    """Return the sentence about a value that is not among the allowed ones."""
+    allowed = list(allowed)
+    if value in allowed and not isinstance(value, bool):
+        return None
+    return f"{name}={value!r} is not possible; allowed: {', '.join(map(repr, allowed))}"
+
+
+def require_positive(owner: str, **values: object) -> None:
+    """Raise a ConfigError unless each argument of `owner` is a positive integer."""
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConfigError(f"{owner}: {name}={value!r} is not possible; it is a positive integer")
 
 
 def _name(component: object) -> str:

@@ -11,7 +11,14 @@ from torch import nn
 from srtoolbox.check.components import Component
 from srtoolbox.check.faults import Report, named_key, reason
 from srtoolbox.devices import without_memory
-from srtoolbox.interfaces import CHANNELS, discriminator_faults, network_faults
+from srtoolbox.interfaces import (
+    CHANNELS,
+    discriminator_facts_of,
+    discriminator_faults,
+    facts_of,
+    network_faults,
+    network_kind,
+)
 from srtoolbox.registry import NETWORKS
 
 KINDS = ("generator", "discriminator")
@@ -73,7 +80,7 @@ def _tried(network: nn.Module, device: str, slot: str, gt_size: int | None) -> s
 
     A discriminator's picture is one of the training, where the config tells its size.
     """
-    kind = getattr(network, "kind", None) or "generator"  # as a user's network may leave unsaid
+    kind = network_kind(network)
     if kind != slot:
         hint = "" if hasattr(network, "kind") else f"; its class has to say kind = {slot!r} to be one"
         return f"{type(network).__name__} is a {kind}, a {slot} is expected here{hint}"
@@ -82,24 +89,25 @@ def _tried(network: nn.Module, device: str, slot: str, gt_size: int | None) -> s
     fault = network_faults(network)
     if fault:
         return fault
-    side = -(-_SIDE // network.size_multiple) * network.size_multiple
-    result: Any = network(torch.zeros(1, network.in_channels, side, side, device=device))
-    wanted = round(side * network.scale)
+    facts = facts_of(network)
+    side = facts.fit(_SIDE)
+    result: Any = network(torch.zeros(1, facts.in_channels, side, side, device=device))
+    wanted = round(side * facts.scale)
     if tuple(result.shape[-2:]) != (wanted, wanted):
-        return f"makes {tuple(result.shape[-2:])} of {(side, side)}, x{network.scale} is {(wanted, wanted)}"
+        return f"makes {tuple(result.shape[-2:])} of {(side, side)}, x{facts.scale} is {(wanted, wanted)}"
     return None
 
 
 def _judged(network: nn.Module, device: str, gt_size: int | None) -> str | None:
     """The fault of the training pictures' size, where its class does not check that itself, or of its logits."""
-    side, name = network.input_size or gt_size, type(network).__name__
-    multiple = getattr(network, "size_multiple", 1)
+    facts, name = discriminator_facts_of(network), type(network).__name__
+    side, multiple = facts.input_size or gt_size, facts.size_multiple
     if side is None or side % multiple or gt_size not in (None, side):
         if side is None or hasattr(network, "check"):
             return None
-        wanted = f"input_size is {side}" if network.input_size else f"takes multiples of {multiple} px"
+        wanted = f"input_size is {side}" if facts.input_size else f"takes multiples of {multiple} px"
         return f"{wanted}, but data.train.dataset.gt_size is {gt_size}"
-    result: Any = network(torch.zeros(2, CHANNELS[network.colour], side, side, device=device))
+    result: Any = network(torch.zeros(2, CHANNELS[facts.colour], side, side, device=device))
     if not isinstance(result, torch.Tensor) or result.dim() == 0 or result.shape[0] != 2:
         got = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
         return f"{name} gives {got} for 2 pictures; logits (2, 1) or (2, 1, h, w) are wanted"

@@ -8,7 +8,7 @@ from typing import Any
 from srtoolbox.check.components import Component
 from srtoolbox.check.faults import Report, named_key, reason
 from srtoolbox.check.networks import Built
-from srtoolbox.interfaces import class_to_ask, missing_offers
+from srtoolbox.interfaces import class_to_ask, missing_members
 from srtoolbox.registry import did_you_mean, parameters_of
 
 _BUILT_TO_CHECK = (
@@ -65,7 +65,7 @@ def check_construction(report: Report, component: Component) -> None:
         arguments = {key: value for key, value in component.cfg.items() if key != "type"}
         built = constructed(report, component.path, lambda: component.entry(**arguments), component.cfg)
     # a `preprocess` works on batches of the device, not on samples: calling it is all that is asked
-    fault = built is not None and not component.path.endswith(".preprocess") and missing_offers(component.kind, built)
+    fault = built is not None and not component.path.endswith(".preprocess") and missing_members(component.kind, built)
     if fault:
         report.add(component.path, fault, at="type")
 

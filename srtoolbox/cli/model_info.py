@@ -113,31 +113,33 @@ def input_shapes(networks: Networks, args: argparse.Namespace) -> dict[str, tupl
     """(N, C, H, W) for each: the generator gets the size asked for, raised to multiples of what it takes; a
     discriminator the size it is made for, or else what the generator makes.
     """
-    generator = networks["generator"]
+    from srtoolbox.interfaces import discriminator_facts_of, facts_of
+
+    generator = facts_of(networks["generator"])
     sides = args.size or DEFAULT_SIZE
     if args.gt:
         sides = [-(-side // generator.scale) for side in args.gt]
-    sides = [-(-side // generator.size_multiple) * generator.size_multiple for side in sides]
+    sides = [generator.fit(side) for side in sides]
     shapes = {}
     for name, network in networks.items():
         mine = sides
         if name != "generator":
-            own = getattr(network, "input_size", None)
-            mine = [own, own] if own else [side * generator.scale for side in sides]
-            multiple = getattr(network, "size_multiple", 1)
-            mine = [-(-side // multiple) * multiple for side in mine]
+            judge = discriminator_facts_of(network)
+            mine = [judge.fit(side * generator.scale) for side in sides]
         shapes[name] = (args.batch, network.in_channels, *mine)
     return shapes
 
 
 def facts(network: nn.Module) -> dict[str, Any]:
     """What a network says about itself."""
-    return {
-        "type": type(network).__name__,
-        "scale": getattr(network, "scale", None),
-        "colour": getattr(network, "colour", None),
-        "receptive_field": getattr(network, "receptive_field", None),
-    }
+    from srtoolbox.interfaces import discriminator_facts_of, facts_of, network_kind
+
+    if network_kind(network) == "discriminator":
+        own = {"scale": None, "colour": discriminator_facts_of(network).colour, "receptive_field": None}
+    else:
+        known = facts_of(network)
+        own = {"scale": known.scale, "colour": known.colour, "receptive_field": known.receptive_field}
+    return {"type": type(network).__name__, **own}
 
 
 def device_name(device: torch.device) -> str:
@@ -169,7 +171,7 @@ def print_table(rows: Mapping[str, tuple[nn.Module, Cost]]) -> None:
 
 def figures(network: nn.Module, cost: Cost) -> dict[str, str]:
     """The rows of the table, as text."""
-    radius = getattr(network, "receptive_field", None)
+    radius = facts(network)["receptive_field"]
     still = cost.parameters - cost.trainable
     return {
         "input": " x ".join(map(str, cost.input)),

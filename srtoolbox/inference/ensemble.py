@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from srtoolbox.dist import unwrap
+from srtoolbox.interfaces import NetworkWrapper
 
 
-class SelfEnsemble(nn.Module):
+class SelfEnsemble(NetworkWrapper):
     """A network with the same facts that averages its results on the eight flips and quarter turns of its input.
 
     The "x8" or "+" of the papers (Timofte et al. 2016, "Seven ways to improve example-based single image super
@@ -17,13 +17,6 @@ class SelfEnsemble(nn.Module):
     Args:
         network: one of NETWORKS.
     """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        facts = unwrap(network)
-        self.network = network
-        self.scale, self.in_channels, self.colour = facts.scale, facts.in_channels, facts.colour
-        self.size_multiple, self.receptive_field = facts.size_multiple, facts.receptive_field
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, scale * H, scale * W): the mean in float32 of eight results turned back."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+
+from srtoolbox.interfaces import NetworkWrapper, facts_of
 
 PATCHES = ("overlapping", "non-overlapping")
 SIDE = 33  # SRCNN's training patches
 BATCH = 256
 
 
-class Patchwise(nn.Module):
+class Patchwise(NetworkWrapper):
     """A network of scale 1 with the same facts that sees patches of 33 x 33 pixels and nothing around them.
 
     'overlapping': all of them, one beginning at each pixel, and each pixel is the mean of what it is in all patches it
@@ -24,11 +27,9 @@ class Patchwise(nn.Module):
     """
 
     def __init__(self, network: nn.Module, patches: str) -> None:
-        super().__init__()
-        self.network, self.step = network, 1 if patches == "overlapping" else SIDE
-        self.scale, self.in_channels, self.colour = network.scale, network.in_channels, network.colour
-        self.size_multiple = network.size_multiple
-        self.receptive_field = SIDE - 1 if self.step == 1 else None
+        radius = SIDE - 1 if patches == "overlapping" else None
+        super().__init__(network, replace(facts_of(network), receptive_field=radius))
+        self.step = 1 if patches == "overlapping" else SIDE
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from srtoolbox.dist import unwrap
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import rgb_to_ycbcr, to_image, to_tensor, ycbcr_to_rgb
+from srtoolbox.interfaces import facts_of
 from srtoolbox.resize import imresize
 
 
@@ -122,7 +123,7 @@ def _plain_float32() -> Iterator[None]:
 
 def _run(network: nn.Module, lq: Tensor) -> Tensor:
     """The network on any size: padded below and at the right to its `size_multiple`, the result cut to fit."""
-    facts = unwrap(network)
+    facts = facts_of(network)
     height, width = lq.shape[-2:]
     bottom, right = -height % facts.size_multiple, -width % facts.size_multiple
     if bottom or right:

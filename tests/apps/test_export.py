@@ -21,8 +21,8 @@ from srtoolbox.cli import main
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import read_image, rgb_to_y, to_tensor, write_image
 from srtoolbox.inference.restore import restore, upscale_whole
+from srtoolbox.interfaces import network_kind
 from srtoolbox.io.tensor_files import save_tensors
-from srtoolbox.models.networks.blocks import kind_of
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize, upsampling_kernel
 
@@ -146,7 +146,7 @@ def test_wrong_arguments(argv, message, capsys) -> None:
     assert message in capsys.readouterr().err
 
 
-GENERATORS = [name for name in NETWORKS if kind_of(NETWORKS.get(name)) == "generator"]
+GENERATORS = [name for name in NETWORKS if network_kind(NETWORKS.get(name)) == "generator"]
 
 
 @pytest.mark.slow

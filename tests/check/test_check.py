@@ -621,15 +621,3 @@ def test_what_lacks_its_kinds_methods_is_a_fault(faults, register, where, cls, o
     text = GOOD.replace("'" + old, "'" + new).replace("', )", "')")
     found = [fault for fault in faults(text) if "nothing steps this schedule" not in fault]
     assert found == [] if message is None else len(found) == 1 and re.search(message, found[0]), found
-
-
-def test_base_classes_that_faults_name_are_there():
-    import importlib
-
-    from srtoolbox.interfaces import _OFFERS
-
-    for kind, (base, wanted) in _OFFERS.items():
-        module, _, name = base.rpartition(".")
-        cls = getattr(importlib.import_module(module), name)
-        own = set(wanted) - {"higher_is_better", "protocol"}  # a metric's constructor and subclass set these
-        assert all(hasattr(cls, item) for item in own), kind

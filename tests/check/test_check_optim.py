@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from srtoolbox.engine.hooks import Hook
-from srtoolbox.interfaces import missing_offers
+from srtoolbox.interfaces import missing_members
 from srtoolbox.registry import NETWORKS, OPTIMIZERS, SCHEDULERS
 from tests.check.test_check import GOOD, faults
 
@@ -24,7 +24,7 @@ def test_the_average_of_a_network_may_be_named(faults):
 
 def test_a_hook_must_offer_every_point_at_which_the_runner_calls_it():
     points = [name for name in vars(Hook) if not name.startswith("_")]
-    assert [name for name in points if name not in missing_offers("hook", object())] == []
+    assert [name for name in points if name not in missing_members("hook", object())] == []
 
 
 COSINE = "dict(type='CosineAnnealingLR', T_max=20, eta_min=1e-6)"

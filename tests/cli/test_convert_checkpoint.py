@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from srtoolbox.cli import main
 from srtoolbox.errors import CheckpointError
+from srtoolbox.interfaces import network_kind
 from srtoolbox.io.tensor_files import load_tensors, save_safetensors
-from srtoolbox.models.networks.blocks import kind_of
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights.checkpoint import save_checkpoint
 from srtoolbox.weights.formats.export import AUTHORS_NAMES, plain_names
@@ -149,7 +149,7 @@ def test_a_checkpoint_without_averaged_weights_gets_none(tmp_path: Path, capsys:
     assert set(torch.load(tmp_path / "y.pth", weights_only=True)["networks"]) == {"generator"}
 
 
-@pytest.mark.parametrize("name", sorted(name for name in NETWORKS if kind_of(NETWORKS.get(name)) == "generator"))
+@pytest.mark.parametrize("name", sorted(name for name in NETWORKS if network_kind(NETWORKS.get(name)) == "generator"))
 def test_plain_says_whose_names_they_are(name: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """The authors', where one of the layouts that are known of other projects has our own names."""
     ours = save(tmp_path / "ours.pth", {"type": name, "scale": 2, **FEW.get(name, {})})

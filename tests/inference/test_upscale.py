@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import rgb_to_y, rgb_to_ycbcr, to_image, to_tensor
 from srtoolbox.inference.restore import evaluation, restore, upscale_whole
+from srtoolbox.interfaces import network_kind
 from srtoolbox.models.networks.bicubic import Bicubic
-from srtoolbox.models.networks.blocks import kind_of
 from srtoolbox.models.networks.espcn import ESPCN
 from srtoolbox.models.networks.srresnet import SRResNet
 from srtoolbox.registry import NETWORKS
@@ -37,7 +37,7 @@ class BicubicLuma(Bicubic):
     in_channels, colour = 1, "y"
 
 
-GENERATORS = [name for name in NETWORKS if kind_of(NETWORKS.get(name)) == "generator"]
+GENERATORS = [name for name in NETWORKS if network_kind(NETWORKS.get(name)) == "generator"]
 
 
 @pytest.mark.parametrize("name", GENERATORS)

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from srtoolbox.data.loading.sampler import Draw
-from srtoolbox.data.transforms.base import PICTURES, Sample
+from srtoolbox.data.transforms.base import Sample
 from srtoolbox.errors import DataError
 from srtoolbox.image import copy_view
+from srtoolbox.interfaces import IMAGE_KEYS
 
 Batch = dict[str, Any]
 """'lq' (N, h, w, C) and 'gt' (N, scale*h, scale*w, C) tensors, uint8 or uint16; 'key' list of names; 'index', 'draw'
@@ -29,7 +30,7 @@ def collate(samples: Sequence[Sample], draws: Sequence[Draw], *, pin: bool = Fal
     Raises:
         DataError: the samples differ in size or depth.
     """
-    batch: Batch = {name: _stack([s[name] for s in samples], samples, pin) for name in PICTURES if name in samples[0]}
+    batch: Batch = {name: _stack([s[name] for s in samples], samples, pin) for name in IMAGE_KEYS if name in samples[0]}
     batch["key"] = [sample["key"] for sample in samples]
     batch["index"] = torch.tensor([draw.index for draw in draws])
     batch["draw"] = torch.tensor([draw.number for draw in draws])

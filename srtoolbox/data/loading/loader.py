@@ -26,8 +26,9 @@ from srtoolbox.data.datasets.base import SRDataset
 from srtoolbox.data.loading.collate import Batch, collate
 from srtoolbox.data.loading.sampler import Draw, EndlessSampler, RankSampler
 from srtoolbox.data.loading.workers import Parcel, cause, prepare_server, refuse_second_import, start_anew
-from srtoolbox.data.transforms.base import PICTURES, Sample
+from srtoolbox.data.transforms.base import Sample
 from srtoolbox.errors import RunError, SrtoolboxError
+from srtoolbox.interfaces import IMAGE_KEYS
 from srtoolbox.system import STOP_SIGNALS
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where the kernel keeps what processes share
@@ -212,7 +213,7 @@ def _check_shared_memory(dataset: SRDataset, sampler: EndlessSampler, workers: i
         raise
     except Exception as error:
         raise RunError(f"no sample can be made: {cause(error)}. workers=0 shows the whole traceback") from error
-    batch_bytes = sampler.batch_size * sum(sample[name].nbytes for name in PICTURES if name in sample)
+    batch_bytes = sampler.batch_size * sum(sample[name].nbytes for name in IMAGE_KEYS if name in sample)
     needed = batch_bytes * workers * (PREFETCH + 1)
     if not os.path.isdir(SHARED_MEMORY):
         return

@@ -11,6 +11,7 @@ import numpy as np
 
 from srtoolbox.data.loading.rng import Rng
 from srtoolbox.errors import DataError
+from srtoolbox.interfaces import IMAGE_KEYS
 from srtoolbox.registry import TRANSFORMS
 
 Sample = dict[str, Any]
@@ -18,7 +19,6 @@ Sample = dict[str, Any]
 picture's name.
 """
 
-PICTURES = ("lq", "gt")
 Stage = Literal["gt", "either", "pair"]
 
 
@@ -136,7 +136,7 @@ def check_made(sample: Sample, scale: int, transforms: Sequence[Transform]) -> N
     ):
         return
     names = ", ".join(type(transform).__name__ for transform in transforms if not isinstance(transform, Nothing))
-    described = " and ".join(f"{name} {sample[name].shape} {sample[name].dtype}" for name in PICTURES)
+    described = " and ".join(f"{name} {sample[name].shape} {sample[name].dtype}" for name in IMAGE_KEYS)
     raise DataError(
         f"{sample['key']}: the transforms ({names}) made {described}: both are (h, w, C), uint8 or uint16 as they came "
         f"(round and clip what was computed in floats), and GT {scale} times LQ"
@@ -148,7 +148,7 @@ _DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 
 def map_pictures(sample: Sample, function: Any) -> Sample:  # noqa: ANN401 - array -> array
     """`sample` with `function` applied to its pictures."""
-    for name in PICTURES:
+    for name in IMAGE_KEYS:
         if name in sample:
             sample[name] = function(sample[name])
     return sample

@@ -12,6 +12,7 @@ from torch import nn
 
 from srtoolbox.engine.evaluate import uncompiled
 from srtoolbox.inference.restore import evaluation
+from srtoolbox.interfaces import facts_of
 from srtoolbox.logger import LOGGER
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ def write_graph(writer: SummaryWriter, network: nn.Module, device: torch.device)
 
     The network and the random state are as before afterwards.
     """
-    side = -(-_SIDE // network.size_multiple) * network.size_multiple
-    picture = torch.full((1, network.in_channels, side, side), 0.5, device=device)
+    facts = facts_of(network)
+    side = facts.fit(_SIDE)
+    picture = torch.full((1, facts.in_channels, side, side), 0.5, device=device)
     devices = [device] if device.type == "cuda" else []
     quiet = contextlib.redirect_stdout(io.StringIO())  # torch prints what fails
     with evaluation(network), uncompiled(), torch.no_grad(), torch.random.fork_rng(devices), quiet:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from srtoolbox.inference.tiling.memory import peak_bytes
 from srtoolbox.inference.tiling.split import AREA, Split, Splits
 from srtoolbox.inference.tiling.stitch import Grid
 from srtoolbox.inference.tiling.tiles import round_up, spans
+from srtoolbox.interfaces import facts_of, set_facts
 
 SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32)
 AREAS = (AREA, AREA // 4, AREA // 16)
@@ -157,8 +159,7 @@ class _Nothing(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.scale, self.in_channels, self.colour = network.scale, network.in_channels, network.colour
-        self.size_multiple, self.receptive_field = network.size_multiple, None
+        set_facts(self, replace(facts_of(network), receptive_field=None))
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, scale * H, scale * W)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from srtoolbox.dist import unwrap
 from srtoolbox.image import to_tensor
+from srtoolbox.interfaces import NetworkWrapper, facts_of
 from srtoolbox.resize import Part, imresize_part
 
 
@@ -108,15 +110,12 @@ class Refines(Protocol):
         """(N, C, H, W), interpolated -> (N, C, H, W)."""
 
 
-class Refined(nn.Module):
+class Refined(NetworkWrapper):
     """A pre-upsampling network (`Refines`) without its interpolation: a network of scale 1, with the same facts."""
 
-    scale, size_multiple = 1, 1
-
     def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = bare = unwrap(network)
-        self.in_channels, self.colour, self.receptive_field = bare.in_channels, bare.colour, bare.refine_field
+        bare = unwrap(network)
+        super().__init__(bare, replace(facts_of(bare), scale=1, size_multiple=1, receptive_field=bare.refine_field))
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W), interpolated -> (N, C, H, W)."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from srtoolbox.dist import unwrap
 from srtoolbox.inference.tiling.tiles import Span, spans
+from srtoolbox.interfaces import NetworkWrapper
 
 AREA = 8192
 """Most LR pixels of a piece: small enough for the caches, which pays for what it sees around it. On MSRResNet a little
@@ -28,7 +29,7 @@ class Splits(Protocol):
         """The features and the picture that they are of -> (N, C, scale * H, scale * W)."""
 
 
-class Split(nn.Module):
+class Split(NetworkWrapper):
     """A network with the same facts that upsamples its features piece by piece.
 
     At four times the size a feature map takes sixteen times the memory; so nearly all that a network with several
@@ -40,11 +41,8 @@ class Split(nn.Module):
     """
 
     def __init__(self, network: nn.Module, area: int = AREA) -> None:
-        super().__init__()
-        bare = unwrap(network)
-        self.network, self.area = bare, area
-        self.scale, self.in_channels, self.colour = bare.scale, bare.in_channels, bare.colour
-        self.size_multiple, self.receptive_field = bare.size_multiple, bare.receptive_field
+        super().__init__(unwrap(network))
+        self.area = area
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, scale * H, scale * W)."""

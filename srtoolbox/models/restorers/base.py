@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import batch_to_float, batch_to_y, rgb_to_y
+from srtoolbox.interfaces import IMAGE_KEYS
 from srtoolbox.registry import LOSSES, MODELS, NETWORKS, TRANSFORMS
 
 if TYPE_CHECKING:
     from srtoolbox.optim.wrapper import OptimWrapper
 
 
-PICTURES = ("lq", "gt")
 GRADIENT_NORM = "grad_norm"
 
 
@@ -57,7 +57,7 @@ class Restorer(nn.Module):
         faults += [
             f"targets.{name} is 'gt' or 'lq', the batch has no {key!r}"
             for name, key in targets.items()
-            if key not in PICTURES and not cfg.get("preprocess")  # which may add pictures
+            if key not in IMAGE_KEYS and not cfg.get("preprocess")  # which may add pictures
         ]
         faults += [f"losses.{name}: {fault}" for name in losses if (fault := name_fault(name))]
         if not losses and "max_iters" in context:
@@ -76,8 +76,8 @@ class Restorer(nn.Module):
         """A batch of uint8 (N, H, W, C) pictures as float (N, C, H, W) in [0, 1] and in the network's colours."""
         if self.transform is None:
             to_pictures = batch_to_y if self.colour == "y" else batch_to_float
-            return {**batch, **{key: to_pictures(batch[key]) for key in PICTURES}}
-        pictures = self.transform({key: batch_to_float(batch[key]) for key in PICTURES})
+            return {**batch, **{key: to_pictures(batch[key]) for key in IMAGE_KEYS}}
+        pictures = self.transform({key: batch_to_float(batch[key]) for key in IMAGE_KEYS})
         if self.colour == "y":
             pictures = {key: rgb_to_y(value) for key, value in pictures.items()}
         return {**batch, **pictures}

@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 from srtoolbox.errors import ConfigError
-from srtoolbox.models.networks.blocks import kind_of
+from srtoolbox.interfaces import network_kind
 from srtoolbox.registry import NETWORKS
 
 SCALES = (1, 2, 3, 4, 8)
 SMALL = {"num_features": 16, "num_blocks": 2, "growth_channels": 4}
-GENERATORS = [name for name in NETWORKS if kind_of(NETWORKS.get(name)) == "generator"]
+GENERATORS = [name for name in NETWORKS if network_kind(NETWORKS.get(name)) == "generator"]
 
 
 def small_config(name: str, scale: int) -> dict:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from srtoolbox.models.networks.blocks import kind_of
+from srtoolbox.interfaces import network_kind
 from srtoolbox.registry import NETWORKS
 
-DISCRIMINATORS = [name for name in NETWORKS if kind_of(NETWORKS.get(name)) == "discriminator"]
+DISCRIMINATORS = [name for name in NETWORKS if network_kind(NETWORKS.get(name)) == "discriminator"]
 SMALL = {"input_size": 32, "channels": [8, 8, 16, 16], "fc": [10], "num_features": 8}
 
 

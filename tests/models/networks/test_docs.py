@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from srtoolbox.models.networks.blocks import kind_of
+from srtoolbox.interfaces import network_kind
 from srtoolbox.registry import NETWORKS
 
 TEXT = (Path(__file__).parents[3] / "docs/networks.md").read_text(encoding="utf-8")
@@ -24,7 +24,7 @@ def named(section: str) -> set[str]:
     ("section", "kind"), [("Networks that upscale", "generator"), ("Discriminators", "discriminator")]
 )
 def test_the_tables_are_complete(section, kind):
-    assert named(section) == {name for name in NETWORKS if kind_of(NETWORKS.get(name)) == kind}
+    assert named(section) == {name for name in NETWORKS if network_kind(NETWORKS.get(name)) == kind}
 
 
 @pytest.mark.parametrize("config", CONFIGS)

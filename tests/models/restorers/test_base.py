@@ -12,7 +12,8 @@ from torch import Tensor
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import rgb_to_y
-from srtoolbox.models.restorers.base import PICTURES, Restorer
+from srtoolbox.interfaces import IMAGE_KEYS
+from srtoolbox.models.restorers.base import Restorer
 from srtoolbox.optim.wrapper import build_optim
 from srtoolbox.registry import TRANSFORMS
 
@@ -63,9 +64,9 @@ def test_batches_become_float_pictures(batch: dict[str, object]) -> None:
 @pytest.mark.parametrize("peak", [255, 65535])
 def test_a_luma_network_gets_unrounded_luma(batch: dict[str, object], peak: int) -> None:
     if peak > 255:
-        batch = {key: batch[key].int().mul(257).sub(100).clamp(0).to(torch.uint16) for key in PICTURES}
+        batch = {key: batch[key].int().mul(257).sub(100).clamp(0).to(torch.uint16) for key in IMAGE_KEYS}
     prepared = restorer("y").prepare(batch)
-    for key in PICTURES:
+    for key in IMAGE_KEYS:
         expected = skimage.color.rgb2ycbcr(batch[key].numpy() / peak)[..., 0] / 255
         np.testing.assert_allclose(prepared[key][:, 0], expected, rtol=0, atol=3e-7)
         levels = prepared[key] * 255
