@@ -1,102 +1,167 @@
-"""Threads before and behind the main one, with few things waiting between them, so that memory is bounded."""
+"""Threads that read ahead of the main one and write behind it, with a bound on what waits in memory.
+
+All of them keep the order. What fails in a thread is raised where the main thread asks for the
+result; where the main thread fails, the threads end: none outlives the block it was made for.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import queue
+import itertools
+import math
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
+from srtoolbox.errors import SrtoolboxError
+
 AHEAD = 4
-"""Items that wait before the main thread, and behind it."""
+"""Items that wait between two threads."""
+_POLL_SECONDS = 0.1  # a wait without end would not notice Ctrl-C on Windows
+_END = object()
 _T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
-class Ahead(Generic[_T]):
-    """An iterator that works in a thread of its own, a few items ahead."""
+class AbandonedError(SrtoolboxError):
+    """The items to write will not all come: the writer removes what it has written so far."""
 
-    def __init__(self, items: Iterator[_T]) -> None:
-        self._queue: queue.Queue[tuple[bool, Any]] = queue.Queue(AHEAD)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._work, args=(items,), daemon=True)
-        self._thread.start()
 
-    def __iter__(self) -> Iterator[_T]:
-        while True:
-            alive, item = self._queue.get()
-            if alive:
-                yield item
-            elif item is None:
+def map_ahead(
+    function: Callable[[_T], _R],
+    items: Iterable[_T],
+    *,
+    threads: int,
+    ahead: int = 16,
+    cost: Callable[[_T], float] = lambda item: 0,
+    budget: float = math.inf,
+) -> Generator[tuple[_T, Future[_R]]]:
+    """Yield each item with the future of `function(item)`, in order, while the next ones are worked on.
+
+    Closing the generator waits for the calls that have begun and cancels the others.
+
+    Args:
+        function: called in the threads.
+        items: asked for the next one by the caller's thread.
+        threads: calls at a time.
+        ahead: results that may wait besides: `threads + ahead` items follow the one yielded.
+        cost: what an item's result takes of the budget, such as its bytes.
+        budget: what the results that wait may cost together; one of any cost always may.
+    """
+    waiting: deque[tuple[_T, Future[_R]]] = deque()
+    costs: deque[float] = deque()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for item in items:
+            costs.append(cost(item))
+            while waiting and (len(waiting) > threads + ahead or sum(costs) > budget):
+                costs.popleft()
+                yield waiting.popleft()
+            waiting.append((item, pool.submit(function, item)))
+        while waiting:
+            yield waiting.popleft()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def prefetch(items: Iterable[_T], *, ahead: int = AHEAD) -> Generator[_T]:
+    """Yield the items of an iterator that works in a thread of its own, at most `ahead` items ahead.
+
+    Closing the generator waits for the item that is being made.
+    """
+    source = iter(items)
+    calls = map_ahead(lambda _: next(source, _END), itertools.repeat(None), threads=1, ahead=ahead - 1)
+    with contextlib.closing(calls):
+        for _, future in calls:
+            item: Any = future.result()
+            if item is _END:
                 return
-            else:
-                raise item
-
-    def close(self) -> None:
-        """Stop the thread."""
-        self._stopped.set()
-        while self._thread.is_alive():
-            with contextlib.suppress(queue.Empty):
-                self._queue.get(timeout=0.05)
-        self._thread.join()
-
-    def _work(self, items: Iterator[_T]) -> None:
-        end: BaseException | None = None
-        try:
-            for item in items:
-                if self._stopped.is_set():
-                    break
-                self._queue.put((True, item))
-        except BaseException as error:  # raised where the items are asked for
-            end = error
-        self._queue.put((False, end))
-
-
-class Sink:
-    """A thread that is given an iterator over what is put here. Leaving by an error stops it at once."""
-
-    def __init__(self, consume: Callable[[Iterator[Any]], None]) -> None:
-        self._queue: queue.Queue[Any] = queue.Queue(AHEAD)
-        self._error: BaseException | None = None
-        self._consume = consume
-        self._thread = threading.Thread(target=self._work, daemon=True)
-
-    def __enter__(self) -> Sink:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        self._hand_over(_Abandoned() if error is not None else None)
-        self._thread.join()
-        if error is None and self._error is not None:
-            raise self._error
-
-    def put(self, item: Any) -> None:  # noqa: ANN401 - whatever is consumed
-        """Hand an item over, waiting while enough of them wait. Raises what the thread failed with."""
-        self._hand_over(item)
-        if self._error is not None:
-            raise self._error
-
-    def _hand_over(self, item: Any) -> None:  # noqa: ANN401
-        while self._thread.is_alive():
-            with contextlib.suppress(queue.Full):
-                self._queue.put(item, timeout=0.1)
-                return
-
-    def _work(self) -> None:
-        try:
-            self._consume(self._items())
-        except _Abandoned:
-            return
-        except BaseException as error:  # raised where items are put
-            self._error = error
-
-    def _items(self) -> Iterator[Any]:
-        while (item := self._queue.get()) is not None:
-            if isinstance(item, _Abandoned):
-                raise item
             yield item
 
 
-class _Abandoned(Exception):  # noqa: N818 - no error, an end
-    """The producer has failed: what is half done shall be dropped."""
+class BackgroundWriter(Generic[_T, _R]):
+    """A thread that writes what is put here.
+
+    As a context manager it ends with the block: the block's error abandons what is half written, and without one
+    leaving waits for the result, or raises what writing failed with.
+
+    Args:
+        write: called in the thread with an iterator over the items; what it returns is the `result`.
+        ahead: items that may wait.
+    """
+
+    def __init__(self, write: Callable[[Iterator[_T]], _R], *, ahead: int = AHEAD) -> None:
+        self._write, self._ahead = write, ahead
+        self._waiting: deque[_T] = deque()
+        self._changed = threading.Condition()
+        self._is_closed = False
+        self._error: Exception | None = None
+        self._outcome: Future[_R] = Future()
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def put(self, item: _T) -> bool:
+        """Hand an item over, waiting while `ahead` of them wait; False if the thread has ended and takes no more."""
+        with self._changed:
+            while len(self._waiting) >= self._ahead and not self.is_done:
+                self._changed.wait(_POLL_SECONDS)
+            if self.is_done:
+                return False
+            self._waiting.append(item)
+            self._changed.notify_all()
+            return True
+
+    def close(self, error: Exception | None = None) -> None:
+        """End the items: after those that wait `write` meets the error, if one is given, else their end."""
+        with self._changed:
+            if not self._is_closed:
+                self._is_closed, self._error = True, error
+                self._changed.notify_all()
+
+    def abandon(self) -> None:
+        """Let `write` drop what is half written, and wait until it has; what has been closed is finished instead."""
+        self.close(AbandonedError("abandoned"))
+        self._outcome.exception()
+
+    @property
+    def is_done(self) -> bool:
+        """True if the thread has ended: `result` does not wait."""
+        return self._outcome.done()
+
+    def result(self) -> _R:
+        """Wait for what `write` returns; raises what it failed with."""
+        return self._outcome.result()
+
+    def __enter__(self) -> BackgroundWriter[_T, _R]:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self.abandon()
+            return
+        self.close()
+        self.result()
+
+    def _work(self) -> None:
+        try:
+            result = self._write(self._items())
+        except BaseException as error:  # whoever asks for the result gets it
+            self._outcome.set_exception(error)
+        else:
+            self._outcome.set_result(result)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _items(self) -> Iterator[_T]:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._is_closed:
+                    self._changed.wait()
+                if not self._waiting:
+                    if self._error is not None:
+                        raise self._error
+                    return
+                item = self._waiting.popleft()
+                self._changed.notify_all()
+            yield item

@@ -23,7 +23,7 @@ from srtoolbox.cli import main
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.io.tensor_files import save_tensors
-from srtoolbox.io.threads import AHEAD, Sink
+from srtoolbox.io.threads import AHEAD
 from srtoolbox.registry import NETWORKS
 from tests.apps.clips import frames_of, make_clip, packets_of
 
@@ -126,7 +126,6 @@ def test_an_odd_size_is_cut_to_what_the_format_holds(tmp_path: Path) -> None:
 SLOW = """
 import sys, time
 from srtoolbox.apps.video import upscale as video
-from srtoolbox.io.threads import AHEAD
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.registry import NETWORKS
 video.PART_FRAMES = 4
@@ -237,24 +236,6 @@ def test_decoding_waits_for_the_network(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(module, "frames", counted)
     upscale_video(Slow(), clip, tmp_path / "out.mp4")
     assert 1 <= most <= AHEAD + 2
-
-
-def test_what_waits_to_be_encoded_is_bounded() -> None:
-    gate, taken = threading.Event(), []
-
-    def consume(items) -> None:
-        gate.wait(10)
-        taken.extend(items)
-
-    put = []
-    with Sink(consume) as sink:
-        other = threading.Thread(target=lambda: [(sink.put(n), put.append(n)) for n in range(AHEAD + 3)], daemon=True)
-        other.start()
-        other.join(0.3)
-        assert other.is_alive() and put == list(range(AHEAD))
-        gate.set()
-        other.join(10)
-    assert taken == list(range(AHEAD + 3))
 
 
 def test_hevc_is_called_what_players_know_and_its_encoder_is_quiet(tmp_path: Path, capfd) -> None:

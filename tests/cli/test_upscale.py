@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -17,7 +16,6 @@ import pytest
 from PIL import Image
 
 from srtoolbox.apps.folder import files as upscale_files
-from srtoolbox.apps.folder.files import AbandonedError, Handover
 from srtoolbox.apps.folder.plan import Job
 from srtoolbox.cli import main
 from srtoolbox.image import Picture, read_image, read_picture, to_image, to_tensor, write_image, write_picture
@@ -229,23 +227,6 @@ def test_a_config_without_a_network_is_one_error(
             assert "c.py: has no model.generator" in capsys.readouterr().err
 
 
-def test_handover_is_bounded_and_never_hangs() -> None:
-    handover, band = Handover(), np.zeros((1, 1, 3), np.uint8)
-    assert handover.put(band) and handover.put(band)
-    third = threading.Thread(target=lambda: answers.append(handover.put(band)), daemon=True)
-    answers: list[bool] = []
-    third.start()
-    third.join(0.25)
-    assert third.is_alive() and not answers  # it waits
-    handover.leave()
-    third.join(10)
-    assert answers == [False] and not handover.put(band)
-    handover = Handover()
-    handover.put(AbandonedError("enough"))
-    with pytest.raises(AbandonedError, match="enough"):
-        list(handover)
-
-
 @pytest.mark.parametrize(("pictures", "ahead_of_it"), [(100, 2), (2, 1), (0, 0)])
 def test_reading_ahead_is_bounded_in_number_and_bytes(
     photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: int, ahead_of_it: int
@@ -253,12 +234,12 @@ def test_reading_ahead_is_bounded_in_number_and_bytes(
     jobs = [Job(str(tmp_path / f"{number}.png"), "file", None) for number in range(8)]
     for job in jobs:
         write_image(job.source, photo[:9, :9])
-    started, begin = [], upscale_files.start
-    monkeypatch.setattr(upscale_files, "start", lambda read, job, *rest: started.append(job) or begin(read, job, *rest))
+    sized, size = [], upscale_files._decoded_bytes
+    monkeypatch.setattr(upscale_files, "_decoded_bytes", lambda job: sized.append(job) or size(job))
     monkeypatch.setattr(upscale_files, "AHEAD_BYTES", pictures * 9 * 9 * 4)
-    for number, (job, reading) in enumerate(upscale_files.ahead(jobs, workers=2)):
+    for number, (job, reading) in enumerate(upscale_files.read_ahead(jobs, workers=2)):
         assert job is jobs[number] and reading.result().pixels.shape == (9, 9, 3)
-        assert len(started) == min(number + 1 + ahead_of_it, len(jobs))
+        assert len(sized) == min(number + 2 + ahead_of_it, len(jobs))  # itself, and one that waits to be read
 
 
 def test_writing_behind_is_bounded(

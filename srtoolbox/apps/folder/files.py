@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import shutil
 import sys
 import tempfile
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import BinaryIO
@@ -32,41 +30,12 @@ from srtoolbox.image import (
     write_bands,
 )
 from srtoolbox.image.fetching import fetch
+from srtoolbox.io.threads import map_ahead
 
 AHEAD_BYTES = 2**28
 """Decoded pictures that may wait for the network, in bytes; one of any size always may."""
 STDIN = "standard input"
 _UNKNOWN = 2**26  # what a picture is taken for whose size is not known before it is there
-
-
-class AbandonedError(SrtoolboxError):
-    """A picture whose bands will not all come: whoever writes it removes what there is."""
-
-
-class Handover:
-    """Bands on their way from the network to the thread that writes them; at most two wait."""
-
-    def __init__(self) -> None:
-        self._queue: queue.Queue[np.ndarray | BaseException | None] = queue.Queue(2)
-        self._left = threading.Event()
-
-    def put(self, item: np.ndarray | BaseException | None) -> bool:
-        """Hand over a band, None at the end, or an error that ends it; False if nobody takes it any more."""
-        while not self._left.is_set():
-            with contextlib.suppress(queue.Full):
-                self._queue.put(item, timeout=0.1)
-                return True
-        return False
-
-    def leave(self) -> None:
-        """The writer takes no more."""
-        self._left.set()
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        while (item := self._queue.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
 
 
 def read(job: Job, data: bytes | None, stop: threading.Event) -> Picture:
@@ -85,29 +54,28 @@ def _from_stdin() -> bytes:
     return sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
-def ahead(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Future[Picture]]]:
-    """The jobs in order, their pictures being read: up to `workers` ahead, within AHEAD_BYTES.
+def read_ahead(jobs: Sequence[Job], workers: int) -> Generator[tuple[Job, Future[Picture]]]:
+    """Yield the jobs in order, their pictures being read: up to `workers` ahead, within AHEAD_BYTES.
 
     Closing it waits for the threads: one that is inside a decoder when Python ends would abort the process.
     """
-    waiting: deque[tuple[Job, Future[Picture], int]] = deque()
-    stop, current = threading.Event(), None
-    try:
-        for job in jobs:
-            size = _decoded_bytes(job)
-            while waiting and (len(waiting) > workers or sum(entry[2] for entry in waiting) + size > AHEAD_BYTES):
-                current = waiting.popleft()
-                yield current[:2]
-            # standard input is read here: a thread that waits for it could not be ended
-            data = _from_stdin() if job.kind == "stream" else None
-            waiting.append((job, start(read, job, data, stop), size))
-        while waiting:
-            current = waiting.popleft()
-            yield current[:2]
-    finally:
-        stop.set()
-        for entry in [*waiting, *([current] if current else [])]:
-            entry[1].exception()
+    stop = threading.Event()
+    # standard input is read here: a thread that waits for it could not be ended
+    sources = ((job, _from_stdin() if job.kind == "stream" else None) for job in jobs)
+    reading = map_ahead(
+        lambda source: read(*source, stop),
+        sources,
+        threads=workers,
+        ahead=0,
+        cost=lambda source: _decoded_bytes(source[0]),
+        budget=AHEAD_BYTES,
+    )
+    with contextlib.closing(reading):
+        try:
+            for (job, _), picture in reading:
+                yield job, picture
+        finally:
+            stop.set()
 
 
 def _decoded_bytes(job: Job) -> int:
@@ -118,15 +86,19 @@ def _decoded_bytes(job: Job) -> int:
     return _UNKNOWN
 
 
-def write(job: Job, suffix: str, bands: Handover, form: Form, metadata: Metadata, quality: int | None) -> list[str]:
+def write(
+    job: Job,
+    suffix: str,
+    bands: Iterator[np.ndarray],
+    form: Form,
+    metadata: Metadata,
+    quality: int | None,
+) -> list[str]:
     """Write a picture as its bands come; returns what its format cannot hold."""
-    try:
-        if job.target is not None:
-            return write_bands(job.target, bands, form, metadata, quality=quality)
-        _to_stdout(lambda file: encode_bands(file, suffix, bands, form, metadata, quality=quality))
-        return check_form(form, suffix, quality)
-    finally:
-        bands.leave()
+    if job.target is not None:
+        return write_bands(job.target, bands, form, metadata, quality=quality)
+    _to_stdout(lambda file: encode_bands(file, suffix, bands, form, metadata, quality=quality))
+    return check_form(form, suffix, quality)
 
 
 def _to_stdout(encode: Callable[[BinaryIO], None]) -> None:
@@ -153,17 +125,3 @@ def check_folder(target: Path) -> None:
         raise ImageError(f"{target}: cannot be written ({folder} is no folder)")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ImageError(f"{target}: cannot be written (no permission for {folder})")
-
-
-def start(function: Callable, *arguments: object) -> Future:
-    """Run a function in a thread of its own; its result, or whatever error, is the future's."""
-    future: Future = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(function(*arguments))
-        except BaseException as error:  # whatever it is, whoever asks for the result gets it
-            future.set_exception(error)
-
-    threading.Thread(target=work, daemon=True).start()
-    return future

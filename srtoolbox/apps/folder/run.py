@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from typing import NamedTuple
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from srtoolbox.apps.folder.files import STDIN, AbandonedError, Handover, ahead, check_folder, start, write
+from srtoolbox.apps.folder.files import STDIN, check_folder, read_ahead, write
 from srtoolbox.apps.folder.plan import Job
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import Form, Picture, check_form, form_of
 from srtoolbox.image.files.file_types import QUALITY_SUFFIXES
 from srtoolbox.inference.image import picture_bands, upscaled_form
 from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.io.threads import BackgroundWriter
 
 MEMORY = "memory does not suffice; --workers 1 takes less, and so do results in .png and .tif"
 
@@ -38,8 +39,7 @@ class _Writing(NamedTuple):
 
     job: Job
     shapes: tuple[Form, Form]
-    handover: Handover
-    future: Future[list[str]]
+    writer: BackgroundWriter[np.ndarray, list[str]]
     notes: tuple[str, ...]
     """What of the file was not read."""
 
@@ -69,12 +69,10 @@ class Run:
                 self._do(jobs)
             finally:
                 for writing in self._writing:
-                    writing.handover.put(AbandonedError("interrupted"))
-                for writing in self._writing:
-                    writing.future.exception()
+                    writing.writer.abandon()
 
     def _do(self, jobs: Sequence[Job]) -> None:
-        with contextlib.closing(ahead(jobs, self._options.workers)) as coming:
+        with contextlib.closing(read_ahead(jobs, self._options.workers)) as coming:
             for number, (job, reading) in enumerate(coming, start=1):
                 with self._one_fails(job):
                     self._upscale(job, reading.result())
@@ -90,30 +88,32 @@ class Run:
         if job.target is not None:
             check_folder(job.target)
         rows = picture_bands(self._upscaler, picture, alpha=self._options.alpha).rows
-        handover = Handover()
-        future = start(write, job, suffix, handover, form, picture.metadata, quality)
-        self._writing.append(_Writing(job, (form_of(picture), form), handover, future, picture.notes))
+        metadata = picture.metadata
+        writer = BackgroundWriter[np.ndarray, list[str]](
+            lambda bands: write(job, suffix, bands, form, metadata, quality), ahead=2
+        )
+        self._writing.append(_Writing(job, (form_of(picture), form), writer, picture.notes))
         done, before = 0, self._progress.tasks[self._task].completed
         try:
             for band in rows:
-                if not handover.put(band):
+                if not writer.put(band):
                     return  # the writer failed, and its error is told when it is settled
                 done += len(band)
                 self._progress.update(self._task, completed=before + done / form.height)
         except (SrtoolboxError, MemoryError) as error:
-            handover.put(error)
+            writer.close(error)
             return
-        handover.put(None)
+        writer.close()
 
     def _suffix(self, job: Job) -> str:
         return self._options.ext if job.target is None else job.target.suffix
 
     def _settle(self, allowed: int) -> None:
         """Wait until at most `allowed` pictures are being written, and tell how the others went."""
-        while self._writing and (len(self._writing) > allowed or self._writing[0].future.done()):
+        while self._writing and (len(self._writing) > allowed or self._writing[0].writer.is_done):
             writing = self._writing[0]
             with self._one_fails(writing.job):
-                lost = writing.future.result()
+                lost = writing.writer.result()
                 self._tell_done(writing, lost)
             self._writing.popleft()
 

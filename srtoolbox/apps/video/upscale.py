@@ -24,7 +24,7 @@ from srtoolbox.apps.video.parts import Encoding, Parts, copied_streams, join
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.io import files
-from srtoolbox.io.threads import Ahead, Sink
+from srtoolbox.io.threads import BackgroundWriter, prefetch
 from srtoolbox.logger import LOGGER
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -147,9 +147,10 @@ def _make(
             write(itertools.chain([first], itertools.islice(results, PART_FRAMES - 1)))
 
     done = parts.frames
-    with contextlib.closing(Ahead(frames(video, skip=done))) as decoded, Sink(encode) as sink:
+    with contextlib.closing(prefetch(frames(video, skip=done))) as decoded, BackgroundWriter(encode) as writer:
         for frame in decoded:
-            sink.put(Frame(frame.pts, upscaler(frame.image)))
+            if not writer.put(Frame(frame.pts, upscaler(frame.image))):
+                break  # it has failed, and leaving raises its error
             done += 1
             progress(done, max(total, done))
 

@@ -8,7 +8,6 @@ import statistics
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from srtoolbox.data.stores.folder import FolderStore
 from srtoolbox.data.stores.lmdb import LmdbStore
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import read_image
+from srtoolbox.io.threads import map_ahead
 
 
 class Look(NamedTuple):
@@ -60,11 +60,9 @@ def look_at(
         return Look(source, image.shape, 8 * image.dtype.itemsize, fingerprint(image))
 
     looks: dict[str, Look] = {}
-    executor = ThreadPoolExecutor(workers or os.cpu_count() or 1)
-    with contextlib.ExitStack() as stack:
-        stack.callback(executor.shutdown, cancel_futures=True)
-        for key, seen in zip(keys, executor.map(look, keys), strict=True):
-            looks[key] = seen
+    with contextlib.closing(map_ahead(look, keys, threads=workers or os.cpu_count() or 1)) as looking:
+        for key, seen in looking:
+            looks[key] = seen.result()
             progress()
     return looks
 

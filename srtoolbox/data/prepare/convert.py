@@ -7,11 +7,10 @@ from process to process, which costs as much as a tenth of the decoding.
 
 from __future__ import annotations
 
-import collections
+import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from srtoolbox.data.stores.folder import FolderStore
 from srtoolbox.data.stores.lmdb_writer import COMMIT_BYTES, LmdbWriter, Value, remove_store
 from srtoolbox.errors import DataError, ImageError
 from srtoolbox.image import START_BYTES, kind_of, read_image
+from srtoolbox.io.threads import map_ahead
 from srtoolbox.resize import imresize
 from srtoolbox.text import counted
 
@@ -105,18 +105,18 @@ def _fill(
 ) -> None:
     pending: list[list[Value]] = [[] for _ in writers]
     damaged = list(plan.unreadable)
-    done = len(plan.jobs) - len(todo)
-    for produced in _in_order(lambda job: _produce(plan, job), todo, workers):
-        try:
-            for values, new in zip(pending, produced.result(), strict=True):
-                values += new
-        except DamagedImagesError as error:
-            damaged += error.images
-        if sum(len(value.data) for values in pending for value in values) >= COMMIT_BYTES:
-            _commit(writers, pending)
-        done += 1
-        if progress is not None:
-            progress(done, len(plan.jobs))
+    producing = map_ahead(lambda job: _produce(plan, job), todo, threads=workers, ahead=AHEAD)
+    with contextlib.closing(producing):
+        for done, (_, produced) in enumerate(producing, start=len(plan.jobs) - len(todo) + 1):
+            try:
+                for values, new in zip(pending, produced.result(), strict=True):
+                    values += new
+            except DamagedImagesError as error:
+                damaged += error.images
+            if sum(len(value.data) for values in pending for value in values) >= COMMIT_BYTES:
+                _commit(writers, pending)
+            if progress is not None:
+                progress(done, len(plan.jobs))
     _commit(writers, pending)
     if damaged:
         raise DamagedImagesError(damaged)
@@ -127,22 +127,6 @@ def _commit(writers: Sequence[LmdbWriter], pending: Sequence[list[Value]]) -> No
         if values:
             writer.add(values)
             values.clear()
-
-
-def _in_order(function: Callable[[Job], Any], jobs: Sequence[Job], workers: int) -> Iterator[Future]:
-    """Futures of `function(job)` in the order of the jobs; only a few run ahead, so memory stays bounded."""
-    with ThreadPoolExecutor(workers) as pool:
-        ahead: collections.deque[Future] = collections.deque()
-        try:
-            for job in jobs:
-                ahead.append(pool.submit(function, job))
-                if len(ahead) > AHEAD + workers:
-                    yield ahead.popleft()
-            while ahead:
-                yield ahead.popleft()
-        finally:
-            for future in ahead:
-                future.cancel()
 
 
 def _produce(plan: Plan, job: Job) -> tuple[list[Value], ...]:

@@ -6,9 +6,9 @@ Coates, Lee, Ng: "An analysis of single-layer networks in unsupervised feature l
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ import numpy as np
 from srtoolbox.errors import DataError, ImageError, MissingDataError
 from srtoolbox.image import read_image, write_image
 from srtoolbox.io.files import prepare_folder
+from srtoolbox.io.threads import map_ahead
 
 SIDE = 96
 PICTURE_BYTES = 3 * SIDE * SIDE
@@ -64,13 +65,11 @@ def unpack(
             raise DataError(f"{path}: is another picture than number {number} of {binary}. Unpack into an empty folder")
         return False
 
-    executor, written = ThreadPoolExecutor(workers or os.cpu_count() or 1), 0
-    try:
-        for done, new in enumerate(executor.map(write, range(len(pictures))), start=1):
-            written += new
-            progress(done, len(pictures))
-    finally:
-        executor.shutdown(cancel_futures=True)
+    written = 0
+    with contextlib.closing(map_ahead(write, range(len(pictures)), threads=workers or os.cpu_count() or 1)) as writing:
+        for number, outcome in writing:
+            written += outcome.result()
+            progress(number + 1, len(pictures))
     return Unpacked(len(pictures), written)
 
 

@@ -1,0 +1,145 @@
+"""Threads that read ahead and write behind: order, bounds, errors, ends."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from srtoolbox.io.threads import AbandonedError, BackgroundWriter, map_ahead, prefetch
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    before = threading.active_count()
+    yield
+    eventually(lambda: threading.active_count() == before)
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if holds():
+            return
+        time.sleep(0.005)
+    raise AssertionError("it never happened")
+
+
+def test_results_come_in_order_with_a_bound_on_what_is_ahead() -> None:
+    begun: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(9):
+            begun.append(number)
+            yield number
+
+    slow_first = map_ahead(lambda n: time.sleep(0.05 / (n + 1)) or n * n, numbers(), threads=2, ahead=1)
+    for number, (item, future) in enumerate(slow_first):
+        assert (item, future.result()) == (number, number**2)
+        assert len(begun) == min(number + 5, 9)  # itself, 3 ahead, and one that was asked for
+
+
+def test_results_that_wait_stay_within_the_budget_and_one_of_any_cost_goes() -> None:
+    costs, waiting = [3, 3, 3, 50, 1, 1], []
+    calls = map_ahead(lambda cost: cost, costs, threads=4, cost=lambda c: waiting.append(c) or c, budget=6)
+    for cost, _ in calls:
+        assert waiting[0] == cost
+        waiting.pop(0)
+        assert len(waiting) == 1 or sum(waiting[:-1]) <= 6
+    assert not waiting
+
+
+def test_an_error_is_the_result_of_its_own_item() -> None:
+    with contextlib.closing(map_ahead(lambda n: 1 // n, [1, 0, 1], threads=1)) as calls:
+        errors = [future.exception() for _, future in calls]
+    assert [type(error) for error in errors] == [type(None), ZeroDivisionError, type(None)]
+
+
+def test_closing_waits_for_what_has_begun_and_cancels_the_rest() -> None:
+    ended: list[int] = []
+    calls = map_ahead(lambda n: time.sleep(0.05) or ended.append(n), range(100), threads=1, ahead=50)
+    next(calls)
+    calls.close()
+    assert 1 <= len(ended) <= 3
+
+
+def test_an_iterator_works_ahead_and_its_error_comes_in_its_place() -> None:
+    made: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            made.append(number)
+            yield number
+            if number == 15:
+                raise OSError("no more")
+
+    with contextlib.closing(prefetch(items(), ahead=3)) as ahead, pytest.raises(OSError, match="no more"):
+        for number, item in enumerate(ahead):
+            assert item == number
+            time.sleep(0.003)
+            assert len(made) <= number + 6
+    assert made[-1] == 15 == number
+    assert list(prefetch(iter("abc"))) == ["a", "b", "c"]
+
+
+def test_what_waits_to_be_written_is_bounded() -> None:
+    gate, put = threading.Event(), []
+
+    def write(items: Iterator[int]) -> list[int]:
+        gate.wait(10)
+        return list(items)
+
+    with BackgroundWriter(write, ahead=2) as writer:
+        other = threading.Thread(target=lambda: [put.append(n) for n in range(5) if writer.put(n)])
+        other.start()
+        other.join(0.25)
+        assert other.is_alive() and put == [0, 1]
+        gate.set()
+        other.join(10)
+    assert put == writer.result() == [0, 1, 2, 3, 4]
+
+
+def test_a_failed_writer_takes_no_more_and_leaving_raises_its_error() -> None:
+    def write(items: Iterator[int]) -> None:
+        next(items)
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"), BackgroundWriter(write, ahead=1) as writer:
+        while writer.put(1):
+            pass
+        assert not writer.put(2) and writer.is_done
+
+
+@pytest.mark.parametrize("ahead", [1, 4])
+def test_an_error_of_the_block_abandons_what_is_half_written(ahead: int) -> None:
+    met: list[object] = []
+
+    def write(items: Iterator[int]) -> None:
+        try:
+            met.extend(items)
+        except AbandonedError:
+            met.append("dropped")
+            raise
+
+    with pytest.raises(KeyboardInterrupt), BackgroundWriter(write, ahead=ahead) as writer:
+        writer.put(1)
+        raise KeyboardInterrupt
+    assert met == [1, "dropped"]
+
+
+def test_what_is_closed_is_finished_even_where_it_is_abandoned_then() -> None:
+    writer = BackgroundWriter(lambda items: time.sleep(0.05) or list(items))
+    writer.put(1)
+    writer.close()
+    writer.abandon()
+    assert writer.result() == [1]
+
+
+def test_an_error_handed_over_comes_after_the_items() -> None:
+    met: list[int] = []
+    writer = BackgroundWriter(lambda items: met.extend(items))
+    writer.put(1)
+    writer.close(ValueError("the network fails"))
+    with pytest.raises(ValueError, match="the network fails"):
+        writer.result()
+    assert met == [1]
