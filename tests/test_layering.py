@@ -17,6 +17,7 @@ ROOMS = [
     "logger",
     "registry",
     "devices",
+    "compat",
     "dist",
     "config",
     "plugins",

@@ -1,60 +1,28 @@
 """The commands: `srtoolbox COMMAND ...`, `python -m srtoolbox COMMAND ...` and `python tools/COMMAND.py ...` are one.
 
-A command's module is imported only when it runs, so that `srtoolbox --help` answers without PyTorch.
+A command is a file of this folder that has a line `SUMMARY = "..."` and a function `main(argv)`,
+which returns the exit code; its name is the file's. `visualize_PART.py` is a part of `visualize`.
+At its top such a file imports nothing heavy, so that `srtoolbox --help` answers without PyTorch.
 """
 
 from __future__ import annotations
 
 import glob
-import importlib
+import importlib.util
 import io
 import os
+import pkgutil
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from srtoolbox import __version__, system
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.registry import did_you_mean
 
-COMMANDS = {
-    "train": "srtoolbox.cli.train",
-    "replay": "srtoolbox.cli.replay",
-    "test": "srtoolbox.cli.test",
-    "upscale": "srtoolbox.cli.upscale",
-    "upscale_video": "srtoolbox.cli.upscale_video",
-    "interp": "srtoolbox.cli.interp",
-    "convert_checkpoint": "srtoolbox.cli.convert_checkpoint",
-    "export": "srtoolbox.cli.export",
-    "convert_lmdb": "srtoolbox.cli.convert_lmdb",
-    "unpack_stl10": "srtoolbox.cli.unpack_stl10",
-    "check_data": "srtoolbox.cli.check_data",
-    "check_config": "srtoolbox.cli.check_config",
-    "print_config": "srtoolbox.cli.print_config",
-    "model_info": "srtoolbox.cli.model_info",
-    "plot_log": "srtoolbox.cli.plot_log",
-    "visualize": "srtoolbox.cli.visualize",
-    "quickstart": "srtoolbox.cli.quickstart",
-}
-SUMMARIES = {
-    "train": "train a network from a config",
-    "replay": "look into the fault that ended a training",
-    "test": "score checkpoints, or bicubic, on test sets",
-    "upscale": "upscale pictures with a trained network",
-    "upscale_video": "upscale a video, its audio, times and colours kept",
-    "interp": "blend networks: files, sheets and curves over alpha",
-    "convert_checkpoint": "convert weights from and to other projects' files",
-    "export": "write a network as ONNX or torch.export",
-    "convert_lmdb": "convert folders of pictures to LMDB, pairs verified",
-    "unpack_stl10": "unpack STL-10's binary files to folders",
-    "check_data": "find damaged pictures, wrong pairs, duplicates and leaks",
-    "check_config": "report all faults of configs before anything runs",
-    "print_config": "print a config with its bases and overrides resolved",
-    "model_info": "count a network's parameters and FLOPs, measure its time and memory",
-    "plot_log": "draw the training curves of one or more runs",
-    "visualize": "draw trainings, feature maps, filters, scans, comparisons and scores",
-    "quickstart": "train, test and upscale on built-in photographs",
-}
 EXIT_FAULT, EXIT_INTERRUPT, EXIT_PIPE = 2, 130, 141
+PART = "visualize_"
+"""Begins the names of files that are parts of `visualize`, no commands."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,12 +39,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     typed, *rest = argv
     name = typed.replace("-", "_")
-    if name not in COMMANDS:
-        print(f"error: no command {typed!r}.{did_you_mean(name, COMMANDS, else_list=True)}", file=sys.stderr)
+    command = find_command(name)
+    if command is None:
+        print(f"error: no command {typed!r}.{did_you_mean(name, commands(), else_list=True)}", file=sys.stderr)
         return EXIT_FAULT
-    if name != "upscale":  # which keeps what a pattern says of folders
-        rest = expand_patterns(rest)
-    return _run(name, rest)
+    return _run(command, rest)
+
+
+def commands(prefix: str = "") -> dict[str, ModuleType]:
+    """Return the commands by name; with a prefix the files that it begins, by the rest of their names."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name.startswith(prefix))
+    found = {name.removeprefix(prefix): find_command(name) for name in names if prefix or not name.startswith(PART)}
+    return {name: module for name, module in found.items() if module is not None}
+
+
+def find_command(name: str) -> ModuleType | None:
+    """Return the module of a command, None where there is none of this name."""
+    if not name.isidentifier() or importlib.util.find_spec(f"{__name__}.{name}") is None:
+        return None
+    module = importlib.import_module(f"{__name__}.{name}")
+    return module if hasattr(module, "SUMMARY") else None
 
 
 def expand_patterns(argv: Sequence[str]) -> list[str]:
@@ -89,7 +71,7 @@ def expand_patterns(argv: Sequence[str]) -> list[str]:
     return result
 
 
-def _run(name: str, argv: list[str]) -> int:
+def _run(command: ModuleType, argv: list[str]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may have signs that it cannot print
     try:
@@ -97,7 +79,7 @@ def _run(name: str, argv: list[str]) -> int:
             from srtoolbox.data.loading.workers import refuse_second_import
 
             refuse_second_import()
-        code = importlib.import_module(COMMANDS[name]).main(argv)
+        code = command.main(argv if hasattr(command, "TAKES_PATTERNS") else expand_patterns(argv))
         _flush(code)
         return code
     except SrtoolboxError as error:
@@ -108,20 +90,20 @@ def _run(name: str, argv: list[str]) -> int:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPT
     except BrokenPipeError:
-        # whoever read our output has gone; without this Python complains once more when it flushes at exit
+        # the reader of the output has gone; without this Python complains once more when it flushes at exit
         _drop_stdout()
         return EXIT_PIPE
 
 
 def _flush(code: int) -> None:
-    """All that was printed is out, or an error: a full disk behind `> FILE`."""
+    """Write out all that was printed; raises an error where that fails, as with a full disk behind `> FILE`."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
         _drop_stdout()
-        if not code:  # else a fault was told already
+        if not code:  # else a fault is printed already
             raise SrtoolboxError(f"standard output cannot be written ({error.strerror or error})") from error
 
 
@@ -130,17 +112,21 @@ def _drop_stdout() -> None:
 
 
 def help_text() -> str:
-    """The list of commands, one line each."""
-    width = max(map(len, SUMMARIES))
-    lines = [f"  {name:<{width}}  {summary}" for name, summary in SUMMARIES.items()]
+    """Return the list of commands, one line each."""
     return "\n".join(
         [
             "usage: srtoolbox COMMAND ...",
             "",
             "commands:",
-            *lines,
+            *summary_lines(commands()),
             "",
             "srtoolbox COMMAND --help shows the options of one, with an example; srtoolbox --version the version.",
             "Hyphens do as well as underscores: srtoolbox convert-lmdb.",
         ]
     )
+
+
+def summary_lines(modules: dict[str, ModuleType]) -> list[str]:
+    """Return a line per module: its name and its summary."""
+    width = max(map(len, modules))
+    return [f"  {name:<{width}}  {module.SUMMARY}" for name, module in modules.items()]

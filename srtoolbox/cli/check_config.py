@@ -9,6 +9,7 @@ from pathlib import Path
 
 from srtoolbox.cli.options import CommandParser, add_plugin
 
+SUMMARY = "report all faults of configs before anything runs"
 EXAMPLE = """example:
   python tools/check_config.py configs/espcn/espcn_x3_t91.py
   python tools/check_config.py configs/*/*.py --mode test

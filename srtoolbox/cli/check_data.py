@@ -17,6 +17,7 @@ from srtoolbox.text import counted
 if TYPE_CHECKING:
     from srtoolbox.data.audit.check import DataPart, Report
 
+SUMMARY = "find damaged images, wrong pairs, duplicates and leaks"
 EXAMPLE = """examples:
   python tools/check_data.py datasets/T91 datasets/General100                       # damage, sizes, duplicates
   python tools/check_data.py datasets/DIV2K/HR --lq datasets/DIV2K/X4 --scale 4     # pairs

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from srtoolbox.cli.options import CommandParser, add_plugin, add_weights_options, generator_of
+from srtoolbox.cli.options import CommandParser, add_plugin, add_weights_options
 
+SUMMARY = "convert weights from and to other projects' files"
 EXAMPLE = """example:
   python tools/convert_checkpoint.py RRDB_ESRGAN_x4.pth -o esrgan.pth                # any known file -> ours
   python tools/convert_checkpoint.py best.pth --to basicsr -o net_g.pth              # params, params_ema
@@ -49,6 +50,7 @@ def main(argv: Sequence[str]) -> int:
         parser.error(f"-o {out}: a checkpoint of ours is a .pth")
     if out.exists() and Path(args.checkpoint).exists() and out.samefile(args.checkpoint):
         parser.error(f"-o {out} is the file to convert; give another name")
+    from srtoolbox.apps.networks import generator_of
     from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins
     from srtoolbox.weights.convert import convert

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from srtoolbox.data.prepare.convert import Summary
     from srtoolbox.data.prepare.plan import Plan, Recipe
 
+SUMMARY = "convert folders of images to LMDB, pairs verified"
 EXAMPLE = """examples:
   python tools/convert_lmdb.py datasets/DIV2K/HR -o datasets/DIV2K/HR.lmdb
   python tools/convert_lmdb.py datasets/DIV2K/HR --lq datasets/DIV2K/LR_bicubic/X4 -o datasets/DIV2K_x4

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srtoolbox.cli.options import CommandParser, add_plugin, add_weights_options, generator_of
+from srtoolbox.cli.options import CommandParser, add_plugin, add_weights_options
 
 if TYPE_CHECKING:
     import numpy as np
 
+SUMMARY = "write a network as ONNX or torch.export"
 EXAMPLE = """examples:
   python tools/export.py work_dirs/quickstart/checkpoints/best_photos_psnr.pth --onnx espcn.onnx
   python tools/export.py RealESRGAN_x4plus.pth --onnx x4plus_fp16.onnx --fp16 --picture photo.jpg
@@ -46,6 +47,7 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse(argv)
     _check_names(parser, args)
     from srtoolbox.apps.export.network import export_onnx, export_torch
+    from srtoolbox.apps.networks import generator_of
     from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins
     from srtoolbox.weights.load import load_network

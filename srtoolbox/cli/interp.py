@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_trial, generator_in
+from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_trial
 from srtoolbox.text import counted
 
 if TYPE_CHECKING:
     from srtoolbox.weights.interpolate import Interpolation
 
+SUMMARY = "blend networks: files, sheets and curves over alpha"
 EXAMPLE = """example:
   python tools/interp.py psnr.pth gan.pth --alpha 0.8 -o blend.pth
   python tools/interp.py psnr.pth gan.pth --alpha 0.2 0.5 0.8 -o blend.pth      # blend_alpha0.2.pth, ...
@@ -60,6 +61,7 @@ def main(argv: Sequence[str]) -> int:
     blends = plan_blends(args)
     args.images, args.inputs = pictures(args.images), pictures(args.inputs)
     targets = plan_outputs(args, blends)
+    from srtoolbox.apps.networks import generator_in
     from srtoolbox.config import Config
     from srtoolbox.engine.device import select_device
     from srtoolbox.logger import setup_logging

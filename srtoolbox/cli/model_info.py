@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Networks = dict[str, nn.Module]
 
+SUMMARY = "count a network's parameters and FLOPs, measure its time and memory"
 EXAMPLE = """example:
   python tools/model_info.py srresnet/srresnet_x4_mse_div2k_1000k.py
   python tools/model_info.py model.pth --gt 720 1280 --device cuda      # the size papers count Multi-Adds for

@@ -9,41 +9,15 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
 
-from srtoolbox.errors import ConfigError
+from srtoolbox.compat import OptionContainer, options_of
 from srtoolbox.registry import did_you_mean
 
 _OVERRIDE = re.compile(r"""[A-Za-z_]\w*(\.[\w-]+|\[\s*['"]?[\w-]+['"]?\s*\])*\+?=""")
 CFG_OPTIONS = "--cfg-options"
 EXIT_TERMINATED = 143
-
-
-def generator_of(config: str | None) -> Mapping[str, Any] | None:
-    """`model.generator` of a config file: what `--config` of the commands that take foreign weights means.
-
-    Raises:
-        ConfigError: there is none in it.
-    """
-    if config is None:
-        return None
-    from srtoolbox.config import Config
-    from srtoolbox.plugins import load_plugins
-
-    loaded = Config.fromfile(config)
-    load_plugins(loaded)  # which may register the network
-    generator = generator_in(loaded)
-    if generator is None:
-        raise ConfigError(f"{config}: has no model.generator, the network that the weights are for")
-    return generator
-
-
-def generator_in(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """`model.generator` of a config, None where it has none."""
-    model = config.get("model")
-    generator = model.get("generator") if isinstance(model, Mapping) else None
-    return generator if isinstance(generator, Mapping) else None
 
 
 def tile(text: str) -> int | str:
@@ -55,23 +29,19 @@ def tile(text: str) -> int | str:
     return text if text == "auto" else int(text)
 
 
-Place = argparse._ActionsContainer
-"""A parser, or a group of one."""
-
-
-def add_device(place: Place) -> None:
+def add_device(place: OptionContainer) -> None:
     """`--device`, for `select_device`."""
     place.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
 
 
-def add_plugin(place: Place) -> None:
+def add_plugin(place: OptionContainer) -> None:
     """`--plugin`, as often as wanted, for `load_plugins`."""
     place.add_argument(
         "--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours"
     )
 
 
-def add_weights_options(place: Place, *, scale_type: Callable[[str], int] = int) -> None:
+def add_weights_options(place: OptionContainer, *, scale_type: Callable[[str], int] = int) -> None:
     """`--config` (see `generator_of`), `--scale` and `--no-trial`: what weights of other projects may leave open."""
     place.add_argument(
         "--config", help="for weights that are not recognised: a config whose model.generator they are for"
@@ -82,7 +52,7 @@ def add_weights_options(place: Place, *, scale_type: Callable[[str], int] = int)
     add_trial(place)
 
 
-def add_trial(place: Place) -> None:
+def add_trial(place: OptionContainer) -> None:
     """`--no-trial`, as `trial` of the result, for `read_network`."""
     place.add_argument(
         "--no-trial",
@@ -104,6 +74,7 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, command: str, description: str | None, example: str) -> None:
         name, _, part = command.partition(" ")  # 'visualize bars' is typed as visualize.py bars
         script = f"{name}.py"
+        self._has_overrides = False
         super().__init__(
             prog=f"{script} {part}".strip() if os.path.basename(sys.argv[0]) == script else f"srtoolbox {command}",
             description=description,
@@ -113,12 +84,13 @@ class CommandParser(argparse.ArgumentParser):
 
     def add_overrides(self, help: str = "config entries to change (--cfg-options is accepted)") -> None:
         """Take `key=value` anywhere among the arguments, as `overrides` of the result in the order typed."""
+        self._has_overrides = True
         self.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=help)
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parse arguments in any order; a fault of theirs exits with 2."""
         argv = [self._hyphenated(text) for text in argv]
-        if not any(action.dest == "overrides" for action in self._actions):
+        if not self._has_overrides:
             return self.parse_intermixed_args(argv)
         others, overrides = self._split(argv)
         args = self.parse_intermixed_args(others)
@@ -131,7 +103,7 @@ class CommandParser(argparse.ArgumentParser):
         """As argparse's, with the nearest option for one that is unknown."""
         if message.startswith("unrecognized arguments"):
             unknown = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
-            message += "." + "".join(did_you_mean(word, self._option_string_actions) for word in unknown)
+            message += "." + "".join(did_you_mean(word, options_of(self)) for word in unknown)
         super().error(message)
 
     def _split(self, argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -151,12 +123,12 @@ class CommandParser(argparse.ArgumentParser):
         """An option as it is known: `--work_dir` is `--work-dir`, as in other projects."""
         name, equals, value = text.partition("=")
         known = name.replace("_", "-")
-        is_ours = name.startswith("--") and name not in self._option_string_actions
-        return known + equals + value if is_ours and known in self._option_string_actions else text
+        is_ours = name.startswith("--") and name not in options_of(self)
+        return known + equals + value if is_ours and known in options_of(self) else text
 
     def _takes_value(self, text: str) -> bool:
         """Whether the next argument belongs to this one: an option, maybe shortened, that takes a value."""
-        known = self._option_string_actions
+        known = options_of(self)
         names = [text] if text in known else [name for name in known if text.startswith("--") and name.startswith(text)]
         return len(names) == 1 and known[names[0]].nargs != 0
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from srtoolbox.cli.options import CommandParser
 
+SUMMARY = "draw the training curves of one or more runs"
 EXAMPLE = """examples:
   python tools/plot_log.py work_dirs/espcn_x3_t91
   python tools/plot_log.py work_dirs/a work_dirs/b -o ab.png --log --keys pixel set5/psnr

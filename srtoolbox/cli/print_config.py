@@ -7,6 +7,7 @@ from typing import Any
 
 from srtoolbox.cli.options import CommandParser
 
+SUMMARY = "print a config with its bases and overrides resolved"
 EXAMPLE = """example:
   python tools/print_config.py configs/espcn/espcn_x3_t91.py
   python tools/print_config.py configs/espcn/espcn_x3_t91.py scale=4 --origins"""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from srtoolbox.cli.options import CommandParser
 
+SUMMARY = "train, test and upscale on built-in photographs"
 WORK_DIR = Path("work_dirs/quickstart")
 CONFIG = "quickstart/espcn_x3_photos.py"
 # colour photographs in scikit-image's wheel; the last two are never trained on

@@ -10,6 +10,7 @@ from typing import Any
 from srtoolbox.cli.options import CommandParser, add_plugin
 from srtoolbox.text import counted, reason_of
 
+SUMMARY = "look into the fault that ended a training"
 EXAMPLE = """example:
   python tools/replay.py work_dirs/espcn_x3_t91/faults/iter_000123
   python tools/replay.py work_dirs/espcn_x3_t91/faults/iter_000123 runtime.amp=None"""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Results = dict[str, dict[str, dict[str, Scores]]]  # network -> set -> picture
 
+SUMMARY = "score checkpoints, or bicubic, on test sets"
 EXAMPLE = """example:
   python tools/test.py bicubic/bicubic_x3.py
   python tools/test.py espcn/espcn_x3_t91.py best.pth --datasets set5 --json scores.json

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # what costs --help its speed
     from srtoolbox.engine.job.workdir import RunLock
     from srtoolbox.engine.runner import Runner
 
+SUMMARY = "train a network from a config"
 EXAMPLE = """example:
   python tools/train.py configs/espcn/espcn_x3_t91.py
   python tools/train.py configs/espcn/espcn_x3_t91.py --resume max_iters=200000

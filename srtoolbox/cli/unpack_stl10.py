@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from srtoolbox.cli.options import CommandParser
 from srtoolbox.text import counted
 
+SUMMARY = "unpack STL-10's binary files to folders"
 EXAMPLE = """example:
   python tools/unpack_stl10.py stl10_binary/unlabeled_X.bin -o datasets/STL10/unlabeled
   python tools/unpack_stl10.py stl10_binary/test_X.bin -o datasets/STL10/test"""

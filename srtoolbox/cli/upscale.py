@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from srtoolbox.apps.folder.naming import STREAM
-from srtoolbox.cli.options import generator_of, terminable
+from srtoolbox.cli.options import terminable
 from srtoolbox.cli.upscale_options import build_parser, naming_of
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from srtoolbox.apps.folder.plan import Plan
     from srtoolbox.inference.upscaler import Upscaler
+
+
+SUMMARY = "upscale images with a trained network"
+TAKES_PATTERNS = True  # of folders, whose structure the results keep
 
 
 def main(argv: Sequence[str]) -> int:
@@ -48,6 +52,7 @@ def main(argv: Sequence[str]) -> int:
 
 def upscalers(args: argparse.Namespace) -> tuple[Upscaler, Upscaler | None]:
     """For the colours, and for the transparency where that is another."""
+    from srtoolbox.apps.networks import generator_of
     from srtoolbox.engine.device import select_device
     from srtoolbox.inference.upscaler import Upscaler
     from srtoolbox.registry import NETWORKS

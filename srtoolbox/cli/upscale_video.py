@@ -17,7 +17,6 @@ from srtoolbox.cli.options import (
     add_device,
     add_plugin,
     add_weights_options,
-    generator_of,
     terminable,
     tile,
 )
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from srtoolbox.apps.video.upscale import Done
     from srtoolbox.inference.upscaler import Upscaler
 
+SUMMARY = "upscale a video, its audio, times and colours kept"
 EXAMPLE = """examples:
   python tools/upscale_video.py realesr-animevideov3.pth clip.mp4 -o clip_x4.mp4
   python tools/upscale_video.py model.pth clip.mkv -o clip_x4.mkv --codec libx265 --crf 20 --preset slow"""
@@ -85,6 +85,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _upscaler(args: argparse.Namespace) -> Upscaler:
+    from srtoolbox.apps.networks import generator_of
     from srtoolbox.engine.device import select_device
     from srtoolbox.inference.upscaler import Upscaler
     from srtoolbox.weights.load import load_network

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from srtoolbox.cli.options import CommandParser
 
+SUMMARY = "test scores, networks by sets: a bar chart"
 EXAMPLE = """example:
   python tools/test.py CONFIG a.pth b.pth --baseline --json scores.json
   python tools/visualize.py bars scores.json -o bars.png --metrics psnr ssim"""

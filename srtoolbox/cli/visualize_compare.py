@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from srtoolbox.plots.grid import Cell
 
+SUMMARY = "images by networks: a sheet"
 EXAMPLE = """examples:
   python tools/visualize.py compare a.png b.png --checkpoints psnr.pth gan.pth --truth -o sheet.png
   python tools/visualize.py compare photo.png --checkpoints a.pth b.pth --crop 40,60,64,64 --crop 0,0,64,64 -o sheet.png

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
+SUMMARY = "feature maps of a layer: a sheet, or over a training"
 EXAMPLE = """examples:
   python tools/visualize.py features best.pth photo.png --layer body.3 -o sheet.png
   python tools/visualize.py features best.pth photo.png --layer conv2 --channels 0 5 16 --crop 40,60,64,64 -o sheet.png

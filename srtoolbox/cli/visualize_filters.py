@@ -8,6 +8,7 @@ from srtoolbox.cli.options import CommandParser
 from srtoolbox.cli.visualize_options import add_network_options, check_picture_suffix, networks_of, positive
 from srtoolbox.text import counted
 
+SUMMARY = "the filters of the first convolution: a sheet"
 EXAMPLE = """examples:
   python tools/visualize.py filters best.pth -o filters.png
   python tools/visualize.py filters best.pth --layer conv2 -o filters.png

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_weights_options, generator_of
+from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_weights_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,6 +66,7 @@ def box(text: str) -> tuple[int, int, int, int]:
 
 def networks_of(args: argparse.Namespace, paths: Iterable[str]) -> tuple[list[nn.Module], torch.device]:
     """The networks in checkpoints, on the device asked for."""
+    from srtoolbox.apps.networks import generator_of
     from srtoolbox.engine.device import select_device
     from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins

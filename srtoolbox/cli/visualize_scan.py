@@ -15,6 +15,7 @@ from srtoolbox.cli.visualize_options import (
 )
 from srtoolbox.text import counted
 
+SUMMARY = "an image upscaled tile by tile over bicubic: an animation"
 EXAMPLE = """examples:
   python tools/visualize.py scan best.pth photo.png -o scan.gif
   python tools/visualize.py scan best.pth photo.png --tile 33 --crop 40,60,132,99 -o scan.gif

@@ -9,6 +9,7 @@ from srtoolbox.cli.options import CommandParser
 from srtoolbox.cli.visualize_options import add_animation_options, chosen
 from srtoolbox.text import counted
 
+SUMMARY = "patches over the iterations of a training: an animation"
 EXAMPLE = """examples:
   python tools/visualize.py training work_dirs/quickstart -o training.gif
   python tools/visualize.py training work_dirs/quickstart -o training.mp4 --patches chelsea --seconds 0.1

@@ -12,6 +12,7 @@ import pytest
 
 from srtoolbox.cli import main
 from srtoolbox.cli.upscale_options import EXAMPLE, build_parser
+from srtoolbox.compat import options_of
 from srtoolbox.image import Picture, read_image, write_image, write_picture
 
 TEXT = (Path(__file__).parents[2] / "docs/upscale.md").read_text(encoding="utf-8")
@@ -62,7 +63,7 @@ def test_its_python(folder: Path) -> None:
 
 
 def test_its_options_exist() -> None:
-    known = build_parser()._option_string_actions
+    known = options_of(build_parser())
     for text in (TEXT, EXAMPLE):
         for option in re.findall(r"(--[a-z][a-z-]+)", text):
             assert option in known, option

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from srtoolbox.cli import main
-from srtoolbox.cli.visualize import PARTS
+from srtoolbox.cli.visualize import parts
 from srtoolbox.image import read_image, write_image
 from srtoolbox.inference.restore import upscale_whole
 from srtoolbox.inference.upscaler import upscale
@@ -272,7 +272,7 @@ def test_help_lists_the_parts_each_with_an_example_and_loads_no_torch() -> None:
         "main(['visualize', '--help'])\n"
         "print([name for name in ('torch', 'matplotlib') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code, *PARTS], capture_output=True, text=True, check=True)
-    assert all(f"python tools/visualize.py {part} " in done.stdout for part in PARTS if part != "curves")
+    done = subprocess.run([sys.executable, "-c", code, *parts()], capture_output=True, text=True, check=True)
+    assert all(f"python tools/visualize.py {part} " in done.stdout for part in parts() if part != "curves")
     assert done.stdout.splitlines()[-1] == "[]"
-    assert all(f"  {part} " in done.stdout for part in PARTS)
+    assert all(f"  {part} " in done.stdout for part in parts())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import shlex
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from srtoolbox.check import check
-from srtoolbox.cli.visualize import PARTS
+from srtoolbox.cli.visualize import parts
 from srtoolbox.config import Config
 from srtoolbox.engine.hooks import weights_and_biases
 from srtoolbox.image import read_image
@@ -23,11 +22,11 @@ CONFIGS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 
 @pytest.mark.parametrize(("part", "arguments"), COMMANDS, ids=[" ".join(command) for command in COMMANDS])
 def test_its_commands_parse(part: str, arguments: str) -> None:
-    importlib.import_module(PARTS[part][0]).build_parser().parse(shlex.split(arguments))
+    parts()[part].build_parser().parse(shlex.split(arguments))
 
 
 def test_every_part_is_shown() -> None:
-    assert {part for part, _ in COMMANDS} == set(PARTS)
+    assert {part for part, _ in COMMANDS} == set(parts())
 
 
 @pytest.mark.parametrize("number", range(len(CONFIGS)))
