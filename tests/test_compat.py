@@ -1,6 +1,10 @@
 """The private names of other libraries that srtoolbox uses: each test fails when a release has dropped its name."""
 
 import argparse
+import importlib
+import inspect
+import multiprocessing
+import multiprocessing.spawn
 import subprocess
 import sys
 
@@ -8,7 +12,7 @@ import pytest
 
 from srtoolbox import compat
 
-GONE = "this release of {} has no {}; srtoolbox.compat.{} needs another way"
+GONE = "this release of {} has no {}; srtoolbox.{} needs another way"
 
 
 def require(owner: object, name: str, library: str, ours: str) -> None:
@@ -17,13 +21,79 @@ def require(owner: object, name: str, library: str, ours: str) -> None:
         pytest.fail(GONE.format(library, name, ours))
 
 
+PYTORCH = [
+    ("torch._ops", "OpOverload", "OpOverload"),
+    ("torch.nn.modules.batchnorm", "_BatchNorm", "BatchNormBase"),
+    ("torch.nn.modules.batchnorm", "_NormBase", "NormBase"),
+    ("torch.utils._python_dispatch", "TorchDispatchMode", "DispatchMode"),
+    ("torch.utils._python_dispatch:TorchDispatchMode", "_should_skip_dynamo", "DispatchMode"),
+    ("torch.utils._python_dispatch", "_disable_current_modes", "disable_current_modes"),
+    ("torch.utils._pytree", "tree_leaves", "tree_leaves"),
+    ("torch.utils._pytree", "tree_map", "tree_map"),
+    ("torch", "_foreach_add_", "foreach_add_"),
+    ("torch", "_foreach_copy_", "foreach_copy_"),
+    ("torch", "_foreach_lerp_", "foreach_lerp_"),
+    ("torch", "_amp_foreach_non_finite_check_and_unscale_", "find_non_finite_"),
+    ("torch:Tensor", "_is_view", "is_view"),
+    ("torch.utils.data._utils.signal_handling", "_remove_worker_pids", "WorkerBatches"),
+    ("torch.utils.data.dataloader", "_MultiProcessingDataLoaderIter", "WorkerBatches"),
+    ("torch.utils.data.dataloader:_MultiProcessingDataLoaderIter", "_try_get_data", "WorkerBatches"),
+    ("torch.utils.data.dataloader:_MultiProcessingDataLoaderIter", "_shutdown_workers", "WorkerBatches"),
+]
+"""Where it is, the name, and what of ours is made of it."""
+
+
+@pytest.mark.parametrize(("place", "name", "ours"), PYTORCH, ids=[row[1] for row in PYTORCH])
+def test_pytorch_has_the_name(place, name, ours):
+    module, _, owner = place.partition(":")
+    try:
+        found = importlib.import_module(module)
+    except ImportError:
+        pytest.fail(GONE.format("torch", module, f"compat.pytorch.{ours}"))
+    require(getattr(found, owner) if owner else found, name, "torch", f"compat.pytorch.{ours}")
+    assert ours in importlib.import_module("srtoolbox.compat.pytorch").__dict__
+
+
+def test_pytorch_has_the_attributes_of_modules_operators_and_workers():
+    from torch import nn, ops
+    from torch.utils.data import DataLoader
+
+    for name in ("_buffers", "_parameters", "_non_persistent_buffers_set"):
+        require(nn.Module(), name, "torch", "compat.pytorch")
+    require(ops.aten.relu_.default, "_schema", "torch", "compat.pytorch.is_mutable")
+    from srtoolbox.compat import pytorch
+
+    assert pytorch.is_mutable(ops.aten.relu_.default) and not pytorch.is_mutable(ops.aten.relu.default)
+    batches = pytorch.WorkerBatches(DataLoader([1, 2], num_workers=1), lambda: None, patience=1.0)
+    try:
+        for name in ("_workers", "_worker_pids_set"):
+            require(batches, name, "torch", "compat.pytorch.WorkerBatches")
+        assert [int(batch) for batch in batches] == [1, 2] and len(batches.processes) == 1
+    finally:
+        batches.shut_down()
+
+
+def test_a_dispatch_mode_imports_no_compiler():
+    code = """
+import sys, torch
+from srtoolbox.compat.pytorch import DispatchMode, is_compiler_imported
+class Mode(DispatchMode):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        return func(*args, **(kwargs or {}))
+with Mode():
+    torch.ones(2) + 1
+assert not is_compiler_imported()
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_importing_it_imports_no_torch():
     code = "import sys, srtoolbox.compat\nassert not {'torch', 'numpy'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_argparse_has_the_class_of_parsers_and_groups():
-    require(argparse, "_ActionsContainer", "argparse", "OptionContainer")
+    require(argparse, "_ActionsContainer", "argparse", "compat.OptionContainer")
     parser = argparse.ArgumentParser()
     assert isinstance(parser, compat.OptionContainer)
     assert isinstance(parser.add_argument_group("results"), compat.OptionContainer)
@@ -31,8 +101,18 @@ def test_argparse_has_the_class_of_parsers_and_groups():
 
 def test_argparse_lists_the_options_of_a_parser_and_its_groups():
     parser = argparse.ArgumentParser()
-    require(parser, "_option_string_actions", "argparse", "options_of")
+    require(parser, "_option_string_actions", "argparse", "compat.options_of")
     parser.add_argument("-o", "--out")
     parser.add_argument_group("results").add_argument("--force", action="store_true")
     options = compat.options_of(parser)
     assert options["-o"] is options["--out"] and options["--force"].nargs == 0
+
+
+def test_a_process_that_starts_is_known_by_its_attribute(monkeypatch):
+    """multiprocessing sets it while it imports the main module: `spawn._main` and `popen_spawn` do so by this name."""
+    assert "_inheriting" in inspect.getsource(multiprocessing.spawn), GONE.format(
+        "Python", "_inheriting", "compat.is_starting_process"
+    )
+    assert not compat.is_starting_process()
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    assert compat.is_starting_process()

@@ -19,9 +19,8 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
-from torch.utils.data._utils import signal_handling
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
+from srtoolbox.compat.pytorch import WorkerBatches
 from srtoolbox.data.datasets.base import SRDataset
 from srtoolbox.data.loading.collate import Batch, collate
 from srtoolbox.data.loading.sampler import Draw, EndlessSampler, RankSampler
@@ -61,7 +60,7 @@ class TrainLoader(Iterator[Batch]):
         self._closed, self._batches = False, None
         if workers:
             self._batches = _worker_batches(dataset, sampler, workers, interrupted, pin=self._pin)
-            self._kill = Finalize(None, _kill, (self._batches._workers,), exitpriority=10)  # at exit, if never closed
+            self._kill = Finalize(None, _kill, (self._batches.processes,), exitpriority=10)  # at exit, if never closed
 
     def __next__(self) -> Batch:
         if self._closed:
@@ -72,7 +71,7 @@ class TrainLoader(Iterator[Batch]):
         try:
             batch = next(self._batches)
         except (RuntimeError, OSError, EOFError) as error:  # told by PyTorch, or met in fetching what the dead one made
-            notice = _death_notice(self._batches._workers, error)
+            notice = _death_notice(self._batches.processes, error)
             self.close()
             raise RunError(notice) from error
         if isinstance(batch, SrtoolboxError):
@@ -84,9 +83,9 @@ class TrainLoader(Iterator[Batch]):
         batches, self._batches, self._closed = self._batches, None, True
         if batches is not None:
             # PyTorch asks them to end, waits, and sends SIGTERM, which they ignore
-            late = threading.Timer(PATIENCE, _kill, (batches._workers,))
+            late = threading.Timer(PATIENCE, _kill, (batches.processes,))
             late.start()
-            batches._shutdown_workers()
+            batches.shut_down()
             late.cancel()
             self._kill()
 
@@ -96,23 +95,9 @@ def _kill(workers: Sequence[BaseProcess]) -> None:
         worker.kill()
 
 
-class _Batches(_MultiProcessingDataLoaderIter):
-    """PyTorch's iterator over worker processes (its class is private), with a wait that a signal ends."""
-
-    def __init__(self, loader: DataLoader, interrupted: Callable[[], bool]) -> None:
-        self._interrupted = interrupted
-        super().__init__(loader)
-
-    def _try_get_data(self, timeout: float = PATIENCE) -> tuple[bool, Any]:
-        found = super()._try_get_data(timeout)
-        if not found[0] and self._interrupted():
-            raise WaitInterrupted
-        return found
-
-
 def _worker_batches(
     dataset: SRDataset, sampler: EndlessSampler, workers: int, interrupted: Callable[[], bool], *, pin: bool
-) -> _Batches:
+) -> WorkerBatches:
     refuse_second_import()
     _check_shared_memory(dataset, sampler, workers)
     loader = DataLoader(
@@ -125,15 +110,15 @@ def _worker_batches(
         worker_init_fn=_leave_signals_to_the_run,
     )
     prepare_server()
+
+    def stop_waiting() -> None:
+        if interrupted():
+            raise WaitInterrupted
+
     try:
-        batches = _Batches(loader, interrupted)
+        return WorkerBatches(loader, stop_waiting, PATIENCE)
     except (OSError, EOFError) as error:  # no memory for another process, or a server that fails as it starts
         raise RunError(f"data workers cannot be started: {cause(error)}. workers=0 needs none") from error
-    # PyTorch would answer a worker's death with an exception wherever the main process happens to be, be it in the
-    # middle of saving. Without its list of process ids the death shows at the next batch, where we can tell of it.
-    signal_handling._remove_worker_pids(id(batches))
-    batches._worker_pids_set = False
-    return batches
 
 
 def _leave_signals_to_the_run(_: int) -> None:

@@ -18,6 +18,7 @@ from multiprocessing import process
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
+from srtoolbox.compat import is_starting_process
 from srtoolbox.errors import RunError, SrtoolboxError, line_at_fault
 from srtoolbox.plugins import load_again, loaded_plugins
 
@@ -86,7 +87,7 @@ def refuse_second_import() -> None:
     Raises:
         RunError: with what to write in that module.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
+    if is_starting_process():
         main = sys.argv[0] if sys.argv and sys.argv[0] else "the main script"
         raise RunError(
             f"{main}: a worker process imports this file and must not start its work again: put what it does below "

@@ -1,0 +1,121 @@
+"""Private names of PyTorch, one function or alias each, with the reason why no public one does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._ops import OpOverload as OpOverload
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_leaves as tree_leaves
+from torch.utils._pytree import tree_map as tree_map
+from torch.utils.data import DataLoader
+from torch.utils.data._utils import signal_handling
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+
+# ---- modules
+
+NormBase = _NormBase
+"""The class of all layers that may keep running statistics: batch norms and instance norms."""
+BatchNormBase = _BatchNorm
+"""The class of all batch norms, of any number of axes and synchronised ones, too."""
+
+
+def own_buffers(module: nn.Module) -> dict[str, Tensor | None]:
+    """Return the buffers of a module without those of its children.
+
+    It is the module's own table: `named_buffers` leaves out None and shared ones, and is a copy.
+    """
+    return module._buffers
+
+
+def own_parameters(module: nn.Module) -> dict[str, nn.Parameter | None]:
+    """Return the parameters of a module without those of its children: its own table, as above."""
+    return module._parameters
+
+
+def is_persistent(module: nn.Module, buffer: str) -> bool:
+    """True if a buffer of a module belongs to its state_dict; modules tell it nowhere else."""
+    return buffer not in module._non_persistent_buffers_set
+
+
+# ---- one kernel for many tensors, as torch's own optimizers run them; the public way is one for each
+
+foreach_add_ = torch._foreach_add_
+foreach_copy_ = torch._foreach_copy_
+foreach_lerp_ = torch._foreach_lerp_
+find_non_finite_ = torch._amp_foreach_non_finite_check_and_unscale_
+"""(tensors, flag, factor): sets `flag` to 1 if a value is not finite, in one pass over all tensors.
+
+The kernel of torch's gradient scaler, which also multiplies by the factor."""
+
+# ---- what a network does, operator by operator. Torch documents TorchDispatchMode, OpOverload and the
+# functions of trees for this, but keeps them in private modules
+
+disable_current_modes = _disable_current_modes
+"""A context without any dispatch mode: a mode's own work must not come back to it."""
+
+
+class DispatchMode(TorchDispatchMode):
+    """A dispatch mode that does not import torch's compiler first, which takes seconds."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+
+def is_mutable(func: OpOverload) -> bool:
+    """True if an operator writes into its arguments: only its schema says it."""
+    return func._schema.is_mutable
+
+
+def is_view(tensor: Tensor) -> bool:
+    """True if a tensor shares the memory of another one."""
+    return tensor._is_view()
+
+
+def is_compiler_imported() -> bool:
+    """True if something may have been compiled; torch.compiler would import the compiler to say so."""
+    return "torch._dynamo" in sys.modules
+
+
+# ---- worker processes of a DataLoader, which gives no access to them
+
+
+class WorkerBatches(_MultiProcessingDataLoaderIter):
+    """The batches of a DataLoader with workers, with what its public iterator hides.
+
+    A worker's death raises at the next batch only. PyTorch's own iterator raises wherever the main
+    process happens to be, be it in the middle of saving a checkpoint.
+
+    Args:
+        loader: its `num_workers` are not 0.
+        idle: called while a batch does not come; what it raises ends the wait.
+        patience: seconds between two such calls.
+    """
+
+    def __init__(self, loader: DataLoader, idle: Callable[[], None], patience: float) -> None:
+        self._idle, self._patience = idle, patience
+        super().__init__(loader)
+        signal_handling._remove_worker_pids(id(self))
+        self._worker_pids_set = False
+
+    @property
+    def processes(self) -> Sequence[BaseProcess]:
+        """The workers, to be killed where they do not end."""
+        return self._workers
+
+    def shut_down(self) -> None:
+        """Ask the workers to end, and wait until they have."""
+        self._shutdown_workers()
+
+    def _try_get_data(self, timeout: float | None = None) -> tuple[bool, Any]:
+        answer = super()._try_get_data(timeout or self._patience)
+        if not answer[0]:
+            self._idle()
+        return answer
