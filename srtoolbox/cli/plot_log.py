@@ -16,18 +16,15 @@ EXAMPLE = """examples:
 
 
 def build_parser() -> CommandParser:
-    """Options of the command."""
+    """Return the parser of the command."""
     parser = CommandParser("plot_log", __doc__, EXAMPLE)
     add = parser.add_argument
     add("runs", nargs="+", metavar="RUN", help="a work_dir, or its scores.jsonl")
-    add(
-        "-o", "--out", metavar="FILE", help="the .png, .pdf or .svg to write (default: curves.png beside the first log)"
-    )
+    add("-o", "--out", metavar="FILE", help="the .png, .pdf or .svg (default: curves.png beside the first log)")
     add("--log", action="store_true", help="logarithmic axes for loss terms and learning rates")
-    add(
-        "--keys", nargs="+", metavar="KEY", help="what to draw: set5/psnr, a loss term such as pixel, lr (default: all)"
-    )
-    add("--join", action="store_true", help="a panel per metric with a line per set, instead of one per set and metric")
+    keys_help = "what to draw: set5/psnr, a loss term such as pixel, lr (default: all)"
+    add("--keys", nargs="+", metavar="KEY", help=keys_help)
+    add("--join", action="store_true", help="a panel per metric, a line per set; not a panel per set and metric")
     add("--bicubic", metavar="JSON", help="draw bicubic's scores as dashed lines: a file of `test.py --json`")
     return parser
 

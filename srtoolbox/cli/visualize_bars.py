@@ -13,7 +13,7 @@ EXAMPLE = """example:
 
 
 def build_parser() -> CommandParser:
-    """Options of the command."""
+    """Return the parser of the command."""
     parser = CommandParser("visualize bars", __doc__, EXAMPLE)
     add = parser.add_argument
     add("scores", nargs="+", metavar="JSON", help="files of `test.py --json`; several are put together")

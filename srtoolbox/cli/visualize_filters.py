@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from srtoolbox.cli.options import CommandParser
-from srtoolbox.cli.visualize_options import add_network_options, check_picture_suffix, networks_of, positive
-from srtoolbox.text import counted
+from srtoolbox.cli.visualize_options import add_network_options, network_loader, positive
 
 SUMMARY = "the filters of the first convolution: a sheet"
 EXAMPLE = """examples:
@@ -15,11 +14,10 @@ EXAMPLE = """examples:
 
 Filters over three channels are drawn in colour, others in gray (of many channels the first). Middle gray is 0; each is
 drawn with its own largest weight as black or white, which stands below it."""
-MANY = 144
 
 
 def build_parser() -> CommandParser:
-    """Options of the command."""
+    """Return the parser of the command."""
     parser = CommandParser("visualize filters", __doc__, EXAMPLE)
     add = parser.add_argument
     add("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox, or of another project")
@@ -33,18 +31,10 @@ def build_parser() -> CommandParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = build_parser().parse(argv)
-    from srtoolbox.image import write_image
-    from srtoolbox.plots.feature_maps import chosen_channels, filter_cells, first_filters
-    from srtoolbox.plots.grid import grid, square_rows
+    from srtoolbox.apps.visualize import check_sheet_suffix, draw_filters
 
-    check_picture_suffix(args.out)
-    (network,), _ = networks_of(args, [args.checkpoint])
-    layer, filters = first_filters(network, args.layer)
-    numbers = chosen_channels(len(filters), MANY, layer)
-    count, channels, height, width = filters.shape
-    size = f"{width} x {height} over {counted(channels, 'channel')}"
-    title = f"{type(network).__name__}  {layer}: {len(numbers)} of {count} filters, {size}"
-    cells = filter_cells(filters[numbers], numbers)
-    write_image(args.out, grid(square_rows(cells), title=title, cell=args.width))
-    print(f"{args.out}: {len(numbers)} of {count} filters of {layer}, {size}")
+    check_sheet_suffix(args.out)
+    sheet = draw_filters(network_loader(args)(args.checkpoint), args.layer, width=args.width)
+    sheet.save_sheet(args.out)
+    print(f"{args.out}: {sheet.caption}")
     return 0

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from srtoolbox.cli.options import CommandParser
-from srtoolbox.cli.visualize_options import add_animation_options, chosen
-from srtoolbox.text import counted
+from srtoolbox.cli.visualize_options import add_animation_options
 
 SUMMARY = "patches over the iterations of a training: an animation"
 EXAMPLE = """examples:
@@ -19,7 +18,7 @@ The training keeps the patches where its config has hooks = dict(patches=dict(ty
 
 
 def build_parser() -> CommandParser:
-    """Options of the command."""
+    """Return the parser of the command."""
     parser = CommandParser("visualize training", __doc__, EXAMPLE)
     add = parser.add_argument
     add("work_dir", metavar="WORK_DIR", help="of a run, finished or not")
@@ -32,15 +31,11 @@ def build_parser() -> CommandParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = build_parser().parse(argv)
-    from srtoolbox.plots.animation import check_suffix, write_animation
-    from srtoolbox.plots.frames import patch_frames
-    from srtoolbox.plots.snapshots import PATCHES, snapshot_folders
+    from srtoolbox.apps.visualize import animate_training, check_animation_suffix
 
-    work_dir = Path(args.work_dir)
-    out = Path(args.out) if args.out else work_dir / "training.gif"
-    check_suffix(out)
-    folders = chosen(snapshot_folders(work_dir, PATCHES, "PatchesHook"), args.patches, "--patches")
-    frames = patch_frames(folders, most=args.frames, cell=args.width or 240)
-    write_animation(out, frames, seconds=args.seconds)
-    print(f"{out}: {counted(len(frames), 'frame')} of {', '.join(folders)}")
+    out = args.out or Path(args.work_dir, "training.gif")
+    check_animation_suffix(out)
+    drawing = animate_training(args.work_dir, args.patches, most=args.frames, width=args.width or 240)
+    drawing.save_animation(out, seconds=args.seconds)
+    print(f"{out}: {drawing.caption}")
     return 0

@@ -95,7 +95,7 @@ def channel_cells(maps: np.ndarray, channels: Sequence[int], limits: Limits, *, 
     return [Cell(image, text) for image, text in zip(drawn(maps, limits), texts, strict=True)]
 
 
-def chosen_channels(count: int, wanted: int | Sequence[int], layer: str) -> list[int]:
+def choose_channels(count: int, wanted: int | Sequence[int], layer: str) -> list[int]:
     """Numbers of channels: the wanted ones, or `wanted` of all `count`, evenly.
 
     Raises:

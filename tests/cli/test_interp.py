@@ -44,7 +44,7 @@ def test_one_alpha_is_one_checkpoint_of_ours(pair: tuple[str, str], tmp_path: Pa
     assert main(["interp", *pair, "--alpha", "0.8", "-o", str(out)]) == 0
     torch.testing.assert_close(weight(out), 0.2 * weight(pair[0]) + 0.8 * weight(pair[1]))
     assert verify_checkpoint(out) is None
-    # and it can be blended again, with one that only holds the weights
+    # and it can be interpolated again, with one that only holds the weights
     torch.save({"params": load_network(pair[1]).state_dict()}, tmp_path / "bare.pth")
     (tmp_path / "net.py").write_text(f"model = dict(generator={NETWORK!r})")
     more = ["--alpha", "0.5", "-o", str(tmp_path / "d.pth"), "--config", str(tmp_path / "net.py"), "--no-trial"]
@@ -109,7 +109,7 @@ def test_the_scores_are_those_of_test(tmp_path: Path, tiny_config: Path, pair: t
     assert main(["interp", *pair, "--alpha", "0", *config]) == 2  # x2 networks, a x3 set
 
 
-def test_upscale_blends_on_the_fly(pair: tuple[str, str], tmp_path: Path, photo: np.ndarray) -> None:
+def test_upscale_interpolates_on_the_fly(pair: tuple[str, str], tmp_path: Path, photo: np.ndarray) -> None:
     write_image(tmp_path / "x.png", photo[:9, :12])
     assert main(["interp", *pair, "--alpha", "0.3", "-o", str(tmp_path / "c.pth")]) == 0
     common = [str(tmp_path / "x.png"), "-o"]
@@ -148,7 +148,7 @@ def test_other_networks_are_refused(
         (["--weights", "1", "2", "3", "-o", "c.pth"], "2 checkpoints, 3 weights"),
         (["--weights", "1", "-1", "-o", "c.pth"], "0 or more"),
         (["--alpha", "0.5", "-o", "c.safetensors"], "ends in .pth"),
-        (["--alpha", "0.5", "--images", "nowhere.png"], "no such picture"),
+        (["--alpha", "0.5", "--images", "nowhere.png"], "no such image or folder"),
     ],
 )
 def test_what_cannot_be_is_said(

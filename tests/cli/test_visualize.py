@@ -208,8 +208,8 @@ def test_bars_and_curves(work_dir: Path, tmp_path: Path) -> None:
             ["features", "nowhere.pth", "{cat}", "--layer", "conv1", "-o", "x.gif"],
             "its work dir instead of a checkpoint",
         ),
-        (["compare", "{cat}", "--checkpoints", "nowhere.pth", "-o", "x.gif"], "x.gif: a sheet is one picture"),
-        (["scan", "{ckpt}", "{cat}", "--crop", "0,0,99,9", "-o", "x.gif"], "--crop 0,0,99,9 lies outside of"),
+        (["compare", "{cat}", "--checkpoints", "nowhere.pth", "-o", "x.gif"], "x.gif: a sheet is one image"),
+        (["scan", "{ckpt}", "{cat}", "--crop", "0,0,99,9", "-o", "x.gif"], "crop 0,0,99,9 lies outside of"),
         (["scan", "{ckpt}", "nowhere.png", "-o", "x.gif"], "nowhere.png"),
         (
             ["compare", "{cat}", "--checkpoints", "{ckpt}", "--truth", "--crop", "1,0,9,9", "-o", "x.png"],

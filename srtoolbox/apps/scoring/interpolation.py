@@ -1,114 +1,207 @@
-"""What blends do to pictures: sheets, a table of scores, scores.json and the curve over alpha."""
+"""Interpolated networks: as checkpoints, and scored and shown over alpha."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
+import math
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from srtoolbox.apps.scoring.networks import PART, test_parts
-from srtoolbox.apps.scoring.tables import as_json, print_tables
+from srtoolbox.apps.scoring.tables import Results, as_json, print_tables
 from srtoolbox.config import Config
 from srtoolbox.data.datasets.image_files import PictureFiles
 from srtoolbox.engine.evaluate import Picture, Scores, build_metrics, evaluate, means, unique_names
-from srtoolbox.errors import ConfigError
-from srtoolbox.image import read_image, to_uint8, write_image
+from srtoolbox.errors import ConfigError, ImageError
+from srtoolbox.image import read_image, scan_folder, to_uint8, unread_sentence, write_image
 from srtoolbox.inference.upscaler import upscale
 from srtoolbox.io.files import write_json
-from srtoolbox.logger import CONSOLE
+from srtoolbox.logger import CONSOLE, LOGGER
 from srtoolbox.plots.score_charts import plot_alpha
 from srtoolbox.plots.sheet import SheetWriter, comparison_sheet
+from srtoolbox.text import counted
 from srtoolbox.weights.interpolate import Interpolation, Interpolator
 
-Results = dict[str, dict[str, dict[str, Scores]]]
-"""Blend -> set -> picture -> scores."""
+
+def interpolations_over(alphas: Sequence[float], checkpoints: Sequence[str | os.PathLike]) -> list[Interpolation]:
+    """Return the interpolations of two checkpoints in the order of alpha, the share of the second.
+
+    Raises:
+        ConfigError: alphas outside [0, 1], or another number of checkpoints.
+    """
+    if len(checkpoints) != 2:
+        raise ConfigError(f"alpha interpolates two checkpoints, got {len(checkpoints)}; --weights takes any number")
+    outside = [f"{alpha:g}" for alpha in alphas if not 0 <= alpha <= 1]
+    if outside:
+        raise ConfigError(
+            f"alpha lies in [0, 1], got {', '.join(outside)}: beyond the two networks the weights (BatchNorm's "
+            "variances above all) were never trained to work"
+        )
+    return [Interpolation(f"alpha {alpha:g}", (1 - alpha, alpha)) for alpha in sorted(set(alphas))]
 
 
-class Report:
-    """Runs every blend over all pictures and writes sheets, the table, scores.json and the curve."""
+def weighted_interpolation(weights: Sequence[float], checkpoints: Sequence[str | os.PathLike]) -> Interpolation:
+    """Return the interpolation of several checkpoints, the weights scaled to sum 1.
 
-    def __init__(self, args: argparse.Namespace, interpolator: Interpolator, config: Any, device: torch.device) -> None:  # noqa: ANN401
-        self.args, self.interpolator, self.device = args, interpolator, device
-        stems = "_".join(Path(path).stem for path in args.checkpoints)
-        self.folder = Path(args.report or Path("work_dirs/interp", stems))
-        self.sets, self.metrics = _sets_and_metrics(args, interpolator, config)
-        if args.images:
-            self.sets = {"images": PictureFiles(args.images, interpolator.network.scale), **self.sets}
+    Raises:
+        ConfigError: another number of weights than of checkpoints, or weights that are no shares.
+    """
+    if len(weights) != len(checkpoints) or len(checkpoints) < 2:
+        counts = f"{counted(len(checkpoints), 'checkpoint')}, {counted(len(weights), 'weight')}"
+        raise ConfigError(f"--weights: {counts}")
+    total = sum(weights)
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not total:
+        raise ConfigError("--weights are 0 or more, and not all 0")
+    shares = tuple(weight / total for weight in weights)
+    return Interpolation(" + ".join(f"{share:.3g}" for share in shares), shares)
+
+
+def output_paths(
+    out: str | os.PathLike, interpolations: Sequence[Interpolation], checkpoints: Sequence[str | os.PathLike]
+) -> list[Path]:
+    """Return a file for each interpolation: `out`, of several with the name before the suffix.
+
+    Raises:
+        ConfigError: an output that is an input, or a suffix that is no checkpoint's.
+    """
+    out = Path(out)
+    if out.suffix != ".pth":
+        raise ConfigError(f"-o {out}: a checkpoint's name ends in .pth; convert_checkpoint writes other formats")
+    names = ["", *(f"_{interpolation.name.replace(' ', '')}" for interpolation in interpolations)]
+    names = names[:1] if len(interpolations) == 1 else names[1:]
+    paths = [out.with_name(f"{out.stem}{name}{out.suffix}") for name in names]
+    sources = [Path(source) for source in checkpoints if Path(source).exists()]
+    for path in paths:
+        if path.exists() and any(path.samefile(source) for source in sources):
+            raise ConfigError(f"-o {path} is one of the checkpoints to interpolate; give another name")
+    return paths
+
+
+def image_files(paths: Sequence[str | os.PathLike]) -> list[Path]:
+    """Return image files, and those in folders; what of a folder is not read is logged.
+
+    Raises:
+        ImageError: one that is not there.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise ImageError(f"{path}: no such image or folder")
+        if not path.is_dir():
+            files.append(path)
+            continue
+        listing = scan_folder(path)
+        files += [path / name for name in listing.images]
+        if listing.unread:
+            LOGGER.warning("%s: %s", path, unread_sentence(listing.unread))
+    return files
+
+
+class InterpolationReport:
+    """Sheets, a table of scores, scores.json and the curve over alpha of interpolated networks.
+
+    Args:
+        interpolator: the networks.
+        folder: where the files go; None: `work_dirs/interp/<A>_<B>`.
+        images: true images: reduced, restored, scored and shown.
+        inputs: low-resolution images, only shown.
+        config: its `data.test` has the metrics, and the sets where some are chosen; None: that of
+            the first checkpoint for the sets, and PSNR and SSIM on luma, crop = scale, as metrics.
+        datasets: names of sets, 'set5,set14'.
+        device: where the networks run.
+
+    Raises:
+        ConfigError: a set of another scale, or none of this name.
+    """
+
+    def __init__(
+        self,
+        interpolator: Interpolator,
+        folder: str | os.PathLike | None = None,
+        *,
+        images: Sequence[Path] = (),
+        inputs: Sequence[Path] = (),
+        config: Config | None = None,
+        datasets: str | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.interpolator, self.inputs, self.device = interpolator, inputs, device
+        self.stems = [Path(file.source).stem for file in interpolator.files]
+        self.folder = Path(folder or Path("work_dirs/interp", "_".join(self.stems)))
+        self.sets, self.metrics = _sets_and_metrics(interpolator, config, datasets)
+        if images:
+            self.sets = {"images": PictureFiles(images, interpolator.network.scale), **self.sets}
         self.sheets = SheetWriter(self.folder)
 
-    def write(self, blends: Sequence[Interpolation]) -> None:
-        """Run all blends, image by image in parts; the files lie in `folder` afterwards."""
-        results: Results = {blend.name: {set_name: {} for set_name in self.sets} for blend in blends}
-        steps = len(blends) * (sum(map(len, self.sets.values())) + len(self.args.inputs))
+    def write(self, interpolations: Sequence[Interpolation]) -> None:
+        """Run all networks, image by image in parts; the files lie in `folder` afterwards."""
+        results: Results = {each.name: {name: {} for name in self.sets} for each in interpolations}
+        steps = len(interpolations) * (sum(map(len, self.sets.values())) + len(self.inputs))
         with Progress(console=CONSOLE, disable=not CONSOLE.is_terminal, transient=True) as progress:
             task = progress.add_task("interpolating", total=steps)
-            for set_name, dataset in self.sets.items():
-                size = PART if set_name == "images" else len(dataset) or 1  # a set is scored, not shown
+            for name, dataset in self.sets.items():
+                size = PART if name == "images" else len(dataset) or 1  # a set is scored, not shown
                 for start in range(0, len(dataset), size):
                     part = range(start, min(start + size, len(dataset)))
-                    for blend in blends:
-                        scores = self._score(blend, set_name, part, lambda: progress.advance(task))
-                        results[blend.name][set_name].update(scores)
+                    for each in interpolations:
+                        results[each.name][name] |= self._score(each, name, part, progress, task)
                     self.sheets.write()
-            self._show_inputs(blends, lambda: progress.advance(task))
+            self._show_inputs(interpolations, progress, task)
         if self.sets:
-            print_tables(results, {name: m.higher_is_better for name, m in self.metrics.items()}, ranked=False)
+            is_better = {name: metric.higher_is_better for name, metric in self.metrics.items()}
+            print_tables(results, is_better, ranked=False)
             write_json(self.folder / "scores.json", as_json(results))
-            self._plot(results, blends)
+            if len(interpolations) > 1:
+                self._plot(results, interpolations)
 
     def _score(
-        self, blend: Interpolation, set_name: str, part: range, advance: Callable[[], None]
+        self, each: Interpolation, set_name: str, part: range, progress: Progress, task: TaskID
     ) -> dict[str, Scores]:
-        def on_picture(picture: Picture) -> None:
-            advance()
+        def on_picture(image: Picture) -> None:
+            progress.advance(task)
             if set_name == "images":
-                more = {"lq": picture.lq, "gt": picture.gt, "sr": picture.sr, "scores": picture.scores}
-                self.sheets.add(picture.name, blend.name, **more)
+                self.sheets.add(image.name, each.name, image.lq, image.gt, image.sr, image.scores)
 
-        network = self.interpolator.network_at(blend.shares, self.device)
+        network = self.interpolator.network_at(each.shares, self.device)
         dataset = self.sets[set_name]
         return evaluate(network, dataset, self.metrics, device=self.device, on_picture=on_picture, only=part)
 
-    def _show_inputs(self, blends: Sequence[Interpolation], advance: Callable[[], None]) -> None:
+    def _show_inputs(self, interpolations: Sequence[Interpolation], progress: Progress, task: TaskID) -> None:
         taken = unique_names(self.sets["images"].keys()) if "images" in self.sets else []
-        names = unique_names([*taken, *(path.stem for path in self.args.inputs)])[len(taken) :]
-        for name, path in zip(names, self.args.inputs, strict=True):
+        names = unique_names([*taken, *(path.stem for path in self.inputs)])[len(taken) :]
+        for name, path in zip(names, self.inputs, strict=True):
             image = read_image(path)
             columns = [("input", to_uint8(image), "")]
-            for blend in blends:
-                network = self.interpolator.network_at(blend.shares, self.device)
-                columns.append((blend.name, to_uint8(upscale(network, image, device=self.device)), ""))
-                advance()
+            for each in interpolations:
+                network = self.interpolator.network_at(each.shares, self.device)
+                columns.append((each.name, to_uint8(upscale(network, image, device=self.device)), ""))
+                progress.advance(task)
             write_image(self.folder / f"sheet_{name}.png", comparison_sheet(columns))
 
-    def _plot(self, results: Results, blends: Sequence[Interpolation]) -> None:
-        if self.args.weights or len(blends) < 2:
-            return
-        rows = [{name: means(images) for name, images in results[blend.name].items()} for blend in blends]
+    def _plot(self, results: Results, interpolations: Sequence[Interpolation]) -> None:
+        rows = [{name: means(images) for name, images in results[each.name].items()} for each in interpolations]
         metrics = [name for name in next(iter(rows[0].values())) if name != "seconds"]
         panels = {metric: {name: [row[name][metric] for row in rows] for name in self.sets} for metric in metrics}
-        ends = tuple(Path(path).stem for path in self.args.checkpoints)
-        plot_alpha(self.folder / "curve.png", [blend.shares[1] for blend in blends], panels, ends=ends)
+        alphas = [each.shares[1] for each in interpolations]
+        plot_alpha(self.folder / "curve.png", alphas, panels, ends=(self.stems[0], self.stems[1]))
 
 
 def _sets_and_metrics(
-    args: argparse.Namespace, interpolator: Interpolator, config: Config | None
+    interpolator: Interpolator, config: Config | None, datasets: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The chosen sets, and the config's metrics; without a config PSNR and SSIM on luma, crop = scale."""
     scale = interpolator.network.scale
-    if args.datasets:
+    if datasets:
         first = interpolator.files[0]
-        config = config or Config(first.run_config, filename=first.source)
-        sets, metrics = test_parts(config, args.datasets)
+        sets, metrics = test_parts(config or Config(first.run_config, filename=first.source), datasets)
         for name, dataset in sets.items():
             if dataset.scale != scale:
                 raise ConfigError(f"the networks upscale x{scale}, set {name} is x{dataset.scale}")
         return sets, metrics
-    data = (config or {}).get("data") or {}
+    data: Mapping[str, Any] = (config or {}).get("data") or {}
     chosen = {**(data.get("val") or {}), **(data.get("test") or {})}.get("metrics")
-    metrics = chosen or {f"{name.lower()}_y": {"type": name, "crop_border": scale} for name in ("PSNR", "SSIM")}
-    return {}, build_metrics(metrics)
+    usual = {f"{name.lower()}_y": {"type": name, "crop_border": scale} for name in ("PSNR", "SSIM")}
+    return {}, build_metrics(chosen or usual)

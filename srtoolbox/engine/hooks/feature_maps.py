@@ -13,7 +13,7 @@ from srtoolbox.engine.hooks.base import positive_interval
 from srtoolbox.engine.hooks.snapshots import SnapshotHook, about, patch_faults, patch_of
 from srtoolbox.errors import ConfigError, SrtoolboxError
 from srtoolbox.inference.restore import upscale_whole
-from srtoolbox.plots.feature_maps import chosen_channels, layer_fault, recording
+from srtoolbox.plots.feature_maps import choose_channels, layer_fault, recording
 from srtoolbox.plots.snapshots import FEATURES, snapshot_path, write_maps
 from srtoolbox.registry import HOOKS, NETWORKS
 
@@ -71,7 +71,7 @@ class FeatureMapsHook(SnapshotHook):
         for layer in self.layers:
             if layer not in counts:
                 raise SrtoolboxError(f"layer {layer!r} is not used when {type(network).__name__} runs")
-            self.channels[layer] = chosen_channels(counts[layer], self.wanted, layer)
+            self.channels[layer] = choose_channels(counts[layer], self.wanted, layer)
             told = about(self.patch, layer=layer, channels=self.channels[layer])
             self.folders[runner.work_dir / FEATURES / layer] = told
 
