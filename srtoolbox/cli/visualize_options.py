@@ -60,17 +60,11 @@ def box(text: str) -> tuple[int, int, int, int]:
 
 
 def network_loader(args: argparse.Namespace) -> Callable[..., nn.Module]:
-    """Return the function that loads a network from a path, on the device and in the way that the options say."""
-    from functools import partial
-
-    from srtoolbox.apps.networks import generator_of
-    from srtoolbox.engine.device import select_device
+    """Return the function that loads a checkpoint as the options of `add_network_options` say."""
+    from srtoolbox.apps.networks import Checkpoint, load
     from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins
-    from srtoolbox.weights.load import load_network
 
     setup_logging()
-    config = generator_of(args.config)
     load_plugins(None, args.plugin)
-    device = select_device(args.device)
-    return partial(load_network, config=config, scale=args.scale, trial=args.trial, device=device)
+    return lambda path: load(Checkpoint(path, args.config, args.scale, args.trial), args.device)[0]
