@@ -1,6 +1,6 @@
 """Export a network for other programs: ONNX, torch.export. Any height, width and batch.
 
-The file takes RGB pictures, float32 (N, 3, H, W) in [0, 1], and gives them upscaled; it needs no srtoolbox. Before it
+The file takes RGB images, float32 (N, 3, H, W) in [0, 1], and gives them upscaled; it needs no srtoolbox. Before it
 gets its name it is run on a photograph and compared with PyTorch.
 """
 
@@ -34,7 +34,7 @@ def build_parser() -> CommandParser:
     add("--torch-export", metavar="FILE.pt2", help="write a torch.export program")
     add("--fp16", action="store_true", help="compute in float16; input and output stay float32")
     add("--bare", action="store_true", help="the network alone: a luma network then takes and gives one channel")
-    add("--picture", metavar="FILE", help="compare on this picture (default: a photograph of scikit-image)")
+    add("--picture", metavar="FILE", help="compare on this image (default: a photograph of scikit-image)")
     add("--raw", action="store_true", help="the trained weights, where there are averaged (EMA) ones too")
     add_weights_options(parser)
     add_plugin(parser)
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
     config = generator_of(args.config)
     weights = "raw" if args.raw else "ema"
     network = load_network(args.checkpoint, config=config, weights=weights, scale=args.scale, trial=args.trial)
-    image = _picture(args.picture)
+    image = _image(args.picture)
     for path, export in ((args.onnx, export_onnx), (args.torch_export, export_torch)):
         if path is None:
             continue
@@ -78,7 +78,7 @@ def _check_names(parser: CommandParser, args: argparse.Namespace) -> None:
             parser.error(f"{path}: the suffix is {suffix}")
 
 
-def _picture(path: str | None) -> np.ndarray:
+def _image(path: str | None) -> np.ndarray:
     if path is not None:
         from srtoolbox.image import read_image
 

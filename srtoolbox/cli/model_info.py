@@ -35,10 +35,10 @@ def build_parser() -> CommandParser:
     parser.add_overrides()
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
-        "--size", nargs=2, type=int, metavar=("H", "W"), help="of the low-resolution picture (default: 64 64)"
+        "--size", nargs=2, type=int, metavar=("H", "W"), help="of the low-resolution image (default: 64 64)"
     )
-    size.add_argument("--gt", nargs=2, type=int, metavar=("H", "W"), help="of the upscaled picture instead")
-    add("--batch", type=int, default=1, metavar="N", help="pictures at once (default: 1)")
+    size.add_argument("--gt", nargs=2, type=int, metavar=("H", "W"), help="of the upscaled image instead")
+    add("--batch", type=int, default=1, metavar="N", help="images at once (default: 1)")
     add("--runs", type=int, default=10, metavar="N", help="passes that are timed; the median counts (default: 10)")
     add("--threads", type=int, metavar="N", help="threads of the CPU (default: torch's)")
     add_device(parser)

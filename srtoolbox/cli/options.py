@@ -21,10 +21,10 @@ EXIT_TERMINATED = 143
 
 
 def tile(text: str) -> int | str:
-    """The type of `--tile`: 'auto', or a number of pixels, 0 for the picture in one piece."""
+    """The type of `--tile`: 'auto', or a number of pixels, 0 for the image in one piece."""
     if text != "auto" and not text.isdecimal():
         raise argparse.ArgumentTypeError(
-            f"is auto, or a number of pixels, or 0 for the picture in one piece, got {text!r}"
+            f"is auto, or a number of pixels, or 0 for the image in one piece, got {text!r}"
         )
     return text if text == "auto" else int(text)
 

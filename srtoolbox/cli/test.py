@@ -1,4 +1,4 @@
-"""Score checkpoints on test sets: a table per set; JSON, pictures, sheets and a page to look at on request."""
+"""Score checkpoints on test sets: a table per set; JSON, images, sheets and a page to look at on request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from srtoolbox.engine.evaluate import Picture, Scores
     from srtoolbox.plots.sheet import SheetWriter
 
-    Results = dict[str, dict[str, dict[str, Scores]]]  # network -> set -> picture
+    Results = dict[str, dict[str, dict[str, Scores]]]  # network -> set -> image
 
 SUMMARY = "score checkpoints, or bicubic, on test sets"
 EXAMPLE = """example:
@@ -37,12 +37,12 @@ def build_parser() -> CommandParser:
     parser.add_overrides()
     add("--datasets", metavar="A,B", help="only these of the config's sets")
     add("--baseline", action="store_true", help="score bicubic beside the checkpoints")
-    add("--json", metavar="FILE", help="write all scores, picture by picture")
-    add("--out", metavar="DIR", help="write the upscaled pictures to DIR/<checkpoint>/<set>/")
-    add("--best", type=int, metavar="N", help="with --out: only the N best and N worst pictures of each set")
-    add("--sheets", metavar="DIR", help="write a comparison sheet per picture: input, bicubic, networks, truth")
-    add("--report", metavar="DIR", help="write a page to look at in a browser, DIR/index.html: scores and pictures")
-    add("--report-images", type=int, metavar="N", help="with --report: pictures of each set in it (default 20)")
+    add("--json", metavar="FILE", help="write all scores, image by image")
+    add("--out", metavar="DIR", help="write the upscaled images to DIR/<checkpoint>/<set>/")
+    add("--best", type=int, metavar="N", help="with --out: only the N best and N worst images of each set")
+    add("--sheets", metavar="DIR", help="write a comparison sheet per image: input, bicubic, networks, truth")
+    add("--report", metavar="DIR", help="write a page to look at in a browser, DIR/index.html: scores and images")
+    add("--report-images", type=int, metavar="N", help="with --report: images of each set in it (default 20)")
     add_trial(parser)
     add_device(parser)
     add_plugin(parser)
@@ -119,7 +119,7 @@ def score_all(config: Config, args: argparse.Namespace, device: torch.device) ->
 
 
 class Receiver:
-    """Takes one network's pictures as they are made: files in `out`, columns of the sheets, pictures of the report."""
+    """Takes one network's images as they are made: files in `out`, columns of the sheets, images of the report."""
 
     def __init__(
         self, name: str, title: str, out: Path | None, sheets: SheetWriter | None, page: ReportWriter | None
@@ -129,18 +129,18 @@ class Receiver:
         self.name, self.title, self.out, self.sheets, self.page = name, title, out, sheets, page
         self._claims = Claims()
 
-    def take(self, set_name: str, picture: Picture) -> None:
-        """Write one picture where it is wanted."""
+    def take(self, set_name: str, image: Picture) -> None:
+        """Write one image where it is wanted."""
         from srtoolbox.image import to_image, write_image
 
         if self.out is not None:
-            path = self.out / set_name / f"{picture.name}.png"
-            write_image(self._claims.claim(path, f"{set_name}/{picture.name}"), to_image(picture.sr))
+            path = self.out / set_name / f"{image.name}.png"
+            write_image(self._claims.claim(path, f"{set_name}/{image.name}"), to_image(image.sr))
         if self.sheets is not None:
-            name = f"{set_name}/{picture.name}"
-            self.sheets.add(name, self.title, lq=picture.lq, gt=picture.gt, sr=picture.sr, scores=picture.scores)
+            name = f"{set_name}/{image.name}"
+            self.sheets.add(name, self.title, lq=image.lq, gt=image.gt, sr=image.sr, scores=image.scores)
         if self.page is not None:
-            self.page.add(set_name, picture.name, self.name, lq=picture.lq, gt=picture.gt, sr=picture.sr)
+            self.page.add(set_name, image.name, self.name, lq=image.lq, gt=image.gt, sr=image.sr)
 
 
 def keep_extremes(folder: Path, results: Results, metrics: Mapping[str, Any], count: int) -> None:
@@ -149,7 +149,7 @@ def keep_extremes(folder: Path, results: Results, metrics: Mapping[str, Any], co
     Of a set without truth all are kept. It may be called after every part of a set: what is among the best or worst
     of all is so in every part.
     """
-    from srtoolbox.apps.report.selection import choose_pictures
+    from srtoolbox.apps.report.selection import choose_images
     from srtoolbox.apps.report.writer import decisive_metric
 
     *_, last = results.values()
@@ -157,7 +157,7 @@ def keep_extremes(folder: Path, results: Results, metrics: Mapping[str, Any], co
         metric = decisive_metric(images, metrics)
         if metric is None:
             continue
-        kept = choose_pictures(images, metric, metrics[metric].higher_is_better, 2 * count)
+        kept = choose_images(images, metric, metrics[metric].higher_is_better, 2 * count)
         for name in set(images) - set(kept):
             for network in results:
                 (folder / network / set_name / f"{name}.png").unlink(missing_ok=True)
@@ -199,9 +199,9 @@ def score_parts(
                 for name, network in networks.items():
                     progress.update(task, description=f"{name} on {set_name}")
 
-                    def on_picture(picture: Picture, name: str = name, set_name: str = set_name) -> None:
+                    def on_picture(image: Picture, name: str = name, set_name: str = set_name) -> None:
                         progress.advance(task)  # noqa: B023 - called at once
-                        receivers[name].take(set_name, picture)
+                        receivers[name].take(set_name, image)
 
                     scores = evaluate(network, dataset, metrics, device=device, on_picture=on_picture, only=part)
                     results[name][set_name].update(scores)

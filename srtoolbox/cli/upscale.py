@@ -1,4 +1,4 @@
-"""Upscale pictures with a trained network."""
+"""Upscale images with a trained network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TAKES_PATTERNS = True  # of folders, whose structure the results keep
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; returns its exit code: 1 where some picture failed."""
+    """Run the command; returns its exit code: 1 where some image failed."""
     parser = build_parser()
     args = parser.parse(argv)
     naming = naming_of(parser, args)
@@ -103,7 +103,7 @@ def _tell_left_out(planned: Plan, existing: int, console: Any) -> None:  # noqa:
 
 
 def _console(out: str | None) -> Any:  # noqa: ANN401 - rich's Console
-    """Where messages go: not to standard output when a picture goes there."""
+    """Where messages go: not to standard output when an image goes there."""
     from rich.console import Console
 
     from srtoolbox.logger import CONSOLE

@@ -8,7 +8,7 @@ import sys
 from srtoolbox.apps.folder.naming import EXTENSIONS, STREAM, Naming
 from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_weights_options, tile
 
-DESCRIPTION = "Upscale pictures with a trained network."
+DESCRIPTION = "Upscale images with a trained network."
 EXAMPLE = """example:
   python tools/upscale.py work_dirs/quickstart/checkpoints/best_photos_psnr.pth photo.jpg -o out
   python tools/upscale.py model.pth pictures/ 'more/**/*.png' --ext same --skip-existing
@@ -17,7 +17,7 @@ EXAMPLE = """example:
   python tools/upscale.py psnr.pth photo.jpg --blend gan.pth --alpha 0.8
 
 photo.bmp beside photo.tiff become photo.bmp_sr.png and photo.tiff_sr.png. Results of an earlier run (a_sr.png beside
-a.jpg) are left out; with -o of another folder they are pictures like all others. See docs/upscale.md."""
+a.jpg) are left out; with -o of another folder they are images like all others. See docs/upscale.md."""
 
 
 def build_parser() -> CommandParser:
@@ -28,7 +28,7 @@ def build_parser() -> CommandParser:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="pictures, folders of them (recursive), quoted patterns ('in/**/*.png'), https addresses, - for stdin",
+        help="images, folders of them (recursive), quoted patterns ('in/**/*.png'), https addresses, - for stdin",
     )
     _add_output_options(parser)
     _add_network_options(parser)
@@ -42,10 +42,10 @@ def _add_output_options(parser: CommandParser) -> None:
         "-o",
         "--out",
         metavar="DIR|FILE|-",
-        help="a folder (default: beside each picture); for one picture also a file, or - for stdout",
+        help="a folder (default: beside each image); for one image also a file, or - for stdout",
     )
     group.add_argument("--suffix", default="_sr", metavar="TEXT", help="what comes behind the name (default: _sr)")
-    group.add_argument("--ext", choices=EXTENSIONS, help="the format (default: png; same: that of the picture)")
+    group.add_argument("--ext", choices=EXTENSIONS, help="the format (default: png; same: that of the image)")
     group.add_argument(
         "--quality", type=int, metavar="Q", help="1 ... 100 for jpg (default 95) and webp (default: lossless)"
     )
@@ -91,7 +91,7 @@ def _add_work_options(parser: CommandParser) -> None:
         type=tile,
         default="auto",
         metavar="auto|PX|0",
-        help="side of tiles in input pixels; 0: the picture in one piece (default: auto, by the free memory); no seams",
+        help="side of tiles in input pixels; 0: the image in one piece (default: auto, by the free memory); no seams",
     )
     group.add_argument(
         "--overlap",
@@ -107,7 +107,7 @@ def _add_work_options(parser: CommandParser) -> None:
         type=_workers,
         default=2,
         metavar="N",
-        help="pictures read ahead and written at a time (default: 2)",
+        help="images read ahead and written at a time (default: 2)",
     )
 
 
@@ -132,14 +132,14 @@ def naming_of(parser: CommandParser, args: argparse.Namespace) -> Naming:
     if args.out == STREAM and args.ext == "same":
         parser.error("--ext same: standard output has no name to go by; say png, jpg, webp, tiff or bmp")
     if args.out == STREAM and sys.stdout.isatty():
-        parser.error("-o - writes a picture to standard output, which is a terminal; add > FILE or | COMMAND")
+        parser.error("-o - writes an image to standard output, which is a terminal; add > FILE or | COMMAND")
     if STREAM in args.inputs and sys.stdin.isatty():
-        parser.error("- reads a picture from standard input, which is a terminal; add < FILE or pipe one in")
+        parser.error("- reads an image from standard input, which is a terminal; add < FILE or pipe one in")
     return Naming(args.out, args.suffix, args.ext or "png")
 
 
 def _written(args: argparse.Namespace) -> str:
-    """The format of the results; 'same': that of each picture."""
+    """The format of the results; 'same': that of each image."""
     from srtoolbox.apps.folder.plan import is_single
 
     if is_single(args.out) and args.out != STREAM:

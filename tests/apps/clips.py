@@ -42,9 +42,9 @@ def make_clip(
         sound = container.add_stream(audio, rate=16000) if audio else None
         for frame in range(number if pts is None else len(pts)):
             view = photo[frame : frame + size[1], 2 * frame : 2 * frame + size[0]]
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(view), format="rgb24").reformat(format=pix_fmt)
-            picture.pts, picture.time_base = frame * 512 if pts is None else pts[frame], TIME_BASE
-            container.mux(stream.encode(picture))
+            image = av.VideoFrame.from_ndarray(np.ascontiguousarray(view), format="rgb24").reformat(format=pix_fmt)
+            image.pts, image.time_base = frame * 512 if pts is None else pts[frame], TIME_BASE
+            container.mux(stream.encode(image))
         container.mux(stream.encode(None))
         if sound is not None:
             _add_tone(container, sound, 16000 * (number if pts is None else len(pts)) // 25)

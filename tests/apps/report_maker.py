@@ -22,10 +22,10 @@ NAMES = [
     "con",
     "long " + "name_" * 45,
 ]
-"""Of picture files, without `.png`."""
+"""Of image files, without `.png`."""
 
 
-def make_pictures(folder: Path) -> Path:
+def make_images(folder: Path) -> Path:
     """A folder with a 60 x 72 piece of a photograph under each name."""
     photo = np.ascontiguousarray(skimage.data.astronaut())
     for number, name in enumerate(NAMES):
@@ -36,10 +36,10 @@ def make_pictures(folder: Path) -> Path:
     return folder
 
 
-def train(folder: Path, pictures: Path) -> tuple[Path, list[Path]]:
+def train(folder: Path, images: Path) -> tuple[Path, list[Path]]:
     """(config, two checkpoints) of a run of a second."""
     config = folder / "tiny.py"
-    config.write_text(TINY.format(folder=str(pictures)))
+    config.write_text(TINY.format(folder=str(images)))
     assert main(["train", str(config), "--work-dir", str(folder / "run")]) == 0
     files = [folder / "run/checkpoints" / name for name in ("iter_000005.pth", "iter_000020.pth")]
     shutil.copy(files[0], folder / "first.pth")

@@ -19,7 +19,7 @@ from srtoolbox.apps.report import staging
 from srtoolbox.apps.report.contents import PageSet
 from srtoolbox.apps.report.facts import MetricFacts, NetworkFacts, RunFacts, best_of, shown
 from srtoolbox.apps.report.page import render
-from srtoolbox.apps.report.selection import Finder, choose_pictures
+from srtoolbox.apps.report.selection import Finder, choose_images
 from srtoolbox.apps.report.writer import ReportWriter, safe
 from srtoolbox.apps.scoring import networks
 from srtoolbox.cli import main
@@ -27,7 +27,7 @@ from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import read_image
 from srtoolbox.io.files import sha256
 from srtoolbox.plots.sheet import SheetWriter
-from tests.apps.report_maker import NAMES, make_pictures, train
+from tests.apps.report_maker import NAMES, make_images, train
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 
@@ -69,9 +69,9 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> argparse.Namespace:
-    """Config, checkpoints and the folder of a report with all pictures."""
+    """Config, checkpoints and the folder of a report with all images."""
     folder = tmp_path_factory.mktemp("made")
-    config, checkpoints = train(folder, make_pictures(folder / "pictures"))
+    config, checkpoints = train(folder, make_images(folder / "images"))
     arguments = ["test", str(config), *map(str, checkpoints)]
     assert main([*arguments, "--report", str(folder / "report"), "data.val.metrics.psnr.y_channel=False"]) == 0
     return argparse.Namespace(arguments=arguments, checkpoints=checkpoints, report=folder / "report", folder=folder)
@@ -89,7 +89,7 @@ def data_of(html: str) -> list[dict]:
 def referenced(page: Page, html: str) -> set[str]:
     """Files the page names, as a browser reads the addresses."""
     links = [a["src"] for a in page.all("img")] + [a["href"] for a in page.all("a") if not a["href"].startswith("#")]
-    links += [file for each in data_of(html) for entry in each["pictures"] for file in entry["files"]]
+    links += [file for each in data_of(html) for entry in each["images"] for file in entry["files"]]
     assert all("?" not in link and "#" not in link and ":" not in link for link in links)
     return {unquote(link) for link in links}
 
@@ -110,7 +110,7 @@ def test_names_are_shown_and_never_become_markup(made: argparse.Namespace) -> No
     page, html = page_of(made.report)
     assert len(page.all("script")) == 2
     assert [a for a in page.all("img") if "onerror" in a] == []
-    assert sorted(entry["name"] for entry in data_of(html)[0]["pictures"]) == sorted(NAMES)
+    assert sorted(entry["name"] for entry in data_of(html)[0]["images"]) == sorted(NAMES)
     assert {row[0] for row in page.cells} >= set(NAMES)
 
 
@@ -131,10 +131,10 @@ def test_protocol_files_and_means_are_stated(made: argparse.Namespace) -> None:
     assert rows["plain"]
 
 
-def test_pictures_are_those_that_were_scored(made: argparse.Namespace) -> None:
+def test_images_are_those_that_were_scored(made: argparse.Namespace) -> None:
     """PSNR of the files themselves, by its formula."""
     _, html = page_of(made.report)
-    entry = next(e for e in data_of(html)[0]["pictures"] if e["name"] == "plain")
+    entry = next(e for e in data_of(html)[0]["images"] if e["name"] == "plain")
     scores = json.loads((made.report / "scores.json").read_text())["scores"]
     lq, *networks, truth = (read_image(made.report / unquote(file)) for file in entry["files"])
     assert lq.shape == (20, 24, 3) and truth.shape == (60, 72, 3)
@@ -144,15 +144,15 @@ def test_pictures_are_those_that_were_scored(made: argparse.Namespace) -> None:
         assert scores[name]["photos"]["images"]["plain"]["psnr"] == pytest.approx(psnr, abs=1e-4)
 
 
-def test_fewer_pictures_are_the_worst_and_the_best(made: argparse.Namespace) -> None:
+def test_fewer_images_are_the_worst_and_the_best(made: argparse.Namespace) -> None:
     report = made.folder / "fewer"
     assert main([*made.arguments, "--report", str(report), "--report-images", "3"]) == 0
     page, html = page_of(report)
     images = json.loads((report / "scores.json").read_text())["scores"]["iter_000020"]["photos"]["images"]
     ranked = sorted(images, key=lambda name: images[name]["psnr"])
-    assert {entry["name"] for entry in data_of(html)[0]["pictures"]} == {ranked[0], ranked[1], ranked[-1]}
+    assert {entry["name"] for entry in data_of(html)[0]["images"]} == {ranked[0], ranked[1], ranked[-1]}
     assert {row[0] for row in page.cells} >= set(NAMES)
-    assert "3 of 8 pictures are in this report" in html
+    assert "3 of 8 images are in this report" in html
     assert len(list((report / "pictures/photos").iterdir())) == 3
 
 
@@ -186,8 +186,8 @@ def test_neither_sheets_nor_report_keep_more_than_a_part_of_a_set(
     assert max(staged[: len(staged) // 2]) == 3 + 2
 
 
-def test_without_truth_there_are_pictures_and_no_scores(made: argparse.Namespace, tmp_path: Path) -> None:
-    sets = f"data.test={{'datasets': {{'mine': {{'type': 'FolderDataset', 'lq': {str(made.folder / 'pictures')!r}}}}}}}"
+def test_without_truth_there_are_images_and_no_scores(made: argparse.Namespace, tmp_path: Path) -> None:
+    sets = f"data.test={{'datasets': {{'mine': {{'type': 'FolderDataset', 'lq': {str(made.folder / 'images')!r}}}}}}}"
     report = tmp_path / "report"
     assert main([*made.arguments, sets, "--report", str(report), "--sheets", str(tmp_path / "sheets")]) == 0
     page, html = page_of(report)
@@ -317,17 +317,17 @@ def test_options_that_make_no_sense_are_refused(made: argparse.Namespace) -> Non
 
 def test_the_choice_keeps_worst_and_best_in_order() -> None:
     scores = {name: {"m": value} for name, value in zip("abcdef", [5, 1, math.inf, 2, math.nan, 4], strict=True)}
-    assert choose_pictures(scores, "m", True, 4) == ["a", "b", "c", "e"]
-    assert choose_pictures(scores, "m", False, 3) == ["b", "c", "e"]
-    assert choose_pictures(scores, None, None, 2) == ["a", "b"]
-    assert choose_pictures(scores, "m", True, 6) == list("abcdef")
+    assert choose_images(scores, "m", True, 4) == ["a", "b", "c", "e"]
+    assert choose_images(scores, "m", False, 3) == ["b", "c", "e"]
+    assert choose_images(scores, None, None, 2) == ["a", "b"]
+    assert choose_images(scores, "m", True, 6) == list("abcdef")
 
 
 def test_crops_lie_where_the_errors_are(photo: np.ndarray) -> None:
     truth = photo[:300, :450]
     result = np.clip(truth.astype(int) + 3, 0, 255).astype(np.uint8)
     result[99:171, 201:273] = 255 - truth[99:171, 201:273]
-    finder = Finder(3, 3, pictures=1)
+    finder = Finder(3, 3, images=1)
     finder.look_at("cat", result, truth)
     chosen = finder.chosen()
     assert [len(crops) for crops in chosen.values()] == [3, 3]
@@ -343,9 +343,9 @@ def test_crops_lie_where_the_errors_are(photo: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("size", [(3, 3), (6, 60), (27, 27), (30, 33)])
-def test_tiny_pictures_have_crops_that_fit(photo: np.ndarray, size: tuple[int, int]) -> None:
+def test_tiny_images_have_crops_that_fit(photo: np.ndarray, size: tuple[int, int]) -> None:
     truth = photo[100 : 100 + size[0], 100 : 100 + size[1]]
-    finder = Finder(3, 3, pictures=1)
+    finder = Finder(3, 3, images=1)
     finder.look_at("bit", 255 - truth, truth)
     for crop in finder.chosen()["worst"]:
         top, left, height, width = crop.region

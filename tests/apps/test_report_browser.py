@@ -26,7 +26,7 @@ from srtoolbox.apps.report.page import render
 from srtoolbox.cli import main
 from srtoolbox.image import read_image
 from srtoolbox.plots.error_map import error_map
-from tests.apps.report_maker import NAMES, make_pictures, train
+from tests.apps.report_maker import NAMES, make_images, train
 
 pytestmark = pytest.mark.slow
 WIDTH, HEIGHT = 1200, 900
@@ -36,7 +36,7 @@ PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobil
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report with spaces #1 %41")
-    config, checkpoints = train(folder, make_pictures(folder / "pictures"))
+    config, checkpoints = train(folder, make_images(folder / "images"))
     assert main(["test", str(config), *map(str, checkpoints), "--report", str(folder / "report")]) == 0
     return folder / "report"
 
@@ -71,7 +71,7 @@ class Visit:
         self.page.wait_for_load_state()
 
     def failed(self, request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # a picture that was replaced before it was loaded
+        if request.failure != "net::ERR_ABORTED":  # an image that was replaced before it was loaded
             self.complaints.append(f"{request.url}: {request.failure}")
 
     def images(self) -> list[dict]:
@@ -79,7 +79,7 @@ class Visit:
         return self.page.eval_on_selector_all(".stage img", script)
 
     def view(self) -> tuple[float, float, float]:
-        """(shift x, shift y, zoom) of the pictures in the stage, all the same."""
+        """(shift x, shift y, zoom) of the images in the stage, all the same."""
         (transform,) = {image["transform"] for image in self.images()}
         found = re.fullmatch(r"translate\((.+)px, (.+)px\) scale\((.+)\)", transform)
         return tuple(map(float, found.groups()))
@@ -105,14 +105,14 @@ def visit(browser, report: Path) -> Iterator[Visit]:
     assert all(url.startswith((report.as_uri(), "data:")) for url in opened.requests)
 
 
-def test_all_pictures_of_all_names_appear(visit: Visit) -> None:
+def test_all_images_of_all_names_appear(visit: Visit) -> None:
     page = visit.page
     page.select_option(".view", "all")
     seen = set()
     for _ in NAMES:
         page.evaluate("Promise.all([...document.querySelectorAll('.stage img')].map(i => i.decode()))")
         assert len(visit.images()) == 5
-        seen.add(page.eval_on_selector(".picture", "select => select.selectedOptions[0].textContent"))
+        seen.add(page.eval_on_selector(".image", "select => select.selectedOptions[0].textContent"))
         page.click(".next")
     assert seen == set(NAMES)
     page.evaluate("Promise.all([...document.images].map(image => image.decode()))")  # fails at one that is not there
@@ -205,15 +205,15 @@ def test_keys_zoom_move_and_turn(visit: Visit) -> None:
     page.keyboard.press("0")
     assert visit.view() == pytest.approx(fitting)
     page.keyboard.press("n")
-    assert page.input_value(".picture") == "1"
+    assert page.input_value(".image") == "1"
     page.keyboard.press("p")
-    assert page.input_value(".picture") == "0"
+    assert page.input_value(".image") == "0"
     for _ in range(40):
         page.keyboard.press("+")
     for _ in range(40):
         page.keyboard.press("ArrowLeft")
         page.keyboard.press("ArrowUp")
-    assert visit.view() == pytest.approx((0, 0, 32))  # stops at the picture's corner and the largest zoom
+    assert visit.view() == pytest.approx((0, 0, 32))  # stops at the image's corner and the largest zoom
 
 
 def test_the_tab_key_reaches_controls_and_tables(visit: Visit) -> None:
@@ -224,7 +224,7 @@ def test_the_tab_key_reaches_controls_and_tables(visit: Visit) -> None:
         reached.add(page.evaluate("document.activeElement.className || document.activeElement.tagName"))
     wanted = {
         "wide",
-        "picture",
+        "image",
         "view",
         "left",
         "right",
@@ -266,21 +266,21 @@ def test_fingers_pinch_and_drag(browser, report: Path) -> None:
     visit.context.close()
 
 
-def test_a_crop_is_shown_in_its_picture(visit: Visit) -> None:
+def test_a_crop_is_shown_in_its_image(visit: Visit) -> None:
     page = visit.page
     button = page.locator("button.show").first
     left, top, width, height = map(int, button.get_attribute("data-region").split())
     button.click()
-    assert page.input_value(".picture") == button.get_attribute("data-picture")
+    assert page.input_value(".image") == button.get_attribute("data-image")
     x, y, zoom = visit.view()
     pane = visit.pane()
     seen = [-x / zoom, -y / zoom, (pane["width"] - x) / zoom, (pane["height"] - y) / zoom]
     assert seen[0] <= left and seen[1] <= top and seen[2] >= left + width - 0.1 and seen[3] >= top + height - 0.1
 
 
-def test_a_name_in_the_table_opens_its_picture(visit: Visit) -> None:
+def test_a_name_in_the_table_opens_its_image(visit: Visit) -> None:
     visit.page.locator("button.open").nth(3).click()
-    assert visit.page.input_value(".picture") == "3"
+    assert visit.page.input_value(".image") == "3"
 
 
 def test_differences_have_the_colours_of_error_maps(visit: Visit, report: Path) -> None:

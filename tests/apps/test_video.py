@@ -1,4 +1,4 @@
-"""Videos: everything but the picture is kept, nothing half-written stays, a killed job goes on."""
+"""Videos: everything but the image is kept, nothing half-written stays, a killed job goes on."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_times_audio_colours_and_rotation_are_kept(tmp_path: Path, suffix: str) 
     old, new = probe(clip), probe(out)
     assert new.colour == old.colour and new.rotation == old.rotation == 90 and new.pix_fmt == "yuv420p"
     assert abs(new.duration - old.duration - shift) < 0.03
-    # the right picture at the right time
+    # the right image at the right time
     expected = bicubic()(before[20][1])
     assert np.abs(after[20][1].astype(int) - expected).mean() < 3
 
@@ -293,7 +293,7 @@ def test_a_video_cut_short_is_told(tmp_path: Path, caplog) -> None:
     assert "cut short" not in caplog.text
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     assert upscale_video(bicubic(), clip, tmp_path / "out.mkv").frames < 90
-    assert re.search(r"in\.mkv: its pictures end after .* it is cut short", caplog.text)
+    assert re.search(r"in\.mkv: its frames end after .* it is cut short", caplog.text)
 
 
 def test_the_command(tmp_path: Path, capsys) -> None:

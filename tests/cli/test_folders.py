@@ -120,9 +120,9 @@ def test_a_folder_of_unread_files_alone_says_what_to_do(tmp_path: Path) -> None:
     words = "1 camera raw .a.dng: develop"
     with pytest.raises(DataError, match=words):
         open_store(tmp_path)
-    with pytest.raises(ImageError, match=rf"no pictures that are read; .*{tmp_path}/a\.dng: develop"):
+    with pytest.raises(ImageError, match=rf"no images that are read; .*{tmp_path}/a\.dng: develop"):
         plan([str(tmp_path)], Naming())
-    with pytest.raises(ImageError, match="no pictures that are read"):
+    with pytest.raises(ImageError, match="no images that are read"):
         plan([f"{tmp_path}/*"], Naming())
 
 

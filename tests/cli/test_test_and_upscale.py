@@ -84,8 +84,8 @@ def test_networks_of_several_scales_are_refused_before_any_is_scored(
     arguments = ["test", str(config), str(checkpoint), str(tmp_path / "other.pth"), "--report", str(tmp_path / "page")]
     assert main(arguments) == 2
     assert "other upscales x2, set photos is x3" in capsys.readouterr().err
-    pictures = f"data.test={{'datasets': {{'mine': {{'type': 'FolderDataset', 'lq': {str(photo_folder)!r}}}}}}}"
-    assert main([*arguments, pictures, "--datasets", "mine"]) == 2
+    images = f"data.test={{'datasets': {{'mine': {{'type': 'FolderDataset', 'lq': {str(photo_folder)!r}}}}}}}"
+    assert main([*arguments, images, "--datasets", "mine"]) == 2
     assert "other upscales x2, Bicubic x3: one test is of one scale" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["other.pth"]
 

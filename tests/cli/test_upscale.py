@@ -44,7 +44,7 @@ def test_folders_and_files(bicubic: str, photo: np.ndarray, tmp_path: Path) -> N
     assert (tmp_path / "in/colour_sr.png").exists()
 
 
-def test_a_damaged_picture_is_named_and_the_rest_goes_on(
+def test_a_damaged_image_is_named_and_the_rest_goes_on(
     bicubic: str, photo: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     write_image(tmp_path / "good.png", photo[:9, :9])
@@ -69,7 +69,7 @@ def test_a_texture_that_tiles(espcn: str, photo: np.ndarray, tmp_path: Path) -> 
 
 def test_messages_are_not_wrapped(bicubic: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     name = "a_long_name_with_many_words_" * 4 + ".png"
-    (tmp_path / name).write_bytes(b"no picture")
+    (tmp_path / name).write_bytes(b"no image")
     assert main(["upscale", bicubic, str(tmp_path / name)]) == 1
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error")]
     assert name in line and len(line) > 150
@@ -227,16 +227,16 @@ def test_a_config_without_a_network_is_one_error(
             assert "c.py: has no model.generator" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("pictures", "ahead_of_it"), [(100, 2), (2, 1), (0, 0)])
+@pytest.mark.parametrize(("images", "ahead_of_it"), [(100, 2), (2, 1), (0, 0)])
 def test_reading_ahead_is_bounded_in_number_and_bytes(
-    photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: int, ahead_of_it: int
+    photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: int, ahead_of_it: int
 ) -> None:
     jobs = [Job(str(tmp_path / f"{number}.png"), "file", None) for number in range(8)]
     for job in jobs:
         write_image(job.source, photo[:9, :9])
     sized, size = [], upscale_files._decoded_bytes
     monkeypatch.setattr(upscale_files, "_decoded_bytes", lambda job: sized.append(job) or size(job))
-    monkeypatch.setattr(upscale_files, "AHEAD_BYTES", pictures * 9 * 9 * 4)
+    monkeypatch.setattr(upscale_files, "AHEAD_BYTES", images * 9 * 9 * 4)
     for number, (job, reading) in enumerate(upscale_files.read_ahead(jobs, workers=2)):
         assert job is jobs[number] and reading.result().pixels.shape == (9, 9, 3)
         assert len(sized) == min(number + 2 + ahead_of_it, len(jobs))  # itself, and one that waits to be read
@@ -259,7 +259,7 @@ def test_writing_behind_is_bounded(
 
     monkeypatch.setattr("srtoolbox.apps.folder.run.write", slow)
     assert main(["upscale", bicubic, str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--workers", "1"]) == 0
-    assert max(most) == 2  # one, and that of the picture the network is at
+    assert max(most) == 2  # one, and that of the image the network is at
 
 
 # ---- as a process
@@ -294,7 +294,7 @@ def test_a_full_disk_behind_standard_output_is_one_error(
 
 
 def test_a_bad_stream_is_one_error(bicubic: str, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    for data in (b"", b"\x89PNG\r\n\x1a\n" + bytes(40), b"no picture at all, but some text"):
+    for data in (b"", b"\x89PNG\r\n\x1a\n" + bytes(40), b"no image at all, but some text"):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
         assert main(["upscale", bicubic, "-", "-o", str(tmp_path / "x.png")]) == 1
         (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error")]

@@ -1,4 +1,4 @@
-"""Hundreds of pictures of every kind, damaged ones and bombs through `upscale.py`: each right, or one error for it."""
+"""Hundreds of images of every kind, damaged ones and bombs through `upscale.py`: each right, or one error for it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ INK = np.rint((255 - CMYK[..., :3].astype(float)) * (255 - CMYK[..., 3:]) / 255)
 PALETTE = RGB.reshape(-1, 3)[:16]
 INDEX = np.random.default_rng(4).integers(0, 16, (11, 14))
 SEEN = np.array([1, 128, 255, 7, *[255] * 12], np.uint8)  # a palette's transparency
-TURN: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # what a picture stored with this orientation looks like
+TURN: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # what an image stored with this orientation looks like
     1: lambda a: a,
     2: np.fliplr,
     3: lambda a: np.rot90(a, 2),
@@ -45,10 +45,10 @@ TURN: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # what a picture stored
 }
 
 
-def palette_picture() -> Image.Image:
-    picture = Image.fromarray(INDEX.astype(np.uint8))
-    picture.putpalette(PALETTE.tobytes())
-    return picture
+def palette_image() -> Image.Image:
+    image = Image.fromarray(INDEX.astype(np.uint8))
+    image.putpalette(PALETTE.tobytes())
+    return image
 
 
 PICTURES: dict[str, tuple[Callable[[], Image.Image], np.ndarray]] = {
@@ -58,8 +58,8 @@ PICTURES: dict[str, tuple[Callable[[], Image.Image], np.ndarray]] = {
         lambda: Image.merge("LA", [Image.fromarray(each[..., 0]) for each in (GRAY, ALPHA)]),
         np.dstack([GRAY, ALPHA]),
     ),
-    "P": (palette_picture, PALETTE[INDEX]),
-    "P+tRNS": (palette_picture, np.dstack([PALETTE[INDEX], SEEN[INDEX]])),
+    "P": (palette_image, PALETTE[INDEX]),
+    "P+tRNS": (palette_image, np.dstack([PALETTE[INDEX], SEEN[INDEX]])),
     "RGB": (lambda: Image.fromarray(RGB), RGB),
     "RGBA": (lambda: Image.fromarray(np.dstack([RGB, ALPHA])), np.dstack([RGB, ALPHA])),
     "CMYK": (lambda: Image.fromarray(CMYK, "CMYK"), INK),
@@ -76,14 +76,14 @@ SUFFIX = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "BMP": "bmp", "TIFF": "ti
 
 
 def file_of(kind: str, mode: str, orientation: int = 1, size: int | None = None) -> bytes:
-    picture = PICTURES[mode][0]()
-    picture = picture.crop((0, 0, size, size)) if size else picture
+    image = PICTURES[mode][0]()
+    image = image.crop((0, 0, size, size)) if size else image
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"exif": exif} if orientation > 1 else {}
     if mode == "P+tRNS":
         options["transparency"] = SEEN.tobytes()
-    return saved(picture, kind, **options)
+    return saved(image, kind, **options)
 
 
 def another_decoder(data: bytes, mode: str) -> np.ndarray:
@@ -92,7 +92,7 @@ def another_decoder(data: bytes, mode: str) -> np.ndarray:
 
 
 def corpus(folder: Path) -> dict[str, np.ndarray | None]:
-    """Write some 250 files; what each shows (H, W, C with alpha), or None where it is no picture."""
+    """Write some 250 files; what each shows (H, W, C with alpha), or None where it is no image."""
     shows: dict[str, np.ndarray | None] = {}
 
     def add(name: str, data: bytes, shown: np.ndarray | None) -> None:
@@ -122,8 +122,8 @@ def corpus(folder: Path) -> dict[str, np.ndarray | None]:
     add("deep_rgba.png", raw_png(deep.reshape(11, -1), 6, 16), deep)
     for suffix in SUFFIX.values():
         add(f"empty.{suffix}", b"", None)
-        add(f"text.{suffix}", b"this is not a picture, but long enough to be looked at", None)
-        add(f"gif.{suffix}", saved(palette_picture(), "GIF"), PALETTE[INDEX])
+        add(f"text.{suffix}", b"this is not an image, but long enough to be looked at", None)
+        add(f"gif.{suffix}", saved(palette_image(), "GIF"), PALETTE[INDEX])
         add(f"pixmap.{suffix}", saved(Image.fromarray(RGB), "PPM"), None)
         add(f"vector.{suffix}", b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', None)
         add(f"script.{suffix}", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", None)
@@ -161,8 +161,8 @@ def test_corpus(bicubic: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> 
         assert own[0].startswith("error: ") == (shown is None), own
         if shown is not None:
             target = Path(re.search(r" -> (\S+) \(", own[0]).group(1))
-            picture = read_picture(target)
-            made = picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
+            image = read_picture(target)
+            made = image.pixels if image.alpha is None else np.dstack([image.pixels, image.alpha])
             expected = doubled(shown)
             tolerance = 8 if "JPEG" in name or "CMYK" in name else int(shown.dtype == np.uint16)  # JPEG decoders differ
             assert made.shape == expected.shape and made.dtype == expected.dtype, name
@@ -198,8 +198,8 @@ def rich_files() -> dict[str, bytes]:
     loaded.load(exif.tobytes())
     files = {name: data for name, data in containers().items() if len(data) < 6000}
     for kind in ("PNG", "JPEG", "WEBP", "TIFF"):
-        picture = PICTURES["RGB" if kind == "JPEG" else "RGBA"][0]()
-        files[f"rich.{kind}"] = saved(picture, kind, exif=loaded, dpi=(300, 300))
+        image = PICTURES["RGB" if kind == "JPEG" else "RGBA"][0]()
+        files[f"rich.{kind}"] = saved(image, kind, exif=loaded, dpi=(300, 300))
     files["key.png"] = raw_png(RGB.reshape(11, -1), 2, 8, (b"tRNS", RGB[0, 0].astype(">u2").tobytes()))
     return files
 
@@ -211,19 +211,19 @@ def damage(count: int, seed: int) -> tuple[int, int]:
     for number in range(count):
         name = dice.choice(sorted(files))
         try:
-            picture = decode_picture(mutated(files[name], dice), name)
+            image = decode_picture(mutated(files[name], dice), name)
         except ImageError as error:
             assert str(error).startswith(f"{name}: ")
             refused += 1
             continue
         read += 1
-        assert picture.pixels.dtype in (np.uint8, np.uint16) and picture.pixels.ndim == 3
-        assert picture.alpha is None or picture.alpha.shape == (*picture.pixels.shape[:2], 1)
-        if picture.pixels.size > 10_000:
+        assert image.pixels.dtype in (np.uint8, np.uint16) and image.pixels.ndim == 3
+        assert image.alpha is None or image.alpha.shape == (*image.pixels.shape[:2], 1)
+        if image.pixels.size > 10_000:
             continue
-        whole = picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
+        whole = image.pixels if image.alpha is None else np.dstack([image.pixels, image.alpha])
         suffix = (".png", ".jpg", ".webp", ".tif", ".bmp")[number % 5]
-        encode_bands(io.BytesIO(), suffix, [whole], form_of(picture), picture.metadata)
+        encode_bands(io.BytesIO(), suffix, [whole], form_of(image), image.metadata)
     return read, refused
 
 
@@ -274,7 +274,7 @@ def bombs() -> dict[str, bytes]:
 
 
 def innocent() -> dict[str, bytes]:
-    """Small pictures with metadata that unpack to 128 MB."""
+    """Small images with metadata that unpack to 128 MB."""
     huge = zlib.compress(bytes(128 * 2**20), 9)
     rows = RGB.reshape(11, -1)
     return {

@@ -1,4 +1,4 @@
-"""docs/upscale.md is true: its commands and its Python run as they stand, on pictures of these names."""
+"""docs/upscale.md is true: its commands and its Python run as they stand, on images of these names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures from https addresses, from a real server on this machine that behaves in every bad way."""
+"""Images from https addresses, from a real server on this machine that behaves in every bad way."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Misbehaving(BaseHTTPRequestHandler):
 
     def do_text(self) -> None:
         self.head(18)
-        self.wfile.write(b"this is no picture")
+        self.wfile.write(b"this is no image")
 
 
 @pytest.fixture(scope="module")

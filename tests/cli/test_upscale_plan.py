@@ -1,4 +1,4 @@
-"""What `upscale` takes for pictures, how it calls the results, and what it refuses before any work."""
+"""What `upscale` takes for images, how it calls the results, and what it refuses before any work."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_earlier_results_are_left_out_and_nothing_else(tmp_path: Path) -> None:
         assert sorted(planned([folder], ext=ext)[1]) == ["a_sr.png", "c.png_sr.png"]
 
 
-def test_a_picture_given_twice_is_taken_once(tmp_path: Path) -> None:
+def test_a_image_given_twice_is_taken_once(tmp_path: Path) -> None:
     touch(tmp_path, "t1.png")
     (tmp_path / "link").symlink_to(tmp_path)
     for again in (tmp_path / "t1.png", tmp_path / "link/t1.png", tmp_path / "../" / tmp_path.name / "t1.png"):
@@ -70,16 +70,16 @@ def test_names_by_option(tmp_path: Path) -> None:
     assert planned([tmp_path / "raw/no_suffix"], ext="same")[0] == {"no_suffix": "no_suffix_sr.png"}
 
 
-def test_nothing_is_written_over_a_picture(tmp_path: Path) -> None:
+def test_nothing_is_written_over_a_image(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "a.png", "b.png")
     for inputs, naming in (
         ([tmp_path], Naming(suffix="", ext="same")),
         ([tmp_path / "a.jpg", tmp_path / "b.png"], Naming(suffix="", ext="png")),
         ([tmp_path / "a.png"], Naming(out=str(tmp_path / "a.png"))),
     ):
-        with pytest.raises(ImageError, match=r"written over the picture .*\.(png|jpg): give another folder"):
+        with pytest.raises(ImageError, match=r"written over the image .*\.(png|jpg): give another folder"):
             plan([str(path) for path in inputs], naming)
-    with pytest.raises(ImageError, match=r"would both be written to .*a\.png|written over the picture"):
+    with pytest.raises(ImageError, match=r"would both be written to .*a\.png|written over the image"):
         plan([str(tmp_path)], Naming(suffix="", ext="png"))
 
 
@@ -90,7 +90,7 @@ def test_nothing_is_written_over_what_a_link_leads_to(tmp_path: Path) -> None:
         ([tmp_path / "in/photo.jpg"], Naming(str(tmp_path / "photo.png"))),
         ([tmp_path / "in"], Naming(str(tmp_path), suffix="")),
     ):
-        with pytest.raises(ImageError, match=r"photo\.jpg would be written over the picture .*photo\.png: give"):
+        with pytest.raises(ImageError, match=r"photo\.jpg would be written over the image .*photo\.png: give"):
             plan([str(path) for path in inputs], naming)
 
 
@@ -106,17 +106,17 @@ def test_patterns_keep_the_structure_below_what_is_fixed(tmp_path: Path) -> None
     }
     touch(tmp_path, "strange[1].png")
     assert planned([tmp_path / "strange[1].png"])[0] == {"strange[1].png": "strange[1]_sr.png"}
-    with pytest.raises(ImageError, match=r"\*\.txt: describes no pictures"):
+    with pytest.raises(ImageError, match=r"\*\.txt: describes no images"):
         plan([f"{folder}/**/*.txt"], Naming())
 
 
-def test_one_file_for_one_picture(tmp_path: Path) -> None:
+def test_one_file_for_one_image(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "b.jpg")
     (job,) = plan([str(tmp_path / "a.jpg")], Naming(str(tmp_path / "large.webp"))).jobs
     assert job.target == tmp_path / "large.webp"
     (job,) = plan([str(tmp_path / "a.jpg")], Naming("-")).jobs
     assert job.target is None
-    with pytest.raises(ImageError, match=r"large\.png: one file for 2 pictures; give a folder"):
+    with pytest.raises(ImageError, match=r"large\.png: one file for 2 images; give a folder"):
         plan([str(tmp_path)], Naming("large.png"))
     (job,) = plan([str(tmp_path / "a.jpg")], Naming(f"{tmp_path}/new.png/")).jobs
     assert job.target == tmp_path / "new.png/a_sr.png"
@@ -157,11 +157,11 @@ def test_streams_and_addresses(tmp_path: Path) -> None:
 
 def test_inputs_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "empty.png").mkdir()
-    with pytest.raises(ImageError, match=r"gone\.png: no such picture or folder"):
+    with pytest.raises(ImageError, match=r"gone\.png: no such image or folder"):
         plan([str(tmp_path / "gone.png")], Naming())
-    with pytest.raises(ImageError, match=r"empty\.png: no pictures in this folder"):
+    with pytest.raises(ImageError, match=r"empty\.png: no images in this folder"):
         plan([str(tmp_path / "empty.png")], Naming())
-    (tmp_path / "link.png").symlink_to(tmp_path / "gone.png")  # told when it is read, like a damaged picture
+    (tmp_path / "link.png").symlink_to(tmp_path / "gone.png")  # told when it is read, like a damaged image
     assert planned([tmp_path / "link.png"])[0] == {"link.png": "link_sr.png"}
 
 

@@ -27,6 +27,6 @@ def test_tiles_and_ensemble(espcn: str, photo_folder: Path, tmp_path: Path) -> N
     assert 0 < difference.mean() < 20  # not trained, it prefers an orientation
 
 
-def test_the_whole_picture_in_one_piece(espcn: str, photo_folder: Path, tmp_path: Path) -> None:
+def test_the_whole_image_in_one_piece(espcn: str, photo_folder: Path, tmp_path: Path) -> None:
     assert main(["upscale", espcn, str(photo_folder), "-o", str(tmp_path / "out"), "--tile", "0"]) == 0
     assert len(list((tmp_path / "out").iterdir())) == 6

@@ -1,6 +1,6 @@
 """Networks as files for other programs: ONNX and torch.export, for any batch, height and width.
 
-An exported file takes a batch of RGB pictures, float32 (N, 3, H, W) in [0, 1], and gives them upscaled, unclipped,
+An exported file takes a batch of RGB images, float32 (N, 3, H, W) in [0, 1], and gives them upscaled, unclipped,
 as `restore` does: of a luma network the colour conversion and the bicubic chroma are in the file. It needs no
 srtoolbox. Every file is loaded again, run on a photograph and compared with the network before it gets its name.
 """
@@ -33,13 +33,13 @@ METADATA = "srtoolbox.json"
 """The entry of a torch.export file that tells about it; in ONNX these are the model's metadata."""
 LIMITS = {"fp32": 80.0, "fp16": 40.0}
 """PSNR in dB that an exported file must reach against the network it was made of."""
-_COMPARED = ((1, 67, 93), (1, 96, 64), (3, 33, 40))  # the same of the pictures to compare on, if they are so large
+_COMPARED = ((1, 67, 93), (1, 96, 64), (3, 33, 40))  # the same of the images to compare on, if they are so large
 _SMALLEST = 33
 _Run = Callable[[np.ndarray], np.ndarray]
 
 
 class Parity(NamedTuple):
-    """How an exported file's result differs from the network's, over all values of the pictures tried."""
+    """How an exported file's result differs from the network's, over all values of the images tried."""
 
     psnr: float
     """In dB, for a peak of 1; inf where there is no difference."""
@@ -130,7 +130,7 @@ def _pieces(form: ExportForm, image: np.ndarray) -> list[Tensor]:
     whole = to_tensor(image if image.shape[2] == 3 else np.repeat(image, 3, 2))
     if min(whole.shape[-2:]) < _SMALLEST:
         raise SrtoolboxError(
-            f"the picture to compare on is {image.shape[1]}x{image.shape[0]}; it needs {_SMALLEST} px each way"
+            f"the image to compare on is {image.shape[1]}x{image.shape[0]}; it needs {_SMALLEST} px each way"
         )
     whole = whole if form.channels == 3 else rgb_to_ycbcr(whole)[:, :1]
     pieces = []

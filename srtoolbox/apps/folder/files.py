@@ -33,19 +33,19 @@ from srtoolbox.image.fetching import fetch
 from srtoolbox.io.threads import map_ahead
 
 AHEAD_BYTES = 2**28
-"""Decoded pictures that may wait for the network, in bytes; one of any size always may."""
+"""Decoded images that may wait for the network, in bytes; one of any size always may."""
 STDIN = "standard input"
-_UNKNOWN = 2**26  # what a picture is taken for whose size is not known before it is there
+_UNKNOWN = 2**26  # what an image is taken for whose size is not known before it is there
 
 
 def read(job: Job, data: bytes | None, stop: threading.Event) -> Picture:
-    """The picture of a job; `data` is what came from standard input. Raises ImageError."""
+    """The image of a job; `data` is what came from standard input. Raises ImageError."""
     if job.kind == "file":
         return read_picture(job.source)
     if job.kind == "url":
         return decode_picture(fetch(job.source, stop=stop), job.source)
     if len(data) > MAX_BYTES:
-        raise ImageError(f"{STDIN}: more than {MAX_BYTES} bytes, more than a picture may have")
+        raise ImageError(f"{STDIN}: more than {MAX_BYTES} bytes, more than an image may have")
     return decode_picture(data, STDIN)
 
 
@@ -55,7 +55,7 @@ def _from_stdin() -> bytes:
 
 
 def read_ahead(jobs: Sequence[Job], workers: int) -> Generator[tuple[Job, Future[Picture]]]:
-    """Yield the jobs in order, their pictures being read: up to `workers` ahead, within AHEAD_BYTES.
+    """Yield the jobs in order, their images being read: up to `workers` ahead, within AHEAD_BYTES.
 
     Closing it waits for the threads: one that is inside a decoder when Python ends would abort the process.
     """
@@ -72,15 +72,15 @@ def read_ahead(jobs: Sequence[Job], workers: int) -> Generator[tuple[Job, Future
     )
     with contextlib.closing(reading):
         try:
-            for (job, _), picture in reading:
-                yield job, picture
+            for (job, _), image in reading:
+                yield job, image
         finally:
             stop.set()
 
 
 def _decoded_bytes(job: Job) -> int:
     if job.kind == "file":
-        with contextlib.suppress(SrtoolboxError):  # it is told when the picture is read
+        with contextlib.suppress(SrtoolboxError):  # it is told when the image is read
             height, width, _ = image_shape(job.source)
             return height * width * 4
     return _UNKNOWN
@@ -94,7 +94,7 @@ def write(
     metadata: Metadata,
     quality: int | None,
 ) -> list[str]:
-    """Write a picture as its bands come; returns what its format cannot hold."""
+    """Write an image as its bands come; returns what its format cannot hold."""
     if job.target is not None:
         return write_bands(job.target, bands, form, metadata, quality=quality)
     _to_stdout(lambda file: encode_bands(file, suffix, bands, form, metadata, quality=quality))

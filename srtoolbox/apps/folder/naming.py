@@ -12,7 +12,7 @@ class Naming(NamedTuple):
     """How results are called."""
 
     out: str | None = None
-    """A folder, a picture file for a single result, '-' for standard output; None: beside each picture."""
+    """A folder, an image file for a single result, '-' for standard output; None: beside each image."""
     suffix: str = "_sr"
     """What comes behind the name."""
     ext: str = "png"

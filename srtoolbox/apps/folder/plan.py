@@ -25,12 +25,12 @@ from srtoolbox.image import (
 from srtoolbox.io.file_names import place_of, refused_name
 
 _NAME_BYTES = 120
-"""Of what a picture of an address is called: what comes behind it must fit into a file's name too."""
+"""Of what an image of an address is called: what comes behind it must fit into a file's name too."""
 Kind = Literal["file", "url", "stream"]
 
 
 class Job(NamedTuple):
-    """A picture and where its result goes."""
+    """An image and where its result goes."""
 
     source: str
     """A path, an address or '-'."""
@@ -44,13 +44,13 @@ class Plan(NamedTuple):
 
     jobs: list[Job]
     left_out: list[str]
-    """Pictures that are results of an earlier run."""
+    """Images that are results of an earlier run."""
     unread: str = ""
     """What folders and patterns hold that looks like an image and is not read: a sentence, or ''."""
 
 
 class _Found(NamedTuple):
-    """A picture to upscale: what to call it, and the folder of its result."""
+    """An image to upscale: what to call it, and the folder of its result."""
 
     source: str
     kind: Kind
@@ -59,20 +59,20 @@ class _Found(NamedTuple):
 
     @property
     def place(self) -> Path | str:
-        """The same for the same picture, however it was given."""
+        """The same for the same image, however it was given."""
         return place_of(Path(self.source)) if self.kind == "file" else self.source
 
 
 def plan(inputs: Sequence[str], naming: Naming) -> Plan:
-    """One job for each picture; folders, and patterns like `in/**/*.png`, keep their structure under `out`.
+    """One job for each image; folders, and patterns like `in/**/*.png`, keep their structure under `out`.
 
-    The output is `<name>_sr.png`, and `<name>.<suffix>_sr.png` where two pictures would have one. A picture given
+    The output is `<name>_sr.png`, and `<name>.<suffix>_sr.png` where two images would have one. An image given
     twice is taken once. One that is the result of another (`a_sr.png` beside `a.jpg`) comes from an earlier run and is
     left out, unless results go elsewhere.
 
     Raises:
-        SrtoolboxError: an input that is not there, a folder or pattern without pictures, two pictures with one output,
-            an output that is an input, several pictures for one output file.
+        SrtoolboxError: an input that is not there, a folder or pattern without images, two images with one output,
+            an output that is an input, several images for one output file.
     """
 
     found: dict[Path | str, _Found] = {}
@@ -81,28 +81,28 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
         found.setdefault(each.place, each)
     sentence = unread_sentence(unread.values())
     if not found:
-        raise ImageError(f"{', '.join(inputs)}: no pictures that are read; {sentence}")
+        raise ImageError(f"{', '.join(inputs)}: no images that are read; {sentence}")
     if is_single(naming.out):
         return Plan([_single(list(found.values()), naming)], [], sentence)
     earlier = _earlier(found, naming) if naming.suffix else []
     kept = {place: each for place, each in found.items() if place not in earlier}
-    pictures = _pictures(kept.values())
+    images = _images(kept.values())
     plain = Counter(place_of(each.folder / _names(each, naming)[0]) for each in kept.values())
     outputs: dict[Path, str] = {}
     jobs = []
     for each in kept.values():
         short, full = (each.folder / name for name in _names(each, naming))
         target = full if plain[place_of(short)] > 1 else short
-        _check_target(each.source, target, pictures, outputs)
+        _check_target(each.source, target, images, outputs)
         jobs.append(Job(each.source, each.kind, target))
     return Plan(jobs, [found[place].source for place in earlier], sentence)
 
 
 def is_single(out: str | None) -> bool:
-    """Whether `-o` names one picture, a file or standard output, and no folder.
+    """Whether `-o` names one image, a file or standard output, and no folder.
 
     Raises:
-        ImageError: it names a picture of a format that is not written.
+        ImageError: it names an image of a format that is not written.
     """
 
     if out is None or out == STREAM:
@@ -116,7 +116,7 @@ def is_single(out: str | None) -> bool:
 
 
 def _earlier(found: Mapping[Path | str, _Found], naming: Naming) -> list[Path | str]:
-    """The places of pictures that are results of others among them, in whatever format."""
+    """The places of images that are results of others among them, in whatever format."""
 
     results = {
         place_of(each.folder / f"{stem}{naming.suffix}")
@@ -132,29 +132,29 @@ def _earlier(found: Mapping[Path | str, _Found], naming: Naming) -> list[Path | 
 
 def _single(found: list[_Found], naming: Naming) -> Job:
     if len(found) != 1:
-        raise ImageError(f"-o {naming.out}: one file for {len(found)} pictures; give a folder")
+        raise ImageError(f"-o {naming.out}: one file for {len(found)} images; give a folder")
     (each,) = found
     target = None if naming.out == STREAM else Path(naming.out)
     if target is not None:
-        _check_target(each.source, target, _pictures([each]), {})
+        _check_target(each.source, target, _images([each]), {})
     return Job(each.source, each.kind, target)
 
 
-def _pictures(found: Iterable[_Found]) -> set[Path]:
+def _images(found: Iterable[_Found]) -> set[Path]:
     """The files that are read: what was named, and what links among it lead to."""
     paths = [Path(each.source) for each in found if each.kind == "file"]
     return {place for path in paths for place in (place_of(path), place_of(os.path.realpath(path)))}
 
 
-def _check_target(source: str, target: Path, pictures: set[Path], outputs: dict[Path, str]) -> None:
+def _check_target(source: str, target: Path, images: set[Path], outputs: dict[Path, str]) -> None:
     refused = refused_name(target)
     if refused:
         raise ImageError(f"{source} cannot be written to {target} ({refused}): give a --suffix")
     other = outputs.setdefault(place_of(target), source)
     if other is not source:
         raise ImageError(f"{other} and {source} would both be written to {target}: upscale them separately")
-    if place_of(target) in pictures:
-        raise ImageError(f"{source} would be written over the picture {target}: give another folder (-o) or --suffix")
+    if place_of(target) in images:
+        raise ImageError(f"{source} would be written over the image {target}: give another folder (-o) or --suffix")
 
 
 def _names(each: _Found, naming: Naming) -> tuple[str, str]:
@@ -172,7 +172,7 @@ def _sources(inputs: Sequence[str], naming: Naming, unread: dict[Path, Unread]) 
         if text == STREAM:
             if naming.out is None:
                 raise ImageError(
-                    "a picture from standard input needs a place to go: -o FILE, -o DIR, or -o - for stdout"
+                    "an image from standard input needs a place to go: -o FILE, -o DIR, or -o - for stdout"
                 )
             yield _Found(STREAM, "stream", PurePosixPath("stdin"), base or Path())
         elif "://" in text:
@@ -184,21 +184,21 @@ def _sources(inputs: Sequence[str], naming: Naming, unread: dict[Path, Unread]) 
         elif glob.has_magic(text):
             yield from _in_pattern(text, base, unread)
         else:
-            raise ImageError(f"{text}: no such picture or folder")
+            raise ImageError(f"{text}: no such image or folder")
 
 
 def _in_folder(folder: Path, base: Path | None, unread: dict[Path, Unread]) -> Iterator[_Found]:
 
     listing = scan_folder(folder)
     if not listing.images and not listing.unread:
-        raise ImageError(f"{folder}: no pictures in this folder")
+        raise ImageError(f"{folder}: no images in this folder")
     unread.update({place_of(folder / path): Unread(folder / path, kind) for path, kind in listing.unread})
     for name in listing.images:
         yield _Found(str(folder / name), "file", name, (base or folder) / name.parent)
 
 
 def _in_pattern(pattern: str, base: Path | None, unread: dict[Path, Unread]) -> Iterator[_Found]:
-    """Pictures, by suffix, that a pattern describes; `**` is any number of folders. Hidden ones are skipped."""
+    """Images, by suffix, that a pattern describes; `**` is any number of folders. Hidden ones are skipped."""
 
     fixed, suffixes = Path(*[part for part in _before_magic(Path(pattern).parts)]), read_suffixes()
     paths = [path for text in sorted(glob.glob(pattern, recursive=True)) if not (path := Path(text)).is_dir()]
@@ -206,7 +206,7 @@ def _in_pattern(pattern: str, base: Path | None, unread: dict[Path, Unread]) -> 
     others = [path for path in paths if path.suffix.lower() not in suffixes]
     others = {place_of(path): Unread(path, kind) for path in others if (kind := unread_kind_of(path)) is not None}
     if not found and not others:
-        raise ImageError(f"{pattern}: describes no pictures ({listed(suffixes)})")
+        raise ImageError(f"{pattern}: describes no images ({listed(suffixes)})")
     unread.update(others)
     for path in found:
         folder = path.parent if base is None else base / path.parent.relative_to(fixed)
@@ -221,7 +221,7 @@ def _before_magic(parts: Sequence[str]) -> Iterator[str]:
 
 
 def _name_in(url: str) -> PurePosixPath:
-    """What a picture of an address is called: the last part of its path, fit for a file."""
+    """What an image of an address is called: the last part of its path, fit for a file."""
     try:
         parts = urllib.parse.urlsplit(url)
     except ValueError as error:

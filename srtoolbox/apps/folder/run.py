@@ -24,7 +24,7 @@ MEMORY = "memory does not suffice; --workers 1 takes less, and so do results in 
 
 
 class Options(NamedTuple):
-    """How pictures are read and written."""
+    """How images are read and written."""
 
     quality: int | None = None
     ext: str = ".png"
@@ -35,7 +35,7 @@ class Options(NamedTuple):
 
 
 class _Writing(NamedTuple):
-    """A picture that is being written."""
+    """An image that is being written."""
 
     job: Job
     shapes: tuple[Form, Form]
@@ -45,11 +45,11 @@ class _Writing(NamedTuple):
 
 
 class Run:
-    """Upscales the pictures of a plan; what fails is told and counted, and the rest goes on.
+    """Upscales the images of a plan; what fails is told and counted, and the rest goes on.
 
     Args:
         upscaler: for the colours.
-        options: how pictures are read and written.
+        options: how images are read and written.
         console: where lines and the progress bar go.
     """
 
@@ -62,7 +62,7 @@ class Run:
         self._task = TaskID(0)
 
     def __call__(self, jobs: Sequence[Job]) -> None:
-        """Do all jobs. On Ctrl-C, or any error that is no picture's, what is being written is abandoned."""
+        """Do all jobs. On Ctrl-C, or any error that is no image's, what is being written is abandoned."""
         with self._progress:
             self._task = self._progress.add_task("", total=len(jobs), count=f"0/{len(jobs)}")
             try:
@@ -80,19 +80,19 @@ class Run:
                 self._progress.update(self._task, completed=number, count=f"{number}/{len(jobs)}")
         self._settle(0)
 
-    def _upscale(self, job: Job, picture: Picture) -> None:
-        """Hand the bands of one picture to a new thread that writes them."""
-        form, suffix = upscaled_form(self._upscaler, picture), self._suffix(job)
+    def _upscale(self, job: Job, image: Picture) -> None:
+        """Hand the bands of one image to a new thread that writes them."""
+        form, suffix = upscaled_form(self._upscaler, image), self._suffix(job)
         quality = self._options.quality if suffix.lower() in QUALITY_SUFFIXES else None
         check_form(form, suffix, quality)
         if job.target is not None:
             check_folder(job.target)
-        rows = picture_bands(self._upscaler, picture, alpha=self._options.alpha).rows
-        metadata = picture.metadata
+        rows = picture_bands(self._upscaler, image, alpha=self._options.alpha).rows
+        metadata = image.metadata
         writer = BackgroundWriter[np.ndarray, list[str]](
             lambda bands: write(job, suffix, bands, form, metadata, quality), ahead=2
         )
-        self._writing.append(_Writing(job, (form_of(picture), form), writer, picture.notes))
+        self._writing.append(_Writing(job, (form_of(image), form), writer, image.notes))
         done, before = 0, self._progress.tasks[self._task].completed
         try:
             for band in rows:
@@ -109,7 +109,7 @@ class Run:
         return self._options.ext if job.target is None else job.target.suffix
 
     def _settle(self, allowed: int) -> None:
-        """Wait until at most `allowed` pictures are being written, and tell how the others went."""
+        """Wait until at most `allowed` images are being written, and tell how the others went."""
         while self._writing and (len(self._writing) > allowed or self._writing[0].writer.is_done):
             writing = self._writing[0]
             with self._one_fails(writing.job):
@@ -142,5 +142,5 @@ class Run:
 
 
 def named(job: Job) -> str:
-    """What messages call a job's picture."""
+    """What messages call a job's image."""
     return STDIN if job.kind == "stream" else job.source

@@ -1,7 +1,7 @@
-"""A page of scores and pictures that opens by a double click: no server, no network, no framework.
+"""A page of scores and images that opens by a double click: no server, no network, no framework.
 
-`ReportWriter` takes pictures while they are made and writes the folder at once when all is scored: `staging` holds it
-back until it is complete, `selection` chooses pictures and crops, `page` and `tables` render, `assets` runs in the
+`ReportWriter` takes images while they are made and writes the folder at once when all is scored: `staging` holds it
+back until it is complete, `selection` chooses images and crops, `page` and `tables` render, `assets` runs in the
 browser.
 """
 

@@ -1,4 +1,4 @@
-"""What a page shows of one set: pictures in their versions, and crops of them."""
+"""What a page shows of one set: images in their versions, and crops of them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 from srtoolbox.plots.sheet import Region
 
 INPUT, TRUTH = " input", " truth"
-"""Versions of a picture beside those of networks, whose names do not begin with a space."""
+"""Versions of an image beside those of networks, whose names do not begin with a space."""
 
 
-class PictureEntry(NamedTuple):
-    """A picture in its versions; `files` and `captions` by version, files relative to the page."""
+class ImageEntry(NamedTuple):
+    """An image in its versions; `files` and `captions` by version, files relative to the page."""
 
     name: str
     height: int
@@ -22,9 +22,9 @@ class PictureEntry(NamedTuple):
 
 
 class CropEntry(NamedTuple):
-    """A part of picture number `picture`; `cells` holds (version, picture file, error map or None, PSNR or None)."""
+    """A part of image number `image`; `cells` holds (version, image file, error map or None, PSNR or None)."""
 
-    picture: int
+    image: int
     region: Region
     cells: list[tuple[str, str, str | None, float | None]]
 
@@ -38,5 +38,5 @@ class PageSet:
     count: int
     metric: str | None
     sources: dict[str, str]
-    pictures: list[PictureEntry]
+    images: list[ImageEntry]
     crops: dict[str, list[CropEntry]] = field(default_factory=dict)

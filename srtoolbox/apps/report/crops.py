@@ -1,4 +1,4 @@
-"""Crops of a report: cut from the pictures it shows, with error maps and PSNR."""
+"""Crops of a report: cut from the images it shows, with error maps and PSNR."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from srtoolbox.apps.report.contents import INPUT, TRUTH, CropEntry, PageSet, PictureEntry
+from srtoolbox.apps.report.contents import INPUT, TRUTH, CropEntry, ImageEntry, PageSet
 from srtoolbox.apps.report.difference import LEVELS
 from srtoolbox.apps.report.facts import RunFacts
 from srtoolbox.apps.report.selection import Crop, Finder
@@ -29,8 +29,8 @@ class CropMaker:
     Errors are those of the last network to the truth, or, where there is none, its differences from the baseline.
 
     Args:
-        folder: the report's; pictures are read from it.
-        page_set: the set, its pictures chosen.
+        folder: the report's; images are read from it.
+        page_set: the set, its images chosen.
     """
 
     def __init__(self, folder: Path, page_set: PageSet, facts: RunFacts) -> None:
@@ -44,23 +44,23 @@ class CropMaker:
         if self.result == self.reference:
             return {}
         border = max((metric.crop_border for metric in self.facts.metrics.values()), default=0)
-        finder = Finder(self.page_set.scale, border, len(self.page_set.pictures))
-        for entry in self.page_set.pictures:
+        finder = Finder(self.page_set.scale, border, len(self.page_set.images))
+        for entry in self.page_set.images:
             finder.look_at(entry.name, self._read(entry, self.result), self._read(entry, self.reference))
-        numbers = {entry.name: number for number, entry in enumerate(self.page_set.pictures)}
+        numbers = {entry.name: number for number, entry in enumerate(self.page_set.images)}
         chosen = finder.chosen()
         if self.reference != TRUTH:
             del chosen["best"]
         return {
             kind: [
-                self._write(crop, numbers[crop.picture], f"crops/{subfolder}/{kind}_{number}")
+                self._write(crop, numbers[crop.image], f"crops/{subfolder}/{kind}_{number}")
                 for number, crop in enumerate(crops, 1)
             ]
             for kind, crops in chosen.items()
         }
 
     def _write(self, crop: Crop, number: int, place: str) -> CropEntry:
-        entry = self.page_set.pictures[number]
+        entry = self.page_set.images[number]
         reference = cut(self._read(entry, self.reference), crop.region)
         cells: list[tuple[str, str, str | None, float | None]] = []
         for position, source in enumerate(self.page_set.sources):
@@ -76,12 +76,12 @@ class CropMaker:
             cells.append((source, file, error_file, psnr))
         return CropEntry(number, crop.region, cells)
 
-    def _part(self, entry: PictureEntry, source: str, region: Region) -> np.ndarray:
+    def _part(self, entry: ImageEntry, source: str, region: Region) -> np.ndarray:
         """A region of one version; of the input the pixels it was made from."""
         scale = self.page_set.scale if source == INPUT else 1
         return cut(self._read(entry, source), Region(*(length // scale for length in region)))
 
-    def _read(self, entry: PictureEntry, source: str) -> np.ndarray:
+    def _read(self, entry: ImageEntry, source: str) -> np.ndarray:
         return expand_gray(read_image(self.folder / entry.files[source]))
 
     def _score(self, part: np.ndarray, reference: np.ndarray) -> float:

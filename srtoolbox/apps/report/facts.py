@@ -13,10 +13,10 @@ from srtoolbox.metrics.base import Metric
 
 Scores = dict[str, float]
 Results = dict[str, dict[str, dict[str, Scores]]]
-"""Network -> set -> picture -> metric -> score."""
+"""Network -> set -> image -> metric -> score."""
 
 SECONDS = "seconds"
-"""The upscaling time among the scores of a picture."""
+"""The upscaling time among the scores of an image."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class MetricFacts:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Everything a report states beside scores and pictures.
+    """Everything a report states beside scores and images.
 
     `networks` by the name the results have; the first is the baseline. `scales` of the sets by name.
     """
@@ -86,7 +86,7 @@ def protocol_of(metric: Metric) -> MetricFacts:
 
 
 def mean_scores(images: Mapping[str, Scores]) -> Scores:
-    """Mean of each score over pictures."""
+    """Mean of each score over images."""
     first = next(iter(images.values()), {})
     return {metric: float(np.mean([scores[metric] for scores in images.values()])) for metric in first}
 

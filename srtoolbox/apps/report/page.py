@@ -1,4 +1,4 @@
-"""A report's page: one HTML file with styles and scripts inside, pictures beside it."""
+"""A report's page: one HTML file with styles and scripts inside, images beside it."""
 
 from __future__ import annotations
 
@@ -70,28 +70,28 @@ def _contents(sets: Sequence[PageSet]) -> str:
 
 def _set(number: int, page_set: PageSet, facts: RunFacts, results: Results) -> str:
     images = {network: by_set[page_set.name] for network, by_set in results.items()}
-    included = {entry.name: place for place, entry in enumerate(page_set.pictures)}
+    included = {entry.name: place for place, entry in enumerate(page_set.images)}
     size = f"{counted(page_set.count, 'image')}, ×{page_set.scale}"
     parts = [
         f'<section class="set" id="set-{number}"><h2>{named(page_set.name)} <small>{size}</small></h2>',
         means_table(page_set.name, facts, images),
-        "" if page_set.metric else "<p>There is no truth to score these pictures against.</p>",
+        "" if page_set.metric else "<p>There is no truth to score these images against.</p>",
         _viewer(number, page_set),
         _left_out(page_set, facts),
     ]
     if page_set.metric:
-        parts += ["<h3>Picture by picture</h3>", images_table(page_set.name, facts, images, included)]
+        parts += ["<h3>Image by image</h3>", images_table(page_set.name, facts, images, included)]
     return "".join([*parts, _crops(number, page_set, facts), "</section>"])
 
 
 def _left_out(page_set: PageSet, facts: RunFacts) -> str:
-    kept = len(page_set.pictures)
+    kept = len(page_set.images)
     if kept == page_set.count:
         return ""
     decisive = named(facts.networks[list(facts.networks)[-1]].title)
     how = f"the worst and the best by {named(page_set.metric)} of {decisive}" if page_set.metric else "the first ones"
     return (
-        f'<p class="note">{kept} of {page_set.count} pictures are in this report: {how}. '
+        f'<p class="note">{kept} of {page_set.count} images are in this report: {how}. '
         f"The others were left out (<code>--report-images {kept}</code>)"
         f"{'; their scores are in the table' if page_set.metric else ''}.</p>"
     )
@@ -102,7 +102,7 @@ def _left_out(page_set: PageSet, facts: RunFacts) -> str:
 
 def _viewer(number: int, page_set: PageSet) -> str:
     """The controls and an empty stage, which the script fills."""
-    pictures = _options({str(place): entry.name for place, entry in enumerate(page_set.pictures)}, "0")
+    images = _options({str(place): entry.name for place, entry in enumerate(page_set.images)}, "0")
     networks = [source for source in page_set.sources if source not in (INPUT, TRUTH)]
     left, right = (networks[0] if len(networks) > 1 else INPUT), networks[-1]
     titles = {INPUT: "Input, nearest"}
@@ -111,7 +111,7 @@ def _viewer(number: int, page_set: PageSet) -> str:
     levels = _options({str(level): f"0 … {level} levels" for level in VIEWER_LEVELS}, "32")
     return Template(asset("viewer.html")).substitute(
         number=number,
-        pictures=pictures,
+        images=images,
         left=_options(sources, str(keys.index(left))),
         right=_options(sources, str(keys.index(right))),
         levels=levels,
@@ -131,7 +131,7 @@ def _data(sets: Sequence[PageSet]) -> str:
         {
             "scale": page_set.scale,
             "sources": list(page_set.sources.values()),
-            "pictures": [
+            "images": [
                 {
                     "name": entry.name,
                     "height": entry.height,
@@ -139,7 +139,7 @@ def _data(sets: Sequence[PageSet]) -> str:
                     "files": [quote(entry.files[source]) for source in page_set.sources],
                     "captions": [entry.captions[source] for source in page_set.sources],
                 }
-                for entry in page_set.pictures
+                for entry in page_set.images
             ],
         }
         for page_set in sets
@@ -185,12 +185,12 @@ def _legend(levels: int) -> str:
 
 
 def _crop(number: int, crop: CropEntry, page_set: PageSet) -> str:
-    picture, region = page_set.pictures[crop.picture], crop.region
+    image, region = page_set.images[crop.image], crop.region
     place = f"{region.left}, {region.top}; {region.width} × {region.height} px"
     where = " ".join(str(value) for value in (region.left, region.top, region.width, region.height))
     button = (
-        f'<button type="button" class="show" data-set="{number}" data-picture="{crop.picture}" '
-        f'data-region="{where}">Show in the picture</button>'
+        f'<button type="button" class="show" data-set="{number}" data-image="{crop.image}" '
+        f'data-region="{where}">Show in the image</button>'
     )
     cells = []
     for source, file, error_file, psnr in crop.cells:
@@ -200,7 +200,7 @@ def _crop(number: int, crop: CropEntry, page_set: PageSet) -> str:
         cells.append(
             f"<figure>{_image(file, title, region)}<figcaption>{named(title)}{score}</figcaption>{error}</figure>"
         )
-    head = f"<p><strong>{named(picture.name)}</strong> <small>{place}</small> {button}</p>"
+    head = f"<p><strong>{named(image.name)}</strong> <small>{place}</small> {button}</p>"
     return f'<div class="crop">{head}<div class="versions">{"".join(cells)}</div></div>'
 
 

@@ -1,4 +1,4 @@
-"""Which pictures a report shows, and which parts of them: those with the largest and the smallest errors."""
+"""Which images a report shows, and which parts of them: those with the largest and the smallest errors."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ CROPS = 3
 
 
 class Crop(NamedTuple):
-    """A part of a picture, and its mean squared error over R, G and B in squared levels."""
+    """A part of an image, and its mean squared error over R, G and B in squared levels."""
 
-    picture: str
+    image: str
     region: Region
     error: float
 
 
-def choose_pictures(
+def choose_images(
     scores: Mapping[str, Mapping[str, float]], metric: str | None, higher_is_better: bool | None, count: int
 ) -> list[str]:
-    """At most `count` pictures in their order: half of them the worst by a metric, the others the best.
+    """At most `count` images in their order: half of them the worst by a metric, the others the best.
 
     Args:
-        scores: of each picture.
+        scores: of each image.
         metric: by which; None where there are no scores: then the first ones.
         higher_is_better: None: the lowest and the highest.
     """
@@ -50,23 +50,23 @@ def choose_pictures(
 
 
 class Finder:
-    """Collects the crops of one set, picture by picture.
+    """Collects the crops of one set, image by image.
 
     Args:
         scale: of the set; crops begin and end at whole LQ pixels.
         border: px of each side that metrics leave out, and so crops.
-        pictures: how many there will be; of few pictures each may give several crops.
+        images: how many there will be; of few images each may give several crops.
     """
 
-    def __init__(self, scale: int, border: int, pictures: int) -> None:
+    def __init__(self, scale: int, border: int, images: int) -> None:
         self.scale, self.border = scale, -(-border // scale)
-        self.of_each = 1 if pictures >= CROPS else -(-CROPS // max(pictures, 1))
+        self.of_each = 1 if images >= CROPS else -(-CROPS // max(images, 1))
         self.found: dict[str, list[Crop]] = {"worst": [], "best": []}
 
     def look_at(self, name: str, result: np.ndarray, truth: np.ndarray) -> None:
-        """Find the parts of one picture where `result` is farthest from the truth, and nearest.
+        """Find the parts of one image where `result` is farthest from the truth, and nearest.
 
-        The nearest are looked for in the most detailed quarter of the picture: a clear sky is no merit.
+        The nearest are looked for in the most detailed quarter of the image: a clear sky is no merit.
 
         Args:
             result, truth: HWC uint8 of one size, a multiple of the scale.
@@ -103,7 +103,7 @@ class Finder:
 
 
 def crop_side(shorter: int, scale: int) -> int:
-    """The side of a crop in LQ pixels: a quarter of the picture's, 24 to 72 px of the result; all of a tiny one."""
+    """The side of a crop in LQ pixels: a quarter of the image's, 24 to 72 px of the result; all of a tiny one."""
     return min(max(shorter // 4, -(-24 // scale)), max(72 // scale, 1), shorter)
 
 

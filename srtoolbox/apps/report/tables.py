@@ -1,4 +1,4 @@
-"""The tables of a report as HTML: networks, means of a set, scores picture by picture."""
+"""The tables of a report as HTML: networks, means of a set, scores image by image."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def means_table(set_name: str, facts: RunFacts, images: Mapping[str, Mapping[str
     """A row per network, a column per metric: the means over a set, the best of each column marked.
 
     Args:
-        images: the set's scores by network and picture.
+        images: the set's scores by network and image.
     """
     means = {name: mean_scores(scores) for name, scores in images.items()}
     columns = list(next(iter(means.values())))
@@ -70,11 +70,11 @@ def means_table(set_name: str, facts: RunFacts, images: Mapping[str, Mapping[str
 def images_table(
     set_name: str, facts: RunFacts, images: Mapping[str, Mapping[str, Scores]], included: Mapping[str, int]
 ) -> str:
-    """A row per picture, a group of columns per metric, a column per network; all can be sorted by.
+    """A row per image, a group of columns per metric, a column per network; all can be sorted by.
 
     Args:
-        images: the set's scores by network and picture.
-        included: the number in the viewer of each picture that is in it.
+        images: the set's scores by network and image.
+        included: the number in the viewer of each image that is in it.
     """
     metrics = [name for name in facts.metrics if any(name in s for s in next(iter(images.values())).values())]
     groups = "".join(
@@ -87,32 +87,32 @@ def images_table(
         f"{named(facts.networks[network].title)}</button></th>"
         for number, (_, network) in enumerate(columns, 1)
     )
-    first = '<th scope="col" rowspan="2"><button type="button" data-column="0">Picture</button></th>'
-    rows = [_image_row(picture, facts, images, metrics, included) for picture in next(iter(images.values()))]
+    first = '<th scope="col" rowspan="2"><button type="button" data-column="0">Image</button></th>'
+    rows = [_image_row(image, facts, images, metrics, included) for image in next(iter(images.values()))]
     head = f"<tr>{first}{groups}</tr><tr>{buttons}</tr>"
-    return table(head, rows, f"Scores of {set_name}, picture by picture", kind="sortable")
+    return table(head, rows, f"Scores of {set_name}, image by image", kind="sortable")
 
 
 def _image_row(
-    picture: str,
+    image: str,
     facts: RunFacts,
     images: Mapping[str, Mapping[str, Scores]],
     metrics: Sequence[str],
     included: Mapping[str, int],
 ) -> str:
-    if picture in included:
-        name = f'<button type="button" class="open" data-picture="{included[picture]}">{named(picture)}</button>'
+    if image in included:
+        name = f'<button type="button" class="open" data-image="{included[image]}">{named(image)}</button>'
     else:
-        name = named(picture)
+        name = named(image)
     cells = []
     for metric in metrics:
-        values = {network: scores[picture][metric] for network, scores in images.items()}
+        values = {network: scores[image][metric] for network, scores in images.items()}
         best = best_of(values, facts.metrics[metric].higher_is_better)
         cells += [
             f'<td class="number{" best" if network in best else ""}" data-value="{_plain(value)}">{shown(value)}</td>'
             for network, value in values.items()
         ]
-    return f'<tr><th scope="row" data-value="{escape(picture)}">{name}</th>{"".join(cells)}</tr>'
+    return f'<tr><th scope="row" data-value="{escape(image)}">{name}</th>{"".join(cells)}</tr>'
 
 
 def _plain(value: float) -> str:
@@ -126,7 +126,7 @@ def _direction(facts: RunFacts, column: str) -> bool | None:
 
 def _column_head(column: str, facts: RunFacts) -> str:
     if column == SECONDS:
-        name, arrow, protocol = "seconds", "↓", f"per picture, {facts.device}"
+        name, arrow, protocol = "seconds", "↓", f"per image, {facts.device}"
     else:
         metric = facts.metrics[column]
         name, arrow, protocol = column, _arrow(metric), f"{metric.kind}, {metric.protocol}"

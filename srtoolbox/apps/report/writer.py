@@ -1,4 +1,4 @@
-"""Takes pictures while networks are scored and makes the report of them."""
+"""Takes images while networks are scored and makes the report of them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 from torch import Tensor
 
 from srtoolbox import dist
-from srtoolbox.apps.report.contents import INPUT, TRUTH, PageSet, PictureEntry
+from srtoolbox.apps.report.contents import INPUT, TRUTH, ImageEntry, PageSet
 from srtoolbox.apps.report.crops import CropMaker
 from srtoolbox.apps.report.facts import Results, RunFacts, Scores, mean_scores
 from srtoolbox.apps.report.page import render
-from srtoolbox.apps.report.selection import choose_pictures
+from srtoolbox.apps.report.selection import choose_images
 from srtoolbox.apps.report.staging import KIND, StagedFolder
 from srtoolbox.image import read_image, to_image, to_uint8, write_image
 from srtoolbox.io.file_names import windows_fault
@@ -26,18 +26,18 @@ from srtoolbox.io.files import finite_json, write_json, write_text
 from srtoolbox.plots.sheet import caption, size_of
 
 DEFAULT_IMAGES = 20
-"""Pictures of each set in a report."""
+"""Images of each set in a report."""
 FORMAT = 1
 
 
 class ReportWriter:
     """A report in the making; as a context, what is not written by its end is taken away.
 
-    Every rank adds its pictures; the main one writes.
+    Every rank adds its images; the main one writes.
 
     Args:
         folder: the report's: absent, empty, or an earlier report.
-        images: how many pictures of each set are kept; None: 20.
+        images: how many images of each set are kept; None: 20.
 
     Raises:
         SrtoolboxError: the folder holds something else or cannot be written.
@@ -58,15 +58,15 @@ class ReportWriter:
             self._staged.discard()
 
     def add(
-        self, set_name: str, picture: str, network: str, *, lq: np.ndarray, gt: np.ndarray | None, sr: Tensor
+        self, set_name: str, image: str, network: str, *, lq: np.ndarray, gt: np.ndarray | None, sr: Tensor
     ) -> None:
-        """Keep one network's version of one picture.
+        """Keep one network's version of one image.
 
         Args:
             lq, gt: HWC uint8 or uint16; gt is None where there is no truth.
             sr: (1, C, H, W) in [0, 1].
         """
-        folder = self._folder / picture_folder(set_name, picture)
+        folder = self._folder / image_folder(set_name, image)
         write_image(folder / file_of(network), to_image(sr))
         for source, image in ((INPUT, lq), (TRUTH, gt)):
             if image is not None and not (folder / file_of(source)).exists():
@@ -82,17 +82,17 @@ class ReportWriter:
             metrics: by name, each with `higher_is_better`.
         """
         for name in set(decisive) - set(self._chosen(decisive, metrics)):
-            shutil.rmtree(self._folder / picture_folder(set_name, name), ignore_errors=True)
+            shutil.rmtree(self._folder / image_folder(set_name, name), ignore_errors=True)
 
     def _chosen(self, decisive: Mapping[str, Scores], metrics: Mapping[str, Any]) -> list[str]:
         metric = decisive_metric(decisive, metrics)
-        return choose_pictures(decisive, metric, metrics[metric].higher_is_better if metric else None, self._images)
+        return choose_images(decisive, metric, metrics[metric].higher_is_better if metric else None, self._images)
 
     def write(self, facts: RunFacts, results: Results) -> Path:
-        """Choose the pictures, write page and scores, put the folder in its place; returns the page's path.
+        """Choose the images, write page and scores, put the folder in its place; returns the page's path.
 
         Args:
-            results: scores of all networks, the baseline first. By the last one pictures and crops are chosen.
+            results: scores of all networks, the baseline first. By the last one images and crops are chosen.
         """
         assert self._staged is not None, "only the main process writes"
         sets = [self._page_set(name, facts, results) for name in next(iter(results.values()))]
@@ -109,7 +109,7 @@ class ReportWriter:
         return self._staged.target / "index.html"
 
     def _page_set(self, set_name: str, facts: RunFacts, results: Results) -> PageSet:
-        """Decide what of a set is shown, make its crops, drop the other pictures."""
+        """Decide what of a set is shown, make its crops, drop the other images."""
         images = {network: by_set[set_name] for network, by_set in results.items()}
         decisive = images[list(images)[-1]]
         metric = decisive_metric(decisive, facts.metrics)
@@ -122,21 +122,21 @@ class ReportWriter:
             count=len(decisive),
             metric=metric,
             sources={INPUT: "Input", **{name: facts.networks[name].title for name in images}},
-            pictures=entries,
+            images=entries,
         )
         if metric is not None:
             page_set.sources[TRUTH] = "Truth"
         page_set.crops = CropMaker(self._folder, page_set, facts).make(safe(set_name))
         return page_set
 
-    def _entry(self, set_name: str, name: str, scores: dict[str, dict[str, float]]) -> PictureEntry:
-        folder = picture_folder(set_name, name)
+    def _entry(self, set_name: str, name: str, scores: dict[str, dict[str, float]]) -> ImageEntry:
+        folder = image_folder(set_name, name)
         files = {source: f"{folder}/{file_of(source)}" for source in (INPUT, *scores, TRUTH)}
         files = {source: file for source, file in files.items() if (self._folder / file).exists()}
         lq = read_image(self._folder / files[INPUT])
         whole = read_image(self._folder / files[next(iter(scores))])
         captions = {INPUT: size_of(lq), TRUTH: size_of(whole), **{n: caption(values) for n, values in scores.items()}}
-        return PictureEntry(name, whole.shape[0], whole.shape[1], files, captions)
+        return ImageEntry(name, whole.shape[0], whole.shape[1], files, captions)
 
 
 def decisive_metric(scores: Mapping[str, Scores], metrics: Iterable[str]) -> str | None:
@@ -144,13 +144,13 @@ def decisive_metric(scores: Mapping[str, Scores], metrics: Iterable[str]) -> str
     return next((name for name in metrics if any(name in values for values in scores.values())), None)
 
 
-def picture_folder(set_name: str, picture: str) -> str:
-    """Where the versions of a picture lie in the report."""
-    return f"pictures/{safe(set_name)}/{safe(picture)}"
+def image_folder(set_name: str, image: str) -> str:
+    """Where the versions of an image lie in the report."""
+    return f"pictures/{safe(set_name)}/{safe(image)}"
 
 
 def file_of(source: str) -> str:
-    """The file of one version of a picture: of the input, the truth or a network."""
+    """The file of one version of an image: of the input, the truth or a network."""
     return {INPUT: "input.png", TRUTH: "truth.png"}.get(source) or f"by_{safe(source)}.png"
 
 

@@ -73,7 +73,7 @@ def check_scales(networks: Mapping[str, nn.Module], datasets: Mapping[str, Any])
     (first, scale), *others = ((name, network.scale) for name, network in networks.items())
     for set_name, dataset in datasets.items():
         for name, own in ((first, scale), *others):
-            if dataset.scale not in (None, own):  # None: pictures without truth fit any scale
+            if dataset.scale not in (None, own):  # None: images without truth fit any scale
                 raise ConfigError(f"{name} upscales x{own}, set {set_name} is x{dataset.scale}")
     for name, own in others:
         if own != scale:

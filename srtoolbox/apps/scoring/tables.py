@@ -14,7 +14,7 @@ from srtoolbox.engine.evaluate import Scores, means
 from srtoolbox.logger import CONSOLE
 from srtoolbox.text import counted
 
-Results = dict[str, dict[str, dict[str, Scores]]]  # network -> set -> picture
+Results = dict[str, dict[str, dict[str, Scores]]]  # network -> set -> image
 
 
 def as_json(results: Results) -> dict[str, dict[str, Any]]:

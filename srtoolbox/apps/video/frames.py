@@ -1,4 +1,4 @@
-"""Videos as pictures and back: what a video is, its frames as RGB, RGB as what an encoder takes.
+"""Videos as frames and back: what a video is, its frames as RGB, RGB as what an encoder takes.
 
 Colours go through swscale with the matrix and range the video declares, exact rounding and full chroma interpolation.
 A video that declares no matrix is taken as players take it: BT.709 from 720 lines up, BT.601 below. As upscaling may
@@ -64,7 +64,7 @@ class Video(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A decoded picture: its time in units of the stream's time base, and HWC RGB, uint8 or uint16."""
+    """A decoded frame: its time in units of the stream's time base, and HWC RGB, uint8 or uint16."""
 
     pts: int
     image: np.ndarray
@@ -186,10 +186,10 @@ def frames(video: Video, skip: int = 0) -> Iterator[Frame]:
 
 
 class Encodable:
-    """RGB pictures as frames for an encoder, in the video's own chroma format and colours.
+    """RGB images as frames for an encoder, in the video's own chroma format and colours.
 
     Args:
-        video: what the pictures were made of.
+        video: what the images were made of.
         width, height: their size.
 
     Raises:
@@ -211,7 +211,7 @@ class Encodable:
                                    self.colour)  # fmt: skip
 
     def __call__(self, image: np.ndarray) -> Any:  # noqa: ANN401 - a VideoFrame
-        """The frame of a picture; an odd column or row that the chroma format cannot hold is cut off."""
+        """The frame of an image; an odd column or row that the chroma format cannot hold is cut off."""
         width, height = self.size
         frame = library().VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format=self._source)
         return self._convert(frame)

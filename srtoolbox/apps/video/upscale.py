@@ -1,4 +1,4 @@
-"""Videos through an `Upscaler`: bounded memory, all that is not the picture kept, and a killed job goes on.
+"""Videos through an `Upscaler`: bounded memory, all but the frames kept, and a killed job goes on.
 
 Three things happen at a time: decoding, the network, encoding; a few frames wait between them. What is encoded lies in
 parts beside the output (`OUT.parts`) until all of it is there; then the parts are joined, with the audio copied.
@@ -32,7 +32,7 @@ USUAL_CODECS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1")
 PART_FRAMES = 60
 """Frames in a part: what a killed job loses at most."""
 _HASHED = 1 << 20
-_SHORT_SECONDS, _SHORT_SHARE = 1, Fraction(1, 50)  # by which the pictures may end before what the file declares
+_SHORT_SECONDS, _SHORT_SHARE = 1, Fraction(1, 50)  # by which the frames may end before what the file declares
 
 
 class Done(NamedTuple):
@@ -58,7 +58,7 @@ def upscale_video(
     """Upscale a video; called again after an interruption, it goes on after the last finished part.
 
     Args:
-        upscaler: what makes a picture larger.
+        upscaler: what makes an image larger.
         source: any file that FFmpeg reads.
         target: `.mp4`, `.m4v`, `.mov`, `.mkv` or `.webm`; it appears when all is done.
         encoding: codec, quality and preset.
@@ -160,7 +160,7 @@ def _tell_missing(video: Video, parts: Parts) -> None:
     seconds = float((parts.done[-1].pts[-1] - parts.done[0].pts[0]) * video.time_base + 1 / video.rate)
     if video.duration and video.duration - seconds > max(_SHORT_SECONDS, _SHORT_SHARE * video.duration):
         LOGGER.warning(
-            "%s: its pictures end after %.1f s, it declares %.1f s: it is cut short, unless its sound is longer",
+            "%s: its frames end after %.1f s, it declares %.1f s: it is cut short, unless its sound is longer",
             video.path,
             seconds,
             float(video.duration),

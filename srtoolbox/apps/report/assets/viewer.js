@@ -1,6 +1,6 @@
 
-// Versions of a picture in one or several panes, which always show the same part of it at the same zoom.
-// `this.x`, `this.y` is the point of the picture in the middle of each pane, `this.zoom` screen pixels per pixel of it.
+// Versions of an image in one or several panes, which always show the same part of it at the same zoom.
+// `this.x`, `this.y` is the point of the image in the middle of each pane, `this.zoom` screen pixels per pixel of it.
 const MAX_ZOOM = 32;
 const STEP = 1.25;
 
@@ -22,7 +22,7 @@ class Viewer {
 
   listen() {
     const on = (selector, event, action) => this.get(selector).addEventListener(event, action);
-    on(".picture", "change", () => this.show(Number(this.get(".picture").value)));
+    on(".image", "change", () => this.show(Number(this.get(".image").value)));
     on(".previous", "click", () => this.turn(-1));
     on(".next", "click", () => this.turn(1));
     for (const name of [".view", ".left", ".right", ".levels"]) on(name, "change", () => this.build());
@@ -42,15 +42,15 @@ class Viewer {
   // ---- what is shown
 
   show(number) {
-    this.picture = this.set.pictures[number];
-    this.get(".picture").value = number;
+    this.image = this.set.images[number];
+    this.get(".image").value = number;
     this.build();
     this.fit();
   }
 
   turn(step) {
-    const count = this.set.pictures.length;
-    this.show((this.set.pictures.indexOf(this.picture) + step + count) % count);
+    const count = this.set.images.length;
+    this.show((this.set.images.indexOf(this.image) + step + count) % count);
   }
 
   swap() {
@@ -77,7 +77,7 @@ class Viewer {
       ?? this.set.sources.map((_, source) => [source]);
     this.stage.replaceChildren(...panes.map((sources) => this.pane(sources, view)));
     this.stage.className = `stage ${view}`;
-    this.stage.style.setProperty("--ratio", `${this.picture.width} / ${this.picture.height}`);
+    this.stage.style.setProperty("--ratio", `${this.image.width} / ${this.image.height}`);
     if (view === "difference") this.stage.querySelector(".layers").style.filter = `url(#difference-${levels})`;
     this.get(".divider").hidden = view !== "slider";
     this.get(".scale").hidden = this.get(".legend").hidden = view !== "difference";
@@ -88,7 +88,7 @@ class Viewer {
   }
 
   label(view, left, right) {
-    const { name, captions } = this.picture;
+    const { name, captions } = this.image;
     if (view === "all") return `${name}: all versions`;
     const [first, second] = [left, right].map((source) => `${this.set.sources[source]} (${captions[source]})`);
     return `${name}: ${first} and ${second}`;
@@ -112,11 +112,11 @@ class Viewer {
   layer(source) {
     const layer = element("div", "layer");
     const image = element("img", source === 0 ? "input" : "");
-    image.src = this.picture.files[source];
+    image.src = this.image.files[source];
     image.alt = this.set.sources[source];
     image.draggable = false;
-    image.style.width = `${this.picture.width}px`;
-    image.style.height = `${this.picture.height}px`;
+    image.style.width = `${this.image.width}px`;
+    image.style.height = `${this.image.height}px`;
     layer.append(image);
     return layer;
   }
@@ -124,7 +124,7 @@ class Viewer {
   caption(source, side) {
     const caption = element("div", `caption ${side}`);
     const score = element("small", "");
-    score.textContent = this.picture.captions[source];
+    score.textContent = this.image.captions[source];
     caption.append(this.set.sources[source], score);
     return caption;
   }
@@ -138,7 +138,7 @@ class Viewer {
 
   fitting() {
     const [width, height] = this.paneSize();
-    return Math.min(width / this.picture.width, height / this.picture.height);
+    return Math.min(width / this.image.width, height / this.image.height);
   }
 
   fit() {
@@ -146,7 +146,7 @@ class Viewer {
     this.place();
   }
 
-  // After the panes have changed: a picture that was seen whole stays so.
+  // After the panes have changed: an image that was seen whole stays so.
   resize() {
     if (this.whole) this.fit();
     else this.place();
@@ -160,7 +160,7 @@ class Viewer {
     this.zoomTo(this.zoom * factor);
   }
 
-  // Zoom so that the picture's point under (px, py), measured from a pane's middle, stays where it is.
+  // Zoom so that the image's point under (px, py), measured from a pane's middle, stays where it is.
   zoomTo(zoom, px = 0, py = 0) {
     const wanted = Math.min(Math.max(zoom, this.fitting()), Math.max(MAX_ZOOM, this.fitting()));
     this.x += px / this.zoom - px / wanted;
@@ -172,7 +172,7 @@ class Viewer {
   place() {
     const [paneWidth, paneHeight] = this.paneSize();
     if (!paneWidth) return; // not laid out
-    const { width, height } = this.picture;
+    const { width, height } = this.image;
     this.zoom = Math.max(this.zoom, this.fitting());
     this.x = within(this.x, paneWidth / 2 / this.zoom, width);
     this.y = within(this.y, paneHeight / 2 / this.zoom, height);
@@ -280,7 +280,7 @@ function element(name, className) {
   return made;
 }
 
-// A coordinate of the middle such that the picture fills the pane, or is centred where it is smaller.
+// A coordinate of the middle such that the image fills the pane, or is centred where it is smaller.
 function within(value, half, size) {
   if (2 * half >= size || Number.isNaN(value)) return size / 2;
   return Math.min(Math.max(value ?? size / 2, half), size - half);
@@ -291,18 +291,18 @@ function within(value, half, size) {
   const viewers = sets.map((set, number) => {
     const root = document.getElementById(`viewer-${number}`);
     root.classList.add("ready");
-    return set.pictures.length ? new Viewer(root, set) : null;
+    return set.images.length ? new Viewer(root, set) : null;
   });
   for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
   for (const button of document.querySelectorAll("button.show")) {
     const region = button.dataset.region.split(" ").map(Number);
     button.addEventListener("click", () =>
-      viewers[button.dataset.set].showRegion(Number(button.dataset.picture), region));
+      viewers[button.dataset.set].showRegion(Number(button.dataset.image), region));
   }
   for (const button of document.querySelectorAll("button.open")) {
     button.addEventListener("click", () => {
       const root = button.closest(".set").querySelector(".viewer");
-      viewers[Number(root.id.split("-")[1])].show(Number(button.dataset.picture));
+      viewers[Number(root.id.split("-")[1])].show(Number(button.dataset.image));
       root.scrollIntoView({ block: "start" });
     });
   }

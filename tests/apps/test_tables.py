@@ -8,13 +8,13 @@ import math
 import pytest
 from rich.console import Console
 
-from srtoolbox import logger
+from srtoolbox.apps.scoring import tables
 from srtoolbox.apps.scoring.tables import best_first, marked, print_tables
 
 
 def printed(monkeypatch: pytest.MonkeyPatch, networks: int, scores: int) -> list[str]:
     console = Console(width=80, file=io.StringIO())
-    monkeypatch.setattr(logger, "CONSOLE", console)
+    monkeypatch.setattr(tables, "CONSOLE", console)
     values = {f"a_long_score_{number}": 10 + number / 7 for number in range(scores)}
     print_tables({f"network_{number}": {"set5": {"bird": values}} for number in range(networks)}, {})
     text = console.file.getvalue()
@@ -38,7 +38,7 @@ def test_where_nothing_fits_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_best_of_each_score_is_starred_and_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(width=80, file=io.StringIO())
-    monkeypatch.setattr(logger, "CONSOLE", console)
+    monkeypatch.setattr(tables, "CONSOLE", console)
     scores = {"a": (30.0, 0.2, 1.0), "b": (31.0, 0.3, 2.0), "c": (30.5, 0.1, 3.0)}
     results = {
         name: {"set5": {"bird": dict(zip(("psnr", "lpips", "energy"), values, strict=True))}}
