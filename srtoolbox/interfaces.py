@@ -151,6 +151,7 @@ class NetworkWrapper(nn.Module):
         facts: the facts of the whole; None: the network's.
     """
 
+    network: Any  # a torch.nn.Module, whose methods are not declared
     scale: int
     in_channels: int
     colour: str

@@ -6,21 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from srtoolbox.errors import ConfigError
-from srtoolbox.models.networks.blocks import one_of, positive
+from srtoolbox.interfaces import NetworkWrapper, require_choice, require_positive
 from srtoolbox.registry import NETWORKS
 
 ORDERS = ("rgb", "bgr")
 BICUBIC = {"type": "Bicubic"}
-_OFFERS = {"reconstruct_field": ("extract", "reconstruct"), "refine_field": ("refine",)}
-"""What only some networks have (see `blocks`): an Adapter has the fact, too, which says that its methods may be called.
-"""
+_OPTIONAL = {"reconstruct_field": ("extract", "reconstruct"), "refine_field": ("refine",)}
+"""What only some networks have (see `blocks`): with the fact, an Adapter's methods may be called."""
 
 
 @NETWORKS.register
-class Adapter(nn.Module):
+class Adapter(NetworkWrapper):
     """Another network, fed with `peak * (lq - mean)`, its output taken back to RGB or luma in [0, 1].
 
     Networks of other projects are often trained so. All conventions of theirs are an order of the channels and an
@@ -48,17 +47,15 @@ class Adapter(nn.Module):
         output_peak: float | None = None,
         output_mean: float | Sequence[float] | None = None,
     ) -> None:
-        super().__init__()
-        positive("Adapter", scale=scale)
-        one_of("Adapter", "order", order, ORDERS)
-        self.network = inner = NETWORKS.build({"scale": scale, **(network or BICUBIC)})
+        require_positive("Adapter", scale=scale)
+        require_choice("Adapter", "order", order, ORDERS)
+        inner = NETWORKS.build({"scale": scale, **(network or BICUBIC)})
         if inner.scale != scale:
             raise ConfigError(f"Adapter: scale={scale}, but its network upscales x{inner.scale}")
         if order == "bgr" and inner.colour != "rgb":
             raise ConfigError("Adapter: order='bgr' is for networks of three channels, its network has colour='y'")
-        self.scale, self.colour, self.in_channels = scale, inner.colour, inner.in_channels
-        self.size_multiple, self.receptive_field = inner.size_multiple, inner.receptive_field
-        for fact, methods in _OFFERS.items():
+        super().__init__(inner)
+        for fact, methods in _OPTIONAL.items():
             if all(hasattr(inner, name) for name in (fact, *methods)):
                 setattr(self, fact, getattr(inner, fact))
         self.order, self.peak, self.mean = order, peak, mean

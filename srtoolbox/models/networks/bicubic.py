@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from srtoolbox.models.networks.blocks import positive, receptive_field
+from srtoolbox.interfaces import SRNetwork
+from srtoolbox.models.networks.blocks import receptive_field
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize
 
 
 @NETWORKS.register
-class Bicubic(nn.Module):
+class Bicubic(SRNetwork):
     """Bicubic interpolation (Keys 1981, a = -0.5) in float, both axes, without rounding or clipping."""
 
-    in_channels = 3
     colour = "rgb"
-    size_multiple = 1
     refine_field = 0
 
     def __init__(self, scale: int) -> None:
-        super().__init__()
-        positive("Bicubic", scale=scale)
-        self.scale = scale
+        super().__init__(scale, self.colour)
         self.receptive_field = receptive_field([("bicubic", scale)])
 
     def forward(self, lq: Tensor, size: tuple[int, int] | None = None) -> Tensor:
@@ -35,5 +32,5 @@ class Bicubic(nn.Module):
 
 def upsample(lq: Tensor, scale: int, size: tuple[int, int] | None = None) -> Tensor:
     """Bicubic by `scale`, or to `size`: also the first step of networks that work at the output's size."""
-    size = (lq.shape[-2] * scale, lq.shape[-1] * scale) if size is None else tuple(size)
-    return lq if tuple(lq.shape[-2:]) == size else imresize(lq, size=size)
+    height, width = size or (lq.shape[-2] * scale, lq.shape[-1] * scale)
+    return lq if lq.shape[-2:] == (height, width) else imresize(lq, size=(height, width))

@@ -13,16 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srtoolbox.models.networks.blocks import CHANNELS, add_convs, one_of, positive, receptive_field
+from srtoolbox.interfaces import SRNetwork, require_choice
+from srtoolbox.models.networks.blocks import add_convs, receptive_field, zero_bias
 from srtoolbox.registry import NETWORKS
 
 # in place: a convolution's backward pass needs its input and weight, not its output
 ACTIVATIONS = {"tanh": torch.tanh_, "relu": torch.relu_}
+GAINS = {"tanh": nn.init.calculate_gain("tanh"), "relu": nn.init.calculate_gain("relu")}
 INIT = ("torch", "orthogonal", "normal")
 
 
 @NETWORKS.register
-class ESPCN(nn.Module):
+class ESPCN(SRNetwork):
     """`conv1` ... `convN` with an activation between, then the sub-pixel shuffle.
 
     Args:
@@ -38,7 +40,6 @@ class ESPCN(nn.Module):
             centred and training converges several times faster, to the same class of functions.
     """
 
-    size_multiple = 1
     hidden_arguments: ClassVar = {"activation": ("tanh", "relu"), "mean": (0.0, 0.5)}
 
     def __init__(
@@ -52,23 +53,15 @@ class ESPCN(nn.Module):
         colour: str = "y",
         mean: float = 0.0,
     ) -> None:
-        super().__init__()
-        positive("ESPCN", scale=scale)
-        for name, value, allowed in (
-            ("activation", activation, ACTIVATIONS),
-            ("init", init, INIT),
-            ("colour", colour, CHANNELS),
-        ):
-            one_of("ESPCN", name, value, allowed)
-        self.scale = scale
-        self.colour = colour
-        self.in_channels = CHANNELS[colour]
+        super().__init__(scale, colour)
+        require_choice("ESPCN", "activation", activation, ACTIVATIONS)
+        require_choice("ESPCN", "init", init, INIT)
         self.activation = activation
         self.mean = mean
         convs = add_convs(self, (self.in_channels, *channels, self.in_channels * scale**2), kernels)
         self.receptive_field = receptive_field([*kernels, ("shuffle", scale)])
         if init != "torch":
-            _initialise(convs, init, nn.init.calculate_gain(activation))
+            _initialise(convs, init, GAINS[activation])
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W)."""
@@ -84,7 +77,7 @@ class ESPCN(nn.Module):
 def _initialise(convs: Sequence[nn.Conv2d], init: str, gain: float) -> None:
     for conv in convs:
         is_last = conv is convs[-1]
-        nn.init.zeros_(conv.bias)
+        zero_bias(conv)
         if init == "orthogonal":
             nn.init.orthogonal_(conv.weight, 1.0 if is_last else gain)
         elif is_last:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from srtoolbox.models.networks.blocks import CHANNELS, one_of, positive, receptive_field
+from srtoolbox.interfaces import SRNetwork, require_positive
+from srtoolbox.models.networks.blocks import receptive_field, zero_bias
 from srtoolbox.registry import NETWORKS
 
 LAST_KERNEL = 9
 
 
 @NETWORKS.register
-class FSRCNN(nn.Module):
+class FSRCNN(SRNetwork):
     """Features, shrinking, `num_mapping` convolutions, expanding, each with its PReLU; then a transposed convolution.
 
     Weights begin as He normal, the last ones as N(0, 0.001), biases zero.
@@ -30,8 +31,6 @@ class FSRCNN(nn.Module):
         num_mapping: the paper's m: 4, or 1.
     """
 
-    size_multiple = 1
-
     def __init__(
         self,
         scale: int,
@@ -41,13 +40,9 @@ class FSRCNN(nn.Module):
         shrink_channels: int = 12,
         num_mapping: int = 4,
     ) -> None:
-        super().__init__()
-        positive("FSRCNN", scale=scale, num_features=num_features, shrink_channels=shrink_channels)
-        positive("FSRCNN", num_mapping=num_mapping)
-        one_of("FSRCNN", "colour", colour, CHANNELS)
-        self.scale = scale
-        self.colour = colour
-        self.in_channels = CHANNELS[colour]
+        super().__init__(scale, colour)
+        require_positive("FSRCNN", num_features=num_features, shrink_channels=shrink_channels)
+        require_positive("FSRCNN", num_mapping=num_mapping)
         self.first_part = nn.Sequential(*_conv(self.in_channels, num_features, 5))
         middle = [_conv(num_features, shrink_channels, 1)]
         middle += [_conv(shrink_channels, shrink_channels, 3) for _ in range(num_mapping)]
@@ -58,7 +53,7 @@ class FSRCNN(nn.Module):
             num_features, self.in_channels, LAST_KERNEL, scale, padding=pad, output_padding=scale - 1
         )
         nn.init.normal_(self.last_part.weight, std=0.001)
-        nn.init.zeros_(self.last_part.bias)
+        zero_bias(self.last_part)
         self.receptive_field = receptive_field([5, *[3] * num_mapping, ("transposed", scale, LAST_KERNEL)])
 
     def forward(self, lq: Tensor) -> Tensor:
@@ -69,5 +64,5 @@ class FSRCNN(nn.Module):
 def _conv(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, nn.Module]:
     conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out")
-    nn.init.zeros_(conv.bias)
+    zero_bias(conv)
     return conv, nn.PReLU(outputs)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srtoolbox.errors import ConfigError
-from srtoolbox.models.networks.blocks import CHANNELS, one_of, positive
+from srtoolbox.interfaces import SRNetwork, require_positive
 from srtoolbox.registry import NETWORKS
 
 REDUCTION = 16
@@ -44,7 +44,7 @@ class DistillationBlock(nn.Module):
     def __init__(self, num_features: int) -> None:
         super().__init__()
         kept = num_features // 4
-        self.split = (kept, num_features - kept)
+        self.split = [kept, num_features - kept]
         self.c1 = nn.Conv2d(num_features, num_features, 3, padding=1)
         self.c2 = nn.Conv2d(num_features - kept, num_features, 3, padding=1)
         self.c3 = nn.Conv2d(num_features - kept, num_features, 3, padding=1)
@@ -56,14 +56,14 @@ class DistillationBlock(nn.Module):
         """(N, F, H, W) -> (N, F, H, W)."""
         parts, rest = [], features
         for conv in (self.c1, self.c2, self.c3):
-            kept, rest = torch.split(_activate(conv(rest)), self.split, dim=1)
+            kept, rest = _activate(conv(rest)).split(self.split, dim=1)
             parts.append(kept)
         parts.append(self.c4(rest))
         return features + self.c5(self.cca(torch.cat(parts, 1)))
 
 
 @NETWORKS.register
-class IMDN(nn.Module):
+class IMDN(SRNetwork):
     """Distillation blocks in a row, their outputs fused, a long skip, one sub-pixel step; LeakyReLU(0.05).
 
     The channel attention looks at the whole picture, so tiles of a picture are not restored exactly as the whole.
@@ -75,18 +75,11 @@ class IMDN(nn.Module):
         num_blocks: distillation blocks.
     """
 
-    size_multiple = 1
-    receptive_field = None
-
     def __init__(self, scale: int, colour: str = "rgb", *, num_features: int = 64, num_blocks: int = 6) -> None:
-        super().__init__()
-        positive("IMDN", scale=scale, num_features=num_features, num_blocks=num_blocks)
-        one_of("IMDN", "colour", colour, CHANNELS)
+        super().__init__(scale, colour)
+        require_positive("IMDN", num_features=num_features, num_blocks=num_blocks)
         if num_features % REDUCTION:
             raise ConfigError(f"IMDN: num_features={num_features} is not possible; it is a multiple of {REDUCTION}")
-        self.scale = scale
-        self.colour = colour
-        self.in_channels = CHANNELS[colour]
         self.fea_conv = nn.Conv2d(self.in_channels, num_features, 3, padding=1)
         self._blocks = [f"IMDB{number}" for number in range(1, num_blocks + 1)]
         for name in self._blocks:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srtoolbox.models.networks.blocks import CHANNELS, one_of, positive, receptive_field
+from srtoolbox.interfaces import SRNetwork, require_choice, require_positive
+from srtoolbox.models.networks.blocks import init_scaled, receptive_field
 from srtoolbox.registry import NETWORKS
 
 STAGES = {2: (2,), 3: (3,), 4: (2, 2)}
@@ -30,7 +31,7 @@ class ResidualBlockNoBN(nn.Module):
 
 
 @NETWORKS.register
-class MSRResNet(nn.Module):
+class MSRResNet(SRNetwork):
     """Residual blocks at the LR size, sub-pixel upsampling, two convolutions, plus the bilinearly upscaled input.
 
     Args:
@@ -41,18 +42,14 @@ class MSRResNet(nn.Module):
         init: 'scaled' is BasicSR's, He normal times 0.1 with zero biases: training starts near bilinear; or 'torch'.
     """
 
-    size_multiple = 1
+    scales = tuple(STAGES)
 
     def __init__(
         self, scale: int, colour: str = "rgb", *, num_features: int = 64, num_blocks: int = 16, init: str = "scaled"
     ) -> None:
-        super().__init__()
-        for name, value, allowed in (("scale", scale, STAGES), ("colour", colour, CHANNELS), ("init", init, INIT)):
-            one_of("MSRResNet", name, value, allowed)
-        positive("MSRResNet", num_features=num_features, num_blocks=num_blocks)
-        self.scale = scale
-        self.colour = colour
-        self.in_channels = CHANNELS[colour]
+        super().__init__(scale, colour)
+        require_choice("MSRResNet", "init", init, INIT)
+        require_positive("MSRResNet", num_features=num_features, num_blocks=num_blocks)
         self.conv_first = nn.Conv2d(self.in_channels, num_features, 3, padding=1)
         self.body = nn.Sequential(*[ResidualBlockNoBN(num_features) for _ in range(num_blocks)])
         for number, factor in enumerate(STAGES[scale], start=1):
@@ -63,7 +60,7 @@ class MSRResNet(nn.Module):
         self.receptive_field = receptive_field([3, *[3, 3] * num_blocks, *tail, 3, 3])
         self.reconstruct_field = receptive_field([*tail, 3, 3])
         if init == "scaled":
-            self.apply(_init_scaled)
+            self.apply(init_scaled)
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W)."""
@@ -83,10 +80,3 @@ class MSRResNet(nn.Module):
 
 def _activate(features: Tensor) -> Tensor:
     return F.leaky_relu(features, 0.1, inplace=True)
-
-
-def _init_scaled(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight)
-        module.weight.data.mul_(0.1)
-        nn.init.zeros_(module.bias)

@@ -15,14 +15,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from srtoolbox.errors import ConfigError
-from srtoolbox.models.networks.blocks import CHANNELS, gt_sizes, one_of, positive
+from srtoolbox.interfaces import Discriminator, require_choice, require_positive
+from srtoolbox.models.networks.blocks import gt_sizes, zero_bias
 from srtoolbox.registry import NETWORKS
 
 NORMS = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, None: nn.Identity}
 
 
 @NETWORKS.register
-class PatchDiscriminator(nn.Module):
+class PatchDiscriminator(Discriminator):
     """`num_layers` 4x4 convolutions of stride 2, one of stride 1, and one to a single channel; LeakyReLU(0.2) between.
 
     Each logit sees a patch: 16, 34, 70, 142 pixels for 1, 2, 3, 4 layers. Weights begin as N(0, 0.02), as in the paper.
@@ -35,19 +36,12 @@ class PatchDiscriminator(nn.Module):
         colour: 'rgb' or 'y'.
     """
 
-    kind = "discriminator"
-    input_size = None
-    size_multiple = 1
-
     def __init__(
         self, num_layers: int = 3, num_features: int = 64, *, norm: str | None = "batch", colour: str = "rgb"
     ) -> None:
-        super().__init__()
-        positive("PatchDiscriminator", num_layers=num_layers, num_features=num_features)
-        one_of("PatchDiscriminator", "norm", norm, NORMS)
-        one_of("PatchDiscriminator", "colour", colour, CHANNELS)
-        self.colour = colour
-        self.in_channels = CHANNELS[colour]
+        super().__init__(colour)
+        require_positive("PatchDiscriminator", num_layers=num_layers, num_features=num_features)
+        require_choice("PatchDiscriminator", "norm", norm, NORMS)
         self.min_size = min_size_of(num_layers)
         width = num_features
         layers = [nn.Conv2d(self.in_channels, width, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
@@ -88,7 +82,6 @@ def min_size_of(num_layers: int) -> int:
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+        zero_bias(module)
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srtoolbox.models.networks.blocks import CHANNELS, one_of, positive, receptive_field
+from srtoolbox.interfaces import SRNetwork, require_choice, require_positive
+from srtoolbox.models.networks.blocks import Step, init_scaled, receptive_field
 from srtoolbox.registry import NETWORKS
 
 STAGES = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
@@ -29,9 +30,7 @@ class DenseBlock(nn.Module):
         for number in range(num_convs):
             outputs = growth_channels if number < num_convs - 1 else num_features
             conv = nn.Conv2d(num_features + number * growth_channels, outputs, 3, padding=1)
-            nn.init.kaiming_normal_(conv.weight)
-            conv.weight.data.mul_(0.1)  # the paper's smaller initialisation: a deep stack starts near the identity
-            nn.init.zeros_(conv.bias)
+            init_scaled(conv)  # the paper's smaller initialisation: a deep stack starts near the identity
             self.add_module(f"conv{number + 1}", conv)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -46,11 +45,13 @@ class DenseBlock(nn.Module):
 class RRDB(nn.Module):
     """Residual-in-residual: `rdb1`, `rdb2`, ... in a row, scaled and added to the input."""
 
-    def __init__(self, num_dense_blocks: int, *dense_block: int, residual_scaling: float) -> None:
+    def __init__(
+        self, num_dense_blocks: int, num_features: int, growth_channels: int, num_convs: int, residual_scaling: float
+    ) -> None:
         super().__init__()
         self.residual_scaling = residual_scaling
         for number in range(1, num_dense_blocks + 1):
-            self.add_module(f"rdb{number}", DenseBlock(*dense_block, residual_scaling))
+            self.add_module(f"rdb{number}", DenseBlock(num_features, growth_channels, num_convs, residual_scaling))
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, F, H, W) -> (N, F, H, W)."""
@@ -61,7 +62,7 @@ class RRDB(nn.Module):
 
 
 @NETWORKS.register
-class RRDBNet(nn.Module):
+class RRDBNet(SRNetwork):
     """RRDBs at the LR size under a long skip, upsampling, two convolutions; LeakyReLU(0.2), no BatchNorm.
 
     The defaults are ESRGAN's. Dense blocks begin with He normal times 0.1 and zero biases, the rest as torch has it.
@@ -81,6 +82,8 @@ class RRDBNet(nn.Module):
             cheaper. False: the body works at the picture's own size. Means nothing at the other scales.
     """
 
+    scales = tuple(STAGES)
+
     def __init__(
         self,
         scale: int,
@@ -95,31 +98,23 @@ class RRDBNet(nn.Module):
         upsampling: str = "nearest",
         unshuffle: bool = True,
     ) -> None:
-        super().__init__()
-        for name, value, allowed in (
-            ("scale", scale, STAGES),
-            ("colour", colour, CHANNELS),
-            ("upsampling", upsampling, UPSAMPLING),
-        ):
-            one_of("RRDBNet", name, value, allowed)
-        positive("RRDBNet", num_features=num_features, growth_channels=growth_channels, num_blocks=num_blocks)
-        positive("RRDBNet", num_dense_blocks=num_dense_blocks, num_convs=num_convs)
-        self.scale = scale
-        self.colour = colour
-        self.in_channels = CHANNELS[colour]
+        super().__init__(scale, colour)
+        require_choice("RRDBNet", "upsampling", upsampling, UPSAMPLING)
+        require_positive("RRDBNet", num_features=num_features, growth_channels=growth_channels)
+        require_positive("RRDBNet", num_blocks=num_blocks, num_dense_blocks=num_dense_blocks, num_convs=num_convs)
         self.upsampling = upsampling
         self.size_multiple = cell = 4 // scale if unshuffle and scale in (1, 2) else 1
         self.stages = STAGES[scale * cell]
         self.conv_first = nn.Conv2d(self.in_channels * cell**2, num_features, 3, padding=1)
-        block = (num_dense_blocks, num_features, growth_channels, num_convs)
-        self.body = nn.Sequential(*[RRDB(*block, residual_scaling=residual_scaling) for _ in range(num_blocks)])
+        block = (num_dense_blocks, num_features, growth_channels, num_convs, residual_scaling)
+        self.body = nn.Sequential(*[RRDB(*block) for _ in range(num_blocks)])
         self.conv_body = nn.Conv2d(num_features, num_features, 3, padding=1)
         for number, factor in enumerate(self.stages, start=1):
             outputs = num_features * factor**2 if upsampling == "pixelshuffle" else num_features
             self.add_module(f"conv_up{number}", nn.Conv2d(num_features, outputs, 3, padding=1))
         self.conv_hr = nn.Conv2d(num_features, num_features, 3, padding=1)
         self.conv_last = nn.Conv2d(num_features, self.in_channels, 3, padding=1)
-        before = [("unshuffle", cell)] if cell > 1 else []
+        before: list[Step] = [("unshuffle", cell)] if cell > 1 else []
         convs = [3] * (num_blocks * num_dense_blocks * num_convs + 2)
         self.receptive_field = receptive_field([*before, *convs, *self._upsampling_steps(), 3, 3])
         self.reconstruct_field = cell * receptive_field([*self._upsampling_steps(), 3, 3])
@@ -144,7 +139,7 @@ class RRDBNet(nn.Module):
                 features = _activate(conv(F.interpolate(features, scale_factor=factor, mode="nearest")))
         return self.conv_last(_activate(self.conv_hr(features)))
 
-    def _upsampling_steps(self) -> list[int | tuple[str, int]]:
+    def _upsampling_steps(self) -> list[Step]:
         pairs = [(3, ("shuffle", factor)) for factor in self.stages]
         return [step for pair in pairs for step in (pair if self.upsampling == "pixelshuffle" else reversed(pair))]
 

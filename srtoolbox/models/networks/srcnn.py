@@ -7,13 +7,14 @@ super-resolution using deep convolutional networks" (TPAMI 2016, arXiv:1501.0009
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
+from srtoolbox.interfaces import SRNetwork, require_choice
 from srtoolbox.models.networks.bicubic import upsample
-from srtoolbox.models.networks.blocks import CHANNELS, add_convs, one_of, positive, receptive_field
+from srtoolbox.models.networks.blocks import Padding, add_convs, receptive_field, zero_bias
 from srtoolbox.registry import NETWORKS
 
 PADDING = ("replicate", "zeros")
@@ -21,7 +22,7 @@ INIT = ("gaussian", "torch")
 
 
 @NETWORKS.register
-class SRCNN(nn.Module):
+class SRCNN(SRNetwork):
     """Bicubic upscaling inside, then `conv1`, `conv2`, `conv3` with ReLU between, at the output's size.
 
     Args:
@@ -35,7 +36,6 @@ class SRCNN(nn.Module):
             centred and training converges several times faster, to the same class of functions.
     """
 
-    size_multiple = 1
     hidden_arguments: ClassVar = {"padding": ("replicate", "zeros"), "mean": (0.0, 0.5)}
 
     def __init__(
@@ -49,26 +49,18 @@ class SRCNN(nn.Module):
         init: str = "gaussian",
         mean: float = 0.0,
     ) -> None:
-        super().__init__()
-        positive("SRCNN", scale=scale)
-        for name, value, allowed in (
-            ("colour", colour, CHANNELS),
-            ("padding", padding, PADDING),
-            ("init", init, INIT),
-        ):
-            one_of("SRCNN", name, value, allowed)
-        self.scale = scale
-        self.colour = colour
-        self.in_channels = CHANNELS[colour]
+        super().__init__(scale, colour)
+        require_choice("SRCNN", "padding", padding, PADDING)
+        require_choice("SRCNN", "init", init, INIT)
         self.mean = mean
         widths = (self.in_channels, *channels, self.in_channels)
-        convs = add_convs(self, widths, kernels, padding)
+        convs = add_convs(self, widths, kernels, cast("Padding", padding))
         self.receptive_field = receptive_field([("bicubic", scale), *kernels])
         self.refine_field = receptive_field(kernels)
         if init == "gaussian":
             for conv in convs:
                 nn.init.normal_(conv.weight, std=0.001)
-                nn.init.zeros_(conv.bias)
+                zero_bias(conv)
 
     def forward(self, lq: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W), or to `size` = (height, width)."""

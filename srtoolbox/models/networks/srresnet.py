@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srtoolbox.models.networks.blocks import CHANNELS, one_of, positive, receptive_field
+from srtoolbox.interfaces import SRNetwork, require_choice, require_positive
+from srtoolbox.models.networks.blocks import receptive_field
 from srtoolbox.registry import NETWORKS
 
 # one sub-pixel block per factor, as the paper does it for x4 = 2 * 2
@@ -55,7 +56,7 @@ class SubPixelUpsample(nn.Module):
 
 
 @NETWORKS.register
-class SRResNet(nn.Module):
+class SRResNet(SRNetwork):
     """9x9 convolution, `num_blocks` residual blocks under a long skip, sub-pixel upsampling, 9x9 convolution.
 
     Input and output are in [0, 1] (the paper's output in [-1, 1] differs by a linear map, which the last layer learns).
@@ -72,7 +73,7 @@ class SRResNet(nn.Module):
         output: 'linear', or 'tanh' for (tanh(x) + 1) / 2, which cannot leave [0, 1].
     """
 
-    size_multiple = 1
+    scales = tuple(STAGES)
     hidden_arguments: ClassVar = {"output": ("linear", "tanh")}
 
     def __init__(
@@ -86,18 +87,10 @@ class SRResNet(nn.Module):
         body_end: str = "batch",
         output: str = "linear",
     ) -> None:
-        super().__init__()
-        for name, value, allowed in (
-            ("scale", scale, STAGES),
-            ("colour", colour, CHANNELS),
-            ("body_end", body_end, BODY_ENDS),
-            ("output", output, OUTPUTS),
-        ):
-            one_of("SRResNet", name, value, allowed)
-        positive("SRResNet", num_features=num_features, num_blocks=num_blocks)
-        self.scale = scale
-        self.colour = colour
-        self.in_channels = CHANNELS[colour]
+        super().__init__(scale, colour)
+        require_choice("SRResNet", "body_end", body_end, BODY_ENDS)
+        require_choice("SRResNet", "output", output, OUTPUTS)
+        require_positive("SRResNet", num_features=num_features, num_blocks=num_blocks)
         self.conv_first = nn.Conv2d(self.in_channels, num_features, 9, padding=4)
         self.act_first = nn.PReLU()
         self.body = nn.Sequential(*[ResidualBlock(num_features, bias) for _ in range(num_blocks)])

@@ -13,12 +13,13 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srtoolbox.models.networks.blocks import CHANNELS, one_of, positive, receptive_field
+from srtoolbox.interfaces import SRNetwork, require_positive
+from srtoolbox.models.networks.blocks import receptive_field
 from srtoolbox.registry import NETWORKS
 
 
 @NETWORKS.register
-class SRVGGNetCompact(nn.Module):
+class SRVGGNetCompact(SRNetwork):
     """3x3 convolutions with PReLU, a sub-pixel step, plus the input with its pixels repeated.
 
     Args:
@@ -29,15 +30,9 @@ class SRVGGNetCompact(nn.Module):
             realesr-general-x4v3.
     """
 
-    size_multiple = 1
-
     def __init__(self, scale: int, colour: str = "rgb", *, num_features: int = 64, num_blocks: int = 16) -> None:
-        super().__init__()
-        positive("SRVGGNetCompact", scale=scale, num_features=num_features, num_blocks=num_blocks)
-        one_of("SRVGGNetCompact", "colour", colour, CHANNELS)
-        self.scale = scale
-        self.colour = colour
-        self.in_channels = CHANNELS[colour]
+        super().__init__(scale, colour)
+        require_positive("SRVGGNetCompact", num_features=num_features, num_blocks=num_blocks)
         widths = [self.in_channels, *[num_features] * (num_blocks + 1)]
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(widths):

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn.utils import spectral_norm
 
 from srtoolbox.errors import ConfigError
-from srtoolbox.models.networks.blocks import CHANNELS, gt_sizes, one_of, positive
+from srtoolbox.interfaces import Discriminator, require_positive
+from srtoolbox.models.networks.blocks import gt_sizes
 from srtoolbox.registry import NETWORKS
 
 # of conv1 ... conv8: input and output channels in units of num_features, kernel, stride
@@ -28,7 +29,7 @@ LAST = ((1, 1, 3, 1), (1, 1, 3, 1))
 
 
 @NETWORKS.register
-class UNetDiscriminatorSN(nn.Module):
+class UNetDiscriminatorSN(Discriminator):
     """Three halvings, three bilinear doublings with skips between equal sizes, three convolutions; LeakyReLU(0.2).
 
     The spectral norms take one power iteration each time the network runs in training mode, and none in eval mode: a
@@ -40,16 +41,11 @@ class UNetDiscriminatorSN(nn.Module):
         colour: 'rgb' or 'y'.
     """
 
-    kind = "discriminator"
-    input_size = None
     size_multiple = 8
 
     def __init__(self, num_features: int = 64, *, skip_connection: bool = True, colour: str = "rgb") -> None:
-        super().__init__()
-        positive("UNetDiscriminatorSN", num_features=num_features)
-        one_of("UNetDiscriminatorSN", "colour", colour, CHANNELS)
-        self.colour = colour
-        self.in_channels = CHANNELS[colour]
+        super().__init__(colour)
+        require_positive("UNetDiscriminatorSN", num_features=num_features)
         self.skip_connection = skip_connection
         self.conv0 = nn.Conv2d(self.in_channels, num_features, 3, padding=1)
         for number, (inputs, outputs, kernel, stride) in enumerate(DOWN + UP + LAST, start=1):
@@ -74,15 +70,18 @@ class UNetDiscriminatorSN(nn.Module):
             shown = " x ".join(map(str, image.shape[-2:]))
             raise ConfigError(f"UNetDiscriminatorSN: takes multiples of {self.size_multiple} pixels, got {shown}")
         down = [_activate(self.conv0(image))]
-        for conv in (self.conv1, self.conv2, self.conv3):
-            down.append(_activate(conv(down[-1])))
+        for number in (1, 2, 3):
+            down.append(self._convolve(number, down[-1]))
         features = down.pop()
-        for conv in (self.conv4, self.conv5, self.conv6):
+        for number in (4, 5, 6):
             features = F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
-            features, same_size = _activate(conv(features)), down.pop()
+            features, same_size = self._convolve(number, features), down.pop()
             if self.skip_connection:
                 features = features + same_size
-        return self.conv9(_activate(self.conv8(_activate(self.conv7(features)))))
+        return self.conv9(self._convolve(8, self._convolve(7, features)))
+
+    def _convolve(self, number: int, features: Tensor) -> Tensor:
+        return _activate(self.get_submodule(f"conv{number}")(features))
 
 
 def _activate(features: Tensor) -> Tensor:

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from srtoolbox.errors import ConfigError
+from srtoolbox.interfaces import SRNetwork, require_positive
 from srtoolbox.models.networks.bicubic import upsample
-from srtoolbox.models.networks.blocks import CHANNELS, one_of, positive, receptive_field
+from srtoolbox.models.networks.blocks import receptive_field, zero_bias
 from srtoolbox.registry import NETWORKS
 
 VIDEO_RANGE = (16 / 255, 235 / 255)
@@ -36,7 +37,7 @@ class ConvReLU(nn.Module):
 
 
 @NETWORKS.register
-class VDSR(nn.Module):
+class VDSR(SRNetwork):
     """Bicubic upscaling inside, 3x3 convolutions with ReLU between at the output's size, added to their input.
 
     The weights do not depend on the scale: a network trained at one loads at another. They begin as He normal.
@@ -51,7 +52,6 @@ class VDSR(nn.Module):
             public weights are measured; None: not clipped.
     """
 
-    size_multiple = 1
     hidden_arguments: ClassVar = {"input_range": (None, VIDEO_RANGE)}
 
     def __init__(
@@ -64,14 +64,10 @@ class VDSR(nn.Module):
         bias: bool = False,
         input_range: Sequence[float] | None = None,
     ) -> None:
-        super().__init__()
-        positive("VDSR", scale=scale, num_features=num_features, num_blocks=num_blocks)
-        one_of("VDSR", "colour", colour, CHANNELS)
+        super().__init__(scale, colour)
+        require_positive("VDSR", num_features=num_features, num_blocks=num_blocks)
         if input_range is not None and (len(input_range) != 2 or not input_range[0] < input_range[1]):
             raise ConfigError(f"VDSR: input_range={input_range!r} is not possible; it is (low, high) or None")
-        self.scale = scale
-        self.colour = colour
-        self.in_channels = CHANNELS[colour]
         self.input_range = input_range
         self.residual_layer = nn.Sequential(*[ConvReLU(num_features, bias) for _ in range(num_blocks)])
         self.input = nn.Conv2d(self.in_channels, num_features, 3, padding=1, bias=bias)
@@ -95,5 +91,4 @@ class VDSR(nn.Module):
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+        zero_bias(module)

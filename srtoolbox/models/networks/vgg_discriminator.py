@@ -16,14 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srtoolbox.errors import ConfigError
-from srtoolbox.models.networks.blocks import CHANNELS, gt_sizes, one_of, positive
+from srtoolbox.interfaces import Discriminator, require_choice, require_positive
+from srtoolbox.models.networks.blocks import gt_sizes
 from srtoolbox.registry import NETWORKS
 
 NORMS = ("batch", None)
 
 
 @NETWORKS.register
-class VGGDiscriminator(nn.Module):
+class VGGDiscriminator(Discriminator):
     """3x3 convolutions that halve the picture again and again, then fully connected layers to one logit.
 
     Every convolution is followed by its BatchNorm (the first has none) and LeakyReLU(0.2).
@@ -49,9 +50,6 @@ class VGGDiscriminator(nn.Module):
         colour: 'rgb' or 'y'.
     """
 
-    kind = "discriminator"
-    size_multiple = 1
-
     def __init__(
         self,
         input_size: int,
@@ -64,14 +62,11 @@ class VGGDiscriminator(nn.Module):
         bias: bool | None = None,
         colour: str = "rgb",
     ) -> None:
-        super().__init__()
-        one_of("VGGDiscriminator", "norm", norm, NORMS)
-        one_of("VGGDiscriminator", "colour", colour, CHANNELS)
+        super().__init__(colour)
+        require_choice("VGGDiscriminator", "norm", norm, NORMS)
         strides = strides_of(channels) if strides is None else tuple(strides)
         _check_shape(input_size, channels, strides, kernels, fc)
         self.input_size = input_size
-        self.colour = colour
-        self.in_channels = CHANNELS[colour]
         self._features: list[str] = []
         stage, place, width = 0, 0, self.in_channels
         for number, (outputs, stride) in enumerate(zip(channels, strides, strict=True)):
@@ -133,13 +128,13 @@ def _check_shape(
     input_size: int, channels: Sequence[int], strides: Sequence[int], kernels: Sequence[int], fc: Sequence[int]
 ) -> None:
     owner = "VGGDiscriminator"
-    positive(owner, input_size=input_size)
-    positive(owner, **{f"channels[{i}]": width for i, width in enumerate(channels)})
-    positive(owner, **{f"fc[{i}]": width for i, width in enumerate(fc)})
+    require_positive(owner, input_size=input_size)
+    require_positive(owner, **{f"channels[{i}]": width for i, width in enumerate(channels)})
+    require_positive(owner, **{f"fc[{i}]": width for i, width in enumerate(fc)})
     if not channels or len(strides) != len(channels):
         raise ConfigError(f"{owner}: {len(channels)} channels need as many strides, got {len(strides)}")
     for stride in strides:
-        one_of(owner, "strides", stride, (1, 2))
+        require_choice(owner, "strides", stride, (1, 2))
     if len(kernels) != 2 or not all(isinstance(k, int) and k > 0 for k in kernels) or kernels[0] % 2 == 0:
         raise ConfigError(
             f"{owner}: kernels={tuple(kernels)!r} is not possible; one for stride 1, odd, and one for stride 2"

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import batch_to_float, batch_to_y, rgb_to_y
 from srtoolbox.interfaces import IMAGE_KEYS
+from srtoolbox.optim.wrapper import OptimWrapper
 from srtoolbox.registry import LOSSES, MODELS, NETWORKS, TRANSFORMS
-
-if TYPE_CHECKING:
-    from srtoolbox.optim.wrapper import OptimWrapper
-
 
 GRADIENT_NORM = "grad_norm"
 
@@ -70,7 +67,7 @@ class Restorer(nn.Module):
 
     def loss_weights(self) -> dict[str, float]:
         """The factor in each weighted term that `train_step` returns, where a loss tells its `weight`."""
-        return {name: loss.weight for name, loss in self.losses.items() if hasattr(loss, "weight")}
+        return {name: cast("float", loss.weight) for name, loss in self.losses.items() if hasattr(loss, "weight")}
 
     def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A batch of uint8 (N, H, W, C) pictures as float (N, C, H, W) in [0, 1] and in the network's colours."""

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,8 @@ from torch import Tensor, nn
 from srtoolbox.dist import unwrap
 from srtoolbox.errors import ConfigError
 from srtoolbox.models.restorers.base import Restorer
+from srtoolbox.optim.wrapper import OptimWrapper
 from srtoolbox.registry import LOSSES, MODELS, NETWORKS
-
-if TYPE_CHECKING:
-    from srtoolbox.optim.wrapper import OptimWrapper
 
 OWN_TERMS = ("gan", "discriminator", "r1", "d_real", "d_fake", "grad_norm_generator", "grad_norm_discriminator")
 
