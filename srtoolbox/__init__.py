@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, for those who check types; tests/te
     from srtoolbox.config import Config
     from srtoolbox.data.stores import open_store
     from srtoolbox.engine.evaluate import evaluate
+    from srtoolbox.engine.job.job import Job, train
     from srtoolbox.engine.runner import Runner
     from srtoolbox.image import Picture, read_image, read_picture, write_image, write_picture
     from srtoolbox.inference.image import upscale_picture
@@ -21,6 +22,7 @@ moved.install()
 
 _PUBLIC = {
     "Config": "srtoolbox.config",
+    "Job": "srtoolbox.engine.job.job",
     "Picture": "srtoolbox.image",
     "Runner": "srtoolbox.engine.runner",
     "Upscaler": "srtoolbox.inference.upscaler",
@@ -30,6 +32,7 @@ _PUBLIC = {
     "open_store": "srtoolbox.data.stores",
     "read_image": "srtoolbox.image",
     "read_picture": "srtoolbox.image",
+    "train": "srtoolbox.engine.job.job",
     "upscale": "srtoolbox.inference.upscaler",
     "upscale_picture": "srtoolbox.inference.image",
     "write_image": "srtoolbox.image",
@@ -38,6 +41,7 @@ _PUBLIC = {
 __all__ = [  # noqa: RUF022 - one literal, which type checkers read
     "__version__",
     "Config",
+    "Job",
     "Picture",
     "Runner",
     "Upscaler",
@@ -47,6 +51,7 @@ __all__ = [  # noqa: RUF022 - one literal, which type checkers read
     "open_store",
     "read_image",
     "read_picture",
+    "train",
     "upscale",
     "upscale_picture",
     "write_image",

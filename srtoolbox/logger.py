@@ -2,44 +2,119 @@
 
 from __future__ import annotations
 
+import contextlib
+import html
 import logging
 import sys
+import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.io.files import append_line
 
 LOGGER = logging.getLogger("srtoolbox")
 CONSOLE = Console()
+SHOWN_EVERY = 0.2
+"""Seconds between two drawings of a bar in a notebook."""
 
 
 def setup_logging(log_file: str | Path | None = None, *, main_process: bool = True) -> None:
-    """Send the toolbox's messages to the console and, if given, append them to a file. Replaces an earlier set-up.
+    """Send the toolbox's messages to the console and, if given, append them to a file.
 
-    The file begins with what was said since the last set-up without a file: how a run was found and built belongs to
-    its log. Other ranks than the main one log warnings only, with no file.
+    Replaces an earlier set-up; handlers that others have added stay. The file begins with what was
+    said since the last set-up without a file: how a run was found and built belongs to its log.
+    Other ranks than the main one log warnings only, with no file.
     """
-    earlier: list[logging.LogRecord] = []
-    for handler in list(LOGGER.handlers):
-        earlier += handler.records if isinstance(handler, _Memory) else []
-        LOGGER.removeHandler(handler)
-        handler.close()
+    earlier = [record for handler in _handlers if isinstance(handler, _Memory) for record in handler.records]
+    _remove_handlers()
     LOGGER.propagate = False
     LOGGER.setLevel(logging.INFO if main_process else logging.WARNING)
-    LOGGER.addHandler(_console_handler())
+    _add_handler(_console_handler())
     if log_file is None:
-        LOGGER.addHandler(_Memory())
+        _add_handler(_Memory())
     elif main_process:
         file = _LogFile(Path(log_file).absolute())
         file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-        LOGGER.addHandler(file)
+        _add_handler(file)
         for record in earlier:
             file.handle(record)
+
+
+@contextlib.contextmanager
+def logging_restored() -> Iterator[None]:
+    """Put the log back, its level, propagation and handlers, once what runs inside has ended."""
+    level, propagate, handlers = LOGGER.level, LOGGER.propagate, list(_handlers)
+    for handler in handlers:
+        LOGGER.removeHandler(handler)
+    _handlers.clear()
+    try:
+        yield
+    finally:
+        _remove_handlers()
+        LOGGER.propagate = propagate
+        LOGGER.setLevel(level)
+        for handler in handlers:
+            _add_handler(handler)
+
+
+_handlers: list[logging.Handler] = []
+"""Handlers of the log that `setup_logging` has added."""
+
+
+def _add_handler(handler: logging.Handler) -> None:
+    _handlers.append(handler)
+    LOGGER.addHandler(handler)
+
+
+def _remove_handlers() -> None:
+    for handler in _handlers:
+        LOGGER.removeHandler(handler)
+        handler.close()
+    _handlers.clear()
+
+
+@contextlib.contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far something is: a bar in a terminal, one in a notebook's cell, nothing elsewhere.
+
+    Yields:
+        what to call with (done, of) as it gets on.
+    """
+    if CONSOLE.is_jupyter:
+        yield _NotebookBar(title).show
+    elif CONSOLE.is_terminal:
+        columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=CONSOLE, transient=True) as bar:
+            task = bar.add_task(title, total=None)
+            yield lambda done, of: bar.update(task, completed=done, total=of)
+    else:
+        yield lambda done, of: None
+
+
+class _NotebookBar:
+    """A bar in the output of a notebook's cell, drawn by the browser, so that it needs no widgets."""
+
+    def __init__(self, title: str) -> None:
+        from IPython.display import HTML, display
+
+        self._html, self._title = HTML, html.escape(title)
+        self._handle = display(HTML(self._title), display_id=True)
+        self._shown_at = 0.0
+
+    def show(self, done: int, of: int) -> None:
+        """Draw the bar anew, a few times a second."""
+        if done < of and time.monotonic() - self._shown_at < SHOWN_EVERY:
+            return
+        self._shown_at = time.monotonic()
+        bar = f"<progress max='{of}' value='{done}' style='width: 40%'></progress>"
+        self._handle.update(self._html(f"{self._title} {bar} {done}/{of}"))
 
 
 class _Memory(logging.Handler):

@@ -16,7 +16,7 @@ import pytest
 import skimage.data
 import torch
 
-from srtoolbox import plugins
+from srtoolbox import logger, plugins
 from srtoolbox.image import write_image
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import Registry, registries
@@ -51,6 +51,7 @@ def _forget_log_set_up() -> None:
     for handler in list(LOGGER.handlers):
         LOGGER.removeHandler(handler)
         handler.close()
+    logger._handlers.clear()
     LOGGER.propagate = True
     LOGGER.setLevel(logging.NOTSET)
 

@@ -21,9 +21,8 @@ from srtoolbox.engine.guard.halt import check_steps, out_of_memory
 from srtoolbox.engine.guard.statistics import StatisticsGuard
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.hooks.scheduler import SchedulerHook
-from srtoolbox.engine.job.outcome import report_outcome
+from srtoolbox.engine.job.process import default_threads
 from srtoolbox.engine.job.signals import StopRequested, StopSignals
-from srtoolbox.engine.job.threads import default_threads
 from srtoolbox.engine.random_state import generators, seed_everything
 from srtoolbox.engine.run_state import load_initial_weights, load_random_state, load_run_state
 from srtoolbox.errors import ConfigError, MissingDataError, RunError, WriteError
@@ -146,8 +145,6 @@ class Runner:
                 self.batches.close()
                 if self.default_threads:
                     torch.set_num_threads(self._threads_before)
-        if dist.is_main():
-            report_outcome(self)
 
     def _begin(self) -> None:
         """Do what precedes the first iteration: of a resumed run, all that follows the save it continues from."""

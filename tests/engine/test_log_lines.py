@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from srtoolbox.cli import main
-from srtoolbox.engine.job.describe import describe
+from srtoolbox.engine.job.report import describe
 from tests.engine.runs import build, records, run
 
 

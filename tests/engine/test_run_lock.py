@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from srtoolbox.cli import main
+from srtoolbox.engine.job import job
 from srtoolbox.engine.runner import Runner
 from tests.engine.ranks import start
 from tests.engine.runs import snapshot
@@ -96,6 +98,7 @@ def test_a_run_that_came_and_went_meanwhile_is_left_alone(
 
     def slowly(self: Runner, *given: object, **named: object) -> None:
         monkeypatch.setattr(Runner, "__init__", build)
+        monkeypatch.setattr(job, "_ONE_RUN", threading.Lock())  # as in a process of its own
         assert main(arguments) == 0
         before.update(snapshot(tmp_path / "run"))
         build(self, *given, **named)

@@ -13,8 +13,8 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from srtoolbox.engine.device import set_up_torch
-from srtoolbox.engine.job.describe import describe
-from srtoolbox.engine.job.threads import VARIABLES, default_threads
+from srtoolbox.engine.job.process import VARIABLES, default_threads
+from srtoolbox.engine.job.report import describe
 from tests.engine.runs import build, load, run
 
 UNSCHEDULED = ("optim.generator.scheduler=None", "optim.generator.milestones=None")

@@ -15,9 +15,9 @@ from tests.systems import hidden, no_posix_list
 SEEN = """
 import os, signal, sys
 from srtoolbox import system
-from srtoolbox.engine.job import signals, restarts
+from srtoolbox.engine.job import lock, signals
 print(system.fcntl is None, system.resource is None, system.IS_WINDOWS, hasattr(system.os, "O_DIRECTORY"))
-print(sorted(signum.name for signum in signals.EXIT_CODES), hasattr(restarts.os, "sysconf"))
+print(sorted(signum.name for signum in signals.EXIT_CODES), hasattr(lock.os, "sysconf"))
 print(hasattr(os, "O_DIRECTORY"), hasattr(signal, "SIGUSR1"), os.name)
 lock = system.FileLock(sys.argv[1])
 print(lock.acquire(), system.FileLock(sys.argv[1]).acquire())

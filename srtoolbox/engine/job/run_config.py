@@ -94,7 +94,7 @@ def _shown(value: Any) -> str:  # noqa: ANN401 - a JSON value
 
 
 def _cut(*texts: str) -> Iterator[str]:
-    """Texts of one line: what is too long begins shortly before the place where they differ."""
+    """Yield texts of one line: what is too long begins shortly before the place where they differ."""
     alike = sum(1 for _ in takewhile(lambda signs: len(set(signs)) == 1, zip(*texts, strict=False)))
     start = max(alike - 20, 0) if max(map(len, texts)) > _WIDTH else 0
     for text in texts:
@@ -130,7 +130,7 @@ def _report_short_schedules(before: Mapping[str, Any], now: Mapping[str, Any]) -
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - JSON values
-    """Each deepest entry of dicts and lists, with its path."""
+    """Yield each deepest entry of dicts and lists, with its path."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else None
     if items is None:
         yield path, value
@@ -156,6 +156,18 @@ def _differ_in_loss(earlier: Path, now: Mapping[str, Any]) -> bool:
     except SrtoolboxError:
         return True
     return any(change.path.startswith(("model.", "data.train.dataset.")) for change in changes(before, now))
+
+
+def config_of_run(work_dir: str | Path) -> str:
+    """Return the config that the run in a work dir has saved.
+
+    Raises:
+        RunError: it is not there.
+    """
+    path = Path(work_dir) / CONFIG
+    if not path.is_file():
+        raise RunError(f"{work_dir} holds no {CONFIG}: name the config of the run that is to go on")
+    return str(path)
 
 
 def is_config_of(work_dir: Path, config: Config) -> bool:

@@ -1,4 +1,4 @@
-"""SIGTERM, SIGINT and SIGUSR1 end a run after the iteration at hand, saved; a second SIGINT ends it at once.
+"""SIGTERM, SIGINT and SIGUSR1 end a run after the iteration at hand, saved; a second SIGINT at once.
 
 Windows has no SIGUSR1, and SIGBREAK (Ctrl-Break) beside SIGINT (Ctrl-C).
 
@@ -11,17 +11,19 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from types import FrameType
+from typing import Any
 
 from srtoolbox.dist.heartbeat import exit_now, say
-from srtoolbox.logger import LOGGER
+from srtoolbox.logger import CONSOLE, LOGGER
 from srtoolbox.system import STOP_SIGNALS
 
 # what a shell expects of a process that a signal ended; a signal's number is not the same on all systems
 _CODES = {"SIGTERM": 143, "SIGINT": 130, "SIGUSR1": 138, "SIGBREAK": 149}
-EXIT_CODES = {signum: _CODES[signum.name] for signum in STOP_SIGNALS}
+EXIT_CODES: dict[int, int] = {signum: _CODES[signum.name] for signum in STOP_SIGNALS}
 AT_ONCE = "stopped at once; what was saved before is intact"
 
 
@@ -35,42 +37,56 @@ class StopRequested(Exception):  # noqa: N818 - a request, not an error
             else "nothing is saved: no iteration is finished, or the config has no CheckpointHook"
         )
         super().__init__(f"stopped by {signal.Signals(signum).name}; {state}")
-        self.exit_code = EXIT_CODES[signum]
+        self.signum, self.exit_code = signum, EXIT_CODES[signum]
 
 
 class StopSignals:
-    """While active, remembers the first of the signals that came in `received` (0: none)."""
+    """Signals to this process: while active, `received` is the first that came (0: none).
+
+    Only the main thread gets signals; a run in another one is stopped by `request`.
+    """
 
     def __init__(self) -> None:
         self.received = 0
-        self._interrupted = False
+        self._is_interrupted = False
+        self._is_interactive = CONSOLE.is_jupyter or hasattr(sys, "ps1")
+        self._previous: dict[int, Any] = {}
+        self._writer: socket.socket | None = None
+
+    def request(self) -> None:
+        """Stop the run as SIGTERM would, from any thread."""
+        self.received = self.received or signal.SIGTERM
 
     def __enter__(self) -> StopSignals:
-        self._previous = {}
         if threading.current_thread() is threading.main_thread():  # Python delivers signals to no other
-            self._previous = {signum: signal.signal(signum, self._handle) for signum in EXIT_CODES}
-            self._listen()
+            self._previous = {signum: signal.signal(signum, self._handle) for signum in STOP_SIGNALS}
+            if not self._is_interactive:
+                self._listen()
         return self
 
     def __exit__(self, *_: object) -> None:
         for signum, handler in self._previous.items():
             signal.signal(signum, handler)
-        if self._previous:
+        if self._writer is not None:
             signal.set_wakeup_fd(self._listened_before)
             self._writer.close()
+            self._writer = None
 
     def _listen(self) -> None:
         """Hear of signals in a thread too: while the main one is in C, say in a collective, it runs no handler."""
-        reader, self._writer = socket.socketpair()  # Python wakes a pipe too, but not on Windows
+        # Python wakes a pipe too, but not on Windows
+        reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         self._listened_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         threading.Thread(target=_end_at_second_interrupt, args=(reader,), name="signals", daemon=True).start()
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if signum == signal.SIGINT and self._interrupted:
+        if signum == signal.SIGINT and self._is_interrupted:
             LOGGER.warning(AT_ONCE)
+            if self._is_interactive:  # a kernel or a prompt goes on, with all its user has in it
+                raise KeyboardInterrupt(AT_ONCE)
             exit_now(EXIT_CODES[signal.SIGINT])
-        self._interrupted = self._interrupted or signum == signal.SIGINT
+        self._is_interrupted = self._is_interrupted or signum == signal.SIGINT
         self.received = self.received or signum
 
 

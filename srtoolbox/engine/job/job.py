@@ -1,0 +1,336 @@
+"""A training as users start it, from the command line or from Python: in a folder that is kept, locked and logged."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from srtoolbox import dist
+from srtoolbox.check import check
+from srtoolbox.config import Config
+from srtoolbox.data.loading.workers import refuse_second_import
+from srtoolbox.engine.guard.halt import SkippedStepsError
+from srtoolbox.engine.job.lock import RunLock, is_later_attempt
+from srtoolbox.engine.job.process import process_restored
+from srtoolbox.engine.job.report import Ending, closing_sentence, describe, report_outcome
+from srtoolbox.engine.job.run_config import CONFIG, is_config_of, save_config
+from srtoolbox.engine.job.signals import StopRequested
+from srtoolbox.engine.job.workdir import find_state, is_used, prepare
+from srtoolbox.engine.runner import Runner
+from srtoolbox.errors import DataError, RunError
+from srtoolbox.logger import CONSOLE, LOGGER, logging_restored, progress_bar, setup_logging
+from srtoolbox.plots.run_log import read_run
+from srtoolbox.plugins import load_plugins
+from srtoolbox.weights.checkpoint import list_checkpoints
+
+_ONE_RUN = threading.Lock()
+"""Random states, torch's settings and the log are one for a process: so is the run that is going on."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal stopped a run. `except Exception` does not catch it; the message says what is saved.
+
+    Attributes:
+        exit_code: what a process should end with: 130 of Ctrl-C, 143 of SIGTERM, 138 of SIGUSR1.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came of a training.
+
+    Attributes:
+        work_dir: the run's folder.
+        ending: 'finished', 'diverged', 'learned too little', 'stopped' or 'nothing left to do'.
+        iteration: the last one that was trained.
+        scores: means of the last evaluation, `{'set5/psnr': 32.6}`, from the log (`LoggerHook`).
+        best: the checkpoint of the best network by the first score that bests are kept by.
+        last: the newest checkpoint.
+    """
+
+    work_dir: Path
+    ending: Ending
+    iteration: int
+    scores: Mapping[str, float]
+    best: Path | None
+    last: Path | None
+
+
+class Job:
+    """A run in its folder: refused where another run was, locked, logged, resumable.
+
+    Args:
+        config: of the run.
+        work_dir: its folder (default: `config.work_dir`, else `work_dirs/<name of the config file>`).
+        plugins: Python files with components, beside those that the config names.
+        source: the config as its user typed it, for messages.
+
+    Raises:
+        RunError: nobody says which folder.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        work_dir: str | os.PathLike | None = None,
+        *,
+        plugins: Sequence[str | os.PathLike] = (),
+        source: str | os.PathLike | None = None,
+    ) -> None:
+        self.config, self._plugins = config, plugins
+        self.source = source or config.filename
+        folder = work_dir or config.get("work_dir")
+        if folder is None and self.source is None:
+            raise RunError("which folder the run goes to is not clear: a config without a file needs work_dir=...")
+        self.work_dir = Path(folder or Path("work_dirs") / Path(self.source or "").stem)
+        self._lock = RunLock(self.work_dir)
+        self._runner: Runner | None = None
+        self._is_stopped = False
+
+    def train(
+        self, *, resume: bool = False, resume_from: str | os.PathLike | None = None, overwrite: bool = False
+    ) -> TrainResult:
+        """Check the config, lock the folder, train.
+
+        Where steps fail again and again, `runtime.rollbacks` says how often to go back to the newest
+        checkpoint; the samples drawn since then are not drawn again. The process has its random
+        states, torch's settings and its log back afterwards.
+
+        Args:
+            resume: continue from the newest checkpoint in the folder.
+            resume_from: continue from this one; with `resume`, only where the folder holds none.
+            overwrite: delete an earlier run in the folder.
+
+        Raises:
+            ConfigError: the config has faults, all of them in the message.
+            RunError: the folder is used or locked, or the run cannot go on.
+            Interrupted: a signal came; a `KeyboardInterrupt`.
+        """
+        refuse_second_import()
+        with _alone(), logging_restored(), process_restored():
+            setup_logging(main_process=dist.is_main_launch())  # what the check warns of belongs to the log
+            load_plugins(self.config, self._plugins)
+            check(self.config)
+            if overwrite and (resume or resume_from):
+                raise RunError("--overwrite deletes the run that --resume would continue: choose one")
+            try:
+                return self._train_locked(resume, Path(resume_from) if resume_from else None, overwrite)
+            finally:
+                self._lock.release()
+
+    def stop(self) -> None:
+        """End the run after the iteration at hand, saved: for runs in a thread, to which no signal goes."""
+        self._is_stopped = True
+        if self._runner is not None:
+            self._runner.signals.request()
+
+    def _train_locked(self, resume: bool, resume_from: Path | None, overwrite: bool) -> TrainResult:
+        """Decide where to begin, and train, where the folder is used with its lock."""
+        if dist.is_main_launch() and is_used(self.work_dir):
+            self._lock.acquire()
+        notes = self._lock.read_notes()
+        if is_later_attempt(notes):  # the launcher repeats the command: what it wrote before must go on
+            overwrite, resume = False, True
+        if resume and not resume_from and notes.get("from"):  # that run may have ended before its first save
+            resume_from = Path(notes["from"])
+        state, path = None, None
+        if not overwrite:
+            state, path = find_state(self.work_dir, resume=resume, resume_from=resume_from)
+        if state is not None and path is not None and self._is_done(state["iter"], path):
+            if dist.is_main_launch():
+                LOGGER.warning(
+                    "nothing is left to do: the run has reached iteration %d, and max_iters is %d. Say "
+                    "max_iters=N to train on to iteration N", state["iter"], self.config["max_iters"],
+                )  # fmt: skip
+            return self._result(Ending.NOTHING_LEFT, state["iter"])
+        try:
+            return self._train_from(state, path, resume_from, overwrite)
+        except Interrupted:
+            raise
+        except BaseException as error:
+            dist.abort(error)
+            if isinstance(error, SystemExit):
+                raise RunError(f"something in the run called sys.exit({error.code}): it has not finished") from error
+            raise
+        finally:
+            self._runner = None
+
+    def _train_from(
+        self, state: dict[str, Any] | None, path: Path | None, resume_from: Path | None, overwrite: bool
+    ) -> TrainResult:
+        """Train from a state, and from the newest checkpoint again where steps fail and that is allowed."""
+        for rollbacks in range((self.config.get("runtime") or {}).get("rollbacks", 0), -1, -1):
+            runner = self._begin(state, path, overwrite=overwrite)
+            try:
+                with _progress_shown(runner):
+                    runner.train()
+                return self._finish(runner)
+            except StopRequested as stop:
+                LOGGER.warning("%s", stop)
+                if self._is_stopped:
+                    return self._result(Ending.STOPPED, runner.iter)
+                raise Interrupted(str(stop), stop.exit_code) from None
+            except SkippedStepsError as fault:
+                state, path = None, None
+                if rollbacks:
+                    state, path = find_state(self.work_dir, resume=True, resume_from=resume_from)
+                if state is None:
+                    raise
+                LOGGER.error("%s", fault)
+                LOGGER.warning("going back to iteration %d, on to samples not drawn yet", state["iter"])
+                state["draws"], overwrite = fault.draws, False
+        raise AssertionError("the last one of these runs returns or raises")
+
+    def _begin(self, state: dict[str, Any] | None, path: Path | None, *, overwrite: bool) -> Runner:
+        """Build the runner, fresh or from `state` (of the file `path`), make the folder ready, begin the log."""
+        runner = Runner(self.config, self.work_dir, resume=state, resumed_from=path)
+        if dist.is_main():
+            self._lock.acquire_for_use()
+            prepare(self.work_dir, iteration=runner.iter, overwrite=overwrite, resumed_from=path)
+            save_config(self.work_dir, self.config.dump(), runner.iter)
+            self._lock.note_start(path)
+        dist.barrier()
+        setup_logging(self.work_dir / "train.log", main_process=dist.is_main())
+        if dist.is_main():
+            describe(runner)
+        self._runner = runner
+        if self._is_stopped:
+            runner.signals.request()
+        if threading.current_thread() is not threading.main_thread():
+            LOGGER.info("signals do not reach a run outside the main thread: job.stop() of a srtoolbox.Job ends it")
+        return runner
+
+    def _finish(self, runner: Runner) -> TrainResult:
+        """Note that the run has finished, and say how to test it."""
+        ending = Ending.FINISHED
+        if dist.is_main():
+            ending = report_outcome(runner)
+            self._lock.note_end(runner.iter)
+        LOGGER.info("%s", closing_sentence(runner, self.source or self.work_dir / CONFIG))
+        return self._result(ending, runner.iter)
+
+    def _is_done(self, iteration: int, path: Path) -> bool:
+        """True if a run at `iteration` (of the checkpoint `path`) has nothing left to do, not even to evaluate.
+
+        One that ended by itself and is to go on with another config is evaluated as that says.
+        """
+        if iteration != self.config["max_iters"]:
+            return iteration > self.config["max_iters"]
+        return self._lock.has_finished(path, iteration) and is_config_of(self.work_dir, self.config)
+
+    def _result(self, ending: Ending, iteration: int) -> TrainResult:
+        scores = {}
+        with contextlib.suppress(DataError):  # no logger, or nothing to log
+            scores = {key: float(curve.values[-1]) for key, curve in read_run(self.work_dir).scores.items()}
+        folder = self.work_dir / "checkpoints"
+        best = [path for path in best_checkpoints(self.config, folder) if path.exists()]
+        last = list_checkpoints(folder)
+        return TrainResult(
+            self.work_dir, ending, iteration, scores, best[0] if best else None, last[-1] if last else None
+        )
+
+
+def best_checkpoints(config: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Return the files of the best networks that a config's hooks keep, in their order; not all may be there."""
+    hooks = [hook for hook in (config.get("hooks") or {}).values() if isinstance(hook, Mapping)]
+    keys = [hook["best"] for hook in hooks if hook.get("best")]
+    names = [key for entry in keys for key in ([entry] if isinstance(entry, str) else entry)]
+    return [folder / f"best_{name.replace('/', '_')}.pth" for name in names]
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Refuse a run beside another one of this process."""
+    lock = _ONE_RUN
+    if not lock.acquire(blocking=False):
+        raise RunError(
+            "another run is going on in this process, which has one random state and one log. Wait for "
+            "it, or start a process for each"
+        )
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _progress_shown(runner: Runner) -> Iterator[None]:
+    """Show a bar in a notebook; elsewhere the log's lines are enough. It looks at the run from a thread."""
+    if not (CONSOLE.is_jupyter and dist.is_main()):
+        yield
+        return
+    has_ended = threading.Event()
+
+    def follow() -> None:
+        while not has_ended.wait(0.5):
+            show(runner.iter, runner.max_iters)
+
+    with progress_bar("training") as show:
+        thread = threading.Thread(target=follow, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            has_ended.set()
+            thread.join()
+            show(runner.iter, runner.max_iters)
+
+
+def train(
+    config: Config | Mapping[str, Any] | str | os.PathLike,
+    *,
+    work_dir: str | os.PathLike | None = None,
+    resume: bool = False,
+    resume_from: str | os.PathLike | None = None,
+    overwrite: bool = False,
+    load_from: str | os.PathLike | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    plugins: Sequence[str | os.PathLike] = (),
+) -> TrainResult:
+    """Train a network from a config: what `srtoolbox train` does, from Python.
+
+    Args:
+        config: a file or the name of a packaged config, a `Config`, or a plain dict; it stays as it is.
+        work_dir: the folder of the run (default: `work_dirs/<name of the config file>`).
+        resume, resume_from, overwrite: see `Job.train`.
+        load_from: start from these weights (fine-tuning).
+        seed: of data order, crops and initialisation.
+        device: 'cpu', 'cuda', 'cuda:1' (default: the config's).
+        plugins: Python files with components of yours.
+
+    Returns:
+        how the run ended, its last scores, the best checkpoint and the last one.
+
+    Raises:
+        ConfigError: the config has faults, all of them in the message.
+        RunError: the folder holds a run (say `resume=True` or `overwrite=True`), another run has it,
+            or the run cannot go on.
+        KeyboardInterrupt: Ctrl-C or another signal (`Interrupted`); the state is saved.
+    """
+    source = None if isinstance(config, Mapping) else config
+    options = {"seed": seed, "load_from": load_from and str(load_from), "work_dir": work_dir and str(work_dir)}
+    if isinstance(config, Config):
+        config = copy.deepcopy(config)
+    elif isinstance(config, Mapping):
+        config = Config(copy.deepcopy(dict(config)))
+    else:
+        config = Config.fromfile(config)
+    for key, value in options.items():
+        if value is not None:
+            config[key] = value
+    if device is not None:
+        config["runtime"] = {**(config.get("runtime") or {}), "device": device}
+    return Job(config, plugins=plugins, source=source).train(
+        resume=resume, resume_from=resume_from, overwrite=overwrite
+    )

@@ -1,0 +1,276 @@
+"""What a run says of itself: what is about to run, and at its end whether it made anything better, or diverged."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from srtoolbox import dist
+from srtoolbox.engine.hooks import Phase
+from srtoolbox.engine.job.run_config import comparable_from
+from srtoolbox.errors import DataError
+from srtoolbox.image import batch_to_float, expand_gray
+from srtoolbox.logger import LOGGER
+from srtoolbox.plots.run_log import Run, read_run
+from srtoolbox.registry import METRICS
+from srtoolbox.resize import imresize
+from srtoolbox.text import counted
+from srtoolbox.weights.checkpoint import list_checkpoints
+
+if TYPE_CHECKING:
+    from srtoolbox.engine.runner import Runner
+
+MARGIN, ADVERSARIAL_MARGIN = 0.5, 3.0
+"""dB of PSNR that a network may lie below bicubic; one trained against a discriminator trades PSNR for texture."""
+RISEN = 2.0
+"""The last loss over the first one from which on a run has diverged."""
+RELAPSED, FALLEN = 5.0, 3.0
+"""The last loss over the lowest one, and dB of PSNR below the best evaluation: with either, a network below bicubic has
+lost what it had learned; else it has not learned enough yet."""
+
+
+class Ending(enum.StrEnum):
+    """How a run has ended."""
+
+    FINISHED = "finished"
+    DIVERGED = "diverged"
+    LEARNED_LITTLE = "learned too little"
+    STOPPED = "stopped"
+    NOTHING_LEFT = "nothing left to do"
+
+
+def describe(runner: Runner) -> None:
+    """Log what is about to run: the batch over all processes, images, epochs, networks, device and precision."""
+    batch, world = runner.config["data"]["train"]["batch_size"], dist.world_size()
+    parts = [f"{world} processes"] * (world > 1) + [f"{runner.accumulation} batches"] * (runner.accumulation > 1)
+    LOGGER.info("work dir %s, device %s, seed %d", runner.work_dir, _device(runner), runner.seed)
+    LOGGER.info(
+        "batch %s = %s per iteration; %s from %d",
+        " x ".join([f"{batch} per process", *parts]),
+        counted(batch * world * runner.accumulation, "sample"),
+        counted(runner.max_iters, "iteration"),
+        runner.iter,
+    )
+    LOGGER.info("%s", _data(runner))
+    for name, network in runner.networks.items():
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        LOGGER.info("%s: %s, %s", name, type(network).__name__, counted(parameters, "parameter"))
+    for warning in _warnings(runner):
+        LOGGER.warning("%s", warning)
+
+
+def _device(runner: Runner) -> str:
+    """The device, and of a CPU how many threads compute and who says so."""
+    if runner.device.type != "cpu":
+        return str(runner.device)
+    threads = counted(torch.get_num_threads(), "thread")
+    hint = ": a network this small is slower with more beside other work; runtime.threads=N takes N"
+    return f"cpu ({threads}{hint if runner.default_threads else ''})"
+
+
+def _data(runner: Runner) -> str:
+    """Return how many images there are, how often each is drawn, and in which precision the networks compute."""
+    images = len(runner.dataset)
+    samples = runner.config["data"]["train"]["batch_size"] * runner.accumulation * dist.world_size()
+    validation = ", ".join(f"{name} ({counted(len(dataset), 'image')})" for name, dataset in _sets(runner).items())
+    amp = runner.runtime.get("amp")
+    return (
+        f"training on {counted(images, 'image')} for {runner.max_iters * samples / images:.4g} epochs, validation on "
+        f"{validation or 'nothing'}, precision {f'{amp}, where it is safe, and float32' if amp else 'float32'}"
+    )
+
+
+def _sets(runner: Runner) -> dict[str, Any]:
+    """Return the validation sets that are evaluated."""
+    hooks = runner.hooks.values()
+    return {name: dataset for hook in hooks for name, dataset in getattr(hook, "datasets", {}).items()}
+
+
+def _warnings(runner: Runner) -> list[str]:
+    """Return a sentence for each thing that a run would leave undone."""
+    warnings = []
+    if not any(hook.phase is Phase.SAVE for hook in runner.hooks.values()):
+        warnings.append("nothing of this run will be saved: hooks has no CheckpointHook")
+    val = runner.config["data"].get("val") or {}
+    if val.get("datasets") and not any(hasattr(hook, "datasets") for hook in runner.hooks.values()):
+        warnings.append("data.val is never used: hooks has no EvaluateHook")
+    if _sets(runner) and not val.get("metrics"):
+        warnings.append("nothing is scored: data.val has sets and no metrics")
+    return warnings
+
+
+def worth_testing(runner: Runner) -> list[Path]:
+    """Return the checkpoints to test: the best by the first score that bests are kept by, else the last.
+
+    Of a run against a discriminator the last comes first: the best by PSNR is nearly the network it began with.
+    """
+    folder = runner.work_dir / "checkpoints"
+    last = list_checkpoints(folder)[-1:]
+    names = [path for hook in runner.hooks.values() for path in getattr(hook, "best_paths", [])]
+    best = [path for path in names if path.exists()][:1]
+    return last + best if is_adversarial(runner) else best or last
+
+
+def closing_sentence(runner: Runner, config: object) -> str:
+    """Return the last sentence of a run that has finished: what was done, and how to test it.
+
+    Args:
+        runner: it has trained.
+        config: as its user would type it.
+    """
+    sentence = f"done: {runner.work_dir}"
+    if runner.begun_at == runner.max_iters:
+        sentence = f"nothing was left to train: iteration {runner.iter} of {runner.max_iters} was reached before"
+    files = " ".join(map(str, worth_testing(runner)))
+    return f"{sentence}. Test it: srtoolbox test {config} {files}" if files else sentence
+
+
+def is_adversarial(runner: Runner) -> bool:
+    """True where more networks learn than the one that upscales."""
+    return len(runner.optims) > 1
+
+
+def report_outcome(runner: Runner) -> Ending:
+    """Warn at the end of a run that made nothing better than its start, or whose network does not upscale.
+
+    Args:
+        runner: of rank 0, with its log closed.
+    """
+    try:
+        log = read_run(runner.work_dir)
+    except DataError:  # no logger, or nothing to log
+        log = Run("", {}, {}, {})
+    ending, failure = _failure(runner, log)
+    for sentence in (_never_scored(runner, log), _nothing_better(runner, log), failure):
+        if sentence:
+            LOGGER.warning("%s", sentence)
+    return ending
+
+
+def _never_scored(runner: Runner, log: Run) -> str | None:
+    """Return the sentence of a run that was to be scored and was not."""
+    sets = (runner.config["data"].get("val") or {}).get("datasets")
+    if not sets or log.scores or not log.terms:  # without terms there is no logger
+        return None
+    keys = [key for hook in runner.hooks.values() for key in getattr(hook, "best_keys", [])]
+    best = f", and no best by {', '.join(keys)} was kept" if keys else ""
+    return f"this run was never scored{best}: of data.val.datasets ({', '.join(sets)}) none was there or evaluated"
+
+
+def _nothing_better(runner: Runner, log: Run) -> str | None:
+    """Return the sentence of a run that was scored before it learned, and never better since by any score."""
+    parts = []
+    for key, (iters, values) in log.scores.items():
+        better = _direction(runner, key)
+        if better is None or iters[0] != 0 or len(iters) == 1:
+            continue
+        later = [(value * better, -iteration) for iteration, value in zip(iters[1:], values[1:], strict=True)]
+        best, place = max((pair for pair in later if not math.isnan(pair[0])), default=(-math.inf, 0))
+        if best > values[0] * better:
+            return None
+        parts.append(f"{key} {values[0]:.4f} at the start, at best {best * better:.4f} (iteration {-place}) since")
+    if not parts:
+        return None
+    usual = ", as is usual of PSNR under a discriminator: look at the images" if is_adversarial(runner) else ""
+    return f"no evaluation was better than that of the weights it began with{usual}: {'; '.join(parts)}"
+
+
+def _direction(runner: Runner, key: str) -> int | None:
+    """Return 1 where higher is better, -1 where lower is, None where neither is or nobody knows."""
+    metrics = ((runner.config["data"].get("val") or {}).get("metrics")) or {}
+    name = key.rpartition("/")[2]
+    higher = runner.higher_is_better(name) if name in metrics else None
+    return None if higher is None else 1 if higher else -1
+
+
+def _failure(runner: Runner, log: Run) -> tuple[Ending, str | None]:
+    """Return how a run has ended, with the sentence of one that failed.
+
+    Its network is below bicubic on the validation images at hand, or its loss has risen far.
+    """
+    below, totals = list(_below_bicubic(runner)), _total_losses(runner, log)
+    losses = ""
+    if len(totals) > 1:
+        (first, before), (last, after) = min(totals.items()), max(totals.items())
+        losses = f"the loss was {before:.4g} at iteration {first} and is {after:.4g} at iteration {last}"
+    has_risen = bool(losses) and not after <= RISEN * before
+    if not below and not has_risen:
+        return Ending.FINISHED, None
+    losing = [losses] if has_risen else [*_relapsed_loss(totals)]
+    losing += _fallen_psnr(runner, log)
+    if losing:
+        return Ending.DIVERGED, (
+            f"this run has diverged: {'; '.join([*below, *losing])}. Lower the learning rate or clip "
+            "the gradients (optim.generator.clip)"
+        )
+    signs = [*below, *([losses] if losses else [])]
+    return Ending.LEARNED_LITTLE, (
+        f"this run has learned too little: {'; '.join(signs)}. Train longer (max_iters), or with "
+        "another learning rate where the loss falls no more"
+    )
+
+
+def _below_bicubic(runner: Runner) -> Iterator[str]:
+    panels = [panel for hook in runner.hooks.values() for panel in getattr(hook, "last_panels", {}).items()]
+    margin = ADVERSARIAL_MARGIN if is_adversarial(runner) else MARGIN
+    scores = {name: psnr_beside_bicubic(image.lq, image.sr, image.gt) for name, image in panels if image.gt is not None}
+    if scores and not _mean(own for own, _ in scores.values()) >= _mean(ref for _, ref in scores.values()) - margin:
+        name, (own, reference) = min(scores.items(), key=lambda item: item[1][0] - item[1][1])
+        yield f"it ends with {own:.2f} dB on {name}, where bicubic has {reference:.2f} dB"
+
+
+def psnr_beside_bicubic(lq: np.ndarray, sr: torch.Tensor, gt: np.ndarray) -> tuple[float, float]:
+    """Return the PSNR (dB, protocol `rgb` on luma, 8 px of border left out) of a result and of bicubic's."""
+    truth = _batch(gt)
+    height, width = truth.shape[-2:]
+    metric = METRICS.build({"type": "PSNR", "crop_border": min(8, (min(height, width) - 1) // 2)})
+    bicubic = imresize(_batch(lq), size=(height, width))
+    return float(metric(sr.expand(-1, 3, -1, -1).cpu(), truth)), float(metric(bicubic, truth))
+
+
+def _batch(image: np.ndarray) -> torch.Tensor:
+    return batch_to_float(torch.from_numpy(expand_gray(image).copy())[None])
+
+
+def _mean(values: Iterator[float]) -> float:
+    numbers = list(values)
+    return sum(numbers) / len(numbers)
+
+
+def _total_losses(runner: Runner, log: Run) -> dict[int, float]:
+    """Return the sum of the loss terms by iteration, of as long as the run has been the same."""
+    totals: dict[int, float] = {}
+    if is_adversarial(runner):  # whose losses tell of a balance
+        return totals
+    start = comparable_from(runner.work_dir, runner.config)
+    for curve in (log.terms[name] for name in runner.model.loss_weights() if name in log.terms):
+        for iteration, value in zip(curve.iters, curve.values, strict=True):
+            if iteration > start:
+                totals[iteration] = totals.get(iteration, 0.0) + value
+    return totals
+
+
+def _relapsed_loss(totals: Mapping[int, float]) -> Iterator[str]:
+    finite = {iteration: value for iteration, value in totals.items() if math.isfinite(value)}
+    if not finite:
+        return
+    lowest, last = min(finite, key=lambda iteration: finite[iteration]), max(totals)
+    if not totals[last] <= RELAPSED * finite[lowest]:
+        yield f"the loss was down to {finite[lowest]:.4g} at iteration {lowest} and is {totals[last]:.4g} at the end"
+
+
+def _fallen_psnr(runner: Runner, log: Run) -> Iterator[str]:
+    metrics = (runner.config["data"].get("val") or {}).get("metrics") or {}
+    for key, (iters, values) in log.scores.items():
+        if metrics.get(key.rpartition("/")[2], {}).get("type") != "PSNR":
+            continue
+        best = max((pair for pair in zip(values, iters, strict=True) if not math.isnan(pair[0])), default=None)
+        if best is not None and not values[-1] >= best[0] - FALLEN:
+            yield f"{key} was {best[0]:.2f} at iteration {best[1]} and is {values[-1]:.2f}"
+            return
