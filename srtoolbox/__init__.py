@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from srtoolbox import moved
 
 if TYPE_CHECKING:  # what __getattr__ finds, for those who check types; tests/test_api.py keeps the two alike
+    from srtoolbox.apps.folder.upscale import upscale_folder
     from srtoolbox.config import Config
     from srtoolbox.data.stores import open_store
     from srtoolbox.engine.evaluate import evaluate
@@ -34,6 +35,7 @@ _PUBLIC = {
     "read_picture": "srtoolbox.image",
     "train": "srtoolbox.engine.job.job",
     "upscale": "srtoolbox.inference.upscaler",
+    "upscale_folder": "srtoolbox.apps.folder.upscale",
     "upscale_picture": "srtoolbox.inference.image",
     "write_image": "srtoolbox.image",
     "write_picture": "srtoolbox.image",
@@ -53,6 +55,7 @@ __all__ = [  # noqa: RUF022 - one literal, which type checkers read
     "read_picture",
     "train",
     "upscale",
+    "upscale_folder",
     "upscale_picture",
     "write_image",
     "write_picture",

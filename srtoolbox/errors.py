@@ -11,6 +11,10 @@ class SrtoolboxError(Exception):
     """Base of every error whose message is written for the user."""
 
 
+class OptionError(SrtoolboxError):
+    """An argument that is not possible; the message begins with its name, before which a command puts `--`."""
+
+
 class ConfigError(SrtoolboxError):
     """A config that cannot be read or that asks for something impossible. `faults` holds one line each."""
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 from srtoolbox.compat import OptionContainer, options_of
+from srtoolbox.errors import OptionError
 from srtoolbox.registry import did_you_mean
 
 _OVERRIDE = re.compile(r"""[A-Za-z_]\w*(\.[\w-]+|\[\s*['"]?[\w-]+['"]?\s*\])*\+?=""")
@@ -98,6 +99,22 @@ class CommandParser(argparse.ArgumentParser):
             self.error(f"{args.overrides[0]!r} is neither an option nor of the form key=value")
         args.overrides = overrides
         return args
+
+    def prepare(self, args: argparse.Namespace) -> None:
+        """Set up the messages, and import the plugins that `--plugin` names."""
+        from srtoolbox.logger import setup_logging
+        from srtoolbox.plugins import load_plugins
+
+        setup_logging()
+        load_plugins(None, args.plugin)
+
+    @contextlib.contextmanager
+    def option_errors(self) -> Iterator[None]:
+        """Take an argument that an application refuses for the option of its name."""
+        try:
+            yield
+        except OptionError as error:
+            self.error(f"--{error}")
 
     def error(self, message: str) -> NoReturn:
         """As argparse's, with the nearest option for one that is unknown."""

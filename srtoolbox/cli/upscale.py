@@ -3,109 +3,165 @@
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import sys
+from collections.abc import Sequence
 
-from srtoolbox.apps.folder.naming import STREAM
-from srtoolbox.cli.options import terminable
-from srtoolbox.cli.upscale_options import build_parser, naming_of
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
-    from srtoolbox.apps.folder.plan import Plan
-    from srtoolbox.inference.upscaler import Upscaler
-
+from srtoolbox.apps.folder.naming import EXTENSIONS, STREAM
+from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_weights_options, terminable, tile
 
 SUMMARY = "upscale images with a trained network"
 TAKES_PATTERNS = True  # of folders, whose structure the results keep
+EXAMPLE = """example:
+  python tools/upscale.py work_dirs/quickstart/checkpoints/best_photos_psnr.pth photo.jpg -o out
+  python tools/upscale.py model.pth pictures/ 'more/**/*.png' --ext same --skip-existing
+  python tools/upscale.py model.pth https://example.org/photo.jpg -o photo_large.webp
+  cat photo.jpg | python tools/upscale.py model.pth - -o - > large.png
+  python tools/upscale.py psnr.pth photo.jpg --blend gan.pth --alpha 0.8
+
+photo.bmp beside photo.tiff become photo.bmp_sr.png and photo.tiff_sr.png. Results of an earlier run (a_sr.png beside
+a.jpg) are left out; with -o of another folder they are images like all others. See docs/upscale.md."""
+
+
+def build_parser() -> CommandParser:
+    """Options of the command."""
+    parser = CommandParser("upscale", __doc__, EXAMPLE)
+    parser.add_argument("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox, or of another project")
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="images, folders of them (recursive), quoted patterns ('in/**/*.png'), https addresses, - for stdin",
+    )
+    _add_output_options(parser)
+    _add_network_options(parser)
+    _add_work_options(parser)
+    return parser
+
+
+def _add_output_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("results")
+    group.add_argument(
+        "-o",
+        "--out",
+        metavar="DIR|FILE|-",
+        help="a folder (default: beside each image); for one image also a file, or - for stdout",
+    )
+    group.add_argument("--suffix", default="_sr", metavar="TEXT", help="what comes behind the name (default: _sr)")
+    group.add_argument("--ext", choices=EXTENSIONS, help="the format (default: png; same: that of the image)")
+    group.add_argument(
+        "--quality", type=int, metavar="Q", help="1 ... 100 for jpg (default 95) and webp (default: lossless)"
+    )
+    group.add_argument("--skip-existing", action="store_true", help="leave alone what has a result already")
+
+
+def _add_network_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("network")
+    add_weights_options(group)
+    group.add_argument(
+        "--outscale", type=float, metavar="S", help="final scale, any number above 0 (default: the network's)"
+    )
+    group.add_argument("--blend", metavar="CKPT", help="mix in another training of the same network, see interp")
+    group.add_argument("--alpha", type=float, metavar="A", help="with --blend: its share, in [0, 1]")
+    group.add_argument("--ensemble", action="store_true", help="average eight flips and turns (x8 the time, better)")
+    group.add_argument(
+        "--patches",
+        choices=("overlapping", "non-overlapping"),
+        help="SRCNN, VDSR: work on patches of the training's size",
+    )
+    group.add_argument(
+        "--wrap",
+        choices=("x", "y", "xy"),
+        help="for textures that tile: what lies beyond an edge is the opposite side (x: left and right)",
+    )
+    group.add_argument(
+        "--transparency",
+        choices=("network", "bicubic"),
+        default="network",
+        help="what upscales alpha (default: network)",
+    )
+    add_plugin(group)
+
+
+def _add_work_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("machine")
+    add_device(group)
+    group.add_argument(
+        "--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help="precision of the network (default: fp32)"
+    )
+    group.add_argument(
+        "--tile",
+        type=tile,
+        default="auto",
+        metavar="auto|PX|0",
+        help="side of tiles in input pixels; 0: the image in one piece (default: auto, by the free memory); no seams",
+    )
+    group.add_argument(
+        "--overlap",
+        type=int,
+        metavar="PX",
+        help="pixels that tiles see around them (default: all the network sees, which is exact; fewer are faster)",
+    )
+    group.add_argument(
+        "--batch", type=int, default=1, metavar="N", help="tiles run together (default: 1; on a CPU more is no faster)"
+    )
+    group.add_argument(
+        "--workers",
+        type=_workers,
+        default=2,
+        metavar="N",
+        help="images read ahead and written at a time (default: 2)",
+    )
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code: 1 where some image failed."""
     parser = build_parser()
     args = parser.parse(argv)
-    naming = naming_of(parser, args)
-    from srtoolbox.apps.folder.plan import plan
-    from srtoolbox.apps.folder.run import Options, Run
-    from srtoolbox.logger import setup_logging
-    from srtoolbox.plugins import load_plugins
+    _check(parser, args)
+    from srtoolbox.apps.folder.upscale import upscale_folder
+    from srtoolbox.apps.networks import Checkpoint
 
-    setup_logging()
-    load_plugins(None, args.plugin)
-    console = _console(args.out)
-    planned = plan(args.inputs, naming)
-    jobs = [job for job in planned.jobs if not (args.skip_existing and job.target and job.target.exists())]
-    _tell_left_out(planned, len(planned.jobs) - len(jobs), console)
-    upscaler, alpha = upscalers(args)
-    start = time.perf_counter()
-    run = Run(upscaler, Options(args.quality, f".{args.ext or 'png'}", args.workers, alpha), console)
-    with terminable():
-        run(jobs)
-    done, seconds = len(jobs) - len(run.failed), time.perf_counter() - start
-    skipped = f", {len(planned.jobs) - len(jobs)} skipped" if args.skip_existing else ""
-    console.print(f"{done} upscaled, {len(run.failed)} failed{skipped}, {seconds:.1f} s", highlight=False)
-    return 1 if run.failed else 0
-
-
-def upscalers(args: argparse.Namespace) -> tuple[Upscaler, Upscaler | None]:
-    """For the colours, and for the transparency where that is another."""
-    from srtoolbox.apps.networks import generator_of
-    from srtoolbox.engine.device import select_device
-    from srtoolbox.inference.upscaler import Upscaler
-    from srtoolbox.registry import NETWORKS
-
-    device = select_device(args.device)
-    config = generator_of(args.config)
-    network = load(args, config, device)
-    tile = args.tile or None
-    upscaler = Upscaler(
-        network,
-        device=device,
-        tile=tile,
-        ensemble=args.ensemble,
-        dtype=args.dtype,
-        outscale=args.outscale,
-        overlap=args.overlap,
-        batch=args.batch,
-        patches=args.patches,
-        wrap=args.wrap,
+    parser.prepare(args)
+    network = Checkpoint(
+        args.checkpoint, args.config, args.scale, args.trial, other=args.blend, alpha=args.alpha or 0.0
     )
-    if args.transparency == "network":
-        return upscaler, None
-    bicubic = NETWORKS.build({"type": "Bicubic", "scale": network.scale})
-    return upscaler, Upscaler(bicubic, device=device, tile=tile, outscale=args.outscale, wrap=args.wrap)
+    with terminable(), parser.option_errors():
+        result = upscale_folder(
+            network,
+            args.inputs,
+            args.out,
+            suffix=args.suffix,
+            ext=args.ext,
+            quality=args.quality,
+            skip_existing=args.skip_existing,
+            workers=args.workers,
+            transparency=args.transparency,
+            device=args.device,
+            tile=args.tile or None,
+            ensemble=args.ensemble,
+            dtype=args.dtype,
+            outscale=args.outscale,
+            overlap=args.overlap,
+            batch=args.batch,
+            patches=args.patches,
+            wrap=args.wrap,
+        )
+    return 1 if result.failed else 0
 
 
-def load(args: argparse.Namespace, config: Mapping[str, Any] | None, device: torch.device) -> nn.Module:
-    """The network of the checkpoint, with another one mixed in where that is wanted."""
-    from srtoolbox.weights.interpolate import Interpolator
-    from srtoolbox.weights.load import load_network
-
-    if args.blend is None:
-        return load_network(args.checkpoint, config=config, scale=args.scale, trial=args.trial, device=device)
-    interpolator = Interpolator([args.checkpoint, args.blend], config=config, scale=args.scale, trial=args.trial)
-    return interpolator.network_at((1 - args.alpha, args.alpha), device)
-
-
-def _tell_left_out(planned: Plan, existing: int, console: Any) -> None:  # noqa: ANN401 - rich's Console
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    if planned.left_out:
-        say(f"left out as results of an earlier run (-o takes them): {', '.join(planned.left_out)}")
-    if planned.unread:
-        say(planned.unread)
-    if existing:
-        say(f"{existing} skipped, which have a result already")
+def _check(parser: CommandParser, args: argparse.Namespace) -> None:
+    """End with a fault of typing that a terminal alone can have, or options that go together."""
+    if (args.blend is None) != (args.alpha is None):
+        parser.error("--blend CKPT and --alpha A go together")
+    if args.alpha is not None and not 0 <= args.alpha <= 1:
+        parser.error(f"--alpha is in [0, 1], got {args.alpha:g}")
+    if args.out == STREAM and sys.stdout.isatty():
+        parser.error("-o - writes an image to standard output, which is a terminal; add > FILE or | COMMAND")
+    if STREAM in args.inputs and sys.stdin.isatty():
+        parser.error("- reads an image from standard input, which is a terminal; add < FILE or pipe one in")
 
 
-def _console(out: str | None) -> Any:  # noqa: ANN401 - rich's Console
-    """Where messages go: not to standard output when an image goes there."""
-    from rich.console import Console
-
-    from srtoolbox.logger import CONSOLE
-
-    return Console(stderr=True) if out == STREAM else CONSOLE
+def _workers(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"is 1 ... 64, got {text!r}")
+    return int(text)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from srtoolbox.cli import main
-from srtoolbox.cli.upscale_options import EXAMPLE, build_parser
+from srtoolbox.cli.upscale import EXAMPLE, build_parser
 from srtoolbox.compat import options_of
 from srtoolbox.image import Picture, read_image, write_image, write_picture
 
@@ -59,6 +59,7 @@ def test_its_python(folder: Path) -> None:
         exec(block, names)
     assert read_image("cat_sr.png").shape == (40, 48, 3)
     assert names["texture"].shape == (40, 48, 3)
+    assert len(names["result"].done) == 2 and Path("upscaled/a/b_sr.png").exists()
     assert names["large"].shape == (50, 60, 3) and Path("logo_sr.png").exists()
 
 

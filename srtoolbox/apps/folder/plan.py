@@ -25,7 +25,7 @@ from srtoolbox.image import (
 from srtoolbox.io.file_names import place_of, refused_name
 
 _NAME_BYTES = 120
-"""Of what an image of an address is called: what comes behind it must fit into a file's name too."""
+"""Of the name of an image of an address: what comes behind it must fit into a file's name too."""
 Kind = Literal["file", "url", "stream"]
 
 
@@ -40,7 +40,7 @@ class Job(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """All there is to do, and what is not done."""
+    """The jobs, and what is left out."""
 
     jobs: list[Job]
     left_out: list[str]
@@ -59,12 +59,12 @@ class _Found(NamedTuple):
 
     @property
     def place(self) -> Path | str:
-        """The same for the same image, however it was given."""
+        """A value that is equal for one image, whichever way it is named."""
         return place_of(Path(self.source)) if self.kind == "file" else self.source
 
 
 def plan(inputs: Sequence[str], naming: Naming) -> Plan:
-    """One job for each image; folders, and patterns like `in/**/*.png`, keep their structure under `out`.
+    """Return one job for each image; folders, and patterns like `in/**/*.png`, keep their structure under `out`.
 
     The output is `<name>_sr.png`, and `<name>.<suffix>_sr.png` where two images would have one. An image given
     twice is taken once. One that is the result of another (`a_sr.png` beside `a.jpg`) comes from an earlier run and is
@@ -74,7 +74,6 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
         SrtoolboxError: an input that is not there, a folder or pattern without images, two images with one output,
             an output that is an input, several images for one output file.
     """
-
     found: dict[Path | str, _Found] = {}
     unread: dict[Path, Unread] = {}
     for each in _sources(inputs, naming, unread):
@@ -82,8 +81,8 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
     sentence = unread_sentence(unread.values())
     if not found:
         raise ImageError(f"{', '.join(inputs)}: no images that are read; {sentence}")
-    if is_single(naming.out):
-        return Plan([_single(list(found.values()), naming)], [], sentence)
+    if naming.out is not None and is_single(naming.out):
+        return Plan([_single(list(found.values()), naming.out)], [], sentence)
     earlier = _earlier(found, naming) if naming.suffix else []
     kept = {place: each for place, each in found.items() if place not in earlier}
     images = _images(kept.values())
@@ -99,12 +98,11 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
 
 
 def is_single(out: str | None) -> bool:
-    """Whether `-o` names one image, a file or standard output, and no folder.
+    """True if `-o` names one image, a file or standard output, and no folder.
 
     Raises:
         ImageError: it names an image of a format that is not written.
     """
-
     if out is None or out == STREAM:
         return out == STREAM
     if out.endswith(("/", os.sep)) or Path(out).is_dir():
@@ -116,8 +114,7 @@ def is_single(out: str | None) -> bool:
 
 
 def _earlier(found: Mapping[Path | str, _Found], naming: Naming) -> list[Path | str]:
-    """The places of images that are results of others among them, in whatever format."""
-
+    """Return the places of images that are results of others among them, in whatever format."""
     results = {
         place_of(each.folder / f"{stem}{naming.suffix}")
         for each in found.values()
@@ -130,18 +127,18 @@ def _earlier(found: Mapping[Path | str, _Found], naming: Naming) -> list[Path | 
     ]
 
 
-def _single(found: list[_Found], naming: Naming) -> Job:
+def _single(found: list[_Found], out: str) -> Job:
     if len(found) != 1:
-        raise ImageError(f"-o {naming.out}: one file for {len(found)} images; give a folder")
+        raise ImageError(f"-o {out}: one file for {len(found)} images; give a folder")
     (each,) = found
-    target = None if naming.out == STREAM else Path(naming.out)
+    target = None if out == STREAM else Path(out)
     if target is not None:
         _check_target(each.source, target, _images([each]), {})
     return Job(each.source, each.kind, target)
 
 
 def _images(found: Iterable[_Found]) -> set[Path]:
-    """The files that are read: what was named, and what links among it lead to."""
+    """Return the files that are read: those named, and those that links among them lead to."""
     paths = [Path(each.source) for each in found if each.kind == "file"]
     return {place for path in paths for place in (place_of(path), place_of(os.path.realpath(path)))}
 
@@ -158,15 +155,14 @@ def _check_target(source: str, target: Path, images: set[Path], outputs: dict[Pa
 
 
 def _names(each: _Found, naming: Naming) -> tuple[str, str]:
-    """The output's usual name, and the one that tells `photo.bmp` and `photo.tiff` apart."""
-
+    """Return the usual name of the output, and the one that tells `photo.bmp` and `photo.tiff` apart."""
     own = each.name.suffix if each.name.suffix.lower() in WRITE_SUFFIXES else ".png"
     ext = own if naming.ext == "same" else f".{naming.ext}"
     return f"{each.name.stem}{naming.suffix}{ext}", f"{each.name.name}{naming.suffix}{ext}"
 
 
 def _sources(inputs: Sequence[str], naming: Naming, unread: dict[Path, Unread]) -> Iterator[_Found]:
-    """What is to be upscaled; what folders and patterns hold and is not read goes into `unread`."""
+    """Yield the images to upscale; what folders and patterns hold and is not read goes into `unread`."""
     base = Path(naming.out) if naming.out and not is_single(naming.out) else None
     for text in inputs:
         if text == STREAM:
@@ -188,7 +184,6 @@ def _sources(inputs: Sequence[str], naming: Naming, unread: dict[Path, Unread]) 
 
 
 def _in_folder(folder: Path, base: Path | None, unread: dict[Path, Unread]) -> Iterator[_Found]:
-
     listing = scan_folder(folder)
     if not listing.images and not listing.unread:
         raise ImageError(f"{folder}: no images in this folder")
@@ -198,13 +193,15 @@ def _in_folder(folder: Path, base: Path | None, unread: dict[Path, Unread]) -> I
 
 
 def _in_pattern(pattern: str, base: Path | None, unread: dict[Path, Unread]) -> Iterator[_Found]:
-    """Images, by suffix, that a pattern describes; `**` is any number of folders. Hidden ones are skipped."""
-
-    fixed, suffixes = Path(*[part for part in _before_magic(Path(pattern).parts)]), read_suffixes()
+    """Yield the images, by suffix, that a pattern describes; `**` is any number of folders. Hidden ones are skipped."""
+    fixed, suffixes = Path(*_before_magic(Path(pattern).parts)), read_suffixes()
     paths = [path for text in sorted(glob.glob(pattern, recursive=True)) if not (path := Path(text)).is_dir()]
     found = [path for path in paths if path.suffix.lower() in suffixes]
-    others = [path for path in paths if path.suffix.lower() not in suffixes]
-    others = {place_of(path): Unread(path, kind) for path in others if (kind := unread_kind_of(path)) is not None}
+    others = {
+        place_of(path): Unread(path, kind)
+        for path in paths
+        if path.suffix.lower() not in suffixes and (kind := unread_kind_of(path)) is not None
+    }
     if not found and not others:
         raise ImageError(f"{pattern}: describes no images ({listed(suffixes)})")
     unread.update(others)
@@ -221,7 +218,7 @@ def _before_magic(parts: Sequence[str]) -> Iterator[str]:
 
 
 def _name_in(url: str) -> PurePosixPath:
-    """What an image of an address is called: the last part of its path, fit for a file."""
+    """Return the name for an image of an address: the last part of its path, fit for a file."""
     try:
         parts = urllib.parse.urlsplit(url)
     except ValueError as error:

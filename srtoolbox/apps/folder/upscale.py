@@ -1,0 +1,405 @@
+"""Folders of images through an `Upscaler`: plan, then read, upscale and write one image after the other.
+
+Threads read ahead of the network and write behind it, with a bound on what waits in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, TypedDict
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+
+from srtoolbox.apps.folder.naming import EXTENSIONS, STREAM, Naming
+from srtoolbox.apps.folder.plan import Job, Plan, is_single, plan
+from srtoolbox.apps.networks import NetworkSource, load
+from srtoolbox.apps.progress import progress_bar
+from srtoolbox.errors import ImageError, OptionError, SrtoolboxError
+from srtoolbox.image import (
+    MAX_BYTES,
+    Form,
+    Metadata,
+    Picture,
+    check_form,
+    decode_picture,
+    encode_bands,
+    form_of,
+    image_shape,
+    read_picture,
+    write_bands,
+)
+from srtoolbox.image.fetching import fetch
+from srtoolbox.image.files.file_types import QUALITY_SUFFIXES
+from srtoolbox.inference.image import picture_bands, upscaled_form
+from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.io.threads import BackgroundWriter, map_ahead
+from srtoolbox.logger import CONSOLE
+from srtoolbox.registry import NETWORKS
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+AHEAD_BYTES = 2**28
+"""Decoded images that may wait for the network, in bytes; one of any size always may."""
+MAX_WORKERS = 64
+STDIN = "standard input"
+MEMORY = "memory does not suffice; --workers 1 takes less, and so do results in .png and .tif"
+_UNKNOWN = 2**26  # what an image is taken for whose size is not known before it is there
+
+
+class UpscalerSettings(TypedDict, total=False):
+    """The arguments of `Upscaler` beside its network and device."""
+
+    tile: int | str | None
+    ensemble: bool
+    dtype: str
+    outscale: float | None
+    overlap: int | None
+    batch: int
+    patches: str | None
+    wrap: str | None
+
+
+class FolderResult(NamedTuple):
+    """The outcome of `upscale_folder`."""
+
+    done: list[Job]
+    """Images and where their results are."""
+    failed: dict[str, str]
+    """The reason by image."""
+    existing: list[Job]
+    """Images that had a result already."""
+    left_out: list[str]
+    """Images that are results of an earlier run."""
+    unread: str
+    """A sentence on what looks like an image and is not read, or ''."""
+
+
+class Reading(NamedTuple):
+    """How images are read and written."""
+
+    quality: int | None = None
+    ext: str = ".png"
+    """The format on standard output."""
+    workers: int = 2
+
+
+def upscale_folder(
+    network: NetworkSource | Upscaler,
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    suffix: str = "_sr",
+    ext: str | None = None,
+    quality: int | None = None,
+    skip_existing: bool = False,
+    workers: int = 2,
+    transparency: Literal["network", "bicubic"] | Upscaler = "network",
+    device: str | None = None,
+    console: Console | None = None,
+    **settings: Unpack[UpscalerSettings],
+) -> FolderResult:
+    """Upscale images, folders of them, patterns and addresses, as the command `upscale` does.
+
+    All names are decided first, and what cannot be is refused before any work. An image that fails is reported, and
+    the others go on. A result gets its name when it is whole.
+
+    Args:
+        network: a network, a checkpoint, or an `Upscaler`, which has its settings already.
+        inputs: images, folders (recursive), patterns like 'in/**/*.png', https addresses, '-' for standard input.
+        out: a folder, an image file for a single result, '-' for standard output; None: beside each image.
+        suffix: what comes behind the name.
+        ext: 'png', 'jpg', 'webp', 'tiff', 'bmp', or 'same' for that of the image; None is png.
+        quality: 1 ... 100 for jpg and webp.
+        skip_existing: leave alone what has a result already; it goes by names.
+        workers: images read ahead and written at a time, 1 ... 64.
+        transparency: what upscales alpha: the network, bicubic interpolation, or an `Upscaler`.
+        device: where a checkpoint's network runs; None is a GPU where there is one. A module stays where it is.
+        console: where lines and the progress bar go; None is the terminal or notebook.
+        settings: arguments of `Upscaler`, such as `tile=512`.
+
+    Raises:
+        OptionError: an argument that is not possible.
+        SrtoolboxError: inputs or names that are refused, a checkpoint that cannot be read.
+    """
+    sources = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
+    naming = Naming(None if out is None else os.fspath(out), suffix, ext or "png")
+    _check_options(naming, ext, quality, workers, transparency)
+    if isinstance(network, Upscaler) and (settings or transparency == "bicubic"):
+        raise OptionError(f"{next(iter(settings), 'transparency')} goes with a network: an Upscaler has its settings")
+    console = console or (Console(stderr=True) if naming.out == STREAM else CONSOLE)
+    planned = plan([os.fspath(source) for source in sources], naming)
+    existing = {job for job in planned.jobs if skip_existing and job.target and job.target.exists()}
+    jobs = [job for job in planned.jobs if job not in existing]
+    _say_left_out(planned, len(existing), console)
+    upscaler, alpha = _upscalers(network, device, transparency, settings)
+    start = time.perf_counter()
+    run = _Run(upscaler, alpha, Reading(quality, f".{naming.ext}", workers), console)
+    run.upscale_all(jobs)
+    skipped = f", {len(existing)} skipped" if skip_existing else ""
+    counts = f"{len(jobs) - len(run.failed)} upscaled, {len(run.failed)} failed{skipped}"
+    console.print(f"{counts}, {time.perf_counter() - start:.1f} s", highlight=False)
+    done = [job for job in jobs if job.source not in run.failed]
+    return FolderResult(done, run.failed, sorted(existing), planned.left_out, planned.unread)
+
+
+def _check_options(naming: Naming, ext: str | None, quality: int | None, workers: int, transparency: object) -> None:
+    """Raise an OptionError at the first argument that is not possible, or goes with no other."""
+    if ext not in (None, *EXTENSIONS):
+        raise OptionError(f"ext is one of {', '.join(EXTENSIONS)}, got {ext!r}")
+    if quality is not None and not 1 <= quality <= 100:
+        raise OptionError(f"quality is 1 ... 100, got {quality}")
+    is_file = is_single(naming.out) and naming.out != STREAM
+    format_name = str(naming.out).rpartition(".")[2].lower() if is_file else naming.ext
+    if quality is not None and format_name not in ("jpg", "jpeg", "webp", "same"):
+        raise OptionError(f"quality is for jpg and webp, results are {format_name}: choose one of the two formats")
+    if set(naming.suffix) & {"/", "\\", "\0"}:
+        raise OptionError(f"suffix is a part of a name, got {naming.suffix!r}")
+    if is_file and ext is not None:
+        raise OptionError(f"ext {ext}: the name {naming.out} says the format; leave one of the two out")
+    if naming.out == STREAM and ext == "same":
+        raise OptionError("ext same: standard output has no name to go by; say png, jpg, webp, tiff or bmp")
+    if not 1 <= workers <= MAX_WORKERS:
+        raise OptionError(f"workers is 1 ... {MAX_WORKERS}, got {workers}")
+    if not isinstance(transparency, Upscaler) and transparency not in ("network", "bicubic"):
+        raise OptionError(f"transparency is network or bicubic, got {transparency!r}")
+
+
+def _upscalers(
+    network: NetworkSource | Upscaler,
+    device: str | None,
+    transparency: str | Upscaler,
+    settings: UpscalerSettings,
+) -> tuple[Upscaler, Upscaler]:
+    """Return the upscalers for the colours and for the transparency."""
+    if isinstance(network, Upscaler):
+        return network, transparency if isinstance(transparency, Upscaler) else network
+    module, place = load(network, device)
+    upscaler = Upscaler(module, device=place, **settings)
+    if isinstance(transparency, Upscaler):
+        return upscaler, transparency
+    if transparency == "network":
+        return upscaler, upscaler
+    shared: UpscalerSettings = {}
+    for key in ("tile", "outscale", "wrap"):
+        if key in settings:
+            shared[key] = settings[key]
+    bicubic = NETWORKS.build({"type": "Bicubic", "scale": module.scale})
+    return upscaler, Upscaler(bicubic, device=place, **shared)
+
+
+def _say_left_out(planned: Plan, existing: int, console: Console) -> None:
+    if planned.left_out:
+        _say(console, f"left out as results of an earlier run (-o takes them): {', '.join(planned.left_out)}")
+    if planned.unread:
+        _say(console, planned.unread)
+    if existing:
+        _say(console, f"{existing} skipped, which have a result already")
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class _Writing(NamedTuple):
+    """An image that is being written."""
+
+    job: Job
+    before: Form
+    after: Form
+    writer: BackgroundWriter[np.ndarray, list[str]]
+    notes: tuple[str, ...]
+    """On what of the file was not read."""
+
+
+class _Run:
+    """Upscales the images of a plan; failures are reported and counted, and the rest goes on."""
+
+    def __init__(self, upscaler: Upscaler, alpha: Upscaler, reading: Reading, console: Console) -> None:
+        self._upscaler, self._alpha = upscaler, alpha
+        self._reading, self._console = reading, console
+        self._writing: deque[_Writing] = deque()
+        self.failed: dict[str, str] = {}
+        columns = TextColumn("upscaling"), BarColumn(), TextColumn("{task.fields[count]}"), TimeRemainingColumn()
+        self._progress = progress_bar(*columns, console=console, transient=False)
+        self._task = TaskID(0)
+
+    def upscale_all(self, jobs: Sequence[Job]) -> None:
+        """Do all jobs. On Ctrl-C, or any error that is no image's, what is being written is abandoned."""
+        workers = self._reading.workers
+        with self._progress, contextlib.closing(read_ahead(jobs, workers)) as images:
+            self._task = self._progress.add_task("", total=len(jobs), count=f"0/{len(jobs)}")
+            try:
+                for number, (job, image) in enumerate(images, start=1):
+                    with self._one_fails(job):
+                        self._upscale(job, image.result())
+                    self._settle(workers)
+                    self._progress.update(self._task, completed=number, count=f"{number}/{len(jobs)}")
+                self._settle(0)
+            finally:
+                for writing in self._writing:
+                    writing.writer.abandon()
+
+    def _upscale(self, job: Job, image: Picture) -> None:
+        """Hand the bands of one image to a new thread that writes them."""
+        form = upscaled_form(self._upscaler, image)
+        suffix = self._reading.ext if job.target is None else job.target.suffix
+        quality = self._reading.quality if suffix.lower() in QUALITY_SUFFIXES else None
+        check_form(form, suffix, quality)
+        if job.target is not None:
+            check_folder(job.target)
+        rows = picture_bands(self._upscaler, image, alpha=self._alpha).rows
+        metadata = image.metadata
+        writer = BackgroundWriter[np.ndarray, list[str]](
+            lambda bands: write(job, suffix, bands, form, metadata, quality), ahead=2
+        )
+        self._writing.append(_Writing(job, form_of(image), form, writer, image.notes))
+        done, before = 0, self._progress.tasks[self._task].completed
+        try:
+            for band in rows:
+                if not writer.put(band):
+                    return  # the writer failed, and its error is reported when it is settled
+                done += len(band)
+                self._progress.update(self._task, completed=before + done / form.height)
+        except (SrtoolboxError, MemoryError) as error:
+            writer.close(error)
+            return
+        writer.close()
+
+    def _settle(self, allowed: int) -> None:
+        """Wait until at most `allowed` images are being written, and report how the others went."""
+        while self._writing and (len(self._writing) > allowed or self._writing[0].writer.is_done):
+            writing = self._writing[0]
+            with self._one_fails(writing.job):
+                self._say_done(writing, lost=writing.writer.result())
+            self._writing.popleft()
+
+    def _say_done(self, writing: _Writing, lost: list[str]) -> None:
+        source, before, after = _name_of(writing.job), writing.before, writing.after
+        target = "standard output" if writing.job.target is None else writing.job.target
+        sizes = f"{before.width} x {before.height} -> {after.width} x {after.height}"
+        notes = [*(f"{source}: {line}" for line in writing.notes), *(f"{target}: {line}" for line in lost)]
+        for line in (f"{source} -> {target} ({sizes})", *(f"note: {note}" for note in notes)):
+            _say(self._console, line)
+
+    @contextlib.contextmanager
+    def _one_fails(self, job: Job) -> Iterator[None]:
+        try:
+            yield
+        except (SrtoolboxError, MemoryError) as error:
+            text = str(error) if isinstance(error, SrtoolboxError) else MEMORY
+            self.failed[job.source] = text
+            is_named = _name_of(job) in text or str(job.target) in text
+            _say(self._console, f"error: {text}" if is_named else f"error: {_name_of(job)}: {text}")
+
+
+def _name_of(job: Job) -> str:
+    """Return what messages call a job's image."""
+    return STDIN if job.kind == "stream" else job.source
+
+
+# ---- reading
+
+
+def read_ahead(jobs: Sequence[Job], workers: int) -> Generator[tuple[Job, Future[Picture]]]:
+    """Yield the jobs in order, their images being read: up to `workers` ahead, within AHEAD_BYTES.
+
+    Closing it waits for the threads: one that is inside a decoder when Python ends would abort the process.
+    """
+    stop = threading.Event()
+    # standard input is read here: a thread that waits for it could not be ended
+    sources = ((job, _from_stdin() if job.kind == "stream" else b"") for job in jobs)
+    reading = map_ahead(
+        lambda source: read(*source, stop),
+        sources,
+        threads=workers,
+        ahead=0,
+        cost=lambda source: _decoded_bytes(source[0]),
+        budget=AHEAD_BYTES,
+    )
+    with contextlib.closing(reading):
+        try:
+            for (job, _), image in reading:
+                yield job, image
+        finally:
+            stop.set()
+
+
+def read(job: Job, data: bytes, stop: threading.Event) -> Picture:
+    """Return the image of a job; `data` is what came from standard input. Raises ImageError."""
+    if job.kind == "file":
+        return read_picture(job.source)
+    if job.kind == "url":
+        return decode_picture(fetch(job.source, stop=stop), job.source)
+    if len(data) > MAX_BYTES:
+        raise ImageError(f"{STDIN}: more than {MAX_BYTES} bytes, more than an image may have")
+    return decode_picture(data, STDIN)
+
+
+def _from_stdin() -> bytes:
+    """Read all of standard input, and one byte more than is allowed, by which that shows."""
+    return sys.stdin.buffer.read(MAX_BYTES + 1)
+
+
+def _decoded_bytes(job: Job) -> int:
+    if job.kind == "file":
+        with contextlib.suppress(SrtoolboxError):  # it is reported when the image is read
+            height, width, _ = image_shape(job.source)
+            return height * width * 4
+    return _UNKNOWN
+
+
+# ---- writing
+
+
+def write(
+    job: Job,
+    suffix: str,
+    bands: Iterator[np.ndarray],
+    form: Form,
+    metadata: Metadata,
+    quality: int | None,
+) -> list[str]:
+    """Write an image as its bands come; returns what its format cannot hold."""
+    if job.target is not None:
+        return write_bands(job.target, bands, form, metadata, quality=quality)
+    _to_stdout(lambda file: encode_bands(file, suffix, bands, form, metadata, quality=quality))
+    return check_form(form, suffix, quality)
+
+
+def _to_stdout(encode: Callable[[BinaryIO], object]) -> None:
+    """Write to standard output, where nothing goes before all of it is there."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            encode(file)
+            file.seek(0)
+            shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise  # the reader has gone: the command ends, as all do
+    except OSError as error:
+        raise ImageError(
+            f"standard output, or a temporary file for it, cannot be written ({error.strerror or error}); "
+            "free some space, or write to a file (-o FILE)"
+        ) from error
+
+
+def check_folder(target: Path) -> None:
+    """Raise an ImageError where no result can be written, as far as that is known before it is made."""
+    folder = next(each for each in (target.absolute().parent, *target.absolute().parents) if os.path.lexists(each))
+    if not folder.is_dir():
+        raise ImageError(f"{target}: cannot be written ({folder} is no folder)")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ImageError(f"{target}: cannot be written (no permission for {folder})")

@@ -1,0 +1,92 @@
+"""`srtoolbox.upscale_folder`: what the command does, as a function that returns what happened."""
+
+from __future__ import annotations
+
+import inspect
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import srtoolbox
+from srtoolbox.apps.folder.upscale import UpscalerSettings
+from srtoolbox.errors import OptionError
+from srtoolbox.image import Picture, read_image, read_picture, write_image, write_picture
+
+QUIET = Console(file=io.StringIO())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photo: np.ndarray) -> Path:
+    for name in ("a", "deep/b"):
+        write_image(tmp_path / f"in/{name}.png", photo[:9, :11])
+    return tmp_path / "in"
+
+
+def test_a_path_a_network_and_an_upscaler_give_the_same(espcn: str, folder: Path, tmp_path: Path) -> None:
+    network = srtoolbox.load_network(espcn)
+    upscaler = srtoolbox.Upscaler(network, outscale=2)
+    expected = upscaler(read_image(folder / "a.png"))
+    for number, (source, settings) in enumerate(((espcn, {"outscale": 2}), (network, {"outscale": 2}), (upscaler, {}))):
+        out = tmp_path / str(number)
+        result = srtoolbox.upscale_folder(source, folder, out, suffix="", device="cpu", console=QUIET, **settings)
+        assert [job.target for job in result.done] == [out / "a.png", out / "deep/b.png"] and not result.failed
+        assert np.array_equal(read_image(out / "a.png"), expected)
+
+
+def test_failures_are_returned_and_the_rest_goes_on(bicubic: str, folder: Path, tmp_path: Path) -> None:
+    (folder / "bad.png").write_bytes(b"no image")
+    lines = Console(file=io.StringIO(), width=80)
+    result = srtoolbox.upscale_folder(bicubic, folder, tmp_path / "out", console=lines)
+    assert [Path(source).name for source in result.failed] == ["bad.png"] and len(result.done) == 2
+    assert "2 upscaled, 1 failed" in lines.file.getvalue()
+    again = srtoolbox.upscale_folder(bicubic, [folder / "a.png"], tmp_path / "out", skip_existing=True, console=QUIET)
+    assert not again.done and [job.target for job in again.existing] == [tmp_path / "out/a_sr.png"]
+    left = srtoolbox.upscale_folder(bicubic, folder / "a.png", console=QUIET)
+    assert left.done[0].target == folder / "a_sr.png"
+    assert srtoolbox.upscale_folder(bicubic, folder, console=QUIET).left_out == [str(folder / "a_sr.png")]
+
+
+def test_alpha_by_bicubic(espcn: str, photo: np.ndarray, tmp_path: Path) -> None:
+    picture = Picture(photo[:12, :12], photo[20:32, :12, :1])
+    write_picture(tmp_path / "x.png", picture)
+    srtoolbox.upscale_folder(espcn, tmp_path / "x.png", transparency="bicubic", suffix="_b", console=QUIET)
+    by_bicubic = srtoolbox.Upscaler(srtoolbox.load_network(espcn))
+    alpha = srtoolbox.Upscaler(srtoolbox.registry.NETWORKS.build({"type": "Bicubic", "scale": 3}))
+    expected = srtoolbox.upscale_picture(by_bicubic, picture, alpha=alpha)
+    assert np.array_equal(read_picture(tmp_path / "x_b.png").alpha, expected.alpha)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"quality": 0, "ext": "jpg"}, "quality is 1 ... 100, got 0"),
+        ({"quality": 90}, "quality is for jpg and webp, results are png"),
+        ({"suffix": "a/b"}, "suffix is a part of a name"),
+        ({"ext": "gif"}, "ext is one of png, jpg"),
+        ({"ext": "png", "out": "one.png"}, "ext png: the name one.png says the format"),
+        ({"ext": "same", "out": "-"}, "ext same: standard output has no name"),
+        ({"workers": 0}, "workers is 1 ... 64, got 0"),
+        ({"transparency": "none"}, "transparency is network or bicubic, got 'none'"),
+    ],
+)
+def test_impossible_arguments_are_refused_by_name(
+    bicubic: str, folder: Path, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(OptionError, match=f"^{message}"):
+        srtoolbox.upscale_folder(bicubic, folder, **arguments)
+
+
+def test_an_upscaler_has_its_settings(bicubic: str, folder: Path) -> None:
+    upscaler = srtoolbox.Upscaler(srtoolbox.load_network(bicubic))
+    with pytest.raises(OptionError, match=r"^tile goes with a network"):
+        srtoolbox.upscale_folder(upscaler, folder, tile=64)
+    with pytest.raises(OptionError, match=r"^transparency goes with a network"):
+        srtoolbox.upscale_folder(upscaler, folder, transparency="bicubic")
+
+
+def test_the_settings_are_those_of_an_upscaler() -> None:
+    arguments = set(inspect.signature(srtoolbox.Upscaler).parameters)
+    assert set(UpscalerSettings.__annotations__) == arguments - {"network", "device"}
