@@ -1,4 +1,4 @@
-"""Check data before training on it: every picture is decoded, pairs, sizes, duplicates and leaks are looked for.
+"""Check data before training on it: every image is decoded, pairs, sizes, duplicates and leaks are looked for.
 
 Folders, LMDBs and data sets of the hub are checked by themselves or as a config names them. All faults are listed. The
 exit code is 0 where there are none, 1 where there are some.
@@ -32,15 +32,15 @@ def build_parser() -> CommandParser:
     """Options of the command."""
     parser = CommandParser("check_data", __doc__, EXAMPLE)
     add = parser.add_argument
-    add("inputs", nargs="+", metavar="STORE_OR_CONFIG", help="folders and LMDBs of training pictures, or configs")
+    add("inputs", nargs="+", metavar="STORE_OR_CONFIG", help="folders and LMDBs of training images, or configs")
     parser.add_overrides("entries to change in the configs")
     add("--lq", nargs="+", default=[], metavar="STORE", help="the LQ of each store, in the same order")
-    add("--test", nargs="+", default=[], metavar="STORE", help="stores of test pictures, looked for in the others")
+    add("--test", nargs="+", default=[], metavar="STORE", help="stores of test images, looked for in the others")
     add("--scale", type=int, metavar="N", help="GT size over LQ size (default: what most pairs have)")
     add("--lq-name", metavar="'{}x4'", help="how LQ files are named after GT files, if in no usual way")
     add("--allow", nargs="+", default=[], metavar="KIND", help="kinds of faults that do not count, see below")
     add("--json", metavar="FILE", help="write the report as JSON too")
-    add("--workers", type=int, metavar="N", help="pictures decoded at a time (default: one per CPU)")
+    add("--workers", type=int, metavar="N", help="images decoded at a time (default: one per CPU)")
     return parser
 
 
@@ -90,7 +90,7 @@ def _checked(parts: Sequence[DataPart], workers: int | None) -> Report:
 
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=CONSOLE, transient=True, disable=not CONSOLE.is_terminal) as bar:
-        task = bar.add_task("looking at pictures", total=None)
+        task = bar.add_task("looking at images", total=None)
         return check_data(
             parts, workers=workers, progress=lambda done, total: bar.update(task, completed=done, total=total)
         )
@@ -109,10 +109,10 @@ def _print(report: Report, allowed: Sequence[str]) -> None:
         print(f"\n{KINDS[kind]} ({kind}{', allowed' if kind in allowed else ''}): {len(faults)}")
         for fault in faults:
             print("  " + fault.replace("\n", "\n  "))
-    pictures = sum(store["pictures"] for store in _stores(report).values())
+    images = sum(store["pictures"] for store in _stores(report).values())
     faults = sum(map(len, report.faults.values()))
     told = f"{faults} fault{'s' if faults != 1 else ''}" if faults else "no faults"
-    print(f"\n{counted(pictures, 'picture')} in {counted(len(_stores(report)), 'store')}: {told}")
+    print(f"\n{counted(images, 'image')} in {counted(len(_stores(report)), 'store')}: {told}")
 
 
 def _stores(report: Report) -> dict[str, dict[str, Any]]:
@@ -121,7 +121,7 @@ def _stores(report: Report) -> dict[str, dict[str, Any]]:
 
 def _line(each: dict[str, Any], role: str) -> str:
     store = each[role]
-    text = f"{each['role']:5} {role} {store['path']}: {store['pictures']} pictures"
+    text = f"{each['role']:5} {role} {store['path']}: {store['pictures']} images"
     if "width" not in store:
         return text
     sides = [f"{name} {s['min']} / {s['median']} / {s['max']}" for name in ("width", "height") if (s := store[name])]

@@ -1,4 +1,4 @@
-"""Convert folders of pictures to LMDB stores, from which training reads far faster.
+"""Convert folders of images to LMDB stores, from which training reads far faster.
 
 One folder becomes one store, OUT (NAME.lmdb). A GT folder with its LQ folder (--lq), or with LQ to be made from it by
 MATLAB's bicubic (--scale without --lq), becomes OUT/gt.lmdb and OUT/lq.lmdb. With --split training and validation get
@@ -37,7 +37,7 @@ def build_parser() -> CommandParser:
     """Options of the command."""
     parser = CommandParser("convert_lmdb", __doc__, EXAMPLE)
     add = parser.add_argument
-    add("folder", metavar="FOLDER", help="pictures (GT, if there are pairs), sub-folders too")
+    add("folder", metavar="FOLDER", help="images (GT, if there are pairs), sub-folders too")
     add(
         "-o",
         "--out",
@@ -45,7 +45,7 @@ def build_parser() -> CommandParser:
         metavar="OUT",
         help="NAME.lmdb or, for pairs and with --split, a folder for the stores",
     )
-    add("--lq", metavar="FOLDER", help="the LQ pictures, named like the GT or with x4, _x4 ... added")
+    add("--lq", metavar="FOLDER", help="the LQ images, named like the GT or with x4, _x4 ... added")
     add("--scale", type=int, metavar="N", help="GT size over LQ size; without --lq the LQ is made at this scale")
     add("--lq-name", metavar="'{}x4'", help="how LQ files are named after GT files, if in no usual way")
     add(
@@ -73,7 +73,7 @@ def build_parser() -> CommandParser:
         "--small",
         choices=("error", "skip", "whole"),
         default="error",
-        help="pictures smaller than a sub-image: refuse, leave out, store uncut (error)",
+        help="images smaller than a sub-image: refuse, leave out, store uncut (error)",
     )
     add(
         "--encoding",
@@ -81,7 +81,7 @@ def build_parser() -> CommandParser:
         default="raw",
         help="raw pixels, the same in tiles (data larger than memory), compressed, or the files as they are (raw)",
     )
-    add("--workers", type=int, metavar="N", help="pictures decoded at a time (default: one per CPU)")
+    add("--workers", type=int, metavar="N", help="images decoded at a time (default: one per CPU)")
     add("--overwrite", action="store_true", help="replace stores that are there already")
     return parser
 
@@ -146,7 +146,7 @@ def _announce(plan: Plan, plans: Sequence[Plan]) -> None:
 
 
 def _announcement(plan: Plan) -> str:
-    text = counted(len(plan.jobs), "picture")
+    text = counted(len(plan.jobs), "image")
     if plan.lq is not None:
         text = f"{counted(len(plan.jobs), 'pair')} at x{plan.scale}, names and sizes checked"
     elif plan.scale is not None:
@@ -187,7 +187,7 @@ def _with_progress(parts: Sequence[tuple[Plan, list[str]]], **options: Any) -> l
 def _print_summaries(summaries: Sequence[Summary], seconds: float) -> None:
     for summary in summaries:
         reused = f", {summary.reused} of them there already" if summary.reused else ""
-        print(f"{summary.path}: {counted(summary.pictures, 'picture')}{reused}, {summary.size / 1e6:.1f} MB")
+        print(f"{summary.path}: {counted(summary.images, 'image')}{reused}, {summary.size / 1e6:.1f} MB")
     print(f"done in {seconds:.1f} s")
 
 

@@ -19,7 +19,7 @@ def build_parser() -> CommandParser:
     add = parser.add_argument
     add("binary", metavar="X.bin", help="train_X.bin, test_X.bin or unlabeled_X.bin of stl10_binary.tar.gz")
     add("-o", "--out", required=True, metavar="DIR", help="where 000000.png ... go")
-    add("--workers", type=int, metavar="N", help="pictures written at a time (default: one per CPU)")
+    add("--workers", type=int, metavar="N", help="images written at a time (default: one per CPU)")
     return parser
 
 
@@ -40,6 +40,6 @@ def main(argv: Sequence[str]) -> int:
             workers=args.workers,
             progress=lambda finished, total: bar.update(task, completed=finished, total=total),
         )
-    there = f" ({done.pictures - done.written} were there)" if done.written < done.pictures else ""
-    print(f"{args.binary} -> {args.out}: {counted(done.pictures, 'picture')} of 96 x 96{there}")
+    there = f" ({done.images - done.written} were there)" if done.written < done.images else ""
+    print(f"{args.binary} -> {args.out}: {counted(done.images, 'image')} of 96 x 96{there}")
     return 0

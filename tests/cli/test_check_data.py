@@ -14,14 +14,14 @@ from srtoolbox.resize import imresize
 
 
 @pytest.fixture
-def pictures() -> dict[str, np.ndarray]:
+def images() -> dict[str, np.ndarray]:
     names = ("astronaut", "chelsea", "coffee", "rocket")
     return {name: np.ascontiguousarray(getattr(skimage.data, name)()[:240, :360]) for name in names}
 
 
 @pytest.fixture
-def pairs(tmp_path: Path, pictures) -> tuple[Path, Path]:
-    for name, image in pictures.items():
+def pairs(tmp_path: Path, images) -> tuple[Path, Path]:
+    for name, image in images.items():
         write_image(tmp_path / "HR" / f"{name}.png", image)
         write_image(tmp_path / "LR" / f"{name}x3.png", imresize(image, 1 / 3))
     return tmp_path / "HR", tmp_path / "LR"
@@ -39,18 +39,18 @@ def test_sound_pairs(pairs, tmp_path, capsys) -> None:
     assert described["gt"]["pictures"] == 4 and described["gt"]["width"] == {"min": 360, "median": 360, "max": 360}
     assert described["lq"]["height"]["max"] == 80 and described["lq"]["channels"] == {"3": 4}
     assert described["lq"]["bits"] == {"8": 4}
-    assert "8 pictures in 2 stores: no faults" in out
+    assert "8 images in 2 stores: no faults" in out
 
 
-def test_every_fault_is_listed_by_kind(pairs, tmp_path, pictures, capsys) -> None:
+def test_every_fault_is_listed_by_kind(pairs, tmp_path, images, capsys) -> None:
     hr, lr = pairs
     (hr / "astronaut.png").write_bytes((hr / "astronaut.png").read_bytes()[:9000])  # truncated: only decoding shows it
-    write_image(lr / "strayx3.png", pictures["coffee"][:50, :60])
+    write_image(lr / "strayx3.png", images["coffee"][:50, :60])
     (lr / "coffeex3.png").unlink()
     write_image(lr / "rocketx3.png", read_image(lr / "rocketx3.png")[:70])
-    write_image(lr / "chelseax3.png", imresize(pictures["coffee"], 1 / 3))
-    write_image(hr / "again.png", pictures["rocket"])
-    write_image(hr / "small.png", compress_jpeg(imresize(pictures["chelsea"], 1 / 2), 60))
+    write_image(lr / "chelseax3.png", imresize(images["coffee"], 1 / 3))
+    write_image(hr / "again.png", images["rocket"])
+    write_image(hr / "small.png", compress_jpeg(imresize(images["chelsea"], 1 / 2), 60))
     code, out, report = run(capsys, tmp_path, hr, tmp_path / "nowhere", "--lq", lr, lr, "--scale", "3")
     faults = report["faults"]
     assert code == 1 and list(faults) == ["stores", "damaged", "unpaired", "sizes", "content", "identical", "alike"]
@@ -76,11 +76,11 @@ def test_a_wrong_scale_is_one_fault_not_one_a_pair(pairs, tmp_path, capsys) -> N
     assert code == 1 and "4 of 4 pairs are x3, not x2" in fault
 
 
-def test_leaks_are_found_through_scaling_jpeg_and_flips(tmp_path, pictures, capsys) -> None:
-    for name, image in pictures.items():
+def test_leaks_are_found_through_scaling_jpeg_and_flips(tmp_path, images, capsys) -> None:
+    for name, image in images.items():
         write_image(tmp_path / "train" / f"{name}.png", image)
-    write_image(tmp_path / "test/a.jpg", imresize(pictures["coffee"], 1 / 4), quality=50)
-    write_image(tmp_path / "test/b.png", np.ascontiguousarray(pictures["rocket"][:, ::-1]))
+    write_image(tmp_path / "test/a.jpg", imresize(images["coffee"], 1 / 4), quality=50)
+    write_image(tmp_path / "test/b.png", np.ascontiguousarray(images["rocket"][:, ::-1]))
     write_image(tmp_path / "test/c.png", np.ascontiguousarray(skimage.data.camera()[..., None]))
     code, _, report = run(capsys, tmp_path, tmp_path / "train", "--test", tmp_path / "test")
     leaks = report["faults"]["leaks"]
@@ -90,16 +90,16 @@ def test_leaks_are_found_through_scaling_jpeg_and_flips(tmp_path, pictures, caps
     assert run(capsys, tmp_path, tmp_path / "train", "--test", tmp_path / "test", "--allow", "leaks")[0] == 0
 
 
-def test_a_test_store_may_hold_an_image_at_several_scales(tmp_path, pictures, capsys) -> None:
+def test_a_test_store_may_hold_an_image_at_several_scales(tmp_path, images, capsys) -> None:
     for scale in (2, 3):
         for name in ("coffee", "rocket"):
-            write_image(tmp_path / f"test/X{scale}/{name}.png", np.ascontiguousarray(pictures[name][: 240 - scale]))
-    write_image(tmp_path / "train/chelsea.png", pictures["chelsea"])
+            write_image(tmp_path / f"test/X{scale}/{name}.png", np.ascontiguousarray(images[name][: 240 - scale]))
+    write_image(tmp_path / "train/chelsea.png", images["chelsea"])
     code, _, report = run(capsys, tmp_path, tmp_path / "train", "--test", tmp_path / "test")
     assert code == 0 and report["faults"] == {}
     assert list(run(capsys, tmp_path, tmp_path / "test")[2]["faults"]) == ["alike"]  # as training data they are
-    write_image(tmp_path / "train/a.png", pictures["coffee"])
-    write_image(tmp_path / "train/b.png", imresize(pictures["coffee"], 1 / 2))
+    write_image(tmp_path / "train/a.png", images["coffee"])
+    write_image(tmp_path / "train/b.png", imresize(images["coffee"], 1 / 2))
     _, _, report = run(capsys, tmp_path, tmp_path / "train", "--test", tmp_path / "test")
     assert [fault.split(":")[0][-13:] for fault in report["faults"]["leaks"]] == ["X2/coffee.png", "X3/coffee.png"]
 

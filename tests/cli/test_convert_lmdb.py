@@ -33,7 +33,7 @@ def test_one_folder(photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert list(store.keys()) == list(files.keys())
     assert all(np.array_equal(store.read(key), files.read(key)) for key in list(files.keys()))
     out = capsys.readouterr().out
-    assert "s.lmdb: 6 pictures, 0.1 MB" in out and "done in" in out
+    assert "s.lmdb: 6 images, 0.1 MB" in out and "done in" in out
 
 
 def test_given_pairs(pairs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -51,10 +51,10 @@ def test_made_pairs_and_a_second_run(photo_folder: Path, tmp_path: Path, capsys:
     command = [str(photo_folder), "--scale", "7", "-o", str(tmp_path / "x7")]
     assert main(command) == 0
     first = capsys.readouterr().out
-    assert "6 pictures, LQ made at x7; 6 cut at the right or bottom to multiples of 7 px" in first
+    assert "6 images, LQ made at x7; 6 cut at the right or bottom to multiples of 7 px" in first
     assert "type='PairedDataset'" in first
     assert main(command) == 0
-    assert "6 pictures, 6 of them there already" in capsys.readouterr().out
+    assert "6 images, 6 of them there already" in capsys.readouterr().out
     assert main([*command, "--overwrite"]) == 0
     assert "already" not in capsys.readouterr().out
     sample = PairedDataset(str(tmp_path / "x7/gt.lmdb"), str(tmp_path / "x7/lq.lmdb"), 7, gt_size=56)[0]
@@ -72,26 +72,22 @@ def test_sub_images(pairs: tuple[Path, Path], tmp_path: Path) -> None:
 
 @pytest.fixture
 def mixed(photo: np.ndarray, tmp_path: Path) -> Path:
-    """Two pictures of 40 x 50 and one of 20 x 45."""
+    """Two images of 40 x 50 and one of 20 x 45."""
     for name, height, width in (("a", 40, 50), ("b_s001", 20, 45), ("b", 40, 50)):
         write_image(tmp_path / f"mixed/{name}.png", photo[:height, :width])
     return tmp_path / "mixed"
 
 
-def test_pictures_too_small_are_told_with_the_files_own_sizes(mixed: Path, tmp_path: Path) -> None:
+def test_images_too_small_are_told_with_the_files_own_sizes(mixed: Path, tmp_path: Path) -> None:
     command = [str(mixed), "-o", str(tmp_path / "x"), "--scale"]
-    with pytest.raises(
-        DataError, match=r"3 of 3 pictures too small for the scale 300:(.|\n)*a\.png: 50x40\n"
-    ) as caught:
+    with pytest.raises(DataError, match=r"3 of 3 images too small for the scale 300:(.|\n)*a\.png: 50x40\n") as caught:
         main([*command, "300"])
     assert "whole" not in str(caught.value)
-    with pytest.raises(
-        DataError, match=r"1 of 3 pictures too small for a sub-image of 24(.|\n)*: 45x20\n(.|\n)*--small"
-    ):
+    with pytest.raises(DataError, match=r"1 of 3 images too small for a sub-image of 24(.|\n)*: 45x20\n(.|\n)*--small"):
         main([*command, "3", "--subimages", "24"])
 
 
-def test_small_pictures_are_left_out_or_stored_whole(mixed: Path, tmp_path: Path, capsys) -> None:
+def test_small_images_are_left_out_or_stored_whole(mixed: Path, tmp_path: Path, capsys) -> None:
     command = [str(mixed), "--scale", "3", "--subimages", "24", "--small"]
     assert main([*command, "skip", "-o", str(tmp_path / "skip")]) == 0
     assert "1 too small and left out" in capsys.readouterr().out
@@ -115,7 +111,7 @@ def test_all_bad_pairs_at_once_and_nothing_written(pairs: tuple[Path, Path], tmp
         main(command)
     os.remove(lq / "cat1x4.png")
     os.remove(gt / "woman1.png")
-    with pytest.raises(DataError, match=r"2 pictures have no partner(.|\n)*cat1\.png(.|\n)*woman1x4\.png"):
+    with pytest.raises(DataError, match=r"2 images have no partner(.|\n)*cat1\.png(.|\n)*woman1x4\.png"):
         main(command)
     with pytest.raises(DataError, match=r"--lq-name '\{\}x4'"):
         main(command)
@@ -142,7 +138,7 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         main([str(tmp_path / "none"), "-o", str(tmp_path / "s.lmdb")])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         main([str(tmp_path / "empty"), "-o", str(tmp_path / "s.lmdb")])
 
 

@@ -96,11 +96,11 @@ def test_damaged_files_of_every_kind_are_named_in_one_round(own: Path, capsys: p
         assert convert("hr", "--lq", "lq", "--cut", "-o", f"out{len(more)}", *more) == 2
         captured = capsys.readouterr()
         assert set(re.findall(r"(?:hr|lq)/\w+\.png(?=: )", captured.err)) == damaged
-        assert "6 pictures cannot be read" in captured.err and "All others are stored" in captured.err
+        assert "6 images cannot be read" in captured.err and "All others are stored" in captured.err
     for number in (1, 2, 3, 5):
         add_pair(own, f"im{number:02d}", np.zeros((84, 100, 3), np.uint8) + np.uint8(number))
     assert convert("hr", "--lq", "lq", "--cut", "-o", "out0") == 0
-    assert "12 pictures, 8 of them there already" in capsys.readouterr().out
+    assert "12 images, 8 of them there already" in capsys.readouterr().out
 
 
 def test_a_folder_in_which_nothing_can_be_read_is_one_error(own: Path, capsys: pytest.CaptureFixture) -> None:
@@ -108,7 +108,7 @@ def test_a_folder_in_which_nothing_can_be_read_is_one_error(own: Path, capsys: p
         file.write_bytes(b"")
     for words in (["hr"], ["hr", "--lq", "lq"], ["hr", "--lq", "lq", "--scale", "4"]):
         assert convert(*words, "-o", "out.lmdb" if len(words) == 1 else "out") == 2
-        assert "12 pictures cannot be read" in capsys.readouterr().err
+        assert "12 images cannot be read" in capsys.readouterr().err
 
 
 def test_copies_and_what_no_usual_crop_fits_are_told(own: Path, capsys: pytest.CaptureFixture) -> None:

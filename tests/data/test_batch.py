@@ -24,9 +24,10 @@ def turned(image: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
 @pytest.mark.parametrize("size", [(5, 7), (6, 6), (1, 1), (1, 5), (5, 1), (64, 64)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_copy_view_is_assignment_in_every_orientation(dtype: type, size: tuple[int, int], channels: int) -> None:
-    picture = np.random.default_rng(0).integers(0, 255, (size[0] + 2, size[1] + 2, channels)).astype(dtype)
-    picture.setflags(write=False)
-    for image in (picture[1:-1, 1:-1], np.ascontiguousarray(picture[1:-1, 1:-1])):
+    image = np.random.default_rng(0).integers(0, 255, (size[0] + 2, size[1] + 2, channels)).astype(dtype)
+    image.setflags(write=False)
+    inner = image[1:-1, 1:-1]
+    for image in (inner, np.ascontiguousarray(inner)):
         for steps in itertools.product([0, 1], repeat=5):
             view = turned(image, steps)
             for source in (view, np.broadcast_to(view, (*view.shape[:2], 3)) if channels == 1 else view):
@@ -37,9 +38,9 @@ def test_copy_view_is_assignment_in_every_orientation(dtype: type, size: tuple[i
 
 def samples(count: int, size: int = 4) -> tuple[list[dict], list[Draw]]:
     rng = np.random.default_rng(1)
-    pictures = [rng.integers(0, 255, (2 * size, 2 * size, 3), np.uint8) for _ in range(count)]
+    images = [rng.integers(0, 255, (2 * size, 2 * size, 3), np.uint8) for _ in range(count)]
     draws = [Draw(number % 2, 100 + number, 7) for number in range(count)]
-    return [{"lq": p[::2, ::2], "gt": p[:, ::-1], "key": str(n)} for n, p in enumerate(pictures)], draws
+    return [{"lq": p[::2, ::2], "gt": p[:, ::-1], "key": str(n)} for n, p in enumerate(images)], draws
 
 
 def test_batch_holds_the_samples() -> None:

@@ -32,7 +32,7 @@ EACH_ENCODING = ["raw", "raw_tiled", "png", pytest.param("zstd", marks=NEEDS_ZST
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, photo: np.ndarray) -> Path:
-    """60 pictures of about 60 x 70, some gray, some 16 bit, in two folders."""
+    """60 images of about 60 x 70, some gray, some 16 bit, in two folders."""
     folder = tmp_path_factory.mktemp("pictures")
     for number in range(60):
         image = photo[number * 3 : number * 3 + 55 + number % 7, number * 4 : number * 4 + 66 + number % 5]
@@ -52,7 +52,7 @@ def unbroken(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str
     return digests(convert(make_plan(folder, Recipe(scale=3)), [out / "gt.lmdb", out / "lq.lmdb"], workers=1))
 
 
-def test_stored_pictures_are_the_files_cut_to_the_scale(folder: Path, tmp_path: Path) -> None:
+def test_stored_images_are_the_files_cut_to_the_scale(folder: Path, tmp_path: Path) -> None:
     plan = make_plan(folder, Recipe(scale=3))
     assert plan.cut == sum(bool(job.size != read_image(folder / f"{job.pair.gt}.png").shape[:2]) for job in plan.jobs)
     convert(plan, [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"])
@@ -76,10 +76,10 @@ import os, signal, sys, time
 import srtoolbox.data.prepare.convert as conversion
 from srtoolbox.data.prepare.plan import Recipe, make_plan
 conversion.COMMIT_BYTES = 40_000
-folder, out, pictures, extra, encoding = [*sys.argv[1:], "-1", "0", "raw"][:5]
+folder, out, images, extra, encoding = [*sys.argv[1:], "-1", "0", "raw"][:5]
 
 def progress(done, total):
-    if done == int(pictures):  # a kill from outside would come late on a busy machine
+    if done == int(images):  # a kill from outside would come late on a busy machine
         time.sleep(float(extra))
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -89,32 +89,32 @@ conversion.convert(make_plan(folder, Recipe(encoding, scale=3)), [out + "/gt.lmd
 """
 
 
-def killed_after(pictures: int, folder: Path, out: Path, extra: float, encoding: str = "raw") -> None:
-    done = subprocess.run([sys.executable, "-c", SLOW, folder, out, str(pictures), str(extra), encoding])
+def killed_after(images: int, folder: Path, out: Path, extra: float, encoding: str = "raw") -> None:
+    done = subprocess.run([sys.executable, "-c", SLOW, folder, out, str(images), str(extra), encoding])
     assert done.returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("pictures", [0, 1, 7, 20, 33, 59, 60])
+@pytest.mark.parametrize("images", [0, 1, 7, 20, 33, 59, 60])
 def test_a_conversion_killed_anywhere_is_refused_then_completed(
-    folder: Path, tmp_path: Path, unbroken: list[str], pictures: int
+    folder: Path, tmp_path: Path, unbroken: list[str], images: int
 ) -> None:
-    killed_after(pictures, folder, tmp_path, extra=0.003 * (pictures % 4))
+    killed_after(images, folder, tmp_path, extra=0.003 * (images % 4))
     outputs = [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"]
-    if pictures not in (0, 60):
+    if images not in (0, 60):
         for path in outputs:
             with pytest.raises(DataError, match=r"unfinished conversion.*again"):
                 open_store(path)
     summaries = convert(make_plan(folder, Recipe(scale=3)), outputs)
     assert digests(summaries) == unbroken
-    if pictures >= 20:
+    if images >= 20:
         assert summaries[0].reused > 0
     for path in outputs:
         assert len(LmdbStore(path).keys()) == 60
 
 
 def test_a_second_kill_loses_nothing_either(folder: Path, tmp_path: Path, unbroken: list[str]) -> None:
-    for pictures in (20, 30, 45):
-        killed_after(pictures, folder, tmp_path, extra=0)
+    for images in (20, 30, 45):
+        killed_after(images, folder, tmp_path, extra=0)
     summaries = convert(make_plan(folder, Recipe(scale=3)), [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"])
     assert digests(summaries) == unbroken and summaries[0].reused >= 30
 
@@ -129,9 +129,9 @@ def test_a_kill_is_made_good_in_every_encoding(folder: Path, tmp_path: Path, enc
     assert digests(again) == digests(fresh) and again[0].reused > 0
 
 
-def interrupt_after(pictures: int):
+def interrupt_after(images: int):
     def progress(done: int, total: int) -> None:
-        if done == pictures:
+        if done == images:
             raise KeyboardInterrupt
 
     return progress
@@ -166,13 +166,13 @@ def test_changed_and_removed_files_are_noticed(folder: Path, tmp_path: Path, mon
     os.remove(tmp_path / "in/a/003.png")
     (again,) = convert(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"])
     (fresh,) = convert(make_plan(tmp_path / "in", Recipe()), [tmp_path / "fresh.lmdb"])
-    assert again.digest == fresh.digest and again.pictures == 59 and again.reused > 10
+    assert again.digest == fresh.digest and again.images == 59 and again.reused > 10
     assert LmdbStore(tmp_path / "s.lmdb").read("a/001").sum() == 0
 
 
 def test_another_recipe_starts_anew(folder: Path, half_done: Path) -> None:
     (summary,) = convert(make_plan(folder, Recipe(encoding="png")), [half_done])
-    assert summary.reused == 0 and summary.pictures == 60
+    assert summary.reused == 0 and summary.images == 60
     with lmdb.open(str(half_done), readonly=True) as env:
         assert env.stat()["entries"] == 61
 
@@ -250,21 +250,21 @@ def test_two_conversions_into_one_store(folder: Path, tmp_path: Path) -> None:
         convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"], overwrite=True)
 
 
-def test_damaged_pictures_are_all_named_and_the_rest_is_kept(folder: Path, tmp_path: Path) -> None:
+def test_damaged_images_are_all_named_and_the_rest_is_kept(folder: Path, tmp_path: Path) -> None:
     for file in folder.rglob("*.png"):
         write_image(tmp_path / "in" / file.name, read_image(file))
     for name in ("004.png", "017.png"):
         data = bytearray((tmp_path / "in" / name).read_bytes())
         data[len(data) // 2] ^= 0xFF
         (tmp_path / "in" / name).write_bytes(data)
-    with pytest.raises(DataError, match=r"2 pictures cannot be read(.|\n)*004\.png(.|\n)*017\.png"):
+    with pytest.raises(DataError, match=r"2 images cannot be read(.|\n)*004\.png(.|\n)*017\.png"):
         convert(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"])
     with pytest.raises(DataError, match="unfinished"):
         open_store(tmp_path / "s.lmdb")
     for name in ("004.png", "017.png"):
         write_image(tmp_path / "in" / name, np.zeros((60, 60, 3), np.uint8))
     (summary,) = convert(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"])
-    assert summary.reused == 58 and summary.pictures == 60
+    assert summary.reused == 58 and summary.images == 60
 
 
 def sub_image_oracle(length: int, size: int, step: int, thresh: int) -> list[int]:

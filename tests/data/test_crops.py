@@ -21,11 +21,11 @@ def test_center_and_ten() -> None:
     assert Cropper(8, 2, "center").window(10, 21, Rng(0, 0)) == (3, 8, 4, 4)
     ten = Cropper(8, 2, "ten")
     corners = [(0, 0), (0, 17), (6, 0), (6, 17), (3, 8)]
-    assert ten.per_picture == 10
+    assert ten.per_image == 10
     assert [ten.window(10, 21, Rng(0, 0), number)[:2] for number in range(10)] == corners * 2
 
 
-def test_whole_and_small_pictures() -> None:
+def test_whole_and_small_images() -> None:
     assert Cropper(None, 2, "random").window(5, 6, Rng(0, 0)) == (0, 0, 5, 6)
     assert Cropper(8, 2, None).window(5, 6, Rng(0, 0)) == (0, 0, 5, 6)
     assert Cropper(12, 2, "random").window(4, 9, Rng(0, 0))[2:] == (4, 6)

@@ -1,4 +1,4 @@
-"""Datasets: the right pixels, whole pictures for evaluation, all faults at once."""
+"""Datasets: the right pixels, whole images for evaluation, all faults at once."""
 
 import itertools
 import os
@@ -17,7 +17,7 @@ from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.loading.sampler import Draw
 from srtoolbox.data.prepare.convert import convert
 from srtoolbox.data.prepare.plan import Recipe, make_plan
-from srtoolbox.data.transforms.base import Transform, map_pictures
+from srtoolbox.data.transforms.base import Transform, map_images
 from srtoolbox.errors import ConfigError, DataError, MissingDataError
 from srtoolbox.image import read_image, write_image
 from srtoolbox.registry import DATASETS
@@ -50,7 +50,7 @@ def pair_folders(gt_folder: Path, out: Path, scale: int, suffix: str = "") -> tu
     return str(out / "gt"), str(out / "lq")
 
 
-def test_whole_pictures_for_evaluation(gt_folder: Path, tmp_path: Path) -> None:
+def test_whole_images_for_evaluation(gt_folder: Path, tmp_path: Path) -> None:
     gt, lq = pair_folders(gt_folder, tmp_path, 3, "x3")
     paired, alone = PairedDataset(gt, lq, 3), GTOnlyDataset(str(gt_folder), 3)
     assert paired.keys() == alone.keys() == ["a", "b", "c", "gray"]
@@ -86,10 +86,10 @@ def test_damaged_files_of_all_stores_are_named_at_once(gt_folder: Path, tmp_path
     bad = [Path(gt, "a.png"), Path(lq, "b.png"), Path(others[0], "c.png")]
     for path in bad:
         path.write_bytes(b"")
-    with pytest.raises(DataError, match="3 pictures cannot be read") as caught:
+    with pytest.raises(DataError, match="3 images cannot be read") as caught:
         PairedDataset([gt, others[0]], [lq, others[1]], 3)
     assert all(str(path) in str(caught.value) for path in bad)
-    with pytest.raises(DataError, match=r"2 pictures cannot be read(.|\n)*a\.png(.|\n)*c\.png"):
+    with pytest.raises(DataError, match=r"2 images cannot be read(.|\n)*a\.png(.|\n)*c\.png"):
         GTOnlyDataset([gt, others[0]], 3)
 
 
@@ -101,10 +101,10 @@ def test_lq_made_on_the_fly_is_the_crop_of_the_whole_lq_everywhere(
     """Every position of a crop, the borders included: no value differs. A crop resized alone differs in several
     percent.
     """
-    picture = np.ascontiguousarray(photo[100:171, 150:229])
-    write_image(tmp_path / "a.png", picture)
+    image = np.ascontiguousarray(photo[100:171, 150:229])
+    write_image(tmp_path / "a.png", image)
     height, width = 71 // scale, 79 // scale
-    whole = imresize(np.ascontiguousarray(picture[: height * scale, : width * scale]), 1 / scale)
+    whole = imresize(np.ascontiguousarray(image[: height * scale, : width * scale]), 1 / scale)
     monkeypatch.setattr(gt_only, "KEEP_BYTES", keep)
     dataset = GTOnlyDataset(str(tmp_path), scale, gt_size=8 * scale)
     side, seen, plain_differs = 8, set(), 0
@@ -113,14 +113,14 @@ def test_lq_made_on_the_fly_is_the_crop_of_the_whole_lq_everywhere(
         window = dataset.cropper.window(height, width, Rng(0, draw))
         seen.add(window[:2])
         assert np.array_equal(sample["lq"], window.cut(whole))
-        assert np.array_equal(sample["gt"], window.scaled(scale).cut(picture))
+        assert np.array_equal(sample["gt"], window.scaled(scale).cut(image))
         plain_differs += (imresize(np.ascontiguousarray(sample["gt"]), 1 / scale) != sample["lq"]).sum()
     assert len(seen) > 0.9 * (height - side + 1) * (width - side + 1)
     assert plain_differs > 0.02 * 3000 * side * side * 3  # the oracle can tell
 
 
 @pytest.mark.parametrize("keep", [0, 1 << 30])
-def test_lq_made_on_the_fly_on_real_pictures(data_root: Path, monkeypatch: pytest.MonkeyPatch, keep: int) -> None:
+def test_lq_made_on_the_fly_on_real_images(data_root: Path, monkeypatch: pytest.MonkeyPatch, keep: int) -> None:
     monkeypatch.setattr(gt_only, "KEEP_BYTES", keep)
     dataset = GTOnlyDataset(str(data_root / "Set14/HR/X3"), 3, gt_size=96)
     published = PairedDataset(str(data_root / "Set14/HR/X3"), str(data_root / "Set14/LR_bicubic/X3"), 3, gt_size=96)
@@ -169,14 +169,14 @@ def test_center_and_ten_crops_are_not_random(gt_folder: Path) -> None:
     assert ten[39]["key"] == "gray" and np.array_equal(ten[4]["gt"], center[0]["gt"])
 
 
-def test_small_pictures(gt_folder: Path, sizes: dict) -> None:
+def test_small_images(gt_folder: Path, sizes: dict) -> None:
     with pytest.raises(DataError) as caught:
         GTOnlyDataset(str(gt_folder), 3, gt_size=60)
     small = [name for name, size in sizes.items() if min(size) < 60]
     assert all(f"{name}.png: " in str(caught.value) for name in small) and "a.png" not in str(caught.value)
     assert "small='skip'" in str(caught.value)
     assert GTOnlyDataset(str(gt_folder), 3, gt_size=60, small="skip").keys() == ["a"]
-    with pytest.raises(DataError, match="4 of 4 pictures smaller"):
+    with pytest.raises(DataError, match="4 of 4 images smaller"):
         GTOnlyDataset(str(gt_folder), 3, gt_size=600, small="skip")
     for policy in ("reflect", "zero"):
         sample = GTOnlyDataset(str(gt_folder), 3, gt_size=60, small=policy, transforms=FLIPS)[Draw(1, 3, 0)]
@@ -189,7 +189,7 @@ def test_exactly_the_crop_is_enough(tmp_path: Path, photo: np.ndarray) -> None:
     write_image(tmp_path / "a.png", photo[:24, :24])
     assert np.array_equal(GTOnlyDataset(str(tmp_path), 3, gt_size=24)[Draw(0, 0, 0)]["gt"], photo[:24, :24])
     write_image(tmp_path / "b.png", photo[:24, :23])
-    with pytest.raises(DataError, match=r"1 of 2 pictures(.|\n)*b\.png"):
+    with pytest.raises(DataError, match=r"1 of 2 images(.|\n)*b\.png"):
         GTOnlyDataset(str(tmp_path), 3, gt_size=24)
 
 
@@ -197,7 +197,7 @@ def test_all_missing_partners_and_sizes_at_once(gt_folder: Path, tmp_path: Path)
     gt, lq = pair_folders(gt_folder, tmp_path, 3)
     os.remove(Path(lq, "a.png"))
     os.remove(Path(lq, "c.png"))
-    with pytest.raises(DataError, match=r"2 pictures have no partner(.|\n)*a\.png(.|\n)*c\.png"):
+    with pytest.raises(DataError, match=r"2 images have no partner(.|\n)*a\.png(.|\n)*c\.png"):
         PairedDataset(gt, lq, 3)
     for name in ("a", "c"):
         write_image(Path(lq, f"{name}.png"), np.zeros((20, 23, 3), np.uint8))
@@ -261,7 +261,7 @@ def test_folder_without_gt(gt_folder: Path) -> None:
 
 
 def test_gray_only(gt_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"3 pictures are in colour(.|\n)*a\.png"):
+    with pytest.raises(DataError, match=r"3 images are in colour(.|\n)*a\.png"):
         GTOnlyDataset(str(gt_folder), 3, gt_size=24, channels=1)
     write_image(tmp_path / "g.png", read_image(gt_folder / "gray.png"))
     dataset = GTOnlyDataset(str(tmp_path), 3, gt_size=24, channels=1)
@@ -273,7 +273,7 @@ def test_relative_paths_are_from_the_current_directory(gt_folder: Path, monkeypa
     assert len(GTOnlyDataset(gt_folder.name, 3)) == 4
 
 
-def test_digest_changes_with_the_pictures(gt_folder: Path, tmp_path: Path) -> None:
+def test_digest_changes_with_the_images(gt_folder: Path, tmp_path: Path) -> None:
     gt, lq = pair_folders(gt_folder, tmp_path, 3)
     before = PairedDataset(gt, lq, 3).digest()
     assert PairedDataset(gt, lq, 3).digest() == before
@@ -314,9 +314,9 @@ class Own(Transform):
 @pytest.mark.parametrize(
     ("function", "made"),
     [
-        (lambda s: map_pictures(s, lambda image: image + 1.5), r"lq \(8, 8, 3\) float64 and gt \(24, 24, 3\) float64"),
-        (lambda s: map_pictures(s, lambda image: np.float32(image / 255)), r"lq \(8, 8, 3\) float32"),
-        (lambda s: map_pictures(s, lambda image: image.astype(int) + 300), r"lq \(8, 8, 3\) int64"),
+        (lambda s: map_images(s, lambda image: image + 1.5), r"lq \(8, 8, 3\) float64 and gt \(24, 24, 3\) float64"),
+        (lambda s: map_images(s, lambda image: np.float32(image / 255)), r"lq \(8, 8, 3\) float32"),
+        (lambda s: map_images(s, lambda image: image.astype(int) + 300), r"lq \(8, 8, 3\) int64"),
         (lambda s: s | {"lq": torch.zeros(8, 8, 3)}, r"lq torch\.Size\(\[8, 8, 3\]\) torch\.float32"),
         (lambda s: s | {"lq": s["lq"][..., 0]}, r"lq \(8, 8\) uint8"),
         (lambda s: s | {"gt": s["gt"][:-1]}, r"gt \(23, 24, 3\) uint8"),
@@ -333,7 +333,7 @@ def test_a_transform_that_makes_no_image_is_named(gt_folder: Path, tmp_path: Pat
 
 
 def test_a_transform_before_lq_keeps_size_and_dtype(gt_folder: Path) -> None:
-    own = Own(lambda sample: map_pictures(sample, lambda image: image * 1.1))
+    own = Own(lambda sample: map_images(sample, lambda image: image * 1.1))
     own.stage = "gt"
     with pytest.raises(DataError, match=r"a: the transforms .* into \(\d+, \d+, 3\) float64: they keep size and dtype"):
         GTOnlyDataset(str(gt_folder), 3, gt_size=24, transforms=[own])[Draw(0, 0, 0)]

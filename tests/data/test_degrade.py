@@ -97,7 +97,7 @@ def test_dropout_count_and_mean_colour(lq: np.ndarray) -> None:
     counts = [holes_of(large, CoarseDropout((1, 3), (2, 2)).degrade(large, Rng(0, draw))) for draw in range(300)]
     assert set(counts) == {1, 2, 3} and abs(counts.count(2) - 100) < 40
     deep = CoarseDropout((1, 1), (99, 99), fill=10).degrade(lq.astype(np.uint16), Rng(0, 0))
-    assert (deep == 2570).all()  # a hole is never larger than the picture
+    assert (deep == 2570).all()  # a hole is never larger than the image
 
 
 def test_noise_has_its_sigma_and_no_bias() -> None:

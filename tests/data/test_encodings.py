@@ -39,9 +39,9 @@ def test_every_window_is_exact(encoding: str, size: tuple[int, int], channels: i
     rng = np.random.default_rng(size[0] * 1000 + size[1])
     image = rng.integers(0, np.iinfo(dtype).max, (*size, channels), dtype, endpoint=True)
     image[size[0] // 2 :] = np.linspace(0, np.iinfo(dtype).max, size[1])[:, None].astype(dtype)  # differences pay here
-    picture = open_value(encoding, encode(encoding, image), image.shape, image.dtype.name, "x")
+    stored = open_value(encoding, encode(encoding, image), image.shape, image.dtype.name, "x")
     for window in windows(*size, rng):
-        read = picture.read(window)
+        read = stored.read(window)
         expected = image if window is None else window.cut(image)
         assert read.dtype == dtype and read.shape == expected.shape and np.array_equal(read, expected), window
 
@@ -49,8 +49,8 @@ def test_every_window_is_exact(encoding: str, size: tuple[int, int], channels: i
 @pytest.mark.parametrize("encoding", EACH_ENCODING)
 def test_views_of_larger_images_are_stored(encoding: str, photo: np.ndarray) -> None:
     cut = photo[3:100, 5:90]
-    picture = open_value(encoding, encode(encoding, cut), cut.shape, "uint8", "x")
-    assert np.array_equal(picture.read(None), cut)
+    stored = open_value(encoding, encode(encoding, cut), cut.shape, "uint8", "x")
+    assert np.array_equal(stored.read(None), cut)
 
 
 def test_a_window_touches_its_tiles_alone(photo: np.ndarray) -> None:
@@ -61,9 +61,9 @@ def test_a_window_touches_its_tiles_alone(photo: np.ndarray) -> None:
     kept = value[first : first + TILE * TILE * 3]
     value[:] = bytes(len(value))
     value[first : first + TILE * TILE * 3] = kept
-    picture = open_value("raw_tiled", memoryview(value), image.shape, "uint8", "x")
+    stored = open_value("raw_tiled", memoryview(value), image.shape, "uint8", "x")
     window = Window(TILE, TILE, TILE, TILE)
-    assert np.array_equal(picture.read(window), window.cut(image))
+    assert np.array_equal(stored.read(window), window.cut(image))
 
 
 @needs_zstd
@@ -71,9 +71,9 @@ def test_zstd_takes_differences_where_they_pay() -> None:
     ramp = np.tile(np.arange(999, dtype=np.uint16)[None, :, None] * 61, (BAND, 1, 1))
     noise = np.random.default_rng(0).choice(np.array([0, 9, 255], np.uint16), (BAND, 999, 1), p=[0.8, 0.1, 0.1])
     image = np.concatenate([ramp, noise])
-    picture = open_value("zstd", encode("zstd", image), image.shape, "uint16", "x")
-    assert [band[0] for band in picture.bands] == [1, 0]
-    assert np.array_equal(picture.read(None), image)
+    stored = open_value("zstd", encode("zstd", image), image.shape, "uint16", "x")
+    assert [band[0] for band in stored.bands] == [1, 0]
+    assert np.array_equal(stored.read(None), image)
 
 
 @needs_zstd
@@ -81,11 +81,11 @@ def test_zstd_decodes_the_bands_it_touches_alone(photo: np.ndarray) -> None:
     image = np.ascontiguousarray(np.resize(photo, (5 * BAND, 50, 3)))
     value = bytearray(encode("zstd", image))
     value[-9] ^= 0xFF  # in the last band
-    picture = open_value("zstd", memoryview(value), image.shape, "uint8", "s.lmdb:a.png")
+    stored = open_value("zstd", memoryview(value), image.shape, "uint8", "s.lmdb:a.png")
     window = Window(BAND - 1, 2, 3 * BAND, 40)
-    assert np.array_equal(picture.read(window), window.cut(image))
+    assert np.array_equal(stored.read(window), window.cut(image))
     with pytest.raises(DataError, match=r"s\.lmdb:a\.png.*damaged"):
-        picture.read(None)
+        stored.read(None)
 
 
 @pytest.mark.parametrize("encoding", EACH_ENCODING[:3])
@@ -93,7 +93,7 @@ def test_a_value_of_another_length_is_refused(encoding: str, photo: np.ndarray) 
     image = np.ascontiguousarray(photo[:90, :70])
     value = bytes(encode(encoding, image))
     for damaged in (value[:-1], value + b"0", value[:5], b""):
-        with pytest.raises(DataError, match=r"x: .*Convert the pictures again"):
+        with pytest.raises(DataError, match=r"x: .*Convert the images again"):
             open_value(encoding, memoryview(damaged), image.shape, "uint8", "x")
 
 

@@ -58,7 +58,7 @@ def as_paths(library, folders, out: Path) -> str:
 
 
 def as_relative_paths(library, folders, out: Path) -> str:
-    """A folder that can be carried elsewhere: the pictures lie in it."""
+    """A folder that can be carried elsewhere: the images lie in it."""
     rows = {column: [f"{column}/{Path(path).name}" for path in paths] for column, paths in rows_of(folders).items()}
     library.Dataset.from_dict(rows).save_to_disk(out)
     for column, folder in zip(("hr", "lr"), folders, strict=True):
@@ -109,7 +109,7 @@ def test_a_data_set_is_its_folder(library, folders, tmp_path: Path, make) -> Non
         again = pickle.loads(pickle.dumps(store))
         assert np.array_equal(again.read(store.keys()[0]), store.read(store.keys()[0]))
         assert again.digest() == store.digest() and len(store.digest()) == 64
-        with pytest.raises(DataError, match="no picture 'nobody'"):
+        with pytest.raises(DataError, match="no image 'nobody'"):
             store.read("nobody")
 
 
@@ -122,7 +122,7 @@ def test_a_pair_in_a_dataset_and_beside_a_folder(library, folders, tmp_path: Pat
         for index in range(len(plain)):
             assert all(np.array_equal(dataset.whole(index)[key], plain.whole(index)[key]) for key in ("lq", "gt"))
     assert main(["check_data", f"{path}?column=hr", "--lq", f"{path}?column=lr"]) == 0
-    assert "12 pictures in 2 stores: no faults" in capsys.readouterr().out
+    assert "12 images in 2 stores: no faults" in capsys.readouterr().out
 
 
 def test_what_must_be_chosen_is_listed(library, folders, tmp_path: Path) -> None:
@@ -130,8 +130,8 @@ def test_what_must_be_chosen_is_listed(library, folders, tmp_path: Path) -> None
     for query, message in {
         "": "has several: train, validation. Choose with split=train",
         "?split=validation": "has several: hr, lr. Choose with column=hr",
-        "?split=test": "no split 'test' of pictures; there is train, validation",
-        "?split=train&column=hd": "no column 'hd' of pictures; there is hr, lr",
+        "?split=test": "no split 'test' of images; there is train, validation",
+        "?split=train&column=hd": "no column 'hd' of images; there is hr, lr",
         "?splitt=train": r"no option splitt. Did you mean 'split'",
         "?column=": "is written as hub://",
     }.items():
@@ -141,7 +141,7 @@ def test_what_must_be_chosen_is_listed(library, folders, tmp_path: Path) -> None
 
 def test_folders_that_are_none(library, folders, tmp_path: Path) -> None:
     as_parquet(library, folders, tmp_path / "set")
-    with pytest.raises(DataError, match=r"a data set, no folder of pictures\. Open it as hub://"):
+    with pytest.raises(DataError, match=r"a data set, no folder of images\. Open it as hub://"):
         open_store(tmp_path / "set")
     with pytest.raises(MissingDataError, match="no such folder"):
         open_store(f"hub://{tmp_path}/none?column=hr")
@@ -166,7 +166,7 @@ def test_without_the_package(tmp_path: Path, monkeypatch) -> None:
         open_store("hub://eugenesiow/Set5?column=hr")
 
 
-def test_a_damaged_picture_is_named(library, folders, tmp_path: Path) -> None:
+def test_a_damaged_image_is_named(library, folders, tmp_path: Path) -> None:
     rows = rows_of(folders)
     rows = {"hr": [Path(path).read_bytes() for path in rows["hr"]]}
     rows["hr"][2] = rows["hr"][2][:500]

@@ -77,7 +77,7 @@ def test_a_batch_in_use_is_left_alone(dataset: PairedDataset) -> None:
     assert torch.equal(first["gt"], copy)
 
 
-def test_batches_hold_the_pictures(dataset: PairedDataset, photo_folder: Path) -> None:
+def test_batches_hold_the_images(dataset: PairedDataset, photo_folder: Path) -> None:
     batch = take(1, dataset, 6)[0]
     assert sorted(batch["key"]) == sorted(dataset.keys())
     for key, gt in zip(batch["key"], batch["gt"], strict=True):
@@ -150,7 +150,7 @@ def test_a_signal_ends_the_wait_for_a_batch_that_does_not_come(photo_folder: Pat
         batches.close()
 
 
-def test_a_bad_picture_in_a_worker_is_one_plain_error(photo_folder: Path, tmp_path: Path) -> None:
+def test_a_bad_image_in_a_worker_is_one_plain_error(photo_folder: Path, tmp_path: Path) -> None:
     for file in photo_folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     damaged = GTOnlyDataset(str(tmp_path), 3, gt_size=24)
@@ -178,7 +178,7 @@ def test_bus_error_is_explained() -> None:
     assert "--shm-size" in loader_module._death_notice([worker], RuntimeError())
 
 
-def test_pictures_of_different_sizes_are_refused(dataset: PairedDataset, photo: np.ndarray, tmp_path: Path) -> None:
+def test_images_of_different_sizes_are_refused(dataset: PairedDataset, photo: np.ndarray, tmp_path: Path) -> None:
     from srtoolbox.image import write_image
 
     write_image(tmp_path / "a.png", photo[:24, :24])
@@ -188,7 +188,7 @@ def test_pictures_of_different_sizes_are_refused(dataset: PairedDataset, photo: 
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])
-def test_evaluation_sees_each_picture_once(dataset: PairedDataset, world: int) -> None:
+def test_evaluation_sees_each_image_once(dataset: PairedDataset, world: int) -> None:
     seen = [pair for rank in range(world) for pair in build_eval_loader(dataset, rank, world)]
     assert sorted(index for index, _ in seen) == list(range(6))
     assert all(sample["key"] == dataset.keys()[index] for index, sample in seen)

@@ -11,8 +11,8 @@ from srtoolbox.errors import DataError
 from srtoolbox.image import write_image
 
 
-def store(folder: Path, pictures: dict[str, tuple[int, int]]) -> FolderStore:
-    for name, size in pictures.items():
+def store(folder: Path, images: dict[str, tuple[int, int]]) -> FolderStore:
+    for name, size in images.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_image(folder / name, np.zeros((*size, 3), np.uint8))
     return FolderStore(folder)
@@ -52,7 +52,7 @@ def test_all_missing_partners_are_listed_at_once(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         pair_keys(store(tmp_path / "gt", names), store(tmp_path / "lq", lq), 2)
     message = str(caught.value)
-    assert "4 pictures have no partner" in message
+    assert "4 images have no partner" in message
     for name in ("2.png: no 2x2 in", "4.png: no 4x2 in", "8x2.png: no GT", "9x2.png: no GT"):
         assert name in message
     assert "lq_name" in message
@@ -64,16 +64,16 @@ def test_two_sets_that_are_no_pairs_fill_no_screen(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         pair_keys(gt, lq, 2)
     lines = str(caught.value).splitlines()
-    assert lines[0].startswith("56 pictures have no partner") and "{}" not in lines[0]
+    assert lines[0].startswith("56 images have no partner") and "{}" not in lines[0]
     assert sum("bird" in line for line in lines) == sum("no GT" in line for line in lines) == 10
-    assert "  ... and 15 more GT pictures" in lines and "  ... and 21 more LQ pictures" in lines
+    assert "  ... and 15 more GT images" in lines and "  ... and 21 more LQ images" in lines
     assert "No name in common: are these the right folders?" in lines[-1]
 
 
 def test_one_fault_is_told_in_the_singular_with_the_callers_option(tmp_path: Path) -> None:
     gt = store(tmp_path / "gt", {"a.png": (8, 8), "b.png": (8, 8)})
     lq = store(tmp_path / "lq", {"a.png": (4, 4)})
-    with pytest.raises(DataError, match=r"^1 picture has no partner(.|\n)*\(--lq-name '{}x4'") as caught:
+    with pytest.raises(DataError, match=r"^1 image has no partner(.|\n)*\(--lq-name '{}x4'") as caught:
         pair_keys(gt, lq, 2, option="--lq-name ")
     assert "right folders" not in str(caught.value)
     with pytest.raises(DataError, match=r"^--lq-name is an LQ file's name"):
@@ -112,5 +112,5 @@ def test_a_damaged_header_is_listed_with_the_others(tmp_path: Path) -> None:
     lq = store(tmp_path / "lq", {"a.png": (4, 4), "b.png": (4, 4), "c.png": (4, 4)})
     for name in ("gt/a.png", "gt/c.png", "lq/b.png"):
         (tmp_path / name).write_bytes(b"")
-    with pytest.raises(DataError, match=r"3 pictures(.|\n)*gt/a\.png(.|\n)*gt/c\.png(.|\n)*lq/b\.png"):
+    with pytest.raises(DataError, match=r"3 images(.|\n)*gt/a\.png(.|\n)*gt/c\.png(.|\n)*lq/b\.png"):
         check_sizes(gt, lq, pair_keys(gt, lq, 2), 2)

@@ -1,4 +1,4 @@
-"""Rotation: of GT, before LQ is made; the crop of the turned picture; refused where LQ is given."""
+"""Rotation: of GT, before LQ is made; the crop of the turned image; refused where LQ is given."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, smooth: np.ndarray) -> str:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("degrees", [-30.0, 7.3, 90.0])
 def test_rotation_is_that_of_skimage(smooth: np.ndarray, degrees: float, dtype: type) -> None:
-    picture = np.ascontiguousarray(smooth[50:250, 100:300])
+    image = np.ascontiguousarray(smooth[50:250, 100:300])
     peak = np.iinfo(dtype).max
-    ours = rotate(picture.astype(dtype) * (peak // 255), degrees, (99.5, 99.5), "zero") / peak
-    theirs = skimage.transform.rotate(picture / 255, degrees, order=3)  # counter-clockwise, about the middle
+    ours = rotate(image.astype(dtype) * (peak // 255), degrees, (99.5, 99.5), "zero") / peak
+    theirs = skimage.transform.rotate(image / 255, degrees, order=3)  # counter-clockwise, about the middle
     inner = np.hypot(*(np.mgrid[:200, :200] - 99.5)) < 95
     assert np.abs(ours - theirs)[inner].max() < 4 / 255
     assert np.abs(ours - theirs)[inner].mean() < 0.6 / 255
@@ -60,7 +60,7 @@ def test_reflection_repeats_the_edge_pixel() -> None:
 
 
 @pytest.mark.parametrize(("scale", "keep"), [(2, 0), (3, 1 << 30), (4, 0), (4, 1 << 30)])
-def test_crop_is_that_of_the_whole_picture_turned_about_the_crop(
+def test_crop_is_that_of_the_whole_image_turned_about_the_crop(
     folder: str, smooth: np.ndarray, scale: int, keep: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gt_only, "KEEP_BYTES", keep)
@@ -134,8 +134,8 @@ def test_angles_are_even(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("filling", ["reflect", "zero"])
-def test_small_pictures_are_filled(tmp_path: Path, photo: np.ndarray, filling: str) -> None:
-    """A picture just as large as the crop, and one that is smaller: no refusal for want of a margin."""
+def test_small_images_are_filled(tmp_path: Path, photo: np.ndarray, filling: str) -> None:
+    """An image just as large as the crop, and one that is smaller: no refusal for want of a margin."""
     write_image(tmp_path / "a.png", np.maximum(photo[:48, :48], 60))
     turn = TURN | dict(filling=filling, degrees=45)
     dataset = GTOnlyDataset(str(tmp_path), 4, gt_size=48, transforms=[turn])
@@ -155,7 +155,7 @@ def test_gray_and_16_bits(tmp_path: Path, smooth: np.ndarray) -> None:
     assert sample["gt"].shape == (48, 48, 1) and set(sample) == {"gt", "lq", "key"}
 
 
-def test_whole_pictures_and_fixed_crops_of_evaluation_stay(folder: str) -> None:
+def test_whole_images_and_fixed_crops_of_evaluation_stay(folder: str) -> None:
     turned, plain = (GTOnlyDataset(folder, 3, gt_size=96, crop="center", transforms=t) for t in ([TURN], []))
     assert np.array_equal(turned[0]["gt"], plain[0]["gt"]) and np.array_equal(turned[0]["lq"], plain[0]["lq"])
     assert np.array_equal(GTOnlyDataset(folder, 3, transforms=[TURN])[0]["lq"], GTOnlyDataset(folder, 3)[0]["lq"])

@@ -1,4 +1,4 @@
-"""Which picture each draw takes."""
+"""Which image each draw takes."""
 
 from itertools import islice
 
@@ -9,7 +9,7 @@ from srtoolbox.data.loading.sampler import Draw, EndlessSampler, RankSampler
 from srtoolbox.errors import DataError
 
 
-class Pictures:
+class Images:
     def __init__(self, length: int, weights: list[float] | None = None) -> None:
         self.length, self.weights = length, weights
 
@@ -27,36 +27,36 @@ def draws(count: int, *args, **kwargs) -> list[Draw]:
 
 
 def test_every_epoch_is_another_permutation() -> None:
-    taken = [draw.index for draw in draws(70, Pictures(7), 5, seed=1)]
+    taken = [draw.index for draw in draws(70, Images(7), 5, seed=1)]
     epochs = [tuple(taken[start : start + 7]) for start in range(0, 70, 7)]
     assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
     assert len(set(epochs)) > 7
-    assert taken != [draw.index for draw in draws(70, Pictures(7), 5, seed=2)]
+    assert taken != [draw.index for draw in draws(70, Images(7), 5, seed=2)]
 
 
 @pytest.mark.parametrize("start", [0, 4, 8, 12, 400])
 def test_start_continues_anywhere(start: int) -> None:
-    unbroken = draws(start + 60, Pictures(13), 4, seed=3)
-    assert draws(60, Pictures(13), 4, seed=3, start=start) == unbroken[start:]
+    unbroken = draws(start + 60, Images(13), 4, seed=3)
+    assert draws(60, Images(13), 4, seed=3, start=start) == unbroken[start:]
     assert [draw.number for draw in unbroken] == list(range(start + 60))
 
 
 def test_a_far_start_costs_nothing() -> None:
-    assert draws(4, Pictures(13), 4, seed=3, start=10**12)[0].number == 10**12
+    assert draws(4, Images(13), 4, seed=3, start=10**12)[0].number == 10**12
 
 
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks_side_by_side_make_the_batches_of_one_process(world: int) -> None:
-    alone = EndlessSampler(Pictures(11), 4 * world, seed=5)
-    ranks = [EndlessSampler(Pictures(11), 4, seed=5, rank=rank, world=world) for rank in range(world)]
+    alone = EndlessSampler(Images(11), 4 * world, seed=5)
+    ranks = [EndlessSampler(Images(11), 4, seed=5, rank=rank, world=world) for rank in range(world)]
     for whole, *parts in islice(zip(alone, *ranks, strict=False), 20):
         assert whole == [draw for part in parts for draw in part]
 
 
-def test_weights_give_each_picture_its_share_in_every_epoch() -> None:
+def test_weights_give_each_image_its_share_in_every_epoch() -> None:
     weights = [1.0, 0.0, 2.0, 4.0, 0.5] * 20
     expected = np.array(weights) / sum(weights) * 100
-    taken = [draw.index for draw in draws(1000, Pictures(100, weights), 10, seed=0)]
+    taken = [draw.index for draw in draws(1000, Images(100, weights), 10, seed=0)]
     for start in range(0, 1000, 100):
         counts = np.bincount(taken[start : start + 100], minlength=100)
         assert abs(counts - expected).max() < 2
@@ -66,20 +66,20 @@ def test_weights_give_each_picture_its_share_in_every_epoch() -> None:
 
 
 def test_equal_weights_are_a_permutation() -> None:
-    taken = [draw.index for draw in draws(9, Pictures(9, [3.0] * 9), 9, seed=0)]
+    taken = [draw.index for draw in draws(9, Images(9, [3.0] * 9), 9, seed=0)]
     assert sorted(taken) == list(range(9))
 
 
 def test_refuses_nothing_to_draw_from() -> None:
-    with pytest.raises(DataError, match="no pictures"):
-        EndlessSampler(Pictures(0), 4, seed=0)
+    with pytest.raises(DataError, match="no images"):
+        EndlessSampler(Images(0), 4, seed=0)
     with pytest.raises(DataError, match="batch_size"):
-        EndlessSampler(Pictures(3), 0, seed=0)
+        EndlessSampler(Images(3), 0, seed=0)
 
 
 @pytest.mark.parametrize("length", range(1, 10))
 @pytest.mark.parametrize("world", [1, 2, 3])
-def test_ranks_evaluate_each_picture_once(length: int, world: int) -> None:
+def test_ranks_evaluate_each_image_once(length: int, world: int) -> None:
     shares = [list(RankSampler(length, rank, world)) for rank in range(world)]
     assert sorted(index for share in shares for index in share) == list(range(length))
     assert [len(share) for share in shares] == [len(RankSampler(length, rank, world)) for rank in range(world)]

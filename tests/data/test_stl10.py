@@ -1,4 +1,4 @@
-"""STL-10's binary file becomes the pictures it holds, the right way up; interruptions and wrong files are told."""
+"""STL-10's binary file becomes the images it holds, the right way up; interruptions and wrong files are told."""
 
 from pathlib import Path
 
@@ -12,15 +12,15 @@ from srtoolbox.errors import DataError, MissingDataError
 
 
 @pytest.fixture
-def pictures(photo: np.ndarray) -> list[np.ndarray]:
+def images(photo: np.ndarray) -> list[np.ndarray]:
     return [photo[top : top + 96, left : left + 96] for top in (0, 100) for left in (0, 90, 200, 300)]
 
 
 @pytest.fixture
-def binary(tmp_path: Path, pictures) -> Path:
+def binary(tmp_path: Path, images) -> Path:
     """Written byte by byte, as the set's description says: channel, then column, then row."""
     data = bytearray()
-    for image in pictures:
+    for image in images:
         for channel in range(3):
             for column in range(96):
                 data += image[:, column, channel].tobytes()
@@ -29,12 +29,12 @@ def binary(tmp_path: Path, pictures) -> Path:
     return path
 
 
-def test_pictures_come_out_as_they_were(binary, pictures, tmp_path, capsys) -> None:
+def test_images_come_out_as_they_were(binary, images, tmp_path, capsys) -> None:
     assert main(["unpack_stl10", str(binary), "-o", str(tmp_path / "out"), "--workers", "3"]) == 0
-    assert "8 pictures of 96 x 96\n" in capsys.readouterr().out
+    assert "8 images of 96 x 96\n" in capsys.readouterr().out
     store = open_store(tmp_path / "out")
     assert list(store.keys()) == [f"{number:06}" for number in range(8)]
-    assert all(np.array_equal(store.read(key), image) for key, image in zip(store.keys(), pictures, strict=True))
+    assert all(np.array_equal(store.read(key), image) for key, image in zip(store.keys(), images, strict=True))
 
 
 def test_it_goes_on_where_it_stopped(binary, tmp_path, capsys, monkeypatch) -> None:
@@ -65,5 +65,5 @@ def test_another_set_in_the_folder(binary, tmp_path) -> None:
     stl10.unpack(binary, tmp_path / "out")
     data = binary.read_bytes()
     binary.write_bytes(data[27648:])
-    with pytest.raises(DataError, match=r"00000\d\.png: is another picture"):
+    with pytest.raises(DataError, match=r"00000\d\.png: is another image"):
         stl10.unpack(binary, tmp_path / "out")

@@ -28,7 +28,7 @@ EACH_ENCODING = ["raw", "raw_tiled", "png", pytest.param("zstd", marks=NEEDS_ZST
 
 @pytest.fixture
 def folder(tmp_path: Path, photo: np.ndarray) -> Path:
-    """Pictures of every kind: colour, gray, 16 bit, in sub-folders, with dots, blanks and other alphabets in their
+    """Images of every kind: colour, gray, 16 bit, in sub-folders, with dots, blanks and other alphabets in their
     names.
     """
     folder = tmp_path / "pictures"
@@ -98,7 +98,7 @@ def test_a_raw_value_is_a_view_of_the_map(folder: Path, tmp_path: Path) -> None:
     assert np.shares_memory(window, store.read("a.v2"))
 
 
-def test_a_folder_keeps_the_last_pictures_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_keeps_the_last_images_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import srtoolbox.data.stores.folder as module
 
     decoded = []
@@ -109,7 +109,7 @@ def test_a_folder_keeps_the_last_pictures_decoded(folder: Path, monkeypatch: pyt
         store.read("a.v2", Window(0, 0, 4, 4))
         store.read("sub/gray", Window(0, 0, 4, 4))
     assert len(decoded) == 2
-    store.read("кот ねこ")  # too much: the picture used longest ago goes
+    store.read("кот ねこ")  # too much: the image used longest ago goes
     store.read("sub/gray")
     assert len(decoded) == 3
     store.read("a.v2")
@@ -191,15 +191,15 @@ def test_missing_data_names_a_folder_that_exists_and_the_option(store, tmp_path:
     assert str(caught.value).endswith(f"exists is {tmp_path / 'own'}")
 
 
-def test_folder_without_pictures(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(DataError, match=r"no pictures.*png"):
+def test_folder_without_images(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(DataError, match=r"no images.*png"):
         open_store(tmp_path)
     with pytest.raises(DataError, match="is a file"):
         open_store(tmp_path / "notes.txt")
 
 
-def test_two_pictures_of_one_key_are_named(tmp_path: Path, photo: np.ndarray) -> None:
+def test_two_images_of_one_key_are_named(tmp_path: Path, photo: np.ndarray) -> None:
     for name in ("a.png", "a.jpg", "b.png"):
         write_image(tmp_path / name, photo[:16, :16])
     with pytest.raises(DataError, match=r"a\.jpg and a\.png"):
@@ -253,7 +253,7 @@ def test_foreign_and_damaged_files_are_refused(folder: Path, tmp_path: Path) -> 
     basicsr = basicsr_lmdb(folder, tmp_path / "b.lmdb")
     meta = (basicsr / "meta_info.txt").read_text(encoding="utf-8")
     (basicsr / "meta_info.txt").write_text(meta + "more.png (4,4,3) 1\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"lists 6 pictures, data\.mdb holds 5"):
+    with pytest.raises(DataError, match=r"lists 6 images, data\.mdb holds 5"):
         open_store(basicsr)
 
 
@@ -316,14 +316,14 @@ def test_a_damaged_value_is_named(folder: Path, tmp_path: Path) -> None:
         LmdbStore(store).read("tiny")
     with lmdb.open(str(shutil.copytree(store, tmp_path / "t.lmdb"))) as env, env.begin(write=True) as txn:
         txn.delete(b"tiny")
-    with pytest.raises(DataError, match="lists 6 pictures but holds 5"):
+    with pytest.raises(DataError, match="lists 6 images but holds 5"):
         LmdbStore(tmp_path / "t.lmdb")
 
 
 def test_a_forked_child_opens_the_store_itself(folder: Path, tmp_path: Path) -> None:
     store = LmdbStore(to_lmdb(folder, tmp_path / "s.lmdb"))
     alias = LmdbStore(tmp_path / "s.lmdb")
-    expected = _sums(store) + _sums(alias)  # the parent has views of all pictures, which the child must not use
+    expected = _sums(store) + _sums(alias)  # the parent has views of all images, which the child must not use
     reader, writer = multiprocessing.Pipe()
     child = multiprocessing.get_context("fork").Process(target=lambda: writer.send(_sums(store) + _sums(alias)))
     child.start()

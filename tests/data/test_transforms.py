@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from srtoolbox.data.loading.rng import Rng
-from srtoolbox.data.transforms.base import Compose, Transform
+from srtoolbox.data.transforms.base import Compose, Transform, map_images
 from srtoolbox.data.transforms.choice import OneOf, RandomApply
 from srtoolbox.data.transforms.flip import RandomHorizontalFlip, RandomTranspose, RandomVerticalFlip
 from srtoolbox.data.transforms.rotate import RandomRotation
@@ -28,7 +28,7 @@ def sample() -> dict:
         (RandomTranspose, lambda x: x.transpose(1, 0, 2)),
     ],
 )
-def test_flip_moves_both_pictures_alike_without_copying(transform: type[Transform], oracle) -> None:
+def test_flip_moves_both_images_alike_without_copying(transform: type[Transform], oracle) -> None:
     before = sample()
     after = transform(p=1.0)(dict(before), Rng(0, 0))
     for name in ("gt", "lq"):
@@ -109,7 +109,7 @@ ARGUMENTS = {
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("name", TRANSFORMS.names())
-def test_registered_transforms_keep_the_kind_of_picture_and_never_write(
+def test_registered_transforms_keep_the_kind_of_image_and_never_write(
     photo: np.ndarray, name: str, dtype: type, channels: int
 ) -> None:
     transform = TRANSFORMS.build({"type": name, **ARGUMENTS.get(name, {})})
@@ -123,9 +123,9 @@ def test_registered_transforms_keep_the_kind_of_picture_and_never_write(
         after = transform(dict(given), Rng(0, draw))  # arrays are read-only: writing would raise
         again = transform(dict(given), Rng(0, draw))
         assert set(after) == {"gt", "lq", "key"}
-        for picture in ("gt", "lq"):
-            assert after[picture].dtype == dtype and sorted(after[picture].shape) == sorted(given[picture].shape)
-            assert np.array_equal(after[picture], again[picture])
+        for image in ("gt", "lq"):
+            assert after[image].dtype == dtype and sorted(after[image].shape) == sorted(given[image].shape)
+            assert np.array_equal(after[image], again[image])
     assert np.array_equal(gt, before)
 
 
@@ -137,18 +137,18 @@ def test_parts_of_two_stages_draw_what_the_whole_draws() -> None:
     first, second = whole.at_stage(("gt", "either")), whole.at_stage(("pair",))
     counts = {"turned": 0, "mirrored": 0, "transposed": 0}
     for draw in range(2000):
-        picture = np.arange(9, dtype=np.uint8).reshape(3, 3, 1) * 20
-        before = first({"gt": picture, "key": ""}, Rng(0, draw))["gt"]
-        after = second({"gt": picture, "lq": picture, "key": ""}, Rng(0, draw))["gt"]
+        image = np.arange(9, dtype=np.uint8).reshape(3, 3, 1) * 20
+        before = first({"gt": image, "key": ""}, Rng(0, draw))["gt"]
+        after = second({"gt": image, "lq": image, "key": ""}, Rng(0, draw))["gt"]
         found = {
-            "turned": not np.array_equal(before, picture),
+            "turned": not np.array_equal(before, image),
             "mirrored": after.strides[1] < 0,
             "transposed": abs(after.strides[1]) > abs(after.strides[0]),
         }
         assert sum(found.values()) <= 1
         for name, value in found.items():
             counts[name] += value
-        in_one = whole({"gt": picture, "lq": picture, "key": ""}, Rng(0, draw))["gt"]
+        in_one = whole({"gt": image, "lq": image, "key": ""}, Rng(0, draw))["gt"]
         assert np.array_equal(in_one, second({"gt": before, "lq": before, "key": ""}, Rng(0, draw))["gt"])
     assert abs(counts["turned"] - 500) < 80 and abs(counts["mirrored"] - 250) < 60
     assert abs(counts["transposed"] - 250) < 60
@@ -170,3 +170,9 @@ def test_a_probability_is_one(kind, p):
     cfg = {"type": kind, "p": p, **({"transforms": []} if kind == "RandomApply" else {})}
     with pytest.raises(ConfigError, match=f"{kind}: p is a probability"):
         TRANSFORMS.build(cfg)
+
+
+def test_the_earlier_name_of_map_images_tells_the_new_one():
+    with pytest.warns(FutureWarning, match=r"map_pictures is called map_images now"):
+        from srtoolbox.data.transforms import map_pictures
+    assert map_pictures is map_images

@@ -23,7 +23,7 @@ from srtoolbox.data.transforms import Transform
 from srtoolbox.errors import RunError
 from srtoolbox.plugins import load_plugins
 
-PLUGIN = """from srtoolbox.data.transforms import Transform, map_pictures
+PLUGIN = """from srtoolbox.data.transforms import Transform, map_images
 from srtoolbox.registry import TRANSFORMS
 
 @TRANSFORMS.register
@@ -32,7 +32,7 @@ class {name}(Transform):
         self.p = p
 
     def __call__(self, sample, rng):
-        return map_pictures(sample, lambda image: {change}) if rng.random() < self.p else sample
+        return map_images(sample, lambda image: {change}) if rng.random() < self.p else sample
 """
 
 

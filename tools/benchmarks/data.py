@@ -3,14 +3,14 @@ process.
 
 Loading: random 128 x 128 GT crops and their x4 LQ with flips and transposes, batches of 16, one process, one thread, to
 float (N, C, H, W). Theirs: sub-images of 480 px (step 240) as PNG in an LMDB; per sample get, imdecode, to float, crop,
-flip, BGR to RGB, to tensor; collate. Ours: raw whole pictures, a batch from the loader, then one conversion to float.
+flip, BGR to RGB, to tensor; collate. Ours: raw whole images, a batch from the loader, then one conversion to float.
 Conversion: from folders of PNG to what each side trains from; theirs cuts and encodes sub-images, then decodes and
 encodes them again into the LMDB, with one process per CPU.
 
-Pictures of about 1024 x 700 are pasted together from those in SRTOOLBOX_DATA (General100, BSDS500) or, without it, from
+Images of about 1024 x 700 are pasted together from those in SRTOOLBOX_DATA (General100, BSDS500) or, without it, from
 scikit-image's photographs. Ratios are medians over rounds.
 
-    python tools/benchmarks/data.py [--pictures 32] [--rounds 9] [--folder DIR] [--skip-conversion]
+    python tools/benchmarks/data.py [--images 32] [--rounds 9] [--folder DIR] [--skip-conversion]
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SUB = SubImages(480, 240)
 FLIPS = [{"type": name} for name in ("RandomHorizontalFlip", "RandomVerticalFlip", "RandomTranspose")]
 
 
-# ---- pictures
+# ---- images
 
 
 def photographs() -> Iterator[np.ndarray]:
@@ -55,14 +55,14 @@ def photographs() -> Iterator[np.ndarray]:
     if root:
         folders = [Path(root, "General100"), Path(root, "BSDS500/train")]
         files = [folder / name for folder in folders for name in list_images(folder)]
-        print(f"pictures pasted together from {len(files)} of General100 and BSDS500")
+        print(f"images pasted together from {len(files)} of General100 and BSDS500")
         yield from map(read_image, itertools.cycle(files))
-    print("pictures pasted together from scikit-image's photographs (SRTOOLBOX_DATA is not set)")
+    print("images pasted together from scikit-image's photographs (SRTOOLBOX_DATA is not set)")
     yield from itertools.cycle([skimage.data.coffee(), skimage.data.chelsea(), skimage.data.rocket()])
 
 
-def make_pictures(folder: Path, count: int) -> None:
-    """`count` GT pictures of 1024 x 700 under folder/gt, their LQ under folder/lq, as PNG."""
+def make_images(folder: Path, count: int) -> None:
+    """`count` GT images of 1024 x 700 under folder/gt, their LQ under folder/lq, as PNG."""
     photos = (photo for photo in photographs() if photo.shape[2] == 3)
     for number in range(count):
         canvas = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
@@ -147,7 +147,7 @@ class TheirLoader:
 
 
 class OurLoader:
-    """Batches of the train loader from raw stores of whole pictures."""
+    """Batches of the train loader from raw stores of whole images."""
 
     def __init__(self, folder: Path, *, to_float: bool) -> None:
         stores = str(folder / "gt.lmdb"), str(folder / "lq.lmdb")
@@ -191,7 +191,7 @@ def report(title: str, unit: str, times: dict[str, list[float]], amount: float =
 def compare_loading(folder: Path, rounds: int) -> None:
     theirs = TheirLoader(folder)
     ours = {
-        "ours: raw whole pictures, float batch": OurLoader(folder, to_float=True),
+        "ours: raw whole images, float batch": OurLoader(folder, to_float=True),
         "ours: the same, uint8 batch as training takes": OurLoader(folder, to_float=False),
     }
     times: dict[str, list[float]] = {"theirs: PNG sub-images, float batch": [], **{name: [] for name in ours}}
@@ -208,8 +208,8 @@ def compare_conversion(folder: Path, rounds: int) -> None:
     cpus = os.cpu_count() or 1
     ways: dict[str, Callable[[Path], None]] = {
         f"theirs: sub-images, then LMDB, {cpus} processes": lambda out: convert_their_way(folder, out, cpus),
-        "ours: raw whole pictures, 1 worker": lambda out: convert_our_way(folder, out, 1),
-        f"ours: raw whole pictures, {cpus} workers": lambda out: convert_our_way(folder, out, cpus),
+        "ours: raw whole images, 1 worker": lambda out: convert_our_way(folder, out, 1),
+        f"ours: raw whole images, {cpus} workers": lambda out: convert_our_way(folder, out, cpus),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
     sizes = {}
@@ -226,7 +226,7 @@ def compare_conversion(folder: Path, rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=32)
+    parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
     parser.add_argument("--skip-conversion", action="store_true")
@@ -235,7 +235,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         folder = Path(name)
-        make_pictures(folder, args.pictures)
+        make_images(folder, args.images)
         if not args.skip_conversion:
             compare_conversion(folder, max(1, args.rounds // 3))
         convert_their_way(folder, folder, os.cpu_count() or 1)

@@ -14,7 +14,7 @@ from rich.progress import Progress, TaskID
 from srtoolbox.apps.scoring.networks import PART, test_parts
 from srtoolbox.apps.scoring.tables import Results, as_json, print_tables
 from srtoolbox.config import Config
-from srtoolbox.data.datasets.image_files import PictureFiles
+from srtoolbox.data.datasets.image_files import ImageFiles
 from srtoolbox.engine.evaluate import Picture, Scores, build_metrics, evaluate, means, unique_names
 from srtoolbox.errors import ConfigError, ImageError
 from srtoolbox.image import read_image, scan_folder, to_uint8, unread_sentence, write_image
@@ -134,7 +134,7 @@ class InterpolationReport:
         self.folder = Path(folder or Path("work_dirs/interp", "_".join(self.stems)))
         self.sets, self.metrics = _sets_and_metrics(interpolator, config, datasets)
         if images:
-            self.sets = {"images": PictureFiles(images, interpolator.network.scale), **self.sets}
+            self.sets = {"images": ImageFiles(images, interpolator.network.scale), **self.sets}
         self.sheets = SheetWriter(self.folder)
 
     def write(self, interpolations: Sequence[Interpolation]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from srtoolbox.data.audit.inspect import Look, look_at, statistics_of
+from srtoolbox.data.audit.inspect import Inspection, inspect_images, statistics_of
 from srtoolbox.data.audit.near_duplicates import SAME, Match, matches
 from srtoolbox.data.stores.base import Store
 from srtoolbox.data.stores.folder import FolderStore
@@ -21,12 +21,12 @@ from srtoolbox.text import counted
 KINDS = {
     "stores": "stores that cannot be read",
     "damaged": "images that cannot be read",
-    "unpaired": "pictures without a partner",
+    "unpaired": "images without a partner",
     "sizes": "pairs whose sizes do not fit",
-    "content": "pairs that show different pictures",
-    "identical": "identical pictures",
-    "alike": "pictures that are the same but for size, compression or flips",
-    "leaks": "test pictures that are in the training data",
+    "content": "pairs that show different images",
+    "identical": "identical images",
+    "alike": "images that are the same but for size, compression or flips",
+    "leaks": "test images that are in the training data",
 }
 """The kinds of faults, in the order of the report, and what they are called."""
 
@@ -66,7 +66,7 @@ class _Stock:
     def __init__(self) -> None:
         self.stores: dict[str, Store] = {}
         self.wanted: dict[str, dict[str, None]] = {}  # keys, in order
-        self.looks: dict[str, dict[str, Look]] = {}
+        self.looks: dict[str, dict[str, Inspection]] = {}
 
     @staticmethod
     def place(path: str) -> str:
@@ -78,7 +78,7 @@ class _Stock:
         self.stores[place] = store
         self.wanted.setdefault(place, {}).update(dict.fromkeys(store.keys()[:max_images]))
 
-    def of(self, path: str) -> dict[str, Look]:
+    def of(self, path: str) -> dict[str, Inspection]:
         return self.looks[self.place(path)]
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ def check_data(
         parts: the sets. Duplicates are looked for over all training sets together and within each validation set, but
             not in test sets, which hold an image at several scales; leaks between the training sets and all others.
         workers: threads that decode; None takes one per CPU.
-        progress: called with pictures done and pictures in all.
+        progress: called with images done and images in all.
     """
     report = Report([], {kind: [] for kind in KINDS}, [])
     with contextlib.closing(_Stock()) as stock:
@@ -124,7 +124,7 @@ def _check_all(
         progress(done, total)
 
     for place, store in stock.stores.items():
-        stock.looks[place] = look_at(store, list(stock.wanted[place]), workers=workers, progress=one_more)
+        stock.looks[place] = inspect_images(store, list(stock.wanted[place]), workers=workers, progress=one_more)
         report.faults["damaged"] += [look.fault for look in stock.looks[place].values() if look.fault]
         if isinstance(store, FolderStore):
             for key, look in stock.looks[place].items():
@@ -161,7 +161,7 @@ def _described(part: DataPart, stock: _Stock) -> dict[str, Any]:
     return {"name": part.name, "role": part.role, "scale": part.scale, **described}
 
 
-def _looks(path: str, part: DataPart, stock: _Stock) -> list[Look]:
+def _looks(path: str, part: DataPart, stock: _Stock) -> list[Inspection]:
     keys = stock.stores[stock.place(path)].keys()[: part.max_images]
     return [stock.of(path)[key] for key in keys]
 
@@ -197,7 +197,7 @@ def _check_pairs(part: DataPart, stock: _Stock, report: Report) -> None:
         )
 
 
-def _check_pair(pair: Pair, gt: Look, lq: Look, scale: int, leftover: bool, report: Report) -> None:
+def _check_pair(pair: Pair, gt: Inspection, lq: Inspection, scale: int, leftover: bool, report: Report) -> None:
     if not sizes_fit(gt.shape, lq.shape, scale, leftover=leftover):
         (height, width, _), (low, narrow, _) = gt.shape, lq.shape
         report.faults["sizes"].append(
@@ -210,9 +210,9 @@ def _check_pair(pair: Pair, gt: Look, lq: Look, scale: int, leftover: bool, repo
         )
 
 
-def _likeness(first: Look, second: Look) -> float | None:
+def _likeness(first: Inspection, second: Inspection) -> float | None:
     """Correlation of two thumbnails; None where one is flat. Much lower than 1 even for a heavily degraded LQ means
-    that the pictures are different, or shifted.
+    that the images are different, or shifted.
     """
     planes = [look.print.thumb.astype(np.float32).ravel() for look in (first, second)]
     if min(plane.std() for plane in planes) < 2:
@@ -220,15 +220,15 @@ def _likeness(first: Look, second: Look) -> float | None:
     return float(np.corrcoef(*planes)[0, 1])
 
 
-def _sound(looks: Mapping[str, Look], key: str) -> bool:
+def _sound(looks: Mapping[str, Inspection], key: str) -> bool:
     return key in looks and looks[key].fault is None
 
 
-def _ratio(gt: Look, lq: Look) -> int:
+def _ratio(gt: Inspection, lq: Inspection) -> int:
     return max(1, round(gt.shape[0] / lq.shape[0]))
 
 
-def _likely_scale(gts: Mapping[str, Look], lqs: Mapping[str, Look]) -> int:
+def _likely_scale(gts: Mapping[str, Inspection], lqs: Mapping[str, Inspection]) -> int:
     heights = [sorted(look.shape[0] for look in looks.values() if look.shape) for looks in (gts, lqs)]
     if not all(heights):
         return 1
@@ -236,7 +236,7 @@ def _likely_scale(gts: Mapping[str, Look], lqs: Mapping[str, Look]) -> int:
     return max(1, round(gt / lq))
 
 
-# ---- the same picture twice
+# ---- the same image twice
 
 
 def _main_stores(parts: Sequence[DataPart], stock: _Stock) -> list[str]:
@@ -244,7 +244,7 @@ def _main_stores(parts: Sequence[DataPart], stock: _Stock) -> list[str]:
     return list(dict.fromkeys(stock.place(part.gt or part.lq) for part in parts))
 
 
-def _sound_looks(places: Sequence[str], stock: _Stock) -> list[Look]:
+def _sound_looks(places: Sequence[str], stock: _Stock) -> list[Inspection]:
     return [look for place in places for look in stock.looks[place].values() if look.fault is None]
 
 

@@ -1,9 +1,9 @@
-"""Which pictures show the same, whatever their size and compression: perceptual comparison by small thumbnails.
+"""Which images show the same, whatever their size and compression: perceptual comparison by small thumbnails.
 
-A picture's `Fingerprint` is a hash of its pixels and its luma at 32 x 32. Two pictures are the same if their
+An image's `ImageHash` is a hash of its pixels and its luma at 32 x 32. Two images are the same if their
 thumbnails, reduced to 16 x 16, correlate, and so does the detail that is left at 32 x 32 when the coarse
 brightness is taken away: skies and portraits are alike in the first but not in the second. Scaling (GT and LQ), JPEG,
-brightness, contrast, colour, flips and quarter turns change neither much. A crop is another picture.
+brightness, contrast, colour, flips and quarter turns change neither much. A crop is another image.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _COARSE, _BASE = 16, 8
 ALIKE = 0.9
 """Correlation of the 16 x 16 thumbnails from which on detail is compared."""
 SAME = 0.75
-"""Correlation of the detail at 32 x 32 from which on two pictures are the same."""
+"""Correlation of the detail at 32 x 32 from which on two images are the same."""
 _FLAT = 2.0  # levels of standard deviation below which there is nothing to compare
-_ROWS = 1024  # pictures compared at a time: bounds the memory
+_ROWS = 1024  # images compared at a time: bounds the memory
 _TURNS = ("", "mirrored", "turned by 90", "mirrored, turned by 90", "turned by 180", "mirrored, turned by 180")
 _TURNS += ("turned by 270", "mirrored, turned by 270")
 
 
-class Fingerprint(NamedTuple):
-    """What a picture is compared by."""
+class ImageHash(NamedTuple):
+    """What an image is compared by."""
 
     digest: str
     """SHA-256 of size and pixels."""
@@ -38,7 +38,7 @@ class Fingerprint(NamedTuple):
 
 
 class Match(NamedTuple):
-    """Two pictures that are the same, by their places in what was compared."""
+    """Two images that are the same, by their places in what was compared."""
 
     first: int
     second: int
@@ -48,18 +48,18 @@ class Match(NamedTuple):
     """'identical', 'alike', or how the second is turned: 'mirrored', 'turned by 90' ..."""
 
 
-def fingerprint(image: np.ndarray) -> Fingerprint:
-    """The fingerprint of a picture (H, W, C) uint8 or uint16."""
+def hash_image(image: np.ndarray) -> ImageHash:
+    """Return what an image (H, W, C), uint8 or uint16, is compared by."""
     digest = hashlib.sha256(f"{image.shape}{image.dtype}".encode())
     digest.update(np.ascontiguousarray(image))
-    return Fingerprint(digest.hexdigest(), thumbnail(image, SIDE).astype(np.float16))
+    return ImageHash(digest.hexdigest(), thumbnail(image, SIDE).astype(np.float16))
 
 
-def matches(first: Sequence[Fingerprint], second: Sequence[Fingerprint] | None = None) -> list[Match]:
-    """All pairs of pictures that are the same: of two sets, or within one (`second` None, `first` < `second` then).
+def matches(first: Sequence[ImageHash], second: Sequence[ImageHash] | None = None) -> list[Match]:
+    """All pairs of images that are the same: of two sets, or within one (`second` None, `first` < `second` then).
 
-    Of identical pictures in `first` (of one set: in all) the others are paired with the first one, and only that with
-    further pictures: thousands of copies make thousands of pairs, not millions. Pictures without any structure match
+    Of identical images in `first` (of one set: in all) the others are paired with the first one, and only that with
+    further images: thousands of copies make thousands of pairs, not millions. Images without any structure match
     only if they are identical. Time grows with the product of the sets' sizes (10 000 against 10 000 take some
     seconds).
     """
@@ -88,13 +88,13 @@ def matches(first: Sequence[Fingerprint], second: Sequence[Fingerprint] | None =
     return sorted(best.values())
 
 
-def _thumbs(prints: Sequence[Fingerprint], places: Iterable[int]) -> np.ndarray:
+def _thumbs(prints: Sequence[ImageHash], places: Iterable[int]) -> np.ndarray:
     return np.stack([prints[place].thumb for place in places]).astype(np.float32)
 
 
 class _Vectors:
     """Thumbnails (N, 32, 32) as unit vectors: `coarse` (N, 256), and `detail` (N, 1024) without coarse brightness.
-    Flat pictures are zero.
+    Flat images are zero.
     """
 
     def __init__(self, thumbs: np.ndarray) -> None:
@@ -116,7 +116,7 @@ def _unit(planes: np.ndarray) -> np.ndarray:
 
 
 def _alike(left: _Vectors, right: _Vectors, within: bool) -> list[tuple[int, int, float]]:
-    """(row, column, likeness) of pictures that are the same as they are turned."""
+    """(row, column, likeness) of images that are the same as they are turned."""
     found = []
     for start in range(0, len(left.coarse), _ROWS):
         rows, columns = np.nonzero(left.coarse[start : start + _ROWS] @ right.coarse.T >= ALIKE)

@@ -1,4 +1,4 @@
-"""What all datasets share: samples by draw or by index, crops, transforms, the list of pictures."""
+"""What all datasets share: samples by draw or by index, crops, transforms, the list of images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.loading.sampler import Draw
 from srtoolbox.data.stores.base import Store, Window
 from srtoolbox.data.stores.pairing import raise_faults
-from srtoolbox.data.transforms.base import Compose, Sample, check_made, map_pictures, transforms_on_gt_alone
+from srtoolbox.data.transforms.base import Compose, Sample, check_made, map_images, transforms_on_gt_alone
 from srtoolbox.errors import ConfigError, DataError
 from srtoolbox.text import counted
 
@@ -38,7 +38,7 @@ class SRDataset(Dataset, ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of pictures (times the crops of each, for crop='ten')."""
+        """Number of images (times the crops of each, for crop='ten')."""
 
     @abstractmethod
     def keys(self) -> list[str]:
@@ -46,7 +46,7 @@ class SRDataset(Dataset, ABC):
 
     @abstractmethod
     def whole(self, index: int) -> Sample:
-        """Sample `index` for evaluation: the whole picture unless the crop is a fixed one; GT is cut to lq * scale."""
+        """Sample `index` for evaluation: the whole image unless the crop is a fixed one; GT is cut to lq * scale."""
 
     @abstractmethod
     def sample(self, draw: Draw) -> Sample:
@@ -54,7 +54,7 @@ class SRDataset(Dataset, ABC):
 
     @abstractmethod
     def digest(self) -> str:
-        """A hash that changes when the pictures or their order do."""
+        """A hash that changes when the images or their order do."""
 
     def draw_weights(self) -> np.ndarray | None:
         """How often each index is drawn, relative to the others (len,); None: all alike."""
@@ -75,7 +75,7 @@ class SRDataset(Dataset, ABC):
 
 
 class Entry(NamedTuple):
-    """One picture: where it is, and its size in LQ pixels."""
+    """One image: where it is, and its size in LQ pixels."""
 
     gt: Store
     lq: Store | None
@@ -104,7 +104,7 @@ class CropOptions(NamedTuple):
 
 
 class GTDataset(SRDataset):
-    """A dataset with GT: the subclass says how a window of a picture is read, all else is here.
+    """A dataset with GT: the subclass says how a window of an image is read, all else is here.
 
     `makes_lq`: whether LQ is made from GT. Then `before_lq` holds the transforms that act on GT first (None: there are
     none), `transforms` the others; else `transforms` holds all.
@@ -130,11 +130,11 @@ class GTDataset(SRDataset):
         """LQ (h, w, C) and GT (scale*h, scale*w, C) of an LQ window; with `rng` GT is changed by `before_lq` first."""
 
     def __len__(self) -> int:
-        return len(self._entries) * self.cropper.per_picture
+        return len(self._entries) * self.cropper.per_image
 
     def keys(self) -> list[str]:
         """The image's name for every index: of ten crops all ten have it."""
-        return [entry.gt_key for entry in self._entries for _ in range(self.cropper.per_picture)]
+        return [entry.gt_key for entry in self._entries for _ in range(self.cropper.per_image)]
 
     def sample(self, draw: Draw) -> Sample:
         rng = Rng(draw.seed, draw.number)
@@ -157,7 +157,7 @@ class GTDataset(SRDataset):
         if self._sampling == "image":
             return None
         areas = [entry.height * entry.width for entry in self._entries]
-        return np.repeat(np.array(areas, np.float64), self.cropper.per_picture)
+        return np.repeat(np.array(areas, np.float64), self.cropper.per_image)
 
     def digest(self) -> str:
         stores = dict.fromkeys(s for entry in self._entries for s in (entry.gt, entry.lq) if s is not None)
@@ -165,14 +165,14 @@ class GTDataset(SRDataset):
         return hashlib.sha256("\n".join(parts).encode("ascii")).hexdigest()
 
     def _cropped(self, index: int, rng: Rng | None) -> Sample:
-        picture, number = divmod(index, self.cropper.per_picture)
-        entry = self._entries[picture]
+        image, number = divmod(index, self.cropper.per_image)
+        entry = self._entries[image]
         lq, gt = self._read(entry, self.cropper.window(entry.height, entry.width, rng, number), rng)
         needed = self.cropper.needed
         if entry.height < needed or entry.width < needed:
             lq, gt = pad(lq, needed, self._small), pad(gt, needed * self.scale, self._small)
         sample = self._as_sample(entry, lq, gt)
-        return map_pictures(sample, lambda image: image[:, ::-1]) if number >= 5 else sample
+        return map_images(sample, lambda image: image[:, ::-1]) if number >= 5 else sample
 
     def _as_sample(self, entry: Entry, lq: np.ndarray, gt: np.ndarray) -> Sample:
         return {"lq": expanded(lq, self.channels), "gt": expanded(gt, self.channels), "key": entry.gt_key}
@@ -185,7 +185,7 @@ class GTDataset(SRDataset):
         names = [f"{e.gt.source(e.gt_key)}: {e.width * self.scale}x{e.height * self.scale}" for e in small]
         if self._small == "error" or len(small) == len(entries):
             raise_faults(
-                f"{len(small)} of {counted(len(entries), 'picture')} smaller than the crop of {needed * self.scale} px",
+                f"{len(small)} of {counted(len(entries), 'image')} smaller than the crop of {needed * self.scale} px",
                 names,
                 "Take a smaller gt_size, or say what to do with them: small='skip', 'reflect' or 'zero'",
             )
@@ -225,7 +225,7 @@ _ON_GT_ALONE = (
 
 
 def expanded(image: np.ndarray, channels: int) -> np.ndarray:
-    """A gray picture (H, W, 1) with three equal channels (a view) where three are wanted."""
+    """A gray image (H, W, 1) with three equal channels (a view) where three are wanted."""
     return np.broadcast_to(image, (*image.shape[:2], channels)) if image.shape[2] < channels else image
 
 
@@ -237,7 +237,7 @@ def as_list(paths: str | Sequence[str]) -> list[str]:
 def _check_channels(entries: Sequence[Entry], channels: int) -> None:
     colour = [e.gt.source(e.gt_key) for e in entries if channels == 1 and e.gt.shape(e.gt_key)[2] != 1]
     if colour:
-        summary = f"{counted(len(colour), 'picture is', 'pictures are')} in colour, but channels=1"
+        summary = f"{counted(len(colour), 'image is', 'images are')} in colour, but channels=1"
         raise_faults(summary, colour, "Leave channels at 3")
     if not entries:
-        raise DataError("a dataset needs at least one store of pictures")
+        raise DataError("a dataset needs at least one store of images")

@@ -24,7 +24,7 @@ class ConcatDataset(SRDataset):
     Args:
         datasets: configs (or datasets), a list or a named map.
         weights: the share of the draws each set gets, relative to the others; None gives each as many as it has
-            pictures.
+            images.
 
     Raises:
         ConfigError: weights that do not fit the datasets.
@@ -49,7 +49,7 @@ class ConcatDataset(SRDataset):
         return self._ends[-1]
 
     def keys(self) -> list[str]:
-        """The pictures' names, set after set."""
+        """The images' names, set after set."""
         return list(itertools.chain.from_iterable(dataset.keys() for dataset in self.datasets))
 
     def whole(self, index: int) -> Sample:

@@ -22,10 +22,10 @@ class Cropper:
     """Takes windows of `gt_size / scale` LQ pixels, square.
 
     Args:
-        gt_size: side of a GT crop in px; None takes whole pictures.
+        gt_size: side of a GT crop in px; None takes whole images.
         scale: GT size over LQ size.
         crop: "random"; "center"; "ten" (the corners, the centre, and these mirrored left-right: ten samples of a
-            picture); None is whole pictures.
+            image); None is whole images.
         margin: GT pixels the transforms need around the crop.
 
     Raises:
@@ -40,19 +40,19 @@ class Cropper:
         self.scale = scale
         self._border = -(-margin // scale)
         self.lq_size = None if self.mode is None else gt_size // scale
-        self.per_picture = 10 if self.mode == "ten" else 1
+        self.per_image = 10 if self.mode == "ten" else 1
 
     @property
     def needed(self) -> int:
-        """Side in LQ px that a picture must have: the crop and the margin of the transforms around it."""
+        """Side in LQ px that an image must have: the crop and the margin of the transforms around it."""
         return 0 if self.lq_size is None else self.lq_size + 2 * self._border
 
     def window(self, height: int, width: int, rng: Rng | None, number: int = 0) -> Window:
-        """The LQ window to read in a picture of height x width LQ px, smaller than `needed` where the picture is.
+        """The LQ window to read in an image of height x width LQ px, smaller than `needed` where the image is.
 
         Args:
             rng: used by "random" only.
-            number: which of the `per_picture` crops.
+            number: which of the `per_image` crops.
         """
         if self.mode is None:
             return Window(0, 0, height, width)
@@ -87,7 +87,7 @@ def crop_faults(gt_size: int | None, scale: int, crop: str | None) -> list[str]:
 
 
 def pad(image: np.ndarray, size: int, policy: SmallPolicy) -> np.ndarray:
-    """Fill a picture up to at least size x size at the bottom and the right.
+    """Fill an image up to at least size x size at the bottom and the right.
 
     "reflect" mirrors at the edge with the edge pixel repeated: mirroring at the edge pixel's centre would shift GT
     against LQ by half an LQ pixel.

@@ -1,4 +1,4 @@
-"""Pictures without GT, to look at what a network makes of them."""
+"""Images without GT, to look at what a network makes of them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from srtoolbox.registry import DATASETS
 
 @DATASETS.register
 class FolderDataset(SRDataset):
-    """The pictures of one store as LQ; samples have no 'gt', so nothing can be trained or scored on them.
+    """The images of one store as LQ; samples have no 'gt', so nothing can be trained or scored on them.
 
     Args:
         lq: path of a folder or LMDB.
-        channels: 3 (gray pictures get three equal channels) or 1 (gray pictures stay as they are).
+        channels: 3 (gray images get three equal channels) or 1 (gray images stay as they are).
 
     Raises:
         MissingDataError: the store is not there.
@@ -34,7 +34,7 @@ class FolderDataset(SRDataset):
         return len(self._store.keys())
 
     def keys(self) -> list[str]:
-        """The pictures' names, by index."""
+        """The images' names, by index."""
         return list(self._store.keys())
 
     def whole(self, index: int) -> Sample:
@@ -43,7 +43,7 @@ class FolderDataset(SRDataset):
 
     def sample(self, draw: Draw) -> Sample:
         raise DataError(
-            f"{self._store.path}: pictures without GT cannot be trained on; use PairedDataset or GTOnlyDataset"
+            f"{self._store.path}: images without GT cannot be trained on; use PairedDataset or GTOnlyDataset"
         )
 
     def digest(self) -> str:

@@ -1,4 +1,4 @@
-"""GT pictures alone: LQ is made on the fly."""
+"""GT images alone: LQ is made on the fly."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ exact.
 """
 
 KEEP_BYTES = 256 << 20
-"""If the LQ of all pictures together takes no more, each is made whole, once, and kept; else around each crop, anew."""
+"""If the LQ of all images together takes no more, each is made whole, once, and kept; else around each crop, anew."""
 
 
 @DATASETS.register
 class GTOnlyDataset(GTDataset):
-    """Pictures whose LQ is their MATLAB bicubic reduction, made when asked for: bit for bit the crop of the whole
-    picture's LQ.
+    """Images whose LQ is their MATLAB bicubic reduction, made when asked for: bit for bit the crop of the whole
+    image's LQ.
 
-    Pictures are cut at the right and bottom to multiples of `scale`. Transforms that act on GT first (a rotation) are
+    Images are cut at the right and bottom to multiples of `scale`. Transforms that act on GT first (a rotation) are
     given the pixels they need around the crop; LQ is then the reduction of the GT they made.
 
     Args:
@@ -40,7 +40,7 @@ class GTOnlyDataset(GTDataset):
 
     Raises:
         MissingDataError: a store is not there.
-        DataError: pictures too small for the crop; all are named.
+        DataError: images too small for the crop; all are named.
     """
 
     makes_lq = True
@@ -114,7 +114,7 @@ class GTOnlyDataset(GTDataset):
 
 
 def _grown(window: Window, margin: int, entry: Entry) -> Window:
-    """The window and `margin` LQ px around it, as far as the picture goes."""
+    """The window and `margin` LQ px around it, as far as the image goes."""
     top, left = max(0, window.top - margin), max(0, window.left - margin)
     bottom = min(entry.height, window.top + window.height + margin)
     right = min(entry.width, window.left + window.width + margin)

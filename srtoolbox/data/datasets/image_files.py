@@ -1,4 +1,4 @@
-"""Single picture files as a set to evaluate on."""
+"""Single image files as a set to evaluate on."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from srtoolbox.image import read_image
 from srtoolbox.resize import imresize
 
 
-class PictureFiles:
-    """Pictures that are the truth; LQ is their MATLAB bicubic reduction, as `GTOnlyDataset` makes it.
+class ImageFiles:
+    """Images that are the truth; LQ is their MATLAB bicubic reduction, as `GTOnlyDataset` makes it.
 
-    Pictures are cut at the right and bottom to multiples of `scale`.
+    Images are cut at the right and bottom to multiples of `scale`.
 
     Args:
-        paths: picture files.
+        paths: image files.
         scale: GT size over LQ size.
     """
 

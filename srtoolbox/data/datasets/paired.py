@@ -1,4 +1,4 @@
-"""GT pictures with given LQ pictures."""
+"""GT images with given LQ images."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ class PairedDataset(GTDataset):
     Args:
         gt, lq: path of a store each, or lists of equal length.
         scale: GT size over LQ size.
-        gt_size: side of the GT crop in px; None gives whole pictures.
-        crop: "random", "center", "ten" or None (whole pictures).
-        small: what happens to pictures smaller than the crop: "error", "reflect" or "zero" (filled up), "skip".
+        gt_size: side of the GT crop in px; None gives whole images.
+        crop: "random", "center", "ten" or None (whole images).
+        small: what happens to images smaller than the crop: "error", "reflect" or "zero" (filled up), "skip".
         transforms: transform configs, a list or a named map; in training only.
-        channels: 3 (gray pictures get three equal channels) or 1 (all pictures must be gray).
-        sampling: draw each picture equally often ("image") or in proportion to its area ("area").
+        channels: 3 (gray images get three equal channels) or 1 (all images must be gray).
+        sampling: draw each image equally often ("image") or in proportion to its area ("area").
         lq_name: how LQ files are named after GT files, such as '{}x4'; None tries the usual ways.
         cut: train on pairs whose GT has up to `scale - 1` px more at the right and bottom, which are cut off as in
             evaluation; False refuses them.
-        max_images: take only the first so many pictures (of each store).
+        max_images: take only the first so many images (of each store).
 
     Raises:
         MissingDataError: a store is not there.
-        DataError: pictures without partner, pairs whose sizes do not fit, pictures too small: all named at once.
+        DataError: images without partner, pairs whose sizes do not fit, images too small: all named at once.
             Without gt_size (evaluation) GT may have up to scale - 1 px more at the right and bottom, which are cut off.
     """
 

@@ -1,7 +1,7 @@
-"""Batches for the training loop, and pictures for evaluation.
+"""Batches for the training loop, and images for evaluation.
 
 With a raw LMDB a batch takes well under a millisecond to make, less than handing it from process to process does:
-`workers=0` is the default and the fastest. Worker processes pay where pictures are decoded or degraded on the CPU.
+`workers=0` is the default and the fastest. Worker processes pay where images are decoded or degraded on the CPU.
 Either way a batch depends on its draws alone.
 """
 
@@ -45,7 +45,7 @@ class TrainLoader(Iterator[Batch]):
     """An endless iterator of batches; every batch is newly allocated, so one in use is never overwritten.
 
     Raises:
-        DataError: a picture cannot be read or does not fit (from `next`).
+        DataError: an image cannot be read or does not fit (from `next`).
         RunError: the dataset cannot travel to a worker process, one died or met an error that is none of ours, shared
             memory is too small for the workers, or the loader is closed.
         WaitInterrupted: `interrupted` says yes, and the workers have no batch.
@@ -189,7 +189,7 @@ def _unchanged(batch: Any) -> Any:  # noqa: ANN401 - whatever the dataset made
 
 
 def _check_shared_memory(dataset: SRDataset, sampler: EndlessSampler, workers: int) -> None:
-    """Refuse before the first batch what would end in a bus error; this also reports a bad first picture without a
+    """Refuse before the first batch what would end in a bus error; this also reports a bad first image without a
     worker.
     """
     try:

@@ -74,7 +74,7 @@ class Rng:
     def normals(self, count: int) -> np.ndarray:
         """`count` numbers of the normal distribution N(0, 1), float32 (count,), cut off at 4.3.
 
-        Each is the quantile of 16 random bits, four to a hash: as good as noise on 8-bit pictures needs.
+        Each is the quantile of 16 random bits, four to a hash: as good as noise on 8-bit images needs.
         """
         bits = uniform_hashes(self._next(), -(-count // 4)).astype("<u8", copy=False).view("<u2")
         return _normal_quantiles()[bits[:count]]

@@ -1,4 +1,4 @@
-"""Which picture each draw takes. Position is a number, not a state: a resumed run starts at any draw at no cost."""
+"""Which image each draw takes. Position is a number, not a state: a resumed run starts at any draw at no cost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from srtoolbox.errors import DataError
 
 
 class Draw(NamedTuple):
-    """One training sample to make: picture `index`, as the `number`-th sample of the whole run (over all ranks),
+    """One training sample to make: image `index`, as the `number`-th sample of the whole run (over all ranks),
     under `seed`.
     """
 
@@ -32,8 +32,8 @@ class Drawable(Protocol):
 class EndlessSampler:
     """Endless batches of draws for one rank.
 
-    Every epoch is a permutation of the pictures that follows from (seed, epoch). Where the dataset gives weights, an
-    epoch is a stratified sample instead: `len(dataset)` draws of which each picture gets its share to within one or
+    Every epoch is a permutation of the images that follows from (seed, epoch). Where the dataset gives weights, an
+    epoch is a stratified sample instead: `len(dataset)` draws of which each image gets its share to within one or
     two. All ranks number their samples in one sequence, so the batches of ranks 0..world-1 laid side by side are the
     batch of one process that draws `world` times as many.
 
@@ -52,7 +52,7 @@ class EndlessSampler:
         self, dataset: Drawable, batch_size: int, seed: int, start: int = 0, rank: int = 0, world: int = 1
     ) -> None:
         if len(dataset) == 0:
-            raise DataError("the training set has no pictures")
+            raise DataError("the training set has no images")
         if batch_size < 1:
             raise DataError(f"batch_size must be at least 1, got {batch_size}")
         self.batch_size, self.seed, self.start = batch_size, seed, start
@@ -88,7 +88,7 @@ class EndlessSampler:
 
 
 class RankSampler:
-    """The pictures rank `rank` of `world` evaluates: rank, rank + world, ... Each picture exactly once, none
+    """The images rank `rank` of `world` evaluates: rank, rank + world, ... Each image exactly once, none
     repeated to fill up.
     """
 

@@ -1,6 +1,6 @@
-"""From picture files to LMDB stores: decoding in parallel, writing in order.
+"""From image files to LMDB stores: decoding in parallel, writing in order.
 
-Each file is decoded once. An LQ made from its GT, and all sub-images, are cut from that one decoded picture.
+Each file is decoded once. An LQ made from its GT, and all sub-images, are cut from that one decoded image.
 Decoding, shrinking and hashing happen in threads (the codecs release Python's lock): pixels then need not be sent
 from process to process, which costs as much as a tenth of the decoding.
 """
@@ -28,10 +28,10 @@ from srtoolbox.resize import imresize
 from srtoolbox.text import counted
 
 AHEAD = 8
-"""Pictures that may wait, decoded, while others are written to the disk."""
+"""Images that may wait, decoded, while others are written to the disk."""
 
 Progress = Callable[[int, int], None]
-"""Called with pictures done and pictures in all."""
+"""Called with images done and images in all."""
 
 
 class DamagedImagesError(DataError):
@@ -40,7 +40,7 @@ class DamagedImagesError(DataError):
     def __init__(self, images: Sequence[str]) -> None:
         self.images = list(images)
         advice = "All others are stored. Replace or remove these and run the same command again"
-        lines = [f"{counted(len(images), 'picture')} cannot be read:", *(f"  {image}" for image in images), advice]
+        lines = [f"{counted(len(images), 'image')} cannot be read:", *(f"  {image}" for image in images), advice]
         super().__init__("\n".join(lines))
 
 
@@ -48,7 +48,7 @@ class Summary(NamedTuple):
     """What a conversion did to one store."""
 
     path: str
-    pictures: int
+    images: int
     reused: int
     size: int
     """Bytes on the disk."""
@@ -72,7 +72,7 @@ def convert(
         outputs: path of the GT store and, if the plan has LQ, of the LQ store.
         workers: threads that decode; None takes one per CPU.
         overwrite: replace finished stores of another plan.
-        progress: called after every picture.
+        progress: called after every image.
         map_size: first size of LMDB's map in bytes; it grows as needed. None: by what the system does with it.
 
     Raises:
@@ -89,7 +89,7 @@ def convert(
         todo = [job for job in plan.jobs if not _is_done(plan, job, writers)]
         if todo and any(writer.complete for writer in writers):
             raise DataError(
-                f"{outputs[0]}: finished, but {counted(len(todo), 'picture has', 'pictures have')} changed since, or "
+                f"{outputs[0]}: finished, but {counted(len(todo), 'image has', 'images have')} changed since, or "
                 "its partner is gone. Convert again with --overwrite"
             )
         reused = len(plan.keys()) - sum(len(plan.windows(job)) for job in todo)

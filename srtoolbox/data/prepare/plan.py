@@ -28,7 +28,7 @@ SMALL = ("error", "skip", "whole")
 
 
 class SubImages(NamedTuple):
-    """Overlapping squares cut from each picture, in GT px: every `step`, and one more at the far edge if over
+    """Overlapping squares cut from each image, in GT px: every `step`, and one more at the far edge if over
     `thresh` px are left there.
     """
 
@@ -42,14 +42,14 @@ class Recipe(NamedTuple):
 
     Args:
         encoding: "raw" (pixels: fastest to read), "raw_tiled" (pixels in tiles: a crop is on few pages of the disk),
-            "zstd" (compressed pixels) or "png" (the picture files as they are, what is cut or made as PNG: smallest).
-        subimages: cut pictures into squares; None keeps them whole.
+            "zstd" (compressed pixels) or "png" (the image files as they are, what is cut or made as PNG: smallest).
+        subimages: cut images into squares; None keeps them whole.
         scale: GT size over LQ size. Without `lq` the LQ is made from the GT at this scale (MATLAB bicubic), the GT
             being cut to multiples of it; None with `lq` takes the scale that most pairs have.
         lq: path of the LQ folder, or None.
         lq_name: how LQ files are named after GT files, such as '{}x4'; None tries the usual ways.
         cut: GT given with its LQ may have up to `scale - 1` px more, which are cut off as evaluation does.
-        small: what happens to pictures smaller than a sub-image, or than the scale: "error", "skip" (left out) or
+        small: what happens to images smaller than a sub-image, or than the scale: "error", "skip" (left out) or
             "whole" (smaller than a sub-image: stored as they are).
     """
 
@@ -68,7 +68,7 @@ class Recipe(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One GT picture, with its LQ file if there is one, and the size (H, W) that is stored of it."""
+    """One GT image, with its LQ file if there is one, and the size (H, W) that is stored of it."""
 
     pair: Pair
     size: tuple[int, int]
@@ -85,7 +85,7 @@ class Plan(NamedTuple):
     unreadable: Sequence[str] = ()
     """A sentence for every file whose size cannot be read; the conversion does all others and ends with these."""
     skipped: int = 0
-    """How many pictures are too small and left out."""
+    """How many images are too small and left out."""
 
     @property
     def cut(self) -> int:
@@ -93,7 +93,7 @@ class Plan(NamedTuple):
         return sum(job.size != self.gt.shape(job.pair.gt)[:2] for job in self.jobs)
 
     def windows(self, job: Job) -> dict[str, Window | None]:
-        """The GT windows of a job by key; None is the whole picture."""
+        """The GT windows of a job by key; None is the whole image."""
         if self.recipe.subimages is None:
             return {job.pair.gt: None}
         if min(job.size) < self.recipe.subimages.size:
@@ -112,8 +112,8 @@ def make_plan(folder: str | os.PathLike, recipe: Recipe) -> Plan:
     """Read all names and sizes and check everything that can be checked before writing.
 
     Raises:
-        DataError: folders without pictures, pictures without partner, sizes that do not fit, pictures smaller than the
-            sub-images: all pictures at fault are named at once.
+        DataError: folders without images, images without partner, sizes that do not fit, images smaller than the
+            sub-images: all images at fault are named at once.
     """
     if recipe.encoding not in ENCODINGS:
         raise DataError(f"encoding is one of {', '.join(ENCODINGS)}, got {recipe.encoding!r}")
@@ -178,7 +178,7 @@ def split_plan(plan: Plan, share: float) -> tuple[Plan, Plan]:
 
 
 def _without_small(plan: Plan) -> Plan:
-    """The plan with what `recipe.small` says of pictures that are too small."""
+    """The plan with what `recipe.small` says of images that are too small."""
     scale, cutting, policy = plan.scale or 1, plan.recipe.subimages, plan.recipe.small
     if cutting is not None and (min(cutting[:2]) < 1 or cutting.size % scale or cutting.step % scale):
         raise DataError(
@@ -196,7 +196,7 @@ def _without_small(plan: Plan) -> Plan:
     if least != scale:
         advice += "; --small whole stores them uncut"
     raise_faults(
-        f"{len(small)} of {counted(len(plan.jobs), 'picture')} too small for {what}",
+        f"{len(small)} of {counted(len(plan.jobs), 'image')} too small for {what}",
         [f"{plan.gt.source(job.pair.gt)}: {_size(plan.gt, job.pair.gt)}" for job in small],
         advice,
     )

@@ -1,7 +1,7 @@
-"""STL-10's binary files as folders of pictures.
+"""STL-10's binary files as folders of images.
 
 Coates, Lee, Ng: "An analysis of single-layer networks in unsupervised feature learning" (AISTATS 2011). `train_X.bin`,
-`test_X.bin` and `unlabeled_X.bin` are pictures of 96 x 96, one after another, each 3 planes of bytes, columns first.
+`test_X.bin` and `unlabeled_X.bin` are images of 96 x 96, one after another, each 3 planes of bytes, columns first.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from srtoolbox.io.files import prepare_folder
 from srtoolbox.io.threads import map_ahead
 
 SIDE = 96
-PICTURE_BYTES = 3 * SIDE * SIDE
+IMAGE_BYTES = 3 * SIDE * SIDE
 
 
 class Unpacked(NamedTuple):
     """What `unpack` did."""
 
-    pictures: int
+    images: int
     written: int
 
 
@@ -37,40 +37,40 @@ def unpack(
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Unpacked:
-    """Write every picture of a binary file as `000000.png` ...; called again after an interruption, it goes on.
+    """Write every image of a binary file as `000000.png` ...; called again after an interruption, it goes on.
 
-    Pictures that are there already are compared, not written again.
+    Images that are there already are compared, not written again.
 
     Args:
         binary: the file; it is mapped, never read at once.
-        folder: where pictures go; made if it is not there.
+        folder: where images go; made if it is not there.
         workers: threads; None takes one per CPU.
-        progress: called with pictures done and pictures in all.
+        progress: called with images done and images in all.
 
     Raises:
         MissingDataError: no such file.
-        DataError: a file of a wrong size (cut short, labels, an archive), or other pictures in the folder.
+        DataError: a file of a wrong size (cut short, labels, an archive), or other images in the folder.
     """
-    pictures = _open(Path(binary))
-    folder, width = Path(folder), max(6, len(str(len(pictures) - 1)))
+    images = _open(Path(binary))
+    folder, width = Path(folder), max(6, len(str(len(images) - 1)))
     prepare_folder(folder)
 
     def write(number: int) -> bool:
         path = folder / f"{number:0{width}}.png"
-        image = np.ascontiguousarray(pictures[number].transpose(2, 1, 0))  # planes of columns -> rows of pixels
+        image = np.ascontiguousarray(images[number].transpose(2, 1, 0))  # planes of columns -> rows of pixels
         if not path.exists():
             write_image(path, image)
             return True
         if not _holds(path, image):
-            raise DataError(f"{path}: is another picture than number {number} of {binary}. Unpack into an empty folder")
+            raise DataError(f"{path}: is another image than number {number} of {binary}. Unpack into an empty folder")
         return False
 
     written = 0
-    with contextlib.closing(map_ahead(write, range(len(pictures)), threads=workers or os.cpu_count() or 1)) as writing:
+    with contextlib.closing(map_ahead(write, range(len(images)), threads=workers or os.cpu_count() or 1)) as writing:
         for number, outcome in writing:
             written += outcome.result()
-            progress(number + 1, len(pictures))
-    return Unpacked(len(pictures), written)
+            progress(number + 1, len(images))
+    return Unpacked(len(images), written)
 
 
 def _open(binary: Path) -> np.ndarray:
@@ -78,9 +78,9 @@ def _open(binary: Path) -> np.ndarray:
     if not binary.is_file():
         raise MissingDataError(f"{binary}: no such file", str(binary))
     size = binary.stat().st_size
-    if size == 0 or size % PICTURE_BYTES:
+    if size == 0 or size % IMAGE_BYTES:
         raise DataError(
-            f"{binary}: {size} bytes are not a whole number of 96 x 96 pictures of {PICTURE_BYTES} bytes. Is it "
+            f"{binary}: {size} bytes are not a whole number of 96 x 96 images of {IMAGE_BYTES} bytes. Is it "
             "train_X.bin, test_X.bin or unlabeled_X.bin of stl10_binary.tar.gz, unpacked, and whole?"
         )
     return np.memmap(binary, np.uint8, "r").reshape(-1, 3, SIDE, SIDE)

@@ -1,4 +1,4 @@
-"""What a store is: the pictures of one folder under keys, whatever they are kept in."""
+"""What a store is: the images of one folder under keys, whatever they are kept in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Shape = tuple[int, int, int]
 
 
 class Window(NamedTuple):
-    """A rectangle of a picture, in its own pixels."""
+    """A rectangle of an image, in its own pixels."""
 
     top: int
     left: int
@@ -28,7 +28,7 @@ class Window(NamedTuple):
     width: int
 
     def scaled(self, scale: int) -> Window:
-        """The same rectangle in a picture `scale` times as large."""
+        """The same rectangle in an image `scale` times as large."""
         return Window(self.top * scale, self.left * scale, self.height * scale, self.width * scale)
 
     def within(self, outer: Window) -> Window:
@@ -41,7 +41,7 @@ class Window(NamedTuple):
 
 
 class Store(Protocol):
-    """Pictures by key. Keys are relative paths without the suffix, '/' between folders."""
+    """Images by key. Keys are relative paths without the suffix, '/' between folders."""
 
     path: str
 
@@ -49,16 +49,16 @@ class Store(Protocol):
         """All keys, sorted."""
 
     def shape(self, key: str) -> Shape:
-        """Size of a picture, without decoding it."""
+        """Size of an image, without decoding it."""
 
     def read(self, key: str, window: Window | None = None) -> np.ndarray:
         """Pixels (h, w, C) uint8 or uint16, RGB or gray, whole or of a window. May be a read-only view."""
 
     def source(self, key: str) -> str:
-        """What messages call this picture: its file's path, or store and file name."""
+        """What messages call this image: its file's path, or store and file name."""
 
     def digest(self) -> str:
-        """A hash of what is in the store: it changes when pictures do."""
+        """A hash of what is in the store: it changes when images do."""
 
     def close(self) -> None:
         """Release what is held open. Arrays read before must not be used any more."""

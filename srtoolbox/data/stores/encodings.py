@@ -1,10 +1,10 @@
-"""How pictures lie in the values of an LMDB, and how windows are read from there.
+"""How images lie in the values of an LMDB, and how windows are read from there.
 
 - `raw`: the pixels as they lie in memory; a window is a view.
 - `raw_tiled`: the pixels tile after tile, row of tiles after row of tiles; a window is copied from the tiles it
   touches, which lie on few pages of the disk.
 - `zstd`: bands of rows, each compressed by itself; a window is decoded from the bands it touches.
-- `png`: a picture file, decoded as a whole.
+- `png`: an image file, decoded as a whole.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from srtoolbox.image import decode_image, encode_image
 
 ENCODINGS = ("raw", "raw_tiled", "zstd", "png")
 TILE = 64
-"""Side of a tile of `raw_tiled` in px; tiles at the right and bottom edge are as small as the picture makes them."""
+"""Side of a tile of `raw_tiled` in px; tiles at the right and bottom edge are as small as the image makes them."""
 BAND = 64
 """Rows in a band of `zstd`; the last band has what is left."""
 _LEVEL = 1
 _END = np.dtype("<u8")
 
 
-class Picture(Protocol):
-    """One stored picture. What it reads may be a view of the store's memory map, and read-only."""
+class StoredImage(Protocol):
+    """One stored image. What it reads may be a view of the store's memory map, and read-only."""
 
     def read(self, window: Window | None) -> np.ndarray:
-        """Pixels (h, w, C) of a window, or of the whole picture."""
+        """Pixels (h, w, C) of a window, or of the whole image."""
 
 
 def check_encoding(encoding: str, path: str | os.PathLike) -> None:
@@ -59,11 +59,11 @@ def encode(encoding: str, image: np.ndarray) -> memoryview:
     return memoryview(np.ascontiguousarray(image)).cast("B")
 
 
-def open_value(encoding: str, value: memoryview, shape: Shape, dtype: str, source: str) -> Picture:
-    """The picture that `encode` made a value of.
+def open_value(encoding: str, value: memoryview, shape: Shape, dtype: str, source: str) -> StoredImage:
+    """The image that `encode` made a value of.
 
     Raises:
-        DataError: the value cannot be a picture of this shape and type.
+        DataError: the value cannot be an image of this shape and type.
         ImageError: a damaged PNG.
     """
     if encoding == "png":
@@ -74,7 +74,7 @@ def open_value(encoding: str, value: memoryview, shape: Shape, dtype: str, sourc
     if encoding == "zstd":
         return _open_bands(value, shape, kind, source)
     if len(value) != kind.itemsize * shape[0] * shape[1] * shape[2]:
-        raise DataError(f"{source}: {len(value)} bytes do not make {shape} {kind}. Convert the pictures again")
+        raise DataError(f"{source}: {len(value)} bytes do not make {shape} {kind}. Convert the images again")
     pixels = np.frombuffer(value, kind)
     return _Tiles(pixels, shape) if encoding == "raw_tiled" else _Plain(pixels.reshape(shape))
 
@@ -177,11 +177,11 @@ def _open_bands(value: memoryview, shape: Shape, dtype: np.dtype, source: str) -
 
 
 def _damaged(source: str) -> DataError:
-    return DataError(f"{source}: the stored value is damaged. Convert the pictures again")
+    return DataError(f"{source}: the stored value is damaged. Convert the images again")
 
 
 def _ranges(window: Window | None, shape: Shape) -> tuple[range, range]:
-    """The rows and columns of a window that are in the picture, as slicing has it."""
+    """The rows and columns of a window that are in the image, as slicing has it."""
     rows, columns = range(shape[0]), range(shape[1])
     if window is None:
         return rows, columns
@@ -189,11 +189,11 @@ def _ranges(window: Window | None, shape: Shape) -> tuple[range, range]:
 
 
 def _blocks(lines: range, size: int = TILE) -> Iterator[slice]:
-    """`lines` cut where blocks of `size` of the whole picture begin."""
+    """`lines` cut where blocks of `size` of the whole image begin."""
     for start in range(lines.start // size * size, lines.stop, size):
         yield slice(max(start, lines.start), min(start + size, lines.stop))
 
 
 def _moved(part: slice, lines: range) -> slice:
-    """`part` of a picture counted from the first of `lines`."""
+    """`part` of an image counted from the first of `lines`."""
     return slice(part.start - lines.start, part.stop - lines.start)

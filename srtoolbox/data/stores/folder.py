@@ -1,4 +1,4 @@
-"""Reading a folder of picture files as a store."""
+"""Reading a folder of image files as a store."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ CACHE_BYTES = 128 << 20
 
 
 class FolderStore:
-    """The pictures under a folder, read from their files. The last decoded ones are kept, as crops of one picture
+    """The images under a folder, read from their files. The last decoded ones are kept, as crops of one image
     come in a row.
 
     Args:
         path: searched with its sub-folders.
-        cache_bytes: how many bytes of decoded pictures may be kept.
+        cache_bytes: how many bytes of decoded images may be kept.
 
     Raises:
         MissingDataError: no such folder.
-        DataError: no picture in it, or two pictures with one key.
+        DataError: no image in it, or two images with one key.
     """
 
     def __init__(self, path: str | os.PathLike, *, cache_bytes: int = CACHE_BYTES) -> None:
@@ -41,7 +41,7 @@ class FolderStore:
         self._deep: dict[str, int] = {}  # bits per channel where they are read as 8
         self._sizes: dict[str, int] = {}  # of the files in bytes, as they were when the store last looked
         self._digest: str | None = None
-        self._cache = PictureCache(cache_bytes)
+        self._cache = ImageCache(cache_bytes)
 
     def keys(self) -> Sequence[str]:
         return self._keys
@@ -67,7 +67,7 @@ class FolderStore:
         try:
             return os.path.join(self.path, self._files[key])
         except KeyError:
-            raise DataError(f"{self.path}: has no picture {key!r}") from None
+            raise DataError(f"{self.path}: has no image {key!r}") from None
 
     def deep_sentence(self) -> str:
         """Name the images, of those whose shape was asked, whose 10 bits or more are read as 8; '' where none are."""
@@ -101,31 +101,31 @@ class FolderStore:
         self._cache.clear()
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_cache": PictureCache(self._cache.limit)}  # pictures do not travel between processes
+        return {**self.__dict__, "_cache": ImageCache(self._cache.limit)}  # images do not travel between processes
 
 
-class PictureCache:
-    """The pictures used last, up to a number of bytes; a single larger one is kept alone."""
+class ImageCache:
+    """The images used last, up to a number of bytes; a single larger one is kept alone."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self._size = limit, 0
-        self._pictures: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._images: OrderedDict[str, np.ndarray] = OrderedDict()
 
     def get(self, key: str) -> np.ndarray | None:
-        image = self._pictures.get(key)
+        image = self._images.get(key)
         if image is not None:
-            self._pictures.move_to_end(key)
+            self._images.move_to_end(key)
         return image
 
     def put(self, key: str, image: np.ndarray) -> None:
         image.setflags(write=False)
-        self._pictures[key] = image
+        self._images[key] = image
         self._size += image.nbytes
-        while self._size > self.limit and len(self._pictures) > 1:
-            self._size -= self._pictures.popitem(last=False)[1].nbytes
+        while self._size > self.limit and len(self._images) > 1:
+            self._size -= self._images.popitem(last=False)[1].nbytes
 
     def clear(self) -> None:
-        self._pictures.clear()
+        self._images.clear()
         self._size = 0
 
 
@@ -140,7 +140,7 @@ def _listed(folder: Path) -> Listing:
     if not folder.exists():
         raise missing(folder, "no such folder")
     if not folder.is_dir():
-        raise DataError(f"{folder}: is a file; a folder of pictures or an LMDB is needed")
+        raise DataError(f"{folder}: is a file; a folder of images or an LMDB is needed")
     try:
         listing = scan_folder(folder)
     except ImageError as error:  # a sub-folder that cannot be listed
@@ -148,7 +148,7 @@ def _listed(folder: Path) -> Listing:
     if not listing.images:
         unread = unread_sentence(listing.unread)
         raise DataError(
-            f"{folder}: no pictures in it or its sub-folders (looked for {listed(read_suffixes())})"
+            f"{folder}: no images in it or its sub-folders (looked for {listed(read_suffixes())})"
             + (f"; {unread}" if unread else "")
         )
     return listing
@@ -163,7 +163,7 @@ def _files_by_key(folder: Path, listing: Listing) -> dict[str, str]:
         files.setdefault(key_of(name), name)
     if twins:
         raise DataError(
-            f"{folder}: pictures whose names differ only in the suffix; remove or rename one of each:\n"
+            f"{folder}: images whose names differ only in the suffix; remove or rename one of each:\n"
             + "\n".join(twins)
         )
     return files

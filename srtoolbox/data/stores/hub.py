@@ -2,7 +2,7 @@
 
 A path `hub://eugenesiow/Set5?config=bicubic_x4&split=validation&column=hr` stands wherever a store's path does. After
 `hub://` comes a data set of the hub, or a folder: what `save_to_disk` wrote, or a copy of a data set's repository
-(parquet files). A column holds pictures, as features of kind Image, as bytes, or as paths of files.
+(parquet files). A column holds images, as features of kind Image, as bytes, or as paths of files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 
 from srtoolbox.data.stores.base import Shape, Window, key_of
-from srtoolbox.data.stores.folder import CACHE_BYTES, PictureCache
+from srtoolbox.data.stores.folder import CACHE_BYTES, ImageCache
 from srtoolbox.errors import DataError, MissingDataError
 from srtoolbox.image import image_shape, read_image, read_suffixes
 from srtoolbox.image.reading import decode_image, decoded_shape
@@ -39,14 +39,14 @@ class Place(NamedTuple):
 
 
 class HubStore:
-    """One column of a data set as a store. Nothing but the pictures asked for is decoded.
+    """One column of a data set as a store. Nothing but the images asked for is decoded.
 
     Keys are the file names of the first column that has some, without suffix, or the numbers of the rows; they are the
     same for all columns, so that `hr` and `lr` of one data set are a pair.
 
     Args:
         path: `hub://NAME_OR_FOLDER?column=...&split=...&config=...`; what there is only one of may be left out.
-        cache_bytes: how many bytes of decoded pictures may be kept.
+        cache_bytes: how many bytes of decoded images may be kept.
 
     Raises:
         MissingDataError: no such data set, or it cannot be reached.
@@ -58,7 +58,7 @@ class HubStore:
         place = parse(path)
         library = _library(path)
         rows = _split(library, path, place)
-        columns = [name for name, feature in rows.features.items() if _is_picture(library, rows, name, feature)]
+        columns = [name for name, feature in rows.features.items() if _is_image(library, rows, name, feature)]
         self._column = _chosen(path, "column", place.column, columns)
         self._folder = Path(place.path)
         for name in columns:
@@ -71,7 +71,7 @@ class HubStore:
         self._keys = sorted(self._rows)
         self._table = rows.select_columns([self._column])
         self._shapes: dict[str, Shape] = {}
-        self._cache = PictureCache(cache_bytes)
+        self._cache = ImageCache(cache_bytes)
 
     def keys(self) -> Sequence[str]:
         return self._keys
@@ -95,7 +95,7 @@ class HubStore:
 
     def source(self, key: str) -> str:
         if key not in self._rows:
-            raise DataError(f"{self.path}: has no picture {key!r}")
+            raise DataError(f"{self.path}: has no image {key!r}")
         return f"{self.path}:{key}"
 
     def digest(self) -> str:
@@ -105,7 +105,7 @@ class HubStore:
         self._cache.clear()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cache": PictureCache(self._cache.limit)}
+        return {**self.__dict__, "_cache": ImageCache(self._cache.limit)}
 
     def _value(self, key: str) -> bytes | Path:
         """The encoded file, or where it lies."""
@@ -114,7 +114,7 @@ class HubStore:
         if isinstance(value, dict):
             value = value["bytes"] if value.get("bytes") is not None else value.get("path")
         if value is None:
-            raise DataError(f"{source}: the data set has no picture here")
+            raise DataError(f"{source}: the data set has no image here")
         if isinstance(value, bytes):
             return value
         near = self._folder / value
@@ -196,14 +196,14 @@ def _chosen(path: str, what: str, wanted: str | None, there: Sequence[str]) -> s
         raise DataError(f"{path}: has several: {listed}. Choose with {what}={there[0]}")
     if wanted not in there:
         raise DataError(
-            f"{path}: no {what} {wanted!r} of pictures; there is {listed}.{did_you_mean(wanted, there)}"
+            f"{path}: no {what} {wanted!r} of images; there is {listed}.{did_you_mean(wanted, there)}"
             if there
-            else f"{path}: has no {what} of pictures"
+            else f"{path}: has no {what} of images"
         )
     return wanted
 
 
-def _is_picture(library: ModuleType, rows: Any, name: str, feature: Any) -> bool:  # noqa: ANN401 - the library's own
+def _is_image(library: ModuleType, rows: Any, name: str, feature: Any) -> bool:  # noqa: ANN401 - the library's own
     if isinstance(feature, library.Image):
         return True
     kind = getattr(feature, "dtype", None)
@@ -215,7 +215,7 @@ def _is_picture(library: ModuleType, rows: Any, name: str, feature: Any) -> bool
 
 
 def _cells(rows: Any, column: str) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - a datasets.Dataset
-    """(path, bytes) of every picture, with none of the pictures read."""
+    """(path, bytes) of every image, with none of the images read."""
     import pyarrow
     import pyarrow.compute
 
@@ -238,7 +238,7 @@ def _names(rows: Any, column: str) -> list[str] | None:  # noqa: ANN401 - a data
 
 
 def _digest(rows: Any, column: str, path: str) -> str:  # noqa: ANN401 - a datasets.Dataset
-    """Hash of names and sizes of the pictures, as a folder's."""
+    """Hash of names and sizes of the images, as a folder's."""
     lines = [f"{Path(text).name}\t{length}\n" for text, length in _cells(rows, column)]
     if not lines:
         raise DataError(f"{path}: has no rows")

@@ -21,7 +21,7 @@ import lmdb
 import numpy as np
 
 from srtoolbox.data.stores.base import Shape, Window, key_of, missing
-from srtoolbox.data.stores.encodings import ENCODINGS, Picture, check_encoding, open_value
+from srtoolbox.data.stores.encodings import ENCODINGS, StoredImage, check_encoding, open_value
 from srtoolbox.errors import DataError
 from srtoolbox.text import counted
 
@@ -36,7 +36,7 @@ _SMALLEST_PAGE = 4096
 
 
 class Record(NamedTuple):
-    """What `__meta__` says of one picture."""
+    """What `__meta__` says of one image."""
 
     shape: Shape
     dtype: str
@@ -45,7 +45,7 @@ class Record(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What an LMDB holds: how values are encoded, the pictures by key in sorted order, a digest over all of them."""
+    """What an LMDB holds: how values are encoded, the images by key in sorted order, a digest over all of them."""
 
     encoding: str
     records: dict[str, Record]
@@ -58,7 +58,7 @@ def is_lmdb(path: Path) -> bool:
 
 
 class LmdbStore:
-    """Pictures in an LMDB, opened once per process and real path, however many stores (train and val) look into it.
+    """Images in an LMDB, opened once per process and real path, however many stores (train and val) look into it.
 
     Raises:
         MissingDataError: no such store.
@@ -69,7 +69,7 @@ class LmdbStore:
         self.path = os.fspath(path)
         if not is_lmdb(Path(path)):
             raise missing(path, "no such LMDB (no data.mdb in it)")
-        self._views: dict[str, Picture] = {}
+        self._views: dict[str, StoredImage] = {}
         self._pid = os.getpid()
         environment = _Environment.of(self.path)
         environment.users.add(id(self))
@@ -87,10 +87,10 @@ class LmdbStore:
         return self._record(key).shape
 
     def read(self, key: str, window: Window | None = None) -> np.ndarray:
-        picture = self._views.get(key)
-        if picture is None or self._pid != os.getpid():
-            picture = self._load(key)
-        return picture.read(window)
+        image = self._views.get(key)
+        if image is None or self._pid != os.getpid():
+            image = self._load(key)
+        return image.read(window)
 
     def source(self, key: str) -> str:
         return f"{self.path}:{self._record(key).source}"
@@ -103,7 +103,7 @@ class LmdbStore:
         """
         expected, value = self._record(key).sha256, _Environment.of(self.path).get(key.encode("utf-8"))
         if expected and (value is None or hashlib.sha256(value).hexdigest() != expected):
-            raise DataError(f"{self.source(key)}: damaged: not what was stored. Convert the pictures again")
+            raise DataError(f"{self.source(key)}: damaged: not what was stored. Convert the images again")
 
     def digest(self) -> str:
         return self._contents.digest
@@ -119,21 +119,21 @@ class LmdbStore:
         try:
             return self._contents.records[key]
         except KeyError:
-            raise DataError(f"{self.path}: has no picture {key!r}") from None
+            raise DataError(f"{self.path}: has no image {key!r}") from None
 
-    def _load(self, key: str) -> Picture:
+    def _load(self, key: str) -> StoredImage:
         record = self._record(key)
         if self._pid != os.getpid():
             self._pid, self._views = os.getpid(), {}
         value = _Environment.of(self.path).get(key.encode("utf-8"))
         if value is None:
-            raise DataError(f"{self.path}: lists {key!r} but does not hold it. Convert the pictures again")
+            raise DataError(f"{self.path}: lists {key!r} but does not hold it. Convert the images again")
         encoding = self._contents.encoding
-        picture = open_value(encoding, value, record.shape, record.dtype, self.source(key))
+        image = open_value(encoding, value, record.shape, record.dtype, self.source(key))
         if encoding == "png":
-            self._views.clear()  # of decoded pictures only the last one is kept
-        self._views[key] = picture
-        return picture
+            self._views.clear()  # of decoded images only the last one is kept
+        self._views[key] = image
+        return image
 
 
 class _Environment:
@@ -160,7 +160,7 @@ class _Environment:
         if size < needed:  # reading past the end would kill the process with SIGBUS
             self._env.close()
             raise DataError(
-                f"{path}: cut short: data.mdb has {size} of {needed} bytes. Copy it or convert the pictures again"
+                f"{path}: cut short: data.mdb has {size} of {needed} bytes. Copy it or convert the images again"
             )
         self._txn = self._env.begin(buffers=True)
 
@@ -201,7 +201,7 @@ def _check_header(path: str) -> None:
         header = data.read(_HEADER.size)
     if os.path.getsize(file) < 2 * _SMALLEST_PAGE or len(header) < _HEADER.size or _HEADER.unpack(header)[0] != _MAGIC:
         raise DataError(
-            f"{path}: data.mdb is no LMDB file, or was cut short. Copy it again, or convert the pictures again"
+            f"{path}: data.mdb is no LMDB file, or was cut short. Copy it again, or convert the images again"
         )
 
 
@@ -229,7 +229,7 @@ def _own_contents(path: Path, meta: dict[str, Any], entries: int) -> Contents:
         )
     check_encoding(meta["encoding"], path)
     if not meta["count"] == len(meta["pictures"]) == entries - 1:
-        raise DataError(f"{path}: lists {meta['count']} pictures but holds {entries - 1}. Convert the pictures again")
+        raise DataError(f"{path}: lists {meta['count']} images but holds {entries - 1}. Convert the images again")
     records = {
         key: Record(tuple(item["shape"]), item["dtype"], item["source"], item["sha256"])
         for key, item in sorted(meta["pictures"].items())
@@ -252,6 +252,6 @@ def _basicsr_contents(path: Path, entries: int) -> Contents:
         records[key_of(name)] = Record(shape, "uint8", name, "")
     if not records or len(records) != entries:
         raise DataError(
-            f"{path}: meta_info.txt lists {counted(len(records), 'picture')}, data.mdb holds {entries}. Make it again"
+            f"{path}: meta_info.txt lists {counted(len(records), 'image')}, data.mdb holds {entries}. Make it again"
         )
     return Contents("png", dict(sorted(records.items())), hashlib.sha256(text.encode("utf-8")).hexdigest())

@@ -1,9 +1,9 @@
 """Writing LMDB stores so that a kill at any moment costs little and is never mistaken for success.
 
-Pictures are committed in transactions of some tens of MB, each with a record of what it holds. A rerun finds the
+Images are committed in transactions of some tens of MB, each with a record of what it holds. A rerun finds the
 records, checks the values against their sha256, and goes on with what is missing. The description of the whole
 store, `__meta__`, is written last, in the transaction that removes those records: a store without it is refused by
-`LmdbStore`. What ends up in a store follows from the pictures alone, not from the number of workers or of
+`LmdbStore`. What ends up in a store follows from the images alone, not from the number of workers or of
 interruptions: `digest` says so.
 """
 
@@ -38,7 +38,7 @@ _SHORT_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # LMDB say
 
 
 class Value(NamedTuple):
-    """One picture ready to be stored."""
+    """One image ready to be stored."""
 
     key: str
     data: memoryview
@@ -104,7 +104,7 @@ class LmdbWriter:
             raise
 
     def add(self, values: Sequence[Value]) -> None:
-        """Store pictures in one transaction: all of them or, if the process dies, none."""
+        """Store images in one transaction: all of them or, if the process dies, none."""
         part = {value.key: value.record() for value in values}
         entries = [(_key_bytes(value.key), value.data) for value in values]
         entries.append((_PART_KEY + b"%08d" % self._parts, _to_json(part)))
@@ -115,11 +115,11 @@ class LmdbWriter:
     def finish(self) -> str:
         """Write `__meta__`, which makes the store complete. Returns the digest of its contents."""
         missing = self._keys - self.records.keys()
-        assert not missing, f"{len(missing)} pictures were never added"
-        pictures = dict(sorted(self.records.items()))
-        lines = [f"{key}\t{item['shape']}\t{item['dtype']}\t{item['sha256']}\n" for key, item in pictures.items()]
+        assert not missing, f"{len(missing)} images were never added"
+        images = dict(sorted(self.records.items()))
+        lines = [f"{key}\t{item['shape']}\t{item['dtype']}\t{item['sha256']}\n" for key, item in images.items()]
         digest = hashlib.sha256("".join([self._plan["encoding"], "\n", *lines]).encode("utf-8")).hexdigest()
-        meta = {**self._plan, "plan": self._plan, "count": len(pictures), "digest": digest, "pictures": pictures}
+        meta = {**self._plan, "plan": self._plan, "count": len(images), "digest": digest, "pictures": images}
         self._write([(META_KEY, _to_json(meta))], delete=[PLAN_KEY, *self._part_keys()])
         try:
             for folder in (self.path, self.path.parent):  # LMDB flushes its file, not the folders' entries of it
@@ -152,7 +152,7 @@ class LmdbWriter:
     def _take_up_finished(self, meta: Mapping[str, Any]) -> None:
         if meta.get("plan") != self._plan or meta["pictures"].keys() != self._keys:
             raise DataError(
-                f"{self.path}: holds another finished store of {meta.get('count')} pictures, which is not touched. "
+                f"{self.path}: holds another finished store of {meta.get('count')} images, which is not touched. "
                 "Choose another name, or have it replaced (--overwrite)"
             )
         self.records, self.digest, self.complete = meta["pictures"], meta["digest"], True
@@ -283,6 +283,4 @@ def _check_keys(path: Path, keys: Iterable[str]) -> None:
         elif key.startswith("__"):
             faults.append(f"  {key!r}: names that begin with two underscores are the store's own")
     if faults:
-        raise DataError(
-            "\n".join([f"{path}: these pictures cannot be stored under their names; rename them:", *faults])
-        )
+        raise DataError("\n".join([f"{path}: these images cannot be stored under their names; rename them:", *faults]))

@@ -1,6 +1,6 @@
-"""A store holds the pictures of one folder, under keys, whatever they are kept in.
+"""A store holds the images of one folder, under keys, whatever they are kept in.
 
-`open_store` takes a folder of picture files, an LMDB (ours, or one BasicSR wrote) or a data set of the Hugging Face hub
+`open_store` takes a folder of image files, an LMDB (ours, or one BasicSR wrote) or a data set of the Hugging Face hub
 (`hub://...`) and gives the same keys and the same pixels for each, so they are interchangeable in a config. A pair of
 GT and LQ is two stores.
 """
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 def open_store(path: str | os.PathLike, *, note: Callable[[str], object] = _log.warning) -> Store:
-    """The store at `path`: a folder of pictures, an LMDB folder (holding `data.mdb`), or a data set (`hub://...`).
+    """The store at `path`: a folder of images, an LMDB folder (holding `data.mdb`), or a data set (`hub://...`).
 
     Args:
         note: called with one sentence where a folder holds what looks like an image and is not read.
@@ -43,13 +43,13 @@ def open_store(path: str | os.PathLike, *, note: Callable[[str], object] = _log.
     if not path.exists():
         raise missing(path)
     if path.suffix == ".lmdb":
-        raise DataError(f"{path}: holds no data.mdb, so it is no LMDB. Convert the pictures with convert_lmdb")
+        raise DataError(f"{path}: holds no data.mdb, so it is no LMDB. Convert the images with convert_lmdb")
     try:
         return open_folder(path, note=note)
     except DataError as error:
         with contextlib.suppress(ImageError):  # a folder that cannot be listed: the first error says so
             if path.is_dir() and not list_images(path) and holds_dataset(path):
-                raise DataError(f"{path}: a data set, no folder of pictures. Open it as hub://{path}") from error
+                raise DataError(f"{path}: a data set, no folder of images. Open it as hub://{path}") from error
         raise
 
 

@@ -1,4 +1,4 @@
-"""Which LQ picture belongs to which GT picture, and whether their sizes fit. All faults are found before any work
+"""Which LQ image belongs to which GT image, and whether their sizes fit. All faults are found before any work
 and told at once.
 """
 
@@ -15,7 +15,7 @@ from srtoolbox.text import counted
 
 _log = logging.getLogger(__name__)
 LISTED = 10
-"""How many faults of one kind an error names: a wrong folder makes one of every picture."""
+"""How many faults of one kind an error names: a wrong folder makes one of every image."""
 
 # How the usual sets name a pair: (GT, LQ), {} being what the two share. DIV2K's x4, KAIR's _x4, RCAN's, SelfExSR's.
 NAMINGS = (
@@ -39,23 +39,23 @@ class Pair(NamedTuple):
 
 
 class Matching(NamedTuple):
-    """Pairs found by name, and a sentence for every picture without a partner."""
+    """Pairs found by name, and a sentence for every image without a partner."""
 
     pairs: list[Pair]
     lone: list[str]
-    """GT pictures."""
+    """GT images."""
     strays: list[str]
-    """LQ pictures."""
+    """LQ images."""
 
 
 def match_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, option: str = "lq_name=") -> Matching:
-    """Which pictures of two stores belong together, in the order of the GT keys.
+    """Which images of two stores belong together, in the order of the GT keys.
 
     Args:
         gt, lq: the stores.
         scale: GT size over LQ size; it occurs in LQ names such as `0001x4`.
         lq_name: how an LQ key is made of a GT key, such as '{}x4'; None finds out which usual naming fits most
-            pictures.
+            images.
         option: what messages call `lq_name`.
 
     Raises:
@@ -72,29 +72,29 @@ def match_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, 
     best = max(range(len(found)), key=lambda number: len(found[number]))  # the first of those that fit most
     partners, (gt_name, lq_template) = found[best], namings[best]
     lone = [
-        f"{gt.source(key)}: no {_rename(key, gt_name, lq_template) or 'picture of that name'} in {lq.path}"
+        f"{gt.source(key)}: no {_rename(key, gt_name, lq_template) or 'image of that name'} in {lq.path}"
         for key in gt_keys
         if key not in partners
     ]
     strays = [
-        f"{lq.source(key)}: no GT picture of that name in {gt.path}" for key in sorted(lq_keys - set(partners.values()))
+        f"{lq.source(key)}: no GT image of that name in {gt.path}" for key in sorted(lq_keys - set(partners.values()))
     ]
     return Matching([Pair(key, partners[key]) for key in gt_keys if key in partners], lone, strays)
 
 
 def pair_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, option: str = "lq_name=") -> list[Pair]:
-    """Pairs of all pictures of two stores, in the order of the GT keys; arguments as of `match_keys`.
+    """Pairs of all images of two stores, in the order of the GT keys; arguments as of `match_keys`.
 
     Raises:
-        DataError: pictures without a partner, on either side; the first ten of each side are named.
+        DataError: images without a partner, on either side; the first ten of each side are named.
     """
     pairs, lone, strays = match_keys(gt, lq, scale, lq_name, option=option)
     if lone or strays:
         number = len(lone) + len(strays)
-        advice = f"Add or remove pictures, or say how LQ files are named ({option}'{{}}x4': the GT's name, then x4)"
+        advice = f"Add or remove images, or say how LQ files are named ({option}'{{}}x4': the GT's name, then x4)"
         raise_faults(
-            f"{counted(number, 'picture has', 'pictures have')} no partner ({gt.path} against {lq.path})",
-            [*shortened(lone, "GT pictures"), *shortened(strays, "LQ pictures")],
+            f"{counted(number, 'image has', 'images have')} no partner ({gt.path} against {lq.path})",
+            [*shortened(lone, "GT images"), *shortened(strays, "LQ images")],
             advice if pairs else f"No name in common: are these the right folders? If they are: {advice}",
             limit=None,
         )
@@ -102,7 +102,7 @@ def pair_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, o
 
 
 def check_sizes(gt: Store, lq: Store, pairs: Sequence[Pair], scale: int, *, leftover: bool = False) -> None:
-    """Check that each GT picture is `scale` times its LQ picture.
+    """Check that each GT image is `scale` times its LQ image.
 
     Args:
         leftover: allow up to `scale - 1` more GT pixels at the right and the bottom (evaluation cuts them off).
@@ -160,7 +160,7 @@ def check_readable(stores: Iterable[tuple[Store, Sequence[str]]]) -> None:
     """
     faults = [fault for store, keys in stores for fault in unreadable(store, keys).values()]
     if faults:
-        raise_faults(f"{counted(len(faults), 'picture')} cannot be read", faults, "Replace or remove them", limit=None)
+        raise_faults(f"{counted(len(faults), 'image')} cannot be read", faults, "Replace or remove them", limit=None)
 
 
 def infer_scale(gt: Store, lq: Store, pairs: Sequence[Pair]) -> int:

@@ -16,7 +16,7 @@ from srtoolbox.registry import TRANSFORMS
 
 Sample = dict[str, Any]
 """'lq' and 'gt': arrays (h, w, C) and (scale*h, scale*w, C), uint8 or uint16, read-only views of a store; 'key': the
-picture's name.
+image's name.
 """
 
 Stage = Literal["gt", "either", "pair"]
@@ -40,7 +40,7 @@ class Transform(ABC):
 
     def margin(self, gt_size: int) -> int:
         """GT pixels this transform needs around a crop of `gt_size`; the dataset reads them and cuts them off
-        afterwards. At the stage "gt" a crop at the picture's edge gets less: fill in what is missing.
+        afterwards. At the stage "gt" a crop at the image's edge gets less: fill in what is missing.
         """
         return 0
 
@@ -146,8 +146,8 @@ def check_made(sample: Sample, scale: int, transforms: Sequence[Transform]) -> N
 _DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 
 
-def map_pictures(sample: Sample, function: Any) -> Sample:  # noqa: ANN401 - array -> array
-    """`sample` with `function` applied to its pictures."""
+def map_images(sample: Sample, function: Any) -> Sample:  # noqa: ANN401 - array -> array
+    """`sample` with `function` applied to its images."""
     for name in IMAGE_KEYS:
         if name in sample:
             sample[name] = function(sample[name])

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from srtoolbox.data.loading.rng import Rng
-from srtoolbox.data.transforms.base import Sample, Transform, map_pictures
+from srtoolbox.data.transforms.base import Sample, Transform, map_images
 from srtoolbox.errors import ConfigError
 from srtoolbox.image import channel_means, mix_channels
 from srtoolbox.registry import TRANSFORMS
@@ -22,7 +22,7 @@ class ColourJitter(Transform):
     """Changes the colours of a sample by one random affine map of RGB.
 
     An affine map and a reduction can change places, so LQ stays (but for rounding and clipping) the reduction of GT:
-    exactly so where the dataset makes LQ, since GT is changed first. Gray pictures have neither saturation nor hue.
+    exactly so where the dataset makes LQ, since GT is changed first. Gray images have neither saturation nor hue.
 
     Args:
         brightness: all values times a factor in [1 - brightness, 1 + brightness).
@@ -52,7 +52,7 @@ class ColourJitter(Transform):
         linear = contrast * brightness * (matrix if len(means) == 3 else np.ones((1, 1)))
         offset = np.full((len(linear), 1), (1 - contrast) * brightness * mean)
         both = np.hstack([linear, offset])
-        return map_pictures(sample, lambda image: mix_channels(image, both))
+        return map_images(sample, lambda image: mix_channels(image, both))
 
 
 def colour_matrix(saturation: float, hue: float) -> np.ndarray:

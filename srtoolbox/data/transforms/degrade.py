@@ -17,7 +17,7 @@ from srtoolbox.registry import TRANSFORMS
 
 
 class Degradation(Transform):
-    """Changes `lq` only. All sizes are in LQ pixels, all levels in those of 8 bit, also for 16-bit pictures."""
+    """Changes `lq` only. All sizes are in LQ pixels, all levels in those of 8 bit, also for 16-bit images."""
 
     def __call__(self, sample: Sample, rng: Rng) -> Sample:
         sample["lq"] = self.degrade(sample["lq"], rng)
@@ -25,7 +25,7 @@ class Degradation(Transform):
 
     @abstractmethod
     def degrade(self, image: np.ndarray, rng: Rng) -> np.ndarray:
-        """A new picture of the same shape and dtype."""
+        """A new image of the same shape and dtype."""
 
 
 @TRANSFORMS.register
@@ -52,7 +52,7 @@ class CoarseDropout(Degradation):
     Args:
         holes: (fewest, most) rectangles.
         size: (shortest, longest) side of a rectangle in LQ px; height and width are drawn apart.
-        fill: a level 0 ... 255, or "mean" for the picture's mean colour.
+        fill: a level 0 ... 255, or "mean" for the image's mean colour.
     """
 
     def __init__(
@@ -120,5 +120,5 @@ class GaussianBlur(Degradation):
 
 
 def level_of(image: np.ndarray) -> int:
-    """What one level of 8 bit is in this picture: 1, or 257 with 16 bits."""
+    """What one level of 8 bit is in this image: 1, or 257 with 16 bits."""
     return 1 if image.dtype == np.uint8 else 257

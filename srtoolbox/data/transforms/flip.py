@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.transforms.arguments import probability
-from srtoolbox.data.transforms.base import Sample, Transform, map_pictures
+from srtoolbox.data.transforms.base import Sample, Transform, map_images
 from srtoolbox.registry import TRANSFORMS
 
 
@@ -16,7 +16,7 @@ class RandomHorizontalFlip(Transform):
         self.p = probability(type(self).__name__, p)
 
     def __call__(self, sample: Sample, rng: Rng) -> Sample:
-        return map_pictures(sample, lambda image: image[:, ::-1]) if rng.random() < self.p else sample
+        return map_images(sample, lambda image: image[:, ::-1]) if rng.random() < self.p else sample
 
 
 @TRANSFORMS.register
@@ -27,7 +27,7 @@ class RandomVerticalFlip(Transform):
         self.p = probability(type(self).__name__, p)
 
     def __call__(self, sample: Sample, rng: Rng) -> Sample:
-        return map_pictures(sample, lambda image: image[::-1]) if rng.random() < self.p else sample
+        return map_images(sample, lambda image: image[::-1]) if rng.random() < self.p else sample
 
 
 @TRANSFORMS.register
@@ -40,4 +40,4 @@ class RandomTranspose(Transform):
         self.p = probability(type(self).__name__, p)
 
     def __call__(self, sample: Sample, rng: Rng) -> Sample:
-        return map_pictures(sample, lambda image: image.swapaxes(0, 1)) if rng.random() < self.p else sample
+        return map_images(sample, lambda image: image.swapaxes(0, 1)) if rng.random() < self.p else sample

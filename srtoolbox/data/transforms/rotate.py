@@ -17,13 +17,13 @@ _KERNEL = 2  # px: how far the bicubic kernel reaches
 
 @TRANSFORMS.register
 class RandomRotation(Transform):
-    """Turns the picture about the middle of the crop by an angle in [-degrees, degrees), bicubic.
+    """Turns the image about the middle of the crop by an angle in [-degrees, degrees), bicubic.
 
-    The corners of the crop come from the picture around it; only what lies outside the picture is filled.
+    The corners of the crop come from the image around it; only what lies outside the image is filled.
 
     Args:
         degrees: the largest angle, in (0, 180].
-        filling: "reflect" (the picture mirrored at its edge) or "zero" (black).
+        filling: "reflect" (the image mirrored at its edge) or "zero" (black).
     """
 
     stage = "gt"
