@@ -201,3 +201,19 @@ def test_deferred_annotations_are_asked_for_as_forward_references(monkeypatch):
     monkeypatch.setattr(registry, "annotationlib", formats)
     monkeypatch.setattr(registry.inspect, "signature", lambda entry, **more: asked.append(more) or inspect.Signature())
     assert parameters_of(print) == {} and asked == [{"annotation_format": "forward references"}]
+
+
+@pytest.mark.parametrize("kind", sorted(registries()))
+def test_a_file_in_the_folder_of_a_kind_is_found(kind, tmp_path, monkeypatch):
+    table = registries()[kind]
+    table.names()
+    source = f"from srtoolbox.registry import registries\nclass New: pass\nregistries()[{kind!r}].register(New)\n"
+    (tmp_path / "new_component.py").write_text(source)
+    package = sys.modules[table.package]
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    monkeypatch.setattr(table, "_entries", dict(table._entries))
+    monkeypatch.setattr(table, "_imported", False)
+    try:
+        assert table.get("New").__module__ == f"{table.package}.new_component"
+    finally:
+        sys.modules.pop(f"{table.package}.new_component", None)

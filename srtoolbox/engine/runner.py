@@ -230,17 +230,17 @@ class Runner:
 
     def _left_out(self) -> bool:
         """Whether the last step of any network was."""
-        return any([optim.skips.in_a_row for optim in self.optims.values()])
+        return any([optim.skipped_steps.in_a_row for optim in self.optims.values()])
 
     def _due_phases(self) -> tuple[Phase, ...]:
         """What follows UPDATE."""
         if not self._left_out():
             return AFTER_UPDATE
         for name, optim in self.optims.items():
-            if optim.skips.in_a_row == 1:
+            if optim.skipped_steps.in_a_row == 1:
                 LOGGER.warning(
                     "iteration %d: a step of %s left out, its loss or gradients are not finite (%d so far); saving "
-                    "waits for a step that succeeds", self.iter, name, optim.skips.total
+                    "waits for a step that succeeds", self.iter, name, optim.skipped_steps.total
                 )  # fmt: skip
         return AFTER_UPDATE[1:] if self.doubtful else AFTER_UPDATE
 
@@ -275,7 +275,8 @@ class Runner:
             self.draws += len(batch["lq"]) * self.world
             with self._no_sync() if part < self.accumulation - 1 else contextlib.nullcontext():
                 parts.append(self.model.train_step(batch, self.optims))
-        self.guard.after_step([optim.flag for optim in self.optims.values() if optim.flag is not None])
+        flags = [optim.nonfinite_flag for optim in self.optims.values()]
+        self.guard.after_step([flag for flag in flags if flag is not None])
         return parts[0] if len(parts) == 1 else _means(parts)
 
     def _next_batch(self) -> dict[str, Any]:

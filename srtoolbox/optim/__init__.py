@@ -1,1 +1,1 @@
-"""Optimizers, schedules and the step: precision, clipping, accumulation, steps that are not finite."""
+"""Optimizers, schedules and the step. An optimizer or schedule dropped in here is found by its registry."""

@@ -1,6 +1,6 @@
-"""Steps that are left out because a gradient is not finite: found on the device, counted, the same on all ranks.
+"""Steps that are skipped because a gradient is not finite: detected on the device, counted, alike on all ranks.
 
-A step follows from gradients that DDP has averaged, so a NaN on one rank is one on all: every rank leaves out the same
+A step follows from gradients that DDP has averaged, so a NaN on one rank is one on all: every rank skips the same
 steps, with no message of its own. A loss can be NaN while all gradients are finite (`sign(nan)` is 0), so a loss that
 is not finite starts its backward pass with NaN.
 """
@@ -19,19 +19,19 @@ LAG = 2
 
 
 def seed_gradient(loss: Tensor) -> Tensor | None:
-    """What the backward pass of a scalar loss starts with: 1 (as None), or NaN where the loss is not finite."""
+    """Return the start of a scalar loss's backward pass: 1 (as None), or NaN where the loss is not finite."""
     if loss.is_cpu:
         return None if math.isfinite(loss.item()) else torch.full_like(loss, math.nan)
     return loss.detach() * 0 + 1
 
 
-def not_finite(gradients: list[Tensor]) -> Tensor:
-    """1.0 where any value is NaN or infinite, else 0.0: a scalar on their device, which this does not wait for."""
+def flag_nonfinite(gradients: list[Tensor]) -> Tensor:
+    """Return 1.0 if any value is NaN or infinite, else 0.0: a scalar on their device, without waiting for it."""
     device = gradients[0].device
-    found = torch.zeros((), device=device)
+    flag = torch.zeros((), device=device)
     # the kernel of torch's own gradient scaler: one pass over all tensors; a factor of 1 changes nothing
-    torch._amp_foreach_non_finite_check_and_unscale_(gradients, found, _one(device))
-    return found
+    torch._amp_foreach_non_finite_check_and_unscale_(gradients, flag, _one(device))
+    return flag
 
 
 @functools.cache
@@ -39,10 +39,10 @@ def _one(device: torch.device) -> Tensor:
     return torch.ones((), device=device)
 
 
-class Skips:
-    """How many steps were left out: `total`, and `in_a_row` up to the last one known.
+class SkippedSteps:
+    """The number of skipped steps: `total`, and `in_a_row` up to the last one counted.
 
-    On the CPU that is the last one; on a GPU the one `LAG` steps before, so that every rank knows the same.
+    On the CPU that is the last step; on a GPU the one `LAG` steps before, on every rank the same.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,10 @@ class Skips:
         self._pending: deque[tuple[Tensor, torch.cuda.Event | None]] = deque()
 
     def record(self, flag: Tensor, *, wait: bool) -> None:
-        """Take in a step's flag (see `not_finite`): with `wait` now, else when it has arrived. Always in one way."""
+        """Count a step's flag (see `flag_nonfinite`): at once with `wait`, else when it has arrived.
+
+        All calls of one object go the same way.
+        """
         if wait:
             self._count(flag)
             return

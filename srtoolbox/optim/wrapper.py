@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, SequentialLR
 
 from srtoolbox.errors import ConfigError
-from srtoolbox.optim.nonfinite import Skips, not_finite, seed_gradient
+from srtoolbox.optim.nonfinite import SkippedSteps, flag_nonfinite, seed_gradient
 from srtoolbox.optim.parameter_groups import freeze, nothing_to_train, parameter_groups
 from srtoolbox.registry import OPTIMIZERS, SCHEDULERS, parameters_of
 
@@ -48,29 +48,30 @@ class OptimWrapper:
     ) -> None:
         self.optimizer = optimizer
         groups = optimizer.param_groups
-        has_names = group_names is not None and len(group_names) == len(groups)  # an optimizer may make its own
-        self.group_names = list(group_names) if has_names else ["", *map(str, range(1, len(groups)))]
+        names = list(group_names or ())
+        fits = len(names) == len(groups)  # an optimizer may make its own groups
+        self.group_names = names if fits else ["", *map(str, range(1, len(groups)))]
         self.frozen = list(frozen)
         self.scheduler = scheduler
         self.clip = clip
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         if not self.parameters:
             raise ConfigError(nothing_to_train(network))
-        names = {parameter: name for name, parameter in network.named_parameters()}
-        self._names = [names.get(parameter, "") for group in groups for parameter in group["params"]]
+        name_of = {parameter: name for name, parameter in network.named_parameters()}
+        self._names = [name_of.get(parameter, "") for group in groups for parameter in group["params"]]
         self.device_type = self.parameters[0].device.type
         self.amp_dtype = AMP_DTYPES[amp] if amp else None
         self.scaler = torch.amp.GradScaler(self.device_type, enabled=amp == "fp16")
         self._scaled = self.scaler.is_enabled()  # a disabled scaler does nothing, in many steps
         self._part, self._parts = 0, 1
-        self.skips = Skips()
+        self.skipped_steps = SkippedSteps()
         fused = all(group.get("fused") for group in optimizer.param_groups)
-        self.waits = self.device_type == "cpu" or not (fused or self._scaled)  # to know whether to step
+        self.is_synchronous = self.device_type == "cpu" or not (fused or self._scaled)  # to know whether to step
         self._has_momentum = isinstance(optimizer, torch.optim.SGD) and any(
             group["momentum"] for group in optimizer.param_groups
         )
-        self.flag: Tensor | None = None  # of this iteration's step: 1 where it was left out, on the device
-        self.probing = False  # gradients only, no step: to look into a fault
+        self.nonfinite_flag: Tensor | None = None  # of this iteration's step: 1 where it was left out, on the device
+        self.is_probing = False  # gradients only, no step: to look into a fault
         self._scheduled = False  # whether the schedule has made its first step
 
     def autocast(self) -> AbstractContextManager:
@@ -81,7 +82,7 @@ class OptimWrapper:
 
     def accumulate(self, part: int, parts: int) -> None:
         """Say which of how many batches of one iteration comes next; only the last one's `update` steps."""
-        self._part, self._parts, self.flag = part, parts, None
+        self._part, self._parts, self.nonfinite_flag = part, parts, None
 
     def update(self, loss: Tensor, *, measure: bool = False) -> Tensor | None:
         """Backward of a scalar loss and, with the iteration's last batch, one optimizer step, unless loss or gradients
@@ -97,10 +98,10 @@ class OptimWrapper:
         if self._parts > 1:
             loss = loss / self._parts
         (self.scaler.scale(loss) if self._scaled else loss).backward(seed_gradient(loss))
-        if self._part < self._parts - 1 or self.probing:
+        if self._part < self._parts - 1 or self.is_probing:
             return None
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        bad = not_finite(gradients)  # before clipping makes something else of an infinity
+        bad = flag_nonfinite(gradients)  # before clipping makes something else of an infinity
         norm = self._norm_and_clip(gradients) if measure or self.clip is not None else None
         self._step(bad)
         return norm if measure else None
@@ -113,18 +114,19 @@ class OptimWrapper:
         if self._scaled:
             self.scaler.step(self.optimizer)
             self.scaler.update()
-        elif self.waits or first:
+        elif self.is_synchronous or first:
             if not bad:
                 self.optimizer.step()
         else:
-            self.optimizer.grad_scale, self.optimizer.found_inf = None, bad  # what GradScaler tells a fused optimizer
-            self.optimizer.step()
-            del self.optimizer.grad_scale, self.optimizer.found_inf
-        self.flag = bad
-        self.skips.record(bad, wait=self.waits)
+            fused: Any = self.optimizer
+            fused.grad_scale, fused.found_inf = None, bad  # what GradScaler tells a fused optimizer
+            fused.step()
+            del fused.grad_scale, fused.found_inf
+        self.nonfinite_flag = bad
+        self.skipped_steps.record(bad, wait=self.is_synchronous)
 
     @property
-    def recovering(self) -> bool:
+    def is_recovering(self) -> bool:
         """Whether steps are left out only until the scale of fp16 gradients is low enough. Waits for the device."""
         return self._scaled and self.scaler.get_scale() >= 1
 
@@ -160,9 +162,10 @@ class OptimWrapper:
 
     def state_dict(self) -> dict[str, Any]:
         """Optimizer, schedule and scaler as tensors and plain values."""
-        self.skips.settle()
-        state = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(), "names": self._names}
-        state["skips"] = [self.skips.total, self.skips.in_a_row]
+        self.skipped_steps.settle()
+        state: dict[str, Any] = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+        state["names"] = self._names
+        state["skips"] = [self.skipped_steps.total, self.skipped_steps.in_a_row]
         if self.scheduler is not None:
             state["scheduler"] = self.scheduler.state_dict()
         return state
@@ -179,8 +182,8 @@ class OptimWrapper:
         Raises:
             ValueError: other parameters, or grouped in another way.
         """
-        self.skips = Skips()
-        self.skips.total, self.skips.in_a_row = state.get("skips", (0, 0))  # format 1 began without
+        self.skipped_steps = SkippedSteps()
+        self.skipped_steps.total, self.skipped_steps.in_a_row = state.get("skips", (0, 0))  # format 1 began without
         saved = state["optimizer"]
         if restart_at is not None:
             saved = self._regrouped(saved, state.get("names"))
@@ -188,13 +191,15 @@ class OptimWrapper:
         self._match_layouts()
         if self.scaler.is_enabled() and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
-        if self.scheduler is not None and restart_at is None:
+        if self.scheduler is None:
+            return
+        if restart_at is None:
             self.scheduler.load_state_dict(state["scheduler"])
-        elif self.scheduler is not None:
-            with warnings.catch_warnings():  # torch expects an optimizer step before each
-                warnings.simplefilter("ignore")
-                for _ in range(restart_at):
-                    self.scheduler.step()
+            return
+        with warnings.catch_warnings():  # torch expects an optimizer step before each
+            warnings.simplefilter("ignore")
+            for _ in range(restart_at):
+                self.scheduler.step()
 
     def _regrouped(self, saved: dict[str, Any], names: Sequence[str] | None) -> dict[str, Any]:
         """The saved moments under this wrapper's own groups."""
@@ -262,10 +267,11 @@ def _build_scheduler(
         return None
     if isinstance(cfg, Mapping):
         return SCHEDULERS.build(cfg, optimizer=optimizer)
-    if len(cfg) != len(milestones or ()) + 1:
+    places = list(milestones or ())
+    if len(cfg) != len(places) + 1:
         raise ConfigError(
-            f"optim.{name}: {len(cfg)} schedules in a row need {len(cfg) - 1} milestones (the iterations at which the "
-            f"next one begins), got {list(milestones or ())}"
+            f"optim.{name}: {len(cfg)} schedules in a row need {len(cfg) - 1} milestones "
+            f"(the iterations at which the next one begins), got {places}"
         )
     parts = [SCHEDULERS.build(part, optimizer=optimizer) for part in cfg]
-    return parts[0] if len(parts) == 1 else SequentialLR(optimizer, parts, milestones=list(milestones))
+    return parts[0] if len(parts) == 1 else SequentialLR(optimizer, parts, milestones=places)

@@ -22,7 +22,7 @@ from srtoolbox.optim.wrapper import OptimWrapper
 from srtoolbox.registry import registries
 
 TEXT = (Path(__file__).parents[2] / "docs/add_a_component.md").read_text(encoding="utf-8")
-PARTS, CONFIG = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+PARTS, CONFIG, *_ = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 ROOT = Path(__file__).parents[2]
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 

@@ -51,9 +51,9 @@ def check_steps(runner: Runner) -> None:
     last = runner.iter == runner.max_iters
     for name, optim in runner.optims.items():
         if last:
-            optim.skips.settle()
-        too_many = optim.skips.in_a_row >= limit and not optim.recovering
-        if too_many or (last and optim.skips.in_a_row and not _is_sound(runner, name)):
+            optim.skipped_steps.settle()
+        too_many = optim.skipped_steps.in_a_row >= limit and not optim.is_recovering
+        if too_many or (last and optim.skipped_steps.in_a_row and not _is_sound(runner, name)):
             halt(runner, name)
 
 
@@ -65,15 +65,15 @@ def _is_sound(runner: Runner, name: str) -> bool:
     buffers = [buffer for network in runner.networks.values() for buffer in network.buffers()]
     before, values = random_state(runner.device), [buffer.clone() for buffer in buffers]
     for optim in runner.optims.values():
-        optim.probing = True
+        optim.is_probing = True
     found = probe(runner, runner.draws, runner.iter)
     for optim in runner.optims.values():
-        optim.probing = False
+        optim.is_probing = False
     for buffer, value in zip(buffers, values, strict=True):
         buffer.copy_(value)
     set_random_state(before, runner.device)
     terms = [value for part in found["rank"]["terms"] for value in part.values()]
-    norms = [] if runner.optims[name].recovering else found["gradient_norms"][name].values()
+    norms = [] if runner.optims[name].is_recovering else found["gradient_norms"][name].values()
     return all(dist.all_gather_object(all(map(math.isfinite, [*terms, *norms]))))
 
 
@@ -86,11 +86,11 @@ def halt(runner: Runner, name: str) -> None:
     Raises:
         SkippedStepsError: always.
     """
-    skipped = runner.optims[name].skips.in_a_row
+    skipped = runner.optims[name].skipped_steps.in_a_row
     folder = runner.work_dir / "faults" / f"iter_{runner.iter:06d}"
     state = run_state(runner)
     for optim in runner.optims.values():
-        optim.probing = True
+        optim.is_probing = True
     per_iteration = runner.config["data"]["train"]["batch_size"] * runner.world * runner.accumulation
     tries = []
     for back in range(1, min(skipped, runner.iter) + 1):
@@ -133,7 +133,7 @@ def out_of_memory(runner: Runner, *, stepping: bool) -> str:
     Args:
         stepping: whether it was in a training step, not after one (in an evaluation).
     """
-    half = stepping and any(optim.flag is not None for optim in runner.optims.values())
+    half = stepping and any(optim.nonfinite_flag is not None for optim in runner.optims.values())
     for optim in runner.optims.values():
         optim.optimizer.zero_grad(set_to_none=True)
     if runner.device.type == "cuda":
@@ -213,7 +213,7 @@ def replay(runner: Runner, state: dict[str, Any], report: dict[str, Any]) -> tup
     """
     rank = next((number for number, part in enumerate(report["ranks"]) if not part["finite"]), 0)
     for optim in runner.optims.values():
-        optim.probing = True
+        optim.is_probing = True
     runner.set_training_mode()
     before = random_state(runner.device)
     set_random_state(state["rng"][rank], runner.device)

@@ -27,7 +27,7 @@ class StatisticsGuard:
             torch._foreach_copy_(self._live, self._kept)
 
     def after_step(self, flags: Sequence[Tensor]) -> None:
-        """Put the statistics back where one of the flags (`skips.not_finite`) is set, else keep them."""
+        """Put the statistics back where one of the flags (`optim.nonfinite_flag`) is set, else keep them."""
         if not self._live or not flags:
             return
         bad = reduce(torch.maximum, flags)

@@ -132,7 +132,8 @@ class LoggerHook(Hook):
             weights = runner.model.loss_weights()
             plain = {name: terms[name] / weights[name] for name in terms if weights.get(name, 1) not in (0, 1)}
             extra = {"unweighted": plain} if plain else {}
-            skipped = {name: optim.skips.total for name, optim in runner.optims.items() if optim.skips.total}
+            totals = {name: optim.skipped_steps.total for name, optim in runner.optims.items()}
+            skipped = {name: total for name, total in totals.items() if total}
             if skipped:
                 extra["skipped"] = skipped
             self._record({"kind": "train", "iter": runner.iter, "lr": rates, "terms": terms, **extra, **speed})

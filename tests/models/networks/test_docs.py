@@ -1,7 +1,8 @@
-"""docs/networks.md is true: its configs build, its tables name all there is."""
+"""docs/networks.md and the network of docs/add_a_component.md are true: configs build, tables are complete."""
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import torch
 
 from srtoolbox.interfaces import network_kind
 from srtoolbox.registry import NETWORKS
+from tests.models.networks import test_all
 
-TEXT = (Path(__file__).parents[3] / "docs/networks.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[3]
+TEXT = (ROOT / "docs/networks.md").read_text(encoding="utf-8")
 CONFIGS = re.findall(r"^\w+ = (dict\(.*?\))$", "\n".join(re.findall(r"```python\n(.*?)```", TEXT, re.S)), re.S | re.M)
 
 
@@ -47,3 +50,25 @@ def test_scales_are_as_told():
             with torch.device("meta"):
                 network = NETWORKS.build({"type": name, "scale": scale})
             assert (network.scale, network.colour) == (scale, colour)
+
+
+TESTS = {name: test for name, test in vars(test_all).items() if name.startswith("test_")}
+
+
+@pytest.fixture
+def tiny_resnet(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Register the network of docs/add_a_component.md for one test."""
+    monkeypatch.setattr(NETWORKS, "_entries", dict(NETWORKS._entries))
+    page = (ROOT / "docs/add_a_component.md").read_text(encoding="utf-8")
+    exec(
+        page.split("### A network in the tree")[1].split("```python\n")[1].split("```")[0], {"__name__": "tiny_resnet"}
+    )
+    return "TinyResNet"
+
+
+@pytest.mark.parametrize("test", TESTS)
+def test_the_network_of_the_docs_passes_all_automatic_tests(tiny_resnet: str, test: str) -> None:
+    arguments = inspect.signature(TESTS[test]).parameters
+    values = {"test_a_wrong_scale_is_refused": (0, -2, 2.5, "2", True)}.get(test, (2, 3, 4))
+    for scale in values if "scale" in arguments else (None,):
+        TESTS[test](*(tiny_resnet, scale)[: len(arguments)])

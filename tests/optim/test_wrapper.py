@@ -200,7 +200,7 @@ def test_a_parameter_that_is_never_used_makes_no_step_wait_but_the_first(
 ) -> None:
     network.register_parameter("unused", nn.Parameter(torch.ones(1)))
     optim = build_optim("generator", network, {"optimizer": {"type": "SGD", "lr": 0.1, "momentum": 0.9}})
-    optim.waits, asked = False, []  # as on a GPU, where to ask a tensor is to wait
+    optim.is_synchronous, asked = False, []  # as on a GPU, where to ask a tensor is to wait
     is_true = torch.Tensor.__bool__
     monkeypatch.setattr(torch.Tensor, "__bool__", lambda tensor: (asked.append(tensor), is_true(tensor))[1])
     counts = []
