@@ -1,6 +1,7 @@
 """What people look at: comparison sheets of pictures and curves of training runs.
 
-Whatever here imports matplotlib comes by this file first, so this is the place to see to matplotlib's folder.
+Whatever here imports matplotlib comes by this file first, so this is the place to see to
+matplotlib's folder.
 """
 
 import atexit

@@ -34,7 +34,8 @@ def check_suffix(path: str | os.PathLike) -> str:
     """The suffix of an animation's file, in small letters: '.gif', '.mp4' or '.png'.
 
     Raises:
-        SrtoolboxError: another one, or the package that writes it is missing; to be asked before the work begins.
+        SrtoolboxError: another one, or the package that writes it is missing; to be asked before
+            the work begins.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
@@ -50,14 +51,16 @@ def write_animation(
     """Write frames as an animation.
 
     Args:
-        path: `.gif` (loops for ever), `.mp4` (H.264, needs the extra `video`), or `.png`: a sheet of up to 12 of them.
+        path: `.gif` (loops for ever), `.mp4` (H.264, needs the extra `video`), or `.png`: a sheet
+            of up to 12 of them.
         frames: HWC uint8 RGB, all of one size; wider ones than `MAX_WIDTH` are shrunk.
-        seconds: how long each is shown; GIF counts hundredths, and players show none for less than 0.02.
+        seconds: how long each is shown; GIF counts hundredths, and players show none for less than
+            0.02.
         hold: how much longer the last is shown.
 
     Raises:
-        SrtoolboxError: no frames, frames of several sizes, another suffix, the extra is missing, or a GIF that would
-            be too large to be of use.
+        SrtoolboxError: no frames, frames of several sizes, another suffix, the extra is missing, or
+            a GIF that would be too large to be of use.
     """
     suffix = check_suffix(path)
     if not frames or len({frame.shape for frame in frames}) > 1:

@@ -28,22 +28,25 @@ def plot_runs(
 ) -> list[str]:
     """Draw the curves of one or more runs into a PNG, PDF or SVG.
 
-    Runs are listed from the highest last value of the first panel down, so legend and lines have one order.
+    Runs are listed from the highest last value of the first panel down, so legend and lines have
+    one order.
 
     Args:
         logs: `scores.jsonl` files or work_dirs; runs with curves of one name share a panel.
         path: the file to write; its suffix says the format.
         log_scale: logarithmic axes for loss terms and learning rates.
-        keys: which curves: a score (`set5/psnr`; joined `psnr`), a loss term (`pixel`), `lr`. None: all but timings.
+        keys: which curves: a score (`set5/psnr`; joined `psnr`), a loss term (`pixel`), `lr`. None:
+            all but timings.
         baseline: scores by `set/metric` to draw as dashed lines, see `read_baseline`.
-        join: one panel per metric with a line per set (training and test pictures, say), instead of one per score.
+        join: one panel per metric with a line per set (training and test pictures, say), instead of
+            one per score.
 
     Returns:
         The keys drawn, in the order of their panels.
 
     Raises:
-        DataError: another suffix, a log that cannot be read, a key that no run has, nothing to draw, a baseline of
-            other scores.
+        DataError: another suffix, a log that cannot be read, a key that no run has, nothing to
+            draw, a baseline of other scores.
     """
     check_suffix(path)
     runs = _with_distinct_names([read_run(log) for log in logs], logs)

@@ -41,7 +41,8 @@ def recording(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, n
         layers: names as in `network.named_modules()`.
 
     Yields:
-        An empty dict; after a run it holds `{layer: (C, h, w) float32}`, of a layer used several times the last.
+        An empty dict; after a run it holds `{layer: (C, h, w) float32}`, of a layer used several
+        times the last.
 
     Raises:
         SrtoolboxError: no such layer; or, from the run, a layer that gives no (1, C, h, w).
@@ -132,7 +133,8 @@ def first_filters(network: nn.Module, layer: str | None = None) -> tuple[str, np
 def filter_cells(filters: np.ndarray, numbers: Sequence[int]) -> list[Cell]:
     """Filters (count, C, h, w) as cells: of three channels in colour, of one gray, of others the first as gray.
 
-    Gray is 0; each is drawn with its own largest weight as black or white, and titled by its number and that weight.
+    Gray is 0; each is drawn with its own largest weight as black or white, and titled by its number
+    and that weight.
     """
     cells = []
     for number, weights in zip(numbers, filters, strict=True):

@@ -133,7 +133,8 @@ def scan_frames(
         result: what the network made of it, of any larger size.
         areas: the tiles in the order they are worked on: rows and columns of `result`.
         most: at most so many frames, then several tiles come at a time.
-        width: px the picture is wide at most; a larger one is shrunk, a small one shown in blocks of pixels.
+        width: px the picture is wide at most; a larger one is shrunk, a small one shown in blocks
+            of pixels.
 
     Returns:
         HWC uint8 RGB frames of one size.

@@ -33,8 +33,9 @@ def grid(rows: Sequence[Sequence[Cell]], *, title: str = "", heads: Sequence[str
         rows: the cells; a row may be shorter than others.
         title: a line above all.
         heads: titles of the columns.
-        cell: about the width of a column in px: where the widest picture is smaller, a multiple of its width. All
-            pictures are shown that wide, the pixels of small ones as blocks, large ones shrunk.
+        cell: about the width of a column in px: where the widest picture is smaller, a multiple of
+            its width. All pictures are shown that wide, the pixels of small ones as blocks, large
+            ones shrunk.
 
     Returns:
         HWC uint8 RGB.

@@ -73,11 +73,13 @@ def load_patch(
         box: x, y, width, height in its pixels, multiples of `scale`; None: the most detailed place.
         scale: of the networks.
         receptive_field: of the networks, in LQ pixels: so much is read around.
-        middle: instead of the most detailed place, the middle of the picture, at most so many pixels wide and high.
+        middle: instead of the most detailed place, the middle of the picture, at most so many
+            pixels wide and high.
 
     Raises:
         ImageError: the picture cannot be read.
-        SrtoolboxError: the box lies outside the picture, or is no multiple of `scale`; names the picture.
+        SrtoolboxError: the box lies outside the picture, or is no multiple of `scale`; names the
+            picture.
     """
     image = to_uint8(read_image(picture))
     height, width = (length // scale * scale for length in image.shape[:2])

@@ -36,7 +36,8 @@ class Run(NamedTuple):
 def read_run(path: str | os.PathLike) -> Run:
     """The curves in a `scores.jsonl`, or in the one of a work_dir.
 
-    A last line that a killed run left half-written is ignored. Of two records of one iteration the later counts.
+    A last line that a killed run left half-written is ignored. Of two records of one iteration the
+    later counts.
 
     Raises:
         DataError: no such file, a line that is no record, or no records; names file and line.

@@ -39,10 +39,11 @@ def comparison_sheet(
     """Compare versions of one picture side by side.
 
     Args:
-        columns: (title, HWC uint8 with C = 1 or 3, caption) each, from left to right; the last is the truth, or the
-            best. Smaller pictures (the input) are shown with every pixel enlarged to a block.
-        regions: what to enlarge; None picks `num_regions` places where the versions differ most, or, where they do not
-            differ, the most detailed ones.
+        columns: (title, HWC uint8 with C = 1 or 3, caption) each, from left to right; the last is
+            the truth, or the best. Smaller pictures (the input) are shown with every pixel enlarged
+            to a block.
+        regions: what to enlarge; None picks `num_regions` places where the versions differ most,
+            or, where they do not differ, the most detailed ones.
 
     Returns:
         HWC uint8 RGB.
@@ -76,8 +77,8 @@ def _is_inside(region: Region, image: np.ndarray) -> bool:
 def choose_regions(images: Sequence[np.ndarray], count: int = 2) -> list[Region]:
     """Square regions, apart from each other, where pictures of the largest size differ most.
 
-    The last one (the truth) is left out where two others remain: what all versions miss alike tells nothing. Where
-    nothing differs, detail decides.
+    The last one (the truth) is left out where two others remain: what all versions miss alike tells
+    nothing. Where nothing differs, detail decides.
     """
     height, width = max((image.shape[:2] for image in images), key=lambda shape: shape[0] * shape[1])
     full = [image.astype(np.float32).mean(axis=2) for image in images if image.shape[:2] == (height, width)]

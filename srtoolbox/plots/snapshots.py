@@ -40,8 +40,8 @@ def list_snapshots(folder: Path) -> dict[int, Path]:
 def begin(folder: Path, about: Mapping[str, bytes], *, after: int) -> int:
     """Make a folder ready for a run that begins after iteration `after`.
 
-    Snapshots of later iterations, which the run will make again, are deleted; all are where those that lie there are
-    of another place or picture.
+    Snapshots of later iterations, which the run will make again, are deleted; all are where those
+    that lie there are of another place or picture.
 
     Returns:
         How many were deleted because they are of something else.

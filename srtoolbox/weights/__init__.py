@@ -1,1 +1,1 @@
-"""Weights in files: read, recognised, converted, interpolated."""
+"""Weights in files: read, recognised, converted, interpolated, a start for training."""

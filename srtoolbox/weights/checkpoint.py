@@ -1,7 +1,10 @@
-"""Checkpoints: one `.pth` of tensors and plain values, committed by a `.json` sidecar with its digest, written last.
+"""Checkpoints: a `.pth` of tensors and plain values, and a `.json` sidecar that commits it.
 
-format, iter, config (JSON data), scores, rng        networks: {generator, discriminator, generator_ema}
-optims: {generator: {optimizer, scheduler, scaler}}  hooks: {name: state}        draws, terms
+The sidecar holds the digest and is written last. In the `.pth` are
+
+format, iter, config (JSON data), scores, rng, draws, terms, hooks: {name: state},
+networks: {generator, discriminator, generator_ema},
+optims: {generator: {optimizer, scheduler, scaler}}
 """
 
 from __future__ import annotations
@@ -25,17 +28,18 @@ FORMAT = 1
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint and the sidecar that makes it valid. At every moment there is the old one or the new one.
+    """Write a checkpoint and the sidecar that makes it valid.
 
-    Of a new file the sidecar comes last and commits it. Where a whole checkpoint is replaced (a best one), the sidecar
-    comes first and vouches for both, and the file's own renaming is the commit.
+    At every moment there is the old one or the new one. Of a new file the sidecar comes last and
+    commits it. Where a whole checkpoint is replaced (a best one), the sidecar comes first and
+    vouches for both, and the file's own renaming is the commit.
 
     Raises:
         SrtoolboxError: the disk is full or the folder not writable; earlier checkpoints are intact.
     """
     data = dump_tensors({"format": FORMAT, **state})
     sidecar = _sidecar(state["iter"], len(data), hashlib.sha256(data).hexdigest())
-    replaced = committed(path) if sidecar_path(path).exists() else None
+    replaced = committed_entry(path) if sidecar_path(path).exists() else None
     if isinstance(replaced, dict):
         replaced.pop("replaces", None)
         write_json(sidecar_path(path), {**sidecar, "replaces": replaced})
@@ -46,8 +50,9 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def commit(path: Path) -> None:
-    """Write the sidecar of a checkpoint whose save was killed before it did so; the file is known to be whole."""
-    write_json(sidecar_path(path), _sidecar(iteration_of(path), path.stat().st_size, sha256(path)))
+    """Write the sidecar of a whole checkpoint whose save was killed before it did so."""
+    sidecar = _sidecar(iteration_of(path), path.stat().st_size, sha256(path))
+    write_json(sidecar_path(path), sidecar)
 
 
 def _sidecar(iteration: int, size: int, digest: str) -> dict[str, Any]:
@@ -63,18 +68,18 @@ def _sidecar(iteration: int, size: int, digest: str) -> dict[str, Any]:
 
 
 def sidecar_path(path: Path) -> Path:
-    """`iter_005000.json` for `iter_005000.pth`."""
+    """Return `iter_005000.json` for `iter_005000.pth`."""
     return path.with_suffix(".json")
 
 
 def verify_checkpoint(path: Path) -> str | None:
-    """None where a checkpoint is whole, else what is wrong with it."""
-    found = committed(path)
-    return found if isinstance(found, str) else None
+    """Return the fault of a checkpoint, None where it is whole."""
+    entry = committed_entry(path)
+    return entry if isinstance(entry, str) else None
 
 
-def committed(path: Path) -> dict[str, Any] | str:
-    """What the sidecar says of the checkpoint (iter, bytes, sha256, ...) where it is whole, else what is wrong."""
+def committed_entry(path: Path) -> dict[str, Any] | str:
+    """Return the sidecar's entry (iter, bytes, sha256, ...) of a whole checkpoint, else its fault."""
     try:
         sidecar = read_json(sidecar_path(path))
         accepted = [sidecar, *([sidecar["replaces"]] if "replaces" in sidecar else [])]
@@ -92,7 +97,8 @@ def committed(path: Path) -> dict[str, Any] | str:
         size = path.stat().st_size
         if size not in by_size:
             return f"has {size} bytes, {sidecar['bytes']} were written"
-        return by_digest.get(sha256(path), "its contents changed since it was written (sha256 differs)")
+        changed = "its contents changed since it was written (sha256 differs)"
+        return by_digest.get(sha256(path), changed)
     except FileNotFoundError:
         return "the file is missing"
     except OSError as error:
@@ -100,12 +106,14 @@ def committed(path: Path) -> dict[str, Any] | str:
 
 
 def iteration_of(path: Path) -> int:
-    """The iteration in a checkpoint's file name."""
+    """Return the iteration in a checkpoint's file name."""
     return int(path.stem.removeprefix("iter_"))
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """The `iter_*.pth` of a folder, oldest first, verified or not, also those of which only the sidecar is left.
+    """Return the `iter_*.pth` of a folder, oldest first, whole or not.
+
+    Those of which only the sidecar is left are among them.
 
     Raises:
         CheckpointError: the folder cannot be read.
@@ -116,43 +124,46 @@ def list_checkpoints(folder: Path) -> list[Path]:
         return []
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be read ({error.strerror})") from error
-    stems = {name.rpartition(".")[0] for name in names if re.fullmatch(r"iter_\d+\.(pth|json)", name)}
+    names = [name for name in names if re.fullmatch(r"iter_\d+\.(pth|json)", name)]
+    stems = {name.rpartition(".")[0] for name in names}
     return sorted((folder / f"{stem}.pth" for stem in stems), key=iteration_of)
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest verified checkpoint of a folder, None where there is none at all.
+    """Return the newest verified checkpoint of a folder, None where there is none at all.
 
     Where none verifies, the newest may still be one whose save was killed before its commit.
 
     Raises:
-        CheckpointError: there are checkpoints, but every one is damaged; lists them with the reasons.
+        CheckpointError: there are checkpoints, but every one is damaged; lists them with the
+            reasons.
     """
     skipped: list[str] = []
-    found = list_checkpoints(folder)
-    for path in reversed(found):
+    paths = list_checkpoints(folder)
+    for path in reversed(paths):
         fault = verify_checkpoint(path)
         if fault is None:
             for line in skipped:
                 LOGGER.warning("skipped a damaged checkpoint: %s", line)
             return path
         skipped.append(f"{path}: {fault}")
-    if _ends_with_killed_save(found):
+    if _ends_with_killed_save(paths):
         for line in skipped[1:]:
             LOGGER.warning("skipped a damaged checkpoint: %s", line)
-        LOGGER.warning("%s was never committed: the run was killed within that save. It is whole; used", found[-1])
-        return found[-1]
+        message = "%s was never committed: the run was killed within that save. It is whole; used"
+        LOGGER.warning(message, paths[-1])
+        return paths[-1]
     if skipped:
         raise CheckpointError("no usable checkpoint to resume from:\n  " + "\n  ".join(skipped))
     return None
 
 
-def _ends_with_killed_save(found: list[Path]) -> bool:
-    """Whether a kill between a file and its sidecar left the newest: it alone has none, and it is whole."""
-    if [path for path in found if not sidecar_path(path).exists()] != found[-1:] or not found:
+def _ends_with_killed_save(paths: list[Path]) -> bool:
+    """True if a kill between a file and its sidecar left the newest: a whole one, alone without."""
+    if not paths or [path for path in paths if not sidecar_path(path).exists()] != paths[-1:]:
         return False
     try:
-        return load_checkpoint(found[-1])["iter"] == iteration_of(found[-1])
+        return load_checkpoint(paths[-1])["iter"] == iteration_of(paths[-1])
     except (CheckpointError, KeyError):
         return False
 
@@ -170,5 +181,6 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
             raise CheckpointError(f"{path}: {fault}")
     state = load_tensors(path)
     if "networks" not in state or "config" not in state:
-        raise CheckpointError(f"{path}: holds weights only, not a run of srtoolbox; --load-from takes such files")
+        hint = "--load-from takes such files"
+        raise CheckpointError(f"{path}: holds weights only, not a run of srtoolbox; {hint}")
     return state

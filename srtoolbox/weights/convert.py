@@ -27,12 +27,13 @@ def convert(
     trial: bool = True,
     raw: bool = False,
 ) -> str:
-    """Write `target` and return what was converted, for people.
+    """Write `target` and return a description of what was converted.
 
     Args:
         source: a checkpoint of ours or of another project.
-        target: `.pth`, or `.safetensors`, which holds one set of weights: the averaged ones where there are some.
-        to: 'ours', 'plain' (a bare state_dict in our names) or one of `interop.export.FORMATS`.
+        target: `.pth`, or `.safetensors`, which holds one set of weights: the averaged ones where
+            there are some.
+        to: 'ours', 'plain' (a bare state_dict in our names) or one of `formats.export.FORMATS`.
         config, scale, trial: as in `read_network`.
         raw: leave averaged weights out.
 
@@ -40,7 +41,7 @@ def convert(
         CheckpointError: unreadable, not recognised, or a network that the other project has not.
     """
     trained = read_network(source, config=config, weights="raw", scale=scale, trial=trial)
-    averaged = None if raw else _averaged(source, trained)
+    averaged = None if raw else _averaged_weights(source, trained)
     build_network(averaged or trained)  # refuses what does not fit
     arguments = {"type": trained.config["type"], **arguments_of(trained.config)}
     if to == "ours":
@@ -50,34 +51,36 @@ def convert(
         save_checkpoint(target, {"iter": 0, "config": json.dumps(trained.run_config), "networks": networks})
     else:
         ema = averaged.tensors if averaged is not None else None
-        state = (
-            export(arguments, trained.tensors, ema, to) if to != "plain" else _bare(arguments, ema or trained.tensors)
-        )
+        if to == "plain":
+            state: dict[str, Any] = _bare_state(arguments, ema or trained.tensors)
+        else:
+            state = export(arguments, trained.tensors, ema, to)
         if target.suffix == ".safetensors":
             save_safetensors(target, flat(state), {"format": "pt", NETWORK_KEY: json.dumps(arguments)})
         else:
             save_tensors(target, state)
     is_one_set = target.suffix == ".safetensors" or to in ("plain", "esrgan", "esrgan2019")
     kinds = "" if averaged is None else ", averaged weights" if is_one_set else ", trained and averaged weights"
-    said = f"{innermost(arguments)['type']} x{arguments['scale']}{kinds}, format {to}"
+    name = innermost(arguments)["type"]
+    description = f"{name} x{arguments['scale']}{kinds}, format {to}"
     if to == "plain":
-        said += f": {plain_names(innermost(arguments)['type'])}"
-    hidden = describe(arguments)
+        description += f": {plain_names(name)}"
+    hidden = ", ".join(describe(arguments))
     if hidden and to != "ours" and target.suffix != ".safetensors":
-        said += f"; it cannot say {', '.join(hidden)}, as a .safetensors or a checkpoint of ours does"
-    return said
+        description += f"; it cannot say {hidden}, as a .safetensors or a checkpoint of ours does"
+    return description
 
 
-def _bare(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under the names of the network itself, which an Adapter puts a word before."""
+def _bare_state(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors under the names of the network inside an Adapter."""
     if config["type"] != "Adapter":
         return dict(tensors)
     inner = {key.removeprefix("network."): value for key, value in tensors.items()}
-    return _bare(config["network"], inner) if config.get("network") else inner
+    return _bare_state(config["network"], inner) if config.get("network") else inner
 
 
-def _averaged(source: str | Path, trained: NetworkFile) -> NetworkFile | None:
-    """The averaged weights, of the network that the trained ones are of; None where the file has but one kind."""
+def _averaged_weights(source: str | Path, trained: NetworkFile) -> NetworkFile | None:
+    """Return the averaged weights of the trained network; None where the file has one kind only."""
     averaged = read_network(source, config=trained.config, weights="ema", trial=False, quiet=True)
-    same = all(torch.equal(value, trained.tensors[key]) for key, value in averaged.tensors.items())
-    return None if same else averaged
+    pairs = ((value, trained.tensors[key]) for key, value in averaged.tensors.items())
+    return None if all(torch.equal(*pair) for pair in pairs) else averaged

@@ -1,4 +1,4 @@
-"""Networks out of checkpoints: ours, which carry their config, and other projects', recognised by their tensors."""
+"""Networks out of checkpoints: ours with their config, other projects' recognised by tensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from srtoolbox.plugins import advice_for_missing
 from srtoolbox.registry import NETWORKS, did_you_mean, parameters_of
 from srtoolbox.weights.formats.containers import WeightsChoice, find_weights
 from srtoolbox.weights.formats.recognise import our_names, recognise
-from srtoolbox.weights.plausibility import ForeignNetwork, guard
+from srtoolbox.weights.plausibility import ForeignNetwork, examine
 from srtoolbox.weights.state_dicts import differences, rename_like, state_for
 from srtoolbox.weights.trial import innermost
 
@@ -33,7 +33,7 @@ class NetworkFile(NamedTuple):
     tensors: dict[str, Tensor]
     """Its state_dict."""
     run_config: dict[str, Any]
-    """The config of the run it comes from; of another project's file, one with `model.generator` alone."""
+    """The config of its run; of another project's file, one with `model.generator` alone."""
     source: str
     """The file's path."""
 
@@ -47,43 +47,48 @@ def read_network(
     trial: bool = True,
     quiet: bool = False,
 ) -> NetworkFile:
-    """The generator in a checkpoint of this toolbox or of another project, not built yet. The log says what it is.
+    """Read the generator in a checkpoint of this toolbox or of another project, not built yet.
+
+    The log says what it is.
 
     Args:
         path: the file.
         config: the network's config, for files that neither hold their own nor are recognised.
         weights: 'ema' prefers averaged weights where there are some, 'raw' takes the trained ones.
         scale: for weights of other projects that fit any scale (SRCNN, FSRCNN, VDSR).
-        trial: weights of other projects are tried on a photograph, which finds out what tensors do not tell, and
-            refused where the result has nothing in common with it. False: taken as they look, or as `config` says.
-        quiet: the log says nothing, for it has been told before.
+        trial: weights of other projects are tried on a photograph, which finds out what tensors do
+            not tell, and refused where the result has nothing in common with it. False: taken as
+            they look, or as `config` says.
+        quiet: the log says nothing.
 
     Raises:
-        CheckpointError: unreadable, or nothing says which network it is, or it says another scale than wanted, or it
-            fails the trial.
+        CheckpointError: unreadable, or nothing says which network it is, or it says another scale
+            than wanted, or it fails the trial.
     """
     state = load_tensors(path)
     run_config = run_config_in(state, str(path))
     declared = declared_network(path) if run_config is None else None
     if declared is not None:
-        tensors = state_for(declared, weights_in(state, str(path), weights=weights))
-        if tensors is not None:
+        fitting = state_for(declared, weights_in(state, str(path), weights=weights))
+        if fitting is not None:
             check_scale(declared, scale, str(path))
-            return NetworkFile(declared, tensors, {"model": {"generator": declared}}, str(path))
+            return NetworkFile(declared, fitting, {"model": {"generator": declared}}, str(path))
     if run_config is None:
         try:
-            found = _foreign(state, str(path), config, weights, scale, trial)
+            foreign = _foreign(state, str(path), config, weights, scale, trial)
         except CheckpointError:
             if declared is not None:
-                _check_known(declared, None, str(path))
+                _check_registered(declared, None, str(path))
             raise
         if not quiet:
-            _tell(found, str(path))
-        return NetworkFile(found.config, found.tensors, {"model": {"generator": found.config}}, str(path))
-    found = run_config["model"]["generator"]
-    _check_known(found, run_config.get("custom_imports"), str(path))
-    check_scale(found, scale, str(path))
-    return NetworkFile(found, weights_in(state, str(path), weights=weights), run_config, str(path))
+            _log_description(foreign, str(path))
+        own_config = {"model": {"generator": foreign.config}}
+        return NetworkFile(foreign.config, foreign.tensors, own_config, str(path))
+    generator = run_config["model"]["generator"]
+    _check_registered(generator, run_config.get("custom_imports"), str(path))
+    check_scale(generator, scale, str(path))
+    tensors = weights_in(state, str(path), weights=weights)
+    return NetworkFile(generator, tensors, run_config, str(path))
 
 
 def declared_network(path: str | Path) -> dict[str, Any] | None:
@@ -106,13 +111,15 @@ def declared_network(path: str | Path) -> dict[str, Any] | None:
 
 
 def check_scale(config: Mapping[str, Any], scale: int | None, source: str) -> None:
-    """Raises CheckpointError where a file's network says another scale than the one asked for."""
-    if scale is not None and config.get("scale", scale) != scale:
-        raise CheckpointError(f"{source}: {config['type']} that upscales x{config['scale']}, as it says, not x{scale}")
+    """Raise a CheckpointError where a file's network says another scale than the one given."""
+    own = config.get("scale", scale)
+    if scale is not None and own != scale:
+        name = config["type"]
+        raise CheckpointError(f"{source}: {name} that upscales x{own}, as it says, not x{scale}")
 
 
-def _check_known(config: Mapping[str, Any], custom_imports: object, source: str) -> None:
-    """Raises CheckpointError where no network of the name in a file is registered: a plugin's, which is not loaded."""
+def _check_registered(config: Mapping[str, Any], custom_imports: object, source: str) -> None:
+    """Raise a CheckpointError where a file names a network of a plugin that is not loaded."""
     name = innermost(config).get("type")
     if not isinstance(name, str) or name not in NETWORKS:
         hint = did_you_mean(str(name), NETWORKS)
@@ -130,43 +137,48 @@ def _foreign(
     scale: int | None,
     trial: bool,
 ) -> ForeignNetwork:
-    """Another project's network: the one of the given config where it fits, else the one recognised."""
-    fault, remarks = "", ()
+    """Return another project's network: that of the config where it fits, else as recognised."""
+    fault = ""
+    remarks: tuple[str, ...] = ()
     if config is not None:
         own = NETWORKS.build(config).state_dict()
         tensors = rename_like(own, weights_in(state, source, weights=weights))
         fault = differences(own, tensors)
         if not fault:
             assumed = ForeignNetwork(dict(config), tensors, "", ())
-            return guard(source, assumed, called=config["type"], weights=weights, given=True) if trial else assumed
+            if not trial:
+                return assumed
+            return examine(source, assumed, config["type"], weights, is_given=True)
         remarks = (f"is not the {config['type']} given; its own network is used",)
     try:
-        found = recognise(state, source, scale=scale or (config or {}).get("scale"), weights=weights)
+        scale = scale or (config or {}).get("scale")
+        network, tensors, sentence = recognise(state, source, scale=scale, weights=weights)
     except CheckpointError as error:
         if config is None:
             raise
-        raise CheckpointError(f"{error}\nIt does not fit the {config['type']} given either: {fault}") from None
-    assumed = ForeignNetwork(found.config, found.tensors, found.sentence, remarks)
-    return guard(source, assumed, called=found.sentence, weights=weights, given=False) if trial else assumed
+        name = config["type"]
+        raise CheckpointError(f"{error}\nIt does not fit the {name} given either: {fault}") from None
+    assumed = ForeignNetwork(network, tensors, sentence, remarks)
+    return examine(source, assumed, sentence, weights) if trial else assumed
 
 
-def _tell(found: ForeignNetwork, source: str) -> None:
+def _log_description(network: ForeignNetwork, source: str) -> None:
     name = Path(source).name
-    if found.sentence:
-        LOGGER.info("%s: %s", name, found.sentence)
-    for warning in found.warnings:
+    if network.sentence:
+        LOGGER.info("%s: %s", name, network.sentence)
+    for warning in network.warnings:
         LOGGER.warning("%s %s", name, warning)
 
 
 def build_network(file: NetworkFile, device: str | torch.device = "cpu") -> nn.Module:
-    """The network of a file in eval mode, without gradients.
+    """Build the network of a file, in eval mode and without gradients.
 
     Raises:
         CheckpointError: weights and network do not fit, or the file names a network that cannot be.
     """
     try:
         network = NETWORKS.build(file.config)
-    except Exception as error:  # a constructor can fail in any way at arguments that somebody wrote into a file
+    except Exception as error:  # a constructor can fail in any way at arguments out of a file
         fault = error if isinstance(error, SrtoolboxError) else f"{type(error).__name__}: {error}"
         raise CheckpointError(f"{file.source}: its network cannot be built: {fault}") from error
     fault = differences(network.state_dict(), file.tensors)
@@ -185,12 +197,12 @@ def load_network(
     trial: bool = True,
     device: str | torch.device = "cpu",
 ) -> nn.Module:
-    """A trained network, ready to upscale, from a checkpoint alone.
+    """Return a trained network, ready to upscale, from a checkpoint alone.
 
     Args:
         path: a checkpoint of this toolbox, or another project's weights (docs/other_weights.md).
-        config: the network's config, e.g. `dict(type='ESPCN', scale=3)`, for files that neither hold their own nor are
-            recognised.
+        config: the network's config, e.g. `dict(type='ESPCN', scale=3)`, for files that neither
+            hold their own nor are recognised.
         weights: 'ema' prefers averaged weights where there are some, 'raw' takes the trained ones.
         scale: for weights of other projects that fit any scale (SRCNN, FSRCNN, VDSR).
         trial: try other projects' weights on a photograph, see `read_network`.
@@ -200,20 +212,25 @@ def load_network(
         The network in eval mode, without gradients.
 
     Raises:
-        CheckpointError: unreadable, or weights and network do not fit, or another project's fail the trial.
+        CheckpointError: unreadable, or weights and network do not fit, or another project's fail
+            the trial.
     """
-    return build_network(read_network(path, config=config, weights=weights, scale=scale, trial=trial), device)
+    file = read_network(path, config=config, weights=weights, scale=scale, trial=trial)
+    return build_network(file, device)
 
 
 def weights_in(
     state: Mapping[str, Any], source: str, network: str = "generator", *, weights: WeightsChoice
 ) -> dict[str, Tensor]:
-    """The weights of one network in a loaded checkpoint, other projects' names turned into ours where they are known.
+    """Return the weights of one network in a loaded checkpoint.
+
+    Other projects' names are turned into ours where they are known.
 
     Args:
         state: what was loaded.
         source: the file, for messages.
-        network: 'generator', 'discriminator' or the name of another network in a checkpoint of ours.
+        network: 'generator', 'discriminator' or the name of another network in a checkpoint of
+            ours.
         weights: 'ema' takes the averaged ones where there are some, 'raw' the trained ones.
 
     Raises:
@@ -239,7 +256,9 @@ def _foreign_weights(state: Mapping[str, Any], source: str, network: str, weight
 
 
 def run_config_in(state: Mapping[str, Any], source: str) -> dict[str, Any] | None:
-    """The config in one of our checkpoints, with at least `model.generator`; None in another project's file.
+    """Return the config in one of our checkpoints; None in another project's file.
+
+    It has at least `model.generator`.
 
     Raises:
         CheckpointError: a config that is damaged.
@@ -255,8 +274,8 @@ def run_config_in(state: Mapping[str, Any], source: str) -> dict[str, Any] | Non
 
 
 def arguments_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """All arguments of a network, `type` left out: those of its config, and the defaults of the others."""
+    """Return all arguments of a config's network, defaults filled in, but not its `type`."""
     parameters = parameters_of(NETWORKS.get(config["type"]))
     defaults = {key: p.default for key, p in parameters.items() if p.default is not p.empty}
-    given = {key: value for key, value in {**defaults, **config}.items() if key != "type"}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
+    arguments = {key: value for key, value in {**defaults, **config}.items() if key != "type"}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in arguments.items()}

@@ -1,8 +1,9 @@
 """The plausibility of other projects' weights: which network they were trained as, or a refusal.
 
-Each file is tried on a photograph (`trial`) once, not at every start: the outcome is kept in the user's cache folder by
-the file's checksum. The folder is `$SRTOOLBOX_CACHE`, or the system's usual one; an empty value keeps nothing. A cache
-that cannot be read or written is no cache: nothing depends on it.
+Each file is tried on a photograph (`trial`) once, not at every start: the outcome is kept in the
+user's cache folder by the file's checksum. The folder is `$SRTOOLBOX_CACHE`, or the system's usual
+one; an empty value keeps nothing. A cache that cannot be read or written is no cache: nothing
+depends on it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,15 +54,17 @@ class ForeignNetwork(NamedTuple):
     """Sentences that go on after the file's name."""
 
 
-def guard(source: str, assumed: ForeignNetwork, *, called: str, weights: str, given: bool) -> ForeignNetwork:
+def examine(
+    source: str, assumed: ForeignNetwork, title: str, weights: str, *, is_given: bool = False
+) -> ForeignNetwork:
     """Try the networks that may have been trained; the verdict is kept for the next time.
 
     Args:
         source: the file.
         assumed: what its tensors look like, or what the user has given.
-        called: what it is, for messages.
-        weights: which ones of the file ('ema', 'raw').
-        given: the config is the user's word; that another network is taken is worth a warning.
+        title: what it is, for messages.
+        weights: those of the file that are taken, 'ema' or 'raw'.
+        is_given: the config is the user's word; that another network is taken is worth a warning.
 
     Raises:
         CheckpointError: no candidate makes an image that has enough in common with its input.
@@ -69,60 +73,63 @@ def guard(source: str, assumed: ForeignNetwork, *, called: str, weights: str, gi
     if isinstance(trial, str):
         return assumed._replace(warnings=(*assumed.warnings, trial))
     if trial.score.match < REFUSED:
-        raise CheckpointError(f"{source}: {called}, {_refusal(trial)}")
-    found = tell_outcome(assumed, trial)
+        raise CheckpointError(f"{source}: {title}, {_refusal(trial)}")
+    best = take_outcome(assumed, trial)
     warnings = list(assumed.warnings)
-    if given and found.config is not assumed.config:
-        before = f"{_words(assumed.config)}: {_figures(trial.assumed)}"
-        now = f"{_words(trial.config)}: {_figures(trial.score)}"
-        warnings.append(f"is not the {called} given ({before}); another one is used ({now})")
+    if is_given and best.config is not assumed.config:
+        before = f"{_way(assumed.config)}: {_figures(trial.assumed)}"
+        now = f"{_way(trial.config)}: {_figures(trial.score)}"
+        warnings.append(f"is not the {title} given ({before}); another one is used ({now})")
     if trial.score.match < SOUND:
-        warnings.append(doubt(trial))
-    return found._replace(warnings=tuple(warnings))
+        warnings.append(describe_doubt(trial))
+    return best._replace(warnings=tuple(warnings))
 
 
-def tell_outcome(assumed: ForeignNetwork, trial: Trial) -> ForeignNetwork:
-    """The best network in place of the one assumed, and what the trial has found out in the sentence."""
+def take_outcome(assumed: ForeignNetwork, trial: Trial) -> ForeignNetwork:
+    """Return the best network in place of the one assumed, the trial's outcome in its sentence."""
     is_other = trial.config != json.loads(json.dumps(assumed.config))
     config = trial.config if is_other else assumed.config
     sentence = assumed.sentence
     if sentence:
-        sentence += "".join(f", {word}" for word in describe(config)) + f"; on a photograph {_figures(trial.score)}"
+        sentence += "".join(f", {word}" for word in describe(config))
+        sentence += f"; on a photograph {_figures(trial.score)}"
         if is_other:
-            sentence += f"; not as assumed at first, {_words(assumed.config)}: {_figures(trial.assumed)}"
+            before = f"{_way(assumed.config)}: {_figures(trial.assumed)}"
+            sentence += f"; not as assumed at first, {before}"
     tensors = state_for(config, assumed.tensors) or assumed.tensors
     return assumed._replace(config=config, tensors=tensors, sentence=sentence)
 
 
 def trial_of(source: str, assumed: ForeignNetwork, weights: str) -> Trial | str:
-    """The outcome of a trial, or a sentence that goes on after the file's name: why there is none."""
+    """Return the outcome of a trial, or why there is none: a clause after the file's name."""
     try:
-        return _kept_trial(source, assumed.config, assumed.tensors, weights)
-    except Exception as error:  # the code of a plugin's network can fail in any way, and here only
+        return _cached_trial(source, assumed.config, assumed.tensors, weights)
+    except Exception as error:  # the code of a plugin's network can fail in any way, and only here
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return f"could not be tried on a photograph ({reason})"
 
 
-def _kept_trial(source: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor], weights: str) -> Trial:
-    """The outcome of a trial, from the cache where it was made before.
+def _cached_trial(source: str, config: Config, tensors: Mapping[str, Tensor], weights: str) -> Trial:
+    """Return the outcome of a trial, from the cache where it was made before.
 
-    That of a plugin's network is not kept: its code may be another one the next time, and with it what is right.
+    That of a plugin's network is not kept, for its code may change.
     """
     is_ours = NETWORKS.get(innermost(config)["type"]).__module__.startswith("srtoolbox.")
     key = verdict_key(sha256(source), config, weights)
     trial = recall(key) if is_ours else None
     if trial is not None and state_for(trial.config, tensors) is not None:
         return trial
-    with torch.random.fork_rng(devices=[]):  # a run that starts from these weights draws as if there were no trial
+    # a run that starts from these weights draws as if there were no trial
+    with torch.random.fork_rng(devices=[]):
         trial = try_on_photograph(config, tensors)
-    trial = trial._replace(config=json.loads(json.dumps(trial.config)))  # as the cache will give it
+    trial = replace(trial, config=json.loads(json.dumps(trial.config)))  # as from the cache
     if is_ours:
         keep(key, trial)
     return trial
 
 
 def _figures(score: Score) -> str:
-    """'1.4 dB above bicubic, shrunk back 61 dB'; of scale 1, where neither is done, '38 dB from its input'."""
+    """Return '1.4 dB above bicubic, shrunk back 61 dB', or of scale 1 '38 dB from its input'."""
     if not math.isfinite(score.match):
         return "not finite"
     if score.gain == -math.inf:
@@ -131,27 +138,28 @@ def _figures(score: Score) -> str:
     return f"{abs(score.gain):.1f} dB {side} bicubic, shrunk back {score.match:.0f} dB"
 
 
-def _words(config: Mapping[str, Any]) -> str:
+def _way(config: Mapping[str, Any]) -> str:
     return ", ".join(describe(config)) or "taken as usual"
 
 
-def doubt(trial: Trial) -> str:
-    """Describe a file that is neither sound nor refused: a sentence that goes on after its name."""
+def describe_doubt(trial: Trial) -> str:
+    """Describe a file that is neither sound nor refused: a clause that goes on after its name."""
     return (
-        f"is doubtful: what it makes of a photograph, shrunk back, agrees with it to {trial.score.match:.1f} dB only, "
-        f"where sound files reach 30: something that tensors do not tell may be other than {_words(trial.config)}"
+        f"is doubtful: what it makes of a photograph, shrunk back, agrees with it to "
+        f"{trial.score.match:.1f} dB only, where sound files reach 30: something that tensors do not "
+        f"tell may be other than {_way(trial.config)}"
     )
 
 
 def _refusal(trial: Trial) -> str:
     ways = f" in the best of {trial.count} ways tried" if trial.count > 1 else ""
-    agreement = f"what it makes of a photograph, shrunk back, agrees with it to {trial.score.match:.1f} dB{ways}"
+    agreement = f", shrunk back, agrees with it to {trial.score.match:.1f} dB"
     if not math.isfinite(trial.score.match):
-        agreement = f"what it makes of a photograph is not finite{ways}"
+        agreement = " is not finite"
     return (
-        f"but {agreement}, where sound files reach 30 dB: it is another network than its tensors look like, of another "
-        f"scale, or for other images. A config says what tensors do not tell (--config, load_network(..., "
-        f"config=...)); {FORCE}"
+        f"but what it makes of a photograph{agreement}{ways}, where sound files reach 30 dB: it is "
+        f"another network than its tensors look like, of another scale, or for other images. A "
+        f"config says what tensors do not tell (--config, load_network(..., config=...)); {FORCE}"
     )
 
 
@@ -159,10 +167,10 @@ def _refusal(trial: Trial) -> str:
 
 
 def cache_folder() -> Path | None:
-    """The folder of verdicts, made or not; None where there is no place for them."""
-    chosen = os.environ.get(ENVIRONMENT)
-    if chosen is not None:
-        return Path(chosen) / "trials" if chosen else None
+    """Return the folder of verdicts, which need not exist; None where there is no place for them."""
+    base = os.environ.get(ENVIRONMENT)
+    if base is not None:
+        return Path(base) / "trials" if base else None
     with contextlib.suppress(RuntimeError):  # no home
         return _system_folder() / "srtoolbox" / "trials"
     return None
@@ -177,20 +185,21 @@ def _system_folder() -> Path:
 
 
 def verdict_key(file_sha256: str, assumed: Mapping[str, Any], weights: str) -> str:
-    """The name of a verdict: the file, which weights in it, the network assumed, and the revision of the trial."""
-    asked = json.dumps([REVISION, file_sha256, weights, assumed], sort_keys=True)
-    return hashlib.sha256(asked.encode()).hexdigest()
+    """Return the name of a verdict on some weights of a file and the network assumed at first."""
+    question = json.dumps([REVISION, file_sha256, weights, assumed], sort_keys=True)
+    return hashlib.sha256(question.encode()).hexdigest()
 
 
 def recall(key: str) -> Trial | None:
-    """The verdict of an earlier trial; None where there is none that can be read."""
+    """Return the verdict of an earlier trial; None where there is none that can be read."""
     folder = cache_folder()
     if folder is None:
         return None
     try:
-        kept = read_json(folder / f"{key}.json")
-        scores = [Score(*map(float, kept[name])) for name in ("score", "assumed")]
-        return Trial(dict(kept["config"]), *scores, int(kept["count"])) if kept["key"] == key else None
+        entry = read_json(folder / f"{key}.json")
+        score, assumed = (Score(*map(float, entry[name])) for name in ("score", "assumed"))
+        trial = Trial(dict(entry["config"]), score, assumed, int(entry["count"]))
+        return trial if entry["key"] == key else None
     except (OSError, ValueError, TypeError, LookupError, RecursionError):
         return None
 
@@ -200,4 +209,4 @@ def keep(key: str, trial: Trial) -> None:
     folder = cache_folder()
     if folder is not None:
         with contextlib.suppress(SrtoolboxError, OSError):
-            write_json(folder / f"{key}.json", {"key": key, **trial._asdict()})
+            write_json(folder / f"{key}.json", {"key": key, **asdict(trial)})

@@ -1,4 +1,4 @@
-"""Named tensors compared: differences in a line or two, and the names that a network has for them."""
+"""Named tensors compared: their differences in a line or two, and a network's names for them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN = 3
 
 
 def differences(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str:
-    """Return what `other` lacks, has besides, or has in another shape, grouped; '' where they agree.
+    """Return what `other` lacks, has besides or has in another shape, grouped; '' where none.
 
     >>> one = torch.zeros(1)
     >>> differences({"a.0.bias": one, "a.1.bias": one, "b.bias": one}, {"b.bias": one})
@@ -75,19 +75,21 @@ def _listing(fault: str, keys: Sequence[str]) -> str:
 def _shapes(keys: Sequence[str], own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str:
     if not keys:
         return ""
-    shown = [f"{key} {tuple(other[key].shape)} for {tuple(own[key].shape)}" for key in keys[:_SHOWN]]
-    return f"{len(keys)} of another shape ({', '.join(shown)}{', ...' if len(keys) > _SHOWN else ''})"
+    pairs = [(key, tuple(other[key].shape), tuple(own[key].shape)) for key in keys[:_SHOWN]]
+    texts = [f"{key} {shape} for {expected}" for key, shape, expected in pairs]
+    texts += ["..."] if len(keys) > _SHOWN else []
+    return f"{len(keys)} of another shape ({', '.join(texts)})"
 
 
 def state_for(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """Return the tensors as the state_dict of a config's network; None where they are not all of it.
+    """Return the tensors as the state_dict of a config's network; None where they do not fit.
 
     Nothing is initialised and no memory taken for weights.
     """
     try:
         with without_memory():
             own = NETWORKS.build(config).state_dict()
-    except Exception:  # a constructor can fail in any way at arguments that somebody wrote into a file
+    except Exception:  # a constructor can fail in any way at arguments out of a file
         return None
     renamed = rename_like(own, tensors)
     return None if differences(own, renamed) else renamed

@@ -151,7 +151,7 @@ def writes_in_place(patch: pytest.MonkeyPatch) -> None:
 
 
 def file_before_its_sidecar(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("srtoolbox.weights.checkpoint.committed", lambda path: "unknown")
+    patch.setattr("srtoolbox.weights.checkpoint.committed_entry", lambda path: "unknown")
 
 
 MUTANTS: list[Callable[[pytest.MonkeyPatch], None]] = [

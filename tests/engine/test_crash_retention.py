@@ -25,7 +25,7 @@ from srtoolbox.engine.hooks.checkpoint import CheckpointHook
 from srtoolbox.engine.job.workdir import prepare
 from srtoolbox.errors import CheckpointError
 from srtoolbox.weights.checkpoint import (
-    committed,
+    committed_entry,
     iteration_of,
     latest_checkpoint,
     list_checkpoints,
@@ -99,7 +99,7 @@ class Retention(RuleBasedStateMachine):
     def killed_while_saving_best(self, at: int) -> None:
         """The old one is there, or the new one; of a first one perhaps nothing."""
         self._killed_at(at, lambda: save_checkpoint(self._best_path, self._state()))
-        found = committed(self._best_path)
+        found = committed_entry(self._best_path)
         whole = found["iter"] if isinstance(found, dict) else None
         assert whole == self.iteration or whole == self.best
         self.best = whole
@@ -184,7 +184,7 @@ class Retention(RuleBasedStateMachine):
     @invariant()
     def what_is_promised_is_there(self) -> None:
         if getattr(self, "best", None) is not None:
-            assert committed(self._best_path)["iter"] == self.best
+            assert committed_entry(self._best_path)["iter"] == self.best
             assert not list(self.folder.glob("best_*.tmp"))
         if getattr(self, "resumed_from", None) is not None:
             assert self.resumed_from.exists(), "the one resumed from was deleted"

@@ -207,7 +207,7 @@ def deletes_before_it_writes(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def replaces_a_best_one_before_its_sidecar(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("srtoolbox.weights.checkpoint.committed", lambda path: "unknown")
+    patch.setattr("srtoolbox.weights.checkpoint.committed_entry", lambda path: "unknown")
 
 
 @mutant

@@ -100,7 +100,8 @@ def animate_features(
 
     Args:
         work_dir: of the training.
-        image: HWC, given to the networks of the checkpoints kept; None: what `FeatureMapsHook` kept.
+        image: HWC, given to the networks of the checkpoints kept; None: what `FeatureMapsHook`
+            kept.
         layer: its name; None: the only one that the hook kept.
         channels: their numbers; None: 8, evenly chosen, or all that the hook kept.
         most: at most so many frames, evenly chosen.

@@ -13,7 +13,7 @@ from srtoolbox.logger import LOGGER
 from srtoolbox.system import replace
 from srtoolbox.weights.checkpoint import (
     commit,
-    committed,
+    committed_entry,
     iteration_of,
     latest_checkpoint,
     list_checkpoints,
@@ -130,7 +130,7 @@ def beyond(folder: Path, iteration: int) -> list[Path]:
     """Return the checkpoints of a later iteration, of the best ones those that are whole."""
     later = [path for path in list_checkpoints(folder) if iteration_of(path) > iteration]
     for path in folder.glob("best_*.pth"):
-        state = committed(path)  # the sidecar may vouch for two: a save over an older one was killed
+        state = committed_entry(path)  # the sidecar may vouch for two: a save over an older one was killed
         if isinstance(state, dict) and state["iter"] > iteration:
             later.append(path)
     return later

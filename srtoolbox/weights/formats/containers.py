@@ -1,4 +1,4 @@
-"""Where in a checkpoint the weights are: the field's wrappers, roles and prefixes; averaged weights told from raw."""
+"""The weights in a file: the field's wrappers, roles and prefixes, and averaged weights beside raw."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ WeightsChoice = Literal["ema", "raw"]
 
 AVERAGED = ("params_ema", "params-ema", "ema_state_dict")
 WRAPPERS = ("params", "state_dict", "model_state_dict", "model", "net", "generator", "netG", "net_g", "weights")
-# a training's state_dict holds several networks, told by the first word of their keys (MMagic, BasicSR's descendants)
-AVERAGED_ROLES = {"generator": ("generator_ema.", "netG_ema.", "net_g_ema."), "discriminator": ()}
-ROLES = {"generator": ("generator.", "netG.", "net_g."), "discriminator": ("discriminator.", "netD.", "net_d.")}
+# a training's state_dict holds several networks, named by the first word of their keys
+# (MMagic, BasicSR's descendants)
+AVERAGED_ROLES: dict[str, tuple[str, ...]] = {
+    "generator": ("generator_ema.", "netG_ema.", "net_g_ema."),
+    "discriminator": (),
+}
+ROLES = {
+    "generator": ("generator.", "netG.", "net_g."),
+    "discriminator": ("discriminator.", "netD.", "net_d."),
+}
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
 # what averaging and preprocessing leave beside the weights: counts and constants
 COMPANIONS = ("n_averaged", "steps", "step_counter", "data_preprocessor.mean", "data_preprocessor.std")
@@ -33,7 +40,7 @@ class Contents(NamedTuple):
 def find_weights(
     state: Mapping[str, Any], source: str, *, network: str = "generator", weights: WeightsChoice = "ema"
 ) -> Contents:
-    """The weights of one network in a loaded checkpoint of another project.
+    """Find the weights of one network in a loaded checkpoint of another project.
 
     Args:
         state: what was loaded.
@@ -42,10 +49,12 @@ def find_weights(
         weights: 'ema' prefers averaged weights where there are some, 'raw' the trained ones.
 
     Raises:
-        CheckpointError: no dictionary of tensors in it; says what it is instead where that can be told.
+        CheckpointError: no dictionary of tensors in it; says what it is instead where that can be
+            told.
     """
     for wrapper in _order(AVERAGED, WRAPPERS, weights):
-        if isinstance(state.get(wrapper), Mapping) and state[wrapper]:  # an empty one: nothing was averaged
+        # an empty one: nothing was averaged
+        if isinstance(state.get(wrapper), Mapping) and state[wrapper]:
             inner = find_weights(state[wrapper], source, network=network, weights=weights)
             return inner._replace(averaged=inner.averaged or wrapper in AVERAGED)
     tensors = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
@@ -59,11 +68,12 @@ def _order(averaged: tuple[str, ...], raw: tuple[str, ...], weights: WeightsChoi
 
 
 def _of_one_role(tensors: dict[str, Tensor], network: str, weights: WeightsChoice) -> Contents:
-    """The keys of one role where there are roles, without it."""
+    """Return the tensors of one role where there are roles, without it."""
     for role in _order(AVERAGED_ROLES[network], ROLES[network], weights):
-        found = {key.removeprefix(role): value for key, value in tensors.items() if key.startswith(role)}
-        if found:
-            return Contents(found, role in AVERAGED_ROLES[network])
+        part = {key: value for key, value in tensors.items() if key.startswith(role)}
+        if part:
+            part = {key.removeprefix(role): value for key, value in part.items()}
+            return Contents(part, role in AVERAGED_ROLES[network])
     return Contents(tensors, False)
 
 
@@ -81,5 +91,6 @@ def _no_weights(state: Mapping[str, Any]) -> str:
     if {"state", "param_groups"} <= keys:
         return "is the state of an optimizer, not a network; its weights are saved beside it"
     if {"optimizers", "schedulers"} <= keys:
-        return "is a training state of BasicSR (for resuming); the weights are in models/net_g_<iteration>.pth"
+        weights = "models/net_g_<iteration>.pth"
+        return f"is a training state of BasicSR (for resuming); the weights are in {weights}"
     return f"holds no weights (its keys: {', '.join(list(map(str, state))[:8]) or 'none'})"

@@ -58,7 +58,8 @@ class Layout(NamedTuple):
 def renamer(*pairs: tuple[str, str]) -> Callable[[State], State]:
     """A function that renames by templates: ('trunk.{n}.conv{k}', 'body.{n}.conv{k}') with {n} a whole number.
 
-    A template stands for a module: the last word of a key (weight, bias ...) is kept. Other keys stay as they are.
+    A template stands for a module: the last word of a key (weight, bias ...) is kept. Other keys
+        stay as they are.
     """
     compiled = [(re.compile(_SLOT.sub(r"(?P<\1>\\d+)", a.replace(".", r"\."))), b) for a, b in pairs]
 

@@ -49,13 +49,14 @@ def recognise(
 
     Args:
         state: the file as it was loaded, wrappers and all.
-        source: its name: for messages, and where the tensors fit any scale (SRCNN, VDSR, FSRCNN) for the 'x2' in it.
+        source: its name: for messages, and where the tensors fit any scale (SRCNN, VDSR, FSRCNN)
+            for the 'x2' in it.
         scale: the scale, where the tensors leave it open; it goes before the name.
         weights: 'ema' prefers averaged weights where there are some, 'raw' the trained ones.
 
     Raises:
-        CheckpointError: no weights in it, or of no network here: says what it looks like; or of a scale that nothing
-            tells, or of another one than wanted.
+        CheckpointError: no weights in it, or of no network here: says what it looks like; or of a
+            scale that nothing tells, or of another one than wanted.
     """
     contents = find_weights(state, source, weights=weights)
     hint = scale if scale is not None else scale_in(source)
