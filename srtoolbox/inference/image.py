@@ -1,4 +1,4 @@
-"""Pictures with alpha and metadata through an `Upscaler`, whole or in bands of rows."""
+"""Images with alpha and metadata through an `Upscaler`, whole or in bands of rows."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from srtoolbox.image import AlphaBounds, Form, Picture, fill_hidden, form_of
-from srtoolbox.inference.tiling.wrapping import wrapped_axes
+from srtoolbox.inference.tiling.sources import wrapped_axes
 from srtoolbox.inference.upscaler import Upscaler
 
 Transparency = Literal["network", "bicubic"]
 
 
 class Bands(NamedTuple):
-    """An upscaled picture that is still to be made."""
+    """An upscaled image that is still to be made."""
 
     form: Form
     """Its shape, alpha included."""
@@ -23,43 +23,50 @@ class Bands(NamedTuple):
     """Bands of rows (h, W, C), top to bottom; the network runs as they are asked for."""
 
 
-def upscaled_form(upscaler: Upscaler, picture: Picture) -> Form:
-    """The shape `upscale_picture` will give."""
-    form = form_of(picture)
-    height, width = upscaler.size(form.height, form.width)
-    return Form(height, width, form.channels, form.bits)
+def upscale_picture(
+    upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | None = None
+) -> Picture:
+    """Upscale an image with its alpha, and keep its metadata.
 
-
-def upscale_picture(upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | None = None) -> Picture:
-    """A picture with its alpha and metadata, upscaled.
-
-    Colours of fully transparent pixels count as those of the nearest visible one, so nothing hidden shows at edges.
+    Colours of fully transparent pixels count as those of the nearest visible one, so nothing hidden
+    shows at edges.
 
     Args:
         upscaler: for the colours.
         picture: what to upscale.
-        alpha: for the transparency, as a gray picture; None: the same as for the colours.
+        alpha: for the transparency, as a gray image; None: the same as for the colours.
     """
     form, rows = picture_bands(upscaler, picture, alpha=alpha)
     bands = list(rows)
     whole = bands[0] if len(bands) == 1 else np.concatenate(bands)
     if not form.has_alpha:
         return Picture(whole, None, picture.metadata)
-    return Picture(np.ascontiguousarray(whole[..., :-1]), np.ascontiguousarray(whole[..., -1:]), picture.metadata)
+    colours, transparency = whole[..., :-1], whole[..., -1:]
+    return Picture(np.ascontiguousarray(colours), np.ascontiguousarray(transparency), picture.metadata)
 
 
-def picture_bands(upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | None = None) -> Bands:
-    """As `upscale_picture`, in bands, so that the result need not fit into memory."""
+def upscaled_form(upscaler: Upscaler, picture: Picture) -> Form:
+    """Return the shape of what `upscale_picture` will give."""
+    form = form_of(picture)
+    height, width = upscaler.size(form.height, form.width)
+    return Form(height, width, form.channels, form.bits)
+
+
+def picture_bands(
+    upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | None = None
+) -> Bands:
+    """Upscale as `upscale_picture` does, in bands, so that the result need not fit into memory."""
     form = upscaled_form(upscaler, picture)
+    return Bands(form, _rows(upscaler, alpha or upscaler, picture, form))
+
+
+def _rows(upscaler: Upscaler, for_alpha: Upscaler, picture: Picture, form: Form) -> Iterator[np.ndarray]:
+    """Yield the bands; what is wrong with an image is raised at the first one."""
     if picture.alpha is None:
-        return Bands(form, _rows(upscaler, picture.pixels))
-    colours = _rows(upscaler, fill_hidden(picture.pixels, picture.alpha, wrapped_axes(upscaler.wrap)))
-    return Bands(form, _beside(colours, _alpha_rows(alpha or upscaler, picture.alpha, form)))
-
-
-def _rows(upscaler: Upscaler, pixels: np.ndarray) -> Iterator[np.ndarray]:
-    """The bands, from the first request on: what is wrong with a picture is told then."""
-    yield from upscaler.bands(pixels)
+        yield from upscaler.bands(picture.pixels)
+        return
+    visible = fill_hidden(picture.pixels, picture.alpha, wrapped_axes(upscaler.wrap))
+    yield from _beside(upscaler.bands(visible), _alpha_rows(for_alpha, picture.alpha, form))
 
 
 def _alpha_rows(upscaler: Upscaler, alpha: np.ndarray, form: Form) -> Iterator[np.ndarray]:
@@ -73,7 +80,7 @@ def _alpha_rows(upscaler: Upscaler, alpha: np.ndarray, form: Form) -> Iterator[n
 
 
 def _beside(first: Iterator[np.ndarray], second: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """The rows of both next to each other; their bands may be cut at different places."""
+    """Yield the rows of both next to each other; their bands may be cut at different places."""
     left = right = None
     while True:
         left = next(first, None) if left is None or not len(left) else left

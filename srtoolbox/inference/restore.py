@@ -1,4 +1,4 @@
-"""One picture, LR to SR. Evaluation and every tool go through here; padding and chroma are nobody else's business."""
+"""A network on tensors: padding, chroma and precision, for evaluation and every tool."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srtoolbox.dist import unwrap
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import rgb_to_ycbcr, to_image, to_tensor, ycbcr_to_rgb
+from srtoolbox.inference.wrappers import SelfEnsemble
 from srtoolbox.interfaces import facts_of
+from srtoolbox.logger import LOGGER
 from srtoolbox.resize import imresize
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Restored(NamedTuple):
-    """What `restore` returns; neither tensor is clipped or rounded."""
+    """The result of `restore`; neither tensor is clipped or rounded."""
 
     rgb: Tensor
     """(N, C, H, W) float, with as many channels as the input had: 3, or 1 for gray."""
@@ -30,9 +33,9 @@ class Restored(NamedTuple):
 def restore(network: nn.Module, lq: Tensor) -> Restored:
     """Upscale a batch of any size with a network of either colour.
 
-    A Y network gets the BT.601 luma; the chroma is upscaled by bicubic interpolation. A gray batch is three equal
-    channels to the network, and the result is averaged back to one. Gradients and modes are the caller's: see
-    `evaluation`.
+    A Y network gets the BT.601 luma; the chroma is upscaled by bicubic interpolation. A gray batch
+    is three equal channels to the network, and the result is averaged back to one. Gradients and
+    modes are the caller's: see `evaluation`.
 
     Args:
         network: one of NETWORKS, bare or wrapped for DDP.
@@ -41,24 +44,94 @@ def restore(network: nn.Module, lq: Tensor) -> Restored:
     Raises:
         SrtoolboxError: another number of channels.
     """
-    gray = lq.shape[1] == 1
+    is_gray = lq.shape[1] == 1
     if lq.dim() != 4 or lq.shape[1] not in (1, 3):
         raise SrtoolboxError(f"restore takes (N, 3, H, W) or (N, 1, H, W), got {tuple(lq.shape)}")
-    rgb = lq.expand(-1, 3, -1, -1) if gray else lq
-    if unwrap(network).colour == "y":
+    rgb = lq.expand(-1, 3, -1, -1) if is_gray else lq
+    if facts_of(network).colour == "y":
         ycbcr = rgb_to_ycbcr(rgb)
-        output = _run(network, ycbcr[:, :1])
-        chroma = imresize(ycbcr[:, 1:], size=output.shape[-2:])
+        output = _run_padded(network, ycbcr[:, :1])
+        chroma = imresize(ycbcr[:, 1:], size=(output.shape[-2], output.shape[-1]))
         restored = ycbcr_to_rgb(torch.cat([output.to(chroma.dtype), chroma], 1))
     else:
-        restored = output = _run(network, rgb)
-    return Restored(restored.mean(1, keepdim=True) if gray else restored, output)
+        restored = output = _run_padded(network, rgb)
+    return Restored(restored.mean(1, keepdim=True) if is_gray else restored, output)
 
 
-def upscale_whole(network: nn.Module, image: np.ndarray, *, device: torch.device | str | None = None) -> np.ndarray:
-    """Upscale one picture by one run of the network on all of it: for small ones, and for who watches the network.
+def _run_padded(network: nn.Module, lq: Tensor) -> Tensor:
+    """Run on any size: padded below and at the right to the `size_multiple`, the result cut to fit."""
+    facts = facts_of(network)
+    height, width = lq.shape[-2:]
+    bottom, right = -height % facts.size_multiple, -width % facts.size_multiple
+    if bottom or right:
+        mode = "reflect" if bottom < height and right < width else "replicate"
+        lq = F.pad(lq, (0, right, 0, bottom), mode=mode)
+    if lq.device.type == "cpu":  # channels last nearly halves the time of most networks there
+        lq = _to_channels_last(lq)
+    return network(lq)[..., : height * facts.scale, : width * facts.scale]
 
-    `upscaler.upscale`, which the package offers, takes pictures of any size.
+
+def _to_channels_last(lq: Tensor) -> Tensor:
+    """Return the tensor in the layout channels last.
+
+    With one channel both layouts are the same memory, and torch goes by the strides: so those are
+    set by hand.
+    """
+    if lq.shape[1] > 1:
+        return lq.contiguous(memory_format=torch.channels_last)
+    height, width = lq.shape[-2:]
+    return lq.contiguous().as_strided(lq.shape, (height * width, 1, width, 1))
+
+
+class AutocastRestore:
+    """`restore` under autocast: weights stay float32, convolutions and products run in `dtype`.
+
+    Half precision ends at 65504: a network whose values go beyond gives infinite or black pixels.
+    Where that happens it is run again in float32, as is everything after.
+
+    Args:
+        network: one of NETWORKS.
+        dtype: one of DTYPES.
+        ensemble: average eight orientations, see `SelfEnsemble`.
+    """
+
+    def __init__(self, network: nn.Module, dtype: str, *, ensemble: bool = False) -> None:
+        self.network = SelfEnsemble(network) if ensemble else network
+        self.dtype = DTYPES[dtype]
+
+    def __call__(self, lq: Tensor) -> Tensor:
+        """(N, C, h, w) in [0, 1] -> float (N, C, scale * h, scale * w).
+
+        Raises:
+            SrtoolboxError: the network's values are not finite in float32 either.
+        """
+        result = self._run(lq)
+        if result is None and self.dtype != torch.float32:
+            name = str(self.dtype).removeprefix("torch.")
+            LOGGER.warning(
+                "the result in %s is not finite (its range is too small for it): going on in float32", name
+            )
+            self.dtype = torch.float32
+            result = self._run(lq)
+        if result is None:
+            raise SrtoolboxError(
+                "the network gives values that are not finite: its weights are ruined or not for it"
+            )
+        return result
+
+    def _run(self, lq: Tensor) -> Tensor | None:
+        """Return the result, or None where it is not finite."""
+        with torch.autocast(lq.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            result = restore(self.network, lq).rgb
+        return result if bool(result.sum(dtype=torch.float32).isfinite()) else None
+
+
+def upscale_whole(
+    network: nn.Module, image: np.ndarray, *, device: torch.device | str | None = None
+) -> np.ndarray:
+    """Upscale one image by one run of the network on all of it: to watch the network, say.
+
+    `upscaler.upscale`, which the package offers, takes images of any size.
 
     Args:
         network: one of NETWORKS; its training flags are as before afterwards.
@@ -69,25 +142,32 @@ def upscale_whole(network: nn.Module, image: np.ndarray, *, device: torch.device
         HWC of `scale` times the size, same dtype and number of channels.
     """
     if image.ndim != 3 or image.dtype not in (np.uint8, np.uint16):
-        raise SrtoolboxError(f"upscale takes an HWC uint8 or uint16 picture, got {image.dtype} {image.shape}")
+        raise SrtoolboxError(
+            f"upscale takes an HWC uint8 or uint16 image, got {image.dtype} {image.shape}"
+        )
     if device is not None:
         network.to(device)
-    placed = next(network.parameters(), torch.empty(0, device=device))
     with evaluation(network), torch.inference_mode():
-        restored = restore(network, to_tensor(image, placed.device)).rgb
+        restored = restore(network, to_tensor(image, device_of(network, device))).rgb
     return to_image(restored, bits=8 * image.dtype.itemsize)
+
+
+def device_of(network: nn.Module, default: torch.device | str | None = None) -> torch.device:
+    """Return where a network's parameters are; `default`, or the CPU, where it has none."""
+    return next(network.parameters(), torch.empty(0, device=default)).device
 
 
 @contextlib.contextmanager
 def evaluation(network: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode; afterwards every module is as it was (a frozen BatchNorm stays frozen).
+    """Keep the network in evaluation mode inside, every module as it was afterwards.
 
-    float32 is float32 inside: cuDNN would round the inputs of convolutions to 10 bits (TF32), which scores show.
+    So a frozen BatchNorm stays frozen. float32 is float32 inside: cuDNN would round the inputs of
+    convolutions to 10 bits (TF32), which scores show.
     """
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
-        with _plain_float32():
+        with _full_float32():
             yield
     finally:
         for module, training in modes:
@@ -95,14 +175,15 @@ def evaluation(network: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _plain_float32() -> Iterator[None]:
-    """No TF32 in cuDNN.
+def _full_float32() -> Iterator[None]:
+    """Keep TF32 off in cuDNN.
 
-    torch keeps this twice, for each kind of layer and as one flag over all, and refuses to read the flag while the two
-    disagree, as `torch.backends.cudnn.flags()` does. So both are set, wherever somebody has not set them apart before.
+    torch keeps this twice, for each kind of layer and as one flag over all, and refuses to read the
+    flag while the two disagree, as `torch.backends.cudnn.flags()` does. So both are set, wherever
+    nobody has set them apart before.
     """
     cudnn = torch.backends.cudnn
-    kinds = (cudnn.conv, cudnn.rnn)
+    kinds = [getattr(cudnn, name) for name in ("conv", "rnn")]  # torch's stubs do not know them
     before = [kind.fp32_precision for kind in kinds]
     try:
         allowed = cudnn.allow_tf32
@@ -119,27 +200,3 @@ def _plain_float32() -> Iterator[None]:
             cudnn.allow_tf32 = allowed
         for kind, precision in zip(kinds, before, strict=True):
             kind.fp32_precision = precision
-
-
-def _run(network: nn.Module, lq: Tensor) -> Tensor:
-    """The network on any size: padded below and at the right to its `size_multiple`, the result cut to fit."""
-    facts = facts_of(network)
-    height, width = lq.shape[-2:]
-    bottom, right = -height % facts.size_multiple, -width % facts.size_multiple
-    if bottom or right:
-        mode = "reflect" if bottom < height and right < width else "replicate"
-        lq = F.pad(lq, (0, right, 0, bottom), mode=mode)
-    return network(_fast_layout(lq))[..., : height * facts.scale, : width * facts.scale]
-
-
-def _fast_layout(lq: Tensor) -> Tensor:
-    """Channels last on the CPU, where it nearly halves the time of most networks; elsewhere the layout is left alone.
-
-    With one channel both layouts are the same memory, and torch goes by the strides: so those are set by hand.
-    """
-    if lq.device.type != "cpu":
-        return lq
-    if lq.shape[1] > 1:
-        return lq.contiguous(memory_format=torch.channels_last)
-    height, width = lq.shape[-2:]
-    return lq.contiguous().as_strided(lq.shape, (height * width, 1, width, 1))

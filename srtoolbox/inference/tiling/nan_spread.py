@@ -1,16 +1,22 @@
-"""Which outputs of a network can depend on which inputs, whatever the values: NaN as a dye that nothing washes out."""
+"""NaN spread from the input of a network to every output that can depend on it, whatever the values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_leaves, tree_map
+
+from srtoolbox.compat.pytorch import (
+    DispatchMode,
+    OpOverload,
+    disable_current_modes,
+    is_mutable,
+    is_view,
+    tree_leaves,
+    tree_map,
+)
 
 
 def _names(text: str) -> frozenset[str]:
@@ -49,73 +55,75 @@ _READS = (Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tens
 
 
 class Untraceable(Exception):  # noqa: N818 - no error, an answer
-    """The dye was lost: an operator decides by values, or is not known here."""
+    """NaN is lost: an operator decides by values, or is not known here."""
 
 
-class Dye(TorchDispatchMode):
+class NanSpread(DispatchMode):
     """Keeps NaN in the input visible through all operators, up to the output.
 
-    What has a NaN among its inputs is NaN: through gates that saturate or clip, by themselves; through comparisons,
-    masks and `where`, since here booleans and whole numbers have a mask beside them that says which depend on a NaN.
+    What has a NaN among its inputs is NaN: through gates that saturate or clip, by themselves;
+    through comparisons, masks and `where`, since here booleans and whole numbers have a mask beside
+    them that says which depend on a NaN.
 
     Raises:
-        Untraceable: by values something is chosen (sorting, indices, Python's `if`), or the operator is not known.
+        Untraceable: by values something is chosen (sorting, indices, Python's `if`), or the
+            operator is not known.
     """
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Nothing is compiled here; otherwise torch would import its compiler first."""
-        return False
 
     def __init__(self) -> None:
         super().__init__()
-        self._masks: dict[int, tuple[Tensor, Tensor]] = {}  # with the tensor: its id shall not be taken again
+        # with the tensor: its id shall not be taken again
+        self._masks: dict[int, tuple[Tensor, Tensor]] = {}
         self._reads = _Reads(self)
 
-    def __enter__(self) -> Dye:
+    def __enter__(self) -> NanSpread:
         self._reads.__enter__()
-        return super().__enter__()
+        super().__enter__()
+        return self
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
         self._reads.__exit__(*error)
 
     def __torch_dispatch__(
-        self, func: OpOverload, types: object, args: tuple = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:  # noqa: ANN401 - what func gives
+        self, func: OpOverload, types: object, args: tuple = (), kwargs: Mapping[str, object] | None = None
+    ) -> object:
         kwargs = kwargs or {}
         name = func.overloadpacket.__name__
         sources = args[1:] if name in _FORGETS or name == "copy_" else args
-        dyed = [(tensor, self._dyed(tensor)) for tensor in _tensors((sources, kwargs))]
-        dyed = [(tensor, mask) for tensor, mask in dyed if mask is not None]
-        if not dyed or func.namespace == "prim":
-            return self._clean(func(*args, **kwargs), func)
-        is_plain = all(_can_hold_nan(tensor) for tensor, _ in dyed)
+        inputs = [(tensor, self._mask_of(tensor)) for tensor in _tensors((sources, kwargs))]
+        reached = [(tensor, mask) for tensor, mask in inputs if mask is not None]
+        if not reached or func.namespace == "prim":
+            return self._forget(func(*args, **kwargs), func)
+        is_plain = all(_can_hold_nan(tensor) for tensor, _ in reached)
         if name == "imresize":
-            return self._weigh(func, args[0], *args[1:])
+            return self._resize(func, args[0], *args[1:])
         if func.namespace != "aten":
             raise Untraceable(f"{func} is not known")
-        if torch.Tag.pointwise in func.tags or name in _POINTWISE or (name == "copy_" and not is_plain):
-            return self._pointwise(func, args, kwargs, [mask for _, mask in dyed])
+        is_pointwise = torch.Tag.pointwise in func.tags or name in _POINTWISE
+        if is_pointwise or (name == "copy_" and not is_plain):
+            return self._pointwise(func, args, kwargs, [mask for _, mask in reached])
         if func.is_view or name in _MOVES:
             return self._move(func, args, kwargs, is_plain)
         if name in _CARRIERS and is_plain:
-            return self._mark(func(*args, **kwargs), lambda out: torch.ones_like(out, dtype=torch.bool), func)
+            return self._mark(func(*args, **kwargs), _all_true, func)
         raise Untraceable(f"{func} chooses by values, or is not known")
 
-    def has_dyed(self, tensor: Tensor) -> bool:
-        """True if some of it depends on a NaN; outside the operators, so not seen by the mode itself."""
-        with _disable_current_modes():
-            return self._dyed(tensor) is not None
+    def depends(self, tensor: Tensor) -> bool:
+        """True if some of it depends on a NaN; the mode itself does not see this."""
+        with disable_current_modes():
+            return self._mask_of(tensor) is not None
 
-    def _dyed(self, tensor: Tensor) -> Tensor | None:
-        """Mask of what depends on a NaN; None: nothing."""
+    def _mask_of(self, tensor: Tensor) -> Tensor | None:
+        """Return the mask of what depends on a NaN; None: nothing."""
         if not _can_hold_nan(tensor):
             return self._masks[id(tensor)][1] if id(tensor) in self._masks else None
         mask = tensor.isnan()
         return mask if mask.any() else None
 
-    def _pointwise(self, func: OpOverload, args: tuple, kwargs: Mapping[str, Any], masks: list[Tensor]) -> Any:  # noqa: ANN401
+    def _pointwise(
+        self, func: OpOverload, args: tuple, kwargs: Mapping[str, object], masks: list[Tensor]
+    ) -> object:
         mask = masks[0]
         for other in masks[1:]:
             mask = mask | other  # before an operator in place changes what they were made of
@@ -125,39 +133,45 @@ class Dye(TorchDispatchMode):
                 out.masked_fill_(mask.expand_as(out), float("nan"))
         return self._mark(result, mask.expand_as, func)
 
-    def _weigh(self, func: OpOverload, values: Tensor, *others: object) -> Tensor:
-        """Our own resize, whose products skip no weights of 0."""
+    def _resize(self, func: OpOverload, values: Tensor, *others: object) -> Tensor:
+        """Run our own resize, whose products skip no weights of 0."""
         mask = values.isnan()
         result = func(values.masked_fill(mask, 0), *others)
-        reached = func(torch.rand(mask.shape, dtype=torch.float64).add_(1).mul_(mask), *others) != 0
-        return result.masked_fill_(reached, torch.nan)
+        weights = torch.rand(mask.shape, dtype=torch.float64).add_(1).mul_(mask)
+        return result.masked_fill_(func(weights, *others) != 0, torch.nan)
 
-    def _move(self, func: OpOverload, args: tuple, kwargs: Mapping[str, Any], is_plain: bool) -> Any:  # noqa: ANN401
+    def _move(
+        self, func: OpOverload, args: tuple, kwargs: Mapping[str, object], is_plain: bool
+    ) -> object:
         result = func(*args, **kwargs)
         if is_plain:
-            return self._mark(result, lambda out: torch.ones_like(out, dtype=torch.bool), func)
-        moved = tree_map(lambda leaf: self._as_mask(leaf) if isinstance(leaf, Tensor) else leaf, (args, dict(kwargs)))
-        masks = iter(_tensors(func(*moved[0], **moved[1])))
+            return self._mark(result, _all_true, func)
+
+        def as_mask(leaf: object) -> object:
+            return self._full_mask(leaf) if isinstance(leaf, Tensor) else leaf
+
+        moved_args, moved_kwargs = tree_map(as_mask, (args, dict(kwargs)))
+        masks = iter(_tensors(func(*moved_args, **moved_kwargs)))
         return self._mark(result, lambda out: next(masks), func)
 
-    def _as_mask(self, tensor: Tensor) -> Tensor:
-        mask = self._dyed(tensor)
+    def _full_mask(self, tensor: Tensor) -> Tensor:
+        mask = self._mask_of(tensor)
         return torch.zeros_like(tensor, dtype=torch.bool) if mask is None else mask
 
-    def _mark(self, result: Any, mask_of: Callable[[Tensor], Tensor], func: OpOverload) -> Any:  # noqa: ANN401
+    def _mark(self, result: object, mask_of: Callable[[Tensor], Tensor], func: OpOverload) -> object:
         """Remember which of the booleans and whole numbers that came out depend on a NaN."""
         for out in _tensors(result):
             if not _can_hold_nan(out):
-                if func._schema.is_mutable:  # other tensors may be views of it, of which nothing is known here
+                if is_mutable(func):  # views of them may be anywhere
                     raise Untraceable(f"{func} writes into a mask")
                 self._masks[id(out)] = out, mask_of(out).clone()
         return result
 
-    def _clean(self, result: Any, func: OpOverload) -> Any:  # noqa: ANN401
-        """Forget what was known of a tensor that was written over."""
-        if func._schema.is_mutable:
+    def _forget(self, result: object, func: OpOverload) -> object:
+        """Drop the masks of tensors that were written over."""
+        if is_mutable(func):
             for out in _tensors(result):
-                if not out._is_view():
+                if not is_view(out):
                     self._masks.pop(id(out), None)
         return result
 
@@ -165,21 +179,29 @@ class Dye(TorchDispatchMode):
 class _Reads(TorchFunctionMode):
     """Raises Untraceable where values that depend on a NaN are read past all operators."""
 
-    def __init__(self, dye: Dye) -> None:
+    def __init__(self, spread: NanSpread) -> None:
         super().__init__()
-        self._dye = dye
+        self._spread = spread
 
     def __torch_function__(
-        self, func: Callable, types: object, args: tuple = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:  # noqa: ANN401 - what func gives
-        if func in _READS and self._dye.has_dyed(args[0]):
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        if func in _READS and self._spread.depends(args[0]):
             raise Untraceable(f"values are read by {func.__name__}")
         return func(*args, **(kwargs or {}))
 
 
-def _tensors(tree: Any) -> Iterator[Tensor]:  # noqa: ANN401 - any nested arguments
+def _tensors(tree: object) -> Iterator[Tensor]:
     return (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
 
 
 def _can_hold_nan(tensor: Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _all_true(tensor: Tensor) -> Tensor:
+    return torch.ones_like(tensor, dtype=torch.bool)

@@ -1,43 +1,76 @@
-"""Whole, body whole and upsampling in pieces, or tiles: what is chosen, and what comes next when memory runs out."""
+"""How an image is cut so that it fits into the memory there is, with the least work."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.inference.tiling.memory import first_line, free_bytes, shortage_told
-from srtoolbox.inference.tiling.plans import AREAS, Needs, Plan, Planner, Way
-from srtoolbox.inference.tiling.receptive_field import seen_field
-from srtoolbox.inference.tiling.split import AREA, Splits
+from srtoolbox.inference.tiling.memory import first_line, free_bytes, shortage_as_error
+from srtoolbox.inference.tiling.memory_model import MemoryModel
+from srtoolbox.inference.tiling.receptive_field import receptive_field_of
+from srtoolbox.inference.tiling.tiles import COSTLY, NEAR, TileGrid, cut_axis
+from srtoolbox.inference.wrappers import PIECE
+from srtoolbox.interfaces import Splittable, facts_of
 from srtoolbox.logger import LOGGER
 
+Size = tuple[int, int]
+"""(height, width)."""
+SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32)
+PIECES = (PIECE, PIECE // 4, PIECE // 16)
 FEATHER = 32
-"""Pixels of overlap on either side of a seam where a network sees everything: tiles are cross-faded over them."""
-CHROMA = 2
-"""Pixels that the bicubic interpolation of the chroma sees, where the network upscales luma only."""
-FADED = 5
-"""How much more a band of cross-faded tiles takes: it is put together as float, and rounded in a copy."""
+"""Pixels of overlap on either side of a seam where a network sees everything: tiles are cross-faded
+over them."""
+FADE_FACTOR = 5
+"""The memory of a band of cross-faded tiles, as a multiple of that of sharp ones: it is put together
+as float, and rounded in a copy."""
 SHARE = 0.6
-"""Of the free memory that 'auto' takes: others take some too, and an estimate is one."""
-SMALL = 64 * 64  # pictures that take no more than finding out what they take
+"""The share of the free memory that 'auto' takes: it is an estimate, and others need some, too."""
+SMALL = 64 * 64  # pixels of an image that takes no more than finding out what it takes
 SMALLEST = 16  # no tile is made smaller when memory runs out
-COSTLY, NEAR = 2.5, 64
 
 
-class Cut(NamedTuple):
-    """How one picture is done."""
+class Overlap(NamedTuple):
+    """How the windows of neighbouring tiles overlap."""
 
-    plan: Plan
-    way: Way
+    halo: int
+    """Pixels that a tile sees around it, at least."""
+    multiple: int
+    """Divides starts and sides of windows."""
+    is_faded: bool
+    """True if neighbours are cross-faded; else the cut is sharp, and exact where the halo suffices."""
+
+    def grid(self, size: Size, tile: Size, batch: int = 1) -> TileGrid:
+        """Return the tiles of an image, with sides of at most `tile` and the halo, in groups."""
+        axes = zip(size, tile, strict=True)
+        rows, columns = (cut_axis(length, side, *self[:2], fade=self.is_faded) for length, side in axes)
+        return TileGrid(rows, columns, batch)
 
 
-class Cutter:
-    """Decides how pictures are cut.
+class TilePlan(NamedTuple):
+    """How one image is run through the network."""
+
+    tile: Size | None
+    """Sides of a tile without its halo; None: one window for the whole image."""
+    piece: int | None
+    """LR pixels of the pieces in which a window is upsampled; None: in one."""
+    overlap: Overlap
+
+    def grid(self, size: Size, batch: int = 1) -> TileGrid:
+        """Return the tiles of an image, run in groups of `batch`."""
+        return self.overlap.grid(size, self.tile or size, batch)
+
+
+class TilePlanner:
+    """Decides how images are cut.
 
     Args:
-        planner: knows the network and what it takes.
+        network: one of NETWORKS, bare; on its device, in evaluation mode when a plan is asked for.
+        memory: returns what the network takes.
         device: where it runs.
         tile: side of a tile, 'auto' or None, see `Upscaler`.
         overlap: pixels around a tile, None for what makes it exact, see `Upscaler`.
@@ -45,114 +78,149 @@ class Cutter:
     """
 
     def __init__(
-        self, planner: Planner, device: torch.device, tile: int | str | None, overlap: int | None, batch: int = 1
+        self,
+        network: nn.Module,
+        memory: Callable[[], MemoryModel],
+        device: torch.device,
+        tile: int | str | None,
+        overlap: int | None,
+        batch: int = 1,
     ) -> None:
-        self.planner, self.device, self.tile, self.overlap, self.batch = planner, device, tile, overlap, batch
+        self.network, self.memory, self.device = network, memory, device
+        self.tile, self.overlap, self.batch = tile, overlap, batch
         self.share = SHARE
-        self._warned = False
+        is_split = isinstance(network, Splittable)
+        self.halo = network.reconstruct_field if isinstance(network, Splittable) else 0
+        self._pieces: tuple[int | None, ...] = PIECES if is_split else (None,)
+        self._has_warned = False
 
-    def cut(self, size: tuple[int, int], row_bytes: int, kept: int) -> Cut:
-        """The way to do a picture.
+    def plan(self, size: Size, row_bytes: int, result_bytes: int) -> TilePlan:
+        """Return how to run an image.
 
         Args:
             size: (height, width) in LR pixels.
-            row_bytes: what the part of the result that belongs to one row of LR pixels takes.
-            kept: bytes of the result that are not yet taken.
+            row_bytes: memory of the part of the result that belongs to one row of LR pixels.
+            result_bytes: memory of the whole result, where it is kept and not yet there; else 0.
         """
-        network = self.planner.network
-        whole = Cut(Plan(None, None), Way(0, network.size_multiple, False))
+        exact = Overlap(0, facts_of(self.network).size_multiple, False)
+        whole = TilePlan(None, None if self.tile is None else self._pieces[0], exact)
         pixels = size[0] * size[1]
-        if self.tile is None:
+        if self.tile is None or (self.tile == "auto" and pixels <= SMALL):
             return whole
-        if isinstance(network, Splits):
-            whole = Cut(Plan(None, AREA), whole.way)  # as fast as in one piece, with a fifth of the memory
-        if self.tile != "auto":
+        if isinstance(self.tile, int):
             if max(size) <= self.tile:
                 return whole
-            return self._told(Cut(Plan((self.tile,) * 2, whole.plan.area), self._way()), size)
-        room = self.share * (free_bytes(self.device) - (kept if self.device.type == "cpu" else 0))
-        halo = network.reconstruct_field if isinstance(network, Splits) else 0
-        if pixels <= SMALL or self._needs().of(pixels, whole.plan.area, halo) + size[0] * row_bytes <= room:
+            tiled = whole._replace(tile=(self.tile, self.tile), overlap=self._overlaps()[0])
+            return self._with_warnings(tiled, size)
+        kept = result_bytes if self.device.type == "cpu" else 0
+        room = self.share * (free_bytes(self.device) - kept)
+        with shortage_as_error("even for small tiles"):
+            memory = self.memory()
+        if memory.bytes_of(pixels, whole.piece, self.halo) + size[0] * row_bytes <= room:
             return whole
-        for way in self._ways():
-            plan = self.planner.plan(way, size, row_bytes * (FADED if way.fade else 1), room, self.batch)
+        overlaps = self._overlaps()
+        for overlap in overlaps:
+            band_bytes = row_bytes * (FADE_FACTOR if overlap.is_faded else 1)
+            plan = self._least_work(overlap, size, band_bytes, room, memory)
             if plan is not None:
-                return self._told(Cut(plan, way), size)
-        return self._told(
-            Cut(Plan((SMALLEST, SMALLEST), AREAS[-1] if isinstance(network, Splits) else None), way), size
-        )
+                return self._with_warnings(plan, size)
+        least = TilePlan((SMALLEST, SMALLEST), self._pieces[-1], overlaps[-1])
+        return self._with_warnings(least, size)
 
-    def smaller(self, cut: Cut, size: tuple[int, int], failure: BaseException) -> Cut:
-        """What to try after memory did not suffice; later pictures are done more carefully too.
+    def smaller(self, plan: TilePlan, size: Size, failure: BaseException) -> TilePlan:
+        """Return what to try after memory did not suffice; later images are done more carefully too.
 
         Raises:
-            SrtoolboxError: nothing smaller is left, or the whole picture in one piece was asked for.
+            SrtoolboxError: nothing smaller is left, or the whole image in one piece was asked for.
         """
         if self.tile is None:
             raise SrtoolboxError(
-                f"memory does not suffice for this picture in one piece ({first_line(failure)}), as tile=None "
+                f"memory does not suffice for this image in one piece ({first_line(failure)}), as tile=None "
                 "(--tile 0) and patches want it: let tile be 'auto'"
             ) from failure
-        before, ways = cut.way.largest(size, cut.plan.tile), self._ways()
-        area = self._smaller_area(cut.plan.area, before)
-        for way in ways[ways.index(cut.way) if cut.way in ways else 0 :]:
-            tile = cut.plan.tile or size
-            if cut.plan.area is not None or area is None:
-                while max(tile) > SMALLEST and way.largest(size, tile) >= before:
-                    tile = tuple(max(SMALLEST, -(-side // 2)) for side in tile)
-            if way.largest(size, tile) < before or area != cut.plan.area:
-                break
-        else:
+        found = self._next_smaller(plan, size)
+        if found is None:
             raise SrtoolboxError(f"memory does not suffice even for small tiles ({first_line(failure)})") from failure
-        LOGGER.warning("out of memory: going on with tiles of %d x %d pixels%s", *tile, " in pieces" if area else "")
+        height, width = found.tile or size
+        pieces = " in pieces" if found.piece else ""
+        LOGGER.warning("out of memory: going on with tiles of %d x %d pixels%s", height, width, pieces)
         if self.tile == "auto":
             self.share /= 2
         else:
-            self.tile = max(tile)
+            self.tile = max(height, width)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        found = Cut(Plan(tile, area), way)
-        return self._told(found, size) if way.fade and not cut.way.fade else found
+        is_newly_faded = found.overlap.is_faded and not plan.overlap.is_faded
+        return self._with_warnings(found, size) if is_newly_faded else found
 
-    def _smaller_area(self, area: int | None, window: int) -> int | None:
-        """Smaller pieces for the upsampling of a window of so many pixels, where the network splits."""
-        if not isinstance(self.planner.network, Splits):
-            return None
-        smaller = [choice for choice in AREAS if choice < window and (area is None or choice < area)]
-        return smaller[0] if smaller else area
+    def _next_smaller(self, plan: TilePlan, size: Size) -> TilePlan | None:
+        """Return the next plan with smaller windows or pieces; None: there is none."""
+        before, overlaps = plan.grid(size).largest_window, self._overlaps()
+        piece = self._smaller_piece(plan.piece, before)
+        has_pieces = plan.piece is not None or piece is None
+        first = overlaps.index(plan.overlap) if plan.overlap in overlaps else 0
+        for overlap in overlaps[first:]:
+            tile = plan.tile or size
+            while has_pieces and max(tile) > SMALLEST and overlap.grid(size, tile).largest_window >= before:
+                height, width = (max(SMALLEST, -(-side // 2)) for side in tile)
+                tile = height, width
+            if overlap.grid(size, tile).largest_window < before or piece != plan.piece:
+                return TilePlan(tile, piece, overlap)
+        return None
 
-    def _needs(self) -> Needs:
-        with shortage_told("even for small tiles"):
-            return self.planner.needs
+    def _smaller_piece(self, piece: int | None, window: int) -> int | None:
+        """Return the next smaller pieces for the upsampling of a window; None: the network has none."""
+        choices = [choice for choice in self._pieces if choice is not None and choice < window]
+        smaller = [choice for choice in choices if piece is None or choice < piece]
+        return smaller[0] if smaller else piece
 
-    def _way(self) -> Way:
-        return next(iter(self._ways()))
+    def _least_work(
+        self, overlap: Overlap, size: Size, row_bytes: int, room: float, memory: MemoryModel
+    ) -> TilePlan | None:
+        """Return the plan of least work that fits into `room` bytes; None: none fits."""
+        pairs = itertools.product(SIDES, SIDES)
+        tiles = [None, *((rows, columns) for columns, rows in pairs if rows <= columns)]
+        best: tuple[float, TilePlan] | None = None
+        for tile in tiles:
+            grid = overlap.grid(size, tile or size, self.batch)
+            window, together = grid.largest_window, min(self.batch, len(grid.columns))
+            band = max(row.keep_stop - row.keep_start for row in grid.rows) * row_bytes
+            for piece in self._pieces:
+                work = grid.work(size) * (_overhead(piece, self.halo) if piece else 1.0)
+                needed = together * memory.bytes_of(window, piece, self.halo) + band
+                if needed <= room and (best is None or work < best[0]):
+                    best = work, TilePlan(tile, piece, overlap)
+        return best[1] if best else None
 
-    def _ways(self) -> list[Way]:
-        """How windows may overlap, the best first."""
-        multiple = self.planner.network.size_multiple
+    def _overlaps(self) -> list[Overlap]:
+        """Return how windows may overlap, the best first."""
+        multiple = facts_of(self.network).size_multiple
         if self.overlap is not None:
-            return [Way(self.overlap, multiple, True)]
-        field = seen_field(self.planner.network)
-        if field is not None and self.planner.network.colour == "y":
-            field = max(field, CHROMA)
-        faded = Way(FEATHER, multiple, True)
-        return [faded] if field is None else [Way(field, multiple, False), faded][: 1 if field <= FEATHER else 2]
+            return [Overlap(self.overlap, multiple, True)]
+        field, faded = receptive_field_of(self.network), Overlap(FEATHER, multiple, True)
+        if field is None:
+            return [faded]
+        return [Overlap(field, multiple, False), faded][: 1 if field <= FEATHER else 2]
 
-    def _told(self, cut: Cut, size: tuple[int, int]) -> Cut:
-        """The cut, after a word on what the user may want otherwise."""
-        plan, way = cut
-        work = way.work(size, plan.tile)
-        LOGGER.debug("tiles %s, upsampling in pieces of %s pixels, overlap %d", plan.tile, plan.area, way.halo)
-        if way.fade and self.overlap is None and seen_field(self.planner.network) is not None:
-            LOGGER.warning("memory does not suffice for exact tiles: cross-fading over %d pixels instead", way.halo)
-        elif work > COSTLY and way.halo > NEAR and not self._warned:
-            self._warned = True
+    def _with_warnings(self, plan: TilePlan, size: Size) -> TilePlan:
+        """Return the plan after a word on what the user may want otherwise."""
+        halo, work = plan.overlap.halo, plan.grid(size).work(size)
+        LOGGER.debug("tiles %s, upsampling in pieces of %s pixels, overlap %d", plan.tile, plan.piece, halo)
+        is_exact = self.overlap is None and receptive_field_of(self.network) is not None
+        if plan.overlap.is_faded and is_exact:
+            LOGGER.warning("memory does not suffice for exact tiles: cross-fading over %d pixels instead", halo)
+        elif work > COSTLY and halo > NEAR and not self._has_warned:
+            self._has_warned = True
             LOGGER.warning(
                 "exact tiles of this network see %d pixels around them, which makes %.1f times the work: larger tiles, "
                 "or an overlap of %d (not exact), are faster",
-                way.halo,
+                halo,
                 work,
                 NEAR,
             )
-        return cut
+        return plan
+
+
+def _overhead(piece: int, halo: int) -> float:
+    """Return the factor of the work with the upsampling, about half of the network, in pieces."""
+    return (1 + (piece**0.5 + 2 * halo) ** 2 / piece) / 2

@@ -1,27 +1,28 @@
-"""How far a network sees, measured: for networks that do not tell it themselves."""
+"""The receptive field of a network that does not say it itself, measured."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import itertools
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._ops import OpOverload
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from srtoolbox.compat.pytorch import DispatchMode, OpOverload
 from srtoolbox.dist import unwrap
-from srtoolbox.inference.tiling.nan_spread import Dye, Untraceable
-from srtoolbox.inference.tiling.tiles import round_up
+from srtoolbox.inference.tiling.nan_spread import NanSpread, Untraceable
+from srtoolbox.interfaces import facts_of
 from srtoolbox.logger import LOGGER
 
+CHROMA = 2
+"""Pixels that the bicubic interpolation of the chroma sees, beside a network for luma only."""
 LENGTHS = (96, 192, 768)
-"""Strips, in LR pixels, on which a network is tried: one that sees across the half of the longest counts as seeing
-everything."""
+"""Strips, in LR pixels, on which a network is tried: one that sees across the half of the longest
+counts as seeing everything."""
 HEIGHT = 8
 ROUNDING = 1e-5  # of the range of values: more than float32 inside a network makes of another place
 PLACES = 4  # at least so many neighbours must be seen alike
@@ -29,96 +30,107 @@ COMPARED = 40  # columns, at least, that must be the same at another place
 LEVELS = ((0.25, 0.75), (-40.0, 40.0))
 """Ranges of values on which a network must do the same at another place: gates close on some of them."""
 _GATES = """
-    relu hardtanh hardsigmoid hardswish sigmoid tanh clamp clamp_min clamp_max leaky_relu threshold elu celu selu
-    softplus silu gelu mish hardshrink softshrink round floor ceil trunc sign erf log_sigmoid_forward
+    relu hardtanh hardsigmoid hardswish sigmoid tanh clamp clamp_min clamp_max leaky_relu threshold
+    elu celu selu softplus silu gelu mish hardshrink softshrink round floor ceil trunc sign erf
+    log_sigmoid_forward
 """
 GATES = frozenset(_GATES.split())
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 SLOPE = 0.75  # of an open gate; not 1, so that nothing cancels where the gate's input is subtracted
 
 _measured: weakref.WeakKeyDictionary[nn.Module, int | None] = weakref.WeakKeyDictionary()
 
 
-def seen_field(network: nn.Module) -> int | None:
-    """Its `receptive_field`, or where that is None the measured one, which is remembered."""
-    bare = unwrap(network)
-    if bare.receptive_field is not None:
-        return bare.receptive_field
-    if bare not in _measured:
-        _measured[bare] = measured_field(bare)
-    return _measured[bare]
+def receptive_field_of(network: nn.Module) -> int | None:
+    """Return the radius in LR pixels that `restore` needs around a pixel, chroma included.
+
+    It is the network's `receptive_field`, or where that is None a measured one, which is
+    remembered. None: the whole image, or unknown.
+    """
+    bare, facts = unwrap(network), facts_of(network)
+    radius = facts.receptive_field
+    if radius is None:
+        if bare not in _measured:
+            _measured[bare] = measure_receptive_field(bare)
+        radius = _measured[bare]
+    return max(radius, CHROMA) if radius is not None and facts.colour == "y" else radius
 
 
 @torch.inference_mode(False)
 @torch.no_grad()
-def measured_field(network: nn.Module) -> int | None:
-    """Radius in LR pixels of what an output pixel depends on; None: everything, or it cannot be told.
+def measure_receptive_field(network: nn.Module) -> int | None:
+    """Return the radius in LR pixels of what an output pixel depends on; None: all, or unknown.
 
-    Columns of a long strip are NaN, and the output says which pixels depend on them, whatever the weights and values:
-    gates that are shut or saturated hide nothing (`Dye`). Each pixel of a cell of `size_multiple` is tried, in the
-    middle and at both ends; rows and columns are measured apart. A network that works in cells without telling (windows
-    of attention, strides, behind a padding of its own) is seen differently by neighbours, and one that knows where a
-    pixel lies gives something else for a strip that begins elsewhere: they are treated as seeing everything, and so is
-    one that decides by values (sorting, indices, Python's `if`).
+    Columns of a long strip are NaN, and the output says which pixels depend on them, whatever the
+    weights and values: gates that are shut or saturated hide nothing (`NanSpread`). Each pixel of a
+    cell of `size_multiple` is tried, in the middle and at both ends; rows and columns are measured
+    apart. Some networks count as seeing everything: one that works in cells of another size than
+    `size_multiple` (windows of attention, strides, behind a padding of its own), since neighbours
+    see it differently; one that depends on a pixel's place, since a strip that begins elsewhere
+    gives something else; and one that decides by values (sorting, indices, Python's `if`).
     """
     try:
         exact = copy.deepcopy(network).to("cpu", torch.float64).eval()
         with sdpa_kernel(SDPBackend.MATH):
             for length in LENGTHS:
-                length = round_up(length, network.size_multiple)
-                radius = _radius(exact, length)
+                radius = _radius(exact, facts_of(exact).fit(length))
                 if radius is not None:
-                    return None if _knows_the_place(exact, radius) else radius
-    except Exception as error:  # a plugin may raise anything at what it is not made for: float64, a strip, NaN
+                    return None if _depends_on_place(exact, radius) else radius
+    except Exception as error:  # a plugin may raise anything at float64, a strip, or NaN
         LOGGER.debug("how far %s sees cannot be measured: %r", type(network).__name__, error)
     return None
 
 
 def _radius(network: nn.Module, length: int) -> int | None:
-    """How far along a strip, lying and standing, a column is seen; None: to an end, or not everywhere as far.
+    """Return how far along a strip, lying and standing, a column is seen.
+
+    None: to an end, or not everywhere as far.
 
     Raises:
         Untraceable: the network decides by values.
     """
-    radius = 0
-    for transposed in (False, True):
-        along = _radius_along(network, length, transposed)
-        if along is None:
-            return None
-        radius = max(radius, along)
-    return radius
+    lying = _radius_along(network, length, False)
+    standing = None if lying is None else _radius_along(network, length, True)
+    return None if lying is None or standing is None else max(lying, standing)
 
 
-def _radius_along(network: nn.Module, length: int, transposed: bool) -> int | None:
-    cell, scale = network.size_multiple, network.scale
+def _radius_along(network: nn.Module, length: int, is_standing: bool) -> int | None:
+    facts = facts_of(network)
+    cell, scale = facts.size_multiple, facts.scale
     middle = length // 2 // cell * cell
     inner = range(middle, middle + max(2 * cell, PLACES))
-    dyed = [*inner, *range(cell), *range(length - cell, length)]
-    begun = _seen(network, length, [middle], transposed)
-    if begun[0, 0] or begun[0, -1]:  # asked first: most of the work is saved where a network sees everything
+    columns = [*inner, *range(cell), *range(length - cell, length)]
+    first = _dependents(network, length, [middle], is_standing)
+    if first[0, 0] or first[0, -1]:  # most of the work is saved where a network sees everything
         return None
-    seen = torch.cat([begun, _seen(network, length, [None, *dyed[1:]], transposed)[1:]])
-    prints = [_first_and_last(row) for row in seen]
-    if any(first == 0 or last == seen.shape[1] - 1 for first, last in prints[: len(inner)]):
+    rest = _dependents(network, length, [None, *columns[1:]], is_standing)[1:]
+    rows = torch.cat([first, rest])
+    ends = [_first_and_last(row) for row in rows]
+    if any(low == 0 or high == rows.shape[1] - 1 for low, high in ends[: len(inner)]):
         return None
     step = cell * scale
-    if any(not torch.equal(seen[n][:-step], seen[n + cell][step:]) for n in range(len(inner) - cell)):
+    if any(not torch.equal(rows[n][:-step], rows[n + cell][step:]) for n in range(len(inner) - cell)):
         return None
-    places = zip(dyed, prints, strict=True)
-    reaches = [max(column - first // scale, last // scale - column) for column, (first, last) in places]
+    places = zip(columns, ends, strict=True)
+    reaches = [max(column - low // scale, high // scale - column) for column, (low, high) in places]
     radius = max(reaches[: len(inner)])
-    return radius if max(reaches) == radius else None  # further at the ends: around them, to the other end
+    # further at the ends: around them, to the other end
+    return radius if max(reaches) == radius else None
 
 
-def _seen(network: nn.Module, length: int, columns: Sequence[int | None], transposed: bool) -> Tensor:
-    """(columns, scale * length) booleans: what depends on each column of a strip; None: on any of them.
+def _dependents(
+    network: nn.Module, length: int, columns: Sequence[int | None], is_standing: bool
+) -> Tensor:
+    """Return (columns, scale * length) booleans: what depends on each column of a strip.
 
-    The strips are a batch. A decision by a value is only sure to be noticed where None is the first one.
+    None as a column: on any of them. The strips are a batch. A decision by a value is only sure to
+    be noticed where None is the first one.
     """
     strips = _strip(network, length, LEVELS[0]).repeat(len(columns), 1, 1, 1)
     for strip, column in zip(strips, columns, strict=True):
         strip[..., slice(None) if column is None else column] = torch.nan
-    with Dye():
-        result = _along(network, strips, transposed)
+    with NanSpread():
+        result = _run_along(network, strips, is_standing)
     return result.isnan().amax(dim=(1, 2))
 
 
@@ -129,32 +141,30 @@ def _first_and_last(row: Tensor) -> tuple[int, int]:
     return int(places[0]), int(places[-1])
 
 
-def _knows_the_place(network: nn.Module, radius: int) -> bool:
+def _depends_on_place(network: nn.Module, radius: int) -> bool:
     """True if, far from the border, other values come out when the strip begins one cell later.
 
-    Asked of the network on several ranges of values, and of one whose weights are positive and whose gates are open,
-    where nothing is saturated, dead or cancelled.
+    Asked of the network on several ranges of values, and of one whose weights are positive and
+    whose gates are open, where nothing is saturated, dead or cancelled.
     """
-    cell = network.size_multiple
-    length = round_up(radius, cell) + cell + round_up(COMPARED, cell)
-    trials = [(network, levels, False) for levels in LEVELS] + [(_all_paths_open(network), LEVELS[0], True)]
-    for probe, levels, is_open in trials:
-        for transposed in (False, True):
-            if _depends_on_place(probe, _strip(network, length, levels), radius, transposed, is_open):
-                return True
+    facts = facts_of(network)
+    cell, reach = facts.size_multiple, facts.fit(radius)
+    length = reach + cell + facts.fit(COMPARED)
+    trials = [(network, levels, False) for levels in LEVELS]
+    trials.append((_all_paths_open(network), LEVELS[0], True))
+    skipped = (cell + reach) * facts.scale
+    for (probe, levels, is_open), is_standing in itertools.product(trials, (False, True)):
+        strip = _strip(probe, length, levels)
+        expected = _run_along(probe, strip, is_standing, is_open)
+        other = _run_along(probe, strip[..., cell:], is_standing, is_open)
+        difference = (other[..., skipped - cell * facts.scale :] - expected[..., skipped:]).abs()
+        if not difference.amax() <= ROUNDING * (expected.amax() - expected.amin()):
+            return True
     return False
 
 
-def _depends_on_place(network: nn.Module, strip: Tensor, radius: int, transposed: bool, is_open: bool) -> bool:
-    cell, scale = network.size_multiple, network.scale
-    seen = (cell + round_up(radius, cell)) * scale
-    expected, other = (_along(network, part, transposed, is_open) for part in (strip, strip[..., cell:]))
-    difference = (other[..., seen - cell * scale :] - expected[..., seen:]).abs()
-    return not bool(difference.amax() <= ROUNDING * (expected.amax() - expected.amin()))
-
-
 def _all_paths_open(network: nn.Module) -> nn.Module:
-    """A copy with positive weights of unit gain: the numbers of the trained ones may hide a connection."""
+    """Return a copy with positive weights of unit gain: trained ones may hide a connection."""
     probe = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(0)
     for parameter in probe.parameters():
@@ -162,22 +172,21 @@ def _all_paths_open(network: nn.Module) -> nn.Module:
         noise = torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
         parameter.copy_((noise + 0.5) / fan_in)
     for module in probe.modules():
-        if isinstance(module, _BatchNorm):
+        if isinstance(module, BATCH_NORMS):
             module.reset_running_stats()
     return probe
 
 
-class _OpenGates(TorchDispatchMode):
+class _OpenGates(DispatchMode):
     """Lets through what activations would clip, shut or saturate."""
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Nothing is compiled here; otherwise torch would import its compiler first."""
-        return False
-
     def __torch_dispatch__(
-        self, func: OpOverload, types: object, args: tuple = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:  # noqa: ANN401 - what func gives
+        self,
+        func: OpOverload,
+        types: object,
+        args: tuple = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         name = func.overloadpacket.__name__
         if name.removesuffix("_") not in GATES or not args[0].is_floating_point():
             return func(*args, **(kwargs or {}))
@@ -185,14 +194,13 @@ class _OpenGates(TorchDispatchMode):
 
 
 def _strip(network: nn.Module, length: int, levels: tuple[float, float]) -> Tensor:
-    shape = (1, network.in_channels, round_up(HEIGHT, network.size_multiple), length)
+    facts = facts_of(network)
+    shape = (1, facts.in_channels, facts.fit(HEIGHT), length)
     noise = torch.rand(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     return noise * (levels[1] - levels[0]) + levels[0]
 
 
-def _along(network: nn.Module, strip: Tensor, transposed: bool, is_open: bool = False) -> Tensor:
-    """The network's result on a strip, or on the strip stood upright and laid down again."""
-    if is_open:
-        with _OpenGates():
-            return _along(network, strip, transposed)
-    return network(strip.transpose(2, 3)).transpose(2, 3) if transposed else network(strip)
+def _run_along(network: nn.Module, strip: Tensor, is_standing: bool, is_open: bool = False) -> Tensor:
+    """Run on a strip, or on the strip stood upright, whose result is laid down again."""
+    with _OpenGates() if is_open else contextlib.nullcontext():
+        return network(strip.transpose(2, 3)).transpose(2, 3) if is_standing else network(strip)

@@ -1,28 +1,25 @@
-"""Where windows of the input come from: the picture itself, or the picture resized to the final size on the way."""
+"""Windows of the input: of the image, of its interpolation, or of its repetitions where it wraps."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import NamedTuple, Protocol, runtime_checkable
+import math
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from srtoolbox.dist import unwrap
+from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import to_tensor
-from srtoolbox.interfaces import NetworkWrapper, facts_of
+from srtoolbox.inference.tiling.receptive_field import CHROMA, receptive_field_of
+from srtoolbox.inference.tiling.tiles import COSTLY, NEAR, round_up
+from srtoolbox.interfaces import facts_of
+from srtoolbox.logger import LOGGER
 from srtoolbox.resize import Part, imresize_part
 
-
-class Source(Protocol):
-    """A picture of which windows can be had as tensors."""
-
-    height: int
-    width: int
-
-    def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
-        """(1, C, h, w) float32 in [0, 1] on the device: the pixels first ... end of both axes."""
+WRAPS = ("x", "y", "xy")
+STATISTICS = 64
+"""Pixels beyond an edge, at least, for a network that sees the whole image: it sees repetitions."""
 
 
 class Margin(NamedTuple):
@@ -34,25 +31,40 @@ class Margin(NamedTuple):
 
 Margins = tuple[Margin, Margin]
 """Those of the rows and of the columns."""
-NONE = Margin(), Margin()
+NO_MARGINS = Margin(), Margin()
 
 
-class Original:
+class Source(Protocol):
+    """An image of which windows can be had as tensors."""
+
+    height: int
+    """With its margins."""
+    width: int
+    margins: Margins
+
+    def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
+        """(1, C, h, w) float32 in [0, 1] on the device: the pixels first ... end of both axes."""
+
+
+class ImageSource:
     """HWC uint8 or uint16 in memory; only windows of it are made float and moved to the device."""
 
-    def __init__(self, image: np.ndarray, device: torch.device, margins: Margins = NONE) -> None:
+    def __init__(
+        self, image: np.ndarray, device: torch.device, margins: Margins = NO_MARGINS
+    ) -> None:
         self.image, self.device, self.margins = image, device, margins
-        self.height, self.width = (side + sum(margin) for side, margin in zip(image.shape, margins, strict=False))
+        sides = zip(image.shape[:2], margins, strict=True)
+        self.height, self.width = (side + sum(margin) for side, margin in sides)
 
     def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
         """See `Source`."""
-        places = zip((rows, columns), self.margins, strict=True)
-        inside = [slice(first - margin.before, end - margin.before) for (first, end), margin in places]
-        return to_tensor(_taken(self.image, *inside), self.device)
+        axes = zip((rows, columns), self.margins, strict=True)
+        places = [slice(start - margin.before, stop - margin.before) for (start, stop), margin in axes]
+        return to_tensor(_take(self.image, *places), self.device)
 
 
-class Resized:
-    """The picture after MATLAB's bicubic `imresize` to `size`, which is only made where a window is.
+class ResizedSource:
+    """The image after MATLAB's bicubic `imresize` to `size`, made where a window is, and only there.
 
     Args:
         image: HWC uint8 or uint16.
@@ -69,28 +81,28 @@ class Resized:
         scale: float,
         size: tuple[int, int],
         device: torch.device,
-        margins: Margins = NONE,
+        margins: Margins = NO_MARGINS,
         wraps: tuple[bool, bool] = (False, False),
     ) -> None:
-        self.image, self.device, self.margins, self.wraps = image, device, margins, wraps
+        self.image, self.device, self.margins, self._wraps = image, device, margins, wraps
         self.height, self.width = (side + sum(margin) for side, margin in zip(size, margins, strict=True))
-        sides = zip(image.shape, size, wraps, strict=False)
-        self._scales = [new / old if is_wrapped else scale for old, new, is_wrapped in sides]
+        axes = zip(image.shape[:2], size, wraps, strict=True)
+        self._scales = [new / old if is_wrapped else scale for old, new, is_wrapped in axes]
 
     def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
         """See `Source`."""
+        places = (rows, columns)
+        axes = zip(self.image.shape[:2], self._scales, places, self.margins, self._wraps, strict=True)
         parts = [
-            Part(length, scale, first - margin.before, end - margin.before, is_wrapped)
-            for length, scale, (first, end), margin, is_wrapped in zip(
-                self.image.shape, self._scales, (rows, columns), self.margins, self.wraps, strict=False
-            )
+            Part(length, scale, start - margin.before, stop - margin.before, is_wrapped)
+            for length, scale, (start, stop), margin, is_wrapped in axes
         ]
-        window = to_tensor(_taken(self.image, *(part.needs for part in parts)), self.device)
+        window = to_tensor(_take(self.image, *(part.needs for part in parts)), self.device)
         return imresize_part(window, *parts)
 
 
-def _taken(image: np.ndarray, *places: slice) -> np.ndarray:
-    """The pixels at these rows and columns; beyond an edge the image goes on with itself."""
+def _take(image: np.ndarray, *places: slice) -> np.ndarray:
+    """Return the pixels at these rows and columns; beyond an edge the image goes on with itself."""
     for axis, place in enumerate(places):
         if place.start >= 0 and place.stop <= image.shape[axis]:
             image = image[place] if axis == 0 else image[:, place]
@@ -99,24 +111,80 @@ def _taken(image: np.ndarray, *places: slice) -> np.ndarray:
     return image
 
 
-@runtime_checkable
-class Refines(Protocol):
-    """A network whose forward is a bicubic interpolation and `refine`: it takes any scale."""
+def check_wrap(wrap: object, patches: str | None) -> None:
+    """Raise SrtoolboxError where an image cannot wrap so."""
+    if wrap is not None and wrap not in WRAPS:
+        raise SrtoolboxError(f"wrap is one of {', '.join(WRAPS)}, or None, got {wrap!r}")
+    if wrap is not None and patches == "non-overlapping":
+        raise SrtoolboxError(
+            "patches that do not overlap see nothing around them, so nothing can wrap around: take 'overlapping'"
+        )
 
-    refine_field: int
-    """Radius in pixels of the output of what `refine` sees."""
 
-    def refine(self, upscaled: Tensor) -> Tensor:
-        """(N, C, H, W), interpolated -> (N, C, H, W)."""
+def wrapped_axes(wrap: str | None) -> tuple[bool, bool]:
+    """Return which of rows and columns wrap: 'x' is from left to right, so the columns."""
+    return "y" in (wrap or ""), "x" in (wrap or "")
 
 
-class Refined(NetworkWrapper):
-    """A pre-upsampling network (`Refines`) without its interpolation: a network of scale 1, with the same facts."""
+class MarginPlanner:
+    """Decides how much of its repetitions a network sees beyond the edges of an image that wraps.
 
-    def __init__(self, network: nn.Module) -> None:
-        bare = unwrap(network)
-        super().__init__(bare, replace(facts_of(bare), scale=1, size_multiple=1, receptive_field=bare.refine_field))
+    Args:
+        network: what is run.
+        wrap: one of WRAPS, or None.
+        overlap: pixels that are to suffice, see `Upscaler`; None: as many as the network sees.
+        support: pixels of its result that are needed beyond the edges, for a resize.
+    """
 
-    def forward(self, lq: Tensor) -> Tensor:
-        """(N, C, H, W), interpolated -> (N, C, H, W)."""
-        return self.network.refine(lq)
+    def __init__(self, network: nn.Module, wrap: str | None, overlap: int | None, support: int) -> None:
+        self.wraps = wrapped_axes(wrap)
+        self._network, self._overlap, self._support = network, overlap, support
+        self._has_warned = False
+
+    def margins(self, size: tuple[int, int]) -> Margins:
+        """Return those of an image of (height, width), as the network sees it."""
+        if not any(self.wraps):
+            return NO_MARGINS
+        field, axes = self._field(), zip(size, self.wraps, strict=True)
+        rows, columns = (self._margin(side, field) if wraps else Margin() for side, wraps in axes)
+        self._warn(size, (rows, columns), field)
+        return rows, columns
+
+    def _field(self) -> int | None:
+        if self._overlap is None:
+            return receptive_field_of(self._network)
+        return max(self._overlap, CHROMA if facts_of(self._network).colour == "y" else 0)
+
+    def _margin(self, length: int, field: int | None) -> Margin:
+        facts = facts_of(self._network)
+        beyond = -(-self._support // facts.scale)
+        if field is not None:
+            side = facts.fit(field + beyond)
+            return Margin(side, side)
+        cell = facts.size_multiple  # below, every pixel is there as often as every other one
+        total = round_up(2 * (STATISTICS + beyond) + cell, length)
+        before = total // 2 // cell * cell
+        return Margin(before, total - before)
+
+    def _warn(self, size: tuple[int, int], margins: Margins, field: int | None) -> None:
+        axes = zip(size, margins, strict=True)
+        work = math.prod((side + sum(margin)) / side for side, margin in axes)
+        if self._has_warned:
+            return
+        if field is None:
+            self._has_warned = True
+            LOGGER.warning(
+                "%s sees the whole image, or it cannot be told how far: it is shown whole repetitions, %.1f times "
+                "the work, so that its statistics are the image's; what it does at their outer edges remains in them",
+                type(self._network).__name__,
+                work,
+            )
+        elif work > COSTLY and field > NEAR:
+            self._has_warned = True
+            LOGGER.warning(
+                "to wrap exactly, this network sees %d pixels beyond the edges, which makes %.1f times the work: an "
+                "overlap of %d (not exact) is faster",
+                field,
+                work,
+                NEAR,
+            )
