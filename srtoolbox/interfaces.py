@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -162,6 +162,31 @@ class NetworkWrapper(nn.Module):
         super().__init__()
         self.network = network
         set_facts(self, facts or facts_of(network))
+
+
+@runtime_checkable
+class Splittable(Protocol):
+    """A network whose forward is `reconstruct(extract(lq), lq)`: large images need less memory."""
+
+    reconstruct_field: int
+    """Radius in LR pixels of what `reconstruct` sees, of the features and of the image."""
+
+    def extract(self, lq: Tensor) -> Tensor:
+        """(N, C, H, W) -> features (N, F, H / k, W / k)."""
+
+    def reconstruct(self, features: Tensor, lq: Tensor) -> Tensor:
+        """The features and the image that they are of -> (N, C, scale * H, scale * W)."""
+
+
+@runtime_checkable
+class Refinable(Protocol):
+    """A network whose forward is a bicubic interpolation and `refine`: it takes any scale."""
+
+    refine_field: int
+    """Radius in pixels of the output of what `refine` sees."""
+
+    def refine(self, upscaled: Tensor) -> Tensor:
+        """(N, C, H, W), interpolated -> (N, C, H, W)."""
 
 
 class Discriminator(nn.Module):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from srtoolbox.inference.tiling.memory import peak_bytes
+from srtoolbox.inference.tiling.memory_model import peak_bytes
 
 
 class Cost(NamedTuple):

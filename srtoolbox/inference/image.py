@@ -23,9 +23,7 @@ class Bands(NamedTuple):
     """Bands of rows (h, W, C), top to bottom; the network runs as they are asked for."""
 
 
-def upscale_picture(
-    upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | None = None
-) -> Picture:
+def upscale_picture(upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | None = None) -> Picture:
     """Upscale an image with its alpha, and keep its metadata.
 
     Colours of fully transparent pixels count as those of the nearest visible one, so nothing hidden
@@ -52,9 +50,7 @@ def upscaled_form(upscaler: Upscaler, picture: Picture) -> Form:
     return Form(height, width, form.channels, form.bits)
 
 
-def picture_bands(
-    upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | None = None
-) -> Bands:
+def picture_bands(upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | None = None) -> Bands:
     """Upscale as `upscale_picture` does, in bands, so that the result need not fit into memory."""
     form = upscaled_form(upscaler, picture)
     return Bands(form, _rows(upscaler, alpha or upscaler, picture, form))

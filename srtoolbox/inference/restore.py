@@ -108,15 +108,11 @@ class AutocastRestore:
         result = self._run(lq)
         if result is None and self.dtype != torch.float32:
             name = str(self.dtype).removeprefix("torch.")
-            LOGGER.warning(
-                "the result in %s is not finite (its range is too small for it): going on in float32", name
-            )
+            LOGGER.warning("the result in %s is not finite (its range is too small for it): going on in float32", name)
             self.dtype = torch.float32
             result = self._run(lq)
         if result is None:
-            raise SrtoolboxError(
-                "the network gives values that are not finite: its weights are ruined or not for it"
-            )
+            raise SrtoolboxError("the network gives values that are not finite: its weights are ruined or not for it")
         return result
 
     def _run(self, lq: Tensor) -> Tensor | None:
@@ -126,9 +122,7 @@ class AutocastRestore:
         return result if bool(result.sum(dtype=torch.float32).isfinite()) else None
 
 
-def upscale_whole(
-    network: nn.Module, image: np.ndarray, *, device: torch.device | str | None = None
-) -> np.ndarray:
+def upscale_whole(network: nn.Module, image: np.ndarray, *, device: torch.device | str | None = None) -> np.ndarray:
     """Upscale one image by one run of the network on all of it: to watch the network, say.
 
     `upscaler.upscale`, which the package offers, takes images of any size.
@@ -142,9 +136,7 @@ def upscale_whole(
         HWC of `scale` times the size, same dtype and number of channels.
     """
     if image.ndim != 3 or image.dtype not in (np.uint8, np.uint16):
-        raise SrtoolboxError(
-            f"upscale takes an HWC uint8 or uint16 image, got {image.dtype} {image.shape}"
-        )
+        raise SrtoolboxError(f"upscale takes an HWC uint8 or uint16 image, got {image.dtype} {image.shape}")
     if device is not None:
         network.to(device)
     with evaluation(network), torch.inference_mode():

@@ -140,20 +140,23 @@ class Upscaler:
         """
         if isinstance(image, list | tuple):
             return [self(each) for each in image]
-        checked = _checked(image)
-        pieces = self._bands(checked, is_kept=True)
-        band: np.ndarray | None = next(pieces)
-        shape = (*self.size(*checked.shape[:2]), checked.shape[2])
+        result = self._whole(_as_hwc(image))
+        return result if np.ndim(image) == 3 else result[..., 0]
+
+    def _whole(self, image: np.ndarray) -> np.ndarray:
+        bands = self._bands(image, is_kept=True)
+        band: np.ndarray | None = next(bands)
+        shape = (*self.size(*image.shape[:2]), image.shape[2])
         if band is not None and band.shape == shape:
-            return band.reshape(shape[: image.ndim])
+            return band
         with shortage_as_error("for the result, which `bands` gives piece by piece"):
             result, done = np.empty(shape, image.dtype), 0
         while band is not None:
             result[done : done + len(band)] = band
             done += len(band)
             band = None  # before the next one is made
-            band = next(pieces, None)
-        return result.reshape(shape[: image.ndim])
+            band = next(bands, None)
+        return result
 
     def bands(self, image: np.ndarray) -> Iterator[np.ndarray]:
         """Return the result as bands of rows, top to bottom: for those that do not fit into memory.
@@ -161,7 +164,7 @@ class Upscaler:
         Where memory runs out, what is missing is done in smaller tiles. Images and errors as in
         `__call__`, but no lists.
         """
-        bands = self._bands(_checked(image), is_kept=False)
+        bands = self._bands(_as_hwc(image), is_kept=False)
         return bands if image.ndim == 3 else (band[..., 0] for band in bands)
 
     def _bands(self, image: np.ndarray, *, is_kept: bool) -> Iterator[np.ndarray]:
@@ -282,10 +285,10 @@ def upscale(
     return Upscaler(network, device=device, wrap=wrap)(image)
 
 
-def _checked(image: np.ndarray) -> np.ndarray:
+def _as_hwc(image: object) -> np.ndarray:
     """Return the image as HWC; raises SrtoolboxError where it is none."""
     if not isinstance(image, np.ndarray):
-        raise SrtoolboxError(f"upscaling takes arrays, got {type(image).__name__}")
+        raise SrtoolboxError(f"upscaling takes arrays, and lists of them, got {type(image).__name__}")
     hwc = image[..., None] if image.ndim == 2 else image
     if hwc.ndim != 3 or hwc.dtype not in (np.uint8, np.uint16) or hwc.shape[2] not in (1, 3):
         raise SrtoolboxError(

@@ -136,9 +136,7 @@ class PiecewiseUpsampling(NetworkWrapper):
         result: Tensor | None = None
         for rows in cut_axis(height, max(1, self.piece // across), halo, cell):
             for columns in cut_axis(width, across, halo, cell):
-                part = network.reconstruct(
-                    _window(features, rows, columns, cell), _window(lq, rows, columns)
-                )
+                part = network.reconstruct(_window(features, rows, columns, cell), _window(lq, rows, columns))
                 if result is None:
                     result = part.new_empty(*part.shape[:2], height * scale, width * scale)
                 kept = part[..., rows.source(scale), columns.source(scale)]
@@ -148,5 +146,5 @@ class PiecewiseUpsampling(NetworkWrapper):
 
 
 def _window(tensor: Tensor, rows: Tile, columns: Tile, cell: int = 1) -> Tensor:
-    places = (slice(tile.read_start // cell, tile.read_stop // cell) for tile in (rows, columns))
-    return tensor[..., *places]
+    tall, wide = (slice(tile.read_start // cell, tile.read_stop // cell) for tile in (rows, columns))
+    return tensor[..., tall, wide]

@@ -33,14 +33,14 @@ REFUSED = """
 import resource, sys
 import numpy as np, skimage.data, torch
 torch.set_num_threads(1)
-from srtoolbox.inference.tiling import planner as cutting
+from srtoolbox.inference.tiling import planner as planning
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.registry import NETWORKS
 torch.manual_seed(0)
 network = NETWORKS.build({"type": sys.argv[1], "scale": 4})
 image = np.ascontiguousarray(skimage.data.chelsea()[:120, :140])
 expected = Upscaler(network, tile=None)(image)
-cutting.free_bytes = lambda device: 1 << 40
+planning.free_bytes = lambda device: 1 << 40
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + (60 << 20),) * 2)
 result = Upscaler(network)(image)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from srtoolbox.inference.tiling import memory
-from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory, peak_bytes
+from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory
+from srtoolbox.inference.tiling.memory_model import peak_bytes
 
 MB = 1 << 20
 
@@ -90,8 +91,6 @@ def test_only_what_is_alive_counts():
 
 
 def test_counting_does_not_bring_the_compiler():
-    code = (
-        "import sys; from srtoolbox.inference.tiling.memory import *; import torch; peak_bytes(lambda: torch.ones(3))"
-    )
+    code = "import sys; from srtoolbox.inference.tiling.memory_model import *; import torch; peak_bytes(lambda: torch.ones(3))"
     code += "; sys.exit('torch._dynamo' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Whatever way a picture is cut, the result is that of the whole, of the right size, and memory may run out."""
+"""Whatever way an image is cut, the result is that of the whole, of the right size, and memory may run out."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import to_image, to_tensor
 from srtoolbox.inference import upscaler
-from srtoolbox.inference.ensemble import SelfEnsemble
-from srtoolbox.inference.precision import Restoring
-from srtoolbox.inference.restore import evaluation, restore, upscale_whole
-from srtoolbox.inference.tiling import planner as cutting
-from srtoolbox.inference.tiling import stitch as bands
-from srtoolbox.inference.tiling.plans import Needs, Plan, Way
-from srtoolbox.inference.tiling.sources import Original
-from srtoolbox.inference.tiling.split import AREA, Splits
+from srtoolbox.inference.restore import AutocastRestore, evaluation, restore, upscale_whole
+from srtoolbox.inference.tiling import planner as planning
+from srtoolbox.inference.tiling import stitch
+from srtoolbox.inference.tiling.memory_model import MemoryModel
+from srtoolbox.inference.tiling.planner import Overlap
+from srtoolbox.inference.tiling.sources import ImageSource
 from srtoolbox.inference.tiling.stitch import float_bands
 from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.inference.wrappers import PIECE, SelfEnsemble
+from srtoolbox.interfaces import Splittable
 from srtoolbox.models.networks.bicubic import Bicubic
 from srtoolbox.models.networks.espcn import ESPCN
 from srtoolbox.models.networks.srcnn import SRCNN
@@ -52,12 +52,14 @@ EXACT = [
 
 
 def in_tiles(network: nn.Module, image: np.ndarray, tile: tuple[int, int], less: int = 0, batch: int = 1) -> Tensor:
-    way = Way(network.receptive_field - less, network.size_multiple, False)
-    grid = way.grid(*image.shape[:2], tile, batch)
+    overlap = Overlap(network.receptive_field - less, network.size_multiple, False)
+    grid = overlap.grid(image.shape[:2], tile, batch)
     assert len(grid.rows) > 1
     assert len(grid.columns) > 1
     with torch.inference_mode():
-        return torch.cat(list(float_bands(Restoring(network, "fp32"), Original(image, CPU), network.scale, grid)), 2)
+        return torch.cat(
+            list(float_bands(AutocastRestore(network, "fp32"), ImageSource(image, CPU), network.scale, grid)), 2
+        )
 
 
 def whole(network: nn.Module, image: np.ndarray) -> Tensor:
@@ -112,7 +114,7 @@ def test_tiles_of_an_ensemble(photo):
 
 
 class Mean(nn.Module):
-    """Sees the whole picture."""
+    """Sees the whole image."""
 
     scale, in_channels, colour, size_multiple, receptive_field = 2, 3, "rgb", 4, None
 
@@ -310,8 +312,8 @@ def test_a_deep_network_is_faded_before_memory_is_said_to_be_too_small(photo, ti
 def test_memory_that_runs_out_behind_the_network_repeats_no_row(photo, monkeypatch, place):
     image, calls = np.ascontiguousarray(photo[:150, :121]), []
     expected = Upscaler(Smooth(), outscale=5)(image)
-    monkeypatch.setattr(bands, "PIECE", 2**14)
-    module = bands if place == "imresize_part" else upscaler
+    monkeypatch.setattr(stitch, "RESIZED_VALUES", 2**14)
+    module = stitch if place == "imresize_part" else upscaler
     real = getattr(module, place)
 
     def refused(*arguments):
@@ -338,13 +340,12 @@ def test_the_chroma_beside_a_network_that_sees_no_neighbours(photo):
 
 
 def test_tiles_that_are_run_together_are_counted_together(monkeypatch):
-    monkeypatch.setattr(cutting, "free_bytes", lambda device: 100 << 20)
+    monkeypatch.setattr(planning, "free_bytes", lambda device: 100 << 20)
     pixels = []
     for batch in (1, 8):
-        cutter = Upscaler(build("ESPCN", 2), batch=batch)._cutter
         with torch.inference_mode():
-            cut = cutter.cut((3000, 3000), 3000 * 4 * 3, 0)
-        pixels.append(cut.way.largest((3000, 3000), cut.plan.tile))
+            plan = Upscaler(build("ESPCN", 2), batch=batch)._planner.plan((3000, 3000), 3000 * 4 * 3, 0)
+        pixels.append(plan.grid((3000, 3000)).largest_window)
     assert pixels[1] < pixels[0] / 3
 
 
@@ -371,40 +372,40 @@ def test_auto_cuts_as_the_memory_asks(photo, monkeypatch):
     network, image = build("MSRResNet", 4, num_blocks=16), np.tile(photo, (2, 2, 1))[:500, :600]
     chosen = []
     for megabytes in (10_000, 400, 200, 60):
-        monkeypatch.setattr(cutting, "free_bytes", lambda device, mb=megabytes: mb << 20)
+        monkeypatch.setattr(planning, "free_bytes", lambda device, mb=megabytes: mb << 20)
         upscaler = Upscaler(network)
-        assert isinstance(network, Splits)
+        assert isinstance(network, Splittable)
         with torch.inference_mode():
-            chosen.append(upscaler._cutter.cut((500, 600), 600 * 16 * 3, 0).plan)
-    assert chosen[0] == Plan(None, AREA)
+            chosen.append(upscaler._planner.plan((500, 600), 600 * 16 * 3, 0))
+    assert chosen[0][:2] == (None, PIECE)
     assert chosen[1].tile is None
-    assert chosen[1].area is not None
+    assert chosen[1].piece is not None
     assert chosen[3].tile is not None
-    assert chosen[3].area is not None
+    assert chosen[3].piece is not None
     small = image[:200, :150]
     assert np.abs(upscaler(small).astype(int) - upscale_whole(network, small)).max() <= 1
 
 
 def test_a_picture_that_is_one_tile_is_still_upsampled_in_pieces():
     with torch.inference_mode():
-        cut = Upscaler(build("MSRResNet", 4), tile=700)._cutter.cut((500, 600), 0, 0)
-    assert cut.plan == Plan(None, AREA)
+        plan = Upscaler(build("MSRResNet", 4), tile=700)._planner.plan((500, 600), 0, 0)
+    assert plan[:2] == (None, PIECE)
 
 
 def test_a_halo_that_does_not_fit_is_faded_and_told(photo, monkeypatch, caplog):
     monkeypatch.setattr(logging.getLogger("srtoolbox"), "propagate", True)
-    monkeypatch.setattr(cutting, "free_bytes", lambda device: 10 << 20)
+    monkeypatch.setattr(planning, "free_bytes", lambda device: 10 << 20)
     network = build("VDSR", 2)
     network.receptive_field = 300
     with caplog.at_level(logging.WARNING):
         upscaler = Upscaler(network)
-        assert upscaler._cutter.cut((4000, 4000), 4000 * 4 * 3, 0).way.fade
+        assert upscaler._planner.plan((4000, 4000), 4000 * 4 * 3, 0).overlap.is_faded
     assert "does not suffice for exact tiles" in caplog.text
 
 
-def test_needs_count_pieces():
-    needs = Needs(plain=100, around=1, body=10, features=5, tail=90)
-    assert needs.of(1000, None, 3) == needs.of(1000, 2000, 3) > needs.of(1000, 100, 0)
+def test_the_memory_model_counts_pieces():
+    memory = MemoryModel(network=100, around=1, body=10, features=5, tail=90)
+    assert memory.bytes_of(1000, None, 3) == memory.bytes_of(1000, 2000, 3) > memory.bytes_of(1000, 100, 0)
 
 
 # ---- options
@@ -449,7 +450,7 @@ def test_a_usual_scale_is_tried_whatever_seems_to_be_free(photo, monkeypatch):
     assert Upscaler(Bicubic(2), outscale=3)(photo).shape == (900, 1353, 3)
 
 
-@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (0, 4, 3)])
+@pytest.mark.parametrize("shape", [(4,), (4, 4, 4), (0, 4, 3), (4, 0), (2, 4, 4, 3)])
 def test_other_arrays_are_refused_before_the_first_band(shape):
     with pytest.raises(SrtoolboxError):
         Upscaler(Bicubic(2)).bands(np.zeros(shape, np.uint8))

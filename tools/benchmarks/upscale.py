@@ -1,8 +1,8 @@
-"""Upscaling a picture: whole, in tiles and with the upsampling in pieces, in time, memory and difference to the whole.
+"""Upscaling an image: whole, in tiles and with the upsampling in pieces, in time, memory and difference to the whole.
 
 Each case runs in a process of its own, which reports its peak resident memory; the cases take turns. The round with the
 least CPU time counts, and the ratios are of that: where others use the machine, it suffers less than the clock's.
-`plain` is the usual way: the whole picture, float32, the layout as it comes; `padded` tiles are the usual tiles: 128
+`plain` is the usual way: the whole image, float32, the layout as it comes; `padded` tiles are the usual tiles: 128
 pixels and a fixed margin around them (0: none), likewise. Weights are random, of gain 0.5, so that features have about
 unit size (those of a fresh network are so small that no seam shows). It needs Linux.
 
@@ -30,12 +30,13 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox.image import to_image, to_tensor
-from srtoolbox.inference.precision import Restoring
-from srtoolbox.inference.tiling.plans import Way
-from srtoolbox.inference.tiling.sources import Original
-from srtoolbox.inference.tiling.split import AREA, Split, Splits
+from srtoolbox.inference.restore import AutocastRestore
+from srtoolbox.inference.tiling.planner import Overlap
+from srtoolbox.inference.tiling.sources import ImageSource
 from srtoolbox.inference.tiling.stitch import float_bands
 from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.inference.wrappers import PIECE, PiecewiseUpsampling
+from srtoolbox.interfaces import Splittable
 from srtoolbox.registry import NETWORKS
 
 Case = Callable[[nn.Module, np.ndarray], Tensor | np.ndarray]
@@ -60,13 +61,13 @@ def picture(height: int, width: int) -> np.ndarray:
 
 
 def plain(network: nn.Module, image: np.ndarray) -> Tensor:
-    """The whole picture, the layout as it comes."""
+    """The whole image, the layout as it comes."""
     return network(to_tensor(image))
 
 
 def whole(network: nn.Module, image: np.ndarray, dtype: str = "fp32") -> Tensor:
-    """The whole picture as `restore` does it: channels last."""
-    return Restoring(network, dtype)(to_tensor(image))
+    """The whole image as `restore` does it: channels last."""
+    return AutocastRestore(network, dtype)(to_tensor(image))
 
 
 def padded(network: nn.Module, image: np.ndarray, margin: int, tile: int = 128) -> Tensor:
@@ -83,17 +84,17 @@ def padded(network: nn.Module, image: np.ndarray, margin: int, tile: int = 128) 
     return result
 
 
-def pieces(network: nn.Module, image: np.ndarray, dtype: str = "fp32", area: int = AREA) -> Tensor:
-    """The body on the whole picture, the upsampling in pieces."""
-    return Restoring(Split(network, area), dtype)(to_tensor(image))
+def pieces(network: nn.Module, image: np.ndarray, dtype: str = "fp32", piece: int = PIECE) -> Tensor:
+    """The body on the whole image, the upsampling in pieces."""
+    return AutocastRestore(PiecewiseUpsampling(network, piece), dtype)(to_tensor(image))
 
 
 def tiles(network: nn.Module, image: np.ndarray, tile: int = 128, batch: int = 1) -> Tensor:
     """Exact tiles."""
-    way = Way(network.receptive_field, network.size_multiple, False)
-    grid = way.grid(*image.shape[:2], (tile, tile), batch)
-    source = Original(image, torch.device("cpu"))
-    return torch.cat(list(float_bands(Restoring(network, "fp32"), source, network.scale, grid)), 2)
+    overlap = Overlap(network.receptive_field, network.size_multiple, False)
+    grid = overlap.grid(image.shape[:2], (tile, tile), batch)
+    source = ImageSource(image, torch.device("cpu"))
+    return torch.cat(list(float_bands(AutocastRestore(network, "fp32"), source, network.scale, grid)), 2)
 
 
 def auto(network: nn.Module, image: np.ndarray) -> np.ndarray:
@@ -109,7 +110,7 @@ CASES: dict[str, Case] = {
     "our tiles of 128, exact": tiles,
     "our tiles of 128, exact, batches of 4": partial(tiles, batch=4),
     "body whole, upsampling in pieces of 8192": pieces,
-    "the same, pieces of 32768 LR pixels": partial(pieces, area=32768),
+    "the same, pieces of 32768 LR pixels": partial(pieces, piece=32768),
     "body whole, pieces of 8192, bf16": partial(pieces, dtype="bf16"),
     "tile='auto', 8 bit": auto,
 }
@@ -144,7 +145,7 @@ def compare(names: Sequence[str], size: int, rounds: int, threads: int) -> None:
     print(f"{size} x {size} x4, {threads} threads; busy before: {os.getloadavg()[0]:.2f}")
     for network in names:
         with tempfile.TemporaryDirectory() as folder:
-            splits = isinstance(build(network, 4), Splits)
+            splits = isinstance(build(network, 4), Splittable)
             cases = [name for name, case in CASES.items() if splits or getattr(case, "func", case) is not pieces]
             results: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
             for _ in range(rounds):
@@ -174,7 +175,7 @@ LIMITS = (("ESPCN", 2500, 2500), ("ESPCN", 1000, 20000), ("MSRResNet", 800, 5000
 
 
 def limits(threads: int, limit: int) -> None:
-    """Large pictures in a process that may map no more than `limit` bytes."""
+    """Large images in a process that may map no more than `limit` bytes."""
     print(f"address space limited to {limit / 1e9:.2f} GB, {threads} threads; busy before: {os.getloadavg()[0]:.2f}")
     for name, height, width in LIMITS:
         r = child(["--large", name, str(height), str(width)], threads, limit)
@@ -186,7 +187,7 @@ def limits(threads: int, limit: int) -> None:
 
 
 def run_large(name: str, height: int, width: int) -> dict[str, float]:
-    """Write a picture band by band to a file; compare a piece of it with what the network makes of that piece."""
+    """Write an image band by band to a file; compare a piece of it with what the network makes of that piece."""
     network, image = build(name, 4), picture(height, width)
     upscaler, start, count = Upscaler(network), time.perf_counter(), 0
     with tempfile.TemporaryFile() as file:
@@ -215,7 +216,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--limits", action="store_true", help="large pictures under a limit of the address space")
+    parser.add_argument("--limits", action="store_true", help="large images under a limit of the address space")
     parser.add_argument("--limit", type=int, default=2 * GB, metavar="BYTES", help="the limit (default: 2 GiB)")
     parser.add_argument("--case", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--large", nargs=3, help=argparse.SUPPRESS)

@@ -80,9 +80,7 @@ def _process(statm: Path = Path("/proc/self/statm")) -> Iterator[int]:
         yield left
 
 
-def _group(
-    root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
-) -> Iterator[int]:
+def _group(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Iterator[int]:
     """Yield what the limits of the control group (containers, Slurm) and of those around it leave."""
     for line in _lines(own):
         _, controllers, path = line.split(":", 2)

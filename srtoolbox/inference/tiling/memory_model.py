@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ PROBE = 16
 KERNEL_FACTOR = 1.3
 """What kernels take beside the tensors that can be counted, at most: measured on MSRResNet, RRDBNet
 and ESPCN."""
+
 
 class MemoryModel(NamedTuple):
     """Bytes for each LR pixel of a window."""
@@ -72,7 +74,7 @@ def _measure(network: nn.Module, dtype: str, ensemble: bool) -> MemoryModel:
     def slope(run: Callable[[Tensor], object], channels: int) -> float:
         """Return the bytes for each pixel, without those that do not grow with the image."""
         probes = (torch.zeros(1, channels, n, n, device=device) for n in (side, 2 * side))
-        small, large = (peak_bytes(lambda probe=probe: run(probe)) for probe in probes)
+        small, large = (peak_bytes(partial(run, probe)) for probe in probes)
         return max(0.0, (large - small) / (3 * side * side))
 
     whole = slope(AutocastRestore(network, dtype, ensemble=ensemble), 3)

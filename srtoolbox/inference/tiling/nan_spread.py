@@ -121,9 +121,7 @@ class NanSpread(DispatchMode):
         mask = tensor.isnan()
         return mask if mask.any() else None
 
-    def _pointwise(
-        self, func: OpOverload, args: tuple, kwargs: Mapping[str, object], masks: list[Tensor]
-    ) -> object:
+    def _pointwise(self, func: OpOverload, args: tuple, kwargs: Mapping[str, object], masks: list[Tensor]) -> object:
         mask = masks[0]
         for other in masks[1:]:
             mask = mask | other  # before an operator in place changes what they were made of
@@ -140,9 +138,7 @@ class NanSpread(DispatchMode):
         weights = torch.rand(mask.shape, dtype=torch.float64).add_(1).mul_(mask)
         return result.masked_fill_(func(weights, *others) != 0, torch.nan)
 
-    def _move(
-        self, func: OpOverload, args: tuple, kwargs: Mapping[str, object], is_plain: bool
-    ) -> object:
+    def _move(self, func: OpOverload, args: tuple, kwargs: Mapping[str, object], is_plain: bool) -> object:
         result = func(*args, **kwargs)
         if is_plain:
             return self._mark(result, _all_true, func)

@@ -118,9 +118,7 @@ def _radius_along(network: nn.Module, length: int, is_standing: bool) -> int | N
     return radius if max(reaches) == radius else None
 
 
-def _dependents(
-    network: nn.Module, length: int, columns: Sequence[int | None], is_standing: bool
-) -> Tensor:
+def _dependents(network: nn.Module, length: int, columns: Sequence[int | None], is_standing: bool) -> Tensor:
     """Return (columns, scale * length) booleans: what depends on each column of a strip.
 
     None as a column: on any of them. The strips are a batch. A decision by a value is only sure to

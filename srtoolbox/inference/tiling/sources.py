@@ -49,9 +49,7 @@ class Source(Protocol):
 class ImageSource:
     """HWC uint8 or uint16 in memory; only windows of it are made float and moved to the device."""
 
-    def __init__(
-        self, image: np.ndarray, device: torch.device, margins: Margins = NO_MARGINS
-    ) -> None:
+    def __init__(self, image: np.ndarray, device: torch.device, margins: Margins = NO_MARGINS) -> None:
         self.image, self.device, self.margins = image, device, margins
         sides = zip(image.shape[:2], margins, strict=True)
         self.height, self.width = (side + sum(margin) for side, margin in sides)

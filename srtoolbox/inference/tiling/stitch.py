@@ -45,9 +45,7 @@ def rounded_bands(
         yield band[max(0, first - target.start) :]
 
 
-def float_bands(
-    run: Run, source: Source, scale: int, grid: TileGrid, first: int = 0
-) -> Iterator[Tensor]:
+def float_bands(run: Run, source: Source, scale: int, grid: TileGrid, first: int = 0) -> Iterator[Tensor]:
     """Yield bands (1, C, h, W) float32 on the CPU, neither clipped nor rounded, from `first` on."""
     carry: Tensor | None = None
     for rows in grid.rows:
@@ -114,9 +112,7 @@ class Side(NamedTuple):
         return Part(self.length, self.scale, low, high, self.wraps)
 
 
-def resized_bands(
-    bands: Callable[[int], Iterator[Tensor]], rows: Side, columns: Side, first: int
-) -> Iterator[Tensor]:
+def resized_bands(bands: Callable[[int], Iterator[Tensor]], rows: Side, columns: Side, first: int) -> Iterator[Tensor]:
     """Yield MATLAB's bicubic `imresize` of an image that comes in bands of rows, in small bands.
 
     Args:

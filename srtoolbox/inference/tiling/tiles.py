@@ -65,9 +65,7 @@ class TileGrid(NamedTuple):
         return read / math.prod(size)
 
 
-def cut_axis(
-    length: int, side: int, halo: int, multiple: int = 1, *, fade: bool = False
-) -> list[Tile]:
+def cut_axis(length: int, side: int, halo: int, multiple: int = 1, *, fade: bool = False) -> list[Tile]:
     """Return tiles of at most `side` pixels plus `halo` on either side that cover an axis.
 
     All windows are equally long (kernels that are set up for a size are set up once), as short as

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from srtoolbox.image import to_image, to_tensor
-from srtoolbox.inference.tiling.sources import Refined, Refines
-from srtoolbox.inference.tiling.split import Split, Splits
 from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.inference.wrappers import PiecewiseUpsampling, RefinementOnly
+from srtoolbox.interfaces import Refinable, Splittable
 from srtoolbox.models.networks.adapter import Adapter
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize
@@ -35,7 +35,7 @@ def adapted(name: str, scale: int, way: dict) -> Adapter:
 @pytest.mark.parametrize("name", NAMES)
 def test_it_offers_just_what_its_network_offers(name: str) -> None:
     network = adapted(name, NAMES[name], {})
-    for protocol in (Splits, Refines):
+    for protocol in (Splittable, Refinable):
         assert isinstance(network, protocol) == isinstance(network.network, protocol)
     for fact in ("reconstruct_field", "refine_field"):
         assert getattr(network, fact, None) == getattr(network.network, fact, None)
@@ -48,7 +48,9 @@ def test_its_upsampling_in_pieces_is_the_whole(name: str, way: dict) -> None:
     lq = torch.rand(1, 3, 44, 60, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         whole = network(lq)
-        torch.testing.assert_close(Split(network, 600)(lq), whole, rtol=0, atol=2e-6 * float(whole.abs().max()))
+        torch.testing.assert_close(
+            PiecewiseUpsampling(network, 600)(lq), whole, rtol=0, atol=2e-6 * float(whole.abs().max())
+        )
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -57,7 +59,7 @@ def test_an_interpolation_may_precede_the_conversion(photo: np.ndarray, way: dic
     network, lq = rgb_refiner(way), to_tensor(np.ascontiguousarray(photo[:40, :53]))
     with torch.inference_mode():
         expected = network(lq)
-        found = Refined(network)(imresize(lq, 3))
+        found = RefinementOnly(network)(imresize(lq, 3))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 

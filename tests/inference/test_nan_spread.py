@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srtoolbox.inference.tiling.nan_spread import Dye
-from srtoolbox.inference.tiling.receptive_field import measured_field
+from srtoolbox.inference.tiling.nan_spread import NanSpread
+from srtoolbox.inference.tiling.receptive_field import measure_receptive_field
 
 
 class Gated(nn.Module):
@@ -62,11 +62,11 @@ SATURATED = {
 
 @pytest.mark.parametrize("gate", SATURATED)
 def test_a_saturated_gate_hides_nothing(gate):
-    assert measured_field(Gated(SATURATED[gate], bias=1e4)) == 4
+    assert measure_receptive_field(Gated(SATURATED[gate], bias=1e4)) == 4
 
 
 def test_a_pool_sees_what_it_is_not_the_maximum_of():
-    assert measured_field(Gated(lambda values: F.max_pool2d(values, 5, 1, 2))) == 6
+    assert measure_receptive_field(Gated(lambda values: F.max_pool2d(values, 5, 1, 2))) == 6
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_pool_sees_what_it_is_not_the_maximum_of():
     ids=["sigmoid", "hardsigmoid", "instance norm", "max"],
 )
 def test_statistics_behind_a_shut_gate_see_everything(statistics):
-    assert measured_field(Gated(statistics)) is None
+    assert measure_receptive_field(Gated(statistics)) is None
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_statistics_behind_a_shut_gate_see_everything(statistics):
     ids=["if", "float", "sort", "argmax", "indices", "list", "array"],
 )
 def test_what_decides_by_values_counts_as_seeing_everything(choice):
-    assert measured_field(Gated(choice)) is None
+    assert measure_receptive_field(Gated(choice)) is None
 
 
 def seen_before_it_is_written(values: Tensor) -> Tensor:
@@ -113,15 +113,15 @@ def filled(values: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("written", [seen_before_it_is_written, filled])
 def test_a_mask_that_is_written_into_hides_nothing(written):
-    assert measured_field(Gated(written)) is None
+    assert measure_receptive_field(Gated(written)) is None
 
 
 def test_values_that_depend_on_no_pixel_may_be_read():
-    assert measured_field(Gated(lambda values: values + torch.arange(3).tolist()[2])) == 4
+    assert measure_receptive_field(Gated(lambda values: values + torch.arange(3).tolist()[2])) == 4
 
 
 def test_an_index_of_a_place_is_no_decision():
-    assert measured_field(Gated(lambda values: values[:, torch.tensor([2, 0, 1])])) == 4
+    assert measure_receptive_field(Gated(lambda values: values[:, torch.tensor([2, 0, 1])])) == 4
 
 
 class Windows(Gated):
@@ -136,9 +136,9 @@ class Windows(Gated):
 
 def test_windows_behind_a_shut_gate_are_not_missed():
     network = Windows(None)
-    assert measured_field(network) is None
+    assert measure_receptive_field(network) is None
     network.size_multiple = 8
-    assert measured_field(network) == 7
+    assert measure_receptive_field(network) == 7
 
 
 @pytest.mark.parametrize("gate", [torch.sigmoid, F.hardtanh, torch.relu_, lambda values: values.clamp_(-1, 1)])
@@ -148,7 +148,7 @@ def test_a_place_behind_a_shut_gate_is_not_missed(gate):
             across = torch.linspace(0, 1, lq.shape[-1], dtype=lq.dtype)
             return F.pixel_shuffle(self.last(lq * self.gate(across - 20)), 2)
 
-    assert measured_field(Vignette(gate)) is None
+    assert measure_receptive_field(Vignette(gate)) is None
 
 
 def test_a_place_that_only_wild_values_show_is_not_missed():
@@ -157,7 +157,7 @@ def test_a_place_that_only_wild_values_show_is_not_missed():
             across = torch.linspace(0, 1, lq.shape[-1], dtype=lq.dtype)
             return F.pixel_shuffle(self.last(torch.maximum(lq, across - 20)), 2)
 
-    assert measured_field(Floor(None)) is None
+    assert measure_receptive_field(Floor(None)) is None
 
 
 def test_around_the_edge_counts_as_seeing_everything():
@@ -165,7 +165,7 @@ def test_around_the_edge_counts_as_seeing_everything():
         def forward(self, lq: Tensor) -> Tensor:
             return super().forward(F.pad(lq, (1, 1, 1, 1), mode="circular"))[..., 2:-2, 2:-2]
 
-    assert measured_field(Circular(torch.sigmoid)) is None
+    assert measure_receptive_field(Circular(torch.sigmoid)) is None
 
 
 def test_attention_in_windows_that_are_told_is_measured():
@@ -183,13 +183,13 @@ def test_attention_in_windows_that_are_told_is_measured():
             back = cells.view(n, h // 8, w // 8, 8, 8, c).permute(0, 5, 1, 3, 2, 4).reshape(lq.shape)
             return F.pixel_shuffle(self.last(back), 2)
 
-    assert measured_field(Attention()) == 7
+    assert measure_receptive_field(Attention()) == 7
 
 
 def test_the_dye_reaches_what_it_reaches_and_no_more():
     values = torch.zeros(2, 5)
     values[0, 3] = torch.nan
-    with Dye():
+    with NanSpread():
         mask = values > 0
         chosen = torch.where(mask.roll(1, -1), 1.0, 2.0)
         mask.fill_(True)
@@ -224,6 +224,6 @@ CARRIERS = {
 def test_the_operators_of_networks_carry_the_dye_through_weights_of_zero(operator):
     values = torch.ones(1, 4, 8, 8, dtype=torch.float64)
     values[0, 2, 3, 5] = torch.nan
-    with Dye():
+    with NanSpread():
         result = CARRIERS[operator](values)
     assert result[0, :, 3, 5].isnan().any() and not result[0, :, 0, 0].isnan().any()

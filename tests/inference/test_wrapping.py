@@ -14,8 +14,8 @@ from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import Picture, to_image, to_tensor
 from srtoolbox.inference.image import upscale_picture
 from srtoolbox.inference.restore import restore, upscale_whole
-from srtoolbox.inference.tiling.sources import Refined
 from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.inference.wrappers import RefinementOnly
 from srtoolbox.models.networks.bicubic import Bicubic
 from srtoolbox.resize import imresize
 from tests.inference.test_upscaler import Hungry, Smooth, build
@@ -92,7 +92,7 @@ def test_any_final_scale_wraps_by_whole_pixels(photo, outscale, name, tile):
     with torch.inference_mode():
         if name == "SRCNN" and outscale > 1:
             before = imresize(to_tensor(np.tile(image, (3, 3, 1))), size=(3 * size[0], 3 * size[1]))
-            whole = restore(Refined(network), before).rgb
+            whole = restore(RefinementOnly(network), before).rgb
         else:
             whole = imresize(restore(network, to_tensor(np.tile(image, (3, 3, 1)))).rgb, size=[3 * n for n in size])
     expected = to_image(whole[..., size[0] : 2 * size[0], size[1] : 2 * size[1]])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from srtoolbox.inference.tiling.memory import peak_bytes
-from srtoolbox.inference.tiling.split import Split, Splits
+from srtoolbox.inference.tiling.memory_model import peak_bytes
+from srtoolbox.inference.wrappers import PiecewiseUpsampling
+from srtoolbox.interfaces import Splittable
 from tests.inference.test_upscaler import build
 from tests.models.networks.test_all import CASES
 
-SPLIT = [(name, scale) for name, scale in CASES if isinstance(build(name, scale), Splits)]
+SPLIT = [(name, scale) for name, scale in CASES if isinstance(build(name, scale), Splittable)]
 
 
 def test_the_networks_with_several_upsampling_steps_split():
@@ -26,7 +27,7 @@ def test_pieces_are_the_whole(name, scale, size):
     )
     bound = 2e-5 if (name, scale) == ("MSRResNet", 3) else 1e-6  # its bilinear skip, see test_upscaler
     with torch.inference_mode():
-        torch.testing.assert_close(Split(network, 600)(lq), network(lq), rtol=0, atol=bound)
+        torch.testing.assert_close(PiecewiseUpsampling(network, 600)(lq), network(lq), rtol=0, atol=bound)
 
 
 def test_a_reach_one_pixel_short_would_be_seen():
@@ -35,11 +36,11 @@ def test_a_reach_one_pixel_short_would_be_seen():
     with torch.inference_mode():
         expected = network(lq)
         network.reconstruct_field -= 1
-        assert (Split(network, 600)(lq) - expected).abs().max() > 1e-5
+        assert (PiecewiseUpsampling(network, 600)(lq) - expected).abs().max() > 1e-5
 
 
 def test_pieces_take_less_memory():
     network = build("MSRResNet", 4)
     lq = torch.rand(1, 3, 160, 160)
     with torch.inference_mode():
-        assert peak_bytes(lambda: Split(network, 1600)(lq)) < 0.25 * peak_bytes(lambda: network(lq))
+        assert peak_bytes(lambda: PiecewiseUpsampling(network, 1600)(lq)) < 0.25 * peak_bytes(lambda: network(lq))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.inference.tiling.receptive_field import measured_field, seen_field
+from srtoolbox.inference.tiling.receptive_field import measure_receptive_field, receptive_field_of
 from srtoolbox.registry import NETWORKS
 from tests.models.networks.test_all import CASES, small_config
 
@@ -16,7 +16,7 @@ from tests.models.networks.test_all import CASES, small_config
 def test_the_fact_of_every_network_is_what_is_measured(name, scale):
     network = NETWORKS.build(small_config(name, scale)).eval()
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    assert measured_field(network) == network.receptive_field
+    assert measure_receptive_field(network) == network.receptive_field
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
@@ -35,12 +35,12 @@ class Dead(nn.Module):
 
 
 def test_dead_activations_hide_nothing():
-    assert measured_field(Dead()) == 3
+    assert measure_receptive_field(Dead()) == 3
 
 
 def test_inside_inference_mode_too():
     with torch.inference_mode():
-        assert measured_field(Dead()) == 3
+        assert measure_receptive_field(Dead()) == 3
 
 
 def test_one_direction_only_counts():
@@ -49,7 +49,7 @@ def test_one_direction_only_counts():
             super().__init__()
             self.first = nn.Conv2d(3, 4, (1, 9), padding=(0, 4))
 
-    assert measured_field(Wide()) == 5
+    assert measure_receptive_field(Wide()) == 5
 
 
 class Windows(Dead):
@@ -70,8 +70,8 @@ class Windows(Dead):
 
 
 def test_windows_that_are_not_told_count_as_seeing_everything():
-    assert measured_field(Windows(8)) == 7
-    assert measured_field(Windows(1)) is None
+    assert measure_receptive_field(Windows(8)) == 7
+    assert measure_receptive_field(Windows(1)) is None
 
 
 def test_knowing_the_place_counts_as_seeing_everything():
@@ -79,7 +79,7 @@ def test_knowing_the_place_counts_as_seeing_everything():
         def forward(self, lq: Tensor) -> Tensor:
             return super().forward(lq) * torch.linspace(0.5, 1, 2 * lq.shape[-1], dtype=lq.dtype)
 
-    assert measured_field(Vignette()) is None
+    assert measure_receptive_field(Vignette()) is None
 
 
 @pytest.mark.parametrize("error", [KeyError, IndexError, SrtoolboxError, ZeroDivisionError])
@@ -88,7 +88,7 @@ def test_whatever_a_plugin_raises_is_no_error(error):
         def forward(self, lq: Tensor) -> Tensor:
             raise error("not made for strips")
 
-    assert measured_field(Fussy()) is None
+    assert measure_receptive_field(Fussy()) is None
 
 
 def test_a_network_that_cannot_be_measured_sees_everything():
@@ -96,12 +96,14 @@ def test_a_network_that_cannot_be_measured_sees_everything():
         def forward(self, lq: Tensor) -> Tensor:
             return super().forward(lq.float()) if lq.dtype == torch.float32 else lq @ torch.ones(2, dtype=torch.float32)
 
-    assert measured_field(Float32Only()) is None
+    assert measure_receptive_field(Float32Only()) is None
 
 
 def test_it_is_measured_once(monkeypatch):
     network, count = Dead(), []
-    monkeypatch.setattr("srtoolbox.inference.tiling.receptive_field.measured_field", lambda n: count.append(n) or 3)
-    assert [seen_field(network), seen_field(network), len(count)] == [3, 3, 1]
+    monkeypatch.setattr(
+        "srtoolbox.inference.tiling.receptive_field.measure_receptive_field", lambda n: count.append(n) or 3
+    )
+    assert [receptive_field_of(network), receptive_field_of(network), len(count)] == [3, 3, 1]
     network.receptive_field = 7
-    assert seen_field(network) == 7
+    assert receptive_field_of(network) == 7

@@ -1,0 +1,65 @@
+"""Windows along an axis: equal, aligned, with all of the halo, and each pixel counted once."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from srtoolbox.inference.tiling.stitch import _ramp
+from srtoolbox.inference.tiling.tiles import cut_axis, round_up
+
+
+def test_tiles_of_a_usual_image():
+    tiles = cut_axis(512, 128, 35)
+    assert [tile[:4] for tile in tiles] == [
+        (0, 181, 0, 145),
+        (110, 291, 145, 255),
+        (220, 401, 255, 366),
+        (331, 512, 366, 512),
+    ]
+
+
+def cases(count: int):
+    draw = random.Random(0)
+    return [
+        (draw.randint(1, 300), draw.randint(1, 100), draw.randint(0, 50), draw.choice([1, 2, 4, 8]))
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("fade", [False, True])
+def test_every_pixel_counts_once_and_sees_its_halo(fade):
+    for length, side, halo, multiple in cases(3000):
+        tiles = cut_axis(length, side, halo, multiple, fade=fade)
+        assert (tiles[0].read_start, tiles[0].keep_start, tiles[-1].read_stop, tiles[-1].keep_stop) == (
+            0,
+            0,
+            length,
+            length,
+        )
+        assert tiles[0].fade_in == tiles[-1].fade_out == 0
+        for tile, following in itertools.pairwise(tiles):
+            seam = tile.keep_stop - tile.fade_out // 2
+            assert seam == following.keep_start + following.fade_in // 2
+            assert tile.fade_out == following.fade_in and (fade or tile.fade_out == 0)
+            assert tile.read_stop - seam >= halo and seam - following.read_start >= halo
+            assert tile.fade_in + tile.fade_out <= tile.keep_stop - tile.keep_start
+
+
+def test_windows_are_aligned_equal_and_not_too_large():
+    for length, side, halo, multiple in cases(3000):
+        tiles = cut_axis(length, side, halo, multiple)
+        assert all(tile.read_start % multiple == 0 for tile in tiles)
+        assert len({tile.length for tile in tiles[:-1]}) <= 1
+        largest = round_up(side, multiple) + 2 * round_up(halo, multiple)
+        assert all(tile.length <= largest for tile in tiles)
+
+
+def test_fades_add_up_to_one():
+    total = [0.0] * 300
+    for tile in cut_axis(100, 30, 8, fade=True):
+        for place, weight in enumerate(_ramp(tile, 3).tolist(), start=tile.keep_start * 3):
+            total[place] += weight
+    assert total == pytest.approx([1.0] * 300)
