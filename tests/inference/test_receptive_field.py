@@ -1,4 +1,4 @@
-"""The measured reach of networks is the one they tell."""
+"""The measured receptive field of networks is the one that they declare."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox.errors import SrtoolboxError
+from srtoolbox.inference.tiling import receptive_field
 from srtoolbox.inference.tiling.receptive_field import measure_receptive_field, receptive_field_of
 from srtoolbox.registry import NETWORKS
 from tests.models.networks.test_all import CASES, small_config
@@ -101,9 +102,7 @@ def test_a_network_that_cannot_be_measured_sees_everything():
 
 def test_it_is_measured_once(monkeypatch):
     network, count = Dead(), []
-    monkeypatch.setattr(
-        "srtoolbox.inference.tiling.receptive_field.measure_receptive_field", lambda n: count.append(n) or 3
-    )
+    monkeypatch.setattr(receptive_field, "measure_receptive_field", lambda n: count.append(n) or 3)
     assert [receptive_field_of(network), receptive_field_of(network), len(count)] == [3, 3, 1]
     network.receptive_field = 7
     assert receptive_field_of(network) == 7

@@ -33,12 +33,8 @@ def cases(count: int):
 def test_every_pixel_counts_once_and_sees_its_halo(fade):
     for length, side, halo, multiple in cases(3000):
         tiles = cut_axis(length, side, halo, multiple, fade=fade)
-        assert (tiles[0].read_start, tiles[0].keep_start, tiles[-1].read_stop, tiles[-1].keep_stop) == (
-            0,
-            0,
-            length,
-            length,
-        )
+        first, last = tiles[0], tiles[-1]
+        assert first.read_start == first.keep_start == 0 and last.read_stop == last.keep_stop == length
         assert tiles[0].fade_in == tiles[-1].fade_out == 0
         for tile, following in itertools.pairwise(tiles):
             seam = tile.keep_stop - tile.fade_out // 2

@@ -56,10 +56,9 @@ def in_tiles(network: nn.Module, image: np.ndarray, tile: tuple[int, int], less:
     grid = overlap.grid(image.shape[:2], tile, batch)
     assert len(grid.rows) > 1
     assert len(grid.columns) > 1
+    run, source = AutocastRestore(network, "fp32"), ImageSource(image, CPU)
     with torch.inference_mode():
-        return torch.cat(
-            list(float_bands(AutocastRestore(network, "fp32"), ImageSource(image, CPU), network.scale, grid)), 2
-        )
+        return torch.cat(list(float_bands(run, source, network.scale, grid)), 2)
 
 
 def whole(network: nn.Module, image: np.ndarray) -> Tensor:
@@ -96,6 +95,32 @@ def test_gray_and_16_bit_in_tiles(photo, bits, channels):
     result = Upscaler(network, tile=20)(image)
     assert (result.dtype, result.shape) == (image.dtype, (210, 243, channels))
     assert np.abs(result.astype(int) - upscale_whole(network, image)).max() <= 1
+
+
+@pytest.mark.parametrize("options", [{}, {"outscale": 1.7, "tile": 16}])
+def test_a_gray_image_may_lack_its_axis_of_channels(photo, options):
+    image = photo[:30, :41, 1]
+    upscaler = Upscaler(build("ESPCN", 2), **options)
+    expected = upscaler(image[..., None])
+    result = upscaler(image)
+    assert result.shape == upscaler.size(30, 41) and np.array_equal(result, expected[..., 0])
+    assert np.array_equal(np.concatenate(list(upscaler.bands(image))), result)
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_list_of_images_gives_a_list(photo, kind):
+    images = kind([photo[:20, :31], photo[:9, :8, :1].astype(np.uint16) * 257, photo[:12, :12, 0]])
+    upscaler = Upscaler(build("ESPCN", 3))
+    results = upscaler(images)
+    assert [result.shape for result in results] == [(60, 93, 3), (27, 24, 1), (36, 36)]
+    assert all(np.array_equal(result, upscaler(image)) for result, image in zip(results, images, strict=True))
+    assert upscaler(kind()) == []
+
+
+@pytest.mark.parametrize("image", [np.zeros((2, 4, 4, 3), np.uint8), "photo.png", None, [["photo.png"]]])
+def test_what_is_no_image_and_no_list_of_them_is_told(image):
+    with pytest.raises(SrtoolboxError, match=r"upscaling takes .*list"):
+        Upscaler(Bicubic(2))(image)
 
 
 def test_networks_in_cells_in_tiles(photo):
