@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sysconfig
 import traceback
+from collections.abc import Sequence
 
 
 class SrtoolboxError(Exception):
@@ -15,11 +16,46 @@ class OptionError(SrtoolboxError):
     """An argument that is not possible; the message begins with its name, before which a command puts `--`."""
 
 
-class ConfigError(SrtoolboxError):
-    """A config that cannot be read or that asks for something impossible. `faults` holds one line each."""
+class Fault(str):
+    """A sentence about one thing that is wrong with a config, which knows the entry it is about.
 
-    def __init__(self, faults: str | list[str]) -> None:
-        self.faults = [faults] if isinstance(faults, str) else list(faults)
+    Args:
+        key: the entry: an argument of the component, or a place in one (`losses.pixel`). The fault is
+            reported at the line of that entry; None: at the line of the component.
+        message: what is wrong and what is possible.
+        path: the place of the component in the config; a component's own check leaves it out.
+        place: `file:line`, which `srtoolbox.check` adds. The text is `place: path: message`.
+    """
+
+    def __new__(cls, key: str | None, message: str, path: str = "", place: str = "") -> Fault:
+        fault = super().__new__(cls, ": ".join(part for part in (place, path, message) if part))
+        fault.key, fault.message, fault.path, fault.place = key, message, path, place
+        return fault
+
+    key: str | None
+    message: str
+    path: str
+    place: str
+
+    def of(self, owner: str) -> Fault:
+        """Return the same fault with a message that names the component first."""
+        return Fault(self.key, f"{owner}: {self.message}", self.path, self.place)
+
+    def __reduce__(self) -> tuple:
+        return Fault, (self.key, self.message, self.path, self.place)
+
+
+class ConfigError(SrtoolboxError):
+    """A config that cannot be read or that asks for something impossible.
+
+    Args:
+        faults: what is wrong: a sentence, or several; `faults` keeps each as a Fault.
+        key: the argument that a single sentence is about.
+    """
+
+    def __init__(self, faults: str | Sequence[str], *, key: str | None = None) -> None:
+        sentences = [faults] if isinstance(faults, str) else faults
+        self.faults = [item if isinstance(item, Fault) else Fault(key, item) for item in sentences]
         super().__init__("\n".join(self.faults))
 
 

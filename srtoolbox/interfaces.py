@@ -385,7 +385,7 @@ def discriminator_faults(network: nn.Module) -> str | None:
 def require_choice(owner: str, name: str, value: object, allowed: Iterable[object]) -> None:
     """Raise a ConfigError unless argument `name` of `owner` has one of the allowed values."""
     if fault := choice_fault(name, value, allowed):
-        raise ConfigError(f"{owner}: {fault}")
+        raise ConfigError(f"{owner}: {fault}", key=name)
 
 
 def choice_fault(name: str, value: object, allowed: Iterable[object]) -> str | None:
@@ -400,7 +400,8 @@ def require_positive(owner: str, **values: object) -> None:
     """Raise a ConfigError unless each argument of `owner` is a positive integer."""
     for name, value in values.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ConfigError(f"{owner}: {name}={value!r} is not possible; it is a positive integer")
+            fault = f"{owner}: {name}={value!r} is not possible; it is a positive integer"
+            raise ConfigError(fault, key=name.replace("[", ".").removesuffix("]"))
 
 
 def _name(component: object) -> str:

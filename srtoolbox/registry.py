@@ -13,7 +13,7 @@ import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
-from srtoolbox.errors import RegistryError, SrtoolboxError, line_at_fault
+from srtoolbox.errors import Fault, RegistryError, SrtoolboxError, line_at_fault
 
 try:
     import annotationlib
@@ -93,7 +93,7 @@ class Registry(Generic[T]):
             raise RegistryError(f"a {self.kind} is written as dict(type='...', ...), got {cfg!r}")
         arguments = {key: value for key, value in cfg.items() if key != "type"}
         entry = self.get(cfg["type"])
-        faults = [fault for _, fault in argument_faults(entry, cfg["type"], arguments, injected=injected)]
+        faults = argument_faults(entry, cfg["type"], arguments, injected=injected)
         if faults:
             raise RegistryError("; ".join(faults))
         try:
@@ -162,30 +162,29 @@ def parameters_of(entry: Callable[..., object]) -> Mapping[str, inspect.Paramete
 
 def argument_faults(
     entry: Callable[..., object], name: str, arguments: Iterable[str], *, injected: Iterable[str] = ()
-) -> list[tuple[str | None, str]]:
-    """Compare given argument names with a constructor's signature.
+) -> list[Fault]:
+    """Compare the names of arguments with a constructor's signature.
 
-    Returns:
-        `(key, message)` for each fault: key is the wrong argument, or None where a required one is missing.
+    A fault's key is the wrong argument, or None where a required one is missing.
     """
-    given, injected = list(arguments), set(injected)
+    names, injected = list(arguments), set(injected)
     parameters = {
         key: p for key, p in parameters_of(entry).items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     }
     allowed = [key for key in parameters if key not in injected]
-    faults: list[tuple[str | None, str]] = []
-    for key in given:
+    faults = []
+    for key in names:
         if key in injected:
-            faults.append((key, f"{name} is given {key!r} by the toolbox; remove it"))
+            faults.append(Fault(key, f"{name} is given {key!r} by the toolbox; remove it"))
         elif key not in parameters:
             hint = did_you_mean(key, allowed) or (
                 f" It takes {', '.join(allowed)}." if allowed else " It takes no arguments."
             )
-            faults.append((key, f"{name} takes no {key!r}.{hint}"))
+            faults.append(Fault(key, f"{name} takes no {key!r}.{hint}"))
     faults += [
-        (None, f"{name} needs {key!r}, which is missing")
+        Fault(None, f"{name} needs {key!r}, which is missing")
         for key, p in parameters.items()
-        if p.default is p.empty and key not in given and key not in injected
+        if p.default is p.empty and key not in names and key not in injected
     ]
     return faults
 

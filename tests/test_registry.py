@@ -71,8 +71,8 @@ def test_injected_arguments():
         def __init__(self, params: list, lr: float = 1e-3) -> None: ...
 
     assert argument_faults(Adam, "Adam", ["lr"], injected=["params"]) == []
-    [(key, message)] = argument_faults(Adam, "Adam", ["params"], injected=["params"])
-    assert key == "params" and "given 'params' by the toolbox" in message
+    [fault] = argument_faults(Adam, "Adam", ["params"], injected=["params"])
+    assert fault.key == "params" and "given 'params' by the toolbox" in fault.message
 
 
 def test_two_owners_of_a_name(kinds):
@@ -191,7 +191,7 @@ def test_annotations_that_cannot_be_evaluated_are_left_alone():
     else:
         Lazy.__init__.__annotations__["frames"] = "Surely[not_there]"
     assert [*parameters_of(Lazy)] == ["frames", "count"] and hints_of(Lazy) == {"count": int}
-    assert [key for key, _ in argument_faults(Lazy, "Lazy", ["frame"])] == ["frame", None]
+    assert [fault.key for fault in argument_faults(Lazy, "Lazy", ["frame"])] == ["frame", None]
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="Python has it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from srtoolbox.check.faults import Report, joined
 from srtoolbox.check.type_hints import advice, described, fits
@@ -12,18 +12,26 @@ from srtoolbox.registry import did_you_mean
 
 
 class Value(NamedTuple):
-    """A plain value: its type, the smallest number allowed, the only values allowed, the form of a string in words."""
+    """A plain value.
+
+    Args:
+        hint: its type.
+        least: the smallest number allowed.
+        above: the number it must exceed.
+        among: the only values allowed.
+        form: what a string must match, and `form_name` the same in words.
+    """
 
     hint: Any
     least: float | None = None
     above: float | None = None
     among: tuple = ()
     form: re.Pattern | None = None
-    told: str = ""
+    form_name: str = ""
 
 
 class Part(NamedTuple):
-    """A component of a kind, or (many) a named map or list of them; `components.py` checks it."""
+    """A component of a kind, or (many) a named map or list of them."""
 
     kind: str
     many: bool = False
@@ -33,15 +41,17 @@ class Part(NamedTuple):
 class Section(NamedTuple):
     """A dict with fixed keys; `required` ones must be there when training."""
 
-    keys: Mapping[str, Any]
+    keys: Mapping[str, Entry]
     required: tuple[str, ...] = ()
 
 
 class Each(NamedTuple):
     """A dict with free keys whose values are all alike."""
 
-    inner: Any
+    inner: Entry
 
+
+Entry: TypeAlias = "Value | Part | Section | Each"
 
 _SETS = {"datasets": Part("dataset", many=True), "metrics": Part("metric", many=True)}
 _OPTIM = Section(
@@ -58,7 +68,9 @@ _OPTIM = Section(
 _RUNTIME = Section(
     {
         "device": Value(
-            str | None, form=re.compile(r"cpu|cuda(:\d+)?|auto|mps"), told="'cpu', 'cuda', 'cuda:N', 'mps' or 'auto'"
+            str | None,
+            form=re.compile(r"cpu|cuda(:\d+)?|auto|mps"),
+            form_name="'cpu', 'cuda', 'cuda:N', 'mps' or 'auto'",
         ),
         "amp": Value(str | None, among=("bf16", "fp16", None)),
         "channels_last": Value(bool),
@@ -96,57 +108,67 @@ TOP = Section(
 )
 
 
-class Found(NamedTuple):
-    """A place where the schema wants a component."""
+class Place(NamedTuple):
+    """A place where the schema has a component."""
 
     path: str
     value: Any
     part: Part
 
 
-def check_section(report: Report, section: Section, values: Any, path: str, *, training: bool) -> list[Found]:  # noqa: ANN401
-    """Check the keys and plain values of a section; returns the places of components in it."""
+def check_section(report: Report, section: Section, values: object, path: str, *, is_training: bool) -> list[Place]:
+    """Check the keys and plain values of a section; return the places of components in it."""
     if not isinstance(values, Mapping):
         report.add(path, f"a dict is needed here, got {values!r}")
         return []
-    found: list[Found] = []
+    places: list[Place] = []
     for key, value in values.items():
-        where = joined(path, key)
+        entry_path = joined(path, key)
         if key in section.keys:
-            found += _check_entry(report, section.keys[key], value, where, training=training)
+            entry = section.keys[key]
+            places += _check_entry(report, entry, value, entry_path, is_training=is_training)
         elif path:
             hint = did_you_mean(key, section.keys) or f" It takes {', '.join(section.keys)}."
-            report.add(where, f"{path} takes no {key!r}.{hint}")
-    for key in section.required if training else ():
+            report.add(entry_path, f"{path} takes no {key!r}.{hint}")
+    for key in section.required if is_training else ():
         if values.get(key) is None:
             report.add(path, f"{joined(path, key)} is missing, and training needs it")
-    return found
+    return places
 
 
-def _check_entry(report: Report, entry: Any, value: Any, where: str, *, training: bool) -> list[Found]:  # noqa: ANN401
+def _check_entry(report: Report, entry: Entry, value: object, path: str, *, is_training: bool) -> list[Place]:
+    if isinstance(entry, Value):
+        _check_value(report, entry, value, path)
+        return []
     if isinstance(entry, Part):
-        return [] if value is None else [Found(where, value, entry)]
+        return [] if value is None else [Place(path, value, entry)]
     if isinstance(entry, Section):
-        return [] if value is None else check_section(report, entry, value, where, training=training)
-    if isinstance(entry, Each):
-        if not isinstance(value, Mapping):
-            report.add(where, f"a dict is needed here, got {value!r}")
+        if value is None:
             return []
-        parts = [_check_entry(report, entry.inner, v, joined(where, k), training=training) for k, v in value.items()]
-        return [found for part in parts for found in part]
-    _check_value(report, entry, value, where)
-    return []
+        return check_section(report, entry, value, path, is_training=is_training)
+    if not isinstance(value, Mapping):
+        report.add(path, f"a dict is needed here, got {value!r}")
+        return []
+    places: list[Place] = []
+    for key, item in value.items():
+        inner_path = joined(path, key)
+        places += _check_entry(report, entry.inner, item, inner_path, is_training=is_training)
+    return places
 
 
-def _check_value(report: Report, entry: Value, value: Any, where: str) -> None:  # noqa: ANN401
+def _check_value(report: Report, entry: Value, value: Any, path: str) -> None:  # noqa: ANN401 - any config value
     if entry.among and value not in entry.among:
         allowed = ", ".join(map(repr, entry.among))
-        report.add(where, f"one of {allowed} is needed, got {value!r}.{did_you_mean(value, filter(None, entry.among))}")
+        hint = did_you_mean(value, filter(None, entry.among))
+        report.add(path, f"one of {allowed} is needed, got {value!r}.{hint}")
     elif not fits(value, entry.hint):
-        report.add(where, f"{described(entry.hint)} is needed, got {value!r}{advice(value, entry.hint)}")
-    elif entry.form and value is not None and not entry.form.fullmatch(value):
-        report.add(where, f"{entry.told} is needed, got {value!r}")
-    elif value is not None and entry.least is not None and value < entry.least:
-        report.add(where, f"at least {entry.least} is needed, got {value!r}")
-    elif value is not None and entry.above is not None and value <= entry.above:
-        report.add(where, f"more than {entry.above} is needed, got {value!r}")
+        hint = advice(value, entry.hint)
+        report.add(path, f"{described(entry.hint)} is needed, got {value!r}{hint}")
+    elif value is None:
+        return
+    elif entry.form and not entry.form.fullmatch(value):
+        report.add(path, f"{entry.form_name} is needed, got {value!r}")
+    elif entry.least is not None and value < entry.least:
+        report.add(path, f"at least {entry.least} is needed, got {value!r}")
+    elif entry.above is not None and value <= entry.above:
+        report.add(path, f"more than {entry.above} is needed, got {value!r}")

@@ -1,4 +1,4 @@
-"""Whether a plain value can be what a type hint asks for. Only what is obvious is refused."""
+"""Type hints as a schema: a plain value is refused where it obviously does not fit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: 
 
 
 def hints_of(entry: Callable[..., object]) -> dict[str, Any]:
-    """Argument name -> type hint of a constructor; those that cannot be resolved are left out."""
+    """Return argument name -> type hint of a constructor, without those that cannot be resolved."""
     function = entry.__init__ if inspect.isclass(entry) else entry
     try:
         return typing.get_type_hints(function)
@@ -27,8 +27,8 @@ def hints_of(entry: Callable[..., object]) -> dict[str, Any]:
         return {key: hint for key, hint in hints.items() if not isinstance(hint, str | typing.ForwardRef)}
 
 
-def fits(value: Any, hint: Any) -> bool:  # noqa: ANN401 - any value, any hint
-    """Whether `value` may be given where `hint` is asked for; True where that cannot be told.
+def fits(value: object, hint: Any) -> bool:  # noqa: ANN401 - any hint
+    """True if `value` may be given for `hint`, and where that cannot be decided.
 
     A whole number is a number; True is not a number; a list is as good as a tuple.
     """
@@ -55,13 +55,13 @@ def fits(value: Any, hint: Any) -> bool:  # noqa: ANN401 - any value, any hint
     return True
 
 
-def _scalar_fits(value: Any, hint: type) -> bool:  # noqa: ANN401
+def _scalar_fits(value: object, hint: type) -> bool:
     if isinstance(value, bool):
         return hint is bool
     return isinstance(value, int | float) if hint is float else isinstance(value, hint)
 
 
-def _items_fit(values: Sequence[Any], arguments: tuple[Any, ...]) -> bool:
+def _items_fit(values: Sequence[object], arguments: tuple[Any, ...]) -> bool:
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         arguments = arguments[:1]
     elif len(arguments) > 1:  # tuple[int, int]
@@ -69,26 +69,27 @@ def _items_fit(values: Sequence[Any], arguments: tuple[Any, ...]) -> bool:
     return not arguments or all(fits(value, arguments[0]) for value in values)
 
 
-def advice(value: Any, hint: Any) -> str:  # noqa: ANN401
-    """'; write 400_000' and the like, where the value meant is plain."""
+def advice(value: object, hint: object) -> str:
+    """Return '; write 400_000' and the like, where it is plain which value is meant."""
     if isinstance(value, float) and value.is_integer() and fits(int(value), hint):
         return f"; write {int(value):_}"
     if isinstance(value, str):
-        for number, written in ((int, "{}"), (float, "{} (in YAML with a point: 1.0e-4)")):
+        for number, form in ((int, "{}"), (float, "{} (in YAML with a point: 1.0e-4)")):
             try:
-                fitting = fits(number(value), hint)
+                is_fitting = fits(number(value), hint)
             except ValueError:
                 continue
-            if fitting:
-                return "; write " + written.format(value.strip())
+            if is_fitting:
+                return "; write " + form.format(value.strip())
     return ""
 
 
 def described(hint: Any) -> str:  # noqa: ANN401
-    """A hint in words."""
+    """Return a hint in words."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(described(part) for part in arguments if part is not torch.Tensor))
+        parts = [described(part) for part in arguments if part is not torch.Tensor]
+        return " or ".join(dict.fromkeys(parts))
     if origin is Literal:
         return "one of " + ", ".join(map(repr, arguments))
     if hint in _NAMES:

@@ -1,98 +1,131 @@
-"""How the parts of a config fit together: scales, crops, colours, hooks and networks."""
+"""How the parts of a config fit together: scales, crops, colours, losses, hooks and networks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from srtoolbox.check.components import Component
-from srtoolbox.check.faults import Report, named_key, reason
-from srtoolbox.check.networks import Built
+from srtoolbox.check.faults import Report
+from srtoolbox.check.networks import BuiltNetwork
 from srtoolbox.interfaces import class_to_ask, missing_members
 from srtoolbox.registry import did_you_mean, parameters_of
 
-_BUILT_TO_CHECK = (
-    "hook",
-    "metric",
-    "transform",
-)  # light ones; losses and datasets read files, models are their networks and losses
+_BUILT = ("hook", "metric", "transform")
+"""Light kinds. Losses and datasets read files, models are their networks and losses."""
+_ADVERSARIAL = ("relativistic", "generator", "discriminator", "gradient_penalty")
+
+Networks = Mapping[str, BuiltNetwork | None]
 
 
-def check_scales(report: Report, components: Sequence[Component], networks: Mapping[str, Built | None]) -> None:
+def check_scales(report: Report, components: Sequence[Component], networks: Networks) -> None:
     """Data and generator must have one scale, and so must the top-level `scale` if there is one."""
-    generator = next((component for component in components if component.path == "model.generator"), None)
+    generator = next((c for c in components if c.path == "model.generator"), None)
     if generator is None:
         return
-    built = networks["model.generator"]
-    wanted = built.scale if built else generator.cfg.get("scale")
-    if not isinstance(wanted, int | float):
+    facts = networks["model.generator"]
+    expected = facts.scale if facts else generator.cfg.get("scale")
+    if not isinstance(expected, int | float):
         return
     top = report.config.get("scale")
-    if isinstance(top, int | float) and top != wanted:
-        report.add("model.generator", f"upscales x{wanted}, but the config's scale is {top}", at="scale")
+    if isinstance(top, int | float) and top != expected:
+        message = f"upscales x{expected}, but the config's scale is {top}"
+        report.add("model.generator", message, key="scale")
     for component in components:
         scale = component.cfg.get("scale")
-        told = scale == top  # then the network is the odd one out, and that is in the report
-        if component.kind == "dataset" and isinstance(scale, int | float) and scale != wanted and not told:
-            report.add(component.path, f"scale is {scale}, but model.generator upscales x{wanted}", at="scale")
+        is_number = component.kind == "dataset" and isinstance(scale, int | float)
+        # a dataset of the config's own scale is right: the network is reported above
+        if is_number and scale not in (expected, top):
+            message = f"scale is {scale}, but model.generator upscales x{expected}"
+            report.add(component.path, message, key="scale")
 
 
-def check_colours(report: Report, networks: Mapping[str, Built | None]) -> None:
-    """The discriminator judges what the generator makes."""
-    generator, discriminator = (networks.get(f"model.{name}") for name in ("generator", "discriminator"))
-    known = generator and discriminator and generator.colour and discriminator.colour  # else that is in the report
-    if known and generator.colour != discriminator.colour:
-        report.add(
-            "model.discriminator",
-            f"it sees {discriminator.colour!r} pictures, but model.generator makes {generator.colour!r}",
-            at="colour",
-        )
+def check_colours(report: Report, networks: Networks) -> None:
+    """The discriminator must judge what the generator makes."""
+    generator, discriminator = networks.get("model.generator"), networks.get("model.discriminator")
+    if not (generator and discriminator and generator.colour and discriminator.colour):
+        return  # that is in the report
+    if generator.colour != discriminator.colour:
+        message = f"it sees {discriminator.colour!r} images, but model.generator makes"
+        report.add("model.discriminator", f"{message} {generator.colour!r}", key="colour")
+
+
+def check_losses(report: Report, components: Sequence[Component], networks: Networks) -> None:
+    """`gan_loss` must judge logits, `losses` the generator's images in the colours it makes."""
+    for component in components:
+        if component.kind != "loss":
+            continue
+        place, _, key = component.path.rpartition(".")
+        if key == "gan_loss":
+            _check_gan_loss(report, component)
+        elif place == "model.losses":
+            _check_image_loss(report, component, networks.get("model.generator"))
+
+
+def _check_gan_loss(report: Report, component: Component) -> None:
+    name = component.cfg["type"]
+    missing = [attribute for attribute in _ADVERSARIAL if not hasattr(component.entry, attribute)]
+    if len(missing) == len(_ADVERSARIAL):
+        message = f"{name} compares images; what judges a discriminator's logits is wanted here, such as"
+        report.add(component.path, f"{message} dict(type='GANLoss', weight=1e-3)", key="type")
+    elif missing:
+        message = f"{name} lacks {', '.join(missing)}: derive it from"
+        base = "srtoolbox.losses.gan.AdversarialLoss; see docs/train_gan.md"
+        report.add(component.path, f"{message} {base}", key="type")
+
+
+def _check_image_loss(report: Report, component: Component, generator: BuiltNetwork | None) -> None:
+    name, colour = component.cfg["type"], getattr(component.entry, "colour", None)
+    if hasattr(component.entry, "relativistic"):
+        message = f"{name} judges a discriminator's logits, not images: give it as model.gan_loss"
+        report.add(component.path, f"{message}, not among the losses", key="type")
+    elif colour and generator and generator.colour not in (None, colour):
+        message = f"{name} takes {colour!r} images, but model.generator makes {generator.colour!r}"
+        advice = f"give the generator colour={colour!r}, or take a loss over pixels"
+        report.add(component.path, f"{message}: {advice}", key="type")
 
 
 def check_crop(report: Report, component: Component) -> None:
-    """`gt_size` is a multiple of `scale`, for a dataset that does not see to it itself."""
+    """`gt_size` must be a multiple of `scale`, for a dataset that has no check of its own."""
     size, scale = component.cfg.get("gt_size"), component.cfg.get("scale")
     if component.kind != "dataset" or hasattr(component.entry, "check"):
         return
     if isinstance(size, int) and isinstance(scale, int) and scale > 0 and size % scale:
-        report.add(component.path, f"gt_size {size} is not a multiple of scale {scale}", at="gt_size")
+        message = f"gt_size {size} is not a multiple of scale {scale}"
+        report.add(component.path, message, key="gt_size")
 
 
 def check_construction(report: Report, component: Component) -> None:
-    """Construct a light component, whose constructor may refuse its values; it must offer what its kind is used for."""
-    built = class_to_ask(component.kind, component.entry)
-    if component.kind in _BUILT_TO_CHECK and report.clean(component.path):
+    """Build a light component, which may refuse its values; it must offer what its kind is used for."""
+    offering: object = class_to_ask(component.kind, component.entry)
+    if component.kind in _BUILT and report.is_clean(component.path):
         arguments = {key: value for key, value in component.cfg.items() if key != "type"}
-        built = constructed(report, component.path, lambda: component.entry(**arguments), component.cfg)
-    # a `preprocess` works on batches of the device, not on samples: calling it is all that is asked
-    fault = built is not None and not component.path.endswith(".preprocess") and missing_members(component.kind, built)
+        try:
+            offering = component.entry(**arguments)
+        except Exception as error:
+            report.add_failure(component.path, error)
+    # a `preprocess` works on batches of the device, not on samples: it only has to be callable
+    if offering is None or component.path.endswith(".preprocess"):
+        return
+    fault = missing_members(component.kind, offering)
     if fault:
-        report.add(component.path, fault, at="type")
+        report.add(component.path, fault, key="type")
 
 
-def check_hooked_networks(report: Report, components: Sequence[Component]) -> None:
-    """Each hook that has a `network`, given or by default, names one of the model's, or the average of one."""
-    names = [c.path.removeprefix("model.") for c in components if c.kind == "network" and c.path.startswith("model.")]
+def check_networks_of_hooks(report: Report, components: Sequence[Component]) -> None:
+    """A hook's `network`, also by default, must be one of the model's, or the average of one."""
+    paths = [component.path for component in components if component.kind == "network"]
+    names = [path.removeprefix("model.") for path in paths if path.startswith("model.")]
     hooks = [component for component in components if component.kind == "hook"]
     averaged = [_network_of(hook) for hook in hooks if hook.cfg["type"] == "EMAHook"]
-    known = [*names, *(f"{name}_ema" for name in averaged if name in names)]
+    possible = [*names, *(f"{name}_ema" for name in averaged if name in names)]
     for hook in hooks if names else ():
         network = _network_of(hook)
-        if isinstance(network, str) and network not in known and report.clean(hook.path):
-            hint = did_you_mean(network, known, else_list=True)
-            report.add(hook.path, f"network: the model has no network {network!r}.{hint}", at="network")
+        if isinstance(network, str) and network not in possible and report.is_clean(hook.path):
+            hint = did_you_mean(network, possible, else_list=True)
+            message = f"network: the model has no network {network!r}.{hint}"
+            report.add(hook.path, message, key="network")
 
 
-def _network_of(hook: Component) -> Any:  # noqa: ANN401 - whatever a config holds
+def _network_of(hook: Component) -> object:
     argument = parameters_of(hook.entry).get("network")
     return hook.cfg.get("network", argument.default) if argument is not None else None
-
-
-def constructed(report: Report, path: str, build: Callable[[], Any], cfg: Mapping[str, Any]) -> Any:  # noqa: ANN401 - what it builds
-    """Return what `build` makes; None where it fails, and that is in the report."""
-    try:
-        return build()
-    except Exception as error:
-        told = reason(error)
-        report.add(path, f"cannot be built: {told}", at=named_key(told, cfg))
-        return None

@@ -19,7 +19,7 @@ class Config(Mapping[str, Any]):
         values: plain data, for instance the config in a checkpoint.
         filename: the file it was read from, if any.
         used: top-level names that some expression of the config files reads.
-        unheard: those of them that a file binds again too late: what a base computed from them stays.
+        read_too_early: those of them that a file binds again too late: what a base computed from them stays.
     """
 
     def __init__(
@@ -28,9 +28,9 @@ class Config(Mapping[str, Any]):
         filename: str | None = None,
         *,
         used: frozenset[str] = frozenset(),
-        unheard: frozenset[str] = frozenset(),
+        read_too_early: frozenset[str] = frozenset(),
     ) -> None:
-        self.__dict__.update(_values=ConfigDict(values), filename=filename, used=used, unheard=unheard)
+        self.__dict__.update(_values=ConfigDict(values), filename=filename, used=used, read_too_early=read_too_early)
 
     @classmethod
     def fromfile(cls, path: str | os.PathLike, overrides: Sequence[str] = ()) -> Config:
@@ -46,7 +46,7 @@ class Config(Mapping[str, Any]):
         filename = find_config(path)
         loader = Loader(overrides)
         values = loader.load(filename)
-        return cls(values, filename, used=frozenset(loader.used), unheard=frozenset(loader.unheard))
+        return cls(values, filename, used=frozenset(loader.used), read_too_early=frozenset(loader.read_too_early))
 
     def to_dict(self) -> dict[str, Any]:
         """The config as plain dicts, lists and tuples; a deep copy."""

@@ -26,7 +26,8 @@ DATA_ROOT = "data_root"
 class Loader:
     """Loads one config; `used` collects the top-level names that some expression reads.
 
-    `unheard` has those that a base reads and a later file binds again without reading them: a base does not see that.
+    `read_too_early` has those that a base reads and a later file binds again without reading them,
+    which the base does not see.
 
     Raises:
         ConfigError: from `load`, for anything that is refused, missing or fails, with file and line.
@@ -36,7 +37,7 @@ class Loader:
         self.overrides = Overrides(overrides)
         self.budget = Budget()
         self.used: set[str] = set()
-        self.unheard: set[str] = set()
+        self.read_too_early: set[str] = set()
         self.open: list[str] = []  # real paths from the config down to the base being read
         data_root = os.environ.get("SRTOOLBOX_DATA") or "data"
         self.prebound = {DATA_ROOT: self.overrides.outer(DATA_ROOT, data_root)}
@@ -76,8 +77,8 @@ class Loader:
         module = _BaseValues(words, path).visit(module) if words else module
         evaluator = Evaluator(path, self.budget, ConfigDict(origin=Origin(path)), {**self.prebound, "_base_": base})
         evaluator.run(module, self.overrides.at_assignment)
-        self.unheard |= {name for name in evaluator.names if name in base and name in self.used}
-        self.unheard -= evaluator.used
+        self.read_too_early |= {name for name in evaluator.names if name in base and name in self.used}
+        self.read_too_early -= evaluator.used
         self.used |= evaluator.used
         return self._merged(base, evaluator.names, path)
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox.devices import without_memory
-from srtoolbox.errors import CheckpointError, ConfigError
+from srtoolbox.errors import CheckpointError, ConfigError, Fault
 from srtoolbox.features.torchvision import torchvision_models
 from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.logger import LOGGER
@@ -39,25 +39,29 @@ RANDOM = "random"
 _HEADS = ("classifier.", "fc.")
 
 
-def layer_faults(backbone: object, layers: object) -> list[str]:
-    """What is wrong with a backbone's name and the names of its layers; reads no weights."""
+def layer_faults(backbone: object, layers: object) -> list[Fault]:
+    """Return what is wrong with a backbone's name and the names of its layers; read no weights."""
     if backbone not in BACKBONES:
-        return [f"backbone={backbone!r} is not known.{did_you_mean(str(backbone), BACKBONES, else_list=True)}"]
+        hint = did_you_mean(str(backbone), BACKBONES, else_list=True)
+        return [Fault("backbone", f"backbone={backbone!r} is not known.{hint}")]
     if isinstance(layers, str) or not layers:
-        return [
-            f"layers names at least one layer of {backbone}, such as {papers_names(backbone)[-1]!r}; got {layers!r}"
-        ]
+        example = papers_names(backbone)[-1]
+        fault = f"layers names at least one layer of {backbone}, such as {example!r}; got {layers!r}"
+        return [Fault("layers", fault)]
     known = layer_steps(backbone)
-    return [_unknown_layer(backbone, layer) for layer in layers if layer not in known]
+    place = "layers.{}" if isinstance(layers, Mapping) else "layers"
+    return [Fault(place.format(layer), _unknown_layer(backbone, layer)) for layer in layers if layer not in known]
 
 
-def weight_faults(weights: object) -> list[str]:
-    """What is wrong with a `weights` argument; looks whether a file is there, but does not read it."""
+def weight_faults(weights: object) -> list[Fault]:
+    """Return what is wrong with a `weights` argument; a file has to be there, but is not read."""
     if not isinstance(weights, str) or not weights:
-        return [f"weights={weights!r} is not possible; it is 'imagenet', the path of a file, or 'random'"]
+        fault = "is not possible; it is 'imagenet', the path of a file, or 'random'"
+        return [Fault("weights", f"weights={weights!r} {fault}")]
     if weights in (IMAGENET, RANDOM) or Path(weights).expanduser().is_file():
         return []
-    return [f"weights={weights!r}: no such file (nor 'imagenet', a download by torchvision, nor 'random')"]
+    fault = "no such file (nor 'imagenet', a download by torchvision, nor 'random')"
+    return [Fault("weights", f"weights={weights!r}: {fault}")]
 
 
 def _unknown_layer(backbone: str, layer: object) -> str:

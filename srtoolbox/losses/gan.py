@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srtoolbox import dist
-from srtoolbox.errors import ConfigError, SrtoolboxError
+from srtoolbox.errors import ConfigError, Fault, SrtoolboxError
 from srtoolbox.registry import LOSSES
 
 KINDS = ("vanilla", "lsgan", "hinge", "wgan_softplus")
@@ -43,12 +43,12 @@ class AdversarialLoss(nn.Module):
         values = {"label_smoothing": label_smoothing, "r1_weight": r1_weight, "r1_interval": r1_interval}
         faults = _value_faults(values)
         if faults:
-            raise ConfigError([f"{type(self).__name__}: {fault}" for fault in faults])
+            raise ConfigError([fault.of(type(self).__name__) for fault in faults])
         self.weight, self.label_smoothing = weight, label_smoothing
         self.r1_weight, self.r1_interval = r1_weight, r1_interval
 
     @classmethod
-    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """Values that are not possible, a sentence each."""
         return _value_faults(cfg)
 
@@ -93,20 +93,17 @@ class AdversarialLoss(nn.Module):
         raise SrtoolboxError(_MISPLACED.format(type(self).__name__))
 
 
-def _value_faults(cfg: Mapping[str, Any]) -> list[str]:
-    faults = []
-    smoothing, r1_weight, interval = (
-        cfg.get("label_smoothing", 0.0),
-        cfg.get("r1_weight", 0.0),
-        cfg.get("r1_interval", 1),
-    )
-    if not 0 <= smoothing < 1:
-        faults.append(f"label_smoothing={smoothing!r} is not possible; it is in [0, 1)")
-    if r1_weight < 0:
-        faults.append(f"r1_weight={r1_weight!r} is not possible; it is 0 or more")
-    if interval < 1:
-        faults.append(f"r1_interval={interval!r} is not possible; it is 1 or more")
-    return faults
+def _value_faults(cfg: Mapping[str, Any]) -> list[Fault]:
+    limits = {
+        "label_smoothing": (lambda value: 0 <= value < 1, "in [0, 1)"),
+        "r1_weight": (lambda value: value >= 0, "0 or more"),
+        "r1_interval": (lambda value: value >= 1, "1 or more"),
+    }
+    return [
+        Fault(key, f"{key}={cfg[key]!r} is not possible; it is {limit}")
+        for key, (is_possible, limit) in limits.items()
+        if key in cfg and not is_possible(cfg[key])
+    ]
 
 
 @LOSSES.register
@@ -144,11 +141,11 @@ class GANLoss(AdversarialLoss):
         super().__init__(weight, label_smoothing, r1_weight, r1_interval)
         faults = _kind_faults(kind, label_smoothing)
         if faults:
-            raise ConfigError([f"GANLoss: {fault}" for fault in faults])
+            raise ConfigError([fault.of("GANLoss") for fault in faults])
         self.kind = kind
 
     @classmethod
-    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """Values that are not possible, a sentence each."""
         return super().check(cfg, context) + _kind_faults(cfg.get("kind", "vanilla"), cfg.get("label_smoothing", 0.0))
 
@@ -174,11 +171,12 @@ class GANLoss(AdversarialLoss):
         return _cross_entropy(real, label) + F.softplus(fake).mean()
 
 
-def _kind_faults(kind: object, label_smoothing: float) -> list[str]:
+def _kind_faults(kind: object, label_smoothing: float) -> list[Fault]:
     if kind not in KINDS:
-        return [f"kind={kind!r} is not possible; allowed: {', '.join(KINDS)}"]
+        return [Fault("kind", f"kind={kind!r} is not possible; allowed: {', '.join(KINDS)}")]
     if label_smoothing and kind not in _SMOOTHED:
-        return [f"label_smoothing does nothing for kind {kind!r}, which has no labels; it is for vanilla and lsgan"]
+        fault = f"does nothing for kind {kind!r}, which has no labels; it is for vanilla and lsgan"
+        return [Fault("label_smoothing", f"label_smoothing {fault}")]
     return []
 
 

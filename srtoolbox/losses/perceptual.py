@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from srtoolbox.errors import ConfigError, SrtoolboxError
+from srtoolbox.errors import ConfigError, Fault, SrtoolboxError
 from srtoolbox.features.backbones import layer_faults, weight_faults
 from srtoolbox.features.network import FeatureNetwork
 from srtoolbox.registry import LOSSES
@@ -60,26 +60,30 @@ class PerceptualLoss(nn.Module):
         given = {"layers": layers, "backbone": backbone, "criterion": criterion, "weights": weights}
         faults = self.check({**given, "normalize_loss": normalize_loss}, {})
         if faults:
-            raise ConfigError([f"PerceptualLoss: {fault}" for fault in faults])
+            raise ConfigError([fault.of("PerceptualLoss") for fault in faults])
         self.features = FeatureNetwork(backbone, list(layers), weights=weights, normalize_input=normalize_input)
         total = sum(layers.values()) if normalize_loss else 1.0
         self.layers = {name: factor / total for name, factor in layers.items()}
         self.criterion, self.weight, self.style_weight = criterion, weight, style_weight
 
     @classmethod
-    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """Unknown backbone, layer or criterion, or a file of weights that is not there; reads no weights."""
         layers, criterion = cfg.get("layers"), cfg.get("criterion", "l1")
         if not isinstance(layers, Mapping):
-            return [f"layers is a dict of layers and their weights, such as {{'conv5_4': 1.0}}; got {layers!r}"]
+            fault = f"layers is a dict of layers and their weights, such as {{'conv5_4': 1.0}}; got {layers!r}"
+            return [Fault("layers", fault)]
         faults = layer_faults(cfg.get("backbone", "vgg19"), layers) + weight_faults(cfg.get("weights", "imagenet"))
         if criterion not in CRITERIA:
-            faults.append(f"criterion={criterion!r} is not possible; allowed: {', '.join(CRITERIA)}")
+            fault = f"criterion={criterion!r} is not possible; allowed: {', '.join(CRITERIA)}"
+            faults.append(Fault("criterion", fault))
         factors = [value for value in layers.values() if isinstance(value, int | float)]
         if len(factors) < len(layers):
-            faults.append(f"layers gives every layer a number as its weight; got {dict(layers)!r}")
+            fault = f"layers gives every layer a number as its weight; got {dict(layers)!r}"
+            faults.append(Fault("layers", fault))
         elif cfg.get("normalize_loss") and layers and sum(factors) <= 0:
-            faults.append("normalize_loss divides by the sum of the layers' weights, which must be positive")
+            fault = "normalize_loss divides by the sum of the layers' weights, which must be positive"
+            faults.append(Fault("normalize_loss", fault))
         return faults
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from srtoolbox.devices import to_exact
-from srtoolbox.errors import ConfigError, SrtoolboxError
+from srtoolbox.errors import ConfigError, Fault, SrtoolboxError
 from srtoolbox.image import squared_distance
 
 PROTOCOLS = {"rgb": 3, "y_direct": 1}
@@ -39,9 +39,9 @@ class Metric:
     def __init__(self, crop_border: int = 0, y_channel: bool = True, protocol: str = "rgb") -> None:
         faults = _option_faults(crop_border, y_channel, protocol)
         if type(self).score is Metric.score and type(self).score_images is Metric.score_images:
-            faults.append("it lacks score(pred, target) -> (N,), see docs/add_a_component.md")
+            faults.append(Fault("type", "it lacks score(pred, target) -> (N,), see docs/add_a_component.md"))
         if faults:
-            raise ConfigError([f"{type(self).__name__}: {fault}" for fault in faults])
+            raise ConfigError([fault.of(type(self).__name__) for fault in faults])
         self.crop_border = crop_border
         self.y_channel = y_channel
         self.protocol = protocol
@@ -53,7 +53,7 @@ class Metric:
             cls.score_images = Metric.score_images
 
     @classmethod
-    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """What is wrong with the arguments, a sentence each, before anything is built."""
         return _option_faults(cfg.get("crop_border", 0), cfg.get("y_channel", True), cfg.get("protocol", "rgb"))
 
@@ -166,14 +166,17 @@ class Metric:
         return picture[..., border : picture.shape[-2] - border, border : picture.shape[-1] - border]
 
 
-def _option_faults(crop_border: object, y_channel: object, protocol: object) -> list[str]:
+def _option_faults(crop_border: object, y_channel: object, protocol: object) -> list[Fault]:
     faults = []
     if protocol not in PROTOCOLS:
-        faults.append(f"protocol={protocol!r} is not possible; allowed: {', '.join(PROTOCOLS)}")
+        fault = f"protocol={protocol!r} is not possible; allowed: {', '.join(PROTOCOLS)}"
+        faults.append(Fault("protocol", fault))
     if protocol == "y_direct" and not y_channel:
-        faults.append("protocol 'y_direct' measures luma only; y_channel=False contradicts it")
+        fault = "protocol 'y_direct' measures luma only; y_channel=False contradicts it"
+        faults.append(Fault("y_channel", fault))
     if not isinstance(crop_border, int) or crop_border < 0:
-        faults.append(f"crop_border={crop_border!r} is not possible; it is a whole number of pixels")
+        fault = f"crop_border={crop_border!r} is not possible; it is a whole number of pixels"
+        faults.append(Fault("crop_border", fault))
     return faults
 
 

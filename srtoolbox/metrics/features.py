@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srtoolbox.errors import ConfigError
+from srtoolbox.errors import ConfigError, Fault
 from srtoolbox.features.backbones import layer_faults, weight_faults
 from srtoolbox.features.network import FeatureNetwork
 from srtoolbox.metrics.base import Metric
@@ -38,11 +38,11 @@ class FeatureDistance(Metric):
         super().__init__(crop_border, y_channel=False)
         faults = layer_faults(backbone, layers) + weight_faults(weights)
         if faults:
-            raise ConfigError([f"FeatureDistance: {fault}" for fault in faults])
+            raise ConfigError([fault.of("FeatureDistance") for fault in faults])
         self.backbone, self.layers, self.weights = backbone, tuple(layers), weights
 
     @classmethod
-    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """Unknown backbone or layer, or a file of weights that is not there; reads no weights."""
         faults = layer_faults(cfg.get("backbone"), cfg.get("layers")) + weight_faults(cfg.get("weights", "imagenet"))
         return super().check(cfg, context) + faults

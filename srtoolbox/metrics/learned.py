@@ -72,7 +72,7 @@ class LPIPS(LibraryMetric):
         super().__init__(crop_border)
         names = {"alex": "lpips", "vgg": "lpips-vgg"}
         if net not in names:
-            raise ConfigError(f"LPIPS: net={net!r} is not possible; allowed: {', '.join(names)}")
+            raise ConfigError(f"LPIPS: net={net!r} is not possible; allowed: {', '.join(names)}", key="net")
         self.library_name = names[net]
 
 

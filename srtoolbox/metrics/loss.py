@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from srtoolbox.errors import ConfigError, RegistryError
+from srtoolbox.errors import ConfigError, Fault, RegistryError
 from srtoolbox.metrics.base import Metric
 from srtoolbox.registry import LOSSES, METRICS
 
@@ -35,11 +35,11 @@ class LossMetric(Metric):
         super().__init__(crop_border, protocol == "y_direct", protocol)
         faults = _faults(losses, protocol)
         if faults:
-            raise ConfigError([f"LossMetric: {fault}" for fault in faults])
+            raise ConfigError([fault.of("LossMetric") for fault in faults])
         self.cfg = losses
 
     @classmethod
-    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """A loss that does not score such pictures. The check looks at the loss's own arguments by itself."""
         protocol = cfg.get("protocol", "rgb")
         given = {**cfg, "y_channel": protocol == "y_direct"}
@@ -57,10 +57,11 @@ class LossMetric(Metric):
         return [LOSSES.build(cfg).eval() for cfg in self.cfg.values()]
 
 
-def _faults(losses: object, protocol: object) -> list[str]:
+def _faults(losses: object, protocol: object) -> list[Fault]:
     if not isinstance(losses, Mapping) or not losses:
-        return [f"losses is a map such as dict(pixel=dict(type='MSELoss')), got {losses!r}"]
-    return [f"losses.{name}: {fault}" for name, cfg in losses.items() if (fault := _fault(cfg, protocol))]
+        return [Fault("losses", f"losses is a map such as dict(pixel=dict(type='MSELoss')), got {losses!r}")]
+    faults = {f"losses.{name}": _fault(cfg, protocol) for name, cfg in losses.items()}
+    return [Fault(key, f"{key}: {fault}") for key, fault in faults.items() if fault]
 
 
 def _fault(cfg: object, protocol: object) -> str | None:

@@ -42,7 +42,7 @@ class SSIM(Metric):
     ) -> None:
         super().__init__(crop_border, y_channel, protocol)
         if dtype not in DTYPES:
-            raise ConfigError(f"SSIM: dtype={dtype!r} is not possible; allowed: {', '.join(DTYPES)}")
+            raise ConfigError(f"SSIM: dtype={dtype!r} is not possible; allowed: {', '.join(DTYPES)}", key="dtype")
         self.dtype = dtype
 
     def score_images(self, pred: Tensor, target: Tensor) -> Tensor:

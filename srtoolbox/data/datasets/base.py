@@ -19,7 +19,7 @@ from srtoolbox.data.loading.sampler import Draw
 from srtoolbox.data.stores.base import Store, Window
 from srtoolbox.data.stores.pairing import raise_faults
 from srtoolbox.data.transforms.base import Compose, Sample, check_made, map_images, transforms_on_gt_alone
-from srtoolbox.errors import ConfigError, DataError
+from srtoolbox.errors import ConfigError, DataError, Fault
 from srtoolbox.text import counted
 
 Sampling = Literal["image", "area"]
@@ -100,7 +100,7 @@ class CropOptions(NamedTuple):
         """Raise a ConfigError that lists all faults of dataset `name`, if there are any."""
         faults = option_faults(scale, self._asdict())
         if faults:
-            raise ConfigError([f"{name}: {fault}" for fault in faults])
+            raise ConfigError([fault.of(name) for fault in faults])
 
 
 class GTDataset(SRDataset):
@@ -195,27 +195,29 @@ class GTDataset(SRDataset):
         return [entry for entry in entries if min(entry.height, entry.width) >= needed]
 
 
-def option_faults(scale: int, options: Mapping[str, Any]) -> list[str]:
+def option_faults(scale: int, options: Mapping[str, Any]) -> list[Fault]:
     """What is wrong with the arguments all GT datasets share, a sentence each. Absent ones are not looked at."""
     if not isinstance(scale, int) or scale < 1:
-        return [f"scale is a whole number from 1 up, got {scale!r}"]
+        return [Fault("scale", f"scale is a whole number from 1 up, got {scale!r}")]
     faults = crop_faults(options.get("gt_size"), scale, options.get("crop", "random"))
     for name, allowed in (("small", SMALL), ("sampling", ("image", "area")), ("channels", (1, 3))):
         if name in options and options[name] not in allowed:
-            faults.append(f"{name} is one of {', '.join(map(repr, allowed))}, got {options[name]!r}")
+            fault = f"{name} is one of {', '.join(map(repr, allowed))}, got {options[name]!r}"
+            faults.append(Fault(name, fault))
     if options.get("max_images") is not None and options["max_images"] < 1:
-        faults.append(f"max_images must be at least 1, got {options['max_images']}")
+        fault = f"max_images must be at least 1, got {options['max_images']}"
+        faults.append(Fault("max_images", fault))
     return faults
 
 
-def check_options(cfg: Mapping[str, Any]) -> list[str]:
+def check_options(cfg: Mapping[str, Any]) -> list[Fault]:
     """`option_faults` of a config; that its scale is the generator's is looked at by `srtoolbox.check`."""
     return option_faults(cfg["scale"], cfg) if "scale" in cfg else []
 
 
-def check_transforms(transforms: Any) -> list[str]:  # noqa: ANN401 - as in a config
+def check_transforms(transforms: Any) -> list[Fault]:  # noqa: ANN401 - as in a config
     """What is wrong with the transforms of a dataset whose LQ is given, a sentence each."""
-    return [f"{path}: {kind} {_ON_GT_ALONE}" for path, kind in transforms_on_gt_alone(transforms)]
+    return [Fault(path, f"{path}: {kind} {_ON_GT_ALONE}") for path, kind in transforms_on_gt_alone(transforms)]
 
 
 _ON_GT_ALONE = (

@@ -39,9 +39,8 @@ class ConcatDataset(SRDataset):
             raise DataError(f"ConcatDataset needs datasets of one scale, got {sorted(map(str, scales))}")
         self.scale = scales.pop()
         if weights is not None and (len(weights) != len(self.datasets) or min(weights) < 0 or sum(weights) <= 0):
-            raise ConfigError(
-                f"ConcatDataset: {len(self.datasets)} datasets need as many weights >= 0, got {list(weights)}"
-            )
+            fault = f"{len(self.datasets)} datasets need as many weights >= 0, got {list(weights)}"
+            raise ConfigError(f"ConcatDataset: {fault}", key="weights")
         self._weights = weights
         self._ends = list(itertools.accumulate(len(dataset) for dataset in self.datasets))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.stores.base import Window
-from srtoolbox.errors import ConfigError
+from srtoolbox.errors import ConfigError, Fault
 
 CropMode = Literal["random", "center", "ten"]
 SmallPolicy = Literal["error", "reflect", "zero", "skip"]
@@ -74,15 +74,15 @@ class Cropper:
         return image[cut : cut + size, cut : cut + size]
 
 
-def crop_faults(gt_size: int | None, scale: int, crop: str | None) -> list[str]:
+def crop_faults(gt_size: int | None, scale: int, crop: str | None) -> list[Fault]:
     """What is wrong with these arguments, a sentence each."""
     faults = []
     if crop not in CROPS:
-        faults.append(f"crop is one of {', '.join(map(repr, CROPS))}, got {crop!r}")
+        faults.append(Fault("crop", f"crop is one of {', '.join(map(repr, CROPS))}, got {crop!r}"))
     if gt_size is not None and (gt_size < scale or gt_size % scale):
-        faults.append(f"gt_size must be a multiple of scale {scale}, got {gt_size}")
+        faults.append(Fault("gt_size", f"gt_size must be a multiple of scale {scale}, got {gt_size}"))
     if gt_size is None and crop in ("center", "ten"):
-        faults.append(f"crop={crop!r} needs a gt_size")
+        faults.append(Fault("crop", f"crop={crop!r} needs a gt_size"))
     return faults
 
 

@@ -13,7 +13,7 @@ from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.stores.base import Store, Window
 from srtoolbox.data.stores.opening import open_store
 from srtoolbox.data.stores.pairing import check_readable
-from srtoolbox.errors import DataError
+from srtoolbox.errors import DataError, Fault
 from srtoolbox.registry import DATASETS
 from srtoolbox.resize import imresize
 
@@ -71,7 +71,7 @@ class GTOnlyDataset(GTDataset):
         self._kept: dict[Entry, np.ndarray] | None = {} if lq_bytes <= KEEP_BYTES else None
 
     @classmethod
-    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         return check_options(cfg)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.stores.base import Store, Window
 from srtoolbox.data.stores.opening import open_store
 from srtoolbox.data.stores.pairing import Pair, check_readable, check_sizes, pair_keys
-from srtoolbox.errors import DataError
+from srtoolbox.errors import DataError, Fault
 from srtoolbox.registry import DATASETS
 
 
@@ -77,7 +77,7 @@ class PairedDataset(GTDataset):
         super().__init__(entries, scale, options)
 
     @classmethod
-    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         return check_options(cfg) + check_transforms(cfg.get("transforms"))
 
     def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ def ordered_range(
     """
     if len(values) != 2 or not least <= values[0] <= values[1] <= most:
         limit = f"from {least:g} up" if most == float("inf") else f"between {least:g} and {most:g}"
-        raise ConfigError(f"{owner}: {name} is (lowest, highest), {limit}, got {values!r}")
+        raise ConfigError(f"{owner}: {name} is (lowest, highest), {limit}, got {values!r}", key=name)
     return values[0], values[1]
 
 
@@ -28,5 +28,5 @@ def probability(owner: str, p: float) -> float:
         ConfigError: anything else.
     """
     if not 0 <= p <= 1:
-        raise ConfigError(f"{owner}: p is a probability between 0 and 1, got {p!r}")
+        raise ConfigError(f"{owner}: p is a probability between 0 and 1, got {p!r}", key="p")
     return p

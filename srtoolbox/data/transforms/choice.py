@@ -27,9 +27,8 @@ class OneOf(Transform):
         self.transforms = build_transforms(transforms)
         shares = [1.0] * len(self.transforms) if weights is None else [float(weight) for weight in weights]
         if len(shares) != len(self.transforms) or min(shares, default=0.0) < 0 or sum(shares) <= 0:
-            raise ConfigError(
-                f"OneOf: {len(self.transforms)} transforms need as many weights >= 0, not all 0; got {weights}"
-            )
+            fault = f"{len(self.transforms)} transforms need as many weights >= 0, not all 0; got {weights}"
+            raise ConfigError(f"OneOf: {fault}", key="weights")
         self._edges = list(itertools.accumulate(shares))
 
     def __call__(self, sample: Sample, rng: Rng) -> Sample:

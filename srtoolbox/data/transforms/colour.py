@@ -39,9 +39,9 @@ class ColourJitter(Transform):
         amounts = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
         for name, amount in amounts.items():
             if not 0 <= amount <= 1:
-                raise ConfigError(f"ColourJitter: {name} is between 0 and 1, got {amount}")
+                raise ConfigError(f"ColourJitter: {name} is between 0 and 1, got {amount}", key=name)
         if not 0 <= hue <= 180:
-            raise ConfigError(f"ColourJitter: hue is between 0 and 180 degrees, got {hue}")
+            raise ConfigError(f"ColourJitter: hue is between 0 and 180 degrees, got {hue}", key="hue")
         self.amounts, self.hue = tuple(amounts.values()), hue
 
     def __call__(self, sample: Sample, rng: Rng) -> Sample:

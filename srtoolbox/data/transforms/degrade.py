@@ -61,7 +61,7 @@ class CoarseDropout(Degradation):
         self.holes = ordered_range("CoarseDropout", "holes", holes, 1)
         self.size = ordered_range("CoarseDropout", "size", size, 1)
         if fill != "mean" and not (isinstance(fill, int) and 0 <= fill <= 255):
-            raise ConfigError(f"CoarseDropout: fill is a level from 0 to 255 or 'mean', got {fill!r}")
+            raise ConfigError(f"CoarseDropout: fill is a level from 0 to 255 or 'mean', got {fill!r}", key="fill")
         self.fill = fill
 
     def degrade(self, image: np.ndarray, rng: Rng) -> np.ndarray:
@@ -112,7 +112,7 @@ class GaussianBlur(Degradation):
     def __init__(self, sigma: Sequence[float] = (0.2, 2.0), kernel: int | None = None) -> None:
         self.sigma = ordered_range("GaussianBlur", "sigma", sigma, 0.01)
         if kernel is not None and (kernel < 1 or kernel % 2 == 0):
-            raise ConfigError(f"GaussianBlur: kernel is odd, got {kernel}")
+            raise ConfigError(f"GaussianBlur: kernel is odd, got {kernel}", key="kernel")
         self.kernel = kernel
 
     def degrade(self, image: np.ndarray, rng: Rng) -> np.ndarray:

@@ -30,9 +30,9 @@ class RandomRotation(Transform):
 
     def __init__(self, degrees: float, filling: Filling = "reflect") -> None:
         if not 0 < degrees <= 180:
-            raise ConfigError(f"RandomRotation: degrees is above 0 and at most 180, got {degrees}")
+            raise ConfigError(f"RandomRotation: degrees is above 0 and at most 180, got {degrees}", key="degrees")
         if filling not in ("reflect", "zero"):
-            raise ConfigError(f"RandomRotation: filling is 'reflect' or 'zero', got {filling!r}")
+            raise ConfigError(f"RandomRotation: filling is 'reflect' or 'zero', got {filling!r}", key="filling")
         self.degrees, self.filling = degrees, filling
 
     def __call__(self, sample: Sample, rng: Rng) -> Sample:

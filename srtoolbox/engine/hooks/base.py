@@ -30,7 +30,7 @@ def positive_interval(hook: str, interval: int) -> int:
         ConfigError: it is not a whole number of iterations above 0.
     """
     if not isinstance(interval, int) or interval < 1:
-        raise ConfigError(f"{hook}: interval is a number of iterations above 0, got {interval!r}")
+        raise ConfigError(f"{hook}: interval is a number of iterations above 0, got {interval!r}", key="interval")
     return interval
 
 

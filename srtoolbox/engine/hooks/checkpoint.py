@@ -12,7 +12,7 @@ from torch import Tensor
 from srtoolbox import dist
 from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
 from srtoolbox.engine.run_state import network_state, run_state
-from srtoolbox.errors import ConfigError, RunError
+from srtoolbox.errors import ConfigError, Fault, RunError
 from srtoolbox.io.files import prepare_folder, sync_file
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import HOOKS, METRICS
@@ -52,9 +52,8 @@ class CheckpointHook(Hook):
         best_after: int = 0,
     ) -> None:
         if keep_last is not None and keep_last < 2:
-            raise ConfigError(
-                f"CheckpointHook: keep_last is at least 2, so that one good one is always there, got {keep_last}"
-            )
+            fault = f"keep_last is at least 2, so that one good one is always there, got {keep_last}"
+            raise ConfigError(f"CheckpointHook: {fault}", key="keep_last")
         self.interval = positive_interval("CheckpointHook", interval)
         self.keep_last = keep_last
         self.best_after = best_after
@@ -63,7 +62,7 @@ class CheckpointHook(Hook):
         self._missing: set[str] = set()
 
     @classmethod
-    def check(cls, cfg: dict[str, Any], context: dict[str, Any]) -> list[str]:
+    def check(cls, cfg: dict[str, Any], context: dict[str, Any]) -> list[Fault]:
         """A best score that no evaluation gives is a fault."""
         val = (context.get("data") or {}).get("val") or {}
         sets, metrics = val.get("datasets") or {}, val.get("metrics") or {}
@@ -75,11 +74,12 @@ class CheckpointHook(Hook):
             for key in keys
             if key not in known
         ]
-        return faults + [
+        faults += [
             f"best={key!r}: {known[key]} is neither better higher nor better lower, so no best can be kept by it"
             for key in keys
             if known.get(key) in METRICS and METRICS.get(known[key]).higher_is_better is None
         ]
+        return [Fault("best", fault) for fault in faults]
 
     def before_train(self, runner: Runner) -> None:
         self.folder = runner.work_dir / "checkpoints"

@@ -34,7 +34,7 @@ class EMAHook(Hook):
 
     def __init__(self, decay: float = 0.999, network: str = "generator") -> None:
         if not 0 <= decay < 1:
-            raise ConfigError(f"EMAHook: decay is a share in [0, 1), got {decay}")
+            raise ConfigError(f"EMAHook: decay is a share in [0, 1), got {decay}", key="decay")
         self.decay = decay
         self.network = network
 

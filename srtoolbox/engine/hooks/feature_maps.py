@@ -10,8 +10,8 @@ from torch import nn
 
 from srtoolbox.devices import without_memory
 from srtoolbox.engine.hooks.base import positive_interval
-from srtoolbox.engine.hooks.snapshots import SnapshotHook, about, patch_faults, patch_of
-from srtoolbox.errors import ConfigError, SrtoolboxError
+from srtoolbox.engine.hooks.snapshots import SnapshotHook, about, patch_fault, patch_of
+from srtoolbox.errors import ConfigError, Fault, SrtoolboxError
 from srtoolbox.inference.restore import upscale_whole
 from srtoolbox.plots.feature_maps import choose_channels, layer_fault, recording
 from srtoolbox.plots.snapshots import FEATURES, snapshot_path, write_maps
@@ -47,7 +47,8 @@ class FeatureMapsHook(SnapshotHook):
         network: str = "generator",
     ) -> None:
         if not layers or not channels or (isinstance(channels, int) and channels < 1):
-            raise ConfigError("FeatureMapsHook: at least one layer and one channel are needed")
+            key = "channels" if layers else "layers"
+            raise ConfigError("FeatureMapsHook: at least one layer and one channel are needed", key=key)
         self.spec = {"picture": picture, "box": box}
         self.layers = list(dict.fromkeys(layers))
         self.wanted = channels
@@ -55,10 +56,11 @@ class FeatureMapsHook(SnapshotHook):
         self.network = network
 
     @classmethod
-    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """A box that is none, and layers that the network does not have."""
-        faults = patch_faults({"picture": cfg.get("picture"), "box": cfg.get("box")}, context)
-        return [f"box: {fault}" for fault in faults] + _layer_faults(cfg, context.get("model") or {})
+        fault = patch_fault({"picture": cfg.get("picture"), "box": cfg.get("box")}, context)
+        faults = [Fault("box", f"box: {fault}")] if fault else []
+        return faults + _layer_faults(cfg, context.get("model") or {})
 
     def set_up(self, runner: Runner) -> None:
         network = runner.networks[self.network]
@@ -86,7 +88,7 @@ class FeatureMapsHook(SnapshotHook):
         return {layer: self.patch.cut_maps(part) for layer, part in maps.items()}
 
 
-def _layer_faults(cfg: Mapping[str, Any], model: Mapping[str, Any]) -> list[str]:
+def _layer_faults(cfg: Mapping[str, Any], model: Mapping[str, Any]) -> list[Fault]:
     """Layers that the config's network does not have."""
     name = str(cfg.get("network", "generator")).removesuffix("_ema")
     if not isinstance(model.get(name), Mapping):
@@ -96,4 +98,8 @@ def _layer_faults(cfg: Mapping[str, Any], model: Mapping[str, Any]) -> list[str]
             network = NETWORKS.build(model[name])
     except Exception:
         return []  # a network that cannot be built is in the report already, or at home on no meta device
-    return [f"layers: {fault}" for layer in cfg.get("layers") or () if (fault := layer_fault(network, layer))]
+    return [
+        Fault(f"layers.{index}", f"layers: {fault}")
+        for index, layer in enumerate(cfg.get("layers") or ())
+        if (fault := layer_fault(network, layer))
+    ]

@@ -13,8 +13,8 @@ from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
 from srtoolbox.engine.hooks.event_files import open_writer
 from srtoolbox.engine.hooks.graph import write_graph
 from srtoolbox.engine.hooks.loss_averages import TermMeans
-from srtoolbox.engine.hooks.weights_and_biases import WandbRun, wandb_faults
-from srtoolbox.errors import ConfigError
+from srtoolbox.engine.hooks.weights_and_biases import WandbRun, wandb_fault
+from srtoolbox.errors import ConfigError, Fault
 from srtoolbox.image import to_image
 from srtoolbox.io.files import append_line, finite_json, write_text
 from srtoolbox.logger import LOGGER
@@ -58,15 +58,17 @@ class LoggerHook(Hook):
         self.interval = positive_interval("LoggerHook", interval)
         self.tensorboard, self.graph = tensorboard, graph
         if (graph or wandb is not None) and not tensorboard:
-            raise ConfigError("LoggerHook: graph and wandb go by way of TensorBoard, and tensorboard=False is given")
+            fault = "graph and wandb go by way of TensorBoard, and tensorboard=False is given"
+            raise ConfigError(f"LoggerHook: {fault}", key="tensorboard")
         self.wandb = None if wandb is None else WandbRun(wandb)
         self.means = TermMeans()
         self.writer: SummaryWriter | None = None
 
     @classmethod
-    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """wandb asked for where it is not installed, or with arguments that are not the user's."""
-        return wandb_faults(cfg.get("wandb"))
+        fault = wandb_fault(cfg.get("wandb"))
+        return [Fault("wandb", f"wandb: {fault}")] if fault else []
 
     def before_train(self, runner: Runner) -> None:
         self.path = runner.work_dir / "scores.jsonl"

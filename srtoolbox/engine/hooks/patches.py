@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from srtoolbox.engine.hooks.base import positive_interval
-from srtoolbox.engine.hooks.snapshots import SnapshotHook, about, patch_faults, patch_of, picture_and_box
-from srtoolbox.errors import ConfigError
+from srtoolbox.engine.hooks.snapshots import SnapshotHook, about, patch_fault, patch_of, picture_and_box
+from srtoolbox.errors import ConfigError, Fault
 from srtoolbox.image import encode_image, write_image
 from srtoolbox.inference.restore import upscale_whole
 from srtoolbox.plots.patches import Patch, unique_stems
@@ -39,16 +39,20 @@ class PatchesHook(SnapshotHook):
         self, patches: Sequence[str | Mapping[str, Any]], interval: int = 250, network: str = "generator"
     ) -> None:
         if not patches:
-            raise ConfigError("PatchesHook: patches names no picture")
+            raise ConfigError("PatchesHook: patches names no picture", key="patches")
         self.specs = list(patches)
         self.interval = positive_interval("PatchesHook", interval)
         self.network = network
         self.patches: dict[Path, Patch] = {}
 
     @classmethod
-    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """Patches that are none, or whose boxes are no multiples of the scale."""
-        return [f"patches: {fault}" for spec in cfg.get("patches") or () for fault in patch_faults(spec, context)]
+        return [
+            Fault(f"patches.{index}", f"patches: {fault}")
+            for index, spec in enumerate(cfg.get("patches") or ())
+            if (fault := patch_fault(spec, context))
+        ]
 
     def set_up(self, runner: Runner) -> None:
         stems = unique_stems([picture_and_box(spec)[0] for spec in self.specs])

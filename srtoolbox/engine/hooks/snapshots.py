@@ -107,18 +107,18 @@ def picture_and_box(spec: str | Mapping[str, Any]) -> tuple[str, Sequence[int] |
     return (spec, None) if isinstance(spec, str) else (spec["picture"], spec.get("box"))
 
 
-def patch_faults(spec: Any, context: Mapping[str, Any]) -> list[str]:  # noqa: ANN401 - whatever a config holds
-    """What is wrong with an entry, before anything is read."""
+def patch_fault(spec: object, context: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with an entry, before anything is read; None: nothing."""
     if isinstance(spec, str):
-        return []
-    keys = set(spec) if isinstance(spec, Mapping) else {None}
-    if not keys <= {"picture", "box"} or not isinstance(spec.get("picture"), str):
-        return [f"a patch is a picture's path, or dict(picture='x.png', box=[x, y, width, height]), got {spec!r}"]
-    if spec.get("box") is None:
-        return []
+        return None
+    entry = spec if isinstance(spec, Mapping) else {}
+    if not set(entry) <= {"picture", "box"} or not isinstance(entry.get("picture"), str):
+        return f"a patch is a picture's path, or dict(picture='x.png', box=[x, y, width, height]), got {spec!r}"
+    if entry.get("box") is None:
+        return None
     scale = ((context.get("model") or {}).get("generator") or {}).get("scale")
-    fault = box_fault(spec["box"], scale if isinstance(scale, int) else None)
-    return [f"{spec['picture']}: {fault}"] if fault else []
+    fault = box_fault(entry["box"], scale if isinstance(scale, int) else None)
+    return f"{entry['picture']}: {fault}" if fault else None
 
 
 def about(patch: Patch, **more: object) -> dict[str, bytes]:

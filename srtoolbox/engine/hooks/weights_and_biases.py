@@ -16,16 +16,16 @@ _OURS = ("sync_tensorboard", "config", "resume")
 MISSING = "needs the package wandb: pip install 'srtoolbox[wandb]', or take wandb out of the logger"
 
 
-def wandb_faults(settings: object) -> list[str]:
-    """What is wrong with `LoggerHook(wandb=...)`, before anything runs."""
+def wandb_fault(settings: object) -> str | None:
+    """Return what is wrong with `LoggerHook(wandb=...)`, before anything runs; None: nothing."""
     if settings is None:
-        return []
+        return None
     if not isinstance(settings, Mapping):
-        return [f"wandb: the arguments of wandb.init, such as dict(project='...'), got {settings!r}"]
+        return f"the arguments of wandb.init, such as dict(project='...'), got {settings!r}"
     if find_spec("wandb") is None:
-        return [f"wandb: {MISSING}"]
-    given = [key for key in _OURS if key in settings]
-    return [f"wandb: {', '.join(given)} is set by the toolbox; take it out"] if given else []
+        return MISSING
+    doubled = [key for key in _OURS if key in settings]
+    return f"{', '.join(doubled)} is set by the toolbox; take it out" if doubled else None
 
 
 class WandbRun:

@@ -51,9 +51,10 @@ class Adapter(NetworkWrapper):
         require_choice("Adapter", "order", order, ORDERS)
         inner = NETWORKS.build({"scale": scale, **(network or BICUBIC)})
         if inner.scale != scale:
-            raise ConfigError(f"Adapter: scale={scale}, but its network upscales x{inner.scale}")
+            raise ConfigError(f"Adapter: scale={scale}, but its network upscales x{inner.scale}", key="scale")
         if order == "bgr" and inner.colour != "rgb":
-            raise ConfigError("Adapter: order='bgr' is for networks of three channels, its network has colour='y'")
+            fault = "order='bgr' is for networks of three channels, its network has colour='y'"
+            raise ConfigError(f"Adapter: {fault}", key="order")
         super().__init__(inner)
         for fact, methods in _OPTIONAL.items():
             if all(hasattr(inner, name) for name in (fact, *methods)):
@@ -63,9 +64,13 @@ class Adapter(NetworkWrapper):
         self.output_mean = mean if output_mean is None else output_mean
         for name, value in (("mean", self.mean), ("output_mean", self.output_mean)):
             if not isinstance(value, int | float) and len(value) != self.in_channels:
-                raise ConfigError(f"Adapter: {name}={value!r} is not possible; it is one number or {self.in_channels}")
+                fault = f"is not possible; it is one number or {self.in_channels}"
+                raise ConfigError(f"Adapter: {name}={value!r} {fault}", key=name)
         if not (self.peak > 0 and self.output_peak > 0):
-            raise ConfigError(f"Adapter: peak={peak!r}, output_peak={output_peak!r}; both are above 0")
+            raise ConfigError(
+                f"Adapter: peak={peak!r}, output_peak={output_peak!r}; both are above 0",
+                key="peak" if peak <= 0 else "output_peak",
+            )
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W)."""

@@ -70,13 +70,13 @@ def add_convs(
     """
     owner = type(network).__name__
     if len(kernels) != len(widths) - 1:
-        raise ConfigError(
-            f"{owner}: {len(kernels)} kernels need {len(kernels) - 1} hidden channels, got {len(widths) - 2}"
-        )
+        fault = f"{len(kernels)} kernels need {len(kernels) - 1} hidden channels, got {len(widths) - 2}"
+        raise ConfigError(f"{owner}: {fault}", key="channels")
     require_positive(owner, **{f"channels[{i}]": width for i, width in enumerate(widths[1:-1])})
     for kernel in kernels:
         if not isinstance(kernel, int) or kernel < 1 or kernel % 2 == 0:
-            raise ConfigError(f"{owner}: kernels={tuple(kernels)!r} is not possible; each is a positive odd integer")
+            fault = f"kernels={tuple(kernels)!r} is not possible; each is a positive odd integer"
+            raise ConfigError(f"{owner}: {fault}", key="kernels")
     convs = [
         nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, padding_mode=padding_mode)
         for inputs, outputs, kernel in zip(widths[:-1], widths[1:], kernels, strict=True)

@@ -79,7 +79,8 @@ class IMDN(SRNetwork):
         super().__init__(scale, colour)
         require_positive("IMDN", num_features=num_features, num_blocks=num_blocks)
         if num_features % REDUCTION:
-            raise ConfigError(f"IMDN: num_features={num_features} is not possible; it is a multiple of {REDUCTION}")
+            fault = f"num_features={num_features} is not possible; it is a multiple of {REDUCTION}"
+            raise ConfigError(f"IMDN: {fault}", key="num_features")
         self.fea_conv = nn.Conv2d(self.in_channels, num_features, 3, padding=1)
         self._blocks = [f"IMDB{number}" for number in range(1, num_blocks + 1)]
         for name in self._blocks:

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from srtoolbox.errors import ConfigError
+from srtoolbox.errors import ConfigError, Fault
 from srtoolbox.interfaces import Discriminator, require_choice, require_positive
 from srtoolbox.models.networks.blocks import gt_sizes, zero_bias
 from srtoolbox.registry import NETWORKS
@@ -55,12 +55,15 @@ class PatchDiscriminator(Discriminator):
         self.apply(_initialise)
 
     @classmethod
-    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """The training crops must leave at least one patch."""
         layers = cfg.get("num_layers", 3)
         least = min_size_of(layers) if isinstance(layers, int) and layers > 0 else 0
         wrong = {path: size for path, size in gt_sizes(context).items() if size < least}
-        return [f"num_layers {layers} needs {least} pixels, but {path} is {size}" for path, size in wrong.items()]
+        return [
+            Fault("num_layers", f"num_layers {layers} needs {least} pixels, but {path} is {size}")
+            for path, size in wrong.items()
+        ]
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] -> logits (N, 1, H', W') with H' = H // 2^num_layers - 2, no sigmoid.

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import spectral_norm
 
-from srtoolbox.errors import ConfigError
+from srtoolbox.errors import ConfigError, Fault
 from srtoolbox.interfaces import Discriminator, require_positive
 from srtoolbox.models.networks.blocks import gt_sizes
 from srtoolbox.registry import NETWORKS
@@ -55,10 +55,13 @@ class UNetDiscriminatorSN(Discriminator):
         self.conv9 = nn.Conv2d(num_features, 1, 3, padding=1)
 
     @classmethod
-    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """The training crops must halve three times without a rest."""
         wrong = {path: size for path, size in gt_sizes(context).items() if size % cls.size_multiple}
-        return [f"takes multiples of {cls.size_multiple} pixels, but {path} is {size}" for path, size in wrong.items()]
+        return [
+            Fault(None, f"takes multiples of {cls.size_multiple} pixels, but {path} is {size}")
+            for path, size in wrong.items()
+        ]
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1], H and W multiples of 8 -> logits (N, 1, H, W), no sigmoid.

@@ -67,7 +67,8 @@ class VDSR(SRNetwork):
         super().__init__(scale, colour)
         require_positive("VDSR", num_features=num_features, num_blocks=num_blocks)
         if input_range is not None and (len(input_range) != 2 or not input_range[0] < input_range[1]):
-            raise ConfigError(f"VDSR: input_range={input_range!r} is not possible; it is (low, high) or None")
+            fault = f"input_range={input_range!r} is not possible; it is (low, high) or None"
+            raise ConfigError(f"VDSR: {fault}", key="input_range")
         self.input_range = input_range
         self.residual_layer = nn.Sequential(*[ConvReLU(num_features, bias) for _ in range(num_blocks)])
         self.input = nn.Conv2d(self.in_channels, num_features, 3, padding=1, bias=bias)

@@ -15,7 +15,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srtoolbox.errors import ConfigError
+from srtoolbox.errors import ConfigError, Fault
 from srtoolbox.interfaces import Discriminator, require_choice, require_positive
 from srtoolbox.models.networks.blocks import gt_sizes
 from srtoolbox.registry import NETWORKS
@@ -89,11 +89,14 @@ class VGGDiscriminator(Discriminator):
         self._features.append(place)
 
     @classmethod
-    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """The training crops must have the size the fully connected layers are made for."""
         size = cfg.get("input_size")
         wrong = {path: gt_size for path, gt_size in gt_sizes(context).items() if gt_size != size}
-        return [f"input_size is {size}, but {path} is {gt_size}: they must be equal" for path, gt_size in wrong.items()]
+        return [
+            Fault("input_size", f"input_size is {size}, but {path} is {gt_size}: they must be equal")
+            for path, gt_size in wrong.items()
+        ]
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, C, input_size, input_size) in [0, 1] -> logits (N, 1), no sigmoid.
@@ -132,16 +135,16 @@ def _check_shape(
     require_positive(owner, **{f"channels[{i}]": width for i, width in enumerate(channels)})
     require_positive(owner, **{f"fc[{i}]": width for i, width in enumerate(fc)})
     if not channels or len(strides) != len(channels):
-        raise ConfigError(f"{owner}: {len(channels)} channels need as many strides, got {len(strides)}")
+        raise ConfigError(f"{owner}: {len(channels)} channels need as many strides, got {len(strides)}", key="strides")
     for stride in strides:
         require_choice(owner, "strides", stride, (1, 2))
     if len(kernels) != 2 or not all(isinstance(k, int) and k > 0 for k in kernels) or kernels[0] % 2 == 0:
-        raise ConfigError(
-            f"{owner}: kernels={tuple(kernels)!r} is not possible; one for stride 1, odd, and one for stride 2"
-        )
+        fault = "is not possible; one for stride 1, odd, and one for stride 2"
+        raise ConfigError(f"{owner}: kernels={tuple(kernels)!r} {fault}", key="kernels")
     multiple = 2 ** list(strides).count(2)
     if input_size % multiple:
         raise ConfigError(
             f"{owner}: input_size={input_size} is not possible; with {list(strides).count(2)} convolutions of stride 2 "
-            f"it is a multiple of {multiple}"
+            f"it is a multiple of {multiple}",
+            key="input_size",
         )

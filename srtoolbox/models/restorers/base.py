@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from srtoolbox.errors import SrtoolboxError
+from srtoolbox.errors import Fault, SrtoolboxError
 from srtoolbox.image import batch_to_float, batch_to_y, rgb_to_y
 from srtoolbox.interfaces import IMAGE_KEYS
 from srtoolbox.optim.wrapper import OptimWrapper
@@ -30,6 +30,9 @@ class Restorer(nn.Module):
         targets: `{loss name: batch key}` where a loss compares with another picture than `gt`.
     """
 
+    needs_losses = True
+    """True if training is impossible without an entry in `losses`."""
+
     def __init__(
         self,
         generator: dict[str, Any],
@@ -46,19 +49,24 @@ class Restorer(nn.Module):
         self.iteration = 0  # finished iterations: the runner keeps it
 
     @classmethod
-    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """Faults of the wiring: training without a loss, a name no module can have, a target that is not there."""
         losses = cfg.get("losses") or {}
         targets = cfg.get("targets") or {}
-        faults = [f"targets names loss {name!r}, which is not in losses" for name in targets if name not in losses]
+        faults = [
+            Fault(f"targets.{name}", f"targets names loss {name!r}, which is not in losses")
+            for name in targets
+            if name not in losses
+        ]
         faults += [
-            f"targets.{name} is 'gt' or 'lq', the batch has no {key!r}"
+            Fault(f"targets.{name}", f"targets.{name} is 'gt' or 'lq', the batch has no {key!r}")
             for name, key in targets.items()
             if key not in IMAGE_KEYS and not cfg.get("preprocess")  # which may add pictures
         ]
-        faults += [f"losses.{name}: {fault}" for name in losses if (fault := name_fault(name))]
-        if not losses and "max_iters" in context:
-            faults.append("training needs a loss: losses=dict(pixel=dict(type='L1Loss'))")
+        faults += [Fault(f"losses.{name}", f"losses.{name}: {fault}") for name in losses if (fault := name_fault(name))]
+        if not losses and cls.needs_losses and "max_iters" in context:
+            example = "losses=dict(pixel=dict(type='L1Loss'))"
+            faults.append(Fault("losses", f"training needs a loss: {example}"))
         return faults
 
     def networks(self) -> dict[str, nn.Module]:

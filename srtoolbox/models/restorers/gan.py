@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox.dist import unwrap
-from srtoolbox.errors import ConfigError
+from srtoolbox.errors import ConfigError, Fault
 from srtoolbox.models.restorers.base import Restorer
 from srtoolbox.optim.wrapper import OptimWrapper
 from srtoolbox.registry import LOSSES, MODELS, NETWORKS
@@ -40,6 +40,8 @@ class GANRestorer(Restorer):
         disc_init_iters: the discriminator alone is trained in the first so many iterations.
     """
 
+    needs_losses = False  # the adversarial loss alone is enough
+
     def __init__(
         self,
         generator: dict[str, Any],
@@ -62,17 +64,22 @@ class GANRestorer(Restorer):
         self.disc_steps, self.disc_init_iters = disc_steps, disc_init_iters
 
     @classmethod
-    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[str]:
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """Faults of the wiring, and counts that are not possible."""
-        others = {**cfg, "losses": cfg.get("losses") or {"": None}}  # the adversarial loss alone is enough
-        faults = [fault for fault in super().check(others, context) if "losses.:" not in fault]
-        faults += [f"losses.{name}: the log needs this name" for name in cfg.get("losses") or {} if name in OWN_TERMS]
+        faults = super().check(cfg, context)
+        faults += [
+            Fault(f"losses.{name}", f"losses.{name}: the log needs this name")
+            for name in cfg.get("losses") or {}
+            if name in OWN_TERMS
+        ]
         for name, least in (("disc_steps", 1), ("disc_init_iters", 0)):
             value = cfg.get(name, least)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                faults.append(f"{name}={value!r} is not possible; it is a whole number from {least} up")
+                fault = f"{name}={value!r} is not possible; it is a whole number from {least} up"
+                faults.append(Fault(name, fault))
         if (cfg.get("gan_loss") or {}).get("r1_weight") and (context.get("runtime") or {}).get("compile"):
-            faults.append("gan_loss.r1_weight needs second derivatives, which runtime.compile=True cannot make")
+            fault = "needs second derivatives, which runtime.compile=True cannot make"
+            faults.append(Fault("gan_loss.r1_weight", f"gan_loss.r1_weight {fault}"))
         return faults
 
     def networks(self) -> dict[str, nn.Module]:

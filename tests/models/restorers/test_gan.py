@@ -247,7 +247,7 @@ def test_losses_in_their_places_have_no_fault(tiny_config: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["model.discriminator.colour=y"], "model.discriminator: it sees 'y' pictures, but model.generator makes"),
+        (["model.discriminator.colour=y"], "model.discriminator: it sees 'y' images, but model.generator makes"),
         (["model.discriminator.input_size=32"], "input_size is 32"),
         (["model.discriminator={'type': 'ESPCN', 'scale': 3, '_delete_': True}"], "a discriminator is expected here"),
         (["model.generator={'type': 'PatchDiscriminator', '_delete_': True}"], "a generator is expected here"),
@@ -255,11 +255,11 @@ def test_losses_in_their_places_have_no_fault(tiny_config: Path) -> None:
         (["model.gan_loss=None"], "gan_loss"),
         (
             ["model.gan_loss={'type': 'L1Loss', '_delete_': True}"],
-            "command line: model.gan_loss: L1Loss compares pictures; what judges a discriminator's logits is wanted",
+            "command line: model.gan_loss: L1Loss compares images; what judges a discriminator's logits is wanted",
         ),
         (
             ["model.losses.adversarial={'type': 'GANLoss'}"],
-            "command line: model.losses.adversarial: GANLoss judges a discriminator's logits, not pictures: give it",
+            "command line: model.losses.adversarial: GANLoss judges a discriminator's logits, not images: give it",
         ),
         (
             [
@@ -267,7 +267,7 @@ def test_losses_in_their_places_have_no_fault(tiny_config: Path) -> None:
                 "model.discriminator.colour=y",
                 "model.losses.features={'type': 'PerceptualLoss', 'weights': 'random', 'layers': {'conv1_1': 1.0}}",
             ],
-            "command line: model.losses.features: PerceptualLoss takes 'rgb' pictures, but model.generator makes 'y'",
+            "command line: model.losses.features: PerceptualLoss takes 'rgb' images, but model.generator makes 'y'",
         ),
         (["model.gan_loss.r1_weight=10", "runtime.compile=True"], "r1_weight needs second derivatives"),
     ],
