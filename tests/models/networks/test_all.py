@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from srtoolbox.errors import ConfigError
-from srtoolbox.inference.tiling.receptive_field import seen_field
+from srtoolbox.inference.tiling.receptive_field import receptive_field_of
 from srtoolbox.interfaces import network_kind
 from srtoolbox.registry import NETWORKS
 
@@ -84,7 +84,7 @@ def reach(network: nn.Module, pixel: int, side: int) -> int:
 @pytest.mark.parametrize(("name", "scale"), CASES)
 def test_receptive_field_is_exact(name, scale):
     network = positive_double(NETWORKS.build(small_config(name, scale)))
-    radius, cell = seen_field(network), network.size_multiple  # measured where the network states none
+    radius, cell = receptive_field_of(network), network.size_multiple  # measured where the network states none
     if radius is None:
         assert reach(network, 20, 41) == 20
         return
