@@ -15,9 +15,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from srtoolbox.config import Config
 from srtoolbox.engine.evaluate import Evaluation
 from srtoolbox.engine.hooks import Hook, Phase
-from srtoolbox.engine.job.signals import StopRequested
 from srtoolbox.engine.job.workdir import find_state
 from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.stop import Stop
 from srtoolbox.registry import HOOKS
 
 
@@ -71,8 +71,12 @@ def build(config: Path, work_dir: Path, *overrides: str, resume: bool = False) -
 def run(config: Path, work_dir: Path, *overrides: str, resume: bool = False) -> Runner:
     """One run of a config in this process; a run stopped by a signal or a crash returns like a finished one."""
     runner = build(config, work_dir, *overrides, resume=resume)
-    with contextlib.suppress(StopRequested, Crash):
-        runner.train()
+    try:
+        with contextlib.suppress(Crash):
+            runner.train()
+    except Stop as stop:
+        if not stop.signum:
+            raise
     return runner
 
 

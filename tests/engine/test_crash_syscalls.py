@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from srtoolbox.engine.hooks import Phase
+from srtoolbox.engine.loop import iterations
 from srtoolbox.engine.runner import Runner
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.io.tensor_files import load_tensors
@@ -43,11 +43,9 @@ class Scene:
         self.whole = folder / "whole"
         run(config, self.folder, *SETTINGS, "max_iters=10")
         self.runner: Runner = build(config, self.folder, *SETTINGS, resume=True)
-        self.runner.model.train()
-        self.runner.call("before_train")
-        self.runner.call("after_iter", phases=(Phase.EVALUATE, Phase.LOG))  # as Runner.train does after a resume
+        self.iterations = iterations(self.runner)
         while self.runner.iter < 14:
-            self.runner.run_iter()
+            next(self.iterations)
         self.random_state = random.getstate()
         shutil.copytree(self.folder, self.backup)
         self.before = snapshot(self.folder)
@@ -67,7 +65,7 @@ class Scene:
         random.setstate(self.random_state)  # Python seeds itself anew in a forked process
         try:
             with disk.active():
-                self.runner.run_iter()
+                next(self.iterations)
         except SrtoolboxError as error:
             told = str(error)
         (self.folder.parent / "told").write_bytes(pickle.dumps(told))

@@ -59,7 +59,7 @@ def test_a_hook_that_fails_at_the_end_does_not_hide_the_signal(
 ) -> None:
     stop = ["hooks.kill.type=KillHook", "hooks.kill.at=7"]
     assert main(["train", str(tiny_config), "--work-dir", str(tmp_path), *FAILING, *stop]) == 143
-    assert ENDED == ["StopRequested", "closed"]
+    assert ENDED == ["Stop", "closed"]
     assert "failing" in (errors := capsys.readouterr().err) and "failed at the end" in errors
     assert listing(tmp_path, "iter_*.pth")[-1] == "iter_000007.pth"
 

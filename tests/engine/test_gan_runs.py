@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from srtoolbox.engine.run_state import network_state
 from tests.engine.runs import build, differing, final_state, load, records, run
 from tests.engine.test_distributed import torchrun
 
@@ -92,7 +91,7 @@ def test_a_discriminator_that_does_not_fit_is_told_why(
 ) -> None:
     logging.getLogger("srtoolbox").propagate = True
     path = tmp_path / "other.pth"
-    networks = network_state(build(gan_config, tmp_path / "a"))
+    networks = build(gan_config, tmp_path / "a").network_state()
     networks["networks"]["discriminator"] = {"head.weight": torch.zeros(3, 3)}
     torch.save(networks, path)
     build(gan_config, tmp_path / "b", f"load_from={str(path)!r}")

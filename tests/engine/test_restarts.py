@@ -60,7 +60,7 @@ def first_attempt(died: str, arguments: list[str], monkeypatch: pytest.MonkeyPat
         assert main([*arguments, "max_iters=12"]) == 0
         return
     with monkeypatch.context() as patch, contextlib.suppress(Died):
-        patch.setattr(Runner, {"at the start": "__init__", "before a save": "run_iter"}[died], dies)
+        patch.setattr(Runner, {"at the start": "__init__", "before a save": "begin_step"}[died], dies)
         main(arguments)
 
 

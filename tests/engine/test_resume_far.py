@@ -17,7 +17,6 @@ import torch
 from srtoolbox.cli import main
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.engine.hooks import Hook, Phase
-from srtoolbox.engine.run_state import run_state
 from srtoolbox.engine.runner import Runner
 from srtoolbox.registry import HOOKS
 from srtoolbox.weights.checkpoint import save_checkpoint
@@ -171,7 +170,7 @@ def test_checkpoints_of_earlier_versions_resume(folder: Path, tmp_path: Path, mo
     Path("saved.py").write_text("\n".join(f"{key} = {value!r}" for key, value in config.items()))
     resumed = build(Path("saved.py"), tmp_path / "run", "max_iters=9", resume=True)
     assert (resumed.iter, resumed.draws) == (7, 28)
-    found = run_state(resumed)
+    found = resumed.state_dict()
     for part in ("networks", "optims", "hooks"):  # all that the file holds; a later version may add to it
         expected, taken = flatten(saved[part]), flatten(found[part])
         lost = [key for key, value in expected.items() if taken.get(key) != value and key not in DROPPED]

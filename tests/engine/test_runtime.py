@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from srtoolbox.engine.device import set_up_torch
 from srtoolbox.engine.job.process import VARIABLES, default_threads
 from srtoolbox.engine.job.report import describe
+from srtoolbox.engine.loop import iterations
 from tests.engine.runs import build, load, run
 
 UNSCHEDULED = ("optim.generator.scheduler=None", "optim.generator.milestones=None")
@@ -99,7 +100,7 @@ def test_gradients_are_reduced_with_the_last_batch_of_an_iteration_only(
         return step(*arguments)
 
     monkeypatch.setattr(runner.model, "train_step", watched)
-    runner.run_iter()
+    next(iterations(runner))
     assert reduced == [False, False, True]
 
 

@@ -23,7 +23,8 @@ from srtoolbox.cli import main as srtoolbox
 from srtoolbox.cli.quickstart import write_photos
 from srtoolbox.config import Config
 from srtoolbox.data.loading.loader import build_train_loader
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.loop import iterations
+from srtoolbox.engine.run import Run
 from srtoolbox.image import batch_to_float, rgb_to_y
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import DATASETS, NETWORKS
@@ -55,12 +56,11 @@ class RunnerLoop:
 
     def __init__(self, config: Config, work_dir: Path) -> None:
         work_dir.mkdir()
-        self.runner = Runner(config, work_dir)
-        self.runner.call("before_train")
+        self.iterations = iterations(Run(config, work_dir))
 
     def run(self, iters: int) -> None:
         for _ in range(iters):
-            self.runner.run_iter()
+            next(self.iterations)
 
 
 def main() -> None:

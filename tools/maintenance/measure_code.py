@@ -33,9 +33,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 # what one iteration runs: change it where the loop moves
-_METHODS = ["train", "run_iter", "_run_iter", "_step", "call", "doubtful", "_left_out"]
-_METHODS += ["_due_phases", "_after_iter", "_stopped"]
-LOOP = (*(f"engine/runner.py:Runner.{name}" for name in _METHODS), "engine/guard/halt.py:check_steps")
+LOOP = ("engine/loop.py:iterations",)
 RELATIVE = ["What", "Whether", "Where", "Who", "Whom", "Whose", "How", "Which", "That", "When", "Why", "If", "As", "Of"]
 LONG_LINE, LONG_FUNCTION = 100, 60
 _FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef

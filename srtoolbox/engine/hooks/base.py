@@ -1,14 +1,14 @@
 """The base class of hooks, and the loop they hang on:
 
-for hook in hooks: hook.set_up(runner)                  # while the runner is built; then a checkpoint is loaded
-for hook in hooks: hook.before_train(runner)
-for hook in hooks: hook.at_start(runner)                # of a run at iteration 0
-while runner.iter < runner.max_iters:
-    runner.terms = model.train_step(next(batches), optims)
-    runner.iter += 1
-    for hook in hooks: hook.after_iter(runner)          # by phase: UPDATE, SAVE, EVALUATE, LOG
-        (the evaluating hook calls hook.after_eval(runner, evaluation) of all)
-for hook in hooks: hook.after_train(runner, error)      # always, with the exception that ended the run, if any
+for hook in hooks: hook.set_up(run)                  # while the runner is built; then a checkpoint is loaded
+for hook in hooks: hook.before_train(run)
+for hook in hooks: hook.at_start(run)                # of a run at iteration 0
+while run.iter < run.max_iters:
+    run.terms = model.train_step(next(batches), optims)
+    run.iter += 1
+    for hook in hooks: hook.after_iter(run)          # by phase: UPDATE, SAVE, EVALUATE, LOG
+        (the evaluating hook calls hook.after_eval(run, evaluation) of all)
+for hook in hooks: hook.after_train(run, error)      # always, with the exception that ended the run, if any
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from srtoolbox.errors import ConfigError
 
 if TYPE_CHECKING:
     from srtoolbox.engine.evaluate import Evaluation
-    from srtoolbox.engine.runner import Runner
+    from srtoolbox.engine.run import Run
 
 
 def positive_interval(hook: str, interval: int) -> int:
@@ -47,26 +47,26 @@ class Phase(IntEnum):
 
 
 class Hook:
-    """Override what you need. `iter` counts finished iterations: in the first `after_iter`, `runner.iter` is 1."""
+    """Override what you need. `iter` counts finished iterations: in the first `after_iter`, `run.iter` is 1."""
 
     phase: Phase = Phase.LOG
 
-    def set_up(self, runner: Runner) -> None:
+    def set_up(self, run: Run) -> None:
         """Add to the runner what checkpoints hold, on its device, before one is loaded. Writes nothing."""
 
-    def before_train(self, runner: Runner) -> None:
+    def before_train(self, run: Run) -> None:
         """Once, with everything built and loaded."""
 
-    def at_start(self, runner: Runner) -> None:
+    def at_start(self, run: Run) -> None:
         """Once, before the first iteration of a run that begins at iteration 0, when all hooks are ready."""
 
-    def after_iter(self, runner: Runner) -> None:
+    def after_iter(self, run: Run) -> None:
         """After each optimizer step."""
 
-    def after_eval(self, runner: Runner, evaluation: Evaluation) -> None:
-        """After each evaluation; `runner.iter` is 0 in the one of a run's start."""
+    def after_eval(self, run: Run, evaluation: Evaluation) -> None:
+        """After each evaluation; `run.iter` is 0 in the one of a run's start."""
 
-    def after_train(self, runner: Runner, error: BaseException | None = None) -> None:
+    def after_train(self, run: Run, error: BaseException | None = None) -> None:
         """Once, also after a crash or a signal (`error`)."""
 
     def state_dict(self) -> dict[str, Any]:

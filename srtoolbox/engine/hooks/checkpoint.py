@@ -11,7 +11,6 @@ from torch import Tensor
 
 from srtoolbox import dist
 from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
-from srtoolbox.engine.run_state import network_state, run_state
 from srtoolbox.errors import ConfigError, Fault, RunError
 from srtoolbox.io.files import prepare_folder, sync_file
 from srtoolbox.logger import LOGGER
@@ -20,7 +19,7 @@ from srtoolbox.weights.checkpoint import list_checkpoints, save_checkpoint, side
 
 if TYPE_CHECKING:
     from srtoolbox.engine.evaluate import Evaluation
-    from srtoolbox.engine.runner import Runner
+    from srtoolbox.engine.run import Run
 
 LOGS = ("scores.jsonl", "train.log")
 """What other parts append to during a run."""
@@ -30,7 +29,7 @@ LOGS = ("scores.jsonl", "train.log")
 class CheckpointHook(Hook):
     """Writes `checkpoints/iter_005000.pth` every `interval` iterations, at the end and when a signal stops the run.
 
-    While steps are left out (`runner.doubtful`), a save that is due waits for the next one that succeeds, and no
+    While steps are left out (`run.last_step_skipped`), a save that is due waits for the next one that succeeds, and no
     network is kept as the best.
 
     Args:
@@ -81,12 +80,12 @@ class CheckpointHook(Hook):
         ]
         return [Fault("best", fault) for fault in faults]
 
-    def before_train(self, runner: Runner) -> None:
-        self.folder = runner.work_dir / "checkpoints"
-        self.resumed_from = runner.resumed_from.resolve() if runner.resumed_from else None
-        self.saved_at = runner.iter
+    def before_train(self, run: Run) -> None:
+        self.folder = run.work_dir / "checkpoints"
+        self.resumed_from = run.resumed_from.resolve() if run.resumed_from else None
+        self.saved_at = run.iter
         if dist.is_main():
-            for folder in (runner.work_dir, self.folder):
+            for folder in (run.work_dir, self.folder):
                 prepare_folder(folder)
             self._forget_lost()
         self.best = dist.all_gather_object(self.best)[0]
@@ -113,27 +112,27 @@ class CheckpointHook(Hook):
     def _best_path(self, key: str) -> Path:
         return self.folder / f"best_{key.replace('/', '_')}.pth"
 
-    def after_iter(self, runner: Runner) -> None:
-        due = runner.iter // self.interval > self.saved_at // self.interval  # maybe since some iterations
-        if due or runner.iter == runner.max_iters or runner.stop_signal:
-            with runner.pausing("save"):
-                self._save(runner)
-            self.saved_at = runner.iter
+    def after_iter(self, run: Run) -> None:
+        due = run.iter // self.interval > self.saved_at // self.interval  # maybe since some iterations
+        if due or run.iter == run.max_iters or run.stop_signal:
+            with run.pausing("save"):
+                self._save(run)
+            self.saved_at = run.iter
 
-    def _save(self, runner: Runner) -> None:
-        path = self.folder / f"iter_{runner.iter:06d}.pth"
-        runner.synchronise_buffers()
-        refuse_broken(runner)
-        state = run_state(runner)  # a collective: every rank gives its random state
+    def _save(self, run: Run) -> None:
+        path = self.folder / f"iter_{run.iter:06d}.pth"
+        run.synchronise_buffers()
+        refuse_broken(run)
+        state = run.state_dict()  # a collective: every rank gives its random state
         if dist.is_main():
             for log in LOGS:  # a checkpoint that survives a power loss must find the lines before it
-                sync_file(runner.work_dir / log)
+                sync_file(run.work_dir / log)
             save_checkpoint(path, state)
             self._retain(newest=path)
 
-    def after_eval(self, runner: Runner, evaluation: Evaluation) -> None:
+    def after_eval(self, run: Run, evaluation: Evaluation) -> None:
         # the weights a run began with are no result of it: a best of theirs would hide all that it made
-        if runner.iter < max(self.best_after, 1) or runner.doubtful:
+        if run.iter < max(self.best_after, 1) or run.last_step_skipped:
             return
         scores = evaluation.scores
         for key in self.best_keys:
@@ -142,11 +141,11 @@ class CheckpointHook(Hook):
                 self._missing.add(key)
                 if dist.is_main():
                     LOGGER.warning("no best by %s is kept: that set is not there", key)
-            if self._is_better(runner, key, value):
-                self.best[key] = {"iter": runner.iter, "score": value}
+            if self._is_better(run, key, value):
+                self.best[key] = {"iter": run.iter, "score": value}
                 if dist.is_main():
                     path = self._best_path(key)
-                    save_checkpoint(path, {**network_state(runner), "scores": scores})
+                    save_checkpoint(path, {**run.network_state(), "scores": scores})
                     LOGGER.info("best %s so far: %.4f, kept as %s", key, value, path.name)
 
     def state_dict(self) -> dict[str, Any]:
@@ -155,10 +154,10 @@ class CheckpointHook(Hook):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best = state["best"]
 
-    def _is_better(self, runner: Runner, key: str, value: float) -> bool:
+    def _is_better(self, run: Run, key: str, value: float) -> bool:
         if math.isnan(value) or key not in self.best:
             return not math.isnan(value)
-        higher = runner.higher_is_better(key.rsplit("/", 1)[1])
+        higher = run.higher_is_better(key.rsplit("/", 1)[1])
         return value > self.best[key]["score"] if higher else value < self.best[key]["score"]
 
     def _retain(self, newest: Path) -> None:
@@ -186,16 +185,16 @@ class CheckpointHook(Hook):
             LOGGER.warning("%s: an old checkpoint that cannot be deleted (%s)", path, error.strerror)
 
 
-def refuse_broken(runner: Runner) -> None:
+def refuse_broken(run: Run) -> None:
     """Stop before a save would replace good weights by ruined ones.
 
     Raises:
         RunError: some weight is NaN or infinite.
     """
-    for name, network in runner.networks.items():
+    for name, network in run.networks.items():
         tensors = [value for value in network.state_dict().values() if isinstance(value, Tensor)]  # not an extra state
         if not all(bool(tensor.isfinite().all()) for tensor in tensors):
             raise RunError(
-                f"iteration {runner.iter}: weights of {name} are no longer finite; this state is not saved. Earlier "
+                f"iteration {run.iter}: weights of {name} are no longer finite; this state is not saved. Earlier "
                 f"ones are intact. Lower the learning rate, clip the gradients (optim.{name}.clip) or train without amp"
             )

@@ -14,7 +14,7 @@ from srtoolbox.errors import ConfigError
 from srtoolbox.registry import HOOKS
 
 if TYPE_CHECKING:
-    from srtoolbox.engine.runner import Runner
+    from srtoolbox.engine.run import Run
 
 
 @HOOKS.register
@@ -38,13 +38,13 @@ class EMAHook(Hook):
         self.decay = decay
         self.network = network
 
-    def set_up(self, runner: Runner) -> None:
-        self.average = copy.deepcopy(runner.networks[self.network]).requires_grad_(False)
-        runner.networks[f"{self.network}_ema"] = self.average
+    def set_up(self, run: Run) -> None:
+        self.average = copy.deepcopy(run.networks[self.network]).requires_grad_(False)
+        run.networks[f"{self.network}_ema"] = self.average
 
     @torch.no_grad()
-    def after_iter(self, runner: Runner) -> None:
-        source = unwrap(runner.networks[self.network])
+    def after_iter(self, run: Run) -> None:
+        source = unwrap(run.networks[self.network])
         pairs = list(zip(self.average.parameters(), source.parameters(), strict=True))
         averages, values = [], []
         for average, value in pairs + _paired_buffers(self.average, source):

@@ -10,7 +10,7 @@ from srtoolbox.logger import LOGGER
 from srtoolbox.registry import HOOKS
 
 if TYPE_CHECKING:
-    from srtoolbox.engine.runner import Runner
+    from srtoolbox.engine.run import Run
 
 
 @HOOKS.register
@@ -33,41 +33,41 @@ class EvaluateHook(Hook):
         self.last_panels: dict[str, Picture] = {}
         """The images to look at of the evaluation that ends the run."""
 
-    def set_up(self, runner: Runner) -> None:
-        val: dict[str, Any] = runner.config.get("data", {}).get("val") or {}
-        self.interval = val.get("interval", runner.max_iters)
+    def set_up(self, run: Run) -> None:
+        val: dict[str, Any] = run.config.get("data", {}).get("val") or {}
+        self.interval = val.get("interval", run.max_iters)
         self.datasets = build_eval_datasets(val.get("datasets") or {})
         if val.get("datasets") and not self.datasets:
             LOGGER.warning("none of the validation sets is there: training goes on without evaluation")
-        self.metrics = self._that_fit(runner, build_metrics(val.get("metrics") or {}))
+        self.metrics = self._that_fit(run, build_metrics(val.get("metrics") or {}))
 
-    def _that_fit(self, runner: Runner, metrics: dict[str, Any]) -> dict[str, Any]:
+    def _that_fit(self, run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
         """Leave out, of an RGB network, the metrics of a Y network's own output, but for those a best is kept by."""
-        kept_by = {key.rpartition("/")[2] for hook in runner.hooks.values() for key in getattr(hook, "best_keys", ())}
-        if runner.networks[self.network].colour == "y":
+        kept_by = {key.rpartition("/")[2] for hook in run.hooks.values() for key in getattr(hook, "best_keys", ())}
+        if run.networks[self.network].colour == "y":
             return metrics
         fitting = {name: metric for name, metric in metrics.items() if metric.protocol != "y_direct" or name in kept_by}
         return fitting or metrics
 
-    def at_start(self, runner: Runner) -> None:
-        if self.datasets and runner.config.get("load_from"):
-            self._evaluate_now(runner)
+    def at_start(self, run: Run) -> None:
+        if self.datasets and run.config.get("load_from"):
+            self._evaluate_now(run)
 
-    def after_iter(self, runner: Runner) -> None:
-        if self.datasets and (runner.iter % self.interval == 0 or runner.iter == runner.max_iters):
-            self._evaluate_now(runner)
+    def after_iter(self, run: Run) -> None:
+        if self.datasets and (run.iter % self.interval == 0 or run.iter == run.max_iters):
+            self._evaluate_now(run)
 
-    def _evaluate_now(self, runner: Runner) -> None:
-        with runner.pausing("evaluate"):
-            evaluation = self.evaluate(runner)
-            runner.call("after_eval", evaluation)
-        if runner.iter == runner.max_iters:
+    def _evaluate_now(self, run: Run) -> None:
+        with run.pausing("evaluate"):
+            evaluation = self.evaluate(run)
+            run.call("after_eval", evaluation)
+        if run.iter == run.max_iters:
             self.last_panels = evaluation.panels
 
-    def evaluate(self, runner: Runner) -> Evaluation:
+    def evaluate(self, run: Run) -> Evaluation:
         """Score all sets now, with the same buffers (BatchNorm statistics) on every rank; a signal ends it."""
-        runner.synchronise_buffers()
-        network = runner.networks.get(f"{self.network}_ema", runner.networks[self.network])
+        run.synchronise_buffers()
+        network = run.networks.get(f"{self.network}_ema", run.networks[self.network])
         evaluation = Evaluation()
         for name, dataset in self.datasets.items():
 
@@ -79,8 +79,8 @@ class EvaluateHook(Hook):
                 network,
                 dataset,
                 self.metrics,
-                device=runner.device,
+                device=run.device,
                 on_picture=keep,
-                interrupted=lambda: bool(runner.signals.received),
+                interrupted=lambda: bool(run.signals.received),
             )
         return evaluation

@@ -18,7 +18,7 @@ from srtoolbox.plots.snapshots import FEATURES, snapshot_path, write_maps
 from srtoolbox.registry import HOOKS, NETWORKS
 
 if TYPE_CHECKING:
-    from srtoolbox.engine.runner import Runner
+    from srtoolbox.engine.run import Run
 
 _MIDDLE = 240  # px of the true picture
 
@@ -62,8 +62,8 @@ class FeatureMapsHook(SnapshotHook):
         faults = [Fault("box", f"box: {fault}")] if fault else []
         return faults + _layer_faults(cfg, context.get("model") or {})
 
-    def set_up(self, runner: Runner) -> None:
-        network = runner.networks[self.network]
+    def set_up(self, run: Run) -> None:
+        network = run.networks[self.network]
         self.patch = patch_of(self.spec, network, middle=_MIDDLE)
         self.channels: dict[str, list[int]] = {}
         self.folders: dict[Path, dict[str, bytes]] = {}
@@ -75,7 +75,7 @@ class FeatureMapsHook(SnapshotHook):
                 raise SrtoolboxError(f"layer {layer!r} is not used when {type(network).__name__} runs")
             self.channels[layer] = choose_channels(counts[layer], self.wanted, layer)
             told = about(self.patch, layer=layer, channels=self.channels[layer])
-            self.folders[runner.work_dir / FEATURES / layer] = told
+            self.folders[run.work_dir / FEATURES / layer] = told
 
     def _keep(self, network: nn.Module, iteration: int) -> None:
         maps = self._maps(network)

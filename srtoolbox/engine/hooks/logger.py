@@ -12,7 +12,7 @@ from srtoolbox import dist
 from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
 from srtoolbox.engine.hooks.event_files import open_writer
 from srtoolbox.engine.hooks.graph import write_graph
-from srtoolbox.engine.hooks.loss_averages import TermMeans
+from srtoolbox.engine.hooks.loss_averages import LossAverages
 from srtoolbox.engine.hooks.weights_and_biases import WandbRun, wandb_fault
 from srtoolbox.errors import ConfigError, Fault
 from srtoolbox.image import to_image
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
     from srtoolbox.engine.evaluate import Evaluation
-    from srtoolbox.engine.runner import Runner
+    from srtoolbox.engine.run import Run
 
 
 @HOOKS.register
@@ -61,7 +61,7 @@ class LoggerHook(Hook):
             fault = "graph and wandb go by way of TensorBoard, and tensorboard=False is given"
             raise ConfigError(f"LoggerHook: {fault}", key="tensorboard")
         self.wandb = None if wandb is None else WandbRun(wandb)
-        self.means = TermMeans()
+        self.means = LossAverages()
         self.writer: SummaryWriter | None = None
 
     @classmethod
@@ -70,45 +70,44 @@ class LoggerHook(Hook):
         fault = wandb_fault(cfg.get("wandb"))
         return [Fault("wandb", f"wandb: {fault}")] if fault else []
 
-    def before_train(self, runner: Runner) -> None:
-        self.path = runner.work_dir / "scores.jsonl"
-        self.started, self.started_at = time.perf_counter(), runner.iter
-        self.since, self.since_iter = self.started, runner.iter
+    def before_train(self, run: Run) -> None:
+        self.path = run.work_dir / "scores.jsonl"
+        self.started, self.started_at = time.perf_counter(), run.iter
+        self.since, self.since_iter = self.started, run.iter
+        self.data_before, self.paused_before = run.data_seconds, run.paused_seconds
         if dist.is_main():
-            runner.work_dir.mkdir(parents=True, exist_ok=True)
-            cut_records(self.path, runner.begins_at)
+            run.work_dir.mkdir(parents=True, exist_ok=True)
+            cut_records(self.path, run.first_logged_iter)
             if self.wandb is not None:
-                self.wandb.begin(runner.work_dir, runner.config.to_dict())
+                self.wandb.begin(run.work_dir, run.config.to_dict())
             if self.tensorboard:
                 # what an earlier process logged from this iteration on (all, where it never saved) is repeated
-                self.writer = open_writer(runner.work_dir, purge_step=runner.begins_at)
-            if self.graph and not runner.is_resumed:
-                write_graph(self.writer, runner.networks["generator"], runner.device)
+                self.writer = open_writer(run.work_dir, purge_step=run.first_logged_iter)
+            if self.graph and not run.is_resumed:
+                write_graph(self.writer, run.networks["generator"], run.device)
 
-    def at_start(self, runner: Runner) -> None:
+    def at_start(self, run: Run) -> None:
         self.started = time.perf_counter()  # the time left is of training, not of an evaluation before it
 
-    def after_iter(self, runner: Runner) -> None:
-        self.means.add(runner.terms)
-        if runner.iter % self.interval == 0 or runner.iter == runner.max_iters:
-            self._log_train(runner)
+    def after_iter(self, run: Run) -> None:
+        self.means.add(run.terms)
+        if run.iter % self.interval == 0 or run.iter == run.max_iters:
+            self._log_train(run)
 
-    def after_eval(self, runner: Runner, evaluation: Evaluation) -> None:
+    def after_eval(self, run: Run, evaluation: Evaluation) -> None:
         if not dist.is_main():
             return
         scores = evaluation.scores
-        self._record({"kind": "eval", "iter": runner.iter, "scores": scores})
-        LOGGER.info(
-            "iter %d  %s", runner.iter, "  ".join(f"{k} {v:.4f}" for k, v in scores.items() if "seconds" not in k)
-        )
+        self._record({"kind": "eval", "iter": run.iter, "scores": scores})
+        LOGGER.info("iter %d  %s", run.iter, "  ".join(f"{k} {v:.4f}" for k, v in scores.items() if "seconds" not in k))
         if self.writer is not None:
             for key, value in scores.items():
-                self.writer.add_scalar(f"eval/{key}", value, runner.iter)
+                self.writer.add_scalar(f"eval/{key}", value, run.iter)
             for key, picture in evaluation.panels.items():
                 shown = panel(picture.lq, to_image(picture.sr), picture.gt)
-                self.writer.add_image(f"{key} ({PANEL_TITLE})", shown, runner.iter, dataformats="HWC")
+                self.writer.add_image(f"{key} ({PANEL_TITLE})", shown, run.iter, dataformats="HWC")
 
-    def after_train(self, runner: Runner, error: BaseException | None = None) -> None:
+    def after_train(self, run: Run, error: BaseException | None = None) -> None:
         if self.writer is not None:
             self.writer.close()
         if self.wandb is not None:
@@ -126,38 +125,40 @@ class LoggerHook(Hook):
         if len(state["terms"]) == dist.world_size():  # else the first line covers what follows the resume only
             self.means.load_state_dict(state["terms"][dist.rank()])
 
-    def _log_train(self, runner: Runner) -> None:
+    def _log_train(self, run: Run) -> None:
         terms = self.means.take()
         if dist.is_main():
-            rates = learning_rates(runner.optims)
-            speed = self._speed(runner)
-            weights = runner.model.loss_weights()
+            rates = learning_rates(run.optims)
+            speed = self._speed(run)
+            weights = run.model.loss_weights()
             plain = {name: terms[name] / weights[name] for name in terms if weights.get(name, 1) not in (0, 1)}
             extra = {"unweighted": plain} if plain else {}
-            totals = {name: optim.skipped_steps.total for name, optim in runner.optims.items()}
+            totals = {name: optim.skipped_steps.total for name, optim in run.optims.items()}
             skipped = {name: total for name, total in totals.items() if total}
             if skipped:
                 extra["skipped"] = skipped
-            self._record({"kind": "train", "iter": runner.iter, "lr": rates, "terms": terms, **extra, **speed})
-            LOGGER.info(train_line(runner.iter, runner.max_iters, terms, rates, speed))
+            self._record({"kind": "train", "iter": run.iter, "lr": rates, "terms": terms, **extra, **speed})
+            LOGGER.info(train_line(run.iter, run.max_iters, terms, rates, speed))
             if self.writer is not None:
                 if speed:
-                    self.writer.add_scalar("speed/seconds_per_iter", speed["time"], runner.iter)
+                    self.writer.add_scalar("speed/seconds_per_iter", speed["time"], run.iter)
                 for group, values in (("loss", terms), ("loss_unweighted", plain), ("lr", rates)):
                     for name, value in values.items():
-                        self.writer.add_scalar(f"{group}/{name}", value, runner.iter)
+                        self.writer.add_scalar(f"{group}/{name}", value, run.iter)
 
-    def _speed(self, runner: Runner) -> dict[str, float]:
+    def _speed(self, run: Run) -> dict[str, float]:
         """Seconds per iteration (without saving and evaluating), of them waiting for data, and seconds left in all.
 
         Nothing in the line of the iteration at which a run resumed, which this process has not timed.
         """
-        now, iters = time.perf_counter(), runner.iter - self.since_iter
+        now, iters = time.perf_counter(), run.iter - self.since_iter
         if iters == 0:
             return {}
-        seconds, data_seconds = (now - self.since - runner.paused_seconds) / iters, runner.data_seconds / iters
-        left = (now - self.started) / max(runner.iter - self.started_at, 1) * (runner.max_iters - runner.iter)
-        self.since, self.since_iter, runner.data_seconds, runner.paused_seconds = now, runner.iter, 0.0, 0.0
+        seconds = (now - self.since - (run.paused_seconds - self.paused_before)) / iters
+        data_seconds = (run.data_seconds - self.data_before) / iters
+        left = (now - self.started) / max(run.iter - self.started_at, 1) * (run.max_iters - run.iter)
+        self.since, self.since_iter = now, run.iter
+        self.data_before, self.paused_before = run.data_seconds, run.paused_seconds
         return {"time": seconds, "data_time": data_seconds, "eta": left}
 
     def _record(self, record: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from srtoolbox import dist
 
 
-class TermMeans:
+class LossAverages:
     """Sums of named scalars, kept on their device. A term that only some iterations have is averaged over those.
 
     Sums, not a list of the values: small tensors kept alive between the big ones of an iteration fragment the

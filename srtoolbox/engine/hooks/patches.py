@@ -18,7 +18,7 @@ from srtoolbox.plots.snapshots import PATCHES, snapshot_path
 from srtoolbox.registry import HOOKS
 
 if TYPE_CHECKING:
-    from srtoolbox.engine.runner import Runner
+    from srtoolbox.engine.run import Run
 
 
 @HOOKS.register
@@ -54,12 +54,12 @@ class PatchesHook(SnapshotHook):
             if (fault := patch_fault(spec, context))
         ]
 
-    def set_up(self, runner: Runner) -> None:
+    def set_up(self, run: Run) -> None:
         stems = unique_stems([picture_and_box(spec)[0] for spec in self.specs])
         for stem, spec in zip(stems, self.specs, strict=True):
-            patch = patch_of(spec, runner.networks[self.network])
+            patch = patch_of(spec, run.networks[self.network])
             if patch is not None:
-                self.patches[runner.work_dir / PATCHES / stem] = patch
+                self.patches[run.work_dir / PATCHES / stem] = patch
         self.folders = {
             folder: {**about(patch), "bicubic.png": encode_image(patch.bicubic)}
             for folder, patch in self.patches.items()

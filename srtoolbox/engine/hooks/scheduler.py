@@ -8,7 +8,7 @@ from srtoolbox.engine.hooks.base import Hook, Phase
 from srtoolbox.registry import HOOKS
 
 if TYPE_CHECKING:
-    from srtoolbox.engine.runner import Runner
+    from srtoolbox.engine.run import Run
 
 
 @HOOKS.register
@@ -17,6 +17,6 @@ class SchedulerHook(Hook):
 
     phase = Phase.UPDATE
 
-    def after_iter(self, runner: Runner) -> None:
-        for optim in runner.optims.values():
+    def after_iter(self, run: Run) -> None:
+        for optim in run.optims.values():
             optim.step_scheduler()

@@ -23,7 +23,7 @@ from srtoolbox.text import counted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from srtoolbox.engine.runner import Runner
+    from srtoolbox.engine.run import Run
 
 
 class SnapshotHook(Hook):
@@ -40,14 +40,14 @@ class SnapshotHook(Hook):
     folders: dict[Path, dict[str, bytes]]
     """Where snapshots go, and the files beside them, by name, that say what they are of."""
 
-    def before_train(self, runner: Runner) -> None:
-        self._begun, self._is_failing, self._after = False, False, runner.iter
+    def before_train(self, run: Run) -> None:
+        self._begun, self._is_failing, self._after = False, False, run.iter
         if not dist.is_main() or not self.folders:
             return
         with self._reporting():
             self._begin()
-        if runner.iter == 0:
-            self._keep_now(runner)
+        if run.iter == 0:
+            self._keep_now(run)
 
     def _begin(self) -> None:
         """Make the folders ready; where that failed as the run began, with its first snapshot."""
@@ -58,17 +58,17 @@ class SnapshotHook(Hook):
                 LOGGER.warning("%s: %s of another place, and deleted", folder, told)
         self._begun = True
 
-    def after_iter(self, runner: Runner) -> None:
-        if (runner.iter % self.interval == 0 or runner.iter == runner.max_iters) and self.folders:
-            with runner.pausing("evaluate"):
+    def after_iter(self, run: Run) -> None:
+        if (run.iter % self.interval == 0 or run.iter == run.max_iters) and self.folders:
+            with run.pausing("evaluate"):
                 if dist.is_main():
-                    self._keep_now(runner)
+                    self._keep_now(run)
 
-    def _keep_now(self, runner: Runner) -> None:
-        network = runner.networks.get(f"{self.network}_ema", runner.networks[self.network])
+    def _keep_now(self, run: Run) -> None:
+        network = run.networks.get(f"{self.network}_ema", run.networks[self.network])
         with uncompiled(), self._reporting():
             self._begin()
-            self._keep(network, runner.iter)
+            self._keep(network, run.iter)
 
     @contextlib.contextmanager
     def _reporting(self) -> Iterator[None]:

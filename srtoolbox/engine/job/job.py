@@ -15,14 +15,14 @@ from srtoolbox import dist
 from srtoolbox.check import check
 from srtoolbox.config import Config
 from srtoolbox.data.loading.workers import refuse_second_import
-from srtoolbox.engine.guard.halt import SkippedStepsError
 from srtoolbox.engine.job.lock import RunLock, is_later_attempt
 from srtoolbox.engine.job.process import process_restored
 from srtoolbox.engine.job.report import Ending, closing_sentence, describe, report_outcome
 from srtoolbox.engine.job.run_config import CONFIG, is_config_of, save_config
-from srtoolbox.engine.job.signals import StopRequested
 from srtoolbox.engine.job.workdir import find_state, is_used, prepare
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.loop import train as train_run
+from srtoolbox.engine.run import Run
+from srtoolbox.engine.stop import Stop
 from srtoolbox.errors import DataError, RunError
 from srtoolbox.logger import CONSOLE, LOGGER, logging_restored, progress_bar, setup_logging
 from srtoolbox.plots.run_log import read_run
@@ -94,7 +94,7 @@ class Job:
             raise RunError("which folder the run goes to is not clear: a config without a file needs work_dir=...")
         self.work_dir = Path(folder or Path("work_dirs") / Path(self.source or "").stem)
         self._lock = RunLock(self.work_dir)
-        self._runner: Runner | None = None
+        self._run: Run | None = None
         self._is_stopped = False
 
     def train(
@@ -131,8 +131,8 @@ class Job:
     def stop(self) -> None:
         """End the run after the iteration at hand, saved: for runs in a thread, to which no signal goes."""
         self._is_stopped = True
-        if self._runner is not None:
-            self._runner.signals.request()
+        if self._run is not None:
+            self._run.signals.request()
 
     def _train_locked(self, resume: bool, resume_from: Path | None, overwrite: bool) -> TrainResult:
         """Decide where to begin, and train, where the folder is used with its lock."""
@@ -163,61 +163,61 @@ class Job:
                 raise RunError(f"something in the run called sys.exit({error.code}): it has not finished") from error
             raise
         finally:
-            self._runner = None
+            self._run = None
 
     def _train_from(
         self, state: dict[str, Any] | None, path: Path | None, resume_from: Path | None, overwrite: bool
     ) -> TrainResult:
         """Train from a state, and from the newest checkpoint again where steps fail and that is allowed."""
         for rollbacks in range((self.config.get("runtime") or {}).get("rollbacks", 0), -1, -1):
-            runner = self._begin(state, path, overwrite=overwrite)
+            run = self._begin(state, path, overwrite=overwrite)
             try:
-                with _progress_shown(runner):
-                    runner.train()
-                return self._finish(runner)
-            except StopRequested as stop:
-                LOGGER.warning("%s", stop)
-                if self._is_stopped:
-                    return self._result(Ending.STOPPED, runner.iter)
-                raise Interrupted(str(stop), stop.exit_code) from None
-            except SkippedStepsError as fault:
+                with _progress_shown(run):
+                    train_run(run)
+                return self._finish(run)
+            except Stop as stop:
+                if stop.signum:
+                    LOGGER.warning("%s", stop)
+                    if self._is_stopped:
+                        return self._result(Ending.STOPPED, run.iter)
+                    raise Interrupted(str(stop), stop.exit_code) from None
                 state, path = None, None
-                if rollbacks:
+                if stop.may_go_back and rollbacks:
                     state, path = find_state(self.work_dir, resume=True, resume_from=resume_from)
                 if state is None:
                     raise
-                LOGGER.error("%s", fault)
+                LOGGER.error("%s", stop)
                 LOGGER.warning("going back to iteration %d, on to samples not drawn yet", state["iter"])
-                state["draws"], overwrite = fault.draws, False
+                state["draws"], overwrite = run.draws, False
         raise AssertionError("the last one of these runs returns or raises")
 
-    def _begin(self, state: dict[str, Any] | None, path: Path | None, *, overwrite: bool) -> Runner:
-        """Build the runner, fresh or from `state` (of the file `path`), make the folder ready, begin the log."""
-        runner = Runner(self.config, self.work_dir, resume=state, resumed_from=path)
+    def _begin(self, state: dict[str, Any] | None, path: Path | None, *, overwrite: bool) -> Run:
+        """Build the run, fresh or from `state` (of the file `path`), make the folder ready, begin the log."""
+        run = Run(self.config, self.work_dir, resume=state, resumed_from=path)
         if dist.is_main():
             self._lock.acquire_for_use()
-            prepare(self.work_dir, iteration=runner.iter, overwrite=overwrite, resumed_from=path)
-            save_config(self.work_dir, self.config.dump(), runner.iter)
+            prepare(self.work_dir, iteration=run.iter, overwrite=overwrite, resumed_from=path)
+            save_config(self.work_dir, self.config.dump(), run.iter)
             self._lock.note_start(path)
         dist.barrier()
         setup_logging(self.work_dir / "train.log", main_process=dist.is_main())
         if dist.is_main():
-            describe(runner)
-        self._runner = runner
+            describe(run)
+        self._run = run
         if self._is_stopped:
-            runner.signals.request()
+            run.signals.request()
         if threading.current_thread() is not threading.main_thread():
             LOGGER.info("signals do not reach a run outside the main thread: job.stop() of a srtoolbox.Job ends it")
-        return runner
+        return run
 
-    def _finish(self, runner: Runner) -> TrainResult:
+    def _finish(self, run: Run) -> TrainResult:
         """Note that the run has finished, and say how to test it."""
         ending = Ending.FINISHED
         if dist.is_main():
-            ending = report_outcome(runner)
-            self._lock.note_end(runner.iter)
-        LOGGER.info("%s", closing_sentence(runner, self.source or self.work_dir / CONFIG))
-        return self._result(ending, runner.iter)
+            ending = report_outcome(run)
+            self._lock.note_end(run.iter)
+        LOGGER.info("%s", closing_sentence(run, self.source or self.work_dir / CONFIG))
+        return self._result(ending, run.iter)
 
     def _is_done(self, iteration: int, path: Path) -> bool:
         """True if a run at `iteration` (of the checkpoint `path`) has nothing left to do, not even to evaluate.
@@ -264,7 +264,7 @@ def _alone() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _progress_shown(runner: Runner) -> Iterator[None]:
+def _progress_shown(run: Run) -> Iterator[None]:
     """Show a bar in a notebook; elsewhere the log's lines are enough. It looks at the run from a thread."""
     if not (CONSOLE.is_jupyter and dist.is_main()):
         yield
@@ -273,7 +273,7 @@ def _progress_shown(runner: Runner) -> Iterator[None]:
 
     def follow() -> None:
         while not has_ended.wait(0.5):
-            show(runner.iter, runner.max_iters)
+            show(run.iter, run.max_iters)
 
     with progress_bar("training") as show:
         thread = threading.Thread(target=follow, name="progress", daemon=True)
@@ -283,7 +283,7 @@ def _progress_shown(runner: Runner) -> Iterator[None]:
         finally:
             has_ended.set()
             thread.join()
-            show(runner.iter, runner.max_iters)
+            show(run.iter, run.max_iters)
 
 
 def train(

@@ -17,14 +17,15 @@ from srtoolbox.engine.job.run_config import comparable_from
 from srtoolbox.errors import DataError
 from srtoolbox.image import batch_to_float, expand_gray
 from srtoolbox.logger import LOGGER
-from srtoolbox.plots.run_log import Run, read_run
+from srtoolbox.plots.run_log import Run as RunLog
+from srtoolbox.plots.run_log import read_run
 from srtoolbox.registry import METRICS
 from srtoolbox.resize import imresize
 from srtoolbox.text import counted
 from srtoolbox.weights.checkpoint import list_checkpoints
 
 if TYPE_CHECKING:
-    from srtoolbox.engine.runner import Runner
+    from srtoolbox.engine.run import Run
 
 MARGIN, ADVERSARIAL_MARGIN = 0.5, 3.0
 """dB of PSNR that a network may lie below bicubic; one trained against a discriminator trades PSNR for texture."""
@@ -45,129 +46,129 @@ class Ending(enum.StrEnum):
     NOTHING_LEFT = "nothing left to do"
 
 
-def describe(runner: Runner) -> None:
+def describe(run: Run) -> None:
     """Log what is about to run: the batch over all processes, images, epochs, networks, device and precision."""
-    batch, world = runner.config["data"]["train"]["batch_size"], dist.world_size()
-    parts = [f"{world} processes"] * (world > 1) + [f"{runner.accumulation} batches"] * (runner.accumulation > 1)
-    LOGGER.info("work dir %s, device %s, seed %d", runner.work_dir, _device(runner), runner.seed)
+    batch, world = run.config["data"]["train"]["batch_size"], dist.world_size()
+    parts = [f"{world} processes"] * (world > 1) + [f"{run.accumulation} batches"] * (run.accumulation > 1)
+    LOGGER.info("work dir %s, device %s, seed %d", run.work_dir, _device(run), run.seed)
     LOGGER.info(
         "batch %s = %s per iteration; %s from %d",
         " x ".join([f"{batch} per process", *parts]),
-        counted(batch * world * runner.accumulation, "sample"),
-        counted(runner.max_iters, "iteration"),
-        runner.iter,
+        counted(batch * world * run.accumulation, "sample"),
+        counted(run.max_iters, "iteration"),
+        run.iter,
     )
-    LOGGER.info("%s", _data(runner))
-    for name, network in runner.networks.items():
+    LOGGER.info("%s", _data(run))
+    for name, network in run.networks.items():
         parameters = sum(parameter.numel() for parameter in network.parameters())
         LOGGER.info("%s: %s, %s", name, type(network).__name__, counted(parameters, "parameter"))
-    for warning in _warnings(runner):
+    for warning in _warnings(run):
         LOGGER.warning("%s", warning)
 
 
-def _device(runner: Runner) -> str:
+def _device(run: Run) -> str:
     """The device, and of a CPU how many threads compute and who says so."""
-    if runner.device.type != "cpu":
-        return str(runner.device)
+    if run.device.type != "cpu":
+        return str(run.device)
     threads = counted(torch.get_num_threads(), "thread")
     hint = ": a network this small is slower with more beside other work; runtime.threads=N takes N"
-    return f"cpu ({threads}{hint if runner.default_threads else ''})"
+    return f"cpu ({threads}{hint if run.default_threads else ''})"
 
 
-def _data(runner: Runner) -> str:
+def _data(run: Run) -> str:
     """Return how many images there are, how often each is drawn, and in which precision the networks compute."""
-    images = len(runner.dataset)
-    samples = runner.config["data"]["train"]["batch_size"] * runner.accumulation * dist.world_size()
-    validation = ", ".join(f"{name} ({counted(len(dataset), 'image')})" for name, dataset in _sets(runner).items())
-    amp = runner.runtime.get("amp")
+    images = len(run.dataset)
+    samples = run.config["data"]["train"]["batch_size"] * run.accumulation * dist.world_size()
+    validation = ", ".join(f"{name} ({counted(len(dataset), 'image')})" for name, dataset in _sets(run).items())
+    amp = run.runtime.get("amp")
     return (
-        f"training on {counted(images, 'image')} for {runner.max_iters * samples / images:.4g} epochs, validation on "
+        f"training on {counted(images, 'image')} for {run.max_iters * samples / images:.4g} epochs, validation on "
         f"{validation or 'nothing'}, precision {f'{amp}, where it is safe, and float32' if amp else 'float32'}"
     )
 
 
-def _sets(runner: Runner) -> dict[str, Any]:
+def _sets(run: Run) -> dict[str, Any]:
     """Return the validation sets that are evaluated."""
-    hooks = runner.hooks.values()
+    hooks = run.hooks.values()
     return {name: dataset for hook in hooks for name, dataset in getattr(hook, "datasets", {}).items()}
 
 
-def _warnings(runner: Runner) -> list[str]:
+def _warnings(run: Run) -> list[str]:
     """Return a sentence for each thing that a run would leave undone."""
     warnings = []
-    if not any(hook.phase is Phase.SAVE for hook in runner.hooks.values()):
+    if not any(hook.phase is Phase.SAVE for hook in run.hooks.values()):
         warnings.append("nothing of this run will be saved: hooks has no CheckpointHook")
-    val = runner.config["data"].get("val") or {}
-    if val.get("datasets") and not any(hasattr(hook, "datasets") for hook in runner.hooks.values()):
+    val = run.config["data"].get("val") or {}
+    if val.get("datasets") and not any(hasattr(hook, "datasets") for hook in run.hooks.values()):
         warnings.append("data.val is never used: hooks has no EvaluateHook")
-    if _sets(runner) and not val.get("metrics"):
+    if _sets(run) and not val.get("metrics"):
         warnings.append("nothing is scored: data.val has sets and no metrics")
     return warnings
 
 
-def worth_testing(runner: Runner) -> list[Path]:
+def worth_testing(run: Run) -> list[Path]:
     """Return the checkpoints to test: the best by the first score that bests are kept by, else the last.
 
     Of a run against a discriminator the last comes first: the best by PSNR is nearly the network it began with.
     """
-    folder = runner.work_dir / "checkpoints"
+    folder = run.work_dir / "checkpoints"
     last = list_checkpoints(folder)[-1:]
-    names = [path for hook in runner.hooks.values() for path in getattr(hook, "best_paths", [])]
+    names = [path for hook in run.hooks.values() for path in getattr(hook, "best_paths", [])]
     best = [path for path in names if path.exists()][:1]
-    return last + best if is_adversarial(runner) else best or last
+    return last + best if is_adversarial(run) else best or last
 
 
-def closing_sentence(runner: Runner, config: object) -> str:
+def closing_sentence(run: Run, config: object) -> str:
     """Return the last sentence of a run that has finished: what was done, and how to test it.
 
     Args:
-        runner: it has trained.
+        run: it has trained.
         config: as its user would type it.
     """
-    sentence = f"done: {runner.work_dir}"
-    if runner.begun_at == runner.max_iters:
-        sentence = f"nothing was left to train: iteration {runner.iter} of {runner.max_iters} was reached before"
-    files = " ".join(map(str, worth_testing(runner)))
+    sentence = f"done: {run.work_dir}"
+    if run.start_iter == run.max_iters:
+        sentence = f"nothing was left to train: iteration {run.iter} of {run.max_iters} was reached before"
+    files = " ".join(map(str, worth_testing(run)))
     return f"{sentence}. Test it: srtoolbox test {config} {files}" if files else sentence
 
 
-def is_adversarial(runner: Runner) -> bool:
+def is_adversarial(run: Run) -> bool:
     """True where more networks learn than the one that upscales."""
-    return len(runner.optims) > 1
+    return len(run.optims) > 1
 
 
-def report_outcome(runner: Runner) -> Ending:
+def report_outcome(run: Run) -> Ending:
     """Warn at the end of a run that made nothing better than its start, or whose network does not upscale.
 
     Args:
-        runner: of rank 0, with its log closed.
+        run: of rank 0, with its log closed.
     """
     try:
-        log = read_run(runner.work_dir)
+        log = read_run(run.work_dir)
     except DataError:  # no logger, or nothing to log
-        log = Run("", {}, {}, {})
-    ending, failure = _failure(runner, log)
-    for sentence in (_never_scored(runner, log), _nothing_better(runner, log), failure):
+        log = RunLog("", {}, {}, {})
+    ending, failure = _failure(run, log)
+    for sentence in (_never_scored(run, log), _nothing_better(run, log), failure):
         if sentence:
             LOGGER.warning("%s", sentence)
     return ending
 
 
-def _never_scored(runner: Runner, log: Run) -> str | None:
+def _never_scored(run: Run, log: RunLog) -> str | None:
     """Return the sentence of a run that was to be scored and was not."""
-    sets = (runner.config["data"].get("val") or {}).get("datasets")
+    sets = (run.config["data"].get("val") or {}).get("datasets")
     if not sets or log.scores or not log.terms:  # without terms there is no logger
         return None
-    keys = [key for hook in runner.hooks.values() for key in getattr(hook, "best_keys", [])]
+    keys = [key for hook in run.hooks.values() for key in getattr(hook, "best_keys", [])]
     best = f", and no best by {', '.join(keys)} was kept" if keys else ""
     return f"this run was never scored{best}: of data.val.datasets ({', '.join(sets)}) none was there or evaluated"
 
 
-def _nothing_better(runner: Runner, log: Run) -> str | None:
+def _nothing_better(run: Run, log: RunLog) -> str | None:
     """Return the sentence of a run that was scored before it learned, and never better since by any score."""
     parts = []
     for key, (iters, values) in log.scores.items():
-        better = _direction(runner, key)
+        better = _direction(run, key)
         if better is None or iters[0] != 0 or len(iters) == 1:
             continue
         later = [(value * better, -iteration) for iteration, value in zip(iters[1:], values[1:], strict=True)]
@@ -177,24 +178,24 @@ def _nothing_better(runner: Runner, log: Run) -> str | None:
         parts.append(f"{key} {values[0]:.4f} at the start, at best {best * better:.4f} (iteration {-place}) since")
     if not parts:
         return None
-    usual = ", as is usual of PSNR under a discriminator: look at the images" if is_adversarial(runner) else ""
+    usual = ", as is usual of PSNR under a discriminator: look at the images" if is_adversarial(run) else ""
     return f"no evaluation was better than that of the weights it began with{usual}: {'; '.join(parts)}"
 
 
-def _direction(runner: Runner, key: str) -> int | None:
+def _direction(run: Run, key: str) -> int | None:
     """Return 1 where higher is better, -1 where lower is, None where neither is or nobody knows."""
-    metrics = ((runner.config["data"].get("val") or {}).get("metrics")) or {}
+    metrics = ((run.config["data"].get("val") or {}).get("metrics")) or {}
     name = key.rpartition("/")[2]
-    higher = runner.higher_is_better(name) if name in metrics else None
+    higher = run.higher_is_better(name) if name in metrics else None
     return None if higher is None else 1 if higher else -1
 
 
-def _failure(runner: Runner, log: Run) -> tuple[Ending, str | None]:
+def _failure(run: Run, log: RunLog) -> tuple[Ending, str | None]:
     """Return how a run has ended, with the sentence of one that failed.
 
     Its network is below bicubic on the validation images at hand, or its loss has risen far.
     """
-    below, totals = list(_below_bicubic(runner)), _total_losses(runner, log)
+    below, totals = list(_below_bicubic(run)), _total_losses(run, log)
     losses = ""
     if len(totals) > 1:
         (first, before), (last, after) = min(totals.items()), max(totals.items())
@@ -203,7 +204,7 @@ def _failure(runner: Runner, log: Run) -> tuple[Ending, str | None]:
     if not below and not has_risen:
         return Ending.FINISHED, None
     losing = [losses] if has_risen else [*_relapsed_loss(totals)]
-    losing += _fallen_psnr(runner, log)
+    losing += _fallen_psnr(run, log)
     if losing:
         return Ending.DIVERGED, (
             f"this run has diverged: {'; '.join([*below, *losing])}. Lower the learning rate or clip "
@@ -216,9 +217,9 @@ def _failure(runner: Runner, log: Run) -> tuple[Ending, str | None]:
     )
 
 
-def _below_bicubic(runner: Runner) -> Iterator[str]:
-    panels = [panel for hook in runner.hooks.values() for panel in getattr(hook, "last_panels", {}).items()]
-    margin = ADVERSARIAL_MARGIN if is_adversarial(runner) else MARGIN
+def _below_bicubic(run: Run) -> Iterator[str]:
+    panels = [panel for hook in run.hooks.values() for panel in getattr(hook, "last_panels", {}).items()]
+    margin = ADVERSARIAL_MARGIN if is_adversarial(run) else MARGIN
     scores = {name: psnr_beside_bicubic(image.lq, image.sr, image.gt) for name, image in panels if image.gt is not None}
     if scores and not _mean(own for own, _ in scores.values()) >= _mean(ref for _, ref in scores.values()) - margin:
         name, (own, reference) = min(scores.items(), key=lambda item: item[1][0] - item[1][1])
@@ -243,13 +244,13 @@ def _mean(values: Iterator[float]) -> float:
     return sum(numbers) / len(numbers)
 
 
-def _total_losses(runner: Runner, log: Run) -> dict[int, float]:
+def _total_losses(run: Run, log: RunLog) -> dict[int, float]:
     """Return the sum of the loss terms by iteration, of as long as the run has been the same."""
     totals: dict[int, float] = {}
-    if is_adversarial(runner):  # whose losses tell of a balance
+    if is_adversarial(run):  # whose losses tell of a balance
         return totals
-    start = comparable_from(runner.work_dir, runner.config)
-    for curve in (log.terms[name] for name in runner.model.loss_weights() if name in log.terms):
+    start = comparable_from(run.work_dir, run.config)
+    for curve in (log.terms[name] for name in run.model.loss_weights() if name in log.terms):
         for iteration, value in zip(curve.iters, curve.values, strict=True):
             if iteration > start:
                 totals[iteration] = totals.get(iteration, 0.0) + value
@@ -265,8 +266,8 @@ def _relapsed_loss(totals: Mapping[int, float]) -> Iterator[str]:
         yield f"the loss was down to {finite[lowest]:.4g} at iteration {lowest} and is {totals[last]:.4g} at the end"
 
 
-def _fallen_psnr(runner: Runner, log: Run) -> Iterator[str]:
-    metrics = (runner.config["data"].get("val") or {}).get("metrics") or {}
+def _fallen_psnr(run: Run, log: RunLog) -> Iterator[str]:
+    metrics = (run.config["data"].get("val") or {}).get("metrics") or {}
     for key, (iters, values) in log.scores.items():
         if metrics.get(key.rpartition("/")[2], {}).get("type") != "PSNR":
             continue

@@ -27,19 +27,6 @@ EXIT_CODES: dict[int, int] = {signum: _CODES[signum.name] for signum in STOP_SIG
 AT_ONCE = "stopped at once; what was saved before is intact"
 
 
-class StopRequested(Exception):  # noqa: N818 - a request, not an error
-    """The run stopped for a signal. `exit_code` is what the process should end with."""
-
-    def __init__(self, signum: int, *, saved: bool) -> None:
-        state = (
-            "the state is saved, --resume continues"
-            if saved
-            else "nothing is saved: no iteration is finished, or the config has no CheckpointHook"
-        )
-        super().__init__(f"stopped by {signal.Signals(signum).name}; {state}")
-        self.signum, self.exit_code = signum, EXIT_CODES[signum]
-
-
 class StopSignals:
     """Signals to this process: while active, `received` is the first that came (0: none).
 

@@ -1,0 +1,86 @@
+"""The loop: what one iteration does, and in which order."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from srtoolbox import dist
+from srtoolbox.engine.guard.halt import check_steps
+from srtoolbox.engine.hooks.base import Phase
+from srtoolbox.engine.run import Run
+from srtoolbox.engine.stop import stop_by_signal, stopping
+from srtoolbox.logger import LOGGER
+
+
+def train(run: Run) -> None:
+    """Train a run up to its `max_iters`.
+
+    Raises:
+        Stop: a signal came, or a fault ends the run; what can be saved is saved.
+    """
+    with _ending(run), run.signals, stopping(run):
+        for _ in iterations(run):
+            pass
+
+
+def iterations(run: Run) -> Iterator[int]:
+    """Train one iteration at a time; yield the number of each when all its hooks have acted."""
+    run.set_training_mode()
+    run.call("before_train")
+    dist.barrier()
+    if not run.is_resumed:
+        run.call("at_start")
+    elif not run.iteration_finished:  # it was saved, and then neither evaluated nor logged
+        run.call("after_iter", phases=(Phase.EVALUATE, Phase.LOG))
+    run.iteration_finished = True
+    while run.iter < run.max_iters:
+        vote = dist.Vote(run.signals.received) if run.world > 1 else None  # travels meanwhile
+        run.begin_step()
+        terms = []
+        for part in range(run.accumulation):
+            with run.part_of_step(part):  # the ranks average their gradients in the last one
+                terms.append(run.model.train_step(run.next_batch(), run.optims))
+        run.end_step(terms)
+        run.stop_signal = vote.result() if vote else run.signals.received
+        run.call("after_iter", phases=(Phase.UPDATE,))
+        check_steps(run)
+        if run.stop_signal and run.iter < run.max_iters:
+            raise stop_by_signal(run)
+        if not run.last_step_skipped:  # else the weights may be beyond repair: a save waits
+            run.call("after_iter", phases=(Phase.SAVE,))
+        run.call("after_iter", phases=(Phase.EVALUATE, Phase.LOG))
+        run.iteration_finished = True
+        yield run.iter
+
+
+@contextlib.contextmanager
+def _ending(run: Run) -> Iterator[None]:
+    """Call the hooks' `after_train` and close the run, however it ends."""
+    error: BaseException | None = None
+    try:
+        yield
+    except BaseException as caught:
+        error = caught
+        raise
+    finally:
+        try:
+            _call_after_train(run, error)
+        finally:
+            run.close()
+
+
+def _call_after_train(run: Run, error: BaseException | None) -> None:
+    """Call `after_train` of all hooks. A failure is raised where it is the run's first, else logged."""
+    late: Exception | None = None
+    for name, hook in run.hooks.items():
+        try:
+            hook.after_train(run, error)
+        except Exception as caught:
+            if error is None and late is None:
+                late = caught
+            else:
+                kind = type(caught).__name__
+                LOGGER.error("hooks.%s failed, too, as the run ended: %s: %s", name, kind, caught)
+    if late is not None:
+        raise late

@@ -1,0 +1,339 @@
+"""A run: what it trains and by what, how far it is, and its state as checkpoints hold it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from srtoolbox import dist
+from srtoolbox.config import Config
+from srtoolbox.data.datasets.base import SRDataset
+from srtoolbox.data.loading.collate import Batch
+from srtoolbox.data.loading.loader import build_train_loader
+from srtoolbox.engine.build import load_initial_weights, wrap_networks
+from srtoolbox.engine.device import select_device, set_up_torch, to_device
+from srtoolbox.engine.guard.statistics import StatisticsGuard
+from srtoolbox.engine.hooks.base import Hook, Phase
+from srtoolbox.engine.hooks.scheduler import SchedulerHook
+from srtoolbox.engine.job.process import default_threads
+from srtoolbox.engine.job.run_config import report_changes
+from srtoolbox.engine.job.signals import StopSignals
+from srtoolbox.engine.random_state import generators, random_state, seed_everything, set_random_state
+from srtoolbox.errors import CheckpointError, ConfigError, MissingDataError, RunError
+from srtoolbox.io.tensor_files import load_tensors
+from srtoolbox.logger import LOGGER
+from srtoolbox.optim.wrapper import OptimWrapper, build_optim
+from srtoolbox.registry import DATASETS, HOOKS, METRICS, MODELS
+
+
+class Run:
+    """One training run. Building it writes nothing: `train` (`engine/loop.py`) does.
+
+    Args:
+        config: a checked config with `model`, `optim`, `data.train` and `max_iters`.
+        work_dir: the folder for checkpoints and logs.
+        resume: state of a checkpoint (`load_checkpoint`) to continue exactly.
+        resumed_from: the file of that state, if any: messages name it, and a save never removes it.
+
+    Raises:
+        CheckpointError: the state does not fit the config.
+
+    Attributes that hooks use are listed in docs/hooks.md.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        work_dir: Path,
+        *,
+        resume: Mapping[str, Any] | None = None,
+        resumed_from: Path | None = None,
+    ) -> None:
+        self.config, self.work_dir = config, Path(work_dir)
+        self.is_resumed, self.resumed_from = resume is not None, resumed_from
+        self.max_iters: int = config["max_iters"]
+        self.accumulation: int = config.get("accumulate", 1)
+        self.runtime: dict[str, Any] = dict(config.get("runtime") or {})
+        self.seed: int = config.get("seed", 0)
+        self.device = select_device(self.runtime.get("device"))
+        set_up_torch(self.runtime)
+        dist.init(self.device, self.runtime.get("dist_timeout", dist.TIMEOUT))
+        self.world = dist.world_size()
+        seed_everything(self.seed)
+        self.start_iter: int = resume["iter"] if resume else 0
+        """The iteration at which this process begins."""
+        self.iter, self.draws = self.start_iter, int(resume["draws"]) if resume else 0
+        self.iteration_finished = bool(resume and resume.get("whole"))
+        """True if the hooks have done everything that follows iteration `iter`."""
+        self.terms: Mapping[str, Tensor | float] = {}
+        """The loss terms of the last iteration, weighted."""
+        self.data_seconds = self.paused_seconds = 0.0
+        """Seconds of this process so far: waiting for batches; saving and evaluating."""
+        self.signals, self.stop_signal = StopSignals(), 0
+        self._before_step: tuple[int, list[Tensor]] | None = None
+        self._check_same_start()
+        self._build(fine_tune=resume is None)
+        if resume:
+            self.load_state_dict(resume)
+        self._choose_threads()
+        self.statistics = StatisticsGuard(self.networks[name] for name in self.optims)
+        dist.barrier()  # a rank that read its data late must not let a collective of the others time out
+        compiles = bool(self.runtime.get("compile"))
+        wrap_networks(self.model, self.networks, self.optims, self.device, compiles=compiles)
+        self._generators = generators(self.device)
+        self._load_data()
+        seed_everything(self.seed + dist.rank())
+        if resume:
+            self._load_random_state(resume["rng"])
+
+    def _build(self, *, fine_tune: bool) -> None:
+        # first what may be missing: a perceptual loss may download a network
+        config, source = self.config, self.config.get("load_from") if fine_tune else None
+        weights = load_tensors(source) if source else None
+        try:
+            self.dataset: SRDataset = DATASETS.build(config["data"]["train"]["dataset"])
+        except MissingDataError as error:
+            raise MissingDataError(f"the training set is not there: {error}", error.path) from error
+        self.model = MODELS.build(config["model"]).to(self.device)
+        if self.runtime.get("channels_last"):
+            self.model.to(memory_format=torch.channels_last)
+        self.networks: dict[str, nn.Module] = dict(self.model.networks())
+        if weights is not None:
+            load_initial_weights(self.networks, config, weights, source)
+        amp = self.runtime.get("amp")
+        self.optims: dict[str, OptimWrapper] = {
+            name: build_optim(name, self.networks[name], cfg, amp=amp) for name, cfg in config["optim"].items()
+        }
+        hooks: dict[str, Hook] = {name: HOOKS.build(cfg) for name, cfg in (config.get("hooks") or {}).items()}
+        self.hooks = dict(sorted(hooks.items(), key=lambda item: item[1].phase))  # ties: the config's order
+        self._check_schedules()
+        self.call("set_up")
+
+    def _check_same_start(self) -> None:
+        """Refuse ranks that continue from different checkpoints, as a network disk may show them."""
+        starts = dist.all_gather_object((self.iter, self.draws))
+        if len(set(starts)) > 1:
+            raise RunError(
+                f"the ranks found different checkpoints, of iterations {', '.join(str(start[0]) for start in starts)}. "
+                f"All need the same view of {self.work_dir}; wait a moment, or name one with --resume-from"
+            )
+
+    def _check_schedules(self) -> None:
+        scheduled = [name for name, optim in self.optims.items() if optim.scheduler is not None]
+        if scheduled and not any(isinstance(hook, SchedulerHook) for hook in self.hooks.values()):
+            raise ConfigError(
+                f"optim.{scheduled[0]}.scheduler needs hooks.scheduler = dict(type='SchedulerHook') to step it"
+            )
+
+    def _choose_threads(self) -> None:
+        self._threads_before, self.default_threads = torch.get_num_threads(), None
+        if self.device.type == "cpu":
+            self.default_threads = default_threads((self.networks[name] for name in self.optims), self.config)
+        if self.default_threads:
+            torch.set_num_threads(self.default_threads)
+
+    def _load_data(self) -> None:
+        """Begin to load batches from the sample `draws` on."""
+        train: Mapping[str, Any] = self.config["data"]["train"]
+        workers: int = train.get("workers", 0)
+        signals, is_alone = self.signals, self.world == 1  # several ranks can save together only
+        self.batches = build_train_loader(
+            self.dataset,
+            batch_size=train["batch_size"],
+            workers=workers,
+            seed=self.seed,
+            start=self.draws,
+            rank=dist.rank(),
+            world=self.world,
+            interrupted=lambda: is_alone and bool(signals.received),
+        )
+        self._workers_start = workers > 0  # which takes seconds, where they are not forked
+
+    def close(self) -> None:
+        """End the data workers, and give torch its number of threads back."""
+        self.batches.close()
+        if self.default_threads:
+            torch.set_num_threads(self._threads_before)
+
+    # --- one step
+
+    def set_training_mode(self) -> None:
+        """Put the model into training mode, all but its frozen parts."""
+        self.model.train()
+        for optim in self.optims.values():
+            optim.hold_frozen()
+
+    def begin_step(self) -> None:
+        """Tell the model the iteration, and keep what `undo_step` gives back."""
+        self.model.iteration = self.iter
+        self._before_step = self.draws, [generator.get_state() for generator in self._generators]
+
+    def part_of_step(self, part: int) -> contextlib.AbstractContextManager[object]:
+        """Return the context of one of the `accumulation` batches of a step."""
+        for optim in self.optims.values():
+            optim.accumulate(part, self.accumulation)
+        if part == self.accumulation - 1:
+            return contextlib.nullcontext()
+        stack = contextlib.ExitStack()  # gradients are summed here, and averaged over the ranks with the last batch
+        for module in self.model.children():
+            if isinstance(module, DistributedDataParallel):
+                stack.enter_context(module.no_sync())
+        return stack
+
+    def next_batch(self) -> Batch:
+        """Return the next batch, on the device. Workers that still start are no sign of slow data, nor of a hang."""
+        start = time.perf_counter()
+        dist.enter("start" if self._workers_start else "data", self.iter)
+        batch = to_device(next(self.batches), self.device)
+        seconds = time.perf_counter() - start
+        if self._workers_start:
+            self.paused_seconds += seconds
+        else:
+            self.data_seconds += seconds
+        self._workers_start = False
+        dist.enter("train", self.iter)
+        self.draws += len(batch["lq"]) * self.world
+        return batch
+
+    def end_step(self, terms: Sequence[Mapping[str, Tensor]]) -> None:
+        """Count an iteration, with the loss terms of each of its batches."""
+        self.statistics.after_step(
+            [optim.nonfinite_flag for optim in self.optims.values() if optim.nonfinite_flag is not None]
+        )
+        self.terms = terms[0] if len(terms) == 1 else _mean_terms(terms)
+        self.iter, self.iteration_finished, self._before_step = self.iter + 1, False, None
+
+    def undo_step(self) -> bool:
+        """Take back the draws, random numbers and BatchNorm statistics of a step that was broken off, if one was."""
+        if self._before_step is None:
+            return False
+        self.draws, states = self._before_step
+        for generator, state in zip(self._generators, states, strict=True):
+            generator.set_state(state)
+        self.statistics.restore()
+        self._before_step = None
+        return True
+
+    @property
+    def last_step_skipped(self) -> bool:
+        """True if a save must wait, since the last step was left out and the weights may be beyond repair.
+
+        False at the end, where no other step can come (weights that are not finite are never saved).
+        """
+        return self.iter < self.max_iters and any([optim.skipped_steps.in_a_row for optim in self.optims.values()])
+
+    # --- for hooks
+
+    def call(self, point: str, *args: object, phases: Sequence[Phase] = tuple(Phase)) -> None:
+        """Let the hooks of the given phases act, in their order."""
+        for hook in self.hooks.values():
+            if hook.phase in phases:
+                getattr(hook, point)(self, *args)
+
+    @contextlib.contextmanager
+    def pausing(self, phase: str) -> Iterator[None]:
+        """Leave the time spent inside out of the training time in the log. All ranks enter and leave together.
+
+        Args:
+            phase: 'save' or 'evaluate': there rank 0 may be busy for long while the others wait at the end.
+        """
+        dist.enter(phase, self.iter)
+        start = time.perf_counter()
+        yield
+        dist.barrier()
+        self.paused_seconds += time.perf_counter() - start
+        dist.enter("log", self.iter)
+
+    @property
+    def first_logged_iter(self) -> int:
+        """The first iteration that this process evaluates and logs, seen from `before_train`."""
+        return self.iter + self.iteration_finished
+
+    def higher_is_better(self, metric: str) -> bool | None:
+        """True if a larger value of a validation metric, by its name in the config, is a better one."""
+        return METRICS.get(self.config["data"]["val"]["metrics"][metric]["type"]).higher_is_better
+
+    def synchronise_buffers(self) -> None:
+        """Give all ranks rank 0's buffers (BatchNorm statistics), which DDP leaves different."""
+        for network in self.networks.values():
+            dist.broadcast_buffers(network)
+
+    # --- its state
+
+    def network_state(self) -> dict[str, Any]:
+        """Return what `load_network` needs: weights and config."""
+        return {
+            "iter": self.iter,
+            "config": json.dumps(self.config.to_dict()),
+            "networks": {name: network.state_dict() for name, network in self.networks.items()},
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that an exact continuation needs: tensors and plain values. Every rank must call it."""
+        return {
+            **self.network_state(),
+            **({"whole": True} if self.iteration_finished else {}),
+            "optims": {name: optim.state_dict() for name, optim in self.optims.items()},
+            "hooks": {name: hook.state_dict() for name, hook in self.hooks.items()},
+            "draws": self.draws,
+            "dataset_digest": self.dataset.digest(),
+            "terms": dist.all_gather_object({name: float(term) for name, term in self.terms.items()}),
+            "rng": dist.all_gather_object(random_state(self.device)),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back networks, optimizers and hooks; the random state follows when the data are loaded.
+
+        An optimizer whose settings changed keeps its moments; the new settings hold as if they always had.
+
+        Raises:
+            CheckpointError: networks or optimizers differ from the config's.
+        """
+        config = json.loads(state["config"])
+        if dist.is_main():
+            report_changes(config, self.config.to_dict(), self.iter)
+        try:
+            self._load_parts(state, config["optim"])
+        except (KeyError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise CheckpointError(
+                f"{self.resumed_from or 'the state'}: does not fit this config ({type(error).__name__}: {reason}). "
+                f"Resume with the config of that run, or take only its weights with --load-from"
+            ) from error
+        self.terms = state["terms"][dist.rank() if len(state["terms"]) == self.world else 0]
+        if state["dataset_digest"] != self.dataset.digest() and dist.is_main():
+            LOGGER.warning("the training images are not those of the checkpoint: the run cannot go on exactly")
+
+    def _load_parts(self, state: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+        """Load networks, optimizers (`before` being their settings in the checkpoint) and hooks."""
+        for name in self.networks.keys() | state["networks"].keys():
+            self.networks[name].load_state_dict(state["networks"][name])
+        now = json.loads(json.dumps(self.config.to_dict()["optim"]))
+        for name, optim in self.optims.items():
+            if before[name]["optimizer"]["type"] != now[name]["optimizer"]["type"]:
+                raise ValueError(f"optim.{name} was {before[name]['optimizer']['type']}")
+            changed = before[name] != now[name]
+            optim.load_state_dict(state["optims"][name], restart_at=self.iter if changed else None)
+        for name in self.hooks.keys() & state["hooks"].keys():
+            self.hooks[name].load_state_dict(state["hooks"][name])
+
+    def _load_random_state(self, states: Sequence[dict[str, Any]]) -> None:
+        """Take back this rank's random state; with another number of ranks there is none."""
+        if len(states) == self.world:
+            set_random_state(states[dist.rank()], self.device)
+        elif dist.is_main():
+            LOGGER.warning("%d processes after %d: random states start anew", self.world, len(states))
+
+
+def _mean_terms(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return each term's mean over the parts that have it."""
+    values = {name: [part[name] for part in parts if name in part] for part in parts for name in part}
+    return {name: sum(found[1:], start=found[0]) / len(found) for name, found in values.items()}
