@@ -90,7 +90,7 @@ def halt(run: Run, name: str) -> None:
     Raises:
         Stop: always.
     """
-    skipped = run.optims[name].skips.in_a_row
+    skipped = run.optims[name].skipped_steps.in_a_row
     folder = run.work_dir / "faults" / f"iter_{run.iter:06d}"
     state = run.state_dict()
     fault = _find_fault(run, state, skipped)
