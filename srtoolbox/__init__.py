@@ -7,6 +7,7 @@ from srtoolbox import moved
 
 if TYPE_CHECKING:  # what __getattr__ finds, for those who check types; tests/test_api.py keeps the two alike
     from srtoolbox.apps.folder.upscale import upscale_folder
+    from srtoolbox.apps.scoring.score import test
     from srtoolbox.config import Config
     from srtoolbox.data.stores import open_store
     from srtoolbox.engine.evaluate import evaluate
@@ -34,6 +35,7 @@ _PUBLIC = {
     "read_image": "srtoolbox.image",
     "read_picture": "srtoolbox.image",
     "train": "srtoolbox.engine.job.job",
+    "test": "srtoolbox.apps.scoring.score",
     "upscale": "srtoolbox.inference.upscaler",
     "upscale_folder": "srtoolbox.apps.folder.upscale",
     "upscale_picture": "srtoolbox.inference.image",
@@ -54,6 +56,7 @@ __all__ = [  # noqa: RUF022 - one literal, which type checkers read
     "read_image",
     "read_picture",
     "train",
+    "test",
     "upscale",
     "upscale_folder",
     "upscale_picture",

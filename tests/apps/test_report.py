@@ -17,11 +17,11 @@ import pytest
 
 from srtoolbox.apps.report import staging
 from srtoolbox.apps.report.contents import PageSet
-from srtoolbox.apps.report.facts import MetricFacts, NetworkFacts, RunFacts, best_of, shown
+from srtoolbox.apps.report.facts import MetricFacts, NetworkEntry, RunFacts, best_of, shown
 from srtoolbox.apps.report.page import render
 from srtoolbox.apps.report.selection import Finder, choose_images
 from srtoolbox.apps.report.writer import ReportWriter, safe
-from srtoolbox.apps.scoring import networks
+from srtoolbox.apps.scoring import score
 from srtoolbox.cli import main
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import read_image
@@ -175,7 +175,7 @@ def test_neither_sheets_nor_report_keep_more_than_a_part_of_a_set(
     monkeypatch.setattr(SheetWriter, "write", count_collected)
     made_of = {}
     for size in (2, len(NAMES)):
-        monkeypatch.setattr(networks, "PART", size)
+        monkeypatch.setattr(score, "PART", size)
         out = tmp_path / str(size)
         wanted = ["--report", str(out / "report"), "--sheets", str(out / "sheets"), "--out", str(out / "sr")]
         assert main([*made.arguments, *wanted, "--report-images", "3", "--best", "1"]) == 0
@@ -382,7 +382,7 @@ def test_infinite_scores_and_hostile_facts_are_written() -> None:
         device="cpu",
         date="today",
         versions={"torch": "2"},
-        networks={"Bicubic": NetworkFacts("Bicubic", "Bicubic", 0), bad: NetworkFacts(bad, bad, 1, bad, "ab" * 32, 7)},
+        networks={"Bicubic": NetworkEntry("Bicubic", "Bicubic", 0), bad: NetworkEntry(bad, bad, 1, bad, "ab" * 32, 7)},
         metrics={bad: MetricFacts("PSNR", "rgb: luma, border 0", True, 0, True)},
         scales={bad: 3},
     )

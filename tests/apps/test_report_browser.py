@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from srtoolbox.apps.report.contents import PageSet
-from srtoolbox.apps.report.facts import MetricFacts, NetworkFacts, RunFacts
+from srtoolbox.apps.report.facts import MetricFacts, NetworkEntry, RunFacts
 from srtoolbox.apps.report.page import render
 from srtoolbox.cli import main
 from srtoolbox.image import read_image
@@ -327,7 +327,7 @@ def test_tables_sort_by_click_and_key(visit: Visit) -> None:
 
 def test_infinite_and_missing_numbers_sort_to_their_ends(browser, tmp_path: Path) -> None:
     values = {"e": 9.5, "a": math.inf, "b": math.nan, "c": 10.25, "f": -math.inf, "d": 100.0}
-    facts = RunFacts("c.py", [], "cpu", "", {}, {"N": NetworkFacts("N", "N", 1)}, {}, {"s": 3})
+    facts = RunFacts("c.py", [], "cpu", "", {}, {"N": NetworkEntry("N", "N", 1)}, {}, {"s": 3})
     facts.metrics["m"] = MetricFacts("PSNR", "rgb", True, 0, True)
     results = {"N": {"s": {name: {"m": value} for name, value in values.items()}}}
     html = render(facts, [PageSet("s", 3, 6, "m", {" input": "Input", "N": "N"}, [])], results)

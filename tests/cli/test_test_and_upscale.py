@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from srtoolbox.apps.scoring.score import keep_extremes
 from srtoolbox.cli import main
-from srtoolbox.cli.test import keep_extremes
 from srtoolbox.io.tensor_files import save_tensors
 from srtoolbox.metrics.psnr import PSNR
 from srtoolbox.registry import NETWORKS

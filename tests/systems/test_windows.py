@@ -13,8 +13,8 @@ import pytest
 from srtoolbox import system
 from srtoolbox.apps.folder.plan import Naming, plan
 from srtoolbox.apps.report.writer import safe
+from srtoolbox.apps.scoring.score import Outputs
 from srtoolbox.cli import main
-from srtoolbox.cli.test import Receiver
 from srtoolbox.data.stores import lmdb_writer
 from srtoolbox.data.stores.lmdb import LmdbStore
 from srtoolbox.data.stores.lmdb_writer import remove_store
@@ -163,10 +163,10 @@ def test_scored_images_whose_names_differ_in_case_are_not_lost(case_blind: None,
 
             self.name, self.sr = name, torch.zeros(1, 3, 4, 4)
 
-    receiver = Receiver("net", "net", tmp_path, None, None)
-    receiver.take("set", Image("A"))
+    outputs = Outputs(tmp_path)
+    outputs.take("net", "set", Image("A"))
     with pytest.raises(SrtoolboxError, match="set/A and set/a would both be written"):
-        receiver.take("set", Image("a"))
+        outputs.take("net", "set", Image("a"))
 
 
 def test_a_store_on_windows_is_no_larger_than_what_is_in_it(photo_folder: Path, tmp_path: Path, monkeypatch) -> None:

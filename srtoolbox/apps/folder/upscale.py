@@ -44,6 +44,7 @@ from srtoolbox.image.fetching import fetch
 from srtoolbox.image.files.file_types import QUALITY_SUFFIXES
 from srtoolbox.inference.image import picture_bands, upscaled_form
 from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.interfaces import facts_of
 from srtoolbox.io.threads import BackgroundWriter, map_ahead
 from srtoolbox.logger import CONSOLE
 from srtoolbox.registry import NETWORKS
@@ -196,7 +197,7 @@ def _upscalers(
     for key in ("tile", "outscale", "wrap"):
         if key in settings:
             shared[key] = settings[key]
-    bicubic = NETWORKS.build({"type": "Bicubic", "scale": module.scale})
+    bicubic = NETWORKS.build({"type": "Bicubic", "scale": facts_of(module).scale})
     return upscaler, Upscaler(bicubic, device=place, **shared)
 
 

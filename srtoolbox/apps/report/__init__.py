@@ -5,7 +5,7 @@ back until it is complete, `selection` chooses images and crops, `page` and `tab
 browser.
 """
 
-from srtoolbox.apps.report.facts import NetworkFacts, RunFacts, protocol_of
+from srtoolbox.apps.report.facts import NetworkEntry, RunFacts, protocol_of
 from srtoolbox.apps.report.writer import DEFAULT_IMAGES, ReportWriter
 
-__all__ = ["DEFAULT_IMAGES", "NetworkFacts", "ReportWriter", "RunFacts", "protocol_of"]
+__all__ = ["DEFAULT_IMAGES", "NetworkEntry", "ReportWriter", "RunFacts", "protocol_of"]

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import datetime
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
+from srtoolbox import __version__
+from srtoolbox.config import Config
+from srtoolbox.interfaces import facts_of
+from srtoolbox.io.files import sha256
+from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.metrics.base import Metric
 
 Scores = dict[str, float]
@@ -20,7 +29,7 @@ SECONDS = "seconds"
 
 
 @dataclass(frozen=True)
-class NetworkFacts:
+class NetworkEntry:
     """One network of a report; `file`, `sha256` and `iteration` are None where it comes from no checkpoint."""
 
     title: str
@@ -58,7 +67,7 @@ class RunFacts:
     device: str
     date: str
     versions: dict[str, str]
-    networks: dict[str, NetworkFacts]
+    networks: dict[str, NetworkEntry]
     metrics: dict[str, MetricFacts]
     scales: dict[str, int]
 
@@ -105,3 +114,56 @@ def best_of(values: Mapping[str, float], higher_is_better: bool | None) -> set[s
         return set()
     best = (max if higher_is_better else min)(numbers.values())
     return {name for name, value in numbers.items() if value == best}
+
+
+def run_facts(
+    config: Config,
+    overrides: Sequence[str],
+    networks: Mapping[str, nn.Module],
+    files: Mapping[str, str],
+    datasets: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    device: torch.device,
+) -> RunFacts:
+    """Return the facts of one test.
+
+    Args:
+        config: its config.
+        overrides: what was changed in it on the command line.
+        networks: by the names their scores have.
+        files: the checkpoints of those that come from one.
+        datasets, metrics: by name.
+        device: where the networks ran.
+    """
+    scale = facts_of(next(iter(networks.values()))).scale
+    threads = torch.get_num_threads()
+    return RunFacts(
+        config=str(config.filename),
+        overrides=list(overrides),
+        device=f"cpu, {threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else str(device),
+        date=datetime.datetime.now().astimezone().isoformat(" ", "minutes"),
+        versions={"srtoolbox": __version__, "torch": torch.__version__},
+        networks={
+            name: network_facts(name if len(networks) > 2 else type(network).__name__, network, files.get(name))
+            for name, network in networks.items()
+        },
+        metrics={name: protocol_of(metric) for name, metric in metrics.items()},
+        scales={name: dataset.scale or scale for name, dataset in datasets.items()},
+    )
+
+
+def network_facts(title: str, network: nn.Module, file: str | None) -> NetworkEntry:
+    """Return what one network is and where its weights are from."""
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    facts = NetworkEntry(title, type(network).__name__, parameters)
+    if file is None:
+        return facts
+    state = load_tensors(file)
+    iteration, weights = state.get("iter"), state.get("networks")
+    return replace(
+        facts,
+        file=Path(file).as_posix(),
+        sha256=sha256(file),
+        iteration=iteration if isinstance(iteration, int) else None,
+        averaged=isinstance(weights, dict) and "generator_ema" in weights,
+    )

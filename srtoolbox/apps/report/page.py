@@ -17,6 +17,7 @@ from srtoolbox.apps.report.crops import crop_metric
 from srtoolbox.apps.report.difference import LEVELS, css_gradient, svg_filter
 from srtoolbox.apps.report.facts import Results, RunFacts, protocol_of, shown
 from srtoolbox.apps.report.tables import images_table, means_table, named, networks_table
+from srtoolbox.plots.sheet import Region
 from srtoolbox.text import counted
 
 VIEWER_LEVELS = (8, 16, 32, 64, 128, 255)
@@ -170,7 +171,7 @@ def _crops(number: int, page_set: PageSet, facts: RunFacts) -> str:
         f'<p class="note">Crops with their error maps below: mean absolute difference of R, G and B to {reference}.'
         f"{psnr}</p>{_legend(LEVELS)}"
     )
-    parts = []
+    parts: list[str] = []
     for kind, crops in page_set.crops.items():
         rows = "".join(_crop(number, crop, page_set) for crop in crops)
         parts.append(f"<h3>{heads[kind]}</h3>{'' if parts else legend}{rows}")
@@ -204,6 +205,6 @@ def _crop(number: int, crop: CropEntry, page_set: PageSet) -> str:
     return f'<div class="crop">{head}<div class="versions">{"".join(cells)}</div></div>'
 
 
-def _image(file: str, title: str, region: object) -> str:
+def _image(file: str, title: str, region: Region) -> str:
     size = f'width="{region.width}" height="{region.height}"'
     return f'<img src="{escape(quote(file))}" alt="{escape(title)}" {size} decoding="async">'

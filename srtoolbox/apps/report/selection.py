@@ -81,8 +81,8 @@ class Finder:
         plain = details < np.quantile(details, 0.75)
         for kind, cost in (("worst", -errors), ("best", np.where(plain, np.inf, errors))):
             for row, column in _separate_minima(cost, side, self.of_each):
-                place = [(start + cut) * self.scale for start in (row, column)]
-                region = Region(*place, side * self.scale, side * self.scale)
+                top, left = ((start + cut) * self.scale for start in (row, column))
+                region = Region(top, left, side * self.scale, side * self.scale)
                 self.found[kind].append(Crop(name, region, float(errors[row, column])))
 
     def chosen(self) -> dict[str, list[Crop]]:
@@ -113,7 +113,8 @@ def _gradients(plane: np.ndarray) -> Sequence[np.ndarray]:
 
 def _separate_minima(cost: np.ndarray, side: int, count: int) -> list[tuple[int, int]]:
     """Places of the smallest values, `side` apart from each other."""
-    cost, places = cost.copy(), []
+    cost = cost.copy()
+    places: list[tuple[int, int]] = []
     while len(places) < count and np.isfinite(cost).any():
         row, column = (int(place) for place in np.unravel_index(np.argmin(cost), cost.shape))
         places.append((row, column))

@@ -134,7 +134,7 @@ def _column_head(column: str, facts: RunFacts) -> str:
 
 
 def _arrow(metric: MetricFacts) -> str:
-    arrow, meaning = {True: ("↑", "higher is better"), False: ("↓", "lower is better")}.get(
-        metric.higher_is_better, ("", "")
-    )
-    return f'<span title="{meaning}">{arrow}</span>' if arrow else ""
+    if metric.higher_is_better is None:
+        return ""
+    arrow, meaning = ("↑", "higher is better") if metric.higher_is_better else ("↓", "lower is better")
+    return f'<span title="{meaning}">{arrow}</span>'

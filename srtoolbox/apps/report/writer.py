@@ -54,6 +54,10 @@ class ReportWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.discard()
+
+    def discard(self) -> None:
+        """Take away what is not written."""
         if self._staged is not None:
             self._staged.discard()
 
@@ -68,9 +72,9 @@ class ReportWriter:
         """
         folder = self._folder / image_folder(set_name, image)
         write_image(folder / file_of(network), to_image(sr))
-        for source, image in ((INPUT, lq), (TRUTH, gt)):
-            if image is not None and not (folder / file_of(source)).exists():
-                write_image(folder / file_of(source), to_uint8(image))
+        for source, pixels in ((INPUT, lq), (TRUTH, gt)):
+            if pixels is not None and not (folder / file_of(source)).exists():
+                write_image(folder / file_of(source), to_uint8(pixels))
 
     def keep_chosen(self, set_name: str, decisive: Mapping[str, Scores], metrics: Mapping[str, Any]) -> None:
         """Delete the images of a set that cannot be in the report, so that a large set needs no large disk.

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from rich.progress import Progress, TaskID
 
-from srtoolbox.apps.scoring.networks import PART, test_parts
+from srtoolbox.apps.scoring.networks import PART, sets_and_metrics
 from srtoolbox.apps.scoring.tables import Results, as_json, print_tables
 from srtoolbox.config import Config
 from srtoolbox.data.datasets.image_files import ImageFiles
@@ -196,7 +196,7 @@ def _sets_and_metrics(
     scale = interpolator.network.scale
     if datasets:
         first = interpolator.files[0]
-        sets, metrics = test_parts(config or Config(first.run_config, filename=first.source), datasets)
+        sets, metrics = sets_and_metrics(config or Config(first.run_config, filename=first.source), datasets.split(","))
         for name, dataset in sets.items():
             if dataset.scale != scale:
                 raise ConfigError(f"the networks upscale x{scale}, set {name} is x{dataset.scale}")

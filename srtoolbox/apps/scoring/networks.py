@@ -1,4 +1,4 @@
-"""What `test` scores: the sets and metrics of the config, the networks of the checkpoints."""
+"""Sets and metrics of a config, and networks of checkpoints: the parts of a test."""
 
 from __future__ import annotations
 
@@ -19,19 +19,17 @@ PART = 8
 """Images per process that are scored by all networks before the next are read."""
 
 
-def test_parts(config: Config, chosen: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The datasets (all, or those chosen by name) and metrics of `data.test`, over those of `data.val`."""
-
+def sets_and_metrics(config: Config, chosen: Sequence[str] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the datasets (all, or those chosen by name) and metrics of `data.test`, over those of `data.val`."""
     data = config.get("data") or {}
     part = {**(data.get("val") or {}), **(data.get("test") or {})}
     sets = dict(part.get("datasets") or {})
     if not sets:
         raise ConfigError(f"{config.filename}: data.test.datasets names no set to test on")
-    for name in chosen.split(",") if chosen else []:
+    for name in chosen or ():
         if name not in sets:
             raise ConfigError(f"--datasets: the config has no set {name!r}.{did_you_mean(name, sets, else_list=True)}")
-    names = chosen.split(",") if chosen else list(sets)
-    datasets = build_eval_datasets({name: sets[name] for name in names})
+    datasets = build_eval_datasets({name: sets[name] for name in chosen or sets})
     if not datasets:
         raise MissingDataError("none of the test sets is there (see above for what is missing)")
     return datasets, build_metrics(part.get("metrics") or {})
@@ -40,7 +38,7 @@ def test_parts(config: Config, chosen: str | None) -> tuple[dict[str, Any], dict
 def load_all(
     config: Config, checkpoints: Sequence[str], device: torch.device, *, baseline: bool, trial: bool = True
 ) -> Iterator[tuple[str, nn.Module]]:
-    """`(name, network)` of each checkpoint; without one, the config's own network if it needs no weights.
+    """Yield `(name, network)` of each checkpoint; without one, the config's own network if it needs no weights.
 
     With `baseline`, bicubic comes first. Other projects' weights are tried first, unless `trial` is False.
 
@@ -69,7 +67,6 @@ def check_scales(networks: Mapping[str, nn.Module], datasets: Mapping[str, Any])
     Raises:
         ConfigError: names the network and the set.
     """
-
     (first, scale), *others = ((name, network.scale) for name, network in networks.items())
     for set_name, dataset in datasets.items():
         for name, own in ((first, scale), *others):
@@ -81,12 +78,11 @@ def check_scales(networks: Mapping[str, nn.Module], datasets: Mapping[str, Any])
 
 
 def distinct_names(paths: Sequence[str]) -> dict[str, str]:
-    """`{name: path}`: the file's stem, with as many of its folders before it as tell the checkpoints apart.
+    """Return `{name: path}`: the file's stem, with as many of its folders before it as tell the checkpoints apart.
 
     Raises:
         ConfigError: one file given twice.
     """
-
     full = [Path(path).resolve() for path in paths]
     for number, path in enumerate(full):
         if path in full[:number]:

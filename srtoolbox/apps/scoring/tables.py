@@ -18,25 +18,31 @@ Results = dict[str, dict[str, dict[str, Scores]]]  # network -> set -> image
 
 
 def as_json(results: Results) -> dict[str, dict[str, Any]]:
-    """`{network: {set: {"psnr": mean, ..., "images": {...}}}}`."""
+    """Return `{network: {set: {"psnr": mean, ..., "images": {...}}}}`."""
     return {name: {set_name: with_means(images) for set_name, images in sets.items()} for name, sets in results.items()}
 
 
 def with_means(images: dict[str, Scores]) -> dict[str, Any]:
-    """`{"psnr": mean, ..., "images": {name: {...}}}`."""
-
+    """Return `{"psnr": mean, ..., "images": {name: {...}}}`."""
     return {**means(images), "images": images}
 
 
-def print_tables(results: Results, higher_is_better: Mapping[str, bool | None], *, ranked: bool = True) -> None:
+def print_tables(
+    results: Results,
+    higher_is_better: Mapping[str, bool | None],
+    *,
+    ranked: bool = True,
+    console: Console | None = None,
+) -> None:
     """Print a table per set: a row per network, or where that is too wide a row per score; the best are starred.
 
     Args:
         results: scores by network, set and image.
         higher_is_better: of each metric; None where neither direction is better.
         ranked: the best by the first metric comes first; else networks keep their order.
+        console: where they go; None is the terminal.
     """
-
+    console = console or CONSOLE
     for set_name in next(iter(results.values())):
         rows = {name: means(sets[set_name]) for name, sets in results.items()}
         if ranked:
@@ -44,13 +50,13 @@ def print_tables(results: Results, higher_is_better: Mapping[str, bool | None], 
         count = len(next(iter(results.values()))[set_name])
         title = f"{set_name} ({counted(count, 'image')})"
         tables = [table_of(title, rows, higher_is_better, across=across) for across in (False, True)]
-        widths = [Measurement.get(CONSOLE, CONSOLE.options.update(max_width=10_000), table).maximum for table in tables]
-        fitting = [number for number in (0, 1) if widths[number] <= CONSOLE.width]
+        widths = [Measurement.get(console, console.options.update(max_width=10_000), table).maximum for table in tables]
+        fitting = [number for number in (0, 1) if widths[number] <= console.width]
         best = fitting[0] if fitting else widths.index(min(widths))
-        if CONSOLE.is_terminal:  # which folds what is too wide; in a file there is room for all
-            CONSOLE.print(tables[best])
+        if console.is_terminal:  # which folds what is too wide; in a file there is room for all
+            console.print(tables[best])
         else:
-            Console(file=CONSOLE.file, width=max(CONSOLE.width, widths[best])).print(tables[best])
+            Console(file=console.file, width=max(console.width, widths[best])).print(tables[best])
 
 
 def best_first(rows: Mapping[str, Scores], higher_is_better: Mapping[str, bool | None]) -> dict[str, Scores]:
@@ -71,8 +77,7 @@ def best_first(rows: Mapping[str, Scores], higher_is_better: Mapping[str, bool |
 def table_of(
     title: str, rows: Mapping[str, Scores], higher_is_better: Mapping[str, bool | None], *, across: bool
 ) -> Table:
-    """Lay networks down and scores across the page, or with `across` the other way round."""
-
+    """Return a table, networks down and scores across, or with `across` the other way round."""
     table = Table(title=title, caption="* the best" if len(rows) > 1 else None)
     scores = {"s/image" if key == "seconds" else key: key for key in next(iter(rows.values()))}
     cells = {

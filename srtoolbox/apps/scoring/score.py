@@ -1,0 +1,292 @@
+"""Networks scored on test sets: tables, JSON, images, sheets and a page to look at."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import nn
+
+from srtoolbox import dist
+from srtoolbox.apps.report import ReportWriter
+from srtoolbox.apps.report.facts import run_facts
+from srtoolbox.apps.report.selection import choose_images
+from srtoolbox.apps.report.writer import decisive_metric
+from srtoolbox.apps.scoring.networks import (
+    PART,
+    check_scales,
+    distinct_names,
+    load_all,
+    sets_and_metrics,
+)
+from srtoolbox.apps.scoring.tables import Results, as_json, print_tables
+from srtoolbox.check import check
+from srtoolbox.config import Config
+from srtoolbox.engine.device import select_device
+from srtoolbox.engine.evaluate import Picture, Scores, evaluate, means
+from srtoolbox.errors import OptionError
+from srtoolbox.image import to_image, write_image
+from srtoolbox.io.file_names import Claims
+from srtoolbox.io.files import write_json
+from srtoolbox.logger import CONSOLE, logging_restored, progress_bar, setup_logging
+from srtoolbox.plots.sheet import SheetWriter
+from srtoolbox.plugins import load_plugins
+
+
+@dataclass(frozen=True)
+class NetworkScores:
+    """Scores of networks on test sets.
+
+    Attributes:
+        images: `{network: {set: {image: {'psnr': 32.6, ..., 'seconds': 0.1}}}}`.
+        page: the report's, where one was asked for.
+    """
+
+    images: Results
+    page: Path | None = None
+
+    @property
+    def means(self) -> dict[str, dict[str, Scores]]:
+        """`{network: {set: {'psnr': mean, ...}}}`."""
+        return {
+            name: {set_name: means(images) for set_name, images in sets.items()} for name, sets in self.images.items()
+        }
+
+
+def test(
+    config: Config | Mapping[str, Any] | str | os.PathLike[str],
+    checkpoints: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    *,
+    datasets: Sequence[str] | None = None,
+    baseline: bool = False,
+    json: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    best: int | None = None,
+    sheets: str | os.PathLike[str] | None = None,
+    report: str | os.PathLike[str] | None = None,
+    report_images: int | None = None,
+    trial: bool = True,
+    device: str | None = None,
+    overrides: Sequence[str] = (),
+    plugins: Sequence[str | os.PathLike[str]] = (),
+    console: Console = CONSOLE,
+) -> NetworkScores:
+    """Score checkpoints on the test sets of a config, as the command `test` does, and print a table per set.
+
+    Args:
+        config: a file or the name of a packaged config, a `Config`, or a plain dict, with data.test (or data.val).
+        checkpoints: to score; none scores a network that needs no weights.
+        datasets: only these of the config's sets.
+        baseline: score bicubic beside the checkpoints.
+        json: write all scores to this file, image by image.
+        out: write the upscaled images to `out/<checkpoint>/<set>/`.
+        best: with `out`, only so many of the best and of the worst images of each set.
+        sheets: write a comparison sheet per image to this folder.
+        report: write a page to look at in a browser to this folder, which is new, empty or holds an earlier one.
+        report_images: images of each set in the report (default: 20).
+        trial: try other projects' weights on a photograph first.
+        device: 'cpu', 'cuda', 'cuda:1' (default: the config's).
+        overrides: 'key.sub=value' texts that change a config that is a file.
+        plugins: Python files with components of yours.
+        console: where the tables go.
+
+    Raises:
+        OptionError: arguments that do not go together.
+        ConfigError: the config has faults, or networks and sets do not fit.
+        SrtoolboxError: a checkpoint that cannot be read, a folder that is not ours to write.
+    """
+    for count, folder, name, other in ((best, out, "best", "out"), (report_images, report, "report-images", "report")):
+        if count is not None and (count < 1 or not folder):
+            raise OptionError(f"{name} N goes with --{other} DIR, and N is at least 1")
+    files = [checkpoints] if isinstance(checkpoints, str | os.PathLike) else checkpoints
+    names = [os.fspath(file) for file in files]
+    with logging_restored():
+        setup_logging(main_process=dist.is_main_launch())
+        loaded = _loaded(config, overrides)
+        load_plugins(loaded, plugins)
+        check(loaded, mode="test")
+        place = _join_ranks(loaded, device)
+        try:
+            sets, metrics = sets_and_metrics(loaded, datasets)
+            with Outputs(out, best, sheets, report, report_images) as outputs:
+                baseline = baseline or outputs.has_baseline
+                networks = dict(load_all(loaded, names, place, baseline=baseline, trial=trial))
+                check_scales(networks, sets)
+                results = _score_all(networks, sets, metrics, place, outputs)
+                if not dist.is_main():
+                    return NetworkScores(results)
+                print_tables(results, {name: each.higher_is_better for name, each in metrics.items()}, console=console)
+                if json:
+                    write_json(json, as_json(results))
+                page = None
+                if outputs.page is not None:
+                    by_name = distinct_names(names) if names else {}
+                    facts = run_facts(loaded, overrides, networks, by_name, sets, metrics, place)
+                    page = outputs.page.write(facts, results)
+                    console.print(f"open {page}", markup=False, highlight=False, soft_wrap=True)
+                return NetworkScores(results, page)
+        except BaseException as error:
+            dist.abort(error)
+            raise
+
+
+test.__test__ = False  # type: ignore[attr-defined]  # pytest takes an imported function of this name for a test
+
+
+def _loaded(config: Config | Mapping[str, Any] | str | os.PathLike[str], overrides: Sequence[str]) -> Config:
+    if isinstance(config, str | os.PathLike):
+        return Config.fromfile(config, overrides)
+    if overrides:
+        raise OptionError("overrides are for a config that is a file; change the config itself")
+    return copy.deepcopy(config) if isinstance(config, Config) else Config(copy.deepcopy(dict(config)))
+
+
+def _join_ranks(config: Config, device: str | None) -> torch.device:
+    """Join the processes of a launch; returns where this one computes."""
+    runtime = config.get("runtime") or {}
+    place = select_device(device or runtime.get("device"))
+    dist.init(place, runtime.get("dist_timeout", dist.TIMEOUT))
+    dist.enter("evaluate", 0)
+    return place
+
+
+class Outputs:
+    """Files of upscaled images beside the scores; as a context, a report that is not written is taken away.
+
+    Args:
+        out: the folder of the images, one per network and set.
+        best: so many of the best and of the worst images of each set are kept in `out`; None keeps all.
+        sheets: the folder of comparison sheets.
+        report, report_images: see `ReportWriter`.
+    """
+
+    def __init__(
+        self,
+        out: str | os.PathLike[str] | None = None,
+        best: int | None = None,
+        sheets: str | os.PathLike[str] | None = None,
+        report: str | os.PathLike[str] | None = None,
+        report_images: int | None = None,
+    ) -> None:
+        self._out, self._best = Path(out) if out else None, best
+        self._sheets = SheetWriter(os.fspath(sheets)) if sheets else None
+        self.page = ReportWriter(os.fspath(report), report_images) if report else None
+        self.titles: dict[str, str] = {}
+        """Names of the networks on sheets."""
+        self._claims = Claims()
+
+    def __enter__(self) -> Outputs:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.page is not None:
+            self.page.discard()
+
+    @property
+    def has_baseline(self) -> bool:
+        """True if bicubic is shown beside the networks."""
+        return self._sheets is not None or self.page is not None
+
+    def take(self, network: str, set_name: str, image: Picture) -> None:
+        """Write one network's version of one image."""
+        name = f"{set_name}/{image.name}"
+        if self._out is not None:
+            path = self._out / network / set_name / f"{image.name}.png"
+            write_image(self._claims.claim(path, name), to_image(image.sr))
+        if self._sheets is not None:
+            title = self.titles[network]
+            self._sheets.add(name, title, lq=image.lq, gt=image.gt, sr=image.sr, scores=image.scores)
+        if self.page is not None:
+            self.page.add(set_name, image.name, network, lq=image.lq, gt=image.gt, sr=image.sr)
+
+    def finish_part(self, set_name: str, results: Results, metrics: Mapping[str, Any]) -> None:
+        """Write the sheets of a part of a set, and delete images that none of the outputs keeps."""
+        if self._sheets is not None:
+            self._sheets.write()
+        if dist.is_main() and self._out is not None and self._best:
+            keep_extremes(self._out, results, metrics, self._best)
+        if dist.is_main() and self.page is not None:
+            self.page.keep_chosen(set_name, [*results.values()][-1][set_name], metrics)
+
+
+def _score_all(
+    networks: Mapping[str, nn.Module],
+    sets: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    device: torch.device,
+    outputs: Outputs,
+) -> Results:
+    """Score all networks on all sets, and write the images and sheets that are asked for."""
+    # the only network beside bicubic is better called ESPCN than best_set5_psnr
+    is_alone = len(networks) <= 2
+    outputs.titles = {name: type(network).__name__ if is_alone else name for name, network in networks.items()}
+    results: Results = {name: {set_name: {} for set_name in sets} for name in networks}
+    for set_name in score_parts(networks, sets, metrics, device, results, outputs.take):
+        outputs.finish_part(set_name, results, metrics)
+    return results
+
+
+def score_parts(
+    networks: Mapping[str, nn.Module],
+    datasets: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    device: torch.device,
+    results: Results,
+    take: Callable[[str, str, Picture], None],
+) -> Iterator[str]:
+    """Score every set part by part, each part by all networks, with a progress bar.
+
+    After a part all versions of its images are there, so that nobody needs to keep more than a part.
+
+    Args:
+        results: gets the scores.
+        take: called with (network, set, image) for each image of this rank.
+
+    Yields:
+        the set after each part.
+    """
+    world = dist.world_size()
+    for set_name, dataset in datasets.items():
+        total, done = -(-len(dataset) // world) * len(networks), 0
+        with progress_bar(set_name) if dist.is_main() else contextlib.nullcontext(_ignore) as show:
+            for start in range(0, len(dataset), PART * world):
+                part = range(start, min(start + PART * world, len(dataset)))
+                for name, network in networks.items():
+
+                    def on_image(image: Picture, name: str = name, set_name: str = set_name) -> None:
+                        nonlocal done
+                        done += 1
+                        show(done, total)  # noqa: B023 - called at once
+                        take(name, set_name, image)
+
+                    scores = evaluate(network, dataset, metrics, device=device, on_picture=on_image, only=part)
+                    results[name][set_name].update(scores)
+                yield set_name
+
+
+def _ignore(done: int, total: int) -> None:
+    pass
+
+
+def keep_extremes(folder: Path, results: Results, metrics: Mapping[str, Any], count: int) -> None:
+    """Delete the written images but the best and the worst by the last network's first metric, the same of all.
+
+    Of a set without truth all are kept. It may be called after every part of a set: what is among the best or worst
+    of all is so in every part.
+    """
+    *_, last = results.values()
+    for set_name, images in last.items():
+        metric = decisive_metric(images, metrics)
+        if metric is None:
+            continue
+        kept = choose_images(images, metric, metrics[metric].higher_is_better, 2 * count)
+        for name in set(images) - set(kept):
+            for network in results:
+                (folder / network / set_name / f"{name}.png").unlink(missing_ok=True)
