@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, for those who check types; tests/te
     from srtoolbox.apps.folder.upscale import upscale_folder
     from srtoolbox.apps.scoring.score import test
     from srtoolbox.config import Config
+    from srtoolbox.data.prepare.convert import convert
     from srtoolbox.data.stores import open_store
     from srtoolbox.engine.evaluate import evaluate
     from srtoolbox.engine.job.job import Job, train
@@ -28,6 +29,7 @@ _PUBLIC = {
     "Picture": "srtoolbox.image",
     "Runner": "srtoolbox.engine.runner",
     "Upscaler": "srtoolbox.inference.upscaler",
+    "convert": "srtoolbox.data.prepare.convert",
     "evaluate": "srtoolbox.engine.evaluate",
     "imresize": "srtoolbox.resize",
     "load_network": "srtoolbox.weights.load",
@@ -49,6 +51,7 @@ __all__ = [  # noqa: RUF022 - one literal, which type checkers read
     "Picture",
     "Runner",
     "Upscaler",
+    "convert",
     "evaluate",
     "imresize",
     "load_network",

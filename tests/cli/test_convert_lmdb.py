@@ -145,7 +145,7 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
 # sends itself Ctrl-C when the store gets its second part: from outside it would come late on a busy machine
 INTERRUPTED = """
 import os, signal, sys
-import srtoolbox.data.prepare.convert as conversion
+import srtoolbox.data.prepare.write as conversion
 from srtoolbox.cli import main
 from srtoolbox.data.stores.lmdb_writer import LmdbWriter
 

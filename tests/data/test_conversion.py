@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import srtoolbox.data.prepare.convert as conversion
-from srtoolbox.data.prepare.convert import Summary, convert
+import srtoolbox.data.prepare.write as conversion
 from srtoolbox.data.prepare.plan import Recipe, SubImages, make_plan
+from srtoolbox.data.prepare.write import Summary, write_stores
 from srtoolbox.data.stores.folder import FolderStore
 from srtoolbox.data.stores.lmdb import LmdbStore
 from srtoolbox.data.stores.lmdb_writer import LmdbWriter
@@ -49,13 +49,13 @@ def digests(summaries: list[Summary]) -> list[str]:
 def unbroken(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Digests of the GT and LQ stores of a conversion that nothing disturbed."""
     out = tmp_path_factory.mktemp("unbroken")
-    return digests(convert(make_plan(folder, Recipe(scale=3)), [out / "gt.lmdb", out / "lq.lmdb"], workers=1))
+    return digests(write_stores(make_plan(folder, Recipe(scale=3)), [out / "gt.lmdb", out / "lq.lmdb"], workers=1))
 
 
 def test_stored_images_are_the_files_cut_to_the_scale(folder: Path, tmp_path: Path) -> None:
     plan = make_plan(folder, Recipe(scale=3))
     assert plan.cut == sum(bool(job.size != read_image(folder / f"{job.pair.gt}.png").shape[:2]) for job in plan.jobs)
-    convert(plan, [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"])
+    write_stores(plan, [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"])
     gt, lq = open_store(tmp_path / "gt.lmdb"), open_store(tmp_path / "lq.lmdb")
     assert list(gt.keys()) == list(lq.keys()) == [job.pair.gt for job in plan.jobs]
     for key in list(gt.keys()):
@@ -68,12 +68,12 @@ def test_stored_images_are_the_files_cut_to_the_scale(folder: Path, tmp_path: Pa
 @pytest.mark.parametrize("workers", [2, 5])
 def test_workers_do_not_change_the_content(folder: Path, tmp_path: Path, unbroken: list[str], workers: int) -> None:
     outputs = [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"]
-    assert digests(convert(make_plan(folder, Recipe(scale=3)), outputs, workers=workers)) == unbroken
+    assert digests(write_stores(make_plan(folder, Recipe(scale=3)), outputs, workers=workers)) == unbroken
 
 
 SLOW = """
 import os, signal, sys, time
-import srtoolbox.data.prepare.convert as conversion
+import srtoolbox.data.prepare.write as conversion
 from srtoolbox.data.prepare.plan import Recipe, make_plan
 conversion.COMMIT_BYTES = 40_000
 folder, out, images, extra, encoding = [*sys.argv[1:], "-1", "0", "raw"][:5]
@@ -84,7 +84,7 @@ def progress(done, total):
         os.kill(os.getpid(), signal.SIGKILL)
 
 progress(0, 0)
-conversion.convert(make_plan(folder, Recipe(encoding, scale=3)), [out + "/gt.lmdb", out + "/lq.lmdb"], workers=2,
+conversion.write_stores(make_plan(folder, Recipe(encoding, scale=3)), [out + "/gt.lmdb", out + "/lq.lmdb"], workers=2,
                    progress=progress)
 """
 
@@ -104,7 +104,7 @@ def test_a_conversion_killed_anywhere_is_refused_then_completed(
         for path in outputs:
             with pytest.raises(DataError, match=r"unfinished conversion.*again"):
                 open_store(path)
-    summaries = convert(make_plan(folder, Recipe(scale=3)), outputs)
+    summaries = write_stores(make_plan(folder, Recipe(scale=3)), outputs)
     assert digests(summaries) == unbroken
     if images >= 20:
         assert summaries[0].reused > 0
@@ -115,7 +115,7 @@ def test_a_conversion_killed_anywhere_is_refused_then_completed(
 def test_a_second_kill_loses_nothing_either(folder: Path, tmp_path: Path, unbroken: list[str]) -> None:
     for images in (20, 30, 45):
         killed_after(images, folder, tmp_path, extra=0)
-    summaries = convert(make_plan(folder, Recipe(scale=3)), [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"])
+    summaries = write_stores(make_plan(folder, Recipe(scale=3)), [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"])
     assert digests(summaries) == unbroken and summaries[0].reused >= 30
 
 
@@ -124,7 +124,7 @@ def test_a_kill_is_made_good_in_every_encoding(folder: Path, tmp_path: Path, enc
     killed_after(40, folder, tmp_path / "killed", extra=0, encoding=encoding)
     plan = make_plan(folder, Recipe(encoding, scale=3))
     again, fresh = (
-        convert(plan, [tmp_path / name / "gt.lmdb", tmp_path / name / "lq.lmdb"]) for name in ("killed", "fresh")
+        write_stores(plan, [tmp_path / name / "gt.lmdb", tmp_path / name / "lq.lmdb"]) for name in ("killed", "fresh")
     )
     assert digests(again) == digests(fresh) and again[0].reused > 0
 
@@ -141,7 +141,7 @@ def interrupt_after(images: int):
 def half_done(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(conversion, "COMMIT_BYTES", 40_000)
     with pytest.raises(KeyboardInterrupt):
-        convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"], progress=interrupt_after(30))
+        write_stores(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"], progress=interrupt_after(30))
     return tmp_path / "s.lmdb"
 
 
@@ -151,8 +151,8 @@ def test_what_was_damaged_meanwhile_is_converted_anew(folder: Path, half_done: P
         assert len(stored) >= 20
         txn.put(stored[3], txn.get(stored[3])[:-1] + b"\x00")
         txn.delete(stored[5])
-    (again,) = convert(make_plan(folder, Recipe()), [half_done])
-    (fresh,) = convert(make_plan(folder, Recipe()), [tmp_path / "fresh.lmdb"])
+    (again,) = write_stores(make_plan(folder, Recipe()), [half_done])
+    (fresh,) = write_stores(make_plan(folder, Recipe()), [tmp_path / "fresh.lmdb"])
     assert again.digest == fresh.digest and again.reused == len(stored) - 2
 
 
@@ -161,17 +161,17 @@ def test_changed_and_removed_files_are_noticed(folder: Path, tmp_path: Path, mon
     for file in folder.rglob("*.png"):
         write_image(tmp_path / "in" / file.relative_to(folder), read_image(file))
     with pytest.raises(KeyboardInterrupt):
-        convert(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"], progress=interrupt_after(40))
+        write_stores(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"], progress=interrupt_after(40))
     write_image(tmp_path / "in/a/001.png", np.zeros((9, 9, 3), np.uint8))
     os.remove(tmp_path / "in/a/003.png")
-    (again,) = convert(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"])
-    (fresh,) = convert(make_plan(tmp_path / "in", Recipe()), [tmp_path / "fresh.lmdb"])
+    (again,) = write_stores(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"])
+    (fresh,) = write_stores(make_plan(tmp_path / "in", Recipe()), [tmp_path / "fresh.lmdb"])
     assert again.digest == fresh.digest and again.images == 59 and again.reused > 10
     assert LmdbStore(tmp_path / "s.lmdb").read("a/001").sum() == 0
 
 
 def test_another_recipe_starts_anew(folder: Path, half_done: Path) -> None:
-    (summary,) = convert(make_plan(folder, Recipe(encoding="png")), [half_done])
+    (summary,) = write_stores(make_plan(folder, Recipe(encoding="png")), [half_done])
     assert summary.reused == 0 and summary.images == 60
     with lmdb.open(str(half_done), readonly=True) as env:
         assert env.stat()["entries"] == 61
@@ -179,15 +179,15 @@ def test_another_recipe_starts_anew(folder: Path, half_done: Path) -> None:
 
 def test_a_finished_store_is_kept(folder: Path, tmp_path: Path) -> None:
     out = [tmp_path / "s.lmdb"]
-    (first,) = convert(make_plan(folder, Recipe()), out)
+    (first,) = write_stores(make_plan(folder, Recipe()), out)
     before = (tmp_path / "s.lmdb/data.mdb").read_bytes()
-    (second,) = convert(make_plan(folder, Recipe()), out)
+    (second,) = write_stores(make_plan(folder, Recipe()), out)
     assert second.reused == 60 and second.digest == first.digest
     assert (tmp_path / "s.lmdb/data.mdb").read_bytes() == before
     with pytest.raises(DataError, match=r"another finished store of 60.*--overwrite"):
-        convert(make_plan(folder, Recipe(encoding="png")), out)
+        write_stores(make_plan(folder, Recipe(encoding="png")), out)
     assert (tmp_path / "s.lmdb/data.mdb").read_bytes() == before
-    (third,) = convert(make_plan(folder, Recipe(encoding="png")), out, overwrite=True)
+    (third,) = write_stores(make_plan(folder, Recipe(encoding="png")), out, overwrite=True)
     assert third.digest != first.digest and third.size < first.size
     assert LmdbStore(out[0]).digest() == third.digest
 
@@ -197,7 +197,7 @@ def test_another_programs_lmdb_is_not_touched(folder: Path, tmp_path: Path) -> N
         txn.put(b"theirs", b"1")
     for overwrite in (False, True):
         with pytest.raises(DataError, match="another program"):
-            convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"], overwrite=overwrite)
+            write_stores(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"], overwrite=overwrite)
     with lmdb.open(str(tmp_path / "s.lmdb")) as env, env.begin() as txn:
         assert txn.get(b"theirs") == b"1"
 
@@ -205,11 +205,11 @@ def test_another_programs_lmdb_is_not_touched(folder: Path, tmp_path: Path) -> N
 def test_the_map_grows(folder: Path, tmp_path: Path, unbroken: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conversion, "COMMIT_BYTES", 100_000)
     outputs = [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"]
-    assert digests(convert(make_plan(folder, Recipe(scale=3)), outputs, map_size=1 << 16)) == unbroken
+    assert digests(write_stores(make_plan(folder, Recipe(scale=3)), outputs, map_size=1 << 16)) == unbroken
 
 
 GUARDED = (
-    SLOW.replace("conversion.convert(", "from srtoolbox.errors import DataError\ntry:\n  conversion.convert(")
+    SLOW.replace("conversion.write_stores(", "from srtoolbox.errors import DataError\ntry:\n  conversion.write_stores(")
     + "except DataError as error:\n  print('ERROR', error)\n"
 )
 LIMITED = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n" + GUARDED
@@ -219,7 +219,7 @@ def test_a_write_cut_off_is_one_error_and_the_rerun_goes_on(folder: Path, tmp_pa
     done = subprocess.run([sys.executable, "-c", LIMITED, folder, tmp_path], capture_output=True, text=True, check=True)
     assert "ERROR" in done.stdout and "disk" in done.stdout and "goes on where it stopped" in done.stdout
     outputs = [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"]
-    summaries = convert(make_plan(folder, Recipe(scale=3)), outputs)
+    summaries = write_stores(make_plan(folder, Recipe(scale=3)), outputs)
     assert digests(summaries) == unbroken and summaries[0].reused > 0
 
 
@@ -239,15 +239,15 @@ def test_a_full_disk_is_one_error(folder: Path, tmp_path: Path, kibibytes: int) 
 def test_two_conversions_into_one_store(folder: Path, tmp_path: Path) -> None:
     writer = LmdbWriter(tmp_path / "s.lmdb", {"encoding": "raw"}, ["a"])
     with pytest.raises(DataError, match="another process"):
-        convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"], overwrite=True)
+        write_stores(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"], overwrite=True)
     with pytest.raises(DataError, match="another process"):
-        convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"])
+        write_stores(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"])
     assert (tmp_path / "s.lmdb/data.mdb").exists(), "what is being written stays"
     writer.close()
-    convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"])
+    write_stores(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"])
     (tmp_path / "s.lmdb/data.mdb").write_bytes(b"no LMDB" * 3000)
     with pytest.raises(DataError, match=r"data\.mdb: is damaged .*Delete it"):
-        convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"], overwrite=True)
+        write_stores(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"], overwrite=True)
 
 
 def test_damaged_images_are_all_named_and_the_rest_is_kept(folder: Path, tmp_path: Path) -> None:
@@ -258,12 +258,12 @@ def test_damaged_images_are_all_named_and_the_rest_is_kept(folder: Path, tmp_pat
         data[len(data) // 2] ^= 0xFF
         (tmp_path / "in" / name).write_bytes(data)
     with pytest.raises(DataError, match=r"2 images cannot be read(.|\n)*004\.png(.|\n)*017\.png"):
-        convert(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"])
+        write_stores(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"])
     with pytest.raises(DataError, match="unfinished"):
         open_store(tmp_path / "s.lmdb")
     for name in ("004.png", "017.png"):
         write_image(tmp_path / "in" / name, np.zeros((60, 60, 3), np.uint8))
-    (summary,) = convert(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"])
+    (summary,) = write_stores(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"])
     assert summary.reused == 58 and summary.images == 60
 
 
@@ -279,7 +279,7 @@ def sub_image_oracle(length: int, size: int, step: int, thresh: int) -> list[int
 @pytest.mark.parametrize(("size", "step", "thresh"), [(24, 12, 0), (24, 24, 0), (24, 24, 30), (48, 3, 0)])
 def test_sub_images(folder: Path, tmp_path: Path, size: int, step: int, thresh: int, encoding: str) -> None:
     plan = make_plan(folder, Recipe(encoding, 3, subimages=SubImages(size, step, thresh)))
-    convert(plan, [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"])
+    write_stores(plan, [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"])
     gt, lq = open_store(tmp_path / "gt.lmdb"), open_store(tmp_path / "lq.lmdb")
     count = 0
     for file in folder.rglob("*.png"):
@@ -308,7 +308,7 @@ def test_keys_lmdb_cannot_hold(tmp_path: Path, photo: np.ndarray) -> None:
     for name in (f"{deep}/{'x' * 40}.png", "__meta__.png", "fine.png"):
         write_image(tmp_path / "in" / name, photo[:8, :8])
     with pytest.raises(DataError, match=r"524 bytes long(.|\n)*|__meta__") as caught:
-        convert(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"])
+        write_stores(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"])
     assert "524 bytes long; LMDB takes 511" in str(caught.value) and "'__meta__'" in str(caught.value)
     assert "fine" not in str(caught.value) and not (tmp_path / "s.lmdb").exists()
 
@@ -317,12 +317,12 @@ def test_the_longest_key_is_stored(tmp_path: Path, photo: np.ndarray) -> None:
     name = "/".join(["é" * 60] * 4) + "/" + "x" * 27
     assert len(name.encode()) == 511
     write_image(tmp_path / "in" / f"{name}.png", photo[:8, :8])
-    convert(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"])
+    write_stores(make_plan(tmp_path / "in", Recipe()), [tmp_path / "s.lmdb"])
     assert np.array_equal(open_store(tmp_path / "s.lmdb").read(name), photo[:8, :8])
 
 
 def test_meta_describes_the_store(folder: Path, tmp_path: Path) -> None:
-    (summary,) = convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"])
+    (summary,) = write_stores(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"])
     with lmdb.open(str(tmp_path / "s.lmdb"), readonly=True) as env, env.begin() as txn:
         meta = json.loads(txn.get(b"__meta__"))
     assert (meta["format"], meta["encoding"], meta["count"]) == ("srtoolbox-lmdb", "raw", 60)
@@ -335,7 +335,7 @@ def test_meta_describes_the_store(folder: Path, tmp_path: Path) -> None:
 def test_write_errors_name_the_store(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "s.lmdb").write_text("a file")
     with pytest.raises(DataError, match=r"s\.lmdb.*cannot be written"):
-        convert(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"])
+        write_stores(make_plan(folder, Recipe()), [tmp_path / "s.lmdb"])
     assert os.strerror(errno.ENOSPC) == "No space left on device"  # what LMDB's message is searched for
 
 
@@ -343,7 +343,7 @@ def test_a_store_of_files_holds_only_what_every_machine_reads(tmp_path: Path, ph
     (tmp_path / "in").mkdir()
     for name in ("a.gif", "b.avif", "c.jpg"):
         Image.fromarray(photo[:32, :40]).save(tmp_path / "in" / name)
-    convert(make_plan(tmp_path / "in", Recipe(encoding="png")), [tmp_path / "s.lmdb"])
+    write_stores(make_plan(tmp_path / "in", Recipe(encoding="png")), [tmp_path / "s.lmdb"])
     with lmdb.open(str(tmp_path / "s.lmdb"), readonly=True, lock=False) as env, env.begin() as txn:
         starts = [bytes(txn.get(key)[:4]) for key in (b"a", b"b", b"c")]
     assert starts == [b"\x89PNG", b"\x89PNG", b"\xff\xd8\xff\xe0"]

@@ -15,8 +15,8 @@ from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.datasets.paired import PairedDataset
 from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.loading.sampler import Draw
-from srtoolbox.data.prepare.convert import convert
 from srtoolbox.data.prepare.plan import Recipe, make_plan
+from srtoolbox.data.prepare.write import write_stores
 from srtoolbox.data.transforms.base import Transform, map_images
 from srtoolbox.errors import ConfigError, DataError, MissingDataError
 from srtoolbox.image import read_image, write_image
@@ -131,7 +131,7 @@ def test_lq_made_on_the_fly_on_real_images(data_root: Path, monkeypatch: pytest.
 
 def test_folder_and_lmdb_give_the_same_samples(gt_folder: Path, tmp_path: Path) -> None:
     gt, lq = pair_folders(gt_folder, tmp_path, 4, "_x4")
-    convert(make_plan(gt, Recipe(lq=lq)), [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"])
+    write_stores(make_plan(gt, Recipe(lq=lq)), [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"])
     options = dict(scale=4, gt_size=32, transforms=FLIPS)
     sets = [
         PairedDataset(gt, lq, **options),

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from srtoolbox.cli.convert_lmdb import main
-from srtoolbox.data.prepare.convert import convert
 from srtoolbox.data.prepare.plan import Recipe, make_plan
+from srtoolbox.data.prepare.write import write_stores
 from srtoolbox.data.stores.base import Window
 from srtoolbox.data.stores.encodings import BAND, ENCODINGS, TILE, encode, open_value
 from srtoolbox.data.stores.opening import open_store
@@ -110,7 +110,7 @@ def test_zstd_damaged_anywhere_is_refused(photo: np.ndarray) -> None:
 
 @needs_zstd
 def test_zstd_without_its_package_is_one_error(photo_folder: Path, tmp_path: Path, monkeypatch) -> None:
-    convert(make_plan(photo_folder, Recipe("zstd")), [tmp_path / "s.lmdb"])
+    write_stores(make_plan(photo_folder, Recipe("zstd")), [tmp_path / "s.lmdb"])
     original = builtins.__import__
 
     def without(name, *args):

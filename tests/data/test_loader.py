@@ -17,8 +17,8 @@ from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.datasets.paired import PairedDataset
 from srtoolbox.data.loading.loader import WaitInterrupted, build_eval_loader, build_train_loader
 from srtoolbox.data.loading.sampler import Draw
-from srtoolbox.data.prepare.convert import convert
 from srtoolbox.data.prepare.plan import Recipe, make_plan
+from srtoolbox.data.prepare.write import write_stores
 from srtoolbox.errors import DataError, RunError, SrtoolboxError
 from tests.faults.disk import in_child
 
@@ -29,7 +29,7 @@ FLIPS = [dict(type="RandomHorizontalFlip"), dict(type="RandomVerticalFlip"), dic
 def dataset(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> PairedDataset:
     out = tmp_path_factory.mktemp("lmdb")
     stores = [str(out / "gt.lmdb"), str(out / "lq.lmdb")]
-    convert(make_plan(photo_folder, Recipe(scale=3)), stores)
+    write_stores(make_plan(photo_folder, Recipe(scale=3)), stores)
     return PairedDataset(*stores, 3, gt_size=24, transforms=FLIPS)
 
 

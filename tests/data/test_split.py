@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from srtoolbox.data.prepare.split import place_of, split_keys
+from srtoolbox.data.prepare.plan import place_of, split_keys
 from srtoolbox.errors import DataError
 
 KEYS = [f"{number:04d}" for number in range(2000)]

@@ -14,8 +14,8 @@ import lmdb
 import numpy as np
 import pytest
 
-from srtoolbox.data.prepare.convert import convert
 from srtoolbox.data.prepare.plan import Recipe, make_plan
+from srtoolbox.data.prepare.write import write_stores
 from srtoolbox.data.stores.folder import FolderStore
 from srtoolbox.data.stores.lmdb import LmdbStore, _Environment
 from srtoolbox.data.stores.opening import Window, open_store
@@ -46,7 +46,7 @@ def folder(tmp_path: Path, photo: np.ndarray) -> Path:
 
 
 def to_lmdb(folder: Path, out: Path, **options) -> Path:
-    convert(make_plan(folder, Recipe(**options)), [out])
+    write_stores(make_plan(folder, Recipe(**options)), [out])
     return out
 
 

@@ -17,8 +17,8 @@ from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.datasets.paired import PairedDataset
 from srtoolbox.data.loading.loader import TrainLoader, build_train_loader
 from srtoolbox.data.loading.sampler import Draw
-from srtoolbox.data.prepare.convert import convert
 from srtoolbox.data.prepare.plan import Recipe, make_plan
+from srtoolbox.data.prepare.write import write_stores
 from srtoolbox.data.transforms import Transform
 from srtoolbox.errors import RunError
 from srtoolbox.plugins import load_plugins
@@ -76,7 +76,7 @@ def test_all_kinds_of_lmdb_travel(method: str, encoding: str, photo_folder: Path
     if encoding == "zstd":
         pytest.importorskip("zstandard")
     stores = [str(tmp_path / "gt.lmdb"), str(tmp_path / "lq.lmdb")]
-    convert(make_plan(photo_folder, Recipe(scale=3, encoding=encoding)), stores)
+    write_stores(make_plan(photo_folder, Recipe(scale=3, encoding=encoding)), stores)
     dataset = PairedDataset(*stores, 3, gt_size=24)
     alone = batches(build_train_loader(dataset, 4, seed=1), 3)
     assert all(map(same, alone, batches(build_train_loader(dataset, 4, workers=1, seed=1), 3)))

@@ -11,8 +11,8 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
-from srtoolbox.data.prepare.convert import convert
 from srtoolbox.data.prepare.plan import Recipe, make_plan
+from srtoolbox.data.prepare.write import write_stores
 from srtoolbox.data.stores.opening import open_store
 from srtoolbox.image import decode_image, decode_picture, image_shape, read_picture, write_picture
 from srtoolbox.image.files.orientation import upright_xmp, xmp_orientation
@@ -217,7 +217,7 @@ def test_stores_of_every_kind_hold_it_upright(tmp_path: Path) -> None:
     (tmp_path / "in/a.png").write_bytes(png(itxt(XMP["attribute"] % 6)))
     (tmp_path / "in/b.png").write_bytes(png(profile(b"exif", exif_block(6))))
     for encoding in ("raw", "png"):
-        convert(make_plan(tmp_path / "in", Recipe(encoding=encoding)), [tmp_path / f"{encoding}.lmdb"])
+        write_stores(make_plan(tmp_path / "in", Recipe(encoding=encoding)), [tmp_path / f"{encoding}.lmdb"])
     for place in ("in", "raw.lmdb", "png.lmdb"):
         store = open_store(tmp_path / place)
         for key in ("a", "b"):

@@ -35,8 +35,8 @@ import torch
 
 from srtoolbox.data.datasets.paired import PairedDataset
 from srtoolbox.data.loading.loader import build_train_loader
-from srtoolbox.data.prepare.convert import convert
 from srtoolbox.data.prepare.plan import Recipe, SubImages, make_plan
+from srtoolbox.data.prepare.write import write_stores
 from srtoolbox.image import batch_to_float, list_images, read_image, write_image
 from srtoolbox.resize import imresize
 
@@ -162,7 +162,7 @@ class OurLoader:
 
 
 def convert_our_way(folder: Path, out: Path, workers: int) -> None:
-    convert(
+    write_stores(
         make_plan(folder / "gt", Recipe(lq=str(folder / "lq"))), [out / "gt.lmdb", out / "lq.lmdb"], workers=workers
     )
 

@@ -1,252 +1,201 @@
-"""From image files to LMDB stores: decoding in parallel, writing in order.
-
-Each file is decoded once. An LQ made from its GT, and all sub-images, are cut from that one decoded image.
-Decoding, shrinking and hashing happen in threads (the codecs release Python's lock): pixels then need not be sent
-from process to process, which costs as much as a tenth of the decoding.
-"""
+"""Folders of images as LMDB stores, by one call that plans, checks, writes and reports."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
-import numpy as np
-
-from srtoolbox.data.prepare.plan import Job, Plan
-from srtoolbox.data.stores.base import Window
-from srtoolbox.data.stores.encodings import encode
-from srtoolbox.data.stores.folder import FolderStore
-from srtoolbox.data.stores.lmdb_writer import COMMIT_BYTES, LmdbWriter, Value, remove_store
-from srtoolbox.errors import DataError, ImageError
-from srtoolbox.image import START_BYTES, kind_of, read_image
-from srtoolbox.io.threads import map_ahead
-from srtoolbox.resize import imresize
+from srtoolbox.data.prepare.plan import Plan, Recipe, SubImages, make_plan, split_plan
+from srtoolbox.data.prepare.write import Summary, identical_images, write_all
+from srtoolbox.errors import DataError, OptionError
+from srtoolbox.logger import progress_bar
 from srtoolbox.text import counted
 
-AHEAD = 8
-"""Images that may wait, decoded, while others are written to the disk."""
-
-Progress = Callable[[int, int], None]
-"""Called with images done and images in all."""
-
-
-class DamagedImagesError(DataError):
-    """Images that could not be read, a sentence each; all others are stored."""
-
-    def __init__(self, images: Sequence[str]) -> None:
-        self.images = list(images)
-        advice = "All others are stored. Replace or remove these and run the same command again"
-        lines = [f"{counted(len(images), 'image')} cannot be read:", *(f"  {image}" for image in images), advice]
-        super().__init__("\n".join(lines))
+USUAL_CROPS = (48, 96, 192)
+"""Sides of training crops, for the sentence on images that are too small for them."""
+LISTED = 10
+"""Groups of identical images that the report names."""
 
 
-class Summary(NamedTuple):
-    """What a conversion did to one store."""
+class StoredPart(NamedTuple):
+    """The stores of all images, or of those for training or validation."""
 
-    path: str
-    images: int
-    reused: int
-    size: int
-    """Bytes on the disk."""
-    digest: str
-    hashes: Mapping[str, tuple[str, ...]]
-    """By the key of each image of the source: the hashes of what is stored of it."""
+    name: str
+    """'training', 'validation', or '' where nothing is split."""
+    plan: Plan
+    stores: list[Summary]
+    """GT's and, for pairs, LQ's."""
+
+    @property
+    def dataset(self) -> str | None:
+        """The dataset that a config trains or evaluates on, as Python; None for single images."""
+        if self.plan.scale is None:
+            return None
+        gt, lq = (Path(store.path).as_posix() for store in self.stores)
+        return f"dict(type='PairedDataset', gt='{gt}', lq='{lq}', scale={self.plan.scale})"
+
+
+class Conversion(NamedTuple):
+    """The result of a conversion."""
+
+    parts: list[StoredPart]
+    seconds: float
+
+    @property
+    def identical(self) -> list[list[str]]:
+        """Groups of images that are the same, pixel for pixel, by their keys."""
+        return identical_images(part.stores[0] for part in self.parts)
+
+    @property
+    def on_both_sides(self) -> list[list[str]]:
+        """The groups of `identical` that are in training and in validation."""
+        if len(self.parts) == 1:
+            return []
+        keys = [part.stores[0].hashes.keys() for part in self.parts]
+        return [group for group in self.identical if all(side & {*group} for side in keys)]
+
+    def report(self) -> list[str]:
+        """Return the lines that the command prints: stores, identical images, entries for a config."""
+        lines = [_stored(store) for part in self.parts for store in part.stores]
+        lines.append(f"done in {self.seconds:.1f} s")
+        if groups := [" = ".join(group) for group in self.identical]:
+            number = sum(len(group) - 1 for group in self.identical)
+            listed = groups[:LISTED] + (["..."] if len(groups) > LISTED else [])
+            lines.append(f"note: {number} identical to others: {', '.join(listed)}")
+            if both := [" = ".join(group) for group in self.on_both_sides[:LISTED]]:
+                both_sides = f"{', '.join(both)}; remove one of each"
+                lines.append(f"note: in training and in validation: {both_sides}")
+            lines.append("note: check_data finds those too that differ in size, compression or flips")
+        for part in self.parts:
+            if part.dataset is not None:
+                use = f" for {part.name}" if part.name else ""
+                lines.append(f"in a config{use}: dataset={part.dataset}")
+        return lines
 
 
 def convert(
-    plan: Plan,
-    outputs: Sequence[str | os.PathLike],
+    folder: str | os.PathLike[str],
+    out: str | os.PathLike[str],
     *,
+    lq: str | os.PathLike[str] | None = None,
+    scale: int | None = None,
+    lq_name: str | None = None,
+    cut: bool = False,
+    split: float | None = None,
+    subimages: int | None = None,
+    step: int | None = None,
+    thresh: int = 0,
+    small: Literal["error", "skip", "whole"] = "error",
+    encoding: Literal["raw", "raw_tiled", "zstd", "png"] = "raw",
     workers: int | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
-    map_size: int | None = None,
-) -> list[Summary]:
-    """Carry out a plan; called again after an interruption, it goes on where it stopped.
+    note: Callable[[str], object] = lambda line: None,
+) -> Conversion:
+    """Convert a folder of images, or a GT folder and its LQ, to LMDB stores, as the command does.
+
+    All names and sizes are checked before anything is written. A finished store is never touched
+    without `overwrite`, and only one conversion at a time writes a store. Called again after an
+    interruption it goes on where it stopped; called again on the same images it does nothing.
 
     Args:
-        outputs: path of the GT store and, if the plan has LQ, of the LQ store.
-        workers: threads that decode; None takes one per CPU.
-        overwrite: replace finished stores of another plan.
-        progress: called after every image.
-        map_size: first size of LMDB's map in bytes; it grows as needed. None: by what the system does with it.
+        folder: the images (GT, if there are pairs), sub-folders too.
+        out: NAME.lmdb or, for pairs and with `split`, a folder for the stores.
+        lq: the folder of LQ images.
+        scale: GT size over LQ size; without `lq` the LQ is made at this scale.
+        lq_name: how LQ files are named after GT files, such as '{}x4'; None tries the usual ways.
+        cut: cut GT that is up to `scale - 1` px too large (with `lq`).
+        split: the share of the images for training, such as 0.9; the others are for validation.
+        subimages: the side in px of the squares that GT is cut into (and LQ to match).
+        step: the distance of sub-images in px; None is half their side.
+        thresh: one more sub-image at the far edge if over `thresh` px remain.
+        small: images smaller than a sub-image are refused, left out or stored uncut.
+        encoding: see `Recipe`.
+        workers: images decoded at a time; None takes one per CPU.
+        overwrite: replace finished stores of another conversion.
+        note: called with each line on what will be done, before it is, and on what was.
 
     Raises:
-        DamagedImagesError: damaged images, all named; the others are stored.
-        DataError: a full disk, outputs in use.
+        DamagedImagesError: images that cannot be read, all named; the others are stored.
+        DataError: folders or options that cannot be, a store that is there or in use, a full disk.
     """
-    if overwrite:
-        for path in outputs:
-            remove_store(path)
-    writers: list[LmdbWriter] = []
-    try:
-        for role, path in zip(("gt", "lq"), outputs, strict=False):
-            writers.append(LmdbWriter(path, _description(plan, role), plan.keys(), map_size=map_size))
-        todo = [job for job in plan.jobs if not _is_done(plan, job, writers)]
-        if todo and any(writer.complete for writer in writers):
-            raise DataError(
-                f"{outputs[0]}: finished, but {counted(len(todo), 'image has', 'images have')} changed since, or "
-                "its partner is gone. Convert again with --overwrite"
-            )
-        reused = len(plan.keys()) - sum(len(plan.windows(job)) for job in todo)
-        _fill(plan, todo, writers, workers or os.cpu_count() or 1, progress)
-        return [_summary(plan, writer, reused) for writer in writers]
-    finally:
-        for writer in writers:
-            writer.close()
+    if cut and lq is None:
+        raise OptionError("cut goes with --lq: LQ that is made is made of GT cut to multiples of the scale")
+    start = time.perf_counter()
+    squares = None if subimages is None else SubImages(subimages, step or subimages // 2, thresh)
+    lq = None if lq is None else os.fspath(lq)
+    recipe = Recipe(encoding, scale, lq, lq_name, squares, small, cut)
+    outputs = _outputs(os.fspath(out), recipe, is_split=split is not None)
+    plan = make_plan(folder, recipe)
+    plans = [plan] if split is None else split_plan(plan, split)
+    for line in _announcement(plan, plans):
+        note(line)
+    with progress_bar("converting") as show:
+        stores = write_all(list(zip(plans, outputs, strict=True)), workers=workers, overwrite=overwrite, progress=show)
+    names = ["training", "validation"] if len(plans) > 1 else [""]
+    parts = [StoredPart(*part) for part in zip(names, plans, stores, strict=True)]
+    conversion = Conversion(parts, time.perf_counter() - start)
+    for line in conversion.report():
+        note(line)
+    return conversion
 
 
-def _fill(
-    plan: Plan, todo: Sequence[Job], writers: Sequence[LmdbWriter], workers: int, progress: Progress | None
-) -> None:
-    pending: list[list[Value]] = [[] for _ in writers]
-    damaged = list(plan.unreadable)
-    producing = map_ahead(lambda job: _produce(plan, job), todo, threads=workers, ahead=AHEAD)
-    with contextlib.closing(producing):
-        for done, (_, produced) in enumerate(producing, start=len(plan.jobs) - len(todo) + 1):
-            try:
-                for values, new in zip(pending, produced.result(), strict=True):
-                    values += new
-            except DamagedImagesError as error:
-                damaged += error.images
-            if sum(len(value.data) for values in pending for value in values) >= COMMIT_BYTES:
-                _commit(writers, pending)
-            if progress is not None:
-                progress(done, len(plan.jobs))
-    _commit(writers, pending)
-    if damaged:
-        raise DamagedImagesError(damaged)
+def _outputs(out: str, recipe: Recipe, *, is_split: bool) -> list[list[str]]:
+    """Return the stores of the whole, or of training and validation: GT's and, for pairs, LQ's."""
+    is_paired = recipe.lq is not None or recipe.scale is not None
+    if (is_paired or is_split) == out.rstrip("/\\").endswith(".lmdb"):
+        names = "gt.lmdb and lq.lmdb" if is_paired else "train.lmdb and val.lmdb"
+        reason = "pairs make" if is_paired else "--split makes"
+        raise DataError(
+            f"-o {out}: {reason} two stores, so OUT is a folder for {names}; leave the .lmdb off"
+            if is_paired or is_split
+            else f"-o {out}: the name of a store ends in .lmdb (for pairs, add --lq FOLDER or --scale N)"
+        )
+    folder = Path(out)
+    if not is_paired:
+        return [[str(folder / f"{part}.lmdb")] for part in ("train", "val")] if is_split else [[out]]
+    folders = [folder / part for part in ("train", "val")] if is_split else [folder]
+    return [[str(each / f"{role}.lmdb") for role in ("gt", "lq")] for each in folders]
 
 
-def _commit(writers: Sequence[LmdbWriter], pending: Sequence[list[Value]]) -> None:
-    for writer, values in zip(writers, pending, strict=True):
-        if values:
-            writer.add(values)
-            values.clear()
+def _announcement(plan: Plan, parts: Sequence[Plan]) -> list[str]:
+    """Return the lines on what will be done, and on the training crops that the images allow."""
+    lines = [_summary(plan)]
+    if len(parts) > 1:
+        training, validation = (len(part.jobs) for part in parts)
+        lines.append(f"split by name: {training} for training, {validation} for validation")
+    return lines if plan.recipe.subimages is not None else [*lines, _fitting_crops(plan)]
 
 
-def _produce(plan: Plan, job: Job) -> tuple[list[Value], ...]:
-    """The values of one job for each store."""
-    stamp = _stamp(plan, job)
-    gt, lq = _read(plan, job)
-    gt = gt[: job.size[0], : job.size[1]]
-    windows = plan.windows(job)
-    values = [_value(plan, plan.gt, job.pair.gt, key, _cut(gt, window), stamp) for key, window in windows.items()]
-    if plan.scale is None:
-        return (values,)
-    store, source_key = (plan.gt, job.pair.gt) if plan.lq is None else (plan.lq, job.pair.lq)
-    if lq is None:
-        lq = imresize(gt, size=(job.size[0] // plan.scale, job.size[1] // plan.scale))
-    return values, [
-        _value(plan, store, source_key, key, _cut(lq, window and Window(*(n // plan.scale for n in window))), stamp)
-        for key, window in windows.items()
-    ]
+def _summary(plan: Plan) -> str:
+    text = counted(len(plan.jobs), "image")
+    if plan.lq is not None:
+        text = f"{counted(len(plan.jobs), 'pair')} at x{plan.scale}, names and sizes checked"
+    elif plan.scale is not None:
+        text += f", LQ made at x{plan.scale}"
+    if plan.cut:
+        text += f"; {plan.cut} cut at the right or bottom to multiples of {plan.scale} px"
+    if plan.skipped:
+        text += f"; {plan.skipped} too small and left out"
+    if plan.unreadable:
+        text += f"; {len(plan.unreadable)} more cannot be read"
+    if plan.recipe.subimages is not None:
+        text += f"; {len(plan.keys())} sub-images of {plan.recipe.subimages.size} px"
+    return text
 
 
-def _read(plan: Plan, job: Job) -> tuple[np.ndarray, np.ndarray | None]:
-    """GT and, where it is given, LQ.
-
-    Raises:
-        DamagedImagesError: for one of the two, or for both.
-    """
-    images, faults = [], []
-    for store, key in ((plan.gt, job.pair.gt), (plan.lq, job.pair.lq)):
-        try:
-            image = None if store is None else read_image(store.source(key))
-            if image is not None and image.shape != store.shape(key):
-                raise ImageError(f"{store.source(key)}: has changed since the conversion began")
-            images.append(image)
-        except ImageError as error:
-            faults.append(str(error))
-    if faults:
-        raise DamagedImagesError(faults)
-    return images[0], images[1]
+def _fitting_crops(plan: Plan) -> str:
+    """Return the largest training crop that fits all images, and how many are too small for the usual ones."""
+    smallest, scale = min(plan.jobs, key=lambda job: min(job.size)), plan.scale or 1
+    (height, width), least = smallest.size, min(smallest.size) // scale * scale
+    text = f"gt_size up to {least} px fits all of them (least: {smallest.pair.gt}, {width}x{height})"
+    small = {side: sum(min(job.size) < side for job in plan.jobs) for side in USUAL_CROPS}
+    counts = ", ".join(f"{side} px {number}" for side, number in small.items() if number)
+    return text + (f"; too small for {counts}: see small= of the datasets" if counts else "")
 
 
-def _cut(image: np.ndarray, window: Window | None) -> np.ndarray:
-    return image if window is None else window.cut(image)
-
-
-def _value(plan: Plan, store: FolderStore, source: str, key: str, image: np.ndarray, stamp: tuple[int, ...]) -> Value:
-    if plan.recipe.encoding == "png" and image.shape == store.shape(source):  # neither cut nor made from another
-        data = memoryview(Path(store.source(source)).read_bytes())
-        if kind_of(bytes(data[:START_BYTES])) is not None:  # whoever reads the store may lack what decodes it
-            data = encode("png", image)
-    else:
-        data = encode(plan.recipe.encoding, image)
-    name = os.path.relpath(store.source(source), store.path)
-    return Value(key, data, image.shape, image.dtype.name, name, hashlib.sha256(data).hexdigest(), stamp)
-
-
-def _description(plan: Plan, role: str) -> dict[str, Any]:
-    recipe = plan.recipe
-    return {
-        "encoding": recipe.encoding,
-        "role": role,
-        "scale": plan.scale,
-        "synthesized": recipe.synthesize,
-        "subimages": None if recipe.subimages is None else list(recipe.subimages),
-    }
-
-
-def _stamp(plan: Plan, job: Job) -> tuple[int, ...]:
-    files = [plan.gt.source(job.pair.gt)] + ([plan.lq.source(job.pair.lq)] if plan.lq is not None else [])
-    return tuple(number for file in map(os.stat, files) for number in (file.st_size, file.st_mtime_ns))
-
-
-def _is_done(plan: Plan, job: Job, writers: Sequence[LmdbWriter]) -> bool:
-    stamp = list(_stamp(plan, job))
-    records = [writer.records.get(key) for key in plan.windows(job) for writer in writers]
-    return all(record is not None and list(record["stamp"]) == stamp for record in records)
-
-
-def _summary(plan: Plan, writer: LmdbWriter, reused: int) -> Summary:
-    digest = writer.digest if writer.complete else writer.finish()
-    size = os.path.getsize(writer.path / "data.mdb")
-    hashes = {job.pair.gt: _hashes_of(writer, plan.windows(job)) for job in plan.jobs}
-    return Summary(str(writer.path), len(writer.records), reused, size, digest, hashes)
-
-
-def _hashes_of(writer: LmdbWriter, keys: Iterable[str]) -> tuple[str, ...]:
-    records = [writer.records[key] for key in keys]
-    return tuple(f"{record['shape']} {record['dtype']} {record['sha256']}" for record in records)
-
-
-def convert_all(
-    parts: Sequence[tuple[Plan, Sequence[str | os.PathLike]]],
-    *,
-    workers: int | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-) -> list[Summary]:
-    """Carry out several plans as `convert` does each; the damaged images of all are named together.
-
-    Args:
-        parts: plans, each with the paths of its stores.
-    """
-    total, before = sum(len(plan.jobs) for plan, _ in parts), 0
-    summaries: list[Summary] = []
-    damaged: list[str] = []
-    for plan, outputs in parts:
-        on_image = progress and (lambda done, _, before=before: progress(before + done, total))
-        try:
-            summaries += convert(plan, outputs, workers=workers, overwrite=overwrite, progress=on_image)
-        except DamagedImagesError as error:
-            damaged += error.images
-        before += len(plan.jobs)
-    if damaged:
-        raise DamagedImagesError(damaged)
-    return summaries
-
-
-def identical_images(summaries: Iterable[Summary]) -> list[list[str]]:
-    """Groups of images that are the same, pixel for pixel, by their keys: of one store, or of several as one."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for summary in summaries:
-        for key, hashes in summary.hashes.items():
-            groups.setdefault(hashes, []).append(key)
-    return [group for group in groups.values() if len(group) > 1]
+def _stored(store: Summary) -> str:
+    reused = f", {store.reused} of them there already" if store.reused else ""
+    return f"{store.path}: {counted(store.images, 'image')}{reused}, {store.size / 1e6:.1f} MB"

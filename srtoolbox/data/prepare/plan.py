@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
 import statistics
+import unicodedata
 from collections.abc import Container, Sequence
 from typing import NamedTuple
 
-from srtoolbox.data.prepare.split import split_keys
 from srtoolbox.data.stores.base import Window
 from srtoolbox.data.stores.encodings import ENCODINGS, check_encoding
 from srtoolbox.data.stores.folder import FolderStore
@@ -165,18 +167,6 @@ def _likely_scale(gt: FolderStore, gt_faults: Container[str], lq: FolderStore, l
     return max(1, round(heights[0] / heights[1]))
 
 
-def split_plan(plan: Plan, share: float) -> tuple[Plan, Plan]:
-    """A plan of training and one of validation, the images divided by their names (see `split`).
-
-    Raises:
-        DataError: nothing is left for one of the two.
-    """
-    training = set(split_keys([job.pair.gt for job in plan.jobs], share)[0])
-    first = [job for job in plan.jobs if job.pair.gt in training]
-    second = [job for job in plan.jobs if job.pair.gt not in training]
-    return plan._replace(jobs=first), plan._replace(jobs=second, unreadable=())
-
-
 def _without_small(plan: Plan) -> Plan:
     """The plan with what `recipe.small` says of images that are too small."""
     scale, cutting, policy = plan.scale or 1, plan.recipe.subimages, plan.recipe.small
@@ -212,3 +202,55 @@ def _offsets(length: int, cutting: SubImages) -> list[int]:
     if length - (offsets[-1] + cutting.size) > cutting.thresh:
         offsets.append(length - cutting.size)
     return offsets
+
+
+# ---- training and validation
+
+
+def split_plan(plan: Plan, share: float) -> tuple[Plan, Plan]:
+    """A plan of training and one of validation, the images divided by their names (see `split`).
+
+    Raises:
+        DataError: nothing is left for one of the two.
+    """
+    training = set(split_keys([job.pair.gt for job in plan.jobs], share)[0])
+    first = [job for job in plan.jobs if job.pair.gt in training]
+    second = [job for job in plan.jobs if job.pair.gt not in training]
+    return plan._replace(jobs=first), plan._replace(jobs=second, unreadable=())
+
+
+def place_of(key: str) -> float:
+    """A number in [0, 1) that follows from an image's name alone, as if drawn by lot.
+
+    Training has the names below the share: new images leave the others where they are. The name is its Unicode's
+    composed form, since macOS writes the decomposed one.
+    """
+    name = unicodedata.normalize("NFC", key).encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.sha256(name).digest()[:6], "big") / 2**48
+
+
+def split_keys(keys: Sequence[str], share: float) -> tuple[list[str], list[str]]:
+    """Split names into training and validation.
+
+    Args:
+        share: of training, above 0 and below 1; few images meet it roughly.
+
+    Raises:
+        DataError: a share out of range, or one that leaves nothing on one side; a better one is named.
+    """
+    if not 0 < share < 1:
+        raise DataError(f"the split is the share of training, above 0 and below 1 (such as 0.9), got {share}")
+    places = {key: place_of(key) for key in keys}
+    parts = [key for key in keys if places[key] < share], [key for key in keys if places[key] >= share]
+    if all(parts):
+        return parts
+    what = "training" if parts[1] else "validation"
+    raise DataError(f"a split of {share} leaves none of {counted(len(keys), 'image')} for {what}: {_advice(places)}")
+
+
+def _advice(places: dict[str, float]) -> str:
+    """The shares between which both sides get some, to two digits."""
+    low, high = math.ceil(min(places.values()) * 100 + 1e-9) / 100, math.floor(max(places.values()) * 100) / 100
+    if low > high:
+        return "there are too few to be split by name"
+    return f"names decide, and with these any from {low} to {high} gives both sides some"
