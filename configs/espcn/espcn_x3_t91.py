@@ -1,6 +1,6 @@
 """ESPCN x3 on the 91 images (Shi et al. 2016): 5-3-3, luma, MSE on sub-images of 17 LR pixels."""
 
-_base_ = ['../_base_/runtime.py', '../_base_/datasets/benchmarks_x3.py']
+_base_ = ['../_base_/runtime.py', '../_base_/datasets/benchmarks.py']
 scale = 3
 pictures = f'{data_root}/T91'
 model = dict(

@@ -1,6 +1,6 @@
 """ESPCN x3 as tutorials train it: BSDS300, 5-3-3-3, 64-64-32, ReLU, orthogonal, centre crops, 30 epochs of 50 steps."""
 
-_base_ = ['../_base_/runtime.py', '../_base_/datasets/benchmarks_x3.py']
+_base_ = ['../_base_/runtime.py', '../_base_/datasets/benchmarks.py']
 scale = 3
 pictures = f'{data_root}/BSDS300/images'
 gt_size = 256 - 256 % scale

@@ -1,28 +1,4 @@
-"""ESPCN x4 on the 91 images (Shi et al. 2016): 5-3-3, luma, MSE on sub-images of 17 LR pixels."""
+"""ESPCN x4 on the 91 images (Shi et al. 2016), as at x3."""
 
-_base_ = ['../_base_/runtime.py', '../_base_/datasets/benchmarks_x4.py']
-scale = 4
-pictures = f'{data_root}/T91'
-model = dict(
-    type='Restorer',
-    # relu on centred pictures converges in a fraction of the iterations that the paper's tanh takes: see README.md
-    generator=dict(type='ESPCN', scale=scale, kernels=(5, 3, 3), channels=(64, 32), activation='relu', mean=0.5),
-    losses=dict(pixel=dict(type='MSELoss')),
-)
-max_iters = 100_000
-optim = dict(generator=dict(
-    optimizer=dict(type='Adam', lr=2e-3),
-    scheduler=dict(type='CosineAnnealingLR', T_max=max_iters),
-))
-data = dict(
-    train=dict(
-        dataset=dict(
-            type='GTOnlyDataset', gt=pictures, scale=scale, gt_size=17 * scale, sampling='area',
-            transforms=[dict(type=f'Random{kind}') for kind in ('HorizontalFlip', 'VerticalFlip', 'Transpose')],
-        ),
-        batch_size=16,
-    ),
-    # five pictures of the training set beside Set5: the gap between the two curves is the overfitting
-    val=dict(datasets=dict(train=dict(type='GTOnlyDataset', gt=pictures, scale=scale, max_images=5))),
-)
-hooks = dict(checkpoint=dict(best=['set5/psnr_y_direct', 'set5/ssim_y_direct']))
+_base_ = ['espcn_x3_t91.py']
+_variables_ = dict(scale=4)

@@ -6,7 +6,7 @@ pixels 1e-2. VGG19's ImageNet weights are downloaded by torchvision, or say wher
 
 _base_ = ['rrdb_x4_psnr_c128_b23_div2k.py']
 vgg19 = 'imagenet'
-epochs, pictures, batch_size = 8_000, 800, 16
+_variables_ = dict(epochs=8_000)
 load_from = 'work_dirs/rrdb_x4_psnr_c128_b23_div2k/checkpoints/best_bsds500_psnr.pth'
 perceptual = dict(type='PerceptualLoss', backbone='vgg19', weights=vgg19, layers=dict(conv5_4=1.0), criterion='l1')
 model = dict(
@@ -15,7 +15,6 @@ model = dict(
     losses=dict(pixel=dict(weight=1e-2), perceptual=perceptual),
     gan_loss=dict(type='RelativisticGANLoss', weight=5e-3),
 )
-max_iters = epochs * pictures // batch_size
 adam = dict(
     optimizer=dict(type='Adam', lr=1e-4, betas=(0.9, 0.99)),
     scheduler=dict(type='MultiStepLR', milestones=[50_000, 100_000, 200_000, 300_000], gamma=0.5),

@@ -2,6 +2,5 @@
 
 _base_ = ['esrgan_x4_c128_b23_div2k.py']
 load_from = 'work_dirs/rrdb_x4_psnr_c192_b23_div2k_bsds500/checkpoints/best_bsds500_psnr.pth'
-epochs, pictures, batch_size = 8_000, 800 + 200, 16
-max_iters = epochs * pictures // batch_size
+_variables_ = dict(pictures=800 + 200)
 data = dict(train=dict(dataset=dict(gt=[f'{data_root}/DIV2K/X4/gt.lmdb', f'{data_root}/BSDS500/train'])))

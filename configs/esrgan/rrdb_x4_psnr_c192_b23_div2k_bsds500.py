@@ -1,6 +1,5 @@
 """RRDBNet x4, the PSNR stage of ESRGAN, on DIV2K and BSDS500's 200 training pictures, crops of 192."""
 
 _base_ = ['rrdb_x4_psnr_c192_b23_div2k.py']
-epochs, pictures, batch_size = 10_000, 800 + 200, 16
-max_iters = epochs * pictures // batch_size
+_variables_ = dict(pictures=800 + 200)
 data = dict(train=dict(dataset=dict(gt=[f'{data_root}/DIV2K/X4/gt.lmdb', f'{data_root}/BSDS500/train'])))

@@ -1,6 +1,6 @@
 """SRCNN 9-1-5 x3 on the 91 images (Dong et al. 2014): MSE, the last layer learns ten times slower."""
 
-_base_ = ['../_base_/runtime.py', '../_base_/datasets/benchmarks_x3.py']
+_base_ = ['../_base_/runtime.py', '../_base_/datasets/benchmarks.py']
 scale = 3
 model = dict(
     type='Restorer',

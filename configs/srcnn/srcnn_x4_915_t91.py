@@ -1,25 +1,4 @@
-"""SRCNN 9-1-5 x4 on the 91 images (Dong et al. 2014): MSE, the last layer learns ten times slower."""
+"""SRCNN 9-1-5 x4 on the 91 images (Dong et al. 2014), as at x3."""
 
-_base_ = ['../_base_/runtime.py', '../_base_/datasets/benchmarks_x4.py']
-scale = 4
-model = dict(
-    type='Restorer',
-    # torch's initialisation on centred pictures converges far faster than the paper's N(0, 0.001): see README.md
-    generator=dict(type='SRCNN', scale=scale, kernels=(9, 1, 5), channels=(64, 32), init='torch', mean=0.5),
-    losses=dict(pixel=dict(type='MSELoss')),
-)
-max_iters = 20_000
-optim = dict(generator=dict(
-    optimizer=dict(type='Adam', lr=1e-3),
-    param_groups=dict(conv3=dict(lr=1e-4)),
-    scheduler=dict(type='CosineAnnealingLR', T_max=max_iters),
-))
-data = dict(train=dict(
-    dataset=dict(
-        type='GTOnlyDataset', gt=f'{data_root}/T91', scale=scale, gt_size=48, sampling='area',
-        transforms=[dict(type=f'Random{kind}') for kind in ('HorizontalFlip', 'VerticalFlip', 'Transpose')],
-    ),
-    batch_size=16,
-))
-runtime = dict(channels_last=True)  # 1.5 times as fast on a CPU
-hooks = dict(checkpoint=dict(best=['set5/psnr_y_direct']))
+_base_ = ['srcnn_x3_915_t91.py']
+_variables_ = dict(scale=4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from srtoolbox.io.file_names import ESCAPE_HINT, slash_hint
 from srtoolbox.registry import did_you_mean
 
 DATA_ROOT = "data_root"
+VARIABLES = "_variables_"
 
 
 class Loader:
@@ -40,6 +42,7 @@ class Loader:
         self.read_too_early: set[str] = set()
         self.open: list[str] = []  # real paths from the config down to the base being read
         data_root = os.environ.get("SRTOOLBOX_DATA") or "data"
+        self.variables: dict[str, Any] = {}  # what the files on the way to the base being read give its names
         self.prebound = {DATA_ROOT: self.overrides.outer(DATA_ROOT, data_root)}
 
     def load(self, path: str) -> ConfigDict:
@@ -73,10 +76,10 @@ class Loader:
     def _python(self, text: str, path: str) -> ConfigDict:
         text, words = extracted_base_values(text)
         module = _parsed(text, path)
-        base = self._bases(*_python_bases(module, path, self.budget), path)
+        base = self._bases(*_python_bases(module, path, self.budget), path, _variables(module, path, self.budget))
         module = _BaseValues(words, path).visit(module) if words else module
         evaluator = Evaluator(path, self.budget, ConfigDict(origin=Origin(path)), {**self.prebound, "_base_": base})
-        evaluator.run(module, self.overrides.at_assignment)
+        evaluator.run(module, self._at_assignment)
         self.read_too_early |= {name for name in evaluator.names if name in base and name in self.used}
         self.read_too_early -= evaluator.used
         self.used |= evaluator.used
@@ -86,12 +89,17 @@ class Loader:
         text, words = extracted_base_values(text, quote='"')
         own = read(text, path, self.budget)
         origin = own.origin_of("_base_") or Origin(path)
-        base = self._bases(dict.pop(own, "_base_", []), origin, path)
+        base = self._bases(dict.pop(own, "_base_", []), origin, path, dict.pop(own, VARIABLES, ConfigDict()))
         if words:
             own = _filled(own, words, base, origin)
         for key in list(own):
-            own.put(key, self.overrides.at_assignment(key, own[key]), own.origin_of(key))
+            own.put(key, self._at_assignment(key, own[key]), own.origin_of(key))
         return self._merged(base, own, path)
+
+    def _at_assignment(self, name: str, value: Any) -> Any:  # noqa: ANN401 - any config value
+        """Return what is bound to a name: what a file based on this one or the command line says, else `value`."""
+        given = copy.deepcopy(self.variables[name]) if name in self.variables else value
+        return self.overrides.at_assignment(name, given)
 
     def _merged(self, base: ConfigDict, own: ConfigDict, path: str) -> ConfigDict:
         for names in (base, own):
@@ -102,14 +110,15 @@ class Loader:
         for key in list(own):
             if not isinstance(key, str):
                 raise ConfigError(f"{own.origin_of(key)}: the top-level key {key!r} is not a string")
-            if key.startswith("__") or key == "_deprecation_":
+            if key.startswith("__") or key in ("_deprecation_", VARIABLES):
                 del own[key]
         return without_delete(merge(base, own))
 
-    def _bases(self, names: Any, origin: Origin, path: str) -> ConfigDict:  # noqa: ANN401 - as the file says
-        """The configs named in `_base_`, side by side, marked as inherited."""
+    def _bases(self, names: Any, origin: Origin, path: str, variables: ConfigDict) -> ConfigDict:  # noqa: ANN401 - as the file says
+        """Return the configs named in `_base_`, side by side, marked as inherited, where `variables` replace theirs."""
         names = names if isinstance(names, list | tuple) else [names]
-        base = ConfigDict(origin=Origin(path))
+        base, outer = ConfigDict(origin=Origin(path)), self.variables
+        self.variables = {**variables, **outer}
         for name in names:
             if not isinstance(name, str):
                 raise ConfigError(f"{origin}: _base_ is a file name or a list of them, not {type(name).__name__}")
@@ -121,6 +130,12 @@ class Loader:
                         "Keep it in one of them, or chain the two files."
                     )
                 base.put(key, value, config.origin_of(key))
+        self.variables = outer
+        for name in variables:
+            place = variables.origin_of(name) or origin
+            if name not in base:
+                raise ConfigError(f"{place}: {VARIABLES}: no base sets {name!r}.{did_you_mean(name, base)}")
+            base.put(name, base[name], place)
         return inherited(base)
 
     def _base_path(self, name: str, origin: Origin, path: str) -> str:
@@ -211,6 +226,15 @@ def _python_bases(module: ast.Module, path: str, budget: Budget) -> tuple[Any, O
     if len(nodes) > 1:
         raise ConfigError(f"{path}:{nodes[1].lineno}: _base_ is assigned a second time")
     return Evaluator(path, budget).evaluate(nodes[0].value), Origin(path, nodes[0].lineno)
+
+
+def _variables(module: ast.Module, path: str, budget: Budget) -> ConfigDict:
+    """Return the names that a file gives its bases, `_variables_ = dict(scale=4)`."""
+    nodes = [node for node in module.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == VARIABLES]
+    values = [Evaluator(path, budget).evaluate(node.value) for node in nodes[-1:]]
+    if values and not isinstance(values[0], ConfigDict):
+        raise ConfigError(f"{path}:{nodes[-1].lineno}: {VARIABLES} is a dict such as dict(scale=4), got {values[0]!r}")
+    return values[0] if values else ConfigDict()
 
 
 class _BaseValues(ast.NodeTransformer):
