@@ -5,7 +5,7 @@ scale = 3
 pictures = f'{data_root}/T91'
 model = dict(
     type='Restorer',
-    # relu on centred pictures converges in a fraction of the iterations that the paper's tanh takes: see README.md
+    # relu on centred images converges in a fraction of the iterations that the paper's tanh takes: see README.md
     generator=dict(type='ESPCN', scale=scale, kernels=(5, 3, 3), channels=(64, 32), activation='relu', mean=0.5),
     losses=dict(pixel=dict(type='MSELoss')),
 )
@@ -22,7 +22,7 @@ data = dict(
         ),
         batch_size=16,
     ),
-    # five pictures of the training set beside Set5: the gap between the two curves is the overfitting
+    # five images of the training set beside Set5: the gap between the two curves is the overfitting
     val=dict(datasets=dict(train=dict(type='GTOnlyDataset', gt=pictures, scale=scale, max_images=5))),
 )
 hooks = dict(checkpoint=dict(best=['set5/psnr_y_direct', 'set5/ssim_y_direct']))

@@ -1,4 +1,4 @@
-"""espcn_x3_t91.py on T91, General100 and BSDS500 without its val pictures, which are the benchmark BSD100."""
+"""espcn_x3_t91.py on T91, General100 and BSDS500 without its val images, which are the benchmark BSD100."""
 
 _base_ = ['espcn_x3_t91.py']
 data = dict(train=dict(dataset=dict(

@@ -1,4 +1,4 @@
-"""ESRGAN x4 on DIV2K and BSDS500's 200 training pictures: the GAN stage, crops of 128, after a PSNR stage with 192."""
+"""ESRGAN x4 on DIV2K and BSDS500's 200 training images: the GAN stage, crops of 128, after a PSNR stage with 192."""
 
 _base_ = ['esrgan_x4_c128_b23_div2k.py']
 load_from = 'work_dirs/rrdb_x4_psnr_c192_b23_div2k_bsds500/checkpoints/best_bsds500_psnr.pth'

@@ -4,7 +4,7 @@ _base_ = ['../_base_/runtime.py', '../_base_/datasets/benchmarks.py']
 scale = 3
 model = dict(
     type='Restorer',
-    # torch's initialisation on centred pictures converges far faster than the paper's N(0, 0.001): see README.md
+    # torch's initialisation on centred images converges far faster than the paper's N(0, 0.001): see README.md
     generator=dict(type='SRCNN', scale=scale, kernels=(9, 1, 5), channels=(64, 32), init='torch', mean=0.5),
     losses=dict(pixel=dict(type='MSELoss')),
 )

@@ -1,4 +1,4 @@
-"""Features of a picture: what chosen layers of a frozen classification network make of it; names are `backbones`'."""
+"""Features of an image: what chosen layers of a frozen classification network make of it; names are `backbones`'."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class FeatureNetwork(nn.Module):
             SrtoolboxError: not three channels, or too small for the deepest layer.
         """
         if images.dim() != 4 or images.shape[1] != 3:
-            raise SrtoolboxError(f"{self.backbone} takes RGB pictures (N, 3, H, W), got {tuple(images.shape)}")
+            raise SrtoolboxError(f"{self.backbone} takes RGB images (N, 3, H, W), got {tuple(images.shape)}")
         if not torch.is_autocast_enabled(images.device.type):  # entering a context costs
             return self._run(images)
         with torch.autocast(images.device.type, enabled=False):
@@ -92,7 +92,7 @@ class FeatureNetwork(nn.Module):
         for step in self.steps:
             if isinstance(step, nn.MaxPool2d) and not step.padding and min(value.shape[-2:]) < step.kernel_size:
                 raise SrtoolboxError(
-                    f"a picture of {images.shape[-2]}x{images.shape[-1]} px is too small for {self.backbone}'s layer "
+                    f"an image of {images.shape[-2]}x{images.shape[-1]} px is too small for {self.backbone}'s layer "
                     f"{max(self._wanted, key=self._wanted.get)!r}"
                 )
             value = step(value)

@@ -1,6 +1,6 @@
 """Adversarial losses: what a discriminator's logits say to it and to the generator.
 
-They are no losses over pictures but take logits of any shape, (N, 1) or maps (N, 1, h, w), before any sigmoid; means go
+They are no losses over images but take logits of any shape, (N, 1) or maps (N, 1, h, w), before any sigmoid; means go
 over all elements. `generator` is weighted, `discriminator` is not: the optimizers of the two are independent.
 """
 
@@ -18,23 +18,23 @@ from srtoolbox.errors import ConfigError, Fault, SrtoolboxError
 from srtoolbox.registry import LOSSES
 
 KINDS = ("vanilla", "lsgan", "hinge", "wgan_softplus")
-_MISPLACED = "{} judges a discriminator's logits, not pictures: give it as the model's gan_loss, not among its losses"
+_MISPLACED = "{} judges a discriminator's logits, not images: give it as the model's gan_loss, not among its losses"
 _SMOOTHED = ("vanilla", "lsgan")  # the others have no labels to smooth
 
 
 class AdversarialLoss(nn.Module):
-    """Base: weight, one-sided label smoothing, and the R1 penalty on real pictures.
+    """Base: weight, one-sided label smoothing, and the R1 penalty on real images.
 
     Args:
         weight: factor of `generator`.
-        label_smoothing: the discriminator's label of real pictures is 1 minus this (Salimans et al. 2016,
+        label_smoothing: the discriminator's label of real images is 1 minus this (Salimans et al. 2016,
             arXiv:1606.03498); labels of fakes and the generator's stay.
         r1_weight: gamma of `gradient_penalty`; 0: none.
         r1_interval: the penalty is taken every so many steps of the discriminator, and counts as many times as much.
     """
 
     relativistic: bool
-    """Whether `generator` needs the logits of real pictures."""
+    """Whether `generator` needs the logits of real images."""
 
     def __init__(
         self, weight: float = 1.0, label_smoothing: float = 0.0, r1_weight: float = 0.0, r1_interval: int = 1
@@ -56,8 +56,8 @@ class AdversarialLoss(nn.Module):
         """The generator's loss, weighted.
 
         Args:
-            real: logits of real pictures, used without gradient; None will do where `relativistic` is False.
-            fake: logits of the generator's pictures.
+            real: logits of real images, used without gradient; None will do where `relativistic` is False.
+            fake: logits of the generator's images.
 
         Returns:
             Scalar, float32 (float64 of float64 logits).
@@ -68,20 +68,20 @@ class AdversarialLoss(nn.Module):
         """The discriminator's loss, not weighted: scalar, float32 (float64 of float64 logits).
 
         Args:
-            real: logits of real pictures.
-            fake: logits of the generator's pictures, which are detached from it.
+            real: logits of real images.
+            fake: logits of the generator's images, which are detached from it.
         """
         raise NotImplementedError
 
     def gradient_penalty(self, real_images: Tensor, real_logits: Tensor) -> Tensor:
-        """R1 (Mescheder et al. 2018, arXiv:1801.04406): r1_weight / 2 * mean over pictures of |d logits / d picture|^2.
+        """R1 (Mescheder et al. 2018, arXiv:1801.04406): r1_weight / 2 * mean over images of |d logits / d image|^2.
 
         Multiplied by `r1_interval`, for it is to be added every so many steps only (Karras et al. 2020,
         arXiv:1912.04958, appendix B).
 
         Args:
             real_images: (N, C, H, W) that require a gradient.
-            real_logits: the discriminator's logits of them; summed per picture.
+            real_logits: the discriminator's logits of them; summed per image.
         """
         with torch.autocast(real_images.device.type, enabled=False):
             (gradient,) = torch.autograd.grad(real_logits.sum(), real_images, create_graph=True)
@@ -89,7 +89,7 @@ class AdversarialLoss(nn.Module):
         return self.r1_weight / 2 * self.r1_interval * penalty
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Refused: it is no loss over pictures."""
+        """Refused: it is no loss over images."""
         raise SrtoolboxError(_MISPLACED.format(type(self).__name__))
 
 
@@ -108,7 +108,7 @@ def _value_faults(cfg: Mapping[str, Any]) -> list[Fault]:
 
 @LOSSES.register
 class GANLoss(AdversarialLoss):
-    """The plain adversarial losses: real and fake pictures are judged each by itself.
+    """The plain adversarial losses: real and fake images are judged each by itself.
 
     With logits C, label 1 of real ones (1 - label_smoothing in the discriminator's loss), BCE taken of logits:
 
@@ -123,8 +123,8 @@ class GANLoss(AdversarialLoss):
     Args:
         kind: 'vanilla', 'lsgan', 'hinge' or 'wgan_softplus'.
         weight: factor of the generator's loss.
-        label_smoothing: taken off the label of real pictures in the discriminator's loss; for 'vanilla' and 'lsgan'.
-        r1_weight: gamma of the R1 penalty on real pictures; 0: none.
+        label_smoothing: taken off the label of real images in the discriminator's loss; for 'vanilla' and 'lsgan'.
+        r1_weight: gamma of the R1 penalty on real images; 0: none.
         r1_interval: the penalty is taken every so many steps of the discriminator, and counts as many times as much.
     """
 
@@ -161,7 +161,7 @@ class GANLoss(AdversarialLoss):
         return self.weight * loss
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The discriminator's loss: the term of real plus the term of fake pictures."""
+        """The discriminator's loss: the term of real plus the term of fake images."""
         real, fake = _at_least_float32(real), _at_least_float32(fake)
         label = 1 - self.label_smoothing
         if self.kind == "lsgan":
@@ -195,7 +195,7 @@ class RelativisticGANLoss(AdversarialLoss):
     Args:
         weight: factor of the generator's loss.
         label_smoothing: taken off the label 1 in the discriminator's loss.
-        r1_weight: gamma of the R1 penalty on real pictures; 0: none.
+        r1_weight: gamma of the R1 penalty on real images; 0: none.
         r1_interval: the penalty is taken every so many steps of the discriminator, and counts as many times as much.
     """
 
@@ -208,12 +208,12 @@ class RelativisticGANLoss(AdversarialLoss):
             SrtoolboxError: `real` is None.
         """
         if real is None:
-            raise SrtoolboxError("RelativisticGANLoss: the generator's loss needs the logits of real pictures too")
+            raise SrtoolboxError("RelativisticGANLoss: the generator's loss needs the logits of real images too")
         above_fake, above_real = _relative(real.detach(), fake)
         return self.weight * (F.softplus(above_fake).mean() + _cross_entropy(above_real, 1.0))
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The discriminator's loss: the term of real plus the term of fake pictures."""
+        """The discriminator's loss: the term of real plus the term of fake images."""
         above_fake, above_real = _relative(real, fake)
         return _cross_entropy(above_fake, 1 - self.label_smoothing) + F.softplus(above_real).mean()
 

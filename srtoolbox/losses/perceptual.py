@@ -35,7 +35,7 @@ class PerceptualLoss(nn.Module):
         backbone: a torchvision network: vgg11/13/16/19 (also with _bn), resnet18/34/50, squeezenet1_0/1_1, alexnet.
         weights: 'imagenet' (downloaded by torchvision), the path of a file with them, or 'random' (on purpose).
         criterion: mean over elements of the absolute difference ('l1') or of its square ('mse', which others call
-            'l2'), or the Frobenius norm of each picture's difference, mean over pictures ('fro').
+            'l2'), or the Frobenius norm of each image's difference, mean over images ('fro').
         weight: factor of the features' term.
         style_weight: factor of the term of Gram matrices (C, C), each divided by its C * h * w; 0 leaves it out.
         normalize_input: bring RGB in [0, 1] to the mean and deviation of ImageNet, as torchvision's weights expect.
@@ -43,7 +43,7 @@ class PerceptualLoss(nn.Module):
     """
 
     colour = "rgb"
-    """The only pictures it takes; `check` compares it with the generator's."""
+    """The only images it takes; `check` compares it with the generator's."""
 
     def __init__(
         self,

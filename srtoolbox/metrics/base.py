@@ -2,7 +2,7 @@
 
 `rgb`: pred and target are RGB; both are rounded to 8 bit as if they had been saved; with `y_channel` the measure is
 taken on the unrounded BT.601 luma of that. The convention of RGB networks' papers and of today's toolboxes.
-`y_direct`: pred and target are luma, both rounded to 8 bit: a Y network's own output, no colour picture in between. The
+`y_direct`: pred and target are luma, both rounded to 8 bit: a Y network's own output, no colour image in between. The
 convention of the SRCNN, FSRCNN and VDSR tables; 0.02-0.06 dB below `rgb`.
 """
 
@@ -28,7 +28,7 @@ class Metric:
     """Base of the metrics: one implements `score`. Stateless: averaging over images and ranks is `evaluate`'s.
 
     Args:
-        crop_border: px left out at each side of the picture; papers use the scale.
+        crop_border: px left out at each side of the image; papers use the scale.
         y_channel: measure luma; False: R, G and B alike (protocol `rgb` only).
         protocol: 'rgb' or 'y_direct', see the module.
     """
@@ -96,17 +96,17 @@ class Metric:
         """
         return self.score(*[self.planes(image, torch.float32).div_(255) for image in (pred, target)])
 
-    def planes(self, picture: Tensor, dtype: torch.dtype) -> Tensor:
+    def planes(self, image: Tensor, dtype: torch.dtype) -> Tensor:
         """The planes that are measured, in levels: (N, 1, h, w) luma, or (N, C, h, w) whole numbers 0 ... 255."""
-        levels = _levels(picture).to(dtype)
+        levels = _levels(image).to(dtype)
         return _luma(levels).add_(16) if self._takes_luma else levels
 
-    def as_saved(self, picture: Tensor) -> Tensor:
-        """(N, C, h, w) float32 in [0, 1], rounded to 8 bit: what reading the saved picture gives."""
-        return _levels(picture).div_(255)
+    def as_saved(self, image: Tensor) -> Tensor:
+        """(N, C, h, w) float32 in [0, 1], rounded to 8 bit: what reading the saved image gives."""
+        return _levels(image).div_(255)
 
     def mean_square(self, pred: Tensor, target: Tensor) -> Tensor:
-        """(N,) float64: mean squared difference over a picture, in squared levels."""
+        """(N,) float64: mean squared difference over an image, in squared levels."""
         if not is_levels_on_cpu(pred, target):
             return self.mean_of_difference(pred, target, squares)
         weights = LUMA if self._takes_luma else None
@@ -114,7 +114,7 @@ class Metric:
         return torch.tensor(sums, dtype=torch.float64) / (pred[0, 0].numel() * (1 if weights else pred.shape[1]))
 
     def mean_of_difference(self, pred: Tensor, target: Tensor, total: Callable[[Tensor], Tensor]) -> Tensor:
-        """(N,) float64: mean over a picture of a function of pred - target in levels.
+        """(N,) float64: mean over an image of a function of pred - target in levels.
 
         Luma is linear, so one conversion does for both. On the CPU by bands of rows that stay in its cache.
 
@@ -147,7 +147,7 @@ class Metric:
             )
         if min(pred.shape[-2:]) <= 2 * self.crop_border:
             raise SrtoolboxError(
-                f"{name}: crop_border={self.crop_border} leaves nothing of a picture of "
+                f"{name}: crop_border={self.crop_border} leaves nothing of an image of "
                 f"{pred.shape[-2]}x{pred.shape[-1]} px"
             )
 
@@ -161,9 +161,9 @@ class Metric:
             f"({count},), one number per image, such as difference.square().flatten(1).mean(1)"
         )
 
-    def _inner(self, picture: Tensor) -> Tensor:
+    def _inner(self, image: Tensor) -> Tensor:
         border = self.crop_border
-        return picture[..., border : picture.shape[-2] - border, border : picture.shape[-1] - border]
+        return image[..., border : image.shape[-2] - border, border : image.shape[-1] - border]
 
 
 def _option_faults(crop_border: object, y_channel: object, protocol: object) -> list[Fault]:
@@ -180,11 +180,11 @@ def _option_faults(crop_border: object, y_channel: object, protocol: object) -> 
     return faults
 
 
-def _levels(picture: Tensor) -> Tensor:
-    """Whole numbers 0 ... 255 as float32, in new memory: what a saved picture holds."""
-    if picture.dtype == torch.uint8:
-        return picture.float()
-    return picture.float().mul(255).round_().clamp_(0, 255)
+def _levels(image: Tensor) -> Tensor:
+    """Whole numbers 0 ... 255 as float32, in new memory: what a saved image holds."""
+    if image.dtype == torch.uint8:
+        return image.float()
+    return image.float().mul(255).round_().clamp_(0, 255)
 
 
 def _luma(rgb: Tensor) -> Tensor:
@@ -193,9 +193,9 @@ def _luma(rgb: Tensor) -> Tensor:
     return torch.mul(rgb[:, :1], red).add_(rgb[:, 1:2], alpha=green).add_(rgb[:, 2:], alpha=blue)
 
 
-def is_levels_on_cpu(*pictures: Tensor) -> bool:
-    """Whether pictures are 8-bit levels in a CPU's memory, where sums need no float copies."""
-    return all(picture.dtype == torch.uint8 and picture.device.type == "cpu" for picture in pictures)
+def is_levels_on_cpu(*images: Tensor) -> bool:
+    """Whether images are 8-bit levels in a CPU's memory, where sums need no float copies."""
+    return all(image.dtype == torch.uint8 and image.device.type == "cpu" for image in images)
 
 
 def squares(diff: Tensor) -> Tensor:

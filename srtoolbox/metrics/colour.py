@@ -15,12 +15,12 @@ FACTOR = 8
 
 @METRICS.register
 class ColourDrift(Metric):
-    """Mean absolute difference of Cb and Cr (BT.601) after shrinking both pictures 8 times, in levels of 0 ... 255.
+    """Mean absolute difference of Cb and Cr (BT.601) after shrinking both images 8 times, in levels of 0 ... 255.
 
     Shrunk by means over blocks of 8 x 8 px (smaller ones at the right and bottom): tints stay, texture is gone.
 
     Args:
-        crop_border: px left out at each side of the picture.
+        crop_border: px left out at each side of the image.
     """
 
     higher_is_better = False
@@ -33,7 +33,7 @@ class ColourDrift(Metric):
         difference = self._chroma(pred) - self._chroma(target)
         return difference.abs_().flatten(1).mean(1, dtype=torch.float64)
 
-    def _chroma(self, picture: Tensor) -> Tensor:
+    def _chroma(self, image: Tensor) -> Tensor:
         """(N, 2, ceil(h / 8), ceil(w / 8)) levels. Shrunk first: the conversion is linear."""
-        small = F.avg_pool2d(self.as_saved(picture), FACTOR, ceil_mode=True)
+        small = F.avg_pool2d(self.as_saved(image), FACTOR, ceil_mode=True)
         return rgb_to_ycbcr(small)[:, 1:] * 255

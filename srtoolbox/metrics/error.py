@@ -10,7 +10,7 @@ from srtoolbox.registry import METRICS
 
 @METRICS.register
 class MSE(Metric):
-    """Mean squared error over all measured values of a picture, in squared levels: PSNR = 10 log10(255^2 / MSE)."""
+    """Mean squared error over all measured values of an image, in squared levels: PSNR = 10 log10(255^2 / MSE)."""
 
     higher_is_better = False
 
@@ -21,7 +21,7 @@ class MSE(Metric):
 
 @METRICS.register
 class MAE(Metric):
-    """Mean absolute error over all measured values of a picture, in levels (0 ... 255)."""
+    """Mean absolute error over all measured values of an image, in levels (0 ... 255)."""
 
     higher_is_better = False
 

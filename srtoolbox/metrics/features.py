@@ -21,7 +21,7 @@ from srtoolbox.registry import METRICS
 class FeatureDistance(Metric):
     """Mean over layers and places of |f(pred) - f(target)|^2, each feature vector brought to length 1 before.
 
-    This is LPIPS (Zhang et al. 2018, arXiv:1801.03924) without its learned weights: 0 for equal pictures, at most 2
+    This is LPIPS (Zhang et al. 2018, arXiv:1801.03924) without its learned weights: 0 for equal images, at most 2
     after a ReLU, and the same for any scale of a layer's features, so that layers count alike. Give it layers that no
     loss of the run uses: features that were trained on are no judge. Of RGB as saved; computed in float32.
 
@@ -29,7 +29,7 @@ class FeatureDistance(Metric):
         backbone: a torchvision network, see `srtoolbox.features.backbones`.
         layers: names of its layers.
         weights: 'imagenet' (downloaded by torchvision), the path of a file, or 'random'.
-        crop_border: px left out at each side of the picture.
+        crop_border: px left out at each side of the image.
     """
 
     higher_is_better = False
@@ -56,7 +56,7 @@ class FeatureDistance(Metric):
 
     @cached_property
     def network(self) -> FeatureNetwork:
-        """Built at the first picture: a config that is only checked reads no weights."""
+        """Built at the first image: a config that is only checked reads no weights."""
         return FeatureNetwork(self.backbone, self.layers, weights=self.weights)
 
 

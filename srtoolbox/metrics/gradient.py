@@ -1,4 +1,4 @@
-"""How much fine structure a picture has, against the truth."""
+"""How much fine structure an image has, against the truth."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from srtoolbox.registry import METRICS
 class GradientEnergyRatio(Metric):
     """Sum of squared differences between neighbours, across and down, of the prediction over that of the target.
 
-    Best near 1: below it the picture is blurred, as PSNR networks leave it, above it there is noise or ringing that the
+    Best near 1: below it the image is blurred, as PSNR networks leave it, above it there is noise or ringing that the
     truth does not have. It says how much structure there is, not whether it is the right one. Of luma, or with
     `y_channel=False` of R, G and B together. A flat target gives inf, or nan if the prediction is flat too.
 
     Args:
-        crop_border: px left out at each side of the picture.
+        crop_border: px left out at each side of the image.
         y_channel: measure luma; False: R, G and B alike (protocol 'rgb' only).
         protocol: 'rgb' or 'y_direct', see `metrics.base`.
     """

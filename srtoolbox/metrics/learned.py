@@ -1,6 +1,6 @@
 """Measures of others' making, through the library pyiqa (the extra `metrics`), which has their code.
 
-The library downloads their weights at the first use. All take RGB as saved; means over pictures are `evaluate`'s.
+The library downloads their weights at the first use. All take RGB as saved; means over images are `evaluate`'s.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from srtoolbox.registry import METRICS
 
 
 class LibraryMetric(Metric):
-    """Base: one of pyiqa's metrics, made at the first picture.
+    """Base: one of pyiqa's metrics, made at the first image.
 
     Args:
-        crop_border: px left out at each side of the picture.
+        crop_border: px left out at each side of the image.
     """
 
     library_name: str
@@ -40,15 +40,15 @@ class LibraryMetric(Metric):
         if pred.device not in self._made:
             self._made[pred.device] = _made(self.library_name, pred.device)
         measure = self._made[pred.device]
-        pictures = [self.as_saved(picture).split(1) for picture in ((pred, target) if self.needs_target else (pred,))]
-        return torch.cat([measure(*one).double().reshape(1) for one in zip(*pictures, strict=True)])
+        images = [self.as_saved(image).split(1) for image in ((pred, target) if self.needs_target else (pred,))]
+        return torch.cat([measure(*one).double().reshape(1) for one in zip(*images, strict=True)])
 
 
 @METRICS.register
 class NIQE(LibraryMetric):
     """Natural image quality evaluator (Mittal, Soundararajan, Bovik, IEEE SPL 2013), without reference; of luma.
 
-    Lower is better. How far the statistics of the picture's patches are from those of natural ones; it needs pictures
+    Lower is better. How far the statistics of the image's patches are from those of natural ones; it needs images
     of at least 96 px, and says little of small ones. The parameters are the library's own fit ('niqe').
     """
 
@@ -63,7 +63,7 @@ class LPIPS(LibraryMetric):
 
     Args:
         net: the network below it: 'alex', which papers report, or 'vgg'.
-        crop_border: px left out at each side of the picture.
+        crop_border: px left out at each side of the image.
     """
 
     higher_is_better = False

@@ -16,16 +16,16 @@ from srtoolbox.registry import LOSSES, METRICS
 
 @METRICS.register
 class LossMetric(Metric):
-    """The sum of losses over pictures, weighted as their configs say, of every picture alone.
+    """The sum of losses over images, weighted as their configs say, of every image alone.
 
     `losses` is a map as the model's: `losses=dict(pixel=dict(type='MSELoss', weight=0.7), ...)`.
 
-    Taken of the pictures as saved, in [0, 1] and rounded to 8 bit like all metrics' (the rounding adds about 1.3e-6 to
+    Taken of the images as saved, in [0, 1] and rounded to 8 bit like all metrics' (the rounding adds about 1.3e-6 to
     a mean squared error). For a best checkpoint by content loss, and to see overfitting in TensorBoard.
 
     Args:
         losses: configs of losses by name.
-        crop_border: px left out at each side of the picture; 0 as the training's losses.
+        crop_border: px left out at each side of the image; 0 as the training's losses.
         protocol: 'rgb', or 'y_direct' for luma, which perceptual losses do not take.
     """
 
@@ -40,7 +40,7 @@ class LossMetric(Metric):
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
-        """A loss that does not score such pictures. The check looks at the loss's own arguments by itself."""
+        """A loss that does not score such images. The check looks at the loss's own arguments by itself."""
         protocol = cfg.get("protocol", "rgb")
         given = {**cfg, "y_channel": protocol == "y_direct"}
         return super().check(given, context) + _faults(cfg.get("losses"), protocol)
@@ -53,7 +53,7 @@ class LossMetric(Metric):
 
     @cached_property
     def losses(self) -> list[nn.Module]:
-        """Built at the first picture: a config that is only checked reads no weights."""
+        """Built at the first image: a config that is only checked reads no weights."""
         return [LOSSES.build(cfg).eval() for cfg in self.cfg.values()]
 
 
@@ -65,14 +65,14 @@ def _faults(losses: object, protocol: object) -> list[Fault]:
 
 
 def _fault(cfg: object, protocol: object) -> str | None:
-    """Why a config is no loss over these pictures: it is adversarial, or wants RGB. Other faults are told elsewhere."""
+    """Why a config is no loss over these images: it is adversarial, or wants RGB. Other faults are told elsewhere."""
     name = cfg.get("type") if isinstance(cfg, Mapping) else None
     try:
         loss = LOSSES.get(name) if isinstance(name, str) else None
     except RegistryError:
         return None
     if hasattr(loss, "relativistic"):
-        return f"{name} judges a discriminator's logits, not pictures"
+        return f"{name} judges a discriminator's logits, not images"
     if protocol == "y_direct" and getattr(loss, "colour", None) == "rgb":
         return f"{name} takes RGB, which protocol 'y_direct' has not: leave protocol='rgb'"
     return None

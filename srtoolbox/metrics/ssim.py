@@ -1,7 +1,7 @@
 """Structural similarity.
 
 Wang, Bovik, Sheikh, Simoncelli: "Image quality assessment: from error visibility to structural similarity" (IEEE TIP
-2004): 11x11 Gaussian window of sigma 1.5, population covariance, only where the window lies inside the picture; per
+2004): 11x11 Gaussian window of sigma 1.5, population covariance, only where the window lies inside the image; per
 channel, then the mean.
 """
 
@@ -29,7 +29,7 @@ class SSIM(Metric):
     """Mean structural similarity, at most 1.
 
     Args:
-        crop_border: px left out at each side of the picture; papers use the scale.
+        crop_border: px left out at each side of the image; papers use the scale.
         y_channel: measure luma; False: the mean over R, G and B.
         protocol: 'rgb' or 'y_direct', see `metrics.base`.
         dtype: 'float32' (off by at most 1e-6) or 'float64' (exact to rounding, about twice the time).
@@ -50,24 +50,24 @@ class SSIM(Metric):
         height, width = pred.shape[-2:]
         if min(height, width) < WINDOW:
             raise SrtoolboxError(
-                f"SSIM: a picture of {height}x{width} px (borders cut) is smaller than the {WINDOW}x{WINDOW} window"
+                f"SSIM: an image of {height}x{width} px (borders cut) is smaller than the {WINDOW}x{WINDOW} window"
             )
         return torch.stack([self._mean(*pair) for pair in zip(pred.split(1), target.split(1), strict=True)])
 
     def _mean(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Mean over all windows and planes of one picture (1, C, H, W), on the CPU in bands that stay in its cache."""
+        """Mean over all windows and planes of one image (1, C, H, W), on the CPU in bands that stay in its cache."""
         height, width = pred.shape[-2] - WINDOW + 1, pred.shape[-1] - WINDOW + 1
         rows = max(WINDOW, BAND // width) if pred.device.type == "cpu" else height
         total = pred.new_zeros((), dtype=torch.float64)
         for top in range(0, height, rows):
             band = slice(top, min(top + rows, height) + WINDOW - 1)
-            planes = [self.planes(picture[..., band, :], DTYPES[self.dtype])[0] for picture in (pred, target)]
+            planes = [self.planes(image[..., band, :], DTYPES[self.dtype])[0] for image in (pred, target)]
             for pair in zip(*planes, strict=True):
                 total += _ssim_map(*pair, self._centre(pair[1])).sum(dtype=torch.float64)
         return total / (len(planes[0]) * height * width)
 
     def _centre(self, target: Tensor) -> float:
-        """The level to reckon from: black, or in bright pictures white, lies a power of two away from it.
+        """The level to reckon from: black, or in bright images white, lies a power of two away from it.
 
         Squares of flat black and white are then exact in float32, where their rounding would be largest beside the
         variance (none).
@@ -79,7 +79,7 @@ class SSIM(Metric):
 def _ssim_map(pred: Tensor, target: Tensor, centre: float) -> Tensor:
     """SSIM of every window of a band, (h, w) -> (h - 10, w - 10), as 1 - (what the two differ by), twice.
 
-    By sum and difference of the pictures: the variance of a small difference keeps the digits that subtracting a
+    By sum and difference of the images: the variance of a small difference keeps the digits that subtracting a
     covariance from variances would lose in float32, in the dark above all.
     """
     maps = pred.new_empty((4, *pred.shape))

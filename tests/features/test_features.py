@@ -40,7 +40,7 @@ LAYERS = {
 
 
 @pytest.fixture(scope="module")
-def picture(photo: np.ndarray) -> torch.Tensor:
+def image(photo: np.ndarray) -> torch.Tensor:
     """(1, 3, 97, 110), sides that no pooling divides."""
     return to_tensor(photo[60:157, 100:210])
 
@@ -76,23 +76,23 @@ def test_every_backbone_is_tested():
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_layers_are_those_of_torchvisions_forward(backbone, picture, tmp_path):
+def test_layers_are_those_of_torchvisions_forward(backbone, image, tmp_path):
     model = random_model(backbone)
     torch.save(model.state_dict(), tmp_path / "weights.pth")
     features = FeatureNetwork(backbone, list(LAYERS[backbone]), weights=str(tmp_path / "weights.pth"))
     with torch.no_grad():
-        got = features.double()(picture)
-        expected = hooked(model.double(), list(LAYERS[backbone].values()), picture.double())
+        got = features.double()(image)
+        expected = hooked(model.double(), list(LAYERS[backbone].values()), image.double())
     for paper, module in LAYERS[backbone].items():
         torch.testing.assert_close(got[paper], expected[module], rtol=1e-6, atol=1e-6)
         by_module = FeatureNetwork(backbone, [module], weights=str(tmp_path / "weights.pth"))
-        torch.testing.assert_close(by_module(picture)[module].double(), got[paper], rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(by_module(image)[module].double(), got[paper], rtol=1e-3, atol=1e-3)
 
 
-def test_nothing_beyond_the_deepest_layer_is_kept_or_run(picture):
+def test_nothing_beyond_the_deepest_layer_is_kept_or_run(image):
     features = FeatureNetwork("vgg19", ["conv2_2", "conv1_1"], weights="random")
     assert len(features.steps) == 8
-    assert list(features(picture)) == ["conv2_2", "conv1_1"]
+    assert list(features(image)) == ["conv2_2", "conv1_1"]
 
 
 def test_it_is_frozen_and_in_no_checkpoint():
@@ -104,27 +104,27 @@ def test_it_is_frozen_and_in_no_checkpoint():
     assert {buffer.dtype for buffer in owner.to(torch.float64)[0].buffers()} >= {torch.float64}
 
 
-def test_gradients_reach_the_picture_and_autocast_does_not_matter(picture):
+def test_gradients_reach_the_image_and_autocast_does_not_matter(image):
     features = FeatureNetwork("squeezenet1_0", ["conv1", "fire3"], weights="random")
-    pictures = picture.clone().requires_grad_()
+    images = image.clone().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        under = features(pictures)
-    plain = features(picture)
+        under = features(images)
+    plain = features(image)
     assert all(torch.equal(under[name], plain[name]) for name in plain)
     sum(value.sum() for value in under.values()).backward()
-    assert pictures.grad.abs().sum() > 0
+    assert images.grad.abs().sum() > 0
 
 
-def test_built_during_evaluation_it_serves_training(picture):
+def test_built_during_evaluation_it_serves_training(image):
     with torch.inference_mode():
         features = FeatureNetwork("alexnet", ["relu2"], weights="random")
-    features(picture.clone().requires_grad_())["relu2"].sum().backward()
+    features(image.clone().requires_grad_())["relu2"].sum().backward()
 
 
-def test_built_where_nothing_has_memory_it_still_has_its_weights(picture):
+def test_built_where_nothing_has_memory_it_still_has_its_weights(image):
     with torch.device("meta"):
         features = FeatureNetwork("alexnet", ["relu2"], weights="random")
-    assert features(picture)["relu2"].isfinite().all()
+    assert features(image)["relu2"].isfinite().all()
 
 
 def test_random_weights_are_the_same_everywhere_and_draw_nothing():
@@ -136,10 +136,10 @@ def test_random_weights_are_the_same_everywhere_and_draw_nothing():
     assert torch.equal(first.conv1.weight, filled_backbone("resnet18", "random").conv1.weight)
 
 
-def test_compiles_to_the_same(picture):
+def test_compiles_to_the_same(image):
     features = FeatureNetwork("squeezenet1_1", ["fire3"], weights="random")
     compiled = torch.compile(features, backend="eager", fullgraph=True)
-    assert torch.equal(compiled(picture)["fire3"], features(picture)["fire3"])
+    assert torch.equal(compiled(image)["fire3"], features(image)["fire3"])
 
 
 @pytest.mark.parametrize(
@@ -199,9 +199,9 @@ def test_a_failed_download_says_how_to_give_a_file(monkeypatch, tmp_path):
         filled_backbone("vgg19", "imagenet")
 
 
-def test_pictures_that_do_not_fit_are_told():
+def test_images_that_do_not_fit_are_told():
     features = FeatureNetwork("vgg11", ["conv5_1"], weights="random")
-    with pytest.raises(SrtoolboxError, match=r"RGB pictures \(N, 3, H, W\), got \(1, 1, 32, 32\)"):
+    with pytest.raises(SrtoolboxError, match=r"RGB images \(N, 3, H, W\), got \(1, 1, 32, 32\)"):
         features(torch.rand(1, 1, 32, 32))
     with pytest.raises(SrtoolboxError, match="15x40 px is too small for vgg11's layer 'conv5_1'"):
         features(torch.rand(1, 3, 15, 40))

@@ -13,12 +13,12 @@ import torch
 from srtoolbox.errors import ConfigError, SrtoolboxError
 from srtoolbox.registry import LOSSES
 
-SHAPES = [(6, 1), (3, 1, 4, 5)]  # a judgement per picture, a map of them
+SHAPES = [(6, 1), (3, 1, 4, 5)]  # a judgement per image, a map of them
 WEIGHT = 5e-3
 
 
 def logits(shape) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of real and fake pictures, float64, with gradient."""
+    """Of real and fake images, float64, with gradient."""
     generator = torch.Generator().manual_seed(1)
     values = (2 * torch.randn(shape, generator=generator, dtype=torch.float64) + centre for centre in (1, -1))
     return tuple(value.requires_grad_() for value in values)
@@ -101,7 +101,7 @@ def test_huge_logits_and_half_precision_stay_finite_in_float32(name):
     assert all(value.dtype == torch.float32 and torch.isfinite(value) for value in values)
 
 
-def test_what_the_generator_needs_of_real_pictures():
+def test_what_the_generator_needs_of_real_images():
     real, fake = logits((4, 1))
     plain, relative = LOSSES.build({"type": "GANLoss"}), LOSSES.build({"type": "RelativisticGANLoss"})
     assert (plain.relativistic, relative.relativistic) == (False, True)
@@ -160,7 +160,7 @@ def test_impossible_values_are_told_at_check_and_at_building(cfg, told):
     assert LOSSES.get("GANLoss").check({"type": "GANLoss", "kind": "lsgan", "label_smoothing": 0.1}, {}) == []
 
 
-def test_it_is_no_loss_over_pictures():
+def test_it_is_no_loss_over_images():
     with pytest.raises(SrtoolboxError, match="gan_loss"):
         LOSSES.build({"type": "GANLoss"})(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8))
 

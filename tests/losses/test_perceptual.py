@@ -25,9 +25,9 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
     return tuple(torch.rand(2, 3, 40, 44, generator=generator) for _ in range(2))
 
 
-def features_of(*pictures, **options) -> list[dict[str, np.ndarray]]:
+def features_of(*images, **options) -> list[dict[str, np.ndarray]]:
     network = FeatureNetwork("squeezenet1_1", list(LAYERS), weights="random", **options)
-    return [{name: value.double().numpy() for name, value in network(picture).items()} for picture in pictures]
+    return [{name: value.double().numpy() for name, value in network(image).items()} for image in images]
 
 
 def grams(features: np.ndarray) -> np.ndarray:
@@ -51,8 +51,8 @@ def test_against_numpy(criterion, normalize_input):
     assert averaged(pred, target).item() == pytest.approx((0.5 * content + 3 * style) / 1.25, rel=1e-4)
 
 
-def test_only_the_prediction_gets_a_gradient_and_equal_pictures_lose_nothing():
-    pred, target = (picture.requires_grad_() for picture in pair())
+def test_only_the_prediction_gets_a_gradient_and_equal_images_lose_nothing():
+    pred, target = (image.requires_grad_() for image in pair())
     loss = LOSSES.build({**CFG, "criterion": "mse"})
     loss(pred, target).backward()
     assert pred.grad.abs().sum() > 0 and target.grad is None
@@ -117,7 +117,7 @@ def test_a_good_config_has_no_faults():
     assert LOSSES.get("PerceptualLoss").check(CFG, {}) == []
 
 
-def test_pictures_must_fit():
+def test_images_must_fit():
     loss = LOSSES.build(CFG)
     with pytest.raises(SrtoolboxError, match="differ in shape"):
         loss(torch.rand(1, 3, 40, 40), torch.rand(1, 3, 40, 41))

@@ -16,21 +16,21 @@ LAYERS = ["relu1", "fire4"]
 CFG = {"type": "FeatureDistance", "backbone": "squeezenet1_0", "layers": LAYERS, "weights": "random"}
 
 
-def pictures(photo) -> list[torch.Tensor]:
+def images(photo) -> list[torch.Tensor]:
     return [to_tensor(gaussian_blur(photo, 1.0))[..., 50:170, 60:200], to_tensor(photo)[..., 50:170, 60:200]]
 
 
 @pytest.mark.parametrize("border", [0, 4])
 def test_against_numpy(photo, border):
     metric = METRICS.build({**CFG, "crop_border": border})
-    pred, target = pictures(photo)
+    pred, target = images(photo)
     network = FeatureNetwork("squeezenet1_0", LAYERS, weights="random")
     expected = []
     for name in LAYERS:
         inner = slice(border, -border or None)
         unit = []
-        for picture in (pred, target):
-            values = network(picture[..., inner, inner])[name][0].double().numpy()
+        for image in (pred, target):
+            values = network(image[..., inner, inner])[name][0].double().numpy()
             unit.append(values / np.sqrt((values**2).sum(0)))
         expected.append(((unit[0] - unit[1]) ** 2).sum(0).mean())
     score = metric(pred, target)
@@ -41,7 +41,7 @@ def test_against_numpy(photo, border):
 
 def test_batches_and_rounding(photo):
     metric = METRICS.build(CFG)
-    pred, target = pictures(photo)
+    pred, target = images(photo)
     batch = metric(torch.cat([target, pred]), torch.cat([target, target]))
     assert batch[0] == 0 and batch[1].item() == pytest.approx(metric(pred, target).item(), rel=1e-4)
     assert torch.equal(metric(pred + 0.3 / 255, target), metric(pred, target))

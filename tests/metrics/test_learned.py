@@ -32,14 +32,14 @@ def library(monkeypatch):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_pictures_as_saved_one_by_one(library, name):
+def test_images_as_saved_one_by_one(library, name):
     pred, target = torch.rand(2, 3, 20, 20), torch.rand(2, 3, 20, 20)
     metric = METRICS.build({"type": name, "crop_border": 2})
     scores = metric(pred, target)
     metric(pred, target)
     assert library[0] == (NAMES[name], "cpu")
     assert len(library) == 5, "it is made once"
-    saved, truth = ((picture[..., 2:-2, 2:-2] * 255).round() / 255 for picture in (pred, target))
+    saved, truth = ((image[..., 2:-2, 2:-2] * 255).round() / 255 for image in (pred, target))
     for index, (_, first, second) in enumerate(library[1:3]):
         torch.testing.assert_close(first[0], saved[index])
         assert (second is None) == (name == "NIQE")
@@ -56,14 +56,14 @@ def test_the_network_of_lpips(library):
 
 
 def test_a_missing_library_and_missing_weights_are_told(monkeypatch):
-    pictures = torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8)
+    images = torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8)
     monkeypatch.setitem(sys.modules, "pyiqa", None)
     with pytest.raises(SrtoolboxError, match=r"pip install 'srtoolbox\[metrics\]'"):
-        METRICS.build({"type": "NIQE"})(*pictures)
+        METRICS.build({"type": "NIQE"})(*images)
 
     def refuse(*_, **__):
         raise OSError("Name or service not known")
 
     monkeypatch.setitem(sys.modules, "pyiqa", SimpleNamespace(create_metric=refuse))
     with pytest.raises(SrtoolboxError, match=r"cannot make 'dists' \(OSError: Name or service.*copy its files to"):
-        METRICS.build({"type": "DISTS"})(*pictures)
+        METRICS.build({"type": "DISTS"})(*images)

@@ -20,10 +20,10 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
     return tuple(torch.rand(2, 3, 24, 27, generator=generator) for _ in range(2))
 
 
-def test_every_picture_alone_as_saved():
+def test_every_image_alone_as_saved():
     pred, target = pair()
     metric = METRICS.build({"type": "LossMetric", "losses": LOSSES, "crop_border": 2})
-    saved = [np.round(picture.numpy() * 255)[..., 2:-2, 2:-2] / 255 for picture in (pred, target)]
+    saved = [np.round(image.numpy() * 255)[..., 2:-2, 2:-2] / 255 for image in (pred, target)]
     difference = saved[0] - saved[1]
     expected = 3 * (difference**2).mean((1, 2, 3)) + 0.5 * np.abs(difference).mean((1, 2, 3))
     np.testing.assert_allclose(metric(pred, target).numpy(), expected, rtol=1e-5)
@@ -31,7 +31,7 @@ def test_every_picture_alone_as_saved():
 
 
 def test_of_luma():
-    pred, target = (rgb_to_y(picture) for picture in pair())
+    pred, target = (rgb_to_y(image) for image in pair())
     metric = METRICS.build({"type": "LossMetric", "losses": {"pixel": {"type": "L1Loss"}}, "protocol": "y_direct"})
     expected = (torch.round(pred * 255) - torch.round(target * 255)).abs().double().mean((1, 2, 3)) / 255
     torch.testing.assert_close(metric(pred, target), expected, rtol=1e-5, atol=0)
@@ -45,7 +45,7 @@ def test_of_features():
     assert scores.shape == (2,) and scores.dtype == torch.float64 and (scores > 0).all()
 
 
-def test_an_adversarial_loss_scores_no_picture():
+def test_an_adversarial_loss_scores_no_image():
     cfg = {"type": "LossMetric", "losses": {"gan": {"type": "GANLoss"}}}
     assert "judges a discriminator's logits" in METRICS.get("LossMetric").check(cfg, {})[0]
     with pytest.raises(ConfigError, match="judges a discriminator's logits"):

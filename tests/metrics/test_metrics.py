@@ -19,7 +19,7 @@ MATLAB_Y = np.array([65.481, 128.553, 24.966])
 
 @pytest.fixture(scope="module")
 def pair(photo):
-    """Two pictures HWC uint8: photograph, and the same with noise."""
+    """Two images HWC uint8: photograph, and the same with noise."""
     noise = np.random.default_rng(0).normal(0, 8, photo.shape)
     return np.clip(np.round(photo + noise), 0, 255).astype(np.uint8), photo
 
@@ -74,14 +74,14 @@ def test_ssim_in_float64_is_exact(pair, y_channel):
 
 
 @pytest.mark.parametrize("shape", [(11, 11), (11, 40), (75, 11), (139, 23)])
-def test_ssim_of_pictures_around_the_band_and_window_size(pair, shape):
+def test_ssim_of_images_around_the_band_and_window_size(pair, shape):
     pred, target = (image[: shape[0], : shape[1]] for image in pair)
     metric = METRICS.build({"type": "SSIM", "y_channel": False, "dtype": "float64"})
     expected = oracle("SSIM", pred.astype(np.float64), target.astype(np.float64))
     assert metric(to_tensor(pred), to_tensor(target)).item() == pytest.approx(expected, abs=1e-9)
 
 
-def test_ssim_of_flat_pictures_keeps_its_digits():
+def test_ssim_of_flat_images_keeps_its_digits():
     """Where the variance is far below the squared mean, float32 sums of squares lose it unless they are centred."""
     generator = torch.Generator().manual_seed(0)
     target = (250 + torch.randint(0, 3, (1, 3, 64, 64), generator=generator)) / 255
@@ -104,7 +104,7 @@ def test_ssim_in_float32_is_right_to_a_millionth_in_black_and_white(low, high, n
 
 @pytest.mark.parametrize("name", list(TOLERANCE))
 @pytest.mark.parametrize("protocol", ["rgb", "y_direct"])
-def test_batches_score_every_picture_alone(pair, name, protocol):
+def test_batches_score_every_image_alone(pair, name, protocol):
     metric = METRICS.build({"type": name, "protocol": protocol})
     pred, target = (to_tensor(image) for image in pair)
     if protocol == "y_direct":  # not in whole levels
@@ -115,15 +115,13 @@ def test_batches_score_every_picture_alone(pair, name, protocol):
     assert batch[2].item() == pytest.approx(batch[0].item(), rel=1e-5)
 
 
-def test_identical_pictures(pair):
-    picture = to_tensor(pair[0])
+def test_identical_images(pair):
+    image = to_tensor(pair[0])
     best = {"PSNR": math.inf, "SSIM": 1.0, "MSE": 0.0, "MAE": 0.0}
     for name, value in best.items():
         for y_channel in (True, False):
-            assert METRICS.build({"type": name, "y_channel": y_channel})(picture, picture).item() == pytest.approx(
-                value
-            )
-    assert METRICS.build({"type": "PSNR"})(picture, picture).item() == math.inf
+            assert METRICS.build({"type": name, "y_channel": y_channel})(image, image).item() == pytest.approx(value)
+    assert METRICS.build({"type": "PSNR"})(image, image).item() == math.inf
 
 
 @pytest.mark.parametrize("name", list(TOLERANCE))
@@ -156,7 +154,7 @@ def test_better_is_what_it_says(pair, name):
 @pytest.mark.parametrize("name", list(TOLERANCE))
 def test_what_does_not_fit_is_said(name):
     metric = METRICS.build({"type": name, "crop_border": 8})
-    with pytest.raises(SrtoolboxError, match=r"crop_border=8 leaves nothing of a picture of 16x40 px"):
+    with pytest.raises(SrtoolboxError, match=r"crop_border=8 leaves nothing of an image of 16x40 px"):
         metric(torch.rand(1, 3, 16, 40), torch.rand(1, 3, 16, 40))
     with pytest.raises(SrtoolboxError, match="differ in shape"):
         metric(torch.rand(1, 3, 40, 40), torch.rand(1, 3, 40, 41))
@@ -195,7 +193,7 @@ def test_a_prediction_with_nan_scores_nan():
 @pytest.mark.parametrize("name", list(TOLERANCE))
 def test_a_gpu_gives_the_same(pair, name):
     metric = METRICS.build({"type": name, "y_channel": False})
-    pictures = [to_tensor(image) for image in pair]
-    on_gpu = metric(*[picture.cuda() for picture in pictures])
+    images = [to_tensor(image) for image in pair]
+    on_gpu = metric(*[image.cuda() for image in images])
     assert on_gpu.device.type == "cuda"
-    assert on_gpu.item() == pytest.approx(metric(*pictures).item(), rel=1e-6)
+    assert on_gpu.item() == pytest.approx(metric(*images).item(), rel=1e-6)

@@ -17,7 +17,7 @@ from srtoolbox.registry import HOOKS, METRICS
 
 @pytest.fixture(scope="module")
 def pair(photo):
-    """Two pictures HWC uint8, 123 x 250: blurred and noisy, and the photograph."""
+    """Two images HWC uint8, 123 x 250: blurred and noisy, and the photograph."""
     photo = photo[40:163, 60:310]
     rough = gaussian_blur(photo, 1.0) + np.random.default_rng(0).normal(0, 3, photo.shape) + [6, 0, -9]
     return np.clip(np.round(rough), 0, 255).astype(np.uint8), photo
@@ -47,7 +47,7 @@ def test_gradient_energy_tells_blur_from_noise(photo):
     assert metric(to_tensor(photo), to_tensor(photo)).item() == 1
 
 
-def test_gradient_energy_of_flat_pictures():
+def test_gradient_energy_of_flat_images():
     metric = METRICS.build({"type": "GradientEnergyRatio"})
     flat, rough = torch.full((1, 3, 8, 8), 0.5), torch.rand(1, 3, 8, 8)
     assert metric(rough, flat).item() == math.inf

@@ -1,6 +1,6 @@
 """The data of the ESRGAN runs: crops of DIV2K, half of them flipped or transposed, LQ compressed or with holes.
 
-Validation on Set5, Set14 and central crops of BSDS500's and DIV2K's validation pictures, with the content loss.
+Validation on Set5, Set14 and central crops of BSDS500's and DIV2K's validation images, with the content loss.
 """
 
 _base_ = ['benchmarks_x4.py']

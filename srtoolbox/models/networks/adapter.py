@@ -23,14 +23,14 @@ class Adapter(NetworkWrapper):
     """Another network, fed with `peak * (lq - mean)`, its output taken back to RGB or luma in [0, 1].
 
     Networks of other projects are often trained so. All conventions of theirs are an order of the channels and an
-    affine map: pictures in 0 ... 255 are `peak=255`, in [-1, 1] `peak=2, mean=0.5`, luma of the full range (JPEG's)
+    affine map: images in 0 ... 255 are `peak=255`, in [-1, 1] `peak=2, mean=0.5`, luma of the full range (JPEG's)
     `peak=255 / 219, mean=16 / 255`.
 
     Args:
         scale: upscaling factor.
         network: the other network, `dict(type='ESPCN', ...)`; its scale is this one's and may be left out. None is
             bicubic: it shows what the conversion alone does.
-        order: of the channels it takes and gives: 'rgb', or 'bgr' as of pictures that OpenCV read.
+        order: of the channels it takes and gives: 'rgb', or 'bgr' as of images that OpenCV read.
         peak: what the input is multiplied by.
         mean: what is subtracted before: one number, or one per channel (red, green, blue).
         output_peak, output_mean: those of the output; None: the input's.

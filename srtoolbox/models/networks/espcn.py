@@ -36,7 +36,7 @@ class ESPCN(SRNetwork):
             (the last layer with gain 1; tanh starts slowly from it) and 'normal' (He et al. 2015, the last layer
             N(0, 0.001) as in SRCNN) have zero biases.
         colour: 'y' (the paper's choice) or 'rgb'.
-        mean: subtracted from the input and added to the output. 0.0 is the paper's network; with 0.5 the pictures are
+        mean: subtracted from the input and added to the output. 0.0 is the paper's network; with 0.5 the images are
             centred and training converges several times faster, to the same class of functions.
     """
 

@@ -22,7 +22,7 @@ MIN_VARIANCE = 1e-12  # of a constant channel: the gradient of a square root at 
 
 
 class ContrastAttention(nn.Module):
-    """Scales each channel by a function of all channels' mean plus standard deviation over the picture."""
+    """Scales each channel by a function of all channels' mean plus standard deviation over the image."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class DistillationBlock(nn.Module):
 class IMDN(SRNetwork):
     """Distillation blocks in a row, their outputs fused, a long skip, one sub-pixel step; LeakyReLU(0.05).
 
-    The channel attention looks at the whole picture, so tiles of a picture are not restored exactly as the whole.
+    The channel attention looks at the whole image, so tiles of an image are not restored exactly as the whole.
 
     Args:
         scale: upscaling factor.
@@ -102,7 +102,7 @@ class IMDN(SRNetwork):
 
 
 def _at_least_float(features: Tensor) -> Tensor:
-    """Statistics over a whole picture overflow half precision."""
+    """Statistics over a whole image overflow half precision."""
     return features.to(torch.promote_types(features.dtype, torch.float32))
 
 

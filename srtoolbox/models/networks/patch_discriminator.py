@@ -31,7 +31,7 @@ class PatchDiscriminator(Discriminator):
     Args:
         num_layers: convolutions of stride 2; 3 is the paper's 70 x 70 PatchGAN.
         num_features: channels of the first; they double up to eight times as many.
-        norm: 'batch' (the paper's), 'instance' (of each picture alone, without parameters, so the convolutions have
+        norm: 'batch' (the paper's), 'instance' (of each image alone, without parameters, so the convolutions have
             biases), or None; the first and last convolutions have none.
         colour: 'rgb' or 'y'.
     """
@@ -69,7 +69,7 @@ class PatchDiscriminator(Discriminator):
         """(N, C, H, W) in [0, 1] -> logits (N, 1, H', W') with H' = H // 2^num_layers - 2, no sigmoid.
 
         Raises:
-            ConfigError: pictures too small for a single logit.
+            ConfigError: images too small for a single logit.
         """
         if min(image.shape[-2:]) < self.min_size:
             shown = " x ".join(map(str, image.shape[-2:]))

@@ -77,9 +77,9 @@ class RRDBNet(SRNetwork):
         num_convs: convolutions in a dense block.
         residual_scaling: what residuals are multiplied by before they are added, in both kinds of block.
         upsampling: 'nearest' (doubling or tripling pixels, then a convolution) or 'pixelshuffle' (sub-pixel).
-        unshuffle: x2 and x1 are the x4 network on the picture rearranged to half, or a quarter, of its size with 4, or
+        unshuffle: x2 and x1 are the x4 network on the image rearranged to half, or a quarter, of its size with 4, or
             16, times the channels: BasicSR's way, of which the public x2 and x1 weights are, four and sixteen times
-            cheaper. False: the body works at the picture's own size. Means nothing at the other scales.
+            cheaper. False: the body works at the image's own size. Means nothing at the other scales.
     """
 
     scales = tuple(STAGES)

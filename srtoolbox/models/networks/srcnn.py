@@ -1,4 +1,4 @@
-"""SRCNN: three convolutions on the bicubically upscaled picture.
+"""SRCNN: three convolutions on the bicubically upscaled image.
 
 Dong, Loy, He, Tang: "Learning a deep convolutional network for image super-resolution" (ECCV 2014, 9-1-5) and "Image
 super-resolution using deep convolutional networks" (TPAMI 2016, arXiv:1501.00092, 9-5-5 and wider layers).
@@ -32,7 +32,7 @@ class SRCNN(SRNetwork):
         colour: 'y' (the papers' choice) or 'rgb'.
         padding: beyond the border, before every convolution: 'replicate' as in the authors' test code, or 'zeros'.
         init: 'gaussian' is the papers' N(0, 0.001) with zero biases, 'torch' is nn.Conv2d's own.
-        mean: subtracted from the input and added to the output. 0.0 is the papers' network; with 0.5 the pictures are
+        mean: subtracted from the input and added to the output. 0.0 is the papers' network; with 0.5 the images are
             centred and training converges several times faster, to the same class of functions.
     """
 

@@ -67,7 +67,7 @@ class UNetDiscriminatorSN(Discriminator):
         """(N, C, H, W) in [0, 1], H and W multiples of 8 -> logits (N, 1, H, W), no sigmoid.
 
         Raises:
-            ConfigError: pictures of another size.
+            ConfigError: images of another size.
         """
         if image.shape[-2] % self.size_multiple or image.shape[-1] % self.size_multiple:
             shown = " x ".join(map(str, image.shape[-2:]))

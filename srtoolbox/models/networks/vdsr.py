@@ -1,4 +1,4 @@
-"""VDSR: twenty convolutions that correct the bicubically upscaled picture, one network for several scales.
+"""VDSR: twenty convolutions that correct the bicubically upscaled image, one network for several scales.
 
 Kim, Lee, Lee: "Accurate image super-resolution using very deep convolutional networks" (CVPR 2016, arXiv:1511.04587).
 
@@ -48,7 +48,7 @@ class VDSR(SRNetwork):
         num_features: channels of the hidden layers.
         num_blocks: hidden convolutions: 18 between the first and the last make the paper's 20.
         bias: whether convolutions have one; the usual public weights have none.
-        input_range: the upscaled picture is clipped to it: (16 / 255, 235 / 255), which is Y's range, is how the usual
+        input_range: the upscaled image is clipped to it: (16 / 255, 235 / 255), which is Y's range, is how the usual
             public weights are measured; None: not clipped.
     """
 

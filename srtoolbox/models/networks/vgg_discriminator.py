@@ -25,7 +25,7 @@ NORMS = ("batch", None)
 
 @NETWORKS.register
 class VGGDiscriminator(Discriminator):
-    """3x3 convolutions that halve the picture again and again, then fully connected layers to one logit.
+    """3x3 convolutions that halve the image again and again, then fully connected layers to one logit.
 
     Every convolution is followed by its BatchNorm (the first has none) and LeakyReLU(0.2).
 
@@ -39,7 +39,7 @@ class VGGDiscriminator(Discriminator):
     strides=[1, 2] * 5, kernels=[3, 4], fc=[100])`.
 
     Args:
-        input_size: side of the pictures in pixels, a multiple of 2 to the number of convolutions of stride 2: the
+        input_size: side of the images in pixels, a multiple of 2 to the number of convolutions of stride 2: the
             training crops' `gt_size`.
         channels: output channels of each convolution.
         strides: 1 or 2 for each convolution, or None for the rule above.
@@ -102,10 +102,10 @@ class VGGDiscriminator(Discriminator):
         """(N, C, input_size, input_size) in [0, 1] -> logits (N, 1), no sigmoid.
 
         Raises:
-            ConfigError: pictures of another size.
+            ConfigError: images of another size.
         """
         if image.shape[-2:] != (self.input_size, self.input_size):
-            raise ConfigError(f"VGGDiscriminator: input_size={self.input_size}, got pictures of {_shown(image)}")
+            raise ConfigError(f"VGGDiscriminator: input_size={self.input_size}, got images of {_shown(image)}")
         features = image
         for place in self._features:
             features = self.get_submodule(f"conv{place}")(features)

@@ -27,7 +27,7 @@ class Restorer(nn.Module):
         losses: `{name: config}`; each is called as `loss(sr, target)` and is already weighted. Empty for a network
             that is only evaluated.
         preprocess: config of a batch transform that runs on the device on float RGB batches (degradations).
-        targets: `{loss name: batch key}` where a loss compares with another picture than `gt`.
+        targets: `{loss name: batch key}` where a loss compares with another image than `gt`.
     """
 
     needs_losses = True
@@ -61,7 +61,7 @@ class Restorer(nn.Module):
         faults += [
             Fault(f"targets.{name}", f"targets.{name} is 'gt' or 'lq', the batch has no {key!r}")
             for name, key in targets.items()
-            if key not in IMAGE_KEYS and not cfg.get("preprocess")  # which may add pictures
+            if key not in IMAGE_KEYS and not cfg.get("preprocess")  # which may add images
         ]
         faults += [Fault(f"losses.{name}", f"losses.{name}: {fault}") for name in losses if (fault := name_fault(name))]
         if not losses and cls.needs_losses and "max_iters" in context:
@@ -78,14 +78,14 @@ class Restorer(nn.Module):
         return {name: cast("float", loss.weight) for name, loss in self.losses.items() if hasattr(loss, "weight")}
 
     def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """A batch of uint8 (N, H, W, C) pictures as float (N, C, H, W) in [0, 1] and in the network's colours."""
+        """A batch of uint8 (N, H, W, C) images as float (N, C, H, W) in [0, 1] and in the network's colours."""
         if self.transform is None:
-            to_pictures = batch_to_y if self.colour == "y" else batch_to_float
-            return {**batch, **{key: to_pictures(batch[key]) for key in IMAGE_KEYS}}
-        pictures = self.transform({key: batch_to_float(batch[key]) for key in IMAGE_KEYS})
+            to_images = batch_to_y if self.colour == "y" else batch_to_float
+            return {**batch, **{key: to_images(batch[key]) for key in IMAGE_KEYS}}
+        images = self.transform({key: batch_to_float(batch[key]) for key in IMAGE_KEYS})
         if self.colour == "y":
-            pictures = {key: rgb_to_y(value) for key, value in pictures.items()}
-        return {**batch, **pictures}
+            images = {key: rgb_to_y(value) for key, value in images.items()}
+        return {**batch, **images}
 
     def restore(self, batch: dict[str, Any], network: nn.Module) -> Tensor:
         """The training forward: (N, C, scale * h, scale * w)."""

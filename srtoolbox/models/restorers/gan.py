@@ -22,14 +22,14 @@ OWN_TERMS = ("gan", "discriminator", "r1", "d_real", "d_fake", "grad_norm_genera
 
 @MODELS.register
 class GANRestorer(Restorer):
-    """Trains `generator` by `losses` and against `discriminator`, which learns to tell its pictures from real ones.
+    """Trains `generator` by `losses` and against `discriminator`, which learns to tell its images from real ones.
 
     Generative adversarial training for super-resolution as in SRGAN (Ledig et al. 2017, arXiv:1609.04802) and, with a
     RelativisticGANLoss, ESRGAN (Wang et al. 2018, arXiv:1809.00219). Every iteration updates the generator, then the
     discriminator, from one batch. Usually `load_from` starts the generator from one trained without a discriminator.
 
     The log has, beside the terms of `losses`: `gan` (the generator's adversarial term, weighted), `discriminator` (its
-    loss), `d_real` and `d_fake` (mean logits of real and generated pictures: far apart, the discriminator wins; equal,
+    loss), `d_real` and `d_fake` (mean logits of real and generated images: far apart, the discriminator wins; equal,
     it is lost), `r1` where there is one, `grad_norm_generator` and `grad_norm_discriminator` (before clipping).
 
     Args:
@@ -59,7 +59,7 @@ class GANRestorer(Restorer):
         self.gan_loss = LOSSES.build(gan_loss)
         if self.discriminator.colour != self.colour:
             raise ConfigError(
-                f"the discriminator sees {self.discriminator.colour!r} pictures, the generator makes {self.colour!r}"
+                f"the discriminator sees {self.discriminator.colour!r} images, the generator makes {self.colour!r}"
             )
         self.disc_steps, self.disc_init_iters = disc_steps, disc_init_iters
 

@@ -65,7 +65,7 @@ def test_two_passes_before_one_backward(network):
 
 
 def test_penalties_on_the_gradient_reach_the_weights(network):
-    """R1 differentiates the gradient by the picture once more."""
+    """R1 differentiates the gradient by the image once more."""
     network = settled(network).double()
     image = torch.rand(3, network.in_channels, 32, 32, dtype=torch.float64, requires_grad=True)
 

@@ -70,7 +70,7 @@ def test_impossible_arguments_are_named(arguments, message):
 
 
 @pytest.mark.parametrize("name", ["ESPCN", "SRCNN"])
-def test_mean_moves_the_network_to_centred_pictures(name: str):
+def test_mean_moves_the_network_to_centred_images(name: str):
     plain, centred = (NETWORKS.build({"type": name, "scale": 3, "mean": mean}) for mean in (0.0, 0.5))
     centred.load_state_dict(plain.state_dict())
     lq = torch.rand(1, 1, 9, 12)

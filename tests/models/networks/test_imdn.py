@@ -48,7 +48,7 @@ def test_forward_written_out():
     torch.testing.assert_close(network(lq), F.pixel_shuffle(conv("upsampler.0", x), 3))
 
 
-def test_a_flat_picture_has_a_gradient():
+def test_a_flat_image_has_a_gradient():
     """The standard deviation of a constant is 0, where a square root has no derivative."""
     attention = ContrastAttention(16)
     features = torch.full((1, 16, 5, 5), 0.3, requires_grad=True)

@@ -56,7 +56,7 @@ def test_norms(norm, biased):
     assert isinstance(network.model[-1], nn.Conv2d)
 
 
-def test_only_batch_norm_looks_at_the_other_pictures():
+def test_only_batch_norm_looks_at_the_other_images():
     torch.manual_seed(0)
     images = torch.rand(3, 3, 32, 32)
     for norm in ("batch", "instance", None):
@@ -65,7 +65,7 @@ def test_only_batch_norm_looks_at_the_other_pictures():
         assert alone == (norm != "batch")
 
 
-def test_too_small_pictures_are_refused():
+def test_too_small_images_are_refused():
     with pytest.raises(ConfigError, match="needs at least 24 pixels each way, got 32 x 23"):
         PatchDiscriminator(3, 2)(torch.rand(1, 3, 32, 23))
     dataset = {"gt_size": 40}

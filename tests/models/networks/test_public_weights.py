@@ -93,7 +93,7 @@ def test_srgan_generator(data_root, weights_root):
     [(FSRCNN, "FSRCNN", 2, 37.121), (VDSR, "VDSR", 2, 37.591), (VDSR, "VDSR", 4, 31.441)],
 )
 def test_luma_networks_in_rgb(data_root, weights_root, file, name, scale, psnr):
-    """Measured with the chroma of a picture upscaled in 8 bits; in float, as ours is, luma gains up to 0.017 dB."""
+    """Measured with the chroma of an image upscaled in 8 bits; in float, as ours is, luma gains up to 0.017 dB."""
     network = built(weights_root, file, name, scale)
     metric = METRICS.build({"type": "PSNR", "crop_border": scale})
     values = []

@@ -55,7 +55,7 @@ def test_fractional_scales_by_size():
     assert network(torch.rand(1, 1, 11, 13), size=(16, 20)).shape == (1, 1, 16, 20)
 
 
-def test_an_upscaled_picture_is_taken_as_it_is():
+def test_an_upscaled_image_is_taken_as_it_is():
     network = SRCNN(2, init="torch")
     upscaled = torch.rand(1, 1, 12, 14)
     x = F.relu(network.conv2(F.relu(network.conv1(upscaled))))

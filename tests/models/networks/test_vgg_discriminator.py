@@ -99,7 +99,7 @@ def test_norm_and_bias(norm, bias, biased):
     assert sum(isinstance(m, nn.BatchNorm2d) for m in network.modules()) == (2 if norm else 0)
 
 
-def test_without_norm_a_picture_is_judged_alone():
+def test_without_norm_a_image_is_judged_alone():
     torch.manual_seed(0)
     network = VGGDiscriminator(8, [4, 4, 8, 8], norm=None)
     images = torch.rand(4, 3, 8, 8)
@@ -131,7 +131,7 @@ def test_impossible_arguments_are_named(arguments, message):
 
 
 def test_another_size_is_refused():
-    with pytest.raises(ConfigError, match="input_size=32, got pictures of 32 x 48"):
+    with pytest.raises(ConfigError, match="input_size=32, got images of 32 x 48"):
         VGGDiscriminator(32)(torch.rand(1, 3, 32, 48))
 
 

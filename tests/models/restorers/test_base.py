@@ -1,4 +1,4 @@
-"""The plain restorer: batches become float pictures, `preprocess` acts on them, `targets` choose what losses see."""
+"""The plain restorer: batches become float images, `preprocess` acts on them, `targets` choose what losses see."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Halving:
     def __init__(self, factor: float) -> None:
         self.factor = factor
 
-    def __call__(self, pictures: dict[str, Tensor]) -> dict[str, Tensor]:
-        assert pictures["lq"].dtype == torch.float32 and float(pictures["lq"].max()) <= 1
-        return {**pictures, "lq": pictures["lq"] * self.factor, "bright": pictures["gt"] * 0.5 + 0.5}
+    def __call__(self, images: dict[str, Tensor]) -> dict[str, Tensor]:
+        assert images["lq"].dtype == torch.float32 and float(images["lq"].max()) <= 1
+        return {**images, "lq": images["lq"] * self.factor, "bright": images["gt"] * 0.5 + 0.5}
 
 
 @pytest.fixture(autouse=True)
@@ -50,11 +50,11 @@ def restorer(colour: str = "rgb", **more: object) -> Restorer:
     return Restorer(generator, losses, **more)
 
 
-def floats(pictures: Tensor) -> Tensor:
-    return pictures.permute(0, 3, 1, 2).float() / 255
+def floats(images: Tensor) -> Tensor:
+    return images.permute(0, 3, 1, 2).float() / 255
 
 
-def test_batches_become_float_pictures(batch: dict[str, object]) -> None:
+def test_batches_become_float_images(batch: dict[str, object]) -> None:
     prepared = restorer().prepare(batch)
     for key in ("lq", "gt"):
         torch.testing.assert_close(prepared[key], floats(batch[key]))
@@ -91,8 +91,8 @@ def test_each_loss_is_measured_against_its_target(targets: dict[str, str], batch
     model = restorer(preprocess={"type": "Halving", "factor": 0.5}, targets=targets)
     with torch.no_grad():
         sr = model.generator(floats(batch["lq"]) / 2)
-    pictures = {"gt": floats(batch["gt"]), "bright": floats(batch["gt"]) / 2 + 0.5}
-    near, far = (pictures[targets.get(name, "gt")] for name in ("near", "far"))
+    images = {"gt": floats(batch["gt"]), "bright": floats(batch["gt"]) / 2 + 0.5}
+    near, far = (images[targets.get(name, "gt")] for name in ("near", "far"))
     optim = build_optim("generator", model.generator, {"optimizer": {"type": "SGD", "lr": 0.1}})
     before = model.generator.conv1.weight.detach().clone()
     terms = model.train_step(batch, {"generator": optim})

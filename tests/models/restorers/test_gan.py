@@ -229,7 +229,7 @@ def test_the_check_names_what_cannot_be(cfg: dict[str, object], words: str) -> N
 
 
 def test_a_discriminator_of_other_colours_is_refused() -> None:
-    with pytest.raises(ConfigError, match="sees 'y' pictures"):
+    with pytest.raises(ConfigError, match="sees 'y' images"):
         GANRestorer(GENERATOR, {**DISCRIMINATOR, "colour": "y"}, VANILLA, LOSSES)
 
 
