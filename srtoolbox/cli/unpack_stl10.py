@@ -14,7 +14,7 @@ EXAMPLE = """example:
 
 
 def build_parser() -> CommandParser:
-    """Options of the command."""
+    """Return the parser of the command."""
     parser = CommandParser("unpack_stl10", __doc__, EXAMPLE)
     add = parser.add_argument
     add("binary", metavar="X.bin", help="train_X.bin, test_X.bin or unlabeled_X.bin of stl10_binary.tar.gz")
@@ -24,22 +24,13 @@ def build_parser() -> CommandParser:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command, and return its exit code."""
     args = build_parser().parse(argv)
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
     from srtoolbox.data.prepare.stl10 import unpack
-    from srtoolbox.logger import CONSOLE
+    from srtoolbox.logger import progress_bar
 
-    columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=CONSOLE, transient=True, disable=not CONSOLE.is_terminal) as bar:
-        task = bar.add_task("unpacking", total=None)
-        done = unpack(
-            args.binary,
-            args.out,
-            workers=args.workers,
-            progress=lambda finished, total: bar.update(task, completed=finished, total=total),
-        )
+    with progress_bar("unpacking") as show:
+        done = unpack(args.binary, args.out, workers=args.workers, progress=show)
     there = f" ({done.images - done.written} were there)" if done.written < done.images else ""
     print(f"{args.binary} -> {args.out}: {counted(done.images, 'image')} of 96 x 96{there}")
     return 0

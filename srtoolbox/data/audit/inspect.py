@@ -1,4 +1,4 @@
-"""Looking at every image of a store: decoded whole, in parallel, with what is wrong with it."""
+"""Inspection of every image of a store: decoded whole, in parallel, with its fault if it has one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import statistics
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,14 +21,23 @@ from srtoolbox.image import read_image
 from srtoolbox.io.threads import map_ahead
 
 
-class Inspection(NamedTuple):
-    """What one image turned out to be: either sound, or with a fault."""
+class SoundImage(NamedTuple):
+    """An image that can be read."""
 
     source: str
-    shape: Shape | None = None
-    bits: int | None = None
-    print: ImageHash | None = None
-    fault: str | None = None
+    shape: Shape
+    bits: int
+    hash: ImageHash
+
+
+class DamagedImage(NamedTuple):
+    """An image that cannot be read, with the reason."""
+
+    source: str
+    fault: str
+
+
+Inspection = SoundImage | DamagedImage
 
 
 def inspect_images(
@@ -41,7 +50,7 @@ def inspect_images(
     """Decode images of a store; values of an LMDB are compared with their checksums as well.
 
     Args:
-        keys: which; None takes all.
+        keys: of the images; None takes all.
         workers: threads that decode; None takes one per CPU.
         progress: called after every image.
 
@@ -51,20 +60,20 @@ def inspect_images(
     keys = list(store.keys() if keys is None else keys)
     turn = threading.Lock()  # a store is used by one thread at a time; files are decoded side by side
 
-    def look(key: str) -> Inspection:
+    def inspect(key: str) -> Inspection:
         source = store.source(key)
         try:
             image = read_image(source) if isinstance(store, FolderStore) else _read(store, key, turn)
         except SrtoolboxError as error:
-            return Inspection(source, fault=str(error))
-        return Inspection(source, image.shape, 8 * image.dtype.itemsize, hash_image(image))
+            return DamagedImage(source, str(error))
+        return SoundImage(source, image.shape, 8 * image.dtype.itemsize, hash_image(image))
 
-    looks: dict[str, Inspection] = {}
-    with contextlib.closing(map_ahead(look, keys, threads=workers or os.cpu_count() or 1)) as looking:
-        for key, seen in looking:
-            looks[key] = seen.result()
+    inspections: dict[str, Inspection] = {}
+    with contextlib.closing(map_ahead(inspect, keys, threads=workers or os.cpu_count() or 1)) as calls:
+        for key, call in calls:
+            inspections[key] = call.result()
             progress()
-    return looks
+    return inspections
 
 
 def _read(store: Store, key: str, turn: threading.Lock) -> np.ndarray:
@@ -74,16 +83,20 @@ def _read(store: Store, key: str, turn: threading.Lock) -> np.ndarray:
         return store.read(key)
 
 
-def statistics_of(looks: Mapping[str, Inspection] | Iterable[Inspection]) -> dict[str, Any]:
-    """Count, sizes (min, median, max), channels and bits per value of the images that could be read."""
-    looks = list(looks.values() if isinstance(looks, Mapping) else looks)
-    sound = [look for look in looks if look.fault is None]
-    found: dict[str, Any] = {"pictures": len(looks), "damaged": len(looks) - len(sound)}
+def sound_images(inspections: Iterable[Inspection]) -> list[SoundImage]:
+    """Return those of the images that can be read."""
+    return [image for image in inspections if isinstance(image, SoundImage)]
+
+
+def statistics_of(inspections: Sequence[Inspection]) -> dict[str, Any]:
+    """Return count, sizes (min, median, max), channels and bits per value of the images that can be read."""
+    sound = sound_images(inspections)
+    result: dict[str, Any] = {"pictures": len(inspections), "damaged": len(inspections) - len(sound)}
     for axis, name in ((1, "width"), (0, "height")):
-        sides = [look.shape[axis] for look in sound]
+        sides = [image.shape[axis] for image in sound]
         if sides:
-            found[name] = {"min": min(sides), "median": statistics.median_low(sides), "max": max(sides)}
-    found["channels"] = dict(sorted(Counter(look.shape[2] for look in sound).items()))
-    found["bits"] = dict(sorted(Counter(look.bits for look in sound).items()))
-    found["pixels"] = sum(look.shape[0] * look.shape[1] for look in sound)
-    return found
+            result[name] = {"min": min(sides), "median": statistics.median_low(sides), "max": max(sides)}
+    result["channels"] = dict(sorted(Counter(image.shape[2] for image in sound).items()))
+    result["bits"] = dict(sorted(Counter(image.bits for image in sound).items()))
+    result["pixels"] = sum(image.shape[0] * image.shape[1] for image in sound)
+    return result

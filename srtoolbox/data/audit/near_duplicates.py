@@ -1,4 +1,4 @@
-"""Which images show the same, whatever their size and compression: perceptual comparison by small thumbnails.
+"""Images that show the same, whatever their size and compression, by comparison of small thumbnails.
 
 An image's `ImageHash` is a hash of its pixels and its luma at 32 x 32. Two images are the same if their
 thumbnails, reduced to 16 x 16, correlate, and so does the detail that is left at 32 x 32 when the coarse
@@ -24,12 +24,14 @@ SAME = 0.75
 """Correlation of the detail at 32 x 32 from which on two images are the same."""
 _FLAT = 2.0  # levels of standard deviation below which there is nothing to compare
 _ROWS = 1024  # images compared at a time: bounds the memory
-_TURNS = ("", "mirrored", "turned by 90", "mirrored, turned by 90", "turned by 180", "mirrored, turned by 180")
-_TURNS += ("turned by 270", "mirrored, turned by 270")
+_TURNS = (
+    *("", "mirrored", "turned by 90", "mirrored, turned by 90"),
+    *("turned by 180", "mirrored, turned by 180", "turned by 270", "mirrored, turned by 270"),
+)
 
 
 class ImageHash(NamedTuple):
-    """What an image is compared by."""
+    """The values by which an image is compared."""
 
     digest: str
     """SHA-256 of size and pixels."""
@@ -38,7 +40,7 @@ class ImageHash(NamedTuple):
 
 
 class Match(NamedTuple):
-    """Two images that are the same, by their places in what was compared."""
+    """Two images that are the same, by their places in the two sequences."""
 
     first: int
     second: int
@@ -49,14 +51,14 @@ class Match(NamedTuple):
 
 
 def hash_image(image: np.ndarray) -> ImageHash:
-    """Return what an image (H, W, C), uint8 or uint16, is compared by."""
+    """Return the hash of an image (H, W, C) uint8 or uint16."""
     digest = hashlib.sha256(f"{image.shape}{image.dtype}".encode())
-    digest.update(np.ascontiguousarray(image))
+    digest.update(np.ascontiguousarray(image).data)
     return ImageHash(digest.hexdigest(), thumbnail(image, SIDE).astype(np.float16))
 
 
-def matches(first: Sequence[ImageHash], second: Sequence[ImageHash] | None = None) -> list[Match]:
-    """All pairs of images that are the same: of two sets, or within one (`second` None, `first` < `second` then).
+def find_near_duplicates(first: Sequence[ImageHash], second: Sequence[ImageHash] | None = None) -> list[Match]:
+    """Return all pairs of images that are the same, of two sets or within one (`second` None).
 
     Of identical images in `first` (of one set: in all) the others are paired with the first one, and only that with
     further images: thousands of copies make thousands of pairs, not millions. Images without any structure match
@@ -88,13 +90,16 @@ def matches(first: Sequence[ImageHash], second: Sequence[ImageHash] | None = Non
     return sorted(best.values())
 
 
-def _thumbs(prints: Sequence[ImageHash], places: Iterable[int]) -> np.ndarray:
-    return np.stack([prints[place].thumb for place in places]).astype(np.float32)
+def _thumbs(hashes: Sequence[ImageHash], places: Iterable[int]) -> np.ndarray:
+    return np.stack([hashes[place].thumb for place in places]).astype(np.float32)
 
 
 class _Vectors:
-    """Thumbnails (N, 32, 32) as unit vectors: `coarse` (N, 256), and `detail` (N, 1024) without coarse brightness.
-    Flat images are zero.
+    """Thumbnails (N, 32, 32) as unit vectors; those of flat images are zero.
+
+    Attributes:
+        coarse: (N, 256).
+        detail: (N, 1024), without the coarse brightness.
     """
 
     def __init__(self, thumbs: np.ndarray) -> None:
@@ -116,8 +121,8 @@ def _unit(planes: np.ndarray) -> np.ndarray:
 
 
 def _alike(left: _Vectors, right: _Vectors, within: bool) -> list[tuple[int, int, float]]:
-    """(row, column, likeness) of images that are the same as they are turned."""
-    found = []
+    """Return (row, column, likeness) of images that are the same as they are turned."""
+    alike: list[tuple[int, int, float]] = []
     for start in range(0, len(left.coarse), _ROWS):
         rows, columns = np.nonzero(left.coarse[start : start + _ROWS] @ right.coarse.T >= ALIKE)
         rows += start
@@ -127,8 +132,8 @@ def _alike(left: _Vectors, right: _Vectors, within: bool) -> list[tuple[int, int
             r, c = rows[part : part + (1 << 16)], columns[part : part + (1 << 16)]
             likeness = np.einsum("nk,nk->n", left.detail[r], right.detail[c])
             kept = likeness >= SAME
-            found += zip(r[kept].tolist(), c[kept].tolist(), likeness[kept].tolist(), strict=True)
-    return found
+            alike += zip(r[kept].tolist(), c[kept].tolist(), likeness[kept].tolist(), strict=True)
+    return alike
 
 
 def _turned(thumbs: np.ndarray, turn: int) -> np.ndarray:
