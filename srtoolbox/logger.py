@@ -81,17 +81,17 @@ def _remove_handlers() -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(title: str, console: Console = CONSOLE) -> Iterator[Callable[[float, int], None]]:
     """Show how far something is: a bar in a terminal, one in a notebook's cell, nothing elsewhere.
 
     Yields:
         what to call with (done, of) as it gets on.
     """
-    if CONSOLE.is_jupyter:
+    if console.is_jupyter:
         yield _NotebookBar(title).show
-    elif CONSOLE.is_terminal:
+    elif console.is_terminal:
         columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=CONSOLE, transient=True) as bar:
+        with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task(title, total=None)
             yield lambda done, of: bar.update(task, completed=done, total=of)
     else:
@@ -108,13 +108,13 @@ class _NotebookBar:
         self._handle = display(HTML(self._title), display_id=True)
         self._shown_at = 0.0
 
-    def show(self, done: int, of: int) -> None:
+    def show(self, done: float, of: int) -> None:
         """Draw the bar anew, a few times a second."""
         if done < of and time.monotonic() - self._shown_at < SHOWN_EVERY:
             return
         self._shown_at = time.monotonic()
         bar = f"<progress max='{of}' value='{done}' style='width: 40%'></progress>"
-        self._handle.update(self._html(f"{self._title} {bar} {done}/{of}"))
+        self._handle.update(self._html(f"{self._title} {bar} {int(done)}/{of}"))
 
 
 class _Memory(logging.Handler):

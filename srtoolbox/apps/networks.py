@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import nn
 
 from srtoolbox.config import Config
 from srtoolbox.engine.device import select_device
-from srtoolbox.errors import ConfigError
+from srtoolbox.errors import ConfigError, OptionError
+from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.plugins import load_plugins
 from srtoolbox.weights.interpolate import Interpolator
 from srtoolbox.weights.load import WeightsChoice, load_network
@@ -67,6 +68,33 @@ def load(source: NetworkSource, device: str | torch.device | None = None) -> tup
     device = select_device(None if device is None else str(device))
     checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
     return checkpoint.load(device), device
+
+
+class UpscalerSettings(TypedDict, total=False):
+    """The arguments of `Upscaler` beside its network and device."""
+
+    tile: int | str | None
+    ensemble: bool
+    dtype: str
+    outscale: float | None
+    overlap: int | None
+    batch: int
+    patches: str | None
+    wrap: str | None
+
+
+def make_upscaler(network: NetworkSource | Upscaler, device: str | None, settings: UpscalerSettings) -> Upscaler:
+    """Return the upscaler of a network with these settings, or the one that is given.
+
+    Raises:
+        OptionError: settings for one that has its own.
+    """
+    if isinstance(network, nn.Module | Checkpoint | str | os.PathLike):
+        module, place = load(network, device)
+        return Upscaler(module, device=place, **settings)
+    if settings:
+        raise OptionError(f"{next(iter(settings))} goes with a network: an Upscaler has its settings")
+    return network
 
 
 def generator_of(config: str | None) -> Mapping[str, Any] | None:

@@ -9,12 +9,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from srtoolbox.cli.options import CommandParser, add_plugin, add_weights_options
-
-if TYPE_CHECKING:
-    import numpy as np
 
 SUMMARY = "write a network as ONNX or torch.export"
 EXAMPLE = """examples:
@@ -46,27 +42,17 @@ def main(argv: Sequence[str]) -> int:
     parser = build_parser()
     args = parser.parse(argv)
     _check_names(parser, args)
-    from srtoolbox.apps.export.network import export_onnx, export_torch
-    from srtoolbox.apps.networks import generator_of
-    from srtoolbox.logger import setup_logging
-    from srtoolbox.plugins import load_plugins
-    from srtoolbox.weights.load import load_network
+    from srtoolbox.apps.export.network import export_files
+    from srtoolbox.apps.networks import Checkpoint
 
-    setup_logging()
-    load_plugins(None, args.plugin)
-    config = generator_of(args.config)
-    weights = "raw" if args.raw else "ema"
-    network = load_network(args.checkpoint, config=config, weights=weights, scale=args.scale, trial=args.trial)
-    image = _image(args.picture)
-    for path, export in ((args.onnx, export_onnx), (args.torch_export, export_torch)):
-        if path is None:
-            continue
-        parity = export(network, path, half=args.fp16, bare=args.bare, image=image)
-        kind = f"{type(network).__name__} x{network.scale}, {'fp16' if args.fp16 else 'fp32'}"
-        size = f"{Path(path).stat().st_size / 1e6:.2f} MB"
-        told = f"PSNR {parity.psnr:.1f} dB, largest difference {parity.largest:.2g}"
-        print(f"{args.checkpoint} -> {path}: {kind}, {size}")
-        print(f"against PyTorch on {args.picture or 'a photograph'}: {told}", flush=True)
+    parser.prepare(args)
+    network = Checkpoint(args.checkpoint, args.config, args.scale, args.trial, "raw" if args.raw else "ema")
+    paths = {"onnx": args.onnx, "torch_export": args.torch_export}
+    for file in export_files(network, **paths, half=args.fp16, bare=args.bare, image=args.picture):
+        size = f"{Path(file.path).stat().st_size / 1e6:.2f} MB"
+        parity = f"PSNR {file.parity.psnr:.1f} dB, largest difference {file.parity.largest:.2g}"
+        print(f"{args.checkpoint} -> {file.path}: {file.kind}, {size}")
+        print(f"against PyTorch on {args.picture or 'a photograph'}: {parity}", flush=True)
     return 0
 
 
@@ -76,13 +62,3 @@ def _check_names(parser: CommandParser, args: argparse.Namespace) -> None:
     for path, suffix in ((args.onnx, ".onnx"), (args.torch_export, ".pt2")):
         if path is not None and Path(path).suffix != suffix:
             parser.error(f"{path}: the suffix is {suffix}")
-
-
-def _image(path: str | None) -> np.ndarray:
-    if path is not None:
-        from srtoolbox.image import read_image
-
-        return read_image(path)
-    from skimage.data import chelsea
-
-    return chelsea()

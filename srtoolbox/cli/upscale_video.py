@@ -6,26 +6,11 @@ of it is done.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from srtoolbox.cli.options import (
-    CommandParser,
-    add_device,
-    add_plugin,
-    add_weights_options,
-    terminable,
-    tile,
-)
+from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_weights_options, terminable, tile
 from srtoolbox.text import counted
-
-if TYPE_CHECKING:
-    from srtoolbox.apps.video.parts import Encoding
-    from srtoolbox.apps.video.upscale import Done
-    from srtoolbox.inference.upscaler import Upscaler
 
 SUMMARY = "upscale a video, its audio, times and colours kept"
 EXAMPLE = """examples:
@@ -62,57 +47,25 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse(argv)
     if args.crf is not None and not 0 <= args.crf <= MAX_CRF:
         parser.error(f"--crf is 0 ... {MAX_CRF}, got {args.crf:g}")
-    from srtoolbox.apps.video.frames import library
-    from srtoolbox.apps.video.parts import Encoding
-    from srtoolbox.io.files import sha256
-    from srtoolbox.logger import setup_logging
-    from srtoolbox.plugins import load_plugins
+    from srtoolbox.apps.networks import Checkpoint
+    from srtoolbox.apps.video import Encoding, upscale_video
 
-    setup_logging()
-    library()
-    load_plugins(None, args.plugin)
-    out = args.out or str(Path(args.input).with_name(Path(args.input).stem + "_sr.mp4"))
-    upscaler = _upscaler(args)
+    parser.prepare(args)
     crf = 18.0 if args.crf is None and args.codec != "ffv1" else args.crf
-    job = {"checkpoint": sha256(args.checkpoint), "dtype": args.dtype, "outscale": args.outscale, "scale": args.scale}
     start = time.perf_counter()
     with terminable():
-        done = _with_progress(upscaler, args, out, Encoding(args.codec, crf, args.preset), job)
-    kept = f", {done.resumed} of them there already" if done.resumed else ""
-    seconds, frames = time.perf_counter() - start, counted(done.frames, "frame")
-    print(f"{args.input} -> {out}: {frames} of {done.size[0]} x {done.size[1]}{kept}, {seconds:.1f} s")
-    return 0
-
-
-def _upscaler(args: argparse.Namespace) -> Upscaler:
-    from srtoolbox.apps.networks import generator_of
-    from srtoolbox.engine.device import select_device
-    from srtoolbox.inference.upscaler import Upscaler
-    from srtoolbox.weights.load import load_network
-
-    config = generator_of(args.config)
-    device = select_device(args.device)
-    network = load_network(args.checkpoint, config=config, scale=args.scale, trial=args.trial, device=device)
-    return Upscaler(network, device=device, tile=args.tile or None, dtype=args.dtype, outscale=args.outscale)
-
-
-def _with_progress(
-    upscaler: Upscaler, args: argparse.Namespace, out: str, encoding: Encoding, job: dict[str, Any]
-) -> Done:
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    from srtoolbox.apps.video.upscale import upscale_video
-    from srtoolbox.logger import CONSOLE
-
-    columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=CONSOLE, transient=True, disable=not CONSOLE.is_terminal) as bar:
-        task = bar.add_task("upscaling", total=None)
-        return upscale_video(
-            upscaler,
+        result = upscale_video(
+            Checkpoint(args.checkpoint, args.config, args.scale, args.trial),
             args.input,
-            out,
-            encoding=encoding,
-            job=job,
+            args.out,
+            encoding=Encoding(args.codec, crf, args.preset),
             overwrite=args.overwrite,
-            progress=lambda done, total: bar.update(task, completed=done, total=total or None),
+            device=args.device,
+            tile=args.tile or None,
+            dtype=args.dtype,
+            outscale=args.outscale,
         )
+    kept = f", {result.resumed} of them there already" if result.resumed else ""
+    size, seconds = f"{result.size[0]} x {result.size[1]}", time.perf_counter() - start
+    print(f"{args.input} -> {result.target}: {counted(result.frames, 'frame')} of {size}{kept}, {seconds:.1f} s")
+    return 0

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 import srtoolbox
-from srtoolbox.apps.folder.upscale import UpscalerSettings
+from srtoolbox.apps.networks import UpscalerSettings
 from srtoolbox.errors import OptionError
 from srtoolbox.image import Picture, read_image, read_picture, write_image, write_picture
 
@@ -83,7 +83,7 @@ def test_an_upscaler_has_its_settings(bicubic: str, folder: Path) -> None:
     upscaler = srtoolbox.Upscaler(srtoolbox.load_network(bicubic))
     with pytest.raises(OptionError, match=r"^tile goes with a network"):
         srtoolbox.upscale_folder(upscaler, folder, tile=64)
-    with pytest.raises(OptionError, match=r"^transparency goes with a network"):
+    with pytest.raises(OptionError, match=r"^transparency bicubic goes with a network"):
         srtoolbox.upscale_folder(upscaler, folder, transparency="bicubic")
 
 

@@ -1,4 +1,4 @@
-"""What is exported of a network, and its program: for any batch, height and width, with operators that others know."""
+"""The module that is exported of a network, and its program, for any batch, height and width."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from torch import Tensor, nn
 
 from srtoolbox import __version__
 from srtoolbox.image import rgb_to_ycbcr, ycbcr_to_rgb
+from srtoolbox.interfaces import facts_of
 from srtoolbox.resize import imresize, upsampling_kernel
 
 _TRACED = (2, 24, 32)  # batch, height, width while tracing; divisible by every network's size_multiple
 
 
 class ExportForm(nn.Module):
-    """What is exported of a network: float32 (N, C, H, W) -> (N, C, scale * H, scale * W), nothing that depends on
-    the traced size.
+    """The module that is exported of a network, in which nothing depends on the traced size.
+
+    It maps float32 (N, C, H, W) to (N, C, scale * H, scale * W).
 
     Args:
-        network, half, bare: as in `inference.export.export_onnx`.
+        network, half, bare: as in `export_onnx`.
     """
 
     def __init__(self, network: nn.Module, *, half: bool, bare: bool) -> None:
@@ -29,21 +31,23 @@ class ExportForm(nn.Module):
         self.network = (
             copy.deepcopy(network).cpu().to(torch.float16 if half else torch.float32).eval().requires_grad_(False)
         )
-        self.half_precision, self.plain = half, bare or network.colour == "rgb"
-        self.scale, self.multiple = network.scale, network.size_multiple
-        self.channels = network.in_channels if bare else 3
-        self.smallest = 1 if network.size_multiple == 1 else network.size_multiple + 1  # what mirroring needs
+        facts = facts_of(network)
+        self.half_precision, self.plain = half, bare or facts.colour == "rgb"
+        self.scale, self.multiple = facts.scale, facts.size_multiple
+        self.channels = facts.in_channels if bare else 3
+        self.smallest = 1 if self.multiple == 1 else self.multiple + 1  # what mirroring needs
 
     def facts(self) -> dict[str, str]:
-        """What the file says about itself."""
+        """Return the metadata of the file."""
         network = self.original[0]
+        colour = facts_of(network).colour
         facts = {
             "producer": f"srtoolbox {__version__}",
             "network": type(network).__name__,
             "scale": self.scale,
             "channels": self.channels,
-            "colour": network.colour if self.plain else "rgb",
-            "network_colour": network.colour,
+            "colour": colour if self.plain else "rgb",
+            "network_colour": colour,
             "range": "0 ... 1",
             "smallest_side": self.smallest,
             "precision": "fp16" if self.half_precision else "fp32",
@@ -70,8 +74,9 @@ class ExportForm(nn.Module):
 
 
 def _filled(lq: Tensor, dim: int, multiple: int) -> Tensor:
-    """Mirrored at the end to a multiple, as `inference.upscale` pads. By indices, which an exporter takes for any size;
-    of a padding that may be nothing it wants to know whether it is.
+    """Mirror the end of an axis to fill a multiple, as `inference.restore` pads.
+
+    By indices, which an exporter takes for any size; of a padding that may be nothing it wants to know whether it is.
     """
     length = lq.shape[dim]
     index = torch.arange((length + multiple - 1) // multiple * multiple)
@@ -79,7 +84,7 @@ def _filled(lq: Tensor, dim: int, multiple: int) -> Tensor:
 
 
 def traced(form: ExportForm) -> torch.export.ExportedProgram:
-    """The program of a form, its bicubic steps as convolutions, which every program knows."""
+    """Return the program of a form, its bicubic steps as convolutions, which every program knows."""
     batch = torch.export.Dim("batch", min=1, max=1 << 16)
     height, width = (torch.export.Dim(name, min=form.smallest, max=1 << 16) for name in ("height", "width"))
     example = torch.rand(_TRACED[0], form.channels, *_TRACED[1:], generator=torch.Generator().manual_seed(0))
@@ -88,7 +93,7 @@ def traced(form: ExportForm) -> torch.export.ExportedProgram:
 
 
 def _as_convolution(x: Tensor, height: int, width: int, new_height: int, new_width: int, *how: object) -> Tensor:
-    """Bicubic enlarging by a whole factor, summed in float32: each phase of the result is one 5 x 5 convolution."""
+    """Enlarge bicubically by a whole factor, summed in float32: each phase of the result is one 5 x 5 convolution."""
     factor, channels = int(new_height // height), x.shape[1]
     # number by number: a tensor made while tracing would have to be a constant of the program
     kernel = torch.cat([x.new_full((1,), value, dtype=torch.float32) for value in upsampling_kernel(factor)])

@@ -21,12 +21,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from skimage.data import chelsea
 from torch import Tensor, nn
 
 from srtoolbox.apps.export.form import ExportForm, traced
+from srtoolbox.apps.networks import NetworkSource, load
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.image import rgb_to_ycbcr, to_tensor
+from srtoolbox.image import read_image, rgb_to_ycbcr, to_tensor
 from srtoolbox.inference.restore import evaluation, restore
+from srtoolbox.interfaces import facts_of
 from srtoolbox.io import files
 
 METADATA = "srtoolbox.json"
@@ -38,8 +41,46 @@ _SMALLEST = 33
 _Run = Callable[[np.ndarray], np.ndarray]
 
 
+class ExportedFile(NamedTuple):
+    """A file that has been written."""
+
+    path: str
+    kind: str
+    """The network's, as 'ESPCN x3, fp32'."""
+    parity: Parity
+    """Of its result with the network's."""
+
+
+def export_files(
+    network: NetworkSource,
+    *,
+    onnx: str | os.PathLike[str] | None = None,
+    torch_export: str | os.PathLike[str] | None = None,
+    half: bool = False,
+    bare: bool = False,
+    image: str | os.PathLike[str] | None = None,
+) -> Iterator[ExportedFile]:
+    """Yield each file once it is written.
+
+    Args:
+        network: a network or a checkpoint.
+        onnx, torch_export: the files to write.
+        half, bare: see `export_onnx`.
+        image: the file of an image to compare on; None is a photograph of scikit-image.
+
+    Raises:
+        SrtoolboxError: a checkpoint or image that cannot be read, or as `export_onnx`.
+    """
+    module = load(network, "cpu")[0]
+    pixels = chelsea() if image is None else read_image(image)
+    kind = f"{type(module).__name__} x{facts_of(module).scale}, {'fp16' if half else 'fp32'}"
+    for path, export in ((onnx, export_onnx), (torch_export, export_torch)):
+        if path is not None:
+            yield ExportedFile(os.fspath(path), kind, export(module, path, half=half, bare=bare, image=pixels))
+
+
 class Parity(NamedTuple):
-    """How an exported file's result differs from the network's, over all values of the images tried."""
+    """The difference of an exported file's result from the network's, over all values of the images tried."""
 
     psnr: float
     """In dB, for a peak of 1; inf where there is no difference."""
@@ -75,6 +116,7 @@ def export_onnx(
             input_names=["input"],
             output_names=["output"],
         )
+        assert program is not None, "it is None where a file is given"
         model = program.model_proto
         _name_axes(model, form.scale)
         for key, value in form.facts().items():

@@ -16,16 +16,14 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from srtoolbox.apps.folder.naming import EXTENSIONS, STREAM, Naming
 from srtoolbox.apps.folder.plan import Job, Plan, is_single, plan
-from srtoolbox.apps.networks import NetworkSource, load
-from srtoolbox.apps.progress import progress_bar
+from srtoolbox.apps.networks import NetworkSource, UpscalerSettings, load, make_upscaler
 from srtoolbox.errors import ImageError, OptionError, SrtoolboxError
 from srtoolbox.image import (
     MAX_BYTES,
@@ -46,7 +44,7 @@ from srtoolbox.inference.image import picture_bands, upscaled_form
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.interfaces import facts_of
 from srtoolbox.io.threads import BackgroundWriter, map_ahead
-from srtoolbox.logger import CONSOLE
+from srtoolbox.logger import CONSOLE, progress_bar
 from srtoolbox.registry import NETWORKS
 
 if TYPE_CHECKING:
@@ -58,19 +56,6 @@ MAX_WORKERS = 64
 STDIN = "standard input"
 MEMORY = "memory does not suffice; --workers 1 takes less, and so do results in .png and .tif"
 _UNKNOWN = 2**26  # what an image is taken for whose size is not known before it is there
-
-
-class UpscalerSettings(TypedDict, total=False):
-    """The arguments of `Upscaler` beside its network and device."""
-
-    tile: int | str | None
-    ensemble: bool
-    dtype: str
-    outscale: float | None
-    overlap: int | None
-    batch: int
-    patches: str | None
-    wrap: str | None
 
 
 class FolderResult(NamedTuple):
@@ -138,8 +123,6 @@ def upscale_folder(
     sources = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
     naming = Naming(None if out is None else os.fspath(out), suffix, ext or "png")
     _check_options(naming, ext, quality, workers, transparency)
-    if isinstance(network, Upscaler) and (settings or transparency == "bicubic"):
-        raise OptionError(f"{next(iter(settings), 'transparency')} goes with a network: an Upscaler has its settings")
     console = console or (Console(stderr=True) if naming.out == STREAM else CONSOLE)
     planned = plan([os.fspath(source) for source in sources], naming)
     existing = {job for job in planned.jobs if skip_existing and job.target and job.target.exists()}
@@ -185,20 +168,18 @@ def _upscalers(
     settings: UpscalerSettings,
 ) -> tuple[Upscaler, Upscaler]:
     """Return the upscalers for the colours and for the transparency."""
+    if transparency != "bicubic":
+        upscaler = make_upscaler(network, device, settings)
+        return upscaler, transparency if isinstance(transparency, Upscaler) else upscaler
     if isinstance(network, Upscaler):
-        return network, transparency if isinstance(transparency, Upscaler) else network
+        raise OptionError("transparency bicubic goes with a network; with an Upscaler, give another Upscaler")
     module, place = load(network, device)
-    upscaler = Upscaler(module, device=place, **settings)
-    if isinstance(transparency, Upscaler):
-        return upscaler, transparency
-    if transparency == "network":
-        return upscaler, upscaler
     shared: UpscalerSettings = {}
     for key in ("tile", "outscale", "wrap"):
         if key in settings:
             shared[key] = settings[key]
     bicubic = NETWORKS.build({"type": "Bicubic", "scale": facts_of(module).scale})
-    return upscaler, Upscaler(bicubic, device=place, **shared)
+    return Upscaler(module, device=place, **settings), Upscaler(bicubic, device=place, **shared)
 
 
 def _say_left_out(planned: Plan, existing: int, console: Console) -> None:
@@ -233,27 +214,24 @@ class _Run:
         self._reading, self._console = reading, console
         self._writing: deque[_Writing] = deque()
         self.failed: dict[str, str] = {}
-        columns = TextColumn("upscaling"), BarColumn(), TextColumn("{task.fields[count]}"), TimeRemainingColumn()
-        self._progress = progress_bar(*columns, console=console, transient=False)
-        self._task = TaskID(0)
 
     def upscale_all(self, jobs: Sequence[Job]) -> None:
         """Do all jobs. On Ctrl-C, or any error that is no image's, what is being written is abandoned."""
         workers = self._reading.workers
-        with self._progress, contextlib.closing(read_ahead(jobs, workers)) as images:
-            self._task = self._progress.add_task("", total=len(jobs), count=f"0/{len(jobs)}")
+        bar = progress_bar("upscaling", self._console)
+        with bar as show, contextlib.closing(read_ahead(jobs, workers)) as images:
             try:
-                for number, (job, image) in enumerate(images, start=1):
+                for number, (job, image) in enumerate(images):
+                    show(number, len(jobs))
                     with self._one_fails(job):
-                        self._upscale(job, image.result())
+                        self._upscale(job, image.result(), lambda share: show(number + share, len(jobs)))  # noqa: B023
                     self._settle(workers)
-                    self._progress.update(self._task, completed=number, count=f"{number}/{len(jobs)}")
                 self._settle(0)
             finally:
                 for writing in self._writing:
                     writing.writer.abandon()
 
-    def _upscale(self, job: Job, image: Picture) -> None:
+    def _upscale(self, job: Job, image: Picture, show: Callable[[float], None]) -> None:
         """Hand the bands of one image to a new thread that writes them."""
         form = upscaled_form(self._upscaler, image)
         suffix = self._reading.ext if job.target is None else job.target.suffix
@@ -267,13 +245,13 @@ class _Run:
             lambda bands: write(job, suffix, bands, form, metadata, quality), ahead=2
         )
         self._writing.append(_Writing(job, form_of(image), form, writer, image.notes))
-        done, before = 0, self._progress.tasks[self._task].completed
+        done = 0
         try:
             for band in rows:
                 if not writer.put(band):
                     return  # the writer failed, and its error is reported when it is settled
                 done += len(band)
-                self._progress.update(self._task, completed=before + done / form.height)
+                show(done / form.height)
         except (SrtoolboxError, MemoryError) as error:
             writer.close(error)
             return

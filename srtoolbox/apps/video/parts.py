@@ -89,7 +89,8 @@ class Parts:
 
     def write(self, encodable: Encodable, encoding: Encoding, rate: Fraction, frames: Iterable[Frame]) -> None:
         """Encode frames, upscaled, as the next part."""
-        path, pts = self._path(len(self.done)), []
+        path = self._path(len(self.done))
+        pts: list[int] = []
 
         def encode(file: BinaryIO) -> None:
             with library().open(file, "w", format="matroska") as container:

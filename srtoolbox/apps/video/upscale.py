@@ -14,63 +14,78 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from srtoolbox import system
+from srtoolbox.apps.networks import Checkpoint, NetworkSource, UpscalerSettings, make_upscaler
 from srtoolbox.apps.video.frames import Encodable, Frame, Video, frames, library, opened, probe
 from srtoolbox.apps.video.parts import Encoding, Parts, copied_streams, join
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.io import files
 from srtoolbox.io.threads import BackgroundWriter, prefetch
-from srtoolbox.logger import LOGGER
+from srtoolbox.logger import LOGGER, progress_bar
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 USUAL_CODECS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1")
 PART_FRAMES = 60
 """Frames in a part: what a killed job loses at most."""
 _HASHED = 1 << 20
-_SHORT_SECONDS, _SHORT_SHARE = 1, Fraction(1, 50)  # by which the frames may end before what the file declares
+_SHORT_SECONDS, _SHORT_SHARE = 1, 0.02  # by which the frames may end before what the file declares
 
 
-class Done(NamedTuple):
-    """What became of a video."""
+class VideoResult(NamedTuple):
+    """The outcome of `upscale_video`."""
 
     frames: int
     resumed: int
     """Frames of an earlier run that were kept."""
     size: tuple[int, int]
     """(width, height)."""
+    target: Path
 
 
 def upscale_video(
-    upscaler: Upscaler,
-    source: str | os.PathLike,
-    target: str | os.PathLike,
+    network: NetworkSource | Upscaler,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str] | None = None,
     *,
     encoding: Encoding = Encoding(),  # noqa: B008 - a tuple of plain values
     job: Mapping[str, Any] | None = None,
     overwrite: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Done:
+    progress: Callable[[int, int], None] | None = None,
+    device: str | None = None,
+    **settings: Unpack[UpscalerSettings],
+) -> VideoResult:
     """Upscale a video; called again after an interruption, it goes on after the last finished part.
 
     Args:
-        upscaler: what makes an image larger.
+        network: a network, a checkpoint, or an `Upscaler`, which has its settings already.
         source: any file that FFmpeg reads.
-        target: `.mp4`, `.m4v`, `.mov`, `.mkv` or `.webm`; it appears when all is done.
+        target: `.mp4`, `.m4v`, `.mov`, `.mkv` or `.webm`; it appears when all is done. None is `<name>_sr.mp4` beside
+            the source.
         encoding: codec, quality and preset.
-        job: what else decides the result (checkpoint, options): parts made with another are not gone on with.
+        job: what else decides the result; parts made with another are not gone on with. None takes what a checkpoint
+            and the settings tell.
         overwrite: replace `target`, and parts of another job.
-        progress: called with frames done and frames in all (0 where the file does not tell).
+        progress: called with frames done and frames in all (0 where the file does not tell); None shows a bar.
+        device: where a checkpoint's network runs; None is a GPU where there is one. A module stays where it is.
+        settings: arguments of `Upscaler`, such as `tile=512`.
 
     Raises:
         SrtoolboxError: a file that cannot be read or written, a codec or container that cannot hold it; or another job
             is making `target`.
     """
-    target = Path(target)
+    library()
+    source = Path(source)
+    target = Path(target) if target is not None else source.with_name(source.stem + "_sr.mp4")
+    upscaler = make_upscaler(network, device, settings)
+    job = _job_of(network, settings) if job is None else job
     if target.is_dir():
         raise SrtoolboxError(f"{target}: is a folder; give a file's name")
     if target.exists() and not overwrite:
@@ -81,19 +96,31 @@ def upscale_video(
     height, width = upscaler.size(video.height, video.width)
     encodable = Encodable(video, width, height)
     container = _check_target(video, target, encodable, encoding)
-    all_of_it = {
-        "video": _identity(video), "size": [*encodable.size], "encoding": list(encoding), **(job or {})
-    }  # fmt: skip
-    parts = Parts(target.with_name(target.name + ".parts"), all_of_it, restart=overwrite)
+    contents = {"video": _identity(video), "size": [*encodable.size], "encoding": list(encoding), **job}
+    parts = Parts(target.with_name(target.name + ".parts"), contents, restart=overwrite)
     with contextlib.closing(parts):
         if target.exists() and not overwrite:
             parts.delete()
             raise SrtoolboxError(f"{target}: another job has made it meanwhile; --overwrite replaces it")
-        resumed = _upscale_parts(upscaler, video, target, parts, encodable, encoding, progress)
+        with contextlib.nullcontext(progress) if progress else progress_bar("upscaling") as show:
+            resumed = _upscale_parts(upscaler, video, target, parts, encodable, encoding, show)
         _publish(video, target, parts, container)
-        done = Done(parts.frames, resumed, encodable.size)
+        result = VideoResult(parts.frames, resumed, encodable.size, target)
         parts.delete()
-    return done
+    return result
+
+
+def _job_of(network: NetworkSource | Upscaler, settings: UpscalerSettings) -> dict[str, Any]:
+    """Return what decides the result of a checkpoint's network; of one in memory it is not known."""
+    if not isinstance(network, Checkpoint | str | os.PathLike):
+        return {}
+    checkpoint = network if isinstance(network, Checkpoint) else Checkpoint(network)
+    return {
+        "checkpoint": files.sha256(checkpoint.path),
+        "dtype": settings.get("dtype", "fp32"),
+        "outscale": settings.get("outscale"),
+        "scale": checkpoint.scale,
+    }
 
 
 def _upscale_parts(
@@ -156,14 +183,15 @@ def _make(
 
 
 def _tell_missing(video: Video, parts: Parts) -> None:
-    """FFmpeg takes the end of a file that is cut short for the end of the video: say so where the lengths differ."""
+    """Warn where frames end early: FFmpeg takes the end of a file that is cut short for the video's."""
     seconds = float((parts.done[-1].pts[-1] - parts.done[0].pts[0]) * video.time_base + 1 / video.rate)
-    if video.duration and video.duration - seconds > max(_SHORT_SECONDS, _SHORT_SHARE * video.duration):
+    declared = float(video.duration or 0)
+    if declared - seconds > max(_SHORT_SECONDS, _SHORT_SHARE * declared):
         LOGGER.warning(
             "%s: its frames end after %.1f s, it declares %.1f s: it is cut short, unless its sound is longer",
             video.path,
             seconds,
-            float(video.duration),
+            declared,
         )
 
 
