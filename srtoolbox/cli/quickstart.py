@@ -1,4 +1,4 @@
-"""The main job on built-in photographs: make a data set, train, test against bicubic, upscale. About two minutes."""
+"""The main job on built-in photographs: make a data set, train, test, upscale. About two minutes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     outputs = ("--json", WORK_DIR / "test.json", "--sheets", WORK_DIR, "--report", WORK_DIR / "report")
     command("test", config_path, best, "--baseline", *outputs)
     gain = write_scores(best.stem)
-    stage(5, "upscale a picture")
+    stage(5, "upscale an image")
     command("upscale", best, photos / "test/chelsea.png", "-o", WORK_DIR)
     stage(6, "draw the training: curves, and an animation of two patches")
     command("plot_log", WORK_DIR, "-o", WORK_DIR / "curves.png", "--bicubic", WORK_DIR / "scores.json")
@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def set_aside_earlier() -> None:
-    """An earlier quick start is kept, under a numbered name."""
+    """Keep an earlier quick start under a numbered name."""
     if WORK_DIR.exists():
         number = next(n for n in range(1, 10_000) if not WORK_DIR.with_name(f"{WORK_DIR.name}-{n}").exists())
         WORK_DIR.rename(WORK_DIR.with_name(f"{WORK_DIR.name}-{number}"))
@@ -86,7 +86,7 @@ def command(name: str, *arguments: object) -> None:
 
 
 def shown_path(path: Path) -> Path:
-    """A path as a user would type it: relative where it lies below the current folder."""
+    """Return a path as a user would type it: relative where it lies below the current folder."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
@@ -98,17 +98,15 @@ def write_photos(folder: Path) -> None:
 
     for part, names in (("train", TRAIN), ("test", TEST)):
         for name in names:
-            pictures = getattr(skimage.data, name)()
-            if name == "stereo_motorcycle":
-                pairs = [("motorcycle_left", pictures[0]), ("motorcycle_right", pictures[1])]
-            else:
-                pairs = [(name, pictures)]
-            for title, picture in pairs:
-                write_image(folder / part / f"{title}.png", picture)
+            photo = getattr(skimage.data, name)()
+            is_pair = name == "stereo_motorcycle"
+            images = {"motorcycle_left": photo[0], "motorcycle_right": photo[1]} if is_pair else {name: photo}
+            for title, image in images.items():
+                write_image(folder / part / f"{title}.png", image)
 
 
 def write_scores(checkpoint: str) -> dict[str, float]:
-    """`scores.json` from the test's results; returns the gain over bicubic by score."""
+    """Write `scores.json` from the test's results; return the gain over bicubic by score."""
     from srtoolbox.io.files import read_json, write_json
 
     results = read_json(WORK_DIR / "test.json")
@@ -127,7 +125,7 @@ def write_scores(checkpoint: str) -> dict[str, float]:
 
 
 def print_ending(gain: dict[str, float], config: Path, best: Path, seconds: float) -> None:
-    """The outcome in a line, what there is to look at, and what to try next."""
+    """Print the outcome in a line, what there is to look at, and what to try next."""
     psnr = gain["photos/psnr"]
     outcome = f"{psnr:.2f} dB PSNR above bicubic" if psnr > 0 else f"{-psnr:.2f} dB below bicubic: too few iterations"
     print(f"\nDone in {seconds:.0f} s: {outcome}, on photographs never trained on.\n")
@@ -141,4 +139,4 @@ def print_ending(gain: dict[str, float], config: Path, best: Path, seconds: floa
     print(f"  srtoolbox upscale {best} YOUR_PHOTO.jpg")
     print(f"  srtoolbox train {config} --work-dir work_dirs/longer max_iters=20000")
     if Path("docs/data.md").exists():
-        print("  docs/data.md (your own pictures), docs/config.md, docs/add_a_loss.md")
+        print("  docs/data.md (your own images), docs/config.md, docs/add_a_loss.md")
