@@ -71,7 +71,8 @@ class Job:
 
     Args:
         config: of the run.
-        work_dir: its folder (default: `config.work_dir`, else `work_dirs/<name of the config file>`).
+        work_dir: its folder (default: `config.work_dir`, else `work_dirs/<name of the config
+            file>`).
         plugins: Python files with components, beside those that the config names.
         source: the config as its user typed it, for messages.
 
@@ -102,9 +103,9 @@ class Job:
     ) -> TrainResult:
         """Check the config, lock the folder, train.
 
-        Where steps fail again and again, `runtime.rollbacks` says how often to go back to the newest
-        checkpoint; the samples drawn since then are not drawn again. The process has its random
-        states, torch's settings and its log back afterwards.
+        Where steps fail again and again, `runtime.rollbacks` says how often to go back to the
+        newest checkpoint; the samples drawn since then are not drawn again. The process has its
+        random states, torch's settings and its log back afterwards.
 
         Args:
             resume: continue from the newest checkpoint in the folder.
@@ -301,7 +302,8 @@ def train(
     """Train a network from a config: what `srtoolbox train` does, from Python.
 
     Args:
-        config: a file or the name of a packaged config, a `Config`, or a plain dict; it stays as it is.
+        config: a file or the name of a packaged config, a `Config`, or a plain dict; it stays as it
+            is.
         work_dir: the folder of the run (default: `work_dirs/<name of the config file>`).
         resume, resume_from, overwrite: see `Job.train`.
         load_from: start from these weights (fine-tuning).
@@ -314,8 +316,8 @@ def train(
 
     Raises:
         ConfigError: the config has faults, all of them in the message.
-        RunError: the folder holds a run (say `resume=True` or `overwrite=True`), another run has it,
-            or the run cannot go on.
+        RunError: the folder holds a run (say `resume=True` or `overwrite=True`), another run has
+            it, or the run cannot go on.
         KeyboardInterrupt: Ctrl-C or another signal (`Interrupted`); the state is saved.
     """
     source = None if isinstance(config, Mapping) else config

@@ -1,8 +1,8 @@
 """The lock of a run's folder, and what it notes of the run: whose it is, and which job began it.
 
 torchrun starts a job again after a failure, SLURM after a preemption, by the same command: what the
-first attempt did as it was asked to (`--overwrite`, `--resume-from`) must not be done twice, and must
-be done if that attempt did not come so far.
+first attempt did as it was asked to (`--overwrite`, `--resume-from`) must not be done twice, and
+must be done if that attempt did not come so far.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ def is_later_attempt(notes: Mapping[str, Any]) -> bool:
     """True if an earlier attempt of this job has begun the run of a work dir.
 
     Args:
-        notes: what `RunLock.read_notes` tells of the last run that began there: `began` (seconds since the epoch),
-            `job` (of SLURM).
+        notes: what `RunLock.read_notes` tells of the last run that began there: `began` (seconds
+            since the epoch), `job` (of SLURM).
     """
     if int(os.environ.get("SLURM_RESTART_COUNT") or 0) and slurm_job() and notes.get("job") == slurm_job():
         return True
@@ -127,8 +127,8 @@ def is_later_attempt(notes: Mapping[str, Any]) -> bool:
 def launched_at() -> float:
     """Return when torchrun was started, in seconds since the epoch; 0 where neither tools/start.py nor the system says.
 
-    On each machine that is before the first attempt began, since this waits for all. torchrun is the nearest process
-    above this one that has not got its variables.
+    On each machine that is before the first attempt began, since this waits for all. torchrun is
+    the nearest process above this one that has not got its variables.
     """
     if os.environ.get("SRTOOLBOX_LAUNCHED"):
         return float(os.environ["SRTOOLBOX_LAUNCHED"])

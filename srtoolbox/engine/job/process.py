@@ -15,8 +15,9 @@ from torch import nn
 TINY = 2e9
 """Parameters x pixels of GT in an iteration below which one thread is enough: ESPCN, SRCNN, FSRCNN on usual crops.
 
-Their operations take microseconds, after each of which the threads wait for each other. On an idle machine two save at
-most a third; beside other work each wait is one for the scheduler, and an iteration takes ten times as long and more.
+Their operations take microseconds, after each of which the threads wait for each other. On an idle
+machine two save at most a third; beside other work each wait is one for the scheduler, and an
+iteration takes ten times as long and more.
 """
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
@@ -25,8 +26,8 @@ _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 def default_threads(networks: Iterable[nn.Module], config: Mapping[str, Any]) -> int | None:
     """Return 1 for a run of tiny networks, None for others and where the user has decided.
 
-    The number follows from the config and the environment alone, not from the machine's load: a resumed run takes the
-    same, on which the last bits of its results may depend.
+    The number follows from the config and the environment alone, not from the machine's load: a
+    resumed run takes the same, on which the last bits of its results may depend.
 
     Args:
         networks: those that learn.
@@ -55,8 +56,8 @@ def _crop_size(dataset: object) -> int | None:
 def process_restored() -> Iterator[None]:
     """Put back torch's settings and the global random states once what runs inside has ended.
 
-    So a run in a session that does other things is that of a process of its own, and changes nothing
-    of what comes after it.
+    So a run in a session that does other things is that of a process of its own, and changes
+    nothing of what comes after it.
     """
     threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
     deterministic = torch.are_deterministic_algorithms_enabled()

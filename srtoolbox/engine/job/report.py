@@ -109,7 +109,8 @@ def _warnings(run: Run) -> list[str]:
 def worth_testing(run: Run) -> list[Path]:
     """Return the checkpoints to test: the best by the first score that bests are kept by, else the last.
 
-    Of a run against a discriminator the last comes first: the best by PSNR is nearly the network it began with.
+    Of a run against a discriminator the last comes first: the best by PSNR is nearly the network it
+    began with.
     """
     folder = run.work_dir / "checkpoints"
     last = list_checkpoints(folder)[-1:]

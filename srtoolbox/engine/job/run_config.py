@@ -59,8 +59,8 @@ class Change(NamedTuple):
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     """Return what differs between two configs, each deepest key for itself.
 
-    Where a run goes (`work_dir`) and names that other entries are made from are no difference, and neither is a key
-    that is not set in place of one that is None, nor a tuple in place of a list.
+    Where a run goes (`work_dir`) and names that other entries are made from are no difference, and
+    neither is a key that is not set in place of one that is None, nor a tuple in place of a list.
     """
     before, now = json.loads(json.dumps(before)), json.loads(json.dumps(now))
     found = _differences(before, now, "")
@@ -142,8 +142,8 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
 def comparable_from(work_dir: Path, config: Config) -> int:
     """Return the iteration after which the losses that a run logs are those of `config`.
 
-    Before it the run had another model or other training images, as the configs kept beside its own say. Of one that
-    cannot be read nothing is known, so its losses are none to compare with.
+    Before it the run had another model or other training images, as the configs kept beside its own
+    say. Of one that cannot be read nothing is known, so its losses are none to compare with.
     """
     named = [(_KEPT_NAME.fullmatch(path.name), path) for path in work_dir.glob(EARLIER)]
     now = config.to_dict()

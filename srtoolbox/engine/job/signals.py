@@ -2,8 +2,8 @@
 
 Windows has no SIGUSR1, and SIGBREAK (Ctrl-Break) beside SIGINT (Ctrl-C).
 
-A signal in an evaluation ends that, the iteration it belongs to is saved, and the resumed run evaluates anew. A signal
-to one rank stops all, after the same iteration.
+A signal in an evaluation ends that, the iteration it belongs to is saved, and the resumed run
+evaluates anew. A signal to one rank stops all, after the same iteration.
 """
 
 from __future__ import annotations

@@ -95,9 +95,10 @@ def find_state(
 def prepare(work_dir: Path, *, iteration: int, overwrite: bool, resumed_from: Path | None = None) -> None:
     """Make the folder ready for a run that begins after `iteration`, once it is sure that the run can begin.
 
-    With `overwrite` what an earlier run wrote is deleted; other files stay. Otherwise checkpoints beyond `iteration`
-    are moved to `checkpoints/superseded`, so that the next --resume does not jump to them, and so are those without a
-    sidecar, which kills left. The one resumed from, if it is such a one, is committed: the next save may be killed too.
+    With `overwrite` what an earlier run wrote is deleted; other files stay. Otherwise checkpoints
+    beyond `iteration` are moved to `checkpoints/superseded`, so that the next --resume does not
+    jump to them, and so are those without a sidecar, which kills left. The one resumed from, if it
+    is such a one, is committed: the next save may be killed too.
 
     Raises:
         RunError: something cannot be deleted, moved or made.
