@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from srtoolbox.engine.job.signals import Interrupted
+from srtoolbox.engine.job.workdir import refuse_mixing
 from srtoolbox.engine.loop import train
 from srtoolbox.engine.run import Run
+from srtoolbox.engine.stop import Stop
 
 
 class Runner(Run):
     """A run that trains itself, see `Run`."""
 
     def train(self) -> None:
-        """Train up to `max_iters`.
+        """Train up to `max_iters`, in an unused folder, or on from the newest checkpoint there.
+
+        `srtoolbox.train` does more: it locks and logs, and keeps what it replaces.
 
         Raises:
-            Stop: a signal came, or a fault ends the run; what can be saved is saved.
+            RunError: another run is in the folder, or a fault ends this one (`Stop`).
+            KeyboardInterrupt: a signal came (`Interrupted`); what can be saved is saved.
         """
-        train(self)
+        refuse_mixing(self.work_dir, self.resumed_from)
+        try:
+            train(self)
+        except Stop as stop:
+            if stop.signum:
+                raise Interrupted(str(stop), stop.exit_code) from None
+            raise

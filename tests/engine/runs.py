@@ -16,6 +16,7 @@ from srtoolbox.config import Config
 from srtoolbox.engine.evaluate import Evaluation
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.job.workdir import find_state
+from srtoolbox.engine.loop import train
 from srtoolbox.engine.runner import Runner
 from srtoolbox.engine.stop import Stop
 from srtoolbox.registry import HOOKS
@@ -73,7 +74,7 @@ def run(config: Path, work_dir: Path, *overrides: str, resume: bool = False) -> 
     runner = build(config, work_dir, *overrides, resume=resume)
     try:
         with contextlib.suppress(Crash):
-            runner.train()
+            train(runner)
     except Stop as stop:
         if not stop.signum:
             raise

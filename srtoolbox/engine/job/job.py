@@ -1,4 +1,4 @@
-"""A training as users start it, from the command line or from Python: in a folder that is kept, locked and logged."""
+"""A training as users start it, from the command line or Python: locked, logged, resumable."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from srtoolbox.engine.job.lock import RunLock, is_later_attempt
 from srtoolbox.engine.job.process import process_restored
 from srtoolbox.engine.job.report import Ending, closing_sentence, describe, report_outcome
 from srtoolbox.engine.job.run_config import CONFIG, is_config_of, save_config
+from srtoolbox.engine.job.signals import Interrupted
 from srtoolbox.engine.job.workdir import find_state, is_used, prepare
 from srtoolbox.engine.loop import train as train_run
 from srtoolbox.engine.run import Run
@@ -27,22 +28,10 @@ from srtoolbox.errors import DataError, RunError
 from srtoolbox.logger import CONSOLE, LOGGER, logging_restored, progress_bar, setup_logging
 from srtoolbox.plots.run_log import read_run
 from srtoolbox.plugins import load_plugins
-from srtoolbox.weights.checkpoint import list_checkpoints
+from srtoolbox.weights.checkpoint import iteration_of, list_checkpoints
 
 _ONE_RUN = threading.Lock()
-"""Random states, torch's settings and the log are one for a process: so is the run that is going on."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """A signal stopped a run. `except Exception` does not catch it; the message says what is saved.
-
-    Attributes:
-        exit_code: what a process should end with: 130 of Ctrl-C, 143 of SIGTERM, 138 of SIGUSR1.
-    """
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+"""Held by the run of this process, since its random states, torch's settings and log are one."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +81,18 @@ class Job:
         self.source = source or config.filename
         folder = work_dir or config.get("work_dir")
         if folder is None and self.source is None:
-            raise RunError("which folder the run goes to is not clear: a config without a file needs work_dir=...")
+            raise RunError("a config without a file has no folder of its own: say work_dir=...")
         self.work_dir = Path(folder or Path("work_dirs") / Path(self.source or "").stem)
         self._lock = RunLock(self.work_dir)
         self._run: Run | None = None
         self._is_stopped = False
 
     def train(
-        self, *, resume: bool = False, resume_from: str | os.PathLike | None = None, overwrite: bool = False
+        self,
+        *,
+        resume: bool = False,
+        resume_from: str | os.PathLike | None = None,
+        overwrite: bool = False,
     ) -> TrainResult:
         """Check the config, lock the folder, train.
 
@@ -119,7 +112,7 @@ class Job:
         """
         refuse_second_import()
         with _alone(), logging_restored(), process_restored():
-            setup_logging(main_process=dist.is_main_launch())  # what the check warns of belongs to the log
+            setup_logging(main_process=dist.is_main_launch())  # before the check, which may warn
             load_plugins(self.config, self._plugins)
             check(self.config)
             if overwrite and (resume or resume_from):
@@ -130,7 +123,7 @@ class Job:
                 self._lock.release()
 
     def stop(self) -> None:
-        """End the run after the iteration at hand, saved: for runs in a thread, to which no signal goes."""
+        """End the run after the iteration at hand, saved; for a thread, to which no signal goes."""
         self._is_stopped = True
         if self._run is not None:
             self._run.signals.request()
@@ -140,9 +133,9 @@ class Job:
         if dist.is_main_launch() and is_used(self.work_dir):
             self._lock.acquire()
         notes = self._lock.read_notes()
-        if is_later_attempt(notes):  # the launcher repeats the command: what it wrote before must go on
+        if is_later_attempt(notes):  # the launcher repeats the command: the run it began goes on
             overwrite, resume = False, True
-        if resume and not resume_from and notes.get("from"):  # that run may have ended before its first save
+        if resume and not resume_from and notes.get("from"):  # where there is no save yet
             resume_from = Path(notes["from"])
         state, path = None, None
         if not overwrite:
@@ -169,7 +162,7 @@ class Job:
     def _train_from(
         self, state: dict[str, Any] | None, path: Path | None, resume_from: Path | None, overwrite: bool
     ) -> TrainResult:
-        """Train from a state, and from the newest checkpoint again where steps fail and that is allowed."""
+        """Train from a state, and again from the newest checkpoint where steps fail."""
         for rollbacks in range((self.config.get("runtime") or {}).get("rollbacks", 0), -1, -1):
             run = self._begin(state, path, overwrite=overwrite)
             try:
@@ -193,7 +186,7 @@ class Job:
         raise AssertionError("the last one of these runs returns or raises")
 
     def _begin(self, state: dict[str, Any] | None, path: Path | None, *, overwrite: bool) -> Run:
-        """Build the run, fresh or from `state` (of the file `path`), make the folder ready, begin the log."""
+        """Build the run, fresh or from `state` of the file `path`; prepare its folder and log."""
         run = Run(self.config, self.work_dir, resume=state, resumed_from=path)
         if dist.is_main():
             self._lock.acquire_for_use()
@@ -208,7 +201,7 @@ class Job:
         if self._is_stopped:
             run.signals.request()
         if threading.current_thread() is not threading.main_thread():
-            LOGGER.info("signals do not reach a run outside the main thread: job.stop() of a srtoolbox.Job ends it")
+            LOGGER.info("signals go to the main thread only: job.stop() of a srtoolbox.Job ends this run")
         return run
 
     def _finish(self, run: Run) -> TrainResult:
@@ -221,7 +214,7 @@ class Job:
         return self._result(ending, run.iter)
 
     def _is_done(self, iteration: int, path: Path) -> bool:
-        """True if a run at `iteration` (of the checkpoint `path`) has nothing left to do, not even to evaluate.
+        """True if nothing is left to do, not even to evaluate, at `iteration` of checkpoint `path`.
 
         One that ended by itself and is to go on with another config is evaluated as that says.
         """
@@ -232,17 +225,16 @@ class Job:
     def _result(self, ending: Ending, iteration: int) -> TrainResult:
         scores = {}
         with contextlib.suppress(DataError):  # no logger, or nothing to log
-            scores = {key: float(curve.values[-1]) for key, curve in read_run(self.work_dir).scores.items()}
+            curves = read_run(self.work_dir).scores
+            scores = {key: float(curve.values[-1]) for key, curve in curves.items()}
         folder = self.work_dir / "checkpoints"
-        best = [path for path in best_checkpoints(self.config, folder) if path.exists()]
-        last = list_checkpoints(folder)
-        return TrainResult(
-            self.work_dir, ending, iteration, scores, best[0] if best else None, last[-1] if last else None
-        )
+        best = next(filter(Path.exists, best_checkpoints(self.config, folder)), None)
+        last = max(list_checkpoints(folder), key=iteration_of, default=None)
+        return TrainResult(self.work_dir, ending, iteration, scores, best, last)
 
 
 def best_checkpoints(config: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Return the files of the best networks that a config's hooks keep, in their order; not all may be there."""
+    """Return the files of the best networks that a config's hooks keep; not all may be there."""
     hooks = [hook for hook in (config.get("hooks") or {}).values() if isinstance(hook, Mapping)]
     keys = [hook["best"] for hook in hooks if hook.get("best")]
     names = [key for entry in keys for key in ([entry] if isinstance(entry, str) else entry)]
@@ -255,8 +247,8 @@ def _alone() -> Iterator[None]:
     lock = _ONE_RUN
     if not lock.acquire(blocking=False):
         raise RunError(
-            "another run is going on in this process, which has one random state and one log. Wait for "
-            "it, or start a process for each"
+            "another run is going on in this process, which has one random state and one log. Wait "
+            "for it, or start a process for each"
         )
     try:
         yield
@@ -266,7 +258,7 @@ def _alone() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _progress_shown(run: Run) -> Iterator[None]:
-    """Show a bar in a notebook; elsewhere the log's lines are enough. It looks at the run from a thread."""
+    """Show a bar in a notebook, drawn by a thread; elsewhere the log's lines are enough."""
     if not (CONSOLE.is_jupyter and dist.is_main()):
         yield
         return
@@ -321,7 +313,8 @@ def train(
         KeyboardInterrupt: Ctrl-C or another signal (`Interrupted`); the state is saved.
     """
     source = None if isinstance(config, Mapping) else config
-    options = {"seed": seed, "load_from": load_from and str(load_from), "work_dir": work_dir and str(work_dir)}
+    paths = {"load_from": load_from, "work_dir": work_dir}
+    options = {"seed": seed, **{key: path and os.fspath(path) for key, path in paths.items()}}
     if isinstance(config, Config):
         config = copy.deepcopy(config)
     elif isinstance(config, Mapping):

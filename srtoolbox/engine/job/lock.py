@@ -23,7 +23,7 @@ from srtoolbox.system import FileLock, acquire_or_warn, environment_of, parent_o
 
 
 class RunLock:
-    """Keeps a work dir for one run, by a lock on its file `run.lock`; `run.json` says whose it is, since when.
+    """Keeps a work dir for one run, by a lock on its file `run.lock`; `run.json` says for whom.
 
     The lock is the system's and ends with the process, however that ends (`system.FileLock`).
     """
@@ -58,7 +58,7 @@ class RunLock:
         self._note({})
 
     def acquire_for_use(self) -> None:
-        """`acquire`, where the work dir was unused before, without its lock (looking must not write).
+        """`acquire`, where the work dir was unused when looked at, without a lock, before.
 
         Raises:
             RunError: as `acquire`, or a run has come and gone since.
@@ -66,11 +66,11 @@ class RunLock:
         if self._is_taken:
             return
         self.acquire()
-        if is_used(self.path.parent):
-            raise RunError(f"{self.path.parent} was used by another run while this one was built; start this one again")
+        if is_used(work_dir := self.path.parent):
+            raise RunError(f"{work_dir} was used by another run meanwhile; start this one again")
 
     def read_notes(self) -> dict[str, Any]:
-        """Return `pid`, `host` of the last holder, and `began`, `job`, `from`, `finished` of the last run."""
+        """Return `pid`, `host` of the holder, and `began`, `job`, `from`, `finished` of the run."""
         try:
             notes = read_json(self.path)
         except (OSError, ValueError):
@@ -78,12 +78,12 @@ class RunLock:
         return notes if isinstance(notes, dict) else {}
 
     def note_start(self, resumed_from: Path | None) -> None:
-        """Note that the work dir is this job's run's from now on, and where that began: a later start must know."""
+        """Note that the work dir is this job's from now on, and where its run began."""
         source = str(resumed_from.resolve()) if resumed_from else None
         self._note({"began": time.time(), "job": slurm_job(), "from": source, "finished": None})
 
     def note_end(self, iteration: int) -> None:
-        """Note that the run has done all there is to do up to this iteration, its evaluation and log included."""
+        """Note that the run has finished with this iteration, its evaluation and log included."""
         self._note({"finished": iteration})
 
     def has_finished(self, path: Path, iteration: int) -> bool:
@@ -119,13 +119,14 @@ def is_later_attempt(notes: Mapping[str, Any]) -> bool:
         notes: what `RunLock.read_notes` tells of the last run that began there: `began` (seconds
             since the epoch), `job` (of SLURM).
     """
-    if int(os.environ.get("SLURM_RESTART_COUNT") or 0) and slurm_job() and notes.get("job") == slurm_job():
+    is_requeued = bool(int(os.environ.get("SLURM_RESTART_COUNT") or 0))
+    if is_requeued and slurm_job() and notes.get("job") == slurm_job():
         return True
     return dist.restarts() > 0 and notes.get("began", 0.0) > launched_at()
 
 
 def launched_at() -> float:
-    """Return when torchrun was started, in seconds since the epoch; 0 where neither tools/start.py nor the system says.
+    """Return when torchrun was started, in seconds since the epoch; 0 where nothing says.
 
     On each machine that is before the first attempt began, since this waits for all. torchrun is
     the nearest process above this one that has not got its variables.

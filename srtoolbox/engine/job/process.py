@@ -1,4 +1,4 @@
-"""What a run sets for its whole process: how many threads compute, torch's settings, random states."""
+"""Settings of a whole process that a run changes: threads, torch's flags, random states."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 TINY = 2e9
-"""Parameters x pixels of GT in an iteration below which one thread is enough: ESPCN, SRCNN, FSRCNN on usual crops.
+"""Parameters x pixels of GT in an iteration below which one thread is enough.
 
-Their operations take microseconds, after each of which the threads wait for each other. On an idle
-machine two save at most a third; beside other work each wait is one for the scheduler, and an
-iteration takes ten times as long and more.
+Such are ESPCN, SRCNN, FSRCNN on usual crops. Their operations take microseconds, after each of
+which the threads wait for each other. On an idle machine two save at most a third; beside other
+work each wait is one for the scheduler, and an iteration takes ten times as long and more.
 """
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
@@ -35,10 +35,11 @@ def default_threads(networks: Iterable[nn.Module], config: Mapping[str, Any]) ->
     """
     train = config["data"]["train"]
     size = _crop_size(train["dataset"])
-    if (config.get("runtime") or {}).get("threads") or any(os.environ.get(name) for name in VARIABLES) or not size:
+    is_chosen = (config.get("runtime") or {}).get("threads") or any(map(os.environ.get, VARIABLES))
+    if is_chosen or not size:
         return None
-    parameters = sum(parameter.numel() for network in networks for parameter in network.parameters())
-    return 1 if parameters * size**2 * train["batch_size"] < TINY else None
+    count = sum(value.numel() for network in networks for value in network.parameters())
+    return 1 if count * size**2 * train["batch_size"] < TINY else None
 
 
 def _crop_size(dataset: object) -> int | None:

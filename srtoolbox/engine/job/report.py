@@ -1,4 +1,4 @@
-"""What a run says of itself: what is about to run, and at its end whether it made anything better, or diverged."""
+"""The log's first and last lines: what is about to run, and whether it made anything better."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from srtoolbox.engine.run import Run
 
 MARGIN, ADVERSARIAL_MARGIN = 0.5, 3.0
-"""dB of PSNR that a network may lie below bicubic; one trained against a discriminator trades PSNR for texture."""
+"""dB of PSNR that a network may lie below bicubic; under a discriminator it trades PSNR for texture."""
 RISEN = 2.0
 """The last loss over the first one from which on a run has diverged."""
 RELAPSED, FALLEN = 5.0, 3.0
-"""The last loss over the lowest one, and dB of PSNR below the best evaluation: with either, a network below bicubic has
-lost what it had learned; else it has not learned enough yet."""
+"""The last loss over the lowest one, and dB of PSNR below the best evaluation: with either, a
+network below bicubic has lost what it had learned; else it has not learned enough yet."""
 
 
 class Ending(enum.StrEnum):
@@ -47,9 +47,10 @@ class Ending(enum.StrEnum):
 
 
 def describe(run: Run) -> None:
-    """Log what is about to run: the batch over all processes, images, epochs, networks, device and precision."""
+    """Log what is about to run: batch, images, epochs, networks, device and precision."""
     batch, world = run.config["data"]["train"]["batch_size"], dist.world_size()
-    parts = [f"{world} processes"] * (world > 1) + [f"{run.accumulation} batches"] * (run.accumulation > 1)
+    parts = [f"{world} processes"] * (world > 1)
+    parts += [f"{run.accumulation} batches"] * (run.accumulation > 1)
     LOGGER.info("work dir %s, device %s, seed %d", run.work_dir, _device(run), run.seed)
     LOGGER.info(
         "batch %s = %s per iteration; %s from %d",
@@ -76,14 +77,16 @@ def _device(run: Run) -> str:
 
 
 def _data(run: Run) -> str:
-    """Return how many images there are, how often each is drawn, and in which precision the networks compute."""
+    """Return the line on images, how often each is drawn, and the networks' precision."""
     images = len(run.dataset)
     samples = run.config["data"]["train"]["batch_size"] * run.accumulation * dist.world_size()
-    validation = ", ".join(f"{name} ({counted(len(dataset), 'image')})" for name, dataset in _sets(run).items())
+    sets = [f"{name} ({counted(len(dataset), 'image')})" for name, dataset in _sets(run).items()]
     amp = run.runtime.get("amp")
+    precision = f"{amp}, where it is safe, and float32" if amp else "float32"
+    epochs = run.max_iters * samples / images
     return (
-        f"training on {counted(images, 'image')} for {run.max_iters * samples / images:.4g} epochs, validation on "
-        f"{validation or 'nothing'}, precision {f'{amp}, where it is safe, and float32' if amp else 'float32'}"
+        f"training on {counted(images, 'image')} for {epochs:.4g} epochs, "
+        f"validation on {', '.join(sets) or 'nothing'}, precision {precision}"
     )
 
 
@@ -107,7 +110,7 @@ def _warnings(run: Run) -> list[str]:
 
 
 def worth_testing(run: Run) -> list[Path]:
-    """Return the checkpoints to test: the best by the first score that bests are kept by, else the last.
+    """Return the checkpoints to test: the best by the first score of bests, else the last.
 
     Of a run against a discriminator the last comes first: the best by PSNR is nearly the network it
     began with.
@@ -126,9 +129,10 @@ def closing_sentence(run: Run, config: object) -> str:
         run: it has trained.
         config: as its user would type it.
     """
-    sentence = f"done: {run.work_dir}"
+    iteration, sentence = run.iter, f"done: {run.work_dir}"
     if run.start_iter == run.max_iters:
-        sentence = f"nothing was left to train: iteration {run.iter} of {run.max_iters} was reached before"
+        of = f"iteration {iteration} of {run.max_iters}"
+        sentence = f"nothing was left to train: {of} was reached before"
     files = " ".join(map(str, worth_testing(run)))
     return f"{sentence}. Test it: srtoolbox test {config} {files}" if files else sentence
 
@@ -139,7 +143,7 @@ def is_adversarial(run: Run) -> bool:
 
 
 def report_outcome(run: Run) -> Ending:
-    """Warn at the end of a run that made nothing better than its start, or whose network does not upscale.
+    """Warn of a run that made nothing better than its start, or whose network does not upscale.
 
     Args:
         run: of rank 0, with its log closed.
@@ -166,21 +170,25 @@ def _never_scored(run: Run, log: RunLog) -> str | None:
 
 
 def _nothing_better(run: Run, log: RunLog) -> str | None:
-    """Return the sentence of a run that was scored before it learned, and never better since by any score."""
+    """Return the sentence of a run that was scored before it learned, and never better since."""
     parts = []
     for key, (iters, values) in log.scores.items():
         better = _direction(run, key)
         if better is None or iters[0] != 0 or len(iters) == 1:
             continue
-        later = [(value * better, -iteration) for iteration, value in zip(iters[1:], values[1:], strict=True)]
+        later = zip(values[1:] * better, -iters[1:], strict=True)
         best, place = max((pair for pair in later if not math.isnan(pair[0])), default=(-math.inf, 0))
         if best > values[0] * better:
             return None
-        parts.append(f"{key} {values[0]:.4f} at the start, at best {best * better:.4f} (iteration {-place}) since")
+        since = f"at best {best * better:.4f} (iteration {-place}) since"
+        parts.append(f"{key} {values[0]:.4f} at the start, {since}")
     if not parts:
         return None
-    usual = ", as is usual of PSNR under a discriminator: look at the images" if is_adversarial(run) else ""
-    return f"no evaluation was better than that of the weights it began with{usual}: {'; '.join(parts)}"
+    usual = ", as is usual of PSNR under a discriminator: look at the images"
+    return (
+        "no evaluation was better than that of the weights it began with"
+        f"{usual if is_adversarial(run) else ''}: {'; '.join(parts)}"
+    )
 
 
 def _direction(run: Run, key: str) -> int | None:
@@ -200,7 +208,8 @@ def _failure(run: Run, log: RunLog) -> tuple[Ending, str | None]:
     losses = ""
     if len(totals) > 1:
         (first, before), (last, after) = min(totals.items()), max(totals.items())
-        losses = f"the loss was {before:.4g} at iteration {first} and is {after:.4g} at iteration {last}"
+        since = f"and is {after:.4g} at iteration {last}"
+        losses = f"the loss was {before:.4g} at iteration {first} {since}"
     has_risen = bool(losses) and not after <= RISEN * before
     if not below and not has_risen:
         return Ending.FINISHED, None
@@ -208,8 +217,8 @@ def _failure(run: Run, log: RunLog) -> tuple[Ending, str | None]:
     losing += _fallen_psnr(run, log)
     if losing:
         return Ending.DIVERGED, (
-            f"this run has diverged: {'; '.join([*below, *losing])}. Lower the learning rate or clip "
-            "the gradients (optim.generator.clip)"
+            f"this run has diverged: {'; '.join([*below, *losing])}. Lower the learning rate or "
+            "clip the gradients (optim.generator.clip)"
         )
     signs = [*below, *([losses] if losses else [])]
     return Ending.LEARNED_LITTLE, (
@@ -219,16 +228,21 @@ def _failure(run: Run, log: RunLog) -> tuple[Ending, str | None]:
 
 
 def _below_bicubic(run: Run) -> Iterator[str]:
-    panels = [panel for hook in run.hooks.values() for panel in getattr(hook, "last_panels", {}).items()]
     margin = ADVERSARIAL_MARGIN if is_adversarial(run) else MARGIN
-    scores = {name: psnr_beside_bicubic(image.lq, image.sr, image.gt) for name, image in panels if image.gt is not None}
-    if scores and not _mean(own for own, _ in scores.values()) >= _mean(ref for _, ref in scores.values()) - margin:
+    scores = {
+        name: psnr_beside_bicubic(image.lq, image.sr, image.gt)
+        for hook in run.hooks.values()
+        for name, image in getattr(hook, "last_panels", {}).items()
+        if image.gt is not None
+    }
+    means = np.mean(list(scores.values()), axis=0) if scores else (0, 0)
+    if not means[0] >= means[1] - margin:
         name, (own, reference) = min(scores.items(), key=lambda item: item[1][0] - item[1][1])
         yield f"it ends with {own:.2f} dB on {name}, where bicubic has {reference:.2f} dB"
 
 
 def psnr_beside_bicubic(lq: np.ndarray, sr: torch.Tensor, gt: np.ndarray) -> tuple[float, float]:
-    """Return the PSNR (dB, protocol `rgb` on luma, 8 px of border left out) of a result and of bicubic's."""
+    """Return the PSNR (dB, protocol `rgb` on luma, without 8 px of border) of a result and of bicubic."""
     truth = _batch(gt)
     height, width = truth.shape[-2:]
     metric = METRICS.build({"type": "PSNR", "crop_border": min(8, (min(height, width) - 1) // 2)})
@@ -238,11 +252,6 @@ def psnr_beside_bicubic(lq: np.ndarray, sr: torch.Tensor, gt: np.ndarray) -> tup
 
 def _batch(image: np.ndarray) -> torch.Tensor:
     return batch_to_float(torch.from_numpy(expand_gray(image).copy())[None])
-
-
-def _mean(values: Iterator[float]) -> float:
-    numbers = list(values)
-    return sum(numbers) / len(numbers)
 
 
 def _total_losses(run: Run, log: RunLog) -> dict[int, float]:
@@ -264,7 +273,8 @@ def _relapsed_loss(totals: Mapping[int, float]) -> Iterator[str]:
         return
     lowest, last = min(finite, key=lambda iteration: finite[iteration]), max(totals)
     if not totals[last] <= RELAPSED * finite[lowest]:
-        yield f"the loss was down to {finite[lowest]:.4g} at iteration {lowest} and is {totals[last]:.4g} at the end"
+        since = f"and is {totals[last]:.4g} at the end"
+        yield f"the loss was down to {finite[lowest]:.4g} at iteration {lowest} {since}"
 
 
 def _fallen_psnr(run: Run, log: RunLog) -> Iterator[str]:
@@ -272,7 +282,8 @@ def _fallen_psnr(run: Run, log: RunLog) -> Iterator[str]:
     for key, (iters, values) in log.scores.items():
         if metrics.get(key.rpartition("/")[2], {}).get("type") != "PSNR":
             continue
-        best = max((pair for pair in zip(values, iters, strict=True) if not math.isnan(pair[0])), default=None)
+        finite = [pair for pair in zip(values, iters, strict=True) if not math.isnan(pair[0])]
+        best = max(finite, default=None)
         if best is not None and not values[-1] >= best[0] - FALLEN:
             yield f"{key} was {best[0]:.2f} at iteration {best[1]} and is {values[-1]:.2f}"
             return

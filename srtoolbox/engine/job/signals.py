@@ -27,6 +27,18 @@ EXIT_CODES: dict[int, int] = {signum: _CODES[signum.name] for signum in STOP_SIG
 AT_ONCE = "stopped at once; what was saved before is intact"
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal stopped a run. `except Exception` does not catch it; the message says what is saved.
+
+    Attributes:
+        exit_code: what a process should end with: 130 of Ctrl-C, 143 of SIGTERM, 138 of SIGUSR1.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class StopSignals:
     """Signals to this process: while active, `received` is the first that came (0: none).
 

@@ -19,6 +19,7 @@ from srtoolbox.weights.checkpoint import (
     list_checkpoints,
     load_checkpoint,
     sidecar_path,
+    verify_checkpoint,
 )
 
 # what a run writes into its folder, and all that --overwrite may delete
@@ -60,6 +61,19 @@ def refuse_used(work_dir: Path) -> None:
             "or delete that run and start anew with --overwrite (in Python: resume=True, "
             "work_dir=..., overwrite=True)."
         )
+
+
+def refuse_mixing(work_dir: Path, resumed_from: Path | None) -> None:
+    """Stop where a run would write over another: a fresh one, or one from an older checkpoint.
+
+    Raises:
+        RunError: the folder is used, and not by the run of the newest whole checkpoint there.
+    """
+    saved = reversed(list_checkpoints(work_dir / "checkpoints"))
+    newest = next((path for path in saved if verify_checkpoint(path) is None), None)
+    is_newest = resumed_from is not None and newest is not None and resumed_from.samefile(newest)
+    if not is_newest:
+        refuse_used(work_dir)
 
 
 def find_state(

@@ -99,9 +99,7 @@ def test_a_runner_goes_on_from_the_newest_checkpoint_of_its_folder_only(tiny_con
     assert listing(tmp_path / "run", "iter_*.pth")[-1] == "iter_000009.pth"
 
 
-def test_a_config_may_be_a_path_or_a_dict(
-    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_config_may_be_a_path_or_a_dict(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     values = Config.fromfile(tiny_config, ["max_iters=2"]).to_dict()
     with pytest.raises(RunError, match="work_dir="):
