@@ -1,4 +1,4 @@
-"""What a component must offer so that the toolbox can use it, beyond its constructor's arguments.
+"""The members that a component must have beside its constructor, and the facts of networks.
 
 A network that upscales carries its facts as attributes, and `facts_of` gives them as one value.
 `SRNetwork` and `Discriminator` are bases that set them. For the other kinds there are protocols.
@@ -263,7 +263,7 @@ class Metric(Protocol):
 
 
 class Hook(Protocol[Run, Evaluation]):
-    """What happens beside the training steps, by `phase`."""
+    """An action beside the training steps, by `phase`."""
 
     phase: int
 

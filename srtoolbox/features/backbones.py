@@ -15,7 +15,7 @@ Layer names, by family (the names of torchvision's modules, `features.35` or `la
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from urllib.error import URLError
@@ -44,7 +44,7 @@ def layer_faults(backbone: object, layers: object) -> list[Fault]:
     if backbone not in BACKBONES:
         hint = did_you_mean(str(backbone), BACKBONES, else_list=True)
         return [Fault("backbone", f"backbone={backbone!r} is not known.{hint}")]
-    if isinstance(layers, str) or not layers:
+    if not isinstance(layers, Iterable) or isinstance(layers, str) or not layers:
         example = papers_names(backbone)[-1]
         fault = f"layers names at least one layer of {backbone}, such as {example!r}; got {layers!r}"
         return [Fault("layers", fault)]
@@ -113,9 +113,10 @@ def _counted_names(steps: list[tuple[str, nn.Module]]) -> dict[str, int]:
 
 
 def steps_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The modules before the classifier that, applied one after another, are the network; with torchvision's names."""
-    if hasattr(model, "features"):
-        return [(f"features.{name}", module) for name, module in model.features.named_children()]
+    """Return the modules before the classifier, in the order of the forward pass, by torchvision's names."""
+    features = getattr(model, "features", None)
+    if features is not None:
+        return [(f"features.{name}", module) for name, module in features.named_children()]
     steps = []
     for name, module in model.named_children():
         if name.startswith("layer"):

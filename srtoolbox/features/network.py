@@ -31,6 +31,9 @@ class FeatureNetwork(nn.Module):
         CheckpointError: the download failed, or the file does not hold this network.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self, backbone: str, layers: Sequence[str], *, weights: str = IMAGENET, normalize_input: bool = True
     ) -> None:
@@ -90,27 +93,36 @@ class FeatureNetwork(nn.Module):
             value = (value - self.mean) / self.std
         outputs = []
         for step in self.steps:
-            if isinstance(step, nn.MaxPool2d) and not step.padding and min(value.shape[-2:]) < step.kernel_size:
+            if _is_too_small(value, step):
+                deepest = max(self._wanted, key=lambda name: self._wanted[name])
                 raise SrtoolboxError(
-                    f"an image of {images.shape[-2]}x{images.shape[-1]} px is too small for {self.backbone}'s layer "
-                    f"{max(self._wanted, key=self._wanted.get)!r}"
+                    f"an image of {images.shape[-2]}x{images.shape[-1]} px is too small for "
+                    f"{self.backbone}'s layer {deepest!r}"
                 )
             value = step(value)
             outputs.append(value)
         return {name: outputs[index] for name, index in self._wanted.items()}
 
     def _keep_wanted_outputs(self) -> None:
-        """A ReLU that works in place would overwrite the wanted output before it."""
+        """Let no ReLU that works in place overwrite the wanted output before it."""
         for index in self._wanted.values():
-            if index + 1 < len(self.steps) and isinstance(self.steps[index + 1], nn.ReLU):
-                self.steps[index + 1].inplace = False
+            following = self.steps[index + 1] if index + 1 < len(self.steps) else None
+            if isinstance(following, nn.ReLU):
+                following.inplace = False
+
+
+def _is_too_small(value: Tensor, step: nn.Module) -> bool:
+    """True if a pooling has no window in a feature map."""
+    if not isinstance(step, nn.MaxPool2d) or step.padding:
+        return False
+    kernel = step.kernel_size
+    return min(value.shape[-2:]) < (max(kernel) if isinstance(kernel, tuple) else kernel)
 
 
 def _freeze(module: nn.Module) -> None:
     """Turn all parameters and buffers into buffers that no state_dict holds."""
     for part in module.modules():
-        tensors = {**part._parameters, **part._buffers}
-        part._parameters.clear()
-        part._buffers.clear()
-        for name, tensor in tensors.items():
-            part.register_buffer(name, None if tensor is None else tensor.detach(), persistent=False)
+        tensors = [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]
+        for name, tensor in tensors:
+            delattr(part, name)
+            part.register_buffer(name, tensor.detach(), persistent=False)

@@ -34,7 +34,7 @@ class AdversarialLoss(nn.Module):
     """
 
     relativistic: bool
-    """Whether `generator` needs the logits of real images."""
+    """True if `generator` needs the logits of real images."""
 
     def __init__(
         self, weight: float = 1.0, label_smoothing: float = 0.0, r1_weight: float = 0.0, r1_interval: int = 1
@@ -89,7 +89,7 @@ class AdversarialLoss(nn.Module):
         return self.r1_weight / 2 * self.r1_interval * penalty
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Refused: it is no loss over images."""
+        """Refuse to compare images: adversarial losses take logits."""
         raise SrtoolboxError(_MISPLACED.format(type(self).__name__))
 
 

@@ -1,4 +1,4 @@
-"""What all metrics share: the two protocols, which must always be named beside a figure.
+"""The base of all metrics, and the two protocols, which must always be named beside a figure.
 
 `rgb`: pred and target are RGB; both are rounded to 8 bit as if they had been saved; with `y_channel` the measure is
 taken on the unrounded BT.601 luma of that. The convention of RGB networks' papers and of today's toolboxes.
@@ -46,11 +46,11 @@ class Metric:
         self.y_channel = y_channel
         self.protocol = protocol
 
-    def __init_subclass__(cls, **named: Any) -> None:  # noqa: ANN401
+    def __init_subclass__(cls) -> None:
         """Let a `score` written over that of a metric which measures by `score_images` count."""
-        super().__init_subclass__(**named)
+        super().__init_subclass__()
         if "score" in vars(cls) and "score_images" not in vars(cls):
-            cls.score_images = Metric.score_images
+            cls.score_images = Metric.score_images  # type: ignore[method-assign]  # of this class alone
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
@@ -194,7 +194,7 @@ def _luma(rgb: Tensor) -> Tensor:
 
 
 def is_levels_on_cpu(*images: Tensor) -> bool:
-    """Whether images are 8-bit levels in a CPU's memory, where sums need no float copies."""
+    """True if images are 8-bit levels in a CPU's memory, where sums need no float copies."""
     return all(image.dtype == torch.uint8 and image.device.type == "cpu" for image in images)
 
 

@@ -1,4 +1,4 @@
-"""Whether colours stay what they are, apart from all detail."""
+"""The drift of colours, apart from all detail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much fine structure an image has, against the truth."""
+"""The amount of fine structure of an image against the truth."""
 
 from __future__ import annotations
 
@@ -32,4 +32,5 @@ class GradientEnergyRatio(Metric):
 
 def _energy(planes: Tensor) -> Tensor:
     """(N, C, h, w) levels -> (N,) float64 squared levels."""
-    return sum(planes.diff(dim=dim).square_().flatten(1).sum(1, dtype=torch.float64) for dim in (-1, -2))
+    across, down = (planes.diff(dim=dim).square_().flatten(1).sum(1, dtype=torch.float64) for dim in (-1, -2))
+    return across + down

@@ -6,7 +6,8 @@ The library downloads their weights at the first use. All take RGB as saved; mea
 from __future__ import annotations
 
 import importlib
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -29,7 +30,7 @@ class LibraryMetric(Metric):
 
     def __init__(self, crop_border: int = 0) -> None:
         super().__init__(crop_border, y_channel=False)
-        self._made: dict[torch.device, Any] = {}
+        self._measures: dict[torch.device, Callable[..., Tensor]] = {}
 
     def score_images(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,) of the library.
@@ -37,9 +38,9 @@ class LibraryMetric(Metric):
         Raises:
             SrtoolboxError: the library is not installed, or its weights cannot be had.
         """
-        if pred.device not in self._made:
-            self._made[pred.device] = _made(self.library_name, pred.device)
-        measure = self._made[pred.device]
+        if pred.device not in self._measures:
+            self._measures[pred.device] = _create_measure(self.library_name, pred.device)
+        measure = self._measures[pred.device]
         images = [self.as_saved(image).split(1) for image in ((pred, target) if self.needs_target else (pred,))]
         return torch.cat([measure(*one).double().reshape(1) for one in zip(*images, strict=True)])
 
@@ -84,7 +85,7 @@ class DISTS(LibraryMetric):
     library_name = "dists"
 
 
-def _made(name: str, device: torch.device) -> Any:  # noqa: ANN401 - the library's own class
+def _create_measure(name: str, device: torch.device) -> Callable[..., Tensor]:
     torchvision_models()  # the library imports torchvision, which may need help
     try:
         library = importlib.import_module("pyiqa")

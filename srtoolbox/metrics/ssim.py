@@ -62,8 +62,8 @@ class SSIM(Metric):
         for top in range(0, height, rows):
             band = slice(top, min(top + rows, height) + WINDOW - 1)
             planes = [self.planes(image[..., band, :], DTYPES[self.dtype])[0] for image in (pred, target)]
-            for pair in zip(*planes, strict=True):
-                total += _ssim_map(*pair, self._centre(pair[1])).sum(dtype=torch.float64)
+            for plane, true_plane in zip(*planes, strict=True):
+                total += _ssim_map(plane, true_plane, self._centre(true_plane)).sum(dtype=torch.float64)
         return total / (len(planes[0]) * height * width)
 
     def _centre(self, target: Tensor) -> float:
@@ -109,8 +109,8 @@ def _blur(maps: Tensor) -> Tensor:
     Both passes run over flat memory, so that every operand is one contiguous slice; the horizontal pass computes 10
     values too many at the end of each row, which are cut off.
     """
-    taps = torch.exp(-((torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2) ** 2) / (2 * SIGMA**2))
-    taps = (taps / taps.sum()).tolist()
+    gaussian = torch.exp(-((torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2) ** 2) / (2 * SIGMA**2))
+    taps = (gaussian / gaussian.sum()).tolist()
     height, count, width = maps.shape
     vertical = _shifted_sum(maps.flatten(), taps, count * width)
     blurred = maps.new_empty(vertical.numel())

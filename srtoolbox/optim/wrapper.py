@@ -21,7 +21,7 @@ AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class OptimWrapper:
-    """What a restorer calls in its training step: `autocast()` around the forward pass, `update(loss)` after it.
+    """The optimizer of a training step: `autocast()` around the forward pass, `update(loss)` after it.
 
     Args:
         network: whose parameters are optimised (not wrapped in DDP).
@@ -127,7 +127,7 @@ class OptimWrapper:
 
     @property
     def is_recovering(self) -> bool:
-        """Whether steps are left out only until the scale of fp16 gradients is low enough. Waits for the device."""
+        """True while steps are skipped only until the scale of fp16 gradients is low enough. Waits for the device."""
         return self._scaled and self.scaler.get_scale() >= 1
 
     def _norm_and_clip(self, gradients: Sequence[Tensor]) -> Tensor:

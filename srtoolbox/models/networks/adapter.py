@@ -15,7 +15,7 @@ from srtoolbox.registry import NETWORKS
 ORDERS = ("rgb", "bgr")
 BICUBIC = {"type": "Bicubic"}
 _OPTIONAL = {"reconstruct_field": ("extract", "reconstruct"), "refine_field": ("refine",)}
-"""What only some networks have (see `blocks`): with the fact, an Adapter's methods may be called."""
+"""Facts of some networks only (see `blocks`), each with the methods that it allows to call."""
 
 
 @NETWORKS.register
@@ -87,7 +87,7 @@ class Adapter(NetworkWrapper):
         return self._out(self.network.reconstruct(features, self._in(lq)))
 
     def refine(self, upscaled: Tensor) -> Tensor:
-        """What follows the interpolation, where the network begins with one (has `refine_field`).
+        """Return the output for an interpolated image, where the network begins so (has `refine_field`).
 
         The weights of an interpolation add up to one, so that it may precede the affine map as well as follow it.
         """

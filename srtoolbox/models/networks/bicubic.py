@@ -26,7 +26,7 @@ class Bicubic(SRNetwork):
         return self.refine(upsample(lq, self.scale, size))
 
     def refine(self, upscaled: Tensor) -> Tensor:
-        """What follows the interpolation: nothing."""
+        """Return the interpolated image as it is."""
         return upscaled
 
 

@@ -1,4 +1,4 @@
-"""What several networks share: convolutions, initialisations, exact receptive fields, crop sizes.
+"""Common parts of networks: convolutions, initialisations, exact receptive fields, crop sizes.
 
 The facts that every network carries are `interfaces.NetworkFacts`. These some networks have in addition:
 

@@ -67,7 +67,7 @@ class SRCNN(SRNetwork):
         return self.refine(upsample(lq, self.scale, size))
 
     def refine(self, upscaled: Tensor) -> Tensor:
-        """What follows the interpolation, (N, C, H, W) -> the same size; sees `refine_field` pixels."""
+        """Return the output for an interpolated image, (N, C, H, W) -> the same size; sees `refine_field` pixels."""
         features = upscaled - self.mean if self.mean else upscaled
         *hidden, last = self.children()
         for conv in hidden:

@@ -82,7 +82,7 @@ class VDSR(SRNetwork):
         return self.refine(upsample(lq, self.scale, size))
 
     def refine(self, upscaled: Tensor) -> Tensor:
-        """What follows the interpolation, (N, C, H, W) -> the same size; sees `refine_field` pixels."""
+        """Return the output for an interpolated image, (N, C, H, W) -> the same size; sees `refine_field` pixels."""
         if self.input_range is not None:
             upscaled = upscaled.clamp(*self.input_range)
         features = F.relu(self.input(upscaled), inplace=True)

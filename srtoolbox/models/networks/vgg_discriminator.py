@@ -109,7 +109,7 @@ class VGGDiscriminator(Discriminator):
         features = image
         for place in self._features:
             features = self.get_submodule(f"conv{place}")(features)
-            if f"bn{place}" in self._modules:
+            if hasattr(self, f"bn{place}"):
                 features = self.get_submodule(f"bn{place}")(features)
             features = F.leaky_relu(features, 0.2, inplace=True)
         logits = features.flatten(1)
