@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from srtoolbox.image import AlphaBounds, Form, Picture, fill_hidden, form_of
-from srtoolbox.inference.tiling.sources import wrapped_axes
 from srtoolbox.inference.upscaler import Upscaler
 
 Transparency = Literal["network", "bicubic"]
@@ -43,16 +42,11 @@ def upscale_picture(upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | N
     return Picture(np.ascontiguousarray(colours), np.ascontiguousarray(transparency), picture.metadata)
 
 
-def upscaled_form(upscaler: Upscaler, picture: Picture) -> Form:
-    """Return the shape of what `upscale_picture` will give."""
-    form = form_of(picture)
-    height, width = upscaler.size(form.height, form.width)
-    return Form(height, width, form.channels, form.bits)
-
-
 def picture_bands(upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | None = None) -> Bands:
     """Upscale as `upscale_picture` does, in bands, so that the result need not fit into memory."""
-    form = upscaled_form(upscaler, picture)
+    form = form_of(picture)
+    height, width = upscaler.size(form.height, form.width)
+    form = Form(height, width, form.channels, form.bits)
     return Bands(form, _rows(upscaler, alpha or upscaler, picture, form))
 
 
@@ -61,7 +55,7 @@ def _rows(upscaler: Upscaler, for_alpha: Upscaler, picture: Picture, form: Form)
     if picture.alpha is None:
         yield from upscaler.bands(picture.pixels)
         return
-    visible = fill_hidden(picture.pixels, picture.alpha, wrapped_axes(upscaler.wrap))
+    visible = fill_hidden(picture.pixels, picture.alpha, upscaler.wraps)
     yield from _beside(upscaler.bands(visible), _alpha_rows(for_alpha, picture.alpha, form))
 
 
@@ -69,7 +63,7 @@ def _alpha_rows(upscaler: Upscaler, alpha: np.ndarray, form: Form) -> Iterator[n
     if alpha.min() == alpha.max():  # opaque, mostly
         yield np.broadcast_to(alpha[:1, :1], (form.height, form.width, 1))  # takes no memory
         return
-    bounds, top = AlphaBounds(alpha, (form.height, form.width), wrapped_axes(upscaler.wrap)), 0
+    bounds, top = AlphaBounds(alpha, (form.height, form.width), upscaler.wraps), 0
     for band in upscaler.bands(alpha):
         yield bounds.clip(band, top)
         top += len(band)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
-from typing import overload
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,29 +13,19 @@ from torch import nn
 
 from srtoolbox.dist import unwrap
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.image import to_image
 from srtoolbox.inference.restore import DTYPES, AutocastRestore, device_of, evaluation
 from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory, shortage_as_error
 from srtoolbox.inference.tiling.memory_model import memory_model_of
-from srtoolbox.inference.tiling.planner import TilePlan, TilePlanner
-from srtoolbox.inference.tiling.sources import (
-    ImageSource,
-    MarginPlanner,
-    ResizedSource,
-    Source,
-    check_wrap,
-)
-from srtoolbox.inference.tiling.stitch import (
-    Side,
-    cropped_bands,
-    float_bands,
-    resized_bands,
-    rounded_bands,
-)
+from srtoolbox.inference.tiling.planner import TilePlanner
+from srtoolbox.inference.tiling.sources import ImageSource, MarginPlanner, ResizedSource, Source
+from srtoolbox.inference.tiling.stitch import stitch_bands
 from srtoolbox.inference.wrappers import PATCHES, Patchwise, PiecewiseUpsampling, RefinementOnly
-from srtoolbox.interfaces import Refinable, facts_of, network_faults
+from srtoolbox.interfaces import Refinable, Splittable, facts_of, network_faults
 from srtoolbox.resize import output_length
 
+Images = TypeVar("Images", np.ndarray, list[np.ndarray])
+"""uint8 or uint16, (H, W, 3) RGB, (H, W, 1) or (H, W) gray; or a list of such."""
+WRAPS = ("x", "y", "xy")
 SIDE_BYTES = 400
 """The bytes of a pixel of a side of the result: 320 for its weights in a resize (measured), the rest
 for a row."""
@@ -88,30 +78,31 @@ class Upscaler:
         patches: str | None = None,
         wrap: str | None = None,
     ) -> None:
+        _check(network, tile, dtype, outscale, overlap, batch, patches, wrap)
         bare = unwrap(network)
-        _check(bare, tile, dtype, outscale, overlap, batch, patches)
-        check_wrap(wrap, patches)
+        fault = network_faults(bare)
+        if fault:
+            raise SrtoolboxError(fault)
         self._modules = network if device is None else network.to(device)
-        self.device = device_of(network, device)
-        own_scale = facts_of(bare).scale
+        own_scale = facts_of(network).scale
         self.scale = own_scale if outscale is None else outscale
         """The final scale."""
-        self.wrap = wrap
-        """The axes that wrap."""
+        self.wraps = "y" in (wrap or ""), "x" in (wrap or "")
+        """True for each of rows and columns if they go on with themselves; 'x' is along columns."""
         changes_scale = self.scale != own_scale
         enlarges = patches is not None or (changes_scale and self.scale > 1)
         self._is_direct = isinstance(bare, Refinable) and enlarges
         self._is_resized = changes_scale and not self._is_direct
-        run = RefinementOnly(bare) if self._is_direct else bare
-        self._network = Patchwise(run, patches) if patches else run
-        self._run_scale = facts_of(self._network).scale
-        self._dtype, self._ensemble = dtype, ensemble
-        memory = partial(memory_model_of, self._network, dtype, ensemble=ensemble)
-        tile = None if patches else tile
-        self._planner = TilePlanner(self._network, memory, self.device, tile, overlap, batch)
+        core = RefinementOnly(bare) if self._is_direct else bare
+        core = Patchwise(core, patches) if patches else core
+        self._core_scale = facts_of(core).scale
+        self._pieces = PiecewiseUpsampling(core) if isinstance(core, Splittable) else None
+        self._run = AutocastRestore(self._pieces or core, dtype, ensemble=ensemble)
+        self.device = device_of(network, device)
+        memory, side = partial(memory_model_of, core, dtype, ensemble=ensemble), None if patches else tile
+        self._planner = TilePlanner(core, memory, self.device, side, overlap, batch)
         support = math.ceil(2 / min(1, self.scale / own_scale)) + 1 if self._is_resized else 0
-        self._margins = MarginPlanner(self._network, wrap, overlap, support)
-        self._runs: dict[int | None, AutocastRestore] = {}
+        self._margins = MarginPlanner(core, self.wraps, overlap, support) if wrap else None
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Return (height, width) of the result of an image of this size.
@@ -120,20 +111,14 @@ class Upscaler:
         """
         return output_length(height, self.scale), output_length(width, self.scale)
 
-    @overload
-    def __call__(self, image: np.ndarray) -> np.ndarray: ...
-
-    @overload
-    def __call__(self, image: Sequence[np.ndarray]) -> list[np.ndarray]: ...
-
-    def __call__(self, image: np.ndarray | Sequence[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+    def __call__(self, image: Images) -> Images:
         """Upscale an image, or each of a list of images.
 
         Args:
             image: uint8 or uint16, (H, W, 3) RGB, (H, W, 1) or (H, W) gray; or a list of such.
 
         Returns:
-            The same kind of array, of `size`; of a list, a list.
+            The same kind of array, or list of arrays, of `size`.
 
         Raises:
             SrtoolboxError: another array, or one for which memory does not suffice.
@@ -169,108 +154,61 @@ class Upscaler:
 
     def _bands(self, image: np.ndarray, *, is_kept: bool) -> Iterator[np.ndarray]:
         """Check that there is memory for a row at least, and return the bands."""
-        height, width = self.size(*image.shape[:2])
-        needed = SIDE_BYTES * (height + width)
+        size = self.size(*image.shape[:2])
+        needed = SIDE_BYTES * sum(size)
         if needed > USUAL_BYTES and needed > free_bytes(torch.device("cpu")):
             raise SrtoolboxError(
-                f"the result would be {width} x {height} pixels: memory does not suffice for a row of it; take a "
-                "smaller outscale"
+                f"the result would be {size[1]} x {size[0]} pixels: memory does not suffice for a "
+                "row of it; take a smaller outscale"
             )
-        result_bytes = height * width * image.shape[2] * image.itemsize if is_kept else 0
-        return self._retried(self._source(image), 8 * image.itemsize, result_bytes)
+        result_bytes = math.prod(size) * image.shape[2] * image.itemsize if is_kept else 0
+        source: Source
+        if self._is_direct:
+            margins = self._margins.margins(size) if self._margins else None
+            source = ResizedSource(image, self.scale, size, self.device, margins, self.wraps)
+        else:
+            margins = self._margins.margins(image.shape[:2]) if self._margins else None
+            source = ImageSource(image, self.device, margins)
+        return self._run_planned(source, 8 * image.itemsize, result_bytes)
 
-    def _source(self, image: np.ndarray) -> Source:
-        if not self._is_direct:
-            return ImageSource(image, self.device, self._margins.margins(image.shape[:2]))
-        size = self.size(*image.shape[:2])
-        margins = self._margins.margins(size)
-        return ResizedSource(image, self.scale, size, self.device, margins, self._margins.wraps)
-
-    def _retried(self, source: Source, bits: int, result_bytes: int) -> Iterator[np.ndarray]:
+    def _run_planned(self, source: Source, bits: int, result_bytes: int) -> Iterator[np.ndarray]:
         """Yield the bands; where memory runs out, the rest is done in smaller tiles."""
         size, value = (source.height, source.width), 4 if self._is_resized else bits // 8
         # the last band is still there when the next is made
-        row_bytes = 2 * source.width * self._run_scale**2 * 3 * value
+        row_bytes = 2 * source.width * self._core_scale**2 * 3 * value
         with evaluation(self._modules), torch.inference_mode():
             plan = self._planner.plan(size, row_bytes, result_bytes)
-        done = 0
+        outscale, done = self.scale if self._is_resized else None, 0
         while True:
-            bands = self._planned(source, plan, bits, done)
+            grid = plan.grid(size, self._planner.batch)
+            bands = stitch_bands(self._run, source, self._core_scale, grid, bits, outscale, done)
             try:
-                while (band := self._next(bands)) is not None:
+                while True:
+                    # while this generator waits, the modes are the caller's, and others may run
+                    with evaluation(self._modules), torch.inference_mode():
+                        if self._pieces is not None:
+                            self._pieces.piece = plan.piece
+                        band = next(bands, None)
+                    if band is None:
+                        return
                     rows = len(band)
                     yield band
                     done += rows
                     del band  # before the next one is made
-                return
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 failure = error.with_traceback(None)  # the traceback holds what is to be freed
             plan = self._planner.smaller(plan, size, failure)
 
-    def _next(self, bands: Iterator[np.ndarray]) -> np.ndarray | None:
-        """Return the next band: a generator must not be in these modes while it waits."""
-        with evaluation(self._modules), torch.inference_mode():
-            return next(bands, None)
-
-    def _planned(self, source: Source, plan: TilePlan, bits: int, first: int) -> Iterator[np.ndarray]:
-        """Return the bands of the result from row `first` on."""
-        scale, margins = self._run_scale, source.margins
-        if plan.piece not in self._runs:
-            network = self._network
-            network = network if plan.piece is None else PiecewiseUpsampling(network, plan.piece)
-            self._runs[plan.piece] = AutocastRestore(network, self._dtype, ensemble=self._ensemble)
-        run, grid = self._runs[plan.piece], plan.grid((source.height, source.width), self._planner.batch)
-        floats = partial(float_bands, run, source, scale, grid)
-        if self._is_resized:
-            rows, columns = self._sides(source)
-            return (to_image(band, bits) for band in resized_bands(floats, rows, columns, first))
-        height, width = ((n - sum(m)) * scale for n, m in zip((source.height, source.width), margins, strict=True))
-        top, left = (margin.before * scale for margin in margins)
-        if grid.is_sharp:
-            rounded = rounded_bands(run, source, scale, grid, bits, top + first)
-        else:
-            rounded = (to_image(band, bits) for band in floats(top + first))
-        return cropped_bands(rounded, height - first, slice(left, left + width))
-
-    def _sides(self, source: Source) -> Iterator[Side]:
-        """Yield how height and width of the network's result are resized."""
-        scale, lengths = self._run_scale, (source.height, source.width)
-        for length, margin, wraps in zip(lengths, source.margins, self._margins.wraps, strict=True):
-            inner = (length - sum(margin)) * scale
-            outputs = output_length(inner, self.scale / scale)
-            factor = outputs / inner if wraps else self.scale / scale
-            yield Side(inner, factor, outputs, margin.before * scale, wraps)
-
-
-@overload
-def upscale(
-    network: nn.Module,
-    image: np.ndarray,
-    *,
-    device: torch.device | str | None = None,
-    wrap: str | None = None,
-) -> np.ndarray: ...
-
-
-@overload
-def upscale(
-    network: nn.Module,
-    image: Sequence[np.ndarray],
-    *,
-    device: torch.device | str | None = None,
-    wrap: str | None = None,
-) -> list[np.ndarray]: ...
-
 
 def upscale(
     network: nn.Module,
-    image: np.ndarray | Sequence[np.ndarray],
+    image: Images,
     *,
     device: torch.device | str | None = None,
     wrap: str | None = None,
-) -> np.ndarray | list[np.ndarray]:
+) -> Images:
     """Upscale images of any size, cut as memory asks: an `Upscaler` with little set, for one call.
 
     Args:
@@ -280,7 +218,7 @@ def upscale(
         wrap: 'x', 'y' or 'xy' for images that tile, see `Upscaler`.
 
     Returns:
-        The same kind of array, of `scale` times the size; of a list, a list.
+        The same kind of array, or list of arrays, of `scale` times the size.
     """
     return Upscaler(network, device=device, wrap=wrap)(image)
 
@@ -308,11 +246,9 @@ def _check(
     overlap: object,
     batch: object,
     patches: object,
+    wrap: object,
 ) -> None:
     """Raise SrtoolboxError at the first option that is not possible."""
-    fault = network_faults(network)
-    if fault:
-        raise SrtoolboxError(fault)
     if tile is not None and tile != "auto" and not _is_count(tile):
         raise SrtoolboxError(f"tile is a number of pixels from 1, 'auto' or None, got {tile!r}")
     if dtype not in DTYPES:
@@ -327,10 +263,16 @@ def _check(
         raise SrtoolboxError(f"patches is one of {', '.join(PATCHES)}, or None, got {patches!r}")
     if patches is not None and _is_count(tile):
         raise SrtoolboxError(f"patches are cut by themselves: tile is not needed beside them, got {tile!r}")
-    if patches is not None and not isinstance(network, Refinable):
+    if patches is not None and not isinstance(unwrap(network), Refinable):
         raise SrtoolboxError(
             "patches are of the interpolated image: they are for networks that begin with an interpolation (SRCNN, "
-            f"VDSR), {type(network).__name__} does not"
+            f"VDSR), {type(unwrap(network)).__name__} does not"
+        )
+    if wrap is not None and wrap not in WRAPS:
+        raise SrtoolboxError(f"wrap is one of {', '.join(WRAPS)}, or None, got {wrap!r}")
+    if wrap is not None and patches == "non-overlapping":
+        raise SrtoolboxError(
+            "patches that do not overlap see nothing around them, so nothing can wrap around: take 'overlapping'"
         )
 
 

@@ -115,17 +115,17 @@ class PiecewiseUpsampling(NetworkWrapper):
 
     Args:
         network: one of NETWORKS that is `Splittable`.
-        piece: most LR pixels of a piece; an image of no more is not cut.
+        piece: most LR pixels of a piece, which may be changed; None: all in one.
     """
 
-    def __init__(self, network: nn.Module, piece: int = PIECE) -> None:
+    def __init__(self, network: nn.Module, piece: int | None = PIECE) -> None:
         super().__init__(unwrap(network))
         self.piece = piece
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, scale * H, scale * W)."""
         height, width = lq.shape[-2:]
-        if height * width <= self.piece:
+        if self.piece is None or height * width <= self.piece:
             return self.network(lq)
         network, scale = self.network, self.scale
         assert isinstance(network, Splittable)

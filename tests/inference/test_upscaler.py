@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import to_image, to_tensor
-from srtoolbox.inference import upscaler
 from srtoolbox.inference.restore import AutocastRestore, evaluation, restore, upscale_whole
 from srtoolbox.inference.tiling import planner as planning
 from srtoolbox.inference.tiling import stitch
@@ -338,8 +337,7 @@ def test_memory_that_runs_out_behind_the_network_repeats_no_row(photo, monkeypat
     image, calls = np.ascontiguousarray(photo[:150, :121]), []
     expected = Upscaler(Smooth(), outscale=5)(image)
     monkeypatch.setattr(stitch, "RESIZED_VALUES", 2**14)
-    module = stitch if place == "imresize_part" else upscaler
-    real = getattr(module, place)
+    real = getattr(stitch, place)
 
     def refused(*arguments):
         calls.append(arguments)
@@ -347,7 +345,7 @@ def test_memory_that_runs_out_behind_the_network_repeats_no_row(photo, monkeypat
             raise MemoryError
         return real(*arguments)
 
-    monkeypatch.setattr(module, place, refused)
+    monkeypatch.setattr(stitch, place, refused)
     result = Upscaler(Smooth(), outscale=5)(image)
     assert len(calls) > 20
     assert np.abs(result.astype(int) - expected).max() <= 1

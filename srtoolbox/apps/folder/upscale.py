@@ -40,7 +40,7 @@ from srtoolbox.image import (
 )
 from srtoolbox.image.fetching import fetch
 from srtoolbox.image.files.file_types import QUALITY_SUFFIXES
-from srtoolbox.inference.image import picture_bands, upscaled_form
+from srtoolbox.inference.image import picture_bands
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.interfaces import facts_of
 from srtoolbox.io.threads import BackgroundWriter, map_ahead
@@ -233,13 +233,12 @@ class _Run:
 
     def _upscale(self, job: Job, image: Picture, show: Callable[[float], None]) -> None:
         """Hand the bands of one image to a new thread that writes them."""
-        form = upscaled_form(self._upscaler, image)
+        form, rows = picture_bands(self._upscaler, image, alpha=self._alpha)
         suffix = self._reading.ext if job.target is None else job.target.suffix
         quality = self._reading.quality if suffix.lower() in QUALITY_SUFFIXES else None
         check_form(form, suffix, quality)
         if job.target is not None:
             check_folder(job.target)
-        rows = picture_bands(self._upscaler, image, alpha=self._alpha).rows
         metadata = image.metadata
         writer = BackgroundWriter[np.ndarray, list[str]](
             lambda bands: write(job, suffix, bands, form, metadata, quality), ahead=2

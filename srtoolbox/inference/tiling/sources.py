@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import to_tensor
 from srtoolbox.inference.tiling.receptive_field import CHROMA, receptive_field_of
 from srtoolbox.inference.tiling.tiles import COSTLY, NEAR, round_up
@@ -17,7 +16,6 @@ from srtoolbox.interfaces import facts_of
 from srtoolbox.logger import LOGGER
 from srtoolbox.resize import Part, imresize_part
 
-WRAPS = ("x", "y", "xy")
 STATISTICS = 64
 """Pixels beyond an edge, at least, for a network that sees the whole image: it sees repetitions."""
 
@@ -31,7 +29,6 @@ class Margin(NamedTuple):
 
 Margins = tuple[Margin, Margin]
 """Those of the rows and of the columns."""
-NO_MARGINS = Margin(), Margin()
 
 
 class Source(Protocol):
@@ -49,9 +46,9 @@ class Source(Protocol):
 class ImageSource:
     """HWC uint8 or uint16 in memory; only windows of it are made float and moved to the device."""
 
-    def __init__(self, image: np.ndarray, device: torch.device, margins: Margins = NO_MARGINS) -> None:
-        self.image, self.device, self.margins = image, device, margins
-        sides = zip(image.shape[:2], margins, strict=True)
+    def __init__(self, image: np.ndarray, device: torch.device, margins: Margins | None = None) -> None:
+        self.image, self.device, self.margins = image, device, margins or (Margin(), Margin())
+        sides = zip(image.shape[:2], self.margins, strict=True)
         self.height, self.width = (side + sum(margin) for side, margin in sides)
 
     def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
@@ -79,11 +76,13 @@ class ResizedSource:
         scale: float,
         size: tuple[int, int],
         device: torch.device,
-        margins: Margins = NO_MARGINS,
+        margins: Margins | None = None,
         wraps: tuple[bool, bool] = (False, False),
     ) -> None:
-        self.image, self.device, self.margins, self._wraps = image, device, margins, wraps
-        self.height, self.width = (side + sum(margin) for side, margin in zip(size, margins, strict=True))
+        self.image, self.device, self._wraps = image, device, wraps
+        self.margins = margins or (Margin(), Margin())
+        sides = zip(size, self.margins, strict=True)
+        self.height, self.width = (side + sum(margin) for side, margin in sides)
         axes = zip(image.shape[:2], size, wraps, strict=True)
         self._scales = [new / old if is_wrapped else scale for old, new, is_wrapped in axes]
 
@@ -109,41 +108,23 @@ def _take(image: np.ndarray, *places: slice) -> np.ndarray:
     return image
 
 
-def check_wrap(wrap: object, patches: str | None) -> None:
-    """Raise SrtoolboxError where an image cannot wrap so."""
-    if wrap is not None and wrap not in WRAPS:
-        raise SrtoolboxError(f"wrap is one of {', '.join(WRAPS)}, or None, got {wrap!r}")
-    if wrap is not None and patches == "non-overlapping":
-        raise SrtoolboxError(
-            "patches that do not overlap see nothing around them, so nothing can wrap around: take 'overlapping'"
-        )
-
-
-def wrapped_axes(wrap: str | None) -> tuple[bool, bool]:
-    """Return which of rows and columns wrap: 'x' is from left to right, so the columns."""
-    return "y" in (wrap or ""), "x" in (wrap or "")
-
-
 class MarginPlanner:
     """Decides how much of its repetitions a network sees beyond the edges of an image that wraps.
 
     Args:
         network: what is run.
-        wrap: one of WRAPS, or None.
+        wraps: True for each of rows and columns if they go on with themselves.
         overlap: pixels that are to suffice, see `Upscaler`; None: as many as the network sees.
         support: pixels of its result that are needed beyond the edges, for a resize.
     """
 
-    def __init__(self, network: nn.Module, wrap: str | None, overlap: int | None, support: int) -> None:
-        self.wraps = wrapped_axes(wrap)
-        self._network, self._overlap, self._support = network, overlap, support
+    def __init__(self, network: nn.Module, wraps: tuple[bool, bool], overlap: int | None, support: int) -> None:
+        self._network, self._wraps, self._overlap, self._support = network, wraps, overlap, support
         self._has_warned = False
 
     def margins(self, size: tuple[int, int]) -> Margins:
         """Return those of an image of (height, width), as the network sees it."""
-        if not any(self.wraps):
-            return NO_MARGINS
-        field, axes = self._field(), zip(size, self.wraps, strict=True)
+        field, axes = self._field(), zip(size, self._wraps, strict=True)
         rows, columns = (self._margin(side, field) if wraps else Margin() for side, wraps in axes)
         self._warn(size, (rows, columns), field)
         return rows, columns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +12,9 @@ import torch
 from torch import Tensor
 
 from srtoolbox.image import to_image
-from srtoolbox.inference.tiling.sources import Source
+from srtoolbox.inference.tiling.sources import Margin, Source
 from srtoolbox.inference.tiling.tiles import Tile, TileGrid
-from srtoolbox.resize import Part, imresize_part
+from srtoolbox.resize import Part, imresize_part, output_length
 
 RESIZED_VALUES = 2**21
 """Values of the result that are resized at once."""
@@ -22,35 +23,69 @@ Run = Callable[[Tensor], Tensor]
 """(N, C, h, w) in [0, 1] on the device -> float (N, C, scale * h, scale * w)."""
 
 
-def rounded_bands(
+def stitch_bands(
+    run: Run,
+    source: Source,
+    scale: int,
+    grid: TileGrid,
+    bits: int,
+    outscale: float | None = None,
+    first: int = 0,
+) -> Iterator[np.ndarray]:
+    """Return bands of the finished image, HWC of `bits` bits, without its margins.
+
+    Args:
+        run: the network.
+        source: gives its windows.
+        scale: the network's.
+        grid: where the windows lie.
+        bits: 8 or 16.
+        outscale: the final scale, where the network's result is to be resized.
+        first: row of the finished image to begin at.
+    """
+    floats, margins = partial(float_bands, run, source, scale, grid), source.margins
+    if outscale is not None:
+        axes = zip((source.height, source.width), margins, strict=True)
+        sides = (Side.of(length, margin, scale, outscale) for length, margin in axes)
+        return (to_image(band, bits) for band in _resized_bands(floats, *sides, first=first))
+    top, left = (margin.before * scale for margin in margins)
+    is_sharp = not any(tile.fade_in for tile in (*grid.rows, *grid.columns))
+    if is_sharp:
+        bands = _rounded_bands(run, source, scale, grid, bits, top + first)
+    else:
+        bands = (to_image(band, bits) for band in floats(top + first))
+    height, width = ((source.height - sum(margins[0])) * scale, (source.width - sum(margins[1])) * scale)
+    return _cropped_bands(bands, height - first, slice(left, left + width))
+
+
+def _rounded_bands(
     run: Run, source: Source, scale: int, grid: TileGrid, bits: int, first: int = 0
 ) -> Iterator[np.ndarray]:
     """Yield bands of the finished image from row `first` on, HWC of `bits` bits.
 
-    The grid `is_sharp`. Each tile is rounded as it comes: no band is ever held as float.
+    No tiles are cross-faded. Each tile is rounded as it comes: no band is ever held as float.
     """
     for rows in grid.rows:
-        target = rows.target(scale)
-        if target.stop <= first:
+        if rows.keep_stop * scale <= first:
             continue
         band: np.ndarray | None = None
         for columns, result in _run_row(run, source, rows, grid):
-            levels = to_image(result[..., rows.source(scale), columns.source(scale)], bits)
-            del result
+            place, part = columns.target(scale), result[..., rows.source(scale), columns.source(scale)]
+            levels = to_image(part, bits)
+            del result, part
             if band is None:
                 shape = levels.shape[0], source.width * scale, levels.shape[2]
                 band = np.empty(shape, levels.dtype)
-            band[:, columns.target(scale)] = levels
+            band[:, place] = levels
         assert band is not None
-        yield band[max(0, first - target.start) :]
+        yield band[max(0, first - rows.keep_start * scale) :]
 
 
 def float_bands(run: Run, source: Source, scale: int, grid: TileGrid, first: int = 0) -> Iterator[Tensor]:
     """Yield bands (1, C, h, W) float32 on the CPU, neither clipped nor rounded, from `first` on."""
     carry: Tensor | None = None
     for rows in grid.rows:
-        target = rows.target(scale)
-        if target.stop <= first:
+        if rows.keep_stop * scale <= first:
             continue  # where the next row begins to count, this one has faded away
         band: Tensor | None = None
         for columns, result in _run_row(run, source, rows, grid):
@@ -64,16 +99,16 @@ def float_bands(run: Run, source: Source, scale: int, grid: TileGrid, first: int
         assert band is not None
         if carry is not None:
             band[..., : carry.shape[2], :] += carry
-        ready = target.stop - target.start - rows.fade_out * scale
+        ready = (rows.keep_stop - rows.fade_out - rows.keep_start) * scale
         carry = band[..., ready:, :].clone() if rows.fade_out else None
-        start = max(0, first - target.start)
+        start = max(0, first - rows.keep_start * scale)
         if start < ready:
             yield band[..., start:ready, :]
 
 
 def _run_row(run: Run, source: Source, rows: Tile, grid: TileGrid) -> Iterator[tuple[Tile, Tensor]]:
     """Yield the results on the tiles of a row; equally wide neighbours may be run together."""
-    for _, group in itertools.groupby(grid.columns, key=lambda tile: tile.length):
+    for _, group in itertools.groupby(grid.columns, key=lambda tile: tile.read_stop - tile.read_start):
         tiles = list(group)
         for number in range(0, len(tiles), grid.batch):
             chosen = tiles[number : number + grid.batch]
@@ -107,12 +142,22 @@ class Side(NamedTuple):
     """Pixels of the image that bands have before its first one, where it wraps."""
     wraps: bool = False
 
+    @classmethod
+    def of(cls, length: int, margin: Margin, scale: int, outscale: float) -> Side:
+        """Return how a side of a source, its margin included, is resized behind a network."""
+        inner, wraps = (length - sum(margin)) * scale, any(margin)
+        outputs = output_length(inner, outscale / scale)
+        factor = outputs / inner if wraps else outscale / scale
+        return cls(inner, factor, outputs, margin.before * scale, wraps)
+
     def part(self, low: int, high: int) -> Part:
         """Return pixels `low` ... `high` of the result."""
         return Part(self.length, self.scale, low, high, self.wraps)
 
 
-def resized_bands(bands: Callable[[int], Iterator[Tensor]], rows: Side, columns: Side, first: int) -> Iterator[Tensor]:
+def _resized_bands(
+    bands: Callable[[int], Iterator[Tensor]], rows: Side, columns: Side, *, first: int
+) -> Iterator[Tensor]:
     """Yield MATLAB's bicubic `imresize` of an image that comes in bands of rows, in small bands.
 
     Args:
@@ -145,7 +190,7 @@ def resized_bands(bands: Callable[[int], Iterator[Tensor]], rows: Side, columns:
         done = possible
 
 
-def cropped_bands(bands: Iterator[np.ndarray], height: int, columns: slice) -> Iterator[np.ndarray]:
+def _cropped_bands(bands: Iterator[np.ndarray], height: int, columns: slice) -> Iterator[np.ndarray]:
     """Yield the first `height` rows of the bands, and these columns of them."""
     for band in bands:
         part = np.ascontiguousarray(band[:height, columns])

@@ -50,11 +50,6 @@ class TileGrid(NamedTuple):
     batch: int = 1
 
     @property
-    def is_sharp(self) -> bool:
-        """True if no tiles are cross-faded."""
-        return not any(tile.fade_in for tile in (*self.rows, *self.columns))
-
-    @property
     def largest_window(self) -> int:
         """Pixels that the network reads at most at once, but for `batch`."""
         return max(tile.length for tile in self.rows) * max(tile.length for tile in self.columns)
