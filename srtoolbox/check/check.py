@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from srtoolbox import dist
 from srtoolbox.check.components import Component, ask_component, check_part
+from srtoolbox.check.default_hooks import check_saving
 from srtoolbox.check.faults import Report, joined
 from srtoolbox.check.networks import build_networks
 from srtoolbox.check.optim import check_optim
@@ -63,6 +64,8 @@ def check(config: Config, mode: str = "train") -> None:
     check_losses(report, components, networks)
     check_optim(report, config, networks)
     check_networks_of_hooks(report, components)
+    if mode == "train":
+        check_saving(report)
     if report.faults:
         raise ConfigError(report.faults)
     for warning in report.warnings if dist.is_main_launch() else ():

@@ -67,7 +67,7 @@ def _check_named_map(report: Report, path: str, entries: Mapping[str, Any], part
         if item is not None:
             place = Place(joined(path, name), item, Part(part.kind))
             yield from check_part(report, place, did_you_mean(name, typed))
-        else:
+        elif path != "hooks":  # there it takes a default hook out
             fault = "None is no entry; in a file, `del _base_.x.y` takes one out of a base"
             report.add(joined(path, name), fault)
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from srtoolbox.check.default_hooks import has_hook
 from srtoolbox.check.faults import Report, joined, reason_of_failure
 from srtoolbox.check.networks import BuiltNetwork
 from srtoolbox.interfaces import PAGE
@@ -36,15 +37,9 @@ def check_optim(report: Report, config: Mapping[str, Any], networks: Mapping[str
         if facts and facts.trainable and optim.get(name) is None:
             report.add("optim", f"optim.{name} is missing, and model.{name} has parameters to train")
     scheduled = [name for name, cfg in optim.items() if isinstance(cfg, Mapping) and cfg.get("scheduler")]
-    if scheduled and not _has_hook(config, "SchedulerHook"):
+    if scheduled and not has_hook(config, "SchedulerHook"):
         message = "nothing steps this schedule: hooks needs scheduler=dict(type='SchedulerHook')"
         report.add(f"optim.{scheduled[0]}", message, key="scheduler")
-
-
-def _has_hook(config: Mapping[str, Any], name: str) -> bool:
-    hooks = config.get("hooks")
-    entries = hooks.values() if isinstance(hooks, Mapping) else ()
-    return any(isinstance(hook, Mapping) and hook.get("type") == name for hook in entries)
 
 
 def _check_one_optim(report: Report, path: str, cfg: Mapping[str, Any], network: BuiltNetwork | None) -> None:

@@ -23,6 +23,13 @@ from srtoolbox.registry import did_you_mean
 
 COMMAND_LINE = Origin("command line")
 NAMED_MAPS = ("hooks", "losses", "metrics", "datasets")
+DEFAULT_HOOKS = {
+    "scheduler": "SchedulerHook",
+    "checkpoint": "CheckpointHook",
+    "evaluate": "EvaluateHook",
+    "logger": "LoggerHook",
+}
+"""Hooks that a run has unless its config says None under their name."""
 PLUGINS = "custom_imports"
 _BRACKETS = re.compile(r"""\[\s*(['"]?)([\w-]+)\1\s*\]""")
 _WORDS = {"true": True, "false": False, "none": None}
@@ -44,7 +51,8 @@ class Override(NamedTuple):
     @property
     def removes(self) -> bool:
         """True if this takes an entry out of a named map (`hooks.ema=None`)."""
-        return self.value is None and len(self.path) > 1 and self.path[-2] in NAMED_MAPS
+        is_default = self.path[:1] == ("hooks",) and self.path[1:] in {(name,) for name in DEFAULT_HOOKS}
+        return self.value is None and len(self.path) > 1 and self.path[-2] in NAMED_MAPS and not is_default
 
 
 def parse_override(text: str) -> Override:

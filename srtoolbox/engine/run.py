@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from srtoolbox import dist
+from srtoolbox.check.default_hooks import complete_hooks
 from srtoolbox.config import Config
 from srtoolbox.data.datasets.base import SRDataset
 from srtoolbox.data.loading.collate import Batch
@@ -22,12 +23,11 @@ from srtoolbox.engine.build import load_initial_weights, wrap_networks
 from srtoolbox.engine.device import select_device, set_up_torch, to_device
 from srtoolbox.engine.guard.statistics import StatisticsGuard
 from srtoolbox.engine.hooks.base import Hook, Phase
-from srtoolbox.engine.hooks.scheduler import SchedulerHook
 from srtoolbox.engine.job.process import default_threads
 from srtoolbox.engine.job.run_config import report_changes
 from srtoolbox.engine.job.signals import StopSignals
 from srtoolbox.engine.random_state import generators, random_state, seed_everything, set_random_state
-from srtoolbox.errors import CheckpointError, ConfigError, MissingDataError, RunError
+from srtoolbox.errors import CheckpointError, MissingDataError, RunError
 from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.logger import LOGGER
 from srtoolbox.optim.wrapper import OptimWrapper, build_optim
@@ -112,9 +112,8 @@ class Run:
         self.optims: dict[str, OptimWrapper] = {
             name: build_optim(name, self.networks[name], cfg, amp=amp) for name, cfg in config["optim"].items()
         }
-        hooks: dict[str, Hook] = {name: HOOKS.build(cfg) for name, cfg in (config.get("hooks") or {}).items()}
+        hooks: dict[str, Hook] = {name: HOOKS.build(cfg) for name, cfg in complete_hooks(config).items()}
         self.hooks = dict(sorted(hooks.items(), key=lambda item: item[1].phase))  # ties: the config's order
-        self._check_schedules()
         self.call("set_up")
 
     def _check_same_start(self) -> None:
@@ -124,13 +123,6 @@ class Run:
             raise RunError(
                 f"the ranks found different checkpoints, of iterations {', '.join(str(start[0]) for start in starts)}. "
                 f"All need the same view of {self.work_dir}; wait a moment, or name one with --resume-from"
-            )
-
-    def _check_schedules(self) -> None:
-        scheduled = [name for name, optim in self.optims.items() if optim.scheduler is not None]
-        if scheduled and not any(isinstance(hook, SchedulerHook) for hook in self.hooks.values()):
-            raise ConfigError(
-                f"optim.{scheduled[0]}.scheduler needs hooks.scheduler = dict(type='SchedulerHook') to step it"
             )
 
     def _choose_threads(self) -> None:

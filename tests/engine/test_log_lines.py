@@ -37,8 +37,7 @@ def test_a_run_that_leaves_something_undone_says_so(
 ) -> None:
     describe(build(tiny_config, tmp_path))
     assert "nothing" not in log.text and "never used" not in log.text
-    describe(build(tiny_config, tmp_path, "hooks.checkpoint=None", "hooks.evaluate=None"))
-    assert "nothing of this run will be saved: hooks has no CheckpointHook" in log.messages
+    describe(build(tiny_config, tmp_path, "hooks.evaluate=None"))
     assert "data.val is never used: hooks has no EvaluateHook" in log.messages
     assert "validation on nothing" in log.text
 

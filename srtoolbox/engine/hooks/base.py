@@ -1,14 +1,14 @@
-"""The base class of hooks, and the loop they hang on:
+"""The base class of hooks, and the order in which they act; docs/hooks.md says what they may touch.
 
-for hook in hooks: hook.set_up(run)                  # while the runner is built; then a checkpoint is loaded
+for hook in hooks: hook.set_up(run)                     # while the run is built; then a checkpoint is loaded
 for hook in hooks: hook.before_train(run)
-for hook in hooks: hook.at_start(run)                # of a run at iteration 0
+for hook in hooks: hook.at_start(run)                   # of a run at iteration 0
 while run.iter < run.max_iters:
     run.terms = model.train_step(next(batches), optims)
     run.iter += 1
-    for hook in hooks: hook.after_iter(run)          # by phase: UPDATE, SAVE, EVALUATE, LOG
+    for hook in hooks: hook.after_iter(run)             # by phase: UPDATE, SAVE, EVALUATE, LOG
         (the evaluating hook calls hook.after_eval(run, evaluation) of all)
-for hook in hooks: hook.after_train(run, error)      # always, with the exception that ended the run, if any
+for hook in hooks: hook.after_train(run, error)         # always, with the exception that ended the run, if any
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def positive_interval(hook: str, interval: int) -> int:
-    """The interval, if it is one.
+    """Return the interval.
 
     Raises:
         ConfigError: it is not a whole number of iterations above 0.
@@ -32,6 +32,17 @@ def positive_interval(hook: str, interval: int) -> int:
     if not isinstance(interval, int) or interval < 1:
         raise ConfigError(f"{hook}: interval is a number of iterations above 0, got {interval!r}", key="interval")
     return interval
+
+
+def fit_interval(max_iters: int, *, most: int, times: int) -> int:
+    """Return an interval by which something happens so many times in a run, and more often in a long one.
+
+    Args:
+        max_iters: of the run.
+        most: the longest interval.
+        times: in a run no longer than that many intervals.
+    """
+    return max(min(most, max_iters // times), 1)
 
 
 class Phase(IntEnum):
@@ -52,7 +63,7 @@ class Hook:
     phase: Phase = Phase.LOG
 
     def set_up(self, run: Run) -> None:
-        """Add to the runner what checkpoints hold, on its device, before one is loaded. Writes nothing."""
+        """Add to the run what checkpoints hold, on its device, before one is loaded. Writes nothing."""
 
     def before_train(self, run: Run) -> None:
         """Once, with everything built and loaded."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from srtoolbox import dist
-from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
+from srtoolbox.engine.hooks.base import Hook, Phase, fit_interval, positive_interval
 from srtoolbox.errors import ConfigError, Fault, RunError
 from srtoolbox.io.files import prepare_folder, sync_file
 from srtoolbox.logger import LOGGER
@@ -33,7 +33,7 @@ class CheckpointHook(Hook):
     network is kept as the best.
 
     Args:
-        interval: iterations between saves.
+        interval: iterations between saves; None: a tenth of the run, at most 5000.
         keep_last: how many of them to keep, at least 2 (the newest may turn out damaged); None keeps all.
         best: which scores to keep the best network by, as '<set>/<metric>'; each has its own
             `checkpoints/best_<set>_<metric>.pth`. Whether higher is better is the metric's own word; of equal scores
@@ -45,7 +45,7 @@ class CheckpointHook(Hook):
 
     def __init__(
         self,
-        interval: int = 5000,
+        interval: int | None = None,
         keep_last: int | None = 3,
         best: Sequence[str] | str | None = (),
         best_after: int = 0,
@@ -53,7 +53,7 @@ class CheckpointHook(Hook):
         if keep_last is not None and keep_last < 2:
             fault = f"keep_last is at least 2, so that one good one is always there, got {keep_last}"
             raise ConfigError(f"CheckpointHook: {fault}", key="keep_last")
-        self.interval = positive_interval("CheckpointHook", interval)
+        self.interval = 0 if interval is None else positive_interval("CheckpointHook", interval)  # 0: set_up fits it
         self.keep_last = keep_last
         self.best_after = best_after
         self.best_keys = [best] if isinstance(best, str) else list(best or ())
@@ -79,6 +79,9 @@ class CheckpointHook(Hook):
             if known.get(key) in METRICS and METRICS.get(known[key]).higher_is_better is None
         ]
         return [Fault("best", fault) for fault in faults]
+
+    def set_up(self, run: Run) -> None:
+        self.interval = self.interval or fit_interval(run.max_iters, most=5000, times=10)
 
     def before_train(self, run: Run) -> None:
         self.folder = run.work_dir / "checkpoints"

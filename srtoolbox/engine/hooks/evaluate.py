@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from srtoolbox.engine.evaluate import Evaluation, Picture, build_eval_datasets, build_metrics, evaluate
-from srtoolbox.engine.hooks.base import Hook, Phase
+from srtoolbox.engine.hooks.base import Hook, Phase, fit_interval
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import HOOKS
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 @HOOKS.register
 class EvaluateHook(Hook):
-    """Scores `data.val.datasets` by `data.val.metrics` every `data.val.interval` iterations and after the last one.
+    """Scores `data.val.datasets` by `data.val.metrics` every `data.val.interval` iterations
+    (default: a tenth of the run, at most 5000) and after the last one.
 
     A run that begins from other weights (`load_from`) is scored before it learns, too: what it makes worse is seen. The
     averaged weights are evaluated where an EMAHook keeps some.
@@ -35,7 +36,7 @@ class EvaluateHook(Hook):
 
     def set_up(self, run: Run) -> None:
         val: dict[str, Any] = run.config.get("data", {}).get("val") or {}
-        self.interval = val.get("interval", run.max_iters)
+        self.interval: int = val.get("interval") or fit_interval(run.max_iters, most=5000, times=10)
         self.datasets = build_eval_datasets(val.get("datasets") or {})
         if val.get("datasets") and not self.datasets:
             LOGGER.warning("none of the validation sets is there: training goes on without evaluation")

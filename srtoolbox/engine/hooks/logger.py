@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from srtoolbox import dist
-from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
+from srtoolbox.engine.hooks.base import Hook, Phase, fit_interval, positive_interval
 from srtoolbox.engine.hooks.event_files import open_writer
 from srtoolbox.engine.hooks.graph import write_graph
 from srtoolbox.engine.hooks.loss_averages import LossAverages
@@ -40,7 +40,7 @@ class LoggerHook(Hook):
     values are fetched from the device only when a line is due.
 
     Args:
-        interval: iterations between lines.
+        interval: iterations between lines; None: a twentieth of the run, at most 100.
         tensorboard: whether to write event files too.
         graph: whether to write the generator's graph there, once, as the run begins.
         wandb: arguments of `wandb.init`, such as dict(project='...'): what goes to TensorBoard goes there too.
@@ -50,12 +50,12 @@ class LoggerHook(Hook):
 
     def __init__(
         self,
-        interval: int = 100,
+        interval: int | None = None,
         tensorboard: bool = True,
         graph: bool = False,
         wandb: Mapping[str, Any] | None = None,
     ) -> None:
-        self.interval = positive_interval("LoggerHook", interval)
+        self.interval = 0 if interval is None else positive_interval("LoggerHook", interval)  # 0: set_up fits it
         self.tensorboard, self.graph = tensorboard, graph
         if (graph or wandb is not None) and not tensorboard:
             fault = "graph and wandb go by way of TensorBoard, and tensorboard=False is given"
@@ -69,6 +69,9 @@ class LoggerHook(Hook):
         """wandb asked for where it is not installed, or with arguments that are not the user's."""
         fault = wandb_fault(cfg.get("wandb"))
         return [Fault("wandb", f"wandb: {fault}")] if fault else []
+
+    def set_up(self, run: Run) -> None:
+        self.interval = self.interval or fit_interval(run.max_iters, most=100, times=20)
 
     def before_train(self, run: Run) -> None:
         self.path = run.work_dir / "scores.jsonl"

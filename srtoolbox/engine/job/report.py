@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from srtoolbox import dist
-from srtoolbox.engine.hooks import Phase
 from srtoolbox.engine.job.run_config import comparable_from
 from srtoolbox.errors import DataError
 from srtoolbox.image import batch_to_float, expand_gray
@@ -99,8 +98,6 @@ def _sets(run: Run) -> dict[str, Any]:
 def _warnings(run: Run) -> list[str]:
     """Return a sentence for each thing that a run would leave undone."""
     warnings = []
-    if not any(hook.phase is Phase.SAVE for hook in run.hooks.values()):
-        warnings.append("nothing of this run will be saved: hooks has no CheckpointHook")
     val = run.config["data"].get("val") or {}
     if val.get("datasets") and not any(hasattr(hook, "datasets") for hook in run.hooks.values()):
         warnings.append("data.val is never used: hooks has no EvaluateHook")

@@ -1,0 +1,50 @@
+"""Hooks of a run that its config does not name: the schedule, saving, evaluating, logging."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from srtoolbox.check.faults import Report
+from srtoolbox.config.overrides import DEFAULT_HOOKS
+from srtoolbox.registry import HOOKS
+
+
+def complete_hooks(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the hooks of a run by name: the default ones that its config does not name, then its own.
+
+    A default hook is added where no hook of its class or of a subclass is named, under whatever
+    name, and its own name is free: None there takes the hook out, another hook takes its place.
+    """
+    own = config.get("hooks", {})
+    if own is None:
+        return {}
+    own = own if isinstance(own, Mapping) else {}
+    entries = {name: cfg for name, cfg in own.items() if cfg is not None}
+    classes = [entry for cfg in entries.values() if inspect.isclass(entry := _class_of(cfg))]
+    added = {
+        name: {"type": kind}
+        for name, kind in DEFAULT_HOOKS.items()
+        if name not in own and not any(issubclass(entry, HOOKS.get(kind)) for entry in classes)
+    }
+    return {**added, **entries}
+
+
+def _class_of(cfg: object) -> object:
+    kind = cfg.get("type") if isinstance(cfg, Mapping) else None
+    return HOOKS.get(kind) if isinstance(kind, str) and kind in HOOKS else None
+
+
+def has_hook(config: Mapping[str, Any], kind: str) -> bool:
+    """True if a run has a hook of a class or a subclass of it."""
+    classes = [_class_of(cfg) for cfg in complete_hooks(config).values()]
+    return any(inspect.isclass(entry) and issubclass(entry, HOOKS.get(kind)) for entry in classes)
+
+
+def check_saving(report: Report) -> None:
+    """Warn of a training of which nothing would be saved."""
+    classes = [_class_of(cfg) for cfg in complete_hooks(report.config).values()]
+    if not any(getattr(getattr(entry, "phase", None), "name", None) == "SAVE" for entry in classes):
+        fault = "nothing of this run will be saved: hooks has no CheckpointHook"
+        report.warn("hooks", fault, key="checkpoint")
