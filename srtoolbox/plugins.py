@@ -1,8 +1,9 @@
 """Plugins: components written outside the package, imported before a config is checked.
 
-Named by the config (`custom_imports`), on the command line (`--plugin FILE`) or by installed packages (entry points in
-the group `srtoolbox.plugins`). A config that came out of a checkpoint imports nothing: it has no file. A worker process
-that is not forked loads the same ones again, under the same names (`loaded_plugins`, `load_again`).
+Named by the config (`custom_imports`), on the command line (`--plugin FILE`) or by installed packages
+(entry points in the group `srtoolbox.plugins`). A config that came out of a checkpoint imports nothing:
+it has no file. A worker process that is not forked loads the same ones again, under the same names
+(`loaded_plugins`, `load_again`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import NamedTuple
@@ -24,37 +26,39 @@ GROUP = "srtoolbox.plugins"
 
 
 class Plugin(NamedTuple):
-    """A plugin that is loaded: a module, with the real path of its file where that was loaded by path."""
+    """A loaded plugin: a module, with the real path of its file if it was loaded by path."""
 
     module: str
     path: str | None = None
 
 
-_loaded: dict[str, Plugin] = {}  # by real path, 'module NAME' or 'group:name', in the order of loading; never forgotten
+_loaded: dict[str, Plugin] = {}
+"""By real path, 'module NAME' or 'group:name', in the order of loading."""
 
 
 def load_plugins(config: Config | None, files: Sequence[str | os.PathLike] = ()) -> None:
     """Import all plugins, each once in a process.
 
     Args:
-        config: whose `custom_imports` name modules ('my_package.losses') or files (the config has made the path of
-            './my_loss.py' absolute, from the folder of the file that names it); None or a config without a file
-            imports none.
-        files: Python files given on the command line, relative to the current folder. They are added to the config's
-            `custom_imports`, so that the config a run saves names all the code it needs.
+        config: its `custom_imports` name modules ('my_package.losses') or files (the config has made
+            the path of './my_loss.py' absolute, from the folder of the file that names it); None or
+            a config without a file imports none.
+        files: Python files of the command line, relative to the current folder. They are added to the
+            config's `custom_imports`, so that the config a run saves names all the code it needs.
 
     Raises:
         ConfigError: a plugin is missing or fails; the message names the line at fault, and who asked for it.
     """
     for entry in entry_points(group=GROUP):
         asked_by = f"entry point {entry.name!r} ({entry.value})"
-        _once(f"{GROUP}:{entry.name}", lambda entry=entry: _load_entry(entry), asked_by)
-    for name in _custom_imports(config):
-        asked_by = f"{config.origin('custom_imports')}: custom_imports: {name!r}"
-        if name.endswith(".py"):
-            _load_file(Path(config.filename).parent / name, asked_by)
-        else:
-            _once(f"module {name}", lambda name=name: _import_module(name), asked_by)
+        _once(f"{GROUP}:{entry.name}", partial(_load_entry, entry), asked_by)
+    if config is not None and config.filename is not None:
+        for name in _custom_imports(config):
+            asked_by = f"{config.origin('custom_imports')}: custom_imports: {name!r}"
+            if name.endswith(".py"):
+                _load_file(Path(config.filename).parent / name, asked_by)
+            else:
+                _once(f"module {name}", partial(_import_module, name), asked_by)
     for file in files:
         _load_file(Path(file), f"--plugin {file}")
     if config is not None and files:
@@ -66,42 +70,43 @@ def advice_for_missing(custom_imports: object) -> str:
     """Say how to load the code that a checkpoint's network needs.
 
     Args:
-        custom_imports: what the config of the run that wrote it names; it is told, never imported.
+        custom_imports: an entry of the run's config; it is only printed, never imported.
     """
     names = [custom_imports] if isinstance(custom_imports, str) else custom_imports or []
     names = [str(name) for name in names] if isinstance(names, list | tuple) else []
     files = [name for name in names if name.endswith(".py")]
-    here = [name for name in files if os.path.isfile(name)]
+    present = [name for name in files if os.path.isfile(name)]
     modules = [name for name in names if name not in files]
     if modules:
         return (
-            f"Its run imported {', '.join(modules)}: name a config with custom_imports = {modules + here!r} by "
-            f"--config, or import it before load_network"
+            f"Its run imported {', '.join(modules)}: name a config with custom_imports = "
+            f"{modules + present!r} by --config, or import it before load_network"
         )
-    options = " ".join(f"--plugin {shlex.quote(name)}" for name in here or ["FILE"])
-    advice = f"Add {options} (in Python: srtoolbox.plugins.load_plugins(None, {here or ['FILE']!r}))"
-    gone = [name for name in files if name not in here]
-    return advice + (f"; its run had {', '.join(gone)}, which is not there" if gone else "")
+    options = " ".join(f"--plugin {shlex.quote(name)}" for name in present or ["FILE"])
+    call = f"srtoolbox.plugins.load_plugins(None, {present or ['FILE']!r})"
+    missing = [name for name in files if name not in present]
+    absent = f"; its run had {', '.join(missing)}, which is not there" if missing else ""
+    return f"Add {options} (in Python: {call}){absent}"
 
 
-def _custom_imports(config: Config | None) -> list[str]:
-    if config is None or config.filename is None:
+def _custom_imports(config: Config) -> list[str]:
+    if config.filename is None:
         return []
     names = config.get("custom_imports") or []
     names = [names] if isinstance(names, str) else names
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        origin = config.origin("custom_imports")
-        raise ConfigError(f"{origin}: custom_imports: a list of modules or files is needed: ['./my_loss.py']")
+        need = "a list of modules or files is needed: ['./my_loss.py']"
+        raise ConfigError(f"{config.origin('custom_imports')}: custom_imports: {need}")
     return list(names)
 
 
 def loaded_plugins() -> dict[str, Plugin]:
-    """Return what this process has loaded, in that order: what another one hands to `load_again`."""
+    """Return the plugins of this process, in the order of loading, for another's `load_again`."""
     return dict(_loaded)
 
 
 def load_again(plugins: Mapping[str, Plugin]) -> None:
-    """Load in a worker process what its parent has loaded, each file under the module name it has there.
+    """Load the plugins of the parent in a worker process, each file under its module name there.
 
     Pickled objects name their classes by module, so this comes before anything is unpickled.
 
@@ -109,11 +114,9 @@ def load_again(plugins: Mapping[str, Plugin]) -> None:
         ConfigError: a plugin fails here; the message names the line at fault.
     """
     for key, plugin in plugins.items():
-        load = (
-            (lambda name=plugin.module: _import_module(name))
-            if plugin.path is None
-            else (lambda plugin=plugin: _import_file(plugin.path, plugin.module))
-        )
+        load = partial(_import_module, plugin.module)
+        if plugin.path is not None:
+            load = partial(_import_file, plugin.module, plugin.path)
         _once(key, load, f"plugin {plugin.path or plugin.module}, loaded again in a worker process")
 
 
@@ -124,11 +127,13 @@ def _load_file(path: Path, asked_by: str) -> None:
     name = f"srtoolbox_plugin_{Path(real).stem}"
     while name in sys.modules:  # another file of the same name
         name += "_"
-    _once(real, lambda: _import_file(real, name), asked_by)
+    _once(real, partial(_import_file, name, real), asked_by)
 
 
-def _import_file(path: str, name: str) -> Plugin:
+def _import_file(name: str, path: str) -> Plugin:
     spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError("a plugin is a Python file, whose name ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # pickling and `inspect` look classes up there
     try:
@@ -159,7 +164,7 @@ def _once(key: str, load: Callable[[], Plugin], asked_by: str) -> None:
 
 
 def _sentence(error: BaseException) -> str:
-    """The error with the place in the plugin it comes from."""
+    """Return the error after the place in the plugin that it comes from."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}: SyntaxError: {error.msg}"
     message = str(error) if isinstance(error, SrtoolboxError) else f"{type(error).__name__}: {error}"

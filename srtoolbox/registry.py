@@ -1,19 +1,19 @@
-"""Registries: one flat table per kind of component, built from dicts such as `dict(type='L1Loss', weight=1.0)`.
+"""Registries: one flat table per kind of component, built from dicts such as `dict(type='L1Loss')`.
 
-A registry imports its own package at the first look-up: a file dropped into that folder is found with no list to edit.
-The signature of a registered class is the schema of its config: `argument_faults` compares the two.
+A registry imports its own package at the first look-up: a file dropped into that folder needs no entry
+in a list. The signature of a registered class is the schema of its config, see `argument_faults`.
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from srtoolbox.errors import Fault, RegistryError, SrtoolboxError, line_at_fault
+from srtoolbox.text import did_you_mean
 
 try:
     import annotationlib
@@ -21,7 +21,7 @@ except ImportError:  # before Python 3.14
     annotationlib = None
 
 T = TypeVar("T")
-C = TypeVar("C", bound=Callable[..., Any])
+C = TypeVar("C", bound=Callable[..., object])
 
 _ALL: dict[str, Registry] = {}
 
@@ -30,9 +30,10 @@ class Registry(Generic[T]):
     """A table of classes of one kind.
 
     Args:
-        kind: what an entry is called in messages, e.g. "loss".
+        kind: the name of an entry in messages, e.g. "loss".
         package: module or package that is imported, with everything in it, before the first look-up.
-        injected: constructor arguments that the builder passes and a config never names (an optimizer's `params`).
+        injected: constructor arguments that the builder passes and a config never names (an
+            optimizer's `params`).
     """
 
     def __init__(self, kind: str, package: str | None = None, *, injected: Iterable[str] = ()) -> None:
@@ -40,11 +41,15 @@ class Registry(Generic[T]):
         self.package = package
         self.injected = frozenset(injected)
         self._entries: dict[str, Callable[..., T]] = {}
-        self._imported = package is None
+        self._is_imported = False
         _ALL[kind] = self
 
-    def register(self, obj: C | None = None, *, name: str | None = None) -> C | Callable[[C], C]:
-        """Add a class (or builder function) under its own name, or `name`; usable as a decorator with or without call.
+    @overload
+    def register(self, obj: C, *, name: str | None = None) -> C: ...
+    @overload
+    def register(self, obj: None = None, *, name: str | None = None) -> Callable[[C], C]: ...
+    def register(self, obj: Any = None, *, name: str | None = None) -> Any:
+        """Add a class (or builder function) under its own name, or `name`; also as a decorator.
 
         Raises:
             RegistryError: the name is taken by another owner, in any registry (names are unique over all kinds), or
@@ -61,18 +66,19 @@ class Registry(Generic[T]):
                     f"a {registry.kind} of that name. Rename one of the two."
                 )
         if any(p.kind is p.VAR_KEYWORD for p in parameters_of(obj).values()):
-            inherits = getattr(getattr(obj, "__init__", None), "__module__", "").startswith("torch.")
-            raise RegistryError(
-                f"{obj.__module__}.{key} has no __init__ of its own, from which its config's keys are taken: add one, "
-                "such as `def __init__(self) -> None: super().__init__()`"
-                if inherits
-                else f"{obj.__module__}.{key} takes **kwargs: name its arguments, so that configs can be checked"
-            )
+            constructor = getattr(obj, "__init__", None)
+            fault = "takes **kwargs: name its arguments, so that configs can be checked"
+            if getattr(constructor, "__module__", "").startswith("torch."):
+                fault = (
+                    "has no __init__ of its own, from which its config's keys are taken: add one, "
+                    "such as `def __init__(self) -> None: super().__init__()`"
+                )
+            raise RegistryError(f"{obj.__module__}.{key} {fault}")
         self._entries[key] = obj
         return obj
 
     def get(self, name: str) -> Callable[..., T]:
-        """The class registered as `name`.
+        """Return the class registered as `name`.
 
         Raises:
             RegistryError: no such entry; the message suggests the nearest name, or says which kind the name has.
@@ -108,7 +114,7 @@ class Registry(Generic[T]):
             raise RegistryError(f"{self.kind} {cfg['type']} cannot be built: {message}") from error
 
     def names(self) -> list[str]:
-        """All registered names, sorted."""
+        """Return all registered names, sorted."""
         self._import_package()
         return sorted(self._entries)
 
@@ -123,9 +129,9 @@ class Registry(Generic[T]):
         return f"Registry({self.kind!r}, {len(self._entries)} entries)"
 
     def _import_package(self) -> None:
-        if self._imported:
+        if self._is_imported or self.package is None:
             return
-        self._imported = True
+        self._is_imported = True
         module = importlib.import_module(self.package)
         for info in pkgutil.walk_packages(getattr(module, "__path__", []), module.__name__ + "."):
             importlib.import_module(info.name)
@@ -137,27 +143,15 @@ class Registry(Generic[T]):
         return f"no {self.kind} named {name!r}." + did_you_mean(name, self._entries, else_list=True)
 
 
-def did_you_mean(wrong: str, known: Iterable[str], *, else_list: bool = False) -> str:
-    """' Did you mean ...?' for the nearest of `known`, else '' or, with `else_list`, what there is."""
-    known = sorted(known)
-    lowered = {name.lower(): name for name in known}
-    word = str(wrong).lower()
-    near = difflib.get_close_matches(word, lowered, n=1, cutoff=0.6) or [
-        name for name in lowered if len(word) > 3 and name.startswith(word[: max(3, len(word) - 2)])
-    ]
-    if near:
-        return f" Did you mean {lowered[near[0]]!r}?"
-    return f" Known: {', '.join(known)}." if else_list and known else ""
-
-
 def parameters_of(entry: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
-    """Return a constructor's parameters by name, whose annotations may name what is imported for type checkers only.
+    """Return a constructor's parameters by name; annotations may name imports for type checkers.
 
     From Python 3.14 on such annotations are legal without quotes, and evaluating them fails.
     """
-    if annotationlib is None:
-        return inspect.signature(entry).parameters
-    return inspect.signature(entry, annotation_format=annotationlib.Format.FORWARDREF).parameters
+    options: dict[str, Any] = {}
+    if annotationlib is not None:
+        options["annotation_format"] = annotationlib.Format.FORWARDREF
+    return inspect.signature(entry, **options).parameters
 
 
 def argument_faults(
@@ -177,9 +171,8 @@ def argument_faults(
         if key in injected:
             faults.append(Fault(key, f"{name} is given {key!r} by the toolbox; remove it"))
         elif key not in parameters:
-            hint = did_you_mean(key, allowed) or (
-                f" It takes {', '.join(allowed)}." if allowed else " It takes no arguments."
-            )
+            arguments_in_words = ", ".join(allowed) or "no arguments"
+            hint = did_you_mean(key, allowed) or f" It takes {arguments_in_words}."
             faults.append(Fault(key, f"{name} takes no {key!r}.{hint}"))
     faults += [
         Fault(None, f"{name} needs {key!r}, which is missing")
@@ -189,13 +182,13 @@ def argument_faults(
     return faults
 
 
-def _is_reload(owner: object, obj: object) -> bool:
-    """Whether `obj` is the same definition imported a second time (a reloaded module), which may replace the first."""
+def _is_reload(owner: Callable[..., object], obj: Callable[..., object]) -> bool:
+    """True if `obj` is the same definition, imported again (a reloaded module): it may replace the first."""
     return (owner.__module__, owner.__qualname__) == (obj.__module__, obj.__qualname__)
 
 
 def registries() -> Mapping[str, Registry]:
-    """All registries by kind."""
+    """Return all registries by kind."""
     return dict(_ALL)
 
 

@@ -1,13 +1,16 @@
-"""Words for numbers in messages."""
+"""Wording of messages: numbers with their nouns, nearest names, reasons."""
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 def counted(number: int, one: str, more: str | None = None) -> str:
     """Return `1 image`, `2 images` or `1,500 images`.
 
     Args:
-        number: how many.
+        number: the count.
         one: the noun for one of them.
         more: the noun for several, where that is not `one` with an s.
     """
@@ -15,5 +18,19 @@ def counted(number: int, one: str, more: str | None = None) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Return what an error says, of one of the system without the path, which the message that quotes it has named."""
+    """Return the text of an error; of the system's without the path, which the message names anyhow."""
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
+def did_you_mean(wrong: object, names: Iterable[str], *, else_list: bool = False) -> str:
+    """Return ' Did you mean ...?' for the nearest name, else '' or, with `else_list`, all names."""
+    names = sorted(names)
+    lowered = {name.lower(): name for name in names}
+    word = str(wrong).lower()
+    near = difflib.get_close_matches(word, lowered, n=1, cutoff=0.6)
+    if not near and len(word) > 3:
+        start = word[: max(3, len(word) - 2)]
+        near = [name for name in lowered if name.startswith(start)]
+    if near:
+        return f" Did you mean {lowered[near[0]]!r}?"
+    return f" Known: {', '.join(names)}." if else_list and names else ""

@@ -10,7 +10,8 @@ import torch
 from srtoolbox import registry
 from srtoolbox.check.type_hints import hints_of
 from srtoolbox.errors import RegistryError
-from srtoolbox.registry import OPTIMIZERS, Registry, argument_faults, did_you_mean, parameters_of, registries
+from srtoolbox.registry import OPTIMIZERS, Registry, argument_faults, parameters_of, registries
+from srtoolbox.text import did_you_mean
 
 
 @pytest.fixture
@@ -212,7 +213,7 @@ def test_a_file_in_the_folder_of_a_kind_is_found(kind, tmp_path, monkeypatch):
     package = sys.modules[table.package]
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
     monkeypatch.setattr(table, "_entries", dict(table._entries))
-    monkeypatch.setattr(table, "_imported", False)
+    monkeypatch.setattr(table, "_is_imported", False)
     try:
         assert table.get("New").__module__ == f"{table.package}.new_component"
     finally:

@@ -9,7 +9,8 @@ from srtoolbox.check.faults import Report, joined
 from srtoolbox.check.schema import Part, Place
 from srtoolbox.check.type_hints import advice, described, fits, hints_of
 from srtoolbox.errors import ConfigError, Fault, RegistryError, SrtoolboxError
-from srtoolbox.registry import Registry, argument_faults, did_you_mean, registries
+from srtoolbox.registry import Registry, argument_faults, registries
+from srtoolbox.text import did_you_mean
 
 PARTS = {
     "model": Part("model"),

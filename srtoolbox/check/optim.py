@@ -14,7 +14,8 @@ from srtoolbox.check.faults import Report, joined, reason_of_failure
 from srtoolbox.check.networks import BuiltNetwork
 from srtoolbox.interfaces import PAGE
 from srtoolbox.optim.parameter_names import chooser, entry_fault
-from srtoolbox.registry import OPTIMIZERS, SCHEDULERS, argument_faults, did_you_mean
+from srtoolbox.registry import OPTIMIZERS, SCHEDULERS, argument_faults
+from srtoolbox.text import did_you_mean
 
 _STEPS = 3  # of a schedule: within them a floor lifts a rate of 0
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from srtoolbox.check.faults import Report, joined
 from srtoolbox.check.type_hints import advice, described, fits
-from srtoolbox.registry import did_you_mean
+from srtoolbox.text import did_you_mean
 
 
 class Value(NamedTuple):

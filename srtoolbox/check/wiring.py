@@ -8,7 +8,8 @@ from srtoolbox.check.components import Component
 from srtoolbox.check.faults import Report
 from srtoolbox.check.networks import BuiltNetwork
 from srtoolbox.interfaces import class_to_ask, missing_members
-from srtoolbox.registry import did_you_mean, parameters_of
+from srtoolbox.registry import parameters_of
+from srtoolbox.text import did_you_mean
 
 _BUILT = ("hook", "metric", "transform")
 """Light kinds. Losses and datasets read files, models are their networks and losses."""

@@ -18,7 +18,7 @@ from types import ModuleType
 
 from srtoolbox import __version__, system
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.registry import did_you_mean
+from srtoolbox.text import did_you_mean
 
 EXIT_FAULT, EXIT_INTERRUPT, EXIT_PIPE = 2, 130, 141
 PART = "visualize_"

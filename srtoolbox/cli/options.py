@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from srtoolbox.compat import OptionContainer, options_of
 from srtoolbox.errors import OptionError
-from srtoolbox.registry import did_you_mean
+from srtoolbox.text import did_you_mean
 
 _OVERRIDE = re.compile(r"""[A-Za-z_]\w*(\.[\w-]+|\[\s*['"]?[\w-]+['"]?\s*\])*\+?=""")
 CFG_OPTIONS = "--cfg-options"

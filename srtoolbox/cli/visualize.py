@@ -7,7 +7,7 @@ from types import ModuleType
 
 from srtoolbox.cli import PART, commands, plot_log, summary_lines
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.registry import did_you_mean
+from srtoolbox.text import did_you_mean
 
 SUMMARY = "draw trainings, feature maps, filters, scans, comparisons and scores"
 

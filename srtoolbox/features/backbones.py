@@ -28,7 +28,7 @@ from srtoolbox.errors import CheckpointError, ConfigError, Fault
 from srtoolbox.features.torchvision import torchvision_models
 from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.logger import LOGGER
-from srtoolbox.registry import did_you_mean
+from srtoolbox.text import did_you_mean
 
 VGGS = tuple(f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn"))
 RESNETS = ("resnet18", "resnet34", "resnet50")

@@ -11,7 +11,7 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterable
 
-from srtoolbox.registry import did_you_mean
+from srtoolbox.text import did_you_mean
 
 
 def chooser(entry: str, names: Iterable[str]) -> Callable[[str], bool]:

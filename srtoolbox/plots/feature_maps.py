@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.plots.grid import Cell
-from srtoolbox.registry import did_you_mean
+from srtoolbox.text import did_you_mean
 
 Limits = tuple[np.ndarray, np.ndarray]
 """What is drawn black and what white: two arrays (C,)."""

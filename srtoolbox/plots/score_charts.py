@@ -15,8 +15,7 @@ from matplotlib.patches import Patch
 from srtoolbox.errors import DataError
 from srtoolbox.io import files
 from srtoolbox.plots.charts import COLOURS, INK, add_legend, check_suffix, new_figure, plain, write_figure
-from srtoolbox.registry import did_you_mean
-from srtoolbox.text import reason_of
+from srtoolbox.text import did_you_mean, reason_of
 
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
 """network -> set -> metric -> mean."""

@@ -14,7 +14,8 @@ from srtoolbox.errors import CheckpointError, SrtoolboxError
 from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.logger import LOGGER
 from srtoolbox.plugins import advice_for_missing
-from srtoolbox.registry import NETWORKS, did_you_mean, parameters_of
+from srtoolbox.registry import NETWORKS, parameters_of
+from srtoolbox.text import did_you_mean
 from srtoolbox.weights.formats.containers import WeightsChoice, find_weights
 from srtoolbox.weights.formats.recognise import our_names, recognise
 from srtoolbox.weights.plausibility import ForeignNetwork, examine

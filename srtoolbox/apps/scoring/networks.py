@@ -12,7 +12,8 @@ from torch import nn
 from srtoolbox.config import Config
 from srtoolbox.engine.evaluate import build_eval_datasets, build_metrics
 from srtoolbox.errors import ConfigError, MissingDataError
-from srtoolbox.registry import NETWORKS, did_you_mean
+from srtoolbox.registry import NETWORKS
+from srtoolbox.text import did_you_mean
 from srtoolbox.weights.load import load_network
 
 PART = 8

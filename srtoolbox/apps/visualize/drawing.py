@@ -12,7 +12,7 @@ import numpy as np
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import WRITE_SUFFIXES, listed, read_image, write_image
 from srtoolbox.plots.animation import check_suffix, write_animation
-from srtoolbox.registry import did_you_mean
+from srtoolbox.text import did_you_mean
 
 T = TypeVar("T")
 Crop = tuple[int, int, int, int]

@@ -22,7 +22,7 @@ from srtoolbox.data.stores.folder import CACHE_BYTES, ImageCache
 from srtoolbox.errors import DataError, MissingDataError
 from srtoolbox.image import image_shape, read_image, read_suffixes
 from srtoolbox.image.reading import decode_image, decoded_shape
-from srtoolbox.registry import did_you_mean
+from srtoolbox.text import did_you_mean
 
 SCHEME = "hub://"
 _OPTIONS = ("column", "split", "config")
