@@ -1,23 +1,28 @@
-"""YAML and JSON configs: read as data, with the place of each key where the format tells it."""
+"""The text of configs: JSON and YAML read as data, and MMEngine's `{{ ... }}` templates in all of them."""
 
 from __future__ import annotations
 
+import ast
 import json
+import os
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import yaml
 
-from srtoolbox.config.evaluator.budget import DEPTH, Budget, Refused
-from srtoolbox.config.values import ConfigDict, Origin
+from srtoolbox import system
+from srtoolbox.config.evaluator.budget import DEPTH, FILE_BYTES, Budget, Refused
+from srtoolbox.config.values import ConfigDict, Origin, Value
 from srtoolbox.errors import ConfigError
 
 _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"(\s*:)?')
+_ENVIRONMENT = re.compile(r"""\{\{['"]?\s*\$(\w+)\s*:\s*([^\s{}]*?)\s*['"]?\}\}""")
+_BASE_VALUE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
+_WORD = "_base_value_{}_of_this_file_"
 
 
 def read_json(text: str, file: str, budget: Budget) -> ConfigDict:
-    """A JSON object; each key knows its line.
+    """Return a JSON object; each key knows its line.
 
     Raises:
         ConfigError: the text is not JSON, is nested too deep or not an object.
@@ -37,28 +42,30 @@ def read_json(text: str, file: str, budget: Budget) -> ConfigDict:
 
 
 class _Pairs(list):
-    """A JSON object as it was written: (key, value) in the order of the text, a key given twice twice."""
+    """A JSON object as it was written: (key, value) in the order of the text, also of a repeated key."""
 
 
 def _key_origins(text: str, file: str) -> Iterator[Origin]:
-    """Where each key of a valid JSON text stands: a string before a colon."""
-    line, counted = 1, 0
+    """Yield the place of each key of a valid JSON text: a string before a colon."""
+    line, position = 1, 0
     for match in _JSON_STRING.finditer(text):
         if match.group(1):
-            line += text.count("\n", counted, match.start())
-            counted = match.start()
+            line += text.count("\n", position, match.start())
+            position = match.start()
             yield Origin(file, line)
 
 
-def _with_origins(value: Any, origins: Iterator[Origin], file: str) -> Any:  # noqa: ANN401 - any JSON value
-    """ConfigDicts out of pairs; walked in the order of the text, each key takes the next origin."""
+def _with_origins(value: Value, origins: Iterator[Origin], file: str) -> Value:
+    """Return pairs as ConfigDicts; walked in the order of the text, each key takes the next origin."""
     if isinstance(value, _Pairs):
-        made = ConfigDict(origin=Origin(file))
+        node = ConfigDict(origin=Origin(file))
         for key, item in value:
             origin = next(origins)
-            made.put(key, _with_origins(item, origins, file), origin)
-        return made
-    return [_with_origins(item, origins, file) for item in value] if isinstance(value, list) else value
+            node.put(key, _with_origins(item, origins, file), origin)
+        return node
+    if isinstance(value, list):
+        return [_with_origins(item, origins, file) for item in value]
+    return value
 
 
 def _check_nesting(text: str, file: str) -> None:
@@ -72,7 +79,7 @@ def _check_nesting(text: str, file: str) -> None:
 
 
 def read_yaml(text: str, file: str, budget: Budget) -> ConfigDict:
-    """A YAML mapping, read by PyYAML's safe loader; aliases are paid for each time they are used.
+    """Return a YAML mapping, read by PyYAML's safe loader; every use of an alias is paid for.
 
     Raises:
         ConfigError: the text is not YAML, uses tags that make objects, is nested too deep or not a mapping.
@@ -81,7 +88,8 @@ def read_yaml(text: str, file: str, budget: Budget) -> ConfigDict:
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        value = _YamlReader(loader, file, budget).convert(node) if node is not None else ConfigDict(origin=Origin(file))
+        empty = ConfigDict(origin=Origin(file))
+        value = empty if node is None else _YamlReader(loader, file, budget).convert(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
@@ -96,11 +104,13 @@ def read_yaml(text: str, file: str, budget: Budget) -> ConfigDict:
 
 
 class _YamlReader:
+    """Turns the nodes of a YAML file into values."""
+
     def __init__(self, loader: yaml.SafeLoader, file: str, budget: Budget) -> None:
         self.loader, self.file, self.budget = loader, file, budget
         self.depth = 0
 
-    def convert(self, node: yaml.Node) -> Any:  # noqa: ANN401
+    def convert(self, node: yaml.Node) -> Value:
         origin = Origin(self.file, node.start_mark.line + 1)
         self.depth += 1
         try:
@@ -113,7 +123,7 @@ class _YamlReader:
         finally:
             self.depth -= 1
 
-    def _converted(self, node: yaml.Node, origin: Origin) -> Any:  # noqa: ANN401
+    def _converted(self, node: yaml.Node, origin: Origin) -> Value:
         if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
             return self._mapping(node, origin)
         if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
@@ -121,31 +131,122 @@ class _YamlReader:
         value = self.loader.construct_object(node, deep=True)
         if value is not None and not isinstance(value, bool | int | float | str):
             raise Refused(f"a {type(value).__name__} is not a config value; quote it to make it a string")
-        return self.budget.made(value)
+        return self.budget.pay(value)
 
     def _mapping(self, node: yaml.MappingNode, origin: Origin) -> ConfigDict:
-        made = ConfigDict(origin=origin)
+        mapping = ConfigDict(origin=origin)
+        entries = []
         for key_node, value_node in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
-                parts = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
-                for part in reversed(parts):  # the first of several wins
-                    merged = self.convert(part)
-                    if not isinstance(merged, ConfigDict):
-                        raise Refused("`<<` needs a mapping")
-                    for key in merged:
-                        made.put(key, merged[key], merged.origin_of(key))
-        for key_node, value_node in node.value:
-            if key_node.tag != "tag:yaml.org,2002:merge":
-                key = self.convert(key_node)
-                if isinstance(key, dict | list):
-                    raise Refused("a key must be a scalar")
-                made.put(
-                    self.budget.key(key), self.convert(value_node), Origin(self.file, key_node.start_mark.line + 1)
-                )
-        return made
+                self._merge(mapping, value_node)
+            else:
+                entries.append((key_node, value_node))
+        for key_node, value_node in entries:
+            key = self.convert(key_node)
+            if isinstance(key, dict | list):
+                raise Refused("a key must be a scalar")
+            key_origin = Origin(self.file, key_node.start_mark.line + 1)
+            mapping.put(self.budget.key(key), self.convert(value_node), key_origin)
+        return mapping
+
+    def _merge(self, mapping: ConfigDict, node: yaml.Node) -> None:
+        """Put the mappings behind a `<<` in; the first of several wins."""
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        for part in reversed(parts):
+            merged = self.convert(part)
+            if not isinstance(merged, ConfigDict):
+                raise Refused("`<<` needs a mapping")
+            for key in merged:
+                mapping.put(key, merged[key], merged.origin_of(key))
 
 
-def _top(value: Any, file: str) -> ConfigDict:  # noqa: ANN401
+def _top(value: object, file: str) -> ConfigDict:
     if not isinstance(value, ConfigDict):
         raise ConfigError(f"{file}:1: a config is a mapping of keys, this is a {type(value).__name__}")
     return value
+
+
+def substituted(text: str, path: str) -> str:
+    """Return a file's text with `{{ fileDirname }}` and its kin and `{{$VARIABLE:default}}` replaced.
+
+    Raises:
+        Refused: an environment variable is not set and has no default, or the text grows too long.
+    """
+    path = os.path.abspath(path)
+    name = os.path.basename(path)
+    stem, suffix = os.path.splitext(name)
+    values = {
+        "fileDirname": os.path.dirname(path),
+        "fileBasename": name,
+        "fileBasenameNoExtension": stem,
+        "fileExtname": suffix,
+    }
+    pattern = r"\{\{\s*(" + "|".join(values) + r")\s*\}\}"
+    text = re.sub(pattern, lambda match: values[match.group(1)].replace("\\", "/"), text)
+    text = _ENVIRONMENT.sub(_environment_value, text)
+    if len(text) > 2 * FILE_BYTES:
+        raise Refused(f"its templates make more than {2 * FILE_BYTES // 1024} KiB of it")
+    return text
+
+
+def _environment_value(match: re.Match) -> str:
+    variable, default = match.groups()
+    value = os.environ.get(variable, default)
+    if not value:
+        advice = f"set it, or write {{{{${variable}:default}}}}"
+        raise Refused(f"the environment variable {variable} is not set; {advice}")
+    # in quotes, the \t of C:\train would be a tab
+    return value.replace("\\", "/") if system.IS_WINDOWS else value
+
+
+def with_words(text: str, quote: str = "") -> tuple[str, dict[str, str]]:
+    """Replace each `{{ _base_.a.b }}` by a unique word (in `quote`s). Return the text and word -> 'a.b'."""
+    words: dict[str, str] = {}
+
+    def word_of(match: re.Match) -> str:
+        word = _WORD.format(len(words))
+        words[word] = match.group(1)
+        return quote + word + quote
+
+    return _BASE_VALUE.sub(word_of, text), words
+
+
+class BaseValues(ast.NodeTransformer):
+    """Puts `_base_.a.b` in the place of its word, in a Python file."""
+
+    def __init__(self, words: Mapping[str, str], path: str) -> None:
+        self.words, self.path = words, path
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id not in self.words:
+            return node
+        value = ast.parse(f"_base_.{self.words[node.id]}", mode="eval").body
+        for part in ast.walk(value):
+            ast.copy_location(part, node)
+        return value
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        if isinstance(node.value, str) and any(word in node.value for word in self.words):
+            fault = "a {{ _base_.x }} template cannot stand inside a string; write f'{_base_.x}' instead"
+            raise ConfigError(f"{self.path}:{node.lineno}: {fault}")
+        return node
+
+
+def with_base_values(value: Value, words: Mapping[str, str], base: ConfigDict, origin: Origin) -> Value:
+    """Return `value` with each word of a `{{ _base_.a.b }}` replaced by what the base has there."""
+    if isinstance(value, ConfigDict):
+        node = value.copy()
+        for key, item in value.items():
+            key_origin = value.origin_of(key) or origin
+            dict.__setitem__(node, key, with_base_values(item, words, base, key_origin))
+        return node
+    if isinstance(value, list):
+        return [with_base_values(item, words, base, origin) for item in value]
+    if not isinstance(value, str) or value not in words:
+        return value
+    node = base
+    for part in words[value].split("."):
+        if not isinstance(node, ConfigDict) or part not in node:
+            raise ConfigError(f"{origin}: the bases have no {words[value]!r}")
+        node = node[part]
+    return node

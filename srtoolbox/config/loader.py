@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import copy
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from srtoolbox.config.evaluator.budget import FILE_BYTES, YAML_BYTES, Budget, Refused
 from srtoolbox.config.evaluator.statements import Evaluator, base_assignments
-from srtoolbox.config.evaluator.templates import extracted_base_values, substituted
-from srtoolbox.config.formats import read_json, read_yaml
+from srtoolbox.config.formats import (
+    BaseValues,
+    read_json,
+    read_yaml,
+    substituted,
+    with_base_values,
+    with_words,
+)
 from srtoolbox.config.locate import find_base, packaged_names
-from srtoolbox.config.merge import merge, without_delete
 from srtoolbox.config.overrides import PLUGINS, Overrides
-from srtoolbox.config.values import ConfigDict, Origin, inherited
+from srtoolbox.config.values import ConfigDict, Origin, Value, inherited, merge, without_delete
 from srtoolbox.errors import ConfigError
 from srtoolbox.io.file_names import ESCAPE_HINT, slash_hint
-from srtoolbox.registry import did_you_mean
+from srtoolbox.text import did_you_mean
 
 DATA_ROOT = "data_root"
 VARIABLES = "_variables_"
 
 
 class Loader:
-    """Loads one config; `used` collects the top-level names that some expression reads.
+    """Loads one config.
 
-    `read_too_early` has those that a base reads and a later file binds again without reading them,
-    which the base does not see.
+    Attributes:
+        used: the top-level names that some expression reads.
+        read_too_early: those of them that a base reads and a later file binds again without
+            reading them, which the base does not see.
+        variables: the values that the files on the way to the base being read give its names.
 
     Raises:
         ConfigError: from `load`, for anything that is refused, missing or fails, with file and line.
@@ -41,28 +50,23 @@ class Loader:
         self.used: set[str] = set()
         self.read_too_early: set[str] = set()
         self.open: list[str] = []  # real paths from the config down to the base being read
+        self.variables: dict[str, Value] = {}
         data_root = os.environ.get("SRTOOLBOX_DATA") or "data"
-        self.variables: dict[str, Any] = {}  # what the files on the way to the base being read give its names
         self.prebound = {DATA_ROOT: self.overrides.outer(DATA_ROOT, data_root)}
 
     def load(self, path: str) -> ConfigDict:
-        """The config at `path`, bases merged in and overrides applied."""
+        """Return the config at `path`, bases merged in and overrides applied."""
         config = self._file(path)
         self.overrides.at_end(config, tuple(self.prebound))
         _resolve_plugins(config, path)
         return config
 
-    def _within(self, origin: Origin, action: Callable[[], Any]) -> Any:  # noqa: ANN401 - what action returns
-        try:
-            return action()
-        except Refused as refusal:
-            raise ConfigError(f"{origin}: {refusal}") from None
-
     def _file(self, path: str) -> ConfigDict:
         real = os.path.realpath(path)
-        self._within(Origin(path, 1), self.budget.open_file)
-        self.open.append(real)
-        text = self._within(Origin(path, 1), lambda: substituted(_read(path), path))
+        with _refusals_at(Origin(path, 1)):
+            self.budget.open_file()
+            self.open.append(real)
+            text = substituted(_read(path), path)
         suffix = os.path.splitext(path)[1]
         if suffix == ".py":
             config = self._python(text, path)
@@ -74,37 +78,43 @@ class Loader:
         return config
 
     def _python(self, text: str, path: str) -> ConfigDict:
-        text, words = extracted_base_values(text)
+        text, words = with_words(text)
         module = _parsed(text, path)
-        base = self._bases(*_python_bases(module, path, self.budget), path, _variables(module, path, self.budget))
-        module = _BaseValues(words, path).visit(module) if words else module
-        evaluator = Evaluator(path, self.budget, ConfigDict(origin=Origin(path)), {**self.prebound, "_base_": base})
+        variables = _variables(module, path, self.budget)
+        base = self._bases(*_python_bases(module, path, self.budget), path, variables)
+        module = BaseValues(words, path).visit(module) if words else module
+        names, outer = ConfigDict(origin=Origin(path)), {**self.prebound, "_base_": base}
+        evaluator = Evaluator(path, self.budget, names, outer)
         evaluator.run(module, self._at_assignment)
-        self.read_too_early |= {name for name in evaluator.names if name in base and name in self.used}
+        self.read_too_early |= {name for name in names if name in base and name in self.used}
         self.read_too_early -= evaluator.used
         self.used |= evaluator.used
-        return self._merged(base, evaluator.names, path)
+        return self._merged(base, names, path)
 
     def _plain(self, text: str, path: str, read: Callable[[str, str, Budget], ConfigDict]) -> ConfigDict:
-        text, words = extracted_base_values(text, quote='"')
+        text, words = with_words(text, quote='"')
         own = read(text, path, self.budget)
         origin = own.origin_of("_base_") or Origin(path)
-        base = self._bases(dict.pop(own, "_base_", []), origin, path, dict.pop(own, VARIABLES, ConfigDict()))
+        place = own.origin_of(VARIABLES) or Origin(path)
+        variables = _checked_variables(dict.pop(own, VARIABLES, ConfigDict()), place)
+        base = self._bases(dict.pop(own, "_base_", []), origin, path, variables)
         if words:
-            own = _filled(own, words, base, origin)
+            own = with_base_values(own, words, base, origin)
         for key in list(own):
             own.put(key, self._at_assignment(key, own[key]), own.origin_of(key))
         return self._merged(base, own, path)
 
-    def _at_assignment(self, name: str, value: Any) -> Any:  # noqa: ANN401 - any config value
-        """Return what is bound to a name: what a file based on this one or the command line says, else `value`."""
-        given = copy.deepcopy(self.variables[name]) if name in self.variables else value
-        return self.overrides.at_assignment(name, given)
+    def _at_assignment(self, name: str, value: Value) -> Value:
+        """Return what is bound to a name: by the command line or a file on this one, else `value`."""
+        if name in self.variables:
+            value = copy.deepcopy(self.variables[name])
+        return self.overrides.at_assignment(name, value)
 
     def _merged(self, base: ConfigDict, own: ConfigDict, path: str) -> ConfigDict:
         for names in (base, own):
             for key, value in names.items():
-                self._within(names.origin_of(key) or Origin(path, 1), lambda value=value: self.budget.measure(value))
+                with _refusals_at(names.origin_of(key) or Origin(path, 1)):
+                    self.budget.measure(value)
         own = ConfigDict(own)
         _resolve_plugins(own, path)
         for key in list(own):
@@ -114,8 +124,11 @@ class Loader:
                 del own[key]
         return without_delete(merge(base, own))
 
-    def _bases(self, names: Any, origin: Origin, path: str, variables: ConfigDict) -> ConfigDict:  # noqa: ANN401 - as the file says
-        """Return the configs named in `_base_`, side by side, marked as inherited, where `variables` replace theirs."""
+    def _bases(self, names: object, origin: Origin, path: str, variables: ConfigDict) -> ConfigDict:
+        """Return the configs named in `_base_`, side by side, marked as inherited.
+
+        `variables` replace the values that the bases bind to these names.
+        """
         names = names if isinstance(names, list | tuple) else [names]
         base, outer = ConfigDict(origin=Origin(path)), self.variables
         self.variables = {**variables, **outer}
@@ -134,7 +147,8 @@ class Loader:
         for name in variables:
             place = variables.origin_of(name) or origin
             if name not in base:
-                raise ConfigError(f"{place}: {VARIABLES}: no base sets {name!r}.{did_you_mean(name, base)}")
+                hint = did_you_mean(name, base)
+                raise ConfigError(f"{place}: {VARIABLES}: no base sets {name!r}.{hint}")
             base.put(name, base[name], place)
         return inherited(base)
 
@@ -143,28 +157,38 @@ class Loader:
             raise ConfigError(f"{origin}: _base_ {name!r} is in another package; copy that config here")
         base = find_base(name, os.path.dirname(path))
         if base is None:
-            looked = os.path.normpath(os.path.join(os.path.dirname(path), name))
+            beside = os.path.normpath(os.path.join(os.path.dirname(path), name))
+            slashes = slash_hint(name)
+            hint = f" {slashes[0].upper()}{slashes[1:]}." if slashes else ""
             raise ConfigError(
-                f"{origin}: _base_ file {name!r} not found (looked for {looked}, then among the packaged configs)."
-                f"{f' {hint[0].upper()}{hint[1:]}.' if (hint := slash_hint(name)) else ''}"
-                f"{did_you_mean(name, packaged_names())}"
+                f"{origin}: _base_ file {name!r} not found (looked for {beside}, then among the packaged "
+                f"configs).{hint}{did_you_mean(name, packaged_names())}"
             )
         if os.path.realpath(base) in self.open:
             raise ConfigError(f"{origin}: _base_ {name!r} leads back to a file that is being read: a cycle")
         return base
 
 
-def _resolve_plugins(names: ConfigDict, path: str) -> None:
-    """Make the plugin files that the config at `path` names absolute, so that they are found from wherever it is saved.
+@contextlib.contextmanager
+def _refusals_at(origin: Origin) -> Iterator[None]:
+    """Turn a refusal into a ConfigError that names its place."""
+    try:
+        yield
+    except Refused as refusal:
+        raise ConfigError(f"{origin}: {refusal}") from None
 
-    What a base named is absolute already; a file given on the command line is beside the config.
+
+def _resolve_plugins(names: ConfigDict, path: str) -> None:
+    """Make the paths of the config's plugin files absolute, so that they hold wherever it is saved.
+
+    Those of a base are absolute already; a file of the command line lies beside the config.
     """
     value = names.get(PLUGINS)
     if isinstance(value, str):
         names.put(PLUGINS, _plugin_path(value, path), names.origin_of(PLUGINS))
     elif isinstance(value, list | tuple):
-        found = [_plugin_path(item, path) if isinstance(item, str) else item for item in value]
-        names.put(PLUGINS, found, names.origin_of(PLUGINS))
+        paths = [_plugin_path(item, path) if isinstance(item, str) else item for item in value]
+        names.put(PLUGINS, paths, names.origin_of(PLUGINS))
 
 
 def _plugin_path(name: str, path: str) -> str:
@@ -180,7 +204,8 @@ def _read(path: str) -> str:
         limit = YAML_BYTES if path.endswith((".yaml", ".yml")) else FILE_BYTES
         if len(data) > limit:
             line = 1 + data.count(b"\n", 0, limit)
-            raise ConfigError(f"{path}:{line}: here the file grows larger than {limit // 1024} KiB, which is refused")
+            fault = f"here the file grows larger than {limit // 1024} KiB, which is refused"
+            raise ConfigError(f"{path}:{line}: {fault}")
         return data.decode("utf-8-sig")
     except OSError as error:
         raise Refused(f"cannot be read: {error.strerror}") from None
@@ -190,8 +215,8 @@ def _read(path: str) -> str:
 
 def _parsed(text: str, path: str) -> ast.Module:
     try:
-        with warnings.catch_warnings():  # of '\\d', which Python keeps as it stands; which version of it warns differs
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of '\\d', which Python keeps as it stands
             return ast.parse(text, path)
     except SyntaxError as error:
         hint = f". {ESCAPE_HINT}" if "unicodeescape" in str(error.msg) else ""  # 'C:\\Users'
@@ -203,7 +228,7 @@ def _parsed(text: str, path: str) -> ast.Module:
 
 
 def _too_deep_line(text: str) -> int:
-    """The line that ends the first statement the parser gave up on: the shortest head of the text that fails alike."""
+    """Return the last line of the shortest head of the text that the parser gives up on, too."""
     lines = text.splitlines(keepends=True)
     low, high = 1, len(lines)
     while low < high:
@@ -229,51 +254,16 @@ def _python_bases(module: ast.Module, path: str, budget: Budget) -> tuple[Any, O
 
 
 def _variables(module: ast.Module, path: str, budget: Budget) -> ConfigDict:
-    """Return the names that a file gives its bases, `_variables_ = dict(scale=4)`."""
-    nodes = [node for node in module.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == VARIABLES]
-    values = [Evaluator(path, budget).evaluate(node.value) for node in nodes[-1:]]
-    if values and not isinstance(values[0], ConfigDict):
-        raise ConfigError(f"{path}:{nodes[-1].lineno}: {VARIABLES} is a dict such as dict(scale=4), got {values[0]!r}")
-    return values[0] if values else ConfigDict()
+    """Return the values that a file gives the names of its bases, `_variables_ = dict(scale=4)`."""
+    assignments = [node for node in module.body if isinstance(node, ast.Assign)]
+    nodes = [node for node in assignments if ast.unparse(node.targets[0]) == VARIABLES]
+    if not nodes:
+        return ConfigDict()
+    values = Evaluator(path, budget).evaluate(nodes[-1].value)
+    return _checked_variables(values, Origin(path, nodes[-1].lineno))
 
 
-class _BaseValues(ast.NodeTransformer):
-    """Puts `_base_.a.b` where a template `{{ _base_.a.b }}` stood."""
-
-    def __init__(self, words: dict[str, str], path: str) -> None:
-        self.words, self.path = words, path
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        if node.id not in self.words:
-            return node
-        value = ast.parse(f"_base_.{self.words[node.id]}", mode="eval").body
-        for part in ast.walk(value):
-            ast.copy_location(part, node)
-        return value
-
-    def visit_Constant(self, node: ast.Constant) -> ast.expr:
-        if isinstance(node.value, str) and any(word in node.value for word in self.words):
-            raise ConfigError(
-                f"{self.path}:{node.lineno}: a {{{{ _base_.x }}}} template cannot stand inside a string; "
-                "write f'{_base_.x}' instead"
-            )
-        return node
-
-
-def _filled(value: Any, words: dict[str, str], base: ConfigDict, origin: Origin) -> Any:  # noqa: ANN401
-    """`value` with each word that stands for a `{{ _base_.a.b }}` replaced by what the base has there."""
-    if isinstance(value, ConfigDict):
-        node = value.copy()
-        for key, item in value.items():
-            dict.__setitem__(node, key, _filled(item, words, base, value.origin_of(key) or origin))
-        return node
-    if isinstance(value, list):
-        return [_filled(item, words, base, origin) for item in value]
-    if not isinstance(value, str) or value not in words:
-        return value
-    found: Any = base
-    for part in words[value].split("."):
-        if not isinstance(found, ConfigDict) or part not in found:
-            raise ConfigError(f"{origin}: the bases have no {words[value]!r}")
-        found = found[part]
-    return found
+def _checked_variables(values: Value, place: Origin) -> ConfigDict:
+    if not isinstance(values, ConfigDict):
+        raise ConfigError(f"{place}: {VARIABLES} is a dict such as dict(scale=4), got {values!r}")
+    return values

@@ -6,18 +6,18 @@ import os
 from pathlib import Path
 
 from srtoolbox.errors import ConfigError
-from srtoolbox.registry import did_you_mean
+from srtoolbox.text import did_you_mean
 
 
 def packaged_folder() -> Path | None:
-    """The folder of the package's own configs: inside an installed package, beside it in a clone."""
+    """Return the folder of the package's configs: inside an installed package, beside it in a clone."""
     package = Path(__file__).resolve().parent.parent
     folders = (package / "configs", package.parent / "configs")
     return next((folder for folder in folders if folder.is_dir()), None)
 
 
 def packaged_names() -> list[str]:
-    """Names of the package's configs, such as 'espcn/espcn_x3_t91.py'; `_base_` parts are left out."""
+    """Return the names of the package's configs, such as 'espcn/espcn_x3_t91.py', without `_base_` parts."""
     folder = packaged_folder()
     if folder is None:
         return []
@@ -26,7 +26,7 @@ def packaged_names() -> list[str]:
 
 
 def find_config(name: str | os.PathLike) -> str:
-    """The path of a config: `name` itself if that is a file, else the packaged config of that name.
+    """Return the path of a config: `name` itself if that is a file, else the packaged one of that name.
 
     'espcn/espcn_x3.py', 'configs/espcn/espcn_x3.py' and a bare 'espcn_x3' that is unique all find the packaged one.
 
@@ -36,22 +36,24 @@ def find_config(name: str | os.PathLike) -> str:
     name = os.fspath(name)
     if os.path.isfile(name):
         return name
-    wanted = Path(name).as_posix().removeprefix("./").removeprefix("configs/")
-    names = packaged_names()
-    stem = wanted.removesuffix(".py")
-    matches = [known for known in names if known.removesuffix(".py") == stem]
-    matches = matches or [known for known in names if Path(known).stem == stem]
-    if len(matches) == 1:
-        return _shown(packaged_folder() / matches[0])
+    asked = Path(name).as_posix().removeprefix("./").removeprefix("configs/")
+    folder, names = packaged_folder(), packaged_names()
+    stem = asked.removesuffix(".py")
+    matches = [packaged for packaged in names if packaged.removesuffix(".py") == stem]
+    matches = matches or [packaged for packaged in names if Path(packaged).stem == stem]
+    if folder is not None and len(matches) == 1:
+        return _path_to_show(folder / matches[0])
     if matches:
         raise ConfigError(f"{name}: several packaged configs have this name: {', '.join(matches)}")
-    raise ConfigError(f"{name}: no such config file, on disk or in the package.{did_you_mean(wanted, names)}")
+    hint = did_you_mean(asked, names)
+    raise ConfigError(f"{name}: no such config file, on disk or in the package.{hint}")
 
 
 def find_base(name: str, folder: str) -> str | None:
-    """The file a `_base_` entry means: `name` beside the config that names it, else the packaged config of that name.
+    """Return the file of a `_base_` entry: beside the config that names it, else in the package.
 
-    Only a full name ('espcn/espcn_x3_t91.py', '_base_/runtime.py') is looked up in the package; './x.py' never is.
+    Only a full name ('espcn/espcn_x3_t91.py', '_base_/runtime.py') is looked up in the package;
+    './x.py' never is.
 
     Args:
         name: as written.
@@ -61,12 +63,12 @@ def find_base(name: str, folder: str) -> str | None:
     if os.path.isfile(path):
         return path
     packaged = packaged_folder()
-    plain = not os.path.isabs(name) and not {".", ".."} & set(name.replace(os.sep, "/").split("/"))
-    if packaged is not None and plain and (packaged / name).is_file():
-        return _shown(packaged / name)
+    is_full = not os.path.isabs(name) and not {".", ".."} & set(name.replace(os.sep, "/").split("/"))
+    if packaged is not None and is_full and (packaged / name).is_file():
+        return _path_to_show(packaged / name)
     return None
 
 
-def _shown(path: Path) -> str:
-    """The path of a packaged config, relative where it lies below the current folder and reads better so."""
+def _path_to_show(path: Path) -> str:
+    """Return the path of a packaged config, relative where it lies below the current folder."""
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,8 +1,8 @@
 """`key.sub=value` and `key.sub+=[...]` overrides from the command line.
 
-An override of a name that a file binds by a plain top-level assignment acts at that assignment, so that what the file
-computes from it follows; every override is merged over the finished config as well. What `+=` appended is known by its
-origin, so that it is not appended once more.
+An override of a name that a file binds by a plain top-level assignment acts at that assignment, so that
+what the file computes from it follows; every override is merged over the finished config as well. What
+`+=` appended is recognised by its origin, so that it is not appended once more.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from typing import Any, NamedTuple
 
 from srtoolbox.config.evaluator.budget import Budget
 from srtoolbox.config.evaluator.expressions import Expressions
-from srtoolbox.config.merge import DELETE, merge, without_delete
-from srtoolbox.config.values import ConfigDict, Origin
+from srtoolbox.config.values import DELETE, ConfigDict, Origin, Value, merge, without_delete
 from srtoolbox.errors import ConfigError
-from srtoolbox.registry import did_you_mean
+from srtoolbox.text import did_you_mean
 
 COMMAND_LINE = Origin("command line")
 NAMED_MAPS = ("hooks", "losses", "metrics", "datasets")
@@ -36,7 +35,7 @@ _WORDS = {"true": True, "false": False, "none": None}
 
 
 class Override(NamedTuple):
-    """One `path=value`, or `path+=value`; `text` is what was typed."""
+    """One `path=value`, or `path+=value`; `text` is the whole as typed."""
 
     path: tuple[str, ...]
     value: Any
@@ -56,7 +55,7 @@ class Override(NamedTuple):
 
 
 def parse_override(text: str) -> Override:
-    """Read `a.b.0.c=value`: a Python literal (`dict(...)` too), true/false/none in any case, or else a string.
+    """Read `a.b.0.c=value`: a Python literal (`dict(...)` too), true/false/none in any case, or a string.
 
     `a.b[0].c=value` is the same, and `a.b+=[value]` appends to a list.
 
@@ -67,21 +66,21 @@ def parse_override(text: str) -> Override:
     appends = key.endswith("+")
     path = tuple(_BRACKETS.sub(r".\2", key.removesuffix("+").strip()).split("."))
     if not equals or not all(path) or any("[" in part or "]" in part for part in path):
-        raise ConfigError(f"command line: {text!r} is not of the form key.sub=value, key[0].sub=value or key+=[value]")
+        forms = "key.sub=value, key[0].sub=value or key+=[value]"
+        raise ConfigError(f"command line: {text!r} is not of the form {forms}")
     item = Override(path, _value(value.strip()), text, appends)
     if appends and not isinstance(item.value, list | tuple):
-        raise ConfigError(
-            f"command line: {text!r}: += appends the items of a list: {'.'.join(path)}+=[{value.strip()}]"
-        )
+        example = f"{'.'.join(path)}+=[{value.strip()}]"
+        raise ConfigError(f"command line: {text!r}: += appends the items of a list: {example}")
     return item
 
 
-def _value(text: str) -> Any:  # noqa: ANN401 - any config value
+def _value(text: str) -> Value:
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     try:
-        with warnings.catch_warnings():  # of backslashes
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of backslashes
             node = ast.parse(text, mode="eval").body
         value = _literal(node)
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError, ConfigError):
@@ -89,12 +88,13 @@ def _value(text: str) -> Any:  # noqa: ANN401 - any config value
     return _with_origin(value, Origin(*COMMAND_LINE))
 
 
-def _literal(node: ast.expr) -> Any:  # noqa: ANN401
-    """Literals, and `dict(...)` of literals; anything else raises ValueError, which makes the text a string."""
+def _literal(node: ast.expr) -> Value:
+    """Return a literal, also in `dict(...)`; raise a ValueError for anything else, which is a string."""
     for part in ast.walk(node):
         if isinstance(part, ast.Call) and not (isinstance(part.func, ast.Name) and part.func.id == "dict"):
             raise ValueError("a call")
-        if not isinstance(part, _LITERAL_NODES) or (isinstance(part, ast.Name) and part.id != "dict"):
+        is_other_name = isinstance(part, ast.Name) and part.id != "dict"
+        if is_other_name or not isinstance(part, _LITERAL_NODES):
             raise ValueError("not a literal")
     return Expressions("command line", Budget()).evaluate(node)
 
@@ -105,13 +105,13 @@ _LITERAL_NODES = (
 )
 
 
-def _with_origin(value: Any, origin: Origin) -> Any:  # noqa: ANN401
-    """`value` with all dicts in it from `origin`, one object for each override: see `_is_same`."""
+def _with_origin(value: Value, origin: Origin) -> Value:
+    """Return `value` with all dicts in it from `origin`, one object for each override: see `_is_same`."""
     if isinstance(value, ConfigDict):
-        made = ConfigDict(origin=origin)
+        node = ConfigDict(origin=origin)
         for key, item in value.items():
-            made.put(key, _with_origin(item, origin), origin)
-        return made
+            node.put(key, _with_origin(item, origin), origin)
+        return node
     if isinstance(value, list | tuple):
         return type(value)([_with_origin(item, origin) for item in value])
     return value
@@ -125,13 +125,14 @@ class Overrides:
         self.applied: set[int] = set()  # places in `all`
 
     def outer(self, name: str, default: str) -> str:
-        """The value of a pre-bound name."""
-        given = [item.value for item in self.all if item.path == (name,) and not item.appends]
-        return given[-1] if given else default
+        """Return the value of a pre-bound name."""
+        values = [item.value for item in self.all if item.path == (name,) and not item.appends]
+        return values[-1] if values else default
 
-    def at_assignment(self, name: str, value: Any) -> Any:  # noqa: ANN401
-        """`value` as it is bound to `name`, after the overrides that find their key in it."""
-        numbers = [number for number, item in enumerate(self.all) if item.path[0] == name and not item.is_plugins]
+    def at_assignment(self, name: str, value: Value) -> Value:
+        """Return `value` as it is bound to `name`, after the overrides that find their key in it."""
+        about_name = [item.path[0] == name and not item.is_plugins for item in self.all]
+        numbers = [number for number, is_about in enumerate(about_name) if is_about]
         if not numbers:
             return value
         holder = ConfigDict()
@@ -144,7 +145,7 @@ class Overrides:
         return dict.__getitem__(holder, name)
 
     def at_end(self, config: ConfigDict, prebound: Sequence[str] = ()) -> None:
-        """Apply all to the finished config. An override of a pre-bound name that no file assigns makes no key."""
+        """Apply all to the finished config; one of a pre-bound name that no file assigns makes no key."""
         self._take_back(config, range(len(self.all)))
         for number, item in enumerate(self.all):
             if len(item.path) == 1 and item.path[0] in prebound and item.path[0] not in config:
@@ -152,12 +153,12 @@ class Overrides:
             self._set(config, number)
 
     def _take_back(self, root: ConfigDict, numbers: Sequence[int]) -> None:
-        """Take out what these overrides appended at an earlier assignment: it goes to the end, once."""
+        """Take out the items that these overrides appended at an assignment: they go to the end, once."""
         for number in reversed(numbers):
             item = self.all[number]
             if not item.appends or number not in self.applied or not _has(root, item.path):
                 continue
-            holder = root
+            holder: Any = root
             for part in item.path[:-1]:
                 holder = _child(holder, part, item, [])
             if isinstance(holder, list):
@@ -169,7 +170,9 @@ class Overrides:
 
     def _set(self, root: ConfigDict, number: int) -> None:
         item = self.all[number]
-        holder, done, home = root, [], (root, "")
+        holder: Any = root
+        done: list[str] = []
+        home = root, ""
         for part in item.path[:-1]:
             if isinstance(holder, ConfigDict):
                 home = holder, part
@@ -179,7 +182,7 @@ class Overrides:
         if isinstance(holder, list):
             index = _index(holder, last, item, done)
             holder[index] = _combined(holder[index], item)
-            if not isinstance(holder[index], ConfigDict):  # which knows its origin; of others the list's is theirs
+            if not isinstance(holder[index], ConfigDict):  # whose origin is that of the list
                 outer, key = home[0], _key(*home)
                 outer.put(key, outer[key], COMMAND_LINE)
         elif not isinstance(holder, ConfigDict):
@@ -188,8 +191,9 @@ class Overrides:
             self._remove(holder, number, _key(holder, last))
         else:
             key = _key(holder, last)
-            old = dict.__getitem__(holder, key) if key in holder else None
-            holder.put(key, without_delete(item.value) if old is None else _combined(old, item), COMMAND_LINE)
+            old = holder.get(key)
+            value = without_delete(item.value) if old is None else _combined(old, item)
+            holder.put(key, value, COMMAND_LINE)
 
     def _remove(self, holder: ConfigDict, number: int, key: str) -> None:
         item = self.all[number]
@@ -201,40 +205,44 @@ class Overrides:
             raise ConfigError(f"command line: {item.text!r}: {parent} has no {key!r} to remove.{hint}")
 
 
-def _combined(old: Any, item: Override) -> Any:  # noqa: ANN401
-    """The override's value over `old`: lists are appended to, dicts merge, unless `_delete_` says otherwise."""
+def _combined(old: Value, item: Override) -> Value:
+    """Return the override's value over `old`: `+=` extends lists, dicts merge unless `_delete_` is set."""
+    path = ".".join(item.path)
     if item.appends and isinstance(old, list | tuple):
         return type(old)([*old, *without_delete(item.value)])
     if item.appends:
-        where = ".".join(item.path)
-        kind = f"a map, in which each entry has a name: {where}.NAME=..." if isinstance(old, ConfigDict) else repr(old)
-        raise ConfigError(f"command line: {item.text!r}: += appends to a list, but {where} is {kind}")
+        is_map = isinstance(old, ConfigDict)
+        kind = f"a map, in which each entry has a name: {path}.NAME=..." if is_map else repr(old)
+        raise ConfigError(f"command line: {item.text!r}: += appends to a list, but {path} is {kind}")
     if isinstance(item.value, ConfigDict) and isinstance(old, ConfigDict) and not item.value.get(DELETE):
-        return merge(old, item.value, ".".join(item.path))
+        return merge(old, item.value, path)
     return without_delete(item.value)
 
 
-def _without(value: Any, items: Sequence[Any]) -> Any:  # noqa: ANN401
-    """A list without the last run of these items: dicts that came from them, other values that equal them."""
+def _without(value: Value, items: Sequence[Any]) -> Value:
+    """Return a list without the last run of these items: the dicts themselves, and equal other values."""
+    if not isinstance(value, list | tuple):
+        return value
     count = len(items)
-    for start in range(len(value) - count, -1, -1) if isinstance(value, list | tuple) else ():
+    for start in range(len(value) - count, -1, -1):
         if all(map(_is_same, value[start : start + count], items)):
-            return value[:start] + value[start + count :]
+            return type(value)([*value[:start], *value[start + count :]])
     return value
 
 
-def _is_same(value: Any, item: Any) -> bool:  # noqa: ANN401
+def _is_same(value: object, item: object) -> bool:
     if isinstance(value, ConfigDict) and isinstance(item, ConfigDict):
         return value._origin is item._origin
     return value == item
 
 
-def _key(holder: ConfigDict, part: str) -> Any:  # noqa: ANN401
-    """`part` as a key of `holder`, which may have integer keys."""
-    return int(part) if part not in holder and part.isdecimal() and int(part) in holder else part
+def _key(holder: ConfigDict, part: str) -> Value:
+    """Return `part` as a key of `holder`, which may have integer keys."""
+    is_integer = part not in holder and part.isdecimal() and int(part) in holder
+    return int(part) if is_integer else part
 
 
-def _child(holder: Any, part: str, item: Override, done: list[str]) -> Any:  # noqa: ANN401
+def _child(holder: Value, part: str, item: Override, done: list[str]) -> Value:
     if isinstance(holder, list):
         return holder[_index(holder, part, item, done)]
     if not isinstance(holder, ConfigDict):
@@ -245,17 +253,17 @@ def _child(holder: Any, part: str, item: Override, done: list[str]) -> Any:  # n
     return holder[key]
 
 
-def _no_holder(holder: Any, part: str, item: Override, done: list[str]) -> ConfigError:  # noqa: ANN401
-    told = "a tuple, which is given as a whole" if isinstance(holder, tuple) else f"{holder!r}, which has no {part!r}"
-    return ConfigError(f"command line: {item.text!r}: {'.'.join(done)} is {told}")
+def _no_holder(holder: object, part: str, item: Override, done: list[str]) -> ConfigError:
+    kind = f"{holder!r}, which has no {part!r}"
+    if isinstance(holder, tuple):
+        kind = "a tuple, which is given as a whole"
+    return ConfigError(f"command line: {item.text!r}: {'.'.join(done)} is {kind}")
 
 
 def _index(holder: list, part: str, item: Override, done: list[str]) -> int:
     if not _is_index(holder, part):
-        where = ".".join(done)
-        raise ConfigError(
-            f"command line: {item.text!r}: {where} is a list of {len(holder)} items, it has no item {part!r}"
-        )
+        kind = f"a list of {len(holder)} items, it has no item {part!r}"
+        raise ConfigError(f"command line: {item.text!r}: {'.'.join(done)} is {kind}")
     return int(part)
 
 
@@ -263,7 +271,7 @@ def _is_index(holder: list, part: str) -> bool:
     return part.removeprefix("-").isdecimal() and -len(holder) <= int(part) < len(holder)
 
 
-def _has(value: Any, path: tuple[str, ...]) -> bool:  # noqa: ANN401
+def _has(value: object, path: tuple[str, ...]) -> bool:
     for part in path:
         if isinstance(value, list):
             if not _is_index(value, part):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from srtoolbox.cli import main
-from srtoolbox.config.evaluator.functions import FUNCTIONS
+from srtoolbox.config.evaluator.calls import FUNCTIONS
 
 TEXT = (Path(__file__).parent.parent.parent / "docs/config.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.S)

@@ -52,6 +52,11 @@ def test_yaml_has_them_too(write) -> None:
     assert config["model"] == {"scale": 2, "path": "X2"} and "_variables_" not in config
 
 
+def test_yaml_without_a_dict_is_refused(write) -> None:
+    with pytest.raises(ConfigError, match=r"own.yaml:2: _variables_ is a dict"):
+        Config.fromfile(write("_base_: base.py\n_variables_: 4\n", "own.yaml"))
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [

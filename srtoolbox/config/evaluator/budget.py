@@ -1,11 +1,15 @@
-"""How much work, memory and depth a config may cost, so that a hostile file is refused at once.
+"""The budget of a config: work, memory and depth, so that a hostile file is refused at once.
 
-Every step of the evaluator is paid for here; a real config of a thousand lines costs a few per cent of the budget.
+Every step of the evaluator is paid for here, also those over and into containers; a real config of a
+thousand lines costs a few per cent of the budget.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+
+from srtoolbox.config.values import ConfigDict, Origin, Value, inherited
 
 STEPS = 200_000  # evaluated nodes, loop turns, items of made containers, 16ths of characters
 LENGTH = 100_000  # characters of a string, items of a container
@@ -19,11 +23,11 @@ KEY_BITS = 60  # larger integers can be chosen to collide in a hash table
 
 
 class Refused(Exception):  # noqa: N818 - becomes a ConfigError with file and line where it is caught
-    """Something a config may not do; the message has no place yet."""
+    """A thing that a config may not do; the message has no place yet."""
 
 
 class Budget:
-    """What is left for one config with all its bases."""
+    """The budget of one config with all its bases."""
 
     def __init__(self) -> None:
         self.left = STEPS
@@ -47,8 +51,8 @@ class Budget:
             raise Refused(f"a {what} of length {count:,} is refused (at most {LENGTH:,})")
         self.spend(max(0, count) // 16 if what == "string" else max(0, count))
 
-    def made(self, value: Any) -> Any:  # noqa: ANN401 - any config value
-        """Pay for a value an operation has made; returns it."""
+    def pay(self, value: Value) -> Value:
+        """Pay for the result of an operation; return it."""
         if isinstance(value, bool | float) or value is None:
             return value
         if isinstance(value, int):
@@ -62,8 +66,8 @@ class Budget:
             raise Refused(f"a value of type {type(value).__name__} is refused")
         return value
 
-    def key(self, value: Any) -> Any:  # noqa: ANN401
-        """Check a value that is to be hashed; returns it."""
+    def key(self, value: Value) -> Value:
+        """Check a value that is to be hashed; return it."""
         if isinstance(value, int) and value.bit_length() > KEY_BITS:
             raise Refused(f"an integer of more than {KEY_BITS} bits is refused as a key")
         if isinstance(value, tuple):
@@ -72,11 +76,11 @@ class Budget:
                 self.key(item)
         return value
 
-    def measure(self, value: Any) -> None:  # noqa: ANN401
+    def measure(self, value: object) -> None:
         """Pay for a walk over everything in `value`, shared parts as often as they occur."""
         if isinstance(value, int | float) or value is None:
             return
-        stack = [(value, 0)]
+        stack: list[tuple[object, int]] = [(value, 0)]
         while stack:
             item, depth = stack.pop()
             if isinstance(item, str):
@@ -87,3 +91,50 @@ class Budget:
                 self.spend(1 + len(item))
                 children = item.values() if isinstance(item, dict) else item
                 stack.extend((child, depth + 1) for child in children)
+
+
+def iterate(value: object, budget: Budget) -> Iterator[Any]:
+    """Yield the items of an iterable value, one step each."""
+    if not isinstance(value, dict | list | tuple | set | str | range):
+        raise Refused(f"cannot loop over a {type(value).__name__}")
+    for item in value:
+        budget.spend(1)
+        yield item
+
+
+def listed(value: object, budget: Budget) -> list[Any]:
+    """Return all items of an iterable value."""
+    if isinstance(value, range):
+        budget.length(len(value), "list")
+    return list(iterate(value, budget))
+
+
+def put_all(target: ConfigDict, source: object, budget: Budget, origin: Origin) -> None:
+    """Put the items of a dict, or of an iterable of pairs, into `target`."""
+    budget.pay(source)
+    if isinstance(source, dict):
+        for key, value in source.items():
+            own = source.origin_of(key) if isinstance(source, ConfigDict) else None
+            target.put(key, value, own or origin)
+        return
+    for key, value in listed(source, budget):
+        target.put(budget.key(key), value, origin)
+
+
+def put(target: ConfigDict, key: object, value: object, origin: Origin | None, budget: Budget) -> None:
+    """Set `target[key]`; a value that goes into an inherited dict is copied, as by MMEngine's class."""
+    if target._inherited and not (isinstance(value, ConfigDict) and value._inherited):
+        budget.measure(value)
+        value = inherited(value)
+    target.put(budget.key(key), value, origin)
+
+
+def update(target: ConfigDict, source: ConfigDict, budget: Budget, origin: Origin | None = None) -> None:
+    """Put the items of `source` into `target`; in an inherited dict, dicts merge, as in MMEngine."""
+    for key, value in source.items():
+        old = target.get(key)
+        if target._inherited and isinstance(old, ConfigDict) and isinstance(value, ConfigDict):
+            budget.spend(1)
+            update(old, value, budget, origin)
+        else:
+            put(target, key, value, source.origin_of(key) or origin, budget)

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from srtoolbox.config.evaluator.budget import DEPTH, Budget, Refused
-from srtoolbox.config.evaluator.containers import iterate, put_all, taken
-from srtoolbox.config.evaluator.formatting import formatted, text
-from srtoolbox.config.evaluator.functions import FUNCTIONS, TYPES, call_function
-from srtoolbox.config.evaluator.methods import DICT_METHODS, call_method
-from srtoolbox.config.evaluator.operators import BINARY, COMPARE, UNARY, arithmetic
-from srtoolbox.config.values import ConfigDict, Origin
+from srtoolbox.config.evaluator.budget import DEPTH, Budget, Refused, iterate, listed, put_all
+from srtoolbox.config.evaluator.calls import (
+    DICT_METHODS,
+    FUNCTIONS,
+    TYPES,
+    call_function,
+    call_method,
+)
+from srtoolbox.config.evaluator.operators import (
+    BINARY,
+    COMPARE,
+    UNARY,
+    arithmetic,
+    formatted,
+    text,
+)
+from srtoolbox.config.values import ConfigDict, Origin, Value
 from srtoolbox.errors import ConfigError
-from srtoolbox.registry import did_you_mean
+from srtoolbox.text import did_you_mean
 
+Node = TypeVar("Node", bound=ast.expr | ast.stmt)
+Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 _FAULTS = (
     TypeError,
     ValueError,
@@ -52,12 +64,12 @@ class Expressions:
         self.used: set[str] = set()
         self.depth = 0
 
-    def origin(self, node: ast.AST) -> Origin:
-        """Where a node stands."""
+    def origin(self, node: ast.expr | ast.stmt | ast.keyword) -> Origin:
+        """Return the place of a node."""
         return Origin(self.file, node.lineno)
 
-    def guarded(self, node: ast.AST, action: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - any config value
-        """`action(node)`, with every failure turned into a ConfigError that names file and line."""
+    def guarded(self, node: Node, action: Callable[[Node], Value]) -> Value:
+        """Return `action(node)`; every failure becomes a ConfigError that names file and line."""
         self.depth += 1
         try:
             self.budget.spend(1)
@@ -72,22 +84,23 @@ class Expressions:
         finally:
             self.depth -= 1
 
-    def evaluate(self, node: ast.expr) -> Any:  # noqa: ANN401
-        """The value of an expression."""
+    def evaluate(self, node: ast.expr) -> Value:
+        """Return the value of an expression."""
         return self.guarded(node, self._evaluate)
 
-    def _evaluate(self, node: ast.expr) -> Any:  # noqa: ANN401
+    def _evaluate(self, node: ast.expr) -> Value:
         handler = getattr(self, f"_{type(node).__name__}", None)
         if handler is None:
-            raise Refused(f"{_CALLED.get(type(node), type(node).__name__)} is not allowed: a config is data")
+            name = _NAMES.get(type(node), type(node).__name__)
+            raise Refused(f"{name} is not allowed: a config is data")
         return handler(node)
 
-    def _Constant(self, node: ast.Constant) -> Any:  # noqa: ANN401, N802
+    def _Constant(self, node: ast.Constant) -> Value:  # noqa: N802
         if node.value is Ellipsis:
             raise Refused("`...` is not a config value")
-        return self.budget.made(node.value)
+        return self.budget.pay(node.value)
 
-    def _Name(self, node: ast.Name) -> Any:  # noqa: ANN401, N802
+    def _Name(self, node: ast.Name) -> Value:  # noqa: N802
         name = node.id
         for scope in reversed(self.scopes):
             if name in scope:
@@ -99,71 +112,73 @@ class Expressions:
             return self.outer[name]
         if name in FUNCTIONS:
             raise Refused(f"the function {name!r} can only be called, not used as a value")
-        known = {*self.names, *self.outer, *FUNCTIONS}
-        raise Refused(f"name {name!r} is not defined in this file or allowed in a config.{did_you_mean(name, known)}")
+        hint = did_you_mean(name, {*self.names, *self.outer, *FUNCTIONS})
+        raise Refused(f"name {name!r} is not defined in this file or allowed in a config.{hint}")
 
-    def _Attribute(self, node: ast.Attribute) -> Any:  # noqa: ANN401, N802
+    def _Attribute(self, node: ast.Attribute) -> Value:  # noqa: N802
         value = self.evaluate(node.value)
         check_attribute(value, node.attr)
         if value is self.outer.get("_base_"):
             self.used.add(node.attr)
         return value[node.attr]
 
-    def _Subscript(self, node: ast.Subscript) -> Any:  # noqa: ANN401, N802
+    def _Subscript(self, node: ast.Subscript) -> Value:  # noqa: N802
         value, index = self.evaluate(node.value), self.evaluate(node.slice)
         if not isinstance(value, dict | list | tuple | str | range):
             raise Refused(f"a {type(value).__name__} cannot be subscripted")
         if value is self.outer.get("_base_"):
             self.used.add(index)
-        picked = value[self.budget.key(index) if isinstance(value, dict) else index]
-        return self.budget.made(picked) if isinstance(node.slice, ast.Slice) else picked
+        item = value[self.budget.key(index) if isinstance(value, dict) else index]
+        return self.budget.pay(item) if isinstance(node.slice, ast.Slice) else item
 
     def _Slice(self, node: ast.Slice) -> slice:  # noqa: N802
-        return slice(*(None if part is None else self.evaluate(part) for part in (node.lower, node.upper, node.step)))
+        parts = (node.lower, node.upper, node.step)
+        return slice(*(None if part is None else self.evaluate(part) for part in parts))
 
     def _List(self, node: ast.List) -> list:  # noqa: N802
-        return self.budget.made(list(self.items(node.elts)))
+        return self.budget.pay(list(self.items(node.elts)))
 
     def _Tuple(self, node: ast.Tuple) -> tuple:  # noqa: N802
-        return self.budget.made(tuple(self.items(node.elts)))
+        return self.budget.pay(tuple(self.items(node.elts)))
 
     def _Set(self, node: ast.Set) -> set:  # noqa: N802
-        return self.budget.made({self.budget.key(item) for item in self.items(node.elts)})
+        return self.budget.pay({self.budget.key(item) for item in self.items(node.elts)})
 
     def items(self, nodes: list[ast.expr]) -> Iterator[Any]:
-        """The values of a display or of arguments, `*parts` spread out."""
+        """Yield the values of a display or of arguments, `*parts` spread out."""
         for node in nodes:
             if isinstance(node, ast.Starred):
-                yield from taken(self.evaluate(node.value), self.budget)
+                yield from listed(self.evaluate(node.value), self.budget)
             else:
                 yield self.evaluate(node)
 
     def _Dict(self, node: ast.Dict) -> ConfigDict:  # noqa: N802
-        made = ConfigDict(origin=self.origin(node))
+        result = ConfigDict(origin=self.origin(node))
         for key, value in zip(node.keys, node.values, strict=True):
             if key is None:
-                put_all(made, self.mapping(value), self.budget, self.origin(value))
+                put_all(result, self.mapping(value), self.budget, self.origin(value))
             else:
-                made.put(self.budget.key(self.evaluate(key)), self.evaluate(value), self.origin(key))
-        return self.budget.made(made)
+                name = self.budget.key(self.evaluate(key))
+                result.put(name, self.evaluate(value), self.origin(key))
+        return self.budget.pay(result)
 
     def mapping(self, node: ast.expr) -> ConfigDict:
-        """The dict behind a `**`."""
+        """Return the dict behind a `**`."""
         value = self.evaluate(node)
         if not isinstance(value, ConfigDict):
             raise Refused(f"`**` needs a dict, this is a {type(value).__name__}")
         return value
 
-    def _BinOp(self, node: ast.BinOp) -> Any:  # noqa: ANN401, N802
+    def _BinOp(self, node: ast.BinOp) -> Value:  # noqa: N802
         symbol = BINARY.get(type(node.op))
         if symbol is None:
             raise Refused("the operator @ is not allowed")
         return arithmetic(symbol, self.evaluate(node.left), self.evaluate(node.right), self.budget)
 
-    def _UnaryOp(self, node: ast.UnaryOp) -> Any:  # noqa: ANN401, N802
-        return self.budget.made(UNARY[type(node.op)](self.evaluate(node.operand)))
+    def _UnaryOp(self, node: ast.UnaryOp) -> Value:  # noqa: N802
+        return self.budget.pay(UNARY[type(node.op)](self.evaluate(node.operand)))
 
-    def _BoolOp(self, node: ast.BoolOp) -> Any:  # noqa: ANN401, N802
+    def _BoolOp(self, node: ast.BoolOp) -> Value:  # noqa: N802
         stop_at = isinstance(node.op, ast.Or)
         for part in node.values:
             value = self.evaluate(part)
@@ -182,11 +197,11 @@ class Expressions:
             left = right
         return True
 
-    def _IfExp(self, node: ast.IfExp) -> Any:  # noqa: ANN401, N802
+    def _IfExp(self, node: ast.IfExp) -> Value:  # noqa: N802
         return self.evaluate(node.body if self.evaluate(node.test) else node.orelse)
 
     def _JoinedStr(self, node: ast.JoinedStr) -> str:  # noqa: N802
-        return self.budget.made("".join([self.evaluate(part) for part in node.values]))
+        return self.budget.pay("".join([self.evaluate(part) for part in node.values]))
 
     def _FormattedValue(self, node: ast.FormattedValue) -> str:  # noqa: N802
         value = self.evaluate(node.value)
@@ -194,16 +209,16 @@ class Expressions:
             value = text(value, self.budget, chr(node.conversion))
         return formatted(value, self.evaluate(node.format_spec) if node.format_spec else "", self.budget)
 
-    def _Call(self, node: ast.Call) -> Any:  # noqa: ANN401, N802
+    def _Call(self, node: ast.Call) -> Value:  # noqa: N802
         if isinstance(node.func, ast.Attribute):
-            return self._method_call(node)
+            return self._method_call(node, node.func)
         name = node.func.id if isinstance(node.func, ast.Name) else None
         if name is None or name not in FUNCTIONS or name in self.names:
             if name == "isinstance":
                 return self._isinstance(node)
             hint = did_you_mean(name, FUNCTIONS) if name else ""
-            called = repr(name) if name else "a value"
-            raise Refused(f"calling {called} is not allowed: a config is data and runs no code.{hint}")
+            target = repr(name) if name else "a value"
+            raise Refused(f"calling {target} is not allowed: a config is data and runs no code.{hint}")
         return call_function(name, *self._arguments(node), self.budget, self.origin(node))
 
     def _arguments(self, node: ast.Call) -> tuple[list[Any], ConfigDict]:
@@ -216,12 +231,13 @@ class Expressions:
                 kwargs.put(keyword.arg, self.evaluate(keyword.value), self.origin(keyword))
         return args, kwargs
 
-    def _method_call(self, node: ast.Call) -> Any:  # noqa: ANN401
-        value, name = self.evaluate(node.func.value), node.func.attr
+    def _method_call(self, node: ast.Call, method: ast.Attribute) -> Value:
+        value, name = self.evaluate(method.value), method.attr
         if name.startswith("_"):
             raise Refused(f"the attribute {name!r} is refused")
         if isinstance(value, ConfigDict) and name not in DICT_METHODS:
-            raise Refused(f"a dict has no method {name!r} for configs.{did_you_mean(name, DICT_METHODS)}")
+            hint = did_you_mean(name, DICT_METHODS)
+            raise Refused(f"a dict has no method {name!r} for configs.{hint}")
         args, kwargs = self._arguments(node)
         if value is self.outer.get("_base_"):
             self.used.update(arg for arg in args[:1] if isinstance(arg, str))
@@ -236,7 +252,7 @@ class Expressions:
             raise Refused(f"isinstance knows the types {', '.join(TYPES)}")
         return isinstance(self.evaluate(node.args[0]), tuple(TYPES[name] for name in names))
 
-    def _ListComp(self, node: ast.ListComp) -> list:  # noqa: N802
+    def _ListComp(self, node: ast.ListComp | ast.GeneratorExp) -> list:  # noqa: N802
         return self._collected(node, lambda: self.evaluate(node.elt))
 
     _GeneratorExp = _ListComp
@@ -245,23 +261,23 @@ class Expressions:
         return set(self._collected(node, lambda: self.budget.key(self.evaluate(node.elt))))
 
     def _DictComp(self, node: ast.DictComp) -> ConfigDict:  # noqa: N802
-        made = ConfigDict(origin=self.origin(node))
+        result = ConfigDict(origin=self.origin(node))
 
         def add() -> None:
             key = self.budget.key(self.evaluate(node.key))
-            made.put(key, self.evaluate(node.value), self.origin(node.key))
+            result.put(key, self.evaluate(node.value), self.origin(node.key))
 
         self._collected(node, add)
-        return self.budget.made(made)
+        return self.budget.pay(result)
 
-    def _collected(self, node: ast.expr, action: Callable[[], Any]) -> list[Any]:
-        made: list[Any] = []
+    def _collected(self, node: Comprehension, action: Callable[[], Any]) -> list[Any]:
+        results: list[Any] = []
         self.scopes.append({})
         try:
-            self._loop(node.generators, lambda: made.append(action()))
+            self._loop(node.generators, lambda: results.append(action()))
         finally:
             self.scopes.pop()
-        return self.budget.made(made)
+        return self.budget.pay(results)
 
     def _loop(self, generators: list[ast.comprehension], action: Callable[[], None]) -> None:
         if not generators:
@@ -273,7 +289,7 @@ class Expressions:
             if all(self.evaluate(condition) for condition in first.ifs):
                 self._loop(rest, action)
 
-    def bind(self, target: ast.expr, value: Any, names: dict[str, Any]) -> None:  # noqa: ANN401
+    def bind(self, target: ast.expr, value: Value, names: dict[str, Any]) -> None:
         """Bind a name, or unpack a value into a tuple of targets, in a plain scope."""
         if isinstance(target, ast.Name):
             names[target.id] = value
@@ -283,25 +299,25 @@ class Expressions:
         else:
             raise Refused("only names and tuples of names can be loop variables here")
 
-    def unpacked(self, target: ast.Tuple | ast.List, value: Any) -> list[tuple[ast.expr, Any]]:  # noqa: ANN401
+    def unpacked(self, target: ast.Tuple | ast.List, value: Value) -> list[tuple[ast.expr, Any]]:
         """Pair the parts of a tuple target with the items of a value; one part may be starred."""
-        parts, items = target.elts, taken(value, self.budget)
+        parts, items = target.elts, listed(value, self.budget)
         stars = [index for index, part in enumerate(parts) if isinstance(part, ast.Starred)]
         if len(items) < len(parts) - len(stars) or (not stars and len(items) != len(parts)):
             raise Refused(f"cannot unpack {len(items)} values into {len(parts)} names")
         if not stars:
             return list(zip(parts, items, strict=True))
-        before, after = stars[0], len(parts) - stars[0] - 1
-        middle = items[before : len(items) - after]
-        tail = items[len(items) - after :]
+        start, stop = stars[0], len(items) - (len(parts) - stars[0] - 1)
+        star = parts[start]
+        assert isinstance(star, ast.Starred)
         return [
-            *zip(parts[:before], items, strict=False),
-            (parts[before].value, middle),
-            *zip(parts[before + 1 :], tail, strict=True),
+            *zip(parts[:start], items, strict=False),
+            (star.value, items[start:stop]),
+            *zip(parts[start + 1 :], items[stop:], strict=True),
         ]
 
 
-def check_attribute(value: Any, name: str) -> None:  # noqa: ANN401
+def check_attribute(value: Value, name: str) -> None:
     """Refuse an attribute of anything but a dict, and every dunder."""
     if name.startswith("__"):
         raise Refused(f"the attribute {name!r} is refused")
@@ -309,7 +325,7 @@ def check_attribute(value: Any, name: str) -> None:  # noqa: ANN401
         raise Refused(f"a {type(value).__name__} has no attribute {name!r} for configs")
 
 
-_CALLED = {
+_NAMES = {
     ast.Lambda: "`lambda`",
     ast.Await: "`await`",
     ast.Yield: "`yield`",

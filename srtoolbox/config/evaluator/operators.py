@@ -1,14 +1,16 @@
-"""The operators of configs; what would be huge is refused before it is computed."""
+"""The operators of configs, and text from values: a huge result is refused before it is computed."""
 
 from __future__ import annotations
 
 import ast
 import operator
+import re
+import string
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from srtoolbox.config.evaluator.budget import BITS, Budget, Refused
-from srtoolbox.config.evaluator.containers import put_all
-from srtoolbox.config.evaluator.formatting import percent
+from srtoolbox.config.evaluator.budget import BITS, WIDTH, Budget, Refused, update
+from srtoolbox.config.values import ConfigDict, Value, inherited
 
 BINARY = {
     ast.Add: "+",
@@ -24,7 +26,12 @@ BINARY = {
     ast.BitOr: "|",
     ast.BitXor: "^",
 }
-UNARY = {ast.UAdd: operator.pos, ast.USub: operator.neg, ast.Not: operator.not_, ast.Invert: operator.invert}
+UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.UAdd: operator.pos,
+    ast.USub: operator.neg,
+    ast.Not: operator.not_,
+    ast.Invert: operator.invert,
+}
 COMPARE = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -37,6 +44,7 @@ COMPARE = {
     ast.In: lambda a, b: _contains(b, a),
     ast.NotIn: lambda a, b: not _contains(b, a),
 }
+_NUMBER = re.compile(r"\d+")
 _PLAIN_OPERATORS = {
     "+": operator.add,
     "-": operator.sub,
@@ -49,28 +57,35 @@ _PLAIN_OPERATORS = {
 }
 
 
-def arithmetic(symbol: str, a: Any, b: Any, budget: Budget) -> Any:  # noqa: ANN401
-    """`a <symbol> b`, refused before it is computed where the result would be huge."""
+def arithmetic(symbol: str, a: Value, b: Value, budget: Budget) -> Value:
+    """Return `a <symbol> b`, unless the result would be huge."""
     if symbol == "*":
-        return budget.made(_product(a, b, budget))
+        return budget.pay(_product(a, b, budget))
     if symbol == "**":
-        return budget.made(_power(a, b))
+        return budget.pay(_power(a, b))
     if symbol == "<<":
         if isinstance(b, int) and isinstance(a, int) and a.bit_length() + b > BITS:
             raise Refused(f"a shift to more than {BITS} bits is refused")
-        return budget.made(a << b)
+        return budget.pay(a << b)
     if symbol == "%":
-        return percent(a, b, budget) if isinstance(a, str) else budget.made(a % b)
+        return percent(a, b, budget) if isinstance(a, str) else budget.pay(a % b)
     if isinstance(a, set | dict):  # the work goes by the operands, the result may be small
-        budget.made(a), budget.made(b)
-    if symbol == "|" and isinstance(a, dict) and isinstance(b, dict):
-        made = a.copy()
-        put_all(made, b, budget, made._origin)
-        return made
-    return budget.made(_PLAIN_OPERATORS[symbol](a, b))
+        budget.pay(a), budget.pay(b)
+    if symbol == "|" and isinstance(a, ConfigDict) and isinstance(b, ConfigDict):
+        return _union(a, b, budget)
+    return budget.pay(_PLAIN_OPERATORS[symbol](a, b))
 
 
-def _product(a: Any, b: Any, budget: Budget) -> Any:  # noqa: ANN401
+def _union(a: ConfigDict, b: ConfigDict, budget: Budget) -> ConfigDict:
+    is_inherited = a._inherited or b._inherited
+    if is_inherited:
+        budget.measure(a)
+    union = inherited(a) if is_inherited else a.copy()
+    update(union, b, budget, b._origin or a._origin)
+    return union
+
+
+def _product(a: Value, b: Value, budget: Budget) -> Value:
     if isinstance(a, int) and isinstance(b, str | list | tuple):
         a, b = b, a
     if isinstance(a, str | list | tuple) and isinstance(b, int):
@@ -78,8 +93,9 @@ def _product(a: Any, b: Any, budget: Budget) -> Any:  # noqa: ANN401
     return a * b
 
 
-def _power(a: Any, b: Any) -> Any:  # noqa: ANN401
-    if isinstance(a, int) and isinstance(b, int) and abs(b) > 1 and a.bit_length() * abs(b) > BITS:
+def _power(a: Value, b: Value) -> Value:
+    are_integers = isinstance(a, int) and isinstance(b, int)
+    if are_integers and abs(b) > 1 and a.bit_length() * abs(b) > BITS:
         raise Refused(f"{_short(a)} ** {_short(b)} is too large (at most {BITS} bits)")
     return a**b
 
@@ -88,7 +104,81 @@ def _short(number: int) -> str:
     return str(number) if number.bit_length() < 64 else f"(a number of {number.bit_length()} bits)"
 
 
-def _contains(holder: Any, value: Any) -> bool:  # noqa: ANN401
+def _contains(holder: Value, value: object) -> bool:
     if isinstance(holder, range) and not isinstance(value, int):  # Python would walk the whole range
         raise Refused(f"`in` a range needs an int, this is a {type(value).__name__}")
     return value in holder
+
+
+def text(value: object, budget: Budget, conversion: str | None = None) -> str:
+    """Return `str(value)`, or `repr`/`ascii` by conversion 'r'/'a'."""
+    budget.measure(value)
+    return budget.pay({"r": repr, "a": ascii}.get(conversion or "s", str)(value))
+
+
+def formatted(value: object, spec: str, budget: Budget) -> str:
+    """Return `format(value, spec)` with a bounded width and precision."""
+    if not spec:
+        return text(value, budget)
+    _check_widths(spec)
+    if not isinstance(value, str | int | float):
+        raise Refused(f"a {type(value).__name__} takes no format {spec!r}")
+    return budget.pay(format(value, spec))
+
+
+def percent(template: str, values: object, budget: Budget) -> str:
+    """Return `template % values` with bounded widths."""
+    if "%" in template and re.search(r"%[^a-zA-Z%]*\*", template):
+        raise Refused("'*' as a width in a % format is refused")
+    _check_widths(template if "%" in template else "")
+    budget.measure(values)
+    budget.length(len(template), "string")
+    items = values if isinstance(values, tuple) else (values,)
+    if isinstance(values, Mapping):
+        items = tuple(values.values())
+    largest = max(map(_size, items), default=0)
+    budget.length(len(template) + template.count("%") * (largest + WIDTH), "string")
+    return budget.pay(template % values)
+
+
+def format_call(template: str, args: Sequence[Any], kwargs: Mapping[str, Any], budget: Budget) -> str:
+    """Return `template.format(*args, **kwargs)`; fields may be subscripted, never dotted."""
+    return budget.pay(_SafeFormatter(budget).vformat(template, args, kwargs))
+
+
+class _SafeFormatter(string.Formatter):
+    """Formats without attribute access, and pays for the text."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self.length = 0
+
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
+        if "." in field_name:
+            raise Refused(f"attribute access in a format is refused: {{{field_name}}}")
+        return super().get_field(field_name, args, kwargs)
+
+    def format_field(self, value: object, format_spec: str) -> str:
+        part = formatted(value, format_spec, self.budget)
+        self.length += len(part)
+        self.budget.length(self.length, "string")
+        return part
+
+    def convert_field(self, value: Value, conversion: str | None) -> Value:
+        return value if conversion is None else text(value, self.budget, conversion)
+
+
+def _check_widths(spec: str) -> None:
+    for number in _NUMBER.findall(spec):
+        if len(number) > 4 or int(number) > WIDTH:
+            raise Refused(f"a format width of {number[:20]} is refused (at most {WIDTH})")
+
+
+def _size(value: object) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(_size(key) + _size(item) + 4 for key, item in value.items())
+    if isinstance(value, list | tuple | set):
+        return sum(_size(item) + 2 for item in value)
+    return 8 + value.bit_length() // 3 if isinstance(value, int) else 40

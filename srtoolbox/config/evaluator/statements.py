@@ -6,29 +6,29 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-from srtoolbox.config.evaluator.budget import Refused
-from srtoolbox.config.evaluator.containers import iterate, put, taken
+from srtoolbox.config.evaluator.budget import Refused, iterate, listed, put
+from srtoolbox.config.evaluator.calls import call_method
 from srtoolbox.config.evaluator.expressions import Expressions, check_attribute
-from srtoolbox.config.evaluator.methods import call_method
 from srtoolbox.config.evaluator.operators import BINARY, arithmetic
-from srtoolbox.config.values import ConfigDict
+from srtoolbox.config.values import ConfigDict, Value
 from srtoolbox.errors import ConfigError
 
 _BREAK, _CONTINUE = "break", "continue"
 _IMPORT = (
-    "imports are refused: a config is data. Name code in custom_imports = ['module', './file.py'] or give "
-    "`--plugin FILE`; name base configs in _base_ = ['file.py']"
+    "imports are refused: a config is data. Name code in custom_imports = ['module', './file.py'] or "
+    "give `--plugin FILE`; name base configs in _base_ = ['file.py']"
 )
 _READ_BASE = (
-    "this is a new-style MMEngine config (`with read_base()`), which imports code. Write the classes' names as strings "
-    "and the base files as _base_ = ['file.py']"
+    "this is a new-style MMEngine config (`with read_base()`), which imports code. Write the classes' "
+    "names as strings and the base files as _base_ = ['file.py']"
 )
+_DEF = "`def` is not allowed: a config is data and runs no code"
 _REFUSED = {
     ast.Import: _IMPORT,
     ast.ImportFrom: _IMPORT,
     ast.With: "`with` is not allowed in a config",
-    ast.FunctionDef: "`def` is not allowed: a config is data and runs no code",
-    ast.AsyncFunctionDef: "`def` is not allowed: a config is data and runs no code",
+    ast.FunctionDef: _DEF,
+    ast.AsyncFunctionDef: _DEF,
     ast.ClassDef: "`class` is not allowed: a config is data and runs no code",
     ast.While: "`while` is not allowed; loop with `for`",
     ast.Try: "`try` is not allowed in a config",
@@ -43,7 +43,7 @@ class Evaluator(Expressions):
     at_assignment: Callable[[str, Any], Any] = staticmethod(lambda name, value: value)
 
     def run(self, module: ast.Module, at_assignment: Callable[[str, Any], Any] | None = None) -> None:
-        """Run a file. `at_assignment(name, value)` may change what a plain top-level assignment binds (an override)."""
+        """Run a file; `at_assignment(name, value)`, an override, returns what an assignment binds."""
         if at_assignment is not None:
             self.at_assignment = at_assignment
         for statement in module.body:
@@ -66,8 +66,8 @@ class Evaluator(Expressions):
             return None
         return handler(node)
 
-    def _bind(self, target: ast.expr, value: Any) -> None:  # noqa: ANN401 - any config value
-        """A plain top-level assignment, also of several names at once: `epochs, batch_size = 250, 16`."""
+    def _bind(self, target: ast.expr, value: Value) -> None:
+        """Run a plain top-level assignment, also of several names: `epochs, batch_size = 250, 16`."""
         if isinstance(target, ast.Tuple | ast.List):
             for part, item in self.unpacked(target, value):
                 self._bind(part, item)
@@ -96,18 +96,19 @@ class Evaluator(Expressions):
         if symbol is None:
             raise Refused("the operator @= is not allowed")
         if isinstance(old, list) and symbol == "+":
-            old.extend(taken(value, self.budget))  # in place, as in Python
-            self.budget.made(old)
+            old.extend(listed(value, self.budget))  # in place, as in Python
+            self.budget.pay(old)
         elif isinstance(old, ConfigDict) and symbol == "|":
             call_method(old, "update", [value], {}, self.budget, self.origin(node))
         else:
             old = arithmetic(symbol, old, value, self.budget)
         self._assign(node.target, old)
 
-    def _assign(self, target: ast.expr, value: Any) -> None:  # noqa: ANN401 - any config value
+    def _assign(self, target: ast.expr, value: Value) -> None:
         if isinstance(target, ast.Name):
             if target.id == "_base_":
-                raise Refused("_base_ is assigned once, at the top level: _base_ = 'file.py' or a list of files")
+                usage = "_base_ = 'file.py' or a list of files"
+                raise Refused(f"_base_ is assigned once, at the top level: {usage}")
             self.names.put(target.id, value, self.origin(target))
         elif isinstance(target, ast.Tuple | ast.List):
             for part, item in self.unpacked(target, value):
@@ -121,12 +122,12 @@ class Evaluator(Expressions):
         else:
             raise Refused(f"cannot assign to {type(target).__name__}")
 
-    def _set_item(self, target: ast.Subscript, value: Any) -> None:  # noqa: ANN401
+    def _set_item(self, target: ast.Subscript, value: Value) -> None:
         holder, index = self.evaluate(target.value), self.evaluate(target.slice)
         if isinstance(holder, ConfigDict):
             put(holder, index, value, self.origin(target), self.budget)
         elif isinstance(holder, list):
-            holder[index] = taken(value, self.budget) if isinstance(index, slice) else value
+            holder[index] = listed(value, self.budget) if isinstance(index, slice) else value
         else:
             raise Refused(f"items of a {type(holder).__name__} cannot be assigned")
 
@@ -181,5 +182,5 @@ def _is_base(node: ast.Assign) -> bool:
 
 
 def base_assignments(module: ast.Module) -> list[ast.Assign]:
-    """The top-level `_base_ = ...` of a file."""
+    """Return the top-level assignments `_base_ = ...` of a file."""
     return [node for node in module.body if isinstance(node, ast.Assign) and _is_base(node)]
