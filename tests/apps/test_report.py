@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from srtoolbox.apps.report import staging
-from srtoolbox.apps.report.contents import PageSet
-from srtoolbox.apps.report.facts import MetricFacts, NetworkEntry, RunFacts, best_of, shown
+from srtoolbox.apps.report.contents import MetricFacts, NetworkEntry, PageSet, RunFacts
+from srtoolbox.apps.report.crops import Finder, choose_images
 from srtoolbox.apps.report.page import render
-from srtoolbox.apps.report.selection import Finder, choose_images
+from srtoolbox.apps.report.tables import best_of, shown
 from srtoolbox.apps.report.writer import ReportWriter, safe
 from srtoolbox.apps.scoring import score
 from srtoolbox.cli import main

@@ -20,8 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srtoolbox.apps.report.contents import PageSet
-from srtoolbox.apps.report.facts import MetricFacts, NetworkEntry, RunFacts
+from srtoolbox.apps.report.contents import MetricFacts, NetworkEntry, PageSet, RunFacts
 from srtoolbox.apps.report.page import render
 from srtoolbox.cli import main
 from srtoolbox.image import read_image

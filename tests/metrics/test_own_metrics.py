@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from srtoolbox.apps.report.facts import protocol_of
+from srtoolbox.apps.report.contents import protocol_of
 from srtoolbox.engine.evaluate import score
 from srtoolbox.errors import ConfigError, SrtoolboxError
 from srtoolbox.image import rgb_to_y, to_tensor

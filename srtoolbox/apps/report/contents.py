@@ -1,11 +1,151 @@
-"""What a page shows of one set: images in their versions, and crops of them."""
+"""The contents of a report: the facts of its test, and what a page shows of each set."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import torch
+from torch import nn
+
+from srtoolbox import __version__
+from srtoolbox.config import Config
+from srtoolbox.engine.evaluate import Scores
+from srtoolbox.interfaces import facts_of
+from srtoolbox.io.files import sha256
+from srtoolbox.io.tensor_files import load_tensors
+from srtoolbox.metrics.base import Metric
 from srtoolbox.plots.sheet import Region
+
+Results = dict[str, dict[str, dict[str, Scores]]]
+"""Network -> set -> image -> metric -> score."""
+SECONDS = "seconds"
+"""The upscaling time among the scores of an image."""
+
+
+@dataclass(frozen=True)
+class NetworkEntry:
+    """One network of a report; `file`, `sha256` and `iteration` are None where it comes from no checkpoint."""
+
+    title: str
+    """What to call it."""
+    kind: str
+    """Its class."""
+    parameters: int
+    file: str | None = None
+    sha256: str | None = None
+    iteration: int | None = None
+    averaged: bool = False
+    """Whether the weights are an average over the training (EMA)."""
+
+
+@dataclass(frozen=True)
+class MetricFacts:
+    """One metric: its class, the protocol in words, which direction is better (None: neither)."""
+
+    kind: str
+    protocol: str
+    higher_is_better: bool | None
+    crop_border: int
+    y_channel: bool
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """Everything a report states beside scores and images.
+
+    `networks` by the name the results have; the first is the baseline. `scales` of the sets by name.
+    """
+
+    config: str
+    overrides: list[str]
+    device: str
+    date: str
+    versions: dict[str, str]
+    networks: dict[str, NetworkEntry]
+    metrics: dict[str, MetricFacts]
+    scales: dict[str, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def protocol_of(metric: Metric) -> MetricFacts:
+    """A metric's protocol in words, as it stands under the heads of tables."""
+    if not isinstance(metric, Metric):  # it sees what the network made, and nobody knows what it does with it
+        unknown = f"{metric.protocol}: unclipped, by rules of its own"
+        return MetricFacts(type(metric).__name__, unknown, metric.higher_is_better, crop_border=0, y_channel=False)
+    if metric.protocol == "y_direct":
+        measured = "y_direct: luma"
+    else:
+        measured = "rgb: luma" if metric.y_channel else "rgb: R, G, B"
+    return MetricFacts(
+        kind=type(metric).__name__,
+        protocol=f"{measured}, border {metric.crop_border}",
+        higher_is_better=metric.higher_is_better,
+        crop_border=metric.crop_border,
+        y_channel=metric.y_channel,
+    )
+
+
+def run_facts(
+    config: Config,
+    overrides: Sequence[str],
+    networks: Mapping[str, nn.Module],
+    files: Mapping[str, str],
+    datasets: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    device: torch.device,
+) -> RunFacts:
+    """Return the facts of one test.
+
+    Args:
+        config: its config.
+        overrides: what was changed in it on the command line.
+        networks: by the names their scores have.
+        files: the checkpoints of those that come from one.
+        datasets, metrics: by name.
+        device: where the networks ran.
+    """
+    scale = facts_of(next(iter(networks.values()))).scale
+    threads = torch.get_num_threads()
+    return RunFacts(
+        config=str(config.filename),
+        overrides=list(overrides),
+        device=f"cpu, {threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else str(device),
+        date=datetime.datetime.now().astimezone().isoformat(" ", "minutes"),
+        versions={"srtoolbox": __version__, "torch": torch.__version__},
+        networks={
+            name: network_facts(name if len(networks) > 2 else type(network).__name__, network, files.get(name))
+            for name, network in networks.items()
+        },
+        metrics={name: protocol_of(metric) for name, metric in metrics.items()},
+        scales={name: dataset.scale or scale for name, dataset in datasets.items()},
+    )
+
+
+def network_facts(title: str, network: nn.Module, file: str | None) -> NetworkEntry:
+    """Return what one network is and where its weights are from."""
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    facts = NetworkEntry(title, type(network).__name__, parameters)
+    if file is None:
+        return facts
+    state = load_tensors(file)
+    iteration, weights = state.get("iter"), state.get("networks")
+    return replace(
+        facts,
+        file=Path(file).as_posix(),
+        sha256=sha256(file),
+        iteration=iteration if isinstance(iteration, int) else None,
+        averaged=isinstance(weights, dict) and "generator_ema" in weights,
+    )
+
+
+# ---- what a page shows
 
 INPUT, TRUTH = " input", " truth"
 """Versions of an image beside those of networks, whose names do not begin with a space."""

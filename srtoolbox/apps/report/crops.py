@@ -1,20 +1,136 @@
-"""Crops of a report: cut from the images it shows, with error maps and PSNR."""
+"""Images and crops that a report shows: those with the largest and the smallest errors, with error maps and PSNR."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from srtoolbox.apps.report.contents import INPUT, TRUTH, CropEntry, ImageEntry, PageSet
-from srtoolbox.apps.report.difference import LEVELS
-from srtoolbox.apps.report.facts import RunFacts
-from srtoolbox.apps.report.selection import Crop, Finder
+from srtoolbox.apps.report.contents import INPUT, TRUTH, CropEntry, ImageEntry, PageSet, RunFacts
 from srtoolbox.image import expand_gray, read_image, write_image
 from srtoolbox.metrics.psnr import PSNR
-from srtoolbox.plots.error_map import error_map
+from srtoolbox.plots.error_map import PEAK, error_map
 from srtoolbox.plots.sheet import Region
+
+LEVELS = 2 * PEAK
+"""The difference, in levels of 8 bit, from which on the crops' maps have the last colour."""
+CROPS = 3
+"""Worst and best crops of each set."""
+
+
+class Crop(NamedTuple):
+    """A part of an image, and its mean squared error over R, G and B in squared levels."""
+
+    image: str
+    region: Region
+    error: float
+
+
+def choose_images(
+    scores: Mapping[str, Mapping[str, float]], metric: str | None, higher_is_better: bool | None, count: int
+) -> list[str]:
+    """At most `count` images in their order: half of them the worst by a metric, the others the best.
+
+    Args:
+        scores: of each image.
+        metric: by which; None where there are no scores: then the first ones.
+        higher_is_better: None: the lowest and the highest.
+    """
+    names = list(scores)
+    if len(names) <= count:
+        return names
+    if metric is None:
+        return names[:count]
+    sign = -1 if higher_is_better is False else 1
+
+    def rank(name: str) -> tuple[bool, float]:
+        value = scores[name][metric]
+        return (not math.isnan(value), 0.0 if math.isnan(value) else sign * value)
+
+    ranked = sorted(names, key=rank)
+    worst = -(-count // 2)
+    kept = {*ranked[:worst], *ranked[len(ranked) - (count - worst) :]}
+    return [name for name in names if name in kept]
+
+
+class Finder:
+    """Collects the crops of one set, image by image.
+
+    Args:
+        scale: of the set; crops begin and end at whole LQ pixels.
+        border: px of each side that metrics leave out, and so crops.
+        images: how many there will be; of few images each may give several crops.
+    """
+
+    def __init__(self, scale: int, border: int, images: int) -> None:
+        self.scale, self.border = scale, -(-border // scale)
+        self.of_each = 1 if images >= CROPS else -(-CROPS // max(images, 1))
+        self.found: dict[str, list[Crop]] = {"worst": [], "best": []}
+
+    def look_at(self, name: str, result: np.ndarray, truth: np.ndarray) -> None:
+        """Find the parts of one image where `result` is farthest from the truth, and nearest.
+
+        The nearest are looked for in the most detailed quarter of the image: a clear sky is no merit.
+
+        Args:
+            result, truth: HWC uint8 of one size, a multiple of the scale.
+        """
+        error = np.mean(np.square(result.astype(np.float32) - truth), axis=2)
+        shorter = min(truth.shape[:2]) // self.scale
+        cut = self.border if shorter > 4 * self.border else 0
+        side = crop_side(shorter - 2 * cut, self.scale)
+        errors = self._windows(error, side, cut)
+        brightness = truth.astype(np.float32).mean(axis=2)
+        details = self._windows(sum(np.square(gradient) for gradient in _gradients(brightness)), side, cut)
+        plain = details < np.quantile(details, 0.75)
+        for kind, cost in (("worst", -errors), ("best", np.where(plain, np.inf, errors))):
+            for row, column in _separate_minima(cost, side, self.of_each):
+                top, left = ((start + cut) * self.scale for start in (row, column))
+                region = Region(top, left, side * self.scale, side * self.scale)
+                self.found[kind].append(Crop(name, region, float(errors[row, column])))
+
+    def chosen(self) -> dict[str, list[Crop]]:
+        """`{"worst": crops, "best": crops}`, the most extreme first."""
+        return {
+            kind: sorted(crops, key=lambda crop: crop.error, reverse=kind == "worst")[:CROPS]
+            for kind, crops in self.found.items()
+        }
+
+    def _windows(self, plane: np.ndarray, side: int, cut: int) -> np.ndarray:
+        """Means of a plane over all windows of `side` LQ pixels, but for `cut` at each edge, (rows, columns)."""
+        scale = self.scale
+        height, width = (length // scale for length in plane.shape)
+        blocks = plane[: height * scale, : width * scale].reshape(height, scale, width, scale).mean(axis=(1, 3))
+        blocks = blocks[cut : height - cut, cut : width - cut]
+        sums = np.pad(blocks.astype(np.float64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+        return (sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]) / side**2
+
+
+def crop_side(shorter: int, scale: int) -> int:
+    """The side of a crop in LQ pixels: a quarter of the image's, 24 to 72 px of the result; all of a tiny one."""
+    return min(max(shorter // 4, -(-24 // scale)), max(72 // scale, 1), shorter)
+
+
+def _gradients(plane: np.ndarray) -> Sequence[np.ndarray]:
+    return np.gradient(plane) if min(plane.shape) > 1 else [np.zeros_like(plane)]
+
+
+def _separate_minima(cost: np.ndarray, side: int, count: int) -> list[tuple[int, int]]:
+    """Places of the smallest values, `side` apart from each other."""
+    cost = cost.copy()
+    places: list[tuple[int, int]] = []
+    while len(places) < count and np.isfinite(cost).any():
+        row, column = (int(place) for place in np.unravel_index(np.argmin(cost), cost.shape))
+        places.append((row, column))
+        cost[max(0, row - side + 1) : row + side, max(0, column - side + 1) : column + side] = np.inf
+    return places
+
+
+# ---- the files of crops
 
 
 def crop_metric(facts: RunFacts) -> PSNR:

@@ -12,16 +12,20 @@ from pathlib import Path
 from string import Template
 from urllib.parse import quote
 
-from srtoolbox.apps.report.contents import INPUT, TRUTH, CropEntry, PageSet
-from srtoolbox.apps.report.crops import crop_metric
-from srtoolbox.apps.report.difference import LEVELS, css_gradient, svg_filter
-from srtoolbox.apps.report.facts import Results, RunFacts, protocol_of, shown
-from srtoolbox.apps.report.tables import images_table, means_table, named, networks_table
+import numpy as np
+
+from srtoolbox.apps.report.contents import INPUT, TRUTH, CropEntry, PageSet, Results, RunFacts, protocol_of
+from srtoolbox.apps.report.crops import LEVELS, crop_metric
+from srtoolbox.apps.report.tables import images_table, means_table, named, networks_table, shown
+from srtoolbox.plots.error_map import error_map
 from srtoolbox.plots.sheet import Region
 from srtoolbox.text import counted
 
 VIEWER_LEVELS = (8, 16, 32, 64, 128, 255)
 """The scales offered for differences in the viewer."""
+_STEPS = np.linspace(0, 255, 18).astype(np.uint8).reshape(1, -1, 1)  # 0, 15, ... 255
+STOPS = error_map(_STEPS, np.zeros_like(_STEPS), peak=255)[0]
+"""(18, 3) colours from no difference to the largest, equal steps."""
 
 
 def render(facts: RunFacts, sets: Sequence[PageSet], results: Results) -> str:
@@ -208,3 +212,26 @@ def _crop(number: int, crop: CropEntry, page_set: PageSet) -> str:
 def _image(file: str, title: str, region: Region) -> str:
     size = f'width="{region.width}" height="{region.height}"'
     return f'<img src="{escape(quote(file))}" alt="{escape(title)}" {size} decoding="async">'
+
+
+# ---- differences: an SVG filter and a legend with the colours that `error_map` gives its maps
+
+
+def css_gradient() -> str:
+    """The colours from left to right, for a legend."""
+    return "linear-gradient(to right, " + ", ".join("#" + bytes(stop).hex() for stop in STOPS) + ")"
+
+
+def svg_filter(identity: str, levels: int) -> str:
+    """An SVG filter that makes of an absolute difference (per channel, black where equal) what `error_map` makes."""
+    gain = 255 / levels / 3
+    row = f"{gain:.6f} {gain:.6f} {gain:.6f} 0 0"
+    tables = [" ".join(f"{value / 255:.4f}" for value in STOPS[:, channel]) for channel in range(3)]
+    functions = "".join(
+        f'<feFunc{name} type="table" tableValues="{table}"/>' for name, table in zip("RGB", tables, strict=True)
+    )
+    return (
+        f'<filter id="{identity}" color-interpolation-filters="sRGB" x="0" y="0" width="100%" height="100%">'
+        f'<feColorMatrix type="matrix" values="{row} {row} {row} 0 0 0 1 0"/>'
+        f"<feComponentTransfer>{functions}</feComponentTransfer></filter>"
+    )

@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from srtoolbox.apps.report.facts import SECONDS, MetricFacts, RunFacts, Scores, best_of, mean_scores, shown
+from srtoolbox.apps.report.contents import SECONDS, MetricFacts, RunFacts
+from srtoolbox.engine.evaluate import Scores, means
 
 BEST = '<span class="sign" aria-hidden="true">★</span><span class="unseen"> best</span>'
 
@@ -49,15 +50,15 @@ def means_table(set_name: str, facts: RunFacts, images: Mapping[str, Mapping[str
     Args:
         images: the set's scores by network and image.
     """
-    means = {name: mean_scores(scores) for name, scores in images.items()}
-    columns = list(next(iter(means.values())))
+    rows_of = {name: means(scores) for name, scores in images.items()}
+    columns = list(next(iter(rows_of.values())))
     best = {
-        column: best_of({name: row[column] for name, row in means.items()}, _direction(facts, column))
+        column: best_of({name: row[column] for name, row in rows_of.items()}, _direction(facts, column))
         for column in columns
     }
     head = "".join(_column_head(column, facts) for column in columns)
     rows = []
-    for name, row in means.items():
+    for name, row in rows_of.items():
         cells = [
             f'<td class="number{" best" if name in best[column] else ""}">{shown(value)}'
             f"{BEST if name in best[column] else ''}</td>"
@@ -138,3 +139,22 @@ def _arrow(metric: MetricFacts) -> str:
         return ""
     arrow, meaning = ("↑", "higher is better") if metric.higher_is_better else ("↓", "lower is better")
     return f'<span title="{meaning}">{arrow}</span>'
+
+
+# ---- scores
+
+
+def shown(value: float) -> str:
+    """A score for people: four decimals, three from 10 up."""
+    if not math.isfinite(value):
+        return {math.inf: "∞", -math.inf: "−∞"}.get(value, "not a number")
+    return f"{value:.{3 if abs(value) >= 10 else 4}f}".replace("-", "−")
+
+
+def best_of(values: Mapping[str, float], higher_is_better: bool | None) -> set[str]:
+    """The names of the best values: several where they are equal, none where nothing is better."""
+    numbers = {name: value for name, value in values.items() if not math.isnan(value)}
+    if higher_is_better is None or len(values) < 2 or not numbers:
+        return set()
+    best = (max if higher_is_better else min)(numbers.values())
+    return {name for name, value in numbers.items() if value == best}

@@ -14,12 +14,11 @@ import numpy as np
 from torch import Tensor
 
 from srtoolbox import dist
-from srtoolbox.apps.report.contents import INPUT, TRUTH, ImageEntry, PageSet
-from srtoolbox.apps.report.crops import CropMaker
-from srtoolbox.apps.report.facts import Results, RunFacts, Scores, mean_scores
+from srtoolbox.apps.report.contents import INPUT, TRUTH, ImageEntry, PageSet, Results, RunFacts
+from srtoolbox.apps.report.crops import CropMaker, choose_images
 from srtoolbox.apps.report.page import render
-from srtoolbox.apps.report.selection import choose_images
 from srtoolbox.apps.report.staging import KIND, StagedFolder
+from srtoolbox.engine.evaluate import Scores, means
 from srtoolbox.image import read_image, to_image, to_uint8, write_image
 from srtoolbox.io.file_names import windows_fault
 from srtoolbox.io.files import finite_json, write_json, write_text
@@ -103,7 +102,7 @@ class ReportWriter:
         write_text(self._folder / "index.html", readable(render(facts, sets, results)))
         present = [path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*") if path.is_file()]
         scores = {
-            name: {s: {**mean_scores(images), "images": images} for s, images in by_set.items()}
+            name: {s: {**means(images), "images": images} for s, images in by_set.items()}
             for name, by_set in results.items()
         }
         contents = {"kind": KIND, "format": FORMAT, **facts.as_json(), "scores": scores}

@@ -16,8 +16,8 @@ from torch import nn
 
 from srtoolbox import dist
 from srtoolbox.apps.report import ReportWriter
-from srtoolbox.apps.report.facts import run_facts
-from srtoolbox.apps.report.selection import choose_images
+from srtoolbox.apps.report.contents import run_facts
+from srtoolbox.apps.report.crops import choose_images
 from srtoolbox.apps.report.writer import decisive_metric
 from srtoolbox.apps.scoring.networks import (
     PART,
