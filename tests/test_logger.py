@@ -6,11 +6,13 @@ import errno
 import io
 import logging
 import sys
+import types
 from pathlib import Path
 
 import pytest
 
-from srtoolbox.logger import LOGGER, setup_logging
+from srtoolbox import logger
+from srtoolbox.logger import LOGGER, logging_restored, progress_bar, setup_logging
 from tests.faults.disk import Disk
 
 
@@ -57,3 +59,41 @@ def test_the_file_begins_with_what_was_said_before_it_was_there(tmp_path: Path) 
         "resuming",
         "training",
     ]
+
+
+def test_handlers_of_others_stay_and_the_log_is_put_back(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    setup_logging()
+    outer = list(LOGGER.handlers)
+    LOGGER.addHandler(caplog.handler)
+    with logging_restored():
+        setup_logging(tmp_path / "train.log")
+        LOGGER.info("of a run")
+    assert caplog.messages == ["of a run"] and "of a run" in (tmp_path / "train.log").read_text()
+    assert capsys.readouterr().err.count("of a run") == 1
+    LOGGER.removeHandler(caplog.handler)
+    assert LOGGER.handlers == outer
+    LOGGER.info("after it")
+    assert "after it" in capsys.readouterr().err and "after it" not in (tmp_path / "train.log").read_text()
+
+
+def test_a_bar_in_a_notebook_needs_no_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    display = types.ModuleType("IPython.display")
+    display.HTML = str
+    display.display = lambda html, display_id: shown.append(html) or types.SimpleNamespace(update=shown.append)
+    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    monkeypatch.setattr(logger.CONSOLE, "is_jupyter", True)
+    with progress_bar("training <x>") as show:
+        for done in range(1, 101):
+            show(done, 100)
+    assert shown[0] == "training &lt;x&gt;" and "value='100'" in shown[-1] and shown[-1].endswith("100/100")
+    assert len(shown) < 50  # not each time
+
+
+def test_no_bar_where_nobody_looks(capsys: pytest.CaptureFixture) -> None:
+    with progress_bar("training") as show:
+        show(1, 2)
+    assert capsys.readouterr() == ("", "")

@@ -45,6 +45,15 @@ class Picture(NamedTuple):
     scores: Scores
 
 
+class ImageScores(dict[str, Scores]):
+    """Scores of each image of a set, in the order of the set."""
+
+    @property
+    def means(self) -> Scores:
+        """The mean of each metric over the images."""
+        return means(self)
+
+
 @dataclass
 class Evaluation:
     """The outcome over several sets."""
@@ -79,7 +88,7 @@ def evaluate(
     on_picture: Callable[[Picture], None] | None = None,
     interrupted: Callable[[], bool] = lambda: False,
     only: range | None = None,
-) -> dict[str, Scores]:
+) -> ImageScores:
     """Score a network on every picture of a dataset.
 
     Args:
@@ -92,7 +101,8 @@ def evaluate(
         only: numbers of the images to take; None takes all.
 
     Returns:
-        `{picture: {metric: score, ..., 'seconds': upscaling time}}` in the dataset's order, the same on all ranks.
+        `{picture: {metric: score, ..., 'seconds': upscaling time}}` in the dataset's order, the same on all ranks;
+        `.means` of it are those over the images.
 
     Raises:
         EvaluationInterrupted: on all ranks, where one was interrupted.
@@ -119,7 +129,7 @@ def evaluate(
     gathered = sorted(item for part in dist.all_gather_object(mine) for item in part)
     if len(gathered) < len(numbers):
         raise EvaluationInterrupted
-    images = {key: scores for _, key, scores in gathered}
+    images = ImageScores({key: scores for _, key, scores in gathered})
     _report_nan(images)
     return images
 

@@ -49,6 +49,7 @@ def test_two_pictures_of_one_name_both_count(photo_folder: Path, tmp_path: Path)
     assert len(result) == 8
     expected = [scores["rgb"] for part in parts for scores in part.values()]
     assert [scores["rgb"] for scores in result.values()] == expected
+    assert result.means["rgb"] == pytest.approx(np.mean(expected), rel=1e-12)
 
 
 @pytest.mark.parametrize("generator", ["Bicubic", "ESPCN-y", "ESPCN-rgb"])

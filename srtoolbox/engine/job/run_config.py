@@ -1,4 +1,4 @@
-"""The config of a run: kept in its work dir, and compared with that of the run which is continued."""
+"""The config of a run: kept in its work dir, compared with that of the run it continues."""
 
 from __future__ import annotations
 
@@ -37,19 +37,20 @@ _EFFECTS = {
     "data.val": "from the next evaluation on; the best so far stays",
     "data.test": "not used in training",
 }
-"""The effect of a changed key in a resumed run, by the longest beginning; other keys are names these are made from."""
+"""The effect of a changed key in a resumed run, by the longest beginning of its path."""
 
 
 class Change(NamedTuple):
     """A key of the config that differs; values are JSON, None where the key is not set."""
 
     path: str
-    before: Any
-    now: Any
+    before: object
+    now: object
 
     def __str__(self) -> str:
         """`optim.generator.optimizer.lr 0.0003 -> 0.001 (from here on ...)`."""
-        effect = _EFFECTS[max((key for key in _EFFECTS if f"{self.path}.".startswith(f"{key}.")), key=len)]
+        path = f"{self.path}."
+        effect = _EFFECTS[max((key for key in _EFFECTS if path.startswith(f"{key}.")), key=len)]
         match self.path.split("."):
             case ["optim", _, key, *_] if key in _OF_OPTIM:
                 effect = _OF_OPTIM[key]
@@ -63,28 +64,27 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     neither is a key that is not set in place of one that is None, nor a tuple in place of a list.
     """
     before, now = json.loads(json.dumps(before)), json.loads(json.dumps(now))
-    found = _differences(before, now, "")
-    return [change for change in found if change.path.partition(".")[0] in _EFFECTS]
+    differences = _differences(before, now, "")
+    return [change for change in differences if change.path.partition(".")[0] in _EFFECTS]
 
 
-def _differences(before: Any, now: Any, path: str) -> Iterator[Change]:  # noqa: ANN401 - JSON values
+def _differences(before: object, now: object, path: str) -> Iterator[Change]:
     if isinstance(before, dict) and isinstance(now, dict):
         for key in dict.fromkeys([*before, *now]):
             yield from _differences(before.get(key), now.get(key), f"{path}.{key}" if path else key)
-    elif _are_alike_lists(before, now):
+    elif isinstance(before, list) and isinstance(now, list) and _are_alike_lists(before, now):
         for number, (old, new) in enumerate(zip(before, now, strict=True)):
             yield from _differences(old, new, f"{path}.{number}")
     elif before != now:
         yield Change(path, before, now)
 
 
-def _are_alike_lists(before: Any, now: Any) -> bool:  # noqa: ANN401 - JSON values
-    """True for lists of equally many dicts, which are compared one by one; lists of numbers are values."""
-    lists = isinstance(before, list) and isinstance(now, list) and len(before) == len(now)
-    return lists and all(isinstance(item, dict) for item in [*before, *now])
+def _are_alike_lists(before: list, now: list) -> bool:
+    """True for lists of equally many dicts, which are compared one by one."""
+    return len(before) == len(now) and all(isinstance(item, dict) for item in [*before, *now])
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401 - a JSON value
+def _shown(value: object) -> str:
     if value is None:
         return "(not set)"
     if isinstance(value, dict) and "type" in value:
@@ -94,7 +94,7 @@ def _shown(value: Any) -> str:  # noqa: ANN401 - a JSON value
 
 
 def _cut(*texts: str) -> Iterator[str]:
-    """Yield texts of one line: what is too long begins shortly before the place where they differ."""
+    """Yield texts of one line; long ones begin shortly before the place where they differ."""
     alike = sum(1 for _ in takewhile(lambda signs: len(set(signs)) == 1, zip(*texts, strict=False)))
     start = max(alike - 20, 0) if max(map(len, texts)) > _WIDTH else 0
     for text in texts:
@@ -104,20 +104,20 @@ def _cut(*texts: str) -> Iterator[str]:
 
 
 def report_changes(before: Mapping[str, Any], now: Mapping[str, Any], iteration: int) -> None:
-    """Warn, key by key, of what a resumed run's config has changed, and say what of it takes effect."""
-    found = changes(before, now)
-    if not found:
+    """Warn of what a resumed run's config has changed, key by key with its effect."""
+    differences = changes(before, now)
+    if not differences:
         return
     LOGGER.warning("this config is not the one of the run so far (iteration %d):", iteration)
-    for change in found[:_MOST]:
+    for change in differences[:_MOST]:
         LOGGER.warning("  %s", change)
-    if len(found) > _MOST:
-        LOGGER.warning("  and %d more", len(found) - _MOST)
+    if len(differences) > _MOST:
+        LOGGER.warning("  and %d more", len(differences) - _MOST)
     _report_short_schedules(before, now)
 
 
 def _report_short_schedules(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Warn of schedules that spanned the run before it was made longer: the rates beyond are nobody's intention."""
+    """Warn of schedules that spanned a run that is longer now: nobody meant the rates beyond."""
     if not now["max_iters"] > before["max_iters"]:
         return
     for path, value in _leaves(now["optim"], "optim"):
@@ -129,13 +129,12 @@ def _report_short_schedules(before: Mapping[str, Any], now: Mapping[str, Any]) -
             )  # fmt: skip
 
 
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - JSON values
+def _leaves(value: object, path: str) -> Iterator[tuple[str, object]]:
     """Yield each deepest entry of dicts and lists, with its path."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else None
-    if items is None:
+    if not isinstance(value, dict | list | tuple):
         yield path, value
         return
-    for key, item in items:
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
         yield from _leaves(item, f"{path}.{key}")
 
 
@@ -145,9 +144,9 @@ def comparable_from(work_dir: Path, config: Config) -> int:
     Before it the run had another model or other training images, as the configs kept beside its own
     say. Of one that cannot be read nothing is known, so its losses are none to compare with.
     """
-    named = [(_KEPT_NAME.fullmatch(path.name), path) for path in work_dir.glob(EARLIER)]
+    names = [(_KEPT_NAME.fullmatch(path.name), path) for path in work_dir.glob(EARLIER)]
     now = config.to_dict()
-    return max((int(name[1]) for name, path in named if name and _differ_in_loss(path, now)), default=0)
+    return max((int(name[1]) for name, path in names if name and _differ_in_loss(path, now)), default=0)
 
 
 def _differ_in_loss(earlier: Path, now: Mapping[str, Any]) -> bool:
@@ -155,7 +154,8 @@ def _differ_in_loss(earlier: Path, now: Mapping[str, Any]) -> bool:
         before = Config.fromfile(earlier).to_dict()
     except SrtoolboxError:
         return True
-    return any(change.path.startswith(("model.", "data.train.dataset.")) for change in changes(before, now))
+    paths = [change.path for change in changes(before, now)]
+    return any(path.startswith(("model.", "data.train.dataset.")) for path in paths)
 
 
 def config_of_run(work_dir: str | Path) -> str:

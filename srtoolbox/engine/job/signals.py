@@ -21,7 +21,7 @@ from srtoolbox.dist.heartbeat import exit_now, say
 from srtoolbox.logger import CONSOLE, LOGGER
 from srtoolbox.system import STOP_SIGNALS
 
-# what a shell expects of a process that a signal ended; a signal's number is not the same on all systems
+# what a shell expects of a process that a signal ended, whose number differs between systems
 _CODES = {"SIGTERM": 143, "SIGINT": 130, "SIGUSR1": 138, "SIGBREAK": 149}
 EXIT_CODES: dict[int, int] = {signum: _CODES[signum.name] for signum in STOP_SIGNALS}
 AT_ONCE = "stopped at once; what was saved before is intact"
@@ -57,8 +57,8 @@ class StopSignals:
         self.received = self.received or signal.SIGTERM
 
     def __enter__(self) -> StopSignals:
-        if threading.current_thread() is threading.main_thread():  # Python delivers signals to no other
-            self._previous = {signum: signal.signal(signum, self._handle) for signum in STOP_SIGNALS}
+        if threading.current_thread() is threading.main_thread():  # signals go to no other
+            self._previous = {number: signal.signal(number, self._handle) for number in STOP_SIGNALS}
             if not self._is_interactive:
                 self._listen()
         return self
@@ -72,12 +72,15 @@ class StopSignals:
             self._writer = None
 
     def _listen(self) -> None:
-        """Hear of signals in a thread too: while the main one is in C, say in a collective, it runs no handler."""
+        """Hear of signals in a thread too: the main one, in C, say in a collective, runs no handler."""
         # Python wakes a pipe too, but not on Windows
         reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
-        self._listened_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        threading.Thread(target=_end_at_second_interrupt, args=(reader,), name="signals", daemon=True).start()
+        descriptor = self._writer.fileno()
+        self._listened_before = signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
+        listen = threading.Thread(target=_end_at_second_interrupt, args=(reader,), name="signals")
+        listen.daemon = True
+        listen.start()
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGINT and self._is_interrupted:
