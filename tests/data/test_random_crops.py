@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Subset, random_split
 
+from srtoolbox.data.datasets.base import RandomCrops
 from srtoolbox.data.datasets.concat import ConcatDataset
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
-from srtoolbox.data.datasets.random_crops import RandomCrops
 from srtoolbox.data.loading.sampler import Draw
 from srtoolbox.image import write_image
 

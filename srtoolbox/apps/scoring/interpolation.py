@@ -14,7 +14,7 @@ from rich.progress import Progress, TaskID
 from srtoolbox.apps.scoring.networks import PART, sets_and_metrics
 from srtoolbox.apps.scoring.tables import Results, as_json, print_tables
 from srtoolbox.config import Config
-from srtoolbox.data.datasets.image_files import ImageFiles
+from srtoolbox.data.datasets.gt_only import ImageFiles
 from srtoolbox.engine.evaluate import Picture, Scores, build_metrics, evaluate, means, unique_names
 from srtoolbox.errors import ConfigError, ImageError
 from srtoolbox.image import read_image, scan_folder, to_uint8, unread_sentence, write_image

@@ -48,7 +48,7 @@ class ConcatDataset(SRDataset):
         return self._ends[-1]
 
     def keys(self) -> list[str]:
-        """The images' names, set after set."""
+        """Return the images' names, set after set."""
         return list(itertools.chain.from_iterable(dataset.keys() for dataset in self.datasets))
 
     def whole(self, index: int) -> Sample:

@@ -1,10 +1,13 @@
-"""Where crops are taken. Everything is reckoned in LQ pixels: a GT window is the LQ window times the scale, so the
-two always match.
+"""Places of crops, and the options of datasets that crop.
+
+Everything is reckoned in LQ pixels: a GT window is the LQ window times the scale, so the two
+always match.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -12,20 +15,39 @@ from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.stores.base import Window
 from srtoolbox.errors import ConfigError, Fault
 
+Sampling = Literal["image", "area"]
 CropMode = Literal["random", "center", "ten"]
 SmallPolicy = Literal["error", "reflect", "zero", "skip"]
 CROPS = ("random", "center", "ten", None)
 SMALL = ("error", "reflect", "zero", "skip")
 
 
+class CropOptions(NamedTuple):
+    """The arguments that all datasets with GT share."""
+
+    gt_size: int | None
+    crop: CropMode | None
+    small: SmallPolicy
+    transforms: Sequence[Any] | Mapping[str, Any]
+    channels: int
+    sampling: Sampling
+    max_images: int | None
+
+    def validate(self, name: str, scale: int) -> None:
+        """Raise a ConfigError that lists all faults of dataset `name`, if there are any."""
+        faults = option_faults(scale, self._asdict())
+        if faults:
+            raise ConfigError([fault.of(name) for fault in faults])
+
+
 class Cropper:
-    """Takes windows of `gt_size / scale` LQ pixels, square.
+    """Square windows of `gt_size / scale` LQ pixels.
 
     Args:
         gt_size: side of a GT crop in px; None takes whole images.
         scale: GT size over LQ size.
-        crop: "random"; "center"; "ten" (the corners, the centre, and these mirrored left-right: ten samples of a
-            image); None is whole images.
+        crop: "random"; "center"; "ten" (the corners, the centre, and these mirrored left-right: ten
+            samples of an image); None is whole images.
         margin: GT pixels the transforms need around the crop.
 
     Raises:
@@ -39,26 +61,29 @@ class Cropper:
         self.mode = crop if gt_size is not None else None
         self.scale = scale
         self._border = -(-margin // scale)
-        self.lq_size = None if self.mode is None else gt_size // scale
+        self.lq_size = None if self.mode is None or gt_size is None else gt_size // scale
         self.per_image = 10 if self.mode == "ten" else 1
 
     @property
     def needed(self) -> int:
-        """Side in LQ px that an image must have: the crop and the margin of the transforms around it."""
+        """The side in LQ px of the crop with the margin of the transforms around it."""
         return 0 if self.lq_size is None else self.lq_size + 2 * self._border
 
     def window(self, height: int, width: int, rng: Rng | None, number: int = 0) -> Window:
-        """The LQ window to read in an image of height x width LQ px, smaller than `needed` where the image is.
+        """Return the LQ window to read in an image of height x width LQ px.
+
+        It is smaller than `needed` where the image is.
 
         Args:
             rng: used by "random" only.
-            number: which of the `per_image` crops.
+            number: of the crop, below `per_image`.
         """
         if self.mode is None:
             return Window(0, 0, height, width)
         high, wide = min(self.needed, height), min(self.needed, width)
         free = (height - high, width - wide)
         if self.mode == "random":
+            assert rng is not None
             top, left = rng.integers(0, free[0] + 1), rng.integers(0, free[1] + 1)
         elif self.mode == "center" or number % 5 == 4:
             top, left = free[0] // 2, free[1] // 2
@@ -67,7 +92,7 @@ class Cropper:
         return Window(top, left, high, wide)
 
     def trim(self, image: np.ndarray, factor: int) -> np.ndarray:
-        """`image` without the margin the transforms have used up; `factor` is 1 for LQ, the scale for GT."""
+        """Return `image` without the margin of the transforms; `factor` is 1 for LQ, the scale for GT."""
         if self.lq_size is None or not self._border:
             return image
         cut, size = self._border * factor, self.lq_size * factor
@@ -75,7 +100,7 @@ class Cropper:
 
 
 def crop_faults(gt_size: int | None, scale: int, crop: str | None) -> list[Fault]:
-    """What is wrong with these arguments, a sentence each."""
+    """Return the faults in these arguments."""
     faults = []
     if crop not in CROPS:
         faults.append(Fault("crop", f"crop is one of {', '.join(map(repr, CROPS))}, got {crop!r}"))
@@ -83,6 +108,21 @@ def crop_faults(gt_size: int | None, scale: int, crop: str | None) -> list[Fault
         faults.append(Fault("gt_size", f"gt_size must be a multiple of scale {scale}, got {gt_size}"))
     if gt_size is None and crop in ("center", "ten"):
         faults.append(Fault("crop", f"crop={crop!r} needs a gt_size"))
+    return faults
+
+
+def option_faults(scale: int, options: Mapping[str, Any]) -> list[Fault]:
+    """Return the faults in the arguments that all GT datasets share, but for absent ones."""
+    if not isinstance(scale, int) or scale < 1:
+        return [Fault("scale", f"scale is a whole number from 1 up, got {scale!r}")]
+    faults = crop_faults(options.get("gt_size"), scale, options.get("crop", "random"))
+    for name, allowed in (("small", SMALL), ("sampling", ("image", "area")), ("channels", (1, 3))):
+        if name in options and options[name] not in allowed:
+            fault = f"{name} is one of {', '.join(map(repr, allowed))}, got {options[name]!r}"
+            faults.append(Fault(name, fault))
+    if options.get("max_images") is not None and options["max_images"] < 1:
+        fault = f"max_images must be at least 1, got {options['max_images']}"
+        faults.append(Fault("max_images", fault))
     return faults
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from srtoolbox.data.datasets.base import SRDataset, expanded
+from srtoolbox.data.datasets.base import SRDataset, expand
 from srtoolbox.data.loading.sampler import Draw
 from srtoolbox.data.stores.opening import open_store
 from srtoolbox.data.transforms.base import Sample
@@ -34,12 +34,12 @@ class FolderDataset(SRDataset):
         return len(self._store.keys())
 
     def keys(self) -> list[str]:
-        """The images' names, by index."""
+        """Return the images' names, by index."""
         return list(self._store.keys())
 
     def whole(self, index: int) -> Sample:
         key = self._store.keys()[index]
-        return {"lq": expanded(self._store.read(key), self.channels), "key": key}
+        return {"lq": expand(self._store.read(key), self.channels), "key": key}
 
     def sample(self, draw: Draw) -> Sample:
         raise DataError(

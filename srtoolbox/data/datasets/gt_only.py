@@ -1,35 +1,36 @@
-"""GT images alone: LQ is made on the fly."""
+"""GT images alone, whose LQ is made on the fly."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from srtoolbox.data.datasets.base import CropOptions, Entry, GTDataset, Sampling, as_list, check_options
-from srtoolbox.data.datasets.crops import CropMode, SmallPolicy
+from srtoolbox.data.datasets.base import as_list, expand
+from srtoolbox.data.datasets.crops import CropMode, CropOptions, Sampling, SmallPolicy
+from srtoolbox.data.datasets.paired import Entry, GTDataset, check_options
 from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.stores.base import Store, Window
 from srtoolbox.data.stores.opening import open_store
 from srtoolbox.data.stores.pairing import check_readable
+from srtoolbox.data.transforms.base import Compose, Sample
 from srtoolbox.errors import DataError, Fault
+from srtoolbox.image import read_image
 from srtoolbox.registry import DATASETS
 from srtoolbox.resize import imresize
 
 MARGIN = 3
-"""LQ pixels read around a crop before it is shrunk. The widened kernel reaches 2 LQ pixels, so the crop's own are
-exact.
-"""
+"""LQ pixels read around a crop before it is shrunk: the widened kernel reaches 2, so the crop is exact."""
 
 KEEP_BYTES = 256 << 20
-"""If the LQ of all images together takes no more, each is made whole, once, and kept; else around each crop, anew."""
+"""The most that the LQ of all images may take to be made once, whole, and kept; else it is made for each crop."""
 
 
 @DATASETS.register
 class GTOnlyDataset(GTDataset):
-    """Images whose LQ is their MATLAB bicubic reduction, made when asked for: bit for bit the crop of the whole
-    image's LQ.
+    """Images whose LQ is their MATLAB bicubic reduction, bit for bit the crop of the whole image's LQ.
 
     Images are cut at the right and bottom to multiples of `scale`. Transforms that act on GT first (a rotation) are
     given the pixels they need around the crop; LQ is then the reduction of the GT they made.
@@ -65,9 +66,10 @@ class GTOnlyDataset(GTDataset):
         entries = [_entry(store, key, scale) for store, keys in stores for key in keys]
         super().__init__(entries, scale, options)
         lq_bytes = sum(3 * entry.height * entry.width for entry in self._entries)
+        self._reach = MARGIN  # LQ px that are read around a crop
         if self.before_lq is not None:
-            changed = (self.cropper.needed + 2 * MARGIN) * scale  # GT px that must be right after these transforms
-            self._reach = -(-self.before_lq.margin(changed) // scale)
+            changed = (self.cropper.needed + 2 * MARGIN) * scale  # GT px that must be right after them
+            self._reach += -(-self.before_lq.margin(changed) // scale)
         self._kept: dict[Entry, np.ndarray] | None = {} if lq_bytes <= KEEP_BYTES else None
 
     @classmethod
@@ -78,9 +80,9 @@ class GTOnlyDataset(GTDataset):
         return {**self.__dict__, "_kept": None if self._kept is None else {}}  # images do not travel between processes
 
     def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> tuple[np.ndarray, np.ndarray]:
-        rng = rng if self.before_lq is not None else None
-        if self._kept is None or rng is not None:
-            return self._read_around(entry, window, rng)
+        before = None if rng is None else self.before_lq
+        if self._kept is None or before is not None:
+            return self._read_around(entry, window, before, rng)
         lq = self._kept.get(entry)
         if lq is None:
             whole = Window(0, 0, entry.height, entry.width)
@@ -89,22 +91,24 @@ class GTOnlyDataset(GTDataset):
             self._kept[entry] = lq
         return window.cut(lq), entry.gt.read(entry.gt_key, window.scaled(self.scale))
 
-    def _read_around(self, entry: Entry, window: Window, rng: Rng | None) -> tuple[np.ndarray, np.ndarray]:
+    def _read_around(
+        self, entry: Entry, window: Window, before: Compose | None, rng: Rng | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Read the window with what lies around it, change GT, shrink it, cut the window out."""
-        outer = inner = _grown(window, MARGIN, entry)
-        if rng is not None:
-            outer = _grown(window, MARGIN + self._reach, entry)
+        inner = _grown(window, MARGIN, entry)
+        outer = inner if before is None else _grown(window, self._reach, entry)
         gt = entry.gt.read(entry.gt_key, outer.scaled(self.scale))
-        if rng is not None:
-            gt = inner.within(outer).scaled(self.scale).cut(self._changed(gt, window.within(outer), entry, rng))
+        if before is not None and rng is not None:
+            gt = self._changed(gt, window.within(outer), entry, before, rng)
+            gt = inner.within(outer).scaled(self.scale).cut(gt)
         lq = imresize(gt, size=inner[2:])
         window = window.within(inner)
         return window.cut(lq), window.scaled(self.scale).cut(gt)
 
-    def _changed(self, gt: np.ndarray, crop: Window, entry: Entry, rng: Rng) -> np.ndarray:
+    def _changed(self, gt: np.ndarray, crop: Window, entry: Entry, before: Compose, rng: Rng) -> np.ndarray:
         top, left, height, width = crop.scaled(self.scale)
         centre = (top + (height - 1) / 2, left + (width - 1) / 2)
-        changed = self.before_lq({"gt": gt, "key": entry.gt_key, "centre": centre}, rng)["gt"]
+        changed = before({"gt": gt, "key": entry.gt_key, "centre": centre}, rng)["gt"]
         if changed.shape != gt.shape or changed.dtype != gt.dtype:
             raise DataError(
                 f"{entry.gt_key}: the transforms that act on GT before LQ is made turned {gt.shape} {gt.dtype} into "
@@ -114,7 +118,7 @@ class GTOnlyDataset(GTDataset):
 
 
 def _grown(window: Window, margin: int, entry: Entry) -> Window:
-    """The window and `margin` LQ px around it, as far as the image goes."""
+    """Return the window with `margin` LQ px around it, as far as the image goes."""
     top, left = max(0, window.top - margin), max(0, window.left - margin)
     bottom = min(entry.height, window.top + window.height + margin)
     right = min(entry.width, window.left + window.width + margin)
@@ -126,3 +130,41 @@ def _entry(store: Store, key: str, scale: int) -> Entry:
     if min(height, width) < scale:
         raise DataError(f"{store.source(key)}: {width}x{height} is too small to be reduced by {scale}")
     return Entry(store, None, key, key, height // scale, width // scale)
+
+
+class ImageFiles:
+    """Images that are the truth; LQ is their MATLAB bicubic reduction, as `GTOnlyDataset` makes it.
+
+    Images are cut at the right and bottom to multiples of `scale`.
+
+    Args:
+        paths: image files.
+        scale: GT size over LQ size.
+    """
+
+    def __init__(self, paths: Sequence[str | Path], scale: int) -> None:
+        self.paths = [Path(path) for path in paths]
+        self.scale = scale
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def keys(self) -> list[str]:
+        """Return the file names without suffix."""
+        return [path.stem for path in self.paths]
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return `{'lq': (h, w, 3), 'gt': (scale * h, scale * w, 3), 'key': str}`, uint8 or uint16.
+
+        Raises:
+            ImageError: unreadable.
+            DataError: smaller than `scale`.
+        """
+        path = self.paths[index]
+        image = read_image(path)
+        height, width = (side // self.scale for side in image.shape[:2])
+        if not height or not width:
+            raise DataError(f"{path}: {image.shape[1]}x{image.shape[0]} is too small to be reduced by {self.scale}")
+        gt = image[: height * self.scale, : width * self.scale]
+        lq = imresize(gt, size=(height, width))
+        return {"lq": expand(lq, 3), "gt": expand(gt, 3), "key": path.stem}

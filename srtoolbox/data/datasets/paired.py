@@ -1,28 +1,186 @@
-"""GT images with given LQ images."""
+"""Pairs of GT and LQ: read, crop, transform. And PairedDataset, whose LQ is given."""
 
 from __future__ import annotations
 
+import hashlib
+import logging
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from srtoolbox.data.datasets.base import (
+from srtoolbox.data.datasets.base import SRDataset, as_list, expand
+from srtoolbox.data.datasets.crops import (
+    CropMode,
     CropOptions,
-    Entry,
-    GTDataset,
+    Cropper,
     Sampling,
-    as_list,
-    check_options,
-    check_transforms,
+    SmallPolicy,
+    option_faults,
+    pad,
 )
-from srtoolbox.data.datasets.crops import CropMode, SmallPolicy
 from srtoolbox.data.loading.rng import Rng
+from srtoolbox.data.loading.sampler import Draw
 from srtoolbox.data.stores.base import Store, Window
 from srtoolbox.data.stores.opening import open_store
-from srtoolbox.data.stores.pairing import Pair, check_readable, check_sizes, pair_keys
-from srtoolbox.errors import DataError, Fault
+from srtoolbox.data.stores.pairing import Pair, check_readable, check_sizes, pair_keys, raise_faults
+from srtoolbox.data.transforms.base import (
+    BEFORE_LQ,
+    ON_GT_ALONE,
+    ON_PAIRS,
+    Compose,
+    Sample,
+    check_sample,
+    map_images,
+    transforms_on_gt_alone,
+)
+from srtoolbox.errors import ConfigError, DataError, Fault
 from srtoolbox.registry import DATASETS
+from srtoolbox.text import counted
+
+_log = logging.getLogger(__name__)
+
+
+class Entry(NamedTuple):
+    """One image: its place, and its size in LQ pixels."""
+
+    gt: Store
+    lq: Store | None
+    gt_key: str
+    lq_key: str
+    height: int
+    width: int
+
+
+class GTDataset(SRDataset):
+    """A dataset with GT. A subclass reads a window of an image; all else is here, `sample` first of all.
+
+    Args:
+        entries: the images.
+        scale: GT size over LQ size.
+        options: the arguments that all datasets with GT share.
+
+    Attributes:
+        makes_lq: True if LQ is made from GT. Then `before_lq` holds the transforms that act on GT
+            first (None: there are none), `transforms` the others; else `transforms` holds all.
+    """
+
+    makes_lq: ClassVar[bool] = False
+    scale: int
+
+    def __init__(self, entries: Sequence[Entry], scale: int, options: CropOptions) -> None:
+        self.scale, self.channels = scale, options.channels
+        self.transforms = Compose(options.transforms)
+        self.before_lq: Compose | None = None
+        if self.makes_lq:
+            self.before_lq = self.transforms.at_stage(BEFORE_LQ)
+            self.transforms = self.transforms.at_stage(ON_PAIRS) or Compose()
+        elif self.transforms.at_stage(ON_GT_ALONE):
+            raise ConfigError(f"{type(self).__name__}: transforms: one of them {_ON_GT_ALONE}")
+        margin = self.transforms.margin(options.gt_size or 0)
+        self.cropper = Cropper(options.gt_size, scale, options.crop, margin)
+        self._small, self._sampling = options.small, options.sampling
+        _check_channels(entries, options.channels)
+        self._entries = self._large_enough(entries)
+
+    def sample(self, draw: Draw) -> Sample:
+        rng = Rng(draw.seed, draw.number)
+        sample = self._crop(draw.index, rng)
+        sample = self.transforms(sample, rng)
+        sample["lq"] = self.cropper.trim(sample["lq"], 1)
+        sample["gt"] = self.cropper.trim(sample["gt"], self.scale)
+        check_sample(sample, self.scale, self.transforms.transforms)
+        return sample
+
+    def whole(self, index: int) -> Sample:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        if self.cropper.mode in ("center", "ten"):
+            return self._crop(index % len(self), None)
+        entry = self._entries[index]
+        return self._as_sample(entry, *self._read(entry, Window(0, 0, entry.height, entry.width)))
+
+    def _crop(self, index: int, rng: Rng | None) -> Sample:
+        """Read a window of an image, with the margin that the transforms need around the crop."""
+        place, number = divmod(index, self.cropper.per_image)
+        entry, needed = self._entries[place], self.cropper.needed
+        window = self.cropper.window(entry.height, entry.width, rng, number)
+        lq, gt = self._read(entry, window, rng)
+        if entry.height < needed or entry.width < needed:
+            lq, gt = pad(lq, needed, self._small), pad(gt, needed * self.scale, self._small)
+        sample = self._as_sample(entry, lq, gt)
+        return map_images(sample, lambda image: image[:, ::-1]) if number >= 5 else sample
+
+    @abstractmethod
+    def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return LQ (h, w, C) and GT (scale*h, scale*w, C) of an LQ window.
+
+        With `rng` GT is changed by `before_lq` first.
+        """
+
+    def _as_sample(self, entry: Entry, lq: np.ndarray, gt: np.ndarray) -> Sample:
+        return {"lq": expand(lq, self.channels), "gt": expand(gt, self.channels), "key": entry.gt_key}
+
+    def __len__(self) -> int:
+        return len(self._entries) * self.cropper.per_image
+
+    def keys(self) -> list[str]:
+        """Return the image's name for every index: of ten crops all ten have it."""
+        return [entry.gt_key for entry in self._entries for _ in range(self.cropper.per_image)]
+
+    def draw_weights(self) -> np.ndarray | None:
+        if self._sampling == "image":
+            return None
+        areas = [entry.height * entry.width for entry in self._entries]
+        return np.repeat(np.array(areas, np.float64), self.cropper.per_image)
+
+    def digest(self) -> str:
+        stores = dict.fromkeys(s for entry in self._entries for s in (entry.gt, entry.lq) if s is not None)
+        parts = [type(self).__name__, str(self.scale), str(len(self)), *(store.digest() for store in stores)]
+        return hashlib.sha256("\n".join(parts).encode("ascii")).hexdigest()
+
+    def _large_enough(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return the entries without those that are left out for their size."""
+        needed = self.cropper.needed
+        small = [entry for entry in entries if min(entry.height, entry.width) < needed]
+        if not small or self._small in ("reflect", "zero"):
+            return list(entries)
+        names = [f"{e.gt.source(e.gt_key)}: {e.width * self.scale}x{e.height * self.scale}" for e in small]
+        pixels = needed * self.scale
+        if self._small == "error" or len(small) == len(entries):
+            raise_faults(
+                f"{len(small)} of {counted(len(entries), 'image')} smaller than the crop of {pixels} px",
+                names,
+                "Take a smaller gt_size, or say what to do with them: small='skip', 'reflect' or 'zero'",
+            )
+        _log.info("left out %s smaller than %d px: %s", counted(len(small), "image"), pixels, ", ".join(names))
+        return [entry for entry in entries if min(entry.height, entry.width) >= needed]
+
+
+def check_options(cfg: Mapping[str, Any]) -> list[Fault]:
+    """Return the `option_faults` of a config; `srtoolbox.check` compares its scale with the generator's."""
+    return option_faults(cfg["scale"], cfg) if "scale" in cfg else []
+
+
+def check_transforms(transforms: object) -> list[Fault]:
+    """Return the faults in the transforms of a dataset whose LQ is given."""
+    return [Fault(path, f"{path}: {kind} {_ON_GT_ALONE}") for path, kind in transforms_on_gt_alone(transforms)]
+
+
+_ON_GT_ALONE = (
+    "acts on GT before LQ is made from it, but here LQ is given: take GTOnlyDataset, which makes LQ, or another "
+    "transform (RandomHorizontalFlip, RandomTranspose ...)"
+)
+
+
+def _check_channels(entries: Sequence[Entry], channels: int) -> None:
+    colour = [e.gt.source(e.gt_key) for e in entries if channels == 1 and e.gt.shape(e.gt_key)[2] != 1]
+    if colour:
+        summary = f"{counted(len(colour), 'image is', 'images are')} in colour, but channels=1"
+        raise_faults(summary, colour, "Leave channels at 3")
+    if not entries:
+        raise DataError("a dataset needs at least one store of images")
 
 
 @DATASETS.register
@@ -81,6 +239,7 @@ class PairedDataset(GTDataset):
         return check_options(cfg) + check_transforms(cfg.get("transforms"))
 
     def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> tuple[np.ndarray, np.ndarray]:
+        assert entry.lq is not None
         return entry.lq.read(entry.lq_key, window), entry.gt.read(entry.gt_key, window.scaled(self.scale))
 
 

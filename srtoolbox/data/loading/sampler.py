@@ -1,4 +1,4 @@
-"""Which image each draw takes. Position is a number, not a state: a resumed run starts at any draw at no cost."""
+"""The order of images in training. Its position is a number: a resumed run starts at any draw at no cost."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from srtoolbox.errors import DataError
 
 
 class Draw(NamedTuple):
-    """One training sample to make: image `index`, as the `number`-th sample of the whole run (over all ranks),
-    under `seed`.
+    """One training sample to make.
+
+    Attributes:
+        index: of the image.
+        number: of the sample in the whole run, over all ranks.
+        seed: the run's.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple has a method of this name, which nobody calls here
     number: int
     seed: int
 
 
 class Drawable(Protocol):
-    """What the sampler asks of a dataset."""
+    """The part of a dataset that the sampler needs."""
 
     def __len__(self) -> int: ...
 
@@ -88,9 +92,7 @@ class EndlessSampler:
 
 
 class RankSampler:
-    """The images rank `rank` of `world` evaluates: rank, rank + world, ... Each image exactly once, none
-    repeated to fill up.
-    """
+    """The images that a rank evaluates: rank, rank + world, ... Each once, none repeated to fill up."""
 
     def __init__(self, length: int, rank: int = 0, world: int = 1) -> None:
         self._indices = range(rank, length, world)

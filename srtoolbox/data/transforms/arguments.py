@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from srtoolbox.errors import ConfigError
 
+_N = TypeVar("_N", int, float)
+
 
 def ordered_range(
-    owner: str, name: str, values: Sequence[float], least: float, most: float = float("inf")
-) -> tuple[float, float]:
-    """(low, high) with least <= low <= high <= most.
+    owner: str, name: str, values: Sequence[_N], least: float, most: float = float("inf")
+) -> tuple[_N, _N]:
+    """Return (low, high) with least <= low <= high <= most.
 
     Raises:
         ConfigError: anything else.
@@ -22,7 +25,7 @@ def ordered_range(
 
 
 def probability(owner: str, p: float) -> float:
-    """`p`, which is in [0, 1].
+    """Return `p`, which is in [0, 1].
 
     Raises:
         ConfigError: anything else.

@@ -1,11 +1,11 @@
-"""What a transform of one sample is, and how several are chained."""
+"""Base of the transforms of one sample, and chains of them."""
 
 from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 
@@ -15,43 +15,54 @@ from srtoolbox.interfaces import IMAGE_KEYS
 from srtoolbox.registry import TRANSFORMS
 
 Sample = dict[str, Any]
-"""'lq' and 'gt': arrays (h, w, C) and (scale*h, scale*w, C), uint8 or uint16, read-only views of a store; 'key': the
-image's name.
+"""'lq' and 'gt': arrays (h, w, C) and (scale*h, scale*w, C), uint8 or uint16, read-only views of a
+store; 'key': the image's name.
 """
 
+_T = TypeVar("_T")
 Stage = Literal["gt", "either", "pair"]
+ON_GT_ALONE: tuple[Stage, ...] = ("gt",)
+BEFORE_LQ: tuple[Stage, ...] = ("gt", "either")
+"""The stages at which transforms act on GT before LQ is made from it."""
+ON_PAIRS: tuple[Stage, ...] = ("pair",)
 
 
 class Transform(ABC):
-    """Changes `lq` and `gt` of a sample. Works on views (it never writes into an array) and draws all its randomness
-    from `rng`.
+    """A change of `lq` and `gt` of a sample.
 
-    `stage` says when it acts. "pair": when LQ and GT are both there. "gt": before LQ is made from GT, on a sample that
-    holds `gt` with a margin, and `centre`, the (row, column) in it about which the crop lies; so only a dataset that
-    makes LQ can have it. "either": before LQ is made where the dataset makes it, else on both. Transforms that act
-    before come first, whatever their place in the list.
+    It works on views (it never writes into an array) and draws all its randomness from `rng`.
+
+    Attributes:
+        stage: "pair": it acts when LQ and GT are both there. "gt": before LQ is made from GT, on a
+            sample that holds `gt` with a margin, and `centre`, the (row, column) in it about which
+            the crop lies; so only a dataset that makes LQ can have it. "either": before LQ is made
+            where the dataset makes it, else on both. Transforms that act before LQ is made come
+            first, whatever their place in the list.
     """
 
     stage: ClassVar[Stage] = "pair"
 
     @abstractmethod
     def __call__(self, sample: Sample, rng: Rng) -> Sample:
-        """The changed sample; `sample` itself may be altered."""
+        """Return the changed sample; `sample` itself may be altered."""
 
     def margin(self, gt_size: int) -> int:
-        """GT pixels this transform needs around a crop of `gt_size`; the dataset reads them and cuts them off
-        afterwards. At the stage "gt" a crop at the image's edge gets less: fill in what is missing.
+        """Return the GT pixels that are needed around a crop of `gt_size`.
+
+        The dataset reads them and cuts them off afterwards. At the stage "gt" a crop at the image's
+        edge gets less: fill in what is missing.
         """
         return 0
 
     def at_stage(self, stages: Collection[Stage]) -> Transform | None:
-        """What there is to do at these stages, with the same random numbers as in the whole; None: nothing."""
+        """Return the part that acts at these stages, with the same random numbers; None if there is none."""
         return self if self.stage in stages else None
 
 
 class Compose(Transform):
-    """One transform after another. Each has a random stream of its own, so adding draws to one does not change the
-    others.
+    """One transform after another.
+
+    Each has a random stream of its own, so adding draws to one does not change the others.
 
     Args:
         transforms: configs or transforms, a list or a map by name (so that a config can override one entry; None
@@ -76,18 +87,18 @@ class Compose(Transform):
 
     def at_stage(self, stages: Collection[Stage]) -> Compose | None:
         parts = parts_at_stage(self.transforms, stages)
-        return parts and replaced(self, transforms=parts)
+        return None if parts is None else replace_attributes(self, transforms=parts)
 
 
 class Nothing(Transform):
-    """Stands where a transform of another stage would, so that the places, and thereby the random numbers, stay."""
+    """A transform that changes nothing, in the place of one of another stage, whose random numbers stay its own."""
 
     def __call__(self, sample: Sample, rng: Rng) -> Sample:
         return sample
 
 
 def parts_at_stage(transforms: Sequence[Transform], stages: Collection[Stage]) -> list[Transform] | None:
-    """`transforms` with `Nothing` for those that do not act at these stages; None where none does."""
+    """Return `transforms` with `Nothing` for those that do not act at these stages; None if none does."""
     parts = []
     for transform in transforms:
         if isinstance(transform, Transform):
@@ -97,31 +108,36 @@ def parts_at_stage(transforms: Sequence[Transform], stages: Collection[Stage]) -
     return [part or Nothing() for part in parts] if any(part is not None for part in parts) else None
 
 
-def replaced(transform: Any, **attributes: object) -> Any:  # noqa: ANN401 - the same type
-    """A copy of a transform with other attributes."""
+def replace_attributes(transform: _T, **attributes: object) -> _T:
+    """Return a copy of a transform with other attributes."""
     result = copy.copy(transform)
     vars(result).update(attributes)
     return result
 
 
-def transforms_on_gt_alone(transforms: Any, path: str = "transforms") -> Iterator[tuple[str, str]]:  # noqa: ANN401
-    """(path, type) of all entries of a config, at any depth, that must act before LQ is made."""
-    named = isinstance(transforms, Mapping)
-    for key, entry in transforms.items() if named else enumerate(transforms or ()):
-        if isinstance(entry, Mapping) and entry.get("type") in TRANSFORMS:
-            if getattr(TRANSFORMS.get(entry["type"]), "stage", "pair") == "gt":
-                yield f"{path}.{key}", entry["type"]
+def transforms_on_gt_alone(transforms: object, path: str = "transforms") -> Iterator[tuple[str, str]]:
+    """Yield (path, type) of all entries of a config, at any depth, that must act before LQ is made."""
+    entries: Iterable[tuple[object, object]] = ()
+    if isinstance(transforms, Mapping):
+        entries = transforms.items()
+    elif isinstance(transforms, Sequence):
+        entries = enumerate(transforms)
+    for key, entry in entries:
+        kind = entry.get("type") if isinstance(entry, Mapping) else None
+        if isinstance(entry, Mapping) and isinstance(kind, str) and kind in TRANSFORMS:
+            if getattr(TRANSFORMS.get(kind), "stage", "pair") == "gt":
+                yield f"{path}.{key}", kind
             yield from transforms_on_gt_alone(entry.get("transforms"), f"{path}.{key}.transforms")
 
 
 def build_transforms(transforms: Sequence[Any] | Mapping[str, Any]) -> list[Transform]:
-    """Transforms from configs: a list or a named map of dicts with `type` (or of transforms already built)."""
+    """Return the transforms of a list or a named map of configs (or of transforms already built)."""
     entries = transforms.values() if isinstance(transforms, Mapping) else transforms
     return [TRANSFORMS.build(entry) if isinstance(entry, Mapping) else entry for entry in entries if entry is not None]
 
 
-def check_made(sample: Sample, scale: int, transforms: Sequence[Transform]) -> None:
-    """Check what transforms made of a sample: arrays as a store's, GT `scale` times LQ.
+def check_sample(sample: Sample, scale: int, transforms: Sequence[Transform]) -> None:
+    """Check a sample after its transforms: arrays as a store's, GT `scale` times LQ.
 
     Raises:
         DataError: another dtype (floats would be taken for levels of 16 bits) or shape.
@@ -146,8 +162,8 @@ def check_made(sample: Sample, scale: int, transforms: Sequence[Transform]) -> N
 _DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 
 
-def map_images(sample: Sample, function: Any) -> Sample:  # noqa: ANN401 - array -> array
-    """`sample` with `function` applied to its images."""
+def map_images(sample: Sample, function: Callable[[np.ndarray], np.ndarray]) -> Sample:
+    """Return `sample` with `function` applied to its images."""
     for name in IMAGE_KEYS:
         if name in sample:
             sample[name] = function(sample[name])

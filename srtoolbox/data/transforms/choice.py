@@ -9,7 +9,15 @@ from typing import Any
 
 from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.transforms.arguments import probability
-from srtoolbox.data.transforms.base import Compose, Sample, Stage, Transform, build_transforms, parts_at_stage, replaced
+from srtoolbox.data.transforms.base import (
+    Compose,
+    Sample,
+    Stage,
+    Transform,
+    build_transforms,
+    parts_at_stage,
+    replace_attributes,
+)
 from srtoolbox.errors import ConfigError
 from srtoolbox.registry import TRANSFORMS
 
@@ -40,7 +48,7 @@ class OneOf(Transform):
 
     def at_stage(self, stages: Collection[Stage]) -> OneOf | None:
         parts = parts_at_stage(self.transforms, stages)
-        return parts and replaced(self, transforms=parts)
+        return None if parts is None else replace_attributes(self, transforms=parts)
 
 
 @TRANSFORMS.register
@@ -64,4 +72,4 @@ class RandomApply(Transform):
 
     def at_stage(self, stages: Collection[Stage]) -> RandomApply | None:
         inner = self.inner.at_stage(stages)
-        return inner and replaced(self, inner=inner)
+        return None if inner is None else replace_attributes(self, inner=inner)
