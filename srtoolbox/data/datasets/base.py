@@ -57,9 +57,10 @@ class SRDataset(Dataset, ABC):
 
     def __getitems__(self, items: Sequence[Draw] | Sequence[int]) -> Batch | list[Sample]:
         """Return a finished batch of draws; of indices, as PyTorch's samplers give, whole images."""
-        if not isinstance(items[0], Draw):
-            return [copy_arrays(self.whole(index)) for index in items]
-        return collate([self.sample(draw) for draw in items], items)
+        draws = [item for item in items if isinstance(item, Draw)]
+        if draws:
+            return collate([self.sample(draw) for draw in draws], draws)
+        return [copy_arrays(self[index]) for index in items]
 
     def crops(self, seed: int = 0, *, epoch: int = 0) -> RandomCrops:
         """Return random crops, from epoch `epoch` on, for a DataLoader of PyTorch's own."""

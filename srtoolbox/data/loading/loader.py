@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from srtoolbox.compat.pytorch import WorkerBatches
 from srtoolbox.data.datasets.base import SRDataset
@@ -30,6 +30,7 @@ from srtoolbox.errors import RunError, SrtoolboxError
 from srtoolbox.interfaces import IMAGE_KEYS
 from srtoolbox.system import STOP_SIGNALS
 
+_T = TypeVar("_T")
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where the kernel keeps what processes share
 PREFETCH = 2
 """Batches each worker process makes ahead."""
@@ -48,7 +49,7 @@ class TrainLoader(Iterator[Batch]):
         DataError: an image cannot be read or does not fit (from `next`).
         RunError: the dataset cannot travel to a worker process, one died or met an error that is none of ours, shared
             memory is too small for the workers, or the loader is closed.
-        WaitInterrupted: `interrupted` says yes, and the workers have no batch.
+        WaitInterrupted: `interrupted` gives True, and the workers have no batch.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ def _worker_batches(
 ) -> WorkerBatches:
     refuse_second_import()
     _check_shared_memory(dataset, sampler, workers)
-    loader = DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         _Guarded(Parcel(dataset, "the training set") if start_anew() else dataset),
         batch_sampler=sampler,
         num_workers=workers,
@@ -122,28 +123,31 @@ def _worker_batches(
 
 
 def _leave_signals_to_the_run(_: int) -> None:
-    """A signal to the whole process group (Ctrl-C, a scheduler's) must not end the workers before the run has saved."""
+    """Ignore signals to the whole process group (Ctrl-C, a scheduler's): the run saves before workers end."""
     for signum in STOP_SIGNALS:
         signal.signal(signum, signal.SIG_IGN)
 
 
-class _Guarded:
+class _Guarded(Dataset[Any]):
     """The dataset, opened where it came as a parcel; errors are sent back as values.
 
     DataLoader would wrap their message in a traceback, and tell nothing of what fails before the first sample.
     """
 
-    def __init__(self, dataset: SRDataset | Parcel) -> None:
+    def __init__(self, dataset: SRDataset | Parcel[SRDataset]) -> None:
         self._dataset = dataset
 
     def __getitem__(self, draw: Draw) -> Sample:
-        return self._dataset[draw]
+        return self._opened()[draw]
 
-    def __getitems__(self, draws: Sequence[Draw]) -> Batch | SrtoolboxError:
+    def _opened(self) -> SRDataset:
+        if isinstance(self._dataset, Parcel):
+            self._dataset = self._dataset.open()
+        return self._dataset
+
+    def __getitems__(self, draws: Sequence[Draw]) -> Batch | list[Sample] | SrtoolboxError:
         try:
-            if isinstance(self._dataset, Parcel):
-                self._dataset = self._dataset.open()
-            return self._dataset.__getitems__(draws)
+            return self._opened().__getitems__(draws)
         except SrtoolboxError as error:
             return error
         except (Exception, SystemExit) as error:  # a fault in a transform, a dataset or a plugin
@@ -161,16 +165,16 @@ def build_train_loader(
     world: int = 1,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> TrainLoader:
-    """Endless batches for one rank, the same bit for bit for any number of workers.
+    """Return endless batches for one rank, the same bit for bit for any number of workers.
 
     Args:
-        dataset: what is drawn from.
+        dataset: the images to draw from.
         batch_size: samples per batch and rank.
         workers: processes that make batches; 0 makes them in this one.
         seed: the run's seed.
         start: samples drawn so far by all ranks together; the run goes on there at no cost.
         rank, world: this process and how many there are.
-        interrupted: asked while a worker's batch does not come; once it says yes, the wait ends (`WaitInterrupted`).
+        interrupted: asked while a worker's batch does not come; True ends the wait (`WaitInterrupted`).
     """
     return TrainLoader(dataset, EndlessSampler(dataset, batch_size, seed, start, rank, world), workers, interrupted)
 
@@ -178,20 +182,18 @@ def build_train_loader(
 def build_eval_loader(
     dataset: SRDataset, rank: int = 0, world: int = 1, only: range | None = None
 ) -> Iterator[tuple[int, Sample]]:
-    """(index, sample) of every image this rank evaluates, each once, whole; `only` names those to evaluate."""
+    """Yield (index, sample) of every image this rank evaluates, each once, whole; `only` selects some."""
     numbers = range(len(dataset)) if only is None else only
     for place in RankSampler(len(numbers), rank, world):
         yield numbers[place], dataset[numbers[place]]
 
 
-def _unchanged(batch: Any) -> Any:  # noqa: ANN401 - whatever the dataset made
+def _unchanged(batch: _T) -> _T:
     return batch
 
 
 def _check_shared_memory(dataset: SRDataset, sampler: EndlessSampler, workers: int) -> None:
-    """Refuse before the first batch what would end in a bus error; this also reports a bad first image without a
-    worker.
-    """
+    """Refuse what would end in a bus error at the first batch; also report a bad first image without a worker."""
     try:
         sample = dataset.sample(next(iter(sampler))[0])
     except SrtoolboxError:
@@ -226,7 +228,7 @@ def _death_notice(workers: Sequence[BaseProcess], error: Exception) -> str:
 
 
 def _end(exit_code: int) -> str:
-    """How a process ended: the name of a signal, or its exit code."""
+    """Return the end of a process: the name of a signal, or its exit code."""
     try:
         return signal.Signals(-exit_code).name
     except ValueError:

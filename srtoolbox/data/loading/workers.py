@@ -16,16 +16,17 @@ import sys
 from collections.abc import Iterator, Mapping
 from multiprocessing import process
 from types import FunctionType, MethodType
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from srtoolbox.compat import is_starting_process
 from srtoolbox.errors import RunError, SrtoolboxError, line_at_fault
 from srtoolbox.plugins import load_again, loaded_plugins
 
+_T = TypeVar("_T")
 _ADVICE = "or set workers=0, which needs no worker processes"
 
 
-class Parcel:
+class Parcel(Generic[_T]):
     """A pickled object, and the plugins that must be loaded before it is unpickled.
 
     Args:
@@ -36,7 +37,7 @@ class Parcel:
         RunError: a part of it cannot travel; the message names the attribute and its class.
     """
 
-    def __init__(self, value: object, name: str) -> None:
+    def __init__(self, value: _T, name: str) -> None:
         self._name, self._plugins = name, loaded_plugins()
         _check_main_file()
         with io.BytesIO() as buffer:
@@ -46,7 +47,7 @@ class Parcel:
                 raise RunError(_why_not(value, name, error)) from error
             self._bytes = buffer.getvalue()
 
-    def open(self) -> Any:  # noqa: ANN401 - what was sent
+    def open(self) -> _T:
         """Load the plugins, then unpickle.
 
         Raises:
@@ -122,7 +123,7 @@ def _main_is_a_file() -> bool:
 
 def _check_main_file() -> None:
     path = _main_file()
-    if path is not None and not os.path.exists(os.path.join(process.ORIGINAL_DIR or "", path)):
+    if path is not None and not os.path.exists(os.path.join(getattr(process, "ORIGINAL_DIR", None) or "", path)):
         raise RunError(
             f"{path}: worker processes import the main program again, and there is no such file (was it read from "
             f"standard input?). Put it in a file, {_ADVICE}"

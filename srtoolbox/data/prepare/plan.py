@@ -1,4 +1,4 @@
-"""What a conversion to LMDB will do: made and checked before anything is written."""
+"""The plan of a conversion to LMDB, checked before anything is written, and the split by names."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ SMALL = ("error", "skip", "whole")
 
 
 class SubImages(NamedTuple):
-    """Overlapping squares cut from each image, in GT px: every `step`, and one more at the far edge if over
-    `thresh` px are left there.
+    """Overlapping squares of each image, in GT px, one every `step`.
+
+    One more is cut at the far edge if over `thresh` px are left there.
     """
 
     size: int
@@ -40,19 +41,21 @@ class SubImages(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """What is made of a folder, or of a GT folder and its LQ.
+    """The settings of a conversion of a folder, or of a GT folder and its LQ.
 
     Args:
-        encoding: "raw" (pixels: fastest to read), "raw_tiled" (pixels in tiles: a crop is on few pages of the disk),
-            "zstd" (compressed pixels) or "png" (the image files as they are, what is cut or made as PNG: smallest).
-        subimages: cut images into squares; None keeps them whole.
-        scale: GT size over LQ size. Without `lq` the LQ is made from the GT at this scale (MATLAB bicubic), the GT
-            being cut to multiples of it; None with `lq` takes the scale that most pairs have.
+        encoding: "raw" (pixels: fastest to read), "raw_tiled" (pixels in tiles: a crop is on few
+            pages of the disk), "zstd" (compressed pixels) or "png" (the image files as they are,
+            and PNG for cut or made ones: smallest).
+        scale: GT size over LQ size. Without `lq` the LQ is made from the GT at this scale (MATLAB
+            bicubic), the GT being cut to multiples of it; None with `lq` takes the scale that most
+            pairs have.
         lq: path of the LQ folder, or None.
         lq_name: how LQ files are named after GT files, such as '{}x4'; None tries the usual ways.
-        cut: GT given with its LQ may have up to `scale - 1` px more, which are cut off as evaluation does.
-        small: what happens to images smaller than a sub-image, or than the scale: "error", "skip" (left out) or
-            "whole" (smaller than a sub-image: stored as they are).
+        subimages: cut images into squares; None keeps them whole.
+        small: the treatment of images smaller than a sub-image, or than the scale: "error", "skip"
+            (left out) or "whole" (smaller than a sub-image: stored as they are).
+        cut: GT with a given LQ may have up to `scale - 1` px more, cut off as in evaluation.
     """
 
     encoding: str = "raw"
@@ -65,7 +68,7 @@ class Recipe(NamedTuple):
 
     @property
     def synthesize(self) -> bool:
-        """Whether the LQ is made from the GT."""
+        """True if the LQ is made from the GT."""
         return self.lq is None and self.scale is not None
 
 
@@ -87,15 +90,15 @@ class Plan(NamedTuple):
     unreadable: Sequence[str] = ()
     """A sentence for every file whose size cannot be read; the conversion does all others and ends with these."""
     skipped: int = 0
-    """How many images are too small and left out."""
+    """The number of images that are too small and left out."""
 
     @property
     def cut(self) -> int:
-        """How many GT images lose pixels at the right or bottom to become multiples of the scale."""
+        """The number of GT images that lose pixels at the right or bottom to become multiples of the scale."""
         return sum(job.size != self.gt.shape(job.pair.gt)[:2] for job in self.jobs)
 
     def windows(self, job: Job) -> dict[str, Window | None]:
-        """The GT windows of a job by key; None is the whole image."""
+        """Return the GT windows of a job by key; None is the whole image."""
         if self.recipe.subimages is None:
             return {job.pair.gt: None}
         if min(job.size) < self.recipe.subimages.size:
@@ -106,7 +109,7 @@ class Plan(NamedTuple):
         return {f"{job.pair.gt}_s{n:03d}": Window(*corner, size, size) for n, corner in enumerate(corners, 1)}
 
     def keys(self) -> list[str]:
-        """All keys of the finished stores."""
+        """Return all keys of the finished stores."""
         return [key for job in self.jobs for key in self.windows(job)]
 
 
@@ -114,8 +117,8 @@ def make_plan(folder: str | os.PathLike, recipe: Recipe) -> Plan:
     """Read all names and sizes and check everything that can be checked before writing.
 
     Raises:
-        DataError: folders without images, images without partner, sizes that do not fit, images smaller than the
-            sub-images: all images at fault are named at once.
+        DataError: folders without images, images without partner, sizes that do not fit, images
+            smaller than the sub-images: all images at fault are named at once.
     """
     if recipe.encoding not in ENCODINGS:
         raise DataError(f"encoding is one of {', '.join(ENCODINGS)}, got {recipe.encoding!r}")
@@ -126,11 +129,11 @@ def make_plan(folder: str | os.PathLike, recipe: Recipe) -> Plan:
         raise DataError(f"scale is a whole number from 1 up, got {recipe.scale}")
     gt, lq = open_folder(folder), None if recipe.lq is None else open_folder(recipe.lq)
     plan = Plan(gt, lq, recipe.scale, recipe, [])
-    return _without_small(_of_one_folder(plan) if lq is None else _of_pairs(plan))
+    return _without_small(_of_one_folder(plan) if lq is None else _of_pairs(plan, lq))
 
 
 def _of_one_folder(plan: Plan) -> Plan:
-    """The plan with its jobs; LQ, if any, is made, from GT cut to multiples of the scale."""
+    """Return the plan with its jobs; LQ, if any, is made from GT cut to multiples of the scale."""
     keys, multiple = list(plan.gt.keys()), plan.scale or 1
     faults = unreadable(plan.gt, keys)
     sound = [key for key in keys if key not in faults]
@@ -142,9 +145,9 @@ def _of_one_folder(plan: Plan) -> Plan:
     return plan._replace(jobs=jobs, unreadable=list(faults.values()))
 
 
-def _of_pairs(plan: Plan) -> Plan:
-    """The plan with its scale and jobs, names and sizes of the pairs checked."""
-    gt, lq, recipe = plan.gt, plan.lq, plan.recipe
+def _of_pairs(plan: Plan, lq: FolderStore) -> Plan:
+    """Return the plan with its scale and jobs, names and sizes of the pairs checked."""
+    gt, recipe = plan.gt, plan.recipe
     gt_faults, lq_faults = (unreadable(store, store.keys()) for store in (gt, lq))
     likely = recipe.scale or _likely_scale(gt, gt_faults, lq, lq_faults)  # names such as 0001x4 depend on it
     pairs = pair_keys(gt, lq, likely, recipe.lq_name, option="--lq-name ")
@@ -168,7 +171,7 @@ def _likely_scale(gt: FolderStore, gt_faults: Container[str], lq: FolderStore, l
 
 
 def _without_small(plan: Plan) -> Plan:
-    """The plan with what `recipe.small` says of images that are too small."""
+    """Return the plan without images that are too small, or raise, as `recipe.small` has it."""
     scale, cutting, policy = plan.scale or 1, plan.recipe.subimages, plan.recipe.small
     if cutting is not None and (min(cutting[:2]) < 1 or cutting.size % scale or cutting.step % scale):
         raise DataError(
@@ -208,7 +211,7 @@ def _offsets(length: int, cutting: SubImages) -> list[int]:
 
 
 def split_plan(plan: Plan, share: float) -> tuple[Plan, Plan]:
-    """A plan of training and one of validation, the images divided by their names (see `split`).
+    """Return a plan of training and one of validation, the images divided by `split_keys`.
 
     Raises:
         DataError: nothing is left for one of the two.
@@ -220,7 +223,7 @@ def split_plan(plan: Plan, share: float) -> tuple[Plan, Plan]:
 
 
 def place_of(key: str) -> float:
-    """A number in [0, 1) that follows from an image's name alone, as if drawn by lot.
+    """Return a number in [0, 1) that follows from an image's name alone, as if drawn by lot.
 
     Training has the names below the share: new images leave the others where they are. The name is its Unicode's
     composed form, since macOS writes the decomposed one.
@@ -249,7 +252,7 @@ def split_keys(keys: Sequence[str], share: float) -> tuple[list[str], list[str]]
 
 
 def _advice(places: dict[str, float]) -> str:
-    """The shares between which both sides get some, to two digits."""
+    """Return the shares between which both sides get some, to two digits."""
     low, high = math.ceil(min(places.values()) * 100 + 1e-9) / 100, math.floor(max(places.values()) * 100) / 100
     if low > high:
         return "there are too few to be split by name"

@@ -1,8 +1,8 @@
 """From image files to LMDB stores: decoding in parallel, writing in order.
 
-Each file is decoded once. An LQ made from its GT, and all sub-images, are cut from that one decoded image.
-Decoding, shrinking and hashing happen in threads (the codecs release Python's lock): pixels then need not be sent
-from process to process, which costs as much as a tenth of the decoding.
+Each file is decoded once. An LQ made from its GT, and all sub-images, are cut from that one decoded
+image. Decoding, shrinking and hashing happen in threads (the codecs release Python's lock): sending
+pixels from process to process would cost as much as a tenth of the decoding.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class DamagedImagesError(DataError):
 
 
 class Summary(NamedTuple):
-    """What a conversion did to one store."""
+    """The result of a conversion for one store."""
 
     path: str
     images: int
@@ -73,7 +73,7 @@ def write_stores(
         workers: threads that decode; None takes one per CPU.
         overwrite: replace finished stores of another plan.
         progress: called after every image.
-        map_size: first size of LMDB's map in bytes; it grows as needed. None: by what the system does with it.
+        map_size: first size of LMDB's map in bytes; it grows as needed. None: by the system.
 
     Raises:
         DamagedImagesError: damaged images, all named; the others are stored.
@@ -130,7 +130,7 @@ def _commit(writers: Sequence[LmdbWriter], pending: Sequence[list[Value]]) -> No
 
 
 def _produce(plan: Plan, job: Job) -> tuple[list[Value], ...]:
-    """The values of one job for each store."""
+    """Return the values of one job for each store."""
     stamp = _stamp(plan, job)
     gt, lq = _read(plan, job)
     gt = gt[: job.size[0], : job.size[1]]
@@ -148,23 +148,24 @@ def _produce(plan: Plan, job: Job) -> tuple[list[Value], ...]:
 
 
 def _read(plan: Plan, job: Job) -> tuple[np.ndarray, np.ndarray | None]:
-    """GT and, where it is given, LQ.
+    """Return GT and, where it is given, LQ.
 
     Raises:
         DamagedImagesError: for one of the two, or for both.
     """
     images, faults = [], []
-    for store, key in ((plan.gt, job.pair.gt), (plan.lq, job.pair.lq)):
+    stores = [(plan.gt, job.pair.gt)] + ([(plan.lq, job.pair.lq)] if plan.lq is not None else [])
+    for store, key in stores:
         try:
-            image = None if store is None else read_image(store.source(key))
-            if image is not None and image.shape != store.shape(key):
+            image = read_image(store.source(key))
+            if image.shape != store.shape(key):
                 raise ImageError(f"{store.source(key)}: has changed since the conversion began")
             images.append(image)
         except ImageError as error:
             faults.append(str(error))
     if faults:
         raise DamagedImagesError(faults)
-    return images[0], images[1]
+    return images[0], images[1] if len(images) > 1 else None
 
 
 def _cut(image: np.ndarray, window: Window | None) -> np.ndarray:
@@ -232,7 +233,7 @@ def write_all(
     summaries: list[list[Summary]] = []
     damaged: list[str] = []
     for plan, outputs in parts:
-        on_image = progress and (lambda done, _, before=before: progress(before + done, total))
+        on_image = None if progress is None else _shifted(progress, before, total)
         try:
             summaries.append(write_stores(plan, outputs, workers=workers, overwrite=overwrite, progress=on_image))
         except DamagedImagesError as error:
@@ -243,8 +244,12 @@ def write_all(
     return summaries
 
 
+def _shifted(progress: Progress, before: int, total: int) -> Progress:
+    return lambda done, _: progress(before + done, total)
+
+
 def identical_images(summaries: Iterable[Summary]) -> list[list[str]]:
-    """Groups of images that are the same, pixel for pixel, by their keys: of one store, or of several as one."""
+    """Return groups of keys of the same image, pixel for pixel, in one store or in several as one."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for summary in summaries:
         for key, hashes in summary.hashes.items():

@@ -1,4 +1,4 @@
-"""How images lie in the values of an LMDB, and how windows are read from there.
+"""Encodings of images as values of an LMDB, from which windows are read.
 
 - `raw`: the pixels as they lie in memory; a window is a view.
 - `raw_tiled`: the pixels tile after tile, row of tiles after row of tiles; a window is copied from the tiles it
@@ -30,10 +30,10 @@ _END = np.dtype("<u8")
 
 
 class StoredImage(Protocol):
-    """One stored image. What it reads may be a view of the store's memory map, and read-only."""
+    """One stored image, whose windows may be read-only views of the store's memory map."""
 
     def read(self, window: Window | None) -> np.ndarray:
-        """Pixels (h, w, C) of a window, or of the whole image."""
+        """Return the pixels (h, w, C) of a window, or of the whole image."""
 
 
 def check_encoding(encoding: str, path: str | os.PathLike) -> None:
@@ -48,7 +48,7 @@ def check_encoding(encoding: str, path: str | os.PathLike) -> None:
 
 
 def encode(encoding: str, image: np.ndarray) -> memoryview:
-    """The value that holds an image (H, W, C), uint8 or uint16."""
+    """Return the value that holds an image (H, W, C), uint8 or uint16."""
     if encoding == "png":
         return memoryview(encode_image(image))
     if encoding == "zstd":
@@ -56,11 +56,11 @@ def encode(encoding: str, image: np.ndarray) -> memoryview:
     if encoding == "raw_tiled":
         rows, columns = range(image.shape[0]), range(image.shape[1])
         return memoryview(b"".join(image[y, x].tobytes() for y in _blocks(rows) for x in _blocks(columns)))
-    return memoryview(np.ascontiguousarray(image)).cast("B")
+    return np.ascontiguousarray(image).data.cast("B")
 
 
 def open_value(encoding: str, value: memoryview, shape: Shape, dtype: str, source: str) -> StoredImage:
-    """The image that `encode` made a value of.
+    """Return the image that `encode` made a value of.
 
     Raises:
         DataError: the value cannot be an image of this shape and type.
@@ -112,7 +112,7 @@ class _Tiles(NamedTuple):
 
 
 class _Bands(NamedTuple):
-    """The bands of `zstd`, each one byte (whether it holds differences) and a zstd frame."""
+    """The bands of `zstd`, each one byte (1 if it holds differences) and a zstd frame."""
 
     bands: list[memoryview]
     shape: Shape
@@ -147,7 +147,7 @@ class _Bands(NamedTuple):
 
 
 def _compressed(image: np.ndarray) -> bytes:
-    """Where each band ends, counted from the first; then the bands."""
+    """Return the ends of the bands, counted from the first, and then the bands."""
     import zstandard  # an extra, asked for when the conversion was planned
 
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
@@ -156,7 +156,7 @@ def _compressed(image: np.ndarray) -> bytes:
         plain = np.ascontiguousarray(image[y])
         differences = plain.copy()
         differences[:, 1:] -= plain[:, :-1]
-        frames = [compressor.compress(pixels) for pixels in (plain, differences)]
+        frames = [compressor.compress(pixels.data) for pixels in (plain, differences)]
         best = min((0, 1), key=lambda kind: len(frames[kind]))  # drawings are smaller as they are
         bands.append(bytes([best]) + frames[best])
     return np.cumsum([len(band) for band in bands], dtype=_END).tobytes() + b"".join(bands)

@@ -30,7 +30,7 @@ _FILES = ("*.parquet", "*.arrow")
 
 
 class Place(NamedTuple):
-    """A `hub://` path in parts; None is what was not said."""
+    """A `hub://` path in parts; None stands for an option that is not given."""
 
     path: str
     column: str | None = None
@@ -59,7 +59,7 @@ class HubStore:
         library = _library(path)
         rows = _split(library, path, place)
         columns = [name for name, feature in rows.features.items() if _is_image(library, rows, name, feature)]
-        self._column = _chosen(path, "column", place.column, columns)
+        self._column = _choose(path, "column", place.column, columns)
         self._folder = Path(place.path)
         for name in columns:
             if isinstance(rows.features[name], library.Image):
@@ -80,9 +80,9 @@ class HubStore:
         if key not in self._shapes:
             value = self._value(key)
             if isinstance(value, Path):
-                self._shapes[key] = tuple(image_shape(value))
+                self._shapes[key] = image_shape(value)
             else:
-                self._shapes[key] = tuple(decoded_shape(value, self.source(key)))
+                self._shapes[key] = decoded_shape(value, self.source(key))
         return self._shapes[key]
 
     def read(self, key: str, window: Window | None = None) -> np.ndarray:
@@ -108,7 +108,7 @@ class HubStore:
         return {**self.__dict__, "_cache": ImageCache(self._cache.limit)}
 
     def _value(self, key: str) -> bytes | Path:
-        """The encoded file, or where it lies."""
+        """Return the encoded file, or its path."""
         source = self.source(key)
         value = self._table[self._rows[key]][self._column]
         if isinstance(value, dict):
@@ -122,12 +122,12 @@ class HubStore:
 
 
 def is_hub(path: str | os.PathLike) -> bool:
-    """Whether a store's path is one of `HubStore`'s."""
+    """True if a store's path is one of `HubStore`'s."""
     return os.fspath(path).startswith(SCHEME)
 
 
 def parse(path: str) -> Place:
-    """The parts of a `hub://` path.
+    """Return the parts of a `hub://` path.
 
     Raises:
         DataError: no name, or an option that does not exist.
@@ -145,7 +145,7 @@ def parse(path: str) -> Place:
 
 
 def holds_dataset(folder: Path) -> bool:
-    """Whether a folder holds a data set's files, which can be opened as `hub://FOLDER`."""
+    """True if a folder holds a data set's files, which can be opened as `hub://FOLDER`."""
     return any(True for pattern in _FILES for _ in folder.rglob(pattern))
 
 
@@ -162,7 +162,7 @@ def _split(library: ModuleType, path: str, place: Place) -> Any:  # noqa: ANN401
     loaded = _loaded(library, path, place)
     if isinstance(loaded, library.Dataset):
         return loaded
-    split = _chosen(path, "split", place.split, list(loaded))
+    split = _choose(path, "split", place.split, list(loaded))
     return loaded[split]
 
 
@@ -187,20 +187,19 @@ def _loaded(library: ModuleType, path: str, place: Place) -> Any:  # noqa: ANN40
         ) from error
 
 
-def _chosen(path: str, what: str, wanted: str | None, there: Sequence[str]) -> str:
-    """The only one there is, or the one that is wanted."""
-    listed = ", ".join(there)
-    if wanted is None and len(there) == 1:
-        return there[0]
-    if wanted is None and there:
-        raise DataError(f"{path}: has several: {listed}. Choose with {what}={there[0]}")
-    if wanted not in there:
-        raise DataError(
-            f"{path}: no {what} {wanted!r} of images; there is {listed}.{did_you_mean(wanted, there)}"
-            if there
-            else f"{path}: has no {what} of images"
-        )
-    return wanted
+def _choose(path: str, kind: str, name: str | None, names: Sequence[str]) -> str:
+    """Return the one that is named, or the only one there is."""
+    listed = ", ".join(names)
+    if name is not None and name in names:
+        return name
+    if not names:
+        raise DataError(f"{path}: has no {kind} of images")
+    if name is not None:
+        hint = did_you_mean(name, names)
+        raise DataError(f"{path}: no {kind} {name!r} of images; there is {listed}.{hint}")
+    if len(names) == 1:
+        return names[0]
+    raise DataError(f"{path}: has several: {listed}. Choose with {kind}={names[0]}")
 
 
 def _is_image(library: ModuleType, rows: Any, name: str, feature: Any) -> bool:  # noqa: ANN401 - the library's own
@@ -215,7 +214,7 @@ def _is_image(library: ModuleType, rows: Any, name: str, feature: Any) -> bool: 
 
 
 def _cells(rows: Any, column: str) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - a datasets.Dataset
-    """(path, bytes) of every image, with none of the images read."""
+    """Yield (path, bytes) of every image, with none of the images read."""
     import pyarrow
     import pyarrow.compute
 
@@ -232,13 +231,13 @@ def _cells(rows: Any, column: str) -> Iterator[tuple[str, int]]:  # noqa: ANN401
 
 
 def _names(rows: Any, column: str) -> list[str] | None:  # noqa: ANN401 - a datasets.Dataset
-    """Names of a column's files without suffix; None unless every row has one of its own."""
+    """Return the names of a column's files without suffix; None unless every row has one of its own."""
     names = [key_of(path.replace("\\", "/").rpartition("/")[2]) for path, _ in _cells(rows, column)]
     return names if all(names) and len(set(names)) == len(names) else None
 
 
 def _digest(rows: Any, column: str, path: str) -> str:  # noqa: ANN401 - a datasets.Dataset
-    """Hash of names and sizes of the images, as a folder's."""
+    """Return the hash of names and sizes of the images, as a folder's."""
     lines = [f"{Path(text).name}\t{length}\n" for text, length in _cells(rows, column)]
     if not lines:
         raise DataError(f"{path}: has no rows")

@@ -1,4 +1,4 @@
-"""Writing LMDB stores so that a kill at any moment costs little and is never mistaken for success.
+"""Writer of LMDB stores, which a kill at any moment costs little, and which are never taken for finished.
 
 Images are committed in transactions of some tens of MB, each with a record of what it holds. A rerun finds the
 records, checks the values against their sha256, and goes on with what is missing. The description of the whole
@@ -60,21 +60,21 @@ class Value(NamedTuple):
 
 
 class LmdbWriter:
-    """One store being written. Opening it takes up whatever an earlier, interrupted writer with the same plan left.
+    """One store being written, which goes on from an interrupted writer of the same plan.
 
     Args:
         path: the store's folder; made if need be.
-        plan: what is converted and how, as JSON values; a partial store made to another plan is begun anew.
-        keys: all keys the store shall hold when finished.
-        map_size: first size of LMDB's map in bytes; it grows as needed. None: by what the system does with it.
+        plan: sources and settings, as JSON values; a partial store of another plan is begun anew.
+        keys: all keys of the finished store.
+        map_size: first size of LMDB's map in bytes; it grows as needed. None: by the system.
 
     Attributes:
-        records: what is stored already, by key.
-        complete: the store is finished, to this very plan; `digest` is that of its contents.
+        records: of the images that are stored already, by key.
+        complete: True if the store is finished, to this very plan; `digest` is of its contents.
 
     Raises:
-        DataError: the folder holds another finished store or another program's LMDB, another process is writing it, a
-            key cannot be stored, or the folder cannot be written.
+        DataError: the folder holds another finished store or another program's LMDB, another
+            process is writing it, a key cannot be stored, or the folder cannot be written.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class LmdbWriter:
         self._lock = FileLock(self.path / LOCK_NAME)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            _take(self._lock)
+            _acquire(self._lock)
             self._env = lmdb.open(
                 os.path.realpath(self.path), map_size=map_size or FIRST_MAP, readahead=False, meminit=False
             )
@@ -106,6 +106,7 @@ class LmdbWriter:
     def add(self, values: Sequence[Value]) -> None:
         """Store images in one transaction: all of them or, if the process dies, none."""
         part = {value.key: value.record() for value in values}
+        entries: list[tuple[bytes, bytes | memoryview]]
         entries = [(_key_bytes(value.key), value.data) for value in values]
         entries.append((_PART_KEY + b"%08d" % self._parts, _to_json(part)))
         self._write(entries)
@@ -158,15 +159,15 @@ class LmdbWriter:
         self.records, self.digest, self.complete = meta["pictures"], meta["digest"], True
 
     def _take_up_parts(self) -> None:
-        """Keep what is wanted and whole; what is damaged, or no longer wanted, is deleted."""
-        found: dict[str, dict[str, Any]] = {}
+        """Keep planned images that are whole; damaged ones, and those of no plan, are deleted."""
+        records: dict[str, dict[str, Any]] = {}
         with self._env.begin(buffers=True) as txn:
             for part in self._part_keys():
-                found.update(json.loads(bytes(txn.get(part))))
-            wanted = found.keys() & self._keys
-            good = {key for key in wanted if _is_whole(txn.get(_key_bytes(key)), found[key])}
-        self.records = {key: found[key] for key in good}
-        spoilt = [_key_bytes(key) for key in found.keys() - good]
+                records.update(json.loads(bytes(txn.get(part) or b"")))
+            planned = records.keys() & self._keys
+            good = {key for key in planned if _is_whole(txn.get(_key_bytes(key)), records[key])}
+        self.records = {key: records[key] for key in good}
+        spoilt = [_key_bytes(key) for key in records.keys() - good]
         self._write([(_PART_KEY + b"%08d" % 0, _to_json(self.records))], delete=[*self._part_keys()[1:], *spoilt])
         self._parts = 1
 
@@ -178,11 +179,11 @@ class LmdbWriter:
     def _part_keys(self) -> list[bytes]:
         with self._env.begin() as txn:
             cursor = txn.cursor()
-            found = cursor.set_range(_PART_KEY)
-            keys = cursor.iternext(keys=True, values=False) if found else ()
+            has_parts = cursor.set_range(_PART_KEY)
+            keys = cursor.iternext(keys=True, values=False) if has_parts else ()
             return [key for key in keys if key.startswith(_PART_KEY)]
 
-    def _write(self, entries: Sequence[tuple[bytes, Any]], delete: Sequence[bytes] = ()) -> None:
+    def _write(self, entries: Sequence[tuple[bytes, bytes | memoryview]], delete: Sequence[bytes] = ()) -> None:
         """One transaction; the map is enlarged and the transaction repeated until it fits."""
         while True:
             try:
@@ -228,7 +229,7 @@ def remove_store(path: str | os.PathLike) -> None:
         return
     lock = FileLock(Path(path) / LOCK_NAME)
     try:
-        _take(lock)
+        _acquire(lock)
         _remove(path)
     except OSError as error:  # Windows removes nothing that somebody reads
         raise DataError(
@@ -250,7 +251,7 @@ def _remove(path: str | os.PathLike) -> None:
         Path(path, name).unlink(missing_ok=True)
 
 
-def _take(lock: FileLock) -> None:
+def _acquire(lock: FileLock) -> None:
     """Keep other processes from writing into the lock's folder. Raises DataError where one does."""
     if not acquire_or_warn(lock, "see that nobody else writes it"):
         raise DataError(
@@ -262,7 +263,7 @@ def _key_bytes(key: str) -> bytes:
     return key.encode("utf-8")
 
 
-def _to_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
+def _to_json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 

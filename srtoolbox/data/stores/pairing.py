@@ -1,12 +1,10 @@
-"""Which LQ image belongs to which GT image, and whether their sizes fit. All faults are found before any work
-and told at once.
-"""
+"""Pairs of GT and LQ images by their names, and a check of their sizes, which reports all faults at once."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from srtoolbox.data.stores.base import Shape, Store
 from srtoolbox.data.stores.folder import FolderStore
@@ -15,9 +13,10 @@ from srtoolbox.text import counted
 
 _log = logging.getLogger(__name__)
 LISTED = 10
-"""How many faults of one kind an error names: a wrong folder makes one of every image."""
+"""Faults of one kind that an error names: a wrong folder makes one of every image."""
 
-# How the usual sets name a pair: (GT, LQ), {} being what the two share. DIV2K's x4, KAIR's _x4, RCAN's, SelfExSR's.
+# The names of a pair in usual sets: (GT, LQ), {} being the part that the two share.
+# DIV2K's x4, KAIR's _x4, RCAN's, SelfExSR's.
 NAMINGS = (
     ("{}", "{}"),
     ("{}", "{{}}x{scale}"),
@@ -39,7 +38,7 @@ class Pair(NamedTuple):
 
 
 class Matching(NamedTuple):
-    """Pairs found by name, and a sentence for every image without a partner."""
+    """Pairs by name, and a sentence for every image without a partner."""
 
     pairs: list[Pair]
     lone: list[str]
@@ -49,14 +48,14 @@ class Matching(NamedTuple):
 
 
 def match_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, option: str = "lq_name=") -> Matching:
-    """Which images of two stores belong together, in the order of the GT keys.
+    """Match the images of two stores by name, in the order of the GT keys.
 
     Args:
         gt, lq: the stores.
         scale: GT size over LQ size; it occurs in LQ names such as `0001x4`.
-        lq_name: how an LQ key is made of a GT key, such as '{}x4'; None finds out which usual naming fits most
-            images.
-        option: what messages call `lq_name`.
+        lq_name: how an LQ key is made of a GT key, such as '{}x4'; None takes the usual naming that
+            fits most images.
+        option: the name of `lq_name` in messages.
 
     Raises:
         DataError: `lq_name` is no name with {} in it.
@@ -68,9 +67,9 @@ def match_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, 
             f"got {lq_name!r}"
         )
     gt_keys, lq_keys = gt.keys(), set(lq.keys())
-    found = [{key: partner for key in gt_keys if (partner := _rename(key, *naming)) in lq_keys} for naming in namings]
-    best = max(range(len(found)), key=lambda number: len(found[number]))  # the first of those that fit most
-    partners, (gt_name, lq_template) = found[best], namings[best]
+    tried = [{key: partner for key in gt_keys if (partner := _rename(key, *naming)) in lq_keys} for naming in namings]
+    best = max(range(len(tried)), key=lambda number: len(tried[number]))  # the first of those that fit most
+    partners, (gt_name, lq_template) = tried[best], namings[best]
     lone = [
         f"{gt.source(key)}: no {_rename(key, gt_name, lq_template) or 'image of that name'} in {lq.path}"
         for key in gt_keys
@@ -83,7 +82,7 @@ def match_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, 
 
 
 def pair_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, option: str = "lq_name=") -> list[Pair]:
-    """Pairs of all images of two stores, in the order of the GT keys; arguments as of `match_keys`.
+    """Return the pairs of all images of two stores, in the order of the GT keys, as `match_keys`.
 
     Raises:
         DataError: images without a partner, on either side; the first ten of each side are named.
@@ -108,8 +107,8 @@ def check_sizes(gt: Store, lq: Store, pairs: Sequence[Pair], scale: int, *, left
         leftover: allow up to `scale - 1` more GT pixels at the right and the bottom (evaluation cuts them off).
 
     Raises:
-        DataError: images that cannot be read, all named, or pairs that do not fit; the first ten are named with both
-            sizes.
+        DataError: images that cannot be read, all named, or pairs that do not fit; the first ten
+            are named with both sizes.
     """
     check_readable([(gt, [pair.gt for pair in pairs]), (lq, [pair.lq for pair in pairs])])
     misfits = [pair for pair in pairs if not _fits(gt, lq, pair, scale, leftover)]
@@ -122,7 +121,7 @@ def check_sizes(gt: Store, lq: Store, pairs: Sequence[Pair], scale: int, *, left
 
 
 def _size_advice(nearly: int, number: int, scale: int) -> str:
-    """Advice on `number` pairs that do not fit, of which `nearly` are what evaluation cuts."""
+    """Return advice on `number` pairs that do not fit, of which evaluation cuts `nearly`."""
     if not nearly:
         return f"Check the scale, cut GT to multiples of it, or make LQ from GT: convert_lmdb GT --scale {scale}"
     few = "All of them have" if nearly == number else f"{nearly} of them {'has' if nearly == 1 else 'have'}"
@@ -164,7 +163,7 @@ def check_readable(stores: Iterable[tuple[Store, Sequence[str]]]) -> None:
 
 
 def infer_scale(gt: Store, lq: Store, pairs: Sequence[Pair]) -> int:
-    """The scale most pairs have."""
+    """Return the scale that most pairs have."""
     votes: dict[int, int] = {}
     for pair in pairs:
         ratio = max(1, round(gt.shape(pair.gt)[0] / lq.shape(pair.lq)[0]))
@@ -172,14 +171,14 @@ def infer_scale(gt: Store, lq: Store, pairs: Sequence[Pair]) -> int:
     return max(votes, key=lambda ratio: (votes[ratio], -ratio))
 
 
-def raise_faults(summary: str, faults: Sequence[str], advice: str, *, limit: int | None = LISTED) -> None:
+def raise_faults(summary: str, faults: Sequence[str], advice: str, *, limit: int | None = LISTED) -> NoReturn:
     """Raise a DataError that lists the first `limit` faults, one a line; None lists all."""
     listed = faults if limit is None else shortened(faults, limit=limit)
     raise DataError("\n".join([f"{summary}:", *(f"  {fault}" for fault in listed), advice]))
 
 
 def shortened(faults: Sequence[str], what: str = "", *, limit: int = LISTED) -> list[str]:
-    """The first `limit` faults, and how many more there are (of `what`)."""
+    """Return the first `limit` faults, and the number of others (of `what`)."""
     more = len(faults) - limit
     return [*faults[:limit], f"... and {more} more{what and ' '}{what}"] if more > 0 else list(faults)
 
@@ -192,7 +191,7 @@ def _usual_namings(scale: int) -> list[tuple[str, str]]:
 
 
 def _rename(key: str, gt_name: str, lq_name: str) -> str | None:
-    """The LQ key of GT key `key`, or None if it does not have the form `gt_name`. Folders stay."""
+    """Return the LQ key of a GT key, or None if that does not have the form `gt_name`. Folders stay."""
     folder, slash, name = key.rpartition("/")
     before, after = gt_name.split("{}")
     if len(name) <= len(before) + len(after) or not (name.startswith(before) and name.endswith(after)):
@@ -213,6 +212,6 @@ def _size_fault(gt: Store, lq: Store, pair: Pair, scale: int) -> str:
 
 
 def sizes_fit(gt: Shape, lq: Shape, scale: int, *, leftover: bool = False) -> bool:
-    """Whether GT is `scale` times LQ, or with `leftover` up to `scale - 1` px more each way."""
+    """True if GT is `scale` times LQ, or with `leftover` up to `scale - 1` px more each way."""
     allowed = range(scale) if leftover else range(1)
     return gt[0] - lq[0] * scale in allowed and gt[1] - lq[1] * scale in allowed
