@@ -1,4 +1,4 @@
-"""One panel of a chart of runs: its curves, limits that no diverged run decides, last values beside their lines."""
+"""A panel of a chart of runs: curves, limits that no diverged run decides, and last values."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import itertools
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
-from srtoolbox.plots.charts import COLOURS, INK, SOFT, plain
+from srtoolbox.plots.charts import COLOURS, INK, SOFT, simplify
 from srtoolbox.plots.run_log import Curve
 
 LabelledCurve = tuple[str, str, Curve]
@@ -20,21 +21,24 @@ LabelledCurve = tuple[str, str, Curve]
 BASELINE_STYLE = (0, (5, 3))
 RATES = "lr"
 """Key of the panel of learning rates."""
-_STYLES = ("-", "--", ":", "-.")
+_STYLES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 _FEWEST = 6  # points of a rate by which a jump can be told from a slope
 _SMOOTH_FROM = 60  # points: a shorter curve is shown as it is
-_FAR = 5.0  # a run that ends this many times the others' spread away from them does not decide a panel's limits
+# a run that ends this many times the others' spread away from them does not decide the limits
+_FAR = 5.0
 _LEAST_SPREAD = 0.1  # of the others' level: runs that agree to a hair make nobody an outlier
-_FAR_SSIM, _LEAST_SSIM_SPREAD = 3.0, 0.5  # of what they lack of 1: it ends at 0, where PSNR goes on falling
+# of what they lack of 1: SSIM ends at 0, where PSNR goes on falling
+_FAR_SSIM, _LEAST_SSIM_SPREAD = 3.0, 0.5
 _DISCRIMINATOR = {"d_real": "D(GT), mean output (d_real)", "d_fake": "D(SR), mean output (d_fake)"}
 
 
 def panel_title(key: str, is_score: bool) -> str:
-    """Name a panel: 'PSNR (y_direct) on set5', 'loss: pixel', 'gradient norm: generator', 'learning rate'."""
+    """Return the title of a panel: 'PSNR (y_direct) on set5', 'loss: pixel', 'learning rate'."""
     if is_score:
         dataset, slash, metric = key.rpartition("/")
-        measure, _, protocol = re.fullmatch(r"(.+?)(_(y_direct|rgb|y))?", metric).groups()
-        return f"{measure.upper()}{f' ({protocol})' if protocol else ''}" + (f" on {dataset}" if slash else "")
+        match = re.fullmatch(r"(.+?)_(y_direct|rgb|y)", metric)
+        title = f"{match[1].upper()} ({match[2]})" if match else metric.upper()
+        return f"{title} on {dataset}" if slash else title
     if key == RATES:
         return "learning rate"
     if key in _DISCRIMINATOR:
@@ -72,28 +76,31 @@ def draw_panel(
     """
     labels = list(dict.fromkeys(label for _, label, _ in curves))
     several = len(labels) > 1
-    styles = dict(zip(labels, itertools.cycle(_STYLES)))
     by_label = dict(zip(labels, itertools.cycle(COLOURS))) if several and len(colours) == 1 else {}
+    styles = dict(zip(labels, itertools.cycle(_STYLES[:1] if by_label else _STYLES)))
     for run, label, curve in curves:
-        colour, style = (by_label[label], "-") if by_label else (colours[run], styles[label])
+        colour, style = by_label.get(label, colours[run]), styles[label]
         if key == RATES:
             _draw_rate(axis, curve, colour, style)
         else:
             _draw_curve(axis, curve, colour, style)
-    dashed = {label: value for label, value in baseline.items() if value is not None and math.isfinite(value)}
+    dashed = {label: value for label, value in baseline.items() if value is not None}
+    dashed = {label: value for label, value in dashed.items() if math.isfinite(value)}
     for label, value in dashed.items():
-        axis.axhline(value, color=by_label.get(label, SOFT), linestyle=BASELINE_STYLE, linewidth=1.4)
-    if not is_log:
-        axis.ticklabel_format(axis="y", useOffset=False)  # "30.1455" at its tick, not "0.0005" below "+3.0145e1"
+        colour = by_label.get(label, SOFT)
+        axis.axhline(value, color=colour, linestyle=BASELINE_STYLE, linewidth=1.4)
+    if not is_log:  # "30.1455" at its tick, not "0.0005" below "+3.0145e1"
+        axis.ticklabel_format(axis="y", useOffset=False)
     if key == RATES and _are_far_apart([curve.values for _, _, curve in curves]):
-        axis.set_yscale("log", nonpositive="mask")  # a rate of 0 ends the line, which else falls off the panel
-    plain(axis)
+        # a rate of 0 ends the line, which else falls off the panel
+        axis.set_yscale("log", nonpositive="mask")
+    simplify(axis)
     axis.margins(x=0.02)
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     if several:
+        looks = {label: (by_label.get(label, INK), styles[label]) for label in labels}
         handles = [
-            Line2D([], [], color=by_label.get(label, INK), linestyle="-" if by_label else styles[label], label=label)
-            for label in labels
+            Line2D([], [], color=colour, linestyle=style, label=label) for label, (colour, style) in looks.items()
         ]
         axis.legend(handles=handles, fontsize=8, framealpha=0.85, edgecolor="none")
     notes = []
@@ -115,9 +122,10 @@ def _draw_curve(axis: Axes, curve: Curve, colour: str, style: str) -> None:
 
 
 def _draw_rate(axis: Axes, curve: Curve, colour: str, style: str) -> None:
-    """Draw a learning rate: jumps upright; one that swings faster than the log samples it as points, not as a zigzag.
+    """Draw a learning rate with jumps upright.
 
-    A line through such points would show a schedule that nobody set.
+    One that swings faster than the log samples it is drawn as points: a zigzag through them would
+    show a schedule that nobody set.
     """
     iters, values = curve
     steps = np.diff(values)
@@ -127,22 +135,23 @@ def _draw_rate(axis: Axes, curve: Curve, colour: str, style: str) -> None:
         return
     large = np.abs(steps) > 0.4 * np.ptp(values)
     jumps = np.flatnonzero(large) + 1 if len(values) >= _FEWEST else np.empty(0, int)
-    iters, values = np.insert(iters, jumps, iters[jumps]), np.insert(values, jumps, values[np.subtract(jumps, 1)])
+    before = values[np.subtract(jumps, 1)]
+    iters, values = np.insert(iters, jumps, iters[jumps]), np.insert(values, jumps, before)
     axis.plot(iters, values, style, color=colour, linewidth=1.8)
 
 
 def _are_far_apart(rates: Sequence[np.ndarray]) -> bool:
-    """True if one curve's highest rate is above another's by so much that the other would lie on the axis."""
+    """True if one curve's highest rate would press another one onto the axis."""
     highest = [values.max() for values in rates if len(values) and values.max() > 0]
     return bool(highest) and max(highest) > 20 * min(highest)
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """Running mean over about a thirtieth of the curve, over what there is of the window at both ends."""
+    """Return the running mean over about a thirtieth of the curve, at both ends over less."""
     half = max(1, len(values) // 60)
-    known = np.isfinite(values)
-    sums = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))])
-    counts = np.concatenate([[0], np.cumsum(known)])
+    is_finite = np.isfinite(values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(is_finite, values, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(is_finite)])
     low = np.maximum(np.arange(len(values)) - half, 0)
     high = np.minimum(np.arange(len(values)) + half + 1, len(values))
     with np.errstate(invalid="ignore"):
@@ -153,9 +162,18 @@ def _smooth(values: np.ndarray) -> np.ndarray:
 
 
 def _leave_out_outliers(
-    axis: Axes, curves: Sequence[LabelledCurve], several: bool, dashed: Collection[float], *, is_ssim: bool
+    axis: Axes,
+    curves: Sequence[LabelledCurve],
+    several: bool,
+    dashed: Collection[float],
+    *,
+    is_ssim: bool,
 ) -> list[str]:
-    """Set the limits by the runs that did not diverge and the dashed lines; return a note on each that lies beyond."""
+    """Set the limits by the runs that did not diverge and the dashed lines.
+
+    Returns:
+        A note on each run that lies beyond them.
+    """
     notes = []
     finite = [curve.values[np.isfinite(curve.values)] for _, _, curve in curves]
     outliers = _outliers(finite, is_ssim=is_ssim)
@@ -163,19 +181,22 @@ def _leave_out_outliers(
         name = f"{run}, {label}" if several else run
         if number in outliers:
             notes.append(f"{name} lies beyond: {finite[number][-1]:.3g}")
-        broken = np.flatnonzero(~np.isfinite(curve.values))
-        if len(broken) and broken[-1] == len(curve.values) - 1:
+        if len(curve.values) and not np.isfinite(curve.values[-1]):
             notes.append(f"{name}: not finite at its end")
     if outliers:
-        kept = np.concatenate([values for number, values in enumerate(finite) if number not in outliers])
-        low, high = min([kept.min(), *dashed]), max([kept.max(), *dashed])
+        inside = [values for number, values in enumerate(finite) if number not in outliers]
+        values = np.concatenate([*inside, [*dashed]])
+        low, high = values.min(), values.max()
         margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
         axis.set_ylim(low - margin, high + margin)
     return notes
 
 
 def _outliers(curves: Sequence[np.ndarray], *, is_ssim: bool) -> set[int]:
-    """Numbers of the curves that end far from all others, at most half of them; of two only one that moved far."""
+    """Return the numbers of the curves that end far from all others, at most half of them.
+
+    Of two curves only one that moved far is an outlier.
+    """
     factor = _FAR_SSIM if is_ssim else _FAR
     far: set[int] = set()
     filled = [number for number, values in enumerate(curves) if len(values)]
@@ -185,7 +206,8 @@ def _outliers(curves: Sequence[np.ndarray], *, is_ssim: bool) -> set[int]:
             break
         low, high = min(map(np.min, others)), max(map(np.max, others))
         level = np.median(np.concatenate(others))
-        spread = max(high - low, _LEAST_SSIM_SPREAD * abs(1 - level) if is_ssim else _LEAST_SPREAD * abs(level))
+        least = _LEAST_SSIM_SPREAD * abs(1 - level) if is_ssim else _LEAST_SPREAD * abs(level)
+        spread = max(high - low, least)
         if len(filled) == 2 and np.ptp(curves[number]) < factor * spread:
             break  # two runs that differ: neither is the odd one
         end = np.median(curves[number][-max(1, len(curves[number]) // 4) :])
@@ -198,7 +220,7 @@ def _outliers(curves: Sequence[np.ndarray], *, is_ssim: bool) -> set[int]:
 
 
 def _write_last_values(axis: Axes, curves: Sequence[LabelledCurve], colours: Mapping[str, str], *, digits: int) -> None:
-    """Write the last value of each run right of the panel, in its colour, from the highest down, near its line."""
+    """Write the last value of each run right of the panel, in its colour and near its line."""
     last = [(curve.values[-1], colours[run]) for run, _, curve in curves]
     last.sort(key=lambda pair: -pair[0] if math.isfinite(pair[0]) else math.inf)
     gap = min(0.085, 1 / len(last))
@@ -217,12 +239,12 @@ def _write_last_values(axis: Axes, curves: Sequence[LabelledCurve], colours: Map
 
 
 def _rounded(value: float, digits: int) -> str:
-    """`29.00` and not `29` beside `29.04`: figures of one length are compared at a glance."""
+    """Return `29.00` and not `29` beside `29.04`, for figures of one length compare at a glance."""
     return f"{value:#.{digits}g}".rstrip(".")
 
 
 def _height(axis: Axes, value: float) -> float:
-    """Height of a value in a panel, from 0 at its bottom to 1; 0 where it cannot be shown."""
+    """Return the height of a value in a panel, from 0 at its bottom to 1; 0 where it cannot be shown."""
     axis.get_ylim()  # settles limits that are still automatic
     if not math.isfinite(value) or (axis.get_yscale() == "log" and value <= 0):
         return 0.0

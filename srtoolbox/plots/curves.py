@@ -1,4 +1,4 @@
-"""Training curves from the `scores.jsonl` files that runs write: scores, loss terms, learning rates, one panel each."""
+"""Charts of runs, from the `scores.jsonl` that they write: a panel per score, loss term, rate."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from srtoolbox.errors import DataError
-from srtoolbox.plots.charts import COLOURS, INK, SOFT, add_legend, check_suffix, new_figure, write_figure
-from srtoolbox.plots.curve_panel import BASELINE_STYLE, LabelledCurve, draw_panel, is_signed, panel_title
+from srtoolbox.plots import charts
+from srtoolbox.plots.charts import COLOURS, INK, SOFT
+from srtoolbox.plots.curve_panel import (
+    BASELINE_STYLE,
+    LabelledCurve,
+    draw_panel,
+    is_signed,
+    panel_title,
+)
 from srtoolbox.plots.run_log import Run, read_run
 
 
@@ -38,7 +45,7 @@ def plot_runs(
         keys: which curves: a score (`set5/psnr`; joined `psnr`), a loss term (`pixel`), `lr`. None:
             all but timings.
         baseline: scores by `set/metric` to draw as dashed lines, see `read_baseline`.
-        join: one panel per metric with a line per set (training and test pictures, say), instead of
+        join: one panel per metric with a line per set (training and test images, say), instead of
             one per score.
 
     Returns:
@@ -48,59 +55,57 @@ def plot_runs(
         DataError: another suffix, a log that cannot be read, a key that no run has, nothing to
             draw, a baseline of other scores.
     """
-    check_suffix(path)
+    charts.check_suffix(path)
     runs = _with_distinct_names([read_run(log) for log in logs], logs)
     panels = _panels(runs, join)
-    if keys:
-        panels = {key: panels[key] for key in _checked(keys, panels)}
-    else:
-        panels = {key: curves for key, curves in panels.items() if key.rpartition("/")[2] != "seconds"}
+    keys = _check_keys(keys, panels) if keys else _all_but_timings(panels)
+    panels = {key: panels[key] for key in keys}
     if not panels:
-        raise DataError(f"{', '.join(map(os.fspath, logs))}: nothing to draw")
-    scores = _scores_drawn(runs, panels, join)
+        raise DataError(f"{', '.join(os.fspath(log) for log in logs)}: nothing to draw")
+    scores = _scores_in(panels, runs, join)
     _check_baseline(baseline, [score for panel in scores.values() for score in panel.values()])
     names = _from_the_highest([run.name for run in runs], next(iter(panels.values())))
     colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
     if join and len(runs) == 1:  # then colours tell sets apart
         colours = {names[0]: INK}
     columns = min(len(panels), 2 if len(panels) in (2, 4) else 3)
-    rows = math.ceil(len(panels) / columns)
-    figure = new_figure(4.9 * columns, 3.5 * rows + 0.45)
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis, (key, curves) in zip(axes, panels.items(), strict=False):
+    figure, axes = charts.new_panels(len(panels), columns, (4.9, 3.5), 0.45)
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
+    for axis, (key, curves) in zip(axes, panels.items(), strict=True):
         lines = {label: (baseline or {}).get(score) for label, score in scores.get(key, {}).items()}
         is_log = log_scale and key not in scores and not is_signed(key)
         if is_log:
             axis.set_yscale("log", nonpositive="mask")
         ordered = sorted(curves, key=lambda curve: names.index(curve[0]))
         draw_panel(axis, key, ordered, colours, lines, is_score=key in scores, is_log=is_log)
-        axis.set_title(panel_title(key, key in scores), fontsize=11, fontweight="bold", color=INK, loc="left")
-    for axis in axes[len(panels) :]:
-        axis.set_axis_off()
-    drawn = {score for panel in scores.values() for score in panel.values()}
-    add_legend(figure, _legend_handles(colours, has_baseline=bool(drawn & set(baseline or {}))))
-    write_figure(path, figure)
+        title = panel_title(key, key in scores)
+        axis.set_title(title, fontsize=11, fontweight="bold", color=INK, loc="left")
+    names_in_panels = {score for panel in scores.values() for score in panel.values()}
+    has_baseline = not names_in_panels.isdisjoint(baseline or {})
+    charts.add_legend(figure, _legend_handles(colours, has_baseline=has_baseline))
+    charts.write_figure(path, figure)
     return list(panels)
 
 
 def _with_distinct_names(runs: list[Run], logs: Sequence[str | os.PathLike]) -> list[Run]:
-    """Give runs of one name as many of their folders as tell them apart; a log given twice keeps its path."""
-    folders = [Path(log).resolve().parent if Path(log).is_file() else Path(log).resolve() for log in logs]
+    """Give runs of one name as many of their folders as distinguish them, and a number at last."""
+    paths = [Path(log).resolve() for log in logs]
+    folders = [path.parent if path.is_file() else path for path in paths]
     names = [run.name for run in runs]
     for depth in range(2, max(len(folder.parts) for folder in folders)):
         if len(set(names)) == len(set(folders)):
             break
-        names = ["/".join([*folder.parts[-depth:-1], run.name]) for run, folder in zip(runs, folders, strict=True)]
-    seen: dict[str, int] = {}
+        parents = ["/".join([*folder.parts[-depth:-1], ""]) for folder in folders]
+        names = [parent + run.name for parent, run in zip(parents, runs, strict=True)]
+    counts: dict[str, int] = {}
     for number, name in enumerate(names):
-        seen[name] = seen.get(name, 0) + 1
-        names[number] = name if seen[name] == 1 else f"{name} ({seen[name]})"
+        counts[name] = counts.get(name, 0) + 1
+        names[number] = name if counts[name] == 1 else f"{name} ({counts[name]})"
     return [run._replace(name=name) for run, name in zip(runs, names, strict=True)]
 
 
 def _from_the_highest(names: Sequence[str], curves: Sequence[LabelledCurve]) -> list[str]:
-    """Order runs by their last finite value in a panel; those that have none come last, in the order given."""
+    """Order runs by their last finite value in a panel; those without one come last."""
     last: dict[str, float] = {}
     for name, _, curve in curves:
         finite = curve.values[np.isfinite(curve.values)]
@@ -110,16 +115,16 @@ def _from_the_highest(names: Sequence[str], curves: Sequence[LabelledCurve]) -> 
 
 
 def _panels(runs: Sequence[Run], join: bool) -> dict[str, list[LabelledCurve]]:
-    """key -> (run, label within the run, curve): scores first, then loss terms, then all learning rates together.
+    """Return the curves of each panel: scores, then loss terms, then all learning rates together.
 
-    Where scores are joined, a key is a metric, and the label the set.
+    Where scores are joined, a panel's key is a metric, and the label of a curve the set.
     """
     panels: dict[str, list[LabelledCurve]] = {}
     for group in ("scores", "terms"):
         scores = set(panels)
         for run in runs:
             for key, curve in getattr(run, group).items():
-                name, label = _joined(key) if join and group == "scores" else (key, "")
+                name, label = _split_score(key) if join and group == "scores" else (key, "")
                 if group == "terms" and name in scores:  # a loss called as a metric is
                     name = f"loss/{name}"
                 panels.setdefault(name, []).append((run.name, label, curve))
@@ -129,23 +134,27 @@ def _panels(runs: Sequence[Run], join: bool) -> dict[str, list[LabelledCurve]]:
     return panels
 
 
-def _joined(score: str) -> tuple[str, str]:
-    """'set5/psnr' -> ('psnr', 'set5')."""
+def _split_score(score: str) -> tuple[str, str]:
+    """Return ('psnr', 'set5') for 'set5/psnr'."""
     dataset, _, metric = score.rpartition("/")
     return metric, dataset
 
 
-def _scores_drawn(runs: Sequence[Run], panels: Iterable[str], join: bool) -> dict[str, dict[str, str]]:
-    """Panel -> label -> score, of the panels that show scores."""
-    drawn: dict[str, dict[str, str]] = {}
+def _scores_in(panels: Iterable[str], runs: Sequence[Run], join: bool) -> dict[str, dict[str, str]]:
+    """Return panel -> label -> score, of the panels that show scores."""
+    scores: dict[str, dict[str, str]] = {}
     for score in dict.fromkeys(score for run in runs for score in run.scores):
-        panel, label = _joined(score) if join else (score, "")
+        panel, label = _split_score(score) if join else (score, "")
         if panel in panels:
-            drawn.setdefault(panel, {})[label] = score
-    return drawn
+            scores.setdefault(panel, {})[label] = score
+    return scores
 
 
-def _checked(keys: Iterable[str], panels: Mapping[str, object]) -> list[str]:
+def _all_but_timings(panels: Iterable[str]) -> list[str]:
+    return [key for key in panels if key.rpartition("/")[2] != "seconds"]
+
+
+def _check_keys(keys: Iterable[str], panels: Mapping[str, object]) -> list[str]:
     keys = list(dict.fromkeys(keys))
     for key in keys:
         if key not in panels:
@@ -157,11 +166,14 @@ def _checked(keys: Iterable[str], panels: Mapping[str, object]) -> list[str]:
 
 def _check_baseline(baseline: Mapping[str, float] | None, scores: Sequence[str]) -> None:
     if baseline is not None and scores and not set(baseline) & set(scores):
-        raise DataError(f"the baseline has {', '.join(baseline) or 'no scores'}, the runs have {', '.join(scores)}")
+        own = ", ".join(baseline) or "no scores"
+        raise DataError(f"the baseline has {own}, the runs have {', '.join(scores)}")
 
 
 def _legend_handles(colours: Mapping[str, str], *, has_baseline: bool) -> list[Line2D]:
-    handles = [Line2D([], [], color=colour, linewidth=2.5, label=name) for name, colour in colours.items()]
+    handles = [Line2D([], [], color=hue, linewidth=2.5, label=name) for name, hue in colours.items()]
     if has_baseline:
-        handles.append(Line2D([], [], color=SOFT, linestyle=BASELINE_STYLE, linewidth=1.4, label="bicubic"))
+        line = Line2D([], [], color=SOFT, linestyle=BASELINE_STYLE, linewidth=1.4)
+        line.set_label("bicubic")
+        handles.append(line)
     return handles

@@ -9,13 +9,15 @@ from srtoolbox.image import expand_gray, to_uint8
 from srtoolbox.plots.grid import blocks
 
 PEAK = 32
-"""Levels of error that are shown brightest. Fixed, so that maps of different times and networks compare."""
+"""Levels of error that are brightest; fixed, so that maps of several times and networks compare."""
 PANEL_TITLE = f"LQ, SR, GT, error 0-{PEAK} levels"
-_COLOURS = (np.array(mpl.colormaps["inferno"].colors) * 255).round().astype(np.uint8)  # (256, 3)
+_COLOURS = (mpl.colormaps["inferno"](range(256))[:, :3] * 255).round().astype(np.uint8)
 
 
 def error_map(result: np.ndarray, truth: np.ndarray, *, peak: int = PEAK) -> np.ndarray:
-    """The mean absolute error over the channels at every pixel, in colours from black (0) to light yellow (`peak`).
+    """Return the mean absolute error over the channels at every pixel, as colours.
+
+    They go from black (0) to light yellow (`peak`).
 
     Args:
         result, truth: HWC uint8 of one size, gray or RGB.
@@ -30,7 +32,7 @@ def error_map(result: np.ndarray, truth: np.ndarray, *, peak: int = PEAK) -> np.
 
 
 def panel(lq: np.ndarray, sr: np.ndarray, gt: np.ndarray | None) -> np.ndarray:
-    """LQ (each pixel a block), SR, and where there is a truth GT and the error map, side by side.
+    """Return LQ (each pixel a block), SR, and where there is a truth GT and error map, in a row.
 
     Args:
         lq: HWC uint8 or uint16, gray or RGB.
@@ -41,7 +43,7 @@ def panel(lq: np.ndarray, sr: np.ndarray, gt: np.ndarray | None) -> np.ndarray:
         HWC uint8 RGB.
     """
     height, width = sr.shape[:2]
-    shown = [blocks(to_uint8(lq), height // lq.shape[0])[:height, :width], sr]
+    images = [blocks(to_uint8(lq), height // lq.shape[0])[:height, :width], sr]
     if gt is not None:
-        shown += [to_uint8(gt), error_map(sr, to_uint8(gt))]
-    return np.concatenate([expand_gray(image) for image in shown], axis=1)
+        images += [to_uint8(gt), error_map(sr, to_uint8(gt))]
+    return np.concatenate([expand_gray(image) for image in images], axis=1)

@@ -25,7 +25,7 @@ _MARK = np.array((220, 50, 47), np.uint8)
 
 
 def patch_frames(folders: Mapping[str, Path], *, most: int = MOST, cell: int = 240) -> list[np.ndarray]:
-    """Patches over a training: a row per patch with input, bicubic, the network so far and the truth.
+    """Return patches over a training: a row each with input, bicubic, the network and the truth.
 
     Args:
         folders: those of `PatchesHook` by name.
@@ -64,13 +64,15 @@ def _fixed_cells(name: str, folder: Path) -> tuple[list[Cell], Cell]:
 
 
 def feature_frames(
-    maps: Mapping[int, np.ndarray], picture: np.ndarray, channels: Sequence[int], *, layer: str, cell: int = 200
+    maps: Mapping[int, np.ndarray], image: np.ndarray, channels: Sequence[int], *, layer: str, cell: int = 200
 ) -> list[np.ndarray]:
-    """Feature maps over a training, the picture first. Black and white mean the same in all frames.
+    """Return feature maps over a training, the image first.
+
+    Black and white mean the same in all frames.
 
     Args:
         maps: (C, h, w) by iteration.
-        picture: what the network was given, HWC uint8.
+        image: the network's input, HWC uint8.
         channels: the C numbers of the channels.
         layer: its name.
         cell: px a map is wide.
@@ -78,7 +80,7 @@ def feature_frames(
     limits = limits_of([part.astype(np.float32) for part in maps.values()])
     frames = [
         grid(
-            square_rows([Cell(picture, "input"), *channel_cells(part, channels, limits)]),
+            square_rows([Cell(image, "input"), *channel_cells(part, channels, limits)]),
             title=f"{layer}   iteration {iteration:,}",
             cell=cell,
         )
@@ -88,23 +90,24 @@ def feature_frames(
 
 
 def stored_features(folder: Path, most: int) -> tuple[dict[int, np.ndarray], np.ndarray, list[int]]:
-    """What `FeatureMapsHook` kept of one layer: maps by iteration, the picture, the numbers of the channels.
+    """Read what `FeatureMapsHook` kept of a layer: maps by iteration, image, channels' numbers.
 
     Raises:
         DataError: the folder is incomplete.
     """
-    found = list_snapshots(folder)
+    paths = list_snapshots(folder)
     try:
         channels = json.loads((folder / "about.json").read_text(encoding="utf-8"))["channels"]
-        picture = read_image(folder / "input.png")
+        image = read_image(folder / "input.png")
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{folder}: incomplete: {error}") from error
-    return {number: read_maps(found[number]) for number in _common({"": found}, most)}, picture, channels
+    maps = {number: read_maps(paths[number]) for number in _common({"": paths}, most)}
+    return maps, image, channels
 
 
 def _common(snapshots: Mapping[str, Mapping[int, Path]], most: int) -> list[int]:
-    """At most `most` iterations that all have, evenly chosen."""
-    shared = sorted(set.intersection(*(set(found) for found in snapshots.values())))
+    """Return at most `most` iterations that all have, evenly chosen."""
+    shared = sorted(set.intersection(*map(set, snapshots.values())))
     if not shared:
         raise DataError(f"{', '.join(snapshots)} have no iteration in common: name one of them")
     return [shared[place] for place in evenly(len(shared), most)]
@@ -114,7 +117,10 @@ def _common(snapshots: Mapping[str, Mapping[int, Path]], most: int) -> list[int]
 
 
 def tile_areas(size: tuple[int, int], tile: int, scale: int) -> list[Area]:
-    """Tiles of an input of (height, width) pixels in reading order, as equal as possible: areas of the result."""
+    """Return the areas of the result that belong to an input's tiles, in reading order.
+
+    The tiles of an input of (height, width) pixels are as equal as possible.
+    """
     borders = []
     for length in size:
         count = -(-length // tile)
@@ -126,14 +132,14 @@ def tile_areas(size: tuple[int, int], tile: int, scale: int) -> list[Area]:
 def scan_frames(
     lq: np.ndarray, result: np.ndarray, areas: Sequence[Area], *, most: int = 60, width: int = 900
 ) -> list[np.ndarray]:
-    """Frames from bicubic to the whole result, the tile that came last outlined.
+    """Return frames from bicubic to the whole result, the tile that came last outlined.
 
     Args:
         lq: the input, HWC uint8 or uint16.
-        result: what the network made of it, of any larger size.
+        result: its upscaled version, of any larger size.
         areas: the tiles in the order they are worked on: rows and columns of `result`.
         most: at most so many frames, then several tiles come at a time.
-        width: px the picture is wide at most; a larger one is shrunk, a small one shown in blocks
+        width: px the image is wide at most; a larger one is shrunk, a small one shown in blocks
             of pixels.
 
     Returns:
@@ -147,15 +153,15 @@ def scan_frames(
         for area in areas[done:number]:
             canvas[area] = result[area]
         done = number
-        shown = canvas.copy()
+        image = canvas.copy()
         if 0 < number < len(areas):
-            _outline(shown, areas[number - 1], line)
+            _outline(image, areas[number - 1], line)
         title = f"tile {number} of {len(areas)}" if number else "bicubic"
-        frames.append(grid([[Cell(shown)]], title=title, cell=width))
+        frames.append(grid([[Cell(image)]], title=title, cell=width))
     return same_size(frames)
 
 
 def _outline(image: np.ndarray, area: Area, line: int) -> None:
-    """A frame inside an area, `line` px thick."""
+    """Draw a frame inside an area, `line` px thick."""
     inside = image[area]
     inside[:line], inside[-line:], inside[:, :line], inside[:, -line:] = _MARK, _MARK, _MARK, _MARK

@@ -1,4 +1,4 @@
-"""What runs leave in their logs: curves of scores, loss terms and learning rates; and bicubic's scores beside them."""
+"""Logs of runs: curves of scores, loss terms and learning rates, and bicubic's scores."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Curve(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What a log holds: curves of scores (`set5/psnr`), loss terms (`pixel`) and learning rates (`generator`)."""
+    """The curves in a log: scores (`set5/psnr`), loss terms (`pixel`), rates (`generator`)."""
 
     name: str
     scores: dict[str, Curve]
@@ -34,7 +34,7 @@ class Run(NamedTuple):
 
 
 def read_run(path: str | os.PathLike) -> Run:
-    """The curves in a `scores.jsonl`, or in the one of a work_dir.
+    """Read the curves in a `scores.jsonl`, or in the one of a work_dir.
 
     A last line that a killed run left half-written is ignored. Of two records of one iteration the
     later counts.
@@ -60,11 +60,14 @@ def read_run(path: str | os.PathLike) -> Run:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             if number == len(lines):
                 continue
-            raise DataError(f"{file}:{number}: not a record of a run ({error}); remove the line") from error
+            fault = f"not a record of a run ({error}); remove the line"
+            raise DataError(f"{file}:{number}: {fault}") from error
     if not any(points.values()):
-        raise DataError(f"{file}: holds no records yet; train longer, or lower the logger's interval")
+        hint = "train longer, or lower the logger's interval"
+        raise DataError(f"{file}: holds no records yet; {hint}")
     name = file.parent.name if file.name == LOG_NAME and file.parent.name else file.stem
-    return Run(name, *({key: _curve(curve) for key, curve in points[group].items()} for group in points))
+    groups = [{key: _curve(part) for key, part in group.items()} for group in points.values()]
+    return Run(name, *groups)
 
 
 def _curve(points: Mapping[int, float]) -> Curve:
@@ -73,7 +76,7 @@ def _curve(points: Mapping[int, float]) -> Curve:
 
 
 def read_baseline(path: str | os.PathLike) -> dict[str, float]:
-    """Bicubic's scores by `set/metric`, from the JSON of the quick start or of `test.py --json`.
+    """Read bicubic's scores by `set/metric` from the JSON of the quick start or `test.py --json`.
 
     Raises:
         DataError: the file is missing, no JSON, or has no entry for bicubic.
@@ -81,17 +84,20 @@ def read_baseline(path: str | os.PathLike) -> dict[str, float]:
     try:
         content = files.read_json(path)
     except FileNotFoundError as error:
-        raise DataError(f"{os.fspath(path)}: no such file; `test.py ... --baseline --json FILE` writes one") from error
+        hint = "`test.py ... --baseline --json FILE` writes one"
+        raise DataError(f"{os.fspath(path)}: no such file; {hint}") from error
     except (OSError, ValueError) as error:
-        raise DataError(f"{os.fspath(path)}: not a readable JSON file ({reason_of(error)})") from error
-    names = list(content) if isinstance(content, dict) else []
-    name = next((key for key in names if key.lower().startswith("bicubic") and isinstance(content[key], dict)), None)
-    if name is None:
-        raise DataError(
-            f"{os.fspath(path)}: no entry named 'bicubic' (found: {', '.join(map(repr, names)) or 'no entries'}); "
-            "`test.py configs/bicubic/... --json FILE` writes one"
-        )
-    return dict(_flat_scores(content[name]))
+        fault = f"not a readable JSON file ({reason_of(error)})"
+        raise DataError(f"{os.fspath(path)}: {fault}") from error
+    entries = content if isinstance(content, dict) else {}
+    for name, scores in entries.items():
+        if name.lower().startswith("bicubic") and isinstance(scores, dict):
+            return dict(_flat_scores(scores))
+    names = ", ".join(map(repr, entries)) or "no entries"
+    raise DataError(
+        f"{os.fspath(path)}: no entry named 'bicubic' (found: {names}); "
+        "`test.py configs/bicubic/... --json FILE` writes one"
+    )
 
 
 def _flat_scores(scores: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, float]]:

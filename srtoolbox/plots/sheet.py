@@ -1,7 +1,8 @@
-"""Comparison sheets: the whole picture with marked regions; beside it those regions enlarged, a column per version."""
+"""Comparison sheets: the image with marked regions, and these enlarged, a column per version."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,8 @@ from torch import Tensor
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import expand_gray, to_image, to_uint8, write_image
 from srtoolbox.io.file_names import Claims
-from srtoolbox.plots.text import CAPTION, INK, PAPER, SOFT, TITLE, broken, font, line_height, write_lines
+from srtoolbox.plots import text
+from srtoolbox.plots.text import CAPTION, INK, PAPER, SOFT, TITLE, font, line_height
 from srtoolbox.resize import imresize
 
 Column = tuple[str, np.ndarray, str]
@@ -21,11 +23,12 @@ Column = tuple[str, np.ndarray, str]
 _CELL = 264  # px: width of an enlarged region, about
 _GAP = 12
 _FRAME = 3
-_MARKS = ((220, 50, 47), (38, 110, 210), (20, 150, 90), (200, 120, 0), (140, 70, 190), (0, 150, 170))
+_RED, _BLUE, _GREEN = (220, 50, 47), (38, 110, 210), (20, 150, 90)
+_MARKS = (_RED, _BLUE, _GREEN, (200, 120, 0), (140, 70, 190), (0, 150, 170))
 
 
 class Region(NamedTuple):
-    """A rectangle, in pixels of the largest picture."""
+    """A rectangle, in pixels of the largest image."""
 
     top: int
     left: int
@@ -36,11 +39,11 @@ class Region(NamedTuple):
 def comparison_sheet(
     columns: Sequence[Column], regions: Sequence[Region] | None = None, *, num_regions: int = 2
 ) -> np.ndarray:
-    """Compare versions of one picture side by side.
+    """Compare versions of one image side by side.
 
     Args:
         columns: (title, HWC uint8 with C = 1 or 3, caption) each, from left to right; the last is
-            the truth, or the best. Smaller pictures (the input) are shown with every pixel enlarged
+            the truth, or the best. Smaller images (the input) are shown with every pixel enlarged
             to a block.
         regions: what to enlarge; None picks `num_regions` places where the versions differ most,
             or, where they do not differ, the most detailed ones.
@@ -49,42 +52,48 @@ def comparison_sheet(
         HWC uint8 RGB.
 
     Raises:
-        SrtoolboxError: no columns, another kind of array, or a region outside the picture.
+        SrtoolboxError: no columns, another kind of array, or a region outside the image.
     """
     if not columns:
-        raise SrtoolboxError("a comparison sheet needs at least one picture")
+        raise SrtoolboxError("a comparison sheet needs at least one image")
     for title, image, _ in columns:
-        if image.ndim != 3 or image.shape[2] not in (1, 3) or image.dtype != np.uint8 or 0 in image.shape:
-            raise SrtoolboxError(f"{title}: a sheet takes HWC uint8 pictures, got {image.dtype} {image.shape}")
+        is_image = image.ndim == 3 and image.shape[2] in (1, 3) and 0 not in image.shape
+        if not is_image or image.dtype != np.uint8:
+            kind = f"{image.dtype} {image.shape}"
+            raise SrtoolboxError(f"{title}: a sheet takes HWC uint8 images, got {kind}")
     columns = [(title, expand_gray(image), caption) for title, image, caption in columns]
-    whole = max((image for _, image, _ in reversed(columns)), key=lambda image: image.shape[0] * image.shape[1])
+    whole = max((image for _, image, _ in reversed(columns)), key=lambda image: image.size)
     if regions is None:
         regions = choose_regions([image for _, image, _ in columns], num_regions)
     regions = [Region(*region) for region in regions]
     for region in regions:
         if min(region) < 0 or 0 in region[2:] or not _is_inside(region, whole):
-            raise SrtoolboxError(f"{region} lies outside the picture of {whole.shape[:2]} pixels")
+            raise SrtoolboxError(f"{region} lies outside the image of {whole.shape[:2]} pixels")
     return _compose(columns, whole, regions)
 
 
 def _is_inside(region: Region, image: np.ndarray) -> bool:
-    return region.top + region.height <= image.shape[0] and region.left + region.width <= image.shape[1]
+    bottom, right = region.top + region.height, region.left + region.width
+    return bottom <= image.shape[0] and right <= image.shape[1]
 
 
 # ---- which regions
 
 
 def choose_regions(images: Sequence[np.ndarray], count: int = 2) -> list[Region]:
-    """Square regions, apart from each other, where pictures of the largest size differ most.
+    """Choose square regions, apart from each other, where images of the largest size differ most.
 
     The last one (the truth) is left out where two others remain: what all versions miss alike tells
     nothing. Where nothing differs, detail decides.
     """
-    height, width = max((image.shape[:2] for image in images), key=lambda shape: shape[0] * shape[1])
-    full = [image.astype(np.float32).mean(axis=2) for image in images if image.shape[:2] == (height, width)]
+    height, width = max((image.shape[:2] for image in images), key=math.prod)
+    largest = [image for image in images if image.shape[:2] == (height, width)]
+    full = [image.astype(np.float32).mean(axis=2) for image in largest]
     versions = full[:-1] if len(full) > 2 else full
     spread = np.max(versions, axis=0) - np.min(versions, axis=0)
-    detail = np.hypot(*np.gradient(full[-1])) if min(height, width) > 1 else np.zeros((height, width))
+    detail = np.zeros((height, width))
+    if min(height, width) > 1:
+        detail = np.hypot(*np.gradient(full[-1]))
     side = _side(height, width)
     score = _window_means(spread + 1e-3 * detail, side)
     regions: list[Region] = []
@@ -96,23 +105,24 @@ def choose_regions(images: Sequence[np.ndarray], count: int = 2) -> list[Region]
 
 
 def _side(height: int, width: int) -> int:
-    """A quarter of the shorter side, a multiple of 12 (so of the usual scales), 24 ... 96; all of a tiny picture."""
+    """Return a quarter of the shorter side, a multiple of 12 from 24 to 96; all of a tiny image."""
     side = min(max(round(min(height, width) / 4 / 12) * 12, 24), 96)
     return min(side, height, width)
 
 
 def _window_means(values: np.ndarray, side: int) -> np.ndarray:
-    """Mean over every side x side window, (H - side + 1, W - side + 1)."""
+    """Return the mean over every side x side window, (H - side + 1, W - side + 1)."""
     sums = np.pad(values.astype(np.float64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
-    return (sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]) / side**2
+    lower, upper = sums[side:], sums[:-side]
+    return (lower[:, side:] - upper[:, side:] - lower[:, :-side] + upper[:, :-side]) / side**2
 
 
 # ---- drawing
 
 
 def _compose(columns: Sequence[Column], whole: np.ndarray, regions: Sequence[Region]) -> np.ndarray:
-    titles = [broken(title, font(TITLE, bold=True), _CELL) for title, _, _ in columns]
-    captions = [broken(caption, font(CAPTION), _CELL) for _, _, caption in columns]
+    titles = [text.wrap(title, font(TITLE, bold=True), _CELL) for title, _, _ in columns]
+    captions = [text.wrap(caption, font(CAPTION), _CELL) for _, _, caption in columns]
     head = max(map(len, titles)) * line_height(TITLE) + _GAP // 2
     foot = max(map(len, captions)) * line_height(CAPTION) + _GAP // 2
     rows = [[_enlarge(image, region, whole) for _, image, _ in columns] for region in regions]
@@ -120,39 +130,48 @@ def _compose(columns: Sequence[Column], whole: np.ndarray, regions: Sequence[Reg
     overview, factor = _overview(whole, max(grid_height - _GAP, _CELL))
     body = max(grid_height, overview.shape[0] + _GAP)
     left = _GAP + overview.shape[1] + 2 * _GAP
-    sheet = Image.new("RGB", (left + len(columns) * (_CELL + _GAP), _GAP + head + body + foot + _GAP), PAPER)
+    size = (left + len(columns) * (_CELL + _GAP), _GAP + head + body + foot + _GAP)
+    sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
     sheet.paste(Image.fromarray(overview), (_GAP, _GAP + head))
     for number, region in enumerate(regions):
         _mark(draw, region, factor, _MARKS[number % len(_MARKS)], (_GAP, _GAP + head))
     for column, (title, caption) in enumerate(zip(titles, captions, strict=True)):
         x, y = left + column * (_CELL + _GAP), _GAP
-        write_lines(draw, title, (x, y), font(TITLE, bold=True), INK)
+        text.write_lines(draw, title, (x, y), font(TITLE, bold=True), INK)
         y += head
         for number, row in enumerate(rows):
             sheet.paste(Image.fromarray(row[column]), (x, y))
             edge = (x, y, x + _CELL - 1, y + row[column].shape[0] - 1)
             draw.rectangle(edge, outline=_MARKS[number % len(_MARKS)], width=_FRAME)
             y += row[column].shape[0] + _GAP
-        write_lines(draw, caption, (x, y), font(CAPTION), SOFT)
+        text.write_lines(draw, caption, (x, y), font(CAPTION), SOFT)
     return np.array(sheet)
 
 
 def _enlarge(image: np.ndarray, region: Region, whole: np.ndarray) -> np.ndarray:
-    """The region of an image of any size, each of its pixels a block, `_CELL` px wide."""
+    """Return the region of an image of any size, each of its pixels a block, `_CELL` px wide."""
     height = max(1, round(_CELL * region.height / region.width))
-    rows = (region.top + (np.arange(height) + 0.5) / height * region.height) * image.shape[0] / whole.shape[0]
-    places = (region.left + (np.arange(_CELL) + 0.5) / _CELL * region.width) * image.shape[1] / whole.shape[1]
-    return image[rows.astype(int)[:, None], places.astype(int)[None, :]]
+    rows = region.top + (np.arange(height) + 0.5) / height * region.height
+    columns = region.left + (np.arange(_CELL) + 0.5) / _CELL * region.width
+    rows = (rows * image.shape[0] / whole.shape[0]).astype(int)
+    columns = (columns * image.shape[1] / whole.shape[1]).astype(int)
+    return image[rows[:, None], columns[None, :]]
 
 
 def _overview(whole: np.ndarray, height: int) -> tuple[np.ndarray, float]:
-    """The whole picture, shrunk where it is higher than `height` or wider than 1.6 times that, and the factor."""
+    """Return the whole image, shrunk to `height` and 1.6 times that as width, and the factor."""
     factor = min(1.0, height / whole.shape[0], 1.6 * height / whole.shape[1])
     return (imresize(whole, factor) if factor < 1 else whole), factor
 
 
-def _mark(draw: ImageDraw.ImageDraw, region: Region, factor: float, colour: tuple, origin: tuple[int, int]) -> None:
+def _mark(
+    draw: ImageDraw.ImageDraw,
+    region: Region,
+    factor: float,
+    colour: tuple[int, int, int],
+    origin: tuple[int, int],
+) -> None:
     x, y = origin[0] + round(region.left * factor), origin[1] + round(region.top * factor)
     right, bottom = x + round(region.width * factor), y + round(region.height * factor)
     draw.rectangle((x, y, right - 1, bottom - 1), outline=colour, width=_FRAME)
@@ -175,13 +194,19 @@ class SheetWriter:
         self._claims = Claims()
 
     def add(
-        self, name: str, title: str, lq: np.ndarray, gt: np.ndarray | None, sr: Tensor, scores: Mapping[str, float]
+        self,
+        name: str,
+        title: str,
+        lq: np.ndarray,
+        gt: np.ndarray | None,
+        sr: Tensor,
+        scores: Mapping[str, float],
     ) -> None:
-        """Take one network's version of one picture.
+        """Take one network's version of one image.
 
         Args:
-            name: '<set>/<picture>'.
-            title: what to call the network.
+            name: '<set>/<image>'.
+            title: the network's name.
             lq, gt: HWC uint8 or uint16; gt is None where there is no truth.
             sr: (1, C, H, W) in [0, 1].
             scores: the first two are shown.
@@ -196,16 +221,18 @@ class SheetWriter:
         for name, columns in self.columns.items():
             truth = [self.truths[name]] if name in self.truths else []
             sheet = comparison_sheet([*columns, *truth])
-            write_image(self._claims.claim(self.folder / f"sheet_{name.replace('/', '_')}.png", name), sheet)
+            path = self.folder / f"sheet_{name.replace('/', '_')}.png"
+            write_image(self._claims.claim(path, name), sheet)
         self.columns, self.truths = {}, {}
 
 
 def size_of(image: np.ndarray) -> str:
-    """'150 x 100' of an HWC picture 150 px wide."""
+    """Return '150 x 100' for an HWC image 150 px wide."""
     return f"{image.shape[1]} x {image.shape[0]}"
 
 
 def caption(scores: Mapping[str, float]) -> str:
-    """'PSNR 33.45  SSIM 0.8742' for people; the first two metrics."""
-    shown = [(name, value) for name, value in scores.items() if name != "seconds"][:2]
-    return "  ".join(f"{name.upper()} {value:.{2 if value > 2 else 4}f}" for name, value in shown)
+    """Return the first two metrics as text: 'PSNR 33.45  SSIM 0.8742'."""
+    first = [(name, value) for name, value in scores.items() if name != "seconds"][:2]
+    texts = [f"{value:.2f}" if value > 2 else f"{value:.4f}" for _, value in first]
+    return "  ".join(f"{name.upper()} {text}" for (name, _), text in zip(first, texts, strict=True))

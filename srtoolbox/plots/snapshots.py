@@ -1,4 +1,4 @@
-"""What a training keeps to be looked at later: `snapshots/<kind>/<name>/iter_000250.png` or `.npz` in the work dir.
+"""Snapshots of a training: `snapshots/<kind>/<name>/iter_000250.png` or `.npz` in the work dir.
 
 Beside the snapshots lie files that say what they are of (`input.png`, `truth.png`, `about.json`).
 """
@@ -23,25 +23,25 @@ _NAME = re.compile(r"iter_(\d+)\.(png|npz)")
 
 
 def snapshot_path(folder: Path, iteration: int, suffix: str) -> Path:
-    """`folder/iter_000250.png`."""
+    """Return `folder/iter_000250.png`."""
     return folder / f"iter_{iteration:06d}{suffix}"
 
 
 def list_snapshots(folder: Path) -> dict[int, Path]:
-    """The snapshots in a folder by iteration, ascending; what a kill left half-written has another name."""
-    found = {}
-    for name in os.listdir(folder) if folder.is_dir() else []:
-        match = _NAME.fullmatch(name)
-        if match:
-            found[int(match[1])] = folder / name
-    return dict(sorted(found.items()))
+    """Return the snapshots in a folder by iteration, ascending.
+
+    What a kill left half-written has another name.
+    """
+    names = os.listdir(folder) if folder.is_dir() else []
+    matches = filter(None, map(_NAME.fullmatch, names))
+    return {int(match[1]): folder / match[0] for match in sorted(matches, key=lambda m: int(m[1]))}
 
 
 def begin(folder: Path, about: Mapping[str, bytes], *, after: int) -> int:
     """Make a folder ready for a run that begins after iteration `after`.
 
     Snapshots of later iterations, which the run will make again, are deleted; all are where those
-    that lie there are of another place or picture.
+    that lie there are of another place or image.
 
     Returns:
         How many were deleted because they are of something else.
@@ -80,7 +80,7 @@ def write_maps(path: Path, maps: np.ndarray) -> None:
 
 
 def read_maps(path: Path) -> np.ndarray:
-    """(C, h, w) float16 that `write_maps` wrote.
+    """Read (C, h, w) float16 that `write_maps` wrote.
 
     Raises:
         DataError: the file is damaged.
@@ -89,18 +89,21 @@ def read_maps(path: Path) -> np.ndarray:
         with np.load(path, allow_pickle=False) as content:
             return content["maps"]
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DataError(f"{path}: not feature maps of a training ({reason_of(error)}); delete it") from error
+        fault = f"not feature maps of a training ({reason_of(error)})"
+        raise DataError(f"{path}: {fault}; delete it") from error
 
 
 def snapshot_folders(work_dir: Path, kind: str, hook: str) -> dict[str, Path]:
-    """Folders of snapshots of one kind in a work dir, by name.
+    """Return the folders of snapshots of one kind in a work dir, by name.
 
     Raises:
         DataError: there are none; says how they come to be.
     """
     base = work_dir / kind
-    found = {path.name: path for path in sorted(base.iterdir()) if list_snapshots(path)} if base.is_dir() else {}
-    if not found:
+    paths = sorted(base.iterdir()) if base.is_dir() else []
+    folders = {path.name: path for path in paths if list_snapshots(path)}
+    if not folders:
         missing = "no such folder" if not work_dir.is_dir() else f"no snapshots in {kind}"
-        raise DataError(f"{work_dir}: {missing}; a training keeps some where hooks has a {hook} (docs/visualize.md)")
-    return found
+        hint = f"a training keeps some where hooks has a {hook} (docs/visualize.md)"
+        raise DataError(f"{work_dir}: {missing}; {hint}")
+    return folders

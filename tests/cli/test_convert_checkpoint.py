@@ -160,9 +160,9 @@ def test_plain_says_whose_names_they_are(name: str, tmp_path: Path, capsys: pyte
     if name in AUTHORS_NAMES:
         assert unchanged and all("names, which are ours" in told for _ in unchanged)
         for layout in unchanged:
-            assert layout.name in ("", "new key layout", AUTHORS_NAMES[name])
+            assert layout.origin in ("", "new key layout", AUTHORS_NAMES[name])
     else:
-        assert "format plain: our names" in told and not any(layout.name for layout in unchanged)
+        assert "format plain: our names" in told and not any(layout.origin for layout in unchanged)
 
 
 FEW = {"RRDBNet": {"num_features": 8, "num_blocks": 1}, "SRResNet": {"num_blocks": 1}}

@@ -161,7 +161,7 @@ def test_check_tells_their_faults(config: Path, change: str, words: str) -> None
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("hooks.patches.patches.0.box=[60,15,24,18]", "cat1.png: box [60, 15, 24, 18] lies outside the picture of 72"),
+        ("hooks.patches.patches.0.box=[60,15,24,18]", "cat1.png: box [60, 15, 24, 18] lies outside the image of 72"),
         ("hooks.maps.channels=[1,8]", "channels 0 ... 7, not 8"),
     ],
 )

@@ -12,7 +12,7 @@ from PIL import Image
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import read_image
 from srtoolbox.plots.animation import MAX_WIDTH, check_suffix, evenly, write_animation
-from srtoolbox.plots.grid import GAP, Cell, fitted, grid, square_rows
+from srtoolbox.plots.grid import GAP, Cell, fit_width, grid, square_rows
 
 
 def windows(photo: np.ndarray, count: int) -> list[np.ndarray]:
@@ -127,8 +127,8 @@ def test_cells_are_shown_equally_wide_and_by_whole_blocks(photo: np.ndarray) -> 
 
 def test_gray_and_16_bit_pictures_are_fitted(photo: np.ndarray) -> None:
     gray = photo[:10, :10, :1]
-    assert np.array_equal(fitted(gray.astype(np.uint16) * 257, 10), gray.repeat(3, axis=2))
-    assert fitted(photo, 100).shape == (67, 100, 3)
+    assert np.array_equal(fit_width(gray.astype(np.uint16) * 257, 10), gray.repeat(3, axis=2))
+    assert fit_width(photo, 100).shape == (67, 100, 3)
 
 
 def test_rows_are_about_as_wide_as_a_screen() -> None:

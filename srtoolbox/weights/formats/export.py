@@ -17,13 +17,13 @@ Rename = Callable[[State], State]
 
 
 class Format(NamedTuple):
-    """How one project writes weights."""
+    """A project's way to write weights."""
 
-    what: str
+    description: str
     networks: Mapping[str, tuple[Rename, Mapping[str, tuple]]]
-    """For each network it has: how to rename, and the values of arguments that it knows."""
+    """For each of its networks the renaming, and the values of arguments that it has."""
     wrap: Callable[[State, State | None], dict[str, Any]]
-    """(trained, averaged or None) -> what is saved."""
+    """(trained, averaged or None) -> the content of the file."""
 
 
 def _inverse(*pairs: tuple[str, str]) -> Rename:
@@ -45,7 +45,12 @@ def _bare(trained: State, averaged: State | None) -> dict[str, Any]:
 
 
 FED = ("order", "peak", "mean", "output_peak", "output_mean")
-_ESRGAN = {"num_dense_blocks": (3,), "num_convs": (5,), "residual_scaling": (0.2,), "upsampling": ("nearest",)}
+_ESRGAN = {
+    "num_dense_blocks": (3,),
+    "num_convs": (5,),
+    "residual_scaling": (0.2,),
+    "upsampling": ("nearest",),
+}
 _TODAY = {**_ESRGAN, "scale": (1, 2, 4), "unshuffle": (True,)}
 _EARLIER = {**_ESRGAN, "scale": (2, 3, 4, 8), "unshuffle": (False,)}
 _PLAIN_BLOCKS = {"scale": (2, 3, 4)}
@@ -65,7 +70,11 @@ FORMATS = {
         _roles,
     ),
     "esrgan": Format("ESRGAN of 2018, 'old' names, bare", {"RRDBNet": (to_old, _EARLIER)}, _bare),
-    "esrgan2019": Format("ESRGAN of 2019, BSRGAN, RealSR: bare", {"RRDBNet": (_inverse(*NAMES_2019), _EARLIER)}, _bare),
+    "esrgan2019": Format(
+        "ESRGAN of 2019, BSRGAN, RealSR: bare",
+        {"RRDBNet": (_inverse(*NAMES_2019), _EARLIER)},
+        _bare,
+    ),
 }
 
 
@@ -81,12 +90,12 @@ AUTHORS_NAMES = {
 
 
 def plain_names(kind: str) -> str:
-    """Whose names a bare state_dict of a network here has."""
+    """Describe the names in a bare state_dict of a network here."""
     return f"{AUTHORS_NAMES[kind]}, which are ours" if kind in AUTHORS_NAMES else "our names"
 
 
 def export(config: Arguments, trained: State, averaged: State | None, to: str) -> dict[str, Any]:
-    """A network's weights as another project saves them.
+    """Return a network's weights as another project saves them.
 
     Args:
         config: `type` and all arguments, defaults filled in.
@@ -98,28 +107,25 @@ def export(config: Arguments, trained: State, averaged: State | None, to: str) -
     """
     form, kind = FORMATS[to], config["type"]
     if kind == "Adapter":
-        raise CheckpointError(f"{to} feeds its networks RGB in [0, 1]; this one is fed otherwise: {_fed(config)}")
+        way = {key: value for key, value in config.items() if value not in (None, "rgb")}
+        texts = ", ".join(f"{key}={value!r}" for key, value in way.items() if key in FED)
+        message = "feeds its networks RGB in [0, 1]; this one is fed otherwise"
+        raise CheckpointError(f"{to} {message}: {texts}")
     if kind not in form.networks:
         raise CheckpointError(f"{to} has no {kind}; it has {', '.join(form.networks)}")
-    rename, known = form.networks[kind]
-    for key, values in known.items():
+    rename, choices = form.networks[kind]
+    for key, values in choices.items():
         if config[key] not in values and not (key == "unshuffle" and config["scale"] > 2):
-            raise CheckpointError(f"{to} has no {kind} with {key}={config[key]!r} (it takes {_listed(values)})")
+            listing = ", ".join(map(repr, values))
+            fault = f"{to} has no {kind} with {key}={config[key]!r}"
+            raise CheckpointError(f"{fault} (it takes {listing})")
     return form.wrap(rename(trained), None if averaged is None else rename(averaged))
 
 
-def _fed(config: Arguments) -> str:
-    return ", ".join(f"{key}={value!r}" for key, value in config.items() if key in FED and value not in (None, "rgb"))
-
-
-def _listed(values: tuple) -> str:
-    return ", ".join(map(repr, values))
-
-
 def flat(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """What fits into a `.safetensors`, which holds tensors by name and nothing else: averaged weights go first.
+    """Return the part of what `export` returned that fits into a `.safetensors`.
 
-    `state` is what `export` returned.
+    That holds tensors by name and nothing else: averaged weights go first.
     """
     for wrapper in ("params_ema", "params", "state_dict"):
         if isinstance(state.get(wrapper), Mapping):

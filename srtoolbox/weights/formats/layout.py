@@ -1,11 +1,12 @@
-"""What a key layout is: how another project calls the tensors of a network that is here too."""
+"""Key layouts: the names that another project gives the tensors of a network that is here too."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -20,20 +21,21 @@ _SLOT = re.compile(r"\{(\w)\}")
 
 
 class Unsure(Exception):  # noqa: N818 - an answer, not a fault
-    """The tensors fit this network at several scales, and nothing says at which they were trained."""
+    """Raised where tensors fit a network at several scales, and nothing says which it is."""
 
 
 class Misfit(Exception):  # noqa: N818
-    """The names are a layout's, but the tensors make no network of it; the message says why."""
+    """Raised where the names are a layout's, but the tensors make no network of it, and why."""
 
 
 @contextmanager
 def malformed_as_misfit() -> Iterator[None]:
-    """Turns what a layout's rules raise of tensors with too few axes, none of a length, or odd names into a Misfit."""
+    """Turn what a layout's rules raise of malformed tensors or odd names into a Misfit."""
     try:
         yield
     except (LookupError, ValueError, ArithmeticError) as error:
-        raise Misfit(f"its tensors make no network ({type(error).__name__}: {error})") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise Misfit(f"its tensors make no network ({reason})") from error
 
 
 class Layout(NamedTuple):
@@ -41,27 +43,45 @@ class Layout(NamedTuple):
 
     network: str
     """The network here, by its registered name."""
-    title: str
-    """What people call it."""
-    name: str
-    """Whose names these are; '' for the usual ones."""
-    marks: tuple[str, ...]
-    """Regular expressions: a file is of this layout if each fits some key from its start to its end."""
+    origin: str
+    """A description of the names, "yjn870's names"; '' for the usual ones."""
+    marks: str
+    """Patterns of keys that all files of this layout have, see `fits`."""
     to_ours: Callable[[State], State]
     """Renames (and where needed converts) the tensors."""
     arguments: Callable[[State, int | None], Arguments]
     """The network's arguments from renamed tensors and, where those leave it open, the scale."""
     hidden: tuple[tuple[str, Any], ...] = ()
     """Arguments that this layout's networks have and that leave no trace in the tensors."""
+    title: str = ""
+    """The usual name of the network, where that is not `network`."""
+
+    def __str__(self) -> str:
+        title = self.title or self.network
+        return f"{title}, {self.origin}" if self.origin else title
+
+
+def fits(marks: str, keys: Collection[str]) -> bool:
+    """True if each of the patterns, with spaces between, matches some whole key.
+
+    In a pattern {n} is a whole number, * anything, and ? makes what is before it optional.
+    """
+    return all(any(map(_pattern(mark).fullmatch, keys)) for mark in marks.split())
+
+
+@cache
+def _pattern(mark: str) -> re.Pattern[str]:
+    return re.compile(mark.replace(".", r"\.").replace("*", ".*").replace("{n}", r"\d+"))
 
 
 def renamer(*pairs: tuple[str, str]) -> Callable[[State], State]:
-    """A function that renames by templates: ('trunk.{n}.conv{k}', 'body.{n}.conv{k}') with {n} a whole number.
+    """Return a function that renames by templates: ('trunk.{n}.conv', 'body.{n}.conv').
 
-    A template stands for a module: the last word of a key (weight, bias ...) is kept. Other keys
-        stay as they are.
+    {n} is a whole number. A template stands for a module: the last word of a key (weight,
+    bias ...) is kept. Other keys stay as they are.
     """
-    compiled = [(re.compile(_SLOT.sub(r"(?P<\1>\\d+)", a.replace(".", r"\."))), b) for a, b in pairs]
+    slot = r"(?P<\1>\\d+)"
+    compiled = [(re.compile(_SLOT.sub(slot, theirs.replace(".", r"\."))), ours) for theirs, ours in pairs]
 
     def rename(key: str) -> str:
         stem, dot, leaf = key.rpartition(".")
@@ -75,40 +95,39 @@ def renamer(*pairs: tuple[str, str]) -> Callable[[State], State]:
 
 
 def as_they_are(state: State) -> State:
-    """The layout is ours."""
+    """Return the tensors under their own names: the layout is ours."""
     return dict(state)
 
 
 def count(state: Mapping[str, Tensor], template: str) -> int:
-    """How many tensors have names of a template with one {n}: count(state, 'body.{n}.conv1.weight')."""
-    pattern = re.compile(re.escape(template).replace(r"\{n\}", r"\d+"))
-    return sum(pattern.fullmatch(key) is not None for key in state)
+    """Count the tensors with names of a template with one {n}: 'body.{n}.conv1.weight'."""
+    return sum(_pattern(template).fullmatch(key) is not None for key in state)
 
 
 def tensor(state: Mapping[str, Tensor], key: str) -> Tensor:
-    """`state[key]`; raises Misfit where it is missing."""
+    """Return `state[key]`; raises Misfit where it is missing."""
     if key not in state:
         raise Misfit(f"{key} is missing")
     return state[key]
 
 
 def colour_of(channels: int) -> str:
-    """'y' or 'rgb'; raises Misfit for other numbers of channels."""
+    """Return 'y' or 'rgb'; raises Misfit for other numbers of channels."""
     if channels not in COLOURS:
         raise Misfit(f"it maps images of {counted(channels, 'channel')}")
     return COLOURS[channels]
 
 
-def root(number: float, what: str) -> int:
-    """The whole square root; raises Misfit where there is none."""
+def root(number: float, operation: str) -> int:
+    """Return the whole square root; raises Misfit where there is none."""
     value = math.isqrt(int(number))
     if value < 1 or value * value != number:
-        raise Misfit(f"{what} of {number:g} times the channels, which is no square")
+        raise Misfit(f"{operation} of {number:g} times the channels, which is no square")
     return value
 
 
 def with_counters(state: State) -> State:
-    """With BatchNorm's count of batches, which files from before PyTorch 0.4.1 lack."""
+    """Add BatchNorm's count of batches, which files from before PyTorch 0.4.1 lack."""
     for key in [key for key in state if key.endswith(".running_mean")]:
         state.setdefault(key.replace("running_mean", "num_batches_tracked"), torch.tensor(0))
     return state

@@ -1,4 +1,4 @@
-"""Files of weights recognised by their tensors: the network here, all of its arguments, the tensors in our names."""
+"""Files of weights recognised by their tensors: network, arguments, and tensors in our names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from srtoolbox.devices import without_memory
 from srtoolbox.errors import CheckpointError, ConfigError
 from srtoolbox.registry import NETWORKS
 from srtoolbox.text import counted
-from srtoolbox.weights.formats import compact, plain, residual, rrdb
+from srtoolbox.weights.formats import plain, residual, rrdb
 from srtoolbox.weights.formats.containers import Contents, WeightsChoice, find_weights
 from srtoolbox.weights.formats.layout import (
     Arguments,
@@ -21,13 +21,48 @@ from srtoolbox.weights.formats.layout import (
     Misfit,
     State,
     Unsure,
+    fits,
     malformed_as_misfit,
     with_counters,
 )
-from srtoolbox.weights.formats.unsupported import fits, looks_like
 from srtoolbox.weights.state_dicts import differences, group_keys
 
-LAYOUTS = (*rrdb.LAYOUTS, *residual.LAYOUTS, *compact.LAYOUTS, *plain.LAYOUTS)
+LAYOUTS = (*rrdb.LAYOUTS, *residual.LAYOUTS, *plain.LAYOUTS)
+_CLASSIFIER = "{} for classification: give it to a perceptual loss"
+_NO_NETWORK = "{}, which has no network here"
+# descriptions of files that are no generator here, by keys that all of them have: the more special
+# before the more general
+UNSUPPORTED = (
+    ("LPIPS's linear layers: part of a metric", "lin0.model.1.weight"),
+    (
+        "a discriminator (a U-Net with spectral norm), not a generator",
+        "conv0.weight conv1.weight_orig",
+    ),
+    ("a discriminator (VGG style), not a generator", "conv0_0.weight linear1.weight"),
+    ("a discriminator, not a generator", "features.0.weight classifier.* *running_var"),
+    (_CLASSIFIER.format("a SqueezeNet"), "features.3.squeeze.weight"),
+    (_CLASSIFIER.format("a ResNet"), "layer1.0.conv1.weight fc.weight"),
+    (_CLASSIFIER.format("a VGG or AlexNet"), "features.0.weight classifier.{n}.weight"),
+    ("a diffusion model", "(model.)?diffusion_model.*"),
+    (_NO_NETWORK.format("HAT"), "layers.0.residual_group.overlap_attn.*"),
+    (_NO_NETWORK.format("Swin2SR"), "layers.0.residual_group.blocks.0.attn.logit_scale"),
+    (_NO_NETWORK.format("SwinIR"), "layers.0.residual_group.blocks.0.attn.qkv.weight"),
+    (_NO_NETWORK.format("DAT"), "layers.0.blocks.0.attn.* before_RG.*"),
+    (_NO_NETWORK.format("Restormer"), "encoder_level1.0.attn.qkv.weight"),
+    (_NO_NETWORK.format("NAFNet"), "intro.weight encoders.0.0.conv1.weight"),
+    (_NO_NETWORK.format("RCAN"), "body.0.body.0.body.3.conv_du.0.weight"),
+    (_NO_NETWORK.format("RCAN"), "body.0.residual_group.0.rcab.*"),
+    (_NO_NETWORK.format("EDSR"), "head.0.weight body.0.body.0.weight tail.*"),
+    (_NO_NETWORK.format("EDSR"), "conv_first.weight body.0.conv1.weight conv_after_body.weight"),
+    (_NO_NETWORK.format("RDN"), "SFENet1.weight"),
+    (_NO_NETWORK.format("CARN"), "b1.b1.* entry.weight"),
+    (_NO_NETWORK.format("SAFMN"), "to_feat.weight feats.0.* to_img.0.weight"),
+    (_NO_NETWORK.format("RLFN"), "block_1.c1_r.weight"),
+    (
+        _NO_NETWORK.format("SRResNet of 2018 (its body ends with a convolution)"),
+        "1.sub.0.res.0.weight",
+    ),
+)
 _SCALE_IN_NAME = re.compile(r"(?<![a-z0-9])(?:x([1-8])|([1-8])x)(?![0-9])", re.IGNORECASE)
 
 
@@ -43,9 +78,13 @@ class Recognised(NamedTuple):
 
 
 def recognise(
-    state: Mapping[str, Any], source: str, *, scale: int | None = None, weights: WeightsChoice = "ema"
+    state: Mapping[str, Any],
+    source: str,
+    *,
+    scale: int | None = None,
+    weights: WeightsChoice = "ema",
 ) -> Recognised:
-    """What another project's file holds, from its tensors alone.
+    """Recognise what another project's file holds, by its tensors alone.
 
     Args:
         state: the file as it was loaded, wrappers and all.
@@ -67,17 +106,19 @@ def recognise(
         try:
             return _as_ours(layout, contents, source, scale, hint)
         except Misfit as misfit:
-            reasons.append(f"looks like {_called(layout)}, but {misfit}")
+            reasons.append(f"looks like {layout}, but {misfit}")
         except Unsure as unsure:
             raise CheckpointError(
-                f"{source}: {_called(layout)}, whose weights fit {unsure}, and nothing says which it is here; say it: "
-                f"upscale --scale N, load_network(..., scale=N), or an x2 in the file's name"
+                f"{source}: {layout}, whose weights fit {unsure}, and nothing says which it is "
+                f"here; say it: upscale --scale N, load_network(..., scale=N), or an x2 in the "
+                f"file's name"
             ) from None
-    raise CheckpointError(f"{source}: {_unknown(contents, reasons)}")
+    reason = "; ".join(reasons) or _describe_unknown(contents)
+    raise CheckpointError(f"{source}: {reason}")
 
 
 def our_names(state: State) -> State | None:
-    """Plain tensors of a layout that is known, in our names; None where it is not known."""
+    """Return plain tensors in our names; None where their layout is not known."""
     for layout in LAYOUTS:
         if fits(layout.marks, state):
             try:
@@ -89,9 +130,10 @@ def our_names(state: State) -> State | None:
 
 
 def scale_in(source: str) -> int | None:
-    """The one factor that a file's name tells: 4 of 'net_x4.pth' or '4x_net.pth'; None where it tells none or two."""
-    found = {int(a or b) for a, b in _SCALE_IN_NAME.findall(PurePath(source).stem.replace("_", " "))}
-    return found.pop() if len(found) == 1 else None
+    """Return the factor in a file's name, 4 of 'net_x4.pth'; None where there is none, or two."""
+    matches = _SCALE_IN_NAME.findall(PurePath(source).stem.replace("_", " "))
+    factors = {int(before or after) for before, after in matches}
+    return factors.pop() if len(factors) == 1 else None
 
 
 def _as_ours(layout: Layout, contents: Contents, source: str, scale: int | None, hint: int | None) -> Recognised:
@@ -103,18 +145,16 @@ def _as_ours(layout: Layout, contents: Contents, source: str, scale: int | None,
     if fault:
         raise Misfit(fault)
     if scale not in (None, arguments["scale"]):
-        raise CheckpointError(f"{source}: {_called(layout)} that upscales x{arguments['scale']}, not x{scale}")
-    return Recognised(config, tensors, _sentence(layout, arguments, contents) + _doubt(source, scale))
-
-
-def _doubt(source: str, scale: int | None) -> str:
-    """', though ...' where the scale that was asked for is not the one in the file's name."""
+        own = arguments["scale"]
+        raise CheckpointError(f"{source}: {layout} that upscales x{own}, not x{scale}")
     named = scale_in(source)
-    return f", though its name says x{named}" if None not in (scale, named) and scale != named else ""
+    is_doubtful = None not in (scale, named) and scale != named
+    doubt = f", though its name says x{named}" if is_doubtful else ""
+    return Recognised(config, tensors, _sentence(layout, arguments, contents) + doubt)
 
 
 def _fault(config: Mapping[str, Any], tensors: State) -> str:
-    """'' where the network has just these tensors; found out without memory for its weights."""
+    """Return '' where the network has just these tensors; no memory is taken for its weights."""
     try:
         with without_memory():
             network = NETWORKS.build(config)
@@ -123,12 +163,8 @@ def _fault(config: Mapping[str, Any], tensors: State) -> str:
     return differences(network.state_dict(), tensors)
 
 
-def _called(layout: Layout) -> str:
-    return f"{layout.title}, {layout.name}" if layout.name else layout.title
-
-
 def _sentence(layout: Layout, arguments: Arguments, contents: Contents) -> str:
-    parts = [_called(layout), f"x{arguments['scale']}"]
+    parts = [str(layout), f"x{arguments['scale']}"]
     if "kernels" in arguments:
         parts.append("-".join(map(str, arguments["kernels"])))
     if "num_blocks" in arguments:
@@ -142,15 +178,15 @@ def _sentence(layout: Layout, arguments: Arguments, contents: Contents) -> str:
     return ", ".join(parts)
 
 
-def _unknown(contents: Contents, reasons: list[str]) -> str:
-    if reasons:
-        return "; ".join(reasons)
-    what = looks_like(contents.tensors)
-    if what is not None:
-        return f"looks like {what}"
+def _describe_unknown(contents: Contents) -> str:
+    for description, marks in UNSUPPORTED:
+        if fits(marks, contents.tensors):
+            return f"looks like {description}"
     groups = group_keys(contents.tensors)
-    shown = ", ".join(groups[:4]) + (f" and {len(groups) - 4} groups more" if len(groups) > 4 else "")
+    listing = ", ".join(groups[:4])
+    listing += f" and {len(groups) - 4} groups more" if len(groups) > 4 else ""
     return (
-        f"holds {counted(len(contents.tensors), 'tensor')} of no network known here ({shown}). If one of yours "
-        f"fits, name its config (load_network(..., config=...), upscale --config, test CONFIG)"
+        f"holds {counted(len(contents.tensors), 'tensor')} of no network known here ({listing}). If "
+        f"one of yours fits, name its config (load_network(..., config=...), upscale --config, test "
+        f"CONFIG)"
     )

@@ -1,4 +1,4 @@
-"""MSRResNet and SRResNet in the names of BasicSR, MMagic, Lornatang and leftthomas."""
+"""MSRResNet, SRResNet and IMDN in the names of BasicSR, MMagic, Lornatang, leftthomas and ours."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LORNATANG = (
 
 
 def msrresnet(state: State, scale: int | None) -> Arguments:
-    """MSRResNet's arguments; `init` says how training begins only."""
+    """Return MSRResNet's arguments but `init`, which only says how training begins."""
     first = tensor(state, "conv_first.weight")
     stages = count(state, "upconv{n}.weight")
     factors = [_factor(state, f"upconv{number}.weight") for number in range(1, stages + 1)]
@@ -49,7 +49,7 @@ def msrresnet(state: State, scale: int | None) -> Arguments:
 
 
 def srresnet(state: State, scale: int | None) -> Arguments:
-    """SRResNet's arguments but `output`, which leaves no trace."""
+    """Return SRResNet's arguments but `output`, which leaves no trace."""
     first = tensor(state, "conv_first.weight")
     stages = count(state, "upsample.{n}.conv.weight")
     factors = [_factor(state, f"upsample.{number}.conv.weight") for number in range(stages)]
@@ -69,66 +69,81 @@ def _factor(state: State, key: str) -> int:
 
 
 def from_leftthomas(state: State) -> State:
-    """`block1` to `block<n>`: first convolution, residual blocks, last convolution of the body, upsampling and end.
+    """Rename `block1` to `block<n>`, whose body ends with a PReLU in place of BatchNorm.
 
-    The body ends with a PReLU in place of BatchNorm.
+    They are the first convolution, residual blocks, the body's last convolution, and the end.
     """
-    numbers = sorted({int(key.partition(".")[0].removeprefix("block")) for key in state if key.startswith("block")})
+    names = {key.partition(".")[0] for key in state if key.startswith("block")}
+    numbers = sorted(int(name.removeprefix("block")) for name in names)
     if len(numbers) < 4 or numbers != list(range(1, len(numbers) + 1)):
         raise Misfit("its blocks are not numbered from 1 up")
     end, body_end = numbers[-1], numbers[-2]
     stages = count(state, f"block{end}.{{n}}.conv.weight")
-    pairs = [("block1.0", "conv_first"), ("block1.1", "act_first"), (f"block{body_end}.0", "conv_body")]
-    pairs += [(f"block{body_end}.1", "act_body"), (f"block{end}.{stages}", "conv_last")]
-    pairs += [(f"block{end}.{{n}}.conv", "upsample.{n}.conv"), (f"block{end}.{{n}}.prelu", "upsample.{n}.act")]
+    pairs = [
+        ("block1.0", "conv_first"),
+        ("block1.1", "act_first"),
+        (f"block{body_end}.0", "conv_body"),
+        (f"block{body_end}.1", "act_body"),
+        (f"block{end}.{stages}", "conv_last"),
+        (f"block{end}.{{n}}.conv", "upsample.{n}.conv"),
+        (f"block{end}.{{n}}.prelu", "upsample.{n}.act"),
+    ]
     for number in numbers[1:-2]:
-        ours = f"body.{number - 2}"
-        pairs += [(f"block{number}.prelu", f"{ours}.act"), (f"block{number}.conv{{k}}", f"{ours}.conv{{k}}")]
-        pairs += [(f"block{number}.bn{{k}}", f"{ours}.bn{{k}}")]
+        theirs, ours = f"block{number}", f"body.{number - 2}"
+        pairs += [(f"{theirs}.prelu", f"{ours}.act"), (f"{theirs}.conv{{k}}", f"{ours}.conv{{k}}")]
+        pairs += [(f"{theirs}.bn{{k}}", f"{ours}.bn{{k}}")]
     return renamer(*pairs)(state)
+
+
+def imdn(state: State, scale: int | None) -> Arguments:
+    """Return IMDN's arguments."""
+    first, last = tensor(state, "fea_conv.weight"), tensor(state, "upsampler.0.weight")
+    return {
+        "scale": root(last.shape[0] / first.shape[1], "a sub-pixel upsampling"),
+        "colour": colour_of(first.shape[1]),
+        "num_features": first.shape[0],
+        "num_blocks": count(state, "IMDB{n}.c1.weight"),
+    }
 
 
 LAYOUTS = (
     Layout(
         "MSRResNet",
-        "MSRResNet",
         "BasicSR's names",
-        (r"body\.0\.conv1\.weight", r"upconv1\.weight", r"conv_hr\.weight"),
+        "body.0.conv1.weight upconv1.weight conv_hr.weight",
         as_they_are,
         msrresnet,
     ),
     Layout(
         "MSRResNet",
-        "MSRResNet",
         "MMagic's names",
-        (r"trunk_net\.0\.conv1\.weight", r"upsample1\.upsample_conv\.weight"),
+        "trunk_net.0.conv1.weight upsample1.upsample_conv.weight",
         renamer(*MMAGIC),
         msrresnet,
     ),
     Layout(
         "MSRResNet",
-        "MSRResNet",
         "BasicSR's names of 2019",
-        (r"recon_trunk\.0\.conv1\.weight", r"upconv1\.weight"),
+        "recon_trunk.0.conv1.weight upconv1.weight",
         renamer(*OLD_BASICSR),
         msrresnet,
     ),
-    Layout("SRResNet", "SRResNet", "", (r"body\.0\.bn1\.weight", r"act_first\.weight"), as_they_are, srresnet),
+    Layout("SRResNet", "", "body.0.bn1.weight act_first.weight", as_they_are, srresnet),
     Layout(
         "SRResNet",
-        "SRResNet",
         "Lornatang's names",
-        (r"trunk\.0\.rcb\.0\.weight", r"upsampling\.0\.upsample_block\.0\.weight"),
+        "trunk.0.rcb.0.weight upsampling.0.upsample_block.0.weight",
         renamer(*LORNATANG),
         srresnet,
     ),
     Layout(
         "SRResNet",
-        "SRGAN's generator",
         "leftthomas' names",
-        (r"block1\.0\.weight", r"block2\.bn1\.running_mean", r"block\d+\.0\.prelu\.weight"),
+        "block1.0.weight block2.bn1.running_mean block{n}.0.prelu.weight",
         from_leftthomas,
         srresnet,
         (("output", "tanh"),),
+        "SRGAN's generator",
     ),
+    Layout("IMDN", "", "fea_conv.weight IMDB1.c1.weight upsampler.0.weight", as_they_are, imdn),
 )

@@ -1,4 +1,4 @@
-"""RRDBNet's three generations of names: ESRGAN 2018 ('old'), ESRGAN 2019 (BSRGAN, RealSR), and today's."""
+"""RRDBNet's generations of names: ESRGAN 2018 ('old'), ESRGAN 2019 (BSRGAN, RealSR), today's."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ _OLD_BLOCK = re.compile(r"1\.sub\.(\d+)\.RDB(\d+)\.conv(\d+)\.0")
 
 
 def from_old(state: State) -> State:
-    """`0`, `1.sub.N.RDBm.convk.0`, `1.sub.<blocks>`, then by rising number: upsampling, HR and last convolution.
+    """Rename `0`, `1.sub.N.RDBm.convk.0`, `1.sub.<blocks>`, and the end, of rising numbers.
 
-    (With `model.` before each name; a prefix is gone by now.)
+    The end is upsampling, HR and last convolution. (All names begin with `model.`, a prefix that
+    is gone by now.)
     """
     if any(".conv1x1." in key for key in state):
         raise Misfit("it has the extra 1x1 convolutions of ESRGAN+, which RRDBNet here has not")
@@ -54,7 +55,10 @@ def from_old(state: State) -> State:
 
 
 def to_old(state: State) -> State:
-    """The inverse of `from_old`, with the prefix `model.`, numbered as its nearest upsampling is."""
+    """Rename as `from_old` does, backwards; the names get the prefix `model.` again.
+
+    The end is numbered as with nearest upsampling.
+    """
     blocks = count(state, "body.{n}.rdb1.conv1.weight")
     stages = count(state, "conv_up{n}.weight")
     # after each doubling come its convolution and an activation; then HR, activation, last
@@ -66,21 +70,22 @@ def to_old(state: State) -> State:
         block = re.fullmatch(r"body\.(\d+)\.rdb(\d+)\.conv(\d+)", stem)
         if block:
             return "model.1.sub.{}.RDB{}.conv{}.0.{}".format(*block.groups(), leaf)
-        return f"model.1.sub.{blocks}.{leaf}" if stem == "conv_body" else f"model.{places[stem]}.{leaf}"
+        place = f"1.sub.{blocks}" if stem == "conv_body" else places[stem]
+        return f"model.{place}.{leaf}"
 
     return {rename(key): value for key, value in state.items()}
 
 
 def arguments(state: State, scale: int | None) -> Arguments:
-    """All of RRDBNet's arguments but `residual_scaling`, which leaves no trace and is 0.2 everywhere."""
+    """Return RRDBNet's arguments but `residual_scaling`, which leaves no trace and is always 0.2."""
     first, last = tensor(state, "conv_first.weight"), tensor(state, "conv_last.weight")
     features = first.shape[0]
     convs = count(state, "body.0.rdb1.conv{n}.weight")
     factor, upsampling = _upsampling(state, features)
-    cell = root(first.shape[1] / last.shape[0], "it begins with pictures")
-    known = _scale(cell, factor, scale)
+    cell = root(first.shape[1] / last.shape[0], "it begins with images")
+    scale = _scale(cell, factor, scale)
     return {
-        "scale": known,
+        "scale": scale,
         "colour": colour_of(last.shape[0]),
         "num_features": features,
         "growth_channels": tensor(state, "body.0.rdb1.conv1.weight").shape[0] if convs > 1 else 32,
@@ -88,12 +93,12 @@ def arguments(state: State, scale: int | None) -> Arguments:
         "num_dense_blocks": count(state, "body.0.rdb{n}.conv1.weight"),
         "num_convs": convs,
         "upsampling": upsampling,
-        "unshuffle": cell > 1 or known > 2,
+        "unshuffle": cell > 1 or scale > 2,
     }
 
 
 def _upsampling(state: State, features: int) -> tuple[int, str]:
-    """(enlargement where the tensors tell it, else 0; kind)."""
+    """Return (enlargement where the tensors tell it, else 0; kind)."""
     stages = count(state, "conv_up{n}.weight")
     outputs = [tensor(state, f"conv_up{number}.weight").shape[0] for number in range(1, stages + 1)]
     if outputs and outputs[0] != features:
@@ -104,34 +109,22 @@ def _upsampling(state: State, features: int) -> tuple[int, str]:
     return (0 if stages == 1 else 2**stages), "nearest"
 
 
-def _scale(cell: int, factor: int, wanted: int | None) -> int:
+def _scale(cell: int, factor: int, hint: int | None) -> int:
     if factor:
         if factor % cell:
             raise Misfit(f"it enlarges {factor} times what it first reduces by {cell}")
         return factor // cell
-    if wanted not in (2, 3):
+    if hint not in (2, 3):
         raise Unsure("x2 and x3")  # one stage that enlarges by repeating pixels: 2 or 3 times
-    return wanted
+    return hint
 
 
+_OLD_MARKS = "1.sub.0.RDB1.conv1.0.weight 0.weight"
+_MARKS_2019 = "RRDB_trunk.0.RDB1.conv1.weight trunk_conv.weight"
+_MARKS = "body.0.rdb1.conv1.weight conv_body.weight"
+_FROM_2019 = renamer(*NAMES_2019)
 LAYOUTS = (
-    Layout(
-        "RRDBNet", "ESRGAN", "old key layout", (r"1\.sub\.0\.RDB1\.conv1\.0\.weight", r"0\.weight"), from_old, arguments
-    ),
-    Layout(
-        "RRDBNet",
-        "ESRGAN",
-        "key layout of 2019",
-        (r"RRDB_trunk\.0\.RDB1\.conv1\.weight", r"trunk_conv\.weight"),
-        renamer(*NAMES_2019),
-        arguments,
-    ),
-    Layout(
-        "RRDBNet",
-        "ESRGAN",
-        "new key layout",
-        (r"body\.0\.rdb1\.conv1\.weight", r"conv_body\.weight"),
-        as_they_are,
-        arguments,
-    ),
+    Layout("RRDBNet", "old key layout", _OLD_MARKS, from_old, arguments, title="ESRGAN"),
+    Layout("RRDBNet", "key layout of 2019", _MARKS_2019, _FROM_2019, arguments, title="ESRGAN"),
+    Layout("RRDBNet", "new key layout", _MARKS, as_they_are, arguments, title="ESRGAN"),
 )
