@@ -106,7 +106,10 @@ class Config(Mapping[str, Any]):
         return getattr(self._values, name)
 
     def __setattr__(self, name: str, value: object) -> None:
-        self._values[name] = value
+        if hasattr(type(self), name) or name in vars(self):
+            example = f"cfg[{name!r}] = ..."
+            raise AttributeError(f"{name!r} is a name of Config itself; set such a key by {example}")
+        setattr(self._values, name, value)
 
     def __contains__(self, key: object) -> bool:
         return key in self._values

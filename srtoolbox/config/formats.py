@@ -58,7 +58,7 @@ def _key_origins(text: str, file: str) -> Iterator[Origin]:
 def _with_origins(value: Value, origins: Iterator[Origin], file: str) -> Value:
     """Return pairs as ConfigDicts; walked in the order of the text, each key takes the next origin."""
     if isinstance(value, _Pairs):
-        node = ConfigDict(origin=Origin(file))
+        node = ConfigDict.at(Origin(file))
         for key, item in value:
             origin = next(origins)
             node.put(key, _with_origins(item, origins, file), origin)
@@ -88,7 +88,7 @@ def read_yaml(text: str, file: str, budget: Budget) -> ConfigDict:
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        empty = ConfigDict(origin=Origin(file))
+        empty = ConfigDict.at(Origin(file))
         value = empty if node is None else _YamlReader(loader, file, budget).convert(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -134,7 +134,7 @@ class _YamlReader:
         return self.budget.pay(value)
 
     def _mapping(self, node: yaml.MappingNode, origin: Origin) -> ConfigDict:
-        mapping = ConfigDict(origin=origin)
+        mapping = ConfigDict.at(origin)
         entries = []
         for key_node, value_node in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":

@@ -83,7 +83,7 @@ class Loader:
         variables = _variables(module, path, self.budget)
         base = self._bases(*_python_bases(module, path, self.budget), path, variables)
         module = BaseValues(words, path).visit(module) if words else module
-        names, outer = ConfigDict(origin=Origin(path)), {**self.prebound, "_base_": base}
+        names, outer = ConfigDict.at(Origin(path)), {**self.prebound, "_base_": base}
         evaluator = Evaluator(path, self.budget, names, outer)
         evaluator.run(module, self._at_assignment)
         self.read_too_early |= {name for name in names if name in base and name in self.used}
@@ -130,7 +130,7 @@ class Loader:
         `variables` replace the values that the bases bind to these names.
         """
         names = names if isinstance(names, list | tuple) else [names]
-        base, outer = ConfigDict(origin=Origin(path)), self.variables
+        base, outer = ConfigDict.at(Origin(path)), self.variables
         self.variables = {**variables, **outer}
         for name in names:
             if not isinstance(name, str):

@@ -108,7 +108,7 @@ _LITERAL_NODES = (
 def _with_origin(value: Value, origin: Origin) -> Value:
     """Return `value` with all dicts in it from `origin`, one object for each override: see `_is_same`."""
     if isinstance(value, ConfigDict):
-        node = ConfigDict(origin=origin)
+        node = ConfigDict.at(origin)
         for key, item in value.items():
             node.put(key, _with_origin(item, origin), origin)
         return node
@@ -249,7 +249,7 @@ def _child(holder: Value, part: str, item: Override, done: list[str]) -> Value:
         raise _no_holder(holder, part, item, done)
     key = _key(holder, part)
     if key not in holder:
-        holder.put(key, ConfigDict(origin=COMMAND_LINE), COMMAND_LINE)
+        holder.put(key, ConfigDict.at(COMMAND_LINE), COMMAND_LINE)
     return holder[key]
 
 

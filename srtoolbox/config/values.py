@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from srtoolbox.errors import ConfigError
 from srtoolbox.text import did_you_mean
@@ -30,55 +30,115 @@ class Origin(NamedTuple):
 class ConfigDict(dict):
     """A dict with attribute access (`cfg.model.generator`) and the origin of each of its keys.
 
-    A missing attribute raises AttributeError and a missing key KeyError, both with the nearest key.
-    Dicts put in, also inside lists, become ConfigDicts. `_inherited` marks what a config file
-    reached through `_base_`: there MMEngine's own dict class acts, whose `update` is recursive and
-    whose `pop` needs no default.
+    As MMEngine's class of this name: missing keys and attributes raise, with the nearest key;
+    `update`, `|` and `|=` merge dict by dict, `pop` needs no default. An attribute that is called
+    as a method is (`cfg.copy`) is the method: `cfg['copy']` reads and sets such a key. Dicts put in,
+    also inside lists, become ConfigDicts. `_inherited` marks what a config file reached through
+    `_base_`: only there does the file's own code meet these methods, elsewhere those of a dict.
     """
 
-    __slots__ = ("_inherited", "_origin", "_origins")
+    _inherited: bool
+    _origin: Origin | None
+    _origins: dict[Any, Origin | None]
 
-    def __init__(self, values: Mapping[Any, Any] | None = None, origin: Origin | None = None) -> None:
+    def __init__(self, *sources: Value, **values: object) -> None:
         super().__init__()
-        object.__setattr__(self, "_inherited", False)
-        object.__setattr__(self, "_origin", origin)
-        object.__setattr__(self, "_origins", {})
-        for key, value in (values or {}).items():
-            self[key] = value
-        if isinstance(values, ConfigDict):
-            self._origins.update(values._origins)
+        for name, start in (("_inherited", False), ("_origin", None), ("_origins", {})):
+            object.__setattr__(self, name, start)
+        for source in (*sources, values):
+            for key, value in dict(source or {}).items():
+                self[key] = value
+            if isinstance(source, ConfigDict):
+                self._origins.update(source._origins)
+
+    @classmethod
+    def at(cls, origin: Origin | None) -> ConfigDict:
+        """Return an empty dict that was written at a place."""
+        node = cls()
+        object.__setattr__(node, "_origin", origin)
+        return node
 
     def put(self, key: object, value: object, origin: Origin | None) -> None:
         """Set a key as it is and note its origin."""
-        super().__setitem__(key, value)
+        dict.__setitem__(self, key, value)
         self._origins[key] = origin
 
     def origin_of(self, key: object) -> Origin | None:
         """Return the origin of `key`, or else of this dict."""
         return self._origins.get(key) or self._origin
 
-    def __setitem__(self, key: object, value: object) -> None:
+    def __setitem__(self, key: Value, value: object) -> None:
         super().__setitem__(key, wrap(value))
         self._origins.pop(key, None)
 
-    def __missing__(self, key: object) -> Value:
-        raise KeyError(f"no key {key!r}.{did_you_mean(str(key), map(str, self), else_list=True)}")
+    def __delitem__(self, key: Value) -> None:
+        if key not in self:
+            self.__missing__(key)
+        super().__delitem__(key)
+        self._origins.pop(key, None)
+
+    def __missing__(self, key: object) -> NoReturn:
+        raise KeyError(self._advice(key))
 
     def __getattr__(self, name: str) -> Value:
         if name.startswith("__") or name not in self:
-            hint = did_you_mean(name, map(str, self), else_list=True)
-            raise AttributeError(f"no key {name!r}.{hint}")
+            raise AttributeError(self._advice(name))
         return self[name]
 
     def __setattr__(self, name: str, value: object) -> None:
+        if hasattr(type(self), name) or name in vars(self):
+            example = f"cfg[{name!r}] = ..."
+            raise AttributeError(f"{name!r} is a name of the class itself; set such a key by {example}")
         self[name] = value
 
     def __delattr__(self, name: str) -> None:
+        if name not in self:
+            raise AttributeError(self._advice(name))
         del self[name]
+
+    def _advice(self, key: object) -> str:
+        return f"no key {key!r}.{did_you_mean(key, map(str, self), else_list=True)}"
+
+    def update(self, *sources: Value, **values: object) -> None:
+        """Set keys; where old and new value are dicts, the old one is updated. Origins come along."""
+        for source in (*sources, values):
+            for key, value in dict(source).items():
+                old = self.get(key)
+                if isinstance(old, ConfigDict) and isinstance(value, Mapping):
+                    old.update(value)
+                else:
+                    self[key] = value
+                if isinstance(source, ConfigDict):
+                    self._origins[key] = source.origin_of(key)
+
+    def pop(self, key: Value, default: Value = None) -> Value:
+        """Take a key out and return its value, or `default`."""
+        self._origins.pop(key, None)
+        return super().pop(key, default)
+
+    def setdefault(self, key: Value, default: Value = None) -> Value:
+        """Return the value of `key`, which is set to `default` first if it is missing."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def __or__(self, other: Value) -> Value:
+        return _union(self, other) if isinstance(other, Mapping) else NotImplemented
+
+    def __ror__(self, other: Value) -> Value:
+        return _union(other, self) if isinstance(other, Mapping) else NotImplemented
+
+    def __ior__(self, other: Value) -> Value:
+        self.update(other)
+        return self
+
+    def to_dict(self) -> dict[Any, Any]:
+        """Return a deep copy in plain dicts, lists and tuples."""
+        return plain(self)
 
     def copy(self) -> ConfigDict:
         """Return a shallow copy that keeps the origins."""
-        other = ConfigDict(origin=self._origin)
+        other = ConfigDict.at(self._origin)
         object.__setattr__(other, "_inherited", self._inherited)
         dict.update(other, self)
         other._origins.update(self._origins)
@@ -98,9 +158,18 @@ class ConfigDict(dict):
 
 
 def _rebuild(values: dict, origin: Origin | None, origins: dict) -> ConfigDict:
-    node = ConfigDict(values, origin)
+    node = ConfigDict.at(origin)
+    dict.update(node, values)
     node._origins.update(origins)
     return node
+
+
+def _union(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> ConfigDict:
+    union = ConfigDict(copy.deepcopy(first))
+    if isinstance(first, ConfigDict):
+        object.__setattr__(union, "_origin", first._origin)
+    union.update(copy.deepcopy(second))
+    return union
 
 
 def wrap(value: Value) -> Value:

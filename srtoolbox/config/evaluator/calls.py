@@ -39,7 +39,7 @@ def _dict(args: list[Any], kwargs: dict[str, Any], budget: Budget, origin: Origi
     """Return `dict(mapping_or_pairs, **kwargs)`; ConfigDicts bring their origins along."""
     if len(args) > 1:
         raise Refused("dict takes one mapping at most")
-    result = ConfigDict(origin=origin)
+    result = ConfigDict.at(origin)
     for source in [*args, kwargs]:
         put_all(result, source, budget, origin)
     return result
@@ -213,7 +213,7 @@ def _set_method(value: set, name: str, args: list[Any], kwargs: dict, budget: Bu
 
 
 def _update(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> None:
-    source = ConfigDict(origin=origin)
+    source = ConfigDict.at(origin)
     for part in [*args, kwargs]:
         put_all(source, part, budget, origin)
     update(target, source, budget, origin)

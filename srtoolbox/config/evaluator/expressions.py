@@ -153,7 +153,7 @@ class Expressions:
                 yield self.evaluate(node)
 
     def _Dict(self, node: ast.Dict) -> ConfigDict:  # noqa: N802
-        result = ConfigDict(origin=self.origin(node))
+        result = ConfigDict.at(self.origin(node))
         for key, value in zip(node.keys, node.values, strict=True):
             if key is None:
                 put_all(result, self.mapping(value), self.budget, self.origin(value))
@@ -223,7 +223,7 @@ class Expressions:
 
     def _arguments(self, node: ast.Call) -> tuple[list[Any], ConfigDict]:
         args = list(self.items(node.args))
-        kwargs = ConfigDict(origin=self.origin(node))
+        kwargs = ConfigDict.at(self.origin(node))
         for keyword in node.keywords:
             if keyword.arg is None:
                 put_all(kwargs, self.mapping(keyword.value), self.budget, self.origin(keyword))
@@ -261,7 +261,7 @@ class Expressions:
         return set(self._collected(node, lambda: self.budget.key(self.evaluate(node.elt))))
 
     def _DictComp(self, node: ast.DictComp) -> ConfigDict:  # noqa: N802
-        result = ConfigDict(origin=self.origin(node))
+        result = ConfigDict.at(self.origin(node))
 
         def add() -> None:
             key = self.budget.key(self.evaluate(node.key))
