@@ -35,15 +35,15 @@ class Cost(NamedTuple):
     parameters: int
     trainable: int
     flops: int
-    """Of convolutions and matrix products; other operations (activations, interpolation) are not counted."""
+    """Of convolutions and matrix products; activations and interpolation are not counted."""
     macs: int
     """Multiply-accumulates: half the FLOPs. What papers call Multi-Adds."""
     seconds: float
     """Median over the runs after the first."""
     fastest: float
     peak_bytes: int
-    """Most bytes alive at once: weights, input and activations. On a GPU the allocator's peak, with the kernels' own
-    workspace; on the CPU the tensors'.
+    """Most bytes alive at once: weights, input and activations. On a GPU the allocator's peak, with
+    the kernels' own workspace; on the CPU the tensors'.
     """
     input: tuple[int, ...]
     output: tuple[int, ...]
@@ -188,7 +188,7 @@ def measure_networks(
 def _networks_of(
     source: str | os.PathLike[str], overrides: Sequence[str], plugins: Sequence[str | os.PathLike[str]]
 ) -> dict[str, nn.Module]:
-    """Return the networks of the config, or of the config in the checkpoint, by their names in `model`."""
+    """Return the networks of a config, or of a checkpoint's, by their names in `model`."""
     if Path(source).suffix in CHECKPOINTS:
         if overrides:
             raise ConfigError(f"{overrides[0]!r}: a checkpoint's config cannot be changed; give a config")
@@ -211,8 +211,8 @@ def _input_shapes(
 ) -> dict[str, tuple[int, ...]]:
     """Return (N, C, H, W) for each network.
 
-    The generator gets the size asked for, raised to multiples of what it takes; a discriminator the size it is made
-    for, or else what the generator makes.
+    The generator gets the size asked for, raised to multiples of what it takes; a discriminator the
+    size it is made for, or else what the generator makes.
     """
     generator = facts_of(networks["generator"])
     sides = [-(-side // generator.scale) for side in gt] if gt else size or DEFAULT_SIZE

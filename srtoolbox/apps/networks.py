@@ -25,7 +25,8 @@ class Checkpoint:
 
     Args:
         path: a checkpoint of this toolbox, or another project's weights.
-        config: for weights that are not recognised, a config file with the network as `model.generator`.
+        config: for weights that are not recognised, a config file with the network as
+            `model.generator`.
         scale: of weights that fit any scale (SRCNN, FSRCNN, VDSR).
         trial: try other projects' weights on a photograph first.
         weights: 'ema' prefers averaged weights where there are some, 'raw' takes the trained ones.
@@ -58,8 +59,8 @@ NetworkSource = nn.Module | Checkpoint | str | os.PathLike[str]
 
 
 def load(source: NetworkSource, device: str | torch.device | None = None) -> tuple[nn.Module, torch.device]:
-    """Return the network of a source and its device: the named one, or a GPU where there is one; a module stays where
-    it is unless a device is named.
+    """Return the network of a source and its device: the named one, or a GPU where there is one; a
+    module stays where it is unless a device is named.
     """
     if isinstance(source, nn.Module):
         if device is not None:
@@ -98,7 +99,7 @@ def make_upscaler(network: NetworkSource | Upscaler, device: str | None, setting
 
 
 def generator_of(config: str | None) -> Mapping[str, Any] | None:
-    """Return `model.generator` of a config file: the network that weights are for; None without a file.
+    """Return `model.generator` of a config file, the network of weights; None without a file.
 
     Raises:
         ConfigError: there is none in it.

@@ -1,4 +1,4 @@
-"""The commands: `srtoolbox COMMAND ...`, `python -m srtoolbox COMMAND ...` and `python tools/COMMAND.py ...` are one.
+"""The commands: `srtoolbox COMMAND ...`, `python -m srtoolbox ...`, `python tools/COMMAND.py`.
 
 A command is a file of this folder that has a line `SUMMARY = "..."` and a function `main(argv)`,
 which returns the exit code; its name is the file's. `visualize_PART.py` is a part of `visualize`.
@@ -26,7 +26,7 @@ PART = "visualize_"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command named by the first argument, with hyphens or underscores; returns the exit code.
+    """Run the command that the first argument names; returns the exit code.
 
     A `SrtoolboxError` is printed as `error: ...` without a traceback and gives 2; Ctrl-C gives 130.
     """
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def commands(prefix: str = "") -> dict[str, ModuleType]:
-    """Return the commands by name; with a prefix the files that it begins, by the rest of their names."""
+    """Return commands by name; with a prefix, files that it begins, by the rest of the name."""
     names = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name.startswith(prefix))
     found = {name.removeprefix(prefix): find_command(name) for name in names if prefix or not name.startswith(PART)}
     return {name: module for name, module in found.items() if module is not None}
@@ -62,7 +62,7 @@ def find_command(name: str) -> ModuleType | None:
 
 
 def expand_patterns(argv: Sequence[str]) -> list[str]:
-    """Return arguments, on Windows, whose shells leave patterns (`*.pth`), with the files that these describe."""
+    """Return arguments with patterns (`*.pth`) replaced by files, as Windows' shells do not."""
     result = []
     for text in argv:
         is_pattern = system.IS_WINDOWS and glob.has_magic(text) and not text.startswith("-") and "=" not in text
@@ -96,7 +96,7 @@ def _run(command: ModuleType, argv: list[str]) -> int:
 
 
 def _flush(code: int) -> None:
-    """Write out all that was printed; raises an error where that fails, as with a full disk behind `> FILE`."""
+    """Write out all that was printed, or raise: a full disk behind `> FILE`."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

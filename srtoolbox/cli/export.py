@@ -1,7 +1,7 @@
 """Export a network for other programs: ONNX, torch.export. Any height, width and batch.
 
-The file takes RGB images, float32 (N, 3, H, W) in [0, 1], and gives them upscaled; it needs no srtoolbox. Before it
-gets its name it is run on a photograph and compared with PyTorch.
+The file takes RGB images, float32 (N, 3, H, W) in [0, 1], and gives them upscaled; it needs no
+srtoolbox. Before it gets its name it is run on a photograph and compared with PyTorch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Parameters, FLOPs, receptive field, time and memory of the networks of a config or a checkpoint."""
+"""Parameters, FLOPs, receptive field, time and memory of networks of configs or checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands share: a parser with `key=value` overrides and hints for misspelt options, and an orderly end."""
+"""The commands' parser, with `key=value` overrides and hints, and their common options."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def add_plugin(place: OptionContainer) -> None:
 
 
 def add_weights_options(place: OptionContainer, *, scale_type: Callable[[str], int] = int) -> None:
-    """`--config` (see `generator_of`), `--scale` and `--no-trial`: what weights of other projects may leave open."""
+    """Add `--config`, `--scale` and `--no-trial`: what weights of other projects leave open."""
     place.add_argument(
         "--config", help="for weights that are not recognised: a config whose model.generator they are for"
     )
@@ -84,7 +84,7 @@ class CommandParser(argparse.ArgumentParser):
         )
 
     def add_overrides(self, help: str = "config entries to change (--cfg-options is accepted)") -> None:
-        """Take `key=value` anywhere among the arguments, as `overrides` of the result in the order typed."""
+        """Take `key=value` anywhere among the arguments, as `overrides` in the order typed."""
         self._has_overrides = True
         self.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=help)
 
@@ -117,14 +117,14 @@ class CommandParser(argparse.ArgumentParser):
             self.error(f"--{error}")
 
     def error(self, message: str) -> NoReturn:
-        """As argparse's, with the nearest option for one that is unknown."""
+        """End as argparse does, with the nearest option for one that is unknown."""
         if message.startswith("unrecognized arguments"):
             unknown = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
             message += "." + "".join(did_you_mean(word, options_of(self)) for word in unknown)
         super().error(message)
 
     def _split(self, argv: Sequence[str]) -> tuple[list[str], list[str]]:
-        """(other arguments, overrides), each in the order typed. The value of an option is no override."""
+        """Return other arguments and overrides, in the order typed; an option's value is none."""
         others: list[str] = []
         overrides: list[str] = []
         is_value = False
@@ -144,14 +144,14 @@ class CommandParser(argparse.ArgumentParser):
         return known + equals + value if is_ours and known in options_of(self) else text
 
     def _takes_value(self, text: str) -> bool:
-        """Whether the next argument belongs to this one: an option, maybe shortened, that takes a value."""
+        """True if this is an option, maybe shortened, whose value is the next argument."""
         known = options_of(self)
         names = [text] if text in known else [name for name in known if text.startswith("--") and name.startswith(text)]
         return len(names) == 1 and known[names[0]].nargs != 0
 
 
 def is_override(text: str) -> bool:
-    """True if an argument reads `key.sub=value`, `key[0].sub=value` or `key+=[value]`, and names no file."""
+    """True if an argument reads `key.sub=value`, `key[0]=value` or `key+=[...]`, and is no file."""
     return _OVERRIDE.match(text) is not None and not os.path.exists(text)
 
 

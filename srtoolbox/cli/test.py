@@ -1,4 +1,4 @@
-"""Score checkpoints on test sets: a table per set; JSON, images, sheets and a page to look at on request."""
+"""Score checkpoints on test sets: tables, and on request JSON, images, sheets and a page."""
 
 from __future__ import annotations
 

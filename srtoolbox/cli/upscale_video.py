@@ -1,7 +1,7 @@
 """Upscale a video with a trained network. Times, audio, colours and rotation are kept.
 
-Run the same command again after an interruption of any kind: it goes on where it stopped. The output appears when all
-of it is done.
+Run the same command again after an interruption of any kind: it goes on where it stopped. The
+output appears when all of it is done.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def parts() -> dict[str, ModuleType]:
-    """Return the files `visualize_PART.py` by the names of their parts; `curves` is plot_log by another name."""
+    """Return the files `visualize_PART.py` by part; `curves` is plot_log by another name."""
     return {**commands(PART), "curves": plot_log}
 
 

@@ -76,7 +76,8 @@ class ExportForm(nn.Module):
 def _filled(lq: Tensor, dim: int, multiple: int) -> Tensor:
     """Mirror the end of an axis to fill a multiple, as `inference.restore` pads.
 
-    By indices, which an exporter takes for any size; of a padding that may be nothing it wants to know whether it is.
+    By indices, which an exporter takes for any size; of a padding that may be nothing it wants to
+    know whether it is.
     """
     length = lq.shape[dim]
     index = torch.arange((length + multiple - 1) // multiple * multiple)
@@ -84,7 +85,7 @@ def _filled(lq: Tensor, dim: int, multiple: int) -> Tensor:
 
 
 def traced(form: ExportForm) -> torch.export.ExportedProgram:
-    """Return the program of a form, its bicubic steps as convolutions, which every program knows."""
+    """Return the program of a form, with bicubic steps as convolutions, which all know."""
     batch = torch.export.Dim("batch", min=1, max=1 << 16)
     height, width = (torch.export.Dim(name, min=form.smallest, max=1 << 16) for name in ("height", "width"))
     example = torch.rand(_TRACED[0], form.channels, *_TRACED[1:], generator=torch.Generator().manual_seed(0))
@@ -93,7 +94,7 @@ def traced(form: ExportForm) -> torch.export.ExportedProgram:
 
 
 def _as_convolution(x: Tensor, height: int, width: int, new_height: int, new_width: int, *how: object) -> Tensor:
-    """Enlarge bicubically by a whole factor, summed in float32: each phase of the result is one 5 x 5 convolution."""
+    """Enlarge bicubically by a whole factor: each phase is one 5 x 5 convolution, in float32."""
     factor, channels = int(new_height // height), x.shape[1]
     # number by number: a tensor made while tracing would have to be a constant of the program
     kernel = torch.cat([x.new_full((1,), value, dtype=torch.float32) for value in upsampling_kernel(factor)])

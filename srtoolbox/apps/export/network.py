@@ -1,8 +1,9 @@
 """Networks as files for other programs: ONNX and torch.export, for any batch, height and width.
 
-An exported file takes a batch of RGB images, float32 (N, 3, H, W) in [0, 1], and gives them upscaled, unclipped,
-as `restore` does: of a luma network the colour conversion and the bicubic chroma are in the file. It needs no
-srtoolbox. Every file is loaded again, run on a photograph and compared with the network before it gets its name.
+An exported file takes a batch of RGB images, float32 (N, 3, H, W) in [0, 1], and gives them
+upscaled, unclipped, as `restore` does: of a luma network the colour conversion and the bicubic
+chroma are in the file. It needs no srtoolbox. Every file is loaded again, run on a photograph and
+compared with the network before it gets its name.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def export_files(
 
 
 class Parity(NamedTuple):
-    """The difference of an exported file's result from the network's, over all values of the images tried."""
+    """The difference of an exported file's result from the network's, over all values."""
 
     psnr: float
     """In dB, for a peak of 1; inf where there is no difference."""
@@ -101,7 +102,8 @@ def export_onnx(
         image: the photograph (H, W, 3) uint8 or uint16 to compare on.
 
     Raises:
-        SrtoolboxError: a package is missing, the network cannot be exported, or the file's result is another.
+        SrtoolboxError: a package is missing, the network cannot be exported, or the file's result
+            is another.
     """
     _package("onnxscript", "onnx")
     onnx, runtime = _package("onnx", "onnx"), _package("onnxruntime", "onnx")
@@ -133,7 +135,7 @@ def export_onnx(
 def export_torch(
     network: nn.Module, path: str | os.PathLike, *, half: bool = False, bare: bool = False, image: np.ndarray
 ) -> Parity:
-    """Write a network as a torch.export program (`torch.export.load(path).module()`); arguments as `export_onnx`.
+    """Write a network as a torch.export program; arguments as `export_onnx`.
 
     Raises:
         SrtoolboxError: the network cannot be exported, or the file's result is another.
@@ -154,7 +156,7 @@ def export_torch(
 
 
 def _compared(form: ExportForm, run: _Run, pieces: Sequence[Tensor]) -> Parity:
-    """The file against the network itself, in float32, on pieces of a photograph in sizes other than traced."""
+    """Compare a file with its network in float32, in other sizes than traced."""
     worst, squared, count = 0.0, 0.0, 0
     for batch in pieces:
         expected = _reference(form, batch).numpy()
@@ -168,7 +170,7 @@ def _compared(form: ExportForm, run: _Run, pieces: Sequence[Tensor]) -> Parity:
 
 
 def _pieces(form: ExportForm, image: np.ndarray) -> list[Tensor]:
-    """Batches of pieces around the middle of a photograph, (N, C, H, W), mirrored where there are several."""
+    """Return batches around the middle of a photograph, (N, C, H, W), mirrored where N > 1."""
     whole = to_tensor(image if image.shape[2] == 3 else np.repeat(image, 3, 2))
     if min(whole.shape[-2:]) < _SMALLEST:
         raise SrtoolboxError(

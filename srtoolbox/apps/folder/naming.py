@@ -9,10 +9,10 @@ EXTENSIONS = ("png", "jpg", "webp", "tiff", "bmp", "same")
 
 
 class Naming(NamedTuple):
-    """How results are called."""
+    """Names of results."""
 
     out: str | None = None
-    """A folder, an image file for a single result, '-' for standard output; None: beside each image."""
+    """A folder, a file for a single result, '-' for standard output; None: beside each image."""
     suffix: str = "_sr"
     """What comes behind the name."""
     ext: str = "png"

@@ -1,4 +1,4 @@
-"""What `upscale` will read and write, decided and refused before any work."""
+"""The plan of `upscale`: all it will read and write, decided and refused before any work."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Plan(NamedTuple):
     left_out: list[str]
     """Images that are results of an earlier run."""
     unread: str = ""
-    """What folders and patterns hold that looks like an image and is not read: a sentence, or ''."""
+    """A sentence on what looks like an image in folders and is not read, or ''."""
 
 
 class _Found(NamedTuple):
@@ -64,15 +64,15 @@ class _Found(NamedTuple):
 
 
 def plan(inputs: Sequence[str], naming: Naming) -> Plan:
-    """Return one job for each image; folders, and patterns like `in/**/*.png`, keep their structure under `out`.
+    """Return one job per image; folders and patterns keep their structure under `out`.
 
-    The output is `<name>_sr.png`, and `<name>.<suffix>_sr.png` where two images would have one. An image given
-    twice is taken once. One that is the result of another (`a_sr.png` beside `a.jpg`) comes from an earlier run and is
-    left out, unless results go elsewhere.
+    The output is `<name>_sr.png`, and `<name>.<suffix>_sr.png` where two images would have one. An
+    image given twice is taken once. One that is the result of another (`a_sr.png` beside `a.jpg`)
+    comes from an earlier run and is left out, unless results go elsewhere.
 
     Raises:
-        SrtoolboxError: an input that is not there, a folder or pattern without images, two images with one output,
-            an output that is an input, several images for one output file.
+        SrtoolboxError: an input that is not there, a folder or pattern without images, two images
+            with one output, an output that is an input, several images for one output file.
     """
     found: dict[Path | str, _Found] = {}
     unread: dict[Path, Unread] = {}
@@ -155,14 +155,14 @@ def _check_target(source: str, target: Path, images: set[Path], outputs: dict[Pa
 
 
 def _names(each: _Found, naming: Naming) -> tuple[str, str]:
-    """Return the usual name of the output, and the one that tells `photo.bmp` and `photo.tiff` apart."""
+    """Return the usual name of an output, and one by which `photo.bmp` and `photo.tiff` differ."""
     own = each.name.suffix if each.name.suffix.lower() in WRITE_SUFFIXES else ".png"
     ext = own if naming.ext == "same" else f".{naming.ext}"
     return f"{each.name.stem}{naming.suffix}{ext}", f"{each.name.name}{naming.suffix}{ext}"
 
 
 def _sources(inputs: Sequence[str], naming: Naming, unread: dict[Path, Unread]) -> Iterator[_Found]:
-    """Yield the images to upscale; what folders and patterns hold and is not read goes into `unread`."""
+    """Yield the images to upscale; what folders hold and is not read goes into `unread`."""
     base = Path(naming.out) if naming.out and not is_single(naming.out) else None
     for text in inputs:
         if text == STREAM:
@@ -193,7 +193,7 @@ def _in_folder(folder: Path, base: Path | None, unread: dict[Path, Unread]) -> I
 
 
 def _in_pattern(pattern: str, base: Path | None, unread: dict[Path, Unread]) -> Iterator[_Found]:
-    """Yield the images, by suffix, that a pattern describes; `**` is any number of folders. Hidden ones are skipped."""
+    """Yield the images, by suffix, of a pattern, in which `**` is any number of folders."""
     fixed, suffixes = Path(*_before_magic(Path(pattern).parts)), read_suffixes()
     paths = [path for text in sorted(glob.glob(pattern, recursive=True)) if not (path := Path(text)).is_dir()]
     found = [path for path in paths if path.suffix.lower() in suffixes]

@@ -1,4 +1,4 @@
-"""Folders of images through an `Upscaler`: plan, then read, upscale and write one image after the other.
+"""Folders of images through an `Upscaler`: plan, then read, upscale and write each image.
 
 Threads read ahead of the network and write behind it, with a bound on what waits in memory.
 """
@@ -74,7 +74,7 @@ class FolderResult(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """How images are read and written."""
+    """Settings of reading and writing."""
 
     quality: int | None = None
     ext: str = ".png"
@@ -99,20 +99,23 @@ def upscale_folder(
 ) -> FolderResult:
     """Upscale images, folders of them, patterns and addresses, as the command `upscale` does.
 
-    All names are decided first, and what cannot be is refused before any work. An image that fails is reported, and
-    the others go on. A result gets its name when it is whole.
+    All names are decided first, and what cannot be is refused before any work. An image that fails
+    is reported, and the others go on. A result gets its name when it is whole.
 
     Args:
         network: a network, a checkpoint, or an `Upscaler`, which has its settings already.
-        inputs: images, folders (recursive), patterns like 'in/**/*.png', https addresses, '-' for standard input.
-        out: a folder, an image file for a single result, '-' for standard output; None: beside each image.
+        inputs: images, folders (recursive), patterns like 'in/**/*.png', https addresses, '-' for
+            standard input.
+        out: a folder, an image file for a single result, '-' for standard output; None: beside each
+            image.
         suffix: what comes behind the name.
         ext: 'png', 'jpg', 'webp', 'tiff', 'bmp', or 'same' for that of the image; None is png.
         quality: 1 ... 100 for jpg and webp.
         skip_existing: leave alone what has a result already; it goes by names.
         workers: images read ahead and written at a time, 1 ... 64.
         transparency: what upscales alpha: the network, bicubic interpolation, or an `Upscaler`.
-        device: where a checkpoint's network runs; None is a GPU where there is one. A module stays where it is.
+        device: where a checkpoint's network runs; None is a GPU where there is one. A module stays
+            where it is.
         console: where lines and the progress bar go; None is the terminal or notebook.
         settings: arguments of `Upscaler`, such as `tile=512`.
 
@@ -216,7 +219,7 @@ class _Run:
         self.failed: dict[str, str] = {}
 
     def upscale_all(self, jobs: Sequence[Job]) -> None:
-        """Do all jobs. On Ctrl-C, or any error that is no image's, what is being written is abandoned."""
+        """Do all jobs; on Ctrl-C, or an error that is no image's, abandon what is being written."""
         workers = self._reading.workers
         bar = progress_bar("upscaling", self._console)
         with bar as show, contextlib.closing(read_ahead(jobs, workers)) as images:
@@ -294,7 +297,8 @@ def _name_of(job: Job) -> str:
 def read_ahead(jobs: Sequence[Job], workers: int) -> Generator[tuple[Job, Future[Picture]]]:
     """Yield the jobs in order, their images being read: up to `workers` ahead, within AHEAD_BYTES.
 
-    Closing it waits for the threads: one that is inside a decoder when Python ends would abort the process.
+    Closing it waits for the threads: one that is inside a decoder when Python ends would abort the
+    process.
     """
     stop = threading.Event()
     # standard input is read here: a thread that waits for it could not be ended
@@ -375,7 +379,7 @@ def _to_stdout(encode: Callable[[BinaryIO], object]) -> None:
 
 
 def check_folder(target: Path) -> None:
-    """Raise an ImageError where no result can be written, as far as that is known before it is made."""
+    """Raise an ImageError where it is known beforehand that no result can be written."""
     folder = next(each for each in (target.absolute().parent, *target.absolute().parents) if os.path.lexists(each))
     if not folder.is_dir():
         raise ImageError(f"{target}: cannot be written ({folder} is no folder)")

@@ -28,7 +28,7 @@ SECONDS = "seconds"
 
 @dataclass(frozen=True)
 class NetworkEntry:
-    """One network of a report; `file`, `sha256` and `iteration` are None where it comes from no checkpoint."""
+    """One network of a report; without a checkpoint, file, sha256 and iteration are None."""
 
     title: str
     """What to call it."""
@@ -57,7 +57,8 @@ class MetricFacts:
 class RunFacts:
     """Everything a report states beside scores and images.
 
-    `networks` by the name the results have; the first is the baseline. `scales` of the sets by name.
+    `networks` by the name the results have; the first is the baseline. `scales` of the sets by
+    name.
     """
 
     config: str
@@ -162,7 +163,7 @@ class ImageEntry(NamedTuple):
 
 
 class CropEntry(NamedTuple):
-    """A part of image number `image`; `cells` holds (version, image file, error map or None, PSNR or None)."""
+    """A part of an image by number; its cells are (version, file, error map, PSNR), or None."""
 
     image: int
     region: Region
@@ -171,7 +172,7 @@ class CropEntry(NamedTuple):
 
 @dataclass
 class PageSet:
-    """One set; `sources` maps versions to what they are called; `metric` is None where there is no truth."""
+    """One set; `sources` holds the titles of the versions; without truth `metric` is None."""
 
     name: str
     scale: int

@@ -1,4 +1,4 @@
-"""Images and crops that a report shows: those with the largest and the smallest errors, with error maps and PSNR."""
+"""Images and crops that a report shows: those with the largest and the smallest errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Crop(NamedTuple):
 def choose_images(
     scores: Mapping[str, Mapping[str, float]], metric: str | None, higher_is_better: bool | None, count: int
 ) -> list[str]:
-    """At most `count` images in their order: half of them the worst by a metric, the others the best.
+    """Return at most `count` images in their order: half the worst by a metric, half the best.
 
     Args:
         scores: of each image.
@@ -74,7 +74,8 @@ class Finder:
     def look_at(self, name: str, result: np.ndarray, truth: np.ndarray) -> None:
         """Find the parts of one image where `result` is farthest from the truth, and nearest.
 
-        The nearest are looked for in the most detailed quarter of the image: a clear sky is no merit.
+        The nearest are looked for in the most detailed quarter of the image: a clear sky is no
+        merit.
 
         Args:
             result, truth: HWC uint8 of one size, a multiple of the scale.
@@ -101,7 +102,7 @@ class Finder:
         }
 
     def _windows(self, plane: np.ndarray, side: int, cut: int) -> np.ndarray:
-        """Means of a plane over all windows of `side` LQ pixels, but for `cut` at each edge, (rows, columns)."""
+        """Return means over all windows of `side` LQ pixels, but for `cut` at each edge."""
         scale = self.scale
         height, width = (length // scale for length in plane.shape)
         blocks = plane[: height * scale, : width * scale].reshape(height, scale, width, scale).mean(axis=(1, 3))
@@ -111,7 +112,7 @@ class Finder:
 
 
 def crop_side(shorter: int, scale: int) -> int:
-    """The side of a crop in LQ pixels: a quarter of the image's, 24 to 72 px of the result; all of a tiny one."""
+    """Return the side of a crop in LQ pixels: a quarter of the image's, 24 to 72 px of the result."""
     return min(max(shorter // 4, -(-24 // scale)), max(72 // scale, 1), shorter)
 
 
@@ -142,7 +143,8 @@ def crop_metric(facts: RunFacts) -> PSNR:
 class CropMaker:
     """Finds and writes the crops of one set.
 
-    Errors are those of the last network to the truth, or, where there is none, its differences from the baseline.
+    Errors are those of the last network to the truth, or, where there is none, its differences from
+    the baseline.
 
     Args:
         folder: the report's; images are read from it.
@@ -156,7 +158,7 @@ class CropMaker:
         self.psnr = crop_metric(facts)
 
     def make(self, subfolder: str) -> dict[str, list[CropEntry]]:
-        """Write the crops to `crops/<subfolder>`; returns them by kind, 'worst' and 'best' (without truth: 'worst')."""
+        """Write the crops to `crops/<subfolder>`; returns the worst and, if there is truth, the best."""
         if self.result == self.reference:
             return {}
         border = max((metric.crop_border for metric in self.facts.metrics.values()), default=0)

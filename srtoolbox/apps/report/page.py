@@ -53,7 +53,7 @@ def asset(name: str) -> str:
 
 
 def _digest(script: str) -> str:
-    """By which a browser knows the page's own script; it runs no other, whatever a file's name smuggles in."""
+    """Return the digest of the page's own script: a browser runs no other."""
     return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
 
 
@@ -131,7 +131,7 @@ def _options(entries: dict[str, str], selected: str) -> str:
 
 
 def _data(sets: Sequence[PageSet]) -> str:
-    """What the script needs, as JSON that cannot end the script element it stands in."""
+    """Return the script's data, as JSON that cannot end the element it stands in."""
     entries = [
         {
             "scale": page_set.scale,
@@ -223,7 +223,7 @@ def css_gradient() -> str:
 
 
 def svg_filter(identity: str, levels: int) -> str:
-    """An SVG filter that makes of an absolute difference (per channel, black where equal) what `error_map` makes."""
+    """Return an SVG filter that colours an absolute difference as `error_map` does."""
     gain = 255 / levels / 3
     row = f"{gain:.6f} {gain:.6f} {gain:.6f} 0 0"
     tables = [" ".join(f"{value / 255:.4f}" for value in STOPS[:, channel]) for channel in range(3)]

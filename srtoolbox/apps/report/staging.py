@@ -1,4 +1,4 @@
-"""A folder that is complete or not there: built beside its place under a hidden name, moved there at the end."""
+"""A folder that is complete or not there: built under a hidden name, moved at the end."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ _HIDDEN = re.compile(r"\..+\.\d+-[0-9a-f]{6}(\.old)?\.tmp|\..+\.\d+-[0-9a-f]{6}\
 
 
 class StagedFolder:
-    """Where a report is built until it is complete. What killed processes left of reports of this place is cleared.
+    """A folder in which a report is built; what killed processes left of one here is cleared.
 
     Args:
         target: the report's folder: absent, empty, or an earlier report, which is replaced.
 
     Raises:
-        SrtoolboxError: a folder with anything else in it, a file, or a place that cannot be written.
+        SrtoolboxError: a folder with anything else in it, a file, or a place that cannot be
+            written.
     """
 
     def __init__(self, target: str | Path) -> None:
@@ -76,17 +77,17 @@ class StagedFolder:
 
 
 def replaced(path: Path) -> Path:
-    """Where the earlier report waits while the one built in `path` takes its place."""
+    """Return the place of the earlier report while the one in `path` takes its own."""
     return path.with_suffix(".old.tmp")
 
 
 def lock_path(path: Path) -> Path:
-    """Where the lock of the folder built in `path` lies: beside it, since Windows moves no folder with an open file."""
+    """Return the lock's path: beside the folder, as Windows moves none with an open file."""
     return path.with_suffix(".lock")
 
 
 def clear_left(target: Path) -> None:
-    """Delete what killed processes left of reports of this place; an earlier report set aside by one comes back."""
+    """Delete what killed processes left of reports here; a report that one set aside comes back."""
     try:
         left = sorted(
             path
@@ -115,7 +116,7 @@ def _clear(path: Path, target: Path) -> None:
 
 
 def refuse_foreign(target: Path) -> None:
-    """Raise a SrtoolboxError where a folder must not be replaced: it is not a report, or holds something else too."""
+    """Raise a SrtoolboxError where a folder is no report, or holds something else too."""
     if not target.exists():
         return
     if not target.is_dir():

@@ -14,7 +14,7 @@ BEST = '<span class="sign" aria-hidden="true">★</span><span class="unseen"> be
 
 
 def named(text: str) -> str:
-    """A name out of a file or config: escaped, and kept from turning the direction of the text around it."""
+    """Return a name, escaped, so that it cannot turn the direction of the text around it."""
     return f"<bdi>{escape(text)}</bdi>"
 
 

@@ -76,9 +76,10 @@ class ReportWriter:
                 write_image(folder / file_of(source), to_uint8(pixels))
 
     def keep_chosen(self, set_name: str, decisive: Mapping[str, Scores], metrics: Mapping[str, Any]) -> None:
-        """Delete the images of a set that cannot be in the report, so that a large set needs no large disk.
+        """Delete images of a set that cannot be in the report, which saves disk for large sets.
 
-        Whatever is among the worst or best of all is among them in every part that holds it. Main process only.
+        Whatever is among the worst or best of all is among them in every part that holds it. Main
+        process only.
 
         Args:
             decisive: the last network's scores of the images so far.
@@ -92,10 +93,11 @@ class ReportWriter:
         return choose_images(decisive, metric, metrics[metric].higher_is_better if metric else None, self._images)
 
     def write(self, facts: RunFacts, results: Results) -> Path:
-        """Choose the images, write page and scores, put the folder in its place; returns the page's path.
+        """Choose images, write page and scores, move the folder to its place; returns the page.
 
         Args:
-            results: scores of all networks, the baseline first. By the last one images and crops are chosen.
+            results: scores of all networks, the baseline first. By the last one images and crops
+                are chosen.
         """
         assert self._staged is not None, "only the main process writes"
         sets = [self._page_set(name, facts, results) for name in next(iter(results.values()))]
@@ -143,12 +145,12 @@ class ReportWriter:
 
 
 def decisive_metric(scores: Mapping[str, Scores], metrics: Iterable[str]) -> str | None:
-    """The first metric that some image has a score of: images are chosen by it. None where there is no truth."""
+    """Return the first metric with scores, by which images are chosen; None without truth."""
     return next((name for name in metrics if any(name in values for values in scores.values())), None)
 
 
 def image_folder(set_name: str, image: str) -> str:
-    """Where the versions of an image lie in the report."""
+    """Return the folder of an image's versions in the report."""
     return f"pictures/{safe(set_name)}/{safe(image)}"
 
 

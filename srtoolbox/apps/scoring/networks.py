@@ -21,7 +21,7 @@ PART = 8
 
 
 def sets_and_metrics(config: Config, chosen: Sequence[str] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the datasets (all, or those chosen by name) and metrics of `data.test`, over those of `data.val`."""
+    """Return the sets, all or those chosen, and metrics of `data.test`, else of `data.val`."""
     data = config.get("data") or {}
     part = {**(data.get("val") or {}), **(data.get("test") or {})}
     sets = dict(part.get("datasets") or {})
@@ -39,12 +39,14 @@ def sets_and_metrics(config: Config, chosen: Sequence[str] | None = None) -> tup
 def load_all(
     config: Config, checkpoints: Sequence[str], device: torch.device, *, baseline: bool, trial: bool = True
 ) -> Iterator[tuple[str, nn.Module]]:
-    """Yield `(name, network)` of each checkpoint; without one, the config's own network if it needs no weights.
+    """Yield name and network of each checkpoint, or the config's network if it has no weights.
 
-    With `baseline`, bicubic comes first. Other projects' weights are tried first, unless `trial` is False.
+    With `baseline`, bicubic comes first. Other projects' weights are tried first, unless `trial` is
+    False.
 
     Raises:
-        ConfigError: no checkpoint for a network with weights, or one that bears the baseline's name.
+        ConfigError: no checkpoint for a network with weights, or one that bears the baseline's
+            name.
     """
 
     generator = config["model"]["generator"]
@@ -79,7 +81,7 @@ def check_scales(networks: Mapping[str, nn.Module], datasets: Mapping[str, Any])
 
 
 def distinct_names(paths: Sequence[str]) -> dict[str, str]:
-    """Return `{name: path}`: the file's stem, with as many of its folders before it as tell the checkpoints apart.
+    """Return `{name: path}`: the stem, behind as many folders as make the names differ.
 
     Raises:
         ConfigError: one file given twice.

@@ -78,19 +78,15 @@ def test(
     plugins: Sequence[str | os.PathLike[str]] = (),
     console: Console = CONSOLE,
 ) -> NetworkScores:
-    """Score checkpoints on the test sets of a config, as the command `test` does, and print a table per set.
+    """Score checkpoints on the test sets of a config, and print a table per set.
 
     Args:
-        config: a file or the name of a packaged config, a `Config`, or a plain dict, with data.test (or data.val).
+        config: a file, the name of a packaged config, a `Config` or a plain dict, with data.test.
         checkpoints: to score; none scores a network that needs no weights.
         datasets: only these of the config's sets.
         baseline: score bicubic beside the checkpoints.
-        json: write all scores to this file, image by image.
-        out: write the upscaled images to `out/<checkpoint>/<set>/`.
-        best: with `out`, only so many of the best and of the worst images of each set.
-        sheets: write a comparison sheet per image to this folder.
-        report: write a page to look at in a browser to this folder, which is new, empty or holds an earlier one.
-        report_images: images of each set in the report (default: 20).
+        json: the file for all scores, image by image.
+        out, best, sheets, report, report_images: see `Outputs`.
         trial: try other projects' weights on a photograph first.
         device: 'cpu', 'cuda', 'cuda:1' (default: the config's).
         overrides: 'key.sub=value' texts that change a config that is a file.
@@ -98,13 +94,10 @@ def test(
         console: where the tables go.
 
     Raises:
-        OptionError: arguments that do not go together.
         ConfigError: the config has faults, or networks and sets do not fit.
         SrtoolboxError: a checkpoint that cannot be read, a folder that is not ours to write.
     """
-    for count, folder, name, other in ((best, out, "best", "out"), (report_images, report, "report-images", "report")):
-        if count is not None and (count < 1 or not folder):
-            raise OptionError(f"{name} N goes with --{other} DIR, and N is at least 1")
+    outputs = Outputs(out, best, sheets, report, report_images)
     files = [checkpoints] if isinstance(checkpoints, str | os.PathLike) else checkpoints
     names = [os.fspath(file) for file in files]
     with logging_restored():
@@ -112,29 +105,26 @@ def test(
         loaded = _loaded(config, overrides)
         load_plugins(loaded, plugins)
         check(loaded, mode="test")
-        place = _join_ranks(loaded, device)
-        try:
+        with _ranks_joined(loaded, device) as place:
             sets, metrics = sets_and_metrics(loaded, datasets)
-            with Outputs(out, best, sheets, report, report_images) as outputs:
+            with outputs:
                 baseline = baseline or outputs.has_baseline
                 networks = dict(load_all(loaded, names, place, baseline=baseline, trial=trial))
                 check_scales(networks, sets)
                 results = _score_all(networks, sets, metrics, place, outputs)
                 if not dist.is_main():
                     return NetworkScores(results)
-                print_tables(results, {name: each.higher_is_better for name, each in metrics.items()}, console=console)
+                directions = {name: metric.higher_is_better for name, metric in metrics.items()}
+                print_tables(results, directions, console=console)
                 if json:
                     write_json(json, as_json(results))
-                page = None
-                if outputs.page is not None:
-                    by_name = distinct_names(names) if names else {}
-                    facts = run_facts(loaded, overrides, networks, by_name, sets, metrics, place)
-                    page = outputs.page.write(facts, results)
-                    console.print(f"open {page}", markup=False, highlight=False, soft_wrap=True)
+                if outputs.page is None:
+                    return NetworkScores(results)
+                by_name = distinct_names(names) if names else {}
+                facts = run_facts(loaded, overrides, networks, by_name, sets, metrics, place)
+                page = outputs.page.write(facts, results)
+                console.print(f"open {page}", markup=False, highlight=False, soft_wrap=True)
                 return NetworkScores(results, page)
-        except BaseException as error:
-            dist.abort(error)
-            raise
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # pytest takes an imported function of this name for a test
@@ -148,23 +138,32 @@ def _loaded(config: Config | Mapping[str, Any] | str | os.PathLike[str], overrid
     return copy.deepcopy(config) if isinstance(config, Config) else Config(copy.deepcopy(dict(config)))
 
 
-def _join_ranks(config: Config, device: str | None) -> torch.device:
-    """Join the processes of a launch; returns where this one computes."""
+@contextlib.contextmanager
+def _ranks_joined(config: Config, device: str | None) -> Iterator[torch.device]:
+    """Join the processes of a launch, which end together; yields where this one computes."""
     runtime = config.get("runtime") or {}
     place = select_device(device or runtime.get("device"))
     dist.init(place, runtime.get("dist_timeout", dist.TIMEOUT))
     dist.enter("evaluate", 0)
-    return place
+    try:
+        yield place
+    except BaseException as error:
+        dist.abort(error)
+        raise
 
 
 class Outputs:
-    """Files of upscaled images beside the scores; as a context, a report that is not written is taken away.
+    """Files of upscaled images beside the scores, which are written inside the context.
 
     Args:
-        out: the folder of the images, one per network and set.
-        best: so many of the best and of the worst images of each set are kept in `out`; None keeps all.
-        sheets: the folder of comparison sheets.
-        report, report_images: see `ReportWriter`.
+        out: the folder of the upscaled images, `out/<checkpoint>/<set>/`.
+        best: only so many of the best and of the worst images of each set stay in `out`.
+        sheets: the folder of comparison sheets, one per image.
+        report: the folder of a page to look at in a browser; new, empty, or an earlier report.
+        report_images: images of each set in the report (default: 20).
+
+    Raises:
+        OptionError: arguments that do not go together.
     """
 
     def __init__(
@@ -175,14 +174,22 @@ class Outputs:
         report: str | os.PathLike[str] | None = None,
         report_images: int | None = None,
     ) -> None:
+        if best is not None and (best < 1 or not out):
+            raise OptionError("best N goes with --out DIR, and N is at least 1")
+        if report_images is not None and (report_images < 1 or not report):
+            raise OptionError("report-images N goes with --report DIR, and N is at least 1")
         self._out, self._best = Path(out) if out else None, best
         self._sheets = SheetWriter(os.fspath(sheets)) if sheets else None
-        self.page = ReportWriter(os.fspath(report), report_images) if report else None
+        self._report = os.fspath(report) if report else None, report_images
+        self.page: ReportWriter | None = None
         self.titles: dict[str, str] = {}
         """Names of the networks on sheets."""
         self._claims = Claims()
 
     def __enter__(self) -> Outputs:
+        folder, images = self._report
+        if folder is not None:
+            self.page = ReportWriter(folder, images)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -192,7 +199,7 @@ class Outputs:
     @property
     def has_baseline(self) -> bool:
         """True if bicubic is shown beside the networks."""
-        return self._sheets is not None or self.page is not None
+        return self._sheets is not None or self._report[0] is not None
 
     def take(self, network: str, set_name: str, image: Picture) -> None:
         """Write one network's version of one image."""
@@ -243,7 +250,8 @@ def score_parts(
 ) -> Iterator[str]:
     """Score every set part by part, each part by all networks, with a progress bar.
 
-    After a part all versions of its images are there, so that nobody needs to keep more than a part.
+    After a part all versions of its images are there, so that nobody needs to keep more than a
+    part.
 
     Args:
         results: gets the scores.
@@ -276,10 +284,10 @@ def _ignore(done: int, total: int) -> None:
 
 
 def keep_extremes(folder: Path, results: Results, metrics: Mapping[str, Any], count: int) -> None:
-    """Delete the written images but the best and the worst by the last network's first metric, the same of all.
+    """Delete written images but the best and worst by the last network's first metric.
 
-    Of a set without truth all are kept. It may be called after every part of a set: what is among the best or worst
-    of all is so in every part.
+    Of a set without truth all are kept. It may be called after every part of a set: what is among
+    the best or worst of all is so in every part.
     """
     *_, last = results.values()
     for set_name, images in last.items():

@@ -34,7 +34,7 @@ def print_tables(
     ranked: bool = True,
     console: Console | None = None,
 ) -> None:
-    """Print a table per set: a row per network, or where that is too wide a row per score; the best are starred.
+    """Print a table per set: a row per network, or per score where that is too wide.
 
     Args:
         results: scores by network, set and image.
@@ -60,7 +60,7 @@ def print_tables(
 
 
 def best_first(rows: Mapping[str, Scores], higher_is_better: Mapping[str, bool | None]) -> dict[str, Scores]:
-    """Rows from the best to the worst by the first metric that has a better direction; ties keep their order."""
+    """Return the rows, best first, by the first metric with a direction; ties keep their order."""
     columns = next(iter(rows.values()))
     key = next((name for name in columns if higher_is_better.get(name) is not None), None)
     if key is None:
@@ -97,7 +97,7 @@ def table_of(
 
 
 def marked(values: Mapping[str, float], higher_is_better: bool | None) -> dict[str, str]:
-    """Format the values of one metric, a star behind the best (and all that print alike) where several compete."""
+    """Format the values of one metric, with a star behind the best where several compete."""
     texts = {name: f"{value:.4f}" for name, value in values.items()}
     known = [value for value in values.values() if not math.isnan(value)]
     if higher_is_better is None or len(values) < 2 or not known:

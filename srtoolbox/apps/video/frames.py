@@ -1,8 +1,8 @@
 """Videos as frames and back: what a video is, its frames as RGB, RGB as what an encoder takes.
 
-Colours go through swscale with the matrix and range the video declares, exact rounding and full chroma interpolation.
-A video that declares no matrix is taken as players take it: BT.709 from 720 lines up, BT.601 below. As upscaling may
-cross that line, the result always declares what was taken.
+Colours go through swscale with the matrix and range the video declares, exact rounding and full
+chroma interpolation. A video that declares no matrix is taken as players take it: BT.709 from 720
+lines up, BT.601 below. As upscaling may cross that line, the result always declares what was taken.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAX_SIDE = 16384
 
 
 class Colour(NamedTuple):
-    """How values mean colours, in H.273's numbers: 2 is 'not declared'; `range` 1 is limited, 2 is full."""
+    """The meaning of values, in H.273's numbers: 2 is 'not declared', a `range` of 1 is limited."""
 
     matrix: int
     range: int
@@ -42,7 +42,7 @@ class Colour(NamedTuple):
 
 
 class Video(NamedTuple):
-    """What a video file declares of its first video stream."""
+    """A video file, as its first video stream declares it."""
 
     path: str
     width: int
@@ -64,7 +64,7 @@ class Video(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A decoded frame: its time in units of the stream's time base, and HWC RGB, uint8 or uint16."""
+    """A decoded frame: its time in units of the time base, and HWC RGB, uint8 or uint16."""
 
     pts: int
     image: np.ndarray
@@ -110,7 +110,7 @@ def opened(path: str | os.PathLike) -> Iterator[Any]:
 
 
 def packed_animation(path: str | os.PathLike) -> io.BytesIO:
-    """An animated WebP or AVIF as a lossless video in memory, with its times, for FFmpeg, which cannot read it itself.
+    """Return an animated WebP or AVIF as a lossless video in memory, which FFmpeg can read.
 
     Raises:
         ImageError: damaged; the message names the file.
@@ -133,7 +133,7 @@ def packed_animation(path: str | os.PathLike) -> io.BytesIO:
 
 
 def probe(path: str | os.PathLike) -> Video:
-    """What is known of a video before its frames are decoded (the first one is, as some only then tell all).
+    """Return what a video declares; its first frame is decoded, as some only then tell all.
 
     Raises:
         SrtoolboxError: it cannot be read.
@@ -211,7 +211,7 @@ class Encodable:
                                    self.colour)  # fmt: skip
 
     def __call__(self, image: np.ndarray) -> Any:  # noqa: ANN401 - a VideoFrame
-        """The frame of an image; an odd column or row that the chroma format cannot hold is cut off."""
+        """Return the frame of an image, without an odd row or column that chroma cannot have."""
         width, height = self.size
         frame = library().VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format=self._source)
         return self._convert(frame)

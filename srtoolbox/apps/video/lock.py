@@ -12,7 +12,7 @@ from srtoolbox.system import FileLock, acquire_or_warn
 
 
 class PartsLock:
-    """Keeps a folder of parts for one job, by a lock on its file `lock`; `holder.json` says whose it is.
+    """Keep a folder of parts for one job by its file `lock`; `holder.json` says whose it is.
 
     The lock is the system's and ends with the process, however that ends (`system.FileLock`).
 

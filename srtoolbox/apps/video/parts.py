@@ -1,7 +1,8 @@
-"""Encoded parts of a video: written whole or not at all, checked, and joined without encoding again.
+"""Encoded parts of a video: written whole, checked, and joined without encoding again.
 
-A part holds so many frames, begins with a key frame and refers to no other part. Its frames are numbered, not timed:
-the times, which a container would round, stand beside it and are given to the packets when parts are joined.
+A part holds so many frames, begins with a key frame and refers to no other part. Its frames are
+numbered, not timed: the times, which a container would round, stand beside it and are given to the
+packets when parts are joined.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _KEPT_TAGS = ("title", "artist", "author", "comment", "date", "creation_time", "
 
 
 class Encoding(NamedTuple):
-    """How frames are encoded."""
+    """Codec, quality and preset of frames."""
 
     codec: str = "libx264"
     crf: float | None = 18
@@ -84,7 +85,7 @@ class Parts:
 
     @property
     def frames(self) -> int:
-        """How many frames are finished."""
+        """The count of finished frames."""
         return sum(len(part.pts) for part in self.done)
 
     def write(self, encodable: Encodable, encoding: Encoding, rate: Fraction, frames: Iterable[Frame]) -> None:
@@ -191,7 +192,7 @@ def _joined_stream(parts: Sequence[Part], video: Video, source: Any, target: Any
 
 
 def _in_time(*streams: Iterator[tuple[Fraction, Any]]) -> Iterator[Any]:
-    """Packets of several streams in order of decoding time: a container then keeps none of them waiting."""
+    """Yield packets of several streams in order of decoding time, so that none waits."""
 
     def numbered(number: int) -> Iterator[tuple[Fraction, int, int, Any]]:
         yield from ((time, number, place, packet) for place, (time, packet) in enumerate(streams[number]))
@@ -200,7 +201,7 @@ def _in_time(*streams: Iterator[tuple[Fraction, Any]]) -> Iterator[Any]:
 
 
 def copied_streams(source: Any, target: Any) -> tuple[list[Any], list[str]]:  # noqa: ANN401 - PyAV's own
-    """(the streams beside the first video that the target's container can hold, what the others are)."""
+    """Return the other streams that a container can hold, and names of those it cannot."""
     kept, left = [], []
     supported = target.supported_codecs
     for stream in source.streams:
@@ -235,7 +236,7 @@ def _delay(parts: Sequence[Part]) -> int:
 
 
 def _video_packets(parts: Sequence[Part], video: Video, stream: Any) -> Iterator[tuple[Fraction, Any]]:  # noqa: ANN401
-    """The parts' packets with their real times: presentation as the source's, decoding ahead of it."""
+    """Yield the parts' packets with the source's times, decoding ahead of presentation."""
     times = [pts for part in parts for pts in part.pts]
     step, delay = max(1, round(1 / (video.rate * video.time_base))), _delay(parts)
     last = round(video.duration / video.time_base) - (times[-1] - times[0]) if video.duration else 0

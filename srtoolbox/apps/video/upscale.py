@@ -1,7 +1,8 @@
 """Videos through an `Upscaler`: bounded memory, all but the frames kept, and a killed job goes on.
 
-Three things happen at a time: decoding, the network, encoding; a few frames wait between them. What is encoded lies in
-parts beside the output (`OUT.parts`) until all of it is there; then the parts are joined, with the audio copied.
+Three things happen at a time: decoding, the network, encoding; a few frames wait between them. What
+is encoded lies in parts beside the output (`OUT.parts`) until all of it is there; then the parts
+are joined, with the audio copied.
 """
 
 from __future__ import annotations
@@ -67,19 +68,21 @@ def upscale_video(
     Args:
         network: a network, a checkpoint, or an `Upscaler`, which has its settings already.
         source: any file that FFmpeg reads.
-        target: `.mp4`, `.m4v`, `.mov`, `.mkv` or `.webm`; it appears when all is done. None is `<name>_sr.mp4` beside
-            the source.
+        target: `.mp4`, `.m4v`, `.mov`, `.mkv` or `.webm`; it appears when all is done. None is
+            `<name>_sr.mp4` beside the source.
         encoding: codec, quality and preset.
-        job: what else decides the result; parts made with another are not gone on with. None takes what a checkpoint
-            and the settings tell.
+        job: what else decides the result; parts made with another are not gone on with. None takes
+            what a checkpoint and the settings tell.
         overwrite: replace `target`, and parts of another job.
-        progress: called with frames done and frames in all (0 where the file does not tell); None shows a bar.
-        device: where a checkpoint's network runs; None is a GPU where there is one. A module stays where it is.
+        progress: called with frames done and frames in all (0 where the file does not tell); None
+            shows a bar.
+        device: where a checkpoint's network runs; None is a GPU where there is one. A module stays
+            where it is.
         settings: arguments of `Upscaler`, such as `tile=512`.
 
     Raises:
-        SrtoolboxError: a file that cannot be read or written, a codec or container that cannot hold it; or another job
-            is making `target`.
+        SrtoolboxError: a file that cannot be read or written, a codec or container that cannot hold
+            it; or another job is making `target`.
     """
     library()
     source = Path(source)
@@ -111,7 +114,7 @@ def upscale_video(
 
 
 def _job_of(network: NetworkSource | Upscaler, settings: UpscalerSettings) -> dict[str, Any]:
-    """Return what decides the result of a checkpoint's network; of one in memory it is not known."""
+    """Return what decides the result; of a network in memory it is not known."""
     if not isinstance(network, Checkpoint | str | os.PathLike):
         return {}
     checkpoint = network if isinstance(network, Checkpoint) else Checkpoint(network)
@@ -183,7 +186,7 @@ def _make(
 
 
 def _tell_missing(video: Video, parts: Parts) -> None:
-    """Warn where frames end early: FFmpeg takes the end of a file that is cut short for the video's."""
+    """Warn where frames end early: FFmpeg does not notice a file that is cut short."""
     seconds = float((parts.done[-1].pts[-1] - parts.done[0].pts[0]) * video.time_base + 1 / video.rate)
     declared = float(video.duration or 0)
     if declared - seconds > max(_SHORT_SECONDS, _SHORT_SHARE * declared):
@@ -248,7 +251,7 @@ def _one_error(target: Path) -> Iterator[None]:
 
 
 def _identity(video: Video) -> dict[str, Any]:
-    """What tells one video file from another without reading all of it."""
+    """Return the identity of a video file, without reading all of it."""
     digest, size = hashlib.sha256(), os.path.getsize(video.path)
     with open(video.path, "rb") as file:
         digest.update(file.read(_HASHED))
