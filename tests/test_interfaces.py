@@ -19,10 +19,10 @@ from srtoolbox.interfaces import (
     discriminator_facts_of,
     discriminator_faults,
     facts_of,
-    interfaces,
     network_faults,
     network_kind,
 )
+from srtoolbox.interfaces.kinds import interfaces
 
 ESPCN_FACTS = NetworkFacts(3, 1, "y", 2, 4)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from srtoolbox.check.components import Component
 from srtoolbox.check.faults import Report
 from srtoolbox.check.networks import BuiltNetwork
-from srtoolbox.interfaces import class_to_ask, missing_members
+from srtoolbox.interfaces.kinds import class_to_ask, missing_members
 from srtoolbox.registry import parameters_of
 from srtoolbox.text import did_you_mean
 

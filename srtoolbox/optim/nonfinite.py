@@ -14,6 +14,8 @@ from collections import deque
 import torch
 from torch import Tensor
 
+from srtoolbox.compat.pytorch import find_non_finite_
+
 LAG = 2
 """Steps after which a GPU's flag is read: by then it has arrived, and reading it waits for nothing."""
 
@@ -29,8 +31,8 @@ def flag_nonfinite(gradients: list[Tensor]) -> Tensor:
     """Return 1.0 if any value is NaN or infinite, else 0.0: a scalar on their device, without waiting for it."""
     device = gradients[0].device
     flag = torch.zeros((), device=device)
-    # the kernel of torch's own gradient scaler: one pass over all tensors; a factor of 1 changes nothing
-    torch._amp_foreach_non_finite_check_and_unscale_(gradients, flag, _one(device))
+    # a factor of 1 changes nothing
+    find_non_finite_(gradients, flag, _one(device))
     return flag
 
 

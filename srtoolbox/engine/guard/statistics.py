@@ -7,7 +7,8 @@ from functools import reduce
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+
+from srtoolbox.compat.pytorch import NormBase, foreach_copy_
 
 
 class StatisticsGuard:
@@ -17,14 +18,14 @@ class StatisticsGuard:
     """
 
     def __init__(self, networks: Iterable[nn.Module]) -> None:
-        norms = [module for network in networks for module in network.modules() if isinstance(module, _NormBase)]
+        norms = [module for network in networks for module in network.modules() if isinstance(module, NormBase)]
         self._live = [b for norm in norms for b in (norm.running_mean, norm.running_var) if b is not None]
         self._kept = [buffer.clone() for buffer in self._live]
 
     def restore(self) -> None:
         """Put back what the last good step left."""
         if self._live:
-            torch._foreach_copy_(self._live, self._kept)
+            foreach_copy_(self._live, self._kept)
 
     def after_step(self, flags: Sequence[Tensor]) -> None:
         """Put the statistics back where one of the flags (`optim.nonfinite_flag`) is set, else keep them."""
@@ -33,8 +34,8 @@ class StatisticsGuard:
         bad = reduce(torch.maximum, flags)
         if bad.device.type == "cpu":
             source, target = (self._kept, self._live) if bad else (self._live, self._kept)
-            torch._foreach_copy_(target, source)
+            foreach_copy_(target, source)
             return
         for live, kept in zip(self._live, self._kept, strict=True):  # without asking the device whether
             torch.where(bad > 0, kept, live, out=live)
-        torch._foreach_copy_(self._kept, self._live)
+        foreach_copy_(self._kept, self._live)

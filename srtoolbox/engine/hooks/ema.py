@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from srtoolbox.compat.pytorch import foreach_lerp_, is_persistent, own_buffers
 from srtoolbox.dist import unwrap
 from srtoolbox.engine.hooks.base import Hook, Phase
 from srtoolbox.errors import ConfigError
@@ -53,7 +54,7 @@ class EMAHook(Hook):
                 values.append(value)
             else:
                 average.copy_(value)
-        torch._foreach_lerp_(averages, values, 1 - self.decay)
+        foreach_lerp_(averages, values, 1 - self.decay)
 
 
 def _paired_buffers(average: nn.Module, source: nn.Module) -> list[tuple[Tensor, Tensor]]:
@@ -61,10 +62,10 @@ def _paired_buffers(average: nn.Module, source: nn.Module) -> list[tuple[Tensor,
     pairs = []
     done: set[int] = set()  # of buffers that several modules share
     for ours, theirs in zip(average.modules(), source.modules(), strict=True):
-        for name, value in theirs._buffers.items():
-            known = ours._buffers.get(name)
+        for name, value in own_buffers(theirs).items():
+            known = own_buffers(ours).get(name)
             if value is None or known is None or known.shape != value.shape or known.dtype != value.dtype:
-                persistent = name not in theirs._non_persistent_buffers_set
+                persistent = is_persistent(theirs, name)
                 ours.register_buffer(name, None if value is None else value.detach().clone(), persistent)
             elif id(value) not in done:
                 pairs.append((known, value))

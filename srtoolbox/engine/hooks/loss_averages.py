@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from srtoolbox import dist
+from srtoolbox.compat.pytorch import foreach_add_
 
 
 class LossAverages:
@@ -45,7 +46,7 @@ class LossAverages:
         pairs = torch.where((values - values == 0)[:, None], pairs, 0)  # NaN and inf less themselves are NaN
         for name in terms.keys() - self._far.keys():  # a resumed run goes on from numbers
             self._far[name] = values.new_tensor([self._sums.pop(name, 0.0), self._counts.pop(name, 0)])
-        torch._foreach_add_([self._far[name] for name in terms], list(pairs.unbind()))
+        foreach_add_([self._far[name] for name in terms], list(pairs.unbind()))
 
     def take(self) -> dict[str, float]:
         """The means over all iterations since the last call and all ranks, which must all ask. Starts anew."""
