@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -62,11 +62,20 @@ disable_current_modes = _disable_current_modes
 
 
 class DispatchMode(TorchDispatchMode):
-    """A dispatch mode that does not import torch's compiler first, which takes seconds."""
+    """Runs each operator by `run`, without importing torch's compiler first, which takes seconds."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False
+
+    def run(self, func: OpOverload, args: tuple, kwargs: Mapping[str, object]) -> object:
+        """Return an operator's result; subclasses watch or change it."""
+        return func(*args, **kwargs)
+
+    def __torch_dispatch__(
+        self, func: OpOverload, types: object, args: tuple = (), kwargs: Mapping[str, object] | None = None
+    ) -> object:
+        return self.run(func, args, kwargs or {})
 
 
 def is_mutable(func: OpOverload) -> bool:

@@ -17,7 +17,7 @@ from srtoolbox.inference.restore import DTYPES, AutocastRestore, device_of, eval
 from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory, shortage_as_error
 from srtoolbox.inference.tiling.memory_model import memory_model_of
 from srtoolbox.inference.tiling.planner import TilePlanner
-from srtoolbox.inference.tiling.sources import ImageSource, MarginPlanner, ResizedSource, Source
+from srtoolbox.inference.tiling.sources import MarginPlanner, ResizedSource, Source
 from srtoolbox.inference.tiling.stitch import stitch_bands
 from srtoolbox.inference.wrappers import PATCHES, Patchwise, PiecewiseUpsampling, RefinementOnly
 from srtoolbox.interfaces import Refinable, Splittable, facts_of, network_faults
@@ -162,13 +162,11 @@ class Upscaler:
                 "row of it; take a smaller outscale"
             )
         result_bytes = math.prod(size) * image.shape[2] * image.itemsize if is_kept else 0
-        source: Source
+        given = size if self._is_direct else (image.shape[0], image.shape[1])
+        margins = self._margins.margins(given) if self._margins else None
+        source = Source(image, self.device, margins)
         if self._is_direct:
-            margins = self._margins.margins(size) if self._margins else None
-            source = ResizedSource(image, self.scale, size, self.device, margins, self.wraps)
-        else:
-            margins = self._margins.margins(image.shape[:2]) if self._margins else None
-            source = ImageSource(image, self.device, margins)
+            source = ResizedSource(image, self.device, margins, size, self.scale, self.wraps)
         return self._run_planned(source, 8 * image.itemsize, result_bytes)
 
     def _run_planned(self, source: Source, bits: int, result_bytes: int) -> Iterator[np.ndarray]:

@@ -16,7 +16,7 @@ from srtoolbox.inference.tiling import planner as planning
 from srtoolbox.inference.tiling import stitch
 from srtoolbox.inference.tiling.memory_model import MemoryModel
 from srtoolbox.inference.tiling.planner import Overlap
-from srtoolbox.inference.tiling.sources import ImageSource
+from srtoolbox.inference.tiling.sources import Source
 from srtoolbox.inference.tiling.stitch import float_bands
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.inference.wrappers import PIECE, SelfEnsemble
@@ -55,7 +55,7 @@ def in_tiles(network: nn.Module, image: np.ndarray, tile: tuple[int, int], less:
     grid = overlap.grid(image.shape[:2], tile, batch)
     assert len(grid.rows) > 1
     assert len(grid.columns) > 1
-    run, source = AutocastRestore(network, "fp32"), ImageSource(image, CPU)
+    run, source = AutocastRestore(network, "fp32"), Source(image, CPU)
     with torch.inference_mode():
         return torch.cat(list(float_bands(run, source, network.scale, grid)), 2)
 

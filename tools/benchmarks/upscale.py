@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from srtoolbox.image import to_image, to_tensor
 from srtoolbox.inference.restore import AutocastRestore
 from srtoolbox.inference.tiling.planner import Overlap
-from srtoolbox.inference.tiling.sources import ImageSource
+from srtoolbox.inference.tiling.sources import Source
 from srtoolbox.inference.tiling.stitch import float_bands
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.inference.wrappers import PIECE, PiecewiseUpsampling
@@ -93,7 +93,7 @@ def tiles(network: nn.Module, image: np.ndarray, tile: int = 128, batch: int = 1
     """Exact tiles."""
     overlap = Overlap(network.receptive_field, network.size_multiple, False)
     grid = overlap.grid(image.shape[:2], (tile, tile), batch)
-    source = ImageSource(image, torch.device("cpu"))
+    source = Source(image, torch.device("cpu"))
     return torch.cat(list(float_bands(AutocastRestore(network, "fp32"), source, network.scale, grid)), 2)
 
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srtoolbox.compat.pytorch import DispatchMode, tree_leaves
+from srtoolbox.compat.pytorch import DispatchMode, OpOverload, tree_leaves
 from srtoolbox.inference.restore import DTYPES, AutocastRestore, device_of
 from srtoolbox.interfaces import NetworkWrapper, Splittable, facts_of
 
@@ -125,16 +125,11 @@ class _LiveBytes(DispatchMode):
         self.now = self.peak = 0
         self._places: set[int] = set()
 
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., object],
-        types: object,
-        args: tuple = (),
-        kwargs: Mapping[str, object] | None = None,
-    ) -> object:
+    def run(self, func: OpOverload, args: tuple, kwargs: Mapping[str, object]) -> object:
+        """Run an operator, and count the memory that is new in its result."""
         inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         given = {tensor.untyped_storage().data_ptr() for tensor in inputs}
-        result = func(*args, **(kwargs or {}))
+        result = func(*args, **kwargs)
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor) and tensor.untyped_storage().data_ptr() not in given:
                 self._follow(tensor.untyped_storage())

@@ -1,4 +1,4 @@
-"""NaN spread from the input of a network to every output that can depend on it, whatever the values."""
+"""NaN spread from the input of a network to all that can depend on it, whatever the values."""
 
 from __future__ import annotations
 
@@ -8,15 +8,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from srtoolbox.compat.pytorch import (
-    DispatchMode,
-    OpOverload,
-    disable_current_modes,
-    is_mutable,
-    is_view,
-    tree_leaves,
-    tree_map,
-)
+from srtoolbox.compat import pytorch
+from srtoolbox.compat.pytorch import OpOverload
+
+Keywords = Mapping[str, object]
 
 
 def _names(text: str) -> frozenset[str]:
@@ -24,30 +19,39 @@ def _names(text: str) -> frozenset[str]:
 
 
 _POINTWISE = _names(
-    "hardswish hardswish_ _to_copy masked_fill_ _prelu_kernel prelu log_sigmoid_forward hardtanh_ complex polar "
-    "rrelu_with_noise rrelu_with_noise_"
+    """
+    hardswish hardswish_ _to_copy masked_fill_ _prelu_kernel prelu log_sigmoid_forward hardtanh_
+    complex polar rrelu_with_noise rrelu_with_noise_
+    """
 )
 """Operators that work value by value, which torch does not tag so."""
 _CARRIERS = _names(
-    "convolution _convolution convolution_overrideable mm bmm addmm baddbmm addbmm addmv mv dot linear "
-    "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training _batch_norm_no_update "
-    "native_group_norm native_layer_norm _fused_rms_norm _softmax _safe_softmax _log_softmax logsumexp glu "
-    "sum mean var var_mean std std_mean prod amax amin max min cumsum cumprod linalg_vector_norm norm "
-    "avg_pool2d _adaptive_avg_pool2d max_pool2d_with_indices adaptive_max_pool2d im2col col2im "
-    "upsample_nearest2d _upsample_nearest_exact2d upsample_bilinear2d upsample_bicubic2d _upsample_bilinear2d_aa "
-    "_upsample_bicubic2d_aa reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d "
-    "index index_select gather index_add index_copy index_put index_put_ scatter scatter_add select_scatter "
-    "slice_scatter trace _fft_r2c _fft_c2c _fft_c2r _native_multi_head_attention copy_"
+    """
+    convolution _convolution convolution_overrideable mm bmm addmm baddbmm addbmm addmv mv dot
+    linear native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training
+    _batch_norm_no_update native_group_norm native_layer_norm _fused_rms_norm _softmax _safe_softmax
+    _log_softmax logsumexp glu sum mean var var_mean std std_mean prod amax amin max min cumsum
+    cumprod linalg_vector_norm norm avg_pool2d _adaptive_avg_pool2d max_pool2d_with_indices
+    adaptive_max_pool2d im2col col2im upsample_nearest2d _upsample_nearest_exact2d
+    upsample_bilinear2d upsample_bicubic2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa
+    reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d index index_select gather
+    index_add index_copy index_put index_put_ scatter scatter_add select_scatter slice_scatter trace
+    _fft_r2c _fft_c2c _fft_c2r _native_multi_head_attention copy_
+    """
 )
-"""Operators that give NaN wherever a NaN among what they were given has a part, even one of weight 0."""
+"""Operators that give NaN wherever a NaN has a part, even one of weight 0."""
 _MOVES = _names(
-    "cat stack clone repeat flip roll constant_pad_nd pixel_shuffle pixel_unshuffle channel_shuffle tril triu rot90 "
-    "_unsafe_view _reshape_copy lift_fresh lift_fresh_copy contiguous"
+    """
+    cat stack clone repeat flip roll constant_pad_nd pixel_shuffle pixel_unshuffle channel_shuffle
+    tril triu rot90 _unsafe_view _reshape_copy lift_fresh lift_fresh_copy contiguous
+    """
 )
 """Operators that only put values elsewhere, as views do."""
 _FORGETS = _names(
-    "zeros_like ones_like full_like empty_like rand_like randn_like randint_like new_zeros new_ones new_full "
-    "new_empty new_empty_strided fill_ zero_ normal_ uniform_"
+    """
+    zeros_like ones_like full_like empty_like rand_like randn_like randint_like new_zeros new_ones
+    new_full new_empty new_empty_strided fill_ zero_ normal_ uniform_
+    """
 )
 """Operators that look at the shape only of their first argument."""
 _READS = (Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.data_ptr, Tensor.untyped_storage)
@@ -58,7 +62,7 @@ class Untraceable(Exception):  # noqa: N818 - no error, an answer
     """NaN is lost: an operator decides by values, or is not known here."""
 
 
-class NanSpread(DispatchMode):
+class NanSpread(pytorch.DispatchMode):
     """Keeps NaN in the input visible through all operators, up to the output.
 
     What has a NaN among its inputs is NaN: through gates that saturate or clip, by themselves;
@@ -85,10 +89,8 @@ class NanSpread(DispatchMode):
         super().__exit__(*error)
         self._reads.__exit__(*error)
 
-    def __torch_dispatch__(
-        self, func: OpOverload, types: object, args: tuple = (), kwargs: Mapping[str, object] | None = None
-    ) -> object:
-        kwargs = kwargs or {}
+    def run(self, func: OpOverload, args: tuple, kwargs: Keywords) -> object:
+        """Run an operator, and keep what of its result depends on a NaN visible."""
         name = func.overloadpacket.__name__
         sources = args[1:] if name in _FORGETS or name == "copy_" else args
         inputs = [(tensor, self._mask_of(tensor)) for tensor in _tensors((sources, kwargs))]
@@ -111,7 +113,7 @@ class NanSpread(DispatchMode):
 
     def depends(self, tensor: Tensor) -> bool:
         """True if some of it depends on a NaN; the mode itself does not see this."""
-        with disable_current_modes():
+        with pytorch.disable_current_modes():
             return self._mask_of(tensor) is not None
 
     def _mask_of(self, tensor: Tensor) -> Tensor | None:
@@ -121,7 +123,7 @@ class NanSpread(DispatchMode):
         mask = tensor.isnan()
         return mask if mask.any() else None
 
-    def _pointwise(self, func: OpOverload, args: tuple, kwargs: Mapping[str, object], masks: list[Tensor]) -> object:
+    def _pointwise(self, func: OpOverload, args: tuple, kwargs: Keywords, masks: list[Tensor]) -> object:
         mask = masks[0]
         for other in masks[1:]:
             mask = mask | other  # before an operator in place changes what they were made of
@@ -138,7 +140,7 @@ class NanSpread(DispatchMode):
         weights = torch.rand(mask.shape, dtype=torch.float64).add_(1).mul_(mask)
         return result.masked_fill_(func(weights, *others) != 0, torch.nan)
 
-    def _move(self, func: OpOverload, args: tuple, kwargs: Mapping[str, object], is_plain: bool) -> object:
+    def _move(self, func: OpOverload, args: tuple, kwargs: Keywords, is_plain: bool) -> object:
         result = func(*args, **kwargs)
         if is_plain:
             return self._mark(result, _all_true, func)
@@ -146,7 +148,7 @@ class NanSpread(DispatchMode):
         def as_mask(leaf: object) -> object:
             return self._full_mask(leaf) if isinstance(leaf, Tensor) else leaf
 
-        moved_args, moved_kwargs = tree_map(as_mask, (args, dict(kwargs)))
+        moved_args, moved_kwargs = pytorch.tree_map(as_mask, (args, dict(kwargs)))
         masks = iter(_tensors(func(*moved_args, **moved_kwargs)))
         return self._mark(result, lambda out: next(masks), func)
 
@@ -158,16 +160,16 @@ class NanSpread(DispatchMode):
         """Remember which of the booleans and whole numbers that came out depend on a NaN."""
         for out in _tensors(result):
             if not _can_hold_nan(out):
-                if is_mutable(func):  # views of them may be anywhere
+                if pytorch.is_mutable(func):  # views of them may be anywhere
                     raise Untraceable(f"{func} writes into a mask")
                 self._masks[id(out)] = out, mask_of(out).clone()
         return result
 
     def _forget(self, result: object, func: OpOverload) -> object:
         """Drop the masks of tensors that were written over."""
-        if is_mutable(func):
+        if pytorch.is_mutable(func):
             for out in _tensors(result):
-                if not is_view(out):
+                if not pytorch.is_view(out):
                     self._masks.pop(id(out), None)
         return result
 
@@ -180,11 +182,7 @@ class _Reads(TorchFunctionMode):
         self._spread = spread
 
     def __torch_function__(
-        self,
-        func: Callable[..., object],
-        types: object,
-        args: tuple = (),
-        kwargs: Mapping[str, object] | None = None,
+        self, func: Callable, types: object, args: tuple = (), kwargs: Keywords | None = None
     ) -> object:
         if func in _READS and self._spread.depends(args[0]):
             raise Untraceable(f"values are read by {func.__name__}")
@@ -192,7 +190,7 @@ class _Reads(TorchFunctionMode):
 
 
 def _tensors(tree: object) -> Iterator[Tensor]:
-    return (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
+    return (leaf for leaf in pytorch.tree_leaves(tree) if isinstance(leaf, Tensor))
 
 
 def _can_hold_nan(tensor: Tensor) -> bool:

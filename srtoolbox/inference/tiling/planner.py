@@ -26,8 +26,8 @@ FEATHER = 32
 """Pixels of overlap on either side of a seam where a network sees everything: tiles are cross-faded
 over them."""
 FADE_FACTOR = 5
-"""The memory of a band of cross-faded tiles, as a multiple of that of sharp ones: it is put together
-as float, and rounded in a copy."""
+"""The memory of a band of cross-faded tiles, as a multiple of that of sharp ones: it is put
+together as float, and rounded in a copy."""
 SHARE = 0.6
 """The share of the free memory that 'auto' takes: it is an estimate, and others need some, too."""
 SMALL = 64 * 64  # pixels of an image that takes no more than finding out what it takes
@@ -42,7 +42,7 @@ class Overlap(NamedTuple):
     multiple: int
     """Divides starts and sides of windows."""
     is_faded: bool
-    """True if neighbours are cross-faded; else the cut is sharp, and exact where the halo suffices."""
+    """True if neighbours are cross-faded; else the cut is sharp, exact where the halo suffices."""
 
     def grid(self, size: Size, tile: Size, batch: int = 1) -> TileGrid:
         """Return the tiles of an image, with sides of at most `tile` and the halo, in groups."""
@@ -89,9 +89,8 @@ class TilePlanner:
         self.network, self.memory, self.device = network, memory, device
         self.tile, self.overlap, self.batch = tile, overlap, batch
         self.share = SHARE
-        is_split = isinstance(network, Splittable)
+        self._pieces: tuple[int | None, ...] = PIECES if isinstance(network, Splittable) else (None,)
         self.halo = network.reconstruct_field if isinstance(network, Splittable) else 0
-        self._pieces: tuple[int | None, ...] = PIECES if is_split else (None,)
         self._has_warned = False
 
     def plan(self, size: Size, row_bytes: int, result_bytes: int) -> TilePlan:
@@ -128,30 +127,29 @@ class TilePlanner:
         return self._with_warnings(least, size)
 
     def smaller(self, plan: TilePlan, size: Size, failure: BaseException) -> TilePlan:
-        """Return what to try after memory did not suffice; later images are done more carefully too.
+        """Return what to try after memory did not suffice; later images are done more carefully.
 
         Raises:
             SrtoolboxError: nothing smaller is left, or the whole image in one piece was asked for.
         """
         if self.tile is None:
             raise SrtoolboxError(
-                f"memory does not suffice for this image in one piece ({first_line(failure)}), as tile=None "
-                "(--tile 0) and patches want it: let tile be 'auto'"
+                f"memory does not suffice for this image in one piece ({first_line(failure)}), as "
+                "tile=None (--tile 0) and patches want it: let tile be 'auto'"
             ) from failure
-        found = self._next_smaller(plan, size)
-        if found is None:
-            raise SrtoolboxError(f"memory does not suffice even for small tiles ({first_line(failure)})") from failure
-        height, width = found.tile or size
-        pieces = " in pieces" if found.piece else ""
-        LOGGER.warning("out of memory: going on with tiles of %d x %d pixels%s", height, width, pieces)
+        after, reason = self._next_smaller(plan, size), first_line(failure)
+        if after is None:
+            raise SrtoolboxError(f"memory does not suffice even for small tiles ({reason})") from failure
+        side, pieces = after.tile or size, " in pieces" if after.piece else ""
+        LOGGER.warning("out of memory: going on with tiles of %d x %d pixels%s", *side, pieces)
         if self.tile == "auto":
             self.share /= 2
         else:
-            self.tile = max(height, width)
+            self.tile = max(side)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        is_newly_faded = found.overlap.is_faded and not plan.overlap.is_faded
-        return self._with_warnings(found, size) if is_newly_faded else found
+        is_newly_faded = after.overlap.is_faded and not plan.overlap.is_faded
+        return self._with_warnings(after, size) if is_newly_faded else after
 
     def _next_smaller(self, plan: TilePlan, size: Size) -> TilePlan | None:
         """Return the next plan with smaller windows or pieces; None: there is none."""
@@ -161,15 +159,16 @@ class TilePlanner:
         first = overlaps.index(plan.overlap) if plan.overlap in overlaps else 0
         for overlap in overlaps[first:]:
             tile = plan.tile or size
-            while has_pieces and max(tile) > SMALLEST and overlap.grid(size, tile).largest_window >= before:
+            window = overlap.grid(size, tile).largest_window
+            while has_pieces and max(tile) > SMALLEST and window >= before:
                 height, width = (max(SMALLEST, -(-side // 2)) for side in tile)
-                tile = height, width
-            if overlap.grid(size, tile).largest_window < before or piece != plan.piece:
+                tile, window = (height, width), overlap.grid(size, (height, width)).largest_window
+            if window < before or piece != plan.piece:
                 return TilePlan(tile, piece, overlap)
         return None
 
     def _smaller_piece(self, piece: int | None, window: int) -> int | None:
-        """Return the next smaller pieces for the upsampling of a window; None: the network has none."""
+        """Return the next smaller pieces for a window; None: the network is not split."""
         choices = [choice for choice in self._pieces if choice is not None and choice < window]
         smaller = [choice for choice in choices if piece is None or choice < piece]
         return smaller[0] if smaller else piece
@@ -211,13 +210,11 @@ class TilePlanner:
             LOGGER.warning("memory does not suffice for exact tiles: cross-fading over %d pixels instead", halo)
         elif work > COSTLY and halo > NEAR and not self._has_warned:
             self._has_warned = True
-            LOGGER.warning(
-                "exact tiles of this network see %d pixels around them, which makes %.1f times the work: larger tiles, "
-                "or an overlap of %d (not exact), are faster",
-                halo,
-                work,
-                NEAR,
+            text = (
+                "exact tiles of this network see %d pixels around them, which makes %.1f times the "
+                "work: larger tiles, or an overlap of %d (not exact), are faster"
             )
+            LOGGER.warning(text, halo, work, NEAR)
         return plan
 
 

@@ -178,16 +178,11 @@ def _all_paths_open(network: nn.Module) -> nn.Module:
 class _OpenGates(DispatchMode):
     """Lets through what activations would clip, shut or saturate."""
 
-    def __torch_dispatch__(
-        self,
-        func: OpOverload,
-        types: object,
-        args: tuple = (),
-        kwargs: Mapping[str, object] | None = None,
-    ) -> object:
+    def run(self, func: OpOverload, args: tuple, kwargs: Mapping[str, object]) -> object:
+        """Replace an activation by a factor."""
         name = func.overloadpacket.__name__
         if name.removesuffix("_") not in GATES or not args[0].is_floating_point():
-            return func(*args, **(kwargs or {}))
+            return func(*args, **kwargs)
         return args[0].mul_(SLOPE) if name.endswith("_") else args[0] * SLOPE
 
 

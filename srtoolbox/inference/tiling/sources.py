@@ -1,9 +1,9 @@
-"""Windows of the input: of the image, of its interpolation, or of its repetitions where it wraps."""
+"""Windows of an image, of its interpolation, or of its repetitions where it wraps."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,68 +31,66 @@ Margins = tuple[Margin, Margin]
 """Those of the rows and of the columns."""
 
 
-class Source(Protocol):
-    """An image of which windows can be had as tensors."""
-
-    height: int
-    """With its margins."""
-    width: int
-    margins: Margins
-
-    def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
-        """(1, C, h, w) float32 in [0, 1] on the device: the pixels first ... end of both axes."""
-
-
-class ImageSource:
-    """HWC uint8 or uint16 in memory; only windows of it are made float and moved to the device."""
-
-    def __init__(self, image: np.ndarray, device: torch.device, margins: Margins | None = None) -> None:
-        self.image, self.device, self.margins = image, device, margins or (Margin(), Margin())
-        sides = zip(image.shape[:2], self.margins, strict=True)
-        self.height, self.width = (side + sum(margin) for side, margin in sides)
-
-    def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
-        """See `Source`."""
-        axes = zip((rows, columns), self.margins, strict=True)
-        places = [slice(start - margin.before, stop - margin.before) for (start, stop), margin in axes]
-        return to_tensor(_take(self.image, *places), self.device)
-
-
-class ResizedSource:
-    """The image after MATLAB's bicubic `imresize` to `size`, made where a window is, and only there.
+class Source:
+    """HWC uint8 or uint16 in memory; only windows of it are made float and moved to the device.
 
     Args:
         image: HWC uint8 or uint16.
-        scale: of axes that do not wrap; others are resized to just their part of `size`.
-        size: (height, width) of the result, without margins.
         device: where windows shall be.
-        margins: pixels of the result.
-        wraps: which axes, rows and columns, go on with themselves.
+        margins: pixels of its repetitions around it.
+        size: (height, width) without margins; None: the image's.
     """
 
     def __init__(
         self,
         image: np.ndarray,
-        scale: float,
-        size: tuple[int, int],
         device: torch.device,
         margins: Margins | None = None,
-        wraps: tuple[bool, bool] = (False, False),
+        size: tuple[int, int] | None = None,
     ) -> None:
-        self.image, self.device, self._wraps = image, device, wraps
-        self.margins = margins or (Margin(), Margin())
-        sides = zip(size, self.margins, strict=True)
+        self.image, self.device, self.margins = image, device, margins or (Margin(), Margin())
+        sides = zip(size or image.shape[:2], self.margins, strict=True)
         self.height, self.width = (side + sum(margin) for side, margin in sides)
+
+    def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
+        """(1, C, h, w) float32 in [0, 1] on the device: the pixels first ... end of both axes."""
+        axes = zip((rows, columns), self.margins, strict=True)
+        places = [slice(start - before, stop - before) for (start, stop), (before, _) in axes]
+        return to_tensor(_take(self.image, *places), self.device)
+
+
+class ResizedSource(Source):
+    """The image after MATLAB's bicubic `imresize` to `size`, made only where a window is.
+
+    Args:
+        image: HWC uint8 or uint16.
+        device: where windows shall be.
+        margins: pixels of repetitions of the result around it.
+        size: (height, width) of the result, without margins.
+        scale: of axes that do not wrap; others are resized to just their part of `size`.
+        wraps: True for each of rows and columns if they go on with themselves.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        device: torch.device,
+        margins: Margins | None,
+        size: tuple[int, int],
+        scale: float,
+        wraps: tuple[bool, bool],
+    ) -> None:
+        super().__init__(image, device, margins, size)
         axes = zip(image.shape[:2], size, wraps, strict=True)
-        self._scales = [new / old if is_wrapped else scale for old, new, is_wrapped in axes]
+        self._axes = [(old, new / old if wraps else scale, wraps) for old, new, wraps in axes]
 
     def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
         """See `Source`."""
-        places = (rows, columns)
-        axes = zip(self.image.shape[:2], self._scales, places, self.margins, self._wraps, strict=True)
         parts = [
-            Part(length, scale, start - margin.before, stop - margin.before, is_wrapped)
-            for length, scale, (start, stop), margin, is_wrapped in axes
+            Part(length, scale, start - before, stop - before, wraps)
+            for (length, scale, wraps), (start, stop), (before, _) in zip(
+                self._axes, (rows, columns), self.margins, strict=True
+            )
         ]
         window = to_tensor(_take(self.image, *(part.needs for part in parts)), self.device)
         return imresize_part(window, *parts)
@@ -152,18 +150,16 @@ class MarginPlanner:
             return
         if field is None:
             self._has_warned = True
-            LOGGER.warning(
-                "%s sees the whole image, or it cannot be told how far: it is shown whole repetitions, %.1f times "
-                "the work, so that its statistics are the image's; what it does at their outer edges remains in them",
-                type(self._network).__name__,
-                work,
+            text = (
+                "%s sees the whole image, or it cannot be told how far: it is shown whole "
+                "repetitions, %.1f times the work, so that its statistics are the image's; what it "
+                "does at their outer edges remains in them"
             )
+            LOGGER.warning(text, type(self._network).__name__, work)
         elif work > COSTLY and field > NEAR:
             self._has_warned = True
-            LOGGER.warning(
-                "to wrap exactly, this network sees %d pixels beyond the edges, which makes %.1f times the work: an "
-                "overlap of %d (not exact) is faster",
-                field,
-                work,
-                NEAR,
+            text = (
+                "to wrap exactly, this network sees %d pixels beyond the edges, which makes %.1f "
+                "times the work: an overlap of %d (not exact) is faster"
             )
+            LOGGER.warning(text, field, work, NEAR)

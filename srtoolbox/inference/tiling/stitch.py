@@ -49,12 +49,13 @@ def stitch_bands(
         sides = (Side.of(length, margin, scale, outscale) for length, margin in axes)
         return (to_image(band, bits) for band in _resized_bands(floats, *sides, first=first))
     top, left = (margin.before * scale for margin in margins)
-    is_sharp = not any(tile.fade_in for tile in (*grid.rows, *grid.columns))
-    if is_sharp:
-        bands = _rounded_bands(run, source, scale, grid, bits, top + first)
-    else:
+    bands: Iterator[np.ndarray]
+    if any(tile.fade_in for tile in (*grid.rows, *grid.columns)):
         bands = (to_image(band, bits) for band in floats(top + first))
-    height, width = ((source.height - sum(margins[0])) * scale, (source.width - sum(margins[1])) * scale)
+    else:
+        bands = _rounded_bands(run, source, scale, grid, bits, top + first)
+    height = (source.height - sum(margins[0])) * scale
+    width = (source.width - sum(margins[1])) * scale
     return _cropped_bands(bands, height - first, slice(left, left + width))
 
 
@@ -70,7 +71,8 @@ def _rounded_bands(
             continue
         band: np.ndarray | None = None
         for columns, result in _run_row(run, source, rows, grid):
-            place, part = columns.target(scale), result[..., rows.source(scale), columns.source(scale)]
+            place = columns.target(scale)
+            part = result[..., rows.source(scale), columns.source(scale)]
             levels = to_image(part, bits)
             del result, part
             if band is None:
