@@ -71,8 +71,9 @@ def main(argv: Sequence[str]) -> int:
     load_plugins(config, args.plugin)
     device = select_device(args.device)
     generator = generator_in(config) if config is not None else None
-    weights = "raw" if args.raw else "ema"
-    interpolator = Interpolator(args.checkpoints, config=generator, weights=weights, scale=args.scale, trial=args.trial)
+    interpolator = Interpolator(
+        args.checkpoints, config=generator, weights="raw" if args.raw else "ema", scale=args.scale, trial=args.trial
+    )
     for point, path in zip(points, paths, strict=False):
         interpolator.save(path, point.shares)
         print(f"{point.name} -> {path}")

@@ -51,20 +51,19 @@ def main(argv: Sequence[str]) -> int:
         parser.error("--layer NAME says which maps; a wrong name gets the list of all")
     from srtoolbox.apps import visualize
 
-    if is_run:
-        visualize.check_animation_suffix(args.out)
-    else:
+    if not is_run:
         hint = "; an animation is made of a training: its work dir instead of a checkpoint"
         visualize.check_sheet_suffix(args.out, hint)
-    load = network_loader(args)
-    image = visualize.read_crop(args.image, args.crop) if args.image is not None else None
-    if is_run:
-        options = {"channels": args.channels, "most": args.frames, "width": args.width or 180, "load": load}
-        drawing = visualize.animate_features(args.source, image, args.layer, **options)
-        drawing.save_animation(args.out, seconds=args.seconds)
-    else:
+        network, image = network_loader(args)(args.source), visualize.read_crop(args.image, args.crop)
         width = args.width or 150
-        drawing = visualize.draw_features(load(args.source), image, args.layer, channels=args.channels, width=width)
+        drawing = visualize.draw_features(network, image, args.layer, channels=args.channels, width=width)
         drawing.save_sheet(args.out)
+    else:
+        visualize.check_animation_suffix(args.out)
+        load = network_loader(args)
+        frame = visualize.read_crop(args.image, args.crop) if args.image is not None else None
+        options = {"channels": args.channels, "most": args.frames, "width": args.width or 180, "load": load}
+        drawing = visualize.animate_features(args.source, frame, args.layer, **options)
+        drawing.save_animation(args.out, seconds=args.seconds)
     print(f"{args.out}: {drawing.caption}")
     return 0

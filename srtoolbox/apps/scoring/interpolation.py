@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from srtoolbox.engine.evaluate import Picture, Scores, build_metrics, evaluate, 
 from srtoolbox.errors import ConfigError, ImageError
 from srtoolbox.image import read_image, scan_folder, to_uint8, unread_sentence, write_image
 from srtoolbox.inference.upscaler import upscale
+from srtoolbox.interfaces import facts_of
 from srtoolbox.io.files import write_json
 from srtoolbox.logger import CONSOLE, LOGGER
 from srtoolbox.plots.score_charts import plot_alpha
@@ -26,25 +28,28 @@ from srtoolbox.plots.sheet import SheetWriter, comparison_sheet
 from srtoolbox.text import counted
 from srtoolbox.weights.interpolate import Interpolation, Interpolator
 
+Paths = Sequence[str | os.PathLike]
 
-def interpolations_over(alphas: Sequence[float], checkpoints: Sequence[str | os.PathLike]) -> list[Interpolation]:
+
+def interpolations_over(alphas: Sequence[float], checkpoints: Paths) -> list[Interpolation]:
     """Return the interpolations of two checkpoints in the order of alpha, the share of the second.
 
     Raises:
         ConfigError: alphas outside [0, 1], or another number of checkpoints.
     """
     if len(checkpoints) != 2:
-        raise ConfigError(f"alpha interpolates two checkpoints, got {len(checkpoints)}; --weights takes any number")
+        count = f"got {len(checkpoints)}; --weights takes any number"
+        raise ConfigError(f"alpha interpolates two checkpoints, {count}")
     outside = [f"{alpha:g}" for alpha in alphas if not 0 <= alpha <= 1]
     if outside:
         raise ConfigError(
-            f"alpha lies in [0, 1], got {', '.join(outside)}: beyond the two networks the weights (BatchNorm's "
-            "variances above all) were never trained to work"
+            f"alpha lies in [0, 1], got {', '.join(outside)}: beyond the two networks the weights "
+            "(BatchNorm's variances above all) were never trained to work"
         )
     return [Interpolation(f"alpha {alpha:g}", (1 - alpha, alpha)) for alpha in sorted(set(alphas))]
 
 
-def weighted_interpolation(weights: Sequence[float], checkpoints: Sequence[str | os.PathLike]) -> Interpolation:
+def weighted_interpolation(weights: Sequence[float], checkpoints: Paths) -> Interpolation:
     """Return the interpolation of several checkpoints, the weights scaled to sum 1.
 
     Raises:
@@ -60,9 +65,7 @@ def weighted_interpolation(weights: Sequence[float], checkpoints: Sequence[str |
     return Interpolation(" + ".join(f"{share:.3g}" for share in shares), shares)
 
 
-def output_paths(
-    out: str | os.PathLike, interpolations: Sequence[Interpolation], checkpoints: Sequence[str | os.PathLike]
-) -> list[Path]:
+def output_paths(out: str | os.PathLike, interpolations: Sequence[Interpolation], checkpoints: Paths) -> list[Path]:
     """Return a file for each interpolation: `out`, of several with the name before the suffix.
 
     Raises:
@@ -70,18 +73,20 @@ def output_paths(
     """
     out = Path(out)
     if out.suffix != ".pth":
-        raise ConfigError(f"-o {out}: a checkpoint's name ends in .pth; convert_checkpoint writes other formats")
+        hint = "convert_checkpoint writes other formats"
+        raise ConfigError(f"-o {out}: a checkpoint's name ends in .pth; {hint}")
     names = ["", *(f"_{interpolation.name.replace(' ', '')}" for interpolation in interpolations)]
     names = names[:1] if len(interpolations) == 1 else names[1:]
     paths = [out.with_name(f"{out.stem}{name}{out.suffix}") for name in names]
     sources = [Path(source) for source in checkpoints if Path(source).exists()]
     for path in paths:
         if path.exists() and any(path.samefile(source) for source in sources):
-            raise ConfigError(f"-o {path} is one of the checkpoints to interpolate; give another name")
+            fault = "is one of the checkpoints to interpolate"
+            raise ConfigError(f"-o {path} {fault}; give another name")
     return paths
 
 
-def image_files(paths: Sequence[str | os.PathLike]) -> list[Path]:
+def image_files(paths: Paths) -> list[Path]:
     """Return image files, and those in folders; what of a folder is not read is logged.
 
     Raises:
@@ -134,7 +139,7 @@ class InterpolationReport:
         self.folder = Path(folder or Path("work_dirs/interp", "_".join(self.stems)))
         self.sets, self.metrics = _sets_and_metrics(interpolator, config, datasets)
         if images:
-            self.sets = {"images": ImageFiles(images, interpolator.network.scale), **self.sets}
+            self.sets = {"images": ImageFiles(images, facts_of(interpolator.network).scale), **self.sets}
         self.sheets = SheetWriter(self.folder)
 
     def write(self, interpolations: Sequence[Interpolation]) -> None:
@@ -167,8 +172,8 @@ class InterpolationReport:
                 self.sheets.add(image.name, each.name, image.lq, image.gt, image.sr, image.scores)
 
         network = self.interpolator.network_at(each.shares, self.device)
-        dataset = self.sets[set_name]
-        return evaluate(network, dataset, self.metrics, device=self.device, on_picture=on_picture, only=part)
+        score = partial(evaluate, device=self.device, on_picture=on_picture, only=part)
+        return score(network, self.sets[set_name], self.metrics)
 
     def _show_inputs(self, interpolations: Sequence[Interpolation], progress: Progress, task: TaskID) -> None:
         taken = unique_names(self.sets["images"].keys()) if "images" in self.sets else []
@@ -178,14 +183,18 @@ class InterpolationReport:
             columns = [("input", to_uint8(image), "")]
             for each in interpolations:
                 network = self.interpolator.network_at(each.shares, self.device)
-                columns.append((each.name, to_uint8(upscale(network, image, device=self.device)), ""))
+                result = upscale(network, image, device=self.device)
+                columns.append((each.name, to_uint8(result), ""))
                 progress.advance(task)
             write_image(self.folder / f"sheet_{name}.png", comparison_sheet(columns))
 
     def _plot(self, results: Results, interpolations: Sequence[Interpolation]) -> None:
-        rows = [{name: means(images) for name, images in results[each.name].items()} for each in interpolations]
-        metrics = [name for name in next(iter(rows[0].values())) if name != "seconds"]
-        panels = {metric: {name: [row[name][metric] for row in rows] for name in self.sets} for metric in metrics}
+        curves: dict[str, dict[str, list[float]]] = {}
+        for each in interpolations:
+            for name, images in results[each.name].items():
+                for metric, value in means(images).items():
+                    curves.setdefault(metric, {}).setdefault(name, []).append(value)
+        panels = {metric: sets for metric, sets in curves.items() if metric != "seconds"}
         alphas = [each.shares[1] for each in interpolations]
         plot_alpha(self.folder / "curve.png", alphas, panels, ends=(self.stems[0], self.stems[1]))
 
@@ -193,15 +202,16 @@ class InterpolationReport:
 def _sets_and_metrics(
     interpolator: Interpolator, config: Config | None, datasets: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    scale = interpolator.network.scale
+    scale = facts_of(interpolator.network).scale
     if datasets:
         first = interpolator.files[0]
-        sets, metrics = sets_and_metrics(config or Config(first.run_config, filename=first.source), datasets.split(","))
+        config = config or Config(first.run_config, filename=first.source)
+        sets, metrics = sets_and_metrics(config, datasets.split(","))
         for name, dataset in sets.items():
             if dataset.scale != scale:
                 raise ConfigError(f"the networks upscale x{scale}, set {name} is x{dataset.scale}")
         return sets, metrics
-    data: Mapping[str, Any] = (config or {}).get("data") or {}
-    chosen = {**(data.get("val") or {}), **(data.get("test") or {})}.get("metrics")
+    data: Mapping[str, Any] = (config.get("data") if config is not None else None) or {}
+    own = {**(data.get("val") or {}), **(data.get("test") or {})}.get("metrics")
     usual = {f"{name.lower()}_y": {"type": name, "crop_border": scale} for name in ("PSNR", "SSIM")}
-    return {}, build_metrics(chosen or usual)
+    return {}, build_metrics(own or usual)

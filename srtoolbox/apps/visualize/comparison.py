@@ -1,4 +1,4 @@
-"""Images by networks: a sheet with a row per image and a column per network, beside input and bicubic."""
+"""Images by networks: a sheet with a row per image and a column per network."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from srtoolbox.apps.visualize.drawing import Crop, Drawing, crop_text
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import read_image, to_uint8
 from srtoolbox.inference.upscaler import upscale
+from srtoolbox.interfaces import facts_of
 from srtoolbox.plots.grid import Cell, grid
 from srtoolbox.plots.patches import psnr
 from srtoolbox.resize import imresize
@@ -51,24 +52,28 @@ def compare_networks(
         SrtoolboxError: networks of several scales; a crop outside an image, or with `are_truth` one
             that is no multiple of the scale.
     """
-    scales = {name: network.scale for name, network in networks.items()}
+    scales = {name: facts_of(network).scale for name, network in networks.items()}
     if len(set(scales.values())) > 1:
         listing = ", ".join(f"{name} x{scale}" for name, scale in scales.items())
         raise SrtoolboxError(f"the networks are of several scales: {listing}")
-    rows = [row for path in images for row in _rows(path, networks, are_truth, crops)]
+    scale = next(iter(scales.values()))
+    rows = [row for path in images for row in _rows(path, networks, scale, are_truth, crops)]
     heads = ["input", "bicubic", *networks, *(["truth"] if are_truth else [])]
     sheet = grid([_cells(row) for row in rows], heads=heads, cell=width)
     return Drawing([sheet], f"{counted(len(rows), 'row')}, {len(heads)} columns")
 
 
 def _rows(
-    path: str | os.PathLike, networks: Mapping[str, nn.Module], is_truth: bool, crops: Sequence[Crop] | None
+    path: str | os.PathLike,
+    networks: Mapping[str, nn.Module],
+    scale: int,
+    is_truth: bool,
+    crops: Sequence[Crop] | None,
 ) -> Iterator[Row]:
     """Yield the rows of one image: one for each crop, else one for all of it."""
-    scale = next(iter(networks.values())).scale
     source = to_uint8(read_image(path))
     if is_truth:
-        source = _cut_to_multiple(path, source, scale)
+        source = _trim_to_multiple(path, source, scale)
     lq = imresize(source, 1 / scale) if is_truth else source
     crops = crops or [(0, 0, source.shape[1], source.shape[0])]
     for crop in crops:
@@ -83,10 +88,11 @@ def _rows(
         yield Row(Path(path).stem, lq[small], parts, source[large] if is_truth else None)
 
 
-def _cut_to_multiple(path: str | os.PathLike, image: np.ndarray, scale: int) -> np.ndarray:
+def _trim_to_multiple(path: str | os.PathLike, image: np.ndarray, scale: int) -> np.ndarray:
     height, width = (length // scale * scale for length in image.shape[:2])
     if not (height and width):
-        raise SrtoolboxError(f"{os.fspath(path)}: smaller than one pixel after reduction by {scale}")
+        fault = f"smaller than one pixel after reduction by {scale}"
+        raise SrtoolboxError(f"{os.fspath(path)}: {fault}")
     return image[:height, :width]
 
 
@@ -94,14 +100,14 @@ def _check_crop(path: str | os.PathLike, crop: Crop, image: np.ndarray, multiple
     """Raise a SrtoolboxError for a crop that lies outside, or is no multiple of the scale."""
     x, y, width, height = crop
     if x + width > image.shape[1] or y + height > image.shape[0]:
-        size = f"{image.shape[1]} x {image.shape[0]}"
-        name = os.fspath(path)
-        raise SrtoolboxError(f"{crop_text(crop)} lies outside of {name}, of which {size} pixels are used")
+        size = f"{image.shape[1]} x {image.shape[0]} pixels are used"
+        place = f"outside of {os.fspath(path)}, of which {size}"
+        raise SrtoolboxError(f"{crop_text(crop)} lies {place}")
     if any(number % multiple for number in crop):
         near = [number // multiple * multiple for number in crop]
         near[2:] = [max(multiple, number) for number in near[2:]]
-        example = ",".join(map(str, near))
-        raise SrtoolboxError(f"{crop_text(crop)}: all four are multiples of {multiple}, such as {example}")
+        rule = f"all four are multiples of {multiple}, such as {','.join(map(str, near))}"
+        raise SrtoolboxError(f"{crop_text(crop)}: {rule}")
 
 
 def _cells(row: Row) -> list[Cell]:

@@ -41,8 +41,8 @@ check_animation_suffix = check_suffix
 def check_sheet_suffix(path: str | os.PathLike, hint: str = "") -> None:
     """Raise a SrtoolboxError for a file that no image can be written to, before the work begins."""
     if Path(path).suffix.lower() not in WRITE_SUFFIXES:
-        name = os.fspath(path)
-        raise SrtoolboxError(f"{name}: a sheet is one image, and its suffix one of {listed()}{hint}")
+        rule = f"a sheet is one image, and its suffix one of {listed()}"
+        raise SrtoolboxError(f"{os.fspath(path)}: {rule}{hint}")
 
 
 def read_crop(path: str | os.PathLike, crop: Crop | None = None) -> np.ndarray:
@@ -57,8 +57,8 @@ def read_crop(path: str | os.PathLike, crop: Crop | None = None) -> np.ndarray:
         return image
     x, y, width, height = crop
     if x + width > image.shape[1] or y + height > image.shape[0]:
-        size = f"{image.shape[1]} x {image.shape[0]} pixels"
-        raise SrtoolboxError(f"{crop_text(crop)} lies outside of {os.fspath(path)}, which is {size}")
+        place = f"{os.fspath(path)}, which is {image.shape[1]} x {image.shape[0]} pixels"
+        raise SrtoolboxError(f"{crop_text(crop)} lies outside of {place}")
     return image[y : y + height, x : x + width].copy()
 
 

@@ -57,7 +57,8 @@ def draw_features(
     part = maps[numbers]
     cells = [Cell(to_uint8(image), "input"), *channel_cells(part, numbers, limits_of([part]))]
     count = f"{len(numbers)} of {len(maps)} channels"
-    sheet = grid(square_rows(cells), title=f"{type(network).__name__}  {layer}: {count}", cell=width)
+    title = f"{type(network).__name__}  {layer}: {count}"
+    sheet = grid(square_rows(cells), title=title, cell=width)
     return Drawing([sheet], f"{count} of {layer}, {maps.shape[2]} x {maps.shape[1]}")
 
 
@@ -96,7 +97,9 @@ def animate_features(
     width: int = 180,
     load: Callable[[Path], nn.Module] = load_network,
 ) -> Drawing:
-    """Draw the feature maps of a layer over a training. Black and white mean the same in all frames.
+    """Draw the feature maps of a layer over a training.
+
+    Black and white mean the same in all frames.
 
     Args:
         work_dir: of the training.
@@ -147,7 +150,7 @@ def _maps_of_checkpoints(
 def _stored_maps(
     work_dir: Path, layer: str | None, channels: Sequence[int] | None, most: int
 ) -> tuple[str, Mapping[int, np.ndarray], np.ndarray, list[int]]:
-    """Return the layer, maps by iteration, the image and the numbers of the channels that a hook kept."""
+    """Return what a hook kept: the layer, maps by iteration, the image, the channels' numbers."""
     folders = snapshot_folders(work_dir, FEATURES, "FeatureMapsHook")
     if layer is None and len(folders) > 1:
         raise SrtoolboxError(f"the training kept {', '.join(folders)}: choose one with --layer")
@@ -156,7 +159,8 @@ def _stored_maps(
     if channels:
         missing = sorted(set(channels) - set(numbers))
         if missing:
-            raise SrtoolboxError(f"--channels: of {layer} the training kept {numbers}, not {missing}")
+            fault = f"of {layer} the training kept {numbers}, not {missing}"
+            raise SrtoolboxError(f"--channels: {fault}")
         places = [numbers.index(channel) for channel in channels]
         maps, numbers = {number: part[places] for number, part in maps.items()}, list(channels)
     return layer, maps, image, numbers

@@ -11,6 +11,7 @@ from torch import nn
 
 from srtoolbox.apps.visualize.drawing import Drawing, select_entries
 from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.interfaces import facts_of
 from srtoolbox.plots.frames import MOST, patch_frames, scan_frames, tile_areas
 from srtoolbox.plots.snapshots import PATCHES, snapshot_folders
 from srtoolbox.text import counted
@@ -59,7 +60,7 @@ def animate_scan(
     """
     tile = tile or max(8, -(-max(image.shape[:2]) // 6))
     result = Upscaler(network, tile=tile)(image)
-    areas = tile_areas((image.shape[0], image.shape[1]), tile, network.scale)
+    areas = tile_areas((image.shape[0], image.shape[1]), tile, facts_of(network).scale)
     frames = scan_frames(image, result, areas, most=most, width=width)
     parts = f"{counted(len(areas), 'tile')} of {tile} x {tile} input pixels"
     return Drawing(frames, f"{counted(len(frames), 'frame')}, {parts}")
