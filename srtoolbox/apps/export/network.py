@@ -18,7 +18,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +32,10 @@ from srtoolbox.image import read_image, rgb_to_ycbcr, to_tensor
 from srtoolbox.inference.restore import evaluation, restore
 from srtoolbox.interfaces import facts_of
 from srtoolbox.io import files
+
+if TYPE_CHECKING:  # an extra, which may be missing
+    from onnx import ModelProto
+    from onnxruntime import SessionOptions
 
 METADATA = "srtoolbox.json"
 """The entry of a torch.export file that tells about it; in ONNX these are the model's metadata."""
@@ -241,13 +245,13 @@ def _package(name: str, extra: str) -> ModuleType:
         raise SrtoolboxError(f"this needs the package {name}: pip install 'srtoolbox[{extra}]' ({error})") from error
 
 
-def _options(runtime: ModuleType) -> Any:  # noqa: ANN401 - onnxruntime's own
+def _options(runtime: ModuleType) -> SessionOptions:
     options = runtime.SessionOptions()
     options.log_severity_level = 3
     return options
 
 
-def _name_axes(model: Any, scale: int) -> None:  # noqa: ANN401 - onnx's own
+def _name_axes(model: ModelProto, scale: int) -> None:
     """Readable names for the free axes of input and output."""
     for value, height, width in (
         (model.graph.input[0], "height", "width"),

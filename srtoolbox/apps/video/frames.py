@@ -14,13 +14,17 @@ import os
 from collections.abc import Iterator
 from fractions import Fraction
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import is_moving_image, moving_frames
 from srtoolbox.logger import LOGGER
+
+if TYPE_CHECKING:  # an extra, which may be missing
+    from av import VideoFrame, VideoStream
+    from av.container import InputContainer
 
 # H.273's numbers of matrices and ranges, and swscale's names for them
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
@@ -88,7 +92,7 @@ def library() -> ModuleType:
 
 
 @contextlib.contextmanager
-def opened(path: str | os.PathLike) -> Iterator[Any]:
+def opened(path: str | os.PathLike) -> Iterator[InputContainer]:
     """A video file's container.
 
     Raises:
@@ -148,10 +152,10 @@ def probe(path: str | os.PathLike) -> Video:
         form = first.format
         luma, chroma = form.components[0], form.components[min(1, len(form.components) - 1)]
         is_rgb = form.is_rgb or form.has_palette
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        rate, base = stream.average_rate or stream.guessed_rate or Fraction(25), _time_base(stream)
         return Video(
-            os.fspath(path), first.width, first.height, form.name, _colour(first, is_rgb), rate, stream.time_base,
-            stream.frames, stream.duration * stream.time_base if stream.duration else _length(container),
+            os.fspath(path), first.width, first.height, form.name, _colour(first, is_rgb), rate, base,
+            stream.frames, stream.duration * base if stream.duration else _length(container),
             16 if luma.bits > 8 else 8,
             (0, 0) if is_rgb else (_shift(first.width, chroma.width), _shift(first.height, chroma.height)),
             first.rotation, stream.sample_aspect_ratio,
@@ -167,7 +171,7 @@ def frames(video: Video, skip: int = 0) -> Iterator[Frame]:
     with opened(video.path) as container:
         stream, last = container.streams.video[0], None
         stream.thread_type = "AUTO"
-        step = max(1, round(1 / (video.rate * stream.time_base)))
+        step = max(1, round(1 / (video.rate * _time_base(stream))))
         to_rgb = None
         for number, frame in enumerate(_decoded(container, video.path)):
             pts = frame.pts if frame.pts is not None else (0 if last is None else last + step)
@@ -210,7 +214,7 @@ class Encodable:
         self._convert = _Converter(video._replace(width=self.size[0], height=self.size[1]), self._source, self.format,
                                    self.colour)  # fmt: skip
 
-    def __call__(self, image: np.ndarray) -> Any:  # noqa: ANN401 - a VideoFrame
+    def __call__(self, image: np.ndarray) -> VideoFrame:
         """Return the frame of an image, without an odd row or column that chroma cannot have."""
         width, height = self.size
         frame = library().VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format=self._source)
@@ -238,13 +242,13 @@ class _Converter:
         graph.link_nodes(*nodes).configure()
         self._graph = graph
 
-    def __call__(self, frame: Any) -> Any:  # noqa: ANN401 - VideoFrame in and out
+    def __call__(self, frame: VideoFrame) -> VideoFrame:
         frame.pts, frame.time_base = None, Fraction(1, 1000)
         self._graph.vpush(frame)
         return self._graph.vpull()
 
 
-def _decoded(container: Any, name: str) -> Iterator[Any]:  # noqa: ANN401 - PyAV's own
+def _decoded(container: InputContainer, name: str) -> Iterator[VideoFrame]:
     av = library()
     try:
         yield from container.decode(container.streams.video[0])
@@ -254,7 +258,7 @@ def _decoded(container: Any, name: str) -> Iterator[Any]:  # noqa: ANN401 - PyAV
         ) from error
 
 
-def _colour(frame: Any, is_rgb: bool) -> Colour:  # noqa: ANN401 - a VideoFrame
+def _colour(frame: VideoFrame, is_rgb: bool) -> Colour:
     matrix, limits = int(frame.colorspace), int(frame.color_range)
     if matrix not in _MATRICES:
         if matrix not in (_UNKNOWN, _RGB, 3):
@@ -269,5 +273,10 @@ def _shift(luma: int, chroma: int) -> int:
     return max(0, round(luma / max(1, chroma)).bit_length() - 1)
 
 
-def _length(container: Any) -> Fraction | None:  # noqa: ANN401 - PyAV's own
+def _time_base(stream: VideoStream) -> Fraction:
+    assert stream.time_base is not None, "streams of files have one"
+    return stream.time_base
+
+
+def _length(container: InputContainer) -> Fraction | None:
     return Fraction(container.duration, 1_000_000) if container.duration else None

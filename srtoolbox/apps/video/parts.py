@@ -12,7 +12,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from srtoolbox.apps.video.frames import Encodable, Frame, Video, library, opened
 from srtoolbox.apps.video.lock import PartsLock
@@ -20,6 +20,11 @@ from srtoolbox.errors import SrtoolboxError
 from srtoolbox.io import files
 from srtoolbox.logger import LOGGER
 from srtoolbox.text import counted
+
+if TYPE_CHECKING:  # an extra, which may be missing
+    from av import Packet, VideoStream
+    from av.container import InputContainer, OutputContainer
+    from av.stream import Stream
 
 _TICK = 40  # milliseconds a frame in a part: Matroska's clock has milliseconds
 _OWN_OPTIONS = {"libvpx": {"b": "0"}, "libx265": {"x265-params": "log-level=error"}}  # x265 tells of every part
@@ -138,9 +143,9 @@ class Parts:
             number += 1
 
 
-def _stream(container: Any, encodable: Encodable, encoding: Encoding, rate: Fraction) -> Any:  # noqa: ANN401 - PyAV's own
+def _stream(container: OutputContainer, encodable: Encodable, encoding: Encoding, rate: Fraction) -> VideoStream:
     width, height = encodable.size
-    stream = container.add_stream(encoding.codec, rate=rate, options=encoding.options())
+    stream = cast("VideoStream", container.add_stream(encoding.codec, rate=rate, options=encoding.options()))
     stream.width, stream.height, stream.pix_fmt = width, height, encodable.format
     context, colour = stream.codec_context, encodable.colour
     context.time_base = Fraction(_TICK, 1000)
@@ -176,7 +181,7 @@ def join(parts: Sequence[Part], video: Video, path: Path, container_format: str)
         raise SrtoolboxError(f"{path}: holds {counted(found, 'frame')} after joining, {expected} were made")
 
 
-def _joined_stream(parts: Sequence[Part], video: Video, source: Any, target: Any) -> Any:  # noqa: ANN401 - PyAV's own
+def _joined_stream(parts: Sequence[Part], video: Video, source: InputContainer, target: OutputContainer) -> VideoStream:
     with library().open(str(parts[0].path)) as first:
         stream = target.add_stream_from_template(first.streams.video[0], opaque=True)
     stream.time_base = video.time_base
@@ -191,16 +196,16 @@ def _joined_stream(parts: Sequence[Part], video: Video, source: Any, target: Any
     return stream
 
 
-def _in_time(*streams: Iterator[tuple[Fraction, Any]]) -> Iterator[Any]:
+def _in_time(*streams: Iterator[tuple[Fraction, Packet]]) -> Iterator[Packet]:
     """Yield packets of several streams in order of decoding time, so that none waits."""
 
-    def numbered(number: int) -> Iterator[tuple[Fraction, int, int, Any]]:
+    def numbered(number: int) -> Iterator[tuple[Fraction, int, int, Packet]]:
         yield from ((time, number, place, packet) for place, (time, packet) in enumerate(streams[number]))
 
     yield from (packet for *_, packet in heapq.merge(*map(numbered, range(len(streams)))))
 
 
-def copied_streams(source: Any, target: Any) -> tuple[list[Any], list[str]]:  # noqa: ANN401 - PyAV's own
+def copied_streams(source: InputContainer, target: OutputContainer) -> tuple[list[Stream], list[str]]:
     """Return the other streams that a container can hold, and names of those it cannot."""
     kept, left = [], []
     supported = target.supported_codecs
@@ -215,14 +220,14 @@ def copied_streams(source: Any, target: Any) -> tuple[list[Any], list[str]]:  # 
     return kept, left
 
 
-def _tell(source: Any, target: Any) -> None:  # noqa: ANN401 - PyAV's own
+def _tell(source: InputContainer, target: OutputContainer) -> None:
     target.metadata.update({key: value for key, value in source.metadata.items() if key.lower() in _KEPT_TAGS})
     chapters = source.chapters()
     if chapters:
         target.set_chapters(chapters)
 
 
-def _numbers(part: Part) -> Iterator[tuple[int, Any]]:
+def _numbers(part: Part) -> Iterator[tuple[int, Packet]]:
     """(place in presentation order, packet) of a part's packets, in decoding order."""
     with library().open(str(part.path)) as container:
         for packet in container.demux(container.streams.video[0]):
@@ -235,7 +240,7 @@ def _delay(parts: Sequence[Part]) -> int:
     return max(number - place for part in parts for number, (place, _) in enumerate(_numbers(part)))
 
 
-def _video_packets(parts: Sequence[Part], video: Video, stream: Any) -> Iterator[tuple[Fraction, Any]]:  # noqa: ANN401
+def _video_packets(parts: Sequence[Part], video: Video, stream: VideoStream) -> Iterator[tuple[Fraction, Packet]]:
     """Yield the parts' packets with the source's times, decoding ahead of presentation."""
     times = [pts for part in parts for pts in part.pts]
     step, delay = max(1, round(1 / (video.rate * video.time_base))), _delay(parts)
@@ -253,7 +258,7 @@ def _video_packets(parts: Sequence[Part], video: Video, stream: Any) -> Iterator
         done += len(part.pts)
 
 
-def _other_packets(source: Any, copies: Mapping[int, Any]) -> Iterator[tuple[Fraction, Any]]:  # noqa: ANN401 - PyAV's own
+def _other_packets(source: InputContainer, copies: Mapping[int, Stream]) -> Iterator[tuple[Fraction, Packet]]:
     if not copies:
         return
     for packet in source.demux(*[stream for stream in source.streams if stream.index in copies]):
