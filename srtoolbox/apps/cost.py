@@ -67,7 +67,7 @@ def measure(network: nn.Module, shape: Sequence[int], device: torch.device, runs
         del output
         peak = _cuda_peak(network, x) if device.type == "cuda" else _tensor_peak(network, x)
         times = [_timed(lambda: network(x), device) for _ in range(runs)]
-    parameters = [(parameter.numel(), parameter.requires_grad) for parameter in network.parameters()]
+    parameters = [(each.numel(), each.requires_grad) for each in network.parameters()]
     flops = counter.get_total_flops()
     return Cost(
         parameters=sum(count for count, _ in parameters),
@@ -96,7 +96,8 @@ def _timed(run: Callable[[], object], device: torch.device) -> float:
 
 def _resident(network: nn.Module, x: Tensor) -> int:
     tensors = [*network.parameters(), *network.buffers(), x]
-    return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
+    storages = [tensor.untyped_storage() for tensor in tensors]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
 def _cuda_peak(network: nn.Module, x: Tensor) -> int:
@@ -126,7 +127,7 @@ class NetworkCosts:
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures, and the facts of each network, as plain values."""
-        rows = {name: {**_facts(self.networks[name]), **cost._asdict()} for name, cost in self.costs.items()}
+        rows = {name: _facts(self.networks[name]) | cost._asdict() for name, cost in self.costs.items()}
         return {"setting": self.setting, "networks": rows}
 
     def table(self) -> Table:
@@ -178,9 +179,10 @@ def measure_networks(
     networks = _networks_of(source, overrides, plugins)
     shapes = _input_shapes(networks, batch, size, gt)
     try:
-        costs = {key: measure(network, shapes[key], place, runs) for key, network in networks.items()}
+        costs = {key: measure(each, shapes[key], place, runs) for key, each in networks.items()}
     except torch.OutOfMemoryError as error:
-        raise RunError(f"{shapes} does not fit into the memory of {machine}; take a smaller size") from error
+        fault = f"{shapes} does not fit into the memory of {machine}; take a smaller size"
+        raise RunError(fault) from error
     setting = f"{machine}, float32, median of {counted(runs, 'run')}, torch {torch.__version__}"
     return NetworkCosts(setting, networks, costs)
 
@@ -191,7 +193,8 @@ def _networks_of(
     """Return the networks of a config, or of a checkpoint's, by their names in `model`."""
     if Path(source).suffix in CHECKPOINTS:
         if overrides:
-            raise ConfigError(f"{overrides[0]!r}: a checkpoint's config cannot be changed; give a config")
+            advice = "a checkpoint's config cannot be changed; give a config"
+            raise ConfigError(f"{overrides[0]!r}: {advice}")
         load_plugins(None, plugins)
         model = read_network(os.fspath(source), trial=False).run_config["model"]
     else:
@@ -199,8 +202,11 @@ def _networks_of(
         load_plugins(config, plugins)
         model = config.get("model")
     entries = model.items() if isinstance(model, Mapping) else ()
-    parts = {name: part for name, part in entries if isinstance(part, Mapping) and name != "losses" and "type" in part}
-    networks = {name: NETWORKS.build(part) for name, part in parts.items() if part["type"] in NETWORKS}
+    networks = {
+        name: NETWORKS.build(part)
+        for name, part in entries
+        if name != "losses" and isinstance(part, Mapping) and part.get("type", "") in NETWORKS
+    }
     if "generator" not in networks:
         raise ConfigError(f"{os.fspath(source)}: model.generator names no network")
     return networks
@@ -223,7 +229,8 @@ def _input_shapes(
             shapes[name] = (batch, generator.in_channels, *sides)
         else:
             facts = discriminator_facts_of(network)
-            shapes[name] = (batch, CHANNELS[facts.colour], *(facts.fit(side * generator.scale) for side in sides))
+            judged = [facts.fit(side * generator.scale) for side in sides]
+            shapes[name] = (batch, CHANNELS[facts.colour], *judged)
     return shapes
 
 
@@ -234,7 +241,8 @@ def _facts(network: nn.Module) -> dict[str, Any]:
         colour = discriminator_facts_of(network).colour
         return {"type": kind, "scale": None, "colour": colour, "receptive_field": None}
     facts = facts_of(network)
-    return {"type": kind, "scale": facts.scale, "colour": facts.colour, "receptive_field": facts.receptive_field}
+    radius = facts.receptive_field
+    return {"type": kind, "scale": facts.scale, "colour": facts.colour, "receptive_field": radius}
 
 
 def _device_name(device: torch.device) -> str:

@@ -45,12 +45,10 @@ class Checkpoint:
     def load(self, device: torch.device | str = "cpu") -> nn.Module:
         """Return the network, ready to upscale; raises CheckpointError as `load_network`."""
         path, generator = os.fspath(self.path), generator_of(self.config)
+        weights, scale, trial = self.weights, self.scale, self.trial
         if self.other is None:
-            return load_network(
-                path, config=generator, weights=self.weights, scale=self.scale, trial=self.trial, device=device
-            )
-        files = [path, self.other]
-        both = Interpolator(files, config=generator, weights=self.weights, scale=self.scale, trial=self.trial)
+            return load_network(path, config=generator, weights=weights, scale=scale, trial=trial, device=device)
+        both = Interpolator([path, self.other], config=generator, weights=weights, scale=scale, trial=trial)
         return both.network_at((1 - self.alpha, self.alpha), device)
 
 
@@ -94,7 +92,8 @@ def make_upscaler(network: NetworkSource | Upscaler, device: str | None, setting
         module, place = load(network, device)
         return Upscaler(module, device=place, **settings)
     if settings:
-        raise OptionError(f"{next(iter(settings))} goes with a network: an Upscaler has its settings")
+        name = next(iter(settings))
+        raise OptionError(f"{name} goes with a network: an Upscaler has its settings")
     return network
 
 

@@ -41,16 +41,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = typed.replace("-", "_")
     command = find_command(name)
     if command is None:
-        print(f"error: no command {typed!r}.{did_you_mean(name, commands(), else_list=True)}", file=sys.stderr)
+        hint = did_you_mean(name, commands(), else_list=True)
+        print(f"error: no command {typed!r}.{hint}", file=sys.stderr)
         return EXIT_FAULT
     return _run(command, rest)
 
 
 def commands(prefix: str = "") -> dict[str, ModuleType]:
     """Return commands by name; with a prefix, files that it begins, by the rest of the name."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name.startswith(prefix))
-    found = {name.removeprefix(prefix): find_command(name) for name in names if prefix or not name.startswith(PART)}
-    return {name: module for name, module in found.items() if module is not None}
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    modules = {}
+    for name in names:
+        is_listed = name.startswith(prefix) if prefix else not name.startswith(PART)
+        module = find_command(name) if is_listed else None
+        if module is not None:
+            modules[name.removeprefix(prefix)] = module
+    return modules
 
 
 def find_command(name: str) -> ModuleType | None:

@@ -26,12 +26,16 @@ def build_parser() -> CommandParser:
     parser = CommandParser("export", __doc__, EXAMPLE)
     add = parser.add_argument
     add("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox, or of another project")
-    add("--onnx", metavar="FILE.onnx", help="write ONNX (needs the extra: pip install 'srtoolbox[onnx]')")
+    onnx = "write ONNX (needs the extra: pip install 'srtoolbox[onnx]')"
+    add("--onnx", metavar="FILE.onnx", help=onnx)
     add("--torch-export", metavar="FILE.pt2", help="write a torch.export program")
     add("--fp16", action="store_true", help="compute in float16; input and output stay float32")
-    add("--bare", action="store_true", help="the network alone: a luma network then takes and gives one channel")
-    add("--picture", metavar="FILE", help="compare on this image (default: a photograph of scikit-image)")
-    add("--raw", action="store_true", help="the trained weights, where there are averaged (EMA) ones too")
+    bare = "the network alone: a luma network then takes and gives one channel"
+    add("--bare", action="store_true", help=bare)
+    image = "compare on this image (default: a photograph of scikit-image)"
+    add("--picture", metavar="FILE", help=image)
+    raw = "the trained weights, where there are averaged (EMA) ones too"
+    add("--raw", action="store_true", help=raw)
     add_weights_options(parser)
     add_plugin(parser)
     return parser
@@ -46,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.apps.networks import Checkpoint
 
     parser.prepare(args)
-    network = Checkpoint(args.checkpoint, args.config, args.scale, args.trial, "raw" if args.raw else "ema")
+    network = Checkpoint(args.checkpoint, args.config, args.scale, args.trial, weights="raw" if args.raw else "ema")
     paths = {"onnx": args.onnx, "torch_export": args.torch_export}
     for file in export_files(network, **paths, half=args.fp16, bare=args.bare, image=args.picture):
         size = f"{Path(file.path).stat().st_size / 1e6:.2f} MB"

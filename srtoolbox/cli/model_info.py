@@ -17,15 +17,16 @@ def build_parser() -> CommandParser:
     """Options of the command."""
     parser = CommandParser("model_info", __doc__, EXAMPLE)
     add = parser.add_argument
-    add("source", metavar="CONFIG_OR_CKPT", help="a config, or a checkpoint (.pth, .pt, .ckpt, .safetensors)")
+    source = "a config, or a checkpoint (.pth, .pt, .ckpt, .safetensors)"
+    add("source", metavar="CONFIG_OR_CKPT", help=source)
     parser.add_overrides()
     size = parser.add_mutually_exclusive_group()
-    size.add_argument(
-        "--size", nargs=2, type=int, metavar=("H", "W"), help="of the low-resolution image (default: 64 64)"
-    )
-    size.add_argument("--gt", nargs=2, type=int, metavar=("H", "W"), help="of the upscaled image instead")
+    lq, gt = "of the low-resolution image (default: 64 64)", "of the upscaled image instead"
+    size.add_argument("--size", nargs=2, type=int, metavar=("H", "W"), help=lq)
+    size.add_argument("--gt", nargs=2, type=int, metavar=("H", "W"), help=gt)
     add("--batch", type=int, default=1, metavar="N", help="images at once (default: 1)")
-    add("--runs", type=int, default=10, metavar="N", help="passes that are timed; the median counts (default: 10)")
+    runs = "passes that are timed; the median counts (default: 10)"
+    add("--runs", type=int, default=10, metavar="N", help=runs)
     add("--threads", type=int, metavar="N", help="threads of the CPU (default: torch's)")
     add_device(parser)
     add("--json", metavar="FILE", help="write the figures")
@@ -37,8 +38,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
     args = parser.parse(argv)
-    numbers = [args.batch, args.runs, *(args.size or ()), *(args.gt or ()), *([args.threads] if args.threads else [])]
-    if min(numbers) < 1:
+    sides = [*(args.size or ()), *(args.gt or ())]
+    if min(args.batch, args.runs, args.threads or 1, *sides) < 1:
         parser.error("sizes, --batch, --runs and --threads are at least 1")
     from srtoolbox.apps.cost import measure_networks
     from srtoolbox.io.files import write_json

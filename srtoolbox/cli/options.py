@@ -19,6 +19,7 @@ from srtoolbox.text import did_you_mean
 _OVERRIDE = re.compile(r"""[A-Za-z_]\w*(\.[\w-]+|\[\s*['"]?[\w-]+['"]?\s*\])*\+?=""")
 CFG_OPTIONS = "--cfg-options"
 EXIT_TERMINATED = 143
+OVERRIDES_HELP = "config entries to change (--cfg-options is accepted)"
 
 
 def tile(text: str) -> int | str:
@@ -37,30 +38,24 @@ def add_device(place: OptionContainer) -> None:
 
 def add_plugin(place: OptionContainer) -> None:
     """`--plugin`, as often as wanted, for `load_plugins`."""
-    place.add_argument(
-        "--plugin", action="append", default=[], metavar="FILE", help="Python file with components of yours"
-    )
+    text = "Python file with components of yours"
+    place.add_argument("--plugin", action="append", default=[], metavar="FILE", help=text)
 
 
 def add_weights_options(place: OptionContainer, *, scale_type: Callable[[str], int] = int) -> None:
     """Add `--config`, `--scale` and `--no-trial`: what weights of other projects leave open."""
-    place.add_argument(
-        "--config", help="for weights that are not recognised: a config whose model.generator they are for"
-    )
-    place.add_argument(
-        "--scale", type=scale_type, metavar="N", help="the scale of weights that fit any (SRCNN, FSRCNN, VDSR)"
-    )
+    config = "for weights that are not recognised: a config whose model.generator they are for"
+    place.add_argument("--config", help=config)
+    scale = "the scale of weights that fit any (SRCNN, FSRCNN, VDSR)"
+    place.add_argument("--scale", type=scale_type, metavar="N", help=scale)
     add_trial(place)
 
 
 def add_trial(place: OptionContainer) -> None:
     """`--no-trial`, as `trial` of the result, for `read_network`."""
-    place.add_argument(
-        "--no-trial",
-        dest="trial",
-        action="store_false",
-        help="do not try other projects' weights on a photograph first: take them as they look, or as --config says",
-    )
+    text = "do not try other projects' weights on a photograph first: take them as they look, "
+    text += "or as --config says"
+    place.add_argument("--no-trial", dest="trial", action="store_false", help=text)
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -76,14 +71,15 @@ class CommandParser(argparse.ArgumentParser):
         name, _, part = command.partition(" ")  # 'visualize bars' is typed as visualize.py bars
         script = f"{name}.py"
         self._has_overrides = False
+        is_script = os.path.basename(sys.argv[0]) == script
         super().__init__(
-            prog=f"{script} {part}".strip() if os.path.basename(sys.argv[0]) == script else f"srtoolbox {command}",
+            prog=f"{script} {part}".strip() if is_script else f"srtoolbox {command}",
             description=description,
             epilog=example,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 
-    def add_overrides(self, help: str = "config entries to change (--cfg-options is accepted)") -> None:
+    def add_overrides(self, help: str = OVERRIDES_HELP) -> None:
         """Take `key=value` anywhere among the arguments, as `overrides` in the order typed."""
         self._has_overrides = True
         self.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=help)
@@ -146,7 +142,9 @@ class CommandParser(argparse.ArgumentParser):
     def _takes_value(self, text: str) -> bool:
         """True if this is an option, maybe shortened, whose value is the next argument."""
         known = options_of(self)
-        names = [text] if text in known else [name for name in known if text.startswith("--") and name.startswith(text)]
+        names = [name for name in known if name == text or (text not in known and name.startswith(text))]
+        if not text.startswith("--") and text not in known:
+            return False
         return len(names) == 1 and known[names[0]].nargs != 0
 
 

@@ -24,10 +24,12 @@ def build_parser() -> CommandParser:
     add("--baseline", action="store_true", help="score bicubic beside the checkpoints")
     add("--json", metavar="FILE", help="write all scores, image by image")
     add("--out", metavar="DIR", help="write the upscaled images to DIR/<checkpoint>/<set>/")
-    add("--best", type=int, metavar="N", help="with --out: only the N best and N worst images of each set")
-    add("--sheets", metavar="DIR", help="write a comparison sheet per image: input, bicubic, networks, truth")
-    add("--report", metavar="DIR", help="write a page to look at in a browser, DIR/index.html: scores and images")
-    add("--report-images", type=int, metavar="N", help="with --report: images of each set in it (default 20)")
+    add("--best", type=int, metavar="N", help="with --out: only the N best and N worst of each set")
+    add("--sheets", metavar="DIR", help="write a sheet per image: input, bicubic, networks, truth")
+    page = "write a page to look at in a browser, DIR/index.html: scores and images"
+    add("--report", metavar="DIR", help=page)
+    count = "with --report: images of each set in it (default 20)"
+    add("--report-images", type=int, metavar="N", help=count)
     add_trial(parser)
     add_device(parser)
     add_plugin(parser)

@@ -18,20 +18,18 @@ EXAMPLE = """example:
   cat photo.jpg | python tools/upscale.py model.pth - -o - > large.png
   python tools/upscale.py psnr.pth photo.jpg --blend gan.pth --alpha 0.8
 
-photo.bmp beside photo.tiff become photo.bmp_sr.png and photo.tiff_sr.png. Results of an earlier run (a_sr.png beside
-a.jpg) are left out; with -o of another folder they are images like all others. See docs/upscale.md."""
+photo.bmp beside photo.tiff become photo.bmp_sr.png and photo.tiff_sr.png. Results of an earlier run
+(a_sr.png beside a.jpg) are left out; with -o of another folder they are images like all others.
+See docs/upscale.md."""
 
 
 def build_parser() -> CommandParser:
     """Options of the command."""
     parser = CommandParser("upscale", __doc__, EXAMPLE)
-    parser.add_argument("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox, or of another project")
-    parser.add_argument(
-        "inputs",
-        nargs="+",
-        metavar="INPUT",
-        help="images, folders of them (recursive), quoted patterns ('in/**/*.png'), https addresses, - for stdin",
-    )
+    add = parser.add_argument
+    add("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox, or of another project")
+    sources = "images, folders of them (recursive), quoted patterns ('in/**/*.png'), "
+    add("inputs", nargs="+", metavar="INPUT", help=sources + "https addresses, - for stdin")
     _add_output_options(parser)
     _add_network_options(parser)
     _add_work_options(parser)
@@ -39,78 +37,50 @@ def build_parser() -> CommandParser:
 
 
 def _add_output_options(parser: CommandParser) -> None:
-    group = parser.add_argument_group("results")
-    group.add_argument(
-        "-o",
-        "--out",
-        metavar="DIR|FILE|-",
-        help="a folder (default: beside each image); for one image also a file, or - for stdout",
-    )
-    group.add_argument("--suffix", default="_sr", metavar="TEXT", help="what comes behind the name (default: _sr)")
-    group.add_argument("--ext", choices=EXTENSIONS, help="the format (default: png; same: that of the image)")
-    group.add_argument(
-        "--quality", type=int, metavar="Q", help="1 ... 100 for jpg (default 95) and webp (default: lossless)"
-    )
-    group.add_argument("--skip-existing", action="store_true", help="leave alone what has a result already")
+    add = parser.add_argument_group("results").add_argument
+    folder = "a folder (default: beside each image); for one image also a file, or - for stdout"
+    add("-o", "--out", metavar="DIR|FILE|-", help=folder)
+    add("--suffix", default="_sr", metavar="TEXT", help="comes behind the name (default: _sr)")
+    add("--ext", choices=EXTENSIONS, help="the format (default: png; same: that of the image)")
+    quality = "1 ... 100 for jpg (default 95) and webp (default: lossless)"
+    add("--quality", type=int, metavar="Q", help=quality)
+    add("--skip-existing", action="store_true", help="leave alone what has a result already")
 
 
 def _add_network_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("network")
+    add = group.add_argument
     add_weights_options(group)
-    group.add_argument(
-        "--outscale", type=float, metavar="S", help="final scale, any number above 0 (default: the network's)"
-    )
-    group.add_argument("--blend", metavar="CKPT", help="mix in another training of the same network, see interp")
-    group.add_argument("--alpha", type=float, metavar="A", help="with --blend: its share, in [0, 1]")
-    group.add_argument("--ensemble", action="store_true", help="average eight flips and turns (x8 the time, better)")
-    group.add_argument(
-        "--patches",
-        choices=("overlapping", "non-overlapping"),
-        help="SRCNN, VDSR: work on patches of the training's size",
-    )
-    group.add_argument(
-        "--wrap",
-        choices=("x", "y", "xy"),
-        help="for textures that tile: what lies beyond an edge is the opposite side (x: left and right)",
-    )
-    group.add_argument(
-        "--transparency",
-        choices=("network", "bicubic"),
-        default="network",
-        help="what upscales alpha (default: network)",
-    )
+    scale = "final scale, any number above 0 (default: the network's)"
+    add("--outscale", type=float, metavar="S", help=scale)
+    add("--blend", metavar="CKPT", help="mix in another training of the same network, see interp")
+    add("--alpha", type=float, metavar="A", help="with --blend: its share, in [0, 1]")
+    ensemble = "average eight flips and turns (x8 the time, better)"
+    add("--ensemble", action="store_true", help=ensemble)
+    kinds = ("overlapping", "non-overlapping")
+    add("--patches", choices=kinds, help="SRCNN, VDSR: work on patches of the training's size")
+    wrap = "for textures that tile: what lies beyond an edge is the opposite side "
+    add("--wrap", choices=("x", "y", "xy"), help=wrap + "(x: left and right)")
+    alpha = "what upscales alpha (default: network)"
+    add("--transparency", choices=("network", "bicubic"), default="network", help=alpha)
     add_plugin(group)
 
 
 def _add_work_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("machine")
+    add = group.add_argument
     add_device(group)
-    group.add_argument(
-        "--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help="precision of the network (default: fp32)"
-    )
-    group.add_argument(
-        "--tile",
-        type=tile,
-        default="auto",
-        metavar="auto|PX|0",
-        help="side of tiles in input pixels; 0: the image in one piece (default: auto, by the free memory); no seams",
-    )
-    group.add_argument(
-        "--overlap",
-        type=int,
-        metavar="PX",
-        help="pixels that tiles see around them (default: all the network sees, which is exact; fewer are faster)",
-    )
-    group.add_argument(
-        "--batch", type=int, default=1, metavar="N", help="tiles run together (default: 1; on a CPU more is no faster)"
-    )
-    group.add_argument(
-        "--workers",
-        type=_workers,
-        default=2,
-        metavar="N",
-        help="images read ahead and written at a time (default: 2)",
-    )
+    dtype = "precision of the network (default: fp32)"
+    add("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help=dtype)
+    side = "side of tiles in input pixels; 0: the image in one piece (default: auto, "
+    side += "by the free memory); no seams"
+    add("--tile", type=tile, default="auto", metavar="auto|PX|0", help=side)
+    overlap = "pixels that tiles see around them (default: all the network sees, which is exact; "
+    add("--overlap", type=int, metavar="PX", help=overlap + "fewer are faster)")
+    batch = "tiles run together (default: 1; on a CPU more is no faster)"
+    add("--batch", type=int, default=1, metavar="N", help=batch)
+    workers = "images read ahead and written at a time (default: 2)"
+    add("--workers", type=_workers, default=2, metavar="N", help=workers)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -122,9 +92,8 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.apps.networks import Checkpoint
 
     parser.prepare(args)
-    network = Checkpoint(
-        args.checkpoint, args.config, args.scale, args.trial, other=args.blend, alpha=args.alpha or 0.0
-    )
+    alpha = args.alpha or 0.0
+    network = Checkpoint(args.checkpoint, args.config, args.scale, args.trial, other=args.blend, alpha=alpha)
     with terminable(), parser.option_errors():
         result = upscale_folder(
             network,
@@ -156,9 +125,11 @@ def _check(parser: CommandParser, args: argparse.Namespace) -> None:
     if args.alpha is not None and not 0 <= args.alpha <= 1:
         parser.error(f"--alpha is in [0, 1], got {args.alpha:g}")
     if args.out == STREAM and sys.stdout.isatty():
-        parser.error("-o - writes an image to standard output, which is a terminal; add > FILE or | COMMAND")
+        terminal = "standard output, which is a terminal; add > FILE or | COMMAND"
+        parser.error(f"-o - writes an image to {terminal}")
     if STREAM in args.inputs and sys.stdin.isatty():
-        parser.error("- reads an image from standard input, which is a terminal; add < FILE or pipe one in")
+        terminal = "standard input, which is a terminal; add < FILE or pipe one in"
+        parser.error(f"- reads an image from {terminal}")
 
 
 def _workers(text: str) -> int:

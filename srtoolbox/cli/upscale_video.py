@@ -27,14 +27,20 @@ def build_parser() -> CommandParser:
     add = parser.add_argument
     add("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox, or of another project")
     add("input", metavar="VIDEO", help="any video FFmpeg reads")
-    add("-o", "--out", metavar="FILE", help=".mp4, .mov, .mkv or .webm (default: <name>_sr.mp4 beside the input)")
-    add("--codec", default="libx264", metavar="NAME", help="encoder: libx264 (default), libx265, libsvtav1, ffv1 ...")
-    add("--crf", type=float, metavar="Q", help="quality, lower is better (default: 18; none for ffv1)")
+    out = ".mp4, .mov, .mkv or .webm (default: <name>_sr.mp4 beside the input)"
+    add("-o", "--out", metavar="FILE", help=out)
+    codec = "encoder: libx264 (default), libx265, libsvtav1, ffv1 ..."
+    add("--codec", default="libx264", metavar="NAME", help=codec)
+    crf = "quality, lower is better (default: 18; none for ffv1)"
+    add("--crf", type=float, metavar="Q", help=crf)
     add("--preset", metavar="NAME", help="the encoder's preset, e.g. slow")
     add("--outscale", type=float, metavar="S", help="final scale, if not the network's")
-    add("--tile", type=tile, default="auto", metavar="auto|PX|0", help="as of upscale (default: auto)")
-    add("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help="numbers the network computes in (fp32)")
-    add("--overwrite", action="store_true", help="replace the output, and parts made with other options")
+    side = "as of upscale (default: auto)"
+    add("--tile", type=tile, default="auto", metavar="auto|PX|0", help=side)
+    dtype = "numbers the network computes in (fp32)"
+    add("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help=dtype)
+    overwrite = "replace the output, and parts made with other options"
+    add("--overwrite", action="store_true", help=overwrite)
     add_weights_options(parser)
     add_device(parser)
     add_plugin(parser)
@@ -66,6 +72,7 @@ def main(argv: Sequence[str]) -> int:
             outscale=args.outscale,
         )
     kept = f", {result.resumed} of them there already" if result.resumed else ""
-    size, seconds = f"{result.size[0]} x {result.size[1]}", time.perf_counter() - start
-    print(f"{args.input} -> {result.target}: {counted(result.frames, 'frame')} of {size}{kept}, {seconds:.1f} s")
+    frames, seconds = counted(result.frames, "frame"), time.perf_counter() - start
+    outcome = f"{frames} of {result.size[0]} x {result.size[1]}{kept}, {seconds:.1f} s"
+    print(f"{args.input} -> {result.target}: {outcome}")
     return 0

@@ -149,9 +149,11 @@ def _check_target(source: str, target: Path, images: set[Path], outputs: dict[Pa
         raise ImageError(f"{source} cannot be written to {target} ({refused}): give a --suffix")
     other = outputs.setdefault(place_of(target), source)
     if other is not source:
-        raise ImageError(f"{other} and {source} would both be written to {target}: upscale them separately")
+        both = f"{other} and {source} would both be written to {target}"
+        raise ImageError(f"{both}: upscale them separately")
     if place_of(target) in images:
-        raise ImageError(f"{source} would be written over the image {target}: give another folder (-o) or --suffix")
+        advice = "give another folder (-o) or --suffix"
+        raise ImageError(f"{source} would be written over the image {target}: {advice}")
 
 
 def _names(each: _Found, naming: Naming) -> tuple[str, str]:
@@ -187,7 +189,8 @@ def _in_folder(folder: Path, base: Path | None, unread: dict[Path, Unread]) -> I
     listing = scan_folder(folder)
     if not listing.images and not listing.unread:
         raise ImageError(f"{folder}: no images in this folder")
-    unread.update({place_of(folder / path): Unread(folder / path, kind) for path, kind in listing.unread})
+    for path, kind in listing.unread:
+        unread[place_of(folder / path)] = Unread(folder / path, kind)
     for name in listing.images:
         yield _Found(str(folder / name), "file", name, (base or folder) / name.parent)
 
@@ -195,7 +198,8 @@ def _in_folder(folder: Path, base: Path | None, unread: dict[Path, Unread]) -> I
 def _in_pattern(pattern: str, base: Path | None, unread: dict[Path, Unread]) -> Iterator[_Found]:
     """Yield the images, by suffix, of a pattern, in which `**` is any number of folders."""
     fixed, suffixes = Path(*_before_magic(Path(pattern).parts)), read_suffixes()
-    paths = [path for text in sorted(glob.glob(pattern, recursive=True)) if not (path := Path(text)).is_dir()]
+    paths = [Path(text) for text in sorted(glob.glob(pattern, recursive=True))]
+    paths = [path for path in paths if not path.is_dir()]
     found = [path for path in paths if path.suffix.lower() in suffixes]
     others = {
         place_of(path): Unread(path, kind)

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
@@ -151,13 +152,16 @@ def _check_options(naming: Naming, ext: str | None, quality: int | None, workers
     is_file = is_single(naming.out) and naming.out != STREAM
     format_name = str(naming.out).rpartition(".")[2].lower() if is_file else naming.ext
     if quality is not None and format_name not in ("jpg", "jpeg", "webp", "same"):
-        raise OptionError(f"quality is for jpg and webp, results are {format_name}: choose one of the two formats")
+        advice = "choose one of the two formats"
+        raise OptionError(f"quality is for jpg and webp, results are {format_name}: {advice}")
     if set(naming.suffix) & {"/", "\\", "\0"}:
         raise OptionError(f"suffix is a part of a name, got {naming.suffix!r}")
     if is_file and ext is not None:
-        raise OptionError(f"ext {ext}: the name {naming.out} says the format; leave one of the two out")
+        advice = "leave one of the two out"
+        raise OptionError(f"ext {ext}: the name {naming.out} says the format; {advice}")
     if naming.out == STREAM and ext == "same":
-        raise OptionError("ext same: standard output has no name to go by; say png, jpg, webp, tiff or bmp")
+        advice = "say png, jpg, webp, tiff or bmp"
+        raise OptionError(f"ext same: standard output has no name to go by; {advice}")
     if not 1 <= workers <= MAX_WORKERS:
         raise OptionError(f"workers is 1 ... {MAX_WORKERS}, got {workers}")
     if not isinstance(transparency, Upscaler) and transparency not in ("network", "bicubic"):
@@ -175,7 +179,8 @@ def _upscalers(
         upscaler = make_upscaler(network, device, settings)
         return upscaler, transparency if isinstance(transparency, Upscaler) else upscaler
     if isinstance(network, Upscaler):
-        raise OptionError("transparency bicubic goes with a network; with an Upscaler, give another Upscaler")
+        advice = "with an Upscaler, give another Upscaler"
+        raise OptionError(f"transparency bicubic goes with a network; {advice}")
     module, place = load(network, device)
     shared: UpscalerSettings = {}
     for key in ("tile", "outscale", "wrap"):
@@ -187,11 +192,16 @@ def _upscalers(
 
 def _say_left_out(planned: Plan, existing: int, console: Console) -> None:
     if planned.left_out:
-        _say(console, f"left out as results of an earlier run (-o takes them): {', '.join(planned.left_out)}")
+        names = ", ".join(planned.left_out)
+        _say(console, f"left out as results of an earlier run (-o takes them): {names}")
     if planned.unread:
         _say(console, planned.unread)
     if existing:
         _say(console, f"{existing} skipped, which have a result already")
+
+
+def _show_share(show: Callable[[float, int], None], number: int, total: int, share: float) -> None:
+    show(number + share, total)
 
 
 def _say(console: Console, line: str) -> None:
@@ -227,7 +237,8 @@ class _Run:
                 for number, (job, image) in enumerate(images):
                     show(number, len(jobs))
                     with self._one_fails(job):
-                        self._upscale(job, image.result(), lambda share: show(number + share, len(jobs)))  # noqa: B023
+                        add_share = partial(_show_share, show, number, len(jobs))
+                        self._upscale(job, image.result(), add_share)
                     self._settle(workers)
                 self._settle(0)
             finally:
@@ -271,9 +282,10 @@ class _Run:
         source, before, after = _name_of(writing.job), writing.before, writing.after
         target = "standard output" if writing.job.target is None else writing.job.target
         sizes = f"{before.width} x {before.height} -> {after.width} x {after.height}"
-        notes = [*(f"{source}: {line}" for line in writing.notes), *(f"{target}: {line}" for line in lost)]
-        for line in (f"{source} -> {target} ({sizes})", *(f"note: {note}" for note in notes)):
-            _say(self._console, line)
+        _say(self._console, f"{source} -> {target} ({sizes})")
+        notes = [f"{source}: {line}" for line in writing.notes]
+        for note in (*notes, *(f"{target}: {line}" for line in lost)):
+            _say(self._console, f"note: {note}")
 
     @contextlib.contextmanager
     def _one_fails(self, job: Job) -> Iterator[None]:
@@ -373,14 +385,14 @@ def _to_stdout(encode: Callable[[BinaryIO], object]) -> None:
         raise  # the reader has gone: the command ends, as all do
     except OSError as error:
         raise ImageError(
-            f"standard output, or a temporary file for it, cannot be written ({error.strerror or error}); "
-            "free some space, or write to a file (-o FILE)"
+            "standard output, or a temporary file for it, cannot be written "
+            f"({error.strerror or error}); free some space, or write to a file (-o FILE)"
         ) from error
 
 
 def check_folder(target: Path) -> None:
     """Raise an ImageError where it is known beforehand that no result can be written."""
-    folder = next(each for each in (target.absolute().parent, *target.absolute().parents) if os.path.lexists(each))
+    folder = next(folder for folder in target.absolute().parents if os.path.lexists(folder))
     if not folder.is_dir():
         raise ImageError(f"{target}: cannot be written ({folder} is no folder)")
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -29,7 +29,8 @@ def sets_and_metrics(config: Config, chosen: Sequence[str] | None = None) -> tup
         raise ConfigError(f"{config.filename}: data.test.datasets names no set to test on")
     for name in chosen or ():
         if name not in sets:
-            raise ConfigError(f"--datasets: the config has no set {name!r}.{did_you_mean(name, sets, else_list=True)}")
+            hint = did_you_mean(name, sets, else_list=True)
+            raise ConfigError(f"--datasets: the config has no set {name!r}.{hint}")
     datasets = build_eval_datasets({name: sets[name] for name in chosen or sets})
     if not datasets:
         raise MissingDataError("none of the test sets is there (see above for what is missing)")
@@ -55,7 +56,8 @@ def load_all(
     if not checkpoints:
         network = NETWORKS.build(generator)
         if next(network.parameters(), None) is not None:
-            raise ConfigError(f"{generator['type']} has weights to load: srtoolbox test {config.filename} CHECKPOINT")
+            command = f"srtoolbox test {config.filename} CHECKPOINT"
+            raise ConfigError(f"{generator['type']} has weights to load: {command}")
         yield generator["type"], network.to(device)
         return
     for name, path in distinct_names(checkpoints).items():
@@ -90,7 +92,8 @@ def distinct_names(paths: Sequence[str]) -> dict[str, str]:
     for number, path in enumerate(full):
         if path in full[:number]:
             raise ConfigError(f"{paths[number]}: given twice")
-    parts = [[part for part in path.with_suffix("").parts[1:] if part != "checkpoints"] for path in full]
+    stems = [path.with_suffix("").parts[1:] for path in full]
+    parts = [[part for part in stem if part != "checkpoints"] for stem in stems]
     for depth in range(1, max(map(len, parts)) + 1):
         names = ["_".join(part[-depth:]) for part in parts]
         if len(set(names)) == len(names):

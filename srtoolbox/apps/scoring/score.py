@@ -56,7 +56,7 @@ class NetworkScores:
     def means(self) -> dict[str, dict[str, Scores]]:
         """`{network: {set: {'psnr': mean, ...}}}`."""
         return {
-            name: {set_name: means(images) for set_name, images in sets.items()} for name, sets in self.images.items()
+            network: {name: means(images) for name, images in sets.items()} for network, sets in self.images.items()
         }
 
 
@@ -127,7 +127,8 @@ def test(
                 return NetworkScores(results, page)
 
 
-test.__test__ = False  # type: ignore[attr-defined]  # pytest takes an imported function of this name for a test
+# pytest would take an imported function of this name for a test
+test.__test__ = False  # type: ignore[attr-defined]
 
 
 def _loaded(config: Config | Mapping[str, Any] | str | os.PathLike[str], overrides: Sequence[str]) -> Config:
@@ -135,7 +136,9 @@ def _loaded(config: Config | Mapping[str, Any] | str | os.PathLike[str], overrid
         return Config.fromfile(config, overrides)
     if overrides:
         raise OptionError("overrides are for a config that is a file; change the config itself")
-    return copy.deepcopy(config) if isinstance(config, Config) else Config(copy.deepcopy(dict(config)))
+    if isinstance(config, Config):
+        return copy.deepcopy(config)
+    return Config(copy.deepcopy(dict(config)))
 
 
 @contextlib.contextmanager
@@ -209,7 +212,8 @@ class Outputs:
             write_image(self._claims.claim(path, name), to_image(image.sr))
         if self._sheets is not None:
             title = self.titles[network]
-            self._sheets.add(name, title, lq=image.lq, gt=image.gt, sr=image.sr, scores=image.scores)
+            lq, gt, sr = image.lq, image.gt, image.sr
+            self._sheets.add(name, title, lq=lq, gt=gt, sr=sr, scores=image.scores)
         if self.page is not None:
             self.page.add(set_name, image.name, network, lq=image.lq, gt=image.gt, sr=image.sr)
 

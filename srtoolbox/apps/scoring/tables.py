@@ -19,7 +19,7 @@ Results = dict[str, dict[str, dict[str, Scores]]]  # network -> set -> image
 
 def as_json(results: Results) -> dict[str, dict[str, Any]]:
     """Return `{network: {set: {"psnr": mean, ..., "images": {...}}}}`."""
-    return {name: {set_name: with_means(images) for set_name, images in sets.items()} for name, sets in results.items()}
+    return {network: {name: with_means(images) for name, images in sets.items()} for network, sets in results.items()}
 
 
 def with_means(images: dict[str, Scores]) -> dict[str, Any]:
@@ -49,8 +49,9 @@ def print_tables(
             rows = best_first(rows, higher_is_better)
         count = len(next(iter(results.values()))[set_name])
         title = f"{set_name} ({counted(count, 'image')})"
-        tables = [table_of(title, rows, higher_is_better, across=across) for across in (False, True)]
-        widths = [Measurement.get(console, console.options.update(max_width=10_000), table).maximum for table in tables]
+        tables = [table_of(title, rows, higher_is_better, across=each) for each in (False, True)]
+        options = console.options.update(max_width=10_000)
+        widths = [Measurement.get(console, options, table).maximum for table in tables]
         fitting = [number for number in (0, 1) if widths[number] <= console.width]
         best = fitting[0] if fitting else widths.index(min(widths))
         if console.is_terminal:  # which folds what is too wide; in a file there is room for all
