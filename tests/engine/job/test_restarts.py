@@ -18,7 +18,7 @@ from srtoolbox.engine.runner import Runner
 from tests.engine.runs import differing, final_state, listing, load, records, snapshot
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHON": sys.executable}
-TOOLS = Path(__file__).parents[2] / "tools"
+TOOLS = Path(__file__).parents[3] / "tools"
 
 
 class Died(BaseException):

@@ -22,7 +22,7 @@ from tests.engine.ranks import free_port, start
 from tests.engine.runs import differing, final_state, listing, records, run
 from tests.engine.test_faulty_ranks import FaultHook
 
-TOOLS = Path(__file__).parents[2] / "tools"
+TOOLS = Path(__file__).parents[3] / "tools"
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHON": sys.executable}
 KILL_ONCE = """
 import os, signal

@@ -13,10 +13,10 @@ import pytest
 
 from srtoolbox.cli import main
 from srtoolbox.engine.job import job
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.run import Run
+from tests.engine.job.test_signals import running
 from tests.engine.ranks import start
 from tests.engine.runs import snapshot
-from tests.engine.test_signals import running
 
 
 @pytest.mark.timeout(100)
@@ -94,17 +94,17 @@ def test_a_run_that_came_and_went_meanwhile_is_left_alone(
 ) -> None:
     """Both find an empty folder; the other one has trained and ended before this one is built."""
     arguments = ["train", str(tiny_config), "--work-dir", str(tmp_path / "run")]
-    build = Runner.__init__
+    build = Run.__init__
 
-    def slowly(self: Runner, *given: object, **named: object) -> None:
-        monkeypatch.setattr(Runner, "__init__", build)
+    def slowly(self: Run, *given: object, **named: object) -> None:
+        monkeypatch.setattr(Run, "__init__", build)
         monkeypatch.setattr(job, "_ONE_RUN", threading.Lock())  # as in a process of its own
         assert main(arguments) == 0
         before.update(snapshot(tmp_path / "run"))
         build(self, *given, **named)
 
     before: dict[str, bytes] = {}
-    monkeypatch.setattr(Runner, "__init__", slowly)
+    monkeypatch.setattr(Run, "__init__", slowly)
     assert main([*arguments, *filter(None, [option])]) == 2
     assert "another run" in capsys.readouterr().err
     after = snapshot(tmp_path / "run")
