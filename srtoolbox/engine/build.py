@@ -1,4 +1,4 @@
-"""Networks of a run made ready: weights to start from, compilation, gradients averaged over processes."""
+"""Networks of a run: the weights they start from, compilation, gradients over processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from srtoolbox.weights.load import weights_in
 def load_initial_weights(
     networks: Mapping[str, nn.Module], config: Mapping[str, Any], weights: Mapping[str, Any], source: str
 ) -> None:
-    """Start from weights of another run (`load_from`): the generator's must fit, other networks' may be missing.
+    """Start from weights of another run (`load_from`): only the generator's must be there and fit.
 
     Args:
         networks: the run's, fresh.
@@ -34,7 +34,8 @@ def load_initial_weights(
     for name, network in networks.items():
         if name == "generator":
             own = config["model"][name]
-            load_matching(network, starting_weights(weights, source, own, network.state_dict()), source)
+            start = starting_weights(weights, source, own, network.state_dict())
+            load_matching(network, start, source)
             continue
         try:
             load_matching(network, weights_in(weights, source, name, weights="ema"), source)
@@ -45,10 +46,10 @@ def load_initial_weights(
 def wrap_networks(
     model: nn.Module, networks: Mapping[str, nn.Module], names: Iterable[str], device: torch.device, *, compiles: bool
 ) -> None:
-    """Compile networks in place (so the keys of their weights stay), and let processes average their gradients.
+    """Compile networks in place, so the keys stay, and let processes average their gradients.
 
     Args:
-        model: its attributes are the networks; they become DDP modules where there are several processes.
+        model: its attributes are the networks; with several processes they become DDP modules.
         networks: the networks by name, which stay as they are.
         names: those that learn.
         device: of this process.
@@ -60,7 +61,7 @@ def wrap_networks(
             network.compile()
         if dist.world_size() > 1:
             devices = [device.index] if device.type == "cuda" else None
-            with warnings.catch_warnings():  # torch announces another spelling of broadcast_buffers, once per rank
+            with warnings.catch_warnings():  # torch announces another name of broadcast_buffers
                 warnings.simplefilter("ignore", FutureWarning)
-                wrapped = DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
-            setattr(model, name, wrapped)
+                ddp = DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
+            setattr(model, name, ddp)

@@ -1,4 +1,4 @@
-"""Where a run computes, and how torch is set up for it."""
+"""The device of a run, and torch's settings on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from srtoolbox.errors import ConfigError
 
 
 def select_device(name: str | None) -> torch.device:
-    """The named device, or for None and 'auto' this rank's GPU where there is one, else the CPU.
+    """Return the named device; for None and 'auto' this rank's GPU if there is one, else the CPU.
 
     Raises:
         ConfigError: a device this machine does not have, or one GPU for several processes.
@@ -46,7 +46,8 @@ def set_up_torch(runtime: dict[str, Any]) -> None:
 
 
 def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """The batch with its pictures on the device, copied without waiting where memory is pinned."""
+    """Return the batch with its images on the device, copied without waiting from pinned memory."""
     if device.type == "cpu":
         return batch
-    return {k: carry(v, device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
+    images = {k: carry(v, device, non_blocking=True) for k, v in batch.items() if isinstance(v, Tensor)}
+    return {**batch, **images}

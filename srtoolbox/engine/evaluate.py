@@ -1,30 +1,32 @@
-"""Evaluation: every picture of a set through the same `restore` that upscales a user's picture, scored by metrics.
+"""Evaluation: every image of a set through the same `restore` that upscales a user's, and metrics.
 
-Rank r takes pictures r, r + world, ...; scores are gathered by index and averaged in index order, so the result is that
-of one process, each picture counted once. Nothing here touches the random state of a training.
+Rank r takes images r, r + world, ...; scores are gathered by index and averaged in index order, so
+the result is that of one process, each image counted once. The random state of a training stays.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsFloat, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from srtoolbox import dist
+from srtoolbox.compat.pytorch import is_compiler_imported
+from srtoolbox.data.datasets.base import SRDataset
 from srtoolbox.data.loading.loader import build_eval_loader
 from srtoolbox.devices import carry
 from srtoolbox.errors import ConfigError, MissingDataError, SrtoolboxError
 from srtoolbox.image import batch_to_float, rgb_to_y
 from srtoolbox.inference.restore import Restored, evaluation, restore
+from srtoolbox.interfaces import Dataset, Metric
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import DATASETS, METRICS
 from srtoolbox.text import counted
@@ -32,8 +34,8 @@ from srtoolbox.text import counted
 Scores = dict[str, float]
 
 
-class Picture(NamedTuple):
-    """One evaluated picture: `lq` and `gt` HWC as the dataset gave them, `sr` (1, 3, H, W) float, unclipped.
+class EvaluatedImage(NamedTuple):
+    """One image: `lq` and `gt` HWC as the dataset gave them, `sr` (1, 3, H, W) float, unclipped.
 
     `gt` is None where there is no truth; then `scores` holds the seconds alone.
     """
@@ -46,11 +48,11 @@ class Picture(NamedTuple):
 
 
 class ImageScores(dict[str, Scores]):
-    """Scores of each image of a set, in the order of the set."""
+    """The scores of a set: `{image: {metric: score, ..., 'seconds': upscaling time}}`."""
 
     @property
     def means(self) -> Scores:
-        """The mean of each metric over the images."""
+        """The mean of each metric over all images."""
         return means(self)
 
 
@@ -58,15 +60,16 @@ class ImageScores(dict[str, Scores]):
 class Evaluation:
     """The outcome over several sets."""
 
-    images: dict[str, dict[str, Scores]] = field(default_factory=dict)  # set -> picture -> metric -> score
-    panels: dict[str, Picture] = field(default_factory=dict)  # '<set>/<picture>' of pictures kept to look at
+    images: dict[str, ImageScores] = field(default_factory=dict)
+    """By set."""
+    panels: dict[str, EvaluatedImage] = field(default_factory=dict)
+    """Images to look at, by '<set>/<image>'."""
 
     @property
     def scores(self) -> Scores:
-        """Mean of each metric over each set: `{'set5/psnr': 32.6}`."""
-        return {
-            f"{name}/{metric}": value for name, images in self.images.items() for metric, value in means(images).items()
-        }
+        """The mean of each metric over each set: `{'set5/psnr': 32.6}`."""
+        means = {name: images.means for name, images in self.images.items()}
+        return {f"{name}/{key}": mean for name, row in means.items() for key, mean in row.items()}
 
 
 class EvaluationInterrupted(Exception):  # noqa: N818 - a request, not an error
@@ -74,35 +77,35 @@ class EvaluationInterrupted(Exception):  # noqa: N818 - a request, not an error
 
 
 def means(images: Mapping[str, Scores]) -> Scores:
-    """Mean of each metric over pictures, in their order (seconds per picture among them)."""
+    """Return the mean of each metric over images, in their order (seconds per image among them)."""
     first = next(iter(images.values()), {})
-    return {metric: float(np.mean([scores[metric] for scores in images.values()])) for metric in first}
+    return {key: float(np.mean([scores[key] for scores in images.values()])) for key in first}
 
 
 def evaluate(
     network: nn.Module,
-    dataset: Any,  # noqa: ANN401 - any dataset of whole pictures
-    metrics: Mapping[str, Any],
+    dataset: Dataset,
+    metrics: Mapping[str, Metric],
     *,
     device: torch.device | str = "cpu",
-    on_picture: Callable[[Picture], None] | None = None,
+    on_picture: Callable[[EvaluatedImage], None] | None = None,
     interrupted: Callable[[], bool] = lambda: False,
     only: range | None = None,
 ) -> ImageScores:
-    """Score a network on every picture of a dataset.
+    """Score a network on every image of a dataset.
 
     Args:
         network: maps (1, C, h, w) to (1, C, scale * h, scale * w); evaluated in fp32 and eval mode.
-        dataset: `dataset[i]` is `{'lq': HWC, 'gt': HWC, 'key': str}`, without 'gt' where there is no truth.
+        dataset: `dataset[i]` is `{'lq': HWC, 'gt': HWC, 'key': str}`, without 'gt' where there is
+            no truth.
         metrics: `{name: metric}`; each names its protocol, see `srtoolbox.metrics`.
         device: where the network is.
-        on_picture: called with each picture of this rank as soon as it is scored.
-        interrupted: asked before each picture; once it says yes, this rank takes no more.
+        on_picture: called with each image of this rank as soon as it is scored.
+        interrupted: asked before each image; once it says yes, this rank takes no more.
         only: numbers of the images to take; None takes all.
 
     Returns:
-        `{picture: {metric: score, ..., 'seconds': upscaling time}}` in the dataset's order, the same on all ranks;
-        `.means` of it are those over the images.
+        the scores of each image in the dataset's order, the same on all ranks; `.means` over them.
 
     Raises:
         EvaluationInterrupted: on all ranks, where one was interrupted.
@@ -111,7 +114,7 @@ def evaluate(
     numbers = range(len(names)) if only is None else only
     mine = []
     with evaluation(network), torch.inference_mode(), uncompiled():
-        for index, sample in build_eval_loader(dataset, dist.rank(), dist.world_size(), numbers):
+        for index, sample in build_eval_loader(cast(SRDataset, dataset), dist.rank(), dist.world_size(), numbers):
             if interrupted():
                 break
             dist.advance()
@@ -121,11 +124,12 @@ def evaluate(
             if lq.device.type == "cuda":
                 torch.cuda.synchronize(lq.device)
             seconds = time.perf_counter() - start
-            scored = score(restored, _as_batch(sample["gt"], device), metrics) if "gt" in sample else {}
-            scores = {**scored, "seconds": seconds}
+            gt = sample.get("gt")
+            scores = {} if gt is None else score(restored, _as_batch(gt, device), metrics)
+            scores["seconds"] = seconds
             mine.append((index, names[index], scores))
             if on_picture is not None:
-                on_picture(Picture(names[index], sample["lq"], sample.get("gt"), restored.rgb, scores))
+                on_picture(EvaluatedImage(names[index], sample["lq"], gt, restored.rgb, scores))
     gathered = sorted(item for part in dist.all_gather_object(mine) for item in part)
     if len(gathered) < len(numbers):
         raise EvaluationInterrupted
@@ -136,23 +140,23 @@ def evaluate(
 
 def _report_nan(images: Mapping[str, Scores]) -> None:
     """Warn, on rank 0, of scores that are not a number: a mean over them is none either."""
-    bad = {name: [metric for metric, value in scores.items() if math.isnan(value)] for name, scores in images.items()}
-    bad = {name: metrics for name, metrics in bad.items() if metrics}
+    bad = {name: [key for key in row if math.isnan(row[key])] for name, row in images.items()}
+    bad = {name: keys for name, keys in bad.items() if keys}
     if bad and dist.is_main():
         name, metrics = next(iter(bad.items()))
         LOGGER.warning(
-            "%s of %s not a number (the first is %s): the network gives NaN or infinity there, or the metric cannot "
-            "score it", ", ".join(metrics), counted(len(bad), "image is", "images are"), name,
+            "%s of %s not a number (the first is %s): the network gives NaN or infinity there, or the "
+            "metric cannot score it", ", ".join(metrics), counted(len(bad), "image is", "images are"), name,
         )  # fmt: skip
 
 
 def _as_batch(image: np.ndarray, device: torch.device | str) -> Tensor:
-    """HWC as a dataset gives it -> (1, C, H, W) in [0, 1] on the device."""
+    """Return HWC as a dataset gives it as (1, C, H, W) in [0, 1] on the device."""
     return batch_to_float(carry(torch.from_numpy(np.array(image))[None], device))
 
 
 def unique_names(keys: Sequence[str]) -> list[str]:
-    """The keys, numbered where sets put together hold pictures of one name: `a`, `a-2`."""
+    """Return the keys, numbered where sets put together hold images of one name: `a`, `a-2`."""
     names: dict[str, None] = {}
     for key in keys:
         numbered = (key if number == 1 else f"{key}-{number}" for number in count(1))
@@ -160,9 +164,12 @@ def unique_names(keys: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def score(restored: Restored, gt: Tensor, metrics: Mapping[str, Any]) -> Scores:
-    """Each metric of one restored picture by its own protocol. `gt` is (1, C, H, W) in [0, 1]; gray counts as RGB."""
-    rgb, gt = (picture.expand(-1, 3, -1, -1) for picture in (restored.rgb, gt))
+def score(restored: Restored, gt: Tensor, metrics: Mapping[str, Metric]) -> Scores:
+    """Return the metrics of one restored image, each by its own protocol.
+
+    `gt` is (1, C, H, W) in [0, 1]; gray counts as RGB.
+    """
+    rgb, gt = (image.expand(-1, 3, -1, -1) for image in (restored.rgb, gt))
     scores = {}
     for name, metric in metrics.items():
         if metric.protocol == "y_direct":
@@ -174,9 +181,9 @@ def score(restored: Restored, gt: Tensor, metrics: Mapping[str, Any]) -> Scores:
 
 
 def _number(name: str, result: object) -> float:
-    """Return a metric's result for one image as a number; a class that derives from nothing may return anything."""
+    """Return a metric's result for one image as a number; a plugin may return anything."""
     try:
-        return float(result)
+        return float(cast(SupportsFloat, result))
     except (TypeError, ValueError, RuntimeError) as error:
         got = f"shape {tuple(result.shape)}" if isinstance(result, Tensor) else type(result).__name__
         raise SrtoolboxError(
@@ -185,8 +192,8 @@ def _number(name: str, result: object) -> float:
 
 
 def uncompiled() -> contextlib.AbstractContextManager:
-    """Runs a compiled network as it was written: every new picture size would compile it anew."""
-    if "torch._dynamo" not in sys.modules:  # nothing is compiled, and asking the compiler would import it, for seconds
+    """Run a compiled network as it was written: every new image size would compile it anew."""
+    if not is_compiler_imported():  # nothing is compiled, and the compiler's import takes seconds
         return contextlib.nullcontext()
     return torch.compiler.set_stance("force_eager")
 

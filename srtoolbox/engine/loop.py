@@ -71,7 +71,7 @@ def _ending(run: Run) -> Iterator[None]:
 
 
 def _call_after_train(run: Run, error: BaseException | None) -> None:
-    """Call `after_train` of all hooks. A failure is raised where it is the run's first, else logged."""
+    """Call `after_train` of all hooks; raise a failure if it is the run's first, else log it."""
     late: Exception | None = None
     for name, hook in run.hooks.items():
         try:

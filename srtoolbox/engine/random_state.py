@@ -1,4 +1,4 @@
-"""The random states of a process. Data does not depend on them: a sample is a function of (seed, draw)."""
+"""Random states of a process. Data does not depend on them: a sample follows from seed and draw."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ def seed_everything(seed: int) -> None:
 
 
 def generators(device: torch.device) -> list[torch.Generator]:
-    """Those that PyTorch draws from in a training step on a device."""
-    found = [torch.default_generator]
-    if device.type == "cuda":
-        found.append(torch.cuda.default_generators[device.index or 0])
-    return found
+    """Return the generators that PyTorch draws from in a training step on a device."""
+    own = [torch.cuda.default_generators[device.index or 0]] if device.type == "cuda" else []
+    return [torch.default_generator, *own]
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
-    """The random states of this process, as tensors and plain values."""
-    name, keys, *rest = np.random.get_state()
-    state = {"python": random.getstate(), "numpy": [name, keys.tolist(), *rest], "torch": torch.get_rng_state()}
+    """Return the random states of this process, as tensors and plain values."""
+    name, keys, *rest = np.random.get_state(legacy=True)
+    numpy_state = [name, np.asarray(keys).tolist(), *rest]
+    state = {"python": random.getstate(), "numpy": numpy_state, "torch": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
     return state

@@ -85,7 +85,7 @@ class Run:
             self.load_state_dict(resume)
         self._choose_threads()
         self.statistics = StatisticsGuard(self.networks[name] for name in self.optims)
-        dist.barrier()  # a rank that read its data late must not let a collective of the others time out
+        dist.barrier()  # a rank whose data came late must not let the others' collectives time out
         compiles = bool(self.runtime.get("compile"))
         wrap_networks(self.model, self.networks, self.optims, self.device, compiles=compiles)
         self._generators = generators(self.device)
@@ -106,29 +106,31 @@ class Run:
         if self.runtime.get("channels_last"):
             self.model.to(memory_format=torch.channels_last)
         self.networks: dict[str, nn.Module] = dict(self.model.networks())
-        if weights is not None:
+        if weights is not None and source is not None:
             load_initial_weights(self.networks, config, weights, source)
-        amp = self.runtime.get("amp")
-        self.optims: dict[str, OptimWrapper] = {
-            name: build_optim(name, self.networks[name], cfg, amp=amp) for name, cfg in config["optim"].items()
-        }
-        hooks: dict[str, Hook] = {name: HOOKS.build(cfg) for name, cfg in complete_hooks(config).items()}
-        self.hooks = dict(sorted(hooks.items(), key=lambda item: item[1].phase))  # ties: the config's order
+        self.optims: dict[str, OptimWrapper] = {}
+        for name, cfg in config["optim"].items():
+            network = self.networks[name]
+            self.optims[name] = build_optim(name, network, cfg, amp=self.runtime.get("amp"))
+        hooks = [(name, HOOKS.build(cfg)) for name, cfg in complete_hooks(config).items()]
+        self.hooks: dict[str, Hook] = dict(sorted(hooks, key=lambda item: item[1].phase))
         self.call("set_up")
 
     def _check_same_start(self) -> None:
-        """Refuse ranks that continue from different checkpoints, as a network disk may show them."""
+        """Refuse ranks that see different checkpoints, as a network disk may show them."""
         starts = dist.all_gather_object((self.iter, self.draws))
         if len(set(starts)) > 1:
+            iterations = ", ".join(str(start[0]) for start in starts)
             raise RunError(
-                f"the ranks found different checkpoints, of iterations {', '.join(str(start[0]) for start in starts)}. "
-                f"All need the same view of {self.work_dir}; wait a moment, or name one with --resume-from"
+                f"the ranks found different checkpoints, of iterations {iterations}. All need the same "
+                f"view of {self.work_dir}; wait a moment, or name one with --resume-from"
             )
 
     def _choose_threads(self) -> None:
         self._threads_before, self.default_threads = torch.get_num_threads(), None
         if self.device.type == "cpu":
-            self.default_threads = default_threads((self.networks[name] for name in self.optims), self.config)
+            learning = [self.networks[name] for name in self.optims]
+            self.default_threads = default_threads(learning, self.config)
         if self.default_threads:
             torch.set_num_threads(self.default_threads)
 
@@ -174,14 +176,14 @@ class Run:
             optim.accumulate(part, self.accumulation)
         if part == self.accumulation - 1:
             return contextlib.nullcontext()
-        stack = contextlib.ExitStack()  # gradients are summed here, and averaged over the ranks with the last batch
+        stack = contextlib.ExitStack()  # gradients are summed; the last batch averages them
         for module in self.model.children():
             if isinstance(module, DistributedDataParallel):
                 stack.enter_context(module.no_sync())
         return stack
 
     def next_batch(self) -> Batch:
-        """Return the next batch, on the device. Workers that still start are no sign of slow data, nor of a hang."""
+        """Return the next batch, on the device; the start of workers is no waiting for data."""
         start = time.perf_counter()
         dist.enter("start" if self._workers_start else "data", self.iter)
         batch = to_device(next(self.batches), self.device)
@@ -197,14 +199,13 @@ class Run:
 
     def end_step(self, terms: Sequence[Mapping[str, Tensor]]) -> None:
         """Count an iteration, with the loss terms of each of its batches."""
-        self.statistics.after_step(
-            [optim.nonfinite_flag for optim in self.optims.values() if optim.nonfinite_flag is not None]
-        )
+        flags = [optim.nonfinite_flag for optim in self.optims.values()]
+        self.statistics.after_step([flag for flag in flags if flag is not None])
         self.terms = terms[0] if len(terms) == 1 else _mean_terms(terms)
         self.iter, self.iteration_finished, self._before_step = self.iter + 1, False, None
 
     def undo_step(self) -> bool:
-        """Take back the draws, random numbers and BatchNorm statistics of a step that was broken off, if one was."""
+        """Take back draws, random numbers and BatchNorm statistics of a step that was broken off."""
         if self._before_step is None:
             return False
         self.draws, states = self._before_step
@@ -216,11 +217,12 @@ class Run:
 
     @property
     def last_step_skipped(self) -> bool:
-        """True if a save must wait, since the last step was left out and the weights may be beyond repair.
+        """True if a save must wait: the last step was left out, and weights may be beyond repair.
 
-        False at the end, where no other step can come (weights that are not finite are never saved).
+        False at the end, when no other step comes (weights that are not finite are never saved).
         """
-        return self.iter < self.max_iters and any([optim.skipped_steps.in_a_row for optim in self.optims.values()])
+        skips = [optim.skipped_steps.in_a_row for optim in self.optims.values()]
+        return self.iter < self.max_iters and any(skips)
 
     # --- for hooks
 
@@ -232,10 +234,10 @@ class Run:
 
     @contextlib.contextmanager
     def pausing(self, phase: str) -> Iterator[None]:
-        """Leave the time spent inside out of the training time in the log. All ranks enter and leave together.
+        """Leave the time inside out of the training time in the log. All ranks leave together.
 
         Args:
-            phase: 'save' or 'evaluate': there rank 0 may be busy for long while the others wait at the end.
+            phase: 'save' or 'evaluate', in which the others may wait long for rank 0 at the end.
         """
         dist.enter(phase, self.iter)
         start = time.perf_counter()
@@ -250,8 +252,9 @@ class Run:
         return self.iter + self.iteration_finished
 
     def higher_is_better(self, metric: str) -> bool | None:
-        """True if a larger value of a validation metric, by its name in the config, is a better one."""
-        return METRICS.get(self.config["data"]["val"]["metrics"][metric]["type"]).higher_is_better
+        """True if more of a validation metric, by its name, is better; None: neither is."""
+        kind = self.config["data"]["val"]["metrics"][metric]["type"]
+        return getattr(METRICS.get(kind), "higher_is_better", None)
 
     def synchronise_buffers(self) -> None:
         """Give all ranks rank 0's buffers (BatchNorm statistics), which DDP leaves different."""
@@ -269,7 +272,7 @@ class Run:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that an exact continuation needs: tensors and plain values. Every rank must call it."""
+        """Return all that an exact continuation needs. Every rank must call it."""
         return {
             **self.network_state(),
             **({"whole": True} if self.iteration_finished else {}),
@@ -282,9 +285,9 @@ class Run:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back networks, optimizers and hooks; the random state follows when the data are loaded.
+        """Take back networks, optimizers and hooks; the random state follows with the data.
 
-        An optimizer whose settings changed keeps its moments; the new settings hold as if they always had.
+        An optimizer whose settings changed keeps its moments, and goes by the new settings.
 
         Raises:
             CheckpointError: networks or optimizers differ from the config's.
@@ -295,14 +298,15 @@ class Run:
         try:
             self._load_parts(state, config["optim"])
         except (KeyError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:300]
+            kind, reason = type(error).__name__, " ".join(str(error).split())[:300]
             raise CheckpointError(
-                f"{self.resumed_from or 'the state'}: does not fit this config ({type(error).__name__}: {reason}). "
-                f"Resume with the config of that run, or take only its weights with --load-from"
+                f"{self.resumed_from or 'the state'}: does not fit this config ({kind}: {reason}). Resume "
+                f"with the config of that run, or take only its weights with --load-from"
             ) from error
         self.terms = state["terms"][dist.rank() if len(state["terms"]) == self.world else 0]
         if state["dataset_digest"] != self.dataset.digest() and dist.is_main():
-            LOGGER.warning("the training images are not those of the checkpoint: the run cannot go on exactly")
+            fault = "the training images are not those of the checkpoint"
+            LOGGER.warning("%s: the run cannot go on exactly", fault)
 
     def _load_parts(self, state: Mapping[str, Any], before: Mapping[str, Any]) -> None:
         """Load networks, optimizers (`before` being their settings in the checkpoint) and hooks."""
@@ -322,10 +326,12 @@ class Run:
         if len(states) == self.world:
             set_random_state(states[dist.rank()], self.device)
         elif dist.is_main():
-            LOGGER.warning("%d processes after %d: random states start anew", self.world, len(states))
+            number = len(states)
+            LOGGER.warning("%d processes after %d: random states start anew", self.world, number)
 
 
 def _mean_terms(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Return each term's mean over the parts that have it."""
-    values = {name: [part[name] for part in parts if name in part] for part in parts for name in part}
-    return {name: sum(found[1:], start=found[0]) / len(found) for name, found in values.items()}
+    names = {name: None for part in parts for name in part}
+    rows = {name: [part[name] for part in parts if name in part] for name in names}
+    return {name: sum(row[1:], start=row[0]) / len(row) for name, row in rows.items()}

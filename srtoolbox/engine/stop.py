@@ -1,4 +1,4 @@
-"""Stops: a run that ends before its last iteration, for a signal or a fault, after saving what can be saved."""
+"""The stop of a run before its last iteration, by a signal or a fault, with what can be saved."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def stopping(run: Run) -> Iterator[None]:
         except torch.OutOfMemoryError as error:
             raise _stop_out_of_memory(run) from error
     except WriteError as error:
-        raise Stop(f"{error} The run stops at iteration {run.iter}; --resume continues from the newest save") from error
+        place = f"iteration {run.iter}; --resume continues from the newest save"
+        raise Stop(f"{error} The run stops at {place}") from error
 
 
 def stop_by_signal(run: Run) -> Stop:
@@ -80,13 +81,13 @@ def stop_by_signal(run: Run) -> Stop:
 def _stop_out_of_memory(run: Run) -> Stop:
     """Save the last whole iteration if that can be done, and say what to do."""
     is_stepping = run.undo_step()
-    is_half_done = is_stepping and any(optim.nonfinite_flag is not None for optim in run.optims.values())
+    has_stepped = any([optim.nonfinite_flag is not None for optim in run.optims.values()])
     for optim in run.optims.values():
         optim.optimizer.zero_grad(set_to_none=True)
     if run.device.type == "cuda":
         torch.cuda.empty_cache()
     # others are in a collective; one network is a step ahead; there is nothing to save
-    if run.world > 1 or is_half_done or run.iter == 0:
+    if run.world > 1 or (is_stepping and has_stepped) or run.iter == 0:
         state = "Earlier checkpoints are intact; --resume continues from the newest"
     else:
         state = _save_now(run)
@@ -96,7 +97,8 @@ def _stop_out_of_memory(run: Run) -> Stop:
         f"smaller parts), a smaller data.train.dataset.gt_size, or runtime.amp=bf16"
     )
     place = "a training step" if is_stepping else "what follows it (an evaluation, most likely)"
-    return Stop(f"iteration {run.iter + is_stepping}: {run.device} is out of memory in {place}. {state}. {advice}")
+    fault = f"iteration {run.iter + is_stepping}: {run.device} is out of memory in {place}"
+    return Stop(f"{fault}. {state}. {advice}")
 
 
 def _save_now(run: Run) -> str:
@@ -105,5 +107,6 @@ def _save_now(run: Run) -> str:
     try:
         run.call("after_iter", phases=(Phase.SAVE,))
     except WriteError as error:
-        return f"The state after iteration {run.iter} could not be saved ({error}); --resume continues before it"
+        state = f"The state after iteration {run.iter} could not be saved ({error})"
+        return f"{state}; --resume continues before it"
     return f"The state after iteration {run.iter} is saved; --resume continues"

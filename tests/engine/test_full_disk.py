@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from srtoolbox.engine.hooks import Hook, Phase
-from srtoolbox.engine.hooks.event_files import open_writer
+from srtoolbox.engine.hooks.tensorboard import open_writer
 from srtoolbox.engine.runner import Runner
 from srtoolbox.errors import RunError
 from srtoolbox.io.files import write_fault

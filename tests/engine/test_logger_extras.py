@@ -20,7 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 from srtoolbox.check import check
 from srtoolbox.config import Config
 from srtoolbox.engine.hooks import weights_and_biases
-from srtoolbox.engine.hooks.graph import write_graph
+from srtoolbox.engine.hooks.tensorboard import write_graph
 from srtoolbox.errors import ConfigError
 from srtoolbox.image import read_image
 from srtoolbox.plots.error_map import PEAK, error_map

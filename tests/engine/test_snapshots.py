@@ -132,7 +132,7 @@ def test_a_picture_that_is_not_there_is_reported_and_the_training_goes_on(
     logging.getLogger("srtoolbox").propagate = True
     away = ("hooks.patches.patches.1=nowhere.png", "hooks.maps.picture=nowhere.png", "max_iters=2")
     assert run(config, tmp_path / "run", *away).iter == 2
-    assert "nowhere.png: no such picture" in caplog.text
+    assert "nowhere.png: no such image" in caplog.text
     assert list(folders(tmp_path / "run") if (tmp_path / "run/snapshots/features").exists() else []) == []
     assert list(list_snapshots(tmp_path / "run/snapshots/patches/cat1")) == [0, 2]
 
@@ -142,13 +142,13 @@ def test_a_picture_that_is_not_there_is_reported_and_the_training_goes_on(
     [
         ("hooks.patches.patches.0.box=[9,15,25,18]", "multiples of the scale 3, such as [9, 15, 24, 18]"),
         ("hooks.patches.patches.0.box=[9,15,24]", "[x, y, width, height]"),
-        ("hooks.patches.patches.0.where=[9,15,24,18]", "a patch is a picture's path"),
+        ("hooks.patches.patches.0.where=[9,15,24,18]", "a patch is an image's path"),
         ("hooks.maps.box=[1,3,24,18]", "multiples of the scale 3"),
         ("hooks.maps.layers.0=conv11", "Did you mean 'conv1'"),
         ("hooks.maps.network=generater", "Did you mean 'generator'"),
         ("hooks.maps.channels=0", "at least one"),
         ("hooks.patches.interval=0", "above 0"),
-        ("hooks.patches.patches=[]", "names no picture"),
+        ("hooks.patches.patches=[]", "names no image"),
         ("hooks.logger.graph=True", "tensorboard=False"),
     ],
 )

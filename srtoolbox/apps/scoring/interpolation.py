@@ -16,7 +16,7 @@ from srtoolbox.apps.scoring.networks import PART, sets_and_metrics
 from srtoolbox.apps.scoring.tables import Results, as_json, print_tables
 from srtoolbox.config import Config
 from srtoolbox.data.datasets.gt_only import ImageFiles
-from srtoolbox.engine.evaluate import Picture, Scores, build_metrics, evaluate, means, unique_names
+from srtoolbox.engine.evaluate import EvaluatedImage, Scores, build_metrics, evaluate, means, unique_names
 from srtoolbox.errors import ConfigError, ImageError
 from srtoolbox.image import read_image, scan_folder, to_uint8, unread_sentence, write_image
 from srtoolbox.inference.upscaler import upscale
@@ -166,7 +166,7 @@ class InterpolationReport:
     def _score(
         self, each: Interpolation, set_name: str, part: range, progress: Progress, task: TaskID
     ) -> dict[str, Scores]:
-        def on_picture(image: Picture) -> None:
+        def on_picture(image: EvaluatedImage) -> None:
             progress.advance(task)
             if set_name == "images":
                 self.sheets.add(image.name, each.name, image.lq, image.gt, image.sr, image.scores)

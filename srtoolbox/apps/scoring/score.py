@@ -30,7 +30,7 @@ from srtoolbox.apps.scoring.tables import Results, as_json, print_tables
 from srtoolbox.check import check
 from srtoolbox.config import Config
 from srtoolbox.engine.device import select_device
-from srtoolbox.engine.evaluate import Picture, Scores, evaluate, means
+from srtoolbox.engine.evaluate import EvaluatedImage, Scores, evaluate, means
 from srtoolbox.errors import OptionError
 from srtoolbox.image import to_image, write_image
 from srtoolbox.io.file_names import Claims
@@ -204,7 +204,7 @@ class Outputs:
         """True if bicubic is shown beside the networks."""
         return self._sheets is not None or self._report[0] is not None
 
-    def take(self, network: str, set_name: str, image: Picture) -> None:
+    def take(self, network: str, set_name: str, image: EvaluatedImage) -> None:
         """Write one network's version of one image."""
         name = f"{set_name}/{image.name}"
         if self._out is not None:
@@ -250,7 +250,7 @@ def score_parts(
     metrics: Mapping[str, Any],
     device: torch.device,
     results: Results,
-    take: Callable[[str, str, Picture], None],
+    take: Callable[[str, str, EvaluatedImage], None],
 ) -> Iterator[str]:
     """Score every set part by part, each part by all networks, with a progress bar.
 
@@ -272,7 +272,7 @@ def score_parts(
                 part = range(start, min(start + PART * world, len(dataset)))
                 for name, network in networks.items():
 
-                    def on_image(image: Picture, name: str = name, set_name: str = set_name) -> None:
+                    def on_image(image: EvaluatedImage, name: str = name, set_name: str = set_name) -> None:
                         nonlocal done
                         done += 1
                         show(done, total)  # noqa: B023 - called at once

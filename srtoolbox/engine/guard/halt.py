@@ -1,4 +1,4 @@
-"""Halt of a run whose steps are skipped again and again, with a dump of all that is needed to replay the fault."""
+"""The halt of a run whose steps are skipped again and again, with a dump to replay the fault."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ MAX_SKIPPED = 10
 
 
 def check_steps(run: Run) -> None:
-    """Warn of a step that was left out; halt where too many in a row were, and not for fp16's scale being too high yet.
+    """Warn of a step that was left out; halt after too many in a row, but not while fp16's scale falls.
 
-    At the end of the run, when no step can show whether the weights are sound, the next one is tried.
+    At the end of the run, when no step can show that the weights are sound, the next one is tried.
 
     Raises:
         Stop: with the folder of the dump and the command that replays it.
@@ -52,9 +52,9 @@ def check_steps(run: Run) -> None:
 
 
 def _is_sound(run: Run, name: str) -> bool:
-    """True if a network's next step would succeed, or would once fp16's scale is low enough. Changes nothing.
+    """True if a network's next step would succeed, or would once fp16's scale is low enough.
 
-    Every rank must call it.
+    Every rank must call it. It changes nothing.
     """
     buffers = [buffer for network in run.networks.values() for buffer in network.buffers()]
     before, values = random_state(run.device), [buffer.clone() for buffer in buffers]
@@ -107,14 +107,14 @@ def halt(run: Run, name: str) -> None:
         f"iteration {run.iter}: the last {steps} left out, since loss or gradients are no "
         f"longer finite{passing}. {folder} holds the state, the batch and a report; look into it with\n"
         f"  srtoolbox replay {folder}\n"
-        f"Lower the learning rate, clip the gradients (optim.{name}.clip) or train without amp; earlier checkpoints "
-        f"are intact",
+        f"Lower the learning rate, clip the gradients (optim.{name}.clip) or train without amp; "
+        f"earlier checkpoints are intact",
         may_go_back=True,
     )
 
 
 def _find_fault(run: Run, state: Mapping[str, Any], skipped: int) -> dict[str, Any]:
-    """Return the results of the newest batch that shows the fault on some rank, or of the oldest that was skipped."""
+    """Return the results of the newest batch that shows the fault, or of the oldest skipped one."""
     per_iteration = run.config["data"]["train"]["batch_size"] * run.world * run.accumulation
     result: dict[str, Any] = {}
     with _probing(run):
@@ -139,7 +139,7 @@ def _write_dump(run: Run, folder: Path, state: dict[str, Any], fault: dict[str, 
 
 
 def probe(run: Run, draws: int, iteration: int, *, rank: int | None = None, world: int | None = None) -> dict[str, Any]:
-    """One training step that changes no weights, from the batch that begins at `draws`.
+    """Take one training step that changes no weights, from the batch that begins at `draws`.
 
     The random state it begins with is the caller's.
 
@@ -182,7 +182,7 @@ def probe(run: Run, draws: int, iteration: int, *, rank: int | None = None, worl
 
 
 def replay(run: Run, state: Mapping[str, Any], report: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Repeat the step of a dump in one process; return the rank whose batch it was, and the results of `probe`.
+    """Repeat the step of a dump in one process; return the rank of its batch, and the results.
 
     Args:
         run: built from `state`, the dump's `state.pth`.

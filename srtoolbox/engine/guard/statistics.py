@@ -1,4 +1,4 @@
-"""Keeps running statistics of BatchNorm and its kin as the last good step left them: a NaN stays in them for good."""
+"""A guard of running statistics (BatchNorm and its kin), in which a NaN would stay for good."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from srtoolbox.compat.pytorch import NormBase, foreach_copy_
 class StatisticsGuard:
     """Running means and variances of some networks, put back after each step that was left out.
 
-    They enter no training step, only evaluations and checkpoints, so a NaN in them shows when it is too late.
+    They enter no training step, only evaluations and checkpoints: a NaN shows when it is too late.
     """
 
     def __init__(self, networks: Iterable[nn.Module]) -> None:
-        norms = [module for network in networks for module in network.modules() if isinstance(module, NormBase)]
-        self._live = [b for norm in norms for b in (norm.running_mean, norm.running_var) if b is not None]
+        modules = [module for network in networks for module in network.modules()]
+        norms = [module for module in modules if isinstance(module, NormBase)]
+        buffers = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)]
+        self._live = [buffer for buffer in buffers if buffer is not None]
         self._kept = [buffer.clone() for buffer in self._live]
 
     def restore(self) -> None:
@@ -28,7 +30,7 @@ class StatisticsGuard:
             foreach_copy_(self._live, self._kept)
 
     def after_step(self, flags: Sequence[Tensor]) -> None:
-        """Put the statistics back where one of the flags (`optim.nonfinite_flag`) is set, else keep them."""
+        """Put the statistics back if a flag (`optim.nonfinite_flag`) is set, else keep them."""
         if not self._live or not flags:
             return
         bad = reduce(torch.maximum, flags)
@@ -36,6 +38,6 @@ class StatisticsGuard:
             source, target = (self._kept, self._live) if bad else (self._live, self._kept)
             foreach_copy_(target, source)
             return
-        for live, kept in zip(self._live, self._kept, strict=True):  # without asking the device whether
+        for live, kept in zip(self._live, self._kept, strict=True):  # the device is not asked
             torch.where(bad > 0, kept, live, out=live)
         foreach_copy_(self._kept, self._live)

@@ -1,4 +1,4 @@
-"""Everything periodic in a run. A hook acts at four points; `Phase` says in which order hooks of one point act."""
+"""Hooks: everything periodic in a run. See docs/hooks.md."""
 
 from srtoolbox.engine.hooks.base import Hook, Phase
 

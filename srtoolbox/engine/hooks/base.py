@@ -1,15 +1,4 @@
-"""The base class of hooks, and the order in which they act; docs/hooks.md says what they may touch.
-
-for hook in hooks: hook.set_up(run)                     # while the run is built; then a checkpoint is loaded
-for hook in hooks: hook.before_train(run)
-for hook in hooks: hook.at_start(run)                   # of a run at iteration 0
-while run.iter < run.max_iters:
-    run.terms = model.train_step(next(batches), optims)
-    run.iter += 1
-    for hook in hooks: hook.after_iter(run)             # by phase: UPDATE, SAVE, EVALUATE, LOG
-        (the evaluating hook calls hook.after_eval(run, evaluation) of all)
-for hook in hooks: hook.after_train(run, error)         # always, with the exception that ended the run, if any
-"""
+"""The base class of hooks. docs/hooks.md says when they act and what they may touch."""
 
 from __future__ import annotations
 
@@ -30,12 +19,13 @@ def positive_interval(hook: str, interval: int) -> int:
         ConfigError: it is not a whole number of iterations above 0.
     """
     if not isinstance(interval, int) or interval < 1:
-        raise ConfigError(f"{hook}: interval is a number of iterations above 0, got {interval!r}", key="interval")
+        fault = f"interval is a number of iterations above 0, got {interval!r}"
+        raise ConfigError(f"{hook}: {fault}", key="interval")
     return interval
 
 
 def fit_interval(max_iters: int, *, most: int, times: int) -> int:
-    """Return an interval by which something happens so many times in a run, and more often in a long one.
+    """Return an interval with which something happens so many times in a run, more in a long one.
 
     Args:
         max_iters: of the run.
@@ -58,30 +48,30 @@ class Phase(IntEnum):
 
 
 class Hook:
-    """Override what you need. `iter` counts finished iterations: in the first `after_iter`, `run.iter` is 1."""
+    """Base of hooks: override what you need. In the first `after_iter`, `run.iter` is 1."""
 
     phase: Phase = Phase.LOG
 
     def set_up(self, run: Run) -> None:
-        """Add to the run what checkpoints hold, on its device, before one is loaded. Writes nothing."""
+        """Add to the run what checkpoints hold, on its device, before one is loaded. Write nothing."""
 
     def before_train(self, run: Run) -> None:
-        """Once, with everything built and loaded."""
+        """Act once, with everything built and loaded."""
 
     def at_start(self, run: Run) -> None:
-        """Once, before the first iteration of a run that begins at iteration 0, when all hooks are ready."""
+        """Act once, before the first iteration of a run at iteration 0, when all hooks are ready."""
 
     def after_iter(self, run: Run) -> None:
-        """After each optimizer step."""
+        """Act after each optimizer step."""
 
     def after_eval(self, run: Run, evaluation: Evaluation) -> None:
-        """After each evaluation; `run.iter` is 0 in the one of a run's start."""
+        """Act after each evaluation; `run.iter` is 0 in the one of a run's start."""
 
     def after_train(self, run: Run, error: BaseException | None = None) -> None:
-        """Once, also after a crash or a signal (`error`)."""
+        """Act once as the run ends, also by a crash or a signal (`error`)."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs: tensors and plain values only."""
+        """Return what a resumed run needs: tensors and plain values only."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

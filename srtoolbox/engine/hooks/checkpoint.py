@@ -1,4 +1,4 @@
-"""Saves the whole run at intervals, keeps the last few, and keeps the best network by each of several metrics."""
+"""Checkpoints: the whole run at intervals, and the best network by each of several metrics."""
 
 from __future__ import annotations
 
@@ -22,23 +22,27 @@ if TYPE_CHECKING:
     from srtoolbox.engine.run import Run
 
 LOGS = ("scores.jsonl", "train.log")
-"""What other parts append to during a run."""
+"""Files that other parts append to during a run."""
+
+
+def _as_list(best: Sequence[str] | str | None) -> list[str]:
+    return [best] if isinstance(best, str) else list(best or ())
 
 
 @HOOKS.register
 class CheckpointHook(Hook):
-    """Writes `checkpoints/iter_005000.pth` every `interval` iterations, at the end and when a signal stops the run.
+    """Write `checkpoints/iter_005000.pth` every `interval` iterations, at the end and at a signal.
 
-    While steps are left out (`run.last_step_skipped`), a save that is due waits for the next one that succeeds, and no
-    network is kept as the best.
+    While steps are left out (`run.last_step_skipped`), a save that is due waits for the next one that
+    succeeds, and no network is kept as the best.
 
     Args:
         interval: iterations between saves; None: a tenth of the run, at most 5000.
-        keep_last: how many of them to keep, at least 2 (the newest may turn out damaged); None keeps all.
-        best: which scores to keep the best network by, as '<set>/<metric>'; each has its own
-            `checkpoints/best_<set>_<metric>.pth`. Whether higher is better is the metric's own word; of equal scores
-            the earlier stays the best. None: no best.
-        best_after: no best before this many iterations (the first evaluations of a run are all 'best').
+        keep_last: how many to keep, at least 2 (the newest may turn out damaged); None keeps all.
+        best: scores to keep the best network by, as '<set>/<metric>'; each has its own
+            `checkpoints/best_<set>_<metric>.pth`. The metric says if higher is better; of equal
+            scores the earlier stays the best. None: no best.
+        best_after: no best before this many iterations (the first evaluations are all 'best').
     """
 
     phase = Phase.SAVE
@@ -51,37 +55,37 @@ class CheckpointHook(Hook):
         best_after: int = 0,
     ) -> None:
         if keep_last is not None and keep_last < 2:
-            fault = f"keep_last is at least 2, so that one good one is always there, got {keep_last}"
-            raise ConfigError(f"CheckpointHook: {fault}", key="keep_last")
-        self.interval = 0 if interval is None else positive_interval("CheckpointHook", interval)  # 0: set_up fits it
+            fault = f"at least 2, so that one good one is always there, got {keep_last}"
+            raise ConfigError(f"CheckpointHook: keep_last is {fault}", key="keep_last")
+        self.interval = positive_interval("CheckpointHook", 1 if interval is None else interval)
+        self._fits_interval = interval is None
         self.keep_last = keep_last
         self.best_after = best_after
-        self.best_keys = [best] if isinstance(best, str) else list(best or ())
+        self.best_keys = _as_list(best)
         self.best: dict[str, dict[str, float]] = {}
         self._missing: set[str] = set()
 
     @classmethod
     def check(cls, cfg: dict[str, Any], context: dict[str, Any]) -> list[Fault]:
-        """A best score that no evaluation gives is a fault."""
+        """Report a best score that no evaluation gives, or that has no better direction."""
         val = (context.get("data") or {}).get("val") or {}
         sets, metrics = val.get("datasets") or {}, val.get("metrics") or {}
-        best = cfg.get("best") or ()
-        keys = [best] if isinstance(best, str) else best
-        known = {f"{name}/{metric}": metrics[metric].get("type") for name in sets for metric in metrics}
-        faults = [
-            f"best={key!r} is no score of data.val; there are {', '.join(known) or 'none'}"
-            for key in keys
-            if key not in known
-        ]
-        faults += [
-            f"best={key!r}: {known[key]} is neither better higher nor better lower, so no best can be kept by it"
-            for key in keys
-            if known.get(key) in METRICS and METRICS.get(known[key]).higher_is_better is None
-        ]
+        names = {metric: str(cfg.get("type")) for metric, cfg in metrics.items()}
+        kinds = {f"{name}/{metric}": kind for name in sets for metric, kind in names.items()}
+        faults = []
+        for key in _as_list(cfg.get("best")):
+            kind = kinds.get(key)
+            if kind is None:
+                scores = ", ".join(kinds) or "none"
+                faults.append(f"best={key!r} is no score of data.val; there are {scores}")
+            elif kind in METRICS and getattr(METRICS.get(kind), "higher_is_better", True) is None:
+                fault = "is neither better higher nor better lower, so no best can be kept by it"
+                faults.append(f"best={key!r}: {kind} {fault}")
         return [Fault("best", fault) for fault in faults]
 
     def set_up(self, run: Run) -> None:
-        self.interval = self.interval or fit_interval(run.max_iters, most=5000, times=10)
+        if self._fits_interval:
+            self.interval = fit_interval(run.max_iters, most=5000, times=10)
 
     def before_train(self, run: Run) -> None:
         self.folder = run.work_dir / "checkpoints"
@@ -94,9 +98,9 @@ class CheckpointHook(Hook):
         self.best = dist.all_gather_object(self.best)[0]
 
     def _forget_lost(self) -> None:
-        """Let any score be the best again where the best network's file is not in this folder, or damaged.
+        """Let any score be the best again if the best network's file is not here, or damaged.
 
-        Another run's checkpoint tells of files in that run's folder, one gone back to of files replaced since.
+        Another run's checkpoint names files in that run's folder, an earlier one files replaced since.
         """
         for key, best in list(self.best.items()):
             fault = verify_checkpoint(self._best_path(key))
@@ -116,8 +120,8 @@ class CheckpointHook(Hook):
         return self.folder / f"best_{key.replace('/', '_')}.pth"
 
     def after_iter(self, run: Run) -> None:
-        due = run.iter // self.interval > self.saved_at // self.interval  # maybe since some iterations
-        if due or run.iter == run.max_iters or run.stop_signal:
+        is_due = run.iter // self.interval > self.saved_at // self.interval  # or overdue
+        if is_due or run.iter == run.max_iters or run.stop_signal:
             with run.pausing("save"):
                 self._save(run)
             self.saved_at = run.iter
@@ -128,13 +132,13 @@ class CheckpointHook(Hook):
         refuse_broken(run)
         state = run.state_dict()  # a collective: every rank gives its random state
         if dist.is_main():
-            for log in LOGS:  # a checkpoint that survives a power loss must find the lines before it
+            for log in LOGS:  # after a power loss a checkpoint must find the lines before it
                 sync_file(run.work_dir / log)
             save_checkpoint(path, state)
             self._retain(newest=path)
 
     def after_eval(self, run: Run, evaluation: Evaluation) -> None:
-        # the weights a run began with are no result of it: a best of theirs would hide all that it made
+        # the weights a run began with are no result: a best of theirs would hide all others
         if run.iter < max(self.best_after, 1) or run.last_step_skipped:
             return
         scores = evaluation.scores
@@ -164,7 +168,7 @@ class CheckpointHook(Hook):
         return value > self.best[key]["score"] if higher else value < self.best[key]["score"]
 
     def _retain(self, newest: Path) -> None:
-        """Delete what is older than the newest `keep_last` *whole* checkpoints, but never the one resumed from.
+        """Delete all but the newest `keep_last` *whole* checkpoints and the one resumed from.
 
         Damaged ones do not count, and nothing is deleted where the newest is damaged.
         """
@@ -182,10 +186,11 @@ class CheckpointHook(Hook):
 
     def _delete(self, path: Path) -> None:
         try:
-            sidecar_path(path).unlink(missing_ok=True)  # first the commit: a kill leaves no half checkpoint behind
+            sidecar_path(path).unlink(missing_ok=True)  # the commit first: a kill leaves no half one
             path.unlink(missing_ok=True)
         except OSError as error:
-            LOGGER.warning("%s: an old checkpoint that cannot be deleted (%s)", path, error.strerror)
+            reason = error.strerror
+            LOGGER.warning("%s: an old checkpoint that cannot be deleted (%s)", path, reason)
 
 
 def refuse_broken(run: Run) -> None:
@@ -195,9 +200,10 @@ def refuse_broken(run: Run) -> None:
         RunError: some weight is NaN or infinite.
     """
     for name, network in run.networks.items():
-        tensors = [value for value in network.state_dict().values() if isinstance(value, Tensor)]  # not an extra state
-        if not all(bool(tensor.isfinite().all()) for tensor in tensors):
+        values = network.state_dict().values()  # an extra state may be anything
+        if not all(bool(value.isfinite().all()) for value in values if isinstance(value, Tensor)):
             raise RunError(
-                f"iteration {run.iter}: weights of {name} are no longer finite; this state is not saved. Earlier "
-                f"ones are intact. Lower the learning rate, clip the gradients (optim.{name}.clip) or train without amp"
+                f"iteration {run.iter}: weights of {name} are no longer finite; this state is not saved. "
+                f"Earlier ones are intact. Lower the learning rate, clip the gradients "
+                f"(optim.{name}.clip) or train without amp"
             )

@@ -1,4 +1,4 @@
-"""Exponential moving average of a network's weights, as a network of its own: `<network>_ema`, never swapped in."""
+"""The exponential moving average of a network's weights, as a network of its own."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @HOOKS.register
 class EMAHook(Hook):
-    """Keeps `ema = decay * ema + (1 - decay) * weights` of one network, buffers (BatchNorm statistics) averaged too.
+    """Keep `ema = decay * ema + (1 - decay) * weights` of one network and of its buffers.
 
-    Whole numbers and booleans (indices, masks, counters) are no quantities to average: they are copied, and so is a
-    buffer that has just appeared or changed its shape. Evaluation and `load_network` use the average where there is
-    one.
+    Whole numbers and booleans (indices, masks, counters) are no quantities to average: they are
+    copied, and so is a buffer that has just appeared or changed its shape. Evaluation and
+    `load_network` use the average where there is one.
 
     Args:
         decay: share of the old average kept at each iteration, in [0, 1).
@@ -58,17 +58,17 @@ class EMAHook(Hook):
 
 
 def _paired_buffers(average: nn.Module, source: nn.Module) -> list[tuple[Tensor, Tensor]]:
-    """Return the buffers of both networks in pairs, but for those that are new: `average` has copies of them now."""
+    """Return the buffers of both networks in pairs, but for new ones: `average` gets copies."""
     pairs = []
     done: set[int] = set()  # of buffers that several modules share
     for ours, theirs in zip(average.modules(), source.modules(), strict=True):
         for name, value in own_buffers(theirs).items():
-            known = own_buffers(ours).get(name)
-            if value is None or known is None or known.shape != value.shape or known.dtype != value.dtype:
-                persistent = is_persistent(theirs, name)
-                ours.register_buffer(name, None if value is None else value.detach().clone(), persistent)
+            own = own_buffers(ours).get(name)
+            if value is None or own is None or own.shape != value.shape or own.dtype != value.dtype:
+                new = None if value is None else value.detach().clone()
+                ours.register_buffer(name, new, is_persistent(theirs, name))
             elif id(value) not in done:
-                pairs.append((known, value))
+                pairs.append((own, value))
             if value is not None:
                 done.add(id(value))
     return pairs

@@ -1,10 +1,10 @@
-"""Evaluates the current network on the validation sets at intervals and at the end."""
+"""Evaluations of the network on the validation sets at intervals and at the end."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from srtoolbox.engine.evaluate import Evaluation, Picture, build_eval_datasets, build_metrics, evaluate
+from srtoolbox.engine.evaluate import EvaluatedImage, Evaluation, build_eval_datasets, build_metrics, evaluate
 from srtoolbox.engine.hooks.base import Hook, Phase, fit_interval
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import HOOKS
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @HOOKS.register
 class EvaluateHook(Hook):
-    """Scores `data.val.datasets` by `data.val.metrics` every `data.val.interval` iterations
+    """Score `data.val.datasets` by `data.val.metrics` every `data.val.interval` iterations
     (default: a tenth of the run, at most 5000) and after the last one.
 
-    A run that begins from other weights (`load_from`) is scored before it learns, too: what it makes worse is seen. The
-    averaged weights are evaluated where an EMAHook keeps some.
+    A run that begins from other weights (`load_from`) is scored before it learns, too. The averaged
+    weights are evaluated if an EMAHook keeps some.
 
     Args:
         network: which of the model's networks.
-        panels: how many pictures of each set to keep for TensorBoard.
+        panels: how many images of each set to keep for TensorBoard.
     """
 
     phase = Phase.EVALUATE
@@ -31,7 +31,7 @@ class EvaluateHook(Hook):
     def __init__(self, network: str = "generator", panels: int = 2) -> None:
         self.network = network
         self.panels = panels
-        self.last_panels: dict[str, Picture] = {}
+        self.last_panels: dict[str, EvaluatedImage] = {}
         """The images to look at of the evaluation that ends the run."""
 
     def set_up(self, run: Run) -> None:
@@ -39,16 +39,18 @@ class EvaluateHook(Hook):
         self.interval: int = val.get("interval") or fit_interval(run.max_iters, most=5000, times=10)
         self.datasets = build_eval_datasets(val.get("datasets") or {})
         if val.get("datasets") and not self.datasets:
-            LOGGER.warning("none of the validation sets is there: training goes on without evaluation")
+            state = "training goes on without evaluation"
+            LOGGER.warning("none of the validation sets is there: %s", state)
         self.metrics = self._that_fit(run, build_metrics(val.get("metrics") or {}))
 
     def _that_fit(self, run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
-        """Leave out, of an RGB network, the metrics of a Y network's own output, but for those a best is kept by."""
-        kept_by = {key.rpartition("/")[2] for hook in run.hooks.values() for key in getattr(hook, "best_keys", ())}
+        """Leave out metrics of a Y network's own output for RGB, but for those a best is kept by."""
+        keys = [key for hook in run.hooks.values() for key in getattr(hook, "best_keys", ())]
+        kept_by = {key.rpartition("/")[2] for key in keys}
         if run.networks[self.network].colour == "y":
             return metrics
-        fitting = {name: metric for name, metric in metrics.items() if metric.protocol != "y_direct" or name in kept_by}
-        return fitting or metrics
+        is_left_out = {name: metrics[name].protocol == "y_direct" for name in metrics.keys() - kept_by}
+        return {name: metrics[name] for name in metrics if not is_left_out.get(name)} or metrics
 
     def at_start(self, run: Run) -> None:
         if self.datasets and run.config.get("load_from"):
@@ -66,15 +68,15 @@ class EvaluateHook(Hook):
             self.last_panels = evaluation.panels
 
     def evaluate(self, run: Run) -> Evaluation:
-        """Score all sets now, with the same buffers (BatchNorm statistics) on every rank; a signal ends it."""
+        """Score all sets now, with the same BatchNorm statistics on every rank; a signal ends it."""
         run.synchronise_buffers()
         network = run.networks.get(f"{self.network}_ema", run.networks[self.network])
         evaluation = Evaluation()
         for name, dataset in self.datasets.items():
 
-            def keep(picture: Picture, name: str = name) -> None:
+            def keep(image: EvaluatedImage, name: str = name) -> None:
                 if sum(key.startswith(f"{name}/") for key in evaluation.panels) < self.panels:
-                    evaluation.panels[f"{name}/{picture.name}"] = picture._replace(sr=picture.sr.cpu())
+                    evaluation.panels[f"{name}/{image.name}"] = image._replace(sr=image.sr.cpu())
 
             evaluation.images[name] = evaluate(
                 network,

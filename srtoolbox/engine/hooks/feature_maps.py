@@ -1,4 +1,4 @@
-"""Keeps feature maps of chosen layers over the training: what `visualize features WORK_DIR` animates."""
+"""Feature maps of chosen layers over the training, which `visualize features WORK_DIR` animates."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ from srtoolbox.registry import HOOKS, NETWORKS
 if TYPE_CHECKING:
     from srtoolbox.engine.run import Run
 
-_MIDDLE = 240  # px of the true picture
+_MIDDLE = 240  # px of the true image
 
 
 @HOOKS.register
 class FeatureMapsHook(SnapshotHook):
-    """Runs a patch through the network every `interval` iterations and keeps some channels of some layers, as float16
-    in `snapshots/features/<layer>/`.
+    """Keep some channels of some layers every `interval` iterations, of one patch of an image.
+
+    They are written as float16 into `snapshots/features/<layer>/`.
 
     Args:
-        picture: a true picture; if it is not there, that is reported, and the training goes on.
+        picture: a true image; if it is not there, that is reported, and the training goes on.
         layers: names as in `network.named_modules()`, such as 'conv1' or 'body.3'.
-        box: [x, y, width, height] in the picture, multiples of the scale; None: its middle, up to 240 x 240.
+        box: [x, y, width, height] in the image, multiples of the scale; None: its middle, up to
+            240 x 240.
         channels: how many channels of each layer, evenly chosen, or their numbers.
         interval: iterations between snapshots.
         network: which of the model's networks.
@@ -48,34 +50,37 @@ class FeatureMapsHook(SnapshotHook):
     ) -> None:
         if not layers or not channels or (isinstance(channels, int) and channels < 1):
             key = "channels" if layers else "layers"
-            raise ConfigError("FeatureMapsHook: at least one layer and one channel are needed", key=key)
+            fault = "at least one layer and one channel are needed"
+            raise ConfigError(f"FeatureMapsHook: {fault}", key=key)
         self.spec = {"picture": picture, "box": box}
         self.layers = list(dict.fromkeys(layers))
-        self.wanted = channels
+        self.channel_choice = channels
         self.interval = positive_interval("FeatureMapsHook", interval)
         self.network = network
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
-        """A box that is none, and layers that the network does not have."""
+        """Report a box that is none, and layers that the network does not have."""
         fault = patch_fault({"picture": cfg.get("picture"), "box": cfg.get("box")}, context)
         faults = [Fault("box", f"box: {fault}")] if fault else []
         return faults + _layer_faults(cfg, context.get("model") or {})
 
     def set_up(self, run: Run) -> None:
         network = run.networks[self.network]
-        self.patch = patch_of(self.spec, network, middle=_MIDDLE)
         self.channels: dict[str, list[int]] = {}
         self.folders: dict[Path, dict[str, bytes]] = {}
-        if self.patch is None:
+        patch = patch_of(self.spec, network, middle=_MIDDLE)
+        if patch is None:
             return
+        self.patch = patch
         counts = {layer: len(maps) for layer, maps in self._maps(network).items()}
         for layer in self.layers:
             if layer not in counts:
-                raise SrtoolboxError(f"layer {layer!r} is not used when {type(network).__name__} runs")
-            self.channels[layer] = choose_channels(counts[layer], self.wanted, layer)
-            told = about(self.patch, layer=layer, channels=self.channels[layer])
-            self.folders[run.work_dir / FEATURES / layer] = told
+                kind = type(network).__name__
+                raise SrtoolboxError(f"layer {layer!r} is not used when {kind} runs")
+            self.channels[layer] = choose_channels(counts[layer], self.channel_choice, layer)
+            notes = about(patch, layer=layer, channels=self.channels[layer])
+            self.folders[run.work_dir / FEATURES / layer] = notes
 
     def _keep(self, network: nn.Module, iteration: int) -> None:
         maps = self._maps(network)
@@ -89,7 +94,7 @@ class FeatureMapsHook(SnapshotHook):
 
 
 def _layer_faults(cfg: Mapping[str, Any], model: Mapping[str, Any]) -> list[Fault]:
-    """Layers that the config's network does not have."""
+    """Report layers that the config's network does not have."""
     name = str(cfg.get("network", "generator")).removesuffix("_ema")
     if not isinstance(model.get(name), Mapping):
         return []  # that is in the report, as of any hook
@@ -97,7 +102,7 @@ def _layer_faults(cfg: Mapping[str, Any], model: Mapping[str, Any]) -> list[Faul
         with without_memory():
             network = NETWORKS.build(model[name])
     except Exception:
-        return []  # a network that cannot be built is in the report already, or at home on no meta device
+        return []  # a network that cannot be built is in the report, or at home on no meta device
     return [
         Fault(f"layers.{index}", f"layers: {fault}")
         for index, layer in enumerate(cfg.get("layers") or ())

@@ -1,4 +1,4 @@
-"""The record of a run: console lines with the time left, `train.log`, `scores.jsonl`, TensorBoard."""
+"""The record of a run: console lines, `train.log`, `scores.jsonl`, TensorBoard."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from srtoolbox import dist
 from srtoolbox.engine.hooks.base import Hook, Phase, fit_interval, positive_interval
-from srtoolbox.engine.hooks.event_files import open_writer
-from srtoolbox.engine.hooks.graph import write_graph
 from srtoolbox.engine.hooks.loss_averages import LossAverages
+from srtoolbox.engine.hooks.tensorboard import open_writer, write_graph
 from srtoolbox.engine.hooks.weights_and_biases import WandbRun, wandb_fault
 from srtoolbox.errors import ConfigError, Fault
 from srtoolbox.image import to_image
@@ -33,17 +32,17 @@ if TYPE_CHECKING:
 
 @HOOKS.register
 class LoggerHook(Hook):
-    """Logs loss terms (means over interval and ranks, weighted as optimised), learning rates, speed and time left.
+    """Log loss terms (weighted means over interval and ranks), learning rates, speed and time left.
 
-    `scores.jsonl` holds one JSON object a line, `{"kind": "train", "iter", "terms", "lr", ...}` (terms whose weight is
-    not 1 also "unweighted"; steps left out so far, if any, "skipped") or `{"kind": "eval", "iter", "scores"}`. Loss
-    values are fetched from the device only when a line is due.
+    `scores.jsonl` holds one JSON object a line: `{"kind": "train", "iter", "terms", "lr", ...}` (terms
+    whose weight is not 1 also "unweighted"; steps left out so far, if any, "skipped") or
+    `{"kind": "eval", "iter", "scores"}`. Losses are fetched from the device when a line is due.
 
     Args:
         interval: iterations between lines; None: a twentieth of the run, at most 100.
-        tensorboard: whether to write event files too.
-        graph: whether to write the generator's graph there, once, as the run begins.
-        wandb: arguments of `wandb.init`, such as dict(project='...'): what goes to TensorBoard goes there too.
+        tensorboard: True to write event files, too.
+        graph: True to write the generator's graph there, once, as the run begins.
+        wandb: arguments of `wandb.init`, such as dict(project='...'), to send all there, too.
     """
 
     phase = Phase.LOG
@@ -55,7 +54,8 @@ class LoggerHook(Hook):
         graph: bool = False,
         wandb: Mapping[str, Any] | None = None,
     ) -> None:
-        self.interval = 0 if interval is None else positive_interval("LoggerHook", interval)  # 0: set_up fits it
+        self.interval = positive_interval("LoggerHook", 1 if interval is None else interval)
+        self._fits_interval = interval is None
         self.tensorboard, self.graph = tensorboard, graph
         if (graph or wandb is not None) and not tensorboard:
             fault = "graph and wandb go by way of TensorBoard, and tensorboard=False is given"
@@ -66,12 +66,13 @@ class LoggerHook(Hook):
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
-        """wandb asked for where it is not installed, or with arguments that are not the user's."""
+        """Report wandb that is not installed, or arguments of it that are not the user's."""
         fault = wandb_fault(cfg.get("wandb"))
         return [Fault("wandb", f"wandb: {fault}")] if fault else []
 
     def set_up(self, run: Run) -> None:
-        self.interval = self.interval or fit_interval(run.max_iters, most=100, times=20)
+        if self._fits_interval:
+            self.interval = fit_interval(run.max_iters, most=100, times=20)
 
     def before_train(self, run: Run) -> None:
         self.path = run.work_dir / "scores.jsonl"
@@ -84,13 +85,13 @@ class LoggerHook(Hook):
             if self.wandb is not None:
                 self.wandb.begin(run.work_dir, run.config.to_dict())
             if self.tensorboard:
-                # what an earlier process logged from this iteration on (all, where it never saved) is repeated
+                # the lines of an earlier process from this iteration on are written again
                 self.writer = open_writer(run.work_dir, purge_step=run.first_logged_iter)
-            if self.graph and not run.is_resumed:
+            if self.writer is not None and self.graph and not run.is_resumed:
                 write_graph(self.writer, run.networks["generator"], run.device)
 
     def at_start(self, run: Run) -> None:
-        self.started = time.perf_counter()  # the time left is of training, not of an evaluation before it
+        self.started = time.perf_counter()  # an evaluation before it says nothing of the time left
 
     def after_iter(self, run: Run) -> None:
         self.means.add(run.terms)
@@ -102,13 +103,14 @@ class LoggerHook(Hook):
             return
         scores = evaluation.scores
         self._record({"kind": "eval", "iter": run.iter, "scores": scores})
-        LOGGER.info("iter %d  %s", run.iter, "  ".join(f"{k} {v:.4f}" for k, v in scores.items() if "seconds" not in k))
+        line = "  ".join(f"{k} {v:.4f}" for k, v in scores.items() if "seconds" not in k)
+        LOGGER.info("iter %d  %s", run.iter, line)
         if self.writer is not None:
             for key, value in scores.items():
                 self.writer.add_scalar(f"eval/{key}", value, run.iter)
-            for key, picture in evaluation.panels.items():
-                shown = panel(picture.lq, to_image(picture.sr), picture.gt)
-                self.writer.add_image(f"{key} ({PANEL_TITLE})", shown, run.iter, dataformats="HWC")
+            for key, image in evaluation.panels.items():
+                drawing = panel(image.lq, to_image(image.sr), image.gt)
+                self.writer.add_image(f"{key} ({PANEL_TITLE})", drawing, run.iter, dataformats="HWC")
 
     def after_train(self, run: Run, error: BaseException | None = None) -> None:
         if self.writer is not None:
@@ -118,14 +120,14 @@ class LoggerHook(Hook):
 
     def state_dict(self) -> dict[str, Any]:
         if self.writer is not None:
-            self.writer.flush()  # a run resumed from this state writes what follows, not what came before
+            self.writer.flush()  # a run resumed from this state writes only what follows
         more = {} if self.wandb is None else {"wandb": self.wandb.id}
         return {"terms": dist.all_gather_object(self.means.state_dict()), **more}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if self.wandb is not None:
             self.wandb.id = state.get("wandb", self.wandb.id)
-        if len(state["terms"]) == dist.world_size():  # else the first line covers what follows the resume only
+        if len(state["terms"]) == dist.world_size():  # else the first line is of what follows only
             self.means.load_state_dict(state["terms"][dist.rank()])
 
     def _log_train(self, run: Run) -> None:
@@ -134,13 +136,15 @@ class LoggerHook(Hook):
             rates = learning_rates(run.optims)
             speed = self._speed(run)
             weights = run.model.loss_weights()
-            plain = {name: terms[name] / weights[name] for name in terms if weights.get(name, 1) not in (0, 1)}
+            weighted = [name for name in terms if weights.get(name, 1) not in (0, 1)]
+            plain = {name: terms[name] / weights[name] for name in weighted}
             extra = {"unweighted": plain} if plain else {}
             totals = {name: optim.skipped_steps.total for name, optim in run.optims.items()}
             skipped = {name: total for name, total in totals.items() if total}
             if skipped:
                 extra["skipped"] = skipped
-            self._record({"kind": "train", "iter": run.iter, "lr": rates, "terms": terms, **extra, **speed})
+            facts = {"kind": "train", "iter": run.iter, "lr": rates, "terms": terms}
+            self._record({**facts, **extra, **speed})
             LOGGER.info(train_line(run.iter, run.max_iters, terms, rates, speed))
             if self.writer is not None:
                 if speed:
@@ -150,16 +154,17 @@ class LoggerHook(Hook):
                         self.writer.add_scalar(f"{group}/{name}", value, run.iter)
 
     def _speed(self, run: Run) -> dict[str, float]:
-        """Seconds per iteration (without saving and evaluating), of them waiting for data, and seconds left in all.
+        """Return seconds per iteration (without saving and evaluating), waiting for data, and left.
 
-        Nothing in the line of the iteration at which a run resumed, which this process has not timed.
+        Nothing at the iteration at which a run resumed, which this process has not timed.
         """
         now, iters = time.perf_counter(), run.iter - self.since_iter
         if iters == 0:
             return {}
         seconds = (now - self.since - (run.paused_seconds - self.paused_before)) / iters
         data_seconds = (run.data_seconds - self.data_before) / iters
-        left = (now - self.started) / max(run.iter - self.started_at, 1) * (run.max_iters - run.iter)
+        rate = (now - self.started) / max(run.iter - self.started_at, 1)
+        left = rate * (run.max_iters - run.iter)
         self.since, self.since_iter = now, run.iter
         self.data_before, self.paused_before = run.data_seconds, run.paused_seconds
         return {"time": seconds, "data_time": data_seconds, "eta": left}
@@ -171,9 +176,10 @@ class LoggerHook(Hook):
 def train_line(
     iteration: int, of: int, terms: dict[str, float], rates: dict[str, float], speed: dict[str, float]
 ) -> str:
-    """Return one line for people: losses, learning rates, and where it was timed speed and time left."""
+    """Return one line for people: losses, learning rates, and if it was timed speed and time left."""
     losses = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
-    lr = ", ".join(f"{name} {rate:.3g}" if len(rates) > 1 else f"{rate:.3g}" for name, rate in rates.items())
+    names = {name: f"{name} " if len(rates) > 1 else "" for name in rates}
+    lr = ", ".join(f"{names[name]}{rate:.3g}" for name, rate in rates.items())
     line = f"iter {iteration}/{of}  {losses}  lr {lr}"
     if not speed:
         return line
@@ -183,17 +189,18 @@ def train_line(
 
 
 def clock(seconds: float) -> str:
-    """Hours, minutes and seconds as 1:02:03."""
+    """Return hours, minutes and seconds as 1:02:03."""
     seconds = max(int(seconds), 0)
     return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
 def cut_records(path: Path, iteration: int) -> None:
-    """Drop the log records a resumed run will write again: those from `iteration` on, and a torn last line."""
+    """Drop the records that a resumed run will write again, from `iteration` on, and a torn line."""
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():  # a power loss may leave zeros
+    text = path.read_text(encoding="utf-8", errors="replace")  # a power loss may leave zeros
+    for line in text.splitlines():
         with contextlib.suppress(ValueError, TypeError, KeyError):
             if json.loads(line)["iter"] < iteration:
                 kept.append(line + "\n")

@@ -1,4 +1,4 @@
-"""Means of loss terms over iterations and ranks, which cost no wait for the device until they are asked for."""
+"""Means of loss terms over iterations and ranks; only to read them waits for the device."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from srtoolbox.compat.pytorch import foreach_add_
 
 
 class LossAverages:
-    """Sums of named scalars, kept on their device. A term that only some iterations have is averaged over those.
+    """Sums of named scalars, kept on their device; a term is averaged over iterations that have it.
 
-    Sums, not a list of the values: small tensors kept alive between the big ones of an iteration fragment the
-    allocator, which costs more than all the rest of logging.
+    Sums, not a list of the values: small tensors kept alive between the big ones of an iteration
+    fragment the allocator, which costs more than all the rest of logging.
     """
 
     def __init__(self) -> None:
@@ -25,13 +25,13 @@ class LossAverages:
         self._far: dict[str, Tensor] = {}  # (sum, count) of terms that are on a GPU
 
     def add(self, terms: Mapping[str, Tensor | float]) -> None:
-        """Take in one iteration's terms: scalars, detached. Those that are not finite are left out, as their step is.
+        """Take in one iteration's terms: scalars, detached. None that is not finite counts.
 
         Nothing here waits for a GPU.
         """
-        far = {}
+        far: dict[str, Tensor] = {}
         for name, term in terms.items():
-            if _is_far(term):
+            if isinstance(term, Tensor) and _is_far(term):
                 far[name] = term
             elif math.isfinite(value := float(term)):
                 self._sums[name] = self._sums.get(name, 0.0) + value
@@ -41,15 +41,18 @@ class LossAverages:
 
     def _add_far(self, terms: Mapping[str, Tensor]) -> None:
         values = torch.stack(list(terms.values()))
-        values = values.to(torch.float32 if values.device.type == "mps" else torch.float64)  # MPS has no float64
+        # MPS has no float64
+        values = values.to(torch.float32 if values.device.type == "mps" else torch.float64)
         pairs = torch.stack((values, torch.ones_like(values)), dim=1)
-        pairs = torch.where((values - values == 0)[:, None], pairs, 0)  # NaN and inf less themselves are NaN
+        # NaN and infinity less themselves are NaN
+        pairs = torch.where((values - values == 0)[:, None], pairs, 0)
         for name in terms.keys() - self._far.keys():  # a resumed run goes on from numbers
-            self._far[name] = values.new_tensor([self._sums.pop(name, 0.0), self._counts.pop(name, 0)])
+            start = [self._sums.pop(name, 0.0), self._counts.pop(name, 0)]
+            self._far[name] = values.new_tensor(start)
         foreach_add_([self._far[name] for name in terms], list(pairs.unbind()))
 
     def take(self) -> dict[str, float]:
-        """The means over all iterations since the last call and all ranks, which must all ask. Starts anew."""
+        """Return the means over all ranks, which must all ask, since the last call; start anew."""
         states = dist.all_gather_object(self.state_dict())
         self._sums, self._counts, self._far = {}, {}, {}
         return {
@@ -59,9 +62,10 @@ class LossAverages:
         }
 
     def state_dict(self) -> dict[str, tuple[float, int]]:
-        """This rank's `{name: (sum, count)}`. Waits for the device."""
-        far = {name: (total, int(count)) for name, (total, count) in _fetched(self._far).items()}
-        return {**{name: (total, self._counts[name]) for name, total in self._sums.items()}, **far}
+        """Return this rank's `{name: (sum, count)}`. Waits for the device."""
+        near = {name: (total, self._counts[name]) for name, total in self._sums.items()}
+        far = _fetch(self._far)
+        return near | {name: (total, int(count)) for name, (total, count) in far.items()}
 
     def load_state_dict(self, state: Mapping[str, tuple[float, int]]) -> None:
         """Go on from what `state_dict` gave."""
@@ -70,10 +74,11 @@ class LossAverages:
         self._counts = {name: count for name, (_, count) in state.items()}
 
 
-def _is_far(term: Tensor | float) -> bool:
-    """Whether to read a value would be to wait for a device."""
-    return isinstance(term, Tensor) and not term.is_cpu
+def _is_far(term: Tensor) -> bool:
+    """True if to read a value would be to wait for a device."""
+    return not term.is_cpu
 
 
-def _fetched(tensors: Mapping[str, Tensor]) -> dict[str, list[float]]:
-    return dict(zip(tensors, torch.stack(list(tensors.values())).tolist(), strict=True)) if tensors else {}
+def _fetch(tensors: Mapping[str, Tensor]) -> dict[str, list[float]]:
+    rows = torch.stack(list(tensors.values())).tolist() if tensors else []
+    return dict(zip(tensors, rows, strict=True))

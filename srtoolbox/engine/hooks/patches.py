@@ -1,4 +1,4 @@
-"""Keeps patches of chosen pictures over the training: what `visualize training` makes an animation of."""
+"""Patches of chosen images over the training, which `visualize training` animates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from srtoolbox.engine.hooks.base import positive_interval
-from srtoolbox.engine.hooks.snapshots import SnapshotHook, about, patch_fault, patch_of, picture_and_box
+from srtoolbox.engine.hooks.snapshots import SnapshotHook, about, image_and_box, patch_fault, patch_of
 from srtoolbox.errors import ConfigError, Fault
 from srtoolbox.image import encode_image, write_image
 from srtoolbox.inference.restore import upscale_whole
@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 
 @HOOKS.register
 class PatchesHook(SnapshotHook):
-    """Restores the same patches every `interval` iterations and keeps them in `snapshots/patches/<picture>/`.
+    """Restore the same patches every `interval` iterations, into `snapshots/patches/<image>/`.
 
-    A patch is reduced by MATLAB's bicubic together with its surroundings and restored by the network in fp32. Pictures
-    that are not there are reported, and the training goes on without them.
+    A patch is reduced by MATLAB's bicubic together with its surroundings and restored in fp32.
+    Images that are not there are reported, and the training goes on without them.
 
     Args:
-        patches: true pictures, each as its path (the most detailed place is taken) or as dict(picture=path,
-            box=[x, y, width, height]), the box in pixels of the picture and multiples of the scale.
+        patches: true images, each as its path (the most detailed place is taken) or as
+            dict(picture=path, box=[x, y, width, height]), the box in pixels of the image and
+            multiples of the scale.
         interval: iterations between snapshots.
         network: which of the model's networks.
     """
@@ -39,7 +40,7 @@ class PatchesHook(SnapshotHook):
         self, patches: Sequence[str | Mapping[str, Any]], interval: int = 250, network: str = "generator"
     ) -> None:
         if not patches:
-            raise ConfigError("PatchesHook: patches names no picture", key="patches")
+            raise ConfigError("PatchesHook: patches names no image", key="patches")
         self.specs = list(patches)
         self.interval = positive_interval("PatchesHook", interval)
         self.network = network
@@ -47,7 +48,7 @@ class PatchesHook(SnapshotHook):
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
-        """Patches that are none, or whose boxes are no multiples of the scale."""
+        """Report patches that are none, or whose boxes are no multiples of the scale."""
         return [
             Fault(f"patches.{index}", f"patches: {fault}")
             for index, spec in enumerate(cfg.get("patches") or ())
@@ -55,7 +56,7 @@ class PatchesHook(SnapshotHook):
         ]
 
     def set_up(self, run: Run) -> None:
-        stems = unique_stems([picture_and_box(spec)[0] for spec in self.specs])
+        stems = unique_stems([image_and_box(spec)[0] for spec in self.specs])
         for stem, spec in zip(stems, self.specs, strict=True):
             patch = patch_of(spec, run.networks[self.network])
             if patch is not None:
@@ -67,4 +68,5 @@ class PatchesHook(SnapshotHook):
 
     def _keep(self, network: nn.Module, iteration: int) -> None:
         for folder, patch in self.patches.items():
-            write_image(snapshot_path(folder, iteration, ".png"), patch.cut(upscale_whole(network, patch.lq)))
+            image = patch.cut(upscale_whole(network, patch.lq))
+            write_image(snapshot_path(folder, iteration, ".png"), image)

@@ -1,4 +1,4 @@
-"""Steps every network's learning rate schedule once per iteration."""
+"""The steps of learning rate schedules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @HOOKS.register
 class SchedulerHook(Hook):
-    """Schedules count iterations (optimizer steps), never epochs: `milestones=[50_000]` is an iteration."""
+    """Step schedules by iterations (optimizer steps), never epochs: `milestones=[50_000]` is one."""
 
     phase = Phase.UPDATE
 

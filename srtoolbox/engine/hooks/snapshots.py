@@ -1,4 +1,4 @@
-"""What hooks share that keep something to look at every so many iterations, beginning with the untrained network."""
+"""The base of hooks that keep something to look at, beginning with the untrained network."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from srtoolbox.engine.evaluate import uncompiled
 from srtoolbox.engine.hooks.base import Hook, Phase
 from srtoolbox.errors import MissingDataError, WriteError
 from srtoolbox.image import encode_image
+from srtoolbox.interfaces import facts_of
 from srtoolbox.logger import LOGGER
 from srtoolbox.plots import snapshots
 from srtoolbox.plots.patches import Patch, box_fault, load_patch
@@ -27,21 +28,21 @@ if TYPE_CHECKING:
 
 
 class SnapshotHook(Hook):
-    """Base: `_keep` runs on rank 0 at iteration 0, every `interval` iterations and after the last; between it costs a
-    division. A resumed run repeats what came after its checkpoint, so that nothing is kept twice.
+    """Base: `_keep` runs on rank 0 at iteration 0, every `interval` iterations and after the last.
 
-    The averaged weights are looked at where an EMAHook keeps some, as in evaluations. Where the disk is full or failing
-    the training goes on: that is reported once, and tried again at the next snapshot.
+    A resumed run repeats what came after its checkpoint, so nothing is kept twice. The averaged
+    weights are used if an EMAHook keeps some, as in evaluations. With a full or failing disk the
+    training goes on: that is reported once, and tried again at the next snapshot.
     """
 
     phase = Phase.EVALUATE
     interval: int
     network: str
     folders: dict[Path, dict[str, bytes]]
-    """Where snapshots go, and the files beside them, by name, that say what they are of."""
+    """The folders of snapshots, and the files beside them, by name, that say what they are of."""
 
     def before_train(self, run: Run) -> None:
-        self._begun, self._is_failing, self._after = False, False, run.iter
+        self._is_ready, self._is_failing, self._after = False, False, run.iter
         if not dist.is_main() or not self.folders:
             return
         with self._reporting():
@@ -51,12 +52,12 @@ class SnapshotHook(Hook):
 
     def _begin(self) -> None:
         """Make the folders ready; where that failed as the run began, with its first snapshot."""
-        for folder, about in self.folders.items() if not self._begun else ():
+        for folder, about in self.folders.items() if not self._is_ready else ():
             dropped = snapshots.begin(folder, about, after=self._after)
             if dropped:
-                told = counted(dropped, "earlier snapshot was", "earlier snapshots were")
-                LOGGER.warning("%s: %s of another place, and deleted", folder, told)
-        self._begun = True
+                count = counted(dropped, "earlier snapshot was", "earlier snapshots were")
+                LOGGER.warning("%s: %s of another place, and deleted", folder, count)
+        self._is_ready = True
 
     def after_iter(self, run: Run) -> None:
         if (run.iter % self.interval == 0 or run.iter == run.max_iters) and self.folders:
@@ -78,7 +79,8 @@ class SnapshotHook(Hook):
             self._is_failing = False
         except WriteError as error:
             if not self._is_failing:
-                LOGGER.warning("%s The training goes on without this snapshot and tries again with the next", error)
+                state = "The training goes on without this snapshot and tries again with the next"
+                LOGGER.warning("%s %s", error, state)
             self._is_failing = True
 
     def _keep(self, network: nn.Module, iteration: int) -> None:
@@ -87,23 +89,25 @@ class SnapshotHook(Hook):
 
 
 def patch_of(spec: str | Mapping[str, Any], network: nn.Module, *, middle: int | None = None) -> Patch | None:
-    """The patch an entry of a config tells of; None, with a warning, where its picture is not there.
+    """Return the patch of a config's entry; None, with a warning, if its image is not there.
 
     Raises:
-        SrtoolboxError: the picture cannot be read, or the box does not fit it.
+        SrtoolboxError: the image cannot be read, or the box does not fit it.
     """
-    picture, box = picture_and_box(spec)
+    path, box = image_and_box(spec)
     try:
-        if not Path(picture).is_file():
-            raise MissingDataError(f"{picture}: no such picture", picture)
-        return load_patch(picture, box, network.scale, receptive_field=network.receptive_field, middle=middle)
+        if not Path(path).is_file():
+            raise MissingDataError(f"{path}: no such image", path)
+        facts = facts_of(network)
+        radius = facts.receptive_field
+        return load_patch(path, box, facts.scale, receptive_field=radius, middle=middle)
     except MissingDataError as error:
         LOGGER.warning("nothing is kept to be looked at of %s", error)
         return None
 
 
-def picture_and_box(spec: str | Mapping[str, Any]) -> tuple[str, Sequence[int] | None]:
-    """'x.png' or dict(picture='x.png', box=[...]) -> (picture, box)."""
+def image_and_box(spec: str | Mapping[str, Any]) -> tuple[str, Sequence[int] | None]:
+    """Return the path and the box of 'x.png' or dict(picture='x.png', box=[...])."""
     return (spec, None) if isinstance(spec, str) else (spec["picture"], spec.get("box"))
 
 
@@ -113,7 +117,8 @@ def patch_fault(spec: object, context: Mapping[str, Any]) -> str | None:
         return None
     entry = spec if isinstance(spec, Mapping) else {}
     if not set(entry) <= {"picture", "box"} or not isinstance(entry.get("picture"), str):
-        return f"a patch is a picture's path, or dict(picture='x.png', box=[x, y, width, height]), got {spec!r}"
+        form = "an image's path, or dict(picture='x.png', box=[x, y, width, height])"
+        return f"a patch is {form}, got {spec!r}"
     if entry.get("box") is None:
         return None
     scale = ((context.get("model") or {}).get("generator") or {}).get("scale")
@@ -122,6 +127,7 @@ def patch_fault(spec: object, context: Mapping[str, Any]) -> str | None:
 
 
 def about(patch: Patch, **more: object) -> dict[str, bytes]:
-    """Files that say what snapshots are of."""
-    told = json.dumps({"box": patch.box, "scale": patch.scale, **more}).encode()
-    return {"about.json": told, "input.png": encode_image(patch.input), "truth.png": encode_image(patch.truth)}
+    """Return the files that say what snapshots are of."""
+    notes = json.dumps({"box": patch.box, "scale": patch.scale, **more}).encode()
+    images = {"input.png": encode_image(patch.input), "truth.png": encode_image(patch.truth)}
+    return {"about.json": notes, **images}

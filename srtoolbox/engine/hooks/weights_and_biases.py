@@ -1,4 +1,4 @@
-"""Weights & Biases by way of TensorBoard: what is written there is sent along, nothing is logged twice."""
+"""Weights & Biases by way of TensorBoard: records are sent along, nothing is logged twice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def wandb_fault(settings: object) -> str | None:
 
 
 class WandbRun:
-    """One run there. `begin` comes before TensorBoard's writer is made: wandb listens to writers made later.
+    """One run there. `begin` precedes TensorBoard's writer: wandb listens to writers made later.
 
     Args:
         settings: arguments of `wandb.init`: project, entity, name, tags, mode='offline', ...
@@ -41,7 +41,7 @@ class WandbRun:
         self._run: Any = None
 
     def begin(self, work_dir: Path, config: Mapping[str, Any]) -> None:
-        """Start the run, or go on with the one of this id; its files go to `wandb/` in the current folder, or in `dir`.
+        """Start the run, or go on with the one of this id; its files go to `wandb/` here, or in `dir`.
 
         Raises:
             ConfigError: an argument that wandb.init does not know, or a `dir` within the work dir.
@@ -55,25 +55,25 @@ class WandbRun:
         if unknown:
             raise ConfigError(f"LoggerHook: wandb.init takes no {', '.join(map(repr, unknown))}")
         if Path(self.settings.get("dir") or ".").resolve().is_relative_to(work_dir.resolve()):
-            # it links the event files into its folder, finds the links among those it watches, links them, ...
-            raise ConfigError(
-                f"LoggerHook: wandb's folder must not lie in {work_dir}: write wandb=dict(..., dir='...')"
-            )
+            # it links the event files into its folder, finds the links there, links them, ...
+            advice = "write wandb=dict(..., dir='...')"
+            raise ConfigError(f"LoggerHook: wandb's folder must not lie in {work_dir}: {advice}")
         offline = self.settings.get("mode") in ("offline", "disabled")
-        resume = {} if offline else {"resume": "allow"}
+        settings = self.settings if offline else {**self.settings, "resume": "allow"}
         try:
-            self._run = wandb.init(**self.settings, **resume, id=self.id, config=dict(config), sync_tensorboard=True)
+            self._run = wandb.init(**settings, id=self.id, config=dict(config), sync_tensorboard=True)
         except Exception as error:  # its own errors: no login, no network, a wrong project
             raise RunError(
-                f"LoggerHook: Weights & Biases cannot start a run ({error}). `wandb login` first, or write "
-                "wandb=dict(..., mode='offline')"
+                f"LoggerHook: Weights & Biases cannot start a run ({error}). `wandb login` first, or "
+                "write wandb=dict(..., mode='offline')"
             ) from error
 
     def end(self, failed: bool) -> None:
-        """Finish the run, as failed where the training was. What fails there ends no training: it is one warning."""
+        """Finish the run, as failed if the training was. A failure there is one warning."""
         if self._run is not None:
             try:
                 self._run.finish(exit_code=int(failed))
             except Exception as error:  # its own errors: no network, a full disk
-                LOGGER.warning("Weights & Biases could not finish its run (%s): `wandb sync` sends it again", error)
+                fault = "Weights & Biases could not finish its run"
+                LOGGER.warning("%s (%s): `wandb sync` sends it again", fault, error)
             self._run = None

@@ -1,0 +1,125 @@
+"""TensorBoard: event files, of which each must be read after the earlier ones, and a network's graph."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import threading
+import time
+import warnings
+from collections import deque
+from pathlib import Path
+
+import torch
+from tensorboard.summary.writer import event_file_writer
+from tensorboard.summary.writer.record_writer import RecordWriter
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+from srtoolbox.engine.evaluate import uncompiled
+from srtoolbox.errors import WriteError
+from srtoolbox.inference.restore import evaluation
+from srtoolbox.interfaces import facts_of
+from srtoolbox.io.files import append_bytes
+from srtoolbox.logger import LOGGER
+from srtoolbox.text import counted
+
+_MOST_WAITING = 64 << 20  # bytes
+_SIDE = 24  # px of the traced image; the graph is the same for any
+
+
+def open_writer(folder: Path, *, purge_step: int) -> SummaryWriter:
+    """Return a writer; what earlier files say of `purge_step` and later steps is void.
+
+    TensorBoard reads the files of a folder by name, and a name begins with the second of its start.
+    If a run is killed and resumed within a second, or after the clock was set back, the files would
+    be read in another order, and the steps of the resumed run taken for void ones. So the name may
+    be some seconds ahead of its time.
+    """
+    seconds = [int(time.time())]
+    for path in folder.glob("events.out.tfevents.*"):
+        with contextlib.suppress(ValueError):
+            seconds.append(int(path.name.split(".")[3]) + 1)
+    event_file_writer.time = _Clock(max(seconds))  # the name cannot be given, nor the file
+    event_file_writer.RecordWriter = lambda file: RecordWriter(_PatientFile(_path_of(file)))
+    try:
+        return SummaryWriter(folder, purge_step=purge_step)
+    finally:
+        event_file_writer.time, event_file_writer.RecordWriter = time, RecordWriter
+
+
+def _path_of(file: object) -> Path:
+    """Return the path of a file of TensorBoard's own kind, or of TensorFlow's if that is there."""
+    path: str | bytes = getattr(file, "filename", b"") or getattr(file, "name", b"")
+    return Path(os.fsdecode(path))
+
+
+class _PatientFile:
+    """An event file for its writer's thread. A record is appended whole or not at all.
+
+    What a full or failing disk refuses waits and is tried again, in its order; it is reported once.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self.closed = path, False
+        self._waiting: deque[bytes] = deque()
+        self._is_failing = False
+
+    def write(self, record: bytes) -> None:
+        """Append a record, after those that wait. Beyond 64 MB of them it is lost."""
+        if sum(map(len, self._waiting)) < _MOST_WAITING:
+            self._waiting.append(record)
+        self.flush()
+
+    def flush(self) -> None:
+        """Append what waits, if the disk takes it."""
+        try:
+            while self._waiting:
+                append_bytes(self._path, self._waiting[0])
+                self._waiting.popleft()
+            self._is_failing = False
+        except WriteError as error:
+            if not self._is_failing:
+                state = "The training goes on; TensorBoard's records wait until they can be written"
+                LOGGER.warning("%s %s", error, state)
+            self._is_failing = True
+
+    def close(self) -> None:
+        """Append what waits; what cannot be appended now is lost to TensorBoard."""
+        self.flush()
+        self.closed = True
+        if self._waiting:
+            count = counted(len(self._waiting), "record")
+            LOGGER.warning("%s lacks its last %s", self._path, count)
+
+
+class _Clock:
+    """A stand-in for the module `time` that stands still for the thread that opens a writer."""
+
+    def __init__(self, now: int) -> None:
+        self._now, self._thread = now, threading.get_ident()
+
+    def time(self) -> float:
+        return self._now if threading.get_ident() == self._thread else time.time()
+
+
+def write_graph(writer: SummaryWriter, network: nn.Module, device: torch.device) -> None:
+    """Trace the network on a small gray image and write its graph; warn if it cannot be traced.
+
+    The network and the random state are as before afterwards.
+    """
+    facts = facts_of(network)
+    side = facts.fit(_SIDE)
+    image = torch.full((1, facts.in_channels, side, side), 0.5, device=device)
+    devices = [device] if device.type == "cuda" else []
+    quiet = contextlib.redirect_stdout(io.StringIO())  # torch prints what fails
+    with evaluation(network), uncompiled(), torch.no_grad(), torch.random.fork_rng(devices), quiet:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of sizes that become constants
+                writer.add_graph(network, image)
+        except Exception as error:  # whatever tracing meets in a network of somebody's
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            kind = type(network).__name__
+            LOGGER.warning("no graph of %s for TensorBoard: it cannot be traced (%s)", kind, reason)
