@@ -54,7 +54,7 @@ def test_the_graph_is_written_once_and_changes_nothing(tiny_config: Path, tmp_pa
 
 def test_tracing_leaves_running_statistics_alone(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
-    network.size_multiple, network.in_channels = 5, 3
+    network.scale, network.colour, network.size_multiple, network.in_channels = 3, "rgb", 5, 3
     before = {key: value.clone() for key, value in network.state_dict().items()}
     with SummaryWriter(tmp_path) as writer:
         write_graph(writer, network, torch.device("cpu"))
