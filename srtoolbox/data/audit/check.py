@@ -187,7 +187,7 @@ def _check_pair(gt: SoundImage, lq: SoundImage, scale: int, leftover: bool, repo
 def _likeness(first: SoundImage, second: SoundImage) -> float | None:
     """Return the correlation of two thumbnails; None where one is flat.
 
-    Much lower than 1 even for a heavily degraded LQ means that the images are different, or shifted.
+    Well below 1, even for a heavily degraded LQ, the images are different, or shifted.
     """
     one, other = (image.hash.thumb.astype(np.float32).ravel() for image in (first, second))
     if min(one.std(), other.std()) < 2:

@@ -1,9 +1,10 @@
-"""Images that show the same, whatever their size and compression, by comparison of small thumbnails.
+"""Search for images that show the same, whatever their size and compression, by small thumbnails.
 
-An image's `ImageHash` is a hash of its pixels and its luma at 32 x 32. Two images are the same if their
-thumbnails, reduced to 16 x 16, correlate, and so does the detail that is left at 32 x 32 when the coarse
-brightness is taken away: skies and portraits are alike in the first but not in the second. Scaling (GT and LQ), JPEG,
-brightness, contrast, colour, flips and quarter turns change neither much. A crop is another image.
+An image's `ImageHash` is a hash of its pixels and its luma at 32 x 32. Two images are the same if
+their thumbnails, reduced to 16 x 16, correlate, and so does the detail that is left at 32 x 32 when
+the coarse brightness is taken away: skies and portraits are alike in the first but not in the
+second. Scaling (GT and LQ), JPEG, brightness, contrast, colour, flips and quarter turns change
+neither much. A crop is another image.
 """
 
 from __future__ import annotations
@@ -60,10 +61,10 @@ def hash_image(image: np.ndarray) -> ImageHash:
 def find_near_duplicates(first: Sequence[ImageHash], second: Sequence[ImageHash] | None = None) -> list[Match]:
     """Return all pairs of images that are the same, of two sets or within one (`second` None).
 
-    Of identical images in `first` (of one set: in all) the others are paired with the first one, and only that with
-    further images: thousands of copies make thousands of pairs, not millions. Images without any structure match
-    only if they are identical. Time grows with the product of the sets' sizes (10 000 against 10 000 take some
-    seconds).
+    Of identical images in `first` (of one set: in all) the others are paired with the first one,
+    and only that with further images: thousands of copies make thousands of pairs, not millions.
+    Images without any structure match only if they are identical. Time grows with the product of
+    the sets' sizes (10 000 against 10 000 take some seconds).
     """
     within = second is None
     second = first if second is None else second

@@ -16,7 +16,7 @@ from srtoolbox.data.transforms.base import Sample
 
 
 class SRDataset(Dataset, ABC):
-    """Images for training (`dataset[Draw(...)]`, random) and for evaluation (`dataset[index]`, never random).
+    """Images for training (`dataset[Draw(...)]`, random) and evaluation (`dataset[index]`).
 
     PyTorch's own DataLoader gets the latter, or with `dataset.crops(seed)` the former.
 
@@ -68,11 +68,11 @@ class SRDataset(Dataset, ABC):
 
 
 class RandomCrops(Dataset):
-    """A map-style dataset whose item i is a transformed random crop of image i, another one each time.
+    """A map-style dataset whose item i is another transformed random crop of image i each time.
 
-    The n-th crop of image i follows from (seed, n, i). The counts lie in memory that worker processes share, so an
-    epoch is fresh whether workers persist or not, and the same for any number of them as long as no image is drawn
-    twice within it (`shuffle=True` does not).
+    The n-th crop of image i follows from (seed, n, i). The counts lie in memory that worker
+    processes share, so an epoch is fresh whether workers persist or not, and the same for any
+    number of them as long as no image is drawn twice within it (`shuffle=True` does not).
 
     Args:
         dataset: what is cropped, by its own `gt_size` and transforms.

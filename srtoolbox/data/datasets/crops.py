@@ -129,8 +129,8 @@ def option_faults(scale: int, options: Mapping[str, Any]) -> list[Fault]:
 def pad(image: np.ndarray, size: int, policy: SmallPolicy) -> np.ndarray:
     """Fill an image up to at least size x size at the bottom and the right.
 
-    "reflect" mirrors at the edge with the edge pixel repeated: mirroring at the edge pixel's centre would shift GT
-    against LQ by half an LQ pixel.
+    "reflect" mirrors at the edge with the edge pixel repeated: mirroring at the edge pixel's centre
+    would shift GT against LQ by half an LQ pixel.
     """
     missing = [(0, max(0, size - length)) for length in image.shape[:2]]
     if not any(after for _, after in missing):

@@ -14,7 +14,7 @@ from srtoolbox.registry import DATASETS
 
 @DATASETS.register
 class FolderDataset(SRDataset):
-    """The images of one store as LQ; samples have no 'gt', so nothing can be trained or scored on them.
+    """The images of one store as LQ; without 'gt', nothing can be trained or scored on them.
 
     Args:
         lq: path of a folder or LMDB.

@@ -30,14 +30,16 @@ KEEP_BYTES = 256 << 20
 
 @DATASETS.register
 class GTOnlyDataset(GTDataset):
-    """Images whose LQ is their MATLAB bicubic reduction, bit for bit the crop of the whole image's LQ.
+    """Images whose LQ is their MATLAB bicubic reduction, bit for bit as of the whole image.
 
-    Images are cut at the right and bottom to multiples of `scale`. Transforms that act on GT first (a rotation) are
-    given the pixels they need around the crop; LQ is then the reduction of the GT they made.
+    Images are cut at the right and bottom to multiples of `scale`. Transforms that act on GT first
+    (a rotation) are given the pixels they need around the crop; LQ is then the reduction of the GT
+    they made.
 
     Args:
         gt: path of a store, or several.
-        scale, gt_size, crop, small, transforms, channels, sampling, max_images: as in `PairedDataset`.
+        scale, gt_size, crop, small, transforms, channels, sampling, max_images: as in
+            `PairedDataset`.
 
     Raises:
         MissingDataError: a store is not there.

@@ -54,7 +54,7 @@ class Entry(NamedTuple):
 
 
 class GTDataset(SRDataset):
-    """A dataset with GT. A subclass reads a window of an image; all else is here, `sample` first of all.
+    """A dataset with GT. A subclass reads a window of an image; all else is here.
 
     Args:
         entries: the images.
@@ -192,19 +192,20 @@ class PairedDataset(GTDataset):
         scale: GT size over LQ size.
         gt_size: side of the GT crop in px; None gives whole images.
         crop: "random", "center", "ten" or None (whole images).
-        small: what happens to images smaller than the crop: "error", "reflect" or "zero" (filled up), "skip".
+        small: for images smaller than the crop: "error", "reflect" or "zero" (filled up), "skip".
         transforms: transform configs, a list or a named map; in training only.
         channels: 3 (gray images get three equal channels) or 1 (all images must be gray).
         sampling: draw each image equally often ("image") or in proportion to its area ("area").
         lq_name: how LQ files are named after GT files, such as '{}x4'; None tries the usual ways.
-        cut: train on pairs whose GT has up to `scale - 1` px more at the right and bottom, which are cut off as in
-            evaluation; False refuses them.
+        cut: train on pairs whose GT has up to `scale - 1` px more at the right and bottom, which
+            are cut off as in evaluation; False refuses them.
         max_images: take only the first so many images (of each store).
 
     Raises:
         MissingDataError: a store is not there.
-        DataError: images without partner, pairs whose sizes do not fit, images too small: all named at once.
-            Without gt_size (evaluation) GT may have up to scale - 1 px more at the right and bottom, which are cut off.
+        DataError: images without partner, pairs whose sizes do not fit, images too small: all named
+            at once. Without gt_size (evaluation) GT may have up to scale - 1 px more at the right
+            and bottom, which are cut off.
     """
 
     def __init__(

@@ -15,8 +15,8 @@ from srtoolbox.image import copy_view
 from srtoolbox.interfaces import IMAGE_KEYS
 
 Batch = dict[str, Any]
-"""'lq' (N, h, w, C) and 'gt' (N, scale*h, scale*w, C) tensors, uint8 or uint16; 'key' list of names; 'index', 'draw'
-(N,) int64.
+"""'lq' (N, h, w, C) and 'gt' (N, scale*h, scale*w, C) tensors, uint8 or uint16; 'key' list of
+names; 'index', 'draw' (N,) int64.
 """
 
 

@@ -1,8 +1,8 @@
 """Batches for the training loop, and images for evaluation.
 
-With a raw LMDB a batch takes well under a millisecond to make, less than handing it from process to process does:
-`workers=0` is the default and the fastest. Worker processes pay where images are decoded or degraded on the CPU.
-Either way a batch depends on its draws alone.
+With a raw LMDB a batch takes well under a millisecond to make, less than handing it from process to
+process does: `workers=0` is the default and the fastest. Worker processes pay where images are
+decoded or degraded on the CPU. Either way a batch depends on its draws alone.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class WaitInterrupted(Exception):  # noqa: N818 - a request, not an error
 
 
 class TrainLoader(Iterator[Batch]):
-    """An endless iterator of batches; every batch is newly allocated, so one in use is never overwritten.
+    """An endless iterator of batches, each newly allocated, so that none in use is overwritten.
 
     Raises:
         DataError: an image cannot be read or does not fit (from `next`).
-        RunError: the dataset cannot travel to a worker process, one died or met an error that is none of ours, shared
-            memory is too small for the workers, or the loader is closed.
+        RunError: the dataset cannot travel to a worker process, one died or met an error that is
+            none of ours, shared memory is too small for the workers, or the loader is closed.
         WaitInterrupted: `interrupted` gives True, and the workers have no batch.
     """
 
@@ -131,7 +131,8 @@ def _leave_signals_to_the_run(_: int) -> None:
 class _Guarded(Dataset[Any]):
     """The dataset, opened where it came as a parcel; errors are sent back as values.
 
-    DataLoader would wrap their message in a traceback, and tell nothing of what fails before the first sample.
+    DataLoader would wrap their message in a traceback, and tell nothing of what fails before the
+    first sample.
     """
 
     def __init__(self, dataset: SRDataset | Parcel[SRDataset]) -> None:
@@ -174,7 +175,7 @@ def build_train_loader(
         seed: the run's seed.
         start: samples drawn so far by all ranks together; the run goes on there at no cost.
         rank, world: this process and how many there are.
-        interrupted: asked while a worker's batch does not come; True ends the wait (`WaitInterrupted`).
+        interrupted: asked while a worker's batch does not come; True ends the wait.
     """
     return TrainLoader(dataset, EndlessSampler(dataset, batch_size, seed, start, rank, world), workers, interrupted)
 

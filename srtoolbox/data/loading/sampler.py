@@ -36,10 +36,11 @@ class Drawable(Protocol):
 class EndlessSampler:
     """Endless batches of draws for one rank.
 
-    Every epoch is a permutation of the images that follows from (seed, epoch). Where the dataset gives weights, an
-    epoch is a stratified sample instead: `len(dataset)` draws of which each image gets its share to within one or
-    two. All ranks number their samples in one sequence, so the batches of ranks 0..world-1 laid side by side are the
-    batch of one process that draws `world` times as many.
+    Every epoch is a permutation of the images that follows from (seed, epoch). Where the dataset
+    gives weights, an epoch is a stratified sample instead: `len(dataset)` draws of which each image
+    gets its share to within one or two. All ranks number their samples in one sequence, so the
+    batches of ranks 0..world-1 laid side by side are the batch of one process that draws `world`
+    times as many.
 
     Args:
         dataset: anything with a length and `draw_weights()` (None = all alike).

@@ -1,7 +1,8 @@
 """Objects for worker processes that start anew instead of being forked.
 
-`spawn` (Windows, macOS) and `forkserver` (Linux from Python 3.14 on) start a fresh Python, which imports the main
-module again and has what it is given from a pickle. Under `fork` none of this happens: a child has all its parent had.
+`spawn` (Windows, macOS) and `forkserver` (Linux from Python 3.14 on) start a fresh Python, which
+imports the main module again and has what it is given from a pickle. Under `fork` none of this
+happens: a child has all its parent had.
 """
 
 from __future__ import annotations

@@ -225,8 +225,8 @@ def split_plan(plan: Plan, share: float) -> tuple[Plan, Plan]:
 def place_of(key: str) -> float:
     """Return a number in [0, 1) that follows from an image's name alone, as if drawn by lot.
 
-    Training has the names below the share: new images leave the others where they are. The name is its Unicode's
-    composed form, since macOS writes the decomposed one.
+    Training has the names below the share: new images leave the others where they are. The name is
+    its Unicode's composed form, since macOS writes the decomposed one.
     """
     name = unicodedata.normalize("NFC", key).encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.sha256(name).digest()[:6], "big") / 2**48
@@ -239,7 +239,8 @@ def split_keys(keys: Sequence[str], share: float) -> tuple[list[str], list[str]]
         share: of training, above 0 and below 1; few images meet it roughly.
 
     Raises:
-        DataError: a share out of range, or one that leaves nothing on one side; a better one is named.
+        DataError: a share out of range, or one that leaves nothing on one side; a better one is
+            named.
     """
     if not 0 < share < 1:
         raise DataError(f"the split is the share of training, above 0 and below 1 (such as 0.9), got {share}")

@@ -1,7 +1,8 @@
 """STL-10's binary files as folders of images.
 
-Coates, Lee, Ng: "An analysis of single-layer networks in unsupervised feature learning" (AISTATS 2011). `train_X.bin`,
-`test_X.bin` and `unlabeled_X.bin` are images of 96 x 96, one after another, each 3 planes of bytes, columns first.
+Coates, Lee, Ng: "An analysis of single-layer networks in unsupervised feature learning" (AISTATS
+2011). `train_X.bin`, `test_X.bin` and `unlabeled_X.bin` are images of 96 x 96, one after another,
+each 3 planes of bytes, columns first.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ IMAGE_BYTES = 3 * SIDE * SIDE
 
 
 class Unpacked(NamedTuple):
-    """What `unpack` did."""
+    """The numbers of images there are, and of those that were written."""
 
     images: int
     written: int
@@ -37,9 +38,9 @@ def unpack(
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Unpacked:
-    """Write every image of a binary file as `000000.png` ...; called again after an interruption, it goes on.
+    """Write every image of a binary file as `000000.png` ...
 
-    Images that are there already are compared, not written again.
+    Images that are there already are compared, not written again, so a second call goes on.
 
     Args:
         binary: the file; it is mapped, never read at once.
@@ -49,7 +50,8 @@ def unpack(
 
     Raises:
         MissingDataError: no such file.
-        DataError: a file of a wrong size (cut short, labels, an archive), or other images in the folder.
+        DataError: a file of a wrong size (cut short, labels, an archive), or other images in the
+            folder.
     """
     images = _open(Path(binary))
     folder, width = Path(folder), max(6, len(str(len(images) - 1)))
@@ -74,7 +76,7 @@ def unpack(
 
 
 def _open(binary: Path) -> np.ndarray:
-    """(N, 3, 96 columns, 96 rows), a map of the file."""
+    """Return a map of the file, (N, 3, 96 columns, 96 rows)."""
     if not binary.is_file():
         raise MissingDataError(f"{binary}: no such file", str(binary))
     size = binary.stat().st_size

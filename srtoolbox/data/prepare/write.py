@@ -224,7 +224,7 @@ def write_all(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[list[Summary]]:
-    """Carry out several plans as `write_stores` does each; the damaged images of all are named together.
+    """Carry out several plans as `write_stores` does; damaged images of all are named together.
 
     Args:
         parts: plans, each with the paths of its stores.

@@ -1,4 +1,4 @@
-"""What a store is: the images of one folder under keys, whatever they are kept in."""
+"""The protocol of stores: the images of one folder under keys, whatever keeps them."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Window(NamedTuple):
     width: int
 
     def scaled(self, scale: int) -> Window:
-        """The same rectangle in an image `scale` times as large."""
+        """Return the same rectangle in an image `scale` times as large."""
         return Window(self.top * scale, self.left * scale, self.height * scale, self.width * scale)
 
     def within(self, outer: Window) -> Window:
-        """The same rectangle in the pixels of what `outer` cuts out."""
+        """Return the same rectangle in the pixels of what `outer` cuts out."""
         return Window(self.top - outer.top, self.left - outer.left, self.height, self.width)
 
     def cut(self, image: np.ndarray) -> np.ndarray:
-        """The view (height, width, C) of `image` (H, W, C)."""
+        """Return the view (height, width, C) of `image` (H, W, C)."""
         return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
@@ -46,31 +46,31 @@ class Store(Protocol):
     path: str
 
     def keys(self) -> Sequence[str]:
-        """All keys, sorted."""
+        """Return all keys, sorted."""
 
     def shape(self, key: str) -> Shape:
-        """Size of an image, without decoding it."""
+        """Return the size of an image, without decoding it."""
 
     def read(self, key: str, window: Window | None = None) -> np.ndarray:
-        """Pixels (h, w, C) uint8 or uint16, RGB or gray, whole or of a window. May be a read-only view."""
+        """Return pixels (h, w, C) uint8 or uint16, RGB or gray, whole or of a window: maybe a view."""
 
     def source(self, key: str) -> str:
-        """What messages call this image: its file's path, or store and file name."""
+        """Return the name of an image in messages: its file's path, or store and file name."""
 
     def digest(self) -> str:
-        """A hash of what is in the store: it changes when images do."""
+        """Return a hash of the contents, which changes when images do."""
 
     def close(self) -> None:
         """Release what is held open. Arrays read before must not be used any more."""
 
 
 def key_of(name: str) -> str:
-    """The key of a file's relative path: without its suffix, '/' between folders ('sub/a.v2.png' -> 'sub/a.v2')."""
+    """Return the key of a file's relative path: 'sub/a.v2.png' -> 'sub/a.v2'."""
     return os.path.splitext(name.replace(os.sep, "/"))[0]
 
 
 def missing(path: str | os.PathLike, what: str = "no such folder or store") -> MissingDataError:
-    """The error for data that is not there: how far its path exists, and how to say where the data is."""
+    """Return the error for data that is not there, with what of its path exists, and advice."""
     path = Path(path)
     hint = slash_hint(path)
     notes = [what, *([hint] if hint else [])]

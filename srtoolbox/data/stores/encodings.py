@@ -1,8 +1,8 @@
 """Encodings of images as values of an LMDB, from which windows are read.
 
 - `raw`: the pixels as they lie in memory; a window is a view.
-- `raw_tiled`: the pixels tile after tile, row of tiles after row of tiles; a window is copied from the tiles it
-  touches, which lie on few pages of the disk.
+- `raw_tiled`: the pixels tile after tile, row of tiles after row of tiles; a window is copied from
+  the tiles it touches, which lie on few pages of the disk.
 - `zstd`: bands of rows, each compressed by itself; a window is decoded from the bands it touches.
 - `png`: an image file, decoded as a whole.
 """

@@ -1,4 +1,4 @@
-"""Reading a folder of image files as a store."""
+"""Folders of image files as stores."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ CACHE_BYTES = 128 << 20
 
 
 class FolderStore:
-    """The images under a folder, read from their files. The last decoded ones are kept, as crops of one image
-    come in a row.
+    """The images under a folder. Those decoded last are kept, since crops of an image come in a row.
 
     Args:
         path: searched with its sub-folders.
@@ -79,10 +78,11 @@ class FolderStore:
         return f"{len(names)} {have} more than 8 bits per channel, read as 8: {', '.join(names[:3])}{more}"
 
     def digest(self) -> str:
-        """Hash of names and sizes of the files (not of their bytes, which would take as long as reading them).
+        """Return the hash of names and sizes of the files (hashing their bytes would mean reading all).
 
-        All files are asked for their size at the first call; after that only those that are decoded: a run that saves
-        often does not ask a million files each time, and what it has not decoded again has not changed for it.
+        All files are asked for their size at the first call; after that only those that are
+        decoded: a run that saves often does not ask a million files each time, and what it has not
+        decoded again has not changed for it.
         """
         if self._digest is None:
             for key in self._keys:

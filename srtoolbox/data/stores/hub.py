@@ -1,8 +1,9 @@
 """Image data sets of the Hugging Face hub as stores, by the package `datasets` (extra `hub`).
 
-A path `hub://eugenesiow/Set5?config=bicubic_x4&split=validation&column=hr` stands wherever a store's path does. After
-`hub://` comes a data set of the hub, or a folder: what `save_to_disk` wrote, or a copy of a data set's repository
-(parquet files). A column holds images, as features of kind Image, as bytes, or as paths of files.
+A path `hub://eugenesiow/Set5?config=bicubic_x4&split=validation&column=hr` stands wherever a
+store's path does. After `hub://` comes a data set of the hub, or a folder: what `save_to_disk`
+wrote, or a copy of a data set's repository (parquet files). A column holds images, as features of
+kind Image, as bytes, or as paths of files.
 """
 
 from __future__ import annotations
@@ -41,16 +42,16 @@ class Place(NamedTuple):
 class HubStore:
     """One column of a data set as a store. Nothing but the images asked for is decoded.
 
-    Keys are the file names of the first column that has some, without suffix, or the numbers of the rows; they are the
-    same for all columns, so that `hr` and `lr` of one data set are a pair.
+    Keys are the file names of the first column that has some, without suffix, or the numbers of the
+    rows; they are the same for all columns, so that `hr` and `lr` of one data set are a pair.
 
     Args:
-        path: `hub://NAME_OR_FOLDER?column=...&split=...&config=...`; what there is only one of may be left out.
+        path: `hub://NAME_OR_FOLDER?column=...&split=...&config=...`; an only one may be left out.
         cache_bytes: how many bytes of decoded images may be kept.
 
     Raises:
         MissingDataError: no such data set, or it cannot be reached.
-        DataError: the package is missing, or a column, split or config is not there, or must be chosen.
+        DataError: the package, a column, split or config is missing, or must be chosen.
     """
 
     def __init__(self, path: str, *, cache_bytes: int = CACHE_BYTES) -> None:

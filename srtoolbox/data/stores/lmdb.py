@@ -1,9 +1,8 @@
-"""Reading LMDB stores: ours (values as in `encodings`, described by `__meta__`) and BasicSR's (PNG values beside a
-meta_info.txt).
+"""LMDB stores to read: ours (see `encodings`, and `__meta__`) and BasicSR's (see meta_info.txt).
 
-A raw value is a view of the memory map: a windowed read touches only the pages of the window, and decodes and copies
-nothing. A view lives as long as the transaction it came from, so each process holds one read transaction per store
-for good.
+A raw value is a view of the memory map: a windowed read touches only the pages of the window, and
+decodes and copies nothing. A view lives as long as the transaction it came from, so each process
+holds one read transaction per store for good.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _SMALLEST_PAGE = 4096
 
 
 class Record(NamedTuple):
-    """What `__meta__` says of one image."""
+    """The entry of one image in `__meta__`."""
 
     shape: Shape
     dtype: str
@@ -45,7 +44,7 @@ class Record(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What an LMDB holds: how values are encoded, the images by key in sorted order, a digest over all of them."""
+    """The contents of an LMDB: the encoding of values, the images by key in sorted order, a digest over all of them."""
 
     encoding: str
     records: dict[str, Record]
@@ -53,12 +52,12 @@ class Contents(NamedTuple):
 
 
 def is_lmdb(path: Path) -> bool:
-    """Whether `path` is a folder with an LMDB in it."""
+    """True if `path` is a folder with an LMDB in it."""
     return (path / "data.mdb").exists()
 
 
 class LmdbStore:
-    """Images in an LMDB, opened once per process and real path, however many stores (train and val) look into it.
+    """Images in an LMDB, which is opened once per process and real path, for all its stores.
 
     Raises:
         MissingDataError: no such store.
@@ -139,9 +138,9 @@ class LmdbStore:
 class _Environment:
     """The one open LMDB environment per (real path, process), with its one read transaction.
 
-    lmdb refuses to open a path twice in a process and forbids using an environment after a fork, so the table is by
-    process id, and a child closes what it inherited before it opens its own. That cannot disturb the parent: without
-    a lock file the two share nothing but the file.
+    lmdb refuses to open a path twice in a process and forbids using an environment after a fork, so
+    the table is by process id, and a child closes what it inherited before it opens its own. That
+    cannot disturb the parent: without a lock file the two share nothing but the file.
     """
 
     _open: ClassVar[dict[tuple[str, int], _Environment]] = {}

@@ -1,10 +1,10 @@
-"""Writer of LMDB stores, which a kill at any moment costs little, and which are never taken for finished.
+"""Writer of LMDB stores. A kill costs little at any moment, and leaves none that looks finished.
 
-Images are committed in transactions of some tens of MB, each with a record of what it holds. A rerun finds the
-records, checks the values against their sha256, and goes on with what is missing. The description of the whole
-store, `__meta__`, is written last, in the transaction that removes those records: a store without it is refused by
-`LmdbStore`. What ends up in a store follows from the images alone, not from the number of workers or of
-interruptions: `digest` says so.
+Images are committed in transactions of some tens of MB, each with a record of what it holds. A
+rerun finds the records, checks the values against their sha256, and goes on with what is missing.
+The description of the whole store, `__meta__`, is written last, in the transaction that removes
+those records: a store without it is refused by `LmdbStore`. What ends up in a store follows from
+the images alone, not from the number of workers or of interruptions: `digest` says so.
 """
 
 from __future__ import annotations
@@ -222,8 +222,8 @@ def remove_store(path: str | os.PathLike) -> None:
     """Delete the LMDB at `path`, if there is one; nothing else in the folder is touched.
 
     Raises:
-        DataError: there is an LMDB, but not one this toolbox wrote or a damaged one, or another process is
-            writing it (on Windows: or reading it).
+        DataError: there is an LMDB, but not one this toolbox wrote or a damaged one, or another
+            process is writing it (on Windows: or reading it).
     """
     if not is_lmdb(Path(path)):
         return

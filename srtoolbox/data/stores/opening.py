@@ -1,8 +1,8 @@
-"""A store holds the images of one folder, under keys, whatever they are kept in.
+"""Opening of stores, which hold the images of one folder under keys, whatever keeps them.
 
-`open_store` takes a folder of image files, an LMDB (ours, or one BasicSR wrote) or a data set of the Hugging Face hub
-(`hub://...`) and gives the same keys and the same pixels for each, so they are interchangeable in a config. A pair of
-GT and LQ is two stores.
+`open_store` takes a folder of image files, an LMDB (ours, or one BasicSR wrote) or a data set of
+the Hugging Face hub (`hub://...`) and gives the same keys and the same pixels for each, so they are
+interchangeable in a config. A pair of GT and LQ is two stores.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _log = logging.getLogger(__name__)
 
 
 def open_store(path: str | os.PathLike, *, note: Callable[[str], object] = _log.warning) -> Store:
-    """The store at `path`: a folder of images, an LMDB folder (holding `data.mdb`), or a data set (`hub://...`).
+    """Return the store at `path`: a folder of images, an LMDB folder, or a data set (`hub://...`).
 
     Args:
-        note: called with one sentence where a folder holds what looks like an image and is not read.
+        note: called with a sentence on files of a folder that look like images and are not read.
 
     Raises:
         MissingDataError: nothing there.
@@ -54,7 +54,7 @@ def open_store(path: str | os.PathLike, *, note: Callable[[str], object] = _log.
 
 
 def open_folder(path: str | os.PathLike, *, note: Callable[[str], object] = _log.warning) -> FolderStore:
-    """The store of a folder of images; arguments and errors as of `open_store`."""
+    """Return the store of a folder of images; arguments and errors as of `open_store`."""
     store = FolderStore(path)
     if store.unread:
         note(f"{store.path}: {store.unread}")

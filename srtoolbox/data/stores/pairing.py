@@ -104,7 +104,7 @@ def check_sizes(gt: Store, lq: Store, pairs: Sequence[Pair], scale: int, *, left
     """Check that each GT image is `scale` times its LQ image.
 
     Args:
-        leftover: allow up to `scale - 1` more GT pixels at the right and the bottom (evaluation cuts them off).
+        leftover: allow up to `scale - 1` more GT px at right and bottom, which evaluation cuts off.
 
     Raises:
         DataError: images that cannot be read, all named, or pairs that do not fit; the first ten

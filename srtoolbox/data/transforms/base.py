@@ -65,8 +65,7 @@ class Compose(Transform):
     Each has a random stream of its own, so adding draws to one does not change the others.
 
     Args:
-        transforms: configs or transforms, a list or a map by name (so that a config can override one entry; None
-            removes it).
+        transforms: configs or transforms, a list or a map by name, in which None removes one.
     """
 
     def __init__(self, transforms: Sequence[Any] | Mapping[str, Any] = ()) -> None:

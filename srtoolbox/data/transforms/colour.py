@@ -21,8 +21,9 @@ _FROM_YUV = np.linalg.inv(_TO_YUV)
 class ColourJitter(Transform):
     """Changes the colours of a sample by one random affine map of RGB.
 
-    An affine map and a reduction can change places, so LQ stays (but for rounding and clipping) the reduction of GT:
-    exactly so where the dataset makes LQ, since GT is changed first. Gray images have neither saturation nor hue.
+    An affine map and a reduction can change places, so LQ stays (but for rounding and clipping) the
+    reduction of GT: exactly so where the dataset makes LQ, since GT is changed first. Gray images
+    have neither saturation nor hue.
 
     Args:
         brightness: all values times a factor in [1 - brightness, 1 + brightness).
@@ -56,6 +57,6 @@ class ColourJitter(Transform):
 
 
 def colour_matrix(saturation: float, hue: float) -> np.ndarray:
-    """RGB -> RGB (3, 3) that keeps luma and gray, scales the distance from gray, and turns colours by `hue` radians."""
+    """Return RGB -> RGB (3, 3), which keeps luma and gray, for a hue in radians."""
     cosine, sine = saturation * math.cos(hue), saturation * math.sin(hue)
     return _FROM_YUV @ np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]]) @ _TO_YUV

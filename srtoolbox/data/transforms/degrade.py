@@ -1,4 +1,4 @@
-"""Hard augmentations: they spoil LQ alone and leave GT as it is, bit for bit, so that the network learns to repair."""
+"""Hard augmentations, which spoil LQ alone, so that the network learns to repair."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Degradation(Transform):
 
     @abstractmethod
     def degrade(self, image: np.ndarray, rng: Rng) -> np.ndarray:
-        """A new image of the same shape and dtype."""
+        """Return a new image of the same shape and dtype."""
 
 
 @TRANSFORMS.register
@@ -46,8 +46,10 @@ class JPEGCompression(Degradation):
 
 @TRANSFORMS.register
 class CoarseDropout(Degradation):
-    """Fills some rectangles of LQ: DeVries and Taylor 2017, "Improved regularization of convolutional neural networks
-    with cutout" (arXiv:1708.04552), with several holes. Holes lie wholly inside and may overlap.
+    """Fills some rectangles of LQ, which lie wholly inside and may overlap.
+
+    DeVries and Taylor 2017, "Improved regularization of convolutional neural networks with cutout"
+    (arXiv:1708.04552), with several holes.
 
     Args:
         holes: (fewest, most) rectangles.
@@ -83,7 +85,7 @@ class GaussianNoise(Degradation):
     """Adds normally distributed noise to LQ, rounded and clipped.
 
     Args:
-        sigma: (lowest, highest) standard deviation in levels of 8 bit; each between them equally likely.
+        sigma: (lowest, highest) standard deviation in levels of 8 bit, all equally likely.
         gray: the same noise on all channels; else each has its own.
     """
 
@@ -120,5 +122,5 @@ class GaussianBlur(Degradation):
 
 
 def level_of(image: np.ndarray) -> int:
-    """What one level of 8 bit is in this image: 1, or 257 with 16 bits."""
+    """Return the step of this image that is one level of 8 bit: 1, or 257 with 16 bits."""
     return 1 if image.dtype == np.uint8 else 257

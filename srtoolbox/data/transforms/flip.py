@@ -32,9 +32,7 @@ class RandomVerticalFlip(Transform):
 
 @TRANSFORMS.register
 class RandomTranspose(Transform):
-    """Swaps rows and columns with probability `p`; with both flips this makes the four rotations by 90 degrees and
-    their mirror images.
-    """
+    """Swaps rows and columns with probability `p`; with both flips it makes all eight orientations."""
 
     def __init__(self, p: float = 0.5) -> None:
         self.p = probability(type(self).__name__, p)

@@ -1,6 +1,4 @@
-"""Rotation by a few degrees, of GT before LQ is made from it: an LQ that was interpolated would no longer be the
-reduction of its GT.
-"""
+"""Rotation of GT before LQ is made from it: an interpolated LQ would not be its GT's reduction."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ _KERNEL = 2  # px: how far the bicubic kernel reaches
 class RandomRotation(Transform):
     """Turns the image about the middle of the crop by an angle in [-degrees, degrees), bicubic.
 
-    The corners of the crop come from the image around it; only what lies outside the image is filled.
+    The corners of the crop come from the image around it; outside the image they are filled.
 
     Args:
         degrees: the largest angle, in (0, 180].
