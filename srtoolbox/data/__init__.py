@@ -1,1 +1,1 @@
-"""Images from disk to batches: stores, datasets, transforms, samplers, loaders, and the writer of LMDB stores."""
+"""Images from disk to batches: stores, datasets, transforms, loading, preparation, audit."""

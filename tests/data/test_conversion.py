@@ -3,11 +3,15 @@
 import errno
 import importlib.util
 import json
+import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
+import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import lmdb
@@ -71,27 +75,26 @@ def test_workers_do_not_change_the_content(folder: Path, tmp_path: Path, unbroke
     assert digests(write_stores(make_plan(folder, Recipe(scale=3)), outputs, workers=workers)) == unbroken
 
 
-SLOW = """
-import os, signal, sys, time
-import srtoolbox.data.prepare.write as conversion
-from srtoolbox.data.prepare.plan import Recipe, make_plan
-conversion.COMMIT_BYTES = 40_000
-folder, out, images, extra, encoding = [*sys.argv[1:], "-1", "0", "raw"][:5]
+def convert_and_die(images: int, folder: Path, out: Path, extra: float, encoding: str) -> None:
+    def progress(done: int, total: int) -> None:
+        if done == images:  # a kill from outside would come late on a busy machine
+            time.sleep(extra)
+            os.kill(os.getpid(), signal.SIGKILL)
 
-def progress(done, total):
-    if done == int(images):  # a kill from outside would come late on a busy machine
-        time.sleep(float(extra))
-        os.kill(os.getpid(), signal.SIGKILL)
-
-progress(0, 0)
-conversion.write_stores(make_plan(folder, Recipe(encoding, scale=3)), [out + "/gt.lmdb", out + "/lq.lmdb"], workers=2,
-                   progress=progress)
-"""
+    conversion.COMMIT_BYTES = 40_000
+    progress(0, 0)
+    outputs = [out / "gt.lmdb", out / "lq.lmdb"]
+    write_stores(make_plan(folder, Recipe(encoding, scale=3)), outputs, workers=2, progress=progress)
 
 
 def killed_after(images: int, folder: Path, out: Path, extra: float, encoding: str = "raw") -> None:
-    done = subprocess.run([sys.executable, "-c", SLOW, folder, out, str(images), str(extra), encoding])
-    assert done.returncode == -signal.SIGKILL
+    """A fork, which has all modules already, converts and is killed."""
+    process = multiprocessing.get_context("fork").Process(
+        target=convert_and_die, args=(images, folder, out, extra, encoding)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("images", [0, 1, 7, 20, 33, 59, 60])
@@ -208,16 +211,37 @@ def test_the_map_grows(folder: Path, tmp_path: Path, unbroken: list[str], monkey
     assert digests(write_stores(make_plan(folder, Recipe(scale=3)), outputs, map_size=1 << 16)) == unbroken
 
 
-GUARDED = (
-    SLOW.replace("conversion.write_stores(", "from srtoolbox.errors import DataError\ntry:\n  conversion.write_stores(")
-    + "except DataError as error:\n  print('ERROR', error)\n"
-)
-LIMITED = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n" + GUARDED
+GUARDED = """
+import sys
+import srtoolbox.data.prepare.write as conversion
+from srtoolbox.data.prepare.plan import Recipe, make_plan
+from srtoolbox.errors import DataError
+conversion.COMMIT_BYTES = 40_000
+folder, out = sys.argv[1:]
+try:
+    conversion.write_stores(make_plan(folder, Recipe(scale=3)), [out + "/gt.lmdb", out + "/lq.lmdb"], workers=2)
+except DataError as error:
+    print("ERROR", error)
+"""
+
+
+def convert_with_short_files(folder: Path, out: Path, answer: Connection) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+    conversion.COMMIT_BYTES = 40_000
+    with pytest.raises(DataError) as error:
+        write_stores(make_plan(folder, Recipe(scale=3)), [out / "gt.lmdb", out / "lq.lmdb"], workers=2)
+    answer.send(str(error.value))
 
 
 def test_a_write_cut_off_is_one_error_and_the_rerun_goes_on(folder: Path, tmp_path: Path, unbroken: list[str]) -> None:
-    done = subprocess.run([sys.executable, "-c", LIMITED, folder, tmp_path], capture_output=True, text=True, check=True)
-    assert "ERROR" in done.stdout and "disk" in done.stdout and "goes on where it stopped" in done.stdout
+    ours, theirs = multiprocessing.Pipe()
+    fork = multiprocessing.get_context("fork")
+    process = fork.Process(target=convert_with_short_files, args=(folder, tmp_path, theirs))
+    process.start()
+    process.join()
+    assert ours.poll(), "there was no error"
+    message = ours.recv()
+    assert "disk" in message and "goes on where it stopped" in message
     outputs = [tmp_path / "gt.lmdb", tmp_path / "lq.lmdb"]
     summaries = write_stores(make_plan(folder, Recipe(scale=3)), outputs)
     assert digests(summaries) == unbroken and summaries[0].reused > 0

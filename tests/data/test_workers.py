@@ -10,9 +10,12 @@ import types
 
 import numpy as np
 import pytest
+import torch
 
 from srtoolbox.cli import main
+from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.loading import workers
+from srtoolbox.data.loading.loader import build_train_loader
 from srtoolbox.data.loading.workers import Parcel, cause, refuse_second_import
 from srtoolbox.data.transforms import Transform
 from srtoolbox.errors import ConfigError, RunError
@@ -115,6 +118,32 @@ def test_the_search_pickles_what_parts_share_once_and_follows_no_circle() -> Non
     with pytest.raises(RunError, match=r"data\[50\]\.function"):
         Parcel(parts, "data")
     assert Shared.pickled < 5
+
+
+CELL = """
+from srtoolbox.data.transforms import Transform, map_images
+
+class Negative(Transform):
+    def __call__(self, sample, rng):
+        return map_images(sample, lambda image: 255 - image)
+"""
+
+
+def test_a_transform_of_a_notebook_trains_without_workers_and_is_one_sentence_with_spawned_ones(
+    monkeypatch, photo_folder
+) -> None:
+    notebook = types.ModuleType("__main__")
+    exec(CELL, notebook.__dict__)
+    monkeypatch.setitem(sys.modules, "__main__", notebook)
+    dataset = GTOnlyDataset(str(photo_folder), 3, gt_size=24, transforms=[notebook.Negative()])
+    plain = GTOnlyDataset(str(photo_folder), 3, gt_size=24)
+    batch, other = (next(build_train_loader(each, batch_size=2)) for each in (dataset, plain))
+    assert torch.equal(batch["gt"], 255 - other["gt"])
+    monkeypatch.setattr("srtoolbox.data.loading.loader.start_anew", lambda: True)
+    with pytest.raises(RunError) as error:
+        build_train_loader(dataset, batch_size=2, workers=1)
+    assert "\n" not in str(error.value) and "Put it in a file of its own, or set workers=0" in str(error.value)
+    assert "Negative is defined in __main__" in str(error.value)
 
 
 def test_a_component_of_a_notebook_is_refused_with_what_to_do(monkeypatch, tmp_path) -> None:

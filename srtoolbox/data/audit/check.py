@@ -1,4 +1,4 @@
-"""The data checker: pairs, damage, duplicates and leaks over all stores of a training and its tests."""
+"""The data checker: pairs, damage, duplicates and leaks over all stores of a training."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Stock:
         return self.inspections[self.place(path)]
 
     def main_stores(self, parts: Sequence[DataPart]) -> list[str]:
-        """Return the places of the stores in which duplicates and leaks are looked for, each once."""
+        """Return the places of the stores to compare with each other, each once."""
         return list(dict.fromkeys(self.place(part.main) for part in parts))
 
     def sound(self, places: Sequence[str]) -> list[SoundImage]:
@@ -148,8 +148,8 @@ def _check_pairs(part: DataPart, gt: str, lq: str, stock: _Stock, report: DataRe
     usual = max(set(ratios), key=ratios.count, default=scale)
     if usual != scale and ratios.count(usual) > len(ratios) / 2:
         report.faults["sizes"].append(
-            f"{part.name}: {ratios.count(usual)} of {len(ratios)} pairs are x{usual}, not x{scale}: "
-            f"give the right scale, or the right folder ({lq})"
+            f"{part.name}: {ratios.count(usual)} of {len(ratios)} pairs are x{usual}, not "
+            f"x{scale}: give the right scale, or the right folder ({lq})"
         )
         scale = usual
     leftover = part.cut or part.role != "train"

@@ -1,4 +1,4 @@
-"""Inspection of every image of a store: decoded whole, in parallel, with its fault if it has one."""
+"""Inspection of every image of a store: decoded whole, in parallel, with its fault if any."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def inspect_images(
         By key, in the order given.
     """
     keys = list(store.keys() if keys is None else keys)
-    turn = threading.Lock()  # a store is used by one thread at a time; files are decoded side by side
+    turn = threading.Lock()  # other stores than folders are read by one at a time
 
     def inspect(key: str) -> Inspection:
         source = store.source(key)
@@ -89,7 +89,7 @@ def sound_images(inspections: Iterable[Inspection]) -> list[SoundImage]:
 
 
 def statistics_of(inspections: Sequence[Inspection]) -> dict[str, Any]:
-    """Return count, sizes (min, median, max), channels and bits per value of the images that can be read."""
+    """Return count, sizes (min, median, max), channels and bits of the images that can be read."""
     sound = sound_images(inspections)
     result: dict[str, Any] = {"pictures": len(inspections), "damaged": len(inspections) - len(sound)}
     for axis, name in ((1, "width"), (0, "height")):

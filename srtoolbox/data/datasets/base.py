@@ -1,4 +1,4 @@
-"""Base of all datasets: samples by draw or by index, and random crops for PyTorch's own DataLoader."""
+"""Base of all datasets: samples by draw or by index, and crops for PyTorch's own DataLoader."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class SRDataset(Dataset, ABC):
         return self.sample(item) if isinstance(item, Draw) else self.whole(item)
 
     def __getitems__(self, items: Sequence[Draw] | Sequence[int]) -> Batch | list[Sample]:
-        """Return a finished batch of draws; of indices, as PyTorch's samplers give, whole images."""
+        """Return a finished batch of draws, or whole images of indices, as PyTorch samples them."""
         draws = [item for item in items if isinstance(item, Draw)]
         if draws:
             return collate([self.sample(draw) for draw in draws], draws)
@@ -88,7 +88,7 @@ class RandomCrops(Dataset):
         return len(self._dataset)
 
     def __getitem__(self, index: int) -> Sample:
-        """`{'lq': (h, w, C), 'gt': (scale * h, scale * w, C), 'key': str}`, arrays uint8 or uint16 of their own."""
+        """Return `{'lq': (h, w, C), 'gt': (scale * h, scale * w, C), 'key': str}`, in own arrays."""
         index = operator.index(index)
         if not -len(self) <= index < len(self):
             raise IndexError(f"crop {index} of {len(self)}")
@@ -99,7 +99,7 @@ class RandomCrops(Dataset):
 
 
 def copy_arrays(sample: Sample) -> Sample:
-    """Return a sample whose arrays are contiguous copies: stores give views, which torch cannot take as they are."""
+    """Return a sample with contiguous arrays: torch cannot take the views that stores give."""
     return {
         name: np.array(value, order="C") if isinstance(value, np.ndarray) else value for name, value in sample.items()
     }

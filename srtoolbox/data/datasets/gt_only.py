@@ -22,10 +22,10 @@ from srtoolbox.registry import DATASETS
 from srtoolbox.resize import imresize
 
 MARGIN = 3
-"""LQ pixels read around a crop before it is shrunk: the widened kernel reaches 2, so the crop is exact."""
+"""LQ pixels read around a crop before it is shrunk: the widened kernel reaches 2."""
 
 KEEP_BYTES = 256 << 20
-"""The most that the LQ of all images may take to be made once, whole, and kept; else it is made for each crop."""
+"""The most that the LQ of all images may take to be kept; else it is made for each crop."""
 
 
 @DATASETS.register
@@ -70,7 +70,7 @@ class GTOnlyDataset(GTDataset):
         lq_bytes = sum(3 * entry.height * entry.width for entry in self._entries)
         self._reach = MARGIN  # LQ px that are read around a crop
         if self.before_lq is not None:
-            changed = (self.cropper.needed + 2 * MARGIN) * scale  # GT px that must be right after them
+            changed = (self.cropper.needed + 2 * MARGIN) * scale  # GT px
             self._reach += -(-self.before_lq.margin(changed) // scale)
         self._kept: dict[Entry, np.ndarray] | None = {} if lq_bytes <= KEEP_BYTES else None
 
@@ -79,7 +79,7 @@ class GTOnlyDataset(GTDataset):
         return check_options(cfg)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": None if self._kept is None else {}}  # images do not travel between processes
+        return {**self.__dict__, "_kept": None if self._kept is None else {}}
 
     def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> tuple[np.ndarray, np.ndarray]:
         before = None if rng is None else self.before_lq

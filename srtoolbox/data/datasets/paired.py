@@ -159,7 +159,7 @@ class GTDataset(SRDataset):
 
 
 def check_options(cfg: Mapping[str, Any]) -> list[Fault]:
-    """Return the `option_faults` of a config; `srtoolbox.check` compares its scale with the generator's."""
+    """Return the `option_faults` of a config, whose scale `srtoolbox.check` compares."""
     return option_faults(cfg["scale"], cfg) if "scale" in cfg else []
 
 
@@ -169,8 +169,8 @@ def check_transforms(transforms: object) -> list[Fault]:
 
 
 _ON_GT_ALONE = (
-    "acts on GT before LQ is made from it, but here LQ is given: take GTOnlyDataset, which makes LQ, or another "
-    "transform (RandomHorizontalFlip, RandomTranspose ...)"
+    "acts on GT before LQ is made from it, but here LQ is given: take GTOnlyDataset, which makes "
+    "LQ, or another transform (RandomHorizontalFlip, RandomTranspose ...)"
 )
 
 
@@ -247,7 +247,7 @@ class PairedDataset(GTDataset):
 def _matched(
     gts: Sequence[str], lqs: Sequence[str], scale: int, lq_name: str | None
 ) -> list[tuple[Store, Store, list[Pair]]]:
-    """GT and LQ stores with their pairs; that all their images can be read is checked over all stores at once."""
+    """Return GT and LQ stores with their pairs, all of whose images can be read."""
     matched = []
     for gt_path, lq_path in zip(gts, lqs, strict=True):
         gt, lq = open_store(gt_path), open_store(lq_path)

@@ -35,7 +35,7 @@ SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where the kernel keeps what processes
 PREFETCH = 2
 """Batches each worker process makes ahead."""
 PATIENCE = 1.0
-"""Seconds for which a batch that does not come is waited for after a signal, and for workers when the loader closes."""
+"""Seconds to wait for a batch after a signal, and for workers when the loader closes."""
 
 
 class WaitInterrupted(Exception):  # noqa: N818 - a request, not an error
@@ -61,7 +61,7 @@ class TrainLoader(Iterator[Batch]):
         self._closed, self._batches = False, None
         if workers:
             self._batches = _worker_batches(dataset, sampler, workers, interrupted, pin=self._pin)
-            self._kill = Finalize(None, _kill, (self._batches.processes,), exitpriority=10)  # at exit, if never closed
+            self._kill = Finalize(None, _kill, (self._batches.processes,), exitpriority=10)  # at exit
 
     def __next__(self) -> Batch:
         if self._closed:
@@ -71,7 +71,7 @@ class TrainLoader(Iterator[Batch]):
             return collate([self._dataset.sample(draw) for draw in draws], draws, pin=self._pin)
         try:
             batch = next(self._batches)
-        except (RuntimeError, OSError, EOFError) as error:  # told by PyTorch, or met in fetching what the dead one made
+        except (RuntimeError, OSError, EOFError) as error:  # a worker died
             notice = _death_notice(self._batches.processes, error)
             self.close()
             raise RunError(notice) from error
@@ -123,7 +123,7 @@ def _worker_batches(
 
 
 def _leave_signals_to_the_run(_: int) -> None:
-    """Ignore signals to the whole process group (Ctrl-C, a scheduler's): the run saves before workers end."""
+    """Ignore signals to the whole process group: the run saves before workers end."""
     for signum in STOP_SIGNALS:
         signal.signal(signum, signal.SIG_IGN)
 
@@ -183,7 +183,7 @@ def build_train_loader(
 def build_eval_loader(
     dataset: SRDataset, rank: int = 0, world: int = 1, only: range | None = None
 ) -> Iterator[tuple[int, Sample]]:
-    """Yield (index, sample) of every image this rank evaluates, each once, whole; `only` selects some."""
+    """Yield (index, sample) of the images this rank evaluates, once, whole; `only` selects some."""
     numbers = range(len(dataset)) if only is None else only
     for place in RankSampler(len(numbers), rank, world):
         yield numbers[place], dataset[numbers[place]]
@@ -194,7 +194,7 @@ def _unchanged(batch: _T) -> _T:
 
 
 def _check_shared_memory(dataset: SRDataset, sampler: EndlessSampler, workers: int) -> None:
-    """Refuse what would end in a bus error at the first batch; also report a bad first image without a worker."""
+    """Refuse what would end in a bus error, and report a bad first image without a worker."""
     try:
         sample = dataset.sample(next(iter(sampler))[0])
     except SrtoolboxError:

@@ -20,7 +20,7 @@ _MIX1, _MIX2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
 def mix(value: int) -> int:
-    """Apply SplitMix64's finaliser, a bijection in which every input bit reaches every output bit."""
+    """Apply SplitMix64's finaliser: a bijection; every input bit reaches every output bit."""
     value = ((value ^ (value >> 30)) * _MIX1) & _MASK
     value = ((value ^ (value >> 27)) * _MIX2) & _MASK
     return value ^ (value >> 31)
@@ -53,7 +53,7 @@ class Rng:
         self._origin = self._state = fold(fold(0, seed), draw)
 
     def at(self, position: int) -> Rng:
-        """Return the sub-stream of a position, which does not depend on the numbers that others take."""
+        """Return the sub-stream of a position, whatever numbers the others take."""
         child = Rng.__new__(Rng)
         child._origin = child._state = fold(self._origin, position)
         return child
@@ -73,7 +73,7 @@ class Rng:
         return low + (high - low) * self.random()
 
     def normals(self, count: int) -> np.ndarray:
-        """Return `count` numbers of the normal distribution N(0, 1), float32 (count,), cut off at 4.3.
+        """Return `count` numbers of N(0, 1), float32 (count,), cut off at 4.3.
 
         Each is the quantile of 16 random bits, four to a hash: enough for noise on 8-bit images.
         """

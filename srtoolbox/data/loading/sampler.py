@@ -1,4 +1,4 @@
-"""The order of images in training. Its position is a number: a resumed run starts at any draw at no cost."""
+"""The order of images in training, in which a resumed run starts at any draw at no cost."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class EndlessSampler:
 
 
 class RankSampler:
-    """The images that a rank evaluates: rank, rank + world, ... Each once, none repeated to fill up."""
+    """The images that a rank evaluates: rank, rank + world, ... Each once."""
 
     def __init__(self, length: int, rank: int = 0, world: int = 1) -> None:
         self._indices = range(rank, length, world)

@@ -79,7 +79,7 @@ def cause(error: BaseException) -> str:
 
 
 def start_anew() -> bool:
-    """True if new processes start by spawn or forkserver, so that what they are given must pickle."""
+    """True if new processes start by spawn or forkserver, so that their arguments must pickle."""
     return multiprocessing.get_start_method() != "fork"
 
 
@@ -92,13 +92,13 @@ def refuse_second_import() -> None:
     if is_starting_process():
         main = sys.argv[0] if sys.argv and sys.argv[0] else "the main script"
         raise RunError(
-            f"{main}: a worker process imports this file and must not start its work again: put what it does below "
-            "`if __name__ == '__main__':`"
+            f"{main}: a worker process imports this file and must not start its work again: put "
+            "what it does below `if __name__ == '__main__':`"
         )
 
 
 def prepare_server() -> None:
-    """Let forkserver's one server import PyTorch and the loader: each worker would need seconds for that."""
+    """Let forkserver's one server import PyTorch, for which each worker would need seconds."""
     if multiprocessing.get_start_method() == "forkserver":
         multiprocessing.set_forkserver_preload(["__main__", "srtoolbox.data.loading.loader"])
 
@@ -113,7 +113,7 @@ class _Pickler(pickle.Pickler):
 
 
 def _main_file() -> str | None:
-    """The path of the main module that a new process would import again; a notebook and `python -c` have none."""
+    """Return the path of the main module; None for a notebook and `python -c`."""
     main = sys.modules["__main__"]
     return None if getattr(main, "__spec__", None) is not None else getattr(main, "__file__", None)
 
@@ -126,8 +126,8 @@ def _check_main_file() -> None:
     path = _main_file()
     if path is not None and not os.path.exists(os.path.join(getattr(process, "ORIGINAL_DIR", None) or "", path)):
         raise RunError(
-            f"{path}: worker processes import the main program again, and there is no such file (was it read from "
-            f"standard input?). Put it in a file, {_ADVICE}"
+            f"{path}: worker processes import the main program again, and there is no such file "
+            f"(was it read from standard input?). Put it in a file, {_ADVICE}"
         )
 
 
@@ -147,9 +147,9 @@ def _why_not(value: object, name: str, error: Exception) -> str:
         return f"{path}: {what}: worker processes cannot import it. Put it in a file of its own, {_ADVICE}"
     attribute = f", an attribute of {owner}," if owner else ""
     return (
-        f"{path}{attribute} cannot travel to a worker process: it is {_described(part)} ({error}). Worker processes "
-        f"start anew here ({multiprocessing.get_start_method()}): use a function or class at the top of a module, open "
-        f"files at their first use, {_ADVICE}"
+        f"{path}{attribute} cannot travel to a worker process: it is {_described(part)} "
+        f"({error}). Worker processes start anew here ({multiprocessing.get_start_method()}): use "
+        f"a function or class at the top of a module, open files at their first use, {_ADVICE}"
     )
 
 
@@ -159,26 +159,26 @@ def _in_main(part: object) -> bool:
 
 
 class _Culprit(NamedTuple):
-    """A part that does not pickle, the path to it, and the class whose attribute it belongs to ('' for none)."""
+    """A part that does not pickle, the path to it, and the class that has it as an attribute."""
 
     path: str
     part: object
     owner: str
 
 
-def _culprit(at: _Culprit, seen: frozenset[int] = frozenset()) -> _Culprit | None:
-    """The innermost part of `at` that does not pickle; None where only what was `seen` further out does not."""
+def _culprit(at: _Culprit, outer: frozenset[int] = frozenset()) -> _Culprit | None:
+    """Return the innermost part of `at` that does not pickle; None if all such are `outer`."""
     pickler = _Pickler(_Nowhere(), pickle.HIGHEST_PROTOCOL)  # one, so that what parts share is pickled once
-    seen, circular = seen | {id(at.part)}, False
+    outer, circular = outer | {id(at.part)}, False
     for suffix, part in _parts(at.part):
-        if id(part) in seen:
+        if id(part) in outer:
             circular = True
             continue
         try:
             pickler.dump(part)
         except Exception:
             owner = type(at.part).__qualname__ if suffix.startswith(".") else at.owner
-            inner = _culprit(_Culprit(at.path + suffix, part, owner), seen)
+            inner = _culprit(_Culprit(at.path + suffix, part, owner), outer)
             if inner is not None:
                 return inner
             circular = True

@@ -58,7 +58,7 @@ class Conversion(NamedTuple):
         return [group for group in self.identical if all(side & {*group} for side in keys)]
 
     def report(self) -> list[str]:
-        """Return the lines that the command prints: stores, identical images, entries for a config."""
+        """Return the command's lines: stores, identical images, entries for a config."""
         lines = [_stored(store) for part in self.parts for store in part.stores]
         lines.append(f"done in {self.seconds:.1f} s")
         if groups := [" = ".join(group) for group in self.identical]:
@@ -187,7 +187,7 @@ def _summary(plan: Plan) -> str:
 
 
 def _fitting_crops(plan: Plan) -> str:
-    """Return the largest training crop that fits all images, and how many are too small for the usual ones."""
+    """Return the largest crop that fits all images, and the number too small for usual ones."""
     smallest, scale = min(plan.jobs, key=lambda job: min(job.size)), plan.scale or 1
     (height, width), least = smallest.size, min(smallest.size) // scale * scale
     text = f"gt_size up to {least} px fits all of them (least: {smallest.pair.gt}, {width}x{height})"

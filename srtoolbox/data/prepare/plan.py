@@ -88,13 +88,13 @@ class Plan(NamedTuple):
     recipe: Recipe
     jobs: list[Job]
     unreadable: Sequence[str] = ()
-    """A sentence for every file whose size cannot be read; the conversion does all others and ends with these."""
+    """A sentence for every file whose size cannot be read; all others are converted."""
     skipped: int = 0
     """The number of images that are too small and left out."""
 
     @property
     def cut(self) -> int:
-        """The number of GT images that lose pixels at the right or bottom to become multiples of the scale."""
+        """The number of GT images that are cut to multiples of the scale."""
         return sum(job.size != self.gt.shape(job.pair.gt)[:2] for job in self.jobs)
 
     def windows(self, job: Job) -> dict[str, Window | None]:
@@ -149,7 +149,7 @@ def _of_pairs(plan: Plan, lq: FolderStore) -> Plan:
     """Return the plan with its scale and jobs, names and sizes of the pairs checked."""
     gt, recipe = plan.gt, plan.recipe
     gt_faults, lq_faults = (unreadable(store, store.keys()) for store in (gt, lq))
-    likely = recipe.scale or _likely_scale(gt, gt_faults, lq, lq_faults)  # names such as 0001x4 depend on it
+    likely = recipe.scale or _likely_scale(gt, gt_faults, lq, lq_faults)  # for 0001x4
     pairs = pair_keys(gt, lq, likely, recipe.lq_name, option="--lq-name ")
     sound = [pair for pair in pairs if pair.gt not in gt_faults and pair.lq not in lq_faults]
     if not sound:

@@ -89,8 +89,8 @@ def write_stores(
         todo = [job for job in plan.jobs if not _is_done(plan, job, writers)]
         if todo and any(writer.complete for writer in writers):
             raise DataError(
-                f"{outputs[0]}: finished, but {counted(len(todo), 'image has', 'images have')} changed since, or "
-                "its partner is gone. Convert again with --overwrite"
+                f"{outputs[0]}: finished, but {counted(len(todo), 'image has', 'images have')} "
+                "changed since, or its partner is gone. Convert again with --overwrite"
             )
         reused = len(plan.keys()) - sum(len(plan.windows(job)) for job in todo)
         _fill(plan, todo, writers, workers or os.cpu_count() or 1, progress)
@@ -173,9 +173,9 @@ def _cut(image: np.ndarray, window: Window | None) -> np.ndarray:
 
 
 def _value(plan: Plan, store: FolderStore, source: str, key: str, image: np.ndarray, stamp: tuple[int, ...]) -> Value:
-    if plan.recipe.encoding == "png" and image.shape == store.shape(source):  # neither cut nor made from another
+    if plan.recipe.encoding == "png" and image.shape == store.shape(source):  # uncut
         data = memoryview(Path(store.source(source)).read_bytes())
-        if kind_of(bytes(data[:START_BYTES])) is not None:  # whoever reads the store may lack what decodes it
+        if kind_of(bytes(data[:START_BYTES])) is not None:  # a reader may lack its decoder
             data = encode("png", image)
     else:
         data = encode(plan.recipe.encoding, image)
@@ -249,7 +249,7 @@ def _shifted(progress: Progress, before: int, total: int) -> Progress:
 
 
 def identical_images(summaries: Iterable[Summary]) -> list[list[str]]:
-    """Return groups of keys of the same image, pixel for pixel, in one store or in several as one."""
+    """Return groups of keys of the same image, pixel for pixel, over all these stores."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for summary in summaries:
         for key, hashes in summary.hashes.items():

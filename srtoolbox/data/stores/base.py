@@ -52,7 +52,7 @@ class Store(Protocol):
         """Return the size of an image, without decoding it."""
 
     def read(self, key: str, window: Window | None = None) -> np.ndarray:
-        """Return pixels (h, w, C) uint8 or uint16, RGB or gray, whole or of a window: maybe a view."""
+        """Return (h, w, C) uint8 or uint16, RGB or gray, whole or a window: maybe a view."""
 
     def source(self, key: str) -> str:
         """Return the name of an image in messages: its file's path, or store and file name."""

@@ -22,7 +22,7 @@ from srtoolbox.image import decode_image, encode_image
 
 ENCODINGS = ("raw", "raw_tiled", "zstd", "png")
 TILE = 64
-"""Side of a tile of `raw_tiled` in px; tiles at the right and bottom edge are as small as the image makes them."""
+"""Side of a tile of `raw_tiled` in px; those at the right and bottom edge are smaller."""
 BAND = 64
 """Rows in a band of `zstd`; the last band has what is left."""
 _LEVEL = 1
@@ -89,7 +89,7 @@ class _Plain(NamedTuple):
 
 
 class _Tiles(NamedTuple):
-    """The pixels (H * W * C) of `raw_tiled`. Since edge tiles are cut, rows of tiles begin where rows of pixels do."""
+    """The pixels (H * W * C) of `raw_tiled`; a row of tiles begins with a row of pixels."""
 
     pixels: np.ndarray
     shape: Shape

@@ -18,7 +18,7 @@ CACHE_BYTES = 128 << 20
 
 
 class FolderStore:
-    """The images under a folder. Those decoded last are kept, since crops of an image come in a row.
+    """The images under a folder. Those decoded last are kept: crops of one come in a row.
 
     Args:
         path: searched with its sub-folders.
@@ -35,7 +35,7 @@ class FolderStore:
         self._files = _files_by_key(Path(path), listing)
         self._keys = sorted(self._files)
         self.unread = unread_sentence(listing.unread)
-        """A sentence on files in the folder that look like images and are not read, or '' where there is nothing."""
+        """A sentence on files that look like images and are not read, or ''."""
         self._shapes: dict[str, Shape] = {}
         self._deep: dict[str, int] = {}  # bits per channel where they are read as 8
         self._sizes: dict[str, int] = {}  # of the files in bytes, as they were when the store last looked
@@ -69,7 +69,7 @@ class FolderStore:
             raise DataError(f"{self.path}: has no image {key!r}") from None
 
     def deep_sentence(self) -> str:
-        """Name the images, of those whose shape was asked, whose 10 bits or more are read as 8; '' where none are."""
+        """Name the images, of those whose shape was asked, whose 10 bits or more are read as 8."""
         if not self._deep:
             return ""
         names = [f"{self._files[key]} ({bits})" for key, bits in sorted(self._deep.items())]
@@ -78,7 +78,7 @@ class FolderStore:
         return f"{len(names)} {have} more than 8 bits per channel, read as 8: {', '.join(names[:3])}{more}"
 
     def digest(self) -> str:
-        """Return the hash of names and sizes of the files (hashing their bytes would mean reading all).
+        """Return the hash of names and sizes of the files (their bytes would take too long).
 
         All files are asked for their size at the first call; after that only those that are
         decoded: a run that saves often does not ask a million files each time, and what it has not

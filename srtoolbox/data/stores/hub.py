@@ -181,9 +181,9 @@ def _loaded(library: ModuleType, path: str, place: Place) -> Any:  # noqa: ANN40
         if folder.is_dir() or "config name" in reason.lower() or "builderconfig" in reason.lower():
             raise DataError(f"{path}: cannot be opened: {reason}") from error
         raise MissingDataError(
-            f"{path}: neither a folder nor a data set that can be had from the hub ({reason}). Without a network, copy "
-            "the data set's folder here, or save it where there is one (dataset.save_to_disk(FOLDER)), and name the "
-            "folder: hub://FOLDER",
+            f"{path}: neither a folder nor a data set that can be had from the hub ({reason}). "
+            "Without a network, copy the data set's folder here, or save it where there is one "
+            "(dataset.save_to_disk(FOLDER)), and name the folder: hub://FOLDER",
             path,
         ) from error
 
@@ -232,7 +232,7 @@ def _cells(rows: Any, column: str) -> Iterator[tuple[str, int]]:  # noqa: ANN401
 
 
 def _names(rows: Any, column: str) -> list[str] | None:  # noqa: ANN401 - a datasets.Dataset
-    """Return the names of a column's files without suffix; None unless every row has one of its own."""
+    """Return the names of a column's files without suffix; None if rows share or lack one."""
     names = [key_of(path.replace("\\", "/").rpartition("/")[2]) for path, _ in _cells(rows, column)]
     return names if all(names) and len(set(names)) == len(names) else None
 

@@ -44,7 +44,7 @@ class Record(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """The contents of an LMDB: the encoding of values, the images by key in sorted order, a digest over all of them."""
+    """The contents of an LMDB: encoding of values, images by key in sorted order, a digest of all."""
 
     encoding: str
     records: dict[str, Record]
@@ -194,7 +194,7 @@ class _Environment:
 
 
 def _check_header(path: str) -> None:
-    """Refuse what is no LMDB before liblmdb maps it: a file shorter than its two meta pages would raise SIGBUS."""
+    """Refuse other files before liblmdb maps them: one below two meta pages would raise SIGBUS."""
     file = os.path.join(path, "data.mdb")
     with open(file, "rb") as data:
         header = data.read(_HEADER.size)
@@ -215,8 +215,8 @@ def _contents(path: Path, environment: _Environment) -> Contents:
     if (path / "meta_info.txt").is_file():
         return _basicsr_contents(path, environment.entries())
     raise DataError(
-        f"{path}: an LMDB of another program (neither srtoolbox's __meta__ nor BasicSR's meta_info.txt in it), "
-        "or BasicSR's conversion did not finish"
+        f"{path}: an LMDB of another program (neither srtoolbox's __meta__ nor BasicSR's "
+        "meta_info.txt in it), or BasicSR's conversion did not finish"
     )
 
 
@@ -237,7 +237,7 @@ def _own_contents(path: Path, meta: dict[str, Any], entries: int) -> Contents:
 
 
 def _basicsr_contents(path: Path, entries: int) -> Contents:
-    """BasicSR's list: lines such as `0001_s001.png (480,480,3) 1`; keys are the names without suffix."""
+    """Read BasicSR's list, of lines such as `0001_s001.png (480,480,3) 1`."""
     text = (path / "meta_info.txt").read_text(encoding="utf-8")
     records = {}
     for number, line in enumerate(filter(None, map(str.strip, text.splitlines())), 1):

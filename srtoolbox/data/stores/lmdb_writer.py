@@ -153,8 +153,8 @@ class LmdbWriter:
     def _take_up_finished(self, meta: Mapping[str, Any]) -> None:
         if meta.get("plan") != self._plan or meta["pictures"].keys() != self._keys:
             raise DataError(
-                f"{self.path}: holds another finished store of {meta.get('count')} images, which is not touched. "
-                "Choose another name, or have it replaced (--overwrite)"
+                f"{self.path}: holds another finished store of {meta.get('count')} images, which "
+                "is not touched. Choose another name, or have it replaced (--overwrite)"
             )
         self.records, self.digest, self.complete = meta["pictures"], meta["digest"], True
 

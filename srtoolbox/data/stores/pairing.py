@@ -1,4 +1,4 @@
-"""Pairs of GT and LQ images by their names, and a check of their sizes, which reports all faults at once."""
+"""Pairs of GT and LQ images by their names, and a check of their sizes; all faults at once."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def _usual_namings(scale: int) -> list[tuple[str, str]]:
 
 
 def _rename(key: str, gt_name: str, lq_name: str) -> str | None:
-    """Return the LQ key of a GT key, or None if that does not have the form `gt_name`. Folders stay."""
+    """Return the LQ key of a GT key, or None if that does not have the form `gt_name`."""
     folder, slash, name = key.rpartition("/")
     before, after = gt_name.split("{}")
     if len(name) <= len(before) + len(after) or not (name.startswith(before) and name.endswith(after)):

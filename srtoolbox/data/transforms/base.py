@@ -55,7 +55,7 @@ class Transform(ABC):
         return 0
 
     def at_stage(self, stages: Collection[Stage]) -> Transform | None:
-        """Return the part that acts at these stages, with the same random numbers; None if there is none."""
+        """Return the part that acts at these stages, its random numbers unchanged, or None."""
         return self if self.stage in stages else None
 
 
@@ -80,7 +80,7 @@ class Compose(Transform):
 
     def margin(self, gt_size: int) -> int:
         total = 0
-        for transform in reversed(self.transforms):  # the last one needs its pixels out of what the one before delivers
+        for transform in reversed(self.transforms):  # each takes its pixels from the one before
             total += transform.margin(gt_size + 2 * total)
         return total
 
@@ -90,14 +90,14 @@ class Compose(Transform):
 
 
 class Nothing(Transform):
-    """A transform that changes nothing, in the place of one of another stage, whose random numbers stay its own."""
+    """A transform that changes nothing, in the place of one that acts at another stage."""
 
     def __call__(self, sample: Sample, rng: Rng) -> Sample:
         return sample
 
 
 def parts_at_stage(transforms: Sequence[Transform], stages: Collection[Stage]) -> list[Transform] | None:
-    """Return `transforms` with `Nothing` for those that do not act at these stages; None if none does."""
+    """Return `transforms` with `Nothing` for those of other stages; None if all are."""
     parts = []
     for transform in transforms:
         if isinstance(transform, Transform):
@@ -115,7 +115,7 @@ def replace_attributes(transform: _T, **attributes: object) -> _T:
 
 
 def transforms_on_gt_alone(transforms: object, path: str = "transforms") -> Iterator[tuple[str, str]]:
-    """Yield (path, type) of all entries of a config, at any depth, that must act before LQ is made."""
+    """Yield (path, type) of all entries, at any depth, that must act before LQ is made."""
     entries: Iterable[tuple[object, object]] = ()
     if isinstance(transforms, Mapping):
         entries = transforms.items()
@@ -130,7 +130,7 @@ def transforms_on_gt_alone(transforms: object, path: str = "transforms") -> Iter
 
 
 def build_transforms(transforms: Sequence[Any] | Mapping[str, Any]) -> list[Transform]:
-    """Return the transforms of a list or a named map of configs (or of transforms already built)."""
+    """Return the transforms of a list or a named map of configs, or of transforms."""
     entries = transforms.values() if isinstance(transforms, Mapping) else transforms
     return [TRANSFORMS.build(entry) if isinstance(entry, Mapping) else entry for entry in entries if entry is not None]
 

@@ -17,7 +17,7 @@ from srtoolbox.registry import TRANSFORMS
 
 
 class Degradation(Transform):
-    """Changes `lq` only. All sizes are in LQ pixels, all levels in those of 8 bit, also for 16-bit images."""
+    """Changes `lq` only. Sizes are in LQ pixels, levels in those of 8 bit, also with 16 bits."""
 
     def __call__(self, sample: Sample, rng: Rng) -> Sample:
         sample["lq"] = self.degrade(sample["lq"], rng)

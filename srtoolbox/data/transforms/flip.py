@@ -1,4 +1,4 @@
-"""Flips and the transpose: together all eight orientations of a square crop, each at no cost (views)."""
+"""Flips and the transpose: together all eight orientations of a square crop, as views."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RandomVerticalFlip(Transform):
 
 @TRANSFORMS.register
 class RandomTranspose(Transform):
-    """Swaps rows and columns with probability `p`; with both flips it makes all eight orientations."""
+    """Swaps rows and columns with probability `p`; with both flips, all eight orientations."""
 
     def __init__(self, p: float = 0.5) -> None:
         self.p = probability(type(self).__name__, p)
