@@ -1,1 +1,1 @@
-"""Running a trained network: on tensors (`restore`) and on pictures (`upscale`)."""
+"""Trained networks at work: on tensors (`restore`) and on images of any size (`upscaler`)."""

@@ -162,8 +162,8 @@ class Upscaler:
                 "row of it; take a smaller outscale"
             )
         result_bytes = math.prod(size) * image.shape[2] * image.itemsize if is_kept else 0
-        given = size if self._is_direct else (image.shape[0], image.shape[1])
-        margins = self._margins.margins(given) if self._margins else None
+        inner = size if self._is_direct else (image.shape[0], image.shape[1])
+        margins = self._margins.margins(inner) if self._margins else None
         source = Source(image, self.device, margins)
         if self._is_direct:
             source = ResizedSource(image, self.device, margins, size, self.scale, self.wraps)

@@ -6,10 +6,10 @@ import torch
 
 from srtoolbox.inference.wrappers import SelfEnsemble
 from srtoolbox.models.networks.bicubic import Bicubic
-from tests.inference.test_upscaler import build
+from tests.inference.networks import build
 
 
-def picture(height: int, width: int) -> torch.Tensor:
+def noise(height: int, width: int) -> torch.Tensor:
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
 
 
@@ -18,7 +18,7 @@ TURNS = (lambda x: x.flip(-1), lambda x: x.flip(-2), lambda x: x.transpose(-2, -
 
 def test_the_ensemble_has_no_preferred_orientation() -> None:
     network = SelfEnsemble(build("ESPCN"))
-    lq = picture(12, 17)[:, :1]
+    lq = noise(12, 17)[:, :1]
     with torch.inference_mode():
         plain = network(lq)
         for turn in TURNS:
@@ -27,5 +27,5 @@ def test_the_ensemble_has_no_preferred_orientation() -> None:
 
 
 def test_the_ensemble_of_bicubic_is_bicubic() -> None:
-    lq = picture(9, 14)
+    lq = noise(9, 14)
     torch.testing.assert_close(SelfEnsemble(Bicubic(3))(lq), Bicubic(3)(lq), rtol=0, atol=1e-6)

@@ -22,7 +22,7 @@ def upscaler() -> Upscaler:
     return bicubic(tile=64)
 
 
-def test_the_parts_of_a_picture_are_upscaled_by_themselves(photo: np.ndarray, upscaler: Upscaler) -> None:
+def test_the_parts_of_an_image_are_upscaled_by_themselves(photo: np.ndarray, upscaler: Upscaler) -> None:
     pixels, alpha = photo[:150, :70], photo[:150, :70, :1] // 2 + 60  # nothing hidden
     result = upscale_picture(upscaler, Picture(pixels, alpha), alpha=bicubic(tile=48))
     assert np.array_equal(result.pixels, upscaler(pixels))

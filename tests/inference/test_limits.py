@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reas
 
 
 @pytest.mark.parametrize(("height", "width"), [(2500, 2500), (400, 20000)], ids=["100 megapixels", "panorama"])
-def test_a_large_picture_in_2_gb_of_address_space(height, width):
+def test_a_large_image_in_2_gb_of_address_space(height, width):
     import resource
 
     def limit() -> None:

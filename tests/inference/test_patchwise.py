@@ -11,7 +11,7 @@ from srtoolbox.inference.restore import restore
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.inference.wrappers import PATCH_SIDE, Patchwise, RefinementOnly
 from srtoolbox.resize import imresize
-from tests.inference.test_upscaler import build
+from tests.inference.networks import build
 
 
 def slowly(network, lq, step):

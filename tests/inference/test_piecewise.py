@@ -8,7 +8,7 @@ import torch
 from srtoolbox.inference.tiling.memory_model import peak_bytes
 from srtoolbox.inference.wrappers import PiecewiseUpsampling
 from srtoolbox.interfaces import Splittable
-from tests.inference.test_upscaler import build
+from tests.inference.networks import build
 from tests.models.networks.test_all import CASES
 
 SPLIT = [(name, scale) for name, scale in CASES if isinstance(build(name, scale), Splittable)]

@@ -15,7 +15,7 @@ from srtoolbox.inference.tiling import planner as planning
 from srtoolbox.inference.tiling.memory_model import memory_model_of, peak_bytes
 from srtoolbox.inference.tiling.planner import FADE_FACTOR, SHARE, SMALLEST, TilePlan, TilePlanner
 from srtoolbox.inference.upscaler import Upscaler
-from tests.inference.test_upscaler import Mean, Smooth, build
+from tests.inference.networks import Mean, Smooth, build
 
 SIZE = 1200, 1500
 ROW = SIZE[1] * 16 * 3 * 2

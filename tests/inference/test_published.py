@@ -24,7 +24,7 @@ pytestmark = pytest.mark.data
 
 
 def pairs(root: Path, name: str, scale: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """(lq, gt) of a benchmark set, gray pictures as three equal channels."""
+    """(lq, gt) of a benchmark set, gray images as three equal channels."""
     folders = root / name / "LR_bicubic" / f"X{scale}", root / name / "HR" / f"X{scale}"
     files = [sorted(folder.glob("*.png")) for folder in folders]
     assert len(files[0]) == len(files[1]) == {"Set5": 5, "Set14": 14}[name]
@@ -65,12 +65,12 @@ def test_srcnn_with_public_weights(data_root, weights_root):
     metric = METRICS.build({"type": "PSNR", "crop_border": 2})
     scores = []
     for gt_path in sorted((data_root / "Set5" / "HR" / "X2").glob("*.png")):
-        with Image.open(gt_path) as picture:
-            width, height = picture.size
-            small = picture.resize((width // 2, height // 2), Image.Resampling.BICUBIC)
+        with Image.open(gt_path) as image:
+            width, height = image.size
+            small = image.resize((width // 2, height // 2), Image.Resampling.BICUBIC)
             bicubic = to_tensor(np.asarray(small.resize((width, height), Image.Resampling.BICUBIC)))
-            gt = to_tensor(np.asarray(picture))
+            gt = to_tensor(np.asarray(image))
         with torch.inference_mode():
-            scores.append([metric(picture, gt).item() for picture in (network(bicubic, size=(height, width)), bicubic)])
+            scores.append([metric(image, gt).item() for image in (network(bicubic, size=(height, width)), bicubic)])
     ours, pil = np.mean(scores, axis=0)
     assert ours > pil + 1.0, f"network {ours:.3f} dB, PIL's bicubic {pil:.3f} dB"

@@ -32,7 +32,7 @@ class Window(nn.Module):
 
 
 class BicubicLuma(Bicubic):
-    """Bicubic as a Y network: must give the same picture as bicubic in RGB."""
+    """Bicubic as a Y network: must give the same image as bicubic in RGB."""
 
     in_channels, colour = 1, "y"
 
@@ -43,7 +43,7 @@ GENERATORS = [name for name in NETWORKS if network_kind(NETWORKS.get(name)) == "
 @pytest.mark.parametrize("name", GENERATORS)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_network_upscales_odd_pictures(photo, name, dtype, channels):
+def test_every_network_upscales_odd_images(photo, name, dtype, channels):
     small = {"num_blocks": 2} if "num_blocks" in inspect.signature(NETWORKS.get(name)).parameters else {}
     network = NETWORKS.build({"type": name, "scale": 3, **small})
     image = photo[:17, :23, :channels].astype(dtype) * (257 if dtype == np.uint16 else 1)
@@ -59,7 +59,7 @@ def test_bicubic_is_imresize_and_one_rounding(photo, bits):
     assert np.array_equal(upscale_whole(Bicubic(4), image), expected)
 
 
-def test_a_16_bit_picture_keeps_its_fine_steps():
+def test_a_16_bit_image_keeps_its_fine_steps():
     image = (np.arange(40 * 40).reshape(40, 40, 1) % 200 + 30000).astype(np.uint16)
     sr = upscale_whole(Bicubic(2), image)
     assert len(np.unique(sr)) > 150

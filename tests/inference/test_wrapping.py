@@ -1,4 +1,4 @@
-"""Textures that tile: the result tiles too, however it is cut, and a rolled picture gives the rolled result."""
+"""Textures that tile: the result tiles too, however it is cut, and a rolled image gives the rolled result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.inference.wrappers import RefinementOnly
 from srtoolbox.models.networks.bicubic import Bicubic
 from srtoolbox.resize import imresize
-from tests.inference.test_upscaler import Hungry, Smooth, build
+from tests.inference.networks import Hungry, Smooth, build
 
 
 def rolled(image: np.ndarray) -> np.ndarray:
@@ -27,7 +27,7 @@ def rolled(image: np.ndarray) -> np.ndarray:
 
 
 def differs(first: np.ndarray, second: np.ndarray) -> int:
-    """The most levels between two pictures; at most one pixel in a thousand may differ at all."""
+    """The most levels between two images; at most one pixel in a thousand may differ at all."""
     difference = np.abs(first.astype(int) - second)
     assert first.shape == second.shape and (difference > 0).mean() < 1e-3
     return difference.max()
@@ -48,7 +48,7 @@ NETWORKS = ("ESPCN", 3), ("MSRResNet", 4), ("RRDBNet", 2), ("SRCNN", 3), ("FSRCN
         ("ESPCN", 3, {"ensemble": True}),
     ],
 )
-def test_a_rolled_picture_gives_the_rolled_result(photo, name, scale, options):
+def test_a_rolled_image_gives_the_rolled_result(photo, name, scale, options):
     upscaler = Upscaler(build(name, scale), wrap="xy", **options)
     image = cell(photo)
     assert differs(upscaler(rolled(image)), rolled(upscaler(image))) <= 1
@@ -57,7 +57,7 @@ def test_a_rolled_picture_gives_the_rolled_result(photo, name, scale, options):
 @pytest.mark.parametrize("wrap", ["x", "y", "xy"])
 @pytest.mark.parametrize(("name", "scale", "size"), [("ESPCN", 3, (41, 53)), ("RRDBNet", 2, (21, 23))])
 @pytest.mark.parametrize("tile", [None, 16])
-def test_the_result_is_that_of_a_picture_among_its_repetitions(photo, wrap, name, scale, size, tile):
+def test_the_result_is_that_of_an_image_among_its_repetitions(photo, wrap, name, scale, size, tile):
     network, image, around = build(name, scale), cell(photo, *size), 72
     margins = [(around, around) if axis in wrap else (0, 0) for axis in "yx"]
     whole = upscale_whole(network, np.pad(image, [*margins, (0, 0)], mode="wrap"))
@@ -74,7 +74,7 @@ def test_an_edge_that_wraps_is_another_than_one_that_does_not(photo):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (5, 40)])
-def test_a_picture_smaller_than_what_the_network_sees_wraps_several_times(photo, size):
+def test_an_image_smaller_than_what_the_network_sees_wraps_several_times(photo, size):
     network, image = build("MSRResNet", 4), cell(photo, *size)
     repeats = [-(-60 // n) * 2 + 1 for n in size]
     whole = upscale_whole(network, np.tile(image, (*repeats, 1)))
@@ -119,10 +119,10 @@ def test_memory_that_runs_out_leaves_a_result_that_wraps(photo):
 
 @pytest.mark.parametrize("options", [{}, {"outscale": 3.0}])
 def test_transparency_wraps(photo, options):
-    picture = cell(photo, 40, 60)
-    alpha = np.where(picture[..., :1] > 90, 255 - picture[..., 1:2] // 4, 0).astype(np.uint8)
+    image = cell(photo, 40, 60)
+    alpha = np.where(image[..., :1] > 90, 255 - image[..., 1:2] // 4, 0).astype(np.uint8)
     upscaler = Upscaler(build("ESPCN", 2), wrap="xy", **options)
-    first, second = (upscale_picture(upscaler, Picture(turn(picture), turn(alpha))) for turn in (lambda x: x, rolled))
+    first, second = (upscale_picture(upscaler, Picture(turn(image), turn(alpha))) for turn in (lambda x: x, rolled))
     assert differs(second.alpha, rolled(first.alpha)) <= 1
     shown = first.alpha[..., 0] > 0
     difference = np.abs(second.pixels.astype(int) - rolled(first.pixels)).max(axis=2)[rolled(shown[..., None])[..., 0]]
@@ -135,7 +135,7 @@ def test_gray_and_sixteen_bits_wrap(photo):
     assert np.abs(upscaler(rolled(image)).astype(int) - rolled(upscaler(image))).max() <= 1
 
 
-def test_statistics_are_those_of_the_picture(photo, caplog):
+def test_statistics_are_those_of_the_image(photo, caplog):
     network, image = build("IMDN", 2), cell(photo, 64, 72)
     upscaler = Upscaler(network, wrap="xy")
     with caplog.at_level(logging.WARNING, "srtoolbox"):

@@ -53,7 +53,7 @@ def build(name: str, scale: int) -> nn.Module:
     return network
 
 
-def picture(height: int, width: int) -> np.ndarray:
+def photograph(height: int, width: int) -> np.ndarray:
     """A photograph, mirrored on until it has the size: (H, W, 3) uint8."""
     photo = skimage.data.chelsea()
     margins = ((0, max(0, height - photo.shape[0])), (0, max(0, width - photo.shape[1])), (0, 0))
@@ -118,7 +118,7 @@ CASES: dict[str, Case] = {
 
 def run_case(name: str, network_name: str, size: int, reference: str) -> dict[str, float]:
     """Run a case in this process: seconds, peak MB above what the libraries take, difference to the reference."""
-    network, image = build(network_name, 4), picture(size, size)
+    network, image = build(network_name, 4), photograph(size, size)
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before, start, cpu = status("VmRSS"), time.perf_counter(), time.process_time()
     with torch.inference_mode():
@@ -188,7 +188,7 @@ def limits(threads: int, limit: int) -> None:
 
 def run_large(name: str, height: int, width: int) -> dict[str, float]:
     """Write an image band by band to a file; compare a piece of it with what the network makes of that piece."""
-    network, image = build(name, 4), picture(height, width)
+    network, image = build(name, 4), photograph(height, width)
     upscaler, start, count = Upscaler(network), time.perf_counter(), 0
     with tempfile.TemporaryFile() as file:
         for band in upscaler.bands(image):

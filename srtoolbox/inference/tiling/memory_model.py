@@ -128,10 +128,10 @@ class _LiveBytes(DispatchMode):
     def run(self, func: OpOverload, args: tuple, kwargs: Mapping[str, object]) -> object:
         """Run an operator, and count the memory that is new in its result."""
         inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        given = {tensor.untyped_storage().data_ptr() for tensor in inputs}
+        old = {tensor.untyped_storage().data_ptr() for tensor in inputs}
         result = func(*args, **kwargs)
         for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor) and tensor.untyped_storage().data_ptr() not in given:
+            if isinstance(tensor, Tensor) and tensor.untyped_storage().data_ptr() not in old:
                 self._follow(tensor.untyped_storage())
         return result
 

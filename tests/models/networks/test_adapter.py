@@ -13,7 +13,7 @@ from srtoolbox.interfaces import Refinable, Splittable
 from srtoolbox.models.networks.adapter import Adapter
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize
-from tests.inference.test_upscaler import build
+from tests.inference.networks import build
 from tests.models.networks.test_all import CASES, small_config
 
 WAYS = [

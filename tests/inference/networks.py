@@ -1,0 +1,50 @@
+"""Small networks for the tests of upscaling."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from srtoolbox.registry import NETWORKS
+from srtoolbox.resize import imresize
+from tests.models.networks.test_all import small_config
+
+
+def build(name: str, scale: int = 4, **more) -> nn.Module:
+    """A small network of unit gain: at the usual beginning features are so small that seams would not show."""
+    torch.manual_seed(0)
+    network = NETWORKS.build({**small_config(name, scale), **more}).eval()
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.7 / module.weight[0].numel() ** 0.5)
+    return network
+
+
+class Mean(nn.Module):
+    """Sees the whole image."""
+
+    scale, in_channels, colour, size_multiple, receptive_field = 2, 3, "rgb", 4, None
+
+    def forward(self, lq: Tensor) -> Tensor:
+        assert lq.shape[-1] % 4 == lq.shape[-2] % 4 == 0
+        return lq.repeat_interleave(2, -1).repeat_interleave(2, -2) * 0 + lq.mean((-2, -1), keepdim=True)
+
+
+class Smooth(nn.Module):
+    scale, in_channels, colour, size_multiple, receptive_field = 2, 3, "rgb", 1, 6
+
+    def forward(self, lq: Tensor) -> Tensor:
+        return imresize(lq, 2)
+
+
+class Hungry(Smooth):
+    """Has memory for 40 x 40 pixels."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error, self.limit = error, 40 * 40
+
+    def forward(self, lq: Tensor) -> Tensor:
+        if lq.shape[-1] * lq.shape[-2] > self.limit:
+            raise self.error
+        return super().forward(lq)
