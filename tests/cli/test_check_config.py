@@ -3,6 +3,7 @@
 import glob
 import itertools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from srtoolbox import __version__, check, cli
-from srtoolbox.cli import commands, main, test, train
+from srtoolbox.cli import commands, help_text, main, test, train
 from srtoolbox.cli.check_config import EXAMPLE
 from srtoolbox.cli.options import CommandParser
 from srtoolbox.config import Config
@@ -284,3 +285,13 @@ def test_one_file_is_a_command(tmp_path, monkeypatch, capsys):
     assert main(["greet-all", "you"]) == 0 and capsys.readouterr().out == "hello you\n"
     assert "greet_all" in commands() and "shared" not in commands() and main(["shared"]) == 2
     sys.modules.pop("srtoolbox.cli.greet_all")
+
+
+def test_the_page_on_adding_a_command(tmp_path, monkeypatch, capsys, bicubic, espcn):
+    [source] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/add_a_command.md").read_text(), re.S)
+    (tmp_path / "count_weights.py").write_text(source)
+    monkeypatch.setattr(cli, "__path__", [*cli.__path__, str(tmp_path)])
+    assert main(["count-weights", bicubic]) == 0 and capsys.readouterr().out == "0\n"
+    assert main(["count-weights", espcn]) == 0 and int(capsys.readouterr().out) > 100
+    assert "count the weights of a network" in help_text()
+    sys.modules.pop("srtoolbox.cli.count_weights")
