@@ -48,9 +48,9 @@ def layer_faults(backbone: object, layers: object) -> list[Fault]:
         example = papers_names(backbone)[-1]
         fault = f"layers names at least one layer of {backbone}, such as {example!r}; got {layers!r}"
         return [Fault("layers", fault)]
-    known = layer_steps(backbone)
+    steps = layer_steps(backbone)
     place = "layers.{}" if isinstance(layers, Mapping) else "layers"
-    return [Fault(place.format(layer), _unknown_layer(backbone, layer)) for layer in layers if layer not in known]
+    return [Fault(place.format(layer), _unknown_layer(backbone, layer)) for layer in layers if layer not in steps]
 
 
 def weight_faults(weights: object) -> list[Fault]:
@@ -157,7 +157,7 @@ def filled_backbone(backbone: str, weights: str) -> nn.Module:
     return model
 
 
-def _wanted(model: nn.Module) -> dict[str, Tensor]:
+def _weights_before_head(model: nn.Module) -> dict[str, Tensor]:
     return {key: value for key, value in model.state_dict().items() if not key.startswith(_HEADS)}
 
 
@@ -165,7 +165,7 @@ def _random_state(model: nn.Module) -> dict[str, Tensor]:
     """He's initialisation from a generator of its own: all ranks get the same, and no other random number changes."""
     generator = torch.Generator().manual_seed(0)
     state = {}
-    for key, value in _wanted(model).items():
+    for key, value in _weights_before_head(model).items():
         if value.dim() == 4:
             state[key] = nn.init.kaiming_normal_(torch.empty(value.shape), nonlinearity="relu", generator=generator)
         else:  # biases and means are 0, scales and variances 1
@@ -176,24 +176,25 @@ def _random_state(model: nn.Module) -> dict[str, Tensor]:
 
 def _verified_state(model: nn.Module, backbone: str, path: Path) -> dict[str, Tensor]:
     """The tensors of a file, which must be those of this very network; its classifier may be missing."""
-    state, known = load_tensors(path), model.state_dict()
-    wanted = {key: value for key, value in _wanted(model).items() if not key.endswith("num_batches_tracked")}
-    missing = [key for key in wanted if key not in state]
-    foreign = [key for key in state if key not in known]
-    misshapen = [key for key in wanted if key not in missing and state[key].shape != wanted[key].shape]
-    told = [
+    state, own = load_tensors(path), model.state_dict()
+    weights = _weights_before_head(model)
+    required = [key for key in weights if not key.endswith("num_batches_tracked")]
+    missing = [key for key in required if key not in state]
+    foreign = [key for key in state if key not in own]
+    misshapen = [key for key in required if key not in missing and state[key].shape != weights[key].shape]
+    faults = [
         f"{word} {len(keys)} ({', '.join(map(str, keys[:3]))}{', ...' if len(keys) > 3 else ''})"
         for word, keys in (("missing", missing), ("not of this network", foreign), ("of another shape", misshapen))
         if keys
     ]
-    if told:
+    if faults:
         raise CheckpointError(
-            f"{path}: does not hold torchvision's {backbone}. Its state_dict is wanted; tensors {'; '.join(told)}"
+            f"{path}: does not hold torchvision's {backbone}. Its state_dict is wanted; tensors {'; '.join(faults)}"
         )
-    if not all(torch.isfinite(state[key]).all() for key in wanted):
+    if not all(torch.isfinite(state[key]).all() for key in required):
         raise CheckpointError(f"{path}: holds values that are not finite; copy or download it again")
-    counts = {key: torch.tensor(0) for key in known if key.endswith("num_batches_tracked")}
-    return counts | {key: state[key].float() for key in wanted}
+    counts = {key: torch.tensor(0) for key in own if key.endswith("num_batches_tracked")}
+    return counts | {key: state[key].float() for key in required}
 
 
 def _downloaded(backbone: str) -> Path:

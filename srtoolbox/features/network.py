@@ -15,7 +15,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class FeatureNetwork(nn.Module):
-    """The layers of a torchvision network up to the deepest one wanted, frozen.
+    """The layers of a torchvision network up to the deepest of `layers`, frozen.
 
     It has no parameters (its weights are buffers that no state_dict holds), so no optimizer, DDP or checkpoint ever
     sees them; it stays in evaluation mode, and computes in float32 whatever autocast says.
@@ -44,15 +44,15 @@ class FeatureNetwork(nn.Module):
         # one that is built during evaluation must still serve for training, one built on `meta` have weights
         with torch.inference_mode(False), torch.device("cpu"):
             model = filled_backbone(backbone, weights)
-            self._wanted = {name: layer_steps(backbone)[name] for name in layers}
+            self._output_steps = {name: layer_steps(backbone)[name] for name in layers}
             steps = [module for _, module in steps_of(model)]
-            self.steps = nn.ModuleList(steps[: max(self._wanted.values()) + 1])
+            self.steps = nn.ModuleList(steps[: max(self._output_steps.values()) + 1])
             self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
             self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
             _freeze(self)
             self.to("cpu")
         self.backbone, self.layers, self.normalize_input = backbone, tuple(layers), normalize_input
-        self._keep_wanted_outputs()
+        self._keep_outputs()
         self.train(False)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -94,18 +94,18 @@ class FeatureNetwork(nn.Module):
         outputs = []
         for step in self.steps:
             if _is_too_small(value, step):
-                deepest = max(self._wanted, key=lambda name: self._wanted[name])
+                deepest = max(self._output_steps, key=lambda name: self._output_steps[name])
                 raise SrtoolboxError(
                     f"an image of {images.shape[-2]}x{images.shape[-1]} px is too small for "
                     f"{self.backbone}'s layer {deepest!r}"
                 )
             value = step(value)
             outputs.append(value)
-        return {name: outputs[index] for name, index in self._wanted.items()}
+        return {name: outputs[index] for name, index in self._output_steps.items()}
 
-    def _keep_wanted_outputs(self) -> None:
-        """Let no ReLU that works in place overwrite the wanted output before it."""
-        for index in self._wanted.values():
+    def _keep_outputs(self) -> None:
+        """Let no ReLU that works in place overwrite the output of the layer before it."""
+        for index in self._output_steps.values():
             following = self.steps[index + 1] if index + 1 < len(self.steps) else None
             if isinstance(following, nn.ReLU):
                 following.inplace = False

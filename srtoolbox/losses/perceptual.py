@@ -57,8 +57,8 @@ class PerceptualLoss(nn.Module):
         normalize_loss: bool = False,
     ) -> None:
         super().__init__()
-        given = {"layers": layers, "backbone": backbone, "criterion": criterion, "weights": weights}
-        faults = self.check({**given, "normalize_loss": normalize_loss}, {})
+        arguments = {"layers": layers, "backbone": backbone, "criterion": criterion, "weights": weights}
+        faults = self.check({**arguments, "normalize_loss": normalize_loss}, {})
         if faults:
             raise ConfigError([fault.of("PerceptualLoss") for fault in faults])
         self.features = FeatureNetwork(backbone, list(layers), weights=weights, normalize_input=normalize_input)
@@ -97,19 +97,24 @@ class PerceptualLoss(nn.Module):
                 f"PerceptualLoss: prediction {tuple(pred.shape)} and target {tuple(target.shape)} differ in shape"
             )
         with torch.no_grad():
-            wanted = self.features(target)
-        got = self.features(pred)
+            true = self.features(target)
+        features = self.features(pred)
         with torch.autocast(pred.device.type, enabled=False):
-            loss = self.weight * self._sum(got, wanted)
+            loss = self.weight * self._sum(features, true)
             if self.style_weight:
-                grams = ({name: gram(value) for name, value in features.items()} for features in (got, wanted))
-                loss = loss + self.style_weight * self._sum(*grams)
+                grams, true_grams = _grams(features), _grams(true)
+                loss = loss + self.style_weight * self._sum(grams, true_grams)
         return loss
 
-    def _sum(self, got: dict[str, Tensor], wanted: dict[str, Tensor]) -> Tensor:
+    def _sum(self, features: dict[str, Tensor], true: dict[str, Tensor]) -> Tensor:
         """Weighted sum over layers of the criterion."""
         distance = CRITERIA[self.criterion]
-        return torch.stack([factor * distance(got[name] - wanted[name]) for name, factor in self.layers.items()]).sum()
+        terms = [weight * distance(features[name] - true[name]) for name, weight in self.layers.items()]
+        return torch.stack(terms).sum()
+
+
+def _grams(features: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: gram(value) for name, value in features.items()}
 
 
 def gram(features: Tensor) -> Tensor:

@@ -50,8 +50,8 @@ class FeatureDistance(Metric):
     def score_images(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,), at least 0."""
         network = self.network.to(pred.device)
-        got, wanted = network(self.as_saved(pred)), network(self.as_saved(target))
-        distances = [_squared(got[name], wanted[name]) for name in self.layers]
+        features, true = network(self.as_saved(pred)), network(self.as_saved(target))
+        distances = [_squared(features[name], true[name]) for name in self.layers]
         return torch.stack(distances).mean(0)
 
     @cached_property

@@ -42,8 +42,8 @@ class LossMetric(Metric):
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """A loss that does not score such images. The check looks at the loss's own arguments by itself."""
         protocol = cfg.get("protocol", "rgb")
-        given = {**cfg, "y_channel": protocol == "y_direct"}
-        return super().check(given, context) + _faults(cfg.get("losses"), protocol)
+        arguments = {**cfg, "y_channel": protocol == "y_direct"}
+        return super().check(arguments, context) + _faults(cfg.get("losses"), protocol)
 
     def score_images(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,) float64."""

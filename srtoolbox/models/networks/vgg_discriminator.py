@@ -34,7 +34,7 @@ class VGGDiscriminator(Discriminator):
     1, 2, 1, 2, 1, 2, 1, 2 and 64, 64, 128, 128, 256, 512, 512 means 1, 2, 1, 2, 1, 1, 2.
 
     The defaults are SRGAN's. ESRGAN's as BasicSR trains it (`VGGStyleDiscriminator`, input 128: 4x4 convolutions halve,
-    two stages of 512 channels, so strides must be said, 512 * 4 * 4 values, 100 hidden units):
+    two stages of 512 channels, so strides are needed, 512 * 4 * 4 values, 100 hidden units):
     `dict(type='VGGDiscriminator', input_size=128, channels=[64, 64, 128, 128, 256, 256, 512, 512, 512, 512],
     strides=[1, 2] * 5, kernels=[3, 4], fc=[100])`.
 
