@@ -1,15 +1,16 @@
-"""Classification networks whose inner layers serve as features: their layers by the papers' names, and their weights.
+"""Classification networks whose layers serve as features: papers' names of layers, and weights.
 
-Layer names, by family (the names of torchvision's modules, `features.35` or `layer2.1`, are taken as well):
+Layer names by family (torchvision's names, `features.35` or `layer2.1`, are taken as well):
 
-- VGG (Simonyan, Zisserman 2014, arXiv:1409.1556): `conv5_4` is the 4th convolution of the 5th group, which is the 4th
-  convolution before the 5th max-pooling, as it leaves the convolution: before activation (ESRGAN's features).
-  `relu5_4` is the same after its activation: VGG(5,4) of SRGAN. With batch normalisation, `bn5_4` lies between the
-  two: `conv5_4` before it, `bn5_4` after it and before the activation. `pool5` is the max-pooling.
-- ResNet (He et al. 2015, arXiv:1512.03385): `block4` is the 4th residual block, counted from 1 over all four stages,
-  after its last ReLU.
-- SqueezeNet (Iandola et al. 2016, arXiv:1602.07360): `conv1`, `relu1`, `fire2` ... `fire9` (after the module's ReLUs),
-  `pool1` and so on, a pooling being named after the module before it.
+- VGG (Simonyan, Zisserman 2014, arXiv:1409.1556): `conv5_4` is the 4th convolution of the 5th
+  group, which is the 4th convolution before the 5th max-pooling, as it leaves the convolution:
+  before activation (ESRGAN's features). `relu5_4` is the same after its activation: VGG(5,4) of
+  SRGAN. With batch normalisation, `bn5_4` lies between the two: `conv5_4` before it, `bn5_4` after
+  it and before the activation. `pool5` is the max-pooling.
+- ResNet (He et al. 2015, arXiv:1512.03385): `block4` is the 4th residual block, counted from 1 over
+  all four stages, after its last ReLU.
+- SqueezeNet (Iandola et al. 2016, arXiv:1602.07360): `conv1`, `relu1`, `fire2` ... `fire9` (after
+  the module's ReLUs), `pool1` and so on, a pooling being named after the module before it.
 - AlexNet (as in torchvision): `conv1` ... `conv5`, `relu1` ... `relu5`, `pool1`, `pool2`, `pool5`.
 """
 
@@ -50,7 +51,8 @@ def layer_faults(backbone: object, layers: object) -> list[Fault]:
         return [Fault("layers", fault)]
     steps = layer_steps(backbone)
     place = "layers.{}" if isinstance(layers, Mapping) else "layers"
-    return [Fault(place.format(layer), _unknown_layer(backbone, layer)) for layer in layers if layer not in steps]
+    unknown = [layer for layer in layers if layer not in steps]
+    return [Fault(place.format(layer), _unknown_layer(backbone, layer)) for layer in unknown]
 
 
 def weight_faults(weights: object) -> list[Fault]:
@@ -77,7 +79,7 @@ def papers_names(backbone: str) -> list[str]:
 
 @cache
 def layer_steps(backbone: str) -> Mapping[str, int]:
-    """Layer name (the papers' and torchvision's) -> number of the step whose output it is; see `steps_of`."""
+    """Return layer name (the papers' and torchvision's) -> number of its step in `steps_of`."""
     steps = steps_of(empty_backbone(backbone))
     if backbone in RESNETS:
         blocks = [index for index, (name, _) in enumerate(steps) if name.startswith("layer")]
@@ -102,7 +104,7 @@ def _grouped_names(steps: list[tuple[str, nn.Module]]) -> dict[str, int]:
 
 
 def _counted_names(steps: list[tuple[str, nn.Module]]) -> dict[str, int]:
-    """SqueezeNet's and AlexNet's: convolutions and fire modules counted through; what follows has their number."""
+    """SqueezeNet's and AlexNet's: convolutions and fire modules counted; others share it."""
     kinds = {nn.Conv2d: "conv", nn.ReLU: "relu", nn.MaxPool2d: "pool"}
     names, number = {}, 0
     for index, (_, module) in enumerate(steps):
@@ -113,7 +115,7 @@ def _counted_names(steps: list[tuple[str, nn.Module]]) -> dict[str, int]:
 
 
 def steps_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Return the modules before the classifier, in the order of the forward pass, by torchvision's names."""
+    """Return the modules before the classifier, in forward order, by torchvision's names."""
     features = getattr(model, "features", None)
     if features is not None:
         return [(f"features.{name}", module) for name, module in features.named_children()]
@@ -137,8 +139,8 @@ def filled_backbone(backbone: str, weights: str) -> nn.Module:
 
     Args:
         backbone: one of `BACKBONES`.
-        weights: 'imagenet' (torchvision's first ImageNet weights, downloaded once), the path of a file with the
-            network's state_dict, or 'random', but the same in every process and run.
+        weights: 'imagenet' (torchvision's first ImageNet weights, downloaded once), the path of a
+            file with the network's state_dict, or 'random', but the same in every process and run.
 
     Raises:
         ConfigError: unknown backbone, or weights that are none of the three.
@@ -162,7 +164,7 @@ def _weights_before_head(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _random_state(model: nn.Module) -> dict[str, Tensor]:
-    """He's initialisation from a generator of its own: all ranks get the same, and no other random number changes."""
+    """Return He's initialisation by a generator of its own, so that all ranks get the same."""
     generator = torch.Generator().manual_seed(0)
     state = {}
     for key, value in _weights_before_head(model).items():
@@ -175,7 +177,7 @@ def _random_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _verified_state(model: nn.Module, backbone: str, path: Path) -> dict[str, Tensor]:
-    """The tensors of a file, which must be those of this very network; its classifier may be missing."""
+    """Return the tensors of a file, which must be this very network's, but for its classifier."""
     state, own = load_tensors(path), model.state_dict()
     weights = _weights_before_head(model)
     required = [key for key in weights if not key.endswith("num_batches_tracked")]
@@ -198,7 +200,7 @@ def _verified_state(model: nn.Module, backbone: str, path: Path) -> dict[str, Te
 
 
 def _downloaded(backbone: str) -> Path:
-    """The file of torchvision's first ImageNet weights in torch's cache, downloaded if it is not there."""
+    """Return the file of torchvision's first ImageNet weights in torch's cache, or download it."""
     url = torchvision_models().get_model_weights(backbone).IMAGENET1K_V1.url
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if not path.is_file():
@@ -208,8 +210,8 @@ def _downloaded(backbone: str) -> Path:
             torch.hub.download_url_to_file(url, str(path), path.stem.rpartition("-")[2], progress=False)
         except (URLError, OSError, RuntimeError) as error:
             raise CheckpointError(
-                f"{backbone}: its ImageNet weights cannot be downloaded from {url} ({error}). Fetch that file "
-                f"elsewhere and copy it to {path}, or give its path: weights='/path/to/{path.name}'. "
+                f"{backbone}: its ImageNet weights cannot be downloaded from {url} ({error}). Fetch "
+                f"that file elsewhere and copy it to {path}, or give its path: weights='/path/to/{path.name}'. "
                 "weights='random' takes random ones on purpose."
             ) from error
     return path

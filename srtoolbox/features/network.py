@@ -1,4 +1,4 @@
-"""Features of an image: what chosen layers of a frozen classification network make of it; names are `backbones`'."""
+"""Features of an image: the outputs of chosen layers of a frozen classification network."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class FeatureNetwork(nn.Module):
     """The layers of a torchvision network up to the deepest of `layers`, frozen.
 
-    It has no parameters (its weights are buffers that no state_dict holds), so no optimizer, DDP or checkpoint ever
-    sees them; it stays in evaluation mode, and computes in float32 whatever autocast says.
+    It has no parameters (its weights are buffers that no state_dict holds), so no optimizer, DDP or
+    checkpoint ever sees them; it stays in evaluation mode, and computes in float32 whatever
+    autocast says.
 
     Args:
         backbone: one of `backbones.BACKBONES`.
         layers: names of the layers, see `backbones`.
-        weights: 'imagenet' (downloaded by torchvision), the path of a file, or 'random' (the same everywhere).
-        normalize_input: subtract ImageNet's mean and divide by its deviation, as the weights of torchvision expect.
+        weights: 'imagenet' (downloaded by torchvision), the path of a file, or 'random' (the same
+            everywhere).
+        normalize_input: subtract ImageNet's mean and divide by its deviation, as the weights of
+            torchvision expect.
 
     Raises:
         ConfigError: unknown backbone or layer, or no such file.
@@ -41,14 +44,14 @@ class FeatureNetwork(nn.Module):
         faults = layer_faults(backbone, layers)
         if faults:
             raise ConfigError(faults)
-        # one that is built during evaluation must still serve for training, one built on `meta` have weights
+        # built during evaluation it must serve for training, built on `meta` have weights
         with torch.inference_mode(False), torch.device("cpu"):
             model = filled_backbone(backbone, weights)
             self._output_steps = {name: layer_steps(backbone)[name] for name in layers}
             steps = [module for _, module in steps_of(model)]
             self.steps = nn.ModuleList(steps[: max(self._output_steps.values()) + 1])
-            self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-            self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+            for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+                self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
             _freeze(self)
             self.to("cpu")
         self.backbone, self.layers, self.normalize_input = backbone, tuple(layers), normalize_input
@@ -79,7 +82,7 @@ class FeatureNetwork(nn.Module):
         return super().train(False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FeatureNetwork:
-        """Moved to the CPU, it takes the layout that halves the time there; elsewhere the usual one."""
+        """Take the layout that halves the time on the CPU; elsewhere the usual one."""
         super()._apply(fn, recurse)
         layout = torch.channels_last if self.mean.device.type == "cpu" else torch.contiguous_format
         for buffer in self.buffers():

@@ -1,8 +1,9 @@
 """torchvision, which is imported through here only.
 
-Built for another torch than the one at hand (a CUDA build beside a CPU torch, the usual mix-up), its compiled operators
-are missing and the plain import dies with "operator torchvision::nms does not exist". Its models do not need them: with
-the operators' schemas declared, they work. `torchvision.ops` and `torchvision.io` do not, and nothing here uses them.
+Built for another torch than the one at hand (a CUDA build beside a CPU torch, the usual mix-up),
+its compiled operators are missing and the plain import dies with "operator torchvision::nms does
+not exist". Its models do not need them: with the operators' schemas declared, they work.
+`torchvision.ops` and `torchvision.io` do not, and nothing here uses them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
-_declared: list[torch.library.Library] = []  # a schema lives as long as the library object that declared it
+_declared: list[torch.library.Library] = []  # a schema lives as long as its library object
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The facts of networks as one value, the bases that set them, and the sentences about what is missing.
+"""The facts of networks as one value, bases that set them, and sentences about missing ones.
 
 A network that upscales carries its facts as attributes, and `facts_of` gives them as one value.
 No base class is demanded: a module with the attributes is used alike. What components of the other
@@ -67,7 +67,8 @@ def facts_of(network: nn.Module) -> NetworkFacts:
     Those that have a default may be missing; `network_faults` names all that are.
     """
     bare: Any = unwrap(network)
-    size_multiple, radius = getattr(bare, "size_multiple", 1), getattr(bare, "receptive_field", None)
+    size_multiple = getattr(bare, "size_multiple", 1)
+    radius = getattr(bare, "receptive_field", None)
     return NetworkFacts(bare.scale, bare.in_channels, bare.colour, size_multiple, radius)
 
 
@@ -86,7 +87,7 @@ class DiscriminatorFacts:
     size_multiple: int = 1
 
     def fit(self, side: int) -> int:
-        """Return the side of the images it judges: its `input_size`, or one that is at least `side`."""
+        """Return the side of images it judges: its `input_size`, or one of at least `side`."""
         return self.input_size or -(-side // self.size_multiple) * self.size_multiple
 
 
@@ -205,7 +206,7 @@ class Discriminator(nn.Module):
 
 
 def network_kind(network: type | nn.Module) -> str:
-    """Return 'generator' or 'discriminator', by the class attribute `kind` that only the latter has."""
+    """Return 'generator' or 'discriminator', by the class attribute `kind` of the latter."""
     return getattr(network, "kind", None) or "generator"
 
 
@@ -231,8 +232,8 @@ def discriminator_faults(network: nn.Module) -> str | None:
     missing = [name for name in ("colour", "input_size") if not hasattr(network, name)]
     if missing:
         return (
-            f"{type(network).__name__} lacks facts that training needs: {', '.join(missing)} (colour is 'y' or "
-            f"'rgb', input_size the side of its images, None for any). Set them in __init__; see {PAGE}"
+            f"{type(network).__name__} lacks facts that training needs: {', '.join(missing)} (colour "
+            f"is 'y' or 'rgb', input_size the side of its images, None for any). Set them in __init__; see {PAGE}"
         )
     if network.colour not in CHANNELS:
         return f"{type(network).__name__}: colour is 'y' or 'rgb', got {network.colour!r}"

@@ -1,4 +1,4 @@
-"""The members that each kind of component must have, as protocols, and the sentence about one that lacks a member."""
+"""The members that each kind of component must have, as protocols."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ _INTERFACES: Mapping[str, tuple[type, str]] = {
 
 
 def interfaces() -> dict[str, tuple[list[str], str]]:
-    """Return for each kind what is called on its components, and the base class that has all of it."""
+    """Return for each kind the members of its components, and the base class that has them all."""
     return {kind: (_members(protocol), base) for kind, (protocol, base) in _INTERFACES.items()}
 
 

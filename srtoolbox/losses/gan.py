@@ -1,7 +1,8 @@
 """Adversarial losses: what a discriminator's logits say to it and to the generator.
 
-They are no losses over images but take logits of any shape, (N, 1) or maps (N, 1, h, w), before any sigmoid; means go
-over all elements. `generator` is weighted, `discriminator` is not: the optimizers of the two are independent.
+They are no losses over images but take logits of any shape, (N, 1) or maps (N, 1, h, w), before any
+sigmoid; means go over all elements. `generator` is weighted, `discriminator` is not: the optimizers
+of the two are independent.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ class AdversarialLoss(nn.Module):
 
     Args:
         weight: factor of `generator`.
-        label_smoothing: the discriminator's label of real images is 1 minus this (Salimans et al. 2016,
-            arXiv:1606.03498); labels of fakes and the generator's stay.
+        label_smoothing: the discriminator's label of real images is 1 minus this (Salimans et al.
+            2016, arXiv:1606.03498); labels of fakes and the generator's stay.
         r1_weight: gamma of `gradient_penalty`; 0: none.
-        r1_interval: the penalty is taken every so many steps of the discriminator, and counts as many times as much.
+        r1_interval: the penalty is taken every so many steps of the discriminator, and counts as
+            many times as much.
     """
 
     relativistic: bool
@@ -56,7 +58,8 @@ class AdversarialLoss(nn.Module):
         """The generator's loss, weighted.
 
         Args:
-            real: logits of real images, used without gradient; None will do where `relativistic` is False.
+            real: logits of real images, used without gradient; None will do where `relativistic` is
+                False.
             fake: logits of the generator's images.
 
         Returns:
@@ -74,10 +77,10 @@ class AdversarialLoss(nn.Module):
         raise NotImplementedError
 
     def gradient_penalty(self, real_images: Tensor, real_logits: Tensor) -> Tensor:
-        """R1 (Mescheder et al. 2018, arXiv:1801.04406): r1_weight / 2 * mean over images of |d logits / d image|^2.
+        """R1: r1_weight / 2 * mean over images of |d logits / d image|^2.
 
-        Multiplied by `r1_interval`, for it is to be added every so many steps only (Karras et al. 2020,
-        arXiv:1912.04958, appendix B).
+        Mescheder et al. 2018, arXiv:1801.04406. Multiplied by `r1_interval`, for it is to be added
+        every so many steps only (Karras et al. 2020, arXiv:1912.04958, appendix B).
 
         Args:
             real_images: (N, C, H, W) that require a gradient.
@@ -110,22 +113,28 @@ def _value_faults(cfg: Mapping[str, Any]) -> list[Fault]:
 class GANLoss(AdversarialLoss):
     """The plain adversarial losses: real and fake images are judged each by itself.
 
-    With logits C, label 1 of real ones (1 - label_smoothing in the discriminator's loss), BCE taken of logits:
+    With logits C, label 1 of real ones (1 - label_smoothing in the discriminator's loss), BCE taken
+    of logits:
 
-    - 'vanilla' (Goodfellow et al. 2014, arXiv:1406.2661, its non-saturating form; SRGAN's): D BCE(C(real), 1) +
-      BCE(C(fake), 0); G BCE(C(fake), 1), which is -log D(fake).
-    - 'lsgan' (Mao et al. 2016, arXiv:1611.04076): D 1/2 (C(real) - 1)^2 + 1/2 C(fake)^2; G 1/2 (C(fake) - 1)^2. Much
-      code, BasicSR's too, leaves the halves out: a weight there is twice as much here.
-    - 'hinge' (Lim, Ye 2017, arXiv:1705.02894): D max(0, 1 - C(real)) + max(0, 1 + C(fake)); G -C(fake).
-    - 'wgan_softplus' (the name of StyleGAN2's logistic loss, arXiv:1912.04958): D softplus(-C(real)) +
-      softplus(C(fake)); G softplus(-C(fake)). In numbers this is 'vanilla' without smoothing, whatever its name says.
+    - 'vanilla' (Goodfellow et al. 2014, arXiv:1406.2661, its non-saturating form; SRGAN's): D
+      BCE(C(real), 1) + BCE(C(fake), 0); G BCE(C(fake), 1), which is -log D(fake).
+    - 'lsgan' (Mao et al. 2016, arXiv:1611.04076): D 1/2 (C(real) - 1)^2 + 1/2 C(fake)^2; G 1/2
+      (C(fake) - 1)^2. Much code, BasicSR's too, leaves the halves out: a weight there is twice as
+      much here.
+    - 'hinge' (Lim, Ye 2017, arXiv:1705.02894): D max(0, 1 - C(real)) + max(0, 1 + C(fake)); G
+      -C(fake).
+    - 'wgan_softplus' (the name of StyleGAN2's logistic loss, arXiv:1912.04958): D
+      softplus(-C(real)) + softplus(C(fake)); G softplus(-C(fake)). In numbers this is 'vanilla'
+      without smoothing, whatever its name says.
 
     Args:
         kind: 'vanilla', 'lsgan', 'hinge' or 'wgan_softplus'.
         weight: factor of the generator's loss.
-        label_smoothing: taken off the label of real images in the discriminator's loss; for 'vanilla' and 'lsgan'.
+        label_smoothing: taken off the label of real images in the discriminator's loss; for
+            'vanilla' and 'lsgan'.
         r1_weight: gamma of the R1 penalty on real images; 0: none.
-        r1_interval: the penalty is taken every so many steps of the discriminator, and counts as many times as much.
+        r1_interval: the penalty is taken every so many steps of the discriminator, and counts as
+            many times as much.
     """
 
     relativistic = False
@@ -182,21 +191,24 @@ def _kind_faults(kind: object, label_smoothing: float) -> list[Fault]:
 
 @LOSSES.register
 class RelativisticGANLoss(AdversarialLoss):
-    """Relativistic average GAN (Jolicoeur-Martineau 2018, arXiv:1807.00734) as in ESRGAN (Wang et al. 2018).
+    """Relativistic average GAN (Jolicoeur-Martineau 2018, arXiv:1807.00734) as in ESRGAN.
 
-    Each logit is judged against the mean logit of the other kind, over all ranks' batches and all places of a map:
+    Each logit is judged against the mean logit of the other kind, over all ranks' batches and all
+    places of a map:
 
         D: BCE(C(real) - E[C(fake)], 1) + BCE(C(fake) - E[C(real)], 0)
         G: BCE(C(real) - E[C(fake)], 0) + BCE(C(fake) - E[C(real)], 1)
 
-    the papers' sums of two terms. BasicSR's code halves both: its weight 5e-3 of the generator stands for 2.5e-3 here,
-    and its discriminator learns from half the loss, which Adam does not notice.
+    the papers' sums of two terms. BasicSR's code halves both: its weight 5e-3 of the generator
+    stands for 2.5e-3 here, and its discriminator learns from half the loss, which Adam does not
+    notice.
 
     Args:
         weight: factor of the generator's loss.
         label_smoothing: taken off the label 1 in the discriminator's loss.
         r1_weight: gamma of the R1 penalty on real images; 0: none.
-        r1_interval: the penalty is taken every so many steps of the discriminator, and counts as many times as much.
+        r1_interval: the penalty is taken every so many steps of the discriminator, and counts as
+            many times as much.
     """
 
     relativistic = True
@@ -219,7 +231,7 @@ class RelativisticGANLoss(AdversarialLoss):
 
 
 def _relative(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """real - E[fake] and fake - E[real]; one collective for both means: ranks cannot meet them in two orders."""
+    """Return real - E[fake] and fake - E[real], with one collective for both means."""
     real, fake = _at_least_float32(real), _at_least_float32(fake)
     mean_real, mean_fake = dist.mean_over_ranks(torch.stack([real.mean(), fake.mean()]))
     return real - mean_fake, fake - mean_real

@@ -25,21 +25,30 @@ CRITERIA: Mapping[str, Callable[[Tensor], Tensor]] = {
 class PerceptualLoss(nn.Module):
     """Distance between features of prediction and target (Johnson et al. 2016, arXiv:1603.08155).
 
-    SRGAN's VGG(5,4) (Ledig et al. 2016, arXiv:1609.04802) is layer `relu5_4` of vgg19 with criterion 'mse'; ESRGAN's
-    (Wang et al. 2018, arXiv:1809.00219) is `conv5_4`, before the activation, with 'l1'. A loss of
+    SRGAN's VGG(5,4) (Ledig et al. 2016, arXiv:1609.04802) is layer `relu5_4` of vgg19 with
+    criterion 'mse'; ESRGAN's (Wang et al. 2018, arXiv:1809.00219) is `conv5_4`, before the
+    activation, with 'l1'. A loss of
 
-        weight * sum of (layer's weight * criterion(features)) + style_weight * sum of (the same of Gram matrices)
+        weight * sum of (layer's weight * criterion(features))
+        + style_weight * sum of (the same of Gram matrices)
 
     Args:
-        layers: {layer: its weight}; names as the papers have them, see `srtoolbox.features.backbones`.
-        backbone: a torchvision network: vgg11/13/16/19 (also with _bn), resnet18/34/50, squeezenet1_0/1_1, alexnet.
-        weights: 'imagenet' (downloaded by torchvision), the path of a file with them, or 'random' (on purpose).
-        criterion: mean over elements of the absolute difference ('l1') or of its square ('mse', which others call
-            'l2'), or the Frobenius norm of each image's difference, mean over images ('fro').
+        layers: {layer: its weight}; names as the papers have them, see
+            `srtoolbox.features.backbones`.
+        backbone: a torchvision network: vgg11/13/16/19 (also with _bn), resnet18/34/50,
+            squeezenet1_0/1_1, alexnet.
+        weights: 'imagenet' (downloaded by torchvision), the path of a file with them, or 'random'
+            (on purpose).
+        criterion: mean over elements of the absolute difference ('l1') or of its square ('mse',
+            which others call 'l2'), or the Frobenius norm of each image's difference, mean over
+            images ('fro').
         weight: factor of the features' term.
-        style_weight: factor of the term of Gram matrices (C, C), each divided by its C * h * w; 0 leaves it out.
-        normalize_input: bring RGB in [0, 1] to the mean and deviation of ImageNet, as torchvision's weights expect.
-        normalize_loss: divide both terms by the sum of the layers' weights: a weighted mean over layers, not a sum.
+        style_weight: factor of the term of Gram matrices (C, C), each divided by its C * h * w; 0
+            leaves it out.
+        normalize_input: bring RGB in [0, 1] to the mean and deviation of ImageNet, as torchvision's
+            weights expect.
+        normalize_loss: divide both terms by the sum of the layers' weights: a weighted mean over
+            layers, not a sum.
     """
 
     colour = "rgb"
@@ -68,7 +77,7 @@ class PerceptualLoss(nn.Module):
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
-        """Unknown backbone, layer or criterion, or a file of weights that is not there; reads no weights."""
+        """Report an unknown backbone, layer or criterion, or a missing file; reads no weights."""
         layers, criterion = cfg.get("layers"), cfg.get("criterion", "l1")
         if not isinstance(layers, Mapping):
             fault = f"layers is a dict of layers and their weights, such as {{'conv5_4': 1.0}}; got {layers!r}"
@@ -90,7 +99,8 @@ class PerceptualLoss(nn.Module):
         """(N, 3, H, W) RGB in [0, 1] each -> weighted scalar, float32. The target gets no gradient.
 
         Raises:
-            SrtoolboxError: the shapes differ, or are not RGB, or are too small for the deepest layer.
+            SrtoolboxError: the shapes differ, or are not RGB, or are too small for the deepest
+                layer.
         """
         if pred.shape != target.shape:
             raise SrtoolboxError(

@@ -40,7 +40,7 @@ class PixelLoss(nn.Module):
         return loss if self.weight == 1 else self.weight * loss
 
     def _in_float32(self, pred: Tensor, target: Tensor) -> Tensor:
-        if not torch.is_autocast_enabled(pred.device.type):  # entering a context costs more than a small loss
+        if not torch.is_autocast_enabled(pred.device.type):  # entering one costs more
             return self.distance(pred.float(), target.float())
         with torch.autocast(pred.device.type, enabled=False):
             return self.distance(pred.float(), target.float())
@@ -66,11 +66,11 @@ class MSELoss(PixelLoss):
 
 @LOSSES.register
 class CharbonnierLoss(PixelLoss):
-    """sqrt((pred - target)^2 + eps^2), mean over elements (Lai et al. 2017, LapSRN, arXiv:1704.03915).
+    """sqrt((pred - target)^2 + eps^2), mean over elements (LapSRN, arXiv:1704.03915).
 
     Args:
         weight: factor of the returned value.
-        eps: where the loss turns from quadratic to linear, in units of the pixels (which are in [0, 1]).
+        eps: where the loss turns from quadratic to linear, in units of pixels, [0, 1].
     """
 
     def __init__(self, weight: float = 1.0, eps: float = 1e-3) -> None:

@@ -1,1 +1,4 @@
-"""Metrics: `metric(pred, target)` gives one number per image. A file dropped in here is found by its registry."""
+"""Metrics: `metric(pred, target)` gives one number per image.
+
+A file dropped in here is found by its registry.
+"""

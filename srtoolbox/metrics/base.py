@@ -1,9 +1,10 @@
 """The base of all metrics, and the two protocols, which must always be named beside a figure.
 
-`rgb`: pred and target are RGB; both are rounded to 8 bit as if they had been saved; with `y_channel` the measure is
-taken on the unrounded BT.601 luma of that. The convention of RGB networks' papers and of today's toolboxes.
-`y_direct`: pred and target are luma, both rounded to 8 bit: a Y network's own output, no colour image in between. The
-convention of the SRCNN, FSRCNN and VDSR tables; 0.02-0.06 dB below `rgb`.
+`rgb`: pred and target are RGB; both are rounded to 8 bit as if they had been saved; with
+`y_channel` the measure is taken on the unrounded BT.601 luma of that. The convention of RGB
+networks' papers and of today's toolboxes.
+`y_direct`: pred and target are luma, both rounded to 8 bit: a Y network's own output, no colour
+image in between. The convention of the SRCNN, FSRCNN and VDSR tables; 0.02-0.06 dB below `rgb`.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from srtoolbox.errors import ConfigError, Fault, SrtoolboxError
 from srtoolbox.image import squared_distance
 
 PROTOCOLS = {"rgb": 3, "y_direct": 1}
-LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # BT.601 as MATLAB's rgb2ycbcr: luma = 16 + LUMA @ rgb, in levels
+LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # BT.601: luma = 16 + LUMA @ rgb, in levels
 
 BAND = 1 << 17  # values per band
 
 
 class Metric:
-    """Base of the metrics: one implements `score`. Stateless: averaging over images and ranks is `evaluate`'s.
+    """Base of the metrics, stateless: `evaluate` averages over images and ranks.
 
     Args:
         crop_border: px left out at each side of the image; papers use the scale.
@@ -34,7 +35,7 @@ class Metric:
     """
 
     higher_is_better: bool | None
-    """None: neither, as of a ratio that is best near 1; no best checkpoint is kept by such a score."""
+    """None: neither, as of a ratio that is best near 1; it keeps no best checkpoint."""
 
     def __init__(self, crop_border: int = 0, y_channel: bool = True, protocol: str = "rgb") -> None:
         faults = _option_faults(crop_border, y_channel, protocol)
@@ -61,15 +62,16 @@ class Metric:
         """Score a batch of images.
 
         Args:
-            pred: (N, C, H, W), C = 3 for protocol 'rgb' and 1 for 'y_direct'; float in [0, 1], or uint8 levels.
+            pred: (N, C, H, W), C = 3 for protocol 'rgb' and 1 for 'y_direct'; float in [0, 1], or
+                uint8 levels.
             target: the same.
 
         Returns:
             (N,) float64 on the same device (of MPS on the CPU, since it has no float64).
 
         Raises:
-            SrtoolboxError: shapes differ or do not fit the protocol, crop_border leaves nothing, or `score` returns
-                something else than a number per image.
+            SrtoolboxError: shapes differ or do not fit the protocol, crop_border leaves nothing, or
+                `score` returns something else than a number per image.
         """
         self._check(pred, target)
         pred, target = to_exact(pred), to_exact(target)
@@ -78,26 +80,27 @@ class Metric:
         return self._checked(scores, len(pred))
 
     def score(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Return (N,), a number per image, of the planes that are measured; what a metric of one's own implements.
+        """Return (N,), a number per image, of the measured planes; own metrics implement it.
 
         Args:
-            pred: (N, C, h, w) float32, borders cut, clipped and rounded to 8 bit as if saved, levels / 255. Luma
-                (C = 1, in [16/255, 235/255]; protocol 'rgb': unrounded, since taken of rounded RGB), or with
-                `y_channel=False` R, G and B (C = 3, in [0, 1]).
+            pred: (N, C, h, w) float32, borders cut, clipped and rounded to 8 bit as if saved,
+                levels / 255. Luma (C = 1, in [16/255, 235/255]; protocol 'rgb': unrounded, since
+                taken of rounded RGB), or with `y_channel=False` R, G and B (C = 3, in [0, 1]).
             target: the same.
         """
         raise NotImplementedError
 
     def score_images(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Return (N,) of two batches as `__call__` got them, neither clipped nor rounded, but with their borders cut.
+        """Return (N,) of two batches as `__call__` got them, but with their borders cut.
 
-        To override only where the planes of `score` are not what is measured, or would take too long to make:
-        `planes`, `as_saved`, `mean_square` and `mean_of_difference` do what the protocol asks.
+        To override only where the planes of `score` are not what is measured, or would take too
+        long to make: `planes`, `as_saved`, `mean_square` and `mean_of_difference` do what the
+        protocol asks.
         """
         return self.score(*[self.planes(image, torch.float32).div_(255) for image in (pred, target)])
 
     def planes(self, image: Tensor, dtype: torch.dtype) -> Tensor:
-        """The planes that are measured, in levels: (N, 1, h, w) luma, or (N, C, h, w) whole numbers 0 ... 255."""
+        """Return the measured planes in levels: (N, 1, h, w) luma, or (N, C, h, w) 0 ... 255."""
         levels = _levels(image).to(dtype)
         return _luma(levels).add_(16) if self._takes_luma else levels
 
@@ -116,7 +119,8 @@ class Metric:
     def mean_of_difference(self, pred: Tensor, target: Tensor, total: Callable[[Tensor], Tensor]) -> Tensor:
         """(N,) float64: mean over an image of a function of pred - target in levels.
 
-        Luma is linear, so one conversion does for both. On the CPU by bands of rows that stay in its cache.
+        Luma is linear, so one conversion does for both. On the CPU by bands of rows that stay in
+        its cache.
 
         Args:
             total: maps (N, M) float32 differences to their (N,) float64 sum.
@@ -152,7 +156,7 @@ class Metric:
             )
 
     def _checked(self, scores: object, count: int) -> Tensor:
-        """Return a `score` as (N,) float64, or raise an error that says what it should have been."""
+        """Return a `score` as (N,) float64, or raise an error that asks for such a one."""
         if isinstance(scores, Tensor) and scores.shape == (count,) and not scores.is_complex():
             return scores.double()
         got = f"a tensor {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
@@ -188,7 +192,7 @@ def _levels(image: Tensor) -> Tensor:
 
 
 def _luma(rgb: Tensor) -> Tensor:
-    """The linear part of `image.rgb_to_y`, (N, 3, h, w) -> (N, 1, h, w): a difference of 0 stays exactly 0."""
+    """The linear part of `image.rgb_to_y`, (N, 3, h, w) -> (N, 1, h, w): 0 stays exactly 0."""
     red, green, blue = LUMA
     return torch.mul(rgb[:, :1], red).add_(rgb[:, 1:2], alpha=green).add_(rgb[:, 2:], alpha=blue)
 

@@ -15,9 +15,10 @@ FACTOR = 8
 
 @METRICS.register
 class ColourDrift(Metric):
-    """Mean absolute difference of Cb and Cr (BT.601) after shrinking both images 8 times, in levels of 0 ... 255.
+    """Mean absolute difference, in 8-bit levels, of Cb and Cr of both images shrunk 8 times.
 
-    Shrunk by means over blocks of 8 x 8 px (smaller ones at the right and bottom): tints stay, texture is gone.
+    Shrunk by means over blocks of 8 x 8 px (smaller ones at the right and bottom): tints stay,
+    texture is gone.
 
     Args:
         crop_border: px left out at each side of the image.

@@ -10,7 +10,7 @@ from srtoolbox.registry import METRICS
 
 @METRICS.register
 class MSE(Metric):
-    """Mean squared error over all measured values of an image, in squared levels: PSNR = 10 log10(255^2 / MSE)."""
+    """Mean squared error over all measured values of an image, in squared levels."""
 
     higher_is_better = False
 

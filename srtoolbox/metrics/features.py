@@ -1,4 +1,4 @@
-"""Distance in the features of a classification network, which follows what looks alike better than pixels do."""
+"""Distance in the features of a classification network, which is nearer to the eye than pixels."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from srtoolbox.registry import METRICS
 
 @METRICS.register
 class FeatureDistance(Metric):
-    """Mean over layers and places of |f(pred) - f(target)|^2, each feature vector brought to length 1 before.
+    """Mean over layers and places of |f(pred) - f(target)|^2 of feature vectors of length 1.
 
-    This is LPIPS (Zhang et al. 2018, arXiv:1801.03924) without its learned weights: 0 for equal images, at most 2
-    after a ReLU, and the same for any scale of a layer's features, so that layers count alike. Give it layers that no
-    loss of the run uses: features that were trained on are no judge. Of RGB as saved; computed in float32.
+    This is LPIPS (Zhang et al. 2018, arXiv:1801.03924) without its learned weights: 0 for equal
+    images, at most 2 after a ReLU, and the same for any scale of a layer's features, so that layers
+    count alike. Give it layers that no loss of the run uses: features that were trained on are no
+    judge. Of RGB as saved; computed in float32.
 
     Args:
         backbone: a torchvision network, see `srtoolbox.features.backbones`.

@@ -11,11 +11,12 @@ from srtoolbox.registry import METRICS
 
 @METRICS.register
 class GradientEnergyRatio(Metric):
-    """Sum of squared differences between neighbours, across and down, of the prediction over that of the target.
+    """Sum of squared differences between neighbours, of the prediction over the target.
 
-    Best near 1: below it the image is blurred, as PSNR networks leave it, above it there is noise or ringing that the
-    truth does not have. It says how much structure there is, not whether it is the right one. Of luma, or with
-    `y_channel=False` of R, G and B together. A flat target gives inf, or nan if the prediction is flat too.
+    Best near 1: below it the image is blurred, as PSNR networks leave it, above it there is noise
+    or ringing that the truth does not have. It says how much structure there is, not whether it is
+    the right one. Of luma, or with `y_channel=False` of R, G and B together. A flat target gives
+    inf, or nan if the prediction is flat too.
 
     Args:
         crop_border: px left out at each side of the image.

@@ -1,6 +1,7 @@
-"""Measures of others' making, through the library pyiqa (the extra `metrics`), which has their code.
+"""Measures of others' making, through the library pyiqa (the extra `metrics`).
 
-The library downloads their weights at the first use. All take RGB as saved; means over images are `evaluate`'s.
+The library downloads their weights at the first use. All take RGB as saved; means over images are
+`evaluate`'s.
 """
 
 from __future__ import annotations
@@ -47,10 +48,11 @@ class LibraryMetric(Metric):
 
 @METRICS.register
 class NIQE(LibraryMetric):
-    """Natural image quality evaluator (Mittal, Soundararajan, Bovik, IEEE SPL 2013), without reference; of luma.
+    """Natural image quality evaluator (Mittal et al., IEEE SPL 2013), without reference; of luma.
 
-    Lower is better. How far the statistics of the image's patches are from those of natural ones; it needs images
-    of at least 96 px, and says little of small ones. The parameters are the library's own fit ('niqe').
+    Lower is better. How far the statistics of the image's patches are from those of natural ones;
+    it needs images of at least 96 px, and says little of small ones. The parameters are the
+    library's own fit ('niqe').
     """
 
     higher_is_better = False
@@ -60,7 +62,8 @@ class NIQE(LibraryMetric):
 
 @METRICS.register
 class LPIPS(LibraryMetric):
-    """Learned perceptual image patch similarity, version 0.1 (Zhang et al. 2018, arXiv:1801.03924). Lower is better.
+    """Learned perceptual image patch similarity, version 0.1 (Zhang et al. 2018, arXiv:1801.03924).
+    Lower is better.
 
     Args:
         net: the network below it: 'alex', which papers report, or 'vgg'.
@@ -79,7 +82,10 @@ class LPIPS(LibraryMetric):
 
 @METRICS.register
 class DISTS(LibraryMetric):
-    """Deep image structure and texture similarity (Ding et al. 2020, arXiv:2004.07728). Lower is better."""
+    """Deep image structure and texture similarity (Ding et al. 2020, arXiv:2004.07728).
+
+    Lower is better.
+    """
 
     higher_is_better = False
     library_name = "dists"

@@ -20,8 +20,9 @@ class LossMetric(Metric):
 
     `losses` is a map as the model's: `losses=dict(pixel=dict(type='MSELoss', weight=0.7), ...)`.
 
-    Taken of the images as saved, in [0, 1] and rounded to 8 bit like all metrics' (the rounding adds about 1.3e-6 to
-    a mean squared error). For a best checkpoint by content loss, and to see overfitting in TensorBoard.
+    Taken of the images as saved, in [0, 1] and rounded to 8 bit like all metrics' (the rounding
+    adds about 1.3e-6 to a mean squared error). For a best checkpoint by content loss, and to see
+    overfitting in TensorBoard.
 
     Args:
         losses: configs of losses by name.
@@ -40,7 +41,10 @@ class LossMetric(Metric):
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
-        """A loss that does not score such images. The check looks at the loss's own arguments by itself."""
+        """Report a loss that does not score such images.
+
+        The check looks at the loss's own arguments by itself.
+        """
         protocol = cfg.get("protocol", "rgb")
         arguments = {**cfg, "y_channel": protocol == "y_direct"}
         return super().check(arguments, context) + _faults(cfg.get("losses"), protocol)
@@ -65,7 +69,10 @@ def _faults(losses: object, protocol: object) -> list[Fault]:
 
 
 def _fault(cfg: object, protocol: object) -> str | None:
-    """Why a config is no loss over these images: it is adversarial, or wants RGB. Other faults are told elsewhere."""
+    """Return the fault of a config that is no loss over these images: adversarial, or of RGB.
+
+    Other faults are reported elsewhere.
+    """
     name = cfg.get("type") if isinstance(cfg, Mapping) else None
     try:
         loss = LOSSES.get(name) if isinstance(name, str) else None

@@ -11,7 +11,10 @@ from srtoolbox.registry import METRICS
 
 @METRICS.register
 class PSNR(Metric):
-    """10 log10(255^2 / mean squared error) in dB over all measured values of an image. Identical images give inf."""
+    """10 log10(255^2 / mean squared error) in dB over all measured values of an image.
+
+    Identical images give inf.
+    """
 
     higher_is_better = True
 

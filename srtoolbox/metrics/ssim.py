@@ -1,8 +1,8 @@
 """Structural similarity.
 
-Wang, Bovik, Sheikh, Simoncelli: "Image quality assessment: from error visibility to structural similarity" (IEEE TIP
-2004): 11x11 Gaussian window of sigma 1.5, population covariance, only where the window lies inside the image; per
-channel, then the mean.
+Wang, Bovik, Sheikh, Simoncelli: "Image quality assessment: from error visibility to structural
+similarity" (IEEE TIP 2004): 11x11 Gaussian window of sigma 1.5, population covariance, only where
+the window lies inside the image; per channel, then the mean.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class SSIM(Metric):
         crop_border: px left out at each side of the image; papers use the scale.
         y_channel: measure luma; False: the mean over R, G and B.
         protocol: 'rgb' or 'y_direct', see `metrics.base`.
-        dtype: 'float32' (off by at most 1e-6) or 'float64' (exact to rounding, about twice the time).
+        dtype: 'float32' (off by at most 1e-6) or 'float64' (exact to rounding, about twice the
+            time).
     """
 
     higher_is_better = True
@@ -55,7 +56,7 @@ class SSIM(Metric):
         return torch.stack([self._mean(*pair) for pair in zip(pred.split(1), target.split(1), strict=True)])
 
     def _mean(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Mean over all windows and planes of one image (1, C, H, W), on the CPU in bands that stay in its cache."""
+        """Mean over windows and planes of an image (1, C, H, W); in bands on the CPU, for its cache."""
         height, width = pred.shape[-2] - WINDOW + 1, pred.shape[-1] - WINDOW + 1
         rows = max(WINDOW, BAND // width) if pred.device.type == "cpu" else height
         total = pred.new_zeros((), dtype=torch.float64)
@@ -67,20 +68,20 @@ class SSIM(Metric):
         return total / (len(planes[0]) * height * width)
 
     def _centre(self, target: Tensor) -> float:
-        """The level to reckon from: black, or in bright images white, lies a power of two away from it.
+        """The level to reckon from: a power of two from black, or in bright images from white.
 
-        Squares of flat black and white are then exact in float32, where their rounding would be largest beside the
-        variance (none).
+        Squares of flat black and white are then exact in float32, where their rounding would be
+        largest beside the variance (none).
         """
         black, white = (0, 255) if self.protocol == "rgb" and not self.y_channel else (16, 235)
         return black + REACH if target.mean() < (black + white) / 2 else white - REACH
 
 
 def _ssim_map(pred: Tensor, target: Tensor, centre: float) -> Tensor:
-    """SSIM of every window of a band, (h, w) -> (h - 10, w - 10), as 1 - (what the two differ by), twice.
+    """SSIM of every window of a band, (h, w) -> (h - 10, w - 10), as 1 - difference, twice.
 
-    By sum and difference of the images: the variance of a small difference keeps the digits that subtracting a
-    covariance from variances would lose in float32, in the dark above all.
+    By sum and difference of the images: the variance of a small difference keeps the digits that
+    subtracting a covariance from variances would lose in float32, in the dark above all.
     """
     maps = pred.new_empty((4, *pred.shape))
     # variances do not change with an offset
@@ -106,8 +107,8 @@ def _window_means(maps: Tensor) -> Tensor:
 def _blur(maps: Tensor) -> Tensor:
     """Separable Gaussian by shifted sums, (h, 4, w) -> (h - 10, 4, w - 10).
 
-    Both passes run over flat memory, so that every operand is one contiguous slice; the horizontal pass computes 10
-    values too many at the end of each row, which are cut off.
+    Both passes run over flat memory, so that every operand is one contiguous slice; the horizontal
+    pass computes 10 values too many at the end of each row, which are cut off.
     """
     gaussian = torch.exp(-((torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2) ** 2) / (2 * SIGMA**2))
     taps = (gaussian / gaussian.sum()).tolist()

@@ -1,1 +1,4 @@
-"""Optimizers, schedules and the step. An optimizer or schedule dropped in here is found by its registry."""
+"""Optimizers, schedules and the step.
+
+An optimizer or schedule dropped in here is found by its registry.
+"""

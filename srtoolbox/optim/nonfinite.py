@@ -1,8 +1,9 @@
-"""Steps that are skipped because a gradient is not finite: detected on the device, counted, alike on all ranks.
+"""Steps that are skipped because a gradient is not finite: detected on the device, counted, alike
+on all ranks.
 
-A step follows from gradients that DDP has averaged, so a NaN on one rank is one on all: every rank skips the same
-steps, with no message of its own. A loss can be NaN while all gradients are finite (`sign(nan)` is 0), so a loss that
-is not finite starts its backward pass with NaN.
+A step follows from gradients that DDP has averaged, so a NaN on one rank is one on all: every rank
+skips the same steps, with no message of its own. A loss can be NaN while all gradients are finite
+(`sign(nan)` is 0), so a loss that is not finite starts its backward pass with NaN.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from torch import Tensor
 from srtoolbox.compat.pytorch import find_non_finite_
 
 LAG = 2
-"""Steps after which a GPU's flag is read: by then it has arrived, and reading it waits for nothing."""
+"""Steps after which a GPU's flag is read: it has arrived by then, so that nothing waits."""
 
 
 def seed_gradient(loss: Tensor) -> Tensor | None:
-    """Return the start of a scalar loss's backward pass: 1 (as None), or NaN where the loss is not finite."""
+    """Return the start of a loss's backward pass: 1 (as None), or NaN if it is not finite."""
     if loss.is_cpu:
         return None if math.isfinite(loss.item()) else torch.full_like(loss, math.nan)
     return loss.detach() * 0 + 1
 
 
 def flag_nonfinite(gradients: list[Tensor]) -> Tensor:
-    """Return 1.0 if any value is NaN or infinite, else 0.0: a scalar on their device, without waiting for it."""
+    """Return 1.0 if any value is NaN or infinite, else 0.0, on their device, without waiting."""
     device = gradients[0].device
     flag = torch.zeros((), device=device)
     # a factor of 1 changes nothing
@@ -52,7 +53,8 @@ class SkippedSteps:
         self._pending: deque[tuple[Tensor, torch.cuda.Event | None]] = deque()
 
     def record(self, flag: Tensor, *, wait: bool) -> None:
-        """Count a step's flag (see `flag_nonfinite`): at once with `wait`, else when it has arrived.
+        """Count a step's flag (see `flag_nonfinite`): at once with `wait`, else when it has
+        arrived.
 
         All calls of one object go the same way.
         """

@@ -13,10 +13,11 @@ from srtoolbox.optim.parameter_names import chooser, chosen_entries, entry_fault
 
 
 def freeze(name: str, network: nn.Module, entries: Sequence[str] | str | None) -> list[nn.Module]:
-    """Take parameters out of training, by `optim.<name>.frozen`; returns the modules that lie in what is frozen.
+    """Take parameters out of training, by `optim.<name>.frozen`; returns the modules that lie in
+    what is frozen.
 
-    Those are put into evaluation mode: BatchNorm's statistics and the vectors of spectral norms stay as they are, too,
-    and dropout is off, so that what is frozen computes the same for good.
+    Those are put into evaluation mode: BatchNorm's statistics and the vectors of spectral norms
+    stay as they are, too, and dropout is off, so that what is frozen computes the same for good.
 
     Raises:
         ConfigError: an entry that chooses no parameter.
@@ -43,7 +44,8 @@ def freeze(name: str, network: nn.Module, entries: Sequence[str] | str | None) -
 
 
 def parameter_groups(name: str, network: nn.Module, settings: Mapping[str, Mapping]) -> dict[str, dict[str, Any]]:
-    """Return one group for each entry of `param_groups` that has parameters to train, and first one for the rest, ''.
+    """Return one group for each entry of `param_groups` that has parameters to train, and first one
+    for the rest, ''.
 
     Args:
         name, settings: `optim.<name>.param_groups`.

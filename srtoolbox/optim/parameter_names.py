@@ -1,8 +1,9 @@
-"""Parameters of a network chosen by name in a config: the keys of `param_groups`, the entries of `frozen`.
+"""Parameters of a network chosen by name in a config: the keys of `param_groups`, the entries of
+`frozen`.
 
-An entry is the beginning of a name, or a pattern of one: 'body.3' is whatever lies in that part, 'conv' also conv1 and
-conv_first where no part is called conv, but a number is whole: 'body.1' is never body.10. 'body.*.norm' and '*.bias'
-are patterns as of file names, whose `*` takes dots.
+An entry is the beginning of a name, or a pattern of one: 'body.3' is whatever lies in that part,
+'conv' also conv1 and conv_first where no part is called conv, but a number is whole: 'body.1' is
+never body.10. 'body.*.norm' and '*.bias' are patterns as of file names, whose `*` takes dots.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ def chooser(entry: str, names: Iterable[str]) -> Callable[[str], bool]:
     """Return what tells if an entry of a config chooses a name.
 
     Args:
-        entry: a beginning or a pattern. A beginning that ends where a part of some name does means that part alone:
-            'conv1' does not choose conv10.
+        entry: a beginning or a pattern. A beginning that ends where a part of some name does means
+            that part alone: 'conv1' does not choose conv10.
         names: all names there are, dotted.
     """
     if re.search(r"[*?\[]", entry):
@@ -28,7 +29,7 @@ def chooser(entry: str, names: Iterable[str]) -> Callable[[str], bool]:
     part = entry.rstrip(".")
     if entry != part or any(name == part or name.startswith(f"{part}.") for name in names):
         return lambda name: name == part or name.startswith(f"{part}.")
-    number_ends = entry[-1:].isdigit()  # the part may be one without parameters, such as an activation
+    number_ends = entry[-1:].isdigit()  # of a part without parameters, perhaps
     return lambda name: name.startswith(entry) and not (number_ends and name[len(entry) :][:1].isdigit())
 
 
@@ -39,7 +40,8 @@ def _part_ends(name: str) -> list[int]:
 def chosen_entries(entries: Iterable[str], names: Iterable[str]) -> dict[str, str | None]:
     """Return for each name the entry that chooses it, None where none does.
 
-    Of several the one with most letters to match wins (wildcards count as none), of equally long ones the first.
+    Of several the one with most letters to match wins (wildcards count as none), of equally long
+    ones the first.
     """
     names = list(names)
     choosers = {entry: chooser(entry, names) for entry in entries}

@@ -1,4 +1,4 @@
-"""Torch's optimizers and schedules whose arguments are plain data, registered under their own names."""
+"""Torch's optimizers and schedules whose arguments are plain data, under their own names."""
 
 from __future__ import annotations
 

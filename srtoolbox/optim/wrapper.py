@@ -1,4 +1,4 @@
-"""One network's optimizer with what surrounds its step: precision, scaling, clipping, accumulation, schedule."""
+"""A network's optimizer and its step: precision, scaling, clipping, accumulation, schedule."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class OptimWrapper:
-    """The optimizer of a training step: `autocast()` around the forward pass, `update(loss)` after it.
+    """The optimizer of a training step: `autocast()` around the forward pass, `update(loss)` after
+    it.
 
     Args:
         network: whose parameters are optimised (not wrapped in DDP).
         optimizer, scheduler: torch objects over them.
         amp: 'bf16', 'fp16' (with a gradient scaler) or None for full precision.
         clip: largest gradient norm, or None.
-        group_names: what the optimizer's parameter groups are called, '' for the rest; None: by their numbers.
+        group_names: what the optimizer's parameter groups are called, '' for the rest; None: by
+            their numbers.
         frozen: modules that stay in evaluation mode while the rest trains, see `freeze`.
 
     Raises:
@@ -66,11 +68,11 @@ class OptimWrapper:
         self._part, self._parts = 0, 1
         self.skipped_steps = SkippedSteps()
         fused = all(group.get("fused") for group in optimizer.param_groups)
-        self.is_synchronous = self.device_type == "cpu" or not (fused or self._scaled)  # to know whether to step
+        self.is_synchronous = self.device_type == "cpu" or not (fused or self._scaled)
         self._has_momentum = isinstance(optimizer, torch.optim.SGD) and any(
             group["momentum"] for group in optimizer.param_groups
         )
-        self.nonfinite_flag: Tensor | None = None  # of this iteration's step: 1 where it was left out, on the device
+        self.nonfinite_flag: Tensor | None = None  # 1 where this iteration's step is skipped
         self.is_probing = False  # gradients only, no step: to look into a fault
         self._scheduled = False  # whether the schedule has made its first step
 
@@ -81,19 +83,21 @@ class OptimWrapper:
         return torch.autocast(self.device_type, dtype=self.amp_dtype)
 
     def accumulate(self, part: int, parts: int) -> None:
-        """Say which of how many batches of one iteration comes next; only the last one's `update` steps."""
+        """Set the number of the next batch of an iteration; only the last one's `update` steps."""
         self._part, self._parts, self.nonfinite_flag = part, parts, None
 
     def update(self, loss: Tensor, *, measure: bool = False) -> Tensor | None:
-        """Backward of a scalar loss and, with the iteration's last batch, one optimizer step, unless loss or gradients
-        are not finite: then the step is left out, on all ranks, and `skips` counts it.
+        """Backward of a scalar loss and, with the iteration's last batch, one optimizer step,
+        unless loss or gradients are not finite: then the step is left out, on all ranks, and
+        `skips` counts it.
 
         Args:
             loss: unscaled.
-            measure: whether to return the norm of all gradients before clipping, on their device, when there is a step.
+            measure: whether to return the norm of all gradients before clipping, on their device,
+                when there is a step.
         """
         if self._part == 0:
-            for parameter in self.parameters:  # the optimizer's zero_grad announces itself to the profiler, for more
+            for parameter in self.parameters:  # zero_grad of the optimizer takes longer
                 parameter.grad = None
         if self._parts > 1:
             loss = loss / self._parts
@@ -127,7 +131,10 @@ class OptimWrapper:
 
     @property
     def is_recovering(self) -> bool:
-        """True while steps are skipped only until the scale of fp16 gradients is low enough. Waits for the device."""
+        """True while steps are skipped only until the scale of fp16 gradients is low enough.
+
+        Waits for the device.
+        """
         return self._scaled and self.scaler.get_scale() >= 1
 
     def _norm_and_clip(self, gradients: Sequence[Tensor]) -> Tensor:
@@ -144,14 +151,14 @@ class OptimWrapper:
         if self._scheduled:
             self.scheduler.step()
             return
-        with warnings.catch_warnings():  # torch expects an optimizer step before; another network may learn first
+        with warnings.catch_warnings():  # of no optimizer step before
             warnings.simplefilter("ignore")
             self.scheduler.step()
         self._scheduled = True
 
     @property
     def rates(self) -> dict[str, float]:
-        """The current learning rate of each parameter group by its name, '' being the group of the rest."""
+        """Return the learning rate of each parameter group by its name, '' for the rest."""
         groups = zip(self.group_names, self.optimizer.param_groups, strict=True)
         return {name: float(group["lr"]) for name, group in groups}
 
@@ -175,15 +182,15 @@ class OptimWrapper:
 
         Args:
             state: from a wrapper over the same parameters.
-            restart_at: keep this wrapper's own settings (learning rates, schedule, groups) instead of the saved ones,
-                with the schedule where it is after so many iterations. Moments go by the parameters' names: one that
-                was frozen until now has none.
+            restart_at: keep this wrapper's own settings (learning rates, schedule, groups) instead
+                of the saved ones, with the schedule where it is after so many iterations. Moments
+                go by the parameters' names: one that was frozen until now has none.
 
         Raises:
             ValueError: other parameters, or grouped in another way.
         """
         self.skipped_steps = SkippedSteps()
-        self.skipped_steps.total, self.skipped_steps.in_a_row = state.get("skips", (0, 0))  # format 1 began without
+        self.skipped_steps.total, self.skipped_steps.in_a_row = state.get("skips", (0, 0))  # early files: none
         saved = state["optimizer"]
         if restart_at is not None:
             saved = self._regrouped(saved, state.get("names"))
@@ -213,7 +220,7 @@ class OptimWrapper:
         return {"state": {place: value for place, value in moments.items() if value}, "param_groups": groups}
 
     def _match_layouts(self) -> None:
-        """Fused optimizers walk through memory: moments must lie as their parameters do (channels_last may differ)."""
+        """Let moments lie in memory as their parameters do, which fused optimizers rely on."""
         for parameter, moments in self.optimizer.state.items():
             for name, value in moments.items():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
@@ -221,11 +228,12 @@ class OptimWrapper:
 
 
 def build_optim(name: str, network: nn.Module, cfg: Mapping[str, Any], *, amp: str | None = None) -> OptimWrapper:
-    """An OptimWrapper from `optim.<name>`: dict(optimizer, scheduler, milestones, clip, param_groups, frozen).
+    """An OptimWrapper from `optim.<name>`: dict(optimizer, scheduler, milestones, clip,
+    param_groups, frozen).
 
     Raises:
-        ConfigError: an entry of `param_groups` or `frozen` that chooses no parameter, nothing to train, or schedules
-            that do not fit together.
+        ConfigError: an entry of `param_groups` or `frozen` that chooses no parameter, nothing to
+            train, or schedules that do not fit together.
     """
     frozen = freeze(name, network, cfg.get("frozen"))
     optimizer_cfg = dict(cfg["optimizer"])
@@ -233,7 +241,7 @@ def build_optim(name: str, network: nn.Module, cfg: Mapping[str, Any], *, amp: s
     if not groups:
         raise ConfigError(f"optim.{name}: {nothing_to_train(network)}")
     if _can_fuse(optimizer_cfg, groups.values()) and not (amp == "fp16" and optimizer_cfg.get("momentum")):  # see _step
-        optimizer_cfg["fused"] = True  # one kernel for all tensors: measurably faster on CPU and GPU alike
+        optimizer_cfg["fused"] = True  # one kernel for all tensors, faster on CPU and GPU
     optimizer = OPTIMIZERS.build(optimizer_cfg, params=list(groups.values()))
     scheduler = _build_scheduler(name, optimizer, cfg.get("scheduler"), cfg.get("milestones"))
     return OptimWrapper(
@@ -242,7 +250,7 @@ def build_optim(name: str, network: nn.Module, cfg: Mapping[str, Any], *, amp: s
 
 
 def learning_rates(optims: Mapping[str, OptimWrapper]) -> dict[str, float]:
-    """The current rate of each parameter group of each network: `{'generator': 1e-3, 'generator.body.0': 1e-5}`."""
+    """Return the rate of each network's groups: `{'generator': 1e-3, 'generator.body.0': 1e-5}`."""
     return {
         f"{name}.{group}" if group else name: rate
         for name, optim in optims.items()

@@ -1,4 +1,4 @@
-"""Networks that were trained on other numbers than RGB or luma in [0, 1]: what goes in and comes out is converted."""
+"""Networks that were trained on other numbers than RGB or luma in [0, 1]."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _OPTIONAL = {"reconstruct_field": ("extract", "reconstruct"), "refine_field": ("
 
 @NETWORKS.register
 class Adapter(NetworkWrapper):
-    """Another network, fed with `peak * (lq - mean)`, its output taken back to RGB or luma in [0, 1].
+    """Another network, fed with `peak * (lq - mean)`, its output taken back to [0, 1].
 
-    Networks of other projects are often trained so. All conventions of theirs are an order of the channels and an
-    affine map: images in 0 ... 255 are `peak=255`, in [-1, 1] `peak=2, mean=0.5`, luma of the full range (JPEG's)
-    `peak=255 / 219, mean=16 / 255`.
+    Networks of other projects are often trained so. All conventions of theirs are an order of the
+    channels and an affine map: images in 0 ... 255 are `peak=255`, in [-1, 1] `peak=2, mean=0.5`,
+    luma of the full range (JPEG's) `peak=255 / 219, mean=16 / 255`.
 
     Args:
         scale: upscaling factor.
-        network: the other network, `dict(type='ESPCN', ...)`; its scale is this one's and may be left out. None is
-            bicubic: it shows what the conversion alone does.
+        network: the other network, `dict(type='ESPCN', ...)`; its scale is this one's and may be
+            left out. None is bicubic: it shows what the conversion alone does.
         order: of the channels it takes and gives: 'rgb', or 'bgr' as of images that OpenCV read.
         peak: what the input is multiplied by.
         mean: what is subtracted before: one number, or one per channel (red, green, blue).
@@ -81,15 +81,14 @@ class Adapter(NetworkWrapper):
         return self.network.extract(self._in(lq))
 
     def reconstruct(self, features: Tensor, lq: Tensor) -> Tensor:
-        """Features of `lq` -> (N, C, scale * H, scale * W); sees `reconstruct_field` pixels, since pixels are converted
-        each for itself.
-        """
+        """Features of `lq` -> (N, C, scale * H, scale * W); sees `reconstruct_field` pixels."""
         return self._out(self.network.reconstruct(features, self._in(lq)))
 
     def refine(self, upscaled: Tensor) -> Tensor:
-        """Return the output for an interpolated image, where the network begins so (has `refine_field`).
+        """Return the output for an interpolated image (with `refine_field`).
 
-        The weights of an interpolation add up to one, so that it may precede the affine map as well as follow it.
+        The weights of an interpolation add up to one, so that it may precede the affine map as well
+        as follow it.
         """
         return self._out(self.network.refine(self._in(upscaled)))
 

@@ -1,4 +1,4 @@
-"""The baseline: MATLAB's bicubic interpolation as a network without parameters, evaluated like any other."""
+"""The baseline: MATLAB's bicubic interpolation as a network without parameters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from srtoolbox.resize import imresize
 
 @NETWORKS.register
 class Bicubic(SRNetwork):
-    """Bicubic interpolation (Keys 1981, a = -0.5) in float, both axes, without rounding or clipping."""
+    """Bicubic interpolation (Keys 1981, a = -0.5) in float, without rounding or clipping."""
 
     colour = "rgb"
     refine_field = 0
@@ -31,6 +31,6 @@ class Bicubic(SRNetwork):
 
 
 def upsample(lq: Tensor, scale: int, size: tuple[int, int] | None = None) -> Tensor:
-    """Bicubic by `scale`, or to `size`: also the first step of networks that work at the output's size."""
+    """Bicubic by `scale`, or to `size`: also the first step of pre-upsampling networks."""
     height, width = size or (lq.shape[-2] * scale, lq.shape[-1] * scale)
     return lq if lq.shape[-2:] == (height, width) else imresize(lq, size=(height, width))

@@ -1,14 +1,14 @@
 """Common parts of networks: convolutions, initialisations, exact receptive fields, crop sizes.
 
-The facts that every network carries are `interfaces.NetworkFacts`. These some networks have in addition:
+The facts that every network carries are `interfaces.NetworkFacts`. Some have more:
 
-`hidden_arguments`, on the class: arguments that leave no trace in the state_dict, each with the values
-    that are in use. Weights of other projects are tried with all of them (weights/trial.py).
-`extract(lq)` and `reconstruct(features, lq)`, which make up `forward`, with `reconstruct_field`: what the
-    latter sees, in LR pixels: for a body at the LR size under a tail of several upsampling steps.
-    Large images are upscaled with less memory for it.
-`refine(upscaled)`, what follows where `forward` begins with a bicubic interpolation, and `refine_field`,
-    what it sees, in pixels of the output: such a network takes any scale.
+`hidden_arguments`, on the class: arguments that leave no trace in the state_dict, each with the
+    values in use. Weights of other projects are tried with all of them (weights/trial.py).
+`extract(lq)` and `reconstruct(features, lq)`, which make up `forward`, with `reconstruct_field`:
+    what the latter sees, in LR pixels: for a body at the LR size under a tail of several upsampling
+    steps. Large images are upscaled with less memory for it.
+`refine(upscaled)`, what follows where `forward` begins with a bicubic interpolation, and
+    `refine_field`, what it sees, in pixels of the output: such a network takes any scale.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Padding = Literal["zeros", "reflect", "replicate", "circular"]
 
 
 def gt_sizes(context: Mapping[str, Any]) -> dict[str, int]:
-    """Return the `gt_size` of every training dataset of a config, by its place: what a discriminator sees."""
+    """Return the `gt_size` of every training dataset of a config, by its place."""
     node: Any = context
     for key in ("data", "train", "dataset"):
         node = node.get(key) if isinstance(node, Mapping) else None
@@ -53,7 +53,7 @@ def zero_bias(conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
 
 
 def init_scaled(module: nn.Module) -> None:
-    """Initialise a convolution as BasicSR does: He normal times 0.1, zero bias. Leaves others alone."""
+    """Initialise a module that is a convolution as BasicSR does: He normal times 0.1, zero bias."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight)
         module.weight.data.mul_(0.1)
@@ -63,10 +63,10 @@ def init_scaled(module: nn.Module) -> None:
 def add_convs(
     network: nn.Module, widths: Sequence[int], kernels: Sequence[int], padding_mode: Padding = "zeros"
 ) -> list[nn.Conv2d]:
-    """Add "same" convolutions `conv1`, `conv2` ... to `network`: conv i maps widths[i - 1] to widths[i] channels.
+    """Add "same" convolutions `conv1` ... : conv i maps widths[i - 1] to widths[i] channels.
 
     Raises:
-        ConfigError: the numbers do not fit together, or a kernel is even (its centre lies on no pixel).
+        ConfigError: the numbers do not fit together, or a kernel is even.
     """
     owner = type(network).__name__
     if len(kernels) != len(widths) - 1:
@@ -90,16 +90,17 @@ def receptive_field(steps: Sequence[Step]) -> int:
     """Return the exact radius in LR pixels of a chain of "same" convolutions and changes of size.
 
     Args:
-        steps: in forward order, a kernel size for each convolution, ("shuffle", s) for an upsampling by s that takes
-            every pixel from the one below it (sub-pixel, nearest), ("bicubic", s) for an interpolation by s (kernel of
-            half-width 2 LR pixels), ("transposed", s, kernel) for a transposed convolution padded by kernel // 2, and
+        steps: in forward order, a kernel size for each convolution, ("shuffle", s) for an
+            upsampling by s that takes every pixel from the one below it (sub-pixel, nearest),
+            ("bicubic", s) for an interpolation by s (kernel of half-width 2 LR pixels),
+            ("transposed", s, kernel) for a transposed convolution padded by kernel // 2, and
             ("unshuffle", s), as the first step only, for a sub-pixel downsampling.
     """
     cell = _unshuffled_by(steps)
     rest = steps[1:] if cell > 1 else steps
     scale = math.prod(step[1] for step in rest if not isinstance(step, int)) // cell
     radii = []
-    for pixel in range(cell):  # the pixels of one cell see the same cells, but lie at different places in theirs
+    for pixel in range(cell):  # all see the same cells, from another place in theirs
         low, high = _input_range(rest, pixel * scale, (pixel + 1) * scale - 1)
         radii += [pixel - low * cell, high * cell + cell - 1 - pixel]
     return max(radii)
@@ -119,10 +120,10 @@ def _input_range(steps: Sequence[Step], low: int, high: int) -> tuple[int, int]:
         kind, factor, *kernels = step
         if kind == "shuffle":
             low, high = low // factor, high // factor
-        elif kind == "transposed":  # input i adds to outputs i * factor - pad ... i * factor - pad + kernel - 1
+        elif kind == "transposed":  # input i adds to i * factor - pad ... + kernel - 1
             kernel, pad = kernels[0], kernels[0] // 2
             low, high = -((kernel - 1 - pad - low) // factor), (high + pad) // factor
-        elif factor > 1:  # HR pixel q lies at LR position (q + 1/2) / factor - 1/2 and sees the LR pixels nearer than 2
+        elif factor > 1:  # HR pixel q is at LR (q + 1/2) / factor - 1/2 and sees those nearer than 2
             first, last = (Fraction(2 * q + 1 - factor, 2 * factor) for q in (low, high))
             low, high = math.floor(first - 2) + 1, math.ceil(last + 2) - 1
     return low, high

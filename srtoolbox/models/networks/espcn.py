@@ -1,7 +1,7 @@
-"""ESPCN: convolutions at the LR size, the last one making scale^2 values per pixel that a sub-pixel shuffle lays out.
+"""ESPCN: convolutions at the LR size, the last one making scale^2 values per pixel.
 
-Shi et al.: "Real-time single image and video super-resolution using an efficient sub-pixel convolutional neural
-network" (CVPR 2016, arXiv:1609.05158).
+Shi et al.: "Real-time single image and video super-resolution using an efficient sub-pixel
+convolutional neural network" (CVPR 2016, arXiv:1609.05158).
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ class ESPCN(SRNetwork):
         kernels: kernel sizes; (5, 3, 3) is the paper's.
         channels: channels of the hidden layers, one fewer than kernels: (64, 32) is the paper's.
         activation: 'tanh' (the paper's final choice) or 'relu'.
-        init: the paper names none, so 'torch', nn.Conv2d's own, is the default. 'orthogonal' with the activation's gain
-            (the last layer with gain 1; tanh starts slowly from it) and 'normal' (He et al. 2015, the last layer
-            N(0, 0.001) as in SRCNN) have zero biases.
+        init: the paper names none, so 'torch', nn.Conv2d's own, is the default. 'orthogonal' with
+            the activation's gain (the last layer with gain 1; tanh starts slowly from it) and
+            'normal' (He et al. 2015, the last layer N(0, 0.001) as in SRCNN) have zero biases.
         colour: 'y' (the paper's choice) or 'rgb'.
-        mean: subtracted from the input and added to the output. 0.0 is the paper's network; with 0.5 the images are
-            centred and training converges several times faster, to the same class of functions.
+        mean: subtracted from the input and added to the output. 0.0 is the paper's network; with
+            0.5 the images are centred and training converges several times faster, to the same
+            class of functions.
     """
 
     hidden_arguments: ClassVar = {"activation": ("tanh", "relu"), "mean": (0.0, 0.5)}

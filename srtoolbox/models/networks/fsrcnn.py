@@ -1,9 +1,11 @@
 """FSRCNN: thin convolutions at the LR size and one transposed convolution to the output.
 
-Dong, Loy, Tang: "Accelerating the super-resolution convolutional neural network" (ECCV 2016, arXiv:1608.00367).
+Dong, Loy, Tang: "Accelerating the super-resolution convolutional neural network" (ECCV 2016,
+arXiv:1608.00367).
 
-state_dict, that of the usual PyTorch release (yjn870's): `first_part.0` and its PReLU `first_part.1`, `mid_part.I` and
-its PReLU `mid_part.I+1` for I = 0, 2, 4, ... (shrinking, mapping, expanding), `last_part`.
+state_dict, that of the usual PyTorch release (yjn870's): `first_part.0` and its PReLU
+`first_part.1`, `mid_part.I` and its PReLU `mid_part.I+1` for I = 0, 2, 4, ... (shrinking, mapping,
+expanding), `last_part`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ LAST_KERNEL = 9
 
 @NETWORKS.register
 class FSRCNN(SRNetwork):
-    """Features, shrinking, `num_mapping` convolutions, expanding, each with its PReLU; then a transposed convolution.
+    """Features, shrinking, mapping, expanding, each with its PReLU; then a transposed convolution.
 
     Weights begin as He normal, the last ones as N(0, 0.001), biases zero.
 

@@ -1,10 +1,10 @@
 """IMDN: blocks that keep a part of their features after every convolution and refine the rest.
 
-Hui, Gao, Yang, Wang: "Lightweight image super-resolution with information multi-distillation network" (ACM MM 2019,
-arXiv:1909.11856).
+Hui, Gao, Yang, Wang: "Lightweight image super-resolution with information multi-distillation
+network" (ACM MM 2019, arXiv:1909.11856).
 
-state_dict, the authors': `fea_conv`, `IMDB1` ... each with `c1` ... `c5` and `cca.conv_du.{0,2}`, `c.0`, `LR_conv`,
-`upsampler.0`; each `.weight` and `.bias`.
+state_dict, the authors': `fea_conv`, `IMDB1` ... each with `c1` ... `c5` and `cca.conv_du.{0,2}`,
+`c.0`, `LR_conv`, `upsampler.0`; each `.weight` and `.bias`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MIN_VARIANCE = 1e-12  # of a constant channel: the gradient of a square root at 
 
 
 class ContrastAttention(nn.Module):
-    """Scales each channel by a function of all channels' mean plus standard deviation over the image."""
+    """Scales channels by a function of all channels' mean plus deviation over the image."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class ContrastAttention(nn.Module):
 
 
 class DistillationBlock(nn.Module):
-    """Three times: convolve, put a quarter of the channels aside, pass the rest on; fuse what was put aside."""
+    """Three times: convolve, set a quarter of the channels aside, pass the rest on; then fuse."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -64,9 +64,10 @@ class DistillationBlock(nn.Module):
 
 @NETWORKS.register
 class IMDN(SRNetwork):
-    """Distillation blocks in a row, their outputs fused, a long skip, one sub-pixel step; LeakyReLU(0.05).
+    """Distillation blocks in a row, their outputs fused, a long skip, one sub-pixel step.
 
-    The channel attention looks at the whole image, so tiles of an image are not restored exactly as the whole.
+    The channel attention looks at the whole image, so tiles of an image are not restored exactly as
+    the whole.
 
     Args:
         scale: upscaling factor.

@@ -1,7 +1,8 @@
-"""MSRResNet: SRResNet without BatchNorm and with a bilinear skip, BasicSR's PSNR baseline and SRGAN generator.
+"""MSRResNet: SRResNet without BatchNorm and with a bilinear skip, BasicSR's baseline.
 
-After Ledig et al. 2017 (arXiv:1609.04802) and Wang et al. 2018 (ESRGAN, arXiv:1809.00219). The state_dict keys are
-BasicSR's, so files go both ways: `conv_first` `body.N.{conv1,conv2}` `upconv1` (`upconv2` at x4) `conv_hr` `conv_last`.
+After Ledig et al. 2017 (arXiv:1609.04802) and Wang et al. 2018 (ESRGAN, arXiv:1809.00219). The
+state_dict keys are BasicSR's, so files go both ways: `conv_first` `body.N.{conv1,conv2}` `upconv1`
+(`upconv2` at x4) `conv_hr` `conv_last`.
 """
 
 from __future__ import annotations
@@ -32,14 +33,15 @@ class ResidualBlockNoBN(nn.Module):
 
 @NETWORKS.register
 class MSRResNet(SRNetwork):
-    """Residual blocks at the LR size, sub-pixel upsampling, two convolutions, plus the bilinearly upscaled input.
+    """Residual blocks at the LR size, sub-pixel upsampling, plus the bilinearly upscaled input.
 
     Args:
         scale: 2, 3 or 4.
         colour: 'rgb' or 'y'.
         num_features: channels of the body.
         num_blocks: residual blocks.
-        init: 'scaled' is BasicSR's, He normal times 0.1 with zero biases: training starts near bilinear; or 'torch'.
+        init: 'scaled' is BasicSR's, He normal times 0.1 with zero biases: training starts near
+            bilinear; or 'torch'.
     """
 
     scales = tuple(STAGES)
@@ -71,7 +73,7 @@ class MSRResNet(SRNetwork):
         return self.body(_activate(self.conv_first(lq)))
 
     def reconstruct(self, features: Tensor, lq: Tensor) -> Tensor:
-        """Features of `lq` -> (N, C, scale * H, scale * W); sees `reconstruct_field` pixels of both."""
+        """Features of `lq` -> (N, C, scale * H, scale * W); sees `reconstruct_field` pixels."""
         for number, factor in enumerate(STAGES[self.scale], start=1):
             features = _activate(F.pixel_shuffle(self.get_submodule(f"upconv{number}")(features), factor))
         residual = self.conv_last(_activate(self.conv_hr(features)))

@@ -1,10 +1,11 @@
 """PatchDiscriminator: judges overlapping patches, one logit each. pix2pix's PatchGAN.
 
-Isola, Zhu, Zhou, Efros: "Image-to-image translation with conditional adversarial networks" (CVPR 2017,
-arXiv:1611.07004).
+Isola, Zhu, Zhou, Efros: "Image-to-image translation with conditional adversarial networks" (CVPR
+2017, arXiv:1611.07004).
 
-state_dict, pix2pix's: `model.0`, then `model.I` (convolution) and `model.I+1` (norm) with I = 2, 5, 8, ..., and the
-last convolution: `model.11` for three layers. The places of norms that are left out stay empty.
+state_dict, pix2pix's: `model.0`, then `model.I` (convolution) and `model.I+1` (norm) with I = 2, 5,
+8, ..., and the last convolution: `model.11` for three layers. The places of norms that are left out
+stay empty.
 """
 
 from __future__ import annotations
@@ -24,15 +25,17 @@ NORMS = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, None: nn.Identi
 
 @NETWORKS.register
 class PatchDiscriminator(Discriminator):
-    """`num_layers` 4x4 convolutions of stride 2, one of stride 1, and one to a single channel; LeakyReLU(0.2) between.
+    """`num_layers` 4x4 convolutions of stride 2, one of stride 1, and one to a single channel;
+    LeakyReLU(0.2) between.
 
-    Each logit sees a patch: 16, 34, 70, 142 pixels for 1, 2, 3, 4 layers. Weights begin as N(0, 0.02), as in the paper.
+    Each logit sees a patch: 16, 34, 70, 142 pixels for 1, 2, 3, 4 layers. Weights begin as N(0,
+    0.02), as in the paper.
 
     Args:
         num_layers: convolutions of stride 2; 3 is the paper's 70 x 70 PatchGAN.
         num_features: channels of the first; they double up to eight times as many.
-        norm: 'batch' (the paper's), 'instance' (of each image alone, without parameters, so the convolutions have
-            biases), or None; the first and last convolutions have none.
+        norm: 'batch' (the paper's), 'instance' (of each image alone, without parameters, so the
+            convolutions have biases), or None; the first and last convolutions have none.
         colour: 'rgb' or 'y'.
     """
 
@@ -66,7 +69,8 @@ class PatchDiscriminator(Discriminator):
         ]
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] -> logits (N, 1, H', W') with H' = H // 2^num_layers - 2, no sigmoid.
+        """(N, C, H, W) in [0, 1] -> logits (N, 1, H', W') with H' = H // 2^num_layers - 2, no
+        sigmoid.
 
         Raises:
             ConfigError: images too small for a single logit.
@@ -78,7 +82,7 @@ class PatchDiscriminator(Discriminator):
 
 
 def min_size_of(num_layers: int) -> int:
-    """Pixels that leave one logit, and more than one value of each channel for the norm before it."""
+    """Return the least side: one logit, and several values of each channel for the norm before."""
     return 3 * 2**num_layers
 
 

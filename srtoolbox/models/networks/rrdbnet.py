@@ -1,10 +1,12 @@
 """RRDBNet: the residual-in-residual dense blocks of ESRGAN, which Real-ESRGAN and BSRGAN use too.
 
-Wang et al.: "ESRGAN: enhanced super-resolution generative adversarial networks" (ECCVW 2018, arXiv:1809.00219).
+Wang et al.: "ESRGAN: enhanced super-resolution generative adversarial networks" (ECCVW 2018,
+arXiv:1809.00219).
 
-state_dict, the official release's new layout (BasicSR, Real-ESRGAN, MMagic): `conv_first` `body.N.rdbM.convK` (M and K
-from 1) `conv_body` `conv_up1` `conv_up2` `conv_hr` `conv_last`, each `.weight` and `.bias`. x3 has `conv_up1` only, x8
-`conv_up3` too. x2 and x1 have x4's keys with 12 and 48 input channels, see `unshuffle`.
+state_dict, the official release's new layout (BasicSR, Real-ESRGAN, MMagic): `conv_first`
+`body.N.rdbM.convK` (M and K from 1) `conv_body` `conv_up1` `conv_up2` `conv_hr` `conv_last`, each
+`.weight` and `.bias`. x3 has `conv_up1` only, x8 `conv_up3` too. x2 and x1 have x4's keys with 12
+and 48 input channels, see `unshuffle`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ UPSAMPLING = ("nearest", "pixelshuffle")
 
 
 class DenseBlock(nn.Module):
-    """`num_convs` 3x3 convolutions, each on everything before it; the last, scaled, is added to the input."""
+    """3x3 convolutions, each on everything before it; the last, scaled, is added to the input."""
 
     def __init__(self, num_features: int, growth_channels: int, num_convs: int, residual_scaling: float) -> None:
         super().__init__()
@@ -30,7 +32,7 @@ class DenseBlock(nn.Module):
         for number in range(num_convs):
             outputs = growth_channels if number < num_convs - 1 else num_features
             conv = nn.Conv2d(num_features + number * growth_channels, outputs, 3, padding=1)
-            init_scaled(conv)  # the paper's smaller initialisation: a deep stack starts near the identity
+            init_scaled(conv)  # the paper's: a deep stack starts near the identity
             self.add_module(f"conv{number + 1}", conv)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -63,23 +65,29 @@ class RRDB(nn.Module):
 
 @NETWORKS.register
 class RRDBNet(SRNetwork):
-    """RRDBs at the LR size under a long skip, upsampling, two convolutions; LeakyReLU(0.2), no BatchNorm.
+    """RRDBs at the LR size under a long skip, upsampling, two convolutions; LeakyReLU(0.2), no
+    BatchNorm.
 
-    The defaults are ESRGAN's. Dense blocks begin with He normal times 0.1 and zero biases, the rest as torch has it.
+    The defaults are ESRGAN's. Dense blocks begin with He normal times 0.1 and zero biases, the rest
+    as torch has it.
 
     Args:
         scale: 1, 2, 3, 4 or 8.
         colour: 'rgb' or 'y'.
         num_features: channels of the body.
         growth_channels: channels that each convolution of a dense block adds.
-        num_blocks: RRDBs: 23 in the paper's best network, 16 in its smaller one, 6 in Real-ESRGAN's anime network.
+        num_blocks: RRDBs: 23 in the paper's best network, 16 in its smaller one, 6 in Real-ESRGAN's
+            anime network.
         num_dense_blocks: dense blocks in an RRDB.
         num_convs: convolutions in a dense block.
-        residual_scaling: what residuals are multiplied by before they are added, in both kinds of block.
-        upsampling: 'nearest' (doubling or tripling pixels, then a convolution) or 'pixelshuffle' (sub-pixel).
-        unshuffle: x2 and x1 are the x4 network on the image rearranged to half, or a quarter, of its size with 4, or
-            16, times the channels: BasicSR's way, of which the public x2 and x1 weights are, four and sixteen times
-            cheaper. False: the body works at the image's own size. Means nothing at the other scales.
+        residual_scaling: what residuals are multiplied by before they are added, in both kinds of
+            block.
+        upsampling: 'nearest' (doubling or tripling pixels, then a convolution) or 'pixelshuffle'
+            (sub-pixel).
+        unshuffle: x2 and x1 are the x4 network on the image rearranged to half, or a quarter, of
+            its size with 4, or 16, times the channels: BasicSR's way, of which the public x2 and x1
+            weights are, four and sixteen times cheaper. False: the body works at the image's own
+            size. Means nothing at the other scales.
     """
 
     scales = tuple(STAGES)
@@ -120,7 +128,7 @@ class RRDBNet(SRNetwork):
         self.reconstruct_field = cell * receptive_field([*self._upsampling_steps(), 3, 3])
 
     def forward(self, lq: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1], H and W multiples of `size_multiple` -> (N, C, scale * H, scale * W)."""
+        """(N, C, H, W) in [0, 1], multiples of `size_multiple` -> (N, C, scale * H, scale * W)."""
         return self.reconstruct(self.extract(lq), lq)
 
     def extract(self, lq: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """SRCNN: three convolutions on the bicubically upscaled image.
 
-Dong, Loy, He, Tang: "Learning a deep convolutional network for image super-resolution" (ECCV 2014, 9-1-5) and "Image
-super-resolution using deep convolutional networks" (TPAMI 2016, arXiv:1501.00092, 9-5-5 and wider layers).
+Dong, Loy, He, Tang: "Learning a deep convolutional network for image super-resolution" (ECCV 2014,
+9-1-5) and "Image super-resolution using deep convolutional networks" (TPAMI 2016, arXiv:1501.00092,
+9-5-5 and wider layers).
 """
 
 from __future__ import annotations
@@ -23,17 +24,20 @@ INIT = ("gaussian", "torch")
 
 @NETWORKS.register
 class SRCNN(SRNetwork):
-    """Bicubic upscaling inside, then `conv1`, `conv2`, `conv3` with ReLU between, at the output's size.
+    """Bicubic upscaling inside, then `conv1`, `conv2`, `conv3` with ReLU between, at the output's
+    size.
 
     Args:
         scale: upscaling factor; fractional ones by `forward(lq, size=...)`.
         kernels: kernel sizes, (9, 1, 5) or (9, 5, 5) in the papers; more layers are possible.
         channels: channels of the hidden layers, one fewer than kernels: (64, 32), or (128, 64).
         colour: 'y' (the papers' choice) or 'rgb'.
-        padding: beyond the border, before every convolution: 'replicate' as in the authors' test code, or 'zeros'.
+        padding: beyond the border, before every convolution: 'replicate' as in the authors' test
+            code, or 'zeros'.
         init: 'gaussian' is the papers' N(0, 0.001) with zero biases, 'torch' is nn.Conv2d's own.
-        mean: subtracted from the input and added to the output. 0.0 is the papers' network; with 0.5 the images are
-            centred and training converges several times faster, to the same class of functions.
+        mean: subtracted from the input and added to the output. 0.0 is the papers' network; with
+            0.5 the images are centred and training converges several times faster, to the same
+            class of functions.
     """
 
     hidden_arguments: ClassVar = {"padding": ("replicate", "zeros"), "mean": (0.0, 0.5)}
@@ -63,11 +67,11 @@ class SRCNN(SRNetwork):
                 zero_bias(conv)
 
     def forward(self, lq: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-        """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W), or to `size` = (height, width)."""
+        """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W), or to `size`, (height, width)."""
         return self.refine(upsample(lq, self.scale, size))
 
     def refine(self, upscaled: Tensor) -> Tensor:
-        """Return the output for an interpolated image, (N, C, H, W) -> the same size; sees `refine_field` pixels."""
+        """Return the output for an interpolated image, of its size; sees `refine_field` pixels."""
         features = upscaled - self.mean if self.mean else upscaled
         *hidden, last = self.children()
         for conv in hidden:

@@ -1,10 +1,10 @@
 """SRResNet: the residual network of SRGAN.
 
-Ledig et al.: "Photo-realistic single image super-resolution using a generative adversarial network" (CVPR 2017,
-arXiv:1609.04802).
+Ledig et al.: "Photo-realistic single image super-resolution using a generative adversarial network"
+(CVPR 2017, arXiv:1609.04802).
 
-state_dict: `conv_first` `act_first` `body.N.{conv1,bn1,act,conv2,bn2}` `conv_body` `bn_body` (or `act_body`)
-`upsample.N.{conv,act}` `conv_last`.
+state_dict: `conv_first` `act_first` `body.N.{conv1,bn1,act,conv2,bn2}` `conv_body` `bn_body` (or
+`act_body`) `upsample.N.{conv,act}` `conv_last`.
 """
 
 from __future__ import annotations
@@ -57,19 +57,22 @@ class SubPixelUpsample(nn.Module):
 
 @NETWORKS.register
 class SRResNet(SRNetwork):
-    """9x9 convolution, `num_blocks` residual blocks under a long skip, sub-pixel upsampling, 9x9 convolution.
+    """9x9 convolution, `num_blocks` residual blocks under a long skip, sub-pixel upsampling, 9x9
+    convolution.
 
-    Input and output are in [0, 1] (the paper's output in [-1, 1] differs by a linear map, which the last layer learns).
-    The paper names no initialisation: it is torch's.
+    Input and output are in [0, 1] (the paper's output in [-1, 1] differs by a linear map, which the
+    last layer learns). The paper names no initialisation: it is torch's.
 
     Args:
         scale: 2, 3, 4 (the paper's) or 8.
         colour: 'rgb' or 'y'.
         num_features: channels of the body.
         num_blocks: residual blocks.
-        bias: of the convolutions before a BatchNorm, which has one itself; some public weights have both.
-        body_end: after the last convolution of the body: 'batch' (BatchNorm, the paper's), or 'prelu' as in a public
-            SRGAN (leftthomas: num_blocks=5, bias=True, body_end='prelu', output='tanh').
+        bias: of the convolutions before a BatchNorm, which has one itself; some public weights have
+            both.
+        body_end: after the last convolution of the body: 'batch' (BatchNorm, the paper's), or
+            'prelu' as in a public SRGAN (leftthomas: num_blocks=5, bias=True, body_end='prelu',
+            output='tanh').
         output: 'linear', or 'tanh' for (tanh(x) + 1) / 2, which cannot leave [0, 1].
     """
 

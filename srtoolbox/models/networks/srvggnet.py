@@ -1,9 +1,10 @@
 """SRVGGNetCompact: a plain stack of convolutions at the LR size; Real-ESRGAN's small networks.
 
-Wang, Xie, Dong, Shan: "Real-ESRGAN: training real-world blind super-resolution with pure synthetic data" (ICCVW 2021,
-arXiv:2107.10833), of whose release it is a part, without a paper of its own.
+Wang, Xie, Dong, Shan: "Real-ESRGAN: training real-world blind super-resolution with pure synthetic
+data" (ICCVW 2021, arXiv:2107.10833), of whose release it is a part, without a paper of its own.
 
-state_dict, Real-ESRGAN's: convolutions `body.{0,2,4,...}.{weight,bias}`, PReLUs `body.{1,3,5,...}.weight`.
+state_dict, Real-ESRGAN's: convolutions `body.{0,2,4,...}.{weight,bias}`, PReLUs
+`body.{1,3,5,...}.weight`.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class SRVGGNetCompact(SRNetwork):
         scale: upscaling factor.
         colour: 'rgb' or 'y'.
         num_features: channels of the hidden layers.
-        num_blocks: hidden convolutions between the first and the last: 16 in realesr-animevideov3, 32 in
-            realesr-general-x4v3.
+        num_blocks: hidden convolutions between the first and the last: 16 in realesr-animevideov3,
+            32 in realesr-general-x4v3.
     """
 
     def __init__(self, scale: int, colour: str = "rgb", *, num_features: int = 64, num_blocks: int = 16) -> None:

@@ -1,11 +1,12 @@
-"""UNetDiscriminatorSN: judges every pixel, with spectral normalisation. Real-ESRGAN's discriminator.
+"""UNetDiscriminatorSN: judges every pixel, with spectral normalisation. Real-ESRGAN's
+discriminator.
 
-Wang, Xie, Dong, Shan: "Real-ESRGAN: training real-world blind super-resolution with pure synthetic data" (ICCVW 2021,
-arXiv:2107.10833), after Schonfeld et al. 2020 (arXiv:2002.12655); spectral normalisation: Miyato et al. 2018
-(arXiv:1802.05957).
+Wang, Xie, Dong, Shan: "Real-ESRGAN: training real-world blind super-resolution with pure synthetic
+data" (ICCVW 2021, arXiv:2107.10833), after Schonfeld et al. 2020 (arXiv:2002.12655); spectral
+normalisation: Miyato et al. 2018 (arXiv:1802.05957).
 
-state_dict, BasicSR's: `conv0.{weight,bias}`, `conv1` ... `conv8` each `.weight_orig` `.weight_u` `.weight_v` (no bias),
-`conv9.{weight,bias}`.
+state_dict, BasicSR's: `conv0.{weight,bias}`, `conv1` ... `conv8` each `.weight_orig` `.weight_u`
+`.weight_v` (no bias), `conv9.{weight,bias}`.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ LAST = ((1, 1, 3, 1), (1, 1, 3, 1))
 
 @NETWORKS.register
 class UNetDiscriminatorSN(Discriminator):
-    """Three halvings, three bilinear doublings with skips between equal sizes, three convolutions; LeakyReLU(0.2).
+    """Three halvings, three bilinear doublings with skips between equal sizes, three convolutions;
+    LeakyReLU(0.2).
 
-    The spectral norms take one power iteration each time the network runs in training mode, and none in eval mode: a
-    fresh network has to run a few times before they are near the truth.
+    The spectral norms take one power iteration each time the network runs in training mode, and
+    none in eval mode: a fresh network has to run a few times before they are near the truth.
 
     Args:
         num_features: channels at full size; 64 is Real-ESRGAN's.
@@ -49,7 +51,7 @@ class UNetDiscriminatorSN(Discriminator):
         self.skip_connection = skip_connection
         self.conv0 = nn.Conv2d(self.in_channels, num_features, 3, padding=1)
         for number, (inputs, outputs, kernel, stride) in enumerate(DOWN + UP + LAST, start=1):
-            # the older implementation of spectral_norm: its parameter names are those of the public weights
+            # the older spectral_norm: its parameter names are those of the public weights
             conv = nn.Conv2d(inputs * num_features, outputs * num_features, kernel, stride, padding=1, bias=False)
             self.add_module(f"conv{number}", spectral_norm(conv))
         self.conv9 = nn.Conv2d(num_features, 1, 3, padding=1)

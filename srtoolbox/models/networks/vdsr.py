@@ -1,9 +1,11 @@
-"""VDSR: twenty convolutions that correct the bicubically upscaled image, one network for several scales.
+"""VDSR: twenty convolutions that correct the bicubically upscaled image, one network for several
+scales.
 
-Kim, Lee, Lee: "Accurate image super-resolution using very deep convolutional networks" (CVPR 2016, arXiv:1511.04587).
+Kim, Lee, Lee: "Accurate image super-resolution using very deep convolutional networks" (CVPR 2016,
+arXiv:1511.04587).
 
-state_dict, that of the usual PyTorch release (twtygqyy's): `input`, `residual_layer.N.conv`, `output`, each `.weight`
-(and `.bias` where `bias=True`).
+state_dict, that of the usual PyTorch release (twtygqyy's): `input`, `residual_layer.N.conv`,
+`output`, each `.weight` (and `.bias` where `bias=True`).
 """
 
 from __future__ import annotations
@@ -38,9 +40,11 @@ class ConvReLU(nn.Module):
 
 @NETWORKS.register
 class VDSR(SRNetwork):
-    """Bicubic upscaling inside, 3x3 convolutions with ReLU between at the output's size, added to their input.
+    """Bicubic upscaling inside, 3x3 convolutions with ReLU between at the output's size, added to
+    their input.
 
-    The weights do not depend on the scale: a network trained at one loads at another. They begin as He normal.
+    The weights do not depend on the scale: a network trained at one loads at another. They begin as
+    He normal.
 
     Args:
         scale: upscaling factor; fractional ones by `forward(lq, size=...)`.
@@ -48,8 +52,8 @@ class VDSR(SRNetwork):
         num_features: channels of the hidden layers.
         num_blocks: hidden convolutions: 18 between the first and the last make the paper's 20.
         bias: whether convolutions have one; the usual public weights have none.
-        input_range: the upscaled image is clipped to it: (16 / 255, 235 / 255), which is Y's range, is how the usual
-            public weights are measured; None: not clipped.
+        input_range: the upscaled image is clipped to it: (16 / 255, 235 / 255), which is Y's range,
+            is how the usual public weights are measured; None: not clipped.
     """
 
     hidden_arguments: ClassVar = {"input_range": (None, VIDEO_RANGE)}
@@ -78,11 +82,11 @@ class VDSR(SRNetwork):
         self.apply(_initialise)
 
     def forward(self, lq: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-        """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W), or to `size` = (height, width)."""
+        """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W), or to `size`, (height, width)."""
         return self.refine(upsample(lq, self.scale, size))
 
     def refine(self, upscaled: Tensor) -> Tensor:
-        """Return the output for an interpolated image, (N, C, H, W) -> the same size; sees `refine_field` pixels."""
+        """Return the output for an interpolated image, of its size; sees `refine_field` pixels."""
         if self.input_range is not None:
             upscaled = upscaled.clamp(*self.input_range)
         features = F.relu(self.input(upscaled), inplace=True)

@@ -1,9 +1,11 @@
 """VGGDiscriminator: the discriminators of SRGAN and ESRGAN, and everything of their shape.
 
-Ledig et al. 2017 (SRGAN, arXiv:1609.04802), Wang et al. 2018 (ESRGAN, arXiv:1809.00219), both after DCGAN and VGG.
+Ledig et al. 2017 (SRGAN, arXiv:1609.04802), Wang et al. 2018 (ESRGAN, arXiv:1809.00219), both after
+DCGAN and VGG.
 
-state_dict: `convS_P.{weight,bias}` and `bnS_P`, where S counts the stages (a stage ends with a convolution of stride 2)
-and P the convolutions inside one, then `linear1` `linear2` ...: BasicSR's names, so its files fit `ESRGAN` below.
+state_dict: `convS_P.{weight,bias}` and `bnS_P`, where S counts the stages (a stage ends with a
+convolution of stride 2) and P the convolutions inside one, then `linear1` `linear2` ...: BasicSR's
+names, so its files fit `ESRGAN` below.
 """
 
 from __future__ import annotations
@@ -25,28 +27,32 @@ NORMS = ("batch", None)
 
 @NETWORKS.register
 class VGGDiscriminator(Discriminator):
-    """3x3 convolutions that halve the image again and again, then fully connected layers to one logit.
+    """3x3 convolutions that halve the image again and again, then fully connected layers to one
+    logit.
 
     Every convolution is followed by its BatchNorm (the first has none) and LeakyReLU(0.2).
 
-    Where the strides come from, if `strides` is None: the first convolution has stride 1; each further one has stride 2
-    if it has as many channels as the one before it, else 1. So 64, 64, 128, 128, 256, 256, 512, 512 means the strides
-    1, 2, 1, 2, 1, 2, 1, 2 and 64, 64, 128, 128, 256, 512, 512 means 1, 2, 1, 2, 1, 1, 2.
+    Where the strides come from, if `strides` is None: the first convolution has stride 1; each
+    further one has stride 2 if it has as many channels as the one before it, else 1. So 64, 64,
+    128, 128, 256, 256, 512, 512 means the strides 1, 2, 1, 2, 1, 2, 1, 2 and 64, 64, 128, 128, 256,
+    512, 512 means 1, 2, 1, 2, 1, 1, 2.
 
-    The defaults are SRGAN's. ESRGAN's as BasicSR trains it (`VGGStyleDiscriminator`, input 128: 4x4 convolutions halve,
-    two stages of 512 channels, so strides are needed, 512 * 4 * 4 values, 100 hidden units):
-    `dict(type='VGGDiscriminator', input_size=128, channels=[64, 64, 128, 128, 256, 256, 512, 512, 512, 512],
-    strides=[1, 2] * 5, kernels=[3, 4], fc=[100])`.
+    The defaults are SRGAN's. ESRGAN's as BasicSR trains it (`VGGStyleDiscriminator`, input 128: 4x4
+    convolutions halve, two stages of 512 channels, so strides are needed, 512 * 4 * 4 values, 100
+    hidden units): `dict(type='VGGDiscriminator', input_size=128, channels=[64, 64, 128, 128, 256,
+    256, 512, 512, 512, 512], strides=[1, 2] * 5, kernels=[3, 4], fc=[100])`.
 
     Args:
-        input_size: side of the images in pixels, a multiple of 2 to the number of convolutions of stride 2: the
-            training crops' `gt_size`.
+        input_size: side of the images in pixels, a multiple of 2 to the number of convolutions of
+            stride 2: the training crops' `gt_size`.
         channels: output channels of each convolution.
         strides: 1 or 2 for each convolution, or None for the rule above.
-        kernels: kernel size of the convolutions of stride 1 (odd) and of stride 2 (3 in SRGAN, 4 in BasicSR).
+        kernels: kernel size of the convolutions of stride 1 (odd) and of stride 2 (3 in SRGAN, 4 in
+            BasicSR).
         fc: widths of the hidden fully connected layers, LeakyReLU(0.2) after each.
         norm: 'batch', or None (then no statistics depend on how a batch is divided over processes).
-        bias: of the convolutions: True, False, or None for only those without a BatchNorm, which has its own.
+        bias: of the convolutions: True, False, or None for only those without a BatchNorm, which
+            has its own.
         colour: 'rgb' or 'y'.
     """
 
@@ -119,7 +125,7 @@ class VGGDiscriminator(Discriminator):
 
 
 def strides_of(channels: Sequence[int]) -> tuple[int, ...]:
-    """The strides a list of channels means: 2 where a convolution has as many as the one before it, else 1."""
+    """Return the strides that channels stand for: 2 for as many as the one before has, else 1."""
     return (1, *(2 if this == before else 1 for before, this in pairwise(channels)))
 
 

@@ -1,4 +1,7 @@
-"""The plain restorer: one generator, trained by losses on its output. Adversarial training is GANRestorer's."""
+"""The plain restorer: one generator, trained by losses on its output.
+
+Adversarial training is GANRestorer's.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,10 @@ class Restorer(nn.Module):
 
     Args:
         generator: config of the network, (N, C, h, w) -> (N, C, scale * h, scale * w).
-        losses: `{name: config}`; each is called as `loss(sr, target)` and is already weighted. Empty for a network
-            that is only evaluated.
-        preprocess: config of a batch transform that runs on the device on float RGB batches (degradations).
+        losses: `{name: config}`; each is called as `loss(sr, target)` and is already weighted.
+            Empty for a network that is only evaluated.
+        preprocess: config of a batch transform that runs on the device on float RGB batches
+            (degradations).
         targets: `{loss name: batch key}` where a loss compares with another image than `gt`.
     """
 
@@ -50,7 +54,7 @@ class Restorer(nn.Module):
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
-        """Faults of the wiring: training without a loss, a name no module can have, a target that is not there."""
+        """Report training without a loss, names that no module can have, unknown targets."""
         losses = cfg.get("losses") or {}
         targets = cfg.get("targets") or {}
         faults = [
@@ -74,11 +78,11 @@ class Restorer(nn.Module):
         return {"generator": self.generator}
 
     def loss_weights(self) -> dict[str, float]:
-        """The factor in each weighted term that `train_step` returns, where a loss tells its `weight`."""
+        """Return the factor in each weighted term of `train_step`, if the loss has a `weight`."""
         return {name: cast("float", loss.weight) for name, loss in self.losses.items() if hasattr(loss, "weight")}
 
     def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """A batch of uint8 (N, H, W, C) images as float (N, C, H, W) in [0, 1] and in the network's colours."""
+        """Return a uint8 (N, H, W, C) batch as (N, C, H, W) in [0, 1] in the network's colours."""
         if self.transform is None:
             to_images = batch_to_y if self.colour == "y" else batch_to_float
             return {**batch, **{key: to_images(batch[key]) for key in IMAGE_KEYS}}
@@ -103,7 +107,8 @@ class Restorer(nn.Module):
         """One update from one batch.
 
         Returns:
-            The weighted loss terms and, where gradients are clipped, `grad_norm`: their norm before.
+            The weighted loss terms and, where gradients are clipped, `grad_norm`: their norm
+            before.
         """
         batch, optim = self.prepare(batch), optims["generator"]
         with optim.autocast():
@@ -117,13 +122,13 @@ class Restorer(nn.Module):
 def _loss_fault(name: str, loss: nn.Module, term: object) -> str:
     got = f"a tensor {tuple(term.shape)}" if isinstance(term, Tensor) else f"a {type(term).__name__}"
     return (
-        f"losses.{name}: {type(loss).__name__} returned {got}: a loss returns one number for the whole batch, already "
-        "weighted, as (pred - target).abs().mean() is"
+        f"losses.{name}: {type(loss).__name__} returned {got}: a loss returns one number for the whole "
+        "batch, already weighted, as (pred - target).abs().mean() is"
     )
 
 
 def name_fault(name: object) -> str | None:
-    """Why a loss cannot have this name, if it cannot: losses are kept in a ModuleDict, which has names of its own."""
+    """Return the fault of a loss's name: losses are in a ModuleDict, which has names of its own."""
     if not isinstance(name, str) or not name:
         return "a loss's name is a string"
     if "." in name:

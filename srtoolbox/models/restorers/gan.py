@@ -22,21 +22,26 @@ OWN_TERMS = ("gan", "discriminator", "r1", "d_real", "d_fake", "grad_norm_genera
 
 @MODELS.register
 class GANRestorer(Restorer):
-    """Trains `generator` by `losses` and against `discriminator`, which learns to tell its images from real ones.
+    """Trains `generator` by `losses` and against `discriminator`, which learns to tell its images
+    from real ones.
 
-    Generative adversarial training for super-resolution as in SRGAN (Ledig et al. 2017, arXiv:1609.04802) and, with a
-    RelativisticGANLoss, ESRGAN (Wang et al. 2018, arXiv:1809.00219). Every iteration updates the generator, then the
-    discriminator, from one batch. Usually `load_from` starts the generator from one trained without a discriminator.
+    Generative adversarial training for super-resolution as in SRGAN (Ledig et al. 2017,
+    arXiv:1609.04802) and, with a RelativisticGANLoss, ESRGAN (Wang et al. 2018, arXiv:1809.00219).
+    Every iteration updates the generator, then the discriminator, from one batch. Usually
+    `load_from` starts the generator from one trained without a discriminator.
 
-    The log has, beside the terms of `losses`: `gan` (the generator's adversarial term, weighted), `discriminator` (its
-    loss), `d_real` and `d_fake` (mean logits of real and generated images: far apart, the discriminator wins; equal,
-    it is lost), `r1` where there is one, `grad_norm_generator` and `grad_norm_discriminator` (before clipping).
+    The log has, beside the terms of `losses`: `gan` (the generator's adversarial term, weighted),
+    `discriminator` (its loss), `d_real` and `d_fake` (mean logits of real and generated images: far
+    apart, the discriminator wins; equal, it is lost), `r1` where there is one,
+    `grad_norm_generator` and `grad_norm_discriminator` (before clipping).
 
     Args:
         generator, losses, preprocess, targets: as in Restorer; `losses` may be empty.
-        discriminator: config of a network of kind 'discriminator'; it sees the generator's output and `gt`.
+        discriminator: config of a network of kind 'discriminator'; it sees the generator's output
+            and `gt`.
         gan_loss: config of a GANLoss or RelativisticGANLoss.
-        disc_steps: the generator is updated only every so many iterations, the discriminator in each.
+        disc_steps: the generator is updated only every so many iterations, the discriminator in
+            each.
         disc_init_iters: the discriminator alone is trained in the first so many iterations.
     """
 
@@ -91,7 +96,10 @@ class GANRestorer(Restorer):
         return {**super().loss_weights(), "gan": self.gan_loss.weight}
 
     def train_step(self, batch: dict[str, Any], optims: dict[str, OptimWrapper]) -> dict[str, Tensor]:
-        """One update of each network from one batch. Returns the weighted loss terms and what tells of their health."""
+        """One update of each network from one batch.
+
+        Returns the weighted loss terms and what tells of their health.
+        """
         batch = self.prepare(batch)
         if self._generator_learns():
             sr, terms = self._generator_step(batch, optims["generator"])
@@ -138,7 +146,7 @@ class GANRestorer(Restorer):
 
 @contextlib.contextmanager
 def _without_gradients(network: nn.Module) -> Iterator[None]:
-    """No parameter asks for a gradient inside; afterwards those do that did before, not what the user has frozen."""
+    """Let no parameter ask for a gradient inside; afterwards those do that did before."""
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
     for parameter in learning:
         parameter.requires_grad_(False)
