@@ -1,4 +1,4 @@
-"""Convert weights: other projects' files to checkpoints of srtoolbox, and those to other projects' files."""
+"""Convert weights: other projects' files to checkpoints of srtoolbox, and back."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from srtoolbox.cli.options import CommandParser, add_plugin, add_weights_options
 
 SUMMARY = "convert weights from and to other projects' files"
 EXAMPLE = """example:
-  python tools/convert_checkpoint.py RRDB_ESRGAN_x4.pth -o esrgan.pth                # any known file -> ours
-  python tools/convert_checkpoint.py best.pth --to basicsr -o net_g.pth              # params, params_ema
+  python tools/convert_checkpoint.py RRDB_ESRGAN_x4.pth -o esrgan.pth     # any known file -> ours
+  python tools/convert_checkpoint.py best.pth --to basicsr -o net_g.pth   # params, params_ema
   python tools/convert_checkpoint.py best.pth --to basicsr -o net_g.safetensors
-  python tools/convert_checkpoint.py best.pth -o weights.safetensors                 # our names, EMA weights first
+  python tools/convert_checkpoint.py best.pth -o weights.safetensors      # our names, EMA weights
 
 formats:
   ours        config and weights, for every command here (the default for .pth)
-  plain       the bare state_dict in our names (the default for .safetensors); for RRDBNet, MSRResNet, SRVGGNetCompact,
-              IMDN, FSRCNN and VDSR these are the authors' names
+  plain       the bare state_dict in our names (the default for .safetensors); for RRDBNet,
+              MSRResNet, SRVGGNetCompact, IMDN, FSRCNN and VDSR these are the authors' names
   basicsr     BasicSR, Real-ESRGAN: params and params_ema
   mmagic      MMagic: generator. and generator_ema. in a state_dict
   esrgan      ESRGAN of 2018, 'old' names, bare: what most programs for upscaling read
@@ -26,13 +26,13 @@ TO = ("ours", "plain", "basicsr", "mmagic", "esrgan", "esrgan2019")
 
 
 def build_parser() -> CommandParser:
-    """Options of the command."""
+    """Return the parser of the command."""
     parser = CommandParser("convert_checkpoint", __doc__, EXAMPLE)
     add = parser.add_argument
     add("checkpoint", metavar="CKPT", help="a checkpoint of srtoolbox or of another project")
     add("-o", "--out", metavar="FILE", required=True, help="the .pth or .safetensors to write")
     add("--to", choices=TO, metavar="FORMAT", help=f"one of {', '.join(TO)}; see below")
-    add("--raw", action="store_true", help="only the trained weights, where there are averaged (EMA) ones too")
+    add("--raw", action="store_true", help="leave averaged (EMA) weights out")
     add_weights_options(parser)
     add_plugin(parser)
     return parser

@@ -1,4 +1,4 @@
-"""Interpolate networks: (1 - alpha) A + alpha B, as checkpoints, comparison sheets and curves of scores."""
+"""Interpolate networks, (1 - alpha) A + alpha B: as checkpoints, sheets and curves of scores."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from srtoolbox.errors import ConfigError
 SUMMARY = "interpolate networks: files, sheets and curves over alpha"
 EXAMPLE = """example:
   python tools/interp.py psnr.pth gan.pth --alpha 0.8 -o between.pth
-  python tools/interp.py psnr.pth gan.pth --alpha 0.2 0.5 0.8 -o between.pth    # between_alpha0.2.pth, ...
+  python tools/interp.py psnr.pth gan.pth --alpha 0.2 0.8 -o between.pth  # between_alpha0.2.pth, ...
   python tools/interp.py psnr.pth gan.pth --sweep 0:1:0.1 --images HR/a.png HR/b.png --report sweep
-  python tools/interp.py psnr.pth gan.pth --sweep 0:1:0.25 --config x.py --datasets set5,set14 --report sweep
+  python tools/interp.py psnr.pth gan.pth --sweep 0:1:0.25 --config x.py --datasets set5,set14
   python tools/interp.py a.pth b.pth c.pth --weights 2 1 1 -o between.pth
 
 The networks must be of one architecture; they need not be of one project. alpha lies in [0, 1]."""
@@ -24,19 +24,19 @@ def build_parser() -> CommandParser:
     """Return the parser of the command."""
     parser = CommandParser("interp", __doc__, EXAMPLE)
     add = parser.add_argument
-    add("checkpoints", nargs="+", metavar="CKPT", help="two checkpoints A B (any number with --weights)")
+    add("checkpoints", nargs="+", metavar="CKPT", help="two, A and B (any number with --weights)")
     how = parser.add_mutually_exclusive_group(required=True)
     how.add_argument("--alpha", nargs="+", type=float, metavar="A", help="shares of B, in [0, 1]")
     how.add_argument("--sweep", metavar="FIRST:LAST:STEP", help="many alphas, e.g. 0:1:0.1")
-    how.add_argument("--weights", nargs="+", type=float, metavar="W", help="a share per checkpoint, scaled to sum 1")
-    add("-o", "--out", metavar="FILE", help="the checkpoint to write; several get _alpha<value> before the suffix")
-    add("--images", nargs="+", default=[], metavar="IMAGE", help="true images: reduced, restored, scored, shown")
-    add("--inputs", nargs="+", default=[], metavar="IMAGE", help="low-resolution images: only shown")
-    add("--config", help="its data.test sets and metrics are used; and its network for weights that say no other")
-    add("--datasets", metavar="A,B", help="score on these sets of --config, or of the first checkpoint's own config")
-    add("--report", metavar="DIR", help="where sheets, curve and scores go (default: work_dirs/interp/<A>_<B>)")
-    add("--scale", type=int, metavar="N", help="the scale of weights that fit any (SRCNN, FSRCNN, VDSR)")
-    add("--raw", action="store_true", help="take the trained weights where there are averaged (EMA) ones too")
+    how.add_argument("--weights", nargs="+", type=float, metavar="W", help="shares, scaled to sum 1")
+    add("-o", "--out", metavar="FILE", help="what to write; several get _alpha<value> before the suffix")
+    add("--images", nargs="+", default=[], metavar="IMAGE", help="true ones: scored, shown")
+    add("--inputs", nargs="+", default=[], metavar="IMAGE", help="LR ones: only shown")
+    add("--config", help="has sets and metrics in data.test, and a network for weights that say none")
+    add("--datasets", metavar="A,B", help="score on these sets of --config, or of A's own config")
+    add("--report", metavar="DIR", help="for sheets, curve, scores (default: work_dirs/interp/<A>_<B>)")
+    add("--scale", type=int, metavar="N", help="for weights that fit any (SRCNN, FSRCNN, VDSR)")
+    add("--raw", action="store_true", help="take trained weights where there are averaged ones, too")
     add_trial(parser)
     add_device(parser)
     add_plugin(parser)
@@ -49,7 +49,8 @@ def main(argv: Sequence[str]) -> int:
     parser = build_parser()
     args = parser.parse(argv)
     if not (args.out or args.images or args.inputs or args.datasets):
-        parser.error("nothing to do: -o FILE writes a checkpoint, --images, --inputs or --datasets show what it does")
+        hint = "-o FILE writes a checkpoint, --images, --inputs or --datasets show what it does"
+        parser.error(f"nothing to do: {hint}")
     if args.overrides and not args.config:
         parser.error(f"{args.overrides[0]!r} changes an entry of --config, which is not given")
     from srtoolbox.apps.networks import generator_in
@@ -63,7 +64,8 @@ def main(argv: Sequence[str]) -> int:
     if args.weights:
         points = [interpolation.weighted_interpolation(args.weights, args.checkpoints)]
     else:
-        points = interpolation.interpolations_over(args.alpha or parse_sweep(args.sweep), args.checkpoints)
+        alphas = args.alpha or parse_sweep(args.sweep)
+        points = interpolation.interpolations_over(alphas, args.checkpoints)
     images, inputs = interpolation.image_files(args.images), interpolation.image_files(args.inputs)
     paths = interpolation.output_paths(args.out, points, args.checkpoints) if args.out else []
     setup_logging()
@@ -93,7 +95,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def parse_sweep(text: str) -> list[float]:
-    """'0:1:0.25' -> [0.0, 0.25, 0.5, 0.75, 1.0]; the last value is among them where the steps meet it.
+    """Return [0.0, 0.25, 0.5, 0.75, 1.0] for '0:1:0.25'.
+
+    The last value is among them where the steps meet it.
 
     Raises:
         ConfigError: not of that form.

@@ -20,12 +20,12 @@ def build_parser() -> CommandParser:
     parser = CommandParser("plot_log", __doc__, EXAMPLE)
     add = parser.add_argument
     add("runs", nargs="+", metavar="RUN", help="a work_dir, or its scores.jsonl")
-    add("-o", "--out", metavar="FILE", help="the .png, .pdf or .svg (default: curves.png beside the first log)")
+    add("-o", "--out", metavar="FILE", help=".png, .pdf or .svg (default: curves.png at the first log)")
     add("--log", action="store_true", help="logarithmic axes for loss terms and learning rates")
     keys_help = "what to draw: set5/psnr, a loss term such as pixel, lr (default: all)"
     add("--keys", nargs="+", metavar="KEY", help=keys_help)
-    add("--join", action="store_true", help="a panel per metric, a line per set; not a panel per set and metric")
-    add("--bicubic", metavar="JSON", help="draw bicubic's scores as dashed lines: a file of `test.py --json`")
+    add("--join", action="store_true", help="a panel per metric, with a line per set")
+    add("--bicubic", metavar="JSON", help="of `test.py --json`: bicubic's scores as dashed lines")
     return parser
 
 
@@ -38,6 +38,7 @@ def main(argv: Sequence[str]) -> int:
     first = Path(args.runs[0])
     out = Path(args.out) if args.out else (first if first.is_dir() else first.parent) / "curves.png"
     baseline = read_baseline(args.bicubic) if args.bicubic else None
-    keys = plot_runs(args.runs, out, log_scale=args.log, keys=args.keys, baseline=baseline, join=args.join)
+    options = {"keys": args.keys, "baseline": baseline, "join": args.join}
+    keys = plot_runs(args.runs, out, log_scale=args.log, **options)
     print(f"{out}: {', '.join(keys)}")
     return 0

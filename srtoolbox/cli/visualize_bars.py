@@ -16,7 +16,7 @@ def build_parser() -> CommandParser:
     """Return the parser of the command."""
     parser = CommandParser("visualize bars", __doc__, EXAMPLE)
     add = parser.add_argument
-    add("scores", nargs="+", metavar="JSON", help="files of `test.py --json`; several are put together")
+    add("scores", nargs="+", metavar="JSON", help="files of `test.py --json`, put together")
     add("-o", "--out", required=True, metavar="FILE", help="the .png, .pdf or .svg to write")
     add("--metrics", nargs="+", metavar="NAME", help="a panel for each (default: all of the file)")
     return parser
@@ -28,6 +28,6 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.plots.score_charts import plot_bars, read_scores
 
     scores = read_scores(args.scores)
-    drawn = plot_bars(args.out, scores, metrics=args.metrics)
-    print(f"{args.out}: {', '.join(drawn)} of {', '.join(scores)}")
+    metrics = plot_bars(args.out, scores, metrics=args.metrics)
+    print(f"{args.out}: {', '.join(metrics)} of {', '.join(scores)}")
     return 0

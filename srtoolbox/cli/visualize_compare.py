@@ -1,4 +1,4 @@
-"""Images by networks: a sheet with a row per image and a column per network, beside input and bicubic."""
+"""Images by networks: a sheet with a row per image and a column per network, beside bicubic."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from srtoolbox.text import counted
 SUMMARY = "images by networks: a sheet"
 EXAMPLE = """examples:
   python tools/visualize.py compare a.png b.png --checkpoints psnr.pth gan.pth --truth -o sheet.png
-  python tools/visualize.py compare photo.png --checkpoints a.pth b.pth --crop 40,60,64,64 --crop 0,0,64,64 -o sheet.png
+  python tools/visualize.py compare photo.png --checkpoints a.pth b.pth --crop 40,60,64,64 -o sheet.png
 
-With --truth the images are the truth: they are reduced by MATLAB's bicubic first and shown at the right, and PSNR
-(RGB, of what is shown) stands below each version. Each --crop is a row of its own; without one every image is shown
-whole."""
+With --truth the images are the truth: they are reduced by MATLAB's bicubic first and shown at the
+right, and PSNR (RGB, of what is shown) stands below each version. Each --crop is a row of its own;
+without one every image is shown whole."""
 
 
 def build_parser() -> CommandParser:
@@ -23,12 +23,12 @@ def build_parser() -> CommandParser:
     parser = CommandParser("visualize compare", __doc__, EXAMPLE)
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="images to upscale, or with --truth true images")
-    add("--checkpoints", nargs="+", required=True, metavar="CKPT", help="networks of one scale, from left to right")
-    add("--names", nargs="+", metavar="NAME", help="titles of the columns (default: from the files)")
-    add("--truth", action="store_true", help="the images are the truth: reduce them first, and score")
+    add("--checkpoints", nargs="+", required=True, metavar="CKPT", help="of one scale, from left to right")
+    add("--names", nargs="+", metavar="NAME", help="titles of the columns (default: the files')")
+    add("--truth", action="store_true", help="the images are true: reduce them first, and score")
     crop_help = "a part, in pixels of the image given; repeatable"
     add("--crop", type=box, action="append", metavar="X,Y,W,H", help=crop_help)
-    add("--width", type=positive, default=260, metavar="PX", help="of an image in the sheet (default: 260)")
+    add("--width", type=positive, default=260, metavar="PX", help="of an image (default: 260)")
     add("-o", "--out", required=True, metavar="FILE", help="the image to write, .png say")
     add_network_options(parser)
     return parser
@@ -39,7 +39,8 @@ def main(argv: Sequence[str]) -> int:
     parser = build_parser()
     args = parser.parse(argv)
     if args.names and len(args.names) != len(args.checkpoints):
-        parser.error(f"{counted(len(args.checkpoints), 'checkpoint')}, {counted(len(args.names), 'name')}")
+        files, names = len(args.checkpoints), len(args.names)
+        parser.error(f"{counted(files, 'checkpoint')}, {counted(names, 'name')}")
     from srtoolbox.apps.scoring.networks import distinct_names
     from srtoolbox.apps.visualize import check_sheet_suffix, compare_networks
 
@@ -47,7 +48,8 @@ def main(argv: Sequence[str]) -> int:
     load = network_loader(args)
     names = args.names or distinct_names(args.checkpoints)
     networks = {name: load(path) for name, path in zip(names, args.checkpoints, strict=True)}
-    sheet = compare_networks(args.images, networks, are_truth=args.truth, crops=args.crop, width=args.width)
+    options = {"are_truth": args.truth, "crops": args.crop, "width": args.width}
+    sheet = compare_networks(args.images, networks, **options)
     sheet.save_sheet(args.out)
     print(f"{args.out}: {sheet.caption}")
     return 0

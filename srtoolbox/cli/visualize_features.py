@@ -16,12 +16,12 @@ from srtoolbox.cli.visualize_options import (
 SUMMARY = "feature maps of a layer: a sheet, or over a training"
 EXAMPLE = """examples:
   python tools/visualize.py features best.pth photo.png --layer body.3 -o sheet.png
-  python tools/visualize.py features best.pth photo.png --layer conv2 --channels 0 5 16 --crop 40,60,64,64 -o sheet.png
-  python tools/visualize.py features work_dirs/x photo.png --layer conv2 -o maps.gif    # from the checkpoints kept
-  python tools/visualize.py features work_dirs/x --layer conv2 -o maps.gif              # from what FeatureMapsHook kept
+  python tools/visualize.py features best.pth photo.png --layer conv2 --channels 0 5 16 -o sheet.png
+  python tools/visualize.py features work_dirs/x photo.png --layer conv2 -o maps.gif  # of checkpoints
+  python tools/visualize.py features work_dirs/x --layer conv2 -o maps.gif  # of FeatureMapsHook
 
-Layers are named as in network.named_modules(); an unknown one gets the list. Each map is drawn from its 1st percentile
-(black) to its 99th (white), in an animation those over all its frames."""
+Layers are named as in network.named_modules(); an unknown one gets the list. Each map is drawn from
+its 1st percentile (black) to its 99th (white), in an animation those over all its frames."""
 
 
 def build_parser() -> CommandParser:
@@ -29,11 +29,11 @@ def build_parser() -> CommandParser:
     parser = CommandParser("visualize features", __doc__, EXAMPLE)
     add = parser.add_argument
     add("source", metavar="CKPT_OR_WORK_DIR", help="a checkpoint, or the work dir of a training")
-    add("image", nargs="?", metavar="IMAGE", help="what the network is given (with a checkpoint needed)")
+    add("image", nargs="?", metavar="IMAGE", help="the network's input (a checkpoint needs one)")
     add("--layer", metavar="NAME", help="which layer (of a hook that kept one only: that)")
     channels_help = "only these (default: evenly chosen, up to 64, in an animation 8)"
     add("--channels", nargs="+", type=int, metavar="N", help=channels_help)
-    add("-o", "--out", required=True, metavar="FILE", help="a .png for a checkpoint; .gif, .mp4 or .png for a training")
+    add("-o", "--out", required=True, metavar="FILE", help=".png; of a training .gif, .mp4 or .png")
     add_crop_option(parser)
     add_animation_options(parser)
     add_network_options(parser)
@@ -54,15 +54,17 @@ def main(argv: Sequence[str]) -> int:
     if not is_run:
         hint = "; an animation is made of a training: its work dir instead of a checkpoint"
         visualize.check_sheet_suffix(args.out, hint)
-        network, image = network_loader(args)(args.source), visualize.read_crop(args.image, args.crop)
-        width = args.width or 150
-        drawing = visualize.draw_features(network, image, args.layer, channels=args.channels, width=width)
+        network = network_loader(args)(args.source)
+        image = visualize.read_crop(args.image, args.crop)
+        options = {"channels": args.channels, "width": args.width or 150}
+        drawing = visualize.draw_features(network, image, args.layer, **options)
         drawing.save_sheet(args.out)
     else:
         visualize.check_animation_suffix(args.out)
         load = network_loader(args)
         frame = visualize.read_crop(args.image, args.crop) if args.image is not None else None
-        options = {"channels": args.channels, "most": args.frames, "width": args.width or 180, "load": load}
+        options = {"channels": args.channels, "width": args.width or 180}
+        options |= {"most": args.frames, "load": load}
         drawing = visualize.animate_features(args.source, frame, args.layer, **options)
         drawing.save_animation(args.out, seconds=args.seconds)
     print(f"{args.out}: {drawing.caption}")

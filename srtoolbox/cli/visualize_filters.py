@@ -12,8 +12,8 @@ EXAMPLE = """examples:
   python tools/visualize.py filters best.pth -o filters.png
   python tools/visualize.py filters best.pth --layer conv2 -o filters.png
 
-Filters over three channels are drawn in colour, others in gray (of many channels the first). Middle gray is 0; each is
-drawn with its own largest weight as black or white, which stands below it."""
+Filters over three channels are drawn in colour, others in gray (of many channels the first). Middle
+gray is 0; each is drawn with its own largest weight as black or white, which stands below it."""
 
 
 def build_parser() -> CommandParser:
@@ -21,8 +21,8 @@ def build_parser() -> CommandParser:
     parser = CommandParser("visualize filters", __doc__, EXAMPLE)
     add = parser.add_argument
     add("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox, or of another project")
-    add("--layer", metavar="NAME", help="a convolution, as in network.named_modules() (default: the first)")
-    add("--width", type=positive, default=90, metavar="PX", help="of a filter in the sheet (default: 90)")
+    add("--layer", metavar="NAME", help="a convolution's name (default: the first)")
+    add("--width", type=positive, default=90, metavar="PX", help="of a filter (default: 90)")
     add("-o", "--out", required=True, metavar="FILE", help="the .png to write")
     add_network_options(parser)
     return parser

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def add_animation_options(parser: CommandParser) -> None:
     """Take --frames, --seconds and --width, as all animations do."""
     add = parser.add_argument
-    add("--frames", type=positive, default=60, metavar="N", help="at most so many, evenly chosen (default: 60)")
-    add("--seconds", type=seconds, default=0.2, metavar="S", help="how long each is shown (default: 0.2)")
+    add("--frames", type=positive, default=60, metavar="N", help="at most so many (default: 60)")
+    add("--seconds", type=seconds, default=0.2, metavar="S", help="for each of them (default: 0.2)")
     add("--width", type=positive, metavar="PX", help="of each image in it")
 
 
@@ -29,7 +29,8 @@ def add_network_options(parser: CommandParser) -> None:
 
 def add_crop_option(parser: CommandParser) -> None:
     """Take --crop, a part of the image instead of the whole."""
-    parser.add_argument("--crop", type=box, metavar="X,Y,W,H", help="only this part, in pixels of the image given")
+    crop_help = "only this part, in pixels of the image given"
+    parser.add_argument("--crop", type=box, metavar="X,Y,W,H", help=crop_help)
 
 
 def positive(text: str) -> int:
@@ -51,10 +52,12 @@ def seconds(text: str) -> float:
 
 
 def box(text: str) -> tuple[int, int, int, int]:
-    """'10,20,64,48' -> (10, 20, 64, 48), for argparse."""
+    """Return (10, 20, 64, 48) for '10,20,64,48', for argparse."""
     words = text.split(",")
-    if len(words) != 4 or not all(word.strip().isdecimal() for word in words) or 0 in map(int, words[2:]):
-        raise argparse.ArgumentTypeError(f"x,y,width,height in pixels is wanted, such as 10,20,64,48; got {text!r}")
+    are_numbers = len(words) == 4 and all(word.strip().isdecimal() for word in words)
+    if not are_numbers or 0 in map(int, words[2:]):
+        example = "x,y,width,height in pixels is wanted, such as 10,20,64,48"
+        raise argparse.ArgumentTypeError(f"{example}; got {text!r}")
     x, y, width, height = map(int, words)
     return x, y, width, height
 

@@ -18,7 +18,7 @@ EXAMPLE = """examples:
   python tools/visualize.py scan best.pth photo.png -o scan.gif
   python tools/visualize.py scan best.pth photo.png --tile 33 --crop 40,60,132,99 -o scan.gif
 
-The image is worked on in tiles as `upscale --tile` does; the outline shows the one that came last."""
+The image is worked on in tiles as `upscale --tile` does; the last one is outlined."""
 
 
 def build_parser() -> CommandParser:

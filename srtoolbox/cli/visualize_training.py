@@ -1,4 +1,4 @@
-"""Patches over the iterations of a training, beside input, bicubic and truth: GIF, MP4 or a PNG sheet."""
+"""Patches over a training, beside input, bicubic and truth: GIF, MP4 or a PNG sheet."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from srtoolbox.cli.visualize_options import add_animation_options
 SUMMARY = "patches over the iterations of a training: an animation"
 EXAMPLE = """examples:
   python tools/visualize.py training work_dirs/quickstart -o training.gif
-  python tools/visualize.py training work_dirs/quickstart -o training.mp4 --patches chelsea --seconds 0.1
+  python tools/visualize.py training work_dirs/quickstart -o training.mp4 --patches chelsea
   python tools/visualize.py training work_dirs/quickstart -o training.png
 
-The training keeps the patches where its config has hooks = dict(patches=dict(type='PatchesHook', patches=[...]))."""
+The training keeps the patches where its config has
+hooks = dict(patches=dict(type='PatchesHook', patches=[...]))."""
 
 
 def build_parser() -> CommandParser:
@@ -22,8 +23,8 @@ def build_parser() -> CommandParser:
     parser = CommandParser("visualize training", __doc__, EXAMPLE)
     add = parser.add_argument
     add("work_dir", metavar="WORK_DIR", help="of a run, finished or not")
-    add("-o", "--out", metavar="FILE", help=".gif, .mp4 or .png (default: training.gif in the work dir)")
-    add("--patches", nargs="+", metavar="NAME", help="only these, by the names of their folders (default: all)")
+    add("-o", "--out", metavar="FILE", help=".gif, .mp4 or .png (default: training.gif there)")
+    add("--patches", nargs="+", metavar="NAME", help="only these, by their folders' names")
     add_animation_options(parser)
     return parser
 
@@ -35,7 +36,8 @@ def main(argv: Sequence[str]) -> int:
 
     out = args.out or Path(args.work_dir, "training.gif")
     check_animation_suffix(out)
-    drawing = animate_training(args.work_dir, args.patches, most=args.frames, width=args.width or 240)
+    width = args.width or 240
+    drawing = animate_training(args.work_dir, args.patches, most=args.frames, width=width)
     drawing.save_animation(out, seconds=args.seconds)
     print(f"{out}: {drawing.caption}")
     return 0

@@ -137,9 +137,10 @@ class InterpolationReport:
         self.interpolator, self.inputs, self.device = interpolator, inputs, device
         self.stems = [Path(file.source).stem for file in interpolator.files]
         self.folder = Path(folder or Path("work_dirs/interp", "_".join(self.stems)))
+        scale = facts_of(interpolator.network).scale
         self.sets, self.metrics = _sets_and_metrics(interpolator, config, datasets)
         if images:
-            self.sets = {"images": ImageFiles(images, facts_of(interpolator.network).scale), **self.sets}
+            self.sets = {"images": ImageFiles(images, scale), **self.sets}
         self.sheets = SheetWriter(self.folder)
 
     def write(self, interpolations: Sequence[Interpolation]) -> None:
