@@ -1,4 +1,7 @@
-"""The errors users see. A message names the file, key or line at fault and what to do; commands print it alone."""
+"""The errors that users see: a message names the file, key or line at fault and what to do.
+
+Commands print the message alone.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,15 @@ class SrtoolboxError(Exception):
 
 
 class OptionError(SrtoolboxError):
-    """An argument that is not possible; the message begins with its name, before which a command puts `--`."""
+    """An argument that is not possible; the message begins with its name (of commands, after `--`)."""
 
 
 class Fault(str):
     """A sentence about one thing that is wrong with a config, which knows the entry it is about.
 
     Args:
-        key: the entry: an argument of the component, or a place in one (`losses.pixel`). The fault is
-            reported at the line of that entry; None: at the line of the component.
+        key: the entry: an argument of the component, or a place in one (`losses.pixel`). The fault
+            is reported at the line of that entry; None: at the line of the component.
         message: what is wrong and what is possible.
         path: the place of the component in the config; a component's own check leaves it out.
         place: `file:line`, which `srtoolbox.check` adds. The text is `place: path: message`.
@@ -64,7 +67,7 @@ class RegistryError(SrtoolboxError):
 
 
 class ImageError(SrtoolboxError):
-    """A picture that cannot be read or written; the message names the file."""
+    """An image that cannot be read or written; the message names the file."""
 
 
 class DataError(SrtoolboxError):
@@ -72,7 +75,7 @@ class DataError(SrtoolboxError):
 
 
 class MissingDataError(DataError):
-    """A folder or store that is not there at all: evaluation reports an absent test set and goes on with the others."""
+    """A folder or store that is not there at all; evaluation goes on with the other test sets."""
 
     def __init__(self, message: str, path: str | None = None) -> None:
         self.path = path
@@ -84,30 +87,33 @@ class CheckpointError(SrtoolboxError):
 
 
 class WriteError(SrtoolboxError):
-    """A disk that is full or failing, a folder that cannot be written; names the path, of a full disk the bytes."""
+    """A full or failing disk, a folder that cannot be written; names the path, and missing bytes."""
 
 
 class RunError(SrtoolboxError):
-    """A run that cannot start or go on: a used work_dir, a loader that died, a loss that is not finite."""
+    """A run that cannot start or go on: a used work_dir, a dead loader, a loss that is not finite."""
 
 
 def line_at_fault(error: BaseException, *, own: bool = False) -> str | None:
-    """Return 'FILE:LINE' of the user's own code that led to an error, or None where no code but ours was involved.
+    """Return 'FILE:LINE' of the user's own code that led to an error, or None if only ours did.
 
-    That is the last frame outside this package, Python's library and installed packages, which report faults of those
-    who call them; else, unless `own`, the last one outside this package and Python's import machinery.
+    That is the last frame outside this package, Python's library and installed packages, which
+    report faults of their callers; else, unless `own`, the last one outside this package and
+    Python's import machinery.
     """
-    here, library = os.path.dirname(os.path.abspath(__file__)) + os.sep, sysconfig.get_path("stdlib") + os.sep
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(("<frozen", here)) and os.sep + "importlib" + os.sep not in frame.filename
+    package = os.path.dirname(os.path.abspath(__file__)) + os.sep
+    library = sysconfig.get_path("stdlib") + os.sep
+    installed = [f"{os.sep}{folder}{os.sep}" for folder in ("site-packages", "dist-packages")]
+    files = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    files = [
+        (file, line)
+        for file, line in files
+        if not file.startswith(("<frozen", package)) and f"{os.sep}importlib{os.sep}" not in file
     ]
-    installed = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
     users = [
-        frame
-        for frame in frames
-        if not frame.filename.startswith(library) and not any(folder in frame.filename for folder in installed)
+        (file, line)
+        for file, line in files
+        if not file.startswith(library) and not any(folder in file for folder in installed)
     ]
-    last = (users or ([] if own else frames))[-1:]
-    return f"{last[0].filename}:{last[0].lineno}" if last else None
+    last = (users or ([] if own else files))[-1:]
+    return f"{last[0][0]}:{last[0][1]}" if last else None

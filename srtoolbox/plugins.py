@@ -1,8 +1,8 @@
 """Plugins: components written outside the package, imported before a config is checked.
 
-Named by the config (`custom_imports`), on the command line (`--plugin FILE`) or by installed packages
-(entry points in the group `srtoolbox.plugins`). A config that came out of a checkpoint imports nothing:
-it has no file. A worker process that is not forked loads the same ones again, under the same names
+Named by the config (`custom_imports`), on the command line (`--plugin FILE`) or by installed
+packages (entry points in the group `srtoolbox.plugins`). A config that came out of a checkpoint
+imports nothing: it has no file. A worker process that is not forked loads the same ones again, under the same names
 (`loaded_plugins`, `load_again`).
 """
 
@@ -40,14 +40,14 @@ def load_plugins(config: Config | None, files: Sequence[str | os.PathLike] = ())
     """Import all plugins, each once in a process.
 
     Args:
-        config: its `custom_imports` name modules ('my_package.losses') or files (the config has made
-            the path of './my_loss.py' absolute, from the folder of the file that names it); None or
-            a config without a file imports none.
-        files: Python files of the command line, relative to the current folder. They are added to the
-            config's `custom_imports`, so that the config a run saves names all the code it needs.
+        config: its `custom_imports` name modules ('my_package.losses') or files (the loader has made
+            the path of './my_loss.py' absolute, from the folder of the file that names it); None
+            or a config without a file imports none.
+        files: Python files of the command line, relative to the current folder. They are added to
+            the config's `custom_imports`, so that a saved config names all the code it needs.
 
     Raises:
-        ConfigError: a plugin is missing or fails; the message names the line at fault, and who asked for it.
+        ConfigError: a plugin is missing or fails; the message names the line, and who asked for it.
     """
     for entry in entry_points(group=GROUP):
         asked_by = f"entry point {entry.name!r} ({entry.value})"

@@ -1,7 +1,7 @@
 """Registries: one flat table per kind of component, built from dicts such as `dict(type='L1Loss')`.
 
-A registry imports its own package at the first look-up: a file dropped into that folder needs no entry
-in a list. The signature of a registered class is the schema of its config, see `argument_faults`.
+A registry imports its own package at the first look-up: a file dropped into that folder needs no
+entry in a list. The signature of a class is the schema of its config, see `argument_faults`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Registry(Generic[T]):
 
     Args:
         kind: the name of an entry in messages, e.g. "loss".
-        package: module or package that is imported, with everything in it, before the first look-up.
+        package: module or package that is imported, with everything in it, at the first look-up.
         injected: constructor arguments that the builder passes and a config never names (an
             optimizer's `params`).
     """
@@ -52,8 +52,8 @@ class Registry(Generic[T]):
         """Add a class (or builder function) under its own name, or `name`; also as a decorator.
 
         Raises:
-            RegistryError: the name is taken by another owner, in any registry (names are unique over all kinds), or
-                the constructor takes `**kwargs`, which would let a misspelt key pass unseen.
+            RegistryError: another owner has the name, in any registry (names are unique over all
+                kinds), or the constructor takes `**kwargs`, which would let a misspelt key pass.
         """
         if obj is None:
             return lambda decorated: self.register(decorated, name=name)
@@ -61,10 +61,9 @@ class Registry(Generic[T]):
         for registry in _ALL.values():
             owner = registry._entries.get(key)
             if owner is not None and not (registry is self and _is_reload(owner, obj)):
-                raise RegistryError(
-                    f"{obj.__module__} registers {self.kind} {key!r}, but {owner.__module__} has registered "
-                    f"a {registry.kind} of that name. Rename one of the two."
-                )
+                fault = f"has registered a {registry.kind} of that name. Rename one of the two."
+                first = f"{obj.__module__} registers {self.kind} {key!r}"
+                raise RegistryError(f"{first}, but {owner.__module__} {fault}")
         if any(p.kind is p.VAR_KEYWORD for p in parameters_of(obj).values()):
             constructor = getattr(obj, "__init__", None)
             fault = "takes **kwargs: name its arguments, so that configs can be checked"
@@ -81,7 +80,7 @@ class Registry(Generic[T]):
         """Return the class registered as `name`.
 
         Raises:
-            RegistryError: no such entry; the message suggests the nearest name, or says which kind the name has.
+            RegistryError: no such entry; the message has the nearest name, or the name's kind.
         """
         self._import_package()
         if name in self._entries:
@@ -92,8 +91,8 @@ class Registry(Generic[T]):
         """Construct `cfg['type']` with the other keys of `cfg`, and `injected`, as arguments.
 
         Raises:
-            RegistryError: `type` is missing or unknown, an argument is unknown or missing, or a constructor that is
-                not ours fails (the message names its line).
+            RegistryError: `type` is missing or unknown, an argument is unknown or missing, or a
+                constructor that is not ours fails (the message names its line).
         """
         if not isinstance(cfg, Mapping) or "type" not in cfg:
             raise RegistryError(f"a {self.kind} is written as dict(type='...', ...), got {cfg!r}")
@@ -162,9 +161,8 @@ def argument_faults(
     A fault's key is the wrong argument, or None where a required one is missing.
     """
     names, injected = list(arguments), set(injected)
-    parameters = {
-        key: p for key, p in parameters_of(entry).items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    }
+    keywords = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = {key: p for key, p in parameters_of(entry).items() if p.kind in keywords}
     allowed = [key for key in parameters if key not in injected]
     faults = []
     for key in names:
@@ -183,7 +181,7 @@ def argument_faults(
 
 
 def _is_reload(owner: Callable[..., object], obj: Callable[..., object]) -> bool:
-    """True if `obj` is the same definition, imported again (a reloaded module): it may replace the first."""
+    """True if `obj` is the same definition, imported again: it may replace the first."""
     return (owner.__module__, owner.__qualname__) == (obj.__module__, obj.__qualname__)
 
 

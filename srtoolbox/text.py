@@ -18,7 +18,7 @@ def counted(number: int, one: str, more: str | None = None) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Return the text of an error; of the system's without the path, which the message names anyhow."""
+    """Return the text of an error; of the system's without the path, which the message has."""
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
 
 

@@ -1,6 +1,6 @@
 """check(config): every fault of a config at once, before anything is built.
 
-The signature of a registered class is the schema of its config, so plugins are checked like built-in components.
+The signature of a registered class is the schema of its config, also of a plugin's.
 """
 
 from srtoolbox.check.check import check, mode_of

@@ -1,4 +1,4 @@
-"""Components: every dict with a `type` is compared with the class of that name, also inside others."""
+"""Components: every dict with a `type`, at any depth, is compared with the class of that name."""
 
 from __future__ import annotations
 

@@ -22,11 +22,11 @@ def complete_hooks(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         return {}
     own = own if isinstance(own, Mapping) else {}
     entries = {name: cfg for name, cfg in own.items() if cfg is not None}
-    classes = [entry for cfg in entries.values() if inspect.isclass(entry := _class_of(cfg))]
+    classes = [_class_of(cfg) for cfg in entries.values()]
     added = {
         name: {"type": kind}
         for name, kind in DEFAULT_HOOKS.items()
-        if name not in own and not any(issubclass(entry, HOOKS.get(kind)) for entry in classes)
+        if name not in own and not any(_is_hook(entry, kind) for entry in classes)
     }
     return {**added, **entries}
 
@@ -36,10 +36,14 @@ def _class_of(cfg: object) -> object:
     return HOOKS.get(kind) if isinstance(kind, str) and kind in HOOKS else None
 
 
+def _is_hook(entry: object, kind: str) -> bool:
+    base: object = HOOKS.get(kind)
+    return inspect.isclass(entry) and inspect.isclass(base) and issubclass(entry, base)
+
+
 def has_hook(config: Mapping[str, Any], kind: str) -> bool:
     """True if a run has a hook of a class or a subclass of it."""
-    classes = [_class_of(cfg) for cfg in complete_hooks(config).values()]
-    return any(inspect.isclass(entry) and issubclass(entry, HOOKS.get(kind)) for entry in classes)
+    return any(_is_hook(_class_of(cfg), kind) for cfg in complete_hooks(config).values())
 
 
 def check_saving(report: Report) -> None:

@@ -27,7 +27,7 @@ _SIDE = 16  # LR pixels of the image a network is tried with
 
 
 class BuiltNetwork(NamedTuple):
-    """What other checks need of a network."""
+    """Properties of a network that other checks need."""
 
     scale: int | float | None
     colour: str | None

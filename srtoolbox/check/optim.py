@@ -1,4 +1,4 @@
-"""Optimizers, parameter groups, what is frozen, and schedules: built over one parameter, and tried."""
+"""Optimizers, their groups, frozen parameters and schedules: built over one parameter, and tried."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _STEPS = 3  # of a schedule: within them a floor lifts a rate of 0
 
 
 def check_optim(report: Report, config: Mapping[str, Any], networks: Mapping[str, BuiltNetwork | None]) -> None:
-    """Each network has its optimizer and each optimizer its network; parameter groups and schedules fit."""
+    """Check that networks and optimizers belong together, and that groups and schedules fit."""
     optim, model = config.get("optim") or {}, config.get("model")
-    own = {path.removeprefix("model."): facts for path, facts in networks.items() if path.startswith("model.")}
+    paths = [path for path in networks if path.startswith("model.")]
+    own = {path.removeprefix("model."): networks[path] for path in paths}
     is_unknown_model = not own and not report.is_clean("model")
     if not isinstance(optim, Mapping) or not isinstance(model, Mapping) or is_unknown_model:
         return
@@ -79,7 +80,8 @@ def _check_frozen(report: Report, path: str, frozen: list[str] | str | None, net
     if not network.parameters:
         report.add(path, "there is nothing to train: this network has no parameters")
     elif not network.trainable:
-        report.add(path, "there is nothing to train: this network's class has frozen all its parameters")
+        fault = "this network's class has frozen all its parameters"
+        report.add(path, f"there is nothing to train: {fault}")
     elif all(any(fits(name) for fits in choosers) for name in network.trainable):
         report.add(path, "frozen: leaves no parameter to train", key="frozen")
 
@@ -121,7 +123,7 @@ def _is_schedule(
 
 
 def _tried_optimizer(report: Report, path: str, cfg: Mapping[str, Any]) -> torch.optim.Optimizer | None:
-    """Return an optimizer over one parameter after a step (a schedule built on it warns of nothing)."""
+    """Return an optimizer over one parameter, after a step, so that schedules warn of nothing."""
     try:
         optimizer: object = OPTIMIZERS.build(cfg, params=[nn.Parameter(torch.zeros(1))])
     except Exception as error:
@@ -148,7 +150,7 @@ def _check_floor(
     schedule: Mapping[str, Any],
     still: list[str],
 ) -> None:
-    """Warn where a schedule raises a rate of 0, which somebody may have taken for a way to freeze."""
+    """Warn where a schedule raises a rate of 0, with which somebody may have meant to freeze."""
     group = {"params": [nn.Parameter(torch.zeros(1))], "lr": 0.0}
     optimizer = OPTIMIZERS.build(cfg["optimizer"], params=[group])
     scheduler = SCHEDULERS.build(schedule, optimizer=optimizer)

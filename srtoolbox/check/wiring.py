@@ -19,7 +19,7 @@ Networks = Mapping[str, BuiltNetwork | None]
 
 
 def check_scales(report: Report, components: Sequence[Component], networks: Networks) -> None:
-    """Data and generator must have one scale, and so must the top-level `scale` if there is one."""
+    """Check that data, generator and the top-level `scale`, if there is one, have one scale."""
     generator = next((c for c in components if c.path == "model.generator"), None)
     if generator is None:
         return
@@ -41,7 +41,7 @@ def check_scales(report: Report, components: Sequence[Component], networks: Netw
 
 
 def check_colours(report: Report, networks: Networks) -> None:
-    """The discriminator must judge what the generator makes."""
+    """Check that the discriminator judges the colours that the generator makes."""
     generator, discriminator = networks.get("model.generator"), networks.get("model.discriminator")
     if not (generator and discriminator and generator.colour and discriminator.colour):
         return  # that is in the report
@@ -51,7 +51,7 @@ def check_colours(report: Report, networks: Networks) -> None:
 
 
 def check_losses(report: Report, components: Sequence[Component], networks: Networks) -> None:
-    """`gan_loss` must judge logits, `losses` the generator's images in the colours it makes."""
+    """Check that `gan_loss` judges logits, and `losses` images in the generator's colours."""
     for component in components:
         if component.kind != "loss":
             continue
@@ -86,7 +86,7 @@ def _check_image_loss(report: Report, component: Component, generator: BuiltNetw
 
 
 def check_crop(report: Report, component: Component) -> None:
-    """`gt_size` must be a multiple of `scale`, for a dataset that has no check of its own."""
+    """Check that `gt_size` is a multiple of `scale`, for a dataset without an own check."""
     size, scale = component.cfg.get("gt_size"), component.cfg.get("scale")
     if component.kind != "dataset" or hasattr(component.entry, "check"):
         return
@@ -96,7 +96,7 @@ def check_crop(report: Report, component: Component) -> None:
 
 
 def check_construction(report: Report, component: Component) -> None:
-    """Build a light component, which may refuse its values; it must offer what its kind is used for."""
+    """Build a light component, which may refuse its values; it must have its kind's members."""
     offering: object = class_to_ask(component.kind, component.entry)
     if component.kind in _BUILT and report.is_clean(component.path):
         arguments = {key: value for key, value in component.cfg.items() if key != "type"}
@@ -113,7 +113,7 @@ def check_construction(report: Report, component: Component) -> None:
 
 
 def check_networks_of_hooks(report: Report, components: Sequence[Component]) -> None:
-    """A hook's `network`, also by default, must be one of the model's, or the average of one."""
+    """Check that a hook's `network`, also by default, is one of the model's, or an average."""
     paths = [component.path for component in components if component.kind == "network"]
     names = [path.removeprefix("model.") for path in paths if path.startswith("model.")]
     hooks = [component for component in components if component.kind == "hook"]

@@ -1,4 +1,7 @@
-"""Report every fault of one or more configs: unknown keys, wrong types, missing arguments, parts that do not fit."""
+"""Report every fault of one or more configs.
+
+That is unknown keys, wrong types, missing arguments and parts that do not fit.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from srtoolbox.cli.options import CommandParser, add_plugin
+from srtoolbox.text import counted
 
 SUMMARY = "report all faults of configs before anything runs"
 EXAMPLE = """example:
@@ -17,7 +21,7 @@ EXAMPLE = """example:
 
 
 def build_parser() -> CommandParser:
-    """Options of the command."""
+    """Return the options of the command."""
     parser = CommandParser("check_config", __doc__, EXAMPLE)
     parser.add_argument("configs", nargs="+", metavar="CONFIG", help="config files")
     parser.add_overrides("entries to change in all of them (--cfg-options is accepted)")
@@ -34,19 +38,19 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; 0 if no config has a fault, else 2."""
     args = build_parser().parse(argv)
     several = len(args.configs) > 1
-    faulty = [file for file in args.configs if not (several and _skipped(file)) and not _report(file, args)]
+    faulty = [file for file in args.configs if not (several and _skip(file)) and not _check(file, args)]
     return 2 if faulty else 0
 
 
-def _skipped(file: str) -> bool:
-    """Whether a file named among others (`configs/*/*.py`) is a part for other configs, and no config by itself."""
+def _skip(file: str) -> bool:
+    """True if a file, named among others (`configs/*/*.py`), is only a part of other configs."""
     if "_base_" not in Path(file).parts:
         return False
     print(f"{file}: skipped (a part of other configs)")
     return True
 
 
-def _report(file: str, args: argparse.Namespace) -> bool:
+def _check(file: str, args: argparse.Namespace) -> bool:
     from srtoolbox.check import check, mode_of
     from srtoolbox.config import Config
     from srtoolbox.errors import ConfigError
@@ -59,7 +63,7 @@ def _report(file: str, args: argparse.Namespace) -> bool:
         check(config, mode=mode)
     except ConfigError as error:
         print("\n".join(error.faults), file=sys.stderr)
-        print(f"{file}: {len(error.faults)} fault{'s' if len(error.faults) > 1 else ''}", file=sys.stderr)
+        print(f"{file}: {counted(len(error.faults), 'fault')}", file=sys.stderr)
         return False
     print(f"{file}: ok ({mode})")
     return True

@@ -1,9 +1,11 @@
-"""Print a config with its bases merged and overrides applied, as text that can be loaded again. Runs no code of it."""
+"""Print a config with its bases merged and overrides applied, as text that can be loaded again.
+
+Runs no code of the config.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from srtoolbox.cli.options import CommandParser
 
@@ -14,24 +16,26 @@ EXAMPLE = """example:
 
 
 def build_parser() -> CommandParser:
-    """Options of the command."""
+    """Return the options of the command."""
     parser = CommandParser("print_config", __doc__, EXAMPLE)
     parser.add_argument(
         "config", metavar="CONFIG", help="config file, or the name of one that travels with the package"
     )
     parser.add_overrides()
-    parser.add_argument("--origins", action="store_true", help="one line per entry, with file and line it comes from")
+    help_origins = "one line per entry, with file and line it comes from"
+    parser.add_argument("--origins", action="store_true", help=help_origins)
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command; return its exit code."""
     args = build_parser().parse(argv)
     from srtoolbox.config import Config
 
     config = Config.fromfile(args.config, args.overrides)
     if args.origins:
-        rows = [(f"{path} = {value!r}", config.origin(path)) for path, value in leaves(config.to_dict())]
+        entries = leaves(config.to_dict())
+        rows = [(f"{path} = {value!r}", config.origin(path)) for path, value in entries]
         width = min(max((len(text) for text, _ in rows), default=0), 80)
         for text, origin in rows:
             print(f"{text:<{width}}  # {origin}")
@@ -40,8 +44,9 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any config value
-    """`(path, value)` of everything that is not a dict or a list with dicts in it."""
+def leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Yield `(path, value)` of everything that is not a dict or a list with dicts in it."""
+    items: list[tuple[object, object]]
     if isinstance(value, Mapping) and value:
         items = list(value.items())
     elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):

@@ -1,4 +1,4 @@
-"""Configs: Python, YAML or JSON files evaluated as data, with inheritance, overrides and the origin of every key."""
+"""Configs: files evaluated as data, with inheritance, overrides and the origin of every key."""
 
 from srtoolbox.config.config import Config
 from srtoolbox.config.values import ConfigDict, Origin

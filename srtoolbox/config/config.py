@@ -18,7 +18,7 @@ _WIDTH = 100
 
 
 class Config(Mapping[str, Any]):
-    """A config read by key or attribute: `cfg.model.generator`, `cfg['model']`, `cfg.get('seed', 0)`.
+    """A config read by key or attribute: `cfg.model`, `cfg['model']`, `cfg.get('seed', 0)`.
 
     Args:
         values: plain data, for instance the config in a checkpoint.
@@ -52,7 +52,7 @@ class Config(Mapping[str, Any]):
             overrides: 'key.sub=value' texts, as typed on a command line.
 
         Raises:
-            ConfigError: the file or a base is missing, refused or wrong; each message names file and line.
+            ConfigError: the file or a base is missing, refused or wrong, with file and line.
         """
         filename = find_config(path)
         loader = Loader(overrides)
@@ -72,7 +72,8 @@ class Config(Mapping[str, Any]):
         """
         for key in self._values:
             if not _is_name(key) or key == "_base_":
-                raise ConfigError(f"the top-level key {key!r} cannot be written as a Python name; rename it")
+                fault = "cannot be written as a Python name; rename it"
+                raise ConfigError(f"the top-level key {key!r} {fault}")
         ordered = sorted(self._values, key=lambda key: key in FUNCTIONS)
         return "".join(f"{key} = {_text_of(self._values[key], '')}\n" for key in ordered)
 
@@ -101,7 +102,7 @@ class Config(Mapping[str, Any]):
         self._values[key] = value
 
     def __getattr__(self, name: str) -> Value:
-        if name.startswith("_"):  # a protocol method this class has not, or an instance not yet filled
+        if name.startswith("_"):  # of a protocol this class has not, or of an unfilled instance
             raise AttributeError(name)
         return getattr(self._values, name)
 
@@ -139,7 +140,7 @@ def _text_of(value: object, indent: str) -> str:
     if isinstance(value, set):
         return "set(" + (_text_of(sorted(value, key=repr), indent) if value else "") + ")"
     if isinstance(value, str):
-        return repr(value).replace("{{", r"{\x7b")  # a literal `{{` must not be taken for a template
+        return repr(value).replace("{{", r"{\x7b")  # a literal `{{` is no template
     return repr(value)
 
 

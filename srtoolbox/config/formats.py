@@ -1,4 +1,4 @@
-"""The text of configs: JSON and YAML read as data, and MMEngine's `{{ ... }}` templates in all of them."""
+"""JSON and YAML configs, read as data, and MMEngine's `{{ ... }}` templates in all configs."""
 
 from __future__ import annotations
 
@@ -38,11 +38,12 @@ def read_json(text: str, file: str, budget: Budget) -> ConfigDict:
         budget.measure(value)
     except Refused as refusal:
         raise ConfigError(f"{file}:1: {refusal}") from None
-    return _top(_with_origins(json.loads(text, object_pairs_hook=_Pairs), _key_origins(text, file), file), file)
+    pairs = json.loads(text, object_pairs_hook=_Pairs)
+    return _top(_with_origins(pairs, _key_origins(text, file), file), file)
 
 
 class _Pairs(list):
-    """A JSON object as it was written: (key, value) in the order of the text, also of a repeated key."""
+    """A JSON object as (key, value) in the order of the text, also of a repeated key."""
 
 
 def _key_origins(text: str, file: str) -> Iterator[Origin]:
@@ -56,7 +57,7 @@ def _key_origins(text: str, file: str) -> Iterator[Origin]:
 
 
 def _with_origins(value: Value, origins: Iterator[Origin], file: str) -> Value:
-    """Return pairs as ConfigDicts; walked in the order of the text, each key takes the next origin."""
+    """Return pairs as ConfigDicts; in the order of the text each key takes the next origin."""
     if isinstance(value, _Pairs):
         node = ConfigDict.at(Origin(file))
         for key, item in value:
@@ -69,7 +70,7 @@ def _with_origins(value: Value, origins: Iterator[Origin], file: str) -> Value:
 
 
 def _check_nesting(text: str, file: str) -> None:
-    """Refuse brackets nested deeper than allowed before a parser meets them (brackets in strings are counted too)."""
+    """Refuse deeply nested brackets, also in strings, before a parser meets them."""
     depth = 0
     for number, line in enumerate(text.splitlines(), 1):
         for character in line:
@@ -82,7 +83,7 @@ def read_yaml(text: str, file: str, budget: Budget) -> ConfigDict:
     """Return a YAML mapping, read by PyYAML's safe loader; every use of an alias is paid for.
 
     Raises:
-        ConfigError: the text is not YAML, uses tags that make objects, is nested too deep or not a mapping.
+        ConfigError: the text is no YAML, has tags that make objects, is nested too deep or no mapping.
     """
     _check_nesting(text, file)
     try:
@@ -167,7 +168,7 @@ def _top(value: object, file: str) -> ConfigDict:
 
 
 def substituted(text: str, path: str) -> str:
-    """Return a file's text with `{{ fileDirname }}` and its kin and `{{$VARIABLE:default}}` replaced.
+    """Replace `{{ fileDirname }}` and its kin, and `{{$VARIABLE:default}}`, in a file's text.
 
     Raises:
         Refused: an environment variable is not set and has no default, or the text grows too long.
@@ -200,7 +201,7 @@ def _environment_value(match: re.Match) -> str:
 
 
 def with_words(text: str, quote: str = "") -> tuple[str, dict[str, str]]:
-    """Replace each `{{ _base_.a.b }}` by a unique word (in `quote`s). Return the text and word -> 'a.b'."""
+    """Replace each `{{ _base_.a.b }}` by a unique word; return the text and word -> 'a.b'."""
     words: dict[str, str] = {}
 
     def word_of(match: re.Match) -> str:
@@ -227,8 +228,9 @@ class BaseValues(ast.NodeTransformer):
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
         if isinstance(node.value, str) and any(word in node.value for word in self.words):
-            fault = "a {{ _base_.x }} template cannot stand inside a string; write f'{_base_.x}' instead"
-            raise ConfigError(f"{self.path}:{node.lineno}: {fault}")
+            fault = "a {{ _base_.x }} template cannot stand inside a string"
+            advice = "write f'{_base_.x}' instead"
+            raise ConfigError(f"{self.path}:{node.lineno}: {fault}; {advice}")
         return node
 
 

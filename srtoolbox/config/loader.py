@@ -41,7 +41,7 @@ class Loader:
         variables: the values that the files on the way to the base being read give its names.
 
     Raises:
-        ConfigError: from `load`, for anything that is refused, missing or fails, with file and line.
+        ConfigError: from `load`: anything is refused, missing or fails, with file and line.
     """
 
     def __init__(self, overrides: Sequence[str] = ()) -> None:
@@ -105,7 +105,7 @@ class Loader:
         return self._merged(base, own, path)
 
     def _at_assignment(self, name: str, value: Value) -> Value:
-        """Return what is bound to a name: by the command line or a file on this one, else `value`."""
+        """Return the command line's value of a name, or a later file's, else `value`."""
         if name in self.variables:
             value = copy.deepcopy(self.variables[name])
         return self.overrides.at_assignment(name, value)
@@ -134,14 +134,14 @@ class Loader:
         self.variables = {**variables, **outer}
         for name in names:
             if not isinstance(name, str):
-                raise ConfigError(f"{origin}: _base_ is a file name or a list of them, not {type(name).__name__}")
+                kind = type(name).__name__
+                raise ConfigError(f"{origin}: _base_ is a file name or a list of them, not {kind}")
             config = self._file(self._base_path(name, origin, path))
             for key, value in config.items():
                 if key in base:
-                    raise ConfigError(
-                        f"{origin}: two bases define {key!r}: {base.origin_of(key)} and {config.origin_of(key)}. "
-                        "Keep it in one of them, or chain the two files."
-                    )
+                    places = f"{base.origin_of(key)} and {config.origin_of(key)}"
+                    advice = "Keep it in one of them, or chain the two files."
+                    raise ConfigError(f"{origin}: two bases define {key!r}: {places}. {advice}")
                 base.put(key, value, config.origin_of(key))
         self.variables = outer
         for name in variables:
@@ -154,18 +154,19 @@ class Loader:
 
     def _base_path(self, name: str, origin: Origin, path: str) -> str:
         if "::" in name:
-            raise ConfigError(f"{origin}: _base_ {name!r} is in another package; copy that config here")
+            fault = "is in another package; copy that config here"
+            raise ConfigError(f"{origin}: _base_ {name!r} {fault}")
         base = find_base(name, os.path.dirname(path))
         if base is None:
             beside = os.path.normpath(os.path.join(os.path.dirname(path), name))
             slashes = slash_hint(name)
             hint = f" {slashes[0].upper()}{slashes[1:]}." if slashes else ""
-            raise ConfigError(
-                f"{origin}: _base_ file {name!r} not found (looked for {beside}, then among the packaged "
-                f"configs).{hint}{did_you_mean(name, packaged_names())}"
-            )
+            searched = f"(looked for {beside}, then among the packaged configs)"
+            hint += did_you_mean(name, packaged_names())
+            raise ConfigError(f"{origin}: _base_ file {name!r} not found {searched}.{hint}")
         if os.path.realpath(base) in self.open:
-            raise ConfigError(f"{origin}: _base_ {name!r} leads back to a file that is being read: a cycle")
+            fault = "leads back to a file that is being read: a cycle"
+            raise ConfigError(f"{origin}: _base_ {name!r} {fault}")
         return base
 
 

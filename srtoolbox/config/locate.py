@@ -10,25 +10,25 @@ from srtoolbox.text import did_you_mean
 
 
 def packaged_folder() -> Path | None:
-    """Return the folder of the package's configs: inside an installed package, beside it in a clone."""
+    """Return the folder of the configs: inside an installed package, beside it in a clone."""
     package = Path(__file__).resolve().parent.parent
     folders = (package / "configs", package.parent / "configs")
     return next((folder for folder in folders if folder.is_dir()), None)
 
 
 def packaged_names() -> list[str]:
-    """Return the names of the package's configs, such as 'espcn/espcn_x3_t91.py', without `_base_` parts."""
+    """Return the names of the package's configs ('espcn/espcn_x3_t91.py'), without `_base_`."""
     folder = packaged_folder()
     if folder is None:
         return []
-    paths = (path.relative_to(folder) for path in folder.rglob("*.py"))
-    return sorted(path.as_posix() for path in paths if "_base_" not in path.parts and path.name != "__init__.py")
+    paths = [path.relative_to(folder) for path in folder.rglob("*.py")]
+    return sorted(path.as_posix() for path in paths if not {"_base_", "__init__.py"} & {*path.parts})
 
 
 def find_config(name: str | os.PathLike) -> str:
-    """Return the path of a config: `name` itself if that is a file, else the packaged one of that name.
+    """Return the path of a config: `name` itself if it is a file, else the packaged one.
 
-    'espcn/espcn_x3.py', 'configs/espcn/espcn_x3.py' and a bare 'espcn_x3' that is unique all find the packaged one.
+    'espcn/espcn_x3.py', 'configs/espcn/espcn_x3.py' and a bare 'espcn_x3' that is unique all find it.
 
     Raises:
         ConfigError: nothing has that name; the nearest one is suggested.
@@ -63,7 +63,8 @@ def find_base(name: str, folder: str) -> str | None:
     if os.path.isfile(path):
         return path
     packaged = packaged_folder()
-    is_full = not os.path.isabs(name) and not {".", ".."} & set(name.replace(os.sep, "/").split("/"))
+    parts = name.replace(os.sep, "/").split("/")
+    is_full = not os.path.isabs(name) and not {".", ".."} & {*parts}
     if packaged is not None and is_full and (packaged / name).is_file():
         return _path_to_show(packaged / name)
     return None

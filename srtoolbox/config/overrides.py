@@ -1,8 +1,8 @@
 """`key.sub=value` and `key.sub+=[...]` overrides from the command line.
 
-An override of a name that a file binds by a plain top-level assignment acts at that assignment, so that
-what the file computes from it follows; every override is merged over the finished config as well. What
-`+=` appended is recognised by its origin, so that it is not appended once more.
+An override of a name that a file binds by a plain top-level assignment acts at that assignment, so
+that what the file computes from it follows; all are merged over the finished config as well. The items
+that `+=` appended are recognised by their origin, so that they are not appended once more.
 """
 
 from __future__ import annotations
@@ -44,18 +44,19 @@ class Override(NamedTuple):
 
     @property
     def is_plugins(self) -> bool:
-        """True if this adds plugin files, which lie beside the config that is loaded, not beside its base."""
+        """True if this adds plugin files, which lie beside the config, not beside its base."""
         return self.appends and self.path == (PLUGINS,)
 
     @property
     def removes(self) -> bool:
         """True if this takes an entry out of a named map (`hooks.ema=None`)."""
-        is_default = self.path[:1] == ("hooks",) and self.path[1:] in {(name,) for name in DEFAULT_HOOKS}
-        return self.value is None and len(self.path) > 1 and self.path[-2] in NAMED_MAPS and not is_default
+        if self.value is not None or len(self.path) < 2 or self.path[-2] not in NAMED_MAPS:
+            return False
+        return self.path not in {("hooks", name) for name in DEFAULT_HOOKS}
 
 
 def parse_override(text: str) -> Override:
-    """Read `a.b.0.c=value`: a Python literal (`dict(...)` too), true/false/none in any case, or a string.
+    """Read `a.b.0.c=value`: a Python literal or `dict(...)`, true/false/none, or else a string.
 
     `a.b[0].c=value` is the same, and `a.b+=[value]` appends to a list.
 
@@ -89,7 +90,7 @@ def _value(text: str) -> Value:
 
 
 def _literal(node: ast.expr) -> Value:
-    """Return a literal, also in `dict(...)`; raise a ValueError for anything else, which is a string."""
+    """Return a literal, also in `dict(...)`; a ValueError makes anything else a string."""
     for part in ast.walk(node):
         if isinstance(part, ast.Call) and not (isinstance(part.func, ast.Name) and part.func.id == "dict"):
             raise ValueError("a call")
@@ -106,7 +107,7 @@ _LITERAL_NODES = (
 
 
 def _with_origin(value: Value, origin: Origin) -> Value:
-    """Return `value` with all dicts in it from `origin`, one object for each override: see `_is_same`."""
+    """Return `value`, all dicts in it from `origin`, an object of this override: see `_is_same`."""
     if isinstance(value, ConfigDict):
         node = ConfigDict.at(origin)
         for key, item in value.items():
@@ -130,7 +131,7 @@ class Overrides:
         return values[-1] if values else default
 
     def at_assignment(self, name: str, value: Value) -> Value:
-        """Return `value` as it is bound to `name`, after the overrides that find their key in it."""
+        """Return `value`, bound to `name`, after the overrides that find their key in it."""
         about_name = [item.path[0] == name and not item.is_plugins for item in self.all]
         numbers = [number for number, is_about in enumerate(about_name) if is_about]
         if not numbers:
@@ -145,7 +146,7 @@ class Overrides:
         return dict.__getitem__(holder, name)
 
     def at_end(self, config: ConfigDict, prebound: Sequence[str] = ()) -> None:
-        """Apply all to the finished config; one of a pre-bound name that no file assigns makes no key."""
+        """Apply all to the finished config; a pre-bound name that no file assigns stays no key."""
         self._take_back(config, range(len(self.all)))
         for number, item in enumerate(self.all):
             if len(item.path) == 1 and item.path[0] in prebound and item.path[0] not in config:
@@ -153,7 +154,7 @@ class Overrides:
             self._set(config, number)
 
     def _take_back(self, root: ConfigDict, numbers: Sequence[int]) -> None:
-        """Take out the items that these overrides appended at an assignment: they go to the end, once."""
+        """Take out the items that these appended at an assignment: they go to the end, once."""
         for number in reversed(numbers):
             item = self.all[number]
             if not item.appends or number not in self.applied or not _has(root, item.path):
@@ -206,7 +207,7 @@ class Overrides:
 
 
 def _combined(old: Value, item: Override) -> Value:
-    """Return the override's value over `old`: `+=` extends lists, dicts merge unless `_delete_` is set."""
+    """Return the value over `old`: `+=` extends lists, dicts merge without `_delete_`."""
     path = ".".join(item.path)
     if item.appends and isinstance(old, list | tuple):
         return type(old)([*old, *without_delete(item.value)])
@@ -220,7 +221,7 @@ def _combined(old: Value, item: Override) -> Value:
 
 
 def _without(value: Value, items: Sequence[Any]) -> Value:
-    """Return a list without the last run of these items: the dicts themselves, and equal other values."""
+    """Return a list without the last run of these items: the very dicts, and equal values."""
     if not isinstance(value, list | tuple):
         return value
     count = len(items)

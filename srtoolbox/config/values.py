@@ -1,6 +1,6 @@
-"""The values of a config: dicts that are read by key or attribute and remember where each key was written.
+"""The values of a config: dicts that are read by key or attribute and keep the origin of each key.
 
-Merging goes dict by dict, anything else replaces; `_delete_=True` replaces a dict and never stays in the result.
+Merging goes dict by dict, anything else replaces; `_delete_=True` replaces a dict and never stays.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from srtoolbox.text import did_you_mean
 
 DELETE = "_delete_"
 Value: TypeAlias = Any
-"""Whatever a config may hold: numbers, strings, None, lists, tuples, sets and ConfigDicts of these."""
+"""Any value of a config: numbers, strings, None, lists, tuples, sets and ConfigDicts of these."""
 
 
 class Origin(NamedTuple):
@@ -88,7 +88,8 @@ class ConfigDict(dict):
     def __setattr__(self, name: str, value: object) -> None:
         if hasattr(type(self), name) or name in vars(self):
             example = f"cfg[{name!r}] = ..."
-            raise AttributeError(f"{name!r} is a name of the class itself; set such a key by {example}")
+            fault = "is a name of the class itself; set such a key by"
+            raise AttributeError(f"{name!r} {fault} {example}")
         self[name] = value
 
     def __delattr__(self, name: str) -> None:
@@ -100,7 +101,7 @@ class ConfigDict(dict):
         return f"no key {key!r}.{did_you_mean(key, map(str, self), else_list=True)}"
 
     def update(self, *sources: Value, **values: object) -> None:
-        """Set keys; where old and new value are dicts, the old one is updated. Origins come along."""
+        """Set keys; dicts over dicts are merged into them. Origins come along."""
         for source in (*sources, values):
             for key, value in dict(source).items():
                 old = self.get(key)

@@ -1,7 +1,7 @@
 """The budget of a config: work, memory and depth, so that a hostile file is refused at once.
 
-Every step of the evaluator is paid for here, also those over and into containers; a real config of a
-thousand lines costs a few per cent of the budget.
+Every step of the evaluator is paid for here, also those over and into containers; a real config of
+a thousand lines costs a few per cent of the budget.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WIDTH = 1000  # width or precision in a format
 KEY_BITS = 60  # larger integers can be chosen to collide in a hash table
 
 
-class Refused(Exception):  # noqa: N818 - becomes a ConfigError with file and line where it is caught
+class Refused(Exception):  # noqa: N818 - a ConfigError is made of it
     """A thing that a config may not do; the message has no place yet."""
 
 
@@ -37,7 +37,8 @@ class Budget:
         """Pay for `steps` units of work."""
         self.left -= steps
         if self.left < 0:
-            raise Refused(f"the config does too much work (more than {STEPS:,} steps): write the values out")
+            limit = f"more than {STEPS:,} steps"
+            raise Refused(f"the config does too much work ({limit}): write the values out")
 
     def open_file(self) -> None:
         """Pay for one more file."""
@@ -122,7 +123,7 @@ def put_all(target: ConfigDict, source: object, budget: Budget, origin: Origin) 
 
 
 def put(target: ConfigDict, key: object, value: object, origin: Origin | None, budget: Budget) -> None:
-    """Set `target[key]`; a value that goes into an inherited dict is copied, as by MMEngine's class."""
+    """Set `target[key]`; what goes into an inherited dict is copied, as by MMEngine's class."""
     if target._inherited and not (isinstance(value, ConfigDict) and value._inherited):
         budget.measure(value)
         value = inherited(value)
@@ -130,7 +131,7 @@ def put(target: ConfigDict, key: object, value: object, origin: Origin | None, b
 
 
 def update(target: ConfigDict, source: ConfigDict, budget: Budget, origin: Origin | None = None) -> None:
-    """Put the items of `source` into `target`; in an inherited dict, dicts merge, as in MMEngine."""
+    """Put the items of `source` into `target`; in an inherited one, dicts merge, as in MMEngine."""
     for key, value in source.items():
         old = target.get(key)
         if target._inherited and isinstance(old, ConfigDict) and isinstance(value, ConfigDict):

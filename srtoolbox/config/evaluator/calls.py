@@ -1,4 +1,4 @@
-"""The functions and methods that a config may call: pure, bounded, each listed here. All others are refused."""
+"""The functions and methods that a config may call: pure, bounded, each listed here."""
 
 from __future__ import annotations
 
@@ -118,19 +118,19 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "divmod": lambda budget, a, b: divmod(a, b),
 }
 # fmt: off
-_STR_PLAIN = frozenset(
-    (
-        "lower", "upper", "title", "capitalize", "strip", "lstrip", "rstrip", "startswith", "endswith", "split",
-        "rsplit", "splitlines", "partition", "rpartition", "count", "find", "rfind", "index", "rindex",
-        "removeprefix", "removesuffix", "isdigit", "isalpha", "isalnum", "islower", "isupper", "swapcase",
-    )
-)
+_STR_PLAIN = {
+    "lower", "upper", "title", "capitalize", "swapcase", "strip", "lstrip", "rstrip", "startswith",
+    "endswith", "split", "rsplit", "splitlines", "partition", "rpartition", "count", "find", "rfind",
+    "index", "rindex", "removeprefix", "removesuffix", "isdigit", "isalpha", "isalnum", "islower", "isupper",
+}
+_SET_PLAIN = {
+    "update", "union", "intersection", "difference", "symmetric_difference", "issubset", "issuperset", "copy",
+}
+_LIST_PLAIN = {
+    "append", "extend", "insert", "index", "count", "remove", "reverse", "clear", "copy", "pop",
+}
 # fmt: on
-_STR_WIDE = frozenset(("zfill", "ljust", "rjust", "center"))
-_SET_PLAIN = frozenset(
-    ("union", "intersection", "difference", "symmetric_difference", "issubset", "issuperset", "copy")
-)
-_LIST_PLAIN = frozenset(("append", "extend", "insert", "index", "count", "remove", "reverse", "clear", "copy", "pop"))
+_STR_WIDE = {"zfill", "ljust", "rjust", "center"}
 
 
 def call_method(value: Value, name: str, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> Value:
@@ -207,7 +207,7 @@ def _set_method(value: set, name: str, args: list[Any], kwargs: dict, budget: Bu
     if name in ("add", "discard", "remove"):
         return getattr(value, name)(budget.key(*args))
     others = [_set(budget, other) for other in args]
-    if name != "update" and name not in _SET_PLAIN:
+    if name not in _SET_PLAIN:
         raise _refusal("set", name)
     return getattr(value, name)(*others)
 

@@ -1,4 +1,4 @@
-"""Expressions of a config file, evaluated over their syntax tree by an allow-list, without Python's own `eval`."""
+"""Expressions of a config file, evaluated over their syntax tree by an allow-list."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ class Expressions:
         except Refused as refusal:
             raise ConfigError(f"{self.origin(node)}: {refusal}") from None
         except _FAULTS as error:
-            message = error.args[0] if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+            message = f"{type(error).__name__}: {error}"
+            if isinstance(error, KeyError):
+                message = error.args[0]
             raise ConfigError(f"{self.origin(node)}: {message}") from None
         finally:
             self.depth -= 1

@@ -1,4 +1,4 @@
-"""The operators of configs, and text from values: a huge result is refused before it is computed."""
+"""The operators of configs, and text from values: huge results are refused beforehand."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _short(number: int) -> str:
 
 
 def _contains(holder: Value, value: object) -> bool:
-    if isinstance(holder, range) and not isinstance(value, int):  # Python would walk the whole range
+    if isinstance(holder, range) and not isinstance(value, int):  # a walk over the range
         raise Refused(f"`in` a range needs an int, this is a {type(value).__name__}")
     return value in holder
 

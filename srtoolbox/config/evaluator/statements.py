@@ -1,4 +1,4 @@
-"""Statements of a config file: assignments, `for`, `if`, `del`, `assert`, and method calls such as `x.update(...)`."""
+"""Statements of a config file: assignments, `for`, `if`, `del`, `assert`, and method calls."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Evaluator(Expressions):
     at_assignment: Callable[[str, Any], Any] = staticmethod(lambda name, value: value)
 
     def run(self, module: ast.Module, at_assignment: Callable[[str, Any], Any] | None = None) -> None:
-        """Run a file; `at_assignment(name, value)`, an override, returns what an assignment binds."""
+        """Run a file; `at_assignment(name, value)`, an override, returns the value to bind."""
         if at_assignment is not None:
             self.at_assignment = at_assignment
         for statement in module.body:
@@ -67,7 +67,7 @@ class Evaluator(Expressions):
         return handler(node)
 
     def _bind(self, target: ast.expr, value: Value) -> None:
-        """Run a plain top-level assignment, also of several names: `epochs, batch_size = 250, 16`."""
+        """Bind a plain top-level assignment, also of several names: `epochs, batch = 250, 16`."""
         if isinstance(target, ast.Tuple | ast.List):
             for part, item in self.unpacked(target, value):
                 self._bind(part, item)
