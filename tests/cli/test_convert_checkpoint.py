@@ -108,10 +108,10 @@ def test_safetensors_keep_what_no_tensor_tells(config: dict, tmp_path: Path) -> 
     ours, theirs = save(tmp_path / "ours.pth", config), tmp_path / "theirs.safetensors"
     assert convert(ours, "-o", theirs) == 0
     assert convert(theirs, "-o", tmp_path / "back.pth") == 0
-    picture = X[:, : 3 if config["type"] == "SRResNet" else 1]
-    expected = load_network(ours)(picture)
-    assert torch.equal(load_network(theirs)(picture), expected)
-    assert torch.equal(load_network(tmp_path / "back.pth")(picture), expected)
+    image = X[:, : 3 if config["type"] == "SRResNet" else 1]
+    expected = load_network(ours)(image)
+    assert torch.equal(load_network(theirs)(image), expected)
+    assert torch.equal(load_network(tmp_path / "back.pth")(image), expected)
     for path in (ours, theirs):
         with pytest.raises(CheckpointError, match=f"{config['type']} that upscales x{config['scale']}, .*not x8"):
             load_network(path, scale=8)

@@ -79,7 +79,7 @@ def test_alphas_are_scored_and_shown_in_their_order(pair: tuple[str, str], tmp_p
     assert read_image(report / "curve.png").std() > 5
 
 
-def test_pictures_of_one_name_have_a_sheet_each(pair: tuple[str, str], tmp_path: Path, photo: np.ndarray) -> None:
+def test_images_of_one_name_have_a_sheet_each(pair: tuple[str, str], tmp_path: Path, photo: np.ndarray) -> None:
     paths = []
     for number, folder in enumerate(("one", "two")):
         (tmp_path / folder).mkdir()

@@ -63,11 +63,11 @@ def frames_of(path: Path) -> list[np.ndarray]:
     return found
 
 
-def find(sheet: np.ndarray, picture: np.ndarray) -> list[tuple[int, int]]:
-    """Where a picture stands in a sheet, exactly, by (row, column)."""
-    windows = np.lib.stride_tricks.sliding_window_view(sheet, (*picture.shape[:2], 1))[..., 0].transpose(0, 1, 3, 4, 2)
-    top = (sheet[: windows.shape[0], : windows.shape[1]] == picture[0, 0]).all(axis=2)
-    return [(int(y), int(x)) for y, x in zip(*np.nonzero(top), strict=True) if (windows[y, x] == picture).all()]
+def find(sheet: np.ndarray, image: np.ndarray) -> list[tuple[int, int]]:
+    """Where an image stands in a sheet, exactly, by (row, column)."""
+    windows = np.lib.stride_tricks.sliding_window_view(sheet, (*image.shape[:2], 1))[..., 0].transpose(0, 1, 3, 4, 2)
+    top = (sheet[: windows.shape[0], : windows.shape[1]] == image[0, 0]).all(axis=2)
+    return [(int(y), int(x)) for y, x in zip(*np.nonzero(top), strict=True) if (windows[y, x] == image).all()]
 
 
 def test_training_shows_every_snapshot_beside_input_bicubic_and_truth(work_dir: Path, tmp_path: Path) -> None:
@@ -113,12 +113,12 @@ def test_training_as_a_video(work_dir: Path, tmp_path: Path) -> None:
 def test_feature_maps_of_a_checkpoint(checkpoint: Path, cat: Path, tmp_path: Path) -> None:
     visualize("features", checkpoint, cat, "--layer", "conv1", "-o", tmp_path / "a.png", "--width", 72)
     sheet = read_image(tmp_path / "a.png")
-    picture = read_image(cat)
-    assert len(find(sheet, picture)) == 1
+    image = read_image(cat)
+    assert len(find(sheet, image)) == 1
     network = load_network(checkpoint)
     seen = []
     network.conv1.register_forward_hook(lambda module, inputs, output: seen.append(output[0].clone().numpy()))
-    upscale_whole(network, picture)
+    upscale_whole(network, image)
     for channel in seen[0]:
         low, high = np.percentile(channel, [1, 99])
         levels = np.round(np.clip((channel - low) / (high - low), 0, 1) * 255).astype(np.uint8)
@@ -146,9 +146,9 @@ def test_a_scan_begins_with_bicubic_and_ends_with_the_result(checkpoint: Path, c
     found = frames_of(tmp_path / "a.gif")
     assert len(found) == 1 + 3 * 3  # 60 x 72 pixels
     visualize("scan", checkpoint, cat, "--tile", 24, "--width", 216, "-o", tmp_path / "a.png")
-    sheet, picture = read_image(tmp_path / "a.png"), read_image(cat)
-    result = upscale(load_network(checkpoint), picture)
-    assert len(find(sheet, imresize(picture, 3))) == 1
+    sheet, image = read_image(tmp_path / "a.png"), read_image(cat)
+    result = upscale(load_network(checkpoint), image)
+    assert len(find(sheet, imresize(image, 3))) == 1
     assert len(find(sheet, result)) == 1
     half = result[: result.shape[0] // 3 - 9, : result.shape[1] // 3 - 9]  # the first tile but for its outline
     assert len(find(sheet, half)) >= 8
@@ -181,7 +181,7 @@ def test_bars_and_curves(work_dir: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["scann"], "visualize has no 'scann'. Did you mean 'scan'?"),
         (["training", "{run}", "-o", "x.avi"], "x.avi: the suffix"),
@@ -223,7 +223,7 @@ def test_bars_and_curves(work_dir: Path, tmp_path: Path) -> None:
 )
 def test_errors_name_what_is_wrong_and_write_nothing(
     words: list[str],
-    told: str,
+    message: str,
     work_dir: Path,
     checkpoint: Path,
     cat: Path,
@@ -236,7 +236,7 @@ def test_errors_name_what_is_wrong_and_write_nothing(
     places = {"run": work_dir, "ckpt": checkpoint, "cat": cat, "tmp": tmp_path}
     assert main(["visualize", *(word.format(**places) for word in words)]) == 2
     printed = capsys.readouterr().err
-    assert printed.startswith("error: ") and told in printed
+    assert printed.startswith("error: ") and message in printed
     assert [path.name for path in tmp_path.iterdir()] == ["list.json"]
 
 
@@ -257,7 +257,7 @@ def test_damaged_snapshots_are_named(work_dir: Path, tmp_path: Path, capsys: pyt
     assert "cat1" in capsys.readouterr().err and not (tmp_path / "a.gif").exists()
 
 
-def test_a_picture_smaller_than_a_tile_is_one_tile(checkpoint: Path, photo: np.ndarray, tmp_path: Path) -> None:
+def test_an_image_smaller_than_a_tile_is_one_tile(checkpoint: Path, photo: np.ndarray, tmp_path: Path) -> None:
     write_image(tmp_path / "tiny.png", photo[:5, :6])
     visualize("scan", checkpoint, tmp_path / "tiny.png", "-o", tmp_path / "a.gif")
     assert len(frames_of(tmp_path / "a.gif")) == 2

@@ -1,4 +1,4 @@
-"""docs/visualize.md is true: its commands parse, its configs have no fault, its pictures are there."""
+"""docs/visualize.md is true: its commands parse, its configs have no fault, its images are there."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_its_configs_have_no_fault(number: int, tiny_config: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("name", re.findall(r"\]\((img/.+?)\)", TEXT))
-def test_its_pictures_are_there_and_small(name: str) -> None:
+def test_its_images_are_there_and_small(name: str) -> None:
     assert (DOCS / name).stat().st_size < 150_000
     if not name.endswith(".gif"):
         assert read_image(DOCS / name).ndim == 3

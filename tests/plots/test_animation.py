@@ -125,7 +125,7 @@ def test_cells_are_shown_equally_wide_and_by_whole_blocks(photo: np.ndarray) -> 
     assert np.array_equal(second, large.repeat(2, axis=0).repeat(2, axis=1))
 
 
-def test_gray_and_16_bit_pictures_are_fitted(photo: np.ndarray) -> None:
+def test_gray_and_16_bit_images_fit_a_width(photo: np.ndarray) -> None:
     gray = photo[:10, :10, :1]
     assert np.array_equal(fit_width(gray.astype(np.uint16) * 257, 10), gray.repeat(3, axis=2))
     assert fit_width(photo, 100).shape == (67, 100, 3)

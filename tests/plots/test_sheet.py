@@ -50,7 +50,7 @@ def test_regions_are_marked_on_the_whole_picture(photo: np.ndarray) -> None:
     colour = np.all(sheet == module._MARKS[0], axis=2)
     colour[:, sheet.shape[1] - 3 * (module._CELL + module._GAP) :] = False  # without the cells
     rows, places = np.nonzero(colour)
-    shown = module._CELL / 300  # the picture is made as high as the cell, which is its floor
+    shown = module._CELL / 300  # the image is made as high as the cell, which is its floor
     assert rows.max() - rows.min() + 1 == pytest.approx(66 * shown, abs=1)
     assert places.max() - places.min() + 1 == pytest.approx(66 * shown, abs=1)
     assert places.min() == module._GAP + round(60 * shown)

@@ -1,4 +1,4 @@
-"""Text on pictures stays within its width."""
+"""Text on images stays within its width."""
 
 from srtoolbox.plots.text import font, wrap
 

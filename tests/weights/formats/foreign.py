@@ -158,7 +158,7 @@ class YjnESPCN(nn.Module):
 
 
 class LornatangSRCNN(nn.Module):
-    """On the upscaled picture; the convolutions pad with zeros."""
+    """On the upscaled image; the convolutions pad with zeros."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -193,7 +193,7 @@ class ConvReLU(nn.Module):
 
 
 class LornatangVDSR(nn.Module):
-    """On the upscaled picture."""
+    """On the upscaled image."""
 
     def __init__(self, nf: int = 6, blocks: int = 3) -> None:
         super().__init__()

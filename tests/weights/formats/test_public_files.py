@@ -88,8 +88,8 @@ def test_what_has_no_network_here(weights_root: Path, file: str, message: str) -
 def test_the_commands_take_such_a_file(
     data_root: Path, weights_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    picture = data_root / "Set5/LR_bicubic/X4/img_003.png"
-    assert main(["upscale", str(weights_root / IMDN), str(picture), "-o", str(tmp_path)]) == 0
+    image = data_root / "Set5/LR_bicubic/X4/img_003.png"
+    assert main(["upscale", str(weights_root / IMDN), str(image), "-o", str(tmp_path)]) == 0
     bicubic = ["bicubic/bicubic_x4.py", f"data_root={data_root}", "--datasets", "set5"]
     assert main(["test", *bicubic, str(weights_root / IMDN)]) == 0
     assert "32.21" in capsys.readouterr().out

@@ -83,7 +83,7 @@ def test_one_stage_may_be_two_or_three_times(scale: int) -> None:
     "network", [foreign.LornatangSRCNN(), foreign.LornatangVDSR()], ids=lambda network: type(network).__name__
 )
 @pytest.mark.parametrize("scale", [2, 3])
-def test_networks_on_the_upscaled_picture_serve_any_scale(network: nn.Module, scale: int) -> None:
+def test_networks_on_the_upscaled_image_serve_any_scale(network: nn.Module, scale: int) -> None:
     network, x = randomised(network), X[:, :1]
     with pytest.raises(CheckpointError, match=r"fit any scale.*--scale N"):
         recognise(network.state_dict(), "x.pth")
