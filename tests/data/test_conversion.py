@@ -5,7 +5,6 @@ import importlib.util
 import json
 import multiprocessing
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -226,6 +225,8 @@ except DataError as error:
 
 
 def convert_with_short_files(folder: Path, out: Path, answer: Connection) -> None:
+    import resource  # not on Windows
+
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
     conversion.COMMIT_BYTES = 40_000
     with pytest.raises(DataError) as error:

@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from srtoolbox.data.audit.inspect import Inspection, SoundImage, inspect_images, sound_images, statistics_of
+from srtoolbox.data.audit.inspect import (
+    DamagedImage,
+    Inspection,
+    SoundImage,
+    inspect_images,
+    sound_images,
+    statistics_of,
+)
 from srtoolbox.data.audit.near_duplicates import SAME, Match, find_near_duplicates
 from srtoolbox.data.audit.report import KINDS, DataReport
 from srtoolbox.data.audit.sets import DataPart
@@ -50,7 +57,7 @@ class _Stock:
         return list(dict.fromkeys(self.place(part.main) for part in parts))
 
     def sound(self, places: Sequence[str]) -> list[SoundImage]:
-        return [image for place in places for image in sound_images(self.inspections[place].values())]
+        return [each for place in places for each in sound_images(self.inspections[place].values())]
 
     def close(self) -> None:
         for store in self.stores.values():
@@ -117,7 +124,8 @@ def _inspect(stock: _Stock, report: DataReport, workers: int | None, progress: C
     for place, store in stock.stores.items():
         images = inspect_images(store, list(stock.keys[place]), workers=workers, progress=count)
         stock.inspections[place] = images
-        report.faults["damaged"] += [image.fault for image in images.values() if not isinstance(image, SoundImage)]
+        damaged = [each for each in images.values() if isinstance(each, DamagedImage)]
+        report.faults["damaged"] += [each.fault for each in damaged]
         if isinstance(store, FolderStore):
             for key, image in images.items():
                 if isinstance(image, SoundImage):
@@ -130,7 +138,8 @@ def _described(part: DataPart, stock: _Stock) -> dict[str, Any]:
     for role, path in (("gt", part.gt), ("lq", part.lq)):
         if path is not None:
             keys = stock.store(path).keys()[: part.max_images]
-            described[role] = {"path": path, **statistics_of([stock.images(path)[key] for key in keys])}
+            images = [stock.images(path)[key] for key in keys]
+            described[role] = {"path": path, **statistics_of(images)}
     return described
 
 
@@ -216,7 +225,8 @@ def _find_duplicates(parts: Sequence[DataPart], stock: _Stock, report: DataRepor
             if match.how == "identical":
                 report.faults["identical"].append(f"{first} and {second}")
             else:
-                report.faults["alike"].append(f"{first} and {second} ({match.how}, likeness {match.likeness:.3f})")
+                text = f"{first} and {second} ({match.how}, likeness {match.likeness:.3f})"
+                report.faults["alike"].append(text)
 
 
 def _find_leaks(parts: Sequence[DataPart], stock: _Stock, report: DataReport) -> None:
@@ -232,8 +242,9 @@ def _find_leaks(parts: Sequence[DataPart], stock: _Stock, report: DataReport) ->
             (report.notes if is_watched else report.faults["leaks"]).append(text)
             continue
         images = stock.sound([place])
-        best: dict[int, Match] = {}  # one fault for a test image, however many copies of it are trained on
-        for match in find_near_duplicates([image.hash for image in trained], [image.hash for image in images]):
+        best: dict[int, Match] = {}  # one fault for a test image
+        hashes = [image.hash for image in images]
+        for match in find_near_duplicates([image.hash for image in trained], hashes):
             if match.second not in best or match.likeness > best[match.second].likeness:
                 best[match.second] = match
         for match in best.values():

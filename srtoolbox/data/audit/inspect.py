@@ -69,7 +69,8 @@ def inspect_images(
         return SoundImage(source, image.shape, 8 * image.dtype.itemsize, hash_image(image))
 
     inspections: dict[str, Inspection] = {}
-    with contextlib.closing(map_ahead(inspect, keys, threads=workers or os.cpu_count() or 1)) as calls:
+    threads = workers or os.cpu_count() or 1
+    with contextlib.closing(map_ahead(inspect, keys, threads=threads)) as calls:
         for key, call in calls:
             inspections[key] = call.result()
             progress()

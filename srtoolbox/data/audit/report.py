@@ -35,13 +35,14 @@ class DataReport(NamedTuple):
 
     def lines(self, allowed: Collection[str] = ()) -> list[str]:
         """Return the report as text; kinds that are allowed are marked."""
-        lines = [_store_line(each, role) for each in self.sets for role in ("gt", "lq") if role in each]
+        sides = [(each, role) for each in self.sets for role in ("gt", "lq") if role in each]
+        lines = [_store_line(each, role) for each, role in sides]
         lines += [f"note: {note}" for note in self.notes]
         for kind, faults in self.faults.items():
             is_allowed = ", allowed" if kind in allowed else ""
             lines.append(f"\n{KINDS[kind]} ({kind}{is_allowed}): {len(faults)}")
             lines += ["  " + fault.replace("\n", "\n  ") for fault in faults]
-        stores = {each[role]["path"]: each[role] for each in self.sets for role in ("gt", "lq") if role in each}
+        stores = {each[role]["path"]: each[role] for each, role in sides}
         images = counted(sum(store["pictures"] for store in stores.values()), "image")
         number = self.number_of_faults()
         result = f"{number} fault{'s' if number != 1 else ''}" if number else "no faults"
@@ -53,7 +54,8 @@ def _store_line(each: dict[str, Any], role: str) -> str:
     text = f"{each['role']:5} {role} {store['path']}: {store['pictures']} images"
     if "width" not in store:
         return text
-    sides = [f"{name} {s['min']} / {s['median']} / {s['max']}" for name in ("width", "height") if (s := store[name])]
+    axes = [(name, store[name]) for name in ("width", "height")]
+    sides = [f"{name} {s['min']} / {s['median']} / {s['max']}" for name, s in axes]
     channels = " and ".join(f"{n} {'gray' if c == 1 else 'colour'}" for c, n in store["channels"].items())
     bits = " and ".join(f"{b} bit" for b in store["bits"])
     return f"{text}, {', '.join(sides)} (least / median / most), {channels}, {bits}"

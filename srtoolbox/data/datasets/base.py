@@ -88,7 +88,7 @@ class RandomCrops(Dataset):
         return len(self._dataset)
 
     def __getitem__(self, index: int) -> Sample:
-        """Return `{'lq': (h, w, C), 'gt': (scale * h, scale * w, C), 'key': str}`, in own arrays."""
+        """Return `{'lq': (h, w, C), 'gt': (scale * h, scale * w, C), 'key': str}`, own arrays."""
         index = operator.index(index)
         if not -len(self) <= index < len(self):
             raise IndexError(f"crop {index} of {len(self)}")
@@ -107,7 +107,8 @@ def copy_arrays(sample: Sample) -> Sample:
 
 def expand(image: np.ndarray, channels: int) -> np.ndarray:
     """Return an image with `channels` equal channels (a view) if it is gray (H, W, 1)."""
-    return np.broadcast_to(image, (*image.shape[:2], channels)) if image.shape[2] < channels else image
+    height, width, own = image.shape
+    return np.broadcast_to(image, (height, width, channels)) if own < channels else image
 
 
 def as_list(paths: str | Sequence[str]) -> list[str]:

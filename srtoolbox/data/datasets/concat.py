@@ -33,7 +33,8 @@ class ConcatDataset(SRDataset):
 
     def __init__(self, datasets: Sequence[Any] | Mapping[str, Any], weights: Sequence[float] | None = None) -> None:
         entries = datasets.values() if isinstance(datasets, Mapping) else datasets
-        self.datasets = [DATASETS.build(e) if isinstance(e, Mapping) else e for e in entries if e is not None]
+        entries = [entry for entry in entries if entry is not None]
+        self.datasets = [DATASETS.build(e) if isinstance(e, Mapping) else e for e in entries]
         scales = {dataset.scale for dataset in self.datasets}
         if len(scales) != 1:
             raise DataError(f"ConcatDataset needs datasets of one scale, got {sorted(map(str, scales))}")
@@ -73,7 +74,8 @@ class ConcatDataset(SRDataset):
         return np.concatenate(parts)
 
     def digest(self) -> str:
-        return hashlib.sha256("\n".join(dataset.digest() for dataset in self.datasets).encode("ascii")).hexdigest()
+        text = "\n".join(dataset.digest() for dataset in self.datasets)
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
 
     def _locate(self, index: int) -> tuple[int, int]:
         part = bisect.bisect_right(self._ends, index)

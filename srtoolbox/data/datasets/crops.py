@@ -92,7 +92,7 @@ class Cropper:
         return Window(top, left, high, wide)
 
     def trim(self, image: np.ndarray, factor: int) -> np.ndarray:
-        """Return `image` without the margin of the transforms; `factor` is 1 for LQ, scale for GT."""
+        """Return `image` without the margin of the transforms; `factor`: LQ 1, GT scale."""
         if self.lq_size is None or not self._border:
             return image
         cut, size = self._border * factor, self.lq_size * factor

@@ -10,7 +10,7 @@ import numpy as np
 
 from srtoolbox.data.datasets.base import as_list, expand
 from srtoolbox.data.datasets.crops import CropMode, CropOptions, Sampling, SmallPolicy
-from srtoolbox.data.datasets.paired import Entry, GTDataset, check_options
+from srtoolbox.data.datasets.paired import Entry, GTDataset, ImagePair, check_options
 from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.stores.base import Store, Window
 from srtoolbox.data.stores.opening import open_store
@@ -81,7 +81,7 @@ class GTOnlyDataset(GTDataset):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": None if self._kept is None else {}}
 
-    def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> ImagePair:
         before = None if rng is None else self.before_lq
         if self._kept is None or before is not None:
             return self._read_around(entry, window, before, rng)
@@ -93,9 +93,7 @@ class GTOnlyDataset(GTDataset):
             self._kept[entry] = lq
         return window.cut(lq), entry.gt.read(entry.gt_key, window.scaled(self.scale))
 
-    def _read_around(
-        self, entry: Entry, window: Window, before: Compose | None, rng: Rng | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _read_around(self, entry: Entry, window: Window, before: Compose | None, rng: Rng | None) -> ImagePair:
         """Read the window with what lies around it, change GT, shrink it, cut the window out."""
         inner = _grown(window, MARGIN, entry)
         outer = inner if before is None else _grown(window, self._reach, entry)

@@ -39,6 +39,7 @@ from srtoolbox.errors import ConfigError, DataError, Fault
 from srtoolbox.registry import DATASETS
 from srtoolbox.text import counted
 
+ImagePair = tuple[np.ndarray, np.ndarray]
 _log = logging.getLogger(__name__)
 
 
@@ -113,14 +114,15 @@ class GTDataset(SRDataset):
         return map_images(sample, lambda image: image[:, ::-1]) if number >= 5 else sample
 
     @abstractmethod
-    def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> ImagePair:
         """Return LQ (h, w, C) and GT (scale*h, scale*w, C) of an LQ window.
 
         With `rng` GT is changed by `before_lq` first.
         """
 
     def _as_sample(self, entry: Entry, lq: np.ndarray, gt: np.ndarray) -> Sample:
-        return {"lq": expand(lq, self.channels), "gt": expand(gt, self.channels), "key": entry.gt_key}
+        lq, gt = expand(lq, self.channels), expand(gt, self.channels)
+        return {"lq": lq, "gt": gt, "key": entry.gt_key}
 
     def __len__(self) -> int:
         return len(self._entries) * self.cropper.per_image
@@ -136,8 +138,10 @@ class GTDataset(SRDataset):
         return np.repeat(np.array(areas, np.float64), self.cropper.per_image)
 
     def digest(self) -> str:
-        stores = dict.fromkeys(s for entry in self._entries for s in (entry.gt, entry.lq) if s is not None)
-        parts = [type(self).__name__, str(self.scale), str(len(self)), *(store.digest() for store in stores)]
+        pairs = [(entry.gt, entry.lq) for entry in self._entries]
+        stores = dict.fromkeys(store for pair in pairs for store in pair if store is not None)
+        parts = [type(self).__name__, str(self.scale), str(len(self))]
+        parts += [store.digest() for store in stores]
         return hashlib.sha256("\n".join(parts).encode("ascii")).hexdigest()
 
     def _large_enough(self, entries: Sequence[Entry]) -> list[Entry]:
@@ -154,7 +158,8 @@ class GTDataset(SRDataset):
                 names,
                 "Take a smaller gt_size, or say what to do with them: small='skip', 'reflect' or 'zero'",
             )
-        _log.info("left out %s smaller than %d px: %s", counted(len(small), "image"), pixels, ", ".join(names))
+        images = counted(len(small), "image")
+        _log.info("left out %s smaller than %d px: %s", images, pixels, ", ".join(names))
         return [entry for entry in entries if min(entry.height, entry.width) >= needed]
 
 
@@ -239,9 +244,10 @@ class PairedDataset(GTDataset):
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         return check_options(cfg) + check_transforms(cfg.get("transforms"))
 
-    def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> ImagePair:
         assert entry.lq is not None
-        return entry.lq.read(entry.lq_key, window), entry.gt.read(entry.gt_key, window.scaled(self.scale))
+        lq = entry.lq.read(entry.lq_key, window)
+        return lq, entry.gt.read(entry.gt_key, window.scaled(self.scale))
 
 
 def _matched(

@@ -30,7 +30,8 @@ def collate(samples: Sequence[Sample], draws: Sequence[Draw], *, pin: bool = Fal
     Raises:
         DataError: the samples differ in size or depth.
     """
-    batch: Batch = {name: _stack([s[name] for s in samples], samples, pin) for name in IMAGE_KEYS if name in samples[0]}
+    names = [name for name in IMAGE_KEYS if name in samples[0]]
+    batch: Batch = {name: _stack([s[name] for s in samples], samples, pin) for name in names}
     batch["key"] = [sample["key"] for sample in samples]
     batch["index"] = torch.tensor([draw.index for draw in draws])
     batch["draw"] = torch.tensor([draw.number for draw in draws])

@@ -61,7 +61,7 @@ class TrainLoader(Iterator[Batch]):
         self._closed, self._batches = False, None
         if workers:
             self._batches = _worker_batches(dataset, sampler, workers, interrupted, pin=self._pin)
-            self._kill = Finalize(None, _kill, (self._batches.processes,), exitpriority=10)  # at exit
+            self._kill = Finalize(None, _kill, (self._batches.processes,), exitpriority=10)
 
     def __next__(self) -> Batch:
         if self._closed:
@@ -118,7 +118,7 @@ def _worker_batches(
 
     try:
         return WorkerBatches(loader, stop_waiting, PATIENCE)
-    except (OSError, EOFError) as error:  # no memory for another process, or a server that fails as it starts
+    except (OSError, EOFError) as error:  # no memory, or a server that fails
         raise RunError(f"data workers cannot be started: {cause(error)}. workers=0 needs none") from error
 
 
@@ -177,7 +177,8 @@ def build_train_loader(
         rank, world: this process and how many there are.
         interrupted: asked while a worker's batch does not come; True ends the wait.
     """
-    return TrainLoader(dataset, EndlessSampler(dataset, batch_size, seed, start, rank, world), workers, interrupted)
+    sampler = EndlessSampler(dataset, batch_size, seed, start, rank, world)
+    return TrainLoader(dataset, sampler, workers, interrupted)
 
 
 def build_eval_loader(
@@ -201,8 +202,8 @@ def _check_shared_memory(dataset: SRDataset, sampler: EndlessSampler, workers: i
         raise
     except Exception as error:
         raise RunError(f"no sample can be made: {cause(error)}. workers=0 shows the whole traceback") from error
-    batch_bytes = sampler.batch_size * sum(sample[name].nbytes for name in IMAGE_KEYS if name in sample)
-    needed = batch_bytes * workers * (PREFETCH + 1)
+    sample_bytes = sum(sample[name].nbytes for name in IMAGE_KEYS if name in sample)
+    needed = sampler.batch_size * sample_bytes * workers * (PREFETCH + 1)
     if not os.path.isdir(SHARED_MEMORY):
         return
     free = shutil.disk_usage(SHARED_MEMORY).free
@@ -218,13 +219,14 @@ _ADVICE = "Set workers=0 (with a raw LMDB the fastest anyway), or give the conta
 
 def _death_notice(workers: Sequence[BaseProcess], error: Exception) -> str:
     broken = wait([worker.sentinel for worker in workers], timeout=5)
-    for worker in workers:  # its connections, the sentinel among them, break before the process is gone
+    for worker in workers:  # its sentinel breaks before the process is gone
         worker.join(5 if worker.sentinel in broken else 0)
     dead = [worker for worker in workers if not worker.is_alive()]
     if not dead:
         return f"the data workers failed: {error}"
     ends = [_end(worker.exitcode or 0) for worker in dead]
-    names = ", ".join(f"{worker.name} (pid {worker.pid}, {end})" for worker, end in zip(dead, ends, strict=True))
+    pairs = zip(dead, ends, strict=True)
+    names = ", ".join(f"{worker.name} (pid {worker.pid}, {end})" for worker, end in pairs)
     return f"data worker died: {names}. {_advice(ends)}"
 
 

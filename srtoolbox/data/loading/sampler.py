@@ -20,7 +20,7 @@ class Draw(NamedTuple):
         seed: the run's.
     """
 
-    index: int  # type: ignore[assignment]  # a tuple has a method of this name, which nobody calls here
+    index: int  # type: ignore[assignment]  # hides tuple.index
     number: int
     seed: int
 
@@ -73,7 +73,8 @@ class EndlessSampler:
     def __iter__(self) -> Iterator[list[Draw]]:
         first = self.start + self.rank * self.batch_size
         while True:
-            yield [Draw(self._index(number), number, self.seed) for number in range(first, first + self.batch_size)]
+            numbers = range(first, first + self.batch_size)
+            yield [Draw(self._index(number), number, self.seed) for number in numbers]
             first += self.batch_size * self.world
 
     def _index(self, number: int) -> int:

@@ -57,7 +57,7 @@ class Parcel(Generic[_T]):
         """
         load_again(self._plugins)
         try:
-            return pickle.loads(self._bytes)  # noqa: S301 - made by the parent process, never read from a file
+            return pickle.loads(self._bytes)  # noqa: S301 - made by the parent process
         except Exception as error:
             if isinstance(error, AttributeError) and "__main__" in str(error):
                 reason = f"{error}; put what it is made of in a file of its own, loaded by custom_imports or --plugin"
@@ -124,7 +124,8 @@ def _main_is_a_file() -> bool:
 
 def _check_main_file() -> None:
     path = _main_file()
-    if path is not None and not os.path.exists(os.path.join(getattr(process, "ORIGINAL_DIR", None) or "", path)):
+    folder = getattr(process, "ORIGINAL_DIR", None) or ""
+    if path is not None and not os.path.exists(os.path.join(folder, path)):
         raise RunError(
             f"{path}: worker processes import the main program again, and there is no such file "
             f"(was it read from standard input?). Put it in a file, {_ADVICE}"
@@ -168,7 +169,7 @@ class _Culprit(NamedTuple):
 
 def _culprit(at: _Culprit, outer: frozenset[int] = frozenset()) -> _Culprit | None:
     """Return the innermost part of `at` that does not pickle; None if all such are `outer`."""
-    pickler = _Pickler(_Nowhere(), pickle.HIGHEST_PROTOCOL)  # one, so that what parts share is pickled once
+    pickler = _Pickler(_Nowhere(), pickle.HIGHEST_PROTOCOL)  # one for all parts
     outer, circular = outer | {id(at.part)}, False
     for suffix, part in _parts(at.part):
         if id(part) in outer:
@@ -208,4 +209,6 @@ def _described(part: object) -> str:
         code = part.__code__
         kind = "a lambda" if part.__name__ == "<lambda>" else f"the function {part.__qualname__}"
         return f"{kind} of {code.co_filename}:{code.co_firstlineno}"
-    return f"the class {part.__qualname__}" if isinstance(part, type) else f"of class {type(part).__qualname__}"
+    if isinstance(part, type):
+        return f"the class {part.__qualname__}"
+    return f"of class {type(part).__qualname__}"

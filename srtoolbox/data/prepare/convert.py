@@ -133,7 +133,8 @@ def convert(
     for line in _announcement(plan, plans):
         note(line)
     with progress_bar("converting") as show:
-        stores = write_all(list(zip(plans, outputs, strict=True)), workers=workers, overwrite=overwrite, progress=show)
+        pairs = list(zip(plans, outputs, strict=True))
+        stores = write_all(pairs, workers=workers, overwrite=overwrite, progress=show)
     names = ["training", "validation"] if len(plans) > 1 else [""]
     parts = [StoredPart(*part) for part in zip(names, plans, stores, strict=True)]
     conversion = Conversion(parts, time.perf_counter() - start)

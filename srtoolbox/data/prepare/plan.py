@@ -158,7 +158,8 @@ def _of_pairs(plan: Plan, lq: FolderStore) -> Plan:
     check_sizes(gt, lq, sound, scale, leftover=recipe.cut)
     sizes = [(lq.shape(pair.lq)[0] * scale, lq.shape(pair.lq)[1] * scale) for pair in sound]
     jobs = [Job(pair, size) for pair, size in zip(sound, sizes, strict=True)]
-    return plan._replace(scale=scale, jobs=jobs, unreadable=[*gt_faults.values(), *lq_faults.values()])
+    faults = [*gt_faults.values(), *lq_faults.values()]
+    return plan._replace(scale=scale, jobs=jobs, unreadable=faults)
 
 
 def _likely_scale(gt: FolderStore, gt_faults: Container[str], lq: FolderStore, lq_faults: Container[str]) -> int:
@@ -254,7 +255,8 @@ def split_keys(keys: Sequence[str], share: float) -> tuple[list[str], list[str]]
 
 def _advice(places: dict[str, float]) -> str:
     """Return the shares between which both sides get some, to two digits."""
-    low, high = math.ceil(min(places.values()) * 100 + 1e-9) / 100, math.floor(max(places.values()) * 100) / 100
+    low = math.ceil(min(places.values()) * 100 + 1e-9) / 100
+    high = math.floor(max(places.values()) * 100) / 100
     if low > high:
         return "there are too few to be split by name"
     return f"names decide, and with these any from {low} to {high} gives both sides some"

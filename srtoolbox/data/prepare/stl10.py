@@ -59,7 +59,7 @@ def unpack(
 
     def write(number: int) -> bool:
         path = folder / f"{number:0{width}}.png"
-        image = np.ascontiguousarray(images[number].transpose(2, 1, 0))  # planes of columns -> rows of pixels
+        image = np.ascontiguousarray(images[number].transpose(2, 1, 0))  # from planes of columns
         if not path.exists():
             write_image(path, image)
             return True
@@ -68,7 +68,8 @@ def unpack(
         return False
 
     written = 0
-    with contextlib.closing(map_ahead(write, range(len(images)), threads=workers or os.cpu_count() or 1)) as writing:
+    threads = workers or os.cpu_count() or 1
+    with contextlib.closing(map_ahead(write, range(len(images)), threads=threads)) as writing:
         for number, outcome in writing:
             written += outcome.result()
             progress(number + 1, len(images))

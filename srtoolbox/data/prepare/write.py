@@ -40,7 +40,8 @@ class DamagedImagesError(DataError):
     def __init__(self, images: Sequence[str]) -> None:
         self.images = list(images)
         advice = "All others are stored. Replace or remove these and run the same command again"
-        lines = [f"{counted(len(images), 'image')} cannot be read:", *(f"  {image}" for image in images), advice]
+        summary = f"{counted(len(images), 'image')} cannot be read:"
+        lines = [summary, *(f"  {image}" for image in images), advice]
         super().__init__("\n".join(lines))
 
 
@@ -180,7 +181,8 @@ def _value(plan: Plan, store: FolderStore, source: str, key: str, image: np.ndar
     else:
         data = encode(plan.recipe.encoding, image)
     name = os.path.relpath(store.source(source), store.path)
-    return Value(key, data, image.shape, image.dtype.name, name, hashlib.sha256(data).hexdigest(), stamp)
+    digest = hashlib.sha256(data).hexdigest()
+    return Value(key, data, image.shape, image.dtype.name, name, digest, stamp)
 
 
 def _description(plan: Plan, role: str) -> dict[str, Any]:
@@ -195,8 +197,10 @@ def _description(plan: Plan, role: str) -> dict[str, Any]:
 
 
 def _stamp(plan: Plan, job: Job) -> tuple[int, ...]:
-    files = [plan.gt.source(job.pair.gt)] + ([plan.lq.source(job.pair.lq)] if plan.lq is not None else [])
-    return tuple(number for file in map(os.stat, files) for number in (file.st_size, file.st_mtime_ns))
+    files = [plan.gt.source(job.pair.gt)]
+    if plan.lq is not None:
+        files.append(plan.lq.source(job.pair.lq))
+    return tuple(n for file in map(os.stat, files) for n in (file.st_size, file.st_mtime_ns))
 
 
 def _is_done(plan: Plan, job: Job, writers: Sequence[LmdbWriter]) -> bool:

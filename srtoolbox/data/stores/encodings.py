@@ -55,7 +55,8 @@ def encode(encoding: str, image: np.ndarray) -> memoryview:
         return memoryview(_compressed(image))
     if encoding == "raw_tiled":
         rows, columns = range(image.shape[0]), range(image.shape[1])
-        return memoryview(b"".join(image[y, x].tobytes() for y in _blocks(rows) for x in _blocks(columns)))
+        tiles = (image[y, x].tobytes() for y in _blocks(rows) for x in _blocks(columns))
+        return memoryview(b"".join(tiles))
     return np.ascontiguousarray(image).data.cast("B")
 
 
@@ -126,7 +127,7 @@ class _Bands(NamedTuple):
             top = y.start // BAND * BAND
             band = self._decoded(top // BAND)[y.start - top : y.stop - top, : columns.stop]
             if self.bands[top // BAND][0]:
-                band = np.cumsum(band, axis=1, dtype=self.dtype)  # wraps around, as the differences did
+                band = np.cumsum(band, axis=1, dtype=self.dtype)  # wraps around
             image[_moved(y, rows)] = band[:, columns.start :]
         return image
 
@@ -138,7 +139,7 @@ class _Bands(NamedTuple):
         size = shape[0] * width * channels * self.dtype.itemsize
         frame = self.bands[number][1:]
         try:
-            if zstandard.frame_content_size(frame) != size:  # asked first: a damaged one may be any number
+            if zstandard.frame_content_size(frame) != size:  # a damaged one may be any
                 raise _damaged(self.source)
             data = zstandard.ZstdDecompressor().decompress(frame)
         except zstandard.ZstdError as error:

@@ -38,7 +38,7 @@ class FolderStore:
         """A sentence on files that look like images and are not read, or ''."""
         self._shapes: dict[str, Shape] = {}
         self._deep: dict[str, int] = {}  # bits per channel where they are read as 8
-        self._sizes: dict[str, int] = {}  # of the files in bytes, as they were when the store last looked
+        self._sizes: dict[str, int] = {}  # of the files in bytes, at the last look
         self._digest: str | None = None
         self._cache = ImageCache(cache_bytes)
 
@@ -101,7 +101,7 @@ class FolderStore:
         self._cache.clear()
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_cache": ImageCache(self._cache.limit)}  # images do not travel between processes
+        return {**self.__dict__, "_cache": ImageCache(self._cache.limit)}
 
 
 class ImageCache:

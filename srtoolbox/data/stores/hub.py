@@ -59,7 +59,7 @@ class HubStore:
         place = parse(path)
         library = _library(path)
         rows = _split(library, path, place)
-        columns = [name for name, feature in rows.features.items() if _is_image(library, rows, name, feature)]
+        columns = [name for name in rows.features if _is_image(library, rows, name)]
         self._column = _choose(path, "column", place.column, columns)
         self._folder = Path(place.path)
         for name in columns:
@@ -159,7 +159,7 @@ def _library(path: str) -> ModuleType:
     return datasets
 
 
-def _split(library: ModuleType, path: str, place: Place) -> Any:  # noqa: ANN401 - a datasets.Dataset
+def _split(library: ModuleType, path: str, place: Place) -> Any:  # noqa: ANN401 - a Dataset
     loaded = _loaded(library, path, place)
     if isinstance(loaded, library.Dataset):
         return loaded
@@ -167,7 +167,7 @@ def _split(library: ModuleType, path: str, place: Place) -> Any:  # noqa: ANN401
     return loaded[split]
 
 
-def _loaded(library: ModuleType, path: str, place: Place) -> Any:  # noqa: ANN401 - a Dataset or DatasetDict
+def _loaded(library: ModuleType, path: str, place: Place) -> Any:  # noqa: ANN401 - a Dataset(Dict)
     folder = Path(place.path)
     saved = any((folder / name).is_file() for name in ("state.json", "dataset_dict.json"))
     if not folder.is_dir() and (folder.is_absolute() or len(folder.parts) > 2 or place.path.startswith(".")):
@@ -203,7 +203,8 @@ def _choose(path: str, kind: str, name: str | None, names: Sequence[str]) -> str
     raise DataError(f"{path}: has several: {listed}. Choose with {kind}={names[0]}")
 
 
-def _is_image(library: ModuleType, rows: Any, name: str, feature: Any) -> bool:  # noqa: ANN401 - the library's own
+def _is_image(library: ModuleType, rows: Any, name: str) -> bool:  # noqa: ANN401 - a Dataset
+    feature = rows.features[name]
     if isinstance(feature, library.Image):
         return True
     kind = getattr(feature, "dtype", None)
@@ -214,7 +215,7 @@ def _is_image(library: ModuleType, rows: Any, name: str, feature: Any) -> bool: 
     return Path(str(rows[0][name])).suffix.lower() in read_suffixes()
 
 
-def _cells(rows: Any, column: str) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - a datasets.Dataset
+def _cells(rows: Any, column: str) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - a Dataset
     """Yield (path, bytes) of every image, with none of the images read."""
     import pyarrow
     import pyarrow.compute
@@ -231,13 +232,13 @@ def _cells(rows: Any, column: str) -> Iterator[tuple[str, int]]:  # noqa: ANN401
         yield from ((text or "", length or 0) for text, length in zip(texts, lengths, strict=True))
 
 
-def _names(rows: Any, column: str) -> list[str] | None:  # noqa: ANN401 - a datasets.Dataset
+def _names(rows: Any, column: str) -> list[str] | None:  # noqa: ANN401 - a Dataset
     """Return the names of a column's files without suffix; None if rows share or lack one."""
     names = [key_of(path.replace("\\", "/").rpartition("/")[2]) for path, _ in _cells(rows, column)]
     return names if all(names) and len(set(names)) == len(names) else None
 
 
-def _digest(rows: Any, column: str, path: str) -> str:  # noqa: ANN401 - a datasets.Dataset
+def _digest(rows: Any, column: str, path: str) -> str:  # noqa: ANN401 - a Dataset
     """Return the hash of names and sizes of the images, as a folder's."""
     lines = [f"{Path(text).name}\t{length}\n" for text, length in _cells(rows, column)]
     if not lines:

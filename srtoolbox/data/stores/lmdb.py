@@ -44,7 +44,7 @@ class Record(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """The contents of an LMDB: encoding of values, images by key in sorted order, a digest of all."""
+    """The contents of an LMDB: encoding of values, images by key in sorted order, a digest."""
 
     encoding: str
     records: dict[str, Record]
@@ -100,7 +100,8 @@ class LmdbStore:
         Raises:
             DataError: it has changed since.
         """
-        expected, value = self._record(key).sha256, _Environment.of(self.path).get(key.encode("utf-8"))
+        expected = self._record(key).sha256
+        value = _Environment.of(self.path).get(key.encode("utf-8"))
         if expected and (value is None or hashlib.sha256(value).hexdigest() != expected):
             raise DataError(f"{self.source(key)}: damaged: not what was stored. Convert the images again")
 
@@ -146,7 +147,7 @@ class _Environment:
     _open: ClassVar[dict[tuple[str, int], _Environment]] = {}
 
     def __init__(self, path: str) -> None:
-        self.users: set[int] = set()  # stores that must have closed before the map may go: their arrays point into it
+        self.users: set[int] = set()  # stores whose arrays point into the map
         _check_header(path)
         try:
             # A finished store is never written again: no lock is needed, and read-only disks serve. Crops touch few
@@ -247,10 +248,11 @@ def _basicsr_contents(path: Path, entries: int) -> Contents:
                 f"{path / 'meta_info.txt'}:{number}: expected 'name.png (height,width,channels) level', got {line!r}"
             )
         name, height, width, channels = match.groups(default="1")
-        shape = (int(height), int(width), 1 if int(channels) < 3 else 3)  # alpha is dropped in decoding
+        shape = (int(height), int(width), 1 if int(channels) < 3 else 3)  # no alpha
         records[key_of(name)] = Record(shape, "uint8", name, "")
     if not records or len(records) != entries:
         raise DataError(
             f"{path}: meta_info.txt lists {counted(len(records), 'image')}, data.mdb holds {entries}. Make it again"
         )
-    return Contents("png", dict(sorted(records.items())), hashlib.sha256(text.encode("utf-8")).hexdigest())
+    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return Contents("png", dict(sorted(records.items())), digest)

@@ -34,7 +34,7 @@ FIRST_MAP = 1 << 26 if system.IS_WINDOWS else 1 << 30
 LOCK_NAME = "writer.lock"
 _PART_KEY = b"__part__"
 _FULL_ON_WINDOWS = "not enough space"
-_SHORT_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # LMDB says EIO when only a part could be written
+_SHORT_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # EIO: a part
 
 
 class Value(NamedTuple):
@@ -123,7 +123,7 @@ class LmdbWriter:
         meta = {**self._plan, "plan": self._plan, "count": len(images), "digest": digest, "pictures": images}
         self._write([(META_KEY, _to_json(meta))], delete=[PLAN_KEY, *self._part_keys()])
         try:
-            for folder in (self.path, self.path.parent):  # LMDB flushes its file, not the folders' entries of it
+            for folder in (self.path, self.path.parent):  # LMDB flushes its file alone
                 sync_folder(folder)
         except OSError as error:
             raise DataError(self._fault(error)) from error
@@ -134,7 +134,7 @@ class LmdbWriter:
         """Release the store. Without `finish` before, it stays unfinished, to be taken up later."""
         used = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
         self._env.close()
-        with contextlib.suppress(WriteError):  # somebody reads it: then it stays longer than need be
+        with contextlib.suppress(WriteError):  # somebody reads it
             shorten(self.path / "data.mdb", used)  # Windows has given it the size of the map
         self._lock.release(remove=True)
 
@@ -168,13 +168,15 @@ class LmdbWriter:
             good = {key for key in planned if _is_whole(txn.get(_key_bytes(key)), records[key])}
         self.records = {key: records[key] for key in good}
         spoilt = [_key_bytes(key) for key in records.keys() - good]
-        self._write([(_PART_KEY + b"%08d" % 0, _to_json(self.records))], delete=[*self._part_keys()[1:], *spoilt])
+        kept = (_PART_KEY + b"%08d" % 0, _to_json(self.records))
+        self._write([kept], delete=[*self._part_keys()[1:], *spoilt])
         self._parts = 1
 
     def _clear(self) -> None:
         with self._env.begin() as txn:
             keys = list(txn.cursor().iternext(keys=True, values=False))
-        self._write([(PLAN_KEY, _to_json(self._plan))], delete=[key for key in keys if key != PLAN_KEY])
+        others = [key for key in keys if key != PLAN_KEY]
+        self._write([(PLAN_KEY, _to_json(self._plan))], delete=others)
 
     def _part_keys(self) -> list[bytes]:
         with self._env.begin() as txn:
@@ -242,7 +244,8 @@ def remove_store(path: str | os.PathLike) -> None:
 def _remove(path: str | os.PathLike) -> None:
     try:
         with lmdb.open(os.path.realpath(path), readonly=True, lock=False) as env, env.begin() as txn:
-            is_ours = txn.get(META_KEY) is not None or txn.get(PLAN_KEY) is not None or txn.stat()["entries"] == 0
+            is_empty = txn.stat()["entries"] == 0
+            is_ours = is_empty or any(txn.get(key) is not None for key in (META_KEY, PLAN_KEY))
     except lmdb.Error as error:
         raise DataError(f"{Path(path, 'data.mdb')}: is damaged ({error}). Delete it, or choose another name") from error
     if not is_ours:

@@ -47,7 +47,7 @@ def open_store(path: str | os.PathLike, *, note: Callable[[str], object] = _log.
     try:
         return open_folder(path, note=note)
     except DataError as error:
-        with contextlib.suppress(ImageError):  # a folder that cannot be listed: the first error says so
+        with contextlib.suppress(ImageError):  # the first error tells it
             if path.is_dir() and not list_images(path) and holds_dataset(path):
                 raise DataError(f"{path}: a data set, no folder of images. Open it as hub://{path}") from error
         raise

@@ -68,16 +68,15 @@ def match_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, 
         )
     gt_keys, lq_keys = gt.keys(), set(lq.keys())
     tried = [{key: partner for key in gt_keys if (partner := _rename(key, *naming)) in lq_keys} for naming in namings]
-    best = max(range(len(tried)), key=lambda number: len(tried[number]))  # the first of those that fit most
+    best = max(range(len(tried)), key=lambda number: len(tried[number]))  # the first of the best
     partners, (gt_name, lq_template) = tried[best], namings[best]
     lone = [
         f"{gt.source(key)}: no {_rename(key, gt_name, lq_template) or 'image of that name'} in {lq.path}"
         for key in gt_keys
         if key not in partners
     ]
-    strays = [
-        f"{lq.source(key)}: no GT image of that name in {gt.path}" for key in sorted(lq_keys - set(partners.values()))
-    ]
+    rest = sorted(lq_keys - set(partners.values()))
+    strays = [f"{lq.source(key)}: no GT image of that name in {gt.path}" for key in rest]
     return Matching([Pair(key, partners[key]) for key in gt_keys if key in partners], lone, strays)
 
 
@@ -113,10 +112,11 @@ def check_sizes(gt: Store, lq: Store, pairs: Sequence[Pair], scale: int, *, left
     check_readable([(gt, [pair.gt for pair in pairs]), (lq, [pair.lq for pair in pairs])])
     misfits = [pair for pair in pairs if not _fits(gt, lq, pair, scale, leftover)]
     if misfits:
+        nearly = sum(_fits(gt, lq, pair, scale, leftover=True) for pair in misfits)
         raise_faults(
             f"{len(misfits)} of {counted(len(pairs), 'pair does', 'pairs do')} not fit: GT must be {scale} times LQ",
             [_size_fault(gt, lq, pair, scale) for pair in misfits],
-            _size_advice(sum(_fits(gt, lq, pair, scale, leftover=True) for pair in misfits), len(misfits), scale),
+            _size_advice(nearly, len(misfits), scale),
         )
 
 
@@ -139,7 +139,7 @@ def unreadable(store: Store, keys: Sequence[str]) -> dict[str, str]:
             store.shape(key)
         except ImageError as error:
             faults[key] = str(error)
-    if (sentence := _deep_sentence(store)) != before:  # once, though shapes are asked for several times
+    if (sentence := _deep_sentence(store)) != before:  # once, however often shapes are asked for
         _log.warning("%s: %s", store.path, sentence)
     return faults
 
@@ -159,7 +159,8 @@ def check_readable(stores: Iterable[tuple[Store, Sequence[str]]]) -> None:
     """
     faults = [fault for store, keys in stores for fault in unreadable(store, keys).values()]
     if faults:
-        raise_faults(f"{counted(len(faults), 'image')} cannot be read", faults, "Replace or remove them", limit=None)
+        summary = f"{counted(len(faults), 'image')} cannot be read"
+        raise_faults(summary, faults, "Replace or remove them", limit=None)
 
 
 def infer_scale(gt: Store, lq: Store, pairs: Sequence[Pair]) -> int:

@@ -132,7 +132,8 @@ def transforms_on_gt_alone(transforms: object, path: str = "transforms") -> Iter
 def build_transforms(transforms: Sequence[Any] | Mapping[str, Any]) -> list[Transform]:
     """Return the transforms of a list or a named map of configs, or of transforms."""
     entries = transforms.values() if isinstance(transforms, Mapping) else transforms
-    return [TRANSFORMS.build(entry) if isinstance(entry, Mapping) else entry for entry in entries if entry is not None]
+    entries = [entry for entry in entries if entry is not None]
+    return [TRANSFORMS.build(each) if isinstance(each, Mapping) else each for each in entries]
 
 
 def check_sample(sample: Sample, scale: int, transforms: Sequence[Transform]) -> None:
@@ -150,7 +151,8 @@ def check_sample(sample: Sample, scale: int, transforms: Sequence[Transform]) ->
         and gt.shape[1] == scale * lq.shape[1]
     ):
         return
-    names = ", ".join(type(transform).__name__ for transform in transforms if not isinstance(transform, Nothing))
+    acting = [each for each in transforms if not isinstance(each, Nothing)]
+    names = ", ".join(type(each).__name__ for each in acting)
     described = " and ".join(f"{name} {sample[name].shape} {sample[name].dtype}" for name in IMAGE_KEYS)
     raise DataError(
         f"{sample['key']}: the transforms ({names}) made {described}: both are (h, w, C), uint8 or uint16 as they came "
