@@ -18,8 +18,8 @@ from srtoolbox.interfaces import NetworkWrapper, Splittable, facts_of
 
 PROBE = 16
 KERNEL_FACTOR = 1.3
-"""What kernels take beside the tensors that can be counted, at most: measured on MSRResNet, RRDBNet
-and ESPCN."""
+"""The most that kernels take, as a multiple of the tensors that can be counted: measured on
+MSRResNet, RRDBNet and ESPCN."""
 
 
 class MemoryModel(NamedTuple):
@@ -28,10 +28,10 @@ class MemoryModel(NamedTuple):
     network: float
     """The whole network."""
     around: float
-    """What `restore` and an ensemble make around the network: the result, chroma, sums."""
+    """The tensors of `restore` and an ensemble around the network: the result, chroma, sums."""
     body: float = 0.0
     features: float = 0.0
-    """What the body leaves, which stays while the upsampling goes on piece by piece."""
+    """The body's result, which stays while the upsampling goes on piece by piece."""
     tail: float = 0.0
 
     def bytes_of(self, window: int, piece: int | None, halo: int) -> float:

@@ -1,4 +1,4 @@
-"""How an image is cut so that it fits into the memory there is, with the least work."""
+"""Plans for cutting an image so that it fits into the memory there is, with the least work."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SMALLEST = 16  # no tile is made smaller when memory runs out
 
 
 class Overlap(NamedTuple):
-    """How the windows of neighbouring tiles overlap."""
+    """The overlap of the windows of neighbouring tiles."""
 
     halo: int
     """Pixels that a tile sees around it, at least."""
@@ -52,7 +52,7 @@ class Overlap(NamedTuple):
 
 
 class TilePlan(NamedTuple):
-    """How one image is run through the network."""
+    """The windows and pieces in which one image is run through the network."""
 
     tile: Size | None
     """Sides of a tile without its halo; None: one window for the whole image."""

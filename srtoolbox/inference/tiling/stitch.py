@@ -136,7 +136,7 @@ class Side(NamedTuple):
     """A side of an image that is resized."""
 
     length: int
-    """Of the image."""
+    """Pixels of the image."""
     scale: float
     outputs: int
     """Pixels of the result."""
