@@ -24,7 +24,7 @@ from srtoolbox.engine.job.workdir import find_state, is_used, prepare
 from srtoolbox.engine.loop import train as train_run
 from srtoolbox.engine.run import Run
 from srtoolbox.engine.stop import Stop
-from srtoolbox.errors import DataError, RunError
+from srtoolbox.errors import DataError, OptionError, RunError
 from srtoolbox.logger import CONSOLE, LOGGER, logging_restored, progress_bar, setup_logging
 from srtoolbox.plots.run_log import read_run
 from srtoolbox.plugins import load_plugins
@@ -289,6 +289,7 @@ def train(
     load_from: str | os.PathLike | None = None,
     seed: int | None = None,
     device: str | None = None,
+    overrides: Sequence[str] = (),
     plugins: Sequence[str | os.PathLike] = (),
 ) -> TrainResult:
     """Train a network from a config: what `srtoolbox train` does, from Python.
@@ -301,6 +302,7 @@ def train(
         load_from: start from these weights (fine-tuning).
         seed: of data order, crops and initialisation.
         device: 'cpu', 'cuda', 'cuda:1' (default: the config's).
+        overrides: 'key.sub=value' texts that change a config that is a file.
         plugins: Python files with components of yours.
 
     Returns:
@@ -315,12 +317,14 @@ def train(
     source = None if isinstance(config, Mapping) else config
     paths = {"load_from": load_from, "work_dir": work_dir}
     options = {"seed": seed, **{key: path and os.fspath(path) for key, path in paths.items()}}
+    if overrides and isinstance(config, Mapping):
+        raise OptionError("overrides are for a config that is a file; change the config itself")
     if isinstance(config, Config):
         config = copy.deepcopy(config)
     elif isinstance(config, Mapping):
         config = Config(copy.deepcopy(dict(config)))
     else:
-        config = Config.fromfile(config)
+        config = Config.fromfile(config, overrides)
     for key, value in options.items():
         if value is not None:
             config[key] = value

@@ -23,7 +23,7 @@ from srtoolbox.config import Config
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.job.signals import StopSignals
 from srtoolbox.engine.runner import Runner
-from srtoolbox.errors import ConfigError, RunError
+from srtoolbox.errors import ConfigError, RunError, SrtoolboxError
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import HOOKS
 from tests.engine.runs import differing, final_state, listing, records, snapshot
@@ -105,8 +105,9 @@ def test_a_config_may_be_a_path_or_a_dict(tiny_config: Path, tmp_path: Path, mon
     with pytest.raises(RunError, match="work_dir="):
         srtoolbox.train(values)
     assert srtoolbox.train(values, work_dir="of_dict").last == Path("of_dict/checkpoints/iter_000002.pth")
-    tiny_config.write_text(tiny_config.read_text().replace("max_iters = 20", "max_iters = 2"))
-    assert srtoolbox.train("tiny.py").work_dir == Path("work_dirs/tiny")
+    with pytest.raises(SrtoolboxError, match="overrides are for a config that is a file"):
+        srtoolbox.train(values, work_dir="other", overrides=["max_iters=3"])
+    assert srtoolbox.train("tiny.py", overrides=["max_iters=2"]).work_dir == Path("work_dirs/tiny")
     assert differing(final_state(tmp_path / "of_dict", 2), final_state(tmp_path / "work_dirs/tiny", 2)) == []
     values["model"]["generator"]["chanels"] = [4]
     with pytest.raises(ConfigError, match="Did you mean 'channels'"):
