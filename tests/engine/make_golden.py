@@ -22,7 +22,7 @@ SETTINGS = ("runtime.amp=fp16", "accumulate=2", "data.train.workers=0", "max_ite
 
 
 def write_photos(folder: Path) -> None:
-    """The pictures of that run."""
+    """The images of that run."""
     for number in range(3):
         write_image(folder / f"{number}.png", skimage.data.chelsea()[40 * number : 40 * number + 60, :72])
 

@@ -1,4 +1,4 @@
-"""Two real processes (gloo) on half batches equal one on the whole batch; evaluation counts every picture once."""
+"""Two real processes (gloo) on half batches equal one on the whole batch; evaluation counts every image once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_two_processes_equal_one(extra: tuple[str, ...], tiny_config: Path, tmp_
 
 
 @pytest.mark.timeout(280)
-def test_evaluation_counts_every_picture_once(tiny_config: Path, tmp_path: Path) -> None:
+def test_evaluation_counts_every_image_once(tiny_config: Path, tmp_path: Path) -> None:
     run(tiny_config, tmp_path / "run")
     checkpoint = str(tmp_path / "run/checkpoints/iter_000020.pth")
     torchrun("test", str(tiny_config), checkpoint, "--json", str(tmp_path / "two.json"))

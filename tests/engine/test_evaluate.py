@@ -1,4 +1,4 @@
-"""Scores of pictures that share a name, of gray pictures, and by each protocol, against scikit-image."""
+"""Scores of images that share a name, of gray images, and by each protocol, against scikit-image."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def photos(folder: Path, **more: object) -> dict[str, object]:
     return {"type": "GTOnlyDataset", "gt": str(folder), "scale": 3, **more}
 
 
-def test_two_pictures_of_one_name_both_count(photo_folder: Path, tmp_path: Path) -> None:
-    for key in ("cat0", "cat1"):  # other pictures under the names of the first set
+def test_two_images_of_one_name_both_count(photo_folder: Path, tmp_path: Path) -> None:
+    for key in ("cat0", "cat1"):  # other images under the names of the first set
         write_image(tmp_path / f"{key}.png", read_image(photo_folder / f"{key}.png")[::-1, ::-1])
     bicubic = NETWORKS.build({"type": "Bicubic", "scale": 3})
     metrics = build_metrics({"rgb": RGB})
@@ -70,7 +70,7 @@ def test_scores_of_gray_and_colour_sets(generator: str, channels: int, photo_fol
     assert 0 < scores["ssim"] < 1 and np.isfinite(scores["direct"])
 
 
-def test_ten_crops_of_each_picture_are_scored(photo_folder: Path) -> None:
+def test_ten_crops_of_each_image_are_scored(photo_folder: Path) -> None:
     network, metrics = NETWORKS.build({"type": "Bicubic", "scale": 3}), build_metrics({"rgb": RGB})
     ten = photos(photo_folder, gt_size=24, crop="ten")
     dataset = DATASETS.build(ten)
@@ -102,14 +102,14 @@ def test_a_run_without_its_validation_sets_trains_and_says_so(
     assert {line["kind"] for line in records(tmp_path)} == {"train"}
 
 
-def test_each_picture_is_a_sign_of_progress(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that an evaluation may last as long as it likes, and no picture may."""
+def test_each_image_is_a_sign_of_progress(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that an evaluation may last as long as it likes, and no image may."""
     signs: list[int] = []
     monkeypatch.setattr("srtoolbox.dist.advance", lambda: signs.append(len(seen)))
     seen: list[str] = []
     bicubic = NETWORKS.build({"type": "Bicubic", "scale": 3})
     dataset = DATASETS.build(photos(photo_folder))
-    evaluate(bicubic, dataset, build_metrics({"rgb": RGB}), on_picture=lambda picture: seen.append(picture.name))
+    evaluate(bicubic, dataset, build_metrics({"rgb": RGB}), on_picture=lambda image: seen.append(image.name))
     assert signs == [0, 1, 2, 3, 4, 5] and len(seen) == 6
 
 

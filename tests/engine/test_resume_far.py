@@ -57,7 +57,7 @@ def test_the_cost_does_not_depend_on_the_iteration(
     resumed.train()
     assert resumed.iter == FAR + 3 and resumed.draws == 4 * (FAR + 3)
     if workers == 0:
-        assert made == list(range(4 * FAR, 4 * (FAR + 3)))  # not one picture of those before
+        assert made == list(range(4 * FAR, 4 * (FAR + 3)))  # not one image of those before
     else:
         assert len(made) <= 1  # the one that says how large batches are
     assert (

@@ -43,7 +43,7 @@ class PoisonHook(Hook):
         prepare, losses = model.prepare, model.image_losses
         if self.what in ("lq", "gt"):
             model.prepare = lambda batch: _poisoned(prepare(batch), self.what) if due() else prepare(batch)
-        if self.what == "drawn":  # the pictures themselves are bad, whenever they come
+        if self.what == "drawn":  # the images themselves are bad, whenever they come
             model.prepare = lambda batch: (
                 _poisoned(prepare(batch), "lq") if int(batch["draw"][0]) in self.at else prepare(batch)
             )

@@ -52,12 +52,12 @@ def test_they_keep_the_first_every_due_and_the_last_iteration(config: Path, tmp_
     assert all(list(list_snapshots(folder)) == DUE for folder in found.values())
 
 
-def test_a_patch_is_the_place_in_what_the_network_makes_of_the_whole_picture(config: Path, tmp_path: Path) -> None:
+def test_a_patch_is_the_place_in_what_the_network_makes_of_the_whole_image(config: Path, tmp_path: Path) -> None:
     run(config, tmp_path / "run")
     folder = tmp_path / "run/snapshots/patches/cat1"
     network = load_network(tmp_path / "run/checkpoints/iter_000020.pth")  # the averaged weights
-    picture = Config.fromfile(str(config))["hooks"]["patches"]["patches"][1]
-    samples = GTOnlyDataset(str(Path(picture).parent), 3)
+    image = Config.fromfile(str(config))["hooks"]["patches"]["patches"][1]
+    samples = GTOnlyDataset(str(Path(image).parent), 3)
     sample = next(samples[index] for index in range(len(samples)) if samples[index]["key"] == "cat1")
     whole = upscale_whole(network, np.ascontiguousarray(sample["lq"]))
     kept = read_image(folder / "iter_000020.png")
@@ -126,7 +126,7 @@ def test_overwrite_deletes_them_too(config: Path, tmp_path: Path) -> None:
     assert all(list(list_snapshots(folder)) == [0, 1] for folder in folders(work_dir).values())
 
 
-def test_a_picture_that_is_not_there_is_reported_and_the_training_goes_on(
+def test_an_image_that_is_not_there_is_reported_and_the_training_goes_on(
     config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     logging.getLogger("srtoolbox").propagate = True
@@ -165,7 +165,7 @@ def test_check_tells_their_faults(config: Path, change: str, words: str) -> None
         ("hooks.maps.channels=[1,8]", "channels 0 ... 7, not 8"),
     ],
 )
-def test_what_only_the_picture_or_the_layer_tells_stops_the_run_before_it_begins(
+def test_what_only_the_image_or_the_layer_tells_stops_the_run_before_it_begins(
     config: Path, tmp_path: Path, change: str, words: str
 ) -> None:
     with pytest.raises(SrtoolboxError) as caught:
