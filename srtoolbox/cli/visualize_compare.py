@@ -39,8 +39,8 @@ def main(argv: Sequence[str]) -> int:
     parser = build_parser()
     args = parser.parse(argv)
     if args.names and len(args.names) != len(args.checkpoints):
-        files, names = len(args.checkpoints), len(args.names)
-        parser.error(f"{counted(files, 'checkpoint')}, {counted(names, 'name')}")
+        count = counted(len(args.checkpoints), "checkpoint")
+        parser.error(f"{count}, {counted(len(args.names), 'name')}")
     from srtoolbox.apps.scoring.networks import distinct_names
     from srtoolbox.apps.visualize import check_sheet_suffix, compare_networks
 

@@ -80,9 +80,8 @@ def plot_runs(
         draw_panel(axis, key, ordered, colours, lines, is_score=key in scores, is_log=is_log)
         title = panel_title(key, key in scores)
         axis.set_title(title, fontsize=11, fontweight="bold", color=INK, loc="left")
-    names_in_panels = {score for panel in scores.values() for score in panel.values()}
-    has_baseline = not names_in_panels.isdisjoint(baseline or {})
-    charts.add_legend(figure, _legend_handles(colours, has_baseline=has_baseline))
+    has_line = any(score in (baseline or {}) for part in scores.values() for score in part.values())
+    charts.add_legend(figure, _legend_handles(colours, has_baseline=has_line))
     charts.write_figure(path, figure)
     return list(panels)
 

@@ -89,8 +89,8 @@ def _check_alike(first: NetworkFile, other: NetworkFile) -> None:
     """
     kinds = [file.config["type"] for file in (first, other)]
     names = f"{first.source} ({kinds[0]}) and {other.source} ({kinds[1]})"
-    is_fed_otherwise = kinds[0] != kinds[1] and (innermost(first.config)["type"] == innermost(other.config)["type"])
-    if is_fed_otherwise:
+    inner = [innermost(file.config)["type"] for file in (first, other)]
+    if kinds[0] != kinds[1] and inner[0] == inner[1]:  # one of them is fed in another way
         ways = [", ".join(describe(file.config)) or "as usual" for file in (first, other)]
         raise CheckpointError(
             f"{names} cannot be interpolated, they compute different things: {ways[0]}; and {ways[1]}"

@@ -42,7 +42,7 @@ CLEAR_GAIN, CLEAR_MATCH, ALIKE = 0.2, 3.0, 0.2
 _PHOTOGRAPH = Path(skimage.__file__).parent / "data" / "coffee.png"
 # a part with strong colours: there it shows where red and blue are mixed up
 _TOP, _LEFT, _SIDE, _LARGEST_INPUT = 0, 120, 160, 64
-_LARGE, _SIDE_OF_LARGE = 4_000_000, 96  # parameters of networks that would take seconds for all of it
+_LARGE, _SIDE_OF_LARGE = 4_000_000, 96  # parameters of networks that would take seconds for it
 _DIV2K = [0.4488, 0.4371, 0.4040]
 
 # what networks are fed with elsewhere, as arguments of Adapter
