@@ -1,6 +1,7 @@
 """Who may import whom: a room imports lower ones only, not even for types, and never one of its siblings."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,8 @@ def faults_of(source: str, module: str) -> list[str]:
                 faults.append(f"{part} imports {name}")
         elif root in ONLY_IN and part not in ONLY_IN[root]:
             faults.append(f"{part} imports {root}")
+    if part != "compat":
+        faults += [f"{part} uses the private name {name}" for name in private_names(tree)]
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             faults += _call_faults(node, part)
@@ -120,6 +123,13 @@ def faults_of(source: str, module: str) -> list[str]:
             hidden = {name for name in imports_of(node) if name.startswith("srtoolbox.")}
             faults += [f"{part}: {node.name} hides an import of {name}" for name in hidden]
     return faults
+
+
+def private_names(tree: ast.AST) -> set[str]:
+    """Private names of torch and argparse, imported or as attributes: only `compat` may use them."""
+    attributes = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    names = {name for name in imports_of(tree) | attributes if name.split(".")[0] in ("torch", "argparse")}
+    return {name for name in names if any(re.match("_(?!_)", word) for word in name.split("."))}
 
 
 def _call_faults(node: ast.Call, part: str) -> list[str]:
@@ -158,6 +168,9 @@ def test_every_part_is_in_the_table():
         ("srtoolbox.models.networks.x", "from srtoolbox.models.restorers.base import Restorer"),
         ("srtoolbox.models.restorers.x", "from srtoolbox.losses.pixel import L1Loss"),
         ("srtoolbox.data.x", "import cv2"),
+        ("srtoolbox.data.x", "from torch.utils.data._utils import signal_handling"),
+        ("srtoolbox.engine.x", "import torch\ntorch._foreach_copy_([], [])"),
+        ("srtoolbox.cli.x", "import argparse\nPlace = argparse._ActionsContainer"),
         ("srtoolbox.engine.x", "import lmdb"),
         ("srtoolbox.losses.x", "import torchvision"),
         ("srtoolbox.engine.x", "import torch\ntorch.save({}, 'x')"),
