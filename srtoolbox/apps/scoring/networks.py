@@ -94,7 +94,7 @@ def distinct_names(paths: Sequence[str]) -> dict[str, str]:
             raise ConfigError(f"{paths[number]}: given twice")
     stems = [path.with_suffix("").parts[1:] for path in full]
     parts = [[part for part in stem if part != "checkpoints"] for stem in stems]
-    for depth in range(1, max(map(len, parts)) + 1):
+    for depth in range(1, max(map(len, parts), default=1) + 1):
         names = ["_".join(part[-depth:]) for part in parts]
         if len(set(names)) == len(names):
             return dict(zip(names, paths, strict=True))

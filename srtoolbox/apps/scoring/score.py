@@ -7,6 +7,7 @@ import copy
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import nn
 
 from srtoolbox import dist
 from srtoolbox.apps.report import ReportWriter
-from srtoolbox.apps.report.contents import run_facts
+from srtoolbox.apps.report.contents import RunFacts, run_facts
 from srtoolbox.apps.report.crops import choose_images
 from srtoolbox.apps.report.writer import decisive_metric
 from srtoolbox.apps.scoring.networks import (
@@ -94,17 +95,14 @@ def test(
         console: where the tables go.
 
     Raises:
-        ConfigError: the config has faults, or networks and sets do not fit.
-        SrtoolboxError: a checkpoint that cannot be read, a folder that is not ours to write.
+        SrtoolboxError: faults of the config, of a checkpoint, or of a folder to write.
     """
     outputs = Outputs(out, best, sheets, report, report_images)
-    files = [checkpoints] if isinstance(checkpoints, str | os.PathLike) else checkpoints
-    names = [os.fspath(file) for file in files]
+    paths = [checkpoints] if isinstance(checkpoints, str | os.PathLike) else checkpoints
+    names = [os.fspath(path) for path in paths]
     with logging_restored():
         setup_logging(main_process=dist.is_main_launch())
-        loaded = _loaded(config, overrides)
-        load_plugins(loaded, plugins)
-        check(loaded, mode="test")
+        loaded = _loaded(config, overrides, plugins)
         with _ranks_joined(loaded, device) as place:
             sets, metrics = sets_and_metrics(loaded, datasets)
             with outputs:
@@ -114,31 +112,36 @@ def test(
                 results = _score_all(networks, sets, metrics, place, outputs)
                 if not dist.is_main():
                     return NetworkScores(results)
-                directions = {name: metric.higher_is_better for name, metric in metrics.items()}
+                directions = {name: each.higher_is_better for name, each in metrics.items()}
                 print_tables(results, directions, console=console)
                 if json:
                     write_json(json, as_json(results))
-                if outputs.page is None:
-                    return NetworkScores(results)
-                by_name = distinct_names(names) if names else {}
-                facts = run_facts(loaded, overrides, networks, by_name, sets, metrics, place)
-                page = outputs.page.write(facts, results)
-                console.print(f"open {page}", markup=False, highlight=False, soft_wrap=True)
-                return NetworkScores(results, page)
+                files = distinct_names(names)
+                facts = partial(run_facts, loaded, overrides, networks, files, sets, metrics, place)
+                return NetworkScores(results, outputs.write_page(facts, results, console))
 
 
 # pytest would take an imported function of this name for a test
 test.__test__ = False  # type: ignore[attr-defined]
 
 
-def _loaded(config: Config | Mapping[str, Any] | str | os.PathLike[str], overrides: Sequence[str]) -> Config:
-    if isinstance(config, str | os.PathLike):
-        return Config.fromfile(config, overrides)
-    if overrides:
+def _loaded(
+    config: Config | Mapping[str, Any] | str | os.PathLike[str],
+    overrides: Sequence[str],
+    plugins: Sequence[str | os.PathLike[str]],
+) -> Config:
+    """Return the config, checked; one that is no file stays as it is."""
+    if overrides and not isinstance(config, str | os.PathLike):
         raise OptionError("overrides are for a config that is a file; change the config itself")
-    if isinstance(config, Config):
-        return copy.deepcopy(config)
-    return Config(copy.deepcopy(dict(config)))
+    if isinstance(config, str | os.PathLike):
+        loaded = Config.fromfile(config, overrides)
+    elif isinstance(config, Config):
+        loaded = copy.deepcopy(config)
+    else:
+        loaded = Config(copy.deepcopy(dict(config)))
+    load_plugins(loaded, plugins)
+    check(loaded, mode="test")
+    return loaded
 
 
 @contextlib.contextmanager
@@ -216,6 +219,14 @@ class Outputs:
             self._sheets.add(name, title, lq=lq, gt=gt, sr=sr, scores=image.scores)
         if self.page is not None:
             self.page.add(set_name, image.name, network, lq=image.lq, gt=image.gt, sr=image.sr)
+
+    def write_page(self, facts: Callable[[], RunFacts], results: Results, console: Console) -> Path | None:
+        """Write the report, if there is one, and print where it is."""
+        if self.page is None:
+            return None
+        path = self.page.write(facts(), results)
+        console.print(f"open {path}", markup=False, highlight=False, soft_wrap=True)
+        return path
 
     def finish_part(self, set_name: str, results: Results, metrics: Mapping[str, Any]) -> None:
         """Write the sheets of a part of a set, and delete images that none of the outputs keeps."""
