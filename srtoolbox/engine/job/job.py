@@ -36,7 +36,7 @@ _ONE_RUN = threading.Lock()
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What came of a training.
+    """The outcome of a training.
 
     Attributes:
         work_dir: the run's folder.

@@ -36,7 +36,7 @@ network below bicubic has lost what it had learned; else it has not learned enou
 
 
 class Ending(enum.StrEnum):
-    """How a run has ended."""
+    """Ways in which a run ends."""
 
     FINISHED = "finished"
     DIVERGED = "diverged"
