@@ -36,6 +36,7 @@ setup(
     package_data={"srtoolbox": ["py.typed", "apps/report/assets/*"]},
     cmdclass={"build_py": BuildWithConfigs},
     install_requires=[
+        "addict>=2.4",
         "torch>=2.10",
         "torchvision",
         "numpy>=2.0",

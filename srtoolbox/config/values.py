@@ -9,6 +9,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
+from addict import Dict
+
 from srtoolbox.errors import ConfigError
 from srtoolbox.text import did_you_mean
 
@@ -27,13 +29,13 @@ class Origin(NamedTuple):
         return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
-class ConfigDict(dict):
+class ConfigDict(Dict):
     """A dict with attribute access (`cfg.model.generator`) and the origin of each of its keys.
 
-    As MMEngine's class of this name: missing keys and attributes raise, with the nearest key;
+    An `addict.Dict` as MMEngine's is: missing keys and attributes raise, with the nearest key;
     `update`, `|` and `|=` merge dict by dict, `pop` needs no default. An attribute that is called
-    as a method is (`cfg.copy`) is the method: `cfg['copy']` reads and sets such a key. Dicts put in,
-    also inside lists, become ConfigDicts. `_inherited` marks what a config file reached through
+    as a method is (`cfg.freeze`) is the method: `cfg['freeze']` reads and sets such a key. Dicts put
+    in, also inside lists, become ConfigDicts. `_inherited` marks what a config file reached through
     `_base_`: only there does the file's own code meet these methods, elsewhere those of a dict.
     """
 
@@ -129,9 +131,8 @@ class ConfigDict(dict):
     def __ror__(self, other: Value) -> Value:
         return _union(other, self) if isinstance(other, Mapping) else NotImplemented
 
-    def __ior__(self, other: Value) -> Value:
-        self.update(other)
-        return self
+    def __add__(self, other: object) -> Value:
+        return NotImplemented  # as of a plain dict, also of an empty one
 
     def to_dict(self) -> dict[Any, Any]:
         """Return a deep copy in plain dicts, lists and tuples."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import operator
 import pickle
 
+import addict
 import pytest
 
 from srtoolbox.config import Config, ConfigDict, Origin
@@ -96,6 +98,14 @@ def test_a_name_of_a_method_is_the_method(config):
     for holder in (config.model, config):
         with pytest.raises(AttributeError, match=r"set such a key by cfg\['update'\] = \.\.\."):
             holder.update = 1
+    config.model["freeze"] = 5
+    config.model.freeze()
+    with pytest.raises(KeyError):
+        config.model["another"] = 1
+    assert config.model["freeze"] == 5 and config.model.generator.to_dict()["scale"] == 3
+    config.model.unfreeze()
+    with pytest.raises(AttributeError, match="'freeze' is a name of the class itself"):
+        config.model.freeze = 1
     with pytest.raises(AttributeError, match="'filename' is a name of Config itself"):
         config.filename = "x.py"
 
@@ -111,6 +121,15 @@ def test_plain_data_copies_and_pickles(config):
     deep = copy.deepcopy(config.model)
     deep.generator.scale = 9
     assert config.model.generator.scale == 3
+
+
+def test_it_is_an_addict_dict(config):
+    assert issubclass(ConfigDict, addict.Dict) and isinstance(config.model.generator, addict.Dict)
+    deep = config.model.deepcopy()
+    deep.stages[0].depth = 9
+    assert config.model.stages[0].depth == 1 and line_of(deep, "stages") == 4
+    with pytest.raises(TypeError):
+        operator.add(ConfigDict(), [1])
 
 
 def test_made_of_mappings_pairs_and_names():
