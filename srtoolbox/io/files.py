@@ -27,7 +27,7 @@ _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{6}\.tmp")
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR)
 
 
-def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], None], *, size: int | None = None) -> None:
+def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], object], *, size: int | None = None) -> None:
     """Create or replace `path` with what `writer(file)` writes: afterwards there is the old file or the whole new one.
 
     When it returns, the new file and its name are on the disk: a power loss does not take them away.
@@ -55,7 +55,7 @@ def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], None], *,
         raise WriteError(write_fault(path, error, size)) from error
 
 
-def _write_and_rename(temporary: Path, path: Path, writer: Callable[[BinaryIO], None]) -> None:
+def _write_and_rename(temporary: Path, path: Path, writer: Callable[[BinaryIO], object]) -> None:
     try:
         with open(temporary, "xb") as file:
             writer(file)
