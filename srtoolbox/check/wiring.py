@@ -1,4 +1,4 @@
-"""How the parts of a config fit together: scales, crops, colours, losses, hooks and networks."""
+"""The fit of a config's parts: scales, crops, colours, losses, hooks and networks."""
 
 from __future__ import annotations
 

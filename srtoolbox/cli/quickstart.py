@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.config import Config
 
     config = Config.fromfile(CONFIG)
-    config_path = shown_path(Path(config.filename))
+    config_path = shown_path(Path(config.filename or CONFIG))
     photos, scale, best = WORK_DIR / "data", config["scale"], WORK_DIR / "checkpoints/best_photos_psnr.pth"
     start = time.perf_counter()
     set_aside_earlier()

@@ -55,7 +55,7 @@ class Metric:
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
-        """What is wrong with the arguments, a sentence each, before anything is built."""
+        """Return the faults in the arguments, before anything is built."""
         return _option_faults(cfg.get("crop_border", 0), cfg.get("y_channel", True), cfg.get("protocol", "rgb"))
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:

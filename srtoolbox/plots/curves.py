@@ -21,7 +21,7 @@ from srtoolbox.plots.curve_panel import (
     is_signed,
     panel_title,
 )
-from srtoolbox.plots.run_log import Run, read_run
+from srtoolbox.plots.run_log import RunLog, read_run
 
 
 def plot_runs(
@@ -86,7 +86,7 @@ def plot_runs(
     return list(panels)
 
 
-def _with_distinct_names(runs: list[Run], logs: Sequence[str | os.PathLike]) -> list[Run]:
+def _with_distinct_names(runs: list[RunLog], logs: Sequence[str | os.PathLike]) -> list[RunLog]:
     """Give runs of one name as many of their folders as distinguish them, and a number at last."""
     paths = [Path(log).resolve() for log in logs]
     folders = [path.parent if path.is_file() else path for path in paths]
@@ -113,7 +113,7 @@ def _from_the_highest(names: Sequence[str], curves: Sequence[LabelledCurve]) -> 
     return sorted(names, key=lambda name: -last.get(name, -math.inf))
 
 
-def _panels(runs: Sequence[Run], join: bool) -> dict[str, list[LabelledCurve]]:
+def _panels(runs: Sequence[RunLog], join: bool) -> dict[str, list[LabelledCurve]]:
     """Return the curves of each panel: scores, then loss terms, then all learning rates together.
 
     Where scores are joined, a panel's key is a metric, and the label of a curve the set.
@@ -139,7 +139,7 @@ def _split_score(score: str) -> tuple[str, str]:
     return metric, dataset
 
 
-def _scores_in(panels: Iterable[str], runs: Sequence[Run], join: bool) -> dict[str, dict[str, str]]:
+def _scores_in(panels: Iterable[str], runs: Sequence[RunLog], join: bool) -> dict[str, dict[str, str]]:
     """Return panel -> label -> score, of the panels that show scores."""
     scores: dict[str, dict[str, str]] = {}
     for score in dict.fromkeys(score for run in runs for score in run.scores):

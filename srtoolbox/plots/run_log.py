@@ -24,7 +24,7 @@ class Curve(NamedTuple):
     values: np.ndarray
 
 
-class Run(NamedTuple):
+class RunLog(NamedTuple):
     """The curves in a log: scores (`set5/psnr`), loss terms (`pixel`), rates (`generator`)."""
 
     name: str
@@ -33,7 +33,7 @@ class Run(NamedTuple):
     rates: dict[str, Curve]
 
 
-def read_run(path: str | os.PathLike) -> Run:
+def read_run(path: str | os.PathLike) -> RunLog:
     """Read the curves in a `scores.jsonl`, or in the one of a work_dir.
 
     A last line that a killed run left half-written is ignored. Of two records of one iteration the
@@ -67,7 +67,7 @@ def read_run(path: str | os.PathLike) -> Run:
         raise DataError(f"{file}: holds no records yet; {hint}")
     name = file.parent.name if file.name == LOG_NAME and file.parent.name else file.stem
     groups = [{key: _curve(part) for key, part in group.items()} for group in points.values()]
-    return Run(name, *groups)
+    return RunLog(name, *groups)
 
 
 def _curve(points: Mapping[int, float]) -> Curve:

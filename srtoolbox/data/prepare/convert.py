@@ -123,11 +123,27 @@ def convert(
     """
     if cut and lq is None:
         raise OptionError("cut goes with --lq: LQ that is made is made of GT cut to multiples of the scale")
-    start = time.perf_counter()
     squares = None if subimages is None else SubImages(subimages, step or subimages // 2, thresh)
     lq = None if lq is None else os.fspath(lq)
     recipe = Recipe(encoding, scale, lq, lq_name, squares, small, cut)
     outputs = _outputs(os.fspath(out), recipe, is_split=split is not None)
+    conversion = _convert(os.fspath(folder), recipe, outputs, split, workers, overwrite, note)
+    for line in conversion.report():
+        note(line)
+    return conversion
+
+
+def _convert(
+    folder: str,
+    recipe: Recipe,
+    outputs: list[list[str]],
+    split: float | None,
+    workers: int | None,
+    overwrite: bool,
+    note: Callable[[str], object],
+) -> Conversion:
+    """Plan, announce and write the stores of the whole, or of training and validation."""
+    start = time.perf_counter()
     plan = make_plan(folder, recipe)
     plans = [plan] if split is None else split_plan(plan, split)
     for line in _announcement(plan, plans):
@@ -137,10 +153,7 @@ def convert(
         stores = write_all(pairs, workers=workers, overwrite=overwrite, progress=show)
     names = ["training", "validation"] if len(plans) > 1 else [""]
     parts = [StoredPart(*part) for part in zip(names, plans, stores, strict=True)]
-    conversion = Conversion(parts, time.perf_counter() - start)
-    for line in conversion.report():
-        note(line)
-    return conversion
+    return Conversion(parts, time.perf_counter() - start)
 
 
 def _outputs(out: str, recipe: Recipe, *, is_split: bool) -> list[list[str]]:

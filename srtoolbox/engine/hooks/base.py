@@ -36,7 +36,7 @@ def fit_interval(max_iters: int, *, most: int, times: int) -> int:
 
 
 class Phase(IntEnum):
-    """When a hook acts among those of one point; ties keep the config's order.
+    """The turn of a hook among those of one point; ties keep the config's order.
 
     Saving precedes evaluating, so that a crash in an evaluation loses nothing.
     """

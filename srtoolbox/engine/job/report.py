@@ -16,8 +16,7 @@ from srtoolbox.engine.job.run_config import comparable_from
 from srtoolbox.errors import DataError
 from srtoolbox.image import batch_to_float, expand_gray
 from srtoolbox.logger import LOGGER
-from srtoolbox.plots.run_log import Run as RunLog
-from srtoolbox.plots.run_log import read_run
+from srtoolbox.plots.run_log import RunLog, read_run
 from srtoolbox.registry import METRICS
 from srtoolbox.resize import imresize
 from srtoolbox.text import counted
