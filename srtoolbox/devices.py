@@ -62,8 +62,9 @@ class _Undrawn(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable, types: object, args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:  # noqa: ANN401 - what func gives
+        kwargs = kwargs or {}
         if func in _DRAWS:
             tensor = args[0] if args else kwargs["tensor"]
             if tensor.is_meta:
                 return tensor
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)

@@ -45,6 +45,7 @@ def compress_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     stored = cv2.cvtColor(stored, cv2.COLOR_RGB2BGR) if colour else np.ascontiguousarray(stored)
     _, data = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])
     result = cv2.imdecode(data, cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
+    assert result is not None, "cv2 reads the JPEG it wrote"
     result = cv2.cvtColor(result, cv2.COLOR_BGR2RGB) if colour else result[..., None]
     return result if image.dtype == np.uint8 else result.astype(np.uint16) * 257
 

@@ -28,7 +28,7 @@ class _OnlyHttps(urllib.request.HTTPRedirectHandler):
 
     max_redirections = 5
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl) -> urllib.request.Request:  # noqa: ANN001 - as in urllib
+    def redirect_request(self, req, fp, code, msg, headers, newurl) -> urllib.request.Request | None:  # noqa: ANN001 - as in urllib
         if urllib.parse.urlsplit(newurl).scheme != "https":
             raise _FailedError(f"redirects to {newurl[:200]}, which is not https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
@@ -53,7 +53,8 @@ def fetch(
     parts = urllib.parse.urlsplit(url)
     if parts.scheme != "https" or not parts.hostname:
         raise ImageError(f"{url}: only addresses https://... are fetched")
-    deadline, outcome = time.monotonic() + seconds, []
+    deadline = time.monotonic() + seconds
+    outcome: list[bytes | str] = []
     finished = threading.Event()
     # A thread of its own: no time limit of the libraries covers the names' look-up and headers that drip.
     threading.Thread(target=_download, args=(url, max_bytes, deadline, outcome.append, finished), daemon=True).start()

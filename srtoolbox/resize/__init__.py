@@ -55,14 +55,14 @@ def imresize(
     _check_image(image)
     if border not in ("replicate", "symmetric"):
         raise ValueError(f"border is 'replicate' or 'symmetric', got {border!r}")
-    is_tensor = isinstance(image, Tensor)
-    before = image.shape[2:] if is_tensor else image.shape[:2]
+    before: Sequence[int] = image.shape[2:] if isinstance(image, Tensor) else image.shape[:2]
     after = _target(before, scale, size)
-    how = (None if scale is None else float(scale), border == "symmetric", antialias)
-    if is_tensor:
-        return resize_floats(image, *before, *after, *how, False)
-    for axis in order_of(before, after, how[0]):
-        image = resize_integers(image, axis, (before[axis], after[axis], *how))
+    factor, is_symmetric = None if scale is None else float(scale), border == "symmetric"
+    if isinstance(image, Tensor):
+        return resize_floats(image, *before, *after, factor, is_symmetric, antialias, False)
+    for axis in order_of(before, after, factor):
+        key = (before[axis], after[axis], factor, is_symmetric, antialias)
+        image = resize_integers(image, axis, key)
     return image
 
 
@@ -77,12 +77,12 @@ def _check_image(image: object) -> None:
 
 
 def _target(before: Sequence[int], scale: float | None, size: tuple[int, int] | None) -> tuple[int, int]:
-    if (scale is None) == (size is None):
+    if scale is not None and size is None:
+        if not (scale > 0 and math.isfinite(scale)):
+            raise ValueError(f"scale is a finite number above 0, got {scale!r}")
+        return output_length(before[0], scale), output_length(before[1], scale)
+    if size is None or scale is not None:
         raise ValueError("imresize needs either a scale or a size")
-    if size is not None:
-        if len(size) != 2 or min(size) < 1:
-            raise ValueError(f"size is (height, width) in pixels, got {size!r}")
-        return size[0], size[1]
-    if not (scale > 0 and math.isfinite(scale)):
-        raise ValueError(f"scale is a finite number above 0, got {scale!r}")
-    return output_length(before[0], scale), output_length(before[1], scale)
+    if len(size) != 2 or min(size) < 1:
+        raise ValueError(f"size is (height, width) in pixels, got {size!r}")
+    return size[0], size[1]

@@ -17,15 +17,15 @@ from pathlib import Path
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # asked for before use
 try:
     import msvcrt
 except ImportError:  # all others
-    msvcrt = None
+    msvcrt = None  # type: ignore[assignment]  # likewise
 try:
     import resource
 except ImportError:  # Windows
-    resource = None
+    resource = None  # type: ignore[assignment]  # likewise
 
 IS_WINDOWS = os.name == "nt"
 STOP_SIGNALS = tuple(
@@ -95,7 +95,7 @@ class FileLock:
         Args:
             remove: take the file away, too, where nobody else has opened it meanwhile.
         """
-        if not self.is_held:
+        if not self.is_held or self._descriptor is None:
             return
         with _guard:
             if remove and not IS_WINDOWS:  # before it is let go: nobody takes the lock on a file that is going

@@ -76,7 +76,7 @@ def converted(band: np.ndarray, form: Form) -> np.ndarray:
     """Rows of a picture (h, W, C) in another form: alpha laid over white, 16 bits rounded to 8, gray as RGB."""
     has_alpha = band.shape[2] in (2, 4)
     colours, alpha = (band[..., :-1], band[..., -1:]) if has_alpha else (band, None)
-    if has_alpha and not form.has_alpha:
+    if alpha is not None and not form.has_alpha:
         colours, alpha = _over_white(colours, alpha), None
     if form.colours == 3:
         colours = expand_gray(colours)

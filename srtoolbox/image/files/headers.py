@@ -12,7 +12,7 @@ from PIL import Image
 
 from srtoolbox.errors import ImageError
 from srtoolbox.image.files.jpeg_xl import read_jxl_header
-from srtoolbox.image.files.opening import MAX_PIXELS, PHOTOMETRIC, open_by_pillow, too_large
+from srtoolbox.image.files.opening import MAX_PIXELS, PHOTOMETRIC, open_by_pillow, tiff_tags, too_large
 from srtoolbox.image.files.orientation import ORIENTATION, applied_by_pillow, orientation_of, stored_orientation
 from srtoolbox.image.files.png_text import CHUNKS, blocks_in
 
@@ -106,10 +106,11 @@ def _other_header(file: BinaryIO) -> Header:
         channels = 1 if image.mode in _GRAY_MODES else 3
         if image.format != "TIFF":
             return Header(image.height, image.width, channels, orientation, False, _deep_bits(image, file))
-        height, width = image.tag_v2[_TIFF_HEIGHT], image.tag_v2[_TIFF_WIDTH]
+        tags = tiff_tags(image)
+        height, width = tags[_TIFF_HEIGHT], tags[_TIFF_WIDTH]
         deep = _is_deep_tiff(image)
         # Both decoders turn by themselves: cv2 as the tag says, Pillow also by some ways XMP tells it.
-        applied = image.tag_v2.get(ORIENTATION, 1) if deep else applied_by_pillow(image)
+        applied = tags.get(ORIENTATION, 1) if deep else applied_by_pillow(image)
         if applied in range(5, 9):
             height, width = width, height
         return Header(height, width, channels, orientation if applied in (0, 1) else 1, deep)
@@ -141,7 +142,7 @@ def avif_bits(data: bytes) -> int:
 
 def _is_deep_tiff(image: Image.Image) -> bool:
     """Whether a TIFF has 16 bits per value, of which Pillow would keep 8 in colour pictures."""
-    tags = image.tag_v2
+    tags = tiff_tags(image)
     bits = set(np.atleast_1d(tags.get(_BITS_PER_SAMPLE, 1)).tolist())
     if set(np.atleast_1d(tags.get(_SAMPLE_FORMAT, 1)).tolist()) - {1, 4}:
         raise ImageError("its values are signed or float; save it with 8 or 16 bits per channel, unsigned")

@@ -7,14 +7,17 @@ import io
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from PIL import Image
 
 from srtoolbox.image.files import exif
 from srtoolbox.image.files.headers import png_chunks
+from srtoolbox.image.files.opening import tiff_tags
 from srtoolbox.image.files.orientation import XMP_TAG, orientation_of, upright_xmp
 from srtoolbox.image.files.png_text import CHUNKS, MAX_METADATA, blocks_in, unpacked
 
+T = TypeVar("T")
 _ICC_TAG = 34675  # of TIFF
 _X_RESOLUTION = 282  # of TIFF; where it is not told, Pillow says 1 pixel per inch
 _INCH = 0.0254  # metres
@@ -52,8 +55,8 @@ def metadata_of_png(data: bytes, orientation: int) -> Metadata:
     blocks = blocks_in(chunks)
     return Metadata(
         icc=_attempt(lambda: unpacked(found[b"iCCP"].partition(b"\0")[2][1:])),
-        exif=_attempt(lambda: exif.upright(blocks.exif)),
-        xmp=_attempt(lambda: upright_xmp(blocks.xmp)),
+        exif=_attempt(lambda: exif.upright(blocks.exif or b"")),
+        xmp=_attempt(lambda: upright_xmp(blocks.xmp or b"")),
         dpi=_attempt(lambda: _turned(_phys(found[b"pHYs"]), orientation)),
     )
 
@@ -62,7 +65,7 @@ def metadata_of(image: Image.Image) -> Metadata:
     """The metadata of a file of another format that Pillow has opened, and not decoded yet."""
     info, orientation = image.info, orientation_of(image)
     if image.format == "TIFF":
-        tags = image.tag_v2
+        tags = tiff_tags(image)
         return Metadata(
             icc=_attempt(lambda: bytes(tags[_ICC_TAG])),
             exif=_attempt(lambda: exif.from_tiff(image)),
@@ -77,8 +80,8 @@ def metadata_of(image: Image.Image) -> Metadata:
     )
 
 
-def _attempt(read: Callable[[], object]) -> object:
-    """What `read` finds, or None: what is absent, broken or too large does not make a bad picture."""
+def _attempt(read: Callable[[], T | None]) -> T | None:
+    """Return the result of `read`, or None: what is absent, broken or too large does not make a bad picture."""
     with contextlib.suppress(Exception):
         found = read()
         if not isinstance(found, bytes) or 0 < len(found) <= MAX_METADATA:

@@ -143,6 +143,12 @@ def _check_jxl(file: BinaryIO | io.BytesIO) -> None:
         raise too_large(header.height, header.width)
 
 
+def tiff_tags(image: Image.Image) -> TiffImagePlugin.ImageFileDirectory_v2:
+    """Return the tags of a file that Pillow has opened as a TIFF."""
+    assert isinstance(image, TiffImagePlugin.TiffImageFile)
+    return image.tag_v2
+
+
 def too_large(height: int, width: int) -> ImageError:
     return ImageError(f"{width}x{height} pixels, more than the {MAX_PIXELS} allowed; split it")
 

@@ -15,6 +15,7 @@ import warnings
 import numpy as np
 from PIL import Image
 
+from srtoolbox.image.files.opening import tiff_tags
 from srtoolbox.image.files.png_text import MAX_METADATA
 
 ORIENTATION = 0x0112  # tag of EXIF and TIFF
@@ -40,10 +41,11 @@ def orientation_of(image: Image.Image) -> int:
     info = image.info
     if image.format == "AVIF":
         return _valid(_exif_value(info.get("exif"))) or 1  # Pillow puts the container's there
-    if image.format == "HEIF" or (image.format == "JXL" and not image.jpeg):
+    if image.format == "HEIF" or (image.format == "JXL" and not getattr(image, "jpeg", False)):
         return 1  # applied by the decoder
     if image.format == "TIFF":
-        return _valid(image.tag_v2.get(ORIENTATION)) or xmp_orientation(image.tag_v2.get(XMP_TAG)) or 1
+        tags = tiff_tags(image)
+        return _valid(tags.get(ORIENTATION)) or xmp_orientation(tags.get(XMP_TAG)) or 1
     return stored_orientation(info.get("exif"), info.get("xmp"))
 
 

@@ -21,7 +21,7 @@ from PIL import Image, ImageCms
 
 from srtoolbox.image.files.headers import Header, png_chunks, read_header
 from srtoolbox.image.files.metadata import Metadata, metadata_of, metadata_of_png, profile_space
-from srtoolbox.image.files.opening import faults_name, open_by_pillow, open_picture
+from srtoolbox.image.files.opening import faults_name, open_by_pillow, open_picture, tiff_tags
 from srtoolbox.image.files.orientation import rotated
 from srtoolbox.image.reading import check_size, colours_of, decode_by_cv2
 
@@ -96,7 +96,7 @@ def _decode_other(data: bytes, header: Header) -> Picture:
         metadata = metadata_of(image)
         if header.by_cv2:
             colours, alpha = decode_by_cv2(data, header)
-            is_alpha = _UNASSOCIATED in np.atleast_1d(image.tag_v2.get(_EXTRA_SAMPLES, 0))
+            is_alpha = _UNASSOCIATED in np.atleast_1d(tiff_tags(image).get(_EXTRA_SAMPLES, 0))
             return Picture(colours, alpha if is_alpha else None, metadata)
         image.load()
         if image.mode == "CMYK":

@@ -34,7 +34,7 @@ def write_png(file: BinaryIO, bands: Iterable[np.ndarray], form: Form, metadata:
     for block in blocks(bands, max(1, _BLOCK // len(above))):
         rows = block.astype(">u2") if form.bits == 16 else np.ascontiguousarray(block)
         rows = rows.view(np.uint8).reshape(len(block), -1)
-        _chunk(file, b"IDAT", packer.compress(_filtered(rows, above, pixel)))
+        _chunk(file, b"IDAT", packer.compress(_filtered(rows, above, pixel).data))
         above = rows[-1]
     _chunk(file, b"IDAT", packer.flush())
     _chunk(file, b"IEND", b"")

@@ -136,8 +136,8 @@ def _write_by_pillow(
         image.save(file, "BMP", **dpi)
         return
     block = exif.resized(metadata.exif, form.height, form.width) if metadata.exif else b""
-    kept = {"icc_profile": metadata.icc_for(form.colours), "exif": block and b"Exif\0\0" + block, "xmp": metadata.xmp}
-    kept = {name: value for name, value in kept.items() if value}
+    blocks = {"icc_profile": metadata.icc_for(form.colours), "exif": block and b"Exif\0\0" + block, "xmp": metadata.xmp}
+    kept = {name: value for name, value in blocks.items() if value}
     if suffix == ".webp":
         image.save(file, "WEBP", **(_WEBP_LOSSLESS if quality is None else {"quality": quality}), **kept)
     else:

@@ -26,6 +26,10 @@ _BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _LONG8 = 1, 2, 3, 4, 5, 7, 
 _CODES = {_SHORT: "H", _LONG: "I", _LONG8: "Q"}
 
 
+Tags = dict[int, tuple[int, bytes | float | list[int]]]
+"""The type and the values of each tag, by its number."""
+
+
 def write_tiff(file: BinaryIO, bands: Iterable[np.ndarray], form: Form, metadata: Metadata) -> None:
     """Write bands of rows (h, W, C) as a TIFF; `file` must be seekable."""
     row = form.width * form.channels * form.bits // 8
@@ -33,7 +37,7 @@ def write_tiff(file: BinaryIO, bands: Iterable[np.ndarray], form: Form, metadata
     file.write(struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0) if big else struct.pack("<2sHI", b"II", 42, 0))
     rows, offsets, counts = max(1, _STRIP // row), [], []
     for block in blocks(bands, rows):
-        strip = zlib.compress(_differences(block), _LEVEL)
+        strip = zlib.compress(_differences(block).data, _LEVEL)
         offsets.append(file.tell())
         counts.append(len(strip))
         file.write(strip)
@@ -46,9 +50,7 @@ def write_tiff(file: BinaryIO, bands: Iterable[np.ndarray], form: Form, metadata
     file.write(struct.pack("<Q" if big else "<I", place))
 
 
-def _whole_directory(
-    tags: dict[int, tuple[int, object]], form: Form, metadata: Metadata, place: int, big: bool
-) -> bytes:
+def _whole_directory(tags: Tags, form: Form, metadata: Metadata, place: int, big: bool) -> bytes:
     """The directory with the EXIF tags, which are left out where they are so odd that they cannot be written again."""
     if metadata.exif:
         with contextlib.suppress(Exception):
@@ -64,9 +66,9 @@ def _differences(block: np.ndarray) -> np.ndarray:
     return result
 
 
-def _tags(form: Form, metadata: Metadata) -> dict[int, tuple[int, object]]:
+def _tags(form: Form, metadata: Metadata) -> Tags:
     """Tags by number: (type, values)."""
-    tags: dict[int, tuple[int, object]] = {
+    tags: Tags = {
         256: (_LONG, [form.width]),
         257: (_LONG, [form.height]),
         258: (_SHORT, [form.bits] * form.channels),
@@ -88,7 +90,7 @@ def _tags(form: Form, metadata: Metadata) -> dict[int, tuple[int, object]]:
     return tags | ({34675: (_UNDEFINED, icc)} if icc else {})
 
 
-def _directory(tags: dict[int, tuple[int, object]], described: dict[int, object], place: int, big: bool) -> bytes:
+def _directory(tags: Tags, described: dict[int, object], place: int, big: bool) -> bytes:
     """The directory at `place` of the file: entries, the end mark, and the values too long for an entry."""
     directories = {tag: value for tag, value in described.items() if isinstance(value, dict)}
     texts = {tag: value for tag, value in described.items() if isinstance(value, str)}
@@ -110,11 +112,11 @@ def _directory(tags: dict[int, tuple[int, object]], described: dict[int, object]
     return result + bytes(inline) + far
 
 
-def _packed(kind: int, values: object) -> tuple[int, bytes]:
+def _packed(kind: int, values: bytes | float | list[int]) -> tuple[int, bytes]:
     """(count, bytes) of a tag's values."""
     if isinstance(values, bytes):
         return len(values), values
-    if kind == _RATIONAL:
+    if isinstance(values, int | float):
         return 1, struct.pack("<II", *_ratio(values))
     return len(values), struct.pack(f"<{len(values)}{_CODES[kind]}", *values)
 

@@ -39,11 +39,13 @@ def fill_hidden(colours: np.ndarray, alpha: np.ndarray, wraps: tuple[bool, bool]
 
 def _around(shape: Sequence[int], margins: Sequence[int], wraps: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
     """The indices of an image with margins in which the axes that wrap go on with the opposite side."""
-    rows, columns = (
-        np.arange(-margin, length + margin) % length if is_wrapped else np.arange(length)
-        for length, margin, is_wrapped in zip(shape, margins, wraps, strict=True)
+    rows, columns = np.ix_(
+        *(
+            np.arange(-margin, length + margin) % length if is_wrapped else np.arange(length)
+            for length, margin, is_wrapped in zip(shape, margins, wraps, strict=True)
+        )
     )
-    return np.ix_(rows, columns)
+    return rows, columns
 
 
 def _inner(shape: Sequence[int], margins: Sequence[int], wraps: Sequence[bool]) -> tuple[slice, ...]:
