@@ -20,10 +20,17 @@ from srtoolbox.image.files.metadata import Metadata
 from srtoolbox.image.files.moving import is_moving_image, moving_frames
 from srtoolbox.image.files.opening import MAX_BYTES, MAX_PIXELS
 from srtoolbox.image.files.picture import Picture, decode_picture, read_picture
-from srtoolbox.image.files.saving import check_form, encode_bands, form_of, write_bands, write_picture
+from srtoolbox.image.files.saving import (
+    check_form,
+    encode_bands,
+    encode_image,
+    form_of,
+    write_bands,
+    write_image,
+    write_picture,
+)
 from srtoolbox.image.files.transparency import AlphaBounds, fill_hidden
-from srtoolbox.image.files.writing import encode_image, write_image
-from srtoolbox.image.pixels import copy_view, squared_distance, window_means
+from srtoolbox.image.pixels import copy_view, squared_distance, thumbnail, window_means
 from srtoolbox.image.reading import decode_image, image_facts, image_shape, read_image
 from srtoolbox.image.tensors import (
     batch_to_float,
@@ -81,6 +88,7 @@ __all__ = [
     "rotate",
     "scan_folder",
     "squared_distance",
+    "thumbnail",
     "to_image",
     "to_tensor",
     "to_uint8",

@@ -30,6 +30,21 @@ def copy_view(target: np.ndarray, view: np.ndarray) -> None:
         cv2.flip(stored, -1 if all(mirrored) else int(mirrored[1]), target)
 
 
+def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
+    """Return the luma of an image as means over `side` x `side` equal areas, to compare images by.
+
+    (H, W, C) uint8 or uint16 -> (side, side) float32, in levels of 8 bits, whatever the size and the
+    proportions of the image.
+    """
+    level = np.float32(1 if image.dtype == np.uint8 else 1 / 257)
+    height, width = image.shape[:2]
+    if min(height, width) > 4 * side:  # colours are mixed after a first reduction: the same, faster
+        image = cv2.resize(image, (4 * side, 4 * side), interpolation=cv2.INTER_AREA)
+    image = image if image.ndim == 3 else image[..., None]
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.shape[2] == 3 else image[..., 0]
+    return cv2.resize(gray.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA) * level
+
+
 # ---- sums over pixels, for the metrics: several times as fast here as in PyTorch on a CPU
 
 

@@ -11,7 +11,6 @@ from srtoolbox.errors import ImageError
 from srtoolbox.image.files.file_types import (
     DEEP_SUFFIXES,
     MAX_SIDES,
-    QUALITY_SUFFIXES,
     TIFF_SUFFIXES,
     WRITE_SUFFIXES,
     listed,
@@ -88,12 +87,6 @@ def _over_white(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     peak = np.iinfo(colours.dtype).max
     share = alpha.astype(np.float32) / peak
     return np.rint(colours * share + peak * (1 - share)).astype(colours.dtype)
-
-
-def check_quality(quality: int | None, suffix: str) -> None:
-    """Raises ImageError for a quality no format has, or that this one does not know."""
-    if quality is not None and (suffix.lower() not in QUALITY_SUFFIXES or not 1 <= quality <= 100):
-        raise ImageError(f"quality is 1 ... 100, for .jpg and .webp only, got {quality!r} for {suffix}")
 
 
 def blocks(bands: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:

@@ -1,10 +1,17 @@
-"""The headers of image files: what they say of themselves, known without decoding."""
+"""The headers of image files, read without decoding, and the metadata among the chunks of a PNG.
+
+EXIF and XMP have chunks of their own in a PNG; ImageMagick and older programs store them in text
+chunks ('raw profiles').
+"""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import struct
-from collections.abc import Collection, Iterator
+import zlib
+from collections.abc import Collection, Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -12,11 +19,17 @@ from PIL import Image
 
 from srtoolbox.errors import ImageError
 from srtoolbox.image.files.jpeg_xl import read_jxl_header
-from srtoolbox.image.files.opening import MAX_PIXELS, PHOTOMETRIC, open_by_pillow, tiff_tags, too_large
+from srtoolbox.image.files.opening import MAX_METADATA, MAX_PIXELS, PHOTOMETRIC, open_by_pillow, tiff_tags, too_large
 from srtoolbox.image.files.orientation import ORIENTATION, applied_by_pillow, orientation_of, stored_orientation
-from srtoolbox.image.files.png_text import CHUNKS, blocks_in
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
+METADATA_CHUNKS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
+"""The chunks that `blocks_in` wants to see."""
+_MOST_BLOCKS = 8  # of which broken ones count: each may take the time of unpacking MAX_METADATA
+_XMP_KEYWORD = b"XML:com.adobe.xmp"
+_PROFILE = b"Raw profile type "
+_PROFILES = {b"exif": "exif", b"xmp": "xmp", b"APP1": "exif"}
+_EXIF_HEAD, _XMP_HEAD = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"  # what an APP1 segment of JPEG begins with
 _ANIMATED = ("AVIF", "GIF", "WEBP")
 _GRAY_MODES = {"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"}
 _COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB"}
@@ -78,7 +91,7 @@ def png_chunks(file: BinaryIO, wanted: Collection[bytes]) -> Iterator[tuple[byte
 
 def _png_header(file: BinaryIO) -> Header:
     """Walk the chunks: the only way to know of an orientation or a missing end without decoding."""
-    chunks = [*png_chunks(file, (b"IHDR", b"acTL", *CHUNKS))]
+    chunks = [*png_chunks(file, (b"IHDR", b"acTL", *METADATA_CHUNKS))]
     by_kind = dict(chunks)
     width, height, depth, colour, *_ = struct.unpack(">IIBBBBB", by_kind[b"IHDR"])
     frames = struct.unpack(">I", by_kind[b"acTL"][:4])[0] if b"acTL" in by_kind else 1
@@ -152,3 +165,71 @@ def _is_deep_tiff(image: Image.Image) -> bool:
     if bits == {16} and (tags.get(PHOTOMETRIC) not in (1, 2) or tags.get(_PLANAR, 1) != 1 or premultiplied):
         raise ImageError("a 16-bit TIFF of this layout is not read right everywhere; save it as PNG")
     return bits == {16}
+
+
+# ---- EXIF and XMP in a PNG
+
+
+class Blocks(NamedTuple):
+    """The metadata of a PNG as blocks of bytes."""
+
+    exif: bytes | None
+    """From the byte order mark on."""
+    xmp: bytes | None
+
+
+def blocks_in(chunks: Iterable[tuple[bytes, bytes]]) -> Blocks:
+    """EXIF and XMP among (kind, content) of a PNG's chunks: their own chunks first, else raw profiles. Broken ones are
+    as good as none.
+    """
+    own: dict[str, bytes] = {}
+    raw: dict[str, bytes] = {}
+    candidates = ((kind, content) for kind, content in chunks if _is_metadata(kind, content))
+    for kind, content in itertools.islice(candidates, _MOST_BLOCKS):
+        with contextlib.suppress(ValueError, IndexError, zlib.error):
+            if kind == b"eXIf":
+                own.setdefault("exif", content.removeprefix(_EXIF_HEAD))
+            elif content.startswith(_XMP_KEYWORD):
+                own.setdefault("xmp", _text(kind, content))
+            else:
+                name, block = _raw_profile(kind, content)
+                raw.setdefault(name, block)
+    found = {name: block for name, block in (raw | own).items() if 0 < len(block) <= MAX_METADATA}
+    return Blocks(found.get("exif"), found.get("xmp"))
+
+
+def unpacked(data: bytes) -> bytes:
+    """The content that zlib packed, if all of it is there and no more than MAX_METADATA; else nothing."""
+    unpacker = zlib.decompressobj()
+    content = unpacker.decompress(data, MAX_METADATA)
+    return content if unpacker.eof else b""
+
+
+def _is_metadata(kind: bytes, content: bytes) -> bool:
+    """True if the kind of a chunk and its keyword are those of EXIF or XMP."""
+    keyword = content.partition(b"\0")[0]
+    is_profile = keyword.startswith(_PROFILE) and keyword.removeprefix(_PROFILE) in _PROFILES
+    return kind == b"eXIf" or (kind == b"iTXt" and keyword == _XMP_KEYWORD) or (kind in METADATA_CHUNKS and is_profile)
+
+
+def _raw_profile(kind: bytes, content: bytes) -> tuple[str, bytes]:
+    """'exif' or 'xmp' and its block, of a text that holds name, length and hexadecimal digits. Raises ValueError."""
+    name = content[len(_PROFILE) :].partition(b"\0")[0]
+    _, length, *digits = _text(kind, content).split(maxsplit=2)
+    block = bytes.fromhex(digits[0].decode("ascii"))
+    if len(block) != int(length):
+        raise ValueError("part of a profile")
+    if block.startswith(_XMP_HEAD):
+        return "xmp", block.removeprefix(_XMP_HEAD)
+    return _PROFILES[name], block.removeprefix(_EXIF_HEAD)
+
+
+def _text(kind: bytes, content: bytes) -> bytes:
+    """The text of a chunk tEXt, zTXt or iTXt: after the keyword, and bytes that say how it is stored."""
+    rest = content.partition(b"\0")[2]
+    if kind == b"tEXt":
+        return rest
+    if kind == b"zTXt":
+        return unpacked(rest[1:])
+    text = rest[2:].split(b"\0", 2)[2]  # after the language and the translated keyword
+    return unpacked(text) if rest[0] else text

@@ -1,26 +1,36 @@
-"""What a picture file holds beside its pixels: colour profile, EXIF, XMP, resolution. Broken metadata count as none."""
+"""The metadata of an image file: colour profile, EXIF, XMP, resolution; broken ones count as none.
+
+EXIF blocks are changed where they must be and else kept byte for byte: makers' notes hold offsets
+into the block.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import struct
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from PIL import Image
 
-from srtoolbox.image.files import exif
-from srtoolbox.image.files.headers import png_chunks
-from srtoolbox.image.files.opening import tiff_tags
-from srtoolbox.image.files.orientation import XMP_TAG, orientation_of, upright_xmp
-from srtoolbox.image.files.png_text import CHUNKS, MAX_METADATA, blocks_in, unpacked
+from srtoolbox.image.files.headers import METADATA_CHUNKS, blocks_in, png_chunks, unpacked
+from srtoolbox.image.files.opening import MAX_METADATA, tiff_tags
+from srtoolbox.image.files.orientation import ORIENTATION, XMP_TAG, orientation_of, upright_xmp
 
 T = TypeVar("T")
 _ICC_TAG = 34675  # of TIFF
 _X_RESOLUTION = 282  # of TIFF; where it is not told, Pillow says 1 pixel per inch
 _INCH = 0.0254  # metres
+_EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
+_WIDTH, _HEIGHT = 0xA002, 0xA003
+_SHORT, _LONG = 3, 4
+# What a TIFF says about the image beside how it is stored: description, maker, model, software, date, artist,
+# host, copyright. The other tags of its first directory describe pixels that are no longer these.
+_DESCRIPTIVE = frozenset({269, 270, 271, 272, 305, 306, 315, 316, 33432, _EXIF_IFD, _GPS_IFD})
+_INTEROPERABILITY = 0xA005
 
 
 @dataclass(frozen=True)
@@ -48,14 +58,14 @@ def profile_space(icc: bytes) -> bytes:
 
 def metadata_of_png(data: bytes, orientation: int) -> Metadata:
     """The metadata of a PNG file, from its chunks; `orientation` is the one it tells."""
-    chunks = [*png_chunks(io.BytesIO(data), (b"iCCP", b"pHYs", *CHUNKS))]
+    chunks = [*png_chunks(io.BytesIO(data), (b"iCCP", b"pHYs", *METADATA_CHUNKS))]
     found: dict[bytes, bytes] = {}
     for kind, content in chunks:
         found.setdefault(kind, content)
     blocks = blocks_in(chunks)
     return Metadata(
         icc=_attempt(lambda: unpacked(found[b"iCCP"].partition(b"\0")[2][1:])),
-        exif=_attempt(lambda: exif.upright(blocks.exif or b"")),
+        exif=_attempt(lambda: upright_exif(blocks.exif or b"")),
         xmp=_attempt(lambda: upright_xmp(blocks.xmp or b"")),
         dpi=_attempt(lambda: _turned(_phys(found[b"pHYs"]), orientation)),
     )
@@ -68,13 +78,13 @@ def metadata_of(image: Image.Image) -> Metadata:
         tags = tiff_tags(image)
         return Metadata(
             icc=_attempt(lambda: bytes(tags[_ICC_TAG])),
-            exif=_attempt(lambda: exif.from_tiff(image)),
+            exif=_attempt(lambda: _exif_of_tiff(image)),
             xmp=_attempt(lambda: upright_xmp(_bytes(tags[XMP_TAG]))),
             dpi=_attempt(lambda: _turned(info["dpi"] if _X_RESOLUTION in tags else None, orientation)),
         )
     return Metadata(
         icc=_attempt(lambda: bytes(info["icc_profile"])),
-        exif=_attempt(lambda: exif.upright(info["exif"].removeprefix(b"Exif\0\0"))),
+        exif=_attempt(lambda: upright_exif(info["exif"].removeprefix(b"Exif\0\0"))),
         xmp=_attempt(lambda: upright_xmp(_bytes(info["xmp"]).rstrip(b"\0"))),
         dpi=_attempt(lambda: _turned(info["dpi"], orientation)),
     )
@@ -103,3 +113,95 @@ def _turned(dpi: tuple[float, float] | None, orientation: int) -> tuple[float, f
         return None
     across, down = map(float, dpi)
     return (down, across) if orientation >= 5 else (across, down)
+
+
+# ---- EXIF
+
+
+class _Entry(NamedTuple):
+    tag: int
+    kind: int
+    position: int
+    value: int
+
+
+def upright_exif(block: bytes) -> bytes:
+    """The block with orientation 1 and no preview, which would show the image as it was. Raises on a broken one."""
+    data = bytearray(block)
+    _patch(data, {ORIENTATION: 1})
+    end = _first(data) + 2 + 12 * _count(data, _first(data))
+    data[end : end + 4] = bytes(4)
+    return bytes(data)
+
+
+def resized_exif(block: bytes, height: int, width: int) -> bytes:
+    """The block with the image's size corrected, where it tells one."""
+    data = bytearray(block)
+    _patch(data, {_WIDTH: width, _HEIGHT: height})
+    return bytes(data)
+
+
+def _exif_of_tiff(image: Image.Image) -> bytes:
+    """A block of what a TIFF's tags say about the image; empty if there are none."""
+    exif, source = Image.Exif(), image.getexif()
+    for tag in _DESCRIPTIVE & set(source):
+        exif[tag] = _plain(source.get_ifd(tag)) if tag in (_EXIF_IFD, _GPS_IFD) else source[tag]
+    return exif.tobytes()[6:] if len(exif) else b""
+
+
+def descriptive_tags(block: bytes) -> dict[int, object]:
+    """The descriptive tags of a block, by number; sub-directories as mappings. What a TIFF can take over."""
+    source = Image.Exif()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # broken metadata are not worth a line per file
+        source.load(b"Exif\0\0" + block)
+        found = {tag: source[tag] for tag in _DESCRIPTIVE & set(source) - {_EXIF_IFD, _GPS_IFD}}
+        directories = {tag: _plain(source.get_ifd(tag)) for tag in (_EXIF_IFD, _GPS_IFD) if tag in source}
+    return found | {tag: entries for tag, entries in directories.items() if entries}
+
+
+def _plain(directory: Mapping[int, object]) -> dict[int, object]:
+    """Without directories in the directory, whose offsets would be those of another file."""
+    return {tag: value for tag, value in directory.items() if tag != _INTEROPERABILITY}
+
+
+def _patch(data: bytearray, values: Mapping[int, int]) -> None:
+    order = _order(data)
+    entries = list(_entries(data, _first(data)))
+    for pointer in [entry for entry in entries if entry.tag == _EXIF_IFD]:
+        entries += _entries(data, pointer.value)
+    for entry in entries:
+        if entry.tag in values and entry.kind in (_SHORT, _LONG):
+            value = values[entry.tag]
+            short = entry.kind == _SHORT and value < 2**16
+            packed = struct.pack(
+                order + ("HHIHH" if short else "HHII"),
+                entry.tag,
+                _SHORT if short else _LONG,
+                1,
+                value,
+                *([0] if short else []),
+            )
+            data[entry.position : entry.position + 12] = packed
+
+
+def _order(data: bytearray) -> str:
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(data[:4]))
+    if order is None:
+        raise ValueError("no EXIF block")
+    return order
+
+
+def _first(data: bytearray) -> int:
+    return struct.unpack_from(_order(data) + "I", data, 4)[0]
+
+
+def _count(data: bytearray, place: int) -> int:
+    return struct.unpack_from(_order(data) + "H", data, place)[0]
+
+
+def _entries(data: bytearray, place: int) -> Iterator[_Entry]:
+    for number in range(_count(data, place)):
+        position = place + 2 + 12 * number
+        tag, kind, _, value = struct.unpack_from(_order(data) + "HHII", data, position)
+        yield _Entry(tag, kind, position, value)

@@ -39,6 +39,8 @@ from srtoolbox.image.files.jpeg_xl import read_jxl_header
 
 MAX_PIXELS = 2**27  # 134 million: above any camera's picture, 400 MB decoded
 MAX_BYTES = 2**30
+MAX_METADATA = 2**24
+"""Bytes of one kind of metadata, unpacked: compressed ones can claim any size."""
 # Importing a plugin is what makes Pillow know its format; no other (EPS, PSD ...) is ever tried on a user's file.
 _PLUGINS = (AvifImagePlugin, BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin,
             WebPImagePlugin)  # fmt: skip

@@ -15,8 +15,7 @@ import warnings
 import numpy as np
 from PIL import Image
 
-from srtoolbox.image.files.opening import tiff_tags
-from srtoolbox.image.files.png_text import MAX_METADATA
+from srtoolbox.image.files.opening import MAX_METADATA, tiff_tags
 
 ORIENTATION = 0x0112  # tag of EXIF and TIFF
 XMP_TAG = 700  # of TIFF

@@ -9,9 +9,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from srtoolbox.image.files import exif
 from srtoolbox.image.files.formats import Form, blocks
-from srtoolbox.image.files.metadata import Metadata
+from srtoolbox.image.files.metadata import Metadata, resized_exif
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # channels -> what PNG calls them
 _BLOCK = 2**20  # bytes filtered and packed at a time
@@ -49,7 +48,7 @@ def _write_metadata(file: BinaryIO, form: Form, metadata: Metadata) -> None:
     if metadata.xmp:
         _chunk(file, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp)
     if metadata.exif:
-        _chunk(file, b"eXIf", exif.resized(metadata.exif, form.height, form.width))
+        _chunk(file, b"eXIf", resized_exif(metadata.exif, form.height, form.width))
 
 
 def _filtered(rows: np.ndarray, above: np.ndarray, pixel: int) -> np.ndarray:

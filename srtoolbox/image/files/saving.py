@@ -1,6 +1,6 @@
-"""Writing pictures with alpha and metadata, whole or in bands of rows; the suffix says the format.
+"""Writing images, plain or with alpha and metadata, whole or in bands; the suffix says the format.
 
-PNG and TIFF are written as the rows come; the other formats need the whole picture in memory.
+Of bands PNG and TIFF are written as the rows come; the other formats need the whole in memory.
 """
 
 from __future__ import annotations
@@ -11,14 +11,22 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from srtoolbox.errors import ImageError
-from srtoolbox.image.files import exif
-from srtoolbox.image.files.file_types import TIFF_SUFFIXES
-from srtoolbox.image.files.formats import Form, check_quality, converted, fitted
-from srtoolbox.image.files.metadata import Metadata
+from srtoolbox.image.files.file_types import (
+    DEEP_SUFFIXES,
+    JPEG_SUFFIXES,
+    MAX_SIDES,
+    QUALITY_SUFFIXES,
+    TIFF_SUFFIXES,
+    WRITE_SUFFIXES,
+    listed,
+)
+from srtoolbox.image.files.formats import Form, converted, fitted
+from srtoolbox.image.files.metadata import Metadata, resized_exif
 from srtoolbox.image.files.picture import Picture
 from srtoolbox.image.files.png import write_png
 from srtoolbox.image.files.tiff import write_tiff
@@ -29,6 +37,71 @@ _STREAMED = {".png": write_png, **dict.fromkeys(TIFF_SUFFIXES, write_tiff)}
 _WEBP_LOSSLESS = {"lossless": True, "exact": True, "method": 2, "quality": 20}
 _WEBP_SHORTAGES = ("encoding error 1", "encoding error 2")  # libwebp's numbers for want of memory
 _JPEG_SEGMENT = 65000  # bytes of EXIF or XMP that surely fit into a JPEG
+
+
+def write_image(path: str | os.PathLike, image: np.ndarray, *, quality: int | None = None) -> None:
+    """Write HWC (or HW) uint8 or uint16, C = 1 or 3 (RGB), in the format of the suffix, atomically.
+
+    Args:
+        path: `.png`, `.tif`/`.tiff` (8 or 16 bits), `.bmp`, `.webp`, `.jpg`/`.jpeg` (8 bits). Folders are made.
+        image: the image. WebP has no gray: it comes back with three equal channels.
+        quality: 1 ... 100 for JPEG (default 95, colour at full resolution) and WebP (default: lossless).
+
+    Raises:
+        ImageError: an array, or a format that cannot hold it; names the file.
+        SrtoolboxError: the disk is full or the folder cannot be written.
+    """
+    try:
+        data = encode_image(image, Path(path).suffix, quality=quality)
+    except ImageError as error:
+        raise ImageError(f"{os.fspath(path)}: {error}") from error.__cause__
+    files.write_bytes(path, data)
+
+
+def encode_image(image: np.ndarray, suffix: str = ".png", *, quality: int | None = None) -> bytes:
+    """The bytes `write_image` would write to a file with this suffix."""
+    kind = suffix.lower()
+    _check_writable(image, kind, quality)
+    options = []
+    if kind in JPEG_SUFFIXES:
+        kind = ".jpg"  # cv2 does not know them all
+        full = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality or 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, full]
+    elif kind == ".webp":
+        options = [cv2.IMWRITE_WEBP_QUALITY, quality or 101]  # above 100 is lossless
+    stored = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 and image.shape[2] == 3 else image
+    try:
+        done, data = cv2.imencode(kind, np.ascontiguousarray(stored), options)
+    except cv2.error as error:
+        raise ImageError(f"cannot be encoded ({error.err or error})") from error
+    if not done:
+        raise ImageError(f"an image of {image.shape} cannot be encoded")
+    return data.tobytes()
+
+
+def _check_writable(image: np.ndarray, kind: str, quality: int | None) -> None:
+    if kind not in WRITE_SUFFIXES:
+        raise ImageError(f"no format for suffix {kind!r}; use one of {listed()}")
+    channels = image.shape[2] if image.ndim == 3 else 1
+    if image.ndim not in (2, 3) or channels not in (1, 3) or 0 in image.shape:
+        raise ImageError(f"an image is HWC with C = 1 or 3, got an array of {image.shape}")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise ImageError(f"an image is uint8 or uint16, got {image.dtype}; `to_image` makes one of a tensor")
+    if image.dtype == np.uint16 and kind not in DEEP_SUFFIXES:
+        raise ImageError(f"{kind} holds 8 bits per channel, the image has 16; use .png or .tif")
+    limit = MAX_SIDES.get(kind)
+    if limit is not None and max(image.shape[:2]) > limit:
+        raise ImageError(f"{kind} holds at most {limit} pixels a side, the image has {image.shape[:2]}; use .png")
+    _check_quality(quality, kind)
+
+
+def _check_quality(quality: int | None, suffix: str) -> None:
+    """Raise ImageError for a quality no format has, or that this one does not know."""
+    if quality is not None and (suffix.lower() not in QUALITY_SUFFIXES or not 1 <= quality <= 100):
+        raise ImageError(f"quality is 1 ... 100, for .jpg and .webp only, got {quality!r} for {suffix}")
+
+
+# ---- with alpha and metadata
 
 
 def form_of(picture: Picture) -> Form:
@@ -76,7 +149,7 @@ def write_bands(
 
 def check_form(form: Form, suffix: str, quality: int | None = None) -> list[str]:
     """What gets lost in this format, known before any work. Raises ImageError where nothing can be written."""
-    check_quality(quality, suffix)
+    _check_quality(quality, suffix)
     return fitted(form, suffix)[1]
 
 
@@ -135,7 +208,7 @@ def _write_by_pillow(
     if suffix == ".bmp":
         image.save(file, "BMP", **dpi)
         return
-    block = exif.resized(metadata.exif, form.height, form.width) if metadata.exif else b""
+    block = resized_exif(metadata.exif, form.height, form.width) if metadata.exif else b""
     blocks = {"icc_profile": metadata.icc_for(form.colours), "exif": block and b"Exif\0\0" + block, "xmp": metadata.xmp}
     kept = {name: value for name, value in blocks.items() if value}
     if suffix == ".webp":

@@ -15,9 +15,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import TiffImagePlugin
 
-from srtoolbox.image.files import exif
 from srtoolbox.image.files.formats import Form, blocks
-from srtoolbox.image.files.metadata import Metadata
+from srtoolbox.image.files.metadata import Metadata, descriptive_tags, resized_exif
 
 _STRIP = 2**18  # bytes before packing
 _LEVEL = 6  # of zlib
@@ -54,7 +53,7 @@ def _whole_directory(tags: Tags, form: Form, metadata: Metadata, place: int, big
     """The directory with the EXIF tags, which are left out where they are so odd that they cannot be written again."""
     if metadata.exif:
         with contextlib.suppress(Exception):
-            described = exif.tags_of(exif.resized(metadata.exif, form.height, form.width))
+            described = descriptive_tags(resized_exif(metadata.exif, form.height, form.width))
             return _directory(tags, described, place, big)
     return _directory(tags, {}, place, big)
 
