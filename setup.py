@@ -65,6 +65,7 @@ setup(
             "pytest-timeout",
             "pytest-xdist",
             "hypothesis",
+            "mypy",
             "ruff",
             "zstandard>=0.22",
             "safetensors>=0.4",

@@ -80,9 +80,9 @@ def quickstart(python: str, arguments: list[str]) -> int:
 
 
 def tests(python: str, arguments: list[str]) -> int:
-    """Lint, then the suite: `-m slow` runs the slow part."""
-    for lint in (["check", "."], ["format", "--check", "."]):
-        code = subprocess.run([python, "-m", "ruff", *lint]).returncode
+    """Lint, check types, then the suite: `-m slow` runs the slow part."""
+    for lint in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]):
+        code = subprocess.run([python, "-m", *lint]).returncode
         if code:
             return code
     # one BLAS thread per test process: two processes on two cores would otherwise fight over them
