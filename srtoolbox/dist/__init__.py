@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from srtoolbox.errors import RunError, SrtoolboxError
 from srtoolbox.logger import LOGGER
-from srtoolbox.dist.heartbeat import SLOW_FACTOR, Watch, exit_now
+from srtoolbox.dist.heartbeat import SLOW_FACTOR, Heartbeat, exit_now
 
 EXIT_INTERRUPT = 130
 
@@ -24,16 +24,16 @@ EXIT_INTERRUPT = 130
 TIMEOUT = 600.0
 """Seconds a rank may be silent or hang before all end, where the config says nothing (`runtime.dist_timeout`)."""
 GRACE = 15.0
-"""How much longer collectives wait, so that the watch is first: it names the rank."""
+"""How much longer collectives wait, so that the heartbeat is first: it names the rank."""
 EXPLANATION = 8.0
 """Seconds in which to find out which rank made a collective fail."""
 
 
 class _Group:
-    """What this process has joined: a group of its own for what is not gradients, and the watch."""
+    """What this process has joined: a group of its own for what is not gradients, and the heartbeat."""
 
     control: dist.ProcessGroup | None = None
-    watch: Watch | None = None
+    heartbeat: Heartbeat | None = None
 
 
 def launched() -> bool:
@@ -94,7 +94,7 @@ def _join(device: torch.device, timeout: float) -> None:
         # counts differ: there dist_train.sh asks for a new store each time.)
         store = dist.PrefixStore(f"attempt{restarts()}", store)
     if world > 1:
-        _Group.watch = Watch(store.clone(), rank, world, timeout, exit_now).start()
+        _Group.heartbeat = Heartbeat(store.clone(), rank, world, timeout, exit_now).start()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group(
@@ -111,14 +111,14 @@ def _join(device: torch.device, timeout: float) -> None:
 
 def enter(phase: str, iteration: int) -> None:
     """Tell the other ranks what this one does from now on: it is named with that where it hangs or dies."""
-    if _Group.watch is not None:
-        _Group.watch.enter(phase, iteration)
+    if _Group.heartbeat is not None:
+        _Group.heartbeat.enter(phase, iteration)
 
 
 def advance() -> None:
     """Tell the other ranks that this one gets on, in a phase that may be long."""
-    if _Group.watch is not None:
-        _Group.watch.advance()
+    if _Group.heartbeat is not None:
+        _Group.heartbeat.advance()
 
 
 def leave(exit_code: int) -> None:
@@ -131,8 +131,8 @@ def leave(exit_code: int) -> None:
     if dist.is_initialized():
         try:
             barrier()
-            if _Group.watch is not None:
-                _Group.watch.close()  # before rank 0, which may hold the store, is gone
+            if _Group.heartbeat is not None:
+                _Group.heartbeat.close()  # before rank 0, which may hold the store, is gone
             barrier()
         except RuntimeError as error:
             abort(error)
@@ -144,21 +144,21 @@ def abort(error: BaseException) -> None:
 
     Where another rank is the cause, it is named.
     """
-    watch = _Group.watch
-    if watch is None:
+    heartbeat = _Group.heartbeat
+    if heartbeat is None:
         return
-    watch.error = error
+    heartbeat.error = error
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun ends us as soon as one rank is gone: first the reason
     own = isinstance(error, SrtoolboxError) or not _of_a_collective(error)
-    cause = None if own else watch.explain(EXPLANATION)
+    cause = None if own else heartbeat.explain(EXPLANATION)
     if cause is None:
-        watch.fail(f"{type(error).__name__}: {error}".splitlines()[0])
+        heartbeat.fail(f"{type(error).__name__}: {error}".splitlines()[0])
         known = isinstance(error, SrtoolboxError | KeyboardInterrupt | SystemExit)
         LOGGER.error("rank %d: %s", rank(), error or type(error).__name__, exc_info=None if known else error)
     else:
         LOGGER.error("rank %d ends: %s", rank(), cause)
-    watch.let_others_read()
+    heartbeat.let_others_read()
     exit_now(EXIT_INTERRUPT if isinstance(error, KeyboardInterrupt) else 1)
 
 

@@ -1,8 +1,9 @@
-"""Names the rank that died or hangs, and ends all the others: a thread in each process that exchanges signs of life.
+"""Signs of life between ranks, by a thread in each process: a dead or hanging rank ends all, named.
 
-Each rank tells a store, twice a second, what it is doing (`Place`), and looks at the next rank's. A rank that is silent
-(killed, stopped, its machine gone) or stays in one phase for too long is a fault; whoever finds it tells all, and every
-process ends with that message, whatever collective its main thread is caught in.
+Each rank tells a store, twice a second, what it is doing (`Activity`), and looks at the next rank's.
+A rank that is silent (killed, stopped, its machine gone) or stays in one phase for too long is a
+fault; whoever finds it tells all, and every process ends with that message, whatever collective its
+main thread is caught in.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -30,7 +31,7 @@ PHASES = ("start", "data", "train", "save", "evaluate", "log")
 SLOW_PHASES = ("start", "save", "evaluate")
 """Where rank 0 may work alone while others wait, or a rank reads all data."""
 SLOW_FACTOR = 10
-"""How many timeouts a slow phase (of an evaluation: one picture) may last."""
+"""How many timeouts a slow phase (of an evaluation: one image) may last."""
 SILENCE = 2.5
 """Seconds without a sign of life that are enough to name a rank once a collective has failed."""
 PATIENCE = 3.0
@@ -39,15 +40,15 @@ _WAITERS = Path(__file__).parent  # whose lines wait for others
 _PACKAGE = _WAITERS.parent
 
 
-class Place(NamedTuple):
-    """What a rank does: its phase, the number of finished iterations, and since when (seconds of its own clock)."""
+class Activity(NamedTuple):
+    """The phase of a rank, its finished iterations, and the start of the phase on its own clock."""
 
     phase: str
     iteration: int
     since: float
 
 
-class Watch:
+class Heartbeat:
     """The signs of life of one process.
 
     Args:
@@ -59,15 +60,15 @@ class Watch:
 
     def __init__(self, store: Any, rank: int, world: int, timeout: float, end: Callable[[int], None]) -> None:  # noqa: ANN401
         self.store, self.rank, self.world, self.timeout, self._end = store, rank, world, timeout, end
-        self.place = Place("start", 0, time.monotonic())
+        self.activity = Activity("start", 0, time.monotonic())
         self.error: BaseException | None = None
-        """The fault of this process, whose place is told instead of that of the clean-up after it."""
+        """The fault of this process, whose line is told instead of that of the clean-up after it."""
         self._beats = 0
         self._seen: dict[int, tuple[Any, float]] = {}  # rank -> its last sign of life, and when that was new
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
-    def start(self) -> Watch:
+    def start(self) -> Heartbeat:
         """Begin; returns itself."""
         self._beat()
         self._thread.start()
@@ -79,23 +80,23 @@ class Watch:
 
     def enter(self, phase: str, iteration: int) -> None:
         """Say what this rank does from now on."""
-        self.place = Place(phase, iteration, time.monotonic())
+        self.activity = Activity(phase, iteration, time.monotonic())
 
     def advance(self) -> None:
         """Say that this rank gets on within its phase."""
-        self.place = self.place._replace(since=time.monotonic())
+        self.activity = self.activity._replace(since=time.monotonic())
 
     def fail(self, reason: str) -> None:
         """Tell all ranks that this one ends, and why."""
         with contextlib.suppress(Exception):  # the store may be gone with the machine that held it
-            self.store.compare_set("fault", "", f"rank {self.rank} failed {_told(self._sign())}: {reason}")
+            self.store.compare_set("fault", "", f"rank {self.rank} failed {_described(self._sign())}: {reason}")
 
     def line(self) -> str:
-        """`file:line` of what the main thread does, or of what failed there (`error`)."""
+        """Return `file:line` of what the main thread does, or of what failed there (`error`)."""
         if self.error is not None:
-            return _telling(list(traceback.walk_tb(self.error.__traceback__)))
+            return _location(list(traceback.walk_tb(self.error.__traceback__)))
         frame = sys._current_frames().get(threading.main_thread().ident or 0)
-        return _telling(list(traceback.walk_stack(frame))[::-1] if frame else [])
+        return _location(list(traceback.walk_stack(frame))[::-1] if frame else [])
 
     def let_others_read(self) -> None:
         """Rank 0 may hold the store: before it ends, all must have read what is wrong."""
@@ -103,7 +104,7 @@ class Watch:
             time.sleep(3 * INTERVAL)
 
     def explain(self, seconds: float) -> str | None:
-        """After a collective failed: which rank is the cause, if it shows within so many seconds."""
+        """Name the rank that made a collective fail, if it shows within so many seconds."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             with contextlib.suppress(Exception):
@@ -131,7 +132,7 @@ class Watch:
         self.store.set(f"beat/{self.rank}", json.dumps(self._sign()))
 
     def _sign(self) -> dict[str, Any]:
-        phase, iteration, since = self.place
+        phase, iteration, since = self.activity
         return {
             "beat": self._beats,
             "phase": phase,
@@ -147,8 +148,8 @@ class Watch:
     def _read(self, rank: int) -> dict[str, Any] | None:
         return json.loads(self.store.get(f"beat/{rank}")) if self.store.check([f"beat/{rank}"]) else None
 
-    def _silent(self, ranks: Any, limit: float) -> str | None:  # noqa: ANN401 - any ranks
-        """The first of some ranks that gave no sign for so long; all are told, and on this machine it is ended."""
+    def _silent(self, ranks: Iterable[int], limit: float) -> str | None:
+        """Name the first of some ranks without a sign of life for so long, and end it on this machine."""
         for rank in ranks:
             if rank == self.rank:
                 continue
@@ -157,19 +158,19 @@ class Watch:
             if rank not in self._seen or sign != before:
                 self._seen[rank] = (sign, now)
             elif now - new_at > limit:
-                what = f"was last seen {_told(sign)}" if sign else "never came"
+                what = f"was last seen {_described(sign)}" if sign else "never came"
                 message = f"rank {rank} has given no sign of life for {now - new_at:.0f} s; it {what}"
                 if sign:
                     _kill_sibling(sign)
-                return self._tell(message)
+                return self._publish(message)
         return None
 
     def _stuck(self) -> str | None:
-        """Where this rank's own phase lasts too long: which ranks are behind all others, or are silent.
+        """Name the ranks behind all others, or silent, where this rank's own phase lasts too long.
 
         None while a rank that is behind may still take its time: then this one only waits for it.
         """
-        phase, _, since = self.place
+        phase, _, since = self.activity
         over = time.monotonic() - since - self._limit(phase)
         if over < 0:
             return None
@@ -177,31 +178,31 @@ class Watch:
         if fault or over < SILENCE + 2 * INTERVAL:  # silence takes that long to show
             return fault
         signs = {rank: sign for rank in range(self.world) if (sign := self._read(rank))}
-        places = {rank: (sign["iter"], PHASES.index(sign["phase"])) for rank, sign in signs.items()}
-        behind = [rank for rank, place in places.items() if place == min(places.values())]
+        progress = {rank: (sign["iter"], PHASES.index(sign["phase"])) for rank, sign in signs.items()}
+        behind = [rank for rank, point in progress.items() if point == min(progress.values())]
         sign = min((signs[rank] for rank in behind), key=lambda sign: sign["seconds"])
         if sign["seconds"] < self._limit(sign["phase"]):
             return None
         one = len(behind) == 1
-        return self._tell(
-            f"{'rank' if one else 'one of ranks'} {', '.join(map(str, behind))} hangs {_told(sign)}, for "
+        return self._publish(
+            f"{'rank' if one else 'one of ranks'} {', '.join(map(str, behind))} hangs {_described(sign)}, for "
             f"{sign['seconds']:.0f} s now" + ("; the others wait for it" if one else "")
         )
 
     def _limit(self, phase: str) -> float:
         return self.timeout * (SLOW_FACTOR if phase in SLOW_PHASES else 1)
 
-    def _tell(self, message: str) -> str:
-        """Make this the run's fault unless another rank was first; returns what stands."""
+    def _publish(self, message: str) -> str:
+        """Make this the run's fault unless another rank was first; return the one that stands."""
         return self.store.compare_set("fault", "", message).decode()
 
 
-def _told(sign: dict[str, Any]) -> str:
+def _described(sign: dict[str, Any]) -> str:
     return f"in phase {sign['phase']!r} after iteration {sign['iter']} (process {sign['pid']} on {sign['host']})"
 
 
-def _telling(frames: list[tuple[FrameType, int]]) -> str:
-    """The innermost place of ours, outermost first: what waits for others, in here or in torch, tells nothing."""
+def _location(frames: list[tuple[FrameType, int]]) -> str:
+    """Return the innermost line of ours; those that wait for others, here or in torch, tell nothing."""
     lines = [(Path(frame.f_code.co_filename), number) for frame, number in frames]
     ours = [line for line in lines if line[0].is_relative_to(_PACKAGE) and not line[0].is_relative_to(_WAITERS)]
     path, number = (ours or lines or [(Path("its end"), 0)])[-1]

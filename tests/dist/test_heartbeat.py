@@ -1,4 +1,4 @@
-"""When the watch calls a rank stuck, on a clock that the test turns."""
+"""When the heartbeat calls a rank stuck, on a clock that the test turns."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 from torch.distributed import HashStore
 
 from srtoolbox import dist
-from srtoolbox.dist import heartbeat as watch
-from srtoolbox.dist.heartbeat import Watch
+from srtoolbox.dist import heartbeat
+from srtoolbox.dist.heartbeat import Heartbeat
 from srtoolbox.io.files import read_json
 from srtoolbox.text import counted
 
@@ -30,7 +30,7 @@ class Pair:
         self.now = 0.0
         store = HashStore()
         self.ended: list[int] = []
-        self.ranks = [Watch(store, rank, 2, TIMEOUT, self.ended.append) for rank in range(2)]
+        self.ranks = [Heartbeat(store, rank, 2, TIMEOUT, self.ended.append) for rank in range(2)]
 
     def turn(self, seconds: float) -> list[str]:
         """Let time pass, with all signs of life; returns the faults found."""
@@ -49,7 +49,7 @@ class Pair:
 def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     clock = types.SimpleNamespace(monotonic=lambda: made.now, sleep=lambda seconds: None)
     made = types.SimpleNamespace(now=0.0)
-    monkeypatch.setattr(watch, "time", clock)
+    monkeypatch.setattr(heartbeat, "time", clock)
     made = Pair()
     return made
 
@@ -104,7 +104,7 @@ def test_a_store_that_fails_without_a_word_ends_the_rank(pair: Pair, monkeypatch
         raise ConnectionError
 
     monkeypatch.setattr(rank, "_beat", fail)
-    monkeypatch.setattr(watch, "INTERVAL", 0.01)
+    monkeypatch.setattr(heartbeat, "INTERVAL", 0.01)
     rank._run()
     assert pair.ended == [1]
 
@@ -148,9 +148,9 @@ def test_a_rank_whose_console_is_held_ends_too() -> None:
 
 
 class Asking:
-    """A number; to print it is to ask from another thread, as the watch does, where the main thread is."""
+    """A number; to print it is to ask from another thread, as the heartbeat does, where the main thread is."""
 
-    def __init__(self, rank: Watch) -> None:
+    def __init__(self, rank: Heartbeat) -> None:
         self.rank, self.told = rank, ""
 
     def __format__(self, form: str) -> str:
@@ -178,7 +178,7 @@ def test_the_line_told_is_ours_and_not_that_of_who_waits(pair: Pair) -> None:
 
 def test_a_failure_keeps_its_line_through_the_clean_up(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     rank = pair.ranks[0]
-    monkeypatch.setattr(dist._Group, "watch", rank)
+    monkeypatch.setattr(dist._Group, "heartbeat", rank)
     monkeypatch.setattr(dist, "exit_now", lambda code: None)
     monkeypatch.setattr(rank, "let_others_read", lambda: None)
     monkeypatch.setattr(signal, "signal", lambda *args: None)
