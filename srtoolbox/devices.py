@@ -50,7 +50,8 @@ def _tell_once(text: str) -> None:
 def without_memory() -> Iterator[None]:
     """Make tensors and modules on the meta device, and draw no random weights for them.
 
-    There `normal_` is written in Python and imports PyTorch's compiler first: a second at the first network.
+    There `normal_` is written in Python and imports PyTorch's compiler first: a second at the first
+    network.
     """
     with torch.device("meta"), _Undrawn():
         yield

@@ -1,4 +1,4 @@
-"""One logging set-up: the console of rank 0 and, in a run, `work_dir/train.log`. Library code logs, it never prints."""
+"""One logging set-up: the console of rank 0 and, in a run, `work_dir/train.log`."""
 
 from __future__ import annotations
 

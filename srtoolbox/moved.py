@@ -1,4 +1,5 @@
-"""Modules that users may import under an earlier name: the old name gives the new module, and a sentence that tells it.
+"""Modules that users may import under an earlier name: the old name gives the new module, and a
+sentence that tells it.
 
 To move a module that plugins or scripts may name, add a row here.
 """

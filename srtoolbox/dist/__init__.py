@@ -1,4 +1,4 @@
-"""What torchrun says about this process, and the few collectives the toolbox uses. Alone, a process is rank 0 of 1."""
+"""The process as torchrun describes it, and the collectives; alone, a process is rank 0 of 1."""
 
 from __future__ import annotations
 
@@ -24,43 +24,44 @@ EXIT_INTERRUPT = 130
 TIMEOUT = 600.0
 """Seconds a rank may be silent or hang before all end, where the config says nothing (`runtime.dist_timeout`)."""
 GRACE = 15.0
-"""How much longer collectives wait, so that the heartbeat is first: it names the rank."""
+"""Seconds that collectives wait longer, so that the heartbeat is first: it names the rank."""
 EXPLANATION = 8.0
 """Seconds in which to find out which rank made a collective fail."""
 
 
 class _Group:
-    """What this process has joined: a group of its own for what is not gradients, and the heartbeat."""
+    """The memberships of this process: a group for all but gradients, and the heartbeat."""
 
     control: dist.ProcessGroup | None = None
     heartbeat: Heartbeat | None = None
 
 
 def launched() -> bool:
-    """Whether torchrun (or anything that sets its variables) started this process."""
+    """True if torchrun (or anything that sets its variables) started this process."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
 def is_main_launch() -> bool:
-    """Whether this process is or will be rank 0: `is_main` for before the process group exists."""
+    """True if this process is or will be rank 0: `is_main` for before the process group exists."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def restarts() -> int:
-    """How often torchrun has restarted this run after a failure (`--max-restarts`)."""
+    """Return the number of restarts by torchrun after a failure (`--max-restarts`)."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 def init(device: torch.device, timeout: float = TIMEOUT) -> None:
-    """Join the process group if launched by torchrun: NCCL for CUDA, gloo otherwise. A second call does nothing.
+    """Join the process group if launched by torchrun: NCCL for CUDA, gloo otherwise. A second call
+    does nothing.
 
     Args:
         device: where this rank computes.
         timeout: seconds a rank may be silent or hang before all ranks end.
 
     Raises:
-        RunError: the variables of the launch are incomplete, several processes cannot use the device here, or the ranks
-            did not find each other.
+        RunError: the variables of the launch are incomplete, several processes cannot use the
+            device here, or the ranks did not find each other.
     """
     if not launched() or dist.is_initialized():
         return
@@ -90,8 +91,8 @@ def _join(device: torch.device, timeout: float) -> None:
     store, rank, world = next(rendezvous("env://", timeout=timedelta(seconds=timeout)))
     store.set_timeout(timedelta(seconds=timeout))
     if os.environ.get("LOCAL_WORLD_SIZE") == str(world):
-        # torchrun may use one store for all attempts, with the last one's addresses in it. (On several machines the
-        # counts differ: there dist_train.sh asks for a new store each time.)
+        # torchrun may use one store for all attempts, with the last one's addresses in it. (On
+        # several machines the counts differ: there dist_train.sh asks for a new store each time.)
         store = dist.PrefixStore(f"attempt{restarts()}", store)
     if world > 1:
         _Group.heartbeat = Heartbeat(store.clone(), rank, world, timeout, exit_now).start()
@@ -105,7 +106,8 @@ def _join(device: torch.device, timeout: float) -> None:
         timeout=timedelta(seconds=timeout + GRACE),
         device_id=device if device.type == "cuda" else None,
     )
-    # what rank 0 does alone (saving to a slow disk, say) may take longer than any collective of the training should
+    # what rank 0 does alone (saving to a slow disk, say) may take longer than any collective of the
+    # training should
     _Group.control = dist.new_group(backend="gloo", timeout=timedelta(seconds=SLOW_FACTOR * timeout + GRACE))
 
 
@@ -124,9 +126,10 @@ def advance() -> None:
 def leave(exit_code: int) -> None:
     """End this process together with all ranks; returns where it is alone.
 
-    The process group is not destroyed but left to the operating system: gloo's thread may still hold tensors of its
-    last collectives, whose release needs Python's lock, while the group's destructor holds that lock and waits for the
-    thread: a deadlock (seen with torch 2.13; a barrier before it only makes it rare).
+    The process group is not destroyed but left to the operating system: gloo's thread may still
+    hold tensors of its last collectives, whose release needs Python's lock, while the group's
+    destructor holds that lock and waits for the thread: a deadlock (seen with torch 2.13; a barrier
+    before it only makes it rare).
     """
     if dist.is_initialized():
         try:
@@ -140,7 +143,8 @@ def leave(exit_code: int) -> None:
 
 
 def abort(error: BaseException) -> None:
-    """End this process now if there are others: they may wait for it, and leaving the group would wait for them.
+    """End this process now if there are others: they may wait for it, and leaving the group would
+    wait for them.
 
     Where another rank is the cause, it is named.
     """
@@ -163,7 +167,7 @@ def abort(error: BaseException) -> None:
 
 
 def _of_a_collective(error: BaseException) -> bool:
-    """Whether an exchange with other ranks failed: gloo and NCCL raise a RuntimeError and say so in its text."""
+    """True if an exchange with other ranks failed: a RuntimeError of gloo or NCCL by its text."""
     text = str(error).lower()
     return isinstance(error, RuntimeError) and any(word in text for word in ("gloo", "nccl", "connection", "timed out"))
 
@@ -184,7 +188,7 @@ def world_size() -> int:
 
 
 def is_main() -> bool:
-    """Whether this is rank 0, which alone writes files and prints."""
+    """True if this is rank 0, which alone writes files and prints."""
     return rank() == 0
 
 
@@ -204,7 +208,8 @@ def all_gather_object(value: Any) -> list[Any]:  # noqa: ANN401 - any picklable 
 
 
 class Vote:
-    """The largest value of any rank, asked for now and read later: the message travels while the rank computes.
+    """The largest value of any rank, asked for now and read later: the message travels while the
+    rank computes.
 
     This is how a signal that one rank received is told to all, at the same iteration.
     """
@@ -225,7 +230,7 @@ class Vote:
 
 
 def broadcast_buffers(module: nn.Module) -> None:
-    """Overwrite the buffers of all ranks with rank 0's (BatchNorm statistics, before saving or evaluating)."""
+    """Overwrite the buffers of all ranks with rank 0's, before saving or evaluating."""
     if dist.is_initialized():
         for buffer in module.buffers():
             if buffer.numel():

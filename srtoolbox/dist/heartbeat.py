@@ -1,9 +1,9 @@
 """Signs of life between ranks, by a thread in each process: a dead or hanging rank ends all, named.
 
-Each rank tells a store, twice a second, what it is doing (`Activity`), and looks at the next rank's.
-A rank that is silent (killed, stopped, its machine gone) or stays in one phase for too long is a
-fault; whoever finds it tells all, and every process ends with that message, whatever collective its
-main thread is caught in.
+Each rank tells a store, twice a second, what it is doing (`Activity`), and looks at the next
+rank's. A rank that is silent (killed, stopped, its machine gone) or stays in one phase for too long
+is a fault; whoever finds it tells all, and every process ends with that message, whatever
+collective its main thread is caught in.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ INTERVAL = 0.5
 PHASES = ("start", "data", "train", "save", "evaluate", "log")
 """In the order of one iteration."""
 SLOW_PHASES = ("start", "save", "evaluate")
-"""Where rank 0 may work alone while others wait, or a rank reads all data."""
+"""Phases in which rank 0 may work alone while others wait, or a rank reads all data."""
 SLOW_FACTOR = 10
-"""How many timeouts a slow phase (of an evaluation: one image) may last."""
+"""Timeouts that a slow phase (of an evaluation: one image) may last."""
 SILENCE = 2.5
 """Seconds without a sign of life that are enough to name a rank once a collective has failed."""
 PATIENCE = 3.0
@@ -52,7 +52,8 @@ class Heartbeat:
     """The signs of life of one process.
 
     Args:
-        store: a connection to the run's key-value store that nothing else uses (a blocked one would block us).
+        store: a connection to the run's key-value store that nothing else uses (a blocked one would
+            block us).
         rank, world: this process and how many there are.
         timeout: seconds a rank may be silent or stay in one phase; ten times that in `SLOW_PHASES`.
         end: ends the process with an exit code.
@@ -210,7 +211,7 @@ def _location(frames: list[tuple[FrameType, int]]) -> str:
 
 
 def _kill_sibling(sign: dict[str, Any]) -> None:
-    """End a silent process that the same launcher started on this machine: a stopped one would outlive the run."""
+    """End a silent process of the same launcher on this machine: it would outlive the run."""
     if sign["host"] != socket.gethostname():
         return
     if parent_of(sign["pid"]) == os.getppid():  # the number may meanwhile be another process's
@@ -219,7 +220,7 @@ def _kill_sibling(sign: dict[str, Any]) -> None:
 
 
 def say(log: Callable[[str], None], message: str) -> None:
-    """Log from a thread beside the main one, which may be caught in the log itself: by a console that is held, say."""
+    """Log from another thread: the main one may be caught in the log, by a console that is held."""
     _in_time(lambda: log(message))
 
 

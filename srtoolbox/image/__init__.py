@@ -1,7 +1,10 @@
-"""Pictures: reading, writing, colour, and the way to tensors. The only user of cv2 and, but for drawing, of Pillow.
+"""Images: reading, writing, colour, and the way to tensors.
 
-A picture is an array HWC, uint8 or uint16, C = 1 (gray) or 3 (RGB); how a file becomes one says `reading`. A `Picture`
-is such an array with its alpha and metadata (`picture`), for those who upscale files and not for stores.
+The only user of cv2 and, but for drawing, of Pillow.
+
+An image is an array HWC, uint8 or uint16, C = 1 (gray) or 3 (RGB); how a file becomes one says
+`reading`. A `Picture` is such an array with its alpha and metadata (`picture`), for those who
+upscale files and not for stores.
 """
 
 from srtoolbox.image.editing import Filling, channel_means, compress_jpeg, gaussian_blur, mix_channels, rotate

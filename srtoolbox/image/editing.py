@@ -1,4 +1,4 @@
-"""Changes of pictures that augmentation makes: HWC uint8 or uint16 in, a new picture of the same kind out."""
+"""Changes of images by augmentation: HWC uint8 or uint16 in, a new image of the same kind out."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ _BORDERS = {"reflect": cv2.BORDER_REFLECT, "zero": cv2.BORDER_CONSTANT}  # cv2's
 
 
 def rotate(image: np.ndarray, degrees: float, centre: tuple[float, float], filling: Filling) -> np.ndarray:
-    """`image` turned about a point, counter-clockwise, with bicubic interpolation (Keys' kernel, a = -0.75).
+    """`image` turned about a point, counter-clockwise, with bicubic interpolation (Keys' kernel,
+    a = -0.75).
 
     Args:
-        image: the picture; the result has its size.
+        image: the image; the result has its size.
         degrees: the angle.
         centre: (row, column) of the point, pixel centres being whole numbers.
-        filling: what lies outside of the picture: the picture mirrored at its edge, or black.
+        filling: what lies outside of the image: the image mirrored at its edge, or black.
     """
     matrix = cv2.getRotationMatrix2D(centre[::-1], degrees, 1.0)
     size = image.shape[1::-1]
@@ -28,17 +29,18 @@ def rotate(image: np.ndarray, degrees: float, centre: tuple[float, float], filli
 
 
 def gaussian_blur(image: np.ndarray, sigma: float, kernel: int | None = None) -> np.ndarray:
-    """`image` filtered with a Gaussian of `sigma` px, mirrored at the edge; `kernel` is its side (odd), or None for as
-    many px as it takes (3 sigma each way).
+    """`image` filtered with a Gaussian of `sigma` px, mirrored at the edge; `kernel` is its side
+    (odd), or None for as many px as it takes (3 sigma each way).
     """
     side = 2 * int(np.ceil(3 * sigma)) + 1 if kernel is None else kernel
     return cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REFLECT).reshape(image.shape)
 
 
 def compress_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """`image` as a JPEG file of this quality (1 ... 100) would hold it, colour at half resolution (4:2:0) as in most.
+    """`image` as a JPEG file of this quality (1 ... 100) would hold it, colour at half resolution
+    (4:2:0) as in most.
 
-    JPEG has 8 bits: of a uint16 picture the lower ones are lost.
+    JPEG has 8 bits: of a uint16 image the lower ones are lost.
     """
     stored = to_uint8(image)
     colour = image.shape[2] == 3
@@ -51,8 +53,8 @@ def compress_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 def mix_channels(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Each channel of the result a weighted sum of all, plus a constant in levels: `matrix` (C, C + 1); clipped and
-    rounded (to within one level).
+    """Each channel of the result a weighted sum of all, plus a constant in levels: `matrix`
+    (C, C + 1); clipped and rounded (to within one level).
     """
     return cv2.transform(image, matrix).reshape(image.shape)
 

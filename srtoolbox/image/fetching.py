@@ -1,4 +1,4 @@
-"""Files from https addresses, into memory: of a limited size, within a limited time, and by nothing but https."""
+"""Downloads into memory: by https alone, of a limited size, within a limited time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def fetch(
 ) -> bytes:
     """The content of an https address.
 
-    Certificates are verified; proxies are taken from the environment. Nothing is written to the disk.
+    Certificates are verified; proxies are taken from the environment. Nothing is written to the
+    disk.
 
     Args:
         url: `https://...`.
@@ -56,7 +57,8 @@ def fetch(
     deadline = time.monotonic() + seconds
     outcome: list[bytes | str] = []
     finished = threading.Event()
-    # A thread of its own: no time limit of the libraries covers the names' look-up and headers that drip.
+    # A thread of its own: no time limit of the libraries covers the names' look-up and headers that
+    # drip.
     threading.Thread(target=_download, args=(url, max_bytes, deadline, outcome.append, finished), daemon=True).start()
     while not finished.wait(0.1):
         if stop is not None and stop.is_set():
@@ -114,7 +116,7 @@ def _content(url: str, max_bytes: int, deadline: float) -> bytes:
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:
-    """What has come; empty at the end."""
+    """Return the next bytes; none at the end."""
     try:
         return response.read1(_PIECE)
     except http.client.IncompleteRead:

@@ -11,9 +11,11 @@ _BAND = 1 << 16  # pixels summed at a time: they stay in the cache
 
 
 def copy_view(target: np.ndarray, view: np.ndarray) -> None:
-    """`target[...] = view` for contiguous `target` and any mirrored or transposed HWC `view` of a picture.
+    """`target[...] = view` for contiguous `target` and any mirrored or transposed HWC `view` of an
+    image.
 
-    numpy copies such views pixel by pixel; cv2 knows the few orientations there are and is up to 20 times as fast.
+    numpy copies such views pixel by pixel; cv2 knows the few orientations there are and is up to 20
+    times as fast.
     """
     pixel = view.shape[2] * view.itemsize
     transposed = abs(view.strides[1]) != pixel and abs(view.strides[0]) == pixel
@@ -33,8 +35,8 @@ def copy_view(target: np.ndarray, view: np.ndarray) -> None:
 def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
     """Return the luma of an image as means over `side` x `side` equal areas, to compare images by.
 
-    (H, W, C) uint8 or uint16 -> (side, side) float32, in levels of 8 bits, whatever the size and the
-    proportions of the image.
+    (H, W, C) uint8 or uint16 -> (side, side) float32, in levels of 8 bits, whatever the size and
+    the proportions of the image.
     """
     level = np.float32(1 if image.dtype == np.uint8 else 1 / 257)
     height, width = image.shape[:2]
@@ -53,12 +55,12 @@ def window_means(planes: np.ndarray, size: int, sigma: float) -> np.ndarray:
     count, height, width = planes.shape
     taps = cv2.getGaussianKernel(size, sigma).astype(planes.dtype)
     blurred = cv2.sepFilter2D(planes.reshape(count * height, width), -1, taps, taps).reshape(planes.shape)
-    border = size // 2  # one filtering for all planes: what mixes neighbouring planes or leaves the picture is cut off
+    border = size // 2  # one filtering for all planes: what mixes neighbouring planes or leaves the image is cut off
     return blurred[:, border : height - border, border : width - border]
 
 
 def squared_distance(first: np.ndarray, second: np.ndarray, weights: Sequence[float] | None = None) -> float:
-    """Sum over all pixels of the squared difference of two uint8 pictures (C, H, W), exact.
+    """Sum over all pixels of the squared difference of two uint8 images (C, H, W), exact.
 
     With `weights` (C,), that of the channels' weighted sums instead, exact to float32.
     """

@@ -1,21 +1,24 @@
-"""Reading pictures.
+"""Reading images.
 
-A picture is an array HWC, uint8 or uint16, C = 1 (gray) or 3 (RGB). A file becomes one by these rules, the same from a
-folder and an LMDB; `image_shape` knows the result without decoding:
+An image is an array HWC, uint8 or uint16, C = 1 (gray) or 3 (RGB). A file becomes one by these
+rules, the same from a folder and an LMDB; `image_shape` knows the result without decoding:
 
-- The content decides, not the suffix: PNG, JPEG, BMP, TIFF, WebP, GIF or AVIF, with the extra `formats` also HEIC and
-  JPEG XL. Anything else is refused by its name.
-- 8 and 16 bits per channel stay what they are. Gray of 1, 2 or 4 bits is spread over 0 ... 255. Float, 32-bit, signed
-  and other depths are refused: they have no white level of their own.
-- Gray, with or without alpha, is C = 1. Palette, CMYK, YCbCr and Lab become RGB (WebP has no gray: always RGB).
-- Alpha (also a palette's or a transparent colour) is dropped, the colours under it are left as stored; those a TIFF
-  stores multiplied with alpha are divided by it.
-- 10 and 12 bits of AVIF and HEIC, and deep colour of JPEG XL, are read as 8 (`image_facts` says so).
-- The orientation is applied, whether EXIF, XMP or the container tells it (`orientation`). Colour profiles and gamma are
-  not: values are what the file holds.
-- One picture per file: animations and multi-page files are refused, but for what cameras add to a photograph (MPO,
-  HEIC).
-- A damaged or truncated file is refused, never half read; so is one that declares more than `MAX_PIXELS`.
+- The content decides, not the suffix: PNG, JPEG, BMP, TIFF, WebP, GIF or AVIF, with the extra
+  `formats` also HEIC and JPEG XL. Anything else is refused by its name.
+- 8 and 16 bits per channel stay what they are. Gray of 1, 2 or 4 bits is spread over 0 ... 255.
+  Float, 32-bit, signed and other depths are refused: they have no white level of their own.
+- Gray, with or without alpha, is C = 1. Palette, CMYK, YCbCr and Lab become RGB (WebP has no gray:
+  always RGB).
+- Alpha (also a palette's or a transparent colour) is dropped, the colours under it are left as
+  stored; those a TIFF stores multiplied with alpha are divided by it.
+- 10 and 12 bits of AVIF and HEIC, and deep colour of JPEG XL, are read as 8 (`image_facts` says
+  so).
+- The orientation is applied, whether EXIF, XMP or the container tells it (`orientation`). Colour
+  profiles and gamma are not: values are what the file holds.
+- One image per file: animations and multi-page files are refused, but for what cameras add to a
+  photograph (MPO, HEIC).
+- A damaged or truncated file is refused, never half read; so is one that declares more than
+  `MAX_PIXELS`.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ from srtoolbox.image.files.orientation import rotated
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
-    """The picture in a file: HWC uint8 or uint16, C = 1 or 3 (RGB), by the rules of this module.
+    """Read an image: HWC uint8 or uint16, C = 1 or 3 (RGB), by the rules of this module.
 
     Raises:
         ImageError: names the file, what is wrong with it and what to do.
@@ -45,7 +48,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 
 
 def decode_image(data: bytes, name: str) -> np.ndarray:
-    """The picture in the bytes of a file, exactly as `read_image` gives it; `name` is what errors call it."""
+    """Decode the bytes of a file, exactly as `read_image`; errors call it `name`."""
     with faults_name(name):
         header = read_header(io.BytesIO(data))
         image = decode_by_cv2(data, header)[0] if header.by_cv2 else _decode_by_pillow(data, header)
@@ -85,13 +88,13 @@ def decoded_shape(data: bytes, name: str) -> tuple[int, int, int]:
 
 
 def check_size(image: np.ndarray, header: Header) -> None:
-    """Raises ImageError unless a decoded picture is what its header promised."""
+    """Raise ImageError unless a decoded image is what its header promised."""
     if image.shape != (header.height, header.width, header.channels):
         raise ImageError(f"damaged: decoded to {image.shape}, its header promises {header[:3]}")
 
 
 def decode_by_cv2(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]:
-    """Colour and alpha (HW1, where the file has any) of PNG, which cv2 decodes fastest, and 16-bit TIFF. Unrotated."""
+    """Decode colour and alpha (HW1 or None) of PNG, for cv2 is fastest, and 16-bit TIFF; unrotated."""
     if data.startswith(PNG_START):
         data = _without_metadata(data)
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -104,7 +107,7 @@ def decode_by_cv2(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray |
 
 
 def _without_metadata(data: bytes) -> bytes:
-    """A PNG of pixels and transparency alone: libpng would unpack metadata, however large, and print warnings of it."""
+    """Return a PNG without its metadata, which libpng would unpack, however large, and warn of."""
     parts, at, kind = [data[: len(PNG_START)]], len(PNG_START), b""
     while kind != b"IEND" and at < len(data):
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
@@ -122,7 +125,7 @@ def _decode_by_pillow(data: bytes, header: Header) -> np.ndarray:
 
 
 def colours_of(image: Image.Image, channels: int) -> np.ndarray:
-    """A picture decoded by Pillow as HWC, uint8 but for deep gray of JPEG XL; alpha is dropped."""
+    """Return an image decoded by Pillow as HWC, uint8 but for deep gray of JPEG XL, without alpha."""
     if image.mode == "I;16":
         deep = np.array(image)[..., None]
         return deep if image.format == "JXL" else (deep >> 8).astype(np.uint8)

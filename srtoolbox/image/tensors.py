@@ -1,4 +1,4 @@
-"""Pictures as tensors, float in [0, 1], (N, C, H, W), RGB; and their colour."""
+"""Images as tensors, float in [0, 1], (N, C, H, W), RGB; and their colour."""
 
 from __future__ import annotations
 
@@ -30,31 +30,32 @@ def batch_to_float(batch: Tensor) -> Tensor:
 
 def _peak(batch: Tensor) -> int:
     if batch.ndim != 4 or batch.dtype not in (torch.uint8, torch.uint16, torch.int32):  # the last as `carry` makes it
-        raise SrtoolboxError(f"a batch of pictures is (N, H, W, C) uint8 or uint16, got {batch.dtype} {batch.shape}")
+        raise SrtoolboxError(f"a batch of images is (N, H, W, C) uint8 or uint16, got {batch.dtype} {batch.shape}")
     return 255 if batch.dtype == torch.uint8 else 65535
 
 
 def to_image(tensor: Tensor, bits: int = 8) -> np.ndarray:
-    """(1, C, H, W) or (C, H, W) float in [0, 1] -> HWC uint8 (or uint16 for bits=16), rounded and clipped.
+    """(1, C, H, W) or (C, H, W) float in [0, 1] -> HWC uint8 (or uint16 for bits=16), rounded and
+    clipped.
 
     Raises:
         SrtoolboxError: another shape, or bits that are neither 8 nor 16.
     """
-    picture = tensor[0] if tensor.ndim == 4 and tensor.shape[0] == 1 else tensor
-    if picture.ndim != 3 or bits not in (8, 16):
-        raise SrtoolboxError(f"to_image takes one picture (C, H, W) and 8 or 16 bits, got {tensor.shape}, {bits}")
+    image = tensor[0] if tensor.ndim == 4 and tensor.shape[0] == 1 else tensor
+    if image.ndim != 3 or bits not in (8, 16):
+        raise SrtoolboxError(f"to_image takes one image (C, H, W) and 8 or 16 bits, got {tensor.shape}, {bits}")
     peak, dtype = (255, np.uint8) if bits == 8 else (65535, np.uint16)
-    levels = picture.detach().float().mul(peak).round_().clamp_(0, peak)
+    levels = image.detach().float().mul(peak).round_().clamp_(0, peak)
     return np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy().astype(dtype))
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """A uint8 or uint16 picture in 8 bits, rounded: to look at, not to measure on."""
+    """A uint8 or uint16 image in 8 bits, rounded: to look at, not to measure on."""
     return image if image.dtype == np.uint8 else ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def expand_gray(image: np.ndarray) -> np.ndarray:
-    """HW1 -> HW3 with three equal channels; a colour picture as it is."""
+    """HW1 -> HW3 with three equal channels; a colour image as it is."""
     return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
 
 
@@ -71,7 +72,8 @@ def rgb_to_y(rgb: Tensor) -> Tensor:
 
 
 def batch_to_y(batch: Tensor) -> Tensor:
-    """uint8 or uint16 RGB (N, H, W, 3) -> luma (N, 1, H, W), as `rgb_to_y(batch_to_float(batch))` to 2e-7.
+    """uint8 or uint16 RGB (N, H, W, 3) -> luma (N, 1, H, W), as `rgb_to_y(batch_to_float(batch))`
+    to 2e-7.
 
     On a CPU it takes half the time.
 
@@ -82,8 +84,8 @@ def batch_to_y(batch: Tensor) -> Tensor:
     if not batch.is_cpu or torch.is_autocast_enabled("cpu"):
         return rgb_to_y(batch_to_float(batch))
     if batch.shape[3] != 3:
-        raise SrtoolboxError(f"a batch of colour pictures is (N, H, W, 3), got {tuple(batch.shape)}")
-    weights, offset = _luma(peak)  # no picture of three floats a pixel on the way
+        raise SrtoolboxError(f"a batch of colour images is (N, H, W, 3), got {tuple(batch.shape)}")
+    weights, offset = _luma(peak)  # no image of three floats a pixel on the way
     luma = torch.addmv(offset, batch.to(torch.float32, memory_format=torch.contiguous_format).view(-1, 3), weights)
     return luma.view(batch.shape[0], 1, *batch.shape[1:3])
 

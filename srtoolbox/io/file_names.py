@@ -22,8 +22,8 @@ _SIGNS = re.compile(r'[<>:"|?*\x00-\x1f]')
 def windows_fault(name: str) -> str | None:
     """Say why Windows cannot hold a file or folder of this name; None where it can.
 
-    It would not refuse most of these but do something else: write to a device, to a hidden stream of another file, or
-    under a shorter name.
+    It would not refuse most of these but do something else: write to a device, to a hidden stream
+    of another file, or under a shorter name.
     """
     if _DEVICES.fullmatch(name):
         return f"{name.partition('.')[0].upper()} is the name of a device, whatever comes behind the dot"
@@ -87,7 +87,7 @@ def slash_hint(path: str | os.PathLike) -> str:
 
 
 class Claims:
-    """Which file each owner has, so that none is written twice where case, or a replaced sign, makes two names one."""
+    """The owner of each file: two names may be one by case or a replaced sign, and none is written twice."""
 
     def __init__(self) -> None:
         self._owners: dict[Path, str] = {}

@@ -1,7 +1,8 @@
-"""What the package writes goes through here: atomically, so that no reader ever meets half a file (logs: by lines).
+"""Writing, all of the package's: atomically, so that no reader ever meets half a file (logs: by
+lines).
 
-`atomic_write` writes a temporary file in the same folder, flushes it to the disk, renames it over the target and
-flushes the folder. Checkpoints are committed by a sidecar (`weights/checkpoint.py`).
+`atomic_write` writes a temporary file in the same folder, flushes it to the disk, renames it over
+the target and flushes the folder. Checkpoints are committed by a sidecar (`weights/checkpoint.py`).
 """
 
 from __future__ import annotations
@@ -23,14 +24,17 @@ from srtoolbox.errors import WriteError
 from srtoolbox.io.file_names import refused_name
 
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{6}\.tmp")
-# what file systems answer that cannot flush folders, and folders that may be written to but not read
+# what file systems answer that cannot flush folders, and folders that may be written to but not
+# read
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR)
 
 
 def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], object], *, size: int | None = None) -> None:
-    """Create or replace `path` with what `writer(file)` writes: afterwards there is the old file or the whole new one.
+    """Create or replace `path` with what `writer(file)` writes: afterwards there is the old file or
+    the whole new one.
 
-    When it returns, the new file and its name are on the disk: a power loss does not take them away.
+    When it returns, the new file and its name are on the disk: a power loss does not take them
+    away.
 
     Args:
         path: the file; folders are made.
@@ -38,14 +42,15 @@ def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], object], 
         size: bytes it will write, where that is known, for the message about a full disk.
 
     Raises:
-        WriteError: the disk is full or the folder cannot be written; names the path, the bytes needed and those
-            free. Nothing half-written is left.
+        WriteError: the disk is full or the folder cannot be written; names the path, the bytes
+            needed and those free. Nothing half-written is left.
     """
     path = Path(path)
     refused = refused_name(path)
     if refused:
         raise WriteError(f"{path}: cannot be written ({refused})")
-    # urandom: no other thread or machine on the same folder has this name, and the run's random states stay as they are
+    # urandom: no other thread or machine on the same folder has this name, and the run's random
+    # states stay as they are
     temporary = path.with_name(f".{path.name[:50]}.{os.getpid()}-{os.urandom(3).hex()}.tmp")
     try:
         make_folder(path.parent)
@@ -69,7 +74,8 @@ def _write_and_rename(temporary: Path, path: Path, writer: Callable[[BinaryIO], 
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make a folder, safe from a power loss, and delete the temporary files that killed writers left in it.
+    """Make a folder, safe from a power loss, and delete the temporary files that killed writers
+    left in it.
 
     Only for a folder nobody else is writing to.
 
@@ -181,7 +187,8 @@ def append_line(path: str | os.PathLike, line: str) -> None:
 
 
 def append_bytes(path: str | os.PathLike, data: bytes) -> None:
-    """Add to a file, made if it is not there, with one system call: a kill cannot tear what was written earlier.
+    """Add to a file, made if it is not there, with one system call: a kill cannot tear what was
+    written earlier.
 
     Raises:
         WriteError: the disk is full or failing; nothing of `data` is in the file.
@@ -200,7 +207,7 @@ def append_bytes(path: str | os.PathLike, data: bytes) -> None:
 
 
 def write_fault(path: Path, error: OSError, size: int | None = None) -> str:
-    """What to tell where `path` could not be written: of a full disk the bytes needed, if `size` says so, and free.
+    """Say why `path` could not be written: of a full disk the bytes needed (`size`) and free.
 
     Where more is needed than is free, also how much is missing.
     """

@@ -44,11 +44,12 @@ def save_safetensors(path: str | os.PathLike, tensors: Mapping[str, Tensor], met
 
 
 def load_tensors(path: str | os.PathLike) -> dict[str, Any]:
-    """Read a `.pth` of tensors and plain values, or a `.safetensors`, onto the CPU. Nothing in it is ever executed.
+    """Read a `.pth` of tensors and plain values, or a `.safetensors`, onto the CPU. Nothing in it
+    is ever executed.
 
     Raises:
-        CheckpointError: no such file, no checkpoint, a damaged one (the zip's CRCs are checked), or one that needs
-            code to load. Never in PyTorch's words, which advise to run that code.
+        CheckpointError: no such file, no checkpoint, a damaged one (the zip's CRCs are checked), or
+            one that needs code to load. Never in PyTorch's words, which advise to run that code.
     """
     path = Path(path)
     if not path.is_file():
@@ -112,7 +113,7 @@ def _tensors_in(value: Any, name: str, within: dict[int, bool]) -> Iterator[tupl
 
 
 def _is_backed(tensor: Tensor) -> bool:
-    """Whether each value has its own place in the file: a few bytes can claim to be a tensor of any size."""
+    """True if each value has its own place in the file: few bytes can claim a tensor of any size."""
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
         return False
     return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
@@ -124,7 +125,7 @@ def _folder_fault(folder: Path) -> str:
 
 
 def _container_fault(path: Path) -> str | None:
-    """Why a file cannot be what `torch.save` wrote, judged from outside: a zip of `data.pkl`, or an older pickle."""
+    """Say why a file cannot be what `torch.save` wrote, judged from outside."""
     with open(path, "rb") as file:
         start = file.read(512)
     if not start:
@@ -155,8 +156,8 @@ def _archive_fault(path: Path) -> str | None:
 
 def _likeness(start: bytes) -> str:
     kinds = {
-        b"\x89PNG": "a PNG picture",
-        b"\xff\xd8\xff": "a JPEG picture",
+        b"\x89PNG": "a PNG image",
+        b"\xff\xd8\xff": "a JPEG image",
         b"\x1f\x8b": "a gzip archive: unpack it first",
         b"\x89HDF": "an HDF5 file",
     }

@@ -1,9 +1,10 @@
-"""MATLAB's bicubic `imresize`: bit for bit on integer pictures, batched and differentiable on float tensors.
+"""MATLAB's bicubic `imresize`: bit for bit on integer images, differentiable on float tensors.
 
-The kernel is Keys' cubic convolution with a = -0.5 (Keys 1981), widened by the factor when shrinking (antialiasing).
-Each axis is one sparse matrix, cached, and applied in the form that is fastest where the data lies: scipy's CSR or
-dense blocks on the CPU, one gather per tap on a GPU (a matrix product could run in TF32). All are deterministic. 8-bit
-pictures are shrunk by 2, 4 and 8 by torch's own kernel, after a proof that it sums exactly.
+The kernel is Keys' cubic convolution with a = -0.5 (Keys 1981), widened by the factor when
+shrinking (antialiasing). Each axis is one sparse matrix, cached, and applied in the form that is
+fastest where the data lies: scipy's CSR or dense blocks on the CPU, one gather per tap on a GPU (a
+matrix product could run in TF32). All are deterministic. 8-bit images are shrunk by 2, 4 and 8 by
+torch's own kernel, after a proof that it sums exactly.
 """
 
 from __future__ import annotations
@@ -38,16 +39,18 @@ def imresize(
 
     Args:
         image: HW or HWC array of uint8 or uint16, or a float tensor (N, C, H, W) on any device.
-        scale: factor for both axes, above 1 to enlarge; the result has ceil(H * scale) x ceil(W * scale) pixels.
+        scale: factor for both axes, above 1 to enlarge; the result has ceil(H * scale) x ceil(W *
+            scale) pixels.
         size: (height, width) of the result instead of `scale`; each axis then has its own factor.
-        border: what lies outside the picture: the edge pixel ("replicate": the MATLAB that made the published LR sets)
-            or the mirrored picture ("symmetric": MATLAB of today).
+        border: what lies outside the image: the edge pixel ("replicate": the MATLAB that made the
+            published LR sets) or the mirrored image ("symmetric": MATLAB of today).
         antialias: widen the kernel when shrinking.
 
     Returns:
-        The same kind and dtype. Arrays are rounded (half up) and clipped after *each* pass, the axis with the smaller
-        factor first, vertical first if equal, as MATLAB does with integers. Tensors are neither rounded nor clipped,
-        and the result is differentiable, any number of times; float16 and bfloat16 are summed in float32.
+        The same kind and dtype. Arrays are rounded (half up) and clipped after *each* pass, the
+        axis with the smaller factor first, vertical first if equal, as MATLAB does with integers.
+        Tensors are neither rounded nor clipped, and the result is differentiable, any number of
+        times; float16 and bfloat16 are summed in float32.
 
     Raises:
         ValueError: an image, scale, size or border that is not one of the above.

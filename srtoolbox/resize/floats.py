@@ -10,8 +10,9 @@ from srtoolbox.resize.matrix import Matrix, adjoint_of, matrix_of, order_of, wit
 _DENSE = 128  # a shrinking matrix with at most so many columns is applied whole
 
 
-# One operator for both axes and both directions: opaque to torch.compile and torch.export, and its own derivative.
-# Defined by hand: torch.library.custom_op would import the compiler, seconds of it, at the first call.
+# One operator for both axes and both directions: opaque to torch.compile and torch.export, and its
+# own derivative. Defined by hand: torch.library.custom_op would import the compiler, seconds of it,
+# at the first call.
 torch.library.define(
     "srtoolbox::imresize",
     "(Tensor x, SymInt height, SymInt width, SymInt new_height, SymInt new_width, float? scale, bool symmetric, "

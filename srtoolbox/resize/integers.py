@@ -1,4 +1,4 @@
-"""Resizing one axis of an integer picture, rounded and clipped as MATLAB does after each."""
+"""Resizing one axis of an integer image, rounded and clipped as MATLAB does after each."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ def _by_csr(image: np.ndarray, axis: int, matrix: Matrix) -> np.ndarray:
 
 
 def _by_torch(image: np.ndarray, axis: int, outputs: int, factor: int) -> np.ndarray:
-    """Shrinking uint8 by 2, 4 or 8: torch's 8-bit kernel sums in integers, with weights of 15 bits, which hold these
-    factors' weights exactly. Only its border is another, so two outputs more are made at each end, and cut off."""
+    """Shrinking uint8 by 2, 4 or 8: torch's 8-bit kernel sums in integers, with weights of 15 bits,
+    which hold these factors' weights exactly. Only its border is another, so two outputs more are
+    made at each end, and cut off."""
     margin = 2 * factor
     missing = outputs * factor - image.shape[axis]
     widths = [(margin, margin + missing) if dim == axis else (0, 0) for dim in range(image.ndim)]
@@ -51,7 +52,7 @@ def _by_torch(image: np.ndarray, axis: int, outputs: int, factor: int) -> np.nda
 
 @cache
 def _torch_is_exact(factor: int) -> bool:
-    """Whether this build of torch keeps the promise of `_by_torch`, tried once on noise."""
+    """True if this build of torch keeps the promise of `_by_torch`, tried once on noise."""
     noise = np.random.default_rng(0).integers(0, 256, (16 * factor + 1, 9 * factor, 3), dtype=np.uint8)
     noise[: 4 * factor] = noise[: 4 * factor] // 128 * 255  # overshoots are clipped
     for axis in (0, 1):

@@ -52,8 +52,8 @@ class Matrix:
 
     @cached_property
     def is_safe_in_float32(self) -> bool:
-        """Whether 8-bit values can be summed in float32 with no wrong rounding: every sum is exact (fractions of 4096),
-        or a fraction of 81, which is never half way between two integers."""
+        """True if 8-bit values can be summed in float32 with no wrong rounding: every sum is exact
+        (fractions of 4096), or a fraction of 81, which is never half way between two integers."""
         return any(np.array_equal(self.csr64.data * d, np.rint(self.csr64.data * d)) for d in (4096.0, 81.0))
 
     def blocks(self, dtype: torch.dtype) -> list[tuple[slice, slice, Tensor]]:
@@ -84,8 +84,8 @@ class Matrix:
 
 
 def taps_of(outputs: np.ndarray, scale: float, antialias: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The pixels that those of the result numbered `outputs` come from, within the axis or not, and their weights:
-    both (outputs, taps), float64."""
+    """The pixels that those of the result numbered `outputs` come from, within the axis or not, and
+    their weights: both (outputs, taps), float64."""
     stretch = scale if antialias and scale < 1 else 1.0
     width = 4 / stretch
     centre = (outputs + 0.5) / scale - 0.5
@@ -99,8 +99,8 @@ def taps_of(outputs: np.ndarray, scale: float, antialias: bool) -> tuple[np.ndar
 
 @lru_cache(maxsize=128)
 def matrix_of(inputs: int, outputs: int, scale: float | None, symmetric: bool, antialias: bool) -> Matrix:
-    """MATLAB's weights; `scale` None means outputs / inputs. A row's entries stand in tap order, equal columns apart,
-    so that they are summed in MATLAB's order."""
+    """MATLAB's weights; `scale` None means outputs / inputs. A row's entries stand in tap order,
+    equal columns apart, so that they are summed in MATLAB's order."""
     taps, weights = taps_of(np.arange(outputs), outputs / inputs if scale is None else scale, antialias)
     if symmetric:
         taps = np.mod(taps, 2 * inputs)
@@ -129,8 +129,9 @@ def adjoint_of(*key: int | float | bool | None) -> Matrix:
 
 
 def upsampling_kernel(factor: int) -> list[float]:
-    """Enlarging by a whole factor as a convolution: 5 weights for each of `factor` phases, one after another. Output
-    `factor * i + p` is phase p over the inputs i - 2 ... i + 2, those outside being the edge pixel.
+    """Enlarging by a whole factor as a convolution: 5 weights for each of `factor` phases, one
+    after another. Output `factor * i + p` is phase p over the inputs i - 2 ... i + 2, those outside
+    being the edge pixel.
     """
     rows = matrix_of(9, 9 * factor, None, False, True).csr64.toarray()[4 * factor : 5 * factor]
     return rows[:, 2:7].ravel().tolist()

@@ -1,4 +1,4 @@
-"""A part of a resized picture from a part of the picture: for pictures larger than memory."""
+"""A part of a resized image from a part of the image: for images larger than memory."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from srtoolbox.resize.matrix import Matrix, matrix_of, output_length, taps_of
 class Part(NamedTuple):
     """Pixels `low` ... `high` of the result of resizing an axis of `length` pixels by `scale`.
 
-    An axis that `wraps` goes on with itself at both ends, and so does the result: pixels below 0 and from `length` on
-    are those of its repetitions.
+    An axis that `wraps` goes on with itself at both ends, and so does the result: pixels below 0
+    and from `length` on are those of its repetitions.
     """
 
     length: int
@@ -37,7 +37,7 @@ class Part(NamedTuple):
         return slice(int(columns.min()), int(columns.max()) + 1)
 
     def possible(self, known: int) -> int:
-        """How many pixels from the first can be made of the first `known` of the axis."""
+        """Return the number of pixels that the first `known` ones of the axis suffice for."""
         if self.wraps:
             taps, weights = taps_of(np.arange(self.high), self.scale, True)
             last = np.where(weights != 0, taps, -np.inf).max(axis=1)
@@ -52,10 +52,10 @@ class Part(NamedTuple):
 
 
 def imresize_part(window: Tensor, rows: Part, columns: Part) -> Tensor:
-    """A part of what `imresize(picture, scale)` gives, from only what it comes from; equal but for float rounding.
+    """Return a part of `imresize(image, scale)` from its sources alone, equal but for rounding.
 
     Args:
-        window: float (N, C, h, w): the pixels `rows.needs` and `columns.needs` of the picture.
+        window: float (N, C, h, w): the pixels `rows.needs` and `columns.needs` of the image.
         rows: which rows of the result.
         columns: which columns.
 

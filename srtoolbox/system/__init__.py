@@ -1,6 +1,8 @@
-"""Differences between Linux, macOS and Windows: the one place that imports or names what not all of them have.
+"""Differences between Linux, macOS and Windows: the one place that imports or names what not all of
+them have.
 
-Each function does its task by what the system at hand has, or says that it cannot; nobody else asks which system it is.
+Each function does its task by what the system at hand has, or says that it cannot; nobody else asks
+which system it is.
 """
 
 from __future__ import annotations
@@ -40,13 +42,15 @@ _PAUSES = (0.02, 0.05, 0.1, 0.3, 0.6, 1.0)  # seconds between attempts to replac
 
 
 class FileLock:
-    """An exclusive lock between processes, on a file of its own that holds nothing; nobody else may open that.
+    """An exclusive lock between processes, on a file of its own that holds nothing; nobody else may
+    open that.
 
-    It is the system's and ends with the process, however that ends: a file left behind locks nothing. Processes forked
-    or spawned by the holder do not hold it (`flock`, which the libraries use, is held by forked ones too: workers that
-    outlive a killed run would go on holding it). Within one process it excludes as well. Whoever wants to say whose it
-    is writes that into a file beside it: on Windows a locked file cannot be read by others, and on POSIX systems the
-    lock of a process ends when that closes any descriptor of the file.
+    It is the system's and ends with the process, however that ends: a file left behind locks
+    nothing. Processes forked or spawned by the holder do not hold it (`flock`, which the libraries
+    use, is held by forked ones too: workers that outlive a killed run would go on holding it).
+    Within one process it excludes as well. Whoever wants to say whose it is writes that into a file
+    beside it: on Windows a locked file cannot be read by others, and on POSIX systems the lock of a
+    process ends when that closes any descriptor of the file.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -60,7 +64,8 @@ class FileLock:
         return self._identity in _held
 
     def acquire(self) -> bool:
-        """Take the lock at once, or return False: somebody else has it. Again by its holder is nothing.
+        """Take the lock at once, or return False: somebody else has it. Again by its holder is
+        nothing.
 
         Raises:
             OSError: the file cannot be made, or the file system has no locks.
@@ -175,7 +180,8 @@ if hasattr(os, "register_at_fork"):
 
 
 def replace(source: str | os.PathLike, target: str | os.PathLike) -> None:
-    """`os.replace`, tried again for two seconds on Windows, which refuses while anybody has either of the two open.
+    """`os.replace`, tried again for two seconds on Windows, which refuses while anybody has either
+    of the two open.
 
     That is mostly a moment: a virus scanner, an indexer, another rank that reads. Raises OSError.
     """
@@ -194,7 +200,7 @@ def kill_process(pid: int) -> None:
 
 
 def parent_of(pid: int) -> int | None:
-    """Return the number of a process's parent; None where the system does not tell (it does on Linux)."""
+    """Return the number of a process's parent; None where the system, unlike Linux, does not tell."""
     try:
         return int(_status(pid)[1])
     except (OSError, IndexError, ValueError):

@@ -1,4 +1,4 @@
-"""How much memory is free where there is no /proc/meminfo: Windows tells by a call, macOS by its `vm_stat`."""
+"""Free memory where there is no /proc/meminfo: by a call on Windows, by `vm_stat` on macOS."""
 
 from __future__ import annotations
 

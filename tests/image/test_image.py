@@ -514,7 +514,7 @@ def test_to_image_rounds_and_clips() -> None:
 def test_misuse_of_tensors_is_named() -> None:
     with pytest.raises(SrtoolboxError, match="float32"):
         batch_to_float(torch.zeros(1, 2, 2, 3))
-    with pytest.raises(SrtoolboxError, match="one picture"):
+    with pytest.raises(SrtoolboxError, match="one image"):
         to_image(torch.zeros(2, 3, 4, 4))
     with pytest.raises(SrtoolboxError, match="12"):
         to_image(torch.zeros(3, 4, 4), bits=12)

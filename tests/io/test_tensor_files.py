@@ -69,7 +69,7 @@ def test_a_container_in_many_places_is_looked_into_once(tmp_path: Path) -> None:
     ("content", "words"),
     [
         (b"", "is empty"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is no checkpoint but a PNG picture"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is no checkpoint but a PNG image"),
         ("größer als\n".encode() * 60, "is no checkpoint but a text file"),
         (b"\x10\x00\x00\x00\x00\x00\x00\x00{'__metadata__'}", "a safetensors file"),
         (bytes([0, 200, 3]) * 500, "is no checkpoint; a .pth"),

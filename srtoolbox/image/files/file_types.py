@@ -1,4 +1,4 @@
-"""Image formats: their suffixes, how their files begin, which are read and written. All suffixes are listed here."""
+"""Image formats: all suffixes, the first bytes of the files, which are read and written."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def is_readable(kind: str) -> bool:
 
 
 def kind_of(start: bytes) -> str | None:
-    """The name of what a file is, by its first bytes; None for what is always read (but GIF), and for the unknown."""
+    """Name the format of a file by its first bytes; None if always read (but GIF) or unknown."""
     if start[4:8] == b"ftyp":
         brands = {start[8:12], *(start[at : at + 4] for at in range(16, min(len(start), _box_length(start)), 4))}
         if brands & {b"avif", b"avis"}:

@@ -1,4 +1,4 @@
-"""The images in a folder, and what in it looks like an image but is not read: nothing is passed over in silence."""
+"""The images in a folder, and the files in it that look like images but are not read."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ class Listing(NamedTuple):
 
 
 def list_images(folder: str | os.PathLike) -> list[Path]:
-    """Paths of all images that are read (by suffix, in any case) below a folder: see `scan_folder`."""
+    """Return the paths of all images that are read below a folder: see `scan_folder`."""
     return scan_folder(folder).images
 
 
 def scan_folder(folder: str | os.PathLike) -> Listing:
     """Find the images in a folder and its sub-folders, by suffix in any case.
 
-    Hidden files and folders are skipped. Links to folders are followed, each real folder once, so loops end.
+    Hidden files and folders are skipped. Links to folders are followed, each real folder once, so
+    loops end.
 
     Raises:
         ImageError: `folder` is no folder, or one in it cannot be read.
@@ -67,7 +68,7 @@ def unread_kind_of(path: Path) -> str | None:
 
 
 def unread_sentence(unread: Iterable[Unread]) -> str:
-    """One sentence that counts and names files that are not read, and says what to do; '' where there are none."""
+    """Count and name files that are not read, and say what to do; '' where there are none."""
     kinds: dict[str, list[str]] = {}
     for path, kind in unread:
         kinds.setdefault(kind, []).append(str(path))

@@ -1,4 +1,4 @@
-"""What each format can hold, and pictures made to fit it."""
+"""The limits of each format, and images converted to fit it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from srtoolbox.image.tensors import expand_gray, to_uint8
 
 
 class Form(NamedTuple):
-    """The shape of a picture's pixels."""
+    """The shape of an image's pixels."""
 
     height: int
     width: int
@@ -35,17 +35,17 @@ class Form(NamedTuple):
 
     @property
     def has_alpha(self) -> bool:
-        """Whether the last channel is alpha."""
+        """True if the last channel is alpha."""
         return self.channels in (2, 4)
 
     @property
     def dtype(self) -> np.dtype:
-        """That of the pixels."""
+        """The type of the pixels."""
         return np.dtype(np.uint8 if self.bits == 8 else np.uint16)
 
 
 def fitted(form: Form, suffix: str) -> tuple[Form, list[str]]:
-    """The form a picture takes in the format of a suffix, and a line for each thing that gets lost.
+    """The form an image takes in the format of a suffix, and a line for each thing that gets lost.
 
     Raises:
         ImageError: no format has this suffix, or a side is longer than the format can tell.
@@ -55,7 +55,7 @@ def fitted(form: Form, suffix: str) -> tuple[Form, list[str]]:
         raise ImageError(f"no format for suffix {suffix!r}; use one of {listed()}")
     if max(form.height, form.width) > MAX_SIDES.get(suffix, 2**31 - 1):
         size = f"{form.width} x {form.height}"
-        raise ImageError(f"{suffix} holds at most {MAX_SIDES[suffix]} pixels a side, this picture has {size}; use .png")
+        raise ImageError(f"{suffix} holds at most {MAX_SIDES[suffix]} pixels a side, this image has {size}; use .png")
     lost, channels, bits = [], form.channels, form.bits
     if bits == 16 and suffix not in DEEP_SUFFIXES:
         bits = 8
@@ -63,7 +63,8 @@ def fitted(form: Form, suffix: str) -> tuple[Form, list[str]]:
     if form.has_alpha and suffix not in (*DEEP_SUFFIXES, ".webp"):
         channels = form.colours
         lost.append(f"transparency became white, {suffix} holds none (.png, .webp and .tif do)")
-    # Three equal channels: WebP has no gray, and hardly a program reads a TIFF of gray with alpha in 16 bits.
+    # Three equal channels: WebP has no gray, and hardly a program reads a TIFF of gray with alpha
+    # in 16 bits.
     if suffix == ".webp" and form.colours == 1:
         channels = 4 if form.has_alpha else 3
     elif suffix in TIFF_SUFFIXES and (form.channels, form.bits) == (2, 16):
@@ -72,7 +73,7 @@ def fitted(form: Form, suffix: str) -> tuple[Form, list[str]]:
 
 
 def converted(band: np.ndarray, form: Form) -> np.ndarray:
-    """Rows of a picture (h, W, C) in another form: alpha laid over white, 16 bits rounded to 8, gray as RGB."""
+    """Convert rows (h, W, C): alpha laid over white, 16 bits rounded to 8, gray as RGB."""
     has_alpha = band.shape[2] in (2, 4)
     colours, alpha = (band[..., :-1], band[..., -1:]) if has_alpha else (band, None)
     if alpha is not None and not form.has_alpha:

@@ -38,13 +38,13 @@ _BITS_PER_SAMPLE, _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 258, 284, 338, 339  
 
 
 class Header(NamedTuple):
-    """What a file says about itself, as its decoder gives it: before it is turned upright."""
+    """The header of a file, as its decoder gives it: before it is turned upright."""
 
     height: int
     width: int
     channels: int
     orientation: int
-    """What remains to be undone: 1 where the decoder turns the image itself."""
+    """The one that remains to be undone: 1 where the decoder turns the image itself."""
     by_cv2: bool  # else by Pillow, which is strict with JPEG, and right about palettes, CMYK and 8-bit TIFF
     deep_bits: int = 0
     """Bits per channel of the file where they are read as 8; else 0."""
@@ -71,7 +71,7 @@ def read_header(file: BinaryIO) -> Header:
 
 
 def png_chunks(file: BinaryIO, wanted: Collection[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, content) of a PNG's chunks up to its end; the content only of those `wanted`, else empty."""
+    """Yield (kind, content) of a PNG's chunks up to its end; only those `wanted` have content."""
     kind = b""
     file.seek(len(PNG_START))
     while kind != b"IEND":
@@ -112,7 +112,7 @@ def _other_header(file: BinaryIO) -> Header:
         if frames > 1 and image.format in _ANIMATED:
             raise _animation(frames)
         if frames > 1 and image.format == "TIFF":
-            raise ImageError(f"holds {frames} pictures; save the one you want as a file of its own")
+            raise ImageError(f"holds {frames} images; save the one you want as a file of its own")
         if image.mode not in _GRAY_MODES | _COLOUR_MODES:
             raise ImageError(f"its values are of kind {image.mode!r} (32-bit or float); save it with 8 or 16 bits")
         orientation = orientation_of(image)
@@ -122,7 +122,8 @@ def _other_header(file: BinaryIO) -> Header:
         tags = tiff_tags(image)
         height, width = tags[_TIFF_HEIGHT], tags[_TIFF_WIDTH]
         deep = _is_deep_tiff(image)
-        # Both decoders turn by themselves: cv2 as the tag says, Pillow also by some ways XMP tells it.
+        # Both decoders turn by themselves: cv2 as the tag says, Pillow also by some ways XMP tells
+        # it.
         applied = tags.get(ORIENTATION, 1) if deep else applied_by_pillow(image)
         if applied in range(5, 9):
             height, width = width, height
@@ -144,7 +145,7 @@ def _deep_bits(image: Image.Image, file: BinaryIO) -> int:
 
 
 def avif_bits(data: bytes) -> int:
-    """The most bits per channel that the decoder configurations (boxes `av1C`) of an AVIF tell: 8, 10 or 12."""
+    """Return the most bits per channel in the boxes `av1C` of an AVIF: 8, 10 or 12."""
     bits, at = 8, data.find(b"av1C")
     while at >= 0 and at + 7 <= len(data):
         is_high, is_twelve = data[at + 6] >> 6 & 1, data[at + 6] >> 5 & 1
@@ -154,7 +155,7 @@ def avif_bits(data: bytes) -> int:
 
 
 def _is_deep_tiff(image: Image.Image) -> bool:
-    """Whether a TIFF has 16 bits per value, of which Pillow would keep 8 in colour pictures."""
+    """True if a TIFF has 16 bits per value, of which Pillow would keep 8 in colour images."""
     tags = tiff_tags(image)
     bits = set(np.atleast_1d(tags.get(_BITS_PER_SAMPLE, 1)).tolist())
     if set(np.atleast_1d(tags.get(_SAMPLE_FORMAT, 1)).tolist()) - {1, 4}:
@@ -179,8 +180,9 @@ class Blocks(NamedTuple):
 
 
 def blocks_in(chunks: Iterable[tuple[bytes, bytes]]) -> Blocks:
-    """EXIF and XMP among (kind, content) of a PNG's chunks: their own chunks first, else raw profiles. Broken ones are
-    as good as none.
+    """Return EXIF and XMP of a PNG's chunks (kind, content).
+
+    Their own chunks go before raw profiles; broken ones are as good as none.
     """
     own: dict[str, bytes] = {}
     raw: dict[str, bytes] = {}
@@ -199,7 +201,7 @@ def blocks_in(chunks: Iterable[tuple[bytes, bytes]]) -> Blocks:
 
 
 def unpacked(data: bytes) -> bytes:
-    """The content that zlib packed, if all of it is there and no more than MAX_METADATA; else nothing."""
+    """Return the content that zlib packed; nothing if incomplete or above MAX_METADATA."""
     unpacker = zlib.decompressobj()
     content = unpacker.decompress(data, MAX_METADATA)
     return content if unpacker.eof else b""
@@ -213,7 +215,7 @@ def _is_metadata(kind: bytes, content: bytes) -> bool:
 
 
 def _raw_profile(kind: bytes, content: bytes) -> tuple[str, bytes]:
-    """'exif' or 'xmp' and its block, of a text that holds name, length and hexadecimal digits. Raises ValueError."""
+    """Return 'exif' or 'xmp' and its block, of a text of name, length and hexadecimal digits."""
     name = content[len(_PROFILE) :].partition(b"\0")[0]
     _, length, *digits = _text(kind, content).split(maxsplit=2)
     block = bytes.fromhex(digits[0].decode("ascii"))
@@ -225,7 +227,7 @@ def _raw_profile(kind: bytes, content: bytes) -> tuple[str, bytes]:
 
 
 def _text(kind: bytes, content: bytes) -> bytes:
-    """The text of a chunk tEXt, zTXt or iTXt: after the keyword, and bytes that say how it is stored."""
+    """Return the text of a chunk tEXt, zTXt or iTXt, which follows the keyword."""
     rest = content.partition(b"\0")[2]
     if kind == b"tEXt":
         return rest

@@ -1,4 +1,4 @@
-"""The header of a JPEG XL file (ISO 18181-1, annex D), before anything is decoded, which its library does at once."""
+"""The header of a JPEG XL file (ISO 18181-1, annex D): its library would decode at once."""
 
 from __future__ import annotations
 

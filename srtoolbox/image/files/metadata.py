@@ -27,15 +27,16 @@ _INCH = 0.0254  # metres
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 _WIDTH, _HEIGHT = 0xA002, 0xA003
 _SHORT, _LONG = 3, 4
-# What a TIFF says about the image beside how it is stored: description, maker, model, software, date, artist,
-# host, copyright. The other tags of its first directory describe pixels that are no longer these.
+# What a TIFF says about the image beside how it is stored: description, maker, model, software,
+# date, artist, host, copyright. The other tags of its first directory describe pixels that are no
+# longer these.
 _DESCRIPTIVE = frozenset({269, 270, 271, 272, 305, 306, 315, 316, 33432, _EXIF_IFD, _GPS_IFD})
 _INTEROPERABILITY = 0xA005
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What is kept of a file beside its pixels. The orientation is applied to the pixels, so here it is 1."""
+    """All that is kept of a file beside its pixels, to which the orientation is applied: it is 1."""
 
     icc: bytes | None = None
     """The ICC profile of the colours."""
@@ -47,7 +48,7 @@ class Metadata:
     """Pixels per inch, across and down."""
 
     def icc_for(self, channels: int) -> bytes | None:
-        """The profile, where it is one for pictures with this many colour channels."""
+        """Return the profile, where it is one for images with this many colour channels."""
         return self.icc if self.icc and profile_space(self.icc) == (b"GRAY" if channels == 1 else b"RGB ") else None
 
 
@@ -91,7 +92,7 @@ def metadata_of(image: Image.Image) -> Metadata:
 
 
 def _attempt(read: Callable[[], T | None]) -> T | None:
-    """Return the result of `read`, or None: what is absent, broken or too large does not make a bad picture."""
+    """Return the result of `read`; None of metadata that are absent, broken or too large."""
     with contextlib.suppress(Exception):
         found = read()
         if not isinstance(found, bytes) or 0 < len(found) <= MAX_METADATA:
@@ -126,7 +127,7 @@ class _Entry(NamedTuple):
 
 
 def upright_exif(block: bytes) -> bytes:
-    """The block with orientation 1 and no preview, which would show the image as it was. Raises on a broken one."""
+    """Return the block with orientation 1 and no preview; raise on a broken one."""
     data = bytearray(block)
     _patch(data, {ORIENTATION: 1})
     end = _first(data) + 2 + 12 * _count(data, _first(data))
@@ -150,7 +151,7 @@ def _exif_of_tiff(image: Image.Image) -> bytes:
 
 
 def descriptive_tags(block: bytes) -> dict[int, object]:
-    """The descriptive tags of a block, by number; sub-directories as mappings. What a TIFF can take over."""
+    """Return the tags of a block that a TIFF can take over; sub-directories as mappings."""
     source = Image.Exif()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # broken metadata are not worth a line per file

@@ -1,4 +1,4 @@
-"""The frames of animated WebP and AVIF files, which FFmpeg does not decode (WebP) or shows the first of (AVIF)."""
+"""The frames of animated WebP and AVIF files, which FFmpeg does not decode in full."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening image files: by Pillow as one of the formats that are read, and with errors that name a bad file."""
+"""Opening image files, as one of the formats that are read, with errors that name a bad file."""
 
 from __future__ import annotations
 
@@ -37,11 +37,12 @@ from srtoolbox.image.files.file_types import (
 )
 from srtoolbox.image.files.jpeg_xl import read_jxl_header
 
-MAX_PIXELS = 2**27  # 134 million: above any camera's picture, 400 MB decoded
+MAX_PIXELS = 2**27  # 134 million: above any camera's image, 400 MB decoded
 MAX_BYTES = 2**30
 MAX_METADATA = 2**24
 """Bytes of one kind of metadata, unpacked: compressed ones can claim any size."""
-# Importing a plugin is what makes Pillow know its format; no other (EPS, PSD ...) is ever tried on a user's file.
+# Importing a plugin is what makes Pillow know its format; no other (EPS, PSD ...) is ever tried on
+# a user's file.
 _PLUGINS = (AvifImagePlugin, BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin,
             WebPImagePlugin)  # fmt: skip
 _FORMATS = tuple(plugin.__name__.rpartition(".")[2].removesuffix("ImagePlugin").upper() for plugin in _PLUGINS)
@@ -54,15 +55,15 @@ _RAW_PHOTOMETRICS, _RAW_COMPRESSIONS = {32803, 34892}, {32767, 32769, 32770, 347
 
 @contextlib.contextmanager
 def open_picture(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A regular file of a size that an image may have, opened; whatever is wrong is an ImageError with its name."""
+    """Open a regular file of a size that an image may have; an ImageError names a bad one."""
     path = Path(path)
     try:
         info = path.stat()
         if not stat.S_ISREG(info.st_mode):  # opening a pipe would wait for ever
             kind = "a folder" if stat.S_ISDIR(info.st_mode) else "not a regular file"
-            raise ImageError(f"{path}: is {kind}, not a picture")
+            raise ImageError(f"{path}: is {kind}, not an image")
         if info.st_size > MAX_BYTES:
-            raise ImageError(f"{path}: {info.st_size} bytes, more than a picture may have ({MAX_BYTES})")
+            raise ImageError(f"{path}: {info.st_size} bytes, more than an image may have ({MAX_BYTES})")
         with open(path, "rb") as file:
             yield file
     except OSError as error:
@@ -81,7 +82,8 @@ def faults_name(name: str) -> Iterator[None]:
     except MemoryError as error:
         raise ImageError(f"{name}: memory does not suffice to decode it, or it is damaged; make it smaller") from error
     except Exception as error:
-        # Damaged files make the decoders raise nearly anything (struct.error, SyntaxError, cv2.error ...).
+        # Damaged files make the decoders raise nearly anything (struct.error, SyntaxError,
+        # cv2.error ...).
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         # sound, as far as one can tell: a codec, a feature or a part of an extra is missing
         if isinstance(error, ImportError) or reason.lower().startswith("unsupported"):
@@ -101,7 +103,7 @@ def open_by_pillow(file: BinaryIO | io.BytesIO) -> Iterator[Image.Image]:
             if len(formats) == 1:
                 raise ImageError("damaged or truncated; replace or remove it") from None
             raise ImageError(
-                f"damaged, or not a picture that can be read ({', '.join(_FORMATS)} with 8 or 16 bits per channel, "
+                f"damaged, or not an image that can be read ({', '.join(_FORMATS)} with 8 or 16 bits per channel, "
                 + "unsigned); replace it, or save it as PNG"
             ) from None
         except Image.DecompressionBombError as error:
@@ -111,7 +113,8 @@ def open_by_pillow(file: BinaryIO | io.BytesIO) -> Iterator[Image.Image]:
 
 
 def _formats_of(file: BinaryIO | io.BytesIO) -> tuple[str, ...]:
-    """Pillow's names of the formats that a file's beginning may be of; whoever reads them is imported.
+    """Pillow's names of the formats that a file's beginning may be of; whoever reads them is
+    imported.
 
     Raises:
         ImageError: the file is sound as far as that tells, but of a kind that is not read.
@@ -156,7 +159,7 @@ def too_large(height: int, width: int) -> ImageError:
 
 
 def _is_camera_raw(file: BinaryIO | io.BytesIO) -> bool:
-    """True for what cameras store in the form of a TIFF: read as one it would be its small preview, if anything."""
+    """True for camera raw in the form of a TIFF, of which Pillow would read the small preview."""
     with warnings.catch_warnings(), contextlib.suppress(Exception):  # what is broken is told when it is opened
         warnings.simplefilter("ignore")
         start = file.read(8)

@@ -1,8 +1,8 @@
-"""How an image must be turned to stand upright: by EXIF, else by XMP, wherever its format keeps them.
+"""The orientation of an image: by EXIF, else by XMP, wherever its format keeps them.
 
-EXIF goes before XMP where both tell, as in Pillow and libvips: cameras and viewers keep EXIF right, XMP is often
-a copy that was left behind. AVIF, HEIC and JPEG XL tell the orientation in the container itself, and what EXIF or XMP
-say there does not count: it would turn the image twice.
+EXIF goes before XMP where both tell, as in Pillow and libvips: cameras and viewers keep EXIF right,
+XMP is often a copy that was left behind. AVIF, HEIC and JPEG XL tell the orientation in the
+container itself, and what EXIF or XMP say there does not count: it would turn the image twice.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def _as_bytes(packet: bytes | str | tuple | None) -> bytes:
 def _xmp_pattern(packet: bytes) -> re.Pattern[bytes]:
     """A pattern of the value, whatever prefix the packet gives the namespace of TIFF.
 
-    Packets may be hostile: nothing in it is of any length, so that the time grows as the packet does.
+    Packets may be hostile: nothing in it is of any length, so that the time grows as the packet
+    does.
     """
     names = itertools.islice((match[1] for match in _NAMESPACE.finditer(packet)), _MOST_PREFIXES)
     prefixes = b"|".join(re.escape(prefix) for prefix in {b"tiff", *names})
@@ -93,7 +94,7 @@ def _xmp_pattern(packet: bytes) -> re.Pattern[bytes]:
 
 
 def _exif_value(block: bytes | None) -> object:
-    """The value in an EXIF block, with or without 'Exif' before it; missing and broken ones tell nothing."""
+    """Return the value in an EXIF block, with or without 'Exif' before it; None of a broken one."""
     with warnings.catch_warnings(), contextlib.suppress(Exception):
         warnings.simplefilter("ignore")
         if block:

@@ -1,10 +1,12 @@
-"""Pictures with all that belongs to them: alpha and metadata beside the pixels. For upscaling; stores hold pixels only.
+"""Images with alpha and metadata beside the pixels, for upscaling; stores hold pixels only.
 
 The rules of `reading` hold, and on top of them:
 
-- Alpha is kept, whichever way a file tells it: a channel, a palette's transparency, a transparent colour.
-- CMYK with an ICC profile becomes sRGB through it (relative colorimetric, black point compensated); the result has no
-  profile, which means sRGB. Without a profile, or with a broken one, the plain formula serves, as in stores.
+- Alpha is kept, whichever way a file tells it: a channel, a palette's transparency, a transparent
+  colour.
+- CMYK with an ICC profile becomes sRGB through it (relative colorimetric, black point compensated);
+  the result has no profile, which means sRGB. Without a profile, or with a broken one, the plain
+  formula serves, as in stores.
 - Colour profile, EXIF, XMP and resolution are kept; the orientation is applied, so it is 1 in them.
 """
 
@@ -31,7 +33,7 @@ _ALPHA_MODES = {"LA": "LA", "La": "LA", "PA": "RGBA", "RGBA": "RGBA", "RGBa": "R
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture, its transparency and what its file told about it."""
+    """An image, its transparency, and the metadata of its file."""
 
     pixels: np.ndarray
     """(H, W, C) uint8 or uint16, C = 1 (gray) or 3 (RGB)."""
@@ -43,7 +45,7 @@ class Picture:
 
 
 def read_picture(path: str | os.PathLike) -> Picture:
-    """The picture in a file, by the rules of this module.
+    """Read an image with alpha and metadata, by the rules of this module.
 
     Raises:
         ImageError: names the file, what is wrong with it and what to do.
@@ -53,7 +55,7 @@ def read_picture(path: str | os.PathLike) -> Picture:
 
 
 def decode_picture(data: bytes, name: str) -> Picture:
-    """The picture in the bytes of a file, exactly as `read_picture` gives it; `name` is what errors call it."""
+    """Decode the bytes of a file, exactly as `read_picture`; errors call it `name`."""
     with faults_name(name):
         header = read_header(io.BytesIO(data))
         decode = _decode_png if data.startswith(b"\x89PNG") else _decode_other
@@ -106,7 +108,7 @@ def _decode_other(data: bytes, header: Header) -> Picture:
 
 
 def _alpha_of(image: Image.Image) -> np.ndarray | None:
-    """The alpha channel, or a palette's, of a picture decoded by Pillow."""
+    """The alpha channel, or a palette's, of an image decoded by Pillow."""
     if image.mode in _ALPHA_MODES:
         plain = image.convert(_ALPHA_MODES[image.mode])
     elif image.mode == "P" and "transparency" in image.info:
@@ -119,7 +121,7 @@ def _alpha_of(image: Image.Image) -> np.ndarray | None:
 
 
 def _through_profile(image: Image.Image, icc: bytes | None) -> np.ndarray:
-    """A CMYK picture as sRGB, HWC uint8."""
+    """A CMYK image as sRGB, HWC uint8."""
     if icc and profile_space(icc) == b"CMYK":
         with contextlib.suppress(ImageCms.PyCMSError, OSError):  # a broken profile is as good as none
             converted = ImageCms.profileToProfile(

@@ -1,4 +1,4 @@
-"""A PNG written row by row, so that a picture need not fit into memory. Specification: ISO/IEC 15948, W3C PNG."""
+"""A PNG written row by row, so that an image need not fit into memory (ISO/IEC 15948, W3C PNG)."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ from srtoolbox.image.files.tiff import write_tiff
 from srtoolbox.io import files
 
 _STREAMED = {".png": write_png, **dict.fromkeys(TIFF_SUFFIXES, write_tiff)}
-# method and quality are the effort: 1-3 % larger files than by Pillow's own, in a half to a seventh of the time
+# method and quality are the effort: 1-3 % larger files than by Pillow's own, in a half to a seventh
+# of the time
 _WEBP_LOSSLESS = {"lossless": True, "exact": True, "method": 2, "quality": 20}
 _WEBP_SHORTAGES = ("encoding error 1", "encoding error 2")  # libwebp's numbers for want of memory
 _JPEG_SEGMENT = 65000  # bytes of EXIF or XMP that surely fit into a JPEG
@@ -43,9 +44,11 @@ def write_image(path: str | os.PathLike, image: np.ndarray, *, quality: int | No
     """Write HWC (or HW) uint8 or uint16, C = 1 or 3 (RGB), in the format of the suffix, atomically.
 
     Args:
-        path: `.png`, `.tif`/`.tiff` (8 or 16 bits), `.bmp`, `.webp`, `.jpg`/`.jpeg` (8 bits). Folders are made.
+        path: `.png`, `.tif`/`.tiff` (8 or 16 bits), `.bmp`, `.webp`, `.jpg`/`.jpeg` (8 bits).
+            Folders are made.
         image: the image. WebP has no gray: it comes back with three equal channels.
-        quality: 1 ... 100 for JPEG (default 95, colour at full resolution) and WebP (default: lossless).
+        quality: 1 ... 100 for JPEG (default 95, colour at full resolution) and WebP (default:
+            lossless).
 
     Raises:
         ImageError: an array, or a format that cannot hold it; names the file.
@@ -105,21 +108,24 @@ def _check_quality(quality: int | None, suffix: str) -> None:
 
 
 def form_of(picture: Picture) -> Form:
-    """The shape of a picture's pixels, alpha included."""
+    """The shape of an image's pixels, alpha included."""
     height, width, channels = picture.pixels.shape
     return Form(height, width, channels + (picture.alpha is not None), 8 * picture.pixels.dtype.itemsize)
 
 
 def write_picture(path: str | os.PathLike, picture: Picture, *, quality: int | None = None) -> list[str]:
-    """Write a picture with its alpha and metadata in the format of the suffix, atomically.
+    """Write an image with its alpha and metadata in the format of the suffix, atomically.
 
     Args:
-        path: `.png`, `.tif`/`.tiff` (8 or 16 bits), `.webp` (8 bits), `.jpg`/`.jpeg`, `.bmp` (8 bits, no alpha).
+        path: `.png`, `.tif`/`.tiff` (8 or 16 bits), `.webp` (8 bits), `.jpg`/`.jpeg`, `.bmp` (8
+            bits, no alpha).
         picture: what to write. Of metadata BMP keeps the resolution, WebP all but that.
-        quality: 1 ... 100 for JPEG (default 95, colour at full resolution) and WebP (default: lossless).
+        quality: 1 ... 100 for JPEG (default 95, colour at full resolution) and WebP (default:
+            lossless).
 
     Returns:
-        A line for each thing the format cannot hold: of 16 bits the lower 8, transparency (laid over white).
+        A line for each thing the format cannot hold: of 16 bits the lower 8, transparency (laid
+        over white).
 
     Raises:
         ImageError: a format, size or quality that does not exist; names the file.
@@ -148,7 +154,7 @@ def write_bands(
 
 
 def check_form(form: Form, suffix: str, quality: int | None = None) -> list[str]:
-    """What gets lost in this format, known before any work. Raises ImageError where nothing can be written."""
+    """Return what gets lost in this format; raise ImageError where nothing can be written."""
     _check_quality(quality, suffix)
     return fitted(form, suffix)[1]
 
@@ -175,7 +181,7 @@ def encode_bands(
 
 
 def _gathered(bands: Iterable[np.ndarray], form: Form) -> np.ndarray:
-    """The whole picture of its bands; the first one itself if it is all."""
+    """The whole image of its bands; the first one itself if it is all."""
     whole: np.ndarray | None = None
     filled = 0
     for band in bands:
@@ -185,13 +191,13 @@ def _gathered(bands: Iterable[np.ndarray], form: Form) -> np.ndarray:
             whole = np.empty((form.height, form.width, form.channels), form.dtype)
         whole[filled : filled + len(band)] = band
         filled += len(band)
-    assert whole is not None and filled == form.height, "bands make up the picture"
+    assert whole is not None and filled == form.height, "bands make up the image"
     return whole
 
 
 @contextlib.contextmanager
 def _encoder_faults(suffix: str) -> Iterator[None]:
-    """What Pillow's encoders fail with becomes an ImageError; what the file fails with (OSError) stays."""
+    """Turn the errors of Pillow's encoders into an ImageError; those of the file (OSError) stay."""
     try:
         yield
     except (ValueError, RuntimeError, SystemError) as error:

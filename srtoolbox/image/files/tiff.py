@@ -1,4 +1,4 @@
-"""A TIFF written strip by strip, so that a picture need not fit into memory; a BigTIFF where 4 GiB could be too few.
+"""A TIFF written strip by strip, so that an image need not fit into memory; BigTIFF from 4 GiB.
 
 Adobe: TIFF 6.0 (1992), with horizontal differencing and Deflate (TIFF Technical Note 2).
 """
@@ -50,7 +50,7 @@ def write_tiff(file: BinaryIO, bands: Iterable[np.ndarray], form: Form, metadata
 
 
 def _whole_directory(tags: Tags, form: Form, metadata: Metadata, place: int, big: bool) -> bytes:
-    """The directory with the EXIF tags, which are left out where they are so odd that they cannot be written again."""
+    """Return the directory with the EXIF tags, but for those that cannot be written again."""
     if metadata.exif:
         with contextlib.suppress(Exception):
             described = descriptive_tags(resized_exif(metadata.exif, form.height, form.width))
@@ -90,7 +90,7 @@ def _tags(form: Form, metadata: Metadata) -> Tags:
 
 
 def _directory(tags: Tags, described: dict[int, object], place: int, big: bool) -> bytes:
-    """The directory at `place` of the file: entries, the end mark, and the values too long for an entry."""
+    """Return the directory at `place` of the file, and the values too long for an entry."""
     directories = {tag: value for tag, value in described.items() if isinstance(value, dict)}
     texts = {tag: value for tag, value in described.items() if isinstance(value, str)}
     entries = {tag: (kind, *_packed(kind, values)) for tag, (kind, values) in tags.items()}

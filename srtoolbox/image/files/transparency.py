@@ -1,4 +1,4 @@
-"""Transparency: colours that nobody sees must not reach those that are seen, and alpha must stay what it is."""
+"""Transparency: hidden colours must not reach visible ones, and alpha must stay what it is."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import numpy as np
 
 
 def fill_hidden(colours: np.ndarray, alpha: np.ndarray, wraps: tuple[bool, bool] = (False, False)) -> np.ndarray:
-    """`colours` (HWC) with every fully transparent pixel's replaced by that of the nearest visible one.
+    """Replace the colour of each fully transparent pixel by that of the nearest visible one.
 
-    An upscaled pixel at the edge is made of pixels on both sides of it; what a program left under the transparent
-    ones, often black or white, would show as a rim.
+    An upscaled pixel at the edge is made of pixels on both sides of it; what a program left under
+    the transparent ones, often black or white, would show as a rim.
 
     Args:
         colours: (H, W, C).
         alpha: (H, W, 1).
-        wraps: whether rows, and columns, go on with the opposite side, where the nearest one may lie.
+        wraps: whether rows, and columns, go on with the opposite side, where the nearest one may
+            lie.
     """
     hidden = alpha[..., 0] == 0
     if not hidden.any() or hidden.all():
@@ -38,7 +39,7 @@ def fill_hidden(colours: np.ndarray, alpha: np.ndarray, wraps: tuple[bool, bool]
 
 
 def _around(shape: Sequence[int], margins: Sequence[int], wraps: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
-    """The indices of an image with margins in which the axes that wrap go on with the opposite side."""
+    """Return the indices of an image with margins, in which wrapped axes go on at the other side."""
     rows, columns = np.ix_(
         *(
             np.arange(-margin, length + margin) % length if is_wrapped else np.arange(length)
@@ -49,7 +50,7 @@ def _around(shape: Sequence[int], margins: Sequence[int], wraps: Sequence[bool])
 
 
 def _inner(shape: Sequence[int], margins: Sequence[int], wraps: Sequence[bool]) -> tuple[slice, ...]:
-    """Where the image lies in that of `_around`."""
+    """Return the slices of the image within that of `_around`."""
     sides = zip(shape, margins, wraps, strict=True)
     return tuple(
         slice(margin, margin + length) if is_wrapped else slice(length) for length, margin, is_wrapped in sides
@@ -57,15 +58,16 @@ def _inner(shape: Sequence[int], margins: Sequence[int], wraps: Sequence[bool]) 
 
 
 class AlphaBounds:
-    """Between what the alpha of an upscaled picture may lie: the least and the most of the 3 x 3 pixels around.
+    """The bounds of the alpha of an upscaled image: the least and the most of the 3 x 3 pixels
+    around.
 
     Along a side that gets smaller it is all the pixels that the bicubic filter sees.
 
-    Interpolation and networks overshoot at edges and are never exactly flat: an opaque picture would become
-    transparent by a level here and there.
+    Interpolation and networks overshoot at edges and are never exactly flat: an opaque image would
+    become transparent by a level here and there.
 
     Args:
-        alpha: (H, W, 1) uint8 or uint16, of the small picture.
+        alpha: (H, W, 1) uint8 or uint16, of the small image.
         size: (height, width) of the upscaled one.
         wraps: whether rows, and columns, go on with the opposite side.
     """
