@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from srtoolbox.apps.networks import Checkpoint
 from srtoolbox.apps.video import upscale as module
 from srtoolbox.apps.video.frames import frames, library, probe
 from srtoolbox.apps.video.parts import Encoding
@@ -22,6 +23,7 @@ from srtoolbox.apps.video.upscale import upscale_video
 from srtoolbox.cli import main
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.io.files import sha256
 from srtoolbox.io.tensor_files import save_tensors
 from srtoolbox.io.threads import AHEAD
 from srtoolbox.registry import NETWORKS
@@ -209,6 +211,21 @@ def test_parts_of_another_job_are_refused(tmp_path: Path) -> None:
     assert upscale_video(bicubic(), clip, out, job={"checkpoint": "b"}, overwrite=True).resumed == 0
     with pytest.raises(SrtoolboxError, match="is there already; --overwrite"):
         upscale_video(bicubic(), clip, out)
+
+
+def test_parts_made_with_other_settings_are_another_job(tmp_path: Path, espcn: str) -> None:
+    clip, out = make_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    job = module._job_of(espcn, {"tile": 32, "ensemble": False, "outscale": 2})
+    assert job == {"checkpoint": sha256(espcn), "dtype": "fp32", "outscale": 2, "scale": None}  # the command's
+    interrupted(clip, out, 10, job=job)
+    for network, settings, names in (
+        (espcn, {"ensemble": True, "overlap": 1}, "ensemble, overlap"),
+        (Checkpoint(espcn, weights="raw"), {}, "weights"),
+        (Checkpoint(espcn, other=espcn, alpha=0.3), {}, "alpha, other"),
+        (NETWORKS.build({"type": "Bicubic", "scale": 2}), {"wrap": "x"}, "checkpoint, .*wrap"),
+    ):
+        with pytest.raises(SrtoolboxError, match=f"parts made with another {names}"):
+            upscale_video(network, clip, out, **{"outscale": 2, **settings})
 
 
 def test_decoding_waits_for_the_network(tmp_path: Path, monkeypatch) -> None:

@@ -114,11 +114,22 @@ def upscale_video(
 
 
 def _job_of(network: NetworkSource | Upscaler, settings: UpscalerSettings) -> dict[str, Any]:
-    """Return what decides the result; of a network in memory it is not known."""
+    """Return what decides the result; a network in memory is not known, only its settings are.
+
+    What the command has no option for is there only where it is no default: parts of an earlier
+    release are gone on with.
+    """
+    exact = {"tile", "batch"}  # they change the time and the memory
+    chosen = {key: value for key, value in settings.items() if key not in exact}
+    job = {key: value for key, value in chosen.items() if value is not None and value is not False}
     if not isinstance(network, Checkpoint | str | os.PathLike):
-        return {}
+        return job
     checkpoint = network if isinstance(network, Checkpoint) else Checkpoint(network)
-    return {
+    if checkpoint.weights != "ema":
+        job["weights"] = checkpoint.weights
+    if checkpoint.other is not None:
+        job |= {"other": files.sha256(checkpoint.other), "alpha": checkpoint.alpha}
+    return job | {
         "checkpoint": files.sha256(checkpoint.path),
         "dtype": settings.get("dtype", "fp32"),
         "outscale": settings.get("outscale"),
