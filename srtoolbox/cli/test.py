@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
         test(
             args.config,
             args.checkpoints,
-            datasets=args.datasets.split(",") if args.datasets else None,
+            datasets=args.datasets,
             baseline=args.baseline,
             json=args.json,
             out=args.out,

@@ -65,6 +65,8 @@ def test_what_does_not_go_together_is_refused(folder: Path, tmp_path: Path) -> N
         srtoolbox.test(folder / "tiny.py", best=3)
     with pytest.raises(ConfigError, match="Did you mean 'photos'"):
         srtoolbox.test(folder / "tiny.py", folder / "iter_000020.pth", datasets=["fotos"])
+    with pytest.raises(ConfigError, match=r"no set 'fotos'.* Did you mean 'photos'"):
+        srtoolbox.test(folder / "tiny.py", folder / "iter_000020.pth", datasets="photos,fotos")
     (tmp_path / "notes.txt").touch()
     with pytest.raises(SrtoolboxError, match="is no report"):
         srtoolbox.test(folder / "tiny.py", folder / "iter_000020.pth", report=tmp_path)

@@ -207,7 +207,7 @@ def _sets_and_metrics(
     if datasets:
         first = interpolator.files[0]
         config = config or Config(first.run_config, filename=first.source)
-        sets, metrics = sets_and_metrics(config, datasets.split(","))
+        sets, metrics = sets_and_metrics(config, datasets)
         for name, dataset in sets.items():
             if dataset.scale != scale:
                 raise ConfigError(f"the networks upscale x{scale}, set {name} is x{dataset.scale}")

@@ -20,8 +20,12 @@ PART = 8
 """Images per process that are scored by all networks before the next are read."""
 
 
-def sets_and_metrics(config: Config, chosen: Sequence[str] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+def sets_and_metrics(
+    config: Config, chosen: str | Sequence[str] | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the sets, all or those chosen, and metrics of `data.test`, else of `data.val`."""
+    if isinstance(chosen, str) and chosen:
+        chosen = chosen.split(",")
     data = config.get("data") or {}
     part = {**(data.get("val") or {}), **(data.get("test") or {})}
     sets = dict(part.get("datasets") or {})

@@ -65,7 +65,7 @@ def test(
     config: Config | Mapping[str, Any] | str | os.PathLike[str],
     checkpoints: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     *,
-    datasets: Sequence[str] | None = None,
+    datasets: str | Sequence[str] | None = None,
     baseline: bool = False,
     json: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -84,7 +84,7 @@ def test(
     Args:
         config: a file, the name of a packaged config, a `Config` or a plain dict, with data.test.
         checkpoints: to score; none scores a network that needs no weights.
-        datasets: only these of the config's sets.
+        datasets: only these of the config's sets, as ['set5', 'set14'] or 'set5,set14'.
         baseline: score bicubic beside the checkpoints.
         json: the file for all scores, image by image.
         out, best, sheets, report, report_images: see `Outputs`.
