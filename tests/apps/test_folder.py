@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 from rich.console import Console
 
 import srtoolbox
+from srtoolbox.apps.folder import upscale as application
+from srtoolbox.apps.folder.plan import Job
 from srtoolbox.apps.networks import UpscalerSettings
-from srtoolbox.errors import OptionError
+from srtoolbox.errors import ImageError, OptionError
 from srtoolbox.image import Picture, read_image, read_picture, write_image, write_picture
 
 QUIET = Console(file=io.StringIO())
@@ -77,6 +80,31 @@ def test_impossible_arguments_are_refused_by_name(
 ) -> None:
     with pytest.raises(OptionError, match=f"^{message}"):
         srtoolbox.upscale_folder(bicubic, folder, **arguments)
+
+
+def test_ctrl_c_at_standard_input_stops_what_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetching, was_stopped = threading.Event(), []
+
+    def fetch(url: str, stop: threading.Event) -> bytes:
+        fetching.set()
+        was_stopped.append(stop.wait(5))
+        raise ImageError(f"{url}: stopped")
+
+    def interrupt() -> bytes:
+        fetching.wait(5)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(application, "fetch", fetch)
+    monkeypatch.setattr(application, "_from_stdin", interrupt)
+    jobs = [Job("https://example.org/a.png", "url", Path("a.png")), Job("-", "stream", Path("b.png"))]
+    with pytest.raises(KeyboardInterrupt):
+        list(application.read_ahead(jobs, workers=2))
+    assert was_stopped == [True]
+
+
+def test_no_inputs_are_refused(bicubic: str) -> None:
+    with pytest.raises(ImageError, match=r"^no images to upscale are named$"):
+        srtoolbox.upscale_folder(bicubic, [])
 
 
 def test_an_upscaler_has_its_settings(bicubic: str, folder: Path) -> None:

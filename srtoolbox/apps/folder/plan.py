@@ -74,6 +74,8 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
         SrtoolboxError: an input that is not there, a folder or pattern without images, two images
             with one output, an output that is an input, several images for one output file.
     """
+    if not inputs:
+        raise ImageError("no images to upscale are named")
     found: dict[Path | str, _Found] = {}
     unread: dict[Path, Unread] = {}
     for each in _sources(inputs, naming, unread):

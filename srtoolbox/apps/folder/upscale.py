@@ -313,11 +313,9 @@ def read_ahead(jobs: Sequence[Job], workers: int) -> Generator[tuple[Job, Future
     process.
     """
     stop = threading.Event()
-    # standard input is read here: a thread that waits for it could not be ended
-    sources = ((job, _from_stdin() if job.kind == "stream" else b"") for job in jobs)
     reading = map_ahead(
         lambda source: read(*source, stop),
-        sources,
+        _sources(jobs, stop),
         threads=workers,
         ahead=0,
         cost=lambda source: _decoded_bytes(source[0]),
@@ -329,6 +327,20 @@ def read_ahead(jobs: Sequence[Job], workers: int) -> Generator[tuple[Job, Future
                 yield job, image
         finally:
             stop.set()
+
+
+def _sources(jobs: Sequence[Job], stop: threading.Event) -> Iterator[tuple[Job, bytes]]:
+    """Yield the jobs, each with what standard input has for it.
+
+    That is read here: a thread that waits for it could not be ended. Ctrl-C meanwhile stops the
+    threads that fetch.
+    """
+    try:
+        for job in jobs:
+            yield job, _from_stdin() if job.kind == "stream" else b""
+    except BaseException:
+        stop.set()
+        raise
 
 
 def read(job: Job, data: bytes, stop: threading.Event) -> Picture:
