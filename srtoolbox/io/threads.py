@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
-from srtoolbox.errors import SrtoolboxError
+from srtoolbox.errors import OptionError, SrtoolboxError
 
 AHEAD = 4
 """Items that wait between two threads."""
@@ -27,6 +28,17 @@ _R = TypeVar("_R")
 
 class AbandonedError(SrtoolboxError):
     """The items to write will not all come: the writer removes what it has written so far."""
+
+
+def count_threads(workers: int | None) -> int:
+    """Return the number of threads for `workers`: None and 0 are one per CPU.
+
+    Raises:
+        OptionError: fewer than 0.
+    """
+    if workers is not None and workers < 0:
+        raise OptionError(f"workers is at least 1 (default: one per CPU), got {workers}")
+    return workers or os.cpu_count() or 1
 
 
 def map_ahead(

@@ -34,6 +34,8 @@ def test_called_again_it_loses_nothing(photo_folder: Path, tmp_path: Path) -> No
     assert again.parts[0].stores[0].reused == 6
     with pytest.raises(DataError, match="holds another finished store of 6 images, which is not touched"):
         srtoolbox.convert(photo_folder, out, subimages=20)
+    with pytest.raises(OptionError, match=r"^workers is at least 1 \(default: one per CPU\), got -2$"):
+        srtoolbox.convert(photo_folder, out, subimages=20, overwrite=True, workers=-2)
     assert (out / "data.mdb").read_bytes() == before
     assert srtoolbox.convert(photo_folder, out, subimages=20, overwrite=True).parts[0].stores[0].images > 6
 

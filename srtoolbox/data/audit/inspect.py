@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import statistics
 import threading
 from collections import Counter
@@ -18,7 +17,7 @@ from srtoolbox.data.stores.folder import FolderStore
 from srtoolbox.data.stores.lmdb import LmdbStore
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import read_image
-from srtoolbox.io.threads import map_ahead
+from srtoolbox.io.threads import count_threads, map_ahead
 
 
 class SoundImage(NamedTuple):
@@ -69,7 +68,7 @@ def inspect_images(
         return SoundImage(source, image.shape, 8 * image.dtype.itemsize, hash_image(image))
 
     inspections: dict[str, Inspection] = {}
-    threads = workers or os.cpu_count() or 1
+    threads = count_threads(workers)
     with contextlib.closing(map_ahead(inspect, keys, threads=threads)) as calls:
         for key, call in calls:
             inspections[key] = call.result()

@@ -18,7 +18,7 @@ import numpy as np
 from srtoolbox.errors import DataError, ImageError, MissingDataError
 from srtoolbox.image import read_image, write_image
 from srtoolbox.io.files import prepare_folder
-from srtoolbox.io.threads import map_ahead
+from srtoolbox.io.threads import count_threads, map_ahead
 
 SIDE = 96
 IMAGE_BYTES = 3 * SIDE * SIDE
@@ -55,6 +55,7 @@ def unpack(
     """
     images = _open(Path(binary))
     folder, width = Path(folder), max(6, len(str(len(images) - 1)))
+    threads = count_threads(workers)
     prepare_folder(folder)
 
     def write(number: int) -> bool:
@@ -68,7 +69,6 @@ def unpack(
         return False
 
     written = 0
-    threads = workers or os.cpu_count() or 1
     with contextlib.closing(map_ahead(write, range(len(images)), threads=threads)) as writing:
         for number, outcome in writing:
             written += outcome.result()

@@ -23,7 +23,7 @@ from srtoolbox.data.stores.folder import FolderStore
 from srtoolbox.data.stores.lmdb_writer import COMMIT_BYTES, LmdbWriter, Value, remove_store
 from srtoolbox.errors import DataError, ImageError
 from srtoolbox.image import START_BYTES, kind_of, read_image
-from srtoolbox.io.threads import map_ahead
+from srtoolbox.io.threads import count_threads, map_ahead
 from srtoolbox.resize import imresize
 from srtoolbox.text import counted
 
@@ -80,6 +80,7 @@ def write_stores(
         DamagedImagesError: damaged images, all named; the others are stored.
         DataError: a full disk, outputs in use.
     """
+    threads = count_threads(workers)
     if overwrite:
         for path in outputs:
             remove_store(path)
@@ -94,7 +95,7 @@ def write_stores(
                 "changed since, or its partner is gone. Convert again with --overwrite"
             )
         reused = len(plan.keys()) - sum(len(plan.windows(job)) for job in todo)
-        _fill(plan, todo, writers, workers or os.cpu_count() or 1, progress)
+        _fill(plan, todo, writers, threads, progress)
         return [_summary(plan, writer, reused) for writer in writers]
     finally:
         for writer in writers:
