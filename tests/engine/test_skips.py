@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from torch import Tensor
 from srtoolbox import dist
 from srtoolbox.cli import main
 from srtoolbox.engine.hooks import Hook, Phase
+from srtoolbox.engine.job import job
+from srtoolbox.engine.job.workdir import find_state
+from srtoolbox.engine.loop import train
+from srtoolbox.engine.run import Run
 from srtoolbox.engine.runner import Runner
 from srtoolbox.errors import RunError
 from srtoolbox.registry import HOOKS
@@ -141,6 +146,41 @@ def test_a_rollback_goes_on_with_other_samples(
     assert [line["iter"] for line in records(tmp_path) if line["kind"] == "train"] == [3, 6, 9, 12, 15, 18, 20]
     assert (tmp_path / "faults/iter_000009/report.json").exists()
     assert listing(tmp_path, "iter_*.pth") == [f"iter_{i:06d}.pth" for i in (5, 10, 15, 20)]
+
+
+def test_no_earlier_run_or_loaded_checkpoint_fills_memory(
+    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class State(dict):
+        """A dict that can be watched."""
+
+    def watch(*args: Any, **options: Any) -> tuple[State | None, Path | None]:
+        state, path = find_state(*args, **options)
+        if state is not None:
+            state = State(state)
+            watched.append(weakref.ref(state))
+        return state, path
+
+    def look() -> list[bool]:
+        return [reference() is not None for reference in watched]
+
+    class WatchedRun(Run):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            alive.append(look())
+            super().__init__(*args, **options)
+            watched.append(weakref.ref(self))
+
+    def watch_training(run: Run) -> None:
+        alive.append(look())
+        train(run)
+
+    watched: list[weakref.ref] = []
+    alive: list[list[bool]] = []
+    monkeypatch.setattr(job, "find_state", watch)
+    monkeypatch.setattr(job, "Run", WatchedRun)
+    monkeypatch.setattr(job, "train_run", watch_training)
+    assert main(["train", str(tiny_config), "--work-dir", str(tmp_path), DRAWN, *GO_BACK]) == 0
+    assert alive == [[], [True], [False, True], [False, False, True]]  # a run, a state, a run
 
 
 def test_a_run_that_went_back_resumes_exactly(tiny_config: Path, tmp_path: Path) -> None:

@@ -137,6 +137,20 @@ class Job:
             overwrite, resume = False, True
         if resume and not resume_from and notes.get("from"):  # where there is no save yet
             resume_from = Path(notes["from"])
+        try:
+            return self._train_or_go_back(resume, resume_from, overwrite)
+        except Interrupted:
+            raise
+        except BaseException as error:
+            dist.abort(error)
+            if isinstance(error, SystemExit):
+                raise RunError(f"something in the run called sys.exit({error.code}): it has not finished") from error
+            raise
+        finally:
+            self._run, self._is_stopped = None, False
+
+    def _train_or_go_back(self, resume: bool, resume_from: Path | None, overwrite: bool) -> TrainResult:
+        """Train from where the run is, and again from the newest checkpoint where steps fail."""
         state, path = None, None
         if not overwrite:
             state, path = find_state(self.work_dir, resume=resume, resume_from=resume_from)
@@ -147,24 +161,9 @@ class Job:
                     "max_iters=N to train on to iteration N", state["iter"], self.config["max_iters"],
                 )  # fmt: skip
             return self._result(Ending.NOTHING_LEFT, state["iter"])
-        try:
-            return self._train_from(state, path, resume_from, overwrite)
-        except Interrupted:
-            raise
-        except BaseException as error:
-            dist.abort(error)
-            if isinstance(error, SystemExit):
-                raise RunError(f"something in the run called sys.exit({error.code}): it has not finished") from error
-            raise
-        finally:
-            self._run = None
-
-    def _train_from(
-        self, state: dict[str, Any] | None, path: Path | None, resume_from: Path | None, overwrite: bool
-    ) -> TrainResult:
-        """Train from a state, and again from the newest checkpoint where steps fail."""
         for rollbacks in range((self.config.get("runtime") or {}).get("rollbacks", 0), -1, -1):
             run = self._begin(state, path, overwrite=overwrite)
+            state = None  # memory for the run, which has all it needs
             try:
                 with _progress_shown(run):
                     train_run(run)
@@ -175,7 +174,6 @@ class Job:
                     if self._is_stopped:
                         return self._result(Ending.STOPPED, run.iter)
                     raise Interrupted(str(stop), stop.exit_code) from None
-                state, path = None, None
                 if stop.may_go_back and rollbacks:
                     state, path = find_state(self.work_dir, resume=True, resume_from=resume_from)
                 if state is None:
@@ -183,6 +181,8 @@ class Job:
                 LOGGER.error("%s", stop)
                 LOGGER.warning("going back to iteration %d, on to samples not drawn yet", state["iter"])
                 state["draws"], overwrite = run.draws, False
+            self._run = None
+            del run  # its networks and optimizers must not fill a GPU beside the next run's
         raise AssertionError("the last one of these runs returns or raises")
 
     def _begin(self, state: dict[str, Any] | None, path: Path | None, *, overwrite: bool) -> Run:
