@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from srtoolbox import dist
 from srtoolbox.engine.job.signals import Interrupted
 from srtoolbox.engine.job.workdir import refuse_mixing
 from srtoolbox.engine.loop import train
@@ -22,6 +23,7 @@ class Runner(Run):
             KeyboardInterrupt: a signal came (`Interrupted`); what can be saved is saved.
         """
         refuse_mixing(self.work_dir, self.resumed_from)
+        dist.barrier()  # a slow rank must not find what the first one writes
         try:
             train(self)
         except Stop as stop:

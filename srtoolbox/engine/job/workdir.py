@@ -71,8 +71,7 @@ def refuse_mixing(work_dir: Path, resumed_from: Path | None) -> None:
     """
     saved = reversed(list_checkpoints(work_dir / "checkpoints"))
     newest = next((path for path in saved if verify_checkpoint(path) is None), None)
-    is_newest = resumed_from is not None and newest is not None and resumed_from.samefile(newest)
-    if not is_newest:
+    if resumed_from is None or newest is None or resumed_from.resolve() != newest.resolve():
         refuse_used(work_dir)
 
 

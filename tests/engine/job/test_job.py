@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 import torch
 
 import srtoolbox
+from srtoolbox import dist
 from srtoolbox.cli import main
 from srtoolbox.config import Config
 from srtoolbox.engine.hooks import Hook, Phase
@@ -26,6 +28,7 @@ from srtoolbox.engine.runner import Runner
 from srtoolbox.errors import ConfigError, RunError, SrtoolboxError
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import HOOKS
+from tests.engine.ranks import fork
 from tests.engine.runs import differing, final_state, listing, records, snapshot
 
 SHORT = ("max_iters=6", "data.val.interval=3", "hooks.checkpoint.interval=3")
@@ -93,10 +96,28 @@ def test_a_runner_goes_on_from_the_newest_checkpoint_of_its_folder_only(tiny_con
     srtoolbox.train(Config.fromfile(tiny_config, SHORT), work_dir=tmp_path / "run")
     longer = Config.fromfile(tiny_config, [*SHORT, "max_iters=9"])
     older, newest = (tmp_path / f"run/checkpoints/iter_{number:06d}.pth" for number in (3, 6))
-    with pytest.raises(RunError, match="reached iteration 6"):
-        Runner(longer, tmp_path / "run", resume=load_checkpoint(older), resumed_from=older).train()
+    for path in (older, tmp_path / "gone.pth"):
+        with pytest.raises(RunError, match="reached iteration 6"):
+            Runner(longer, tmp_path / "run", resume=load_checkpoint(older), resumed_from=path).train()
     Runner(longer, tmp_path / "run", resume=load_checkpoint(newest), resumed_from=newest).train()
     assert listing(tmp_path / "run", "iter_*.pth")[-1] == "iter_000009.pth"
+
+
+@pytest.mark.timeout(120)
+def test_a_slow_rank_does_not_take_what_the_first_one_writes_for_another_run(tiny_config: Path, tmp_path: Path) -> None:
+    def work() -> int:
+        runner = Runner(Config.fromfile(tiny_config, SHORT), tmp_path / "run")
+        if dist.rank() == 1:
+            time.sleep(0.5)
+        runner.train()
+        dist.leave(0)
+        return 0
+
+    ranks = fork(2, tmp_path, work)
+    try:
+        assert ranks.wait(60) == {0: 0, 1: 0}, ranks.errors(1)
+    finally:
+        ranks.end()
 
 
 def test_a_config_may_be_a_path_or_a_dict(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
