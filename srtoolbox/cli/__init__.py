@@ -72,8 +72,8 @@ def expand_patterns(argv: Sequence[str]) -> list[str]:
     result = []
     for text in argv:
         is_pattern = system.IS_WINDOWS and glob.has_magic(text) and not text.startswith("-") and "=" not in text
-        found = sorted(glob.glob(text, recursive=True)) if is_pattern and not os.path.exists(text) else []
-        result += found or [text]
+        files = sorted(glob.glob(text, recursive=True)) if is_pattern and not os.path.exists(text) else []
+        result += files or [text]
     return result
 
 

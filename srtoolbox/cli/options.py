@@ -127,25 +127,25 @@ class CommandParser(argparse.ArgumentParser):
         for text in argv:
             if not is_value and text == CFG_OPTIONS:
                 continue  # what follows is recognised by itself
-            found = not is_value and is_override(text)
-            (overrides if found else others).append(text)
+            is_change = not is_value and is_override(text)
+            (overrides if is_change else others).append(text)
             is_value = not is_value and self._takes_value(text)
         return others, overrides
 
     def _hyphenated(self, text: str) -> str:
-        """An option as it is known: `--work_dir` is `--work-dir`, as in other projects."""
+        """Return an option with hyphens: `--work_dir` is `--work-dir`, as in other projects."""
         name, equals, value = text.partition("=")
-        known = name.replace("_", "-")
+        hyphenated = name.replace("_", "-")
         is_ours = name.startswith("--") and name not in options_of(self)
-        return known + equals + value if is_ours and known in options_of(self) else text
+        return hyphenated + equals + value if is_ours and hyphenated in options_of(self) else text
 
     def _takes_value(self, text: str) -> bool:
         """True if this is an option, maybe shortened, whose value is the next argument."""
-        known = options_of(self)
-        names = [name for name in known if name == text or (text not in known and name.startswith(text))]
-        if not text.startswith("--") and text not in known:
+        options = options_of(self)
+        names = [name for name in options if name == text or (text not in options and name.startswith(text))]
+        if not text.startswith("--") and text not in options:
             return False
-        return len(names) == 1 and known[names[0]].nargs != 0
+        return len(names) == 1 and options[names[0]].nargs != 0
 
 
 def is_override(text: str) -> bool:

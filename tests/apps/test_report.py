@@ -328,8 +328,8 @@ def test_crops_lie_where_the_errors_are(photo: np.ndarray) -> None:
     result = np.clip(truth.astype(int) + 3, 0, 255).astype(np.uint8)
     result[99:171, 201:273] = 255 - truth[99:171, 201:273]
     finder = Finder(3, 3, images=1)
-    finder.look_at("cat", result, truth)
-    chosen = finder.chosen()
+    finder.add("cat", result, truth)
+    chosen = finder.extremes()
     assert [len(crops) for crops in chosen.values()] == [3, 3]
     region = chosen["worst"][0].region
     assert region == (99, 201, 72, 72)
@@ -346,8 +346,8 @@ def test_crops_lie_where_the_errors_are(photo: np.ndarray) -> None:
 def test_tiny_images_have_crops_that_fit(photo: np.ndarray, size: tuple[int, int]) -> None:
     truth = photo[100 : 100 + size[0], 100 : 100 + size[1]]
     finder = Finder(3, 3, images=1)
-    finder.look_at("bit", 255 - truth, truth)
-    for crop in finder.chosen()["worst"]:
+    finder.add("bit", 255 - truth, truth)
+    for crop in finder.extremes()["worst"]:
         top, left, height, width = crop.region
         assert min(top, left) >= 0 and min(height, width) > 0 and top + height <= size[0] and left + width <= size[1]
 

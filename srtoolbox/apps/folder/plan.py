@@ -49,7 +49,7 @@ class Plan(NamedTuple):
     """A sentence on what looks like an image in folders and is not read, or ''."""
 
 
-class _Found(NamedTuple):
+class _Source(NamedTuple):
     """An image to upscale: what to call it, and the folder of its result."""
 
     source: str
@@ -76,17 +76,17 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
     """
     if not inputs:
         raise ImageError("no images to upscale are named")
-    found: dict[Path | str, _Found] = {}
+    sources: dict[Path | str, _Source] = {}
     unread: dict[Path, Unread] = {}
     for each in _sources(inputs, naming, unread):
-        found.setdefault(each.place, each)
+        sources.setdefault(each.place, each)
     sentence = unread_sentence(unread.values())
-    if not found:
+    if not sources:
         raise ImageError(f"{', '.join(inputs)}: no images that are read; {sentence}")
     if naming.out is not None and is_single(naming.out):
-        return Plan([_single(list(found.values()), naming.out)], [], sentence)
-    earlier = _earlier(found, naming) if naming.suffix else []
-    kept = {place: each for place, each in found.items() if place not in earlier}
+        return Plan([_single(list(sources.values()), naming.out)], [], sentence)
+    earlier = _earlier(sources, naming) if naming.suffix else []
+    kept = {place: each for place, each in sources.items() if place not in earlier}
     images = _images(kept.values())
     plain = Counter(place_of(each.folder / _names(each, naming)[0]) for each in kept.values())
     outputs: dict[Path, str] = {}
@@ -96,7 +96,7 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
         target = full if plain[place_of(short)] > 1 else short
         _check_target(each.source, target, images, outputs)
         jobs.append(Job(each.source, each.kind, target))
-    return Plan(jobs, [found[place].source for place in earlier], sentence)
+    return Plan(jobs, [sources[place].source for place in earlier], sentence)
 
 
 def is_single(out: str | None) -> bool:
@@ -115,33 +115,33 @@ def is_single(out: str | None) -> bool:
     return suffix in WRITE_SUFFIXES
 
 
-def _earlier(found: Mapping[Path | str, _Found], naming: Naming) -> list[Path | str]:
+def _earlier(sources: Mapping[Path | str, _Source], naming: Naming) -> list[Path | str]:
     """Return the places of images that are results of others among them, in whatever format."""
     results = {
         place_of(each.folder / f"{stem}{naming.suffix}")
-        for each in found.values()
+        for each in sources.values()
         for stem in (each.name.stem, each.name.name)
     }
     return [
         place
-        for place in found
+        for place in sources
         if isinstance(place, Path) and place.suffix.lower() in WRITE_SUFFIXES and place.with_suffix("") in results
     ]
 
 
-def _single(found: list[_Found], out: str) -> Job:
-    if len(found) != 1:
-        raise ImageError(f"-o {out}: one file for {len(found)} images; give a folder")
-    (each,) = found
+def _single(sources: list[_Source], out: str) -> Job:
+    if len(sources) != 1:
+        raise ImageError(f"-o {out}: one file for {len(sources)} images; give a folder")
+    (each,) = sources
     target = None if out == STREAM else Path(out)
     if target is not None:
         _check_target(each.source, target, _images([each]), {})
     return Job(each.source, each.kind, target)
 
 
-def _images(found: Iterable[_Found]) -> set[Path]:
+def _images(sources: Iterable[_Source]) -> set[Path]:
     """Return the files that are read: those named, and those that links among them lead to."""
-    paths = [Path(each.source) for each in found if each.kind == "file"]
+    paths = [Path(each.source) for each in sources if each.kind == "file"]
     return {place for path in paths for place in (place_of(path), place_of(os.path.realpath(path)))}
 
 
@@ -158,14 +158,14 @@ def _check_target(source: str, target: Path, images: set[Path], outputs: dict[Pa
         raise ImageError(f"{source} would be written over the image {target}: {advice}")
 
 
-def _names(each: _Found, naming: Naming) -> tuple[str, str]:
+def _names(each: _Source, naming: Naming) -> tuple[str, str]:
     """Return the usual name of an output, and one by which `photo.bmp` and `photo.tiff` differ."""
     own = each.name.suffix if each.name.suffix.lower() in WRITE_SUFFIXES else ".png"
     ext = own if naming.ext == "same" else f".{naming.ext}"
     return f"{each.name.stem}{naming.suffix}{ext}", f"{each.name.name}{naming.suffix}{ext}"
 
 
-def _sources(inputs: Sequence[str], naming: Naming, unread: dict[Path, Unread]) -> Iterator[_Found]:
+def _sources(inputs: Sequence[str], naming: Naming, unread: dict[Path, Unread]) -> Iterator[_Source]:
     """Yield the images to upscale; what folders hold and is not read goes into `unread`."""
     base = Path(naming.out) if naming.out and not is_single(naming.out) else None
     for text in inputs:
@@ -174,46 +174,46 @@ def _sources(inputs: Sequence[str], naming: Naming, unread: dict[Path, Unread]) 
                 raise ImageError(
                     "an image from standard input needs a place to go: -o FILE, -o DIR, or -o - for stdout"
                 )
-            yield _Found(STREAM, "stream", PurePosixPath("stdin"), base or Path())
+            yield _Source(STREAM, "stream", PurePosixPath("stdin"), base or Path())
         elif "://" in text:
-            yield _Found(text, "url", _name_in(text), base or Path())
+            yield _Source(text, "url", _name_in(text), base or Path())
         elif os.path.isdir(text):
             yield from _in_folder(Path(text), base, unread)
         elif os.path.lexists(text):  # a broken link too: reading it tells
-            yield _Found(text, "file", Path(text), base or Path(text).parent)
+            yield _Source(text, "file", Path(text), base or Path(text).parent)
         elif glob.has_magic(text):
             yield from _in_pattern(text, base, unread)
         else:
             raise ImageError(f"{text}: no such image or folder")
 
 
-def _in_folder(folder: Path, base: Path | None, unread: dict[Path, Unread]) -> Iterator[_Found]:
+def _in_folder(folder: Path, base: Path | None, unread: dict[Path, Unread]) -> Iterator[_Source]:
     listing = scan_folder(folder)
     if not listing.images and not listing.unread:
         raise ImageError(f"{folder}: no images in this folder")
     for path, kind in listing.unread:
         unread[place_of(folder / path)] = Unread(folder / path, kind)
     for name in listing.images:
-        yield _Found(str(folder / name), "file", name, (base or folder) / name.parent)
+        yield _Source(str(folder / name), "file", name, (base or folder) / name.parent)
 
 
-def _in_pattern(pattern: str, base: Path | None, unread: dict[Path, Unread]) -> Iterator[_Found]:
+def _in_pattern(pattern: str, base: Path | None, unread: dict[Path, Unread]) -> Iterator[_Source]:
     """Yield the images, by suffix, of a pattern, in which `**` is any number of folders."""
     fixed, suffixes = Path(*_before_magic(Path(pattern).parts)), read_suffixes()
     paths = [Path(text) for text in sorted(glob.glob(pattern, recursive=True))]
     paths = [path for path in paths if not path.is_dir()]
-    found = [path for path in paths if path.suffix.lower() in suffixes]
+    images = [path for path in paths if path.suffix.lower() in suffixes]
     others = {
         place_of(path): Unread(path, kind)
         for path in paths
         if path.suffix.lower() not in suffixes and (kind := unread_kind_of(path)) is not None
     }
-    if not found and not others:
+    if not images and not others:
         raise ImageError(f"{pattern}: describes no images ({listed(suffixes)})")
     unread.update(others)
-    for path in found:
+    for path in images:
         folder = path.parent if base is None else base / path.parent.relative_to(fixed)
-        yield _Found(str(path), "file", path, folder)
+        yield _Source(str(path), "file", path, folder)
 
 
 def _before_magic(parts: Sequence[str]) -> Iterator[str]:

@@ -69,9 +69,9 @@ class Finder:
     def __init__(self, scale: int, border: int, images: int) -> None:
         self.scale, self.border = scale, -(-border // scale)
         self.of_each = 1 if images >= CROPS else -(-CROPS // max(images, 1))
-        self.found: dict[str, list[Crop]] = {"worst": [], "best": []}
+        self.crops: dict[str, list[Crop]] = {"worst": [], "best": []}
 
-    def look_at(self, name: str, result: np.ndarray, truth: np.ndarray) -> None:
+    def add(self, name: str, result: np.ndarray, truth: np.ndarray) -> None:
         """Find the parts of one image where `result` is farthest from the truth, and nearest.
 
         The nearest are looked for in the most detailed quarter of the image: a clear sky is no
@@ -92,13 +92,13 @@ class Finder:
             for row, column in _separate_minima(cost, side, self.of_each):
                 top, left = ((start + cut) * self.scale for start in (row, column))
                 region = Region(top, left, side * self.scale, side * self.scale)
-                self.found[kind].append(Crop(name, region, float(errors[row, column])))
+                self.crops[kind].append(Crop(name, region, float(errors[row, column])))
 
-    def chosen(self) -> dict[str, list[Crop]]:
+    def extremes(self) -> dict[str, list[Crop]]:
         """`{"worst": crops, "best": crops}`, the most extreme first."""
         return {
             kind: sorted(crops, key=lambda crop: crop.error, reverse=kind == "worst")[:CROPS]
-            for kind, crops in self.found.items()
+            for kind, crops in self.crops.items()
         }
 
     def _windows(self, plane: np.ndarray, side: int, cut: int) -> np.ndarray:
@@ -164,17 +164,17 @@ class CropMaker:
         border = max((metric.crop_border for metric in self.facts.metrics.values()), default=0)
         finder = Finder(self.page_set.scale, border, len(self.page_set.images))
         for entry in self.page_set.images:
-            finder.look_at(entry.name, self._read(entry, self.result), self._read(entry, self.reference))
+            finder.add(entry.name, self._read(entry, self.result), self._read(entry, self.reference))
         numbers = {entry.name: number for number, entry in enumerate(self.page_set.images)}
-        chosen = finder.chosen()
+        extremes = finder.extremes()
         if self.reference != TRUTH:
-            del chosen["best"]
+            del extremes["best"]
         return {
             kind: [
                 self._write(crop, numbers[crop.image], f"crops/{subfolder}/{kind}_{number}")
                 for number, crop in enumerate(crops, 1)
             ]
-            for kind, crops in chosen.items()
+            for kind, crops in extremes.items()
         }
 
     def _write(self, crop: Crop, number: int, place: str) -> CropEntry:

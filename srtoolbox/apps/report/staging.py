@@ -31,7 +31,7 @@ class StagedFolder:
 
     def __init__(self, target: str | Path) -> None:
         self.target = Path(os.path.abspath(target)).resolve()
-        clear_left(self.target)
+        clear_leftovers(self.target)
         refuse_foreign(self.target)
         name = f".{self.target.name[:50]}.{os.getpid()}-{os.urandom(3).hex()}.tmp"
         self.path = self.target.with_name(name)
@@ -86,19 +86,19 @@ def lock_path(path: Path) -> Path:
     return path.with_suffix(".lock")
 
 
-def clear_left(target: Path) -> None:
+def clear_leftovers(target: Path) -> None:
     """Delete what killed processes left of reports here; a report that one set aside comes back."""
     try:
-        left = sorted(
+        leftovers = sorted(
             path
             for path in target.parent.iterdir()
             if path.name.startswith(f".{target.name[:50]}.") and _HIDDEN.fullmatch(path.name)
         )
     except OSError:  # no such folder yet
         return
-    for path in (path for path in left if path.suffix == ".lock"):
+    for path in (path for path in leftovers if path.suffix == ".lock"):
         _clear(path.with_suffix(".tmp"), target)
-    for path in (path for path in left if path.name.endswith(".old.tmp")):
+    for path in (path for path in leftovers if path.name.endswith(".old.tmp")):
         if not path.with_name(path.name.removesuffix(".old.tmp") + ".tmp").exists() and target.exists():
             shutil.rmtree(path, ignore_errors=True)
 
@@ -132,8 +132,8 @@ def refuse_foreign(target: Path) -> None:
             ours = set(scores["files"])
     if not ours:
         raise SrtoolboxError(f"--report {target}: the folder is there and is no report of srtoolbox; name another one")
-    found = (path for path in target.rglob("*") if path.is_symlink() or not path.is_dir())
-    more = sorted({path.relative_to(target).as_posix() for path in found} - ours)
+    paths = (path for path in target.rglob("*") if path.is_symlink() or not path.is_dir())
+    more = sorted({path.relative_to(target).as_posix() for path in paths} - ours)
     if more:
         listed = ", ".join(more[:3]) + (f" and {len(more) - 3} more" if len(more) > 3 else "")
         raise SrtoolboxError(f"--report {target}: holds files that are not the report's: {listed}. Move them first")

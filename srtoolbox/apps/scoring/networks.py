@@ -20,22 +20,20 @@ PART = 8
 """Images per process that are scored by all networks before the next are read."""
 
 
-def sets_and_metrics(
-    config: Config, chosen: str | Sequence[str] | None = None
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the sets, all or those chosen, and metrics of `data.test`, else of `data.val`."""
-    if isinstance(chosen, str) and chosen:
-        chosen = chosen.split(",")
+def sets_and_metrics(config: Config, names: str | Sequence[str] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the sets, all or those named, and metrics of `data.test`, else of `data.val`."""
+    if isinstance(names, str) and names:
+        names = names.split(",")
     data = config.get("data") or {}
     part = {**(data.get("val") or {}), **(data.get("test") or {})}
     sets = dict(part.get("datasets") or {})
     if not sets:
         raise ConfigError(f"{config.filename}: data.test.datasets names no set to test on")
-    for name in chosen or ():
+    for name in names or ():
         if name not in sets:
             hint = did_you_mean(name, sets, else_list=True)
             raise ConfigError(f"--datasets: the config has no set {name!r}.{hint}")
-    datasets = build_eval_datasets({name: sets[name] for name in chosen or sets})
+    datasets = build_eval_datasets({name: sets[name] for name in names or sets})
     if not datasets:
         raise MissingDataError("none of the test sets is there (see above for what is missing)")
     return datasets, build_metrics(part.get("metrics") or {})

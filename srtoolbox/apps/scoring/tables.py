@@ -100,8 +100,8 @@ def table_of(
 def marked(values: Mapping[str, float], higher_is_better: bool | None) -> dict[str, str]:
     """Format the values of one metric, with a star behind the best where several compete."""
     texts = {name: f"{value:.4f}" for name, value in values.items()}
-    known = [value for value in values.values() if not math.isnan(value)]
-    if higher_is_better is None or len(values) < 2 or not known:
+    numbers = [value for value in values.values() if not math.isnan(value)]
+    if higher_is_better is None or len(values) < 2 or not numbers:
         return texts
-    best = f"{(max if higher_is_better else min)(known):.4f}"
+    best = f"{(max if higher_is_better else min)(numbers):.4f}"
     return {name: text + ("*" if text == best else " ") for name, text in texts.items()}

@@ -40,8 +40,8 @@ class Encoding(NamedTuple):
 
     def options(self) -> dict[str, str]:
         """The encoder's own options."""
-        given = {"crf": self.crf, "preset": self.preset}
-        options = {key: f"{value}" for key, value in given.items() if value is not None}
+        values = {"crf": self.crf, "preset": self.preset}
+        options = {key: f"{value}" for key, value in values.items() if value is not None}
         return options | next((more for name, more in _OWN_OPTIONS.items() if self.codec.startswith(name)), {})
 
 
@@ -76,16 +76,16 @@ class Parts:
 
     def _prepare(self, job: dict[str, Any], restart: bool) -> None:
         files.prepare_folder(self.folder)  # only now: it deletes what another job would be writing
-        known = files.read_json(self._job) if self._job.is_file() else None
-        if known is not None and known != job:
-            others = sorted(key for key in {*known, *job} if known.get(key) != job.get(key))
+        previous = files.read_json(self._job) if self._job.is_file() else None
+        if previous is not None and previous != job:
+            others = sorted(key for key in {*previous, *job} if previous.get(key) != job.get(key))
             if not restart:
                 raise SrtoolboxError(
                     f"{self.folder}: holds parts made with another {', '.join(others)}; run with what it was before to "
                     "go on, or with --overwrite to begin anew"
                 )
             self.delete()
-        if known != job:
+        if previous != job:
             files.write_json(self._job, job)
 
     @property
@@ -163,7 +163,7 @@ def join(parts: Sequence[Part], video: Video, path: Path, container_format: str)
 
     def write(file: BinaryIO) -> None:
         with opened(video.path) as source, library().open(file, "w", format=container_format) as target:
-            _tell(source, target)
+            _copy_tags(source, target)
             stream = _joined_stream(parts, video, source, target)
             copies = {}
             for other in copied_streams(source, target)[0]:
@@ -176,9 +176,9 @@ def join(parts: Sequence[Part], video: Video, path: Path, container_format: str)
     files.atomic_write(path, write)
     expected = sum(len(part.pts) for part in parts)
     with opened(path) as result:
-        found = sum(1 for packet in result.demux(result.streams.video[0]) if packet.size)
-    if found != expected:
-        raise SrtoolboxError(f"{path}: holds {counted(found, 'frame')} after joining, {expected} were made")
+        count = sum(1 for packet in result.demux(result.streams.video[0]) if packet.size)
+    if count != expected:
+        raise SrtoolboxError(f"{path}: holds {counted(count, 'frame')} after joining, {expected} were made")
 
 
 def _joined_stream(parts: Sequence[Part], video: Video, source: InputContainer, target: OutputContainer) -> VideoStream:
@@ -207,7 +207,7 @@ def _in_time(*streams: Iterator[tuple[Fraction, Packet]]) -> Iterator[Packet]:
 
 def copied_streams(source: InputContainer, target: OutputContainer) -> tuple[list[Stream], list[str]]:
     """Return the other streams that a container can hold, and names of those it cannot."""
-    kept, left = [], []
+    kept, dropped = [], []
     supported = target.supported_codecs
     for stream in source.streams:
         if stream.index == source.streams.video[0].index:
@@ -216,11 +216,11 @@ def copied_streams(source: InputContainer, target: OutputContainer) -> tuple[lis
         if stream.type in ("audio", "subtitle") and codec in supported:
             kept.append(stream)
         else:
-            left.append(f"{stream.type} ({codec or 'unknown'})")
-    return kept, left
+            dropped.append(f"{stream.type} ({codec or 'unknown'})")
+    return kept, dropped
 
 
-def _tell(source: InputContainer, target: OutputContainer) -> None:
+def _copy_tags(source: InputContainer, target: OutputContainer) -> None:
     target.metadata.update({key: value for key, value in source.metadata.items() if key.lower() in _KEPT_TAGS})
     chapters = source.chapters()
     if chapters:

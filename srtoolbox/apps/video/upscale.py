@@ -157,7 +157,7 @@ def _upscale_parts(
     _make(upscaler, video, parts, write, progress, total)
     if not parts.done:
         raise SrtoolboxError(f"{video.path}: no frame in it can be decoded")
-    _tell_missing(video, parts)
+    _warn_missing(video, parts)
     return resumed
 
 
@@ -196,7 +196,7 @@ def _make(
             progress(done, max(total, done))
 
 
-def _tell_missing(video: Video, parts: Parts) -> None:
+def _warn_missing(video: Video, parts: Parts) -> None:
     """Warn where frames end early: FFmpeg does not notice a file that is cut short."""
     seconds = float((parts.done[-1].pts[-1] - parts.done[0].pts[0]) * video.time_base + 1 / video.rate)
     declared = float(video.duration or 0)
@@ -234,8 +234,8 @@ def _try_codec(encodable: Encodable, encoding: Encoding, container: str, target:
     deep = encodable.format.endswith("10le")
     gray = np.full((height, width, 3), 32768 if deep else 128, np.uint16 if deep else np.uint8)
     if encoding.codec not in av.codecs_available or av.codec.Codec(encoding.codec, "w").type != "video":
-        known = [name for name in USUAL_CODECS if name in av.codecs_available]
-        raise SrtoolboxError(f"no video codec {encoding.codec!r}; usual ones: {', '.join(known)}")
+        available = [name for name in USUAL_CODECS if name in av.codecs_available]
+        raise SrtoolboxError(f"no video codec {encoding.codec!r}; usual ones: {', '.join(available)}")
     with _one_error(target):
         with av.open(io.BytesIO(), "w", format=container) as trial:
             name = av.codec.Codec(encoding.codec, "w").canonical_name

@@ -11,7 +11,7 @@ import torch
 from srtoolbox.features.backbones import BACKBONES, filled_backbone
 from srtoolbox.registry import LOSSES, METRICS, argument_faults
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture
