@@ -1,4 +1,4 @@
-"""Convert folders of pictures to LMDB: python tools/convert_lmdb.py FOLDER -o OUT [options]"""
+"""Convert folders of images to LMDB: python tools/convert_lmdb.py FOLDER -o OUT [options]"""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Upscale pictures with a trained network: python tools/upscale.py CKPT FILES_OR_DIRS [-o DIR]"""
+"""Upscale images with a trained network: python tools/upscale.py CKPT FILES_OR_DIRS [-o DIR]"""
 
 import sys
 

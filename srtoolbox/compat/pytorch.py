@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._ops import OpOverload as OpOverload
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves as tree_leaves
 from torch.utils._pytree import tree_map as tree_map
@@ -22,8 +22,6 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 NormBase = _NormBase
 """The class of all layers that may keep running statistics: batch norms and instance norms."""
-BatchNormBase = _BatchNorm
-"""The class of all batch norms, of any number of axes and synchronised ones, too."""
 
 
 def own_buffers(module: nn.Module) -> dict[str, Tensor | None]:
@@ -32,11 +30,6 @@ def own_buffers(module: nn.Module) -> dict[str, Tensor | None]:
     It is the module's own table: `named_buffers` leaves out None and shared ones, and is a copy.
     """
     return module._buffers
-
-
-def own_parameters(module: nn.Module) -> dict[str, nn.Parameter | None]:
-    """Return the parameters of a module without those of its children: its own table, as above."""
-    return module._parameters
 
 
 def is_persistent(module: nn.Module, buffer: str) -> bool:

@@ -6,7 +6,7 @@ Merging goes dict by dict, anything else replaces; `_delete_=True` replaces a di
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from addict import Dict
@@ -196,15 +196,10 @@ def plain(value: Value) -> Value:
 
 def inherited(value: Value) -> Value:
     """Return a deep copy of a finished value whose dicts are marked as reached through `_base_`."""
-    if isinstance(value, ConfigDict):
-        node = value.copy()
-        object.__setattr__(node, "_inherited", True)
-        for key, item in value.items():
-            dict.__setitem__(node, key, inherited(item))
-        return node
-    if isinstance(value, list | tuple):
-        return type(value)([inherited(item) for item in value])
-    return value
+    copied = _copy_items(value, inherited)
+    if isinstance(copied, ConfigDict):
+        object.__setattr__(copied, "_inherited", True)
+    return copied
 
 
 def merge(base: ConfigDict, child: ConfigDict, path: str = "") -> ConfigDict:
@@ -234,12 +229,19 @@ def merge(base: ConfigDict, child: ConfigDict, path: str = "") -> ConfigDict:
 
 def without_delete(value: Value) -> Value:
     """Return a copy of `value` in which no dict holds `_delete_`."""
+    copied = _copy_items(value, without_delete)
+    if isinstance(copied, ConfigDict):
+        dict.pop(copied, DELETE, None)
+    return copied
+
+
+def _copy_items(value: Value, change: Callable[[Value], Value]) -> Value:
+    """Return a copy of a dict or list whose items are `change(item)`; another value as it is."""
     if isinstance(value, ConfigDict):
         node = value.copy()
-        dict.pop(node, DELETE, None)
-        for key, item in node.items():
-            dict.__setitem__(node, key, without_delete(item))
+        for key, item in value.items():
+            dict.__setitem__(node, key, change(item))
         return node
     if isinstance(value, list | tuple):
-        return type(value)([without_delete(item) for item in value])
+        return type(value)([change(item) for item in value])
     return value

@@ -89,7 +89,7 @@ class OptimWrapper:
     def update(self, loss: Tensor, *, measure: bool = False) -> Tensor | None:
         """Backward of a scalar loss and, with the iteration's last batch, one optimizer step,
         unless loss or gradients are not finite: then the step is left out, on all ranks, and
-        `skips` counts it.
+        `skipped_steps` counts it.
 
         Args:
             loss: unscaled.

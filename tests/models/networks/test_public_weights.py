@@ -15,14 +15,9 @@ from srtoolbox.image import rgb_to_ycbcr, to_image, to_tensor, ycbcr_to_rgb
 from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.registry import DATASETS, METRICS, NETWORKS
 from srtoolbox.resize import imresize
+from tests.weights.formats.public_files import COMPACT, FSRCNN, IMDN, SRGAN, VDSR
 
 pytestmark = pytest.mark.data
-
-FSRCNN = "yjn870_FSRCNN-pytorch__fsrcnn_x2.pth"
-VDSR = "twtygqyy_pytorch-vdsr__model_epoch_50.state_dict.pth"
-IMDN = "Zheng222_IMDN__IMDN_x4.pth"
-SRGAN = "leftthomas_SRGAN__netG_epoch_4_100.pth"
-COMPACT = "xinntao_Real-ESRGAN__realesr-animevideov3-x4.converted.pth"
 
 
 def built(weights_root, file, name, scale, rename=lambda key: key, **arguments):

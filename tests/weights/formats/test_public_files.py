@@ -20,14 +20,10 @@ from srtoolbox.registry import DATASETS, NETWORKS
 from srtoolbox.weights.load import load_network, read_network
 from srtoolbox.weights.state_dicts import state_for
 from srtoolbox.weights.trial import CONVENTIONS, LAST, RGB_CONVENTIONS, _sample, _score
+from tests.weights.formats.public_files import COMPACT, FSRCNN, IMDN, SRGAN, VDSR
 
 pytestmark = pytest.mark.data
 
-FSRCNN = "yjn870_FSRCNN-pytorch__fsrcnn_x2.pth"
-VDSR = "twtygqyy_pytorch-vdsr__model_epoch_50.state_dict.pth"
-IMDN = "Zheng222_IMDN__IMDN_x4.pth"
-SRGAN = "leftthomas_SRGAN__netG_epoch_4_100.pth"
-COMPACT = "xinntao_Real-ESRGAN__realesr-animevideov3-x4.converted.pth"
 SRCNN = "amanshenoy_image-super-resolution__isr_best.pth"
 
 
