@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from srtoolbox import registry
-from srtoolbox.check.type_hints import hints_of
+from srtoolbox.check.schema import hints_of
 from srtoolbox.errors import RegistryError
 from srtoolbox.registry import OPTIMIZERS, Registry, argument_faults, parameters_of, registries
 from srtoolbox.text import did_you_mean

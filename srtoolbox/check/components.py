@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from srtoolbox.check.faults import Report, joined
-from srtoolbox.check.schema import Part, Place
-from srtoolbox.check.type_hints import advice, described, fits, hints_of
+from srtoolbox.check.schema import Part, Place, advice, described, fits, hints_of
+from srtoolbox.config.overrides import DEFAULT_HOOKS
 from srtoolbox.errors import ConfigError, Fault, RegistryError, SrtoolboxError
-from srtoolbox.registry import Registry, argument_faults, registries
+from srtoolbox.registry import HOOKS, Registry, argument_faults, registries
 from srtoolbox.text import did_you_mean
 
 PARTS = {
@@ -150,3 +151,46 @@ def ask_component(report: Report, component: Component, context: Mapping[str, An
         fault = answer if isinstance(answer, Fault) else Fault(None, str(answer))
         if fault.key is None or report.is_clean(joined(component.path, fault.key)):
             report.add(component.path, fault.message, key=fault.key)
+
+
+def complete_hooks(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the hooks of a run by name: the default ones that its config does not name, then its own.
+
+    A default hook is added where no hook of its class or of a subclass is named, under whatever
+    name, and its own name is free: None there takes the hook out, another hook takes its place.
+    """
+    own = config.get("hooks", {})
+    if own is None:
+        return {}
+    own = own if isinstance(own, Mapping) else {}
+    entries = {name: cfg for name, cfg in own.items() if cfg is not None}
+    classes = [_class_of(cfg) for cfg in entries.values()]
+    added = {
+        name: {"type": kind}
+        for name, kind in DEFAULT_HOOKS.items()
+        if name not in own and not any(_is_hook(entry, kind) for entry in classes)
+    }
+    return {**added, **entries}
+
+
+def _class_of(cfg: object) -> object:
+    kind = cfg.get("type") if isinstance(cfg, Mapping) else None
+    return HOOKS.get(kind) if isinstance(kind, str) and kind in HOOKS else None
+
+
+def _is_hook(entry: object, kind: str) -> bool:
+    base: object = HOOKS.get(kind)
+    return inspect.isclass(entry) and inspect.isclass(base) and issubclass(entry, base)
+
+
+def has_hook(config: Mapping[str, Any], kind: str) -> bool:
+    """True if a run has a hook of a class or a subclass of it."""
+    return any(_is_hook(_class_of(cfg), kind) for cfg in complete_hooks(config).values())
+
+
+def check_saving(report: Report) -> None:
+    """Warn of a training of which nothing would be saved."""
+    classes = [_class_of(cfg) for cfg in complete_hooks(report.config).values()]
+    if not any(getattr(getattr(entry, "phase", None), "name", None) == "SAVE" for entry in classes):
+        fault = "nothing of this run will be saved: hooks has no CheckpointHook"
+        report.warn("hooks", fault, key="checkpoint")

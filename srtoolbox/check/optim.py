@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from srtoolbox.check.default_hooks import has_hook
+from srtoolbox.check.components import has_hook
 from srtoolbox.check.faults import Report, joined, reason_of_failure
 from srtoolbox.check.networks import BuiltNetwork
 from srtoolbox.interfaces import PAGE

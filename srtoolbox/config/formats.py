@@ -1,17 +1,21 @@
-"""JSON and YAML configs, read as data, and MMEngine's `{{ ... }}` templates in all configs."""
+"""Configs as text: JSON and YAML read as data, Python written, MMEngine's `{{ ... }}` in all of them."""
 
 from __future__ import annotations
 
 import ast
 import json
+import keyword
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import yaml
 
 from srtoolbox import system
 from srtoolbox.config.evaluator.budget import DEPTH, FILE_BYTES, Budget, Refused
+from srtoolbox.config.evaluator.calls import FUNCTIONS
 from srtoolbox.config.values import ConfigDict, Origin, Value
 from srtoolbox.errors import ConfigError
 
@@ -19,6 +23,7 @@ _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"(\s*:)?')
 _ENVIRONMENT = re.compile(r"""\{\{['"]?\s*\$(\w+)\s*:\s*([^\s{}]*?)\s*['"]?\}\}""")
 _BASE_VALUE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
 _WORD = "_base_value_{}_of_this_file_"
+_WIDTH = 100
 
 
 def read_json(text: str, file: str, budget: Budget) -> ConfigDict:
@@ -252,3 +257,52 @@ def with_base_values(value: Value, words: Mapping[str, str], base: ConfigDict, o
             raise ConfigError(f"{origin}: the bases have no {words[value]!r}")
         node = node[part]
     return node
+
+
+def dump(values: Mapping[str, Any]) -> str:
+    """Return Python text that loads to the same values; names that shadow a function come last.
+
+    Raises:
+        ConfigError: a top-level key cannot be written as a Python name.
+    """
+    for key in values:
+        if not _is_name(key) or key == "_base_":
+            fault = "cannot be written as a Python name; rename it"
+            raise ConfigError(f"the top-level key {key!r} {fault}")
+    ordered = sorted(values, key=lambda key: key in FUNCTIONS)
+    return "".join(f"{key} = {_text_of(values[key], '')}\n" for key in ordered)
+
+
+def _is_name(key: object) -> bool:
+    return isinstance(key, str) and key.isidentifier() and not keyword.iskeyword(key)
+
+
+def _text_of(value: object, indent: str) -> str:
+    if isinstance(value, Mapping | list | tuple):
+        line = _joined(value, "", one_line=True)
+        if len(indent) + len(line) <= _WIDTH:
+            return line
+        return _joined(value, indent + "    ", one_line=False)
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float('{value}')"
+    if isinstance(value, set):
+        return "set(" + (_text_of(sorted(value, key=repr), indent) if value else "") + ")"
+    if isinstance(value, str):
+        return repr(value).replace("{{", r"{\x7b")  # a literal `{{` is no template
+    return repr(value)
+
+
+def _joined(value: Mapping | list | tuple, indent: str, one_line: bool) -> str:
+    if isinstance(value, Mapping):
+        is_call = all(map(_is_name, value))
+        left, right, equals = ("dict(", ")", "=") if is_call else ("{", "}", ": ")
+        keys = value if is_call else [_text_of(key, "") for key in value]
+        pairs = zip(keys, value.values(), strict=True)
+        parts = [f"{key}{equals}{_text_of(item, indent)}" for key, item in pairs]
+    else:
+        left, right = "[]" if isinstance(value, list) else "()"
+        parts = [_text_of(item, indent) for item in value]
+    if one_line:
+        comma = "," if isinstance(value, tuple) and len(parts) == 1 else ""
+        return left + ", ".join(parts) + comma + right
+    return left + "".join(f"\n{indent}{part}," for part in parts) + "\n" + indent[:-4] + right

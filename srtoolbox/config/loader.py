@@ -1,4 +1,4 @@
-"""Reading one config with all its bases into a ConfigDict."""
+"""Finding a config, on disk or in the package, and reading it with all its bases into a ConfigDict."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import copy
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from srtoolbox.config.evaluator import Evaluator, base_assignments
 from srtoolbox.config.evaluator.budget import FILE_BYTES, YAML_BYTES, Budget, Refused
-from srtoolbox.config.evaluator.statements import Evaluator, base_assignments
 from srtoolbox.config.formats import (
     BaseValues,
     read_json,
@@ -20,7 +21,6 @@ from srtoolbox.config.formats import (
     with_base_values,
     with_words,
 )
-from srtoolbox.config.locate import find_base, packaged_names
 from srtoolbox.config.overrides import PLUGINS, Overrides
 from srtoolbox.config.values import ConfigDict, Origin, Value, inherited, merge, without_delete
 from srtoolbox.errors import ConfigError
@@ -268,3 +268,69 @@ def _checked_variables(values: Value, place: Origin) -> ConfigDict:
     if not isinstance(values, ConfigDict):
         raise ConfigError(f"{place}: {VARIABLES} is a dict such as dict(scale=4), got {values!r}")
     return values
+
+
+def packaged_folder() -> Path | None:
+    """Return the folder of the configs: inside an installed package, beside it in a clone."""
+    package = Path(__file__).resolve().parent.parent
+    folders = (package / "configs", package.parent / "configs")
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def packaged_names() -> list[str]:
+    """Return the names of the package's configs ('espcn/espcn_x3_t91.py'), without `_base_`."""
+    folder = packaged_folder()
+    if folder is None:
+        return []
+    paths = [path.relative_to(folder) for path in folder.rglob("*.py")]
+    return sorted(path.as_posix() for path in paths if not {"_base_", "__init__.py"} & {*path.parts})
+
+
+def find_config(name: str | os.PathLike) -> str:
+    """Return the path of a config: `name` itself if it is a file, else the packaged one.
+
+    'espcn/espcn_x3.py', 'configs/espcn/espcn_x3.py' and a bare 'espcn_x3' that is unique all find it.
+
+    Raises:
+        ConfigError: nothing has that name; the nearest one is suggested.
+    """
+    name = os.fspath(name)
+    if os.path.isfile(name):
+        return name
+    asked = Path(name).as_posix().removeprefix("./").removeprefix("configs/")
+    folder, names = packaged_folder(), packaged_names()
+    stem = asked.removesuffix(".py")
+    matches = [packaged for packaged in names if packaged.removesuffix(".py") == stem]
+    matches = matches or [packaged for packaged in names if Path(packaged).stem == stem]
+    if folder is not None and len(matches) == 1:
+        return _path_to_show(folder / matches[0])
+    if matches:
+        raise ConfigError(f"{name}: several packaged configs have this name: {', '.join(matches)}")
+    hint = did_you_mean(asked, names)
+    raise ConfigError(f"{name}: no such config file, on disk or in the package.{hint}")
+
+
+def find_base(name: str, folder: str) -> str | None:
+    """Return the file of a `_base_` entry: beside the config that names it, else in the package.
+
+    Only a full name ('espcn/espcn_x3_t91.py', '_base_/runtime.py') is looked up in the package;
+    './x.py' never is.
+
+    Args:
+        name: as written.
+        folder: where the config that names it lies.
+    """
+    path = os.path.normpath(os.path.join(folder, name))
+    if os.path.isfile(path):
+        return path
+    packaged = packaged_folder()
+    parts = name.replace(os.sep, "/").split("/")
+    is_full = not os.path.isabs(name) and not {".", ".."} & {*parts}
+    if packaged is not None and is_full and (packaged / name).is_file():
+        return _path_to_show(packaged / name)
+    return None
+
+
+def _path_to_show(path: Path) -> str:
+    """Return the path of a packaged config, relative where it lies below the current folder."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

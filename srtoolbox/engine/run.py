@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from srtoolbox import dist
-from srtoolbox.check.default_hooks import complete_hooks
+from srtoolbox.check.components import complete_hooks
 from srtoolbox.config import Config
 from srtoolbox.data.datasets.base import SRDataset
 from srtoolbox.data.loading.collate import Batch

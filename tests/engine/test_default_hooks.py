@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from srtoolbox.check import check
-from srtoolbox.check.default_hooks import complete_hooks
+from srtoolbox.check.components import complete_hooks
 from srtoolbox.config import Config
 from srtoolbox.engine.hooks.checkpoint import CheckpointHook
 from srtoolbox.errors import ConfigError

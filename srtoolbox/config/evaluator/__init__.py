@@ -1,1 +1,186 @@
-"""Config files evaluated over their syntax tree, by an allow-list."""
+"""Config files evaluated over their syntax tree, by an allow-list: the statements."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+from srtoolbox.config.evaluator.budget import Refused, iterate, listed, put
+from srtoolbox.config.evaluator.calls import call_method
+from srtoolbox.config.evaluator.expressions import Expressions, check_attribute
+from srtoolbox.config.evaluator.operators import BINARY, arithmetic
+from srtoolbox.config.values import ConfigDict, Value
+from srtoolbox.errors import ConfigError
+
+_BREAK, _CONTINUE = "break", "continue"
+_IMPORT = (
+    "imports are refused: a config is data. Name code in custom_imports = ['module', './file.py'] or "
+    "give `--plugin FILE`; name base configs in _base_ = ['file.py']"
+)
+_READ_BASE = (
+    "this is a new-style MMEngine config (`with read_base()`), which imports code. Write the classes' "
+    "names as strings and the base files as _base_ = ['file.py']"
+)
+_DEF = "`def` is not allowed: a config is data and runs no code"
+_REFUSED = {
+    ast.Import: _IMPORT,
+    ast.ImportFrom: _IMPORT,
+    ast.With: "`with` is not allowed in a config",
+    ast.FunctionDef: _DEF,
+    ast.AsyncFunctionDef: _DEF,
+    ast.ClassDef: "`class` is not allowed: a config is data and runs no code",
+    ast.While: "`while` is not allowed; loop with `for`",
+    ast.Try: "`try` is not allowed in a config",
+    ast.Raise: "`raise` is not allowed in a config",
+    ast.Global: "`global` is not allowed in a config",
+}
+
+
+class Evaluator(Expressions):
+    """Runs the statements of one file; what it binds at the top level is in `names`."""
+
+    at_assignment: Callable[[str, Any], Any] = staticmethod(lambda name, value: value)
+
+    def run(self, module: ast.Module, at_assignment: Callable[[str, Any], Any] | None = None) -> None:
+        """Run a file; `at_assignment(name, value)`, an override, returns the value to bind."""
+        if at_assignment is not None:
+            self.at_assignment = at_assignment
+        for statement in module.body:
+            self.guarded(statement, lambda node: self._execute(node, top=True))
+
+    def _execute(self, node: ast.stmt, top: bool = False) -> str | None:
+        if isinstance(node, ast.Assign) and top and _is_base(node):
+            return None  # the loader has read it
+        if isinstance(node, ast.With) and "read_base" in ast.unparse(node.items[0]):
+            raise Refused(_READ_BASE)
+        if type(node) in _REFUSED:
+            raise Refused(_REFUSED[type(node)])
+        handler = getattr(self, f"_run_{type(node).__name__}", None)
+        if handler is None:
+            raise Refused(f"the statement {type(node).__name__} is not allowed in a config")
+        if top and isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            value = self.evaluate(node.value)
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                self._bind(target, value)
+            return None
+        return handler(node)
+
+    def _bind(self, target: ast.expr, value: Value) -> None:
+        """Bind a plain top-level assignment, also of several names: `epochs, batch = 250, 16`."""
+        if isinstance(target, ast.Tuple | ast.List):
+            for part, item in self.unpacked(target, value):
+                self._bind(part, item)
+        else:
+            self._assign(target, self.at_assignment(target.id, value) if isinstance(target, ast.Name) else value)
+
+    def _block(self, statements: list[ast.stmt]) -> str | None:
+        for statement in statements:
+            signal = self.guarded(statement, self._execute)
+            if signal is not None:
+                return signal
+        return None
+
+    def _run_Assign(self, node: ast.Assign) -> None:  # noqa: N802
+        value = self.evaluate(node.value)
+        for target in node.targets:
+            self._assign(target, value)
+
+    def _run_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802
+        if node.value is not None:
+            self._assign(node.target, self.evaluate(node.value))
+
+    def _run_AugAssign(self, node: ast.AugAssign) -> None:  # noqa: N802
+        old, value = self.evaluate(node.target), self.evaluate(node.value)
+        symbol = BINARY.get(type(node.op))
+        if symbol is None:
+            raise Refused("the operator @= is not allowed")
+        if isinstance(old, list) and symbol == "+":
+            old.extend(listed(value, self.budget))  # in place, as in Python
+            self.budget.pay(old)
+        elif isinstance(old, ConfigDict) and symbol == "|":
+            call_method(old, "update", [value], {}, self.budget, self.origin(node))
+        else:
+            old = arithmetic(symbol, old, value, self.budget)
+        self._assign(node.target, old)
+
+    def _assign(self, target: ast.expr, value: Value) -> None:
+        if isinstance(target, ast.Name):
+            if target.id == "_base_":
+                usage = "_base_ = 'file.py' or a list of files"
+                raise Refused(f"_base_ is assigned once, at the top level: {usage}")
+            self.names.put(target.id, value, self.origin(target))
+        elif isinstance(target, ast.Tuple | ast.List):
+            for part, item in self.unpacked(target, value):
+                self._assign(part, item)
+        elif isinstance(target, ast.Attribute):
+            holder = self.evaluate(target.value)
+            check_attribute(holder, target.attr)
+            put(holder, target.attr, value, self.origin(target), self.budget)
+        elif isinstance(target, ast.Subscript):
+            self._set_item(target, value)
+        else:
+            raise Refused(f"cannot assign to {type(target).__name__}")
+
+    def _set_item(self, target: ast.Subscript, value: Value) -> None:
+        holder, index = self.evaluate(target.value), self.evaluate(target.slice)
+        if isinstance(holder, ConfigDict):
+            put(holder, index, value, self.origin(target), self.budget)
+        elif isinstance(holder, list):
+            holder[index] = listed(value, self.budget) if isinstance(index, slice) else value
+        else:
+            raise Refused(f"items of a {type(holder).__name__} cannot be assigned")
+
+    def _run_Delete(self, node: ast.Delete) -> None:  # noqa: N802
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                self.evaluate(target)  # refuses a name that is not there
+                holder, key = self.names, target.id
+            elif isinstance(target, ast.Attribute):
+                holder, key = self.evaluate(target.value), target.attr
+                check_attribute(holder, key)
+            elif isinstance(target, ast.Subscript):
+                holder, key = self.evaluate(target.value), self.evaluate(target.slice)
+            else:
+                raise Refused("only names, keys and items can be deleted")
+            if not isinstance(holder, ConfigDict | list):
+                raise Refused(f"items of a {type(holder).__name__} cannot be deleted")
+            if isinstance(holder, ConfigDict):
+                holder[self.budget.key(key)]  # raises with the nearest key
+            del holder[key]
+
+    def _run_Expr(self, node: ast.Expr) -> None:  # noqa: N802
+        self.evaluate(node.value)
+
+    def _run_Pass(self, node: ast.Pass) -> None:  # noqa: N802
+        pass
+
+    def _run_Break(self, node: ast.Break) -> str:  # noqa: N802
+        return _BREAK
+
+    def _run_Continue(self, node: ast.Continue) -> str:  # noqa: N802
+        return _CONTINUE
+
+    def _run_Assert(self, node: ast.Assert) -> None:  # noqa: N802
+        if not self.evaluate(node.test):
+            message = self.evaluate(node.msg) if node.msg else ast.unparse(node.test)[:200]
+            raise ConfigError(f"{self.origin(node)}: assertion failed: {message}")
+
+    def _run_If(self, node: ast.If) -> str | None:  # noqa: N802
+        return self._block(node.body if self.evaluate(node.test) else node.orelse)
+
+    def _run_For(self, node: ast.For) -> str | None:  # noqa: N802
+        for item in iterate(self.evaluate(node.iter), self.budget):
+            self._assign(node.target, item)
+            if self._block(node.body) == _BREAK:
+                return None
+        return self._block(node.orelse)
+
+
+def _is_base(node: ast.Assign) -> bool:
+    return isinstance(node.targets[0], ast.Name) and node.targets[0].id == "_base_"
+
+
+def base_assignments(module: ast.Module) -> list[ast.Assign]:
+    """Return the top-level assignments `_base_ = ...` of a file."""
+    return [node for node in module.body if isinstance(node, ast.Assign) and _is_base(node)]
