@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, for those who check types; tests/te
     from srtoolbox.data.stores import open_store
     from srtoolbox.engine.evaluate import evaluate
     from srtoolbox.engine.job.job import Job, train
-    from srtoolbox.engine.runner import Runner
+    from srtoolbox.engine.loop import Runner
     from srtoolbox.image import Picture, read_image, read_picture, write_image, write_picture
     from srtoolbox.inference.image import upscale_picture
     from srtoolbox.inference.upscaler import Upscaler, upscale
@@ -27,7 +27,7 @@ _PUBLIC = {
     "Config": "srtoolbox.config",
     "Job": "srtoolbox.engine.job.job",
     "Picture": "srtoolbox.image",
-    "Runner": "srtoolbox.engine.runner",
+    "Runner": "srtoolbox.engine.loop",
     "Upscaler": "srtoolbox.inference.upscaler",
     "convert": "srtoolbox.data.prepare.convert",
     "evaluate": "srtoolbox.engine.evaluate",

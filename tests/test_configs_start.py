@@ -11,7 +11,7 @@ import skimage.data
 from srtoolbox.check import check
 from srtoolbox.cli import main
 from srtoolbox.config import Config
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.loop import Runner
 from srtoolbox.image import write_image
 from srtoolbox.resize import imresize
 from srtoolbox.weights.checkpoint import load_checkpoint

@@ -163,8 +163,8 @@ def test_every_part_is_in_the_table():
     ("module", "source"),
     [
         ("srtoolbox.losses.x", "from srtoolbox.metrics.psnr import PSNR"),
-        ("srtoolbox.losses.x", "import srtoolbox.engine.runner"),
-        ("srtoolbox.image", "def f():\n    from srtoolbox.engine import runner"),
+        ("srtoolbox.losses.x", "import srtoolbox.engine.loop"),
+        ("srtoolbox.image", "def f():\n    from srtoolbox.engine import loop"),
         ("srtoolbox.models.networks.x", "from srtoolbox.models.restorers.base import Restorer"),
         ("srtoolbox.models.restorers.x", "from srtoolbox.losses.pixel import L1Loss"),
         ("srtoolbox.data.x", "import cv2"),
@@ -181,7 +181,7 @@ def test_every_part_is_in_the_table():
         ("srtoolbox.engine.x", "print(1)"),
         ("srtoolbox.engine.x", "def f():\n    from srtoolbox import image"),
         ("srtoolbox.config.x", "from srtoolbox.cli import main"),
-        ("srtoolbox.losses.x", "if TYPE_CHECKING:\n    from srtoolbox.engine.runner import Runner"),
+        ("srtoolbox.losses.x", "if TYPE_CHECKING:\n    from srtoolbox.engine.loop import Runner"),
         ("srtoolbox.optim.x", "from srtoolbox.models.networks.blocks import conv3x3"),
     ],
 )

@@ -13,7 +13,7 @@ from srtoolbox.check.components import has_hook
 from srtoolbox.check.faults import Report, joined, reason_of_failure
 from srtoolbox.check.networks import BuiltNetwork
 from srtoolbox.interfaces import PAGE
-from srtoolbox.optim.parameter_names import chooser, entry_fault
+from srtoolbox.optim.parameters import chooser, entry_fault
 from srtoolbox.registry import OPTIMIZERS, SCHEDULERS, argument_faults
 from srtoolbox.text import did_you_mean
 

@@ -30,8 +30,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code: 1 where the fault is there again, 0 where it is not."""
     args = build_parser().parse(argv)
     from srtoolbox.config import Config
-    from srtoolbox.engine.guard.halt import replay
-    from srtoolbox.engine.runner import Runner
+    from srtoolbox.engine.halt import replay
+    from srtoolbox.engine.run import Run
     from srtoolbox.errors import RunError
     from srtoolbox.io.files import read_json
     from srtoolbox.logger import setup_logging
@@ -48,8 +48,8 @@ def main(argv: Sequence[str]) -> int:
     config = Config.fromfile(folder / "config.py", [*args.overrides, *device])
     load_plugins(config, args.plugin)
     state = load_checkpoint(folder / "state.pth")
-    runner = Runner(config, folder, resume=state, resumed_from=folder / "state.pth")
-    rank, found = replay(runner, state, report)
+    run = Run(config, folder, resume=state, resumed_from=folder / "state.pth")
+    rank, found = replay(run, state, report)
     tell(report, rank, found)
     return 0 if found["rank"]["finite"] else 1
 

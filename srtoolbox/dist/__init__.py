@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import warnings
 from datetime import timedelta
 from typing import Any
 
@@ -252,6 +253,14 @@ def mean_over_ranks(value: Tensor) -> Tensor:
     from torch.distributed.nn.functional import all_reduce
 
     return all_reduce(value) / world_size()
+
+
+def averaging_gradients(network: nn.Module, device: torch.device) -> nn.Module:
+    """Return the network wrapped so that the ranks average its gradients as they are computed."""
+    with warnings.catch_warnings():  # torch announces another name of broadcast_buffers
+        warnings.simplefilter("ignore", FutureWarning)
+        devices = [device.index] if device.type == "cuda" else None
+        return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
 
 
 def unwrap(module: nn.Module) -> nn.Module:

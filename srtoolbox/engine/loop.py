@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Iterator
 
 from srtoolbox import dist
-from srtoolbox.engine.guard.halt import check_steps
+from srtoolbox.engine.halt import check_steps
 from srtoolbox.engine.hooks.base import Phase
+from srtoolbox.engine.job.workdir import refuse_mixing
 from srtoolbox.engine.run import Run
-from srtoolbox.engine.stop import stop_by_signal, stopping
+from srtoolbox.engine.stop import Interrupted, Stop, stop_by_signal, stopping
 from srtoolbox.logger import LOGGER
 
 
@@ -84,3 +85,25 @@ def _call_after_train(run: Run, error: BaseException | None) -> None:
                 LOGGER.error("hooks.%s failed, too, as the run ended: %s: %s", name, kind, caught)
     if late is not None:
         raise late
+
+
+class Runner(Run):
+    """A run that trains itself, see `Run`."""
+
+    def train(self) -> None:
+        """Train up to `max_iters`, in an unused folder, or on from the newest checkpoint there.
+
+        `srtoolbox.train` does more: it locks and logs, and keeps what it replaces.
+
+        Raises:
+            RunError: another run is in the folder, or a fault ends this one (`Stop`).
+            KeyboardInterrupt: a signal came (`Interrupted`); what can be saved is saved.
+        """
+        refuse_mixing(self.work_dir, self.resumed_from)
+        dist.barrier()  # a slow rank must not find what the first one writes
+        try:
+            train(self)
+        except Stop as stop:
+            if stop.signum:
+                raise Interrupted(str(stop), stop.exit_code) from None
+            raise

@@ -19,19 +19,26 @@ from srtoolbox.config import Config
 from srtoolbox.data.datasets.base import SRDataset
 from srtoolbox.data.loading.collate import Batch
 from srtoolbox.data.loading.loader import build_train_loader
-from srtoolbox.engine.build import load_initial_weights, wrap_networks
-from srtoolbox.engine.device import select_device, set_up_torch, to_device
-from srtoolbox.engine.guard.statistics import StatisticsGuard
+from srtoolbox.engine.device import (
+    default_threads,
+    generators,
+    random_state,
+    seed_everything,
+    select_device,
+    set_random_state,
+    set_up_torch,
+    to_device,
+)
 from srtoolbox.engine.hooks.base import Hook, Phase
-from srtoolbox.engine.job.process import default_threads
 from srtoolbox.engine.job.run_config import report_changes
-from srtoolbox.engine.job.signals import StopSignals
-from srtoolbox.engine.random_state import generators, random_state, seed_everything, set_random_state
+from srtoolbox.engine.stop import StopSignals
 from srtoolbox.errors import CheckpointError, MissingDataError, RunError
 from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.logger import LOGGER
+from srtoolbox.optim.nonfinite import StatisticsGuard
 from srtoolbox.optim.wrapper import OptimWrapper, build_optim
 from srtoolbox.registry import DATASETS, HOOKS, METRICS, MODELS
+from srtoolbox.weights.finetune import load_initial_weights
 
 
 class Run:
@@ -86,8 +93,11 @@ class Run:
         self._choose_threads()
         self.statistics = StatisticsGuard(self.networks[name] for name in self.optims)
         dist.barrier()  # a rank whose data came late must not let the others' collectives time out
-        compiles = bool(self.runtime.get("compile"))
-        wrap_networks(self.model, self.networks, self.optims, self.device, compiles=compiles)
+        for name in self.optims:
+            if self.runtime.get("compile"):
+                self.networks[name].compile()  # in place: the keys of its state stay
+            if self.world > 1:
+                setattr(self.model, name, dist.averaging_gradients(self.networks[name], self.device))
         self._generators = generators(self.device)
         self._load_data()
         seed_everything(self.seed + dist.rank())

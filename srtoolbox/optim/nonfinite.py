@@ -1,5 +1,5 @@
-"""Steps that are skipped because a gradient is not finite: detected on the device, counted, alike
-on all ranks.
+"""Steps that are skipped because a gradient is not finite: detected on the device, alike on all
+ranks, counted, and the running statistics (BatchNorm) that they would ruin.
 
 A step follows from gradients that DDP has averaged, so a NaN on one rank is one on all: every rank
 skips the same steps, with no message of its own. A loss can be NaN while all gradients are finite
@@ -11,11 +11,13 @@ from __future__ import annotations
 import functools
 import math
 from collections import deque
+from collections.abc import Iterable, Sequence
+from functools import reduce
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from srtoolbox.compat.pytorch import find_non_finite_
+from srtoolbox.compat.pytorch import NormBase, find_non_finite_, foreach_copy_
 
 LAG = 2
 """Steps after which a GPU's flag is read: it has arrived by then, so that nothing waits."""
@@ -86,3 +88,35 @@ class SkippedSteps:
         bad = bool(flag)
         self.total += bad
         self.in_a_row = self.in_a_row + 1 if bad else 0
+
+
+class StatisticsGuard:
+    """Running means and variances of some networks, put back after each step that was left out.
+
+    They enter no training step, only evaluations and checkpoints: a NaN shows when it is too late.
+    """
+
+    def __init__(self, networks: Iterable[nn.Module]) -> None:
+        modules = [module for network in networks for module in network.modules()]
+        norms = [module for module in modules if isinstance(module, NormBase)]
+        buffers = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)]
+        self._live = [buffer for buffer in buffers if buffer is not None]
+        self._kept = [buffer.clone() for buffer in self._live]
+
+    def restore(self) -> None:
+        """Put back what the last good step left."""
+        if self._live:
+            foreach_copy_(self._live, self._kept)
+
+    def after_step(self, flags: Sequence[Tensor]) -> None:
+        """Put the statistics back if a flag (`optim.nonfinite_flag`) is set, else keep them."""
+        if not self._live or not flags:
+            return
+        bad = reduce(torch.maximum, flags)
+        if bad.device.type == "cpu":
+            source, target = (self._kept, self._live) if bad else (self._live, self._kept)
+            foreach_copy_(target, source)
+            return
+        for live, kept in zip(self._live, self._kept, strict=True):  # the device is not asked
+            torch.where(bad > 0, kept, live, out=live)
+        foreach_copy_(self._kept, self._live)

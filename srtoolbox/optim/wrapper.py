@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler, SequentialLR
 
 from srtoolbox.errors import ConfigError
 from srtoolbox.optim.nonfinite import SkippedSteps, flag_nonfinite, seed_gradient
-from srtoolbox.optim.parameter_groups import freeze, nothing_to_train, parameter_groups
+from srtoolbox.optim.parameters import freeze, nothing_to_train, parameter_groups
 from srtoolbox.registry import OPTIMIZERS, SCHEDULERS, parameters_of
 
 AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}

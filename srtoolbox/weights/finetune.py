@@ -109,3 +109,29 @@ def load_matching(network: nn.Module, tensors: Mapping[str, Tensor], source: str
     network.load_state_dict(part, strict=False)
     rest = f"; {rest}" if rest else ""
     LOGGER.info("loaded %d of %d tensors from %s%s", len(part), len(own), source, rest)
+
+
+def load_initial_weights(
+    networks: Mapping[str, nn.Module], config: Mapping[str, Any], weights: Mapping[str, Any], source: str
+) -> None:
+    """Start from weights of another run (`load_from`): only the generator's must be there and fit.
+
+    Args:
+        networks: the run's, fresh.
+        config: of the run.
+        weights: a loaded checkpoint, of ours or of another project.
+        source: its file, for messages.
+
+    Raises:
+        CheckpointError: no generator in it, or none that fits.
+    """
+    for name, network in networks.items():
+        if name == "generator":
+            own = config["model"][name]
+            start = starting_weights(weights, source, own, network.state_dict())
+            load_matching(network, start, source)
+            continue
+        try:
+            load_matching(network, weights_in(weights, source, name, weights="ema"), source)
+        except CheckpointError as error:
+            LOGGER.warning("no weights for the %s, which starts from its initialisation: %s", name, error)

@@ -11,7 +11,7 @@ import pytest
 from srtoolbox.check import check
 from srtoolbox.cli.visualize import parts
 from srtoolbox.config import Config
-from srtoolbox.engine.hooks import weights_and_biases
+from srtoolbox.engine.hooks import tensorboard
 from srtoolbox.image import read_image
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -31,7 +31,7 @@ def test_every_part_is_shown() -> None:
 
 @pytest.mark.parametrize("number", range(len(CONFIGS)))
 def test_its_configs_have_no_fault(number: int, tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights_and_biases, "find_spec", lambda name: object())
+    monkeypatch.setattr(tensorboard, "find_spec", lambda name: object())
     path = tiny_config.with_name("documented.py")
     path.write_text("_base_ = ['tiny.py']\n" + CONFIGS[number])
     check(Config.fromfile(str(path), ["hooks.logger.tensorboard=True", "hooks.checkpoint.best=[]"]), mode="train")

@@ -16,8 +16,7 @@ from srtoolbox.config import Config
 from srtoolbox.engine.evaluate import Evaluation
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.job.workdir import find_state
-from srtoolbox.engine.loop import train
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.loop import Runner, train
 from srtoolbox.engine.stop import Stop
 from srtoolbox.registry import HOOKS
 

@@ -17,8 +17,7 @@ from typing import Any
 
 import pytest
 
-from srtoolbox.engine.loop import iterations
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.loop import Runner, iterations
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.weights.checkpoint import latest_checkpoint, verify_checkpoint

@@ -9,7 +9,7 @@ import pytest
 
 from srtoolbox.cli import main
 from srtoolbox.engine.hooks import Hook, Phase
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.loop import Runner
 from srtoolbox.registry import HOOKS
 from tests.engine.runs import build, listing
 

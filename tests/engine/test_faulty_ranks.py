@@ -15,7 +15,7 @@ import pytest
 
 from srtoolbox.engine.evaluate import Evaluation
 from srtoolbox.engine.hooks import Hook, Phase
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.loop import Runner
 from srtoolbox.registry import HOOKS
 from tests.engine.ranks import Ranks, start
 

@@ -14,7 +14,7 @@ import pytest
 
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.hooks.tensorboard import open_writer
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.loop import Runner
 from srtoolbox.errors import RunError
 from srtoolbox.io.files import write_fault
 from srtoolbox.plots.snapshots import list_snapshots

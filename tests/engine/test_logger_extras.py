@@ -19,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from srtoolbox.check import check
 from srtoolbox.config import Config
-from srtoolbox.engine.hooks import weights_and_biases
+from srtoolbox.engine.hooks import tensorboard
 from srtoolbox.engine.hooks.tensorboard import write_graph
 from srtoolbox.errors import ConfigError
 from srtoolbox.image import read_image
@@ -125,10 +125,10 @@ def test_check_tells_what_wandb_lacks(tiny_config: Path, monkeypatch: pytest.Mon
             check(Config.fromfile(str(tiny_config), ["hooks.logger.tensorboard=True", *changes]), mode="train")
         return caught.value.faults
 
-    monkeypatch.setattr(weights_and_biases, "find_spec", lambda name: None)
+    monkeypatch.setattr(tensorboard, "find_spec", lambda name: None)
     (fault,) = faults("hooks.logger.wandb=dict(project='x')")
     assert "hooks.logger: wandb" in fault and "pip install 'srtoolbox[wandb]'" in fault
-    monkeypatch.setattr(weights_and_biases, "find_spec", lambda name: object())
+    monkeypatch.setattr(tensorboard, "find_spec", lambda name: object())
     (fault,) = faults("hooks.logger.wandb=dict(project='x',resume='must')")
     assert "resume is set by the toolbox" in fault
     (fault,) = faults("hooks.logger.wandb=True")

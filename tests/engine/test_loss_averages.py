@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from srtoolbox.engine.hooks import loss_averages
-from srtoolbox.engine.hooks.loss_averages import LossAverages
+from srtoolbox.engine.hooks import logger
+from srtoolbox.engine.hooks.logger import LossAverages
 
 TERMS = [{"pixel": torch.tensor(0.1 * i, dtype=torch.float32), **({"gan": torch.tensor(float(i))} if i % 2 else {})}
          for i in range(1, 8)]  # fmt: skip
@@ -16,7 +16,7 @@ TERMS = [{"pixel": torch.tensor(0.1 * i, dtype=torch.float32), **({"gan": torch.
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Where sums are kept. The arithmetic of a GPU is run here on the CPU."""
     if request.param == "as on a GPU":
-        monkeypatch.setattr(loss_averages, "_is_far", lambda term: isinstance(term, torch.Tensor))
+        monkeypatch.setattr(logger, "_is_far", lambda term: isinstance(term, torch.Tensor))
     return request.param
 
 
@@ -53,7 +53,7 @@ def test_an_interruption_changes_no_digit(at):
 
 def test_means_go_over_all_ranks_each_by_its_count(monkeypatch):
     other = {"pixel": (6.0, 2), "gan": (5.0, 1)}
-    monkeypatch.setattr(loss_averages.dist, "all_gather_object", lambda mine: [mine, other])
+    monkeypatch.setattr(logger.dist, "all_gather_object", lambda mine: [mine, other])
     means = LossAverages()
     means.add({"pixel": torch.tensor(3.0), "r1": torch.tensor(7.0)})
     assert means.take() == {"pixel": 3.0, "r1": 7.0, "gan": 5.0}

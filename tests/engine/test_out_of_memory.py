@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from srtoolbox.engine.hooks import Hook, Phase
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.loop import Runner
 from srtoolbox.errors import RunError
 from srtoolbox.registry import HOOKS
 from tests.engine.runs import differing, final_state, listing, records, run

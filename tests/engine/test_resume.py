@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from srtoolbox.config import Config
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.loop import Runner
 from srtoolbox.errors import CheckpointError
 from srtoolbox.weights.checkpoint import latest_checkpoint, load_checkpoint, verify_checkpoint
 from tests.engine.runs import final_state, records, run

@@ -17,7 +17,7 @@ import torch
 from srtoolbox.cli import main
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.engine.hooks import Hook, Phase
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.loop import Runner
 from srtoolbox.registry import HOOKS
 from srtoolbox.weights.checkpoint import save_checkpoint
 from tests.engine.make_golden import write_photos

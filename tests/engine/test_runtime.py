@@ -12,8 +12,7 @@ import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from srtoolbox.engine.device import set_up_torch
-from srtoolbox.engine.job.process import VARIABLES, default_threads
+from srtoolbox.engine.device import VARIABLES, default_threads, set_up_torch
 from srtoolbox.engine.job.report import describe
 from srtoolbox.engine.loop import iterations
 from tests.engine.runs import build, load, run

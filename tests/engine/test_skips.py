@@ -17,9 +17,8 @@ from srtoolbox.cli import main
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.job import job
 from srtoolbox.engine.job.workdir import find_state
-from srtoolbox.engine.loop import train
+from srtoolbox.engine.loop import Runner, train
 from srtoolbox.engine.run import Run
-from srtoolbox.engine.runner import Runner
 from srtoolbox.errors import RunError
 from srtoolbox.registry import HOOKS
 from tests.engine.ranks import start

@@ -14,7 +14,7 @@ from srtoolbox.check import check
 from srtoolbox.cli import main
 from srtoolbox.config import Config
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.loop import Runner
 from srtoolbox.errors import ConfigError, SrtoolboxError
 from srtoolbox.image import read_image
 from srtoolbox.inference.restore import upscale_whole

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from srtoolbox.engine.hooks import Hook, Phase
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.loop import Runner
 from srtoolbox.registry import HOOKS
 from tests.engine.runs import run
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from srtoolbox.engine.guard.statistics import StatisticsGuard
+from srtoolbox.optim.nonfinite import StatisticsGuard
 
 
 class FlagOfAGPU(Tensor):

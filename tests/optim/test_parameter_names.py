@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from srtoolbox.optim.parameter_names import chooser, chosen_entries, entry_fault
+from srtoolbox.optim.parameters import chooser, chosen_entries, entry_fault
 
 NAMES = ["conv_first.weight", "conv1.weight", "conv1.bias", "conv10.weight", "IMDB1.c1.weight", "IMDB2.c1.weight",
          "body.0.norm.weight", "body.0.norm.bias", "body.1.conv.weight", "body.10.conv.weight"]  # fmt: skip

@@ -18,7 +18,7 @@ import pytest
 from srtoolbox import system
 from srtoolbox.apps.video.lock import PartsLock
 from srtoolbox.data.stores.lmdb_writer import LmdbWriter
-from srtoolbox.engine.job.lock import RunLock
+from srtoolbox.engine.job.workdir import RunLock
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.tiling import memory
 from srtoolbox.system import FileLock

@@ -15,9 +15,10 @@ from tests.systems import hidden, no_posix_list
 SEEN = """
 import os, signal, sys
 from srtoolbox import system
-from srtoolbox.engine.job import lock, signals
+from srtoolbox.engine import stop
+from srtoolbox.engine.job import workdir
 print(system.fcntl is None, system.resource is None, system.IS_WINDOWS, hasattr(system.os, "O_DIRECTORY"))
-print(sorted(signum.name for signum in signals.EXIT_CODES), hasattr(lock.os, "sysconf"))
+print(sorted(signum.name for signum in stop.EXIT_CODES), hasattr(workdir.os, "sysconf"))
 print(hasattr(os, "O_DIRECTORY"), hasattr(signal, "SIGUSR1"), os.name)
 lock = system.FileLock(sys.argv[1])
 print(lock.acquire(), system.FileLock(sys.argv[1]).acquire())

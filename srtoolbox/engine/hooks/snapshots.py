@@ -1,24 +1,32 @@
-"""The base of hooks that keep something to look at, beginning with the untrained network."""
+"""Hooks that keep something to look at over a training, beginning with the untrained network.
+
+`visualize training` animates the patches, `visualize features` the feature maps.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from srtoolbox import dist
+from srtoolbox.devices import without_memory
 from srtoolbox.engine.evaluate import uncompiled
-from srtoolbox.engine.hooks.base import Hook, Phase
-from srtoolbox.errors import MissingDataError, WriteError
-from srtoolbox.image import encode_image
+from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
+from srtoolbox.errors import ConfigError, Fault, MissingDataError, SrtoolboxError, WriteError
+from srtoolbox.image import encode_image, write_image
+from srtoolbox.inference.restore import upscale_whole
 from srtoolbox.interfaces import facts_of
 from srtoolbox.logger import LOGGER
 from srtoolbox.plots import snapshots
-from srtoolbox.plots.patches import Patch, box_fault, load_patch
+from srtoolbox.plots.feature_maps import choose_channels, layer_fault, recording
+from srtoolbox.plots.patches import Patch, box_fault, load_patch, unique_stems
+from srtoolbox.plots.snapshots import FEATURES, PATCHES, snapshot_path, write_maps
+from srtoolbox.registry import HOOKS, NETWORKS
 from srtoolbox.text import counted
 
 if TYPE_CHECKING:
@@ -131,3 +139,144 @@ def about(patch: Patch, **more: object) -> dict[str, bytes]:
     notes = json.dumps({"box": patch.box, "scale": patch.scale, **more}).encode()
     images = {"input.png": encode_image(patch.input), "truth.png": encode_image(patch.truth)}
     return {"about.json": notes, **images}
+
+
+@HOOKS.register
+class PatchesHook(SnapshotHook):
+    """Restore the same patches every `interval` iterations, into `snapshots/patches/<image>/`.
+
+    A patch is reduced by MATLAB's bicubic together with its surroundings and restored in fp32.
+    Images that are not there are reported, and the training goes on without them.
+
+    Args:
+        patches: true images, each as its path (the most detailed place is taken) or as
+            dict(picture=path, box=[x, y, width, height]), the box in pixels of the image and
+            multiples of the scale.
+        interval: iterations between snapshots.
+        network: which of the model's networks.
+    """
+
+    def __init__(
+        self, patches: Sequence[str | Mapping[str, Any]], interval: int = 250, network: str = "generator"
+    ) -> None:
+        if not patches:
+            raise ConfigError("PatchesHook: patches names no image", key="patches")
+        self.specs = list(patches)
+        self.interval = positive_interval("PatchesHook", interval)
+        self.network = network
+        self.patches: dict[Path, Patch] = {}
+
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
+        """Report patches that are none, or whose boxes are no multiples of the scale."""
+        return [
+            Fault(f"patches.{index}", f"patches: {fault}")
+            for index, spec in enumerate(cfg.get("patches") or ())
+            if (fault := patch_fault(spec, context))
+        ]
+
+    def set_up(self, run: Run) -> None:
+        stems = unique_stems([image_and_box(spec)[0] for spec in self.specs])
+        for stem, spec in zip(stems, self.specs, strict=True):
+            patch = patch_of(spec, run.networks[self.network])
+            if patch is not None:
+                self.patches[run.work_dir / PATCHES / stem] = patch
+        self.folders = {
+            folder: {**about(patch), "bicubic.png": encode_image(patch.bicubic)}
+            for folder, patch in self.patches.items()
+        }
+
+    def _keep(self, network: nn.Module, iteration: int) -> None:
+        for folder, patch in self.patches.items():
+            image = patch.cut(upscale_whole(network, patch.lq))
+            write_image(snapshot_path(folder, iteration, ".png"), image)
+
+
+_MIDDLE = 240  # px of the true image
+
+
+@HOOKS.register
+class FeatureMapsHook(SnapshotHook):
+    """Keep some channels of some layers every `interval` iterations, of one patch of an image.
+
+    They are written as float16 into `snapshots/features/<layer>/`.
+
+    Args:
+        picture: a true image; if it is not there, that is reported, and the training goes on.
+        layers: names as in `network.named_modules()`, such as 'conv1' or 'body.3'.
+        box: [x, y, width, height] in the image, multiples of the scale; None: its middle, up to
+            240 x 240.
+        channels: how many channels of each layer, evenly chosen, or their numbers.
+        interval: iterations between snapshots.
+        network: which of the model's networks.
+    """
+
+    def __init__(
+        self,
+        picture: str,
+        layers: Sequence[str],
+        box: Sequence[int] | None = None,
+        channels: int | Sequence[int] = 8,
+        interval: int = 250,
+        network: str = "generator",
+    ) -> None:
+        if not layers or not channels or (isinstance(channels, int) and channels < 1):
+            key = "channels" if layers else "layers"
+            fault = "at least one layer and one channel are needed"
+            raise ConfigError(f"FeatureMapsHook: {fault}", key=key)
+        self.spec = {"picture": picture, "box": box}
+        self.layers = list(dict.fromkeys(layers))
+        self.channel_choice = channels
+        self.interval = positive_interval("FeatureMapsHook", interval)
+        self.network = network
+
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
+        """Report a box that is none, and layers that the network does not have."""
+        fault = patch_fault({"picture": cfg.get("picture"), "box": cfg.get("box")}, context)
+        faults = [Fault("box", f"box: {fault}")] if fault else []
+        return faults + _layer_faults(cfg, context.get("model") or {})
+
+    def set_up(self, run: Run) -> None:
+        network = run.networks[self.network]
+        self.channels: dict[str, list[int]] = {}
+        self.folders: dict[Path, dict[str, bytes]] = {}
+        patch = patch_of(self.spec, network, middle=_MIDDLE)
+        if patch is None:
+            return
+        self.patch = patch
+        counts = {layer: len(maps) for layer, maps in self._maps(network).items()}
+        for layer in self.layers:
+            if layer not in counts:
+                kind = type(network).__name__
+                raise SrtoolboxError(f"layer {layer!r} is not used when {kind} runs")
+            self.channels[layer] = choose_channels(counts[layer], self.channel_choice, layer)
+            notes = about(patch, layer=layer, channels=self.channels[layer])
+            self.folders[run.work_dir / FEATURES / layer] = notes
+
+    def _keep(self, network: nn.Module, iteration: int) -> None:
+        maps = self._maps(network)
+        for layer, folder in zip(self.layers, self.folders, strict=True):
+            write_maps(snapshot_path(folder, iteration, ".npz"), maps[layer][self.channels[layer]])
+
+    def _maps(self, network: nn.Module) -> dict[str, Any]:
+        with recording(network, self.layers) as maps:
+            upscale_whole(network, self.patch.lq)
+        return {layer: self.patch.cut_maps(part) for layer, part in maps.items()}
+
+
+def _layer_faults(cfg: Mapping[str, Any], model: Mapping[str, Any]) -> list[Fault]:
+    """Report layers that the config's network does not have."""
+    name = str(cfg.get("network", "generator")).removesuffix("_ema")
+    if not isinstance(model.get(name), Mapping):
+        return []  # that is in the report, as of any hook
+    try:
+        with without_memory():
+            network = NETWORKS.build(model[name])
+    except Exception:
+        return []  # a network that cannot be built is in the report, or at home on no meta device
+    return [
+        Fault(f"layers.{index}", f"layers: {fault}")
+        for index, layer in enumerate(cfg.get("layers") or ())
+        if (fault := layer_fault(network, layer))
+    ]

@@ -15,15 +15,13 @@ from srtoolbox import dist
 from srtoolbox.check import check
 from srtoolbox.config import Config
 from srtoolbox.data.loading.workers import refuse_second_import
-from srtoolbox.engine.job.lock import RunLock, is_later_attempt
-from srtoolbox.engine.job.process import process_restored
+from srtoolbox.engine.device import process_restored
 from srtoolbox.engine.job.report import Ending, closing_sentence, describe, report_outcome
 from srtoolbox.engine.job.run_config import CONFIG, is_config_of, save_config
-from srtoolbox.engine.job.signals import Interrupted
-from srtoolbox.engine.job.workdir import find_state, is_used, prepare
+from srtoolbox.engine.job.workdir import RunLock, find_state, is_later_attempt, is_used, prepare
 from srtoolbox.engine.loop import train as train_run
 from srtoolbox.engine.run import Run
-from srtoolbox.engine.stop import Stop
+from srtoolbox.engine.stop import Interrupted, Stop
 from srtoolbox.errors import DataError, OptionError, RunError
 from srtoolbox.logger import CONSOLE, LOGGER, logging_restored, progress_bar, setup_logging
 from srtoolbox.plots.run_log import read_run

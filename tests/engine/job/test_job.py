@@ -23,8 +23,8 @@ from srtoolbox import dist
 from srtoolbox.cli import main
 from srtoolbox.config import Config
 from srtoolbox.engine.hooks import Hook, Phase
-from srtoolbox.engine.job.signals import StopSignals
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.loop import Runner
+from srtoolbox.engine.stop import StopSignals
 from srtoolbox.errors import ConfigError, RunError, SrtoolboxError
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import HOOKS

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from srtoolbox.engine.hooks import Hook, Phase
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.loop import Runner
 from srtoolbox.registry import HOOKS
 from tests.engine.ranks import free_port, start
 from tests.engine.runs import differing, final_state, listing, records, run

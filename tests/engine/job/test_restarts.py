@@ -13,8 +13,8 @@ import pytest
 
 from srtoolbox import system
 from srtoolbox.cli import main
-from srtoolbox.engine.job import lock
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.job import workdir
+from srtoolbox.engine.loop import Runner
 from tests.engine.runs import differing, final_state, listing, load, records, snapshot
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHON": sys.executable}
@@ -41,7 +41,7 @@ def command(tiny_config: Path, tmp_path: Path) -> list[str]:
 def launcher(request: pytest.FixtureRequest, command: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
     """Starts its job after `command`'s; `start_again` makes this process a second attempt."""
     launched = time.time()
-    monkeypatch.setattr(lock, "launched_at", lambda: launched)
+    monkeypatch.setattr(workdir, "launched_at", lambda: launched)
     if request.param == "slurm":
         monkeypatch.setenv("SLURM_JOB_ID", "7")
     return request.param
@@ -147,12 +147,12 @@ def test_a_rollback_before_the_first_save_returns_to_the_named_one(command: list
 
 def test_the_launching_script_says_when_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SRTOOLBOX_LAUNCHED", "1700000000.5")
-    assert lock.launched_at() == 1700000000.5
+    assert workdir.launched_at() == 1700000000.5
 
 
 def test_when_the_launcher_started() -> None:
     """It is the nearest process above that is not one of torchrun's own, a shell between them being one."""
-    tell = f"{sys.executable} -c 'import os; from srtoolbox.engine.job.lock import launched_at; print(launched_at())'"
+    tell = f"{sys.executable} -c 'from srtoolbox.engine.job.workdir import launched_at; print(launched_at())'"
     launched = subprocess.Popen(
         ["bash", "-c", f"sleep 1; TORCHELASTIC_RUN_ID=x bash -c \"sleep 1; {tell}; true\"; true"],
         stdout=subprocess.PIPE, text=True, cwd=TOOLS.parent,

@@ -15,8 +15,8 @@ from srtoolbox.cli import main
 from srtoolbox.engine.evaluate import Evaluation
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.hooks import checkpoint as saving
-from srtoolbox.engine.job.signals import EXIT_CODES
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.loop import Runner
+from srtoolbox.engine.stop import EXIT_CODES
 from srtoolbox.registry import HOOKS
 from tests.engine.ranks import Ranks, start
 from tests.engine.runs import differing, final_state, listing, records

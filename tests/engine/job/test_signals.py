@@ -14,7 +14,7 @@ import pytest
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.loading.sampler import Draw
 from srtoolbox.engine.hooks import Hook, Phase
-from srtoolbox.engine.runner import Runner
+from srtoolbox.engine.loop import Runner
 from srtoolbox.registry import HOOKS
 from tests.engine.ranks import Ranks, start
 from tests.engine.runs import differing, final_state, listing, load, records, run

@@ -1,15 +1,78 @@
-"""The parameters of a network that learn, and the groups of the optimizer in which they do."""
+"""Parameters of a network chosen by name in a config: the keys of `param_groups`, the entries of
+`frozen`.
+
+An entry is the beginning of a name, or a pattern of one: 'body.3' is whatever lies in that part,
+'conv' also conv1 and conv_first where no part is called conv, but a number is whole: 'body.1' is
+never body.10. 'body.*.norm' and '*.bias' are patterns as of file names, whose `*` takes dots.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
 from srtoolbox.errors import ConfigError
 from srtoolbox.logger import LOGGER
-from srtoolbox.optim.parameter_names import chooser, chosen_entries, entry_fault
+from srtoolbox.text import did_you_mean
+
+
+def chooser(entry: str, names: Iterable[str]) -> Callable[[str], bool]:
+    """Return what tells if an entry of a config chooses a name.
+
+    Args:
+        entry: a beginning or a pattern. A beginning that ends where a part of some name does means
+            that part alone: 'conv1' does not choose conv10.
+        names: all names there are, dotted.
+    """
+    if re.search(r"[*?\[]", entry):
+        fits = re.compile(fnmatch.translate(entry)).match
+        return lambda name: any(fits(name[:end]) for end in _part_ends(name))
+    part = entry.rstrip(".")
+    if entry != part or any(name == part or name.startswith(f"{part}.") for name in names):
+        return lambda name: name == part or name.startswith(f"{part}.")
+    number_ends = entry[-1:].isdigit()  # of a part without parameters, perhaps
+    return lambda name: name.startswith(entry) and not (number_ends and name[len(entry) :][:1].isdigit())
+
+
+def _part_ends(name: str) -> list[int]:
+    return [match.start() for match in re.finditer(r"\.|$", name)]
+
+
+def chosen_entries(entries: Iterable[str], names: Iterable[str]) -> dict[str, str | None]:
+    """Return for each name the entry that chooses it, None where none does.
+
+    Of several the one with most letters to match wins (wildcards count as none), of equally long
+    ones the first.
+    """
+    names = list(names)
+    choosers = {entry: chooser(entry, names) for entry in entries}
+    chosen = {}
+    for name in names:
+        fitting = [entry for entry, fits in choosers.items() if fits(name)]
+        chosen[name] = max(fitting, key=_letters, default=None)
+    return chosen
+
+
+def _letters(entry: str) -> int:
+    return len(re.sub(r"\[[^]]*\]|[*?]", "", entry))
+
+
+def entry_fault(entry: str, names: Iterable[str]) -> str | None:
+    """Return the sentence about an entry that chooses no name, None for one that does."""
+    names = list(names)
+    if any(map(chooser(entry, names), names)):
+        return None
+    parts = sorted({name.split(".")[0] for name in names})
+    near = did_you_mean(entry, {*parts, *names, *(name.rpartition(".")[0] for name in names)} - {""})
+    hint = near or (f" There are {', '.join(parts)}." if parts else "")
+    verb = "fits" if re.search(r"[*?\[]", entry) else "begins with"
+    if any(name.startswith(entry) for name in names):  # with another number
+        verb = "begins with the part"
+    return f"no parameter's name {verb} {entry!r}.{hint}"
 
 
 def freeze(name: str, network: nn.Module, entries: Sequence[str] | str | None) -> list[nn.Module]:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from srtoolbox import dist
 from srtoolbox.data.loading.loader import build_train_loader
-from srtoolbox.engine.device import to_device
-from srtoolbox.engine.random_state import random_state, set_random_state
+from srtoolbox.engine.device import random_state, set_random_state, to_device
 from srtoolbox.engine.stop import Stop
 from srtoolbox.errors import WriteError
 from srtoolbox.image import write_image

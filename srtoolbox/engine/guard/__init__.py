@@ -1,1 +1,0 @@
-"""Guards of a run: steps that are not finite, statistics, dumps."""
