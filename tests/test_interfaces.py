@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from srtoolbox.errors import ConfigError
 from srtoolbox.interfaces import (
     FACTS,
+    MEMBERS,
     Discriminator,
     NetworkFacts,
     NetworkWrapper,
@@ -22,7 +23,6 @@ from srtoolbox.interfaces import (
     network_faults,
     network_kind,
 )
-from srtoolbox.interfaces.kinds import interfaces
 
 ESPCN_FACTS = NetworkFacts(3, 1, "y", 2, 4)
 
@@ -92,9 +92,9 @@ def test_all_faults_of_the_facts_are_named() -> None:
     assert "scale (the upscaling factor); receptive_field (the radius" in (network_faults(network) or "")
 
 
-@pytest.mark.parametrize("kind", list(interfaces()))
+@pytest.mark.parametrize("kind", list(MEMBERS))
 def test_the_base_class_that_a_fault_names_has_every_member(kind: str) -> None:
-    members, base = interfaces()[kind]
+    base, members = MEMBERS[kind]
     module, _, name = base.rpartition(".")
     cls = getattr(importlib.import_module(module), name)
     set_by_instances = {"higher_is_better", "protocol"}

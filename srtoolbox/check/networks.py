@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,41 +12,43 @@ from torch import nn
 from srtoolbox.check.components import Component
 from srtoolbox.check.faults import Report
 from srtoolbox.devices import without_memory
+from srtoolbox.errors import Fault
 from srtoolbox.interfaces import (
     CHANNELS,
     discriminator_facts_of,
     discriminator_faults,
     facts_of,
+    missing_members,
     network_faults,
     network_kind,
 )
-from srtoolbox.interfaces.kinds import class_to_ask, missing_members
 from srtoolbox.registry import NETWORKS, parameters_of
 from srtoolbox.text import did_you_mean
 
-KINDS = ("generator", "discriminator")
-"""Names of arguments, each also the `kind` of the network that it takes."""
 _SIDE = 16  # LR pixels of the image a network is tried with
+_ADVERSARIAL = ("relativistic", "generator", "discriminator", "gradient_penalty")
 
 
 class BuiltNetwork(NamedTuple):
-    """Properties of a network that other checks need."""
+    """Properties of a network that other checks need; its class has not frozen the trainable parameters."""
 
     scale: int | float | None
     colour: str | None
     parameters: tuple[str, ...]
     trainable: tuple[str, ...]
-    """Parameters that its class has not frozen."""
+
+
+Networks = Mapping[str, BuiltNetwork | None]
 
 
 def build_networks(report: Report, components: Sequence[Component]) -> dict[str, BuiltNetwork | None]:
-    """Build every network; return their facts by path, None where that fails.
+    """Build every network; return their properties by path, None where that fails.
 
     Inner networks come first: what is wrong with one is not reported again of the outer.
     """
     networks = [component for component in components if component.kind == "network"]
-    facts = {network.path: _try_network(report, network) for network in reversed(networks)}
-    return {network.path: facts[network.path] for network in networks}
+    built = {network.path: _try_network(report, network) for network in reversed(networks)}
+    return {network.path: built[network.path] for network in networks}
 
 
 def _try_network(report: Report, component: Component) -> BuiltNetwork | None:
@@ -61,7 +64,8 @@ def _try_network(report: Report, component: Component) -> BuiltNetwork | None:
         try:
             with memory, torch.random.fork_rng(devices=[]), torch.no_grad():
                 network = NETWORKS.build(component.cfg).eval()
-                fault = _fault_of(network, device, slot, _gt_size(report)) if slot in KINDS else None
+                is_models = slot in ("generator", "discriminator")
+                fault = _fault_of(network, device, slot, _gt_size(report)) if is_models else None
             break
         except Exception as error:
             failure = error
@@ -69,7 +73,7 @@ def _try_network(report: Report, component: Component) -> BuiltNetwork | None:
         report.add_failure(component.path, failure)
         return None
     if fault:
-        report.add(component.path, fault)
+        report.add(component.path, fault, key=fault.key if isinstance(fault, Fault) else None)
     parameters = dict(network.named_parameters())
     trainable = [name for name, parameter in parameters.items() if parameter.requires_grad]
     scale, colour = getattr(network, "scale", None), getattr(network, "colour", None)
@@ -110,7 +114,7 @@ def _fault_of(network: nn.Module, device: str, slot: str, gt_size: int | None) -
 
 def _fault_of_logits(network: nn.Module, device: str, gt_size: int | None) -> str | None:
     """Return the fault of the training images' size, where its class has no check, or of its logits."""
-    facts, name = discriminator_facts_of(network), type(network).__name__
+    facts = discriminator_facts_of(network)
     side, multiple = facts.input_size or gt_size, facts.size_multiple
     if side is None or side % multiple or gt_size not in (None, side):
         if side is None or hasattr(network, "check"):
@@ -118,17 +122,10 @@ def _fault_of_logits(network: nn.Module, device: str, gt_size: int | None) -> st
         need = f"input_size is {side}" if facts.input_size else f"takes multiples of {multiple} px"
         return f"{need}, but data.train.dataset.gt_size is {gt_size}"
     result = network(torch.zeros(2, CHANNELS[facts.colour], side, side, device=device))
-    if not isinstance(result, torch.Tensor) or result.dim() == 0 or result.shape[0] != 2:
-        got = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
-        return f"{name} gives {got} for 2 images; logits (2, 1) or (2, 1, h, w) are wanted"
-    return None
-
-
-_BUILT = ("hook", "metric", "transform")
-"""Light kinds. Losses and datasets read files, models are their networks and losses."""
-_ADVERSARIAL = ("relativistic", "generator", "discriminator", "gradient_penalty")
-
-Networks = Mapping[str, BuiltNetwork | None]
+    if isinstance(result, torch.Tensor) and result.dim() and result.shape[0] == 2:
+        return None
+    got = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
+    return f"{type(network).__name__} gives {got} for 2 images; logits (2, 1) or (2, 1, h, w) are wanted"
 
 
 def check_scales(report: Report, components: Sequence[Component], networks: Networks) -> None:
@@ -136,8 +133,8 @@ def check_scales(report: Report, components: Sequence[Component], networks: Netw
     generator = next((c for c in components if c.path == "model.generator"), None)
     if generator is None:
         return
-    facts = networks["model.generator"]
-    expected = facts.scale if facts else generator.cfg.get("scale")
+    built = networks["model.generator"]
+    expected = built.scale if built else generator.cfg.get("scale")
     if not isinstance(expected, int | float):
         return
     top = report.config.get("scale")
@@ -165,37 +162,40 @@ def check_colours(report: Report, networks: Networks) -> None:
 
 def check_losses(report: Report, components: Sequence[Component], networks: Networks) -> None:
     """Check that `gan_loss` judges logits, and `losses` images in the generator's colours."""
+    generator = networks.get("model.generator")
     for component in components:
         if component.kind != "loss":
             continue
-        place, _, key = component.path.rpartition(".")
+        fault, (place, _, key) = None, component.path.rpartition(".")
         if key == "gan_loss":
-            _check_gan_loss(report, component)
+            fault = _gan_loss_fault(component)
         elif place == "model.losses":
-            _check_image_loss(report, component, networks.get("model.generator"))
+            fault = _image_loss_fault(component, generator.colour if generator else None)
+        if fault:
+            report.add(component.path, fault, key="type")
 
 
-def _check_gan_loss(report: Report, component: Component) -> None:
+def _gan_loss_fault(component: Component) -> str | None:
     name = component.cfg["type"]
     missing = [attribute for attribute in _ADVERSARIAL if not hasattr(component.entry, attribute)]
     if len(missing) == len(_ADVERSARIAL):
         message = f"{name} compares images; what judges a discriminator's logits is wanted here, such as"
-        report.add(component.path, f"{message} dict(type='GANLoss', weight=1e-3)", key="type")
-    elif missing:
-        message = f"{name} lacks {', '.join(missing)}: derive it from"
+        return f"{message} dict(type='GANLoss', weight=1e-3)"
+    if missing:
         base = "srtoolbox.losses.gan.AdversarialLoss; see docs/train_gan.md"
-        report.add(component.path, f"{message} {base}", key="type")
+        return f"{name} lacks {', '.join(missing)}: derive it from {base}"
+    return None
 
 
-def _check_image_loss(report: Report, component: Component, generator: BuiltNetwork | None) -> None:
-    name, colour = component.cfg["type"], getattr(component.entry, "colour", None)
+def _image_loss_fault(component: Component, colour: str | None) -> str | None:
+    name, own = component.cfg["type"], getattr(component.entry, "colour", None)
     if hasattr(component.entry, "relativistic"):
         message = f"{name} judges a discriminator's logits, not images: give it as model.gan_loss"
-        report.add(component.path, f"{message}, not among the losses", key="type")
-    elif colour and generator and generator.colour not in (None, colour):
-        message = f"{name} takes {colour!r} images, but model.generator makes {generator.colour!r}"
-        advice = f"give the generator colour={colour!r}, or take a loss over pixels"
-        report.add(component.path, f"{message}: {advice}", key="type")
+        return f"{message}, not among the losses"
+    if own and colour and own != colour:
+        message = f"{name} takes {own!r} images, but model.generator makes {colour!r}"
+        return f"{message}: give the generator colour={own!r}, or take a loss over pixels"
+    return None
 
 
 def check_crop(report: Report, component: Component) -> None:
@@ -209,20 +209,22 @@ def check_crop(report: Report, component: Component) -> None:
 
 
 def check_construction(report: Report, component: Component) -> None:
-    """Build a light component, which may refuse its values; it must have its kind's members."""
-    offering: object = class_to_ask(component.kind, component.entry)
-    if component.kind in _BUILT and report.is_clean(component.path):
-        arguments = {key: value for key, value in component.cfg.items() if key != "type"}
+    """Build a light component, which may refuse its values; it must have its kind's members.
+
+    Losses and datasets read files, models are their networks and losses: their class is asked.
+    """
+    path, kind, cfg, entry = component
+    asked: object = entry if kind in ("loss", "dataset", "model") and inspect.isclass(entry) else None
+    if kind in ("hook", "metric", "transform") and report.is_clean(path):
         try:
-            offering = component.entry(**arguments)
+            asked = entry(**{key: value for key, value in cfg.items() if key != "type"})
         except Exception as error:
-            report.add_failure(component.path, error)
+            report.add_failure(path, error)
     # a `preprocess` works on batches of the device, not on samples: it only has to be callable
-    if offering is None or component.path.endswith(".preprocess"):
+    if asked is None or path.endswith(".preprocess"):
         return
-    fault = missing_members(component.kind, offering)
-    if fault:
-        report.add(component.path, fault, key="type")
+    if fault := missing_members(kind, asked):
+        report.add(path, fault, key="type")
 
 
 def check_networks_of_hooks(report: Report, components: Sequence[Component]) -> None:

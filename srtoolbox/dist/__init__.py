@@ -240,7 +240,7 @@ def broadcast_buffers(module: nn.Module) -> None:
 
 @torch.no_grad()
 def _broadcast(tensor: Tensor) -> None:
-    """As bytes, which every backend takes: gloo knows no int16 and NCCL no bool of some versions."""
+    """Send a tensor as bytes, which every backend takes: gloo knows no int16, NCCL no bool of some versions."""
     data = tensor.detach().contiguous().flatten().view(torch.uint8)
     dist.broadcast(data, src=0)
     tensor.copy_(data.view(tensor.dtype).view(tensor.shape))

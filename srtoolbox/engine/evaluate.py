@@ -26,7 +26,7 @@ from srtoolbox.devices import carry
 from srtoolbox.errors import ConfigError, MissingDataError, SrtoolboxError
 from srtoolbox.image import batch_to_float, rgb_to_y
 from srtoolbox.inference.restore import Restored, evaluation, restore
-from srtoolbox.interfaces.kinds import Dataset, Metric
+from srtoolbox.interfaces import Dataset, Metric
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import DATASETS, METRICS
 from srtoolbox.text import counted

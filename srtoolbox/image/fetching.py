@@ -20,7 +20,7 @@ _PIECE = 2**16
 
 
 class _FailedError(Exception):
-    """Why a download failed, in words for the user."""
+    """The reason of a failed download, in words for the user."""
 
 
 class _OnlyHttps(urllib.request.HTTPRedirectHandler):

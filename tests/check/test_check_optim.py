@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from srtoolbox.engine.hooks import Hook
-from srtoolbox.interfaces.kinds import missing_members
+from srtoolbox.interfaces import missing_members
 from srtoolbox.registry import NETWORKS, OPTIMIZERS, SCHEDULERS
 from tests.check.test_check import GOOD, faults
 

@@ -143,7 +143,7 @@ def write_bands(
     *,
     quality: int | None = None,
 ) -> list[str]:
-    """As `write_picture`, from bands of rows (h, W, C), top to bottom, alpha being the last channel."""
+    """Write a picture like `write_picture`, from bands of rows (h, W, C), top to bottom, alpha last."""
     suffix = Path(path).suffix
     try:
         lost = check_form(form, suffix, quality)

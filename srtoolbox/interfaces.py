@@ -1,12 +1,11 @@
-"""The facts of networks as one value, bases that set them, and sentences about missing ones.
+"""The facts of networks as one value, bases that set them, and what each kind of component must have.
 
-A network that upscales carries its facts as attributes, and `facts_of` gives them as one value.
-No base class is demanded: a module with the attributes is used alike. What components of the other
-kinds must have is in `interfaces.kinds`. See docs/add_a_component.md.
+No base class is demanded: whatever has the members is used alike. See docs/add_a_component.md.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -14,14 +13,12 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from srtoolbox.dist import unwrap
-from srtoolbox.errors import ConfigError
+from srtoolbox.errors import ConfigError, Fault
 
 CHANNELS: Mapping[str, int] = {"y": 1, "rgb": 3}
-"""The channels of each colour that a network takes and gives: luma, or RGB."""
-
+"""The channels of each colour that a network takes and gives."""
 IMAGE_KEYS = ("lq", "gt")
-"""The images of a sample and of a batch: the low-quality one and its ground truth."""
-
+"""The images of a sample and of a batch."""
 FACTS: Mapping[str, str] = {
     "scale": "the upscaling factor",
     "in_channels": "1 for 'y', 3 for 'rgb'",
@@ -29,21 +26,17 @@ FACTS: Mapping[str, str] = {
     "size_multiple": "1, or what the sides of its input must be multiples of",
     "receptive_field": "the radius in LR pixels, or None where unknown",
 }
-"""The facts that every network that upscales carries, and their meaning in messages."""
-
+"""The facts of a network that upscales, its attributes, with their meaning in messages."""
 PAGE = "docs/add_a_component.md"
 
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """The facts of a network that upscales, as one value.
-
-    `network(lq)` maps (N, in_channels, H, W) to (N, in_channels, scale * H, scale * W).
+    """The facts of a network that upscales: `network(lq)` maps  (N, in_channels, H, W) to
+    (N, in_channels, scale * H, scale * W).
 
     Attributes:
-        scale: the upscaling factor.
-        in_channels: 1 for colour 'y', 3 for 'rgb'.
-        colour: 'y' or 'rgb', of input and output.
+        scale, in_channels, colour: see FACTS.
         size_multiple: H and W must be multiples of it (`inference` pads).
         receptive_field: radius r in LR pixels: the scale x scale output pixels of LR pixel p depend
             on the LR pixels p - r ... p + r of each axis and on no others. None: on the whole
@@ -62,10 +55,7 @@ class NetworkFacts:
 
 
 def facts_of(network: nn.Module) -> NetworkFacts:
-    """Return the facts of a network, through the wrapper of DistributedDataParallel.
-
-    Those that have a default may be missing; `network_faults` names all that are.
-    """
+    """Return the facts of a network, through DistributedDataParallel; those with a default may be missing."""
     bare: Any = unwrap(network)
     size_multiple = getattr(bare, "size_multiple", 1)
     radius = getattr(bare, "receptive_field", None)
@@ -74,12 +64,11 @@ def facts_of(network: nn.Module) -> NetworkFacts:
 
 @dataclass(frozen=True)
 class DiscriminatorFacts:
-    """The facts of a discriminator, as one value.
+    """The facts of a discriminator.
 
     Attributes:
         colour: 'y' or 'rgb', of the images that it judges.
         input_size: their side; None: any multiple of `size_multiple`.
-        size_multiple: see `input_size`.
     """
 
     colour: str
@@ -92,7 +81,7 @@ class DiscriminatorFacts:
 
 
 def discriminator_facts_of(network: nn.Module) -> DiscriminatorFacts:
-    """Return the facts of a discriminator, as `facts_of` does of a network that upscales."""
+    """Return the facts of a discriminator, through DistributedDataParallel."""
     bare: Any = unwrap(network)
     size, multiple = getattr(bare, "input_size", None), getattr(bare, "size_multiple", 1)
     return DiscriminatorFacts(bare.colour, size, multiple)
@@ -107,18 +96,15 @@ def set_facts(network: nn.Module, facts: NetworkFacts) -> None:
 class SRNetwork(nn.Module):
     """Base of networks that upscale: it checks `scale` and `colour`, and sets the facts.
 
-    A subclass whose inputs must be multiples of a size sets `size_multiple`. One that knows its
-    `receptive_field` sets it (see `models.networks.blocks.receptive_field`); where it is None,
-    the inference measures it.
+    A subclass sets a `size_multiple` other than 1, and its `receptive_field` where it knows that
+    (see `models.networks.blocks.receptive_field`): None is measured by the inference.
 
     Args:
-        scale: the upscaling factor, one of `scales` where the class names some.
+        scale: the upscaling factor, one of the class's `scales` unless these are None.
         colour: 'rgb' or 'y'.
     """
 
     scales: ClassVar[Collection[int] | None] = None
-    """The only factors that the class can upscale by; None: any."""
-
     scale: int
     in_channels: int
     colour: str
@@ -210,34 +196,92 @@ def network_kind(network: type | nn.Module) -> str:
     return getattr(network, "kind", None) or "generator"
 
 
-def network_faults(network: nn.Module) -> str | None:
-    """Return all that is wrong with the facts of a network that upscales, in one sentence."""
+def network_faults(network: nn.Module) -> Fault | None:
+    """Return what is wrong with the facts of a network that upscales: all missing ones, or the first wrong one."""
     name = type(network).__name__
     missing = [f"{fact} ({meaning})" for fact, meaning in FACTS.items() if not hasattr(network, fact)]
     if missing:
-        return f"{name} lacks facts that evaluation needs: {'; '.join(missing)}. Set them in __init__; see {PAGE}"
+        lacks = f"{name} lacks facts that evaluation needs: {'; '.join(missing)}"
+        return Fault("type", f"{lacks}. Set them in __init__; see {PAGE}")
     facts = facts_of(network)
     channels = CHANNELS.get(facts.colour)
     if channels is None:
-        return f"{name}: colour is 'y' or 'rgb', got {facts.colour!r}"
+        return Fault("colour", f"{name}: colour is 'y' or 'rgb', got {facts.colour!r}")
     if facts.in_channels != channels:
-        return f"{name}: in_channels is {channels} for colour {facts.colour!r}, got {facts.in_channels!r}"
+        need = f"in_channels is {channels} for colour {facts.colour!r}"
+        return Fault("in_channels", f"{name}: {need}, got {facts.in_channels!r}")
     if not isinstance(facts.size_multiple, int) or facts.size_multiple < 1:
-        return f"{name}: size_multiple is a whole number above 0, got {facts.size_multiple!r}"
+        need = "size_multiple is a whole number above 0"
+        return Fault("size_multiple", f"{name}: {need}, got {facts.size_multiple!r}")
     return None
 
 
-def discriminator_faults(network: nn.Module) -> str | None:
-    """Return all that is wrong with the facts of a discriminator, in one sentence."""
-    missing = [name for name in ("colour", "input_size") if not hasattr(network, name)]
+def discriminator_faults(network: nn.Module) -> Fault | None:
+    """Return what is wrong with the facts of a discriminator: all missing ones, or a wrong colour."""
+    name = type(network).__name__
+    missing = [fact for fact in ("colour", "input_size") if not hasattr(network, fact)]
     if missing:
-        return (
-            f"{type(network).__name__} lacks facts that training needs: {', '.join(missing)} (colour "
-            f"is 'y' or 'rgb', input_size the side of its images, None for any). Set them in __init__; see {PAGE}"
-        )
+        lacks = f"{name} lacks facts that training needs: {', '.join(missing)}"
+        meaning = "colour is 'y' or 'rgb', input_size the side of its images, None for any"
+        return Fault("type", f"{lacks} ({meaning}). Set them in __init__; see {PAGE}")
     if network.colour not in CHANNELS:
-        return f"{type(network).__name__}: colour is 'y' or 'rgb', got {network.colour!r}"
+        return Fault("colour", f"{name}: colour is 'y' or 'rgb', got {network.colour!r}")
     return None
+
+
+class Dataset(Protocol):
+    """Images that `evaluate` takes: those for training have more, see MEMBERS."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def __getitem__(self, item: int, /) -> object:
+        """Return the sample of an index."""
+
+    def keys(self) -> list[str]:
+        """Return the image's name for every index."""
+
+
+class Metric(Protocol):
+    """A score of each image of a batch."""
+
+    higher_is_better: bool | None
+    protocol: str
+
+    def __call__(self, pred: Tensor, target: Tensor, /) -> Tensor:
+        """Return (N,), one number per image, of two batches (N, C, H, W)."""
+
+
+# fmt: off
+MEMBERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "transform": ("srtoolbox.data.transforms.Transform", ("__call__", "margin")),
+    "metric": ("srtoolbox.metrics.base.Metric", ("higher_is_better", "protocol", "__call__")),
+    "hook": ("srtoolbox.engine.hooks.Hook", (
+        "phase", "set_up", "before_train", "at_start", "after_iter", "after_eval", "after_train",
+        "state_dict", "load_state_dict",
+    )),
+    "model": ("srtoolbox.models.restorers.base.Restorer", (
+        "networks", "train_step", "restore", "loss_weights",
+    )),
+    "dataset": ("srtoolbox.data.datasets.base.SRDataset", (
+        "__len__", "__getitem__", "__getitems__", "keys", "sample", "draw_weights", "digest",
+    )),
+}
+# fmt: on
+"""Kind of component -> the base class that has all that is asked of it, and the members asked for."""
+
+
+def missing_members(kind: str, component: object) -> str | None:
+    """Return the fault of a component, or of its class, that lacks members of its kind."""
+    owner = component if inspect.isclass(component) else type(component)
+    if kind == "loss":
+        is_module = issubclass(owner, nn.Module)
+        return None if is_module else f"a loss is a torch.nn.Module, {owner.__name__} is none; see {PAGE}"
+    base, members = MEMBERS.get(kind, ("", ()))
+    missing = [name for name in members if not hasattr(component, name)]
+    if not missing:
+        return None
+    return f"{owner.__name__} lacks {', '.join(missing)}: derive it from {base}; see {PAGE}"
 
 
 def require_choice(owner: str, name: str, value: object, allowed: Iterable[object]) -> None:
