@@ -1,4 +1,4 @@
-"""Shared by all tests: where real data is, small pictures from real photographs, a tiny run that trains in a second."""
+"""Shared by all tests: where real data is, small images from real photographs, a tiny run that trains in a second."""
 
 from __future__ import annotations
 

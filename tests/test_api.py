@@ -47,7 +47,7 @@ def test_array_in_array_out(photo: np.ndarray) -> None:
     assert upscale(network, small[..., :1].astype(np.uint16)).shape == (22, 26, 1)
 
 
-def test_a_picture_that_does_not_fit_in_one_piece(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_does_not_fit_in_one_piece(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     from srtoolbox import upscale
     from srtoolbox.inference.tiling import memory_model
     from srtoolbox.inference.tiling import planner as planning

@@ -81,7 +81,7 @@ def test_epochs_become_iterations_by_arithmetic(path):
 
 
 def test_no_network_trains_on_a_benchmark():
-    """BSDS500's val pictures are BSD100."""
+    """BSDS500's val images are BSD100."""
     for path in CONFIGS:
         train = Config.fromfile(path)["data"].get("train")
         if train is None:

@@ -8,10 +8,9 @@ import types
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from srtoolbox import devices
+from srtoolbox.compat.pytorch import DispatchMode, tree_leaves
 from srtoolbox.engine.device import to_device
 from srtoolbox.image import to_tensor
 from srtoolbox.inference.tiling import memory
@@ -22,11 +21,11 @@ from srtoolbox.resize import imresize
 LACKING = (torch.float64, torch.uint16)
 
 
-class Metal(TorchDispatchMode):
+class Metal(DispatchMode):
     """Refuses what Metal refuses, of tensors on the device that stands for it."""
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
+    def run(self, func, args, kwargs):
+        result = func(*args, **kwargs)
         for each in tree_leaves(result):
             if isinstance(each, torch.Tensor) and each.device.type == "meta" and each.dtype in LACKING:
                 raise TypeError(f"Cannot convert a MPS Tensor to {each.dtype}")

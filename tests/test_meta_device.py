@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from srtoolbox.compat.pytorch import DispatchMode
 from srtoolbox.devices import without_memory
 from srtoolbox.registry import NETWORKS
 from tests.models.networks.test_all import GENERATORS, small_config
@@ -22,16 +22,16 @@ def test_names_and_shapes_are_those_of_a_real_network(name: str) -> None:
     assert all(value.is_meta for value in empty.values())
 
 
-class Called(TorchDispatchMode):
+class Called(DispatchMode):
     """Notes the operators that run."""
 
     def __init__(self) -> None:
         super().__init__()
         self.names: list[str] = []
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def run(self, func, args, kwargs):
         self.names.append(func.overloadpacket.__name__)
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
 
 def test_nothing_is_drawn_but_for_tensors_with_values() -> None:

@@ -126,7 +126,7 @@ def test_a_file_that_differs_is_not_written(tmp_path: Path, photo: np.ndarray, m
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_image_too_small_to_compare_on(tmp_path: Path, photo: np.ndarray) -> None:
+def test_an_image_too_small_to_compare_on(tmp_path: Path, photo: np.ndarray) -> None:
     with pytest.raises(SrtoolboxError, match=r"^the image to compare on is 40x20; it needs 33 px each way"):
         export_torch(build("Bicubic", 2), tmp_path / "m.pt2", image=photo[:20, :40])
 

@@ -53,12 +53,12 @@ def test_failures_are_returned_and_the_rest_goes_on(bicubic: str, folder: Path, 
 
 
 def test_alpha_by_bicubic(espcn: str, photo: np.ndarray, tmp_path: Path) -> None:
-    picture = Picture(photo[:12, :12], photo[20:32, :12, :1])
-    write_picture(tmp_path / "x.png", picture)
+    image = Picture(photo[:12, :12], photo[20:32, :12, :1])
+    write_picture(tmp_path / "x.png", image)
     srtoolbox.upscale_folder(espcn, tmp_path / "x.png", transparency="bicubic", suffix="_b", console=QUIET)
     by_bicubic = srtoolbox.Upscaler(srtoolbox.load_network(espcn))
     alpha = srtoolbox.Upscaler(srtoolbox.registry.NETWORKS.build({"type": "Bicubic", "scale": 3}))
-    expected = srtoolbox.upscale_picture(by_bicubic, picture, alpha=alpha)
+    expected = srtoolbox.upscale_picture(by_bicubic, image, alpha=alpha)
     assert np.array_equal(read_picture(tmp_path / "x_b.png").alpha, expected.alpha)
 
 

@@ -67,7 +67,7 @@ def test_networks_are_tried(faults, register, network, message):
 
 
 class Judge(nn.Module):
-    """A discriminator for pictures of 36 px, which is the size of the crops."""
+    """A discriminator for images of 36 px, which is the size of the crops."""
 
     kind = "discriminator"
     colour, input_size, side = "y", None, 36
@@ -87,7 +87,7 @@ class JudgeOfOthers(Judge):
 
 
 class JudgeOfAll(Judge):
-    """Gives one number for all pictures."""
+    """Gives one number for all images."""
 
     def forward(self, image):
         return self.body(image).sum()

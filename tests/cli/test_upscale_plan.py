@@ -40,7 +40,7 @@ def test_earlier_results_are_left_out_and_nothing_else(tmp_path: Path) -> None:
         assert sorted(planned([folder], ext=ext)[1]) == ["a_sr.png", "c.png_sr.png"]
 
 
-def test_a_image_given_twice_is_taken_once(tmp_path: Path) -> None:
+def test_an_image_given_twice_is_taken_once(tmp_path: Path) -> None:
     touch(tmp_path, "t1.png")
     (tmp_path / "link").symlink_to(tmp_path)
     for again in (tmp_path / "t1.png", tmp_path / "link/t1.png", tmp_path / "../" / tmp_path.name / "t1.png"):

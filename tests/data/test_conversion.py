@@ -36,7 +36,7 @@ EACH_ENCODING = ["raw", "raw_tiled", "png", pytest.param("zstd", marks=NEEDS_ZST
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, photo: np.ndarray) -> Path:
     """60 images of about 60 x 70, some gray, some 16 bit, in two folders."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     for number in range(60):
         image = photo[number * 3 : number * 3 + 55 + number % 7, number * 4 : number * 4 + 66 + number % 5]
         image = image[..., :1] if number % 9 == 5 else image.astype(np.uint16) * 200 if number % 11 == 3 else image

@@ -31,7 +31,7 @@ def folder(tmp_path: Path, photo: np.ndarray) -> Path:
     """Images of every kind: colour, gray, 16 bit, in sub-folders, with dots, blanks and other alphabets in their
     names.
     """
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     for name, image in {
         "a.v2.png": photo[:50, :60],
         "sub/gray.png": photo[:33, :41, :1],

@@ -66,13 +66,13 @@ def test_a_long_evaluation_that_gets_on_is_no_hang(pair: Pair) -> None:
 def test_a_rank_waits_for_one_that_still_gets_on(pair: Pair) -> None:
     for rank in pair.ranks:
         rank.enter("evaluate", 5)
-    for _ in range(5):  # rank 1 has all its pictures
+    for _ in range(5):  # rank 1 has all its images
         assert pair.turn(60) == []
         pair.ranks[0].advance()
     assert "ranks 0, 1 hangs in phase 'evaluate'" in pair.turn(120)[0]
 
 
-def test_a_picture_that_takes_too_long_is_a_hang(pair: Pair) -> None:
+def test_an_image_that_takes_too_long_is_a_hang(pair: Pair) -> None:
     for rank in pair.ranks:
         rank.enter("evaluate", 5)
     assert pair.turn(99) == []
@@ -81,7 +81,7 @@ def test_a_picture_that_takes_too_long_is_a_hang(pair: Pair) -> None:
 
 def test_a_start_may_take_as_long_as_a_save(pair: Pair) -> None:
     assert pair.turn(90) == []
-    pair.ranks[1].enter("data", 0)  # which then waits for rank 0, still at its first pictures
+    pair.ranks[1].enter("data", 0)  # which then waits for rank 0, still at its first images
     pair.ranks[1].enter("train", 0)
     assert pair.turn(9) == []
     assert "rank 0 hangs in phase 'start'" in pair.turn(30)[0]

@@ -40,14 +40,14 @@ SMOOTH = np.linspace(0, 255, 48 * 40 * 3).reshape(48, 40, 3).astype(np.uint8)
 LOSSLESS = {"WEBP": {"lossless": True, "exact": True}}
 
 
-def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **{**LOSSLESS.get(kind, {}), **options})
+    image.save(buffer, kind, **{**LOSSLESS.get(kind, {}), **options})
     return buffer.getvalue()
 
 
 def mode(name: str) -> Image.Image:
-    """A picture of each Pillow mode; where there is alpha it has both 0 and 255 and values between."""
+    """An image of each Pillow mode; where there is alpha it has both 0 and 255 and values between."""
     gray, alpha = Image.fromarray(RGB[..., 0]), Image.fromarray(np.where(RGB[..., 1] < 90, 0, RGB[..., 1]))
     colour = Image.fromarray(RGB)
     makers: dict[str, Callable[[], Image.Image]] = {
@@ -95,7 +95,7 @@ MODES = {
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in MODES.items() for name in names])
 def test_modes_equal_pillow(tmp_path: Path, kind: str, name: str) -> None:
     data = saved(mode(name), kind)
-    path = tmp_path / "picture.bin"  # the content decides, not the suffix
+    path = tmp_path / "image.bin"  # the content decides, not the suffix
     path.write_bytes(data)
     read = read_image(path)
     stored = Image.open(io.BytesIO(data))
@@ -211,7 +211,7 @@ def test_tiff_layouts_are_right_or_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
-def test_several_pictures_in_one_file_are_refused(kind: str) -> None:
+def test_several_images_in_one_file_are_refused(kind: str) -> None:
     data = saved(mode("RGB"), kind, save_all=True, append_images=[Image.fromarray(255 - RGB)])
     with pytest.raises(ImageError, match=r"film: .*save the"):
         decode_image(data, "film")
@@ -234,12 +234,12 @@ def refused(path: Path, words: str) -> None:
         assert str(caught.value).startswith(f"{path}: ")
 
 
-def test_things_that_are_no_pictures(tmp_path: Path) -> None:
+def test_things_that_are_no_images(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     refused(tmp_path / "folder.png", "is a folder")
     (tmp_path / "empty.png").touch()
     refused(tmp_path / "empty.png", "empty.*replace")
-    (tmp_path / "text.png").write_text("this is not a picture, but long enough to look at")
+    (tmp_path / "text.png").write_text("this is not an image, but long enough to look at")
     refused(tmp_path / "text.png", "PNG, TIFF, WEBP.*save it as PNG")
     refused(tmp_path / "absent.png", "No such file")
     (tmp_path / "link.png").symlink_to(tmp_path / "gone.png")
@@ -262,24 +262,24 @@ def test_file_without_permission(tmp_path: Path) -> None:
 
 
 def containers() -> dict[str, bytes]:
-    picture = Image.fromarray(SMOOTH)
+    image = Image.fromarray(SMOOTH)
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, RGB16, photometric="rgb")
     return {
-        "png": saved(picture, "PNG"),
-        "palette.png": saved(picture.quantize(30), "PNG"),
+        "png": saved(image, "PNG"),
+        "palette.png": saved(image.quantize(30), "PNG"),
         "16.png": raw_png(RGB16.reshape(11, -1), 2, 16),
-        "jpg": saved(picture, "JPEG", quality=60),
-        "progressive.jpg": saved(picture, "JPEG", quality=60, progressive=True),
-        "cmyk.jpg": saved(picture.convert("CMYK"), "JPEG", quality=60),
+        "jpg": saved(image, "JPEG", quality=60),
+        "progressive.jpg": saved(image, "JPEG", quality=60, progressive=True),
+        "cmyk.jpg": saved(image.convert("CMYK"), "JPEG", quality=60),
         "bmp": saved(Image.fromarray(RGB), "BMP"),
-        "webp": saved(picture, "WEBP"),
-        "lossy.webp": saved(picture, "WEBP", lossless=False),
+        "webp": saved(image, "WEBP"),
+        "lossy.webp": saved(image, "WEBP", lossless=False),
         "tif": saved(Image.fromarray(RGB), "TIFF"),
-        "deflated.tif": saved(picture, "TIFF", compression="tiff_adobe_deflate"),
+        "deflated.tif": saved(image, "TIFF", compression="tiff_adobe_deflate"),
         "16.tif": buffer.getvalue(),
-        "gif": saved(picture.quantize(30), "GIF"),
-        "avif": saved(picture, "AVIF", quality=60),
+        "gif": saved(image.quantize(30), "GIF"),
+        "avif": saved(image, "AVIF", quality=60),
     }
 
 
@@ -302,7 +302,7 @@ def test_no_truncated_file_is_accepted(name: str) -> None:
 
 @pytest.mark.parametrize("name", containers())
 def test_mutated_files_never_escape(name: str) -> None:
-    """Flipped bytes and splices give a picture or one ImageError; for PNG never another picture."""
+    """Flipped bytes and splices give an image or one ImageError; for PNG never another image."""
     data = containers()[name]
     whole = decode_image(data, name)
     dice = random.Random(name)
@@ -364,7 +364,7 @@ def test_too_little_memory_is_not_called_damage(tmp_path: Path, monkeypatch: pyt
         read_image(tmp_path / "x.png")
 
 
-def test_file_larger_than_any_picture(tmp_path: Path) -> None:
+def test_file_larger_than_any_image(tmp_path: Path) -> None:
     with open(tmp_path / "x.png", "wb") as file:
         file.truncate(module.MAX_BYTES + 1)  # a hole: takes no room
     refused(tmp_path / "x.png", "bytes, more than")
@@ -462,7 +462,7 @@ def test_what_cannot_be_written(tmp_path: Path, name: str, image: np.ndarray, op
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_write_leaves_the_old_picture(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_image(tmp_path: Path) -> None:
     write_image(tmp_path / "x.png", RGB)
     with pytest.raises(ImageError):
         write_image(tmp_path / "x.png", RGB.astype(float))
@@ -556,10 +556,10 @@ def test_colour_is_differentiable_and_keeps_out_of_autocast() -> None:
 
 
 @pytest.mark.data
-def test_real_pictures_equal_pillow(data_root: Path) -> None:
-    pictures = [data_root / "Set5/HR/X4" / name for name in sorted(os.listdir(data_root / "Set5/HR/X4"))]
-    pictures += sorted((data_root / "Set14/HR/X3").iterdir()) + sorted((data_root / "BSDS500/test").iterdir())[:5]
-    for path in pictures:
+def test_real_images_equal_pillow(data_root: Path) -> None:
+    images = [data_root / "Set5/HR/X4" / name for name in sorted(os.listdir(data_root / "Set5/HR/X4"))]
+    images += sorted((data_root / "Set14/HR/X3").iterdir()) + sorted((data_root / "BSDS500/test").iterdir())[:5]
+    for path in images:
         expected = np.array(Image.open(path))
         expected = expected if expected.ndim == 3 else expected[..., None]
         assert np.array_equal(read_image(path), expected), path

@@ -55,21 +55,21 @@ def test_a_further_format_equals_pillow(kind: str, name: str, tmp_path: Path) ->
         expected = np.array(stored.convert("L" if stored.mode == "L" else "RGB"))
         alpha = np.array(stored.convert("RGBA"))[..., 3:]
     (tmp_path / "x.png").write_bytes(data)  # the content decides, not the suffix
-    picture = decode_picture(data, "x")
-    assert np.array_equal(picture.pixels.squeeze(), expected.squeeze())
-    assert picture.pixels.dtype == np.uint8 and picture.notes == ()
-    assert np.array_equal(read_image(tmp_path / "x.png"), picture.pixels)
-    assert image_facts(tmp_path / "x.png") == (picture.pixels.shape, 0)
-    if picture.alpha is None:
+    image = decode_picture(data, "x")
+    assert np.array_equal(image.pixels.squeeze(), expected.squeeze())
+    assert image.pixels.dtype == np.uint8 and image.notes == ()
+    assert np.array_equal(read_image(tmp_path / "x.png"), image.pixels)
+    assert image_facts(tmp_path / "x.png") == (image.pixels.shape, 0)
+    if image.alpha is None:
         assert (alpha == 255).all()
     else:
-        assert np.array_equal(picture.alpha, alpha)
+        assert np.array_equal(image.alpha, alpha)
 
 
 def test_a_gray_gif_keeps_its_transparency() -> None:
     gray = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
-    picture = decode_picture(saved(gray, "GIF", transparency=7), "x")
-    assert np.array_equal(picture.alpha.ravel() == 0, np.arange(256) == 7)
+    image = decode_picture(saved(gray, "GIF", transparency=7), "x")
+    assert np.array_equal(image.alpha.ravel() == 0, np.arange(256) == 7)
 
 
 @pytest.mark.parametrize("kind", ["HEIF", "JXL"])
@@ -124,10 +124,10 @@ def test_bits_that_are_not_read_are_told(tmp_path: Path) -> None:
     for name, channels in (("RGB;16", deep), ("L;16", deep[..., 0])):
         file = heif.from_bytes(name, (16, 16), np.ascontiguousarray(channels).tobytes())
         file.save(tmp_path / "x.heic", quality=-1)
-        picture = decode_picture((tmp_path / "x.heic").read_bytes(), "x")
-        assert picture.notes == ("10 bits per channel are read as 8",) and picture.pixels.dtype == np.uint8
-        assert image_facts(tmp_path / "x.heic") == (picture.pixels.shape, 10)
-        assert np.abs(picture.pixels.squeeze() - channels / 257.0).mean() < 4
+        image = decode_picture((tmp_path / "x.heic").read_bytes(), "x")
+        assert image.notes == ("10 bits per channel are read as 8",) and image.pixels.dtype == np.uint8
+        assert image_facts(tmp_path / "x.heic") == (image.pixels.shape, 10)
+        assert np.abs(image.pixels.squeeze() - channels / 257.0).mean() < 4
 
 
 def test_bits_of_an_avif() -> None:

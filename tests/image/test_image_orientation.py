@@ -74,11 +74,11 @@ def turned(array: np.ndarray, orientation: int) -> np.ndarray:
 def check(data: bytes, expected: np.ndarray, tmp_path: Path) -> None:
     """All ways to read agree, and what is written tells no orientation a second time."""
     (tmp_path / "x").write_bytes(data)
-    picture = decode_picture(data, "x")
-    assert np.array_equal(picture.pixels, expected)
+    image = decode_picture(data, "x")
+    assert np.array_equal(image.pixels, expected)
     assert np.array_equal(decode_image(data, "x"), expected) and image_shape(tmp_path / "x") == expected.shape
     for suffix in (".png", ".tif", ".webp"):
-        write_picture(tmp_path / f"y{suffix}", picture)
+        write_picture(tmp_path / f"y{suffix}", image)
         assert np.array_equal(read_picture(tmp_path / f"y{suffix}").pixels, expected)
 
 
@@ -171,20 +171,20 @@ def test_a_tiff_is_turned_once(array: np.ndarray, tmp_path: Path) -> None:
         buffer, packet = io.BytesIO(), XMP[way] % 6
         tags = [(700, "B", len(packet), packet, True)] + ([(274, "H", 1, tag, True)] if tag else [])
         tifffile.imwrite(buffer, array, photometric="rgb", extratags=tags)
-        picture = decode_picture(buffer.getvalue(), "x")
-        assert np.array_equal(picture.pixels, np.rot90(array, {6: -1, 8: 1}[orientation])), way
+        image = decode_picture(buffer.getvalue(), "x")
+        assert np.array_equal(image.pixels, np.rot90(array, {6: -1, 8: 1}[orientation])), way
         (tmp_path / "x").write_bytes(buffer.getvalue())
-        assert image_shape(tmp_path / "x") == picture.pixels.shape
-        assert picture.metadata.xmp == XMP[way] % 1
+        assert image_shape(tmp_path / "x") == image.pixels.shape
+        assert image.metadata.xmp == XMP[way] % 1
 
 
 def close(data: bytes, expected: np.ndarray) -> None:
     """The image, lossy, and upright in what is written of it."""
-    picture = decode_picture(data, "x")
-    assert picture.pixels.shape == expected.shape
-    assert np.abs(picture.pixels.astype(int) - expected).mean() < 6
+    image = decode_picture(data, "x")
+    assert image.pixels.shape == expected.shape
+    assert np.abs(image.pixels.astype(int) - expected).mean() < 6
     exif = Image.Exif()
-    exif.load(b"Exif\0\0" + picture.metadata.exif)
+    exif.load(b"Exif\0\0" + image.metadata.exif)
     assert exif.get(ORIENTATION, 1) == 1 and exif[0x010F] == "Maker"
 
 

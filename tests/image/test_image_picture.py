@@ -1,4 +1,4 @@
-"""Pictures with alpha and metadata: read against Pillow and tifffile, written and read back by them."""
+"""Images with alpha and metadata: read against Pillow and tifffile, written and read back by them."""
 
 from __future__ import annotations
 
@@ -58,50 +58,50 @@ def exif_of(orientation: int) -> Image.Exif:
 )
 def test_alpha_equals_pillow(kind: str, name: str) -> None:
     data = saved(mode(name), kind)
-    picture = decode_picture(data, "x")
-    assert np.array_equal(picture.alpha, np.array(Image.open(io.BytesIO(data)).getchannel("A"))[..., None])
-    assert np.array_equal(picture.pixels, decode_image(data, "x"))
+    image = decode_picture(data, "x")
+    assert np.array_equal(image.alpha, np.array(Image.open(io.BytesIO(data)).getchannel("A"))[..., None])
+    assert np.array_equal(image.pixels, decode_image(data, "x"))
 
 
 @pytest.mark.parametrize(("kind", "name"), [("PNG", "1"), ("PNG", "P"), ("PNG", "RGB"), ("JPEG", "L"), ("BMP", "RGB")])
 def test_without_alpha_there_is_none(kind: str, name: str) -> None:
-    picture = decode_picture(saved(mode(name), kind), "x")
-    assert picture.alpha is None
-    assert np.array_equal(picture.pixels, decode_image(saved(mode(name), kind), "x"))
+    image = decode_picture(saved(mode(name), kind), "x")
+    assert image.alpha is None
+    assert np.array_equal(image.pixels, decode_image(saved(mode(name), kind), "x"))
 
 
 def test_sixteen_bit_alpha() -> None:
     rgba = np.dstack([RGB16, RGB16[..., :1] // 2])
     for data in (raw_png(rgba.reshape(11, -1), 6, 16), cv2.imencode(".png", rgba[..., [2, 1, 0, 3]])[1].tobytes()):
-        picture = decode_picture(data, "x")
-        assert np.array_equal(picture.pixels, RGB16) and np.array_equal(picture.alpha, rgba[..., 3:])
-    picture = decode_picture(raw_png(RGB16[..., :2].reshape(11, -1), 4, 16), "x")
-    assert np.array_equal(picture.pixels, RGB16[..., :1]) and np.array_equal(picture.alpha, RGB16[..., 1:2])
+        image = decode_picture(data, "x")
+        assert np.array_equal(image.pixels, RGB16) and np.array_equal(image.alpha, rgba[..., 3:])
+    image = decode_picture(raw_png(RGB16[..., :2].reshape(11, -1), 4, 16), "x")
+    assert np.array_equal(image.pixels, RGB16[..., :1]) and np.array_equal(image.alpha, RGB16[..., 1:2])
     for kind, alpha in (("unassalpha", rgba[..., 3:]), ("unspecified", None)):
         buffer = io.BytesIO()
         tifffile.imwrite(buffer, rgba, photometric="rgb", extrasamples=[kind])
-        picture = decode_picture(buffer.getvalue(), "x")
-        assert np.array_equal(picture.pixels, RGB16)
-        assert np.array_equal(picture.alpha, alpha) if alpha is not None else picture.alpha is None
+        image = decode_picture(buffer.getvalue(), "x")
+        assert np.array_equal(image.pixels, RGB16)
+        assert np.array_equal(image.alpha, alpha) if alpha is not None else image.alpha is None
 
 
 def test_palettes_and_transparent_colours() -> None:
     palette, index = RGB.reshape(-1, 3)[:16], np.random.default_rng(4).integers(0, 16, (6, 9))
     data = raw_png(index, 3, 8, (b"PLTE", palette.tobytes()), (b"tRNS", bytes([0, 128, 255, 7])))
-    picture = decode_picture(data, "x")
-    assert np.array_equal(picture.alpha[..., 0], np.array([0, 128, 255, 7, *[255] * 12])[index])
-    assert np.array_equal(picture.pixels, palette[index])
+    image = decode_picture(data, "x")
+    assert np.array_equal(image.alpha[..., 0], np.array([0, 128, 255, 7, *[255] * 12])[index])
+    assert np.array_equal(image.pixels, palette[index])
     for array, colour, depth in ((RGB, 2, 8), (RGB[..., :1], 0, 8), (RGB16, 2, 16), (RGB16[..., :1], 0, 16)):
         key = array[2, 3]
-        picture = decode_picture(
+        image = decode_picture(
             raw_png(array.reshape(11, -1), colour, depth, (b"tRNS", key.astype(">u2").tobytes())), "x"
         )
         hidden = (array == key).all(axis=2)
-        assert hidden.any() and np.array_equal(picture.alpha[..., 0] == 0, hidden)
-        assert picture.alpha.dtype == array.dtype and (picture.alpha[~hidden] == np.iinfo(array.dtype).max).all()
+        assert hidden.any() and np.array_equal(image.alpha[..., 0] == 0, hidden)
+        assert image.alpha.dtype == array.dtype and (image.alpha[~hidden] == np.iinfo(array.dtype).max).all()
     packed = np.array([[0b00011011]])  # four pixels of 2 bits: 0 1 2 3
-    picture = decode_picture(raw_png(packed, 0, 2, (b"tRNS", b"\0\2")), "x")
-    assert picture.pixels.ravel().tolist() == [0, 85, 170, 255] and picture.alpha.ravel().tolist() == [255, 255, 0, 255]
+    image = decode_picture(raw_png(packed, 0, 2, (b"tRNS", b"\0\2")), "x")
+    assert image.pixels.ravel().tolist() == [0, 85, 170, 255] and image.alpha.ravel().tolist() == [255, 255, 0, 255]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
@@ -110,16 +110,16 @@ def test_orientation_turns_pixels_and_alpha_and_is_reset(kind: str, orientation:
     source = mode("RGB") if kind == "JPEG" else mode("RGBA")
     data = with_metadata(source, kind, orientation)
     expected = np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
-    picture = decode_picture(data, "x")
-    assert np.array_equal(picture.pixels, expected[..., :3])
+    image = decode_picture(data, "x")
+    assert np.array_equal(image.pixels, expected[..., :3])
     if kind != "JPEG":
-        assert np.array_equal(picture.alpha, expected[..., 3:])
+        assert np.array_equal(image.alpha, expected[..., 3:])
     exif = Image.Exif()
-    exif.load(b"Exif\0\0" + picture.metadata.exif)
+    exif.load(b"Exif\0\0" + image.metadata.exif)
     assert exif.get(0x0112, 1) == 1
     assert (exif[0x010F], exif.get_ifd(0x8769)[0x927C]) == ("Maker", b"maker's note")
     assert exif.get_ifd(0x8825)[1] == "N"
-    assert b'tiff:Orientation="1"' in picture.metadata.xmp
+    assert b'tiff:Orientation="1"' in image.metadata.xmp
 
 
 def with_metadata(image: Image.Image, kind: str, orientation: int, **options: object) -> bytes:
@@ -166,9 +166,9 @@ def test_cmyk_without_a_profile_is_as_in_stores(tmp_path: Path) -> None:
     for kind in ("JPEG", "TIFF"):
         for options in ({}, {"icc_profile": b"no profile"}, {"icc_profile": SRGB}):
             data = saved(mode("CMYK"), kind, **options)
-            picture = decode_picture(data, "x")
-            assert np.array_equal(picture.pixels, np.array(Image.open(io.BytesIO(data)).convert("RGB")))
-            assert picture.metadata.icc is None and picture.alpha is None
+            image = decode_picture(data, "x")
+            assert np.array_equal(image.pixels, np.array(Image.open(io.BytesIO(data)).convert("RGB")))
+            assert image.metadata.icc is None and image.alpha is None
 
 
 def cmyk_profile() -> bytes:
@@ -202,15 +202,15 @@ def test_cmyk_goes_through_its_profile() -> None:
     icc = cmyk_profile()
     ink = Image.merge("CMYK", [Image.new("L", (4, 4), value) for value in (255, 0, 0, 0)])  # pure C
     data = saved(ink, "TIFF", icc_profile=icc)
-    picture = decode_picture(data, "x")
+    image = decode_picture(data, "x")
     plain = np.array(ink.convert("RGB"))
     assert plain[0, 0].tolist() == [0, 255, 255]
-    red, green, _ = picture.pixels[0, 0].tolist()
-    assert green > red + 60 and green < 230 and picture.metadata.icc is None  # the profile's light green, no cyan
+    red, green, _ = image.pixels[0, 0].tolist()
+    assert green > red + 60 and green < 230 and image.metadata.icc is None  # the profile's light green, no cyan
     converted = ImageCms.profileToProfile(
         ink, ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB"), 1, "RGB", flags=0x2000
     )
-    assert np.array_equal(picture.pixels, np.array(converted))
+    assert np.array_equal(image.pixels, np.array(converted))
 
 
 # ---- writing
@@ -227,8 +227,8 @@ FORMS = {
 }
 
 
-def stacked(picture: Picture) -> np.ndarray:
-    return picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
+def stacked(image: Picture) -> np.ndarray:
+    return image.pixels if image.alpha is None else np.dstack([image.pixels, image.alpha])
 
 
 def opened(path: Path) -> np.ndarray:
@@ -249,18 +249,18 @@ def opened(path: Path) -> np.ndarray:
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".bmp"])
 @pytest.mark.parametrize("name", FORMS)
 def test_what_is_written_is_read_by_others(tmp_path: Path, name: str, suffix: str) -> None:
-    picture, path = FORMS[name], tmp_path / f"x{suffix}"
-    lost = write_picture(path, picture)
-    expected = stacked(picture)
+    image, path = FORMS[name], tmp_path / f"x{suffix}"
+    lost = write_picture(path, image)
+    expected = stacked(image)
     if suffix in (".webp", ".bmp"):
         assert any("16 bits" in line for line in lost) == name.endswith("16")
         if name.endswith("16"):
             expected = ((expected.astype(int) + 128) // 257).astype(np.uint8)
-    if suffix == ".bmp" and picture.alpha is not None:
+    if suffix == ".bmp" and image.alpha is not None:
         assert any("transparency" in line for line in lost)
-        peak = np.iinfo(picture.alpha.dtype).max
-        share = picture.alpha / peak
-        levels = (picture.pixels * share + peak * (1 - share)) * (255 / peak)
+        peak = np.iinfo(image.alpha.dtype).max
+        share = image.alpha / peak
+        levels = (image.pixels * share + peak * (1 - share)) * (255 / peak)
         assert np.abs(opened(path) - levels).max() <= 1
         return
     stored = opened(path)
@@ -271,7 +271,7 @@ def test_what_is_written_is_read_by_others(tmp_path: Path, name: str, suffix: st
     assert stored.dtype == expected.dtype and np.array_equal(stored, expected)
     if suffix in (".png", ".tif"):
         again = stacked(read_picture(path))
-        assert np.array_equal(again, expected if (suffix, name) == (".tif", "la16") else stacked(picture))
+        assert np.array_equal(again, expected if (suffix, name) == (".tif", "la16") else stacked(image))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -286,7 +286,7 @@ def test_bands_make_the_same_file(tmp_path: Path, suffix: str, heights: list[int
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_large_pictures_have_many_strips(tmp_path: Path, suffix: str, photo: np.ndarray) -> None:
+def test_large_images_have_many_strips(tmp_path: Path, suffix: str, photo: np.ndarray) -> None:
     large = np.tile(photo, (5, 5, 1))
     write_picture(tmp_path / f"x{suffix}", Picture(large))
     assert np.array_equal(opened(tmp_path / f"x{suffix}"), large)
@@ -338,13 +338,13 @@ def test_metadata_are_kept(tmp_path: Path, source: str, suffix: str) -> None:
         data = data[:33] + png_chunks((b"iCCP", b"x\0\0" + zlib.compress(SRGB)))[8:] + data[33:]
     else:
         data = with_metadata(mode("RGB"), source, 6, icc_profile=SRGB, dpi=(300, 150))
-    picture = decode_picture(data, "x")
-    large = Picture(np.repeat(np.repeat(picture.pixels, 3, 0), 3, 1), None, picture.metadata)
+    image = decode_picture(data, "x")
+    large = Picture(np.repeat(np.repeat(image.pixels, 3, 0), 3, 1), None, image.metadata)
     assert write_picture(tmp_path / f"x{suffix}", large) == []
     stored = Image.open(tmp_path / f"x{suffix}")
     assert stored.size == (33, 42)
     if source != "WEBP" and suffix != ".webp":
-        assert [round(float(value)) for value in stored.info["dpi"]] == [150, 300]  # turned with the picture
+        assert [round(float(value)) for value in stored.info["dpi"]] == [150, 300]  # turned with the image
     if suffix == ".bmp":
         return
     assert stored.info["icc_profile"] == SRGB

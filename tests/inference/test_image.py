@@ -1,4 +1,4 @@
-"""Pictures with alpha through an `Upscaler`: the rows of colours and alpha beside each other."""
+"""Images with alpha through an `Upscaler`: the rows of colours and alpha beside each other."""
 
 from __future__ import annotations
 

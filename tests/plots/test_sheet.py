@@ -43,7 +43,7 @@ def test_cells_show_the_regions_pixel_by_pixel(photo: np.ndarray) -> None:
             assert np.array_equal(found[row, column][inner, inner], expected[inner, inner])
 
 
-def test_regions_are_marked_on_the_whole_picture(photo: np.ndarray) -> None:
+def test_regions_are_marked_on_the_whole_image(photo: np.ndarray) -> None:
     region = Region(30, 60, 66, 66)
     sheet = comparison_sheet(versions(photo), [region])
     assert sheet.dtype == np.uint8

@@ -1,4 +1,4 @@
-"""imresize against MATLAB's own LR pictures, a slow and obvious version of its rule, and torch's gradient checker."""
+"""imresize against MATLAB's own LR images, a slow and obvious version of its rule, and torch's gradient checker."""
 
 import warnings
 from pathlib import Path
@@ -45,7 +45,7 @@ def slow_float(image: np.ndarray, lengths: tuple, scales: tuple, border: str = "
     return slow_axis(rows.swapaxes(0, 1), lengths[1], scales[1], border, antialias).swapaxes(0, 1)
 
 
-def picture(*shape: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
+def random_image(*shape: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
 
 
@@ -89,7 +89,7 @@ CASES = [
 @pytest.mark.parametrize("antialias", [True, False])
 @pytest.mark.parametrize(("shape", "scale"), CASES)
 def test_tensor_path_equals_slow_version(shape: tuple, scale: float, antialias: bool, border: str) -> None:
-    image = picture(*shape)
+    image = random_image(*shape)
     lengths = (int(np.ceil(round(shape[0] * scale, 9))), int(np.ceil(round(shape[1] * scale, 9))))
     expected = slow_float(image.astype(float), lengths, (scale, scale), border, antialias)
     given = imresize(as_tensor(image), scale, border=border, antialias=antialias)
@@ -102,7 +102,7 @@ def test_tensor_path_equals_slow_version(shape: tuple, scale: float, antialias: 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize(("shape", "scale"), CASES)
 def test_integer_path_rounds_after_each_pass(shape: tuple, scale: float, dtype: type) -> None:
-    image = picture(*shape, dtype=dtype)
+    image = random_image(*shape, dtype=dtype)
     given = imresize(image, scale)
     vertical = resize_integers(image, 0, (shape[0], given.shape[0], scale, False, True))
     assert_rounded(vertical, slow_axis(image.astype(float), given.shape[0], scale, "replicate", True))
@@ -122,7 +122,7 @@ def assert_rounded(given: np.ndarray, exact: np.ndarray) -> None:
 
 def test_half_values_round_up_exactly() -> None:
     """At x1/2 and x1/4 many sums are exactly half way: compare with integer arithmetic."""
-    image = picture(64, 48, 3, seed=3)
+    image = random_image(64, 48, 3, seed=3)
     for factor, denominator in ((2, 256), (4, 4096)):
         values = image.astype(np.int64)
         halves = 0
@@ -140,7 +140,7 @@ def test_half_values_round_up_exactly() -> None:
 @pytest.mark.parametrize("factor", [2, 4, 8])
 def test_torch_kernel_and_sparse_products_agree(factor: int, shape: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fast path of x1/2, x1/4, x1/8 is the same map, and is left where a torch build does not keep the promise."""
-    for image in (picture(*shape, seed=factor), picture(*shape, seed=factor) // 128 * 255):
+    for image in (random_image(*shape, seed=factor), random_image(*shape, seed=factor) // 128 * 255):
         fast = imresize(image, 1 / factor)
         calls = []
         with monkeypatch.context() as patch:
@@ -162,7 +162,7 @@ def test_a_torch_build_with_other_roundings_is_found_out(monkeypatch: pytest.Mon
 
 
 def test_axis_with_smaller_factor_goes_first() -> None:
-    image = picture(16, 30, 3, seed=1)
+    image = random_image(16, 30, 3, seed=1)
     horizontal = imresize(image, size=(16, 10))
     assert np.array_equal(imresize(image, size=(8, 10)), imresize(horizontal, size=(8, 10)))
     vertical = imresize(image, size=(8, 30))
@@ -170,7 +170,7 @@ def test_axis_with_smaller_factor_goes_first() -> None:
 
 
 def test_each_axis_has_its_own_factor_with_size() -> None:
-    image = picture(10, 12, 3)
+    image = random_image(10, 12, 3)
     expected = slow_float(image.astype(float), (17, 5), (1.7, 5 / 12))
     assert np.abs(as_array(imresize(as_tensor(image), size=(17, 5))) - expected).max() < 1e-10
 
@@ -190,7 +190,7 @@ def test_each_axis_has_its_own_factor_with_size() -> None:
 )
 def test_output_length(length: int, scale: float, expected: int) -> None:
     assert output_length(length, scale) == expected
-    assert imresize(picture(length, 1), scale).shape[0] == expected
+    assert imresize(random_image(length, 1), scale).shape[0] == expected
 
 
 def test_every_whole_factor_gives_whole_sizes() -> None:
@@ -262,7 +262,7 @@ def test_layouts_views_and_inference_mode() -> None:
         assert torch.equal(imresize(x, 2), expected)
     y = torch.rand(1, 1, 40, 30, requires_grad=True)
     imresize(y, 2).sum().backward()  # the matrices cached in inference mode serve training too
-    image = picture(40, 30, 3)
+    image = random_image(40, 30, 3)
     locked = image.copy()
     locked.flags.writeable = False  # a view of a memory map
     with warnings.catch_warnings():
@@ -282,7 +282,7 @@ def test_operator_contract_with_compile_and_export() -> None:
 
 def test_cache_is_bounded() -> None:
     for length in range(1, 300):
-        imresize(picture(length, 1), 0.5)
+        imresize(random_image(length, 1), 0.5)
     assert matrix_of.cache_info().currsize <= 128
 
 

@@ -17,7 +17,7 @@ Script = Callable[[str], ModuleType]
 RECORD = {
     "machine": {"torch": "2"},
     "runs": {"a": {"exit": 0, "scores": [{"iter": "5", "terms": {"pixel": "0.25"}}]}},
-    "texts": {"a": ["5 pictures"]},
+    "texts": {"a": ["5 images"]},
 }
 
 
@@ -62,13 +62,13 @@ def test_another_number_fails_the_comparison(script: Script, change: Callable, l
 
 def test_other_words_are_printed_and_do_not_fail(script: Script) -> None:
     other = copy.deepcopy(RECORD)
-    other["texts"]["a"], other["machine"]["torch"] = ["5 images"], "3"
+    other["texts"]["a"], other["machine"]["torch"] = ["6 images"], "3"
     lines, is_failing = script("record_runs").compare(RECORD, other)
     assert not is_failing
     assert lines[:3] == [
         "other machine or version: torch 2 -> 3",
-        "texts of a: -5 pictures",
-        "texts of a: +5 images",
+        "texts of a: -5 images",
+        "texts of a: +6 images",
     ]
 
 
@@ -85,7 +85,7 @@ def test_an_unknown_run_is_refused(script: Script, tmp_path: Path, capsys: pytes
             "11:05:51 iter 2/8  pixel 0.5  27.7 ms/iter (data 4 %)  time left 0:00:01",
             "iter 2/8  pixel 0.5  <n> ms/iter",
         ),
-        ("photos/gt.lmdb: 7 pictures, 13.1 MB", "photos/gt.lmdb: 7 pictures, <n> MB"),
+        ("photos/gt.lmdb: 7 images, 13.1 MB", "photos/gt.lmdb: 7 images, <n> MB"),
         ("│ espcn │ 25.3129 │  0.0205 │", "│ espcn │ 25.3129 │ <n> │"),
     ],
 )

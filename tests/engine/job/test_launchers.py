@@ -266,7 +266,7 @@ class SameScoresHook(Hook):
 def test_scores_do_not_depend_on_the_number_of_ranks(
     count: int, tiny_config: Path, photo_folder: Path, tmp_path: Path
 ) -> None:
-    """Fewer, as many and more pictures than ranks, none twice, on every rank alike: to the last bit."""
+    """Fewer, as many and more images than ranks, none twice, on every rank alike: to the last bit."""
     folder = tmp_path / "few"
     folder.mkdir()
     photos = sorted(photo_folder.glob("*.png"))

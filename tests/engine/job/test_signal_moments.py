@@ -91,9 +91,9 @@ class _Sending:
     def __init__(self, metric: object, hook: KillMomentHook) -> None:
         self._metric, self._hook, self.protocol = metric, hook, metric.protocol
 
-    def __call__(self, *pictures: torch.Tensor) -> float:
+    def __call__(self, *images: torch.Tensor) -> float:
         self._hook.send()
-        return self._metric(*pictures)
+        return self._metric(*images)
 
 
 MOMENTS = ("begin", "data", "train", "save", "evaluate", "after an evaluation")

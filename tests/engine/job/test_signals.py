@@ -39,10 +39,10 @@ class KillEvaluationHook(Hook):
         class Sending:
             protocol = metric.protocol
 
-            def __call__(_, *pictures):  # noqa: N805
+            def __call__(_, *images):  # noqa: N805
                 if runner.iter == self.at:
                     os.kill(os.getpid(), signal.SIGTERM)
-                return metric(*pictures)
+                return metric(*images)
 
         hook.metrics["psnr"] = Sending()
 
