@@ -15,8 +15,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, for those who check types; tests/te
     from srtoolbox.engine.job.job import Job, train
     from srtoolbox.engine.loop import Runner
     from srtoolbox.image import Picture, read_image, read_picture, write_image, write_picture
-    from srtoolbox.inference.image import upscale_picture
-    from srtoolbox.inference.upscaler import Upscaler, upscale
+    from srtoolbox.inference.upscaler import Upscaler, upscale, upscale_picture
     from srtoolbox.resize import imresize
     from srtoolbox.weights.load import load_network
 
@@ -40,7 +39,7 @@ _PUBLIC = {
     "test": "srtoolbox.apps.scoring.score",
     "upscale": "srtoolbox.inference.upscaler",
     "upscale_folder": "srtoolbox.apps.folder.upscale",
-    "upscale_picture": "srtoolbox.inference.image",
+    "upscale_picture": "srtoolbox.inference.upscaler",
     "write_image": "srtoolbox.image",
     "write_picture": "srtoolbox.image",
 }

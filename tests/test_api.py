@@ -49,7 +49,7 @@ def test_array_in_array_out(photo: np.ndarray) -> None:
 
 def test_an_image_that_does_not_fit_in_one_piece(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     from srtoolbox import upscale
-    from srtoolbox.inference.tiling import memory_model
+    from srtoolbox.inference.tiling import memory
     from srtoolbox.inference.tiling import planner as planning
     from srtoolbox.registry import NETWORKS
 
@@ -57,7 +57,7 @@ def test_an_image_that_does_not_fit_in_one_piece(photo: np.ndarray, monkeypatch:
     whole = upscale(network, photo)
     windows, measured = [], []
     monkeypatch.setattr(planning, "free_bytes", lambda device: 20 << 20)
-    monkeypatch.setattr(memory_model, "peak_bytes", measured.append)
+    monkeypatch.setattr(memory, "peak_bytes", measured.append)
     network.register_forward_pre_hook(lambda module, inputs: windows.append(inputs[0].shape[-2:]))
     assert np.abs(upscale(network, photo).astype(int) - whole).max() <= 1
     assert len(windows) > 1

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from srtoolbox.config import Config
 from srtoolbox.engine.device import select_device
 from srtoolbox.errors import ConfigError, RunError
-from srtoolbox.inference.tiling.memory_model import peak_bytes
+from srtoolbox.inference.tiling.memory import peak_bytes
 from srtoolbox.interfaces import CHANNELS, discriminator_facts_of, facts_of, network_kind
 from srtoolbox.plugins import load_plugins
 from srtoolbox.registry import NETWORKS

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox.dist import unwrap
-from srtoolbox.inference.tiling.tiles import Tile, cut_axis
+from srtoolbox.inference.tiling import Tile, cut_axis
 from srtoolbox.interfaces import NetworkWrapper, Refinable, Splittable, facts_of
 
 FLIPS: Sequence[tuple[int, ...]] = ((), (-1,), (-2,), (-2, -1))

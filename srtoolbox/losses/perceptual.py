@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox.errors import ConfigError, Fault, SrtoolboxError
+from srtoolbox.features import FeatureNetwork
 from srtoolbox.features.backbones import layer_faults, weight_faults
-from srtoolbox.features.network import FeatureNetwork
 from srtoolbox.registry import LOSSES
 
 CRITERIA: Mapping[str, Callable[[Tensor], Tensor]] = {

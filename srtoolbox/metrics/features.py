@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srtoolbox.errors import ConfigError, Fault
+from srtoolbox.features import FeatureNetwork
 from srtoolbox.features.backbones import layer_faults, weight_faults
-from srtoolbox.features.network import FeatureNetwork
 from srtoolbox.metrics.base import Metric
 from srtoolbox.registry import METRICS
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from srtoolbox.errors import CheckpointError
 from srtoolbox.io.tensor_files import save_safetensors, save_tensors
 from srtoolbox.weights.checkpoint import save_checkpoint
-from srtoolbox.weights.formats.export import export, flat, plain_names
+from srtoolbox.weights.formats import State, as_they_are, renamer
+from srtoolbox.weights.formats.residual import MMAGIC
+from srtoolbox.weights.formats.rrdb import NAMES_2019, to_old
 from srtoolbox.weights.load import NETWORK_KEY, NetworkFile, arguments_of, build_network, read_network
 from srtoolbox.weights.trial import describe, innermost
 
@@ -84,3 +87,124 @@ def _averaged_weights(source: str | Path, trained: NetworkFile) -> NetworkFile |
     averaged = read_network(source, config=trained.config, weights="ema", trial=False, quiet=True)
     pairs = ((value, trained.tensors[key]) for key, value in averaged.tensors.items())
     return None if all(torch.equal(*pair) for pair in pairs) else averaged
+
+
+Arguments = Mapping[str, Any]
+Rename = Callable[[State], State]
+
+
+class Format(NamedTuple):
+    """A project's way to write weights."""
+
+    description: str
+    networks: Mapping[str, tuple[Rename, Mapping[str, tuple]]]
+    """For each of its networks the renaming, and the values of arguments that it has."""
+    wrap: Callable[[State, State | None], dict[str, Any]]
+    """(trained, averaged or None) -> the content of the file."""
+
+
+def _inverse(*pairs: tuple[str, str]) -> Rename:
+    return renamer(*((ours, theirs) for theirs, ours in pairs))
+
+
+def _params(trained: State, averaged: State | None) -> dict[str, Any]:
+    return {"params": trained} if averaged is None else {"params": trained, "params_ema": averaged}
+
+
+def _roles(trained: State, averaged: State | None) -> dict[str, Any]:
+    state = {f"generator.{key}": value for key, value in trained.items()}
+    state |= {f"generator_ema.{key}": value for key, value in (averaged or {}).items()}
+    return {"meta": {}, "state_dict": state}
+
+
+def _bare(trained: State, averaged: State | None) -> dict[str, Any]:
+    return trained if averaged is None else averaged
+
+
+FED = ("order", "peak", "mean", "output_peak", "output_mean")
+_ESRGAN = {
+    "num_dense_blocks": (3,),
+    "num_convs": (5,),
+    "residual_scaling": (0.2,),
+    "upsampling": ("nearest",),
+}
+_TODAY = {**_ESRGAN, "scale": (1, 2, 4), "unshuffle": (True,)}
+_EARLIER = {**_ESRGAN, "scale": (2, 3, 4, 8), "unshuffle": (False,)}
+_PLAIN_BLOCKS = {"scale": (2, 3, 4)}
+FORMATS = {
+    "basicsr": Format(
+        "BasicSR, Real-ESRGAN: params and params_ema",
+        {
+            "RRDBNet": (as_they_are, _TODAY),
+            "MSRResNet": (as_they_are, _PLAIN_BLOCKS),
+            "SRVGGNetCompact": (as_they_are, {}),
+        },
+        _params,
+    ),
+    "mmagic": Format(
+        "MMagic: generator. and generator_ema. in a state_dict",
+        {"RRDBNet": (as_they_are, _TODAY), "MSRResNet": (_inverse(*MMAGIC), _PLAIN_BLOCKS)},
+        _roles,
+    ),
+    "esrgan": Format("ESRGAN of 2018, 'old' names, bare", {"RRDBNet": (to_old, _EARLIER)}, _bare),
+    "esrgan2019": Format(
+        "ESRGAN of 2019, BSRGAN, RealSR: bare",
+        {"RRDBNet": (_inverse(*NAMES_2019), _EARLIER)},
+        _bare,
+    ),
+}
+
+
+AUTHORS_NAMES = {
+    "FSRCNN": "yjn870's names",
+    "IMDN": "its authors' names",
+    "MSRResNet": "BasicSR's names",
+    "RRDBNet": "BasicSR's and Real-ESRGAN's names",
+    "SRVGGNetCompact": "Real-ESRGAN's names",
+    "VDSR": "twtygqyy's names",
+}
+"""Networks whose state_dict here is just as their authors, or the usual release, have it."""
+
+
+def plain_names(kind: str) -> str:
+    """Describe the names in a bare state_dict of a network here."""
+    return f"{AUTHORS_NAMES[kind]}, which are ours" if kind in AUTHORS_NAMES else "our names"
+
+
+def export(config: Arguments, trained: State, averaged: State | None, to: str) -> dict[str, Any]:
+    """Return a network's weights as another project saves them.
+
+    Args:
+        config: `type` and all arguments, defaults filled in.
+        trained, averaged: state_dicts in our names; averaged ones may be None.
+        to: one of FORMATS.
+
+    Raises:
+        CheckpointError: that project has no such network.
+    """
+    form, kind = FORMATS[to], config["type"]
+    if kind == "Adapter":
+        way = {key: value for key, value in config.items() if value not in (None, "rgb")}
+        texts = ", ".join(f"{key}={value!r}" for key, value in way.items() if key in FED)
+        message = "feeds its networks RGB in [0, 1]; this one is fed otherwise"
+        raise CheckpointError(f"{to} {message}: {texts}")
+    if kind not in form.networks:
+        raise CheckpointError(f"{to} has no {kind}; it has {', '.join(form.networks)}")
+    rename, choices = form.networks[kind]
+    for key, values in choices.items():
+        if config[key] not in values and not (key == "unshuffle" and config["scale"] > 2):
+            listing = ", ".join(map(repr, values))
+            fault = f"{to} has no {kind} with {key}={config[key]!r}"
+            raise CheckpointError(f"{fault} (it takes {listing})")
+    return form.wrap(rename(trained), None if averaged is None else rename(averaged))
+
+
+def flat(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the part of what `export` returned that fits into a `.safetensors`.
+
+    That holds tensors by name and nothing else: averaged weights go first.
+    """
+    for wrapper in ("params_ema", "params", "state_dict"):
+        if isinstance(state.get(wrapper), Mapping):
+            return dict(state[wrapper])
+    return dict(state)

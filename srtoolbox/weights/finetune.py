@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from srtoolbox.errors import CheckpointError
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import NETWORKS
-from srtoolbox.weights.formats.recognise import Recognised, recognise
 from srtoolbox.weights.load import declared_network, run_config_in, weights_in
 from srtoolbox.weights.plausibility import ForeignNetwork, describe_doubt, take_outcome, trial_of
+from srtoolbox.weights.recognise import Recognised, recognise
 from srtoolbox.weights.state_dicts import differences, rename_like, state_for
 from srtoolbox.weights.trial import SOUND, describe, innermost
 

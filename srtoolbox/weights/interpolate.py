@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from srtoolbox.errors import CheckpointError, SrtoolboxError
 from srtoolbox.weights.checkpoint import save_checkpoint
-from srtoolbox.weights.formats.containers import WeightsChoice
 from srtoolbox.weights.load import NetworkFile, arguments_of, build_network, read_network
+from srtoolbox.weights.recognise import WeightsChoice
 from srtoolbox.weights.state_dicts import differences
 from srtoolbox.weights.trial import describe, innermost
 

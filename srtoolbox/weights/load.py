@@ -16,9 +16,8 @@ from srtoolbox.logger import LOGGER
 from srtoolbox.plugins import advice_for_missing
 from srtoolbox.registry import NETWORKS, parameters_of
 from srtoolbox.text import did_you_mean
-from srtoolbox.weights.formats.containers import WeightsChoice, find_weights
-from srtoolbox.weights.formats.recognise import our_names, recognise
 from srtoolbox.weights.plausibility import ForeignNetwork, examine
+from srtoolbox.weights.recognise import WeightsChoice, find_weights, our_names, recognise
 from srtoolbox.weights.state_dicts import differences, rename_like, state_for
 from srtoolbox.weights.trial import innermost
 

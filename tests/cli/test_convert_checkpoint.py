@@ -15,10 +15,10 @@ from srtoolbox.interfaces import network_kind
 from srtoolbox.io.tensor_files import load_tensors, save_safetensors
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights.checkpoint import save_checkpoint
-from srtoolbox.weights.formats.export import AUTHORS_NAMES, plain_names
-from srtoolbox.weights.formats.layout import as_they_are
-from srtoolbox.weights.formats.recognise import LAYOUTS
+from srtoolbox.weights.convert import AUTHORS_NAMES, plain_names
+from srtoolbox.weights.formats import as_they_are
 from srtoolbox.weights.load import load_network
+from srtoolbox.weights.recognise import LAYOUTS
 
 X = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(5))
 RRDB = {"type": "RRDBNet", "scale": 4, "num_features": 8, "growth_channels": 4, "num_blocks": 2}

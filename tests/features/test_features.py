@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from srtoolbox.errors import CheckpointError, ConfigError, SrtoolboxError
+from srtoolbox.features import FeatureNetwork
 from srtoolbox.features.backbones import BACKBONES, filled_backbone, layer_faults, papers_names, weight_faults
-from srtoolbox.features.network import FeatureNetwork
 from srtoolbox.features.torchvision import torchvision_models
 from srtoolbox.image import to_tensor
 

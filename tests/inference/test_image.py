@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from srtoolbox.image import Picture
-from srtoolbox.inference.image import picture_bands, upscale_picture
-from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.inference.upscaler import Upscaler, picture_bands, upscale_picture
 from srtoolbox.registry import NETWORKS
 
 

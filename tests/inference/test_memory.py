@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from srtoolbox.inference.tiling import memory
-from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory
-from srtoolbox.inference.tiling.memory_model import peak_bytes
+from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory, peak_bytes
 
 MB = 1 << 20
 
@@ -91,6 +90,6 @@ def test_only_what_is_alive_counts():
 
 
 def test_counting_does_not_bring_the_compiler():
-    code = "import sys, torch; from srtoolbox.inference.tiling.memory_model import peak_bytes; "
+    code = "import sys, torch; from srtoolbox.inference.tiling.memory import peak_bytes; "
     code += "peak_bytes(lambda: torch.ones(3)); sys.exit('torch._dynamo' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -13,7 +13,7 @@ from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.restore import upscale_whole
 from srtoolbox.inference.tiling import planner as planning
 from srtoolbox.inference.tiling import stitch
-from srtoolbox.inference.tiling.memory_model import MemoryModel
+from srtoolbox.inference.tiling.memory import MemoryModel
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.inference.wrappers import PIECE
 from srtoolbox.interfaces import Splittable

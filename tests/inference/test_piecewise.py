@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from srtoolbox.inference.tiling.memory_model import peak_bytes
+from srtoolbox.inference.tiling.memory import peak_bytes
 from srtoolbox.inference.wrappers import PiecewiseUpsampling
 from srtoolbox.interfaces import Splittable
 from tests.inference.networks import build

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.restore import AutocastRestore, restore
 from srtoolbox.inference.tiling import planner as planning
-from srtoolbox.inference.tiling.memory_model import memory_model_of, peak_bytes
+from srtoolbox.inference.tiling.memory import memory_model_of, peak_bytes
 from srtoolbox.inference.tiling.planner import FADE_FACTOR, SHARE, SMALLEST, TilePlan, TilePlanner
 from srtoolbox.inference.upscaler import Upscaler
 from tests.inference.networks import Mean, Smooth, build

@@ -14,8 +14,7 @@ from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import to_image, to_tensor
 from srtoolbox.inference.restore import AutocastRestore, evaluation, restore, upscale_whole
 from srtoolbox.inference.tiling.planner import Overlap
-from srtoolbox.inference.tiling.sources import Source
-from srtoolbox.inference.tiling.stitch import float_bands
+from srtoolbox.inference.tiling.stitch import Source, float_bands
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.inference.wrappers import SelfEnsemble
 from srtoolbox.models.networks.bicubic import Bicubic

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from srtoolbox.errors import ConfigError, SrtoolboxError
-from srtoolbox.features.network import FeatureNetwork
+from srtoolbox.features import FeatureNetwork
 from srtoolbox.registry import LOSSES
 
 LAYERS = {"fire3": 1.0, "conv1": 0.25}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from srtoolbox.errors import ConfigError
-from srtoolbox.features.network import FeatureNetwork
+from srtoolbox.features import FeatureNetwork
 from srtoolbox.image import gaussian_blur, to_tensor
 from srtoolbox.registry import METRICS
 from tests.features.test_features import SQUEEZENET

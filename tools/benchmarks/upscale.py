@@ -32,8 +32,7 @@ from torch import Tensor, nn
 from srtoolbox.image import to_image, to_tensor
 from srtoolbox.inference.restore import AutocastRestore
 from srtoolbox.inference.tiling.planner import Overlap
-from srtoolbox.inference.tiling.sources import Source
-from srtoolbox.inference.tiling.stitch import float_bands
+from srtoolbox.inference.tiling.stitch import Source, float_bands
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.inference.wrappers import PIECE, PiecewiseUpsampling
 from srtoolbox.interfaces import Splittable

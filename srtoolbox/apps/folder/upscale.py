@@ -41,8 +41,7 @@ from srtoolbox.image import (
 )
 from srtoolbox.image.fetching import fetch
 from srtoolbox.image.files.file_types import QUALITY_SUFFIXES
-from srtoolbox.inference.image import picture_bands
-from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.inference.upscaler import Upscaler, picture_bands
 from srtoolbox.interfaces import facts_of
 from srtoolbox.io.threads import BackgroundWriter, map_ahead
 from srtoolbox.logger import CONSOLE, progress_bar

@@ -1,1 +1,97 @@
-"""Large images, cut into tiles and stitched."""
+"""Tiles along the axes of an image: windows of one size, of whose results a part is kept."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+COSTLY = 2.5
+"""The work for an image, as a multiple of its pixels, from which on users are told of it."""
+NEAR = 64
+"""The overlap that is proposed to them instead."""
+
+
+class Tile(NamedTuple):
+    """A tile along one axis, in LR pixels.
+
+    The network reads `read_start` ... `read_stop`, and `keep_start` ... `keep_stop` is kept of its
+    result. Over the first `fade_in` and the last `fade_out` kept pixels, neighbours are cross-faded.
+    """
+
+    read_start: int
+    read_stop: int
+    keep_start: int
+    keep_stop: int
+    fade_in: int = 0
+    fade_out: int = 0
+
+    @property
+    def length(self) -> int:
+        """Pixels that the network reads."""
+        return self.read_stop - self.read_start
+
+    def source(self, scale: int) -> slice:
+        """Return the place of the kept part in the network's result on this tile."""
+        offset = self.read_start
+        return slice((self.keep_start - offset) * scale, (self.keep_stop - offset) * scale)
+
+    def target(self, scale: int) -> slice:
+        """Return the place of the kept part in the whole result."""
+        return slice(self.keep_start * scale, self.keep_stop * scale)
+
+
+class TileGrid(NamedTuple):
+    """Tiles of both axes, and the number of neighbours in a row that are run together."""
+
+    rows: Sequence[Tile]
+    columns: Sequence[Tile]
+    batch: int = 1
+
+    @property
+    def largest_window(self) -> int:
+        """Pixels that the network reads at most at once, but for `batch`."""
+        return max(tile.length for tile in self.rows) * max(tile.length for tile in self.columns)
+
+    def work(self, size: tuple[int, int]) -> float:
+        """Return the pixels that the network reads as a multiple of those of an image."""
+        read = math.prod(sum(tile.length for tile in axis) for axis in (self.rows, self.columns))
+        return read / math.prod(size)
+
+
+def cut_axis(length: int, side: int, halo: int, multiple: int = 1, *, fade: bool = False) -> list[Tile]:
+    """Return tiles of at most `side` pixels plus `halo` on either side that cover an axis.
+
+    All windows are equally long (kernels that are set up for a size are set up once), as short as
+    their number allows (the image's ends need no halo), and start at multiples of `multiple`; the
+    last one may be cut by the end.
+
+    Args:
+        length: pixels of the axis.
+        side: pixels of a tile, rounded up to `multiple`.
+        halo: pixels that each tile sees at least on either side, within the image.
+        multiple: divides starts and lengths of windows.
+        fade: cross-fade over up to `halo` pixels on either side of a seam, instead of a sharp cut.
+    """
+    padded, side, halo = (round_up(value, multiple) for value in (length, side, halo))
+    if padded <= side + 2 * halo:
+        return [Tile(0, length, 0, length)]
+    count = -(-(padded - 2 * halo) // side)
+    window = round_up(-(-(padded + 2 * halo * (count - 1)) // count), multiple)
+    cells = (padded - window) // multiple
+    starts = [cells * number // (count - 1) * multiple for number in range(count)]
+    seams = [(before + window + start) // 2 for before, start in itertools.pairwise(starts)]
+    parts = list(itertools.pairwise([0, *seams, length]))
+    width = min(halo, *(stop - start for start, stop in parts)) // 2 * 2 if fade else 0
+    tiles = []
+    for number, (start, (first, end)) in enumerate(zip(starts, parts, strict=True)):
+        fade_in, fade_out = (width if number else 0), (width if number < count - 1 else 0)
+        keep = first - fade_in // 2, end + fade_out // 2
+        tiles.append(Tile(start, min(length, start + window), *keep, fade_in, fade_out))
+    return tiles
+
+
+def round_up(value: int, multiple: int) -> int:
+    """Return the next multiple from `value` up."""
+    return -(-value // multiple) * multiple

@@ -10,10 +10,9 @@ import torch
 from torch import nn
 
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.inference.tiling.memory import first_line, free_bytes, shortage_as_error
-from srtoolbox.inference.tiling.memory_model import MemoryModel
+from srtoolbox.inference.tiling import COSTLY, NEAR, TileGrid, cut_axis
+from srtoolbox.inference.tiling.memory import MemoryModel, first_line, free_bytes, shortage_as_error
 from srtoolbox.inference.tiling.receptive_field import receptive_field_of
-from srtoolbox.inference.tiling.tiles import COSTLY, NEAR, TileGrid, cut_axis
 from srtoolbox.inference.wrappers import PIECE
 from srtoolbox.interfaces import Splittable, facts_of
 from srtoolbox.logger import LOGGER

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from srtoolbox.models.networks.vdsr import VIDEO_RANGE
-from srtoolbox.weights.formats.layout import (
+from srtoolbox.weights.formats import (
     Arguments,
     Layout,
     Misfit,

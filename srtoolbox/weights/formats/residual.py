@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from srtoolbox.weights.formats.layout import (
+from srtoolbox.weights.formats import (
     Arguments,
     Layout,
     Misfit,

@@ -7,7 +7,7 @@ import torch
 
 from srtoolbox.errors import CheckpointError
 from srtoolbox.registry import NETWORKS
-from srtoolbox.weights.formats.containers import AVERAGED, PREFIXES, WRAPPERS, find_weights
+from srtoolbox.weights.recognise import AVERAGED, PREFIXES, WRAPPERS, find_weights
 
 CONFIG = {"type": "ESPCN", "scale": 2, "kernels": [3, 3], "channels": [4]}
 State = dict[str, torch.Tensor]

@@ -11,8 +11,8 @@ from torch import nn
 from srtoolbox.errors import CheckpointError
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize
-from srtoolbox.weights.formats.recognise import recognise, scale_in
 from srtoolbox.weights.load import load_network, weights_in
+from srtoolbox.weights.recognise import recognise, scale_in
 from tests.weights.formats import foreign
 
 X = torch.rand(1, 3, 12, 8, generator=torch.Generator().manual_seed(5))
