@@ -23,11 +23,16 @@ def reason_of(error: Exception) -> str:
 
 
 def did_you_mean(wrong: object, names: Iterable[str], *, else_list: bool = False) -> str:
-    """Return ' Did you mean ...?' for the nearest name, else '' or, with `else_list`, all names."""
+    """Return ' Did you mean ...?' for the nearest name, else '' or, with `else_list`, all names.
+
+    Two neighbouring letters in the wrong order are one slip of the hand: such a name is the nearest.
+    """
     names = sorted(names)
     lowered = {name.lower(): name for name in names}
     word = str(wrong).lower()
-    near = difflib.get_close_matches(word, lowered, n=1, cutoff=0.6)
+    swapped = [word[:i] + word[i + 1] + word[i] + word[i + 2 :] for i in range(len(word) - 1)]
+    near = [name for name in (word, *swapped) if name in lowered]
+    near = near or difflib.get_close_matches(word, lowered, n=1, cutoff=0.6)
     if not near and len(word) > 3:
         start = word[: max(3, len(word) - 2)]
         near = [name for name in lowered if name.startswith(start)]

@@ -12,7 +12,7 @@ from srtoolbox.errors import SrtoolboxError
 from srtoolbox.plots.run_log import read_baseline
 from srtoolbox.plots.score_charts import read_scores
 from srtoolbox.plots.snapshots import read_maps
-from srtoolbox.text import counted
+from srtoolbox.text import counted, did_you_mean
 
 
 def test_one_is_one_and_others_are_several() -> None:
@@ -23,6 +23,20 @@ def test_one_is_one_and_others_are_several() -> None:
         "1,500 images",
     ]
     assert [counted(number, "image has", "images have") for number in (1, 2)] == ["1 image has", "2 images have"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "names", "near"),
+    [
+        ("Adma", ["Adam", "Adamax", "AdamW", "Adagrad"], "Adam"),
+        ("tpye", ["type", "tape"], "type"),
+        ("aad", ["Aad", "ada"], "Aad"),  # equal but for the case; two like letters are not swapped
+        ("Adamx", ["Adam", "Adamax", "Adagrad"], "Adamax"),
+        ("bilinaer", ["bilinear", "bicubic"], "bilinear"),
+    ],
+)
+def test_swapped_letters_are_one_slip(wrong: str, names: list[str], near: str) -> None:
+    assert did_you_mean(wrong, names) == f" Did you mean {near!r}?"
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,19 @@
-"""Components: every dict with a `type`, at any depth, is compared with the class of that name."""
+"""Components: every dict with a `type`, at any depth, is compared with the class of that name.
+
+Hooks that a config does not name, and those it names without a `type`, are the default ones.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from srtoolbox.check.faults import Report, joined
 from srtoolbox.check.schema import Part, Place, advice, described, fits, hints_of
 from srtoolbox.config.overrides import DEFAULT_HOOKS
 from srtoolbox.errors import ConfigError, Fault, RegistryError, SrtoolboxError
-from srtoolbox.registry import HOOKS, Registry, argument_faults, registries
+from srtoolbox.registry import HOOKS, argument_faults, registries
 from srtoolbox.text import did_you_mean
 
 PARTS = {
@@ -64,11 +67,14 @@ def check_part(report: Report, place: Place, namesake: str = "") -> Iterator[Com
 
 
 def _check_named_map(report: Report, path: str, entries: Mapping[str, Any], part: Part) -> Iterator[Component]:
-    typed = [str(name) for name, item in entries.items() if isinstance(item, Mapping) and "type" in item]
+    typed = {str(name) for name, item in entries.items() if isinstance(item, Mapping) and "type" in item}
+    if path == "hooks":
+        typed |= set(DEFAULT_HOOKS)
+        entries = {**entries, **{name: cfg for name, cfg in complete_hooks(report.config).items() if name in entries}}
     for name, item in entries.items():
         if item is not None:
             place = Place(joined(path, name), item, Part(part.kind))
-            yield from check_part(report, place, did_you_mean(name, typed))
+            yield from check_part(report, place, did_you_mean(name, typed - {name}))
         elif path != "hooks":  # there it takes a default hook out
             fault = "None is no entry; in a file, `del _base_.x.y` takes one out of a base"
             report.add(joined(path, name), fault)
@@ -77,28 +83,32 @@ def _check_named_map(report: Report, path: str, entries: Mapping[str, Any], part
 def _check_component(
     report: Report, path: str, cfg: Mapping[str, Any], kind: str, namesake: str = ""
 ) -> Iterator[Component]:
-    registry = registries()[kind]
-    if not isinstance(cfg.get("type"), str):
-        missing = f"`type` is missing.{namesake or ' Known: ' + ', '.join(registry)}"
-        got = f"got type={cfg['type']!r}" if "type" in cfg else missing
-        report.add(path, f"a {kind} is written as dict(type='...', ...); {got}", key="type")
+    registry, form = registries()[kind], f"a {kind} is written as dict(type='...', ...)"
+    if "type" not in cfg:
+        wrong = next((key for key in cfg if did_you_mean(key, ["type"])), None)
+        hint = f".{namesake or ' Known: ' + ', '.join(registry)}"
+        hint = hint if wrong is None else f", got {wrong!r}. Did you mean 'type'?"
+        report.add(path, f"{form}; `type` is missing{hint}", key=wrong or "type")
+        return
+    if not isinstance(cfg["type"], str):
+        report.add(path, f"{form}; got type={cfg['type']!r}", key="type")
         return
     try:
         entry = registry.get(cfg["type"])
     except RegistryError as error:
         report.add(path, str(error), key="type")
         return
-    component = Component(path, kind, cfg, entry)
-    _check_arguments(report, component, registry)
-    yield component
+    _check_arguments(report, path, cfg, entry, registry.injected)
+    yield Component(path, kind, cfg, entry)
     for key, value in cfg.items():
         yield from _check_inner(report, joined(path, key), key, value)
 
 
-def _check_arguments(report: Report, component: Component, registry: Registry) -> None:
-    path, _, cfg, entry = component
+def _check_arguments(
+    report: Report, path: str, cfg: Mapping[str, Any], entry: Callable[..., Any], injected: Iterable[str]
+) -> None:
     arguments = [key for key in cfg if key != "type"]
-    for fault in argument_faults(entry, cfg["type"], arguments, injected=registry.injected):
+    for fault in argument_faults(entry, cfg["type"], arguments, injected=injected):
         report.add(path, fault.message, key=fault.key)
     for key, hint in hints_of(entry).items():
         if key in arguments and not fits(cfg[key], hint):
@@ -111,7 +121,9 @@ def _check_inner(report: Report, path: str, key: str, value: object) -> Iterator
     if key in PARTS and isinstance(value, Mapping | list | tuple):
         yield from check_part(report, Place(path, value, PARTS[key]))
     elif isinstance(value, Mapping):
-        kind = kind_of(value.get("type"))
+        name = value.get("type")
+        names_of = registries().items()
+        kind = next((kind for kind, names in names_of if isinstance(name, str) and name in names), None)
         if kind is not None:
             yield from _check_component(report, path, value, kind)
         else:
@@ -120,13 +132,6 @@ def _check_inner(report: Report, path: str, key: str, value: object) -> Iterator
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from _check_inner(report, joined(path, index), "", item)
-
-
-def kind_of(name: object) -> str | None:
-    """Return the kind of component that is called `name`, if any is."""
-    if not isinstance(name, str):
-        return None
-    return next((kind for kind, registry in registries().items() if name in registry), None)
 
 
 def ask_component(report: Report, component: Component, context: Mapping[str, Any]) -> None:
@@ -154,43 +159,46 @@ def ask_component(report: Report, component: Component, context: Mapping[str, An
 
 
 def complete_hooks(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the hooks of a run by name: the default ones that its config does not name, then its own.
+    """Return the hooks of a run by name: the default ones, then those of its config.
 
     A default hook is added where no hook of its class or of a subclass is named, under whatever
-    name, and its own name is free: None there takes the hook out, another hook takes its place.
+    name, and its own name is free, or has arguments without a `type`: those are its own. None there
+    takes the hook out, another hook takes its place.
     """
     own = config.get("hooks", {})
     if own is None:
         return {}
     own = own if isinstance(own, Mapping) else {}
     entries = {name: cfg for name, cfg in own.items() if cfg is not None}
-    classes = [_class_of(cfg) for cfg in entries.values()]
-    added = {
-        name: {"type": kind}
-        for name, kind in DEFAULT_HOOKS.items()
-        if name not in own and not any(_is_hook(entry, kind) for entry in classes)
-    }
-    return {**added, **entries}
+    defaults = {}
+    for name, kind in DEFAULT_HOOKS.items():
+        arguments = own.get(name, {})
+        is_free = isinstance(arguments, Mapping) and "type" not in arguments
+        if is_free and not any(_is_hook(cfg, kind) for cfg in entries.values()):
+            defaults[name] = {"type": kind, **arguments}
+            entries.pop(name, None)
+    return {**defaults, **entries}
 
 
-def _class_of(cfg: object) -> object:
+def _class_of(cfg: object) -> type:
+    """Return the class of a hook's config; `object` where it names none."""
     kind = cfg.get("type") if isinstance(cfg, Mapping) else None
-    return HOOKS.get(kind) if isinstance(kind, str) and kind in HOOKS else None
+    entry: object = HOOKS.get(kind) if isinstance(kind, str) and kind in HOOKS else None
+    return entry if inspect.isclass(entry) else object
 
 
-def _is_hook(entry: object, kind: str) -> bool:
-    base: object = HOOKS.get(kind)
-    return inspect.isclass(entry) and inspect.isclass(base) and issubclass(entry, base)
+def _is_hook(cfg: object, kind: str) -> bool:
+    return issubclass(_class_of(cfg), _class_of({"type": kind}))
 
 
 def has_hook(config: Mapping[str, Any], kind: str) -> bool:
     """True if a run has a hook of a class or a subclass of it."""
-    return any(_is_hook(_class_of(cfg), kind) for cfg in complete_hooks(config).values())
+    return any(_is_hook(cfg, kind) for cfg in complete_hooks(config).values())
 
 
 def check_saving(report: Report) -> None:
     """Warn of a training of which nothing would be saved."""
-    classes = [_class_of(cfg) for cfg in complete_hooks(report.config).values()]
+    classes = map(_class_of, complete_hooks(report.config).values())
     if not any(getattr(getattr(entry, "phase", None), "name", None) == "SAVE" for entry in classes):
         fault = "nothing of this run will be saved: hooks has no CheckpointHook"
         report.warn("hooks", fault, key="checkpoint")

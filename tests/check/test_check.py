@@ -113,6 +113,8 @@ TYPOS = {
     "argument of an optimizer": ("lr=1e-3", "lr=1e-3,\n    weight_decay=-1.0", r"9: optim\.generator\.optimizer: .*weight_decay"),
     "device": ("device='cpu'", "device='tpu'", r"33: runtime\.device: 'cpu', 'cuda', 'cuda:N', 'mps' or 'auto' is needed, got 'tpu'"),
     "namesake": ("scheduler=dict(type='Sch", "chekpoint=dict(interval=5),\n    scheduler=dict(type='Sch", r"30: hooks\.chekpoint: .*`type` is missing\. Did you mean 'checkpoint'\?$"),
+    "typ": ("type='ESPCN'", "\n    typ='ESPCN'", r"5: model\.generator: .*`type` is missing, got 'typ'\. Did you mean 'type'\?$"),
+    "default hook": ("checkpoint=dict(type='CheckpointHook', ", "chekpoint=dict(", r"31: hooks\.chekpoint: .*`type` is missing\. Did you mean 'checkpoint'\?$"),
     "no namesake": ("scheduler=dict(type='Sch", "mine=dict(interval=5),\n    scheduler=dict(type='Sch", r"30: hooks\.mine: .*`type` is missing\. Known: .*EMAHook"),
     "name of a loss": ("pixel=dict(", "\n    keys=dict(", r"6: model: losses\.keys: a loss cannot be called 'keys', torch"),
     "name of an attribute": ("pixel=dict(", "training=dict(", r"5: model: losses\.training: a loss cannot be called"),

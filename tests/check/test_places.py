@@ -146,6 +146,24 @@ def test_components_of_the_toolbox_name_their_keys(faults, entry, line, message)
     assert any(fault.startswith(f"{FIRST + line}: ") and message in fault for fault in found), found
 
 
+@pytest.mark.parametrize(
+    ("colour", "size_multiple", "line", "message"),
+    [("bgr", 1, 5, "colour is 'y' or 'rgb', got 'bgr'"), ("y", 0, 6, "size_multiple is a whole number above 0, got 0")],
+)
+def test_a_wrong_fact_of_a_network_stands_at_its_argument(faults, register, colour, size_multiple, line, message):
+    class Own(nn.Module):
+        def __init__(self, colour: str, size_multiple: int) -> None:
+            super().__init__()
+            self.scale, self.in_channels, self.receptive_field = 3, 1, None
+            self.colour, self.size_multiple = colour, size_multiple
+
+    register(NETWORKS, Own)
+    old = "type='ESPCN', scale=scale, kernels=[3, 3, 3], channels=[8, 4]"
+    new = f"type='Own',\n        colour={colour!r},\n        size_multiple={size_multiple}"
+    found = faults(GOOD.replace(old, new).replace("        param_groups={'conv3': dict(lr=1e-4)},\n", ""))
+    assert f"{line}: model.generator: Own: {message}" in found
+
+
 def test_a_restorer_with_an_adversarial_loss_needs_no_other(faults):
     text = GOOD.replace("type='Restorer'", "type='GANRestorer', gan_loss=dict(type='GANLoss')")
     text = text.replace("losses=dict(pixel=dict(type='L1Loss'))", "losses={'': dict(type='L1Loss')}")

@@ -50,6 +50,33 @@ def test_a_hook_of_the_class_or_a_subclass_under_any_name_replaces_the_default(n
     assert found == {key: value for key, value in DEFAULT.items() if key != "checkpoint"}
 
 
+def test_arguments_without_a_type_are_those_of_the_default_hook(tiny_config: Path) -> None:
+    assert complete_hooks({"hooks": {"own": {"type": "EMAHook"}, "checkpoint": {"interval": 20}}}) == {
+        **{name: {"type": kind} for name, kind in DEFAULT.items()},
+        "checkpoint": {"type": "CheckpointHook", "interval": 20},
+        "own": {"type": "EMAHook"},
+    }
+    for change in ("hooks.checkpoint.interval=20", "hooks=dict(checkpoint=dict(interval=20))"):
+        config = Config.fromfile(str(tiny_config), [NO_HOOKS, change])
+        check(config)
+        assert config["hooks"]["checkpoint"] == {"interval": 20}
+    with pytest.raises(ConfigError, match=r"hooks\.checkpoint: CheckpointHook takes no 'intervall'\. Did you mean"):
+        check(Config.fromfile(str(tiny_config), [NO_HOOKS, "hooks.checkpoint.intervall=20"]))
+
+
+def test_arguments_without_a_type_need_one_beside_another_hook_of_the_class(tiny_config: Path) -> None:
+    changes = [NO_HOOKS, "hooks.saver=dict(type='SaverOfATest')", "hooks.checkpoint.interval=20"]
+    with pytest.raises(ConfigError, match=r"hooks\.checkpoint: .*`type` is missing\. Known: "):
+        check(Config.fromfile(str(tiny_config), changes))
+
+
+def test_a_run_takes_the_arguments_of_a_default_hook(tiny_config: Path, tmp_path: Path) -> None:
+    run(
+        tiny_config, tmp_path / "run", NO_HOOKS, "hooks.checkpoint.interval=3", "hooks.logger.interval=1", "max_iters=6"
+    )
+    assert listing(tmp_path / "run", "iter_*.pth") == ["iter_000003.pth", "iter_000006.pth"]
+
+
 def test_another_hook_under_the_name_takes_the_place() -> None:
     assert kinds({"logger": {"type": "EMAHook"}}) == {**DEFAULT, "logger": "EMAHook"}
 
