@@ -1,8 +1,9 @@
 """`key.sub=value` and `key.sub+=[...]` overrides from the command line.
 
 An override of a name that a file binds by a plain top-level assignment acts at that assignment, so
-that what the file computes from it follows; all are merged over the finished config as well. The items
-that `+=` appended are recognised by their origin, so that they are not appended once more.
+that what the file computes from it follows; all are merged over the finished config as well, where
+`_delete_=True` acts. The items that `+=` appended are recognised by their origin, so that they are
+not appended once more.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ DEFAULT_HOOKS = {
 PLUGINS = "custom_imports"
 _BRACKETS = re.compile(r"""\[\s*(['"]?)([\w-]+)\1\s*\]""")
 _WORDS = {"true": True, "false": False, "none": None}
+_LITERAL_NODES = (
+    *(ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Call, ast.keyword, ast.Name),
+    *(ast.UnaryOp, ast.USub, ast.UAdd, ast.Load),
+)
 
 
 class Override(NamedTuple):
@@ -43,16 +48,15 @@ class Override(NamedTuple):
     appends: bool = False
 
     @property
-    def is_plugins(self) -> bool:
-        """True if this adds plugin files, which lie beside the config, not beside its base."""
-        return self.appends and self.path == (PLUGINS,)
-
-    @property
     def removes(self) -> bool:
         """True if this takes an entry out of a named map (`hooks.ema=None`)."""
         if self.value is not None or len(self.path) < 2 or self.path[-2] not in NAMED_MAPS:
             return False
         return self.path not in {("hooks", name) for name in DEFAULT_HOOKS}
+
+    def error(self, message: str) -> ConfigError:
+        """Return an error about this override."""
+        return ConfigError(f"command line: {self.text!r}: {message}")
 
 
 def parse_override(text: str) -> Override:
@@ -71,39 +75,27 @@ def parse_override(text: str) -> Override:
         raise ConfigError(f"command line: {text!r} is not of the form {forms}")
     item = Override(path, _value(value.strip()), text, appends)
     if appends and not isinstance(item.value, list | tuple):
-        example = f"{'.'.join(path)}+=[{value.strip()}]"
-        raise ConfigError(f"command line: {text!r}: += appends the items of a list: {example}")
+        raise item.error(f"+= appends the items of a list: {'.'.join(path)}+=[{value.strip()}]")
     return item
 
 
 def _value(text: str) -> Value:
+    """Return a literal, also with `dict(...)`; anything else is a string."""
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of backslashes
             node = ast.parse(text, mode="eval").body
-        value = _literal(node)
+        for part in ast.walk(node):
+            function = part.func if isinstance(part, ast.Call) else ast.Name("dict")
+            is_other_name = isinstance(part, ast.Name) and part.id != "dict"
+            if not isinstance(function, ast.Name) or is_other_name or not isinstance(part, _LITERAL_NODES):
+                return text
+        value = Expressions("command line", Budget()).evaluate(node)
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError, ConfigError):
         return text
     return _with_origin(value, Origin(*COMMAND_LINE))
-
-
-def _literal(node: ast.expr) -> Value:
-    """Return a literal, also in `dict(...)`; a ValueError makes anything else a string."""
-    for part in ast.walk(node):
-        if isinstance(part, ast.Call) and not (isinstance(part.func, ast.Name) and part.func.id == "dict"):
-            raise ValueError("a call")
-        is_other_name = isinstance(part, ast.Name) and part.id != "dict"
-        if is_other_name or not isinstance(part, _LITERAL_NODES):
-            raise ValueError("not a literal")
-    return Expressions("command line", Budget()).evaluate(node)
-
-
-_LITERAL_NODES = (
-    *(ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Call, ast.keyword, ast.Name),
-    *(ast.UnaryOp, ast.USub, ast.UAdd, ast.Load),
-)
 
 
 def _with_origin(value: Value, origin: Origin) -> Value:
@@ -131,9 +123,15 @@ class Overrides:
         return values[-1] if values else default
 
     def at_assignment(self, name: str, value: Value) -> Value:
-        """Return `value`, bound to `name`, after the overrides that find their key in it."""
-        about_name = [item.path[0] == name and not item.is_plugins for item in self.all]
-        numbers = [number for number, is_about in enumerate(about_name) if is_about]
+        """Return `value`, bound to `name`, after the overrides that find their key in it.
+
+        Plugin files to append lie beside the config, not beside its base: they wait for the end.
+        """
+        numbers = [
+            number
+            for number, item in enumerate(self.all)
+            if item.path[0] == name and not (item.appends and item.path == (PLUGINS,))
+        ]
         if not numbers:
             return value
         holder = ConfigDict()
@@ -141,7 +139,7 @@ class Overrides:
         self._take_back(holder, numbers)
         for number in numbers:
             if len(self.all[number].path) == 1 or _has(holder, self.all[number].path):
-                self._set(holder, number)
+                self._set(holder, number, deletes=False)
                 self.applied.add(number)
         return dict.__getitem__(holder, name)
 
@@ -149,74 +147,50 @@ class Overrides:
         """Apply all to the finished config; a pre-bound name that no file assigns stays no key."""
         self._take_back(config, range(len(self.all)))
         for number, item in enumerate(self.all):
-            if len(item.path) == 1 and item.path[0] in prebound and item.path[0] not in config:
-                continue
-            self._set(config, number)
+            if not (len(item.path) == 1 and item.path[0] in prebound and item.path[0] not in config):
+                self._set(config, number, deletes=True)
 
     def _take_back(self, root: ConfigDict, numbers: Sequence[int]) -> None:
         """Take out the items that these appended at an assignment: they go to the end, once."""
         for number in reversed(numbers):
             item = self.all[number]
-            if not item.appends or number not in self.applied or not _has(root, item.path):
-                continue
-            holder: Any = root
-            for part in item.path[:-1]:
-                holder = _child(holder, part, item, [])
-            if isinstance(holder, list):
-                index = int(item.path[-1])
-                holder[index] = _without(holder[index], item.value)
-            else:
-                key = _key(holder, item.path[-1])
-                dict.__setitem__(holder, key, _without(holder[key], item.value))  # its origin stays
+            if item.appends and number in self.applied and _has(root, item.path):
+                holder, key = _steps_to(root, item)[-1]
+                value = _without(holder[key], item.value)
+                if isinstance(holder, list):
+                    holder[key] = value
+                else:
+                    dict.__setitem__(holder, key, value)  # its origin stays
 
-    def _set(self, root: ConfigDict, number: int) -> None:
+    def _set(self, root: ConfigDict, number: int, *, deletes: bool) -> None:
         item = self.all[number]
-        holder: Any = root
-        done: list[str] = []
-        home = root, ""
-        for part in item.path[:-1]:
-            if isinstance(holder, ConfigDict):
-                home = holder, part
-            holder = _child(holder, part, item, done)
-            done.append(part)
-        last = item.path[-1]
+        steps = _steps_to(root, item)
+        holder, key = steps[-1]
         if isinstance(holder, list):
-            index = _index(holder, last, item, done)
-            holder[index] = _combined(holder[index], item)
-            if not isinstance(holder[index], ConfigDict):  # whose origin is that of the list
-                outer, key = home[0], _key(*home)
-                outer.put(key, outer[key], COMMAND_LINE)
-        elif not isinstance(holder, ConfigDict):
-            raise _no_holder(holder, last, item, done)
-        elif item.removes:
-            self._remove(holder, number, _key(holder, last))
-        else:
-            key = _key(holder, last)
-            old = holder.get(key)
-            value = without_delete(item.value) if old is None else _combined(old, item)
-            holder.put(key, value, COMMAND_LINE)
-
-    def _remove(self, holder: ConfigDict, number: int, key: str) -> None:
-        item = self.all[number]
-        if key in holder:
+            holder[key] = _combined(holder[key], item, deletes)
+            if not isinstance(holder[key], ConfigDict):  # whose origin is that of the list
+                outer, name = next(step for step in reversed(steps) if isinstance(step[0], ConfigDict))
+                outer.put(name, outer[name], COMMAND_LINE)
+        elif not item.removes:
+            holder.put(key, _combined(holder.get(key), item, deletes), COMMAND_LINE)
+        elif key in holder:
             del holder[key]
         elif number not in self.applied:
-            parent = ".".join(item.path[:-1])
             hint = did_you_mean(key, map(str, holder), else_list=True)
-            raise ConfigError(f"command line: {item.text!r}: {parent} has no {key!r} to remove.{hint}")
+            raise item.error(f"{'.'.join(item.path[:-1])} has no {key!r} to remove.{hint}")
 
 
-def _combined(old: Value, item: Override) -> Value:
+def _combined(old: Value, item: Override, deletes: bool) -> Value:
     """Return the value over `old`: `+=` extends lists, dicts merge without `_delete_`."""
     path = ".".join(item.path)
+    is_map = isinstance(old, ConfigDict)
     if item.appends and isinstance(old, list | tuple):
         return type(old)([*old, *without_delete(item.value)])
-    if item.appends:
-        is_map = isinstance(old, ConfigDict)
+    if item.appends and old is not None:
         kind = f"a map, in which each entry has a name: {path}.NAME=..." if is_map else repr(old)
-        raise ConfigError(f"command line: {item.text!r}: += appends to a list, but {path} is {kind}")
-    if isinstance(item.value, ConfigDict) and isinstance(old, ConfigDict) and not item.value.get(DELETE):
-        return merge(old, item.value, path)
+        raise item.error(f"+= appends to a list, but {path} is {kind}")
+    if is_map and isinstance(item.value, ConfigDict) and not (deletes and item.value.get(DELETE)):
+        return merge(old, item.value, path, deletes=deletes)
     return without_delete(item.value)
 
 
@@ -237,49 +211,42 @@ def _is_same(value: object, item: object) -> bool:
     return value == item
 
 
-def _key(holder: ConfigDict, part: str) -> Value:
-    """Return `part` as a key of `holder`, which may have integer keys."""
-    is_integer = part not in holder and part.isdecimal() and int(part) in holder
-    return int(part) if is_integer else part
+def _steps_to(root: ConfigDict, item: Override) -> list[tuple[Any, Any]]:
+    """Return the dicts and lists on the way to an entry, each with its key; missing dicts are made."""
+    steps: list[tuple[Any, Any]] = []
+    holder: Any = root
+    for part in item.path:
+        if steps:
+            holder, key = steps[-1]
+            if isinstance(holder, ConfigDict) and key not in holder:
+                holder.put(key, ConfigDict.at(COMMAND_LINE), COMMAND_LINE)
+            holder = holder[key]
+        key = _key(holder, part)
+        if key is None:
+            kind = f"{holder!r}, which has no {part!r}"
+            if isinstance(holder, list):
+                kind = f"a list of {len(holder)} items, it has no item {part!r}"
+            elif isinstance(holder, tuple):
+                kind = "a tuple, which is given as a whole"
+            raise item.error(f"{'.'.join(item.path[: len(steps)])} is {kind}")
+        steps.append((holder, key))
+    return steps
 
 
-def _child(holder: Value, part: str, item: Override, done: list[str]) -> Value:
+def _key(holder: Value, part: str) -> Value:
+    """Return `part` as a key of a dict, which may be an integer, or as an index of a list; None: as neither."""
     if isinstance(holder, list):
-        return holder[_index(holder, part, item, done)]
+        is_index = part.removeprefix("-").isdecimal() and -len(holder) <= int(part) < len(holder)
+        return int(part) if is_index else None
     if not isinstance(holder, ConfigDict):
-        raise _no_holder(holder, part, item, done)
-    key = _key(holder, part)
-    if key not in holder:
-        holder.put(key, ConfigDict.at(COMMAND_LINE), COMMAND_LINE)
-    return holder[key]
+        return None
+    return int(part) if part not in holder and part.isdecimal() and int(part) in holder else part
 
 
-def _no_holder(holder: object, part: str, item: Override, done: list[str]) -> ConfigError:
-    kind = f"{holder!r}, which has no {part!r}"
-    if isinstance(holder, tuple):
-        kind = "a tuple, which is given as a whole"
-    return ConfigError(f"command line: {item.text!r}: {'.'.join(done)} is {kind}")
-
-
-def _index(holder: list, part: str, item: Override, done: list[str]) -> int:
-    if not _is_index(holder, part):
-        kind = f"a list of {len(holder)} items, it has no item {part!r}"
-        raise ConfigError(f"command line: {item.text!r}: {'.'.join(done)} is {kind}")
-    return int(part)
-
-
-def _is_index(holder: list, part: str) -> bool:
-    return part.removeprefix("-").isdecimal() and -len(holder) <= int(part) < len(holder)
-
-
-def _has(value: object, path: tuple[str, ...]) -> bool:
+def _has(value: Value, path: Sequence[str]) -> bool:
     for part in path:
-        if isinstance(value, list):
-            if not _is_index(value, part):
-                return False
-            value = value[int(part)]
-        elif isinstance(value, ConfigDict) and _key(value, part) in value:
-            value = value[_key(value, part)]
-        else:
+        key = _key(value, part)
+        if key is None or (isinstance(value, ConfigDict) and key not in value):
             return False
+        value = value[key]
     return True

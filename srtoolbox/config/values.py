@@ -202,8 +202,14 @@ def inherited(value: Value) -> Value:
     return copied
 
 
-def merge(base: ConfigDict, child: ConfigDict, path: str = "") -> ConfigDict:
+def merge(base: ConfigDict, child: ConfigDict, path: str = "", *, deletes: bool = True) -> ConfigDict:
     """Return `child` over `base`, as a new ConfigDict; a key keeps the origin that set it last.
+
+    Args:
+        base: what `child` changes; None in it is replaced by a dict as by anything else.
+        child: with `_delete_=True` in dicts that replace those of the base.
+        path: of both in the config, for messages.
+        deletes: False: such dicts are merged, too.
 
     Raises:
         ConfigError: a dict of the child stands over something else in the base.
@@ -212,17 +218,18 @@ def merge(base: ConfigDict, child: ConfigDict, path: str = "") -> ConfigDict:
     for key, value in child.items():
         if key == DELETE:
             continue
-        key_path = f"{path}.{key}" if path else str(key)
-        if isinstance(value, ConfigDict) and key in base and not value.get(DELETE, False):
-            if not isinstance(base[key], dict):
-                raise ConfigError(
-                    f"{child.origin_of(key)}: {key_path}: a dict cannot be merged into the "
-                    f"{type(base[key]).__name__} set at {base.origin_of(key)}. "
-                    f"Put {DELETE}=True into the dict to replace it."
-                )
-            value = merge(base[key], value, key_path)
-        else:
+        old, key_path = base.get(key), f"{path}.{key}" if path else str(key)
+        is_dict = isinstance(old, dict)
+        if not isinstance(value, ConfigDict) or old is None or (value.get(DELETE) and (deletes or not is_dict)):
             value = without_delete(value)
+        elif is_dict:
+            value = merge(old, value, key_path, deletes=deletes)
+        else:
+            raise ConfigError(
+                f"{child.origin_of(key)}: {key_path}: a dict cannot be merged into the "
+                f"{type(old).__name__} set at {base.origin_of(key)}. "
+                f"Put {DELETE}=True into the dict to replace it."
+            )
         merged.put(key, value, child.origin_of(key))
     return merged
 

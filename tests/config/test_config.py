@@ -165,6 +165,23 @@ def test_dict_over_something_else(write):
     assert Config.fromfile(path).to_dict() == {"x": {"y": {"z": 1}}}
 
 
+def test_dict_over_none_puts_an_entry_back(write):
+    path = write(a_py="_base_ = 'b.py'\nx = dict(y=dict(z=1))", b_py="x = dict(y=None, v=2)")
+    config = Config.fromfile(path)
+    assert config.to_dict() == {"x": {"y": {"z": 1}, "v": 2}} and str(config.origin("x.y")).endswith("a.py:2")
+
+
+@pytest.mark.parametrize("item", ["x.z[0]", "x.z[1][_base_.x.n]", "x['z'][-1]", "x.z[:1]"])
+def test_an_item_set_in_a_list_of_the_base_has_the_line_that_set_it(write, item):
+    value = "[None]" if ":" in item else "None"
+    path = write(a_py=f"_base_ = 'b.py'\n\n_base_.{item} = {value}", b_py="x = dict(z=[1, [2], dict(w=3)],\n    n=0)")
+    config = Config.fromfile(path)
+    assert str(config.origin("x.z.0")).endswith("a.py:3") and str(config.origin("x.n")).endswith("b.py:2")
+    path = write(c_py="_base_ = 'b.py'\n\n_base_.x.get('z')[0] = dict(v=1)\n_base_.x.get('z')[1] = 5")
+    config = Config.fromfile(path)
+    assert str(config.origin("x.z.0.v")).endswith("c.py:3") and str(config.origin("x")).endswith("b.py:1")
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 def test_delete_drops_what_a_file_between_or_the_same_file_appended(write, is_first):
     lines = ["_base_.x.y.z += [3]", "x = dict(y=dict(_delete_=True, w=1))"]

@@ -13,14 +13,10 @@ from srtoolbox.config.evaluator.operators import BINARY, arithmetic
 from srtoolbox.config.values import ConfigDict, Value
 from srtoolbox.errors import ConfigError
 
-_BREAK, _CONTINUE = "break", "continue"
+_SIGNALS = {ast.Pass: None, ast.Break: "break", ast.Continue: "continue"}
 _IMPORT = (
     "imports are refused: a config is data. Name code in custom_imports = ['module', './file.py'] or "
     "give `--plugin FILE`; name base configs in _base_ = ['file.py']"
-)
-_READ_BASE = (
-    "this is a new-style MMEngine config (`with read_base()`), which imports code. Write the classes' "
-    "names as strings and the base files as _base_ = ['file.py']"
 )
 _DEF = "`def` is not allowed: a config is data and runs no code"
 _REFUSED = {
@@ -40,12 +36,11 @@ _REFUSED = {
 class Evaluator(Expressions):
     """Runs the statements of one file; what it binds at the top level is in `names`."""
 
-    at_assignment: Callable[[str, Any], Any] = staticmethod(lambda name, value: value)
+    at_assignment: Callable[[str, Any], Any]
 
-    def run(self, module: ast.Module, at_assignment: Callable[[str, Any], Any] | None = None) -> None:
+    def run(self, module: ast.Module, at_assignment: Callable[[str, Any], Any]) -> None:
         """Run a file; `at_assignment(name, value)`, an override, returns the value to bind."""
-        if at_assignment is not None:
-            self.at_assignment = at_assignment
+        self.at_assignment = at_assignment
         for statement in module.body:
             self.guarded(statement, lambda node: self._execute(node, top=True))
 
@@ -53,26 +48,24 @@ class Evaluator(Expressions):
         if isinstance(node, ast.Assign) and top and _is_base(node):
             return None  # the loader has read it
         if isinstance(node, ast.With) and "read_base" in ast.unparse(node.items[0]):
-            raise Refused(_READ_BASE)
+            raise Refused(
+                "this is a new-style MMEngine config (`with read_base()`), which imports code. Write the classes' "
+                "names as strings and the base files as _base_ = ['file.py']"
+            )
         if type(node) in _REFUSED:
             raise Refused(_REFUSED[type(node)])
+        if type(node) in _SIGNALS:
+            return _SIGNALS[type(node)]
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            if node.value is not None:
+                value = self.evaluate(node.value)
+                for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                    self._assign(target, value, top)
+            return None
         handler = getattr(self, f"_run_{type(node).__name__}", None)
         if handler is None:
             raise Refused(f"the statement {type(node).__name__} is not allowed in a config")
-        if top and isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-            value = self.evaluate(node.value)
-            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-                self._bind(target, value)
-            return None
         return handler(node)
-
-    def _bind(self, target: ast.expr, value: Value) -> None:
-        """Bind a plain top-level assignment, also of several names: `epochs, batch = 250, 16`."""
-        if isinstance(target, ast.Tuple | ast.List):
-            for part, item in self.unpacked(target, value):
-                self._bind(part, item)
-        else:
-            self._assign(target, self.at_assignment(target.id, value) if isinstance(target, ast.Name) else value)
 
     def _block(self, statements: list[ast.stmt]) -> str | None:
         for statement in statements:
@@ -81,14 +74,42 @@ class Evaluator(Expressions):
                 return signal
         return None
 
-    def _run_Assign(self, node: ast.Assign) -> None:  # noqa: N802
-        value = self.evaluate(node.value)
-        for target in node.targets:
-            self._assign(target, value)
+    def _assign(self, target: ast.expr, value: Value, top: bool = False) -> None:
+        """Bind a name, also several (`epochs, batch = 250, 16`), or set a key or an item.
 
-    def _run_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802
-        if node.value is not None:
-            self._assign(node.target, self.evaluate(node.value))
+        At the top level a plain name takes what the command line has for it.
+        """
+        if isinstance(target, ast.Name):
+            if target.id == "_base_":
+                usage = "_base_ = 'file.py' or a list of files"
+                raise Refused(f"_base_ is assigned once, at the top level: {usage}")
+            value = self.at_assignment(target.id, value) if top else value
+            self.names.put(target.id, value, self.origin(target))
+        elif isinstance(target, ast.Tuple | ast.List):
+            for part, item in self.unpacked(target, value):
+                self._assign(part, item, top)
+        elif isinstance(target, ast.Attribute):
+            holder = self.evaluate(target.value)
+            check_attribute(holder, target.attr)
+            put(holder, target.attr, value, self.origin(target), self.budget)
+        elif isinstance(target, ast.Subscript):
+            self._set_item(target, value)
+        else:
+            raise Refused(f"cannot assign to {type(target).__name__}")
+
+    def _set_item(self, target: ast.Subscript, value: Value) -> None:
+        holder = self.evaluate(target.value)
+        home, key = self.reached
+        index = self.evaluate(target.slice)
+        if isinstance(holder, ConfigDict):
+            put(holder, index, value, self.origin(target), self.budget)
+        elif isinstance(holder, list):
+            holder[index] = listed(value, self.budget) if isinstance(index, slice) else value
+            outer = dict.get(home, key)
+            if isinstance(outer, list) and not isinstance(value, ConfigDict):  # its origin is the list's
+                home.put(key, outer, self.origin(target))
+        else:
+            raise Refused(f"items of a {type(holder).__name__} cannot be assigned")
 
     def _run_AugAssign(self, node: ast.AugAssign) -> None:  # noqa: N802
         old, value = self.evaluate(node.target), self.evaluate(node.value)
@@ -103,33 +124,6 @@ class Evaluator(Expressions):
         else:
             old = arithmetic(symbol, old, value, self.budget)
         self._assign(node.target, old)
-
-    def _assign(self, target: ast.expr, value: Value) -> None:
-        if isinstance(target, ast.Name):
-            if target.id == "_base_":
-                usage = "_base_ = 'file.py' or a list of files"
-                raise Refused(f"_base_ is assigned once, at the top level: {usage}")
-            self.names.put(target.id, value, self.origin(target))
-        elif isinstance(target, ast.Tuple | ast.List):
-            for part, item in self.unpacked(target, value):
-                self._assign(part, item)
-        elif isinstance(target, ast.Attribute):
-            holder = self.evaluate(target.value)
-            check_attribute(holder, target.attr)
-            put(holder, target.attr, value, self.origin(target), self.budget)
-        elif isinstance(target, ast.Subscript):
-            self._set_item(target, value)
-        else:
-            raise Refused(f"cannot assign to {type(target).__name__}")
-
-    def _set_item(self, target: ast.Subscript, value: Value) -> None:
-        holder, index = self.evaluate(target.value), self.evaluate(target.slice)
-        if isinstance(holder, ConfigDict):
-            put(holder, index, value, self.origin(target), self.budget)
-        elif isinstance(holder, list):
-            holder[index] = listed(value, self.budget) if isinstance(index, slice) else value
-        else:
-            raise Refused(f"items of a {type(holder).__name__} cannot be assigned")
 
     def _run_Delete(self, node: ast.Delete) -> None:  # noqa: N802
         for target in node.targets:
@@ -152,15 +146,6 @@ class Evaluator(Expressions):
     def _run_Expr(self, node: ast.Expr) -> None:  # noqa: N802
         self.evaluate(node.value)
 
-    def _run_Pass(self, node: ast.Pass) -> None:  # noqa: N802
-        pass
-
-    def _run_Break(self, node: ast.Break) -> str:  # noqa: N802
-        return _BREAK
-
-    def _run_Continue(self, node: ast.Continue) -> str:  # noqa: N802
-        return _CONTINUE
-
     def _run_Assert(self, node: ast.Assert) -> None:  # noqa: N802
         if not self.evaluate(node.test):
             message = self.evaluate(node.msg) if node.msg else ast.unparse(node.test)[:200]
@@ -172,7 +157,7 @@ class Evaluator(Expressions):
     def _run_For(self, node: ast.For) -> str | None:  # noqa: N802
         for item in iterate(self.evaluate(node.iter), self.budget):
             self._assign(node.target, item)
-            if self._block(node.body) == _BREAK:
+            if self._block(node.body) == "break":
                 return None
         return self._block(node.orelse)
 

@@ -28,16 +28,15 @@ from srtoolbox.text import did_you_mean
 
 Node = TypeVar("Node", bound=ast.expr | ast.stmt)
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
-_FAULTS = (
-    TypeError,
-    ValueError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    ArithmeticError,
-    RuntimeError,
-    MemoryError,
-)
+_FAULTS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
+_NAMES = {
+    ast.Lambda: "`lambda`",
+    ast.Await: "`await`",
+    ast.Yield: "`yield`",
+    ast.YieldFrom: "`yield`",
+    ast.NamedExpr: "`:=`",
+    ast.Starred: "`*` here",
+}
 
 
 class Expressions:
@@ -62,6 +61,7 @@ class Expressions:
         self.outer = dict(outer or {})
         self.scopes: list[dict[str, Any]] = []  # loop variables of comprehensions, innermost last
         self.used: set[str] = set()
+        self.reached: tuple[ConfigDict, Any] = self.names, None  # the key read last, and its dict
         self.depth = 0
 
     def origin(self, node: ast.expr | ast.stmt | ast.keyword) -> Origin:
@@ -79,9 +79,8 @@ class Expressions:
         except Refused as refusal:
             raise ConfigError(f"{self.origin(node)}: {refusal}") from None
         except _FAULTS as error:
-            message = f"{type(error).__name__}: {error}"
-            if isinstance(error, KeyError):
-                message = error.args[0]
+            is_key = isinstance(error, KeyError)
+            message = error.args[0] if is_key else f"{type(error).__name__}: {error}"
             raise ConfigError(f"{self.origin(node)}: {message}") from None
         finally:
             self.depth -= 1
@@ -108,6 +107,7 @@ class Expressions:
             if name in scope:
                 return scope[name]
         self.used.add(name)
+        self.reached = self.names, name
         if name in self.names:
             return dict.__getitem__(self.names, name)
         if name in self.outer:
@@ -122,10 +122,12 @@ class Expressions:
         check_attribute(value, node.attr)
         if value is self.outer.get("_base_"):
             self.used.add(node.attr)
+        self.reached = value, node.attr
         return value[node.attr]
 
     def _Subscript(self, node: ast.Subscript) -> Value:  # noqa: N802
-        value, index = self.evaluate(node.value), self.evaluate(node.slice)
+        value, reached, index = self.evaluate(node.value), self.reached, self.evaluate(node.slice)
+        self.reached = (value, index) if isinstance(value, ConfigDict) else reached
         if not isinstance(value, dict | list | tuple | str | range):
             raise Refused(f"a {type(value).__name__} cannot be subscripted")
         if value is self.outer.get("_base_"):
@@ -325,13 +327,3 @@ def check_attribute(value: Value, name: str) -> None:
         raise Refused(f"the attribute {name!r} is refused")
     if not isinstance(value, ConfigDict):
         raise Refused(f"a {type(value).__name__} has no attribute {name!r} for configs")
-
-
-_NAMES = {
-    ast.Lambda: "`lambda`",
-    ast.Await: "`await`",
-    ast.Yield: "`yield`",
-    ast.YieldFrom: "`yield`",
-    ast.NamedExpr: "`:=`",
-    ast.Starred: "`*` here",
-}
