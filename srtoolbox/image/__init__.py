@@ -1,29 +1,53 @@
 """Images: reading, writing, colour, and the way to tensors.
 
-The only user of cv2 and, but for drawing, of Pillow.
-
-An image is an array HWC, uint8 or uint16, C = 1 (gray) or 3 (RGB); how a file becomes one says
-`reading`. A `Picture` is such an array with its alpha and metadata (`picture`), for those who
-upscale files and not for stores.
+The only user of cv2 and, but for drawing, of Pillow. An image is an array HWC, uint8 or uint16,
+C = 1 (gray) or 3 (RGB); how a file becomes one says `reading`. A `Picture` is such an array with
+its alpha and metadata.
 """
 
-from srtoolbox.image.editing import Filling, channel_means, compress_jpeg, gaussian_blur, mix_channels, rotate
-from srtoolbox.image.files.file_types import (
+from srtoolbox.image.file_types import (
     START_BYTES,
     WRITE_SUFFIXES,
+    Listing,
+    Unread,
     is_readable,
     is_unwritable,
     kind_of,
+    list_images,
     listed,
     read_suffixes,
+    scan_folder,
+    unread_kind_of,
+    unread_sentence,
 )
-from srtoolbox.image.files.folders import Listing, Unread, list_images, scan_folder, unread_kind_of, unread_sentence
-from srtoolbox.image.files.formats import Form
-from srtoolbox.image.files.metadata import Metadata
-from srtoolbox.image.files.moving import is_moving_image, moving_frames
-from srtoolbox.image.files.opening import MAX_BYTES, MAX_PIXELS
-from srtoolbox.image.files.picture import Picture, decode_picture, read_picture
-from srtoolbox.image.files.saving import (
+from srtoolbox.image.metadata import Metadata
+from srtoolbox.image.opening import MAX_BYTES, MAX_PIXELS
+from srtoolbox.image.pixels import (
+    AlphaBounds,
+    Filling,
+    channel_means,
+    compress_jpeg,
+    copy_view,
+    fill_hidden,
+    gaussian_blur,
+    mix_channels,
+    rotate,
+    squared_distance,
+    thumbnail,
+    window_means,
+)
+from srtoolbox.image.reading import (
+    Picture,
+    decode_image,
+    decode_picture,
+    image_facts,
+    image_shape,
+    is_moving_image,
+    moving_frames,
+    read_image,
+    read_picture,
+)
+from srtoolbox.image.saving import (
     check_form,
     encode_bands,
     encode_image,
@@ -32,9 +56,7 @@ from srtoolbox.image.files.saving import (
     write_image,
     write_picture,
 )
-from srtoolbox.image.files.transparency import AlphaBounds, fill_hidden
-from srtoolbox.image.pixels import copy_view, squared_distance, thumbnail, window_means
-from srtoolbox.image.reading import decode_image, image_facts, image_shape, read_image
+from srtoolbox.image.streaming import Form
 from srtoolbox.image.tensors import (
     batch_to_float,
     batch_to_y,

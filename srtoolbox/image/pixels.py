@@ -1,21 +1,24 @@
-"""Plain work on pixels that cv2 does several times as fast as numpy or, on a CPU, PyTorch."""
+"""Work on pixels by cv2: copies, thumbnails, sums for metrics, augmentation, transparency."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
 
+from srtoolbox.image.tensors import to_uint8
+
+Filling = Literal["reflect", "zero"]
+_BORDERS = {"reflect": cv2.BORDER_REFLECT, "zero": cv2.BORDER_CONSTANT}  # cv2's REFLECT repeats the edge pixel
 _BAND = 1 << 16  # pixels summed at a time: they stay in the cache
 
 
 def copy_view(target: np.ndarray, view: np.ndarray) -> None:
-    """`target[...] = view` for contiguous `target` and any mirrored or transposed HWC `view` of an
-    image.
+    """`target[...] = view` for contiguous `target` and any mirrored or transposed HWC `view`.
 
-    numpy copies such views pixel by pixel; cv2 knows the few orientations there are and is up to 20
-    times as fast.
+    numpy copies such views pixel by pixel; cv2 is up to 20 times as fast.
     """
     pixel = view.shape[2] * view.itemsize
     transposed = abs(view.strides[1]) != pixel and abs(view.strides[0]) == pixel
@@ -35,8 +38,7 @@ def copy_view(target: np.ndarray, view: np.ndarray) -> None:
 def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
     """Return the luma of an image as means over `side` x `side` equal areas, to compare images by.
 
-    (H, W, C) uint8 or uint16 -> (side, side) float32, in levels of 8 bits, whatever the size and
-    the proportions of the image.
+    (H, W, C) uint8 or uint16 -> (side, side) float32, in levels of 8 bits.
     """
     level = np.float32(1 if image.dtype == np.uint8 else 1 / 257)
     height, width = image.shape[:2]
@@ -47,7 +49,7 @@ def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(gray.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA) * level
 
 
-# ---- sums over pixels, for the metrics: several times as fast here as in PyTorch on a CPU
+# ---- sums over pixels, for the metrics: several times as fast as in PyTorch on a CPU
 
 
 def window_means(planes: np.ndarray, size: int, sigma: float) -> np.ndarray:
@@ -75,3 +77,136 @@ def squared_distance(first: np.ndarray, second: np.ndarray, weights: Sequence[fl
             mixed = cv2.scaleAdd(difference, weight, mixed)
         total += cv2.norm(mixed, cv2.NORM_L2SQR)
     return total
+
+
+# ---- augmentation: HWC uint8 or uint16 in, a new image of the same kind out
+
+
+def rotate(image: np.ndarray, degrees: float, centre: tuple[float, float], filling: Filling) -> np.ndarray:
+    """Turn an image counter-clockwise, by bicubic interpolation (Keys' kernel, a = -0.75).
+
+    Args:
+        image: the image; the result has its size.
+        degrees: the angle.
+        centre: (row, column) of the point to turn about, pixel centres being whole numbers.
+        filling: what lies outside of the image: the image mirrored at its edge, or black.
+    """
+    matrix = cv2.getRotationMatrix2D(centre[::-1], degrees, 1.0)
+    size = image.shape[1::-1]
+    return cv2.warpAffine(image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=_BORDERS[filling]).reshape(image.shape)
+
+
+def gaussian_blur(image: np.ndarray, sigma: float, kernel: int | None = None) -> np.ndarray:
+    """Filter with a Gaussian of `sigma` px, mirrored at the edge.
+
+    `kernel` is its side (odd); None: 3 sigma each way.
+    """
+    side = 2 * int(np.ceil(3 * sigma)) + 1 if kernel is None else kernel
+    return cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REFLECT).reshape(image.shape)
+
+
+def compress_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    """Return the image as a JPEG of this quality (1 ... 100), 4:2:0, holds it: in 8 bits."""
+    stored = to_uint8(image)
+    colour = image.shape[2] == 3
+    stored = cv2.cvtColor(stored, cv2.COLOR_RGB2BGR) if colour else np.ascontiguousarray(stored)
+    _, data = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    result = cv2.imdecode(data, cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
+    assert result is not None, "cv2 reads the JPEG it wrote"
+    result = cv2.cvtColor(result, cv2.COLOR_BGR2RGB) if colour else result[..., None]
+    return result if image.dtype == np.uint8 else result.astype(np.uint16) * 257
+
+
+def mix_channels(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Weigh and add the channels for each new one, plus a constant: `matrix` (C, C + 1), in levels.
+
+    The result is clipped and rounded (to within one level).
+    """
+    return cv2.transform(image, matrix).reshape(image.shape)
+
+
+def channel_means(image: np.ndarray) -> np.ndarray:
+    """Mean level of each channel, float64 (C,)."""
+    return np.array(cv2.mean(image)[: image.shape[2]])
+
+
+# ---- transparency
+
+
+def fill_hidden(colours: np.ndarray, alpha: np.ndarray, wraps: tuple[bool, bool] = (False, False)) -> np.ndarray:
+    """Replace the colour of each fully transparent pixel by that of the nearest visible one.
+
+    What a program left under transparent pixels, often black or white, would show as a rim: an
+    upscaled pixel at the edge is made of pixels on both sides of it.
+
+    Args:
+        colours: (H, W, C).
+        alpha: (H, W, 1).
+        wraps: True for each of rows and columns if they go on with the opposite side.
+    """
+    hidden = alpha[..., 0] == 0
+    if not hidden.any() or hidden.all():
+        return colours
+    halves = [length // 2 for length in hidden.shape]  # nothing is farther away where an axis wraps
+    rows, columns = _around(hidden.shape, halves, wraps)
+    padded = hidden[rows, columns] if any(wraps) else hidden
+    _, labels = cv2.distanceTransformWithLabels(
+        padded.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    nearest = np.zeros(labels.max() + 1, np.int64)  # label -> place of the visible pixel it stands for
+    nearest[labels[~padded]] = np.flatnonzero(~padded)
+    labels = labels[_inner(hidden.shape, halves, wraps)]
+    row, column = np.divmod(nearest[labels[hidden]], padded.shape[1])
+    filled = colours.copy()
+    filled[hidden] = colours[rows[row, 0], columns[0, column]]
+    return filled
+
+
+def _around(shape: Sequence[int], margins: Sequence[int], wraps: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of an image with margins, in which wrapped axes go on at the other side."""
+    rows, columns = np.ix_(
+        *(
+            np.arange(-margin, length + margin) % length if is_wrapped else np.arange(length)
+            for length, margin, is_wrapped in zip(shape, margins, wraps, strict=True)
+        )
+    )
+    return rows, columns
+
+
+def _inner(shape: Sequence[int], margins: Sequence[int], wraps: Sequence[bool]) -> tuple[slice, ...]:
+    """Return the slices of the image within that of `_around`."""
+    sides = zip(shape, margins, wraps, strict=True)
+    return tuple(
+        slice(margin, margin + length) if is_wrapped else slice(length) for length, margin, is_wrapped in sides
+    )
+
+
+class AlphaBounds:
+    """The bounds of the alpha of an upscaled image: the least and most of the 3 x 3 pixels around.
+
+    Along a side that gets smaller it is all the pixels that the bicubic filter sees. Interpolation
+    and networks overshoot and are never exactly flat: an opaque image would not stay opaque.
+
+    Args:
+        alpha: (H, W, 1) uint8 or uint16, of the small image.
+        size: (height, width) of the upscaled one.
+        wraps: True for each of rows and columns if they go on with the opposite side.
+    """
+
+    def __init__(self, alpha: np.ndarray, size: tuple[int, int], wraps: tuple[bool, bool] = (False, False)) -> None:
+        sides = zip(size, alpha.shape[:2], strict=True)
+        reach = [1 if new >= old else -(-2 * old // new) for new, old in sides]
+        around = np.ones([2 * far + 1 for far in reach], np.uint8)
+        inner = _inner(alpha.shape[:2], reach, wraps)
+        padded = alpha[..., 0][_around(alpha.shape[:2], reach, wraps)]
+        self._least = cv2.erode(padded, around)[inner]
+        self._most = cv2.dilate(padded, around)[inner]
+        self._rows, self._columns = (
+            np.arange(long) * short // long for long, short in zip(size, alpha.shape[:2], strict=True)
+        )
+
+    def clip(self, band: np.ndarray, top: int) -> np.ndarray:
+        """Rows `top` ... of the upscaled alpha (h, W, 1), brought between the bounds."""
+        rows = self._rows[top : top + len(band)]
+        least, most = (bound[rows][:, self._columns, None] for bound in (self._least, self._most))
+        return np.clip(band, least, most)

@@ -55,9 +55,9 @@ def test_what_is_not_read_is_counted_and_named(folder: Path) -> None:
 
 def test_formats_that_need_an_extra_are_read_or_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "a.heic", "b.HIF", "c.jxl", "d.avif", "e.gif")
-    monkeypatch.setattr("srtoolbox.image.files.file_types.is_readable", lambda _: True)
+    monkeypatch.setattr("srtoolbox.image.file_types.is_readable", lambda _: True)
     assert len(list_images(tmp_path)) == 5
-    monkeypatch.setattr("srtoolbox.image.files.file_types.is_readable", lambda kind: kind == "AVIF")
+    monkeypatch.setattr("srtoolbox.image.file_types.is_readable", lambda kind: kind == "AVIF")
     assert [path.name for path in list_images(tmp_path)] == ["d.avif", "e.gif"]
     assert unread_sentence(scan_folder(tmp_path).unread) == (
         "3 files that look like images are not read: 2 HEIC (a.heic, b.HIF: pip install 'srtoolbox[formats]'); "

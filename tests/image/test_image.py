@@ -359,7 +359,7 @@ def test_too_little_memory_is_not_called_damage(tmp_path: Path, monkeypatch: pyt
         raise MemoryError
 
     write_image(tmp_path / "x.png", RGB)
-    monkeypatch.setattr("srtoolbox.image.reading.decode_by_cv2", fail)
+    monkeypatch.setattr("srtoolbox.image.reading._decode_by_cv2", fail)
     with pytest.raises(ImageError, match=r"x\.png: memory does not suffice"):
         read_image(tmp_path / "x.png")
 

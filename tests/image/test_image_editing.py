@@ -1,4 +1,4 @@
-"""image.editing: shapes, depths, read-only views; its effects are measured where transforms use them."""
+"""Augmentation by image.pixels: shapes, depths, read-only views; its effects are measured where transforms use them."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ from srtoolbox.image import (
     read_suffixes,
     write_picture,
 )
-from srtoolbox.image.files.headers import avif_bits
-from srtoolbox.image.files.jpeg_xl import read_jxl_header
+from srtoolbox.image.headers import avif_bits
+from srtoolbox.image.opening import read_jxl_header
 from tests.image.test_image import RGB, SMOOTH, mode, saved
 
 ROOT = Path(__file__).parents[2]
@@ -191,9 +191,7 @@ def test_what_a_decoder_does_not_support_is_not_called_damaged(monkeypatch: pyte
 
 def test_an_extra_that_cannot_be_imported_makes_no_file_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    monkeypatch.setattr(
-        "srtoolbox.image.files.opening.is_readable", lambda kind: True
-    )  # installed, as far as one can tell
+    monkeypatch.setattr("srtoolbox.image.opening.is_readable", lambda kind: True)  # installed, as far as one can tell
     with pytest.raises(ImageError, match=r"^x: cannot be decoded here \(.*pillow_heif.*save it as PNG$"):
         decode_image(HEIC_START, "x")
 
@@ -213,7 +211,7 @@ def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(ImageError, match=rf"^x: is of the format {name}, .*pip install 'srtoolbox\[formats\]'$"):
             decode_image(data, "x")
     assert not {".heic", ".heif", ".hif", ".jxl"} & read_suffixes() and ".avif" in read_suffixes()
-    monkeypatch.setattr("srtoolbox.image.files.file_types.features.check", lambda name: name != "avif")
+    monkeypatch.setattr("srtoolbox.image.file_types.features.check", lambda name: name != "avif")
     with pytest.raises(ImageError, match=r"format AVIF, .*pip install -U 'pillow>=11\.3'"):
         decode_image(saved(mode("RGB"), "AVIF"), "x")
     assert ".avif" not in read_suffixes()
@@ -238,7 +236,7 @@ def test_suffixes_of_images_are_listed_in_one_place() -> None:
     for path in (path for paths in known for path in paths):
         text = path.read_text(encoding="utf-8")
         listed = [suffix for suffix in (".jpeg", ".jfif", ".tif", ".tiff", ".heic", ".avif") if f'"{suffix}"' in text]
-        assert not listed, f"{path}: {listed}: ask srtoolbox.image.files.file_types"
+        assert not listed, f"{path}: {listed}: ask srtoolbox.image.file_types"
 
 
 def test_what_is_written_is_read_and_nothing_else_is_taken_for_an_output() -> None:

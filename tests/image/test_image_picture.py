@@ -315,7 +315,7 @@ def test_an_encoder_that_fails_is_one_error(tmp_path: Path, monkeypatch, fault: 
 
 
 def test_big_tiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("srtoolbox.image.files.tiff._CLASSIC", 100)
+    monkeypatch.setattr("srtoolbox.image.streaming._CLASSIC", 100)
     metadata = decode_picture(saved(mode("RGB"), "JPEG", exif=exif_of(1), dpi=(300, 300)), "x").metadata
     write_picture(tmp_path / "x.tif", Picture(RGB16, metadata=metadata))
     with tifffile.TiffFile(tmp_path / "x.tif") as file:

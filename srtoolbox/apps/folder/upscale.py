@@ -40,7 +40,7 @@ from srtoolbox.image import (
     write_bands,
 )
 from srtoolbox.image.fetching import fetch
-from srtoolbox.image.files.file_types import QUALITY_SUFFIXES
+from srtoolbox.image.file_types import QUALITY_SUFFIXES
 from srtoolbox.inference.upscaler import Upscaler, picture_bands
 from srtoolbox.interfaces import facts_of
 from srtoolbox.io.threads import BackgroundWriter, map_ahead

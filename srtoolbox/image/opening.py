@@ -1,15 +1,12 @@
-"""Opening image files, as one of the formats that are read, with errors that name a bad file."""
+"""Opening image files by Pillow, as one of the formats that are read, and none that is too large."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import os
-import stat
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from PIL import (
     AvifImagePlugin,
@@ -23,26 +20,13 @@ from PIL import (
 )
 
 from srtoolbox.errors import ImageError
-from srtoolbox.image.files.file_types import (
-    AVIF,
-    HEIC,
-    JXL,
-    RAW,
-    START_BYTES,
-    VIDEO,
-    WEB_PAGE,
-    advice,
-    is_readable,
-    kind_of,
-)
-from srtoolbox.image.files.jpeg_xl import read_jxl_header
+from srtoolbox.image.file_types import AVIF, HEIC, JXL, RAW, START_BYTES, VIDEO, WEB_PAGE, advice, is_readable, kind_of
 
 MAX_PIXELS = 2**27  # 134 million: above any camera's image, 400 MB decoded
 MAX_BYTES = 2**30
 MAX_METADATA = 2**24
 """Bytes of one kind of metadata, unpacked: compressed ones can claim any size."""
-# Importing a plugin is what makes Pillow know its format; no other (EPS, PSD ...) is ever tried on
-# a user's file.
+# Importing a plugin is what makes Pillow know its format; no other (EPS, PSD ...) is ever tried.
 _PLUGINS = (AvifImagePlugin, BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin,
             WebPImagePlugin)  # fmt: skip
 _FORMATS = tuple(plugin.__name__.rpartition(".")[2].removesuffix("ImagePlugin").upper() for plugin in _PLUGINS)
@@ -51,44 +35,6 @@ PHOTOMETRIC = 262
 """TIFF's tag of what its values mean."""
 _SUBFILE_TYPE, _COMPRESSION, _SUB_IFDS, _DNG_VERSION = 254, 259, 330, 50706  # TIFF tags
 _RAW_PHOTOMETRICS, _RAW_COMPRESSIONS = {32803, 34892}, {32767, 32769, 32770, 34713, 65000, 65535}  # of cameras' makers
-
-
-@contextlib.contextmanager
-def open_picture(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """Open a regular file of a size that an image may have; an ImageError names a bad one."""
-    path = Path(path)
-    try:
-        info = path.stat()
-        if not stat.S_ISREG(info.st_mode):  # opening a pipe would wait for ever
-            kind = "a folder" if stat.S_ISDIR(info.st_mode) else "not a regular file"
-            raise ImageError(f"{path}: is {kind}, not an image")
-        if info.st_size > MAX_BYTES:
-            raise ImageError(f"{path}: {info.st_size} bytes, more than an image may have ({MAX_BYTES})")
-        with open(path, "rb") as file:
-            yield file
-    except OSError as error:
-        if path.is_symlink() and not path.exists():
-            raise ImageError(f"{path}: broken link to {os.readlink(path)}") from error
-        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
-@contextlib.contextmanager
-def faults_name(name: str) -> Iterator[None]:
-    """Turn whatever a decoder throws at a bad file into an ImageError with the file's name."""
-    try:
-        yield
-    except ImageError as error:
-        raise ImageError(f"{name}: {error}") from error.__cause__
-    except MemoryError as error:
-        raise ImageError(f"{name}: memory does not suffice to decode it, or it is damaged; make it smaller") from error
-    except Exception as error:
-        # Damaged files make the decoders raise nearly anything (struct.error, SyntaxError,
-        # cv2.error ...).
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        # sound, as far as one can tell: a codec, a feature or a part of an extra is missing
-        if isinstance(error, ImportError) or reason.lower().startswith("unsupported"):
-            raise ImageError(f"{name}: cannot be decoded here ({reason}); save it as PNG") from error
-        raise ImageError(f"{name}: damaged or truncated; replace or remove it ({reason})") from error
 
 
 @contextlib.contextmanager
@@ -113,8 +59,7 @@ def open_by_pillow(file: BinaryIO | io.BytesIO) -> Iterator[Image.Image]:
 
 
 def _formats_of(file: BinaryIO | io.BytesIO) -> tuple[str, ...]:
-    """Pillow's names of the formats that a file's beginning may be of; whoever reads them is
-    imported.
+    """Pillow's names of the formats that a file's beginning may be of; what reads them is imported.
 
     Raises:
         ImageError: the file is sound as far as that tells, but of a kind that is not read.
@@ -134,18 +79,13 @@ def _formats_of(file: BinaryIO | io.BytesIO) -> tuple[str, ...]:
     elif kind == JXL:
         import pillow_jxl  # noqa: F401 - likewise
 
-        _check_jxl(file)
+        header = read_jxl_header(file.read())  # first: the library decodes at once
+        file.seek(0)
+        if header.is_animated:
+            raise ImageError("is an animation; save the frame you want as an image of its own")
+        if header.height * header.width > MAX_PIXELS:
+            raise too_large(header.height, header.width)
     return (_PILLOW_NAMES[kind],)
-
-
-def _check_jxl(file: BinaryIO | io.BytesIO) -> None:
-    """Refuse animations and bombs before the library decodes, which it does at once."""
-    header = read_jxl_header(file.read())
-    file.seek(0)
-    if header.is_animated:
-        raise ImageError("is an animation; save the frame you want as an image of its own")
-    if header.height * header.width > MAX_PIXELS:
-        raise too_large(header.height, header.width)
 
 
 def tiff_tags(image: Image.Image) -> TiffImagePlugin.ImageFileDirectory_v2:
@@ -173,3 +113,89 @@ def _is_camera_raw(file: BinaryIO | io.BytesIO) -> bool:
         return bool(_DNG_VERSION in tags or is_preview or is_sensor)
     file.seek(0)
     return False
+
+
+# ---- the header of JPEG XL (ISO 18181-1, annex D), whose library would decode at once
+
+_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # width to height, by their number from 1
+_CONTAINER = b"\0\0\0\x0cJXL "
+
+
+class JXLHeader(NamedTuple):
+    """The beginning of a codestream. Sides are as stored, before it is turned."""
+
+    height: int
+    width: int
+    is_animated: bool
+    bits: int
+    """Per channel."""
+
+
+def read_jxl_header(data: bytes) -> JXLHeader:
+    """Read the header of a whole file, a bare codestream or one in boxes.
+
+    Raises:
+        ImageError: no codestream in it.
+    """
+    bits = _Bits(_codestream(data)[2:])
+    height, width = _size(bits)
+    is_animated, depth = False, 8
+    if not bits.take(1):  # not everything is as usual
+        if bits.take(1):  # orientation, intrinsic size, preview, animation
+            bits.take(3)
+            if bits.take(1):
+                _size(bits)
+            if bits.take(1):
+                return JXLHeader(height, width, False, 8)  # a preview: what follows is not looked for
+            is_animated = bool(bits.take(1))
+        if not is_animated:
+            depth = 32 if bits.take(1) else bits.choice((8, 0), (10, 0), (12, 0), (1, 6))
+    return JXLHeader(height, width, is_animated, depth)
+
+
+class _Bits:
+    """Bits, the lowest of each byte first."""
+
+    def __init__(self, data: bytes) -> None:
+        self._rest = int.from_bytes(data[:64], "little")
+
+    def take(self, count: int) -> int:
+        value = self._rest & ((1 << count) - 1)
+        self._rest >>= count
+        return value
+
+    def choice(self, *cases: tuple[int, int]) -> int:
+        """Two bits choose among (offset, number of bits)."""
+        offset, count = cases[self.take(2)]
+        return offset + self.take(count)
+
+
+def _size(bits: _Bits) -> tuple[int, int]:
+    in_eights = bits.take(1)
+
+    def side() -> int:
+        return 8 * (1 + bits.take(5)) if in_eights else bits.choice((1, 9), (1, 13), (1, 18), (1, 30))
+
+    height = side()
+    ratio = bits.take(3)
+    if not ratio:
+        return height, side()
+    across, down = _RATIOS[ratio - 1]
+    return height, height * across // down
+
+
+def _codestream(data: bytes) -> bytes:
+    """The file from the beginning of its codestream on."""
+    if not data.startswith(_CONTAINER):
+        return data
+    at = 0
+    while at + 8 <= len(data):
+        length, kind, head = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], 8
+        if length == 1:  # a length of 64 bits follows
+            length, head = int.from_bytes(data[at + 8 : at + 16], "big"), 16
+        if kind in (b"jxlc", b"jxlp"):
+            return data[at + head + (4 if kind == b"jxlp" else 0) :]
+        if length < head:
+            break
+        at += length
+    raise ImageError("damaged or truncated; replace or remove it (no codestream)")

@@ -1,4 +1,9 @@
-"""The headers of image files, read without decoding, and the metadata among the chunks of a PNG.
+"""The headers of image files, read without decoding: size, channels, orientation.
+
+The orientation is that of EXIF, else of XMP, wherever a format keeps them. EXIF goes first, as in
+Pillow and libvips: cameras and viewers keep it right, XMP is often a copy that was left behind.
+AVIF, HEIC and JPEG XL tell the orientation in the container itself, and what EXIF or XMP say there
+does not count: it would turn the image twice.
 
 EXIF and XMP have chunks of their own in a PNG; ImageMagick and older programs store them in text
 chunks ('raw profiles').
@@ -9,7 +14,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import struct
+import warnings
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from typing import BinaryIO, NamedTuple
@@ -18,9 +25,15 @@ import numpy as np
 from PIL import Image
 
 from srtoolbox.errors import ImageError
-from srtoolbox.image.files.jpeg_xl import read_jxl_header
-from srtoolbox.image.files.opening import MAX_METADATA, MAX_PIXELS, PHOTOMETRIC, open_by_pillow, tiff_tags, too_large
-from srtoolbox.image.files.orientation import ORIENTATION, applied_by_pillow, orientation_of, stored_orientation
+from srtoolbox.image.opening import (
+    MAX_METADATA,
+    MAX_PIXELS,
+    PHOTOMETRIC,
+    open_by_pillow,
+    read_jxl_header,
+    tiff_tags,
+    too_large,
+)
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 METADATA_CHUNKS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
@@ -30,11 +43,13 @@ _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _PROFILE = b"Raw profile type "
 _PROFILES = {b"exif": "exif", b"xmp": "xmp", b"APP1": "exif"}
 _EXIF_HEAD, _XMP_HEAD = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"  # what an APP1 segment of JPEG begins with
-_ANIMATED = ("AVIF", "GIF", "WEBP")
 _GRAY_MODES = {"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"}
 _COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB"}
-_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
-_BITS_PER_SAMPLE, _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 258, 284, 338, 339  # TIFF tags
+_NAMESPACE = re.compile(rb"xmlns:([\w.-]{1,64})\s*=\s*[\"']http://ns\.adobe\.com/tiff/1\.0/[\"']")
+_MOST_PREFIXES = 8  # more are no real packet's, and each is looked for everywhere
+ORIENTATION = 0x0112  # tag of EXIF and TIFF
+XMP_TAG, EXTRA_SAMPLES = 700, 338  # of TIFF, as the following
+_WIDTH, _HEIGHT, _BITS_PER_SAMPLE, _PLANAR, _SAMPLE_FORMAT = 256, 257, 258, 284, 339
 
 
 class Header(NamedTuple):
@@ -101,15 +116,15 @@ def _png_header(file: BinaryIO) -> Header:
     return Header(height, width, 1 if colour in (0, 4) else 3, stored_orientation(*blocks_in(chunks)), plain)
 
 
-def _animation(frames: int | None) -> ImageError:
-    moving = "an animation" if frames is None else f"an animation of {frames} frames"
-    return ImageError(f"is {moving}: `upscale_video` takes it; or save the frame you want as an image of its own")
+def _animation(frames: int) -> ImageError:
+    advice = "`upscale_video` takes it; or save the frame you want as an image of its own"
+    return ImageError(f"is an animation of {frames} frames: {advice}")
 
 
 def _other_header(file: BinaryIO) -> Header:
     with open_by_pillow(file) as image:
         frames = getattr(image, "n_frames", 1)  # the further ones of MPO and HEIC are previews, bursts and the like
-        if frames > 1 and image.format in _ANIMATED:
+        if frames > 1 and image.format in ("AVIF", "GIF", "WEBP"):
             raise _animation(frames)
         if frames > 1 and image.format == "TIFF":
             raise ImageError(f"holds {frames} images; save the one you want as a file of its own")
@@ -120,11 +135,10 @@ def _other_header(file: BinaryIO) -> Header:
         if image.format != "TIFF":
             return Header(image.height, image.width, channels, orientation, False, _deep_bits(image, file))
         tags = tiff_tags(image)
-        height, width = tags[_TIFF_HEIGHT], tags[_TIFF_WIDTH]
+        height, width = tags[_HEIGHT], tags[_WIDTH]
         deep = _is_deep_tiff(image)
-        # Both decoders turn by themselves: cv2 as the tag says, Pillow also by some ways XMP tells
-        # it.
-        applied = tags.get(ORIENTATION, 1) if deep else applied_by_pillow(image)
+        # both decoders turn by themselves: cv2 as the tag says, Pillow also by some ways XMP tells it
+        applied = tags.get(ORIENTATION, 1) if deep else _applied_by_pillow(image)
         if applied in range(5, 9):
             height, width = width, height
         return Header(height, width, channels, orientation if applied in (0, 1) else 1, deep)
@@ -162,7 +176,7 @@ def _is_deep_tiff(image: Image.Image) -> bool:
         raise ImageError("its values are signed or float; save it with 8 or 16 bits per channel, unsigned")
     if len(bits) != 1 or not bits <= {1, 2, 4, 8, 16}:
         raise ImageError(f"{sorted(bits)} bits per channel; save it with 8 or 16")
-    premultiplied = 1 in np.atleast_1d(tags.get(_EXTRA_SAMPLES, 0))
+    premultiplied = 1 in np.atleast_1d(tags.get(EXTRA_SAMPLES, 0))
     if bits == {16} and (tags.get(PHOTOMETRIC) not in (1, 2) or tags.get(_PLANAR, 1) != 1 or premultiplied):
         raise ImageError("a 16-bit TIFF of this layout is not read right everywhere; save it as PNG")
     return bits == {16}
@@ -171,16 +185,8 @@ def _is_deep_tiff(image: Image.Image) -> bool:
 # ---- EXIF and XMP in a PNG
 
 
-class Blocks(NamedTuple):
-    """The metadata of a PNG as blocks of bytes."""
-
-    exif: bytes | None
-    """From the byte order mark on."""
-    xmp: bytes | None
-
-
-def blocks_in(chunks: Iterable[tuple[bytes, bytes]]) -> Blocks:
-    """Return EXIF and XMP of a PNG's chunks (kind, content).
+def blocks_in(chunks: Iterable[tuple[bytes, bytes]]) -> tuple[bytes | None, bytes | None]:
+    """Return EXIF, from its byte order mark on, and XMP of a PNG's chunks (kind, content).
 
     Their own chunks go before raw profiles; broken ones are as good as none.
     """
@@ -197,7 +203,7 @@ def blocks_in(chunks: Iterable[tuple[bytes, bytes]]) -> Blocks:
                 name, block = _raw_profile(kind, content)
                 raw.setdefault(name, block)
     found = {name: block for name, block in (raw | own).items() if 0 < len(block) <= MAX_METADATA}
-    return Blocks(found.get("exif"), found.get("xmp"))
+    return found.get("exif"), found.get("xmp")
 
 
 def unpacked(data: bytes) -> bytes:
@@ -235,3 +241,74 @@ def _text(kind: bytes, content: bytes) -> bytes:
         return unpacked(rest[1:])
     text = rest[2:].split(b"\0", 2)[2]  # after the language and the translated keyword
     return unpacked(text) if rest[0] else text
+
+
+# ---- orientation
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The orientation 1 ... 8 of an image that Pillow has opened and not decoded yet."""
+    info = image.info
+    if image.format == "AVIF":
+        return _exif_orientation(info.get("exif")) or 1  # Pillow puts the container's there
+    if image.format == "HEIF" or (image.format == "JXL" and not getattr(image, "jpeg", False)):
+        return 1  # applied by the decoder
+    if image.format == "TIFF":
+        tags = tiff_tags(image)
+        return _valid(tags.get(ORIENTATION)) or xmp_orientation(tags.get(XMP_TAG)) or 1
+    return stored_orientation(info.get("exif"), info.get("xmp"))
+
+
+def stored_orientation(exif: bytes | None, xmp: bytes | str | None) -> int:
+    """The orientation that an EXIF block, else an XMP packet, tells; 1 where neither does."""
+    return _exif_orientation(exif) or xmp_orientation(xmp) or 1
+
+
+def _applied_by_pillow(image: Image.Image) -> int:
+    """The orientation that Pillow itself undoes when it decodes a TIFF."""
+    with warnings.catch_warnings(), contextlib.suppress(Exception):
+        warnings.simplefilter("ignore")
+        return _valid(image.getexif().get(ORIENTATION)) or 1
+    return 1
+
+
+def xmp_orientation(packet: object) -> int | None:
+    """The orientation that an XMP packet, bytes or text, tells as attribute or element, or None."""
+    packet = packet.encode() if isinstance(packet, str) else packet
+    if not isinstance(packet, bytes) or len(packet) > MAX_METADATA:
+        return None
+    match = _xmp_pattern(packet).search(packet)
+    return int(match[2]) if match else None
+
+
+def upright_xmp(packet: bytes) -> bytes:
+    """The packet with orientation 1, where it tells one."""
+    return _xmp_pattern(packet).sub(rb"\g<1>1", packet)
+
+
+def _xmp_pattern(packet: bytes) -> re.Pattern[bytes]:
+    """A pattern of the value, whatever prefix the packet gives the namespace of TIFF.
+
+    Packets may be hostile: nothing in it is of any length, so that the time grows as the packet does.
+    """
+    names = itertools.islice((match[1] for match in _NAMESPACE.finditer(packet)), _MOST_PREFIXES)
+    prefixes = b"|".join(re.escape(prefix) for prefix in {b"tiff", *names})
+    return re.compile(
+        rb"(\b(?:" + prefixes + rb"):Orientation(?:\s{0,99}=\s{0,99}[\"']|(?:\s[^<>]{0,200})?>)\s{0,99})"
+        rb"([1-8])(?=\s{0,99}[\"'<])"
+    )
+
+
+def _exif_orientation(block: bytes | None) -> int | None:
+    """Return the orientation in an EXIF block, with or without 'Exif' before it; None of a broken one."""
+    with warnings.catch_warnings(), contextlib.suppress(Exception):
+        warnings.simplefilter("ignore")
+        if block:
+            exif = Image.Exif()
+            exif.load(_EXIF_HEAD + block.removeprefix(_EXIF_HEAD))
+            return _valid(exif.get(ORIENTATION))
+    return None
+
+
+def _valid(value: object) -> int | None:
+    return value if isinstance(value, int) and value in range(1, 9) else None

@@ -1,11 +1,16 @@
-"""Image formats: all suffixes, the first bytes of the files, which are read and written."""
+"""Image formats: suffixes, first bytes, which are read and written; and the image files in a folder."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 from PIL import features
+
+from srtoolbox.errors import ImageError
 
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 TIFF_SUFFIXES = (".tif", ".tiff")
@@ -78,12 +83,6 @@ def read_suffixes() -> frozenset[str]:
     return WRITE_SUFFIXES | {".apng", ".dib", ".gif", ".mpo", *optional}
 
 
-def unread_kind(suffix: str) -> str | None:
-    """The name of the format, where a suffix is an image's that is not read here; else None."""
-    name = _NAMES.get(suffix.lower())
-    return name if name is not None and not is_readable(name) else None
-
-
 def is_unwritable(suffix: str) -> bool:
     """True for the suffix of an image, or a page, that is not written."""
     suffix = suffix.lower()
@@ -102,7 +101,8 @@ def is_readable(kind: str) -> bool:
 def kind_of(start: bytes) -> str | None:
     """Name the format of a file by its first bytes; None if always read (but GIF) or unknown."""
     if start[4:8] == b"ftyp":
-        brands = {start[8:12], *(start[at : at + 4] for at in range(16, min(len(start), _box_length(start)), 4))}
+        stop = min(len(start), int.from_bytes(start[:4], "big"))  # of the box
+        brands = {start[8:12], *(start[at : at + 4] for at in range(16, stop, 4))}
         if brands & {b"avif", b"avis"}:
             return AVIF
         if brands & _HEIF_BRANDS:
@@ -113,10 +113,6 @@ def kind_of(start: bytes) -> str | None:
     if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return WEB_PAGE
     return next((kind for beginning, kind in _STARTS.items() if start.startswith(beginning)), None)
-
-
-def _box_length(start: bytes) -> int:
-    return int.from_bytes(start[:4], "big")
 
 
 def advice(kind: str) -> str:
@@ -133,3 +129,98 @@ def advice(kind: str) -> str:
 def listed(suffixes: Iterable[str] = WRITE_SUFFIXES) -> str:
     """Suffixes as messages list them."""
     return ", ".join(sorted(suffixes))
+
+
+# ---- folders
+
+_BROKEN = "broken link"
+
+
+class Unread(NamedTuple):
+    """A file that looks like an image and is not read."""
+
+    path: Path
+    kind: str
+    """Its format, or 'broken link'."""
+
+
+class Listing(NamedTuple):
+    """The files of interest in a folder and its sub-folders; paths are relative to it, sorted."""
+
+    images: list[Path]
+    unread: list[Unread]
+
+
+def list_images(folder: str | os.PathLike) -> list[Path]:
+    """Return the paths of all images that are read below a folder: see `scan_folder`."""
+    return scan_folder(folder).images
+
+
+def scan_folder(folder: str | os.PathLike) -> Listing:
+    """Find the images in a folder and its sub-folders, by suffix in any case.
+
+    Hidden files and folders are skipped. Links to folders are followed, each real folder once.
+
+    Raises:
+        ImageError: `folder` is no folder, or one in it cannot be read.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise ImageError(f"{root}: not a folder" if root.exists() else f"{root}: no such folder")
+    images: list[Path] = []
+    unread: list[Unread] = []
+    suffixes = read_suffixes()
+    for path in _files(root):
+        if path.suffix.lower() in suffixes:
+            images.append(path.relative_to(root))
+        elif (kind := unread_kind_of(path)) is not None:
+            unread.append(Unread(path.relative_to(root), kind))
+    return Listing(sorted(images, key=Path.as_posix), sorted(unread, key=lambda each: each.path.as_posix()))
+
+
+def unread_kind_of(path: Path) -> str | None:
+    """The kind of a file that looks like an image and is not read; None for all others.
+
+    A broken link without a suffix is one: it may have led to a folder of images.
+    """
+    if not path.suffix and path.is_symlink():
+        return _BROKEN if not path.exists() else None
+    name = _NAMES.get(path.suffix.lower())
+    return name if name is not None and not is_readable(name) else None
+
+
+def unread_sentence(unread: Iterable[Unread]) -> str:
+    """Count and name files that are not read, and say what to do; '' where there are none."""
+    kinds: dict[str, list[str]] = {}
+    for path, kind in unread:
+        kinds.setdefault(kind, []).append(str(path))
+    number = sum(map(len, kinds.values()))
+    if not number:
+        return ""
+    head = "1 file that looks like an image is" if number == 1 else f"{number} files that look like images are"
+    return f"{head} not read: " + "; ".join(_described(kind, names) for kind, names in sorted(kinds.items()))
+
+
+def _described(kind: str, names: list[str]) -> str:
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    if kind == _BROKEN:
+        return f"{len(names)} {kind}{'s' if len(names) > 1 else ''} ({shown})"
+    return f"{len(names)} {kind} ({shown}: {advice(kind)})"
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """All files that are not hidden; broken links count as files."""
+    pending, seen = [root], {root.resolve()}
+    while pending:
+        current = pending.pop()
+        try:
+            for entry in sorted(current.iterdir()):
+                if entry.name.startswith("."):
+                    continue
+                if not entry.is_dir():
+                    yield entry
+                elif (real := entry.resolve()) not in seen:
+                    seen.add(real)
+                    pending.append(entry)
+        except OSError as error:
+            raise ImageError(f"{current}: cannot be listed ({error.strerror})") from error

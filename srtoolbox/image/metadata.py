@@ -1,7 +1,7 @@
 """The metadata of an image file: colour profile, EXIF, XMP, resolution; broken ones count as none.
 
-EXIF blocks are changed where they must be and else kept byte for byte: makers' notes hold offsets
-into the block.
+EXIF blocks are kept byte for byte but where they must change: makers' notes hold offsets into the
+block.
 """
 
 from __future__ import annotations
@@ -10,15 +10,23 @@ import contextlib
 import io
 import struct
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from PIL import Image
 
-from srtoolbox.image.files.headers import METADATA_CHUNKS, blocks_in, png_chunks, unpacked
-from srtoolbox.image.files.opening import MAX_METADATA, tiff_tags
-from srtoolbox.image.files.orientation import ORIENTATION, XMP_TAG, orientation_of, upright_xmp
+from srtoolbox.image.headers import (
+    METADATA_CHUNKS,
+    ORIENTATION,
+    XMP_TAG,
+    blocks_in,
+    orientation_of,
+    png_chunks,
+    unpacked,
+    upright_xmp,
+)
+from srtoolbox.image.opening import MAX_METADATA, tiff_tags
 
 T = TypeVar("T")
 _ICC_TAG = 34675  # of TIFF
@@ -27,9 +35,8 @@ _INCH = 0.0254  # metres
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 _WIDTH, _HEIGHT = 0xA002, 0xA003
 _SHORT, _LONG = 3, 4
-# What a TIFF says about the image beside how it is stored: description, maker, model, software,
-# date, artist, host, copyright. The other tags of its first directory describe pixels that are no
-# longer these.
+# What a TIFF says beside how it is stored: description, maker, model, software, date, artist, host,
+# copyright. The other tags of its first directory describe pixels that are no longer these.
 _DESCRIPTIVE = frozenset({269, 270, 271, 272, 305, 306, 315, 316, 33432, _EXIF_IFD, _GPS_IFD})
 _INTEROPERABILITY = 0xA005
 
@@ -63,11 +70,11 @@ def metadata_of_png(data: bytes, orientation: int) -> Metadata:
     found: dict[bytes, bytes] = {}
     for kind, content in chunks:
         found.setdefault(kind, content)
-    blocks = blocks_in(chunks)
+    exif, xmp = blocks_in(chunks)
     return Metadata(
         icc=_attempt(lambda: unpacked(found[b"iCCP"].partition(b"\0")[2][1:])),
-        exif=_attempt(lambda: upright_exif(blocks.exif or b"")),
-        xmp=_attempt(lambda: upright_xmp(blocks.xmp or b"")),
+        exif=_attempt(lambda: upright_exif(exif or b"")),
+        xmp=_attempt(lambda: upright_xmp(xmp or b"")),
         dpi=_attempt(lambda: _turned(_phys(found[b"pHYs"]), orientation)),
     )
 
@@ -119,24 +126,16 @@ def _turned(dpi: tuple[float, float] | None, orientation: int) -> tuple[float, f
 # ---- EXIF
 
 
-class _Entry(NamedTuple):
-    tag: int
-    kind: int
-    position: int
-    value: int
-
-
 def upright_exif(block: bytes) -> bytes:
     """Return the block with orientation 1 and no preview; raise on a broken one."""
     data = bytearray(block)
-    _patch(data, {ORIENTATION: 1})
-    end = _first(data) + 2 + 12 * _count(data, _first(data))
+    end = _patch(data, {ORIENTATION: 1})
     data[end : end + 4] = bytes(4)
     return bytes(data)
 
 
 def resized_exif(block: bytes, height: int, width: int) -> bytes:
-    """The block with the image's size corrected, where it tells one."""
+    """Return the block with the image's size corrected, where it tells one."""
     data = bytearray(block)
     _patch(data, {_WIDTH: width, _HEIGHT: height})
     return bytes(data)
@@ -166,43 +165,27 @@ def _plain(directory: Mapping[int, object]) -> dict[int, object]:
     return {tag: value for tag, value in directory.items() if tag != _INTEROPERABILITY}
 
 
-def _patch(data: bytearray, values: Mapping[int, int]) -> None:
-    order = _order(data)
-    entries = list(_entries(data, _first(data)))
-    for pointer in [entry for entry in entries if entry.tag == _EXIF_IFD]:
-        entries += _entries(data, pointer.value)
-    for entry in entries:
-        if entry.tag in values and entry.kind in (_SHORT, _LONG):
-            value = values[entry.tag]
-            short = entry.kind == _SHORT and value < 2**16
-            packed = struct.pack(
-                order + ("HHIHH" if short else "HHII"),
-                entry.tag,
-                _SHORT if short else _LONG,
-                1,
-                value,
-                *([0] if short else []),
-            )
-            data[entry.position : entry.position + 12] = packed
-
-
-def _order(data: bytearray) -> str:
+def _patch(data: bytearray, values: Mapping[int, int]) -> int:
+    """Set the values of tags that the block has; return where its first directory ends."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(data[:4]))
     if order is None:
         raise ValueError("no EXIF block")
-    return order
+    first = struct.unpack_from(order + "I", data, 4)[0]
+    entries = _entries(data, first, order)
+    end = first + 2 + 12 * len(entries)
+    for pointer in [value for _, tag, _, value in entries if tag == _EXIF_IFD]:
+        entries += _entries(data, pointer, order)
+    for position, tag, kind, _ in entries:
+        if tag in values and kind == _SHORT and values[tag] < 2**16:
+            struct.pack_into(order + "HHIHH", data, position, tag, _SHORT, 1, values[tag], 0)
+        elif tag in values and kind in (_SHORT, _LONG):
+            struct.pack_into(order + "HHII", data, position, tag, _LONG, 1, values[tag])
+    return end
 
 
-def _first(data: bytearray) -> int:
-    return struct.unpack_from(_order(data) + "I", data, 4)[0]
-
-
-def _count(data: bytearray, place: int) -> int:
-    return struct.unpack_from(_order(data) + "H", data, place)[0]
-
-
-def _entries(data: bytearray, place: int) -> Iterator[_Entry]:
-    for number in range(_count(data, place)):
-        position = place + 2 + 12 * number
-        tag, kind, _, value = struct.unpack_from(_order(data) + "HHII", data, position)
-        yield _Entry(tag, kind, position, value)
+def _entries(data: bytearray, place: int, order: str) -> list[tuple[int, int, int, int]]:
+    """Return (position, tag, type, value) of each entry of a directory."""
+    count = struct.unpack_from(order + "H", data, place)[0]
+    positions = range(place + 2, place + 2 + 12 * count, 12)
+    unpacked_entries = ((at, *struct.unpack_from(order + "HHII", data, at)) for at in positions)
+    return [(at, tag, kind, value) for at, tag, kind, _, value in unpacked_entries]

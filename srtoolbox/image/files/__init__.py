@@ -1,1 +1,0 @@
-"""Image files: formats, metadata, orientation, saving."""
