@@ -22,8 +22,8 @@ from srtoolbox.errors import ConfigError
 _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"(\s*:)?')
 _ENVIRONMENT = re.compile(r"""\{\{['"]?\s*\$(\w+)\s*:\s*([^\s{}]*?)\s*['"]?\}\}""")
 _BASE_VALUE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
-_WORD = "_base_value_{}_of_this_file_"
 _WIDTH = 100
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 def read_json(text: str, file: str, budget: Budget) -> ConfigDict:
@@ -34,13 +34,11 @@ def read_json(text: str, file: str, budget: Budget) -> ConfigDict:
     """
     _check_nesting(text, file)
     try:
-        value = json.loads(text)
+        budget.measure(json.loads(text))
     except json.JSONDecodeError as error:
         raise ConfigError(f"{file}:{error.lineno}: not valid JSON: {error.msg}") from None
     except ValueError as error:
         raise ConfigError(f"{file}:1: not valid JSON: {error}") from None
-    try:
-        budget.measure(value)
     except Refused as refusal:
         raise ConfigError(f"{file}:1: {refusal}") from None
     pairs = json.loads(text, object_pairs_hook=_Pairs)
@@ -141,13 +139,12 @@ class _YamlReader:
 
     def _mapping(self, node: yaml.MappingNode, origin: Origin) -> ConfigDict:
         mapping = ConfigDict.at(origin)
-        entries = []
         for key_node, value_node in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
+            if key_node.tag == _MERGE:
                 self._merge(mapping, value_node)
-            else:
-                entries.append((key_node, value_node))
-        for key_node, value_node in entries:
+        for key_node, value_node in node.value:
+            if key_node.tag == _MERGE:
+                continue
             key = self.convert(key_node)
             if isinstance(key, dict | list):
                 raise Refused("a key must be a scalar")
@@ -210,7 +207,7 @@ def with_words(text: str, quote: str = "") -> tuple[str, dict[str, str]]:
     words: dict[str, str] = {}
 
     def word_of(match: re.Match) -> str:
-        word = _WORD.format(len(words))
+        word = f"_base_value_{len(words)}_of_this_file_"
         words[word] = match.group(1)
         return quote + word + quote
 

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import ast
+import bisect
 import contextlib
 import copy
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from srtoolbox.config.evaluator import Evaluator, base_assignments
+from srtoolbox.config.evaluator import Evaluator, assignments
 from srtoolbox.config.evaluator.budget import FILE_BYTES, YAML_BYTES, Budget, Refused
-from srtoolbox.config.formats import (
-    BaseValues,
-    read_json,
-    read_yaml,
-    substituted,
-    with_base_values,
-    with_words,
-)
+from srtoolbox.config.formats import BaseValues, read_json, read_yaml, substituted, with_base_values, with_words
 from srtoolbox.config.overrides import PLUGINS, Overrides
 from srtoolbox.config.values import ConfigDict, Origin, Value, inherited, merge, without_delete
 from srtoolbox.errors import ConfigError
@@ -80,8 +73,11 @@ class Loader:
     def _python(self, text: str, path: str) -> ConfigDict:
         text, words = with_words(text)
         module = _parsed(text, path)
-        variables = _variables(module, path, self.budget)
-        base = self._bases(*_python_bases(module, path, self.budget), path, variables)
+        variables = _checked_variables(*self._header(module, VARIABLES, ConfigDict(), path))
+        bases = assignments(module, "_base_")
+        if len(bases) > 1:
+            raise ConfigError(f"{path}:{bases[1].lineno}: _base_ is assigned a second time")
+        base = self._bases(*self._header(module, "_base_", [], path), path, variables)
         module = BaseValues(words, path).visit(module) if words else module
         names, outer = ConfigDict.at(Origin(path)), {**self.prebound, "_base_": base}
         evaluator = Evaluator(path, self.budget, names, outer)
@@ -90,6 +86,13 @@ class Loader:
         self.read_too_early -= evaluator.used
         self.used |= evaluator.used
         return self._merged(base, names, path)
+
+    def _header(self, module: ast.Module, name: str, default: Value, path: str) -> tuple[Value, Origin]:
+        """Return the value of a name that is read before the file runs, and its place."""
+        nodes = assignments(module, name)
+        if not nodes:
+            return default, Origin(path)
+        return Evaluator(path, self.budget).evaluate(nodes[-1].value), Origin(path, nodes[-1].lineno)
 
     def _plain(self, text: str, path: str, read: Callable[[str, str, Budget], ConfigDict]) -> ConfigDict:
         text, words = with_words(text, quote='"')
@@ -184,18 +187,16 @@ def _resolve_plugins(names: ConfigDict, path: str) -> None:
 
     Those of a base are absolute already; a file of the command line lies beside the config.
     """
+    folder = os.path.dirname(os.path.abspath(path))
+
+    def absolute(name: Value) -> Value:
+        is_file = isinstance(name, str) and name.endswith(".py")  # else a module
+        return os.path.normpath(os.path.join(folder, name)) if is_file else name
+
     value = names.get(PLUGINS)
-    if isinstance(value, str):
-        names.put(PLUGINS, _plugin_path(value, path), names.origin_of(PLUGINS))
-    elif isinstance(value, list | tuple):
-        paths = [_plugin_path(item, path) if isinstance(item, str) else item for item in value]
+    if isinstance(value, str | list | tuple):
+        paths = absolute(value) if isinstance(value, str) else [absolute(item) for item in value]
         names.put(PLUGINS, paths, names.origin_of(PLUGINS))
-
-
-def _plugin_path(name: str, path: str) -> str:
-    if not name.endswith(".py"):
-        return name  # a module
-    return os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(path)), name))
 
 
 def _read(path: str) -> str:
@@ -231,37 +232,17 @@ def _parsed(text: str, path: str) -> ast.Module:
 def _too_deep_line(text: str) -> int:
     """Return the last line of the shortest head of the text that the parser gives up on, too."""
     lines = text.splitlines(keepends=True)
-    low, high = 1, len(lines)
-    while low < high:
-        middle = (low + high) // 2
+
+    def is_too_deep(count: int) -> bool:
         try:
-            ast.parse("".join(lines[:middle]))
+            ast.parse("".join(lines[:count]))
         except (RecursionError, MemoryError):
-            high = middle
-            continue
+            return True
         except SyntaxError:
             pass
-        low = middle + 1
-    return low
+        return False
 
-
-def _python_bases(module: ast.Module, path: str, budget: Budget) -> tuple[Any, Origin]:
-    nodes = base_assignments(module)
-    if not nodes:
-        return [], Origin(path)
-    if len(nodes) > 1:
-        raise ConfigError(f"{path}:{nodes[1].lineno}: _base_ is assigned a second time")
-    return Evaluator(path, budget).evaluate(nodes[0].value), Origin(path, nodes[0].lineno)
-
-
-def _variables(module: ast.Module, path: str, budget: Budget) -> ConfigDict:
-    """Return the values that a file gives the names of its bases, `_variables_ = dict(scale=4)`."""
-    assignments = [node for node in module.body if isinstance(node, ast.Assign)]
-    nodes = [node for node in assignments if ast.unparse(node.targets[0]) == VARIABLES]
-    if not nodes:
-        return ConfigDict()
-    values = Evaluator(path, budget).evaluate(nodes[-1].value)
-    return _checked_variables(values, Origin(path, nodes[-1].lineno))
+    return 1 + bisect.bisect_left(range(1, len(lines)), True, key=is_too_deep)
 
 
 def _checked_variables(values: Value, place: Origin) -> ConfigDict:

@@ -45,7 +45,7 @@ class Evaluator(Expressions):
             self.guarded(statement, lambda node: self._execute(node, top=True))
 
     def _execute(self, node: ast.stmt, top: bool = False) -> str | None:
-        if isinstance(node, ast.Assign) and top and _is_base(node):
+        if top and _is_assignment(node, "_base_"):
             return None  # the loader has read it
         if isinstance(node, ast.With) and "read_base" in ast.unparse(node.items[0]):
             raise Refused(
@@ -162,10 +162,10 @@ class Evaluator(Expressions):
         return self._block(node.orelse)
 
 
-def _is_base(node: ast.Assign) -> bool:
-    return isinstance(node.targets[0], ast.Name) and node.targets[0].id == "_base_"
+def assignments(module: ast.Module, name: str) -> list[ast.Assign]:
+    """Return the top-level assignments `name = ...` of a file."""
+    return [node for node in module.body if isinstance(node, ast.Assign) and _is_assignment(node, name)]
 
 
-def base_assignments(module: ast.Module) -> list[ast.Assign]:
-    """Return the top-level assignments `_base_ = ...` of a file."""
-    return [node for node in module.body if isinstance(node, ast.Assign) and _is_base(node)]
+def _is_assignment(node: ast.stmt, name: str) -> bool:
+    return isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == name

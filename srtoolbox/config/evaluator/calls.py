@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from srtoolbox.config.evaluator.budget import (
@@ -26,6 +26,8 @@ TYPES = {kind.__name__: kind for kind in (int, float, str, bool, list, tuple, di
 def call_function(name: str, args: list[Any], kwargs: dict[str, Any], budget: Budget, origin: Origin) -> Value:
     """Call the allowed built-in `name`."""
     if name == "dict":
+        if len(args) > 1:
+            raise Refused("dict takes one mapping at most")
         return _dict(args, kwargs, budget, origin)
     function = FUNCTIONS[name]
     try:
@@ -35,18 +37,12 @@ def call_function(name: str, args: list[Any], kwargs: dict[str, Any], budget: Bu
     return budget.pay(function(budget, *args, **kwargs))
 
 
-def _dict(args: list[Any], kwargs: dict[str, Any], budget: Budget, origin: Origin) -> ConfigDict:
-    """Return `dict(mapping_or_pairs, **kwargs)`; ConfigDicts bring their origins along."""
-    if len(args) > 1:
-        raise Refused("dict takes one mapping at most")
+def _dict(sources: list[Any], kwargs: dict[str, Any], budget: Budget, origin: Origin) -> ConfigDict:
+    """Return what mappings, pairs and keywords give; ConfigDicts bring their origins along."""
     result = ConfigDict.at(origin)
-    for source in [*args, kwargs]:
+    for source in [*sources, kwargs]:
         put_all(result, source, budget, origin)
     return result
-
-
-def _range(budget: Budget, *bounds: int) -> range:
-    return range(*bounds)
 
 
 def _extreme(pick: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,28 +75,16 @@ def _sorted(budget: Budget, items: Value, reverse: bool = False) -> list[Any]:
     return sorted(items, reverse=reverse)
 
 
-def _zip(budget: Budget, *items: Value, strict: bool = False) -> list[tuple]:
-    return list(zip(*(listed(item, budget) for item in items), strict=strict))
-
-
-def _set(budget: Budget, items: Value = ()) -> set:
-    return {budget.key(item) for item in iterate(items, budget)}
-
-
-def _len(budget: Budget, value: Value) -> int:
-    return len(value)
-
-
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "range": _range,
-    "len": _len,
+    "range": lambda budget, *bounds: range(*bounds),
+    "len": lambda budget, value: len(value),
     "min": _extreme(min),
     "max": _extreme(max),
     "round": _round,
     "sum": _sum,
     "sorted": _sorted,
-    "zip": _zip,
-    "set": _set,
+    "zip": lambda budget, *items, strict=False: list(zip(*(listed(item, budget) for item in items), strict=strict)),
+    "set": lambda budget, items=(): {budget.key(item) for item in iterate(items, budget)},
     "dict": dict,
     "int": lambda budget, *args, **kwargs: int(*args, **kwargs),
     "float": lambda budget, *args: float(*args),
@@ -126,11 +110,8 @@ _STR_PLAIN = {
 _SET_PLAIN = {
     "update", "union", "intersection", "difference", "symmetric_difference", "issubset", "issuperset", "copy",
 }
-_LIST_PLAIN = {
-    "append", "extend", "insert", "index", "count", "remove", "reverse", "clear", "copy", "pop",
-}
+_LIST_PLAIN = {"append", "extend", "insert", "index", "count", "remove", "reverse", "clear", "copy", "pop"}
 # fmt: on
-_STR_WIDE = {"zfill", "ljust", "rjust", "center"}
 
 
 def call_method(value: Value, name: str, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> Value:
@@ -170,7 +151,7 @@ def _str_method(value: str, name: str, args: list[Any], kwargs: dict, budget: Bu
         _need(args, 2, name)
         budget.length(len(value) + value.count(args[0]) * len(args[1]), "string")
         return value.replace(*args)
-    if name in _STR_WIDE:
+    if name in ("zfill", "ljust", "rjust", "center"):
         _need(args, 1, name)
         if isinstance(args[0], int) and args[0] > WIDTH:
             raise Refused(f"a width of {args[0]} is refused (at most {WIDTH})")
@@ -206,17 +187,14 @@ def _tuple_method(value: tuple, name: str, args: list[Any], kwargs: dict, budget
 def _set_method(value: set, name: str, args: list[Any], kwargs: dict, budget: Budget) -> Value:
     if name in ("add", "discard", "remove"):
         return getattr(value, name)(budget.key(*args))
-    others = [_set(budget, other) for other in args]
+    others = [FUNCTIONS["set"](budget, other) for other in args]
     if name not in _SET_PLAIN:
         raise _refusal("set", name)
     return getattr(value, name)(*others)
 
 
 def _update(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> None:
-    source = ConfigDict.at(origin)
-    for part in [*args, kwargs]:
-        put_all(source, part, budget, origin)
-    update(target, source, budget, origin)
+    update(target, _dict(args, kwargs, budget, origin), budget, origin)
 
 
 def _get(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> Value:
@@ -248,13 +226,6 @@ def _to_dict(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, 
     return wrap(plain(target))
 
 
-def _listed(method: Callable[[dict], Iterable]) -> Callable[..., list]:
-    def call(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> list:
-        return budget.pay(list(method(target)))
-
-    return call
-
-
 _METHODS: dict[type, Callable[..., Value]] = {
     str: _str_method,
     list: _list_method,
@@ -263,11 +234,11 @@ _METHODS: dict[type, Callable[..., Value]] = {
 }
 _DICT_METHODS: dict[str, Callable[..., Value]] = {
     "get": _get,
-    "keys": _listed(dict.keys),
-    "values": _listed(dict.values),
-    "items": _listed(dict.items),
+    "keys": lambda target, args, kwargs, budget, origin: budget.pay(list(target.keys())),
+    "values": lambda target, args, kwargs, budget, origin: budget.pay(list(target.values())),
+    "items": lambda target, args, kwargs, budget, origin: budget.pay(list(target.items())),
     "copy": lambda target, args, kwargs, budget, origin: budget.pay(target.copy()),
-    "clear": lambda target, args, kwargs, budget, origin: dict.clear(target),
+    "clear": lambda target, args, kwargs, budget, origin: target.clear(),
     "update": _update,
     "pop": _pop,
     "setdefault": _setdefault,

@@ -7,21 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from srtoolbox.config.evaluator.budget import DEPTH, Budget, Refused, iterate, listed, put_all
-from srtoolbox.config.evaluator.calls import (
-    DICT_METHODS,
-    FUNCTIONS,
-    TYPES,
-    call_function,
-    call_method,
-)
-from srtoolbox.config.evaluator.operators import (
-    BINARY,
-    COMPARE,
-    UNARY,
-    arithmetic,
-    formatted,
-    text,
-)
+from srtoolbox.config.evaluator.calls import DICT_METHODS, FUNCTIONS, TYPES, call_function, call_method
+from srtoolbox.config.evaluator.operators import BINARY, COMPARE, UNARY, arithmetic, formatted, text
 from srtoolbox.config.values import ConfigDict, Origin, Value
 from srtoolbox.errors import ConfigError
 from srtoolbox.text import did_you_mean
@@ -266,59 +253,52 @@ class Expressions:
 
     def _DictComp(self, node: ast.DictComp) -> ConfigDict:  # noqa: N802
         result = ConfigDict.at(self.origin(node))
-
-        def add() -> None:
-            key = self.budget.key(self.evaluate(node.key))
-            result.put(key, self.evaluate(node.value), self.origin(node.key))
-
-        self._collected(node, add)
+        pairs = self._collected(node, lambda: (self.budget.key(self.evaluate(node.key)), self.evaluate(node.value)))
+        for key, value in pairs:
+            result.put(key, value, self.origin(node.key))
         return self.budget.pay(result)
 
     def _collected(self, node: Comprehension, action: Callable[[], Any]) -> list[Any]:
-        results: list[Any] = []
         self.scopes.append({})
         try:
-            self._loop(node.generators, lambda: results.append(action()))
+            return self.budget.pay([action() for _ in self._turns(node.generators)])
         finally:
             self.scopes.pop()
-        return self.budget.pay(results)
 
-    def _loop(self, generators: list[ast.comprehension], action: Callable[[], None]) -> None:
+    def _turns(self, generators: list[ast.comprehension]) -> Iterator[None]:
+        """Bind the loop variables of a comprehension, turn by turn."""
         if not generators:
-            action()
+            yield
             return
-        first, rest = generators[0], generators[1:]
+        first, *rest = generators
         for item in iterate(self.evaluate(first.iter), self.budget):
-            self.bind(first.target, item, self.scopes[-1])
+            self._bind(first.target, item)
             if all(self.evaluate(condition) for condition in first.ifs):
-                self._loop(rest, action)
+                yield from self._turns(rest)
 
-    def bind(self, target: ast.expr, value: Value, names: dict[str, Any]) -> None:
-        """Bind a name, or unpack a value into a tuple of targets, in a plain scope."""
+    def _bind(self, target: ast.expr, value: Value) -> None:
+        """Bind a loop variable, or several, in the innermost scope."""
         if isinstance(target, ast.Name):
-            names[target.id] = value
+            self.scopes[-1][target.id] = value
         elif isinstance(target, ast.Tuple | ast.List):
             for part, item in self.unpacked(target, value):
-                self.bind(part, item, names)
+                self._bind(part, item)
         else:
             raise Refused("only names and tuples of names can be loop variables here")
 
-    def unpacked(self, target: ast.Tuple | ast.List, value: Value) -> list[tuple[ast.expr, Any]]:
+    def unpacked(self, target: ast.Tuple | ast.List, value: Value) -> Iterator[tuple[ast.expr, Any]]:
         """Pair the parts of a tuple target with the items of a value; one part may be starred."""
         parts, items = target.elts, listed(value, self.budget)
-        stars = [index for index, part in enumerate(parts) if isinstance(part, ast.Starred)]
-        if len(items) < len(parts) - len(stars) or (not stars and len(items) != len(parts)):
+        star = next((part for part in parts if isinstance(part, ast.Starred)), None)
+        spare = len(items) - len(parts) + (star is not None)
+        if spare < 0 or (spare and star is None):
             raise Refused(f"cannot unpack {len(items)} values into {len(parts)} names")
-        if not stars:
-            return list(zip(parts, items, strict=True))
-        start, stop = stars[0], len(items) - (len(parts) - stars[0] - 1)
-        star = parts[start]
-        assert isinstance(star, ast.Starred)
-        return [
-            *zip(parts[:start], items, strict=False),
-            (star.value, items[start:stop]),
-            *zip(parts[start + 1 :], items[stop:], strict=True),
-        ]
+        rest = iter(items)
+        for part in parts:
+            if star is not None and part is star:
+                yield star.value, [next(rest) for _ in range(spare)]
+            else:
+                yield part, next(rest)
 
 
 def check_attribute(value: Value, name: str) -> None:

@@ -44,7 +44,6 @@ COMPARE = {
     ast.In: lambda a, b: _contains(b, a),
     ast.NotIn: lambda a, b: not _contains(b, a),
 }
-_NUMBER = re.compile(r"\d+")
 _PLAIN_OPERATORS = {
     "+": operator.add,
     "-": operator.sub,
@@ -72,17 +71,13 @@ def arithmetic(symbol: str, a: Value, b: Value, budget: Budget) -> Value:
     if isinstance(a, set | dict):  # the work goes by the operands, the result may be small
         budget.pay(a), budget.pay(b)
     if symbol == "|" and isinstance(a, ConfigDict) and isinstance(b, ConfigDict):
-        return _union(a, b, budget)
+        is_inherited = a._inherited or b._inherited
+        if is_inherited:
+            budget.measure(a)
+        union = inherited(a) if is_inherited else a.copy()
+        update(union, b, budget, b._origin or a._origin)
+        return union
     return budget.pay(_PLAIN_OPERATORS[symbol](a, b))
-
-
-def _union(a: ConfigDict, b: ConfigDict, budget: Budget) -> ConfigDict:
-    is_inherited = a._inherited or b._inherited
-    if is_inherited:
-        budget.measure(a)
-    union = inherited(a) if is_inherited else a.copy()
-    update(union, b, budget, b._origin or a._origin)
-    return union
 
 
 def _product(a: Value, b: Value, budget: Budget) -> Value:
@@ -169,7 +164,7 @@ class _SafeFormatter(string.Formatter):
 
 
 def _check_widths(spec: str) -> None:
-    for number in _NUMBER.findall(spec):
+    for number in re.findall(r"\d+", spec):
         if len(number) > 4 or int(number) > WIDTH:
             raise Refused(f"a format width of {number[:20]} is refused (at most {WIDTH})")
 
