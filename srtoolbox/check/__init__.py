@@ -51,9 +51,9 @@ def check(config: Config, mode: str = "train") -> None:
         ConfigError: there are faults: `faults` holds a Fault for each, whose text is
             `file:line: path: message. Did you mean ...?`.
     """
-    report = Report(config)
-    places = check_section(report, TOP, config, "", is_training=mode == "train")
-    if mode == "test":
+    report = Report(config, is_training=mode == "train")
+    places = check_section(report, TOP, config, "")
+    if not report.is_training:
         _check_test_parts(report)
     components = [component for place in places for component in check_part(report, place)]
     _check_names(report, components)
@@ -69,7 +69,7 @@ def check(config: Config, mode: str = "train") -> None:
     check_losses(report, components, networks)
     check_optim(report, config, networks)
     check_networks_of_hooks(report, components)
-    if mode == "train":
+    if report.is_training:
         check_saving(report)
     if report.faults:
         raise ConfigError(report.faults)
@@ -105,8 +105,9 @@ def _check_names(report: Report, components: Sequence[Component]) -> None:
             near = difflib.get_close_matches(name.lower(), TOP.keys, n=1, cutoff=0.75)
             is_typed = config.origin(name) == COMMAND_LINE
             if near or is_typed:  # at this cutoff 'model_name' is free
-                places = sorted(set(_places_of(config, components, name)))[:3]
-                target = repr(near[0]) if near else " or ".join(places)
+                places = {*_paths_of_key(config, name, "")}
+                places |= {joined(c.path, name) for c in components if name in parameters_of(c.entry)}
+                target = repr(near[0]) if near else " or ".join(sorted(places)[:3])
                 hint = f". Did you mean {target}?" if target else ""
                 report.add(name, f"not a key of configs, and nothing reads it{hint}")
 
@@ -129,15 +130,8 @@ def _check_schedule_lengths(report: Report) -> None:
             report.warn(path, f"{message}. Set it too, or give max_iters=... on the command line")
 
 
-def _places_of(config: Config, components: Sequence[Component], name: str) -> Iterator[str]:
-    """Yield the places of keys, and of arguments of components, that are called `name`."""
-    yield from _paths_of_key(config, name, "")
-    for component in components:
-        if name in parameters_of(component.entry):
-            yield joined(component.path, name)
-
-
 def _paths_of_key(value: object, name: str, path: str) -> Iterator[str]:
+    """Yield the places below the top level of keys that are called `name`."""
     for key, item in value.items() if isinstance(value, Mapping) else ():
         if key == name and path:
             yield joined(path, key)

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from srtoolbox.config import Config
+from srtoolbox.config import Config, Origin
 from srtoolbox.config.overrides import COMMAND_LINE
 from srtoolbox.errors import ConfigError, Fault, SrtoolboxError, line_at_fault
 
 
 class Report:
-    """Faults and warnings of one config, each once."""
+    """Faults of one config, each once, and warnings of what is possible, and hardly meant.
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    Args:
+        config: as loaded.
+        is_training: whether it must have what training needs.
+    """
+
+    def __init__(self, config: Config, *, is_training: bool) -> None:
+        self.config, self.is_training = config, is_training
         self.warnings: list[str] = []
-        """Of what is possible, and hardly meant."""
         self.faulty_paths: set[str] = set()
         self._faults: dict[Fault, tuple[bool, bool, str, int]] = {}  # with its place in the order
 
     def add(self, path: str, message: str, *, key: str | None = None) -> None:
         """Note a fault of the entry at `path`; its line is that of `key` in it, if one is named."""
-        fault = self._located(path, message, key)
-        origin = self.config.origin(_full_path(path, key))
-        file, line = origin or (self.config.filename or "", None)
-        is_typed, is_base = file == COMMAND_LINE.file, file != self.config.filename
-        self._faults.setdefault(fault, (is_typed, is_base, file, line or 0))
+        origin = self._origin(path, key)
+        is_typed, is_base = origin.file == COMMAND_LINE.file, origin.file != self.config.filename
+        fault = Fault(key, message, path, str(origin))
+        self._faults.setdefault(fault, (is_typed, is_base, origin.file, origin.line or 0))
         self.faulty_paths.add(path)
 
     def add_failure(self, path: str, error: Exception) -> None:
@@ -34,11 +37,11 @@ class Report:
 
     def warn(self, path: str, message: str, *, key: str | None = None) -> None:
         """Note a warning, placed as a fault is."""
-        self.warnings.append(self._located(path, message, key))
+        self.warnings.append(Fault(key, message, path, str(self._origin(path, key))))
 
-    def _located(self, path: str, message: str, key: str | None) -> Fault:
-        place = self.config.origin(_full_path(path, key)) or self.config.filename or ""
-        return Fault(key, message, path, str(place))
+    def _origin(self, path: str, key: str | None) -> Origin:
+        origin = self.config.origin(joined(path, key) if key else path)
+        return origin or Origin(self.config.filename or "")
 
     @property
     def faults(self) -> list[Fault]:
@@ -48,10 +51,6 @@ class Report:
     def is_clean(self, path: str) -> bool:
         """True if neither `path` nor anything in it has a fault so far."""
         return not any(p == path or p.startswith(path + ".") for p in self.faulty_paths)
-
-
-def _full_path(path: str, key: str | None) -> str:
-    return joined(path, key) if key else path
 
 
 def joined(path: str, key: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,8 +16,6 @@ from srtoolbox.interfaces import PAGE
 from srtoolbox.optim.parameters import chooser, entry_fault
 from srtoolbox.registry import OPTIMIZERS, SCHEDULERS, argument_faults
 from srtoolbox.text import did_you_mean
-
-_STEPS = 3  # of a schedule: within them a floor lifts a rate of 0
 
 
 def check_optim(report: Report, config: Mapping[str, Any], networks: Mapping[str, BuiltNetwork | None]) -> None:
@@ -49,7 +47,8 @@ def _check_one_optim(report: Report, path: str, cfg: Mapping[str, Any], network:
         return
     _check_groups(report, path, cfg, network)
     if network is not None:
-        _check_frozen(report, path, cfg.get("frozen"), network)
+        frozen = cfg.get("frozen")
+        _check_frozen(report, path, [frozen] if isinstance(frozen, str) else frozen or (), network)
     if report.is_clean(path):
         _check_schedules(report, path, cfg)
 
@@ -66,13 +65,11 @@ def _check_groups(report: Report, path: str, cfg: Mapping[str, Any], network: Bu
         for fault in argument_faults(entry, name, settings, injected=OPTIMIZERS.injected):
             if fault.key is not None:
                 report.add(group, fault.message, key=fault.key)
-        fault_of_prefix = entry_fault(prefix, network.parameters) if network is not None else None
-        if fault_of_prefix:
-            report.add(group, fault_of_prefix)
+        if network is not None and (unknown := entry_fault(prefix, network.parameters)):
+            report.add(group, unknown)
 
 
-def _check_frozen(report: Report, path: str, frozen: list[str] | str | None, network: BuiltNetwork) -> None:
-    entries = [frozen] if isinstance(frozen, str) else frozen or ()
+def _check_frozen(report: Report, path: str, entries: Sequence[str], network: BuiltNetwork) -> None:
     for entry in entries:
         if fault := entry_fault(entry, network.parameters):
             report.add(path, f"frozen: {fault}", key="frozen")
@@ -80,8 +77,7 @@ def _check_frozen(report: Report, path: str, frozen: list[str] | str | None, net
     if not network.parameters:
         report.add(path, "there is nothing to train: this network has no parameters")
     elif not network.trainable:
-        fault = "this network's class has frozen all its parameters"
-        report.add(path, f"there is nothing to train: {fault}")
+        report.add(path, "there is nothing to train: this network's class has frozen all its parameters")
     elif all(any(fits(name) for fits in choosers) for name in network.trainable):
         report.add(path, "frozen: leaves no parameter to train", key="frozen")
 
@@ -102,24 +98,17 @@ def _check_schedules(report: Report, path: str, cfg: Mapping[str, Any]) -> None:
     still = [name for name, rate in rates.items() if rate == 0 and not isinstance(rate, bool)]
     for index, schedule in enumerate(schedules if is_list else [schedules]):
         place = f"{path}.scheduler.{index}" if is_list else f"{path}.scheduler"
-        if _is_schedule(report, path, place, optimizer_cfg, schedule) and still:
-            _check_floor(report, path, place, cfg, schedule, still)
-
-
-def _is_schedule(
-    report: Report, path: str, place: str, optimizer_cfg: Mapping[str, Any], cfg: Mapping[str, Any]
-) -> bool:
-    optimizer = _tried_optimizer(report, f"{path}.optimizer", optimizer_cfg)
-    try:
-        schedule: object = SCHEDULERS.build(cfg, optimizer=optimizer)
-    except Exception as error:
-        report.add_failure(place, error)
-        return False
-    if not isinstance(schedule, LRScheduler):
-        message = f"{type(schedule).__name__} is no torch.optim.lr_scheduler.LRScheduler; see {PAGE}"
-        report.add(place, message, key="type")
-        return False
-    return True
+        optimizer = _tried_optimizer(report, f"{path}.optimizer", optimizer_cfg)
+        try:
+            scheduler: object = SCHEDULERS.build(schedule, optimizer=optimizer)
+        except Exception as error:
+            report.add_failure(place, error)
+            continue
+        if not isinstance(scheduler, LRScheduler):
+            message = f"{type(scheduler).__name__} is no torch.optim.lr_scheduler.LRScheduler; see {PAGE}"
+            report.add(place, message, key="type")
+        elif still:
+            _check_floor(report, path, place, cfg["optimizer"], schedule, still)
 
 
 def _tried_optimizer(report: Report, path: str, cfg: Mapping[str, Any]) -> torch.optim.Optimizer | None:
@@ -130,8 +119,7 @@ def _tried_optimizer(report: Report, path: str, cfg: Mapping[str, Any]) -> torch
         report.add_failure(path, error)
         return None
     if not isinstance(optimizer, torch.optim.Optimizer):
-        message = f"{type(optimizer).__name__} is no torch.optim.Optimizer; see {PAGE}"
-        report.add(path, message, key="type")
+        report.add(path, f"{type(optimizer).__name__} is no torch.optim.Optimizer; see {PAGE}", key="type")
         return None
     try:
         optimizer.step()
@@ -143,29 +131,21 @@ def _tried_optimizer(report: Report, path: str, cfg: Mapping[str, Any]) -> torch
 
 
 def _check_floor(
-    report: Report,
-    path: str,
-    place: str,
-    cfg: Mapping[str, Any],
-    schedule: Mapping[str, Any],
-    still: list[str],
+    report: Report, path: str, place: str, cfg: Mapping[str, Any], schedule: Mapping[str, Any], still: list[str]
 ) -> None:
     """Warn where a schedule raises a rate of 0, with which somebody may have meant to freeze."""
-    group = {"params": [nn.Parameter(torch.zeros(1))], "lr": 0.0}
-    optimizer = OPTIMIZERS.build(cfg["optimizer"], params=[group])
+    optimizer = OPTIMIZERS.build(cfg, params=[{"params": [nn.Parameter(torch.zeros(1))], "lr": 0.0}])
     scheduler = SCHEDULERS.build(schedule, optimizer=optimizer)
     rates = [optimizer.param_groups[0]["lr"]]
     try:
-        for _ in range(_STEPS):
+        for _ in range(3):  # within these a floor lifts a rate of 0
             optimizer.step()
             scheduler.step()
             rates.append(optimizer.param_groups[0]["lr"])
     except Exception as error:  # whatever the step of somebody's schedule meets
         report.add(place, f"its step fails: {reason_of_failure(error)}")
         return
-    if any(rates):
-        for name in still:
-            entry = f"{path}.param_groups.{name}" if name else f"{path}.optimizer"
-            advice = f" To leave these parameters as they are: frozen=[{name!r}]" if name else ""
-            message = f"lr is 0, and {schedule['type']} raises it above.{advice}"
-            report.warn(entry, message, key="lr")
+    for name in still if any(rates) else ():
+        entry = f"{path}.param_groups.{name}" if name else f"{path}.optimizer"
+        advice = f" To leave these parameters as they are: frozen=[{name!r}]" if name else ""
+        report.warn(entry, f"lr is 0, and {schedule['type']} raises it above.{advice}", key="lr")

@@ -44,19 +44,20 @@ class Part(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A dict with fixed keys; `required` ones must be there when training."""
+    """A dict with these keys, of which `required` ones must be there when training, or with free ones.
+
+    Args:
+        keys: the key's value by its name.
+        required: the keys that a training needs.
+        others: the value of every other key; None: there are no others.
+    """
 
     keys: Mapping[str, Entry]
     required: tuple[str, ...] = ()
+    others: Entry | None = None
 
 
-class Each(NamedTuple):
-    """A dict with free keys whose values are all alike."""
-
-    inner: Entry
-
-
-Entry: TypeAlias = "Value | Part | Section | Each"
+Entry: TypeAlias = "Value | Part | Section"
 
 _SETS = {"datasets": Part("dataset", many=True), "metrics": Part("metric", many=True)}
 _OPTIM = Section(
@@ -95,7 +96,7 @@ TOP = Section(
     {
         "scale": Value(float, above=0),
         "model": Part("model"),
-        "optim": Each(_OPTIM),
+        "optim": Section({}, others=_OPTIM),
         "data": Section(
             {"train": _TRAIN, "val": Section({**_SETS, "interval": Value(int, least=1)}), "test": Section(_SETS)},
             required=("train",),
@@ -121,43 +122,27 @@ class Place(NamedTuple):
     part: Part
 
 
-def check_section(report: Report, section: Section, values: object, path: str, *, is_training: bool) -> list[Place]:
+def check_section(report: Report, section: Section, values: object, path: str) -> list[Place]:
     """Check the keys and plain values of a section; return the places of components in it."""
     if not isinstance(values, Mapping):
         report.add(path, f"a dict is needed here, got {values!r}")
         return []
     places: list[Place] = []
     for key, value in values.items():
-        entry_path = joined(path, key)
-        if key in section.keys:
-            entry = section.keys[key]
-            places += _check_entry(report, entry, value, entry_path, is_training=is_training)
+        entry, entry_path = section.keys.get(key, section.others), joined(path, key)
+        if isinstance(entry, Value):
+            _check_value(report, entry, value, entry_path)
+        elif isinstance(entry, Section):
+            if value is not None or entry.others:
+                places += check_section(report, entry, value, entry_path)
+        elif isinstance(entry, Part):
+            places += [Place(entry_path, value, entry)] if value is not None else []
         elif path:
             hint = did_you_mean(key, section.keys) or f" It takes {', '.join(section.keys)}."
             report.add(entry_path, f"{path} takes no {key!r}.{hint}")
-    for key in section.required if is_training else ():
+    for key in section.required if report.is_training else ():
         if values.get(key) is None:
             report.add(path, f"{joined(path, key)} is missing, and training needs it")
-    return places
-
-
-def _check_entry(report: Report, entry: Entry, value: object, path: str, *, is_training: bool) -> list[Place]:
-    if isinstance(entry, Value):
-        _check_value(report, entry, value, path)
-        return []
-    if isinstance(entry, Part):
-        return [] if value is None else [Place(path, value, entry)]
-    if isinstance(entry, Section):
-        if value is None:
-            return []
-        return check_section(report, entry, value, path, is_training=is_training)
-    if not isinstance(value, Mapping):
-        report.add(path, f"a dict is needed here, got {value!r}")
-        return []
-    places: list[Place] = []
-    for key, item in value.items():
-        inner_path = joined(path, key)
-        places += _check_entry(report, entry.inner, item, inner_path, is_training=is_training)
     return places
 
 
@@ -179,7 +164,6 @@ def _check_value(report: Report, entry: Value, value: Any, path: str) -> None:  
         report.add(path, f"more than {entry.above} is needed, got {value!r}")
 
 
-_SCALARS = (bool, int, float, str)
 _PLURALS = {int: "whole numbers", float: "numbers", str: "strings"}
 _NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a string", type(None): "None"}
 
@@ -206,8 +190,9 @@ def fits(value: object, hint: Any) -> bool:  # noqa: ANN401 - any hint
         return value in arguments
     if hint is None or hint is type(None):
         return value is None
-    if hint in _SCALARS:
-        return _scalar_fits(value, hint)
+    if hint in (bool, int, float, str):
+        kinds = (int, float) if hint is float else hint
+        return isinstance(value, kinds) and (hint is bool or not isinstance(value, bool))
     if hint is torch.Tensor:
         return False  # no config holds one
     kind = origin or hint
@@ -220,12 +205,6 @@ def fits(value: object, hint: Any) -> bool:  # noqa: ANN401 - any hint
     if issubclass(kind, Sequence):
         return isinstance(value, list | tuple) and _items_fit(value, arguments)
     return True
-
-
-def _scalar_fits(value: object, hint: type) -> bool:
-    if isinstance(value, bool):
-        return hint is bool
-    return isinstance(value, int | float) if hint is float else isinstance(value, hint)
 
 
 def _items_fit(values: Sequence[object], arguments: tuple[Any, ...]) -> bool:
