@@ -19,7 +19,14 @@ from srtoolbox.config import Config
 from srtoolbox.engine.device import select_device
 from srtoolbox.errors import ConfigError, RunError
 from srtoolbox.inference.tiling.memory import peak_bytes
-from srtoolbox.interfaces import CHANNELS, discriminator_facts_of, facts_of, network_kind
+from srtoolbox.interfaces import (
+    CHANNELS,
+    discriminator_facts_of,
+    discriminator_faults,
+    facts_of,
+    network_faults,
+    network_kind,
+)
 from srtoolbox.plugins import load_plugins
 from srtoolbox.registry import NETWORKS
 from srtoolbox.text import counted
@@ -169,7 +176,8 @@ def measure_networks(
         plugins: Python files with components.
 
     Raises:
-        ConfigError: there are no networks, or overrides are given for a checkpoint.
+        ConfigError: there are no networks, or one lacks facts, or overrides are given for a
+            checkpoint.
         RunError: the memory does not suffice.
     """
     if threads:
@@ -209,6 +217,11 @@ def _networks_of(
     }
     if "generator" not in networks:
         raise ConfigError(f"{os.fspath(source)}: model.generator names no network")
+    for name, network in networks.items():
+        is_generator = network_kind(network) == "generator"
+        fault = network_faults(network) if is_generator else discriminator_faults(network)
+        if fault:
+            raise ConfigError(f"{os.fspath(source)}: model.{name}: {fault}")
     return networks
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from srtoolbox.cli import main
+from srtoolbox.registry import NETWORKS
 
 GAN = """
 model = dict(
@@ -50,6 +51,37 @@ def test_a_discriminator_at_its_own_size(tmp_path: Path) -> None:
     assert list(costs) == ["generator", "discriminator"]
     assert costs["discriminator"]["input"] == [1, 3, 32, 32] and costs["discriminator"]["output"] == [1, 1]
     assert costs["discriminator"]["receptive_field"] is None
+
+
+PLUGIN = """
+from srtoolbox.registry import NETWORKS
+from torch import nn
+
+
+@NETWORKS.register
+class NamelessJudge(nn.Module):
+    kind = 'discriminator'
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Conv2d(3, 1, 3)
+
+    def forward(self, image):
+        return self.head(image).mean((2, 3))
+"""
+
+
+def test_a_plugins_discriminator_without_facts_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "judge.py").write_text(PLUGIN)
+    discriminator = "type='VGGDiscriminator', input_size=32, channels=[8, 8, 16, 16], fc=[16]"
+    (tmp_path / "gan.py").write_text(GAN.replace(discriminator, "type='NamelessJudge'"))
+    arguments = ["model_info", str(tmp_path / "gan.py"), "--plugin", str(tmp_path / "judge.py"), "--device", "cpu"]
+    try:
+        assert main(arguments) == 2
+    finally:
+        NETWORKS._entries.pop("NamelessJudge", None)
+    error = capsys.readouterr().err
+    assert "model.discriminator: NamelessJudge lacks facts that training needs: colour, input_size" in error
 
 
 def test_a_checkpoint_knows_its_network(tmp_path: Path, tiny_config: Path, capsys: pytest.CaptureFixture) -> None:
