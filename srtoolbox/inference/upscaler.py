@@ -124,23 +124,20 @@ class Upscaler:
         """
         if isinstance(image, list | tuple):
             return [self(each) for each in image]
-        result = self._whole(_as_hwc(image))
-        return result if np.ndim(image) == 3 else result[..., 0]
-
-    def _whole(self, image: np.ndarray) -> np.ndarray:
-        bands = self._bands(image, is_kept=True)
+        hwc = _as_hwc(image)
+        shape = (*self.size(*hwc.shape[:2]), hwc.shape[2])
+        bands = self._bands(hwc, math.prod(shape) * hwc.itemsize)
         band: np.ndarray | None = next(bands)
-        shape = (*self.size(*image.shape[:2]), image.shape[2])
-        if band is not None and band.shape == shape:
-            return band
-        with shortage_as_error("for the result, which `bands` gives piece by piece"):
-            result, done = np.empty(shape, image.dtype), 0
-        while band is not None:
-            result[done : done + len(band)] = band
-            done += len(band)
-            band = None  # before the next one is made
-            band = next(bands, None)
-        return result
+        result = band
+        if band is not None and band.shape != shape:
+            with shortage_as_error("for the result, which `bands` gives piece by piece"):
+                result, done = np.empty(shape, hwc.dtype), 0
+            while band is not None:
+                result[done : done + len(band)] = band
+                done += len(band)
+                band = None  # before the next one is made
+                band = next(bands, None)
+        return result if np.ndim(image) == 3 else result[..., 0]
 
     def bands(self, image: np.ndarray) -> Iterator[np.ndarray]:
         """Return the result as bands of rows, top to bottom: for those that do not fit into memory.
@@ -148,11 +145,16 @@ class Upscaler:
         Where memory runs out, what is missing is done in smaller tiles. Images and errors as in
         `__call__`, but no lists.
         """
-        bands = self._bands(_as_hwc(image), is_kept=False)
+        bands = self._bands(_as_hwc(image), 0)
         return bands if image.ndim == 3 else (band[..., 0] for band in bands)
 
-    def _bands(self, image: np.ndarray, *, is_kept: bool) -> Iterator[np.ndarray]:
-        """Check that there is memory for a row at least, and return the bands."""
+    def _bands(self, image: np.ndarray, result_bytes: int) -> Iterator[np.ndarray]:
+        """Check that there is memory for a row at least, and return the bands.
+
+        Args:
+            image: HWC.
+            result_bytes: memory of the whole result where it is kept, else 0.
+        """
         size = self.size(*image.shape[:2])
         needed = SIDE_BYTES * sum(size)
         if needed > USUAL_BYTES and needed > free_bytes(torch.device("cpu")):
@@ -160,7 +162,6 @@ class Upscaler:
                 f"the result would be {size[1]} x {size[0]} pixels: memory does not suffice for a "
                 "row of it; take a smaller outscale"
             )
-        result_bytes = math.prod(size) * image.shape[2] * image.itemsize if is_kept else 0
         inner = size if self._is_direct else (image.shape[0], image.shape[1])
         margins = self._margins.margins(inner) if self._margins else None
         source = Source(image, self.device, margins)

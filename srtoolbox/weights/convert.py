@@ -13,11 +13,59 @@ from torch import Tensor
 from srtoolbox.errors import CheckpointError
 from srtoolbox.io.tensor_files import save_safetensors, save_tensors
 from srtoolbox.weights.checkpoint import save_checkpoint
-from srtoolbox.weights.formats import State, as_they_are, renamer
+from srtoolbox.weights.formats import Names, State, rename
 from srtoolbox.weights.formats.residual import MMAGIC
 from srtoolbox.weights.formats.rrdb import NAMES_2019, to_old
 from srtoolbox.weights.load import NETWORK_KEY, NetworkFile, arguments_of, build_network, read_network
-from srtoolbox.weights.trial import describe, innermost
+from srtoolbox.weights.trial import convention_of, describe, innermost
+
+AUTHORS_NAMES = {
+    "FSRCNN": "yjn870's names",
+    "IMDN": "its authors' names",
+    "MSRResNet": "BasicSR's names",
+    "RRDBNet": "BasicSR's and Real-ESRGAN's names",
+    "SRVGGNetCompact": "Real-ESRGAN's names",
+    "VDSR": "twtygqyy's names",
+}
+"""Networks whose state_dict here is just as their authors, or the usual release, have it."""
+
+
+class Format(NamedTuple):
+    """A project's way to write weights, as `cli/convert_checkpoint.py` describes it."""
+
+    networks: Mapping[str, tuple[Names, Mapping[str, tuple]]]
+    """For each of its networks ours -> its names, and the values of arguments that it has."""
+    wrap: Callable[[State, State | None], dict[str, Any]]
+    """(trained, averaged or None) -> the content of the file."""
+
+
+def _params(trained: State, averaged: State | None) -> dict[str, Any]:
+    return {"params": trained} if averaged is None else {"params": trained, "params_ema": averaged}
+
+
+def _roles(trained: State, averaged: State | None) -> dict[str, Any]:
+    state = {f"generator.{key}": value for key, value in trained.items()}
+    state |= {f"generator_ema.{key}": value for key, value in (averaged or {}).items()}
+    return {"meta": {}, "state_dict": state}
+
+
+def _bare(trained: State, averaged: State | None) -> dict[str, Any]:
+    return trained if averaged is None else averaged
+
+
+_ESRGAN = {"num_dense_blocks": (3,), "num_convs": (5,), "residual_scaling": (0.2,), "upsampling": ("nearest",)}
+_TODAY = {**_ESRGAN, "scale": (1, 2, 4), "unshuffle": (True,)}
+_EARLIER = {**_ESRGAN, "scale": (2, 3, 4, 8), "unshuffle": (False,)}
+_PLAIN_BLOCKS = {"scale": (2, 3, 4)}
+_TO_MMAGIC, _TO_2019 = ({ours: theirs for theirs, ours in names.items()} for names in (MMAGIC, NAMES_2019))
+FORMATS = {
+    "basicsr": Format(
+        {"RRDBNet": ({}, _TODAY), "MSRResNet": ({}, _PLAIN_BLOCKS), "SRVGGNetCompact": ({}, {})}, _params
+    ),
+    "mmagic": Format({"RRDBNet": ({}, _TODAY), "MSRResNet": (_TO_MMAGIC, _PLAIN_BLOCKS)}, _roles),
+    "esrgan": Format({"RRDBNet": (to_old, _EARLIER)}, _bare),
+    "esrgan2019": Format({"RRDBNet": (_TO_2019, _EARLIER)}, _bare),
+}
 
 
 def convert(
@@ -36,7 +84,7 @@ def convert(
         source: a checkpoint of ours or of another project.
         target: `.pth`, or `.safetensors`, which holds one set of weights: the averaged ones where
             there are some.
-        to: 'ours', 'plain' (a bare state_dict in our names) or one of `formats.export.FORMATS`.
+        to: 'ours', 'plain' (a bare state_dict in our names) or one of FORMATS.
         config, scale, trial: as in `read_network`.
         raw: leave averaged weights out.
 
@@ -57,9 +105,9 @@ def convert(
         if to == "plain":
             state: dict[str, Any] = _bare_state(arguments, ema or trained.tensors)
         else:
-            state = export(arguments, trained.tensors, ema, to)
+            state = _foreign_state(arguments, trained.tensors, ema, to)
         if target.suffix == ".safetensors":
-            save_safetensors(target, flat(state), {"format": "pt", NETWORK_KEY: json.dumps(arguments)})
+            save_safetensors(target, _flat(state), {"format": "pt", NETWORK_KEY: json.dumps(arguments)})
         else:
             save_tensors(target, state)
     is_one_set = target.suffix == ".safetensors" or to in ("plain", "esrgan", "esrgan2019")
@@ -74,12 +122,9 @@ def convert(
     return description
 
 
-def _bare_state(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors under the names of the network inside an Adapter."""
-    if config["type"] != "Adapter":
-        return dict(tensors)
-    inner = {key.removeprefix("network."): value for key, value in tensors.items()}
-    return _bare_state(config["network"], inner) if config.get("network") else inner
+def plain_names(kind: str) -> str:
+    """Describe the names in a bare state_dict of a network here."""
+    return f"{AUTHORS_NAMES[kind]}, which are ours" if kind in AUTHORS_NAMES else "our names"
 
 
 def _averaged_weights(source: str | Path, trained: NetworkFile) -> NetworkFile | None:
@@ -89,94 +134,20 @@ def _averaged_weights(source: str | Path, trained: NetworkFile) -> NetworkFile |
     return None if all(torch.equal(*pair) for pair in pairs) else averaged
 
 
-Arguments = Mapping[str, Any]
-Rename = Callable[[State], State]
+def _bare_state(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors under the names of the network inside an Adapter."""
+    if config["type"] != "Adapter":
+        return dict(tensors)
+    inner = {key.removeprefix("network."): value for key, value in tensors.items()}
+    return _bare_state(config["network"], inner) if config.get("network") else inner
 
 
-class Format(NamedTuple):
-    """A project's way to write weights."""
-
-    description: str
-    networks: Mapping[str, tuple[Rename, Mapping[str, tuple]]]
-    """For each of its networks the renaming, and the values of arguments that it has."""
-    wrap: Callable[[State, State | None], dict[str, Any]]
-    """(trained, averaged or None) -> the content of the file."""
-
-
-def _inverse(*pairs: tuple[str, str]) -> Rename:
-    return renamer(*((ours, theirs) for theirs, ours in pairs))
-
-
-def _params(trained: State, averaged: State | None) -> dict[str, Any]:
-    return {"params": trained} if averaged is None else {"params": trained, "params_ema": averaged}
-
-
-def _roles(trained: State, averaged: State | None) -> dict[str, Any]:
-    state = {f"generator.{key}": value for key, value in trained.items()}
-    state |= {f"generator_ema.{key}": value for key, value in (averaged or {}).items()}
-    return {"meta": {}, "state_dict": state}
-
-
-def _bare(trained: State, averaged: State | None) -> dict[str, Any]:
-    return trained if averaged is None else averaged
-
-
-FED = ("order", "peak", "mean", "output_peak", "output_mean")
-_ESRGAN = {
-    "num_dense_blocks": (3,),
-    "num_convs": (5,),
-    "residual_scaling": (0.2,),
-    "upsampling": ("nearest",),
-}
-_TODAY = {**_ESRGAN, "scale": (1, 2, 4), "unshuffle": (True,)}
-_EARLIER = {**_ESRGAN, "scale": (2, 3, 4, 8), "unshuffle": (False,)}
-_PLAIN_BLOCKS = {"scale": (2, 3, 4)}
-FORMATS = {
-    "basicsr": Format(
-        "BasicSR, Real-ESRGAN: params and params_ema",
-        {
-            "RRDBNet": (as_they_are, _TODAY),
-            "MSRResNet": (as_they_are, _PLAIN_BLOCKS),
-            "SRVGGNetCompact": (as_they_are, {}),
-        },
-        _params,
-    ),
-    "mmagic": Format(
-        "MMagic: generator. and generator_ema. in a state_dict",
-        {"RRDBNet": (as_they_are, _TODAY), "MSRResNet": (_inverse(*MMAGIC), _PLAIN_BLOCKS)},
-        _roles,
-    ),
-    "esrgan": Format("ESRGAN of 2018, 'old' names, bare", {"RRDBNet": (to_old, _EARLIER)}, _bare),
-    "esrgan2019": Format(
-        "ESRGAN of 2019, BSRGAN, RealSR: bare",
-        {"RRDBNet": (_inverse(*NAMES_2019), _EARLIER)},
-        _bare,
-    ),
-}
-
-
-AUTHORS_NAMES = {
-    "FSRCNN": "yjn870's names",
-    "IMDN": "its authors' names",
-    "MSRResNet": "BasicSR's names",
-    "RRDBNet": "BasicSR's and Real-ESRGAN's names",
-    "SRVGGNetCompact": "Real-ESRGAN's names",
-    "VDSR": "twtygqyy's names",
-}
-"""Networks whose state_dict here is just as their authors, or the usual release, have it."""
-
-
-def plain_names(kind: str) -> str:
-    """Describe the names in a bare state_dict of a network here."""
-    return f"{AUTHORS_NAMES[kind]}, which are ours" if kind in AUTHORS_NAMES else "our names"
-
-
-def export(config: Arguments, trained: State, averaged: State | None, to: str) -> dict[str, Any]:
+def _foreign_state(config: Mapping[str, Any], trained: State, averaged: State | None, to: str) -> dict[str, Any]:
     """Return a network's weights as another project saves them.
 
     Args:
         config: `type` and all arguments, defaults filled in.
-        trained, averaged: state_dicts in our names; averaged ones may be None.
+        trained, averaged: state_dicts in our names.
         to: one of FORMATS.
 
     Raises:
@@ -184,26 +155,22 @@ def export(config: Arguments, trained: State, averaged: State | None, to: str) -
     """
     form, kind = FORMATS[to], config["type"]
     if kind == "Adapter":
-        way = {key: value for key, value in config.items() if value not in (None, "rgb")}
-        texts = ", ".join(f"{key}={value!r}" for key, value in way.items() if key in FED)
-        message = "feeds its networks RGB in [0, 1]; this one is fed otherwise"
-        raise CheckpointError(f"{to} {message}: {texts}")
+        way = ", ".join(
+            f"{key}={value!r}" for key, value in convention_of(config).items() if value not in (None, "rgb")
+        )
+        raise CheckpointError(f"{to} feeds its networks RGB in [0, 1]; this one is fed otherwise: {way}")
     if kind not in form.networks:
         raise CheckpointError(f"{to} has no {kind}; it has {', '.join(form.networks)}")
-    rename, choices = form.networks[kind]
+    names, choices = form.networks[kind]
     for key, values in choices.items():
         if config[key] not in values and not (key == "unshuffle" and config["scale"] > 2):
             listing = ", ".join(map(repr, values))
-            fault = f"{to} has no {kind} with {key}={config[key]!r}"
-            raise CheckpointError(f"{fault} (it takes {listing})")
-    return form.wrap(rename(trained), None if averaged is None else rename(averaged))
+            raise CheckpointError(f"{to} has no {kind} with {key}={config[key]!r} (it takes {listing})")
+    return form.wrap(rename(trained, names), None if averaged is None else rename(averaged, names))
 
 
-def flat(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the part of what `export` returned that fits into a `.safetensors`.
-
-    That holds tensors by name and nothing else: averaged weights go first.
-    """
+def _flat(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the one set of tensors that fits into a `.safetensors`: averaged weights go first."""
     for wrapper in ("params_ema", "params", "state_dict"):
         if isinstance(state.get(wrapper), Mapping):
             return dict(state[wrapper])

@@ -12,8 +12,8 @@ from srtoolbox.errors import CheckpointError
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights.load import declared_network, run_config_in, weights_in
-from srtoolbox.weights.plausibility import ForeignNetwork, describe_doubt, take_outcome, trial_of
-from srtoolbox.weights.recognise import Recognised, recognise
+from srtoolbox.weights.plausibility import describe_doubt, take_outcome, trial_of
+from srtoolbox.weights.recognise import ForeignNetwork, recognise
 from srtoolbox.weights.state_dicts import differences, rename_like, state_for
 from srtoolbox.weights.trial import SOUND, describe, innermost
 
@@ -41,16 +41,15 @@ def starting_weights(
     if generator is not None and (run is not None or state_for(generator, tensors) is not None):
         _compare(source, generator, config)
         return rename_like(own, tensors)
-    network = ForeignNetwork(dict(config), rename_like(own, tensors), "", ())
-    if differences(own, network.tensors):  # else it is the run's own network
+    as_named = rename_like(own, tensors)
+    network, fault = ForeignNetwork(dict(config), as_named), differences(own, as_named)
+    if fault:  # else it is the run's own network
         try:
-            recognised = _recognise(state, source, config.get("scale"))
+            network = _recognise(state, source, config.get("scale"))
         except CheckpointError as error:
-            if not _fits_in_part(own, network.tensors):
-                fault = f"nothing in it fits {config['type']}: {differences(own, network.tensors)}"
-                raise CheckpointError(f"{error}; {fault}") from None
-            return network.tensors  # a part of an unknown network has the names of the run's
-        network = ForeignNetwork(*recognised, ())
+            if not _fits_in_part(own, as_named):
+                raise CheckpointError(f"{error}; nothing in it fits {config['type']}: {fault}") from None
+            return as_named  # a part of an unknown network has the names of the run's
     renamed = rename_like(own, network.tensors)
     if _fits_in_part(own, renamed):
         network = _examine(network, source)
@@ -76,7 +75,7 @@ def _examine(network: ForeignNetwork, source: str) -> ForeignNetwork:
     return take_outcome(network, trial)
 
 
-def _recognise(state: Mapping[str, Any], source: str, scale: int | None) -> Recognised:
+def _recognise(state: Mapping[str, Any], source: str, scale: int | None) -> ForeignNetwork:
     """Recognise a file, of the run's scale where the tensors leave it open, else of its own."""
     try:
         return recognise(state, source, scale=scale)
@@ -103,12 +102,11 @@ def load_matching(network: nn.Module, tensors: Mapping[str, Tensor], source: str
     """
     own = network.state_dict()
     rest = differences(own, tensors)
-    if not _fits_in_part(own, tensors):
-        raise CheckpointError(f"{source}: nothing in it fits {type(network).__name__}: {rest}")
     part = {key: value for key, value in tensors.items() if _fits_in_part(own, {key: value})}
+    if not part:
+        raise CheckpointError(f"{source}: nothing in it fits {type(network).__name__}: {rest}")
     network.load_state_dict(part, strict=False)
-    rest = f"; {rest}" if rest else ""
-    LOGGER.info("loaded %d of %d tensors from %s%s", len(part), len(own), source, rest)
+    LOGGER.info("loaded %d of %d tensors from %s%s", len(part), len(own), source, f"; {rest}" if rest else "")
 
 
 def load_initial_weights(

@@ -16,8 +16,8 @@ from srtoolbox.logger import LOGGER
 from srtoolbox.plugins import advice_for_missing
 from srtoolbox.registry import NETWORKS, parameters_of
 from srtoolbox.text import did_you_mean
-from srtoolbox.weights.plausibility import ForeignNetwork, examine
-from srtoolbox.weights.recognise import WeightsChoice, find_weights, our_names, recognise
+from srtoolbox.weights.plausibility import examine
+from srtoolbox.weights.recognise import ForeignNetwork, WeightsChoice, find_weights, our_names, recognise
 from srtoolbox.weights.state_dicts import differences, rename_like, state_for
 from srtoolbox.weights.trial import innermost
 
@@ -65,30 +65,31 @@ def read_network(
         CheckpointError: unreadable, or nothing says which network it is, or it says another scale
             than wanted, or it fails the trial.
     """
-    state = load_tensors(path)
-    run_config = run_config_in(state, str(path))
-    declared = declared_network(path) if run_config is None else None
-    if declared is not None:
-        fitting = state_for(declared, weights_in(state, str(path), weights=weights))
-        if fitting is not None:
-            check_scale(declared, scale, str(path))
-            return NetworkFile(declared, fitting, {"model": {"generator": declared}}, str(path))
-    if run_config is None:
-        try:
-            foreign = _foreign(state, str(path), config, weights, scale, trial)
-        except CheckpointError:
-            if declared is not None:
-                _check_registered(declared, None, str(path))
-            raise
-        if not quiet:
-            _log_description(foreign, str(path))
-        own_config = {"model": {"generator": foreign.config}}
-        return NetworkFile(foreign.config, foreign.tensors, own_config, str(path))
-    generator = run_config["model"]["generator"]
-    _check_registered(generator, run_config.get("custom_imports"), str(path))
-    check_scale(generator, scale, str(path))
-    tensors = weights_in(state, str(path), weights=weights)
-    return NetworkFile(generator, tensors, run_config, str(path))
+    state, source = load_tensors(path), str(path)
+    run_config = run_config_in(state, source)
+    if run_config is not None:
+        generator = run_config["model"]["generator"]
+        _check_registered(generator, run_config.get("custom_imports"), source)
+        _check_scale(generator, scale, source)
+        return NetworkFile(generator, weights_in(state, source, weights=weights), run_config, source)
+    declared = declared_network(path)
+    fitting = state_for(declared, weights_in(state, source, weights=weights)) if declared is not None else None
+    if declared is not None and fitting is not None:
+        _check_scale(declared, scale, source)
+        return NetworkFile(declared, fitting, {"model": {"generator": declared}}, source)
+    try:
+        foreign = _foreign(state, source, config, weights, scale, trial)
+    except CheckpointError:
+        if declared is not None:
+            _check_registered(declared, None, source)
+        raise
+    if not quiet:
+        name = Path(source).name
+        if foreign.sentence:
+            LOGGER.info("%s: %s", name, foreign.sentence)
+        for warning in foreign.warnings:
+            LOGGER.warning("%s %s", name, warning)
+    return NetworkFile(foreign.config, foreign.tensors, {"model": {"generator": foreign.config}}, source)
 
 
 def declared_network(path: str | Path) -> dict[str, Any] | None:
@@ -110,7 +111,7 @@ def declared_network(path: str | Path) -> dict[str, Any] | None:
         return None  # of another program, which may use that name
 
 
-def check_scale(config: Mapping[str, Any], scale: int | None, source: str) -> None:
+def _check_scale(config: Mapping[str, Any], scale: int | None, source: str) -> None:
     """Raise a CheckpointError where a file's network says another scale than the one given."""
     own = config.get("scale", scale)
     if scale is not None and own != scale:
@@ -145,29 +146,17 @@ def _foreign(
         tensors = rename_like(own, weights_in(state, source, weights=weights))
         fault = differences(own, tensors)
         if not fault:
-            assumed = ForeignNetwork(dict(config), tensors, "", ())
-            if not trial:
-                return assumed
-            return examine(source, assumed, config["type"], weights, is_given=True)
+            assumed = ForeignNetwork(dict(config), tensors)
+            return examine(source, assumed, weights) if trial else assumed
         remarks = (f"is not the {config['type']} given; its own network is used",)
     try:
-        scale = scale or (config or {}).get("scale")
-        network, tensors, sentence = recognise(state, source, scale=scale, weights=weights)
+        assumed = recognise(state, source, scale=scale or (config or {}).get("scale"), weights=weights)
     except CheckpointError as error:
         if config is None:
             raise
-        name = config["type"]
-        raise CheckpointError(f"{error}\nIt does not fit the {name} given either: {fault}") from None
-    assumed = ForeignNetwork(network, tensors, sentence, remarks)
-    return examine(source, assumed, sentence, weights) if trial else assumed
-
-
-def _log_description(network: ForeignNetwork, source: str) -> None:
-    name = Path(source).name
-    if network.sentence:
-        LOGGER.info("%s: %s", name, network.sentence)
-    for warning in network.warnings:
-        LOGGER.warning("%s %s", name, warning)
+        raise CheckpointError(f"{error}\nIt does not fit the {config['type']} given either: {fault}") from None
+    assumed = assumed._replace(warnings=remarks)
+    return examine(source, assumed, weights) if trial else assumed
 
 
 def build_network(file: NetworkFile, device: str | torch.device = "cpu") -> nn.Module:
@@ -237,21 +226,18 @@ def weights_in(
         CheckpointError: no such network in it.
     """
     networks = state.get("networks")
-    if not isinstance(networks, Mapping):
-        return _foreign_weights(state, source, network.removesuffix("_ema"), weights)
-    for name in (f"{network}_ema", network) if weights == "ema" else (network,):
-        if name in networks:
-            return networks[name]
-    raise CheckpointError(f"{source}: holds no {network!r}, only {', '.join(map(str, networks))}")
-
-
-def _foreign_weights(state: Mapping[str, Any], source: str, network: str, weights: WeightsChoice) -> dict[str, Tensor]:
-    tensors = find_weights(state, source, network=network, weights=weights).tensors
+    if isinstance(networks, Mapping):
+        for name in (f"{network}_ema", network) if weights == "ema" else (network,):
+            if name in networks:
+                return networks[name]
+        raise CheckpointError(f"{source}: holds no {network!r}, only {', '.join(map(str, networks))}")
+    role = network.removesuffix("_ema")
+    tensors = find_weights(state, source, network=role, weights=weights).tensors
     renamed = our_names(tensors)
-    if network == "generator":
+    if role == "generator":
         return tensors if renamed is None else renamed
     if renamed is not None:
-        raise CheckpointError(f"{source}: holds a generator, no {network}")
+        raise CheckpointError(f"{source}: holds a generator, no {role}")
     return tensors
 
 

@@ -17,54 +17,29 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from srtoolbox.errors import CheckpointError, SrtoolboxError
 from srtoolbox.io.files import read_json, sha256, write_json
 from srtoolbox.registry import NETWORKS
+from srtoolbox.weights.recognise import ForeignNetwork
 from srtoolbox.weights.state_dicts import state_for
-from srtoolbox.weights.trial import (
-    REFUSED,
-    REVISION,
-    SOUND,
-    Config,
-    Score,
-    Trial,
-    describe,
-    innermost,
-    try_on_photograph,
-)
+from srtoolbox.weights.trial import REFUSED, REVISION, SOUND, Score, Trial, describe, innermost, try_on_photograph
 
 ENVIRONMENT = "SRTOOLBOX_CACHE"
 FORCE = "--no-trial opens it as it is (load_network(..., trial=False))"
 
 
-class ForeignNetwork(NamedTuple):
-    """A network of another project, as it is taken."""
-
-    config: Config
-    tensors: dict[str, Tensor]
-    """Its state_dict."""
-    sentence: str
-    """A description of it; '' where the user has said it."""
-    warnings: tuple[str, ...]
-    """Sentences that go on after the file's name."""
-
-
-def examine(
-    source: str, assumed: ForeignNetwork, title: str, weights: str, *, is_given: bool = False
-) -> ForeignNetwork:
+def examine(source: str, assumed: ForeignNetwork, weights: str) -> ForeignNetwork:
     """Try the networks that may have been trained; the verdict is kept for the next time.
 
     Args:
         source: the file.
-        assumed: what its tensors look like, or what the user has given.
-        title: what it is, for messages.
+        assumed: what its tensors look like; or what the user has given, without a sentence: that
+            another network is taken is worth a warning then.
         weights: those of the file that are taken, 'ema' or 'raw'.
-        is_given: the config is the user's word; that another network is taken is worth a warning.
 
     Raises:
         CheckpointError: no candidate makes an image that has enough in common with its input.
@@ -72,11 +47,12 @@ def examine(
     trial = trial_of(source, assumed, weights)
     if isinstance(trial, str):
         return assumed._replace(warnings=(*assumed.warnings, trial))
+    title = assumed.sentence or assumed.config["type"]
     if trial.score.match < REFUSED:
         raise CheckpointError(f"{source}: {title}, {_refusal(trial)}")
     best = take_outcome(assumed, trial)
     warnings = list(assumed.warnings)
-    if is_given and best.config is not assumed.config:
+    if not assumed.sentence and best.config is not assumed.config:
         before = f"{_way(assumed.config)}: {_figures(trial.assumed)}"
         now = f"{_way(trial.config)}: {_figures(trial.score)}"
         warnings.append(f"is not the {title} given ({before}); another one is used ({now})")
@@ -101,31 +77,28 @@ def take_outcome(assumed: ForeignNetwork, trial: Trial) -> ForeignNetwork:
 
 
 def trial_of(source: str, assumed: ForeignNetwork, weights: str) -> Trial | str:
-    """Return the outcome of a trial, or why there is none: a clause after the file's name."""
+    """Return the outcome of a trial, or why there is none: a clause after the file's name.
+
+    It comes from the cache where it was made before. That of a plugin's network is not kept, for
+    its code may change.
+    """
     try:
-        return _cached_trial(source, assumed.config, assumed.tensors, weights)
+        is_ours = NETWORKS.get(innermost(assumed.config)["type"]).__module__.startswith("srtoolbox.")
+        question = json.dumps([REVISION, sha256(source), weights, assumed.config], sort_keys=True)
+        key = hashlib.sha256(question.encode()).hexdigest()
+        trial = _recall(key) if is_ours else None
+        if trial is not None and state_for(trial.config, assumed.tensors) is not None:
+            return trial
+        # a run that starts from these weights draws as if there were no trial
+        with torch.random.fork_rng(devices=[]):
+            trial = try_on_photograph(assumed.config, assumed.tensors)
+        trial = replace(trial, config=json.loads(json.dumps(trial.config)))  # as from the cache
+        if is_ours:
+            _keep(key, trial)
+        return trial
     except Exception as error:  # the code of a plugin's network can fail in any way, and only here
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return f"could not be tried on a photograph ({reason})"
-
-
-def _cached_trial(source: str, config: Config, tensors: Mapping[str, Tensor], weights: str) -> Trial:
-    """Return the outcome of a trial, from the cache where it was made before.
-
-    That of a plugin's network is not kept, for its code may change.
-    """
-    is_ours = NETWORKS.get(innermost(config)["type"]).__module__.startswith("srtoolbox.")
-    key = verdict_key(sha256(source), config, weights)
-    trial = recall(key) if is_ours else None
-    if trial is not None and state_for(trial.config, tensors) is not None:
-        return trial
-    # a run that starts from these weights draws as if there were no trial
-    with torch.random.fork_rng(devices=[]):
-        trial = try_on_photograph(config, tensors)
-    trial = replace(trial, config=json.loads(json.dumps(trial.config)))  # as from the cache
-    if is_ours:
-        keep(key, trial)
-    return trial
 
 
 def _figures(score: Score) -> str:
@@ -168,29 +141,21 @@ def _refusal(trial: Trial) -> str:
 
 def cache_folder() -> Path | None:
     """Return the folder of verdicts, which need not exist; None where there is no place for them."""
-    base = os.environ.get(ENVIRONMENT)
-    if base is not None:
-        return Path(base) / "trials" if base else None
+    own = os.environ.get(ENVIRONMENT)
+    if own is not None:
+        return Path(own) / "trials" if own else None
     with contextlib.suppress(RuntimeError):  # no home
-        return _system_folder() / "srtoolbox" / "trials"
+        if sys.platform == "win32":
+            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library" / "Caches"
+        else:
+            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return base / "srtoolbox" / "trials"
     return None
 
 
-def _system_folder() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-
-
-def verdict_key(file_sha256: str, assumed: Mapping[str, Any], weights: str) -> str:
-    """Return the name of a verdict on some weights of a file and the network assumed at first."""
-    question = json.dumps([REVISION, file_sha256, weights, assumed], sort_keys=True)
-    return hashlib.sha256(question.encode()).hexdigest()
-
-
-def recall(key: str) -> Trial | None:
+def _recall(key: str) -> Trial | None:
     """Return the verdict of an earlier trial; None where there is none that can be read."""
     folder = cache_folder()
     if folder is None:
@@ -204,7 +169,7 @@ def recall(key: str) -> Trial | None:
         return None
 
 
-def keep(key: str, trial: Trial) -> None:
+def _keep(key: str, trial: Trial) -> None:
     """Write a verdict, where that is possible."""
     folder = cache_folder()
     if folder is not None:

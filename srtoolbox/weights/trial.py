@@ -106,7 +106,7 @@ def try_on_photograph(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
         if _best(results) is not results[0] or not _convinces(assumed):
             ways = CONVENTIONS | RGB_CONVENTIONS if colour == "rgb" else CONVENTIONS
             results += score_adapters(ways.values())
-        best = _convention_of(_best(results)[0])
+        best = convention_of(_best(results)[0])
         # in the right order of channels the best range may be another one
         bases = [{}, best] if best and colour == "rgb" else [{}]
         last = [{**base, **convention} for base in bases for convention in LAST[colour].values()]
@@ -124,7 +124,7 @@ def describe(config: Mapping[str, Any]) -> list[str]:
         if len(values) > 1 and value:
             words.append(f"{key}={_rounded(value)}")
     if inner is not config:
-        convention = _convention_of(config)
+        convention = convention_of(config)
         order = {"order": convention.pop("order")} if "order" in convention else None
         named = {**CONVENTIONS, **RGB_CONVENTIONS, **LAST["rgb"], **LAST["y"]}
         words += [name for part in (convention, order) for name, way in named.items() if part == way]
@@ -177,7 +177,7 @@ def _adapt(config: Config, network: nn.Module, convention: Mapping[str, Any]) ->
     return adapter_config, adapter
 
 
-def _convention_of(config: Mapping[str, Any]) -> dict[str, Any]:
+def convention_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of an Adapter that say how its network is fed; {} of other networks."""
     if config["type"] != "Adapter":
         return {}

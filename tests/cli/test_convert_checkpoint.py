@@ -16,7 +16,6 @@ from srtoolbox.io.tensor_files import load_tensors, save_safetensors
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights.checkpoint import save_checkpoint
 from srtoolbox.weights.convert import AUTHORS_NAMES, plain_names
-from srtoolbox.weights.formats import as_they_are
 from srtoolbox.weights.load import load_network
 from srtoolbox.weights.recognise import LAYOUTS
 
@@ -156,7 +155,7 @@ def test_plain_says_whose_names_they_are(name: str, tmp_path: Path, capsys: pyte
     assert convert(ours, "--to", "plain", "-o", tmp_path / "plain.pth") == 0
     told = capsys.readouterr().out
     assert f"format plain: {plain_names(innermost_type(name))}" in told
-    unchanged = [layout for layout in LAYOUTS if layout.network == name and layout.to_ours is as_they_are]
+    unchanged = [layout for layout in LAYOUTS if layout.network == name and not layout.names]
     if name in AUTHORS_NAMES:
         assert unchanged and all("names, which are ours" in told for _ in unchanged)
         for layout in unchanged:

@@ -1,23 +1,27 @@
-"""Key layouts: the names that another project gives the tensors of a network that is here too."""
+"""Other projects' names for the tensors of networks that are here too, a file a family of networks.
+
+A file dropped in here with a tuple `LAYOUTS` is found. See docs/add_a_component.md.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from srtoolbox.text import counted
 
 State = dict[str, Tensor]
 Arguments = dict[str, Any]
+Names = Mapping[str, str] | Callable[[State], State]
+"""A table for `rename`, or a function in its place."""
 COLOURS = {1: "y", 3: "rgb"}
-_SLOT = re.compile(r"\{(\w)\}")
+SHUFFLE = "a sub-pixel upsampling"
+_NOTHING: Mapping[str, Any] = {}
 
 
 class Unsure(Exception):  # noqa: N818 - an answer, not a fault
@@ -26,16 +30,6 @@ class Unsure(Exception):  # noqa: N818 - an answer, not a fault
 
 class Misfit(Exception):  # noqa: N818
     """Raised where the names are a layout's, but the tensors make no network of it, and why."""
-
-
-@contextmanager
-def malformed_as_misfit() -> Iterator[None]:
-    """Turn what a layout's rules raise of malformed tensors or odd names into a Misfit."""
-    try:
-        yield
-    except (LookupError, ValueError, ArithmeticError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise Misfit(f"its tensors make no network ({reason})") from error
 
 
 class Layout(NamedTuple):
@@ -47,11 +41,11 @@ class Layout(NamedTuple):
     """A description of the names, "yjn870's names"; '' for the usual ones."""
     marks: str
     """Patterns of keys that all files of this layout have, see `fits`."""
-    to_ours: Callable[[State], State]
-    """Renames (and where needed converts) the tensors."""
     arguments: Callable[[State, int | None], Arguments]
     """The network's arguments from renamed tensors and, where those leave it open, the scale."""
-    hidden: tuple[tuple[str, Any], ...] = ()
+    names: Names = _NOTHING
+    """Theirs -> ours; empty: the layout is ours."""
+    hidden: Mapping[str, Any] = _NOTHING
     """Arguments that this layout's networks have and that leave no trace in the tensors."""
     title: str = ""
     """The usual name of the network, where that is not `network`."""
@@ -74,29 +68,22 @@ def _pattern(mark: str) -> re.Pattern[str]:
     return re.compile(mark.replace(".", r"\.").replace("*", ".*").replace("{n}", r"\d+"))
 
 
-def renamer(*pairs: tuple[str, str]) -> Callable[[State], State]:
-    """Return a function that renames by templates: ('trunk.{n}.conv', 'body.{n}.conv').
+def rename(state: State, names: Names) -> State:
+    """Rename by a table of templates: {'trunk.{n}.conv': 'body.{n}.conv'}.
 
     {n} is a whole number. A template stands for a module: the last word of a key (weight,
     bias ...) is kept. Other keys stay as they are.
     """
-    slot = r"(?P<\1>\\d+)"
-    compiled = [(re.compile(_SLOT.sub(slot, theirs.replace(".", r"\."))), ours) for theirs, ours in pairs]
-
-    def rename(key: str) -> str:
+    if not isinstance(names, Mapping):
+        return names(state)
+    slots = [(re.sub(r"\{(\w)\}", r"(?P<\1>\\d+)", theirs.replace(".", r"\.")), ours) for theirs, ours in names.items()]
+    renamed = {}
+    for key, value in state.items():
         stem, dot, leaf = key.rpartition(".")
-        for pattern, target in compiled:
-            match = pattern.fullmatch(stem)
-            if match:
-                return target.format(**match.groupdict()) + dot + leaf
-        return key
-
-    return lambda state: {rename(key): value for key, value in state.items()}
-
-
-def as_they_are(state: State) -> State:
-    """Return the tensors under their own names: the layout is ours."""
-    return dict(state)
+        matches = ((re.fullmatch(pattern, stem), ours) for pattern, ours in slots)
+        stem = next((ours.format(**match.groupdict()) for match, ours in matches if match), stem)
+        renamed[stem + dot + leaf] = value
+    return renamed
 
 
 def count(state: Mapping[str, Tensor], template: str) -> int:
@@ -118,7 +105,13 @@ def colour_of(channels: int) -> str:
     return COLOURS[channels]
 
 
-def root(number: float, operation: str) -> int:
+def first_convolution(state: State, key: str) -> Arguments:
+    """Return `colour` and `num_features` by the weight of a network's first convolution."""
+    weight = tensor(state, key)
+    return {"colour": colour_of(weight.shape[1]), "num_features": weight.shape[0]}
+
+
+def root(number: float, operation: str = SHUFFLE) -> int:
     """Return the whole square root; raises Misfit where there is none."""
     value = math.isqrt(int(number))
     if value < 1 or value * value != number:
@@ -126,8 +119,7 @@ def root(number: float, operation: str) -> int:
     return value
 
 
-def with_counters(state: State) -> State:
-    """Add BatchNorm's count of batches, which files from before PyTorch 0.4.1 lack."""
-    for key in [key for key in state if key.endswith(".running_mean")]:
-        state.setdefault(key.replace("running_mean", "num_batches_tracked"), torch.tensor(0))
-    return state
+def shuffle_scale(state: State, template: str, numbers: Collection[int]) -> int:
+    """Return the product of the factors of sub-pixel upsamplings: 'upconv{}.weight', 1 and 2."""
+    weights = [tensor(state, template.format(number)) for number in numbers]
+    return math.prod(root(weight.shape[0] / weight.shape[1]) for weight in weights)

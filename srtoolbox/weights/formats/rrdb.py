@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import math
 
-from srtoolbox.weights.formats import (
-    Arguments,
-    Layout,
-    Misfit,
-    State,
-    Unsure,
-    as_they_are,
-    colour_of,
-    count,
-    renamer,
-    root,
-    tensor,
-)
+from srtoolbox.weights.formats import Arguments, Layout, Misfit, State, Unsure, colour_of, count, rename, root, tensor
 
-# module names of 2019 and today's
-NAMES_2019 = (
-    ("RRDB_trunk.{n}.RDB{m}.conv{k}", "body.{n}.rdb{m}.conv{k}"),
-    ("trunk_conv", "conv_body"),
-    ("upconv{n}", "conv_up{n}"),
-    ("HRconv", "conv_hr"),
-)
-_OLD_BLOCK = re.compile(r"1\.sub\.(\d+)\.RDB(\d+)\.conv(\d+)\.0")
+NAMES_2019 = {
+    "RRDB_trunk.{n}.RDB{m}.conv{k}": "body.{n}.rdb{m}.conv{k}",
+    "trunk_conv": "conv_body",
+    "upconv{n}": "conv_up{n}",
+    "HRconv": "conv_hr",
+}
 
 
 def from_old(state: State) -> State:
@@ -41,17 +27,9 @@ def from_old(state: State) -> State:
     if len(tail) < 2:
         raise Misfit("its last convolutions are missing")
     *ups, high, last = tail
-    names = {"0": "conv_first", high: "conv_hr", last: "conv_last"}
-    names |= {stem: f"conv_up{number}" for number, stem in enumerate(ups, start=1)}
-
-    def rename(stem: str) -> str:
-        block = _OLD_BLOCK.fullmatch(stem)
-        if block:
-            return "body.{}.rdb{}.conv{}".format(*block.groups())
-        return "conv_body" if re.fullmatch(r"1\.sub\.\d+", stem) else names.get(stem, stem)
-
-    parts = ((*key.rpartition("."), value) for key, value in state.items())
-    return {f"{rename(stem)}.{leaf}": value for stem, _, leaf, value in parts}
+    names = {"1.sub.{n}.RDB{m}.conv{k}.0": "body.{n}.rdb{m}.conv{k}", "1.sub.{n}": "conv_body"}
+    names |= {"0": "conv_first", high: "conv_hr", last: "conv_last"}
+    return rename(state, names | {stem: f"conv_up{number}" for number, stem in enumerate(ups, start=1)})
 
 
 def to_old(state: State) -> State:
@@ -61,19 +39,11 @@ def to_old(state: State) -> State:
     """
     blocks = count(state, "body.{n}.rdb1.conv1.weight")
     stages = count(state, "conv_up{n}.weight")
+    names = {"conv_first": "0", "body.{n}.rdb{m}.conv{k}": "1.sub.{n}.RDB{m}.conv{k}.0", "conv_body": f"1.sub.{blocks}"}
     # after each doubling come its convolution and an activation; then HR, activation, last
-    places = {f"conv_up{number}": 3 * number for number in range(1, stages + 1)}
-    places |= {"conv_first": 0, "conv_hr": 3 * stages + 2, "conv_last": 3 * stages + 4}
-
-    def rename(key: str) -> str:
-        stem, _, leaf = key.rpartition(".")
-        block = re.fullmatch(r"body\.(\d+)\.rdb(\d+)\.conv(\d+)", stem)
-        if block:
-            return "model.1.sub.{}.RDB{}.conv{}.0.{}".format(*block.groups(), leaf)
-        place = f"1.sub.{blocks}" if stem == "conv_body" else places[stem]
-        return f"model.{place}.{leaf}"
-
-    return {rename(key): value for key, value in state.items()}
+    names |= {f"conv_up{number}": f"{3 * number}" for number in range(1, stages + 1)}
+    names |= {"conv_hr": f"{3 * stages + 2}", "conv_last": f"{3 * stages + 4}"}
+    return rename(state, {ours: f"model.{theirs}" for ours, theirs in names.items()})
 
 
 def arguments(state: State, scale: int | None) -> Arguments:
@@ -102,10 +72,7 @@ def _upsampling(state: State, features: int) -> tuple[int, str]:
     stages = count(state, "conv_up{n}.weight")
     outputs = [tensor(state, f"conv_up{number}.weight").shape[0] for number in range(1, stages + 1)]
     if outputs and outputs[0] != features:
-        factor = 1
-        for output in outputs:
-            factor *= root(output / features, "a sub-pixel upsampling")
-        return factor, "pixelshuffle"
+        return math.prod(root(output / features) for output in outputs), "pixelshuffle"
     return (0 if stages == 1 else 2**stages), "nearest"
 
 
@@ -119,12 +86,11 @@ def _scale(cell: int, factor: int, hint: int | None) -> int:
     return hint
 
 
-_OLD_MARKS = "1.sub.0.RDB1.conv1.0.weight 0.weight"
-_MARKS_2019 = "RRDB_trunk.0.RDB1.conv1.weight trunk_conv.weight"
-_MARKS = "body.0.rdb1.conv1.weight conv_body.weight"
-_FROM_2019 = renamer(*NAMES_2019)
+OLD_MARKS = "1.sub.0.RDB1.conv1.0.weight 0.weight"
+MARKS_2019 = "RRDB_trunk.0.RDB1.conv1.weight trunk_conv.weight"
+MARKS = "body.0.rdb1.conv1.weight conv_body.weight"
 LAYOUTS = (
-    Layout("RRDBNet", "old key layout", _OLD_MARKS, from_old, arguments, title="ESRGAN"),
-    Layout("RRDBNet", "key layout of 2019", _MARKS_2019, _FROM_2019, arguments, title="ESRGAN"),
-    Layout("RRDBNet", "new key layout", _MARKS, as_they_are, arguments, title="ESRGAN"),
+    Layout("RRDBNet", "old key layout", OLD_MARKS, arguments, from_old, title="ESRGAN"),
+    Layout("RRDBNet", "key layout of 2019", MARKS_2019, arguments, NAMES_2019, title="ESRGAN"),
+    Layout("RRDBNet", "new key layout", MARKS, arguments, title="ESRGAN"),
 )
