@@ -16,8 +16,8 @@ from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import AlphaBounds, Form, Picture, fill_hidden, form_of
 from srtoolbox.inference.restore import DTYPES, AutocastRestore, device_of, evaluation
 from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory, memory_model_of, shortage_as_error
-from srtoolbox.inference.tiling.planner import TilePlanner
-from srtoolbox.inference.tiling.stitch import MarginPlanner, ResizedSource, Source, stitch_bands
+from srtoolbox.inference.tiling.planner import MarginPlanner, TilePlanner
+from srtoolbox.inference.tiling.stitch import Side, Source, stitch_bands
 from srtoolbox.inference.wrappers import PATCHES, Patchwise, PiecewiseUpsampling, RefinementOnly
 from srtoolbox.interfaces import Refinable, Splittable, facts_of, network_faults
 from srtoolbox.resize import output_length
@@ -124,14 +124,14 @@ class Upscaler:
         """
         if isinstance(image, list | tuple):
             return [self(each) for each in image]
-        hwc = _as_hwc(image)
+        hwc: np.ndarray = _as_hwc(image)
         shape = (*self.size(*hwc.shape[:2]), hwc.shape[2])
         bands = self._bands(hwc, math.prod(shape) * hwc.itemsize)
-        band: np.ndarray | None = next(bands)
-        result = band
-        if band is not None and band.shape != shape:
+        result, done = next(bands), 0
+        if result.shape != shape:
+            band: np.ndarray | None = result
             with shortage_as_error("for the result, which `bands` gives piece by piece"):
-                result, done = np.empty(shape, hwc.dtype), 0
+                result = np.empty(shape, hwc.dtype)
             while band is not None:
                 result[done : done + len(band)] = band
                 done += len(band)
@@ -164,9 +164,9 @@ class Upscaler:
             )
         inner = size if self._is_direct else (image.shape[0], image.shape[1])
         margins = self._margins.margins(inner) if self._margins else None
-        source = Source(image, self.device, margins)
-        if self._is_direct:
-            source = ResizedSource(image, self.device, margins, size, self.scale, self.wraps)
+        axes = zip(image.shape[:2], size, self.wraps, strict=True)
+        sides = [Side(old, new, self.scale, wraps) for old, new, wraps in axes] if self._is_direct else None
+        source = Source(image, self.device, margins, sides)
         return self._run_planned(source, 8 * image.itemsize, result_bytes)
 
     def _run_planned(self, source: Source, bits: int, result_bytes: int) -> Iterator[np.ndarray]:

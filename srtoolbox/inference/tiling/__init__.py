@@ -60,6 +60,17 @@ class TileGrid(NamedTuple):
         return read / math.prod(size)
 
 
+class Margin(NamedTuple):
+    """Pixels before and after an axis in which it goes on with itself, as often as it takes."""
+
+    before: int = 0
+    after: int = 0
+
+
+Margins = tuple[Margin, Margin]
+"""Those of the rows and of the columns."""
+
+
 def cut_axis(length: int, side: int, halo: int, multiple: int = 1, *, fade: bool = False) -> list[Tile]:
     """Return tiles of at most `side` pixels plus `halo` on either side that cover an axis.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,9 +11,9 @@ import torch
 from torch import nn
 
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.inference.tiling import COSTLY, NEAR, TileGrid, cut_axis
+from srtoolbox.inference.tiling import COSTLY, NEAR, Margin, Margins, TileGrid, cut_axis, round_up
 from srtoolbox.inference.tiling.memory import MemoryModel, first_line, free_bytes, shortage_as_error
-from srtoolbox.inference.tiling.receptive_field import receptive_field_of
+from srtoolbox.inference.tiling.receptive_field import CHROMA, receptive_field_of
 from srtoolbox.inference.wrappers import PIECE
 from srtoolbox.interfaces import Splittable, facts_of
 from srtoolbox.logger import LOGGER
@@ -29,6 +30,8 @@ FADE_FACTOR = 5
 together as float, and rounded in a copy."""
 SHARE = 0.6
 """The share of the free memory that 'auto' takes: it is an estimate, and others need some, too."""
+STATISTICS = 64
+"""Pixels beyond an edge, at least, for a network that sees the whole image: it sees repetitions."""
 SMALL = 64 * 64  # pixels of an image that takes no more than finding out what it takes
 SMALLEST = 16  # no tile is made smaller when memory runs out
 
@@ -220,3 +223,62 @@ class TilePlanner:
 def _overhead(piece: int, halo: int) -> float:
     """Return the factor of the work with the upsampling, about half of the network, in pieces."""
     return (1 + (piece**0.5 + 2 * halo) ** 2 / piece) / 2
+
+
+class MarginPlanner:
+    """Decides how much of its repetitions a network sees beyond the edges of an image that wraps.
+
+    Args:
+        network: what is run.
+        wraps: True for each of rows and columns if they go on with themselves.
+        overlap: pixels that are to suffice, see `Upscaler`; None: as many as the network sees.
+        support: pixels of its result that are needed beyond the edges, for a resize.
+    """
+
+    def __init__(self, network: nn.Module, wraps: tuple[bool, bool], overlap: int | None, support: int) -> None:
+        self._network, self._wraps, self._overlap, self._support = network, wraps, overlap, support
+        self._has_warned = False
+
+    def margins(self, size: tuple[int, int]) -> Margins:
+        """Return those of an image of (height, width), as the network sees it."""
+        field, axes = self._field(), zip(size, self._wraps, strict=True)
+        rows, columns = (self._margin(side, field) if wraps else Margin() for side, wraps in axes)
+        self._warn(size, (rows, columns), field)
+        return rows, columns
+
+    def _field(self) -> int | None:
+        if self._overlap is None:
+            return receptive_field_of(self._network)
+        return max(self._overlap, CHROMA if facts_of(self._network).colour == "y" else 0)
+
+    def _margin(self, length: int, field: int | None) -> Margin:
+        facts = facts_of(self._network)
+        beyond = -(-self._support // facts.scale)
+        if field is not None:
+            side = facts.fit(field + beyond)
+            return Margin(side, side)
+        cell = facts.size_multiple  # below, every pixel is there as often as every other one
+        total = round_up(2 * (STATISTICS + beyond) + cell, length)
+        before = total // 2 // cell * cell
+        return Margin(before, total - before)
+
+    def _warn(self, size: tuple[int, int], margins: Margins, field: int | None) -> None:
+        axes = zip(size, margins, strict=True)
+        work = math.prod((side + sum(margin)) / side for side, margin in axes)
+        if self._has_warned:
+            return
+        if field is None:
+            self._has_warned = True
+            text = (
+                "%s sees the whole image, or it cannot be told how far: it is shown whole "
+                "repetitions, %.1f times the work, so that its statistics are the image's; what it "
+                "does at their outer edges remains in them"
+            )
+            LOGGER.warning(text, type(self._network).__name__, work)
+        elif work > COSTLY and field > NEAR:
+            self._has_warned = True
+            text = (
+                "to wrap exactly, this network sees %d pixels beyond the edges, which makes %.1f "
+                "times the work: an overlap of %d (not exact) is faster"
+            )
+            LOGGER.warning(text, field, work, NEAR)

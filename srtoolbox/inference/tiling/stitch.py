@@ -1,47 +1,53 @@
-"""Windows of an image, of its interpolation, or of its repetitions where it wraps."""
+"""Windows of an image, and the results of a network on them, put together as bands of rows."""
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from srtoolbox.image import to_image, to_tensor
-from srtoolbox.inference.tiling import COSTLY, NEAR, Tile, TileGrid, round_up
-from srtoolbox.inference.tiling.receptive_field import CHROMA, receptive_field_of
-from srtoolbox.interfaces import facts_of
-from srtoolbox.logger import LOGGER
+from srtoolbox.inference.tiling import Margin, Margins, Tile, TileGrid
 from srtoolbox.resize import Part, imresize_part, output_length
 
-STATISTICS = 64
-"""Pixels beyond an edge, at least, for a network that sees the whole image: it sees repetitions."""
+RESIZED_VALUES = 2**21
+"""Values of the result that are resized at once."""
+Run = Callable[[Tensor], Tensor]
+"""(N, C, h, w) in [0, 1] on the device -> float (N, C, scale * h, scale * w)."""
 
 
-class Margin(NamedTuple):
-    """Pixels before and after an axis in which it goes on with itself, as often as it takes."""
+class Side(NamedTuple):
+    """A side of an image that is resized; where it wraps, by just the factor that makes it `outputs`."""
 
-    before: int = 0
-    after: int = 0
+    length: int
+    """Pixels of the image."""
+    outputs: int
+    """Pixels of the result."""
+    scale: float
+    """The factor where it does not wrap."""
+    wraps: bool
+    margin: int = 0
+    """Pixels of the image that bands have before its first one, where it wraps."""
 
-
-Margins = tuple[Margin, Margin]
-"""Those of the rows and of the columns."""
+    def part(self, low: int, high: int) -> Part:
+        """Return pixels `low` ... `high` of the result."""
+        scale = self.outputs / self.length if self.wraps else self.scale
+        return Part(self.length, scale, low, high, self.wraps)
 
 
 class Source:
-    """HWC uint8 or uint16 in memory; only windows of it are made float and moved to the device.
+    """An image in memory; only windows of it are made float, resized and moved to the device.
 
     Args:
         image: HWC uint8 or uint16.
         device: where windows shall be.
-        margins: pixels of its repetitions around it.
-        size: (height, width) without margins; None: the image's.
+        margins: pixels of repetitions around it, or around the result of `resize`.
+        resize: MATLAB's bicubic `imresize` of both axes; None: none.
     """
 
     def __init__(
@@ -49,130 +55,27 @@ class Source:
         image: np.ndarray,
         device: torch.device,
         margins: Margins | None = None,
-        size: tuple[int, int] | None = None,
+        resize: Sequence[Side] | None = None,
     ) -> None:
         self.image, self.device, self.margins = image, device, margins or (Margin(), Margin())
-        sides = zip(size or image.shape[:2], self.margins, strict=True)
+        self.resize = resize
+        size = [side.outputs for side in resize] if resize else image.shape[:2]
+        sides = zip(size, self.margins, strict=True)
         self.height, self.width = (side + sum(margin) for side, margin in sides)
 
     def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
         """(1, C, h, w) float32 in [0, 1] on the device: the pixels first ... end of both axes."""
         axes = zip((rows, columns), self.margins, strict=True)
-        places = [slice(start - before, stop - before) for (start, stop), (before, _) in axes]
-        return to_tensor(_take(self.image, *places), self.device)
-
-
-class ResizedSource(Source):
-    """The image after MATLAB's bicubic `imresize` to `size`, made only where a window is.
-
-    Args:
-        image: HWC uint8 or uint16.
-        device: where windows shall be.
-        margins: pixels of repetitions of the result around it.
-        size: (height, width) of the result, without margins.
-        scale: of axes that do not wrap; others are resized to just their part of `size`.
-        wraps: True for each of rows and columns if they go on with themselves.
-    """
-
-    def __init__(
-        self,
-        image: np.ndarray,
-        device: torch.device,
-        margins: Margins | None,
-        size: tuple[int, int],
-        scale: float,
-        wraps: tuple[bool, bool],
-    ) -> None:
-        super().__init__(image, device, margins, size)
-        axes = zip(image.shape[:2], size, wraps, strict=True)
-        self._axes = [(old, new / old if wraps else scale, wraps) for old, new, wraps in axes]
-
-    def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
-        """See `Source`."""
-        parts = [
-            Part(length, scale, start - before, stop - before, wraps)
-            for (length, scale, wraps), (start, stop), (before, _) in zip(
-                self._axes, (rows, columns), self.margins, strict=True
-            )
-        ]
-        window = to_tensor(_take(self.image, *(part.needs for part in parts)), self.device)
-        return imresize_part(window, *parts)
-
-
-def _take(image: np.ndarray, *places: slice) -> np.ndarray:
-    """Return the pixels at these rows and columns; beyond an edge the image goes on with itself."""
-    for axis, place in enumerate(places):
-        if place.start >= 0 and place.stop <= image.shape[axis]:
-            image = image[place] if axis == 0 else image[:, place]
-        else:
-            image = image.take(np.arange(place.start, place.stop), axis, mode="wrap")
-    return image
-
-
-class MarginPlanner:
-    """Decides how much of its repetitions a network sees beyond the edges of an image that wraps.
-
-    Args:
-        network: what is run.
-        wraps: True for each of rows and columns if they go on with themselves.
-        overlap: pixels that are to suffice, see `Upscaler`; None: as many as the network sees.
-        support: pixels of its result that are needed beyond the edges, for a resize.
-    """
-
-    def __init__(self, network: nn.Module, wraps: tuple[bool, bool], overlap: int | None, support: int) -> None:
-        self._network, self._wraps, self._overlap, self._support = network, wraps, overlap, support
-        self._has_warned = False
-
-    def margins(self, size: tuple[int, int]) -> Margins:
-        """Return those of an image of (height, width), as the network sees it."""
-        field, axes = self._field(), zip(size, self._wraps, strict=True)
-        rows, columns = (self._margin(side, field) if wraps else Margin() for side, wraps in axes)
-        self._warn(size, (rows, columns), field)
-        return rows, columns
-
-    def _field(self) -> int | None:
-        if self._overlap is None:
-            return receptive_field_of(self._network)
-        return max(self._overlap, CHROMA if facts_of(self._network).colour == "y" else 0)
-
-    def _margin(self, length: int, field: int | None) -> Margin:
-        facts = facts_of(self._network)
-        beyond = -(-self._support // facts.scale)
-        if field is not None:
-            side = facts.fit(field + beyond)
-            return Margin(side, side)
-        cell = facts.size_multiple  # below, every pixel is there as often as every other one
-        total = round_up(2 * (STATISTICS + beyond) + cell, length)
-        before = total // 2 // cell * cell
-        return Margin(before, total - before)
-
-    def _warn(self, size: tuple[int, int], margins: Margins, field: int | None) -> None:
-        axes = zip(size, margins, strict=True)
-        work = math.prod((side + sum(margin)) / side for side, margin in axes)
-        if self._has_warned:
-            return
-        if field is None:
-            self._has_warned = True
-            text = (
-                "%s sees the whole image, or it cannot be told how far: it is shown whole "
-                "repetitions, %.1f times the work, so that its statistics are the image's; what it "
-                "does at their outer edges remains in them"
-            )
-            LOGGER.warning(text, type(self._network).__name__, work)
-        elif work > COSTLY and field > NEAR:
-            self._has_warned = True
-            text = (
-                "to wrap exactly, this network sees %d pixels beyond the edges, which makes %.1f "
-                "times the work: an overlap of %d (not exact) is faster"
-            )
-            LOGGER.warning(text, field, work, NEAR)
-
-
-RESIZED_VALUES = 2**21
-"""Values of the result that are resized at once."""
-
-Run = Callable[[Tensor], Tensor]
-"""(N, C, h, w) in [0, 1] on the device -> float (N, C, scale * h, scale * w)."""
+        places = [(start - before, stop - before) for (start, stop), (before, _) in axes]
+        parts = [side.part(*place) for side, place in zip(self.resize or (), places, strict=False)]
+        pixels = self.image
+        for axis, place in enumerate([part.needs for part in parts] or [slice(*place) for place in places]):
+            if place.start >= 0 and place.stop <= pixels.shape[axis]:
+                pixels = pixels[place] if axis == 0 else pixels[:, place]
+            else:  # beyond an edge the image goes on with itself
+                pixels = pixels.take(np.arange(place.start, place.stop), axis, mode="wrap")
+        window = to_tensor(pixels, self.device)
+        return imresize_part(window, *parts) if parts else window
 
 
 def stitch_bands(
@@ -184,7 +87,7 @@ def stitch_bands(
     outscale: float | None = None,
     first: int = 0,
 ) -> Iterator[np.ndarray]:
-    """Return bands of the finished image, HWC of `bits` bits, without its margins.
+    """Yield bands of the finished image, HWC of `bits` bits, without its margins.
 
     Args:
         run: the network.
@@ -197,18 +100,28 @@ def stitch_bands(
     """
     floats, margins = partial(float_bands, run, source, scale, grid), source.margins
     if outscale is not None:
-        axes = zip((source.height, source.width), margins, strict=True)
-        sides = (Side.of(length, margin, scale, outscale) for length, margin in axes)
-        return (to_image(band, bits) for band in _resized_bands(floats, *sides, first=first))
+        sides = []
+        for length, margin in zip((source.height, source.width), margins, strict=True):
+            inner, factor = (length - sum(margin)) * scale, outscale / scale
+            sides.append(Side(inner, output_length(inner, factor), factor, any(margin), margin.before * scale))
+        for resized in _resized_bands(floats, *sides, first=first):
+            yield to_image(resized, bits)
+        return
     top, left = (margin.before * scale for margin in margins)
     bands: Iterator[np.ndarray]
     if any(tile.fade_in for tile in (*grid.rows, *grid.columns)):
         bands = (to_image(band, bits) for band in floats(top + first))
     else:
         bands = _rounded_bands(run, source, scale, grid, bits, top + first)
-    height = (source.height - sum(margins[0])) * scale
-    width = (source.width - sum(margins[1])) * scale
-    return _cropped_bands(bands, height - first, slice(left, left + width))
+    rows_left = (source.height - sum(margins[0])) * scale - first
+    columns = slice(left, left + (source.width - sum(margins[1])) * scale)
+    for band in bands:
+        part = np.ascontiguousarray(band[:rows_left, columns])
+        rows_left -= len(part)
+        del band
+        yield part
+        if not rows_left:
+            return
 
 
 def _rounded_bands(
@@ -223,14 +136,11 @@ def _rounded_bands(
             continue
         band: np.ndarray | None = None
         for columns, result in _run_row(run, source, rows, grid):
-            place = columns.target(scale)
-            part = result[..., rows.source(scale), columns.source(scale)]
-            levels = to_image(part, bits)
-            del result, part
+            levels = to_image(result[..., rows.source(scale), columns.source(scale)], bits)
+            del result
             if band is None:
-                shape = levels.shape[0], source.width * scale, levels.shape[2]
-                band = np.empty(shape, levels.dtype)
-            band[:, place] = levels
+                band = np.empty((levels.shape[0], source.width * scale, levels.shape[2]), levels.dtype)
+            band[:, columns.target(scale)] = levels
         assert band is not None
         yield band[max(0, first - rows.keep_start * scale) :]
 
@@ -262,7 +172,7 @@ def float_bands(run: Run, source: Source, scale: int, grid: TileGrid, first: int
 
 def _run_row(run: Run, source: Source, rows: Tile, grid: TileGrid) -> Iterator[tuple[Tile, Tensor]]:
     """Yield the results on the tiles of a row; equally wide neighbours may be run together."""
-    for _, group in itertools.groupby(grid.columns, key=lambda tile: tile.read_stop - tile.read_start):
+    for _, group in itertools.groupby(grid.columns, key=lambda tile: tile.length):
         tiles = list(group)
         for number in range(0, len(tiles), grid.batch):
             chosen = tiles[number : number + grid.batch]
@@ -282,31 +192,6 @@ def _ramp(tile: Tile, scale: int) -> Tensor:
     if fall:
         ramp[len(ramp) - fall :] = 1 - (torch.arange(fall) + 0.5) / fall
     return ramp
-
-
-class Side(NamedTuple):
-    """A side of an image that is resized."""
-
-    length: int
-    """Pixels of the image."""
-    scale: float
-    outputs: int
-    """Pixels of the result."""
-    margin: int = 0
-    """Pixels of the image that bands have before its first one, where it wraps."""
-    wraps: bool = False
-
-    @classmethod
-    def of(cls, length: int, margin: Margin, scale: int, outscale: float) -> Side:
-        """Return how a side of a source, its margin included, is resized behind a network."""
-        inner, wraps = (length - sum(margin)) * scale, any(margin)
-        outputs = output_length(inner, outscale / scale)
-        factor = outputs / inner if wraps else outscale / scale
-        return cls(inner, factor, outputs, margin.before * scale, wraps)
-
-    def part(self, low: int, high: int) -> Part:
-        """Return pixels `low` ... `high` of the result."""
-        return Part(self.length, self.scale, low, high, self.wraps)
 
 
 def _resized_bands(
@@ -342,14 +227,3 @@ def _resized_bands(
             needed = rows.part(possible, possible + 1).needs.start
             kept, start = kept[..., needed - start :, :].clone(), needed
         done = possible
-
-
-def _cropped_bands(bands: Iterator[np.ndarray], height: int, columns: slice) -> Iterator[np.ndarray]:
-    """Yield the first `height` rows of the bands, and these columns of them."""
-    for band in bands:
-        part = np.ascontiguousarray(band[:height, columns])
-        height -= len(part)
-        del band
-        yield part
-        if not height:
-            return
