@@ -67,20 +67,11 @@ def _run_padded(network: nn.Module, lq: Tensor) -> Tensor:
         mode = "reflect" if bottom < height and right < width else "replicate"
         lq = F.pad(lq, (0, right, 0, bottom), mode=mode)
     if lq.device.type == "cpu":  # channels last nearly halves the time of most networks there
-        lq = _to_channels_last(lq)
+        lq = lq.contiguous(memory_format=torch.channels_last)
+        if lq.shape[1] == 1:  # both layouts are the same memory then, and torch goes by the strides
+            rows, columns = lq.shape[-2:]
+            lq = lq.as_strided(lq.shape, (rows * columns, 1, columns, 1))
     return network(lq)[..., : height * facts.scale, : width * facts.scale]
-
-
-def _to_channels_last(lq: Tensor) -> Tensor:
-    """Return the tensor in the layout channels last.
-
-    With one channel both layouts are the same memory, and torch goes by the strides: so those are
-    set by hand.
-    """
-    if lq.shape[1] > 1:
-        return lq.contiguous(memory_format=torch.channels_last)
-    height, width = lq.shape[-2:]
-    return lq.contiguous().as_strided(lq.shape, (height * width, 1, width, 1))
 
 
 class AutocastRestore:
@@ -154,26 +145,11 @@ def evaluation(network: nn.Module) -> Iterator[None]:
     """Keep the network in evaluation mode inside, every module as it was afterwards.
 
     So a frozen BatchNorm stays frozen. float32 is float32 inside: cuDNN would round the inputs of
-    convolutions to 10 bits (TF32), which scores show.
+    convolutions to 10 bits (TF32), which scores show. torch keeps this twice, for each kind of
+    layer and as one flag over all, and refuses to read the flag while the two disagree, as
+    `torch.backends.cudnn.flags()` does. So both are set, wherever nobody has set them apart before.
     """
     modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        with _full_float32():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-@contextlib.contextmanager
-def _full_float32() -> Iterator[None]:
-    """Keep TF32 off in cuDNN.
-
-    torch keeps this twice, for each kind of layer and as one flag over all, and refuses to read the
-    flag while the two disagree, as `torch.backends.cudnn.flags()` does. So both are set, wherever
-    nobody has set them apart before.
-    """
     cudnn = torch.backends.cudnn
     kinds = [getattr(cudnn, name) for name in ("conv", "rnn")]  # torch's stubs do not know them
     before = [kind.fp32_precision for kind in kinds]
@@ -181,14 +157,17 @@ def _full_float32() -> Iterator[None]:
         allowed = cudnn.allow_tf32
     except RuntimeError:
         allowed = None
-    if allowed is not None:
-        cudnn.allow_tf32 = False  # first: it resets the others
-    for kind in kinds:
-        kind.fp32_precision = "ieee"
+    network.eval()
     try:
+        if allowed is not None:
+            cudnn.allow_tf32 = False  # first: it resets the others
+        for kind in kinds:
+            kind.fp32_precision = "ieee"
         yield
     finally:
         if allowed is not None:
             cudnn.allow_tf32 = allowed
         for kind, precision in zip(kinds, before, strict=True):
             kind.fp32_precision = precision
+        for module, training in modes:
+            module.training = training

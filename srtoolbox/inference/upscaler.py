@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import partial
-from typing import Literal, NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -278,18 +278,6 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-Transparency = Literal["network", "bicubic"]
-
-
-class Bands(NamedTuple):
-    """An upscaled image that is still to be made."""
-
-    form: Form
-    """Its shape, alpha included."""
-    rows: Iterator[np.ndarray]
-    """Bands of rows (h, W, C), top to bottom; the network runs as they are asked for."""
-
-
 def upscale_picture(upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | None = None) -> Picture:
     """Upscale an image with its alpha, and keep its metadata.
 
@@ -310,12 +298,18 @@ def upscale_picture(upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | N
     return Picture(np.ascontiguousarray(colours), np.ascontiguousarray(transparency), picture.metadata)
 
 
-def picture_bands(upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | None = None) -> Bands:
-    """Upscale as `upscale_picture` does, in bands, so that the result need not fit into memory."""
+def picture_bands(
+    upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | None = None
+) -> tuple[Form, Iterator[np.ndarray]]:
+    """Upscale as `upscale_picture` does, in bands, so that the result need not fit into memory.
+
+    Returns:
+        The result's form, alpha included, and bands of rows (h, W, C), top to bottom; the network
+        runs as they are asked for.
+    """
     form = form_of(picture)
-    height, width = upscaler.size(form.height, form.width)
-    form = Form(height, width, form.channels, form.bits)
-    return Bands(form, _rows(upscaler, alpha or upscaler, picture, form))
+    form = Form(*upscaler.size(form.height, form.width), form.channels, form.bits)
+    return form, _rows(upscaler, alpha or upscaler, picture, form)
 
 
 def _rows(upscaler: Upscaler, for_alpha: Upscaler, picture: Picture, form: Form) -> Iterator[np.ndarray]:

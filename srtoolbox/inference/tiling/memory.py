@@ -29,7 +29,6 @@ _MESSAGES = (
     # of oneDNN
     *("could not create a primitive", "could not create a memory", "could not execute a primitive"),
 )
-_OLD_NAMES = ("memory.limit_in_bytes", "memory.usage_in_bytes")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -95,8 +94,9 @@ def _group(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgr
         _, controllers, path = line.split(":", 2)
         if controllers not in ("", "memory"):
             continue
-        base = root if controllers == "" else root / "memory"
-        names = ("memory.max", "memory.current") if controllers == "" else _OLD_NAMES
+        base, names = root, ("memory.max", "memory.current")
+        if controllers:  # of version 1
+            base, names = root / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
         folder = base / path.lstrip("/")
         for place in (folder, *folder.parents):
             limit, used = (_number(place / name) for name in names)
@@ -158,8 +158,9 @@ class MemoryModel(NamedTuple):
         return KERNEL_FACTOR * (self.around * window + inner)
 
 
-_Key = tuple[bool, str, torch.device]
-_measured: weakref.WeakKeyDictionary[nn.Module, dict[_Key, MemoryModel]] = weakref.WeakKeyDictionary()
+_measured: weakref.WeakKeyDictionary[nn.Module, dict[tuple[bool, str, torch.device], MemoryModel]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def memory_model_of(network: nn.Module, dtype: str, *, ensemble: bool = False) -> MemoryModel:
@@ -239,18 +240,15 @@ class _LiveBytes(DispatchMode):
         inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         old = {tensor.untyped_storage().data_ptr() for tensor in inputs}
         result = func(*args, **kwargs)
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor) and tensor.untyped_storage().data_ptr() not in old:
-                self._follow(tensor.untyped_storage())
+        for storage in [leaf.untyped_storage() for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]:
+            place, count = storage.data_ptr(), storage.nbytes()
+            # an address is reused only after its owner is gone
+            if count and place not in old and place not in self._places:
+                self._places.add(place)
+                self.now += count
+                self.peak = max(self.peak, self.now)
+                weakref.finalize(storage, self._forget, place, count)
         return result
-
-    def _follow(self, storage: torch.UntypedStorage) -> None:
-        place, count = storage.data_ptr(), storage.nbytes()
-        if count and place not in self._places:  # an address is reused only after its owner is gone
-            self._places.add(place)
-            self.now += count
-            self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self._forget, place, count)
 
     def _forget(self, place: int, count: int) -> None:
         self._places.discard(place)

@@ -146,15 +146,14 @@ class NanSpread(pytorch.DispatchMode):
             return self._mark(result, _all_true, func)
 
         def as_mask(leaf: object) -> object:
-            return self._full_mask(leaf) if isinstance(leaf, Tensor) else leaf
+            if not isinstance(leaf, Tensor):
+                return leaf
+            mask = self._mask_of(leaf)
+            return torch.zeros_like(leaf, dtype=torch.bool) if mask is None else mask
 
         moved_args, moved_kwargs = pytorch.tree_map(as_mask, (args, dict(kwargs)))
         masks = iter(_tensors(func(*moved_args, **moved_kwargs)))
         return self._mark(result, lambda out: next(masks), func)
-
-    def _full_mask(self, tensor: Tensor) -> Tensor:
-        mask = self._mask_of(tensor)
-        return torch.zeros_like(tensor, dtype=torch.bool) if mask is None else mask
 
     def _mark(self, result: object, mask_of: Callable[[Tensor], Tensor], func: OpOverload) -> object:
         """Remember which of the booleans and whole numbers that came out depend on a NaN."""

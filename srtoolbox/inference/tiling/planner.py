@@ -156,7 +156,8 @@ class TilePlanner:
     def _next_smaller(self, plan: TilePlan, size: Size) -> TilePlan | None:
         """Return the next plan with smaller windows or pieces; None: there is none."""
         before, overlaps = plan.grid(size).largest_window, self._overlaps()
-        piece = self._smaller_piece(plan.piece, before)
+        limit = before if plan.piece is None else min(before, plan.piece)
+        piece = next((each for each in self._pieces if each is not None and each < limit), plan.piece)
         has_pieces = plan.piece is not None or piece is None
         first = overlaps.index(plan.overlap) if plan.overlap in overlaps else 0
         for overlap in overlaps[first:]:
@@ -168,12 +169,6 @@ class TilePlanner:
             if window < before or piece != plan.piece:
                 return TilePlan(tile, piece, overlap)
         return None
-
-    def _smaller_piece(self, piece: int | None, window: int) -> int | None:
-        """Return the next smaller pieces for a window; None: the network is not split."""
-        choices = [choice for choice in self._pieces if choice is not None and choice < window]
-        smaller = [choice for choice in choices if piece is None or choice < piece]
-        return smaller[0] if smaller else piece
 
     def _least_work(
         self, overlap: Overlap, size: Size, row_bytes: int, room: float, memory: MemoryModel
@@ -187,7 +182,9 @@ class TilePlanner:
             window, together = grid.largest_window, min(self.batch, len(grid.columns))
             band = max(row.keep_stop - row.keep_start for row in grid.rows) * row_bytes
             for piece in self._pieces:
-                work = grid.work(size) * (_overhead(piece, self.halo) if piece else 1.0)
+                # the upsampling is about half of the work
+                overlap_work = (piece**0.5 + 2 * self.halo) ** 2 / piece if piece else 1.0
+                work = grid.work(size) * (1 + overlap_work) / 2
                 needed = together * memory.bytes_of(window, piece, self.halo) + band
                 if needed <= room and (best is None or work < best[0]):
                     best = work, TilePlan(tile, piece, overlap)
@@ -220,11 +217,6 @@ class TilePlanner:
         return plan
 
 
-def _overhead(piece: int, halo: int) -> float:
-    """Return the factor of the work with the upsampling, about half of the network, in pieces."""
-    return (1 + (piece**0.5 + 2 * halo) ** 2 / piece) / 2
-
-
 class MarginPlanner:
     """Decides how much of its repetitions a network sees beyond the edges of an image that wraps.
 
@@ -241,15 +233,15 @@ class MarginPlanner:
 
     def margins(self, size: tuple[int, int]) -> Margins:
         """Return those of an image of (height, width), as the network sees it."""
-        field, axes = self._field(), zip(size, self._wraps, strict=True)
-        rows, columns = (self._margin(side, field) if wraps else Margin() for side, wraps in axes)
-        self._warn(size, (rows, columns), field)
-        return rows, columns
-
-    def _field(self) -> int | None:
         if self._overlap is None:
-            return receptive_field_of(self._network)
-        return max(self._overlap, CHROMA if facts_of(self._network).colour == "y" else 0)
+            field = receptive_field_of(self._network)
+        else:
+            field = max(self._overlap, CHROMA if facts_of(self._network).colour == "y" else 0)
+        axes = zip(size, self._wraps, strict=True)
+        rows, columns = (self._margin(side, field) if wraps else Margin() for side, wraps in axes)
+        if not self._has_warned:
+            self._warn(size, (rows, columns), field)
+        return rows, columns
 
     def _margin(self, length: int, field: int | None) -> Margin:
         facts = facts_of(self._network)
@@ -265,8 +257,6 @@ class MarginPlanner:
     def _warn(self, size: tuple[int, int], margins: Margins, field: int | None) -> None:
         axes = zip(size, margins, strict=True)
         work = math.prod((side + sum(margin)) / side for side, margin in axes)
-        if self._has_warned:
-            return
         if field is None:
             self._has_warned = True
             text = (

@@ -72,29 +72,23 @@ def measure_receptive_field(network: nn.Module) -> int | None:
     try:
         exact = copy.deepcopy(network).to("cpu", torch.float64).eval()
         with sdpa_kernel(SDPBackend.MATH):
-            for length in LENGTHS:
-                radius = _radius(exact, facts_of(exact).fit(length))
-                if radius is not None:
+            for length in map(facts_of(exact).fit, LENGTHS):
+                lying = _radius_along(exact, length, False)
+                standing = None if lying is None else _radius_along(exact, length, True)
+                if lying is not None and standing is not None:
+                    radius = max(lying, standing)
                     return None if _depends_on_place(exact, radius) else radius
     except Exception as error:  # a plugin may raise anything at float64, a strip, or NaN
         LOGGER.debug("how far %s sees cannot be measured: %r", type(network).__name__, error)
     return None
 
 
-def _radius(network: nn.Module, length: int) -> int | None:
-    """Return how far along a strip, lying and standing, a column is seen.
-
-    None: to an end, or not everywhere as far.
+def _radius_along(network: nn.Module, length: int, is_standing: bool) -> int | None:
+    """Return how far along a strip a column is seen; None: to an end, or not everywhere as far.
 
     Raises:
         Untraceable: the network decides by values.
     """
-    lying = _radius_along(network, length, False)
-    standing = None if lying is None else _radius_along(network, length, True)
-    return None if lying is None or standing is None else max(lying, standing)
-
-
-def _radius_along(network: nn.Module, length: int, is_standing: bool) -> int | None:
     facts = facts_of(network)
     cell, scale = facts.size_multiple, facts.scale
     middle = length // 2 // cell * cell
