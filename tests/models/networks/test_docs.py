@@ -11,6 +11,8 @@ import torch
 
 from srtoolbox.interfaces import network_kind
 from srtoolbox.registry import NETWORKS
+from srtoolbox.weights import recognise
+from srtoolbox.weights.formats import rename
 from tests.models.networks import test_all
 
 ROOT = Path(__file__).parents[3]
@@ -72,3 +74,17 @@ def test_the_network_of_the_docs_passes_all_automatic_tests(tiny_resnet: str, te
     values = {"test_a_wrong_scale_is_refused": (0, -2, 2.5, "2", True)}.get(test, (2, 3, 4))
     for scale in values if "scale" in arguments else (None,):
         TESTS[test](*(tiny_resnet, scale)[: len(arguments)])
+
+
+def test_the_layouts_of_the_docs_recognise_its_files(tiny_resnet: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, parts = (ROOT / "docs/add_a_component.md").read_text(encoding="utf-8"), {}
+    exec(page.split("### Files of other projects")[1].split("```python\n")[1].split("```")[0], parts)
+    monkeypatch.setattr(recognise, "LAYOUTS", (*recognise.LAYOUTS, *parts["LAYOUTS"]))
+    config = {"type": tiny_resnet, "scale": 3, "colour": "rgb", "num_features": 8, "num_blocks": 2}
+    state = NETWORKS.build(config).state_dict()
+    theirs = rename(state, {ours: theirs for theirs, ours in parts["AUTHORS"].items()})
+    assert theirs.keys() != state.keys()
+    for tensors, sentence in ((state, "TinyResNet, x3"), (theirs, "TinyResNet, its authors' names, x3")):
+        network = recognise.recognise({"state_dict": tensors}, "x.pth")
+        assert network.config == config and network.tensors.keys() == state.keys()
+        assert network.sentence == f"{sentence}, 2 blocks, 8 features"
