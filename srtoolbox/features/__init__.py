@@ -52,14 +52,20 @@ class FeatureNetwork(nn.Module):
             self.steps = nn.ModuleList(steps[: max(self._output_steps.values()) + 1])
             for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
                 self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
-            _freeze(self)
+            for part in self.modules():  # all tensors become buffers that no state_dict holds
+                for name, tensor in [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]:
+                    delattr(part, name)
+                    part.register_buffer(name, tensor.detach(), persistent=False)
             self.to("cpu")
         self.backbone, self.layers, self.normalize_input = backbone, tuple(layers), normalize_input
-        self._keep_outputs()
+        for index in self._output_steps.values():  # no ReLU in place overwrites the output before it
+            following = self.steps[index + 1] if index + 1 < len(self.steps) else None
+            if isinstance(following, nn.ReLU):
+                following.inplace = False
         self.train(False)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Features by layer.
+        """Return features by layer.
 
         Args:
             images: (N, 3, H, W) RGB in [0, 1], of any float type; gradients flow through to it.
@@ -78,7 +84,7 @@ class FeatureNetwork(nn.Module):
             return self._run(images)
 
     def train(self, mode: bool = True) -> FeatureNetwork:
-        """Stays in evaluation mode."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FeatureNetwork:
@@ -106,13 +112,6 @@ class FeatureNetwork(nn.Module):
             outputs.append(value)
         return {name: outputs[index] for name, index in self._output_steps.items()}
 
-    def _keep_outputs(self) -> None:
-        """Let no ReLU that works in place overwrite the output of the layer before it."""
-        for index in self._output_steps.values():
-            following = self.steps[index + 1] if index + 1 < len(self.steps) else None
-            if isinstance(following, nn.ReLU):
-                following.inplace = False
-
 
 def _is_too_small(value: Tensor, step: nn.Module) -> bool:
     """True if a pooling has no window in a feature map."""
@@ -120,12 +119,3 @@ def _is_too_small(value: Tensor, step: nn.Module) -> bool:
         return False
     kernel = step.kernel_size
     return min(value.shape[-2:]) < (max(kernel) if isinstance(kernel, tuple) else kernel)
-
-
-def _freeze(module: nn.Module) -> None:
-    """Turn all parameters and buffers into buffers that no state_dict holds."""
-    for part in module.modules():
-        tensors = [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]
-        for name, tensor in tensors:
-            delattr(part, name)
-            part.register_buffer(name, tensor.detach(), persistent=False)

@@ -51,8 +51,11 @@ def layer_faults(backbone: object, layers: object) -> list[Fault]:
         return [Fault("layers", fault)]
     steps = layer_steps(backbone)
     place = "layers.{}" if isinstance(layers, Mapping) else "layers"
-    unknown = [layer for layer in layers if layer not in steps]
-    return [Fault(place.format(layer), _unknown_layer(backbone, layer)) for layer in unknown]
+    names, faults = papers_names(backbone), []
+    for layer in [layer for layer in layers if layer not in steps]:
+        sentence = f"layers: {backbone} has no layer {layer!r}.{did_you_mean(str(layer), names)}"
+        faults.append(Fault(place.format(layer), f"{sentence} It has {', '.join(names)}"))
+    return faults
 
 
 def weight_faults(weights: object) -> list[Fault]:
@@ -66,14 +69,8 @@ def weight_faults(weights: object) -> list[Fault]:
     return [Fault("weights", f"weights={weights!r}: {fault}")]
 
 
-def _unknown_layer(backbone: str, layer: object) -> str:
-    names = papers_names(backbone)
-    hint = did_you_mean(str(layer), names)
-    return f"layers: {backbone} has no layer {layer!r}.{hint} It has {', '.join(names)}"
-
-
 def papers_names(backbone: str) -> list[str]:
-    """The layers of a backbone by the papers' names, from the first to the deepest."""
+    """Return the layers of a backbone by the papers' names, from the first to the deepest."""
     return [name for name in layer_steps(backbone) if "." not in name]
 
 
@@ -129,13 +126,13 @@ def steps_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def empty_backbone(backbone: str) -> nn.Module:
-    """The network without memory for its parameters, which draws no random number."""
+    """Return the network without memory for its parameters; no random number is drawn."""
     with without_memory():
         return torchvision_models().get_model(backbone, weights=None)
 
 
 def filled_backbone(backbone: str, weights: str) -> nn.Module:
-    """The network with its weights before the classifier, float32 on the CPU.
+    """Return the network with its weights before the classifier, float32 on the CPU.
 
     Args:
         backbone: one of `BACKBONES`.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,17 +99,12 @@ def _check_alike(first: NetworkFile, other: NetworkFile) -> None:
     fault = differences(first.tensors, other.tensors)
     if fault:
         raise CheckpointError(f"{names} are not of one network and cannot be interpolated; the second has {fault}")
-    ours, theirs = _computation(first.config), _computation(other.config)
-    unlike = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
+    ours, theirs = arguments_of(first.config), arguments_of(other.config)
+    keys = (key for key in {**ours, **theirs} if not key.startswith("init"))  # which is for the start of a training
+    unlike = [key for key in keys if ours.get(key) != theirs.get(key)]
     if unlike:
         shown = ", ".join(f"{key}={ours.get(key)!r} and {theirs.get(key)!r}" for key in unlike)
         raise CheckpointError(f"{names} cannot be interpolated, they compute different things: {shown}")
-
-
-def _computation(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all arguments of a network but those that only say how training begins."""
-    arguments = arguments_of(config).items()
-    return {key: value for key, value in arguments if not key.startswith("init")}
 
 
 def interpolate_states(states: Sequence[State], shares: Sequence[float]) -> dict[str, Tensor]:
@@ -129,7 +125,11 @@ def interpolate_states(states: Sequence[State], shares: Sequence[float]) -> dict
             the result NaN.
         CheckpointError: keys, shapes or whole-numbered buffers that differ.
     """
-    check_shares(shares, len(states))
+    if len(shares) != len(states) or not states:
+        raise SrtoolboxError(f"{len(states)} networks need as many weights, got {len(shares)}")
+    if not all(0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-6:
+        shown = ", ".join(f"{share:g}" for share in shares)
+        raise SrtoolboxError(f"the weights of an interpolation lie in [0, 1] and sum to 1, got {shown}")
     first = states[0]
     for number, state in enumerate(states[1:], start=2):
         fault = differences(first, state)
@@ -149,21 +149,10 @@ def interpolate_states(states: Sequence[State], shares: Sequence[float]) -> dict
     return result
 
 
-def check_shares(shares: Sequence[float], count: int) -> None:
-    """Raise a SrtoolboxError unless there are `count` shares in [0, 1] that sum to 1."""
-    if len(shares) != count or count < 1:
-        raise SrtoolboxError(f"{count} networks need as many weights, got {len(shares)}")
-    if not all(0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-6:
-        shown = ", ".join(f"{share:g}" for share in shares)
-        raise SrtoolboxError(f"the weights of an interpolation lie in [0, 1] and sum to 1, got {shown}")
-
-
 def _weighted_sum(parts: Sequence[tuple[Tensor, float]]) -> Tensor:
-    dtype = parts[0][0].dtype
-    for tensor, _ in parts[1:]:
-        dtype = torch.promote_types(dtype, tensor.dtype)
     if len(parts) == 1:
         return parts[0][0].clone()
+    dtype = reduce(torch.promote_types, (tensor.dtype for tensor, _ in parts))
     wide = torch.promote_types(dtype, torch.float64)
     total = parts[0][0].to(wide) * parts[0][1]
     for tensor, share in parts[1:]:
