@@ -20,16 +20,12 @@ from srtoolbox.interfaces import FACTS
 from srtoolbox.metrics.psnr import PSNR
 from srtoolbox.optim.wrapper import OptimWrapper
 from srtoolbox.registry import registries
+from tests.processes import command
 
 TEXT = (Path(__file__).parents[2] / "docs/add_a_component.md").read_text(encoding="utf-8")
 PARTS, CONFIG, *_ = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 ROOT = Path(__file__).parents[2]
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-
-
-def typed(folder: Path, *words: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "srtoolbox", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env=ENV, cwd=folder, timeout=200)
 
 
 @pytest.fixture
@@ -40,19 +36,20 @@ def parts(tmp_path: Path) -> Path:
 
 def test_its_config_has_no_fault(parts: Path) -> None:
     (parts / "my_config.py").write_text(CONFIG)
-    done = typed(parts, "check_config", "my_config.py")
+    typed = [sys.executable, "-m", "srtoolbox", "check_config", "my_config.py"]
+    done = subprocess.run(typed, capture_output=True, text=True, env=ENV, cwd=parts, timeout=200)
     assert (done.returncode, done.stdout) == (0, "my_config.py: ok (train)\n"), done.stderr
 
 
 def test_its_classes_train_and_the_saved_config_trains_from_anywhere(parts: Path, tiny_config: Path) -> None:
     text = CONFIG.replace("quickstart/espcn_x3_photos.py", "tiny.py")
     (parts / "my_config.py").write_text(text + "max_iters = 6\n")
-    done = typed(parts, "train", "my_config.py", "--work-dir", "run")
+    done = command("train", "my_config.py", "--work-dir", "run", cwd=parts)
     assert done.returncode == 0, done.stderr
     assert "iter 6: " in done.stderr and "below the best photos/psnr" in done.stderr and "photos/worst" in done.stderr
     elsewhere = parts / "elsewhere"
     elsewhere.mkdir()
-    done = typed(elsewhere, "train", "../run/config.py", "--work-dir", "again")
+    done = command("train", "../run/config.py", "--work-dir", "again", cwd=elsewhere)
     assert done.returncode == 0, done.stderr
     scores = [
         [json.loads(line)["iter"] for line in (parts / name / "scores.jsonl").read_text().splitlines()]
@@ -65,9 +62,11 @@ def test_its_classes_train_and_the_saved_config_trains_from_anywhere(parts: Path
 
 def test_a_plugin_of_the_command_line_is_saved_too(parts: Path, tiny_config: Path) -> None:
     network = "model.generator=dict(_delete_=True, type='TwoLayers', scale=3)"
-    done = typed(parts, "train", "tiny.py", "--plugin", "my_parts.py", network, "max_iters=2", "--work-dir", "run")
+    done = command(
+        "train", "tiny.py", "--plugin", "my_parts.py", network, "max_iters=2", "--work-dir", "run", cwd=parts
+    )
     assert done.returncode == 0, done.stderr
-    done = typed(parts / "run", "check_config", "config.py")
+    done = command("check_config", "config.py", cwd=parts / "run")
     assert (done.returncode, done.stdout) == (0, "config.py: ok (train)\n"), done.stderr
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from srtoolbox.cli import main
+from tests.processes import become
 
 
 def free_port() -> int:
@@ -62,7 +62,7 @@ def start(world: int, folder: Path, arguments: list[str], **environ: str) -> Ran
     return fork(world, folder, lambda: main(arguments), environ)
 
 
-def fork(world: int, folder: Path, work: Callable[[], int], environ: Mapping[str, str] | None = None) -> Ranks:
+def fork(world: int, folder: Path, work: Callable[[], int | None], environ: Mapping[str, str] | None = None) -> Ranks:
     """Run `work` in `world` forked processes with a launcher's variables; what they print goes to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     launch = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(world), **(environ or {})}
@@ -70,29 +70,8 @@ def fork(world: int, folder: Path, work: Callable[[], int], environ: Mapping[str
     for rank in range(world):
         pid = os.fork()
         if pid == 0:
-            _child({**launch, "RANK": str(rank), "LOCAL_RANK": str(rank)}, folder / f"stderr{rank}", work)
+            errors = os.open(folder / f"stderr{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            variables = {**launch, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            become(work, os.open(os.devnull, os.O_WRONLY), errors, variables)
         pids.append(pid)
     return Ranks(pids, folder)
-
-
-def _child(environ: Mapping[str, str], errors: Path, work: Callable[[], int]) -> None:
-    code = 1
-    try:
-        os.environ.update(environ)
-        os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.stderr = open(2, "w", closefd=False, buffering=1)  # noqa: SIM115 - pytest has put its own in place
-        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(signum, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        code = work()
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else 1
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(code)

@@ -13,7 +13,9 @@ import pytest
 import torch
 
 from srtoolbox import dist
+from srtoolbox.cli import main
 from srtoolbox.weights.checkpoint import latest_checkpoint
+from tests.engine.ranks import start
 from tests.engine.runs import differing, final_state, records, run
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -25,6 +27,15 @@ def torchrun(*arguments: str) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+def on_two_ranks(folder: Path, *arguments: str) -> None:
+    """Run a command as torchrun does, without the launcher's and the ranks' time to begin."""
+    ranks = start(2, folder / "ranks", list(arguments))
+    try:
+        assert ranks.wait(200) == {0: 0, 1: 0}, ranks.errors(0)
+    finally:
+        ranks.end()
+
+
 def weights(work_dir: Path) -> dict[str, torch.Tensor]:
     return torch.load(work_dir / "checkpoints/iter_000020.pth", weights_only=True)["networks"]["generator"]
 
@@ -33,7 +44,11 @@ def weights(work_dir: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("extra", [(), ("accumulate=2",)], ids=["plain", "accumulate"])
 def test_two_processes_equal_one(extra: tuple[str, ...], tiny_config: Path, tmp_path: Path) -> None:
     run(tiny_config, tmp_path / "one", *extra)
-    torchrun("train", str(tiny_config), "--work-dir", str(tmp_path / "two"), "data.train.batch_size=2", *extra)
+    train = ["train", str(tiny_config), "--work-dir", str(tmp_path / "two"), "data.train.batch_size=2", *extra]
+    if extra:
+        on_two_ranks(tmp_path, *train)
+    else:
+        torchrun(*train)
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     for key in one:
         torch.testing.assert_close(two[key], one[key], rtol=1e-6, atol=1e-6)
@@ -50,12 +65,8 @@ def test_two_processes_equal_one(extra: tuple[str, ...], tiny_config: Path, tmp_
 def test_evaluation_counts_every_image_once(tiny_config: Path, tmp_path: Path) -> None:
     run(tiny_config, tmp_path / "run")
     checkpoint = str(tmp_path / "run/checkpoints/iter_000020.pth")
-    torchrun("test", str(tiny_config), checkpoint, "--json", str(tmp_path / "two.json"))
-    one = subprocess.run(
-        [sys.executable, "-m", "srtoolbox", "test", str(tiny_config), checkpoint, "--json", str(tmp_path / "one.json")],
-        capture_output=True, text=True, env=ENV,
-    )  # fmt: skip
-    assert one.returncode == 0, one.stderr
+    on_two_ranks(tmp_path, "test", str(tiny_config), checkpoint, "--json", str(tmp_path / "two.json"))
+    assert main(["test", str(tiny_config), checkpoint, "--json", str(tmp_path / "one.json")]) == 0
     results = [json.loads((tmp_path / f"{name}.json").read_text())["iter_000020"]["photos"] for name in ("one", "two")]
     for result in results:
         result.pop("seconds")
@@ -72,9 +83,9 @@ BATCH_NORM = "model.generator={'type': 'SRResNet', 'scale': 3, 'num_features': 4
 @pytest.mark.timeout(280)
 def test_two_resumed_processes_equal_two_unbroken_ones(tiny_config: Path, tmp_path: Path) -> None:
     arguments = ["train", str(tiny_config), BATCH_NORM, "data.train.batch_size=2", "--work-dir"]
-    torchrun(*arguments, str(tmp_path / "whole"))
-    torchrun(*arguments, str(tmp_path / "parts"), "max_iters=7")
-    torchrun(*arguments, str(tmp_path / "parts"), "--resume")
+    on_two_ranks(tmp_path, *arguments, str(tmp_path / "whole"))
+    on_two_ranks(tmp_path, *arguments, str(tmp_path / "parts"), "max_iters=7")
+    on_two_ranks(tmp_path, *arguments, str(tmp_path / "parts"), "--resume")
     assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts")) == []
     # the shorter run evaluated and logged at its end, 7, too; the resumed one wrote those lines anew
     whole, parts = (

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from srtoolbox import dist
 from srtoolbox.errors import ConfigError, SrtoolboxError
 from srtoolbox.registry import LOSSES
+from tests.engine.ranks import fork
+from tests.processes import Forked
 
 SHAPES = [(6, 1), (3, 1, 4, 5)]  # a judgement per image, a map of them
 WEIGHT = 5e-3
@@ -165,54 +165,47 @@ def test_it_is_no_loss_over_images():
         LOSSES.build({"type": "GANLoss"})(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8))
 
 
-RANK_SCRIPT = """
-import os, sys, torch
-from srtoolbox import dist
-from srtoolbox.registry import LOSSES
-
-dist.init(torch.device("cpu"))
-torch.manual_seed(0)
-judge = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 7), torch.nn.Tanh(), torch.nn.Linear(7, 1)).double()
-real, fake = torch.randn(4, 3, 2, 2).double() + 1, torch.randn(4, 3, 2, 2).double()
-share = slice(dist.rank(), None, dist.world_size())
-loss = LOSSES.build({"type": "RelativisticGANLoss", "weight": 0.5, "label_smoothing": 0.1})
-real, fake = real[share], fake[share].requires_grad_()
-value = loss.discriminator(judge(real), judge(fake.detach()))
-value.backward()
-terms = [value.detach()] + [p.grad for p in judge.parameters()]
-of_generator = loss.generator(judge(real).detach(), judge(fake))
-scale = torch.ones((), dtype=torch.float64, requires_grad=True)   # a parameter of a generator
-moved = loss.generator(judge(real).detach(), judge(fake.detach() * scale))
-moved.backward()
-terms += [of_generator.detach(), scale.grad]
-terms = [dist.mean_over_ranks(term) for term in terms]   # what DDP makes of gradients
-# the whole of a discriminator's step as DDP does it, with the penalty's second derivatives
-for parameter in judge.parameters():
-    parameter.grad = None
-wrapped = torch.nn.parallel.DistributedDataParallel(judge) if dist.world_size() > 1 else judge
-loss = LOSSES.build({"type": "RelativisticGANLoss", "r1_weight": 10.0, "r1_interval": 4})
-real = real.requires_grad_()
-of_real, of_fake = wrapped(real), wrapped(fake.detach())
-(loss.discriminator(of_real, of_fake) + loss.gradient_penalty(real, of_real)).backward()
-terms += [parameter.grad for parameter in judge.parameters()]
-if dist.is_main():
-    torch.save(terms, sys.argv[1])
-dist.barrier()
-os._exit(0)   # destroying a gloo group can hang, see srtoolbox.dist
-"""
+def judged(path: Path) -> None:
+    """Write the loss and the gradients, averaged over the ranks, of this rank's share of a batch."""
+    dist.init(torch.device("cpu"))
+    torch.manual_seed(0)
+    layers = [torch.nn.Flatten(), torch.nn.Linear(12, 7), torch.nn.Tanh(), torch.nn.Linear(7, 1)]
+    judge = torch.nn.Sequential(*layers).double()
+    real, fake = torch.randn(4, 3, 2, 2).double() + 1, torch.randn(4, 3, 2, 2).double()
+    share = slice(dist.rank(), None, dist.world_size())
+    loss = LOSSES.build({"type": "RelativisticGANLoss", "weight": 0.5, "label_smoothing": 0.1})
+    real, fake = real[share], fake[share].requires_grad_()
+    value = loss.discriminator(judge(real), judge(fake.detach()))
+    value.backward()
+    terms = [value.detach()] + [p.grad for p in judge.parameters()]
+    of_generator = loss.generator(judge(real).detach(), judge(fake))
+    scale = torch.ones((), dtype=torch.float64, requires_grad=True)  # a parameter of a generator
+    moved = loss.generator(judge(real).detach(), judge(fake.detach() * scale))
+    moved.backward()
+    terms += [of_generator.detach(), scale.grad]
+    terms = [dist.mean_over_ranks(term) for term in terms]  # what DDP makes of gradients
+    # the whole of a discriminator's step as DDP does it, with the penalty's second derivatives
+    for parameter in judge.parameters():
+        parameter.grad = None
+    wrapped = torch.nn.parallel.DistributedDataParallel(judge) if dist.world_size() > 1 else judge
+    loss = LOSSES.build({"type": "RelativisticGANLoss", "r1_weight": 10.0, "r1_interval": 4})
+    real = real.requires_grad_()
+    of_real, of_fake = wrapped(real), wrapped(fake.detach())
+    (loss.discriminator(of_real, of_fake) + loss.gradient_penalty(real, of_real)).backward()
+    terms += [parameter.grad for parameter in judge.parameters()]
+    if dist.is_main():
+        torch.save(terms, path)
+    dist.barrier()
 
 
 @pytest.mark.timeout(120)
 def test_means_go_over_all_ranks(tmp_path: Path) -> None:
     """Two processes with half the batch each give the loss and the gradients of one with the whole batch."""
-    script = tmp_path / "judge.py"
-    script.write_text(RANK_SCRIPT)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    for command, name in (([sys.executable], "one"), (launcher, "two")):
-        done = subprocess.run(
-            [*command, str(script), str(tmp_path / name)], capture_output=True, text=True, timeout=100, env=environment
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+    assert Forked(lambda: judged(tmp_path / "one")).wait().returncode == 0
+    ranks = fork(2, tmp_path, lambda: judged(tmp_path / "two"))
+    try:
+        assert ranks.wait(100) == {0: 0, 1: 0}, ranks.errors(0)
+    finally:
+        ranks.end()
     one, two = (torch.load(tmp_path / name, weights_only=True) for name in ("one", "two"))
     torch.testing.assert_close(two, one, rtol=1e-12, atol=1e-14)
