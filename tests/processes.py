@@ -17,7 +17,7 @@ from srtoolbox.cli import main
 
 
 class Forked:
-    """A process that runs `work` and exits with what it returns; what it prints is kept."""
+    """A process that runs `work` and exits with what it returns; it is used like a `subprocess.Popen`."""
 
     def __init__(
         self,
@@ -54,15 +54,15 @@ class Forked:
             self.returncode = os.waitstatus_to_exitcode(status) if ended else None
         return self.returncode
 
-    def wait(self, seconds: float = 200) -> subprocess.CompletedProcess[str]:
-        """What it ended with; a process that still runs after so many seconds is killed and fails the test."""
-        deadline = time.monotonic() + seconds
+    def communicate(self, timeout: float = 200) -> tuple[str, str]:
+        """What it has printed when it ends; a process that still runs after so many seconds is killed and an error."""
+        deadline = time.monotonic() + timeout
         while self.poll() is None:
             if time.monotonic() > deadline:
                 self.kill()
-                raise AssertionError(f"still running after {seconds} s: {self.stderr[-2000:]}")
+                raise AssertionError(f"still running after {timeout} s: {self.stderr[-2000:]}")
             time.sleep(0.01)
-        return subprocess.CompletedProcess((), self.returncode, self.stdout, self.stderr)
+        return self.stdout, self.stderr
 
     def kill(self) -> None:
         """Kill it if it still runs."""
@@ -78,7 +78,14 @@ def start(*words: object, **options: object) -> Forked:
 
 def command(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
     """Run `srtoolbox WORDS` to its end."""
-    return start(*words, **options).wait()
+    return run(lambda: main([str(word) for word in words]), **options)
+
+
+def run(work: Callable[[], int | None], **options: object) -> subprocess.CompletedProcess[str]:
+    """Do some work in a process of its own, to its end."""
+    process = Forked(work, **options)
+    printed = process.communicate()
+    return subprocess.CompletedProcess((), process.returncode, *printed)
 
 
 def become(

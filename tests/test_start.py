@@ -6,6 +6,7 @@ import importlib.util
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -120,8 +121,19 @@ def test_an_environment_is_made_once(
             start.environment("test")
 
 
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Gives back the handlers of signals."""
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="os.kill ends a process there")
-def test_a_command_waited_for_answers_ctrl_c_itself(start: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_waited_for_answers_ctrl_c_itself(
+    start: ModuleType, handlers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Windows replaces no process: the one that waits must neither end nor kill the command, which is saving."""
     answers = (
         "import os, signal, sys, time\n"
@@ -129,11 +141,31 @@ def test_a_command_waited_for_answers_ctrl_c_itself(start: ModuleType, monkeypat
         "os.kill(os.getppid(), signal.SIGINT), signal.raise_signal(signal.SIGINT)"
     )
     monkeypatch.setattr(start, "IS_WINDOWS", True)
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        assert start.really_become([sys.executable, "-c", answers]) == 7
-    finally:
-        signal.signal(signal.SIGINT, before)
+    assert start.really_become([sys.executable, "-c", answers]) == 7
+
+
+@pytest.mark.skipif(os.name == "nt", reason="os.kill ends a process there")
+def test_sigterm_goes_to_the_command_waited_for(start: ModuleType, handlers: None) -> None:
+    asks = "import os, signal, time\ntime.sleep(0.3)\nos.kill(os.getppid(), signal.SIGTERM)\ntime.sleep(60)"
+    assert start.wait_for([sys.executable, "-c", asks]) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("lint", "types", "suite", "code"), [(0, 0, 0, 0), (3, 0, 0, 3), (0, 4, 0, 4), (0, 0, 5, 5), (0, 4, 5, 5)]
+)
+def test_a_fault_of_lint_types_or_suite_fails_the_tests(
+    lint: int, types: int, suite: int, code: int, start: ModuleType,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    checker = [sys.executable, "-Sc", f"print('types are checked'); raise SystemExit({types})"]
+    popen, suites = start.subprocess.Popen, []
+    monkeypatch.setattr(start.subprocess, "run", lambda command: SimpleNamespace(returncode=lint))
+    monkeypatch.setattr(start.subprocess, "Popen", lambda command, **options: popen(checker, **options))
+    monkeypatch.setattr(start, "wait_for", lambda command: suites.append(command) or suite)
+    assert start.tests(sys.executable, ["-m", "slow"]) == code
+    assert len(suites) == (lint == 0) == ("types are checked" in capsys.readouterr().out)
+    assert all(command[-2:] == ["-m", "slow"] for command in suites)
 
 
 def test_restarts_that_are_no_number_are_refused(start: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

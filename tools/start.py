@@ -80,14 +80,17 @@ def quickstart(python: str, arguments: list[str]) -> int:
 
 
 def tests(python: str, arguments: list[str]) -> int:
-    """Lint, check types, then the suite: `-m slow` runs the slow part."""
-    for lint in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]):
+    """Lint, then the suite with the type checker beside it: `-m slow` runs the slow part."""
+    for lint in (["ruff", "check", "."], ["ruff", "format", "--check", "."]):
         code = subprocess.run([python, "-m", *lint]).returncode
         if code:
             return code
     # one BLAS thread per test process: two processes on two cores would otherwise fight over them
     os.environ["OMP_NUM_THREADS"] = "1"
-    return become([python, "-m", "pytest", "-n", "auto", "--dist", "loadfile", *arguments])
+    with subprocess.Popen([python, "-m", "mypy"], stdout=subprocess.PIPE, text=True) as checker:
+        code = wait_for([python, "-m", "pytest", "-n", "auto", "--dist", "worksteal", *arguments])
+        print(f"mypy: {checker.communicate()[0]}", end="", flush=True)
+    return code or checker.returncode
 
 
 def launch(command: str, arguments: list[str]) -> int:
@@ -166,10 +169,17 @@ def become(command: list[str]) -> int:
     if not IS_WINDOWS:
         sys.stdout.flush()
         os.execvp(command[0], command)  # noqa: S606
-    for name in ("SIGINT", "SIGBREAK"):  # of a console both get it: what the command makes of it is waited for
+    return wait_for(command)
+
+
+def wait_for(command: list[str]) -> int:
+    """Run a command to its end: a console's signals reach it, too, and what it makes of them is waited for."""
+    for name in ("SIGINT", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: None)
-    return subprocess.run(command).returncode
+    process = subprocess.Popen(command)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    return process.wait()
 
 
 if __name__ == "__main__":

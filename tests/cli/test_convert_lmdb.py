@@ -1,19 +1,22 @@
 """The command that converts folders to LMDB."""
 
 import os
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from srtoolbox import cli
 from srtoolbox.cli.convert_lmdb import build_parser, main
 from srtoolbox.data.datasets.paired import PairedDataset
+from srtoolbox.data.prepare import write as conversion
+from srtoolbox.data.stores.lmdb_writer import LmdbWriter
 from srtoolbox.data.stores.opening import open_store
 from srtoolbox.errors import DataError
 from srtoolbox.image import read_image, write_image
 from srtoolbox.resize import imresize
+from tests import processes
 
 
 @pytest.fixture
@@ -142,33 +145,26 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
         main([str(tmp_path / "empty"), "-o", str(tmp_path / "s.lmdb")])
 
 
-# sends itself Ctrl-C when the store gets its second part: from outside it would come late on a busy machine
-INTERRUPTED = """
-import os, signal, sys
-import srtoolbox.data.prepare.write as conversion
-from srtoolbox.cli import main
-from srtoolbox.data.stores.lmdb_writer import LmdbWriter
+def interrupted(arguments: list[str]) -> int:
+    """Send itself Ctrl-C when the store gets its second part: from outside it would come late on a busy machine."""
+    conversion.COMMIT_BYTES = 2_000_000
+    add, calls = LmdbWriter.add, []
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
-conversion.COMMIT_BYTES = 2_000_000
-add, calls = LmdbWriter.add, []
+    def interrupting(self: LmdbWriter, values: object) -> object:
+        calls.append(1)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return add(self, values)
 
-def interrupting(self, values):
-    calls.append(1)
-    if len(calls) == 2:
-        os.kill(os.getpid(), signal.SIGINT)
-    return add(self, values)
-
-LmdbWriter.add = interrupting
-sys.exit(main(["convert_lmdb", *sys.argv[1:]]))
-"""
+    LmdbWriter.add = interrupting
+    return cli.main(["convert_lmdb", *arguments])
 
 
 def test_control_c_leaves_a_store_that_can_be_completed(photo: np.ndarray, tmp_path: Path) -> None:
     for number in range(30):
         write_image(tmp_path / f"in/{number}.png", photo)
     arguments = [str(tmp_path / "in"), "-o", str(tmp_path / "s.lmdb"), "--workers", "1"]
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED, *arguments], capture_output=True, text=True, timeout=60)
+    done = processes.run(lambda: interrupted(arguments))
     assert done.returncode == 130 and "run the same command again" in done.stdout, (done.stdout, done.stderr)
     with pytest.raises(DataError):
         open_store(tmp_path / "s.lmdb")

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from srtoolbox.cli import main
+from tests import processes
 from tests.engine.runs import listing, snapshot
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -50,8 +51,11 @@ def test_a_signal_saves_and_exits_with_its_code(
     """With workers the signal goes to the whole process group, as Ctrl-C and job schedulers send it."""
     work_dir = tmp_path / "run"
     options = ["--work-dir", str(work_dir), "max_iters=1000000", f"data.train.workers={workers}"]
-    command = [sys.executable, "-m", "srtoolbox", "train", str(tiny_config), *options]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENV, start_new_session=True)
+    if signum == signal.SIGTERM:
+        command = [sys.executable, "-m", "srtoolbox", "train", str(tiny_config), *options]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENV, start_new_session=True)
+    else:
+        process = processes.start("train", tiny_config, *options, own_group=True)
     deadline = time.monotonic() + 120
     while not (work_dir / "scores.jsonl").exists() or not (work_dir / "scores.jsonl").read_text():
         assert process.poll() is None and time.monotonic() < deadline
@@ -59,8 +63,8 @@ def test_a_signal_saves_and_exits_with_its_code(
     if workers:
         os.killpg(process.pid, signum)
     else:
-        process.send_signal(signum)
-    _, errors = process.communicate(timeout=60)
+        os.kill(process.pid, signum)
+    errors = process.communicate(timeout=60)[1]
     assert process.returncode == code, errors
     assert "--resume continues" in errors and "Traceback" not in errors
     newest = max((work_dir / "checkpoints").glob("iter_*.pth"))
@@ -128,8 +132,7 @@ def test_a_used_work_dir_is_refused_then_resumed_then_overwritten(
 ) -> None:
     work_dir = tmp_path / "run"
     assert train(tiny_config, "--work-dir", work_dir).returncode == 0
-    command = [sys.executable, "-m", "srtoolbox", "train", str(tiny_config), "--work-dir", str(work_dir)]
-    refused = subprocess.run(command, capture_output=True, text=True, env=ENV, timeout=200)
+    refused = processes.command("train", tiny_config, "--work-dir", work_dir)
     assert refused.returncode == 2 and "Traceback" not in refused.stderr
     assert "iteration 20" in refused.stderr and "--resume" in refused.stderr and "--overwrite" in refused.stderr
     resumed = train("--resume", tiny_config, "max_iters=24", "--work-dir", work_dir)

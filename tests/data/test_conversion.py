@@ -210,17 +210,21 @@ def test_the_map_grows(folder: Path, tmp_path: Path, unbroken: list[str], monkey
     assert digests(write_stores(make_plan(folder, Recipe(scale=3)), outputs, map_size=1 << 16)) == unbroken
 
 
+SIZES = (200, 400, 800)
+"""Of small disks, in KiB."""
 GUARDED = """
 import sys
 import srtoolbox.data.prepare.write as conversion
 from srtoolbox.data.prepare.plan import Recipe, make_plan
 from srtoolbox.errors import DataError
 conversion.COMMIT_BYTES = 40_000
-folder, out = sys.argv[1:]
-try:
-    conversion.write_stores(make_plan(folder, Recipe(scale=3)), [out + "/gt.lmdb", out + "/lq.lmdb"], workers=2)
-except DataError as error:
-    print("ERROR", error)
+folder, *disks = sys.argv[1:]
+for disk in disks:
+    try:
+        conversion.write_stores(make_plan(folder, Recipe(scale=3)), [disk + "/gt.lmdb", disk + "/lq.lmdb"], workers=2)
+        print("no error")
+    except DataError as error:
+        print("ERROR", str(error).replace(chr(10), " "))
 """
 
 
@@ -248,17 +252,26 @@ def test_a_write_cut_off_is_one_error_and_the_rerun_goes_on(folder: Path, tmp_pa
     assert digests(summaries) == unbroken and summaries[0].reused > 0
 
 
-@pytest.mark.parametrize("kibibytes", [200, 400, 800])
-def test_a_full_disk_is_one_error(folder: Path, tmp_path: Path, kibibytes: int) -> None:
-    mount = f"mount -t tmpfs -o size={kibibytes}k tmpfs {tmp_path}"
+@pytest.fixture(scope="module")
+def full_disks(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
+    """What a conversion onto disks of some KiB says, all by one process: a line each."""
+    place = tmp_path_factory.mktemp("disks")
+    disks = [place / str(size) for size in SIZES]
+    for disk in disks:
+        disk.mkdir()
+    mount = " && ".join(f"mount -t tmpfs -o size={disk.name}k tmpfs {disk}" for disk in disks)
     in_namespace = ["unshare", "-Urm", "sh", "-c"]
     if shutil.which("unshare") is None or subprocess.run([*in_namespace, mount], check=False).returncode:
         pytest.skip("needs user namespaces to mount a small disk")
-    (tmp_path / "script.py").write_text(GUARDED)
-    script = (tmp_path / "script.py").rename(tmp_path.parent / f"full{kibibytes}.py")
-    command = f"{mount} && {sys.executable} {script} {folder} {tmp_path}"
+    (place / "script.py").write_text(GUARDED)
+    command = f"{mount} && {sys.executable} {place}/script.py {folder} {' '.join(map(str, disks))}"
     done = subprocess.run([*in_namespace, command], capture_output=True, text=True, check=True)
-    assert "ERROR" in done.stdout and "disk full (0." in done.stdout, done
+    return dict(zip(SIZES, done.stdout.splitlines(), strict=True))
+
+
+@pytest.mark.parametrize("kibibytes", SIZES)
+def test_a_full_disk_is_one_error(full_disks: dict[int, str], kibibytes: int) -> None:
+    assert "ERROR" in full_disks[kibibytes] and "disk full (0." in full_disks[kibibytes]
 
 
 def test_two_conversions_into_one_store(folder: Path, tmp_path: Path) -> None:

@@ -4,9 +4,8 @@ import importlib.util
 import multiprocessing
 import os
 import pickle
+import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -21,6 +20,7 @@ from srtoolbox.data.stores.lmdb import LmdbStore, _Environment
 from srtoolbox.data.stores.opening import Window, open_store
 from srtoolbox.errors import DataError, MissingDataError
 from srtoolbox.image import write_image
+from tests import processes
 
 NEEDS_ZSTD = pytest.mark.skipif(importlib.util.find_spec("zstandard") is None, reason="needs the extra 'compact'")
 EACH_ENCODING = ["raw", "raw_tiled", "png", pytest.param("zstd", marks=NEEDS_ZSTD)]
@@ -216,23 +216,22 @@ def test_missing_key_names_key_and_store(folder: Path, tmp_path: Path) -> None:
 def test_an_lmdb_cut_short_is_refused_at_every_length(folder: Path, tmp_path: Path) -> None:
     whole = to_lmdb(folder, tmp_path / "s.lmdb") / "data.mdb"
     data = whole.read_bytes()
-    script = (
-        "import sys\nfrom srtoolbox.data.stores.opening import open_store\nfrom srtoolbox.errors import DataError\n"
-        "refused = 0\n"
-        "for path in sys.argv[1:]:\n"
-        "    try:\n        open_store(path)\n"
-        "    except DataError as error:\n        refused += path in str(error)\n"
-        "print(refused)"
-    )
     lengths = [0, 1, 100, 4096, 8191, 8192, *range(12288, len(data), 1024), len(data) - 1]
     paths = []
     for length in lengths:
         paths.append(tmp_path / f"cut{length}.lmdb")
         paths[-1].mkdir()
         (paths[-1] / "data.mdb").write_bytes(data[:length])
-    done = subprocess.run([sys.executable, "-c", script, *map(str, paths)], capture_output=True, text=True, check=False)
+
+    def refuse() -> None:
+        for path in paths:
+            with pytest.raises(DataError, match=re.escape(str(path))):
+                open_store(path)
+        print("all refused")
+
+    done = processes.run(refuse)
     assert done.returncode == 0, f"killed by signal {-done.returncode}\n{done.stderr}"
-    assert int(done.stdout) == len(lengths) > 20
+    assert done.stdout == "all refused\n" and len(lengths) > 20
 
 
 def test_foreign_and_damaged_files_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from srtoolbox.dist import heartbeat
 from srtoolbox.dist.heartbeat import Heartbeat
 from srtoolbox.io.files import read_json
 from srtoolbox.text import counted
+from tests import processes
 
 TIMEOUT = 10.0
 
@@ -113,13 +114,17 @@ def test_an_end_at_once_does_not_mind_a_reader_that_is_gone() -> None:
     """Of `train ... | head`, say."""
     reader, writer = os.pipe()
     os.close(reader)
-    leave = [sys.executable, "-c", "from srtoolbox.dist.heartbeat import exit_now\nprint('told')\nexit_now(7)"]
+
+    def leave() -> None:
+        os.dup2(writer, 1)
+        print("told")
+        heartbeat.exit_now(7)
+
     try:
-        environ = {**os.environ, "PYTHONUNBUFFERED": ""}
-        done = subprocess.run(leave, stdout=writer, stderr=subprocess.PIPE, env=environ, timeout=60)
+        done = processes.run(leave)
     finally:
         os.close(writer)
-    assert (done.returncode, done.stderr) == (7, b"")
+    assert (done.returncode, done.stderr) == (7, "")
 
 
 BLOCKED = """

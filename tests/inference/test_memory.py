@@ -10,6 +10,7 @@ import torch
 
 from srtoolbox.inference.tiling import memory
 from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory, peak_bytes
+from tests import processes
 
 MB = 1 << 20
 
@@ -51,24 +52,25 @@ def test_a_group_that_cannot_be_seen_from_inside(tmp_path):
     assert list(memory._group(tmp_path / "fs", tmp_path / "own")) == []
 
 
-LIMITED = """
-import resource, torch
-from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory
-size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (size + 300 * 2**20,) * 2)
-free = free_bytes(torch.device('cpu'))
-assert 250 * 2**20 < free <= 300 * 2**20, free
-try:
-    torch.ones(400 * 2**18)
-except Exception as error:
-    assert is_out_of_memory(error), error
-    print('refused')
-"""
+def limited() -> None:
+    """Print 'refused' where the address space left has no room for a tensor."""
+    import resource  # not on Windows
+
+    with open("/proc/self/statm") as sizes:
+        size = int(sizes.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + 300 * MB,) * 2)
+    free = free_bytes(torch.device("cpu"))
+    assert 250 * MB < free <= 300 * MB, free
+    try:
+        torch.ones(400 * 2**18)
+    except Exception as error:
+        assert is_out_of_memory(error), error
+        print("refused")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is of Linux")
 def test_a_limit_of_the_address_space_and_the_error_it_makes():
-    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=False)
+    done = processes.run(limited)
     assert done.stdout.split() == ["refused"], done.stderr
 
 

@@ -10,8 +10,8 @@ import torch
 from srtoolbox import dist
 from srtoolbox.errors import ConfigError, SrtoolboxError
 from srtoolbox.registry import LOSSES
+from tests import processes
 from tests.engine.ranks import fork
-from tests.processes import Forked
 
 SHAPES = [(6, 1), (3, 1, 4, 5)]  # a judgement per image, a map of them
 WEIGHT = 5e-3
@@ -201,7 +201,7 @@ def judged(path: Path) -> None:
 @pytest.mark.timeout(120)
 def test_means_go_over_all_ranks(tmp_path: Path) -> None:
     """Two processes with half the batch each give the loss and the gradients of one with the whole batch."""
-    assert Forked(lambda: judged(tmp_path / "one")).wait().returncode == 0
+    assert processes.run(lambda: judged(tmp_path / "one")).returncode == 0
     ranks = fork(2, tmp_path, lambda: judged(tmp_path / "two"))
     try:
         assert ranks.wait(100) == {0: 0, 1: 0}, ranks.errors(0)
