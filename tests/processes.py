@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
+import pytest
+
 from srtoolbox.cli import main
 
 
@@ -27,6 +29,8 @@ class Forked:
         environ: Mapping[str, str] | None = None,
         own_group: bool = False,
     ) -> None:
+        if not hasattr(os, "fork"):
+            pytest.skip("this system forks no processes")
         self._printed = [tempfile.TemporaryFile("w+", encoding="utf-8") for _ in range(2)]  # noqa: SIM115
         self.returncode: int | None = None
         self.pid = os.fork()

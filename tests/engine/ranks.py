@@ -62,6 +62,15 @@ def start(world: int, folder: Path, arguments: list[str], **environ: str) -> Ran
     return fork(world, folder, lambda: main(arguments), environ)
 
 
+def run_ranks(folder: Path, *arguments: str) -> None:
+    """Run `srtoolbox ARGUMENTS` on two ranks to its end, which must be a good one."""
+    ranks = start(2, folder / "ranks", list(arguments))
+    try:
+        assert ranks.wait(200) == {0: 0, 1: 0}, ranks.errors(0)
+    finally:
+        ranks.end()
+
+
 def fork(world: int, folder: Path, work: Callable[[], int | None], environ: Mapping[str, str] | None = None) -> Ranks:
     """Run `work` in `world` forked processes with a launcher's variables; what they print goes to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -15,25 +15,10 @@ import torch
 from srtoolbox import dist
 from srtoolbox.cli import main
 from srtoolbox.weights.checkpoint import latest_checkpoint
-from tests.engine.ranks import start
+from tests.engine.ranks import run_ranks
 from tests.engine.runs import differing, final_state, records, run
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
-LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "srtoolbox"]
-
-
-def torchrun(*arguments: str) -> None:
-    done = subprocess.run([*LAUNCHER, *arguments], capture_output=True, text=True, timeout=240, env=ENV)
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
-def on_two_ranks(folder: Path, *arguments: str) -> None:
-    """Run a command as torchrun does, without the launcher's and the ranks' time to begin."""
-    ranks = start(2, folder / "ranks", list(arguments))
-    try:
-        assert ranks.wait(200) == {0: 0, 1: 0}, ranks.errors(0)
-    finally:
-        ranks.end()
 
 
 def weights(work_dir: Path) -> dict[str, torch.Tensor]:
@@ -44,11 +29,8 @@ def weights(work_dir: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("extra", [(), ("accumulate=2",)], ids=["plain", "accumulate"])
 def test_two_processes_equal_one(extra: tuple[str, ...], tiny_config: Path, tmp_path: Path) -> None:
     run(tiny_config, tmp_path / "one", *extra)
-    train = ["train", str(tiny_config), "--work-dir", str(tmp_path / "two"), "data.train.batch_size=2", *extra]
-    if extra:
-        on_two_ranks(tmp_path, *train)
-    else:
-        torchrun(*train)
+    options = ["--work-dir", str(tmp_path / "two"), "data.train.batch_size=2", *extra]
+    run_ranks(tmp_path, "train", str(tiny_config), *options)
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     for key in one:
         torch.testing.assert_close(two[key], one[key], rtol=1e-6, atol=1e-6)
@@ -65,7 +47,7 @@ def test_two_processes_equal_one(extra: tuple[str, ...], tiny_config: Path, tmp_
 def test_evaluation_counts_every_image_once(tiny_config: Path, tmp_path: Path) -> None:
     run(tiny_config, tmp_path / "run")
     checkpoint = str(tmp_path / "run/checkpoints/iter_000020.pth")
-    on_two_ranks(tmp_path, "test", str(tiny_config), checkpoint, "--json", str(tmp_path / "two.json"))
+    run_ranks(tmp_path, "test", str(tiny_config), checkpoint, "--json", str(tmp_path / "two.json"))
     assert main(["test", str(tiny_config), checkpoint, "--json", str(tmp_path / "one.json")]) == 0
     results = [json.loads((tmp_path / f"{name}.json").read_text())["iter_000020"]["photos"] for name in ("one", "two")]
     for result in results:
@@ -83,9 +65,9 @@ BATCH_NORM = "model.generator={'type': 'SRResNet', 'scale': 3, 'num_features': 4
 @pytest.mark.timeout(280)
 def test_two_resumed_processes_equal_two_unbroken_ones(tiny_config: Path, tmp_path: Path) -> None:
     arguments = ["train", str(tiny_config), BATCH_NORM, "data.train.batch_size=2", "--work-dir"]
-    on_two_ranks(tmp_path, *arguments, str(tmp_path / "whole"))
-    on_two_ranks(tmp_path, *arguments, str(tmp_path / "parts"), "max_iters=7")
-    on_two_ranks(tmp_path, *arguments, str(tmp_path / "parts"), "--resume")
+    run_ranks(tmp_path, *arguments, str(tmp_path / "whole"))
+    run_ranks(tmp_path, *arguments, str(tmp_path / "parts"), "max_iters=7")
+    run_ranks(tmp_path, *arguments, str(tmp_path / "parts"), "--resume")
     assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts")) == []
     # the shorter run evaluated and logged at its end, 7, too; the resumed one wrote those lines anew
     whole, parts = (
@@ -97,7 +79,8 @@ def test_two_resumed_processes_equal_two_unbroken_ones(tiny_config: Path, tmp_pa
 @pytest.mark.timeout(280)
 def test_a_signal_to_torchrun_saves(tiny_config: Path, tmp_path: Path) -> None:
     never = ("max_iters=1000000", "hooks.checkpoint.interval=1000000", "data.val.interval=1000000")
-    command = [*LAUNCHER, "train", str(tiny_config), "--work-dir", str(tmp_path / "run"), *never]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "srtoolbox"]
+    command = [*launcher, "train", str(tiny_config), "--work-dir", str(tmp_path / "run"), *never]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENV, start_new_session=True)
     deadline = time.monotonic() + 120
     log = tmp_path / "run/scores.jsonl"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.engine.ranks import run_ranks
 from tests.engine.runs import build, differing, final_state, load, records, run
-from tests.engine.test_distributed import torchrun
 
 GAN = """
 _base_ = ['./tiny.py']
@@ -73,7 +73,9 @@ def test_the_log_tells_of_both_networks(gan_config: Path, tmp_path: Path) -> Non
 def test_two_processes_equal_one(gan_config: Path, tmp_path: Path, extra: tuple[str, ...]) -> None:
     # the mean of a relativistic loss goes over one batch: two half ones in a row are no whole one, two ranks are
     run(gan_config, tmp_path / "one", *extra)
-    torchrun("train", str(gan_config), "--work-dir", str(tmp_path / "two"), "data.train.batch_size=2", *extra)
+    run_ranks(
+        tmp_path, "train", str(gan_config), "--work-dir", str(tmp_path / "two"), "data.train.batch_size=2", *extra
+    )
     one, two = (load(tmp_path / name, "iter_000020")["networks"] for name in ("one", "two"))
     for name in ("generator", "discriminator"):
         for key, value in one[name].items():
