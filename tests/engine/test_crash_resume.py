@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from srtoolbox.weights.checkpoint import save_checkpoint
+from tests.engine.ranks import run_ranks
 from tests.engine.runs import differing, final_state, flatten, load, records, run
-from tests.engine.test_distributed import torchrun
 from tests.faults.stress_configs import ITERATIONS, VARIANTS
 
 EACH = ("hooks.checkpoint.interval=1", "hooks.checkpoint.keep_last=None", "data.val.interval=1")
@@ -106,7 +106,8 @@ def test_the_matrix(kind: str, workers: int, world: int, variant: Callable[[str]
             run(config, tmp_path / work_dir, *settings, *more, resume=resume)
         else:
             again = ("--resume",) if resume else ()
-            torchrun("train", str(config), "--work-dir", str(tmp_path / work_dir), *again, *settings, *more)
+            options = ["--work-dir", str(tmp_path / work_dir), *again, *settings, *more]
+            run_ranks(tmp_path, "train", str(config), *options)
 
     train("whole", *EACH)
     for iteration in (3, 13) if world == 1 else (7,):
