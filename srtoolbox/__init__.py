@@ -71,7 +71,8 @@ def __getattr__(name: str) -> object:
     """Public names are imported at first use, so that `--help` and listings stay free of torch."""
     if name not in _PUBLIC:
         raise AttributeError(f"module 'srtoolbox' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+    globals()[name] = value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    return value
 
 
 def __dir__() -> list[str]:

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from srtoolbox.dist import unwrap
 from srtoolbox.errors import ConfigError, Fault
 
 CHANNELS: Mapping[str, int] = {"y": 1, "rgb": 3}
@@ -52,6 +52,11 @@ class NetworkFacts:
     def fit(self, side: int) -> int:
         """Return the least side of an input that is at least `side`."""
         return -(-side // self.size_multiple) * self.size_multiple
+
+
+def unwrap(network: nn.Module) -> nn.Module:
+    """Return the network inside a DistributedDataParallel wrapper, or the network itself."""
+    return network.module if isinstance(network, DistributedDataParallel) else network
 
 
 def facts_of(network: nn.Module) -> NetworkFacts:

@@ -35,7 +35,7 @@ class Metal(DispatchMode):
 @pytest.fixture
 def metal(monkeypatch: pytest.MonkeyPatch) -> torch.device:
     monkeypatch.setattr(devices, "lacks_float64", lambda device: torch.device(device).type == "meta")
-    devices._tell_once.cache_clear()
+    devices.tell_once.cache_clear()
     return torch.device("meta")
 
 
@@ -58,7 +58,7 @@ def test_levels_carried_to_metal_are_the_same_values(monkeypatch: pytest.MonkeyP
     usual = to_tensor(image)
     monkeypatch.setattr(devices, "lacks_float64", lambda device: True)
     monkeypatch.setattr(devices.LOGGER, "propagate", True)
-    devices._tell_once.cache_clear()
+    devices.tell_once.cache_clear()
     with caplog.at_level(logging.INFO):
         assert torch.equal(to_tensor(image, "cpu"), usual)
         to_tensor(image, "cpu")

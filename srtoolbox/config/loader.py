@@ -17,7 +17,7 @@ from srtoolbox.config.formats import BaseValues, read_json, read_yaml, substitut
 from srtoolbox.config.overrides import PLUGINS, Overrides
 from srtoolbox.config.values import ConfigDict, Origin, Value, inherited, merge, without_delete
 from srtoolbox.errors import ConfigError
-from srtoolbox.io.file_names import ESCAPE_HINT, slash_hint
+from srtoolbox.io.files import ESCAPE_HINT, slash_hint
 from srtoolbox.text import did_you_mean
 
 DATA_ROOT = "data_root"

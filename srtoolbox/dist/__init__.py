@@ -261,8 +261,3 @@ def averaging_gradients(network: nn.Module, device: torch.device) -> nn.Module:
         warnings.simplefilter("ignore", FutureWarning)
         devices = [device.index] if device.type == "cuda" else None
         return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
-
-
-def unwrap(module: nn.Module) -> nn.Module:
-    """The network inside a DistributedDataParallel wrapper, or the module itself."""
-    return module.module if isinstance(module, DistributedDataParallel) else module

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox import dist
-from srtoolbox.devices import carry
 from srtoolbox.errors import ConfigError
+from srtoolbox.image.tensors import carry
 
 
 def select_device(name: str | None) -> torch.device:

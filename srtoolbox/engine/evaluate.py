@@ -22,9 +22,9 @@ from srtoolbox import dist
 from srtoolbox.compat.pytorch import is_compiler_imported
 from srtoolbox.data.datasets.base import SRDataset
 from srtoolbox.data.loading.loader import build_eval_loader
-from srtoolbox.devices import carry
 from srtoolbox.errors import ConfigError, MissingDataError, SrtoolboxError
 from srtoolbox.image import batch_to_float, rgb_to_y
+from srtoolbox.image.tensors import carry
 from srtoolbox.inference.restore import Restored, evaluation, restore
 from srtoolbox.interfaces import Dataset, Metric
 from srtoolbox.logger import LOGGER

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srtoolbox.devices import carry
+from srtoolbox import devices
 from srtoolbox.errors import SrtoolboxError
 
 
@@ -16,6 +16,14 @@ def to_tensor(image: np.ndarray, device: torch.device | str | None = None) -> Te
     """HWC (or HW) uint8 or uint16 -> (1, C, H, W) float32 in [0, 1]."""
     image = np.array(image if image.ndim == 3 else image[..., None])  # a copy: a store's views are not writable
     return batch_to_float(carry(torch.from_numpy(image)[None], device))
+
+
+def carry(tensor: Tensor, device: torch.device | str | None, *, non_blocking: bool = False) -> Tensor:
+    """Move a batch of pixels to a device: 16-bit ones to MPS as int32, which `batch_to_float` takes, too."""
+    if tensor.dtype == torch.uint16 and devices.lacks_float64(device):
+        devices.tell_once("MPS has no 16-bit pixels: they go there as 32-bit ones")
+        tensor = tensor.to(torch.int32)
+    return tensor.to(device, non_blocking=non_blocking)
 
 
 def batch_to_float(batch: Tensor) -> Tensor:

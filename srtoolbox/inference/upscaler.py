@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from srtoolbox.dist import unwrap
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import AlphaBounds, Form, Picture, fill_hidden, form_of
 from srtoolbox.inference.restore import DTYPES, AutocastRestore, device_of, evaluation
@@ -19,7 +18,7 @@ from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory, memo
 from srtoolbox.inference.tiling.planner import MarginPlanner, TilePlanner
 from srtoolbox.inference.tiling.stitch import Side, Source, stitch_bands
 from srtoolbox.inference.wrappers import PATCHES, Patchwise, PiecewiseUpsampling, RefinementOnly
-from srtoolbox.interfaces import Refinable, Splittable, facts_of, network_faults
+from srtoolbox.interfaces import Refinable, Splittable, facts_of, network_faults, unwrap
 from srtoolbox.resize import output_length
 
 Images = TypeVar("Images", np.ndarray, list[np.ndarray])

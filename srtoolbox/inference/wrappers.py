@@ -9,9 +9,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from srtoolbox.dist import unwrap
 from srtoolbox.inference.tiling import Tile, cut_axis
-from srtoolbox.interfaces import NetworkWrapper, Refinable, Splittable, facts_of
+from srtoolbox.interfaces import NetworkWrapper, Refinable, Splittable, facts_of, unwrap
 
 FLIPS: Sequence[tuple[int, ...]] = ((), (-1,), (-2,), (-2, -1))
 PATCHES = ("overlapping", "non-overlapping")
@@ -114,13 +113,11 @@ class PiecewiseUpsampling(NetworkWrapper):
     network with several upsampling steps needs, it needs there, but there it sees few pixels around.
 
     Args:
-        network: one of NETWORKS that is `Splittable`.
-        piece: most LR pixels of a piece, which may be changed; None: all in one.
+        network: one of NETWORKS that is `Splittable`, bare.
     """
 
-    def __init__(self, network: nn.Module, piece: int | None = PIECE) -> None:
-        super().__init__(unwrap(network))
-        self.piece = piece
+    piece: int | None = PIECE
+    """The most LR pixels of a piece, to be changed at will; None: all in one."""
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, scale * H, scale * W)."""

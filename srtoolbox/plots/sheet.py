@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import expand_gray, to_image, to_uint8, write_image
-from srtoolbox.io.file_names import Claims
+from srtoolbox.io.files import Claims
 from srtoolbox.plots import text
 from srtoolbox.plots.text import CAPTION, INK, PAPER, SOFT, TITLE, font, line_height
 from srtoolbox.resize import imresize

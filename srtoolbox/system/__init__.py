@@ -8,10 +8,13 @@ which system it is.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import logging
 import os
+import re
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -38,7 +41,6 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 """Errors of `FileLock.acquire` where a file system has no locks, as some of a network."""
 _LOGGER = logging.getLogger("srtoolbox")  # `logger.py` imports this module
 _BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
-_PAUSES = (0.02, 0.05, 0.1, 0.3, 0.6, 1.0)  # seconds between attempts to replace a file
 
 
 class FileLock:
@@ -179,21 +181,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_locks)
 
 
-def replace(source: str | os.PathLike, target: str | os.PathLike) -> None:
-    """`os.replace`, tried again for two seconds on Windows, which refuses while anybody has either
-    of the two open.
-
-    That is mostly a moment: a virus scanner, an indexer, another rank that reads. Raises OSError.
-    """
-    for pause in _PAUSES if IS_WINDOWS else ():
-        try:
-            os.replace(source, target)
-            return
-        except PermissionError:
-            time.sleep(pause)
-    os.replace(source, target)
-
-
 def kill_process(pid: int) -> None:
     """End another process at once, however it is stuck. Raises OSError."""
     os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows ends a process by either
@@ -239,3 +226,47 @@ def address_space_left(pages: int) -> int | None:
         return None
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return None if limit == resource.RLIM_INFINITY else limit - pages * resource.getpagesize()
+
+
+# ---- free memory where there is no /proc/meminfo
+
+
+def available_bytes() -> int | None:
+    """Return the bytes that can be taken without swapping; None where the system does not tell."""
+    kernel = getattr(ctypes, "windll", None)
+    return _of_windows(kernel.kernel32) if kernel is not None else _of_macos()
+
+
+class _MemoryStatus(ctypes.Structure):
+    """MEMORYSTATUSEX of Windows."""
+
+    _fields_ = (
+        ("length", ctypes.c_uint32),
+        ("load", ctypes.c_uint32),
+        *((name, ctypes.c_uint64) for name in ("physical", "free_physical", "commit", "free_commit")),
+        *((name, ctypes.c_uint64) for name in ("virtual", "free_virtual", "free_extended")),
+    )
+
+
+def _of_windows(kernel32: ctypes.CDLL) -> int | None:
+    status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
+    if not kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
+        return None
+    return min(status.free_physical, status.free_commit)  # what is promised to all may not exceed RAM and page file
+
+
+def _of_macos() -> int | None:
+    try:
+        done = subprocess.run(["/usr/bin/vm_stat"], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return parse_vm_stat(done.stdout)
+
+
+def parse_vm_stat(text: str) -> int | None:
+    """Return the bytes of free, speculative and inactive pages; the last two are given up when memory is wanted."""
+    size = re.search(r"page size of (\d+) bytes", text)
+    pages = {name: int(count) for name, count in re.findall(r"^Pages (\w+):\s+(\d+)\.", text, flags=re.MULTILINE)}
+    if size is None or "free" not in pages:
+        return None
+    return int(size[1]) * sum(pages.get(name, 0) for name in ("free", "speculative", "inactive"))

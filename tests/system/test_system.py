@@ -22,7 +22,6 @@ from srtoolbox.engine.job.workdir import RunLock
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.tiling import memory
 from srtoolbox.system import FileLock
-from srtoolbox.system import memory as system_memory
 from tests.systems import hidden
 
 PACKAGE = Path(__file__).parents[2] / "srtoolbox"
@@ -215,8 +214,8 @@ Pages wired down:                        120000.
 
 
 def test_free_memory_of_macos_is_what_it_can_give_up() -> None:
-    assert system_memory.parse_vm_stat(VM_STAT) == 16384 * (10000 + 300000 + 2000)
-    assert system_memory.parse_vm_stat("") is None
+    assert system.parse_vm_stat(VM_STAT) == 16384 * (10000 + 300000 + 2000)
+    assert system.parse_vm_stat("") is None
 
 
 def test_free_memory_of_windows_is_bounded_by_what_it_promises(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,9 +228,9 @@ def test_free_memory_of_windows_is_bounded_by_what_it_promises(monkeypatch: pyte
             return 1
 
     monkeypatch.setattr(ctypes, "windll", types.SimpleNamespace(kernel32=Kernel), raising=False)
-    assert system_memory.available_bytes() == 3 << 30
+    assert system.available_bytes() == 3 << 30
     monkeypatch.setattr(Kernel, "GlobalMemoryStatusEx", staticmethod(lambda pointer: 0))
-    assert system_memory.available_bytes() is None
+    assert system.available_bytes() is None
 
 
 def test_memory_is_asked_of_the_system_where_there_is_no_meminfo(tmp_path: Path, monkeypatch) -> None:

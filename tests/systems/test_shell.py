@@ -15,7 +15,7 @@ from srtoolbox.cli import main
 from srtoolbox.config import Config
 from srtoolbox.data.stores.base import missing
 from srtoolbox.errors import ConfigError
-from srtoolbox.io import file_names
+from srtoolbox.io import files
 
 
 class Console(io.TextIOWrapper):
@@ -110,4 +110,4 @@ def test_a_base_with_backslashes_says_to_write_slashes(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("_base_ = '.\\\\parts\\\\b.py'\n")
     with pytest.raises(ConfigError, match="Write paths with /, which every system takes"):
         Config.fromfile(tmp_path / "a.py")
-    assert file_names.slash_hint("a/b") == ""
+    assert files.slash_hint("a/b") == ""

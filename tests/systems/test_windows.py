@@ -20,7 +20,7 @@ from srtoolbox.data.stores.lmdb import LmdbStore
 from srtoolbox.data.stores.lmdb_writer import remove_store
 from srtoolbox.errors import DataError, SrtoolboxError, WriteError
 from srtoolbox.image import write_image
-from srtoolbox.io import file_names
+from srtoolbox.io import files
 from srtoolbox.io.files import write_text
 from tests.systems.windows import windows  # noqa: F401 - a fixture
 
@@ -72,7 +72,7 @@ def test_a_store_that_somebody_reads_is_found_finished(photo_folder: Path, tmp_p
 def test_a_file_that_is_open_for_a_moment_is_replaced_when_it_is_closed(tmp_path: Path, monkeypatch) -> None:
     write_text(tmp_path / "a.txt", "old")
     reader = open(tmp_path / "a.txt")  # noqa: SIM115
-    monkeypatch.setattr(system.time, "sleep", lambda _: reader.close())
+    monkeypatch.setattr(files.time, "sleep", lambda _: reader.close())
     write_text(tmp_path / "a.txt", "new")
     assert (tmp_path / "a.txt").read_text() == "new"
 
@@ -98,7 +98,7 @@ def test_a_name_that_windows_cannot_hold_is_refused(name: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("name", ["console.png", "aux_sr.png", "com.png", "com10", ".hidden", "a b.png", "é.png", ".."])
 def test_a_name_that_looks_alike_is_taken(name: str) -> None:
-    assert file_names.windows_fault(name) is None
+    assert files.windows_fault(name) is None
 
 
 def test_elsewhere_every_name_is_taken(tmp_path: Path, monkeypatch) -> None:
@@ -110,7 +110,7 @@ def test_elsewhere_every_name_is_taken(tmp_path: Path, monkeypatch) -> None:
 
 def test_a_report_names_no_file_as_a_device() -> None:
     assert safe("photo") == "photo"
-    assert not any(file_names.windows_fault(safe(name)) for name in (*NAMES, "con", "aux", "nul"))
+    assert not any(files.windows_fault(safe(name)) for name in (*NAMES, "con", "aux", "nul"))
 
 
 def test_upscale_refuses_a_result_windows_cannot_hold(tmp_path: Path) -> None:
@@ -124,8 +124,8 @@ def test_a_folder_is_known_to_be_case_blind_by_what_lies_in_it(tmp_path: Path) -
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.txt").touch()
     os.link(tmp_path / "blind/a.txt", tmp_path / "blind/A.TXT")  # one file under both names, as if case did not count
-    assert file_names.is_case_blind(tmp_path / "blind") and file_names.is_case_blind(tmp_path / "blind/not/there")
-    assert not file_names.is_case_blind(tmp_path / "telling")
+    assert files.is_case_blind(tmp_path / "blind") and files.is_case_blind(tmp_path / "blind/not/there")
+    assert not files.is_case_blind(tmp_path / "telling")
 
 
 def test_a_letter_of_one_case_tells_nothing_of_a_folder(tmp_path: Path) -> None:
@@ -133,12 +133,12 @@ def test_a_letter_of_one_case_tells_nothing_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "Blind").mkdir()
     (tmp_path / "bLIND").symlink_to("Blind")  # the folder's own name, which tells where it holds none that does
     (tmp_path / "Blind/ß.7").touch()
-    assert file_names.is_case_blind(tmp_path / "Blind")
+    assert files.is_case_blind(tmp_path / "Blind")
 
 
 @pytest.fixture
 def case_blind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_names, "_is_case_blind", lambda folder: True)
+    monkeypatch.setattr(files, "_is_case_blind", lambda folder: True)
 
 
 def test_two_names_that_differ_in_case_are_not_written_to_one_file(case_blind: None, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from srtoolbox import system
+from srtoolbox.io import files
 
 CHANGES = ("replace", "rename", "unlink", "remove", "rmdir")
 
@@ -62,6 +63,6 @@ def refuse_to_flush_what_is_only_read(monkeypatch: pytest.MonkeyPatch) -> None:
 def windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """The toolbox takes the system for Windows, whose files in use stay as they are."""
     monkeypatch.setattr(system, "IS_WINDOWS", True)
-    monkeypatch.setattr(system, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(files, "_PAUSES", (0.0, 0.0))
     refuse_files_in_use(monkeypatch)
     refuse_to_flush_what_is_only_read(monkeypatch)

@@ -22,7 +22,7 @@ from srtoolbox.image import (
     unread_kind_of,
     unread_sentence,
 )
-from srtoolbox.io.file_names import place_of, refused_name
+from srtoolbox.io.files import place_of, refused_name
 
 _NAME_BYTES = 120
 """Of the name of an image of an address: what comes behind it must fit into a file's name too."""

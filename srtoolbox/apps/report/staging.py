@@ -8,9 +8,8 @@ import re
 import shutil
 from pathlib import Path
 
-from srtoolbox import system
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.io.files import make_folder, read_json, sync_folder
+from srtoolbox.io.files import make_folder, read_json, replace, sync_folder
 from srtoolbox.system import FileLock
 
 KIND = "srtoolbox report"
@@ -57,12 +56,12 @@ class StagedFolder:
             for folder, _, _ in os.walk(self.path):
                 sync_folder(Path(folder))
             if self.target.exists():
-                system.replace(self.target, old)
+                replace(self.target, old)
             try:
-                system.replace(self.path, self.target)
+                replace(self.path, self.target)
             except OSError:
                 if old.exists():
-                    system.replace(old, self.target)
+                    replace(old, self.target)
                 raise
             sync_folder(self.target.parent)
         except OSError as error:
@@ -110,7 +109,7 @@ def _clear(path: Path, target: Path) -> None:
         if lock.acquire():
             if replaced(path).is_dir() and not target.exists():
                 with contextlib.suppress(OSError):  # a place that cannot be written is told of later
-                    system.replace(replaced(path), target)
+                    replace(replaced(path), target)
             shutil.rmtree(path, ignore_errors=True)
             lock.release(remove=True)
 

@@ -20,8 +20,7 @@ from srtoolbox.apps.report.page import render
 from srtoolbox.apps.report.staging import KIND, StagedFolder
 from srtoolbox.engine.evaluate import Scores, means
 from srtoolbox.image import read_image, to_image, to_uint8, write_image
-from srtoolbox.io.file_names import windows_fault
-from srtoolbox.io.files import finite_json, write_json, write_text
+from srtoolbox.io.files import finite_json, windows_fault, write_json, write_text
 from srtoolbox.plots.sheet import caption, size_of
 
 DEFAULT_IMAGES = 20

@@ -34,8 +34,7 @@ from srtoolbox.engine.device import select_device
 from srtoolbox.engine.evaluate import EvaluatedImage, Scores, evaluate, means
 from srtoolbox.errors import OptionError
 from srtoolbox.image import to_image, write_image
-from srtoolbox.io.file_names import Claims
-from srtoolbox.io.files import write_json
+from srtoolbox.io.files import Claims, write_json
 from srtoolbox.logger import CONSOLE, logging_restored, progress_bar, setup_logging
 from srtoolbox.plots.sheet import SheetWriter
 from srtoolbox.plugins import load_plugins

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from srtoolbox import system
 from srtoolbox.apps.networks import Checkpoint, NetworkSource, UpscalerSettings, make_upscaler
 from srtoolbox.apps.video.frames import Encodable, Frame, Video, frames, library, opened, probe
 from srtoolbox.apps.video.parts import Encoding, Parts, copied_streams, join
@@ -167,7 +166,7 @@ def _publish(video: Video, target: Path, parts: Parts, container: str) -> None:
     with _one_error(target):
         join(parts.done, video, joined, container)
     try:
-        system.replace(joined, target)
+        files.replace(joined, target)
         files.sync_folder(target.absolute().parent)
     except OSError as error:
         raise SrtoolboxError(files.write_fault(target, error)) from error

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from srtoolbox.errors import MissingDataError
-from srtoolbox.io.file_names import ESCAPES, slash_hint
+from srtoolbox.io.files import ESCAPES, slash_hint
 
 DEFAULT_ROOT = "data"
 """`data_root` of the packaged configs where nobody gave another."""

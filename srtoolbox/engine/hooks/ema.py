@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox.compat.pytorch import foreach_lerp_, is_persistent, own_buffers
-from srtoolbox.dist import unwrap
 from srtoolbox.engine.hooks.base import Hook, Phase
 from srtoolbox.errors import ConfigError
+from srtoolbox.interfaces import unwrap
 from srtoolbox.registry import HOOKS
 
 if TYPE_CHECKING:

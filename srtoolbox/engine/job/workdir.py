@@ -19,9 +19,9 @@ from typing import Any
 from srtoolbox import dist
 from srtoolbox.engine.job.run_config import CONFIG, EARLIER
 from srtoolbox.errors import RunError, SrtoolboxError
-from srtoolbox.io.files import make_folder, read_json, write_fault, write_json
+from srtoolbox.io.files import make_folder, read_json, replace, write_fault, write_json
 from srtoolbox.logger import LOGGER
-from srtoolbox.system import FileLock, acquire_or_warn, environment_of, parent_of, replace, started_at
+from srtoolbox.system import FileLock, acquire_or_warn, environment_of, parent_of, started_at
 from srtoolbox.weights.checkpoint import (
     commit,
     committed_entry,

@@ -18,8 +18,7 @@ from srtoolbox.compat.pytorch import DispatchMode, OpOverload, tree_leaves
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.restore import DTYPES, AutocastRestore, device_of
 from srtoolbox.interfaces import NetworkWrapper, Splittable, facts_of
-from srtoolbox.system import address_space_left
-from srtoolbox.system.memory import available_bytes
+from srtoolbox.system import address_space_left, available_bytes
 
 UNKNOWN = 2 << 30
 """Bytes assumed to be free where the system does not say (of another GPU than CUDA's, say)."""

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from srtoolbox.compat.pytorch import DispatchMode, OpOverload
-from srtoolbox.dist import unwrap
 from srtoolbox.inference.tiling.nan_spread import NanSpread, Untraceable
-from srtoolbox.interfaces import facts_of
+from srtoolbox.interfaces import facts_of, unwrap
 from srtoolbox.logger import LOGGER
 
 CHROMA = 2

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from srtoolbox.dist import unwrap
 from srtoolbox.errors import ConfigError, Fault
+from srtoolbox.interfaces import unwrap
 from srtoolbox.models.restorers.base import Restorer
 from srtoolbox.optim.wrapper import OptimWrapper
 from srtoolbox.registry import LOSSES, MODELS, NETWORKS

@@ -8,12 +8,13 @@ import torch
 
 from srtoolbox.image import to_image, to_tensor
 from srtoolbox.inference.upscaler import Upscaler
-from srtoolbox.inference.wrappers import PiecewiseUpsampling, RefinementOnly
+from srtoolbox.inference.wrappers import RefinementOnly
 from srtoolbox.interfaces import Refinable, Splittable
 from srtoolbox.models.networks.adapter import Adapter
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize
 from tests.inference.networks import build
+from tests.inference.test_piecewise import in_pieces
 from tests.models.networks.test_all import CASES, small_config
 
 WAYS = [
@@ -49,7 +50,7 @@ def test_its_upsampling_in_pieces_is_the_whole(name: str, way: dict) -> None:
     with torch.inference_mode():
         whole = network(lq)
         bound = 2e-6 * float(whole.abs().max())
-        torch.testing.assert_close(PiecewiseUpsampling(network, 600)(lq), whole, rtol=0, atol=bound)
+        torch.testing.assert_close(in_pieces(network, 600)(lq), whole, rtol=0, atol=bound)
 
 
 @pytest.mark.parametrize("way", WAYS)
