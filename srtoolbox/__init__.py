@@ -43,28 +43,13 @@ _PUBLIC = {
     "write_image": "srtoolbox.image",
     "write_picture": "srtoolbox.image",
 }
+# fmt: off
 __all__ = [  # noqa: RUF022 - one literal, which type checkers read
-    "__version__",
-    "Config",
-    "Job",
-    "Picture",
-    "Runner",
-    "Upscaler",
-    "convert",
-    "evaluate",
-    "imresize",
-    "load_network",
-    "open_store",
-    "read_image",
-    "read_picture",
-    "train",
-    "test",
-    "upscale",
-    "upscale_folder",
-    "upscale_picture",
-    "write_image",
-    "write_picture",
+    "__version__", "Config", "Job", "Picture", "Runner", "Upscaler", "convert", "evaluate", "imresize",
+    "load_network", "open_store", "read_image", "read_picture", "test", "train", "upscale",
+    "upscale_folder", "upscale_picture", "write_image", "write_picture",
 ]
+# fmt: on
 
 
 def __getattr__(name: str) -> object:

@@ -26,7 +26,7 @@ def lacks_float64(device: torch.device | str | None) -> bool:
 
 
 def to_exact(tensor: Tensor) -> Tensor:
-    """Return the tensor where it can be summed in float64: on its device, or on the CPU where that cannot."""
+    """Return the tensor where it can be summed in float64: on its device, or else on the CPU."""
     if not lacks_float64(tensor.device):
         return tensor
     tell_once("MPS has no float64: metrics are computed on the CPU")
@@ -43,8 +43,7 @@ def tell_once(text: str) -> None:
 def without_memory() -> Iterator[None]:
     """Make tensors and modules on the meta device, and draw no random weights for them.
 
-    There `normal_` is written in Python and imports PyTorch's compiler first: a second at the first
-    network.
+    There the first `normal_` takes a second: it imports PyTorch's compiler.
     """
     with torch.device("meta"), _Undrawn():
         yield

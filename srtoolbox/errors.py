@@ -30,15 +30,15 @@ class Fault(str):
         place: `file:line`, which `srtoolbox.check` adds. The text is `place: path: message`.
     """
 
-    def __new__(cls, key: str | None, message: str, path: str = "", place: str = "") -> Fault:
-        fault = super().__new__(cls, ": ".join(part for part in (place, path, message) if part))
-        fault.key, fault.message, fault.path, fault.place = key, message, path, place
-        return fault
-
     key: str | None
     message: str
     path: str
     place: str
+
+    def __new__(cls, key: str | None, message: str, path: str = "", place: str = "") -> Fault:
+        fault = super().__new__(cls, ": ".join(part for part in (place, path, message) if part))
+        fault.key, fault.message, fault.path, fault.place = key, message, path, place
+        return fault
 
     def of(self, owner: str) -> Fault:
         """Return the same fault with a message that names the component first."""
@@ -101,19 +101,15 @@ def line_at_fault(error: BaseException, *, own: bool = False) -> str | None:
     report faults of their callers; else, unless `own`, the last one outside this package and
     Python's import machinery.
     """
-    package = os.path.dirname(os.path.abspath(__file__)) + os.sep
+    ours = ("<frozen", os.path.dirname(os.path.abspath(__file__)) + os.sep)
     library = sysconfig.get_path("stdlib") + os.sep
-    installed = [f"{os.sep}{folder}{os.sep}" for folder in ("site-packages", "dist-packages")]
-    files = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    files = [
-        (file, line)
-        for file, line in files
-        if not file.startswith(("<frozen", package)) and f"{os.sep}importlib{os.sep}" not in file
-    ]
+    machinery, *installed = (f"{os.sep}{name}{os.sep}" for name in ("importlib", "site-packages", "dist-packages"))
+    stack = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in stack if not frame.filename.startswith(ours) and machinery not in frame.filename]
     users = [
-        (file, line)
-        for file, line in files
-        if not file.startswith(library) and not any(folder in file for folder in installed)
+        frame
+        for frame in frames
+        if not frame.filename.startswith(library) and not any(folder in frame.filename for folder in installed)
     ]
-    last = (users or ([] if own else files))[-1:]
-    return f"{last[0][0]}:{last[0][1]}" if last else None
+    last = (users or ([] if own else frames))[-1:]
+    return f"{last[0].filename}:{last[0].lineno}" if last else None

@@ -92,12 +92,6 @@ def discriminator_facts_of(network: nn.Module) -> DiscriminatorFacts:
     return DiscriminatorFacts(bare.colour, size, multiple)
 
 
-def set_facts(network: nn.Module, facts: NetworkFacts) -> None:
-    """Let a network carry facts, as the attributes that others read."""
-    for name, value in asdict(facts).items():
-        setattr(network, name, value)
-
-
 class SRNetwork(nn.Module):
     """Base of networks that upscale: it checks `scale` and `colour`, and sets the facts.
 
@@ -145,7 +139,8 @@ class NetworkWrapper(nn.Module):
     def __init__(self, network: nn.Module, facts: NetworkFacts | None = None) -> None:
         super().__init__()
         self.network = network
-        set_facts(self, facts or facts_of(network))
+        for name, value in asdict(facts or facts_of(network)).items():
+            setattr(self, name, value)
 
 
 @runtime_checkable

@@ -21,16 +21,15 @@ from srtoolbox.io.files import append_line
 
 LOGGER = logging.getLogger("srtoolbox")
 CONSOLE = Console()
-SHOWN_EVERY = 0.2
-"""Seconds between two drawings of a bar in a notebook."""
+_handlers: list[logging.Handler] = []  # those that `setup_logging` has added
 
 
 def setup_logging(log_file: str | Path | None = None, *, main_process: bool = True) -> None:
     """Send the toolbox's messages to the console and, if given, append them to a file.
 
-    Replaces an earlier set-up; handlers that others have added stay. The file begins with what was
-    said since the last set-up without a file: how a run was found and built belongs to its log.
-    Other ranks than the main one log warnings only, with no file.
+    Replaces an earlier set-up; handlers that others have added stay. The file begins with what came
+    since the last set-up without one: how a run was found and built belongs to its log. Other ranks
+    than the main one log warnings only, with no file.
     """
     earlier = [record for handler in _handlers if isinstance(handler, _Memory) for record in handler.records]
     _remove_handlers()
@@ -64,10 +63,6 @@ def logging_restored() -> Iterator[None]:
             _add_handler(handler)
 
 
-_handlers: list[logging.Handler] = []
-"""Handlers of the log that `setup_logging` has added."""
-
-
 def _add_handler(handler: logging.Handler) -> None:
     _handlers.append(handler)
     LOGGER.addHandler(handler)
@@ -82,11 +77,7 @@ def _remove_handlers() -> None:
 
 @contextlib.contextmanager
 def progress_bar(title: str, console: Console = CONSOLE) -> Iterator[Callable[[float, int], None]]:
-    """Show how far something is: a bar in a terminal, one in a notebook's cell, nothing elsewhere.
-
-    Yields:
-        what to call with (done, of) as it gets on.
-    """
+    """Show a bar in a terminal or a notebook's cell, nothing elsewhere; yield what to call with (done, of)."""
     if console.is_jupyter:
         yield _NotebookBar(title).show
     elif console.is_terminal:
@@ -99,7 +90,7 @@ def progress_bar(title: str, console: Console = CONSOLE) -> Iterator[Callable[[f
 
 
 class _NotebookBar:
-    """A bar in the output of a notebook's cell, drawn by the browser, so that it needs no widgets."""
+    """A bar in a notebook's cell, drawn by the browser: it needs no widgets."""
 
     def __init__(self, title: str) -> None:
         from IPython.display import HTML, display
@@ -109,8 +100,8 @@ class _NotebookBar:
         self._shown_at = 0.0
 
     def show(self, done: float, of: int) -> None:
-        """Draw the bar anew, a few times a second."""
-        if done < of and time.monotonic() - self._shown_at < SHOWN_EVERY:
+        """Draw the bar anew, at most five times a second."""
+        if done < of and time.monotonic() - self._shown_at < 0.2:
             return
         self._shown_at = time.monotonic()
         bar = f"<progress max='{of}' value='{done}' style='width: 40%'></progress>"
@@ -118,7 +109,7 @@ class _NotebookBar:
 
 
 class _Memory(logging.Handler):
-    """Keeps the latest records for a log file that is not there yet: a run that cannot begin writes nothing."""
+    """Keeps records for a log file that is not there yet: a run that cannot begin writes nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,7 +120,7 @@ class _Memory(logging.Handler):
 
 
 class _LogFile(logging.Handler):
-    """Appends lines, each whole or not at all. No run ends for a log that cannot be written: it is told once."""
+    """Appends lines, each whole or not at all; a log that cannot be written is told once, and ends no run."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -158,14 +149,7 @@ class _StderrHandler(logging.StreamHandler):
 
 def _console_handler() -> logging.Handler:
     if CONSOLE.is_terminal:  # shares the console with progress bars, which it would tear otherwise
-        return RichHandler(
-            console=CONSOLE,
-            show_path=False,
-            show_level=False,
-            markup=False,
-            log_time_format="%H:%M:%S",
-            rich_tracebacks=False,
-        )
+        return RichHandler(console=CONSOLE, show_path=False, show_level=False, log_time_format="%H:%M:%S")
     handler = _StderrHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     return handler

@@ -1,8 +1,4 @@
-"""Modules that users may import under an earlier name: the old name gives the new module, and a
-sentence that tells it.
-
-To move a module that plugins or scripts may name, add a row here.
-"""
+"""Modules that plugins and scripts may import under an earlier name, which gives the new one, and a warning."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Named by the config (`custom_imports`), on the command line (`--plugin FILE`) or by installed
 packages (entry points in the group `srtoolbox.plugins`). A config that came out of a checkpoint
-imports nothing: it has no file. A worker process that is not forked loads the same ones again, under the same names
-(`loaded_plugins`, `load_again`).
+imports nothing: it has no file. A worker process that is not forked loads the same ones again.
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,16 +31,15 @@ class Plugin(NamedTuple):
 
 
 _loaded: dict[str, Plugin] = {}
-"""By real path, 'module NAME' or 'group:name', in the order of loading."""
+"""By real path, 'module NAME' or 'group:name'."""
 
 
 def load_plugins(config: Config | None, files: Sequence[str | os.PathLike] = ()) -> None:
     """Import all plugins, each once in a process.
 
     Args:
-        config: its `custom_imports` name modules ('my_package.losses') or files (the loader has made
-            the path of './my_loss.py' absolute, from the folder of the file that names it); None
-            or a config without a file imports none.
+        config: its `custom_imports` name modules ('my_package.losses') or files, whose paths the
+            loader has made absolute; None or a config without a file imports none.
         files: Python files of the command line, relative to the current folder. They are added to
             the config's `custom_imports`, so that a saved config names all the code it needs.
 
@@ -51,14 +48,14 @@ def load_plugins(config: Config | None, files: Sequence[str | os.PathLike] = ())
     """
     for entry in entry_points(group=GROUP):
         asked_by = f"entry point {entry.name!r} ({entry.value})"
-        _once(f"{GROUP}:{entry.name}", partial(_load_entry, entry), asked_by)
+        _once(f"{GROUP}:{entry.name}", Plugin(entry.module), asked_by, entry.load)
     if config is not None and config.filename is not None:
         for name in _custom_imports(config):
             asked_by = f"{config.origin('custom_imports')}: custom_imports: {name!r}"
             if name.endswith(".py"):
                 _load_file(Path(config.filename).parent / name, asked_by)
             else:
-                _once(f"module {name}", partial(_import_module, name), asked_by)
+                _once(f"module {name}", Plugin(name), asked_by)
     for file in files:
         _load_file(Path(file), f"--plugin {file}")
     if config is not None and files:
@@ -90,9 +87,7 @@ def advice_for_missing(custom_imports: object) -> str:
 
 
 def _custom_imports(config: Config) -> list[str]:
-    if config.filename is None:
-        return []
-    names = config.get("custom_imports") or []
+    names = (config.get("custom_imports") if config.filename is not None else None) or []
     names = [names] if isinstance(names, str) else names
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         need = "a list of modules or files is needed: ['./my_loss.py']"
@@ -114,10 +109,7 @@ def load_again(plugins: Mapping[str, Plugin]) -> None:
         ConfigError: a plugin fails here; the message names the line at fault.
     """
     for key, plugin in plugins.items():
-        load = partial(_import_module, plugin.module)
-        if plugin.path is not None:
-            load = partial(_import_file, plugin.module, plugin.path)
-        _once(key, load, f"plugin {plugin.path or plugin.module}, loaded again in a worker process")
+        _once(key, plugin, f"plugin {plugin.path or plugin.module}, loaded again in a worker process")
 
 
 def _load_file(path: Path, asked_by: str) -> None:
@@ -127,10 +119,24 @@ def _load_file(path: Path, asked_by: str) -> None:
     name = f"srtoolbox_plugin_{Path(real).stem}"
     while name in sys.modules:  # another file of the same name
         name += "_"
-    _once(real, partial(_import_file, name, real), asked_by)
+    _once(real, Plugin(name, real), asked_by)
 
 
-def _import_file(name: str, path: str) -> Plugin:
+def _once(key: str, plugin: Plugin, asked_by: str, load: Callable[[], object] | None = None) -> None:
+    if key in _loaded:
+        return
+    try:
+        load() if load is not None else _import(plugin)
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{asked_by}: {_sentence(error)}") from error
+    _loaded[key] = plugin
+
+
+def _import(plugin: Plugin) -> None:
+    name, path = plugin
+    if path is None:
+        importlib.import_module(name)
+        return
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError("a plugin is a Python file, whose name ends in .py")
@@ -141,26 +147,6 @@ def _import_file(name: str, path: str) -> Plugin:
     except BaseException:
         del sys.modules[name]
         raise
-    return Plugin(name, path)
-
-
-def _import_module(name: str) -> Plugin:
-    importlib.import_module(name)
-    return Plugin(name)
-
-
-def _load_entry(entry: EntryPoint) -> Plugin:
-    entry.load()
-    return Plugin(entry.module)
-
-
-def _once(key: str, load: Callable[[], Plugin], asked_by: str) -> None:
-    if key in _loaded:
-        return
-    try:
-        _loaded[key] = load()
-    except (Exception, SystemExit) as error:
-        raise ConfigError(f"{asked_by}: {_sentence(error)}") from error
 
 
 def _sentence(error: BaseException) -> str:

@@ -60,7 +60,10 @@ class Registry(Generic[T]):
         key = name or obj.__name__
         for registry in _ALL.values():
             owner = registry._entries.get(key)
-            if owner is not None and not (registry is self and _is_reload(owner, obj)):
+            if owner is None:
+                continue
+            is_same = (owner.__module__, owner.__qualname__) == (obj.__module__, obj.__qualname__)
+            if registry is not self or not is_same:  # the same definition, imported again, replaces the first
                 fault = f"has registered a {registry.kind} of that name. Rename one of the two."
                 first = f"{obj.__module__} registers {self.kind} {key!r}"
                 raise RegistryError(f"{first}, but {owner.__module__} {fault}")
@@ -85,7 +88,11 @@ class Registry(Generic[T]):
         self._import_package()
         if name in self._entries:
             return self._entries[name]
-        raise RegistryError(self._unknown(name))
+        for registry in _ALL.values():
+            if registry is not self and name in registry:
+                raise RegistryError(f"{name!r} is a {registry.kind}, a {self.kind} is expected here")
+        hint = did_you_mean(name, self._entries, else_list=True)
+        raise RegistryError(f"no {self.kind} named {name!r}.{hint}")
 
     def build(self, cfg: Mapping[str, Any], **injected: object) -> T:
         """Construct `cfg['type']` with the other keys of `cfg`, and `injected`, as arguments.
@@ -135,21 +142,14 @@ class Registry(Generic[T]):
         for info in pkgutil.walk_packages(getattr(module, "__path__", []), module.__name__ + "."):
             importlib.import_module(info.name)
 
-    def _unknown(self, name: str) -> str:
-        for registry in _ALL.values():
-            if registry is not self and name in registry:
-                return f"{name!r} is a {registry.kind}, a {self.kind} is expected here"
-        return f"no {self.kind} named {name!r}." + did_you_mean(name, self._entries, else_list=True)
-
 
 def parameters_of(entry: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
     """Return a constructor's parameters by name; annotations may name imports for type checkers.
 
     From Python 3.14 on such annotations are legal without quotes, and evaluating them fails.
     """
-    options: dict[str, Any] = {}
-    if annotationlib is not None:
-        options["annotation_format"] = annotationlib.Format.FORWARDREF
+    has_format = annotationlib is not None
+    options: dict[str, Any] = {"annotation_format": annotationlib.Format.FORWARDREF} if has_format else {}
     return inspect.signature(entry, **options).parameters
 
 
@@ -169,8 +169,7 @@ def argument_faults(
         if key in injected:
             faults.append(Fault(key, f"{name} is given {key!r} by the toolbox; remove it"))
         elif key not in parameters:
-            arguments_in_words = ", ".join(allowed) or "no arguments"
-            hint = did_you_mean(key, allowed) or f" It takes {arguments_in_words}."
+            hint = did_you_mean(key, allowed) or f" It takes {', '.join(allowed) or 'no arguments'}."
             faults.append(Fault(key, f"{name} takes no {key!r}.{hint}"))
     faults += [
         Fault(None, f"{name} needs {key!r}, which is missing")
@@ -178,11 +177,6 @@ def argument_faults(
         if p.default is p.empty and key not in names and key not in injected
     ]
     return faults
-
-
-def _is_reload(owner: Callable[..., object], obj: Callable[..., object]) -> bool:
-    """True if `obj` is the same definition, imported again: it may replace the first."""
-    return (owner.__module__, owner.__qualname__) == (obj.__module__, obj.__qualname__)
 
 
 def registries() -> Mapping[str, Registry]:
