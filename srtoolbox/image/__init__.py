@@ -2,64 +2,13 @@
 
 The only user of cv2 and, but for drawing, of Pillow. An image is an array HWC, uint8 or uint16,
 C = 1 (gray) or 3 (RGB); how a file becomes one says `reading`. A `Picture` is such an array with
-its alpha and metadata.
+its alpha and metadata. What is for few lies in the modules: `pixels`, `file_types`.
 """
 
-from srtoolbox.image.file_types import (
-    START_BYTES,
-    WRITE_SUFFIXES,
-    Listing,
-    Unread,
-    is_readable,
-    is_unwritable,
-    kind_of,
-    list_images,
-    listed,
-    read_suffixes,
-    scan_folder,
-    unread_kind_of,
-    unread_sentence,
-)
-from srtoolbox.image.metadata import Metadata
-from srtoolbox.image.opening import MAX_BYTES, MAX_PIXELS
-from srtoolbox.image.pixels import (
-    AlphaBounds,
-    Filling,
-    channel_means,
-    compress_jpeg,
-    copy_view,
-    fill_hidden,
-    gaussian_blur,
-    mix_channels,
-    rotate,
-    squared_distance,
-    thumbnail,
-    window_means,
-)
-from srtoolbox.image.reading import (
-    Picture,
-    decode_image,
-    decode_picture,
-    image_facts,
-    image_shape,
-    is_moving_image,
-    moving_frames,
-    read_image,
-    read_picture,
-)
-from srtoolbox.image.saving import (
-    check_form,
-    encode_bands,
-    encode_image,
-    form_of,
-    write_bands,
-    write_image,
-    write_picture,
-)
-from srtoolbox.image.streaming import Form
+from srtoolbox.image.reading import Picture, decode_image, decode_picture, image_shape, read_image, read_picture
+from srtoolbox.image.saving import encode_image, write_image, write_picture
 from srtoolbox.image.tensors import (
     batch_to_float,
-    batch_to_y,
     expand_gray,
     rgb_to_y,
     rgb_to_ycbcr,
@@ -70,57 +19,20 @@ from srtoolbox.image.tensors import (
 )
 
 __all__ = [
-    "MAX_BYTES",
-    "MAX_PIXELS",
-    "START_BYTES",
-    "WRITE_SUFFIXES",
-    "AlphaBounds",
-    "Filling",
-    "Form",
-    "Listing",
-    "Metadata",
     "Picture",
-    "Unread",
     "batch_to_float",
-    "batch_to_y",
-    "channel_means",
-    "check_form",
-    "compress_jpeg",
-    "copy_view",
     "decode_image",
     "decode_picture",
-    "encode_bands",
     "encode_image",
     "expand_gray",
-    "fill_hidden",
-    "form_of",
-    "gaussian_blur",
-    "image_facts",
     "image_shape",
-    "is_moving_image",
-    "is_readable",
-    "is_unwritable",
-    "kind_of",
-    "list_images",
-    "listed",
-    "mix_channels",
-    "moving_frames",
     "read_image",
     "read_picture",
-    "read_suffixes",
     "rgb_to_y",
     "rgb_to_ycbcr",
-    "rotate",
-    "scan_folder",
-    "squared_distance",
-    "thumbnail",
     "to_image",
     "to_tensor",
     "to_uint8",
-    "unread_kind_of",
-    "unread_sentence",
-    "window_means",
-    "write_bands",
     "write_image",
     "write_picture",
     "ycbcr_to_rgb",

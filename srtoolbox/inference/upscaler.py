@@ -12,7 +12,10 @@ import torch
 from torch import nn
 
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.image import AlphaBounds, Form, Picture, fill_hidden, form_of
+from srtoolbox.image import Picture
+from srtoolbox.image.pixels import AlphaBounds, fill_hidden
+from srtoolbox.image.saving import form_of
+from srtoolbox.image.streaming import Form
 from srtoolbox.inference.restore import DTYPES, AutocastRestore, device_of, evaluation
 from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory, memory_model_of, shortage_as_error
 from srtoolbox.inference.tiling.planner import MarginPlanner, TilePlanner

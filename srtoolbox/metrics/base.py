@@ -17,7 +17,7 @@ from torch import Tensor
 
 from srtoolbox.devices import to_exact
 from srtoolbox.errors import ConfigError, Fault, SrtoolboxError
-from srtoolbox.image import squared_distance
+from srtoolbox.image.pixels import squared_distance
 
 PROTOCOLS = {"rgb": 3, "y_direct": 1}
 LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # BT.601: luma = 16 + LUMA @ rgb, in levels

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from srtoolbox.errors import ConfigError, SrtoolboxError
-from srtoolbox.image import window_means
+from srtoolbox.image.pixels import window_means
 from srtoolbox.metrics.base import Metric
 from srtoolbox.registry import METRICS
 

@@ -13,7 +13,7 @@ from srtoolbox.apps.video.frames import frames, probe
 from srtoolbox.apps.video.parts import Encoding
 from srtoolbox.apps.video.upscale import upscale_video
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.image import is_moving_image, moving_frames
+from srtoolbox.image.reading import is_moving_image, moving_frames
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.registry import NETWORKS
 

@@ -9,7 +9,8 @@ import pytest
 import skimage.data
 
 from srtoolbox.cli import main
-from srtoolbox.image import compress_jpeg, read_image, write_image
+from srtoolbox.image import read_image, write_image
+from srtoolbox.image.pixels import compress_jpeg
 from srtoolbox.resize import imresize
 
 

@@ -17,7 +17,8 @@ from srtoolbox.data.datasets.folder import FolderDataset
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.stores.opening import open_store
 from srtoolbox.errors import DataError, ImageError
-from srtoolbox.image import list_images, scan_folder, unread_sentence, write_image
+from srtoolbox.image import write_image
+from srtoolbox.image.file_types import list_images, scan_folder, unread_sentence
 from tests.image.test_image import RGB, mode, saved
 
 

@@ -22,7 +22,8 @@ from PIL import Image
 
 from srtoolbox.cli import main
 from srtoolbox.errors import ImageError
-from srtoolbox.image import decode_picture, encode_bands, form_of, read_picture, to_image, to_tensor
+from srtoolbox.image import decode_picture, read_picture, to_image, to_tensor
+from srtoolbox.image.saving import encode_bands, form_of
 from srtoolbox.resize import imresize
 from tests.image.test_image import RGB, RGB16, containers, png_chunks, raw_png, saved
 

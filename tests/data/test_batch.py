@@ -9,7 +9,7 @@ import torch
 from srtoolbox.data.loading.collate import collate
 from srtoolbox.data.loading.sampler import Draw
 from srtoolbox.errors import DataError
-from srtoolbox.image import copy_view
+from srtoolbox.image.pixels import copy_view
 
 
 def turned(image: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:

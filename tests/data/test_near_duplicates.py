@@ -5,7 +5,8 @@ import pytest
 import skimage.data
 
 from srtoolbox.data.audit.near_duplicates import SAME, find_near_duplicates, hash_image
-from srtoolbox.image import compress_jpeg, read_image
+from srtoolbox.image import read_image
+from srtoolbox.image.pixels import compress_jpeg
 from srtoolbox.resize import imresize
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "camera", "brick", "grass", "gravel", "moon")

@@ -18,7 +18,8 @@ from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.loading.sampler import Draw
 from srtoolbox.data.transforms.rotate import RandomRotation
 from srtoolbox.errors import ConfigError
-from srtoolbox.image import rotate, write_image
+from srtoolbox.image import write_image
+from srtoolbox.image.pixels import rotate
 from srtoolbox.resize import imresize
 
 TURN = dict(type="RandomRotation", degrees=10)

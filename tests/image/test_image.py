@@ -19,12 +19,10 @@ from srtoolbox import image as module
 from srtoolbox.errors import ImageError, SrtoolboxError
 from srtoolbox.image import (
     batch_to_float,
-    batch_to_y,
     decode_image,
     encode_image,
     expand_gray,
     image_shape,
-    list_images,
     read_image,
     rgb_to_y,
     rgb_to_ycbcr,
@@ -33,6 +31,8 @@ from srtoolbox.image import (
     write_image,
     ycbcr_to_rgb,
 )
+from srtoolbox.image.file_types import list_images
+from srtoolbox.image.tensors import batch_to_y
 
 RGB = np.random.default_rng(0).integers(0, 256, (11, 14, 3), dtype=np.uint8)
 RGB16 = np.random.default_rng(1).integers(0, 65536, (11, 14, 3), dtype=np.uint16)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from srtoolbox.image import channel_means, compress_jpeg, gaussian_blur, mix_channels, rotate
+from srtoolbox.image.pixels import channel_means, compress_jpeg, gaussian_blur, mix_channels, rotate
 
 EDITS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "rotate": lambda image: rotate(image, 12.0, (10, 20), "reflect"),

@@ -14,19 +14,11 @@ import tifffile
 from PIL import Image
 
 from srtoolbox.errors import ImageError
-from srtoolbox.image import (
-    WRITE_SUFFIXES,
-    decode_image,
-    decode_picture,
-    encode_image,
-    image_facts,
-    is_unwritable,
-    read_image,
-    read_suffixes,
-    write_picture,
-)
+from srtoolbox.image import decode_image, decode_picture, encode_image, read_image, write_picture
+from srtoolbox.image.file_types import WRITE_SUFFIXES, is_unwritable, read_suffixes
 from srtoolbox.image.headers import avif_bits
 from srtoolbox.image.opening import read_jxl_header
+from srtoolbox.image.reading import image_facts
 from tests.image.test_image import RGB, SMOOTH, mode, saved
 
 ROOT = Path(__file__).parents[2]

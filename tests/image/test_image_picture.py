@@ -15,19 +15,11 @@ import tifffile
 from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from srtoolbox.errors import ImageError
-from srtoolbox.image import (
-    AlphaBounds,
-    Form,
-    Metadata,
-    Picture,
-    decode_image,
-    decode_picture,
-    encode_bands,
-    fill_hidden,
-    read_picture,
-    write_bands,
-    write_picture,
-)
+from srtoolbox.image import Picture, decode_image, decode_picture, read_picture, write_picture
+from srtoolbox.image.metadata import Metadata
+from srtoolbox.image.pixels import AlphaBounds, fill_hidden
+from srtoolbox.image.saving import encode_bands, write_bands
+from srtoolbox.image.streaming import Form
 from tests.image.test_image import RGB, RGB16, mode, png_chunks, raw_png, saved
 
 ALPHA = np.where(RGB[..., 1:2] < 90, 0, RGB[..., 1:2]).astype(np.uint8)

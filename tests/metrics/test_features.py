@@ -8,7 +8,8 @@ import torch
 
 from srtoolbox.errors import ConfigError
 from srtoolbox.features import FeatureNetwork
-from srtoolbox.image import gaussian_blur, to_tensor
+from srtoolbox.image import to_tensor
+from srtoolbox.image.pixels import gaussian_blur
 from srtoolbox.registry import METRICS
 from tests.features.test_features import SQUEEZENET
 

@@ -11,7 +11,8 @@ import torch
 
 from srtoolbox.config import Config
 from srtoolbox.errors import ConfigError
-from srtoolbox.image import gaussian_blur, to_tensor
+from srtoolbox.image import to_tensor
+from srtoolbox.image.pixels import gaussian_blur
 from srtoolbox.registry import HOOKS, METRICS
 
 

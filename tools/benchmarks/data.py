@@ -37,7 +37,8 @@ from srtoolbox.data.datasets.paired import PairedDataset
 from srtoolbox.data.loading.loader import build_train_loader
 from srtoolbox.data.prepare.plan import Recipe, SubImages, make_plan
 from srtoolbox.data.prepare.write import write_stores
-from srtoolbox.image import batch_to_float, list_images, read_image, write_image
+from srtoolbox.image import batch_to_float, read_image, write_image
+from srtoolbox.image.file_types import list_images
 from srtoolbox.resize import imresize
 
 SCALE, GT_SIZE, BATCH = 4, 128, 16

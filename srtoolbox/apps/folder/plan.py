@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from srtoolbox.apps.folder.naming import STREAM, Naming
 from srtoolbox.errors import ImageError
-from srtoolbox.image import (
+from srtoolbox.image.file_types import (
     WRITE_SUFFIXES,
     Unread,
     is_unwritable,

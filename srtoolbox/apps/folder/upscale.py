@@ -26,21 +26,13 @@ from srtoolbox.apps.folder.naming import EXTENSIONS, STREAM, Naming
 from srtoolbox.apps.folder.plan import Job, Plan, is_single, plan
 from srtoolbox.apps.networks import NetworkSource, UpscalerSettings, load, make_upscaler
 from srtoolbox.errors import ImageError, OptionError, SrtoolboxError
-from srtoolbox.image import (
-    MAX_BYTES,
-    Form,
-    Metadata,
-    Picture,
-    check_form,
-    decode_picture,
-    encode_bands,
-    form_of,
-    image_shape,
-    read_picture,
-    write_bands,
-)
+from srtoolbox.image import Picture, decode_picture, image_shape, read_picture
 from srtoolbox.image.fetching import fetch
 from srtoolbox.image.file_types import QUALITY_SUFFIXES
+from srtoolbox.image.metadata import Metadata
+from srtoolbox.image.opening import MAX_BYTES
+from srtoolbox.image.saving import check_form, encode_bands, form_of, write_bands
+from srtoolbox.image.streaming import Form
 from srtoolbox.inference.upscaler import Upscaler, picture_bands
 from srtoolbox.interfaces import facts_of
 from srtoolbox.io.threads import BackgroundWriter, map_ahead

@@ -18,7 +18,8 @@ from srtoolbox.config import Config
 from srtoolbox.data.datasets.gt_only import ImageFiles
 from srtoolbox.engine.evaluate import EvaluatedImage, Scores, build_metrics, evaluate, means, unique_names
 from srtoolbox.errors import ConfigError, ImageError
-from srtoolbox.image import read_image, scan_folder, to_uint8, unread_sentence, write_image
+from srtoolbox.image import read_image, to_uint8, write_image
+from srtoolbox.image.file_types import scan_folder, unread_sentence
 from srtoolbox.inference.upscaler import upscale
 from srtoolbox.interfaces import facts_of
 from srtoolbox.io.files import write_json

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.image import is_moving_image, moving_frames
+from srtoolbox.image.reading import is_moving_image, moving_frames
 from srtoolbox.logger import LOGGER
 
 if TYPE_CHECKING:  # an extra, which may be missing

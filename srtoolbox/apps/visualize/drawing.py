@@ -10,7 +10,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.image import WRITE_SUFFIXES, listed, read_image, write_image
+from srtoolbox.image import read_image, write_image
+from srtoolbox.image.file_types import WRITE_SUFFIXES, listed
 from srtoolbox.plots.animation import check_suffix, write_animation
 from srtoolbox.text import did_you_mean
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from srtoolbox.image import thumbnail
+from srtoolbox.image.pixels import thumbnail
 
 SIDE = 32
 _COARSE, _BASE = 16, 8

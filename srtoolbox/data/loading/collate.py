@@ -11,7 +11,7 @@ import torch
 from srtoolbox.data.loading.sampler import Draw
 from srtoolbox.data.transforms.base import Sample
 from srtoolbox.errors import DataError
-from srtoolbox.image import copy_view
+from srtoolbox.image.pixels import copy_view
 from srtoolbox.interfaces import IMAGE_KEYS
 
 Batch = dict[str, Any]

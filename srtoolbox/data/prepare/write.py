@@ -22,7 +22,8 @@ from srtoolbox.data.stores.encodings import encode
 from srtoolbox.data.stores.folder import FolderStore
 from srtoolbox.data.stores.lmdb_writer import COMMIT_BYTES, LmdbWriter, Value, remove_store
 from srtoolbox.errors import DataError, ImageError
-from srtoolbox.image import START_BYTES, kind_of, read_image
+from srtoolbox.image import read_image
+from srtoolbox.image.file_types import START_BYTES, kind_of
 from srtoolbox.io.threads import count_threads, map_ahead
 from srtoolbox.resize import imresize
 from srtoolbox.text import counted

@@ -12,7 +12,9 @@ import numpy as np
 
 from srtoolbox.data.stores.base import Shape, Window, key_of, missing
 from srtoolbox.errors import DataError, ImageError
-from srtoolbox.image import Listing, image_facts, listed, read_image, read_suffixes, scan_folder, unread_sentence
+from srtoolbox.image import read_image
+from srtoolbox.image.file_types import Listing, listed, read_suffixes, scan_folder, unread_sentence
+from srtoolbox.image.reading import image_facts
 
 CACHE_BYTES = 128 << 20
 

@@ -21,7 +21,8 @@ import numpy as np
 from srtoolbox.data.stores.base import Shape, Window, key_of
 from srtoolbox.data.stores.folder import CACHE_BYTES, ImageCache
 from srtoolbox.errors import DataError, MissingDataError
-from srtoolbox.image import image_shape, read_image, read_suffixes
+from srtoolbox.image import image_shape, read_image
+from srtoolbox.image.file_types import read_suffixes
 from srtoolbox.image.reading import decode_image, decoded_shape
 from srtoolbox.text import did_you_mean
 

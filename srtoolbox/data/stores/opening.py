@@ -18,7 +18,7 @@ from srtoolbox.data.stores.folder import FolderStore
 from srtoolbox.data.stores.hub import HubStore, holds_dataset, is_hub
 from srtoolbox.data.stores.lmdb import LmdbStore, is_lmdb
 from srtoolbox.errors import DataError, ImageError
-from srtoolbox.image import list_images
+from srtoolbox.image.file_types import list_images
 
 __all__ = ["FolderStore", "HubStore", "LmdbStore", "Shape", "Store", "Window", "key_of", "open_folder", "open_store"]
 

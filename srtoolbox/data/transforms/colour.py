@@ -9,7 +9,7 @@ import numpy as np
 from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.transforms.base import Sample, Transform, map_images
 from srtoolbox.errors import ConfigError
-from srtoolbox.image import channel_means, mix_channels
+from srtoolbox.image.pixels import channel_means, mix_channels
 from srtoolbox.registry import TRANSFORMS
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # BT.601

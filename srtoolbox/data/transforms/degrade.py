@@ -12,7 +12,7 @@ from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.transforms.arguments import ordered_range
 from srtoolbox.data.transforms.base import Sample, Transform
 from srtoolbox.errors import ConfigError
-from srtoolbox.image import channel_means, compress_jpeg, gaussian_blur
+from srtoolbox.image.pixels import channel_means, compress_jpeg, gaussian_blur
 from srtoolbox.registry import TRANSFORMS
 
 

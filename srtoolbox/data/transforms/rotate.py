@@ -7,7 +7,7 @@ import math
 from srtoolbox.data.loading.rng import Rng
 from srtoolbox.data.transforms.base import Sample, Transform
 from srtoolbox.errors import ConfigError
-from srtoolbox.image import Filling, rotate
+from srtoolbox.image.pixels import Filling, rotate
 from srtoolbox.registry import TRANSFORMS
 
 _KERNEL = 2  # px: how far the bicubic kernel reaches

@@ -13,7 +13,8 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from srtoolbox.errors import Fault, SrtoolboxError
-from srtoolbox.image import batch_to_float, batch_to_y, rgb_to_y
+from srtoolbox.image import batch_to_float, rgb_to_y
+from srtoolbox.image.tensors import batch_to_y
 from srtoolbox.interfaces import IMAGE_KEYS
 from srtoolbox.optim.wrapper import OptimWrapper
 from srtoolbox.registry import LOSSES, MODELS, NETWORKS, TRANSFORMS
