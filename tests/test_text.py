@@ -9,8 +9,7 @@ import pytest
 
 from srtoolbox.cli import main
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.plots.run_log import read_baseline
-from srtoolbox.plots.score_charts import read_scores
+from srtoolbox.plots.run_log import read_baseline, read_scores
 from srtoolbox.plots.snapshots import read_maps
 from srtoolbox.text import counted, did_you_mean
 

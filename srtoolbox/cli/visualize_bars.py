@@ -25,7 +25,8 @@ def build_parser() -> CommandParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = build_parser().parse(argv)
-    from srtoolbox.plots.score_charts import plot_bars, read_scores
+    from srtoolbox.plots.charts import plot_bars
+    from srtoolbox.plots.run_log import read_scores
 
     scores = read_scores(args.scores)
     metrics = plot_bars(args.out, scores, metrics=args.metrics)

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter
 
 from srtoolbox.errors import DataError
 from srtoolbox.plots import charts
 from srtoolbox.plots.charts import COLOURS, INK, SOFT
-from srtoolbox.plots.curve_panel import (
-    BASELINE_STYLE,
-    LabelledCurve,
-    draw_panel,
-    is_signed,
-    panel_title,
-)
-from srtoolbox.plots.run_log import RunLog, read_run
+from srtoolbox.plots.run_log import RATES, Curve, Panel, panels_of, read_runs
+
+_BASELINE_STYLE = (0, (5, 3))
+_STYLES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
+_FEWEST = 6  # points of a rate by which a jump can be told from a slope
+_SMOOTH_FROM = 60  # points: a shorter curve is shown as it is
+# a run that ends this many times the others' spread away from them does not decide the limits
+_FAR = 5.0
+_LEAST_SPREAD = 0.1  # of the others' level: runs that agree to a hair make nobody an outlier
+# of what they lack of 1: SSIM ends at 0, where PSNR goes on falling
+_FAR_SSIM, _LEAST_SSIM_SPREAD = 3.0, 0.5
+# terms that go below zero, which a logarithmic axis cannot show
+_SIGNED = {"d_real": "D(GT), mean output (d_real)", "d_fake": "D(SR), mean output (d_fake)"}
 
 
 def plot_runs(
@@ -56,123 +65,242 @@ def plot_runs(
             draw, a baseline of other scores.
     """
     charts.check_suffix(path)
-    runs = _with_distinct_names([read_run(log) for log in logs], logs)
-    panels = _panels(runs, join)
-    keys = _check_keys(keys, panels) if keys else _all_but_timings(panels)
-    panels = {key: panels[key] for key in keys}
-    if not panels:
-        raise DataError(f"{', '.join(os.fspath(log) for log in logs)}: nothing to draw")
-    scores = _scores_in(panels, runs, join)
-    _check_baseline(baseline, [score for panel in scores.values() for score in panel.values()])
-    names = _from_the_highest([run.name for run in runs], next(iter(panels.values())))
-    colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
-    if join and len(runs) == 1:  # then colours tell sets apart
-        colours = {names[0]: INK}
-    columns = min(len(panels), 2 if len(panels) in (2, 4) else 3)
-    figure, axes = charts.new_panels(len(panels), columns, (4.9, 3.5), 0.45)
-    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
-    for axis, (key, curves) in zip(axes, panels.items(), strict=True):
-        lines = {label: (baseline or {}).get(score) for label, score in scores.get(key, {}).items()}
-        is_log = log_scale and key not in scores and not is_signed(key)
-        if is_log:
-            axis.set_yscale("log", nonpositive="mask")
-        ordered = sorted(curves, key=lambda curve: names.index(curve[0]))
-        draw_panel(axis, key, ordered, colours, lines, is_score=key in scores, is_log=is_log)
-        title = panel_title(key, key in scores)
-        axis.set_title(title, fontsize=11, fontweight="bold", color=INK, loc="left")
-    has_line = any(score in (baseline or {}) for part in scores.values() for score in part.values())
-    charts.add_legend(figure, _legend_handles(colours, has_baseline=has_line))
-    charts.write_figure(path, figure)
-    return list(panels)
-
-
-def _with_distinct_names(runs: list[RunLog], logs: Sequence[str | os.PathLike]) -> list[RunLog]:
-    """Give runs of one name as many of their folders as distinguish them, and a number at last."""
-    paths = [Path(log).resolve() for log in logs]
-    folders = [path.parent if path.is_file() else path for path in paths]
-    names = [run.name for run in runs]
-    for depth in range(2, max(len(folder.parts) for folder in folders)):
-        if len(set(names)) == len(set(folders)):
-            break
-        parents = ["/".join([*folder.parts[-depth:-1], ""]) for folder in folders]
-        names = [parent + run.name for parent, run in zip(parents, runs, strict=True)]
-    counts: dict[str, int] = {}
-    for number, name in enumerate(names):
-        counts[name] = counts.get(name, 0) + 1
-        names[number] = name if counts[name] == 1 else f"{name} ({counts[name]})"
-    return [run._replace(name=name) for run, name in zip(runs, names, strict=True)]
-
-
-def _from_the_highest(names: Sequence[str], curves: Sequence[LabelledCurve]) -> list[str]:
-    """Order runs by their last finite value in a panel; those without one come last."""
-    last: dict[str, float] = {}
-    for name, _, curve in curves:
-        finite = curve.values[np.isfinite(curve.values)]
-        if len(finite):
-            last.setdefault(name, finite[-1])
-    return sorted(names, key=lambda name: -last.get(name, -math.inf))
-
-
-def _panels(runs: Sequence[RunLog], join: bool) -> dict[str, list[LabelledCurve]]:
-    """Return the curves of each panel: scores, then loss terms, then all learning rates together.
-
-    Where scores are joined, a panel's key is a metric, and the label of a curve the set.
-    """
-    panels: dict[str, list[LabelledCurve]] = {}
-    for group in ("scores", "terms"):
-        scores = set(panels)
-        for run in runs:
-            for key, curve in getattr(run, group).items():
-                name, label = _split_score(key) if join and group == "scores" else (key, "")
-                if group == "terms" and name in scores:  # a loss called as a metric is
-                    name = f"loss/{name}"
-                panels.setdefault(name, []).append((run.name, label, curve))
-    for run in runs:
-        for network, curve in run.rates.items():
-            panels.setdefault("lr", []).append((run.name, network, curve))
-    return panels
-
-
-def _split_score(score: str) -> tuple[str, str]:
-    """Return ('psnr', 'set5') for 'set5/psnr'."""
-    dataset, _, metric = score.rpartition("/")
-    return metric, dataset
-
-
-def _scores_in(panels: Iterable[str], runs: Sequence[RunLog], join: bool) -> dict[str, dict[str, str]]:
-    """Return panel -> label -> score, of the panels that show scores."""
-    scores: dict[str, dict[str, str]] = {}
-    for score in dict.fromkeys(score for run in runs for score in run.scores):
-        panel, label = _split_score(score) if join else (score, "")
-        if panel in panels:
-            scores.setdefault(panel, {})[label] = score
-    return scores
-
-
-def _all_but_timings(panels: Iterable[str]) -> list[str]:
-    return [key for key in panels if key.rpartition("/")[2] != "seconds"]
-
-
-def _check_keys(keys: Iterable[str], panels: Mapping[str, object]) -> list[str]:
-    keys = list(dict.fromkeys(keys))
-    for key in keys:
-        if key not in panels:
-            near = difflib.get_close_matches(key, panels, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(panels)}."
+    runs = read_runs(logs)
+    existing = panels_of(runs, join)
+    for key in keys or ():
+        if key not in existing:
+            near = difflib.get_close_matches(key, existing, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(existing)}."
             raise DataError(f"no curve named {key!r} in these runs. {hint}")
-    return keys
-
-
-def _check_baseline(baseline: Mapping[str, float] | None, scores: Sequence[str]) -> None:
+    keys = list(dict.fromkeys(keys or [key for key in existing if key.rpartition("/")[2] != "seconds"]))
+    if not keys:
+        raise DataError(f"{', '.join(os.fspath(log) for log in logs)}: nothing to draw")
+    panels = {key: existing[key] for key in keys}
+    scores = [score for key in existing if key in panels for score in panels[key].scores.values()]
     if baseline is not None and scores and not set(baseline) & set(scores):
         own = ", ".join(baseline) or "no scores"
         raise DataError(f"the baseline has {own}, the runs have {', '.join(scores)}")
-
-
-def _legend_handles(colours: Mapping[str, str], *, has_baseline: bool) -> list[Line2D]:
+    baseline = baseline or {}
+    colours = _colours([run.name for run in runs], panels[keys[0]], join)
+    columns = min(len(panels), 2 if len(panels) in (2, 4) else 3)
+    figure, axes = charts.new_panels(len(panels), columns, (4.9, 3.5), 0.45)
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
+    for axis, (key, panel) in zip(axes, panels.items(), strict=True):
+        is_log = log_scale and not panel.scores and key not in _SIGNED
+        _draw_panel(axis, key, panel, colours, baseline, is_log=is_log)
     handles = [Line2D([], [], color=hue, linewidth=2.5, label=name) for name, hue in colours.items()]
-    if has_baseline:
-        line = Line2D([], [], color=SOFT, linestyle=BASELINE_STYLE, linewidth=1.4)
-        line.set_label("bicubic")
+    if set(baseline) & set(scores):
+        line = Line2D([], [], color=SOFT, linestyle=_BASELINE_STYLE, linewidth=1.4, label="bicubic")
         handles.append(line)
-    return handles
+    charts.add_legend(figure, handles)
+    charts.write_figure(path, figure)
+    return keys
+
+
+def _colours(runs: Sequence[str], first: Panel, join: bool) -> dict[str, str]:
+    """Return a colour for each run, from the highest last value in the first panel down."""
+    last: dict[str, float] = {}
+    for name, _, curve in first.curves:
+        finite = curve.values[np.isfinite(curve.values)]
+        if len(finite):
+            last.setdefault(name, finite[-1])
+    names = sorted(runs, key=lambda name: -last.get(name, -math.inf))
+    if join and len(runs) == 1:  # then colours tell sets apart
+        return {names[0]: INK}
+    return dict(zip(names, itertools.cycle(COLOURS)))
+
+
+def panel_title(key: str, is_score: bool) -> str:
+    """Return the title of a panel: 'PSNR (y_direct) on set5', 'loss: pixel', 'learning rate'."""
+    if is_score:
+        dataset, slash, metric = key.rpartition("/")
+        match = re.fullmatch(r"(.+?)_(y_direct|rgb|y)", metric)
+        title = f"{match[1].upper()} ({match[2]})" if match else metric.upper()
+        return f"{title} on {dataset}" if slash else title
+    if key == RATES:
+        return "learning rate"
+    if key in _SIGNED:
+        return _SIGNED[key]
+    if re.fullmatch(r"grad_norm(_.+)?", key):
+        network = key.removeprefix("grad_norm").removeprefix("_")
+        return f"gradient norm: {network}" if network else "gradient norm"
+    return f"loss: {key.removeprefix('loss/')}"
+
+
+def _draw_panel(
+    axis: Axes, key: str, panel: Panel, colours: Mapping[str, str], baseline: Mapping[str, float], *, is_log: bool
+) -> None:
+    """Draw the curves of one key, in the order of `colours`, and its baseline as dashed lines.
+
+    Last values of scores have four digits, as 31.42 dB; a logarithmic axis flattens no outliers.
+    """
+    curves = sorted(panel.curves, key=lambda curve: list(colours).index(curve[0]))
+    labels = list(dict.fromkeys(label for _, label, _ in curves))
+    several = len(labels) > 1
+    by_label = dict(zip(labels, itertools.cycle(COLOURS))) if several and len(colours) == 1 else {}
+    styles = dict(zip(labels, itertools.cycle(_STYLES[:1] if by_label else _STYLES)))
+    if is_log:
+        axis.set_yscale("log", nonpositive="mask")
+    draw = _draw_rate if key == RATES else _draw_curve
+    for run, label, curve in curves:
+        draw(axis, curve, by_label.get(label, colours[run]), styles[label])
+    dashed = []
+    for label, score in panel.scores.items():
+        if math.isfinite(value := baseline.get(score, math.nan)):
+            dashed.append(value)
+            axis.axhline(value, color=by_label.get(label, SOFT), linestyle=_BASELINE_STYLE, linewidth=1.4)
+    if not is_log:  # "30.1455" at its tick, not "0.0005" below "+3.0145e1"
+        axis.ticklabel_format(axis="y", useOffset=False)
+    highest = [value for _, _, curve in curves if (value := curve.values.max()) > 0]
+    if key == RATES and highest and max(highest) > 20 * min(highest):  # the lower lines would lie on the axis
+        axis.set_yscale("log", nonpositive="mask")  # a rate of 0 ends the line, which else falls off the panel
+    charts.simplify(axis)
+    axis.margins(x=0.02)
+    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if several:
+        handles = [
+            Line2D([], [], color=by_label.get(label, INK), linestyle=style, label=label)
+            for label, style in styles.items()
+        ]
+        axis.legend(handles=handles, fontsize=8, framealpha=0.85, edgecolor="none")
+    notes = []
+    if key != RATES and not is_log:
+        is_ssim = bool(panel.scores) and "ssim" in key.rpartition("/")[2].lower()
+        named = [(f"{run}, {label}" if several else run, curve.values) for run, label, curve in curves]
+        notes = _leave_out_outliers(axis, named, dashed, is_ssim=is_ssim)
+    axis.set_xlabel("\n".join(["iteration", *notes]), fontsize=9, color=INK)
+    if not by_label and key != RATES:
+        last = [(curve.values[-1], colours[run]) for run, _, curve in curves]
+        _write_last_values(axis, last, digits=4 if panel.scores else 3)
+    charts.set_title(axis, panel_title(key, bool(panel.scores)))
+
+
+def _draw_curve(axis: Axes, curve: Curve, colour: str, style: str) -> None:
+    values = np.where(np.isfinite(curve.values), curve.values, np.nan)
+    if len(values) >= _SMOOTH_FROM:
+        axis.plot(curve.iters, values, color=colour, linewidth=0.8, alpha=0.3)
+        values = _smooth(values)
+    marker = "o" if len(values) < 12 else None
+    axis.plot(curve.iters, values, style, color=colour, linewidth=1.8, marker=marker, markersize=4)
+
+
+def _draw_rate(axis: Axes, curve: Curve, colour: str, style: str) -> None:
+    """Draw a learning rate with jumps upright; as points where it swings faster than the log samples it.
+
+    A zigzag through them would show a schedule that nobody set.
+    """
+    iters, values = curve
+    steps = np.diff(values)
+    turns = np.count_nonzero(np.sign(steps[1:]) * np.sign(steps[:-1]) < 0)
+    if turns > len(values) / 4 and len(values) >= 8:
+        axis.plot(iters, values, "o", color=colour, markersize=2.5)
+        return
+    large = np.abs(steps) > 0.4 * np.ptp(values)
+    jumps = np.flatnonzero(large) + 1 if len(values) >= _FEWEST else np.empty(0, int)
+    before = values[np.subtract(jumps, 1)]
+    iters, values = np.insert(iters, jumps, iters[jumps]), np.insert(values, jumps, before)
+    axis.plot(iters, values, style, color=colour, linewidth=1.8)
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """Return the running mean over about a thirtieth of the curve, at both ends over less."""
+    half = max(1, len(values) // 60)
+    is_finite = np.isfinite(values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(is_finite, values, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(is_finite)])
+    low = np.maximum(np.arange(len(values)) - half, 0)
+    high = np.minimum(np.arange(len(values)) + half + 1, len(values))
+    with np.errstate(invalid="ignore"):
+        return (sums[high] - sums[low]) / (counts[high] - counts[low])
+
+
+# ---- limits
+
+
+def _leave_out_outliers(
+    axis: Axes, curves: Sequence[tuple[str, np.ndarray]], dashed: Sequence[float], *, is_ssim: bool
+) -> list[str]:
+    """Set the limits by the runs that did not diverge and the dashed lines.
+
+    Returns:
+        A note on each run that lies beyond them.
+    """
+    notes = []
+    finite = [values[np.isfinite(values)] for _, values in curves]
+    outliers = _outliers(finite, is_ssim=is_ssim)
+    for number, (name, values) in enumerate(curves):
+        if number in outliers:
+            notes.append(f"{name} lies beyond: {finite[number][-1]:.3g}")
+        if len(values) and not np.isfinite(values[-1]):
+            notes.append(f"{name}: not finite at its end")
+    if outliers:
+        inside = [values for number, values in enumerate(finite) if number not in outliers]
+        within = np.concatenate([*inside, dashed])
+        low, high = within.min(), within.max()
+        margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+        axis.set_ylim(low - margin, high + margin)
+    return notes
+
+
+def _outliers(curves: Sequence[np.ndarray], *, is_ssim: bool) -> set[int]:
+    """Return the numbers of the curves that end far from all others, at most half of them.
+
+    Of two curves only one that moved far is an outlier.
+    """
+    factor = _FAR_SSIM if is_ssim else _FAR
+    far: set[int] = set()
+    filled = [number for number, values in enumerate(curves) if len(values)]
+    for number in sorted(filled, key=lambda each: np.ptp(curves[each]), reverse=True):
+        others = [curves[other] for other in filled if other not in far | {number}]
+        if not others or len(far) + 1 > len(filled) / 2:
+            break
+        low, high = min(map(np.min, others)), max(map(np.max, others))
+        level = np.median(np.concatenate(others))
+        least = _LEAST_SSIM_SPREAD * abs(1 - level) if is_ssim else _LEAST_SPREAD * abs(level)
+        spread = max(high - low, least)
+        if len(filled) == 2 and np.ptp(curves[number]) < factor * spread:
+            break  # two runs that differ: neither is the odd one
+        end = np.median(curves[number][-max(1, len(curves[number]) // 4) :])
+        if end > high + factor * spread or end < low - factor * spread:
+            far.add(number)
+    return far
+
+
+# ---- last values
+
+
+def _write_last_values(axis: Axes, last: Sequence[tuple[float, str]], *, digits: int) -> None:
+    """Write last values (value, colour) right of the panel, each near the end of its line."""
+    last = sorted(last, key=lambda pair: -pair[0] if math.isfinite(pair[0]) else math.inf)
+    gap = min(0.085, 1 / len(last))
+    places = _spread_out([_height(axis, value) for value, _ in last], gap)
+    for (value, colour), place in zip(last, places, strict=True):
+        axis.annotate(
+            f"{value:#.{digits}g}".rstrip("."),  # `29.00` beside `29.04`: of one length they compare at a glance
+            (1, place),
+            xytext=(5, 0),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            va="center",
+            fontsize=9 if gap > 0.06 else 7,
+            color=colour,
+        )
+
+
+def _height(axis: Axes, value: float) -> float:
+    """Return the height of a value in a panel, from 0 at its bottom to 1; 0 where it cannot be shown."""
+    axis.get_ylim()  # settles limits that are still automatic
+    if not math.isfinite(value) or (axis.get_yscale() == "log" and value <= 0):
+        return 0.0
+    pixels = axis.transData.transform((axis.get_xlim()[1], value))
+    return min(max(float(axis.transAxes.inverted().transform(pixels)[1]), 0.0), 1.0)
+
+
+def _spread_out(places: Sequence[float], gap: float) -> list[float]:
+    """Move descending heights in [0, 1] so far that none is nearer to the next than `gap`."""
+    moved: list[float] = []
+    for number, place in enumerate(places):
+        highest = moved[-1] - gap if moved else 1.0
+        lowest = gap * (len(places) - 1 - number)
+        moved.append(max(min(place, highest), lowest))
+    return moved

@@ -1,10 +1,11 @@
-"""Logs of runs: curves of scores, loss terms and learning rates, and bicubic's scores."""
+"""Logs of runs as curves in panels, and scores in the JSON files of `test.py`."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from srtoolbox.io import files
 from srtoolbox.text import reason_of
 
 LOG_NAME = "scores.jsonl"
+RATES = "lr"
+"""Key of the panel of learning rates."""
 
 
 class Curve(NamedTuple):
@@ -33,6 +36,13 @@ class RunLog(NamedTuple):
     rates: dict[str, Curve]
 
 
+class Panel(NamedTuple):
+    """Curves of one key as (run, label, curve), and the score (`set5/psnr`) by label; else none."""
+
+    curves: list[tuple[str, str, Curve]]
+    scores: dict[str, str]
+
+
 def read_run(path: str | os.PathLike) -> RunLog:
     """Read the curves in a `scores.jsonl`, or in the one of a work_dir.
 
@@ -46,9 +56,8 @@ def read_run(path: str | os.PathLike) -> RunLog:
     file = path / LOG_NAME if path.is_dir() else path
     if not file.is_file():
         raise DataError(f"{file}: no such log; a run writes it at its first log or evaluation")
-    points: dict[str, dict[str, dict[int, float]]] = {"scores": {}, "terms": {}, "lr": {}}
-    text = file.read_text(encoding="utf-8", errors="replace")
-    lines = text.split("\n")
+    points: dict[str, dict[str, dict[int, float]]] = {"scores": {}, "terms": {}, RATES: {}}
+    lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -66,13 +75,75 @@ def read_run(path: str | os.PathLike) -> RunLog:
         hint = "train longer, or lower the logger's interval"
         raise DataError(f"{file}: holds no records yet; {hint}")
     name = file.parent.name if file.name == LOG_NAME and file.parent.name else file.stem
-    groups = [{key: _curve(part) for key, part in group.items()} for group in points.values()]
-    return RunLog(name, *groups)
+    return RunLog(name, *({key: _curve(part) for key, part in group.items()} for group in points.values()))
 
 
 def _curve(points: Mapping[int, float]) -> Curve:
     iters = sorted(points)
     return Curve(np.array(iters), np.array([points[number] for number in iters]))
+
+
+# ---- several runs in one chart
+
+
+def read_runs(logs: Sequence[str | os.PathLike]) -> list[RunLog]:
+    """Read logs; runs of one name get folders above theirs to tell them apart, at last a number.
+
+    Raises:
+        DataError: as `read_run`.
+    """
+    runs = [read_run(log) for log in logs]
+    paths = [Path(log).resolve() for log in logs]
+    folders = [path.parent if path.is_file() else path for path in paths]
+    names = [run.name for run in runs]
+    for depth in range(2, max(len(folder.parts) for folder in folders)):
+        if len(set(names)) == len(set(folders)):
+            break
+        parents = ["/".join([*folder.parts[-depth:-1], ""]) for folder in folders]
+        names = [parent + run.name for parent, run in zip(parents, runs, strict=True)]
+    counts: dict[str, int] = {}
+    for number, name in enumerate(names):
+        counts[name] = counts.get(name, 0) + 1
+        names[number] = name if counts[name] == 1 else f"{name} ({counts[name]})"
+    return [run._replace(name=name) for run, name in zip(runs, names, strict=True)]
+
+
+def panels_of(runs: Sequence[RunLog], join: bool) -> dict[str, Panel]:
+    """Return panels by key: scores, then loss terms, then all learning rates together.
+
+    Where scores are joined, a panel's key is a metric, and the label of a curve the set.
+    """
+    panels: dict[str, Panel] = {}
+    for run in runs:
+        for score, curve in run.scores.items():
+            dataset, _, metric = score.rpartition("/")
+            key, label = (metric, dataset) if join else (score, "")
+            panel = panels.setdefault(key, Panel([], {}))
+            panel.curves.append((run.name, label, curve))
+            panel.scores[label] = score
+    scores = set(panels)
+    for run in runs:
+        for term, curve in run.terms.items():
+            key = f"loss/{term}" if term in scores else term  # a loss called as a metric is
+            panels.setdefault(key, Panel([], {})).curves.append((run.name, "", curve))
+    for run in runs:
+        for network, curve in run.rates.items():
+            panels.setdefault(RATES, Panel([], {})).curves.append((run.name, network, curve))
+    return panels
+
+
+# ---- results of tests
+
+
+@contextlib.contextmanager
+def _reading(path: str | os.PathLike, command: str, fault: str) -> Iterator[None]:
+    """Give errors their words: the command that writes the file, or what is wrong with it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError(f"{os.fspath(path)}: no such file; `{command}` writes one") from error
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise DataError(f"{os.fspath(path)}: {fault} ({reason_of(error)})") from error
 
 
 def read_baseline(path: str | os.PathLike) -> dict[str, float]:
@@ -81,14 +152,8 @@ def read_baseline(path: str | os.PathLike) -> dict[str, float]:
     Raises:
         DataError: the file is missing, no JSON, or has no entry for bicubic.
     """
-    try:
+    with _reading(path, "test.py ... --baseline --json FILE", "not a readable JSON file"):
         content = files.read_json(path)
-    except FileNotFoundError as error:
-        hint = "`test.py ... --baseline --json FILE` writes one"
-        raise DataError(f"{os.fspath(path)}: no such file; {hint}") from error
-    except (OSError, ValueError) as error:
-        fault = f"not a readable JSON file ({reason_of(error)})"
-        raise DataError(f"{os.fspath(path)}: {fault}") from error
     entries = content if isinstance(content, dict) else {}
     for name, scores in entries.items():
         if name.lower().startswith("bicubic") and isinstance(scores, dict):
@@ -102,8 +167,29 @@ def read_baseline(path: str | os.PathLike) -> dict[str, float]:
 
 def _flat_scores(scores: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, float]]:
     for key, value in scores.items():
-        if isinstance(value, dict):
-            if key != "images":
-                yield from _flat_scores(value, f"{prefix}{key}/")
-        else:
+        if not isinstance(value, dict):
             yield prefix + key, float(value)
+        elif key != "images":
+            yield from _flat_scores(value, f"{prefix}{key}/")
+
+
+def read_scores(paths: Sequence[str | os.PathLike]) -> dict[str, dict[str, dict[str, float]]]:
+    """Read the means in files of `test.py --json`: network -> set -> metric -> mean.
+
+    Networks of one name in several files get the file's name, too.
+
+    Raises:
+        DataError: a file that is missing, no JSON, or not of that form.
+    """
+    result: dict[str, dict[str, dict[str, float]]] = {}
+    for path in paths:
+        command = "test.py ... --json FILE"
+        with _reading(path, command, f"not scores as `{command}` writes them"):
+            for network, sets in files.read_json(path).items():
+                scores = {
+                    name: {key: float(value) for key, value in entry.items() if key not in ("images", "seconds")}
+                    for name, entry in sets.items()
+                }
+                is_taken = result.get(network, scores) != scores
+                result[f"{network} ({Path(path).stem})" if is_taken else network] = scores
+    return result

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from srtoolbox.errors import DataError
 from srtoolbox.image import read_image
-from srtoolbox.plots import charts, curve_panel
+from srtoolbox.plots import charts, curves
 from srtoolbox.plots.curves import plot_runs
 from srtoolbox.plots.run_log import read_baseline, read_run
 
@@ -160,7 +160,7 @@ def test_smoothing_is_the_mean_of_the_window() -> None:
     values = np.random.default_rng(0).random(200)
     values[50] = np.nan
     expected = [np.nanmean(values[max(0, i - 3) : i + 4]) for i in range(200)]
-    assert np.allclose(curve_panel._smooth(values), expected)
+    assert np.allclose(curves._smooth(values), expected)
 
 
 def test_runs_in_folders_of_one_name_are_told_apart(tmp_path: Path, figures: list[Figure]) -> None:
@@ -316,7 +316,7 @@ def test_read_baseline(tmp_path: Path) -> None:
 def test_titles_set_the_protocol_apart() -> None:
     keys = ("set5/psnr", "set5/psnr_y_direct", "a/b/ssim_y", "lpips_vgg/my_error", "pixel", "lr")
     others = ("d_real", "d_fake", "grad_norm", "grad_norm_generator", "loss/mse")
-    assert [curve_panel.panel_title(key, "/" in key) for key in keys] == [
+    assert [curves.panel_title(key, "/" in key) for key in keys] == [
         "PSNR on set5",
         "PSNR (y_direct) on set5",
         "SSIM (y) on a/b",
@@ -324,7 +324,7 @@ def test_titles_set_the_protocol_apart() -> None:
         "loss: pixel",
         "learning rate",
     ]
-    assert [curve_panel.panel_title(key, False) for key in others] == [
+    assert [curves.panel_title(key, False) for key in others] == [
         "D(GT), mean output (d_real)",
         "D(SR), mean output (d_fake)",
         "gradient norm",

@@ -24,7 +24,7 @@ from srtoolbox.inference.upscaler import upscale
 from srtoolbox.interfaces import facts_of
 from srtoolbox.io.files import write_json
 from srtoolbox.logger import CONSOLE, LOGGER
-from srtoolbox.plots.score_charts import plot_alpha
+from srtoolbox.plots.charts import plot_alpha
 from srtoolbox.plots.sheet import SheetWriter, comparison_sheet
 from srtoolbox.text import counted
 from srtoolbox.weights.interpolate import Interpolation, Interpolator
