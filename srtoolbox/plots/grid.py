@@ -1,23 +1,31 @@
-"""Grids of images with titles: contact sheets, and the frames of animations."""
+"""Images side by side, with text: grids with titles, error maps, the panels of a training."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
+import matplotlib as mpl
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import expand_gray, to_uint8
-from srtoolbox.plots import text
-from srtoolbox.plots.text import CAPTION, INK, PAPER, SOFT, TITLE, font, line_height
 from srtoolbox.resize import imresize
 
+TITLE, CAPTION = 18, 15  # px: letter sizes
+INK, SOFT, PAPER = (25, 25, 25), (95, 95, 95), (255, 255, 255)
 GAP = 10  # px between cells
 MAX_SIDE = 16_000
 """A sheet is at most so many px high and wide: viewers and browsers open no larger ones."""
+PEAK = 32
+"""Levels of error that are brightest; fixed, so that maps of several times and networks compare."""
+PANEL_TITLE = f"LQ, SR, GT, error 0-{PEAK} levels"
+_COLOURS = (mpl.colormaps["inferno"](range(256))[:, :3] * 255).round().astype(np.uint8)
 
 
 class Cell(NamedTuple):
@@ -49,10 +57,10 @@ def grid(rows: Sequence[Sequence[Cell]], *, title: str = "", heads: Sequence[str
     widest = max(part.image.shape[1] for row in rows for part in row)
     cell = max(1, round(cell / widest)) * widest if widest <= cell else cell
     images = [[fit_width(part.image, cell) for part in row] for row in rows]
-    captions = [[text.wrap(part.text, font(CAPTION), cell) for part in row] for row in rows]
-    tops = [text.wrap(head, font(CAPTION, bold=True), cell) for head in heads]
+    captions = [[wrap(part.text, font(CAPTION), cell) for part in row] for row in rows]
+    tops = [wrap(head, font(CAPTION, bold=True), cell) for head in heads]
     width = columns * (cell + GAP) + GAP
-    above = text.wrap(title, font(TITLE, bold=True), width - 2 * GAP) if title else []
+    above = wrap(title, font(TITLE, bold=True), width - 2 * GAP) if title else []
     head = len(above) * line_height(TITLE) + (GAP // 2 if above else 0)
     second = max(map(len, tops), default=0) * line_height(CAPTION)
     tallest = [max(image.shape[0] for image in row) for row in images]
@@ -63,25 +71,22 @@ def grid(rows: Sequence[Sequence[Cell]], *, title: str = "", heads: Sequence[str
         raise SrtoolboxError(f"a sheet of {size[0]} x {size[1]} px: {hint}")
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
-    text.write_lines(draw, above, (GAP, GAP), font(TITLE, bold=True), INK)
+    write_lines(draw, above, (GAP, GAP), font(TITLE, bold=True), INK)
     y = GAP + head
     places = range(GAP, width, cell + GAP)
     for x, lines in zip(places, tops, strict=False):
-        text.write_lines(draw, lines, (x, y), font(CAPTION, bold=True), INK)
+        write_lines(draw, lines, (x, y), font(CAPTION, bold=True), INK)
     y += second
     for row, words, tall, low in zip(images, captions, tallest, below, strict=True):
         for x, image, lines in zip(places, row, words, strict=False):
             sheet.paste(Image.fromarray(image), (x, y))
-            text.write_lines(draw, lines, (x, y + tall + 2), font(CAPTION), SOFT)
+            write_lines(draw, lines, (x, y + tall + 2), font(CAPTION), SOFT)
         y += tall + low
     return np.array(sheet)
 
 
 def fit_width(image: np.ndarray, width: int) -> np.ndarray:
-    """Return an image, HWC uint8 or uint16, gray or RGB, as RGB uint8 `width` px wide.
-
-    It is shrunk, or its pixels become blocks.
-    """
+    """Return an image (see `Cell`) as RGB uint8 `width` px wide: shrunk, or its pixels as blocks."""
     rgb = expand_gray(to_uint8(image))
     height = max(1, round(rgb.shape[0] * width / rgb.shape[1]))
     if rgb.shape[1] > width:
@@ -94,17 +99,100 @@ def fit_width(image: np.ndarray, width: int) -> np.ndarray:
 def same_size(sheets: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Add paper below sheets: in narrow columns a longer number may have taken one more line."""
     height = max(sheet.shape[0] for sheet in sheets)
-    borders = [((0, height - sheet.shape[0]), (0, 0), (0, 0)) for sheet in sheets]
-    pairs = zip(sheets, borders, strict=True)
-    return [np.pad(sheet, border, constant_values=PAPER[0]) for sheet, border in pairs]
+    return [np.pad(sheet, ((0, height - sheet.shape[0]), (0, 0), (0, 0)), constant_values=PAPER[0]) for sheet in sheets]
 
 
-def blocks(image: np.ndarray, factor: int) -> np.ndarray:
-    """Return an HWC image with each pixel as a block of factor x factor."""
-    return image.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
-def square_rows(cells: Sequence[Cell], *, aspect: float = 1.6) -> list[list[Cell]]:
-    """Return cells of one size in rows, for a sheet about `aspect` times as wide as high."""
-    columns = min(len(cells), max(1, round(math.sqrt(aspect * len(cells)))))
+def square_rows(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Return cells of one size in rows, for a sheet about 1.6 times as wide as high."""
+    columns = min(len(cells), max(1, round(math.sqrt(1.6 * len(cells)))))
     return [list(cells[start : start + columns]) for start in range(0, len(cells), columns)]
+
+
+# ---- error maps
+
+
+def error_map(result: np.ndarray, truth: np.ndarray, *, peak: int = PEAK) -> np.ndarray:
+    """Return the mean absolute error over the channels at every pixel, black (0) to light yellow (`peak`).
+
+    Args:
+        result, truth: HWC uint8 of one size, gray or RGB.
+        peak: error in levels from which on it is brightest.
+
+    Returns:
+        HWC uint8 RGB.
+    """
+    first, second = (expand_gray(image).astype(np.int16) for image in (result, truth))
+    levels = np.abs(first - second).mean(axis=2) * (255 / peak)
+    return _COLOURS[np.minimum(levels, 255).round().astype(np.uint8)]
+
+
+def panel(lq: np.ndarray, sr: np.ndarray, gt: np.ndarray | None) -> np.ndarray:
+    """Return LQ in blocks, SR, and where there is a truth GT and error map, in a row.
+
+    Args:
+        lq: HWC uint8 or uint16, gray or RGB.
+        sr: HWC uint8 of a whole multiple of LQ's size.
+        gt: HWC uint8 or uint16 of SR's size, or None.
+
+    Returns:
+        HWC uint8 RGB.
+    """
+    height, width = sr.shape[:2]
+    factor = height // lq.shape[0]
+    blocks = to_uint8(lq).repeat(factor, axis=0).repeat(factor, axis=1)
+    images = [blocks[:height, :width], sr]
+    if gt is not None:
+        images += [to_uint8(gt), error_map(sr, to_uint8(gt))]
+    return np.concatenate([expand_gray(image) for image in images], axis=1)
+
+
+# ---- letters
+
+
+@cache
+def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """Return DejaVu Sans, which matplotlib carries: the same letters on every machine."""
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(str(Path(mpl.get_data_path(), "fonts/ttf", name)), size)
+
+
+def line_height(size: int) -> int:
+    """Return the distance between lines of letters of `size`, in px."""
+    return round(size * 1.35)
+
+
+def write_lines(
+    draw: ImageDraw.ImageDraw,
+    lines: Sequence[str],
+    place: tuple[int, int],
+    face: ImageFont.FreeTypeFont,
+    ink: tuple[int, int, int],
+) -> None:
+    """Write lines below each other, the first with its top left corner at (x, y)."""
+    x, y = place
+    for line in lines:
+        draw.text((x, y), line, font=face, fill=ink)
+        y += line_height(int(face.size))
+
+
+def wrap(text: str, face: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Break a text into lines of at most `width` px, at spaces and after _ and /; shorten longer words."""
+    lines: list[str] = []
+    for paragraph in text.splitlines():
+        line = ""
+        for word in re.split(r"(?<=[ _/])", paragraph):
+            if line and face.getlength((line + word).rstrip()) > width:
+                lines.append(line)
+                line = ""
+            line += word
+        lines.append(line)
+    return [_shorten(line.strip(), face, width) for line in lines]
+
+
+def _shorten(line: str, face: ImageFont.FreeTypeFont, width: int) -> str:
+    """Return the line, or as much of it as fits into `width` px, with an ellipsis."""
+    if face.getlength(line) <= width:
+        return line
+    while line and face.getlength(line + "…") > width:
+        line = line[:-1]
+    return line + "…"

@@ -14,17 +14,15 @@ from torch import Tensor
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import expand_gray, to_image, to_uint8, write_image
 from srtoolbox.io.files import Claims
-from srtoolbox.plots import text
-from srtoolbox.plots.text import CAPTION, INK, PAPER, SOFT, TITLE, font, line_height
+from srtoolbox.plots.grid import CAPTION, INK, PAPER, SOFT, TITLE, font, line_height, wrap, write_lines
 from srtoolbox.resize import imresize
 
 Column = tuple[str, np.ndarray, str]
-
+"""Title, HWC uint8 with C = 1 or 3, caption."""
 _CELL = 264  # px: width of an enlarged region, about
 _GAP = 12
 _FRAME = 3
-_RED, _BLUE, _GREEN = (220, 50, 47), (38, 110, 210), (20, 150, 90)
-_MARKS = (_RED, _BLUE, _GREEN, (200, 120, 0), (140, 70, 190), (0, 150, 170))
+_MARKS = ((220, 50, 47), (38, 110, 210), (20, 150, 90), (200, 120, 0), (140, 70, 190), (0, 150, 170))
 
 
 class Region(NamedTuple):
@@ -42,9 +40,8 @@ def comparison_sheet(
     """Compare versions of one image side by side.
 
     Args:
-        columns: (title, HWC uint8 with C = 1 or 3, caption) each, from left to right; the last is
-            the truth, or the best. Smaller images (the input) are shown with every pixel enlarged
-            to a block.
+        columns: from left to right; the last is the truth, or the best. Smaller images (the input)
+            are shown with every pixel enlarged to a block.
         regions: what to enlarge; None picks `num_regions` places where the versions differ most,
             or, where they do not differ, the most detailed ones.
 
@@ -65,16 +62,13 @@ def comparison_sheet(
     whole = max((image for _, image, _ in reversed(columns)), key=lambda image: image.size)
     if regions is None:
         regions = choose_regions([image for _, image, _ in columns], num_regions)
+    height, width = whole.shape[:2]
     regions = [Region(*region) for region in regions]
     for region in regions:
-        if min(region) < 0 or 0 in region[2:] or not _is_inside(region, whole):
+        is_inside = region.top + region.height <= height and region.left + region.width <= width
+        if min(region) < 0 or 0 in region[2:] or not is_inside:
             raise SrtoolboxError(f"{region} lies outside the image of {whole.shape[:2]} pixels")
     return _compose(columns, whole, regions)
-
-
-def _is_inside(region: Region, image: np.ndarray) -> bool:
-    bottom, right = region.top + region.height, region.left + region.width
-    return bottom <= image.shape[0] and right <= image.shape[1]
 
 
 # ---- which regions
@@ -83,19 +77,18 @@ def _is_inside(region: Region, image: np.ndarray) -> bool:
 def choose_regions(images: Sequence[np.ndarray], count: int = 2) -> list[Region]:
     """Choose square regions, apart from each other, where images of the largest size differ most.
 
-    The last one (the truth) is left out where two others remain: what all versions miss alike tells
-    nothing. Where nothing differs, detail decides.
+    The last image (the truth) is left out where two others remain: what all versions miss alike
+    tells nothing. Where nothing differs, detail decides. A side is a quarter of the image's shorter
+    one, a multiple of 12 from 24 to 96; all of a tiny image.
     """
     height, width = max((image.shape[:2] for image in images), key=math.prod)
     largest = [image for image in images if image.shape[:2] == (height, width)]
     full = [image.astype(np.float32).mean(axis=2) for image in largest]
     versions = full[:-1] if len(full) > 2 else full
     spread = np.max(versions, axis=0) - np.min(versions, axis=0)
-    detail = np.zeros((height, width))
-    if min(height, width) > 1:
-        detail = np.hypot(*np.gradient(full[-1]))
-    side = _side(height, width)
-    score = _window_means(spread + 1e-3 * detail, side)
+    detail = np.hypot(*np.gradient(full[-1])) if min(height, width) > 1 else np.zeros((height, width))
+    side = min(max(round(min(height, width) / 4 / 12) * 12, 24), 96, height, width)
+    score = window_means(spread + 1e-3 * detail, side)
     regions: list[Region] = []
     while len(regions) < count and score.size and score.max() >= 0:
         top, left = (int(place) for place in np.unravel_index(score.argmax(), score.shape))
@@ -104,13 +97,7 @@ def choose_regions(images: Sequence[np.ndarray], count: int = 2) -> list[Region]
     return regions
 
 
-def _side(height: int, width: int) -> int:
-    """Return a quarter of the shorter side, a multiple of 12 from 24 to 96; all of a tiny image."""
-    side = min(max(round(min(height, width) / 4 / 12) * 12, 24), 96)
-    return min(side, height, width)
-
-
-def _window_means(values: np.ndarray, side: int) -> np.ndarray:
+def window_means(values: np.ndarray, side: int) -> np.ndarray:
     """Return the mean over every side x side window, (H - side + 1, W - side + 1)."""
     sums = np.pad(values.astype(np.float64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
     lower, upper = sums[side:], sums[:-side]
@@ -121,8 +108,8 @@ def _window_means(values: np.ndarray, side: int) -> np.ndarray:
 
 
 def _compose(columns: Sequence[Column], whole: np.ndarray, regions: Sequence[Region]) -> np.ndarray:
-    titles = [text.wrap(title, font(TITLE, bold=True), _CELL) for title, _, _ in columns]
-    captions = [text.wrap(caption, font(CAPTION), _CELL) for _, _, caption in columns]
+    titles = [wrap(title, font(TITLE, bold=True), _CELL) for title, _, _ in columns]
+    captions = [wrap(caption, font(CAPTION), _CELL) for _, _, caption in columns]
     head = max(map(len, titles)) * line_height(TITLE) + _GAP // 2
     foot = max(map(len, captions)) * line_height(CAPTION) + _GAP // 2
     rows = [[_enlarge(image, region, whole) for _, image, _ in columns] for region in regions]
@@ -138,14 +125,14 @@ def _compose(columns: Sequence[Column], whole: np.ndarray, regions: Sequence[Reg
         _mark(draw, region, factor, _MARKS[number % len(_MARKS)], (_GAP, _GAP + head))
     for column, (title, caption) in enumerate(zip(titles, captions, strict=True)):
         x, y = left + column * (_CELL + _GAP), _GAP
-        text.write_lines(draw, title, (x, y), font(TITLE, bold=True), INK)
+        write_lines(draw, title, (x, y), font(TITLE, bold=True), INK)
         y += head
         for number, row in enumerate(rows):
             sheet.paste(Image.fromarray(row[column]), (x, y))
             edge = (x, y, x + _CELL - 1, y + row[column].shape[0] - 1)
             draw.rectangle(edge, outline=_MARKS[number % len(_MARKS)], width=_FRAME)
             y += row[column].shape[0] + _GAP
-        text.write_lines(draw, caption, (x, y), font(CAPTION), SOFT)
+        write_lines(draw, caption, (x, y), font(CAPTION), SOFT)
     return np.array(sheet)
 
 

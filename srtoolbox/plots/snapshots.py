@@ -1,6 +1,7 @@
-"""Snapshots of a training: `snapshots/<kind>/<name>/iter_000250.png` or `.npz` in the work dir.
+"""What is kept to look at of a training: patches of true images, and snapshots of them in the work dir.
 
-Beside the snapshots lie files that say what they are of (`input.png`, `truth.png`, `about.json`).
+A snapshot is `snapshots/<kind>/<name>/iter_000250.png` or `.npz`; beside it lie files that say what
+it is of (`input.png`, `truth.png`, `about.json`).
 """
 
 from __future__ import annotations
@@ -8,18 +9,166 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from srtoolbox.errors import DataError, WriteError
+from srtoolbox.errors import DataError, SrtoolboxError, WriteError
+from srtoolbox.image import read_image, to_uint8
 from srtoolbox.io import files
+from srtoolbox.plots.sheet import choose_regions
+from srtoolbox.resize import imresize
 from srtoolbox.text import reason_of
 
-FOLDER = "snapshots"
-PATCHES, FEATURES = f"{FOLDER}/patches", f"{FOLDER}/features"
+PATCHES, FEATURES = "snapshots/patches", "snapshots/features"
 _NAME = re.compile(r"iter_(\d+)\.(png|npz)")
+Box = tuple[int, int, int, int]
+"""x, y, width, height in pixels of an image."""
+_MARGIN = 48  # LQ pixels around a patch that a network gets at most, or half of them if it sees unknown far
+
+# ---- patches
+
+
+class Patch(NamedTuple):
+    """A place in a true image and its reduction."""
+
+    lq: np.ndarray
+    """HWC uint8, with a margin around."""
+    truth: np.ndarray
+    """HWC uint8, without."""
+    box: Box
+    scale: int
+    offset: tuple[int, int]
+    """(row, column) in `lq` where the patch begins."""
+
+    def cut(self, result: np.ndarray) -> np.ndarray:
+        """Return the patch in an image of `scale` times the size of `lq`."""
+        top, left = (place * self.scale for place in self.offset)
+        return result[top : top + self.box[3], left : left + self.box[2]]
+
+    def cut_maps(self, maps: np.ndarray) -> np.ndarray:
+        """Return the patch in feature maps (C, h, w) of `lq`.
+
+        Where the maps are no whole multiple of its size, all of them are returned.
+        """
+        factor = maps.shape[1] // self.lq.shape[0]
+        if maps.shape[1:] != tuple(factor * length for length in self.lq.shape[:2]):
+            return maps
+        top, left = (place * factor for place in self.offset)
+        down, across = (length // self.scale * factor for length in (self.box[3], self.box[2]))
+        return maps[:, top : top + down, left : left + across]
+
+    @property
+    def input(self) -> np.ndarray:
+        """Return the patch in `lq`, HWC uint8."""
+        top, left = self.offset
+        across, down = (length // self.scale for length in self.box[2:])
+        return self.lq[top : top + down, left : left + across]
+
+    @property
+    def bicubic(self) -> np.ndarray:
+        """Return the patch as bicubic interpolation restores it, HWC uint8."""
+        return self.cut(imresize(self.lq, self.scale))
+
+
+def load_patch(
+    path: str | os.PathLike,
+    box: Sequence[int] | None,
+    scale: int,
+    *,
+    receptive_field: int | None = None,
+    middle: int | None = None,
+) -> Patch:
+    """Read a true image and reduce it by MATLAB's bicubic, as `GTOnlyDataset` does.
+
+    Args:
+        path: the image's file.
+        box: x, y, width, height in its pixels, multiples of `scale`; None: the most detailed place.
+        scale: of the networks.
+        receptive_field: of the networks, in LQ pixels: so much is read around.
+        middle: instead of the most detailed place, the middle of the image, at most so many
+            pixels wide and high.
+
+    Raises:
+        ImageError: the image cannot be read.
+        SrtoolboxError: the box lies outside the image, or is no multiple of `scale`; names the
+            image.
+    """
+    image = read_truth(path, scale)
+    height, width = image.shape[:2]
+    if box is None:
+        if middle is None:
+            top, left, down, across = choose_regions([image], 1)[0]
+        else:
+            down, across = min(height, middle), min(width, middle)
+            top, left = (height - down) // 2, (width - across) // 2
+        box = snap((left, top, across, down), scale)
+    fault = box_fault(box, scale)
+    x, y, across, down = box if fault is None else (0, 0, 0, 0)
+    if fault is None and (x + across > width or y + down > height):
+        fault = f"box {list(box)} lies outside the image of {width} x {height} px"
+    if fault is not None:
+        raise SrtoolboxError(f"{os.fspath(path)}: {fault}")
+    lq = imresize(image, 1 / scale)
+    margin = _MARGIN // 2 if receptive_field is None else min(receptive_field, _MARGIN)
+    top, left = max(0, y // scale - margin), max(0, x // scale - margin)
+    window = lq[top : (y + down) // scale + margin, left : (x + across) // scale + margin]
+    offset = (y // scale - top, x // scale - left)
+    truth = image[y : y + down, x : x + across]
+    return Patch(np.ascontiguousarray(window), truth, (x, y, across, down), scale, offset)
+
+
+def read_truth(path: str | os.PathLike, scale: int) -> np.ndarray:
+    """Read a true image, HWC uint8, cut at the bottom and right to multiples of the scale.
+
+    Raises:
+        ImageError: it cannot be read.
+        SrtoolboxError: nothing is left of it.
+    """
+    image = to_uint8(read_image(path))
+    height, width = (length // scale * scale for length in image.shape[:2])
+    if not (height and width):
+        raise SrtoolboxError(f"{os.fspath(path)}: smaller than one pixel after reduction by {scale}")
+    return image[:height, :width]
+
+
+def snap(box: Sequence[int], multiple: int) -> Box:
+    """Return the box of multiples next to one, at its left and top, not empty."""
+    x, y, width, height = (number // multiple * multiple for number in box)
+    return x, y, max(width, multiple), max(height, multiple)
+
+
+def box_fault(box: object, scale: int | None = None) -> str | None:
+    """Return the fault of a box as a config gives it, or None."""
+    numbers = list(box) if isinstance(box, Sequence) else []
+    is_whole = len(numbers) == 4 and all(type(number) is int for number in numbers)
+    if not is_whole or min(numbers) < 0 or 0 in numbers[2:]:
+        return f"box is [x, y, width, height] in whole pixels of the true image, got {box!r}"
+    if scale and any(number % scale for number in numbers):
+        return f"box {numbers}: all four are multiples of the scale {scale}, such as {[*snap(numbers, scale)]}"
+    return None
+
+
+def psnr(result: np.ndarray, truth: np.ndarray) -> float:
+    """Return PSNR in dB of HWC uint8 images over all channels; a patch has no border to crop."""
+    error = np.mean((result.astype(np.float64) - truth) ** 2)
+    return float(10 * np.log10(255**2 / error)) if error else float("inf")
+
+
+def unique_stems(paths: Sequence[str | os.PathLike]) -> list[str]:
+    """Return a name for each image: its stem, with -2, -3 ... where several have one."""
+    names: list[str] = []
+    for path in paths:
+        stem, number = Path(path).stem, 1
+        while (name := stem if number == 1 else f"{stem}-{number}") in names:
+            number += 1
+        names.append(name)
+    return names
+
+
+# ---- snapshots
 
 
 def snapshot_path(folder: Path, iteration: int, suffix: str) -> Path:
@@ -28,10 +177,7 @@ def snapshot_path(folder: Path, iteration: int, suffix: str) -> Path:
 
 
 def list_snapshots(folder: Path) -> dict[int, Path]:
-    """Return the snapshots in a folder by iteration, ascending.
-
-    What a kill left half-written has another name.
-    """
+    """Return the snapshots in a folder by iteration, ascending; what is half-written has another name."""
     names = os.listdir(folder) if folder.is_dir() else []
     matches = filter(None, map(_NAME.fullmatch, names))
     return {int(match[1]): folder / match[0] for match in sorted(matches, key=lambda m: int(m[1]))}
@@ -50,26 +196,19 @@ def begin(folder: Path, about: Mapping[str, bytes], *, after: int) -> int:
         WriteError: the folder cannot be made, read or written.
     """
     try:
-        return _begin(folder, about, after)
+        files.prepare_folder(folder)
+        earlier = list_snapshots(folder)
+        present = {name: path.read_bytes() if (path := folder / name).is_file() else None for name in about}
+        differs = bool(earlier) and present != dict(about)
+        for iteration, path in earlier.items():
+            if differs or iteration > after:
+                path.unlink()
+        for name, data in about.items():
+            if present[name] != data:
+                files.write_bytes(folder / name, data)
     except OSError as error:
         raise WriteError(files.write_fault(Path(error.filename or folder), error)) from error
-
-
-def _begin(folder: Path, about: Mapping[str, bytes], after: int) -> int:
-    files.prepare_folder(folder)
-    earlier = list_snapshots(folder)
-    differs = bool(earlier) and any(_content(folder / name) != data for name, data in about.items())
-    for iteration, path in earlier.items():
-        if differs or iteration > after:
-            path.unlink()
-    for name, data in about.items():
-        if _content(folder / name) != data:
-            files.write_bytes(folder / name, data)
     return len(earlier) if differs else 0
-
-
-def _content(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
 
 
 def write_maps(path: Path, maps: np.ndarray) -> None:

@@ -1,6 +1,6 @@
 """Text on images stays within its width."""
 
-from srtoolbox.plots.text import font, wrap
+from srtoolbox.plots.grid import font, wrap
 
 
 def test_text_stays_within_its_column() -> None:

@@ -13,7 +13,7 @@ import torch
 from srtoolbox.apps.report.contents import INPUT, TRUTH, CropEntry, ImageEntry, PageSet, RunFacts
 from srtoolbox.image import expand_gray, read_image, write_image
 from srtoolbox.metrics.psnr import PSNR
-from srtoolbox.plots.error_map import PEAK, error_map
+from srtoolbox.plots.grid import PEAK, error_map
 from srtoolbox.plots.sheet import Region
 
 LEVELS = 2 * PEAK

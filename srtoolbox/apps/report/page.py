@@ -17,7 +17,7 @@ import numpy as np
 from srtoolbox.apps.report.contents import INPUT, TRUTH, CropEntry, PageSet, Results, RunFacts, protocol_of
 from srtoolbox.apps.report.crops import LEVELS, crop_metric
 from srtoolbox.apps.report.tables import images_table, means_table, named, networks_table, shown
-from srtoolbox.plots.error_map import error_map
+from srtoolbox.plots.grid import error_map
 from srtoolbox.plots.sheet import Region
 from srtoolbox.text import counted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from srtoolbox.apps.visualize.drawing import Drawing, select_entries
-from srtoolbox.errors import CheckpointError, SrtoolboxError
-from srtoolbox.image import to_uint8
+from srtoolbox.apps.visualize.images import MOST, Drawing, select_entries, shared_iterations
+from srtoolbox.errors import CheckpointError, DataError, SrtoolboxError
+from srtoolbox.image import read_image, to_uint8
 from srtoolbox.inference.restore import upscale_whole
 from srtoolbox.plots.animation import evenly
 from srtoolbox.plots.feature_maps import (
@@ -22,9 +23,8 @@ from srtoolbox.plots.feature_maps import (
     limits_of,
     recording,
 )
-from srtoolbox.plots.frames import MOST, feature_frames, stored_features
-from srtoolbox.plots.grid import Cell, grid, square_rows
-from srtoolbox.plots.snapshots import FEATURES, snapshot_folders
+from srtoolbox.plots.grid import Cell, grid, same_size, square_rows
+from srtoolbox.plots.snapshots import FEATURES, list_snapshots, read_maps, snapshot_folders
 from srtoolbox.text import counted
 from srtoolbox.weights.checkpoint import iteration_of, list_checkpoints, verify_checkpoint
 from srtoolbox.weights.load import load_network
@@ -120,8 +120,16 @@ def animate_features(
         raise SrtoolboxError("a layer says which maps; a wrong name gets the list of all")
     else:
         maps, numbers = _maps_of_checkpoints(Path(work_dir), image, layer, channels, most, load)
-    frames = feature_frames(maps, to_uint8(image), numbers, layer=layer, cell=width)
-    return Drawing(frames, f"{counted(len(frames), 'frame')} of {layer}")
+    limits, first = limits_of([*maps.values()]), Cell(to_uint8(image), "input")
+    frames = [
+        grid(
+            square_rows([first, *channel_cells(part, numbers, limits)]),
+            title=f"{layer}   iteration {iteration:,}",
+            cell=width,
+        )
+        for iteration, part in maps.items()
+    ]
+    return Drawing(same_size(frames), f"{counted(len(frames), 'frame')} of {layer}")
 
 
 def _maps_of_checkpoints(
@@ -155,7 +163,13 @@ def _stored_maps(
     if layer is None and len(folders) > 1:
         raise SrtoolboxError(f"the training kept {', '.join(folders)}: choose one with --layer")
     (layer, folder), *_ = select_entries(folders, [layer] if layer else None, "--layer").items()
-    maps, image, numbers = stored_features(folder, most)
+    paths = list_snapshots(folder)
+    try:
+        numbers = json.loads((folder / "about.json").read_text(encoding="utf-8"))["channels"]
+        image = read_image(folder / "input.png")
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{folder}: incomplete: {error}") from error
+    maps = {number: read_maps(paths[number]) for number in shared_iterations({"": paths}, most)}
     if channels:
         missing = sorted(set(channels) - set(numbers))
         if missing:

@@ -24,8 +24,16 @@ from srtoolbox.interfaces import facts_of
 from srtoolbox.logger import LOGGER
 from srtoolbox.plots import snapshots
 from srtoolbox.plots.feature_maps import choose_channels, layer_fault, recording
-from srtoolbox.plots.patches import Patch, box_fault, load_patch, unique_stems
-from srtoolbox.plots.snapshots import FEATURES, PATCHES, snapshot_path, write_maps
+from srtoolbox.plots.snapshots import (
+    FEATURES,
+    PATCHES,
+    Patch,
+    box_fault,
+    load_patch,
+    snapshot_path,
+    unique_stems,
+    write_maps,
+)
 from srtoolbox.registry import HOOKS, NETWORKS
 from srtoolbox.text import counted
 
