@@ -43,8 +43,7 @@ def main(argv: Sequence[str]) -> int:
     parser = build_parser()
     args = parser.parse(argv)
     from srtoolbox.config import Config
-    from srtoolbox.data.audit.check import check_data
-    from srtoolbox.data.audit.report import KINDS
+    from srtoolbox.data.audit.check import KINDS, check_data
     from srtoolbox.data.audit.sets import DataPart, config_parts, training_parts
     from srtoolbox.io import files
     from srtoolbox.logger import progress_bar

@@ -16,8 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from srtoolbox import dist
 from srtoolbox.check.components import complete_hooks
 from srtoolbox.config import Config
-from srtoolbox.data.datasets.base import SRDataset
-from srtoolbox.data.loading.collate import Batch
+from srtoolbox.data.datasets.base import Batch, SRDataset
 from srtoolbox.data.loading.loader import build_train_loader
 from srtoolbox.engine.device import (
     default_threads,

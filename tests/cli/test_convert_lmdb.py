@@ -11,8 +11,8 @@ from srtoolbox import cli
 from srtoolbox.cli.convert_lmdb import build_parser, main
 from srtoolbox.data.datasets.paired import PairedDataset
 from srtoolbox.data.prepare import write as conversion
+from srtoolbox.data.stores import open_store
 from srtoolbox.data.stores.lmdb_writer import LmdbWriter
-from srtoolbox.data.stores.opening import open_store
 from srtoolbox.errors import DataError
 from srtoolbox.image import read_image, write_image
 from srtoolbox.resize import imresize

@@ -11,7 +11,7 @@ import pytest
 
 from srtoolbox.cli import main
 from srtoolbox.data.datasets.paired import PairedDataset
-from srtoolbox.data.stores.opening import open_store
+from srtoolbox.data.stores import open_store
 from srtoolbox.image import read_image, write_image
 from srtoolbox.resize import imresize
 

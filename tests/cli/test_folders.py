@@ -15,7 +15,7 @@ from srtoolbox.apps.folder.plan import Naming, plan
 from srtoolbox.cli import main
 from srtoolbox.data.datasets.folder import FolderDataset
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
-from srtoolbox.data.stores.opening import open_store
+from srtoolbox.data.stores import open_store
 from srtoolbox.errors import DataError, ImageError
 from srtoolbox.image import write_image
 from srtoolbox.image.file_types import list_images, scan_folder, unread_sentence

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from srtoolbox.data.loading.collate import collate
-from srtoolbox.data.loading.sampler import Draw
+from srtoolbox.data.datasets.base import collate
+from srtoolbox.data.loading.draws import Draw
 from srtoolbox.errors import DataError
 from srtoolbox.image.pixels import copy_view
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import skimage.color
 
-from srtoolbox.data.loading.rng import Rng
+from srtoolbox.data.loading.draws import Rng
 from srtoolbox.data.transforms.colour import ColourJitter, colour_matrix
 from srtoolbox.errors import ConfigError
 from srtoolbox.resize import imresize

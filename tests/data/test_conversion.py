@@ -21,10 +21,10 @@ from PIL import Image
 import srtoolbox.data.prepare.write as conversion
 from srtoolbox.data.prepare.plan import Recipe, SubImages, make_plan
 from srtoolbox.data.prepare.write import Summary, write_stores
+from srtoolbox.data.stores import open_store
 from srtoolbox.data.stores.folder import FolderStore
 from srtoolbox.data.stores.lmdb import LmdbStore
 from srtoolbox.data.stores.lmdb_writer import LmdbWriter
-from srtoolbox.data.stores.opening import open_store
 from srtoolbox.errors import DataError
 from srtoolbox.image import read_image, write_image
 from srtoolbox.resize import imresize

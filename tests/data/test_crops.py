@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from srtoolbox.data.datasets.crops import Cropper, pad
-from srtoolbox.data.loading.rng import Rng
+from srtoolbox.data.loading.draws import Rng
 from srtoolbox.data.stores.base import Window
 from srtoolbox.errors import ConfigError
 

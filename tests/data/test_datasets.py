@@ -13,8 +13,7 @@ from srtoolbox.data.datasets.concat import ConcatDataset
 from srtoolbox.data.datasets.folder import FolderDataset
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.datasets.paired import PairedDataset
-from srtoolbox.data.loading.rng import Rng
-from srtoolbox.data.loading.sampler import Draw
+from srtoolbox.data.loading.draws import Draw, Rng
 from srtoolbox.data.prepare.plan import Recipe, make_plan
 from srtoolbox.data.prepare.write import write_stores
 from srtoolbox.data.transforms.base import Transform, map_images

@@ -9,7 +9,7 @@ import pytest
 import scipy.ndimage
 from PIL import Image
 
-from srtoolbox.data.loading.rng import Rng
+from srtoolbox.data.loading.draws import Rng
 from srtoolbox.data.transforms.degrade import CoarseDropout, Degradation, GaussianBlur, GaussianNoise, JPEGCompression
 from srtoolbox.errors import ConfigError
 from srtoolbox.registry import TRANSFORMS

@@ -11,9 +11,9 @@ import pytest
 from srtoolbox.cli.convert_lmdb import main
 from srtoolbox.data.prepare.plan import Recipe, make_plan
 from srtoolbox.data.prepare.write import write_stores
+from srtoolbox.data.stores import open_store
 from srtoolbox.data.stores.base import Window
 from srtoolbox.data.stores.encodings import BAND, ENCODINGS, TILE, encode, open_value
-from srtoolbox.data.stores.opening import open_store
 from srtoolbox.errors import DataError
 
 needs_zstd = pytest.mark.skipif(importlib.util.find_spec("zstandard") is None, reason="needs the extra 'compact'")

@@ -11,7 +11,8 @@ import pytest
 
 from srtoolbox.cli import main
 from srtoolbox.data.datasets.paired import PairedDataset
-from srtoolbox.data.stores.opening import FolderStore, Window, open_store
+from srtoolbox.data.stores import FolderStore, open_store
+from srtoolbox.data.stores.base import Window
 from srtoolbox.errors import DataError, ImageError, MissingDataError
 from srtoolbox.image import read_image, write_image
 from srtoolbox.resize import imresize

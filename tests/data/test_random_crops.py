@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Subset, random_split
 from srtoolbox.data.datasets.base import RandomCrops
 from srtoolbox.data.datasets.concat import ConcatDataset
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
-from srtoolbox.data.loading.sampler import Draw
+from srtoolbox.data.loading.draws import Draw
 from srtoolbox.image import write_image
 
 FLIPS = [dict(type="RandomHorizontalFlip"), dict(type="RandomTranspose")]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from srtoolbox.data.loading.rng import Rng, fold, mix, uniform_hashes
+from srtoolbox.data.loading.draws import Rng, fold, mix, uniform_hashes
 
 
 def splitmix64(state: int, count: int) -> list[int]:

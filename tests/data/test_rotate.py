@@ -13,10 +13,9 @@ from srtoolbox.check import check
 from srtoolbox.config import Config
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.datasets.paired import PairedDataset
+from srtoolbox.data.loading.draws import Draw, Rng
 from srtoolbox.data.loading.loader import build_train_loader
-from srtoolbox.data.loading.rng import Rng
-from srtoolbox.data.loading.sampler import Draw
-from srtoolbox.data.transforms.rotate import RandomRotation
+from srtoolbox.data.transforms.orientation import RandomRotation
 from srtoolbox.errors import ConfigError
 from srtoolbox.image import write_image
 from srtoolbox.image.pixels import rotate
@@ -127,7 +126,9 @@ def test_a_draw_without_rotation_is_the_sample_without_it(folder: str) -> None:
 
 def test_angles_are_even(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     angles = []
-    monkeypatch.setattr("srtoolbox.data.transforms.rotate.rotate", lambda gt, angle, *_: angles.append(angle) or gt)
+    monkeypatch.setattr(
+        "srtoolbox.data.transforms.orientation.rotate", lambda gt, angle, *_: angles.append(angle) or gt
+    )
     for draw in range(2000):
         RandomRotation(10)({"gt": np.zeros((4, 4, 1), np.uint8)}, Rng(0, draw))
     assert min(angles) < -9.9 and max(angles) > 9.9 and min(angles) >= -10

@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from srtoolbox.data.loading.sampler import Draw, EndlessSampler, RankSampler
+from srtoolbox.data.loading.draws import Draw, EndlessSampler, RankSampler
 from srtoolbox.errors import DataError
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from srtoolbox.cli import main
 from srtoolbox.data.prepare import stl10
-from srtoolbox.data.stores.opening import open_store
+from srtoolbox.data.stores import open_store
 from srtoolbox.errors import DataError, MissingDataError
 
 

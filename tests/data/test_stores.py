@@ -15,9 +15,10 @@ import pytest
 
 from srtoolbox.data.prepare.plan import Recipe, make_plan
 from srtoolbox.data.prepare.write import write_stores
+from srtoolbox.data.stores import open_store
+from srtoolbox.data.stores.base import Window
 from srtoolbox.data.stores.folder import FolderStore
 from srtoolbox.data.stores.lmdb import LmdbStore, _Environment
-from srtoolbox.data.stores.opening import Window, open_store
 from srtoolbox.errors import DataError, MissingDataError
 from srtoolbox.image import write_image
 from tests import processes

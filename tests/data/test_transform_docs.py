@@ -11,7 +11,7 @@ import pytest
 from srtoolbox.config import Config
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.datasets.paired import PairedDataset
-from srtoolbox.data.loading.sampler import Draw
+from srtoolbox.data.loading.draws import Draw
 from srtoolbox.image import write_image
 from srtoolbox.registry import TRANSFORMS
 from srtoolbox.resize import imresize

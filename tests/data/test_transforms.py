@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
-from srtoolbox.data.loading.rng import Rng
-from srtoolbox.data.transforms.base import Compose, Transform, map_images
-from srtoolbox.data.transforms.choice import OneOf, RandomApply
-from srtoolbox.data.transforms.flip import RandomHorizontalFlip, RandomTranspose, RandomVerticalFlip
-from srtoolbox.data.transforms.rotate import RandomRotation
+from srtoolbox.data.loading.draws import Rng
+from srtoolbox.data.transforms.base import Compose, OneOf, RandomApply, Transform, map_images
+from srtoolbox.data.transforms.orientation import (
+    RandomHorizontalFlip,
+    RandomRotation,
+    RandomTranspose,
+    RandomVerticalFlip,
+)
 from srtoolbox.errors import ConfigError
 from srtoolbox.registry import TRANSFORMS
 

@@ -15,8 +15,8 @@ import torch
 
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.datasets.paired import PairedDataset
+from srtoolbox.data.loading.draws import Draw
 from srtoolbox.data.loading.loader import TrainLoader, build_train_loader
-from srtoolbox.data.loading.sampler import Draw
 from srtoolbox.data.prepare.plan import Recipe, make_plan
 from srtoolbox.data.prepare.write import write_stores
 from srtoolbox.data.transforms import Transform

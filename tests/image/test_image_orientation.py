@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from srtoolbox.data.prepare.plan import Recipe, make_plan
 from srtoolbox.data.prepare.write import write_stores
-from srtoolbox.data.stores.opening import open_store
+from srtoolbox.data.stores import open_store
 from srtoolbox.image import decode_image, decode_picture, image_shape, read_picture, write_picture
 from srtoolbox.image.headers import blocks_in, upright_xmp, xmp_orientation
 from tests.image.test_image import RGB, RGB16, mode, raw_png, saved

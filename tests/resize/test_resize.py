@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+import srtoolbox.resize as integers
 from srtoolbox.image import read_image
-from srtoolbox.resize import Part, floats, imresize, imresize_part, integers, output_length
-from srtoolbox.resize.integers import resize_integers
+from srtoolbox.resize import Part, floats, imresize, imresize_part, output_length, resize_integers
 from srtoolbox.resize.matrix import adjoint_of, matrix_of
 
 

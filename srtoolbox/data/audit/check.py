@@ -3,65 +3,79 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from srtoolbox.data.audit.inspect import (
+from srtoolbox.data.audit.near_duplicates import SAME, Match, find_near_duplicates
+from srtoolbox.data.audit.sets import (
     DamagedImage,
+    DataPart,
     Inspection,
     SoundImage,
+    Stock,
     inspect_images,
     sound_images,
     statistics_of,
 )
-from srtoolbox.data.audit.near_duplicates import SAME, Match, find_near_duplicates
-from srtoolbox.data.audit.report import KINDS, DataReport
-from srtoolbox.data.audit.sets import DataPart
-from srtoolbox.data.stores.base import Store
 from srtoolbox.data.stores.folder import FolderStore
-from srtoolbox.data.stores.opening import open_store
 from srtoolbox.data.stores.pairing import Pair, match_keys, sizes_fit
 from srtoolbox.errors import DataError, MissingDataError
 from srtoolbox.text import counted
 
+KINDS = {
+    "stores": "stores that cannot be read",
+    "damaged": "images that cannot be read",
+    "unpaired": "images without a partner",
+    "sizes": "pairs whose sizes do not fit",
+    "content": "pairs that show different images",
+    "identical": "identical images",
+    "alike": "images that are the same but for size, compression or flips",
+    "leaks": "test images that are in the training data",
+}
+"""The kinds of faults, in the order of the report, with their headings."""
 
-class _Stock:
-    """All stores of all sets, each opened and inspected once however often it is named."""
 
-    def __init__(self) -> None:
-        self.stores: dict[str, Store] = {}
-        self.keys: dict[str, dict[str, None]] = {}  # of the images to inspect, in order
-        self.inspections: dict[str, dict[str, Inspection]] = {}
+class DataReport(NamedTuple):
+    """The result of `check_data`."""
 
-    @staticmethod
-    def place(path: str) -> str:
-        return os.path.realpath(path) if os.path.exists(path) else str(path)
+    sets: list[dict[str, Any]]
+    """Of every set: name, role, and under 'gt' and 'lq' the path and statistics of the store."""
+    faults: dict[str, list[str]]
+    """By kind, only kinds with faults; a sentence each."""
+    notes: list[str]
 
-    def add(self, path: str, max_images: int | None, notes: list[str]) -> None:
-        place = self.place(path)
-        store = self.stores.get(place) or open_store(path, note=notes.append)
-        self.stores[place] = store
-        self.keys.setdefault(place, {}).update(dict.fromkeys(store.keys()[:max_images]))
+    def number_of_faults(self, allowed: Collection[str] = ()) -> int:
+        """Return the number of faults but for those of the kinds that are allowed."""
+        return sum(len(faults) for kind, faults in self.faults.items() if kind not in allowed)
 
-    def store(self, path: str) -> Store:
-        return self.stores[self.place(path)]
+    def lines(self, allowed: Collection[str] = ()) -> list[str]:
+        """Return the report as text; kinds that are allowed are marked."""
+        sides = [(each, role) for each in self.sets for role in ("gt", "lq") if role in each]
+        lines = [_store_line(each, role) for each, role in sides]
+        lines += [f"note: {note}" for note in self.notes]
+        for kind, faults in self.faults.items():
+            is_allowed = ", allowed" if kind in allowed else ""
+            lines.append(f"\n{KINDS[kind]} ({kind}{is_allowed}): {len(faults)}")
+            lines += ["  " + fault.replace("\n", "\n  ") for fault in faults]
+        stores = {each[role]["path"]: each[role] for each, role in sides}
+        images = counted(sum(store["pictures"] for store in stores.values()), "image")
+        number = self.number_of_faults()
+        result = f"{number} fault{'s' if number != 1 else ''}" if number else "no faults"
+        return [*lines, f"\n{images} in {counted(len(stores), 'store')}: {result}"]
 
-    def images(self, path: str) -> dict[str, Inspection]:
-        return self.inspections[self.place(path)]
 
-    def main_stores(self, parts: Sequence[DataPart]) -> list[str]:
-        """Return the places of the stores to compare with each other, each once."""
-        return list(dict.fromkeys(self.place(part.main) for part in parts))
-
-    def sound(self, places: Sequence[str]) -> list[SoundImage]:
-        return [each for place in places for each in sound_images(self.inspections[place].values())]
-
-    def close(self) -> None:
-        for store in self.stores.values():
-            store.close()
+def _store_line(each: dict[str, Any], role: str) -> str:
+    store = each[role]
+    text = f"{each['role']:5} {role} {store['path']}: {store['pictures']} images"
+    if "width" not in store:
+        return text
+    axes = [(name, store[name]) for name in ("width", "height")]
+    sides = [f"{name} {s['min']} / {s['median']} / {s['max']}" for name, s in axes]
+    channels = " and ".join(f"{n} {'gray' if c == 1 else 'colour'}" for c, n in store["channels"].items())
+    bits = " and ".join(f"{b} bit" for b in store["bits"])
+    return f"{text}, {', '.join(sides)} (least / median / most), {channels}, {bits}"
 
 
 def check_data(
@@ -82,7 +96,7 @@ def check_data(
         progress: called with images done and images in all.
     """
     report = DataReport([], {kind: [] for kind in KINDS}, [])
-    with contextlib.closing(_Stock()) as stock:
+    with contextlib.closing(Stock()) as stock:
         present = [part for part in parts if _open(part, stock, report)]
         _inspect(stock, report, workers, progress)
         for part in present:
@@ -96,7 +110,7 @@ def check_data(
     )
 
 
-def _open(part: DataPart, stock: _Stock, report: DataReport) -> bool:
+def _open(part: DataPart, stock: Stock, report: DataReport) -> bool:
     for path in (part.gt, part.lq):
         if path is None:
             continue
@@ -112,7 +126,7 @@ def _open(part: DataPart, stock: _Stock, report: DataReport) -> bool:
     return True
 
 
-def _inspect(stock: _Stock, report: DataReport, workers: int | None, progress: Callable[[int, int], None]) -> None:
+def _inspect(stock: Stock, report: DataReport, workers: int | None, progress: Callable[[int, int], None]) -> None:
     """Decode the images of all stores."""
     total, done = sum(map(len, stock.keys.values())), 0
 
@@ -133,7 +147,7 @@ def _inspect(stock: _Stock, report: DataReport, workers: int | None, progress: C
             report.notes.extend(f"{store.path}: {text}" for text in [store.deep_sentence()] if text)
 
 
-def _described(part: DataPart, stock: _Stock) -> dict[str, Any]:
+def _described(part: DataPart, stock: Stock) -> dict[str, Any]:
     described: dict[str, Any] = {"name": part.name, "role": part.role, "scale": part.scale}
     for role, path in (("gt", part.gt), ("lq", part.lq)):
         if path is not None:
@@ -146,7 +160,7 @@ def _described(part: DataPart, stock: _Stock) -> dict[str, Any]:
 # ---- pairs
 
 
-def _check_pairs(part: DataPart, gt: str, lq: str, stock: _Stock, report: DataReport) -> None:
+def _check_pairs(part: DataPart, gt: str, lq: str, stock: Stock, report: DataReport) -> None:
     gts, lqs = stock.images(gt), stock.images(lq)
     scale = part.scale or _likely_scale(gts, lqs)
     pairs, lone, strays = match_keys(stock.store(gt), stock.store(lq), scale, part.lq_name)
@@ -215,7 +229,7 @@ def _likely_scale(gts: Mapping[str, Inspection], lqs: Mapping[str, Inspection]) 
 # ---- the same image twice
 
 
-def _find_duplicates(parts: Sequence[DataPart], stock: _Stock, report: DataReport) -> None:
+def _find_duplicates(parts: Sequence[DataPart], stock: Stock, report: DataReport) -> None:
     training = stock.main_stores([part for part in parts if part.role == "train"])
     others = stock.main_stores([part for part in parts if part.role == "val"])
     for places in [training, *([place] for place in others if place not in training)]:
@@ -229,7 +243,7 @@ def _find_duplicates(parts: Sequence[DataPart], stock: _Stock, report: DataRepor
                 report.faults["alike"].append(text)
 
 
-def _find_leaks(parts: Sequence[DataPart], stock: _Stock, report: DataReport) -> None:
+def _find_leaks(parts: Sequence[DataPart], stock: Stock, report: DataReport) -> None:
     training = stock.main_stores([part for part in parts if part.role == "train"])
     trained = stock.sound(training)
     others = [part for part in parts if part.role != "train"]

@@ -1,12 +1,26 @@
-"""The sets that the data checker looks at: stores by themselves, or those that a config names."""
+"""Sets that the data checker looks at, their stores, and every image of these, decoded whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+import os
+import statistics
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
+from srtoolbox.data.audit.near_duplicates import ImageHash, hash_image
 from srtoolbox.data.datasets.base import as_list
-from srtoolbox.errors import ConfigError
+from srtoolbox.data.stores import open_store
+from srtoolbox.data.stores.base import Shape, Store
+from srtoolbox.data.stores.folder import FolderStore
+from srtoolbox.data.stores.lmdb import LmdbStore
+from srtoolbox.errors import ConfigError, SrtoolboxError
+from srtoolbox.image import read_image
+from srtoolbox.io.threads import count_threads, map_ahead
 
 Role = Literal["train", "val", "test"]
 
@@ -87,3 +101,124 @@ def _parts(node: object, name: str, role: Role) -> Iterator[DataPart]:
     inner = node.get("datasets") or {}
     for key, item in inner.items() if isinstance(inner, Mapping) else enumerate(inner):
         yield from _parts(item, f"{name}.datasets.{key}", role)
+
+
+# ---- images
+
+
+class SoundImage(NamedTuple):
+    """An image that can be read."""
+
+    source: str
+    shape: Shape
+    bits: int
+    hash: ImageHash
+
+
+class DamagedImage(NamedTuple):
+    """An image that cannot be read, with the reason."""
+
+    source: str
+    fault: str
+
+
+Inspection = SoundImage | DamagedImage
+
+
+def inspect_images(
+    store: Store,
+    keys: Sequence[str] | None = None,
+    *,
+    workers: int | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> dict[str, Inspection]:
+    """Decode images of a store; values of an LMDB are compared with their checksums as well.
+
+    Args:
+        keys: of the images; None takes all.
+        workers: threads that decode; None takes one per CPU.
+        progress: called after every image.
+
+    Returns:
+        By key, in the order given.
+    """
+    keys = list(store.keys() if keys is None else keys)
+    turn = threading.Lock()  # other stores than folders are read by one at a time
+
+    def inspect(key: str) -> Inspection:
+        source = store.source(key)
+        try:
+            image = read_image(source) if isinstance(store, FolderStore) else _read(store, key, turn)
+        except SrtoolboxError as error:
+            return DamagedImage(source, str(error))
+        return SoundImage(source, image.shape, 8 * image.dtype.itemsize, hash_image(image))
+
+    inspections: dict[str, Inspection] = {}
+    threads = count_threads(workers)
+    with contextlib.closing(map_ahead(inspect, keys, threads=threads)) as calls:
+        for key, call in calls:
+            inspections[key] = call.result()
+            progress()
+    return inspections
+
+
+def _read(store: Store, key: str, turn: threading.Lock) -> np.ndarray:
+    with turn:
+        if isinstance(store, LmdbStore):
+            store.verify(key)
+        return store.read(key)
+
+
+def sound_images(inspections: Iterable[Inspection]) -> list[SoundImage]:
+    """Return those of the images that can be read."""
+    return [image for image in inspections if isinstance(image, SoundImage)]
+
+
+def statistics_of(inspections: Sequence[Inspection]) -> dict[str, Any]:
+    """Return count, sizes (min, median, max), channels and bits of the images that can be read."""
+    sound = sound_images(inspections)
+    result: dict[str, Any] = {"pictures": len(inspections), "damaged": len(inspections) - len(sound)}
+    for axis, name in ((1, "width"), (0, "height")):
+        sides = [image.shape[axis] for image in sound]
+        if sides:
+            result[name] = {"min": min(sides), "median": statistics.median_low(sides), "max": max(sides)}
+    result["channels"] = dict(sorted(Counter(image.shape[2] for image in sound).items()))
+    result["bits"] = dict(sorted(Counter(image.bits for image in sound).items()))
+    result["pixels"] = sum(image.shape[0] * image.shape[1] for image in sound)
+    return result
+
+
+class Stock:
+    """All stores of all sets, each opened and inspected once however often it is named."""
+
+    def __init__(self) -> None:
+        self.stores: dict[str, Store] = {}
+        self.keys: dict[str, dict[str, None]] = {}  # of the images to inspect, in order
+        self.inspections: dict[str, dict[str, Inspection]] = {}
+
+    @staticmethod
+    def place(path: str) -> str:
+        return os.path.realpath(path) if os.path.exists(path) else str(path)
+
+    def add(self, path: str, max_images: int | None, notes: list[str]) -> None:
+        place = self.place(path)
+        store = self.stores.get(place) or open_store(path, note=notes.append)
+        self.stores[place] = store
+        self.keys.setdefault(place, {}).update(dict.fromkeys(store.keys()[:max_images]))
+
+    def store(self, path: str) -> Store:
+        return self.stores[self.place(path)]
+
+    def images(self, path: str) -> dict[str, Inspection]:
+        return self.inspections[self.place(path)]
+
+    def main_stores(self, parts: Sequence[DataPart]) -> list[str]:
+        """Return the places of the stores to compare with each other, each once."""
+        return list(dict.fromkeys(self.place(part.main) for part in parts))
+
+    def sound(self, places: Sequence[str]) -> list[SoundImage]:
+        return [each for place in places for each in sound_images(self.inspections[place].values())]
+
+    def close(self) -> None:
+        for store in self.stores.values():
+            store.close()

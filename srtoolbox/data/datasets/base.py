@@ -1,18 +1,26 @@
-"""Base of all datasets: samples by draw or by index, and crops for PyTorch's own DataLoader."""
+"""Base of all datasets: samples by draw or by index, batches of them, crops for PyTorch's own DataLoader."""
 
 from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from srtoolbox.data.loading.collate import Batch, collate
-from srtoolbox.data.loading.sampler import Draw
+from srtoolbox.data.loading.draws import Draw
 from srtoolbox.data.transforms.base import Sample
+from srtoolbox.errors import DataError
+from srtoolbox.image.pixels import copy_view
+from srtoolbox.interfaces import IMAGE_KEYS
+
+Batch = dict[str, Any]
+"""'lq' (N, h, w, C) and 'gt' (N, scale*h, scale*w, C) tensors, uint8 or uint16; 'key' list of
+names; 'index', 'draw' (N,) int64.
+"""
 
 
 class SRDataset(Dataset, ABC):
@@ -96,6 +104,44 @@ class RandomCrops(Dataset):
         epoch = self._epoch + int(self._drawn[index])
         self._drawn[index] += 1
         return copy_arrays(self._dataset.sample(Draw(index, epoch * len(self) + index, self._seed)))
+
+
+def collate(samples: Sequence[Sample], draws: Sequence[Draw], *, pin: bool = False) -> Batch:
+    """One batch of samples of equal size.
+
+    Args:
+        samples: what the dataset gave for `draws`.
+        pin: allocate page-locked memory, from which a GPU copies without waiting.
+
+    Raises:
+        DataError: the samples differ in size or depth.
+    """
+    names = [name for name in IMAGE_KEYS if name in samples[0]]
+    batch: Batch = {name: _stack([s[name] for s in samples], samples, pin) for name in names}
+    batch["key"] = [sample["key"] for sample in samples]
+    batch["index"] = torch.tensor([draw.index for draw in draws])
+    batch["draw"] = torch.tensor([draw.number for draw in draws])
+    return batch
+
+
+def _stack(images: Sequence[np.ndarray], samples: Sequence[Sample], pin: bool) -> torch.Tensor:
+    first = images[0]
+    for image, sample in zip(images, samples, strict=True):
+        if image.shape != first.shape or image.dtype != first.dtype:
+            raise DataError(
+                f"samples of one batch must be alike, but {samples[0]['key']!r} is {_describe(first)} and "
+                f"{sample['key']!r} is {_describe(image)}: give the dataset a gt_size, or use batch_size=1"
+            )
+    dtype = torch.uint8 if first.dtype == np.uint8 else torch.uint16
+    stacked = torch.empty((len(images), *first.shape), dtype=dtype, pin_memory=pin)
+    for target, image in zip(stacked.numpy(), images, strict=True):
+        copy_view(target, image)
+    return stacked
+
+
+def _describe(image: np.ndarray) -> str:
+    height, width, channels = image.shape
+    return f"{width}x{height}x{channels} {image.dtype}"
 
 
 def copy_arrays(sample: Sample) -> Sample:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from srtoolbox.data.datasets.base import SRDataset
-from srtoolbox.data.loading.sampler import Draw
+from srtoolbox.data.loading.draws import Draw
 from srtoolbox.data.transforms.base import Sample
 from srtoolbox.errors import ConfigError, DataError
 from srtoolbox.registry import DATASETS

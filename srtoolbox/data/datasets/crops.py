@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from srtoolbox.data.loading.rng import Rng
+from srtoolbox.data.loading.draws import Rng
 from srtoolbox.data.stores.base import Window
 from srtoolbox.errors import ConfigError, Fault
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from srtoolbox.data.datasets.base import SRDataset, expand
-from srtoolbox.data.loading.sampler import Draw
-from srtoolbox.data.stores.opening import open_store
+from srtoolbox.data.loading.draws import Draw
+from srtoolbox.data.stores import open_store
 from srtoolbox.data.transforms.base import Sample
 from srtoolbox.errors import DataError
 from srtoolbox.registry import DATASETS

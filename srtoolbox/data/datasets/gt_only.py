@@ -11,9 +11,9 @@ import numpy as np
 from srtoolbox.data.datasets.base import as_list, expand
 from srtoolbox.data.datasets.crops import CropMode, CropOptions, Sampling, SmallPolicy
 from srtoolbox.data.datasets.paired import Entry, GTDataset, ImagePair, check_options
-from srtoolbox.data.loading.rng import Rng
+from srtoolbox.data.loading.draws import Rng
+from srtoolbox.data.stores import open_store
 from srtoolbox.data.stores.base import Store, Window
-from srtoolbox.data.stores.opening import open_store
 from srtoolbox.data.stores.pairing import check_readable
 from srtoolbox.data.transforms.base import Compose, Sample
 from srtoolbox.errors import DataError, Fault

@@ -20,10 +20,9 @@ from srtoolbox.data.datasets.crops import (
     option_faults,
     pad,
 )
-from srtoolbox.data.loading.rng import Rng
-from srtoolbox.data.loading.sampler import Draw
+from srtoolbox.data.loading.draws import Draw, Rng
+from srtoolbox.data.stores import open_store
 from srtoolbox.data.stores.base import Store, Window
-from srtoolbox.data.stores.opening import open_store
 from srtoolbox.data.stores.pairing import Pair, check_readable, check_sizes, pair_keys, raise_faults
 from srtoolbox.data.transforms.base import (
     BEFORE_LQ,

@@ -21,9 +21,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from srtoolbox.compat.pytorch import WorkerBatches
-from srtoolbox.data.datasets.base import SRDataset
-from srtoolbox.data.loading.collate import Batch, collate
-from srtoolbox.data.loading.sampler import Draw, EndlessSampler, RankSampler
+from srtoolbox.data.datasets.base import Batch, SRDataset, collate
+from srtoolbox.data.loading.draws import Draw, EndlessSampler, RankSampler
 from srtoolbox.data.loading.workers import Parcel, cause, prepare_server, refuse_second_import, start_anew
 from srtoolbox.data.transforms.base import Sample
 from srtoolbox.errors import RunError, SrtoolboxError

@@ -10,10 +10,10 @@ import unicodedata
 from collections.abc import Container, Sequence
 from typing import NamedTuple
 
+from srtoolbox.data.stores import open_folder
 from srtoolbox.data.stores.base import Window
 from srtoolbox.data.stores.encodings import ENCODINGS, check_encoding
 from srtoolbox.data.stores.folder import FolderStore
-from srtoolbox.data.stores.opening import open_folder
 from srtoolbox.data.stores.pairing import (
     Pair,
     check_readable,

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from srtoolbox.data.loading.rng import Rng
+from srtoolbox.data.loading.draws import Rng
 from srtoolbox.data.transforms.base import Sample, Transform, map_images
 from srtoolbox.errors import ConfigError
 from srtoolbox.image.pixels import channel_means, mix_channels

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
-from srtoolbox.data.loading.rng import Rng
-from srtoolbox.data.transforms.arguments import ordered_range
+from srtoolbox.data.loading.draws import Rng
 from srtoolbox.data.transforms.base import Sample, Transform
 from srtoolbox.errors import ConfigError
 from srtoolbox.image.pixels import channel_means, compress_jpeg, gaussian_blur
 from srtoolbox.registry import TRANSFORMS
+
+_N = TypeVar("_N", int, float)
 
 
 class Degradation(Transform):
@@ -124,3 +125,17 @@ class GaussianBlur(Degradation):
 def level_of(image: np.ndarray) -> int:
     """Return the step of this image that is one level of 8 bit: 1, or 257 with 16 bits."""
     return 1 if image.dtype == np.uint8 else 257
+
+
+def ordered_range(
+    owner: str, name: str, values: Sequence[_N], least: float, most: float = float("inf")
+) -> tuple[_N, _N]:
+    """Return (low, high) with least <= low <= high <= most.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if len(values) != 2 or not least <= values[0] <= values[1] <= most:
+        limit = f"from {least:g} up" if most == float("inf") else f"between {least:g} and {most:g}"
+        raise ConfigError(f"{owner}: {name} is (lowest, highest), {limit}, got {values!r}", key=name)
+    return values[0], values[1]

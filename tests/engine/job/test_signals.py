@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
-from srtoolbox.data.loading.sampler import Draw
+from srtoolbox.data.loading.draws import Draw
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.loop import Runner
 from srtoolbox.registry import HOOKS

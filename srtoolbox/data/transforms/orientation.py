@@ -1,16 +1,49 @@
-"""Rotation of GT before LQ is made from it: an interpolated LQ would not be its GT's reduction."""
+"""Flips and the transpose, as views: together all eight orientations of a crop. And any rotation."""
 
 from __future__ import annotations
 
 import math
 
-from srtoolbox.data.loading.rng import Rng
-from srtoolbox.data.transforms.base import Sample, Transform
+from srtoolbox.data.loading.draws import Rng
+from srtoolbox.data.transforms.base import Sample, Transform, map_images, probability
 from srtoolbox.errors import ConfigError
 from srtoolbox.image.pixels import Filling, rotate
 from srtoolbox.registry import TRANSFORMS
 
 _KERNEL = 2  # px: how far the bicubic kernel reaches
+
+
+@TRANSFORMS.register
+class RandomHorizontalFlip(Transform):
+    """Mirrors left and right with probability `p`."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = probability(type(self).__name__, p)
+
+    def __call__(self, sample: Sample, rng: Rng) -> Sample:
+        return map_images(sample, lambda image: image[:, ::-1]) if rng.random() < self.p else sample
+
+
+@TRANSFORMS.register
+class RandomVerticalFlip(Transform):
+    """Mirrors top and bottom with probability `p`."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = probability(type(self).__name__, p)
+
+    def __call__(self, sample: Sample, rng: Rng) -> Sample:
+        return map_images(sample, lambda image: image[::-1]) if rng.random() < self.p else sample
+
+
+@TRANSFORMS.register
+class RandomTranspose(Transform):
+    """Swaps rows and columns with probability `p`; with both flips, all eight orientations."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = probability(type(self).__name__, p)
+
+    def __call__(self, sample: Sample, rng: Rng) -> Sample:
+        return map_images(sample, lambda image: image.swapaxes(0, 1)) if rng.random() < self.p else sample
 
 
 @TRANSFORMS.register
