@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     parser = build_parser()
     args = parser.parse(argv)
     _check_names(parser, args)
-    from srtoolbox.apps.export.network import export_files
+    from srtoolbox.apps.export import export_files
     from srtoolbox.apps.networks import Checkpoint
 
     parser.prepare(args)

@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from srtoolbox.apps.folder.naming import EXTENSIONS, STREAM
 from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_weights_options, terminable, tile
 
 SUMMARY = "upscale images with a trained network"
@@ -41,7 +40,11 @@ def _add_output_options(parser: CommandParser) -> None:
     folder = "a folder (default: beside each image); for one image also a file, or - for stdout"
     add("-o", "--out", metavar="DIR|FILE|-", help=folder)
     add("--suffix", default="_sr", metavar="TEXT", help="comes behind the name (default: _sr)")
-    add("--ext", choices=EXTENSIONS, help="the format (default: png; same: that of the image)")
+    add(
+        "--ext",
+        choices=("png", "jpg", "webp", "tiff", "bmp", "same"),
+        help="the format (default: png; same: that of the image)",
+    )
     quality = "1 ... 100 for jpg (default 95) and webp (default: lossless)"
     add("--quality", type=int, metavar="Q", help=quality)
     add("--skip-existing", action="store_true", help="leave alone what has a result already")
@@ -124,10 +127,10 @@ def _check(parser: CommandParser, args: argparse.Namespace) -> None:
         parser.error("--blend CKPT and --alpha A go together")
     if args.alpha is not None and not 0 <= args.alpha <= 1:
         parser.error(f"--alpha is in [0, 1], got {args.alpha:g}")
-    if args.out == STREAM and sys.stdout.isatty():
+    if args.out == "-" and sys.stdout.isatty():
         terminal = "standard output, which is a terminal; add > FILE or | COMMAND"
         parser.error(f"-o - writes an image to {terminal}")
-    if STREAM in args.inputs and sys.stdin.isatty():
+    if "-" in args.inputs and sys.stdin.isatty():
         terminal = "standard input, which is a terminal; add < FILE or pipe one in"
         parser.error(f"- reads an image from {terminal}")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from srtoolbox.cli.options import CommandParser
-from srtoolbox.cli.visualize_options import (
+from srtoolbox.cli.options import (
+    CommandParser,
     add_animation_options,
     add_crop_option,
     add_network_options,

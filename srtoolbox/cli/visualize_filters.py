@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from srtoolbox.cli.options import CommandParser
-from srtoolbox.cli.visualize_options import add_network_options, network_loader, positive
+from srtoolbox.cli.options import CommandParser, add_network_options, network_loader, positive
 
 SUMMARY = "the filters of the first convolution: a sheet"
 EXAMPLE = """examples:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from srtoolbox.cli.options import CommandParser
-from srtoolbox.cli.visualize_options import add_animation_options
+from srtoolbox.cli.options import CommandParser, add_animation_options
 
 SUMMARY = "patches over the iterations of a training: an animation"
 EXAMPLE = """examples:

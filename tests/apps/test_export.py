@@ -14,9 +14,8 @@ import pytest
 import torch
 from torch import nn
 
-from srtoolbox.apps.export import form as export_form
-from srtoolbox.apps.export import network as export
-from srtoolbox.apps.export.network import METADATA, export_onnx, export_torch
+from srtoolbox.apps import export
+from srtoolbox.apps.export import METADATA, export_onnx, export_torch
 from srtoolbox.cli import main
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import read_image, rgb_to_y, to_tensor, write_image
@@ -46,7 +45,7 @@ def build(name: str, scale: int) -> nn.Module:
 @pytest.mark.parametrize("factor", [1, 2, 3, 4, 8])
 def test_the_bicubic_kernel_is_imresize(factor: int) -> None:
     x = torch.rand(2, 3, 7, 11)
-    result = export_form._as_convolution(x, 7, 11, 7 * factor, 11 * factor)
+    result = export._as_convolution(x, 7, 11, 7 * factor, 11 * factor)
     assert torch.allclose(result, imresize(x, size=(7 * factor, 11 * factor)), atol=1e-6)
     assert len(upsampling_kernel(factor)) == 5 * factor
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from srtoolbox.apps.folder.naming import STREAM, Naming
 from srtoolbox.errors import ImageError
 from srtoolbox.image.file_types import (
     WRITE_SUFFIXES,
@@ -24,9 +23,22 @@ from srtoolbox.image.file_types import (
 )
 from srtoolbox.io.files import place_of, refused_name
 
+STREAM = "-"
+EXTENSIONS = ("png", "jpg", "webp", "tiff", "bmp", "same")
 _NAME_BYTES = 120
 """Of the name of an image of an address: what comes behind it must fit into a file's name too."""
 Kind = Literal["file", "url", "stream"]
+
+
+class Naming(NamedTuple):
+    """Names of results."""
+
+    out: str | None = None
+    """A folder, a file for a single result, '-' for standard output; None: beside each image."""
+    suffix: str = "_sr"
+    """What comes behind the name."""
+    ext: str = "png"
+    """One of EXTENSIONS."""
 
 
 class Job(NamedTuple):

@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 import numpy as np
 from rich.console import Console
 
-from srtoolbox.apps.folder.naming import EXTENSIONS, STREAM, Naming
-from srtoolbox.apps.folder.plan import Job, Plan, is_single, plan
+from srtoolbox.apps.folder.plan import EXTENSIONS, STREAM, Job, Naming, Plan, is_single, plan
 from srtoolbox.apps.networks import NetworkSource, UpscalerSettings, load, make_upscaler
 from srtoolbox.errors import ImageError, OptionError, SrtoolboxError
 from srtoolbox.image import Picture, decode_picture, image_shape, read_picture
