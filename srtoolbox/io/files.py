@@ -1,8 +1,8 @@
-"""Writing, all of the package's: atomically, so that no reader ever meets half a file (logs: by
-lines).
+"""Writing files, so that no reader ever meets half a one; and their names.
 
 `atomic_write` writes a temporary file in the same folder, flushes it to the disk, renames it over
-the target and flushes the folder. Checkpoints are committed by a sidecar (`weights/checkpoint.py`).
+the target and flushes the folder; logs are written by lines. Checkpoints are committed by a sidecar
+(`weights/checkpoint.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import re
 import shutil
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,17 +32,14 @@ ESCAPES = {ord(sign): rf"\{letter}" for sign, letter in zip("\a\b\f\n\r\t\v", "a
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
 _SIGNS = re.compile(r'[<>:"|?*\x00-\x1f]')
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{6}\.tmp")
-# what file systems answer that cannot flush folders, and folders that may be written to but not
-# read
+# of file systems that cannot flush folders, and of folders that may be written to but not read
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR)
 
 
 def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], object], *, size: int | None = None) -> None:
-    """Create or replace `path` with what `writer(file)` writes: afterwards there is the old file or
-    the whole new one.
+    """Create or replace `path` with what `writer(file)` writes: there is the old file or the new one.
 
-    When it returns, the new file and its name are on the disk: a power loss does not take them
-    away.
+    When it returns, the new file and its name are on the disk: a power loss does not take them away.
 
     Args:
         path: the file; folders are made.
@@ -60,30 +57,31 @@ def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], object], 
     # urandom: no other thread or machine on the same folder has this name, and the run's random
     # states stay as they are
     temporary = path.with_name(f".{path.name[:50]}.{os.getpid()}-{os.urandom(3).hex()}.tmp")
-    try:
+    with _write_errors(path, size):
         make_folder(path.parent)
-        _write_and_rename(temporary, path, writer)
+        try:
+            with open(temporary, "xb") as file:
+                writer(file)
+                file.flush()
+                os.fsync(file.fileno())
+            replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):  # the fault that brought us here is the one to tell
+                temporary.unlink(missing_ok=True)
+            raise
         sync_folder(path.parent)
-    except OSError as error:
-        raise WriteError(write_fault(path, error, size)) from error
 
 
-def _write_and_rename(temporary: Path, path: Path, writer: Callable[[BinaryIO], object]) -> None:
+@contextlib.contextmanager
+def _write_errors(path: str | os.PathLike, size: int | None = None) -> Iterator[None]:
     try:
-        with open(temporary, "xb") as file:
-            writer(file)
-            file.flush()
-            os.fsync(file.fileno())
-        replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):  # the fault that brought us here is the one to tell
-            temporary.unlink(missing_ok=True)
-        raise
+        yield
+    except OSError as error:
+        raise WriteError(write_fault(Path(path), error, size)) from error
 
 
 def replace(source: str | os.PathLike, target: str | os.PathLike) -> None:
-    """`os.replace`, tried again for two seconds on Windows, which refuses while anybody has either
-    of the two open.
+    """`os.replace`, tried again for two seconds on Windows while anybody has either of the two open.
 
     That is mostly a moment: a virus scanner, an indexer, another rank that reads. Raises OSError.
     """
@@ -97,22 +95,19 @@ def replace(source: str | os.PathLike, target: str | os.PathLike) -> None:
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make a folder, safe from a power loss, and delete the temporary files that killed writers
-    left in it.
+    """Make a folder, safe from a power loss, and delete the temporary files of killed writers in it.
 
     Only for a folder nobody else is writing to.
 
     Raises:
         WriteError: it cannot be made or written.
     """
-    try:
+    with _write_errors(folder):
         make_folder(folder)
         sync_folder(folder.parent)  # whoever made it
         for path in folder.glob(".*.tmp"):
             if _TEMPORARY.fullmatch(path.name):
                 path.unlink(missing_ok=True)
-    except OSError as error:
-        raise WriteError(write_fault(folder, error)) from error
 
 
 def make_folder(folder: Path) -> None:
@@ -137,34 +132,20 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_file(path: str | os.PathLike) -> None:
-    """Flush what was appended to a file, if it is there, and the file's name to the disk.
-
-    Raises:
-        WriteError: the disk fails.
-    """
-    try:
+    """Flush what was appended to a file, if it is there, and its name to the disk; raises WriteError."""
+    with _write_errors(path), contextlib.suppress(FileNotFoundError):
         with open(path, "r+b") as file:  # Windows flushes none that is open to read only
             os.fsync(file.fileno())
         sync_folder(Path(path).parent)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise WriteError(write_fault(Path(path), error)) from error
 
 
 def shorten(path: str | os.PathLike, size: int) -> None:
-    """Cut a file to `size` bytes where it is longer, and flush it.
-
-    Raises:
-        WriteError: the disk fails.
-    """
-    try:
+    """Cut a file to `size` bytes where it is longer, and flush it; raises WriteError."""
+    with _write_errors(path):
         if os.path.getsize(path) > size:
             with open(path, "r+b") as file:
                 file.truncate(size)
                 os.fsync(file.fileno())
-    except OSError as error:
-        raise WriteError(write_fault(Path(path), error)) from error
 
 
 def write_bytes(path: str | os.PathLike, data: bytes | memoryview) -> None:
@@ -210,23 +191,19 @@ def append_line(path: str | os.PathLike, line: str) -> None:
 
 
 def append_bytes(path: str | os.PathLike, data: bytes) -> None:
-    """Add to a file, made if it is not there, with one system call: a kill cannot tear what was
-    written earlier.
+    """Add to a file, made if it is not there, by one system call: a kill tears nothing written earlier.
 
     Raises:
         WriteError: the disk is full or failing; nothing of `data` is in the file.
     """
-    try:
-        with open(path, "ab", buffering=0) as file:
-            before = file.tell()
-            try:
-                if file.write(data) != len(data):  # the disk took a part of it
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            except OSError:
-                file.truncate(before)
-                raise
-    except OSError as error:
-        raise WriteError(write_fault(Path(path), error, len(data))) from error
+    with _write_errors(path, len(data)), open(path, "ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            if file.write(data) != len(data):  # the disk took a part of it
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            file.truncate(before)
+            raise
 
 
 def write_fault(path: Path, error: OSError, size: int | None = None) -> str:
@@ -256,8 +233,7 @@ def _amount(size: int) -> str:
 def windows_fault(name: str) -> str | None:
     """Say why Windows cannot hold a file or folder of this name; None where it can.
 
-    It would not refuse most of these but do something else: write to a device, to a hidden stream
-    of another file, or under a shorter name.
+    It would write most of these to a device, to a hidden stream of another file, or under a shorter name.
     """
     if _DEVICES.fullmatch(name):
         return f"{name.partition('.')[0].upper()} is the name of a device, whatever comes behind the dot"

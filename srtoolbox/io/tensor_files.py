@@ -19,6 +19,13 @@ from torch import Tensor
 from srtoolbox.errors import CheckpointError
 from srtoolbox.io.files import write_bytes
 
+_KINDS = {
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"\x1f\x8b": "a gzip archive: unpack it first",
+    b"\x89HDF": "an HDF5 file",
+}
+
 
 def dump_tensors(state: dict[str, Any]) -> memoryview:
     """The bytes of a `.pth` of tensors and plain values."""
@@ -44,8 +51,7 @@ def save_safetensors(path: str | os.PathLike, tensors: Mapping[str, Tensor], met
 
 
 def load_tensors(path: str | os.PathLike) -> dict[str, Any]:
-    """Read a `.pth` of tensors and plain values, or a `.safetensors`, onto the CPU. Nothing in it
-    is ever executed.
+    """Read a `.pth` of tensors and plain values, or a `.safetensors`, onto the CPU; never run what it holds.
 
     Raises:
         CheckpointError: no such file, no checkpoint, a damaged one (the zip's CRCs are checked), or
@@ -55,7 +61,11 @@ def load_tensors(path: str | os.PathLike) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path}: {_folder_fault(path) if path.is_dir() else 'no such checkpoint file'}")
     if path.suffix.lower() == ".safetensors":
-        return _load_safetensors(path)
+        library = _safetensors(path)
+        try:
+            return library.load(path.read_bytes())
+        except Exception as error:  # the library raises errors of its own and of Python for damaged files
+            raise CheckpointError(f"{path}: damaged, cut short, or no safetensors file; download it again") from error
     fault = _container_fault(path)
     if fault is not None:
         raise CheckpointError(f"{path}: {fault}")
@@ -75,14 +85,6 @@ def load_tensors(path: str | os.PathLike) -> dict[str, Any]:
         if not _is_backed(tensor):
             raise CheckpointError(f"{path}: {name} claims more values than the file holds; it is damaged or hostile")
     return state
-
-
-def _load_safetensors(path: Path) -> dict[str, Tensor]:
-    library = _safetensors(path)
-    try:
-        return library.load(path.read_bytes())
-    except Exception as error:  # the library raises errors of its own and of Python for damaged files
-        raise CheckpointError(f"{path}: damaged, cut short, or no safetensors file; download it again") from error
 
 
 def _safetensors(path: str | os.PathLike) -> ModuleType:
@@ -155,13 +157,7 @@ def _archive_fault(path: Path) -> str | None:
 
 
 def _likeness(start: bytes) -> str:
-    kinds = {
-        b"\x89PNG": "a PNG image",
-        b"\xff\xd8\xff": "a JPEG image",
-        b"\x1f\x8b": "a gzip archive: unpack it first",
-        b"\x89HDF": "an HDF5 file",
-    }
-    for magic, kind in kinds.items():
+    for magic, kind in _KINDS.items():
         if start.startswith(magic):
             return f" but {kind}"
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 32:

@@ -1,7 +1,7 @@
 """Threads that read ahead of the main one and write behind it, with a bound on what waits in memory.
 
-All of them keep the order. What fails in a thread is raised where the main thread asks for the
-result; where the main thread fails, the threads end: none outlives the block it was made for.
+All keep the order. What fails in a thread is raised where the main thread asks for the result;
+where the main thread fails, the threads end: none outlives the block it was made for.
 """
 
 from __future__ import annotations
@@ -31,11 +31,7 @@ class AbandonedError(SrtoolboxError):
 
 
 def count_threads(workers: int | None) -> int:
-    """Return the number of threads for `workers`: None and 0 are one per CPU.
-
-    Raises:
-        OptionError: fewer than 0.
-    """
+    """Return the number of threads for `workers`: None and 0 are one per CPU. Raises OptionError below 0."""
     if workers is not None and workers < 0:
         raise OptionError(f"workers is at least 1 (default: one per CPU), got {workers}")
     return workers or os.cpu_count() or 1
@@ -96,7 +92,7 @@ def prefetch(items: Iterable[_T], *, ahead: int = AHEAD) -> Generator[_T]:
 class BackgroundWriter(Generic[_T, _R]):
     """A thread that writes what is put here.
 
-    As a context manager it ends with the block: the block's error abandons what is half written, and without one
+    As a context manager it ends with the block: an error there abandons what is half written, else
     leaving waits for the result, or raises what writing failed with.
 
     Args:

@@ -1,8 +1,6 @@
-"""Differences between Linux, macOS and Windows: the one place that imports or names what not all of
-them have.
+"""Linux, macOS and Windows: the one place that imports or names what not all of them have.
 
-Each function does its task by what the system at hand has, or says that it cannot; nobody else asks
-which system it is.
+Each function does its task by what the system at hand has, or says that it cannot.
 """
 
 from __future__ import annotations
@@ -44,15 +42,13 @@ _BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
 
 class FileLock:
-    """An exclusive lock between processes, on a file of its own that holds nothing; nobody else may
-    open that.
+    """An exclusive lock between processes, and within one, on an empty file that nobody else opens.
 
-    It is the system's and ends with the process, however that ends: a file left behind locks
-    nothing. Processes forked or spawned by the holder do not hold it (`flock`, which the libraries
-    use, is held by forked ones too: workers that outlive a killed run would go on holding it).
-    Within one process it excludes as well. Whoever wants to say whose it is writes that into a file
-    beside it: on Windows a locked file cannot be read by others, and on POSIX systems the lock of a
-    process ends when that closes any descriptor of the file.
+    It ends with the process, however that ends: a file left behind locks nothing. Processes forked
+    or spawned by the holder do not hold it (`flock`, which the libraries use, is held by forked
+    ones too: workers that outlive a killed run would go on holding it). Whose it is must be written
+    into a file beside it: on Windows a locked file cannot be read by others, and on POSIX systems
+    the lock ends when its process closes any descriptor of the file.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -66,8 +62,7 @@ class FileLock:
         return self._identity in _held
 
     def acquire(self) -> bool:
-        """Take the lock at once, or return False: somebody else has it. Again by its holder is
-        nothing.
+        """Take the lock, or keep it, and return True; return False at once where somebody else has it.
 
         Raises:
             OSError: the file cannot be made, or the file system has no locks.
@@ -108,7 +103,9 @@ class FileLock:
             if remove and not IS_WINDOWS:  # before it is let go: nobody takes the lock on a file that is going
                 with contextlib.suppress(OSError):
                     self.path.unlink()
-            _unlock(self._descriptor)
+            if fcntl is None and msvcrt is not None:  # Windows unlocks before closing, POSIX by closing
+                os.lseek(self._descriptor, 0, os.SEEK_SET)
+                msvcrt.locking(self._descriptor, msvcrt.LK_UNLCK, 1)
             os.close(self._descriptor)
             if remove and IS_WINDOWS:  # which removes no open file
                 with contextlib.suppress(OSError):
@@ -164,12 +161,6 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _unlock(descriptor: int) -> None:
-    if fcntl is None and msvcrt is not None:  # Windows asks for it before the file is closed; POSIX does it by closing
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-
-
 def _forget_locks() -> None:
     """In a forked process: it has inherited what this module knows, but no lock."""
     global _guard  # one that another thread held at the fork is never released here
@@ -217,24 +208,29 @@ def _status(pid: int) -> list[str]:
 
 
 def address_space_left(pages: int) -> int | None:
-    """Return how many bytes the limit of the address space (`ulimit -v`) leaves; None without one.
-
-    Args:
-        pages: those of the address space that the process has taken.
-    """
+    """Return the bytes that `ulimit -v` leaves, of which `pages` are taken; None without a limit."""
     if resource is None:
         return None
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return None if limit == resource.RLIM_INFINITY else limit - pages * resource.getpagesize()
 
 
-# ---- free memory where there is no /proc/meminfo
+# ---- free memory where there is no /proc/meminfo: by a call on Windows, by `vm_stat` on macOS
 
 
 def available_bytes() -> int | None:
     """Return the bytes that can be taken without swapping; None where the system does not tell."""
-    kernel = getattr(ctypes, "windll", None)
-    return _of_windows(kernel.kernel32) if kernel is not None else _of_macos()
+    library = getattr(ctypes, "windll", None)
+    if library is not None:
+        status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
+        if not library.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
+            return None
+        return min(status.free_physical, status.free_commit)  # no more is promised to all than RAM and page file
+    try:
+        done = subprocess.run(["/usr/bin/vm_stat"], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return parse_vm_stat(done.stdout)
 
 
 class _MemoryStatus(ctypes.Structure):
@@ -246,21 +242,6 @@ class _MemoryStatus(ctypes.Structure):
         *((name, ctypes.c_uint64) for name in ("physical", "free_physical", "commit", "free_commit")),
         *((name, ctypes.c_uint64) for name in ("virtual", "free_virtual", "free_extended")),
     )
-
-
-def _of_windows(kernel32: ctypes.CDLL) -> int | None:
-    status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
-    if not kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
-        return None
-    return min(status.free_physical, status.free_commit)  # what is promised to all may not exceed RAM and page file
-
-
-def _of_macos() -> int | None:
-    try:
-        done = subprocess.run(["/usr/bin/vm_stat"], capture_output=True, text=True, timeout=5)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return parse_vm_stat(done.stdout)
 
 
 def parse_vm_stat(text: str) -> int | None:
