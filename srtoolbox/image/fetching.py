@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from concurrent.futures import Future, wait
 
 from srtoolbox import __version__
 from srtoolbox.errors import ImageError
@@ -37,10 +37,9 @@ class _OnlyHttps(urllib.request.HTTPRedirectHandler):
 def fetch(
     url: str, *, max_bytes: int = MAX_DOWNLOAD, seconds: float = SECONDS, stop: threading.Event | None = None
 ) -> bytes:
-    """The content of an https address.
+    """Return the content of an https address.
 
-    Certificates are verified; proxies are taken from the environment. Nothing is written to the
-    disk.
+    Certificates are verified, proxies are taken from the environment, nothing is written to the disk.
 
     Args:
         url: `https://...`.
@@ -55,36 +54,34 @@ def fetch(
     if parts.scheme != "https" or not parts.hostname:
         raise ImageError(f"{url}: only addresses https://... are fetched")
     deadline = time.monotonic() + seconds
-    outcome: list[bytes | str] = []
-    finished = threading.Event()
-    # A thread of its own: no time limit of the libraries covers the names' look-up and headers that
-    # drip.
-    threading.Thread(target=_download, args=(url, max_bytes, deadline, outcome.append, finished), daemon=True).start()
-    while not finished.wait(0.1):
+    outcome: Future[bytes] = Future()
+    # a thread of its own: no time limit of the libraries covers the look-up of names and headers that drip
+    threading.Thread(target=_download, args=(url, max_bytes, deadline, outcome), daemon=True).start()
+    while wait([outcome], timeout=0.1).not_done:
         if stop is not None and stop.is_set():
             raise ImageError(f"{url}: interrupted")
         if time.monotonic() > deadline:
             raise ImageError(f"{url}: took more than {seconds:g} seconds; download it by other means")
-    if isinstance(outcome[0], bytes):
-        return outcome[0]
-    raise ImageError(f"{url}: {outcome[0]}")
+    error = outcome.exception()
+    if error is not None:
+        raise ImageError(f"{url}: {_reason(error)}")
+    return outcome.result()
 
 
-def _download(
-    url: str, max_bytes: int, deadline: float, answer: Callable[[bytes | str], None], finished: threading.Event
-) -> None:
+def _download(url: str, max_bytes: int, deadline: float, outcome: Future[bytes]) -> None:
     try:
-        answer(_content(url, max_bytes, deadline))
-    except _FailedError as error:
-        answer(str(error))
-    except urllib.error.HTTPError as error:
-        answer(f"the server answers {error.code} {error.reason}")
-    except urllib.error.URLError as error:
-        answer(f"cannot be fetched ({error.reason})")
+        outcome.set_result(_content(url, max_bytes, deadline))
     except Exception as error:  # http.client, ssl and socket raise many kinds
-        answer(f"cannot be fetched ({str(error) or type(error).__name__})")
-    finally:
-        finished.set()
+        outcome.set_exception(error)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, _FailedError):
+        return str(error)
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server answers {error.code} {error.reason}"
+    reason = error.reason if isinstance(error, urllib.error.URLError) else str(error) or type(error).__name__
+    return f"cannot be fetched ({reason})"
 
 
 def _content(url: str, max_bytes: int, deadline: float) -> bytes:
@@ -104,22 +101,17 @@ def _content(url: str, max_bytes: int, deadline: float) -> bytes:
         if expected is not None and expected > max_bytes:
             raise _FailedError(f"{expected} bytes, more than the {max_bytes} allowed")
         content = bytearray()
-        while piece := _read(response):
-            content += piece
-            if len(content) > max_bytes:
-                raise _FailedError(f"more than the {max_bytes} bytes allowed")
-            if time.monotonic() > deadline:
-                raise _FailedError("took too long")
+        try:
+            while piece := response.read1(_PIECE):
+                content += piece
+                if len(content) > max_bytes:
+                    raise _FailedError(f"more than the {max_bytes} bytes allowed")
+                if time.monotonic() > deadline:
+                    raise _FailedError("took too long")
+        except http.client.IncompleteRead:
+            raise _FailedError("broke off in the middle; try again") from None
+        except TimeoutError:
+            raise _FailedError(f"sent nothing for {_STALL:g} seconds; try again") from None
     if expected is not None and len(content) != expected:
         raise _FailedError(f"broke off after {len(content)} of {expected} bytes; try again")
     return bytes(content)
-
-
-def _read(response: http.client.HTTPResponse) -> bytes:
-    """Return the next bytes; none at the end."""
-    try:
-        return response.read1(_PIECE)
-    except http.client.IncompleteRead:
-        raise _FailedError("broke off in the middle; try again") from None
-    except TimeoutError:
-        raise _FailedError(f"sent nothing for {_STALL:g} seconds; try again") from None

@@ -72,7 +72,7 @@ class Header(NamedTuple):
 
 
 def read_header(file: BinaryIO) -> Header:
-    """The header of a file that stands at its start. Raises anything: see `faults_name`."""
+    """The header of a file that stands at its start. Raises anything: `reading` names the file."""
     start = file.read(len(PNG_START))
     file.seek(0)
     if not start:
