@@ -19,7 +19,7 @@ from srtoolbox.data.stores import open_store
 from srtoolbox.errors import DataError, ImageError
 from srtoolbox.image import write_image
 from srtoolbox.image.file_types import list_images, scan_folder, unread_sentence
-from tests.image.test_image import RGB, mode, saved
+from tests.image.samples import RGB, mode, saved
 
 
 def touch(folder: Path, *names: str) -> Path:

@@ -25,7 +25,7 @@ from srtoolbox.errors import ImageError
 from srtoolbox.image import decode_picture, read_picture, to_image, to_tensor
 from srtoolbox.image.saving import encode_bands, form_of
 from srtoolbox.resize import imresize
-from tests.image.test_image import RGB, RGB16, containers, png_chunks, raw_png, saved
+from tests.image.samples import RGB, RGB16, containers, png_chunks, raw_png, saved
 
 ROOT = Path(__file__).parents[2]
 GRAY, ALPHA = RGB[..., :1], np.maximum(RGB[..., 1:2], 1)  # nothing fully transparent: no colour is replaced

@@ -19,7 +19,7 @@ from srtoolbox.image.file_types import WRITE_SUFFIXES, is_unwritable, read_suffi
 from srtoolbox.image.headers import avif_bits
 from srtoolbox.image.opening import read_jxl_header
 from srtoolbox.image.reading import image_facts
-from tests.image.test_image import RGB, SMOOTH, mode, saved
+from tests.image.samples import RGB, SMOOTH, mode, saved
 
 ROOT = Path(__file__).parents[2]
 MOVING = ("AVIF", "GIF", "PNG", "WEBP")

@@ -20,7 +20,7 @@ from srtoolbox.image.metadata import Metadata
 from srtoolbox.image.pixels import AlphaBounds, fill_hidden
 from srtoolbox.image.saving import encode_bands, write_bands
 from srtoolbox.image.streaming import Form
-from tests.image.test_image import RGB, RGB16, mode, png_chunks, raw_png, saved
+from tests.image.samples import RGB, RGB16, mode, png_chunks, raw_png, saved
 
 ALPHA = np.where(RGB[..., 1:2] < 90, 0, RGB[..., 1:2]).astype(np.uint8)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -16,7 +16,7 @@ from srtoolbox.data.prepare.write import write_stores
 from srtoolbox.data.stores import open_store
 from srtoolbox.image import decode_image, decode_picture, image_shape, read_picture, write_picture
 from srtoolbox.image.headers import blocks_in, upright_xmp, xmp_orientation
-from tests.image.test_image import RGB, RGB16, mode, raw_png, saved
+from tests.image.samples import RGB, RGB16, mode, raw_png, saved
 
 ORIENTATION = 0x0112
 SOLID = np.kron(RGB[:4, :6], np.ones((8, 8, 1), np.uint8))  # survives lossy compression
