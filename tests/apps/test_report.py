@@ -15,11 +15,10 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from srtoolbox.apps.report import staging
+from srtoolbox.apps.report import writer
 from srtoolbox.apps.report.contents import MetricFacts, NetworkEntry, PageSet, RunFacts
 from srtoolbox.apps.report.crops import Finder, choose_images
-from srtoolbox.apps.report.page import render
-from srtoolbox.apps.report.tables import best_of, shown
+from srtoolbox.apps.report.page import best_of, render, shown
 from srtoolbox.apps.report.writer import ReportWriter, safe
 from srtoolbox.apps.scoring import score
 from srtoolbox.cli import main
@@ -224,28 +223,26 @@ def test_foreign_folders_are_refused(tmp_path: Path, content: dict[str, str]) ->
         target.rmdir()
         target.write_text("a file")
     with pytest.raises(SrtoolboxError, match="target"):
-        staging.StagedFolder(target)
+        writer.StagedFolder(target)
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
 
 
 def test_the_current_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SrtoolboxError, match="name a folder in it"):
-        staging.StagedFolder(".")
+        writer.StagedFolder(".")
 
 
 def test_a_failure_leaves_the_earlier_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "target"
 
-    def fill(folder: staging.StagedFolder, text: str) -> None:
-        (folder.path / "scores.json").write_text(
-            json.dumps({"kind": staging.KIND, "files": ["scores.json"], "x": text})
-        )
+    def fill(folder: writer.StagedFolder, text: str) -> None:
+        (folder.path / "scores.json").write_text(json.dumps({"kind": writer.KIND, "files": ["scores.json"], "x": text}))
 
-    first = staging.StagedFolder(target)
+    first = writer.StagedFolder(target)
     fill(first, "first")
     first.commit()
-    second = staging.StagedFolder(target)
+    second = writer.StagedFolder(target)
     fill(second, "second")
     real = os.replace
 
@@ -254,7 +251,7 @@ def test_a_failure_leaves_the_earlier_report(tmp_path: Path, monkeypatch: pytest
             raise OSError(28, "No space left on device")
         real(source, destination)
 
-    monkeypatch.setattr(staging.os, "replace", failing)
+    monkeypatch.setattr(writer.os, "replace", failing)
     with pytest.raises(SrtoolboxError, match="No space left"):
         second.commit()
     second.discard()
@@ -268,8 +265,8 @@ def killed_while_committing(target: Path, moment: int) -> int:
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     try:
-        folder = staging.StagedFolder(target)
-        report = {"kind": staging.KIND, "files": ["scores.json"], "x": "killed"}
+        folder = writer.StagedFolder(target)
+        report = {"kind": writer.KIND, "files": ["scores.json"], "x": "killed"}
         (folder.path / "scores.json").write_text(json.dumps(report))
         real, calls = os.replace, []
 
@@ -279,8 +276,8 @@ def killed_while_committing(target: Path, moment: int) -> int:
                 os.kill(os.getpid(), signal.SIGKILL)
             real(source, destination)
 
-        staging.os.replace = replace
-        staging.shutil.rmtree = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+        writer.os.replace = replace
+        writer.shutil.rmtree = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
         folder.commit()
     finally:
         os._exit(1)
@@ -290,13 +287,13 @@ def killed_while_committing(target: Path, moment: int) -> int:
 def test_what_a_killed_report_left_is_cleared(tmp_path: Path, moment: int) -> None:
     target = tmp_path / "target"
     target.mkdir()
-    (target / "scores.json").write_text(json.dumps({"kind": staging.KIND, "files": ["scores.json"], "x": "first"}))
-    at_work = staging.StagedFolder(target)
+    (target / "scores.json").write_text(json.dumps({"kind": writer.KIND, "files": ["scores.json"], "x": "first"}))
+    at_work = writer.StagedFolder(target)
     assert killed_while_committing(target, moment) == -signal.SIGKILL
     assert len(list(tmp_path.glob(".target.*"))) == {1: 4, 2: 5, 3: 4}[moment]  # of the two at work, with locks
-    staging.StagedFolder(target).discard()
+    writer.StagedFolder(target).discard()
     assert json.loads((target / "scores.json").read_text())["x"] == ("killed" if moment == 3 else "first")
-    lock = staging.lock_path(at_work.path)
+    lock = writer.lock_path(at_work.path)
     assert sorted(tmp_path.glob(".target.*")) == [lock, at_work.path], "somebody else's is left alone"
     at_work.discard()
     assert not list(tmp_path.glob(".target.*"))

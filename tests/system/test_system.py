@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from srtoolbox import system
-from srtoolbox.apps.video.lock import PartsLock
+from srtoolbox.apps.video.parts import PartsLock
 from srtoolbox.data.stores.lmdb_writer import LmdbWriter
 from srtoolbox.engine.job.workdir import RunLock
 from srtoolbox.errors import SrtoolboxError
