@@ -22,7 +22,6 @@ from srtoolbox.errors import ConfigError
 _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"(\s*:)?')
 _ENVIRONMENT = re.compile(r"""\{\{['"]?\s*\$(\w+)\s*:\s*([^\s{}]*?)\s*['"]?\}\}""")
 _BASE_VALUE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
-_WIDTH = 100
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -111,8 +110,7 @@ class _YamlReader:
     """Turns the nodes of a YAML file into values."""
 
     def __init__(self, loader: yaml.SafeLoader, file: str, budget: Budget) -> None:
-        self.loader, self.file, self.budget = loader, file, budget
-        self.depth = 0
+        self.loader, self.file, self.budget, self.depth = loader, file, budget, 0
 
     def convert(self, node: yaml.Node) -> Value:
         origin = Origin(self.file, node.start_mark.line + 1)
@@ -175,11 +173,10 @@ def substituted(text: str, path: str) -> str:
     Raises:
         Refused: an environment variable is not set and has no default, or the text grows too long.
     """
-    path = os.path.abspath(path)
-    name = os.path.basename(path)
+    folder, name = os.path.split(os.path.abspath(path))
     stem, suffix = os.path.splitext(name)
     values = {
-        "fileDirname": os.path.dirname(path),
+        "fileDirname": folder,
         "fileBasename": name,
         "fileBasenameNoExtension": stem,
         "fileExtname": suffix,
@@ -230,9 +227,8 @@ class BaseValues(ast.NodeTransformer):
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
         if isinstance(node.value, str) and any(word in node.value for word in self.words):
-            fault = "a {{ _base_.x }} template cannot stand inside a string"
-            advice = "write f'{_base_.x}' instead"
-            raise ConfigError(f"{self.path}:{node.lineno}: {fault}; {advice}")
+            fault = "a {{ _base_.x }} template cannot stand inside a string; write f'{_base_.x}' instead"
+            raise ConfigError(f"{self.path}:{node.lineno}: {fault}")
         return node
 
 
@@ -264,8 +260,7 @@ def dump(values: Mapping[str, Any]) -> str:
     """
     for key in values:
         if not _is_name(key) or key == "_base_":
-            fault = "cannot be written as a Python name; rename it"
-            raise ConfigError(f"the top-level key {key!r} {fault}")
+            raise ConfigError(f"the top-level key {key!r} cannot be written as a Python name; rename it")
     ordered = sorted(values, key=lambda key: key in FUNCTIONS)
     return "".join(f"{key} = {_text_of(values[key], '')}\n" for key in ordered)
 
@@ -277,9 +272,7 @@ def _is_name(key: object) -> bool:
 def _text_of(value: object, indent: str) -> str:
     if isinstance(value, Mapping | list | tuple):
         line = _joined(value, "", one_line=True)
-        if len(indent) + len(line) <= _WIDTH:
-            return line
-        return _joined(value, indent + "    ", one_line=False)
+        return line if len(indent) + len(line) <= 100 else _joined(value, indent + "    ", one_line=False)
     if isinstance(value, float) and not math.isfinite(value):
         return f"float('{value}')"
     if isinstance(value, set):

@@ -20,7 +20,6 @@ from srtoolbox.errors import ConfigError
 from srtoolbox.io.files import ESCAPE_HINT, slash_hint
 from srtoolbox.text import did_you_mean
 
-DATA_ROOT = "data_root"
 VARIABLES = "_variables_"
 
 
@@ -45,7 +44,7 @@ class Loader:
         self.open: list[str] = []  # real paths from the config down to the base being read
         self.variables: dict[str, Value] = {}
         data_root = os.environ.get("SRTOOLBOX_DATA") or "data"
-        self.prebound = {DATA_ROOT: self.overrides.outer(DATA_ROOT, data_root)}
+        self.prebound = {"data_root": self.overrides.outer("data_root", data_root)}
 
     def load(self, path: str) -> ConfigDict:
         """Return the config at `path`, bases merged in and overrides applied."""
@@ -79,8 +78,8 @@ class Loader:
             raise ConfigError(f"{path}:{bases[1].lineno}: _base_ is assigned a second time")
         base = self._bases(*self._header(module, "_base_", [], path), path, variables)
         module = BaseValues(words, path).visit(module) if words else module
-        names, outer = ConfigDict.at(Origin(path)), {**self.prebound, "_base_": base}
-        evaluator = Evaluator(path, self.budget, names, outer)
+        names = ConfigDict.at(Origin(path))
+        evaluator = Evaluator(path, self.budget, names, {**self.prebound, "_base_": base})
         evaluator.run(module, self._at_assignment)
         self.read_too_early |= {name for name in names if name in base and name in self.used}
         self.read_too_early -= evaluator.used
@@ -150,15 +149,13 @@ class Loader:
         for name in variables:
             place = variables.origin_of(name) or origin
             if name not in base:
-                hint = did_you_mean(name, base)
-                raise ConfigError(f"{place}: {VARIABLES}: no base sets {name!r}.{hint}")
+                raise ConfigError(f"{place}: {VARIABLES}: no base sets {name!r}.{did_you_mean(name, base)}")
             base.put(name, base[name], place)
         return inherited(base)
 
     def _base_path(self, name: str, origin: Origin, path: str) -> str:
         if "::" in name:
-            fault = "is in another package; copy that config here"
-            raise ConfigError(f"{origin}: _base_ {name!r} {fault}")
+            raise ConfigError(f"{origin}: _base_ {name!r} is in another package; copy that config here")
         base = find_base(name, os.path.dirname(path))
         if base is None:
             beside = os.path.normpath(os.path.join(os.path.dirname(path), name))
@@ -168,8 +165,7 @@ class Loader:
             hint += did_you_mean(name, packaged_names())
             raise ConfigError(f"{origin}: _base_ file {name!r} not found {searched}.{hint}")
         if os.path.realpath(base) in self.open:
-            fault = "leads back to a file that is being read: a cycle"
-            raise ConfigError(f"{origin}: _base_ {name!r} {fault}")
+            raise ConfigError(f"{origin}: _base_ {name!r} leads back to a file that is being read: a cycle")
         return base
 
 

@@ -45,8 +45,7 @@ class ConfigDict(Dict):
 
     def __init__(self, *sources: Value, **values: object) -> None:
         super().__init__()
-        for name, start in (("_inherited", False), ("_origin", None), ("_origins", {})):
-            object.__setattr__(self, name, start)
+        self.__dict__.update(_inherited=False, _origin=None, _origins={})
         for source in (*sources, values):
             for key, value in dict(source or {}).items():
                 self[key] = value
@@ -57,7 +56,7 @@ class ConfigDict(Dict):
     def at(cls, origin: Origin | None) -> ConfigDict:
         """Return an empty dict that was written at a place."""
         node = cls()
-        object.__setattr__(node, "_origin", origin)
+        node.__dict__["_origin"] = origin
         return node
 
     def put(self, key: object, value: object, origin: Origin | None) -> None:
@@ -90,8 +89,7 @@ class ConfigDict(Dict):
     def __setattr__(self, name: str, value: object) -> None:
         if hasattr(type(self), name) or name in vars(self):
             example = f"cfg[{name!r}] = ..."
-            fault = "is a name of the class itself; set such a key by"
-            raise AttributeError(f"{name!r} {fault} {example}")
+            raise AttributeError(f"{name!r} is a name of the class itself; set such a key by {example}")
         self[name] = value
 
     def __delattr__(self, name: str) -> None:
@@ -140,10 +138,8 @@ class ConfigDict(Dict):
 
     def copy(self) -> ConfigDict:
         """Return a shallow copy that keeps the origins."""
-        other = ConfigDict.at(self._origin)
-        object.__setattr__(other, "_inherited", self._inherited)
-        dict.update(other, self)
-        other._origins.update(self._origins)
+        other = _rebuild(self, self._origin, self._origins)
+        other.__dict__["_inherited"] = self._inherited
         return other
 
     __copy__ = copy
@@ -169,7 +165,7 @@ def _rebuild(values: dict, origin: Origin | None, origins: dict) -> ConfigDict:
 def _union(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> ConfigDict:
     union = ConfigDict(copy.deepcopy(first))
     if isinstance(first, ConfigDict):
-        object.__setattr__(union, "_origin", first._origin)
+        union.__dict__["_origin"] = first._origin
     union.update(copy.deepcopy(second))
     return union
 
@@ -198,7 +194,7 @@ def inherited(value: Value) -> Value:
     """Return a deep copy of a finished value whose dicts are marked as reached through `_base_`."""
     copied = _copy_items(value, inherited)
     if isinstance(copied, ConfigDict):
-        object.__setattr__(copied, "_inherited", True)
+        copied.__dict__["_inherited"] = True
     return copied
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -113,16 +114,16 @@ class Evaluator(Expressions):
 
     def _run_AugAssign(self, node: ast.AugAssign) -> None:  # noqa: N802
         old, value = self.evaluate(node.target), self.evaluate(node.value)
-        symbol = BINARY.get(type(node.op))
-        if symbol is None:
+        operate = BINARY.get(type(node.op))
+        if operate is None:
             raise Refused("the operator @= is not allowed")
-        if isinstance(old, list) and symbol == "+":
+        if isinstance(old, list) and operate is operator.add:
             old.extend(listed(value, self.budget))  # in place, as in Python
             self.budget.pay(old)
-        elif isinstance(old, ConfigDict) and symbol == "|":
+        elif isinstance(old, ConfigDict) and operate is operator.or_:
             call_method(old, "update", [value], {}, self.budget, self.origin(node))
         else:
-            old = arithmetic(symbol, old, value, self.budget)
+            old = arithmetic(operate, old, value, self.budget)
         self._assign(node.target, old)
 
     def _run_Delete(self, node: ast.Delete) -> None:  # noqa: N802

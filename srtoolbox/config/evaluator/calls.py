@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -65,7 +66,7 @@ def _round(budget: Budget, number: float, ndigits: int | None = None) -> float:
 def _sum(budget: Budget, items: Value, start: Value = 0) -> Value:
     total = start
     for item in iterate(items, budget):
-        total = arithmetic("+", total, item, budget)
+        total = arithmetic(operator.add, total, item, budget)
     return total
 
 
@@ -98,7 +99,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "reversed": lambda budget, items: listed(items, budget)[::-1],
     "any": lambda budget, items: any(listed(items, budget)),
     "all": lambda budget, items: all(listed(items, budget)),
-    "pow": lambda budget, base, exponent: arithmetic("**", base, exponent, budget),
+    "pow": lambda budget, base, exponent: arithmetic(operator.pow, base, exponent, budget),
     "divmod": lambda budget, a, b: divmod(a, b),
 }
 # fmt: off

@@ -161,10 +161,10 @@ class Expressions:
         return value
 
     def _BinOp(self, node: ast.BinOp) -> Value:  # noqa: N802
-        symbol = BINARY.get(type(node.op))
-        if symbol is None:
+        operate = BINARY.get(type(node.op))
+        if operate is None:
             raise Refused("the operator @ is not allowed")
-        return arithmetic(symbol, self.evaluate(node.left), self.evaluate(node.right), self.budget)
+        return arithmetic(operate, self.evaluate(node.left), self.evaluate(node.right), self.budget)
 
     def _UnaryOp(self, node: ast.UnaryOp) -> Value:  # noqa: N802
         return self.budget.pay(UNARY[type(node.op)](self.evaluate(node.operand)))

@@ -12,19 +12,19 @@ from typing import Any
 from srtoolbox.config.evaluator.budget import BITS, WIDTH, Budget, Refused, update
 from srtoolbox.config.values import ConfigDict, Value, inherited
 
-BINARY = {
-    ast.Add: "+",
-    ast.Sub: "-",
-    ast.Mult: "*",
-    ast.Div: "/",
-    ast.FloorDiv: "//",
-    ast.Mod: "%",
-    ast.Pow: "**",
-    ast.LShift: "<<",
-    ast.RShift: ">>",
-    ast.BitAnd: "&",
-    ast.BitOr: "|",
-    ast.BitXor: "^",
+BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+    ast.LShift: operator.lshift,
+    ast.RShift: operator.rshift,
+    ast.BitAnd: operator.and_,
+    ast.BitOr: operator.or_,
+    ast.BitXor: operator.xor,
 }
 UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.UAdd: operator.pos,
@@ -44,55 +44,36 @@ COMPARE = {
     ast.In: lambda a, b: _contains(b, a),
     ast.NotIn: lambda a, b: not _contains(b, a),
 }
-_PLAIN_OPERATORS = {
-    "+": operator.add,
-    "-": operator.sub,
-    "/": operator.truediv,
-    "//": operator.floordiv,
-    "&": operator.and_,
-    "|": operator.or_,
-    "^": operator.xor,
-    ">>": operator.rshift,
-}
 
 
-def arithmetic(symbol: str, a: Value, b: Value, budget: Budget) -> Value:
-    """Return `a <symbol> b`, unless the result would be huge."""
-    if symbol == "*":
-        return budget.pay(_product(a, b, budget))
-    if symbol == "**":
-        return budget.pay(_power(a, b))
-    if symbol == "<<":
-        if isinstance(b, int) and isinstance(a, int) and a.bit_length() + b > BITS:
+def arithmetic(operate: Callable[[Any, Any], Any], a: Value, b: Value, budget: Budget) -> Value:
+    """Return `operate(a, b)`, of BINARY, unless the result would be huge."""
+    if operate is operator.mod and isinstance(a, str):
+        return _percent(a, b, budget)
+    if operate is operator.mul:
+        _check_product(a, b, budget)
+    elif operate is operator.pow and isinstance(a, int) and isinstance(b, int):
+        if abs(b) > 1 and a.bit_length() * abs(b) > BITS:
+            raise Refused(f"{_short(a)} ** {_short(b)} is too large (at most {BITS} bits)")
+    elif operate is operator.lshift and isinstance(a, int) and isinstance(b, int):
+        if a.bit_length() + b > BITS:
             raise Refused(f"a shift to more than {BITS} bits is refused")
-        return budget.pay(a << b)
-    if symbol == "%":
-        return percent(a, b, budget) if isinstance(a, str) else budget.pay(a % b)
-    if isinstance(a, set | dict):  # the work goes by the operands, the result may be small
+    elif isinstance(a, set | dict):  # the work goes by the operands, the result may be small
         budget.pay(a), budget.pay(b)
-    if symbol == "|" and isinstance(a, ConfigDict) and isinstance(b, ConfigDict):
+    if operate is operator.or_ and isinstance(a, ConfigDict) and isinstance(b, ConfigDict):
         is_inherited = a._inherited or b._inherited
         if is_inherited:
             budget.measure(a)
         union = inherited(a) if is_inherited else a.copy()
         update(union, b, budget, b._origin or a._origin)
         return union
-    return budget.pay(_PLAIN_OPERATORS[symbol](a, b))
+    return budget.pay(operate(a, b))
 
 
-def _product(a: Value, b: Value, budget: Budget) -> Value:
-    if isinstance(a, int) and isinstance(b, str | list | tuple):
-        a, b = b, a
-    if isinstance(a, str | list | tuple) and isinstance(b, int):
-        budget.length(len(a) * max(b, 0), "string" if isinstance(a, str) else type(a).__name__)
-    return a * b
-
-
-def _power(a: Value, b: Value) -> Value:
-    are_integers = isinstance(a, int) and isinstance(b, int)
-    if are_integers and abs(b) > 1 and a.bit_length() * abs(b) > BITS:
-        raise Refused(f"{_short(a)} ** {_short(b)} is too large (at most {BITS} bits)")
-    return a**b
+def _check_product(a: Value, b: Value, budget: Budget) -> None:
+    for part, count in ((a, b), (b, a)):
+        if isinstance(part, str | list | tuple) and isinstance(count, int):
+            budget.length(len(part) * max(count, 0), "string" if isinstance(part, str) else type(part).__name__)
 
 
 def _short(number: int) -> str:
@@ -121,7 +102,7 @@ def formatted(value: object, spec: str, budget: Budget) -> str:
     return budget.pay(format(value, spec))
 
 
-def percent(template: str, values: object, budget: Budget) -> str:
+def _percent(template: str, values: object, budget: Budget) -> str:
     """Return `template % values` with bounded widths."""
     if "%" in template and re.search(r"%[^a-zA-Z%]*\*", template):
         raise Refused("'*' as a width in a % format is refused")
