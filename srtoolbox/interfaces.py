@@ -32,8 +32,7 @@ PAGE = "docs/add_a_component.md"
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """The facts of a network that upscales: `network(lq)` maps  (N, in_channels, H, W) to
-    (N, in_channels, scale * H, scale * W).
+    """The facts of a network that upscales (N, in_channels, H, W) to (N, in_channels, scale * H, scale * W).
 
     Attributes:
         scale, in_channels, colour: see FACTS.

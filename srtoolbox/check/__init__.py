@@ -10,17 +10,9 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 
 from srtoolbox import dist
-from srtoolbox.check.components import PARTS, Component, ask_component, check_part, check_saving
+from srtoolbox.check.components import PARTS, Component, check_component, check_part, check_saving
 from srtoolbox.check.faults import Report, joined
-from srtoolbox.check.networks import (
-    build_networks,
-    check_colours,
-    check_construction,
-    check_crop,
-    check_losses,
-    check_networks_of_hooks,
-    check_scales,
-)
+from srtoolbox.check.networks import build_networks, check_fit, check_networks_of_hooks
 from srtoolbox.check.optim import check_optim
 from srtoolbox.check.schema import TOP, check_section
 from srtoolbox.config import Config
@@ -61,12 +53,8 @@ def check(config: Config, mode: str = "train") -> None:
     networks = build_networks(report, components)
     context = config.to_dict()
     for component in components:
-        ask_component(report, component, context)
-        check_crop(report, component)
-        check_construction(report, component)
-    check_scales(report, components, networks)
-    check_colours(report, networks)
-    check_losses(report, components, networks)
+        check_component(report, component, context)
+    check_fit(report, components, networks)
     check_optim(report, config, networks)
     check_networks_of_hooks(report, components)
     if report.is_training:

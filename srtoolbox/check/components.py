@@ -13,6 +13,7 @@ from srtoolbox.check.faults import Report, joined
 from srtoolbox.check.schema import Part, Place, advice, described, fits, hints_of
 from srtoolbox.config.overrides import DEFAULT_HOOKS
 from srtoolbox.errors import ConfigError, Fault, RegistryError, SrtoolboxError
+from srtoolbox.interfaces import missing_members
 from srtoolbox.registry import HOOKS, argument_faults, registries
 from srtoolbox.text import did_you_mean
 
@@ -134,8 +135,30 @@ def _check_inner(report: Report, path: str, key: str, value: object) -> Iterator
             yield from _check_inner(report, joined(path, index), "", item)
 
 
-def ask_component(report: Report, component: Component, context: Mapping[str, Any]) -> None:
-    """Report what the component's class finds wrong with its wiring, where it has a `check`.
+def check_component(report: Report, component: Component, context: Mapping[str, Any]) -> None:
+    """Report what a component's class finds wrong with its wiring, and what is wrong with the class."""
+    _ask(report, component, context)
+    path, kind, cfg, entry = component
+    size, scale = cfg.get("gt_size"), cfg.get("scale")
+    are_whole = isinstance(size, int) and isinstance(scale, int) and scale > 0
+    if kind == "dataset" and not hasattr(entry, "check") and are_whole and size % scale:
+        report.add(path, f"gt_size {size} is not a multiple of scale {scale}", key="gt_size")
+    # losses and datasets read files, models are their networks and losses: their class is looked at
+    instance: object = entry if kind in ("loss", "dataset", "model") and inspect.isclass(entry) else None
+    if kind in ("hook", "metric", "transform") and report.is_clean(path):
+        try:
+            instance = entry(**{key: value for key, value in cfg.items() if key != "type"})
+        except Exception as error:
+            report.add_failure(path, error)
+    # a `preprocess` works on batches of the device, not on samples: it only has to be callable
+    if instance is None or path.endswith(".preprocess"):
+        return
+    if fault := missing_members(kind, instance):
+        report.add(path, fault, key="type")
+
+
+def _ask(report: Report, component: Component, context: Mapping[str, Any]) -> None:
+    """Report what the class's own `check` finds.
 
     A fault names its key. A plain sentence, as plugins may return, stands at the component's line.
     """

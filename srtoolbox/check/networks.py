@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -18,7 +17,6 @@ from srtoolbox.interfaces import (
     discriminator_facts_of,
     discriminator_faults,
     facts_of,
-    missing_members,
     network_faults,
     network_kind,
 )
@@ -128,12 +126,31 @@ def _fault_of_logits(network: nn.Module, device: str, gt_size: int | None) -> st
     return f"{type(network).__name__} gives {got} for 2 images; logits (2, 1) or (2, 1, h, w) are wanted"
 
 
-def check_scales(report: Report, components: Sequence[Component], networks: Networks) -> None:
+def check_fit(report: Report, components: Sequence[Component], networks: Networks) -> None:
+    """Check that data, losses and discriminator have the scale and the colours of the generator."""
+    generator, discriminator = networks.get("model.generator"), networks.get("model.discriminator")
+    _check_scales(report, components, generator)
+    colour, judged = (network.colour if network else None for network in (generator, discriminator))
+    if colour and judged and colour != judged:
+        message = f"it sees {judged!r} images, but model.generator makes {colour!r}"
+        report.add("model.discriminator", message, key="colour")
+    for component in components:
+        if component.kind != "loss":
+            continue
+        fault, (place, _, key) = None, component.path.rpartition(".")
+        if key == "gan_loss":
+            fault = _gan_loss_fault(component)
+        elif place == "model.losses":
+            fault = _image_loss_fault(component, colour)
+        if fault:
+            report.add(component.path, fault, key="type")
+
+
+def _check_scales(report: Report, components: Sequence[Component], built: BuiltNetwork | None) -> None:
     """Check that data, generator and the top-level `scale`, if there is one, have one scale."""
     generator = next((c for c in components if c.path == "model.generator"), None)
     if generator is None:
         return
-    built = networks["model.generator"]
     expected = built.scale if built else generator.cfg.get("scale")
     if not isinstance(expected, int | float):
         return
@@ -148,31 +165,6 @@ def check_scales(report: Report, components: Sequence[Component], networks: Netw
         if is_number and scale not in (expected, top):
             message = f"scale is {scale}, but model.generator upscales x{expected}"
             report.add(component.path, message, key="scale")
-
-
-def check_colours(report: Report, networks: Networks) -> None:
-    """Check that the discriminator judges the colours that the generator makes."""
-    generator, discriminator = networks.get("model.generator"), networks.get("model.discriminator")
-    if not (generator and discriminator and generator.colour and discriminator.colour):
-        return  # that is in the report
-    if generator.colour != discriminator.colour:
-        message = f"it sees {discriminator.colour!r} images, but model.generator makes"
-        report.add("model.discriminator", f"{message} {generator.colour!r}", key="colour")
-
-
-def check_losses(report: Report, components: Sequence[Component], networks: Networks) -> None:
-    """Check that `gan_loss` judges logits, and `losses` images in the generator's colours."""
-    generator = networks.get("model.generator")
-    for component in components:
-        if component.kind != "loss":
-            continue
-        fault, (place, _, key) = None, component.path.rpartition(".")
-        if key == "gan_loss":
-            fault = _gan_loss_fault(component)
-        elif place == "model.losses":
-            fault = _image_loss_fault(component, generator.colour if generator else None)
-        if fault:
-            report.add(component.path, fault, key="type")
 
 
 def _gan_loss_fault(component: Component) -> str | None:
@@ -196,35 +188,6 @@ def _image_loss_fault(component: Component, colour: str | None) -> str | None:
         message = f"{name} takes {own!r} images, but model.generator makes {colour!r}"
         return f"{message}: give the generator colour={own!r}, or take a loss over pixels"
     return None
-
-
-def check_crop(report: Report, component: Component) -> None:
-    """Check that `gt_size` is a multiple of `scale`, for a dataset without an own check."""
-    size, scale = component.cfg.get("gt_size"), component.cfg.get("scale")
-    if component.kind != "dataset" or hasattr(component.entry, "check"):
-        return
-    if isinstance(size, int) and isinstance(scale, int) and scale > 0 and size % scale:
-        message = f"gt_size {size} is not a multiple of scale {scale}"
-        report.add(component.path, message, key="gt_size")
-
-
-def check_construction(report: Report, component: Component) -> None:
-    """Build a light component, which may refuse its values; it must have its kind's members.
-
-    Losses and datasets read files, models are their networks and losses: their class is asked.
-    """
-    path, kind, cfg, entry = component
-    asked: object = entry if kind in ("loss", "dataset", "model") and inspect.isclass(entry) else None
-    if kind in ("hook", "metric", "transform") and report.is_clean(path):
-        try:
-            asked = entry(**{key: value for key, value in cfg.items() if key != "type"})
-        except Exception as error:
-            report.add_failure(path, error)
-    # a `preprocess` works on batches of the device, not on samples: it only has to be callable
-    if asked is None or path.endswith(".preprocess"):
-        return
-    if fault := missing_members(kind, asked):
-        report.add(path, fault, key="type")
 
 
 def check_networks_of_hooks(report: Report, components: Sequence[Component]) -> None:

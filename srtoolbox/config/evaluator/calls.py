@@ -118,6 +118,9 @@ _LIST_PLAIN = {"append", "extend", "insert", "index", "count", "remove", "revers
 def call_method(value: Value, name: str, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> Value:
     """Call `value.<name>(*args, **kwargs)` if that method is allowed for the value's type."""
     if isinstance(value, ConfigDict) and name in _DICT_METHODS:
+        if name in ("get", "pop", "setdefault"):
+            _need(args, 1, name)
+            budget.key(args[0])
         return _DICT_METHODS[name](value, args, kwargs, budget, origin)
     for kind, method in _METHODS.items():
         if isinstance(value, kind):
@@ -198,15 +201,7 @@ def _update(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, o
     update(target, _dict(args, kwargs, budget, origin), budget, origin)
 
 
-def _get(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> Value:
-    _need(args, 1, "get")
-    budget.key(args[0])
-    return dict.get(target, *args, **kwargs)
-
-
 def _pop(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> Value:
-    _need(args, 1, "pop")
-    budget.key(args[0])
     key, *default = args
     if default or target._inherited:
         return dict.pop(target, key, *(default or [kwargs.get("default")]))
@@ -214,8 +209,6 @@ def _pop(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, orig
 
 
 def _setdefault(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> Value:
-    _need(args, 1, "setdefault")
-    budget.key(args[0])
     key, *default = args
     if key not in target:
         put(target, key, default[0] if default else None, origin, budget)
@@ -234,7 +227,7 @@ _METHODS: dict[type, Callable[..., Value]] = {
     set: _set_method,
 }
 _DICT_METHODS: dict[str, Callable[..., Value]] = {
-    "get": _get,
+    "get": lambda target, args, kwargs, budget, origin: dict.get(target, *args, **kwargs),
     "keys": lambda target, args, kwargs, budget, origin: budget.pay(list(target.keys())),
     "values": lambda target, args, kwargs, budget, origin: budget.pay(list(target.values())),
     "items": lambda target, args, kwargs, budget, origin: budget.pay(list(target.items())),
