@@ -35,13 +35,15 @@ def setup_logging(log_file: str | Path | None = None, *, main_process: bool = Tr
     _remove_handlers()
     LOGGER.propagate = False
     LOGGER.setLevel(logging.INFO if main_process else logging.WARNING)
-    _add_handler(_console_handler())
+    if CONSOLE.is_terminal:  # shares the console with progress bars, which it would tear otherwise
+        _add_handler(RichHandler(console=CONSOLE, show_path=False, show_level=False, log_time_format="%H:%M:%S"))
+    else:
+        _add_handler(_StderrHandler(), "%H:%M:%S")
     if log_file is None:
         _add_handler(_Memory())
     elif main_process:
         file = _LogFile(Path(log_file).absolute())
-        file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-        _add_handler(file)
+        _add_handler(file, "%Y-%m-%d %H:%M:%S")
         for record in earlier:
             file.handle(record)
 
@@ -63,7 +65,9 @@ def logging_restored() -> Iterator[None]:
             _add_handler(handler)
 
 
-def _add_handler(handler: logging.Handler) -> None:
+def _add_handler(handler: logging.Handler, time_format: str | None = None) -> None:
+    if time_format is not None:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", time_format))
     _handlers.append(handler)
     LOGGER.addHandler(handler)
 
@@ -145,11 +149,3 @@ class _StderrHandler(logging.StreamHandler):
     @property
     def stream(self) -> TextIO:
         return sys.stderr
-
-
-def _console_handler() -> logging.Handler:
-    if CONSOLE.is_terminal:  # shares the console with progress bars, which it would tear otherwise
-        return RichHandler(console=CONSOLE, show_path=False, show_level=False, log_time_format="%H:%M:%S")
-    handler = _StderrHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    return handler

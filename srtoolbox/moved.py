@@ -32,24 +32,20 @@ MOVED = {
 }
 
 
-class _Alias(importlib.abc.Loader):
-    """Puts the module of the new name in the place of the old one."""
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds the old names, and puts the module of the new name in the place of each."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Return how to import an old name; None for all others."""
+        return importlib.machinery.ModuleSpec(name, self) if name in MOVED else None
 
     def exec_module(self, module: ModuleType) -> None:
         """Import the new module, and warn of the old name at the line that imports it."""
         new = MOVED[module.__name__]
         warnings.warn(f"{module.__name__} is called {new} now", FutureWarning, stacklevel=2)
         sys.modules[module.__name__] = importlib.import_module(new)
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds the old names."""
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        """Return how to import an old name; None for all others."""
-        return importlib.machinery.ModuleSpec(name, _Alias()) if name in MOVED else None
 
 
 def install() -> None:

@@ -140,8 +140,8 @@ def check_component(report: Report, component: Component, context: Mapping[str, 
     _ask(report, component, context)
     path, kind, cfg, entry = component
     size, scale = cfg.get("gt_size"), cfg.get("scale")
-    are_whole = isinstance(size, int) and isinstance(scale, int) and scale > 0
-    if kind == "dataset" and not hasattr(entry, "check") and are_whole and size % scale:
+    is_unchecked = kind == "dataset" and not hasattr(entry, "check")
+    if is_unchecked and isinstance(size, int) and isinstance(scale, int) and scale > 0 and size % scale:
         report.add(path, f"gt_size {size} is not a multiple of scale {scale}", key="gt_size")
     # losses and datasets read files, models are their networks and losses: their class is looked at
     instance: object = entry if kind in ("loss", "dataset", "model") and inspect.isclass(entry) else None

@@ -15,6 +15,9 @@ from srtoolbox.check.faults import Report, joined
 from srtoolbox.registry import parameters_of
 from srtoolbox.text import did_you_mean
 
+_PLURALS = {int: "whole numbers", float: "numbers", str: "strings"}
+_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a string", type(None): "None"}
+
 
 class Value(NamedTuple):
     """A plain value.
@@ -24,15 +27,14 @@ class Value(NamedTuple):
         least: the smallest number allowed.
         above: the number it must exceed.
         among: the only values allowed.
-        form: what a string must match, and `form_name` the same in words.
+        form: what a string must match, as a pattern and in words.
     """
 
     hint: Any
     least: float | None = None
     above: float | None = None
     among: tuple = ()
-    form: re.Pattern | None = None
-    form_name: str = ""
+    form: tuple[str, str] | None = None
 
 
 class Part(NamedTuple):
@@ -73,11 +75,7 @@ _OPTIM = Section(
 )
 _RUNTIME = Section(
     {
-        "device": Value(
-            str | None,
-            form=re.compile(r"cpu|cuda(:\d+)?|auto|mps"),
-            form_name="'cpu', 'cuda', 'cuda:N', 'mps' or 'auto'",
-        ),
+        "device": Value(str | None, form=(r"cpu|cuda(:\d+)?|auto|mps", "'cpu', 'cuda', 'cuda:N', 'mps' or 'auto'")),
         "amp": Value(str | None, among=("bf16", "fp16", None)),
         "channels_last": Value(bool),
         "compile": Value(bool),
@@ -156,16 +154,12 @@ def _check_value(report: Report, entry: Value, value: Any, path: str) -> None:  
         report.add(path, f"{described(entry.hint)} is needed, got {value!r}{hint}")
     elif value is None:
         return
-    elif entry.form and not entry.form.fullmatch(value):
-        report.add(path, f"{entry.form_name} is needed, got {value!r}")
+    elif entry.form and not re.fullmatch(entry.form[0], value):
+        report.add(path, f"{entry.form[1]} is needed, got {value!r}")
     elif entry.least is not None and value < entry.least:
         report.add(path, f"at least {entry.least} is needed, got {value!r}")
     elif entry.above is not None and value <= entry.above:
         report.add(path, f"more than {entry.above} is needed, got {value!r}")
-
-
-_PLURALS = {int: "whole numbers", float: "numbers", str: "strings"}
-_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a string", type(None): "None"}
 
 
 def hints_of(entry: Callable[..., object]) -> dict[str, Any]:

@@ -25,11 +25,11 @@ _BASE_VALUE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-def read_json(text: str, file: str, budget: Budget) -> ConfigDict:
-    """Return a JSON object; each key knows its line.
+def read_json(text: str, file: str, budget: Budget) -> Value:
+    """Return what a JSON text holds; each key knows its line.
 
     Raises:
-        ConfigError: the text is not JSON, is nested too deep or not an object.
+        ConfigError: the text is not JSON or is nested too deep.
     """
     _check_nesting(text, file)
     try:
@@ -41,7 +41,7 @@ def read_json(text: str, file: str, budget: Budget) -> ConfigDict:
     except Refused as refusal:
         raise ConfigError(f"{file}:1: {refusal}") from None
     pairs = json.loads(text, object_pairs_hook=_Pairs)
-    return _top(_with_origins(pairs, _key_origins(text, file), file), file)
+    return _with_origins(pairs, _key_origins(text, file), file)
 
 
 class _Pairs(list):
@@ -81,18 +81,18 @@ def _check_nesting(text: str, file: str) -> None:
                 raise ConfigError(f"{file}:{number}: nested deeper than {DEPTH} levels")
 
 
-def read_yaml(text: str, file: str, budget: Budget) -> ConfigDict:
-    """Return a YAML mapping, read by PyYAML's safe loader; every use of an alias is paid for.
+def read_yaml(text: str, file: str, budget: Budget) -> Value:
+    """Return what a YAML text holds, read by PyYAML's safe loader; every use of an alias is paid for.
 
     Raises:
-        ConfigError: the text is no YAML, has tags that make objects, is nested too deep or no mapping.
+        ConfigError: the text is no YAML, has tags that make objects or is nested too deep.
     """
     _check_nesting(text, file)
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         empty = ConfigDict.at(Origin(file))
-        value = empty if node is None else _YamlReader(loader, file, budget).convert(node)
+        return empty if node is None else _YamlReader(loader, file, budget).convert(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
@@ -103,7 +103,6 @@ def read_yaml(text: str, file: str, budget: Budget) -> ConfigDict:
         raise ConfigError(f"{file}:{loader.line + 1}: nested deeper than {DEPTH} levels") from None
     except ValueError as error:
         raise ConfigError(f"{file}:{loader.line + 1}: not valid YAML: {error}") from None
-    return _top(value, file)
 
 
 class _YamlReader:
@@ -159,12 +158,6 @@ class _YamlReader:
                 raise Refused("`<<` needs a mapping")
             for key in merged:
                 mapping.put(key, merged[key], merged.origin_of(key))
-
-
-def _top(value: object, file: str) -> ConfigDict:
-    if not isinstance(value, ConfigDict):
-        raise ConfigError(f"{file}:1: a config is a mapping of keys, this is a {type(value).__name__}")
-    return value
 
 
 def substituted(text: str, path: str) -> str:

@@ -72,11 +72,11 @@ class Loader:
     def _python(self, text: str, path: str) -> ConfigDict:
         text, words = with_words(text)
         module = _parsed(text, path)
-        variables = _checked_variables(*self._header(module, VARIABLES, ConfigDict(), path))
+        variables = self._header(module, VARIABLES, ConfigDict(), path)
         bases = assignments(module, "_base_")
         if len(bases) > 1:
             raise ConfigError(f"{path}:{bases[1].lineno}: _base_ is assigned a second time")
-        base = self._bases(*self._header(module, "_base_", [], path), path, variables)
+        base = self._bases(path, self._header(module, "_base_", [], path), variables)
         module = BaseValues(words, path).visit(module) if words else module
         names = ConfigDict.at(Origin(path))
         evaluator = Evaluator(path, self.budget, names, {**self.prebound, "_base_": base})
@@ -93,13 +93,14 @@ class Loader:
             return default, Origin(path)
         return Evaluator(path, self.budget).evaluate(nodes[-1].value), Origin(path, nodes[-1].lineno)
 
-    def _plain(self, text: str, path: str, read: Callable[[str, str, Budget], ConfigDict]) -> ConfigDict:
+    def _plain(self, text: str, path: str, read: Callable[[str, str, Budget], Value]) -> ConfigDict:
         text, words = with_words(text, quote='"')
         own = read(text, path, self.budget)
-        origin = own.origin_of("_base_") or Origin(path)
-        place = own.origin_of(VARIABLES) or Origin(path)
-        variables = _checked_variables(dict.pop(own, VARIABLES, ConfigDict()), place)
-        base = self._bases(dict.pop(own, "_base_", []), origin, path, variables)
+        if not isinstance(own, ConfigDict):
+            raise ConfigError(f"{path}:1: a config is a mapping of keys, this is a {type(own).__name__}")
+        origin, place = (own.origin_of(name) or Origin(path) for name in ("_base_", VARIABLES))
+        variables = dict.pop(own, VARIABLES, ConfigDict()), place
+        base = self._bases(path, (dict.pop(own, "_base_", []), origin), variables)
         if words:
             own = with_base_values(own, words, base, origin)
         for key in list(own):
@@ -126,18 +127,21 @@ class Loader:
                 del own[key]
         return without_delete(merge(base, own))
 
-    def _bases(self, names: object, origin: Origin, path: str, variables: ConfigDict) -> ConfigDict:
+    def _bases(self, path: str, header: tuple[Value, Origin], replaced: tuple[Value, Origin]) -> ConfigDict:
         """Return the configs named in `_base_`, side by side, marked as inherited.
 
-        `variables` replace the values that the bases bind to these names.
+        `replaced` are the values of `_variables_`, for those that the bases bind to these names.
         """
+        names, origin = header
+        variables, place = replaced
+        if not isinstance(variables, ConfigDict):
+            raise ConfigError(f"{place}: {VARIABLES} is a dict such as dict(scale=4), got {variables!r}")
         names = names if isinstance(names, list | tuple) else [names]
         base, outer = ConfigDict.at(Origin(path)), self.variables
         self.variables = {**variables, **outer}
         for name in names:
             if not isinstance(name, str):
-                kind = type(name).__name__
-                raise ConfigError(f"{origin}: _base_ is a file name or a list of them, not {kind}")
+                raise ConfigError(f"{origin}: _base_ is a file name or a list of them, not {type(name).__name__}")
             config = self._file(self._base_path(name, origin, path))
             for key, value in config.items():
                 if key in base:
@@ -241,12 +245,6 @@ def _too_deep_line(text: str) -> int:
     return 1 + bisect.bisect_left(range(1, len(lines)), True, key=is_too_deep)
 
 
-def _checked_variables(values: Value, place: Origin) -> ConfigDict:
-    if not isinstance(values, ConfigDict):
-        raise ConfigError(f"{place}: {VARIABLES} is a dict such as dict(scale=4), got {values!r}")
-    return values
-
-
 def packaged_folder() -> Path | None:
     """Return the folder of the configs: inside an installed package, beside it in a clone."""
     package = Path(__file__).resolve().parent.parent
@@ -283,19 +281,14 @@ def find_config(name: str | os.PathLike) -> str:
         return _path_to_show(folder / matches[0])
     if matches:
         raise ConfigError(f"{name}: several packaged configs have this name: {', '.join(matches)}")
-    hint = did_you_mean(asked, names)
-    raise ConfigError(f"{name}: no such config file, on disk or in the package.{hint}")
+    raise ConfigError(f"{name}: no such config file, on disk or in the package.{did_you_mean(asked, names)}")
 
 
 def find_base(name: str, folder: str) -> str | None:
     """Return the file of a `_base_` entry: beside the config that names it, else in the package.
 
     Only a full name ('espcn/espcn_x3_t91.py', '_base_/runtime.py') is looked up in the package;
-    './x.py' never is.
-
-    Args:
-        name: as written.
-        folder: where the config that names it lies.
+    './x.py' never is. `folder` is that of the config that names it.
     """
     path = os.path.normpath(os.path.join(folder, name))
     if os.path.isfile(path):

@@ -37,8 +37,7 @@ class Budget:
         """Pay for `steps` units of work."""
         self.left -= steps
         if self.left < 0:
-            limit = f"more than {STEPS:,} steps"
-            raise Refused(f"the config does too much work ({limit}): write the values out")
+            raise Refused(f"the config does too much work (more than {STEPS:,} steps): write the values out")
 
     def open_file(self) -> None:
         """Pay for one more file."""
