@@ -25,15 +25,7 @@ import numpy as np
 from PIL import Image
 
 from srtoolbox.errors import ImageError
-from srtoolbox.image.opening import (
-    MAX_METADATA,
-    MAX_PIXELS,
-    PHOTOMETRIC,
-    open_by_pillow,
-    read_jxl_header,
-    tiff_tags,
-    too_large,
-)
+from srtoolbox.image.opening import MAX_METADATA, PHOTOMETRIC, check_pixels, open_by_pillow, read_jxl_header, tiff_tags
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 METADATA_CHUNKS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
@@ -80,8 +72,7 @@ def read_header(file: BinaryIO) -> Header:
     header = _png_header(file) if start.startswith(PNG_START) else _other_header(file)
     if header.height < 1 or header.width < 1:
         raise ImageError(f"damaged: its header says {header.width}x{header.height} pixels")
-    if header.height * header.width > MAX_PIXELS:
-        raise too_large(header.height, header.width)
+    check_pixels(header.height, header.width)
     return header
 
 

@@ -83,8 +83,7 @@ def _formats_of(file: BinaryIO | io.BytesIO) -> tuple[str, ...]:
         file.seek(0)
         if header.is_animated:
             raise ImageError("is an animation; save the frame you want as an image of its own")
-        if header.height * header.width > MAX_PIXELS:
-            raise too_large(header.height, header.width)
+        check_pixels(header.height, header.width)
     return (_PILLOW_NAMES[kind],)
 
 
@@ -94,8 +93,10 @@ def tiff_tags(image: Image.Image) -> TiffImagePlugin.ImageFileDirectory_v2:
     return image.tag_v2
 
 
-def too_large(height: int, width: int) -> ImageError:
-    return ImageError(f"{width}x{height} pixels, more than the {MAX_PIXELS} allowed; split it")
+def check_pixels(height: int, width: int) -> None:
+    """Raise ImageError for an image of more than MAX_PIXELS."""
+    if height * width > MAX_PIXELS:
+        raise ImageError(f"{width}x{height} pixels, more than the {MAX_PIXELS} allowed; split it")
 
 
 def _is_camera_raw(file: BinaryIO | io.BytesIO) -> bool:

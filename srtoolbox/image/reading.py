@@ -38,7 +38,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -48,7 +48,7 @@ from srtoolbox.errors import ImageError
 from srtoolbox.image.file_types import AVIF, START_BYTES, kind_of
 from srtoolbox.image.headers import EXTRA_SAMPLES, PNG_START, Header, png_chunks, read_header
 from srtoolbox.image.metadata import Metadata, metadata_of, metadata_of_png, profile_space
-from srtoolbox.image.opening import MAX_BYTES, MAX_PIXELS, open_by_pillow, tiff_tags, too_large
+from srtoolbox.image.opening import MAX_BYTES, check_pixels, open_by_pillow, tiff_tags
 
 _UNASSOCIATED = 2  # TIFF's fourth channel: alpha that the colours are not multiplied with
 _ALPHA_MODES = {"LA": "LA", "La": "LA", "PA": "RGBA", "RGBA": "RGBA", "RGBa": "RGBA"}
@@ -79,29 +79,23 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
         return _rotated(image, header.orientation)
 
 
-class ImageFacts(NamedTuple):
-    """The facts that the header of a file tells."""
-
-    shape: tuple[int, int, int]
-    """(H, W, C) of what `read_image` would return."""
-    deep_bits: int
-    """Bits per channel where they are read as 8; else 0."""
-
-
-def image_facts(path: str | os.PathLike) -> ImageFacts:
+def image_facts(path: str | os.PathLike) -> tuple[tuple[int, int, int], int]:
     """Read the header of an image alone.
+
+    Returns:
+        (H, W, C) of what `read_image` would return; bits per channel where they are read as 8, else 0.
 
     Raises:
         ImageError: as `read_image`, except for damage that only decoding shows.
     """
     with _open_image(path) as file, _faults_name(os.fspath(path)):
         header = read_header(file)
-        return ImageFacts(header.shape, header.deep_bits)
+        return header.shape, header.deep_bits
 
 
 def image_shape(path: str | os.PathLike) -> tuple[int, int, int]:
     """(H, W, C) of what `read_image` would return; errors as of `image_facts`."""
-    return image_facts(path).shape
+    return image_facts(path)[0]
 
 
 def decoded_shape(data: bytes, name: str) -> tuple[int, int, int]:
@@ -217,11 +211,7 @@ class Picture:
 
 
 def read_picture(path: str | os.PathLike) -> Picture:
-    """Read an image with alpha and metadata, by the rules of this module.
-
-    Raises:
-        ImageError: names the file, what is wrong with it and what to do.
-    """
+    """Read an image with alpha and metadata, by the rules of this module. Raises ImageError as `read_image`."""
     with _open_image(path) as file:
         return decode_picture(file.read(), os.fspath(path))
 
@@ -310,15 +300,6 @@ def _through_profile(image: Image.Image, icc: bytes | None) -> np.ndarray:
 # ---- animations, of which FFmpeg does not decode WebP and AVIF in full
 
 
-class MovingFrame(NamedTuple):
-    """One frame of an animation."""
-
-    image: np.ndarray
-    """(H, W, 3) uint8, RGB; transparency is dropped."""
-    duration: int
-    """Milliseconds."""
-
-
 def is_moving_image(path: str | os.PathLike) -> bool:
     """True for an animated WebP or AVIF file, by its first bytes."""
     try:
@@ -331,16 +312,15 @@ def is_moving_image(path: str | os.PathLike) -> bool:
     return kind_of(start) == AVIF and b"avis" in start[8:]
 
 
-def moving_frames(path: str | os.PathLike) -> Iterator[MovingFrame]:
-    """Decode the frames of an animation in order, one at a time.
+def moving_frames(path: str | os.PathLike) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield the frames of an animation, (H, W, 3) uint8 RGB without transparency, and their milliseconds.
 
     Raises:
         ImageError: damaged, or too large; the message names the file.
     """
     with _open_image(path) as file, _faults_name(os.fspath(path)), open_by_pillow(file) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise too_large(image.height, image.width)
+        check_pixels(image.height, image.width)
         for number in range(getattr(image, "n_frames", 1)):
             image.seek(number)
             image.load()
-            yield MovingFrame(np.array(image.convert("RGB")), int(image.info.get("duration", 0)) or _DURATION)
+            yield np.array(image.convert("RGB")), int(image.info.get("duration", 0)) or _DURATION

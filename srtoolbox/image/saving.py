@@ -187,7 +187,7 @@ def _gathered(bands: Iterable[np.ndarray], form: Form) -> np.ndarray:
         if len(band) == form.height:
             return band
         if whole is None:
-            whole = np.empty((form.height, form.width, form.channels), form.dtype)
+            whole = np.empty((form.height, form.width, form.channels), band.dtype)
         whole[filled : filled + len(band)] = band
         filled += len(band)
     assert whole is not None and filled == form.height, "bands make up the image"

@@ -48,11 +48,6 @@ class Form(NamedTuple):
         """True if the last channel is alpha."""
         return self.channels in (2, 4)
 
-    @property
-    def dtype(self) -> np.dtype:
-        """The type of the pixels."""
-        return np.dtype(np.uint8 if self.bits == 8 else np.uint16)
-
 
 def blocks(bands: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
     """The rows of all bands again, `rows` at a time (the last block has what is left)."""

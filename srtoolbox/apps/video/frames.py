@@ -123,8 +123,8 @@ def packed_animation(path: str | os.PathLike) -> io.BytesIO:
     frames = moving_frames(path)
     first = next(frames)
     with av.open(file, "w", format="matroska") as container:
-        stream = container.add_stream("ffv1", rate=Fraction(1000, first.duration))
-        stream.height, stream.width = first.image.shape[:2]
+        stream = container.add_stream("ffv1", rate=Fraction(1000, first[1]))
+        stream.height, stream.width = first[0].shape[:2]
         stream.pix_fmt, stream.codec_context.time_base = "bgr0", _MILLISECOND
         for image, duration in itertools.chain([first], frames):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="bgr0")
