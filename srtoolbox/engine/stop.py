@@ -33,13 +33,32 @@ from srtoolbox.system import STOP_SIGNALS
 if TYPE_CHECKING:
     from srtoolbox.engine.run import Run
 
+# what a shell expects of a process that a signal ended, whose number differs between systems
+_CODES = {"SIGTERM": 143, "SIGINT": 130, "SIGUSR1": 138, "SIGBREAK": 149}
+EXIT_CODES: dict[int, int] = {signum: _CODES[signum.name] for signum in STOP_SIGNALS}
+REQUEST = 255
+"""The number of a stop asked for in Python, beside those of signals."""
+AT_ONCE = "stopped at once; what was saved before is intact"
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal stopped a run. `except Exception` does not catch it; the message says what is saved.
+
+    Attributes:
+        exit_code: what a process should end with: 130 of Ctrl-C, 143 of SIGTERM, 138 of SIGUSR1.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
 
 class Stop(RunError):  # noqa: N818 - most often a request, not an error
     """The end of a run before its last iteration.
 
     Args:
         message: the sentence for users.
-        signum: the signal that was received, 0 where a fault ends the run.
+        signum: the signal that was received, or REQUEST; 0 where a fault ends the run.
         may_go_back: True where the run may continue from a checkpoint with samples not drawn yet.
     """
 
@@ -50,7 +69,7 @@ class Stop(RunError):  # noqa: N818 - most often a request, not an error
     @property
     def exit_code(self) -> int:
         """The exit code of the process: 143, 130, 138 for signals, 2 for faults."""
-        return EXIT_CODES[signal.Signals(self.signum)] if self.signum else 2
+        return {**EXIT_CODES, REQUEST: EXIT_CODES[signal.SIGTERM], 0: 2}[self.signum]
 
 
 @contextlib.contextmanager
@@ -82,13 +101,10 @@ def stop_by_signal(run: Run) -> Stop:
     """
     if run.iter > 0:
         run.call("after_iter", phases=(Phase.SAVE,))
-    is_saved = run.iter > 0 and any(hook.phase is Phase.SAVE for hook in run.hooks.values())
-    state = (
-        "the state is saved, --resume continues"
-        if is_saved
-        else "nothing is saved: no iteration is finished, or the config has no CheckpointHook"
-    )
-    name = signal.Signals(run.stop_signal).name
+    state = "nothing is saved: no iteration is finished, or the config has no CheckpointHook"
+    if run.iter > 0 and any(hook.phase is Phase.SAVE for hook in run.hooks.values()):
+        state = "the state is saved, --resume continues"
+    name = "Job.stop()" if run.stop_signal == REQUEST else signal.Signals(run.stop_signal).name
     return Stop(f"stopped by {name}; {state}", signum=run.stop_signal)
 
 
@@ -100,11 +116,16 @@ def _stop_out_of_memory(run: Run) -> Stop:
         optim.optimizer.zero_grad(set_to_none=True)
     if run.device.type == "cuda":
         torch.cuda.empty_cache()
-    # others are in a collective; one network is a step ahead; there is nothing to save
-    if run.world > 1 or (is_stepping and has_stepped) or run.iter == 0:
-        state = "Earlier checkpoints are intact; --resume continues from the newest"
-    else:
-        state = _save_now(run)
+    state = "Earlier checkpoints are intact; --resume continues from the newest"
+    # not with others in a collective, one network a step ahead, or nothing to save
+    if run.world == 1 and run.iter > 0 and not (is_stepping and has_stepped):
+        run.stop_signal = signal.SIGTERM  # what makes the hooks save now
+        state = f"The state after iteration {run.iter}"
+        try:
+            run.call("after_iter", phases=(Phase.SAVE,))
+            state = f"{state} is saved; --resume continues"
+        except WriteError as error:
+            state = f"{state} could not be saved ({error}); --resume continues before it"
     size, parts = run.config["data"]["train"]["batch_size"], run.accumulation
     advice = (
         f"Try data.train.batch_size={max(size // 2, 1)} accumulate={2 * parts} (the same batch in "
@@ -113,35 +134,6 @@ def _stop_out_of_memory(run: Run) -> Stop:
     place = "a training step" if is_stepping else "what follows it (an evaluation, most likely)"
     fault = f"iteration {run.iter + is_stepping}: {run.device} is out of memory in {place}"
     return Stop(f"{fault}. {state}. {advice}")
-
-
-def _save_now(run: Run) -> str:
-    """Save the iteration that is finished; return the sentence on how that went."""
-    run.stop_signal = signal.SIGTERM  # what makes the hooks save now
-    try:
-        run.call("after_iter", phases=(Phase.SAVE,))
-    except WriteError as error:
-        state = f"The state after iteration {run.iter} could not be saved ({error})"
-        return f"{state}; --resume continues before it"
-    return f"The state after iteration {run.iter} is saved; --resume continues"
-
-
-# what a shell expects of a process that a signal ended, whose number differs between systems
-_CODES = {"SIGTERM": 143, "SIGINT": 130, "SIGUSR1": 138, "SIGBREAK": 149}
-EXIT_CODES: dict[int, int] = {signum: _CODES[signum.name] for signum in STOP_SIGNALS}
-AT_ONCE = "stopped at once; what was saved before is intact"
-
-
-class Interrupted(KeyboardInterrupt):
-    """A signal stopped a run. `except Exception` does not catch it; the message says what is saved.
-
-    Attributes:
-        exit_code: what a process should end with: 130 of Ctrl-C, 143 of SIGTERM, 138 of SIGUSR1.
-    """
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 class StopSignals:
@@ -158,8 +150,8 @@ class StopSignals:
         self._writer: socket.socket | None = None
 
     def request(self) -> None:
-        """Stop the run as SIGTERM would, from any thread."""
-        self.received = self.received or signal.SIGTERM
+        """Stop the run as a signal would, from any thread."""
+        self.received = self.received or REQUEST
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():  # signals go to no other
@@ -178,14 +170,10 @@ class StopSignals:
 
     def _listen(self) -> None:
         """Hear of signals in a thread too: the main one, in C, say in a collective, runs no handler."""
-        # Python wakes a pipe too, but not on Windows
-        reader, self._writer = socket.socketpair()
+        reader, self._writer = socket.socketpair()  # Python wakes no pipe on Windows
         self._writer.setblocking(False)
-        descriptor = self._writer.fileno()
-        self._listened_before = signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
-        listen = threading.Thread(target=_end_at_second_interrupt, args=(reader,), name="signals")
-        listen.daemon = True
-        listen.start()
+        self._listened_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=_end_at_second_interrupt, args=(reader,), name="signals", daemon=True).start()
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGINT and self._is_interrupted:

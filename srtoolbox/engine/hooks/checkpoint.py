@@ -25,23 +25,28 @@ LOGS = ("scores.jsonl", "train.log")
 """Files that other parts append to during a run."""
 
 
-def _as_list(best: Sequence[str] | str | None) -> list[str]:
+def best_keys(best: Sequence[str] | str | None) -> list[str]:
+    """Return the scores that bests are kept by, as `CheckpointHook(best=...)` names them."""
     return [best] if isinstance(best, str) else list(best or ())
+
+
+def best_path(folder: Path, key: str) -> Path:
+    """Return the file of the best network by a score, among a run's checkpoints."""
+    return folder / f"best_{key.replace('/', '_')}.pth"
 
 
 @HOOKS.register
 class CheckpointHook(Hook):
     """Write `checkpoints/iter_005000.pth` every `interval` iterations, at the end and at a signal.
 
-    While steps are left out (`run.last_step_skipped`), a save that is due waits for the next one that
-    succeeds, and no network is kept as the best.
+    While steps are left out, a save that is due waits for the next one that succeeds, and no
+    network is kept as the best.
 
     Args:
         interval: iterations between saves; None: a tenth of the run, at most 5000.
         keep_last: how many to keep, at least 2 (the newest may turn out damaged); None keeps all.
-        best: scores to keep the best network by, as '<set>/<metric>'; each has its own
-            `checkpoints/best_<set>_<metric>.pth`. The metric says if higher is better; of equal
-            scores the earlier stays the best. None: no best.
+        best: scores to keep the best network by, as '<set>/<metric>', each in its own
+            `checkpoints/best_<set>_<metric>.pth`; of equal scores the earlier stays. None: no best.
         best_after: no best before this many iterations (the first evaluations are all 'best').
     """
 
@@ -57,11 +62,9 @@ class CheckpointHook(Hook):
         if keep_last is not None and keep_last < 2:
             fault = f"at least 2, so that one good one is always there, got {keep_last}"
             raise ConfigError(f"CheckpointHook: keep_last is {fault}", key="keep_last")
-        self.interval = positive_interval("CheckpointHook", 1 if interval is None else interval)
-        self._fits_interval = interval is None
-        self.keep_last = keep_last
-        self.best_after = best_after
-        self.best_keys = _as_list(best)
+        self.interval = 0 if interval is None else positive_interval("CheckpointHook", interval)
+        self.keep_last, self.best_after = keep_last, best_after
+        self.best_keys = best_keys(best)
         self.best: dict[str, dict[str, float]] = {}
         self._missing: set[str] = set()
 
@@ -73,7 +76,7 @@ class CheckpointHook(Hook):
         names = {metric: str(cfg.get("type")) for metric, cfg in metrics.items()}
         kinds = {f"{name}/{metric}": kind for name in sets for metric, kind in names.items()}
         faults = []
-        for key in _as_list(cfg.get("best")):
+        for key in best_keys(cfg.get("best")):
             kind = kinds.get(key)
             if kind is None:
                 scores = ", ".join(kinds) or "none"
@@ -84,8 +87,7 @@ class CheckpointHook(Hook):
         return [Fault("best", fault) for fault in faults]
 
     def set_up(self, run: Run) -> None:
-        if self._fits_interval:
-            self.interval = fit_interval(run.max_iters, most=5000, times=10)
+        self.interval = self.interval or fit_interval(run.max_iters, most=5000, times=10)
 
     def before_train(self, run: Run) -> None:
         self.folder = run.work_dir / "checkpoints"
@@ -103,21 +105,13 @@ class CheckpointHook(Hook):
         Another run's checkpoint names files in that run's folder, an earlier one files replaced since.
         """
         for key, best in list(self.best.items()):
-            fault = verify_checkpoint(self._best_path(key))
-            if fault is not None:
+            path = best_path(self.folder, key)
+            if fault := verify_checkpoint(path):
                 LOGGER.warning(
                     "%s of iteration %d is not in %s (%s): the best is looked for anew",
-                    self._best_path(key).name, best["iter"], self.folder, fault,
+                    path.name, best["iter"], self.folder, fault,
                 )  # fmt: skip
                 del self.best[key]
-
-    @property
-    def best_paths(self) -> list[Path]:
-        """The files of the best networks, in the order of `best`; not all may be there."""
-        return [self._best_path(key) for key in self.best_keys]
-
-    def _best_path(self, key: str) -> Path:
-        return self.folder / f"best_{key.replace('/', '_')}.pth"
 
     def after_iter(self, run: Run) -> None:
         is_due = run.iter // self.interval > self.saved_at // self.interval  # or overdue
@@ -127,13 +121,13 @@ class CheckpointHook(Hook):
             self.saved_at = run.iter
 
     def _save(self, run: Run) -> None:
-        path = self.folder / f"iter_{run.iter:06d}.pth"
         run.synchronise_buffers()
         refuse_broken(run)
         state = run.state_dict()  # a collective: every rank gives its random state
         if dist.is_main():
             for log in LOGS:  # after a power loss a checkpoint must find the lines before it
                 sync_file(run.work_dir / log)
+            path = self.folder / f"iter_{run.iter:06d}.pth"
             save_checkpoint(path, state)
             self._retain(newest=path)
 
@@ -151,7 +145,7 @@ class CheckpointHook(Hook):
             if self._is_better(run, key, value):
                 self.best[key] = {"iter": run.iter, "score": value}
                 if dist.is_main():
-                    path = self._best_path(key)
+                    path = best_path(self.folder, key)
                     save_checkpoint(path, {**run.network_state(), "scores": scores})
                     LOGGER.info("best %s so far: %.4f, kept as %s", key, value, path.name)
 
@@ -180,25 +174,16 @@ class CheckpointHook(Hook):
                 older.append(path)
             elif verify_checkpoint(path) is None:
                 whole += 1
-        for path in reversed(older):
-            if path.resolve() != self.resumed_from:
-                self._delete(path)
-
-    def _delete(self, path: Path) -> None:
-        try:
-            sidecar_path(path).unlink(missing_ok=True)  # the commit first: a kill leaves no half one
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            reason = error.strerror
-            LOGGER.warning("%s: an old checkpoint that cannot be deleted (%s)", path, reason)
+        for path in [path for path in reversed(older) if path.resolve() != self.resumed_from]:
+            try:
+                sidecar_path(path).unlink(missing_ok=True)  # the commit first: a kill leaves no half one
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                LOGGER.warning("%s: an old checkpoint that cannot be deleted (%s)", path, error.strerror)
 
 
 def refuse_broken(run: Run) -> None:
-    """Stop before a save would replace good weights by ruined ones.
-
-    Raises:
-        RunError: some weight is NaN or infinite.
-    """
+    """Raise RunError where a weight is not finite: a save would replace good ones by ruined ones."""
     for name, network in run.networks.items():
         values = network.state_dict().values()  # an extra state may be anything
         if not all(bool(value.isfinite().all()) for value in values if isinstance(value, Tensor)):

@@ -16,12 +16,13 @@ from srtoolbox.check import check
 from srtoolbox.config import Config
 from srtoolbox.data.loading.workers import refuse_second_import
 from srtoolbox.engine.device import process_restored
+from srtoolbox.engine.hooks.checkpoint import best_keys, best_path
 from srtoolbox.engine.job.report import Ending, closing_sentence, describe, report_outcome
 from srtoolbox.engine.job.run_config import CONFIG, is_config_of, save_config
 from srtoolbox.engine.job.workdir import RunLock, find_state, is_later_attempt, is_used, prepare
 from srtoolbox.engine.loop import train as train_run
 from srtoolbox.engine.run import Run
-from srtoolbox.engine.stop import Interrupted, Stop
+from srtoolbox.engine.stop import REQUEST, Interrupted, Stop
 from srtoolbox.errors import DataError, OptionError, RunError
 from srtoolbox.logger import CONSOLE, LOGGER, logging_restored, progress_bar, setup_logging
 from srtoolbox.plots.run_log import read_run
@@ -58,8 +59,7 @@ class Job:
 
     Args:
         config: of the run.
-        work_dir: its folder (default: `config.work_dir`, else `work_dirs/<name of the config
-            file>`).
+        work_dir: its folder (default: `config.work_dir`, else `work_dirs/<config's name>`).
         plugins: Python files with components, beside those that the config names.
         source: the config as its user typed it, for messages.
 
@@ -95,8 +95,8 @@ class Job:
         """Check the config, lock the folder, train.
 
         Where steps fail again and again, `runtime.rollbacks` says how often to go back to the
-        newest checkpoint; the samples drawn since then are not drawn again. The process has its
-        random states, torch's settings and its log back afterwards.
+        newest checkpoint; samples drawn since then are not drawn again. The process has its random
+        states, torch's settings and its log back afterwards.
 
         Args:
             resume: continue from the newest checkpoint in the folder.
@@ -165,11 +165,15 @@ class Job:
             try:
                 with _progress_shown(run):
                     train_run(run)
-                return self._finish(run)
+                ending = report_outcome(run) if dist.is_main() else Ending.FINISHED
+                if dist.is_main():
+                    self._lock.note_end(run.iter)
+                LOGGER.info("%s", closing_sentence(run, self.source or self.work_dir / CONFIG))
+                return self._result(ending, run.iter)
             except Stop as stop:
                 if stop.signum:
                     LOGGER.warning("%s", stop)
-                    if self._is_stopped:
+                    if self._is_stopped or stop.signum == REQUEST:  # by this rank's job or another's
                         return self._result(Ending.STOPPED, run.iter)
                     raise Interrupted(str(stop), stop.exit_code) from None
                 if stop.may_go_back and rollbacks:
@@ -202,15 +206,6 @@ class Job:
             LOGGER.info("signals go to the main thread only: job.stop() of a srtoolbox.Job ends this run")
         return run
 
-    def _finish(self, run: Run) -> TrainResult:
-        """Note that the run has finished, and say how to test it."""
-        ending = Ending.FINISHED
-        if dist.is_main():
-            ending = report_outcome(run)
-            self._lock.note_end(run.iter)
-        LOGGER.info("%s", closing_sentence(run, self.source or self.work_dir / CONFIG))
-        return self._result(ending, run.iter)
-
     def _is_done(self, iteration: int, path: Path) -> bool:
         """True if nothing is left to do, not even to evaluate, at `iteration` of checkpoint `path`.
 
@@ -226,17 +221,11 @@ class Job:
             curves = read_run(self.work_dir).scores
             scores = {key: float(curve.values[-1]) for key, curve in curves.items()}
         folder = self.work_dir / "checkpoints"
-        best = next(filter(Path.exists, best_checkpoints(self.config, folder)), None)
+        hooks = [hook for hook in (self.config.get("hooks") or {}).values() if isinstance(hook, Mapping)]
+        bests = [best_path(folder, key) for hook in hooks for key in best_keys(hook.get("best"))]
+        best = next(filter(Path.exists, bests), None)
         last = max(list_checkpoints(folder), key=iteration_of, default=None)
         return TrainResult(self.work_dir, ending, iteration, scores, best, last)
-
-
-def best_checkpoints(config: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Return the files of the best networks that a config's hooks keep; not all may be there."""
-    hooks = [hook for hook in (config.get("hooks") or {}).values() if isinstance(hook, Mapping)]
-    keys = [hook["best"] for hook in hooks if hook.get("best")]
-    names = [key for entry in keys for key in ([entry] if isinstance(entry, str) else entry)]
-    return [folder / f"best_{name.replace('/', '_')}.pth" for name in names]
 
 
 @contextlib.contextmanager
@@ -293,23 +282,18 @@ def train(
     """Train a network from a config: what `srtoolbox train` does, from Python.
 
     Args:
-        config: a file or the name of a packaged config, a `Config`, or a plain dict; it stays as it
-            is.
-        work_dir: the folder of the run (default: `work_dirs/<name of the config file>`).
+        config: a file, the name of a packaged config, a `Config` or a plain dict; it stays as it is.
+        work_dir, plugins: see `Job`.
         resume, resume_from, overwrite: see `Job.train`.
         load_from: start from these weights (fine-tuning).
         seed: of data order, crops and initialisation.
         device: 'cpu', 'cuda', 'cuda:1' (default: the config's).
         overrides: 'key.sub=value' texts that change a config that is a file.
-        plugins: Python files with components of yours.
-
-    Returns:
-        how the run ended, its last scores, the best checkpoint and the last one.
 
     Raises:
         ConfigError: the config has faults, all of them in the message.
-        RunError: the folder holds a run (say `resume=True` or `overwrite=True`), another run has
-            it, or the run cannot go on.
+        RunError: the folder holds a run (say `resume=True` or `overwrite=True`) or is locked by
+            one, or the run cannot go on.
         KeyboardInterrupt: Ctrl-C or another signal (`Interrupted`); the state is saved.
     """
     source = None if isinstance(config, Mapping) else config

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from srtoolbox import dist
+from srtoolbox.engine.hooks.checkpoint import best_path
 from srtoolbox.engine.job.run_config import comparable_from
 from srtoolbox.errors import DataError
 from srtoolbox.image import batch_to_float, expand_gray
@@ -113,8 +114,8 @@ def worth_testing(run: Run) -> list[Path]:
     """
     folder = run.work_dir / "checkpoints"
     last = list_checkpoints(folder)[-1:]
-    names = [path for hook in run.hooks.values() for path in getattr(hook, "best_paths", [])]
-    best = [path for path in names if path.exists()][:1]
+    bests = [best_path(folder, key) for hook in run.hooks.values() for key in getattr(hook, "best_keys", [])]
+    best = [path for path in bests if path.exists()][:1]
     return last + best if is_adversarial(run) else best or last
 
 

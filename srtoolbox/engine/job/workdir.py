@@ -12,7 +12,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +34,8 @@ from srtoolbox.weights.checkpoint import (
 )
 
 # what a run writes into its folder, and all that --overwrite may delete
-RUN_FILES = (
-    "checkpoints",
-    CONFIG,
-    EARLIER,
-    "scores.jsonl",
-    "train.log",
-    "events.out.tfevents.*",
-    "snapshots",
-    "faults",
-)
+RUN_FILES = ["checkpoints", CONFIG, EARLIER, "scores.jsonl", "train.log", "snapshots", "faults"]
+RUN_FILES += ["events.out.tfevents.*"]
 
 
 def is_used(work_dir: Path) -> bool:
@@ -66,20 +58,17 @@ def refuse_used(work_dir: Path) -> None:
     """
     if is_used(work_dir):
         saved = list_checkpoints(work_dir / "checkpoints")
-        state = f"a run that reached iteration {iteration_of(saved[-1])}" if saved else "a run without a checkpoint yet"
+        state = "saved no checkpoint: --resume trains from iteration 0. C"
+        if saved:
+            state = f"reached iteration {iteration_of(saved[-1])}. Continue it with --resume, c"
         raise RunError(
-            f"{work_dir} holds {state}. Continue it with --resume, choose another --work-dir, "
-            "or delete that run and start anew with --overwrite (in Python: resume=True, "
-            "work_dir=..., overwrite=True)."
+            f"{work_dir} holds a run that {state}hoose another --work-dir, or delete that run and start "
+            "anew with --overwrite (in Python: resume=True, work_dir=..., overwrite=True)."
         )
 
 
 def refuse_mixing(work_dir: Path, resumed_from: Path | None) -> None:
-    """Stop where a run would write over another: a fresh one, or one from an older checkpoint.
-
-    Raises:
-        RunError: the folder is used, and not by the run of the newest whole checkpoint there.
-    """
+    """Refuse a used folder, but to the run that goes on from the newest whole checkpoint there."""
     saved = reversed(list_checkpoints(work_dir / "checkpoints"))
     newest = next((path for path in saved if verify_checkpoint(path) is None), None)
     if resumed_from is None or newest is None or resumed_from.resolve() != newest.resolve():
@@ -117,7 +106,7 @@ def find_state(
 
 
 def prepare(work_dir: Path, *, iteration: int, overwrite: bool, resumed_from: Path | None = None) -> None:
-    """Make the folder ready for a run that begins after `iteration`, once it is sure that the run can begin.
+    """Make the folder ready for a run that begins after `iteration`, once it is sure that it can begin.
 
     With `overwrite` what an earlier run wrote is deleted; other files stay. Otherwise checkpoints
     beyond `iteration` are moved to `checkpoints/superseded`, so that the next --resume does not
@@ -127,54 +116,42 @@ def prepare(work_dir: Path, *, iteration: int, overwrite: bool, resumed_from: Pa
     Raises:
         RunError: something cannot be deleted, moved or made.
     """
+    folder = work_dir / "checkpoints"
+    aside = folder / "superseded"
     try:
-        _prepare(work_dir, iteration, overwrite, resumed_from)
+        if overwrite:
+            for path in [path for pattern in RUN_FILES for path in work_dir.glob(pattern)]:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        work_dir.mkdir(parents=True, exist_ok=True)
+        own = resumed_from if resumed_from and resumed_from.resolve().parent == folder.resolve() else None
+        if own is not None and not sidecar_path(own).exists():
+            commit(own)
+        for path in list(_superseded(folder, iteration, aside)):
+            aside.mkdir(exist_ok=True)
+            LOGGER.info("%s is beyond iteration %d, or without a .json: moved to %s", path.name, iteration, aside)
+            for file in filter(Path.exists, (sidecar_path(path), path)):
+                replace(file, aside / file.name)
     except OSError as error:
         raise RunError(write_fault(Path(error.filename or work_dir), error)) from error
 
 
-def _prepare(work_dir: Path, iteration: int, overwrite: bool, resumed_from: Path | None) -> None:
-    if overwrite:
-        for pattern in RUN_FILES:
-            for path in work_dir.glob(pattern):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-    work_dir.mkdir(parents=True, exist_ok=True)
-    folder = (work_dir / "checkpoints").resolve()
-    if resumed_from is not None and resumed_from.resolve().parent == folder and not sidecar_path(resumed_from).exists():
-        commit(resumed_from)
-    aside = work_dir / "checkpoints/superseded"
-    for path in beyond(work_dir / "checkpoints", iteration) + uncommitted(work_dir / "checkpoints", iteration, aside):
-        aside.mkdir(exist_ok=True)
-        LOGGER.info("%s is beyond iteration %d, or without a .json: moved to %s", path.name, iteration, aside)
-        for file in (sidecar_path(path), path):
-            if file.exists():
-                replace(file, aside / file.name)
+def _superseded(folder: Path, iteration: int, aside: Path) -> Iterator[Path]:
+    """Yield the checkpoints of a later iteration, and those of an earlier one without a sidecar.
 
-
-def beyond(folder: Path, iteration: int) -> list[Path]:
-    """Return the checkpoints of a later iteration, of the best ones those that are whole."""
-    later = [path for path in list_checkpoints(folder) if iteration_of(path) > iteration]
+    Of the best ones those that are whole. One whose namesake lies `aside` stays: that may be whole.
+    """
+    for path in list_checkpoints(folder):
+        is_left = not sidecar_path(path).exists() and not (aside / path.name).exists()
+        if iteration_of(path) > iteration or is_left:
+            yield path
     for path in folder.glob("best_*.pth"):
         state = committed_entry(path)  # the sidecar may vouch for two: a save over an older one was killed
         if isinstance(state, dict) and state["iter"] > iteration:
-            later.append(path)
-    return later
-
-
-def uncommitted(folder: Path, iteration: int, aside: Path) -> list[Path]:
-    """Return the checkpoints up to an iteration that a kill in a save or a deletion left without a sidecar.
-
-    But for those whose namesake lies in `aside` already: that may be a whole one.
-    """
-    earlier = [path for path in list_checkpoints(folder) if iteration_of(path) <= iteration]
-    return [path for path in earlier if not sidecar_path(path).exists() and not (aside / path.name).exists()]
+            yield path
 
 
 class RunLock:
-    """Keeps a work dir for one run, by a lock on its file `run.lock`; `run.json` says for whom.
-
-    The lock is the system's and ends with the process, however that ends (`system.FileLock`).
-    """
+    """Keeps a work dir for one run, by the system's lock on `run.lock`; `run.json` says for whom."""
 
     def __init__(self, work_dir: Path) -> None:
         self.path = work_dir / "run.json"
@@ -261,14 +238,8 @@ def slurm_job() -> str | None:
 
 
 def is_later_attempt(notes: Mapping[str, Any]) -> bool:
-    """True if an earlier attempt of this job has begun the run of a work dir.
-
-    Args:
-        notes: what `RunLock.read_notes` tells of the last run that began there: `began` (seconds
-            since the epoch), `job` (of SLURM).
-    """
-    is_requeued = bool(int(os.environ.get("SLURM_RESTART_COUNT") or 0))
-    if is_requeued and slurm_job() and notes.get("job") == slurm_job():
+    """True if an earlier attempt of this job has begun the run that `RunLock.read_notes` tells of."""
+    if int(os.environ.get("SLURM_RESTART_COUNT") or 0) and slurm_job() and notes.get("job") == slurm_job():
         return True
     return dist.restarts() > 0 and notes.get("began", 0.0) > launched_at()
 
@@ -276,8 +247,8 @@ def is_later_attempt(notes: Mapping[str, Any]) -> bool:
 def launched_at() -> float:
     """Return when torchrun was started, in seconds since the epoch; 0 where nothing says.
 
-    On each machine that is before the first attempt began, since this waits for all. torchrun is
-    the nearest process above this one that has not got its variables.
+    On each machine that is before the first attempt began, which waits for all. torchrun is the
+    nearest process above this one that has not got its variables.
     """
     if os.environ.get("SRTOOLBOX_LAUNCHED"):
         return float(os.environ["SRTOOLBOX_LAUNCHED"])

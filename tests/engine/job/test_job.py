@@ -90,6 +90,15 @@ def test_twice_by_mistake_loses_nothing(tiny_config: Path, tmp_path: Path) -> No
     assert listing(tmp_path / "run", "iter_*.pth") == ["iter_000003.pth", "iter_000006.pth"]
 
 
+def test_a_run_that_saved_nothing_is_not_said_to_go_on(tiny_config: Path, tmp_path: Path) -> None:
+    config = Config.fromfile(tiny_config, ["max_iters=2", "hooks.checkpoint=None"])
+    srtoolbox.train(config, work_dir=tmp_path / "run")
+    with pytest.raises(RunError, match=r"a run that saved no checkpoint.*--resume trains from iteration 0") as refusal:
+        srtoolbox.train(config, work_dir=tmp_path / "run")
+    assert "ontinue" not in str(refusal.value) and "--overwrite" in str(refusal.value)
+    assert srtoolbox.train(config, work_dir=tmp_path / "run", resume=True).iteration == 2
+
+
 def test_a_runner_goes_on_from_the_newest_checkpoint_of_its_folder_only(tiny_config: Path, tmp_path: Path) -> None:
     from srtoolbox.weights.checkpoint import load_checkpoint
 
@@ -192,7 +201,9 @@ def test_a_run_in_a_thread_is_stopped_by_its_job(
     thread.join(60)
     assert refused and results[0].ending == "stopped" and results[0].iteration == 5
     assert results[0].last == tmp_path / "run/checkpoints/iter_000005.pth"
-    assert "job.stop()" in (tmp_path / "run/train.log").read_text()
+    log = (tmp_path / "run/train.log").read_text()
+    assert "job.stop() of a srtoolbox.Job ends this run" in log
+    assert "stopped by Job.stop(); the state is saved" in log and "SIGTERM" not in log
     assert {signum: signal.getsignal(signum) for signum in handlers} == handlers
     assert job.train(resume=True).iteration == 20  # that stop was for the run before
 
