@@ -35,7 +35,7 @@ from srtoolbox.errors import CheckpointError, MissingDataError, RunError
 from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.logger import LOGGER
 from srtoolbox.optim.nonfinite import StatisticsGuard
-from srtoolbox.optim.wrapper import OptimWrapper, build_optim
+from srtoolbox.optim.wrapper import build_optim
 from srtoolbox.registry import DATASETS, HOOKS, METRICS, MODELS
 from srtoolbox.weights.finetune import load_initial_weights
 
@@ -74,23 +74,23 @@ class Run:
         dist.init(self.device, self.runtime.get("dist_timeout", dist.TIMEOUT))
         self.world = dist.world_size()
         seed_everything(self.seed)
-        self.start_iter: int = resume["iter"] if resume else 0
-        """The iteration at which this process begins."""
+        self.start_iter: int = resume["iter"] if resume else 0  # of this process
         self.iter, self.draws = self.start_iter, int(resume["draws"]) if resume else 0
-        self.iteration_finished = bool(resume and resume.get("whole"))
-        """True if the hooks have done everything that follows iteration `iter`."""
-        self.terms: Mapping[str, Tensor | float] = {}
-        """The loss terms of the last iteration, weighted."""
-        self.data_seconds = self.paused_seconds = 0.0
-        """Seconds of this process so far: waiting for batches; saving and evaluating."""
+        self.iteration_finished = bool(resume and resume.get("whole"))  # by the hooks, too
+        self.terms: Mapping[str, Tensor | float] = {}  # losses of the last iteration, weighted
+        self.data_seconds = self.paused_seconds = 0.0  # for batches; for saving and evaluating
         self.signals, self.stop_signal = StopSignals(), 0
         self._before_step: tuple[int, list[Tensor]] | None = None
         self._check_same_start()
         self._build(fine_tune=resume is None)
         if resume:
             self.load_state_dict(resume)
-        self._choose_threads()
-        self.statistics = StatisticsGuard(self.networks[name] for name in self.optims)
+        learning = [self.networks[name] for name in self.optims]
+        self._threads_before = torch.get_num_threads()
+        self.default_threads = default_threads(learning, config) if self.device.type == "cpu" else None
+        if self.default_threads:
+            torch.set_num_threads(self.default_threads)
+        self.statistics = StatisticsGuard(learning)
         dist.barrier()  # a rank whose data came late must not let the others' collectives time out
         for name in self.optims:
             if self.runtime.get("compile"):
@@ -117,10 +117,8 @@ class Run:
         self.networks: dict[str, nn.Module] = dict(self.model.networks())
         if weights is not None and source is not None:
             load_initial_weights(self.networks, config, weights, source)
-        self.optims: dict[str, OptimWrapper] = {}
-        for name, cfg in config["optim"].items():
-            network = self.networks[name]
-            self.optims[name] = build_optim(name, network, cfg, amp=self.runtime.get("amp"))
+        amp, optims = self.runtime.get("amp"), config["optim"]
+        self.optims = {name: build_optim(name, self.networks[name], optims[name], amp=amp) for name in optims}
         hooks = [(name, HOOKS.build(cfg)) for name, cfg in complete_hooks(config).items()]
         self.hooks: dict[str, Hook] = dict(sorted(hooks, key=lambda item: item[1].phase))
         self.call("set_up")
@@ -129,36 +127,27 @@ class Run:
         """Refuse ranks that see different checkpoints, as a network disk may show them."""
         starts = dist.all_gather_object((self.iter, self.draws))
         if len(set(starts)) > 1:
-            iterations = ", ".join(str(start[0]) for start in starts)
+            iterations = ", ".join(str(iteration) for iteration, _ in starts)
             raise RunError(
                 f"the ranks found different checkpoints, of iterations {iterations}. All need the same "
                 f"view of {self.work_dir}; wait a moment, or name one with --resume-from"
             )
 
-    def _choose_threads(self) -> None:
-        self._threads_before, self.default_threads = torch.get_num_threads(), None
-        if self.device.type == "cpu":
-            learning = [self.networks[name] for name in self.optims]
-            self.default_threads = default_threads(learning, self.config)
-        if self.default_threads:
-            torch.set_num_threads(self.default_threads)
-
     def _load_data(self) -> None:
         """Begin to load batches from the sample `draws` on."""
         train: Mapping[str, Any] = self.config["data"]["train"]
-        workers: int = train.get("workers", 0)
         signals, is_alone = self.signals, self.world == 1  # several ranks can save together only
         self.batches = build_train_loader(
             self.dataset,
             batch_size=train["batch_size"],
-            workers=workers,
+            workers=train.get("workers", 0),
             seed=self.seed,
             start=self.draws,
             rank=dist.rank(),
             world=self.world,
             interrupted=lambda: is_alone and bool(signals.received),
         )
-        self._workers_start = workers > 0  # which takes seconds, where they are not forked
+        self._workers_start = train.get("workers", 0) > 0  # takes seconds where they are not forked
 
     def close(self) -> None:
         """End the data workers, and give torch its number of threads back."""
@@ -196,11 +185,10 @@ class Run:
         start = time.perf_counter()
         dist.enter("start" if self._workers_start else "data", self.iter)
         batch = to_device(next(self.batches), self.device)
-        seconds = time.perf_counter() - start
         if self._workers_start:
-            self.paused_seconds += seconds
+            self.paused_seconds += time.perf_counter() - start
         else:
-            self.data_seconds += seconds
+            self.data_seconds += time.perf_counter() - start
         self._workers_start = False
         dist.enter("train", self.iter)
         self.draws += len(batch["lq"]) * self.world
@@ -210,7 +198,7 @@ class Run:
         """Count an iteration, with the loss terms of each of its batches."""
         flags = [optim.nonfinite_flag for optim in self.optims.values()]
         self.statistics.after_step([flag for flag in flags if flag is not None])
-        self.terms = terms[0] if len(terms) == 1 else _mean_terms(terms)
+        self.terms = terms[0] if len(terms) == 1 else _means(terms)
         self.iter, self.iteration_finished, self._before_step = self.iter + 1, False, None
 
     def undo_step(self) -> bool:
@@ -245,8 +233,7 @@ class Run:
     def pausing(self, phase: str) -> Iterator[None]:
         """Leave the time inside out of the training time in the log. All ranks leave together.
 
-        Args:
-            phase: 'save' or 'evaluate', in which the others may wait long for rank 0 at the end.
+        In the phases 'save' and 'evaluate' they may wait long for rank 0.
         """
         dist.enter(phase, self.iter)
         start = time.perf_counter()
@@ -301,11 +288,11 @@ class Run:
         Raises:
             CheckpointError: networks or optimizers differ from the config's.
         """
-        config = json.loads(state["config"])
+        before = json.loads(state["config"])
         if dist.is_main():
-            report_changes(config, self.config.to_dict(), self.iter)
+            report_changes(before, self.config.to_dict(), self.iter)
         try:
-            self._load_parts(state, config["optim"])
+            self._load_parts(state, before["optim"])
         except (KeyError, ValueError, RuntimeError) as error:
             kind, reason = type(error).__name__, " ".join(str(error).split())[:300]
             raise CheckpointError(
@@ -314,11 +301,10 @@ class Run:
             ) from error
         self.terms = state["terms"][dist.rank() if len(state["terms"]) == self.world else 0]
         if state["dataset_digest"] != self.dataset.digest() and dist.is_main():
-            fault = "the training images are not those of the checkpoint"
-            LOGGER.warning("%s: the run cannot go on exactly", fault)
+            LOGGER.warning("the training images are not those of the checkpoint: the run cannot go on exactly")
 
     def _load_parts(self, state: Mapping[str, Any], before: Mapping[str, Any]) -> None:
-        """Load networks, optimizers (`before` being their settings in the checkpoint) and hooks."""
+        """Load networks, optimizers (their settings were `before`) and hooks."""
         for name in self.networks.keys() | state["networks"].keys():
             self.networks[name].load_state_dict(state["networks"][name])
         now = json.loads(json.dumps(self.config.to_dict()["optim"]))
@@ -335,12 +321,11 @@ class Run:
         if len(states) == self.world:
             set_random_state(states[dist.rank()], self.device)
         elif dist.is_main():
-            number = len(states)
-            LOGGER.warning("%d processes after %d: random states start anew", self.world, number)
+            LOGGER.warning("%d processes after %d: random states start anew", self.world, len(states))
 
 
-def _mean_terms(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return each term's mean over the parts that have it."""
-    names = {name: None for part in parts for name in part}
+def _means(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return each loss term's mean over the batches that have it."""
+    names = dict.fromkeys(name for part in parts for name in part)
     rows = {name: [part[name] for part in parts if name in part] for name in names}
     return {name: sum(row[1:], start=row[0]) / len(row) for name, row in rows.items()}
