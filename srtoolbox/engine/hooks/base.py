@@ -13,25 +13,14 @@ if TYPE_CHECKING:
 
 
 def positive_interval(hook: str, interval: int) -> int:
-    """Return the interval.
-
-    Raises:
-        ConfigError: it is not a whole number of iterations above 0.
-    """
+    """Return the interval, or raise ConfigError where it is no number of iterations above 0."""
     if not isinstance(interval, int) or interval < 1:
-        fault = f"interval is a number of iterations above 0, got {interval!r}"
-        raise ConfigError(f"{hook}: {fault}", key="interval")
+        raise ConfigError(f"{hook}: interval is a number of iterations above 0, got {interval!r}", key="interval")
     return interval
 
 
 def fit_interval(max_iters: int, *, most: int, times: int) -> int:
-    """Return an interval with which something happens so many times in a run, more in a long one.
-
-    Args:
-        max_iters: of the run.
-        most: the longest interval.
-        times: in a run no longer than that many intervals.
-    """
+    """Return the interval, at most `most`, with which something happens `times` in a run or more often."""
     return max(min(most, max_iters // times), 1)
 
 

@@ -57,8 +57,7 @@ class LoggerHook(Hook):
         graph: bool = False,
         wandb: Mapping[str, Any] | None = None,
     ) -> None:
-        self.interval = positive_interval("LoggerHook", 1 if interval is None else interval)
-        self._fits_interval = interval is None
+        self.interval = 0 if interval is None else positive_interval("LoggerHook", interval)
         self.tensorboard, self.graph = tensorboard, graph
         if (graph or wandb is not None) and not tensorboard:
             fault = "graph and wandb go by way of TensorBoard, and tensorboard=False is given"
@@ -74,8 +73,7 @@ class LoggerHook(Hook):
         return [Fault("wandb", f"wandb: {fault}")] if fault else []
 
     def set_up(self, run: Run) -> None:
-        if self._fits_interval:
-            self.interval = fit_interval(run.max_iters, most=100, times=20)
+        self.interval = self.interval or fit_interval(run.max_iters, most=100, times=20)
 
     def before_train(self, run: Run) -> None:
         self.path = run.work_dir / "scores.jsonl"
@@ -90,8 +88,8 @@ class LoggerHook(Hook):
             if self.tensorboard:
                 # the lines of an earlier process from this iteration on are written again
                 self.writer = open_writer(run.work_dir, purge_step=run.first_logged_iter)
-            if self.writer is not None and self.graph and not run.is_resumed:
-                write_graph(self.writer, run.networks["generator"], run.device)
+                if self.graph and not run.is_resumed:
+                    write_graph(self.writer, run.networks["generator"], run.device)
 
     def at_start(self, run: Run) -> None:
         self.started = time.perf_counter()  # an evaluation before it says nothing of the time left
@@ -135,26 +133,22 @@ class LoggerHook(Hook):
 
     def _log_train(self, run: Run) -> None:
         terms = self.means.take()
-        if dist.is_main():
-            rates = learning_rates(run.optims)
-            speed = self._speed(run)
-            weights = run.model.loss_weights()
-            weighted = [name for name in terms if weights.get(name, 1) not in (0, 1)]
-            plain = {name: terms[name] / weights[name] for name in weighted}
-            extra = {"unweighted": plain} if plain else {}
-            totals = {name: optim.skipped_steps.total for name, optim in run.optims.items()}
-            skipped = {name: total for name, total in totals.items() if total}
-            if skipped:
-                extra["skipped"] = skipped
-            facts = {"kind": "train", "iter": run.iter, "lr": rates, "terms": terms}
-            self._record({**facts, **extra, **speed})
-            LOGGER.info(train_line(run.iter, run.max_iters, terms, rates, speed))
-            if self.writer is not None:
-                if speed:
-                    self.writer.add_scalar("speed/seconds_per_iter", speed["time"], run.iter)
-                for group, values in (("loss", terms), ("loss_unweighted", plain), ("lr", rates)):
-                    for name, value in values.items():
-                        self.writer.add_scalar(f"{group}/{name}", value, run.iter)
+        if not dist.is_main():
+            return
+        rates, speed = learning_rates(run.optims), self._speed(run)
+        weights = run.model.loss_weights()
+        plain = {name: terms[name] / weights[name] for name in terms if weights.get(name, 1) not in (0, 1)}
+        steps = {name: optim.skipped_steps for name, optim in run.optims.items()}
+        skipped = {name: each.total for name, each in steps.items() if each.total}
+        extra = {key: value for key, value in (("unweighted", plain), ("skipped", skipped)) if value}
+        self._record({"kind": "train", "iter": run.iter, "lr": rates, "terms": terms, **extra, **speed})
+        LOGGER.info(train_line(run.iter, run.max_iters, terms, rates, speed))
+        if self.writer is not None:
+            if speed:
+                self.writer.add_scalar("speed/seconds_per_iter", speed["time"], run.iter)
+            for group, values in (("loss", terms), ("loss_unweighted", plain), ("lr", rates)):
+                for name, value in values.items():
+                    self.writer.add_scalar(f"{group}/{name}", value, run.iter)
 
     def _speed(self, run: Run) -> dict[str, float]:
         """Return seconds per iteration (without saving and evaluating), waiting for data, and left.
@@ -239,14 +233,11 @@ class LossAverages:
 
     def _add_far(self, terms: Mapping[str, Tensor]) -> None:
         values = torch.stack(list(terms.values()))
-        # MPS has no float64
-        values = values.to(torch.float32 if values.device.type == "mps" else torch.float64)
+        values = values.to(torch.float32 if values.device.type == "mps" else torch.float64)  # MPS has no float64
         pairs = torch.stack((values, torch.ones_like(values)), dim=1)
-        # NaN and infinity less themselves are NaN
-        pairs = torch.where((values - values == 0)[:, None], pairs, 0)
+        pairs = torch.where((values - values == 0)[:, None], pairs, 0)  # NaN and infinity less themselves are NaN
         for name in terms.keys() - self._far.keys():  # a resumed run goes on from numbers
-            start = [self._sums.pop(name, 0.0), self._counts.pop(name, 0)]
-            self._far[name] = values.new_tensor(start)
+            self._far[name] = values.new_tensor([self._sums.pop(name, 0.0), self._counts.pop(name, 0)])
         foreach_add_([self._far[name] for name in terms], list(pairs.unbind()))
 
     def take(self) -> dict[str, float]:
@@ -262,8 +253,8 @@ class LossAverages:
     def state_dict(self) -> dict[str, tuple[float, int]]:
         """Return this rank's `{name: (sum, count)}`. Waits for the device."""
         near = {name: (total, self._counts[name]) for name, total in self._sums.items()}
-        far = _fetch(self._far)
-        return near | {name: (total, int(count)) for name, (total, count) in far.items()}
+        rows = torch.stack(list(self._far.values())).tolist() if self._far else []
+        return near | {name: (total, int(count)) for name, (total, count) in zip(self._far, rows, strict=True)}
 
     def load_state_dict(self, state: Mapping[str, tuple[float, int]]) -> None:
         """Go on from what `state_dict` gave."""
@@ -275,8 +266,3 @@ class LossAverages:
 def _is_far(term: Tensor) -> bool:
     """True if to read a value would be to wait for a device."""
     return not term.is_cpu
-
-
-def _fetch(tensors: Mapping[str, Tensor]) -> dict[str, list[float]]:
-    rows = torch.stack(list(tensors.values())).tolist() if tensors else []
-    return dict(zip(tensors, rows, strict=True))

@@ -38,9 +38,9 @@ from srtoolbox.registry import HOOKS, NETWORKS
 from srtoolbox.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from srtoolbox.engine.run import Run
+
+_MIDDLE = 240  # px of the image, of whose middle feature maps are kept
 
 
 class SnapshotHook(Hook):
@@ -52,10 +52,11 @@ class SnapshotHook(Hook):
     """
 
     phase = Phase.EVALUATE
-    interval: int
-    network: str
-    folders: dict[Path, dict[str, bytes]]
-    """The folders of snapshots, and the files beside them, by name, that say what they are of."""
+
+    def __init__(self, interval: int, network: str) -> None:
+        self.interval, self.network = positive_interval(type(self).__name__, interval), network
+        self.folders: dict[Path, dict[str, bytes]] = {}
+        """The folders of snapshots, and the files beside them, by name, that say what they are of."""
 
     def before_train(self, run: Run) -> None:
         self._is_ready, self._is_failing, self._after = False, False, run.iter
@@ -69,8 +70,7 @@ class SnapshotHook(Hook):
     def _begin(self) -> None:
         """Make the folders ready; where that failed as the run began, with its first snapshot."""
         for folder, about in self.folders.items() if not self._is_ready else ():
-            dropped = snapshots.begin(folder, about, after=self._after)
-            if dropped:
+            if dropped := snapshots.begin(folder, about, after=self._after):
                 count = counted(dropped, "earlier snapshot was", "earlier snapshots were")
                 LOGGER.warning("%s: %s of another place, and deleted", folder, count)
         self._is_ready = True
@@ -115,8 +115,7 @@ def patch_of(spec: str | Mapping[str, Any], network: nn.Module, *, middle: int |
         if not Path(path).is_file():
             raise MissingDataError(f"{path}: no such image", path)
         facts = facts_of(network)
-        radius = facts.receptive_field
-        return load_patch(path, box, facts.scale, receptive_field=radius, middle=middle)
+        return load_patch(path, box, facts.scale, receptive_field=facts.receptive_field, middle=middle)
     except MissingDataError as error:
         LOGGER.warning("nothing is kept to be looked at of %s", error)
         return None
@@ -158,8 +157,7 @@ class PatchesHook(SnapshotHook):
 
     Args:
         patches: true images, each as its path (the most detailed place is taken) or as
-            dict(picture=path, box=[x, y, width, height]), the box in pixels of the image and
-            multiples of the scale.
+            dict(picture=path, box=[x, y, width, height]), in pixels, multiples of the scale.
         interval: iterations between snapshots.
         network: which of the model's networks.
     """
@@ -169,9 +167,8 @@ class PatchesHook(SnapshotHook):
     ) -> None:
         if not patches:
             raise ConfigError("PatchesHook: patches names no image", key="patches")
+        super().__init__(interval, network)
         self.specs = list(patches)
-        self.interval = positive_interval("PatchesHook", interval)
-        self.network = network
         self.patches: dict[Path, Patch] = {}
 
     @classmethod
@@ -186,21 +183,15 @@ class PatchesHook(SnapshotHook):
     def set_up(self, run: Run) -> None:
         stems = unique_stems([image_and_box(spec)[0] for spec in self.specs])
         for stem, spec in zip(stems, self.specs, strict=True):
-            patch = patch_of(spec, run.networks[self.network])
-            if patch is not None:
-                self.patches[run.work_dir / PATCHES / stem] = patch
-        self.folders = {
-            folder: {**about(patch), "bicubic.png": encode_image(patch.bicubic)}
-            for folder, patch in self.patches.items()
-        }
+            if patch := patch_of(spec, run.networks[self.network]):
+                folder = run.work_dir / PATCHES / stem
+                self.patches[folder] = patch
+                self.folders[folder] = {**about(patch), "bicubic.png": encode_image(patch.bicubic)}
 
     def _keep(self, network: nn.Module, iteration: int) -> None:
         for folder, patch in self.patches.items():
             image = patch.cut(upscale_whole(network, patch.lq))
             write_image(snapshot_path(folder, iteration, ".png"), image)
-
-
-_MIDDLE = 240  # px of the true image
 
 
 @HOOKS.register
@@ -212,8 +203,7 @@ class FeatureMapsHook(SnapshotHook):
     Args:
         picture: a true image; if it is not there, that is reported, and the training goes on.
         layers: names as in `network.named_modules()`, such as 'conv1' or 'body.3'.
-        box: [x, y, width, height] in the image, multiples of the scale; None: its middle, up to
-            240 x 240.
+        box: [x, y, width, height] in the image, multiples of the scale; None: its middle 240 x 240.
         channels: how many channels of each layer, evenly chosen, or their numbers.
         interval: iterations between snapshots.
         network: which of the model's networks.
@@ -229,14 +219,12 @@ class FeatureMapsHook(SnapshotHook):
         network: str = "generator",
     ) -> None:
         if not layers or not channels or (isinstance(channels, int) and channels < 1):
-            key = "channels" if layers else "layers"
-            fault = "at least one layer and one channel are needed"
-            raise ConfigError(f"FeatureMapsHook: {fault}", key=key)
+            fault = "FeatureMapsHook: at least one layer and one channel are needed"
+            raise ConfigError(fault, key="channels" if layers else "layers")
+        super().__init__(interval, network)
         self.spec = {"picture": picture, "box": box}
-        self.layers = list(dict.fromkeys(layers))
-        self.channel_choice = channels
-        self.interval = positive_interval("FeatureMapsHook", interval)
-        self.network = network
+        self.layers, self.channel_choice = list(dict.fromkeys(layers)), channels
+        self.channels: dict[str, list[int]] = {}
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
@@ -247,20 +235,17 @@ class FeatureMapsHook(SnapshotHook):
 
     def set_up(self, run: Run) -> None:
         network = run.networks[self.network]
-        self.channels: dict[str, list[int]] = {}
-        self.folders: dict[Path, dict[str, bytes]] = {}
         patch = patch_of(self.spec, network, middle=_MIDDLE)
         if patch is None:
             return
         self.patch = patch
-        counts = {layer: len(maps) for layer, maps in self._maps(network).items()}
+        maps = self._maps(network)
         for layer in self.layers:
-            if layer not in counts:
-                kind = type(network).__name__
-                raise SrtoolboxError(f"layer {layer!r} is not used when {kind} runs")
-            self.channels[layer] = choose_channels(counts[layer], self.channel_choice, layer)
-            notes = about(patch, layer=layer, channels=self.channels[layer])
-            self.folders[run.work_dir / FEATURES / layer] = notes
+            if layer not in maps:
+                raise SrtoolboxError(f"layer {layer!r} is not used when {type(network).__name__} runs")
+            channels = choose_channels(len(maps[layer]), self.channel_choice, layer)
+            self.channels[layer] = channels
+            self.folders[run.work_dir / FEATURES / layer] = about(patch, layer=layer, channels=channels)
 
     def _keep(self, network: nn.Module, iteration: int) -> None:
         maps = self._maps(network)

@@ -6,7 +6,7 @@ import enum
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -48,62 +48,34 @@ class Ending(enum.StrEnum):
 def describe(run: Run) -> None:
     """Log what is about to run: batch, images, epochs, networks, device and precision."""
     batch, world = run.config["data"]["train"]["batch_size"], dist.world_size()
-    parts = [f"{world} processes"] * (world > 1)
-    parts += [f"{run.accumulation} batches"] * (run.accumulation > 1)
-    LOGGER.info("work dir %s, device %s, seed %d", run.work_dir, _device(run), run.seed)
+    samples, images = batch * world * run.accumulation, len(run.dataset)
+    device = str(run.device)
+    if run.device.type == "cpu":
+        hint = ": a network this small is slower with more beside other work; runtime.threads=N takes N"
+        device = f"cpu ({counted(torch.get_num_threads(), 'thread')}{hint if run.default_threads else ''})"
+    LOGGER.info("work dir %s, device %s, seed %d", run.work_dir, device, run.seed)
+    parts = [f"{world} processes"] * (world > 1) + [f"{run.accumulation} batches"] * (run.accumulation > 1)
+    factors, each = " x ".join([f"{batch} per process", *parts]), counted(samples, "sample")
+    length = counted(run.max_iters, "iteration")
+    LOGGER.info("batch %s = %s per iteration; %s from %d", factors, each, length, run.iter)
+    evaluators = [hook.datasets for hook in run.hooks.values() if hasattr(hook, "datasets")]
+    sets = {name: dataset for datasets in evaluators for name, dataset in datasets.items()}
+    amp = run.runtime.get("amp")
     LOGGER.info(
-        "batch %s = %s per iteration; %s from %d",
-        " x ".join([f"{batch} per process", *parts]),
-        counted(batch * world * run.accumulation, "sample"),
-        counted(run.max_iters, "iteration"),
-        run.iter,
+        "training on %s for %.4g epochs, validation on %s, precision %s",
+        counted(images, "image"),
+        run.max_iters * samples / images,
+        ", ".join(f"{name} ({counted(len(dataset), 'image')})" for name, dataset in sets.items()) or "nothing",
+        f"{amp}, where it is safe, and float32" if amp else "float32",
     )
-    LOGGER.info("%s", _data(run))
     for name, network in run.networks.items():
         parameters = sum(parameter.numel() for parameter in network.parameters())
         LOGGER.info("%s: %s, %s", name, type(network).__name__, counted(parameters, "parameter"))
-    for warning in _warnings(run):
-        LOGGER.warning("%s", warning)
-
-
-def _device(run: Run) -> str:
-    """The device, and of a CPU how many threads compute and who says so."""
-    if run.device.type != "cpu":
-        return str(run.device)
-    threads = counted(torch.get_num_threads(), "thread")
-    hint = ": a network this small is slower with more beside other work; runtime.threads=N takes N"
-    return f"cpu ({threads}{hint if run.default_threads else ''})"
-
-
-def _data(run: Run) -> str:
-    """Return the line on images, how often each is drawn, and the networks' precision."""
-    images = len(run.dataset)
-    samples = run.config["data"]["train"]["batch_size"] * run.accumulation * dist.world_size()
-    sets = [f"{name} ({counted(len(dataset), 'image')})" for name, dataset in _sets(run).items()]
-    amp = run.runtime.get("amp")
-    precision = f"{amp}, where it is safe, and float32" if amp else "float32"
-    epochs = run.max_iters * samples / images
-    return (
-        f"training on {counted(images, 'image')} for {epochs:.4g} epochs, "
-        f"validation on {', '.join(sets) or 'nothing'}, precision {precision}"
-    )
-
-
-def _sets(run: Run) -> dict[str, Any]:
-    """Return the validation sets that are evaluated."""
-    hooks = run.hooks.values()
-    return {name: dataset for hook in hooks for name, dataset in getattr(hook, "datasets", {}).items()}
-
-
-def _warnings(run: Run) -> list[str]:
-    """Return a sentence for each thing that a run would leave undone."""
-    warnings = []
     val = run.config["data"].get("val") or {}
-    if val.get("datasets") and not any(hasattr(hook, "datasets") for hook in run.hooks.values()):
-        warnings.append("data.val is never used: hooks has no EvaluateHook")
-    if _sets(run) and not val.get("metrics"):
-        warnings.append("nothing is scored: data.val has sets and no metrics")
-    return warnings
+    if val.get("datasets") and not evaluators:
+        LOGGER.warning("data.val is never used: hooks has no EvaluateHook")
+    if sets and not val.get("metrics"):
+        LOGGER.warning("nothing is scored: data.val has sets and no metrics")
 
 
 def worth_testing(run: Run) -> list[Path]:
@@ -122,14 +94,11 @@ def worth_testing(run: Run) -> list[Path]:
 def closing_sentence(run: Run, config: object) -> str:
     """Return the last sentence of a run that has finished: what was done, and how to test it.
 
-    Args:
-        run: it has trained.
-        config: as its user would type it.
+    `config` is what its user would type for it.
     """
-    iteration, sentence = run.iter, f"done: {run.work_dir}"
+    sentence = f"done: {run.work_dir}"
     if run.start_iter == run.max_iters:
-        of = f"iteration {iteration} of {run.max_iters}"
-        sentence = f"nothing was left to train: {of} was reached before"
+        sentence = f"nothing was left to train: iteration {run.iter} of {run.max_iters} was reached before"
     files = " ".join(map(str, worth_testing(run)))
     return f"{sentence}. Test it: srtoolbox test {config} {files}" if files else sentence
 
@@ -140,11 +109,7 @@ def is_adversarial(run: Run) -> bool:
 
 
 def report_outcome(run: Run) -> Ending:
-    """Warn of a run that made nothing better than its start, or whose network does not upscale.
-
-    Args:
-        run: of rank 0, with its log closed.
-    """
+    """Warn, on rank 0, of a run better than its start nowhere, or whose network does not upscale."""
     try:
         log = read_run(run.work_dir)
     except DataError:  # no logger, or nothing to log
@@ -169,10 +134,13 @@ def _never_scored(run: Run, log: RunLog) -> str | None:
 def _nothing_better(run: Run, log: RunLog) -> str | None:
     """Return the sentence of a run that was scored before it learned, and never better since."""
     parts = []
+    metrics = (run.config["data"].get("val") or {}).get("metrics") or {}
     for key, (iters, values) in log.scores.items():
-        better = _direction(run, key)
-        if better is None or iters[0] != 0 or len(iters) == 1:
+        name = key.rpartition("/")[2]
+        higher = run.higher_is_better(name) if name in metrics else None
+        if higher is None or iters[0] != 0 or len(iters) == 1:
             continue
+        better = 1 if higher else -1
         later = zip(values[1:] * better, -iters[1:], strict=True)
         best, place = max((pair for pair in later if not math.isnan(pair[0])), default=(-math.inf, 0))
         if best > values[0] * better:
@@ -188,14 +156,6 @@ def _nothing_better(run: Run, log: RunLog) -> str | None:
     )
 
 
-def _direction(run: Run, key: str) -> int | None:
-    """Return 1 where higher is better, -1 where lower is, None where neither is or nobody knows."""
-    metrics = ((run.config["data"].get("val") or {}).get("metrics")) or {}
-    name = key.rpartition("/")[2]
-    higher = run.higher_is_better(name) if name in metrics else None
-    return None if higher is None else 1 if higher else -1
-
-
 def _failure(run: Run, log: RunLog) -> tuple[Ending, str | None]:
     """Return how a run has ended, with the sentence of one that failed.
 
@@ -205,8 +165,7 @@ def _failure(run: Run, log: RunLog) -> tuple[Ending, str | None]:
     losses = ""
     if len(totals) > 1:
         (first, before), (last, after) = min(totals.items()), max(totals.items())
-        since = f"and is {after:.4g} at iteration {last}"
-        losses = f"the loss was {before:.4g} at iteration {first} {since}"
+        losses = f"the loss was {before:.4g} at iteration {first} and is {after:.4g} at iteration {last}"
     has_risen = bool(losses) and not after <= RISEN * before
     if not below and not has_risen:
         return Ending.FINISHED, None
@@ -268,10 +227,9 @@ def _relapsed_loss(totals: Mapping[int, float]) -> Iterator[str]:
     finite = {iteration: value for iteration, value in totals.items() if math.isfinite(value)}
     if not finite:
         return
-    lowest, last = min(finite, key=lambda iteration: finite[iteration]), max(totals)
-    if not totals[last] <= RELAPSED * finite[lowest]:
-        since = f"and is {totals[last]:.4g} at the end"
-        yield f"the loss was down to {finite[lowest]:.4g} at iteration {lowest} {since}"
+    lowest, last = min(finite, key=lambda iteration: finite[iteration]), totals[max(totals)]
+    if not last <= RELAPSED * finite[lowest]:
+        yield f"the loss was down to {finite[lowest]:.4g} at iteration {lowest} and is {last:.4g} at the end"
 
 
 def _fallen_psnr(run: Run, log: RunLog) -> Iterator[str]:
