@@ -22,6 +22,11 @@ def reason_of(error: Exception) -> str:
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, the name of its class where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def did_you_mean(wrong: object, names: Iterable[str], *, else_list: bool = False) -> str:
     """Return ' Did you mean ...?' for the nearest name, else '' or, with `else_list`, all names.
 

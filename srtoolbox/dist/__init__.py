@@ -17,11 +17,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from srtoolbox.errors import RunError, SrtoolboxError
 from srtoolbox.logger import LOGGER
+from srtoolbox.text import first_line
 from srtoolbox.dist.heartbeat import SLOW_FACTOR, Heartbeat, exit_now
 
 EXIT_INTERRUPT = 130
-
-
 TIMEOUT = 600.0
 """Seconds a rank may be silent or hang before all end, where the config says nothing (`runtime.dist_timeout`)."""
 GRACE = 15.0
@@ -81,10 +80,9 @@ def init(device: torch.device, timeout: float = TIMEOUT) -> None:
     try:
         _join(device, timeout)
     except (RuntimeError, ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise RunError(
             f"{where} at {address}: the processes did not find each other within {timeout:.0f} s, or the port is "
-            f"taken ({reason}). Are all started, with one WORLD_SIZE and each its own RANK?"
+            f"taken ({first_line(error)}). Are all started, with one WORLD_SIZE and each its own RANK?"
         ) from error
 
 

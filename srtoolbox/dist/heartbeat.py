@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from srtoolbox.logger import LOGGER
 from srtoolbox.system import kill_process, parent_of
+from srtoolbox.text import first_line
 
 INTERVAL = 0.5
 """Seconds between two signs of life."""
@@ -121,8 +122,7 @@ class Heartbeat:
                 self._beat()
                 fault = self._fault() or self._silent([(self.rank + 1) % self.world], self.timeout) or self._stuck()
             except Exception as error:  # any failure of the store means that the process which held it is gone
-                reason = next(iter(str(error).splitlines()), type(error).__name__)
-                fault = f"the store of the run is gone, and with it rank 0 or torchrun ({reason})"
+                fault = f"the store of the run is gone, and with it rank 0 or torchrun ({first_line(error)})"
             if fault and not self._closed.is_set():
                 say(LOGGER.error, f"rank {self.rank} ends: {fault}. Rank {self.rank} was at {self.line()}")
                 self.let_others_read()

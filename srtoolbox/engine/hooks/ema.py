@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 class EMAHook(Hook):
     """Keep `ema = decay * ema + (1 - decay) * weights` of one network and of its buffers.
 
-    Whole numbers and booleans (indices, masks, counters) are no quantities to average: they are
-    copied, and so is a buffer that has just appeared or changed its shape. Evaluation and
-    `load_network` use the average where there is one.
+    Whole numbers and booleans (indices, masks, counters) are copied, and so is a buffer that has
+    just appeared or changed its shape. Evaluation and `load_network` use the average.
 
     Args:
         decay: share of the old average kept at each iteration, in [0, 1).
@@ -36,8 +35,7 @@ class EMAHook(Hook):
     def __init__(self, decay: float = 0.999, network: str = "generator") -> None:
         if not 0 <= decay < 1:
             raise ConfigError(f"EMAHook: decay is a share in [0, 1), got {decay}", key="decay")
-        self.decay = decay
-        self.network = network
+        self.decay, self.network = decay, network
 
     def set_up(self, run: Run) -> None:
         self.average = copy.deepcopy(run.networks[self.network]).requires_grad_(False)

@@ -29,28 +29,21 @@ class EvaluateHook(Hook):
     phase = Phase.EVALUATE
 
     def __init__(self, network: str = "generator", panels: int = 2) -> None:
-        self.network = network
-        self.panels = panels
-        self.last_panels: dict[str, EvaluatedImage] = {}
-        """The images to look at of the evaluation that ends the run."""
+        self.network, self.panels = network, panels
+        self.last_panels: dict[str, EvaluatedImage] = {}  # of the evaluation that ends the run
 
     def set_up(self, run: Run) -> None:
         val: dict[str, Any] = run.config.get("data", {}).get("val") or {}
         self.interval: int = val.get("interval") or fit_interval(run.max_iters, most=5000, times=10)
         self.datasets = build_eval_datasets(val.get("datasets") or {})
         if val.get("datasets") and not self.datasets:
-            state = "training goes on without evaluation"
-            LOGGER.warning("none of the validation sets is there: %s", state)
-        self.metrics = self._that_fit(run, build_metrics(val.get("metrics") or {}))
-
-    def _that_fit(self, run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
-        """Leave out metrics of a Y network's own output for RGB, but for those a best is kept by."""
-        keys = [key for hook in run.hooks.values() for key in getattr(hook, "best_keys", ())]
-        kept_by = {key.rpartition("/")[2] for key in keys}
-        if run.networks[self.network].colour == "y":
-            return metrics
-        is_left_out = {name: metrics[name].protocol == "y_direct" for name in metrics.keys() - kept_by}
-        return {name: metrics[name] for name in metrics if not is_left_out.get(name)} or metrics
+            LOGGER.warning("none of the validation sets is there: training goes on without evaluation")
+        self.metrics = build_metrics(val.get("metrics") or {})
+        if run.networks[self.network].colour != "y":  # metrics of a Y network's own output do not fit
+            keys = [key for hook in run.hooks.values() for key in getattr(hook, "best_keys", ())]
+            kept_by = {key.rpartition("/")[2] for key in keys}
+            fit = {k: v for k, v in self.metrics.items() if k in kept_by or v.protocol != "y_direct"}
+            self.metrics = fit or self.metrics
 
     def at_start(self, run: Run) -> None:
         if self.datasets and run.config.get("load_from"):

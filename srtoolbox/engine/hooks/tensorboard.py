@@ -30,7 +30,7 @@ from srtoolbox.inference.restore import evaluation
 from srtoolbox.interfaces import facts_of
 from srtoolbox.io.files import append_bytes
 from srtoolbox.logger import LOGGER
-from srtoolbox.text import counted
+from srtoolbox.text import counted, first_line
 
 _MOST_WAITING = 64 << 20  # bytes
 _SIDE = 24  # px of the traced image; the graph is the same for any
@@ -49,17 +49,11 @@ def open_writer(folder: Path, *, purge_step: int) -> SummaryWriter:
         with contextlib.suppress(ValueError):
             seconds.append(int(path.name.split(".")[3]) + 1)
     event_file_writer.time = _Clock(max(seconds))  # the name cannot be given, nor the file
-    event_file_writer.RecordWriter = lambda file: RecordWriter(_PatientFile(_path_of(file)))
+    event_file_writer.RecordWriter = lambda file: RecordWriter(_PatientFile(file))
     try:
         return SummaryWriter(folder, purge_step=purge_step)
     finally:
         event_file_writer.time, event_file_writer.RecordWriter = time, RecordWriter
-
-
-def _path_of(file: object) -> Path:
-    """Return the path of a file of TensorBoard's own kind, or of TensorFlow's if that is there."""
-    path: str | bytes = getattr(file, "filename", b"") or getattr(file, "name", b"")
-    return Path(os.fsdecode(path))
 
 
 class _PatientFile:
@@ -68,8 +62,10 @@ class _PatientFile:
     What a full or failing disk refuses waits and is tried again, in its order; it is reported once.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path, self.closed = path, False
+    def __init__(self, file: object) -> None:
+        # of TensorBoard's own kind, or of TensorFlow's if that is there
+        path: str | bytes = getattr(file, "filename", b"") or getattr(file, "name", b"")
+        self._path, self.closed = Path(os.fsdecode(path)), False
         self._waiting: deque[bytes] = deque()
         self._is_failing = False
 
@@ -97,8 +93,7 @@ class _PatientFile:
         self.flush()
         self.closed = True
         if self._waiting:
-            count = counted(len(self._waiting), "record")
-            LOGGER.warning("%s lacks its last %s", self._path, count)
+            LOGGER.warning("%s lacks its last %s", self._path, counted(len(self._waiting), "record"))
 
 
 class _Clock:
@@ -127,8 +122,7 @@ def write_graph(writer: SummaryWriter, network: nn.Module, device: torch.device)
                 warnings.simplefilter("ignore")  # of sizes that become constants
                 writer.add_graph(network, image)
         except Exception as error:  # whatever tracing meets in a network of somebody's
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            kind = type(network).__name__
+            kind, reason = type(network).__name__, first_line(error)[:200]
             LOGGER.warning("no graph of %s for TensorBoard: it cannot be traced (%s)", kind, reason)
 
 
@@ -194,6 +188,5 @@ class WandbRun:
             try:
                 self._run.finish(exit_code=int(failed))
             except Exception as error:  # its own errors: no network, a full disk
-                fault = "Weights & Biases could not finish its run"
-                LOGGER.warning("%s (%s): `wandb sync` sends it again", fault, error)
+                LOGGER.warning("Weights & Biases could not finish its run (%s): `wandb sync` sends it again", error)
             self._run = None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from itertools import count, takewhile
+from itertools import chain, count, takewhile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from srtoolbox.config import Config
 from srtoolbox.errors import RunError, SrtoolboxError
@@ -20,7 +20,6 @@ EARLIER = "config_until_*.py"
 _KEPT_NAME = re.compile(r"config_until_(\d+)(-\d+)?\.py")
 _MOST = 20  # differences that are listed
 _WIDTH = 60  # characters of a value
-_OF_OPTIM = {"clip": "from the next iteration on", "frozen": "from the next iteration on"}
 _EFFECTS = {
     "max_iters": "the run ends there",
     "seed": "draws the samples to come; weights and random states are the checkpoint's",
@@ -52,8 +51,8 @@ class Change(NamedTuple):
         path = f"{self.path}."
         effect = _EFFECTS[max((key for key in _EFFECTS if path.startswith(f"{key}.")), key=len)]
         match self.path.split("."):
-            case ["optim", _, key, *_] if key in _OF_OPTIM:
-                effect = _OF_OPTIM[key]
+            case ["optim", _, "clip" | "frozen", *_]:
+                effect = "from the next iteration on"
         return f"{self.path} {' -> '.join(_cut(_shown(self.before), _shown(self.now)))} ({effect})"
 
 
@@ -72,16 +71,16 @@ def _differences(before: object, now: object, path: str) -> Iterator[Change]:
     if isinstance(before, dict) and isinstance(now, dict):
         for key in dict.fromkeys([*before, *now]):
             yield from _differences(before.get(key), now.get(key), f"{path}.{key}" if path else key)
-    elif isinstance(before, list) and isinstance(now, list) and _are_alike_lists(before, now):
+    elif _are_dicts(before) and _are_dicts(now) and len(before) == len(now):
         for number, (old, new) in enumerate(zip(before, now, strict=True)):
             yield from _differences(old, new, f"{path}.{number}")
     elif before != now:
         yield Change(path, before, now)
 
 
-def _are_alike_lists(before: list, now: list) -> bool:
-    """True for lists of equally many dicts, which are compared one by one."""
-    return len(before) == len(now) and all(isinstance(item, dict) for item in [*before, *now])
+def _are_dicts(value: object) -> TypeGuard[list[dict]]:
+    """True for a list of dicts, which are compared one by one."""
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
 def _shown(value: object) -> str:
@@ -113,16 +112,10 @@ def report_changes(before: Mapping[str, Any], now: Mapping[str, Any], iteration:
         LOGGER.warning("  %s", change)
     if len(differences) > _MOST:
         LOGGER.warning("  and %d more", len(differences) - _MOST)
-    _report_short_schedules(before, now)
-
-
-def _report_short_schedules(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Warn of schedules that spanned a run that is longer now: nobody meant the rates beyond."""
-    if not now["max_iters"] > before["max_iters"]:
-        return
-    for path, value in _leaves(now["optim"], "optim"):
+    is_longer = now["max_iters"] > before["max_iters"]
+    for path, value in _leaves(now["optim"], "optim") if is_longer else ():
         _, _, part, *rest = path.split(".")
-        if part == "scheduler" and rest and value == before["max_iters"]:
+        if part == "scheduler" and rest and value == before["max_iters"]:  # nobody meant the rates beyond
             LOGGER.warning(
                 "  %s is %d still, as max_iters was: the schedule ends there, and a cosine rises again. %s=%d "
                 "stretches it", path, value, path, now["max_iters"],
@@ -145,17 +138,17 @@ def comparable_from(work_dir: Path, config: Config) -> int:
     say. Of one that cannot be read nothing is known, so its losses are none to compare with.
     """
     names = [(_KEPT_NAME.fullmatch(path.name), path) for path in work_dir.glob(EARLIER)]
-    now = config.to_dict()
-    return max((int(name[1]) for name, path in names if name and _differ_in_loss(path, now)), default=0)
+    part = ("model.", "data.train.dataset.")
+    return max((int(name[1]) for name, path in names if name and _has_changed(path, config, part)), default=0)
 
 
-def _differ_in_loss(earlier: Path, now: Mapping[str, Any]) -> bool:
+def _has_changed(earlier: Path, config: Config, part: tuple[str, ...] = ("",)) -> bool:
+    """True if a kept config asks for something else in a part; where it cannot be read, too."""
     try:
-        before = Config.fromfile(earlier).to_dict()
+        differences = changes(Config.fromfile(earlier).to_dict(), config.to_dict())
     except SrtoolboxError:
         return True
-    paths = [change.path for change in changes(before, now)]
-    return any(path.startswith(("model.", "data.train.dataset.")) for path in paths)
+    return any(change.path.startswith(part) for change in differences)
 
 
 def config_of_run(work_dir: str | Path) -> str:
@@ -171,11 +164,8 @@ def config_of_run(work_dir: str | Path) -> str:
 
 
 def is_config_of(work_dir: Path, config: Config) -> bool:
-    """True if a run's `config.py` asks for the same; of one that cannot be read nobody knows."""
-    try:
-        return not changes(Config.fromfile(work_dir / CONFIG).to_dict(), config.to_dict())
-    except SrtoolboxError:
-        return False
+    """True if a run's `config.py` can be read and asks for the same."""
+    return not _has_changed(work_dir / CONFIG, config)
 
 
 def save_config(work_dir: Path, text: str, iteration: int) -> None:
@@ -195,16 +185,11 @@ def save_config(work_dir: Path, text: str, iteration: int) -> None:
     except OSError as error:
         raise RunError(write_fault(path, error)) from error
     if earlier != text:
-        kept = next(
-            kept
-            for number in count(1)
-            if not (kept := _kept_name(work_dir, iteration, number)).exists()
-            or kept.read_text(encoding="utf-8", errors="replace") == earlier
-        )
+        name = f"config_until_{iteration:06d}"
+        names = chain([f"{name}.py"], (f"{name}-{number}.py" for number in count(2)))
+        for kept in (work_dir / name for name in names):
+            if not kept.exists() or kept.read_text(encoding="utf-8", errors="replace") == earlier:
+                break
         write_text(kept, earlier)
         LOGGER.info("the config of the run so far is kept as %s", kept.name)
     write_text(path, text)
-
-
-def _kept_name(work_dir: Path, iteration: int, number: int) -> Path:
-    return work_dir / f"config_until_{iteration:06d}{'' if number == 1 else f'-{number}'}.py"
