@@ -23,7 +23,7 @@ def reason_of(error: Exception) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, the name of its class where it has none."""
+    """Return the first line of an error's text (torch adds places), or the name of its class."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,17 @@ from torch import Tensor, nn
 from srtoolbox import dist
 from srtoolbox.errors import ConfigError
 from srtoolbox.image.tensors import carry
+from srtoolbox.text import first_line
+
+TINY = 2e9
+"""Parameters x pixels of GT in an iteration below which one thread is enough.
+
+Such are ESPCN, SRCNN, FSRCNN on usual crops. Their operations take microseconds, after each of
+which the threads wait for each other. On an idle machine two save at most a third; beside other
+work each wait is one for the scheduler, and an iteration takes ten times as long and more.
+"""
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
 def select_device(name: str | None) -> torch.device:
@@ -29,9 +41,7 @@ def select_device(name: str | None) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"device {name!r} is not usable here ({str(error).splitlines()[0]}); try cpu or auto"
-        ) from error
+        raise ConfigError(f"device {name!r} is not usable here ({first_line(error)}); try cpu or auto") from error
     if device.type != "cuda":
         return device
     if device.index is not None and dist.launched():
@@ -40,11 +50,11 @@ def select_device(name: str | None) -> torch.device:
 
 
 def set_up_torch(runtime: dict[str, Any]) -> None:
-    """Threads, determinism and kernel choice by `runtime`."""
+    """Set threads, determinism and kernel choice by `runtime`."""
     if runtime.get("threads"):
         torch.set_num_threads(runtime["threads"])
     if runtime.get("deterministic"):
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS refuses later on
+        os.environ.setdefault(_CUBLAS, ":4096:8")  # else cuBLAS refuses later on
     torch.use_deterministic_algorithms(bool(runtime.get("deterministic")))
     torch.backends.cudnn.benchmark = not runtime.get("deterministic")
 
@@ -90,26 +100,11 @@ def set_random_state(state: dict[str, Any], device: torch.device) -> None:
         torch.cuda.set_rng_state(state["cuda"], device)
 
 
-TINY = 2e9
-"""Parameters x pixels of GT in an iteration below which one thread is enough.
-
-Such are ESPCN, SRCNN, FSRCNN on usual crops. Their operations take microseconds, after each of
-which the threads wait for each other. On an idle machine two save at most a third; beside other
-work each wait is one for the scheduler, and an iteration takes ten times as long and more.
-"""
-VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
-
-
 def default_threads(networks: Iterable[nn.Module], config: Mapping[str, Any]) -> int | None:
-    """Return 1 for a run of tiny networks, None for others and where the user has decided.
+    """Return 1 for a run in which tiny networks learn, None for others and where the user decides.
 
     The number follows from the config and the environment alone, not from the machine's load: a
     resumed run takes the same, on which the last bits of its results may depend.
-
-    Args:
-        networks: those that learn.
-        config: of the run.
     """
     train = config["data"]["train"]
     size = _crop_size(train["dataset"])
@@ -128,15 +123,14 @@ def _crop_size(dataset: object) -> int | None:
         sizes = [own] if isinstance(own, int) else [_crop_size(value) for value in dataset.values()]
     elif isinstance(dataset, list | tuple):
         sizes = [_crop_size(item) for item in dataset]
-    return max((size for size in sizes if size), default=None)
+    return max(filter(None, sizes), default=None)
 
 
 @contextlib.contextmanager
 def process_restored() -> Iterator[None]:
     """Put back torch's settings and the global random states once what runs inside has ended.
 
-    So a run in a session that does other things is that of a process of its own, and changes
-    nothing of what comes after it.
+    So a run in a session equals one in a process of its own, and changes nothing after it.
     """
     threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
     deterministic = torch.are_deterministic_algorithms_enabled()
@@ -155,8 +149,8 @@ def process_restored() -> Iterator[None]:
         random.setstate(python)
         np.random.set_state(numpy)
         torch.set_rng_state(cpu)
-        for number, generator in enumerate(torch.cuda.default_generators):
-            if number < len(cuda):
-                generator.set_state(cuda[number])
+        for generator, state in zip_longest(torch.cuda.default_generators, cuda):
+            if state is not None:
+                generator.set_state(state)
             else:  # CUDA began inside: as it would have begun outside
                 generator.manual_seed(torch.initial_seed())

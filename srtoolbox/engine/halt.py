@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from srtoolbox import dist
 from srtoolbox.data.loading.loader import build_train_loader
 from srtoolbox.engine.device import random_state, set_random_state, to_device
@@ -38,15 +40,16 @@ def check_steps(run: Run) -> None:
     limit = run.runtime.get("max_skipped", MAX_SKIPPED)
     is_last = run.iter == run.max_iters
     for name, optim in run.optims.items():
+        steps = optim.skipped_steps
         if is_last:
-            optim.skipped_steps.settle()
-        is_beyond = optim.skipped_steps.in_a_row >= limit and not optim.is_recovering
-        if is_beyond or (is_last and optim.skipped_steps.in_a_row and not _is_sound(run, name)):
+            steps.settle()
+        is_beyond = steps.in_a_row >= limit and not optim.is_recovering
+        if is_beyond or (is_last and steps.in_a_row and not _is_sound(run, name)):
             halt(run, name)
-        if optim.skipped_steps.in_a_row == 1:
+        if steps.in_a_row == 1:
             LOGGER.warning(
                 "iteration %d: a step of %s left out, its loss or gradients are not finite (%d so far); "
-                "saving waits for a step that succeeds", run.iter, name, optim.skipped_steps.total
+                "saving waits for a step that succeeds", run.iter, name, steps.total
             )  # fmt: skip
 
 
@@ -56,38 +59,21 @@ def _is_sound(run: Run, name: str) -> bool:
     Every rank must call it. It changes nothing.
     """
     buffers = [buffer for network in run.networks.values() for buffer in network.buffers()]
-    before, values = random_state(run.device), [buffer.clone() for buffer in buffers]
-    with _probing(run):
-        result = probe(run, run.draws, run.iter)
+    values = [buffer.clone() for buffer in buffers]
+    result = _probe(run, run.draws, run.iter)
     for buffer, value in zip(buffers, values, strict=True):
         buffer.copy_(value)
-    set_random_state(before, run.device)
     terms = [value for part in result["rank"]["terms"] for value in part.values()]
     norms = [] if run.optims[name].is_recovering else result["gradient_norms"][name].values()
     return all(dist.all_gather_object(all(map(math.isfinite, [*terms, *norms]))))
 
 
-@contextlib.contextmanager
-def _probing(run: Run) -> Iterator[None]:
-    """Let training steps compute gradients, and change no weights."""
-    for optim in run.optims.values():
-        optim.is_probing = True
-    try:
-        yield
-    finally:
-        for optim in run.optims.values():
-            optim.is_probing = False
-
-
 def halt(run: Run, name: str) -> None:
-    """Write the dump and end the run. Every rank must call it.
+    """Write the dump and end the run by a `Stop`. Every rank must call it.
 
     The dump `faults/iter_000123/` holds `state.pth` (a checkpoint), `config.py`, `report.json` and
     the crops of the batch. The last batches are tried again, newest first, until one shows the
     fault: that is the one reported.
-
-    Raises:
-        Stop: always.
     """
     skipped = run.optims[name].skipped_steps.in_a_row
     folder = run.work_dir / "faults" / f"iter_{run.iter:06d}"
@@ -99,8 +85,8 @@ def halt(run: Run, name: str) -> None:
         except WriteError as error:  # users must still hear of the fault itself
             LOGGER.error("the dump of this fault is incomplete: %s", error)
     dist.barrier()
-    passes = all(part["finite"] for part in fault["ranks"])
-    passing = " (those batches tried again are fine)" if passes else ""
+    is_passing = all(part["finite"] for part in fault["ranks"])
+    passing = " (those batches tried again are fine)" if is_passing else ""
     steps = counted(skipped, f"step of {name} was", f"steps of {name} were")
     raise Stop(
         f"iteration {run.iter}: the last {steps} left out, since loss or gradients are no "
@@ -116,14 +102,13 @@ def _find_fault(run: Run, state: Mapping[str, Any], skipped: int) -> dict[str, A
     """Return the results of the newest batch that shows the fault, or of the oldest skipped one."""
     per_iteration = run.config["data"]["train"]["batch_size"] * run.world * run.accumulation
     result: dict[str, Any] = {}
-    with _probing(run):
-        for back in range(1, min(skipped, run.iter) + 1):
-            set_random_state(state["rng"][dist.rank()], run.device)
-            draws, iteration = run.draws - back * per_iteration, run.iter - back
-            result = {"iteration": iteration, "draws": draws, **probe(run, draws, iteration)}
-            result["ranks"] = dist.all_gather_object(result.pop("rank"))
-            if not all(rank["finite"] for rank in result["ranks"]):
-                break
+    for back in range(1, min(skipped, run.iter) + 1):
+        draws, iteration = run.draws - back * per_iteration, run.iter - back
+        step = _probe(run, draws, iteration, start=state["rng"][dist.rank()])
+        result = {"iteration": iteration, "draws": draws, **step}
+        result["ranks"] = dist.all_gather_object(result.pop("rank"))
+        if not all(rank["finite"] for rank in result["ranks"]):
+            break
     return result
 
 
@@ -137,66 +122,73 @@ def _write_dump(run: Run, folder: Path, state: dict[str, Any], fault: dict[str, 
     write_json(folder / "report.json", {"world": run.world, **fault})
 
 
-def probe(run: Run, draws: int, iteration: int, *, rank: int | None = None, world: int | None = None) -> dict[str, Any]:
-    """Take one training step that changes no weights, from the batch that begins at `draws`.
+@contextlib.contextmanager
+def _probing(run: Run, start: dict[str, Any] | None) -> Iterator[None]:
+    """Let training steps compute gradients and change no weights, from a random state if one is given."""
+    before = random_state(run.device)
+    set_random_state(start or before, run.device)
+    for optim in run.optims.values():
+        optim.is_probing = True
+    try:
+        yield
+    finally:
+        for optim in run.optims.values():
+            optim.is_probing = False
+        set_random_state(before, run.device)
 
-    The random state it begins with is the caller's.
+
+def _probe(
+    run: Run,
+    draws: int,
+    iteration: int,
+    *,
+    start: dict[str, Any] | None = None,
+    place: tuple[int, int] | None = None,
+) -> dict[str, Any]:
+    """Take one training step that changes no weights, and leave the random state as it is.
 
     Args:
-        run: its optimizers are probing.
+        run: the run.
         draws, iteration: samples drawn and iterations finished before that step.
-        rank, world: whose part of the batch (default: this process's).
+        start: the random state that the step begins with (default: the present one).
+        place: rank and number of ranks whose part of the batch it is (default: of this process).
     """
-    batches = build_train_loader(
-        run.dataset,
-        run.config["data"]["train"]["batch_size"],
-        seed=run.seed,
-        start=draws,
-        rank=dist.rank() if rank is None else rank,
-        world=run.world if world is None else world,
-    )
+    rank, world = place or (dist.rank(), run.world)
+    size = run.config["data"]["train"]["batch_size"]
+    batches = build_train_loader(run.dataset, size, seed=run.seed, start=draws, rank=rank, world=world)
     run.model.iteration = iteration
     terms: list[dict[str, float]] = []
     images: list[tuple[str, Any, Any]] = []
-    for part in range(run.accumulation):
-        batch = next(batches)
-        images += zip(batch["key"], batch["lq"].numpy(), batch["gt"].numpy(), strict=True)
-        for optim in run.optims.values():
-            optim.accumulate(part, run.accumulation)
-        step = run.model.train_step(to_device(batch, run.device), run.optims)
-        terms.append({name: float(value) for name, value in step.items()})
-    norms = {name: _gradient_norms(run, name) for name in run.optims}
+    with _probing(run, start):
+        for part in range(run.accumulation):
+            batch = next(batches)
+            images += zip(batch["key"], batch["lq"].numpy(), batch["gt"].numpy(), strict=True)
+            for optim in run.optims.values():
+                optim.accumulate(part, run.accumulation)
+            step = run.model.train_step(to_device(batch, run.device), run.optims)
+            terms.append({name: float(value) for name, value in step.items()})
+    norms = {name: _gradient_norms(run.networks[name]) for name in run.optims}
     numbers = [value for part in (*terms, *norms.values()) for value in part.values()]
+    keys = [key for key, _, _ in images]
     return {
         "lr": learning_rates(run.optims),
         "scale": {name: optim.scaler.get_scale() for name, optim in run.optims.items()},
         "gradient_norms": norms,
-        "rank": {
-            "finite": all(map(math.isfinite, numbers)),
-            "terms": terms,
-            "keys": [key for key, _, _ in images],
-            "images": images,
-        },
+        "rank": {"finite": all(map(math.isfinite, numbers)), "terms": terms, "keys": keys, "images": images},
     }
 
 
 def replay(run: Run, state: Mapping[str, Any], report: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
     """Repeat the step of a dump in one process; return the rank of its batch, and the results.
 
-    Args:
-        run: built from `state`, the dump's `state.pth`.
-        report: the dump's `report.json`.
+    `run` is built from `state`, the dump's `state.pth`; `report` is its `report.json`.
     """
     rank = next((number for number, part in enumerate(report["ranks"]) if not part["finite"]), 0)
     run.set_training_mode()
-    before = random_state(run.device)
-    set_random_state(state["rng"][rank], run.device)
-    with _probing(run):
-        result = probe(run, report["draws"], report["iteration"], rank=rank, world=report["world"])
-    set_random_state(before, run.device)
-    return rank, result
+    place, start = (rank, report["world"]), state["rng"][rank]
+    return rank, _probe(run, report["draws"], report["iteration"], start=start, place=place)
 
 
-def _gradient_norms(run: Run, name: str) -> dict[str, float]:
-    parameters = run.networks[name].named_parameters()
-    return {key: float(value.grad.norm()) for key, value in parameters if value.grad is not None}
+def _gradient_norms(network: nn.Module) -> dict[str, float]:
+    gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
+    return {name: float(gradient.norm()) for name, gradient in gradients.items() if gradient is not None}

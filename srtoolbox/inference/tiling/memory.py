@@ -19,6 +19,7 @@ from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.restore import DTYPES, AutocastRestore, device_of
 from srtoolbox.interfaces import NetworkWrapper, Splittable, facts_of
 from srtoolbox.system import address_space_left, available_bytes
+from srtoolbox.text import first_line
 
 UNKNOWN = 2 << 30
 """Bytes assumed to be free where the system does not say (of another GPU than CUDA's, say)."""
@@ -35,11 +36,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _MESSAGES)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the message of an error without the lines of places that torch adds."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @contextlib.contextmanager

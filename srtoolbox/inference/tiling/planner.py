@@ -12,11 +12,12 @@ from torch import nn
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.tiling import COSTLY, NEAR, Margin, Margins, TileGrid, cut_axis, round_up
-from srtoolbox.inference.tiling.memory import MemoryModel, first_line, free_bytes, shortage_as_error
+from srtoolbox.inference.tiling.memory import MemoryModel, free_bytes, shortage_as_error
 from srtoolbox.inference.tiling.receptive_field import CHROMA, receptive_field_of
 from srtoolbox.inference.wrappers import PIECE
 from srtoolbox.interfaces import Splittable, facts_of
 from srtoolbox.logger import LOGGER
+from srtoolbox.text import first_line
 
 Size = tuple[int, int]
 """(height, width)."""
