@@ -52,8 +52,7 @@ def restarts() -> int:
 
 
 def init(device: torch.device, timeout: float = TIMEOUT) -> None:
-    """Join the process group if launched by torchrun: NCCL for CUDA, gloo otherwise. A second call
-    does nothing.
+    """Join the process group, once, if launched by torchrun: NCCL for CUDA, gloo otherwise.
 
     Args:
         device: where this rank computes.
@@ -125,10 +124,9 @@ def advance() -> None:
 def leave(exit_code: int) -> None:
     """End this process together with all ranks; returns where it is alone.
 
-    The process group is not destroyed but left to the operating system: gloo's thread may still
-    hold tensors of its last collectives, whose release needs Python's lock, while the group's
-    destructor holds that lock and waits for the thread: a deadlock (seen with torch 2.13; a barrier
-    before it only makes it rare).
+    The process group is left to the operating system: gloo's thread may still hold tensors of its
+    last collectives, whose release needs Python's lock, while the group's destructor holds that
+    lock and waits for the thread (a deadlock seen with torch 2.13; a barrier only makes it rare).
     """
     if dist.is_initialized():
         try:
@@ -142,19 +140,18 @@ def leave(exit_code: int) -> None:
 
 
 def abort(error: BaseException) -> None:
-    """End this process now if there are others: they may wait for it, and leaving the group would
-    wait for them.
-
-    Where another rank is the cause, it is named.
-    """
+    """End this process now if there are others, which wait for it; name the rank that is the cause."""
     heartbeat = _Group.heartbeat
     if heartbeat is None:
         return
     heartbeat.error = error
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun ends us as soon as one rank is gone: first the reason
-    own = isinstance(error, SrtoolboxError) or not _of_a_collective(error)
-    cause = None if own else heartbeat.explain(EXPLANATION)
+    # a failed exchange with other ranks is a RuntimeError of gloo or NCCL, by its text
+    words = ("gloo", "nccl", "connection", "timed out")
+    is_collective = isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    is_own = isinstance(error, SrtoolboxError) or not is_collective
+    cause = None if is_own else heartbeat.explain(EXPLANATION)
     if cause is None:
         heartbeat.fail(f"{type(error).__name__}: {error}".splitlines()[0])
         known = isinstance(error, SrtoolboxError | KeyboardInterrupt | SystemExit)
@@ -165,24 +162,18 @@ def abort(error: BaseException) -> None:
     exit_now(EXIT_INTERRUPT if isinstance(error, KeyboardInterrupt) else 1)
 
 
-def _of_a_collective(error: BaseException) -> bool:
-    """True if an exchange with other ranks failed: a RuntimeError of gloo or NCCL by its text."""
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(word in text for word in ("gloo", "nccl", "connection", "timed out"))
-
-
 def local_rank() -> int:
-    """This process's number on its machine."""
+    """Return this process's number on its machine."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def rank() -> int:
-    """This process's number over all machines; 0 when alone."""
+    """Return this process's number over all machines; 0 when alone."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """Number of processes; 1 when alone."""
+    """Return the number of processes; 1 when alone."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -198,7 +189,7 @@ def barrier() -> None:
 
 
 def all_gather_object(value: Any) -> list[Any]:  # noqa: ANN401 - any picklable value
-    """The values of all ranks, by rank."""
+    """Return the values of all ranks, by rank."""
     if not dist.is_initialized():
         return [value]
     gathered: list[Any] = [None] * world_size()
@@ -207,10 +198,9 @@ def all_gather_object(value: Any) -> list[Any]:  # noqa: ANN401 - any picklable 
 
 
 class Vote:
-    """The largest value of any rank, asked for now and read later: the message travels while the
-    rank computes.
+    """The largest value of any rank, asked for now and read later: it travels while the rank computes.
 
-    This is how a signal that one rank received is told to all, at the same iteration.
+    So a signal to one rank reaches all at the same iteration.
     """
 
     def __init__(self, value: int) -> None:
@@ -228,24 +218,19 @@ class Vote:
         return int(self._value)
 
 
+@torch.no_grad()
 def broadcast_buffers(module: nn.Module) -> None:
     """Overwrite the buffers of all ranks with rank 0's, before saving or evaluating."""
-    if dist.is_initialized():
-        for buffer in module.buffers():
-            if buffer.numel():
-                _broadcast(buffer)
-
-
-@torch.no_grad()
-def _broadcast(tensor: Tensor) -> None:
-    """Send a tensor as bytes, which every backend takes: gloo knows no int16, NCCL no bool of some versions."""
-    data = tensor.detach().contiguous().flatten().view(torch.uint8)
-    dist.broadcast(data, src=0)
-    tensor.copy_(data.view(tensor.dtype).view(tensor.shape))
+    for buffer in module.buffers() if dist.is_initialized() else ():
+        if buffer.numel():
+            # as bytes, which every backend takes: gloo knows no int16 and NCCL no bool of some versions
+            data = buffer.detach().contiguous().flatten().view(torch.uint8)
+            dist.broadcast(data, src=0)
+            buffer.copy_(data.view(buffer.dtype).view(buffer.shape))
 
 
 def mean_over_ranks(value: Tensor) -> Tensor:
-    """Mean of a tensor over ranks, differentiable."""
+    """Return the mean of a tensor over ranks, differentiable."""
     if not dist.is_initialized():
         return value
     from torch.distributed.nn.functional import all_reduce
@@ -255,7 +240,6 @@ def mean_over_ranks(value: Tensor) -> Tensor:
 
 def averaging_gradients(network: nn.Module, device: torch.device) -> nn.Module:
     """Return the network wrapped so that the ranks average its gradients as they are computed."""
-    with warnings.catch_warnings():  # torch announces another name of broadcast_buffers
-        warnings.simplefilter("ignore", FutureWarning)
-        devices = [device.index] if device.type == "cuda" else None
+    devices = [device.index] if device.type == "cuda" else None
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of another name of broadcast_buffers
         return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)

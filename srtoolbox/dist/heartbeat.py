@@ -1,9 +1,8 @@
 """Signs of life between ranks, by a thread in each process: a dead or hanging rank ends all, named.
 
-Each rank tells a store, twice a second, what it is doing (`Activity`), and looks at the next
-rank's. A rank that is silent (killed, stopped, its machine gone) or stays in one phase for too long
-is a fault; whoever finds it tells all, and every process ends with that message, whatever
-collective its main thread is caught in.
+Each rank tells a store, twice a second, what it does (`Activity`), and looks at the next rank's. One
+that is silent (killed, stopped, its machine gone) or stays in one phase for too long is a fault:
+whoever finds it tells all, and every process ends, whatever collective its main thread is caught in.
 """
 
 from __future__ import annotations
@@ -53,8 +52,7 @@ class Heartbeat:
     """The signs of life of one process.
 
     Args:
-        store: a connection to the run's key-value store that nothing else uses (a blocked one would
-            block us).
+        store: a connection of its own to the run's key-value store (others may block theirs).
         rank, world: this process and how many there are.
         timeout: seconds a rank may be silent or stay in one phase; ten times that in `SLOW_PHASES`.
         end: ends the process with an exit code.
@@ -63,8 +61,7 @@ class Heartbeat:
     def __init__(self, store: Any, rank: int, world: int, timeout: float, end: Callable[[int], None]) -> None:  # noqa: ANN401
         self.store, self.rank, self.world, self.timeout, self._end = store, rank, world, timeout, end
         self.activity = Activity("start", 0, time.monotonic())
-        self.error: BaseException | None = None
-        """The fault of this process, whose line is told instead of that of the clean-up after it."""
+        self.error: BaseException | None = None  # whose line is told, not that of the clean-up after it
         self._beats = 0
         self._seen: dict[int, tuple[Any, float]] = {}  # rank -> its last sign of life, and when that was new
         self._closed = threading.Event()
@@ -134,14 +131,8 @@ class Heartbeat:
 
     def _sign(self) -> dict[str, Any]:
         phase, iteration, since = self.activity
-        return {
-            "beat": self._beats,
-            "phase": phase,
-            "iter": iteration,
-            "seconds": time.monotonic() - since,
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-        }
+        where = {"pid": os.getpid(), "host": socket.gethostname()}
+        return {"beat": self._beats, "phase": phase, "iter": iteration, "seconds": time.monotonic() - since, **where}
 
     def _fault(self) -> str | None:
         return self.store.get("fault").decode() if self.store.check(["fault"]) else None
@@ -160,10 +151,9 @@ class Heartbeat:
                 self._seen[rank] = (sign, now)
             elif now - new_at > limit:
                 what = f"was last seen {_described(sign)}" if sign else "never came"
-                message = f"rank {rank} has given no sign of life for {now - new_at:.0f} s; it {what}"
                 if sign:
                     _kill_sibling(sign)
-                return self._publish(message)
+                return self._publish(f"rank {rank} has given no sign of life for {now - new_at:.0f} s; it {what}")
         return None
 
     def _stuck(self) -> str | None:
@@ -212,9 +202,8 @@ def _location(frames: list[tuple[FrameType, int]]) -> str:
 
 def _kill_sibling(sign: dict[str, Any]) -> None:
     """End a silent process of the same launcher on this machine: it would outlive the run."""
-    if sign["host"] != socket.gethostname():
-        return
-    if parent_of(sign["pid"]) == os.getppid():  # the number may meanwhile be another process's
+    # the number may meanwhile be another process's
+    if sign["host"] == socket.gethostname() and parent_of(sign["pid"]) == os.getppid():
         with contextlib.suppress(OSError):
             kill_process(sign["pid"])
 

@@ -60,10 +60,8 @@ class ImageScores(dict[str, Scores]):
 class Evaluation:
     """The outcome over several sets."""
 
-    images: dict[str, ImageScores] = field(default_factory=dict)
-    """By set."""
-    panels: dict[str, EvaluatedImage] = field(default_factory=dict)
-    """Images to look at, by '<set>/<image>'."""
+    images: dict[str, ImageScores] = field(default_factory=dict)  # by set
+    panels: dict[str, EvaluatedImage] = field(default_factory=dict)  # to look at, by '<set>/<image>'
 
     @property
     def scores(self) -> Scores:
@@ -140,8 +138,7 @@ def evaluate(
 
 def _report_nan(images: Mapping[str, Scores]) -> None:
     """Warn, on rank 0, of scores that are not a number: a mean over them is none either."""
-    bad = {name: [key for key in row if math.isnan(row[key])] for name, row in images.items()}
-    bad = {name: keys for name, keys in bad.items() if keys}
+    bad = {name: keys for name, row in images.items() if (keys := [key for key in row if math.isnan(row[key])])}
     if bad and dist.is_main():
         name, metrics = next(iter(bad.items()))
         LOGGER.warning(
@@ -172,23 +169,18 @@ def score(restored: Restored, gt: Tensor, metrics: Mapping[str, Metric]) -> Scor
     rgb, gt = (image.expand(-1, 3, -1, -1) for image in (restored.rgb, gt))
     scores = {}
     for name, metric in metrics.items():
+        output, target = rgb, gt
         if metric.protocol == "y_direct":
             output = restored.output if restored.output.shape[1] == 1 else rgb_to_y(restored.output)
-            scores[name] = _number(name, metric(output, rgb_to_y(gt)))
-        else:
-            scores[name] = _number(name, metric(rgb, gt))
+            target = rgb_to_y(gt)
+        result = metric(output, target)
+        try:
+            scores[name] = float(cast(SupportsFloat, result))  # a plugin may return anything
+        except (TypeError, ValueError, RuntimeError) as error:
+            got = f"shape {tuple(result.shape)}" if isinstance(result, Tensor) else type(result).__name__
+            fault = f"metric {name!r} returns one number per image, (1,) for one, but returned {got}"
+            raise SrtoolboxError(fault) from error
     return scores
-
-
-def _number(name: str, result: object) -> float:
-    """Return a metric's result for one image as a number; a plugin may return anything."""
-    try:
-        return float(cast(SupportsFloat, result))
-    except (TypeError, ValueError, RuntimeError) as error:
-        got = f"shape {tuple(result.shape)}" if isinstance(result, Tensor) else type(result).__name__
-        raise SrtoolboxError(
-            f"metric {name!r} returns one number per image, (1,) for one, but returned {got}"
-        ) from error
 
 
 def uncompiled() -> contextlib.AbstractContextManager:
@@ -199,7 +191,7 @@ def uncompiled() -> contextlib.AbstractContextManager:
 
 
 def build_eval_datasets(datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Datasets by name. A set whose files are absent is reported and left out."""
+    """Build datasets by name. A set whose files are absent is reported and left out."""
     built = {}
     for name, cfg in datasets.items():
         try:
@@ -210,7 +202,7 @@ def build_eval_datasets(datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, 
 
 
 def build_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Metrics by name."""
+    """Build metrics by name."""
     if "seconds" in metrics:
         raise ConfigError("metrics: 'seconds' is the name of the upscaling time; give that metric another one")
     return {name: METRICS.build(cfg) for name, cfg in metrics.items()}

@@ -32,10 +32,8 @@ def seed_gradient(loss: Tensor) -> Tensor | None:
 
 def flag_nonfinite(gradients: list[Tensor]) -> Tensor:
     """Return 1.0 if any value is NaN or infinite, else 0.0, on their device, without waiting."""
-    device = gradients[0].device
-    flag = torch.zeros((), device=device)
-    # a factor of 1 changes nothing
-    find_non_finite_(gradients, flag, _one(device))
+    flag = torch.zeros((), device=gradients[0].device)
+    find_non_finite_(gradients, flag, _one(flag.device))  # a factor of 1 changes nothing
     return flag
 
 
@@ -55,39 +53,24 @@ class SkippedSteps:
         self._pending: deque[tuple[Tensor, torch.cuda.Event | None]] = deque()
 
     def record(self, flag: Tensor, *, wait: bool) -> None:
-        """Count a step's flag (see `flag_nonfinite`): at once with `wait`, else when it has
-        arrived.
-
-        All calls of one object go the same way.
-        """
-        if wait:
-            self._count(flag)
-            return
-        if flag.device.type == "cuda":
-            host = torch.empty((), pin_memory=True).copy_(flag, non_blocking=True)
+        """Count a step's flag (see `flag_nonfinite`): at once with `wait`, else when it arrives."""
+        event = None
+        if flag.device.type == "cuda" and not wait:
+            flag = torch.empty((), pin_memory=True).copy_(flag, non_blocking=True)
             event = torch.cuda.Event()
             event.record()
-            self._pending.append((host, event))
-        else:
-            self._pending.append((flag, None))
-        while len(self._pending) > LAG:
-            self._count(self._arrived())
+        self._pending.append((flag, event))
+        self.settle(0 if wait else LAG)
 
-    def settle(self) -> None:
-        """Wait for all that is on its way."""
-        while self._pending:
-            self._count(self._arrived())
-
-    def _arrived(self) -> Tensor:
-        flag, event = self._pending.popleft()
-        if event is not None:
-            event.synchronize()
-        return flag
-
-    def _count(self, flag: Tensor) -> None:
-        bad = bool(flag)
-        self.total += bad
-        self.in_a_row = self.in_a_row + 1 if bad else 0
+    def settle(self, lag: int = 0) -> None:
+        """Wait for all flags that are on their way, but for the last `lag` ones."""
+        while len(self._pending) > lag:
+            flag, event = self._pending.popleft()
+            if event is not None:
+                event.synchronize()
+            bad = bool(flag)
+            self.total += bad
+            self.in_a_row = self.in_a_row + 1 if bad else 0
 
 
 class StatisticsGuard:

@@ -30,16 +30,12 @@ def chooser(entry: str, names: Iterable[str]) -> Callable[[str], bool]:
     """
     if re.search(r"[*?\[]", entry):
         fits = re.compile(fnmatch.translate(entry)).match
-        return lambda name: any(fits(name[:end]) for end in _part_ends(name))
+        return lambda name: any(fits(name[: end.start()]) for end in re.finditer(r"\.|$", name))
     part = entry.rstrip(".")
     if entry != part or any(name == part or name.startswith(f"{part}.") for name in names):
         return lambda name: name == part or name.startswith(f"{part}.")
     number_ends = entry[-1:].isdigit()  # of a part without parameters, perhaps
     return lambda name: name.startswith(entry) and not (number_ends and name[len(entry) :][:1].isdigit())
-
-
-def _part_ends(name: str) -> list[int]:
-    return [match.start() for match in re.finditer(r"\.|$", name)]
 
 
 def chosen_entries(entries: Iterable[str], names: Iterable[str]) -> dict[str, str | None]:
@@ -50,15 +46,9 @@ def chosen_entries(entries: Iterable[str], names: Iterable[str]) -> dict[str, st
     """
     names = list(names)
     choosers = {entry: chooser(entry, names) for entry in entries}
-    chosen = {}
-    for name in names:
-        fitting = [entry for entry, fits in choosers.items() if fits(name)]
-        chosen[name] = max(fitting, key=_letters, default=None)
-    return chosen
-
-
-def _letters(entry: str) -> int:
-    return len(re.sub(r"\[[^]]*\]|[*?]", "", entry))
+    letters = {entry: len(re.sub(r"\[[^]]*\]|[*?]", "", entry)) for entry in choosers}
+    fitting = {name: [entry for entry, fits in choosers.items() if fits(name)] for name in names}
+    return {name: max(chosen, key=letters.__getitem__, default=None) for name, chosen in fitting.items()}
 
 
 def entry_fault(entry: str, names: Iterable[str]) -> str | None:
@@ -76,8 +66,7 @@ def entry_fault(entry: str, names: Iterable[str]) -> str | None:
 
 
 def freeze(name: str, network: nn.Module, entries: Sequence[str] | str | None) -> list[nn.Module]:
-    """Take parameters out of training, by `optim.<name>.frozen`; returns the modules that lie in
-    what is frozen.
+    """Take parameters out of training, by `optim.<name>.frozen`; return the modules in what is frozen.
 
     Those are put into evaluation mode: BatchNorm's statistics and the vectors of spectral norms
     stay as they are, too, and dropout is off, so that what is frozen computes the same for good.
@@ -88,27 +77,21 @@ def freeze(name: str, network: nn.Module, entries: Sequence[str] | str | None) -
     entries = [entries] if isinstance(entries, str) else list(entries or ())
     if not entries:
         return []
-    names = [parameter_name for parameter_name, _ in network.named_parameters()]
-    for entry in entries:
-        if fault := entry_fault(entry, names):
-            raise ConfigError(f"optim.{name}.frozen: {fault}")
+    names = _names(network, entries, f"optim.{name}.frozen")
     choosers = [chooser(entry, names) for entry in entries]
-    count = 0
-    for parameter_name, parameter in network.named_parameters():
-        if any(fits(parameter_name) for fits in choosers):
-            parameter.requires_grad_(False)
-            count += 1
+    frozen = [value for key, value in network.named_parameters() if any(fits(key) for fits in choosers)]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
     # a module lies in it if any tensor there would, whatever its name
     modules = [module for part, module in network.named_modules() if any(fits(f"{part}.") for fits in choosers)]
     for module in modules:
         module.training = False
-    LOGGER.info("optim.%s.frozen: %d of %d parameter tensors stay as they are", name, count, len(names))
+    LOGGER.info("optim.%s.frozen: %d of %d parameter tensors stay as they are", name, len(frozen), len(names))
     return modules
 
 
 def parameter_groups(name: str, network: nn.Module, settings: Mapping[str, Mapping]) -> dict[str, dict[str, Any]]:
-    """Return one group for each entry of `param_groups` that has parameters to train, and first one
-    for the rest, ''.
+    """Return a group for the rest, '', and for each entry of `param_groups`, where any parameter learns.
 
     Args:
         name, settings: `optim.<name>.param_groups`.
@@ -117,18 +100,21 @@ def parameter_groups(name: str, network: nn.Module, settings: Mapping[str, Mappi
     Raises:
         ConfigError: an entry that chooses no parameter.
     """
-    names = [parameter_name for parameter_name, _ in network.named_parameters()]
-    for entry in settings:
-        if fault := entry_fault(entry, names):
-            raise ConfigError(f"optim.{name}.param_groups: {fault}")
-    chosen = chosen_entries(settings, names)
+    chosen = chosen_entries(settings, _names(network, settings, f"optim.{name}.param_groups"))
     groups: dict[str, list[nn.Parameter]] = {"": [], **{entry: [] for entry in settings}}
     for parameter_name, parameter in network.named_parameters():
         if parameter.requires_grad:
             groups[chosen[parameter_name] or ""].append(parameter)
-    return {
-        entry: {"params": parameters, **settings.get(entry, {})} for entry, parameters in groups.items() if parameters
-    }
+    return {entry: {"params": group, **settings.get(entry, {})} for entry, group in groups.items() if group}
+
+
+def _names(network: nn.Module, entries: Iterable[str], key: str) -> list[str]:
+    """Return the names of all parameters; refuse entries of a config's key that choose none."""
+    names = [name for name, _ in network.named_parameters()]
+    for entry in entries:
+        if fault := entry_fault(entry, names):
+            raise ConfigError(f"{key}: {fault}")
+    return names
 
 
 def nothing_to_train(network: nn.Module) -> str:

@@ -21,16 +21,14 @@ AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class OptimWrapper:
-    """The optimizer of a training step: `autocast()` around the forward pass, `update(loss)` after
-    it.
+    """The optimizer of a training step: `autocast()` around the forward pass, then `update(loss)`.
 
     Args:
         network: whose parameters are optimised (not wrapped in DDP).
         optimizer, scheduler: torch objects over them.
         amp: 'bf16', 'fp16' (with a gradient scaler) or None for full precision.
         clip: largest gradient norm, or None.
-        group_names: what the optimizer's parameter groups are called, '' for the rest; None: by
-            their numbers.
+        group_names: of the optimizer's parameter groups, '' for the rest; None: their numbers.
         frozen: modules that stay in evaluation mode while the rest trains, see `freeze`.
 
     Raises:
@@ -53,9 +51,7 @@ class OptimWrapper:
         names = list(group_names or ())
         fits = len(names) == len(groups)  # an optimizer may make its own groups
         self.group_names = names if fits else ["", *map(str, range(1, len(groups)))]
-        self.frozen = list(frozen)
-        self.scheduler = scheduler
-        self.clip = clip
+        self.frozen, self.scheduler, self.clip = list(frozen), scheduler, clip
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         if not self.parameters:
             raise ConfigError(nothing_to_train(network))
@@ -67,17 +63,15 @@ class OptimWrapper:
         self._scaled = self.scaler.is_enabled()  # a disabled scaler does nothing, in many steps
         self._part, self._parts = 0, 1
         self.skipped_steps = SkippedSteps()
-        fused = all(group.get("fused") for group in optimizer.param_groups)
+        fused = all(group.get("fused") for group in groups)
         self.is_synchronous = self.device_type == "cpu" or not (fused or self._scaled)
-        self._has_momentum = isinstance(optimizer, torch.optim.SGD) and any(
-            group["momentum"] for group in optimizer.param_groups
-        )
+        self._has_momentum = isinstance(optimizer, torch.optim.SGD) and any(group["momentum"] for group in groups)
         self.nonfinite_flag: Tensor | None = None  # 1 where this iteration's step is skipped
         self.is_probing = False  # gradients only, no step: to look into a fault
-        self._scheduled = False  # whether the schedule has made its first step
+        self._has_stepped = False  # the schedule
 
     def autocast(self) -> AbstractContextManager:
-        """The context of the forward pass."""
+        """Return the context of the forward pass."""
         if self.amp_dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device_type, dtype=self.amp_dtype)
@@ -87,14 +81,15 @@ class OptimWrapper:
         self._part, self._parts, self.nonfinite_flag = part, parts, None
 
     def update(self, loss: Tensor, *, measure: bool = False) -> Tensor | None:
-        """Backward of a scalar loss and, with the iteration's last batch, one optimizer step,
-        unless loss or gradients are not finite: then the step is left out, on all ranks, and
-        `skipped_steps` counts it.
+        """Run backward from a scalar loss and, with the iteration's last batch, one optimizer step.
+
+        Where loss or gradients are not finite the step is left out, on all ranks, and counted by
+        `skipped_steps`.
 
         Args:
             loss: unscaled.
-            measure: whether to return the norm of all gradients before clipping, on their device,
-                when there is a step.
+            measure: True to return the norm of all gradients before clipping, on their device, of a
+                step.
         """
         if self._part == 0:
             for parameter in self.parameters:  # zero_grad of the optimizer takes longer
@@ -106,7 +101,12 @@ class OptimWrapper:
             return None
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         bad = flag_nonfinite(gradients)  # before clipping makes something else of an infinity
-        norm = self._norm_and_clip(gradients) if measure or self.clip is not None else None
+        norm = None
+        if measure or self.clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            norm = nn.utils.get_total_norm(gradients)
+        if norm is not None and self.clip is not None:
+            nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
         self._step(bad)
         return norm if measure else None
 
@@ -137,28 +137,17 @@ class OptimWrapper:
         """
         return self._scaled and self.scaler.get_scale() >= 1
 
-    def _norm_and_clip(self, gradients: Sequence[Tensor]) -> Tensor:
-        self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.get_total_norm(gradients)
-        if self.clip is not None:
-            nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
-        return norm
-
     def step_scheduler(self) -> None:
         """Advance the schedule by one iteration, if there is one."""
-        if self.scheduler is None:
-            return
-        if self._scheduled:
-            self.scheduler.step()
-            return
-        with warnings.catch_warnings():  # of no optimizer step before
-            warnings.simplefilter("ignore")
-            self.scheduler.step()
-        self._scheduled = True
+        if self.scheduler is not None:
+            quiet = warnings.catch_warnings(action="ignore")  # at first: of no optimizer step before
+            with contextlib.nullcontext() if self._has_stepped else quiet:
+                self.scheduler.step()
+            self._has_stepped = True
 
     @property
     def rates(self) -> dict[str, float]:
-        """Return the learning rate of each parameter group by its name, '' for the rest."""
+        """The learning rate of each parameter group by its name, '' for the rest."""
         groups = zip(self.group_names, self.optimizer.param_groups, strict=True)
         return {name: float(group["lr"]) for name, group in groups}
 
@@ -168,23 +157,24 @@ class OptimWrapper:
             module.training = False
 
     def state_dict(self) -> dict[str, Any]:
-        """Optimizer, schedule and scaler as tensors and plain values."""
+        """Return optimizer, schedule and scaler as tensors and plain values."""
         self.skipped_steps.settle()
-        state: dict[str, Any] = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
-        state["names"] = self._names
-        state["skips"] = [self.skipped_steps.total, self.skipped_steps.in_a_row]
-        if self.scheduler is not None:
-            state["scheduler"] = self.scheduler.state_dict()
-        return state
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "names": self._names,
+            "skips": [self.skipped_steps.total, self.skipped_steps.in_a_row],
+            **({} if self.scheduler is None else {"scheduler": self.scheduler.state_dict()}),
+        }
 
     def load_state_dict(self, state: dict[str, Any], *, restart_at: int | None = None) -> None:
         """Take back what `state_dict` gave.
 
         Args:
             state: from a wrapper over the same parameters.
-            restart_at: keep this wrapper's own settings (learning rates, schedule, groups) instead
-                of the saved ones, with the schedule where it is after so many iterations. Moments
-                go by the parameters' names: one that was frozen until now has none.
+            restart_at: keep this wrapper's own settings (learning rates, schedule, groups), with
+                the schedule where it is after so many iterations. Moments go by the parameters'
+                names: one that was frozen until now has none.
 
         Raises:
             ValueError: other parameters, or grouped in another way.
@@ -195,21 +185,24 @@ class OptimWrapper:
         if restart_at is not None:
             saved = self._regrouped(saved, state.get("names"))
         self.optimizer.load_state_dict(saved)
-        self._match_layouts()
-        if self.scaler.is_enabled() and state["scaler"]:
+        for parameter, moments in self.optimizer.state.items():
+            for name, value in moments.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    # laid out in memory as the parameter is, which fused optimizers rely on
+                    moments[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        if self._scaled and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         if self.scheduler is None:
             return
         if restart_at is None:
             self.scheduler.load_state_dict(state["scheduler"])
             return
-        with warnings.catch_warnings():  # torch expects an optimizer step before each
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):  # torch expects an optimizer step before each
             for _ in range(restart_at):
                 self.scheduler.step()
 
     def _regrouped(self, saved: dict[str, Any], names: Sequence[str] | None) -> dict[str, Any]:
-        """The saved moments under this wrapper's own groups."""
+        """Return the saved moments under this wrapper's own groups."""
         groups = self.optimizer.state_dict()["param_groups"]
         if names is None:  # a checkpoint of earlier versions
             if [len(group["params"]) for group in groups] != [len(group["params"]) for group in saved["param_groups"]]:
@@ -219,17 +212,9 @@ class OptimWrapper:
         moments = {place: saved["state"].get(places.get(name)) for place, name in enumerate(self._names)}
         return {"state": {place: value for place, value in moments.items() if value}, "param_groups": groups}
 
-    def _match_layouts(self) -> None:
-        """Let moments lie in memory as their parameters do, which fused optimizers rely on."""
-        for parameter, moments in self.optimizer.state.items():
-            for name, value in moments.items():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    moments[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-
 
 def build_optim(name: str, network: nn.Module, cfg: Mapping[str, Any], *, amp: str | None = None) -> OptimWrapper:
-    """An OptimWrapper from `optim.<name>`: dict(optimizer, scheduler, milestones, clip,
-    param_groups, frozen).
+    """Build from `optim.<name>`: dict(optimizer, scheduler, milestones, clip, param_groups, frozen).
 
     Raises:
         ConfigError: an entry of `param_groups` or `frozen` that chooses no parameter, nothing to
@@ -243,7 +228,7 @@ def build_optim(name: str, network: nn.Module, cfg: Mapping[str, Any], *, amp: s
     if _can_fuse(optimizer_cfg, groups.values()) and not (amp == "fp16" and optimizer_cfg.get("momentum")):  # see _step
         optimizer_cfg["fused"] = True  # one kernel for all tensors, faster on CPU and GPU
     optimizer = OPTIMIZERS.build(optimizer_cfg, params=list(groups.values()))
-    scheduler = _build_scheduler(name, optimizer, cfg.get("scheduler"), cfg.get("milestones"))
+    scheduler = _build_scheduler(name, optimizer, cfg)
     return OptimWrapper(
         network, optimizer, scheduler=scheduler, amp=amp, clip=cfg.get("clip"), group_names=list(groups), frozen=frozen
     )
@@ -265,21 +250,16 @@ def _can_fuse(optimizer_cfg: Mapping[str, Any], groups: Iterable[Mapping[str, An
     return "fused" in parameters and not chosen and devices <= {"cpu", "cuda"}
 
 
-def _build_scheduler(
-    name: str,
-    optimizer: torch.optim.Optimizer,
-    cfg: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
-    milestones: Sequence[int] | None,
-) -> LRScheduler | None:
-    if not cfg:
+def _build_scheduler(name: str, optimizer: torch.optim.Optimizer, cfg: Mapping[str, Any]) -> LRScheduler | None:
+    schedule, places = cfg.get("scheduler"), list(cfg.get("milestones") or ())
+    if not schedule:
         return None
-    if isinstance(cfg, Mapping):
-        return SCHEDULERS.build(cfg, optimizer=optimizer)
-    places = list(milestones or ())
-    if len(cfg) != len(places) + 1:
+    if isinstance(schedule, Mapping):
+        return SCHEDULERS.build(schedule, optimizer=optimizer)
+    if len(schedule) != len(places) + 1:
         raise ConfigError(
-            f"optim.{name}: {len(cfg)} schedules in a row need {len(cfg) - 1} milestones "
+            f"optim.{name}: {len(schedule)} schedules in a row need {len(schedule) - 1} milestones "
             f"(the iterations at which the next one begins), got {places}"
         )
-    parts = [SCHEDULERS.build(part, optimizer=optimizer) for part in cfg]
+    parts = [SCHEDULERS.build(part, optimizer=optimizer) for part in schedule]
     return parts[0] if len(parts) == 1 else SequentialLR(optimizer, parts, milestones=places)
