@@ -205,11 +205,9 @@ class Vote:
 
     def __init__(self, value: int) -> None:
         self._value = torch.tensor([value])
-        self._work = (
-            dist.all_reduce(self._value, dist.ReduceOp.MAX, group=_Group.control, async_op=True)
-            if dist.is_initialized()
-            else None
-        )
+        self._work = None
+        if dist.is_initialized():
+            self._work = dist.all_reduce(self._value, dist.ReduceOp.MAX, group=_Group.control, async_op=True)
 
     def result(self) -> int:
         """Wait until all ranks have voted."""

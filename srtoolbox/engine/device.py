@@ -128,10 +128,7 @@ def _crop_size(dataset: object) -> int | None:
 
 @contextlib.contextmanager
 def process_restored() -> Iterator[None]:
-    """Put back torch's settings and the global random states once what runs inside has ended.
-
-    So a run in a session equals one in a process of its own, and changes nothing after it.
-    """
+    """Put torch's settings and the global random states back, so that a run changes nothing after it."""
     threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()

@@ -94,8 +94,7 @@ def evaluate(
 
     Args:
         network: maps (1, C, h, w) to (1, C, scale * h, scale * w); evaluated in fp32 and eval mode.
-        dataset: `dataset[i]` is `{'lq': HWC, 'gt': HWC, 'key': str}`, without 'gt' where there is
-            no truth.
+        dataset: gives `{'lq': HWC, 'gt': HWC, 'key': str}`, without 'gt' where there is no truth.
         metrics: `{name: metric}`; each names its protocol, see `srtoolbox.metrics`.
         device: where the network is.
         on_picture: called with each image of this rank as soon as it is scored.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -25,19 +24,13 @@ from srtoolbox.weights.checkpoint import save_checkpoint
 if TYPE_CHECKING:
     from srtoolbox.engine.run import Run
 
-MAX_SKIPPED = 10
-"""Steps skipped in a row that end a run, where the config says nothing (`runtime.max_skipped`)."""
-
 
 def check_steps(run: Run) -> None:
-    """Warn of a step that was left out; halt after too many in a row, but not while fp16's scale falls.
+    """Warn of a step that was left out; `halt` after too many in a row, but not while fp16's scale falls.
 
     At the end of the run, when no step can show that the weights are sound, the next one is tried.
-
-    Raises:
-        Stop: with the folder of the dump and the command that replays it.
     """
-    limit = run.runtime.get("max_skipped", MAX_SKIPPED)
+    limit = run.runtime.get("max_skipped", 10)
     is_last = run.iter == run.max_iters
     for name, optim in run.optims.items():
         steps = optim.skipped_steps
@@ -81,7 +74,14 @@ def halt(run: Run, name: str) -> None:
     fault = _find_fault(run, state, skipped)
     if dist.is_main():
         try:
-            _write_dump(run, folder, state, {"network": name, "skipped_in_a_row": skipped, **fault})
+            save_checkpoint(folder / "state.pth", state)
+            for rank, part in enumerate(fault["ranks"]):
+                for number, (_, lq, gt) in enumerate(part.pop("images")):
+                    write_image(folder / f"rank{rank}_{number:02d}_lq.png", lq)
+                    write_image(folder / f"rank{rank}_{number:02d}_gt.png", gt)
+            write_text(folder / "config.py", run.config.dump())
+            facts = {"world": run.world, "network": name, "skipped_in_a_row": skipped}
+            write_json(folder / "report.json", {**facts, **fault})
         except WriteError as error:  # users must still hear of the fault itself
             LOGGER.error("the dump of this fault is incomplete: %s", error)
     dist.barrier()
@@ -110,16 +110,6 @@ def _find_fault(run: Run, state: Mapping[str, Any], skipped: int) -> dict[str, A
         if not all(rank["finite"] for rank in result["ranks"]):
             break
     return result
-
-
-def _write_dump(run: Run, folder: Path, state: dict[str, Any], fault: dict[str, Any]) -> None:
-    save_checkpoint(folder / "state.pth", state)
-    for rank, part in enumerate(fault["ranks"]):
-        for number, (_, lq, gt) in enumerate(part.pop("images")):
-            write_image(folder / f"rank{rank}_{number:02d}_lq.png", lq)
-            write_image(folder / f"rank{rank}_{number:02d}_gt.png", gt)
-    write_text(folder / "config.py", run.config.dump())
-    write_json(folder / "report.json", {"world": run.world, **fault})
 
 
 @contextlib.contextmanager

@@ -15,11 +15,7 @@ from srtoolbox.logger import LOGGER
 
 
 def train(run: Run) -> None:
-    """Train a run up to its `max_iters`.
-
-    Raises:
-        Stop: a signal came, or a fault ends the run; what can be saved is saved.
-    """
+    """Train a run up to its `max_iters`; a signal or a fault ends it by a `Stop`, saved if it can be."""
     with _ending(run), run.signals, stopping(run):
         for _ in iterations(run):
             pass

@@ -76,9 +76,8 @@ class Stop(RunError):  # noqa: N818 - most often a request, not an error
 def stopping(run: Run) -> Iterator[None]:
     """Turn whatever breaks off a run into a `Stop`, and undo a step that is half done.
 
-    Such a step leaves the state that the iteration before it left, but for BatchNorm's count of
-    batches, which nothing reads, and the vectors of spectral norms, which change with every forward
-    pass.
+    What is left is the state after the iteration before it, but for BatchNorm's count of batches,
+    which nothing reads, and the vectors of spectral norms, which change with every forward pass.
     """
     try:
         try:

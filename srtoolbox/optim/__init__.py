@@ -1,4 +1,1 @@
-"""Optimizers, schedules and the step.
-
-An optimizer or schedule dropped in here is found by its registry.
-"""
+"""The step, optimizers and schedules; one that is dropped in here is found by its registry."""

@@ -1,5 +1,4 @@
-"""Parameters of a network chosen by name in a config: the keys of `param_groups`, the entries of
-`frozen`.
+"""Parameters chosen by name in a config: the keys of `param_groups`, the entries of `frozen`.
 
 An entry is the beginning of a name, or a pattern of one: 'body.3' is whatever lies in that part,
 'conv' also conv1 and conv_first where no part is called conv, but a number is whole: 'body.1' is
@@ -21,12 +20,10 @@ from srtoolbox.text import did_you_mean
 
 
 def chooser(entry: str, names: Iterable[str]) -> Callable[[str], bool]:
-    """Return what tells if an entry of a config chooses a name.
+    """Return what tells if an entry of a config chooses a name, of all dotted names there are.
 
-    Args:
-        entry: a beginning or a pattern. A beginning that ends where a part of some name does means
-            that part alone: 'conv1' does not choose conv10.
-        names: all names there are, dotted.
+    A beginning that ends where a part of some name does means that part alone: 'conv1' does not
+    choose conv10.
     """
     if re.search(r"[*?\[]", entry):
         fits = re.compile(fnmatch.translate(entry)).match
@@ -91,11 +88,9 @@ def freeze(name: str, network: nn.Module, entries: Sequence[str] | str | None) -
 
 
 def parameter_groups(name: str, network: nn.Module, settings: Mapping[str, Mapping]) -> dict[str, dict[str, Any]]:
-    """Return a group for the rest, '', and for each entry of `param_groups`, where any parameter learns.
+    """Return a group for the rest, '', and for each entry of `optim.<name>.param_groups`.
 
-    Args:
-        name, settings: `optim.<name>.param_groups`.
-        network: whose parameters; those that ask for no gradient are left out.
+    Parameters that ask for no gradient are left out, and groups without any.
 
     Raises:
         ConfigError: an entry that chooses no parameter.

@@ -83,13 +83,11 @@ class OptimWrapper:
     def update(self, loss: Tensor, *, measure: bool = False) -> Tensor | None:
         """Run backward from a scalar loss and, with the iteration's last batch, one optimizer step.
 
-        Where loss or gradients are not finite the step is left out, on all ranks, and counted by
-        `skipped_steps`.
+        Where loss or gradients are not finite, all ranks leave it out; `skipped_steps` counts it.
 
         Args:
             loss: unscaled.
-            measure: True to return the norm of all gradients before clipping, on their device, of a
-                step.
+            measure: True to return the norm of a step's gradients before clipping, on their device.
         """
         if self._part == 0:
             for parameter in self.parameters:  # zero_grad of the optimizer takes longer
@@ -131,10 +129,7 @@ class OptimWrapper:
 
     @property
     def is_recovering(self) -> bool:
-        """True while steps are skipped only until the scale of fp16 gradients is low enough.
-
-        Waits for the device.
-        """
+        """True while steps are skipped only until fp16's scale is low enough; waits for the device."""
         return self._scaled and self.scaler.get_scale() >= 1
 
     def step_scheduler(self) -> None:

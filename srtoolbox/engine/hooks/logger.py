@@ -78,8 +78,7 @@ class LoggerHook(Hook):
     def before_train(self, run: Run) -> None:
         self.path = run.work_dir / "scores.jsonl"
         self.started, self.started_at = time.perf_counter(), run.iter
-        self.since, self.since_iter = self.started, run.iter
-        self.data_before, self.paused_before = run.data_seconds, run.paused_seconds
+        self.before = self.started, run.iter, run.data_seconds, run.paused_seconds
         if dist.is_main():
             run.work_dir.mkdir(parents=True, exist_ok=True)
             cut_records(self.path, run.first_logged_iter)
@@ -155,16 +154,14 @@ class LoggerHook(Hook):
 
         Nothing at the iteration at which a run resumed, which this process has not timed.
         """
-        now, iters = time.perf_counter(), run.iter - self.since_iter
+        now = time.perf_counter(), run.iter, run.data_seconds, run.paused_seconds
+        seconds, iters, waiting, paused = (after - before for after, before in zip(now, self.before, strict=True))
         if iters == 0:
             return {}
-        seconds = (now - self.since - (run.paused_seconds - self.paused_before)) / iters
-        data_seconds = (run.data_seconds - self.data_before) / iters
-        rate = (now - self.started) / max(run.iter - self.started_at, 1)
+        self.before = now
+        rate = (now[0] - self.started) / max(run.iter - self.started_at, 1)
         left = rate * (run.max_iters - run.iter)
-        self.since, self.since_iter = now, run.iter
-        self.data_before, self.paused_before = run.data_seconds, run.paused_seconds
-        return {"time": seconds, "data_time": data_seconds, "eta": left}
+        return {"time": (seconds - paused) / iters, "data_time": waiting / iters, "eta": left}
 
     def _record(self, record: dict[str, Any]) -> None:
         append_line(self.path, json.dumps(finite_json(record)))

@@ -105,11 +105,7 @@ class SnapshotHook(Hook):
 
 
 def patch_of(spec: str | Mapping[str, Any], network: nn.Module, *, middle: int | None = None) -> Patch | None:
-    """Return the patch of a config's entry; None, with a warning, if its image is not there.
-
-    Raises:
-        SrtoolboxError: the image cannot be read, or the box does not fit it.
-    """
+    """Return the patch of a config's entry; None, with a warning, if its image is not there."""
     path, box = image_and_box(spec)
     try:
         if not Path(path).is_file():

@@ -107,10 +107,7 @@ class _Clock:
 
 
 def write_graph(writer: SummaryWriter, network: nn.Module, device: torch.device) -> None:
-    """Trace the network on a small gray image and write its graph; warn if it cannot be traced.
-
-    The network and the random state are as before afterwards.
-    """
+    """Trace the network on a small gray image and write its graph; warn if it cannot be traced."""
     facts = facts_of(network)
     side = facts.fit(_SIDE)
     image = torch.full((1, facts.in_channels, side, side), 0.5, device=device)

@@ -191,7 +191,7 @@ class Job:
         """Build the run, fresh or from `state` of the file `path`; prepare its folder and log."""
         run = Run(self.config, self.work_dir, resume=state, resumed_from=path)
         if dist.is_main():
-            self._lock.acquire_for_use()
+            self._lock.acquire(unused=True)
             prepare(self.work_dir, iteration=run.iter, overwrite=overwrite, resumed_from=path)
             save_config(self.work_dir, self.config.dump(), run.iter)
             self._lock.note_start(path)

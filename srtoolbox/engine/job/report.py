@@ -81,8 +81,7 @@ def describe(run: Run) -> None:
 def worth_testing(run: Run) -> list[Path]:
     """Return the checkpoints to test: the best by the first score of bests, else the last.
 
-    Of a run against a discriminator the last comes first: the best by PSNR is nearly the network it
-    began with.
+    With a discriminator the last comes first: the best by PSNR is nearly what the run began with.
     """
     folder = run.work_dir / "checkpoints"
     last = list_checkpoints(folder)[-1:]

@@ -152,11 +152,7 @@ def _has_changed(earlier: Path, config: Config, part: tuple[str, ...] = ("",)) -
 
 
 def config_of_run(work_dir: str | Path) -> str:
-    """Return the config that the run in a work dir has saved.
-
-    Raises:
-        RunError: it is not there.
-    """
+    """Return the config that the run in a work dir has saved, or raise RunError."""
     path = Path(work_dir) / CONFIG
     if not path.is_file():
         raise RunError(f"{work_dir} holds no {CONFIG}: name the config of the run that is to go on")
@@ -171,13 +167,7 @@ def is_config_of(work_dir: Path, config: Config) -> bool:
 def save_config(work_dir: Path, text: str, iteration: int) -> None:
     """Write a run's `config.py`; another one that is there is kept as `config_until_000340.py`.
 
-    Args:
-        work_dir: the run's.
-        text: the resolved config.
-        iteration: up to which the earlier config held.
-
-    Raises:
-        SrtoolboxError: it cannot be written.
+    `text` is the resolved config, `iteration` that up to which the earlier one held.
     """
     path = work_dir / CONFIG
     try:

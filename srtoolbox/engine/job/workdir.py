@@ -39,11 +39,7 @@ RUN_FILES += ["events.out.tfevents.*"]
 
 
 def is_used(work_dir: Path) -> bool:
-    """True if a run has written here.
-
-    Raises:
-        RunError: the folder cannot be looked at.
-    """
+    """True if a run has written here; RunError where the folder cannot be looked at."""
     try:
         return any(next(work_dir.glob(pattern), None) is not None for pattern in RUN_FILES)
     except OSError as error:
@@ -51,11 +47,7 @@ def is_used(work_dir: Path) -> bool:
 
 
 def refuse_used(work_dir: Path) -> None:
-    """Stop where a new run would mix with an older one.
-
-    Raises:
-        RunError: the folder is used; the message gives the ways on.
-    """
+    """Raise RunError, with the ways on, where a new run would mix with an older one."""
     if is_used(work_dir):
         saved = list_checkpoints(work_dir / "checkpoints")
         state = "saved no checkpoint: --resume trains from iteration 0. C"
@@ -158,11 +150,11 @@ class RunLock:
         self._lock = FileLock(work_dir / "run.lock")
         self._is_taken = False
 
-    def acquire(self) -> None:
-        """Take the work dir, made if it is not there. Again is nothing.
+    def acquire(self, *, unused: bool = False) -> None:
+        """Take the work dir, made if it is not there, still `unused` if it was; again is nothing.
 
         Raises:
-            RunError: another run has it, or it cannot be made.
+            RunError: another run has it, or has come and gone, or the folder cannot be made.
         """
         if self._is_taken:
             return
@@ -181,17 +173,7 @@ class RunLock:
             )
         self._is_taken = True
         self._note({})
-
-    def acquire_for_use(self) -> None:
-        """`acquire`, where the work dir was unused when looked at, without a lock, before.
-
-        Raises:
-            RunError: as `acquire`, or a run has come and gone since.
-        """
-        if self._is_taken:
-            return
-        self.acquire()
-        if is_used(work_dir := self.path.parent):
+        if unused and is_used(work_dir):
             raise RunError(f"{work_dir} was used by another run meanwhile; start this one again")
 
     def read_notes(self) -> dict[str, Any]:
@@ -205,7 +187,7 @@ class RunLock:
     def note_start(self, resumed_from: Path | None) -> None:
         """Note that the work dir is this job's from now on, and where its run began."""
         source = str(resumed_from.resolve()) if resumed_from else None
-        self._note({"began": time.time(), "job": slurm_job(), "from": source, "finished": None})
+        self._note({"began": time.time(), "job": os.environ.get("SLURM_JOB_ID"), "from": source, "finished": None})
 
     def note_end(self, iteration: int) -> None:
         """Note that the run has finished with this iteration, its evaluation and log included."""
@@ -232,14 +214,10 @@ class RunLock:
         self._is_taken = False
 
 
-def slurm_job() -> str | None:
-    """Return the job's number, which it keeps when it is queued again."""
-    return os.environ.get("SLURM_JOB_ID")
-
-
 def is_later_attempt(notes: Mapping[str, Any]) -> bool:
     """True if an earlier attempt of this job has begun the run that `RunLock.read_notes` tells of."""
-    if int(os.environ.get("SLURM_RESTART_COUNT") or 0) and slurm_job() and notes.get("job") == slurm_job():
+    job = os.environ.get("SLURM_JOB_ID")  # which it keeps when it is queued again
+    if int(os.environ.get("SLURM_RESTART_COUNT") or 0) and job and notes.get("job") == job:
         return True
     return dist.restarts() > 0 and notes.get("began", 0.0) > launched_at()
 
