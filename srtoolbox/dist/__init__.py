@@ -22,11 +22,10 @@ from srtoolbox.dist.heartbeat import SLOW_FACTOR, Heartbeat, exit_now
 
 EXIT_INTERRUPT = 130
 TIMEOUT = 600.0
-"""Seconds a rank may be silent or hang before all end, where the config says nothing (`runtime.dist_timeout`)."""
+"""Seconds a rank may be silent or hang before all end (default of `runtime.dist_timeout`)."""
 GRACE = 15.0
 """Seconds that collectives wait longer, so that the heartbeat is first: it names the rank."""
-EXPLANATION = 8.0
-"""Seconds in which to find out which rank made a collective fail."""
+EXPLANATION = 8.0  # seconds in which to find out which rank made a collective fail
 
 
 class _Group:
@@ -110,7 +109,7 @@ def _join(device: torch.device, timeout: float) -> None:
 
 
 def enter(phase: str, iteration: int) -> None:
-    """Tell the other ranks what this one does from now on: it is named with that where it hangs or dies."""
+    """Tell the other ranks what this one does, with which it is named where it hangs or dies."""
     if _Group.heartbeat is not None:
         _Group.heartbeat.enter(phase, iteration)
 
@@ -140,16 +139,17 @@ def leave(exit_code: int) -> None:
 
 
 def abort(error: BaseException) -> None:
-    """End this process now if there are others, which wait for it; name the rank that is the cause."""
+    """End this process now if others may wait for it; name the rank that is the cause."""
     heartbeat = _Group.heartbeat
     if heartbeat is None:
         return
     heartbeat.error = error
     with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun ends us as soon as one rank is gone: first the reason
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, as soon as one rank is gone
     # a failed exchange with other ranks is a RuntimeError of gloo or NCCL, by its text
     words = ("gloo", "nccl", "connection", "timed out")
-    is_collective = isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    text = str(error).lower()
+    is_collective = isinstance(error, RuntimeError) and any(word in text for word in words)
     is_own = isinstance(error, SrtoolboxError) or not is_collective
     cause = None if is_own else heartbeat.explain(EXPLANATION)
     if cause is None:
@@ -198,7 +198,7 @@ def all_gather_object(value: Any) -> list[Any]:  # noqa: ANN401 - any picklable 
 
 
 class Vote:
-    """The largest value of any rank, asked for now and read later: it travels while the rank computes.
+    """The largest value of any rank, asked for now and read later: it travels meanwhile.
 
     So a signal to one rank reaches all at the same iteration.
     """
@@ -221,7 +221,7 @@ def broadcast_buffers(module: nn.Module) -> None:
     """Overwrite the buffers of all ranks with rank 0's, before saving or evaluating."""
     for buffer in module.buffers() if dist.is_initialized() else ():
         if buffer.numel():
-            # as bytes, which every backend takes: gloo knows no int16 and NCCL no bool of some versions
+            # as bytes, which all backends take: gloo knows no int16, some NCCL no bool
             data = buffer.detach().contiguous().flatten().view(torch.uint8)
             dist.broadcast(data, src=0)
             buffer.copy_(data.view(buffer.dtype).view(buffer.shape))
@@ -239,5 +239,5 @@ def mean_over_ranks(value: Tensor) -> Tensor:
 def averaging_gradients(network: nn.Module, device: torch.device) -> nn.Module:
     """Return the network wrapped so that the ranks average its gradients as they are computed."""
     devices = [device.index] if device.type == "cuda" else None
-    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of another name of broadcast_buffers
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of broadcast_buffers
         return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)

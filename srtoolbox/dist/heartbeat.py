@@ -1,8 +1,8 @@
 """Signs of life between ranks, by a thread in each process: a dead or hanging rank ends all, named.
 
-Each rank tells a store, twice a second, what it does (`Activity`), and looks at the next rank's. One
-that is silent (killed, stopped, its machine gone) or stays in one phase for too long is a fault:
-whoever finds it tells all, and every process ends, whatever collective its main thread is caught in.
+Each rank tells a store, twice a second, what it does (`Activity`), and looks at the next rank's.
+One that is silent (killed, stopped, its machine gone) or stays in one phase too long is a fault:
+who finds it tells all, and every process ends, whatever collective its main thread is caught in.
 """
 
 from __future__ import annotations
@@ -24,18 +24,14 @@ from srtoolbox.logger import LOGGER
 from srtoolbox.system import kill_process, parent_of
 from srtoolbox.text import first_line
 
-INTERVAL = 0.5
-"""Seconds between two signs of life."""
-PHASES = ("start", "data", "train", "save", "evaluate", "log")
-"""In the order of one iteration."""
+INTERVAL = 0.5  # seconds between two signs of life
+PHASES = ("start", "data", "train", "save", "evaluate", "log")  # in the order of one iteration
 SLOW_PHASES = ("start", "save", "evaluate")
 """Phases in which rank 0 may work alone while others wait, or a rank reads all data."""
-SLOW_FACTOR = 10
-"""Timeouts that a slow phase (of an evaluation: one image) may last."""
+SLOW_FACTOR = 10  # timeouts that a slow phase (of an evaluation: one image) may last
 SILENCE = 2.5
 """Seconds without a sign of life that are enough to name a rank once a collective has failed."""
-PATIENCE = 3.0
-"""Seconds an ending process gives what it writes."""
+PATIENCE = 3.0  # seconds an ending process gives what it writes
 _WAITERS = Path(__file__).parent  # whose lines wait for others
 _PACKAGE = _WAITERS.parent
 
@@ -61,9 +57,9 @@ class Heartbeat:
     def __init__(self, store: Any, rank: int, world: int, timeout: float, end: Callable[[int], None]) -> None:  # noqa: ANN401
         self.store, self.rank, self.world, self.timeout, self._end = store, rank, world, timeout, end
         self.activity = Activity("start", 0, time.monotonic())
-        self.error: BaseException | None = None  # whose line is told, not that of the clean-up after it
+        self.error: BaseException | None = None  # told instead of the clean-up after it
         self._beats = 0
-        self._seen: dict[int, tuple[Any, float]] = {}  # rank -> its last sign of life, and when that was new
+        self._seen: dict[int, tuple[Any, float]] = {}  # rank -> its last sign, since when
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -118,7 +114,7 @@ class Heartbeat:
             try:
                 self._beat()
                 fault = self._fault() or self._silent([(self.rank + 1) % self.world], self.timeout) or self._stuck()
-            except Exception as error:  # any failure of the store means that the process which held it is gone
+            except Exception as error:  # the process that holds the store is gone
                 fault = f"the store of the run is gone, and with it rank 0 or torchrun ({first_line(error)})"
             if fault and not self._closed.is_set():
                 say(LOGGER.error, f"rank {self.rank} ends: {fault}. Rank {self.rank} was at {self.line()}")
@@ -132,7 +128,8 @@ class Heartbeat:
     def _sign(self) -> dict[str, Any]:
         phase, iteration, since = self.activity
         where = {"pid": os.getpid(), "host": socket.gethostname()}
-        return {"beat": self._beats, "phase": phase, "iter": iteration, "seconds": time.monotonic() - since, **where}
+        seconds = time.monotonic() - since
+        return {"beat": self._beats, "phase": phase, "iter": iteration, "seconds": seconds, **where}
 
     def _fault(self) -> str | None:
         return self.store.get("fault").decode() if self.store.check(["fault"]) else None
@@ -141,7 +138,7 @@ class Heartbeat:
         return json.loads(self.store.get(f"beat/{rank}")) if self.store.check([f"beat/{rank}"]) else None
 
     def _silent(self, ranks: Iterable[int], limit: float) -> str | None:
-        """Name the first of some ranks without a sign of life for so long, and end it on this machine."""
+        """Name the first of some ranks silent for so long; end it if it is on this machine."""
         for rank in ranks:
             if rank == self.rank:
                 continue
@@ -193,7 +190,7 @@ def _described(sign: dict[str, Any]) -> str:
 
 
 def _location(frames: list[tuple[FrameType, int]]) -> str:
-    """Return the innermost line of ours; those that wait for others, here or in torch, tell nothing."""
+    """Return the innermost line of ours, but for those here that wait for others."""
     lines = [(Path(frame.f_code.co_filename), number) for frame, number in frames]
     ours = [line for line in lines if line[0].is_relative_to(_PACKAGE) and not line[0].is_relative_to(_WAITERS)]
     path, number = (ours or lines or [(Path("its end"), 0)])[-1]

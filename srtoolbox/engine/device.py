@@ -1,4 +1,4 @@
-"""The device of a run, and what it sets in its process: torch's settings, threads, random states."""
+"""The device of a run, and what it sets in its process: torch, threads, random states."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from srtoolbox.text import first_line
 TINY = 2e9
 """Parameters x pixels of GT in an iteration below which one thread is enough.
 
-Such are ESPCN, SRCNN, FSRCNN on usual crops. Their operations take microseconds, after each of
-which the threads wait for each other. On an idle machine two save at most a third; beside other
-work each wait is one for the scheduler, and an iteration takes ten times as long and more.
+So ESPCN, SRCNN, FSRCNN on usual crops: their threads wait for each other every few microseconds.
+On an idle machine two save at most a third; beside other work an iteration takes ten times longer.
 """
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
@@ -63,8 +62,8 @@ def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
     """Return the batch with its images on the device, copied without waiting from pinned memory."""
     if device.type == "cpu":
         return batch
-    images = {k: carry(v, device, non_blocking=True) for k, v in batch.items() if isinstance(v, Tensor)}
-    return {**batch, **images}
+    images = {key: value for key, value in batch.items() if isinstance(value, Tensor)}
+    return {**batch, **{key: carry(value, device, non_blocking=True) for key, value in images.items()}}
 
 
 def seed_everything(seed: int) -> None:
@@ -128,7 +127,7 @@ def _crop_size(dataset: object) -> int | None:
 
 @contextlib.contextmanager
 def process_restored() -> Iterator[None]:
-    """Put torch's settings and the global random states back, so that a run changes nothing after it."""
+    """Put torch's settings and the random states back, so that a run changes nothing after it."""
     threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()

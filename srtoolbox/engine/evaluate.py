@@ -61,7 +61,7 @@ class Evaluation:
     """The outcome over several sets."""
 
     images: dict[str, ImageScores] = field(default_factory=dict)  # by set
-    panels: dict[str, EvaluatedImage] = field(default_factory=dict)  # to look at, by '<set>/<image>'
+    panels: dict[str, EvaluatedImage] = field(default_factory=dict)  # by '<set>/<image>'
 
     @property
     def scores(self) -> Scores:
@@ -111,7 +111,8 @@ def evaluate(
     numbers = range(len(names)) if only is None else only
     mine = []
     with evaluation(network), torch.inference_mode(), uncompiled():
-        for index, sample in build_eval_loader(cast(SRDataset, dataset), dist.rank(), dist.world_size(), numbers):
+        source = cast(SRDataset, dataset)
+        for index, sample in build_eval_loader(source, dist.rank(), dist.world_size(), numbers):
             if interrupted():
                 break
             dist.advance()
@@ -137,7 +138,8 @@ def evaluate(
 
 def _report_nan(images: Mapping[str, Scores]) -> None:
     """Warn, on rank 0, of scores that are not a number: a mean over them is none either."""
-    bad = {name: keys for name, row in images.items() if (keys := [key for key in row if math.isnan(row[key])])}
+    bad = {name: [key for key in row if math.isnan(row[key])] for name, row in images.items()}
+    bad = {name: keys for name, keys in bad.items() if keys}
     if bad and dist.is_main():
         name, metrics = next(iter(bad.items()))
         LOGGER.warning(
@@ -177,8 +179,8 @@ def score(restored: Restored, gt: Tensor, metrics: Mapping[str, Metric]) -> Scor
             scores[name] = float(cast(SupportsFloat, result))  # a plugin may return anything
         except (TypeError, ValueError, RuntimeError) as error:
             got = f"shape {tuple(result.shape)}" if isinstance(result, Tensor) else type(result).__name__
-            fault = f"metric {name!r} returns one number per image, (1,) for one, but returned {got}"
-            raise SrtoolboxError(fault) from error
+            rule = f"metric {name!r} returns one number per image, (1,) for one"
+            raise SrtoolboxError(f"{rule}, but returned {got}") from error
     return scores
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def check_steps(run: Run) -> None:
-    """Warn of a step that was left out; `halt` after too many in a row, but not while fp16's scale falls.
+    """Warn of a step left out; halt after too many in a row, but not while fp16's scale falls.
 
     At the end of the run, when no step can show that the weights are sound, the next one is tried.
     """
@@ -114,7 +114,7 @@ def _find_fault(run: Run, state: Mapping[str, Any], skipped: int) -> dict[str, A
 
 @contextlib.contextmanager
 def _probing(run: Run, start: dict[str, Any] | None) -> Iterator[None]:
-    """Let training steps compute gradients and change no weights, from a random state if one is given."""
+    """Let training steps compute gradients and change no weights, from a random state if given."""
     before = random_state(run.device)
     set_random_state(start or before, run.device)
     for optim in run.optims.values():
@@ -138,7 +138,6 @@ def _probe(
     """Take one training step that changes no weights, and leave the random state as it is.
 
     Args:
-        run: the run.
         draws, iteration: samples drawn and iterations finished before that step.
         start: the random state that the step begins with (default: the present one).
         place: rank and number of ranks whose part of the batch it is (default: of this process).
@@ -159,12 +158,12 @@ def _probe(
             terms.append({name: float(value) for name, value in step.items()})
     norms = {name: _gradient_norms(run.networks[name]) for name in run.optims}
     numbers = [value for part in (*terms, *norms.values()) for value in part.values()]
-    keys = [key for key, _, _ in images]
+    finite, keys = all(map(math.isfinite, numbers)), [key for key, _, _ in images]
     return {
         "lr": learning_rates(run.optims),
         "scale": {name: optim.scaler.get_scale() for name, optim in run.optims.items()},
         "gradient_norms": norms,
-        "rank": {"finite": all(map(math.isfinite, numbers)), "terms": terms, "keys": keys, "images": images},
+        "rank": {"finite": finite, "terms": terms, "keys": keys, "images": images},
     }
 
 
@@ -180,5 +179,5 @@ def replay(run: Run, state: Mapping[str, Any], report: Mapping[str, Any]) -> tup
 
 
 def _gradient_norms(network: nn.Module) -> dict[str, float]:
-    gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
-    return {name: float(gradient.norm()) for name, gradient in gradients.items() if gradient is not None}
+    gradients = {name: value.grad for name, value in network.named_parameters()}
+    return {name: float(value.norm()) for name, value in gradients.items() if value is not None}

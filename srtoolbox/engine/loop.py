@@ -15,7 +15,7 @@ from srtoolbox.logger import LOGGER
 
 
 def train(run: Run) -> None:
-    """Train a run up to its `max_iters`; a signal or a fault ends it by a `Stop`, saved if it can be."""
+    """Train a run to its `max_iters`; a signal or a fault ends it by a `Stop`, saved if it can be."""
     with _ending(run), run.signals, stopping(run):
         for _ in iterations(run):
             pass

@@ -87,7 +87,8 @@ class Run:
             self.load_state_dict(resume)
         learning = [self.networks[name] for name in self.optims]
         self._threads_before = torch.get_num_threads()
-        self.default_threads = default_threads(learning, config) if self.device.type == "cpu" else None
+        is_cpu = self.device.type == "cpu"
+        self.default_threads = default_threads(learning, config) if is_cpu else None
         if self.default_threads:
             torch.set_num_threads(self.default_threads)
         self.statistics = StatisticsGuard(learning)
@@ -117,8 +118,10 @@ class Run:
         self.networks: dict[str, nn.Module] = dict(self.model.networks())
         if weights is not None and source is not None:
             load_initial_weights(self.networks, config, weights, source)
-        amp, optims = self.runtime.get("amp"), config["optim"]
-        self.optims = {name: build_optim(name, self.networks[name], optims[name], amp=amp) for name in optims}
+        self.optims = {
+            name: build_optim(name, self.networks[name], cfg, amp=self.runtime.get("amp"))
+            for name, cfg in config["optim"].items()
+        }
         hooks = [(name, HOOKS.build(cfg)) for name, cfg in complete_hooks(config).items()]
         self.hooks: dict[str, Hook] = dict(sorted(hooks, key=lambda item: item[1].phase))
         self.call("set_up")
@@ -202,7 +205,7 @@ class Run:
         self.iter, self.iteration_finished, self._before_step = self.iter + 1, False, None
 
     def undo_step(self) -> bool:
-        """Take back draws, random numbers and BatchNorm statistics of a step that was broken off."""
+        """Take back draws, random numbers and BatchNorm statistics of a step broken off."""
         if self._before_step is None:
             return False
         self.draws, states = self._before_step
@@ -276,7 +279,7 @@ class Run:
             "hooks": {name: hook.state_dict() for name, hook in self.hooks.items()},
             "draws": self.draws,
             "dataset_digest": self.dataset.digest(),
-            "terms": dist.all_gather_object({name: float(term) for name, term in self.terms.items()}),
+            "terms": dist.all_gather_object({key: float(term) for key, term in self.terms.items()}),
             "rng": dist.all_gather_object(random_state(self.device)),
         }
 

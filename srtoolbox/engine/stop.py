@@ -57,7 +57,6 @@ class Stop(RunError):  # noqa: N818 - most often a request, not an error
     """The end of a run before its last iteration.
 
     Args:
-        message: the sentence for users.
         signum: the signal that was received, or REQUEST; 0 where a fault ends the run.
         may_go_back: True where the run may continue from a checkpoint with samples not drawn yet.
     """
@@ -154,7 +153,7 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():  # signals go to no other
-            self._previous = {number: signal.signal(number, self._handle) for number in STOP_SIGNALS}
+            self._previous = {each: signal.signal(each, self._handle) for each in STOP_SIGNALS}
             if not self._is_interactive:
                 self._listen()
         return self
@@ -168,10 +167,11 @@ class StopSignals:
             self._writer = None
 
     def _listen(self) -> None:
-        """Hear of signals in a thread too: the main one, in C, say in a collective, runs no handler."""
+        """Hear of signals in a thread, too: the main one runs no handler in a collective."""
         reader, self._writer = socket.socketpair()  # Python wakes no pipe on Windows
         self._writer.setblocking(False)
-        self._listened_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        writer = self._writer.fileno()
+        self._listened_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         threading.Thread(target=_end_at_second_interrupt, args=(reader,), name="signals", daemon=True).start()
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:

@@ -45,7 +45,7 @@ def chosen_entries(entries: Iterable[str], names: Iterable[str]) -> dict[str, st
     choosers = {entry: chooser(entry, names) for entry in entries}
     letters = {entry: len(re.sub(r"\[[^]]*\]|[*?]", "", entry)) for entry in choosers}
     fitting = {name: [entry for entry, fits in choosers.items() if fits(name)] for name in names}
-    return {name: max(chosen, key=letters.__getitem__, default=None) for name, chosen in fitting.items()}
+    return {name: max(fits, key=letters.__getitem__, default=None) for name, fits in fitting.items()}
 
 
 def entry_fault(entry: str, names: Iterable[str]) -> str | None:
@@ -63,7 +63,7 @@ def entry_fault(entry: str, names: Iterable[str]) -> str | None:
 
 
 def freeze(name: str, network: nn.Module, entries: Sequence[str] | str | None) -> list[nn.Module]:
-    """Take parameters out of training, by `optim.<name>.frozen`; return the modules in what is frozen.
+    """Take parameters out of training, by `optim.<name>.frozen`; return the modules in these.
 
     Those are put into evaluation mode: BatchNorm's statistics and the vectors of spectral norms
     stay as they are, too, and dropout is off, so that what is frozen computes the same for good.
@@ -76,14 +76,16 @@ def freeze(name: str, network: nn.Module, entries: Sequence[str] | str | None) -
         return []
     names = _names(network, entries, f"optim.{name}.frozen")
     choosers = [chooser(entry, names) for entry in entries]
-    frozen = [value for key, value in network.named_parameters() if any(fits(key) for fits in choosers)]
+    frozen = [p for key, p in network.named_parameters() if any(fits(key) for fits in choosers)]
     for parameter in frozen:
         parameter.requires_grad_(False)
     # a module lies in it if any tensor there would, whatever its name
-    modules = [module for part, module in network.named_modules() if any(fits(f"{part}.") for fits in choosers)]
+    parts = network.named_modules()
+    modules = [module for part, module in parts if any(fits(f"{part}.") for fits in choosers)]
     for module in modules:
         module.training = False
-    LOGGER.info("optim.%s.frozen: %d of %d parameter tensors stay as they are", name, len(frozen), len(names))
+    message = "optim.%s.frozen: %d of %d parameter tensors stay as they are"
+    LOGGER.info(message, name, len(frozen), len(names))
     return modules
 
 

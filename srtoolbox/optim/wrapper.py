@@ -129,13 +129,13 @@ class OptimWrapper:
 
     @property
     def is_recovering(self) -> bool:
-        """True while steps are skipped only until fp16's scale is low enough; waits for the device."""
+        """True while steps are skipped until fp16's scale is low enough; waits for the device."""
         return self._scaled and self.scaler.get_scale() >= 1
 
     def step_scheduler(self) -> None:
         """Advance the schedule by one iteration, if there is one."""
         if self.scheduler is not None:
-            quiet = warnings.catch_warnings(action="ignore")  # at first: of no optimizer step before
+            quiet = warnings.catch_warnings(action="ignore")  # of no optimizer step before
             with contextlib.nullcontext() if self._has_stepped else quiet:
                 self.scheduler.step()
             self._has_stepped = True
@@ -175,7 +175,7 @@ class OptimWrapper:
             ValueError: other parameters, or grouped in another way.
         """
         self.skipped_steps = SkippedSteps()
-        self.skipped_steps.total, self.skipped_steps.in_a_row = state.get("skips", (0, 0))  # early files: none
+        self.skipped_steps.total, self.skipped_steps.in_a_row = state.get("skips", (0, 0))
         saved = state["optimizer"]
         if restart_at is not None:
             saved = self._regrouped(saved, state.get("names"))
@@ -192,7 +192,7 @@ class OptimWrapper:
         if restart_at is None:
             self.scheduler.load_state_dict(state["scheduler"])
             return
-        with warnings.catch_warnings(action="ignore"):  # torch expects an optimizer step before each
+        with warnings.catch_warnings(action="ignore"):  # of no optimizer steps before
             for _ in range(restart_at):
                 self.scheduler.step()
 
@@ -209,7 +209,7 @@ class OptimWrapper:
 
 
 def build_optim(name: str, network: nn.Module, cfg: Mapping[str, Any], *, amp: str | None = None) -> OptimWrapper:
-    """Build from `optim.<name>`: dict(optimizer, scheduler, milestones, clip, param_groups, frozen).
+    """Build `optim.<name>`: dict(optimizer, scheduler, milestones, clip, param_groups, frozen).
 
     Raises:
         ConfigError: an entry of `param_groups` or `frozen` that chooses no parameter, nothing to

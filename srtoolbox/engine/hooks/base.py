@@ -20,7 +20,7 @@ def positive_interval(hook: str, interval: int) -> int:
 
 
 def fit_interval(max_iters: int, *, most: int, times: int) -> int:
-    """Return the interval, at most `most`, with which something happens `times` in a run or more often."""
+    """Return the interval, `most` at most, of what happens so many times in a run or more often."""
     return max(min(most, max_iters // times), 1)
 
 
@@ -42,13 +42,13 @@ class Hook:
     phase: Phase = Phase.LOG
 
     def set_up(self, run: Run) -> None:
-        """Add to the run what checkpoints hold, on its device, before one is loaded. Write nothing."""
+        """Add to the run what checkpoints hold, on its device, before one loads. Write nothing."""
 
     def before_train(self, run: Run) -> None:
         """Act once, with everything built and loaded."""
 
     def at_start(self, run: Run) -> None:
-        """Act once, before the first iteration of a run at iteration 0, when all hooks are ready."""
+        """Act once, before the first iteration of a run at iteration 0, with all hooks ready."""
 
     def after_iter(self, run: Run) -> None:
         """Act after each optimizer step."""

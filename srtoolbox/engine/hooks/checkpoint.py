@@ -102,7 +102,7 @@ class CheckpointHook(Hook):
     def _forget_lost(self) -> None:
         """Let any score be the best again if the best network's file is not here, or damaged.
 
-        Another run's checkpoint names files in that run's folder, an earlier one files replaced since.
+        Another run's checkpoint names files of its folder, an earlier one files replaced since.
         """
         for key, best in list(self.best.items()):
             path = best_path(self.folder, key)
@@ -176,14 +176,14 @@ class CheckpointHook(Hook):
                 whole += 1
         for path in [path for path in reversed(older) if path.resolve() != self.resumed_from]:
             try:
-                sidecar_path(path).unlink(missing_ok=True)  # the commit first: a kill leaves no half one
+                sidecar_path(path).unlink(missing_ok=True)  # first, since it commits the other
                 path.unlink(missing_ok=True)
             except OSError as error:
                 LOGGER.warning("%s: an old checkpoint that cannot be deleted (%s)", path, error.strerror)
 
 
 def refuse_broken(run: Run) -> None:
-    """Raise RunError where a weight is not finite: a save would replace good ones by ruined ones."""
+    """Raise RunError where a weight is not finite: a save would replace good ones by it."""
     for name, network in run.networks.items():
         values = network.state_dict().values()  # an extra state may be anything
         if not all(bool(value.isfinite().all()) for value in values if isinstance(value, Tensor)):

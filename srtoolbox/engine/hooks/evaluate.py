@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
 @HOOKS.register
 class EvaluateHook(Hook):
-    """Score `data.val.datasets` by `data.val.metrics` every `data.val.interval` iterations
-    (default: a tenth of the run, at most 5000) and after the last one.
+    """Score `data.val` every `data.val.interval` iterations and after the last one.
 
-    A run that begins from other weights (`load_from`) is scored before it learns, too. The averaged
-    weights are evaluated if an EMAHook keeps some.
+    The interval is by default a tenth of the run, at most 5000. A run that begins from other
+    weights (`load_from`) is scored before it learns, too. Averaged weights (EMAHook) go first.
 
     Args:
         network: which of the model's networks.
@@ -39,10 +38,10 @@ class EvaluateHook(Hook):
         if val.get("datasets") and not self.datasets:
             LOGGER.warning("none of the validation sets is there: training goes on without evaluation")
         self.metrics = build_metrics(val.get("metrics") or {})
-        if run.networks[self.network].colour != "y":  # metrics of a Y network's own output do not fit
+        if run.networks[self.network].colour != "y":  # which y_direct is for
             keys = [key for hook in run.hooks.values() for key in getattr(hook, "best_keys", ())]
             kept_by = {key.rpartition("/")[2] for key in keys}
-            fit = {k: v for k, v in self.metrics.items() if k in kept_by or v.protocol != "y_direct"}
+            fit = {k: m for k, m in self.metrics.items() if k in kept_by or m.protocol != "y_direct"}
             self.metrics = fit or self.metrics
 
     def at_start(self, run: Run) -> None:
@@ -61,7 +60,7 @@ class EvaluateHook(Hook):
             self.last_panels = evaluation.panels
 
     def evaluate(self, run: Run) -> Evaluation:
-        """Score all sets now, with the same BatchNorm statistics on every rank; a signal ends it."""
+        """Score all sets, with the same BatchNorm statistics on every rank; a signal ends it."""
         run.synchronise_buffers()
         network = run.networks.get(f"{self.network}_ema", run.networks[self.network])
         evaluation = Evaluation()

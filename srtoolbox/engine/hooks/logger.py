@@ -109,8 +109,8 @@ class LoggerHook(Hook):
             for key, value in scores.items():
                 self.writer.add_scalar(f"eval/{key}", value, run.iter)
             for key, image in evaluation.panels.items():
-                drawing = panel(image.lq, to_image(image.sr), image.gt)
-                self.writer.add_image(f"{key} ({PANEL_TITLE})", drawing, run.iter, dataformats="HWC")
+                drawing, title = panel(image.lq, to_image(image.sr), image.gt), f"{key} ({PANEL_TITLE})"
+                self.writer.add_image(title, drawing, run.iter, dataformats="HWC")
 
     def after_train(self, run: Run, error: BaseException | None = None) -> None:
         if self.writer is not None:
@@ -136,11 +136,13 @@ class LoggerHook(Hook):
             return
         rates, speed = learning_rates(run.optims), self._speed(run)
         weights = run.model.loss_weights()
-        plain = {name: terms[name] / weights[name] for name in terms if weights.get(name, 1) not in (0, 1)}
+        weighted = [name for name in terms if weights.get(name, 1) not in (0, 1)]
+        plain = {name: terms[name] / weights[name] for name in weighted}
         steps = {name: optim.skipped_steps for name, optim in run.optims.items()}
         skipped = {name: each.total for name, each in steps.items() if each.total}
-        extra = {key: value for key, value in (("unweighted", plain), ("skipped", skipped)) if value}
-        self._record({"kind": "train", "iter": run.iter, "lr": rates, "terms": terms, **extra, **speed})
+        record = {"kind": "train", "iter": run.iter, "lr": rates, "terms": terms}
+        extra = {"unweighted": plain, "skipped": skipped}
+        self._record({**record, **{key: value for key, value in extra.items() if value}, **speed})
         LOGGER.info(train_line(run.iter, run.max_iters, terms, rates, speed))
         if self.writer is not None:
             if speed:
@@ -155,7 +157,8 @@ class LoggerHook(Hook):
         Nothing at the iteration at which a run resumed, which this process has not timed.
         """
         now = time.perf_counter(), run.iter, run.data_seconds, run.paused_seconds
-        seconds, iters, waiting, paused = (after - before for after, before in zip(now, self.before, strict=True))
+        changes = (after - before for after, before in zip(now, self.before, strict=True))
+        seconds, iters, waiting, paused = changes
         if iters == 0:
             return {}
         self.before = now
@@ -170,7 +173,7 @@ class LoggerHook(Hook):
 def train_line(
     iteration: int, of: int, terms: dict[str, float], rates: dict[str, float], speed: dict[str, float]
 ) -> str:
-    """Return one line for people: losses, learning rates, and if it was timed speed and time left."""
+    """Return a line for people: losses, learning rates, and if timed speed and time left."""
     losses = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
     names = {name: f"{name} " if len(rates) > 1 else "" for name in rates}
     lr = ", ".join(f"{names[name]}{rate:.3g}" for name, rate in rates.items())
@@ -189,7 +192,7 @@ def clock(seconds: float) -> str:
 
 
 def cut_records(path: Path, iteration: int) -> None:
-    """Drop the records that a resumed run will write again, from `iteration` on, and a torn line."""
+    """Drop the records from `iteration` on, which a resumed run writes again, and a torn line."""
     if not path.exists():
         return
     kept = []
@@ -230,11 +233,12 @@ class LossAverages:
 
     def _add_far(self, terms: Mapping[str, Tensor]) -> None:
         values = torch.stack(list(terms.values()))
-        values = values.to(torch.float32 if values.device.type == "mps" else torch.float64)  # MPS has no float64
+        values = values.to(torch.float32 if values.device.type == "mps" else torch.float64)
         pairs = torch.stack((values, torch.ones_like(values)), dim=1)
-        pairs = torch.where((values - values == 0)[:, None], pairs, 0)  # NaN and infinity less themselves are NaN
+        pairs = torch.where(values.isfinite()[:, None], pairs, 0)
         for name in terms.keys() - self._far.keys():  # a resumed run goes on from numbers
-            self._far[name] = values.new_tensor([self._sums.pop(name, 0.0), self._counts.pop(name, 0)])
+            start = [self._sums.pop(name, 0.0), self._counts.pop(name, 0)]
+            self._far[name] = values.new_tensor(start)
         foreach_add_([self._far[name] for name in terms], list(pairs.unbind()))
 
     def take(self) -> dict[str, float]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @HOOKS.register
 class SchedulerHook(Hook):
-    """Step schedules by iterations (optimizer steps), never epochs: `milestones=[50_000]` is one."""
+    """Step schedules by iterations (optimizer steps), never epochs: `milestones=[50_000]`."""
 
     phase = Phase.UPDATE
 

@@ -56,7 +56,7 @@ class SnapshotHook(Hook):
     def __init__(self, interval: int, network: str) -> None:
         self.interval, self.network = positive_interval(type(self).__name__, interval), network
         self.folders: dict[Path, dict[str, bytes]] = {}
-        """The folders of snapshots, and the files beside them, by name, that say what they are of."""
+        """The folders of snapshots, each with the files, by name, that say what they are of."""
 
     def before_train(self, run: Run) -> None:
         self._is_ready, self._is_failing, self._after = False, False, run.iter

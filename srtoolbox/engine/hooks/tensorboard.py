@@ -39,10 +39,9 @@ _SIDE = 24  # px of the traced image; the graph is the same for any
 def open_writer(folder: Path, *, purge_step: int) -> SummaryWriter:
     """Return a writer; what earlier files say of `purge_step` and later steps is void.
 
-    TensorBoard reads the files of a folder by name, and a name begins with the second of its start.
-    If a run is killed and resumed within a second, or after the clock was set back, the files would
-    be read in another order, and the steps of the resumed run taken for void ones. So the name may
-    be some seconds ahead of its time.
+    TensorBoard reads the files of a folder by name, which begins with the second of its start. Of a
+    run resumed within a second, or after the clock was set back, the files would be read in another
+    order, and its steps taken for void. So the name may be some seconds ahead of its time.
     """
     seconds = [int(time.time())]
     for path in folder.glob("events.out.tfevents.*"):
@@ -93,7 +92,8 @@ class _PatientFile:
         self.flush()
         self.closed = True
         if self._waiting:
-            LOGGER.warning("%s lacks its last %s", self._path, counted(len(self._waiting), "record"))
+            lost = counted(len(self._waiting), "record")
+            LOGGER.warning("%s lacks its last %s", self._path, lost)
 
 
 class _Clock:
@@ -152,7 +152,7 @@ class WandbRun:
         self._run: Any = None
 
     def begin(self, work_dir: Path, config: Mapping[str, Any]) -> None:
-        """Start the run, or go on with the one of this id; its files go to `wandb/` here, or in `dir`.
+        """Start the run, or go on with the one of this id; its files go to `wandb/`, here or in `dir`.
 
         Raises:
             ConfigError: an argument that wandb.init does not know, or a `dir` within the work dir.

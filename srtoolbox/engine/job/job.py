@@ -58,7 +58,6 @@ class Job:
     """A run in its folder: refused where another run was, locked, logged, resumable.
 
     Args:
-        config: of the run.
         work_dir: its folder (default: `config.work_dir`, else `work_dirs/<config's name>`).
         plugins: Python files with components, beside those that the config names.
         source: the config as its user typed it, for messages.
@@ -173,7 +172,7 @@ class Job:
             except Stop as stop:
                 if stop.signum:
                     LOGGER.warning("%s", stop)
-                    if self._is_stopped or stop.signum == REQUEST:  # by this rank's job or another's
+                    if self._is_stopped or stop.signum == REQUEST:  # or another rank's
                         return self._result(Ending.STOPPED, run.iter)
                     raise Interrupted(str(stop), stop.exit_code) from None
                 if stop.may_go_back and rollbacks:
@@ -221,7 +220,7 @@ class Job:
             curves = read_run(self.work_dir).scores
             scores = {key: float(curve.values[-1]) for key, curve in curves.items()}
         folder = self.work_dir / "checkpoints"
-        hooks = [hook for hook in (self.config.get("hooks") or {}).values() if isinstance(hook, Mapping)]
+        hooks = filter(None, (self.config.get("hooks") or {}).values())
         bests = [best_path(folder, key) for hook in hooks for key in best_keys(hook.get("best"))]
         best = next(filter(Path.exists, bests), None)
         last = max(list_checkpoints(folder), key=iteration_of, default=None)
@@ -282,7 +281,7 @@ def train(
     """Train a network from a config: what `srtoolbox train` does, from Python.
 
     Args:
-        config: a file, the name of a packaged config, a `Config` or a plain dict; it stays as it is.
+        config: a file, the name of a packaged config, a `Config` or a dict; it stays as it is.
         work_dir, plugins: see `Job`.
         resume, resume_from, overwrite: see `Job.train`.
         load_from: start from these weights (fine-tuning).

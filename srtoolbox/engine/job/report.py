@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from srtoolbox.engine.run import Run
 
 MARGIN, ADVERSARIAL_MARGIN = 0.5, 3.0
-"""dB of PSNR that a network may lie below bicubic; under a discriminator it trades PSNR for texture."""
+"""dB of PSNR that a network may lie below bicubic; a discriminator trades PSNR for texture."""
 RISEN = 2.0
 """The last loss over the first one from which on a run has diverged."""
 RELAPSED, FALLEN = 5.0, 3.0
@@ -85,8 +85,8 @@ def worth_testing(run: Run) -> list[Path]:
     """
     folder = run.work_dir / "checkpoints"
     last = list_checkpoints(folder)[-1:]
-    bests = [best_path(folder, key) for hook in run.hooks.values() for key in getattr(hook, "best_keys", [])]
-    best = [path for path in bests if path.exists()][:1]
+    keys = [key for hook in run.hooks.values() for key in getattr(hook, "best_keys", [])]
+    best = [path for key in keys if (path := best_path(folder, key)).exists()][:1]
     return last + best if is_adversarial(run) else best or last
 
 
@@ -108,7 +108,7 @@ def is_adversarial(run: Run) -> bool:
 
 
 def report_outcome(run: Run) -> Ending:
-    """Warn, on rank 0, of a run better than its start nowhere, or whose network does not upscale."""
+    """Warn, on rank 0, of a run that made nothing better, or whose network does not upscale."""
     try:
         log = read_run(run.work_dir)
     except DataError:  # no logger, or nothing to log
@@ -197,7 +197,7 @@ def _below_bicubic(run: Run) -> Iterator[str]:
 
 
 def psnr_beside_bicubic(lq: np.ndarray, sr: torch.Tensor, gt: np.ndarray) -> tuple[float, float]:
-    """Return the PSNR (dB, protocol `rgb` on luma, without 8 px of border) of a result and of bicubic."""
+    """Return the PSNR (dB, `rgb` on luma, without 8 px of border) of a result and of bicubic."""
     truth = _batch(gt)
     height, width = truth.shape[-2:]
     metric = METRICS.build({"type": "PSNR", "crop_border": min(8, (min(height, width) - 1) // 2)})

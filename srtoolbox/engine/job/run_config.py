@@ -115,7 +115,8 @@ def report_changes(before: Mapping[str, Any], now: Mapping[str, Any], iteration:
     is_longer = now["max_iters"] > before["max_iters"]
     for path, value in _leaves(now["optim"], "optim") if is_longer else ():
         _, _, part, *rest = path.split(".")
-        if part == "scheduler" and rest and value == before["max_iters"]:  # nobody meant the rates beyond
+        # nobody meant the rates beyond
+        if part == "scheduler" and rest and value == before["max_iters"]:
             LOGGER.warning(
                 "  %s is %d still, as max_iters was: the schedule ends there, and a cosine rises again. %s=%d "
                 "stretches it", path, value, path, now["max_iters"],
@@ -139,7 +140,8 @@ def comparable_from(work_dir: Path, config: Config) -> int:
     """
     names = [(_KEPT_NAME.fullmatch(path.name), path) for path in work_dir.glob(EARLIER)]
     part = ("model.", "data.train.dataset.")
-    return max((int(name[1]) for name, path in names if name and _has_changed(path, config, part)), default=0)
+    ends = [int(name[1]) for name, path in names if name and _has_changed(path, config, part)]
+    return max(ends, default=0)
 
 
 def _has_changed(earlier: Path, config: Config, part: tuple[str, ...] = ("",)) -> bool:

@@ -73,7 +73,6 @@ def find_state(
     """Return the checkpoint to continue from, as (state, file); (None, None) for a fresh start.
 
     Args:
-        work_dir: the run's.
         resume: take the newest in the work dir.
         resume_from: take this one; with `resume`, only where the work dir holds none.
 
@@ -98,7 +97,7 @@ def find_state(
 
 
 def prepare(work_dir: Path, *, iteration: int, overwrite: bool, resumed_from: Path | None = None) -> None:
-    """Make the folder ready for a run that begins after `iteration`, once it is sure that it can begin.
+    """Make the folder ready for a run after `iteration`, once it is sure that it can begin.
 
     With `overwrite` what an earlier run wrote is deleted; other files stay. Otherwise checkpoints
     beyond `iteration` are moved to `checkpoints/superseded`, so that the next --resume does not
@@ -115,9 +114,9 @@ def prepare(work_dir: Path, *, iteration: int, overwrite: bool, resumed_from: Pa
             for path in [path for pattern in RUN_FILES for path in work_dir.glob(pattern)]:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         work_dir.mkdir(parents=True, exist_ok=True)
-        own = resumed_from if resumed_from and resumed_from.resolve().parent == folder.resolve() else None
-        if own is not None and not sidecar_path(own).exists():
-            commit(own)
+        is_bare = resumed_from is not None and not sidecar_path(resumed_from).exists()
+        if resumed_from and is_bare and resumed_from.resolve().parent == folder.resolve():
+            commit(resumed_from)
         for path in list(_superseded(folder, iteration, aside)):
             aside.mkdir(exist_ok=True)
             LOGGER.info("%s is beyond iteration %d, or without a .json: moved to %s", path.name, iteration, aside)
@@ -137,13 +136,13 @@ def _superseded(folder: Path, iteration: int, aside: Path) -> Iterator[Path]:
         if iteration_of(path) > iteration or is_left:
             yield path
     for path in folder.glob("best_*.pth"):
-        state = committed_entry(path)  # the sidecar may vouch for two: a save over an older one was killed
+        state = committed_entry(path)  # of two files, where a kill broke off a save
         if isinstance(state, dict) and state["iter"] > iteration:
             yield path
 
 
 class RunLock:
-    """Keeps a work dir for one run, by the system's lock on `run.lock`; `run.json` says for whom."""
+    """Keeps a work dir for one run by a lock on `run.lock`; `run.json` says for whom."""
 
     def __init__(self, work_dir: Path) -> None:
         self.path = work_dir / "run.json"
@@ -187,7 +186,8 @@ class RunLock:
     def note_start(self, resumed_from: Path | None) -> None:
         """Note that the work dir is this job's from now on, and where its run began."""
         source = str(resumed_from.resolve()) if resumed_from else None
-        self._note({"began": time.time(), "job": os.environ.get("SLURM_JOB_ID"), "from": source, "finished": None})
+        job = os.environ.get("SLURM_JOB_ID")
+        self._note({"began": time.time(), "job": job, "from": source, "finished": None})
 
     def note_end(self, iteration: int) -> None:
         """Note that the run has finished with this iteration, its evaluation and log included."""
@@ -215,7 +215,7 @@ class RunLock:
 
 
 def is_later_attempt(notes: Mapping[str, Any]) -> bool:
-    """True if an earlier attempt of this job has begun the run that `RunLock.read_notes` tells of."""
+    """True if an earlier attempt of this job began the run of these notes (`RunLock.read_notes`)."""
     job = os.environ.get("SLURM_JOB_ID")  # which it keeps when it is queued again
     if int(os.environ.get("SLURM_RESTART_COUNT") or 0) and job and notes.get("job") == job:
         return True
