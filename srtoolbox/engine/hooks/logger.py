@@ -254,7 +254,8 @@ class LossAverages:
     def state_dict(self) -> dict[str, tuple[float, int]]:
         """Return this rank's `{name: (sum, count)}`. Waits for the device."""
         near = {name: (total, self._counts[name]) for name, total in self._sums.items()}
-        rows = torch.stack(list(self._far.values())).tolist() if self._far else []
+        far = list(self._far.values())
+        rows = torch.stack(far).tolist() if far else []
         return near | {name: (total, int(count)) for name, (total, count) in zip(self._far, rows, strict=True)}
 
     def load_state_dict(self, state: Mapping[str, tuple[float, int]]) -> None:
