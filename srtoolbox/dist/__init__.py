@@ -23,8 +23,7 @@ from srtoolbox.dist.heartbeat import SLOW_FACTOR, Heartbeat, exit_now
 EXIT_INTERRUPT = 130
 TIMEOUT = 600.0
 """Seconds a rank may be silent or hang before all end (default of `runtime.dist_timeout`)."""
-GRACE = 15.0
-"""Seconds that collectives wait longer, so that the heartbeat is first: it names the rank."""
+GRACE = 15.0  # seconds that collectives wait longer: the heartbeat, first, names the rank
 EXPLANATION = 8.0  # seconds in which to find out which rank made a collective fail
 
 

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from srtoolbox.compat.pytorch import NormBase, find_non_finite_, foreach_copy_
 
-LAG = 2
-"""Steps after which a GPU's flag is read: it has arrived by then, so that nothing waits."""
+LAG = 2  # steps after which a GPU's flag is read: it has arrived by then, so that nothing waits
 
 
 def seed_gradient(loss: Tensor) -> Tensor | None:

@@ -25,13 +25,10 @@ def fit_interval(max_iters: int, *, most: int, times: int) -> int:
 
 
 class Phase(IntEnum):
-    """The turn of a hook among those of one point; ties keep the config's order.
-
-    Saving precedes evaluating, so that a crash in an evaluation loses nothing.
-    """
+    """The turn of a hook among those of one point; ties keep the config's order."""
 
     UPDATE = 0
-    SAVE = 1
+    SAVE = 1  # before EVALUATE: a crash in an evaluation loses nothing
     EVALUATE = 2
     LOG = 3
 

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from srtoolbox.engine.evaluate import Evaluation
     from srtoolbox.engine.run import Run
 
-LOGS = ("scores.jsonl", "train.log")
-"""Files that other parts append to during a run."""
-
 
 def best_keys(best: Sequence[str] | str | None) -> list[str]:
     """Return the scores that bests are kept by, as `CheckpointHook(best=...)` names them."""
@@ -125,7 +122,8 @@ class CheckpointHook(Hook):
         refuse_broken(run)
         state = run.state_dict()  # a collective: every rank gives its random state
         if dist.is_main():
-            for log in LOGS:  # after a power loss a checkpoint must find the lines before it
+            # after a power loss a checkpoint must find the lines that others wrote before it
+            for log in ("scores.jsonl", "train.log"):
                 sync_file(run.work_dir / log)
             path = self.folder / f"iter_{run.iter:06d}.pth"
             save_checkpoint(path, state)

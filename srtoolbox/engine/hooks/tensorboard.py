@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -47,7 +48,13 @@ def open_writer(folder: Path, *, purge_step: int) -> SummaryWriter:
     for path in folder.glob("events.out.tfevents.*"):
         with contextlib.suppress(ValueError):
             seconds.append(int(path.name.split(".")[3]) + 1)
-    event_file_writer.time = _Clock(max(seconds))  # the name cannot be given, nor the file
+    opener = threading.get_ident()
+
+    def clock() -> float:
+        """Stand still for the thread that opens the writer."""
+        return max(seconds) if threading.get_ident() == opener else time.time()
+
+    event_file_writer.time = SimpleNamespace(time=clock)  # the name cannot be given, nor the file
     event_file_writer.RecordWriter = lambda file: RecordWriter(_PatientFile(file))
     try:
         return SummaryWriter(folder, purge_step=purge_step)
@@ -94,16 +101,6 @@ class _PatientFile:
         if self._waiting:
             lost = counted(len(self._waiting), "record")
             LOGGER.warning("%s lacks its last %s", self._path, lost)
-
-
-class _Clock:
-    """A stand-in for the module `time` that stands still for the thread that opens a writer."""
-
-    def __init__(self, now: int) -> None:
-        self._now, self._thread = now, threading.get_ident()
-
-    def time(self) -> float:
-        return self._now if threading.get_ident() == self._thread else time.time()
 
 
 def write_graph(writer: SummaryWriter, network: nn.Module, device: torch.device) -> None:
