@@ -50,11 +50,11 @@ def refuse_used(work_dir: Path) -> None:
     """Raise RunError, with the ways on, where a new run would mix with an older one."""
     if is_used(work_dir):
         saved = list_checkpoints(work_dir / "checkpoints")
-        state = "saved no checkpoint: --resume trains from iteration 0. C"
+        state = "saved no checkpoint: --resume trains from iteration 0. Choose"
         if saved:
-            state = f"reached iteration {iteration_of(saved[-1])}. Continue it with --resume, c"
+            state = f"reached iteration {iteration_of(saved[-1])}. Continue it with --resume, choose"
         raise RunError(
-            f"{work_dir} holds a run that {state}hoose another --work-dir, or delete that run and start "
+            f"{work_dir} holds a run that {state} another --work-dir, or delete that run and start "
             "anew with --overwrite (in Python: resume=True, work_dir=..., overwrite=True)."
         )
 
