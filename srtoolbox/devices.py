@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from srtoolbox.logger import LOGGER
 
 _DRAWS = (Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
+_VALUES_ALONE = (*_DRAWS, nn.functional.leaky_relu)
 
 
 def lacks_float64(device: torch.device | str | None) -> bool:
@@ -43,21 +44,21 @@ def tell_once(text: str) -> None:
 def without_memory() -> Iterator[None]:
     """Make tensors and modules on the meta device, and draw no random weights for them.
 
-    There the first `normal_` takes a second: it imports PyTorch's compiler.
+    There the first `normal_` takes a second: it imports PyTorch's compiler. `leaky_relu` is slow.
     """
     with torch.device("meta"), _Undrawn():
         yield
 
 
 class _Undrawn(TorchFunctionMode):
-    """Skips what fills tensors that have no values."""
+    """Skips what does nothing but fill or change values, of which these tensors have none."""
 
     def __torch_function__(
         self, func: Callable, types: object, args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:  # noqa: ANN401 - what func gives
         kwargs = kwargs or {}
-        if func in _DRAWS:
-            tensor = args[0] if args else kwargs["tensor"]
+        if func in _VALUES_ALONE:
+            tensor = args[0] if args else next(iter(kwargs.values()))
             if tensor.is_meta:
                 return tensor
         return func(*args, **kwargs)
