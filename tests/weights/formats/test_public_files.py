@@ -11,15 +11,20 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from srtoolbox.cli import main
 from srtoolbox.engine.evaluate import build_metrics, evaluate, means
 from srtoolbox.errors import CheckpointError
+from srtoolbox.image import rgb_to_y, to_tensor
+from srtoolbox.interfaces import facts_of
 from srtoolbox.registry import DATASETS, NETWORKS
 from srtoolbox.weights.load import load_network, read_network
 from srtoolbox.weights.state_dicts import state_for
 from srtoolbox.weights.trial import CONVENTIONS, LAST, RGB_CONVENTIONS, _sample, _score
+from tests.models.networks.test_public_weights import built
 from tests.weights.formats.public_files import COMPACT, FSRCNN, IMDN, SRGAN, VDSR
 
 pytestmark = pytest.mark.data
@@ -31,9 +36,6 @@ SRCNN = "amanshenoy_image-super-resolution__isr_best.pth"
     ("file", "scale", "sentence", "figures"),
     [
         (FSRCNN, None, "FSRCNN, yjn870's names, x2, 56 features, luma", {"y_direct": 37.065}),
-        (VDSR, 2, "VDSR, twtygqyy's names, x2, 18 blocks, luma", {"y_direct": 37.538}),
-        (VDSR, 3, "VDSR, twtygqyy's names, x3, 18 blocks, luma", {"y_direct": 33.726}),
-        (VDSR, 4, "VDSR, twtygqyy's names, x4, 18 blocks, luma", {"y_direct": 31.423}),
         (IMDN, None, "IMDN, x4, 6 blocks", {"rgb": 32.211}),
         (SRGAN, None, "SRGAN's generator, leftthomas' names, x4, 5 blocks", {"rgb": 30.657}),
         (COMPACT, None, "SRVGGNetCompact, x4, 16 blocks", {"rgb": 28.250}),
@@ -60,6 +62,23 @@ def test_figures(
     measured = means(evaluate(network, dataset, build_metrics(kinds)))
     for protocol, psnr in figures.items():
         assert measured[protocol] == pytest.approx(psnr, abs=0.005)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_vdsr_is_the_network_whose_figures_are_measured(
+    weights_root: Path, photo: np.ndarray, caplog: pytest.LogCaptureFixture, scale: int
+) -> None:
+    """Those of test_public_weights.py: equal weights and settings, and an equal image."""
+    caplog.set_level(logging.INFO, "srtoolbox")
+    logging.getLogger("srtoolbox").propagate = True
+    network = load_network(weights_root / VDSR, scale=scale)
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith(f"{VDSR}: VDSR, twtygqyy's names, x{scale}, 18 blocks, luma") and "as assumed" not in told
+    measured = built(weights_root, VDSR, "VDSR", scale, input_range=(16 / 255, 235 / 255))
+    assert facts_of(network) == facts_of(measured)
+    lq = rgb_to_y(to_tensor(photo[:24, :31]))
+    with torch.inference_mode():
+        assert torch.equal(network(lq), measured(lq))
 
 
 def test_srcnn_needs_to_be_told_its_scale(weights_root: Path) -> None:
