@@ -1,8 +1,7 @@
 """Adversarial losses: what a discriminator's logits say to it and to the generator.
 
-They are no losses over images but take logits of any shape, (N, 1) or maps (N, 1, h, w), before any
-sigmoid; means go over all elements. `generator` is weighted, `discriminator` is not: the optimizers
-of the two are independent.
+They take no images but logits of any shape, (N, 1) or maps (N, 1, h, w), before any sigmoid; means
+go over all elements. `generator` is weighted, `discriminator` is not: their optimizers are two.
 """
 
 from __future__ import annotations
@@ -19,8 +18,6 @@ from srtoolbox.errors import ConfigError, Fault, SrtoolboxError
 from srtoolbox.registry import LOSSES
 
 KINDS = ("vanilla", "lsgan", "hinge", "wgan_softplus")
-_MISPLACED = "{} judges a discriminator's logits, not images: give it as the model's gan_loss, not among its losses"
-_SMOOTHED = ("vanilla", "lsgan")  # the others have no labels to smooth
 
 
 class AdversarialLoss(nn.Module):
@@ -35,16 +32,14 @@ class AdversarialLoss(nn.Module):
             many times as much.
     """
 
-    relativistic: bool
-    """True if `generator` needs the logits of real images."""
+    relativistic: bool  # True if `generator` needs the logits of real images
 
     def __init__(
         self, weight: float = 1.0, label_smoothing: float = 0.0, r1_weight: float = 0.0, r1_interval: int = 1
     ) -> None:
         super().__init__()
         values = {"label_smoothing": label_smoothing, "r1_weight": r1_weight, "r1_interval": r1_interval}
-        faults = _value_faults(values)
-        if faults:
+        if faults := _value_faults(values):
             raise ConfigError([fault.of(type(self).__name__) for fault in faults])
         self.weight, self.label_smoothing = weight, label_smoothing
         self.r1_weight, self.r1_interval = r1_weight, r1_interval
@@ -55,15 +50,11 @@ class AdversarialLoss(nn.Module):
         return _value_faults(cfg)
 
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
-        """The generator's loss, weighted.
+        """The generator's loss, weighted: scalar, float32 (float64 of float64 logits).
 
         Args:
-            real: logits of real images, used without gradient; None will do where `relativistic` is
-                False.
+            real: logits of real images, used without gradient; only if `relativistic`, else None.
             fake: logits of the generator's images.
-
-        Returns:
-            Scalar, float32 (float64 of float64 logits).
         """
         raise NotImplementedError
 
@@ -77,10 +68,10 @@ class AdversarialLoss(nn.Module):
         raise NotImplementedError
 
     def gradient_penalty(self, real_images: Tensor, real_logits: Tensor) -> Tensor:
-        """R1: r1_weight / 2 * mean over images of |d logits / d image|^2.
+        """R1 (Mescheder et al. 2018): r1_weight / 2 * mean over images of |d logits / d image|^2.
 
-        Mescheder et al. 2018, arXiv:1801.04406. Multiplied by `r1_interval`, for it is to be added
-        every so many steps only (Karras et al. 2020, arXiv:1912.04958, appendix B).
+        arXiv:1801.04406. Multiplied by `r1_interval`, the steps from one penalty to the next
+        (Karras et al. 2020, arXiv:1912.04958, appendix B).
 
         Args:
             real_images: (N, C, H, W) that require a gradient.
@@ -93,7 +84,9 @@ class AdversarialLoss(nn.Module):
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         """Refuse to compare images: adversarial losses take logits."""
-        raise SrtoolboxError(_MISPLACED.format(type(self).__name__))
+        fault = "judges a discriminator's logits, not images"
+        place = "give it as the model's gan_loss, not among its losses"
+        raise SrtoolboxError(f"{type(self).__name__} {fault}: {place}")
 
 
 def _value_faults(cfg: Mapping[str, Any]) -> list[Fault]:
@@ -119,22 +112,16 @@ class GANLoss(AdversarialLoss):
     - 'vanilla' (Goodfellow et al. 2014, arXiv:1406.2661, its non-saturating form; SRGAN's): D
       BCE(C(real), 1) + BCE(C(fake), 0); G BCE(C(fake), 1), which is -log D(fake).
     - 'lsgan' (Mao et al. 2016, arXiv:1611.04076): D 1/2 (C(real) - 1)^2 + 1/2 C(fake)^2; G 1/2
-      (C(fake) - 1)^2. Much code, BasicSR's too, leaves the halves out: a weight there is twice as
-      much here.
+      (C(fake) - 1)^2. BasicSR and others leave the halves out: twice a weight of theirs is ours.
     - 'hinge' (Lim, Ye 2017, arXiv:1705.02894): D max(0, 1 - C(real)) + max(0, 1 + C(fake)); G
       -C(fake).
-    - 'wgan_softplus' (the name of StyleGAN2's logistic loss, arXiv:1912.04958): D
-      softplus(-C(real)) + softplus(C(fake)); G softplus(-C(fake)). In numbers this is 'vanilla'
-      without smoothing, whatever its name says.
+    - 'wgan_softplus' (StyleGAN2's logistic loss, arXiv:1912.04958): D softplus(-C(real)) +
+      softplus(C(fake)); G softplus(-C(fake)): in numbers 'vanilla' without smoothing.
 
     Args:
         kind: 'vanilla', 'lsgan', 'hinge' or 'wgan_softplus'.
-        weight: factor of the generator's loss.
-        label_smoothing: taken off the label of real images in the discriminator's loss; for
-            'vanilla' and 'lsgan'.
-        r1_weight: gamma of the R1 penalty on real images; 0: none.
-        r1_interval: the penalty is taken every so many steps of the discriminator, and counts as
-            many times as much.
+        weight, r1_weight, r1_interval: see AdversarialLoss.
+        label_smoothing: see there; for 'vanilla' and 'lsgan'.
     """
 
     relativistic = False
@@ -148,8 +135,7 @@ class GANLoss(AdversarialLoss):
         r1_interval: int = 1,
     ) -> None:
         super().__init__(weight, label_smoothing, r1_weight, r1_interval)
-        faults = _kind_faults(kind, label_smoothing)
-        if faults:
+        if faults := _kind_faults(kind, label_smoothing):
             raise ConfigError([fault.of("GANLoss") for fault in faults])
         self.kind = kind
 
@@ -183,7 +169,7 @@ class GANLoss(AdversarialLoss):
 def _kind_faults(kind: object, label_smoothing: float) -> list[Fault]:
     if kind not in KINDS:
         return [Fault("kind", f"kind={kind!r} is not possible; allowed: {', '.join(KINDS)}")]
-    if label_smoothing and kind not in _SMOOTHED:
+    if label_smoothing and kind not in ("vanilla", "lsgan"):
         fault = f"does nothing for kind {kind!r}, which has no labels; it is for vanilla and lsgan"
         return [Fault("label_smoothing", f"label_smoothing {fault}")]
     return []
@@ -199,16 +185,11 @@ class RelativisticGANLoss(AdversarialLoss):
         D: BCE(C(real) - E[C(fake)], 1) + BCE(C(fake) - E[C(real)], 0)
         G: BCE(C(real) - E[C(fake)], 0) + BCE(C(fake) - E[C(real)], 1)
 
-    the papers' sums of two terms. BasicSR's code halves both: its weight 5e-3 of the generator
-    stands for 2.5e-3 here, and its discriminator learns from half the loss, which Adam does not
-    notice.
+    the papers' sums of two terms. BasicSR's code halves both: its weight 5e-3 of the generator is
+    2.5e-3 here, and its discriminator learns from half the loss, which Adam does not notice.
 
     Args:
-        weight: factor of the generator's loss.
-        label_smoothing: taken off the label 1 in the discriminator's loss.
-        r1_weight: gamma of the R1 penalty on real images; 0: none.
-        r1_interval: the penalty is taken every so many steps of the discriminator, and counts as
-            many times as much.
+        weight, label_smoothing, r1_weight, r1_interval: see AdversarialLoss.
     """
 
     relativistic = True

@@ -33,26 +33,19 @@ class PerceptualLoss(nn.Module):
         + style_weight * sum of (the same of Gram matrices)
 
     Args:
-        layers: {layer: its weight}; names as the papers have them, see
-            `srtoolbox.features.backbones`.
+        layers: {layer: its weight}; the papers' names, see `srtoolbox.features.backbones`.
         backbone: a torchvision network: vgg11/13/16/19 (also with _bn), resnet18/34/50,
             squeezenet1_0/1_1, alexnet.
-        weights: 'imagenet' (downloaded by torchvision), the path of a file with them, or 'random'
-            (on purpose).
-        criterion: mean over elements of the absolute difference ('l1') or of its square ('mse',
-            which others call 'l2'), or the Frobenius norm of each image's difference, mean over
-            images ('fro').
+        weights: 'imagenet' (downloaded by torchvision), the path of a file, or 'random'.
+        criterion: mean over elements of the absolute difference ('l1') or of its square ('mse' or
+            'l2'), or mean over images of the Frobenius norm of the difference ('fro').
         weight: factor of the features' term.
-        style_weight: factor of the term of Gram matrices (C, C), each divided by its C * h * w; 0
-            leaves it out.
-        normalize_input: bring RGB in [0, 1] to the mean and deviation of ImageNet, as torchvision's
-            weights expect.
-        normalize_loss: divide both terms by the sum of the layers' weights: a weighted mean over
-            layers, not a sum.
+        style_weight: factor of the term of Gram matrices (C, C), each divided by its C * h * w.
+        normalize_input: bring RGB to ImageNet's mean and deviation, as torchvision's weights expect.
+        normalize_loss: divide both terms by the sum of the layers' weights: a weighted mean.
     """
 
-    colour = "rgb"
-    """The only images it takes; `check` compares it with the generator's."""
+    colour = "rgb"  # `check` compares it with the generator's
 
     def __init__(
         self,
@@ -67,8 +60,7 @@ class PerceptualLoss(nn.Module):
     ) -> None:
         super().__init__()
         arguments = {"layers": layers, "backbone": backbone, "criterion": criterion, "weights": weights}
-        faults = self.check({**arguments, "normalize_loss": normalize_loss}, {})
-        if faults:
+        if faults := self.check({**arguments, "normalize_loss": normalize_loss}, {}):
             raise ConfigError([fault.of("PerceptualLoss") for fault in faults])
         self.features = FeatureNetwork(backbone, list(layers), weights=weights, normalize_input=normalize_input)
         total = sum(layers.values()) if normalize_loss else 1.0
@@ -99,21 +91,19 @@ class PerceptualLoss(nn.Module):
         """(N, 3, H, W) RGB in [0, 1] each -> weighted scalar, float32. The target gets no gradient.
 
         Raises:
-            SrtoolboxError: the shapes differ, or are not RGB, or are too small for the deepest
-                layer.
+            SrtoolboxError: the shapes differ, are not RGB, or too small for the deepest layer.
         """
         if pred.shape != target.shape:
-            raise SrtoolboxError(
-                f"PerceptualLoss: prediction {tuple(pred.shape)} and target {tuple(target.shape)} differ in shape"
-            )
+            shapes = f"prediction {tuple(pred.shape)} and target {tuple(target.shape)}"
+            raise SrtoolboxError(f"PerceptualLoss: {shapes} differ in shape")
         with torch.no_grad():
             true = self.features(target)
         features = self.features(pred)
         with torch.autocast(pred.device.type, enabled=False):
             loss = self.weight * self._sum(features, true)
             if self.style_weight:
-                grams, true_grams = _grams(features), _grams(true)
-                loss = loss + self.style_weight * self._sum(grams, true_grams)
+                grams = [{name: gram(value) for name, value in maps.items()} for maps in (features, true)]
+                loss = loss + self.style_weight * self._sum(*grams)
         return loss
 
     def _sum(self, features: dict[str, Tensor], true: dict[str, Tensor]) -> Tensor:
@@ -121,10 +111,6 @@ class PerceptualLoss(nn.Module):
         distance = CRITERIA[self.criterion]
         terms = [weight * distance(features[name] - true[name]) for name, weight in self.layers.items()]
         return torch.stack(terms).sum()
-
-
-def _grams(features: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: gram(value) for name, value in features.items()}
 
 
 def gram(features: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -32,18 +34,13 @@ class PixelLoss(nn.Module):
             SrtoolboxError: the shapes differ (torch would broadcast them without a word).
         """
         if pred.shape != target.shape:
-            raise SrtoolboxError(
-                f"{type(self).__name__}: prediction {tuple(pred.shape)} and target {tuple(target.shape)} differ. "
-                "Do the network's scale and colour fit the data?"
-            )
-        loss = self._in_float32(pred, target)
+            shapes = f"prediction {tuple(pred.shape)} and target {tuple(target.shape)} differ"
+            question = "Do the network's scale and colour fit the data?"
+            raise SrtoolboxError(f"{type(self).__name__}: {shapes}. {question}")
+        is_mixed = torch.is_autocast_enabled(pred.device.type)  # leaving it where it is off costs time
+        with torch.autocast(pred.device.type, enabled=False) if is_mixed else contextlib.nullcontext():
+            loss = self.distance(pred.float(), target.float())
         return loss if self.weight == 1 else self.weight * loss
-
-    def _in_float32(self, pred: Tensor, target: Tensor) -> Tensor:
-        if not torch.is_autocast_enabled(pred.device.type):  # entering one costs more
-            return self.distance(pred.float(), target.float())
-        with torch.autocast(pred.device.type, enabled=False):
-            return self.distance(pred.float(), target.float())
 
 
 @LOSSES.register

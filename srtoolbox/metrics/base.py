@@ -19,9 +19,8 @@ from srtoolbox.devices import to_exact
 from srtoolbox.errors import ConfigError, Fault, SrtoolboxError
 from srtoolbox.image.pixels import squared_distance
 
-PROTOCOLS = {"rgb": 3, "y_direct": 1}
+PROTOCOLS = {"rgb": 3, "y_direct": 1}  # with their channels
 LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # BT.601: luma = 16 + LUMA @ rgb, in levels
-
 BAND = 1 << 17  # values per band
 
 
@@ -43,9 +42,7 @@ class Metric:
             faults.append(Fault("type", "it lacks score(pred, target) -> (N,), see docs/add_a_component.md"))
         if faults:
             raise ConfigError([fault.of(type(self).__name__) for fault in faults])
-        self.crop_border = crop_border
-        self.y_channel = y_channel
-        self.protocol = protocol
+        self.crop_border, self.y_channel, self.protocol = crop_border, y_channel, protocol
 
     def __init_subclass__(cls) -> None:
         """Let a `score` written over that of a metric which measures by `score_images` count."""
@@ -62,9 +59,8 @@ class Metric:
         """Score a batch of images.
 
         Args:
-            pred: (N, C, H, W), C = 3 for protocol 'rgb' and 1 for 'y_direct'; float in [0, 1], or
-                uint8 levels.
-            target: the same.
+            pred, target: (N, C, H, W), C = 3 for protocol 'rgb' and 1 for 'y_direct'; float in [0, 1],
+                or uint8 levels.
 
         Returns:
             (N,) float64 on the same device (of MPS on the CPU, since it has no float64).
@@ -74,28 +70,27 @@ class Metric:
                 `score` returns something else than a number per image.
         """
         self._check(pred, target)
-        pred, target = to_exact(pred), to_exact(target)
+        inner = [slice(self.crop_border, side - self.crop_border) for side in pred.shape[-2:]]
+        pred, target = (to_exact(image)[..., *inner] for image in (pred, target))
         with torch.no_grad(), torch.autocast(pred.device.type, enabled=False):
-            scores = self.score_images(self._inner(pred), self._inner(target))
+            scores = self.score_images(pred, target)
         return self._checked(scores, len(pred))
 
     def score(self, pred: Tensor, target: Tensor) -> Tensor:
         """Return (N,), a number per image, of the measured planes; own metrics implement it.
 
         Args:
-            pred: (N, C, h, w) float32, borders cut, clipped and rounded to 8 bit as if saved,
-                levels / 255. Luma (C = 1, in [16/255, 235/255]; protocol 'rgb': unrounded, since
-                taken of rounded RGB), or with `y_channel=False` R, G and B (C = 3, in [0, 1]).
-            target: the same.
+            pred, target: (N, C, h, w) float32, borders cut, clipped and rounded to 8 bit as if
+                saved, levels / 255. Luma (C = 1, in [16/255, 235/255]; protocol 'rgb': unrounded,
+                since taken of rounded RGB), or with `y_channel=False` RGB (C = 3, in [0, 1]).
         """
         raise NotImplementedError
 
     def score_images(self, pred: Tensor, target: Tensor) -> Tensor:
         """Return (N,) of two batches as `__call__` got them, but with their borders cut.
 
-        To override only where the planes of `score` are not what is measured, or would take too
-        long to make: `planes`, `as_saved`, `mean_square` and `mean_of_difference` do what the
-        protocol asks.
+        To override where the planes of `score` are not what is measured, or take long to make:
+        `planes`, `as_saved`, `mean_square` and `mean_of_difference` do what the protocol asks.
         """
         return self.score(*[self.planes(image, torch.float32).div_(255) for image in (pred, target)])
 
@@ -110,8 +105,8 @@ class Metric:
 
     def mean_square(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,) float64: mean squared difference over an image, in squared levels."""
-        if not is_levels_on_cpu(pred, target):
-            return self.mean_of_difference(pred, target, squares)
+        if any(image.dtype != torch.uint8 or image.device.type != "cpu" for image in (pred, target)):
+            return self.mean_of_difference(pred, target, lambda diff: torch.linalg.vecdot(diff, diff).double())
         weights = LUMA if self._takes_luma else None
         sums = [squared_distance(*pair, weights) for pair in zip(pred.numpy(), target.numpy(), strict=True)]
         return torch.tensor(sums, dtype=torch.float64) / (pred[0, 0].numel() * (1 if weights else pred.shape[1]))
@@ -119,12 +114,10 @@ class Metric:
     def mean_of_difference(self, pred: Tensor, target: Tensor, total: Callable[[Tensor], Tensor]) -> Tensor:
         """(N,) float64: mean over an image of a function of pred - target in levels.
 
-        Luma is linear, so one conversion does for both. On the CPU by bands of rows that stay in
-        its cache.
-
         Args:
             total: maps (N, M) float32 differences to their (N,) float64 sum.
         """
+        # luma is linear: one conversion does for both; bands of rows stay in the CPU's cache
         count, channels, height, width = pred.shape
         rows = max(1, BAND // (channels * width)) if pred.device.type == "cpu" else height
         result = pred.new_zeros(count, dtype=torch.float64)
@@ -142,18 +135,14 @@ class Metric:
         name = type(self).__name__
         channels = PROTOCOLS[self.protocol]
         if pred.shape != target.shape:
-            raise SrtoolboxError(
-                f"{name}: prediction {tuple(pred.shape)} and target {tuple(target.shape)} differ in shape"
-            )
+            shapes = f"prediction {tuple(pred.shape)} and target {tuple(target.shape)}"
+            raise SrtoolboxError(f"{name}: {shapes} differ in shape")
         if pred.dim() != 4 or pred.shape[1] != channels:
-            raise SrtoolboxError(
-                f"{name}: protocol {self.protocol!r} measures (N, {channels}, H, W), got {tuple(pred.shape)}"
-            )
+            need = f"protocol {self.protocol!r} measures (N, {channels}, H, W)"
+            raise SrtoolboxError(f"{name}: {need}, got {tuple(pred.shape)}")
         if min(pred.shape[-2:]) <= 2 * self.crop_border:
-            raise SrtoolboxError(
-                f"{name}: crop_border={self.crop_border} leaves nothing of an image of "
-                f"{pred.shape[-2]}x{pred.shape[-1]} px"
-            )
+            size = f"{pred.shape[-2]}x{pred.shape[-1]} px"
+            raise SrtoolboxError(f"{name}: crop_border={self.crop_border} leaves nothing of an image of {size}")
 
     def _checked(self, scores: object, count: int) -> Tensor:
         """Return a `score` as (N,) float64, or raise an error that asks for such a one."""
@@ -165,16 +154,12 @@ class Metric:
             f"({count},), one number per image, such as difference.square().flatten(1).mean(1)"
         )
 
-    def _inner(self, image: Tensor) -> Tensor:
-        border = self.crop_border
-        return image[..., border : image.shape[-2] - border, border : image.shape[-1] - border]
-
 
 def _option_faults(crop_border: object, y_channel: object, protocol: object) -> list[Fault]:
     faults = []
     if protocol not in PROTOCOLS:
-        fault = f"protocol={protocol!r} is not possible; allowed: {', '.join(PROTOCOLS)}"
-        faults.append(Fault("protocol", fault))
+        allowed = ", ".join(PROTOCOLS)
+        faults.append(Fault("protocol", f"protocol={protocol!r} is not possible; allowed: {allowed}"))
     if protocol == "y_direct" and not y_channel:
         fault = "protocol 'y_direct' measures luma only; y_channel=False contradicts it"
         faults.append(Fault("y_channel", fault))
@@ -186,22 +171,11 @@ def _option_faults(crop_border: object, y_channel: object, protocol: object) -> 
 
 def _levels(image: Tensor) -> Tensor:
     """Whole numbers 0 ... 255 as float32, in new memory: what a saved image holds."""
-    if image.dtype == torch.uint8:
-        return image.float()
-    return image.float().mul(255).round_().clamp_(0, 255)
+    levels = image.float()
+    return levels if image.dtype == torch.uint8 else levels.mul(255).round_().clamp_(0, 255)
 
 
 def _luma(rgb: Tensor) -> Tensor:
     """The linear part of `image.rgb_to_y`, (N, 3, h, w) -> (N, 1, h, w): 0 stays exactly 0."""
     red, green, blue = LUMA
     return torch.mul(rgb[:, :1], red).add_(rgb[:, 1:2], alpha=green).add_(rgb[:, 2:], alpha=blue)
-
-
-def is_levels_on_cpu(*images: Tensor) -> bool:
-    """True if images are 8-bit levels in a CPU's memory, where sums need no float copies."""
-    return all(image.dtype == torch.uint8 and image.device.type == "cpu" for image in images)
-
-
-def squares(diff: Tensor) -> Tensor:
-    """Sum of squares of (N, M) float32, (N,) float64."""
-    return torch.linalg.vecdot(diff, diff).double()

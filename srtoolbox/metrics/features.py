@@ -22,9 +22,8 @@ class FeatureDistance(Metric):
     """Mean over layers and places of |f(pred) - f(target)|^2 of feature vectors of length 1.
 
     This is LPIPS (Zhang et al. 2018, arXiv:1801.03924) without its learned weights: 0 for equal
-    images, at most 2 after a ReLU, and the same for any scale of a layer's features, so that layers
-    count alike. Give it layers that no loss of the run uses: features that were trained on are no
-    judge. Of RGB as saved; computed in float32.
+    images, at most 2 after a ReLU, layers count alike. Give it layers that no loss of the run uses:
+    features that were trained on are no judge. Of RGB as saved; computed in float32.
 
     Args:
         backbone: a torchvision network, see `srtoolbox.features.backbones`.
@@ -37,8 +36,7 @@ class FeatureDistance(Metric):
 
     def __init__(self, backbone: str, layers: Sequence[str], weights: str = "imagenet", crop_border: int = 0) -> None:
         super().__init__(crop_border, y_channel=False)
-        faults = layer_faults(backbone, layers) + weight_faults(weights)
-        if faults:
+        if faults := layer_faults(backbone, layers) + weight_faults(weights):
             raise ConfigError([fault.of("FeatureDistance") for fault in faults])
         self.backbone, self.layers, self.weights = backbone, tuple(layers), weights
 
@@ -52,16 +50,11 @@ class FeatureDistance(Metric):
         """(N,), at least 0."""
         network = self.network.to(pred.device)
         features, true = network(self.as_saved(pred)), network(self.as_saved(target))
-        distances = [_squared(features[name], true[name]) for name in self.layers]
+        differences = (F.normalize(features[name]) - F.normalize(true[name]) for name in self.layers)
+        distances = [each.square_().sum(1).flatten(1).mean(1, dtype=torch.float64) for each in differences]
         return torch.stack(distances).mean(0)
 
     @cached_property
     def network(self) -> FeatureNetwork:
         """Built at the first image: a config that is only checked reads no weights."""
         return FeatureNetwork(self.backbone, self.layers, weights=self.weights)
-
-
-def _squared(first: Tensor, second: Tensor) -> Tensor:
-    """(N, C, h, w) each -> (N,) float64: squared distance of unit vectors, mean over places."""
-    difference = F.normalize(first, dim=1) - F.normalize(second, dim=1)
-    return difference.square_().sum(1).flatten(1).mean(1, dtype=torch.float64)

@@ -13,10 +13,9 @@ from srtoolbox.registry import METRICS
 class GradientEnergyRatio(Metric):
     """Sum of squared differences between neighbours, of the prediction over the target.
 
-    Best near 1: below it the image is blurred, as PSNR networks leave it, above it there is noise
-    or ringing that the truth does not have. It says how much structure there is, not whether it is
-    the right one. Of luma, or with `y_channel=False` of R, G and B together. A flat target gives
-    inf, or nan if the prediction is flat too.
+    Best near 1: below it the image is blurred, as PSNR networks leave it, above it has noise or
+    ringing that the truth has not. It measures how much structure there is, not if it is right. A
+    flat target gives inf, or nan if the prediction is flat too.
 
     Args:
         crop_border: px left out at each side of the image.

@@ -1,7 +1,6 @@
-"""Measures of others' making, through the library pyiqa (the extra `metrics`).
+"""Measures of others' making, through the library pyiqa (the extra `metrics`), of RGB as saved.
 
-The library downloads their weights at the first use. All take RGB as saved; means over images are
-`evaluate`'s.
+The library downloads their weights at the first use.
 """
 
 from __future__ import annotations
@@ -50,9 +49,8 @@ class LibraryMetric(Metric):
 class NIQE(LibraryMetric):
     """Natural image quality evaluator (Mittal et al., IEEE SPL 2013), without reference; of luma.
 
-    Lower is better. How far the statistics of the image's patches are from those of natural ones;
-    it needs images of at least 96 px, and says little of small ones. The parameters are the
-    library's own fit ('niqe').
+    Lower is better. How far the statistics of patches are from natural ones, by the library's own
+    fit ('niqe'); it needs images of at least 96 px, and says little of small ones.
     """
 
     higher_is_better = False
@@ -62,8 +60,7 @@ class NIQE(LibraryMetric):
 
 @METRICS.register
 class LPIPS(LibraryMetric):
-    """Learned perceptual image patch similarity, version 0.1 (Zhang et al. 2018, arXiv:1801.03924).
-    Lower is better.
+    """LPIPS, version 0.1 (Zhang et al. 2018, arXiv:1801.03924). Lower is better.
 
     Args:
         net: the network below it: 'alex', which papers report, or 'vgg'.
@@ -82,10 +79,7 @@ class LPIPS(LibraryMetric):
 
 @METRICS.register
 class DISTS(LibraryMetric):
-    """Deep image structure and texture similarity (Ding et al. 2020, arXiv:2004.07728).
-
-    Lower is better.
-    """
+    """Image structure and texture similarity (Ding et al. 2020, arXiv:2004.07728). Lower is better."""
 
     higher_is_better = False
     library_name = "dists"
@@ -96,10 +90,8 @@ def _create_measure(name: str, device: torch.device) -> Callable[..., Tensor]:
     try:
         library = importlib.import_module("pyiqa")
     except ImportError as error:
-        raise SrtoolboxError(
-            f"the metric {name!r} needs the library pyiqa, which cannot be imported ({error}): "
-            "pip install 'srtoolbox[metrics]'"
-        ) from error
+        fault = f"the metric {name!r} needs the library pyiqa, which cannot be imported ({error})"
+        raise SrtoolboxError(f"{fault}: pip install 'srtoolbox[metrics]'") from error
     try:
         with torch.inference_mode(False):
             return library.create_metric(name, device=device)

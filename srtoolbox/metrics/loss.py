@@ -18,14 +18,12 @@ from srtoolbox.registry import LOSSES, METRICS
 class LossMetric(Metric):
     """The sum of losses over images, weighted as their configs say, of every image alone.
 
-    `losses` is a map as the model's: `losses=dict(pixel=dict(type='MSELoss', weight=0.7), ...)`.
-
     Taken of the images as saved, in [0, 1] and rounded to 8 bit like all metrics' (the rounding
     adds about 1.3e-6 to a mean squared error). For a best checkpoint by content loss, and to see
     overfitting in TensorBoard.
 
     Args:
-        losses: configs of losses by name.
+        losses: as the model's: `dict(pixel=dict(type='MSELoss', weight=0.7), ...)`.
         crop_border: px left out at each side of the image; 0 as the training's losses.
         protocol: 'rgb', or 'y_direct' for luma, which perceptual losses do not take.
     """
@@ -34,17 +32,13 @@ class LossMetric(Metric):
 
     def __init__(self, losses: dict[str, dict[str, Any]], crop_border: int = 0, protocol: str = "rgb") -> None:
         super().__init__(crop_border, protocol == "y_direct", protocol)
-        faults = _faults(losses, protocol)
-        if faults:
+        if faults := _faults(losses, protocol):
             raise ConfigError([fault.of("LossMetric") for fault in faults])
         self.cfg = losses
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
-        """Report a loss that does not score such images.
-
-        The check looks at the loss's own arguments by itself.
-        """
+        """Report a loss that does not score such images; its own arguments are checked elsewhere."""
         protocol = cfg.get("protocol", "rgb")
         arguments = {**cfg, "y_channel": protocol == "y_direct"}
         return super().check(arguments, context) + _faults(cfg.get("losses"), protocol)
@@ -69,10 +63,7 @@ def _faults(losses: object, protocol: object) -> list[Fault]:
 
 
 def _fault(cfg: object, protocol: object) -> str | None:
-    """Return the fault of a config that is no loss over these images: adversarial, or of RGB.
-
-    Other faults are reported elsewhere.
-    """
+    """Return the fault of a loss that is not over these images: adversarial, or of RGB."""
     name = cfg.get("type") if isinstance(cfg, Mapping) else None
     try:
         loss = LOSSES.get(name) if isinstance(name, str) else None

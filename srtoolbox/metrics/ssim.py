@@ -32,8 +32,7 @@ class SSIM(Metric):
         crop_border: px left out at each side of the image; papers use the scale.
         y_channel: measure luma; False: the mean over R, G and B.
         protocol: 'rgb' or 'y_direct', see `metrics.base`.
-        dtype: 'float32' (off by at most 1e-6) or 'float64' (exact to rounding, about twice the
-            time).
+        dtype: 'float32' (off by at most 1e-6) or 'float64' (exact, in about twice the time).
     """
 
     higher_is_better = True
@@ -50,9 +49,8 @@ class SSIM(Metric):
         """(N,) in [-1, 1]."""
         height, width = pred.shape[-2:]
         if min(height, width) < WINDOW:
-            raise SrtoolboxError(
-                f"SSIM: an image of {height}x{width} px (borders cut) is smaller than the {WINDOW}x{WINDOW} window"
-            )
+            size = f"{height}x{width} px (borders cut)"
+            raise SrtoolboxError(f"SSIM: an image of {size} is smaller than the {WINDOW}x{WINDOW} window")
         return torch.stack([self._mean(*pair) for pair in zip(pred.split(1), target.split(1), strict=True)])
 
     def _mean(self, pred: Tensor, target: Tensor) -> Tensor:
@@ -70,8 +68,7 @@ class SSIM(Metric):
     def _centre(self, target: Tensor) -> float:
         """The level to reckon from: a power of two from black, or in bright images from white.
 
-        Squares of flat black and white are then exact in float32, where their rounding would be
-        largest beside the variance (none).
+        The squares of flat black and white, which have no variance, are then exact in float32.
         """
         black, white = (0, 255) if self.protocol == "rgb" and not self.y_channel else (16, 235)
         return black + REACH if target.mean() < (black + white) / 2 else white - REACH
@@ -80,8 +77,8 @@ class SSIM(Metric):
 def _ssim_map(pred: Tensor, target: Tensor, centre: float) -> Tensor:
     """SSIM of every window of a band, (h, w) -> (h - 10, w - 10), as 1 - difference, twice.
 
-    By sum and difference of the images: the variance of a small difference keeps the digits that
-    subtracting a covariance from variances would lose in float32, in the dark above all.
+    By sum and difference of the images: a small difference keeps digits that float32 would lose
+    where a covariance is subtracted from variances, in the dark above all.
     """
     maps = pred.new_empty((4, *pred.shape))
     # variances do not change with an offset
@@ -107,8 +104,8 @@ def _window_means(maps: Tensor) -> Tensor:
 def _blur(maps: Tensor) -> Tensor:
     """Separable Gaussian by shifted sums, (h, 4, w) -> (h - 10, 4, w - 10).
 
-    Both passes run over flat memory, so that every operand is one contiguous slice; the horizontal
-    pass computes 10 values too many at the end of each row, which are cut off.
+    Both passes run over flat memory, each operand one contiguous slice; the horizontal one computes
+    10 values too many at the end of each row, which are cut off.
     """
     gaussian = torch.exp(-((torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2) ** 2) / (2 * SIGMA**2))
     taps = (gaussian / gaussian.sum()).tolist()

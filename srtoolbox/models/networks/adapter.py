@@ -12,24 +12,22 @@ from srtoolbox.errors import ConfigError
 from srtoolbox.interfaces import NetworkWrapper, require_choice, require_positive
 from srtoolbox.registry import NETWORKS
 
-ORDERS = ("rgb", "bgr")
-BICUBIC = {"type": "Bicubic"}
+# facts of some networks only (see `blocks`), each with the methods that it allows to call
 _OPTIONAL = {"reconstruct_field": ("extract", "reconstruct"), "refine_field": ("refine",)}
-"""Facts of some networks only (see `blocks`), each with the methods that it allows to call."""
 
 
 @NETWORKS.register
 class Adapter(NetworkWrapper):
     """Another network, fed with `peak * (lq - mean)`, its output taken back to [0, 1].
 
-    Networks of other projects are often trained so. All conventions of theirs are an order of the
-    channels and an affine map: images in 0 ... 255 are `peak=255`, in [-1, 1] `peak=2, mean=0.5`,
-    luma of the full range (JPEG's) `peak=255 / 219, mean=16 / 255`.
+    All conventions of other projects are an order of the channels and such a map: images in 0 ...
+    255 are `peak=255`, in [-1, 1] `peak=2, mean=0.5`, full-range luma (JPEG's) `peak=255 / 219,
+    mean=16 / 255`.
 
     Args:
         scale: upscaling factor.
-        network: the other network, `dict(type='ESPCN', ...)`; its scale is this one's and may be
-            left out. None is bicubic: it shows what the conversion alone does.
+        network: the other network, `dict(type='ESPCN', ...)`, of this scale, which may be left out.
+            None is bicubic: it shows what the conversion alone does.
         order: of the channels it takes and gives: 'rgb', or 'bgr' as of images that OpenCV read.
         peak: what the input is multiplied by.
         mean: what is subtracted before: one number, or one per channel (red, green, blue).
@@ -48,8 +46,8 @@ class Adapter(NetworkWrapper):
         output_mean: float | Sequence[float] | None = None,
     ) -> None:
         require_positive("Adapter", scale=scale)
-        require_choice("Adapter", "order", order, ORDERS)
-        inner = NETWORKS.build({"scale": scale, **(network or BICUBIC)})
+        require_choice("Adapter", "order", order, ("rgb", "bgr"))
+        inner = NETWORKS.build({"scale": scale, **(network or {"type": "Bicubic"})})
         if inner.scale != scale:
             raise ConfigError(f"Adapter: scale={scale}, but its network upscales x{inner.scale}", key="scale")
         if order == "bgr" and inner.colour != "rgb":
@@ -67,10 +65,8 @@ class Adapter(NetworkWrapper):
                 fault = f"is not possible; it is one number or {self.in_channels}"
                 raise ConfigError(f"Adapter: {name}={value!r} {fault}", key=name)
         if not (self.peak > 0 and self.output_peak > 0):
-            raise ConfigError(
-                f"Adapter: peak={peak!r}, output_peak={output_peak!r}; both are above 0",
-                key="peak" if peak <= 0 else "output_peak",
-            )
+            fault = f"peak={peak!r}, output_peak={output_peak!r}; both are above 0"
+            raise ConfigError(f"Adapter: {fault}", key="peak" if peak <= 0 else "output_peak")
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W)."""
@@ -85,11 +81,8 @@ class Adapter(NetworkWrapper):
         return self._out(self.network.reconstruct(features, self._in(lq)))
 
     def refine(self, upscaled: Tensor) -> Tensor:
-        """Return the output for an interpolated image (with `refine_field`).
-
-        The weights of an interpolation add up to one, so that it may precede the affine map as well
-        as follow it.
-        """
+        """Return the output for an interpolated image (with `refine_field`)."""
+        # the weights of an interpolation add up to one: it may precede the affine map
         return self._out(self.network.refine(self._in(upscaled)))
 
     def _in(self, image: Tensor) -> Tensor:

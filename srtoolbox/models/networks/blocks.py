@@ -1,14 +1,12 @@
 """Common parts of networks: convolutions, initialisations, exact receptive fields, crop sizes.
 
-The facts that every network carries are `interfaces.NetworkFacts`. Some have more:
+Beside the facts that every network carries (`interfaces.NetworkFacts`), some have:
 
 `hidden_arguments`, on the class: arguments that leave no trace in the state_dict, each with the
     values in use. Weights of other projects are tried with all of them (weights/trial.py).
-`extract(lq)` and `reconstruct(features, lq)`, which make up `forward`, with `reconstruct_field`:
-    what the latter sees, in LR pixels: for a body at the LR size under a tail of several upsampling
-    steps. Large images are upscaled with less memory for it.
-`refine(upscaled)`, what follows where `forward` begins with a bicubic interpolation, and
-    `refine_field`, what it sees, in pixels of the output: such a network takes any scale.
+`extract(lq)` and `reconstruct(features, lq)`, see `interfaces.Splittable`: a body at the LR size
+    under a tail of several upsampling steps.
+`refine(upscaled)`, see `interfaces.Refinable`: what follows a bicubic interpolation.
 """
 
 from __future__ import annotations
@@ -18,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Literal
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from srtoolbox.errors import ConfigError
 from srtoolbox.interfaces import require_positive
@@ -44,6 +43,11 @@ def gt_sizes(context: Mapping[str, Any]) -> dict[str, int]:
         entries = inner.items() if isinstance(inner, Mapping) else enumerate(inner or ())
         pending += [(f"{path}.datasets.{name}", item) for name, item in entries]
     return sizes
+
+
+def shown_size(image: Tensor) -> str:
+    """Return the size of images for a message: '24 x 32'."""
+    return " x ".join(map(str, image.shape[-2:]))
 
 
 def zero_bias(conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
@@ -86,6 +90,11 @@ def add_convs(
     return convs
 
 
+def leaky(features: Tensor, slope: float = 0.2) -> Tensor:
+    """LeakyReLU in place: the backward pass of the convolution before does not need its output."""
+    return F.leaky_relu(features, slope, inplace=True)
+
+
 def receptive_field(steps: Sequence[Step]) -> int:
     """Return the exact radius in LR pixels of a chain of "same" convolutions and changes of size.
 
@@ -96,7 +105,8 @@ def receptive_field(steps: Sequence[Step]) -> int:
             ("transposed", s, kernel) for a transposed convolution padded by kernel // 2, and
             ("unshuffle", s), as the first step only, for a sub-pixel downsampling.
     """
-    cell = _unshuffled_by(steps)
+    first = steps[0] if steps else 1
+    cell = first[1] if isinstance(first, tuple) and first[0] == "unshuffle" else 1
     rest = steps[1:] if cell > 1 else steps
     scale = math.prod(step[1] for step in rest if not isinstance(step, int)) // cell
     radii = []
@@ -104,11 +114,6 @@ def receptive_field(steps: Sequence[Step]) -> int:
         low, high = _input_range(rest, pixel * scale, (pixel + 1) * scale - 1)
         radii += [pixel - low * cell, high * cell + cell - 1 - pixel]
     return max(radii)
-
-
-def _unshuffled_by(steps: Sequence[Step]) -> int:
-    first = steps[0] if steps else 1
-    return first[1] if isinstance(first, tuple) and first[0] == "unshuffle" else 1
 
 
 def _input_range(steps: Sequence[Step], low: int, high: int) -> tuple[int, int]:

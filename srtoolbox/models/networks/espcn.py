@@ -20,7 +20,6 @@ from srtoolbox.registry import NETWORKS
 # in place: a convolution's backward pass needs its input and weight, not its output
 ACTIVATIONS = {"tanh": torch.tanh_, "relu": torch.relu_}
 GAINS = {"tanh": nn.init.calculate_gain("tanh"), "relu": nn.init.calculate_gain("relu")}
-INIT = ("torch", "orthogonal", "normal")
 
 
 @NETWORKS.register
@@ -36,9 +35,8 @@ class ESPCN(SRNetwork):
             the activation's gain (the last layer with gain 1; tanh starts slowly from it) and
             'normal' (He et al. 2015, the last layer N(0, 0.001) as in SRCNN) have zero biases.
         colour: 'y' (the paper's choice) or 'rgb'.
-        mean: subtracted from the input and added to the output. 0.0 is the paper's network; with
-            0.5 the images are centred and training converges several times faster, to the same
-            class of functions.
+        mean: subtracted from the input and added to the output: 0.0 in the paper; 0.5 centres the
+            images, and training converges several times faster to the same class of functions.
     """
 
     hidden_arguments: ClassVar = {"activation": ("tanh", "relu"), "mean": (0.0, 0.5)}
@@ -56,9 +54,8 @@ class ESPCN(SRNetwork):
     ) -> None:
         super().__init__(scale, colour)
         require_choice("ESPCN", "activation", activation, ACTIVATIONS)
-        require_choice("ESPCN", "init", init, INIT)
-        self.activation = activation
-        self.mean = mean
+        require_choice("ESPCN", "init", init, ("torch", "orthogonal", "normal"))
+        self.activation, self.mean = activation, mean
         convs = add_convs(self, (self.in_channels, *channels, self.in_channels * scale**2), kernels)
         self.receptive_field = receptive_field([*kernels, ("shuffle", scale)])
         if init != "torch":

@@ -43,8 +43,8 @@ class FSRCNN(SRNetwork):
         num_mapping: int = 4,
     ) -> None:
         super().__init__(scale, colour)
-        require_positive("FSRCNN", num_features=num_features, shrink_channels=shrink_channels)
-        require_positive("FSRCNN", num_mapping=num_mapping)
+        sizes = {"num_features": num_features, "shrink_channels": shrink_channels, "num_mapping": num_mapping}
+        require_positive("FSRCNN", **sizes)
         self.first_part = nn.Sequential(*_conv(self.in_channels, num_features, 5))
         middle = [_conv(num_features, shrink_channels, 1)]
         middle += [_conv(shrink_channels, shrink_channels, 3) for _ in range(num_mapping)]

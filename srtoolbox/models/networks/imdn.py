@@ -10,14 +10,15 @@ state_dict, the authors': `fea_conv`, `IMDB1` ... each with `c1` ... `c5` and `c
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srtoolbox.errors import ConfigError
 from srtoolbox.interfaces import SRNetwork, require_positive
+from srtoolbox.models.networks.blocks import leaky
 from srtoolbox.registry import NETWORKS
 
 REDUCTION = 16
+SLOPE = 0.05  # of the leaky ReLUs
 MIN_VARIANCE = 1e-12  # of a constant channel: the gradient of a square root at 0 is infinite
 
 
@@ -33,7 +34,9 @@ class ContrastAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, F, H, W) -> (N, F, H, W)."""
-        variance, mean = torch.var_mean(_at_least_float(features), dim=(2, 3), correction=0, keepdim=True)
+        # statistics over a whole image overflow half precision
+        exact = features.to(torch.promote_types(features.dtype, torch.float32))
+        variance, mean = torch.var_mean(exact, dim=(2, 3), correction=0, keepdim=True)
         contrast = variance.clamp_min(MIN_VARIANCE).sqrt() + mean
         return features * self.conv_du(contrast.to(features.dtype))
 
@@ -56,7 +59,7 @@ class DistillationBlock(nn.Module):
         """(N, F, H, W) -> (N, F, H, W)."""
         parts, rest = [], features
         for conv in (self.c1, self.c2, self.c3):
-            kept, rest = _activate(conv(rest)).split(self.split, dim=1)
+            kept, rest = leaky(conv(rest), SLOPE).split(self.split, dim=1)
             parts.append(kept)
         parts.append(self.c4(rest))
         return features + self.c5(self.cca(torch.cat(parts, 1)))
@@ -66,8 +69,7 @@ class DistillationBlock(nn.Module):
 class IMDN(SRNetwork):
     """Distillation blocks in a row, their outputs fused, a long skip, one sub-pixel step.
 
-    The channel attention looks at the whole image, so tiles of an image are not restored exactly as
-    the whole.
+    The channel attention sees the whole image: tiles are not restored exactly as the whole.
 
     Args:
         scale: upscaling factor.
@@ -87,7 +89,7 @@ class IMDN(SRNetwork):
         for name in self._blocks:
             self.add_module(name, DistillationBlock(num_features))
         fuse = nn.Conv2d(num_features * num_blocks, num_features, 1)
-        self.c = nn.Sequential(fuse, nn.LeakyReLU(0.05, inplace=True))
+        self.c = nn.Sequential(fuse, nn.LeakyReLU(SLOPE, inplace=True))
         self.LR_conv = nn.Conv2d(num_features, num_features, 3, padding=1)
         last = nn.Conv2d(num_features, self.in_channels * scale**2, 3, padding=1)
         self.upsampler = nn.Sequential(last, nn.PixelShuffle(scale))
@@ -100,12 +102,3 @@ class IMDN(SRNetwork):
             features = self.get_submodule(name)(features)
             outputs.append(features)
         return self.upsampler(shallow + self.LR_conv(self.c(torch.cat(outputs, 1))))
-
-
-def _at_least_float(features: Tensor) -> Tensor:
-    """Statistics over a whole image overflow half precision."""
-    return features.to(torch.promote_types(features.dtype, torch.float32))
-
-
-def _activate(features: Tensor) -> Tensor:
-    return F.leaky_relu(features, 0.05, inplace=True)

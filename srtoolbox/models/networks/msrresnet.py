@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srtoolbox.interfaces import SRNetwork, require_choice, require_positive
-from srtoolbox.models.networks.blocks import init_scaled, receptive_field
+from srtoolbox.models.networks.blocks import init_scaled, leaky, receptive_field
 from srtoolbox.registry import NETWORKS
 
 STAGES = {2: (2,), 3: (3,), 4: (2, 2)}
-INIT = ("scaled", "torch")
+SLOPE = 0.1  # of the leaky ReLUs
 
 
 class ResidualBlockNoBN(nn.Module):
@@ -50,7 +50,7 @@ class MSRResNet(SRNetwork):
         self, scale: int, colour: str = "rgb", *, num_features: int = 64, num_blocks: int = 16, init: str = "scaled"
     ) -> None:
         super().__init__(scale, colour)
-        require_choice("MSRResNet", "init", init, INIT)
+        require_choice("MSRResNet", "init", init, ("scaled", "torch"))
         require_positive("MSRResNet", num_features=num_features, num_blocks=num_blocks)
         self.conv_first = nn.Conv2d(self.in_channels, num_features, 3, padding=1)
         self.body = nn.Sequential(*[ResidualBlockNoBN(num_features) for _ in range(num_blocks)])
@@ -70,15 +70,12 @@ class MSRResNet(SRNetwork):
 
     def extract(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) -> the body's features (N, F, H, W)."""
-        return self.body(_activate(self.conv_first(lq)))
+        return self.body(leaky(self.conv_first(lq), SLOPE))
 
     def reconstruct(self, features: Tensor, lq: Tensor) -> Tensor:
         """Features of `lq` -> (N, C, scale * H, scale * W); sees `reconstruct_field` pixels."""
         for number, factor in enumerate(STAGES[self.scale], start=1):
-            features = _activate(F.pixel_shuffle(self.get_submodule(f"upconv{number}")(features), factor))
-        residual = self.conv_last(_activate(self.conv_hr(features)))
+            upscaled = F.pixel_shuffle(self.get_submodule(f"upconv{number}")(features), factor)
+            features = leaky(upscaled, SLOPE)
+        residual = self.conv_last(leaky(self.conv_hr(features), SLOPE))
         return residual + F.interpolate(lq, scale_factor=self.scale, mode="bilinear", align_corners=False)
-
-
-def _activate(features: Tensor) -> Tensor:
-    return F.leaky_relu(features, 0.1, inplace=True)

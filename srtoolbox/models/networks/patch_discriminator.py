@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from srtoolbox.errors import ConfigError, Fault
 from srtoolbox.interfaces import Discriminator, require_choice, require_positive
-from srtoolbox.models.networks.blocks import gt_sizes, zero_bias
+from srtoolbox.models.networks.blocks import gt_sizes, shown_size, zero_bias
 from srtoolbox.registry import NETWORKS
 
 NORMS = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, None: nn.Identity}
@@ -25,11 +25,10 @@ NORMS = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, None: nn.Identi
 
 @NETWORKS.register
 class PatchDiscriminator(Discriminator):
-    """`num_layers` 4x4 convolutions of stride 2, one of stride 1, and one to a single channel;
-    LeakyReLU(0.2) between.
+    """4x4 convolutions: `num_layers` of stride 2, one of stride 1, one to a single channel.
 
-    Each logit sees a patch: 16, 34, 70, 142 pixels for 1, 2, 3, 4 layers. Weights begin as N(0,
-    0.02), as in the paper.
+    LeakyReLU(0.2) between. Each logit sees a patch: 16, 34, 70, 142 pixels for 1, 2, 3, 4 layers.
+    Weights begin as N(0, 0.02), as in the paper.
 
     Args:
         num_layers: convolutions of stride 2; 3 is the paper's 70 x 70 PatchGAN.
@@ -62,22 +61,19 @@ class PatchDiscriminator(Discriminator):
         """The training crops must leave at least one patch."""
         layers = cfg.get("num_layers", 3)
         least = min_size_of(layers) if isinstance(layers, int) and layers > 0 else 0
-        wrong = {path: size for path, size in gt_sizes(context).items() if size < least}
-        return [
-            Fault("num_layers", f"num_layers {layers} needs {least} pixels, but {path} is {size}")
-            for path, size in wrong.items()
-        ]
+        need = f"num_layers {layers} needs {least} pixels"
+        sizes = gt_sizes(context).items()
+        return [Fault("num_layers", f"{need}, but {path} is {size}") for path, size in sizes if size < least]
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] -> logits (N, 1, H', W') with H' = H // 2^num_layers - 2, no
-        sigmoid.
+        """(N, C, H, W) in [0, 1] -> logits (N, 1, H', W'), H' = H // 2^num_layers - 2, no sigmoid.
 
         Raises:
             ConfigError: images too small for a single logit.
         """
         if min(image.shape[-2:]) < self.min_size:
-            shown = " x ".join(map(str, image.shape[-2:]))
-            raise ConfigError(f"PatchDiscriminator: needs at least {self.min_size} pixels each way, got {shown}")
+            need = f"needs at least {self.min_size} pixels each way"
+            raise ConfigError(f"PatchDiscriminator: {need}, got {shown_size(image)}")
         return self.model(image)
 
 

@@ -16,11 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srtoolbox.interfaces import SRNetwork, require_choice, require_positive
-from srtoolbox.models.networks.blocks import Step, init_scaled, receptive_field
+from srtoolbox.models.networks.blocks import Step, init_scaled, leaky, receptive_field
 from srtoolbox.registry import NETWORKS
 
 STAGES = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
-UPSAMPLING = ("nearest", "pixelshuffle")
 
 
 class DenseBlock(nn.Module):
@@ -40,7 +39,7 @@ class DenseBlock(nn.Module):
         *growing, last = self.children()
         dense = [features]
         for conv in growing:
-            dense.append(_activate(conv(torch.cat(dense, 1))))
+            dense.append(leaky(conv(torch.cat(dense, 1))))
         return torch.add(features, last(torch.cat(dense, 1)), alpha=self.residual_scaling)
 
 
@@ -65,8 +64,7 @@ class RRDB(nn.Module):
 
 @NETWORKS.register
 class RRDBNet(SRNetwork):
-    """RRDBs at the LR size under a long skip, upsampling, two convolutions; LeakyReLU(0.2), no
-    BatchNorm.
+    """RRDBs at the LR size under a long skip, upsampling, two convolutions; LeakyReLU(0.2).
 
     The defaults are ESRGAN's. Dense blocks begin with He normal times 0.1 and zero biases, the rest
     as torch has it.
@@ -76,18 +74,15 @@ class RRDBNet(SRNetwork):
         colour: 'rgb' or 'y'.
         num_features: channels of the body.
         growth_channels: channels that each convolution of a dense block adds.
-        num_blocks: RRDBs: 23 in the paper's best network, 16 in its smaller one, 6 in Real-ESRGAN's
-            anime network.
+        num_blocks: RRDBs: the paper's 23, or 16 in its smaller network, 6 in Real-ESRGAN's anime's.
         num_dense_blocks: dense blocks in an RRDB.
         num_convs: convolutions in a dense block.
-        residual_scaling: what residuals are multiplied by before they are added, in both kinds of
-            block.
-        upsampling: 'nearest' (doubling or tripling pixels, then a convolution) or 'pixelshuffle'
-            (sub-pixel).
+        residual_scaling: factor of the residuals in both kinds of block.
+        upsampling: 'nearest' (repeated pixels, then a convolution) or 'pixelshuffle' (sub-pixel).
         unshuffle: x2 and x1 are the x4 network on the image rearranged to half, or a quarter, of
-            its size with 4, or 16, times the channels: BasicSR's way, of which the public x2 and x1
-            weights are, four and sixteen times cheaper. False: the body works at the image's own
-            size. Means nothing at the other scales.
+            its size with 4, or 16, times the channels, as in BasicSR and the public weights: four
+            and sixteen times cheaper. False: the body works at the image's own size. Means nothing
+            at the other scales.
     """
 
     scales = tuple(STAGES)
@@ -107,7 +102,7 @@ class RRDBNet(SRNetwork):
         unshuffle: bool = True,
     ) -> None:
         super().__init__(scale, colour)
-        require_choice("RRDBNet", "upsampling", upsampling, UPSAMPLING)
+        require_choice("RRDBNet", "upsampling", upsampling, ("nearest", "pixelshuffle"))
         require_positive("RRDBNet", num_features=num_features, growth_channels=growth_channels)
         require_positive("RRDBNet", num_blocks=num_blocks, num_dense_blocks=num_dense_blocks, num_convs=num_convs)
         self.upsampling = upsampling
@@ -122,10 +117,12 @@ class RRDBNet(SRNetwork):
             self.add_module(f"conv_up{number}", nn.Conv2d(num_features, outputs, 3, padding=1))
         self.conv_hr = nn.Conv2d(num_features, num_features, 3, padding=1)
         self.conv_last = nn.Conv2d(num_features, self.in_channels, 3, padding=1)
-        before: list[Step] = [("unshuffle", cell)] if cell > 1 else []
-        convs = [3] * (num_blocks * num_dense_blocks * num_convs + 2)
-        self.receptive_field = receptive_field([*before, *convs, *self._upsampling_steps(), 3, 3])
-        self.reconstruct_field = cell * receptive_field([*self._upsampling_steps(), 3, 3])
+        body: list[Step] = [("unshuffle", cell)] if cell > 1 else []
+        body += [3] * (num_blocks * num_dense_blocks * num_convs + 2)
+        order = 1 if upsampling == "pixelshuffle" else -1  # the convolution comes before, or after
+        tail = [step for factor in self.stages for step in (3, ("shuffle", factor))[::order]]
+        self.receptive_field = receptive_field([*body, *tail, 3, 3])
+        self.reconstruct_field = cell * receptive_field([*tail, 3, 3])
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1], multiples of `size_multiple` -> (N, C, scale * H, scale * W)."""
@@ -142,16 +139,7 @@ class RRDBNet(SRNetwork):
         for number, factor in enumerate(self.stages, start=1):
             conv = self.get_submodule(f"conv_up{number}")
             if self.upsampling == "pixelshuffle":
-                features = _activate(F.pixel_shuffle(conv(features), factor))
+                features = leaky(F.pixel_shuffle(conv(features), factor))
             else:
-                features = _activate(conv(F.interpolate(features, scale_factor=factor, mode="nearest")))
-        return self.conv_last(_activate(self.conv_hr(features)))
-
-    def _upsampling_steps(self) -> list[Step]:
-        pairs = [(3, ("shuffle", factor)) for factor in self.stages]
-        return [step for pair in pairs for step in (pair if self.upsampling == "pixelshuffle" else reversed(pair))]
-
-
-def _activate(features: Tensor) -> Tensor:
-    # in place: a convolution's backward pass needs its input and weight, not its output
-    return F.leaky_relu(features, 0.2, inplace=True)
+                features = leaky(conv(F.interpolate(features, scale_factor=factor, mode="nearest")))
+        return self.conv_last(leaky(self.conv_hr(features)))

@@ -18,14 +18,10 @@ from srtoolbox.models.networks.bicubic import upsample
 from srtoolbox.models.networks.blocks import Padding, add_convs, receptive_field, zero_bias
 from srtoolbox.registry import NETWORKS
 
-PADDING = ("replicate", "zeros")
-INIT = ("gaussian", "torch")
-
 
 @NETWORKS.register
 class SRCNN(SRNetwork):
-    """Bicubic upscaling inside, then `conv1`, `conv2`, `conv3` with ReLU between, at the output's
-    size.
+    """Bicubic upscaling inside, then `conv1`, `conv2`, `conv3` with ReLU between.
 
     Args:
         scale: upscaling factor; fractional ones by `forward(lq, size=...)`.
@@ -35,9 +31,8 @@ class SRCNN(SRNetwork):
         padding: beyond the border, before every convolution: 'replicate' as in the authors' test
             code, or 'zeros'.
         init: 'gaussian' is the papers' N(0, 0.001) with zero biases, 'torch' is nn.Conv2d's own.
-        mean: subtracted from the input and added to the output. 0.0 is the papers' network; with
-            0.5 the images are centred and training converges several times faster, to the same
-            class of functions.
+        mean: subtracted from the input and added to the output: 0.0 in the papers; 0.5 centres the
+            images, and training converges several times faster to the same class of functions.
     """
 
     hidden_arguments: ClassVar = {"padding": ("replicate", "zeros"), "mean": (0.0, 0.5)}
@@ -54,8 +49,8 @@ class SRCNN(SRNetwork):
         mean: float = 0.0,
     ) -> None:
         super().__init__(scale, colour)
-        require_choice("SRCNN", "padding", padding, PADDING)
-        require_choice("SRCNN", "init", init, INIT)
+        require_choice("SRCNN", "padding", padding, ("replicate", "zeros"))
+        require_choice("SRCNN", "init", init, ("gaussian", "torch"))
         self.mean = mean
         widths = (self.in_channels, *channels, self.in_channels)
         convs = add_convs(self, widths, kernels, cast("Padding", padding))

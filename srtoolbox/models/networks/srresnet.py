@@ -21,8 +21,6 @@ from srtoolbox.registry import NETWORKS
 
 # one sub-pixel block per factor, as the paper does it for x4 = 2 * 2
 STAGES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
-BODY_ENDS = ("batch", "prelu")
-OUTPUTS = ("linear", "tanh")
 
 
 class ResidualBlock(nn.Module):
@@ -57,8 +55,7 @@ class SubPixelUpsample(nn.Module):
 
 @NETWORKS.register
 class SRResNet(SRNetwork):
-    """9x9 convolution, `num_blocks` residual blocks under a long skip, sub-pixel upsampling, 9x9
-    convolution.
+    """9x9 convolution, residual blocks under a long skip, sub-pixel upsampling, 9x9 convolution.
 
     Input and output are in [0, 1] (the paper's output in [-1, 1] differs by a linear map, which the
     last layer learns). The paper names no initialisation: it is torch's.
@@ -68,8 +65,7 @@ class SRResNet(SRNetwork):
         colour: 'rgb' or 'y'.
         num_features: channels of the body.
         num_blocks: residual blocks.
-        bias: of the convolutions before a BatchNorm, which has one itself; some public weights have
-            both.
+        bias: of the convolutions before a BatchNorm, which some public weights have.
         body_end: after the last convolution of the body: 'batch' (BatchNorm, the paper's), or
             'prelu' as in a public SRGAN (leftthomas: num_blocks=5, bias=True, body_end='prelu',
             output='tanh').
@@ -91,8 +87,8 @@ class SRResNet(SRNetwork):
         output: str = "linear",
     ) -> None:
         super().__init__(scale, colour)
-        require_choice("SRResNet", "body_end", body_end, BODY_ENDS)
-        require_choice("SRResNet", "output", output, OUTPUTS)
+        require_choice("SRResNet", "body_end", body_end, ("batch", "prelu"))
+        require_choice("SRResNet", "output", output, ("linear", "tanh"))
         require_positive("SRResNet", num_features=num_features, num_blocks=num_blocks)
         self.conv_first = nn.Conv2d(self.in_channels, num_features, 9, padding=4)
         self.act_first = nn.PReLU()
@@ -102,8 +98,7 @@ class SRResNet(SRNetwork):
             self.bn_body = nn.BatchNorm2d(num_features)
         else:
             self.act_body = nn.PReLU()
-        self.body_end = body_end
-        self.output = output
+        self.body_end, self.output = body_end, output
         self.upsample = nn.Sequential(*[SubPixelUpsample(num_features, factor) for factor in STAGES[scale]])
         self.conv_last = nn.Conv2d(num_features, self.in_channels, 9, padding=4)
         tail = [step for factor in STAGES[scale] for step in (3, ("shuffle", factor))]

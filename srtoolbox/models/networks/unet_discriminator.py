@@ -1,5 +1,4 @@
-"""UNetDiscriminatorSN: judges every pixel, with spectral normalisation. Real-ESRGAN's
-discriminator.
+"""UNetDiscriminatorSN, Real-ESRGAN's: judges every pixel, with spectral normalisation.
 
 Wang, Xie, Dong, Shan: "Real-ESRGAN: training real-world blind super-resolution with pure synthetic
 data" (ICCVW 2021, arXiv:2107.10833), after Schonfeld et al. 2020 (arXiv:2002.12655); spectral
@@ -20,19 +19,16 @@ from torch.nn.utils import spectral_norm
 
 from srtoolbox.errors import ConfigError, Fault
 from srtoolbox.interfaces import Discriminator, require_positive
-from srtoolbox.models.networks.blocks import gt_sizes
+from srtoolbox.models.networks.blocks import gt_sizes, leaky, shown_size
 from srtoolbox.registry import NETWORKS
 
-# of conv1 ... conv8: input and output channels in units of num_features, kernel, stride
-DOWN = ((1, 2, 4, 2), (2, 4, 4, 2), (4, 8, 4, 2))
-UP = ((8, 4, 3, 1), (4, 2, 3, 1), (2, 1, 3, 1))
-LAST = ((1, 1, 3, 1), (1, 1, 3, 1))
+# of conv1 ... conv8 (down, up, last): input and output channels in units of num_features
+WIDTHS = ((1, 2), (2, 4), (4, 8), (8, 4), (4, 2), (2, 1), (1, 1), (1, 1))
 
 
 @NETWORKS.register
 class UNetDiscriminatorSN(Discriminator):
-    """Three halvings, three bilinear doublings with skips between equal sizes, three convolutions;
-    LeakyReLU(0.2).
+    """Three halvings, three doublings with skips, three convolutions; LeakyReLU(0.2).
 
     The spectral norms take one power iteration each time the network runs in training mode, and
     none in eval mode: a fresh network has to run a few times before they are near the truth.
@@ -50,7 +46,8 @@ class UNetDiscriminatorSN(Discriminator):
         require_positive("UNetDiscriminatorSN", num_features=num_features)
         self.skip_connection = skip_connection
         self.conv0 = nn.Conv2d(self.in_channels, num_features, 3, padding=1)
-        for number, (inputs, outputs, kernel, stride) in enumerate(DOWN + UP + LAST, start=1):
+        for number, (inputs, outputs) in enumerate(WIDTHS, start=1):
+            kernel, stride = (4, 2) if outputs > inputs else (3, 1)
             # the older spectral_norm: its parameter names are those of the public weights
             conv = nn.Conv2d(inputs * num_features, outputs * num_features, kernel, stride, padding=1, bias=False)
             self.add_module(f"conv{number}", spectral_norm(conv))
@@ -59,11 +56,9 @@ class UNetDiscriminatorSN(Discriminator):
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """The training crops must halve three times without a rest."""
-        wrong = {path: size for path, size in gt_sizes(context).items() if size % cls.size_multiple}
-        return [
-            Fault(None, f"takes multiples of {cls.size_multiple} pixels, but {path} is {size}")
-            for path, size in wrong.items()
-        ]
+        need = f"takes multiples of {cls.size_multiple} pixels"
+        sizes = gt_sizes(context).items()
+        return [Fault(None, f"{need}, but {path} is {size}") for path, size in sizes if size % cls.size_multiple]
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1], H and W multiples of 8 -> logits (N, 1, H, W), no sigmoid.
@@ -72,9 +67,9 @@ class UNetDiscriminatorSN(Discriminator):
             ConfigError: images of another size.
         """
         if image.shape[-2] % self.size_multiple or image.shape[-1] % self.size_multiple:
-            shown = " x ".join(map(str, image.shape[-2:]))
-            raise ConfigError(f"UNetDiscriminatorSN: takes multiples of {self.size_multiple} pixels, got {shown}")
-        down = [_activate(self.conv0(image))]
+            need = f"takes multiples of {self.size_multiple} pixels"
+            raise ConfigError(f"UNetDiscriminatorSN: {need}, got {shown_size(image)}")
+        down = [leaky(self.conv0(image))]
         for number in (1, 2, 3):
             down.append(self._convolve(number, down[-1]))
         features = down.pop()
@@ -86,8 +81,4 @@ class UNetDiscriminatorSN(Discriminator):
         return self.conv9(self._convolve(8, self._convolve(7, features)))
 
     def _convolve(self, number: int, features: Tensor) -> Tensor:
-        return _activate(self.get_submodule(f"conv{number}")(features))
-
-
-def _activate(features: Tensor) -> Tensor:
-    return F.leaky_relu(features, 0.2, inplace=True)
+        return leaky(self.get_submodule(f"conv{number}")(features))

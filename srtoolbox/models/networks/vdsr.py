@@ -1,5 +1,4 @@
-"""VDSR: twenty convolutions that correct the bicubically upscaled image, one network for several
-scales.
+"""VDSR: twenty convolutions that correct the bicubically upscaled image, for several scales.
 
 Kim, Lee, Lee: "Accurate image super-resolution using very deep convolutional networks" (CVPR 2016,
 arXiv:1511.04587).
@@ -22,8 +21,7 @@ from srtoolbox.models.networks.bicubic import upsample
 from srtoolbox.models.networks.blocks import receptive_field, zero_bias
 from srtoolbox.registry import NETWORKS
 
-VIDEO_RANGE = (16 / 255, 235 / 255)
-"""The range of the luma of 8-bit RGB (BT.601)."""
+VIDEO_RANGE = (16 / 255, 235 / 255)  # of the luma of 8-bit RGB (BT.601)
 
 
 class ConvReLU(nn.Module):
@@ -40,11 +38,10 @@ class ConvReLU(nn.Module):
 
 @NETWORKS.register
 class VDSR(SRNetwork):
-    """Bicubic upscaling inside, 3x3 convolutions with ReLU between at the output's size, added to
-    their input.
+    """Bicubic upscaling inside, 3x3 convolutions with ReLU at the output's size, a skip around them.
 
-    The weights do not depend on the scale: a network trained at one loads at another. They begin as
-    He normal.
+    The weights begin as He normal. They do not depend on the scale: trained at one, they load at
+    another.
 
     Args:
         scale: upscaling factor; fractional ones by `forward(lq, size=...)`.
@@ -52,8 +49,8 @@ class VDSR(SRNetwork):
         num_features: channels of the hidden layers.
         num_blocks: hidden convolutions: 18 between the first and the last make the paper's 20.
         bias: whether convolutions have one; the usual public weights have none.
-        input_range: the upscaled image is clipped to it: (16 / 255, 235 / 255), which is Y's range,
-            is how the usual public weights are measured; None: not clipped.
+        input_range: the upscaled image is clipped to it: Y's range, (16 / 255, 235 / 255), for the
+            usual public weights; None: not clipped.
     """
 
     hidden_arguments: ClassVar = {"input_range": (None, VIDEO_RANGE)}

@@ -14,28 +14,19 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srtoolbox.errors import ConfigError, Fault
 from srtoolbox.interfaces import Discriminator, require_choice, require_positive
-from srtoolbox.models.networks.blocks import gt_sizes
+from srtoolbox.models.networks.blocks import gt_sizes, leaky, shown_size
 from srtoolbox.registry import NETWORKS
-
-NORMS = ("batch", None)
 
 
 @NETWORKS.register
 class VGGDiscriminator(Discriminator):
-    """3x3 convolutions that halve the image again and again, then fully connected layers to one
-    logit.
+    """Convolutions that halve the image again and again, fully connected layers to one logit.
 
     Every convolution is followed by its BatchNorm (the first has none) and LeakyReLU(0.2).
-
-    Where the strides come from, if `strides` is None: the first convolution has stride 1; each
-    further one has stride 2 if it has as many channels as the one before it, else 1. So 64, 64,
-    128, 128, 256, 256, 512, 512 means the strides 1, 2, 1, 2, 1, 2, 1, 2 and 64, 64, 128, 128, 256,
-    512, 512 means 1, 2, 1, 2, 1, 1, 2.
 
     The defaults are SRGAN's. ESRGAN's as BasicSR trains it (`VGGStyleDiscriminator`, input 128: 4x4
     convolutions halve, two stages of 512 channels, so strides are needed, 512 * 4 * 4 values, 100
@@ -46,13 +37,12 @@ class VGGDiscriminator(Discriminator):
         input_size: side of the images in pixels, a multiple of 2 to the number of convolutions of
             stride 2: the training crops' `gt_size`.
         channels: output channels of each convolution.
-        strides: 1 or 2 for each convolution, or None for the rule above.
-        kernels: kernel size of the convolutions of stride 1 (odd) and of stride 2 (3 in SRGAN, 4 in
-            BasicSR).
+        strides: 1 or 2 for each convolution; None: 2 for as many channels as the one before has,
+            else 1. So 64, 64, 128, 128, 256, 512, 512 means 1, 2, 1, 2, 1, 1, 2.
+        kernels: kernel sizes at stride 1 (odd) and at stride 2 (3 in SRGAN, 4 in BasicSR).
         fc: widths of the hidden fully connected layers, LeakyReLU(0.2) after each.
         norm: 'batch', or None (then no statistics depend on how a batch is divided over processes).
-        bias: of the convolutions: True, False, or None for only those without a BatchNorm, which
-            has its own.
+        bias: of the convolutions; None: of only those without a BatchNorm, which has its own.
         colour: 'rgb' or 'y'.
     """
 
@@ -69,39 +59,34 @@ class VGGDiscriminator(Discriminator):
         colour: str = "rgb",
     ) -> None:
         super().__init__(colour)
-        require_choice("VGGDiscriminator", "norm", norm, NORMS)
+        require_choice("VGGDiscriminator", "norm", norm, ("batch", None))
         strides = strides_of(channels) if strides is None else tuple(strides)
         _check_shape(input_size, channels, strides, kernels, fc)
         self.input_size = input_size
         self._features: list[str] = []
         stage, place, width = 0, 0, self.in_channels
         for number, (outputs, stride) in enumerate(zip(channels, strides, strict=True)):
-            normed = norm is not None and number > 0
-            self._add_conv(f"{stage}_{place}", (width, outputs), kernels[stride - 1], stride, normed, bias)
+            normed, kernel, name = norm is not None and number > 0, kernels[stride - 1], f"{stage}_{place}"
+            biased = not normed if bias is None else bias
+            conv = nn.Conv2d(width, outputs, kernel, stride, padding=(kernel - 1) // 2, bias=biased)
+            self.add_module(f"conv{name}", conv)
+            if normed:
+                self.add_module(f"bn{name}", nn.BatchNorm2d(outputs))
+            self._features.append(name)
             stage, place, width = (stage + 1, 0, outputs) if stride == 2 else (stage, place + 1, outputs)
         widths = (width * (input_size // 2 ** strides.count(2)) ** 2, *fc, 1)
         for number, (inputs, outputs) in enumerate(pairwise(widths), start=1):
             self.add_module(f"linear{number}", nn.Linear(inputs, outputs))
         self._linears = [f"linear{number}" for number in range(1, len(widths))]
 
-    def _add_conv(
-        self, place: str, widths: tuple[int, int], kernel: int, stride: int, normed: bool, bias: bool | None
-    ) -> None:
-        biased = not normed if bias is None else bias
-        conv = nn.Conv2d(*widths, kernel, stride=stride, padding=(kernel - 1) // 2, bias=biased)
-        self.add_module(f"conv{place}", conv)
-        if normed:
-            self.add_module(f"bn{place}", nn.BatchNorm2d(widths[1]))
-        self._features.append(place)
-
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """The training crops must have the size the fully connected layers are made for."""
         size = cfg.get("input_size")
-        wrong = {path: gt_size for path, gt_size in gt_sizes(context).items() if gt_size != size}
         return [
             Fault("input_size", f"input_size is {size}, but {path} is {gt_size}: they must be equal")
-            for path, gt_size in wrong.items()
+            for path, gt_size in gt_sizes(context).items()
+            if gt_size != size
         ]
 
     def forward(self, image: Tensor) -> Tensor:
@@ -111,26 +96,22 @@ class VGGDiscriminator(Discriminator):
             ConfigError: images of another size.
         """
         if image.shape[-2:] != (self.input_size, self.input_size):
-            raise ConfigError(f"VGGDiscriminator: input_size={self.input_size}, got images of {_shown(image)}")
+            raise ConfigError(f"VGGDiscriminator: input_size={self.input_size}, got images of {shown_size(image)}")
         features = image
         for place in self._features:
             features = self.get_submodule(f"conv{place}")(features)
             if hasattr(self, f"bn{place}"):
                 features = self.get_submodule(f"bn{place}")(features)
-            features = F.leaky_relu(features, 0.2, inplace=True)
+            features = leaky(features)
         logits = features.flatten(1)
         for name in self._linears[:-1]:
-            logits = F.leaky_relu(self.get_submodule(name)(logits), 0.2, inplace=True)
+            logits = leaky(self.get_submodule(name)(logits))
         return self.get_submodule(self._linears[-1])(logits)
 
 
 def strides_of(channels: Sequence[int]) -> tuple[int, ...]:
     """Return the strides that channels stand for: 2 for as many as the one before has, else 1."""
     return (1, *(2 if this == before else 1 for before, this in pairwise(channels)))
-
-
-def _shown(image: Tensor) -> str:
-    return " x ".join(map(str, image.shape[-2:]))
 
 
 def _check_shape(
@@ -147,10 +128,7 @@ def _check_shape(
     if len(kernels) != 2 or not all(isinstance(k, int) and k > 0 for k in kernels) or kernels[0] % 2 == 0:
         fault = "is not possible; one for stride 1, odd, and one for stride 2"
         raise ConfigError(f"{owner}: kernels={tuple(kernels)!r} {fault}", key="kernels")
-    multiple = 2 ** list(strides).count(2)
-    if input_size % multiple:
-        raise ConfigError(
-            f"{owner}: input_size={input_size} is not possible; with {list(strides).count(2)} convolutions of stride 2 "
-            f"it is a multiple of {multiple}",
-            key="input_size",
-        )
+    halvings = list(strides).count(2)
+    if input_size % 2**halvings:
+        fault = f"with {halvings} convolutions of stride 2 it is a multiple of {2**halvings}"
+        raise ConfigError(f"{owner}: input_size={input_size} is not possible; {fault}", key="input_size")

@@ -1,7 +1,4 @@
-"""The plain restorer: one generator, trained by losses on its output.
-
-Adversarial training is GANRestorer's.
-"""
+"""The plain restorer: one generator, trained by losses on its output."""
 
 from __future__ import annotations
 
@@ -35,8 +32,7 @@ class Restorer(nn.Module):
         targets: `{loss name: batch key}` where a loss compares with another image than `gt`.
     """
 
-    needs_losses = True
-    """True if training is impossible without an entry in `losses`."""
+    needs_losses = True  # training is impossible without an entry in `losses`
 
     def __init__(
         self,
@@ -56,8 +52,7 @@ class Restorer(nn.Module):
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """Report training without a loss, names that no module can have, unknown targets."""
-        losses = cfg.get("losses") or {}
-        targets = cfg.get("targets") or {}
+        losses, targets = cfg.get("losses") or {}, cfg.get("targets") or {}
         faults = [
             Fault(f"targets.{name}", f"targets names loss {name!r}, which is not in losses")
             for name in targets
@@ -101,15 +96,19 @@ class Restorer(nn.Module):
         terms = {name: loss(sr, batch[self.targets.get(name, "gt")]) for name, loss in self.losses.items()}
         for name, term in terms.items():
             if not isinstance(term, Tensor) or term.numel() != 1:
-                raise SrtoolboxError(_loss_fault(name, self.losses[name], term))
+                got = f"a tensor {tuple(term.shape)}" if isinstance(term, Tensor) else f"a {type(term).__name__}"
+                need = "a loss returns one number for the whole batch, already weighted"
+                loss = type(self.losses[name]).__name__
+                raise SrtoolboxError(
+                    f"losses.{name}: {loss} returned {got}: {need}, as (pred - target).abs().mean() is"
+                )
         return terms
 
     def train_step(self, batch: dict[str, Any], optims: dict[str, OptimWrapper]) -> dict[str, Tensor]:
         """One update from one batch.
 
         Returns:
-            The weighted loss terms and, where gradients are clipped, `grad_norm`: their norm
-            before.
+            The weighted loss terms and, where gradients are clipped, their norm before, `grad_norm`.
         """
         batch, optim = self.prepare(batch), optims["generator"]
         with optim.autocast():
@@ -118,14 +117,6 @@ class Restorer(nn.Module):
         norm = optim.update(reduce(add, terms.values()), measure=optim.clip is not None)
         terms = {name: term.detach() for name, term in terms.items()}
         return terms if norm is None else {**terms, GRADIENT_NORM: norm}
-
-
-def _loss_fault(name: str, loss: nn.Module, term: object) -> str:
-    got = f"a tensor {tuple(term.shape)}" if isinstance(term, Tensor) else f"a {type(term).__name__}"
-    return (
-        f"losses.{name}: {type(loss).__name__} returned {got}: a loss returns one number for the whole "
-        "batch, already weighted, as (pred - target).abs().mean() is"
-    )
 
 
 def name_fault(name: object) -> str | None:

@@ -22,13 +22,11 @@ OWN_TERMS = ("gan", "discriminator", "r1", "d_real", "d_fake", "grad_norm_genera
 
 @MODELS.register
 class GANRestorer(Restorer):
-    """Trains `generator` by `losses` and against `discriminator`, which learns to tell its images
-    from real ones.
+    """Trains `generator` by `losses` and against a `discriminator` of real images and its own.
 
-    Generative adversarial training for super-resolution as in SRGAN (Ledig et al. 2017,
-    arXiv:1609.04802) and, with a RelativisticGANLoss, ESRGAN (Wang et al. 2018, arXiv:1809.00219).
-    Every iteration updates the generator, then the discriminator, from one batch. Usually
-    `load_from` starts the generator from one trained without a discriminator.
+    As in SRGAN (Ledig et al. 2017, arXiv:1609.04802) and, with a RelativisticGANLoss, ESRGAN (Wang
+    et al. 2018, arXiv:1809.00219). Every iteration updates the generator, then the discriminator,
+    from one batch. Usually `load_from` starts the generator from one trained without.
 
     The log has, beside the terms of `losses`: `gan` (the generator's adversarial term, weighted),
     `discriminator` (its loss), `d_real` and `d_fake` (mean logits of real and generated images: far
@@ -37,11 +35,9 @@ class GANRestorer(Restorer):
 
     Args:
         generator, losses, preprocess, targets: as in Restorer; `losses` may be empty.
-        discriminator: config of a network of kind 'discriminator'; it sees the generator's output
-            and `gt`.
+        discriminator: config of a network of kind 'discriminator'.
         gan_loss: config of a GANLoss or RelativisticGANLoss.
-        disc_steps: the generator is updated only every so many iterations, the discriminator in
-            each.
+        disc_steps: the generator is updated only every so many iterations.
         disc_init_iters: the discriminator alone is trained in the first so many iterations.
     """
 
@@ -63,9 +59,8 @@ class GANRestorer(Restorer):
         self.discriminator = NETWORKS.build(discriminator)
         self.gan_loss = LOSSES.build(gan_loss)
         if self.discriminator.colour != self.colour:
-            raise ConfigError(
-                f"the discriminator sees {self.discriminator.colour!r} images, the generator makes {self.colour!r}"
-            )
+            sees = f"the discriminator sees {self.discriminator.colour!r} images"
+            raise ConfigError(f"{sees}, the generator makes {self.colour!r}")
         self.disc_steps, self.disc_init_iters = disc_steps, disc_init_iters
 
     @classmethod
@@ -96,25 +91,15 @@ class GANRestorer(Restorer):
         return {**super().loss_weights(), "gan": self.gan_loss.weight}
 
     def train_step(self, batch: dict[str, Any], optims: dict[str, OptimWrapper]) -> dict[str, Tensor]:
-        """One update of each network from one batch.
-
-        Returns the weighted loss terms and what tells of their health.
-        """
-        batch = self.prepare(batch)
-        if self._generator_learns():
-            sr, terms = self._generator_step(batch, optims["generator"])
-        else:
-            sr, terms = self._generate(batch, optims["generator"]), {}
-        return {**terms, **self._discriminator_step(batch["gt"], sr, optims["discriminator"])}
-
-    def _generator_learns(self) -> bool:
+        """One update of each network from one batch: weighted loss terms and figures of health."""
+        batch, optim, terms = self.prepare(batch), optims["generator"], {}
         past = self.iteration - self.disc_init_iters
-        return past >= 0 and (past + 1) % self.disc_steps == 0
-
-    @torch.no_grad()
-    def _generate(self, batch: dict[str, Any], optim: OptimWrapper) -> Tensor:
-        with optim.autocast():
-            return self.restore(batch, self.generator).float()
+        if past >= 0 and (past + 1) % self.disc_steps == 0:
+            sr, terms = self._generator_step(batch, optim)
+        else:
+            with torch.no_grad(), optim.autocast():
+                sr = self.restore(batch, self.generator).float()
+        return {**terms, **self._discriminator_step(batch["gt"], sr, optims["discriminator"])}
 
     def _generator_step(self, batch: dict[str, Any], optim: OptimWrapper) -> tuple[Tensor, dict[str, Tensor]]:
         judge = unwrap(self.discriminator)
