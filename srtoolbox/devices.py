@@ -17,8 +17,8 @@ from torch.overrides import TorchFunctionMode
 
 from srtoolbox.logger import LOGGER
 
-_DRAWS = (Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
-_VALUES_ALONE = (*_DRAWS, nn.functional.leaky_relu)
+_INIT = (nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
+_VALUES_ALONE = (Tensor.normal_, Tensor.uniform_, *_INIT, nn.functional.leaky_relu)
 
 
 def lacks_float64(device: torch.device | str | None) -> bool:
@@ -58,7 +58,7 @@ class _Undrawn(TorchFunctionMode):
     ) -> Any:  # noqa: ANN401 - what func gives
         kwargs = kwargs or {}
         if func in _VALUES_ALONE:
-            tensor = args[0] if args else next(iter(kwargs.values()))
+            tensor = args[0] if args else kwargs.get("tensor", kwargs.get("input"))
             if tensor.is_meta:
                 return tensor
         return func(*args, **kwargs)
