@@ -1,7 +1,6 @@
-"""Devices that lack something.
+"""Devices that lack something: MPS float64 and 16-bit pixels, the meta device memory.
 
-Metal (MPS) has no float64 and no 16-bit pixels: the CPU takes over, which is logged once.
-The meta device has no memory: networks of which only names and shapes are asked are built on it.
+On the latter networks are built of which only names and shapes are asked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The errors that users see: a message names the file, key or line at fault and what to do.
-
-Commands print the message alone.
-"""
+"""The errors that users see: a message, all that commands print, names the place at fault and what to do."""
 
 from __future__ import annotations
 

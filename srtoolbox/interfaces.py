@@ -168,7 +168,7 @@ class Refinable(Protocol):
 
 
 class Discriminator(nn.Module):
-    """Base of discriminators: it checks `colour`, and sets the facts.
+    """Base of discriminators: it checks `colour`, and sets the facts (see DiscriminatorFacts).
 
     `network(image)` maps (N, in_channels, H, W) in [0, 1] to logits (N, 1) or (N, 1, h, w).
 
@@ -177,11 +177,9 @@ class Discriminator(nn.Module):
     """
 
     kind: ClassVar[str] = "discriminator"
-
     in_channels: int
     colour: str
     input_size: int | None = None
-    """The side of the images it judges; None: any multiple of `size_multiple`."""
     size_multiple: int = 1
 
     def __init__(self, colour: str = "rgb") -> None:
@@ -285,16 +283,10 @@ def missing_members(kind: str, component: object) -> str | None:
 
 def require_choice(owner: str, name: str, value: object, allowed: Iterable[object]) -> None:
     """Raise a ConfigError unless argument `name` of `owner` has one of the allowed values."""
-    if fault := choice_fault(name, value, allowed):
-        raise ConfigError(f"{owner}: {fault}", key=name)
-
-
-def choice_fault(name: str, value: object, allowed: Iterable[object]) -> str | None:
-    """Return the sentence about a value that is not among the allowed ones."""
     allowed = list(allowed)
-    if value in allowed and not isinstance(value, bool):
-        return None
-    return f"{name}={value!r} is not possible; allowed: {', '.join(map(repr, allowed))}"
+    if value not in allowed or isinstance(value, bool):
+        choices = ", ".join(map(repr, allowed))
+        raise ConfigError(f"{owner}: {name}={value!r} is not possible; allowed: {choices}", key=name)
 
 
 def require_positive(owner: str, **values: object) -> None:

@@ -64,21 +64,15 @@ def load_plugins(config: Config | None, files: Sequence[str | os.PathLike] = ())
 
 
 def advice_for_missing(custom_imports: object) -> str:
-    """Say how to load the code that a checkpoint's network needs.
-
-    Args:
-        custom_imports: an entry of the run's config; it is only printed, never imported.
-    """
+    """Return how to load the code that a checkpoint's network needs: what its run's config imported."""
     names = [custom_imports] if isinstance(custom_imports, str) else custom_imports or []
     names = [str(name) for name in names] if isinstance(names, list | tuple) else []
     files = [name for name in names if name.endswith(".py")]
     present = [name for name in files if os.path.isfile(name)]
     modules = [name for name in names if name not in files]
     if modules:
-        return (
-            f"Its run imported {', '.join(modules)}: name a config with custom_imports = "
-            f"{modules + present!r} by --config, or import it before load_network"
-        )
+        config = f"name a config with custom_imports = {modules + present!r} by --config"
+        return f"Its run imported {', '.join(modules)}: {config}, or import it before load_network"
     options = " ".join(f"--plugin {shlex.quote(name)}" for name in present or ["FILE"])
     call = f"srtoolbox.plugins.load_plugins(None, {present or ['FILE']!r})"
     missing = [name for name in files if name not in present]
@@ -90,8 +84,8 @@ def _custom_imports(config: Config) -> list[str]:
     names = (config.get("custom_imports") if config.filename is not None else None) or []
     names = [names] if isinstance(names, str) else names
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        need = "a list of modules or files is needed: ['./my_loss.py']"
-        raise ConfigError(f"{config.origin('custom_imports')}: custom_imports: {need}")
+        place = f"{config.origin('custom_imports')}: custom_imports"
+        raise ConfigError(f"{place}: a list of modules or files is needed: ['./my_loss.py']")
     return list(names)
 
 

@@ -32,8 +32,7 @@ class Registry(Generic[T]):
     Args:
         kind: the name of an entry in messages, e.g. "loss".
         package: module or package that is imported, with everything in it, at the first look-up.
-        injected: constructor arguments that the builder passes and a config never names (an
-            optimizer's `params`).
+        injected: arguments that the builder passes and no config names (an optimizer's `params`).
     """
 
     def __init__(self, kind: str, package: str | None = None, *, injected: Iterable[str] = ()) -> None:
@@ -68,9 +67,8 @@ class Registry(Generic[T]):
                 first = f"{obj.__module__} registers {self.kind} {key!r}"
                 raise RegistryError(f"{first}, but {owner.__module__} {fault}")
         if any(p.kind is p.VAR_KEYWORD for p in parameters_of(obj).values()):
-            constructor = getattr(obj, "__init__", None)
             fault = "takes **kwargs: name its arguments, so that configs can be checked"
-            if getattr(constructor, "__module__", "").startswith("torch."):
+            if getattr(getattr(obj, "__init__", None), "__module__", "").startswith("torch."):
                 fault = (
                     "has no __init__ of its own, from which its config's keys are taken: add one, "
                     "such as `def __init__(self) -> None: super().__init__()`"
@@ -91,8 +89,7 @@ class Registry(Generic[T]):
         for registry in _ALL.values():
             if registry is not self and name in registry:
                 raise RegistryError(f"{name!r} is a {registry.kind}, a {self.kind} is expected here")
-        hint = did_you_mean(name, self._entries, else_list=True)
-        raise RegistryError(f"no {self.kind} named {name!r}.{hint}")
+        raise RegistryError(f"no {self.kind} named {name!r}." + did_you_mean(name, self._entries, else_list=True))
 
     def build(self, cfg: Mapping[str, Any], **injected: object) -> T:
         """Construct `cfg['type']` with the other keys of `cfg`, and `injected`, as arguments.
@@ -105,8 +102,7 @@ class Registry(Generic[T]):
             raise RegistryError(f"a {self.kind} is written as dict(type='...', ...), got {cfg!r}")
         arguments = {key: value for key, value in cfg.items() if key != "type"}
         entry = self.get(cfg["type"])
-        faults = argument_faults(entry, cfg["type"], arguments, injected=injected)
-        if faults:
+        if faults := argument_faults(entry, cfg["type"], arguments, injected=injected):
             raise RegistryError("; ".join(faults))
         try:
             return entry(**arguments, **injected)

@@ -72,15 +72,13 @@ def _check_test_parts(report: Report) -> None:
     if config.get("model") is None:
         report.add("", "model is missing")
     if not any(isinstance(part, Mapping) and part.get("datasets") for part in parts):
-        fault = "data.test.datasets (or data.val.datasets) is missing: there is nothing to test on"
-        report.add("data", fault)
+        report.add("data", "data.test.datasets (or data.val.datasets) is missing: there is nothing to test on")
 
 
 def _check_names(report: Report, components: Sequence[Component]) -> None:
-    """Check the top-level names that are no keys: helpers, free unless one may expect an effect.
+    """Check the top-level names that are no keys: helpers, free unless an effect may be expected.
 
-    That is: one that comes near a key; any that was typed on the command line; one that a base has
-    read already.
+    Of one near a key, of one typed on the command line, of one that a base has read already.
     """
     config = report.config
     for name in config:

@@ -49,7 +49,7 @@ class Component(NamedTuple):
 def check_part(report: Report, place: Place, namesake: str = "") -> Iterator[Component]:
     """Check a place of components; yield those whose class is registered, outer before inner.
 
-    `namesake` is a hint for an entry without `type`: its name may be a misspelt one.
+    `namesake` is the hint for an entry without `type`, whose name may be misspelt.
     """
     path, value, part = place
     if part.listed and isinstance(value, list | tuple):

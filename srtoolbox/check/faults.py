@@ -8,12 +8,7 @@ from srtoolbox.errors import ConfigError, Fault, SrtoolboxError, line_at_fault
 
 
 class Report:
-    """Faults of one config, each once, and warnings of what is possible, and hardly meant.
-
-    Args:
-        config: as loaded.
-        is_training: whether it must have what training needs.
-    """
+    """Faults of one config (`is_training`: for training), and warnings of what is hardly meant."""
 
     def __init__(self, config: Config, *, is_training: bool) -> None:
         self.config, self.is_training = config, is_training

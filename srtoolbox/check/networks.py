@@ -87,10 +87,9 @@ def _gt_size(report: Report) -> int | None:
 
 
 def _fault_of(network: nn.Module, device: str, slot: str, gt_size: int | None) -> str | None:
-    """Return the fault of a network's facts, or of its output for an image (1, C, 16, 16).
+    """Return the fault of a network's facts, or of its output for a small image.
 
-    The image has the next larger sides that the network takes; a discriminator's is one of the
-    training, where the config says its size.
+    A discriminator's is one of the training, where the config says its size.
     """
     kind = network_kind(network)
     if kind != slot:
@@ -98,8 +97,7 @@ def _fault_of(network: nn.Module, device: str, slot: str, gt_size: int | None) -
         return f"{type(network).__name__} is a {kind}, a {slot} is expected here{hint}"
     if kind == "discriminator":
         return discriminator_faults(network) or _fault_of_logits(network, device, gt_size)
-    fault = network_faults(network)
-    if fault:
+    if fault := network_faults(network):
         return fault
     facts = facts_of(network)
     side = facts.fit(_SIDE)

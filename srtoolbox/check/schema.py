@@ -46,12 +46,9 @@ class Part(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A dict with these keys, of which `required` ones must be there when training, or with free ones.
+    """A dict with these keys, of which a training needs the `required` ones.
 
-    Args:
-        keys: the key's value by its name.
-        required: the keys that a training needs.
-        others: the value of every other key; None: there are no others.
+    `others` is the value of every other key; None: there are no others.
     """
 
     keys: Mapping[str, Entry]

@@ -246,11 +246,7 @@ def with_base_values(value: Value, words: Mapping[str, str], base: ConfigDict, o
 
 
 def dump(values: Mapping[str, Any]) -> str:
-    """Return Python text that loads to the same values; names that shadow a function come last.
-
-    Raises:
-        ConfigError: a top-level key cannot be written as a Python name.
-    """
+    """Return the text of `Config.dump`."""
     for key in values:
         if not _is_name(key) or key == "_base_":
             raise ConfigError(f"the top-level key {key!r} cannot be written as a Python name; rename it")

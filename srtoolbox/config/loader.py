@@ -165,9 +165,8 @@ class Loader:
             beside = os.path.normpath(os.path.join(os.path.dirname(path), name))
             slashes = slash_hint(name)
             hint = f" {slashes[0].upper()}{slashes[1:]}." if slashes else ""
-            searched = f"(looked for {beside}, then among the packaged configs)"
-            hint += did_you_mean(name, packaged_names())
-            raise ConfigError(f"{origin}: _base_ file {name!r} not found {searched}.{hint}")
+            fault = f"not found (looked for {beside}, then among the packaged configs).{hint}"
+            raise ConfigError(f"{origin}: _base_ file {name!r} {fault}{did_you_mean(name, packaged_names())}")
         if os.path.realpath(base) in self.open:
             raise ConfigError(f"{origin}: _base_ {name!r} leads back to a file that is being read: a cycle")
         return base
@@ -275,8 +274,8 @@ def find_config(name: str | os.PathLike) -> str:
     asked = Path(name).as_posix().removeprefix("./").removeprefix("configs/")
     folder, names = packaged_folder(), packaged_names()
     stem = asked.removesuffix(".py")
-    matches = [packaged for packaged in names if packaged.removesuffix(".py") == stem]
-    matches = matches or [packaged for packaged in names if Path(packaged).stem == stem]
+    matches = [path for path in names if path.removesuffix(".py") == stem]
+    matches = matches or [path for path in names if Path(path).stem == stem]
     if folder is not None and len(matches) == 1:
         return _path_to_show(folder / matches[0])
     if matches:

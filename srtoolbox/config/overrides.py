@@ -2,8 +2,7 @@
 
 An override of a name that a file binds by a plain top-level assignment acts at that assignment, so
 that what the file computes from it follows; all are merged over the finished config as well, where
-`_delete_=True` acts. The items that `+=` appended are recognised by their origin, so that they are
-not appended once more.
+`_delete_=True` acts. Items that `+=` appended are known by their origin, and not appended again.
 """
 
 from __future__ import annotations
@@ -123,15 +122,10 @@ class Overrides:
         return values[-1] if values else default
 
     def at_assignment(self, name: str, value: Value) -> Value:
-        """Return `value`, bound to `name`, after the overrides that find their key in it.
-
-        Plugin files to append lie beside the config, not beside its base: they wait for the end.
-        """
-        numbers = [
-            number
-            for number, item in enumerate(self.all)
-            if item.path[0] == name and not (item.appends and item.path == (PLUGINS,))
-        ]
+        """Return `value`, bound to `name`, after the overrides that find their key in it."""
+        numbers = [number for number, item in enumerate(self.all) if item.path[0] == name]
+        if name == PLUGINS:  # files to append lie beside the config, not beside its base: they wait for the end
+            numbers = [number for number in numbers if not self.all[number].appends]
         if not numbers:
             return value
         holder = ConfigDict()

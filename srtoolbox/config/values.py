@@ -20,7 +20,7 @@ Value: TypeAlias = Any
 
 
 class Origin(NamedTuple):
-    """The place of a key: a file (or "command line") and a line, None where the format has none."""
+    """The place of a key: a file (or "command line") and a line, None where there is none."""
 
     file: str
     line: int | None = None
@@ -203,9 +203,8 @@ def merge(base: ConfigDict, child: ConfigDict, path: str = "", *, deletes: bool 
 
     Args:
         base: what `child` changes; None in it is replaced by a dict as by anything else.
-        child: with `_delete_=True` in dicts that replace those of the base.
+        child: with `_delete_=True` in dicts that replace those of the base, if `deletes`.
         path: of both in the config, for messages.
-        deletes: False: such dicts are merged, too.
 
     Raises:
         ConfigError: a dict of the child stands over something else in the base.
@@ -221,11 +220,9 @@ def merge(base: ConfigDict, child: ConfigDict, path: str = "", *, deletes: bool 
         elif is_dict:
             value = merge(old, value, key_path, deletes=deletes)
         else:
-            raise ConfigError(
-                f"{child.origin_of(key)}: {key_path}: a dict cannot be merged into the "
-                f"{type(old).__name__} set at {base.origin_of(key)}. "
-                f"Put {DELETE}=True into the dict to replace it."
-            )
+            fault = f"a dict cannot be merged into the {type(old).__name__} set at {base.origin_of(key)}"
+            advice = f"Put {DELETE}=True into the dict to replace it."
+            raise ConfigError(f"{child.origin_of(key)}: {key_path}: {fault}. {advice}")
         merged.put(key, value, child.origin_of(key))
     return merged
 

@@ -1,4 +1,4 @@
-"""What is kept to look at of a training: patches of true images, and snapshots of them in the work dir.
+"""Patches of true images, and snapshots of them in the work dir, to look at over a training.
 
 A snapshot is `snapshots/<kind>/<name>/iter_000250.png` or `.npz`; beside it lie files that say what
 it is of (`input.png`, `truth.png`, `about.json`).

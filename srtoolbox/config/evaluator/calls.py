@@ -103,15 +103,20 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "divmod": lambda budget, a, b: divmod(a, b),
 }
 # fmt: off
-_STR_PLAIN = {
-    "lower", "upper", "title", "capitalize", "swapcase", "strip", "lstrip", "rstrip", "startswith",
-    "endswith", "split", "rsplit", "splitlines", "partition", "rpartition", "count", "find", "rfind",
-    "index", "rindex", "removeprefix", "removesuffix", "isdigit", "isalpha", "isalnum", "islower", "isupper",
+_ALLOWED: dict[type, set[str]] = {
+    str: {
+        "lower", "upper", "title", "capitalize", "swapcase", "strip", "lstrip", "rstrip", "startswith", "endswith",
+        "split", "rsplit", "splitlines", "partition", "rpartition", "count", "find", "rfind", "index", "rindex",
+        "removeprefix", "removesuffix", "isdigit", "isalpha", "isalnum", "islower", "isupper",
+        "format", "join", "replace", "zfill", "ljust", "rjust", "center",
+    },
+    list: {"append", "extend", "insert", "index", "count", "remove", "reverse", "clear", "copy", "pop", "sort"},
+    tuple: {"index", "count"},
+    set: {
+        "update", "union", "intersection", "difference", "symmetric_difference", "issubset", "issuperset",
+        "copy", "add", "discard", "remove",
+    },
 }
-_SET_PLAIN = {
-    "update", "union", "intersection", "difference", "symmetric_difference", "issubset", "issuperset", "copy",
-}
-_LIST_PLAIN = {"append", "extend", "insert", "index", "count", "remove", "reverse", "clear", "copy", "pop"}
 # fmt: on
 
 
@@ -124,6 +129,8 @@ def call_method(value: Value, name: str, args: list[Any], kwargs: dict, budget: 
         return _DICT_METHODS[name](value, args, kwargs, budget, origin)
     for kind, method in _METHODS.items():
         if isinstance(value, kind):
+            if name not in _ALLOWED[kind]:
+                raise Refused(f"the {kind.__name__} method {name!r} is not allowed in a config")
             budget.measure(args)
             return budget.pay(method(value, name, args, kwargs, budget))
     kind_name = type(value).__name__.replace("ConfigDict", "dict")
@@ -133,10 +140,6 @@ def call_method(value: Value, name: str, args: list[Any], kwargs: dict, budget: 
 def _need(args: list[Any], count: int, name: str) -> None:
     if len(args) < count:
         raise Refused(f"the method {name!r} needs {counted(count, 'argument')}, got {len(args)}")
-
-
-def _refusal(kind: str, name: str) -> Refused:
-    return Refused(f"the {kind} method {name!r} is not allowed in a config")
 
 
 def _str_method(value: str, name: str, args: list[Any], kwargs: dict, budget: Budget) -> Value:
@@ -160,20 +163,16 @@ def _str_method(value: str, name: str, args: list[Any], kwargs: dict, budget: Bu
         if isinstance(args[0], int) and args[0] > WIDTH:
             raise Refused(f"a width of {args[0]} is refused (at most {WIDTH})")
         return getattr(value, name)(*args)
-    if name not in _STR_PLAIN:
-        raise _refusal("str", name)
     return getattr(value, name)(*args, **kwargs)
 
 
-def _list_method(value: list, name: str, args: list[Any], kwargs: dict, budget: Budget) -> Value:
+def _list_method(value: list | tuple, name: str, args: list[Any], kwargs: dict, budget: Budget) -> Value:
     if name == "extend":
         _need(args, 1, name)
         args = [listed(args[0], budget), *args[1:]]
-    elif name == "sort":
+    elif name == "sort" and isinstance(value, list):
         value[:] = _sorted(budget, value, **kwargs)
         return None
-    if name not in _LIST_PLAIN:
-        raise _refusal("list", name)
     if name in ("index", "count", "remove"):
         budget.measure(value)
     if name not in ("append", "extend"):
@@ -181,20 +180,10 @@ def _list_method(value: list, name: str, args: list[Any], kwargs: dict, budget: 
     return getattr(value, name)(*args, **kwargs)
 
 
-def _tuple_method(value: tuple, name: str, args: list[Any], kwargs: dict, budget: Budget) -> Value:
-    if name not in ("index", "count"):
-        raise _refusal("tuple", name)
-    budget.measure(value)
-    return getattr(value, name)(*args)
-
-
 def _set_method(value: set, name: str, args: list[Any], kwargs: dict, budget: Budget) -> Value:
     if name in ("add", "discard", "remove"):
         return getattr(value, name)(budget.key(*args))
-    others = [FUNCTIONS["set"](budget, other) for other in args]
-    if name not in _SET_PLAIN:
-        raise _refusal("set", name)
-    return getattr(value, name)(*others)
+    return getattr(value, name)(*(FUNCTIONS["set"](budget, other) for other in args))
 
 
 def _update(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> None:
@@ -220,12 +209,8 @@ def _to_dict(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, 
     return wrap(plain(target))
 
 
-_METHODS: dict[type, Callable[..., Value]] = {
-    str: _str_method,
-    list: _list_method,
-    tuple: _tuple_method,
-    set: _set_method,
-}
+_METHODS: dict[type, Callable[..., Value]]
+_METHODS = {str: _str_method, list: _list_method, tuple: _list_method, set: _set_method}
 _DICT_METHODS: dict[str, Callable[..., Value]] = {
     "get": lambda target, args, kwargs, budget, origin: dict.get(target, *args, **kwargs),
     "keys": lambda target, args, kwargs, budget, origin: budget.pay(list(target.keys())),

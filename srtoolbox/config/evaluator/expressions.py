@@ -42,14 +42,12 @@ class Expressions:
     def __init__(
         self, file: str, budget: Budget, names: ConfigDict | None = None, outer: Mapping[str, Any] | None = None
     ) -> None:
-        self.file = file
-        self.budget = budget
+        self.file, self.budget, self.depth = file, budget, 0
         self.names = ConfigDict() if names is None else names
         self.outer = dict(outer or {})
         self.scopes: list[dict[str, Any]] = []  # loop variables of comprehensions, innermost last
         self.used: set[str] = set()
         self.reached: tuple[ConfigDict, Any] = self.names, None  # the key read last, and its dict
-        self.depth = 0
 
     def origin(self, node: ast.expr | ast.stmt | ast.keyword) -> Origin:
         """Return the place of a node."""
@@ -66,8 +64,7 @@ class Expressions:
         except Refused as refusal:
             raise ConfigError(f"{self.origin(node)}: {refusal}") from None
         except _FAULTS as error:
-            is_key = isinstance(error, KeyError)
-            message = error.args[0] if is_key else f"{type(error).__name__}: {error}"
+            message = error.args[0] if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
             raise ConfigError(f"{self.origin(node)}: {message}") from None
         finally:
             self.depth -= 1
@@ -79,8 +76,7 @@ class Expressions:
     def _evaluate(self, node: ast.expr) -> Value:
         handler = getattr(self, f"_{type(node).__name__}", None)
         if handler is None:
-            name = _NAMES.get(type(node), type(node).__name__)
-            raise Refused(f"{name} is not allowed: a config is data")
+            raise Refused(f"{_NAMES.get(type(node), type(node).__name__)} is not allowed: a config is data")
         return handler(node)
 
     def _Constant(self, node: ast.Constant) -> Value:  # noqa: N802
@@ -227,8 +223,7 @@ class Expressions:
         if name.startswith("_"):
             raise Refused(f"the attribute {name!r} is refused")
         if isinstance(value, ConfigDict) and name not in DICT_METHODS:
-            hint = did_you_mean(name, DICT_METHODS)
-            raise Refused(f"a dict has no method {name!r} for configs.{hint}")
+            raise Refused(f"a dict has no method {name!r} for configs.{did_you_mean(name, DICT_METHODS)}")
         args, kwargs = self._arguments(node)
         if value is self.outer.get("_base_"):
             self.used.update(arg for arg in args[:1] if isinstance(arg, str))
