@@ -11,24 +11,19 @@ import tempfile
 from pathlib import Path
 
 
-def _is_writable(folder: Path) -> bool:
-    """True if the folder, or the nearest one above it that is there, can be written."""
-    there = next((place for place in (folder, *folder.parents) if place.exists()), None)
-    return there is not None and there.is_dir() and os.access(there, os.W_OK)
-
-
 def _has_home() -> bool:
-    """True where matplotlib finds a place of the user's for its settings and its list of fonts."""
+    """True where matplotlib finds writable places of the user's for its settings and its list of fonts."""
     if os.environ.get("MPLCONFIGDIR"):
         return True
     try:
-        homes = [
-            Path(os.environ.get(variable) or Path.home() / name)
-            for variable, name in (("XDG_CONFIG_HOME", ".config"), ("XDG_CACHE_HOME", ".cache"))
-        ]
-        return all(_is_writable(home / "matplotlib") for home in homes)
+        for variable, name in (("XDG_CONFIG_HOME", ".config"), ("XDG_CACHE_HOME", ".cache")):
+            folder = Path(os.environ.get(variable) or Path.home() / name, "matplotlib")
+            nearest = next((place for place in (folder, *folder.parents) if place.exists()), None)
+            if nearest is None or not nearest.is_dir() or not os.access(nearest, os.W_OK):
+                return False
     except (OSError, RuntimeError):  # one that cannot be looked at; no home at all
         return False
+    return True
 
 
 if not _has_home():  # matplotlib would take a temporary one, too, but say so in three sentences

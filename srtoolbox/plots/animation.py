@@ -24,7 +24,6 @@ MAX_WIDTH = 1280
 """px: frames are shrunk to it."""
 HOLD = 2.0
 """Seconds the last frame is shown longer, before a GIF begins again."""
-_STRIP = 12  # frames in a PNG
 _MAX_GIF_BYTES = 40 << 20
 _GRAYS = 8
 _SAMPLE = 1 << 18  # pixels of all frames that a GIF's palette is chosen by
@@ -71,25 +70,27 @@ def write_animation(
     if not frames or len({frame.shape for frame in frames}) > 1:
         fault = f"an animation needs frames, all of one size, got {len(frames)}"
         raise SrtoolboxError(f"{os.fspath(path)}: {fault}")
-    frames = [_bounded(frame) for frame in frames]
+    height, width = frames[0].shape[:2]
+    if (factor := MAX_WIDTH / max(height, width)) < 1:
+        height, width = max(1, round(height * factor)), round(width * factor)
+        frames = [imresize(frame, size=(height, width)) for frame in frames]
     seconds = max(seconds, 0.02)
     if suffix == ".gif":
         data = _gif(frames, seconds, hold)
         if len(data) > _MAX_GIF_BYTES:
-            height, width = frames[0].shape[:2]
             size = f"{len(frames)} frames of {width} x {height} px are {len(data) >> 20} MiB"
             hint = "write .mp4, or fewer or smaller frames"
             raise SrtoolboxError(f"{os.fspath(path)}: {size} as a GIF: {hint}")
     elif suffix == ".mp4":
         data = _mp4(path, frames, seconds, hold)
     else:
-        data = encode_image(strip(frames))
+        data = encode_image(_strip(frames))
     files.write_bytes(path, data)
 
 
-def strip(frames: Sequence[np.ndarray]) -> np.ndarray:
+def _strip(frames: Sequence[np.ndarray]) -> np.ndarray:
     """Return a sheet of at most 12 frames, evenly chosen, the first and the last among them."""
-    cells = [Cell(frames[number]) for number in evenly(len(frames), _STRIP)]
+    cells = [Cell(frames[number]) for number in evenly(len(frames), 12)]
     rows = square_rows(cells)
     width = max(320, 2 * MAX_WIDTH // len(rows[0]))
     return grid(rows, cell=min(cells[0].image.shape[1], width))
@@ -104,14 +105,6 @@ def evenly(count: int, most: int) -> list[int]:
     return sorted({round(number * (count - 1) / (most - 1)) for number in range(most)})
 
 
-def _bounded(frame: np.ndarray) -> np.ndarray:
-    height, width = frame.shape[:2]
-    factor = min(1.0, MAX_WIDTH / max(height, width))
-    if factor == 1:
-        return frame
-    return imresize(frame, size=(max(1, round(height * factor)), round(width * factor)))
-
-
 def _gif(frames: Sequence[np.ndarray], seconds: float, hold: float) -> bytes:
     """One palette for all frames: with a palette each, colours that stay the same would flicker."""
     shifted = [frame.astype(np.uint32) << (16, 8, 0) for frame in frames]
@@ -124,10 +117,9 @@ def _gif(frames: Sequence[np.ndarray], seconds: float, hold: float) -> bytes:
     nearest = np.zeros(1 << 24, np.uint8)
     places = np.stack([used >> 16, used >> 8 & 255, used & 255], axis=1)
     nearest[used] = cKDTree(colours).query(places)[1]
-    images = []
-    for frame in packed:
-        images.append(Image.fromarray(nearest[frame]))
-        images[-1].putpalette(colours.tobytes())
+    images = [Image.fromarray(nearest[frame]) for frame in packed]
+    for image in images:
+        image.putpalette(colours.tobytes())
     durations = [round(seconds * 100) * 10] * len(frames)
     durations[-1] += round(hold * 100) * 10
     buffer = io.BytesIO()
@@ -137,10 +129,7 @@ def _gif(frames: Sequence[np.ndarray], seconds: float, hold: float) -> bytes:
 
 
 def _palette(frames: Sequence[np.ndarray]) -> np.ndarray:
-    """Return 256 colours, (256, 3), for pixels sampled evenly from all frames.
-
-    Some are the grays of letters on white paper.
-    """
+    """Return colours (256, 3) of pixels sampled evenly from all frames, and of gray letters on white paper."""
     pixels = sum(frame.shape[0] * frame.shape[1] for frame in frames)
     step = max(1, pixels // _SAMPLE)
     flat = [frame.reshape(-1, 3) for frame in frames]

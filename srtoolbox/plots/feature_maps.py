@@ -22,8 +22,7 @@ def layer_fault(network: nn.Module, layer: str) -> str | None:
     names = [name for name, _ in network.named_modules() if name]
     if layer in names:
         return None
-    hint = f"{did_you_mean(layer, names)} {_listing(names)}"
-    return f"{type(network).__name__} has no layer {layer!r}.{hint}"
+    return f"{type(network).__name__} has no layer {layer!r}.{did_you_mean(layer, names)} {_listing(names)}"
 
 
 def _listing(names: Sequence[str]) -> str:
@@ -50,16 +49,14 @@ def recording(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, n
     """
     modules = dict(network.named_modules())
     for layer in layers:
-        fault = layer_fault(network, layer)
-        if fault:
+        if fault := layer_fault(network, layer):
             raise SrtoolboxError(fault)
     maps: dict[str, np.ndarray] = {}
 
     def keep(layer: str, output: object) -> None:
         if not isinstance(output, Tensor) or output.dim() != 4 or len(output) != 1:
             kind = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            fault = f"layer {layer!r} gives {kind}, not maps (1, C, h, w)"
-            raise SrtoolboxError(f"{fault}: choose another")
+            raise SrtoolboxError(f"layer {layer!r} gives {kind}, not maps (1, C, h, w): choose another")
         maps[layer] = output[0].detach().float().cpu().numpy().copy()
 
     handles = [
@@ -73,20 +70,14 @@ def recording(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, n
 
 
 def limits_of(maps: Sequence[np.ndarray]) -> Limits:
-    """Return the 1st and 99th percentile of each channel over several (C, h, w).
-
-    So outliers leave the rest its contrast.
-    """
+    """Return the 1st and 99th percentile of each channel over several (C, h, w): outliers cost no contrast."""
     flat = np.concatenate([part.reshape(len(part), -1) for part in maps], axis=1).astype(np.float32)
     low, high = np.percentile(flat, [1, 99], axis=1)
     return low, high
 
 
 def gray_levels(maps: np.ndarray, limits: Limits) -> np.ndarray:
-    """Return (C, h, w) as (C, h, w, 1) uint8, black at the low limit and white at the high.
-
-    A flat map is gray.
-    """
+    """Return (C, h, w) as (C, h, w, 1) uint8 from the low limit (black) to the high; a flat map is gray."""
     low, high = (limit[:, None, None] for limit in limits)
     spread = np.where(high > low, high - low, 1)
     levels = np.where(high > low, (maps.astype(np.float32) - low) / spread, 0.5)
@@ -95,9 +86,8 @@ def gray_levels(maps: np.ndarray, limits: Limits) -> np.ndarray:
 
 def channel_cells(maps: np.ndarray, channels: Sequence[int], limits: Limits) -> list[Cell]:
     """Return a cell for each of (C, h, w), titled by the channel and its values black and white."""
-    ranges = zip(channels, *limits, strict=True)
-    texts = [f"{channel}:  {low:.2g} ... {high:.2g}" for channel, low, high in ranges]
-    return [Cell(image, text) for image, text in zip(gray_levels(maps, limits), texts, strict=True)]
+    cells = zip(gray_levels(maps, limits), channels, *limits, strict=True)
+    return [Cell(image, f"{channel}:  {low:.2g} ... {high:.2g}") for image, channel, low, high in cells]
 
 
 def choose_channels(count: int, channels: int | Sequence[int], layer: str) -> list[int]:
@@ -109,8 +99,7 @@ def choose_channels(count: int, channels: int | Sequence[int], layer: str) -> li
     if isinstance(channels, int):
         size = min(channels, count)
         return sorted({place * count // size for place in range(size)})
-    wrong = ", ".join(str(channel) for channel in channels if not 0 <= channel < count)
-    if wrong:
+    if wrong := ", ".join(str(channel) for channel in channels if not 0 <= channel < count):
         raise SrtoolboxError(f"layer {layer!r} has channels 0 ... {count - 1}, not {wrong}")
     return list(channels)
 
@@ -127,8 +116,7 @@ def first_filters(network: nn.Module, layer: str | None = None) -> tuple[str, np
     modules = network.named_modules()
     convs = {name: module for name, module in modules if isinstance(module, nn.Conv2d)}
     if layer is None and not convs:
-        fault = "has no convolution whose filters could be shown"
-        raise SrtoolboxError(f"{type(network).__name__} {fault}")
+        raise SrtoolboxError(f"{type(network).__name__} has no convolution whose filters could be shown")
     name = layer if layer is not None else next(iter(convs))
     if name not in convs:
         hint = f"layer {name!r} is no convolution. {_listing(list(convs))}"

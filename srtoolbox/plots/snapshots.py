@@ -32,16 +32,17 @@ _MARGIN = 48  # LQ pixels around a patch that a network gets at most, or half of
 
 
 class Patch(NamedTuple):
-    """A place in a true image and its reduction."""
+    """A place in a true image and its reduction.
+
+    `lq` has a margin around, `truth` none (both HWC uint8); in `lq` the patch begins at `offset`
+    (row, column).
+    """
 
     lq: np.ndarray
-    """HWC uint8, with a margin around."""
     truth: np.ndarray
-    """HWC uint8, without."""
     box: Box
     scale: int
     offset: tuple[int, int]
-    """(row, column) in `lq` where the patch begins."""
 
     def cut(self, result: np.ndarray) -> np.ndarray:
         """Return the patch in an image of `scale` times the size of `lq`."""
@@ -49,10 +50,7 @@ class Patch(NamedTuple):
         return result[top : top + self.box[3], left : left + self.box[2]]
 
     def cut_maps(self, maps: np.ndarray) -> np.ndarray:
-        """Return the patch in feature maps (C, h, w) of `lq`.
-
-        Where the maps are no whole multiple of its size, all of them are returned.
-        """
+        """Return the patch in feature maps (C, h, w) of `lq`; all of them if no whole multiple of its size."""
         factor = maps.shape[1] // self.lq.shape[0]
         if maps.shape[1:] != tuple(factor * length for length in self.lq.shape[:2]):
             return maps
@@ -228,8 +226,7 @@ def read_maps(path: Path) -> np.ndarray:
         with np.load(path, allow_pickle=False) as content:
             return content["maps"]
     except (OSError, ValueError, KeyError, EOFError) as error:
-        fault = f"not feature maps of a training ({reason_of(error)})"
-        raise DataError(f"{path}: {fault}; delete it") from error
+        raise DataError(f"{path}: not feature maps of a training ({reason_of(error)}); delete it") from error
 
 
 def snapshot_folders(work_dir: Path, kind: str, hook: str) -> dict[str, Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from srtoolbox.io.files import sha256
 from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.metrics.base import Metric
 from srtoolbox.plots.sheet import Region
+from srtoolbox.text import counted
 
 Results = dict[str, dict[str, dict[str, Scores]]]
 """Network -> set -> image -> metric -> score."""
@@ -31,7 +32,6 @@ class NetworkEntry:
     """One network of a report; without a checkpoint, file, sha256 and iteration are None."""
 
     title: str
-    """What to call it."""
     kind: str
     """Its class."""
     parameters: int
@@ -39,7 +39,7 @@ class NetworkEntry:
     sha256: str | None = None
     iteration: int | None = None
     averaged: bool = False
-    """Whether the weights are an average over the training (EMA)."""
+    """True if the weights are an average over the training (EMA)."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ class MetricFacts:
 class RunFacts:
     """Everything a report states beside scores and images.
 
-    `networks` by the name the results have; the first is the baseline. `scales` of the sets by
-    name.
+    `networks` have the names of the results, the baseline first, `scales` those of the sets.
     """
 
     config: str
@@ -70,27 +69,15 @@ class RunFacts:
     metrics: dict[str, MetricFacts]
     scales: dict[str, int]
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
 
 def protocol_of(metric: Metric) -> MetricFacts:
-    """A metric's protocol in words, as it stands under the heads of tables."""
+    """Return a metric's facts, its protocol in words as under the heads of tables."""
     if not isinstance(metric, Metric):  # it sees what the network made, and nobody knows what it does with it
         unknown = f"{metric.protocol}: unclipped, by rules of its own"
         return MetricFacts(type(metric).__name__, unknown, metric.higher_is_better, crop_border=0, y_channel=False)
-    if metric.protocol == "y_direct":
-        measured = "y_direct: luma"
-    else:
-        measured = "rgb: luma" if metric.y_channel else "rgb: R, G, B"
-    return MetricFacts(
-        kind=type(metric).__name__,
-        protocol=f"{measured}, border {metric.crop_border}",
-        higher_is_better=metric.higher_is_better,
-        crop_border=metric.crop_border,
-        y_channel=metric.y_channel,
-    )
+    luma = "y_direct: luma" if metric.protocol == "y_direct" else "rgb: luma" if metric.y_channel else "rgb: R, G, B"
+    protocol = f"{luma}, border {metric.crop_border}"
+    return MetricFacts(type(metric).__name__, protocol, metric.higher_is_better, metric.crop_border, metric.y_channel)
 
 
 def run_facts(
@@ -113,11 +100,10 @@ def run_facts(
         device: where the networks ran.
     """
     scale = facts_of(next(iter(networks.values()))).scale
-    threads = torch.get_num_threads()
     return RunFacts(
         config=str(config.filename),
         overrides=list(overrides),
-        device=f"cpu, {threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else str(device),
+        device=f"cpu, {counted(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else str(device),
         date=datetime.datetime.now().astimezone().isoformat(" ", "minutes"),
         versions={"srtoolbox": __version__, "torch": torch.__version__},
         networks={

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from srtoolbox.apps.report.contents import INPUT, TRUTH, CropEntry, ImageEntry, 
 from srtoolbox.image import expand_gray, read_image, write_image
 from srtoolbox.metrics.psnr import PSNR
 from srtoolbox.plots.grid import PEAK, error_map
-from srtoolbox.plots.sheet import Region
+from srtoolbox.plots.sheet import Region, window_means
 
 LEVELS = 2 * PEAK
 """The difference, in levels of 8 bit, from which on the crops' maps have the last colour."""
@@ -75,7 +75,7 @@ class Finder:
         """Find the parts of one image where `result` is farthest from the truth, and nearest.
 
         The nearest are looked for in the most detailed quarter of the image: a clear sky is no
-        merit.
+        merit. A crop's side is a quarter of the image's shorter one, 24 to 72 px.
 
         Args:
             result, truth: HWC uint8 of one size, a multiple of the scale.
@@ -83,10 +83,12 @@ class Finder:
         error = np.mean(np.square(result.astype(np.float32) - truth), axis=2)
         shorter = min(truth.shape[:2]) // self.scale
         cut = self.border if shorter > 4 * self.border else 0
-        side = crop_side(shorter - 2 * cut, self.scale)
+        inside = shorter - 2 * cut  # in LQ pixels, as `side` is
+        side = min(max(inside // 4, -(-24 // self.scale)), max(72 // self.scale, 1), inside)
         errors = self._windows(error, side, cut)
         brightness = truth.astype(np.float32).mean(axis=2)
-        details = self._windows(sum(np.square(gradient) for gradient in _gradients(brightness)), side, cut)
+        gradients = np.gradient(brightness) if min(brightness.shape) > 1 else [np.zeros_like(brightness)]
+        details = self._windows(sum(np.square(gradient) for gradient in gradients), side, cut)
         plain = details < np.quantile(details, 0.75)
         for kind, cost in (("worst", -errors), ("best", np.where(plain, np.inf, errors))):
             for row, column in _separate_minima(cost, side, self.of_each):
@@ -95,7 +97,7 @@ class Finder:
                 self.crops[kind].append(Crop(name, region, float(errors[row, column])))
 
     def extremes(self) -> dict[str, list[Crop]]:
-        """`{"worst": crops, "best": crops}`, the most extreme first."""
+        """Return `{"worst": crops, "best": crops}`, the most extreme first."""
         return {
             kind: sorted(crops, key=lambda crop: crop.error, reverse=kind == "worst")[:CROPS]
             for kind, crops in self.crops.items()
@@ -106,22 +108,11 @@ class Finder:
         scale = self.scale
         height, width = (length // scale for length in plane.shape)
         blocks = plane[: height * scale, : width * scale].reshape(height, scale, width, scale).mean(axis=(1, 3))
-        blocks = blocks[cut : height - cut, cut : width - cut]
-        sums = np.pad(blocks.astype(np.float64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
-        return (sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]) / side**2
-
-
-def crop_side(shorter: int, scale: int) -> int:
-    """Return the side of a crop in LQ pixels: a quarter of the image's, 24 to 72 px of the result."""
-    return min(max(shorter // 4, -(-24 // scale)), max(72 // scale, 1), shorter)
-
-
-def _gradients(plane: np.ndarray) -> Sequence[np.ndarray]:
-    return np.gradient(plane) if min(plane.shape) > 1 else [np.zeros_like(plane)]
+        return window_means(blocks[cut : height - cut, cut : width - cut], side)
 
 
 def _separate_minima(cost: np.ndarray, side: int, count: int) -> list[tuple[int, int]]:
-    """Places of the smallest values, `side` apart from each other."""
+    """Return the places of the smallest values, `side` apart from each other."""
     cost = cost.copy()
     places: list[tuple[int, int]] = []
     while len(places) < count and np.isfinite(cost).any():
@@ -135,7 +126,7 @@ def _separate_minima(cost: np.ndarray, side: int, count: int) -> list[tuple[int,
 
 
 def crop_metric(facts: RunFacts) -> PSNR:
-    """The PSNR that stands under crops: no border; luma or RGB as in the first PSNR of the test."""
+    """Return the PSNR under crops: no border; luma or RGB as in the first PSNR of the test."""
     y_channel = next((metric.y_channel for metric in facts.metrics.values() if metric.kind == "PSNR"), True)
     return PSNR(crop_border=0, y_channel=y_channel)
 
@@ -166,15 +157,13 @@ class CropMaker:
         for entry in self.page_set.images:
             finder.add(entry.name, self._read(entry, self.result), self._read(entry, self.reference))
         numbers = {entry.name: number for number, entry in enumerate(self.page_set.images)}
-        extremes = finder.extremes()
-        if self.reference != TRUTH:
-            del extremes["best"]
         return {
             kind: [
                 self._write(crop, numbers[crop.image], f"crops/{subfolder}/{kind}_{number}")
                 for number, crop in enumerate(crops, 1)
             ]
-            for kind, crops in extremes.items()
+            for kind, crops in finder.extremes().items()
+            if kind == "worst" or self.reference == TRUTH
         }
 
     def _write(self, crop: Crop, number: int, place: str) -> CropEntry:
@@ -182,7 +171,8 @@ class CropMaker:
         reference = cut(self._read(entry, self.reference), crop.region)
         cells: list[tuple[str, str, str | None, float | None]] = []
         for position, source in enumerate(self.page_set.sources):
-            part = self._part(entry, source, crop.region)
+            scale = self.page_set.scale if source == INPUT else 1  # of the input the pixels it was made from
+            part = cut(self._read(entry, source), Region(*(length // scale for length in crop.region)))
             file = f"{place}/{position}.png"
             write_image(self.folder / file, part)
             if source in (INPUT, self.reference):
@@ -190,23 +180,17 @@ class CropMaker:
                 continue
             error_file = f"{place}/{position}_error.png"
             write_image(self.folder / error_file, error_map(part, reference, peak=LEVELS))
-            psnr = self._score(part, reference) if self.reference == TRUTH else None
+            psnr = None
+            if self.reference == TRUTH:
+                images = [np.ascontiguousarray(each.transpose(2, 0, 1)) for each in (part, reference)]
+                psnr = float(self.psnr(*(torch.from_numpy(each)[None] for each in images)))
             cells.append((source, file, error_file, psnr))
         return CropEntry(number, crop.region, cells)
-
-    def _part(self, entry: ImageEntry, source: str, region: Region) -> np.ndarray:
-        """A region of one version; of the input the pixels it was made from."""
-        scale = self.page_set.scale if source == INPUT else 1
-        return cut(self._read(entry, source), Region(*(length // scale for length in region)))
 
     def _read(self, entry: ImageEntry, source: str) -> np.ndarray:
         return expand_gray(read_image(self.folder / entry.files[source]))
 
-    def _score(self, part: np.ndarray, reference: np.ndarray) -> float:
-        batches = (torch.from_numpy(np.ascontiguousarray(each.transpose(2, 0, 1)))[None] for each in (part, reference))
-        return float(self.psnr(*batches))
-
 
 def cut(image: np.ndarray, region: Region) -> np.ndarray:
-    """The pixels of a region."""
+    """Return the pixels of a region."""
     return image[region.top : region.top + region.height, region.left : region.left + region.width]

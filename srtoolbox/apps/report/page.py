@@ -41,13 +41,15 @@ STOPS = error_map(_STEPS, np.zeros_like(_STEPS), peak=255)[0]
 
 
 def render(facts: RunFacts, sets: Sequence[PageSet], results: Results) -> str:
-    """The page's HTML."""
-    style = Template(asset("page.css")).substitute(gradient=css_gradient())
+    """Return the page's HTML."""
+    gradient = "linear-gradient(to right, " + ", ".join("#" + bytes(stop).hex() for stop in STOPS) + ")"
     script = asset("sort.js") + asset("viewer.js")
+    # a browser runs no other script than the page's own
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     return Template(asset("page.html")).substitute(
-        policy=f"script-src 'sha256-{_digest(script)}'; object-src 'none'; connect-src 'none'; base-uri 'none'",
+        policy=f"script-src 'sha256-{digest}'; object-src 'none'; connect-src 'none'; base-uri 'none'",
         title=escape(f"Report: {', '.join(page_set.name for page_set in sets)}"),
-        style=style,
+        style=Template(asset("page.css")).substitute(gradient=gradient),
         filters="".join(svg_filter(f"difference-{levels}", levels) for levels in VIEWER_LEVELS),
         origin=_origin(facts),
         networks=networks_table(facts),
@@ -60,13 +62,8 @@ def render(facts: RunFacts, sets: Sequence[PageSet], results: Results) -> str:
 
 @cache
 def asset(name: str) -> str:
-    """A file of the folder `assets`."""
+    """Return the text of a file in the folder `assets`."""
     return (Path(__file__).parent / "assets" / name).read_text(encoding="utf-8")
-
-
-def _digest(script: str) -> str:
-    """Return the digest of the page's own script: a browser runs no other."""
-    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
 
 
 def _origin(facts: RunFacts) -> str:
@@ -123,7 +120,7 @@ def named(text: str) -> str:
 
 
 def table(head: str, rows: Sequence[str], label: str, *, kind: str = "") -> str:
-    """A table that scrolls by itself where it is wider than the page."""
+    """Return a table that scrolls by itself where it is wider than the page."""
     return (
         f'<div class="wide" role="region" tabindex="0" aria-label="{escape(label)}"><table class="{kind}">'
         f"<thead>{head}</thead><tbody>{''.join(rows)}</tbody></table></div>"
@@ -131,7 +128,7 @@ def table(head: str, rows: Sequence[str], label: str, *, kind: str = "") -> str:
 
 
 def networks_table(facts: RunFacts) -> str:
-    """A row per network: what it is, and the checkpoint it comes from."""
+    """Return a table with a row per network: what it is, and the checkpoint it comes from."""
     heads = ("Network", "Type", "Parameters", "Iteration", "Checkpoint", "SHA-256")
     rows = []
     for network in facts.networks.values():
@@ -149,17 +146,17 @@ def networks_table(facts: RunFacts) -> str:
 
 
 def means_table(set_name: str, facts: RunFacts, images: Mapping[str, Mapping[str, Scores]]) -> str:
-    """A row per network, a column per metric: the means over a set, the best of each column marked.
+    """Return the means over a set as a table: a row per network, a column per metric, its best marked.
 
     Args:
         images: the set's scores by network and image.
     """
     rows_of = {name: means(scores) for name, scores in images.items()}
     columns = list(next(iter(rows_of.values())))
-    best = {
-        column: best_of({name: row[column] for name, row in rows_of.items()}, _direction(facts, column))
-        for column in columns
-    }
+    best = {}
+    for column in columns:
+        higher_is_better = False if column == SECONDS else facts.metrics[column].higher_is_better
+        best[column] = best_of({name: row[column] for name, row in rows_of.items()}, higher_is_better)
     head = "".join(_column_head(column, facts) for column in columns)
     rows = []
     for name, row in rows_of.items():
@@ -175,7 +172,7 @@ def means_table(set_name: str, facts: RunFacts, images: Mapping[str, Mapping[str
 def images_table(
     set_name: str, facts: RunFacts, images: Mapping[str, Mapping[str, Scores]], included: Mapping[str, int]
 ) -> str:
-    """A row per image, a group of columns per metric, a column per network; all can be sorted by.
+    """Return a table to be sorted: a row per image, a group of columns per metric, in it one per network.
 
     Args:
         images: the set's scores by network and image.
@@ -205,28 +202,17 @@ def _image_row(
     metrics: Sequence[str],
     included: Mapping[str, int],
 ) -> str:
+    name = named(image)
     if image in included:
-        name = f'<button type="button" class="open" data-image="{included[image]}">{named(image)}</button>'
-    else:
-        name = named(image)
+        name = f'<button type="button" class="open" data-image="{included[image]}">{name}</button>'
     cells = []
     for metric in metrics:
         values = {network: scores[image][metric] for network, scores in images.items()}
         best = best_of(values, facts.metrics[metric].higher_is_better)
-        cells += [
-            f'<td class="number{" best" if network in best else ""}" data-value="{_plain(value)}">{shown(value)}</td>'
-            for network, value in values.items()
-        ]
+        for network, value in values.items():
+            kind, plain = f"number{' best' if network in best else ''}", json.dumps(value)  # as JavaScript reads it
+            cells.append(f'<td class="{kind}" data-value="{plain}">{shown(value)}</td>')
     return f'<tr><th scope="row" data-value="{escape(image)}">{name}</th>{"".join(cells)}</tr>'
-
-
-def _plain(value: float) -> str:
-    """A number as JavaScript's Number() reads it: 'Infinity', '-Infinity', 'NaN' among them."""
-    return json.dumps(value) if math.isfinite(value) else json.JSONEncoder().encode(value)
-
-
-def _direction(facts: RunFacts, column: str) -> bool | None:
-    return False if column == SECONDS else facts.metrics[column].higher_is_better
 
 
 def _column_head(column: str, facts: RunFacts) -> str:
@@ -245,18 +231,15 @@ def _arrow(metric: MetricFacts) -> str:
     return f'<span title="{meaning}">{arrow}</span>'
 
 
-# ---- scores
-
-
 def shown(value: float) -> str:
-    """A score for people: four decimals, three from 10 up."""
+    """Return a score for people: four decimals, three from 10 up."""
     if not math.isfinite(value):
         return {math.inf: "∞", -math.inf: "−∞"}.get(value, "not a number")
     return f"{value:.{3 if abs(value) >= 10 else 4}f}".replace("-", "−")
 
 
 def best_of(values: Mapping[str, float], higher_is_better: bool | None) -> set[str]:
-    """The names of the best values: several where they are equal, none where nothing is better."""
+    """Return the names of the best values: several where they are equal, none where nothing is better."""
     numbers = {name: value for name, value in values.items() if not math.isnan(value)}
     if higher_is_better is None or len(values) < 2 or not numbers:
         return set()
@@ -268,13 +251,13 @@ def best_of(values: Mapping[str, float], higher_is_better: bool | None) -> set[s
 
 
 def _viewer(number: int, page_set: PageSet) -> str:
-    """The controls and an empty stage, which the script fills."""
+    """Return the controls and an empty stage, which the script fills."""
     images = _options({str(place): entry.name for place, entry in enumerate(page_set.images)}, "0")
     networks = [source for source in page_set.sources if source not in (INPUT, TRUTH)]
     left, right = (networks[0] if len(networks) > 1 else INPUT), networks[-1]
-    titles = {INPUT: "Input, nearest"}
     keys = list(page_set.sources)
-    sources = {str(place): titles.get(key, page_set.sources[key]) for place, key in enumerate(keys)}
+    titles = {**page_set.sources, INPUT: "Input, nearest"}
+    sources = {str(place): titles[key] for place, key in enumerate(keys)}
     levels = _options({str(level): f"0 … {level} levels" for level in VIEWER_LEVELS}, "32")
     return Template(asset("viewer.html")).substitute(
         number=number,
@@ -322,20 +305,19 @@ def _crops(number: int, page_set: PageSet, facts: RunFacts) -> str:
         return ""
     decisive, baseline = (named(facts.networks[list(facts.networks)[end]].title) for end in (-1, 0))
     if page_set.metric:
-        reference, heads = (
-            "the truth",
-            {
-                "worst": f"Worst crops: where {decisive} is farthest from the truth",
-                "best": f"Best crops: where {decisive} is nearest to the truth, among the most detailed places",
-            },
-        )
+        reference = "the truth"
+        heads = {
+            "worst": f"Worst crops: where {decisive} is farthest from the truth",
+            "best": f"Best crops: where {decisive} is nearest to the truth, among the most detailed places",
+        }
         psnr = f" PSNR of the crop alone ({protocol_of(crop_metric(facts)).protocol})."
     else:
         reference, psnr = baseline, ""
         heads = {"worst": f"Where {decisive} differs most from {baseline}"}
     legend = (
         f'<p class="note">Crops with their error maps below: mean absolute difference of R, G and B to {reference}.'
-        f"{psnr}</p>{_legend(LEVELS)}"
+        f'{psnr}</p><div class="legend"><span>0</span><span class="bar" role="img" aria-label="dark is no difference, '
+        f'bright the largest"></span><span>{LEVELS} levels or more</span></div>'
     )
     parts: list[str] = []
     for kind, crops in page_set.crops.items():
@@ -344,17 +326,10 @@ def _crops(number: int, page_set: PageSet, facts: RunFacts) -> str:
     return "".join(parts)
 
 
-def _legend(levels: int) -> str:
-    return (
-        f'<div class="legend"><span>0</span><span class="bar" role="img" aria-label="dark is no difference, '
-        f'bright the largest"></span><span>{levels} levels or more</span></div>'
-    )
-
-
 def _crop(number: int, crop: CropEntry, page_set: PageSet) -> str:
     image, region = page_set.images[crop.image], crop.region
     place = f"{region.left}, {region.top}; {region.width} × {region.height} px"
-    where = " ".join(str(value) for value in (region.left, region.top, region.width, region.height))
+    where = f"{region.left} {region.top} {region.width} {region.height}"
     button = (
         f'<button type="button" class="show" data-set="{number}" data-image="{crop.image}" '
         f'data-region="{where}">Show in the image</button>'
@@ -374,14 +349,6 @@ def _crop(number: int, crop: CropEntry, page_set: PageSet) -> str:
 def _image(file: str, title: str, region: Region) -> str:
     size = f'width="{region.width}" height="{region.height}"'
     return f'<img src="{escape(quote(file))}" alt="{escape(title)}" {size} decoding="async">'
-
-
-# ---- differences: an SVG filter and a legend with the colours that `error_map` gives its maps
-
-
-def css_gradient() -> str:
-    """The colours from left to right, for a legend."""
-    return "linear-gradient(to right, " + ", ".join("#" + bytes(stop).hex() for stop in STOPS) + ")"
 
 
 def svg_filter(identity: str, levels: int) -> str:

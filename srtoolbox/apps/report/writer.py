@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -106,7 +107,7 @@ class ReportWriter:
         return choose_images(decisive, metric, metrics[metric].higher_is_better if metric else None, self._images)
 
     def write(self, facts: RunFacts, results: Results) -> Path:
-        """Choose images, write page and scores, move the folder to its place; returns the page.
+        """Choose images, write page and scores, move the folder to its place; return the page.
 
         Args:
             results: scores of all networks, the baseline first. By the last one images and crops
@@ -120,7 +121,7 @@ class ReportWriter:
             name: {s: {**means(images), "images": images} for s, images in by_set.items()}
             for name, by_set in results.items()
         }
-        contents = {"kind": KIND, "format": FORMAT, **facts.as_json(), "scores": scores}
+        contents = {"kind": KIND, "format": FORMAT, **asdict(facts), "scores": scores}
         contents["files"] = sorted([*present, "scores.json"])
         write_json(self._folder / "scores.json", _readable_values(finite_json(contents)))
         self._staged.commit()
@@ -134,16 +135,10 @@ class ReportWriter:
         self.keep_chosen(set_name, decisive, facts.metrics)
         names = self._chosen(decisive, facts.metrics)
         entries = [self._entry(set_name, name, {n: scores[name] for n, scores in images.items()}) for name in names]
-        page_set = PageSet(
-            name=set_name,
-            scale=facts.scales[set_name],
-            count=len(decisive),
-            metric=metric,
-            sources={INPUT: "Input", **{name: facts.networks[name].title for name in images}},
-            images=entries,
-        )
+        sources = {INPUT: "Input", **{name: facts.networks[name].title for name in images}}
         if metric is not None:
-            page_set.sources[TRUTH] = "Truth"
+            sources[TRUTH] = "Truth"
+        page_set = PageSet(set_name, facts.scales[set_name], len(decisive), metric, sources, entries)
         page_set.crops = CropMaker(self._folder, page_set, facts).make(safe(set_name))
         return page_set
 
@@ -168,12 +163,12 @@ def image_folder(set_name: str, image: str) -> str:
 
 
 def file_of(source: str) -> str:
-    """The file of one version of an image: of the input, the truth or a network."""
+    """Return the file of one version of an image: of the input, the truth or a network."""
     return {INPUT: "input.png", TRUTH: "truth.png"}.get(source) or f"by_{safe(source)}.png"
 
 
 def safe(name: str) -> str:
-    """A name for a file or folder that every system and URL takes; different for different names.
+    """Return a name for a file or folder that every system and URL takes; different for different names.
 
     What is not plain (a-z, 0-9, _ and -) is replaced and told apart by a digest after a dot.
     """
@@ -185,7 +180,7 @@ def safe(name: str) -> str:
 
 
 def readable(text: str) -> str:
-    """Text that UTF-8 can hold: names of files may have bytes that are no characters."""
+    """Return text that UTF-8 can hold: names of files may have bytes that are no characters."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

@@ -56,7 +56,7 @@ class Video(NamedTuple):
     rate: Fraction
     time_base: Fraction
     frames: int
-    """As far as known: 0 if not."""
+    """0 if not known."""
     duration: Fraction | None
     """Of the stream, in seconds."""
     bits: int
@@ -75,7 +75,7 @@ class Frame(NamedTuple):
 
 
 def library() -> ModuleType:
-    """PyAV.
+    """Return PyAV.
 
     Raises:
         SrtoolboxError: it is not installed.
@@ -93,7 +93,7 @@ def library() -> ModuleType:
 
 @contextlib.contextmanager
 def opened(path: str | os.PathLike) -> Iterator[InputContainer]:
-    """A video file's container.
+    """Open a video file's container.
 
     Raises:
         SrtoolboxError: no such file, or none with video that can be read.
@@ -104,9 +104,8 @@ def opened(path: str | os.PathLike) -> Iterator[InputContainer]:
     try:
         container = av.open(packed_animation(name) if is_moving_image(name) else name)
     except (av.FFmpegError, ValueError) as error:
-        raise SrtoolboxError(
-            f"{name}: no video that can be read ({error.args[-1] if error.args else error})"
-        ) from error
+        reason = error.args[-1] if error.args else error
+        raise SrtoolboxError(f"{name}: no video that can be read ({reason})") from error
     with container:
         if not container.streams.video:
             raise SrtoolboxError(f"{name}: has no video stream")
@@ -153,17 +152,17 @@ def probe(path: str | os.PathLike) -> Video:
         luma, chroma = form.components[0], form.components[min(1, len(form.components) - 1)]
         is_rgb = form.is_rgb or form.has_palette
         rate, base = stream.average_rate or stream.guessed_rate or Fraction(25), _time_base(stream)
+        length = Fraction(container.duration, 1_000_000) if container.duration else None
         return Video(
             os.fspath(path), first.width, first.height, form.name, _colour(first, is_rgb), rate, base,
-            stream.frames, stream.duration * base if stream.duration else _length(container),
-            16 if luma.bits > 8 else 8,
+            stream.frames, stream.duration * base if stream.duration else length, 16 if luma.bits > 8 else 8,
             (0, 0) if is_rgb else (_shift(first.width, chroma.width), _shift(first.height, chroma.height)),
             first.rotation, stream.sample_aspect_ratio,
         )  # fmt: skip
 
 
 def frames(video: Video, skip: int = 0) -> Iterator[Frame]:
-    """All frames of a video but the first `skip`, in order, with strictly rising times.
+    """Yield all frames of a video but the first `skip`, in order, with strictly rising times.
 
     Raises:
         SrtoolboxError: the file is damaged, or changes its size on the way.
@@ -183,10 +182,12 @@ def frames(video: Video, skip: int = 0) -> Iterator[Frame]:
                     f"{video.path}: changes to {frame.width}x{frame.height} {frame.format.name} at frame {number}; "
                     "split it there"
                 )
-            to_rgb = to_rgb or _Converter(
-                video, video.pix_fmt, "rgb48le" if video.bits == 16 else "rgb24", video.colour
-            )
+            to_rgb = to_rgb or _Converter(video, video.pix_fmt, _rgb_format(video))
             yield Frame(pts, to_rgb(frame).to_ndarray())
+
+
+def _rgb_format(video: Video) -> str:
+    return "rgb48le" if video.bits == 16 else "rgb24"
 
 
 class Encodable:
@@ -210,9 +211,9 @@ class Encodable:
                 f"{video.path}: would become {width}x{height}; a video has {max(cells)} ... {MAX_SIDE} px a side"
             )
         self.colour = video.colour
-        self._source = "rgb48le" if video.bits == 16 else "rgb24"
-        self._convert = _Converter(video._replace(width=self.size[0], height=self.size[1]), self._source, self.format,
-                                   self.colour)  # fmt: skip
+        self._source = _rgb_format(video)
+        cut = video._replace(width=self.size[0], height=self.size[1])
+        self._convert = _Converter(cut, self._source, self.format)
 
     def __call__(self, image: np.ndarray) -> VideoFrame:
         """Return the frame of an image, without an odd row or column that chroma cannot have."""
@@ -222,28 +223,23 @@ class Encodable:
 
 
 class _Converter:
-    """One format into another by swscale. One of the two is RGB."""
+    """Frames of a video's size and colours from one format into another; one of the two is RGB."""
 
-    def __init__(self, video: Video, source: str, target: str, colour: Colour) -> None:
-        matrix, limits = _MATRICES.get(colour.matrix, "bt709"), "pc" if colour.range == _FULL else "tv"
+    def __init__(self, video: Video, source: str, target: str) -> None:
+        matrix = _MATRICES.get(video.colour.matrix, "bt709")
+        limits = "pc" if video.colour.range == _FULL else "tv"
         into_rgb = target.startswith("rgb")
         way = "in" if into_rgb else "out"
         options = f"{way}_color_matrix={matrix}:{way}_range={limits}:{'out' if into_rgb else 'in'}_range=pc"
         if source.startswith(("rgb", "bgr", "gbr", "pal", "argb", "abgr")) and into_rgb:
             options = "in_range=pc:out_range=pc"
-        graph = library().filter.Graph()
+        self._graph = library().filter.Graph()
         size = f"video_size={video.width}x{video.height}:pix_fmt={source}:time_base=1/1000:pixel_aspect=1/1"
-        nodes = [
-            graph.add("buffer", size),
-            graph.add("scale", f"{options}:flags={_FLAGS}"),
-            graph.add("format", target),
-            graph.add("buffersink"),
-        ]
-        graph.link_nodes(*nodes).configure()
-        self._graph = graph
+        steps = [("buffer", size), ("scale", f"{options}:flags={_FLAGS}"), ("format", target), ("buffersink", None)]
+        self._graph.link_nodes(*(self._graph.add(*step) for step in steps)).configure()
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:
-        frame.pts, frame.time_base = None, Fraction(1, 1000)
+        frame.pts, frame.time_base = None, _MILLISECOND
         self._graph.vpush(frame)
         return self._graph.vpull()
 
@@ -276,7 +272,3 @@ def _shift(luma: int, chroma: int) -> int:
 def _time_base(stream: VideoStream) -> Fraction:
     assert stream.time_base is not None, "streams of files have one"
     return stream.time_base
-
-
-def _length(container: InputContainer) -> Fraction | None:
-    return Fraction(container.duration, 1_000_000) if container.duration else None

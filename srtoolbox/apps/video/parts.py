@@ -41,7 +41,7 @@ class Encoding(NamedTuple):
     preset: str | None = None
 
     def options(self) -> dict[str, str]:
-        """The encoder's own options."""
+        """Return the encoder's own options."""
         values = {"crf": self.crf, "preset": self.preset}
         options = {key: f"{value}" for key, value in values.items() if value is not None}
         return options | next((more for name, more in _OWN_OPTIONS.items() if self.codec.startswith(name)), {})
@@ -209,7 +209,9 @@ def join(parts: Sequence[Part], video: Video, path: Path, container_format: str)
 
     def write(file: BinaryIO) -> None:
         with opened(video.path) as source, library().open(file, "w", format=container_format) as target:
-            _copy_tags(source, target)
+            target.metadata.update({key: value for key, value in source.metadata.items() if key.lower() in _KEPT_TAGS})
+            if chapters := source.chapters():
+                target.set_chapters(chapters)
             stream = _joined_stream(parts, video, source, target)
             copies = {}
             for other in copied_streams(source, target)[0]:
@@ -266,30 +268,20 @@ def copied_streams(source: InputContainer, target: OutputContainer) -> tuple[lis
     return kept, dropped
 
 
-def _copy_tags(source: InputContainer, target: OutputContainer) -> None:
-    target.metadata.update({key: value for key, value in source.metadata.items() if key.lower() in _KEPT_TAGS})
-    chapters = source.chapters()
-    if chapters:
-        target.set_chapters(chapters)
-
-
 def _numbers(part: Part) -> Iterator[tuple[int, Packet]]:
-    """(place in presentation order, packet) of a part's packets, in decoding order."""
+    """Yield (place in presentation order, packet) of a part's packets, in decoding order."""
     with library().open(str(part.path)) as container:
         for packet in container.demux(container.streams.video[0]):
             if packet.size:
                 yield round(packet.pts * packet.time_base * 1000 / _TICK), packet
 
 
-def _delay(parts: Sequence[Part]) -> int:
-    """By how many frames decoding runs ahead of presentation (B-frames)."""
-    return max(number - place for part in parts for number, (place, _) in enumerate(_numbers(part)))
-
-
 def _video_packets(parts: Sequence[Part], video: Video, stream: VideoStream) -> Iterator[tuple[Fraction, Packet]]:
     """Yield the parts' packets with the source's times, decoding ahead of presentation."""
     times = [pts for part in parts for pts in part.pts]
-    step, delay = max(1, round(1 / (video.rate * video.time_base))), _delay(parts)
+    step = max(1, round(1 / (video.rate * video.time_base)))
+    # by how many frames decoding runs ahead of presentation (B-frames)
+    delay = max(number - place for part in parts for number, (place, _) in enumerate(_numbers(part)))
     last = round(video.duration / video.time_base) - (times[-1] - times[0]) if video.duration else 0
     last = last if 0 < last < 100 * step else step  # how long the last frame is shown
     done = 0

@@ -12,7 +12,7 @@ import hashlib
 import io
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -145,15 +145,24 @@ def _upscale_parts(
     encoding: Encoding,
     progress: Callable[[int, int], None],
 ) -> int:
-    """Make the parts that are not there; returns how many frames were."""
-    total, resumed = _count(video), parts.frames
+    """Decode, upscale and encode what is not done yet; return how many frames were."""
+    total = video.frames or (round(video.duration * video.rate) if video.duration else 0)
+    rate = min(max(video.rate, Fraction(1)), Fraction(240)).limit_denominator(1001)
+    done = resumed = parts.frames
     progress(resumed, total)
 
-    def write(some: Iterable[Frame]) -> None:
-        with _one_error(target):
-            parts.write(encodable, encoding, _rate(video), some)
+    def encode(results: Iterator[Frame]) -> None:
+        for first in results:
+            with _one_error(target):
+                some = itertools.chain([first], itertools.islice(results, PART_FRAMES - 1))
+                parts.write(encodable, encoding, rate, some)
 
-    _make(upscaler, video, parts, write, progress, total)
+    with contextlib.closing(prefetch(frames(video, skip=done))) as decoded, BackgroundWriter(encode) as writer:
+        for frame in decoded:
+            if not writer.put(Frame(frame.pts, upscaler(frame.image))):
+                break  # it has failed, and leaving raises its error
+            done += 1
+            progress(done, max(total, done))
     if not parts.done:
         raise SrtoolboxError(f"{video.path}: no frame in it can be decoded")
     _warn_missing(video, parts)
@@ -170,29 +179,6 @@ def _publish(video: Video, target: Path, parts: Parts, container: str) -> None:
         files.sync_folder(target.absolute().parent)
     except OSError as error:
         raise SrtoolboxError(files.write_fault(target, error)) from error
-
-
-def _make(
-    upscaler: Upscaler,
-    video: Video,
-    parts: Parts,
-    write: Callable[[Iterable[Frame]], None],
-    progress: Callable[[int, int], None],
-    total: int,
-) -> None:
-    """Decode, upscale and encode what is not done yet."""
-
-    def encode(results: Iterator[Frame]) -> None:
-        for first in results:
-            write(itertools.chain([first], itertools.islice(results, PART_FRAMES - 1)))
-
-    done = parts.frames
-    with contextlib.closing(prefetch(frames(video, skip=done))) as decoded, BackgroundWriter(encode) as writer:
-        for frame in decoded:
-            if not writer.put(Frame(frame.pts, upscaler(frame.image))):
-                break  # it has failed, and leaving raises its error
-            done += 1
-            progress(done, max(total, done))
 
 
 def _warn_missing(video: Video, parts: Parts) -> None:
@@ -212,7 +198,11 @@ def _warn_missing(video: Video, parts: Parts) -> None:
 
 
 def _check_target(video: Video, target: Path, encodable: Encodable, encoding: Encoding) -> str:
-    """The container's name; raises SrtoolboxError where it, the codec or the size cannot be."""
+    """Return the container's name.
+
+    Raises:
+        SrtoolboxError: it, the codec or the size cannot be.
+    """
     if target.suffix.lower() not in CONTAINERS:
         raise SrtoolboxError(f"{target}: the name of a video ends in {', '.join(CONTAINERS)}")
     container = CONTAINERS[target.suffix.lower()]
@@ -246,8 +236,7 @@ def _try_codec(encodable: Encodable, encoding: Encoding, container: str, target:
         context.options = encoding.options()
         frame = encodable(gray)
         frame.pts = 0
-        packets = [*context.encode(frame), *context.encode(None)]
-        if not packets:
+        if not [*context.encode(frame), *context.encode(None)]:
             raise SrtoolboxError(f"{encoding.codec} makes nothing of a frame of {width}x{height} {encodable.format}")
 
 
@@ -268,13 +257,3 @@ def _identity(video: Video) -> dict[str, Any]:
         file.seek(max(0, size - _HASHED))
         digest.update(file.read(_HASHED))
     return {"size": size, "sha256 of its ends": digest.hexdigest()}
-
-
-def _count(video: Video) -> int:
-    if video.frames:
-        return video.frames
-    return round(video.duration * video.rate) if video.duration else 0
-
-
-def _rate(video: Video) -> Fraction:
-    return min(max(video.rate, Fraction(1)), Fraction(240)).limit_denominator(1001)

@@ -52,17 +52,16 @@ def draw_features(
     Raises:
         SrtoolboxError: no such layer or channel.
     """
-    maps = feature_maps(network, image, layer)
+    maps = _feature_maps(network, image, layer)
     numbers = choose_channels(len(maps), channels or MOST_CHANNELS, layer)
     part = maps[numbers]
     cells = [Cell(to_uint8(image), "input"), *channel_cells(part, numbers, limits_of([part]))]
     count = f"{len(numbers)} of {len(maps)} channels"
-    title = f"{type(network).__name__}  {layer}: {count}"
-    sheet = grid(square_rows(cells), title=title, cell=width)
+    sheet = grid(square_rows(cells), title=f"{type(network).__name__}  {layer}: {count}", cell=width)
     return Drawing([sheet], f"{count} of {layer}, {maps.shape[2]} x {maps.shape[1]}")
 
 
-def feature_maps(network: nn.Module, image: np.ndarray, layer: str) -> np.ndarray:
+def _feature_maps(network: nn.Module, image: np.ndarray, layer: str) -> np.ndarray:
     """Return the (C, h, w) that a layer gives out while the network upscales an image."""
     with recording(network, [layer]) as maps:
         upscale_whole(network, image)
@@ -144,12 +143,11 @@ def _maps_of_checkpoints(
     folder = work_dir / "checkpoints"
     paths = [path for path in list_checkpoints(folder) if verify_checkpoint(path) is None]
     if not paths:
-        hint = "CheckpointHook keeps all with keep_last=None"
-        raise CheckpointError(f"{folder}: no iter_*.pth that is whole; {hint}")
+        raise CheckpointError(f"{folder}: no iter_*.pth that is whole; CheckpointHook keeps all with keep_last=None")
     maps: dict[int, np.ndarray] = {}
     numbers: list[int] = []
     for path in (paths[place] for place in evenly(len(paths), most)):
-        part = feature_maps(load(path), image, layer)
+        part = _feature_maps(load(path), image, layer)
         numbers = choose_channels(len(part), channels or MOST_CHANNELS_MOVING, layer)
         maps[iteration_of(path)] = part[numbers]
     return maps, numbers
@@ -171,10 +169,8 @@ def _stored_maps(
         raise DataError(f"{folder}: incomplete: {error}") from error
     maps = {number: read_maps(paths[number]) for number in shared_iterations({"": paths}, most)}
     if channels:
-        missing = sorted(set(channels) - set(numbers))
-        if missing:
-            fault = f"of {layer} the training kept {numbers}, not {missing}"
-            raise SrtoolboxError(f"--channels: {fault}")
+        if missing := sorted(set(channels) - set(numbers)):
+            raise SrtoolboxError(f"--channels: of {layer} the training kept {numbers}, not {missing}")
         places = [numbers.index(channel) for channel in channels]
         maps, numbers = {number: part[places] for number, part in maps.items()}, list(channels)
     return layer, maps, image, numbers
