@@ -39,7 +39,7 @@ def fetch(
 ) -> bytes:
     """Return the content of an https address.
 
-    Certificates are verified, proxies are taken from the environment, nothing is written to the disk.
+    Certificates are verified, proxies taken from the environment; nothing is written to the disk.
 
     Args:
         url: `https://...`.
@@ -55,7 +55,7 @@ def fetch(
         raise ImageError(f"{url}: only addresses https://... are fetched")
     deadline = time.monotonic() + seconds
     outcome: Future[bytes] = Future()
-    # a thread of its own: no time limit of the libraries covers the look-up of names and headers that drip
+    # a thread of its own: no time limit of the libraries covers look-ups and headers that drip
     threading.Thread(target=_download, args=(url, max_bytes, deadline, outcome), daemon=True).start()
     while wait([outcome], timeout=0.1).not_done:
         if stop is not None and stop.is_set():

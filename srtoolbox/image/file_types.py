@@ -1,4 +1,4 @@
-"""Image formats: suffixes, first bytes, which are read and written; and the image files in a folder."""
+"""Image formats: suffixes, first bytes, which are read and written; the images in a folder."""
 
 from __future__ import annotations
 
@@ -44,33 +44,23 @@ _UNREAD = {
 _NAMES = {suffix: name for name, suffixes in _UNREAD.items() for suffix in suffixes.split()} | {
     suffix: name for name, suffixes in _OPTIONAL.items() for suffix in suffixes
 }
-_STARTS = {
-    b"GIF8": "GIF",
-    b"\xff\x0a": JXL,
-    b"\0\0\0\x0cJXL \r\n\x87\n": JXL,
-    b"\0\0\0\x0cjP  \r\n\x87\n": "JPEG 2000",
-    b"\xff\x4f\xff\x51": "JPEG 2000",
-    b"II\xbc": "JPEG XR",
-    b"8BPS": "Photoshop",
-    b"\x76\x2f\x31\x01": "OpenEXR",
-    b"#?RADIANCE": "Radiance HDR",
-    b"DDS ": "DDS",
-    b"\0\0\1\0": "icon",
-    b"icns": "icon",
-    b"<svg": "SVG",
-    b"qoif": "QOI",
-    b"gimp xcf": "GIMP",
-    b"II*\0\x10\0\0\0CR": RAW,
-    b"IIRO": RAW,
-    b"IIRS": RAW,
-    b"MMOR": RAW,
-    b"IIU\0": RAW,
-    b"FUJIFILMCCD-RAW": RAW,
-    b"FOVb": RAW,
-    b"\0MRM": RAW,
-    b"II\x1a\0\0\0HEAPCCDR": RAW,
-    b"\x1aE\xdf\xa3": VIDEO,
-    **{b"P%d%c" % (number, blank): "PNM" for number in range(1, 8) for blank in b"\n\r\t "},
+_OLYMPUS = (b"IIRO", b"IIRS", b"MMOR")
+_STARTS: dict[str, tuple[bytes, ...]] = {
+    "GIF": (b"GIF8",),
+    JXL: (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
+    "JPEG 2000": (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
+    "JPEG XR": (b"II\xbc",),
+    "Photoshop": (b"8BPS",),
+    "OpenEXR": (b"\x76\x2f\x31\x01",),
+    "Radiance HDR": (b"#?RADIANCE",),
+    "DDS": (b"DDS ",),
+    "icon": (b"\0\0\1\0", b"icns"),
+    "SVG": (b"<svg",),
+    "QOI": (b"qoif",),
+    "GIMP": (b"gimp xcf",),
+    RAW: (b"II*\0\x10\0\0\0CR", b"II\x1a\0\0\0HEAPCCDR", b"IIU\0", b"FUJIFILMCCD-RAW", *_OLYMPUS, b"FOVb", b"\0MRM"),
+    VIDEO: (b"\x1aE\xdf\xa3",),
+    "PNM": tuple(b"P%d%c" % (number, blank) for number in range(1, 8) for blank in b"\n\r\t "),
 }
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 START_BYTES = 64
@@ -112,7 +102,7 @@ def kind_of(start: bytes) -> str | None:
         return VIDEO
     if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return WEB_PAGE
-    return next((kind for beginning, kind in _STARTS.items() if start.startswith(beginning)), None)
+    return next((kind for kind, starts in _STARTS.items() if start.startswith(starts)), None)
 
 
 def advice(kind: str) -> str:

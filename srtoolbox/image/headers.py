@@ -128,7 +128,7 @@ def _other_header(file: BinaryIO) -> Header:
         tags = tiff_tags(image)
         height, width = tags[_HEIGHT], tags[_WIDTH]
         deep = _is_deep_tiff(image)
-        # both decoders turn by themselves: cv2 as the tag says, Pillow also by some ways XMP tells it
+        # both decoders turn by themselves: cv2 as the tag says, Pillow also by some XMP
         applied = tags.get(ORIENTATION, 1) if deep else _applied_by_pillow(image)
         if applied in range(5, 9):
             height, width = width, height
@@ -280,7 +280,7 @@ def upright_xmp(packet: bytes) -> bytes:
 def _xmp_pattern(packet: bytes) -> re.Pattern[bytes]:
     """A pattern of the value, whatever prefix the packet gives the namespace of TIFF.
 
-    Packets may be hostile: nothing in it is of any length, so that the time grows as the packet does.
+    Packets may be hostile: nothing in it is of any length, so time grows as the packet does.
     """
     names = itertools.islice((match[1] for match in _NAMESPACE.finditer(packet)), _MOST_PREFIXES)
     prefixes = b"|".join(re.escape(prefix) for prefix in {b"tiff", *names})
@@ -291,7 +291,7 @@ def _xmp_pattern(packet: bytes) -> re.Pattern[bytes]:
 
 
 def _exif_orientation(block: bytes | None) -> int | None:
-    """Return the orientation in an EXIF block, with or without 'Exif' before it; None of a broken one."""
+    """The orientation of an EXIF block, with or without 'Exif' before it; None of a broken one."""
     with warnings.catch_warnings(), contextlib.suppress(Exception):
         warnings.simplefilter("ignore")
         if block:

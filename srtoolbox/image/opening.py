@@ -1,4 +1,4 @@
-"""Opening image files by Pillow, as one of the formats that are read, and none that is too large."""
+"""Opening image files by Pillow: only formats that are read, and none that is too large."""
 
 from __future__ import annotations
 

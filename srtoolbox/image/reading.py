@@ -83,7 +83,7 @@ def image_facts(path: str | os.PathLike) -> tuple[tuple[int, int, int], int]:
     """Read the header of an image alone.
 
     Returns:
-        (H, W, C) of what `read_image` would return; bits per channel where they are read as 8, else 0.
+        (H, W, C) of what `read_image` returns; bits per channel where they are read as 8, else 0.
 
     Raises:
         ImageError: as `read_image`, except for damage that only decoding shows.
@@ -186,7 +186,7 @@ def _faults_name(name: str) -> Iterator[None]:
     except MemoryError as error:
         raise ImageError(f"{name}: memory does not suffice to decode it, or it is damaged; make it smaller") from error
     except Exception as error:
-        # damaged files make the decoders raise nearly anything (struct.error, SyntaxError, cv2.error)
+        # damaged files make the decoders raise nearly anything (struct.error, SyntaxError ...)
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         # sound, as far as one can tell: a codec, a feature or a part of an extra is missing
         if isinstance(error, ImportError) or reason.lower().startswith("unsupported"):
@@ -211,7 +211,7 @@ class Picture:
 
 
 def read_picture(path: str | os.PathLike) -> Picture:
-    """Read an image with alpha and metadata, by the rules of this module. Raises ImageError as `read_image`."""
+    """Read an image with alpha and metadata, by the rules of this module; raises ImageError."""
     with _open_image(path) as file:
         return decode_picture(file.read(), os.fspath(path))
 
@@ -313,7 +313,7 @@ def is_moving_image(path: str | os.PathLike) -> bool:
 
 
 def moving_frames(path: str | os.PathLike) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield the frames of an animation, (H, W, 3) uint8 RGB without transparency, and their milliseconds.
+    """Yield the frames of an animation, (H, W, 3) uint8 RGB without alpha, and their milliseconds.
 
     Raises:
         ImageError: damaged, or too large; the message names the file.

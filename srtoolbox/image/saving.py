@@ -118,8 +118,7 @@ def write_picture(path: str | os.PathLike, picture: Picture, *, quality: int | N
         quality: as of `write_image`.
 
     Returns:
-        A line for each thing the format cannot hold: of 16 bits the lower 8, transparency (laid
-        over white).
+        A line for each thing lost: of 16 bits the lower 8, transparency (laid over white).
 
     Raises:
         ImageError: a format, size or quality that does not exist; names the file.

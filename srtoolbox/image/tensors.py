@@ -17,7 +17,7 @@ def to_tensor(image: np.ndarray, device: torch.device | str | None = None) -> Te
 
 
 def carry(tensor: Tensor, device: torch.device | str | None, *, non_blocking: bool = False) -> Tensor:
-    """Move a batch of pixels to a device: 16-bit ones to MPS as int32, which `batch_to_float` takes, too."""
+    """Move a batch of pixels to a device: 16-bit ones to MPS as int32 (see `batch_to_float`)."""
     if tensor.dtype == torch.uint16 and devices.lacks_float64(device):
         devices.tell_once("MPS has no 16-bit pixels: they go there as 32-bit ones")
         tensor = tensor.to(torch.int32)
@@ -41,7 +41,7 @@ def _peak(batch: Tensor) -> int:
 
 
 def to_image(tensor: Tensor, bits: int = 8) -> np.ndarray:
-    """(1, C, H, W) or (C, H, W) float in [0, 1] -> HWC uint8 (uint16 for bits=16), rounded, clipped.
+    """([1, ]C, H, W) float in [0, 1] -> HWC uint8 (uint16 for bits=16), rounded and clipped.
 
     Raises:
         SrtoolboxError: another shape, or bits that are neither 8 nor 16.
@@ -77,9 +77,9 @@ def rgb_to_y(rgb: Tensor) -> Tensor:
 
 
 def batch_to_y(batch: Tensor) -> Tensor:
-    """uint8 or uint16 RGB (N, H, W, 3) -> luma (N, 1, H, W), as `rgb_to_y(batch_to_float(batch))` to 2e-7.
+    """uint8 or uint16 RGB (N, H, W, 3) -> luma (N, 1, H, W).
 
-    On a CPU it takes half the time: no image of three floats a pixel is made on the way.
+    It is `rgb_to_y(batch_to_float(batch))` to 2e-7, in half the time on a CPU: no RGB floats.
 
     Raises:
         SrtoolboxError: another dtype or shape.

@@ -37,9 +37,9 @@ _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno
 
 
 def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], object], *, size: int | None = None) -> None:
-    """Create or replace `path` with what `writer(file)` writes: there is the old file or the new one.
+    """Create or replace `path` with what `writer(file)` writes: the file is the old or the new one.
 
-    When it returns, the new file and its name are on the disk: a power loss does not take them away.
+    When it returns, the new file and its name are on the disk, safe from a power loss.
 
     Args:
         path: the file; folders are made.
@@ -81,7 +81,7 @@ def _write_errors(path: str | os.PathLike, size: int | None = None) -> Iterator[
 
 
 def replace(source: str | os.PathLike, target: str | os.PathLike) -> None:
-    """`os.replace`, tried again for two seconds on Windows while anybody has either of the two open.
+    """`os.replace`, tried again for two seconds on Windows while either of the two is open.
 
     That is mostly a moment: a virus scanner, an indexer, another rank that reads. Raises OSError.
     """
@@ -95,7 +95,7 @@ def replace(source: str | os.PathLike, target: str | os.PathLike) -> None:
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make a folder, safe from a power loss, and delete the temporary files of killed writers in it.
+    """Make a folder, safe from a power loss, and delete what killed writers left in it.
 
     Only for a folder nobody else is writing to.
 
@@ -132,7 +132,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_file(path: str | os.PathLike) -> None:
-    """Flush what was appended to a file, if it is there, and its name to the disk; raises WriteError."""
+    """Flush a file that was appended to, if it is there, and its name; raises WriteError."""
     with _write_errors(path), contextlib.suppress(FileNotFoundError):
         with open(path, "r+b") as file:  # Windows flushes none that is open to read only
             os.fsync(file.fileno())
@@ -191,7 +191,7 @@ def append_line(path: str | os.PathLike, line: str) -> None:
 
 
 def append_bytes(path: str | os.PathLike, data: bytes) -> None:
-    """Add to a file, made if it is not there, by one system call: a kill tears nothing written earlier.
+    """Add to a file, made if it is not there, by one system call: a kill tears nothing older.
 
     Raises:
         WriteError: the disk is full or failing; nothing of `data` is in the file.
@@ -233,7 +233,7 @@ def _amount(size: int) -> str:
 def windows_fault(name: str) -> str | None:
     """Say why Windows cannot hold a file or folder of this name; None where it can.
 
-    It would write most of these to a device, to a hidden stream of another file, or under a shorter name.
+    It would write to a device, to a hidden stream of another file, or under a shorter name.
     """
     if _DEVICES.fullmatch(name):
         return f"{name.partition('.')[0].upper()} is the name of a device, whatever comes behind the dot"

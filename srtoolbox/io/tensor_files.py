@@ -51,7 +51,7 @@ def save_safetensors(path: str | os.PathLike, tensors: Mapping[str, Tensor], met
 
 
 def load_tensors(path: str | os.PathLike) -> dict[str, Any]:
-    """Read a `.pth` of tensors and plain values, or a `.safetensors`, onto the CPU; never run what it holds.
+    """Read a `.pth` of tensors and plain values, or a `.safetensors`, onto the CPU; run no code in it.
 
     Raises:
         CheckpointError: no such file, no checkpoint, a damaged one (the zip's CRCs are checked), or

@@ -31,7 +31,7 @@ class AbandonedError(SrtoolboxError):
 
 
 def count_threads(workers: int | None) -> int:
-    """Return the number of threads for `workers`: None and 0 are one per CPU. Raises OptionError below 0."""
+    """Return the threads for `workers`: None and 0 are one per CPU; raises OptionError below 0."""
     if workers is not None and workers < 0:
         raise OptionError(f"workers is at least 1 (default: one per CPU), got {workers}")
     return workers or os.cpu_count() or 1
@@ -153,11 +153,9 @@ class BackgroundWriter(Generic[_T, _R]):
 
     def _work(self) -> None:
         try:
-            result = self._write(self._items())
+            self._outcome.set_result(self._write(self._items()))
         except BaseException as error:  # whoever asks for the result gets it
             self._outcome.set_exception(error)
-        else:
-            self._outcome.set_result(result)
         with self._changed:
             self._changed.notify_all()
 

@@ -62,7 +62,7 @@ class FileLock:
         return self._identity in _held
 
     def acquire(self) -> bool:
-        """Take the lock, or keep it, and return True; return False at once where somebody else has it.
+        """Take or keep the lock and return True; return False at once where somebody else has it.
 
         Raises:
             OSError: the file cannot be made, or the file system has no locks.
@@ -103,7 +103,7 @@ class FileLock:
             if remove and not IS_WINDOWS:  # before it is let go: nobody takes the lock on a file that is going
                 with contextlib.suppress(OSError):
                     self.path.unlink()
-            if fcntl is None and msvcrt is not None:  # Windows unlocks before closing, POSIX by closing
+            if fcntl is None and msvcrt is not None:  # POSIX unlocks by closing
                 os.lseek(self._descriptor, 0, os.SEEK_SET)
                 msvcrt.locking(self._descriptor, msvcrt.LK_UNLCK, 1)
             os.close(self._descriptor)
@@ -208,7 +208,7 @@ def _status(pid: int) -> list[str]:
 
 
 def address_space_left(pages: int) -> int | None:
-    """Return the bytes that `ulimit -v` leaves, of which `pages` are taken; None without a limit."""
+    """Return the bytes that `ulimit -v` leaves with `pages` taken; None without a limit."""
     if resource is None:
         return None
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
@@ -225,7 +225,7 @@ def available_bytes() -> int | None:
         status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
         if not library.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
             return None
-        return min(status.free_physical, status.free_commit)  # no more is promised to all than RAM and page file
+        return min(status.free_physical, status.free_commit)  # promises end at RAM and page file
     try:
         done = subprocess.run(["/usr/bin/vm_stat"], capture_output=True, text=True, timeout=5)
     except (OSError, subprocess.SubprocessError):
