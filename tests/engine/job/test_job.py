@@ -208,6 +208,22 @@ def test_a_run_in_a_thread_is_stopped_by_its_job(
     assert job.train(resume=True).iteration == 20  # that stop was for the run before
 
 
+@pytest.mark.timeout(120)
+def test_the_job_of_one_rank_stops_those_of_all(tiny_config: Path, tmp_path: Path) -> None:
+    def work() -> int:
+        job = srtoolbox.Job(Config.fromfile(tiny_config, ["hooks.call.type=CallHook"]), tmp_path / "run")
+        CallHook.action = job.stop if int(os.environ["RANK"]) else lambda: None
+        assert job.train().ending == "stopped"
+        dist.leave(0)
+        return 1
+
+    ranks = fork(2, tmp_path, work)
+    try:
+        assert ranks.wait(60) == {0: 0, 1: 0}, ranks.errors(0)
+    finally:
+        ranks.end()
+
+
 def process_state() -> dict[str, object]:
     """What a run may have changed for all that comes after it in its process."""
     return {
