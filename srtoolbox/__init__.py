@@ -1,11 +1,11 @@
-"""srtoolbox: configurable single-image super-resolution. Importing the package imports no component (and no torch)."""
+"""srtoolbox: configurable single-image super-resolution. Its import imports no component, nor torch."""
 
 import importlib
 from typing import TYPE_CHECKING
 
 from srtoolbox import moved
 
-if TYPE_CHECKING:  # what __getattr__ finds, for those who check types; tests/test_api.py keeps the two alike
+if TYPE_CHECKING:  # what __getattr__ finds; tests/test_api.py keeps the two alike
     from srtoolbox.apps.folder.upscale import upscale_folder
     from srtoolbox.apps.scoring.score import test
     from srtoolbox.config import Config
@@ -45,8 +45,8 @@ _PUBLIC = {
 }
 # fmt: off
 __all__ = [  # noqa: RUF022 - one literal, which type checkers read
-    "__version__", "Config", "Job", "Picture", "Runner", "Upscaler", "convert", "evaluate", "imresize",
-    "load_network", "open_store", "read_image", "read_picture", "test", "train", "upscale",
+    "__version__", "Config", "Job", "Picture", "Runner", "Upscaler", "convert", "evaluate",
+    "imresize", "load_network", "open_store", "read_image", "read_picture", "test", "train", "upscale",
     "upscale_folder", "upscale_picture", "write_image", "write_picture",
 ]
 # fmt: on

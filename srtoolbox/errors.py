@@ -1,4 +1,4 @@
-"""The errors that users see: a message, all that commands print, names the place at fault and what to do."""
+"""The errors that users see: the message says what is wrong where, and what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class SrtoolboxError(Exception):
 
 
 class OptionError(SrtoolboxError):
-    """An argument that is not possible; the message begins with its name (of commands, after `--`)."""
+    """An impossible argument; the message begins with its name (of commands, after `--`)."""
 
 
 class Fault(str):
@@ -84,11 +84,11 @@ class CheckpointError(SrtoolboxError):
 
 
 class WriteError(SrtoolboxError):
-    """A full or failing disk, a folder that cannot be written; names the path, and missing bytes."""
+    """A full or failing disk, a read-only folder; names the path, and missing bytes."""
 
 
 class RunError(SrtoolboxError):
-    """A run that cannot start or go on: a used work_dir, a dead loader, a loss that is not finite."""
+    """A run that cannot start or go on: a used work_dir, a dead loader, losses not finite."""
 
 
 def line_at_fault(error: BaseException, *, own: bool = False) -> str | None:

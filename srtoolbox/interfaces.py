@@ -1,4 +1,4 @@
-"""The facts of networks as one value, bases that set them, and what each kind of component must have.
+"""The facts of networks as one value, bases that set them, and what components must have.
 
 No base class is demanded: whatever has the members is used alike. See docs/add_a_component.md.
 """
@@ -32,7 +32,7 @@ PAGE = "docs/add_a_component.md"
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """The facts of a network that upscales (N, in_channels, H, W) to (N, in_channels, scale * H, scale * W).
+    """The facts of a network: (N, in_channels, H, W) -> (N, in_channels, scale * H, scale * W).
 
     Attributes:
         scale, in_channels, colour: see FACTS.
@@ -59,7 +59,7 @@ def unwrap(network: nn.Module) -> nn.Module:
 
 
 def facts_of(network: nn.Module) -> NetworkFacts:
-    """Return the facts of a network, through DistributedDataParallel; those with a default may be missing."""
+    """Return a network's facts, also through DDP; those with a default may be missing."""
     bare: Any = unwrap(network)
     size_multiple = getattr(bare, "size_multiple", 1)
     radius = getattr(bare, "receptive_field", None)
@@ -194,7 +194,7 @@ def network_kind(network: type | nn.Module) -> str:
 
 
 def network_faults(network: nn.Module) -> Fault | None:
-    """Return what is wrong with the facts of a network that upscales: all missing ones, or the first wrong one."""
+    """Return the fault of a network's facts: all that are missing, or the first wrong one."""
     name = type(network).__name__
     missing = [f"{fact} ({meaning})" for fact, meaning in FACTS.items() if not hasattr(network, fact)]
     if missing:
@@ -214,7 +214,7 @@ def network_faults(network: nn.Module) -> Fault | None:
 
 
 def discriminator_faults(network: nn.Module) -> Fault | None:
-    """Return what is wrong with the facts of a discriminator: all missing ones, or a wrong colour."""
+    """Return the fault of a discriminator's facts: all that are missing, or a wrong colour."""
     name = type(network).__name__
     missing = [fact for fact in ("colour", "input_size") if not hasattr(network, fact)]
     if missing:
@@ -265,7 +265,7 @@ MEMBERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     )),
 }
 # fmt: on
-"""Kind of component -> the base class that has all that is asked of it, and the members asked for."""
+"""Kind of component -> the base class that has all the members asked for, and these."""
 
 
 def missing_members(kind: str, component: object) -> str | None:

@@ -81,7 +81,7 @@ def _remove_handlers() -> None:
 
 @contextlib.contextmanager
 def progress_bar(title: str, console: Console = CONSOLE) -> Iterator[Callable[[float, int], None]]:
-    """Show a bar in a terminal or a notebook's cell, nothing elsewhere; yield what to call with (done, of)."""
+    """Show a bar in a terminal or notebook, nothing elsewhere; yield what takes (done, of)."""
     if console.is_jupyter:
         yield _NotebookBar(title).show
     elif console.is_terminal:
@@ -113,7 +113,7 @@ class _NotebookBar:
 
 
 class _Memory(logging.Handler):
-    """Keeps records for a log file that is not there yet: a run that cannot begin writes nothing."""
+    """Keeps records for a log file that is not yet there: a run that cannot begin writes none."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class _Memory(logging.Handler):
 
 
 class _LogFile(logging.Handler):
-    """Appends lines, each whole or not at all; a log that cannot be written is told once, and ends no run."""
+    """Appends lines, each whole or not at all; that it fails is told once, and ends no run."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class _LogFile(logging.Handler):
 
 
 class _StderrHandler(logging.StreamHandler):
-    """Writes to what is `sys.stderr` at the time: notebooks and tests put another in its place, and close that."""
+    """Writes to what is `sys.stderr` at the time: notebooks and tests replace and close it."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)

@@ -1,4 +1,4 @@
-"""Modules that plugins and scripts may import under an earlier name, which gives the new one, and a warning."""
+"""Earlier names of modules, for plugins and scripts: each gives the new one, and a warning."""
 
 from __future__ import annotations
 

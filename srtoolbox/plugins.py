@@ -64,7 +64,7 @@ def load_plugins(config: Config | None, files: Sequence[str | os.PathLike] = ())
 
 
 def advice_for_missing(custom_imports: object) -> str:
-    """Return how to load the code that a checkpoint's network needs: what its run's config imported."""
+    """Return how to load the code that a checkpoint needs: what its run's config imported."""
     names = [custom_imports] if isinstance(custom_imports, str) else custom_imports or []
     names = [str(name) for name in names] if isinstance(names, list | tuple) else []
     files = [name for name in names if name.endswith(".py")]

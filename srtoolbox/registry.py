@@ -62,7 +62,7 @@ class Registry(Generic[T]):
             if owner is None:
                 continue
             is_same = (owner.__module__, owner.__qualname__) == (obj.__module__, obj.__qualname__)
-            if registry is not self or not is_same:  # the same definition, imported again, replaces the first
+            if registry is not self or not is_same:  # one imported again replaces the first
                 fault = f"has registered a {registry.kind} of that name. Rename one of the two."
                 first = f"{obj.__module__} registers {self.kind} {key!r}"
                 raise RegistryError(f"{first}, but {owner.__module__} {fault}")

@@ -30,7 +30,7 @@ def first_line(error: BaseException) -> str:
 def did_you_mean(wrong: object, names: Iterable[str], *, else_list: bool = False) -> str:
     """Return ' Did you mean ...?' for the nearest name, else '' or, with `else_list`, all names.
 
-    Two neighbouring letters in the wrong order are one slip of the hand: such a name is the nearest.
+    Two neighbouring letters in the wrong order are one slip: such a name is the nearest.
     """
     names = sorted(names)
     lowered = {name.lower(): name for name in names}

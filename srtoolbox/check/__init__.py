@@ -1,7 +1,7 @@
 """check(config): every fault of a config at once, before anything is built.
 
-Sections first, then components, then how they fit. The signature of a registered class is the schema
-of its config, also of a plugin's.
+Sections first, then components, then how they fit. The signature of a registered class, also of
+a plugin's, is the schema of its config.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def _check_test_parts(report: Report) -> None:
     if config.get("model") is None:
         report.add("", "model is missing")
     if not any(isinstance(part, Mapping) and part.get("datasets") for part in parts):
-        report.add("data", "data.test.datasets (or data.val.datasets) is missing: there is nothing to test on")
+        fault = "data.test.datasets (or data.val.datasets) is missing: there is nothing to test on"
+        report.add("data", fault)
 
 
 def _check_names(report: Report, components: Sequence[Component]) -> None:

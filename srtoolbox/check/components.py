@@ -68,10 +68,11 @@ def check_part(report: Report, place: Place, namesake: str = "") -> Iterator[Com
 
 
 def _check_named_map(report: Report, path: str, entries: Mapping[str, Any], part: Part) -> Iterator[Component]:
-    typed = {str(name) for name, item in entries.items() if isinstance(item, Mapping) and "type" in item}
+    typed = {str(key) for key, cfg in entries.items() if isinstance(cfg, Mapping) and "type" in cfg}
     if path == "hooks":
         typed |= set(DEFAULT_HOOKS)
-        entries = {**entries, **{name: cfg for name, cfg in complete_hooks(report.config).items() if name in entries}}
+        complete = complete_hooks(report.config)
+        entries = {name: complete.get(name, item) for name, item in entries.items()}
     for name, item in entries.items():
         if item is not None:
             place = Place(joined(path, name), item, Part(part.kind))
@@ -136,7 +137,7 @@ def _check_inner(report: Report, path: str, key: str, value: object) -> Iterator
 
 
 def check_component(report: Report, component: Component, context: Mapping[str, Any]) -> None:
-    """Report what a component's class finds wrong with its wiring, and what is wrong with the class."""
+    """Report what a component's class finds wrong with its wiring, and what the class lacks."""
     _ask(report, component, context)
     path, kind, cfg, entry = component
     size, scale = cfg.get("gt_size"), cfg.get("scale")

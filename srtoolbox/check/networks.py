@@ -1,4 +1,4 @@
-"""Networks, built and run without memory where wrong shapes show, and the parts that must fit them."""
+"""Networks, run without memory where wrong shapes show, and the parts that must fit them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ADVERSARIAL = ("relativistic", "generator", "discriminator", "gradient_penalty"
 
 
 class BuiltNetwork(NamedTuple):
-    """Properties of a network that other checks need; its class has not frozen the trainable parameters."""
+    """Properties of a network that other checks need; a class may have frozen some parameters."""
 
     scale: int | float | None
     colour: str | None
@@ -109,7 +109,7 @@ def _fault_of(network: nn.Module, device: str, slot: str, gt_size: int | None) -
 
 
 def _fault_of_logits(network: nn.Module, device: str, gt_size: int | None) -> str | None:
-    """Return the fault of the training images' size, where its class has no check, or of its logits."""
+    """Return the fault of the training images' size, where the class has no check, or of logits."""
     facts = discriminator_facts_of(network)
     side, multiple = facts.input_size or gt_size, facts.size_multiple
     if side is None or side % multiple or gt_size not in (None, side):
@@ -121,7 +121,8 @@ def _fault_of_logits(network: nn.Module, device: str, gt_size: int | None) -> st
     if isinstance(result, torch.Tensor) and result.dim() and result.shape[0] == 2:
         return None
     got = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
-    return f"{type(network).__name__} gives {got} for 2 images; logits (2, 1) or (2, 1, h, w) are wanted"
+    name = type(network).__name__
+    return f"{name} gives {got} for 2 images; logits (2, 1) or (2, 1, h, w) are wanted"
 
 
 def check_fit(report: Report, components: Sequence[Component], networks: Networks) -> None:

@@ -1,4 +1,4 @@
-"""Optimizers, their groups, frozen parameters and schedules: built over one parameter, and tried."""
+"""Optimizers, groups, frozen parameters and schedules: built over one parameter, and tried."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from srtoolbox.check.components import has_hook
 from srtoolbox.check.faults import Report, joined, reason_of_failure
-from srtoolbox.check.networks import BuiltNetwork
+from srtoolbox.check.networks import BuiltNetwork, Networks
 from srtoolbox.interfaces import PAGE
 from srtoolbox.optim.parameters import chooser, entry_fault
 from srtoolbox.registry import OPTIMIZERS, SCHEDULERS, argument_faults
 from srtoolbox.text import did_you_mean
 
 
-def check_optim(report: Report, config: Mapping[str, Any], networks: Mapping[str, BuiltNetwork | None]) -> None:
+def check_optim(report: Report, config: Mapping[str, Any], networks: Networks) -> None:
     """Check that networks and optimizers belong together, and that groups and schedules fit."""
     optim, model = config.get("optim") or {}, config.get("model")
     paths = [path for path in networks if path.startswith("model.")]
@@ -77,7 +77,8 @@ def _check_frozen(report: Report, path: str, entries: Sequence[str], network: Bu
     if not network.parameters:
         report.add(path, "there is nothing to train: this network has no parameters")
     elif not network.trainable:
-        report.add(path, "there is nothing to train: this network's class has frozen all its parameters")
+        fault = "this network's class has frozen all its parameters"
+        report.add(path, f"there is nothing to train: {fault}")
     elif all(any(fits(name) for fits in choosers) for name in network.trainable):
         report.add(path, "frozen: leaves no parameter to train", key="frozen")
 
@@ -105,7 +106,8 @@ def _check_schedules(report: Report, path: str, cfg: Mapping[str, Any]) -> None:
             report.add_failure(place, error)
             continue
         if not isinstance(scheduler, LRScheduler):
-            message = f"{type(scheduler).__name__} is no torch.optim.lr_scheduler.LRScheduler; see {PAGE}"
+            name = type(scheduler).__name__
+            message = f"{name} is no torch.optim.lr_scheduler.LRScheduler; see {PAGE}"
             report.add(place, message, key="type")
         elif still:
             _check_floor(report, path, place, cfg["optimizer"], schedule, still)
@@ -119,7 +121,8 @@ def _tried_optimizer(report: Report, path: str, cfg: Mapping[str, Any]) -> torch
         report.add_failure(path, error)
         return None
     if not isinstance(optimizer, torch.optim.Optimizer):
-        report.add(path, f"{type(optimizer).__name__} is no torch.optim.Optimizer; see {PAGE}", key="type")
+        message = f"{type(optimizer).__name__} is no torch.optim.Optimizer; see {PAGE}"
+        report.add(path, message, key="type")
         return None
     try:
         optimizer.step()

@@ -1,4 +1,4 @@
-"""Configs as text: JSON and YAML read as data, Python written, MMEngine's `{{ ... }}` in all of them."""
+"""Configs as text: JSON and YAML read as data, Python written, MMEngine's `{{ ... }}` in all."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _check_nesting(text: str, file: str) -> None:
 
 
 def read_yaml(text: str, file: str, budget: Budget) -> Value:
-    """Return what a YAML text holds, read by PyYAML's safe loader; every use of an alias is paid for.
+    """Return what a YAML text holds, by PyYAML's safe loader; every use of an alias is paid for.
 
     Raises:
         ConfigError: the text is no YAML, has tags that make objects or is nested too deep.
@@ -220,8 +220,8 @@ class BaseValues(ast.NodeTransformer):
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
         if isinstance(node.value, str) and any(word in node.value for word in self.words):
-            fault = "a {{ _base_.x }} template cannot stand inside a string; write f'{_base_.x}' instead"
-            raise ConfigError(f"{self.path}:{node.lineno}: {fault}")
+            fault = "a {{ _base_.x }} template cannot stand inside a string"
+            raise ConfigError(f"{self.path}:{node.lineno}: {fault}; write f'{{_base_.x}}' instead")
         return node
 
 
@@ -249,7 +249,8 @@ def dump(values: Mapping[str, Any]) -> str:
     """Return the text of `Config.dump`."""
     for key in values:
         if not _is_name(key) or key == "_base_":
-            raise ConfigError(f"the top-level key {key!r} cannot be written as a Python name; rename it")
+            fault = "cannot be written as a Python name; rename it"
+            raise ConfigError(f"the top-level key {key!r} {fault}")
     ordered = sorted(values, key=lambda key: key in FUNCTIONS)
     return "".join(f"{key} = {_text_of(values[key], '')}\n" for key in ordered)
 
@@ -261,7 +262,8 @@ def _is_name(key: object) -> bool:
 def _text_of(value: object, indent: str) -> str:
     if isinstance(value, Mapping | list | tuple):
         line = _joined(value, "", one_line=True)
-        return line if len(indent) + len(line) <= 100 else _joined(value, indent + "    ", one_line=False)
+        is_short = len(indent) + len(line) <= 100
+        return line if is_short else _joined(value, indent + "    ", one_line=False)
     if isinstance(value, float) and not math.isfinite(value):
         return f"float('{value}')"
     if isinstance(value, set):

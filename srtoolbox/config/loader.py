@@ -1,4 +1,4 @@
-"""Finding a config, on disk or in the package, and reading it with all its bases into a ConfigDict."""
+"""Finding a config, on disk or in the package, and reading it with its bases into a ConfigDict."""
 
 from __future__ import annotations
 
@@ -97,7 +97,8 @@ class Loader:
         text, words = with_words(text, quote='"')
         own = read(text, path, self.budget)
         if not isinstance(own, ConfigDict):
-            raise ConfigError(f"{path}:1: a config is a mapping of keys, this is a {type(own).__name__}")
+            kind = type(own).__name__
+            raise ConfigError(f"{path}:1: a config is a mapping of keys, this is a {kind}")
         origin, place = (own.origin_of(name) or Origin(path) for name in ("_base_", VARIABLES))
         variables = dict.pop(own, VARIABLES, ConfigDict()), place
         base = self._bases(path, (dict.pop(own, "_base_", []), origin), variables)
@@ -122,7 +123,8 @@ class Loader:
         _resolve_plugins(own, path)
         for key in list(own):
             if not isinstance(key, str):
-                raise ConfigError(f"{own.origin_of(key)}: the top-level key {key!r} is not a string")
+                place = own.origin_of(key)
+                raise ConfigError(f"{place}: the top-level key {key!r} is not a string")
             if key.startswith("__") or key in ("_deprecation_", VARIABLES):
                 del own[key]
         return without_delete(merge(base, own))
@@ -135,13 +137,15 @@ class Loader:
         names, origin = header
         variables, place = replaced
         if not isinstance(variables, ConfigDict):
-            raise ConfigError(f"{place}: {VARIABLES} is a dict such as dict(scale=4), got {variables!r}")
+            need = f"{VARIABLES} is a dict such as dict(scale=4)"
+            raise ConfigError(f"{place}: {need}, got {variables!r}")
         names = names if isinstance(names, list | tuple) else [names]
         base, outer = ConfigDict.at(Origin(path)), self.variables
         self.variables = {**variables, **outer}
         for name in names:
             if not isinstance(name, str):
-                raise ConfigError(f"{origin}: _base_ is a file name or a list of them, not {type(name).__name__}")
+                kind = type(name).__name__
+                raise ConfigError(f"{origin}: _base_ is a file name or a list of them, not {kind}")
             config = self._file(self._base_path(name, origin, path))
             for key, value in config.items():
                 if key in base:
@@ -153,22 +157,26 @@ class Loader:
         for name in variables:
             place = variables.origin_of(name) or origin
             if name not in base:
-                raise ConfigError(f"{place}: {VARIABLES}: no base sets {name!r}.{did_you_mean(name, base)}")
+                hint = did_you_mean(name, base)
+                raise ConfigError(f"{place}: {VARIABLES}: no base sets {name!r}.{hint}")
             base.put(name, base[name], place)
         return inherited(base)
 
     def _base_path(self, name: str, origin: Origin, path: str) -> str:
         if "::" in name:
-            raise ConfigError(f"{origin}: _base_ {name!r} is in another package; copy that config here")
+            fault = "is in another package; copy that config here"
+            raise ConfigError(f"{origin}: _base_ {name!r} {fault}")
         base = find_base(name, os.path.dirname(path))
         if base is None:
             beside = os.path.normpath(os.path.join(os.path.dirname(path), name))
             slashes = slash_hint(name)
             hint = f" {slashes[0].upper()}{slashes[1:]}." if slashes else ""
-            fault = f"not found (looked for {beside}, then among the packaged configs).{hint}"
-            raise ConfigError(f"{origin}: _base_ file {name!r} {fault}{did_you_mean(name, packaged_names())}")
+            hint += did_you_mean(name, packaged_names())
+            fault = f"not found (looked for {beside}, then among the packaged configs)"
+            raise ConfigError(f"{origin}: _base_ file {name!r} {fault}.{hint}")
         if os.path.realpath(base) in self.open:
-            raise ConfigError(f"{origin}: _base_ {name!r} leads back to a file that is being read: a cycle")
+            fault = "leads back to a file that is being read: a cycle"
+            raise ConfigError(f"{origin}: _base_ {name!r} {fault}")
         return base
 
 
@@ -263,7 +271,7 @@ def packaged_names() -> list[str]:
 def find_config(name: str | os.PathLike) -> str:
     """Return the path of a config: `name` itself if it is a file, else the packaged one.
 
-    'espcn/espcn_x3.py', 'configs/espcn/espcn_x3.py' and a bare 'espcn_x3' that is unique all find it.
+    'espcn/espcn_x3.py', 'configs/espcn/espcn_x3.py' and, if unique, 'espcn_x3' all find it.
 
     Raises:
         ConfigError: nothing has that name; the nearest one is suggested.
@@ -280,7 +288,8 @@ def find_config(name: str | os.PathLike) -> str:
         return _path_to_show(folder / matches[0])
     if matches:
         raise ConfigError(f"{name}: several packaged configs have this name: {', '.join(matches)}")
-    raise ConfigError(f"{name}: no such config file, on disk or in the package.{did_you_mean(asked, names)}")
+    hint = did_you_mean(asked, names)
+    raise ConfigError(f"{name}: no such config file, on disk or in the package.{hint}")
 
 
 def find_base(name: str, folder: str) -> str | None:

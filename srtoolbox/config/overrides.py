@@ -89,7 +89,8 @@ def _value(text: str) -> Value:
         for part in ast.walk(node):
             function = part.func if isinstance(part, ast.Call) else ast.Name("dict")
             is_other_name = isinstance(part, ast.Name) and part.id != "dict"
-            if not isinstance(function, ast.Name) or is_other_name or not isinstance(part, _LITERAL_NODES):
+            is_literal = isinstance(part, _LITERAL_NODES) and isinstance(function, ast.Name)
+            if is_other_name or not is_literal:
                 return text
         value = Expressions("command line", Budget()).evaluate(node)
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError, ConfigError):
@@ -124,7 +125,7 @@ class Overrides:
     def at_assignment(self, name: str, value: Value) -> Value:
         """Return `value`, bound to `name`, after the overrides that find their key in it."""
         numbers = [number for number, item in enumerate(self.all) if item.path[0] == name]
-        if name == PLUGINS:  # files to append lie beside the config, not beside its base: they wait for the end
+        if name == PLUGINS:  # files to append lie beside the config, not its base: they wait for the end
             numbers = [number for number in numbers if not self.all[number].appends]
         if not numbers:
             return value
@@ -163,7 +164,7 @@ class Overrides:
         if isinstance(holder, list):
             holder[key] = _combined(holder[key], item, deletes)
             if not isinstance(holder[key], ConfigDict):  # whose origin is that of the list
-                outer, name = next(step for step in reversed(steps) if isinstance(step[0], ConfigDict))
+                outer, name = [step for step in steps if isinstance(step[0], ConfigDict)][-1]
                 outer.put(name, outer[name], COMMAND_LINE)
         elif not item.removes:
             holder.put(key, _combined(holder.get(key), item, deletes), COMMAND_LINE)
@@ -206,7 +207,7 @@ def _is_same(value: object, item: object) -> bool:
 
 
 def _steps_to(root: ConfigDict, item: Override) -> list[tuple[Any, Any]]:
-    """Return the dicts and lists on the way to an entry, each with its key; missing dicts are made."""
+    """Return the dicts and lists on the way to an entry, with their keys; missing dicts are made."""
     steps: list[tuple[Any, Any]] = []
     holder: Any = root
     for part in item.path:
@@ -228,7 +229,7 @@ def _steps_to(root: ConfigDict, item: Override) -> list[tuple[Any, Any]]:
 
 
 def _key(holder: Value, part: str) -> Value:
-    """Return `part` as a key of a dict, which may be an integer, or as an index of a list; None: as neither."""
+    """Return `part` as a key of a dict or an index of a list, maybe an integer; None: neither."""
     if isinstance(holder, list):
         is_index = part.removeprefix("-").isdecimal() and -len(holder) <= int(part) < len(holder)
         return int(part) if is_index else None

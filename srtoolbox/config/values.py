@@ -89,7 +89,8 @@ class ConfigDict(Dict):
     def __setattr__(self, name: str, value: object) -> None:
         if hasattr(type(self), name) or name in vars(self):
             example = f"cfg[{name!r}] = ..."
-            raise AttributeError(f"{name!r} is a name of the class itself; set such a key by {example}")
+            fault = "is a name of the class itself"
+            raise AttributeError(f"{name!r} {fault}; set such a key by {example}")
         self[name] = value
 
     def __delattr__(self, name: str) -> None:
@@ -215,12 +216,14 @@ def merge(base: ConfigDict, child: ConfigDict, path: str = "", *, deletes: bool 
             continue
         old, key_path = base.get(key), f"{path}.{key}" if path else str(key)
         is_dict = isinstance(old, dict)
-        if not isinstance(value, ConfigDict) or old is None or (value.get(DELETE) and (deletes or not is_dict)):
+        is_map = isinstance(value, ConfigDict) and old is not None
+        if not is_map or (value.get(DELETE) and (deletes or not is_dict)):
             value = without_delete(value)
         elif is_dict:
             value = merge(old, value, key_path, deletes=deletes)
         else:
-            fault = f"a dict cannot be merged into the {type(old).__name__} set at {base.origin_of(key)}"
+            target = f"the {type(old).__name__} set at {base.origin_of(key)}"
+            fault = f"a dict cannot be merged into {target}"
             advice = f"Put {DELETE}=True into the dict to replace it."
             raise ConfigError(f"{child.origin_of(key)}: {key_path}: {fault}. {advice}")
         merged.put(key, value, child.origin_of(key))

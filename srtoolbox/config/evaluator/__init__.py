@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 from srtoolbox.config.evaluator.budget import Refused, iterate, listed, put
 from srtoolbox.config.evaluator.calls import call_method
@@ -16,8 +16,8 @@ from srtoolbox.errors import ConfigError
 
 _SIGNALS = {ast.Pass: None, ast.Break: "break", ast.Continue: "continue"}
 _IMPORT = (
-    "imports are refused: a config is data. Name code in custom_imports = ['module', './file.py'] or "
-    "give `--plugin FILE`; name base configs in _base_ = ['file.py']"
+    "imports are refused: a config is data. Name code in custom_imports = ['module', './file.py'] "
+    "or give `--plugin FILE`; name base configs in _base_ = ['file.py']"
 )
 _DEF = "`def` is not allowed: a config is data and runs no code"
 _REFUSED = {
@@ -50,8 +50,8 @@ class Evaluator(Expressions):
             return None  # the loader has read it
         if isinstance(node, ast.With) and "read_base" in ast.unparse(node.items[0]):
             raise Refused(
-                "this is a new-style MMEngine config (`with read_base()`), which imports code. Write the classes' "
-                "names as strings and the base files as _base_ = ['file.py']"
+                "this is a new-style MMEngine config (`with read_base()`), which imports code. Write the "
+                "classes' names as strings and the base files as _base_ = ['file.py']"
             )
         if type(node) in _REFUSED:
             raise Refused(_REFUSED[type(node)])
@@ -107,7 +107,7 @@ class Evaluator(Expressions):
         elif isinstance(holder, list):
             holder[index] = listed(value, self.budget) if isinstance(index, slice) else value
             outer = dict.get(home, key)
-            if isinstance(outer, list) and not isinstance(value, ConfigDict):  # its origin is the list's
+            if isinstance(outer, list) and not isinstance(value, ConfigDict):  # which has its own
                 home.put(key, outer, self.origin(target))
         else:
             raise Refused(f"items of a {type(holder).__name__} cannot be assigned")
@@ -165,8 +165,9 @@ class Evaluator(Expressions):
 
 def assignments(module: ast.Module, name: str) -> list[ast.Assign]:
     """Return the top-level assignments `name = ...` of a file."""
-    return [node for node in module.body if isinstance(node, ast.Assign) and _is_assignment(node, name)]
+    return [node for node in module.body if _is_assignment(node, name)]
 
 
-def _is_assignment(node: ast.stmt, name: str) -> bool:
-    return isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == name
+def _is_assignment(node: ast.stmt, name: str) -> TypeGuard[ast.Assign]:
+    target = node.targets[0] if isinstance(node, ast.Assign) else None
+    return isinstance(target, ast.Name) and target.id == name

@@ -121,7 +121,7 @@ def put_all(target: ConfigDict, source: object, budget: Budget, origin: Origin) 
         target.put(budget.key(key), value, origin)
 
 
-def put(target: ConfigDict, key: object, value: object, origin: Origin | None, budget: Budget) -> None:
+def put(target: ConfigDict, key: object, value: Value, origin: Origin | None, budget: Budget) -> None:
     """Set `target[key]`; what goes into an inherited dict is copied, as by MMEngine's class."""
     if target._inherited and not (isinstance(value, ConfigDict) and value._inherited):
         budget.measure(value)

@@ -24,7 +24,7 @@ from srtoolbox.text import counted
 TYPES = {kind.__name__: kind for kind in (int, float, str, bool, list, tuple, dict, set)}
 
 
-def call_function(name: str, args: list[Any], kwargs: dict[str, Any], budget: Budget, origin: Origin) -> Value:
+def call_function(name: str, args: list, kwargs: dict, budget: Budget, origin: Origin) -> Value:
     """Call the allowed built-in `name`."""
     if name == "dict":
         if len(args) > 1:
@@ -38,7 +38,7 @@ def call_function(name: str, args: list[Any], kwargs: dict[str, Any], budget: Bu
     return budget.pay(function(budget, *args, **kwargs))
 
 
-def _dict(sources: list[Any], kwargs: dict[str, Any], budget: Budget, origin: Origin) -> ConfigDict:
+def _dict(sources: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> ConfigDict:
     """Return what mappings, pairs and keywords give; ConfigDicts bring their origins along."""
     result = ConfigDict.at(origin)
     for source in [*sources, kwargs]:
@@ -105,22 +105,24 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 # fmt: off
 _ALLOWED: dict[type, set[str]] = {
     str: {
-        "lower", "upper", "title", "capitalize", "swapcase", "strip", "lstrip", "rstrip", "startswith", "endswith",
-        "split", "rsplit", "splitlines", "partition", "rpartition", "count", "find", "rfind", "index", "rindex",
-        "removeprefix", "removesuffix", "isdigit", "isalpha", "isalnum", "islower", "isupper",
-        "format", "join", "replace", "zfill", "ljust", "rjust", "center",
+        "lower", "upper", "title", "capitalize", "swapcase", "strip", "lstrip", "rstrip", "startswith",
+        "endswith", "split", "rsplit", "splitlines", "partition", "rpartition", "count", "find", "rfind",
+        "index", "rindex", "removeprefix", "removesuffix", "isdigit", "isalpha", "isalnum", "islower",
+        "isupper", "format", "join", "replace", "zfill", "ljust", "rjust", "center",
     },
-    list: {"append", "extend", "insert", "index", "count", "remove", "reverse", "clear", "copy", "pop", "sort"},
+    list: {
+        "append", "extend", "insert", "index", "count", "remove", "reverse", "clear", "copy", "pop", "sort",
+    },
     tuple: {"index", "count"},
     set: {
-        "update", "union", "intersection", "difference", "symmetric_difference", "issubset", "issuperset",
-        "copy", "add", "discard", "remove",
+        "update", "union", "intersection", "difference", "symmetric_difference", "issubset",
+        "issuperset", "copy", "add", "discard", "remove",
     },
 }
 # fmt: on
 
 
-def call_method(value: Value, name: str, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> Value:
+def call_method(value: Value, name: str, args: list, kwargs: dict, budget: Budget, origin: Origin) -> Value:
     """Call `value.<name>(*args, **kwargs)` if that method is allowed for the value's type."""
     if isinstance(value, ConfigDict) and name in _DICT_METHODS:
         if name in ("get", "pop", "setdefault"):
@@ -137,12 +139,12 @@ def call_method(value: Value, name: str, args: list[Any], kwargs: dict, budget: 
     raise Refused(f"a {kind_name} has no method {name!r} for configs")
 
 
-def _need(args: list[Any], count: int, name: str) -> None:
+def _need(args: list, count: int, name: str) -> None:
     if len(args) < count:
         raise Refused(f"the method {name!r} needs {counted(count, 'argument')}, got {len(args)}")
 
 
-def _str_method(value: str, name: str, args: list[Any], kwargs: dict, budget: Budget) -> Value:
+def _str_method(value: str, name: str, args: list, kwargs: dict, budget: Budget) -> Value:
     budget.length(len(value), "string")
     patterns = [arg for arg in args if isinstance(arg, str)]  # to search for, to strip
     budget.spend(sum(len(value) * len(pattern) // 1000 for pattern in patterns))
@@ -166,7 +168,7 @@ def _str_method(value: str, name: str, args: list[Any], kwargs: dict, budget: Bu
     return getattr(value, name)(*args, **kwargs)
 
 
-def _list_method(value: list | tuple, name: str, args: list[Any], kwargs: dict, budget: Budget) -> Value:
+def _list_method(value: list | tuple, name: str, args: list, kwargs: dict, budget: Budget) -> Value:
     if name == "extend":
         _need(args, 1, name)
         args = [listed(args[0], budget), *args[1:]]
@@ -180,31 +182,31 @@ def _list_method(value: list | tuple, name: str, args: list[Any], kwargs: dict, 
     return getattr(value, name)(*args, **kwargs)
 
 
-def _set_method(value: set, name: str, args: list[Any], kwargs: dict, budget: Budget) -> Value:
+def _set_method(value: set, name: str, args: list, kwargs: dict, budget: Budget) -> Value:
     if name in ("add", "discard", "remove"):
         return getattr(value, name)(budget.key(*args))
     return getattr(value, name)(*(FUNCTIONS["set"](budget, other) for other in args))
 
 
-def _update(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> None:
+def _update(target: ConfigDict, args: list, kwargs: dict, budget: Budget, origin: Origin) -> None:
     update(target, _dict(args, kwargs, budget, origin), budget, origin)
 
 
-def _pop(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> Value:
+def _pop(target: ConfigDict, args: list, kwargs: dict, budget: Budget, origin: Origin) -> Value:
     key, *default = args
     if default or target._inherited:
         return dict.pop(target, key, *(default or [kwargs.get("default")]))
     return dict.pop(target, key) if key in target else target[key]
 
 
-def _setdefault(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> Value:
+def _setdefault(target: ConfigDict, args: list, kwargs: dict, budget: Budget, origin: Origin) -> Value:
     key, *default = args
     if key not in target:
         put(target, key, default[0] if default else None, origin, budget)
     return target[key]
 
 
-def _to_dict(target: ConfigDict, args: list[Any], kwargs: dict, budget: Budget, origin: Origin) -> ConfigDict:
+def _to_dict(target: ConfigDict, args: list, kwargs: dict, budget: Budget, origin: Origin) -> ConfigDict:
     budget.measure(target)
     return wrap(plain(target))
 

@@ -64,7 +64,8 @@ class Expressions:
         except Refused as refusal:
             raise ConfigError(f"{self.origin(node)}: {refusal}") from None
         except _FAULTS as error:
-            message = error.args[0] if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+            is_key = isinstance(error, KeyError)
+            message = error.args[0] if is_key else f"{type(error).__name__}: {error}"
             raise ConfigError(f"{self.origin(node)}: {message}") from None
         finally:
             self.depth -= 1
@@ -76,7 +77,8 @@ class Expressions:
     def _evaluate(self, node: ast.expr) -> Value:
         handler = getattr(self, f"_{type(node).__name__}", None)
         if handler is None:
-            raise Refused(f"{_NAMES.get(type(node), type(node).__name__)} is not allowed: a config is data")
+            name = _NAMES.get(type(node), type(node).__name__)
+            raise Refused(f"{name} is not allowed: a config is data")
         return handler(node)
 
     def _Constant(self, node: ast.Constant) -> Value:  # noqa: N802
@@ -194,7 +196,8 @@ class Expressions:
         value = self.evaluate(node.value)
         if node.conversion != -1:
             value = text(value, self.budget, chr(node.conversion))
-        return formatted(value, self.evaluate(node.format_spec) if node.format_spec else "", self.budget)
+        spec = self.evaluate(node.format_spec) if node.format_spec else ""
+        return formatted(value, spec, self.budget)
 
     def _Call(self, node: ast.Call) -> Value:  # noqa: N802
         if isinstance(node.func, ast.Attribute):
@@ -204,8 +207,8 @@ class Expressions:
             if name == "isinstance":
                 return self._isinstance(node)
             hint = did_you_mean(name, FUNCTIONS) if name else ""
-            target = repr(name) if name else "a value"
-            raise Refused(f"calling {target} is not allowed: a config is data and runs no code.{hint}")
+            fault = f"calling {repr(name) if name else 'a value'} is not allowed"
+            raise Refused(f"{fault}: a config is data and runs no code.{hint}")
         return call_function(name, *self._arguments(node), self.budget, self.origin(node))
 
     def _arguments(self, node: ast.Call) -> tuple[list[Any], ConfigDict]:
@@ -223,7 +226,8 @@ class Expressions:
         if name.startswith("_"):
             raise Refused(f"the attribute {name!r} is refused")
         if isinstance(value, ConfigDict) and name not in DICT_METHODS:
-            raise Refused(f"a dict has no method {name!r} for configs.{did_you_mean(name, DICT_METHODS)}")
+            hint = did_you_mean(name, DICT_METHODS)
+            raise Refused(f"a dict has no method {name!r} for configs.{hint}")
         args, kwargs = self._arguments(node)
         if value is self.outer.get("_base_"):
             self.used.update(arg for arg in args[:1] if isinstance(arg, str))
@@ -281,7 +285,7 @@ class Expressions:
         else:
             raise Refused("only names and tuples of names can be loop variables here")
 
-    def unpacked(self, target: ast.Tuple | ast.List, value: Value) -> Iterator[tuple[ast.expr, Any]]:
+    def unpacked(self, target: ast.Tuple | ast.List, value: Value) -> Iterator[tuple]:
         """Pair the parts of a tuple target with the items of a value; one part may be starred."""
         parts, items = target.elts, listed(value, self.budget)
         star = next((part for part in parts if isinstance(part, ast.Starred)), None)

@@ -73,7 +73,8 @@ def arithmetic(operate: Callable[[Any, Any], Any], a: Value, b: Value, budget: B
 def _check_product(a: Value, b: Value, budget: Budget) -> None:
     for part, count in ((a, b), (b, a)):
         if isinstance(part, str | list | tuple) and isinstance(count, int):
-            budget.length(len(part) * max(count, 0), "string" if isinstance(part, str) else type(part).__name__)
+            kind = "string" if isinstance(part, str) else type(part).__name__
+            budget.length(len(part) * max(count, 0), kind)
 
 
 def _short(number: int) -> str:
@@ -117,7 +118,7 @@ def _percent(template: str, values: object, budget: Budget) -> str:
     return budget.pay(template % values)
 
 
-def format_call(template: str, args: Sequence[Any], kwargs: Mapping[str, Any], budget: Budget) -> str:
+def format_call(template: str, args: Sequence, kwargs: Mapping, budget: Budget) -> str:
     """Return `template.format(*args, **kwargs)`; fields may be subscripted, never dotted."""
     return budget.pay(_SafeFormatter(budget).vformat(template, args, kwargs))
 
@@ -129,7 +130,7 @@ class _SafeFormatter(string.Formatter):
         self.budget = budget
         self.length = 0
 
-    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
+    def get_field(self, field_name: str, args: Sequence, kwargs: Mapping) -> tuple[Any, Any]:
         if "." in field_name:
             raise Refused(f"attribute access in a format is refused: {{{field_name}}}")
         return super().get_field(field_name, args, kwargs)
