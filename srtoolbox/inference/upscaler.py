@@ -16,11 +16,19 @@ from srtoolbox.image import Picture
 from srtoolbox.image.pixels import AlphaBounds, fill_hidden
 from srtoolbox.image.saving import form_of
 from srtoolbox.image.streaming import Form
-from srtoolbox.inference.restore import DTYPES, AutocastRestore, device_of, evaluation
+from srtoolbox.inference.restore import (
+    DTYPES,
+    PATCHES,
+    AutocastRestore,
+    Patchwise,
+    PiecewiseUpsampling,
+    RefinementOnly,
+    device_of,
+    evaluation,
+)
+from srtoolbox.inference.tiling import Side, Source, stitch_bands
 from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory, memory_model_of, shortage_as_error
-from srtoolbox.inference.tiling.planner import MarginPlanner, TilePlanner
-from srtoolbox.inference.tiling.stitch import Side, Source, stitch_bands
-from srtoolbox.inference.wrappers import PATCHES, Patchwise, PiecewiseUpsampling, RefinementOnly
+from srtoolbox.inference.tiling.planner import MarginPlanner, Size, TilePlanner
 from srtoolbox.interfaces import Refinable, Splittable, facts_of, network_faults, unwrap
 from srtoolbox.resize import output_length
 
@@ -164,24 +172,24 @@ class Upscaler:
                 f"the result would be {size[1]} x {size[0]} pixels: memory does not suffice for a "
                 "row of it; take a smaller outscale"
             )
-        inner = size if self._is_direct else (image.shape[0], image.shape[1])
+        return self._run_planned(image, size, result_bytes)
+
+    def _run_planned(self, image: np.ndarray, result_size: Size, result_bytes: int) -> Iterator[np.ndarray]:
+        """Yield the bands; where memory runs out, the rest is done in smaller tiles."""
+        inner = result_size if self._is_direct else (image.shape[0], image.shape[1])
         margins = self._margins.margins(inner) if self._margins else None
-        axes = zip(image.shape[:2], size, self.wraps, strict=True)
+        axes = zip(image.shape[:2], result_size, self.wraps, strict=True)
         sides = [Side(old, new, self.scale, wraps) for old, new, wraps in axes] if self._is_direct else None
         source = Source(image, self.device, margins, sides)
-        return self._run_planned(source, 8 * image.itemsize, result_bytes)
-
-    def _run_planned(self, source: Source, bits: int, result_bytes: int) -> Iterator[np.ndarray]:
-        """Yield the bands; where memory runs out, the rest is done in smaller tiles."""
-        size, value = (source.height, source.width), 4 if self._is_resized else bits // 8
+        size = source.height, source.width
         # the last band is still there when the next is made
-        row_bytes = 2 * source.width * self._core_scale**2 * 3 * value
+        row_bytes = 2 * source.width * self._core_scale**2 * 3 * (4 if self._is_resized else image.itemsize)
         with evaluation(self._modules), torch.inference_mode():
             plan = self._planner.plan(size, row_bytes, result_bytes)
         outscale, done = self.scale if self._is_resized else None, 0
         while True:
             grid = plan.grid(size, self._planner.batch)
-            bands = stitch_bands(self._run, source, self._core_scale, grid, bits, outscale, done)
+            bands = stitch_bands(self._run, source, self._core_scale, grid, 8 * image.itemsize, outscale, done)
             try:
                 while True:
                     # while this generator waits, the modes are the caller's, and others may run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from srtoolbox.inference.wrappers import SelfEnsemble
+from srtoolbox.inference.restore import SelfEnsemble
 from srtoolbox.models.networks.bicubic import Bicubic
 from tests.inference.networks import build
 

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from srtoolbox.image import to_image, to_tensor
-from srtoolbox.inference.restore import restore
+from srtoolbox.inference.restore import PATCH_SIDE, Patchwise, RefinementOnly, restore
 from srtoolbox.inference.upscaler import Upscaler
-from srtoolbox.inference.wrappers import PATCH_SIDE, Patchwise, RefinementOnly
 from srtoolbox.resize import imresize
 from tests.inference.networks import build
 

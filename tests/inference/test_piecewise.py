@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from srtoolbox.inference.restore import PiecewiseUpsampling
 from srtoolbox.inference.tiling.memory import peak_bytes
-from srtoolbox.inference.wrappers import PiecewiseUpsampling
 from srtoolbox.interfaces import Splittable
 from tests.inference.networks import build
 from tests.models.networks.test_all import CASES

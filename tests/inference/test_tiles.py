@@ -7,8 +7,7 @@ import random
 
 import pytest
 
-from srtoolbox.inference.tiling import cut_axis, round_up
-from srtoolbox.inference.tiling.stitch import _ramp
+from srtoolbox.inference.tiling import _ramp, cut_axis, round_up
 
 
 def test_tiles_of_a_usual_image():

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import to_image, to_tensor
-from srtoolbox.inference.restore import AutocastRestore, evaluation, restore, upscale_whole
+from srtoolbox.inference.restore import AutocastRestore, SelfEnsemble, evaluation, restore, upscale_whole
+from srtoolbox.inference.tiling import Source, float_bands
 from srtoolbox.inference.tiling.planner import Overlap
-from srtoolbox.inference.tiling.stitch import Source, float_bands
 from srtoolbox.inference.upscaler import Upscaler
-from srtoolbox.inference.wrappers import SelfEnsemble
 from srtoolbox.models.networks.bicubic import Bicubic
 from srtoolbox.models.networks.espcn import ESPCN
 from srtoolbox.models.networks.srcnn import SRCNN

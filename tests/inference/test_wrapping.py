@@ -12,9 +12,8 @@ from torch import Tensor, nn
 import srtoolbox
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import Picture, to_image, to_tensor
-from srtoolbox.inference.restore import restore, upscale_whole
+from srtoolbox.inference.restore import RefinementOnly, restore, upscale_whole
 from srtoolbox.inference.upscaler import Upscaler, upscale_picture
-from srtoolbox.inference.wrappers import RefinementOnly
 from srtoolbox.models.networks.bicubic import Bicubic
 from srtoolbox.resize import imresize
 from tests.inference.networks import Hungry, Smooth, build

@@ -1,11 +1,22 @@
-"""Tiles along the axes of an image: windows of one size, of whose results a part is kept."""
+"""Tiles of an image: windows of one size go through a network, and parts of its results are put together.
+
+`planner` decides which; `memory` and `receptive_field` tell it what a network takes and sees.
+"""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from srtoolbox.image import to_image, to_tensor
+from srtoolbox.resize import Part, imresize_part, output_length
 
 COSTLY = 2.5
 """The work for an image, as a multiple of its pixels, from which on users are told of it."""
@@ -106,3 +117,217 @@ def cut_axis(length: int, side: int, halo: int, multiple: int = 1, *, fade: bool
 def round_up(value: int, multiple: int) -> int:
     """Return the next multiple from `value` up."""
     return -(-value // multiple) * multiple
+
+
+RESIZED_VALUES = 2**21
+"""Values of the result that are resized at once."""
+Run = Callable[[Tensor], Tensor]
+"""(N, C, h, w) in [0, 1] on the device -> float (N, C, scale * h, scale * w)."""
+
+
+class Side(NamedTuple):
+    """A side of an image that is resized; where it wraps, by just the factor that makes it `outputs`."""
+
+    length: int
+    """Pixels of the image."""
+    outputs: int
+    """Pixels of the result."""
+    scale: float
+    """The factor where it does not wrap."""
+    wraps: bool
+    margin: int = 0
+    """Pixels of the image that bands have before its first one, where it wraps."""
+
+    def part(self, low: int, high: int) -> Part:
+        """Return pixels `low` ... `high` of the result."""
+        scale = self.outputs / self.length if self.wraps else self.scale
+        return Part(self.length, scale, low, high, self.wraps)
+
+
+class Source:
+    """An image in memory; only windows of it are made float, resized and moved to the device.
+
+    Args:
+        image: HWC uint8 or uint16.
+        device: where windows shall be.
+        margins: pixels of repetitions around it, or around the result of `resize`.
+        resize: MATLAB's bicubic `imresize` of both axes; None: none.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        device: torch.device,
+        margins: Margins | None = None,
+        resize: Sequence[Side] | None = None,
+    ) -> None:
+        self.image, self.device, self.margins = image, device, margins or (Margin(), Margin())
+        self.resize = resize
+        size = [side.outputs for side in resize] if resize else image.shape[:2]
+        sides = zip(size, self.margins, strict=True)
+        self.height, self.width = (side + sum(margin) for side, margin in sides)
+
+    def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
+        """(1, C, h, w) float32 in [0, 1] on the device: the pixels first ... end of both axes."""
+        axes = zip((rows, columns), self.margins, strict=True)
+        places = [(start - before, stop - before) for (start, stop), (before, _) in axes]
+        parts = [side.part(*place) for side, place in zip(self.resize or (), places, strict=False)]
+        pixels = self.image
+        for axis, place in enumerate([part.needs for part in parts] or [slice(*place) for place in places]):
+            if place.start >= 0 and place.stop <= pixels.shape[axis]:
+                pixels = pixels[place] if axis == 0 else pixels[:, place]
+            else:  # beyond an edge the image goes on with itself
+                pixels = pixels.take(np.arange(place.start, place.stop), axis, mode="wrap")
+        window = to_tensor(pixels, self.device)
+        return imresize_part(window, *parts) if parts else window
+
+
+def stitch_bands(
+    run: Run,
+    source: Source,
+    scale: int,
+    grid: TileGrid,
+    bits: int,
+    outscale: float | None = None,
+    first: int = 0,
+) -> Iterator[np.ndarray]:
+    """Yield bands of the finished image, HWC of `bits` bits, without its margins.
+
+    Args:
+        run: the network.
+        source: gives its windows.
+        scale: the network's.
+        grid: where the windows lie.
+        bits: 8 or 16.
+        outscale: the final scale, where the network's result is to be resized.
+        first: row of the finished image to begin at.
+    """
+    floats, margins = partial(float_bands, run, source, scale, grid), source.margins
+    if outscale is not None:
+        sides = []
+        for length, margin in zip((source.height, source.width), margins, strict=True):
+            inner, factor = (length - sum(margin)) * scale, outscale / scale
+            sides.append(Side(inner, output_length(inner, factor), factor, any(margin), margin.before * scale))
+        for resized in _resized_bands(floats, *sides, first=first):
+            yield to_image(resized, bits)
+        return
+    top, left = (margin.before * scale for margin in margins)
+    bands: Iterator[np.ndarray]
+    if any(tile.fade_in for tile in (*grid.rows, *grid.columns)):
+        bands = (to_image(band, bits) for band in floats(top + first))
+    else:
+        bands = _rounded_bands(run, source, scale, grid, bits, top + first)
+    rows_left = (source.height - sum(margins[0])) * scale - first
+    columns = slice(left, left + (source.width - sum(margins[1])) * scale)
+    for band in bands:
+        part = np.ascontiguousarray(band[:rows_left, columns])
+        rows_left -= len(part)
+        del band
+        yield part
+        if not rows_left:
+            return
+
+
+def _rounded_bands(
+    run: Run, source: Source, scale: int, grid: TileGrid, bits: int, first: int = 0
+) -> Iterator[np.ndarray]:
+    """Yield bands of the finished image from row `first` on, HWC of `bits` bits.
+
+    No tiles are cross-faded. Each tile is rounded as it comes: no band is ever held as float.
+    """
+    for rows in grid.rows:
+        if rows.keep_stop * scale <= first:
+            continue
+        band: np.ndarray | None = None
+        for columns, result in _run_row(run, source, rows, grid):
+            levels = to_image(result[..., rows.source(scale), columns.source(scale)], bits)
+            del result
+            if band is None:
+                band = np.empty((levels.shape[0], source.width * scale, levels.shape[2]), levels.dtype)
+            band[:, columns.target(scale)] = levels
+        assert band is not None
+        yield band[max(0, first - rows.keep_start * scale) :]
+
+
+def float_bands(run: Run, source: Source, scale: int, grid: TileGrid, first: int = 0) -> Iterator[Tensor]:
+    """Yield bands (1, C, h, W) float32 on the CPU, neither clipped nor rounded, from `first` on."""
+    carry: Tensor | None = None
+    for rows in grid.rows:
+        if rows.keep_stop * scale <= first:
+            continue  # where the next row begins to count, this one has faded away
+        band: Tensor | None = None
+        for columns, result in _run_row(run, source, rows, grid):
+            part = result[..., rows.source(scale), columns.source(scale)].to("cpu", torch.float32)
+            del result
+            if band is None:
+                band = part.new_zeros(*part.shape[:3], source.width * scale)
+            weights = _ramp(rows, scale)[:, None] * _ramp(columns, scale)
+            band[..., columns.target(scale)] += part * weights
+            del part
+        assert band is not None
+        if carry is not None:
+            band[..., : carry.shape[2], :] += carry
+        ready = (rows.keep_stop - rows.fade_out - rows.keep_start) * scale
+        carry = band[..., ready:, :].clone() if rows.fade_out else None
+        start = max(0, first - rows.keep_start * scale)
+        if start < ready:
+            yield band[..., start:ready, :]
+
+
+def _run_row(run: Run, source: Source, rows: Tile, grid: TileGrid) -> Iterator[tuple[Tile, Tensor]]:
+    """Yield the results on the tiles of a row; equally wide neighbours may be run together."""
+    for _, group in itertools.groupby(grid.columns, key=lambda tile: tile.length):
+        tiles = list(group)
+        for number in range(0, len(tiles), grid.batch):
+            chosen = tiles[number : number + grid.batch]
+            windows = [source.window(rows[:2], tile[:2]) for tile in chosen]
+            results = list(run(windows[0] if len(windows) == 1 else torch.cat(windows)).split(1))
+            del windows
+            while results:  # nothing here holds a result while the next one is made
+                yield chosen.pop(0), results.pop(0)
+
+
+def _ramp(tile: Tile, scale: int) -> Tensor:
+    """Return weights: 1 inside, and over the fades such that neighbours add up to 1."""
+    ramp = torch.ones((tile.keep_stop - tile.keep_start) * scale)
+    rise, fall = tile.fade_in * scale, tile.fade_out * scale
+    if rise:
+        ramp[:rise] = (torch.arange(rise) + 0.5) / rise
+    if fall:
+        ramp[len(ramp) - fall :] = 1 - (torch.arange(fall) + 0.5) / fall
+    return ramp
+
+
+def _resized_bands(
+    bands: Callable[[int], Iterator[Tensor]], rows: Side, columns: Side, *, first: int
+) -> Iterator[Tensor]:
+    """Yield MATLAB's bicubic `imresize` of an image that comes in bands of rows, in small bands.
+
+    Args:
+        bands: gives those of the image with its margins, beginning at a row.
+        rows: how the height is resized.
+        columns: how the width is.
+        first: row of the result to begin at.
+    """
+    across = columns.part(0, columns.outputs)
+    places = slice(across.needs.start + columns.margin, across.needs.stop + columns.margin)
+    kept: Tensor | None = None
+    # rows are counted from the first of the image: those of a margin have numbers below 0
+    done, start = first, rows.part(first, first + 1).needs.start
+    stop = start  # of the rows that have come; `start` is the first that is kept
+    for band in bands(start + rows.margin):
+        kept = band if kept is None else torch.cat([kept, band], 2)
+        stop += band.shape[2]
+        del band
+        possible = rows.part(0, rows.outputs).possible(stop)
+        step = max(1, RESIZED_VALUES // (kept.shape[1] * columns.outputs))
+        for low in range(done, possible, step):
+            part = rows.part(low, min(low + step, possible))
+            needs = part.needs
+            yield imresize_part(kept[..., needs.start - start : needs.stop - start, places], part, across)
+        if possible == rows.outputs:
+            return
+        if done < possible:
+            needed = rows.part(possible, possible + 1).needs.start
+            kept, start = kept[..., needed - start :, :].clone(), needed
+        done = possible

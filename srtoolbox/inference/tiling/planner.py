@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from srtoolbox.errors import SrtoolboxError
+from srtoolbox.inference.restore import PIECE
 from srtoolbox.inference.tiling import COSTLY, NEAR, Margin, Margins, TileGrid, cut_axis, round_up
 from srtoolbox.inference.tiling.memory import MemoryModel, free_bytes, shortage_as_error
 from srtoolbox.inference.tiling.receptive_field import CHROMA, receptive_field_of
-from srtoolbox.inference.wrappers import PIECE
 from srtoolbox.interfaces import Splittable, facts_of
 from srtoolbox.logger import LOGGER
 from srtoolbox.text import first_line
