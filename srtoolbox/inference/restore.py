@@ -26,10 +26,8 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 class Restored(NamedTuple):
     """The result of `restore`; neither tensor is clipped or rounded."""
 
-    rgb: Tensor
-    """(N, C, H, W) float, with as many channels as the input had: 3, or 1 for gray."""
-    output: Tensor
-    """The network's own output: (N, 1, H, W) luma of a Y network, else (N, 3, H, W)."""
+    rgb: Tensor  # (N, C, H, W) float, with as many channels as the input had: 3, or 1 for gray
+    output: Tensor  # the network's own: (N, 1, H, W) luma of a Y network, else (N, 3, H, W)
 
 
 def restore(network: nn.Module, lq: Tensor) -> Restored:
@@ -253,20 +251,16 @@ class Patchwise(NetworkWrapper):
         for top in self._starts(lq.shape[-2]):
             rows = slice(top, top + PATCH_SIDE)
             for group in groups:
-                self._add_patches(total[..., rows, :], counts[rows], lq[..., rows, :], group)
+                places = [slice(left, left + PATCH_SIDE) for left in group]
+                results = self.network(torch.cat([lq[..., rows, place] for place in places])).float()
+                for place, result in zip(places, results.split(lq.shape[0]), strict=True):
+                    total[..., rows, place] += result
+                    counts[rows, place] += 1
         return total / counts
 
     def _starts(self, length: int) -> range:
         overlapping = self.step == 1
         return range(0, max(1, length - PATCH_SIDE + 1) if overlapping else length, self.step)
-
-    def _add_patches(self, total: Tensor, counts: Tensor, strip: Tensor, lefts: Sequence[int]) -> None:
-        """Add the results of the patches of a strip of rows that begin at `lefts`."""
-        places = [slice(left, left + PATCH_SIDE) for left in lefts]
-        results = self.network(torch.cat([strip[..., place] for place in places])).float()
-        for place, result in zip(places, results.split(strip.shape[0]), strict=True):
-            total[..., place] += result
-            counts[:, place] += 1
 
 
 class PiecewiseUpsampling(NetworkWrapper):

@@ -161,9 +161,7 @@ class Upscaler:
     def _bands(self, image: np.ndarray, result_bytes: int) -> Iterator[np.ndarray]:
         """Check that there is memory for a row at least, and return the bands.
 
-        Args:
-            image: HWC.
-            result_bytes: memory of the whole result where it is kept, else 0.
+        `result_bytes` is the memory of the whole result where it is kept, else 0.
         """
         size = self.size(*image.shape[:2])
         needed = SIDE_BYTES * sum(size)

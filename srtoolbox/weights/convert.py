@@ -143,16 +143,7 @@ def _bare_state(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dic
 
 
 def _foreign_state(config: Mapping[str, Any], trained: State, averaged: State | None, to: str) -> dict[str, Any]:
-    """Return a network's weights as another project saves them.
-
-    Args:
-        config: `type` and all arguments, defaults filled in.
-        trained, averaged: state_dicts in our names.
-        to: one of FORMATS.
-
-    Raises:
-        CheckpointError: that project has no such network.
-    """
+    """Return a network's weights as another project saves them; it may have no such network."""
     form, kind = FORMATS[to], config["type"]
     if kind == "Adapter":
         way = ", ".join(

@@ -115,8 +115,7 @@ def load_initial_weights(
     """Start from weights of another run (`load_from`): only the generator's must be there and fit.
 
     Args:
-        networks: the run's, fresh.
-        config: of the run.
+        networks, config: the run's, the former fresh.
         weights: a loaded checkpoint, of ours or of another project.
         source: its file, for messages.
 

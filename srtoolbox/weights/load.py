@@ -28,14 +28,10 @@ NETWORK_KEY = "network"
 class NetworkFile(NamedTuple):
     """One network as a file holds it."""
 
-    config: dict[str, Any]
-    """The network's own: `type` and its arguments."""
-    tensors: dict[str, Tensor]
-    """Its state_dict."""
-    run_config: dict[str, Any]
-    """The config of its run; of another project's file, one with `model.generator` alone."""
-    source: str
-    """The file's path."""
+    config: dict[str, Any]  # the network's own: `type` and its arguments
+    tensors: dict[str, Tensor]  # its state_dict
+    run_config: dict[str, Any]  # that of its run; of another project's file, `model.generator` alone
+    source: str  # the file's path
 
 
 def read_network(
@@ -52,13 +48,7 @@ def read_network(
     The log says what it is.
 
     Args:
-        path: the file.
-        config: the network's config, for files that neither hold their own nor are recognised.
-        weights: 'ema' prefers averaged weights where there are some, 'raw' takes the trained ones.
-        scale: for weights of other projects that fit any scale (SRCNN, FSRCNN, VDSR).
-        trial: weights of other projects are tried on a photograph, which finds out what tensors do
-            not tell, and refused where the result has nothing in common with it. False: taken as
-            they look, or as `config` says.
+        path, config, weights, scale, trial: as in `load_network`.
         quiet: the log says nothing.
 
     Raises:
@@ -194,7 +184,9 @@ def load_network(
             hold their own nor are recognised.
         weights: 'ema' prefers averaged weights where there are some, 'raw' takes the trained ones.
         scale: for weights of other projects that fit any scale (SRCNN, FSRCNN, VDSR).
-        trial: try other projects' weights on a photograph, see `read_network`.
+        trial: weights of other projects are tried on a photograph, which finds out what tensors do
+            not tell, and refused where the result has nothing in common with it. False: taken as
+            they look, or as `config` says.
         device: where to put it.
 
     Returns:

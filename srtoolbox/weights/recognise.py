@@ -74,10 +74,8 @@ NO_NETWORK_HERE = (
 class Contents(NamedTuple):
     """The weights of one network in a file."""
 
-    tensors: dict[str, Tensor]
-    """Without wrapper and prefixes."""
-    averaged: bool
-    """The file says that they are averaged (EMA) weights."""
+    tensors: dict[str, Tensor]  # without wrapper and prefixes
+    averaged: bool  # the file says that they are averaged (EMA) weights
 
 
 def find_weights(
@@ -135,14 +133,11 @@ def _no_weights(state: Mapping[str, Any]) -> str:
 class ForeignNetwork(NamedTuple):
     """A network of another project as one of ours."""
 
-    config: dict[str, Any]
-    """`type` and arguments."""
-    tensors: dict[str, Tensor]
-    """Its state_dict in our names."""
+    config: dict[str, Any]  # `type` and arguments
+    tensors: dict[str, Tensor]  # its state_dict in our names
     sentence: str = ""
     """'ESRGAN, old key layout, x4, 23 blocks, EMA weights'; '' where the user has said it."""
-    warnings: tuple[str, ...] = ()
-    """Sentences that go on after the file's name."""
+    warnings: tuple[str, ...] = ()  # they go on after the file's name
 
 
 def recognise(

@@ -67,23 +67,18 @@ LAST: dict[str, dict[str, dict[str, Any]]] = {
 class Score(NamedTuple):
     """The figures of what a network made of the photograph."""
 
-    gain: float
-    """PSNR above bicubic interpolation's, dB; -inf at scale 1, which has nothing to compare with."""
-    match: float
-    """PSNR of the result, shrunk back, against the input, dB."""
+    gain: float  # PSNR above bicubic interpolation's, dB; -inf at scale 1, which has no other
+    match: float  # PSNR of the result, shrunk back, against the input, dB
 
 
 @dataclass(frozen=True)
 class Trial:
     """The outcome for all candidates."""
 
-    config: Config
-    """The network of the best one."""
+    config: Config  # of the best one
     score: Score
-    assumed: Score
-    """The figures of the first one."""
+    assumed: Score  # of the first one
     count: int
-    """The number of candidates."""
 
 
 def try_on_photograph(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Trial:
@@ -99,11 +94,21 @@ def try_on_photograph(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
     assumed, count = results[0][1], len(results)
 
     def score_adapters(conventions: Collection[Mapping[str, Any]]) -> list[tuple[Config, Score]]:
-        adapters = [_adapt(candidate, network, way) for candidate, network in networks for way in conventions]
-        return [(candidate, _score(adapter, sample)) for candidate, adapter in adapters]
+        scores = []
+        for (candidate, network), way in itertools.product(networks, conventions):
+            scale = facts_of(network).scale
+            adapted = {"type": "Adapter", "scale": scale, "network": candidate, **way}
+            with without_memory():
+                adapter = NETWORKS.build(adapted)
+            adapter.network = network
+            scores.append((adapted, _score(adapter, sample)))
+        return scores
 
     if config["type"] != "Adapter":  # which says how it is fed
-        if _best(results) is not results[0] or not _convinces(assumed):
+        # fed rightly, it beats bicubic, or comes as near as GANs do with a result that is like its input
+        is_near = assumed.gain > -3 or assumed.gain == -math.inf
+        is_convincing = assumed.gain > 0 or (is_near and assumed.match >= SOUND + 5)
+        if _best(results) is not results[0] or not is_convincing:
             ways = CONVENTIONS | RGB_CONVENTIONS if colour == "rgb" else CONVENTIONS
             results += score_adapters(ways.values())
         best = convention_of(_best(results)[0])
@@ -168,15 +173,6 @@ def _are_equal(first: object, second: object) -> bool:
     return first == second
 
 
-def _adapt(config: Config, network: nn.Module, convention: Mapping[str, Any]) -> tuple[Config, nn.Module]:
-    scale = facts_of(network).scale
-    adapter_config = {"type": "Adapter", "scale": scale, "network": config, **convention}
-    with without_memory():
-        adapter = NETWORKS.build(adapter_config)
-    adapter.network = network
-    return adapter_config, adapter
-
-
 def convention_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of an Adapter that say how its network is fed; {} of other networks."""
     if config["type"] != "Adapter":
@@ -216,15 +212,6 @@ def _psnr(image: Tensor, target: Tensor) -> float:
     """Return dB for values in [0, 1]; -inf where something is not finite, at most 99."""
     error = float(to_exact((image - target).square()).mean(dtype=torch.float64))
     return min(-10 * math.log10(max(error, 1e-12)), 99.0) if math.isfinite(error) else -math.inf
-
-
-def _convinces(score: Score) -> bool:
-    """True if the network is fed rightly: it beats bicubic, or comes as near as GANs do.
-
-    In the latter case the result must be like its input, too.
-    """
-    is_near = score.gain > -3 or score.gain == -math.inf
-    return score.gain > 0 or (is_near and score.match >= SOUND + 5)
 
 
 def _best(results: Sequence[tuple[Config, Score]]) -> tuple[Config, Score]:

@@ -128,15 +128,11 @@ Run = Callable[[Tensor], Tensor]
 class Side(NamedTuple):
     """A side of an image that is resized; where it wraps, by just the factor that makes it `outputs`."""
 
-    length: int
-    """Pixels of the image."""
-    outputs: int
-    """Pixels of the result."""
-    scale: float
-    """The factor where it does not wrap."""
+    length: int  # pixels of the image
+    outputs: int  # pixels of the result
+    scale: float  # the factor where it does not wrap
     wraps: bool
-    margin: int = 0
-    """Pixels of the image that bands have before its first one, where it wraps."""
+    margin: int = 0  # pixels of the image that bands have before its first one, where it wraps
 
     def part(self, low: int, high: int) -> Part:
         """Return pixels `low` ... `high` of the result."""
@@ -301,13 +297,9 @@ def _ramp(tile: Tile, scale: int) -> Tensor:
 def _resized_bands(
     bands: Callable[[int], Iterator[Tensor]], rows: Side, columns: Side, *, first: int
 ) -> Iterator[Tensor]:
-    """Yield MATLAB's bicubic `imresize` of an image that comes in bands of rows, in small bands.
+    """Yield MATLAB's bicubic `imresize`, from row `first` on, of an image that comes in bands of rows.
 
-    Args:
-        bands: gives those of the image with its margins, beginning at a row.
-        rows: how the height is resized.
-        columns: how the width is.
-        first: row of the result to begin at.
+    `bands` gives those of the image with its margins, beginning at a row.
     """
     across = columns.part(0, columns.outputs)
     places = slice(across.needs.start + columns.margin, across.needs.stop + columns.margin)

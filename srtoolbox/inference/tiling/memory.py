@@ -96,15 +96,11 @@ def _group(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgr
         for place in (folder, *folder.parents):
             limit, used = (_number(place / name) for name in names)
             if limit is not None and used is not None:
-                yield limit - used + _reclaimable(place / "memory.stat")
+                counts = dict(line.split(" ", 1) for line in _lines(place / "memory.stat"))
+                # cached files count as used, but are given up on demand
+                yield limit - used + int(counts.get("total_inactive_file", counts.get("inactive_file", 0)))
             if place == base:
                 break
-
-
-def _reclaimable(stat: Path) -> int:
-    """Return the bytes of cached files, which count as used but are given up on demand."""
-    counts = dict(line.split(" ", 1) for line in _lines(stat))
-    return int(counts.get("total_inactive_file", counts.get("inactive_file", 0)))
 
 
 def _number(path: Path) -> int | None:
@@ -129,13 +125,10 @@ MSRResNet, RRDBNet and ESPCN."""
 class MemoryModel(NamedTuple):
     """Bytes for each LR pixel of a window."""
 
-    network: float
-    """The whole network."""
-    around: float
-    """The tensors of `restore` and an ensemble around the network: the result, chroma, sums."""
+    network: float  # the whole
+    around: float  # the tensors of `restore` and an ensemble around it: the result, chroma, sums
     body: float = 0.0
-    features: float = 0.0
-    """The body's result, which stays while the upsampling goes on piece by piece."""
+    features: float = 0.0  # the body's result, which stays while the upsampling goes on piece by piece
     tail: float = 0.0
 
     def bytes_of(self, window: int, piece: int | None, halo: int) -> float:
@@ -191,14 +184,13 @@ def _measure(network: nn.Module, dtype: str, ensemble: bool) -> MemoryModel:
         body = slope(split.extract, channels)
         small = torch.zeros(1, channels, side, side, device=device)
         features = split.extract(small)
-        tail = slope(lambda lq: split.reconstruct(_zeros_like(features, lq, side), lq), channels)
+
+        def reconstruct(lq: Tensor) -> Tensor:
+            size = [features.shape[axis] * lq.shape[axis] // side for axis in (2, 3)]
+            return split.reconstruct(features.new_zeros(*features.shape[:2], *size), lq)
+
+        tail = slope(reconstruct, channels)
     return MemoryModel(whole, around, body, features.nbytes / small[0, 0].numel(), tail)
-
-
-def _zeros_like(features: Tensor, lq: Tensor, side: int) -> Tensor:
-    """Return features for `lq` in the type and proportion of those of an image of `side` pixels."""
-    size = [features.shape[axis] * lq.shape[axis] // side for axis in (2, 3)]
-    return features.new_zeros(*features.shape[:2], *size)
 
 
 class _Stub(NetworkWrapper):
@@ -213,17 +205,14 @@ class _Stub(NetworkWrapper):
 
 
 def peak_bytes(run: Callable[[], object]) -> int:
-    """Return the most bytes of tensors alive at once that operators make during `run`.
-
-    They are counted, since the CPU's allocator keeps no books.
-    """
+    """Return the most bytes of tensors alive at once that operators make during `run`, by counting."""
     with _LiveBytes() as live:
         run()
     return live.peak
 
 
 class _LiveBytes(DispatchMode):
-    """Counts the bytes of the tensors that operators make while they are alive."""
+    """Counts the bytes of tensors while they are alive: the CPU's allocator keeps no books."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -19,8 +19,7 @@ from srtoolbox.interfaces import Splittable, facts_of
 from srtoolbox.logger import LOGGER
 from srtoolbox.text import first_line
 
-Size = tuple[int, int]
-"""(height, width)."""
+Size = tuple[int, int]  # (height, width)
 SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32)
 PIECES = (PIECE, PIECE // 4, PIECE // 16)
 FEATHER = 32
@@ -40,12 +39,9 @@ SMALLEST = 16  # no tile is made smaller when memory runs out
 class Overlap(NamedTuple):
     """The overlap of the windows of neighbouring tiles."""
 
-    halo: int
-    """Pixels that a tile sees around it, at least."""
-    multiple: int
-    """Divides starts and sides of windows."""
-    is_faded: bool
-    """True if neighbours are cross-faded; else the cut is sharp, exact where the halo suffices."""
+    halo: int  # pixels that a tile sees around it, at least
+    multiple: int  # divides starts and sides of windows
+    is_faded: bool  # neighbours are cross-faded; else the cut is sharp, exact where the halo suffices
 
     def grid(self, size: Size, tile: Size, batch: int = 1) -> TileGrid:
         """Return the tiles of an image, with sides of at most `tile` and the halo, in groups."""
@@ -57,10 +53,8 @@ class Overlap(NamedTuple):
 class TilePlan(NamedTuple):
     """The windows and pieces in which one image is run through the network."""
 
-    tile: Size | None
-    """Sides of a tile without its halo; None: one window for the whole image."""
-    piece: int | None
-    """LR pixels of the pieces in which a window is upsampled; None: in one."""
+    tile: Size | None  # sides of a tile without its halo; None: one window for the whole image
+    piece: int | None  # LR pixels of the pieces in which a window is upsampled; None: in one
     overlap: Overlap
 
     def grid(self, size: Size, batch: int = 1) -> TileGrid:

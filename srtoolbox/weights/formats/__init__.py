@@ -35,20 +35,17 @@ class Misfit(Exception):  # noqa: N818
 class Layout(NamedTuple):
     """One naming of one network's tensors."""
 
-    network: str
-    """The network here, by its registered name."""
+    network: str  # the one here, by its registered name
     origin: str
     """A description of the names, "yjn870's names"; '' for the usual ones."""
     marks: str
     """Patterns of keys that all files of this layout have, see `fits`."""
     arguments: Callable[[State, int | None], Arguments]
     """The network's arguments from renamed tensors and, where those leave it open, the scale."""
-    names: Names = _NOTHING
-    """Theirs -> ours; empty: the layout is ours."""
+    names: Names = _NOTHING  # theirs -> ours; empty: the layout is ours
     hidden: Mapping[str, Any] = _NOTHING
     """Arguments that this layout's networks have and that leave no trace in the tensors."""
-    title: str = ""
-    """The usual name of the network, where that is not `network`."""
+    title: str = ""  # the usual name of the network, where that is not `network`
 
     def __str__(self) -> str:
         title = self.title or self.network
