@@ -35,12 +35,8 @@ from srtoolbox.resize import output_length
 Images = TypeVar("Images", np.ndarray, list[np.ndarray])
 """uint8 or uint16, (H, W, 3) RGB, (H, W, 1) or (H, W) gray; or a list of such."""
 WRAPS = ("x", "y", "xy")
-SIDE_BYTES = 400
-"""The bytes of a pixel of a side of the result: 320 for its weights in a resize (measured), the rest
-for a row."""
-USUAL_BYTES = 2**26
-"""The bytes that the sides may always take: what is free is an estimate, of pages that others may
-give up, too."""
+SIDE_BYTES = 400  # of a pixel of a side of the result: 320 for its weights in a resize, the rest for a row
+USUAL_BYTES = 2**26  # that the sides may always take: what is free is an estimate
 
 
 class Upscaler:
@@ -255,20 +251,19 @@ def _check(
     wrap: object,
 ) -> None:
     """Raise SrtoolboxError at the first option that is not possible."""
-    if tile is not None and tile != "auto" and not _is_count(tile):
-        raise SrtoolboxError(f"tile is a number of pixels from 1, 'auto' or None, got {tile!r}")
-    if dtype not in DTYPES:
-        raise SrtoolboxError(f"dtype is one of {', '.join(DTYPES)}, got {dtype!r}")
-    if outscale is not None and not (isinstance(outscale, int | float) and 0 < outscale < math.inf):
-        raise SrtoolboxError(f"outscale is a finite number above 0, got {outscale!r}")
-    if overlap is not None and not _is_count(overlap):
-        raise SrtoolboxError(f"overlap is a number of pixels from 1, or None, got {overlap!r}")
-    if not _is_count(batch):
-        raise SrtoolboxError(f"batch is a number of tiles from 1, got {batch!r}")
-    if patches is not None and patches not in PATCHES:
-        raise SrtoolboxError(f"patches is one of {', '.join(PATCHES)}, or None, got {patches!r}")
-    if patches is not None and _is_count(tile):
-        raise SrtoolboxError(f"patches are cut by themselves: tile is not needed beside them, got {tile!r}")
+    is_scale = outscale is None or (isinstance(outscale, int | float) and 0 < outscale < math.inf)
+    rules = (
+        (tile in (None, "auto") or _is_count(tile), "tile is a number of pixels from 1, 'auto' or None", tile),
+        (dtype in DTYPES, f"dtype is one of {', '.join(DTYPES)}", dtype),
+        (is_scale, "outscale is a finite number above 0", outscale),
+        (overlap is None or _is_count(overlap), "overlap is a number of pixels from 1, or None", overlap),
+        (_is_count(batch), "batch is a number of tiles from 1", batch),
+        (patches in (None, *PATCHES), f"patches is one of {', '.join(PATCHES)}, or None", patches),
+        (not (patches and _is_count(tile)), "patches are cut by themselves: tile is not needed beside them", tile),
+    )
+    for is_kept, rule, value in rules:
+        if not is_kept:
+            raise SrtoolboxError(f"{rule}, got {value!r}")
     if patches is not None and not isinstance(unwrap(network), Refinable):
         raise SrtoolboxError(
             "patches are of the interpolated image: they are for networks that begin with an interpolation (SRCNN, "

@@ -124,8 +124,7 @@ def load_initial_weights(
     """
     for name, network in networks.items():
         if name == "generator":
-            own = config["model"][name]
-            start = starting_weights(weights, source, own, network.state_dict())
+            start = starting_weights(weights, source, config["model"][name], network.state_dict())
             load_matching(network, start, source)
             continue
         try:

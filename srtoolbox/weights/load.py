@@ -21,8 +21,7 @@ from srtoolbox.weights.recognise import ForeignNetwork, WeightsChoice, find_weig
 from srtoolbox.weights.state_dicts import differences, rename_like, state_for
 from srtoolbox.weights.trial import innermost
 
-NETWORK_KEY = "network"
-"""Where the header of a `.safetensors` of `convert_checkpoint` names its network."""
+NETWORK_KEY = "network"  # where the header of a `.safetensors` of `convert_checkpoint` names its network
 
 
 class NetworkFile(NamedTuple):

@@ -1,9 +1,8 @@
 """The plausibility of other projects' weights: which network they were trained as, or a refusal.
 
-Each file is tried on a photograph (`trial`) once, not at every start: the outcome is kept in the
-user's cache folder by the file's checksum. The folder is `$SRTOOLBOX_CACHE`, or the system's usual
-one; an empty value keeps nothing. A cache that cannot be read or written is no cache: nothing
-depends on it.
+Each file is tried on a photograph (`trial`) once: the outcome is kept in the user's cache folder by
+the file's checksum. The folder is `$SRTOOLBOX_CACHE`, or the system's usual one; an empty value
+keeps nothing. A cache that cannot be read or written is no cache: nothing depends on it.
 """
 
 from __future__ import annotations

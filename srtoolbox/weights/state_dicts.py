@@ -102,10 +102,6 @@ def rename_like(own: Iterable[str], tensors: Mapping[str, Tensor]) -> dict[str, 
     `network.`, those of a plugin's maybe with `model.`. A file holds them without, or they were
     taken for a wrapper's (`find_weights`).
 
-    Args:
-        own: the network's names.
-        tensors: by name, as `find_weights` gives them.
-
     >>> list(rename_like(["network.a.weight", "network.b.weight"], {"a.weight": torch.ones(1)}))
     ['network.a.weight']
     """

@@ -1,11 +1,10 @@
 """Networks that fit a file's tensors equally, tried on a photograph: only one was trained.
 
-Activations, ranges, means and the order of channels leave no trace in tensors. The wrong one still
-makes an image, and nobody is warned. So each candidate enlarges a photograph that was reduced here.
-Networks trained for such pairs are ranked by their gain in PSNR over bicubic interpolation; others
-(GANs, real degradations, scale 1) by how much the result, shrunk back, has in common with what it
-was made from, by which all are judged, too: it needs no truth and holds for whatever a network was
-trained for.
+Activations, ranges, means and the order of channels leave no trace in tensors, and the wrong one
+still makes an image. So each candidate enlarges a photograph that was reduced here. Networks trained
+for such pairs are ranked by their gain in PSNR over bicubic interpolation; others (GANs, real
+degradations, scale 1) by how much the result, shrunk back, has in common with what it was made from.
+By this all are judged, too: it needs no truth and holds for whatever a network was trained for.
 """
 
 from __future__ import annotations
@@ -30,8 +29,7 @@ from srtoolbox.resize import imresize
 
 Config = dict[str, Any]
 
-REVISION = 2
-"""Counts changes of what is tried and how, for verdicts that are kept."""
+REVISION = 2  # counts changes of what is tried and how, for verdicts that are kept
 SOUND, REFUSED = 25.0, 20.0
 """dB of agreement: from the first on nothing is said; below the second the file is refused.
 

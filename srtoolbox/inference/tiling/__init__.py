@@ -18,10 +18,8 @@ from torch import Tensor
 from srtoolbox.image import to_image, to_tensor
 from srtoolbox.resize import Part, imresize_part, output_length
 
-COSTLY = 2.5
-"""The work for an image, as a multiple of its pixels, from which on users are told of it."""
-NEAR = 64
-"""The overlap that is proposed to them instead."""
+COSTLY = 2.5  # the work for an image, as a multiple of its pixels, from which on users are told of it
+NEAR = 64  # the overlap that is proposed to them instead
 
 
 class Tile(NamedTuple):
@@ -86,8 +84,7 @@ def cut_axis(length: int, side: int, halo: int, multiple: int = 1, *, fade: bool
     """Return tiles of at most `side` pixels plus `halo` on either side that cover an axis.
 
     All windows are equally long (kernels that are set up for a size are set up once), as short as
-    their number allows (the image's ends need no halo), and start at multiples of `multiple`; the
-    last one may be cut by the end.
+    their number allows (the image's ends need no halo); the last one may be cut by the end.
 
     Args:
         length: pixels of the axis.
@@ -119,8 +116,7 @@ def round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-RESIZED_VALUES = 2**21
-"""Values of the result that are resized at once."""
+RESIZED_VALUES = 2**21  # values of the result that are resized at once
 Run = Callable[[Tensor], Tensor]
 """(N, C, h, w) in [0, 1] on the device -> float (N, C, scale * h, scale * w)."""
 
@@ -224,9 +220,7 @@ def stitch_bands(
             return
 
 
-def _rounded_bands(
-    run: Run, source: Source, scale: int, grid: TileGrid, bits: int, first: int = 0
-) -> Iterator[np.ndarray]:
+def _rounded_bands(run: Run, source: Source, scale: int, grid: TileGrid, bits: int, first: int) -> Iterator[np.ndarray]:
     """Yield bands of the finished image from row `first` on, HWC of `bits` bits.
 
     No tiles are cross-faded. Each tile is rounded as it comes: no band is ever held as float.

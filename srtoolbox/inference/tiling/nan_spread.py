@@ -65,13 +65,12 @@ class Untraceable(Exception):  # noqa: N818 - no error, an answer
 class NanSpread(pytorch.DispatchMode):
     """Keeps NaN in the input visible through all operators, up to the output.
 
-    What has a NaN among its inputs is NaN: through gates that saturate or clip, by themselves;
-    through comparisons, masks and `where`, since here booleans and whole numbers have a mask beside
-    them that says which depend on a NaN.
+    What has a NaN among its inputs is NaN: behind gates that saturate or clip, too, and behind
+    comparisons, masks and `where`, since booleans and whole numbers have a mask beside them that
+    says which depend on a NaN.
 
     Raises:
-        Untraceable: by values something is chosen (sorting, indices, Python's `if`), or the
-            operator is not known.
+        Untraceable: something is chosen by values, or the operator is not known.
     """
 
     def __init__(self) -> None:
@@ -96,7 +95,11 @@ class NanSpread(pytorch.DispatchMode):
         inputs = [(tensor, self._mask_of(tensor)) for tensor in _tensors((sources, kwargs))]
         reached = [(tensor, mask) for tensor, mask in inputs if mask is not None]
         if not reached or func.namespace == "prim":
-            return self._forget(func(*args, **kwargs), func)
+            result = func(*args, **kwargs)
+            for out in _tensors(result) if pytorch.is_mutable(func) else ():
+                if not pytorch.is_view(out):  # it is written over
+                    self._masks.pop(id(out), None)
+            return result
         is_plain = all(_can_hold_nan(tensor) for tensor, _ in reached)
         if name == "imresize":
             return self._resize(func, args[0], *args[1:])
@@ -162,14 +165,6 @@ class NanSpread(pytorch.DispatchMode):
                 if pytorch.is_mutable(func):  # views of them may be anywhere
                     raise Untraceable(f"{func} writes into a mask")
                 self._masks[id(out)] = out, mask_of(out).clone()
-        return result
-
-    def _forget(self, result: object, func: OpOverload) -> object:
-        """Drop the masks of tensors that were written over."""
-        if pytorch.is_mutable(func):
-            for out in _tensors(result):
-                if not pytorch.is_view(out):
-                    self._masks.pop(id(out), None)
         return result
 
 

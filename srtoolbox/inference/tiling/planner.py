@@ -22,16 +22,10 @@ from srtoolbox.text import first_line
 Size = tuple[int, int]  # (height, width)
 SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32)
 PIECES = (PIECE, PIECE // 4, PIECE // 16)
-FEATHER = 32
-"""Pixels of overlap on either side of a seam where a network sees everything: tiles are cross-faded
-over them."""
-FADE_FACTOR = 5
-"""The memory of a band of cross-faded tiles, as a multiple of that of sharp ones: it is put
-together as float, and rounded in a copy."""
-SHARE = 0.6
-"""The share of the free memory that 'auto' takes: it is an estimate, and others need some, too."""
-STATISTICS = 64
-"""Pixels beyond an edge, at least, for a network that sees the whole image: it sees repetitions."""
+FEATHER = 32  # pixels on either side of a seam over which a network that sees everything is cross-faded
+FADE_FACTOR = 5  # memory of a cross-faded band to a sharp one: it is a float, and rounded in a copy
+SHARE = 0.6  # of the free memory, that 'auto' takes: it is an estimate, and others need some, too
+STATISTICS = 64  # pixels of repetitions beyond an edge, at least, for a network that sees everything
 SMALL = 64 * 64  # pixels of an image that takes no more than finding out what it takes
 SMALLEST = 16  # no tile is made smaller when memory runs out
 
@@ -69,9 +63,7 @@ class TilePlanner:
         network: one of NETWORKS, bare; on its device, in evaluation mode when a plan is asked for.
         memory: returns what the network takes.
         device: where it runs.
-        tile: side of a tile, 'auto' or None, see `Upscaler`.
-        overlap: pixels around a tile, None for what makes it exact, see `Upscaler`.
-        batch: how many tiles are run together.
+        tile, overlap, batch: as in `Upscaler`.
     """
 
     def __init__(
@@ -218,7 +210,7 @@ class MarginPlanner:
     Args:
         network: what is run.
         wraps: True for each of rows and columns if they go on with themselves.
-        overlap: pixels that are to suffice, see `Upscaler`; None: as many as the network sees.
+        overlap: as in `Upscaler`.
         support: pixels of its result that are needed beyond the edges, for a resize.
     """
 

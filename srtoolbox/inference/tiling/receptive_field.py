@@ -43,8 +43,7 @@ _measured: weakref.WeakKeyDictionary[nn.Module, int | None] = weakref.WeakKeyDic
 def receptive_field_of(network: nn.Module) -> int | None:
     """Return the radius in LR pixels that `restore` needs around a pixel, chroma included.
 
-    It is the network's `receptive_field`, or where that is None a measured one, which is
-    remembered. None: the whole image, or unknown.
+    Where the network does not tell it, it is measured once. None: the whole image, or unknown.
     """
     bare, facts = unwrap(network), facts_of(network)
     radius = facts.receptive_field
@@ -61,12 +60,11 @@ def measure_receptive_field(network: nn.Module) -> int | None:
     """Return the radius in LR pixels of what an output pixel depends on; None: all, or unknown.
 
     Columns of a long strip are NaN, and the output says which pixels depend on them, whatever the
-    weights and values: gates that are shut or saturated hide nothing (`NanSpread`). Each pixel of a
-    cell of `size_multiple` is tried, in the middle and at both ends; rows and columns are measured
-    apart. Some networks count as seeing everything: one that works in cells of another size than
-    `size_multiple` (windows of attention, strides, behind a padding of its own), since neighbours
-    see it differently; one that depends on a pixel's place, since a strip that begins elsewhere
-    gives something else; and one that decides by values (sorting, indices, Python's `if`).
+    weights and values: shut or saturated gates hide nothing (`NanSpread`). Each pixel of a cell of
+    `size_multiple` is tried, in the middle and at both ends, along rows and along columns. Some
+    networks count as seeing everything: those that work in cells of another size (windows of
+    attention, strides, behind a padding of their own), that depend on a pixel's place, or that
+    decide by values (sorting, indices, Python's `if`).
     """
     try:
         exact = copy.deepcopy(network).to("cpu", torch.float64).eval()
@@ -135,8 +133,8 @@ def _first_and_last(row: Tensor) -> tuple[int, int]:
 def _depends_on_place(network: nn.Module, radius: int) -> bool:
     """True if, far from the border, other values come out when the strip begins one cell later.
 
-    Asked of the network on several ranges of values, and of one whose weights are positive and
-    whose gates are open, where nothing is saturated, dead or cancelled.
+    Tried on several ranges of values, and with positive weights and open gates, where nothing is
+    saturated, dead or cancelled.
     """
     facts = facts_of(network)
     cell, reach = facts.size_multiple, facts.fit(radius)
