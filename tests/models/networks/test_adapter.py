@@ -7,12 +7,8 @@ import pytest
 import torch
 
 from srtoolbox.image import to_image, to_tensor
-from srtoolbox.inference.restore import PiecewiseUpsampling, RefinementOnly
+from srtoolbox.inference.restore import RefinementOnly
 from srtoolbox.inference.upscaler import Upscaler
-<<<<<<< HEAD
-from srtoolbox.inference.wrappers import RefinementOnly
-=======
->>>>>>> 0034239 (inference: put what runs a network into restore, and tiles beside their stitching)
 from srtoolbox.interfaces import Refinable, Splittable
 from srtoolbox.models.networks.adapter import Adapter
 from srtoolbox.registry import NETWORKS
