@@ -53,12 +53,13 @@ class FeatureNetwork(nn.Module):
             for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
                 self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
             for part in self.modules():  # all tensors become buffers that no state_dict holds
-                for name, tensor in [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]:
+                tensors = [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]
+                for name, tensor in tensors:
                     delattr(part, name)
                     part.register_buffer(name, tensor.detach(), persistent=False)
             self.to("cpu")
         self.backbone, self.layers, self.normalize_input = backbone, tuple(layers), normalize_input
-        for index in self._output_steps.values():  # no ReLU in place overwrites the output before it
+        for index in self._output_steps.values():  # no ReLU in place overwrites the one before
             following = self.steps[index + 1] if index + 1 < len(self.steps) else None
             if isinstance(following, nn.ReLU):
                 following.inplace = False

@@ -1,4 +1,4 @@
-"""A network on tensors: padding, chroma, precision, orientations, patches; for evaluation and every tool."""
+"""A network on tensors: padding, chroma, precision, orientations, patches."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def restore(network: nn.Module, lq: Tensor) -> Restored:
 
 
 def _run_padded(network: nn.Module, lq: Tensor) -> Tensor:
-    """Run on any size: padded below and at the right to the `size_multiple`, the result cut to fit."""
+    """Run on any size, padded below and at the right to the `size_multiple`."""
     facts = facts_of(network)
     height, width = lq.shape[-2:]
     bottom, right = -height % facts.size_multiple, -width % facts.size_multiple
@@ -114,9 +114,7 @@ class AutocastRestore:
 
 
 def upscale_whole(network: nn.Module, image: np.ndarray, *, device: torch.device | str | None = None) -> np.ndarray:
-    """Upscale one image by one run of the network on all of it: to watch the network, say.
-
-    `upscaler.upscale`, which the package offers, takes images of any size.
+    """Upscale one image by one run of the network on all of it; `upscaler.upscale` takes any size.
 
     Args:
         network: one of NETWORKS; its training flags are as before afterwards.
@@ -179,7 +177,7 @@ PATCH_SIDE = 33  # SRCNN's training patches
 PATCH_BATCH = 256
 PIECE = 8192
 """Most LR pixels of a piece: small enough for the caches, which pays for what it sees around it.
-On MSRResNet a little faster than 32768, with three quarters of the memory (docs/large_images.md)."""
+On MSRResNet a little faster than 32768, with three quarters of the memory."""
 
 
 class SelfEnsemble(NetworkWrapper):
@@ -252,7 +250,8 @@ class Patchwise(NetworkWrapper):
             rows = slice(top, top + PATCH_SIDE)
             for group in groups:
                 places = [slice(left, left + PATCH_SIDE) for left in group]
-                results = self.network(torch.cat([lq[..., rows, place] for place in places])).float()
+                stack = torch.cat([lq[..., rows, place] for place in places])
+                results = self.network(stack).float()
                 for place, result in zip(places, results.split(lq.shape[0]), strict=True):
                     total[..., rows, place] += result
                     counts[rows, place] += 1
@@ -267,7 +266,7 @@ class PiecewiseUpsampling(NetworkWrapper):
     """A network that upsamples the features of the whole image piece by piece: exact and small.
 
     At four times the size a feature map takes sixteen times the memory; so nearly all that a
-    network with several upsampling steps needs, it needs there, but there it sees few pixels around.
+    network with several upsampling steps needs, it needs there; but there it sees few pixels.
 
     Args:
         network: one of NETWORKS that is `Splittable`, bare.

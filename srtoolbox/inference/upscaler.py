@@ -35,7 +35,7 @@ from srtoolbox.resize import output_length
 Images = TypeVar("Images", np.ndarray, list[np.ndarray])
 """uint8 or uint16, (H, W, 3) RGB, (H, W, 1) or (H, W) gray; or a list of such."""
 WRAPS = ("x", "y", "xy")
-SIDE_BYTES = 400  # of a pixel of a side of the result: 320 for its weights in a resize, the rest for a row
+SIDE_BYTES = 400  # of a pixel of a side of the result: 320 for its weights in a resize, its row
 USUAL_BYTES = 2**26  # that the sides may always take: what is free is an estimate
 
 
@@ -168,22 +168,23 @@ class Upscaler:
             )
         return self._run_planned(image, size, result_bytes)
 
-    def _run_planned(self, image: np.ndarray, result_size: Size, result_bytes: int) -> Iterator[np.ndarray]:
+    def _run_planned(self, image: np.ndarray, target: Size, result_bytes: int) -> Iterator[np.ndarray]:
         """Yield the bands; where memory runs out, the rest is done in smaller tiles."""
-        inner = result_size if self._is_direct else (image.shape[0], image.shape[1])
+        inner = target if self._is_direct else (image.shape[0], image.shape[1])
         margins = self._margins.margins(inner) if self._margins else None
-        axes = zip(image.shape[:2], result_size, self.wraps, strict=True)
-        sides = [Side(old, new, self.scale, wraps) for old, new, wraps in axes] if self._is_direct else None
-        source = Source(image, self.device, margins, sides)
+        axes = zip(image.shape[:2], target, self.wraps, strict=True)
+        sides = [Side(old, new, self.scale, wraps) for old, new, wraps in axes]
+        source = Source(image, self.device, margins, sides if self._is_direct else None)
         size = source.height, source.width
         # the last band is still there when the next is made
-        row_bytes = 2 * source.width * self._core_scale**2 * 3 * (4 if self._is_resized else image.itemsize)
+        itemsize = 4 if self._is_resized else image.itemsize
+        row_bytes = 2 * source.width * self._core_scale**2 * 3 * itemsize
         with evaluation(self._modules), torch.inference_mode():
             plan = self._planner.plan(size, row_bytes, result_bytes)
-        outscale, done = self.scale if self._is_resized else None, 0
+        outscale, bits, done = self.scale if self._is_resized else None, 8 * image.itemsize, 0
         while True:
             grid = plan.grid(size, self._planner.batch)
-            bands = stitch_bands(self._run, source, self._core_scale, grid, 8 * image.itemsize, outscale, done)
+            bands = stitch_bands(self._run, source, self._core_scale, grid, bits, outscale, done)
             try:
                 while True:
                     # while this generator waits, the modes are the caller's, and others may run
@@ -251,15 +252,17 @@ def _check(
     wrap: object,
 ) -> None:
     """Raise SrtoolboxError at the first option that is not possible."""
+    is_tile, is_overlap = tile in (None, "auto") or _is_count(tile), overlap is None or _is_count(overlap)
+    is_free = patches is None or not _is_count(tile)
     is_scale = outscale is None or (isinstance(outscale, int | float) and 0 < outscale < math.inf)
     rules = (
-        (tile in (None, "auto") or _is_count(tile), "tile is a number of pixels from 1, 'auto' or None", tile),
+        (is_tile, "tile is a number of pixels from 1, 'auto' or None", tile),
         (dtype in DTYPES, f"dtype is one of {', '.join(DTYPES)}", dtype),
         (is_scale, "outscale is a finite number above 0", outscale),
-        (overlap is None or _is_count(overlap), "overlap is a number of pixels from 1, or None", overlap),
+        (is_overlap, "overlap is a number of pixels from 1, or None", overlap),
         (_is_count(batch), "batch is a number of tiles from 1", batch),
         (patches in (None, *PATCHES), f"patches is one of {', '.join(PATCHES)}, or None", patches),
-        (not (patches and _is_count(tile)), "patches are cut by themselves: tile is not needed beside them", tile),
+        (is_free, "patches are cut by themselves: tile is not needed beside them", tile),
     )
     for is_kept, rule, value in rules:
         if not is_kept:

@@ -111,9 +111,7 @@ def iteration_of(path: Path) -> int:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Return the `iter_*.pth` of a folder, oldest first, whole or not.
-
-    Those of which only the sidecar is left are among them.
+    """Return the `iter_*.pth` of a folder, oldest first, whole or not, or with the sidecar only.
 
     Raises:
         CheckpointError: the folder cannot be read.
@@ -135,8 +133,7 @@ def latest_checkpoint(folder: Path) -> Path | None:
     Where none verifies, the newest may still be one whose save was killed before its commit.
 
     Raises:
-        CheckpointError: there are checkpoints, but every one is damaged; lists them with the
-            reasons.
+        CheckpointError: every one is damaged; lists them with the reasons.
     """
     skipped: list[str] = []
     paths = list_checkpoints(folder)

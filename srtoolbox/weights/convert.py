@@ -53,11 +53,12 @@ def _bare(trained: State, averaged: State | None) -> dict[str, Any]:
     return trained if averaged is None else averaged
 
 
-_ESRGAN = {"num_dense_blocks": (3,), "num_convs": (5,), "residual_scaling": (0.2,), "upsampling": ("nearest",)}
-_TODAY = {**_ESRGAN, "scale": (1, 2, 4), "unshuffle": (True,)}
-_EARLIER = {**_ESRGAN, "scale": (2, 3, 4, 8), "unshuffle": (False,)}
+_ESRGAN = {"num_dense_blocks": (3,), "num_convs": (5,), "residual_scaling": (0.2,)}
+_TODAY = {**_ESRGAN, "upsampling": ("nearest",), "scale": (1, 2, 4), "unshuffle": (True,)}
+_EARLIER = {**_ESRGAN, "upsampling": ("nearest",), "scale": (2, 3, 4, 8), "unshuffle": (False,)}
 _PLAIN_BLOCKS = {"scale": (2, 3, 4)}
-_TO_MMAGIC, _TO_2019 = ({ours: theirs for theirs, ours in names.items()} for names in (MMAGIC, NAMES_2019))
+_TO_MMAGIC = {ours: theirs for theirs, ours in MMAGIC.items()}
+_TO_2019 = {ours: theirs for theirs, ours in NAMES_2019.items()}
 FORMATS = {
     "basicsr": Format(
         {"RRDBNet": ({}, _TODAY), "MSRResNet": ({}, _PLAIN_BLOCKS), "SRVGGNetCompact": ({}, {})}, _params

@@ -23,17 +23,15 @@ def starting_weights(
 ) -> dict[str, Tensor]:
     """Return the weights that a run's generator can start from, in its own names.
 
-    The log says what another project's file is. Where the file's network computes something else
-    with its tensors than the run's (another activation, other input ranges), it warns.
+    The log says what another project's file is, and warns where its network computes something else
+    with its tensors than the run's (another activation, other input ranges).
 
     Args:
-        state: the file, loaded.
-        source: its path.
+        state, source: the file, loaded, and its path.
         config, own: of the run's generator, the latter its state_dict.
 
     Raises:
-        CheckpointError: no weights in it, or of no network that is known, and nothing in it fits
-            the run's.
+        CheckpointError: no weights in it that are known or fit the run's.
     """
     run = run_config_in(state, source)
     generator = declared_network(source) if run is None else run["model"]["generator"]
@@ -116,8 +114,7 @@ def load_initial_weights(
 
     Args:
         networks, config: the run's, the former fresh.
-        weights: a loaded checkpoint, of ours or of another project.
-        source: its file, for messages.
+        weights, source: a loaded checkpoint, of ours or of another project, and its file.
 
     Raises:
         CheckpointError: no generator in it, or none that fits.

@@ -100,7 +100,7 @@ def _check_alike(first: NetworkFile, other: NetworkFile) -> None:
     if fault:
         raise CheckpointError(f"{names} are not of one network and cannot be interpolated; the second has {fault}")
     ours, theirs = arguments_of(first.config), arguments_of(other.config)
-    keys = (key for key in {**ours, **theirs} if not key.startswith("init"))  # which is for the start of a training
+    keys = (key for key in {**ours, **theirs} if not key.startswith("init"))  # how training begins
     unlike = [key for key in keys if ours.get(key) != theirs.get(key)]
     if unlike:
         shown = ", ".join(f"{key}={ours.get(key)!r} and {theirs.get(key)!r}" for key in unlike)
@@ -111,18 +111,16 @@ def interpolate_states(states: Sequence[State], shares: Sequence[float]) -> dict
     """Return the sum of shares[i] * states[i], tensor by tensor: parameters and buffers alike.
 
     Floating tensors are summed in float64 and rounded once, to the widest dtype among them; a
-    state of share 0 is left out, so that shares (1, 0) give the first one bit for bit. Counters
-    and masks are no quantities to average: whole numbers and booleans must agree in all states,
-    except BatchNorm's count of batches, which is that of the state with the largest share (of the
-    first, if several are).
+    state of share 0 is left out, so that shares (1, 0) give the first one bit for bit. Whole
+    numbers and booleans must agree in all states, except BatchNorm's count of batches, which is
+    that of the (first) state with the largest share.
 
     Args:
         states: state_dicts with equal keys and shapes.
-        shares: one for each, in [0, 1], with sum 1.
+        shares: one for each, in [0, 1], with sum 1: else a running variance could become negative.
 
     Raises:
-        SrtoolboxError: other shares. Outside [0, 1] a running variance could become negative, and
-            the result NaN.
+        SrtoolboxError: other shares.
         CheckpointError: keys, shapes or whole-numbered buffers that differ.
     """
     if len(shares) != len(states) or not states:

@@ -21,7 +21,7 @@ from srtoolbox.weights.recognise import ForeignNetwork, WeightsChoice, find_weig
 from srtoolbox.weights.state_dicts import differences, rename_like, state_for
 from srtoolbox.weights.trial import innermost
 
-NETWORK_KEY = "network"  # where the header of a `.safetensors` of `convert_checkpoint` names its network
+NETWORK_KEY = "network"  # in the header of a `.safetensors` that `convert` writes
 
 
 class NetworkFile(NamedTuple):
@@ -29,7 +29,7 @@ class NetworkFile(NamedTuple):
 
     config: dict[str, Any]  # the network's own: `type` and its arguments
     tensors: dict[str, Tensor]  # its state_dict
-    run_config: dict[str, Any]  # that of its run; of another project's file, `model.generator` alone
+    run_config: dict[str, Any]  # of its run; another project's has `model.generator` alone
     source: str  # the file's path
 
 
@@ -44,11 +44,7 @@ def read_network(
 ) -> NetworkFile:
     """Read the generator in a checkpoint of this toolbox or of another project, not built yet.
 
-    The log says what it is.
-
-    Args:
-        path, config, weights, scale, trial: as in `load_network`.
-        quiet: the log says nothing.
+    Arguments as in `load_network`. The log says what it is, unless `quiet`.
 
     Raises:
         CheckpointError: unreadable, or nothing says which network it is, or it says another scale
@@ -62,10 +58,11 @@ def read_network(
         _check_scale(generator, scale, source)
         return NetworkFile(generator, weights_in(state, source, weights=weights), run_config, source)
     declared = declared_network(path)
-    fitting = state_for(declared, weights_in(state, source, weights=weights)) if declared is not None else None
-    if declared is not None and fitting is not None:
-        _check_scale(declared, scale, source)
-        return NetworkFile(declared, fitting, {"model": {"generator": declared}}, source)
+    if declared is not None:
+        fitting = state_for(declared, weights_in(state, source, weights=weights))
+        if fitting is not None:
+            _check_scale(declared, scale, source)
+            return NetworkFile(declared, fitting, {"model": {"generator": declared}}, source)
     try:
         foreign = _foreign(state, source, config, weights, scale, trial)
     except CheckpointError:
@@ -78,16 +75,15 @@ def read_network(
             LOGGER.info("%s: %s", name, foreign.sentence)
         for warning in foreign.warnings:
             LOGGER.warning("%s %s", name, warning)
-    return NetworkFile(foreign.config, foreign.tensors, {"model": {"generator": foreign.config}}, source)
+    run_config = {"model": {"generator": foreign.config}}
+    return NetworkFile(foreign.config, foreign.tensors, run_config, source)
 
 
 def declared_network(path: str | Path) -> dict[str, Any] | None:
-    """Return `type` and arguments of the network that the header of a `.safetensors` names.
+    """Return `type` and arguments of the network that the header of a `.safetensors` names, or None.
 
-    What no tensor tells is kept there. It may be a network of a plugin; None where none is named.
-
-    Args:
-        path: any file of weights that `load_tensors` has read, and so checked for completeness.
+    What no tensor tells is kept there; it may be a network of a plugin. `load_tensors` has read the
+    file, and so checked for completeness.
     """
     if Path(path).suffix.lower() != ".safetensors":
         return None
@@ -139,7 +135,8 @@ def _foreign(
             return examine(source, assumed, weights) if trial else assumed
         remarks = (f"is not the {config['type']} given; its own network is used",)
     try:
-        assumed = recognise(state, source, scale=scale or (config or {}).get("scale"), weights=weights)
+        scale = scale or (config or {}).get("scale")
+        assumed = recognise(state, source, scale=scale, weights=weights)
     except CheckpointError as error:
         if config is None:
             raise
@@ -202,16 +199,11 @@ def load_network(
 def weights_in(
     state: Mapping[str, Any], source: str, network: str = "generator", *, weights: WeightsChoice
 ) -> dict[str, Tensor]:
-    """Return the weights of one network in a loaded checkpoint.
-
-    Other projects' names are turned into ours where they are known.
+    """Return the weights of one network in a loaded checkpoint, in our names where they are known.
 
     Args:
-        state: what was loaded.
-        source: the file, for messages.
-        network: 'generator', 'discriminator' or the name of another network in a checkpoint of
-            ours.
-        weights: 'ema' takes the averaged ones where there are some, 'raw' the trained ones.
+        state, source, weights: as in `recognise`.
+        network: 'generator', 'discriminator' or another one's name in a checkpoint of ours.
 
     Raises:
         CheckpointError: no such network in it.
@@ -233,9 +225,7 @@ def weights_in(
 
 
 def run_config_in(state: Mapping[str, Any], source: str) -> dict[str, Any] | None:
-    """Return the config in one of our checkpoints; None in another project's file.
-
-    It has at least `model.generator`.
+    """Return the config in one of our checkpoints, with `model.generator`; None in others' files.
 
     Raises:
         CheckpointError: a config that is damaged.

@@ -82,7 +82,8 @@ def trial_of(source: str, assumed: ForeignNetwork, weights: str) -> Trial | str:
     its code may change.
     """
     try:
-        is_ours = NETWORKS.get(innermost(assumed.config)["type"]).__module__.startswith("srtoolbox.")
+        network = NETWORKS.get(innermost(assumed.config)["type"])
+        is_ours = network.__module__.startswith("srtoolbox.")
         question = json.dumps([REVISION, sha256(source), weights, assumed.config], sort_keys=True)
         key = hashlib.sha256(question.encode()).hexdigest()
         trial = _recall(key) if is_ours else None
@@ -139,7 +140,7 @@ def _refusal(trial: Trial) -> str:
 
 
 def cache_folder() -> Path | None:
-    """Return the folder of verdicts, which need not exist; None where there is no place for them."""
+    """Return the folder of verdicts, which need not exist; None: there is no place for them."""
     own = os.environ.get(ENVIRONMENT)
     if own is not None:
         return Path(own) / "trials" if own else None

@@ -1,11 +1,11 @@
-"""Files of other projects, recognised by their tensors: network, arguments, and tensors in our names."""
+"""Files of other projects, recognised by their tensors: network, arguments, our names."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any, Literal, NamedTuple
@@ -37,11 +37,11 @@ ROLES = {
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
 # what averaging and preprocessing leave beside the weights: counts and constants
 COMPANIONS = ("n_averaged", "steps", "step_counter", "data_preprocessor.mean", "data_preprocessor.std")
-_FAMILIES = [module.name for module in pkgutil.iter_modules(formats.__path__, formats.__name__ + ".")]
-LAYOUTS: tuple[Layout, ...] = tuple(row for name in _FAMILIES for row in importlib.import_module(name).LAYOUTS)
+_FAMILIES = [info.name for info in pkgutil.iter_modules(formats.__path__, formats.__name__ + ".")]
+LAYOUTS = tuple(row for name in _FAMILIES for row in importlib.import_module(name).LAYOUTS)
 _CLASSIFIER = "{} for classification: give it to a perceptual loss"
-# what files that are no network of LAYOUTS look like, by keys that all of them have: the more special
-# before the more general
+# what files that are no network of LAYOUTS look like, by keys that all of them have: the special
+# before the general
 UNSUPPORTED = (
     ("lin0.model.1.weight", "LPIPS's linear layers: part of a metric"),
     ("conv0.weight conv1.weight_orig", "a discriminator (a U-Net with spectral norm), not a generator"),
@@ -84,14 +84,11 @@ def find_weights(
     """Find the weights of one network in a loaded checkpoint of another project.
 
     Args:
-        state: what was loaded.
-        source: the file, for messages.
+        state, source, weights: as in `recognise`.
         network: 'generator' or 'discriminator', where the file has several.
-        weights: 'ema' prefers averaged weights where there are some, 'raw' the trained ones.
 
     Raises:
-        CheckpointError: no dictionary of tensors in it; says what it is instead where that can be
-            told.
+        CheckpointError: no dictionary of tensors in it; says what it is instead, where it can.
     """
     for wrapper in _in_order(AVERAGED, WRAPPERS, weights):
         # an empty one: nothing was averaged
@@ -102,14 +99,15 @@ def find_weights(
     if not tensors:
         raise CheckpointError(f"{source}: {_no_weights(state)}")
     for role in _in_order(AVERAGED_ROLES[network], ROLES[network], weights):
-        part = {key.removeprefix(role): value for key, value in tensors.items() if key.startswith(role)}
-        if part:
+        names = [key for key in tensors if key.startswith(role)]
+        if names:
+            part = {key.removeprefix(role): tensors[key] for key in names}
             return Contents(_without_prefixes(part), role in AVERAGED_ROLES[network])
     return Contents(_without_prefixes(tensors), False)
 
 
-def _in_order(averaged: tuple[str, ...], raw: tuple[str, ...], weights: WeightsChoice) -> tuple[str, ...]:
-    return averaged + raw if weights == "ema" else raw + averaged
+def _in_order(averaged: Sequence[str], raw: Sequence[str], weights: WeightsChoice) -> list[str]:
+    return [*averaged, *raw] if weights == "ema" else [*raw, *averaged]
 
 
 def _without_prefixes(tensors: State) -> State:
@@ -147,14 +145,13 @@ def recognise(
 
     Args:
         state: the file as it was loaded, wrappers and all.
-        source: its name: for messages, and where the tensors fit any scale (SRCNN, VDSR, FSRCNN)
-            for the 'x2' in it.
-        scale: the scale, where the tensors leave it open; it goes before the name.
+        source: its name, for messages, and for the 'x2' in it where the tensors fit any scale.
+        scale: that where the tensors leave it open; it goes before the name.
         weights: 'ema' prefers averaged weights where there are some, 'raw' the trained ones.
 
     Raises:
-        CheckpointError: no weights in it, or of no network here: says what it looks like; or of a
-            scale that nothing tells, or of another one than wanted.
+        CheckpointError: no weights in it, or of no network here, or of another scale than wanted,
+            or of one that nothing tells.
     """
     contents = find_weights(state, source, weights=weights)
     reasons = []
@@ -214,7 +211,8 @@ def _renamed(state: State, layout: Layout) -> State:
 def _as_ours(layout: Layout, contents: Contents, source: str, scale: int | None) -> ForeignNetwork:
     tensors, named = _renamed(contents.tensors, layout), scale_in(source)
     with _malformed_as_misfit():
-        arguments = {**layout.arguments(tensors, named if scale is None else scale), **layout.hidden}
+        hint = named if scale is None else scale
+        arguments = {**layout.arguments(tensors, hint), **layout.hidden}
     config = {"type": layout.network, **arguments}
     try:
         with without_memory():
@@ -226,8 +224,10 @@ def _as_ours(layout: Layout, contents: Contents, source: str, scale: int | None)
         raise Misfit(fault)
     if scale not in (None, arguments["scale"]):
         raise CheckpointError(f"{source}: {layout} that upscales x{arguments['scale']}, not x{scale}")
-    doubt = f", though its name says x{named}" if None not in (scale, named) and scale != named else ""
-    return ForeignNetwork(config, tensors, _sentence(layout, arguments, contents.averaged) + doubt)
+    sentence = _sentence(layout, arguments, contents.averaged)
+    if None not in (scale, named) and scale != named:
+        sentence += f", though its name says x{named}"
+    return ForeignNetwork(config, tensors, sentence)
 
 
 def _sentence(layout: Layout, arguments: Arguments, is_averaged: bool) -> str:

@@ -22,13 +22,17 @@ def differences(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str:
     >>> differences({"a.0.bias": one, "a.1.bias": one, "b.bias": one}, {"b.bias": one})
     '2 missing (a.{0,1}.bias)'
     """
+    missing, unexpected = [key for key in own if key not in other], [key for key in other if key not in own]
+    parts = []
+    for fault, keys in (("missing", missing), ("unexpected", unexpected)):
+        groups = group_keys(keys)
+        rest = f" and {len(groups) - _SHOWN} groups more" if len(groups) > _SHOWN else ""
+        parts += [f"{len(keys)} {fault} ({', '.join(groups[:_SHOWN])}{rest})"] if keys else []
     reshaped = [key for key in own if key in other and own[key].shape != other[key].shape]
-    parts = [
-        _listing("missing", [key for key in own if key not in other]),
-        _listing("unexpected", [key for key in other if key not in own]),
-        _shapes(reshaped, own, other),
-    ]
-    return "; ".join(part for part in parts if part)
+    texts = [f"{key} {tuple(other[key].shape)} for {tuple(own[key].shape)}" for key in reshaped[:_SHOWN]]
+    texts += ["..."] if len(reshaped) > _SHOWN else []
+    parts += [f"{len(reshaped)} of another shape ({', '.join(texts)})"] if reshaped else []
+    return "; ".join(parts)
 
 
 def group_keys(keys: Iterable[str]) -> list[str]:
@@ -62,23 +66,6 @@ def _range_text(column: Collection[int]) -> str:
         return str(values[0]) if len(values) == 1 else "{" + ",".join(map(str, values)) + "}"
     gap = "" if values[-1] - values[0] == len(values) - 1 else ",.."
     return f"{{{values[0]}..{values[-1]}{gap}}}"
-
-
-def _listing(fault: str, keys: Sequence[str]) -> str:
-    if not keys:
-        return ""
-    groups = group_keys(keys)
-    rest = f" and {len(groups) - _SHOWN} groups more" if len(groups) > _SHOWN else ""
-    return f"{len(keys)} {fault} ({', '.join(groups[:_SHOWN])}{rest})"
-
-
-def _shapes(keys: Sequence[str], own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str:
-    if not keys:
-        return ""
-    pairs = [(key, tuple(other[key].shape), tuple(own[key].shape)) for key in keys[:_SHOWN]]
-    texts = [f"{key} {shape} for {expected}" for key, shape, expected in pairs]
-    texts += ["..."] if len(keys) > _SHOWN else []
-    return f"{len(keys)} of another shape ({', '.join(texts)})"
 
 
 def state_for(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:

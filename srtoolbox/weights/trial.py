@@ -1,10 +1,10 @@
 """Networks that fit a file's tensors equally, tried on a photograph: only one was trained.
 
 Activations, ranges, means and the order of channels leave no trace in tensors, and the wrong one
-still makes an image. So each candidate enlarges a photograph that was reduced here. Networks trained
-for such pairs are ranked by their gain in PSNR over bicubic interpolation; others (GANs, real
-degradations, scale 1) by how much the result, shrunk back, has in common with what it was made from.
-By this all are judged, too: it needs no truth and holds for whatever a network was trained for.
+still makes an image. So each candidate enlarges a photograph that was reduced here. Networks for
+such pairs are ranked by their gain in PSNR over bicubic interpolation; others (GANs, real
+degradations, scale 1) by how much the result, shrunk back, has in common with its input. By this
+all are judged, too: it needs no truth and holds for whatever a network was trained for.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def try_on_photograph(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
         return scores
 
     if config["type"] != "Adapter":  # which says how it is fed
-        # fed rightly, it beats bicubic, or comes as near as GANs do with a result that is like its input
+        # fed rightly, it beats bicubic, or comes as near as GANs do, and is like its input
         is_near = assumed.gain > -3 or assumed.gain == -math.inf
         is_convincing = assumed.gain > 0 or (is_near and assumed.match >= SOUND + 5)
         if _best(results) is not results[0] or not is_convincing:

@@ -1,4 +1,4 @@
-"""Tiles of an image: windows of one size go through a network, and parts of its results are put together.
+"""Tiles of an image: windows go through a network, and parts of its results are put together.
 
 `planner` decides which; `memory` and `receptive_field` tell it what a network takes and sees.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 from srtoolbox.image import to_image, to_tensor
 from srtoolbox.resize import Part, imresize_part, output_length
 
-COSTLY = 2.5  # the work for an image, as a multiple of its pixels, from which on users are told of it
+COSTLY = 2.5  # the work for an image, as a multiple of its pixels, from which on users are told
 NEAR = 64  # the overlap that is proposed to them instead
 
 
@@ -122,7 +122,7 @@ Run = Callable[[Tensor], Tensor]
 
 
 class Side(NamedTuple):
-    """A side of an image that is resized; where it wraps, by just the factor that makes it `outputs`."""
+    """A side of an image that is resized; where it wraps, by just what makes it `outputs`."""
 
     length: int  # pixels of the image
     outputs: int  # pixels of the result
@@ -165,7 +165,8 @@ class Source:
         places = [(start - before, stop - before) for (start, stop), (before, _) in axes]
         parts = [side.part(*place) for side, place in zip(self.resize or (), places, strict=False)]
         pixels = self.image
-        for axis, place in enumerate([part.needs for part in parts] or [slice(*place) for place in places]):
+        needs = [part.needs for part in parts] or [slice(*place) for place in places]
+        for axis, place in enumerate(needs):
             if place.start >= 0 and place.stop <= pixels.shape[axis]:
                 pixels = pixels[place] if axis == 0 else pixels[:, place]
             else:  # beyond an edge the image goes on with itself
@@ -180,16 +181,14 @@ def stitch_bands(
     scale: int,
     grid: TileGrid,
     bits: int,
-    outscale: float | None = None,
-    first: int = 0,
+    outscale: float | None,
+    first: int,
 ) -> Iterator[np.ndarray]:
     """Yield bands of the finished image, HWC of `bits` bits, without its margins.
 
     Args:
-        run: the network.
-        source: gives its windows.
-        scale: the network's.
-        grid: where the windows lie.
+        run, scale: the network, and its scale.
+        source, grid: what gives its windows, and where they lie.
         bits: 8 or 16.
         outscale: the final scale, where the network's result is to be resized.
         first: row of the finished image to begin at.
@@ -199,7 +198,8 @@ def stitch_bands(
         sides = []
         for length, margin in zip((source.height, source.width), margins, strict=True):
             inner, factor = (length - sum(margin)) * scale, outscale / scale
-            sides.append(Side(inner, output_length(inner, factor), factor, any(margin), margin.before * scale))
+            outputs = output_length(inner, factor)
+            sides.append(Side(inner, outputs, factor, any(margin), margin.before * scale))
         for resized in _resized_bands(floats, *sides, first=first):
             yield to_image(resized, bits)
         return
@@ -233,7 +233,8 @@ def _rounded_bands(run: Run, source: Source, scale: int, grid: TileGrid, bits: i
             levels = to_image(result[..., rows.source(scale), columns.source(scale)], bits)
             del result
             if band is None:
-                band = np.empty((levels.shape[0], source.width * scale, levels.shape[2]), levels.dtype)
+                height, _, channels = levels.shape
+                band = np.empty((height, source.width * scale, channels), levels.dtype)
             band[:, columns.target(scale)] = levels
         assert band is not None
         yield band[max(0, first - rows.keep_start * scale) :]
@@ -291,7 +292,7 @@ def _ramp(tile: Tile, scale: int) -> Tensor:
 def _resized_bands(
     bands: Callable[[int], Iterator[Tensor]], rows: Side, columns: Side, *, first: int
 ) -> Iterator[Tensor]:
-    """Yield MATLAB's bicubic `imresize`, from row `first` on, of an image that comes in bands of rows.
+    """Yield MATLAB's bicubic `imresize` of an image that comes in bands, from row `first` on.
 
     `bands` gives those of the image with its margins, beginning at a row.
     """

@@ -98,7 +98,8 @@ def _group(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgr
             if limit is not None and used is not None:
                 counts = dict(line.split(" ", 1) for line in _lines(place / "memory.stat"))
                 # cached files count as used, but are given up on demand
-                yield limit - used + int(counts.get("total_inactive_file", counts.get("inactive_file", 0)))
+                cached = counts.get("total_inactive_file", counts.get("inactive_file", 0))
+                yield limit - used + int(cached)
             if place == base:
                 break
 
@@ -128,7 +129,7 @@ class MemoryModel(NamedTuple):
     network: float  # the whole
     around: float  # the tensors of `restore` and an ensemble around it: the result, chroma, sums
     body: float = 0.0
-    features: float = 0.0  # the body's result, which stays while the upsampling goes on piece by piece
+    features: float = 0.0  # the body's result, which stays while it is upsampled piece by piece
     tail: float = 0.0
 
     def bytes_of(self, window: int, piece: int | None, halo: int) -> float:
@@ -146,9 +147,8 @@ class MemoryModel(NamedTuple):
         return KERNEL_FACTOR * (self.around * window + inner)
 
 
-_measured: weakref.WeakKeyDictionary[nn.Module, dict[tuple[bool, str, torch.device], MemoryModel]] = (
-    weakref.WeakKeyDictionary()
-)
+_Models = dict[tuple[bool, str, torch.device], MemoryModel]
+_measured: weakref.WeakKeyDictionary[nn.Module, _Models] = weakref.WeakKeyDictionary()
 
 
 def memory_model_of(network: nn.Module, dtype: str, *, ensemble: bool = False) -> MemoryModel:
@@ -205,7 +205,7 @@ class _Stub(NetworkWrapper):
 
 
 def peak_bytes(run: Callable[[], object]) -> int:
-    """Return the most bytes of tensors alive at once that operators make during `run`, by counting."""
+    """Return the most bytes of tensors alive at once that operators make during `run`."""
     with _LiveBytes() as live:
         run()
     return live.peak
@@ -224,7 +224,8 @@ class _LiveBytes(DispatchMode):
         inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         old = {tensor.untyped_storage().data_ptr() for tensor in inputs}
         result = func(*args, **kwargs)
-        for storage in [leaf.untyped_storage() for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]:
+        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        for storage in [tensor.untyped_storage() for tensor in outputs]:
             place, count = storage.data_ptr(), storage.nbytes()
             # an address is reused only after its owner is gone
             if count and place not in old and place not in self._places:

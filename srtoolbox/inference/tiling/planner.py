@@ -22,10 +22,10 @@ from srtoolbox.text import first_line
 Size = tuple[int, int]  # (height, width)
 SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32)
 PIECES = (PIECE, PIECE // 4, PIECE // 16)
-FEATHER = 32  # pixels on either side of a seam over which a network that sees everything is cross-faded
+FEATHER = 32  # pixels on either side of a seam over which what sees everything is cross-faded
 FADE_FACTOR = 5  # memory of a cross-faded band to a sharp one: it is a float, and rounded in a copy
 SHARE = 0.6  # of the free memory, that 'auto' takes: it is an estimate, and others need some, too
-STATISTICS = 64  # pixels of repetitions beyond an edge, at least, for a network that sees everything
+STATISTICS = 64  # pixels of repetitions beyond an edge, at least, for what sees everything
 SMALL = 64 * 64  # pixels of an image that takes no more than finding out what it takes
 SMALLEST = 16  # no tile is made smaller when memory runs out
 
@@ -35,7 +35,7 @@ class Overlap(NamedTuple):
 
     halo: int  # pixels that a tile sees around it, at least
     multiple: int  # divides starts and sides of windows
-    is_faded: bool  # neighbours are cross-faded; else the cut is sharp, exact where the halo suffices
+    is_faded: bool  # cross-faded; else the cut is sharp, exact where the halo suffices
 
     def grid(self, size: Size, tile: Size, batch: int = 1) -> TileGrid:
         """Return the tiles of an image, with sides of at most `tile` and the halo, in groups."""

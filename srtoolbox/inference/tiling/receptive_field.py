@@ -27,7 +27,7 @@ ROUNDING = 1e-5  # of the range of values: more than float32 inside a network ma
 PLACES = 4  # at least so many neighbours must be seen alike
 COMPARED = 40  # columns, at least, that must be the same at another place
 LEVELS = ((0.25, 0.75), (-40.0, 40.0))
-"""Ranges of values on which a network must do the same at another place: gates close on some of them."""
+"""Ranges of values on which a network must do the same at another place: gates close on some."""
 _GATES = """
     relu hardtanh hardsigmoid hardswish sigmoid tanh clamp clamp_min clamp_max leaky_relu threshold
     elu celu selu softplus silu gelu mish hardshrink softshrink round floor ceil trunc sign erf

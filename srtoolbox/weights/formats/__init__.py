@@ -73,11 +73,12 @@ def rename(state: State, names: Names) -> State:
     """
     if not isinstance(names, Mapping):
         return names(state)
-    slots = [(re.sub(r"\{(\w)\}", r"(?P<\1>\\d+)", theirs.replace(".", r"\.")), ours) for theirs, ours in names.items()]
+    templates = [(theirs.replace(".", r"\."), ours) for theirs, ours in names.items()]
+    patterns = [(re.sub(r"\{(\w)\}", r"(?P<\1>\\d+)", theirs), ours) for theirs, ours in templates]
     renamed = {}
     for key, value in state.items():
         stem, dot, leaf = key.rpartition(".")
-        matches = ((re.fullmatch(pattern, stem), ours) for pattern, ours in slots)
+        matches = ((re.fullmatch(pattern, stem), ours) for pattern, ours in patterns)
         stem = next((ours.format(**match.groupdict()) for match, ours in matches if match), stem)
         renamed[stem + dot + leaf] = value
     return renamed

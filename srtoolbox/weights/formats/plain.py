@@ -68,8 +68,10 @@ def fsrcnn_from_lornatang(state: State) -> State:
 
     `shrink`, `map` and `expand` are one part here, numbered through.
     """
-    length = max((int(key.split(".")[1]) for key in state if key.startswith("map.")), default=-1) + 1
-    names = {"feature_extraction.{n}": "first_part.{n}", "deconv": "last_part", "shrink.{n}": "mid_part.{n}"}
+    numbers = [int(key.split(".")[1]) for key in state if key.startswith("map.")]
+    length = max(numbers, default=-1) + 1
+    names = {"feature_extraction.{n}": "first_part.{n}", "deconv": "last_part"}
+    names["shrink.{n}"] = "mid_part.{n}"
     names |= {f"map.{number}": f"mid_part.{number + 2}" for number in range(length)}
     names |= {f"expand.{number}": f"mid_part.{number + length + 2}" for number in range(2)}
     return rename(state, names)

@@ -39,7 +39,8 @@ def to_old(state: State) -> State:
     """
     blocks = count(state, "body.{n}.rdb1.conv1.weight")
     stages = count(state, "conv_up{n}.weight")
-    names = {"conv_first": "0", "body.{n}.rdb{m}.conv{k}": "1.sub.{n}.RDB{m}.conv{k}.0", "conv_body": f"1.sub.{blocks}"}
+    names = {"conv_first": "0", "conv_body": f"1.sub.{blocks}"}
+    names["body.{n}.rdb{m}.conv{k}"] = "1.sub.{n}.RDB{m}.conv{k}.0"
     # after each doubling come its convolution and an activation; then HR, activation, last
     names |= {f"conv_up{number}": f"{3 * number}" for number in range(1, stages + 1)}
     names |= {"conv_hr": f"{3 * stages + 2}", "conv_last": f"{3 * stages + 4}"}
