@@ -41,14 +41,9 @@ def torchvision_models() -> ModuleType:
             operator = re.search(r"operator torchvision::(\w+) does not exist", str(error))
             if operator is None or operator[1] not in _SCHEMAS:
                 raise SrtoolboxError(f"torchvision does not fit torch {torch.__version__}: {error}") from error
-            _declare(operator[1])
+            library = torch.library.Library("torchvision", "FRAGMENT")
+            library.define(_SCHEMAS[operator[1]])
+            _declared.append(library)
+            for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+                del sys.modules[name]  # it is half imported
     raise SrtoolboxError(f"torchvision does not fit torch {torch.__version__}; see docs/install.md")
-
-
-def _declare(operator: str) -> None:
-    """Declare the schema of a missing operator, and forget the half-imported package."""
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    library.define(_SCHEMAS[operator])
-    _declared.append(library)
-    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-        del sys.modules[name]

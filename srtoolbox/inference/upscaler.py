@@ -206,18 +206,13 @@ class Upscaler:
 
 
 def upscale(
-    network: nn.Module,
-    image: Images,
-    *,
-    device: torch.device | str | None = None,
-    wrap: str | None = None,
+    network: nn.Module, image: Images, *, device: torch.device | str | None = None, wrap: str | None = None
 ) -> Images:
     """Upscale images of any size, cut as memory asks: an `Upscaler` with little set, for one call.
 
     Args:
-        network: one of NETWORKS; its training flags are as before afterwards.
+        network, device: as in `Upscaler`.
         image: uint8 or uint16, (H, W, 3) RGB, (H, W, 1) or (H, W) gray; or a list of such.
-        device: where to run; the network is moved there. None: where the network is.
         wrap: 'x', 'y' or 'xy' for images that tile, see `Upscaler`.
 
     Returns:

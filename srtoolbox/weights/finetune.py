@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,10 +76,9 @@ def _examine(network: ForeignNetwork, source: str) -> ForeignNetwork:
 
 def _recognise(state: Mapping[str, Any], source: str, scale: int | None) -> ForeignNetwork:
     """Recognise a file, of the run's scale where the tensors leave it open, else of its own."""
-    try:
+    with contextlib.suppress(CheckpointError):
         return recognise(state, source, scale=scale)
-    except CheckpointError:
-        return recognise(state, source)
+    return recognise(state, source)
 
 
 def _compare(source: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:

@@ -24,7 +24,6 @@ from srtoolbox.weights.state_dicts import differences
 from srtoolbox.weights.trial import describe, innermost
 
 State = Mapping[str, Tensor]
-COUNTER = "num_batches_tracked"
 
 
 class Interpolation(NamedTuple):
@@ -55,6 +54,7 @@ class Interpolator:
         trial: bool = True,
     ) -> None:
         self.files = [read_network(path, config=config, weights=weights, scale=scale, trial=trial) for path in paths]
+        self.states = [file.tensors for file in self.files]
         self.network = build_network(self.files[0])
         for other in self.files[1:]:
             _check_alike(self.files[0], other)
@@ -65,7 +65,7 @@ class Interpolator:
         Raises:
             SrtoolboxError: shares that are not in [0, 1] or whose sum is not 1.
         """
-        self.network.load_state_dict(self._state(shares))
+        self.network.load_state_dict(interpolate_states(self.states, shares))
         return self.network.to(device)
 
     def save(self, path: str | Path, shares: Sequence[float]) -> None:
@@ -74,13 +74,10 @@ class Interpolator:
         state = {
             "iter": 0,
             "config": json.dumps(self.files[0].run_config),
-            "networks": {"generator": self._state(shares)},
+            "networks": {"generator": interpolate_states(self.states, shares)},
             "blend": [{"file": Path(file.source).name, "share": share} for file, share in parts],
         }
         save_checkpoint(Path(path), state)
-
-    def _state(self, shares: Sequence[float]) -> dict[str, Tensor]:
-        return interpolate_states([file.tensors for file in self.files], shares)
 
 
 def _check_alike(first: NetworkFile, other: NetworkFile) -> None:
@@ -141,7 +138,7 @@ def interpolate_states(states: Sequence[State], shares: Sequence[float]) -> dict
             result[key] = _weighted_sum([(state[key], share) for state, share in parts])
             continue
         are_equal = all(torch.equal(tensor, state[key]) for state in states)
-        if not are_equal and not key.endswith(COUNTER):
+        if not are_equal and not key.endswith("num_batches_tracked"):
             raise CheckpointError(f"{key} holds whole numbers that differ, and cannot be interpolated")
         result[key] = heaviest[key].clone()
     return result

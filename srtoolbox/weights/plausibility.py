@@ -27,9 +27,6 @@ from srtoolbox.weights.recognise import ForeignNetwork
 from srtoolbox.weights.state_dicts import state_for
 from srtoolbox.weights.trial import REFUSED, REVISION, SOUND, Score, Trial, describe, innermost, try_on_photograph
 
-ENVIRONMENT = "SRTOOLBOX_CACHE"
-FORCE = "--no-trial opens it as it is (load_network(..., trial=False))"
-
 
 def examine(source: str, assumed: ForeignNetwork, weights: str) -> ForeignNetwork:
     """Try the networks that may have been trained; the verdict is kept for the next time.
@@ -132,7 +129,8 @@ def _refusal(trial: Trial) -> str:
     return (
         f"but what it makes of a photograph{agreement}{ways}, where sound files reach 30 dB: it is "
         f"another network than its tensors look like, of another scale, or for other images. A "
-        f"config says what tensors do not tell (--config, load_network(..., config=...)); {FORCE}"
+        f"config says what tensors do not tell (--config, load_network(..., config=...)); "
+        f"--no-trial opens it as it is (load_network(..., trial=False))"
     )
 
 
@@ -141,7 +139,7 @@ def _refusal(trial: Trial) -> str:
 
 def cache_folder() -> Path | None:
     """Return the folder of verdicts, which need not exist; None: there is no place for them."""
-    own = os.environ.get(ENVIRONMENT)
+    own = os.environ.get("SRTOOLBOX_CACHE")
     if own is not None:
         return Path(own) / "trials" if own else None
     with contextlib.suppress(RuntimeError):  # no home

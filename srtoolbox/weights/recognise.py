@@ -30,10 +30,7 @@ AVERAGED_ROLES: dict[str, tuple[str, ...]] = {
     "generator": ("generator_ema.", "netG_ema.", "net_g_ema."),
     "discriminator": (),
 }
-ROLES = {
-    "generator": ("generator.", "netG.", "net_g."),
-    "discriminator": ("discriminator.", "netD.", "net_d."),
-}
+ROLES = {"generator": ("generator.", "netG.", "net_g."), "discriminator": ("discriminator.", "netD.", "net_d.")}
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
 # what averaging and preprocessing leave beside the weights: counts and constants
 COMPANIONS = ("n_averaged", "steps", "step_counter", "data_preprocessor.mean", "data_preprocessor.std")

@@ -166,7 +166,7 @@ def _hidden(name: str) -> Mapping[str, Sequence[Any]]:
 
 
 def _are_equal(first: object, second: object) -> bool:
-    """True if two arguments are equal; configs from files have lists where ours have tuples."""
+    """True if two arguments are equal, one from a file, where tuples are lists, too."""
     first, second = (list(value) if isinstance(value, tuple) else value for value in (first, second))
     return first == second
 

@@ -176,13 +176,7 @@ class Source:
 
 
 def stitch_bands(
-    run: Run,
-    source: Source,
-    scale: int,
-    grid: TileGrid,
-    bits: int,
-    outscale: float | None,
-    first: int,
+    run: Run, source: Source, scale: int, grid: TileGrid, bits: int, outscale: float | None, first: int
 ) -> Iterator[np.ndarray]:
     """Yield bands of the finished image, HWC of `bits` bits, without its margins.
 

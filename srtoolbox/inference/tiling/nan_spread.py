@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -56,6 +57,7 @@ _FORGETS = _names(
 """Operators that look at the shape only of their first argument."""
 _READS = (Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.data_ptr, Tensor.untyped_storage)
 """Methods that give values to Python, or to another library, past all operators."""
+_ALL_TRUE = partial(torch.ones_like, dtype=torch.bool)
 
 
 class Untraceable(Exception):  # noqa: N818 - no error, an answer
@@ -111,7 +113,7 @@ class NanSpread(pytorch.DispatchMode):
         if func.is_view or name in _MOVES:
             return self._move(func, args, kwargs, is_plain)
         if name in _CARRIERS and is_plain:
-            return self._mark(func(*args, **kwargs), _all_true, func)
+            return self._mark(func(*args, **kwargs), _ALL_TRUE, func)
         raise Untraceable(f"{func} chooses by values, or is not known")
 
     def depends(self, tensor: Tensor) -> bool:
@@ -146,7 +148,7 @@ class NanSpread(pytorch.DispatchMode):
     def _move(self, func: OpOverload, args: tuple, kwargs: Keywords, is_plain: bool) -> object:
         result = func(*args, **kwargs)
         if is_plain:
-            return self._mark(result, _all_true, func)
+            return self._mark(result, _ALL_TRUE, func)
 
         def as_mask(leaf: object) -> object:
             if not isinstance(leaf, Tensor):
@@ -189,7 +191,3 @@ def _tensors(tree: object) -> Iterator[Tensor]:
 
 def _can_hold_nan(tensor: Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
-
-
-def _all_true(tensor: Tensor) -> Tensor:
-    return torch.ones_like(tensor, dtype=torch.bool)

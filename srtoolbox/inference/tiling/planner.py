@@ -208,9 +208,8 @@ class MarginPlanner:
     """Decides how much of its repetitions a network sees beyond the edges of an image that wraps.
 
     Args:
-        network: what is run.
+        network, overlap: as in `Upscaler`.
         wraps: True for each of rows and columns if they go on with themselves.
-        overlap: as in `Upscaler`.
         support: pixels of its result that are needed beyond the edges, for a resize.
     """
 

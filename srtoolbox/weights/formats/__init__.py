@@ -20,7 +20,6 @@ Arguments = dict[str, Any]
 Names = Mapping[str, str] | Callable[[State], State]
 """A table for `rename`, or a function in its place."""
 COLOURS = {1: "y", 3: "rgb"}
-SHUFFLE = "a sub-pixel upsampling"
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -48,8 +47,7 @@ class Layout(NamedTuple):
     title: str = ""  # the usual name of the network, where that is not `network`
 
     def __str__(self) -> str:
-        title = self.title or self.network
-        return f"{title}, {self.origin}" if self.origin else title
+        return (self.title or self.network) + (f", {self.origin}" if self.origin else "")
 
 
 def fits(marks: str, keys: Collection[str]) -> bool:
@@ -109,7 +107,7 @@ def first_convolution(state: State, key: str) -> Arguments:
     return {"colour": colour_of(weight.shape[1]), "num_features": weight.shape[0]}
 
 
-def root(number: float, operation: str = SHUFFLE) -> int:
+def root(number: float, operation: str = "a sub-pixel upsampling") -> int:
     """Return the whole square root; raises Misfit where there is none."""
     value = math.isqrt(int(number))
     if value < 1 or value * value != number:
