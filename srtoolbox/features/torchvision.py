@@ -1,9 +1,8 @@
 """torchvision, which is imported through here only.
 
-Built for another torch than the one at hand (a CUDA build beside a CPU torch, the usual mix-up),
-its compiled operators are missing and the plain import dies with "operator torchvision::nms does
-not exist". Its models do not need them: with the operators' schemas declared, they work.
-`torchvision.ops` and `torchvision.io` do not, and nothing here uses them.
+Built for another torch than the one at hand (a CUDA build beside a CPU torch), its compiled
+operators are missing and the plain import dies with "operator torchvision::nms does not exist". With
+the operators' schemas declared its models work; `torchvision.ops` and `.io`, unused here, do not.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,9 +13,7 @@ from torch import Tensor
 from srtoolbox.errors import CheckpointError
 from srtoolbox.io.tensor_files import save_safetensors, save_tensors
 from srtoolbox.weights.checkpoint import save_checkpoint
-from srtoolbox.weights.formats import Names, State, rename
-from srtoolbox.weights.formats.residual import MMAGIC
-from srtoolbox.weights.formats.rrdb import NAMES_2019, to_old
+from srtoolbox.weights.formats import State, families, rename
 from srtoolbox.weights.load import NETWORK_KEY, NetworkFile, arguments_of, build_network, read_network
 from srtoolbox.weights.trial import convention_of, describe, innermost
 
@@ -28,15 +26,6 @@ AUTHORS_NAMES = {
     "VDSR": "twtygqyy's names",
 }
 """Networks whose state_dict here is just as their authors, or the usual release, have it."""
-
-
-class Format(NamedTuple):
-    """A project's way to write weights, as `cli/convert_checkpoint.py` describes it."""
-
-    networks: Mapping[str, tuple[Names, Mapping[str, tuple]]]
-    """For each of its networks ours -> its names, and the values of arguments that it has."""
-    wrap: Callable[[State, State | None], dict[str, Any]]
-    """(trained, averaged or None) -> the content of the file."""
 
 
 def _params(trained: State, averaged: State | None) -> dict[str, Any]:
@@ -53,20 +42,8 @@ def _bare(trained: State, averaged: State | None) -> dict[str, Any]:
     return trained if averaged is None else averaged
 
 
-_ESRGAN = {"num_dense_blocks": (3,), "num_convs": (5,), "residual_scaling": (0.2,)}
-_TODAY = {**_ESRGAN, "upsampling": ("nearest",), "scale": (1, 2, 4), "unshuffle": (True,)}
-_EARLIER = {**_ESRGAN, "upsampling": ("nearest",), "scale": (2, 3, 4, 8), "unshuffle": (False,)}
-_PLAIN_BLOCKS = {"scale": (2, 3, 4)}
-_TO_MMAGIC = {ours: theirs for theirs, ours in MMAGIC.items()}
-_TO_2019 = {ours: theirs for theirs, ours in NAMES_2019.items()}
-FORMATS = {
-    "basicsr": Format(
-        {"RRDBNet": ({}, _TODAY), "MSRResNet": ({}, _PLAIN_BLOCKS), "SRVGGNetCompact": ({}, {})}, _params
-    ),
-    "mmagic": Format({"RRDBNet": ({}, _TODAY), "MSRResNet": (_TO_MMAGIC, _PLAIN_BLOCKS)}, _roles),
-    "esrgan": Format({"RRDBNet": (to_old, _EARLIER)}, _bare),
-    "esrgan2019": Format({"RRDBNet": (_TO_2019, _EARLIER)}, _bare),
-}
+# other projects' formats: (trained, averaged or None) -> the content of the file
+FORMATS = {"basicsr": _params, "mmagic": _roles, "esrgan": _bare, "esrgan2019": _bare}
 
 
 def convert(
@@ -145,20 +122,24 @@ def _bare_state(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dic
 
 def _foreign_state(config: Mapping[str, Any], trained: State, averaged: State | None, to: str) -> dict[str, Any]:
     """Return a network's weights as another project saves them; it may have no such network."""
-    form, kind = FORMATS[to], config["type"]
+    kind = config["type"]
+    rows = [row for family in families() for row in getattr(family, "EXPORTS", ()) if row.to == to]
+    exports = {row.network: row for row in rows}
     if kind == "Adapter":
         way = ", ".join(
             f"{key}={value!r}" for key, value in convention_of(config).items() if value not in (None, "rgb")
         )
         raise CheckpointError(f"{to} feeds its networks RGB in [0, 1]; this one is fed otherwise: {way}")
-    if kind not in form.networks:
-        raise CheckpointError(f"{to} has no {kind}; it has {', '.join(form.networks)}")
-    names, choices = form.networks[kind]
-    for key, values in choices.items():
+    if kind not in exports:
+        raise CheckpointError(f"{to} has no {kind}; it has {', '.join(exports)}")
+    names = exports[kind].names
+    if isinstance(names, Mapping):
+        names = {ours: theirs for theirs, ours in names.items()}
+    for key, values in exports[kind].values.items():
         if config[key] not in values and not (key == "unshuffle" and config["scale"] > 2):
             listing = ", ".join(map(repr, values))
             raise CheckpointError(f"{to} has no {kind} with {key}={config[key]!r} (it takes {listing})")
-    return form.wrap(rename(trained, names), None if averaged is None else rename(averaged, names))
+    return FORMATS[to](rename(trained, names), None if averaged is None else rename(averaged, names))
 
 
 def _flat(state: Mapping[str, Any]) -> dict[str, Tensor]:

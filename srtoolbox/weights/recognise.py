@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,8 +15,7 @@ from srtoolbox.devices import without_memory
 from srtoolbox.errors import CheckpointError, ConfigError
 from srtoolbox.registry import NETWORKS
 from srtoolbox.text import counted
-from srtoolbox.weights import formats
-from srtoolbox.weights.formats import Arguments, Layout, Misfit, State, Unsure, fits, rename
+from srtoolbox.weights.formats import Arguments, Layout, Misfit, State, Unsure, families, fits, rename
 from srtoolbox.weights.state_dicts import differences, group_keys
 
 WeightsChoice = Literal["ema", "raw"]
@@ -34,8 +31,7 @@ ROLES = {"generator": ("generator.", "netG.", "net_g."), "discriminator": ("disc
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
 # what averaging and preprocessing leave beside the weights: counts and constants
 COMPANIONS = ("n_averaged", "steps", "step_counter", "data_preprocessor.mean", "data_preprocessor.std")
-_FAMILIES = [info.name for info in pkgutil.iter_modules(formats.__path__, formats.__name__ + ".")]
-LAYOUTS = tuple(row for name in _FAMILIES for row in importlib.import_module(name).LAYOUTS)
+LAYOUTS: tuple[Layout, ...] = tuple(row for family in families() for row in family.LAYOUTS)
 _CLASSIFIER = "{} for classification: give it to a perceptual loss"
 # what files that are no network of LAYOUTS look like, by keys that all of them have: the special
 # before the general

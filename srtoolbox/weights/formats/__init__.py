@@ -1,11 +1,13 @@
 """Other projects' names for the tensors of networks that are here too, a file a family of networks.
 
-A file dropped in here with a tuple `LAYOUTS` is found. See docs/add_a_component.md.
+A file dropped in here is found: `LAYOUTS` are read, `EXPORTS` written. See docs/add_a_component.md.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
+import pkgutil
 import re
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
@@ -48,6 +50,20 @@ class Layout(NamedTuple):
 
     def __str__(self) -> str:
         return (self.title or self.network) + (f", {self.origin}" if self.origin else "")
+
+
+class Export(NamedTuple):
+    """One network as another project writes it."""
+
+    to: str  # the format, one of `convert.FORMATS`
+    network: str  # the one here, by its registered name
+    names: Names  # theirs -> ours, as in a layout; a function: ours -> theirs
+    values: Mapping[str, tuple]  # of arguments, that its network has
+
+
+def families() -> list[Any]:
+    """Return the files of this folder as modules."""
+    return [importlib.import_module(info.name) for info in pkgutil.iter_modules(__path__, f"{__name__}.")]
 
 
 def fits(marks: str, keys: Collection[str]) -> bool:

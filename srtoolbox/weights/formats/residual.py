@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from srtoolbox.weights.formats import (
     Arguments,
+    Export,
     Layout,
     Misfit,
     State,
@@ -114,4 +115,8 @@ LAYOUTS = (
         title="SRGAN's generator",
     ),
     Layout("IMDN", "", "fea_conv.weight IMDB1.c1.weight upsampler.0.weight", imdn),
+)
+EXPORTS = (
+    Export("basicsr", "MSRResNet", {}, {"scale": (2, 3, 4)}),
+    Export("mmagic", "MSRResNet", MMAGIC, {"scale": (2, 3, 4)}),
 )

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import math
 
-from srtoolbox.weights.formats import Arguments, Layout, Misfit, State, Unsure, colour_of, count, rename, root, tensor
+from srtoolbox.weights.formats import (
+    Arguments,
+    Export,
+    Layout,
+    Misfit,
+    State,
+    Unsure,
+    colour_of,
+    count,
+    rename,
+    root,
+    tensor,
+)
 
 NAMES_2019 = {
     "RRDB_trunk.{n}.RDB{m}.conv{k}": "body.{n}.rdb{m}.conv{k}",
@@ -54,7 +66,12 @@ def arguments(state: State, scale: int | None) -> Arguments:
     convs = count(state, "body.0.rdb1.conv{n}.weight")
     factor, upsampling = _upsampling(state, features)
     cell = root(first.shape[1] / last.shape[0], "it begins with images")
-    scale = _scale(cell, factor, scale)
+    if factor % cell:
+        raise Misfit(f"it enlarges {factor} times what it first reduces by {cell}")
+    if not factor and scale not in (2, 3):
+        raise Unsure("x2 and x3")  # one stage that enlarges by repeating pixels: 2 or 3 times
+    scale = factor // cell or scale
+    assert scale is not None
     return {
         "scale": scale,
         "colour": colour_of(last.shape[0]),
@@ -77,16 +94,9 @@ def _upsampling(state: State, features: int) -> tuple[int, str]:
     return (0 if stages == 1 else 2**stages), "nearest"
 
 
-def _scale(cell: int, factor: int, hint: int | None) -> int:
-    if factor:
-        if factor % cell:
-            raise Misfit(f"it enlarges {factor} times what it first reduces by {cell}")
-        return factor // cell
-    if hint not in (2, 3):
-        raise Unsure("x2 and x3")  # one stage that enlarges by repeating pixels: 2 or 3 times
-    return hint
-
-
+_ARGUMENTS = {"num_dense_blocks": (3,), "num_convs": (5,), "residual_scaling": (0.2,), "upsampling": ("nearest",)}
+_TODAY = {**_ARGUMENTS, "scale": (1, 2, 4), "unshuffle": (True,)}
+_EARLIER = {**_ARGUMENTS, "scale": (2, 3, 4, 8), "unshuffle": (False,)}
 OLD_MARKS = "1.sub.0.RDB1.conv1.0.weight 0.weight"
 MARKS_2019 = "RRDB_trunk.0.RDB1.conv1.weight trunk_conv.weight"
 MARKS = "body.0.rdb1.conv1.weight conv_body.weight"
@@ -94,4 +104,10 @@ LAYOUTS = (
     Layout("RRDBNet", "old key layout", OLD_MARKS, arguments, from_old, title="ESRGAN"),
     Layout("RRDBNet", "key layout of 2019", MARKS_2019, arguments, NAMES_2019, title="ESRGAN"),
     Layout("RRDBNet", "new key layout", MARKS, arguments, title="ESRGAN"),
+)
+EXPORTS = (
+    Export("basicsr", "RRDBNet", {}, _TODAY),
+    Export("mmagic", "RRDBNet", {}, _TODAY),
+    Export("esrgan", "RRDBNet", to_old, _EARLIER),
+    Export("esrgan2019", "RRDBNet", NAMES_2019, _EARLIER),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from srtoolbox.models.networks.vdsr import VIDEO_RANGE
 from srtoolbox.weights.formats import (
     Arguments,
+    Export,
     Layout,
     Misfit,
     State,
@@ -136,3 +137,4 @@ LAYOUTS = (
     ),
     Layout("VDSR", "Lornatang's names", "conv1.0.weight trunk.0.conv.weight conv2.weight", vdsr, LORNATANG_VDSR),
 )
+EXPORTS = (Export("basicsr", "SRVGGNetCompact", {}, {}),)
