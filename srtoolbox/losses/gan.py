@@ -59,11 +59,10 @@ class AdversarialLoss(nn.Module):
         raise NotImplementedError
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The discriminator's loss, not weighted: scalar, float32 (float64 of float64 logits).
+        """The discriminator's loss, not weighted: the term of real plus the term of fake images.
 
         Args:
-            real: logits of real images.
-            fake: logits of the generator's images, which are detached from it.
+            real, fake: logits of real images, and of the generator's, detached from it.
         """
         raise NotImplementedError
 
@@ -141,11 +140,10 @@ class GANLoss(AdversarialLoss):
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
-        """Values that are not possible, a sentence each."""
+        """Values that are not possible, the kind's too."""
         return super().check(cfg, context) + _kind_faults(cfg.get("kind", "vanilla"), cfg.get("label_smoothing", 0.0))
 
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
-        """The generator's loss, weighted; `real` is not looked at."""
         fake = _at_least_float32(fake)
         if self.kind == "lsgan":
             loss = (fake - 1).square().mean() / 2
@@ -156,7 +154,6 @@ class GANLoss(AdversarialLoss):
         return self.weight * loss
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The discriminator's loss: the term of real plus the term of fake images."""
         real, fake = _at_least_float32(real), _at_least_float32(fake)
         label = 1 - self.label_smoothing
         if self.kind == "lsgan":
@@ -179,8 +176,7 @@ def _kind_faults(kind: object, label_smoothing: float) -> list[Fault]:
 class RelativisticGANLoss(AdversarialLoss):
     """Relativistic average GAN (Jolicoeur-Martineau 2018, arXiv:1807.00734) as in ESRGAN.
 
-    Each logit is judged against the mean logit of the other kind, over all ranks' batches and all
-    places of a map:
+    Each logit is judged against the mean of the other kind over all ranks and places of a map:
 
         D: BCE(C(real) - E[C(fake)], 1) + BCE(C(fake) - E[C(real)], 0)
         G: BCE(C(real) - E[C(fake)], 0) + BCE(C(fake) - E[C(real)], 1)
@@ -195,18 +191,12 @@ class RelativisticGANLoss(AdversarialLoss):
     relativistic = True
 
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
-        """The generator's loss, weighted; `real` is used without gradient.
-
-        Raises:
-            SrtoolboxError: `real` is None.
-        """
         if real is None:
             raise SrtoolboxError("RelativisticGANLoss: the generator's loss needs the logits of real images too")
         above_fake, above_real = _relative(real.detach(), fake)
         return self.weight * (F.softplus(above_fake).mean() + _cross_entropy(above_real, 1.0))
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The discriminator's loss: the term of real plus the term of fake images."""
         above_fake, above_real = _relative(real, fake)
         return _cross_entropy(above_fake, 1 - self.label_smoothing) + F.softplus(above_real).mean()
 

@@ -25,9 +25,8 @@ CRITERIA: Mapping[str, Callable[[Tensor], Tensor]] = {
 class PerceptualLoss(nn.Module):
     """Distance between features of prediction and target (Johnson et al. 2016, arXiv:1603.08155).
 
-    SRGAN's VGG(5,4) (Ledig et al. 2016, arXiv:1609.04802) is layer `relu5_4` of vgg19 with
-    criterion 'mse'; ESRGAN's (Wang et al. 2018, arXiv:1809.00219) is `conv5_4`, before the
-    activation, with 'l1'. A loss of
+    SRGAN's VGG(5,4) (Ledig et al. 2016, arXiv:1609.04802) is layer `relu5_4` of vgg19 with 'mse';
+    ESRGAN's (Wang et al. 2018, arXiv:1809.00219) is `conv5_4`, before the activation, with 'l1'.
 
         weight * sum of (layer's weight * criterion(features))
         + style_weight * sum of (the same of Gram matrices)
@@ -41,7 +40,7 @@ class PerceptualLoss(nn.Module):
             'l2'), or mean over images of the Frobenius norm of the difference ('fro').
         weight: factor of the features' term.
         style_weight: factor of the term of Gram matrices (C, C), each divided by its C * h * w.
-        normalize_input: bring RGB to ImageNet's mean and deviation, as torchvision's weights expect.
+        normalize_input: bring RGB to ImageNet's mean and deviation, as torchvision's networks do.
         normalize_loss: divide both terms by the sum of the layers' weights: a weighted mean.
     """
 
@@ -102,12 +101,11 @@ class PerceptualLoss(nn.Module):
         with torch.autocast(pred.device.type, enabled=False):
             loss = self.weight * self._sum(features, true)
             if self.style_weight:
-                grams = [{name: gram(value) for name, value in maps.items()} for maps in (features, true)]
-                loss = loss + self.style_weight * self._sum(*grams)
+                grams, true_grams = ({k: gram(v) for k, v in maps.items()} for maps in (features, true))
+                loss = loss + self.style_weight * self._sum(grams, true_grams)
         return loss
 
     def _sum(self, features: dict[str, Tensor], true: dict[str, Tensor]) -> Tensor:
-        """Weighted sum over layers of the criterion."""
         distance = CRITERIA[self.criterion]
         terms = [weight * distance(features[name] - true[name]) for name, weight in self.layers.items()]
         return torch.stack(terms).sum()

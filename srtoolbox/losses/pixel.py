@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -37,8 +37,9 @@ class PixelLoss(nn.Module):
             shapes = f"prediction {tuple(pred.shape)} and target {tuple(target.shape)} differ"
             question = "Do the network's scale and colour fit the data?"
             raise SrtoolboxError(f"{type(self).__name__}: {shapes}. {question}")
-        is_mixed = torch.is_autocast_enabled(pred.device.type)  # leaving it where it is off costs time
-        with torch.autocast(pred.device.type, enabled=False) if is_mixed else contextlib.nullcontext():
+        is_mixed = torch.is_autocast_enabled(pred.device.type)  # else leaving it costs time
+        exact = torch.autocast(pred.device.type, enabled=False) if is_mixed else nullcontext()
+        with exact:
             loss = self.distance(pred.float(), target.float())
         return loss if self.weight == 1 else self.weight * loss
 
@@ -48,7 +49,6 @@ class L1Loss(PixelLoss):
     """|pred - target|, mean over elements."""
 
     def distance(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Mean absolute difference."""
         return F.l1_loss(pred, target)
 
 
@@ -57,7 +57,6 @@ class MSELoss(PixelLoss):
     """(pred - target)^2, mean over elements."""
 
     def distance(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Mean squared difference."""
         return F.mse_loss(pred, target)
 
 
@@ -77,5 +76,4 @@ class CharbonnierLoss(PixelLoss):
         self.eps = eps
 
     def distance(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Mean Charbonnier distance."""
         return torch.sqrt((pred - target).square() + self.eps**2).mean()

@@ -1,8 +1,7 @@
 """The base of all metrics, and the two protocols, which must always be named beside a figure.
 
-`rgb`: pred and target are RGB; both are rounded to 8 bit as if they had been saved; with
-`y_channel` the measure is taken on the unrounded BT.601 luma of that. The convention of RGB
-networks' papers and of today's toolboxes.
+`rgb`: pred and target are RGB, both rounded to 8 bit as if saved; with `y_channel` the unrounded
+BT.601 luma of that is measured. The convention of RGB networks' papers and of today's toolboxes.
 `y_direct`: pred and target are luma, both rounded to 8 bit: a Y network's own output, no colour
 image in between. The convention of the SRCNN, FSRCNN and VDSR tables; 0.02-0.06 dB below `rgb`.
 """
@@ -59,22 +58,21 @@ class Metric:
         """Score a batch of images.
 
         Args:
-            pred, target: (N, C, H, W), C = 3 for protocol 'rgb' and 1 for 'y_direct'; float in [0, 1],
-                or uint8 levels.
+            pred, target: (N, 3, H, W) for protocol 'rgb', (N, 1, H, W) for 'y_direct'; float in
+                [0, 1], or uint8 levels.
 
         Returns:
             (N,) float64 on the same device (of MPS on the CPU, since it has no float64).
 
         Raises:
-            SrtoolboxError: shapes differ or do not fit the protocol, crop_border leaves nothing, or
-                `score` returns something else than a number per image.
+            SrtoolboxError: shapes that differ, do not fit the protocol or are too small for the
+                border; a `score` that is not a number per image.
         """
         self._check(pred, target)
-        inner = [slice(self.crop_border, side - self.crop_border) for side in pred.shape[-2:]]
-        pred, target = (to_exact(image)[..., *inner] for image in (pred, target))
+        height, width = (slice(self.crop_border, side - self.crop_border) for side in pred.shape[-2:])
+        pred, target = (to_exact(image)[..., height, width] for image in (pred, target))
         with torch.no_grad(), torch.autocast(pred.device.type, enabled=False):
-            scores = self.score_images(pred, target)
-        return self._checked(scores, len(pred))
+            return self._checked(self.score_images(pred, target), len(pred))
 
     def score(self, pred: Tensor, target: Tensor) -> Tensor:
         """Return (N,), a number per image, of the measured planes; own metrics implement it.
@@ -105,11 +103,12 @@ class Metric:
 
     def mean_square(self, pred: Tensor, target: Tensor) -> Tensor:
         """(N,) float64: mean squared difference over an image, in squared levels."""
-        if any(image.dtype != torch.uint8 or image.device.type != "cpu" for image in (pred, target)):
+        if {image.dtype for image in (pred, target)} != {torch.uint8} or pred.device.type != "cpu":
             return self.mean_of_difference(pred, target, lambda diff: torch.linalg.vecdot(diff, diff).double())
         weights = LUMA if self._takes_luma else None
         sums = [squared_distance(*pair, weights) for pair in zip(pred.numpy(), target.numpy(), strict=True)]
-        return torch.tensor(sums, dtype=torch.float64) / (pred[0, 0].numel() * (1 if weights else pred.shape[1]))
+        count = pred[0, 0].numel() * (1 if weights else pred.shape[1])
+        return torch.tensor(sums, dtype=torch.float64) / count
 
     def mean_of_difference(self, pred: Tensor, target: Tensor, total: Callable[[Tensor], Tensor]) -> Tensor:
         """(N,) float64: mean over an image of a function of pred - target in levels.
@@ -141,8 +140,8 @@ class Metric:
             need = f"protocol {self.protocol!r} measures (N, {channels}, H, W)"
             raise SrtoolboxError(f"{name}: {need}, got {tuple(pred.shape)}")
         if min(pred.shape[-2:]) <= 2 * self.crop_border:
-            size = f"{pred.shape[-2]}x{pred.shape[-1]} px"
-            raise SrtoolboxError(f"{name}: crop_border={self.crop_border} leaves nothing of an image of {size}")
+            fault = f"crop_border={self.crop_border} leaves nothing of an image"
+            raise SrtoolboxError(f"{name}: {fault} of {pred.shape[-2]}x{pred.shape[-1]} px")
 
     def _checked(self, scores: object, count: int) -> Tensor:
         """Return a `score` as (N,) float64, or raise an error that asks for such a one."""
@@ -158,8 +157,8 @@ class Metric:
 def _option_faults(crop_border: object, y_channel: object, protocol: object) -> list[Fault]:
     faults = []
     if protocol not in PROTOCOLS:
-        allowed = ", ".join(PROTOCOLS)
-        faults.append(Fault("protocol", f"protocol={protocol!r} is not possible; allowed: {allowed}"))
+        fault = f"protocol={protocol!r} is not possible; allowed: {', '.join(PROTOCOLS)}"
+        faults.append(Fault("protocol", fault))
     if protocol == "y_direct" and not y_channel:
         fault = "protocol 'y_direct' measures luma only; y_channel=False contradicts it"
         faults.append(Fault("y_channel", fault))

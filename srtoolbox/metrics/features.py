@@ -42,7 +42,7 @@ class FeatureDistance(Metric):
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
-        """Unknown backbone or layer, or a file of weights that is not there; reads no weights."""
+        """Unknown backbone or layer, or a missing file of weights; reads none."""
         faults = layer_faults(cfg.get("backbone"), cfg.get("layers")) + weight_faults(cfg.get("weights", "imagenet"))
         return super().check(cfg, context) + faults
 
@@ -50,8 +50,10 @@ class FeatureDistance(Metric):
         """(N,), at least 0."""
         network = self.network.to(pred.device)
         features, true = network(self.as_saved(pred)), network(self.as_saved(target))
-        differences = (F.normalize(features[name]) - F.normalize(true[name]) for name in self.layers)
-        distances = [each.square_().sum(1).flatten(1).mean(1, dtype=torch.float64) for each in differences]
+        distances = []
+        for name in self.layers:
+            difference = F.normalize(features[name]) - F.normalize(true[name])
+            distances.append(difference.square_().sum(1).flatten(1).mean(1, dtype=torch.float64))
         return torch.stack(distances).mean(0)
 
     @cached_property

@@ -33,11 +33,7 @@ class LibraryMetric(Metric):
         self._measures: dict[torch.device, Callable[..., Tensor]] = {}
 
     def score_images(self, pred: Tensor, target: Tensor) -> Tensor:
-        """(N,) of the library.
-
-        Raises:
-            SrtoolboxError: the library is not installed, or its weights cannot be had.
-        """
+        """(N,) of the library, which must be installed and find its weights."""
         if pred.device not in self._measures:
             self._measures[pred.device] = _create_measure(self.library_name, pred.device)
         measure = self._measures[pred.device]
@@ -63,7 +59,7 @@ class LPIPS(LibraryMetric):
     """LPIPS, version 0.1 (Zhang et al. 2018, arXiv:1801.03924). Lower is better.
 
     Args:
-        net: the network below it: 'alex', which papers report, or 'vgg'.
+        net: 'alex', which papers report, or 'vgg'.
         crop_border: px left out at each side of the image.
     """
 
@@ -79,7 +75,7 @@ class LPIPS(LibraryMetric):
 
 @METRICS.register
 class DISTS(LibraryMetric):
-    """Image structure and texture similarity (Ding et al. 2020, arXiv:2004.07728). Lower is better."""
+    """Structure and texture similarity (Ding et al. 2020, arXiv:2004.07728). Lower is better."""
 
     higher_is_better = False
     library_name = "dists"

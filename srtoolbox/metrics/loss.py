@@ -38,7 +38,7 @@ class LossMetric(Metric):
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
-        """Report a loss that does not score such images; its own arguments are checked elsewhere."""
+        """Report a loss that does not score such images; its arguments are checked by itself."""
         protocol = cfg.get("protocol", "rgb")
         arguments = {**cfg, "y_channel": protocol == "y_direct"}
         return super().check(arguments, context) + _faults(cfg.get("losses"), protocol)

@@ -1,8 +1,8 @@
 """Structural similarity.
 
-Wang, Bovik, Sheikh, Simoncelli: "Image quality assessment: from error visibility to structural
-similarity" (IEEE TIP 2004): 11x11 Gaussian window of sigma 1.5, population covariance, only where
-the window lies inside the image; per channel, then the mean.
+Wang et al.: "Image quality assessment: from error visibility to structural similarity" (IEEE TIP
+2004): 11x11 Gaussian window of sigma 1.5, population covariance, only where the window lies inside
+the image; per channel, then the mean.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class SSIM(Metric):
         """(N,) in [-1, 1]."""
         height, width = pred.shape[-2:]
         if min(height, width) < WINDOW:
-            size = f"{height}x{width} px (borders cut)"
-            raise SrtoolboxError(f"SSIM: an image of {size} is smaller than the {WINDOW}x{WINDOW} window")
+            size = f"an image of {height}x{width} px (borders cut)"
+            raise SrtoolboxError(f"SSIM: {size} is smaller than the {WINDOW}x{WINDOW} window")
         return torch.stack([self._mean(*pair) for pair in zip(pred.split(1), target.split(1), strict=True)])
 
     def _mean(self, pred: Tensor, target: Tensor) -> Tensor:

@@ -20,10 +20,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srtoolbox.errors import ConfigError
-from srtoolbox.interfaces import require_positive
+from srtoolbox.interfaces import SRNetwork, require_positive
+from srtoolbox.resize import imresize
 
 Step = int | tuple[str, int] | tuple[str, int, int]
 Padding = Literal["zeros", "reflect", "replicate", "circular"]
+
+
+class PreUpsampled(SRNetwork):
+    """Base of networks that interpolate first: a subclass has `refine` and its `refine_field`."""
+
+    def forward(self, lq: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W), or to `size`, (height, width)."""
+        height, width = size or (lq.shape[-2] * self.scale, lq.shape[-1] * self.scale)
+        is_resized = lq.shape[-2:] != (height, width)
+        return self.refine(imresize(lq, size=(height, width)) if is_resized else lq)
+
+    def refine(self, upscaled: Tensor) -> Tensor:
+        """Return the output for an interpolated image, of its size; sees `refine_field` pixels."""
+        raise NotImplementedError
 
 
 def gt_sizes(context: Mapping[str, Any]) -> dict[str, int]:

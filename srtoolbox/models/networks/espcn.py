@@ -31,9 +31,9 @@ class ESPCN(SRNetwork):
         kernels: kernel sizes; (5, 3, 3) is the paper's.
         channels: channels of the hidden layers, one fewer than kernels: (64, 32) is the paper's.
         activation: 'tanh' (the paper's final choice) or 'relu'.
-        init: the paper names none, so 'torch', nn.Conv2d's own, is the default. 'orthogonal' with
-            the activation's gain (the last layer with gain 1; tanh starts slowly from it) and
-            'normal' (He et al. 2015, the last layer N(0, 0.001) as in SRCNN) have zero biases.
+        init: 'torch', nn.Conv2d's own, since the paper names none; with zero biases 'orthogonal'
+            (the activation's gain, 1 in the last layer) or 'normal' (He et al. 2015, the last layer
+            N(0, 0.001) as in SRCNN).
         colour: 'y' (the paper's choice) or 'rgb'.
         mean: subtracted from the input and added to the output: 0.0 in the paper; 0.5 centres the
             images, and training converges several times faster to the same class of functions.

@@ -3,9 +3,8 @@
 Dong, Loy, Tang: "Accelerating the super-resolution convolutional neural network" (ECCV 2016,
 arXiv:1608.00367).
 
-state_dict, that of the usual PyTorch release (yjn870's): `first_part.0` and its PReLU
-`first_part.1`, `mid_part.I` and its PReLU `mid_part.I+1` for I = 0, 2, 4, ... (shrinking, mapping,
-expanding), `last_part`.
+state_dict, that of the usual PyTorch release (yjn870's): `first_part.0`, `mid_part.I` for I = 0, 2,
+4, ... (shrinking, mapping, expanding), each with its PReLU behind it, `last_part`.
 """
 
 from __future__ import annotations
@@ -15,8 +14,6 @@ from torch import Tensor, nn
 from srtoolbox.interfaces import SRNetwork, require_positive
 from srtoolbox.models.networks.blocks import receptive_field, zero_bias
 from srtoolbox.registry import NETWORKS
-
-LAST_KERNEL = 9
 
 
 @NETWORKS.register
@@ -43,20 +40,17 @@ class FSRCNN(SRNetwork):
         num_mapping: int = 4,
     ) -> None:
         super().__init__(scale, colour)
-        sizes = {"num_features": num_features, "shrink_channels": shrink_channels, "num_mapping": num_mapping}
-        require_positive("FSRCNN", **sizes)
+        require_positive("FSRCNN", num_features=num_features, shrink_channels=shrink_channels)
+        require_positive("FSRCNN", num_mapping=num_mapping)
         self.first_part = nn.Sequential(*_conv(self.in_channels, num_features, 5))
         middle = [_conv(num_features, shrink_channels, 1)]
         middle += [_conv(shrink_channels, shrink_channels, 3) for _ in range(num_mapping)]
         middle += [_conv(shrink_channels, num_features, 1)]
         self.mid_part = nn.Sequential(*[layer for pair in middle for layer in pair])
-        pad = LAST_KERNEL // 2
-        self.last_part = nn.ConvTranspose2d(
-            num_features, self.in_channels, LAST_KERNEL, scale, padding=pad, output_padding=scale - 1
-        )
+        self.last_part = nn.ConvTranspose2d(num_features, self.in_channels, 9, scale, 4, scale - 1)
         nn.init.normal_(self.last_part.weight, std=0.001)
         zero_bias(self.last_part)
-        self.receptive_field = receptive_field([5, *[3] * num_mapping, ("transposed", scale, LAST_KERNEL)])
+        self.receptive_field = receptive_field([5, *[3] * num_mapping, ("transposed", scale, 9)])
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W)."""

@@ -33,7 +33,6 @@ class ContrastAttention(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, F, H, W) -> (N, F, H, W)."""
         # statistics over a whole image overflow half precision
         exact = features.to(torch.promote_types(features.dtype, torch.float32))
         variance, mean = torch.var_mean(exact, dim=(2, 3), correction=0, keepdim=True)
@@ -56,7 +55,6 @@ class DistillationBlock(nn.Module):
         self.cca = ContrastAttention(4 * kept)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, F, H, W) -> (N, F, H, W)."""
         parts, rest = [], features
         for conv in (self.c1, self.c2, self.c3):
             kept, rest = leaky(conv(rest), SLOPE).split(self.split, dim=1)

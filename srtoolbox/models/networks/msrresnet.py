@@ -27,7 +27,6 @@ class ResidualBlockNoBN(nn.Module):
         self.conv2 = nn.Conv2d(num_features, num_features, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, F, H, W) -> (N, F, H, W)."""
         return features + self.conv2(F.relu(self.conv1(features), inplace=True))
 
 

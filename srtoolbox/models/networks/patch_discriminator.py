@@ -3,9 +3,8 @@
 Isola, Zhu, Zhou, Efros: "Image-to-image translation with conditional adversarial networks" (CVPR
 2017, arXiv:1611.07004).
 
-state_dict, pix2pix's: `model.0`, then `model.I` (convolution) and `model.I+1` (norm) with I = 2, 5,
-8, ..., and the last convolution: `model.11` for three layers. The places of norms that are left out
-stay empty.
+state_dict, pix2pix's: `model.0`, then `model.I` (convolution) and `model.I+1` (norm, or nothing)
+with I = 2, 5, 8, ..., and the last convolution: `model.11` for three layers.
 """
 
 from __future__ import annotations
@@ -62,15 +61,11 @@ class PatchDiscriminator(Discriminator):
         layers = cfg.get("num_layers", 3)
         least = min_size_of(layers) if isinstance(layers, int) and layers > 0 else 0
         need = f"num_layers {layers} needs {least} pixels"
-        sizes = gt_sizes(context).items()
-        return [Fault("num_layers", f"{need}, but {path} is {size}") for path, size in sizes if size < least]
+        small = {path: size for path, size in gt_sizes(context).items() if size < least}
+        return [Fault("num_layers", f"{need}, but {path} is {size}") for path, size in small.items()]
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] -> logits (N, 1, H', W'), H' = H // 2^num_layers - 2, no sigmoid.
-
-        Raises:
-            ConfigError: images too small for a single logit.
-        """
+        """(N, C, H, W) in [0, 1] -> logits (N, 1, h, w), h = H // 2^num_layers - 2, no sigmoid."""
         if min(image.shape[-2:]) < self.min_size:
             need = f"needs at least {self.min_size} pixels each way"
             raise ConfigError(f"PatchDiscriminator: {need}, got {shown_size(image)}")

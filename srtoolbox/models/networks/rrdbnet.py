@@ -35,7 +35,6 @@ class DenseBlock(nn.Module):
             self.add_module(f"conv{number + 1}", conv)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, F, H, W) -> (N, F, H, W)."""
         *growing, last = self.children()
         dense = [features]
         for conv in growing:
@@ -55,7 +54,6 @@ class RRDB(nn.Module):
             self.add_module(f"rdb{number}", DenseBlock(num_features, growth_channels, num_convs, residual_scaling))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, F, H, W) -> (N, F, H, W)."""
         inner = features
         for block in self.children():
             inner = block(inner)

@@ -13,14 +13,13 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from srtoolbox.interfaces import SRNetwork, require_choice
-from srtoolbox.models.networks.bicubic import upsample
-from srtoolbox.models.networks.blocks import Padding, add_convs, receptive_field, zero_bias
+from srtoolbox.interfaces import require_choice
+from srtoolbox.models.networks.blocks import Padding, PreUpsampled, add_convs, receptive_field, zero_bias
 from srtoolbox.registry import NETWORKS
 
 
 @NETWORKS.register
-class SRCNN(SRNetwork):
+class SRCNN(PreUpsampled):
     """Bicubic upscaling inside, then `conv1`, `conv2`, `conv3` with ReLU between.
 
     Args:
@@ -61,12 +60,7 @@ class SRCNN(SRNetwork):
                 nn.init.normal_(conv.weight, std=0.001)
                 zero_bias(conv)
 
-    def forward(self, lq: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-        """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W), or to `size`, (height, width)."""
-        return self.refine(upsample(lq, self.scale, size))
-
     def refine(self, upscaled: Tensor) -> Tensor:
-        """Return the output for an interpolated image, of its size; sees `refine_field` pixels."""
         features = upscaled - self.mean if self.mean else upscaled
         *hidden, last = self.children()
         for conv in hidden:

@@ -35,7 +35,6 @@ class ResidualBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(num_features)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, F, H, W) -> (N, F, H, W)."""
         return features + self.bn2(self.conv2(self.act(self.bn1(self.conv1(features)))))
 
 
@@ -66,9 +65,8 @@ class SRResNet(SRNetwork):
         num_features: channels of the body.
         num_blocks: residual blocks.
         bias: of the convolutions before a BatchNorm, which some public weights have.
-        body_end: after the last convolution of the body: 'batch' (BatchNorm, the paper's), or
-            'prelu' as in a public SRGAN (leftthomas: num_blocks=5, bias=True, body_end='prelu',
-            output='tanh').
+        body_end: after the body's last convolution: 'batch' (BatchNorm, the paper's), or 'prelu' as
+            in leftthomas' SRGAN (num_blocks=5, bias=True, body_end='prelu', output='tanh').
         output: 'linear', or 'tanh' for (tanh(x) + 1) / 2, which cannot leave [0, 1].
     """
 

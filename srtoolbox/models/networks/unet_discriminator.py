@@ -57,15 +57,11 @@ class UNetDiscriminatorSN(Discriminator):
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """The training crops must halve three times without a rest."""
         need = f"takes multiples of {cls.size_multiple} pixels"
-        sizes = gt_sizes(context).items()
-        return [Fault(None, f"{need}, but {path} is {size}") for path, size in sizes if size % cls.size_multiple]
+        wrong = {path: size for path, size in gt_sizes(context).items() if size % cls.size_multiple}
+        return [Fault(None, f"{need}, but {path} is {size}") for path, size in wrong.items()]
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1], H and W multiples of 8 -> logits (N, 1, H, W), no sigmoid.
-
-        Raises:
-            ConfigError: images of another size.
-        """
+        """(N, C, H, W) in [0, 1], H and W multiples of 8 -> logits (N, 1, H, W), no sigmoid."""
         if image.shape[-2] % self.size_multiple or image.shape[-1] % self.size_multiple:
             need = f"takes multiples of {self.size_multiple} pixels"
             raise ConfigError(f"UNetDiscriminatorSN: {need}, got {shown_size(image)}")

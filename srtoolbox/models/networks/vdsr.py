@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from srtoolbox.errors import ConfigError
-from srtoolbox.interfaces import SRNetwork, require_positive
-from srtoolbox.models.networks.bicubic import upsample
-from srtoolbox.models.networks.blocks import receptive_field, zero_bias
+from srtoolbox.interfaces import require_positive
+from srtoolbox.models.networks.blocks import PreUpsampled, receptive_field, zero_bias
 from srtoolbox.registry import NETWORKS
 
 VIDEO_RANGE = (16 / 255, 235 / 255)  # of the luma of 8-bit RGB (BT.601)
@@ -32,13 +31,12 @@ class ConvReLU(nn.Module):
         self.conv = nn.Conv2d(num_features, num_features, 3, padding=1, bias=bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, F, H, W) -> (N, F, H, W)."""
         return F.relu(self.conv(features), inplace=True)
 
 
 @NETWORKS.register
-class VDSR(SRNetwork):
-    """Bicubic upscaling inside, 3x3 convolutions with ReLU at the output's size, a skip around them.
+class VDSR(PreUpsampled):
+    """Bicubic upscaling inside, 3x3 convolutions with ReLU at the output's size, added to it.
 
     The weights begin as He normal. They do not depend on the scale: trained at one, they load at
     another.
@@ -78,12 +76,7 @@ class VDSR(SRNetwork):
         self.refine_field = receptive_field([3] * (num_blocks + 2))
         self.apply(_initialise)
 
-    def forward(self, lq: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-        """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W), or to `size`, (height, width)."""
-        return self.refine(upsample(lq, self.scale, size))
-
     def refine(self, upscaled: Tensor) -> Tensor:
-        """Return the output for an interpolated image, of its size; sees `refine_field` pixels."""
         if self.input_range is not None:
             upscaled = upscaled.clamp(*self.input_range)
         features = F.relu(self.input(upscaled), inplace=True)

@@ -66,7 +66,8 @@ class VGGDiscriminator(Discriminator):
         self._features: list[str] = []
         stage, place, width = 0, 0, self.in_channels
         for number, (outputs, stride) in enumerate(zip(channels, strides, strict=True)):
-            normed, kernel, name = norm is not None and number > 0, kernels[stride - 1], f"{stage}_{place}"
+            name, kernel = f"{stage}_{place}", kernels[stride - 1]
+            normed = norm is not None and number > 0
             biased = not normed if bias is None else bias
             conv = nn.Conv2d(width, outputs, kernel, stride, padding=(kernel - 1) // 2, bias=biased)
             self.add_module(f"conv{name}", conv)
@@ -90,13 +91,10 @@ class VGGDiscriminator(Discriminator):
         ]
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, C, input_size, input_size) in [0, 1] -> logits (N, 1), no sigmoid.
-
-        Raises:
-            ConfigError: images of another size.
-        """
+        """(N, C, input_size, input_size) in [0, 1] -> logits (N, 1), no sigmoid."""
         if image.shape[-2:] != (self.input_size, self.input_size):
-            raise ConfigError(f"VGGDiscriminator: input_size={self.input_size}, got images of {shown_size(image)}")
+            need = f"input_size={self.input_size}"
+            raise ConfigError(f"VGGDiscriminator: {need}, got images of {shown_size(image)}")
         features = image
         for place in self._features:
             features = self.get_submodule(f"conv{place}")(features)
@@ -119,8 +117,8 @@ def _check_shape(
 ) -> None:
     owner = "VGGDiscriminator"
     require_positive(owner, input_size=input_size)
-    require_positive(owner, **{f"channels[{i}]": width for i, width in enumerate(channels)})
-    require_positive(owner, **{f"fc[{i}]": width for i, width in enumerate(fc)})
+    for name, widths in {"channels": channels, "fc": fc}.items():
+        require_positive(owner, **{f"{name}[{i}]": width for i, width in enumerate(widths)})
     if not channels or len(strides) != len(channels):
         raise ConfigError(f"{owner}: {len(channels)} channels need as many strides, got {len(strides)}", key="strides")
     for stride in strides:

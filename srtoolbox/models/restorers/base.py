@@ -25,10 +25,8 @@ class Restorer(nn.Module):
 
     Args:
         generator: config of the network, (N, C, h, w) -> (N, C, scale * h, scale * w).
-        losses: `{name: config}`; each is called as `loss(sr, target)` and is already weighted.
-            Empty for a network that is only evaluated.
-        preprocess: config of a batch transform that runs on the device on float RGB batches
-            (degradations).
+        losses: `{name: config}`, each called as `loss(sr, target)`; none only for an evaluation.
+        preprocess: config of a transform of float RGB batches on the device (degradations).
         targets: `{loss name: batch key}` where a loss compares with another image than `gt`.
     """
 
@@ -105,11 +103,7 @@ class Restorer(nn.Module):
         return terms
 
     def train_step(self, batch: dict[str, Any], optims: dict[str, OptimWrapper]) -> dict[str, Tensor]:
-        """One update from one batch.
-
-        Returns:
-            The weighted loss terms and, where gradients are clipped, their norm before, `grad_norm`.
-        """
+        """Update from one batch; return the loss terms and, if clipped, the gradients' norm."""
         batch, optim = self.prepare(batch), optims["generator"]
         with optim.autocast():
             sr = self.restore(batch, self.generator)

@@ -29,9 +29,8 @@ class GANRestorer(Restorer):
     from one batch. Usually `load_from` starts the generator from one trained without.
 
     The log has, beside the terms of `losses`: `gan` (the generator's adversarial term, weighted),
-    `discriminator` (its loss), `d_real` and `d_fake` (mean logits of real and generated images: far
-    apart, the discriminator wins; equal, it is lost), `r1` where there is one,
-    `grad_norm_generator` and `grad_norm_discriminator` (before clipping).
+    `discriminator` (its loss), `d_real` and `d_fake` (mean logits: far apart, the discriminator
+    wins; equal, it is lost), `r1`, `grad_norm_generator`, `grad_norm_discriminator`.
 
     Args:
         generator, losses, preprocess, targets: as in Restorer; `losses` may be empty.
@@ -75,8 +74,8 @@ class GANRestorer(Restorer):
         for name, least in (("disc_steps", 1), ("disc_init_iters", 0)):
             value = cfg.get(name, least)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                fault = f"{name}={value!r} is not possible; it is a whole number from {least} up"
-                faults.append(Fault(name, fault))
+                need = f"it is a whole number from {least} up"
+                faults.append(Fault(name, f"{name}={value!r} is not possible; {need}"))
         if (cfg.get("gan_loss") or {}).get("r1_weight") and (context.get("runtime") or {}).get("compile"):
             fault = "needs second derivatives, which runtime.compile=True cannot make"
             faults.append(Fault("gan_loss.r1_weight", f"gan_loss.r1_weight {fault}"))
@@ -92,13 +91,13 @@ class GANRestorer(Restorer):
 
     def train_step(self, batch: dict[str, Any], optims: dict[str, OptimWrapper]) -> dict[str, Tensor]:
         """One update of each network from one batch: weighted loss terms and figures of health."""
-        batch, optim, terms = self.prepare(batch), optims["generator"], {}
+        batch, optim = self.prepare(batch), optims["generator"]
         past = self.iteration - self.disc_init_iters
         if past >= 0 and (past + 1) % self.disc_steps == 0:
             sr, terms = self._generator_step(batch, optim)
         else:
             with torch.no_grad(), optim.autocast():
-                sr = self.restore(batch, self.generator).float()
+                sr, terms = self.restore(batch, self.generator).float(), {}
         return {**terms, **self._discriminator_step(batch["gt"], sr, optims["discriminator"])}
 
     def _generator_step(self, batch: dict[str, Any], optim: OptimWrapper) -> tuple[Tensor, dict[str, Tensor]]:
