@@ -1,4 +1,1 @@
-"""Losses: `loss(pred, target)` gives an already weighted scalar.
-
-A file dropped in here is found by its registry.
-"""
+"""Losses, one family per file: `loss(pred, target)` gives an already weighted scalar."""

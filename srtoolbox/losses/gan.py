@@ -61,8 +61,7 @@ class AdversarialLoss(nn.Module):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """The discriminator's loss, not weighted: the term of real plus the term of fake images.
 
-        Args:
-            real, fake: logits of real images, and of the generator's, detached from it.
+        Both are logits; those of the generator's images are detached from it.
         """
         raise NotImplementedError
 
@@ -146,12 +145,8 @@ class GANLoss(AdversarialLoss):
     def generator(self, real: Tensor | None, fake: Tensor) -> Tensor:
         fake = _at_least_float32(fake)
         if self.kind == "lsgan":
-            loss = (fake - 1).square().mean() / 2
-        elif self.kind == "hinge":
-            loss = -fake.mean()
-        else:
-            loss = F.softplus(-fake).mean()
-        return self.weight * loss
+            return self.weight * ((fake - 1).square().mean() / 2)
+        return self.weight * (-fake if self.kind == "hinge" else F.softplus(-fake)).mean()
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         real, fake = _at_least_float32(real), _at_least_float32(fake)

@@ -1,4 +1,1 @@
-"""Metrics: `metric(pred, target)` gives one number per image.
-
-A file dropped in here is found by its registry.
-"""
+"""Metrics, one per file: `metric(pred, target)` gives one number per image."""

@@ -10,15 +10,12 @@ from srtoolbox.image import rgb_to_ycbcr
 from srtoolbox.metrics.base import Metric
 from srtoolbox.registry import METRICS
 
-FACTOR = 8
-
 
 @METRICS.register
 class ColourDrift(Metric):
     """Mean absolute difference, in 8-bit levels, of Cb and Cr of both images shrunk 8 times.
 
-    Shrunk by means over blocks of 8 x 8 px (smaller ones at the right and bottom): tints stay,
-    texture is gone.
+    Means over blocks of 8 x 8 px (smaller ones at the right and bottom) keep tints, not texture.
 
     Args:
         crop_border: px left out at each side of the image.
@@ -36,5 +33,5 @@ class ColourDrift(Metric):
 
     def _chroma(self, image: Tensor) -> Tensor:
         """(N, 2, ceil(h / 8), ceil(w / 8)) levels. Shrunk first: the conversion is linear."""
-        small = F.avg_pool2d(self.as_saved(image), FACTOR, ceil_mode=True)
+        small = F.avg_pool2d(self.as_saved(image), 8, ceil_mode=True)
         return rgb_to_ycbcr(small)[:, 1:] * 255

@@ -11,10 +11,7 @@ from srtoolbox.registry import METRICS
 
 @METRICS.register
 class PSNR(Metric):
-    """10 log10(255^2 / mean squared error) in dB over all measured values of an image.
-
-    Identical images give inf.
-    """
+    """10 log10(255^2 / mean squared error) in dB over an image; inf for identical ones."""
 
     higher_is_better = True
 

@@ -1,5 +1,4 @@
 """Networks: `network(lq)` maps (N, C, H, W) in [0, 1] to (N, C, scale * H, scale * W).
 
-One paper per file; a file dropped in here is found by its registry. Facts that every network
-carries: see `interfaces`.
+One paper per file, found by its registry. Facts that every network carries: see `interfaces`.
 """

@@ -4,9 +4,8 @@ Wang et al.: "ESRGAN: enhanced super-resolution generative adversarial networks"
 arXiv:1809.00219).
 
 state_dict, the official release's new layout (BasicSR, Real-ESRGAN, MMagic): `conv_first`
-`body.N.rdbM.convK` (M and K from 1) `conv_body` `conv_up1` `conv_up2` `conv_hr` `conv_last`, each
-`.weight` and `.bias`. x3 has `conv_up1` only, x8 `conv_up3` too. x2 and x1 have x4's keys with 12
-and 48 input channels, see `unshuffle`.
+`body.N.rdbM.convK` (M and K from 1) `conv_body` `conv_up1` `conv_up2` (at x3 one, at x8 three)
+`conv_hr` `conv_last`. x2 and x1 have x4's keys with 12 and 48 input channels, see `unshuffle`.
 """
 
 from __future__ import annotations

@@ -1,15 +1,13 @@
 """SRVGGNetCompact: a plain stack of convolutions at the LR size; Real-ESRGAN's small networks.
 
-Wang, Xie, Dong, Shan: "Real-ESRGAN: training real-world blind super-resolution with pure synthetic
-data" (ICCVW 2021, arXiv:2107.10833), of whose release it is a part, without a paper of its own.
+Part of the release of Wang, Xie, Dong, Shan: "Real-ESRGAN: training real-world blind
+super-resolution with pure synthetic data" (ICCVW 2021, arXiv:2107.10833).
 
 state_dict, Real-ESRGAN's: convolutions `body.{0,2,4,...}.{weight,bias}`, PReLUs
 `body.{1,3,5,...}.weight`.
 """
 
 from __future__ import annotations
-
-from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -34,10 +32,9 @@ class SRVGGNetCompact(SRNetwork):
     def __init__(self, scale: int, colour: str = "rgb", *, num_features: int = 64, num_blocks: int = 16) -> None:
         super().__init__(scale, colour)
         require_positive("SRVGGNetCompact", num_features=num_features, num_blocks=num_blocks)
-        widths = [self.in_channels, *[num_features] * (num_blocks + 1)]
         layers: list[nn.Module] = []
-        for inputs, outputs in pairwise(widths):
-            layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.PReLU(outputs)]
+        for inputs in (self.in_channels, *[num_features] * num_blocks):
+            layers += [nn.Conv2d(inputs, num_features, 3, padding=1), nn.PReLU(num_features)]
         self.body = nn.Sequential(*layers, nn.Conv2d(num_features, self.in_channels * scale**2, 3, padding=1))
         self.receptive_field = receptive_field([*[3] * (num_blocks + 2), ("shuffle", scale)])
 

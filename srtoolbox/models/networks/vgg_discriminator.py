@@ -5,7 +5,7 @@ DCGAN and VGG.
 
 state_dict: `convS_P.{weight,bias}` and `bnS_P`, where S counts the stages (a stage ends with a
 convolution of stride 2) and P the convolutions inside one, then `linear1` `linear2` ...: BasicSR's
-names, so its files fit `ESRGAN` below.
+names, so its files fit.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ class VGGDiscriminator(Discriminator):
 
     Every convolution is followed by its BatchNorm (the first has none) and LeakyReLU(0.2).
 
-    The defaults are SRGAN's. ESRGAN's as BasicSR trains it (`VGGStyleDiscriminator`, input 128: 4x4
-    convolutions halve, two stages of 512 channels, so strides are needed, 512 * 4 * 4 values, 100
-    hidden units): `dict(type='VGGDiscriminator', input_size=128, channels=[64, 64, 128, 128, 256,
-    256, 512, 512, 512, 512], strides=[1, 2] * 5, kernels=[3, 4], fc=[100])`.
+    The defaults are SRGAN's. ESRGAN's, BasicSR's `VGGStyleDiscriminator`: `dict(input_size=128,
+    channels=[64, 64, 128, 128, 256, 256, 512, 512, 512, 512], strides=[1, 2] * 5, kernels=[3, 4],
+    fc=[100])`: 4x4 convolutions halve, and two stages of 512 channels need the strides.
 
     Args:
         input_size: side of the images in pixels, a multiple of 2 to the number of convolutions of
