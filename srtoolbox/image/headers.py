@@ -278,10 +278,8 @@ def upright_xmp(packet: bytes) -> bytes:
 
 
 def _xmp_pattern(packet: bytes) -> re.Pattern[bytes]:
-    """A pattern of the value, whatever prefix the packet gives the namespace of TIFF.
-
-    Packets may be hostile: nothing in it is of any length, so time grows as the packet does.
-    """
+    """A pattern of the value, whatever prefix the packet gives the namespace of TIFF."""
+    # packets may be hostile: nothing in it is of any length, so time grows as the packet does
     names = itertools.islice((match[1] for match in _NAMESPACE.finditer(packet)), _MOST_PREFIXES)
     prefixes = b"|".join(re.escape(prefix) for prefix in {b"tiff", *names})
     return re.compile(

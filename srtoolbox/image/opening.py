@@ -59,11 +59,7 @@ def open_by_pillow(file: BinaryIO | io.BytesIO) -> Iterator[Image.Image]:
 
 
 def _formats_of(file: BinaryIO | io.BytesIO) -> tuple[str, ...]:
-    """Pillow's names of the formats that a file's beginning may be of; what reads them is imported.
-
-    Raises:
-        ImageError: the file is sound as far as that tells, but of a kind that is not read.
-    """
+    """Pillow's names of the formats that a file may be of; raises ImageError for one not read here."""
     start = file.read(START_BYTES)
     file.seek(0)
     kind = kind_of(start)
@@ -133,11 +129,7 @@ class JXLHeader(NamedTuple):
 
 
 def read_jxl_header(data: bytes) -> JXLHeader:
-    """Read the header of a whole file, a bare codestream or one in boxes.
-
-    Raises:
-        ImageError: no codestream in it.
-    """
+    """Read the header of a whole file, a bare codestream or one in boxes; raises ImageError."""
     bits = _Bits(_codestream(data)[2:])
     height, width = _size(bits)
     is_animated, depth = False, 8

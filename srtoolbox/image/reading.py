@@ -315,8 +315,7 @@ def is_moving_image(path: str | os.PathLike) -> bool:
 def moving_frames(path: str | os.PathLike) -> Iterator[tuple[np.ndarray, int]]:
     """Yield the frames of an animation, (H, W, 3) uint8 RGB without alpha, and their milliseconds.
 
-    Raises:
-        ImageError: damaged, or too large; the message names the file.
+    Raises ImageError as `read_image`.
     """
     with _open_image(path) as file, _faults_name(os.fspath(path)), open_by_pillow(file) as image:
         check_pixels(image.height, image.width)

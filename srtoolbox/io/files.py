@@ -97,10 +97,7 @@ def replace(source: str | os.PathLike, target: str | os.PathLike) -> None:
 def prepare_folder(folder: Path) -> None:
     """Make a folder, safe from a power loss, and delete what killed writers left in it.
 
-    Only for a folder nobody else is writing to.
-
-    Raises:
-        WriteError: it cannot be made or written.
+    Only for a folder nobody else is writing to. Raises WriteError.
     """
     with _write_errors(folder):
         make_folder(folder)
@@ -207,10 +204,7 @@ def append_bytes(path: str | os.PathLike, data: bytes) -> None:
 
 
 def write_fault(path: Path, error: OSError, size: int | None = None) -> str:
-    """Say why `path` could not be written: of a full disk the bytes needed (`size`) and free.
-
-    Where more is needed than is free, also how much is missing.
-    """
+    """Say why `path` could not be written: of a full disk the bytes needed (`size`), free, missing."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         may_be_open = system.IS_WINDOWS and isinstance(error, PermissionError)
         hint = "; another program may have it open: close that and try again" if may_be_open else ""
@@ -303,11 +297,7 @@ class Claims:
         self._owners: dict[Path, str] = {}
 
     def claim(self, path: Path, owner: str) -> Path:
-        """Return `path`, from now on the owner's.
-
-        Raises:
-            SrtoolboxError: another one has it.
-        """
+        """Return `path`, from now on the owner's; raises SrtoolboxError where another one has it."""
         other = self._owners.setdefault(place_of(path), owner)
         if other != owner:
             raise SrtoolboxError(f"{other} and {owner} would both be written to {path}: rename one of them")

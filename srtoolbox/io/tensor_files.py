@@ -40,11 +40,7 @@ def save_tensors(path: str | os.PathLike, state: dict[str, Any]) -> None:
 
 
 def save_safetensors(path: str | os.PathLike, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors as `.safetensors`, atomically; `metadata` is texts by name.
-
-    Raises:
-        SrtoolboxError: the library is not installed, or the file cannot be written.
-    """
+    """Write tensors as `.safetensors`, atomically, with texts by name; raises SrtoolboxError."""
     library = _safetensors(path)
     own = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in tensors.items()}
     write_bytes(path, library.save(own, dict(metadata)))

@@ -92,11 +92,7 @@ class FileLock:
                     return False  # else its last holder has just removed the file: lock the new one
 
     def release(self, *, remove: bool = False) -> None:
-        """Let others have it; nothing where it is not held.
-
-        Args:
-            remove: take the file away, too, where nobody else has opened it meanwhile.
-        """
+        """Let others have it, where it is held; with `remove` take the file away, too."""
         if not self.is_held or self._descriptor is None:
             return
         with _guard:
@@ -115,14 +111,9 @@ class FileLock:
 
 
 def acquire_or_warn(lock: FileLock, advice: str) -> bool:
-    """`lock.acquire()`; where the file system has no locks, a warning, and True.
+    """`lock.acquire()`; where a file system has no locks, True, and a warning with the advice.
 
-    Args:
-        lock: it keeps the folder that its file lies in.
-        advice: what the user must see to instead: 'see that no second run writes here'.
-
-    Raises:
-        OSError: the file cannot be made.
+    The lock keeps the folder that its file lies in. Raises OSError where the file cannot be made.
     """
     try:
         return lock.acquire()
