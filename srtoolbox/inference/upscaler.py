@@ -114,6 +114,8 @@ class Upscaler:
 
         Each is multiplied by `scale` and rounded up, as by `imresize`.
         """
+        if isinstance(self.scale, int):
+            return height * self.scale, width * self.scale
         return output_length(height, self.scale), output_length(width, self.scale)
 
     def __call__(self, image: Images) -> Images:

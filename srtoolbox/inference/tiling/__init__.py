@@ -223,13 +223,13 @@ def _rounded_bands(run: Run, source: Source, scale: int, grid: TileGrid, bits: i
         if rows.keep_stop * scale <= first:
             continue
         band: np.ndarray | None = None
-        for columns, result in _run_row(run, source, rows, grid):
-            levels = to_image(result[..., rows.source(scale), columns.source(scale)], bits)
-            del result
+        for _, place, part in _kept_parts(run, source, scale, rows, grid):
+            levels = to_image(part, bits)
+            del part
             if band is None:
                 height, _, channels = levels.shape
                 band = np.empty((height, source.width * scale, channels), levels.dtype)
-            band[:, columns.target(scale)] = levels
+            band[:, place] = levels
         assert band is not None
         yield band[max(0, first - rows.keep_start * scale) :]
 
@@ -241,13 +241,13 @@ def float_bands(run: Run, source: Source, scale: int, grid: TileGrid, first: int
         if rows.keep_stop * scale <= first:
             continue  # where the next row begins to count, this one has faded away
         band: Tensor | None = None
-        for columns, result in _run_row(run, source, rows, grid):
-            part = result[..., rows.source(scale), columns.source(scale)].to("cpu", torch.float32)
-            del result
+        for columns, place, kept in _kept_parts(run, source, scale, rows, grid):
+            part = kept.to("cpu", torch.float32)
+            del kept
             if band is None:
                 band = part.new_zeros(*part.shape[:3], source.width * scale)
             weights = _ramp(rows, scale)[:, None] * _ramp(columns, scale)
-            band[..., columns.target(scale)] += part * weights
+            band[..., place] += part * weights
             del part
         assert band is not None
         if carry is not None:
@@ -259,17 +259,25 @@ def float_bands(run: Run, source: Source, scale: int, grid: TileGrid, first: int
             yield band[..., start:ready, :]
 
 
-def _run_row(run: Run, source: Source, rows: Tile, grid: TileGrid) -> Iterator[tuple[Tile, Tensor]]:
-    """Yield the results on the tiles of a row; equally wide neighbours may be run together."""
+def _kept_parts(
+    run: Run, source: Source, scale: int, rows: Tile, grid: TileGrid
+) -> Iterator[tuple[Tile, slice, Tensor]]:
+    """Yield the tiles of a row, their places in its band, and what is kept of the results on them.
+
+    Equally wide neighbours may be run together.
+    """
+    tall = rows.source(scale)
     for _, group in itertools.groupby(grid.columns, key=lambda tile: tile.length):
         tiles = list(group)
         for number in range(0, len(tiles), grid.batch):
             chosen = tiles[number : number + grid.batch]
+            places = [(tile.source(scale), tile.target(scale)) for tile in chosen]
             windows = [source.window(rows[:2], tile[:2]) for tile in chosen]
             results = list(run(windows[0] if len(windows) == 1 else torch.cat(windows)).split(1))
             del windows
             while results:  # nothing here holds a result while the next one is made
-                yield chosen.pop(0), results.pop(0)
+                tile, (wide, place) = chosen.pop(0), places.pop(0)
+                yield tile, place, results.pop(0)[..., tall, wide]
 
 
 def _ramp(tile: Tile, scale: int) -> Tensor:
