@@ -6,7 +6,7 @@ Hooks that a config does not name, and those it names without a `type`, are the 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from srtoolbox.check.faults import Report, joined
@@ -100,22 +100,16 @@ def _check_component(
     except RegistryError as error:
         report.add(path, str(error), key="type")
         return
-    _check_arguments(report, path, cfg, entry, registry.injected)
-    yield Component(path, kind, cfg, entry)
-    for key, value in cfg.items():
-        yield from _check_inner(report, joined(path, key), key, value)
-
-
-def _check_arguments(
-    report: Report, path: str, cfg: Mapping[str, Any], entry: Callable[..., Any], injected: Iterable[str]
-) -> None:
     arguments = [key for key in cfg if key != "type"]
-    for fault in argument_faults(entry, cfg["type"], arguments, injected=injected):
+    for fault in argument_faults(entry, cfg["type"], arguments, injected=registry.injected):
         report.add(path, fault.message, key=fault.key)
     for key, hint in hints_of(entry).items():
         if key in arguments and not fits(cfg[key], hint):
             got = f"got {cfg[key]!r}{advice(cfg[key], hint)}"
             report.add(joined(path, key), f"{cfg['type']} takes {described(hint)} for {key!r}, {got}")
+    yield Component(path, kind, cfg, entry)
+    for key, value in cfg.items():
+        yield from _check_inner(report, joined(path, key), key, value)
 
 
 def _check_inner(report: Report, path: str, key: str, value: object) -> Iterator[Component]:

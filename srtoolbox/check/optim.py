@@ -27,11 +27,14 @@ def check_optim(report: Report, config: Mapping[str, Any], networks: Networks) -
     if not isinstance(optim, Mapping) or not isinstance(model, Mapping) or is_unknown_model:
         return
     for name, cfg in optim.items():
+        path, optimizer = f"optim.{name}", cfg.get("optimizer") if isinstance(cfg, Mapping) else None
         if name not in own:
             hint = did_you_mean(name, own, else_list=True)
-            report.add(f"optim.{name}", f"the model has no network {name!r}.{hint}")
-        elif isinstance(cfg, Mapping):
-            _check_one_optim(report, f"optim.{name}", cfg, own[name])
+            report.add(path, f"the model has no network {name!r}.{hint}")
+        elif isinstance(optimizer, Mapping) and report.is_clean(path):
+            _check_groups(report, path, cfg, own[name])
+            _check_frozen(report, path, cfg.get("frozen") or (), own[name])
+            _check_schedules(report, path, cfg)
     for name in ("generator", "discriminator") if "max_iters" in config else ():
         facts = own.get(name)
         if facts and facts.trainable and optim.get(name) is None:
@@ -40,17 +43,6 @@ def check_optim(report: Report, config: Mapping[str, Any], networks: Networks) -
     if scheduled and not has_hook(config, "SchedulerHook"):
         message = "nothing steps this schedule: hooks needs scheduler=dict(type='SchedulerHook')"
         report.add(f"optim.{scheduled[0]}", message, key="scheduler")
-
-
-def _check_one_optim(report: Report, path: str, cfg: Mapping[str, Any], network: BuiltNetwork | None) -> None:
-    if not report.is_clean(path) or not isinstance(cfg.get("optimizer"), Mapping):
-        return
-    _check_groups(report, path, cfg, network)
-    if network is not None:
-        frozen = cfg.get("frozen")
-        _check_frozen(report, path, [frozen] if isinstance(frozen, str) else frozen or (), network)
-    if report.is_clean(path):
-        _check_schedules(report, path, cfg)
 
 
 def _check_groups(report: Report, path: str, cfg: Mapping[str, Any], network: BuiltNetwork | None) -> None:
@@ -69,7 +61,10 @@ def _check_groups(report: Report, path: str, cfg: Mapping[str, Any], network: Bu
             report.add(group, unknown)
 
 
-def _check_frozen(report: Report, path: str, entries: Sequence[str], network: BuiltNetwork) -> None:
+def _check_frozen(report: Report, path: str, frozen: str | Sequence[str], network: BuiltNetwork | None) -> None:
+    if network is None:
+        return
+    entries = [frozen] if isinstance(frozen, str) else frozen
     for entry in entries:
         if fault := entry_fault(entry, network.parameters):
             report.add(path, f"frozen: {fault}", key="frozen")
@@ -85,6 +80,8 @@ def _check_frozen(report: Report, path: str, entries: Sequence[str], network: Bu
 
 def _check_schedules(report: Report, path: str, cfg: Mapping[str, Any]) -> None:
     """Build optimizer and schedules over one parameter: torch itself refuses impossible values."""
+    if not report.is_clean(path):
+        return
     optimizer_cfg, schedules = cfg["optimizer"], cfg.get("scheduler") or []
     is_list = isinstance(schedules, list | tuple)
     count = max(len(schedules) - 1, 0) if is_list else 0

@@ -19,25 +19,19 @@ class Config(Mapping[str, Any]):
     Args:
         values: plain data, for instance the config in a checkpoint.
         filename: the file it was read from, if any.
+
+    Attributes:
         used: top-level names that some expression of the config files reads.
         read_too_early: those of them that a file binds again, after a base has read them.
     """
 
     filename: str | None
-    used: frozenset[str]
-    read_too_early: frozenset[str]
+    used: frozenset[str] = frozenset()
+    read_too_early: frozenset[str] = frozenset()
     _values: ConfigDict
 
-    def __init__(
-        self,
-        values: Mapping[str, Any],
-        filename: str | None = None,
-        *,
-        used: frozenset[str] = frozenset(),
-        read_too_early: frozenset[str] = frozenset(),
-    ) -> None:
-        own = {"filename": filename, "used": used, "read_too_early": read_too_early}
-        self.__dict__.update(own, _values=ConfigDict(values))
+    def __init__(self, values: Mapping[str, Any], filename: str | None = None) -> None:
+        self.__dict__.update(filename=filename, _values=ConfigDict(values))
 
     @classmethod
     def fromfile(cls, path: str | os.PathLike, overrides: Sequence[str] = ()) -> Config:
@@ -52,9 +46,10 @@ class Config(Mapping[str, Any]):
         """
         filename = find_config(path)
         loader = Loader(overrides)
-        values = loader.load(filename)
+        config = cls(loader.load(filename), filename)
         used, read_too_early = frozenset(loader.used), frozenset(loader.read_too_early)
-        return cls(values, filename, used=used, read_too_early=read_too_early)
+        config.__dict__.update(used=used, read_too_early=read_too_early)
+        return config
 
     def to_dict(self) -> dict[str, Any]:
         """Return the config as plain dicts, lists and tuples; a deep copy."""
