@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
@@ -15,6 +17,8 @@ from srtoolbox.engine.device import select_device
 from srtoolbox.errors import ConfigError, OptionError
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.plugins import load_plugins
+from srtoolbox.registry import NETWORKS
+from srtoolbox.text import did_you_mean
 from srtoolbox.weights.interpolate import Interpolator
 from srtoolbox.weights.load import WeightsChoice, load_network
 
@@ -82,6 +86,15 @@ class UpscalerSettings(TypedDict, total=False):
     wrap: str | None
 
 
+def check_settings(function: Callable[..., object], settings: Mapping[str, object]) -> None:
+    """Raise a TypeError, with the nearest name, at a keyword that is neither a function's nor `Upscaler`'s."""
+    known = UpscalerSettings.__annotations__
+    for name in settings:
+        if name not in known:
+            hint = did_you_mean(name, [*inspect.signature(function).parameters, *known])
+            raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}.{hint}")
+
+
 def make_upscaler(network: NetworkSource | Upscaler, device: str | None, settings: UpscalerSettings) -> Upscaler:
     """Return the upscaler of a network with these settings, or the one that is given.
 
@@ -118,3 +131,50 @@ def generator_in(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     model = config.get("model")
     generator = model.get("generator") if isinstance(model, Mapping) else None
     return generator if isinstance(generator, Mapping) else None
+
+
+def load_all(
+    config: Config, checkpoints: Sequence[str], device: torch.device, *, baseline: bool, trial: bool = True
+) -> Iterator[tuple[str, nn.Module]]:
+    """Yield name and network of each checkpoint, or the config's network if it has no weights.
+
+    With `baseline`, bicubic comes first. Other projects' weights are tried first, unless `trial` is
+    False.
+
+    Raises:
+        ConfigError: no checkpoint for a network with weights, or one that bears the baseline's
+            name.
+    """
+    generator = config["model"]["generator"]
+    if baseline and (checkpoints or generator["type"] != "Bicubic"):
+        yield "Bicubic", NETWORKS.build({"type": "Bicubic", "scale": generator["scale"]}).to(device)
+    if not checkpoints:
+        network = NETWORKS.build(generator)
+        if next(network.parameters(), None) is not None:
+            command = f"srtoolbox test {config.filename} CHECKPOINT"
+            raise ConfigError(f"{generator['type']} has weights to load: {command}")
+        yield generator["type"], network.to(device)
+        return
+    for name, path in distinct_names(checkpoints).items():
+        if baseline and name == "Bicubic":
+            raise ConfigError(f"{path}: bears the name of the baseline; rename the checkpoint")
+        yield name, load_network(path, config=generator, trial=trial, device=device)
+
+
+def distinct_names(paths: Sequence[str]) -> dict[str, str]:
+    """Return `{name: path}`: the stem, behind as many folders as make the names differ.
+
+    Raises:
+        ConfigError: one file given twice.
+    """
+    full = [Path(path).resolve() for path in paths]
+    for number, path in enumerate(full):
+        if path in full[:number]:
+            raise ConfigError(f"{paths[number]}: given twice")
+    stems = [path.with_suffix("").parts[1:] for path in full]
+    parts = [[part for part in stem if part != "checkpoints"] for stem in stems]
+    for depth in range(1, max(map(len, parts), default=1) + 1):
+        names = ["_".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return dict(zip(names, paths, strict=True))
+    raise ConfigError("checkpoints of one name: rename one of them")

@@ -58,7 +58,7 @@ def _check(file: str, args: argparse.Namespace) -> bool:
 
     try:
         config = Config.fromfile(file, args.overrides)
-        load_plugins(config, args.plugin)
+        load_plugins(config, args.plugins)
         mode = args.mode or mode_of(config)
         check(config, mode=mode)
     except ConfigError as error:

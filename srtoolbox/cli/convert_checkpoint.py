@@ -51,12 +51,9 @@ def main(argv: Sequence[str]) -> int:
     if out.exists() and Path(args.checkpoint).exists() and out.samefile(args.checkpoint):
         parser.error(f"-o {out} is the file to convert; give another name")
     from srtoolbox.apps.networks import generator_of
-    from srtoolbox.logger import setup_logging
-    from srtoolbox.plugins import load_plugins
     from srtoolbox.weights.convert import convert
 
-    setup_logging()
-    load_plugins(None, args.plugin)
+    parser.prepare(args)
     how = {"config": generator_of(args.config), "scale": args.scale, "trial": args.trial}
     described = convert(args.checkpoint, out, to, **how, raw=args.raw)
     print(f"{args.checkpoint} -> {out} ({described})")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from srtoolbox.cli.options import CommandParser, add_plugin, add_weights_options
@@ -47,15 +48,14 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse(argv)
     _check_names(parser, args)
     from srtoolbox.apps.export import export_files
-    from srtoolbox.apps.networks import Checkpoint
 
-    parser.prepare(args)
-    network = Checkpoint(args.checkpoint, args.config, args.scale, args.trial, weights="raw" if args.raw else "ema")
+    source = args.checkpoint
+    network = replace(parser.take_network(args), weights="raw" if args.raw else "ema")
     paths = {"onnx": args.onnx, "torch_export": args.torch_export}
     for file in export_files(network, **paths, half=args.fp16, bare=args.bare, image=args.picture):
         size = f"{Path(file.path).stat().st_size / 1e6:.2f} MB"
         parity = f"PSNR {file.parity.psnr:.1f} dB, largest difference {file.parity.largest:.2g}"
-        print(f"{args.checkpoint} -> {file.path}: {file.kind}, {size}")
+        print(f"{source} -> {file.path}: {file.kind}, {size}")
         print(f"against PyTorch on {args.picture or 'a photograph'}: {parity}", flush=True)
     return 0
 

@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     paths = interpolation.output_paths(args.out, points, args.checkpoints) if args.out else []
     setup_logging()
     config = Config.fromfile(args.config, args.overrides) if args.config else None
-    load_plugins(config, args.plugin)
+    load_plugins(config, args.plugins)
     device = select_device(args.device)
     generator = generator_in(config) if config is not None else None
     interpolator = Interpolator(
@@ -80,15 +80,9 @@ def main(argv: Sequence[str]) -> int:
         interpolator.save(path, point.shares)
         print(f"{point.name} -> {path}")
     if images or inputs or args.datasets:
-        report = interpolation.InterpolationReport(
-            interpolator,
-            args.report,
-            images=images,
-            inputs=inputs,
-            config=config,
-            datasets=args.datasets,
-            device=device,
-        )
+        how = {"config": config, "datasets": args.datasets, "device": device}
+        with parser.option_errors():
+            report = interpolation.InterpolationReport(interpolator, args.report, images=images, inputs=inputs, **how)
         report.write(points)
         print(f"see {report.folder}")
     return 0

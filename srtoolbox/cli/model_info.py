@@ -45,19 +45,10 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.io.files import write_json
     from srtoolbox.logger import CONSOLE
 
-    costs = measure_networks(
-        args.source,
-        args.overrides,
-        size=args.size,
-        gt=args.gt,
-        batch=args.batch,
-        runs=args.runs,
-        threads=args.threads,
-        device=args.device,
-        plugins=args.plugin,
-    )
+    file = vars(args).pop("json")
+    costs = measure_networks(**vars(args))
     print(f"{args.source}\non {costs.setting}")
     CONSOLE.print(costs.table())
-    if args.json:
-        write_json(args.json, costs.as_json())
+    if file:
+        write_json(file, costs.as_json())
     return 0

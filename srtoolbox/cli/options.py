@@ -19,6 +19,8 @@ from srtoolbox.text import did_you_mean
 if TYPE_CHECKING:
     from torch import nn
 
+    from srtoolbox.apps.networks import Checkpoint
+
 _OVERRIDE = re.compile(r"""[A-Za-z_]\w*(\.[\w-]+|\[\s*['"]?[\w-]+['"]?\s*\])*\+?=""")
 CFG_OPTIONS = "--cfg-options"
 EXIT_TERMINATED = 143
@@ -69,9 +71,9 @@ def add_device(place: OptionContainer) -> None:
 
 
 def add_plugin(place: OptionContainer) -> None:
-    """`--plugin`, as often as wanted, for `load_plugins`."""
+    """`--plugin`, as often as wanted, as `plugins`, for `load_plugins`."""
     text = "Python file with components of yours"
-    place.add_argument("--plugin", action="append", default=[], metavar="FILE", help=text)
+    place.add_argument("--plugin", dest="plugins", action="append", default=[], metavar="FILE", help=text)
 
 
 def add_weights_options(place: OptionContainer, *, scale_type: Callable[[str], int] = int) -> None:
@@ -155,7 +157,16 @@ class CommandParser(argparse.ArgumentParser):
         from srtoolbox.plugins import load_plugins
 
         setup_logging()
-        load_plugins(None, args.plugin)
+        load_plugins(None, args.plugins)
+
+    def take_network(self, args: argparse.Namespace) -> Checkpoint:
+        """Prepare, and return the checkpoint that the arguments name; these leave `args`."""
+        from srtoolbox.apps.networks import Checkpoint
+
+        self.prepare(args)
+        options = vars(args)
+        del options["plugins"]
+        return Checkpoint(*(options.pop(name) for name in ("checkpoint", "config", "scale", "trial")))
 
     @contextlib.contextmanager
     def option_errors(self) -> Iterator[None]:
@@ -201,14 +212,11 @@ class CommandParser(argparse.ArgumentParser):
         return len(names) == 1 and options[names[0]].nargs != 0
 
 
-def network_loader(args: argparse.Namespace) -> Callable[..., nn.Module]:
+def network_loader(parser: CommandParser, args: argparse.Namespace) -> Callable[[str], nn.Module]:
     """Return the function that loads a checkpoint as the options of `add_network_options` say."""
     from srtoolbox.apps.networks import Checkpoint, load
-    from srtoolbox.logger import setup_logging
-    from srtoolbox.plugins import load_plugins
 
-    setup_logging()
-    load_plugins(None, args.plugin)
+    parser.prepare(args)
     return lambda path: load(Checkpoint(path, args.config, args.scale, args.trial), args.device)[0]
 
 

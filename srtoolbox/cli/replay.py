@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
         raise RunError(f"{folder}: no dump of a fault (report.json cannot be read: {reason_of(error)})") from error
     device = [f"runtime.device={args.device!r}"] if args.device else []
     config = Config.fromfile(folder / "config.py", [*args.overrides, *device])
-    load_plugins(config, args.plugin)
+    load_plugins(config, args.plugins)
     state = load_checkpoint(folder / "state.pth")
     run = Run(config, folder, resume=state, resumed_from=folder / "state.pth")
     rank, found = replay(run, state, report)

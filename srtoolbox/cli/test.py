@@ -44,21 +44,6 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.apps.scoring.score import test
 
     with parser.option_errors():
-        test(
-            args.config,
-            args.checkpoints,
-            datasets=args.datasets,
-            baseline=args.baseline,
-            json=args.json,
-            out=args.out,
-            best=args.best,
-            sheets=args.sheets,
-            report=args.report,
-            report_images=args.report_images,
-            trial=args.trial,
-            device=args.device,
-            overrides=args.overrides,
-            plugins=args.plugin,
-        )
+        test(**vars(args))
     dist.leave(0)
     return 0

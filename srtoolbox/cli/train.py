@@ -46,16 +46,12 @@ def main(argv: Sequence[str]) -> int:
     if args.config is None and not ((args.resume or args.resume_from) and args.work_dir):
         parser.error("name a config, or go on with a run by --resume --work-dir DIR")
     from srtoolbox import dist
-    from srtoolbox.config import Config
-    from srtoolbox.engine.job.job import Interrupted, Job
+    from srtoolbox.engine.job.job import Interrupted, train
     from srtoolbox.engine.job.run_config import config_of_run
 
-    source = args.config or config_of_run(args.work_dir)
-    options = {"seed": args.seed, "load_from": args.load_from, "work_dir": args.work_dir, "runtime.device": args.device}
-    chosen = [f"{key}={value!r}" for key, value in options.items() if value is not None]
-    job = Job(Config.fromfile(source, [*args.overrides, *chosen]), plugins=args.plugin, source=source)
+    args.config = args.config or config_of_run(args.work_dir)
     try:
-        job.train(resume=args.resume, resume_from=args.resume_from, overwrite=args.overwrite)
+        train(**vars(args))
         code = 0
     except Interrupted as stop:
         code = stop.exit_code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_weights_options, terminable, tile
 
@@ -92,32 +93,12 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse(argv)
     _check(parser, args)
     from srtoolbox.apps.folder.upscale import upscale_folder
-    from srtoolbox.apps.networks import Checkpoint
 
-    parser.prepare(args)
-    alpha = args.alpha or 0.0
-    network = Checkpoint(args.checkpoint, args.config, args.scale, args.trial, other=args.blend, alpha=alpha)
+    options = vars(args)
+    network = replace(parser.take_network(args), other=options.pop("blend"), alpha=options.pop("alpha") or 0.0)
+    args.tile = args.tile or None
     with terminable(), parser.option_errors():
-        result = upscale_folder(
-            network,
-            args.inputs,
-            args.out,
-            suffix=args.suffix,
-            ext=args.ext,
-            quality=args.quality,
-            skip_existing=args.skip_existing,
-            workers=args.workers,
-            transparency=args.transparency,
-            device=args.device,
-            tile=args.tile or None,
-            ensemble=args.ensemble,
-            dtype=args.dtype,
-            outscale=args.outscale,
-            overlap=args.overlap,
-            batch=args.batch,
-            patches=args.patches,
-            wrap=args.wrap,
-        )
+        result = upscale_folder(network, **options)
     return 1 if result.failed else 0
 
 

@@ -53,26 +53,18 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse(argv)
     if args.crf is not None and not 0 <= args.crf <= MAX_CRF:
         parser.error(f"--crf is 0 ... {MAX_CRF}, got {args.crf:g}")
-    from srtoolbox.apps.networks import Checkpoint
     from srtoolbox.apps.video import Encoding, upscale_video
 
-    parser.prepare(args)
-    crf = 18.0 if args.crf is None and args.codec != "ffv1" else args.crf
+    options, source = vars(args), args.input
+    network = parser.take_network(args)
+    codec, crf, preset = (options.pop(name) for name in ("codec", "crf", "preset"))
+    encoding = Encoding(codec, 18.0 if crf is None and codec != "ffv1" else crf, preset)
+    args.tile = args.tile or None
     start = time.perf_counter()
     with terminable():
-        result = upscale_video(
-            Checkpoint(args.checkpoint, args.config, args.scale, args.trial),
-            args.input,
-            args.out,
-            encoding=Encoding(args.codec, crf, args.preset),
-            overwrite=args.overwrite,
-            device=args.device,
-            tile=args.tile or None,
-            dtype=args.dtype,
-            outscale=args.outscale,
-        )
+        result = upscale_video(network, options.pop("input"), options.pop("out"), encoding=encoding, **options)
     kept = f", {result.resumed} of them there already" if result.resumed else ""
     frames, seconds = counted(result.frames, "frame"), time.perf_counter() - start
     outcome = f"{frames} of {result.size[0]} x {result.size[1]}{kept}, {seconds:.1f} s"
-    print(f"{args.input} -> {result.target}: {outcome}")
+    print(f"{source} -> {result.target}: {outcome}")
     return 0

@@ -40,11 +40,11 @@ def main(argv: Sequence[str]) -> int:
     if args.names and len(args.names) != len(args.checkpoints):
         count = counted(len(args.checkpoints), "checkpoint")
         parser.error(f"{count}, {counted(len(args.names), 'name')}")
-    from srtoolbox.apps.scoring.networks import distinct_names
+    from srtoolbox.apps.networks import distinct_names
     from srtoolbox.apps.visualize import check_sheet_suffix, compare_networks
 
     check_sheet_suffix(args.out)
-    load = network_loader(args)
+    load = network_loader(parser, args)
     names = args.names or distinct_names(args.checkpoints)
     networks = {name: load(path) for name, path in zip(names, args.checkpoints, strict=True)}
     options = {"are_truth": args.truth, "crops": args.crop, "width": args.width}

@@ -54,14 +54,14 @@ def main(argv: Sequence[str]) -> int:
     if not is_run:
         hint = "; an animation is made of a training: its work dir instead of a checkpoint"
         visualize.check_sheet_suffix(args.out, hint)
-        network = network_loader(args)(args.source)
+        network = network_loader(parser, args)(args.source)
         image = visualize.read_crop(args.image, args.crop)
         options = {"channels": args.channels, "width": args.width or 150}
         drawing = visualize.draw_features(network, image, args.layer, **options)
         drawing.save_sheet(args.out)
     else:
         visualize.check_animation_suffix(args.out)
-        load = network_loader(args)
+        load = network_loader(parser, args)
         frame = visualize.read_crop(args.image, args.crop) if args.image is not None else None
         options = {"channels": args.channels, "width": args.width or 180}
         options |= {"most": args.frames, "load": load}

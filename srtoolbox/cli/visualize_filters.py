@@ -29,11 +29,12 @@ def build_parser() -> CommandParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    args = build_parser().parse(argv)
+    parser = build_parser()
+    args = parser.parse(argv)
     from srtoolbox.apps.visualize import check_sheet_suffix, draw_filters
 
     check_sheet_suffix(args.out)
-    sheet = draw_filters(network_loader(args)(args.checkpoint), args.layer, width=args.width)
+    sheet = draw_filters(network_loader(parser, args)(args.checkpoint), args.layer, width=args.width)
     sheet.save_sheet(args.out)
     print(f"{args.out}: {sheet.caption}")
     return 0

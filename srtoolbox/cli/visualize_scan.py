@@ -38,11 +38,12 @@ def build_parser() -> CommandParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    args = build_parser().parse(argv)
+    parser = build_parser()
+    args = parser.parse(argv)
     from srtoolbox.apps.visualize import animate_scan, check_animation_suffix, read_crop
 
     check_animation_suffix(args.out)
-    network, image = network_loader(args)(args.checkpoint), read_crop(args.image, args.crop)
+    network, image = network_loader(parser, args)(args.checkpoint), read_crop(args.image, args.crop)
     scan = animate_scan(network, image, tile=args.tile, most=args.frames, width=args.width or 720)
     scan.save_animation(args.out, seconds=args.seconds)
     print(f"{args.out}: {scan.caption}")

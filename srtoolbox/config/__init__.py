@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 from srtoolbox.config.formats import dump
 from srtoolbox.config.loader import Loader, find_config
 from srtoolbox.config.values import ConfigDict, Origin, Value, plain
+from srtoolbox.errors import OptionError
 
-__all__ = ["Config", "ConfigDict", "Origin"]
+__all__ = ["Config", "ConfigDict", "Origin", "resolve_config"]
 
 
 class Config(Mapping[str, Any]):
@@ -109,3 +111,32 @@ class Config(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"Config({self.filename or 'from data'}: {', '.join(self._values)})"
+
+
+def resolve_config(
+    source: Config | Mapping[str, Any] | str | os.PathLike[str],
+    overrides: Sequence[str] = (),
+    entries: Mapping[str, object] | None = None,
+) -> Config:
+    """Return the config of a file, or a copy of one that is there.
+
+    Args:
+        source: a file, the name of a packaged config, a `Config`, or plain data.
+        overrides: 'key.sub=value' texts, for a file.
+        entries: values to set by path, 'seed' or 'runtime.device', but None; in a file they act as
+            overrides do, where the key is assigned.
+
+    Raises:
+        OptionError: overrides for a config that is no file.
+        ConfigError: as `Config.fromfile`.
+    """
+    entries = {path: value for path, value in (entries or {}).items() if value is not None}
+    if isinstance(source, str | os.PathLike):
+        return Config.fromfile(source, [*overrides, *(f"{path}={value!r}" for path, value in entries.items())])
+    if overrides:
+        raise OptionError("overrides are for a config that is a file; change the config itself")
+    config = copy.deepcopy(source) if isinstance(source, Config) else Config(copy.deepcopy(dict(source)))
+    for path, value in entries.items():
+        key, _, inner = path.partition(".")
+        config[key] = {**(config.get(key) or {}), inner: value} if inner else value
+    return config

@@ -118,3 +118,10 @@ def test_an_upscaler_has_its_settings(bicubic: str, folder: Path) -> None:
 def test_the_settings_are_those_of_an_upscaler() -> None:
     arguments = set(inspect.signature(srtoolbox.Upscaler).parameters)
     assert set(UpscalerSettings.__annotations__) == arguments - {"network", "device"}
+
+
+def test_an_unknown_argument_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'sufix'\. Did you mean 'suffix'\?"):
+        srtoolbox.upscale_folder("x.pth", tmp_path, sufix="_x4")
+    with pytest.raises(TypeError, match=r"'outscael'\. Did you mean 'outscale'\?"):
+        srtoolbox.upscale_folder("x.pth", tmp_path, outscael=2)

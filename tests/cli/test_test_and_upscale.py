@@ -58,8 +58,9 @@ def test_out_keeps_only_best_and_worst(trained: tuple[Path, Path], tmp_path: Pat
 
 def test_unknown_set_is_answered_with_the_right_one(trained: tuple[Path, Path], capsys: pytest.CaptureFixture) -> None:
     config, checkpoint = trained
-    assert main(["test", str(config), str(checkpoint), "--datasets", "fotos"]) == 2
-    assert "Did you mean 'photos'?" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["test", str(config), str(checkpoint), "--datasets", "fotos"])
+    assert "error: --datasets: the config has no set 'fotos'. Did you mean 'photos'?" in capsys.readouterr().err
 
 
 def test_absent_sets_are_skipped_and_none_at_all_is_an_error(

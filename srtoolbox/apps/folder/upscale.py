@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 
 from srtoolbox.apps.folder.plan import EXTENSIONS, STREAM, Job, Naming, Plan, is_single, plan
-from srtoolbox.apps.networks import NetworkSource, UpscalerSettings, load, make_upscaler
+from srtoolbox.apps.networks import NetworkSource, UpscalerSettings, check_settings, load, make_upscaler
 from srtoolbox.errors import ImageError, OptionError, SrtoolboxError
 from srtoolbox.image import Picture, decode_picture, image_shape, read_picture
 from srtoolbox.image.fetching import fetch
@@ -114,6 +114,7 @@ def upscale_folder(
         OptionError: an argument that is not possible.
         SrtoolboxError: inputs or names that are refused, a checkpoint that cannot be read.
     """
+    check_settings(upscale_folder, settings)
     sources = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
     naming = Naming(None if out is None else os.fspath(out), suffix, ext or "png")
     _check_options(naming, ext, quality, workers, transparency)

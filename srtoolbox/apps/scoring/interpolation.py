@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from rich.progress import Progress, TaskID
 
-from srtoolbox.apps.scoring.networks import PART, sets_and_metrics
+from srtoolbox.apps.scoring.score import PART, sets_and_metrics
 from srtoolbox.apps.scoring.tables import Results, as_json, print_tables
 from srtoolbox.config import Config
 from srtoolbox.data.datasets.gt_only import ImageFiles

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,28 +15,26 @@ from rich.console import Console
 from torch import nn
 
 from srtoolbox import dist
+from srtoolbox.apps.networks import distinct_names, load_all
 from srtoolbox.apps.report import ReportWriter
 from srtoolbox.apps.report.contents import RunFacts, run_facts
 from srtoolbox.apps.report.crops import choose_images
 from srtoolbox.apps.report.writer import decisive_metric
-from srtoolbox.apps.scoring.networks import (
-    PART,
-    check_scales,
-    distinct_names,
-    load_all,
-    sets_and_metrics,
-)
 from srtoolbox.apps.scoring.tables import Results, as_json, print_tables
 from srtoolbox.check import check
-from srtoolbox.config import Config
+from srtoolbox.config import Config, resolve_config
 from srtoolbox.engine.device import select_device
-from srtoolbox.engine.evaluate import EvaluatedImage, Scores, evaluate, means
-from srtoolbox.errors import OptionError
+from srtoolbox.engine.evaluate import EvaluatedImage, Scores, build_eval_datasets, build_metrics, evaluate, means
+from srtoolbox.errors import ConfigError, MissingDataError, OptionError
 from srtoolbox.image import to_image, write_image
 from srtoolbox.io.files import Claims, write_json
 from srtoolbox.logger import CONSOLE, logging_restored, progress_bar, setup_logging
 from srtoolbox.plots.sheet import SheetWriter
 from srtoolbox.plugins import load_plugins
+from srtoolbox.text import did_you_mean
+
+PART = 8
+"""Images per process that are scored by all networks before the next are read."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +98,15 @@ def test(
     names = [os.fspath(path) for path in paths]
     with logging_restored():
         setup_logging(main_process=dist.is_main_launch())
-        loaded = _loaded(config, overrides, plugins)
+        loaded = resolve_config(config, overrides)
+        load_plugins(loaded, plugins)
+        check(loaded, mode="test")
         with _ranks_joined(loaded, device) as place:
             sets, metrics = sets_and_metrics(loaded, datasets)
             with outputs:
                 baseline = baseline or outputs.has_baseline
                 networks = dict(load_all(loaded, names, place, baseline=baseline, trial=trial))
-                check_scales(networks, sets)
+                refuse_other_scales(networks, sets)
                 results = _score_all(networks, sets, metrics, place, outputs)
                 if not dist.is_main():
                     return NetworkScores(results)
@@ -124,23 +123,39 @@ def test(
 test.__test__ = False  # type: ignore[attr-defined]
 
 
-def _loaded(
-    config: Config | Mapping[str, Any] | str | os.PathLike[str],
-    overrides: Sequence[str],
-    plugins: Sequence[str | os.PathLike[str]],
-) -> Config:
-    """Return the config, checked; one that is no file stays as it is."""
-    if overrides and not isinstance(config, str | os.PathLike):
-        raise OptionError("overrides are for a config that is a file; change the config itself")
-    if isinstance(config, str | os.PathLike):
-        loaded = Config.fromfile(config, overrides)
-    elif isinstance(config, Config):
-        loaded = copy.deepcopy(config)
-    else:
-        loaded = Config(copy.deepcopy(dict(config)))
-    load_plugins(loaded, plugins)
-    check(loaded, mode="test")
-    return loaded
+def sets_and_metrics(config: Config, names: str | Sequence[str] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the sets, all or those named, and metrics of `data.test`, else of `data.val`."""
+    if isinstance(names, str) and names:
+        names = names.split(",")
+    data = config.get("data") or {}
+    part = {**(data.get("val") or {}), **(data.get("test") or {})}
+    sets = dict(part.get("datasets") or {})
+    if not sets:
+        raise ConfigError(f"{config.filename}: data.test.datasets names no set to test on")
+    for name in names or ():
+        if name not in sets:
+            hint = did_you_mean(name, sets, else_list=True)
+            raise OptionError(f"datasets: the config has no set {name!r}.{hint}")
+    datasets = build_eval_datasets({name: sets[name] for name in names or sets})
+    if not datasets:
+        raise MissingDataError("none of the test sets is there (see above for what is missing)")
+    return datasets, build_metrics(part.get("metrics") or {})
+
+
+def refuse_other_scales(networks: Mapping[str, nn.Module], datasets: Mapping[str, Any]) -> None:
+    """Refuse networks of several scales, or of another than a set's, before any is scored.
+
+    Raises:
+        ConfigError: names the network and the set.
+    """
+    (first, scale), *others = ((name, network.scale) for name, network in networks.items())
+    for set_name, dataset in datasets.items():
+        for name, own in ((first, scale), *others):
+            if dataset.scale not in (None, own):  # None: images without truth fit any scale
+                raise ConfigError(f"{name} upscales x{own}, set {set_name} is x{dataset.scale}")
+    for name, own in others:
+        if own != scale:
+            raise ConfigError(f"{name} upscales x{own}, {first} x{scale}: one test is of one scale")
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from srtoolbox.apps.networks import Checkpoint, NetworkSource, UpscalerSettings, make_upscaler
+from srtoolbox.apps.networks import Checkpoint, NetworkSource, UpscalerSettings, check_settings, make_upscaler
 from srtoolbox.apps.video.frames import Encodable, Frame, Video, frames, library, opened, probe
 from srtoolbox.apps.video.parts import Encoding, Parts, copied_streams, join
 from srtoolbox.errors import SrtoolboxError
@@ -83,6 +83,7 @@ def upscale_video(
         SrtoolboxError: a file that cannot be read or written, a codec or container that cannot hold
             it; or another job is making `target`.
     """
+    check_settings(upscale_video, settings)
     library()
     source = Path(source)
     target = Path(target) if target is not None else source.with_name(source.stem + "_sr.mp4")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 from srtoolbox import dist
 from srtoolbox.check import check
-from srtoolbox.config import Config
+from srtoolbox.config import Config, resolve_config
 from srtoolbox.data.loading.workers import refuse_second_import
 from srtoolbox.engine.device import process_restored
 from srtoolbox.engine.hooks.checkpoint import best_keys, best_path
@@ -23,7 +22,7 @@ from srtoolbox.engine.job.workdir import RunLock, find_state, is_later_attempt, 
 from srtoolbox.engine.loop import train as train_run
 from srtoolbox.engine.run import Run
 from srtoolbox.engine.stop import REQUEST, Interrupted, Stop
-from srtoolbox.errors import DataError, OptionError, RunError
+from srtoolbox.errors import DataError, RunError
 from srtoolbox.logger import CONSOLE, LOGGER, logging_restored, progress_bar, setup_logging
 from srtoolbox.plots.run_log import read_run
 from srtoolbox.plugins import load_plugins
@@ -296,21 +295,11 @@ def train(
         KeyboardInterrupt: Ctrl-C or another signal (`Interrupted`); the state is saved.
     """
     source = None if isinstance(config, Mapping) else config
-    paths = {"load_from": load_from, "work_dir": work_dir}
-    options = {"seed": seed, **{key: path and os.fspath(path) for key, path in paths.items()}}
-    if overrides and isinstance(config, Mapping):
-        raise OptionError("overrides are for a config that is a file; change the config itself")
-    if isinstance(config, Config):
-        config = copy.deepcopy(config)
-    elif isinstance(config, Mapping):
-        config = Config(copy.deepcopy(dict(config)))
-    else:
-        config = Config.fromfile(config, overrides)
-    for key, value in options.items():
-        if value is not None:
-            config[key] = value
-    if device is not None:
-        config["runtime"] = {**(config.get("runtime") or {}), "device": device}
-    return Job(config, plugins=plugins, source=source).train(
-        resume=resume, resume_from=resume_from, overwrite=overwrite
-    )
+    entries = {
+        "seed": seed,
+        "load_from": load_from and os.fspath(load_from),
+        "work_dir": work_dir and os.fspath(work_dir),
+        "runtime.device": device,
+    }
+    job = Job(resolve_config(config, overrides, entries), plugins=plugins, source=source)
+    return job.train(resume=resume, resume_from=resume_from, overwrite=overwrite)

@@ -49,6 +49,15 @@ class CallHook(Hook):
             type(self).action()
 
 
+def test_a_seed_acts_where_the_file_assigns_it_as_in_the_command(tiny_config: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(f"_base_ = [{str(tiny_config)!r}]\nseed = 1\nmax_iters = 2 + seed\n")
+    result = srtoolbox.train(
+        own, work_dir=tmp_path / "run", seed=2, device="cpu", overrides=["hooks.checkpoint.interval=2"]
+    )
+    assert result.iteration == 4
+
+
 def test_the_same_training_from_python_and_from_the_command_line(tiny_config: Path, tmp_path: Path) -> None:
     config = Config.fromfile(tiny_config, SHORT)
     before = copy.deepcopy(config.to_dict())
