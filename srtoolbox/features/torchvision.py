@@ -1,8 +1,8 @@
 """torchvision, which is imported through here only.
 
 Built for another torch than the one at hand (a CUDA build beside a CPU torch), its compiled
-operators are missing and the plain import dies with "operator torchvision::nms does not exist". With
-the operators' schemas declared its models work; `torchvision.ops` and `.io`, unused here, do not.
+operators are missing, and the plain import dies: "operator torchvision::nms does not exist". With
+their schemas declared its models work; `torchvision.ops` and `.io`, unused here, do not.
 """
 
 from __future__ import annotations

@@ -168,9 +168,9 @@ class Upscaler:
                 f"the result would be {size[1]} x {size[0]} pixels: memory does not suffice for a "
                 "row of it; take a smaller outscale"
             )
-        return self._run_planned(image, size, result_bytes)
+        return self._run_tiles(image, size, result_bytes)
 
-    def _run_planned(self, image: np.ndarray, target: Size, result_bytes: int) -> Iterator[np.ndarray]:
+    def _run_tiles(self, image: np.ndarray, target: Size, result_bytes: int) -> Iterator[np.ndarray]:
         """Yield the bands; where memory runs out, the rest is done in smaller tiles."""
         inner = target if self._is_direct else (image.shape[0], image.shape[1])
         margins = self._margins.margins(inner) if self._margins else None
@@ -315,13 +315,13 @@ def picture_bands(
     return form, _rows(upscaler, alpha or upscaler, picture, form)
 
 
-def _rows(upscaler: Upscaler, for_alpha: Upscaler, picture: Picture, form: Form) -> Iterator[np.ndarray]:
+def _rows(upscaler: Upscaler, alpha: Upscaler, picture: Picture, form: Form) -> Iterator[np.ndarray]:
     """Yield the bands; what is wrong with an image is raised at the first one."""
     if picture.alpha is None:
         yield from upscaler.bands(picture.pixels)
         return
     visible = fill_hidden(picture.pixels, picture.alpha, upscaler.wraps)
-    yield from _beside(upscaler.bands(visible), _alpha_rows(for_alpha, picture.alpha, form))
+    yield from _beside(upscaler.bands(visible), _alpha_rows(alpha, picture.alpha, form))
 
 
 def _alpha_rows(upscaler: Upscaler, alpha: np.ndarray, form: Form) -> Iterator[np.ndarray]:

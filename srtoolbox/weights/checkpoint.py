@@ -79,7 +79,7 @@ def verify_checkpoint(path: Path) -> str | None:
 
 
 def committed_entry(path: Path) -> dict[str, Any] | str:
-    """Return the sidecar's entry (iter, bytes, sha256, ...) of a whole checkpoint, else its fault."""
+    """Return the sidecar's entry (iter, bytes, sha256 ...) of a whole checkpoint, or its fault."""
     try:
         sidecar = read_json(sidecar_path(path))
         accepted = [sidecar, *([sidecar["replaces"]] if "replaces" in sidecar else [])]

@@ -24,6 +24,7 @@ from srtoolbox.weights.state_dicts import differences
 from srtoolbox.weights.trial import describe, innermost
 
 State = Mapping[str, Tensor]
+_DIFFERENT = "cannot be interpolated, they compute different things"
 
 
 class Interpolation(NamedTuple):
@@ -90,9 +91,7 @@ def _check_alike(first: NetworkFile, other: NetworkFile) -> None:
     inner = [innermost(file.config)["type"] for file in (first, other)]
     if kinds[0] != kinds[1] and inner[0] == inner[1]:  # one of them is fed in another way
         ways = [", ".join(describe(file.config)) or "as usual" for file in (first, other)]
-        raise CheckpointError(
-            f"{names} cannot be interpolated, they compute different things: {ways[0]}; and {ways[1]}"
-        )
+        raise CheckpointError(f"{names} {_DIFFERENT}: {ways[0]}; and {ways[1]}")
     fault = differences(first.tensors, other.tensors)
     if fault:
         raise CheckpointError(f"{names} are not of one network and cannot be interpolated; the second has {fault}")
@@ -101,7 +100,7 @@ def _check_alike(first: NetworkFile, other: NetworkFile) -> None:
     unlike = [key for key in keys if ours.get(key) != theirs.get(key)]
     if unlike:
         shown = ", ".join(f"{key}={ours.get(key)!r} and {theirs.get(key)!r}" for key in unlike)
-        raise CheckpointError(f"{names} cannot be interpolated, they compute different things: {shown}")
+        raise CheckpointError(f"{names} {_DIFFERENT}: {shown}")
 
 
 def interpolate_states(states: Sequence[State], shares: Sequence[float]) -> dict[str, Tensor]:

@@ -80,7 +80,7 @@ def read_network(
 
 
 def declared_network(path: str | Path) -> dict[str, Any] | None:
-    """Return `type` and arguments of the network that the header of a `.safetensors` names, or None.
+    """Return `type` and arguments of the network that a header of `.safetensors` names, or None.
 
     What no tensor tells is kept there; it may be a network of a plugin. `load_tensors` has read the
     file, and so checked for completeness.

@@ -29,7 +29,8 @@ def differences(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str:
         rest = f" and {len(groups) - _SHOWN} groups more" if len(groups) > _SHOWN else ""
         parts += [f"{len(keys)} {fault} ({', '.join(groups[:_SHOWN])}{rest})"] if keys else []
     reshaped = [key for key in own if key in other and own[key].shape != other[key].shape]
-    texts = [f"{key} {tuple(other[key].shape)} for {tuple(own[key].shape)}" for key in reshaped[:_SHOWN]]
+    shapes = [(key, *(tuple(state[key].shape) for state in (other, own))) for key in reshaped]
+    texts = [f"{key} {shape} for {expected}" for key, shape, expected in shapes[:_SHOWN]]
     texts += ["..."] if len(reshaped) > _SHOWN else []
     parts += [f"{len(reshaped)} of another shape ({', '.join(texts)})"] if reshaped else []
     return "; ".join(parts)

@@ -130,7 +130,7 @@ def describe(config: Mapping[str, Any]) -> list[str]:
         convention = convention_of(config)
         order = {"order": convention.pop("order")} if "order" in convention else None
         named = {**CONVENTIONS, **RGB_CONVENTIONS, **LAST["rgb"], **LAST["y"]}
-        words += [name for part in (convention, order) for name, way in named.items() if part == way]
+        words += [name for part in (convention, order) for name in named if named[name] == part]
     return words
 
 
@@ -166,7 +166,7 @@ def _hidden(name: str) -> Mapping[str, Sequence[Any]]:
 
 
 def _are_equal(first: object, second: object) -> bool:
-    """True if two arguments are equal, one from a file, where tuples are lists, too."""
+    """True if two arguments are equal; in files tuples are lists."""
     first, second = (list(value) if isinstance(value, tuple) else value for value in (first, second))
     return first == second
 

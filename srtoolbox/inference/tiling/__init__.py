@@ -26,7 +26,7 @@ class Tile(NamedTuple):
     """A tile along one axis, in LR pixels.
 
     The network reads `read_start` ... `read_stop`, and `keep_start` ... `keep_stop` is kept of its
-    result. Over the first `fade_in` and the last `fade_out` kept pixels, neighbours are cross-faded.
+    result. Neighbours are cross-faded over the first `fade_in` and the last `fade_out` of these.
     """
 
     read_start: int

@@ -35,7 +35,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """True if torch or numpy says that memory did not suffice; on the CPU only in words."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _MESSAGES)
+    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _MESSAGES)
 
 
 @contextlib.contextmanager
@@ -84,7 +84,7 @@ def _process(statm: Path = Path("/proc/self/statm")) -> Iterator[int]:
 
 
 def _group(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Iterator[int]:
-    """Yield what the limits of the control group (containers, Slurm) and of those around it leave."""
+    """Yield what the limits of the control group (containers, Slurm) and those around it leave."""
     for line in _lines(own):
         _, controllers, path = line.split(":", 2)
         if controllers not in ("", "memory"):

@@ -41,7 +41,8 @@ def from_old(state: State) -> State:
     *ups, high, last = tail
     names = {"1.sub.{n}.RDB{m}.conv{k}.0": "body.{n}.rdb{m}.conv{k}", "1.sub.{n}": "conv_body"}
     names |= {"0": "conv_first", high: "conv_hr", last: "conv_last"}
-    return rename(state, names | {stem: f"conv_up{number}" for number, stem in enumerate(ups, start=1)})
+    names |= {stem: f"conv_up{number}" for number, stem in enumerate(ups, start=1)}
+    return rename(state, names)
 
 
 def to_old(state: State) -> State:
@@ -60,7 +61,7 @@ def to_old(state: State) -> State:
 
 
 def arguments(state: State, scale: int | None) -> Arguments:
-    """Return RRDBNet's arguments but `residual_scaling`, which leaves no trace and is always 0.2."""
+    """Return RRDBNet's arguments but `residual_scaling`, always 0.2, which leaves no trace."""
     first, last = tensor(state, "conv_first.weight"), tensor(state, "conv_last.weight")
     features = first.shape[0]
     convs = count(state, "body.0.rdb1.conv{n}.weight")
