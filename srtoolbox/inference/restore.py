@@ -175,9 +175,8 @@ FLIPS: Sequence[tuple[int, ...]] = ((), (-1,), (-2,), (-2, -1))
 PATCHES = ("overlapping", "non-overlapping")
 PATCH_SIDE = 33  # SRCNN's training patches
 PATCH_BATCH = 256
-PIECE = 8192
-"""Most LR pixels of a piece: small enough for the caches, which pays for what it sees around it.
-On MSRResNet a little faster than 32768, with three quarters of the memory."""
+# most LR pixels of a piece: small enough for the caches, which pays for what it sees around it
+PIECE = 8192  # on MSRResNet a little faster than 32768, with three quarters of the memory
 
 
 class SelfEnsemble(NetworkWrapper):

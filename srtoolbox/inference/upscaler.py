@@ -196,9 +196,8 @@ class Upscaler:
                         band = next(bands, None)
                     if band is None:
                         return
-                    rows = len(band)
                     yield band
-                    done += rows
+                    done += len(band)
                     del band  # before the next one is made
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):

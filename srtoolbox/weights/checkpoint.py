@@ -178,6 +178,6 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
             raise CheckpointError(f"{path}: {fault}")
     state = load_tensors(path)
     if "networks" not in state or "config" not in state:
-        hint = "--load-from takes such files"
-        raise CheckpointError(f"{path}: holds weights only, not a run of srtoolbox; {hint}")
+        fault = "holds weights only, not a run of srtoolbox; --load-from takes such files"
+        raise CheckpointError(f"{path}: {fault}")
     return state

@@ -100,8 +100,7 @@ def _check_scale(config: Mapping[str, Any], scale: int | None, source: str) -> N
     """Raise a CheckpointError where a file's network says another scale than the one given."""
     own = config.get("scale", scale)
     if scale is not None and own != scale:
-        name = config["type"]
-        raise CheckpointError(f"{source}: {name} that upscales x{own}, as it says, not x{scale}")
+        raise CheckpointError(f"{source}: {config['type']} that upscales x{own}, as it says, not x{scale}")
 
 
 def _check_registered(config: Mapping[str, Any], custom_imports: object, source: str) -> None:

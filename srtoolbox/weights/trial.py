@@ -30,12 +30,10 @@ from srtoolbox.resize import imresize
 Config = dict[str, Any]
 
 REVISION = 2  # counts changes of what is tried and how, for verdicts that are kept
-SOUND, REFUSED = 25.0, 20.0
-"""dB of agreement: from the first on nothing is said; below the second the file is refused.
-
-docs/other_weights.md has the table that they come from."""
+# dB of agreement: from the first on nothing is said, below the second the file is refused
+SOUND, REFUSED = 25.0, 20.0  # docs/other_weights.md has the table that they come from
+# dB by which another candidate must be better than the one assumed; within ALIKE two are equal
 CLEAR_GAIN, CLEAR_MATCH, ALIKE = 0.2, 3.0, 0.2
-"""dB by which another candidate must be better than the one assumed; within ALIKE two are equal."""
 
 _PHOTOGRAPH = Path(skimage.__file__).parent / "data" / "coffee.png"
 # a part with strong colours: there it shows where red and blue are mixed up

@@ -21,8 +21,7 @@ from srtoolbox.interfaces import NetworkWrapper, Splittable, facts_of
 from srtoolbox.system import address_space_left, available_bytes
 from srtoolbox.text import first_line
 
-UNKNOWN = 2 << 30
-"""Bytes assumed to be free where the system does not say (of another GPU than CUDA's, say)."""
+UNKNOWN = 2 << 30  # bytes assumed to be free where the system does not say (of other GPUs, say)
 _MESSAGES = (
     *("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory"),
     *("bad_alloc", "cudnn_status_alloc_failed", "cublas_status_alloc_failed"),
@@ -118,9 +117,7 @@ def _lines(path: Path) -> list[str]:
 
 
 PROBE = 16
-KERNEL_FACTOR = 1.3
-"""The most that kernels take, as a multiple of the tensors that can be counted: measured on
-MSRResNet, RRDBNet and ESPCN."""
+KERNEL_FACTOR = 1.3  # the most that kernels take to what can be counted, of three networks
 
 
 class MemoryModel(NamedTuple):

@@ -19,14 +19,13 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_POINTWISE = _names(
+_POINTWISE = _names(  # operators that work value by value, which torch does not tag so
     """
     hardswish hardswish_ _to_copy masked_fill_ _prelu_kernel prelu log_sigmoid_forward hardtanh_
     complex polar rrelu_with_noise rrelu_with_noise_
     """
 )
-"""Operators that work value by value, which torch does not tag so."""
-_CARRIERS = _names(
+_CARRIERS = _names(  # operators that give NaN wherever a NaN has a part, even one of weight 0
     """
     convolution _convolution convolution_overrideable mm bmm addmm baddbmm addbmm addmv mv dot
     linear native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training
@@ -40,21 +39,18 @@ _CARRIERS = _names(
     _fft_r2c _fft_c2c _fft_c2r _native_multi_head_attention copy_
     """
 )
-"""Operators that give NaN wherever a NaN has a part, even one of weight 0."""
-_MOVES = _names(
+_MOVES = _names(  # operators that only put values elsewhere, as views do
     """
     cat stack clone repeat flip roll constant_pad_nd pixel_shuffle pixel_unshuffle channel_shuffle
     tril triu rot90 _unsafe_view _reshape_copy lift_fresh lift_fresh_copy contiguous
     """
 )
-"""Operators that only put values elsewhere, as views do."""
-_FORGETS = _names(
+_FORGETS = _names(  # operators that look at the shape only of their first argument
     """
     zeros_like ones_like full_like empty_like rand_like randn_like randint_like new_zeros new_ones
     new_full new_empty new_empty_strided fill_ zero_ normal_ uniform_
     """
 )
-"""Operators that look at the shape only of their first argument."""
 _READS = (Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.data_ptr, Tensor.untyped_storage)
 """Methods that give values to Python, or to another library, past all operators."""
 _ALL_TRUE = partial(torch.ones_like, dtype=torch.bool)

@@ -17,17 +17,14 @@ from srtoolbox.inference.tiling.nan_spread import NanSpread, Untraceable
 from srtoolbox.interfaces import facts_of, unwrap
 from srtoolbox.logger import LOGGER
 
-CHROMA = 2
-"""Pixels that the bicubic interpolation of the chroma sees, beside a network for luma only."""
+CHROMA = 2  # pixels that the bicubic interpolation of the chroma sees, beside a network for luma
+# of strips, in LR pixels, to try: what sees across half of the longest counts as seeing everything
 LENGTHS = (96, 192, 768)
-"""Strips, in LR pixels, on which a network is tried: one that sees across the half of the longest
-counts as seeing everything."""
 HEIGHT = 8
 ROUNDING = 1e-5  # of the range of values: more than float32 inside a network makes of another place
 PLACES = 4  # at least so many neighbours must be seen alike
 COMPARED = 40  # columns, at least, that must be the same at another place
-LEVELS = ((0.25, 0.75), (-40.0, 40.0))
-"""Ranges of values on which a network must do the same at another place: gates close on some."""
+LEVELS = ((0.25, 0.75), (-40.0, 40.0))  # of the values of strips: gates close on some
 _GATES = """
     relu hardtanh hardsigmoid hardswish sigmoid tanh clamp clamp_min clamp_max leaky_relu threshold
     elu celu selu softplus silu gelu mish hardshrink softshrink round floor ceil trunc sign erf

@@ -19,8 +19,7 @@ from srtoolbox.text import counted
 
 State = dict[str, Tensor]
 Arguments = dict[str, Any]
-Names = Mapping[str, str] | Callable[[State], State]
-"""A table for `rename`, or a function in its place."""
+Names = Mapping[str, str] | Callable[[State], State]  # a table for `rename`, or what does its work
 COLOURS = {1: "y", 3: "rgb"}
 _NOTHING: Mapping[str, Any] = {}
 
@@ -63,7 +62,7 @@ class Export(NamedTuple):
 
 def families() -> list[Any]:
     """Return the files of this folder as modules."""
-    return [importlib.import_module(info.name) for info in pkgutil.iter_modules(__path__, f"{__name__}.")]
+    return [importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__)]
 
 
 def fits(marks: str, keys: Collection[str]) -> bool:
