@@ -169,11 +169,8 @@ def scan_folder(folder: str | os.PathLike) -> Listing:
 
 
 def unread_kind_of(path: Path) -> str | None:
-    """The kind of a file that looks like an image and is not read; None for all others.
-
-    A broken link without a suffix is one: it may have led to a folder of images.
-    """
-    if not path.suffix and path.is_symlink():
+    """The kind of a file that looks like an image and is not read; None for all others."""
+    if not path.suffix and path.is_symlink():  # a broken one may have led to a folder of images
         return _BROKEN if not path.exists() else None
     name = _NAMES.get(path.suffix.lower())
     return name if name is not None and not is_readable(name) else None

@@ -124,8 +124,7 @@ class JXLHeader(NamedTuple):
     height: int
     width: int
     is_animated: bool
-    bits: int
-    """Per channel."""
+    bits: int  # per channel
 
 
 def read_jxl_header(data: bytes) -> JXLHeader:

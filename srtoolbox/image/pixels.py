@@ -36,10 +36,7 @@ def copy_view(target: np.ndarray, view: np.ndarray) -> None:
 
 
 def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
-    """Return the luma of an image as means over `side` x `side` equal areas, to compare images by.
-
-    (H, W, C) uint8 or uint16 -> (side, side) float32, in levels of 8 bits.
-    """
+    """(H, W, C) -> (side, side) float32: the means of its luma over equal areas, in levels of 8 bits."""
     level = np.float32(1 if image.dtype == np.uint8 else 1 / 257)
     height, width = image.shape[:2]
     if min(height, width) > 4 * side:  # colours are mixed after a first reduction: the same, faster

@@ -35,8 +35,7 @@ class Form(NamedTuple):
     width: int
     channels: int
     """1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha."""
-    bits: int
-    """8 or 16."""
+    bits: int  # 8 or 16
 
     @property
     def colours(self) -> int:

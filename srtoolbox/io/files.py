@@ -81,10 +81,8 @@ def _write_errors(path: str | os.PathLike, size: int | None = None) -> Iterator[
 
 
 def replace(source: str | os.PathLike, target: str | os.PathLike) -> None:
-    """`os.replace`, tried again for two seconds on Windows while either of the two is open.
-
-    That is mostly a moment: a virus scanner, an indexer, another rank that reads. Raises OSError.
-    """
+    """`os.replace`, tried again for two seconds on Windows while either of the two is open."""
+    # which mostly is a moment: a virus scanner, an indexer, another rank that reads
     for pause in _PAUSES if system.IS_WINDOWS else ():
         try:
             os.replace(source, target)

@@ -64,8 +64,7 @@ class FileLock:
     def acquire(self) -> bool:
         """Take or keep the lock and return True; return False at once where somebody else has it.
 
-        Raises:
-            OSError: the file cannot be made, or the file system has no locks.
+        Raises OSError where the file cannot be made, or the file system has no locks.
         """
         if self.is_held:
             return True
