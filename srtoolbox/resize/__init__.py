@@ -40,18 +40,17 @@ def imresize(
 
     Args:
         image: HW or HWC array of uint8 or uint16, or a float tensor (N, C, H, W) on any device.
-        scale: factor for both axes, above 1 to enlarge; the result has ceil(H * scale) x ceil(W *
-            scale) pixels.
+        scale: factor for both axes; the result has ceil(H * scale) x ceil(W * scale) pixels.
         size: (height, width) of the result instead of `scale`; each axis then has its own factor.
-        border: what lies outside the image: the edge pixel ("replicate": the MATLAB that made the
+        border: outside the image lies the edge pixel ("replicate": the MATLAB that made the
             published LR sets) or the mirrored image ("symmetric": MATLAB of today).
         antialias: widen the kernel when shrinking.
 
     Returns:
         The same kind and dtype. Arrays are rounded (half up) and clipped after *each* pass, the
         axis with the smaller factor first, vertical first if equal, as MATLAB does with integers.
-        Tensors are neither rounded nor clipped, and the result is differentiable, any number of
-        times; float16 and bfloat16 are summed in float32.
+        Tensors are neither, and differentiable any number of times; float16 and bfloat16 are summed
+        in float32.
 
     Raises:
         ValueError: an image, scale, size or border that is not one of the above.
@@ -65,8 +64,7 @@ def imresize(
     if isinstance(image, Tensor):
         return resize_floats(image, *before, *after, factor, is_symmetric, antialias, False)
     for axis in order_of(before, after, factor):
-        key = (before[axis], after[axis], factor, is_symmetric, antialias)
-        image = resize_integers(image, axis, key)
+        image = resize_integers(image, axis, (before[axis], after[axis], factor, is_symmetric, antialias))
     return image
 
 

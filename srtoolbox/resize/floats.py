@@ -12,14 +12,22 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from srtoolbox.resize.matrix import Matrix, adjoint_of, matrix_of, order_of, output_length, taps_of, with_length
+from srtoolbox.resize.matrix import (
+    Matrix,
+    adjoint_of,
+    from_taps,
+    matrix_of,
+    order_of,
+    output_length,
+    taps_of,
+    with_length,
+)
 
 _DENSE = 128  # a shrinking matrix with at most so many columns is applied whole
 
 
-# One operator for both axes and both directions: opaque to torch.compile and torch.export, and its
-# own derivative. Defined by hand: torch.library.custom_op would import the compiler, seconds of it,
-# at the first call.
+# One operator for both axes and directions. Defined by hand: torch.library.custom_op would import
+# the compiler, seconds of it, at the first call.
 torch.library.define(
     "srtoolbox::imresize",
     "(Tensor x, SymInt height, SymInt width, SymInt new_height, SymInt new_width, float? scale, bool symmetric, "
@@ -40,7 +48,7 @@ def _resize_now(
     antialias: bool,
     adjoint: bool,
 ) -> Tensor:
-    """(N, C, height, width) -> (N, C, new_height, new_width), or with `adjoint` the transposed map, back."""
+    """Map (N, C, height, width) to (N, C, new_height, new_width), or with `adjoint` back, transposed."""
     before, after = (height, width), (new_height, new_width)
     order = order_of(before, after, scale)
     result = x.detach().to(torch.float64 if x.dtype == torch.float64 else torch.float32).contiguous()
@@ -69,7 +77,7 @@ torch.library.register_autograd("srtoolbox::imresize", _backward, setup_context=
 
 
 def resize_axis(x: Tensor, dim: int, matrix: Matrix) -> Tensor:
-    """Dimension `dim` (2 or 3) of contiguous (N, C, H, W), float32 or float64, weighted by the matrix."""
+    """Apply a matrix to dimension 2 or 3 of contiguous (N, C, H, W), float32 or float64."""
     if x.device.type != "cpu":
         return _apply_taps(x, dim, matrix)
     if matrix.outputs < matrix.inputs and matrix.inputs > _DENSE:
@@ -122,8 +130,7 @@ def _apply_blocks(x: Tensor, dim: int, matrix: Matrix) -> Tensor:
 class Part(NamedTuple):
     """Pixels `low` ... `high` of the result of resizing an axis of `length` pixels by `scale`.
 
-    An axis that `wraps` goes on with itself at both ends, and so does the result: pixels below 0
-    and from `length` on are those of its repetitions.
+    An axis that `wraps`, and the result, repeat at both ends, below 0 and from `length` on.
     """
 
     length: int
@@ -157,15 +164,9 @@ class Part(NamedTuple):
 
 
 def imresize_part(window: Tensor, rows: Part, columns: Part) -> Tensor:
-    """Return a part of `imresize(image, scale)` from its sources alone, equal but for rounding.
+    """Return rows and columns of `imresize(image, scale)` but for rounding, not differentiable.
 
-    Args:
-        window: float (N, C, h, w): the pixels `rows.needs` and `columns.needs` of the image.
-        rows: which rows of the result.
-        columns: which columns.
-
-    Returns:
-        (N, C, rows.high - rows.low, columns.high - columns.low), not differentiable.
+    `window`, float (N, C, h, w), is the pixels `rows.needs` and `columns.needs` of the image.
     """
     result = window.detach().to(torch.promote_types(window.dtype, torch.float32)).contiguous()
     with torch.autocast(window.device.type, enabled=False):
@@ -181,7 +182,4 @@ def _part_matrix(part: Part) -> Matrix:
     if not part.wraps:
         return Matrix(csr_array(part.matrix().csr64[part.low : part.high, needs]))
     taps, weights = taps_of(np.arange(part.low, part.high), part.scale, True)
-    kept = weights != 0
-    starts = np.concatenate([[0], kept.sum(axis=1).cumsum()]).astype(np.int32)
-    shape = part.high - part.low, needs.stop - needs.start
-    return Matrix(csr_array((weights[kept], (taps[kept] - needs.start).astype(np.int32), starts), shape=shape))
+    return from_taps(taps - needs.start, weights, needs.stop - needs.start)

@@ -15,7 +15,7 @@ _BLOCK = 32  # output rows per dense block: the products are cheap, what is writ
 
 
 def output_length(length: int, scale: float) -> int:
-    """ceil(length * scale), where a product that is whole but for float noise (30 * 0.1) counts as whole."""
+    """Return ceil(length * scale), where what is whole but for float noise (30 * 0.1) is whole."""
     return max(1, math.ceil(length * scale * (1 - 1e-12) - 1e-9))
 
 
@@ -38,7 +38,7 @@ def _cubic(x: np.ndarray) -> np.ndarray:
 
 
 class Matrix:
-    """The weights of one axis, (outputs, inputs), in float64 CSR; other forms are made at first use and kept."""
+    """The weights of one axis, (outputs, inputs), as float64 CSR; other forms are made once."""
 
     def __init__(self, csr: csr_array) -> None:
         self.csr64 = csr
@@ -105,14 +105,19 @@ def matrix_of(inputs: int, outputs: int, scale: float | None, symmetric: bool, a
     if symmetric:
         taps = np.mod(taps, 2 * inputs)
         taps = np.where(taps < inputs, taps, 2 * inputs - 1 - taps)
-    columns = np.clip(taps, 0, inputs - 1)
+    return from_taps(np.clip(taps, 0, inputs - 1), weights, inputs)
+
+
+def from_taps(columns: np.ndarray, weights: np.ndarray, inputs: int) -> Matrix:
+    """Return the matrix of `inputs` columns with these entries a row, but for weights of 0."""
     kept = weights != 0
     starts = np.concatenate([[0], kept.sum(axis=1).cumsum()]).astype(np.int32)
-    return Matrix(csr_array((weights[kept], columns[kept].astype(np.int32), starts), shape=(outputs, inputs)))
+    entries = (weights[kept], columns[kept].astype(np.int32), starts)
+    return Matrix(csr_array(entries, shape=(len(weights), inputs)))
 
 
 def _without_noise(weights: np.ndarray) -> np.ndarray:
-    """Weights that are fractions of 4096 (factors 2 and 4) or of 81 (factor 3) but for float noise, made exactly so."""
+    """Return exact fractions of 4096 (factors 2 and 4) or of 81 (factor 3) for those but for noise."""
     for denominator in (4096, 81):
         whole = np.rint(weights * denominator)
         if np.abs(weights * denominator - whole).max() < 1e-9:
