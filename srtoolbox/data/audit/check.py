@@ -20,11 +20,11 @@ from srtoolbox.data.audit.sets import (
     statistics_of,
 )
 from srtoolbox.data.stores.folder import FolderStore
-from srtoolbox.data.stores.pairing import Pair, match_keys, sizes_fit
+from srtoolbox.data.stores.pairing import match_keys, size_fault, sizes_fit
 from srtoolbox.errors import DataError, MissingDataError
 from srtoolbox.text import counted
 
-KINDS = {
+KINDS = {  # of faults, in the order of the report, with their headings
     "stores": "stores that cannot be read",
     "damaged": "images that cannot be read",
     "unpaired": "images without a partner",
@@ -34,16 +34,16 @@ KINDS = {
     "alike": "images that are the same but for size, compression or flips",
     "leaks": "test images that are in the training data",
 }
-"""The kinds of faults, in the order of the report, with their headings."""
 
 
 class DataReport(NamedTuple):
-    """The result of `check_data`."""
+    """The result of `check_data`: faults by kind, only kinds with faults, a sentence each.
+
+    Of every set: name, role, and under 'gt' and 'lq' the path and statistics of the store.
+    """
 
     sets: list[dict[str, Any]]
-    """Of every set: name, role, and under 'gt' and 'lq' the path and statistics of the store."""
     faults: dict[str, list[str]]
-    """By kind, only kinds with faults; a sentence each."""
     notes: list[str]
 
     def number_of_faults(self, allowed: Collection[str] = ()) -> int:
@@ -88,12 +88,8 @@ def check_data(
 
     Duplicates are looked for over all training sets together and within each validation set, but
     not in test sets, which hold an image at several scales; leaks between the training sets and
-    all others.
-
-    Args:
-        parts: the sets.
-        workers: threads that decode; None takes one per CPU.
-        progress: called with images done and images in all.
+    all others. `workers` threads decode (None: one per CPU); `progress` is called with images done
+    and images in all.
     """
     report = DataReport([], {kind: [] for kind in KINDS}, [])
     with contextlib.closing(Stock()) as stock:
@@ -144,7 +140,8 @@ def _inspect(stock: Stock, report: DataReport, workers: int | None, progress: Ca
             for key, image in images.items():
                 if isinstance(image, SoundImage):
                     store.shape(key)
-            report.notes.extend(f"{store.path}: {text}" for text in [store.deep_sentence()] if text)
+            if sentence := store.deep_sentence():
+                report.notes.append(f"{store.path}: {sentence}")
 
 
 def _described(part: DataPart, stock: Stock) -> dict[str, Any]:
@@ -166,7 +163,8 @@ def _check_pairs(part: DataPart, gt: str, lq: str, stock: Stock, report: DataRep
     pairs, lone, strays = match_keys(stock.store(gt), stock.store(lq), scale, part.lq_name)
     if part.max_images is None:
         report.faults["unpaired"].extend([*lone, *strays])
-    sound = _sound_pairs(pairs, gts, lqs)
+    both = [(gts.get(pair.gt), lqs.get(pair.lq)) for pair in pairs]
+    sound = [(a, b) for a, b in both if isinstance(a, SoundImage) and isinstance(b, SoundImage)]
     ratios = [max(1, round(first.shape[0] / second.shape[0])) for first, second in sound]
     usual = max(set(ratios), key=ratios.count, default=scale)
     if usual != scale and ratios.count(usual) > len(ratios) / 2:
@@ -176,10 +174,11 @@ def _check_pairs(part: DataPart, gt: str, lq: str, stock: Stock, report: DataRep
         )
         scale = usual
     leftover = part.cut or part.role != "train"
+    nearly = 0
     for first, second in sound:
         _check_pair(first, second, scale, leftover, report)
-    shapes = [(first.shape, second.shape) for first, second in sound]
-    nearly = sum(sizes_fit(*each, scale, leftover=True) and not sizes_fit(*each, scale) for each in shapes)
+        sizes = first.shape, second.shape
+        nearly += sizes_fit(*sizes, scale, leftover=True) and not sizes_fit(*sizes, scale)
     if nearly and not leftover:
         report.notes.append(
             f"{part.name}: {counted(nearly, 'GT image')} less than {scale} px too large for its LQ, which evaluation "
@@ -187,20 +186,9 @@ def _check_pairs(part: DataPart, gt: str, lq: str, stock: Stock, report: DataRep
         )
 
 
-def _sound_pairs(
-    pairs: Sequence[Pair], gts: Mapping[str, Inspection], lqs: Mapping[str, Inspection]
-) -> list[tuple[SoundImage, SoundImage]]:
-    both = [(gts.get(pair.gt), lqs.get(pair.lq)) for pair in pairs]
-    return [(gt, lq) for gt, lq in both if isinstance(gt, SoundImage) and isinstance(lq, SoundImage)]
-
-
 def _check_pair(gt: SoundImage, lq: SoundImage, scale: int, leftover: bool, report: DataReport) -> None:
     if not sizes_fit(gt.shape, lq.shape, scale, leftover=leftover):
-        (height, width, _), (low, narrow, _) = gt.shape, lq.shape
-        report.faults["sizes"].append(
-            f"{gt.source}: {width}x{height}, but {lq.source} is {narrow}x{low}, so GT should be "
-            f"{narrow * scale}x{low * scale} (width x height)"
-        )
+        report.faults["sizes"].append(size_fault(gt.source, gt.shape, lq.source, lq.shape, scale))
     elif (likeness := _likeness(gt, lq)) is not None and likeness < SAME / 2:
         report.faults["content"].append(
             f"{gt.source}: {lq.source} has its name but shows something else (likeness {likeness:.2f})"
@@ -208,10 +196,7 @@ def _check_pair(gt: SoundImage, lq: SoundImage, scale: int, leftover: bool, repo
 
 
 def _likeness(first: SoundImage, second: SoundImage) -> float | None:
-    """Return the correlation of two thumbnails; None where one is flat.
-
-    Well below 1, even for a heavily degraded LQ, the images are different, or shifted.
-    """
+    """Return the correlation of two thumbnails, well below 1 if they differ; None if one is flat."""
     one, other = (image.hash.thumb.astype(np.float32).ravel() for image in (first, second))
     if min(one.std(), other.std()) < 2:
         return None
@@ -239,8 +224,7 @@ def _find_duplicates(parts: Sequence[DataPart], stock: Stock, report: DataReport
             if match.how == "identical":
                 report.faults["identical"].append(f"{first} and {second}")
             else:
-                text = f"{first} and {second} ({match.how}, likeness {match.likeness:.3f})"
-                report.faults["alike"].append(text)
+                report.faults["alike"].append(f"{first} and {second} ({match.how}, likeness {match.likeness:.3f})")
 
 
 def _find_leaks(parts: Sequence[DataPart], stock: Stock, report: DataReport) -> None:
@@ -256,9 +240,9 @@ def _find_leaks(parts: Sequence[DataPart], stock: Stock, report: DataReport) -> 
             (report.notes if is_watched else report.faults["leaks"]).append(text)
             continue
         images = stock.sound([place])
+        matches = find_near_duplicates([image.hash for image in trained], [image.hash for image in images])
         best: dict[int, Match] = {}  # one fault for a test image
-        hashes = [image.hash for image in images]
-        for match in find_near_duplicates([image.hash for image in trained], hashes):
+        for match in matches:
             if match.second not in best or match.likeness > best[match.second].likeness:
                 best[match.second] = match
         for match in best.values():

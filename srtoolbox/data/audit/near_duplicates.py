@@ -19,10 +19,8 @@ from srtoolbox.image.pixels import thumbnail
 
 SIDE = 32
 _COARSE, _BASE = 16, 8
-ALIKE = 0.9
-"""Correlation of the 16 x 16 thumbnails from which on detail is compared."""
-SAME = 0.75
-"""Correlation of the detail at 32 x 32 from which on two images are the same."""
+ALIKE = 0.9  # correlation of the 16 x 16 thumbnails from which on detail is compared
+SAME = 0.75  # correlation of the detail at 32 x 32 from which on two images are the same
 _FLAT = 2.0  # levels of standard deviation below which there is nothing to compare
 _ROWS = 1024  # images compared at a time: bounds the memory
 _TURNS = (
@@ -32,23 +30,23 @@ _TURNS = (
 
 
 class ImageHash(NamedTuple):
-    """The values by which an image is compared."""
+    """SHA-256 of size and pixels, and luma (32, 32) float16, in levels of 8 bit."""
 
     digest: str
-    """SHA-256 of size and pixels."""
     thumb: np.ndarray
-    """(32, 32) float16 luma, in levels of 8 bit."""
 
 
 class Match(NamedTuple):
-    """Two images that are the same, by their places in the two sequences."""
+    """Two images that are the same, by their places in the two sequences.
+
+    `likeness` is the correlation of the detail; `how` is 'identical', 'alike', or how the second is
+    turned: 'mirrored', 'turned by 90' ...
+    """
 
     first: int
     second: int
     likeness: float
-    """Correlation of the detail, 1 for identical pixels."""
     how: str
-    """'identical', 'alike', or how the second is turned: 'mirrored', 'turned by 90' ..."""
 
 
 def hash_image(image: np.ndarray) -> ImageHash:
@@ -80,10 +78,11 @@ def find_near_duplicates(first: Sequence[ImageHash], second: Sequence[ImageHash]
             best[original, number] = Match(original, number, 1.0, "identical")
     rows = list(originals.values())
     columns = rows if within else range(len(second))
-    left = _Vectors(_thumbs(first, rows))
-    others = _thumbs(second, columns)
+    left, others = _Vectors(_thumbs(first, rows)), _thumbs(second, columns)
     for turn, name in enumerate(_TURNS):
-        for row, column, value in _alike(left, _Vectors(_turned(others, turn)), within):
+        mirrored = others[:, :, ::-1] if turn % 2 else others
+        turned = np.ascontiguousarray(np.rot90(mirrored, turn // 2, axes=(1, 2)))
+        for row, column, value in _alike(left, _Vectors(turned), within):
             pair = rows[row], columns[column]
             known = best.get(pair)
             if known is None or (known.how != "identical" and value > known.likeness):
@@ -96,12 +95,7 @@ def _thumbs(hashes: Sequence[ImageHash], places: Iterable[int]) -> np.ndarray:
 
 
 class _Vectors:
-    """Thumbnails (N, 32, 32) as unit vectors; those of flat images are zero.
-
-    Attributes:
-        coarse: (N, 256).
-        detail: (N, 1024), without the coarse brightness.
-    """
+    """Thumbnails as unit vectors, 0 for flat ones: `coarse` (N, 256), and `detail` (N, 1024)."""
 
     def __init__(self, thumbs: np.ndarray) -> None:
         self.coarse = _unit(_means(thumbs, _COARSE))
@@ -135,8 +129,3 @@ def _alike(left: _Vectors, right: _Vectors, within: bool) -> list[tuple[int, int
             kept = likeness >= SAME
             alike += zip(r[kept].tolist(), c[kept].tolist(), likeness[kept].tolist(), strict=True)
     return alike
-
-
-def _turned(thumbs: np.ndarray, turn: int) -> np.ndarray:
-    mirrored = thumbs[:, :, ::-1] if turn % 2 else thumbs
-    return np.ascontiguousarray(np.rot90(mirrored, turn // 2, axes=(1, 2)))

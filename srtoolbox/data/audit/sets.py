@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-
 from srtoolbox.data.audit.near_duplicates import ImageHash, hash_image
 from srtoolbox.data.datasets.base import as_list
 from srtoolbox.data.stores import open_store
@@ -26,20 +24,21 @@ Role = Literal["train", "val", "test"]
 
 
 class DataPart(NamedTuple):
-    """One set to check: its name in messages, its role, and its stores."""
+    """One set to check: its name in messages, its role, and its stores.
+
+    A `scale` of None takes what most pairs have; evaluation skips an `optional` one that is absent;
+    with `cut` training cuts GT to `scale` times LQ, as evaluation does.
+    """
 
     name: str
     role: Role
     gt: str | None
     lq: str | None = None
     scale: int | None = None
-    """GT size over LQ size; None takes what most pairs have."""
     lq_name: str | None = None
     max_images: int | None = None
     optional: bool = False
-    """True if evaluation skips it where it is absent."""
     cut: bool = False
-    """True if training cuts GT to `scale` times LQ, as evaluation does."""
 
     @property
     def main(self) -> str:
@@ -59,14 +58,8 @@ def training_parts(
 def config_parts(config: Mapping[str, Any], source: str) -> list[DataPart]:
     """Return the sets of `data.train`, `data.val` and `data.test`, datasets inside others too.
 
-    Any dataset with `gt` or `lq` paths counts, of whatever type.
-
-    Args:
-        config: a run's config.
-        source: its name in errors.
-
-    Raises:
-        ConfigError: no data in it.
+    Any dataset with `gt` or `lq` paths counts, of whatever type. Raises ConfigError, in which
+    `source` is the config's name, if there is none.
     """
     data = config.get("data") or {}
     parts = list(_parts((data.get("train") or {}).get("dataset"), "data.train.dataset", "train"))
@@ -76,8 +69,7 @@ def config_parts(config: Mapping[str, Any], source: str) -> list[DataPart]:
         for name, node in sets.items():
             parts += _parts(node, f"data.{role}.datasets.{name}", role)
     if not parts:
-        sections = "data.train.dataset, data.val.datasets, data.test.datasets"
-        raise ConfigError(f"{source}: names no data ({sections})")
+        raise ConfigError(f"{source}: names no data (data.train.dataset, data.val.datasets, data.test.datasets)")
     return parts
 
 
@@ -127,46 +119,37 @@ Inspection = SoundImage | DamagedImage
 
 def inspect_images(
     store: Store,
-    keys: Sequence[str] | None = None,
+    keys: Sequence[str],
     *,
     workers: int | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> dict[str, Inspection]:
-    """Decode images of a store; values of an LMDB are compared with their checksums as well.
+    """Decode images of a store in `workers` threads (None: one per CPU); return them in this order.
 
-    Args:
-        keys: of the images; None takes all.
-        workers: threads that decode; None takes one per CPU.
-        progress: called after every image.
-
-    Returns:
-        By key, in the order given.
+    Values of an LMDB are compared with their checksums as well.
     """
-    keys = list(store.keys() if keys is None else keys)
     turn = threading.Lock()  # other stores than folders are read by one at a time
 
     def inspect(key: str) -> Inspection:
         source = store.source(key)
         try:
-            image = read_image(source) if isinstance(store, FolderStore) else _read(store, key, turn)
+            if isinstance(store, FolderStore):
+                image = read_image(source)
+            else:
+                with turn:
+                    if isinstance(store, LmdbStore):
+                        store.verify(key)
+                    image = store.read(key)
         except SrtoolboxError as error:
             return DamagedImage(source, str(error))
         return SoundImage(source, image.shape, 8 * image.dtype.itemsize, hash_image(image))
 
     inspections: dict[str, Inspection] = {}
-    threads = count_threads(workers)
-    with contextlib.closing(map_ahead(inspect, keys, threads=threads)) as calls:
+    with contextlib.closing(map_ahead(inspect, keys, threads=count_threads(workers))) as calls:
         for key, call in calls:
             inspections[key] = call.result()
             progress()
     return inspections
-
-
-def _read(store: Store, key: str, turn: threading.Lock) -> np.ndarray:
-    with turn:
-        if isinstance(store, LmdbStore):
-            store.verify(key)
-        return store.read(key)
 
 
 def sound_images(inspections: Iterable[Inspection]) -> list[SoundImage]:
@@ -201,6 +184,7 @@ class Stock:
         return os.path.realpath(path) if os.path.exists(path) else str(path)
 
     def add(self, path: str, max_images: int | None, notes: list[str]) -> None:
+        """Open a store, if it is not yet, to inspect its first images."""
         place = self.place(path)
         store = self.stores.get(place) or open_store(path, note=notes.append)
         self.stores[place] = store

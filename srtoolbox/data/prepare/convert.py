@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from srtoolbox.data.prepare.plan import Plan, Recipe, SubImages, make_plan, split_plan
-from srtoolbox.data.prepare.write import Summary, identical_images, write_all
+from srtoolbox.data.prepare.write import Summary, write_all
 from srtoolbox.errors import DataError, OptionError
 from srtoolbox.logger import progress_bar
 from srtoolbox.text import counted
 
-USUAL_CROPS = (48, 96, 192)
-"""Sides of training crops, for the sentence on images that are too small for them."""
-LISTED = 10
-"""Groups of identical images that the report names."""
+USUAL_CROPS = (48, 96, 192)  # sides, for the sentence on images that are too small for them
+LISTED = 10  # groups of identical images that the report names
 
 
 class StoredPart(NamedTuple):
-    """The stores of all images, or of those for training or validation."""
+    """The stores (GT's and, for pairs, LQ's) of all images, or of one side of a split.
+
+    `name` is 'training', 'validation', or '' where nothing is split.
+    """
 
     name: str
-    """'training', 'validation', or '' where nothing is split."""
     plan: Plan
     stores: list[Summary]
-    """GT's and, for pairs, LQ's."""
 
     @property
     def dataset(self) -> str | None:
-        """The dataset that a config trains or evaluates on, as Python; None for single images."""
+        """The dataset for a config, as Python; None for single images."""
         if self.plan.scale is None:
             return None
         gt, lq = (Path(store.path).as_posix() for store in self.stores)
@@ -47,7 +46,11 @@ class Conversion(NamedTuple):
     @property
     def identical(self) -> list[list[str]]:
         """Groups of images that are the same, pixel for pixel, by their keys."""
-        return identical_images(part.stores[0] for part in self.parts)
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for part in self.parts:
+            for key, hashes in part.stores[0].hashes.items():
+                groups.setdefault(hashes, []).append(key)
+        return [group for group in groups.values() if len(group) > 1]
 
     @property
     def on_both_sides(self) -> list[list[str]]:
@@ -59,15 +62,17 @@ class Conversion(NamedTuple):
 
     def report(self) -> list[str]:
         """Return the command's lines: stores, identical images, entries for a config."""
-        lines = [_stored(store) for part in self.parts for store in part.stores]
+        lines = []
+        for store in (store for part in self.parts for store in part.stores):
+            reused = f", {store.reused} of them there already" if store.reused else ""
+            lines.append(f"{store.path}: {counted(store.images, 'image')}{reused}, {store.size / 1e6:.1f} MB")
         lines.append(f"done in {self.seconds:.1f} s")
         if groups := [" = ".join(group) for group in self.identical]:
             number = sum(len(group) - 1 for group in self.identical)
             listed = groups[:LISTED] + (["..."] if len(groups) > LISTED else [])
             lines.append(f"note: {number} identical to others: {', '.join(listed)}")
             if both := [" = ".join(group) for group in self.on_both_sides[:LISTED]]:
-                both_sides = f"{', '.join(both)}; remove one of each"
-                lines.append(f"note: in training and in validation: {both_sides}")
+                lines.append(f"note: in training and in validation: {', '.join(both)}; remove one of each")
             lines.append("note: check_data finds those too that differ in size, compression or flips")
         for part in self.parts:
             if part.dataset is not None:
@@ -96,23 +101,15 @@ def convert(
 ) -> Conversion:
     """Convert a folder of images, or a GT folder and its LQ, to LMDB stores, as the command does.
 
-    All names and sizes are checked before anything is written. A finished store is never touched
-    without `overwrite`, and only one conversion at a time writes a store. Called again after an
-    interruption it goes on where it stopped; called again on the same images it does nothing.
+    All names and sizes are checked before anything is written, and a finished store is touched by
+    `overwrite` alone. Called again after an interruption it goes on where it stopped.
 
     Args:
         folder: the images (GT, if there are pairs), sub-folders too.
         out: NAME.lmdb or, for pairs and with `split`, a folder for the stores.
-        lq: the folder of LQ images.
-        scale: GT size over LQ size; without `lq` the LQ is made at this scale.
-        lq_name: how LQ files are named after GT files, such as '{}x4'; None tries the usual ways.
-        cut: cut GT that is up to `scale - 1` px too large (with `lq`).
+        lq, scale, lq_name, cut, small, encoding: see `Recipe`.
         split: the share of the images for training, such as 0.9; the others are for validation.
-        subimages: the side in px of the squares that GT is cut into (and LQ to match).
-        step: the distance of sub-images in px; None is half their side.
-        thresh: one more sub-image at the far edge if over `thresh` px remain.
-        small: images smaller than a sub-image are refused, left out or stored uncut.
-        encoding: see `Recipe`.
+        subimages, step, thresh: see `SubImages`; a step of None is half their side.
         workers: images decoded at a time; None takes one per CPU.
         overwrite: replace finished stores of another conversion.
         note: called with each line on what will be done, before it is, and on what was.
@@ -124,36 +121,26 @@ def convert(
     if cut and lq is None:
         raise OptionError("cut goes with --lq: LQ that is made is made of GT cut to multiples of the scale")
     squares = None if subimages is None else SubImages(subimages, step or subimages // 2, thresh)
-    lq = None if lq is None else os.fspath(lq)
-    recipe = Recipe(encoding, scale, lq, lq_name, squares, small, cut)
+    recipe = Recipe(encoding, scale, None if lq is None else os.fspath(lq), lq_name, squares, small, cut)
     outputs = _outputs(os.fspath(out), recipe, is_split=split is not None)
-    conversion = _convert(os.fspath(folder), recipe, outputs, split, workers, overwrite, note)
-    for line in conversion.report():
-        note(line)
-    return conversion
-
-
-def _convert(
-    folder: str,
-    recipe: Recipe,
-    outputs: list[list[str]],
-    split: float | None,
-    workers: int | None,
-    overwrite: bool,
-    note: Callable[[str], object],
-) -> Conversion:
-    """Plan, announce and write the stores of the whole, or of training and validation."""
     start = time.perf_counter()
-    plan = make_plan(folder, recipe)
+    plan = make_plan(os.fspath(folder), recipe)
     plans = [plan] if split is None else split_plan(plan, split)
-    for line in _announcement(plan, plans):
-        note(line)
+    note(_summary(plan))
+    if split is not None:
+        training, validation = (len(part.jobs) for part in plans)
+        note(f"split by name: {training} for training, {validation} for validation")
+    if recipe.subimages is None:
+        note(_fitting_crops(plan))
     with progress_bar("converting") as show:
         pairs = list(zip(plans, outputs, strict=True))
         stores = write_all(pairs, workers=workers, overwrite=overwrite, progress=show)
-    names = ["training", "validation"] if len(plans) > 1 else [""]
+    names = ["training", "validation"] if split is not None else [""]
     parts = [StoredPart(*part) for part in zip(names, plans, stores, strict=True)]
-    return Conversion(parts, time.perf_counter() - start)
+    conversion = Conversion(parts, time.perf_counter() - start)
+    for line in conversion.report():
+        note(line)
+    return conversion
 
 
 def _outputs(out: str, recipe: Recipe, *, is_split: bool) -> list[list[str]]:
@@ -172,15 +159,6 @@ def _outputs(out: str, recipe: Recipe, *, is_split: bool) -> list[list[str]]:
         return [[str(folder / f"{part}.lmdb")] for part in ("train", "val")] if is_split else [[out]]
     folders = [folder / part for part in ("train", "val")] if is_split else [folder]
     return [[str(each / f"{role}.lmdb") for role in ("gt", "lq")] for each in folders]
-
-
-def _announcement(plan: Plan, parts: Sequence[Plan]) -> list[str]:
-    """Return the lines on what will be done, and on the training crops that the images allow."""
-    lines = [_summary(plan)]
-    if len(parts) > 1:
-        training, validation = (len(part.jobs) for part in parts)
-        lines.append(f"split by name: {training} for training, {validation} for validation")
-    return lines if plan.recipe.subimages is not None else [*lines, _fitting_crops(plan)]
 
 
 def _summary(plan: Plan) -> str:
@@ -208,8 +186,3 @@ def _fitting_crops(plan: Plan) -> str:
     small = {side: sum(min(job.size) < side for job in plan.jobs) for side in USUAL_CROPS}
     counts = ", ".join(f"{side} px {number}" for side, number in small.items() if number)
     return text + (f"; too small for {counts}: see small= of the datasets" if counts else "")
-
-
-def _stored(store: Summary) -> str:
-    reused = f", {store.reused} of them there already" if store.reused else ""
-    return f"{store.path}: {counted(store.images, 'image')}{reused}, {store.size / 1e6:.1f} MB"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import os
 import statistics
@@ -30,10 +31,7 @@ SMALL = ("error", "skip", "whole")
 
 
 class SubImages(NamedTuple):
-    """Overlapping squares of each image, in GT px, one every `step`.
-
-    One more is cut at the far edge if over `thresh` px are left there.
-    """
+    """Squares of GT px, one every `step`; one more at the far edge if over `thresh` px are left."""
 
     size: int
     step: int
@@ -45,16 +43,14 @@ class Recipe(NamedTuple):
 
     Args:
         encoding: "raw" (pixels: fastest to read), "raw_tiled" (pixels in tiles: a crop is on few
-            pages of the disk), "zstd" (compressed pixels) or "png" (the image files as they are,
-            and PNG for cut or made ones: smallest).
-        scale: GT size over LQ size. Without `lq` the LQ is made from the GT at this scale (MATLAB
-            bicubic), the GT being cut to multiples of it; None with `lq` takes the scale that most
-            pairs have.
+            pages of the disk), "zstd" (compressed pixels) or "png" (image files: smallest).
+        scale: GT size over LQ size. Without `lq` the LQ is made (MATLAB bicubic) of GT cut to
+            multiples of it; None with `lq` takes the scale that most pairs have.
         lq: path of the LQ folder, or None.
         lq_name: how LQ files are named after GT files, such as '{}x4'; None tries the usual ways.
-        subimages: cut images into squares; None keeps them whole.
-        small: the treatment of images smaller than a sub-image, or than the scale: "error", "skip"
-            (left out) or "whole" (smaller than a sub-image: stored as they are).
+        subimages: cut GT into squares, and LQ to match; None keeps images whole.
+        small: images smaller than a sub-image, or than the scale, are refused ("error") or left out
+            ("skip"); "whole" stores those smaller than a sub-image uncut.
         cut: GT with a given LQ may have up to `scale - 1` px more, cut off as in evaluation.
     """
 
@@ -66,11 +62,6 @@ class Recipe(NamedTuple):
     small: str = "error"
     cut: bool = False
 
-    @property
-    def synthesize(self) -> bool:
-        """True if the LQ is made from the GT."""
-        return self.lq is None and self.scale is not None
-
 
 class Job(NamedTuple):
     """One GT image, with its LQ file if there is one, and the size (H, W) that is stored of it."""
@@ -80,7 +71,11 @@ class Job(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A checked conversion: nothing is left that could go wrong but damaged images and the disk."""
+    """A checked conversion: nothing is left that could go wrong but damaged images and the disk.
+
+    `unreadable` has a sentence for every file whose size cannot be read, `skipped` is the number of
+    images that are too small; all others are converted.
+    """
 
     gt: FolderStore
     lq: FolderStore | None
@@ -88,9 +83,7 @@ class Plan(NamedTuple):
     recipe: Recipe
     jobs: list[Job]
     unreadable: Sequence[str] = ()
-    """A sentence for every file whose size cannot be read; all others are converted."""
     skipped: int = 0
-    """The number of images that are too small and left out."""
 
     @property
     def cut(self) -> int:
@@ -101,11 +94,11 @@ class Plan(NamedTuple):
         """Return the GT windows of a job by key; None is the whole image."""
         if self.recipe.subimages is None:
             return {job.pair.gt: None}
-        if min(job.size) < self.recipe.subimages.size:
+        size = self.recipe.subimages.size
+        if min(job.size) < size:
             return {f"{job.pair.gt}_s001": None}
         tops, lefts = (_offsets(length, self.recipe.subimages) for length in job.size)
-        size = self.recipe.subimages.size
-        corners = [(top, left) for top in tops for left in lefts]
+        corners = itertools.product(tops, lefts)
         return {f"{job.pair.gt}_s{n:03d}": Window(*corner, size, size) for n, corner in enumerate(corners, 1)}
 
     def keys(self) -> list[str]:
@@ -116,9 +109,7 @@ class Plan(NamedTuple):
 def make_plan(folder: str | os.PathLike, recipe: Recipe) -> Plan:
     """Read all names and sizes and check everything that can be checked before writing.
 
-    Raises:
-        DataError: folders without images, images without partner, sizes that do not fit, images
-            smaller than the sub-images: all images at fault are named at once.
+    Raises DataError for no images, lone ones, sizes that do not fit; all at fault are named.
     """
     if recipe.encoding not in ENCODINGS:
         raise DataError(f"encoding is one of {', '.join(ENCODINGS)}, got {recipe.encoding!r}")
@@ -136,12 +127,13 @@ def _of_one_folder(plan: Plan) -> Plan:
     """Return the plan with its jobs; LQ, if any, is made from GT cut to multiples of the scale."""
     keys, multiple = list(plan.gt.keys()), plan.scale or 1
     faults = unreadable(plan.gt, keys)
-    sound = [key for key in keys if key not in faults]
-    if not sound:
+    if len(faults) == len(keys):
         check_readable([(plan.gt, keys)])
-    shapes = [plan.gt.shape(key) for key in sound]
-    sizes = [(height - height % multiple, width - width % multiple) for height, width, _ in shapes]
-    jobs = [Job(Pair(key, key), size) for key, size in zip(sound, sizes, strict=True)]
+    jobs = []
+    for key in keys:
+        if key not in faults:
+            height, width, _ = plan.gt.shape(key)
+            jobs.append(Job(Pair(key, key), (height - height % multiple, width - width % multiple)))
     return plan._replace(jobs=jobs, unreadable=list(faults.values()))
 
 
@@ -156,19 +148,18 @@ def _of_pairs(plan: Plan, lq: FolderStore) -> Plan:
         check_readable([(gt, gt.keys()), (lq, lq.keys())])
     scale = recipe.scale or infer_scale(gt, lq, sound)
     check_sizes(gt, lq, sound, scale, leftover=recipe.cut)
-    sizes = [(lq.shape(pair.lq)[0] * scale, lq.shape(pair.lq)[1] * scale) for pair in sound]
-    jobs = [Job(pair, size) for pair, size in zip(sound, sizes, strict=True)]
-    faults = [*gt_faults.values(), *lq_faults.values()]
-    return plan._replace(scale=scale, jobs=jobs, unreadable=faults)
+    jobs = [Job(pair, (lq.shape(pair.lq)[0] * scale, lq.shape(pair.lq)[1] * scale)) for pair in sound]
+    return plan._replace(scale=scale, jobs=jobs, unreadable=[*gt_faults.values(), *lq_faults.values()])
 
 
 def _likely_scale(gt: FolderStore, gt_faults: Container[str], lq: FolderStore, lq_faults: Container[str]) -> int:
-    stores = [(gt, [key for key in list(gt.keys()) if key not in gt_faults])]
-    stores.append((lq, [key for key in list(lq.keys()) if key not in lq_faults]))
-    if not all(keys for _, keys in stores):
+    heights = [
+        [store.shape(key)[0] for key in list(store.keys()) if key not in faults]
+        for store, faults in ((gt, gt_faults), (lq, lq_faults))
+    ]
+    if not all(heights):
         check_readable([(gt, gt.keys()), (lq, lq.keys())])
-    heights = [statistics.median(store.shape(key)[0] for key in keys) for store, keys in stores]
-    return max(1, round(heights[0] / heights[1]))
+    return max(1, round(statistics.median(heights[0]) / statistics.median(heights[1])))
 
 
 def _without_small(plan: Plan) -> Plan:
@@ -185,20 +176,16 @@ def _without_small(plan: Plan) -> Plan:
     if policy == "skip" and len(small) < len(plan.jobs):
         kept = [job for job in plan.jobs if min(job.size) >= least]
         return plan._replace(jobs=kept, skipped=len(small))
+    keys = [job.pair.gt for job in small]
     what = f"the scale {scale}" if least == scale else f"a sub-image of {least} px"
     advice = "Take a smaller size, or leave them out: --small skip"
     if least != scale:
         advice += "; --small whole stores them uncut"
     raise_faults(
         f"{len(small)} of {counted(len(plan.jobs), 'image')} too small for {what}",
-        [f"{plan.gt.source(job.pair.gt)}: {_size(plan.gt, job.pair.gt)}" for job in small],
+        [f"{plan.gt.source(key)}: {plan.gt.shape(key)[1]}x{plan.gt.shape(key)[0]}" for key in keys],
         advice,
     )
-
-
-def _size(store: FolderStore, key: str) -> str:
-    height, width, _ = store.shape(key)
-    return f"{width}x{height}"
 
 
 def _offsets(length: int, cutting: SubImages) -> list[int]:
@@ -212,11 +199,7 @@ def _offsets(length: int, cutting: SubImages) -> list[int]:
 
 
 def split_plan(plan: Plan, share: float) -> tuple[Plan, Plan]:
-    """Return a plan of training and one of validation, the images divided by `split_keys`.
-
-    Raises:
-        DataError: nothing is left for one of the two.
-    """
+    """Return a plan of training and one of validation, divided by `split_keys`."""
     training = set(split_keys([job.pair.gt for job in plan.jobs], share)[0])
     first = [job for job in plan.jobs if job.pair.gt in training]
     second = [job for job in plan.jobs if job.pair.gt not in training]
@@ -234,14 +217,9 @@ def place_of(key: str) -> float:
 
 
 def split_keys(keys: Sequence[str], share: float) -> tuple[list[str], list[str]]:
-    """Split names into training and validation.
+    """Split names into training, of which `share` is the share (roughly), and validation.
 
-    Args:
-        share: of training, above 0 and below 1; few images meet it roughly.
-
-    Raises:
-        DataError: a share out of range, or one that leaves nothing on one side; a better one is
-            named.
+    Raises DataError for a share not in (0, 1), or one that leaves a side empty, and names better ones.
     """
     if not 0 < share < 1:
         raise DataError(f"the split is the share of training, above 0 and below 1 (such as 0.9), got {share}")

@@ -1,8 +1,7 @@
 """STL-10's binary files as folders of images.
 
 Coates, Lee, Ng: "An analysis of single-layer networks in unsupervised feature learning" (AISTATS
-2011). `train_X.bin`, `test_X.bin` and `unlabeled_X.bin` are images of 96 x 96, one after another,
-each 3 planes of bytes, columns first.
+2011). The files hold images of 96 x 96, one after another, each 3 planes of bytes, columns first.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ from srtoolbox.image import read_image, write_image
 from srtoolbox.io.files import prepare_folder
 from srtoolbox.io.threads import count_threads, map_ahead
 
-SIDE = 96
-IMAGE_BYTES = 3 * SIDE * SIDE
+IMAGE_BYTES = 3 * 96 * 96
 
 
 class Unpacked(NamedTuple):
@@ -38,20 +36,14 @@ def unpack(
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Unpacked:
-    """Write every image of a binary file as `000000.png` ...
+    """Write every image of a binary file as `000000.png` ... into a folder, made if need be.
 
     Images that are there already are compared, not written again, so a second call goes on.
-
-    Args:
-        binary: the file; it is mapped, never read at once.
-        folder: where images go; made if it is not there.
-        workers: threads; None takes one per CPU.
-        progress: called with images done and images in all.
+    `workers` threads (None: one per CPU) write; `progress` gets images done and images in all.
 
     Raises:
         MissingDataError: no such file.
-        DataError: a file of a wrong size (cut short, labels, an archive), or other images in the
-            folder.
+        DataError: a file of a wrong size, or other images in the folder.
     """
     images = _open(Path(binary))
     folder, width = Path(folder), max(6, len(str(len(images) - 1)))
@@ -64,9 +56,10 @@ def unpack(
         if not path.exists():
             write_image(path, image)
             return True
-        if not _holds(path, image):
-            raise DataError(f"{path}: is another image than number {number} of {binary}. Unpack into an empty folder")
-        return False
+        with contextlib.suppress(ImageError):
+            if np.array_equal(read_image(path), image):
+                return False
+        raise DataError(f"{path}: is another image than number {number} of {binary}. Unpack into an empty folder")
 
     written = 0
     with contextlib.closing(map_ahead(write, range(len(images)), threads=threads)) as writing:
@@ -86,11 +79,4 @@ def _open(binary: Path) -> np.ndarray:
             f"{binary}: {size} bytes are not a whole number of 96 x 96 images of {IMAGE_BYTES} bytes. Is it "
             "train_X.bin, test_X.bin or unlabeled_X.bin of stl10_binary.tar.gz, unpacked, and whole?"
         )
-    return np.memmap(binary, np.uint8, "r").reshape(-1, 3, SIDE, SIDE)
-
-
-def _holds(path: Path, image: np.ndarray) -> bool:
-    try:
-        return np.array_equal(read_image(path), image)
-    except ImageError:
-        return False
+    return np.memmap(binary, np.uint8, "r").reshape(-1, 3, 96, 96)

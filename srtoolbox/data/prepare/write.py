@@ -1,8 +1,8 @@
 """From image files to LMDB stores: decoding in parallel, writing in order.
 
-Each file is decoded once. An LQ made from its GT, and all sub-images, are cut from that one decoded
-image. Decoding, shrinking and hashing happen in threads (the codecs release Python's lock): sending
-pixels from process to process would cost as much as a tenth of the decoding.
+Each file is decoded once; a made LQ and all sub-images come from that one decoded image. Decoding,
+shrinking and hashing happen in threads (the codecs release Python's lock): to send pixels from
+process to process would cost as much as a tenth of the decoding.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,9 +29,7 @@ from srtoolbox.io.threads import count_threads, map_ahead
 from srtoolbox.resize import imresize
 from srtoolbox.text import counted
 
-AHEAD = 8
-"""Images that may wait, decoded, while others are written to the disk."""
-
+AHEAD = 8  # images that may wait, decoded, while others are written to the disk
 Progress = Callable[[int, int], None]
 """Called with images done and images in all."""
 
@@ -42,21 +41,21 @@ class DamagedImagesError(DataError):
         self.images = list(images)
         advice = "All others are stored. Replace or remove these and run the same command again"
         summary = f"{counted(len(images), 'image')} cannot be read:"
-        lines = [summary, *(f"  {image}" for image in images), advice]
-        super().__init__("\n".join(lines))
+        super().__init__("\n".join([summary, *(f"  {image}" for image in images), advice]))
 
 
 class Summary(NamedTuple):
-    """The result of a conversion for one store."""
+    """The result of a conversion for one store.
+
+    `size` is in bytes; `hashes` has, by the key of each source, the hashes of what is stored of it.
+    """
 
     path: str
     images: int
     reused: int
     size: int
-    """Bytes on the disk."""
     digest: str
     hashes: Mapping[str, tuple[str, ...]]
-    """By the key of each image of the source: the hashes of what is stored of it."""
 
 
 def write_stores(
@@ -65,23 +64,18 @@ def write_stores(
     *,
     workers: int | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
     map_size: int | None = None,
 ) -> list[Summary]:
     """Carry out a plan; called again after an interruption, it goes on where it stopped.
 
     Args:
         outputs: path of the GT store and, if the plan has LQ, of the LQ store.
-        workers: threads that decode; None takes one per CPU.
-        overwrite: replace finished stores of another plan.
+        workers, overwrite: see `convert`, errors too.
         progress: called after every image.
-        map_size: first size of LMDB's map in bytes; it grows as needed. None: by the system.
-
-    Raises:
-        DamagedImagesError: damaged images, all named; the others are stored.
-        DataError: a full disk, outputs in use.
+        map_size: see `LmdbWriter`.
     """
-    threads = count_threads(workers)
+    threads = count_threads(workers)  # refuses a wrong number before anything is removed
     if overwrite:
         for path in outputs:
             remove_store(path)
@@ -103,13 +97,17 @@ def write_stores(
             writer.close()
 
 
-def _fill(
-    plan: Plan, todo: Sequence[Job], writers: Sequence[LmdbWriter], workers: int, progress: Progress | None
-) -> None:
+def _fill(plan: Plan, todo: Sequence[Job], writers: Sequence[LmdbWriter], workers: int, progress: Progress) -> None:
     pending: list[list[Value]] = [[] for _ in writers]
     damaged = list(plan.unreadable)
-    producing = map_ahead(lambda job: _produce(plan, job), todo, threads=workers, ahead=AHEAD)
-    with contextlib.closing(producing):
+
+    def commit() -> None:
+        for writer, values in zip(writers, pending, strict=True):
+            if values:
+                writer.add(values)
+                values.clear()
+
+    with contextlib.closing(map_ahead(partial(_produce, plan), todo, threads=workers, ahead=AHEAD)) as producing:
         for done, (_, produced) in enumerate(producing, start=len(plan.jobs) - len(todo) + 1):
             try:
                 for values, new in zip(pending, produced.result(), strict=True):
@@ -117,19 +115,11 @@ def _fill(
             except DamagedImagesError as error:
                 damaged += error.images
             if sum(len(value.data) for values in pending for value in values) >= COMMIT_BYTES:
-                _commit(writers, pending)
-            if progress is not None:
-                progress(done, len(plan.jobs))
-    _commit(writers, pending)
+                commit()
+            progress(done, len(plan.jobs))
+    commit()
     if damaged:
         raise DamagedImagesError(damaged)
-
-
-def _commit(writers: Sequence[LmdbWriter], pending: Sequence[list[Value]]) -> None:
-    for writer, values in zip(writers, pending, strict=True):
-        if values:
-            writer.add(values)
-            values.clear()
 
 
 def _produce(plan: Plan, job: Job) -> tuple[list[Value], ...]:
@@ -137,28 +127,26 @@ def _produce(plan: Plan, job: Job) -> tuple[list[Value], ...]:
     stamp = _stamp(plan, job)
     gt, lq = _read(plan, job)
     gt = gt[: job.size[0], : job.size[1]]
-    windows = plan.windows(job)
-    values = [_value(plan, plan.gt, job.pair.gt, key, _cut(gt, window), stamp) for key, window in windows.items()]
-    if plan.scale is None:
-        return (values,)
-    store, source_key = (plan.gt, job.pair.gt) if plan.lq is None else (plan.lq, job.pair.lq)
-    if lq is None:
-        lq = imresize(gt, size=(job.size[0] // plan.scale, job.size[1] // plan.scale))
-    return values, [
-        _value(plan, store, source_key, key, _cut(lq, window and Window(*(n // plan.scale for n in window))), stamp)
-        for key, window in windows.items()
-    ]
+    sources = [(plan.gt, job.pair.gt, gt, 1)]
+    if plan.scale is not None:
+        store, key = (plan.gt, job.pair.gt) if plan.lq is None else (plan.lq, job.pair.lq)
+        if lq is None:
+            lq = imresize(gt, size=(job.size[0] // plan.scale, job.size[1] // plan.scale))
+        sources.append((store, key, lq, plan.scale))
+    values: tuple[list[Value], ...] = tuple([] for _ in sources)
+    for key, window in plan.windows(job).items():
+        for stored, (store, source, image, factor) in zip(values, sources, strict=True):
+            part = image if window is None else Window(*(n // factor for n in window)).cut(image)
+            stored.append(_value(plan, store, source, key, part, stamp))
+    return values
 
 
 def _read(plan: Plan, job: Job) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return GT and, where it is given, LQ.
-
-    Raises:
-        DamagedImagesError: for one of the two, or for both.
-    """
+    """Return GT and, where it is given, LQ. Raises DamagedImagesError, which names both."""
     images, faults = [], []
-    stores = [(plan.gt, job.pair.gt)] + ([(plan.lq, job.pair.lq)] if plan.lq is not None else [])
-    for store, key in stores:
+    for store, key in ((plan.gt, job.pair.gt), (plan.lq, job.pair.lq)):
+        if store is None:
+            continue
         try:
             image = read_image(store.source(key))
             if image.shape != store.shape(key):
@@ -169,10 +157,6 @@ def _read(plan: Plan, job: Job) -> tuple[np.ndarray, np.ndarray | None]:
     if faults:
         raise DamagedImagesError(faults)
     return images[0], images[1] if len(images) > 1 else None
-
-
-def _cut(image: np.ndarray, window: Window | None) -> np.ndarray:
-    return image if window is None else window.cut(image)
 
 
 def _value(plan: Plan, store: FolderStore, source: str, key: str, image: np.ndarray, stamp: tuple[int, ...]) -> Value:
@@ -193,7 +177,7 @@ def _description(plan: Plan, role: str) -> dict[str, Any]:
         "encoding": recipe.encoding,
         "role": role,
         "scale": plan.scale,
-        "synthesized": recipe.synthesize,
+        "synthesized": recipe.lq is None and recipe.scale is not None,
         "subimages": None if recipe.subimages is None else list(recipe.subimages),
     }
 
@@ -214,13 +198,11 @@ def _is_done(plan: Plan, job: Job, writers: Sequence[LmdbWriter]) -> bool:
 def _summary(plan: Plan, writer: LmdbWriter, reused: int) -> Summary:
     digest = writer.digest if writer.complete else writer.finish()
     size = os.path.getsize(writer.path / "data.mdb")
-    hashes = {job.pair.gt: _hashes_of(writer, plan.windows(job)) for job in plan.jobs}
+    hashes = {}
+    for job in plan.jobs:
+        records = [writer.records[key] for key in plan.windows(job)]
+        hashes[job.pair.gt] = tuple(f"{r['shape']} {r['dtype']} {r['sha256']}" for r in records)
     return Summary(str(writer.path), len(writer.records), reused, size, digest, hashes)
-
-
-def _hashes_of(writer: LmdbWriter, keys: Iterable[str]) -> tuple[str, ...]:
-    records = [writer.records[key] for key in keys]
-    return tuple(f"{record['shape']} {record['dtype']} {record['sha256']}" for record in records)
 
 
 def write_all(
@@ -228,36 +210,22 @@ def write_all(
     *,
     workers: int | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> list[list[Summary]]:
-    """Carry out several plans as `write_stores` does; damaged images of all are named together.
-
-    Args:
-        parts: plans, each with the paths of its stores.
-    """
+    """Carry out plans, each with its outputs; damaged images of all are named together."""
     total, before = sum(len(plan.jobs) for plan, _ in parts), 0
     summaries: list[list[Summary]] = []
     damaged: list[str] = []
     for plan, outputs in parts:
-        on_image = None if progress is None else _shifted(progress, before, total)
+
+        def show(done: int, _: int, before: int = before) -> None:
+            progress(before + done, total)
+
         try:
-            summaries.append(write_stores(plan, outputs, workers=workers, overwrite=overwrite, progress=on_image))
+            summaries.append(write_stores(plan, outputs, workers=workers, overwrite=overwrite, progress=show))
         except DamagedImagesError as error:
             damaged += error.images
         before += len(plan.jobs)
     if damaged:
         raise DamagedImagesError(damaged)
     return summaries
-
-
-def _shifted(progress: Progress, before: int, total: int) -> Progress:
-    return lambda done, _: progress(before + done, total)
-
-
-def identical_images(summaries: Iterable[Summary]) -> list[list[str]]:
-    """Return groups of keys of the same image, pixel for pixel, over all these stores."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for summary in summaries:
-        for key, hashes in summary.hashes.items():
-            groups.setdefault(hashes, []).append(key)
-    return [group for group in groups.values() if len(group) > 1]

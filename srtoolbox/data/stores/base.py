@@ -12,9 +12,7 @@ import numpy as np
 from srtoolbox.errors import MissingDataError
 from srtoolbox.io.files import ESCAPES, slash_hint
 
-DEFAULT_ROOT = "data"
-"""`data_root` of the packaged configs where nobody gave another."""
-
+DEFAULT_ROOT = "data"  # `data_root` of the packaged configs
 Shape = tuple[int, int, int]
 """Height, width, channels (1 or 3)."""
 

@@ -1,8 +1,8 @@
 """Encodings of images as values of an LMDB, from which windows are read.
 
 - `raw`: the pixels as they lie in memory; a window is a view.
-- `raw_tiled`: the pixels tile after tile, row of tiles after row of tiles; a window is copied from
-  the tiles it touches, which lie on few pages of the disk.
+- `raw_tiled`: the pixels tile after tile, row by row; a window is copied from the tiles it touches,
+  which lie on few pages of the disk.
 - `zstd`: bands of rows, each compressed by itself; a window is decoded from the bands it touches.
 - `png`: an image file, decoded as a whole.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,19 +21,9 @@ from srtoolbox.errors import DataError
 from srtoolbox.image import decode_image, encode_image
 
 ENCODINGS = ("raw", "raw_tiled", "zstd", "png")
-TILE = 64
-"""Side of a tile of `raw_tiled` in px; those at the right and bottom edge are smaller."""
-BAND = 64
-"""Rows in a band of `zstd`; the last band has what is left."""
-_LEVEL = 1
+TILE = 64  # side of a tile of `raw_tiled` in px; those at the right and bottom edge are smaller
+BAND = 64  # rows in a band of `zstd`; the last band has what is left
 _END = np.dtype("<u8")
-
-
-class StoredImage(Protocol):
-    """One stored image, whose windows may be read-only views of the store's memory map."""
-
-    def read(self, window: Window | None) -> np.ndarray:
-        """Return the pixels (h, w, C) of a window, or of the whole image."""
 
 
 def check_encoding(encoding: str, path: str | os.PathLike) -> None:
@@ -63,9 +53,7 @@ def encode(encoding: str, image: np.ndarray) -> memoryview:
 def open_value(encoding: str, value: memoryview, shape: Shape, dtype: str, source: str) -> StoredImage:
     """Return the image that `encode` made a value of.
 
-    Raises:
-        DataError: the value cannot be an image of this shape and type.
-        ImageError: a damaged PNG.
+    Raises DataError if it cannot be one of this shape and type, ImageError for a damaged PNG.
     """
     if encoding == "png":
         image = decode_image(bytes(value), source)
@@ -147,11 +135,15 @@ class _Bands(NamedTuple):
         return np.frombuffer(data, self.dtype).reshape(shape)
 
 
+StoredImage = _Plain | _Tiles | _Bands
+"""One stored image: `read(window)` returns pixels (h, w, C), maybe a read-only view of the map."""
+
+
 def _compressed(image: np.ndarray) -> bytes:
     """Return the ends of the bands, counted from the first, and then the bands."""
     import zstandard  # an extra, asked for when the conversion was planned
 
-    compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
+    compressor = zstandard.ZstdCompressor(level=1, write_checksum=True)
     bands = []
     for y in _blocks(range(image.shape[0]), BAND):
         plain = np.ascontiguousarray(image[y])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +21,56 @@ from srtoolbox.image.reading import image_facts
 CACHE_BYTES = 128 << 20
 
 
-class FolderStore:
-    """The images under a folder. Those decoded last are kept: crops of one come in a row.
+class DecodingStore(ABC):
+    """A store that decodes whole images. Those used last are kept: crops of one come in a row.
 
-    Args:
-        path: searched with its sub-folders.
-        cache_bytes: how many bytes of decoded images may be kept.
+    Of the images at most `cache_bytes` are kept, or a single larger one.
+    """
+
+    def __init__(self, path: str, keys: Iterable[str], cache_bytes: int) -> None:
+        self.path, self._keys = path, sorted(keys)
+        self._shapes: dict[str, Shape] = {}
+        self._limit, self._size = cache_bytes, 0
+        self._images: OrderedDict[str, np.ndarray] = OrderedDict()
+
+    def keys(self) -> Sequence[str]:
+        return self._keys
+
+    def shape(self, key: str) -> Shape:
+        if key not in self._shapes:
+            self._shapes[key] = self._find_shape(key)
+        return self._shapes[key]
+
+    def read(self, key: str, window: Window | None = None) -> np.ndarray:
+        image = self._images.get(key)
+        if image is None:
+            image = self._images[key] = self._decode(key)
+            image.setflags(write=False)
+            self._size += image.nbytes
+            while self._size > self._limit and len(self._images) > 1:
+                self._size -= self._images.popitem(last=False)[1].nbytes
+        else:
+            self._images.move_to_end(key)
+        return image if window is None else window.cut(image)
+
+    def close(self) -> None:
+        self._images.clear()
+        self._size = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_images": OrderedDict(), "_size": 0}
+
+    @abstractmethod
+    def _find_shape(self, key: str) -> Shape:
+        """Return the size of an image, without decoding it."""
+
+    @abstractmethod
+    def _decode(self, key: str) -> np.ndarray:
+        """Return an image as its file has it."""
+
+
+class FolderStore(DecodingStore):
+    """The images under a folder and its sub-folders.
 
     Raises:
         MissingDataError: no such folder.
@@ -32,37 +78,33 @@ class FolderStore:
     """
 
     def __init__(self, path: str | os.PathLike, *, cache_bytes: int = CACHE_BYTES) -> None:
-        self.path = os.fspath(path)
         listing = _listed(Path(path))
-        self._files = _files_by_key(Path(path), listing)
-        self._keys = sorted(self._files)
-        self.unread = unread_sentence(listing.unread)
-        """A sentence on files that look like images and are not read, or ''."""
-        self._shapes: dict[str, Shape] = {}
+        self._files: dict[str, str] = {}
+        twins = []
+        for name in map(str, listing.images):
+            if (first := self._files.setdefault(key_of(name), name)) != name:
+                twins.append(f"  {first} and {name}")
+        if twins:
+            text = f"{Path(path)}: images whose names differ only in the suffix; remove or rename one of each:"
+            raise DataError("\n".join([text, *twins]))
+        super().__init__(os.fspath(path), self._files, cache_bytes)
+        self.unread = unread_sentence(listing.unread)  # a sentence, or ''
         self._deep: dict[str, int] = {}  # bits per channel where they are read as 8
         self._sizes: dict[str, int] = {}  # of the files in bytes, at the last look
         self._digest: str | None = None
-        self._cache = ImageCache(cache_bytes)
 
-    def keys(self) -> Sequence[str]:
-        return self._keys
+    def _find_shape(self, key: str) -> Shape:
+        shape, bits = image_facts(self.source(key))
+        if bits:
+            self._deep[key] = bits
+        return shape
 
-    def shape(self, key: str) -> Shape:
-        if key not in self._shapes:
-            shape, bits = image_facts(self.source(key))
-            self._shapes[key] = shape
-            if bits:
-                self._deep[key] = bits
-        return self._shapes[key]
-
-    def read(self, key: str, window: Window | None = None) -> np.ndarray:
-        image = self._cache.get(key)
-        if image is None:
-            source = self.source(key)
-            image = read_image(source)
-            self._cache.put(key, image)
-            self._note_size(key, source)
-        return image if window is None else window.cut(image)
+    def _decode(self, key: str) -> np.ndarray:
+        source = self.source(key)
+        image, size = read_image(source), _size(source)
+        if self._sizes.get(key) != size:
+            self._sizes[key], self._digest = size, None
+        return image
 
     def source(self, key: str) -> str:
         try:
@@ -82,9 +124,8 @@ class FolderStore:
     def digest(self) -> str:
         """Return the hash of names and sizes of the files (their bytes would take too long).
 
-        All files are asked for their size at the first call; after that only those that are
-        decoded: a run that saves often does not ask a million files each time, and what it has not
-        decoded again has not changed for it.
+        After the first call only files that are decoded are asked again for their size: a run that
+        saves often does not ask a million files each time.
         """
         if self._digest is None:
             for key in self._keys:
@@ -93,42 +134,6 @@ class FolderStore:
             lines = [f"{self._files[key]}\t{self._sizes[key]}\n" for key in self._keys]
             self._digest = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
         return self._digest
-
-    def _note_size(self, key: str, source: str) -> None:
-        size = _size(source)
-        if self._sizes.get(key) != size:
-            self._sizes[key], self._digest = size, None
-
-    def close(self) -> None:
-        self._cache.clear()
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_cache": ImageCache(self._cache.limit)}
-
-
-class ImageCache:
-    """The images used last, up to a number of bytes; a single larger one is kept alone."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit, self._size = limit, 0
-        self._images: OrderedDict[str, np.ndarray] = OrderedDict()
-
-    def get(self, key: str) -> np.ndarray | None:
-        image = self._images.get(key)
-        if image is not None:
-            self._images.move_to_end(key)
-        return image
-
-    def put(self, key: str, image: np.ndarray) -> None:
-        image.setflags(write=False)
-        self._images[key] = image
-        self._size += image.nbytes
-        while self._size > self.limit and len(self._images) > 1:
-            self._size -= self._images.popitem(last=False)[1].nbytes
-
-    def clear(self) -> None:
-        self._images.clear()
-        self._size = 0
 
 
 def _size(source: str) -> int:
@@ -149,23 +154,6 @@ def _listed(folder: Path) -> Listing:
         raise DataError(str(error)) from error
     if not listing.images:
         unread = unread_sentence(listing.unread)
-        raise DataError(
-            f"{folder}: no images in it or its sub-folders (looked for {listed(read_suffixes())})"
-            + (f"; {unread}" if unread else "")
-        )
+        text = f"{folder}: no images in it or its sub-folders (looked for {listed(read_suffixes())})"
+        raise DataError(text + (f"; {unread}" if unread else ""))
     return listing
-
-
-def _files_by_key(folder: Path, listing: Listing) -> dict[str, str]:
-    files: dict[str, str] = {}
-    twins: list[str] = []
-    for name in map(str, listing.images):
-        if key_of(name) in files:
-            twins.append(f"  {files[key_of(name)]} and {name}")
-        files.setdefault(key_of(name), name)
-    if twins:
-        raise DataError(
-            f"{folder}: images whose names differ only in the suffix; remove or rename one of each:\n"
-            + "\n".join(twins)
-        )
-    return files

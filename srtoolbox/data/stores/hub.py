@@ -2,8 +2,8 @@
 
 A path `hub://eugenesiow/Set5?config=bicubic_x4&split=validation&column=hr` stands wherever a
 store's path does. After `hub://` comes a data set of the hub, or a folder: what `save_to_disk`
-wrote, or a copy of a data set's repository (parquet files). A column holds images, as features of
-kind Image, as bytes, or as paths of files.
+wrote, or a copy of a data set's repository (parquet files). A column holds features of kind Image,
+bytes, or paths of files.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from srtoolbox.data.stores.base import Shape, Window, key_of
-from srtoolbox.data.stores.folder import CACHE_BYTES, ImageCache
+from srtoolbox.data.stores.base import Shape, key_of
+from srtoolbox.data.stores.folder import CACHE_BYTES, DecodingStore
 from srtoolbox.errors import DataError, MissingDataError
 from srtoolbox.image import image_shape, read_image
 from srtoolbox.image.file_types import read_suffixes
@@ -32,7 +32,7 @@ _FILES = ("*.parquet", "*.arrow")
 
 
 class Place(NamedTuple):
-    """A `hub://` path in parts; None stands for an option that is not given."""
+    """A `hub://` path in parts."""
 
     path: str
     column: str | None = None
@@ -40,15 +40,13 @@ class Place(NamedTuple):
     config: str | None = None
 
 
-class HubStore:
+class HubStore(DecodingStore):
     """One column of a data set as a store. Nothing but the images asked for is decoded.
 
     Keys are the file names of the first column that has some, without suffix, or the numbers of the
     rows; they are the same for all columns, so that `hr` and `lr` of one data set are a pair.
 
-    Args:
-        path: `hub://NAME_OR_FOLDER?column=...&split=...&config=...`; an only one may be left out.
-        cache_bytes: how many bytes of decoded images may be kept.
+    In `hub://NAME_OR_FOLDER?column=...&split=...&config=...` an only one may be left out.
 
     Raises:
         MissingDataError: no such data set, or it cannot be reached.
@@ -56,10 +54,11 @@ class HubStore:
     """
 
     def __init__(self, path: str, *, cache_bytes: int = CACHE_BYTES) -> None:
-        self.path = path
         place = parse(path)
         library = _library(path)
-        rows = _split(library, path, place)
+        rows = _loaded(library, path, place)
+        if not isinstance(rows, library.Dataset):
+            rows = rows[_choose(path, "split", place.split, list(rows))]
         columns = [name for name in rows.features if _is_image(library, rows, name)]
         self._column = _choose(path, "column", place.column, columns)
         self._folder = Path(place.path)
@@ -70,30 +69,16 @@ class HubStore:
         names = next((found for name in columns if (found := _names(rows, name))), None)
         keys = names or [f"{number:06}" for number in range(len(rows))]
         self._rows = {key: number for number, key in enumerate(keys)}
-        self._keys = sorted(self._rows)
+        super().__init__(path, self._rows, cache_bytes)
         self._table = rows.select_columns([self._column])
-        self._shapes: dict[str, Shape] = {}
-        self._cache = ImageCache(cache_bytes)
 
-    def keys(self) -> Sequence[str]:
-        return self._keys
+    def _find_shape(self, key: str) -> Shape:
+        value, source = self._value(key), self.source(key)
+        return image_shape(value) if isinstance(value, Path) else decoded_shape(value, source)
 
-    def shape(self, key: str) -> Shape:
-        if key not in self._shapes:
-            value = self._value(key)
-            if isinstance(value, Path):
-                self._shapes[key] = image_shape(value)
-            else:
-                self._shapes[key] = decoded_shape(value, self.source(key))
-        return self._shapes[key]
-
-    def read(self, key: str, window: Window | None = None) -> np.ndarray:
-        image = self._cache.get(key)
-        if image is None:
-            value = self._value(key)
-            image = read_image(value) if isinstance(value, Path) else decode_image(value, self.source(key))
-            self._cache.put(key, image)
-        return image if window is None else window.cut(image)
+    def _decode(self, key: str) -> np.ndarray:
+        value, source = self._value(key), self.source(key)
+        return read_image(value) if isinstance(value, Path) else decode_image(value, source)
 
     def source(self, key: str) -> str:
         if key not in self._rows:
@@ -102,12 +87,6 @@ class HubStore:
 
     def digest(self) -> str:
         return self._digest
-
-    def close(self) -> None:
-        self._cache.clear()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cache": ImageCache(self._cache.limit)}
 
     def _value(self, key: str) -> bytes | Path:
         """Return the encoded file, or its path."""
@@ -129,11 +108,7 @@ def is_hub(path: str | os.PathLike) -> bool:
 
 
 def parse(path: str) -> Place:
-    """Return the parts of a `hub://` path.
-
-    Raises:
-        DataError: no name, or an option that does not exist.
-    """
+    """Return the parts of a `hub://` path. Raises DataError without a name, for unknown options."""
     name, _, query = path.removeprefix(SCHEME).partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     unknown = [option for option in options if option not in _OPTIONS]
@@ -158,14 +133,6 @@ def _library(path: str) -> ModuleType:
         raise DataError(f"{path}: needs the package datasets: pip install 'srtoolbox[hub]' ({error})") from error
     datasets.disable_progress_bars()
     return datasets
-
-
-def _split(library: ModuleType, path: str, place: Place) -> Any:  # noqa: ANN401 - a Dataset
-    loaded = _loaded(library, path, place)
-    if isinstance(loaded, library.Dataset):
-        return loaded
-    split = _choose(path, "split", place.split, list(loaded))
-    return loaded[split]
 
 
 def _loaded(library: ModuleType, path: str, place: Place) -> Any:  # noqa: ANN401 - a Dataset(Dict)
@@ -197,19 +164,15 @@ def _choose(path: str, kind: str, name: str | None, names: Sequence[str]) -> str
     if not names:
         raise DataError(f"{path}: has no {kind} of images")
     if name is not None:
-        hint = did_you_mean(name, names)
-        raise DataError(f"{path}: no {kind} {name!r} of images; there is {listed}.{hint}")
+        raise DataError(f"{path}: no {kind} {name!r} of images; there is {listed}.{did_you_mean(name, names)}")
     if len(names) == 1:
         return names[0]
     raise DataError(f"{path}: has several: {listed}. Choose with {kind}={names[0]}")
 
 
 def _is_image(library: ModuleType, rows: Any, name: str) -> bool:  # noqa: ANN401 - a Dataset
-    feature = rows.features[name]
-    if isinstance(feature, library.Image):
-        return True
-    kind = getattr(feature, "dtype", None)
-    if kind in ("binary", "large_binary"):
+    kind = getattr(rows.features[name], "dtype", None)
+    if isinstance(rows.features[name], library.Image) or kind in ("binary", "large_binary"):
         return True
     if kind not in ("string", "large_string") or not len(rows):
         return False

@@ -95,11 +95,7 @@ class LmdbStore:
         return f"{self.path}:{self._record(key).source}"
 
     def verify(self, key: str) -> None:
-        """Compare a value with the checksum its conversion noted (BasicSR notes none).
-
-        Raises:
-            DataError: it has changed since.
-        """
+        """Raise DataError if a value is not what its conversion noted (BasicSR notes nothing)."""
         expected = self._record(key).sha256
         value = _Environment.of(self.path).get(key.encode("utf-8"))
         if expected and (value is None or hashlib.sha256(value).hexdigest() != expected):
@@ -139,9 +135,9 @@ class LmdbStore:
 class _Environment:
     """The one open LMDB environment per (real path, process), with its one read transaction.
 
-    lmdb refuses to open a path twice in a process and forbids using an environment after a fork, so
-    the table is by process id, and a child closes what it inherited before it opens its own. That
-    cannot disturb the parent: without a lock file the two share nothing but the file.
+    lmdb opens a path once in a process, and no environment may be used after a fork, so the table
+    is by process id, and a child closes what it inherited before it opens its own. That cannot
+    disturb the parent: without a lock file the two share nothing but the file.
     """
 
     _open: ClassVar[dict[tuple[str, int], _Environment]] = {}

@@ -1,10 +1,9 @@
 """Writer of LMDB stores. A kill costs little at any moment, and leaves none that looks finished.
 
 Images are committed in transactions of some tens of MB, each with a record of what it holds. A
-rerun finds the records, checks the values against their sha256, and goes on with what is missing.
-The description of the whole store, `__meta__`, is written last, in the transaction that removes
-those records: a store without it is refused by `LmdbStore`. What ends up in a store follows from
-the images alone, not from the number of workers or of interruptions: `digest` says so.
+rerun checks the values against their sha256, and goes on with what is missing. The description of
+the store, `__meta__`, without which `LmdbStore` refuses it, is written last, in the transaction
+that removes those records. What ends up in a store, and its digest, follows from the images alone.
 """
 
 from __future__ import annotations
@@ -29,8 +28,7 @@ from srtoolbox.io.files import shorten, sync_folder
 from srtoolbox.system import FileLock, acquire_or_warn
 
 COMMIT_BYTES = 64 << 20
-FIRST_MAP = 1 << 26 if system.IS_WINDOWS else 1 << 30
-"""Windows gives the file the map's whole size at once; on others it grows by what is written."""
+FIRST_MAP = 1 << 26 if system.IS_WINDOWS else 1 << 30  # Windows gives the file this size at once
 LOCK_NAME = "writer.lock"
 _PART_KEY = b"__part__"
 _FULL_ON_WINDOWS = "not enough space"
@@ -38,7 +36,10 @@ _SHORT_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # EIO: a p
 
 
 class Value(NamedTuple):
-    """One image ready to be stored."""
+    """One image ready to be stored.
+
+    `stamp`: size and modification time of the files it came from; changed ones are converted anew.
+    """
 
     key: str
     data: memoryview
@@ -47,16 +48,6 @@ class Value(NamedTuple):
     source: str
     sha256: str
     stamp: tuple[int, ...]
-    """Size and modification time of the files it came from: a changed file is converted anew."""
-
-    def record(self) -> dict[str, Any]:
-        return {
-            "shape": list(self.shape),
-            "dtype": self.dtype,
-            "source": self.source,
-            "sha256": self.sha256,
-            "stamp": list(self.stamp),
-        }
 
 
 class LmdbWriter:
@@ -105,9 +96,17 @@ class LmdbWriter:
 
     def add(self, values: Sequence[Value]) -> None:
         """Store images in one transaction: all of them or, if the process dies, none."""
-        part = {value.key: value.record() for value in values}
-        entries: list[tuple[bytes, bytes | memoryview]]
-        entries = [(_key_bytes(value.key), value.data) for value in values]
+        part = {
+            value.key: {
+                "shape": list(value.shape),
+                "dtype": value.dtype,
+                "source": value.source,
+                "sha256": value.sha256,
+                "stamp": list(value.stamp),
+            }
+            for value in values
+        }
+        entries: list[tuple[bytes, bytes | memoryview]] = [(value.key.encode(), value.data) for value in values]
         entries.append((_PART_KEY + b"%08d" % self._parts, _to_json(part)))
         self._write(entries)
         self._parts += 1
@@ -142,21 +141,22 @@ class LmdbWriter:
         with self._env.begin() as txn:
             meta, plan, entries = txn.get(META_KEY), txn.get(PLAN_KEY), txn.stat()["entries"]
         if meta is not None:
-            self._take_up_finished(json.loads(meta))
+            meta = json.loads(meta)
+            if meta.get("plan") != self._plan or meta["pictures"].keys() != self._keys:
+                raise DataError(
+                    f"{self.path}: holds another finished store of {meta.get('count')} images, which "
+                    "is not touched. Choose another name, or have it replaced (--overwrite)"
+                )
+            self.records, self.digest, self.complete = meta["pictures"], meta["digest"], True
         elif plan is not None and json.loads(plan) == self._plan:
             self._take_up_parts()
-        elif plan is not None or entries == 0:
-            self._clear()
+        elif plan is not None or entries == 0:  # begin anew
+            with self._env.begin() as txn:
+                keys = list(txn.cursor().iternext(keys=True, values=False))
+            others = [key for key in keys if key != PLAN_KEY]
+            self._write([(PLAN_KEY, _to_json(self._plan))], delete=others)
         else:
             raise DataError(f"{self.path}: holds an LMDB of another program, which is not touched. Choose another name")
-
-    def _take_up_finished(self, meta: Mapping[str, Any]) -> None:
-        if meta.get("plan") != self._plan or meta["pictures"].keys() != self._keys:
-            raise DataError(
-                f"{self.path}: holds another finished store of {meta.get('count')} images, which "
-                "is not touched. Choose another name, or have it replaced (--overwrite)"
-            )
-        self.records, self.digest, self.complete = meta["pictures"], meta["digest"], True
 
     def _take_up_parts(self) -> None:
         """Keep planned images that are whole; damaged ones, and those of no plan, are deleted."""
@@ -165,18 +165,14 @@ class LmdbWriter:
             for part in self._part_keys():
                 records.update(json.loads(bytes(txn.get(part) or b"")))
             planned = records.keys() & self._keys
-            good = {key for key in planned if _is_whole(txn.get(_key_bytes(key)), records[key])}
+            values = {key: txn.get(key.encode()) or b"" for key in planned}
+            hashes = {key: hashlib.sha256(value).hexdigest() for key, value in values.items()}
+            good = {key for key in planned if hashes[key] == records[key]["sha256"]}
         self.records = {key: records[key] for key in good}
-        spoilt = [_key_bytes(key) for key in records.keys() - good]
+        spoilt = [key.encode() for key in records.keys() - good]
         kept = (_PART_KEY + b"%08d" % 0, _to_json(self.records))
         self._write([kept], delete=[*self._part_keys()[1:], *spoilt])
         self._parts = 1
-
-    def _clear(self) -> None:
-        with self._env.begin() as txn:
-            keys = list(txn.cursor().iternext(keys=True, values=False))
-        others = [key for key in keys if key != PLAN_KEY]
-        self._write([(PLAN_KEY, _to_json(self._plan))], delete=others)
 
     def _part_keys(self) -> list[bytes]:
         with self._env.begin() as txn:
@@ -196,16 +192,13 @@ class LmdbWriter:
                         txn.put(key, value)
                 return
             except lmdb.MapFullError:
-                self._grow(sum(len(value) + 8192 for _, value in entries))
+                size = self._env.info()["map_size"] + sum(len(value) + 8192 for _, value in entries)
             except lmdb.Error as error:
                 raise DataError(self._fault(error)) from error
-
-    def _grow(self, needed: int) -> None:
-        size = self._env.info()["map_size"] + needed
-        try:
-            self._env.set_mapsize(size + size // 4 if system.IS_WINDOWS else 2 * size)
-        except lmdb.Error as error:
-            raise DataError(self._fault(error)) from error
+            try:
+                self._env.set_mapsize(size + size // 4 if system.IS_WINDOWS else 2 * size)
+            except lmdb.Error as error:
+                raise DataError(self._fault(error)) from error
 
     def _fault(self, error: Exception) -> str:
         if "already open in this process" in str(error):
@@ -223,9 +216,7 @@ class LmdbWriter:
 def remove_store(path: str | os.PathLike) -> None:
     """Delete the LMDB at `path`, if there is one; nothing else in the folder is touched.
 
-    Raises:
-        DataError: there is an LMDB, but not one this toolbox wrote or a damaged one, or another
-            process is writing it (on Windows: or reading it).
+    Raises DataError if it is damaged, another program's, or being written (on Windows: or read).
     """
     if not is_lmdb(Path(path)):
         return
@@ -262,23 +253,15 @@ def _acquire(lock: FileLock) -> None:
         )
 
 
-def _key_bytes(key: str) -> bytes:
-    return key.encode("utf-8")
-
-
 def _to_json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
-
-
-def _is_whole(value: memoryview | None, record: Mapping[str, Any]) -> bool:
-    return value is not None and hashlib.sha256(value).hexdigest() == record["sha256"]
 
 
 def _check_keys(path: Path, keys: Iterable[str]) -> None:
     faults = []
     for key in sorted(keys):
         try:
-            size = len(_key_bytes(key))
+            size = len(key.encode())
         except UnicodeEncodeError:
             faults.append(f"  {key!r}: the name is not valid UTF-8")
             continue

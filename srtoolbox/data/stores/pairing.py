@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, NoReturn
 
@@ -12,19 +13,18 @@ from srtoolbox.errors import DataError, ImageError
 from srtoolbox.text import counted
 
 _log = logging.getLogger(__name__)
-LISTED = 10
-"""Faults of one kind that an error names: a wrong folder makes one of every image."""
+LISTED = 10  # faults of one kind that an error names: a wrong folder makes one of every image
 
 # The names of a pair in usual sets: (GT, LQ), {} being the part that the two share.
 # DIV2K's x4, KAIR's _x4, RCAN's, SelfExSR's.
 NAMINGS = (
     ("{}", "{}"),
-    ("{}", "{{}}x{scale}"),
-    ("{}", "{{}}_x{scale}"),
-    ("{}", "{{}}_LRBI_x{scale}"),
-    ("{}", "{{}}LRBI_x{scale}"),
-    ("{{}}_HR_x{scale}", "{{}}_LRBI_x{scale}"),
-    ("{{}}_SRF_{scale}_HR", "{{}}_SRF_{scale}_LR"),
+    ("{}", "{}xSCALE"),
+    ("{}", "{}_xSCALE"),
+    ("{}", "{}_LRBI_xSCALE"),
+    ("{}", "{}LRBI_xSCALE"),
+    ("{}_HR_xSCALE", "{}_LRBI_xSCALE"),
+    ("{}_SRF_SCALE_HR", "{}_SRF_SCALE_LR"),
     ("{}_HR", "{}_LR"),
     ("{}HR", "{}LR"),
 )
@@ -38,34 +38,26 @@ class Pair(NamedTuple):
 
 
 class Matching(NamedTuple):
-    """Pairs by name, and a sentence for every image without a partner."""
+    """Pairs by name, and a sentence for every GT image (`lone`) and LQ image without a partner."""
 
     pairs: list[Pair]
     lone: list[str]
-    """GT images."""
     strays: list[str]
-    """LQ images."""
 
 
 def match_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, option: str = "lq_name=") -> Matching:
     """Match the images of two stores by name, in the order of the GT keys.
 
     Args:
-        gt, lq: the stores.
         scale: GT size over LQ size; it occurs in LQ names such as `0001x4`.
-        lq_name: how an LQ key is made of a GT key, such as '{}x4'; None takes the usual naming that
-            fits most images.
+        lq_name: how an LQ key is made of a GT key, such as '{}x4' (DataError without {}); None takes
+            the usual naming that fits most images.
         option: the name of `lq_name` in messages.
-
-    Raises:
-        DataError: `lq_name` is no name with {} in it.
     """
     namings = [("{}", lq_name)] if lq_name is not None else _usual_namings(scale)
     if lq_name is not None and lq_name.count("{}") != 1:
-        raise DataError(
-            f"{option.rstrip('= ')} is an LQ file's name with {{}} for its GT's, such as '{{}}x{scale}'; "
-            f"got {lq_name!r}"
-        )
+        form = f"an LQ file's name with {{}} for its GT's, such as '{{}}x{scale}'"
+        raise DataError(f"{option.rstrip('= ')} is {form}; got {lq_name!r}")
     gt_keys, lq_keys = gt.keys(), set(lq.keys())
     tried = [{key: partner for key in gt_keys if (partner := _rename(key, *naming)) in lq_keys} for naming in namings]
     best = max(range(len(tried)), key=lambda number: len(tried[number]))  # the first of the best
@@ -81,10 +73,9 @@ def match_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, 
 
 
 def pair_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, option: str = "lq_name=") -> list[Pair]:
-    """Return the pairs of all images of two stores, in the order of the GT keys, as `match_keys`.
+    """Return the pairs of all images of two stores, as `match_keys`.
 
-    Raises:
-        DataError: images without a partner, on either side; the first ten of each side are named.
+    Raises DataError for images without a partner; the first ten of each side are named.
     """
     pairs, lone, strays = match_keys(gt, lq, scale, lq_name, option=option)
     if lone or strays:
@@ -106,8 +97,7 @@ def check_sizes(gt: Store, lq: Store, pairs: Sequence[Pair], scale: int, *, left
         leftover: allow up to `scale - 1` more GT px at right and bottom, which evaluation cuts off.
 
     Raises:
-        DataError: images that cannot be read, all named, or pairs that do not fit; the first ten
-            are named with both sizes.
+        DataError: images that cannot be read, or pairs that do not fit (ten with both sizes).
     """
     check_readable([(gt, [pair.gt for pair in pairs]), (lq, [pair.lq for pair in pairs])])
     misfits = [pair for pair in pairs if not _fits(gt, lq, pair, scale, leftover)]
@@ -115,7 +105,7 @@ def check_sizes(gt: Store, lq: Store, pairs: Sequence[Pair], scale: int, *, left
         nearly = sum(_fits(gt, lq, pair, scale, leftover=True) for pair in misfits)
         raise_faults(
             f"{len(misfits)} of {counted(len(pairs), 'pair does', 'pairs do')} not fit: GT must be {scale} times LQ",
-            [_size_fault(gt, lq, pair, scale) for pair in misfits],
+            [size_fault(gt.source(a), gt.shape(a), lq.source(b), lq.shape(b), scale) for a, b in misfits],
             _size_advice(nearly, len(misfits), scale),
         )
 
@@ -133,42 +123,27 @@ def _size_advice(nearly: int, number: int, scale: int) -> str:
 
 def unreadable(store: Store, keys: Sequence[str]) -> dict[str, str]:
     """Return the keys of images whose size cannot be read, and why."""
-    faults, before = {}, _deep_sentence(store)
+    faults, before = {}, store.deep_sentence() if isinstance(store, FolderStore) else ""
     for key in keys:
         try:
             store.shape(key)
         except ImageError as error:
             faults[key] = str(error)
-    if (sentence := _deep_sentence(store)) != before:  # once, however often shapes are asked for
+    if isinstance(store, FolderStore) and (sentence := store.deep_sentence()) != before:  # once
         _log.warning("%s: %s", store.path, sentence)
     return faults
 
 
-def _deep_sentence(store: Store) -> str:
-    return store.deep_sentence() if isinstance(store, FolderStore) else ""
-
-
 def check_readable(stores: Iterable[tuple[Store, Sequence[str]]]) -> None:
-    """Check that the sizes of images can be read.
-
-    Args:
-        stores: stores, each with the keys of its images.
-
-    Raises:
-        DataError: some cannot; every one of all stores is named.
-    """
+    """Raise DataError, which names every image, if sizes of images of stores cannot be read."""
     faults = [fault for store, keys in stores for fault in unreadable(store, keys).values()]
     if faults:
-        summary = f"{counted(len(faults), 'image')} cannot be read"
-        raise_faults(summary, faults, "Replace or remove them", limit=None)
+        raise_faults(f"{counted(len(faults), 'image')} cannot be read", faults, "Replace or remove them", limit=None)
 
 
 def infer_scale(gt: Store, lq: Store, pairs: Sequence[Pair]) -> int:
     """Return the scale that most pairs have."""
-    votes: dict[int, int] = {}
-    for pair in pairs:
-        ratio = max(1, round(gt.shape(pair.gt)[0] / lq.shape(pair.lq)[0]))
-        votes[ratio] = votes.get(ratio, 0) + 1
+    votes = Counter(max(1, round(gt.shape(pair.gt)[0] / lq.shape(pair.lq)[0])) for pair in pairs)
     return max(votes, key=lambda ratio: (votes[ratio], -ratio))
 
 
@@ -185,10 +160,7 @@ def shortened(faults: Sequence[str], what: str = "", *, limit: int = LISTED) -> 
 
 
 def _usual_namings(scale: int) -> list[tuple[str, str]]:
-    return [
-        (gt if "{{" not in gt else gt.format(scale=scale), lq if "{{" not in lq else lq.format(scale=scale))
-        for gt, lq in NAMINGS
-    ]
+    return [(gt.replace("SCALE", str(scale)), lq.replace("SCALE", str(scale))) for gt, lq in NAMINGS]
 
 
 def _rename(key: str, gt_name: str, lq_name: str) -> str | None:
@@ -204,12 +176,11 @@ def _fits(gt: Store, lq: Store, pair: Pair, scale: int, leftover: bool) -> bool:
     return sizes_fit(gt.shape(pair.gt), lq.shape(pair.lq), scale, leftover=leftover)
 
 
-def _size_fault(gt: Store, lq: Store, pair: Pair, scale: int) -> str:
-    (gt_height, gt_width, _), (lq_height, lq_width, _) = gt.shape(pair.gt), lq.shape(pair.lq)
-    return (
-        f"{gt.source(pair.gt)}: {gt_width}x{gt_height}, but {lq.source(pair.lq)} is {lq_width}x{lq_height}, "
-        f"so GT should be {lq_width * scale}x{lq_height * scale} (width x height)"
-    )
+def size_fault(gt: str, gt_shape: Shape, lq: str, lq_shape: Shape, scale: int) -> str:
+    """Return the sentence on a pair, by names and shapes, that does not fit."""
+    (height, width, _), (low, narrow, _) = gt_shape, lq_shape
+    should = f"GT should be {narrow * scale}x{low * scale} (width x height)"
+    return f"{gt}: {width}x{height}, but {lq} is {narrow}x{low}, so {should}"
 
 
 def sizes_fit(gt: Shape, lq: Shape, scale: int, *, leftover: bool = False) -> bool:
