@@ -1,4 +1,4 @@
-"""Base of all datasets: samples by draw or by index, batches of them, crops for PyTorch's own DataLoader."""
+"""Base of all datasets: samples by draw or by index, batches, crops for PyTorch's DataLoader."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ names; 'index', 'draw' (N,) int64.
 class SRDataset(Dataset, ABC):
     """Images for training (`dataset[Draw(...)]`, random) and evaluation (`dataset[index]`).
 
-    PyTorch's own DataLoader gets the latter, or with `dataset.crops(seed)` the former.
-
-    `scale` is GT size over LQ size, or None where there is no GT.
+    PyTorch's own DataLoader gets the latter, or with `dataset.crops(seed)` the former. `scale` is GT
+    size over LQ size, or None where there is no GT.
     """
 
     scale: int | None
@@ -43,10 +42,7 @@ class SRDataset(Dataset, ABC):
 
     @abstractmethod
     def whole(self, index: int) -> Sample:
-        """Return sample `index` for evaluation, with GT cut to `scale` times LQ.
-
-        It is the whole image, unless the crop is a fixed one.
-        """
+        """Return sample `index` for evaluation: whole (GT cut to `scale` times LQ), or a fixed crop."""
 
     @abstractmethod
     def sample(self, draw: Draw) -> Sample:
@@ -83,9 +79,9 @@ class RandomCrops(Dataset):
     number of them as long as no image is drawn twice within it (`shuffle=True` does not).
 
     Args:
-        dataset: what is cropped, by its own `gt_size` and transforms.
+        dataset: crops by its own `gt_size` and transforms.
         seed: any whole number; each process of a distributed training takes its own.
-        epoch: how many epochs to leave out, for a training that goes on.
+        epoch: the number of epochs to leave out, for a training that goes on.
     """
 
     def __init__(self, dataset: SRDataset, seed: int = 0, epoch: int = 0) -> None:
@@ -107,14 +103,10 @@ class RandomCrops(Dataset):
 
 
 def collate(samples: Sequence[Sample], draws: Sequence[Draw], *, pin: bool = False) -> Batch:
-    """One batch of samples of equal size.
+    """Return one batch of the samples of `draws`; pixels are copied once, from the store's map.
 
-    Args:
-        samples: what the dataset gave for `draws`.
-        pin: allocate page-locked memory, from which a GPU copies without waiting.
-
-    Raises:
-        DataError: the samples differ in size or depth.
+    With `pin` it lies in page-locked memory, from which a GPU copies without waiting. Raises
+    DataError if the samples differ in size or depth.
     """
     names = [name for name in IMAGE_KEYS if name in samples[0]]
     batch: Batch = {name: _stack([s[name] for s in samples], samples, pin) for name in names}
@@ -128,20 +120,16 @@ def _stack(images: Sequence[np.ndarray], samples: Sequence[Sample], pin: bool) -
     first = images[0]
     for image, sample in zip(images, samples, strict=True):
         if image.shape != first.shape or image.dtype != first.dtype:
+            one, other = ("{1}x{0}x{2} {3}".format(*each.shape, each.dtype) for each in (first, image))
             raise DataError(
-                f"samples of one batch must be alike, but {samples[0]['key']!r} is {_describe(first)} and "
-                f"{sample['key']!r} is {_describe(image)}: give the dataset a gt_size, or use batch_size=1"
+                f"samples of one batch must be alike, but {samples[0]['key']!r} is {one} and "
+                f"{sample['key']!r} is {other}: give the dataset a gt_size, or use batch_size=1"
             )
     dtype = torch.uint8 if first.dtype == np.uint8 else torch.uint16
     stacked = torch.empty((len(images), *first.shape), dtype=dtype, pin_memory=pin)
     for target, image in zip(stacked.numpy(), images, strict=True):
         copy_view(target, image)
     return stacked
-
-
-def _describe(image: np.ndarray) -> str:
-    height, width, channels = image.shape
-    return f"{width}x{height}x{channels} {image.dtype}"
 
 
 def copy_arrays(sample: Sample) -> Sample:

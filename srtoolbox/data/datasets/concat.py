@@ -23,8 +23,7 @@ class ConcatDataset(SRDataset):
 
     Args:
         datasets: configs (or datasets), a list or a named map.
-        weights: the share of the draws each set gets, relative to the others; None gives each as
-            many as it has images.
+        weights: the relative share of the draws each set gets; None: as many as it has images.
 
     Raises:
         ConfigError: weights that do not fit the datasets.

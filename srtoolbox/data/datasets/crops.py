@@ -1,8 +1,4 @@
-"""Places of crops, and the options of datasets that crop.
-
-Everything is reckoned in LQ pixels: a GT window is the LQ window times the scale, so the two
-always match.
-"""
+"""Places of crops in LQ pixels (a GT window is the LQ window times the scale), and options."""
 
 from __future__ import annotations
 
@@ -41,17 +37,11 @@ class CropOptions(NamedTuple):
 
 
 class Cropper:
-    """Square windows of `gt_size / scale` LQ pixels.
+    """Square windows of `gt_size / scale` LQ pixels. Raises ConfigError if the arguments cannot be.
 
-    Args:
-        gt_size: side of a GT crop in px; None takes whole images.
-        scale: GT size over LQ size.
-        crop: "random"; "center"; "ten" (the corners, the centre, and these mirrored left-right: ten
-            samples of an image); None is whole images.
-        margin: GT pixels the transforms need around the crop.
-
-    Raises:
-        ConfigError: an impossible combination.
+    A `crop` of "ten" is the corners, the centre, and these mirrored left-right: ten samples of an
+    image. None, or a `gt_size` of None, is whole images. `margin`: GT pixels the transforms need
+    around the crop.
     """
 
     def __init__(self, gt_size: int | None, scale: int, crop: CropMode | None, margin: int = 0) -> None:
@@ -70,13 +60,9 @@ class Cropper:
         return 0 if self.lq_size is None else self.lq_size + 2 * self._border
 
     def window(self, height: int, width: int, rng: Rng | None, number: int = 0) -> Window:
-        """Return the LQ window to read in an image of height x width LQ px.
+        """Return the window to read in an image of height x width LQ px, as far as it goes.
 
-        It is smaller than `needed` where the image is.
-
-        Args:
-            rng: used by "random" only.
-            number: of the crop, below `per_image`.
+        `number` is that of the crop, below `per_image`; `rng` is used by "random" only.
         """
         if self.mode is None:
             return Window(0, 0, height, width)
@@ -118,19 +104,16 @@ def option_faults(scale: int, options: Mapping[str, Any]) -> list[Fault]:
     faults = crop_faults(options.get("gt_size"), scale, options.get("crop", "random"))
     for name, allowed in (("small", SMALL), ("sampling", ("image", "area")), ("channels", (1, 3))):
         if name in options and options[name] not in allowed:
-            fault = f"{name} is one of {', '.join(map(repr, allowed))}, got {options[name]!r}"
-            faults.append(Fault(name, fault))
+            faults.append(Fault(name, f"{name} is one of {', '.join(map(repr, allowed))}, got {options[name]!r}"))
     if options.get("max_images") is not None and options["max_images"] < 1:
-        fault = f"max_images must be at least 1, got {options['max_images']}"
-        faults.append(Fault("max_images", fault))
+        faults.append(Fault("max_images", f"max_images must be at least 1, got {options['max_images']}"))
     return faults
 
 
 def pad(image: np.ndarray, size: int, policy: SmallPolicy) -> np.ndarray:
     """Fill an image up to at least size x size at the bottom and the right.
 
-    "reflect" mirrors at the edge with the edge pixel repeated: mirroring at the edge pixel's centre
-    would shift GT against LQ by half an LQ pixel.
+    "reflect" repeats the edge pixel: without, GT would be shifted against LQ by half an LQ pixel.
     """
     missing = [(0, max(0, size - length)) for length in image.shape[:2]]
     if not any(after for _, after in missing):

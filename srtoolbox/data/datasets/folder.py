@@ -17,11 +17,8 @@ class FolderDataset(SRDataset):
     """The images of one store as LQ; without 'gt', nothing can be trained or scored on them.
 
     Args:
-        lq: path of a folder or LMDB.
+        lq: path of a folder or LMDB. MissingDataError if it is not there.
         channels: 3 (gray images get three equal channels) or 1 (gray images stay as they are).
-
-    Raises:
-        MissingDataError: the store is not there.
     """
 
     scale = None

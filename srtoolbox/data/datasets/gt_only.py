@@ -10,22 +10,19 @@ import numpy as np
 
 from srtoolbox.data.datasets.base import as_list, expand
 from srtoolbox.data.datasets.crops import CropMode, CropOptions, Sampling, SmallPolicy
-from srtoolbox.data.datasets.paired import Entry, GTDataset, ImagePair, check_options
+from srtoolbox.data.datasets.paired import Entry, GTDataset, ImagePair
 from srtoolbox.data.loading.draws import Rng
 from srtoolbox.data.stores import open_store
-from srtoolbox.data.stores.base import Store, Window
+from srtoolbox.data.stores.base import Window
 from srtoolbox.data.stores.pairing import check_readable
 from srtoolbox.data.transforms.base import Compose, Sample
-from srtoolbox.errors import DataError, Fault
+from srtoolbox.errors import DataError
 from srtoolbox.image import read_image
 from srtoolbox.registry import DATASETS
 from srtoolbox.resize import imresize
 
-MARGIN = 3
-"""LQ pixels read around a crop before it is shrunk: the widened kernel reaches 2."""
-
-KEEP_BYTES = 256 << 20
-"""The most that the LQ of all images may take to be kept; else it is made for each crop."""
+MARGIN = 3  # LQ pixels read around a crop before it is shrunk: the widened kernel reaches 2
+KEEP_BYTES = 256 << 20  # LQ images are kept if all take at most so much
 
 
 @DATASETS.register
@@ -33,13 +30,11 @@ class GTOnlyDataset(GTDataset):
     """Images whose LQ is their MATLAB bicubic reduction, bit for bit as of the whole image.
 
     Images are cut at the right and bottom to multiples of `scale`. Transforms that act on GT first
-    (a rotation) are given the pixels they need around the crop; LQ is then the reduction of the GT
-    they made.
+    (a rotation) are given the pixels they need around the crop; LQ is made of what they return.
 
     Args:
         gt: path of a store, or several.
-        scale, gt_size, crop, small, transforms, channels, sampling, max_images: as in
-            `PairedDataset`.
+        scale, gt_size, crop, small, transforms, channels, sampling, max_images: as in PairedDataset.
 
     Raises:
         MissingDataError: a store is not there.
@@ -65,18 +60,17 @@ class GTOnlyDataset(GTDataset):
         options.validate(type(self).__name__, scale)
         stores = [(store, store.keys()[:max_images]) for store in map(open_store, as_list(gt))]
         check_readable(stores)
-        entries = [_entry(store, key, scale) for store, keys in stores for key in keys]
+        entries = [
+            Entry(store, None, key, key, *_reduced_size(store.shape(key), scale, store.source(key)))
+            for store, keys in stores
+            for key in keys
+        ]
         super().__init__(entries, scale, options)
         lq_bytes = sum(3 * entry.height * entry.width for entry in self._entries)
-        self._reach = MARGIN  # LQ px that are read around a crop
-        if self.before_lq is not None:
-            changed = (self.cropper.needed + 2 * MARGIN) * scale  # GT px
-            self._reach += -(-self.before_lq.margin(changed) // scale)
+        changed = (self.cropper.needed + 2 * MARGIN) * scale  # GT px
+        margin = 0 if self.before_lq is None else self.before_lq.margin(changed)
+        self._reach = MARGIN + -(-margin // scale)  # LQ px that are read around a crop
         self._kept: dict[Entry, np.ndarray] | None = {} if lq_bytes <= KEEP_BYTES else None
-
-    @classmethod
-    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
-        return check_options(cfg)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": None if self._kept is None else {}}
@@ -125,22 +119,15 @@ def _grown(window: Window, margin: int, entry: Entry) -> Window:
     return Window(top, left, bottom - top, right - left)
 
 
-def _entry(store: Store, key: str, scale: int) -> Entry:
-    height, width, _ = store.shape(key)
+def _reduced_size(shape: Sequence[int], scale: int, name: str) -> tuple[int, int]:
+    height, width = shape[:2]
     if min(height, width) < scale:
-        raise DataError(f"{store.source(key)}: {width}x{height} is too small to be reduced by {scale}")
-    return Entry(store, None, key, key, height // scale, width // scale)
+        raise DataError(f"{name}: {width}x{height} is too small to be reduced by {scale}")
+    return height // scale, width // scale
 
 
 class ImageFiles:
-    """Images that are the truth; LQ is their MATLAB bicubic reduction, as `GTOnlyDataset` makes it.
-
-    Images are cut at the right and bottom to multiples of `scale`.
-
-    Args:
-        paths: image files.
-        scale: GT size over LQ size.
-    """
+    """Image files as GT, cut and reduced by `scale` as `GTOnlyDataset` does."""
 
     def __init__(self, paths: Sequence[str | Path], scale: int) -> None:
         self.paths = [Path(path) for path in paths]
@@ -156,15 +143,11 @@ class ImageFiles:
     def __getitem__(self, index: int) -> Sample:
         """Return `{'lq': (h, w, 3), 'gt': (scale * h, scale * w, 3), 'key': str}`, uint8 or uint16.
 
-        Raises:
-            ImageError: unreadable.
-            DataError: smaller than `scale`.
+        Raises ImageError if it cannot be read, DataError if it is smaller than `scale`.
         """
         path = self.paths[index]
         image = read_image(path)
-        height, width = (side // self.scale for side in image.shape[:2])
-        if not height or not width:
-            raise DataError(f"{path}: {image.shape[1]}x{image.shape[0]} is too small to be reduced by {self.scale}")
+        height, width = _reduced_size(image.shape, self.scale, str(path))
         gt = image[: height * self.scale, : width * self.scale]
         lq = imresize(gt, size=(height, width))
         return {"lq": expand(lq, 3), "gt": expand(gt, 3), "key": path.stem}

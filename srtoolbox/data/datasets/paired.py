@@ -11,15 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from srtoolbox.data.datasets.base import SRDataset, as_list, expand
-from srtoolbox.data.datasets.crops import (
-    CropMode,
-    CropOptions,
-    Cropper,
-    Sampling,
-    SmallPolicy,
-    option_faults,
-    pad,
-)
+from srtoolbox.data.datasets.crops import CropMode, CropOptions, Cropper, Sampling, SmallPolicy, option_faults, pad
 from srtoolbox.data.loading.draws import Draw, Rng
 from srtoolbox.data.stores import open_store
 from srtoolbox.data.stores.base import Store, Window
@@ -56,14 +48,8 @@ class Entry(NamedTuple):
 class GTDataset(SRDataset):
     """A dataset with GT. A subclass reads a window of an image; all else is here.
 
-    Args:
-        entries: the images.
-        scale: GT size over LQ size.
-        options: the arguments that all datasets with GT share.
-
-    Attributes:
-        makes_lq: True if LQ is made from GT. Then `before_lq` holds the transforms that act on GT
-            first (None: there are none), `transforms` the others; else `transforms` holds all.
+    If it makes LQ from GT (`makes_lq`), `before_lq` holds the transforms that act on GT first, or
+    None, and `transforms` the others; else `transforms` holds all.
     """
 
     makes_lq: ClassVar[bool] = False
@@ -81,8 +67,18 @@ class GTDataset(SRDataset):
         margin = self.transforms.margin(options.gt_size or 0)
         self.cropper = Cropper(options.gt_size, scale, options.crop, margin)
         self._small, self._sampling = options.small, options.sampling
-        _check_channels(entries, options.channels)
+        if not entries:
+            raise DataError("a dataset needs at least one store of images")
+        colour = [e.gt.source(e.gt_key) for e in entries if self.channels == 1 and e.gt.shape(e.gt_key)[2] != 1]
+        if colour:
+            summary = f"{counted(len(colour), 'image is', 'images are')} in colour, but channels=1"
+            raise_faults(summary, colour, "Leave channels at 3")
         self._entries = self._large_enough(entries)
+
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
+        """Return the `option_faults` of a config, whose scale `srtoolbox.check` compares."""
+        return option_faults(cfg["scale"], cfg) if "scale" in cfg else []
 
     def sample(self, draw: Draw) -> Sample:
         rng = Rng(draw.seed, draw.number)
@@ -114,10 +110,7 @@ class GTDataset(SRDataset):
 
     @abstractmethod
     def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> ImagePair:
-        """Return LQ (h, w, C) and GT (scale*h, scale*w, C) of an LQ window.
-
-        With `rng` GT is changed by `before_lq` first.
-        """
+        """Return LQ (h, w, C) and GT of an LQ window; with `rng` GT is changed by `before_lq` first."""
 
     def _as_sample(self, entry: Entry, lq: np.ndarray, gt: np.ndarray) -> Sample:
         lq, gt = expand(lq, self.channels), expand(gt, self.channels)
@@ -162,29 +155,10 @@ class GTDataset(SRDataset):
         return [entry for entry in entries if min(entry.height, entry.width) >= needed]
 
 
-def check_options(cfg: Mapping[str, Any]) -> list[Fault]:
-    """Return the `option_faults` of a config, whose scale `srtoolbox.check` compares."""
-    return option_faults(cfg["scale"], cfg) if "scale" in cfg else []
-
-
-def check_transforms(transforms: object) -> list[Fault]:
-    """Return the faults in the transforms of a dataset whose LQ is given."""
-    return [Fault(path, f"{path}: {kind} {_ON_GT_ALONE}") for path, kind in transforms_on_gt_alone(transforms)]
-
-
 _ON_GT_ALONE = (
     "acts on GT before LQ is made from it, but here LQ is given: take GTOnlyDataset, which makes "
     "LQ, or another transform (RandomHorizontalFlip, RandomTranspose ...)"
 )
-
-
-def _check_channels(entries: Sequence[Entry], channels: int) -> None:
-    colour = [e.gt.source(e.gt_key) for e in entries if channels == 1 and e.gt.shape(e.gt_key)[2] != 1]
-    if colour:
-        summary = f"{counted(len(colour), 'image is', 'images are')} in colour, but channels=1"
-        raise_faults(summary, colour, "Leave channels at 3")
-    if not entries:
-        raise DataError("a dataset needs at least one store of images")
 
 
 @DATASETS.register
@@ -208,8 +182,7 @@ class PairedDataset(GTDataset):
     Raises:
         MissingDataError: a store is not there.
         DataError: images without partner, pairs whose sizes do not fit, images too small: all named
-            at once. Without gt_size (evaluation) GT may have up to scale - 1 px more at the right
-            and bottom, which are cut off.
+            at once. Without gt_size (evaluation) `cut` is allowed anyway.
     """
 
     def __init__(
@@ -236,12 +209,15 @@ class PairedDataset(GTDataset):
         entries: list[Entry] = []
         for gt_store, lq_store, pairs in _matched(gts, lqs, scale, lq_name):
             check_sizes(gt_store, lq_store, pairs, scale, leftover=cut or gt_size is None)
-            entries += [_entry(gt_store, lq_store, pair) for pair in pairs[:max_images]]
+            for pair in pairs[:max_images]:
+                entries.append(Entry(gt_store, lq_store, *pair, *lq_store.shape(pair.lq)[:2]))
         super().__init__(entries, scale, options)
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
-        return check_options(cfg) + check_transforms(cfg.get("transforms"))
+        entries = transforms_on_gt_alone(cfg.get("transforms"))
+        faults = [Fault(path, f"{path}: {kind} {_ON_GT_ALONE}") for path, kind in entries]
+        return super().check(cfg, context) + faults
 
     def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> ImagePair:
         assert entry.lq is not None
@@ -260,7 +236,3 @@ def _matched(
     stores = [(gt, [pair.gt for pair in pairs]) for gt, _, pairs in matched]
     check_readable(stores + [(lq, [pair.lq for pair in pairs]) for _, lq, pairs in matched])
     return matched
-
-
-def _entry(gt: Store, lq: Store, pair: Pair) -> Entry:
-    return Entry(gt, lq, pair.gt, pair.lq, *lq.shape(pair.lq)[:2])

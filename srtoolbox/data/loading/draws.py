@@ -43,12 +43,7 @@ def uniform_hashes(state: int, count: int) -> np.ndarray:
 
 
 class Rng:
-    """The stream of random numbers of one draw.
-
-    Args:
-        seed: the run's seed, any integer (of which the lower 64 bits count).
-        draw: which sample of the run this is, counted globally.
-    """
+    """The random numbers of sample `draw` of a run with this seed (its lower 64 bits)."""
 
     __slots__ = ("_origin", "_state")
 
@@ -95,13 +90,7 @@ def _normal_quantiles() -> np.ndarray:
 
 
 class Draw(NamedTuple):
-    """One training sample to make.
-
-    Attributes:
-        index: of the image.
-        number: of the sample in the whole run, over all ranks.
-        seed: the run's.
-    """
+    """One training sample: the image's index, its number in the run over all ranks, the run's seed."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index
     number: int
@@ -119,21 +108,20 @@ class Drawable(Protocol):
 class EndlessSampler:
     """Endless batches of draws for one rank.
 
-    Every epoch is a permutation of the images that follows from (seed, epoch). Where the dataset
-    gives weights, an epoch is a stratified sample instead: `len(dataset)` draws of which each image
-    gets its share to within one or two. All ranks number their samples in one sequence, so the
-    batches of ranks 0..world-1 laid side by side are the batch of one process that draws `world`
-    times as many.
+    Every epoch is a permutation of the images that follows from (seed, epoch); where the dataset
+    gives weights, a stratified sample, in which each image gets its share to within one or two. All
+    ranks number their samples in one sequence: the batches of ranks 0..world-1 side by side are the
+    batch of one process that draws `world` times as many.
 
     Args:
         dataset: anything with a length and `draw_weights()` (None = all alike).
         batch_size: samples per batch and rank.
-        seed: the run's seed.
-        start: samples drawn so far by all ranks together.
+        seed: the run's.
+        start: samples drawn so far by all ranks together; the run goes on there at no cost.
         rank, world: this process and how many there are.
 
     Raises:
-        DataError: the dataset is empty, or `start` is no whole number of global batches.
+        DataError: the dataset is empty, or `batch_size` below 1.
     """
 
     def __init__(
@@ -145,26 +133,22 @@ class EndlessSampler:
             raise DataError(f"batch_size must be at least 1, got {batch_size}")
         self.batch_size, self.seed, self.start = batch_size, seed, start
         self.rank, self.world = rank, world
-        self._length = len(dataset)
-        weights = dataset.draw_weights()
-        self._edges = (
-            None if weights is None else np.cumsum(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
-        )
-        self._epoch = -1
-        self._order: list[int] = []
+        self._length, weights = len(dataset), dataset.draw_weights()
+        self._edges: np.ndarray | None = None
+        if weights is not None:
+            self._edges = np.cumsum(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        first = self.start + self.rank * self.batch_size
+        first, current, order = self.start + self.rank * self.batch_size, -1, list[int]()
         while True:
-            numbers = range(first, first + self.batch_size)
-            yield [Draw(self._index(number), number, self.seed) for number in numbers]
+            batch = []
+            for number in range(first, first + self.batch_size):
+                epoch, position = divmod(number, self._length)
+                if epoch != current:
+                    current, order = epoch, self._epoch_order(epoch)
+                batch.append(Draw(order[position], number, self.seed))
+            yield batch
             first += self.batch_size * self.world
-
-    def _index(self, number: int) -> int:
-        epoch, position = divmod(number, self._length)
-        if epoch != self._epoch:
-            self._epoch, self._order = epoch, self._epoch_order(epoch)
-        return self._order[position]
 
     def _epoch_order(self, epoch: int) -> list[int]:
         hashes = uniform_hashes(fold(fold(fold(1, self.seed), epoch), 0), self._length)
@@ -174,16 +158,3 @@ class EndlessSampler:
             order = np.searchsorted(self._edges, (order + within * 2.0**-53) / self._length, side="right")
             order = np.minimum(order, self._length - 1)  # the last edge may round to just below 1
         return order.tolist()
-
-
-class RankSampler:
-    """The images that a rank evaluates: rank, rank + world, ... Each once."""
-
-    def __init__(self, length: int, rank: int = 0, world: int = 1) -> None:
-        self._indices = range(rank, length, world)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._indices)
-
-    def __len__(self) -> int:
-        return len(self._indices)

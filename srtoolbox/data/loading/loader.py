@@ -15,26 +15,24 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from srtoolbox.compat.pytorch import WorkerBatches
 from srtoolbox.data.datasets.base import Batch, SRDataset, collate
-from srtoolbox.data.loading.draws import Draw, EndlessSampler, RankSampler
+from srtoolbox.data.loading.draws import Draw, EndlessSampler
 from srtoolbox.data.loading.workers import Parcel, cause, prepare_server, refuse_second_import, start_anew
 from srtoolbox.data.transforms.base import Sample
 from srtoolbox.errors import RunError, SrtoolboxError
 from srtoolbox.interfaces import IMAGE_KEYS
 from srtoolbox.system import STOP_SIGNALS
 
-_T = TypeVar("_T")
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where the kernel keeps what processes share
-PREFETCH = 2
-"""Batches each worker process makes ahead."""
-PATIENCE = 1.0
-"""Seconds to wait for a batch after a signal, and for workers when the loader closes."""
+PREFETCH = 2  # batches each worker process makes ahead
+PATIENCE = 1.0  # seconds to wait for a batch after a signal, and for workers when the loader closes
+_ADVICE = "Set workers=0 (with a raw LMDB the fastest anyway), or give the container more shared memory (--shm-size)."
 
 
 class WaitInterrupted(Exception):  # noqa: N818 - a request, not an error
@@ -127,6 +125,10 @@ def _leave_signals_to_the_run(_: int) -> None:
         signal.signal(signum, signal.SIG_IGN)
 
 
+def _unchanged(batch: object) -> object:
+    return batch
+
+
 class _Guarded(Dataset[Any]):
     """The dataset, opened where it came as a parcel; errors are sent back as values.
 
@@ -137,17 +139,11 @@ class _Guarded(Dataset[Any]):
     def __init__(self, dataset: SRDataset | Parcel[SRDataset]) -> None:
         self._dataset = dataset
 
-    def __getitem__(self, draw: Draw) -> Sample:
-        return self._opened()[draw]
-
-    def _opened(self) -> SRDataset:
-        if isinstance(self._dataset, Parcel):
-            self._dataset = self._dataset.open()
-        return self._dataset
-
     def __getitems__(self, draws: Sequence[Draw]) -> Batch | list[Sample] | SrtoolboxError:
         try:
-            return self._opened().__getitems__(draws)
+            if isinstance(self._dataset, Parcel):
+                self._dataset = self._dataset.open()
+            return self._dataset.__getitems__(draws)
         except SrtoolboxError as error:
             return error
         except (Exception, SystemExit) as error:  # a fault in a transform, a dataset or a plugin
@@ -168,12 +164,8 @@ def build_train_loader(
     """Return endless batches for one rank, the same bit for bit for any number of workers.
 
     Args:
-        dataset: the images to draw from.
-        batch_size: samples per batch and rank.
+        dataset, batch_size, seed, start, rank, world: see `EndlessSampler`.
         workers: processes that make batches; 0 makes them in this one.
-        seed: the run's seed.
-        start: samples drawn so far by all ranks together; the run goes on there at no cost.
-        rank, world: this process and how many there are.
         interrupted: asked while a worker's batch does not come; True ends the wait.
     """
     sampler = EndlessSampler(dataset, batch_size, seed, start, rank, world)
@@ -185,12 +177,8 @@ def build_eval_loader(
 ) -> Iterator[tuple[int, Sample]]:
     """Yield (index, sample) of the images this rank evaluates, once, whole; `only` selects some."""
     numbers = range(len(dataset)) if only is None else only
-    for place in RankSampler(len(numbers), rank, world):
-        yield numbers[place], dataset[numbers[place]]
-
-
-def _unchanged(batch: _T) -> _T:
-    return batch
+    for index in numbers[rank::world]:
+        yield index, dataset[index]
 
 
 def _check_shared_memory(dataset: SRDataset, sampler: EndlessSampler, workers: int) -> None:
@@ -213,9 +201,6 @@ def _check_shared_memory(dataset: SRDataset, sampler: EndlessSampler, workers: i
         )
 
 
-_ADVICE = "Set workers=0 (with a raw LMDB the fastest anyway), or give the container more shared memory (--shm-size)."
-
-
 def _death_notice(workers: Sequence[BaseProcess], error: Exception) -> str:
     broken = wait([worker.sentinel for worker in workers], timeout=5)
     for worker in workers:  # its sentinel breaks before the process is gone
@@ -223,25 +208,16 @@ def _death_notice(workers: Sequence[BaseProcess], error: Exception) -> str:
     dead = [worker for worker in workers if not worker.is_alive()]
     if not dead:
         return f"the data workers failed: {error}"
-    ends = [_end(worker.exitcode or 0) for worker in dead]
+    names = {item.value: item.name for item in signal.Signals}
+    ends = [names.get(-(worker.exitcode or 0), f"exit code {worker.exitcode or 0}") for worker in dead]
     pairs = zip(dead, ends, strict=True)
-    names = ", ".join(f"{worker.name} (pid {worker.pid}, {end})" for worker, end in pairs)
-    return f"data worker died: {names}. {_advice(ends)}"
-
-
-def _end(exit_code: int) -> str:
-    """Return the end of a process: the name of a signal, or its exit code."""
-    try:
-        return signal.Signals(-exit_code).name
-    except ValueError:
-        return f"exit code {exit_code}"
-
-
-def _advice(ends: Sequence[str]) -> str:
+    named = ", ".join(f"{worker.name} (pid {worker.pid}, {end})" for worker, end in pairs)
     if "SIGBUS" in ends:
-        return f"{SHARED_MEMORY} is probably full. {_ADVICE}"
-    if "SIGKILL" in ends:
-        return "The system kills where memory runs out: try fewer workers."
-    if all(end.startswith("exit code") for end in ends):
-        return "It ended by itself; what it printed stands above. workers=0 shows an error where it happens."
-    return "That is a crash in compiled code; workers=0 shows an error where it happens."
+        advice = f"{SHARED_MEMORY} is probably full. {_ADVICE}"
+    elif "SIGKILL" in ends:
+        advice = "The system kills where memory runs out: try fewer workers."
+    elif all(end.startswith("exit code") for end in ends):
+        advice = "It ended by itself; what it printed stands above. workers=0 shows an error where it happens."
+    else:
+        advice = "That is a crash in compiled code; workers=0 shows an error where it happens."
+    return f"data worker died: {named}. {advice}"

@@ -1,8 +1,7 @@
 """Objects for worker processes that start anew instead of being forked.
 
 `spawn` (Windows, macOS) and `forkserver` (Linux from Python 3.14 on) start a fresh Python, which
-imports the main module again and has what it is given from a pickle. Under `fork` none of this
-happens: a child has all its parent had.
+imports the main module again and unpickles what it is given.
 """
 
 from __future__ import annotations
@@ -28,14 +27,9 @@ _ADVICE = "or set workers=0, which needs no worker processes"
 
 
 class Parcel(Generic[_T]):
-    """A pickled object, and the plugins that must be loaded before it is unpickled.
+    """An object, pickled once, and the plugins to load before it is unpickled.
 
-    Args:
-        value: what to send; it is pickled once, whatever the number of workers.
-        name: what messages call it, say 'dataset'.
-
-    Raises:
-        RunError: a part of it cannot travel; the message names the attribute and its class.
+    Raises RunError where a part of it cannot travel, and names the attribute and its class.
     """
 
     def __init__(self, value: _T, name: str) -> None:
@@ -49,20 +43,16 @@ class Parcel(Generic[_T]):
             self._bytes = buffer.getvalue()
 
     def open(self) -> _T:
-        """Load the plugins, then unpickle.
-
-        Raises:
-            ConfigError: a plugin fails in this process.
-            RunError: the object cannot be unpickled here.
-        """
+        """Load the plugins (or raise ConfigError), then unpickle the object (or raise RunError)."""
         load_again(self._plugins)
         try:
             return pickle.loads(self._bytes)  # noqa: S301 - made by the parent process
         except Exception as error:
+            reason = cause(error)
             if isinstance(error, AttributeError) and "__main__" in str(error):
-                reason = f"{error}; put what it is made of in a file of its own, loaded by custom_imports or --plugin"
-                raise RunError(f"{self._name}: cannot be opened in a worker process: {reason}, {_ADVICE}") from error
-            raise RunError(f"{self._name}: cannot be opened in a worker process: {cause(error)}") from error
+                advice = f"put what it is made of in a file of its own, loaded by custom_imports or --plugin, {_ADVICE}"
+                reason = f"{error}; {advice}"
+            raise RunError(f"{self._name}: cannot be opened in a worker process: {reason}") from error
 
 
 def cause(error: BaseException) -> str:
@@ -84,11 +74,7 @@ def start_anew() -> bool:
 
 
 def refuse_second_import() -> None:
-    """Raise where a worker process, as it starts, imports a main module that begins its work again.
-
-    Raises:
-        RunError: with what to write in that module.
-    """
+    """Raise RunError in a worker process that imports a main module which begins its work again."""
     if is_starting_process():
         main = sys.argv[0] if sys.argv and sys.argv[0] else "the main script"
         raise RunError(
@@ -107,24 +93,25 @@ class _Pickler(pickle.Pickler):
     """Refuses what only the main module of this process has: a new process would not find it."""
 
     def reducer_override(self, value: object) -> Any:  # noqa: ANN401 - as pickle has it
-        if isinstance(value, type | FunctionType) and value.__module__ == "__main__" and not _main_is_a_file():
+        if isinstance(value, type | FunctionType) and _in_main(value):
             raise pickle.PicklingError("defined in __main__")
         return NotImplemented
 
 
-def _main_file() -> str | None:
-    """Return the path of the main module; None for a notebook and `python -c`."""
-    main = sys.modules["__main__"]
-    return None if getattr(main, "__spec__", None) is not None else getattr(main, "__file__", None)
+def _in_main(part: object) -> bool:
+    """True if a part is of the main module, and that has no file: a notebook, or `python -c`."""
+    main, kind = sys.modules["__main__"], _kind_of(part)
+    has_file = getattr(main, "__spec__", None) is not None or getattr(main, "__file__", None) is not None
+    return kind.__module__ == "__main__" and not has_file
 
 
-def _main_is_a_file() -> bool:
-    return _main_file() is not None or getattr(sys.modules["__main__"], "__spec__", None) is not None
+def _kind_of(part: object) -> type | FunctionType:
+    return part if isinstance(part, type | FunctionType) else type(part)
 
 
 def _check_main_file() -> None:
-    path = _main_file()
-    folder = getattr(process, "ORIGINAL_DIR", None) or ""
+    main, folder = sys.modules["__main__"], getattr(process, "ORIGINAL_DIR", None) or ""
+    path = None if getattr(main, "__spec__", None) is not None else getattr(main, "__file__", None)
     if path is not None and not os.path.exists(os.path.join(folder, path)):
         raise RunError(
             f"{path}: worker processes import the main program again, and there is no such file "
@@ -143,20 +130,15 @@ def _why_not(value: object, name: str, error: Exception) -> str:
     whole = _Culprit(name, value, "")
     path, part, owner = _culprit(whole) or whole
     if _in_main(part):
-        kind = part if isinstance(part, type | FunctionType) else type(part)
-        what = f"{kind.__qualname__} is defined in __main__, which has no file here (a notebook, or python -c)"
-        return f"{path}: {what}: worker processes cannot import it. Put it in a file of its own, {_ADVICE}"
+        what = f"{_kind_of(part).__qualname__} is defined in __main__, which has no file here"
+        advice = f"worker processes cannot import it. Put it in a file of its own, {_ADVICE}"
+        return f"{path}: {what} (a notebook, or python -c): {advice}"
     attribute = f", an attribute of {owner}," if owner else ""
     return (
         f"{path}{attribute} cannot travel to a worker process: it is {_described(part)} "
         f"({error}). Worker processes start anew here ({multiprocessing.get_start_method()}): use "
         f"a function or class at the top of a module, open files at their first use, {_ADVICE}"
     )
-
-
-def _in_main(part: object) -> bool:
-    kind = part if isinstance(part, type | FunctionType) else type(part)
-    return kind.__module__ == "__main__" and not _main_is_a_file()
 
 
 class _Culprit(NamedTuple):

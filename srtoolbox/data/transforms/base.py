@@ -24,9 +24,9 @@ store; 'key': the image's name.
 _T = TypeVar("_T")
 Stage = Literal["gt", "either", "pair"]
 ON_GT_ALONE: tuple[Stage, ...] = ("gt",)
-BEFORE_LQ: tuple[Stage, ...] = ("gt", "either")
-"""The stages at which transforms act on GT before LQ is made from it."""
+BEFORE_LQ: tuple[Stage, ...] = ("gt", "either")  # these act on GT where a dataset makes LQ from it
 ON_PAIRS: tuple[Stage, ...] = ("pair",)
+_DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 
 
 class Transform(ABC):
@@ -49,10 +49,9 @@ class Transform(ABC):
         """Return the changed sample; `sample` itself may be altered."""
 
     def margin(self, gt_size: int) -> int:
-        """Return the GT pixels that are needed around a crop of `gt_size`.
+        """Return the GT pixels to read around a crop of `gt_size`, which are cut off afterwards.
 
-        The dataset reads them and cuts them off afterwards. At the stage "gt" a crop at the image's
-        edge gets less: fill in what is missing.
+        At the stage "gt" a crop at the image's edge gets less: fill in what is missing.
         """
         return 0
 
@@ -62,9 +61,7 @@ class Transform(ABC):
 
 
 class Compose(Transform):
-    """One transform after another.
-
-    Each has a random stream of its own, so adding draws to one does not change the others.
+    """One transform after another, each with a random stream of its own.
 
     Args:
         transforms: configs or transforms, a list or a map by name, in which None removes one.
@@ -177,8 +174,7 @@ def transforms_on_gt_alone(transforms: object, path: str = "transforms") -> Iter
     elif isinstance(transforms, Sequence):
         entries = enumerate(transforms)
     for key, entry in entries:
-        kind = entry.get("type") if isinstance(entry, Mapping) else None
-        if isinstance(entry, Mapping) and isinstance(kind, str) and kind in TRANSFORMS:
+        if isinstance(entry, Mapping) and isinstance(kind := entry.get("type"), str) and kind in TRANSFORMS:
             if getattr(TRANSFORMS.get(kind), "stage", "pair") == "gt":
                 yield f"{path}.{key}", kind
             yield from transforms_on_gt_alone(entry.get("transforms"), f"{path}.{key}.transforms")
@@ -192,11 +188,7 @@ def build_transforms(transforms: Sequence[Any] | Mapping[str, Any]) -> list[Tran
 
 
 def check_sample(sample: Sample, scale: int, transforms: Sequence[Transform]) -> None:
-    """Check a sample after its transforms: arrays as a store's, GT `scale` times LQ.
-
-    Raises:
-        DataError: another dtype (floats would be taken for levels of 16 bits) or shape.
-    """
+    """Raise DataError unless its transforms left arrays as a store's, GT `scale` times LQ."""
     lq, gt = sample["lq"], sample["gt"]
     if (
         lq.dtype in _DTYPES
@@ -206,16 +198,12 @@ def check_sample(sample: Sample, scale: int, transforms: Sequence[Transform]) ->
         and gt.shape[1] == scale * lq.shape[1]
     ):
         return
-    acting = [each for each in transforms if not isinstance(each, Nothing)]
-    names = ", ".join(type(each).__name__ for each in acting)
+    names = ", ".join(type(each).__name__ for each in transforms if not isinstance(each, Nothing))
     described = " and ".join(f"{name} {sample[name].shape} {sample[name].dtype}" for name in IMAGE_KEYS)
     raise DataError(
         f"{sample['key']}: the transforms ({names}) made {described}: both are (h, w, C), uint8 or uint16 as they came "
         f"(round and clip what was computed in floats), and GT {scale} times LQ"
     )
-
-
-_DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 
 
 def map_images(sample: Sample, function: Callable[[np.ndarray], np.ndarray]) -> Sample:
@@ -227,11 +215,7 @@ def map_images(sample: Sample, function: Callable[[np.ndarray], np.ndarray]) -> 
 
 
 def probability(owner: str, p: float) -> float:
-    """Return `p`, which is in [0, 1].
-
-    Raises:
-        ConfigError: anything else.
-    """
+    """Return `p`. Raises ConfigError if it is not in [0, 1]."""
     if not 0 <= p <= 1:
         raise ConfigError(f"{owner}: p is a probability between 0 and 1, got {p!r}", key="p")
     return p

@@ -21,9 +21,9 @@ _FROM_YUV = np.linalg.inv(_TO_YUV)
 class ColourJitter(Transform):
     """Changes the colours of a sample by one random affine map of RGB.
 
-    An affine map and a reduction can change places, so LQ stays (but for rounding and clipping) the
-    reduction of GT: exactly so where the dataset makes LQ, since GT is changed first. Gray images
-    have neither saturation nor hue.
+    An affine map and a reduction can change places, so LQ stays the reduction of GT: exactly where
+    the dataset makes LQ, else but for rounding and clipping. Gray images have neither saturation
+    nor hue.
 
     Args:
         brightness: all values times a factor in [1 - brightness, 1 + brightness).

@@ -41,8 +41,7 @@ class JPEGCompression(Degradation):
         self.quality = ordered_range("JPEGCompression", "quality", quality, 1, 100)
 
     def degrade(self, image: np.ndarray, rng: Rng) -> np.ndarray:
-        low, high = self.quality
-        return compress_jpeg(image, rng.integers(low, high + 1))
+        return compress_jpeg(image, rng.integers(self.quality[0], self.quality[1] + 1))
 
 
 @TRANSFORMS.register
@@ -71,14 +70,13 @@ class CoarseDropout(Degradation):
         level = np.rint(channel_means(image)) if self.fill == "mean" else self.fill * level_of(image)
         result = np.array(image)
         for _ in range(rng.integers(self.holes[0], self.holes[1] + 1)):
-            rows, columns = (self._span(length, rng) for length in image.shape[:2])
-            result[rows, columns] = level
+            spans = []
+            for length in image.shape[:2]:
+                size = min(length, rng.integers(self.size[0], self.size[1] + 1))
+                start = rng.integers(0, length - size + 1)
+                spans.append(slice(start, start + size))
+            result[tuple(spans)] = level
         return result
-
-    def _span(self, length: int, rng: Rng) -> slice:
-        size = min(length, rng.integers(self.size[0], self.size[1] + 1))
-        start = rng.integers(0, length - size + 1)
-        return slice(start, start + size)
 
 
 @TRANSFORMS.register
@@ -130,11 +128,7 @@ def level_of(image: np.ndarray) -> int:
 def ordered_range(
     owner: str, name: str, values: Sequence[_N], least: float, most: float = float("inf")
 ) -> tuple[_N, _N]:
-    """Return (low, high) with least <= low <= high <= most.
-
-    Raises:
-        ConfigError: anything else.
-    """
+    """Return (low, high). Raises ConfigError unless least <= low <= high <= most."""
     if len(values) != 2 or not least <= values[0] <= values[1] <= most:
         limit = f"from {least:g} up" if most == float("inf") else f"between {least:g} and {most:g}"
         raise ConfigError(f"{owner}: {name} is (lowest, highest), {limit}, got {values!r}", key=name)

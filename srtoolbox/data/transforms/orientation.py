@@ -1,4 +1,4 @@
-"""Flips and the transpose, as views: together all eight orientations of a crop. And any rotation."""
+"""Flips and the transpose, as views, together all eight orientations; and any rotation."""
 
 from __future__ import annotations
 
