@@ -12,16 +12,7 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from srtoolbox.resize.matrix import (
-    Matrix,
-    adjoint_of,
-    from_taps,
-    matrix_of,
-    order_of,
-    output_length,
-    taps_of,
-    with_length,
-)
+from srtoolbox.resize.matrix import Matrix, adjoint_of, matrix_of, order_of, output_length, taps_of, with_length
 
 _DENSE = 128  # a shrinking matrix with at most so many columns is applied whole
 
@@ -48,7 +39,7 @@ def _resize_now(
     antialias: bool,
     adjoint: bool,
 ) -> Tensor:
-    """Map (N, C, height, width) to (N, C, new_height, new_width), or with `adjoint` back, transposed."""
+    """Map (N, C, height, width) to new height and width, or with `adjoint` back, transposed."""
     before, after = (height, width), (new_height, new_width)
     order = order_of(before, after, scale)
     result = x.detach().to(torch.float64 if x.dtype == torch.float64 else torch.float32).contiguous()
@@ -182,4 +173,4 @@ def _part_matrix(part: Part) -> Matrix:
     if not part.wraps:
         return Matrix(csr_array(part.matrix().csr64[part.low : part.high, needs]))
     taps, weights = taps_of(np.arange(part.low, part.high), part.scale, True)
-    return from_taps(taps - needs.start, weights, needs.stop - needs.start)
+    return Matrix.from_taps(taps - needs.start, weights, needs.stop - needs.start)

@@ -46,6 +46,14 @@ class Matrix:
         self._taps: dict[tuple[torch.dtype, torch.device], list[tuple[Tensor, Tensor]]] = {}
         self._blocks: dict[torch.dtype, list[tuple[slice, slice, Tensor]]] = {}
 
+    @classmethod
+    def from_taps(cls, columns: np.ndarray, weights: np.ndarray, inputs: int) -> Matrix:
+        """Return the matrix with these entries a row, but for weights of 0."""
+        kept = weights != 0
+        starts = np.concatenate([[0], kept.sum(axis=1).cumsum()]).astype(np.int32)
+        entries = (weights[kept], columns[kept].astype(np.int32), starts)
+        return cls(csr_array(entries, shape=(len(weights), inputs)))
+
     @cached_property
     def csr32(self) -> csr_array:
         return self.csr64.astype(np.float32)
@@ -53,7 +61,8 @@ class Matrix:
     @cached_property
     def is_safe_in_float32(self) -> bool:
         """True if 8-bit values can be summed in float32 with no wrong rounding: every sum is exact
-        (fractions of 4096), or a fraction of 81, which is never half way between two integers."""
+        (fractions of 4096), or a fraction of 81, which is never half way between two integers.
+        """
         return any(np.array_equal(self.csr64.data * d, np.rint(self.csr64.data * d)) for d in (4096.0, 81.0))
 
     def blocks(self, dtype: torch.dtype) -> list[tuple[slice, slice, Tensor]]:
@@ -105,19 +114,11 @@ def matrix_of(inputs: int, outputs: int, scale: float | None, symmetric: bool, a
     if symmetric:
         taps = np.mod(taps, 2 * inputs)
         taps = np.where(taps < inputs, taps, 2 * inputs - 1 - taps)
-    return from_taps(np.clip(taps, 0, inputs - 1), weights, inputs)
-
-
-def from_taps(columns: np.ndarray, weights: np.ndarray, inputs: int) -> Matrix:
-    """Return the matrix of `inputs` columns with these entries a row, but for weights of 0."""
-    kept = weights != 0
-    starts = np.concatenate([[0], kept.sum(axis=1).cumsum()]).astype(np.int32)
-    entries = (weights[kept], columns[kept].astype(np.int32), starts)
-    return Matrix(csr_array(entries, shape=(len(weights), inputs)))
+    return Matrix.from_taps(np.clip(taps, 0, inputs - 1), weights, inputs)
 
 
 def _without_noise(weights: np.ndarray) -> np.ndarray:
-    """Return exact fractions of 4096 (factors 2 and 4) or of 81 (factor 3) for those but for noise."""
+    """Make fractions of 4096 (factors 2 and 4) or of 81 (factor 3) exact."""
     for denominator in (4096, 81):
         whole = np.rint(weights * denominator)
         if np.abs(weights * denominator - whole).max() < 1e-9:

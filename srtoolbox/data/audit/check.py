@@ -148,9 +148,8 @@ def _described(part: DataPart, stock: Stock) -> dict[str, Any]:
     described: dict[str, Any] = {"name": part.name, "role": part.role, "scale": part.scale}
     for role, path in (("gt", part.gt), ("lq", part.lq)):
         if path is not None:
-            keys = stock.store(path).keys()[: part.max_images]
-            images = [stock.images(path)[key] for key in keys]
-            described[role] = {"path": path, **statistics_of(images)}
+            store, images = stock.look_up(path)
+            described[role] = {"path": path, **statistics_of([images[key] for key in store.keys()[: part.max_images]])}
     return described
 
 
@@ -158,9 +157,9 @@ def _described(part: DataPart, stock: Stock) -> dict[str, Any]:
 
 
 def _check_pairs(part: DataPart, gt: str, lq: str, stock: Stock, report: DataReport) -> None:
-    gts, lqs = stock.images(gt), stock.images(lq)
+    (gt_store, gts), (lq_store, lqs) = stock.look_up(gt), stock.look_up(lq)
     scale = part.scale or _likely_scale(gts, lqs)
-    pairs, lone, strays = match_keys(stock.store(gt), stock.store(lq), scale, part.lq_name)
+    pairs, lone, strays = match_keys(gt_store, lq_store, scale, part.lq_name)
     if part.max_images is None:
         report.faults["unpaired"].extend([*lone, *strays])
     both = [(gts.get(pair.gt), lqs.get(pair.lq)) for pair in pairs]
@@ -196,7 +195,7 @@ def _check_pair(gt: SoundImage, lq: SoundImage, scale: int, leftover: bool, repo
 
 
 def _likeness(first: SoundImage, second: SoundImage) -> float | None:
-    """Return the correlation of two thumbnails, well below 1 if they differ; None if one is flat."""
+    """Return the correlation of two thumbnails, below 1 if they differ; None if one is flat."""
     one, other = (image.hash.thumb.astype(np.float32).ravel() for image in (first, second))
     if min(one.std(), other.std()) < 2:
         return None

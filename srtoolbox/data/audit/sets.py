@@ -190,11 +190,9 @@ class Stock:
         self.stores[place] = store
         self.keys.setdefault(place, {}).update(dict.fromkeys(store.keys()[:max_images]))
 
-    def store(self, path: str) -> Store:
-        return self.stores[self.place(path)]
-
-    def images(self, path: str) -> dict[str, Inspection]:
-        return self.inspections[self.place(path)]
+    def look_up(self, path: str) -> tuple[Store, dict[str, Inspection]]:
+        """Return a store and the inspections of its images."""
+        return self.stores[self.place(path)], self.inspections[self.place(path)]
 
     def main_stores(self, parts: Sequence[DataPart]) -> list[str]:
         """Return the places of the stores to compare with each other, each once."""

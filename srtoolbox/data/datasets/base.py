@@ -26,8 +26,8 @@ names; 'index', 'draw' (N,) int64.
 class SRDataset(Dataset, ABC):
     """Images for training (`dataset[Draw(...)]`, random) and evaluation (`dataset[index]`).
 
-    PyTorch's own DataLoader gets the latter, or with `dataset.crops(seed)` the former. `scale` is GT
-    size over LQ size, or None where there is no GT.
+    PyTorch's own DataLoader gets the latter, or with `dataset.crops(seed)` the former. `scale` is
+    GT size over LQ size, or None where there is no GT.
     """
 
     scale: int | None
@@ -42,7 +42,7 @@ class SRDataset(Dataset, ABC):
 
     @abstractmethod
     def whole(self, index: int) -> Sample:
-        """Return sample `index` for evaluation: whole (GT cut to `scale` times LQ), or a fixed crop."""
+        """Return sample `index` for evaluation: whole, GT cut to fit LQ, or a fixed crop."""
 
     @abstractmethod
     def sample(self, draw: Draw) -> Sample:

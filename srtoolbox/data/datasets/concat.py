@@ -48,7 +48,6 @@ class ConcatDataset(SRDataset):
         return self._ends[-1]
 
     def keys(self) -> list[str]:
-        """Return the images' names, set after set."""
         return list(itertools.chain.from_iterable(dataset.keys() for dataset in self.datasets))
 
     def whole(self, index: int) -> Sample:

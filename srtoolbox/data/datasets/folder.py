@@ -31,7 +31,6 @@ class FolderDataset(SRDataset):
         return len(self._store.keys())
 
     def keys(self) -> list[str]:
-        """Return the images' names, by index."""
         return list(self._store.keys())
 
     def whole(self, index: int) -> Sample:

@@ -34,7 +34,7 @@ class GTOnlyDataset(GTDataset):
 
     Args:
         gt: path of a store, or several.
-        scale, gt_size, crop, small, transforms, channels, sampling, max_images: as in PairedDataset.
+        scale, gt_size and all others: as in `PairedDataset`.
 
     Raises:
         MissingDataError: a store is not there.
@@ -137,7 +137,6 @@ class ImageFiles:
         return len(self.paths)
 
     def keys(self) -> list[str]:
-        """Return the file names without suffix."""
         return [path.stem for path in self.paths]
 
     def __getitem__(self, index: int) -> Sample:

@@ -110,7 +110,7 @@ class GTDataset(SRDataset):
 
     @abstractmethod
     def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> ImagePair:
-        """Return LQ (h, w, C) and GT of an LQ window; with `rng` GT is changed by `before_lq` first."""
+        """Return LQ (h, w, C) and GT of an LQ window; with `rng`, GT after `before_lq`."""
 
     def _as_sample(self, entry: Entry, lq: np.ndarray, gt: np.ndarray) -> Sample:
         lq, gt = expand(lq, self.channels), expand(gt, self.channels)

@@ -90,7 +90,7 @@ def _normal_quantiles() -> np.ndarray:
 
 
 class Draw(NamedTuple):
-    """One training sample: the image's index, its number in the run over all ranks, the run's seed."""
+    """One training sample: the image's index, its number in the run (all ranks), the run's seed."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index
     number: int

@@ -1,8 +1,8 @@
 """Batches for the training loop, and images for evaluation.
 
-With a raw LMDB a batch takes well under a millisecond to make, less than handing it from process to
-process does: `workers=0` is the default and the fastest. Worker processes pay where images are
-decoded or degraded on the CPU. Either way a batch depends on its draws alone.
+With a raw LMDB a batch takes well under a millisecond to make, less than handing it to another
+process: `workers=0` is the default and the fastest. Workers pay where images are decoded or
+degraded on the CPU. Either way a batch depends on its draws alone.
 """
 
 from __future__ import annotations
@@ -132,8 +132,7 @@ def _unchanged(batch: object) -> object:
 class _Guarded(Dataset[Any]):
     """The dataset, opened where it came as a parcel; errors are sent back as values.
 
-    DataLoader would wrap their message in a traceback, and tell nothing of what fails before the
-    first sample.
+    DataLoader would wrap them in a traceback, and tell nothing of what fails before the first one.
     """
 
     def __init__(self, dataset: SRDataset | Parcel[SRDataset]) -> None:

@@ -148,8 +148,10 @@ def _of_pairs(plan: Plan, lq: FolderStore) -> Plan:
         check_readable([(gt, gt.keys()), (lq, lq.keys())])
     scale = recipe.scale or infer_scale(gt, lq, sound)
     check_sizes(gt, lq, sound, scale, leftover=recipe.cut)
-    jobs = [Job(pair, (lq.shape(pair.lq)[0] * scale, lq.shape(pair.lq)[1] * scale)) for pair in sound]
-    return plan._replace(scale=scale, jobs=jobs, unreadable=[*gt_faults.values(), *lq_faults.values()])
+    shapes = [lq.shape(pair.lq) for pair in sound]
+    jobs = [Job(pair, (h * scale, w * scale)) for pair, (h, w, _) in zip(sound, shapes, strict=True)]
+    faults = [*gt_faults.values(), *lq_faults.values()]
+    return plan._replace(scale=scale, jobs=jobs, unreadable=faults)
 
 
 def _likely_scale(gt: FolderStore, gt_faults: Container[str], lq: FolderStore, lq_faults: Container[str]) -> int:
@@ -219,7 +221,7 @@ def place_of(key: str) -> float:
 def split_keys(keys: Sequence[str], share: float) -> tuple[list[str], list[str]]:
     """Split names into training, of which `share` is the share (roughly), and validation.
 
-    Raises DataError for a share not in (0, 1), or one that leaves a side empty, and names better ones.
+    Raises DataError for a share not in (0, 1), or (with a better one) if it leaves a side empty.
     """
     if not 0 < share < 1:
         raise DataError(f"the split is the share of training, above 0 and below 1 (such as 0.9), got {share}")

@@ -69,13 +69,12 @@ def key_of(name: str) -> str:
 
 def missing(path: str | os.PathLike, what: str = "no such folder or store") -> MissingDataError:
     """Return the error for data that is not there, with what of its path exists, and advice."""
-    path = Path(path)
-    hint = slash_hint(path)
-    notes = [what, *([hint] if hint else [])]
+    path, notes = Path(path), [what]
+    if hint := slash_hint(path):
+        notes.append(hint)
     parent = next(folder for folder in path.absolute().parents if folder.is_dir())
     if parent != path.parent:
         notes.append(f"the nearest folder that exists is {parent}")
     if path.parts[:1] == (DEFAULT_ROOT,):
         notes.append("say where your data is: data_root=PATH, or the environment's SRTOOLBOX_DATA")
-    shown = str(path).translate(ESCAPES)  # an error is one line
-    return MissingDataError(f"{shown}: {'; '.join(notes)}", str(path))
+    return MissingDataError(f"{str(path).translate(ESCAPES)}: {'; '.join(notes)}", str(path))  # one line

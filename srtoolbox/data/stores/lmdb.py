@@ -44,7 +44,7 @@ class Record(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """The contents of an LMDB: encoding of values, images by key in sorted order, a digest."""
+    """The encoding of an LMDB's values, its images by key in sorted order, a digest."""
 
     encoding: str
     records: dict[str, Record]
@@ -146,8 +146,7 @@ class _Environment:
         self.users: set[int] = set()  # stores whose arrays point into the map
         _check_header(path)
         try:
-            # A finished store is never written again: no lock is needed, and read-only disks serve. Crops touch few
-            # pages, so the kernel shall not read ahead.
+            # A finished store is never written again: no lock. Crops touch few pages: no reading ahead.
             self._env = lmdb.open(path, readonly=True, lock=False, readahead=False, create=False)
             needed = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
         except lmdb.Error as error:
@@ -195,10 +194,9 @@ def _check_header(path: str) -> None:
     file = os.path.join(path, "data.mdb")
     with open(file, "rb") as data:
         header = data.read(_HEADER.size)
-    if os.path.getsize(file) < 2 * _SMALLEST_PAGE or len(header) < _HEADER.size or _HEADER.unpack(header)[0] != _MAGIC:
-        raise DataError(
-            f"{path}: data.mdb is no LMDB file, or was cut short. Copy it again, or convert the images again"
-        )
+    if os.path.getsize(file) < 2 * _SMALLEST_PAGE or _HEADER.unpack(header)[0] != _MAGIC:
+        advice = "Copy it again, or convert the images again"
+        raise DataError(f"{path}: data.mdb is no LMDB file, or was cut short. {advice}")
 
 
 def _contents(path: Path, environment: _Environment) -> Contents:

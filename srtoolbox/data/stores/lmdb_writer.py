@@ -59,9 +59,8 @@ class LmdbWriter:
         keys: all keys of the finished store.
         map_size: first size of LMDB's map in bytes; it grows as needed. None: by the system.
 
-    Attributes:
-        records: of the images that are stored already, by key.
-        complete: True if the store is finished, to this very plan; `digest` is of its contents.
+    `records` are of the images that are stored already, by key; `complete` is True if the store is
+    finished, to this very plan, and `digest` is of its contents.
 
     Raises:
         DataError: the folder holds another finished store or another program's LMDB, another

@@ -50,7 +50,7 @@ def match_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, 
 
     Args:
         scale: GT size over LQ size; it occurs in LQ names such as `0001x4`.
-        lq_name: how an LQ key is made of a GT key, such as '{}x4' (DataError without {}); None takes
+        lq_name: how an LQ key is made of a GT key, such as '{}x4'; DataError without {}. None takes
             the usual naming that fits most images.
         option: the name of `lq_name` in messages.
     """
@@ -138,7 +138,8 @@ def check_readable(stores: Iterable[tuple[Store, Sequence[str]]]) -> None:
     """Raise DataError, which names every image, if sizes of images of stores cannot be read."""
     faults = [fault for store, keys in stores for fault in unreadable(store, keys).values()]
     if faults:
-        raise_faults(f"{counted(len(faults), 'image')} cannot be read", faults, "Replace or remove them", limit=None)
+        summary = f"{counted(len(faults), 'image')} cannot be read"
+        raise_faults(summary, faults, "Replace or remove them", limit=None)
 
 
 def infer_scale(gt: Store, lq: Store, pairs: Sequence[Pair]) -> int:
