@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -126,14 +126,10 @@ def convert(
     start = time.perf_counter()
     plan = make_plan(os.fspath(folder), recipe)
     plans = [plan] if split is None else split_plan(plan, split)
-    note(_summary(plan))
-    if split is not None:
-        training, validation = (len(part.jobs) for part in plans)
-        note(f"split by name: {training} for training, {validation} for validation")
-    if recipe.subimages is None:
-        note(_fitting_crops(plan))
+    for line in _announcement(plan, plans):
+        note(line)
+    pairs = list(zip(plans, outputs, strict=True))
     with progress_bar("converting") as show:
-        pairs = list(zip(plans, outputs, strict=True))
         stores = write_all(pairs, workers=workers, overwrite=overwrite, progress=show)
     names = ["training", "validation"] if split is not None else [""]
     parts = [StoredPart(*part) for part in zip(names, plans, stores, strict=True)]
@@ -161,7 +157,8 @@ def _outputs(out: str, recipe: Recipe, *, is_split: bool) -> list[list[str]]:
     return [[str(each / f"{role}.lmdb") for role in ("gt", "lq")] for each in folders]
 
 
-def _summary(plan: Plan) -> str:
+def _announcement(plan: Plan, parts: Sequence[Plan]) -> list[str]:
+    """Return the lines on what will be done, and on the training crops that the images allow."""
     text = counted(len(plan.jobs), "image")
     if plan.lq is not None:
         text = f"{counted(len(plan.jobs), 'pair')} at x{plan.scale}, names and sizes checked"
@@ -175,7 +172,11 @@ def _summary(plan: Plan) -> str:
         text += f"; {len(plan.unreadable)} more cannot be read"
     if plan.recipe.subimages is not None:
         text += f"; {len(plan.keys())} sub-images of {plan.recipe.subimages.size} px"
-    return text
+    lines = [text]
+    if len(parts) > 1:
+        training, validation = (len(part.jobs) for part in parts)
+        lines.append(f"split by name: {training} for training, {validation} for validation")
+    return lines if plan.recipe.subimages is not None else [*lines, _fitting_crops(plan)]
 
 
 def _fitting_crops(plan: Plan) -> str:
