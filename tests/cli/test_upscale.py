@@ -20,7 +20,6 @@ from srtoolbox.apps.folder.plan import Job
 from srtoolbox.cli import main
 from srtoolbox.image import Picture, read_image, read_picture, to_image, to_tensor, write_image, write_picture
 from srtoolbox.resize import imresize
-from tests import processes
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, str(ROOT / "tools/upscale.py")]
@@ -312,11 +311,16 @@ def test_a_stopped_run_leaves_nothing_half_written(
     large = np.tile(photo, (5, 5, 1))
     for index in range(4):
         write_image(tmp_path / f"in/{index}.jpg", large)
-    process = processes.start("upscale", bicubic, tmp_path / "in", "-o", tmp_path / "out")
+    process = subprocess.Popen(
+        [*COMMAND, bicubic, str(tmp_path / "in"), "-o", str(tmp_path / "out")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
     deadline = time.monotonic() + 60
     while not list((tmp_path / "out").glob(".*.tmp")) and time.monotonic() < deadline:
         time.sleep(0.01)
-    os.kill(process.pid, number)
+    process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == code
     assert not list((tmp_path / "out").glob(".*"))
