@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def _has_home() -> bool:
-    """True where matplotlib finds writable places of the user's for its settings and its list of fonts."""
+    """True where matplotlib finds writable places for its settings and its list of fonts."""
     if os.environ.get("MPLCONFIGDIR"):
         return True
     try:

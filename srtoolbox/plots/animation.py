@@ -129,7 +129,7 @@ def _gif(frames: Sequence[np.ndarray], seconds: float, hold: float) -> bytes:
 
 
 def _palette(frames: Sequence[np.ndarray]) -> np.ndarray:
-    """Return colours (256, 3) of pixels sampled evenly from all frames, and of gray letters on white paper."""
+    """Return colours (256, 3): of pixels sampled from all frames, and grays of letters on paper."""
     pixels = sum(frame.shape[0] * frame.shape[1] for frame in frames)
     step = max(1, pixels // _SAMPLE)
     flat = [frame.reshape(-1, 3) for frame in frames]

@@ -1,4 +1,4 @@
-"""Charts: their figures, colours, legends and files, with no display involved, and charts of scores."""
+"""Figures of charts: formats, colours, legends and files, with no display; charts of scores."""
 
 from __future__ import annotations
 
@@ -37,10 +37,7 @@ def check_suffix(path: str | os.PathLike) -> None:
 
 
 def new_panels(count: int, columns: int, size: tuple[float, float], header: float) -> tuple[Figure, list[Axes]]:
-    """Return a white figure and its panels, each of (width, height) inches, below a header.
-
-    Its parts make room for each other.
-    """
+    """Return a white figure and its panels, each of (width, height) inches, below a header."""
     rows = math.ceil(count / columns)
     figsize = (size[0] * columns, size[1] * rows + header)
     figure = Figure(figsize=figsize, dpi=110, layout="constrained", facecolor="white")
@@ -59,9 +56,8 @@ def add_legend(figure: Figure, handles: Sequence[Artist]) -> None:
     names = [str(handle.get_label()) for handle in handles]
     columns, length = min(len(names), 4), max(map(len, names))
     while True:
-        labels = [
-            name if len(name) <= length else f"{name[: (length - 1) // 2]}…{name[-(length // 2) :]}" for name in names
-        ]
+        first, last = (length - 1) // 2, length // 2
+        labels = [name if len(name) <= length else f"{name[:first]}…{name[-last:]}" for name in names]
         options = {"ncols": columns, "frameon": False, "fontsize": 10}
         legend = figure.legend(handles, labels, loc="outside upper left", **options)
         width = legend.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width
@@ -73,7 +69,8 @@ def add_legend(figure: Figure, handles: Sequence[Artist]) -> None:
 
 def set_title(axis: Axes, title: str, *, bold: bool = True) -> None:
     """Write a panel's title above its left corner."""
-    axis.set_title(title, fontsize=11, fontweight="bold" if bold else "normal", color=INK, loc="left")
+    weight = "bold" if bold else "normal"
+    axis.set_title(title, fontsize=11, fontweight=weight, color=INK, loc="left")
 
 
 def simplify(axis: Axes, *, grid: Literal["both", "x", "y"] = "both") -> None:

@@ -20,7 +20,7 @@ from srtoolbox.plots import charts
 from srtoolbox.plots.charts import COLOURS, INK, SOFT
 from srtoolbox.plots.run_log import RATES, Curve, Panel, panels_of, read_runs
 
-_BASELINE_STYLE = (0, (5, 3))
+_DASHES = (0, (5, 3))
 _STYLES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 _FEWEST = 6  # points of a rate by which a jump can be told from a slope
 _SMOOTH_FROM = 60  # points: a shorter curve is shown as it is
@@ -72,7 +72,8 @@ def plot_runs(
             near = difflib.get_close_matches(key, existing, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(existing)}."
             raise DataError(f"no curve named {key!r} in these runs. {hint}")
-    keys = list(dict.fromkeys(keys or [key for key in existing if key.rpartition("/")[2] != "seconds"]))
+    untimed = [key for key in existing if key.rpartition("/")[2] != "seconds"]
+    keys = list(dict.fromkeys(keys or untimed))
     if not keys:
         raise DataError(f"{', '.join(os.fspath(log) for log in logs)}: nothing to draw")
     panels = {key: existing[key] for key in keys}
@@ -88,11 +89,10 @@ def plot_runs(
     for axis, (key, panel) in zip(axes, panels.items(), strict=True):
         is_log = log_scale and not panel.scores and key not in _SIGNED
         _draw_panel(axis, key, panel, colours, baseline, is_log=is_log)
-    handles = [Line2D([], [], color=hue, linewidth=2.5, label=name) for name, hue in colours.items()]
+    lines = [Line2D([], [], color=hue, linewidth=2.5, label=run) for run, hue in colours.items()]
     if set(baseline) & set(scores):
-        line = Line2D([], [], color=SOFT, linestyle=_BASELINE_STYLE, linewidth=1.4, label="bicubic")
-        handles.append(line)
-    charts.add_legend(figure, handles)
+        lines.append(Line2D([], [], color=SOFT, linestyle=_DASHES, linewidth=1.4, label="bicubic"))
+    charts.add_legend(figure, lines)
     charts.write_figure(path, figure)
     return keys
 
@@ -148,12 +148,12 @@ def _draw_panel(
     for label, score in panel.scores.items():
         if math.isfinite(value := baseline.get(score, math.nan)):
             dashed.append(value)
-            axis.axhline(value, color=by_label.get(label, SOFT), linestyle=_BASELINE_STYLE, linewidth=1.4)
+            axis.axhline(value, color=by_label.get(label, SOFT), linestyle=_DASHES, linewidth=1.4)
     if not is_log:  # "30.1455" at its tick, not "0.0005" below "+3.0145e1"
         axis.ticklabel_format(axis="y", useOffset=False)
     highest = [value for _, _, curve in curves if (value := curve.values.max()) > 0]
-    if key == RATES and highest and max(highest) > 20 * min(highest):  # the lower lines would lie on the axis
-        axis.set_yscale("log", nonpositive="mask")  # a rate of 0 ends the line, which else falls off the panel
+    if key == RATES and highest and max(highest) > 20 * min(highest):  # else lines lie on the axis
+        axis.set_yscale("log", nonpositive="mask")  # a rate of 0 ends its line
     charts.simplify(axis)
     axis.margins(x=0.02)
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -185,7 +185,7 @@ def _draw_curve(axis: Axes, curve: Curve, colour: str, style: str) -> None:
 
 
 def _draw_rate(axis: Axes, curve: Curve, colour: str, style: str) -> None:
-    """Draw a learning rate with jumps upright; as points where it swings faster than the log samples it.
+    """Draw a learning rate, jumps upright, and points where it swings faster than its samples.
 
     A zigzag through them would show a schedule that nobody set.
     """
@@ -276,7 +276,7 @@ def _write_last_values(axis: Axes, last: Sequence[tuple[float, str]], *, digits:
     places = _spread_out([_height(axis, value) for value, _ in last], gap)
     for (value, colour), place in zip(last, places, strict=True):
         axis.annotate(
-            f"{value:#.{digits}g}".rstrip("."),  # `29.00` beside `29.04`: of one length they compare at a glance
+            f"{value:#.{digits}g}".rstrip("."),  # 29.00 beside 29.04, of one length
             (1, place),
             xytext=(5, 0),
             xycoords="axes fraction",
@@ -288,7 +288,7 @@ def _write_last_values(axis: Axes, last: Sequence[tuple[float, str]], *, digits:
 
 
 def _height(axis: Axes, value: float) -> float:
-    """Return the height of a value in a panel, from 0 at its bottom to 1; 0 where it cannot be shown."""
+    """Return a value's height in a panel, from 0 at its bottom to 1; 0 if it cannot be shown."""
     axis.get_ylim()  # settles limits that are still automatic
     if not math.isfinite(value) or (axis.get_yscale() == "log" and value <= 0):
         return 0.0

@@ -22,7 +22,8 @@ def layer_fault(network: nn.Module, layer: str) -> str | None:
     names = [name for name, _ in network.named_modules() if name]
     if layer in names:
         return None
-    return f"{type(network).__name__} has no layer {layer!r}.{did_you_mean(layer, names)} {_listing(names)}"
+    hint = f"{did_you_mean(layer, names)} {_listing(names)}"
+    return f"{type(network).__name__} has no layer {layer!r}.{hint}"
 
 
 def _listing(names: Sequence[str]) -> str:
@@ -56,7 +57,8 @@ def recording(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, n
     def keep(layer: str, output: object) -> None:
         if not isinstance(output, Tensor) or output.dim() != 4 or len(output) != 1:
             kind = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise SrtoolboxError(f"layer {layer!r} gives {kind}, not maps (1, C, h, w): choose another")
+            hint = "not maps (1, C, h, w): choose another"
+            raise SrtoolboxError(f"layer {layer!r} gives {kind}, {hint}")
         maps[layer] = output[0].detach().float().cpu().numpy().copy()
 
     handles = [
@@ -70,14 +72,14 @@ def recording(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, n
 
 
 def limits_of(maps: Sequence[np.ndarray]) -> Limits:
-    """Return the 1st and 99th percentile of each channel over several (C, h, w): outliers cost no contrast."""
+    """Return the 1st and 99th percentile, for contrast, of each channel over several (C, h, w)."""
     flat = np.concatenate([part.reshape(len(part), -1) for part in maps], axis=1).astype(np.float32)
     low, high = np.percentile(flat, [1, 99], axis=1)
     return low, high
 
 
 def gray_levels(maps: np.ndarray, limits: Limits) -> np.ndarray:
-    """Return (C, h, w) as (C, h, w, 1) uint8 from the low limit (black) to the high; a flat map is gray."""
+    """Return (C, h, w) as (C, h, w, 1) uint8, black and white at the limits; flat maps are gray."""
     low, high = (limit[:, None, None] for limit in limits)
     spread = np.where(high > low, high - low, 1)
     levels = np.where(high > low, (maps.astype(np.float32) - low) / spread, 0.5)
@@ -116,7 +118,8 @@ def first_filters(network: nn.Module, layer: str | None = None) -> tuple[str, np
     modules = network.named_modules()
     convs = {name: module for name, module in modules if isinstance(module, nn.Conv2d)}
     if layer is None and not convs:
-        raise SrtoolboxError(f"{type(network).__name__} has no convolution whose filters could be shown")
+        kind = type(network).__name__
+        raise SrtoolboxError(f"{kind} has no convolution whose filters could be shown")
     name = layer if layer is not None else next(iter(convs))
     if name not in convs:
         hint = f"layer {name!r} is no convolution. {_listing(list(convs))}"

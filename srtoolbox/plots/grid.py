@@ -86,7 +86,7 @@ def grid(rows: Sequence[Sequence[Cell]], *, title: str = "", heads: Sequence[str
 
 
 def fit_width(image: np.ndarray, width: int) -> np.ndarray:
-    """Return an image (see `Cell`) as RGB uint8 `width` px wide: shrunk, or its pixels as blocks."""
+    """Return an image (see `Cell`) as RGB uint8 of a width: shrunk, or its pixels as blocks."""
     rgb = expand_gray(to_uint8(image))
     height = max(1, round(rgb.shape[0] * width / rgb.shape[1]))
     if rgb.shape[1] > width:
@@ -112,7 +112,7 @@ def square_rows(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def error_map(result: np.ndarray, truth: np.ndarray, *, peak: int = PEAK) -> np.ndarray:
-    """Return the mean absolute error over the channels at every pixel, black (0) to light yellow (`peak`).
+    """Return the mean absolute error of every pixel as a colour: black (0) to yellow (`peak`).
 
     Args:
         result, truth: HWC uint8 of one size, gray or RGB.
@@ -176,7 +176,7 @@ def write_lines(
 
 
 def wrap(text: str, face: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """Break a text into lines of at most `width` px, at spaces and after _ and /; shorten longer words."""
+    """Break a text into lines of at most `width` px, after spaces, _ and /; shorten long words."""
     lines: list[str] = []
     for paragraph in text.splitlines():
         line = ""

@@ -75,7 +75,8 @@ def read_run(path: str | os.PathLike) -> RunLog:
         hint = "train longer, or lower the logger's interval"
         raise DataError(f"{file}: holds no records yet; {hint}")
     name = file.parent.name if file.name == LOG_NAME and file.parent.name else file.stem
-    return RunLog(name, *({key: _curve(part) for key, part in group.items()} for group in points.values()))
+    groups = [{key: _curve(part) for key, part in group.items()} for group in points.values()]
+    return RunLog(name, *groups)
 
 
 def _curve(points: Mapping[int, float]) -> Curve:
@@ -87,11 +88,7 @@ def _curve(points: Mapping[int, float]) -> Curve:
 
 
 def read_runs(logs: Sequence[str | os.PathLike]) -> list[RunLog]:
-    """Read logs; runs of one name get folders above theirs to tell them apart, at last a number.
-
-    Raises:
-        DataError: as `read_run`.
-    """
+    """Read logs; runs of one name get folders above theirs to tell them apart, at last a number."""
     runs = [read_run(log) for log in logs]
     paths = [Path(log).resolve() for log in logs]
     folders = [path.parent if path.is_file() else path for path in paths]

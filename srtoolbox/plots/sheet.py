@@ -86,8 +86,9 @@ def choose_regions(images: Sequence[np.ndarray], count: int = 2) -> list[Region]
     full = [image.astype(np.float32).mean(axis=2) for image in largest]
     versions = full[:-1] if len(full) > 2 else full
     spread = np.max(versions, axis=0) - np.min(versions, axis=0)
-    detail = np.hypot(*np.gradient(full[-1])) if min(height, width) > 1 else np.zeros((height, width))
-    side = min(max(round(min(height, width) / 4 / 12) * 12, 24), 96, height, width)
+    shorter = min(height, width)
+    detail = np.hypot(*np.gradient(full[-1])) if shorter > 1 else np.zeros((height, width))
+    side = min(max(round(shorter / 4 / 12) * 12, 24), 96, shorter)
     score = window_means(spread + 1e-3 * detail, side)
     regions: list[Region] = []
     while len(regions) < count and score.size and score.max() >= 0:
@@ -114,7 +115,9 @@ def _compose(columns: Sequence[Column], whole: np.ndarray, regions: Sequence[Reg
     foot = max(map(len, captions)) * line_height(CAPTION) + _GAP // 2
     rows = [[_enlarge(image, region, whole) for _, image, _ in columns] for region in regions]
     grid_height = sum(row[0].shape[0] + _GAP for row in rows)
-    overview, factor = _overview(whole, max(grid_height - _GAP, _CELL))
+    height = max(grid_height - _GAP, _CELL)  # of the whole image, shrunk, at most 1.6 times as wide
+    factor = min(1.0, height / whole.shape[0], 1.6 * height / whole.shape[1])
+    overview = imresize(whole, factor) if factor < 1 else whole
     body = max(grid_height, overview.shape[0] + _GAP)
     left = _GAP + overview.shape[1] + 2 * _GAP
     size = (left + len(columns) * (_CELL + _GAP), _GAP + head + body + foot + _GAP)
@@ -122,7 +125,10 @@ def _compose(columns: Sequence[Column], whole: np.ndarray, regions: Sequence[Reg
     draw = ImageDraw.Draw(sheet)
     sheet.paste(Image.fromarray(overview), (_GAP, _GAP + head))
     for number, region in enumerate(regions):
-        _mark(draw, region, factor, _MARKS[number % len(_MARKS)], (_GAP, _GAP + head))
+        x, y = _GAP + round(region.left * factor), _GAP + head + round(region.top * factor)
+        right, bottom = x + round(region.width * factor), y + round(region.height * factor)
+        edge = (x, y, right - 1, bottom - 1)
+        draw.rectangle(edge, outline=_MARKS[number % len(_MARKS)], width=_FRAME)
     for column, (title, caption) in enumerate(zip(titles, captions, strict=True)):
         x, y = left + column * (_CELL + _GAP), _GAP
         write_lines(draw, title, (x, y), font(TITLE, bold=True), INK)
@@ -144,24 +150,6 @@ def _enlarge(image: np.ndarray, region: Region, whole: np.ndarray) -> np.ndarray
     rows = (rows * image.shape[0] / whole.shape[0]).astype(int)
     columns = (columns * image.shape[1] / whole.shape[1]).astype(int)
     return image[rows[:, None], columns[None, :]]
-
-
-def _overview(whole: np.ndarray, height: int) -> tuple[np.ndarray, float]:
-    """Return the whole image, shrunk to `height` and 1.6 times that as width, and the factor."""
-    factor = min(1.0, height / whole.shape[0], 1.6 * height / whole.shape[1])
-    return (imresize(whole, factor) if factor < 1 else whole), factor
-
-
-def _mark(
-    draw: ImageDraw.ImageDraw,
-    region: Region,
-    factor: float,
-    colour: tuple[int, int, int],
-    origin: tuple[int, int],
-) -> None:
-    x, y = origin[0] + round(region.left * factor), origin[1] + round(region.top * factor)
-    right, bottom = x + round(region.width * factor), y + round(region.height * factor)
-    draw.rectangle((x, y, right - 1, bottom - 1), outline=colour, width=_FRAME)
 
 
 # ---- sheets of a whole test

@@ -20,13 +20,13 @@ from srtoolbox.image import read_image, to_uint8
 from srtoolbox.io import files
 from srtoolbox.plots.sheet import choose_regions
 from srtoolbox.resize import imresize
-from srtoolbox.text import reason_of
+from srtoolbox.text import did_you_mean, reason_of
 
 PATCHES, FEATURES = "snapshots/patches", "snapshots/features"
 _NAME = re.compile(r"iter_(\d+)\.(png|npz)")
 Box = tuple[int, int, int, int]
 """x, y, width, height in pixels of an image."""
-_MARGIN = 48  # LQ pixels around a patch that a network gets at most, or half of them if it sees unknown far
+_MARGIN = 48  # LQ pixels around a patch at most; half of it where a network sees unknown far
 
 # ---- patches
 
@@ -50,7 +50,7 @@ class Patch(NamedTuple):
         return result[top : top + self.box[3], left : left + self.box[2]]
 
     def cut_maps(self, maps: np.ndarray) -> np.ndarray:
-        """Return the patch in feature maps (C, h, w) of `lq`; all of them if no whole multiple of its size."""
+        """Return the patch in feature maps (C, h, w) of `lq`; all of maps of another size."""
         factor = maps.shape[1] // self.lq.shape[0]
         if maps.shape[1:] != tuple(factor * length for length in self.lq.shape[:2]):
             return maps
@@ -122,8 +122,7 @@ def read_truth(path: str | os.PathLike, scale: int) -> np.ndarray:
     """Read a true image, HWC uint8, cut at the bottom and right to multiples of the scale.
 
     Raises:
-        ImageError: it cannot be read.
-        SrtoolboxError: nothing is left of it.
+        SrtoolboxError: it cannot be read, or nothing is left of it.
     """
     image = to_uint8(read_image(path))
     height, width = (length // scale * scale for length in image.shape[:2])
@@ -145,7 +144,8 @@ def box_fault(box: object, scale: int | None = None) -> str | None:
     if not is_whole or min(numbers) < 0 or 0 in numbers[2:]:
         return f"box is [x, y, width, height] in whole pixels of the true image, got {box!r}"
     if scale and any(number % scale for number in numbers):
-        return f"box {numbers}: all four are multiples of the scale {scale}, such as {[*snap(numbers, scale)]}"
+        near = [*snap(numbers, scale)]
+        return f"box {numbers}: all four are multiples of the scale {scale}, such as {near}"
     return None
 
 
@@ -175,7 +175,7 @@ def snapshot_path(folder: Path, iteration: int, suffix: str) -> Path:
 
 
 def list_snapshots(folder: Path) -> dict[int, Path]:
-    """Return the snapshots in a folder by iteration, ascending; what is half-written has another name."""
+    """Return the snapshots in a folder by iteration, ascending, none that is half-written."""
     names = os.listdir(folder) if folder.is_dir() else []
     matches = filter(None, map(_NAME.fullmatch, names))
     return {int(match[1]): folder / match[0] for match in sorted(matches, key=lambda m: int(m[1]))}
@@ -196,13 +196,13 @@ def begin(folder: Path, about: Mapping[str, bytes], *, after: int) -> int:
     try:
         files.prepare_folder(folder)
         earlier = list_snapshots(folder)
-        present = {name: path.read_bytes() if (path := folder / name).is_file() else None for name in about}
+        present = {name: (folder / name).read_bytes() for name in about if (folder / name).is_file()}
         differs = bool(earlier) and present != dict(about)
         for iteration, path in earlier.items():
             if differs or iteration > after:
                 path.unlink()
         for name, data in about.items():
-            if present[name] != data:
+            if present.get(name) != data:
                 files.write_bytes(folder / name, data)
     except OSError as error:
         raise WriteError(files.write_fault(Path(error.filename or folder), error)) from error
@@ -217,23 +217,20 @@ def write_maps(path: Path, maps: np.ndarray) -> None:
 
 
 def read_maps(path: Path) -> np.ndarray:
-    """Read (C, h, w) float16 that `write_maps` wrote.
-
-    Raises:
-        DataError: the file is damaged.
-    """
+    """Read (C, h, w) float16 that `write_maps` wrote; raise a DataError for a damaged file."""
     try:
         with np.load(path, allow_pickle=False) as content:
             return content["maps"]
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DataError(f"{path}: not feature maps of a training ({reason_of(error)}); delete it") from error
+        fault = f"not feature maps of a training ({reason_of(error)}); delete it"
+        raise DataError(f"{path}: {fault}") from error
 
 
-def snapshot_folders(work_dir: Path, kind: str, hook: str) -> dict[str, Path]:
-    """Return the folders of snapshots of one kind in a work dir, by name.
+def snapshot_folders(work_dir: Path, kind: str, hook: str, names: Sequence[str] | None, option: str) -> dict[str, Path]:
+    """Return the folders of snapshots that a hook kept in a work dir, by name: of `names`, or all.
 
     Raises:
-        DataError: there are none; says how they come to be.
+        SrtoolboxError: there are none, or none of a name, which is the fault of an option.
     """
     base = work_dir / kind
     paths = sorted(base.iterdir()) if base.is_dir() else []
@@ -242,4 +239,8 @@ def snapshot_folders(work_dir: Path, kind: str, hook: str) -> dict[str, Path]:
         missing = "no such folder" if not work_dir.is_dir() else f"no snapshots in {kind}"
         hint = f"a training keeps some where hooks has a {hook} (docs/visualize.md)"
         raise DataError(f"{work_dir}: {missing}; {hint}")
-    return folders
+    for name in names or ():
+        if name not in folders:
+            hint = did_you_mean(name, folders, else_list=True)
+            raise SrtoolboxError(f"{option}: the training kept no {name!r}.{hint}")
+    return {name: folders[name] for name in names} if names else folders

@@ -1,7 +1,7 @@
 """A page of scores and images that opens by a double click: no server, no network, no framework.
 
-`ReportWriter` takes images while they are made, and moves the folder to its place when all is scored:
-`contents` are the facts, `crops` chooses what is shown, `page` renders, `assets` runs in the browser.
+`ReportWriter` takes images while they are made, and the folder gets its place when all is scored:
+`contents` are facts, `crops` chooses what is shown, `page` renders, `assets` runs in the browser.
 """
 
 from srtoolbox.apps.report.contents import NetworkEntry, RunFacts, protocol_of

@@ -72,7 +72,7 @@ class RunFacts:
 
 def protocol_of(metric: Metric) -> MetricFacts:
     """Return a metric's facts, its protocol in words as under the heads of tables."""
-    if not isinstance(metric, Metric):  # it sees what the network made, and nobody knows what it does with it
+    if not isinstance(metric, Metric):  # nobody knows what it does with outputs
         unknown = f"{metric.protocol}: unclipped, by rules of its own"
         return MetricFacts(type(metric).__name__, unknown, metric.higher_is_better, crop_border=0, y_channel=False)
     luma = "y_direct: luma" if metric.protocol == "y_direct" else "rgb: luma" if metric.y_channel else "rgb: R, G, B"

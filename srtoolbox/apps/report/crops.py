@@ -149,7 +149,7 @@ class CropMaker:
         self.psnr = crop_metric(facts)
 
     def make(self, subfolder: str) -> dict[str, list[CropEntry]]:
-        """Write the crops to `crops/<subfolder>`; returns the worst and, if there is truth, the best."""
+        """Write the crops to `crops/<subfolder>`; return the worst and, with truth, the best."""
         if self.result == self.reference:
             return {}
         border = max((metric.crop_border for metric in self.facts.metrics.values()), default=0)
@@ -171,7 +171,7 @@ class CropMaker:
         reference = cut(self._read(entry, self.reference), crop.region)
         cells: list[tuple[str, str, str | None, float | None]] = []
         for position, source in enumerate(self.page_set.sources):
-            scale = self.page_set.scale if source == INPUT else 1  # of the input the pixels it was made from
+            scale = self.page_set.scale if source == INPUT else 1
             part = cut(self._read(entry, source), Region(*(length // scale for length in crop.region)))
             file = f"{place}/{position}.png"
             write_image(self.folder / file, part)

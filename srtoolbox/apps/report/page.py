@@ -146,7 +146,7 @@ def networks_table(facts: RunFacts) -> str:
 
 
 def means_table(set_name: str, facts: RunFacts, images: Mapping[str, Mapping[str, Scores]]) -> str:
-    """Return the means over a set as a table: a row per network, a column per metric, its best marked.
+    """Return the means over a set: a row per network, a column per metric, the best marked.
 
     Args:
         images: the set's scores by network and image.
@@ -156,7 +156,8 @@ def means_table(set_name: str, facts: RunFacts, images: Mapping[str, Mapping[str
     best = {}
     for column in columns:
         higher_is_better = False if column == SECONDS else facts.metrics[column].higher_is_better
-        best[column] = best_of({name: row[column] for name, row in rows_of.items()}, higher_is_better)
+        values = {name: row[column] for name, row in rows_of.items()}
+        best[column] = best_of(values, higher_is_better)
     head = "".join(_column_head(column, facts) for column in columns)
     rows = []
     for name, row in rows_of.items():
@@ -172,7 +173,7 @@ def means_table(set_name: str, facts: RunFacts, images: Mapping[str, Mapping[str
 def images_table(
     set_name: str, facts: RunFacts, images: Mapping[str, Mapping[str, Scores]], included: Mapping[str, int]
 ) -> str:
-    """Return a table to be sorted: a row per image, a group of columns per metric, in it one per network.
+    """Return scores to be sorted: a row per image, by metric a column for each network.
 
     Args:
         images: the set's scores by network and image.
@@ -210,7 +211,8 @@ def _image_row(
         values = {network: scores[image][metric] for network, scores in images.items()}
         best = best_of(values, facts.metrics[metric].higher_is_better)
         for network, value in values.items():
-            kind, plain = f"number{' best' if network in best else ''}", json.dumps(value)  # as JavaScript reads it
+            kind = f"number{' best' if network in best else ''}"
+            plain = json.dumps(value)  # as JavaScript reads it
             cells.append(f'<td class="{kind}" data-value="{plain}">{shown(value)}</td>')
     return f'<tr><th scope="row" data-value="{escape(image)}">{name}</th>{"".join(cells)}</tr>'
 
@@ -239,7 +241,7 @@ def shown(value: float) -> str:
 
 
 def best_of(values: Mapping[str, float], higher_is_better: bool | None) -> set[str]:
-    """Return the names of the best values: several where they are equal, none where nothing is better."""
+    """Return the names of the best values: several if equal, none where nothing is better."""
     numbers = {name: value for name, value in values.items() if not math.isnan(value)}
     if higher_is_better is None or len(values) < 2 or not numbers:
         return set()

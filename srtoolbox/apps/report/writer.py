@@ -1,4 +1,4 @@
-"""Takes images while networks are scored, and makes the report of them: a folder that is complete or not there."""
+"""Takes images while networks are scored, and makes a report: a folder, complete or not there."""
 
 from __future__ import annotations
 
@@ -90,10 +90,9 @@ class ReportWriter:
                 write_image(folder / file_of(source), to_uint8(pixels))
 
     def keep_chosen(self, set_name: str, decisive: Mapping[str, Scores], metrics: Mapping[str, Any]) -> None:
-        """Delete images of a set that cannot be in the report, which saves disk for large sets.
+        """Delete images of a set that cannot be in the report, to save disk; main process only.
 
-        Whatever is among the worst or best of all is among them in every part that holds it. Main
-        process only.
+        Whatever is among the worst or best of all is among them in every part that holds it.
 
         Args:
             decisive: the last network's scores of the images so far.
@@ -168,7 +167,7 @@ def file_of(source: str) -> str:
 
 
 def safe(name: str) -> str:
-    """Return a name for a file or folder that every system and URL takes; different for different names.
+    """Return a name for a file or folder that every system and URL takes; each its own.
 
     What is not plain (a-z, 0-9, _ and -) is replaced and told apart by a digest after a dot.
     """

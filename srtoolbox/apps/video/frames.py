@@ -75,11 +75,7 @@ class Frame(NamedTuple):
 
 
 def library() -> ModuleType:
-    """Return PyAV.
-
-    Raises:
-        SrtoolboxError: it is not installed.
-    """
+    """Return PyAV; raise a SrtoolboxError where it is not installed."""
     try:
         import av
     except ImportError as error:
@@ -113,11 +109,7 @@ def opened(path: str | os.PathLike) -> Iterator[InputContainer]:
 
 
 def packed_animation(path: str | os.PathLike) -> io.BytesIO:
-    """Return an animated WebP or AVIF as a lossless video in memory, which FFmpeg can read.
-
-    Raises:
-        ImageError: damaged; the message names the file.
-    """
+    """Return an animated WebP or AVIF as a lossless video in memory, which FFmpeg can read."""
     av, file, time = library(), io.BytesIO(), 0
     frames = moving_frames(path)
     first = next(frames)
@@ -235,7 +227,8 @@ class _Converter:
             options = "in_range=pc:out_range=pc"
         self._graph = library().filter.Graph()
         size = f"video_size={video.width}x{video.height}:pix_fmt={source}:time_base=1/1000:pixel_aspect=1/1"
-        steps = [("buffer", size), ("scale", f"{options}:flags={_FLAGS}"), ("format", target), ("buffersink", None)]
+        scale = f"{options}:flags={_FLAGS}"
+        steps = [("buffer", size), ("scale", scale), ("format", target), ("buffersink", None)]
         self._graph.link_nodes(*(self._graph.add(*step) for step in steps)).configure()
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:

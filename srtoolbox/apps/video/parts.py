@@ -209,7 +209,8 @@ def join(parts: Sequence[Part], video: Video, path: Path, container_format: str)
 
     def write(file: BinaryIO) -> None:
         with opened(video.path) as source, library().open(file, "w", format=container_format) as target:
-            target.metadata.update({key: value for key, value in source.metadata.items() if key.lower() in _KEPT_TAGS})
+            tags = source.metadata.items()
+            target.metadata.update({key: value for key, value in tags if key.lower() in _KEPT_TAGS})
             if chapters := source.chapters():
                 target.set_chapters(chapters)
             stream = _joined_stream(parts, video, source, target)

@@ -187,23 +187,15 @@ def _warn_missing(video: Video, parts: Parts) -> None:
     seconds = float((parts.done[-1].pts[-1] - parts.done[0].pts[0]) * video.time_base + 1 / video.rate)
     declared = float(video.duration or 0)
     if declared - seconds > max(_SHORT_SECONDS, _SHORT_SHARE * declared):
-        LOGGER.warning(
-            "%s: its frames end after %.1f s, it declares %.1f s: it is cut short, unless its sound is longer",
-            video.path,
-            seconds,
-            declared,
-        )
+        times = f"its frames end after {seconds:.1f} s, it declares {declared:.1f} s"
+        LOGGER.warning("%s: %s: it is cut short, unless its sound is longer", video.path, times)
 
 
 # ---- checks before hours of work
 
 
 def _check_target(video: Video, target: Path, encodable: Encodable, encoding: Encoding) -> str:
-    """Return the container's name.
-
-    Raises:
-        SrtoolboxError: it, the codec or the size cannot be.
-    """
+    """Return the container's name; a SrtoolboxError where it, codec or size cannot be."""
     if target.suffix.lower() not in CONTAINERS:
         raise SrtoolboxError(f"{target}: the name of a video ends in {', '.join(CONTAINERS)}")
     container = CONTAINERS[target.suffix.lower()]

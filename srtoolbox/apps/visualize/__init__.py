@@ -5,11 +5,11 @@ from srtoolbox.apps.visualize.images import (
     Drawing,
     animate_scan,
     animate_training,
-    check_animation_suffix,
     check_sheet_suffix,
     compare_networks,
     read_crop,
 )
+from srtoolbox.plots.animation import check_suffix as check_animation_suffix
 
 __all__ = [
     "Drawing",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from srtoolbox.apps.visualize.images import MOST, Drawing, select_entries, shared_iterations
+from srtoolbox.apps.visualize.images import MOST, Drawing, shared_iterations
 from srtoolbox.errors import CheckpointError, DataError, SrtoolboxError
 from srtoolbox.image import read_image, to_uint8
 from srtoolbox.inference.restore import upscale_whole
@@ -120,14 +120,10 @@ def animate_features(
     else:
         maps, numbers = _maps_of_checkpoints(Path(work_dir), image, layer, channels, most, load)
     limits, first = limits_of([*maps.values()]), Cell(to_uint8(image), "input")
-    frames = [
-        grid(
-            square_rows([first, *channel_cells(part, numbers, limits)]),
-            title=f"{layer}   iteration {iteration:,}",
-            cell=width,
-        )
-        for iteration, part in maps.items()
-    ]
+    frames = []
+    for iteration, part in maps.items():
+        cells = square_rows([first, *channel_cells(part, numbers, limits)])
+        frames.append(grid(cells, title=f"{layer}   iteration {iteration:,}", cell=width))
     return Drawing(same_size(frames), f"{counted(len(frames), 'frame')} of {layer}")
 
 
@@ -143,7 +139,8 @@ def _maps_of_checkpoints(
     folder = work_dir / "checkpoints"
     paths = [path for path in list_checkpoints(folder) if verify_checkpoint(path) is None]
     if not paths:
-        raise CheckpointError(f"{folder}: no iter_*.pth that is whole; CheckpointHook keeps all with keep_last=None")
+        hint = "CheckpointHook keeps all with keep_last=None"
+        raise CheckpointError(f"{folder}: no iter_*.pth that is whole; {hint}")
     maps: dict[int, np.ndarray] = {}
     numbers: list[int] = []
     for path in (paths[place] for place in evenly(len(paths), most)):
@@ -157,10 +154,11 @@ def _stored_maps(
     work_dir: Path, layer: str | None, channels: Sequence[int] | None, most: int
 ) -> tuple[str, Mapping[int, np.ndarray], np.ndarray, list[int]]:
     """Return what a hook kept: the layer, maps by iteration, the image, the channels' numbers."""
-    folders = snapshot_folders(work_dir, FEATURES, "FeatureMapsHook")
-    if layer is None and len(folders) > 1:
+    names = [layer] if layer else None
+    folders = snapshot_folders(work_dir, FEATURES, "FeatureMapsHook", names, "--layer")
+    if len(folders) > 1:
         raise SrtoolboxError(f"the training kept {', '.join(folders)}: choose one with --layer")
-    (layer, folder), *_ = select_entries(folders, [layer] if layer else None, "--layer").items()
+    layer, folder = next(iter(folders.items()))
     paths = list_snapshots(folder)
     try:
         numbers = json.loads((folder / "about.json").read_text(encoding="utf-8"))["channels"]
@@ -170,7 +168,8 @@ def _stored_maps(
     maps = {number: read_maps(paths[number]) for number in shared_iterations({"": paths}, most)}
     if channels:
         if missing := sorted(set(channels) - set(numbers)):
-            raise SrtoolboxError(f"--channels: of {layer} the training kept {numbers}, not {missing}")
+            fault = f"of {layer} the training kept {numbers}, not {missing}"
+            raise SrtoolboxError(f"--channels: {fault}")
         places = [numbers.index(channel) for channel in channels]
         maps, numbers = {number: part[places] for number, part in maps.items()}, list(channels)
     return layer, maps, image, numbers

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from torch import nn
@@ -16,14 +16,13 @@ from srtoolbox.image import expand_gray, read_image, to_uint8, write_image
 from srtoolbox.image.file_types import WRITE_SUFFIXES, listed
 from srtoolbox.inference.upscaler import Upscaler, upscale
 from srtoolbox.interfaces import facts_of
-from srtoolbox.plots.animation import check_suffix, evenly, write_animation
+from srtoolbox.plots.animation import evenly, write_animation
 from srtoolbox.plots.grid import Cell, grid, same_size
 from srtoolbox.plots.sheet import size_of
 from srtoolbox.plots.snapshots import PATCHES, Box, list_snapshots, psnr, read_truth, snap, snapshot_folders
 from srtoolbox.resize import imresize
-from srtoolbox.text import counted, did_you_mean
+from srtoolbox.text import counted
 
-T = TypeVar("T")
 MOST = 60
 """Frames of an animation, unless more are asked for: at five a second it lasts 14 seconds."""
 _MARK = np.array((220, 50, 47), np.uint8)
@@ -42,9 +41,6 @@ class Drawing(NamedTuple):
     def save_animation(self, path: str | os.PathLike, *, seconds: float = 0.2) -> None:
         """Write a GIF, an MP4 or a PNG with some of the frames, each shown for so many seconds."""
         write_animation(path, self.frames, seconds=seconds)
-
-
-check_animation_suffix = check_suffix
 
 
 def check_sheet_suffix(path: str | os.PathLike, hint: str = "") -> None:
@@ -73,19 +69,6 @@ def _refuse_outside(crop: Box, image: np.ndarray, place: str) -> None:
     x, y, width, height = crop
     if x + width > image.shape[1] or y + height > image.shape[0]:
         raise SrtoolboxError(f"crop {','.join(map(str, crop))} lies outside of {place}")
-
-
-def select_entries(entries: Mapping[str, T], names: Sequence[str] | None, option: str) -> dict[str, T]:
-    """Return the entries of these names, or all.
-
-    Raises:
-        SrtoolboxError: no such name.
-    """
-    for name in names or ():
-        if name not in entries:
-            hint = did_you_mean(name, entries, else_list=True)
-            raise SrtoolboxError(f"{option}: the training kept no {name!r}.{hint}")
-    return {name: entries[name] for name in names} if names else dict(entries)
 
 
 # ---- networks side by side
@@ -177,8 +160,7 @@ def animate_training(
     Raises:
         SrtoolboxError: nothing was kept, no such patch, or patches without an iteration in common.
     """
-    folders = snapshot_folders(Path(work_dir), PATCHES, "PatchesHook")
-    folders = select_entries(folders, patches, "--patches")
+    folders = snapshot_folders(Path(work_dir), PATCHES, "PatchesHook", patches, "--patches")
     snapshots = {name: list_snapshots(folder) for name, folder in folders.items()}
     fixed = {name: _fixed_cells(name, folder) for name, folder in folders.items()}
     frames = []
@@ -201,11 +183,7 @@ def _fixed_cells(name: str, folder: Path) -> tuple[list[Cell], Cell]:
 
 
 def shared_iterations(snapshots: Mapping[str, Mapping[int, Path]], most: int) -> list[int]:
-    """Return at most `most` iterations that all snapshots have, evenly chosen.
-
-    Raises:
-        DataError: there is none.
-    """
+    """Return at most `most` iterations that all snapshots have; raise a DataError for none."""
     shared = sorted(set.intersection(*map(set, snapshots.values())))
     if not shared:
         raise DataError(f"{', '.join(snapshots)} have no iteration in common: name one of them")
@@ -256,7 +234,7 @@ def _tile_areas(size: tuple[int, int], tile: int, scale: int) -> list[tuple[slic
 def _scan_frames(
     lq: np.ndarray, result: np.ndarray, areas: Sequence[tuple[slice, slice]], most: int, width: int
 ) -> list[np.ndarray]:
-    """Return frames from bicubic to the whole result, the tile of `areas` that came last outlined."""
+    """Return frames from bicubic to the result, the tile of `areas` that came last outlined."""
     result = expand_gray(to_uint8(result))
     canvas = np.ascontiguousarray(imresize(expand_gray(to_uint8(lq)), size=result.shape[:2]))
     line = max(1, round(result.shape[1] / width * 3))
@@ -268,7 +246,7 @@ def _scan_frames(
         image = canvas.copy()
         if 0 < number < len(areas):
             inside = image[areas[number - 1]]
-            inside[:line], inside[-line:], inside[:, :line], inside[:, -line:] = _MARK, _MARK, _MARK, _MARK
+            inside[:line] = inside[-line:] = inside[:, :line] = inside[:, -line:] = _MARK
         title = f"tile {number} of {len(areas)}" if number else "bicubic"
         frames.append(grid([[Cell(image)]], title=title, cell=width))
     return same_size(frames)
