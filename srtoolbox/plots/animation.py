@@ -136,7 +136,7 @@ def _palette(frames: Sequence[np.ndarray]) -> np.ndarray:
     sample = np.concatenate([part[number % step :: step] for number, part in enumerate(flat)])
     like = (sample >> 2).astype(np.uint32) @ np.array((1 << 12, 1 << 6, 1), np.uint32)
     _, places, counts = np.unique(like, return_index=True, return_counts=True)
-    # by the root of their frequency, or rare colours of small things (a mark, a nose) get no own one
+    # by the root of their frequency: rare colours of small things (a mark, a nose) get their own
     weighted = sample[places].repeat(np.sqrt(counts).round().astype(int), axis=0)
     method = Image.Quantize.MEDIANCUT
     few = Image.fromarray(weighted[None]).quantize(256 - _GRAYS, method=method, kmeans=3)

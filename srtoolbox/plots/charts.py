@@ -116,7 +116,8 @@ def plot_bars(path: str | os.PathLike, scores: Scores, *, metrics: Sequence[str]
     if not panels:
         raise DataError("no scores to draw")
     others = itertools.cycle(COLOURS)
-    colours = {name: _BICUBIC if name.lower().startswith("bicubic") else next(others) for name in scores}
+    is_gray = {name: name.lower().startswith("bicubic") for name in scores}
+    colours = {name: _BICUBIC if gray else next(others) for name, gray in is_gray.items()}
     sets = list(dict.fromkeys(name for entry in scores.values() for name in entry))
     width = max(5.0, 0.62 * len(sets) * (len(scores) + 0.8))
     figure, axes = new_panels(len(panels), 1, (min(width, 24), 3.6), 0.5)

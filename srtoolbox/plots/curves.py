@@ -151,9 +151,10 @@ def _draw_panel(
             axis.axhline(value, color=by_label.get(label, SOFT), linestyle=_DASHES, linewidth=1.4)
     if not is_log:  # "30.1455" at its tick, not "0.0005" below "+3.0145e1"
         axis.ticklabel_format(axis="y", useOffset=False)
-    highest = [value for _, _, curve in curves if (value := curve.values.max()) > 0]
-    if key == RATES and highest and max(highest) > 20 * min(highest):  # else lines lie on the axis
-        axis.set_yscale("log", nonpositive="mask")  # a rate of 0 ends its line
+    if key == RATES:
+        highest = [value for _, _, curve in curves if (value := curve.values.max()) > 0]
+        if highest and max(highest) > 20 * min(highest):  # else the lower ones lie on the axis
+            axis.set_yscale("log", nonpositive="mask")  # a rate of 0 ends its line
     charts.simplify(axis)
     axis.margins(x=0.02)
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))

@@ -184,7 +184,7 @@ def read_scores(paths: Sequence[str | os.PathLike]) -> dict[str, dict[str, dict[
         with _reading(path, command, f"not scores as `{command}` writes them"):
             for network, sets in files.read_json(path).items():
                 scores = {
-                    name: {key: float(value) for key, value in entry.items() if key not in ("images", "seconds")}
+                    name: {key: float(entry[key]) for key in entry if key not in ("images", "seconds")}
                     for name, entry in sets.items()
                 }
                 is_taken = result.get(network, scores) != scores

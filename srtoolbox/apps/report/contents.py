@@ -29,17 +29,18 @@ SECONDS = "seconds"
 
 @dataclass(frozen=True)
 class NetworkEntry:
-    """One network of a report; without a checkpoint, file, sha256 and iteration are None."""
+    """One network of a report: its class, and its checkpoint, if it has one.
+
+    It is averaged if its weights are a mean over the training (EMA).
+    """
 
     title: str
     kind: str
-    """Its class."""
     parameters: int
     file: str | None = None
     sha256: str | None = None
     iteration: int | None = None
     averaged: bool = False
-    """True if the weights are an average over the training (EMA)."""
 
 
 @dataclass(frozen=True)

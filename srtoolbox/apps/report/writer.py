@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -44,7 +43,7 @@ _HIDDEN = re.compile(r"\..+\.\d+-[0-9a-f]{6}(\.old)?\.tmp|\..+\.\d+-[0-9a-f]{6}\
 
 
 class ReportWriter:
-    """A report in the making; as a context, what is not written by its end is taken away.
+    """A report in the making, to be written or discarded.
 
     Every rank adds its images; the main one writes.
 
@@ -60,14 +59,6 @@ class ReportWriter:
         self._images = images or DEFAULT_IMAGES
         self._staged = StagedFolder(folder) if dist.is_main() else None
         self._folder = Path(dist.all_gather_object(str(self._staged.path) if self._staged else "")[0])
-
-    def __enter__(self) -> ReportWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.discard()
 
     def discard(self) -> None:
         """Take away what is not written."""
