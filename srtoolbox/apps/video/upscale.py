@@ -75,8 +75,7 @@ def upscale_video(
         overwrite: replace `target`, and parts of another job.
         progress: called with frames done and frames in all (0 where the file does not tell); None
             shows a bar.
-        device: where a checkpoint's network runs; None is a GPU where there is one. A module stays
-            where it is.
+        device: of a checkpoint's network; None is a GPU where there is one. A module stays there.
         settings: arguments of `Upscaler`, such as `tile=512`.
 
     Raises:
