@@ -134,7 +134,9 @@ class Job:
         if resume and not resume_from and notes.get("from"):  # where there is no save yet
             resume_from = Path(notes["from"])
         try:
-            return self._train_or_go_back(resume, resume_from, overwrite)
+            result = self._train_or_go_back(resume, resume_from, overwrite)
+            dist.barrier()  # here the log still names a rank that dies at the end
+            return result
         except Interrupted:
             raise
         except BaseException as error:
