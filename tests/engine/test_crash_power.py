@@ -117,12 +117,15 @@ def test_ten_thousand_states_recover(tmp_path: Path) -> None:
 
 
 def no_fsync_of_files(patch: pytest.MonkeyPatch) -> None:
-    def write_and_rename(temporary, path, writer) -> None:
+    def atomic_write(path, writer, *, size=None) -> None:
+        files.make_folder(path.parent)
+        temporary = path.with_name(f".{path.name}.1-0a0a0a.tmp")
         with files.open(temporary, "xb") as file:
             writer(file)
         os.replace(temporary, path)
+        files.sync_folder(path.parent)
 
-    patch.setattr(files, "_write_and_rename", write_and_rename)
+    patch.setattr(files, "atomic_write", atomic_write)
 
 
 def no_fsync_of_folders(patch: pytest.MonkeyPatch) -> None:
