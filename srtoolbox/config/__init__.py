@@ -132,7 +132,12 @@ def resolve_config(
     """
     entries = {path: value for path, value in (entries or {}).items() if value is not None}
     if isinstance(source, str | os.PathLike):
-        return Config.fromfile(source, [*overrides, *(f"{path}={value!r}" for path, value in entries.items())])
+        texts = list(overrides)
+        for path, value in entries.items():
+            key, _, inner = path.partition(".")
+            whole = {inner: value} if inner else value  # a dict goes into one that is there, and over None
+            texts.append(f"{key}={whole!r}")
+        return Config.fromfile(source, texts)
     if overrides:
         raise OptionError("overrides are for a config that is a file; change the config itself")
     config = copy.deepcopy(source) if isinstance(source, Config) else Config(copy.deepcopy(dict(source)))

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from srtoolbox.config import Config, Origin
+from srtoolbox.config import Config, Origin, resolve_config
 from srtoolbox.errors import ConfigError
 
 
@@ -328,3 +328,13 @@ def test_plugin_files_are_found_from_wherever_the_config_is_saved(tmp_path, monk
     assert Config.fromfile("child.py", ["custom_imports=./e.py"]).custom_imports == f"{tmp_path}/child/e.py"
     (tmp_path / "child/wrong.py").write_text("custom_imports = 3\n")
     assert Config.fromfile("wrong.py").custom_imports == 3, "a wrong kind is left to the check"
+
+
+@pytest.mark.parametrize("before", [None, {"threads": 1}, {"device": "cuda"}])
+def test_an_entry_goes_into_a_section_whatever_the_file_says_of_it(tmp_path, before):
+    path = tmp_path / "c.py"
+    path.write_text(f"seed = 1\nthird = 3 * seed\nruntime = {before}\n", encoding="utf-8")
+    entries = {"runtime.device": "cpu", "seed": 2, "load_from": None}
+    runtime = {**(before or {}), "device": "cpu"}
+    assert resolve_config(path, entries=entries).to_dict() == {"seed": 2, "third": 6, "runtime": runtime}
+    assert resolve_config(Config.fromfile(path), entries=entries).runtime == runtime

@@ -301,7 +301,7 @@ def train(
         "seed": seed,
         "load_from": load_from and os.fspath(load_from),
         "work_dir": work_dir and os.fspath(work_dir),
-        "runtime.device": device,
+        "runtime.device": device and str(device),
     }
     job = Job(resolve_config(config, overrides, entries), plugins=plugins, source=source)
     return job.train(resume=resume, resume_from=resume_from, overwrite=overwrite)
