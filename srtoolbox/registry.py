@@ -59,13 +59,11 @@ class Registry(Generic[T]):
         key = name or obj.__name__
         for registry in _ALL.values():
             owner = registry._entries.get(key)
-            if owner is None:
-                continue
-            is_same = (owner.__module__, owner.__qualname__) == (obj.__module__, obj.__qualname__)
-            if registry is not self or not is_same:  # one imported again replaces the first
-                fault = f"has registered a {registry.kind} of that name. Rename one of the two."
-                first = f"{obj.__module__} registers {self.kind} {key!r}"
-                raise RegistryError(f"{first}, but {owner.__module__} {fault}")
+            if owner is None or (registry is self and _home(owner) == _home(obj)):
+                continue  # one imported again replaces the first
+            fault = f"has registered a {registry.kind} of that name. Rename one of the two."
+            first = f"{obj.__module__} registers {self.kind} {key!r}"
+            raise RegistryError(f"{first}, but {owner.__module__} {fault}")
         if any(p.kind is p.VAR_KEYWORD for p in parameters_of(obj).values()):
             fault = "takes **kwargs: name its arguments, so that configs can be checked"
             if getattr(getattr(obj, "__init__", None), "__module__", "").startswith("torch."):
@@ -137,6 +135,10 @@ class Registry(Generic[T]):
         module = importlib.import_module(self.package)
         for info in pkgutil.walk_packages(getattr(module, "__path__", []), module.__name__ + "."):
             importlib.import_module(info.name)
+
+
+def _home(entry: Callable[..., object]) -> tuple[str, str]:
+    return entry.__module__, getattr(entry, "__qualname__", repr(entry))
 
 
 def parameters_of(entry: Callable[..., object]) -> Mapping[str, inspect.Parameter]:

@@ -1,5 +1,6 @@
 """Registries: registration, look-up, building, and what holds for every registered component."""
 
+import functools
 import inspect
 import sys
 import types
@@ -83,6 +84,14 @@ def test_two_owners_of_a_name(kinds):
         metrics.register(type("Same", (), {"__module__": "two"}))
     with pytest.raises(RegistryError, match="two registers loss 'Same', but one has registered"):
         losses.register(type("Same", (), {"__module__": "two"}))
+
+
+def test_an_owner_without_a_qualified_name(kinds):
+    losses, metrics = kinds
+    losses.register(type("Same", (), {"__module__": "one"}))
+    for registry_of_two in (metrics, losses):
+        with pytest.raises(RegistryError, match=r"registers (metric|loss) 'Same', but one has registered a loss"):
+            registry_of_two.register(functools.partial(dict), name="Same")
 
 
 def test_a_reloaded_module_may_register_again(kinds):
