@@ -84,7 +84,9 @@ def padded(network: nn.Module, image: np.ndarray, margin: int, tile: int = 128) 
 
 def pieces(network: nn.Module, image: np.ndarray, dtype: str = "fp32", piece: int = PIECE) -> Tensor:
     """The body on the whole image, the upsampling in pieces."""
-    return AutocastRestore(PiecewiseUpsampling(network, piece), dtype)(to_tensor(image))
+    upsampling = PiecewiseUpsampling(network)
+    upsampling.piece = piece
+    return AutocastRestore(upsampling, dtype)(to_tensor(image))
 
 
 def tiles(network: nn.Module, image: np.ndarray, tile: int = 128, batch: int = 1) -> Tensor:
