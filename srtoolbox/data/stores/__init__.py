@@ -13,13 +13,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from srtoolbox.data.stores.base import Store, missing
+from srtoolbox.data.stores.base import Shape, Store, Window, key_of, missing
 from srtoolbox.data.stores.folder import FolderStore
 from srtoolbox.data.stores.hub import HubStore, holds_dataset, is_hub
 from srtoolbox.data.stores.lmdb import LmdbStore, is_lmdb
 from srtoolbox.errors import DataError, ImageError
 from srtoolbox.image.file_types import list_images
 
+__all__ = ["FolderStore", "HubStore", "LmdbStore", "Shape", "Store", "Window", "key_of", "open_folder", "open_store"]
 _log = logging.getLogger(__name__)
 
 
