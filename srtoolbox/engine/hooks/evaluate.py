@@ -18,7 +18,8 @@ class EvaluateHook(Hook):
     """Score `data.val` every `data.val.interval` iterations and after the last one.
 
     The interval is by default a tenth of the run, at most 5000. A run that begins from other
-    weights (`load_from`) is scored before it learns, too. Averaged weights (EMAHook) go first.
+    weights (`load_from`) is scored before it learns, too. Scores are of the averaged weights, where
+    an EMAHook keeps some.
 
     Args:
         network: which of the model's networks.
