@@ -85,7 +85,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _content(url: str, max_bytes: int, deadline: float) -> bytes:
-    opener = urllib.request.OpenerDirector()  # none of the default handlers: they would also do http, ftp and file
+    opener = urllib.request.OpenerDirector()  # the defaults would also do http, ftp and file
     for handler in (
         urllib.request.ProxyHandler(),
         urllib.request.HTTPSHandler(),

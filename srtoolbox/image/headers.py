@@ -34,7 +34,7 @@ _MOST_BLOCKS = 8  # of which broken ones count: each may take the time of unpack
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _PROFILE = b"Raw profile type "
 _PROFILES = {b"exif": "exif", b"xmp": "xmp", b"APP1": "exif"}
-_EXIF_HEAD, _XMP_HEAD = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"  # what an APP1 segment of JPEG begins with
+_EXIF_HEAD, _XMP_HEAD = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"  # starts of JPEG's APP1
 _GRAY_MODES = {"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"}
 _COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB"}
 _NAMESPACE = re.compile(rb"xmlns:([\w.-]{1,64})\s*=\s*[\"']http://ns\.adobe\.com/tiff/1\.0/[\"']")
@@ -52,7 +52,7 @@ class Header(NamedTuple):
     channels: int
     orientation: int
     """The one that remains to be undone: 1 where the decoder turns the image itself."""
-    by_cv2: bool  # else by Pillow, which is strict with JPEG, and right about palettes, CMYK and 8-bit TIFF
+    by_cv2: bool  # else by Pillow: strict with JPEG, right about palettes, CMYK and 8-bit TIFF
     deep_bits: int = 0
     """Bits per channel of the file where they are read as 8; else 0."""
 
@@ -114,7 +114,7 @@ def _animation(frames: int) -> ImageError:
 
 def _other_header(file: BinaryIO) -> Header:
     with open_by_pillow(file) as image:
-        frames = getattr(image, "n_frames", 1)  # the further ones of MPO and HEIC are previews, bursts and the like
+        frames = getattr(image, "n_frames", 1)  # MPO's and HEIC's are previews, bursts ...
         if frames > 1 and image.format in ("AVIF", "GIF", "WEBP"):
             raise _animation(frames)
         if frames > 1 and image.format == "TIFF":

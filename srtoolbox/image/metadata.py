@@ -43,7 +43,7 @@ _INTEROPERABILITY = 0xA005
 
 @dataclass(frozen=True)
 class Metadata:
-    """All that is kept of a file beside its pixels, to which the orientation is applied: it is 1."""
+    """All that is kept of a file beside its pixels; its orientation is 1, for they are upright."""
 
     icc: bytes | None = None
     """The ICC profile of the colours."""
@@ -60,7 +60,7 @@ class Metadata:
 
 
 def profile_space(icc: bytes) -> bytes:
-    """The colour space of an ICC profile, as b'RGB ', b'GRAY', b'CMYK' ...; b'' of what is no profile."""
+    """The colour space of an ICC profile, b'RGB ', b'GRAY', b'CMYK' ...; b'' of no profile."""
     return icc[16:20] if len(icc) >= 128 and icc[36:40] == b"acsp" else b""
 
 

@@ -39,10 +39,10 @@ _RAW_PHOTOMETRICS, _RAW_COMPRESSIONS = {32803, 34892}, {32767, 32769, 32770, 347
 
 @contextlib.contextmanager
 def open_by_pillow(file: BinaryIO | io.BytesIO) -> Iterator[Image.Image]:
-    """A file as one of the formats that are read. Raises ImageError where it is none, or too large."""
+    """Open a file of a format that is read. Raises ImageError where it is none, or too large."""
     formats = _formats_of(file)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MAX_PIXELS is our limit; broken metadata is not worth a line per file
+        warnings.simplefilter("ignore")  # MAX_PIXELS is our limit; broken metadata is no matter
         try:
             image = Image.open(file, formats=formats)
         except Image.UnidentifiedImageError:
@@ -59,7 +59,7 @@ def open_by_pillow(file: BinaryIO | io.BytesIO) -> Iterator[Image.Image]:
 
 
 def _formats_of(file: BinaryIO | io.BytesIO) -> tuple[str, ...]:
-    """Pillow's names of the formats that a file may be of; raises ImageError for one not read here."""
+    """Pillow's names of the formats a file may be of; raises ImageError for one not read here."""
     start = file.read(START_BYTES)
     file.seek(0)
     kind = kind_of(start)
@@ -97,7 +97,7 @@ def check_pixels(height: int, width: int) -> None:
 
 def _is_camera_raw(file: BinaryIO | io.BytesIO) -> bool:
     """True for camera raw in the form of a TIFF, of which Pillow would read the small preview."""
-    with warnings.catch_warnings(), contextlib.suppress(Exception):  # what is broken is told when it is opened
+    with warnings.catch_warnings(), contextlib.suppress(Exception):  # opening it says what is broken
         warnings.simplefilter("ignore")
         start = file.read(8)
         start += file.read(8) if start[2] == 43 else b""
@@ -114,7 +114,7 @@ def _is_camera_raw(file: BinaryIO | io.BytesIO) -> bool:
 
 # ---- the header of JPEG XL (ISO 18181-1, annex D), whose library would decode at once
 
-_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # width to height, by their number from 1
+_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # width to height, from 1
 _CONTAINER = b"\0\0\0\x0cJXL "
 
 
@@ -138,7 +138,7 @@ def read_jxl_header(data: bytes) -> JXLHeader:
             if bits.take(1):
                 _size(bits)
             if bits.take(1):
-                return JXLHeader(height, width, False, 8)  # a preview: what follows is not looked for
+                return JXLHeader(height, width, False, 8)  # a preview: seek no more
             is_animated = bool(bits.take(1))
         if not is_animated:
             depth = 32 if bits.take(1) else bits.choice((8, 0), (10, 0), (12, 0), (1, 6))

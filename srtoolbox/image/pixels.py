@@ -11,7 +11,7 @@ import numpy as np
 from srtoolbox.image.tensors import to_uint8
 
 Filling = Literal["reflect", "zero"]
-_BORDERS = {"reflect": cv2.BORDER_REFLECT, "zero": cv2.BORDER_CONSTANT}  # cv2's REFLECT repeats the edge pixel
+_BORDERS = {"reflect": cv2.BORDER_REFLECT, "zero": cv2.BORDER_CONSTANT}  # REFLECT repeats the edge
 _BAND = 1 << 16  # pixels summed at a time: they stay in the cache
 
 
@@ -25,7 +25,7 @@ def copy_view(target: np.ndarray, view: np.ndarray) -> None:
     plain = view.swapaxes(0, 1) if transposed else view
     mirrored = (plain.strides[0] < 0, plain.strides[1] < 0)
     if plain.strides[2] != view.itemsize or abs(plain.strides[1]) != pixel or not (transposed or mirrored[1]):
-        target[...] = view  # rows in one piece, or a view of another kind (gray expanded to three channels)
+        target[...] = view  # rows in one piece, or gray expanded to three channels
         return
     stored = plain[:: -1 if mirrored[0] else 1, :: -1 if mirrored[1] else 1]
     if transposed:
@@ -36,7 +36,7 @@ def copy_view(target: np.ndarray, view: np.ndarray) -> None:
 
 
 def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
-    """(H, W, C) -> (side, side) float32: the means of its luma over equal areas, in levels of 8 bits."""
+    """(H, W, C) -> (side, side) float32: means of its luma over equal areas, in levels of 8 bits."""
     level = np.float32(1 if image.dtype == np.uint8 else 1 / 257)
     height, width = image.shape[:2]
     if min(height, width) > 4 * side:  # colours are mixed after a first reduction: the same, faster
@@ -54,7 +54,7 @@ def window_means(planes: np.ndarray, size: int, sigma: float) -> np.ndarray:
     count, height, width = planes.shape
     taps = cv2.getGaussianKernel(size, sigma).astype(planes.dtype)
     blurred = cv2.sepFilter2D(planes.reshape(count * height, width), -1, taps, taps).reshape(planes.shape)
-    border = size // 2  # one filtering for all planes: what mixes neighbouring planes or leaves the image is cut off
+    border = size // 2  # one filtering for all planes: what mixes neighbours is cut off
     return blurred[:, border : height - border, border : width - border]
 
 
@@ -150,7 +150,7 @@ def fill_hidden(colours: np.ndarray, alpha: np.ndarray, wraps: tuple[bool, bool]
     _, labels = cv2.distanceTransformWithLabels(
         padded.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    nearest = np.zeros(labels.max() + 1, np.int64)  # label -> place of the visible pixel it stands for
+    nearest = np.zeros(labels.max() + 1, np.int64)  # label -> its visible pixel's place
     nearest[labels[~padded]] = np.flatnonzero(~padded)
     labels = labels[_inner(hidden.shape, halves, wraps)]
     row, column = np.divmod(nearest[labels[hidden]], padded.shape[1])
@@ -160,7 +160,7 @@ def fill_hidden(colours: np.ndarray, alpha: np.ndarray, wraps: tuple[bool, bool]
 
 
 def _around(shape: Sequence[int], margins: Sequence[int], wraps: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of an image with margins, in which wrapped axes go on at the other side."""
+    """Return the indices of an image with margins; wrapped axes go on at the other side."""
     rows, columns = np.ix_(
         *(
             np.arange(-margin, length + margin) % length if is_wrapped else np.arange(length)

@@ -111,7 +111,7 @@ def _check_size(image: np.ndarray, header: Header) -> None:
 
 
 def _decode_by_cv2(data: bytes, header: Header) -> tuple[np.ndarray, np.ndarray | None]:
-    """Decode colour and alpha (HW1 or None) of PNG, for cv2 is fastest, and 16-bit TIFF; unrotated."""
+    """Decode colour and alpha (HW1 or None) of PNG (cv2 is fastest) and 16-bit TIFF; unrotated."""
     if data.startswith(PNG_START):
         data = _without_metadata(data)
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -136,7 +136,7 @@ def _without_metadata(data: bytes) -> bytes:
 
 
 def _colours_of(image: Image.Image, channels: int) -> np.ndarray:
-    """Return an image decoded by Pillow as HWC, uint8 but for deep gray of JPEG XL, without alpha."""
+    """Return an image decoded by Pillow: HWC, uint8 but for deep gray of JPEG XL, no alpha."""
     if image.mode == "I;16":
         deep = np.array(image)[..., None]
         return deep if image.format == "JXL" else (deep >> 8).astype(np.uint8)
@@ -204,7 +204,7 @@ class Picture:
     pixels: np.ndarray
     """(H, W, C) uint8 or uint16, C = 1 (gray) or 3 (RGB)."""
     alpha: np.ndarray | None = None
-    """(H, W, 1) of the pixels' type, 0 where nothing is seen; None where the file has no transparency."""
+    """(H, W, 1) of the pixels' type, 0 where nothing is seen; None without transparency."""
     metadata: Metadata = field(default_factory=Metadata)
     notes: tuple[str, ...] = ()
     """A line for each thing of the file that was not read."""
@@ -250,7 +250,7 @@ def _key_alpha(data: bytes, colours: np.ndarray) -> np.ndarray | None:
     if b"tRNS" not in chunks or colour not in (0, 2):
         return None
     peak = colours.dtype.type(np.iinfo(colours.dtype).max)
-    spread = peak // (2**depth - 1)  # gray of fewer bits is spread over 0 ... 255, and so is the key
+    spread = peak // (2**depth - 1)  # gray and key are spread over 0 ... 255
     key = np.frombuffer(chunks[b"tRNS"], ">u2").astype(np.int64) * spread
     return np.where((colours == key).all(axis=2, keepdims=True), 0 * peak, peak)
 
@@ -274,7 +274,7 @@ def _alpha_of(image: Image.Image) -> np.ndarray | None:
         plain = image.convert(_ALPHA_MODES[image.mode])
     elif image.mode == "P" and "transparency" in image.info:
         plain = image.convert("RGBA")
-    elif image.format == "GIF" and "transparency" in image.info:  # its palette is gray; for PNG see `_key_alpha`
+    elif image.format == "GIF" and "transparency" in image.info:  # a gray palette; PNG: `_key_alpha`
         plain = image.convert("LA")
     else:
         return None

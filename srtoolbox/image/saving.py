@@ -136,7 +136,7 @@ def write_bands(
     *,
     quality: int | None = None,
 ) -> list[str]:
-    """Write a picture like `write_picture`, from bands of rows (h, W, C), top to bottom, alpha last."""
+    """Write like `write_picture`, from bands of rows (h, W, C), top to bottom, alpha last."""
     suffix = Path(path).suffix
     try:
         lost = check_form(form, suffix, quality)

@@ -98,7 +98,7 @@ def _write_metadata(file: BinaryIO, form: Form, metadata: Metadata) -> None:
 
 
 def _filtered(rows: np.ndarray, above: np.ndarray, pixel: int) -> np.ndarray:
-    """Each row (n, bytes) by the filter that leaves the smallest differences, behind the byte that names it."""
+    """Each row (n, bytes) by the filter of the smallest differences, behind the byte that names it."""
     up = np.vstack([above[None], rows[:-1]])
     left = np.zeros_like(rows)
     left[:, pixel:] = rows[:, :-pixel]

@@ -12,7 +12,7 @@ from srtoolbox.errors import SrtoolboxError
 
 def to_tensor(image: np.ndarray, device: torch.device | str | None = None) -> Tensor:
     """HWC (or HW) uint8 or uint16 -> (1, C, H, W) float32 in [0, 1]."""
-    image = np.array(image if image.ndim == 3 else image[..., None])  # a copy: a store's views are not writable
+    image = np.array(image if image.ndim == 3 else image[..., None])  # a store's views are read-only
     return batch_to_float(carry(torch.from_numpy(image)[None], device))
 
 
@@ -35,7 +35,7 @@ def batch_to_float(batch: Tensor) -> Tensor:
 
 
 def _peak(batch: Tensor) -> int:
-    if batch.ndim != 4 or batch.dtype not in (torch.uint8, torch.uint16, torch.int32):  # the last as `carry` makes it
+    if batch.ndim != 4 or batch.dtype not in (torch.uint8, torch.uint16, torch.int32):  # int32: by `carry`
         raise SrtoolboxError(f"a batch of images is (N, H, W, C) uint8 or uint16, got {batch.dtype} {batch.shape}")
     return 255 if batch.dtype == torch.uint8 else 65535
 
@@ -72,7 +72,7 @@ _TO_RGB = np.linalg.inv(_TO_YCBCR)
 
 
 def rgb_to_y(rgb: Tensor) -> Tensor:
-    """(N, 3, H, W) in [0, 1] -> luma (N, 1, H, W) in [16/255, 235/255], unrounded, differentiable."""
+    """(N, 3, H, W) in [0, 1] -> luma (N, 1, H, W) in [16/255, 235/255], differentiable, unrounded."""
     return _weigh(rgb, _TO_YCBCR[0], _OFFSET[0])
 
 
@@ -96,7 +96,7 @@ def batch_to_y(batch: Tensor) -> Tensor:
 
 
 def rgb_to_ycbcr(rgb: Tensor) -> Tensor:
-    """(N, 3, H, W) in [0, 1] -> Y, Cb, Cr (N, 3, H, W); Y as `rgb_to_y`, Cb and Cr in [16/255, 240/255]."""
+    """(N, 3, H, W) in [0, 1] -> YCbCr (N, 3, H, W); Y as `rgb_to_y`, the rest in [16/255, 240/255]."""
     return torch.cat([_weigh(rgb, row, offset) for row, offset in zip(_TO_YCBCR, _OFFSET, strict=True)], dim=1)
 
 

@@ -106,7 +106,7 @@ def prepare_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, and flush the entries of the new ones to the disk. Raises OSError."""
+    """Make a folder and those above it; flush the new ones' entries to the disk. Raises OSError."""
     new = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for each in reversed(new):
@@ -114,7 +114,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to the disk, where its file system can do that. Raises OSError where the disk fails."""
+    """Flush a folder's entries to the disk, where its file system can. Raises OSError on failure."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -154,12 +154,12 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:  # noqa: ANN401 - any JSON value
-    """`atomic_write` of a JSON value; non-finite numbers become the strings 'inf', '-inf', 'nan'."""
+    """`atomic_write` of a JSON value; non-finite numbers become strings, 'inf', '-inf', 'nan'."""
     write_text(path, json.dumps(finite_json(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def finite_json(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """`value` with non-finite numbers as the strings 'inf', '-inf', 'nan', which every JSON reader takes."""
+    """`value` with the strings 'inf', '-inf', 'nan' for non-finite numbers, as JSON has none."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):
@@ -202,7 +202,7 @@ def append_bytes(path: str | os.PathLike, data: bytes) -> None:
 
 
 def write_fault(path: Path, error: OSError, size: int | None = None) -> str:
-    """Say why `path` could not be written: of a full disk the bytes needed (`size`), free, missing."""
+    """Say why `path` could not be written: of a full disk the bytes needed, free and missing."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         may_be_open = system.IS_WINDOWS and isinstance(error, PermissionError)
         hint = "; another program may have it open: close that and try again" if may_be_open else ""
@@ -236,7 +236,7 @@ def windows_fault(name: str) -> str | None:
 
 
 def refused_name(path: str | os.PathLike) -> str | None:
-    """Say why the system at hand cannot write `path` under its name; None where it can, as anywhere but on Windows."""
+    """Say why this system cannot write `path` under its name; None where it can, as off Windows."""
     if not system.IS_WINDOWS:
         return None
     path = Path(path)
@@ -246,7 +246,7 @@ def refused_name(path: str | os.PathLike) -> str | None:
 
 
 def is_case_blind(folder: str | os.PathLike) -> bool:
-    """True if a folder, or the nearest above it that exists, takes names that differ only in case for one."""
+    """True if a folder, or the nearest existing one above it, ignores the case of names."""
     folder = Path(os.path.abspath(folder))
     while not folder.is_dir():
         folder = folder.parent
@@ -266,12 +266,12 @@ def _is_case_blind(folder: Path) -> bool:
 
 
 def _has_case(name: str) -> bool:
-    """True if a name has letters of two cases that all systems take for each other; the upper case of 'ß' is 'SS'."""
+    """True if a name has letters whose cases all systems equate; the upper case of 'ß' is 'SS'."""
     return name.isascii() and name.swapcase() != name
 
 
 def place_of(path: str | os.PathLike) -> Path:
-    """Return one path for one entry of one folder, to compare, not to open; a link counts as an entry of its own."""
+    """Return one path for one entry of a folder, to compare, not to open; a link is its own entry."""
     path = Path(path)
     folder = path.parent.resolve()
     if not is_case_blind(folder):
@@ -280,7 +280,7 @@ def place_of(path: str | os.PathLike) -> Path:
 
 
 def slash_hint(path: str | os.PathLike) -> str:
-    """Say, where a path shows that a backslash was meant for a separator, what to write; else nothing."""
+    """Say what to write where a path shows that a backslash was meant for a separator, else nothing."""
     text = os.fspath(path)
     escaped = next((ESCAPES[ord(sign)] for sign in text if ord(sign) in ESCAPES), None)
     if escaped:
@@ -289,13 +289,13 @@ def slash_hint(path: str | os.PathLike) -> str:
 
 
 class Claims:
-    """The owner of each file: two names may be one by case or a replaced sign, and none is written twice."""
+    """The owner of each file, none written twice: names may be one by case or a replaced sign."""
 
     def __init__(self) -> None:
         self._owners: dict[Path, str] = {}
 
     def claim(self, path: Path, owner: str) -> Path:
-        """Return `path`, from now on the owner's; raises SrtoolboxError where another one has it."""
+        """Return `path`, now the owner's; raises SrtoolboxError where another one has it."""
         other = self._owners.setdefault(place_of(path), owner)
         if other != owner:
             raise SrtoolboxError(f"{other} and {owner} would both be written to {path}: rename one of them")

@@ -1,4 +1,4 @@
-"""Files of tensors, `.pth` and `.safetensors`: written atomically, read without ever running code that is in them."""
+"""Files of tensors, `.pth` and `.safetensors`: written atomically, read without running code in them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def save_safetensors(path: str | os.PathLike, tensors: Mapping[str, Tensor], met
 
 
 def load_tensors(path: str | os.PathLike) -> dict[str, Any]:
-    """Read a `.pth` of tensors and plain values, or a `.safetensors`, onto the CPU; run no code in it.
+    """Read a `.pth` of tensors and plain values, or a `.safetensors`, onto the CPU; run no code of it.
 
     Raises:
         CheckpointError: no such file, no checkpoint, a damaged one (the zip's CRCs are checked), or
@@ -60,16 +60,16 @@ def load_tensors(path: str | os.PathLike) -> dict[str, Any]:
         library = _safetensors(path)
         try:
             return library.load(path.read_bytes())
-        except Exception as error:  # the library raises errors of its own and of Python for damaged files
+        except Exception as error:  # of its own and of Python, for damaged files
             raise CheckpointError(f"{path}: damaged, cut short, or no safetensors file; download it again") from error
     fault = _container_fault(path)
     if fault is not None:
         raise CheckpointError(f"{path}: {fault}")
-    with warnings.catch_warnings(record=True) as heard:  # of torch's makers; what concerns a user is in the error
+    with warnings.catch_warnings(record=True) as heard:  # what concerns a user is in the error
         warnings.simplefilter("always")
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # a damaged or hostile pickle can make torch raise anything, in words that mislead
+        except Exception as error:  # torch can raise anything for a damaged or hostile pickle
             raise CheckpointError(f"{path}: {_pickle_fault(path, error, heard)}") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: holds a {type(state).__name__}, not a dictionary of tensors")
@@ -92,7 +92,7 @@ def _safetensors(path: str | os.PathLike) -> ModuleType:
 
 
 def _tensors_in(value: Any, name: str, within: dict[int, bool]) -> Iterator[tuple[str, Tensor]]:  # noqa: ANN401
-    """All tensors by name, looking once into each container. `within`: those seen, and whether we are inside."""
+    """All tensors by name, once into each container. `within`: those seen, True while inside."""
     if isinstance(value, Tensor):
         yield name, value
     elif isinstance(value, Mapping | list | tuple):
@@ -111,7 +111,7 @@ def _tensors_in(value: Any, name: str, within: dict[int, bool]) -> Iterator[tupl
 
 
 def _is_backed(tensor: Tensor) -> bool:
-    """True if each value has its own place in the file: few bytes can claim a tensor of any size."""
+    """True if each value has its place in the file: few bytes can claim a tensor of any size."""
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
         return False
     return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
@@ -158,7 +158,7 @@ def _likeness(start: bytes) -> str:
             return f" but {kind}"
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 32:
         return " but a safetensors file; name it .safetensors"
-    text = start.decode("utf-8", "replace").rstrip("\ufffd")  # the 512th byte may fall into a character
+    text = start.decode("utf-8", "replace").rstrip("\ufffd")  # the end may cut a character
     return " but a text file" if all(sign.isprintable() or sign.isspace() for sign in text) else ""
 
 
@@ -170,7 +170,7 @@ def _pickle_fault(path: Path, error: Exception, heard: Sequence[warnings.Warning
     if not isinstance(error, pickle.UnpicklingError):
         return "damaged, cut short, or a pickle that torch.save did not write; copy or download it again"
     protocols = [re.match(r"Detected pickle protocol (\d+)", str(warning.message)) for warning in heard]
-    if any(protocol and int(protocol[1]) > 3 for protocol in protocols):  # refused before any object is looked at
+    if any(protocol and int(protocol[1]) > 3 for protocol in protocols):  # refused at once
         refused = (
             "is pickled in a protocol that cannot be read without running code; "
             "save the network's state_dict() with torch.save as it is, without pickle_protocol"

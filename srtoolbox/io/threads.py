@@ -1,4 +1,4 @@
-"""Threads that read ahead of the main one and write behind it, with a bound on what waits in memory.
+"""Threads that read ahead of the main one and write behind it, with a bound on what waits.
 
 All keep the order. What fails in a thread is raised where the main thread asks for the result;
 where the main thread fails, the threads end: none outlives the block it was made for.
@@ -46,7 +46,7 @@ def map_ahead(
     cost: Callable[[_T], float] = lambda item: 0,
     budget: float = math.inf,
 ) -> Generator[tuple[_T, Future[_R]]]:
-    """Yield each item with the future of `function(item)`, in order, while the next ones are worked on.
+    """Yield each item with the future of `function(item)`, in order, while the next are worked on.
 
     Closing the generator waits for the calls that have begun and cancels the others.
 
@@ -75,7 +75,7 @@ def map_ahead(
 
 
 def prefetch(items: Iterable[_T], *, ahead: int = AHEAD) -> Generator[_T]:
-    """Yield the items of an iterator that works in a thread of its own, at most `ahead` items ahead.
+    """Yield the items of an iterator that works in its own thread, at most `ahead` items ahead.
 
     Closing the generator waits for the item that is being made.
     """
@@ -96,7 +96,7 @@ class BackgroundWriter(Generic[_T, _R]):
     leaving waits for the result, or raises what writing failed with.
 
     Args:
-        write: called in the thread with an iterator over the items; what it returns is the `result`.
+        write: called in the thread with an iterator over the items; returns the `result`.
         ahead: items that may wait.
     """
 
@@ -110,7 +110,7 @@ class BackgroundWriter(Generic[_T, _R]):
         threading.Thread(target=self._work, daemon=True).start()
 
     def put(self, item: _T) -> bool:
-        """Hand an item over, waiting while `ahead` of them wait; False if the thread has ended and takes no more."""
+        """Hand an item over, waiting while `ahead` of them wait; False if the thread has ended."""
         with self._changed:
             while len(self._waiting) >= self._ahead and not self.is_done:
                 self._changed.wait(_POLL_SECONDS)
@@ -121,14 +121,14 @@ class BackgroundWriter(Generic[_T, _R]):
             return True
 
     def close(self, error: Exception | None = None) -> None:
-        """End the items: after those that wait `write` meets the error, if one is given, else their end."""
+        """End the items: after those that wait `write` meets the error, if any, else their end."""
         with self._changed:
             if not self._is_closed:
                 self._is_closed, self._error = True, error
                 self._changed.notify_all()
 
     def abandon(self) -> None:
-        """Let `write` drop what is half written, and wait until it has; what has been closed is finished instead."""
+        """Let `write` drop what is half written, and wait for it; what is closed is finished instead."""
         self.close(AbandonedError("abandoned"))
         self._outcome.exception()
 

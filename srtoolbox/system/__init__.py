@@ -34,7 +34,7 @@ IS_WINDOWS = os.name == "nt"
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGBREAK") if hasattr(signal, name)
 )
-"""The signals that ask a run to save and stop. SIGUSR1 is POSIX's (SLURM sends it), SIGBREAK (Ctrl-Break) Windows'."""
+"""Signals to save and stop: SIGUSR1 is POSIX's (SLURM sends it), SIGBREAK (Ctrl-Break) Windows'."""
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 """Errors of `FileLock.acquire` where a file system has no locks, as some of a network."""
 _LOGGER = logging.getLogger("srtoolbox")  # `logger.py` imports this module
@@ -70,9 +70,9 @@ class FileLock:
             return True
         with _guard:
             while True:
-                if _identity_of(self.path) in _held:  # to open and close the file would give up that lock
+                if _identity_of(self.path) in _held:  # closing the file would give it up
                     return False
-                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)  # not inherited by other programs
+                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)  # not inherited
                 try:
                     is_ours = _lock(descriptor)
                     status = os.fstat(descriptor)
@@ -95,7 +95,7 @@ class FileLock:
         if not self.is_held or self._descriptor is None:
             return
         with _guard:
-            if remove and not IS_WINDOWS:  # before it is let go: nobody takes the lock on a file that is going
+            if remove and not IS_WINDOWS:  # first: nobody takes the lock on a file that goes
                 with contextlib.suppress(OSError):
                     self.path.unlink()
             if fcntl is None and msvcrt is not None:  # POSIX unlocks by closing
@@ -168,7 +168,7 @@ def kill_process(pid: int) -> None:
 
 
 def parent_of(pid: int) -> int | None:
-    """Return the number of a process's parent; None where the system, unlike Linux, does not tell."""
+    """Return the number of a process's parent; None where the system, unlike Linux, does not say."""
     try:
         return int(_status(pid)[1])
     except (OSError, IndexError, ValueError):
@@ -176,7 +176,7 @@ def parent_of(pid: int) -> int | None:
 
 
 def started_at(pid: int) -> float | None:
-    """Return when a process began, in seconds since the epoch; None where the system does not tell (as above)."""
+    """Return when a process began, in seconds since the epoch; None as above."""
     try:
         since_boot = int(_status(pid)[19]) / os.sysconf("SC_CLK_TCK")
         return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
@@ -185,7 +185,7 @@ def started_at(pid: int) -> float | None:
 
 
 def environment_of(pid: int) -> bytes | None:
-    """Return the variables a process was started with, as `NAME=value` parted by zeros; None as above."""
+    """Return the variables a process began with, `NAME=value` parted by zeros; None as above."""
     try:
         return Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
@@ -235,7 +235,7 @@ class _MemoryStatus(ctypes.Structure):
 
 
 def parse_vm_stat(text: str) -> int | None:
-    """Return the bytes of free, speculative and inactive pages; the last two are given up when memory is wanted."""
+    """Return the bytes of free, speculative and inactive pages; the last two are given up on need."""
     size = re.search(r"page size of (\d+) bytes", text)
     pages = {name: int(count) for name, count in re.findall(r"^Pages (\w+):\s+(\d+)\.", text, flags=re.MULTILINE)}
     if size is None or "free" not in pages:
