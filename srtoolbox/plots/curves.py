@@ -44,8 +44,7 @@ def plot_runs(
 ) -> list[str]:
     """Draw the curves of one or more runs into a PNG, PDF or SVG.
 
-    Runs are listed from the highest last value of the first panel down, so legend and lines have
-    one order.
+    Legend and lines list the runs by their last value in the first panel, the highest first.
 
     Args:
         logs: `scores.jsonl` files or work_dirs; runs with curves of one name share a panel.
@@ -67,13 +66,7 @@ def plot_runs(
     charts.check_suffix(path)
     runs = read_runs(logs)
     existing = panels_of(runs, join)
-    for key in keys or ():
-        if key not in existing:
-            near = difflib.get_close_matches(key, existing, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(existing)}."
-            raise DataError(f"no curve named {key!r} in these runs. {hint}")
-    untimed = [key for key in existing if key.rpartition("/")[2] != "seconds"]
-    keys = list(dict.fromkeys(keys or untimed))
+    keys = _choose(existing, keys)
     if not keys:
         raise DataError(f"{', '.join(os.fspath(log) for log in logs)}: nothing to draw")
     panels = {key: existing[key] for key in keys}
@@ -95,6 +88,17 @@ def plot_runs(
     charts.add_legend(figure, lines)
     charts.write_figure(path, figure)
     return keys
+
+
+def _choose(existing: Mapping[str, Panel], keys: Sequence[str] | None) -> list[str]:
+    """Return `keys` once each, or all but timings; raises DataError for one that no run has."""
+    for key in keys or ():
+        if key not in existing:
+            near = difflib.get_close_matches(key, existing, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(existing)}."
+            raise DataError(f"no curve named {key!r} in these runs. {hint}")
+    untimed = [key for key in existing if key.rpartition("/")[2] != "seconds"]
+    return list(dict.fromkeys(keys or untimed))
 
 
 def _colours(runs: Sequence[str], first: Panel, join: bool) -> dict[str, str]:
