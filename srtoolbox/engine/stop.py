@@ -149,7 +149,7 @@ class StopSignals:
 
     def request(self) -> None:
         """Stop the run as a signal would, from any thread."""
-        self.received = self.received or REQUEST
+        self.received = REQUEST  # over a signal that came before, too
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():  # signals go to no other

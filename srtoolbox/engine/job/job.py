@@ -173,7 +173,7 @@ class Job:
             except Stop as stop:
                 if stop.signum:
                     LOGGER.warning("%s", stop)
-                    if self._is_stopped or stop.signum == REQUEST:  # or another rank's
+                    if stop.signum == REQUEST:  # on all ranks alike
                         return self._result(Ending.STOPPED, run.iter)
                     raise Interrupted(str(stop), stop.exit_code) from None
                 if stop.may_go_back and rollbacks:

@@ -217,11 +217,18 @@ def test_a_run_in_a_thread_is_stopped_by_its_job(
     assert job.train(resume=True).iteration == 20  # that stop was for the run before
 
 
+@pytest.mark.parametrize("signals", [[], [signal.SIGTERM]])
 @pytest.mark.timeout(120)
-def test_the_job_of_one_rank_stops_those_of_all(tiny_config: Path, tmp_path: Path) -> None:
+def test_the_job_of_one_rank_stops_those_of_all(signals: list[int], tiny_config: Path, tmp_path: Path) -> None:
     def work() -> int:
         job = srtoolbox.Job(Config.fromfile(tiny_config, ["hooks.call.type=CallHook"]), tmp_path / "run")
-        CallHook.action = job.stop if int(os.environ["RANK"]) else lambda: None
+
+        def act() -> None:
+            for signum in signals:  # which alone would interrupt all
+                signal.raise_signal(signum)
+            job.stop()
+
+        CallHook.action = act if int(os.environ["RANK"]) else lambda: None
         assert job.train().ending == "stopped"
         dist.leave(0)
         return 1
