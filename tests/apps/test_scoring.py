@@ -15,7 +15,7 @@ from rich.console import Console
 
 import srtoolbox
 from srtoolbox.cli import main
-from srtoolbox.errors import OptionError, SrtoolboxError
+from srtoolbox.errors import ConfigError, OptionError, SrtoolboxError
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ def test_what_does_not_go_together_is_refused(folder: Path, tmp_path: Path) -> N
         srtoolbox.test(folder / "tiny.py", best=3)
     with pytest.raises(OptionError, match=r"^datasets: the config has no set 'fotos'\. Did you mean 'photos'"):
         srtoolbox.test(folder / "tiny.py", folder / "iter_000020.pth", datasets=["fotos"])
-    with pytest.raises(OptionError, match=r"no set 'fotos'.* Did you mean 'photos'"):
+    with pytest.raises(ConfigError, match=r"no set 'fotos'.* Did you mean 'photos'"):
         srtoolbox.test(folder / "tiny.py", folder / "iter_000020.pth", datasets="photos,fotos")
     (tmp_path / "notes.txt").touch()
     with pytest.raises(SrtoolboxError, match="is no report"):

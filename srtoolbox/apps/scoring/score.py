@@ -123,6 +123,10 @@ def test(
 test.__test__ = False  # type: ignore[attr-defined]
 
 
+class UnknownSetError(OptionError, ConfigError):
+    """A name of a test set that the config does not have."""
+
+
 def sets_and_metrics(config: Config, names: str | Sequence[str] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the sets, all or those named, and metrics of `data.test`, else of `data.val`."""
     if isinstance(names, str) and names:
@@ -135,7 +139,7 @@ def sets_and_metrics(config: Config, names: str | Sequence[str] | None = None) -
     for name in names or ():
         if name not in sets:
             hint = did_you_mean(name, sets, else_list=True)
-            raise OptionError(f"datasets: the config has no set {name!r}.{hint}")
+            raise UnknownSetError(f"datasets: the config has no set {name!r}.{hint}")
     datasets = build_eval_datasets({name: sets[name] for name in names or sets})
     if not datasets:
         raise MissingDataError("none of the test sets is there (see above for what is missing)")
