@@ -72,7 +72,8 @@ def measure(network: nn.Module, shape: Sequence[int], device: torch.device, runs
             output = network(x)
         size = tuple(output.shape)
         del output
-        peak = _cuda_peak(network, x) if device.type == "cuda" else _tensor_peak(network, x)
+        peak = _cuda_peak(network, x) if device.type == "cuda" else peak_bytes(lambda: network(x))
+        peak += _resident(network, x)
         times = [_timed(lambda: network(x), device) for _ in range(runs)]
     parameters = [(each.numel(), each.requires_grad) for each in network.parameters()]
     flops = counter.get_total_flops()
@@ -113,11 +114,7 @@ def _cuda_peak(network: nn.Module, x: Tensor) -> int:
     torch.cuda.reset_peak_memory_stats(x.device)
     network(x)
     torch.cuda.synchronize(x.device)
-    return torch.cuda.max_memory_allocated(x.device) - before + _resident(network, x)
-
-
-def _tensor_peak(network: nn.Module, x: Tensor) -> int:
-    return peak_bytes(lambda: network(x)) + _resident(network, x)
+    return torch.cuda.max_memory_allocated(x.device) - before
 
 
 # ---- the networks of a config

@@ -244,9 +244,8 @@ class _Run:
         check_form(form, suffix, quality)
         if job.target is not None:
             check_folder(job.target)
-        metadata = image.metadata
         writer = BackgroundWriter[np.ndarray, list[str]](
-            lambda bands: write(job, suffix, bands, form, metadata, quality), ahead=2
+            partial(write, job, suffix, form, image.metadata, quality), ahead=2
         )
         self._writing.append(_Writing(job, form_of(image), form, writer, image.notes))
         done = 0
@@ -364,10 +363,10 @@ def _decoded_bytes(job: Job) -> int:
 def write(
     job: Job,
     suffix: str,
-    bands: Iterator[np.ndarray],
     form: Form,
     metadata: Metadata,
     quality: int | None,
+    bands: Iterator[np.ndarray],
 ) -> list[str]:
     """Write an image as its bands come; returns what its format cannot hold."""
     if job.target is not None:
