@@ -75,7 +75,7 @@ def upscale_video(
         overwrite: replace `target`, and parts of another job.
         progress: called with frames done and frames in all (0 where the file does not tell); None
             shows a bar.
-        device: of a checkpoint's network; None is a GPU where there is one. A module stays there.
+        device: of a checkpoint's network; None is a GPU where there is one. A module is not moved.
         settings: arguments of `Upscaler`, such as `tile=512`.
 
     Raises:

@@ -182,7 +182,7 @@ class PairedDataset(GTDataset):
     Raises:
         MissingDataError: a store is not there.
         DataError: images without partner, pairs whose sizes do not fit, images too small: all named
-            at once. Without gt_size (evaluation) `cut` is allowed anyway.
+            at once. Without gt_size (evaluation) GT is cut anyway.
     """
 
     def __init__(
