@@ -120,7 +120,10 @@ def _once(key: str, plugin: Plugin, asked_by: str, load: Callable[[], object] | 
     if key in _loaded:
         return
     try:
-        load() if load is not None else _import(plugin)
+        if load is None:
+            _import(plugin)
+        else:
+            load()
     except (Exception, SystemExit) as error:
         raise ConfigError(f"{asked_by}: {_sentence(error)}") from error
     _loaded[key] = plugin
