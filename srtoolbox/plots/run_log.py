@@ -65,7 +65,8 @@ def read_run(path: str | os.PathLike) -> RunLog:
             record = json.loads(line)
             for group, curves in points.items():
                 for key, value in record.get(group, {}).items():
-                    curves.setdefault(key, {})[int(record["iter"])] = float(value)
+                    point = {int(record["iter"]): float(value)}
+                    curves.setdefault(key, {}).update(point)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             if number == len(lines):
                 continue

@@ -65,6 +65,11 @@ def test_last_line_cut_anywhere_is_ignored(tmp_path: Path) -> None:
     assert read_run(write_log(tmp_path / "b", tail=tail + "\n")).terms["pixel"].values[-1] == 7
 
 
+def test_a_last_line_without_its_iteration_leaves_no_empty_curve(tmp_path: Path) -> None:
+    run = read_run(write_log(tmp_path, tail='{"terms": {"gan": 1.0}, "lr": {"new": 0.1}}'))
+    assert set(run.terms) == {"pixel"} and "new" not in run.rates
+
+
 def test_of_repeated_iterations_the_later_counts(tmp_path: Path) -> None:
     again = json.dumps({"kind": "train", "iter": 300, "lr": {}, "terms": {"pixel": "inf"}}) + "\n"
     curve = read_run(write_log(tmp_path, tail=again)).terms["pixel"]
