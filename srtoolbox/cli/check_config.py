@@ -20,8 +20,8 @@ EXAMPLE = """example:
   python tools/check_config.py my.py data.train.batch_size=8 --plugin my_loss.py"""
 
 
-def build_parser() -> CommandParser:
-    """Return the options of the command."""
+def main(argv: Sequence[str]) -> int:
+    """Run the command; 0 if no config has a fault, else 2."""
     parser = CommandParser("check_config", __doc__, EXAMPLE)
     parser.add_argument("configs", nargs="+", metavar="CONFIG", help="config files")
     parser.add_overrides("entries to change in all of them (--cfg-options is accepted)")
@@ -31,12 +31,7 @@ def build_parser() -> CommandParser:
         help="what the config is for (default: train if it has max_iters, optim or data.train, else test)",
     )
     add_plugin(parser)
-    return parser
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the command; 0 if no config has a fault, else 2."""
-    args = build_parser().parse(argv)
+    args = parser.parse(argv)
     several = len(args.configs) > 1
     faulty = [file for file in args.configs if not (several and _skip(file)) and not _check(file, args)]
     return 2 if faulty else 0

@@ -22,8 +22,8 @@ kinds of faults (for --allow): stores, damaged, unpaired, sizes, content, identi
 CONFIGS = (".py", ".yml", ".yaml", ".json")
 
 
-def build_parser() -> CommandParser:
-    """Return the parser of the command."""
+def main(argv: Sequence[str]) -> int:
+    """Run the command, and return 1 where there are faults that count."""
     parser = CommandParser("check_data", __doc__, EXAMPLE)
     add = parser.add_argument
     add("inputs", nargs="+", metavar="STORE_OR_CONFIG", help="folders and LMDBs of training images, or configs")
@@ -35,12 +35,6 @@ def build_parser() -> CommandParser:
     add("--allow", nargs="+", default=[], metavar="KIND", help="kinds of faults that do not count, see below")
     add("--json", metavar="FILE", help="write the report as JSON too")
     add("--workers", type=int, metavar="N", help="images decoded at a time (default: one per CPU)")
-    return parser
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the command, and return 1 where there are faults that count."""
-    parser = build_parser()
     args = parser.parse(argv)
     from srtoolbox.config import Config
     from srtoolbox.data.audit.check import KINDS, check_data

@@ -25,8 +25,8 @@ formats:
 TO = ("ours", "plain", "basicsr", "mmagic", "esrgan", "esrgan2019")
 
 
-def build_parser() -> CommandParser:
-    """Return the parser of the command."""
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
     parser = CommandParser("convert_checkpoint", __doc__, EXAMPLE)
     add = parser.add_argument
     add("checkpoint", metavar="CKPT", help="a checkpoint of srtoolbox or of another project")
@@ -35,12 +35,6 @@ def build_parser() -> CommandParser:
     add("--raw", action="store_true", help="leave averaged (EMA) weights out")
     add_weights_options(parser)
     add_plugin(parser)
-    return parser
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the command; returns its exit code."""
-    parser = build_parser()
     args = parser.parse(argv)
     out = Path(args.out)
     if out.suffix not in (".pth", ".safetensors"):

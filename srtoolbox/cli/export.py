@@ -22,8 +22,8 @@ EXAMPLE = """examples:
 docs/export.md has the ten lines that run such a file."""
 
 
-def build_parser() -> CommandParser:
-    """Options of the command."""
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
     parser = CommandParser("export", __doc__, EXAMPLE)
     add = parser.add_argument
     add("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox, or of another project")
@@ -39,12 +39,6 @@ def build_parser() -> CommandParser:
     add("--raw", action="store_true", help=raw)
     add_weights_options(parser)
     add_plugin(parser)
-    return parser
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the command; returns its exit code."""
-    parser = build_parser()
     args = parser.parse(argv)
     _check_names(parser, args)
     from srtoolbox.apps.export import export_files

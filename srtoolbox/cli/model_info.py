@@ -13,8 +13,8 @@ EXAMPLE = """example:
   python tools/model_info.py espcn/espcn_x3_t91.py model.generator.channels=[32,16] --json cost.json"""
 
 
-def build_parser() -> CommandParser:
-    """Options of the command."""
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
     parser = CommandParser("model_info", __doc__, EXAMPLE)
     add = parser.add_argument
     source = "a config, or a checkpoint (.pth, .pt, .ckpt, .safetensors)"
@@ -31,12 +31,6 @@ def build_parser() -> CommandParser:
     add_device(parser)
     add("--json", metavar="FILE", help="write the figures")
     add_plugin(parser)
-    return parser
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the command; returns its exit code."""
-    parser = build_parser()
     args = parser.parse(argv)
     sides = [*(args.size or ()), *(args.gt or ())]
     if min(args.batch, args.runs, args.threads or 1, *sides) < 1:

@@ -15,8 +15,8 @@ EXAMPLE = """example:
   python tools/print_config.py configs/espcn/espcn_x3_t91.py scale=4 --origins"""
 
 
-def build_parser() -> CommandParser:
-    """Return the options of the command."""
+def main(argv: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
     parser = CommandParser("print_config", __doc__, EXAMPLE)
     parser.add_argument(
         "config", metavar="CONFIG", help="config file, or the name of one that travels with the package"
@@ -24,12 +24,7 @@ def build_parser() -> CommandParser:
     parser.add_overrides()
     help_origins = "one line per entry, with file and line it comes from"
     parser.add_argument("--origins", action="store_true", help=help_origins)
-    return parser
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the command; return its exit code."""
-    args = build_parser().parse(argv)
+    args = parser.parse(argv)
     from srtoolbox.config import Config
 
     config = Config.fromfile(args.config, args.overrides)

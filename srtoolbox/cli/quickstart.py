@@ -20,16 +20,11 @@ EXAMPLE = """example:
   srtoolbox quickstart              (where srtoolbox is installed)"""
 
 
-def build_parser() -> CommandParser:
-    """Options of the command."""
-    parser = CommandParser("quickstart", __doc__, EXAMPLE)
-    parser.add_overrides("config entries to change, e.g. max_iters=500")
-    return parser
-
-
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    args = build_parser().parse(argv)
+    parser = CommandParser("quickstart", __doc__, EXAMPLE)
+    parser.add_overrides("config entries to change, e.g. max_iters=500")
+    args = parser.parse(argv)
     from srtoolbox.config import Config
 
     config = Config.fromfile(CONFIG)

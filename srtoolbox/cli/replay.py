@@ -16,19 +16,14 @@ EXAMPLE = """example:
   python tools/replay.py work_dirs/espcn_x3_t91/faults/iter_000123 runtime.amp=None"""
 
 
-def build_parser() -> CommandParser:
-    """Options of the command."""
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code: 1 where the fault is there again, 0 where it is not."""
     parser = CommandParser("replay", __doc__, EXAMPLE)
     parser.add_argument("dump", help="folder faults/iter_... of the run")
     parser.add_overrides()
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: the config's)")
     add_plugin(parser)
-    return parser
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the command; returns its exit code: 1 where the fault is there again, 0 where it is not."""
-    args = build_parser().parse(argv)
+    args = parser.parse(argv)
     from srtoolbox.config import Config
     from srtoolbox.engine.halt import replay
     from srtoolbox.engine.run import Run

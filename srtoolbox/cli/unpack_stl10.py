@@ -13,19 +13,14 @@ EXAMPLE = """example:
   python tools/unpack_stl10.py stl10_binary/test_X.bin -o datasets/STL10/test"""
 
 
-def build_parser() -> CommandParser:
-    """Return the parser of the command."""
+def main(argv: Sequence[str]) -> int:
+    """Run the command, and return its exit code."""
     parser = CommandParser("unpack_stl10", __doc__, EXAMPLE)
     add = parser.add_argument
     add("binary", metavar="X.bin", help="train_X.bin, test_X.bin or unlabeled_X.bin of stl10_binary.tar.gz")
     add("-o", "--out", required=True, metavar="DIR", help="where 000000.png ... go")
     add("--workers", type=int, metavar="N", help="images written at a time (default: one per CPU)")
-    return parser
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the command, and return its exit code."""
-    args = build_parser().parse(argv)
+    args = parser.parse(argv)
     from srtoolbox.data.prepare.stl10 import unpack
     from srtoolbox.logger import progress_bar
 

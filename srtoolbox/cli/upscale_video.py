@@ -21,8 +21,8 @@ MAX_CRF = 63
 """Of AV1 and VP9; H.264 and H.265 end at 51 and take more for that."""
 
 
-def build_parser() -> CommandParser:
-    """Options of the command."""
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
     parser = CommandParser("upscale_video", __doc__, EXAMPLE)
     add = parser.add_argument
     add("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox, or of another project")
@@ -44,12 +44,6 @@ def build_parser() -> CommandParser:
     add_weights_options(parser)
     add_device(parser)
     add_plugin(parser)
-    return parser
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the command; returns its exit code."""
-    parser = build_parser()
     args = parser.parse(argv)
     if args.crf is not None and not 0 <= args.crf <= MAX_CRF:
         parser.error(f"--crf is 0 ... {MAX_CRF}, got {args.crf:g}")
