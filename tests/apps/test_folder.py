@@ -45,6 +45,7 @@ def test_failures_are_returned_and_the_rest_goes_on(bicubic: str, folder: Path, 
     result = srtoolbox.upscale_folder(bicubic, folder, tmp_path / "out", console=lines)
     assert [Path(source).name for source in result.failed] == ["bad.png"] and len(result.done) == 2
     assert "2 upscaled, 1 failed" in lines.file.getvalue()
+    assert "done: 2" in repr(result) and "bad.png" in repr(result) and "a.png" not in repr(result)  # as a cell shows it
     again = srtoolbox.upscale_folder(bicubic, [folder / "a.png"], tmp_path / "out", skip_existing=True, console=QUIET)
     assert not again.done and [job.target for job in again.existing] == [tmp_path / "out/a_sr.png"]
     left = srtoolbox.upscale_folder(bicubic, folder / "a.png", console=QUIET)

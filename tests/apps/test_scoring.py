@@ -46,6 +46,7 @@ def test_scores_are_those_of_the_command(folder: Path, tmp_path: Path) -> None:
         own = {image: scores["psnr"] for image, scores in results.images[name]["photos"].items()}
         assert own == {image: scores["psnr"] for image, scores in sets["photos"]["images"].items()}
         assert np.isclose(results.means[name]["photos"]["psnr"], np.mean(list(own.values())))
+    assert "iter_000020" in repr(results) and not any(image in repr(results) for image in own)  # as a cell shows it
     assert results.page == tmp_path / "page/index.html" and results.page.exists()
     assert "photos (6 images)" in console.file.getvalue() and f"open {results.page}" in console.file.getvalue()
 

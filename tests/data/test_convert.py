@@ -21,7 +21,7 @@ def test_a_pair_of_stores_is_reported_and_opens(photo_folder: Path, tmp_path: Pa
         part.dataset == f"dict(type='PairedDataset', gt='{part.stores[0].path}', lq='{part.stores[1].path}', scale=3)"
     )
     assert lines[0].startswith("6 images, LQ made at x3") and lines[-1].endswith(part.dataset)
-    assert lines[-len(conversion.report()) :] == conversion.report()
+    assert lines[-len(conversion.report()) :] == conversion.report() == repr(conversion).splitlines()
     assert len(srtoolbox.open_store(tmp_path / "x3/gt.lmdb").keys()) == 6
 
 

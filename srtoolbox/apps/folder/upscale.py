@@ -63,6 +63,11 @@ class FolderResult(NamedTuple):
     unread: str
     """A sentence on what looks like an image and is not read, or ''."""
 
+    def __repr__(self) -> str:
+        """Return counts, and the failures: the images one by one would fill a notebook's cell."""
+        counts = ", ".join(f"{name}: {len(getattr(self, name))}" for name in ("done", "existing", "left_out"))
+        return f"FolderResult({counts}, failed={self.failed}, unread={self.unread!r})"
+
 
 class Reading(NamedTuple):
     """Settings of reading and writing."""

@@ -49,6 +49,10 @@ class NetworkScores:
     images: Results
     page: Path | None = None
 
+    def __repr__(self) -> str:
+        """Return the means: the images one by one would fill a notebook's cell."""
+        return f"NetworkScores(means={self.means}, page={self.page})"
+
     @property
     def means(self) -> dict[str, dict[str, Scores]]:
         """`{network: {set: {'psnr': mean, ...}}}`."""

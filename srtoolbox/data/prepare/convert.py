@@ -43,6 +43,10 @@ class Conversion(NamedTuple):
     parts: list[StoredPart]
     seconds: float
 
+    def __repr__(self) -> str:
+        """Return the command's lines: the images one by one would fill a notebook's cell."""
+        return "\n".join(self.report())
+
     @property
     def identical(self) -> list[list[str]]:
         """Groups of images that are the same, pixel for pixel, by their keys."""
