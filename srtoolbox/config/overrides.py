@@ -2,7 +2,8 @@
 
 An override of a name that a file binds by a plain top-level assignment acts at that assignment, so
 that what the file computes from it follows; all are merged over the finished config as well, where
-`_delete_=True` acts. Items that `+=` appended are known by their origin, and not appended again.
+`_delete_=True` acts and entries are removed. Items that `+=` appended are known by their origin,
+and not appended again.
 """
 
 from __future__ import annotations
@@ -134,7 +135,8 @@ class Overrides:
         self._take_back(holder, numbers)
         for number in numbers:
             if len(self.all[number].path) == 1 or _has(holder, self.all[number].path):
-                self._set(holder, number, deletes=False)
+                if not self.all[number].removes:  # what the files compute may read the entry
+                    self._set(holder, number, deletes=False)
                 self.applied.add(number)
         return dict.__getitem__(holder, name)
 

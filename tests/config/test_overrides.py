@@ -289,3 +289,12 @@ def test_delete_acts_on_the_finished_config_as_in_a_last_file(tmp_path, override
     (tmp_path / "base.py").write_text("a = dict(b=dict(x=1, y=2), z=3)\nn = a.b.x\n")
     (tmp_path / "child.py").write_text("_base_ = 'base.py'\na = dict(b=dict(u=9))\nm = _base_.a.b.x\n")
     assert Config.fromfile(tmp_path / "child.py", [override]).to_dict() == {"a": a, "n": read, "m": read}
+
+
+def test_an_entry_is_removed_from_the_finished_config_alone(tmp_path):
+    (tmp_path / "base.py").write_text("hooks = dict(ema=dict(decay=0.9), log=dict(interval=5))\nn = hooks.ema.decay\n")
+    child = "_base_ = 'base.py'\nm = _base_.hooks.ema.decay\n"
+    for text in (child, child + "hooks = dict(ema=None)\n"):  # a file may have removed it as well
+        (tmp_path / "child.py").write_text(text)
+        config = Config.fromfile(tmp_path / "child.py", ["hooks.ema=None"])
+        assert config.to_dict() == {"hooks": {"log": {"interval": 5}}, "n": 0.9, "m": 0.9}
