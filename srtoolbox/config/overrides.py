@@ -2,8 +2,8 @@
 
 An override of a name that a file binds by a plain top-level assignment acts at that assignment, so
 that what the file computes from it follows; all are merged over the finished config as well, where
-`_delete_=True` acts and entries are removed. Items that `+=` appended are known by their origin,
-and not appended again.
+`_delete_=True` and `hooks.ema=None` act. Items that `+=` appended are known by their origin, and not
+appended again.
 """
 
 from __future__ import annotations
@@ -53,6 +53,11 @@ class Override(NamedTuple):
         if self.value is not None or len(self.path) < 2 or self.path[-2] not in NAMED_MAPS:
             return False
         return self.path not in {("hooks", name) for name in DEFAULT_HOOKS}
+
+    @property
+    def is_no_hook(self) -> bool:
+        """True if this takes out a hook, also a default one."""
+        return self.value is None and len(self.path) == 2 and self.path[0] == "hooks"
 
     def error(self, message: str) -> ConfigError:
         """Return an error about this override."""
@@ -134,8 +139,9 @@ class Overrides:
         holder.put(name, copy.deepcopy(value), None)  # other names may hold the same dict or list
         self._take_back(holder, numbers)
         for number in numbers:
-            if len(self.all[number].path) == 1 or _has(holder, self.all[number].path):
-                if not self.all[number].removes:  # what the files compute may read the entry
+            item = self.all[number]
+            if len(item.path) == 1 or _has(holder, item.path):
+                if not item.is_no_hook:  # files may read it: it goes at the end
                     self._set(holder, number, deletes=False)
                 self.applied.add(number)
         return dict.__getitem__(holder, name)

@@ -298,3 +298,26 @@ def test_an_entry_is_removed_from_the_finished_config_alone(tmp_path):
         (tmp_path / "child.py").write_text(text)
         config = Config.fromfile(tmp_path / "child.py", ["hooks.ema=None"])
         assert config.to_dict() == {"hooks": {"log": {"interval": 5}}, "n": 0.9, "m": 0.9}
+
+
+@pytest.mark.parametrize("hook", ["ema", "logger"])
+def test_a_hook_is_taken_out_of_the_finished_config(tmp_path, hook):
+    (tmp_path / "base.py").write_text(
+        f"hooks = dict({hook}=dict(type='A', x=2), z=dict(type='Z'))\nn = hooks.{hook}.x\n"
+    )
+    (tmp_path / "child.py").write_text(
+        f"_base_ = 'base.py'\nhooks = dict({hook}=dict(y=1))\nm = _base_.hooks.{hook}.x\n"
+    )
+    left = {"z": {"type": "Z"}} | ({"logger": None} if hook == "logger" else {})
+    config = Config.fromfile(tmp_path / "child.py", [f"hooks.{hook}=None"])
+    assert config.to_dict() == {"hooks": left, "n": 2, "m": 2}
+    with open(tmp_path / "child.py", "a") as file:
+        file.write(f"del _base_.hooks.{hook}\nhooks = dict(z=dict(w=1))\n")
+    assert Config.fromfile(tmp_path / "child.py", [f"hooks.{hook}=None"]).hooks.z == {"type": "Z", "w": 1}
+
+
+def test_what_takes_a_map_from_its_name_loses_the_same_entry(tmp_path):
+    (tmp_path / "a.py").write_text(
+        "losses = dict(a=dict(type='L1'), b=dict(type='L2'))\ntrainer = dict(losses=losses)\n"
+    )
+    assert list(Config.fromfile(tmp_path / "a.py", ["losses.b=None"]).trainer.losses) == ["a"]
