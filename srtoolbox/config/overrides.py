@@ -2,8 +2,8 @@
 
 An override of a name that a file binds by a plain top-level assignment acts at that assignment, so
 that what the file computes from it follows; all are merged over the finished config as well, where
-`_delete_=True` and `hooks.ema=None` act. Items that `+=` appended are known by their origin, and not
-appended again.
+alone hooks are taken out. Items that `+=` appended are known by their origin, and not appended
+again.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Overrides:
             item = self.all[number]
             if len(item.path) == 1 or _has(holder, item.path):
                 if not item.is_no_hook:  # files may read it: it goes at the end
-                    self._set(holder, number, deletes=False)
+                    self._set(holder, number)
                 self.applied.add(number)
         return dict.__getitem__(holder, name)
 
@@ -151,7 +151,7 @@ class Overrides:
         self._take_back(config, range(len(self.all)))
         for number, item in enumerate(self.all):
             if not (len(item.path) == 1 and item.path[0] in prebound and item.path[0] not in config):
-                self._set(config, number, deletes=True)
+                self._set(config, number)
 
     def _take_back(self, root: ConfigDict, numbers: Sequence[int]) -> None:
         """Take out the items that these appended at an assignment: they go to the end, once."""
@@ -165,17 +165,17 @@ class Overrides:
                 else:
                     dict.__setitem__(holder, key, value)  # its origin stays
 
-    def _set(self, root: ConfigDict, number: int, *, deletes: bool) -> None:
+    def _set(self, root: ConfigDict, number: int) -> None:
         item = self.all[number]
         steps = _steps_to(root, item)
         holder, key = steps[-1]
         if isinstance(holder, list):
-            holder[key] = _combined(holder[key], item, deletes)
+            holder[key] = _combined(holder[key], item)
             if not isinstance(holder[key], ConfigDict):  # whose origin is that of the list
                 outer, name = [step for step in steps if isinstance(step[0], ConfigDict)][-1]
                 outer.put(name, outer[name], COMMAND_LINE)
         elif not item.removes:
-            holder.put(key, _combined(holder.get(key), item, deletes), COMMAND_LINE)
+            holder.put(key, _combined(holder.get(key), item), COMMAND_LINE)
         elif key in holder:
             del holder[key]
         elif number not in self.applied:
@@ -183,7 +183,7 @@ class Overrides:
             raise item.error(f"{'.'.join(item.path[:-1])} has no {key!r} to remove.{hint}")
 
 
-def _combined(old: Value, item: Override, deletes: bool) -> Value:
+def _combined(old: Value, item: Override) -> Value:
     """Return the value over `old`: `+=` extends lists, dicts merge without `_delete_`."""
     path = ".".join(item.path)
     is_map = isinstance(old, ConfigDict)
@@ -192,8 +192,8 @@ def _combined(old: Value, item: Override, deletes: bool) -> Value:
     if item.appends and old is not None:
         kind = f"a map, in which each entry has a name: {path}.NAME=..." if is_map else repr(old)
         raise item.error(f"+= appends to a list, but {path} is {kind}")
-    if is_map and isinstance(item.value, ConfigDict) and not (deletes and item.value.get(DELETE)):
-        return merge(old, item.value, path, deletes=deletes)
+    if is_map and isinstance(item.value, ConfigDict) and not item.value.get(DELETE):
+        return merge(old, item.value, path)
     return without_delete(item.value)
 
 

@@ -199,12 +199,12 @@ def inherited(value: Value) -> Value:
     return copied
 
 
-def merge(base: ConfigDict, child: ConfigDict, path: str = "", *, deletes: bool = True) -> ConfigDict:
+def merge(base: ConfigDict, child: ConfigDict, path: str = "") -> ConfigDict:
     """Return `child` over `base`, as a new ConfigDict; a key keeps the origin that set it last.
 
     Args:
         base: what `child` changes; None in it is replaced by a dict as by anything else.
-        child: with `_delete_=True` in dicts that replace those of the base, if `deletes`.
+        child: with `_delete_=True` in dicts that replace those of the base.
         path: of both in the config, for messages.
 
     Raises:
@@ -217,10 +217,10 @@ def merge(base: ConfigDict, child: ConfigDict, path: str = "", *, deletes: bool 
         old, key_path = base.get(key), f"{path}.{key}" if path else str(key)
         is_dict = isinstance(old, dict)
         is_map = isinstance(value, ConfigDict) and old is not None
-        if not is_map or (value.get(DELETE) and (deletes or not is_dict)):
+        if not is_map or value.get(DELETE):
             value = without_delete(value)
         elif is_dict:
-            value = merge(old, value, key_path, deletes=deletes)
+            value = merge(old, value, key_path)
         else:
             target = f"the {type(old).__name__} set at {base.origin_of(key)}"
             fault = f"a dict cannot be merged into {target}"

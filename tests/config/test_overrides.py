@@ -278,17 +278,18 @@ def test_names_bound_together_are_overridden_where_they_are_bound(tmp_path, bind
 @pytest.mark.parametrize(
     ("override", "a", "read"),
     [
-        ("a.b=dict(_delete_=True)", {"b": {}, "z": 3}, 1),
-        ("a.b=dict(_delete_=True, w=1)", {"b": {"w": 1}, "z": 3}, 1),
-        ("a=dict(b=dict(_delete_=True, w=1))", {"b": {"w": 1}, "z": 3}, 1),
-        ("a=dict(_delete_=True, b=dict(x=7))", {"b": {"x": 7}}, 7),
-        ("a.b.x=dict(_delete_=True, w=1)", {"b": {"x": {"w": 1}, "y": 2, "u": 9}, "z": 3}, {"w": 1}),
+        ("a.b=dict(_delete_=True)", {"b": {}, "z": 3}, {}),
+        ("a.b=dict(_delete_=True, w=1)", {"b": {"w": 1}, "z": 3}, {"w": 1}),
+        ("a=dict(b=dict(_delete_=True, w=1))", {"b": {"w": 1}, "z": 3}, {"w": 1}),
+        ("a=dict(_delete_=True, b=dict(x=7))", {"b": {"x": 7}}, {"x": 7}),
+        ("a.b.x=dict(_delete_=True, w=1)", {"b": {"x": {"w": 1}, "y": 2, "u": 9}, "z": 3}, {"x": {"w": 1}, "y": 2}),
     ],
 )
-def test_delete_acts_on_the_finished_config_as_in_a_last_file(tmp_path, override, a, read):
-    (tmp_path / "base.py").write_text("a = dict(b=dict(x=1, y=2), z=3)\nn = a.b.x\n")
-    (tmp_path / "child.py").write_text("_base_ = 'base.py'\na = dict(b=dict(u=9))\nm = _base_.a.b.x\n")
-    assert Config.fromfile(tmp_path / "child.py", [override]).to_dict() == {"a": a, "n": read, "m": read}
+def test_delete_replaces_where_a_name_is_bound_and_in_the_end(tmp_path, override, a, read):
+    (tmp_path / "base.py").write_text("a = dict(b=dict(x=1, y=2), z=3)\nn = dict(taken=a.b)\n")
+    (tmp_path / "child.py").write_text("_base_ = 'base.py'\na = dict(b=dict(u=9))\nm = dict(taken=_base_.a.b)\n")
+    config = Config.fromfile(tmp_path / "child.py", [override]).to_dict()
+    assert config == {"a": a, "n": {"taken": read}, "m": {"taken": read}}
 
 
 def test_an_entry_is_removed_from_the_finished_config_alone(tmp_path):
