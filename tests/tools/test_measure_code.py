@@ -62,6 +62,15 @@ def test_the_measures_are_those_counted_by_hand(script: Script, package: Path, c
     }
 
 
+def test_lines_of_equal_width_do_not_depend_on_how_code_is_wrapped(script: Script, tmp_path: Path) -> None:
+    names = [f"argument_number_{number}" for number in range(6)]  # 118 columns in one line
+    for folder, between in (("wide", ", "), ("narrow", ",\n    ")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.py").write_text(f"call({between.join(names)})\n")
+    counts = {name: script("measure_code").lines_of_equal_width(tmp_path / name) for name in ("wide", "narrow")}
+    assert counts == {"wide": 3, "narrow": 3}
+
+
 def test_a_walk_counts_each_function_once(script: Script) -> None:
     calls = [
         ("a", "f"),

@@ -13,6 +13,8 @@ How each is counted:
   by the command. A file stands the higher, the more parts tests/test_layering.py lets it import.
 - relative docstrings: of modules, classes and functions (nested ones, too), whose first word is one of RELATIVE.
 - long functions: over 60 lines from `def` to the end, docstring included.
+- lines as formatted for 100 columns: of a copy of the package, by ruff, where it is installed; the lengths of two trees
+  compare by these, since one that wraps at fewer columns has more lines for the same code.
 - type errors: of mypy with --ignore-missing-imports, where it is installed.
 """
 
@@ -24,8 +26,10 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{len(walk.stays)} / {walk.climbs} / {walk.returns}"
         )
     if not args.static:
+        measures[f"lines as formatted for {LONG_LINE} columns"] = lines_of_equal_width(tree / "srtoolbox")
         measures["type errors (mypy)"] = type_errors(tree)
     if args.walk:
         measures |= {f"walk by {door}": " -> ".join(walk.stays) for door, walk in walks.items()}
@@ -169,6 +174,17 @@ def measure_walks(tree: Path) -> dict[str, Any]:
     from image_walk import Walk
 
     return {door: Walk(*walk) for door, walk in json.loads(done.stdout).items()}
+
+
+def lines_of_equal_width(package: Path) -> int | str:
+    """Return the lines of a package when its code is wrapped at LONG_LINE columns, or why there is no such number."""
+    if importlib.util.find_spec("ruff") is None:
+        return "ruff is not installed"
+    command = [sys.executable, "-m", "ruff", "format", "--quiet", "--isolated", "--target-version", "py311"]
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copytree(package, Path(folder, package.name)))
+        subprocess.run([*command, "--line-length", str(LONG_LINE), folder], check=True)
+        return sum(len(file.read_text(encoding="utf-8").splitlines()) for file in copy.rglob("*.py"))
 
 
 def type_errors(tree: Path) -> int | str:
