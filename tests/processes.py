@@ -113,7 +113,7 @@ def become(
         for signum in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(signum, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        torch.set_num_threads(torch.get_num_threads())  # makes torch's pool anew, which two threads at once cannot
+        torch.set_num_threads(torch.get_num_threads())  # torch makes its pool anew, before any threads
         code = work()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1

@@ -1,8 +1,8 @@
 """`key.sub=value` and `key.sub+=[...]` overrides from the command line.
 
 An override of a name that a file binds by a plain top-level assignment acts at that assignment, so
-that what the file computes from it follows; all are merged over the finished config as well, where
-alone hooks are taken out. Items that `+=` appended are known by their origin, and not appended
+that what the file computes from it follows; all are merged over the finished config as well. Hooks
+are taken out only there. Items that `+=` appended are known by their origin, and not appended
 again.
 """
 
@@ -55,8 +55,8 @@ class Override(NamedTuple):
         return self.path not in {("hooks", name) for name in DEFAULT_HOOKS}
 
     @property
-    def is_no_hook(self) -> bool:
-        """True if this takes out a hook, also a default one."""
+    def removes_hook(self) -> bool:
+        """True if this takes out a hook, also a default one, of which None stays (`removes` does not tell)."""
         return self.value is None and len(self.path) == 2 and self.path[0] == "hooks"
 
     def error(self, message: str) -> ConfigError:
@@ -141,7 +141,7 @@ class Overrides:
         for number in numbers:
             item = self.all[number]
             if len(item.path) == 1 or _has(holder, item.path):
-                if not item.is_no_hook:  # files may read it: it goes at the end
+                if not item.removes_hook:  # files may read it: it goes at the end
                     self._set(holder, number)
                 self.applied.add(number)
         return dict.__getitem__(holder, name)

@@ -216,8 +216,7 @@ def merge(base: ConfigDict, child: ConfigDict, path: str = "") -> ConfigDict:
             continue
         old, key_path = base.get(key), f"{path}.{key}" if path else str(key)
         is_dict = isinstance(old, dict)
-        is_map = isinstance(value, ConfigDict) and old is not None
-        if not is_map or value.get(DELETE):
+        if old is None or not isinstance(value, ConfigDict) or value.get(DELETE):
             value = without_delete(value)
         elif is_dict:
             value = merge(old, value, key_path)

@@ -64,9 +64,14 @@ def start(world: int, folder: Path, arguments: list[str], **environ: str) -> Ran
 
 def run_ranks(folder: Path, *arguments: str) -> None:
     """Run `srtoolbox ARGUMENTS` on two ranks to its end, which must be a good one."""
-    ranks = start(2, folder / "ranks", list(arguments))
+    run_on_ranks(folder / "ranks", lambda: main(list(arguments)), seconds=200)
+
+
+def run_on_ranks(folder: Path, work: Callable[[], int | None], seconds: float) -> None:
+    """Do some work on two ranks to its end, which must be a good one."""
+    ranks = fork(2, folder, work)
     try:
-        assert ranks.wait(200) == {0: 0, 1: 0}, ranks.errors(0)
+        assert ranks.wait(seconds) == {0: 0, 1: 0}, [ranks.errors(rank) for rank in range(2)]
     finally:
         ranks.end()
 

@@ -7,7 +7,7 @@ import copy
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 
@@ -60,7 +60,17 @@ class Transform(ABC):
         return self if self.stage in stages else None
 
 
-class Compose(Transform):
+class _Group(Transform):
+    """A transform that is made of `transforms`, and at some stages of some of them."""
+
+    transforms: list[Transform]
+
+    def at_stage(self, stages: Collection[Stage]) -> Self | None:
+        parts = parts_at_stage(self.transforms, stages)
+        return None if parts is None else replace_attributes(self, transforms=parts)
+
+
+class Compose(_Group):
     """One transform after another, each with a random stream of its own.
 
     Args:
@@ -83,13 +93,9 @@ class Compose(Transform):
             total += transform.margin(gt_size + 2 * total)
         return total
 
-    def at_stage(self, stages: Collection[Stage]) -> Compose | None:
-        parts = parts_at_stage(self.transforms, stages)
-        return None if parts is None else replace_attributes(self, transforms=parts)
-
 
 @TRANSFORMS.register
-class OneOf(Transform):
+class OneOf(_Group):
     """Applies exactly one of `transforms` to each sample.
 
     Args:
@@ -111,10 +117,6 @@ class OneOf(Transform):
 
     def margin(self, gt_size: int) -> int:
         return max(transform.margin(gt_size) for transform in self.transforms)
-
-    def at_stage(self, stages: Collection[Stage]) -> OneOf | None:
-        parts = parts_at_stage(self.transforms, stages)
-        return None if parts is None else replace_attributes(self, transforms=parts)
 
 
 @TRANSFORMS.register

@@ -28,7 +28,7 @@ from srtoolbox.engine.stop import StopSignals
 from srtoolbox.errors import ConfigError, RunError, SrtoolboxError
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import HOOKS
-from tests.engine.ranks import fork
+from tests.engine.ranks import run_on_ranks
 from tests.engine.runs import differing, final_state, listing, records, snapshot
 
 SHORT = ("max_iters=6", "data.val.interval=3", "hooks.checkpoint.interval=3")
@@ -131,11 +131,7 @@ def test_a_slow_rank_does_not_take_what_the_first_one_writes_for_another_run(tin
         dist.leave(0)
         return 0
 
-    ranks = fork(2, tmp_path, work)
-    try:
-        assert ranks.wait(60) == {0: 0, 1: 0}, ranks.errors(1)
-    finally:
-        ranks.end()
+    run_on_ranks(tmp_path, work, seconds=60)
 
 
 def test_a_config_may_be_a_path_or_a_dict(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,11 +229,7 @@ def test_the_job_of_one_rank_stops_those_of_all(signals: list[int], tiny_config:
         dist.leave(0)
         return 1
 
-    ranks = fork(2, tmp_path, work)
-    try:
-        assert ranks.wait(60) == {0: 0, 1: 0}, ranks.errors(0)
-    finally:
-        ranks.end()
+    run_on_ranks(tmp_path, work, seconds=60)
 
 
 def process_state() -> dict[str, object]:
