@@ -22,6 +22,10 @@ from srtoolbox.logger import LOGGER
 from srtoolbox.registry import Registry, registries
 
 torch.set_num_threads(1)
+if not torch.accelerator.is_available():
+    # A process's first backward() decides on autograd's device threads, after which no child of it can go backward.
+    # A CUDA build that finds no GPU counts one as soon as any test has used fake tensors (torch.export), not before.
+    torch.ones((), requires_grad=True).backward()
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as after `pytest &` in a script: processes would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 START_METHOD = os.environ.get("SRTOOLBOX_TEST_START_METHOD")
