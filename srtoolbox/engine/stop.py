@@ -100,10 +100,14 @@ def stop_by_signal(run: Run) -> Stop:
     if run.iter > 0:
         run.call("after_iter", phases=(Phase.SAVE,))
     state = "nothing is saved: no iteration is finished, or the config has no CheckpointHook"
-    if run.iter > 0 and any(hook.phase is Phase.SAVE for hook in run.hooks.values()):
+    if run.iter > 0 and _is_saving(run):
         state = "the state is saved, --resume continues"
     name = "Job.stop()" if run.stop_signal == REQUEST else signal.Signals(run.stop_signal).name
     return Stop(f"stopped by {name}; {state}", signum=run.stop_signal)
+
+
+def _is_saving(run: Run) -> bool:
+    return any(hook.phase is Phase.SAVE for hook in run.hooks.values())
 
 
 def _stop_out_of_memory(run: Run) -> Stop:
@@ -116,7 +120,9 @@ def _stop_out_of_memory(run: Run) -> Stop:
         torch.cuda.empty_cache()
     state = "Earlier checkpoints are intact; --resume continues from the newest"
     # not with others in a collective, one network a step ahead, or nothing to save
-    if run.world == 1 and run.iter > 0 and not (is_stepping and has_stepped):
+    if not _is_saving(run):
+        state = "Nothing is saved: the config has no CheckpointHook"
+    elif run.world == 1 and run.iter > 0 and not (is_stepping and has_stepped):
         run.stop_signal = signal.SIGTERM  # what makes the hooks save now
         state = f"The state after iteration {run.iter}"
         try:

@@ -62,3 +62,9 @@ def test_nothing_to_save_before_the_first_iteration(tiny_config: Path, tmp_path:
     with pytest.raises(RunError, match=r"out of memory in a training step\. Earlier checkpoints are intact"):
         run(tiny_config, tmp_path, "hooks.crash.type=CrashMemoryHook", "hooks.crash.at=0")
     assert listing(tmp_path) == []
+
+
+def test_a_run_that_saves_nothing_is_not_told_of_a_saved_state(tiny_config: Path, tmp_path: Path) -> None:
+    crash = ["hooks.crash.type=CrashMemoryHook", "hooks.crash.at=8"]
+    with pytest.raises(RunError, match=r"Nothing is saved: the config has no CheckpointHook\. Try"):
+        run(tiny_config, tmp_path, "hooks.checkpoint=None", *crash)
