@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import srtoolbox
 from srtoolbox.cli import main
 from srtoolbox.data.datasets.paired import PairedDataset
 from srtoolbox.data.stores import open_store
@@ -135,3 +136,11 @@ def test_a_copy_on_the_other_side_of_a_split_is_told(own: Path, capsys: pytest.C
     capsys.readouterr()
     assert convert("hr", "--split", "0.6", "-o", "second") == 0
     assert f"note: in training and in validation: {training} = {other}; remove one" in capsys.readouterr().out
+
+
+def test_many_copies_of_one_image_are_counted_not_all_listed(own: Path, capsys: pytest.CaptureFixture) -> None:
+    for number in range(30):
+        shutil.copy("hr/im04.png", f"hr/copy{number:02d}.png")
+    result = srtoolbox.convert("hr", "copies.lmdb")
+    assert "note: 30 identical to others: copy00 = " in repr(result) and "copy09 = 21 more" in repr(result)
+    assert repr(result.parts) == "[StoredPart('': copies.lmdb)]"

@@ -15,7 +15,7 @@ from srtoolbox.logger import progress_bar
 from srtoolbox.text import counted
 
 USUAL_CROPS = (48, 96, 192)  # sides, for the sentence on images that are too small for them
-LISTED = 10  # groups of identical images that the report names
+LISTED = 10  # groups of identical images that the report names, and images of one group
 
 
 class StoredPart(NamedTuple):
@@ -28,6 +28,11 @@ class StoredPart(NamedTuple):
     plan: Plan
     stores: list[Summary]
 
+    def __repr__(self) -> str:
+        """Return the stores' paths: plan and hashes name every image."""
+        paths = ", ".join(str(store.path) for store in self.stores)
+        return f"StoredPart({self.name!r}: {paths})"
+
     @property
     def dataset(self) -> str | None:
         """The dataset for a config, as Python; None for single images."""
@@ -35,6 +40,11 @@ class StoredPart(NamedTuple):
             return None
         gt, lq = (Path(store.path).as_posix() for store in self.stores)
         return f"dict(type='PairedDataset', gt='{gt}', lq='{lq}', scale={self.plan.scale})"
+
+
+def _in_words(group: Sequence[str]) -> str:
+    others = [f"{len(group) - LISTED} more"] if len(group) > LISTED else []
+    return " = ".join([*group[:LISTED], *others])
 
 
 class Conversion(NamedTuple):
@@ -71,11 +81,11 @@ class Conversion(NamedTuple):
             reused = f", {store.reused} of them there already" if store.reused else ""
             lines.append(f"{store.path}: {counted(store.images, 'image')}{reused}, {store.size / 1e6:.1f} MB")
         lines.append(f"done in {self.seconds:.1f} s")
-        if groups := [" = ".join(group) for group in self.identical]:
+        if groups := [_in_words(group) for group in self.identical]:
             number = sum(len(group) - 1 for group in self.identical)
             listed = groups[:LISTED] + (["..."] if len(groups) > LISTED else [])
             lines.append(f"note: {number} identical to others: {', '.join(listed)}")
-            if both := [" = ".join(group) for group in self.on_both_sides[:LISTED]]:
+            if both := [_in_words(group) for group in self.on_both_sides[:LISTED]]:
                 lines.append(f"note: in training and in validation: {', '.join(both)}; remove one of each")
             lines.append("note: check_data finds those too that differ in size, compression or flips")
         for part in self.parts:
