@@ -25,49 +25,25 @@ def build_parser() -> CommandParser:
     parser = CommandParser("convert_lmdb", __doc__, EXAMPLE)
     add = parser.add_argument
     add("folder", metavar="FOLDER", help="images (GT, if there are pairs), sub-folders too")
-    add(
-        "-o",
-        "--out",
-        required=True,
-        metavar="OUT",
-        help="NAME.lmdb or, for pairs and with --split, a folder for the stores",
-    )
+    out = "NAME.lmdb or, for pairs and with --split, a folder for the stores"
+    add("-o", "--out", required=True, metavar="OUT", help=out)
     add("--lq", metavar="FOLDER", help="the LQ images, named like the GT or with x4, _x4 ... added")
     add("--scale", type=int, metavar="N", help="GT size over LQ size; without --lq the LQ is made at this scale")
     add("--lq-name", metavar="'{}x4'", help="how LQ files are named after GT files, if in no usual way")
-    add(
-        "--cut",
-        action="store_true",
-        help="cut GT that is up to scale - 1 px too large, as evaluation does (with --lq)",
-    )
-    add(
-        "--split",
-        type=float,
-        metavar="SHARE",
-        help="share of the images for training, such as 0.9, the others for validation: by their names, so that an "
-        "image stays on its side when others are added",
-    )
+    cut = "cut GT that is up to scale - 1 px too large, as evaluation does (with --lq)"
+    add("--cut", action="store_true", help=cut)
+    share = "share of the images for training, such as 0.9, the others for validation: by their "
+    share += "names, so that an image stays on its side when others are added"
+    add("--split", type=float, metavar="SHARE", help=share)
     add("--subimages", type=int, metavar="SIZE", help="cut GT into squares of SIZE px (and LQ to match)")
     add("--step", type=int, metavar="PX", help="distance of sub-images (default: half their size)")
-    add(
-        "--thresh",
-        type=int,
-        default=0,
-        metavar="PX",
-        help="add a sub-image at the far edge if over PX px remain (0)",
-    )
-    add(
-        "--small",
-        choices=("error", "skip", "whole"),
-        default="error",
-        help="images smaller than a sub-image: refuse, leave out, store uncut (error)",
-    )
-    add(
-        "--encoding",
-        choices=("raw", "raw_tiled", "zstd", "png"),
-        default="raw",
-        help="raw pixels, the same in tiles (data larger than memory), compressed, or the files as they are (raw)",
-    )
+    thresh = "add a sub-image at the far edge if over PX px remain (0)"
+    add("--thresh", type=int, default=0, metavar="PX", help=thresh)
+    small = "images smaller than a sub-image: refuse, leave out, store uncut (error)"
+    add("--small", choices=("error", "skip", "whole"), default="error", help=small)
+    encoding = "raw pixels, the same in tiles (data larger than memory), compressed, or the files "
+    encodings = ("raw", "raw_tiled", "zstd", "png")
+    add("--encoding", choices=encodings, default="raw", help=encoding + "as they are (raw)")
     add("--workers", type=int, metavar="N", help="images decoded at a time (default: one per CPU)")
     add("--overwrite", action="store_true", help="replace stores that are there already")
     return parser

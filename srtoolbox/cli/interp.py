@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_trial
-from srtoolbox.errors import ConfigError
 
 SUMMARY = "interpolate networks: files, sheets and curves over alpha"
 EXAMPLE = """example:
@@ -17,7 +15,6 @@ EXAMPLE = """example:
   python tools/interp.py a.pth b.pth c.pth --weights 2 1 1 -o between.pth
 
 The networks must be of one architecture; they need not be of one project. alpha lies in [0, 1]."""
-MAX_COUNT = 201
 
 
 def build_parser() -> CommandParser:
@@ -64,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     if args.weights:
         points = [interpolation.weighted_interpolation(args.weights, args.checkpoints)]
     else:
-        alphas = args.alpha or parse_sweep(args.sweep)
+        alphas = args.alpha or interpolation.parse_sweep(args.sweep)
         points = interpolation.interpolations_over(alphas, args.checkpoints)
     images, inputs = interpolation.image_files(args.images), interpolation.image_files(args.inputs)
     paths = interpolation.output_paths(args.out, points, args.checkpoints) if args.out else []
@@ -86,23 +83,3 @@ def main(argv: Sequence[str]) -> int:
         report.write(points)
         print(f"see {report.folder}")
     return 0
-
-
-def parse_sweep(text: str) -> list[float]:
-    """Return [0.0, 0.25, 0.5, 0.75, 1.0] for '0:1:0.25'.
-
-    The last value is among them where the steps meet it.
-
-    Raises:
-        ConfigError: not of that form.
-    """
-    try:
-        first, last, step = (float(word) for word in text.split(":"))
-        count = math.floor((last - first) / step + 1e-6) + 1
-        if step <= 0 or count < 1:
-            raise ValueError
-    except (ValueError, ZeroDivisionError, OverflowError):
-        raise ConfigError(f"--sweep is FIRST:LAST:STEP, such as 0:1:0.1, got {text!r}") from None
-    if count > MAX_COUNT:
-        raise ConfigError(f"--sweep {text} asks for {count} networks, at most {MAX_COUNT} are made")
-    return [round(first + number * step, 9) for number in range(count)]

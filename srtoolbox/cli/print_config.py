@@ -5,7 +5,7 @@ Runs no code of the config.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 from srtoolbox.cli.options import CommandParser
 
@@ -29,25 +29,10 @@ def main(argv: Sequence[str]) -> int:
 
     config = Config.fromfile(args.config, args.overrides)
     if args.origins:
-        entries = leaves(config.to_dict())
-        rows = [(f"{path} = {value!r}", config.origin(path)) for path, value in entries]
+        rows = [(f"{path} = {value!r}", config.origin(path)) for path, value in config.entries()]
         width = min(max((len(text) for text, _ in rows), default=0), 80)
         for text, origin in rows:
             print(f"{text:<{width}}  # {origin}")
     else:
         print(config.dump(), end="")
     return 0
-
-
-def leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
-    """Yield `(path, value)` of everything that is not a dict or a list with dicts in it."""
-    items: list[tuple[object, object]]
-    if isinstance(value, Mapping) and value:
-        items = list(value.items())
-    elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
-        items = list(enumerate(value))
-    else:
-        yield path, value
-        return
-    for key, item in items:
-        yield from leaves(item, f"{path}.{key}" if path else str(key))

@@ -11,9 +11,6 @@ from srtoolbox.cli.options import CommandParser
 SUMMARY = "train, test and upscale on built-in photographs"
 WORK_DIR = Path("work_dirs/quickstart")
 CONFIG = "quickstart/espcn_x3_photos.py"
-# colour photographs in scikit-image's wheel; the last two are never trained on
-TRAIN = ("coffee", "rocket", "hubble_deep_field", "retina", "immunohistochemistry", "stereo_motorcycle")
-TEST = ("astronaut", "chelsea")
 
 EXAMPLE = """example:
   bash tools/quickstart.sh          (installs first)
@@ -25,13 +22,16 @@ def main(argv: Sequence[str]) -> int:
     parser = CommandParser("quickstart", __doc__, EXAMPLE)
     parser.add_overrides("config entries to change, e.g. max_iters=500")
     args = parser.parse(argv)
+    from srtoolbox.apps.quickstart import set_aside, write_photos, write_scores
     from srtoolbox.config import Config
 
     config = Config.fromfile(CONFIG)
     config_path = shown_path(Path(config.filename or CONFIG))
     photos, scale, best = WORK_DIR / "data", config["scale"], WORK_DIR / "checkpoints/best_photos_psnr.pth"
     start = time.perf_counter()
-    set_aside_earlier()
+    kept = set_aside(WORK_DIR)
+    if kept:
+        print(f"an earlier quick start is kept as {kept}")
 
     stage(1, f"photographs of scikit-image -> {photos}")
     write_photos(photos)
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     stage(4, "test on two photographs never trained on, against bicubic")
     outputs = ("--json", WORK_DIR / "test.json", "--sheets", WORK_DIR, "--report", WORK_DIR / "report")
     command("test", config_path, best, "--baseline", *outputs)
-    gain = write_scores(best.stem)
+    gain = write_scores(WORK_DIR, best.stem)
     stage(5, "upscale an image")
     command("upscale", best, photos / "test/chelsea.png", "-o", WORK_DIR)
     stage(6, "draw the training: curves, and an animation of two patches")
@@ -50,14 +50,6 @@ def main(argv: Sequence[str]) -> int:
     command("visualize", "training", WORK_DIR, "-o", WORK_DIR / "training.gif")
     print_ending(gain, config_path, best, time.perf_counter() - start)
     return 0
-
-
-def set_aside_earlier() -> None:
-    """Keep an earlier quick start under a numbered name."""
-    if WORK_DIR.exists():
-        number = next(n for n in range(1, 10_000) if not WORK_DIR.with_name(f"{WORK_DIR.name}-{n}").exists())
-        WORK_DIR.rename(WORK_DIR.with_name(f"{WORK_DIR.name}-{number}"))
-        print(f"an earlier quick start is kept as {WORK_DIR}-{number}")
 
 
 def stage(number: int, text: str) -> None:
@@ -83,40 +75,6 @@ def command(name: str, *arguments: object) -> None:
 def shown_path(path: Path) -> Path:
     """Return a path as a user would type it: relative where it lies below the current folder."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def write_photos(folder: Path) -> None:
-    """Write the colour photographs as PNG to `folder`/train and `folder`/test."""
-    import skimage.data
-
-    from srtoolbox.image import write_image
-
-    for part, names in (("train", TRAIN), ("test", TEST)):
-        for name in names:
-            photo = getattr(skimage.data, name)()
-            is_pair = name == "stereo_motorcycle"
-            images = {"motorcycle_left": photo[0], "motorcycle_right": photo[1]} if is_pair else {name: photo}
-            for title, image in images.items():
-                write_image(folder / part / f"{title}.png", image)
-
-
-def write_scores(checkpoint: str) -> dict[str, float]:
-    """Write `scores.json` from the test's results; return the gain over bicubic by score."""
-    from srtoolbox.io.files import read_json, write_json
-
-    results = read_json(WORK_DIR / "test.json")
-    (WORK_DIR / "test.json").unlink()
-    scores = {
-        side: {
-            f"{set_name}/{metric}": value
-            for set_name, entry in results[name].items()
-            for metric, value in entry.items()
-            if metric != "images"
-        }
-        for side, name in (("network", checkpoint), ("bicubic", "Bicubic"))
-    }
-    write_json(WORK_DIR / "scores.json", scores)
-    return {key: scores["network"][key] - scores["bicubic"][key] for key in scores["network"]}
 
 
 def print_ending(gain: dict[str, float], config: Path, best: Path, seconds: float) -> None:

@@ -57,6 +57,10 @@ class Config(Mapping[str, Any]):
         """Return the config as plain dicts, lists and tuples; a deep copy."""
         return plain(self._values)
 
+    def entries(self) -> list[tuple[str, Any]]:
+        """Return the path, 'model.type', and the value of all that is not a dict or a list with dicts in it."""
+        return list(_entries(self.to_dict(), ""))
+
     def dump(self) -> str:
         """Return Python text that loads to the same config; names that shadow a function come last.
 
@@ -111,6 +115,19 @@ class Config(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"Config({self.filename or 'from data'}: {', '.join(self._values)})"
+
+
+def _entries(value: object, path: str) -> Iterator[tuple[str, Any]]:
+    items: list[tuple[object, object]]
+    if isinstance(value, Mapping) and value:
+        items = list(value.items())
+    elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+        items = list(enumerate(value))
+    else:
+        yield path, value
+        return
+    for key, item in items:
+        yield from _entries(item, f"{path}.{key}" if path else str(key))
 
 
 def resolve_config(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from srtoolbox.cli import interp, main
+from srtoolbox.apps.scoring import interpolation
+from srtoolbox.cli import main
 from srtoolbox.image import read_image, write_image
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights.checkpoint import save_checkpoint, verify_checkpoint
@@ -165,5 +166,5 @@ def test_an_input_is_not_overwritten(pair: tuple[str, str], capsys: pytest.Captu
 
 
 def test_sweeps() -> None:
-    assert interp.parse_sweep("0:1:0.1") == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
-    assert interp.parse_sweep("0.2:0.9:0.5") == [0.2, 0.7]
+    assert interpolation.parse_sweep("0:1:0.1") == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+    assert interpolation.parse_sweep("0.2:0.9:0.5") == [0.2, 0.7]

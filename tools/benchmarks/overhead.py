@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
+from srtoolbox.apps.quickstart import write_photos
 from srtoolbox.cli import main as srtoolbox
-from srtoolbox.cli.quickstart import write_photos
 from srtoolbox.config import Config
 from srtoolbox.data.loading.loader import build_train_loader
 from srtoolbox.engine.loop import iterations

@@ -30,6 +30,28 @@ from srtoolbox.text import counted
 from srtoolbox.weights.interpolate import Interpolation, Interpolator
 
 Paths = Sequence[str | os.PathLike]
+MAX_COUNT = 201
+"""Networks of one sweep."""
+
+
+def parse_sweep(text: str) -> list[float]:
+    """Return [0.0, 0.25, 0.5, 0.75, 1.0] for '0:1:0.25'.
+
+    The last value is among them where the steps meet it.
+
+    Raises:
+        ConfigError: not of that form.
+    """
+    try:
+        first, last, step = (float(word) for word in text.split(":"))
+        count = math.floor((last - first) / step + 1e-6) + 1
+        if step <= 0 or count < 1:
+            raise ValueError
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise ConfigError(f"--sweep is FIRST:LAST:STEP, such as 0:1:0.1, got {text!r}") from None
+    if count > MAX_COUNT:
+        raise ConfigError(f"--sweep {text} asks for {count} networks, at most {MAX_COUNT} are made")
+    return [round(first + number * step, 9) for number in range(count)]
 
 
 def interpolations_over(alphas: Sequence[float], checkpoints: Paths) -> list[Interpolation]:
