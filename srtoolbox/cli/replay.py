@@ -20,8 +20,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: the config's)")
     add_plugin(parser)
     args = parser.parse(argv)
-    from srtoolbox.apps.replay import replay_dump
+    from srtoolbox.engine.halt import replay_dump
+    from srtoolbox.logger import setup_logging
 
+    setup_logging()
     is_gone, lines = replay_dump(args.dump, args.overrides, device=args.device, plugins=args.plugins)
     print("\n".join(lines))
     return 0 if is_gone else 1

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from srtoolbox import dist
+from srtoolbox.config import Config
 from srtoolbox.data.loading.loader import build_train_loader
 from srtoolbox.engine.device import random_state, set_random_state, to_device
+from srtoolbox.engine.run import Run
 from srtoolbox.engine.stop import Stop
-from srtoolbox.errors import WriteError
+from srtoolbox.errors import RunError, WriteError
 from srtoolbox.image import write_image
-from srtoolbox.io.files import write_json, write_text
+from srtoolbox.io.files import read_json, write_json, write_text
 from srtoolbox.logger import LOGGER
 from srtoolbox.optim.wrapper import learning_rates
-from srtoolbox.text import counted
-from srtoolbox.weights.checkpoint import save_checkpoint
-
-if TYPE_CHECKING:
-    from srtoolbox.engine.run import Run
+from srtoolbox.plugins import load_plugins
+from srtoolbox.text import counted, reason_of
+from srtoolbox.weights.checkpoint import load_checkpoint, save_checkpoint
 
 
 def check_steps(run: Run) -> None:
@@ -167,15 +169,57 @@ def _probe(
     }
 
 
-def replay(run: Run, state: Mapping[str, Any], report: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Repeat the step of a dump in one process; return the rank of its batch, and the results.
+def replay_dump(
+    dump: str | os.PathLike,
+    overrides: Sequence[str] = (),
+    *,
+    device: str | None = None,
+    plugins: Sequence[str] = (),
+) -> tuple[bool, list[str]]:
+    """Repeat the step of a dump, the folder faults/iter_... of a run, in one process.
 
-    `run` is built from `state`, the dump's `state.pth`; `report` is its `report.json`.
+    Args:
+        overrides: 'key.sub=value' texts for the dump's config.
+        device: where it runs; None: as the config says.
+        plugins: Python files with components.
+
+    Returns:
+        whether the fault is gone, and lines that tell of the step.
+
+    Raises:
+        RunError: no dump of a fault.
     """
+    folder = Path(dump)
+    try:
+        report = read_json(folder / "report.json")
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder}: no dump of a fault (report.json cannot be read: {reason_of(error)})") from error
+    texts = [*overrides, *([f"runtime.device={device!r}"] if device else [])]
+    config = Config.fromfile(folder / "config.py", texts)
+    load_plugins(config, plugins)
+    state = load_checkpoint(folder / "state.pth")
+    run = Run(config, folder, resume=state, resumed_from=folder / "state.pth")
     rank = next((number for number, part in enumerate(report["ranks"]) if not part["finite"]), 0)
     run.set_training_mode()
     place, start = (rank, report["world"]), state["rng"][rank]
-    return rank, _probe(run, report["draws"], report["iteration"], start=start, place=place)
+    result = _probe(run, report["draws"], report["iteration"], start=start, place=place)
+    return result["rank"]["finite"], _lines(report, rank, result)
+
+
+def _lines(report: Mapping[str, Any], rank: int, result: Mapping[str, Any]) -> list[str]:
+    """Return loss terms and gradient norms, the worst first, and whether the fault is there, in words."""
+    batch = result["rank"]
+    skipped = counted(report["skipped_in_a_row"], "step")
+    lines = [f"iteration {report['iteration']}, rank {rank} of {report['world']}, {skipped} left out in a row"]
+    lines.append("batch: " + ", ".join(batch["keys"]))
+    for terms in batch["terms"]:
+        lines.append("terms: " + "  ".join(f"{name} {value:.6g}" for name, value in terms.items()))
+    for network, norms in result["gradient_norms"].items():
+        bad = [name for name, value in norms.items() if not math.isfinite(value)]
+        largest = sorted(set(norms) - set(bad), key=norms.__getitem__, reverse=True)[:5]
+        lines.append(f"{network}: gradients not finite in {len(bad)} of {len(norms)} parameters {' '.join(bad[:5])}")
+        lines.append("  largest finite norms: " + "  ".join(f"{name} {norms[name]:.4g}" for name in largest))
+    return [*lines, "all is finite: the fault is gone" if batch["finite"] else "the fault is there"]
 
 
 def _gradient_norms(network: nn.Module) -> dict[str, float]:
