@@ -261,8 +261,8 @@ def test_a_newer_format_is_refused(folder: Path, tmp_path: Path) -> None:
     store = to_lmdb(folder, tmp_path / "s.lmdb")
     with lmdb.open(str(store)) as env, env.begin(write=True) as txn:
         meta = txn.get(b"__meta__")
-        txn.put(b"__meta__", meta.replace(b'"version":1', b'"version":2'))
-    with pytest.raises(DataError, match="version 2"):
+        txn.put(b"__meta__", meta.replace(b'"version":2', b'"version":3'))
+    with pytest.raises(DataError, match="version 3"):
         open_store(store)
 
 

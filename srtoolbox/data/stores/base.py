@@ -38,8 +38,15 @@ class Window(NamedTuple):
         return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
+Places = range | np.ndarray
+"""The numbers of some images of a store, in the order of its keys: a range, or an array (n,)."""
+
+
 class Store(Protocol):
-    """Images by key. Keys are relative paths without the suffix, '/' between folders."""
+    """Images by key. Keys are relative paths without the suffix, '/' between folders.
+
+    A place is the number of an image in the order of the keys: of millions it is found faster.
+    """
 
     path: str
 
@@ -49,8 +56,14 @@ class Store(Protocol):
     def shape(self, key: str) -> Shape:
         """Return the size of an image, without decoding it."""
 
+    def shapes(self, places: Places) -> np.ndarray:
+        """Return the sizes of some images (n, 3): height, width, channels."""
+
     def read(self, key: str, window: Window | None = None) -> np.ndarray:
         """Return (h, w, C) uint8 or uint16, RGB or gray, whole or a window: maybe a view."""
+
+    def read_at(self, place: int, window: Window | None = None) -> np.ndarray:
+        """Return the image at a place, as `read`."""
 
     def source(self, key: str) -> str:
         """Return the name of an image in messages: its file's path, or store and file name."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from srtoolbox.data.stores.base import Shape, Window, key_of, missing
+from srtoolbox.data.stores.base import Places, Shape, Window, key_of, missing
 from srtoolbox.errors import DataError, ImageError
 from srtoolbox.image import read_image
 from srtoolbox.image.file_types import Listing, listed, read_suffixes, scan_folder, unread_sentence
@@ -40,6 +40,12 @@ class DecodingStore(ABC):
         if key not in self._shapes:
             self._shapes[key] = self._find_shape(key)
         return self._shapes[key]
+
+    def shapes(self, places: Places) -> np.ndarray:
+        return np.array([self.shape(self._keys[place]) for place in places], np.int32).reshape(-1, 3)
+
+    def read_at(self, place: int, window: Window | None = None) -> np.ndarray:
+        return self.read(self._keys[place], window)
 
     def read(self, key: str, window: Window | None = None) -> np.ndarray:
         image = self._images.get(key)

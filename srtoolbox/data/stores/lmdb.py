@@ -1,54 +1,54 @@
-"""LMDB stores to read: ours (see `encodings`, and `__meta__`) and BasicSR's (see meta_info.txt).
+"""LMDB stores to read: ours (see `encodings`, `__meta__`, `__index__`) and BasicSR's (meta_info.txt).
 
 A raw value is a view of the memory map: a windowed read touches only the pages of the window, and
 decodes and copies nothing. A view lives as long as the transaction it came from, so each process
-holds one read transaction per store for good.
+holds one read transaction per store for good. The index of the images is mapped, too.
 """
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
+import mmap
 import os
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import lmdb
 import numpy as np
 
-from srtoolbox.data.stores.base import Shape, Window, key_of, missing
+from srtoolbox.data.stores.base import Places, Shape, Window, key_of, missing
 from srtoolbox.data.stores.encodings import ENCODINGS, StoredImage, check_encoding, open_value
+from srtoolbox.data.stores.index import Index, Record, from_bytes, index_of
 from srtoolbox.errors import DataError
 from srtoolbox.text import counted
 
 FORMAT = "srtoolbox-lmdb"
-VERSION = 1
+VERSION = 2
+"""Version 1 has the images in `__meta__`, as JSON, and no `__index__`."""
 META_KEY = b"__meta__"
+INDEX_KEY = b"__index__"
 PLAN_KEY = b"__plan__"
 MAX_KEY_BYTES = 511
 _HEADER = struct.Struct("<16xI")  # page header, then the magic number
 _MAGIC = 0xBEEFC0DE
 _SMALLEST_PAGE = 4096
-
-
-class Record(NamedTuple):
-    """The entry of one image in `__meta__`."""
-
-    shape: Shape
-    dtype: str
-    source: str
-    sha256: str
+_VALUE_HEAD = struct.Struct("<QHHI")  # of a value's own pages: number of the first, -, flags, pages
+_OWN_PAGES = 0x04
+_VIEWS = 1 << 13  # images whose views are kept
 
 
 class Contents(NamedTuple):
-    """The encoding of an LMDB's values, its images by key in sorted order, a digest."""
+    """The encoding of an LMDB's values, the index of its images, a digest."""
 
     encoding: str
-    records: dict[str, Record]
+    images: Index
     digest: str
+    is_mapped: bool = False
 
 
 def is_lmdb(path: Path) -> bool:
@@ -68,7 +68,7 @@ class LmdbStore:
         self.path = os.fspath(path)
         if not is_lmdb(Path(path)):
             raise missing(path, "no such LMDB (no data.mdb in it)")
-        self._views: dict[str, StoredImage] = {}
+        self._views: dict[int, StoredImage] = {}
         self._pid = os.getpid()
         environment = _Environment.of(self.path)
         environment.users.add(id(self))
@@ -77,58 +77,75 @@ class LmdbStore:
         except BaseException:
             self.close()
             raise
-        self._keys = list(self._contents.records)
+        self._digest = self._contents.digest
 
     def keys(self) -> Sequence[str]:
-        return self._keys
+        return self._contents.images.keys
 
     def shape(self, key: str) -> Shape:
-        return self._record(key).shape
+        return self._contents.images.shape(self._place(key))
+
+    def shapes(self, places: Places) -> np.ndarray:
+        return self._contents.images.shapes(places)
 
     def read(self, key: str, window: Window | None = None) -> np.ndarray:
-        image = self._views.get(key)
+        return self.read_at(self._place(key), window)
+
+    def read_at(self, place: int, window: Window | None = None) -> np.ndarray:
+        image = self._views.get(place)
         if image is None or self._pid != os.getpid():
-            image = self._load(key)
+            image = self._load(place)
         return image.read(window)
 
     def source(self, key: str) -> str:
-        return f"{self.path}:{self._record(key).source}"
+        return self._source_at(self._place(key))
 
     def verify(self, key: str) -> None:
         """Raise DataError if a value is not what its conversion noted (BasicSR notes nothing)."""
-        expected = self._record(key).sha256
+        expected = self._contents.images.sha256(self._place(key))
         value = _Environment.of(self.path).get(key.encode("utf-8"))
         if expected and (value is None or hashlib.sha256(value).hexdigest() != expected):
             raise DataError(f"{self.source(key)}: damaged: not what was stored. Convert the images again")
 
     def digest(self) -> str:
-        return self._contents.digest
+        return self._digest
 
     def close(self) -> None:
         self._views = {}
         _Environment.release(self.path, id(self))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_views": {}}  # views of a map do not travel to another process
+        """Leave out what is a map: another process maps it itself."""
+        contents = None if self._contents.is_mapped else self._contents
+        return {**self.__dict__, "_views": {}, "_contents": contents}
 
-    def _record(self, key: str) -> Record:
-        try:
-            return self._contents.records[key]
-        except KeyError:
-            raise DataError(f"{self.path}: has no image {key!r}") from None
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if state["_contents"] is None:
+            self._contents = _contents(Path(self.path), _Environment.of(self.path))
+            if self._contents.digest != self._digest:
+                raise DataError(f"{self.path}: was replaced by another store while it was in use")
 
-    def _load(self, key: str) -> StoredImage:
-        record = self._record(key)
+    def _place(self, key: str) -> int:
+        place = self._contents.images.keys.find(key)
+        if place is None:
+            raise DataError(f"{self.path}: has no image {key!r}")
+        return place
+
+    def _source_at(self, place: int) -> str:
+        return f"{self.path}:{self._contents.images.sources[place]}"
+
+    def _load(self, place: int) -> StoredImage:
         if self._pid != os.getpid():
             self._pid, self._views = os.getpid(), {}
-        value = _Environment.of(self.path).get(key.encode("utf-8"))
+        encoding, index = self._contents.encoding, self._contents.images
+        value = _Environment.of(self.path).get(index.keys.encoded(place))
         if value is None:
-            raise DataError(f"{self.path}: lists {key!r} but does not hold it. Convert the images again")
-        encoding = self._contents.encoding
-        image = open_value(encoding, value, record.shape, record.dtype, self.source(key))
-        if encoding == "png":
+            raise DataError(f"{self.path}: lists {index.keys[place]!r} but does not hold it. Convert the images again")
+        image = open_value(encoding, value, index.shape(place), index.dtype(place), self._source_at(place))
+        if encoding == "png" or len(self._views) >= _VIEWS:
             self._views.clear()  # of decoded images only the last one is kept
-        self._views[key] = image
+        self._views[place] = image
         return image
 
 
@@ -188,6 +205,30 @@ class _Environment:
     def entries(self) -> int:
         return self._env.stat()["entries"]
 
+    def mapped(self, key: bytes) -> tuple[np.ndarray, bool] | None:
+        """Return a value (uint8), and whether it is a map of its own: a small one is copied.
+
+        The map of an environment ends with it, and a forked process closes what it inherited. This
+        one lasts as long as arrays point into it. LMDB keeps a large value in one piece, behind a
+        head that tells the number of its first page.
+        """
+        value = self.get(key)
+        if value is None:
+            return None
+        data, page_size = np.frombuffer(value, np.uint8), self._env.stat()["psize"]
+        address = data.ctypes.data
+        if address % page_size == _VALUE_HEAD.size and struct.calcsize("P") == 8:
+            number, _, flags, _ = _VALUE_HEAD.unpack(ctypes.string_at(address - _VALUE_HEAD.size, _VALUE_HEAD.size))
+            start = number * page_size + _VALUE_HEAD.size
+            begin = start - start % mmap.ALLOCATIONGRANULARITY
+            if flags & _OWN_PAGES:
+                with open(os.path.join(self._env.path(), "data.mdb"), "rb") as file:
+                    own = mmap.mmap(file.fileno(), start - begin + len(data), access=mmap.ACCESS_READ, offset=begin)
+                again = np.frombuffer(own, np.uint8)[start - begin :]
+                if all(np.array_equal(again[part], data[part]) for part in (slice(64), slice(-64, None))):
+                    return again, True
+        return data.copy(), False
+
 
 def _check_header(path: str) -> None:
     """Refuse other files before liblmdb maps them: one below two meta pages would raise SIGBUS."""
@@ -202,7 +243,7 @@ def _check_header(path: str) -> None:
 def _contents(path: Path, environment: _Environment) -> Contents:
     meta = environment.get(META_KEY)
     if meta is not None:
-        return _own_contents(path, json.loads(bytes(meta)), environment.entries())
+        return _own_contents(path, json.loads(bytes(meta)), environment)
     if environment.get(PLAN_KEY) is not None:
         raise DataError(
             f"{path}: an unfinished conversion. Run the same convert_lmdb command again: it goes on where it stopped"
@@ -215,20 +256,38 @@ def _contents(path: Path, environment: _Environment) -> Contents:
     )
 
 
-def _own_contents(path: Path, meta: dict[str, Any], entries: int) -> Contents:
-    if meta.get("format") != FORMAT or meta.get("version") != VERSION or meta.get("encoding") not in ENCODINGS:
+def _own_contents(path: Path, meta: dict[str, Any], environment: _Environment) -> Contents:
+    if meta.get("format") != FORMAT or meta.get("version") not in (1, VERSION) or meta.get("encoding") not in ENCODINGS:
         raise DataError(
             f"{path}: written in format {meta.get('format')!r}, version {meta.get('version')!r}, encoding "
-            f"{meta.get('encoding')!r}; this srtoolbox reads {FORMAT!r}, version {VERSION}, encodings {ENCODINGS}"
+            f"{meta.get('encoding')!r}; this srtoolbox reads {FORMAT!r}, versions 1 to {VERSION}, encodings {ENCODINGS}"
         )
     check_encoding(meta["encoding"], path)
-    if not meta["count"] == len(meta["pictures"]) == entries - 1:
-        raise DataError(f"{path}: lists {meta['count']} images but holds {entries - 1}. Convert the images again")
-    records = {
-        key: Record(tuple(item["shape"]), item["dtype"], item["source"], item["sha256"])
-        for key, item in sorted(meta["pictures"].items())
+    index, is_mapped, held = _own_index(path, meta, environment)
+    if not meta["count"] == len(index.keys) == held:
+        raise DataError(f"{path}: lists {meta['count']} images but holds {held}. Convert the images again")
+    return Contents(meta["encoding"], index, meta["digest"], is_mapped)
+
+
+def _own_index(path: Path, meta: dict[str, Any], environment: _Environment) -> tuple[Index, bool, int]:
+    """Return the index, whether it is a map, and the number of images that the LMDB holds."""
+    if meta["version"] == 1:
+        return index_of(records_of(meta["pictures"])), False, environment.entries() - 1
+    mapped = environment.mapped(INDEX_KEY)
+    try:
+        if mapped is None:
+            raise ValueError("it has no index")
+        return from_bytes(meta["index"], mapped[0]), mapped[1], environment.entries() - 2
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: damaged: {error}. Copy it or convert the images again") from error
+
+
+def records_of(images: Mapping[str, Mapping[str, Any]]) -> dict[str, Record]:
+    """Return the entries of images as a conversion keeps them until it is finished, as JSON."""
+    return {
+        key: Record(tuple(item["shape"]), item["dtype"], item["source"], item["sha256"], tuple(item["stamp"]))
+        for key, item in images.items()
     }
-    return Contents(meta["encoding"], records, meta["digest"])
 
 
 def _basicsr_contents(path: Path, entries: int) -> Contents:
@@ -243,10 +302,10 @@ def _basicsr_contents(path: Path, entries: int) -> Contents:
             )
         name, height, width, channels = match.groups(default="1")
         shape = (int(height), int(width), 1 if int(channels) < 3 else 3)  # no alpha
-        records[key_of(name)] = Record(shape, "uint8", name, "")
+        records[key_of(name)] = Record(shape, "uint8", name)
     if not records or len(records) != entries:
         raise DataError(
             f"{path}: meta_info.txt lists {counted(len(records), 'image')}, data.mdb holds {entries}. Make it again"
         )
     digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
-    return Contents("png", dict(sorted(records.items())), digest)
+    return Contents("png", index_of(records), digest)

@@ -2,8 +2,8 @@
 
 Images are committed in transactions of some tens of MB, each with a record of what it holds. A
 rerun checks the values against their sha256, and goes on with what is missing. The description of
-the store, `__meta__`, without which `LmdbStore` refuses it, is written last, in the transaction
-that removes those records. What ends up in a store, and its digest, follows from the images alone.
+the store, `__meta__` and `__index__`, without which `LmdbStore` refuses it, is written last, in the
+transaction that removes those records. What ends up in a store, and its digest, follows from the images alone.
 """
 
 from __future__ import annotations
@@ -19,10 +19,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import lmdb
+import numpy as np
 
 from srtoolbox import system
-from srtoolbox.data.stores.base import Shape
-from srtoolbox.data.stores.lmdb import FORMAT, MAX_KEY_BYTES, META_KEY, PLAN_KEY, VERSION, is_lmdb
+from srtoolbox.data.stores.base import Shape, missing
+from srtoolbox.data.stores.index import Index, from_bytes, index_of, to_bytes
+from srtoolbox.data.stores.lmdb import (
+    FORMAT,
+    INDEX_KEY,
+    MAX_KEY_BYTES,
+    META_KEY,
+    PLAN_KEY,
+    VERSION,
+    is_lmdb,
+    records_of,
+)
 from srtoolbox.errors import DataError, WriteError
 from srtoolbox.io.files import shorten, sync_folder
 from srtoolbox.system import FileLock, acquire_or_warn
@@ -31,6 +42,7 @@ COMMIT_BYTES = 64 << 20
 FIRST_MAP = 1 << 26 if system.IS_WINDOWS else 1 << 30  # Windows gives the file this size at once
 LOCK_NAME = "writer.lock"
 _PART_KEY = b"__part__"
+_PLAN_VERSION = 1  # of what a plan and its parts look like
 _FULL_ON_WINDOWS = "not enough space"
 _SHORT_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # EIO: a part
 
@@ -71,7 +83,7 @@ class LmdbWriter:
         self, path: str | os.PathLike, plan: Mapping[str, Any], keys: Iterable[str], *, map_size: int | None = None
     ) -> None:
         self.path = Path(path)
-        self._plan = {"format": FORMAT, "version": VERSION, **plan}
+        self._plan = {"format": FORMAT, "version": _PLAN_VERSION, **plan}
         self._keys = set(keys)
         _check_keys(self.path, self._keys)
         self._lock = FileLock(self.path / LOCK_NAME)
@@ -83,7 +95,7 @@ class LmdbWriter:
             )
         except (OSError, lmdb.Error) as error:
             self._lock.release(remove=True)
-            raise DataError(self._fault(error)) from error
+            raise DataError(_fault(self.path, error)) from error
         self._parts = 0
         self.complete, self.digest = False, ""
         self.records: dict[str, dict[str, Any]] = {}
@@ -112,19 +124,22 @@ class LmdbWriter:
         self.records.update(part)
 
     def finish(self) -> str:
-        """Write `__meta__`, which makes the store complete. Returns the digest of its contents."""
+        """Write `__meta__` and `__index__`, which make the store complete. Returns its digest."""
         missing = self._keys - self.records.keys()
         assert not missing, f"{len(missing)} images were never added"
         images = dict(sorted(self.records.items()))
         lines = [f"{key}\t{item['shape']}\t{item['dtype']}\t{item['sha256']}\n" for key, item in images.items()]
         digest = hashlib.sha256("".join([self._plan["encoding"], "\n", *lines]).encode("utf-8")).hexdigest()
-        meta = {**self._plan, "plan": self._plan, "count": len(images), "digest": digest, "pictures": images}
-        self._write([(META_KEY, _to_json(meta))], delete=[PLAN_KEY, *self._part_keys()])
+        layout, index = to_bytes(index_of(records_of(images)))
+        meta = {**self._plan, "version": VERSION, "plan": self._plan}
+        meta |= {"count": len(images), "digest": digest, "index": layout}
+        entries = [(INDEX_KEY, index), (META_KEY, _to_json(meta))]
+        self._write(entries, delete=[PLAN_KEY, *self._part_keys()])
         try:
             for folder in (self.path, self.path.parent):  # LMDB flushes its file alone
                 sync_folder(folder)
         except OSError as error:
-            raise DataError(self._fault(error)) from error
+            raise DataError(_fault(self.path, error)) from error
         self.digest, self.complete = digest, True
         return digest
 
@@ -139,14 +154,20 @@ class LmdbWriter:
     def _take_up(self) -> None:
         with self._env.begin() as txn:
             meta, plan, entries = txn.get(META_KEY), txn.get(PLAN_KEY), txn.stat()["entries"]
+            index = txn.get(INDEX_KEY)
         if meta is not None:
             meta = json.loads(meta)
-            if meta.get("plan") != self._plan or meta["pictures"].keys() != self._keys:
+            images = (
+                meta["pictures"]
+                if index is None
+                else _as_json(from_bytes(meta["index"], np.frombuffer(index, np.uint8)))
+            )
+            if meta.get("plan") != self._plan or images.keys() != self._keys:
                 raise DataError(
                     f"{self.path}: holds another finished store of {meta.get('count')} images, which "
                     "is not touched. Choose another name, or have it replaced (--overwrite)"
                 )
-            self.records, self.digest, self.complete = meta["pictures"], meta["digest"], True
+            self.records, self.digest, self.complete = images, meta["digest"], True
         elif plan is not None and json.loads(plan) == self._plan:
             self._take_up_parts()
         elif plan is not None or entries == 0:  # begin anew
@@ -193,23 +214,36 @@ class LmdbWriter:
             except lmdb.MapFullError:
                 size = self._env.info()["map_size"] + sum(len(value) + 8192 for _, value in entries)
             except lmdb.Error as error:
-                raise DataError(self._fault(error)) from error
+                raise DataError(_fault(self.path, error)) from error
             try:
                 self._env.set_mapsize(size + size // 4 if system.IS_WINDOWS else 2 * size)
             except lmdb.Error as error:
-                raise DataError(self._fault(error)) from error
+                raise DataError(_fault(self.path, error)) from error
 
-    def _fault(self, error: Exception) -> str:
-        if "already open in this process" in str(error):
-            return f"{self.path}: this process is reading it; close the stores that do, or convert in another process"
-        signs = (_FULL_ON_WINDOWS, *map(os.strerror, _SHORT_WRITES))
-        if isinstance(error, OSError) or not any(sign in str(error) for sign in signs):
-            return f"{self.path}: cannot be written ({error})"
-        free = shutil.disk_usage(self.path).free / 2**20
-        return (
-            f"{self.path}: {'disk full' if free < 2 * COMMIT_BYTES / 2**20 else 'the disk is full or failing'} "
-            f"({free:.1f} MiB free). Free some space and run the same command again: it goes on where it stopped"
-        )
+
+def write_index(path: str | os.PathLike) -> bool:
+    """Give a finished store of an earlier version the index that is mapped; False if it has one.
+
+    One transaction: a store that is read meanwhile stays as its readers know it, and whatever
+    happens on the way leaves the store as it was. Contents and digest do not change.
+
+    Raises DataError if it is unfinished, damaged, another program's, or being written.
+    """
+    if not is_lmdb(Path(path)):
+        raise missing(path, "no such LMDB (no data.mdb in it)")
+    try:
+        with lmdb.open(os.path.realpath(path), readonly=True, lock=False) as env, env.begin() as txn:
+            data = txn.get(META_KEY)
+    except lmdb.Error as error:
+        raise DataError(_fault(Path(path), error)) from error
+    meta = {} if data is None else json.loads(data)
+    if meta.get("format") != FORMAT or meta.get("version") not in (1, VERSION):
+        raise DataError(f"{path}: no finished store of srtoolbox, so it gets no index")
+    if meta["version"] == VERSION:
+        return False
+    with contextlib.closing(LmdbWriter(path, meta["plan"], meta["pictures"])) as writer:
+        writer.finish()
+    return True
 
 
 def remove_store(path: str | os.PathLike) -> None:
@@ -250,6 +284,27 @@ def _acquire(lock: FileLock) -> None:
         raise DataError(
             f"{lock.path.parent}: another process is converting into it. Wait for it, or choose another name"
         )
+
+
+def _fault(path: Path, error: Exception) -> str:
+    if "already open in this process" in str(error):
+        return f"{path}: this process is reading it; close the stores that do, or convert in another process"
+    signs = (_FULL_ON_WINDOWS, *map(os.strerror, _SHORT_WRITES))
+    if isinstance(error, OSError) or not any(sign in str(error) for sign in signs):
+        return f"{path}: cannot be written ({error})"
+    free = shutil.disk_usage(path).free / 2**20
+    return (
+        f"{path}: {'disk full' if free < 2 * COMMIT_BYTES / 2**20 else 'the disk is full or failing'} "
+        f"({free:.1f} MiB free). Free some space and run the same command again: it goes on where it stopped"
+    )
+
+
+def _as_json(index: Index) -> dict[str, dict[str, Any]]:
+    """Return the entries of images as `LmdbWriter.records` has them."""
+    entries = {key: record._asdict() for key, record in index.records().items()}
+    return {
+        key: {**entry, "shape": list(entry["shape"]), "stamp": list(entry["stamp"])} for key, entry in entries.items()
+    }
 
 
 def _to_json(value: object) -> bytes:
