@@ -95,7 +95,8 @@ class SRNetwork(nn.Module):
     """Base of networks that upscale: it checks `scale` and `colour`, and sets the facts.
 
     A subclass sets a `size_multiple` other than 1, and its `receptive_field` where it knows that
-    (see `models.networks.blocks.receptive_field`): None is measured by the inference.
+    (see `models.networks.blocks.receptive_field`): None is measured by the inference. The class
+    names the module that its body repeats, if any, as `repeated_block`: it is compiled once for all.
 
     Args:
         scale: the upscaling factor, one of the class's `scales` unless these are None.
@@ -108,6 +109,7 @@ class SRNetwork(nn.Module):
     colour: str
     size_multiple: int = 1
     receptive_field: int | None = None
+    repeated_block: ClassVar[type[nn.Module] | None] = None
 
     def __init__(self, scale: int, colour: str = "rgb") -> None:
         super().__init__()
@@ -118,6 +120,12 @@ class SRNetwork(nn.Module):
             require_choice(owner, "scale", scale, self.scales)
         require_choice(owner, "colour", colour, CHANNELS)
         self.scale, self.colour, self.in_channels = scale, colour, CHANNELS[colour]
+
+
+def repeated_blocks(network: nn.Module) -> list[nn.Module]:
+    """Return the modules that a network, or one inside it, names as its `repeated_block`."""
+    kinds = {getattr(type(module), "repeated_block", None) for module in network.modules()}
+    return [module for module in network.modules() if type(module) in kinds]
 
 
 class NetworkWrapper(nn.Module):

@@ -25,4 +25,5 @@ data = dict(
     # five images of the training set beside Set5: the gap between the two curves is the overfitting
     val=dict(datasets=dict(train=dict(type='GTOnlyDataset', gt=pictures, scale=scale, max_images=5))),
 )
+runtime = dict(amp=None)  # as its scores were measured
 hooks = dict(checkpoint=dict(best=['set5/psnr_y_direct', 'set5/ssim_y_direct']))

@@ -25,4 +25,5 @@ data = dict(
         interval=250,
     ),
 )
+runtime = dict(amp=None)  # as its scores were measured
 hooks = dict(checkpoint=dict(interval=250, best=['bsds300/psnr_y_direct']))

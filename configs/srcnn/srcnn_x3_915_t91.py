@@ -21,5 +21,5 @@ data = dict(train=dict(
     ),
     batch_size=16,
 ))
-runtime = dict(channels_last=True)  # 1.5 times as fast on a CPU
+runtime = dict(amp=None, channels_last=True)  # as its scores were measured; 1.5 times as fast on a CPU
 hooks = dict(checkpoint=dict(best=['set5/psnr_y_direct']))

@@ -22,4 +22,5 @@ data = dict(train=dict(
     ),
     batch_size=16,
 ))
+runtime = dict(amp=None)  # as its scores were measured
 hooks = dict(ema=dict(type='EMAHook', decay=0.999), checkpoint=dict(best=['set5/psnr', 'set5/ssim']))

@@ -23,4 +23,5 @@ data = dict(
     ),
     val=dict(interval=2000),
 )
+runtime = dict(amp=None)  # as its scores were measured
 hooks = dict(ema=dict(type='EMAHook', decay=0.999), checkpoint=dict(interval=1000, best=['set5/psnr']))

@@ -19,4 +19,5 @@ data = dict(train=dict(
     ),
     batch_size=16,
 ))
+runtime = dict(amp=None)  # as its scores were measured
 hooks = dict(checkpoint=dict(best=['set5/psnr', 'set5/ssim']))

@@ -34,4 +34,5 @@ data = dict(
         interval=10 * pictures // batch_size,
     ),
 )
+runtime = dict(amp=None)  # as its scores were measured
 hooks = dict(checkpoint=dict(best=['div2k_val/loss', 'set5/psnr']))

@@ -73,9 +73,10 @@ _OPTIM = Section(
 _RUNTIME = Section(
     {
         "device": Value(str | None, form=(r"cpu|cuda(:\d+)?|auto|mps", "'cpu', 'cuda', 'cuda:N', 'mps' or 'auto'")),
-        "amp": Value(str | None, among=("bf16", "fp16", None)),
-        "channels_last": Value(bool),
-        "compile": Value(bool),
+        "amp": Value(str | None, among=("auto", "bf16", "fp16", None)),
+        "channels_last": Value(bool | str, among=("auto", True, False)),
+        "compile": Value(bool | str, among=("auto", "blocks", True, False)),
+        "resolved": Value(dict),  # by a run: what 'auto' became there
         "threads": Value(int | None, least=1),
         "deterministic": Value(bool),
         "dist_timeout": Value(float, above=0),
@@ -144,7 +145,7 @@ def check_section(report: Report, section: Section, values: object, path: str) -
 def _check_value(report: Report, entry: Value, value: Any, path: str) -> None:  # noqa: ANN401 - any config value
     if entry.among and value not in entry.among:
         allowed = ", ".join(map(repr, entry.among))
-        hint = did_you_mean(value, filter(None, entry.among))
+        hint = did_you_mean(value, [name for name in entry.among if isinstance(name, str)])
         report.add(path, f"one of {allowed} is needed, got {value!r}.{hint}")
     elif not fits(value, entry.hint):
         hint = advice(value, entry.hint)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from srtoolbox import dist
 from srtoolbox.errors import ConfigError
 from srtoolbox.image.tensors import carry
+from srtoolbox.interfaces import repeated_blocks
 from srtoolbox.text import first_line
 
 TINY = 2e9
@@ -56,6 +57,15 @@ def set_up_torch(runtime: dict[str, Any]) -> None:
         os.environ.setdefault(_CUBLAS, ":4096:8")  # else cuBLAS refuses later on
     torch.use_deterministic_algorithms(bool(runtime.get("deterministic")))
     torch.backends.cudnn.benchmark = not runtime.get("deterministic")
+
+
+def compile_network(network: nn.Module, what: bool | str) -> None:
+    """Compile a network in place (the keys of its state stay): all of it, its 'blocks', or nothing.
+
+    Blocks of one class share one compilation, which takes seconds where that of all may take minutes.
+    """
+    for module in repeated_blocks(network) if what == "blocks" else [network] if what else []:
+        module.compile()
 
 
 def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:

@@ -18,7 +18,9 @@ from srtoolbox.check.components import complete_hooks
 from srtoolbox.config import Config
 from srtoolbox.data.datasets.base import Batch, SRDataset
 from srtoolbox.data.loading.loader import build_train_loader
+from srtoolbox.engine.defaults import resolve, settled
 from srtoolbox.engine.device import (
+    compile_network,
     default_threads,
     generators,
     random_state,
@@ -82,7 +84,7 @@ class Run:
         self.signals, self.stop_signal = StopSignals(), 0
         self._before_step: tuple[int, list[Tensor]] | None = None
         self._check_same_start()
-        self._build(fine_tune=resume is None)
+        self._build(earlier=json.loads(resume["config"]) if resume else None)
         if resume:
             self.load_state_dict(resume)
         learning = [self.networks[name] for name in self.optims]
@@ -94,8 +96,7 @@ class Run:
         self.statistics = StatisticsGuard(learning)
         dist.barrier()  # a rank whose data came late must not let the others' collectives time out
         for name in self.optims:
-            if self.runtime.get("compile"):
-                self.networks[name].compile()  # in place: the keys of its state stay
+            compile_network(self.networks[name], self.runtime.get("compile", False))
             if self.world > 1:
                 setattr(self.model, name, dist.averaging_gradients(self.networks[name], self.device))
         self._generators = generators(self.device)
@@ -104,15 +105,19 @@ class Run:
         if resume:
             self._load_random_state(resume["rng"])
 
-    def _build(self, *, fine_tune: bool) -> None:
+    def _build(self, *, earlier: Mapping[str, Any] | None) -> None:
+        """Build all parts; `earlier` is the config of the run that is resumed."""
         # first what may be missing: a perceptual loss may download a network
-        config, source = self.config, self.config.get("load_from") if fine_tune else None
+        config, source = self.config, self.config.get("load_from") if earlier is None else None
         weights = load_tensors(source) if source else None
         try:
             self.dataset: SRDataset = DATASETS.build(config["data"]["train"]["dataset"])
         except MissingDataError as error:
             raise MissingDataError(f"the training set is not there: {error}", error.path) from error
         self.model = MODELS.build(config["model"]).to(self.device)
+        learning = [network for name, network in self.model.networks().items() if name in config["optim"]]
+        self.config, self.choices = resolve(config, self.device, learning, earlier)
+        self.runtime = settled(self.config.get("runtime") or {})
         if self.runtime.get("channels_last"):
             self.model.to(memory_format=torch.channels_last)
         self.networks: dict[str, nn.Module] = dict(self.model.networks())

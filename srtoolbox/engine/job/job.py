@@ -193,7 +193,7 @@ class Job:
         if dist.is_main():
             self._lock.acquire(unused=True)
             prepare(self.work_dir, iteration=run.iter, overwrite=overwrite, resumed_from=path)
-            save_config(self.work_dir, self.config.dump(), run.iter)
+            save_config(self.work_dir, run.config.dump(), run.iter)
             self._lock.note_start(path)
         dist.barrier()
         setup_logging(self.work_dir / "train.log", main_process=dist.is_main())

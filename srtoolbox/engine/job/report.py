@@ -68,6 +68,8 @@ def describe(run: Run) -> None:
         ", ".join(f"{name} ({counted(len(dataset), 'image')})" for name, dataset in sets.items()) or "nothing",
         f"{amp}, where it is safe, and float32" if amp else "float32",
     )
+    if run.choices:
+        LOGGER.info("runtime 'auto': %s", run.choices)
     for name, network in run.networks.items():
         parameters = sum(parameter.numel() for parameter in network.parameters())
         LOGGER.info("%s: %s, %s", name, type(network).__name__, counted(parameters, "parameter"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
 from srtoolbox.config import Config
+from srtoolbox.engine.defaults import settled
 from srtoolbox.errors import RunError, SrtoolboxError
 from srtoolbox.io.files import write_fault, write_text
 from srtoolbox.logger import LOGGER
@@ -60,10 +61,13 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     """Return what differs between two configs, each deepest key for itself.
 
     Where a run goes (`work_dir`) and names that other entries are made from are no difference, and
-    neither is a key that is not set in place of one that is None, nor a tuple in place of a list.
+    neither is a key that is not set in place of one that is None, nor a tuple in place of a list. Of
+    `runtime` what 'auto' became is compared.
     """
-    before, now = json.loads(json.dumps(before)), json.loads(json.dumps(now))
-    differences = _differences(before, now, "")
+    earlier, runtime = before.get("runtime") or {}, now.get("runtime") or {}
+    old = {**before, "runtime": settled(earlier)}
+    new = {**now, "runtime": settled(runtime, earlier)}
+    differences = _differences(json.loads(json.dumps(old)), json.loads(json.dumps(new)), "")
     return [change for change in differences if change.path.partition(".")[0] in _EFFECTS]
 
 

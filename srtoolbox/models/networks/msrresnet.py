@@ -44,6 +44,7 @@ class MSRResNet(SRNetwork):
     """
 
     scales = tuple(STAGES)
+    repeated_block = ResidualBlockNoBN
 
     def __init__(
         self, scale: int, colour: str = "rgb", *, num_features: int = 64, num_blocks: int = 16, init: str = "scaled"

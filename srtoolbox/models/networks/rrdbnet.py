@@ -83,6 +83,7 @@ class RRDBNet(SRNetwork):
     """
 
     scales = tuple(STAGES)
+    repeated_block = RRDB
 
     def __init__(
         self,

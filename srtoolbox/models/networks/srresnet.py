@@ -71,6 +71,7 @@ class SRResNet(SRNetwork):
     """
 
     scales = tuple(STAGES)
+    repeated_block = ResidualBlock
     hidden_arguments: ClassVar = {"output": ("linear", "tanh")}
 
     def __init__(

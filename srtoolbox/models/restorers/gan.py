@@ -76,7 +76,7 @@ class GANRestorer(Restorer):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 need = f"it is a whole number from {least} up"
                 faults.append(Fault(name, f"{name}={value!r} is not possible; {need}"))
-        if (cfg.get("gan_loss") or {}).get("r1_weight") and (context.get("runtime") or {}).get("compile"):
+        if (cfg.get("gan_loss") or {}).get("r1_weight") and (context.get("runtime") or {}).get("compile") is True:
             fault = "needs second derivatives, which runtime.compile=True cannot make"
             faults.append(Fault("gan_loss.r1_weight", f"gan_loss.r1_weight {fault}"))
         return faults
