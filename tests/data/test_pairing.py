@@ -6,9 +6,20 @@ import numpy as np
 import pytest
 
 from srtoolbox.data.stores.folder import FolderStore
-from srtoolbox.data.stores.pairing import check_sizes, infer_scale, pair_keys
+from srtoolbox.data.stores.index import Texts
+from srtoolbox.data.stores.lmdb import LmdbStore
+from srtoolbox.data.stores.pairing import (
+    _partners,
+    _rename,
+    _usual_namings,
+    check_sizes,
+    infer_scale,
+    match_keys,
+    pair_keys,
+)
 from srtoolbox.errors import DataError
 from srtoolbox.image import write_image
+from tests.data.stores import tiny_store
 
 
 def store(folder: Path, images: dict[str, tuple[int, int]]) -> FolderStore:
@@ -114,3 +125,57 @@ def test_a_damaged_header_is_listed_with_the_others(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(DataError, match=r"3 images(.|\n)*gt/a\.png(.|\n)*gt/c\.png(.|\n)*lq/b\.png"):
         check_sizes(gt, lq, pair_keys(gt, lq, 2), 2)
+
+
+NAMES = [
+    "a",
+    "ab",
+    "кот",
+    "x4",
+    "_x4",
+    "HR",
+    "_HR",
+    "d/x4",
+    "d/HR",
+    "d/a",
+    "d/e/кот",
+    "baby_HR_x4",
+    "img_SRF_4_HR",
+    "HRHR",
+]
+
+
+def suffixed(names: list[str], end: str) -> list[str]:
+    return sorted({*names, *(name + end for name in names)})
+
+
+@pytest.mark.parametrize("naming", [*_usual_namings(4), ("{}", "{}-é"), ("{}", "small-{}")])
+def test_a_million_names_are_matched_as_one_by_one(naming: tuple[str, str]) -> None:
+    gt, lq = suffixed(NAMES, naming[0].strip("{}")), suffixed(NAMES[::-2], naming[1].removeprefix("{}"))
+    lq += [_rename(key, *naming) or "none" for key in gt[::3]]
+    lq = sorted(set(lq))
+    places = {key: place for place, key in enumerate(lq)}
+    expected = [places.get(_rename(key, *naming) or "", -1) for key in gt]
+    assert _partners(gt, lq, naming).tolist() == expected == _partners(Texts.of(gt), Texts.of(lq), naming).tolist()
+    assert max(expected) > 0 and min(expected) == -1
+    for keys in ([], gt):
+        assert list(_partners(Texts.of(keys), Texts.of([]), naming)) == [-1] * len(keys)
+
+
+def test_equal_names_are_no_list_and_others_are_named(tmp_path: Path) -> None:
+    keys = [f"{number:03d}" for number in range(60)]
+    gt = LmdbStore(tiny_store(tmp_path / "gt.lmdb", keys, dict.fromkeys(keys[3:20], (4, 5)) | {"002": (8, 4)}))
+    lq = LmdbStore(tiny_store(tmp_path / "lq.lmdb", keys))
+    pairs = pair_keys(gt, lq, 2)
+    assert pairs.gt is pairs.lq == range(60) and pairs[59] == ("059", "059") and list(pairs[3:5].lq_keys) == keys[3:5]
+    with pytest.raises(DataError) as caught:
+        check_sizes(gt, lq, pairs[:20], 2)
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("20 of 20 pairs") and len(lines) == 13 and "17 of them have" in lines[-1]
+    few = LmdbStore(tiny_store(tmp_path / "few.lmdb", [f"{key}x2" for key in keys[:-1]] + ["more"]))
+    matching = match_keys(gt, few, 2)
+    assert (
+        list(matching.pairs) == [(key, f"{key}x2") for key in keys[:-1]] and infer_scale(gt, few, matching.pairs) == 1
+    )
+    assert [len(matching.lone), len(matching.strays)] == [1, 1]
+    assert "059.png: no 059x2 in" in matching.lone[0] and "more.png: no GT" in matching.strays[0]

@@ -37,7 +37,7 @@ class SRDataset(Dataset, ABC):
         """Return the number of images (times the crops of each, for crop='ten')."""
 
     @abstractmethod
-    def keys(self) -> list[str]:
+    def keys(self) -> Sequence[str]:
         """Return the image's name for every index."""
 
     @abstractmethod

@@ -12,6 +12,7 @@ import numpy as np
 
 from srtoolbox.data.datasets.base import SRDataset
 from srtoolbox.data.loading.draws import Draw
+from srtoolbox.data.stores.index import Names
 from srtoolbox.data.transforms.base import Sample
 from srtoolbox.errors import ConfigError, DataError
 from srtoolbox.registry import DATASETS
@@ -47,8 +48,14 @@ class ConcatDataset(SRDataset):
     def __len__(self) -> int:
         return self._ends[-1]
 
-    def keys(self) -> list[str]:
-        return list(itertools.chain.from_iterable(dataset.keys() for dataset in self.datasets))
+    def keys(self) -> Sequence[str]:
+        keys = [dataset.keys() for dataset in self.datasets]
+
+        def name(number: int) -> str:
+            part, local = self._locate(number)
+            return keys[part][local]
+
+        return Names(len(self), name)
 
     def whole(self, index: int) -> Sample:
         if not -len(self) <= index < len(self):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from srtoolbox.data.datasets.base import SRDataset, expand
 from srtoolbox.data.loading.draws import Draw
@@ -30,12 +31,12 @@ class FolderDataset(SRDataset):
     def __len__(self) -> int:
         return len(self._store.keys())
 
-    def keys(self) -> list[str]:
-        return list(self._store.keys())
+    def keys(self) -> Sequence[str]:
+        return self._store.keys()
 
     def whole(self, index: int) -> Sample:
-        key = self._store.keys()[index]
-        return {"lq": expand(self._store.read(key), self.channels), "key": key}
+        place = range(len(self))[index]
+        return {"lq": expand(self._store.read_at(place), self.channels), "key": self._store.keys()[place]}
 
     def sample(self, draw: Draw) -> Sample:
         raise DataError(

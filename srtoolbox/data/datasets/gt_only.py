@@ -10,7 +10,8 @@ import numpy as np
 
 from srtoolbox.data.datasets.base import as_list, expand
 from srtoolbox.data.datasets.crops import CropMode, CropOptions, Sampling, SmallPolicy
-from srtoolbox.data.datasets.paired import Entry, GTDataset, ImagePair
+from srtoolbox.data.datasets.entries import Entries, Entry, Part
+from srtoolbox.data.datasets.paired import GTDataset, ImagePair
 from srtoolbox.data.loading.draws import Rng
 from srtoolbox.data.stores import open_store
 from srtoolbox.data.stores.base import Window
@@ -23,6 +24,7 @@ from srtoolbox.resize import imresize
 
 MARGIN = 3  # LQ pixels read around a crop before it is shrunk: the widened kernel reaches 2
 KEEP_BYTES = 256 << 20  # LQ images are kept if all take at most so much
+ARRAY_BYTES = 512  # an image takes beside its pixels
 
 
 @DATASETS.register
@@ -60,13 +62,12 @@ class GTOnlyDataset(GTDataset):
         options.validate(type(self).__name__, scale)
         stores = [(store, store.keys()[:max_images]) for store in map(open_store, as_list(gt))]
         check_readable(stores)
-        entries = [
-            Entry(store, None, key, key, *_reduced_size(store.shape(key), scale, store.source(key)))
-            for store, keys in stores
-            for key in keys
-        ]
-        super().__init__(entries, scale, options)
-        lq_bytes = sum(3 * entry.height * entry.width for entry in self._entries)
+        places = [(store, range(len(keys))) for store, keys in stores]
+        for store, numbers in places:
+            for number in np.flatnonzero(store.shapes(numbers)[:, :2].min(1) < scale).tolist():
+                _reduced_size(store.shape_at(number), scale, store.source(store.keys()[number]))
+        super().__init__(Entries([Part(store, None, part, part) for store, part in places], scale), scale, options)
+        lq_bytes = int(self._entries.sizes().prod(1, dtype=np.int64).sum()) * 3 + len(self._entries) * ARRAY_BYTES
         changed = (self.cropper.needed + 2 * MARGIN) * scale  # GT px
         margin = 0 if self.before_lq is None else self.before_lq.margin(changed)
         self._reach = MARGIN + -(-margin // scale)  # LQ px that are read around a crop
@@ -82,16 +83,16 @@ class GTOnlyDataset(GTDataset):
         lq = self._kept.get(entry)
         if lq is None:
             whole = Window(0, 0, entry.height, entry.width)
-            lq = imresize(entry.gt.read(entry.gt_key, whole.scaled(self.scale)), size=whole[2:])
+            lq = imresize(entry.gt.read_at(entry.gt_place, whole.scaled(self.scale)), size=whole[2:])
             lq.setflags(write=False)
             self._kept[entry] = lq
-        return window.cut(lq), entry.gt.read(entry.gt_key, window.scaled(self.scale))
+        return window.cut(lq), entry.gt.read_at(entry.gt_place, window.scaled(self.scale))
 
     def _read_around(self, entry: Entry, window: Window, before: Compose | None, rng: Rng | None) -> ImagePair:
         """Read the window with what lies around it, change GT, shrink it, cut the window out."""
         inner = _grown(window, MARGIN, entry)
         outer = inner if before is None else _grown(window, self._reach, entry)
-        gt = entry.gt.read(entry.gt_key, outer.scaled(self.scale))
+        gt = entry.gt.read_at(entry.gt_place, outer.scaled(self.scale))
         if before is not None and rng is not None:
             gt = self._changed(gt, window.within(outer), entry, before, rng)
             gt = inner.within(outer).scaled(self.scale).cut(gt)

@@ -6,16 +6,18 @@ import hashlib
 import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
 from srtoolbox.data.datasets.base import SRDataset, as_list, expand
 from srtoolbox.data.datasets.crops import CropMode, CropOptions, Cropper, Sampling, SmallPolicy, option_faults, pad
+from srtoolbox.data.datasets.entries import Entries, Entry, Part
 from srtoolbox.data.loading.draws import Draw, Rng
 from srtoolbox.data.stores import open_store
 from srtoolbox.data.stores.base import Store, Window
-from srtoolbox.data.stores.pairing import Pair, check_readable, check_sizes, pair_keys, raise_faults
+from srtoolbox.data.stores.index import Names
+from srtoolbox.data.stores.pairing import Pairs, check_readable, check_sizes, first_faults, pair_keys, raise_faults
 from srtoolbox.data.transforms.base import (
     BEFORE_LQ,
     ON_GT_ALONE,
@@ -34,17 +36,6 @@ ImagePair = tuple[np.ndarray, np.ndarray]
 _log = logging.getLogger(__name__)
 
 
-class Entry(NamedTuple):
-    """One image: its place, and its size in LQ pixels."""
-
-    gt: Store
-    lq: Store | None
-    gt_key: str
-    lq_key: str
-    height: int
-    width: int
-
-
 class GTDataset(SRDataset):
     """A dataset with GT. A subclass reads a window of an image; all else is here.
 
@@ -55,7 +46,7 @@ class GTDataset(SRDataset):
     makes_lq: ClassVar[bool] = False
     scale: int
 
-    def __init__(self, entries: Sequence[Entry], scale: int, options: CropOptions) -> None:
+    def __init__(self, entries: Entries, scale: int, options: CropOptions) -> None:
         self.scale, self.channels = scale, options.channels
         self.transforms = Compose(options.transforms)
         self.before_lq: Compose | None = None
@@ -67,12 +58,15 @@ class GTDataset(SRDataset):
         margin = self.transforms.margin(options.gt_size or 0)
         self.cropper = Cropper(options.gt_size, scale, options.crop, margin)
         self._small, self._sampling = options.small, options.sampling
-        if not entries:
+        if not len(entries):
             raise DataError("a dataset needs at least one store of images")
-        colour = [e.gt.source(e.gt_key) for e in entries if self.channels == 1 and e.gt.shape(e.gt_key)[2] != 1]
-        if colour:
-            summary = f"{counted(len(colour), 'image is', 'images are')} in colour, but channels=1"
-            raise_faults(summary, colour, "Leave channels at 3")
+        if self.channels == 1 and len(colour := np.flatnonzero(entries.channels() != 1)):
+            raise_faults(
+                f"{counted(len(colour), 'image is', 'images are')} in colour, but channels=1",
+                first_faults(colour, lambda number: entries[number].gt.source(entries.key(number))),
+                "Leave channels at 3",
+                limit=None,
+            )
         self._entries = self._large_enough(entries)
 
     @classmethod
@@ -94,7 +88,7 @@ class GTDataset(SRDataset):
             raise IndexError(f"sample {index} of {len(self)}")
         if self.cropper.mode in ("center", "ten"):
             return self._crop(index % len(self), None)
-        entry = self._entries[index]
+        entry = self._entries[index % len(self)]
         return self._as_sample(entry, *self._read(entry, Window(0, 0, entry.height, entry.width)))
 
     def _crop(self, index: int, rng: Rng | None) -> Sample:
@@ -119,40 +113,45 @@ class GTDataset(SRDataset):
     def __len__(self) -> int:
         return len(self._entries) * self.cropper.per_image
 
-    def keys(self) -> list[str]:
+    def keys(self) -> Sequence[str]:
         """Return the image's name for every index: of ten crops all ten have it."""
-        return [entry.gt_key for entry in self._entries for _ in range(self.cropper.per_image)]
+        return Names(len(self), lambda number: self._entries.key(number // self.cropper.per_image))
 
     def draw_weights(self) -> np.ndarray | None:
         if self._sampling == "image":
             return None
-        areas = [entry.height * entry.width for entry in self._entries]
-        return np.repeat(np.array(areas, np.float64), self.cropper.per_image)
+        areas = self._entries.sizes().prod(1, dtype=np.float64)
+        return areas if self.cropper.per_image == 1 else np.repeat(areas, self.cropper.per_image)
 
     def digest(self) -> str:
-        pairs = [(entry.gt, entry.lq) for entry in self._entries]
+        pairs = [(part.gt, part.lq) for part in self._entries.parts]
         stores = dict.fromkeys(store for pair in pairs for store in pair if store is not None)
         parts = [type(self).__name__, str(self.scale), str(len(self))]
         parts += [store.digest() for store in stores]
         return hashlib.sha256("\n".join(parts).encode("ascii")).hexdigest()
 
-    def _large_enough(self, entries: Sequence[Entry]) -> list[Entry]:
+    def _large_enough(self, entries: Entries) -> Entries:
         """Return the entries without those that are left out for their size."""
-        needed = self.cropper.needed
-        small = [entry for entry in entries if min(entry.height, entry.width) < needed]
-        if not small or self._small in ("reflect", "zero"):
-            return list(entries)
-        names = [f"{e.gt.source(e.gt_key)}: {e.width * self.scale}x{e.height * self.scale}" for e in small]
-        pixels = needed * self.scale
+        are_small = entries.sizes().min(1) < self.cropper.needed
+        small = np.flatnonzero(are_small)
+        if not len(small) or self._small in ("reflect", "zero"):
+            return entries
+
+        def name(number: int) -> str:
+            entry = entries[number]
+            return f"{entry.gt.source(entry.gt_key)}: {entry.width * self.scale}x{entry.height * self.scale}"
+
+        names, pixels = first_faults(small, name), self.cropper.needed * self.scale
         if self._small == "error" or len(small) == len(entries):
             raise_faults(
                 f"{len(small)} of {counted(len(entries), 'image')} smaller than the crop of {pixels} px",
                 names,
                 "Take a smaller gt_size, or say what to do with them: small='skip', 'reflect' or 'zero'",
+                limit=None,
             )
         images = counted(len(small), "image")
         _log.info("left out %s smaller than %d px: %s", images, pixels, ", ".join(names))
-        return [entry for entry in entries if min(entry.height, entry.width) >= needed]
+        return entries.only(~are_small)
 
 
 _ON_GT_ALONE = (
@@ -206,12 +205,11 @@ class PairedDataset(GTDataset):
         gts, lqs = as_list(gt), as_list(lq)
         if len(gts) != len(lqs):
             raise DataError(f"gt and lq name {len(gts)} and {len(lqs)} stores: give one LQ store for each GT store")
-        entries: list[Entry] = []
+        parts = []
         for gt_store, lq_store, pairs in _matched(gts, lqs, scale, lq_name):
             check_sizes(gt_store, lq_store, pairs, scale, leftover=cut or gt_size is None)
-            for pair in pairs[:max_images]:
-                entries.append(Entry(gt_store, lq_store, *pair, *lq_store.shape(pair.lq)[:2]))
-        super().__init__(entries, scale, options)
+            parts.append(Part(gt_store, lq_store, pairs.gt[:max_images], pairs.lq[:max_images]))
+        super().__init__(Entries(parts, scale), scale, options)
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
@@ -221,18 +219,18 @@ class PairedDataset(GTDataset):
 
     def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> ImagePair:
         assert entry.lq is not None
-        lq = entry.lq.read(entry.lq_key, window)
-        return lq, entry.gt.read(entry.gt_key, window.scaled(self.scale))
+        lq = entry.lq.read_at(entry.lq_place, window)
+        return lq, entry.gt.read_at(entry.gt_place, window.scaled(self.scale))
 
 
 def _matched(
     gts: Sequence[str], lqs: Sequence[str], scale: int, lq_name: str | None
-) -> list[tuple[Store, Store, list[Pair]]]:
+) -> list[tuple[Store, Store, Pairs]]:
     """Return GT and LQ stores with their pairs, all of whose images can be read."""
     matched = []
     for gt_path, lq_path in zip(gts, lqs, strict=True):
         gt, lq = open_store(gt_path), open_store(lq_path)
         matched.append((gt, lq, pair_keys(gt, lq, scale, lq_name)))
-    stores = [(gt, [pair.gt for pair in pairs]) for gt, _, pairs in matched]
-    check_readable(stores + [(lq, [pair.lq for pair in pairs]) for _, lq, pairs in matched])
+    stores = [(gt, pairs.gt_keys) for gt, _, pairs in matched]
+    check_readable(stores + [(lq, pairs.lq_keys) for _, lq, pairs in matched])
     return matched

@@ -139,22 +139,22 @@ class EndlessSampler:
             self._edges = np.cumsum(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        first, current, order = self.start + self.rank * self.batch_size, -1, list[int]()
+        first, current, order = self.start + self.rank * self.batch_size, -1, np.empty(0, np.int64)
         while True:
             batch = []
             for number in range(first, first + self.batch_size):
                 epoch, position = divmod(number, self._length)
                 if epoch != current:
                     current, order = epoch, self._epoch_order(epoch)
-                batch.append(Draw(order[position], number, self.seed))
+                batch.append(Draw(order.item(position), number, self.seed))
             yield batch
             first += self.batch_size * self.world
 
-    def _epoch_order(self, epoch: int) -> list[int]:
+    def _epoch_order(self, epoch: int) -> np.ndarray:
         hashes = uniform_hashes(fold(fold(fold(1, self.seed), epoch), 0), self._length)
         order = np.argsort(hashes, kind="stable")
         if self._edges is not None:
             within = uniform_hashes(fold(fold(fold(1, self.seed), epoch), 1), self._length) >> np.uint64(11)
             order = np.searchsorted(self._edges, (order + within * 2.0**-53) / self._length, side="right")
             order = np.minimum(order, self._length - 1)  # the last edge may round to just below 1
-        return order.tolist()
+        return order

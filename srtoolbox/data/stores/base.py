@@ -56,6 +56,9 @@ class Store(Protocol):
     def shape(self, key: str) -> Shape:
         """Return the size of an image, without decoding it."""
 
+    def shape_at(self, place: int) -> Shape:
+        """Return the size of the image at a place."""
+
     def shapes(self, places: Places) -> np.ndarray:
         """Return the sizes of some images (n, 3): height, width, channels."""
 

@@ -41,8 +41,11 @@ class DecodingStore(ABC):
             self._shapes[key] = self._find_shape(key)
         return self._shapes[key]
 
+    def shape_at(self, place: int) -> Shape:
+        return self.shape(self._keys[place])
+
     def shapes(self, places: Places) -> np.ndarray:
-        return np.array([self.shape(self._keys[place]) for place in places], np.int32).reshape(-1, 3)
+        return np.array([self.shape_at(place) for place in places], np.int32).reshape(-1, 3)
 
     def read_at(self, place: int, window: Window | None = None) -> np.ndarray:
         return self.read(self._keys[place], window)

@@ -85,6 +85,9 @@ class LmdbStore:
     def shape(self, key: str) -> Shape:
         return self._contents.images.shape(self._place(key))
 
+    def shape_at(self, place: int) -> Shape:
+        return self._contents.images.shape(place)
+
     def shapes(self, places: Places) -> np.ndarray:
         return self._contents.images.shapes(places)
 

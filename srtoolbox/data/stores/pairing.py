@@ -1,14 +1,19 @@
-"""Pairs of GT and LQ images by their names, and a check of their sizes; all faults at once."""
+"""Pairs of GT and LQ images by their names, and a check of their sizes; all faults at once.
+
+A million pairs of two LMDBs are matched and checked as whole columns, not one by one.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, NoReturn
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, NoReturn, overload
 
-from srtoolbox.data.stores.base import Shape, Store
-from srtoolbox.data.stores.folder import FolderStore
+import numpy as np
+
+from srtoolbox.data.stores.base import Places, Shape, Store
+from srtoolbox.data.stores.folder import DecodingStore, FolderStore
+from srtoolbox.data.stores.index import Names, Texts
 from srtoolbox.errors import DataError, ImageError
 from srtoolbox.text import counted
 
@@ -37,10 +42,37 @@ class Pair(NamedTuple):
     lq: str
 
 
+class Pairs(Sequence[Pair]):
+    """Pairs by the places of their images among the keys of two stores, `gt` and `lq`."""
+
+    def __init__(self, gt_keys: Sequence[str], lq_keys: Sequence[str], gt: Places, lq: Places) -> None:
+        self._gt_keys, self._lq_keys, self.gt, self.lq = gt_keys, lq_keys, gt, lq
+
+    @property
+    def gt_keys(self) -> Sequence[str]:
+        return Names(len(self), lambda number: self._gt_keys[self.gt[number]])
+
+    @property
+    def lq_keys(self) -> Sequence[str]:
+        return Names(len(self), lambda number: self._lq_keys[self.lq[number]])
+
+    def __len__(self) -> int:
+        return len(self.gt)
+
+    @overload
+    def __getitem__(self, number: int) -> Pair: ...
+    @overload
+    def __getitem__(self, number: slice) -> Pairs: ...
+    def __getitem__(self, number: int | slice) -> Pair | Pairs:
+        if isinstance(number, slice):
+            return Pairs(self._gt_keys, self._lq_keys, self.gt[number], self.lq[number])
+        return Pair(self._gt_keys[self.gt[number]], self._lq_keys[self.lq[number]])
+
+
 class Matching(NamedTuple):
     """Pairs by name, and a sentence for every GT image (`lone`) and LQ image without a partner."""
 
-    pairs: list[Pair]
+    pairs: Pairs
     lone: list[str]
     strays: list[str]
 
@@ -58,21 +90,29 @@ def match_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, 
     if lq_name is not None and lq_name.count("{}") != 1:
         form = f"an LQ file's name with {{}} for its GT's, such as '{{}}x{scale}'"
         raise DataError(f"{option.rstrip('= ')} is {form}; got {lq_name!r}")
-    gt_keys, lq_keys = gt.keys(), set(lq.keys())
-    tried = [{key: partner for key in gt_keys if (partner := _rename(key, *naming)) in lq_keys} for naming in namings]
-    best = max(range(len(tried)), key=lambda number: len(tried[number]))  # the first of the best
+    gt_keys, lq_keys = gt.keys(), lq.keys()
+    tried: list[Places] = []
+    for naming in namings:
+        tried.append(_partners(gt_keys, lq_keys, naming))
+        if _number(tried[-1]) == len(gt_keys):
+            break
+    best = max(range(len(tried)), key=lambda number: _number(tried[number]))  # the first of the best
     partners, (gt_name, lq_template) = tried[best], namings[best]
+    if isinstance(partners, range):
+        return Matching(Pairs(gt_keys, lq_keys, partners, partners), [], [])
     lone = [
         f"{gt.source(key)}: no {_rename(key, gt_name, lq_template) or 'image of that name'} in {lq.path}"
-        for key in gt_keys
-        if key not in partners
+        for key in _picked(gt_keys, partners < 0)
     ]
-    rest = sorted(lq_keys - set(partners.values()))
-    strays = [f"{lq.source(key)}: no GT image of that name in {gt.path}" for key in rest]
-    return Matching([Pair(key, partners[key]) for key in gt_keys if key in partners], lone, strays)
+    paired = np.flatnonzero(partners >= 0)
+    pairs = Pairs(gt_keys, lq_keys, paired, partners[paired])
+    rest = np.ones(len(lq_keys), bool)
+    rest[pairs.lq] = False
+    strays = [f"{lq.source(key)}: no GT image of that name in {gt.path}" for key in _picked(lq_keys, rest)]
+    return Matching(pairs, lone, strays)
 
 
-def pair_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, option: str = "lq_name=") -> list[Pair]:
+def pair_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, option: str = "lq_name=") -> Pairs:
     """Return the pairs of all images of two stores, as `match_keys`.
 
     Raises DataError for images without a partner; the first ten of each side are named.
@@ -99,15 +139,44 @@ def check_sizes(gt: Store, lq: Store, pairs: Sequence[Pair], scale: int, *, left
     Raises:
         DataError: images that cannot be read, or pairs that do not fit (ten with both sizes).
     """
-    check_readable([(gt, [pair.gt for pair in pairs]), (lq, [pair.lq for pair in pairs])])
-    misfits = [pair for pair in pairs if not _fits(gt, lq, pair, scale, leftover)]
-    if misfits:
-        nearly = sum(_fits(gt, lq, pair, scale, leftover=True) for pair in misfits)
+    gts, lqs = _sides(pairs)
+    check_readable([(gt, gts), (lq, lqs)])
+    gt_shapes, lq_shapes = _shapes(gt, lq, pairs)
+    misfits = np.flatnonzero(~_fit(gt_shapes, lq_shapes, scale, leftover))
+    if len(misfits):
+        nearly = int(_fit(gt_shapes[misfits], lq_shapes[misfits], scale, leftover=True).sum())
+
+        def fault(number: int) -> str:
+            a, b = pairs[number]
+            return size_fault(gt.source(a), gt.shape(a), lq.source(b), lq.shape(b), scale)
+
         raise_faults(
             f"{len(misfits)} of {counted(len(pairs), 'pair does', 'pairs do')} not fit: GT must be {scale} times LQ",
-            [size_fault(gt.source(a), gt.shape(a), lq.source(b), lq.shape(b), scale) for a, b in misfits],
+            first_faults(misfits, fault),
             _size_advice(nearly, len(misfits), scale),
+            limit=None,
         )
+
+
+def _sides(pairs: Sequence[Pair]) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the keys of GT and of LQ."""
+    if isinstance(pairs, Pairs):
+        return pairs.gt_keys, pairs.lq_keys
+    return [pair.gt for pair in pairs], [pair.lq for pair in pairs]
+
+
+def _shapes(gt: Store, lq: Store, pairs: Sequence[Pair]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the shapes (n, 3) of GT and of LQ."""
+    if isinstance(pairs, Pairs):
+        return gt.shapes(pairs.gt), lq.shapes(pairs.lq)
+    gts, lqs = ([store.shape(key) for key in keys] for store, keys in zip((gt, lq), _sides(pairs), strict=True))
+    return np.array(gts, np.int32).reshape(-1, 3), np.array(lqs, np.int32).reshape(-1, 3)
+
+
+def _fit(gt: np.ndarray, lq: np.ndarray, scale: int, leftover: bool) -> np.ndarray:
+    """Return `sizes_fit` of shapes (n, 3) each, (n,)."""
+    more = gt[:, :2] - lq[:, :2].astype(np.int64) * scale
+    return np.all((more >= 0) & (more < (scale if leftover else 1)), axis=1)
 
 
 def _size_advice(nearly: int, number: int, scale: int) -> str:
@@ -123,6 +192,8 @@ def _size_advice(nearly: int, number: int, scale: int) -> str:
 
 def unreadable(store: Store, keys: Sequence[str]) -> dict[str, str]:
     """Return the keys of images whose size cannot be read, and why."""
+    if not isinstance(store, DecodingStore):  # it has noted all sizes
+        return {}
     faults, before = {}, store.deep_sentence() if isinstance(store, FolderStore) else ""
     for key in keys:
         try:
@@ -144,8 +215,9 @@ def check_readable(stores: Iterable[tuple[Store, Sequence[str]]]) -> None:
 
 def infer_scale(gt: Store, lq: Store, pairs: Sequence[Pair]) -> int:
     """Return the scale that most pairs have."""
-    votes = Counter(max(1, round(gt.shape(pair.gt)[0] / lq.shape(pair.lq)[0])) for pair in pairs)
-    return max(votes, key=lambda ratio: (votes[ratio], -ratio))
+    gts, lqs = _shapes(gt, lq, pairs)
+    ratios, votes = np.unique(np.maximum(1, np.rint(gts[:, 0] / lqs[:, 0])), return_counts=True)
+    return int(ratios[votes.argmax()])  # the least of those that most have
 
 
 def raise_faults(summary: str, faults: Sequence[str], advice: str, *, limit: int | None = LISTED) -> NoReturn:
@@ -160,8 +232,56 @@ def shortened(faults: Sequence[str], what: str = "", *, limit: int = LISTED) -> 
     return [*faults[:limit], f"... and {more} more{what and ' '}{what}"] if more > 0 else list(faults)
 
 
+def first_faults(numbers: np.ndarray, fault: Callable[[int], str]) -> list[str]:
+    """Return the sentences on the first of some images, as `shortened` has them."""
+    listed = [fault(number) for number in numbers[:LISTED].tolist()]
+    more = len(numbers) - len(listed)
+    return [*listed, f"... and {more} more"] if more else listed
+
+
 def _usual_namings(scale: int) -> list[tuple[str, str]]:
     return [(gt.replace("SCALE", str(scale)), lq.replace("SCALE", str(scale))) for gt, lq in NAMINGS]
+
+
+def _picked(keys: Sequence[str], are_picked: np.ndarray) -> Iterator[str]:
+    return (keys[place] for place in np.flatnonzero(are_picked).tolist())
+
+
+def _number(partners: Places) -> int:
+    return len(partners) if isinstance(partners, range) else int((partners >= 0).sum())
+
+
+def _partners(gt_keys: Sequence[str], lq_keys: Sequence[str], naming: tuple[str, str]) -> Places:
+    """Return the place of each GT image's partner, -1 where there is none; a range if keys are equal."""
+    if naming == NAMINGS[0] and gt_keys == lq_keys:
+        return range(len(gt_keys))
+    if isinstance(gt_keys, Texts) and isinstance(lq_keys, Texts) and all(name.startswith("{}") for name in naming):
+        gt_end, lq_end = (name.removeprefix("{}").encode() for name in naming)
+        return _partners_by_end(gt_keys, lq_keys, gt_end, lq_end)
+    places = {key: place for place, key in enumerate(lq_keys)}
+    return np.array([places.get(_rename(key, *naming) or "", -1) for key in gt_keys])
+
+
+def _partners_by_end(gt_keys: Texts, lq_keys: Texts, gt_end: bytes, lq_end: bytes) -> np.ndarray:
+    """Return `_partners` where an LQ key is a GT key with another end."""
+    if not len(gt_keys) or not len(lq_keys):
+        return np.full(len(gt_keys), -1)
+    rows, lengths = gt_keys.padded()
+    lengths = lengths - len(gt_end)  # of what the two share
+    rows = np.pad(rows, ((0, 0), (1, len(lq_end))))  # a column before, for what follows a folder's '/'
+    ends = np.maximum(lengths, 0)[:, None] + 1
+    fits = (lengths > 0) & (rows[np.arange(len(rows)), np.maximum(lengths, 0)] != ord("/"))
+    for text, is_new in ((gt_end, False), (lq_end, True)):
+        columns = ends + np.arange(len(text)), np.frombuffer(text, np.uint8)
+        if is_new:
+            np.put_along_axis(rows, *columns, 1)
+        else:
+            fits &= (np.take_along_axis(rows, columns[0], 1) == columns[1]).all(1)
+            np.put_along_axis(rows, columns[0], np.uint8(0), 1)
+    names, others = (np.ascontiguousarray(each) for each in (rows[:, 1:], lq_keys.padded()[0]))
+    names, others = (each.view(f"S{each.shape[1]}")[:, 0] for each in (names, others))
+    places = np.minimum(np.searchsorted(others, names), len(others) - 1)
+    return np.where(fits & (others[places] == names), places, -1)
 
 
 def _rename(key: str, gt_name: str, lq_name: str) -> str | None:
@@ -171,10 +291,6 @@ def _rename(key: str, gt_name: str, lq_name: str) -> str | None:
     if len(name) <= len(before) + len(after) or not (name.startswith(before) and name.endswith(after)):
         return None
     return folder + slash + lq_name.replace("{}", name[len(before) : len(name) - len(after)])
-
-
-def _fits(gt: Store, lq: Store, pair: Pair, scale: int, leftover: bool) -> bool:
-    return sizes_fit(gt.shape(pair.gt), lq.shape(pair.lq), scale, leftover=leftover)
 
 
 def size_fault(gt: str, gt_shape: Shape, lq: str, lq_shape: Shape, scale: int) -> str:
