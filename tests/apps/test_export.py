@@ -14,13 +14,12 @@ import pytest
 import torch
 from torch import nn
 
-from srtoolbox.apps import export
-from srtoolbox.apps.export import METADATA, export_onnx, export_torch
+from srtoolbox.apps.export import METADATA, export_onnx, export_torch, form, parity
 from srtoolbox.cli import main
-from srtoolbox.errors import SrtoolboxError
+from srtoolbox.errors import OptionError, SrtoolboxError
 from srtoolbox.image import read_image, rgb_to_y, to_tensor, write_image
 from srtoolbox.inference.restore import restore, upscale_whole
-from srtoolbox.interfaces import network_kind
+from srtoolbox.interfaces import facts_of, network_kind
 from srtoolbox.io.tensor_files import save_tensors
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize, upsampling_kernel
@@ -45,7 +44,7 @@ def build(name: str, scale: int) -> nn.Module:
 @pytest.mark.parametrize("factor", [1, 2, 3, 4, 8])
 def test_the_bicubic_kernel_is_imresize(factor: int) -> None:
     x = torch.rand(2, 3, 7, 11)
-    result = export._as_convolution(x, 7, 11, 7 * factor, 11 * factor)
+    result = form._as_convolution(x, 7, 11, 7 * factor, 11 * factor)
     assert torch.allclose(result, imresize(x, size=(7 * factor, 11 * factor)), atol=1e-6)
     assert len(upsampling_kernel(factor)) == 5 * factor
 
@@ -80,8 +79,8 @@ def test_onnx_and_the_script_of_the_docs(tmp_path: Path, photo: np.ndarray, caps
 @pytest.mark.timeout(600)
 def test_torch_export_needs_no_srtoolbox(tmp_path: Path, photo: np.ndarray) -> None:
     network = build("ESPCN", 2)
-    parity = export_torch(network, tmp_path / "m.pt2", bare=True, image=photo)
-    assert parity.psnr > 100 and parity.largest < 1e-5
+    difference = export_torch(network, tmp_path / "m.pt2", bare=True, image=photo)
+    assert difference.psnr > 100 and difference.largest < 1e-5
     batch = rgb_to_y(to_tensor(photo[:31, :45]))
     np.save(tmp_path / "batch.npy", batch.numpy())
     script = (
@@ -95,6 +94,74 @@ def test_torch_export_needs_no_srtoolbox(tmp_path: Path, photo: np.ndarray) -> N
     )
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
     assert np.abs(np.load(tmp_path / "result.npy") - network(batch).detach().numpy()).max() < 1e-5
+
+
+FORMS = [
+    ("ESPCN", {"io": "uint8", "layout": "nhwc", "opset": 17}, "uint8", ["batch", "height", "width", 3]),
+    pytest.param(
+        "ESPCN", {"io": "fp16", "half": True, "static": (40, 70)}, "float16", [1, 3, 40, 70], marks=pytest.mark.slow
+    ),
+    pytest.param(
+        *("RRDBNet", {"io": "uint8", "half": True, "opset": 18}, "uint8", ["batch", 3, "height", "width"]),
+        marks=pytest.mark.slow,
+    ),
+    ("RRDBNet", {"io": "fp16", "static": (41, 36), "opset": 13}, "float16", [1, 3, 41, 36]),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "numbers", "shape"), FORMS)
+def test_forms_that_engines_ask_for(name: str, options, numbers, shape, tmp_path: Path, photo: np.ndarray) -> None:
+    """Each is compared by `export_onnx` itself; here what the file declares, and one image through its door."""
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
+    onnx = pytest.importorskip("onnx")
+    network = build(name, 2)
+    difference = export_onnx(network, tmp_path / "m.onnx", image=photo, **options)
+    assert difference.psnr > (50 if options.get("half") else 60)
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))
+    (given,) = session.get_inputs()
+    assert (given.type, given.shape) == (f"tensor({numbers})", shape)
+    (entry,) = (entry for entry in onnx.load(tmp_path / "m.onnx").opset_import if entry.domain == "")
+    assert entry.version == options.get("opset", entry.version)
+    image = photo[: 40 if "batch" in shape else shape[2], : 52 if "batch" in shape else shape[3]]
+    batch = image[None] if options.get("layout") == "nhwc" else image.transpose(2, 0, 1)[None]
+    batch = batch if numbers == "uint8" else (batch / 255).astype(numbers)
+    (result,) = session.run(None, {"input": batch})
+    result = result.astype(np.float32) / (255 if numbers == "uint8" else 1)
+    result = result[0] if options.get("layout") == "nhwc" else result[0].transpose(1, 2, 0)
+    assert np.abs(result.clip(0, 1) - upscale_whole(network, image) / 255.0).max() < 2.5 / 255
+
+
+def test_the_facts_in_a_file(tmp_path: Path, photo: np.ndarray) -> None:
+    network = build("RRDBNet", 2)
+    export_torch(network, tmp_path / "m.pt2", image=photo, static=(34, 40), half=True)
+    files = {METADATA: ""}
+    torch.export.load(tmp_path / "m.pt2", extra_files=files)
+    facts = json.loads(files[METADATA])
+    own = facts_of(network)
+    assert (facts["size_multiple"], facts["receptive_field"]) == ("2", str(own.receptive_field))
+    assert (facts["scale"], facts["colour"], facts["network"]) == ("2", "rgb", "RRDBNet")
+    assert facts["producer"] == f"srtoolbox {facts['version']}" and facts["precision"] == "fp16"
+    assert (facts["io"], facts["layout"]) == ("fp32", "nchw")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"io": "int8"}, "io is one of fp32, fp16, uint8"),
+        ({"layout": "hwc"}, "layout is one of nchw, nhwc"),
+        ({"static": (2, 40)}, "static: this network takes sides of at least 3"),
+    ],
+)
+def test_forms_that_cannot_be(options, message, tmp_path: Path, photo: np.ndarray) -> None:
+    with pytest.raises(OptionError, match=message):
+        export_torch(build("RRDBNet", 2), tmp_path / "m.pt2", image=photo, **options)
+
+
+def test_an_opset_that_cannot_be(tmp_path: Path, photo: np.ndarray) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
+    with pytest.raises(SrtoolboxError, match=r"Bicubic: .* to ONNX of opset 7: its operators are not all of that"):
+        export_onnx(build("Bicubic", 2), tmp_path / "m.onnx", image=photo, opset=7, static=(34, 34))
+    assert list(tmp_path.iterdir()) == []
 
 
 class Undecided(nn.Module):
@@ -118,7 +185,7 @@ def test_what_cannot_be_exported_is_one_error(tmp_path: Path, photo: np.ndarray,
 
 def test_a_file_that_differs_is_not_written(tmp_path: Path, photo: np.ndarray, monkeypatch) -> None:
     monkeypatch.setattr(
-        export, "_reference", lambda form, batch: torch.zeros(len(batch), 3, *(2 * s for s in batch.shape[2:]))
+        parity, "reference", lambda form, batch: torch.zeros(len(batch), 3, *(2 * s for s in batch.shape[2:]))
     )
     with pytest.raises(SrtoolboxError, match=r"m\.pt2: not written: its result differs .*PSNR"):
         export_torch(build("Bicubic", 2), tmp_path / "m.pt2", image=photo)
@@ -137,7 +204,13 @@ def test_missing_package(tmp_path: Path, photo: np.ndarray, monkeypatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("argv", "message"), [(["c.pth"], "say what to write"), (["c.pth", "--onnx", "m.pt2"], "the suffix is .onnx")]
+    ("argv", "message"),
+    [
+        (["c.pth"], "say what to write"),
+        (["c.pth", "--onnx", "m.pt2"], "the suffix is .onnx"),
+        (["c.pth", "--onnx", "m.onnx", "--static", "960"], "height x width is wanted"),
+        (["c.pth", "--torch-export", "m.pt2", "--opset", "17"], "--opset is for --onnx"),
+    ],
 )
 def test_wrong_arguments(argv, message, capsys) -> None:
     with pytest.raises(SystemExit):
@@ -159,8 +232,8 @@ def test_every_network(name: str, kind: str, tmp_path: Path, photo: np.ndarray) 
         network = build(name, scale)
         for half in (False, True):
             path = tmp_path / f"m.{kind}"
-            parity = (export_onnx if kind == "onnx" else export_torch)(network, path, half=half, image=photo)
-            assert parity.psnr > (45 if half else 100)
+            difference = (export_onnx if kind == "onnx" else export_torch)(network, path, half=half, image=photo)
+            assert difference.psnr > (45 if half else 100)
             for size in ((1, 17, 31), (2, 50, 20)):
                 batch = to_tensor(photo[: size[1], : size[2]]).repeat(size[0], 1, 1, 1)
                 if kind == "onnx":
