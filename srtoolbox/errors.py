@@ -87,6 +87,10 @@ class WriteError(SrtoolboxError):
     """A full or failing disk, a read-only folder; names the path, and missing bytes."""
 
 
+class PieceError(SrtoolboxError):
+    """A piece of bulk work (`--shard`) that does not fit the others, or pieces that are missing."""
+
+
 class RunError(SrtoolboxError):
     """A run that cannot start or go on: a used work_dir, a dead loader, losses not finite."""
 

@@ -85,6 +85,13 @@ def add_weights_options(place: OptionContainer, *, scale_type: Callable[[str], i
     add_trial(place)
 
 
+def add_shard_options(place: OptionContainer, check: str) -> None:
+    """Add `--shard` and `--check-shards`; `check` says what that does."""
+    text = "do the I-th of N pieces, from 1 to N, which together are one run; again after an interruption"
+    place.add_argument("--shard", metavar="I/N", help=text)
+    place.add_argument("--check-shards", type=int, metavar="N", help=check)
+
+
 def add_trial(place: OptionContainer) -> None:
     """`--no-trial`, as `trial` of the result, for `read_network`."""
     text = "do not try other projects' weights on a photograph first: take them as they look, "

@@ -7,7 +7,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from srtoolbox.cli.options import CommandParser, add_device, add_plugin, add_weights_options, terminable, tile
+from srtoolbox.cli.options import (
+    CommandParser,
+    add_device,
+    add_plugin,
+    add_shard_options,
+    add_weights_options,
+    terminable,
+    tile,
+)
 
 SUMMARY = "upscale images with a trained network"
 TAKES_PATTERNS = True  # of folders, whose structure the results keep
@@ -49,6 +57,8 @@ def _add_output_options(parser: CommandParser) -> None:
     quality = "1 ... 100 for jpg (default 95) and webp (default: lossless)"
     add("--quality", type=int, metavar="Q", help=quality)
     add("--skip-existing", action="store_true", help="leave alone what has a result already")
+    group = parser.add_argument_group("work in pieces, with -o DIR")
+    add_shard_options(group, "upscale nothing; say what is missing of N pieces")
 
 
 def _add_network_options(parser: CommandParser) -> None:

@@ -109,6 +109,11 @@ class Upscaler:
         support = math.ceil(2 / min(1, self.scale / own_scale)) + 1 if self._is_resized else 0
         self._margins = MarginPlanner(core, self.wraps, overlap, support) if wrap else None
 
+    @property
+    def network(self) -> nn.Module:
+        """The network that it was made with."""
+        return self._modules
+
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Return (height, width) of the result of an image of this size.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -40,6 +41,10 @@ def test_its_commands(folder: Path) -> None:
     run = 0
     for words in commands():
         assert "tools/upscale.py" in words
+        if words[0] == "seq":
+            for number in range(1, int(words[1]) + 1):
+                assert main([word.replace("{}", str(number)) for word in ["upscale", *words[9:]]]) == 0
+            continue
         if "cat" in words or any(word.startswith("https") for word in words):
             continue  # streams and addresses: test_upscale.py, test_upscale_https.py
         words = [
@@ -47,7 +52,7 @@ def test_its_commands(folder: Path) -> None:
         ]
         assert main(["upscale", *words]) == 0, words
         run += 1
-    assert run == 5
+    assert run == 6
     results = {path.relative_to(folder).as_posix() for path in folder.rglob("*_sr.*")}
     assert {"photo_sr.png", "out/a/b_sr.png", "out/c_sr.png", "out/d_sr.png", "out/a/b_sr.jpg"} <= results
     assert read_image("large.webp").shape == (40, 48, 3)
@@ -63,9 +68,18 @@ def test_its_python(folder: Path) -> None:
     assert names["large"].shape == (50, 60, 3) and Path("logo_sr.png").exists()
 
 
+def test_its_script_for_slurm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (script,) = re.findall(r"```sh\n(.*?)```", TEXT, re.S)
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "8")
+    words = shlex.split(os.path.expandvars(script.splitlines()[-1]))
+    assert main(["upscale", *words[2:]]) == 0
+    assert list(folder.rglob("*_sr.png")) == [folder / "out/c_sr.png"]
+
+
 def test_its_options_exist() -> None:
     known = options_of(build_parser())
-    for text in (TEXT, EXAMPLE):
+    for text in (re.sub(r"#SBATCH .*", "", TEXT), EXAMPLE):
         for option in re.findall(r"(--[a-z][a-z-]+)", text):
             assert option in known, option
     elsewhere = {"--config", "--plugin", "--help", "--out"}  # in the help, and in the docs of what they are for

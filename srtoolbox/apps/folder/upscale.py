@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 import numpy as np
 from rich.console import Console
 
+from srtoolbox.apps.folder.pieces import NOT_YET, begin, check_options, options_of, outcome, pieces_of
 from srtoolbox.apps.folder.plan import EXTENSIONS, STREAM, Job, Naming, Plan, is_single, plan
 from srtoolbox.apps.networks import NetworkSource, UpscalerSettings, check_settings, load, make_upscaler
 from srtoolbox.errors import ImageError, OptionError, SrtoolboxError
@@ -34,9 +35,11 @@ from srtoolbox.image.saving import check_form, encode_bands, form_of, write_band
 from srtoolbox.image.streaming import Form
 from srtoolbox.inference.upscaler import Upscaler, picture_bands
 from srtoolbox.interfaces import facts_of
+from srtoolbox.io.pieces import Pieces
 from srtoolbox.io.threads import BackgroundWriter, map_ahead
 from srtoolbox.logger import CONSOLE, progress_bar
 from srtoolbox.registry import NETWORKS
+from srtoolbox.text import counted
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -87,6 +90,8 @@ def upscale_folder(
     ext: str | None = None,
     quality: int | None = None,
     skip_existing: bool = False,
+    shard: str | tuple[int, int] | None = None,
+    check_shards: int | None = None,
     workers: int = 2,
     transparency: Literal["network", "bicubic"] | Upscaler = "network",
     device: str | None = None,
@@ -108,6 +113,10 @@ def upscale_folder(
         ext: 'png', 'jpg', 'webp', 'tiff', 'bmp', or 'same' for that of the image; None is png.
         quality: 1 ... 100 for jpg and webp.
         skip_existing: leave alone what has a result already; it goes by names.
+        shard: (3, 8) or '3/8' upscales the third of eight pieces, which together are one run; called
+            again after an interruption it goes on. `out` is a folder.
+        check_shards: upscale nothing; look whether so many pieces have done all. What they have not
+            is in `failed`.
         workers: images read ahead and written at a time, 1 ... 64.
         transparency: what upscales alpha: the network, bicubic interpolation, or an `Upscaler`.
         device: where a checkpoint's network runs; None is a GPU where there is one. A module stays
@@ -117,6 +126,7 @@ def upscale_folder(
 
     Raises:
         OptionError: an argument that is not possible.
+        PieceError: pieces of another number, with other options or of other images.
         SrtoolboxError: inputs or names that are refused, a checkpoint that cannot be read.
     """
     check_settings(upscale_folder, settings)
@@ -124,19 +134,47 @@ def upscale_folder(
     naming = Naming(None if out is None else os.fspath(out), suffix, ext or "png")
     _check_options(naming, ext, quality, workers, transparency)
     console = console or (Console(stderr=True) if naming.out == STREAM else CONSOLE)
-    planned = plan([os.fspath(source) for source in sources], naming)
-    existing = {job for job in planned.jobs if skip_existing and job.target and job.target.exists()}
-    jobs = [job for job in planned.jobs if job not in existing]
-    _say_left_out(planned, len(existing), console)
+    names = [os.fspath(source) for source in sources]
+    piece = check_options(shard, check_shards, names, naming.out)
+    planned = plan(names, naming)
+    pieces = None
+    if count := check_shards or (piece and piece.count):
+        options = {"suffix": suffix, "ext": naming.ext, "quality": quality}
+        options |= options_of(network, transparency, settings)
+        pieces = pieces_of(planned.jobs, str(naming.out), count, options)
+    if pieces is not None and piece is None:
+        return _checked(planned, pieces, console)
     upscaler, alpha = _upscalers(network, device, transparency, settings)
     start = time.perf_counter()
-    run = _Run(upscaler, alpha, Reading(quality, f".{naming.ext}", workers), console)
-    run.upscale_all(jobs)
-    skipped = f", {len(existing)} skipped" if skip_existing else ""
+    with begin(planned.jobs, pieces, piece) as work:
+        existing = {job for job in work.jobs if skip_existing and job.target and job.target.exists()}.union(work.done)
+        for job in existing.difference(work.done):
+            work.keep(job, None)
+        jobs = [job for job in work.jobs if job not in existing]
+        if piece is not None:
+            _say(console, f"{piece}: {len(work.jobs)} of {counted(len(planned.jobs), 'image')}")
+        _say_left_out(planned, len(existing), console)
+        run = _Run(upscaler, alpha, Reading(quality, f".{naming.ext}", workers), console, keep=work.keep)
+        run.upscale_all(jobs)
+    skipped = f", {len(existing)} skipped" if skip_existing or existing else ""
     counts = f"{len(jobs) - len(run.failed)} upscaled, {len(run.failed)} failed{skipped}"
     console.print(f"{counts}, {time.perf_counter() - start:.1f} s", highlight=False)
     done = [job for job in jobs if job.source not in run.failed]
     return FolderResult(done, run.failed, sorted(existing), planned.left_out, planned.unread)
+
+
+def _checked(planned: Plan, pieces: Pieces, console: Console) -> FolderResult:
+    """Report what all pieces have done, and what is missing."""
+    done, failed = outcome(planned.jobs, pieces)
+    _say_left_out(planned, 0, console)
+    for line in pieces.unfinished(lambda shard: [job.source for job in shard.take(planned.jobs)]):
+        _say(console, line)
+    at_fault = {source: reason for source, reason in failed.items() if reason != NOT_YET}  # else by piece
+    for source, reason in at_fault.items():
+        _say(console, f"error: {reason}" if source in reason else f"error: {source}: {reason}")
+    missing = f", {len(failed) - len(at_fault)} missing" if len(failed) > len(at_fault) else ""
+    _say(console, f"{counted(pieces.count, 'piece')}: {len(done)} upscaled, {len(at_fault)} failed{missing}")
+    return FolderResult(done, failed, [], planned.left_out, planned.unread)
 
 
 def _check_options(naming: Naming, ext: str | None, quality: int | None, workers: int, transparency: object) -> None:
@@ -218,9 +256,17 @@ class _Writing(NamedTuple):
 class _Run:
     """Upscales the images of a plan; failures are reported and counted, and the rest goes on."""
 
-    def __init__(self, upscaler: Upscaler, alpha: Upscaler, reading: Reading, console: Console) -> None:
+    def __init__(
+        self,
+        upscaler: Upscaler,
+        alpha: Upscaler,
+        reading: Reading,
+        console: Console,
+        *,
+        keep: Callable[[Job, str | None], object] = lambda job, fault: None,
+    ) -> None:
         self._upscaler, self._alpha = upscaler, alpha
-        self._reading, self._console = reading, console
+        self._reading, self._console, self._keep = reading, console, keep
         self._writing: deque[_Writing] = deque()
         self.failed: dict[str, str] = {}
 
@@ -271,6 +317,7 @@ class _Run:
             writing = self._writing[0]
             with self._one_fails(writing.job):
                 self._say_done(writing, lost=writing.writer.result())
+                self._keep(writing.job, None)
             self._writing.popleft()
 
     def _say_done(self, writing: _Writing, lost: list[str]) -> None:
@@ -289,6 +336,7 @@ class _Run:
         except (SrtoolboxError, MemoryError) as error:
             text = str(error) if isinstance(error, SrtoolboxError) else MEMORY
             self.failed[job.source] = text
+            self._keep(job, text)
             is_named = _name_of(job) in text or str(job.target) in text
             _say(self._console, f"error: {text}" if is_named else f"error: {_name_of(job)}: {text}")
 
