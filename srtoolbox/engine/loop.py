@@ -10,6 +10,7 @@ from srtoolbox.engine.halt import check_steps
 from srtoolbox.engine.hooks.base import Phase
 from srtoolbox.engine.job.workdir import refuse_mixing
 from srtoolbox.engine.run import Run
+from srtoolbox.engine.step import EagerStep, Step
 from srtoolbox.engine.stop import Interrupted, Stop, stop_by_signal, stopping
 from srtoolbox.logger import LOGGER
 
@@ -31,14 +32,11 @@ def iterations(run: Run) -> Iterator[int]:
     elif not run.iteration_finished:  # it was saved, and then neither evaluated nor logged
         run.call("after_iter", phases=(Phase.EVALUATE, Phase.LOG))
     run.iteration_finished = True
+    step: Step = EagerStep(run)
     while run.iter < run.max_iters:
         vote = dist.Vote(run.signals.received) if run.world > 1 else None  # travels meanwhile
         run.begin_step()
-        terms = []
-        for part in range(run.accumulation):
-            with run.part_of_step(part):  # the ranks average their gradients in the last one
-                terms.append(run.model.train_step(run.next_batch(), run.optims))
-        run.end_step(terms)
+        run.end_step(step.take())
         run.stop_signal = vote.result() if vote else run.signals.received
         run.call("after_iter", phases=(Phase.UPDATE,))
         check_steps(run)

@@ -202,11 +202,9 @@ class Run:
         self.draws += len(batch["lq"]) * self.world
         return batch
 
-    def end_step(self, terms: Sequence[Mapping[str, Tensor]]) -> None:
-        """Count an iteration, with the loss terms of each of its batches."""
-        flags = [optim.nonfinite_flag for optim in self.optims.values()]
-        self.statistics.after_step([flag for flag in flags if flag is not None])
-        self.terms = terms[0] if len(terms) == 1 else _means(terms)
+    def end_step(self, terms: Mapping[str, Tensor]) -> None:
+        """Count an iteration, with its loss terms."""
+        self.terms = terms
         self.iter, self.iteration_finished, self._before_step = self.iter + 1, False, None
 
     def undo_step(self) -> bool:
@@ -330,10 +328,3 @@ class Run:
             set_random_state(states[dist.rank()], self.device)
         elif dist.is_main():
             LOGGER.warning("%d processes after %d: random states start anew", self.world, len(states))
-
-
-def _means(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return each loss term's mean over the batches that have it."""
-    names = dict.fromkeys(name for part in parts for name in part)
-    rows = {name: [part[name] for part in parts if name in part] for name in names}
-    return {name: sum(row[1:], start=row[0]) / len(row) for name, row in rows.items()}
