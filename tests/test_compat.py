@@ -57,7 +57,7 @@ def test_pytorch_has_the_attributes_of_modules_operators_and_workers():
     from torch import nn, ops
     from torch.utils.data import DataLoader
 
-    for name in ("_buffers", "_non_persistent_buffers_set"):
+    for name in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"):
         require(nn.Module(), name, "torch", "compat.pytorch")
     require(ops.aten.relu_.default, "_schema", "torch", "compat.pytorch.is_mutable")
     from srtoolbox.compat import pytorch

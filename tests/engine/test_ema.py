@@ -116,6 +116,78 @@ def test_what_is_no_quantity_is_copied_and_the_rest_averaged_once() -> None:
     assert network.order is not average.order
 
 
+class Normed(nn.Module):
+    """A convolution and its batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)
+        self.register_buffer("window", torch.ones(2))
+
+
+def replace_weight(network: Normed) -> None:
+    network.conv.weight = nn.Parameter(network.conv.weight + 1)
+
+
+def replace_module(network: Normed) -> None:
+    network.norm = nn.BatchNorm2d(2)
+    network.norm.running_mean += 1
+
+
+def add_buffer(network: Normed) -> None:
+    network.norm.register_buffer("late", torch.full((2,), 3.0))
+
+
+def resize_in_place(network: Normed) -> None:
+    network.window.resize_(5).fill_(2)
+
+
+def assign_data(network: Normed) -> None:
+    network.conv.weight.data = network.conv.weight.data * 2
+
+
+@pytest.mark.parametrize("change", [replace_weight, replace_module, add_buffer, resize_in_place, assign_data])
+def test_the_average_follows_a_tensor_that_is_replaced(change: Callable[[Normed], None]) -> None:
+    runs = [SimpleNamespace(networks={"generator": Normed()}) for _ in range(2)]
+    runs[1].networks["generator"].load_state_dict(runs[0].networks["generator"].state_dict())
+    hooks = [EMAHook(decay=0.5), EMAHook(decay=0.5)]
+    for run_, hook in zip(runs, hooks, strict=True):
+        hook.set_up(run_)
+        hook.after_iter(run_)
+        torch.manual_seed(0)
+        change(run_.networks["generator"])
+    hooks[1]._pairs = None  # looks at all tensors anew
+    for run_, hook in zip(runs, hooks, strict=True):
+        hook.after_iter(run_)
+    found, expected = (run_.networks["generator_ema"].state_dict() for run_ in runs)
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_an_average_that_gets_other_tensors_is_followed() -> None:
+    runner = SimpleNamespace(networks={"generator": Normed()})
+    hook = EMAHook(decay=0.5)
+    hook.set_up(runner)
+    hook.after_iter(runner)
+    zeros = {name: torch.zeros_like(value) for name, value in hook.average.state_dict().items()}
+    hook.average.load_state_dict(zeros, assign=True)
+    hook.after_iter(runner)
+    assert torch.equal(hook.average.conv.weight, runner.networks["generator"].conv.weight * 0.5)
+
+
+def test_networks_that_stay_are_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = SimpleNamespace(networks={"generator": Normed()})
+    hook = EMAHook(decay=0.5)
+    hook.set_up(runner)
+    hook.after_iter(runner)
+    monkeypatch.setattr(nn.Module, "modules", None)
+    runner.networks["generator"].norm.running_mean += 1
+    for _ in range(3):
+        hook.after_iter(runner)
+    assert hook.average.norm.running_mean.tolist() == [0.875, 0.875]
+
+
 def test_a_run_keeps_the_indices_of_its_average(tiny_config: Path, tmp_path: Path, register: Callable) -> None:
     class Shuffled(nn.Module):
         """Sub-pixel upscaling by an index of its own, which a step turns by one and a `state_dict` holds."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import operator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from srtoolbox.compat.pytorch import foreach_lerp_, is_persistent, own_buffers
+from srtoolbox.compat.pytorch import foreach_copy_, foreach_lerp_, is_persistent, own_buffers, tables
 from srtoolbox.engine.hooks.base import Hook, Phase
 from srtoolbox.errors import ConfigError
 from srtoolbox.interfaces import unwrap
@@ -40,19 +42,51 @@ class EMAHook(Hook):
     def set_up(self, run: Run) -> None:
         self.average = copy.deepcopy(run.networks[self.network]).requires_grad_(False)
         run.networks[f"{self.network}_ema"] = self.average
+        self._pairs: _Pairs | None = None
 
     @torch.no_grad()
     def after_iter(self, run: Run) -> None:
-        source = unwrap(run.networks[self.network])
-        pairs = list(zip(self.average.parameters(), source.parameters(), strict=True))
-        averages, values = [], []
-        for average, value in pairs + _paired_buffers(self.average, source):
-            if value.is_floating_point() or value.is_complex():
-                averages.append(average)
-                values.append(value)
-            else:
-                average.copy_(value)
-        foreach_lerp_(averages, values, 1 - self.decay)
+        source = run.networks[self.network]
+        if self._pairs is None or not self._pairs.hold(source):
+            self._pairs = _Pairs(self.average, source)
+        foreach_lerp_(self._pairs.averages, self._pairs.values, 1 - self.decay)
+        if self._pairs.copies:
+            foreach_copy_(self._pairs.copies, self._pairs.originals)
+
+
+class _Pairs:
+    """The tensors of an average beside those of its network, as long as both have the same ones.
+
+    Attributes:
+        averages, values: what is averaged.
+        copies, originals: what is copied.
+    """
+
+    def __init__(self, average: nn.Module, network: nn.Module) -> None:
+        source = unwrap(network)
+        pairs = [*zip(average.parameters(), source.parameters(), strict=True), *_paired_buffers(average, source)]
+        self._network = network
+        self._tables = [table for root in (average, source) for module in root.modules() for table in tables(module)]
+        self._members = self._present()
+        self._buffers = [value for value in source.buffers() if value.ndim]  # may be resized in place
+        self._shapes = [value.shape for value in self._buffers]
+        quantities = [pair for pair in pairs if pair[1].is_floating_point() or pair[1].is_complex()]
+        others = [pair for pair in pairs if not (pair[1].is_floating_point() or pair[1].is_complex())]
+        self.averages, self.values = [own for own, _ in quantities], [value for _, value in quantities]
+        self.copies, self.originals = [own for own, _ in others], [value for _, value in others]
+
+    def hold(self, network: nn.Module) -> bool:
+        """True if neither network has another tensor or module since; takes microseconds."""
+        now = self._present()
+        return (
+            network is self._network
+            and len(now) == len(self._members)
+            and all(map(operator.is_, now, self._members))
+            and [value.shape for value in self._buffers] == self._shapes
+        )
+
+    def _present(self) -> list[object]:
+        return list(chain.from_iterable(map(dict.values, self._tables)))
 
 
 def _paired_buffers(average: nn.Module, source: nn.Module) -> list[tuple[Tensor, Tensor]]:
