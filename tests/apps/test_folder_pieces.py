@@ -31,7 +31,8 @@ def folder(tmp_path: Path, photo: np.ndarray) -> Path:
 
 
 def results(out: Path) -> dict[str, bytes]:
-    files = [path for path in out.rglob("*") if path.is_file() and ".pieces" not in path.parts]
+    """Each result; not the record, nor what a killed process leaves of the file that it was writing."""
+    files = [path for path in out.rglob("*_sr.*") if path.is_file() and not path.name.startswith(".")]
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
 
 
