@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 from srtoolbox import system
 from srtoolbox.errors import SrtoolboxError, WriteError
 
+_BUFFER = 1 << 20  # bytes: few system calls, though a file of tensors comes in small pieces
 _PAUSES = (0.02, 0.05, 0.1, 0.3, 0.6, 1.0)  # seconds between attempts to replace a file
 ESCAPE_HINT = r"write paths with /, or as r'D:\photos'"
 ESCAPES = {ord(sign): rf"\{letter}" for sign, letter in zip("\a\b\f\n\r\t\v", "abfnrtv", strict=True)}
@@ -36,7 +37,13 @@ _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{6}\.tmp")
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR)
 
 
-def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], object], *, size: int | None = None) -> None:
+def atomic_write(
+    path: str | os.PathLike,
+    writer: Callable[[BinaryIO], object],
+    *,
+    size: int | Callable[[], int] | None = None,
+    before_rename: Callable[[], object] = lambda: None,
+) -> None:
     """Create or replace `path` with what `writer(file)` writes: the file is the old or the new one.
 
     When it returns, the new file and its name are on the disk, safe from a power loss.
@@ -44,7 +51,9 @@ def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], object], 
     Args:
         path: the file; folders are made.
         writer: called once with the open temporary file.
-        size: bytes it will write, where that is known, for the message about a full disk.
+        size: bytes it will write, where that is known or can be counted, for the message about a
+            full disk.
+        before_rename: called when all is on the disk, under the name of the temporary file.
 
     Raises:
         WriteError: the disk is full or the folder cannot be written; names the path, the bytes
@@ -60,10 +69,11 @@ def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], object], 
     with _write_errors(path, size):
         make_folder(path.parent)
         try:
-            with open(temporary, "xb") as file:
+            with open(temporary, "xb", buffering=_BUFFER) as file:
                 writer(file)
                 file.flush()
                 os.fsync(file.fileno())
+            before_rename()
             replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):  # the fault that brought us here is the one to tell
@@ -73,10 +83,11 @@ def atomic_write(path: str | os.PathLike, writer: Callable[[BinaryIO], object], 
 
 
 @contextlib.contextmanager
-def _write_errors(path: str | os.PathLike, size: int | None = None) -> Iterator[None]:
+def _write_errors(path: str | os.PathLike, size: int | Callable[[], int] | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        size = size() if callable(size) else size
         raise WriteError(write_fault(Path(path), error, size)) from error
 
 
@@ -173,6 +184,23 @@ def sha256(path: str | os.PathLike) -> str:
     """Hex digest of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Digests:
+    """The SHA-256 of files, each read once until its inode, size or times change."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[tuple[int, ...], str]] = {}
+
+    def __call__(self, path: str | os.PathLike) -> str:
+        """Return the hex digest of a file. Raises OSError."""
+        stat = os.stat(path)
+        now = stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+        before, digest = self._known.get(os.fspath(path), (None, ""))
+        if before != now:
+            digest = sha256(path)
+            self._known[os.fspath(path)] = now, digest
+        return digest
 
 
 def read_json(path: str | os.PathLike) -> Any:  # noqa: ANN401 - any JSON value

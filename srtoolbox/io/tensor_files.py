@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
 import os
 import pickle
 import re
@@ -11,13 +11,13 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import IO, Any, BinaryIO, cast
 
 import torch
 from torch import Tensor
 
 from srtoolbox.errors import CheckpointError
-from srtoolbox.io.files import write_bytes
+from srtoolbox.io.files import atomic_write, write_bytes
 
 _KINDS = {
     b"\x89PNG": "a PNG image",
@@ -27,16 +27,60 @@ _KINDS = {
 }
 
 
-def dump_tensors(state: dict[str, Any]) -> memoryview:
-    """The bytes of a `.pth` of tensors and plain values."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getbuffer()
+class TensorStream:
+    """What `torch.save` writes of tensors and plain values: hashed and counted on its way.
+
+    Nothing is held back: tensors go from their own memory to the file, without Python's lock.
+
+    Attributes:
+        size: bytes written so far.
+    """
+
+    def __init__(self, state: Mapping[str, Any]) -> None:
+        self._state = state
+        self._begin(None)
+
+    def write_to(self, file: BinaryIO | None) -> None:
+        """Write all to a file, or only hash and count it. Raises what the file raises."""
+        self._begin(file)
+        torch.save(self._state, cast("IO[bytes]", self))  # it asks for `write` and `flush` only
+        if self._error is not None:
+            raise self._error
+
+    def count(self) -> int:
+        """Return the bytes of the whole, by writing it to nowhere."""
+        self.write_to(None)
+        return self.size
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what was written, in hexadecimal."""
+        return self._hash.hexdigest()
+
+    def _begin(self, file: BinaryIO | None) -> None:
+        self._file, self.size, self._hash = file, 0, hashlib.sha256()
+        self._error: BaseException | None = None
+
+    def write(self, data: memoryview) -> int:
+        """Take a piece from `torch.save`, which reports an error that is raised here as its own."""
+        try:
+            if self._error is None:
+                self._hash.update(data)
+                if self._file is not None:
+                    self._file.write(data)
+        except BaseException as error:
+            self._error = error
+        self.size += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: `torch.save` asks for it at its end, and whoever opened the file flushes it."""
 
 
-def save_tensors(path: str | os.PathLike, state: dict[str, Any]) -> None:
+def save_tensors(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
     """`torch.save` of tensors and plain values, atomically."""
-    write_bytes(path, dump_tensors(state))
+    stream = TensorStream(state)
+    atomic_write(path, stream.write_to, size=stream.count)
 
 
 def save_safetensors(path: str | os.PathLike, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

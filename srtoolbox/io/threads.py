@@ -13,7 +13,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Generic, TypeVar
 
 from srtoolbox.errors import OptionError, SrtoolboxError
@@ -87,6 +87,46 @@ def prefetch(items: Iterable[_T], *, ahead: int = AHEAD) -> Generator[_T]:
             if item is _END:
                 return
             yield item
+
+
+class BackgroundCall:
+    """One call at a time in a thread of its own, which the process waits for before it ends.
+
+    What a call fails with is raised once, by the first method that meets it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._outcome: Future[None] | None = None
+
+    def start(self, call: Callable[[], object]) -> None:
+        """Begin a call, after the one before it has ended well."""
+        self.wait()
+        # a thread for each: one that idles between calls would be missing in a forked process
+        self._outcome = Future()
+        threading.Thread(target=self._work, args=(call, self._outcome), name=self._name).start()
+
+    def check(self) -> None:
+        """Raise what the last call has failed with, if it has ended; wait for nothing."""
+        if self._outcome is not None and self._outcome.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until the last call has ended; raises what it failed with."""
+        while self._outcome is not None and not self._outcome.done():
+            wait([self._outcome], timeout=_POLL_SECONDS)
+        outcome, self._outcome = self._outcome, None
+        if outcome is not None:
+            outcome.result()
+
+    @staticmethod
+    def _work(call: Callable[[], object], outcome: Future[None]) -> None:
+        try:
+            call()
+        except BaseException as error:  # whoever waits gets it
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(None)
 
 
 class BackgroundWriter(Generic[_T, _R]):

@@ -9,10 +9,9 @@ optims: {generator: {optimizer, scheduler, scaler}}
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ import torch
 
 from srtoolbox import __version__, dist
 from srtoolbox.errors import CheckpointError
-from srtoolbox.io.files import read_json, sha256, write_bytes, write_json
-from srtoolbox.io.tensor_files import dump_tensors, load_tensors
+from srtoolbox.io.files import atomic_write, read_json, sha256, write_json
+from srtoolbox.io.tensor_files import TensorStream, load_tensors
 from srtoolbox.logger import LOGGER
 
 FORMAT = 1
@@ -37,16 +36,21 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     Raises:
         SrtoolboxError: the disk is full or the folder not writable; earlier checkpoints are intact.
     """
-    data = dump_tensors({"format": FORMAT, **state})
-    sidecar = _sidecar(state["iter"], len(data), hashlib.sha256(data).hexdigest())
     replaced = committed_entry(path) if sidecar_path(path).exists() else None
+    stream, more = TensorStream({"format": FORMAT, **state}), {}
     if isinstance(replaced, dict):
         replaced.pop("replaces", None)
-        write_json(sidecar_path(path), {**sidecar, "replaces": replaced})
-        write_bytes(path, data)
+        more = {"replaces": replaced}
+
+    def write_sidecar() -> None:
+        sidecar = _sidecar(state["iter"], stream.size, stream.digest)
+        write_json(sidecar_path(path), {**sidecar, **more})
+
+    if more:
+        atomic_write(path, stream.write_to, size=stream.count, before_rename=write_sidecar)
     else:
-        write_bytes(path, data)
-        write_json(sidecar_path(path), sidecar)
+        atomic_write(path, stream.write_to, size=stream.count)
+        write_sidecar()
 
 
 def commit(path: Path) -> None:
@@ -72,13 +76,16 @@ def sidecar_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def verify_checkpoint(path: Path) -> str | None:
-    """Return the fault of a checkpoint, None where it is whole."""
-    entry = committed_entry(path)
+def verify_checkpoint(path: Path, digest_of: Callable[[Path], str] | None = None) -> str | None:
+    """Return the fault of a checkpoint, None where it is whole.
+
+    `digest_of` gives the SHA-256 of a file: `Digests()` to read none again that has not changed.
+    """
+    entry = committed_entry(path, digest_of)
     return entry if isinstance(entry, str) else None
 
 
-def committed_entry(path: Path) -> dict[str, Any] | str:
+def committed_entry(path: Path, digest_of: Callable[[Path], str] | None = None) -> dict[str, Any] | str:
     """Return the sidecar's entry (iter, bytes, sha256 ...) of a whole checkpoint, or its fault."""
     try:
         sidecar = read_json(sidecar_path(path))
@@ -98,7 +105,7 @@ def committed_entry(path: Path) -> dict[str, Any] | str:
         if size not in by_size:
             return f"has {size} bytes, {sidecar['bytes']} were written"
         changed = "its contents changed since it was written (sha256 differs)"
-        return by_digest.get(sha256(path), changed)
+        return by_digest.get((digest_of or sha256)(path), changed)
     except FileNotFoundError:
         return "the file is missing"
     except OSError as error:

@@ -232,12 +232,14 @@ def test_a_replaced_best_one_is_vouched_for_all_along(folder: Path, monkeypatch:
             best, {"iter": iteration, "config": "{}", "networks": {"generator": {"w": torch.ones(iteration)}}}
         )
 
-    def refuse(path: Path, data: bytes) -> None:
-        raise SrtoolboxError("stopped between sidecar and file")
+    def refuse(source: Path, target: Path) -> None:
+        if target == best:
+            raise SrtoolboxError("stopped between sidecar and file")
+        os.replace(source, target)
 
     save(5)
     with monkeypatch.context() as patch, pytest.raises(SrtoolboxError):
-        patch.setattr("srtoolbox.weights.checkpoint.write_bytes", refuse)
+        patch.setattr("srtoolbox.io.files.replace", refuse)
         save(10)
     assert verify_checkpoint(best) is None and torch.load(best, weights_only=True)["iter"] == 5
     save(15)
@@ -253,11 +255,13 @@ def test_the_best_of_a_killed_replacement_is_the_one_that_is_there(
     state = {"config": "{}", "networks": {"generator": {"w": torch.ones(3)}}}
     save_checkpoint(best, {"iter": 5, **state})
 
-    def refuse(path: Path, data: bytes) -> None:
-        raise SrtoolboxError("stopped between sidecar and file")
+    def refuse(source: Path, target: Path) -> None:
+        if target == best:
+            raise SrtoolboxError("stopped between sidecar and file")
+        os.replace(source, target)
 
     with monkeypatch.context() as patch, pytest.raises(SrtoolboxError):
-        patch.setattr("srtoolbox.weights.checkpoint.write_bytes", refuse)
+        patch.setattr("srtoolbox.io.files.replace", refuse)
         save_checkpoint(best, {"iter": 15, **state})
     prepare(folder.parent, iteration=10, overwrite=False)
     assert verify_checkpoint(best) is None

@@ -17,7 +17,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
+import pytest
+
 from srtoolbox.io import files
+from srtoolbox.io.threads import BackgroundCall
+from srtoolbox.weights import checkpoint
 
 KILL = -1
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
@@ -81,7 +85,7 @@ class Disk:
             self.handles += 1
             handle = self.handles
             raw = self.act(Operation(kind, str(path), handle=handle), lambda: _File(self, handle, path, mode))
-            return raw if buffering == 0 else io.BufferedWriter(raw)
+            return raw if buffering == 0 else io.BufferedWriter(raw, max(buffering, io.DEFAULT_BUFFER_SIZE))
 
         def fsync(descriptor: int) -> None:
             path = _path_of(descriptor)
@@ -152,6 +156,25 @@ class _File(io.FileIO):
             self.disk.act(Operation("close", str(self.name), handle=self.handle), close)
         finally:
             close()
+
+
+@contextlib.contextmanager
+def writing_in_turn() -> Iterator[None]:
+    """Let the main thread wait for what a thread writes for it, so that operations come in one order."""
+    start = BackgroundCall.start
+
+    def started(self: BackgroundCall, call: Callable[[], object]) -> None:
+        start(self, call)
+        self.wait()
+
+    with mock.patch.object(BackgroundCall, "start", started):
+        yield
+
+
+def replace_atomic_write(patch: pytest.MonkeyPatch, atomic_write: Callable[..., None]) -> None:
+    """Put another `atomic_write` wherever checkpoints and their sidecars are written."""
+    patch.setattr(files, "atomic_write", atomic_write)
+    patch.setattr(checkpoint, "atomic_write", atomic_write)
 
 
 def _path_of(descriptor: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.io.files import append_line, atomic_write, finite_json, read_json, write_json, write_text
+from srtoolbox.io.files import Digests, append_line, atomic_write, finite_json, read_json, write_json, write_text
 
 
 def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -25,6 +26,45 @@ def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path: Path) -
         atomic_write(path, writer)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["state.bin"]
+
+
+def test_what_comes_before_the_rename_finds_the_old_file_and_all_of_the_new(tmp_path: Path) -> None:
+    path = tmp_path / "state.bin"
+    write_text(path, "old")
+
+    def look() -> None:
+        (temporary,) = tmp_path.glob(".*.tmp")
+        assert (path.read_text(), temporary.read_text()) == ("old", "new")
+
+    atomic_write(path, lambda file: file.write(b"new"), before_rename=look)
+    assert path.read_text() == "new" and os.listdir(tmp_path) == ["state.bin"]
+    with pytest.raises(ZeroDivisionError):
+        atomic_write(path, lambda file: file.write(b"newer"), before_rename=lambda: 1 / 0)
+    assert path.read_text() == "new" and os.listdir(tmp_path) == ["state.bin"]
+
+
+@pytest.mark.parametrize("change", ["touch", "size", "inode", "nothing"])
+def test_a_digest_is_made_again_where_the_file_has_changed(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, other = tmp_path / "a", tmp_path / "b"
+    path.write_bytes(b"one")
+    digests = Digests()
+    before, times = digests(path), path.stat()
+    if change == "size":
+        path.write_bytes(b"three")
+    elif change == "inode":
+        other.write_bytes(b"two")
+        os.replace(other, path)
+    if change != "touch":
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    else:
+        path.write_bytes(b"two")
+    if change == "nothing":  # the call above has touched it
+        digests(path)
+        monkeypatch.setattr("srtoolbox.io.files.sha256", lambda path: "read again")
+    assert digests(path) == (before if change == "nothing" else hashlib.sha256(path.read_bytes()).hexdigest())
+    assert (digests(path) == before) == (change == "nothing")
 
 
 def test_full_disk_names_path_and_free_space(tmp_path: Path) -> None:

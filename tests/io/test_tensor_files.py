@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import pickle
 import sys
@@ -13,7 +15,7 @@ import pytest
 import torch
 
 from srtoolbox.errors import CheckpointError
-from srtoolbox.io.tensor_files import load_tensors, save_safetensors, save_tensors
+from srtoolbox.io.tensor_files import TensorStream, load_tensors, save_safetensors, save_tensors
 
 
 def test_tensors_come_back(tmp_path: Path) -> None:
@@ -21,6 +23,31 @@ def test_tensors_come_back(tmp_path: Path) -> None:
     save_tensors(tmp_path / "s.pth", state)
     found = load_tensors(tmp_path / "s.pth")
     assert torch.equal(found.pop("w"), state.pop("w")) and found == state
+
+
+def test_a_stream_is_what_torch_saves_hashed_and_counted(tmp_path: Path) -> None:
+    state = {"w": torch.randn(300, 400), "half": torch.ones(3).bfloat16(), "n": [1, "x"]}
+    expected, file = io.BytesIO(), io.BytesIO()
+    torch.save(state, expected)
+    stream = TensorStream(state)
+    stream.write_to(file)
+    assert file.getvalue() == expected.getvalue()
+    assert (stream.size, stream.digest) == (len(expected.getvalue()), hashlib.sha256(expected.getvalue()).hexdigest())
+    assert TensorStream(state).count() == stream.size
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_an_error_of_the_file_is_raised_as_it_is(error: BaseException) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: bytes) -> int:
+            if self.tell() + len(data) > 500_000:
+                raise error
+            return super().write(data)
+
+    file, stream = Full(), TensorStream({str(number): torch.randn(100, 500) for number in range(9)})
+    with pytest.raises(type(error)) as caught:
+        stream.write_to(file)
+    assert caught.value is error and file.tell() <= 500_000
 
 
 @pytest.mark.parametrize("damage", ["bit", "cut", "empty", "text"])

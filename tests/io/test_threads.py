@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from srtoolbox.io.threads import AbandonedError, BackgroundWriter, map_ahead, prefetch
+from srtoolbox.io.threads import AbandonedError, BackgroundCall, BackgroundWriter, map_ahead, prefetch
 
 
 @pytest.fixture(autouse=True)
@@ -143,3 +143,39 @@ def test_an_error_handed_over_comes_after_the_items() -> None:
     with pytest.raises(ValueError, match="the network fails"):
         writer.result()
     assert met == [1]
+
+
+def test_a_call_begins_when_the_one_before_it_has_ended() -> None:
+    gate, met = threading.Event(), []
+    call = BackgroundCall("test")
+    call.start(lambda: met.append(gate.wait(10)))
+    call.check()
+    assert met == []
+    threading.Timer(0.1, gate.set).start()
+    call.start(lambda: met.append("second"))
+    assert met[0] is True
+    call.wait()
+    call.wait()
+    assert met == [True, "second"]
+
+
+@pytest.mark.parametrize("by", ["wait", "check", "start"])
+def test_an_error_of_a_call_is_raised_once(by: str) -> None:
+    call, ended = BackgroundCall("test"), threading.Event()
+
+    def fail() -> None:
+        try:
+            raise OSError("disk full")
+        finally:
+            ended.set()
+
+    call.start(fail)
+    assert ended.wait(10)
+    with pytest.raises(OSError, match="disk full"):
+        if by == "check":
+            for _ in range(1000):
+                call.check()
+                time.sleep(0.005)
+        call.start(lambda: None) if by == "start" else call.wait()
+    call.check()
+    call.wait()
