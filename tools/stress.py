@@ -5,8 +5,9 @@
 Each trial starts a tiny run, kills it with SIGKILL (alone, or with its loader workers), resumes it, and compares the
 last checkpoint, the best ones, the logs and the snapshots with the unbroken run's, bit for bit. Kills come at three
 kinds of moments: 'operation': before, or half-way through, one drawn system call that changes the disk; 'save': within
-a save's usual time after a drawn one began; 'anywhere': at a drawn time. PyTorch is imported once, each run is forked.
-SIGKILL does not lose what the kernel holds: power losses are the subject of tests/engine/test_crash_power.py.
+a save's usual time after the writing of a drawn one began, in a thread, while the training goes on; 'anywhere': at a
+drawn time. PyTorch is imported once, each run is forked. SIGKILL does not lose what the kernel holds: power losses are
+the subject of tests/engine/test_crash_power.py.
 """
 
 from __future__ import annotations
@@ -94,16 +95,15 @@ class Shared:
 
     @contextlib.contextmanager
     def window(self) -> Iterator[None]:
-        """While active (it may be nested), a save is under way."""
-        outer, start = self._memory[0] == 0, time.monotonic()
+        """While active, a save is under way: the writer's thread has one at a time."""
+        start = time.monotonic()
         if not self.saves:
             struct.pack_into("d", self._memory, 16, start)
-        self._memory[1] += outer
-        self._memory[0] += 1
+        self._memory[1] += 1
+        self._memory[0] = 1
         yield
-        self._memory[0] -= 1
-        if outer:
-            struct.pack_into("d", self._memory, 8, self.seconds + time.monotonic() - start)
+        self._memory[0] = 0
+        struct.pack_into("d", self._memory, 8, self.seconds + time.monotonic() - start)
 
     def mark(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function` within the window."""
@@ -199,8 +199,8 @@ class Stress:
             os.setsid()
             log = os.open(self.folder / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
             os.dup2(log, 1), os.dup2(log, 2)
-            saving.CheckpointHook._save = self.shared.mark(saving.CheckpointHook._save)
-            saving.save_checkpoint = self.shared.mark(saving.save_checkpoint)
+            hook = saving.CheckpointHook
+            hook._write, hook._write_best = self.shared.mark(hook._write), self.shared.mark(hook._write_best)
             with disk.active() if disk else contextlib.nullcontext():
                 code = srtoolbox(["train", str(self.folder / f"{name}.py"), "--work-dir", str(work_dir), "--resume"])
             after()

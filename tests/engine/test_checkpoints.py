@@ -87,7 +87,7 @@ def test_what_was_resumed_from_is_kept(tiny_config: Path, tmp_path: Path) -> Non
 
 
 def test_a_damaged_save_deletes_nothing(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("srtoolbox.engine.hooks.checkpoint.verify_checkpoint", lambda path: "damaged")
+    monkeypatch.setattr("srtoolbox.engine.hooks.checkpoint.verify_checkpoint", lambda *which: "damaged")
     run(tiny_config, tmp_path / "run", "hooks.checkpoint.keep_last=2")
     assert listing(tmp_path / "run") == pair(5, 10, 15, 20)
 

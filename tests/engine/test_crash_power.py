@@ -18,7 +18,7 @@ from srtoolbox.engine.hooks.checkpoint import CheckpointHook
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.io import files
 from srtoolbox.weights.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint, verify_checkpoint
-from tests.faults.disk import Disk, Operation
+from tests.faults.disk import Disk, Operation, replace_atomic_write
 from tests.faults.power import Model
 
 SEED = 20260731
@@ -117,15 +117,16 @@ def test_ten_thousand_states_recover(tmp_path: Path) -> None:
 
 
 def no_fsync_of_files(patch: pytest.MonkeyPatch) -> None:
-    def atomic_write(path, writer, *, size=None) -> None:
+    def atomic_write(path, writer, *, size=None, before_rename=lambda: None) -> None:
         files.make_folder(path.parent)
         temporary = path.with_name(f".{path.name}.1-0a0a0a.tmp")
         with files.open(temporary, "xb") as file:
             writer(file)
+        before_rename()
         os.replace(temporary, path)
         files.sync_folder(path.parent)
 
-    patch.setattr(files, "atomic_write", atomic_write)
+    replace_atomic_write(patch, atomic_write)
 
 
 def no_fsync_of_folders(patch: pytest.MonkeyPatch) -> None:
@@ -142,19 +143,20 @@ def no_fsync_of_logs(patch: pytest.MonkeyPatch) -> None:
 
 
 def writes_in_place(patch: pytest.MonkeyPatch) -> None:
-    def atomic_write(path, writer, *, size=None) -> None:
+    def atomic_write(path, writer, *, size=None, before_rename=lambda: None) -> None:
         files.make_folder(path.parent)
         with files.open(path, "wb") as file:
             writer(file)
             file.flush()
             os.fsync(file.fileno())
+        before_rename()
         files.sync_folder(path.parent)
 
-    patch.setattr(files, "atomic_write", atomic_write)
+    replace_atomic_write(patch, atomic_write)
 
 
 def file_before_its_sidecar(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("srtoolbox.weights.checkpoint.committed_entry", lambda path: "unknown")
+    patch.setattr("srtoolbox.weights.checkpoint.committed_entry", lambda *which: "unknown")
 
 
 MUTANTS: list[Callable[[pytest.MonkeyPatch], None]] = [

@@ -23,7 +23,7 @@ from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.weights.checkpoint import latest_checkpoint, verify_checkpoint
 from tests.conftest import TINY
 from tests.engine.runs import build, differing, final_state, flatten, records, run, snapshot
-from tests.faults.disk import ERRORS, KILL, Disk, Operation, in_child
+from tests.faults.disk import ERRORS, KILL, Disk, Operation, in_child, replace_atomic_write, writing_in_turn
 
 # a high rate: scores rise and fall, and iteration 15 is better than 5 and 10 by both metrics or by one
 SETTINGS = ("hooks.checkpoint.keep_last=2", "hooks.logger.interval=5", "hooks.ema=None")
@@ -63,7 +63,7 @@ class Scene:
         told: object = disk.operations
         random.setstate(self.random_state)  # Python seeds itself anew in a forked process
         try:
-            with disk.active():
+            with disk.active(), writing_in_turn():
                 next(self.iterations)
         except SrtoolboxError as error:
             told = str(error)
@@ -179,13 +179,14 @@ def mutant(change: Callable[[pytest.MonkeyPatch], None]) -> Callable[[pytest.Mon
 def writes_in_place(patch: pytest.MonkeyPatch) -> None:
     from srtoolbox.io import files
 
-    def atomic_write(path, writer, *, size=None) -> None:
+    def atomic_write(path, writer, *, size=None, before_rename=lambda: None) -> None:
         with files.open(path, "wb") as file:
             writer(file)
             os.fsync(file.fileno())
+        before_rename()
 
     patch.setattr(files, "open", open, raising=False)
-    patch.setattr(files, "atomic_write", atomic_write)
+    replace_atomic_write(patch, atomic_write)
 
 
 @mutant
@@ -194,17 +195,17 @@ def deletes_before_it_writes(patch: pytest.MonkeyPatch) -> None:
 
     real = files.atomic_write
 
-    def atomic_write(path, writer, *, size=None) -> None:
+    def atomic_write(path, writer, *, size=None, before_rename=lambda: None) -> None:
         if os.path.exists(path):
             os.unlink(path)
-        real(path, writer, size=size)
+        real(path, writer, size=size, before_rename=before_rename)
 
-    patch.setattr(files, "atomic_write", atomic_write)
+    replace_atomic_write(patch, atomic_write)
 
 
 @mutant
 def replaces_a_best_one_before_its_sidecar(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("srtoolbox.weights.checkpoint.committed_entry", lambda path: "unknown")
+    patch.setattr("srtoolbox.weights.checkpoint.committed_entry", lambda *which: "unknown")
 
 
 @mutant

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from srtoolbox import dist
 from srtoolbox.engine.hooks.base import Hook, Phase, fit_interval, positive_interval
 from srtoolbox.errors import ConfigError, Fault, RunError
-from srtoolbox.io.files import prepare_folder, sync_file
+from srtoolbox.io.files import Digests, prepare_folder, sync_file
+from srtoolbox.io.threads import BackgroundCall
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import HOOKS, METRICS
 from srtoolbox.weights.checkpoint import list_checkpoints, save_checkpoint, sidecar_path, verify_checkpoint
+from srtoolbox.weights.state_copy import StateCopy
 
 if TYPE_CHECKING:
     from srtoolbox.engine.evaluate import Evaluation
@@ -35,6 +39,10 @@ def best_path(folder: Path, key: str) -> Path:
 @HOOKS.register
 class CheckpointHook(Hook):
     """Write `checkpoints/iter_005000.pth` every `interval` iterations, at the end and at a signal.
+
+    The training waits for a copy of the state in memory only; a thread writes it, one save at a
+    time. A write that fails ends the run as soon as it is known, and no later than the next save.
+    At the end of the run and at a signal all is written before the hook returns.
 
     While steps are left out, a save that is due waits for the next one that succeeds, and no
     network is kept as the best.
@@ -64,6 +72,7 @@ class CheckpointHook(Hook):
         self.best_keys = best_keys(best)
         self.best: dict[str, dict[str, float]] = {}
         self._missing: set[str] = set()
+        self._copy, self._writer = StateCopy(), BackgroundCall("save")
 
     @classmethod
     def check(cls, cfg: dict[str, Any], context: dict[str, Any]) -> list[Fault]:
@@ -90,6 +99,7 @@ class CheckpointHook(Hook):
         self.folder = run.work_dir / "checkpoints"
         self.resumed_from = run.resumed_from.resolve() if run.resumed_from else None
         self.saved_at = run.iter
+        self._digests = Digests()  # of this run: what lies here as it begins is read anew
         if dist.is_main():
             for folder in (run.work_dir, self.folder):
                 prepare_folder(folder)
@@ -111,29 +121,41 @@ class CheckpointHook(Hook):
                 del self.best[key]
 
     def after_iter(self, run: Run) -> None:
+        self._writer.check()
         is_due = run.iter // self.interval > self.saved_at // self.interval  # or overdue
-        if is_due or run.iter == run.max_iters or run.stop_signal:
+        is_last = run.iter == run.max_iters or bool(run.stop_signal)
+        if is_due or is_last:
             with run.pausing("save"):
                 self._save(run)
+                if is_last:
+                    self._writer.wait()
             self.saved_at = run.iter
 
+    def after_train(self, run: Run, error: BaseException | None = None) -> None:
+        self._writer.wait()
+
     def _save(self, run: Run) -> None:
+        """Copy the state, and let a thread write it while the training goes on."""
         run.synchronise_buffers()
         refuse_broken(run)
+        self._writer.wait()
         state = run.state_dict()  # a collective: every rank gives its random state
         if dist.is_main():
-            # after a power loss a checkpoint must find the lines that others wrote before it
-            for log in ("scores.jsonl", "train.log"):
-                sync_file(run.work_dir / log)
             path = self.folder / f"iter_{run.iter:06d}.pth"
-            save_checkpoint(path, state)
-            self._retain(newest=path)
+            self._writer.start(partial(self._write, path, self._copy.take(state)))
+
+    def _write(self, path: Path, state: dict[str, Any]) -> None:
+        # after a power loss a checkpoint must find the lines that others wrote before it
+        for log in ("scores.jsonl", "train.log"):
+            sync_file(self.folder.parent / log)
+        save_checkpoint(path, state)
+        self._retain(newest=path)
 
     def after_eval(self, run: Run, evaluation: Evaluation) -> None:
         # the weights a run began with are no result: a best of theirs would hide all others
         if run.iter < max(self.best_after, 1) or run.last_step_skipped:
             return
-        scores = evaluation.scores
+        scores, paths = evaluation.scores, []
         for key in self.best_keys:
             value = scores.get(key, math.nan)
             if key not in scores and key not in self._missing:
@@ -142,10 +164,19 @@ class CheckpointHook(Hook):
                     LOGGER.warning("no best by %s is kept: that set is not there", key)
             if self._is_better(run, key, value):
                 self.best[key] = {"iter": run.iter, "score": value}
+                paths.append(best_path(self.folder, key))
                 if dist.is_main():
-                    path = best_path(self.folder, key)
-                    save_checkpoint(path, {**run.network_state(), "scores": scores})
-                    LOGGER.info("best %s so far: %.4f, kept as %s", key, value, path.name)
+                    LOGGER.info("best %s so far: %.4f, kept as %s", key, value, paths[-1].name)
+        if paths and dist.is_main():
+            self._writer.wait()
+            state = self._copy.take({**run.network_state(), "scores": scores})
+            self._writer.start(partial(self._write_best, paths, state))
+            if run.iter == run.max_iters:
+                self._writer.wait()
+
+    def _write_best(self, paths: Sequence[Path], state: dict[str, Any]) -> None:
+        for path in paths:
+            save_checkpoint(path, state)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}
@@ -164,13 +195,13 @@ class CheckpointHook(Hook):
 
         Damaged ones do not count, and nothing is deleted where the newest is damaged.
         """
-        if self.keep_last is None or verify_checkpoint(newest) is not None:
+        if self.keep_last is None or verify_checkpoint(newest, self._digests) is not None:
             return
         older, whole = [], 0
         for path in reversed(list_checkpoints(self.folder)):
             if whole == self.keep_last:
                 older.append(path)
-            elif verify_checkpoint(path) is None:
+            elif verify_checkpoint(path, self._digests) is None:
                 whole += 1
         for path in [path for path in reversed(older) if path.resolve() != self.resumed_from]:
             try:
@@ -180,11 +211,24 @@ class CheckpointHook(Hook):
                 LOGGER.warning("%s: an old checkpoint that cannot be deleted (%s)", path, error.strerror)
 
 
+def _is_finite(values: Sequence[Tensor]) -> bool:
+    """True if every value is finite, found with one wait for the device.
+
+    A sum is infinite or NaN if one of its values is, and costs a sixth of looking at each. Where
+    one is that (it may also be too large a sum), each value is looked at.
+    """
+    values = [torch.view_as_real(value) if value.is_complex() else value for value in values]
+    sums = [value.sum(dtype=torch.float32) for value in values if value.is_floating_point()]
+    if not sums or bool(torch.stack(sums).isfinite().all()):
+        return True
+    return all(bool(value.isfinite().all()) for value in values)
+
+
 def refuse_broken(run: Run) -> None:
     """Raise RunError where a weight is not finite: a save would replace good ones by it."""
     for name, network in run.networks.items():
-        values = network.state_dict().values()  # an extra state may be anything
-        if not all(bool(value.isfinite().all()) for value in values if isinstance(value, Tensor)):
+        values = [value for value in network.state_dict().values() if isinstance(value, Tensor)]
+        if not _is_finite(values):
             raise RunError(
                 f"iteration {run.iter}: weights of {name} are no longer finite; this state is not saved. "
                 f"Earlier ones are intact. Lower the learning rate, clip the gradients "

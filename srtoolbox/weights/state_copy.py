@@ -1,0 +1,90 @@
+"""A run's state, copied to where nothing changes it while it is written."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_ALIGNMENT = 64  # bytes, as torch's own allocator has it
+
+
+class StateCopy:
+    """Copies of states, one at a time, all in the same memory.
+
+    The memory is kept, since to get it anew takes several times as long as to fill it. It is
+    pinned where tensors come from CUDA, which then sends them at the full speed of its bus.
+    """
+
+    def __init__(self) -> None:
+        self._memory = torch.empty(0, dtype=torch.uint8)
+        self._layout: list[tuple[Any, ...]] = []
+        self._places: list[Tensor] = []
+
+    def take(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a deep copy of a state, its tensors on the CPU, to be used up to the next `take`.
+
+        `torch.save` writes it byte for byte as a state on the CPU itself; weights that networks or
+        layers share are shared in the copy.
+        """
+        names: dict[int, tuple[Any, ...]] = {}
+        sources: dict[tuple[Any, ...], Tensor] = {}
+        for tensor in _tensors_in(state):
+            if _is_plain(tensor):  # the others are left to `deepcopy`
+                memory = tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
+                names[id(tensor)] = memory
+                sources[memory] = tensor
+        is_far = any(tensor.is_cuda for tensor in sources.values())
+        self._make_places(list(sources), pinned=is_far)
+        for source, place in zip(sources.values(), self._places, strict=False):
+            place.copy_(source, non_blocking=is_far)
+        if is_far:
+            torch.cuda.synchronize()
+        places = dict(zip(sources, self._places, strict=False))
+        return copy.deepcopy(dict(state), {number: places[memory].detach() for number, memory in names.items()})
+
+    def _make_places(self, memories: Sequence[tuple[Any, ...]], *, pinned: bool) -> None:
+        """Lay out a tensor on the CPU for each (address, dtype, shape, stride), if not those at hand do."""
+        layout = [memory[1:] for memory in memories]
+        if self._layout[: len(layout)] == layout:  # networks alone begin as the whole state does
+            return
+        sizes = [shape.numel() * dtype.itemsize for dtype, shape, _ in layout]
+        total = sum(map(_room, sizes))
+        self._places, start = [], 0
+        if len(self._memory) < total:
+            self._memory = torch.empty(0, dtype=torch.uint8)  # gives the old memory back first
+            self._memory = torch.empty(total, dtype=torch.uint8, pin_memory=pinned)
+        array = self._memory.numpy()
+        for (dtype, shape, stride), size in zip(layout, sizes, strict=True):
+            # a storage of its own for each, since torch.save writes whole storages
+            values = torch.frombuffer(array, dtype=torch.uint8, count=size, offset=start)
+            self._places.append(torch.empty(0, dtype=dtype).set_(values.untyped_storage(), 0, shape, stride))
+            start += _room(size)
+        self._layout = layout
+
+
+def _room(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+def _tensors_in(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _tensors_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors_in(item)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """True if a tensor fills its storage without gaps, and is nothing more than its values."""
+    if type(tensor) is not Tensor or tensor.layout != torch.strided or tensor.requires_grad:
+        return False
+    size = tensor.nbytes
+    is_dense = tensor.is_contiguous() or tensor.is_contiguous(memory_format=torch.channels_last)
+    return is_dense and 0 < size == tensor.untyped_storage().nbytes()
