@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import errno
 import logging
+import mmap
 import os
 import re
 import signal
@@ -203,6 +204,17 @@ def address_space_left(pages: int) -> int | None:
         return None
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return None if limit == resource.RLIM_INFINITY else limit - pages * resource.getpagesize()
+
+
+def forget_pages(address: int, size: int) -> None:
+    """Give pages of a mapped file back to the system, which keeps them; read again, they are mapped anew.
+
+    Where the system has no such call nothing happens.
+    """
+    if hasattr(mmap, "MADV_DONTNEED"):
+        start = address - address % mmap.PAGESIZE
+        advise = ctypes.CDLL(None).madvise
+        advise(ctypes.c_void_p(start), ctypes.c_size_t(address + size - start), ctypes.c_int(mmap.MADV_DONTNEED))
 
 
 # ---- free memory where there is no /proc/meminfo: by a call on Windows, by `vm_stat` on macOS

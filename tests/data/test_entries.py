@@ -36,7 +36,9 @@ def test_entries_are_those_of_all_parts_and_of_what_is_kept(pair: tuple[Path, Pa
     expected += [(gt, None, n, n, *SIZES[KEYS[n]]) for n in range(39, -1, -1)]
     assert [entries[n] for n in range(80)] == expected and len(entries) == 80 and len(entries._kept) <= 5
     assert [entries.key(n) for n in range(80)] == KEYS + KEYS[::-1] == [entries[n].lq_key for n in range(80)]
-    assert entries.sizes().tolist() == [list(SIZES[key]) for key in KEYS + KEYS[::-1]]
+    assert np.concatenate([np.stack(each, 1) for each in entries.sizes()]).tolist() == [
+        list(SIZES[key]) for key in KEYS + KEYS[::-1]
+    ]
     assert entries.channels().tolist() == [3] * 80
     kept = np.arange(80) % 3 == 1
     chosen = [each[2:] for n, each in enumerate(expected) if n % 3 == 1]

@@ -61,12 +61,14 @@ def test_texts_are_found_where_they_are_and_compared_by_their_bytes() -> None:
 
 def test_the_index_is_a_map_of_its_own_that_outlives_the_store(store: Path) -> None:
     opened = LmdbStore(store)
-    assert opened._contents.is_mapped and not opened._contents.images.heights.flags.writeable
+    assert opened._contents.map and not opened._contents.images.heights.flags.writeable
     keys = opened.keys()
+    opened.rest()
+    assert opened.read_at(999).shape == (2, 2, 3)
     opened.close()
     assert keys == sorted(MANY)
     other = LmdbStore(tiny_store(store.parent / "few.lmdb", ["b", "a"]))
-    assert not other._contents.is_mapped and other.keys() == ["a", "b"]
+    assert not other._contents.map and other.keys() == ["a", "b"]
 
 
 def _all_of(store: LmdbStore) -> list[object]:
@@ -95,7 +97,7 @@ def test_a_store_replaced_on_the_way_to_another_process_is_refused(store: Path) 
 def test_a_store_of_an_earlier_version_reads_the_same(store: Path, tmp_path: Path) -> None:
     old = to_version_1(Path(shutil.copytree(store, tmp_path / "old.lmdb")))
     first, second = LmdbStore(store), LmdbStore(old)
-    assert second._contents.is_mapped is False
+    assert second._contents.map is None
     assert first.keys() == second.keys() and first.digest() == second.digest()
     places = np.arange(0, 1000, 7)
     assert np.array_equal(first.shapes(places), second.shapes(places))
@@ -126,7 +128,7 @@ def test_an_earlier_version_gets_its_index_in_place(store: Path) -> None:
     assert not _is_mapped(store)  # ... and stays it
     assert write_index(store) and not write_index(store)
     after = LmdbStore(store)
-    assert after._contents.is_mapped and after.digest() == digest and _all_of(after) == contents
+    assert after._contents.map and after.digest() == digest and _all_of(after) == contents
     after.close()
     assert _records(store) == records
 
@@ -134,7 +136,7 @@ def test_an_earlier_version_gets_its_index_in_place(store: Path) -> None:
 def _is_mapped(path: Path) -> bool:
     opened = LmdbStore(path)
     opened.close()
-    return opened._contents.is_mapped
+    return opened._contents.map is not None
 
 
 def _die_before_the_commit(path: Path) -> None:
@@ -155,7 +157,7 @@ def test_a_killed_conversion_leaves_the_earlier_index(store: Path) -> None:
     process.join()
     assert process.exitcode == -signal.SIGKILL
     opened = LmdbStore(store)
-    assert opened.keys() == sorted(MANY) and not opened._contents.is_mapped
+    assert opened.keys() == sorted(MANY) and not opened._contents.map
     opened.close()
     assert write_index(store) and LmdbStore(store).keys() == sorted(MANY)
 
@@ -177,7 +179,7 @@ def test_a_store_that_is_read_gets_its_index_and_its_readers_go_on(store: Path) 
     reader._views.clear()
     assert _all_of(reader) == expected
     reader.close()
-    assert LmdbStore(store)._contents.is_mapped
+    assert LmdbStore(store)._contents.map
 
 
 def test_what_gets_no_index_is_told(store: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import ast
 import ctypes
 import errno
 import fcntl
+import mmap
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from srtoolbox import system
@@ -238,3 +240,13 @@ def test_memory_is_asked_of_the_system_where_there_is_no_meminfo(tmp_path: Path,
     assert list(memory._system(tmp_path / "none")) == [7 << 30]
     (tmp_path / "meminfo").write_text("MemAvailable: 1024 kB\n")
     assert list(memory._system(tmp_path / "meminfo")) == [1 << 20]
+
+
+def test_pages_given_back_are_read_again(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 400
+    (tmp_path / "file").write_bytes(data)
+    with open(tmp_path / "file", "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as own:
+        view = np.frombuffer(own, np.uint8)
+        system.forget_pages(view.ctypes.data + 5000, 60_000)
+        assert view.tobytes() == data
+        del view

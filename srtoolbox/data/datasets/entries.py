@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from srtoolbox.data.stores.base import Places, Store
-from srtoolbox.data.stores.index import taken
+from srtoolbox.data.stores.index import blocks
 
 _KEPT = 1 << 13  # entries that are kept ready
 
@@ -83,15 +83,13 @@ class Entries:
         part, local = self._locate(number)
         return part.gt.keys()[part.gt_places[local]]
 
-    def sizes(self) -> np.ndarray:
-        """Return the heights and widths in LQ pixels (n, 2)."""
-        sizes = [
-            part.gt.shapes(part.gt_places)[:, :2] // self._scale
-            if part.lq is None
-            else part.lq.shapes(part.lq_places)[:, :2]
-            for part in self.parts
-        ]
-        return np.concatenate(sizes)
+    def sizes(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the heights and the widths in LQ pixels (n,) of all, some ten thousand at a time."""
+        for part in self.parts:
+            store, places, factor = (part.lq, part.lq_places, 1) if part.lq else (part.gt, part.gt_places, self._scale)
+            for block in blocks(len(places)):
+                shapes = store.shapes(places[block])
+                yield shapes[:, 0] // factor, shapes[:, 1] // factor
 
     def channels(self) -> np.ndarray:
         """Return the channels of the GT images (n,)."""
@@ -113,6 +111,5 @@ class Entries:
 
 
 def _chosen(places: Places, numbers: np.ndarray) -> np.ndarray:
-    if isinstance(places, range):
-        return numbers if places == range(len(places)) else np.asarray(places)[numbers]
-    return taken(places, numbers)
+    is_all = isinstance(places, range) and places == range(len(places))
+    return numbers if is_all else np.asarray(places)[numbers]

@@ -67,7 +67,8 @@ class GTOnlyDataset(GTDataset):
             for number in np.flatnonzero(store.shapes(numbers)[:, :2].min(1) < scale).tolist():
                 _reduced_size(store.shape_at(number), scale, store.source(store.keys()[number]))
         super().__init__(Entries([Part(store, None, part, part) for store, part in places], scale), scale, options)
-        lq_bytes = int(self._entries.sizes().prod(1, dtype=np.int64).sum()) * 3 + len(self._entries) * ARRAY_BYTES
+        pixels = sum(int(heights.astype(np.int64) @ widths) for heights, widths in self._entries.sizes())
+        lq_bytes = 3 * pixels + len(self._entries) * ARRAY_BYTES
         changed = (self.cropper.needed + 2 * MARGIN) * scale  # GT px
         margin = 0 if self.before_lq is None else self.before_lq.margin(changed)
         self._reach = MARGIN + -(-margin // scale)  # LQ px that are read around a crop

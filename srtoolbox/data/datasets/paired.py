@@ -68,6 +68,9 @@ class GTDataset(SRDataset):
                 limit=None,
             )
         self._entries = self._large_enough(entries)
+        for part in entries.parts:
+            for store in filter(None, part[:2]):
+                store.rest()
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
@@ -120,7 +123,7 @@ class GTDataset(SRDataset):
     def draw_weights(self) -> np.ndarray | None:
         if self._sampling == "image":
             return None
-        areas = self._entries.sizes().prod(1, dtype=np.float64)
+        areas = np.concatenate([heights.astype(float) * widths for heights, widths in self._entries.sizes()])
         return areas if self.cropper.per_image == 1 else np.repeat(areas, self.cropper.per_image)
 
     def digest(self) -> str:
@@ -132,7 +135,8 @@ class GTDataset(SRDataset):
 
     def _large_enough(self, entries: Entries) -> Entries:
         """Return the entries without those that are left out for their size."""
-        are_small = entries.sizes().min(1) < self.cropper.needed
+        needed = self.cropper.needed
+        are_small = np.concatenate([(heights < needed) | (widths < needed) for heights, widths in entries.sizes()])
         small = np.flatnonzero(are_small)
         if not len(small) or self._small in ("reflect", "zero"):
             return entries
@@ -141,7 +145,7 @@ class GTDataset(SRDataset):
             entry = entries[number]
             return f"{entry.gt.source(entry.gt_key)}: {entry.width * self.scale}x{entry.height * self.scale}"
 
-        names, pixels = first_faults(small, name), self.cropper.needed * self.scale
+        names, pixels = first_faults(small, name), needed * self.scale
         if self._small == "error" or len(small) == len(entries):
             raise_faults(
                 f"{len(small)} of {counted(len(entries), 'image')} smaller than the crop of {pixels} px",

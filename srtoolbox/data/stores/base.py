@@ -74,6 +74,10 @@ class Store(Protocol):
     def digest(self) -> str:
         """Return a hash of the contents, which changes when images do."""
 
+    def rest(self) -> None:
+        """Let go of the memory in which all images were looked over; what is asked next is read anew."""
+        return  # a folder has none
+
     def close(self) -> None:
         """Release what is held open. Arrays read before must not be used any more."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from srtoolbox.data.stores.base import Places, Shape, Window, key_of, missing
+from srtoolbox.data.stores.base import Places, Shape, Store, Window, key_of, missing
 from srtoolbox.errors import DataError, ImageError
 from srtoolbox.image import read_image
 from srtoolbox.image.file_types import Listing, listed, read_suffixes, scan_folder, unread_sentence
@@ -21,7 +21,7 @@ from srtoolbox.image.reading import image_facts
 CACHE_BYTES = 128 << 20
 
 
-class DecodingStore(ABC):
+class DecodingStore(Store, ABC):
     """A store that decodes whole images. Those used last are kept: crops of one come in a row.
 
     Of the images at most `cache_bytes` are kept, or a single larger one.

@@ -18,6 +18,7 @@ from srtoolbox.data.stores.base import Places, Shape
 
 _ALIGNED = 8  # each column begins at a multiple of so many bytes
 _CHUNK = 4096  # names decoded at a time
+_BLOCK = 1 << 16  # entries of columns that are looked at together
 _HASH_BYTES = 32
 
 
@@ -107,8 +108,8 @@ class Texts(Names):
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Texts) and self.bounds[0] == other.bounds[0] == 0:
-            same = np.array_equal(self.bounds, other.bounds)
-            return same and np.array_equal(self.data[: self.bounds[-1]], other.data[: other.bounds[-1]])
+            mine, others = ((each.bounds, each.data[: each.bounds[-1]]) for each in (self, other))
+            return all(map(_are_equal, mine, others))
         return super().__eq__(other)
 
     __hash__ = None  # type: ignore[assignment]
@@ -154,9 +155,11 @@ class Index(NamedTuple):
         return self.heights.item(place), self.widths.item(place), self.channels.item(place)
 
     def shapes(self, places: Places) -> np.ndarray:
-        """Return the shapes (n, 3) of some images."""
-        columns = (taken(column, places) for column in (self.heights, self.widths, self.channels))
-        return np.stack(list(columns), 1, dtype=np.int32, casting="unsafe")
+        """Return the shapes (n, 3) of some images, column by column in memory."""
+        shapes = np.empty((3, len(places)), np.int32)
+        for target, column in zip(shapes, (self.heights, self.widths, self.channels), strict=True):
+            target[:] = taken(column, places)
+        return shapes.T
 
     def dtype(self, place: int) -> str:
         return self.kinds[self.dtypes.item(place)]
@@ -171,6 +174,16 @@ class Index(NamedTuple):
             key: Record(self.shape(n), self.dtype(n), source, self.sha256(n), tuple(stamp))
             for n, (key, source, stamp) in enumerate(rows)
         }
+
+
+def blocks(count: int) -> Iterator[slice]:
+    """Yield slices of some ten thousand, `count` in all: looking at all takes no more memory."""
+    for start in range(0, count, _BLOCK):
+        yield slice(start, min(start + _BLOCK, count))
+
+
+def _are_equal(one: np.ndarray, other: np.ndarray) -> bool:
+    return len(one) == len(other) and all(np.array_equal(one[b], other[b]) for b in blocks(len(one)))
 
 
 def taken(column: np.ndarray, places: Places) -> np.ndarray:

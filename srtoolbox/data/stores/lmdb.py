@@ -25,6 +25,7 @@ from srtoolbox.data.stores.base import Places, Shape, Window, key_of, missing
 from srtoolbox.data.stores.encodings import ENCODINGS, StoredImage, check_encoding, open_value
 from srtoolbox.data.stores.index import Index, Record, from_bytes, index_of
 from srtoolbox.errors import DataError
+from srtoolbox.system import forget_pages
 from srtoolbox.text import counted
 
 FORMAT = "srtoolbox-lmdb"
@@ -43,12 +44,15 @@ _VIEWS = 1 << 13  # images whose views are kept
 
 
 class Contents(NamedTuple):
-    """The encoding of an LMDB's values, the index of its images, a digest."""
+    """The encoding of an LMDB's values, the index of its images, a digest.
+
+    `map` is that of the index, or None where it is an array.
+    """
 
     encoding: str
     images: Index
     digest: str
-    is_mapped: bool = False
+    map: mmap.mmap | None = None
 
 
 def is_lmdb(path: Path) -> bool:
@@ -113,13 +117,17 @@ class LmdbStore:
     def digest(self) -> str:
         return self._digest
 
+    def rest(self) -> None:
+        if self._contents.map is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._contents.map.madvise(mmap.MADV_DONTNEED)  # the system keeps what it has read
+
     def close(self) -> None:
         self._views = {}
         _Environment.release(self.path, id(self))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is a map: another process maps it itself."""
-        contents = None if self._contents.is_mapped else self._contents
+        contents = None if self._contents.map else self._contents
         return {**self.__dict__, "_views": {}, "_contents": contents}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -208,12 +216,13 @@ class _Environment:
     def entries(self) -> int:
         return self._env.stat()["entries"]
 
-    def mapped(self, key: bytes) -> tuple[np.ndarray, bool] | None:
-        """Return a value (uint8), and whether it is a map of its own: a small one is copied.
+    def mapped(self, key: bytes) -> tuple[np.ndarray, mmap.mmap | None] | None:
+        """Return a value (uint8), and the map of its own that it lies in: a small one is copied.
 
         The map of an environment ends with it, and a forked process closes what it inherited. This
         one lasts as long as arrays point into it. LMDB keeps a large value in one piece, behind a
-        head that tells the number of its first page.
+        head that tells the number of its first page. Reading a value maps all of it: these pages
+        are given back.
         """
         value = self.get(key)
         if value is None:
@@ -229,8 +238,9 @@ class _Environment:
                     own = mmap.mmap(file.fileno(), start - begin + len(data), access=mmap.ACCESS_READ, offset=begin)
                 again = np.frombuffer(own, np.uint8)[start - begin :]
                 if all(np.array_equal(again[part], data[part]) for part in (slice(64), slice(-64, None))):
-                    return again, True
-        return data.copy(), False
+                    forget_pages(address, len(data))
+                    return again, own
+        return data.copy(), None
 
 
 def _check_header(path: str) -> None:
@@ -266,16 +276,16 @@ def _own_contents(path: Path, meta: dict[str, Any], environment: _Environment) -
             f"{meta.get('encoding')!r}; this srtoolbox reads {FORMAT!r}, versions 1 to {VERSION}, encodings {ENCODINGS}"
         )
     check_encoding(meta["encoding"], path)
-    index, is_mapped, held = _own_index(path, meta, environment)
+    index, own, held = _own_index(path, meta, environment)
     if not meta["count"] == len(index.keys) == held:
         raise DataError(f"{path}: lists {meta['count']} images but holds {held}. Convert the images again")
-    return Contents(meta["encoding"], index, meta["digest"], is_mapped)
+    return Contents(meta["encoding"], index, meta["digest"], own)
 
 
-def _own_index(path: Path, meta: dict[str, Any], environment: _Environment) -> tuple[Index, bool, int]:
-    """Return the index, whether it is a map, and the number of images that the LMDB holds."""
+def _own_index(path: Path, meta: dict[str, Any], environment: _Environment) -> tuple[Index, mmap.mmap | None, int]:
+    """Return the index, the map in which it lies, and the number of images that the LMDB holds."""
     if meta["version"] == 1:
-        return index_of(records_of(meta["pictures"])), False, environment.entries() - 1
+        return index_of(records_of(meta["pictures"])), None, environment.entries() - 1
     mapped = environment.mapped(INDEX_KEY)
     try:
         if mapped is None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from srtoolbox.data.stores.base import Places, Shape, Store
 from srtoolbox.data.stores.folder import DecodingStore, FolderStore
-from srtoolbox.data.stores.index import Names, Texts
+from srtoolbox.data.stores.index import Names, Texts, blocks
 from srtoolbox.errors import DataError, ImageError
 from srtoolbox.text import counted
 
@@ -141,10 +141,13 @@ def check_sizes(gt: Store, lq: Store, pairs: Sequence[Pair], scale: int, *, left
     """
     gts, lqs = _sides(pairs)
     check_readable([(gt, gts), (lq, lqs)])
-    gt_shapes, lq_shapes = _shapes(gt, lq, pairs)
-    misfits = np.flatnonzero(~_fit(gt_shapes, lq_shapes, scale, leftover))
+    fit, nearly_fit = np.empty((2, len(pairs)), bool)
+    for part in blocks(len(pairs)):
+        shapes = _shapes(gt, lq, pairs[part])
+        fit[part], nearly_fit[part] = (_fit(*shapes, scale, is_cut) for is_cut in (leftover, True))
+    misfits = np.flatnonzero(~fit)
     if len(misfits):
-        nearly = int(_fit(gt_shapes[misfits], lq_shapes[misfits], scale, leftover=True).sum())
+        nearly = int(nearly_fit[misfits].sum())
 
         def fault(number: int) -> str:
             a, b = pairs[number]
@@ -175,8 +178,11 @@ def _shapes(gt: Store, lq: Store, pairs: Sequence[Pair]) -> tuple[np.ndarray, np
 
 def _fit(gt: np.ndarray, lq: np.ndarray, scale: int, leftover: bool) -> np.ndarray:
     """Return `sizes_fit` of shapes (n, 3) each, (n,)."""
-    more = gt[:, :2] - lq[:, :2].astype(np.int64) * scale
-    return np.all((more >= 0) & (more < (scale if leftover else 1)), axis=1)
+    fits = np.ones(len(gt), bool)
+    for axis in (0, 1):
+        more = gt[:, axis] - lq[:, axis].astype(np.int64) * scale
+        fits &= (more >= 0) & (more < (scale if leftover else 1))
+    return fits
 
 
 def _size_advice(nearly: int, number: int, scale: int) -> str:
