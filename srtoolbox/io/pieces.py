@@ -132,7 +132,7 @@ class Pieces:
                 lock.release(remove=True)
                 raise
         try:
-            yield Journal(self._journal(shard.number))
+            yield Journal(self._journal(shard))
         finally:
             lock.release(remove=True)
 
@@ -145,16 +145,20 @@ class Pieces:
             )
         self._agree(self._listing())
 
+    def shards(self) -> list[Shard]:
+        """Return all pieces."""
+        return [Shard(number, self.count) for number in range(1, self.count + 1)]
+
     def entries(self) -> dict[str, Any]:
         """Return what the pieces have done, by the names of items."""
-        journals = (_entries(self._journal(number)) or {} for number in range(1, self.count + 1))
+        journals = (_entries(self._journal(shard)) or {} for shard in self.shards())
         return {name: value for journal in journals for name, value in journal.items()}
 
     def unfinished(self, names: Callable[[Shard], Iterable[str]]) -> list[str]:
         """Return a sentence for each piece that has something left to do; `names` tells its items."""
         sentences = []
-        for shard in (Shard(number, self.count) for number in range(1, self.count + 1)):
-            entries, all_names = _entries(self._journal(shard.number)), list(names(shard))
+        for shard in self.shards():
+            entries, all_names = _entries(self._journal(shard)), list(names(shard))
             done = sum(name in (entries or ()) for name in all_names)
             if entries is not None and done == len(all_names):
                 continue
@@ -185,8 +189,8 @@ class Pieces:
     def _lock(self, name: str) -> FileLock:
         return FileLock(self.folder / name)
 
-    def _journal(self, number: int) -> Path:
-        return self.folder / f"piece-{number}.jsonl"
+    def _journal(self, shard: Shard) -> Path:
+        return self.folder / f"piece-{shard.number}.jsonl"
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -208,7 +212,7 @@ class Pieces:
             write_json(known, {"count": self.count, "options": self._options, "digest": digest})
             return
         record = read_json(known)
-        anew = f"or remove {self.folder} to begin all pieces anew"
+        anew = f"or remove {self.folder} and run all pieces again"
         if record["count"] != self.count:
             advice = f"give --shard I/{record['count']}, {anew}"
             raise PieceError(f"{self.folder.parent}: made in {record['count']} pieces, not in {self.count}: {advice}")

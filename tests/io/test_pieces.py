@@ -72,7 +72,10 @@ def test_what_differs_is_told(tmp_path: Path) -> None:
     with record(tmp_path).begin(Shard(1, 3)):
         pass
     for other, sentence in (
-        (record(tmp_path, 4), "made in 3 pieces, not in 4: give --shard I/3, or remove .*.pieces to begin all"),
+        (
+            record(tmp_path, 4),
+            "made in 3 pieces, not in 4: give --shard I/3, or remove .*.pieces and run all pieces again",
+        ),
         (record(tmp_path, h=[1, 2]), "the images have changed since its pieces were begun: h came: all pieces take"),
         (record(tmp_path, a=None), "begun: a went: "),
         (record(tmp_path, a=None, b=[1, 3], h=[0, 0]), "begun: h came; a went; b changed: "),

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from srtoolbox.data.prepare.pieces import Part, join_pieces, pieces_of, write_piece
 from srtoolbox.data.prepare.plan import Plan, Recipe, SubImages, make_plan, split_plan
 from srtoolbox.data.prepare.write import Summary, write_all
 from srtoolbox.errors import DataError, OptionError
+from srtoolbox.io.pieces import Pieces, Shard, check_shard_options, shard_of
 from srtoolbox.logger import progress_bar
 from srtoolbox.text import counted
 
@@ -52,6 +54,8 @@ class Conversion(NamedTuple):
 
     parts: list[StoredPart]
     seconds: float
+    piece: Shard | None = None
+    """Of a conversion in pieces the one that was done."""
 
     def __repr__(self) -> str:
         """Return the command's lines: the images one by one would fill a notebook's cell."""
@@ -81,6 +85,9 @@ class Conversion(NamedTuple):
             reused = f", {store.reused} of them there already" if store.reused else ""
             lines.append(f"{store.path}: {counted(store.images, 'image')}{reused}, {store.size / 1e6:.1f} MB")
         lines.append(f"done in {self.seconds:.1f} s")
+        if self.piece is not None:
+            advice = f"when all are done, --check-shards {self.piece.count} makes them one store"
+            return [*lines, f"{self.piece} is done; {advice}"]
         if groups := [_in_words(group) for group in self.identical]:
             number = sum(len(group) - 1 for group in self.identical)
             listed = groups[:LISTED] + (["..."] if len(groups) > LISTED else [])
@@ -109,6 +116,8 @@ def convert(
     thresh: int = 0,
     small: Literal["error", "skip", "whole"] = "error",
     encoding: Literal["raw", "raw_tiled", "zstd", "png"] = "raw",
+    shard: str | tuple[int, int] | None = None,
+    check_shards: int | None = None,
     workers: int | None = None,
     overwrite: bool = False,
     note: Callable[[str], object] = lambda line: None,
@@ -124,6 +133,8 @@ def convert(
         lq, scale, lq_name, cut, small, encoding: see `Recipe`.
         split: the share of the images for training, such as 0.9; the others are for validation.
         subimages, step, thresh: see `SubImages`; a step of None is half their side.
+        shard: (3, 8) or '3/8' converts the third of eight pieces, into stores of its own.
+        check_shards: convert nothing; make one store of those of so many pieces, when all are done.
         workers: images decoded at a time; None takes one per CPU.
         overwrite: replace finished stores of another conversion.
         note: called with each line on what will be done, before it is, and on what was.
@@ -131,7 +142,10 @@ def convert(
     Raises:
         DamagedImagesError: images that cannot be read, all named; the others are stored.
         DataError: folders or options that cannot be, a store that is there or in use, a full disk.
+        PieceError: pieces that are missing, of another number, with other options or of other images.
     """
+    check_shard_options(shard, check_shards)
+    piece = None if shard is None else shard_of(shard)
     if cut and lq is None:
         raise OptionError("cut goes with --lq: LQ that is made is made of GT cut to multiples of the scale")
     squares = None if subimages is None else SubImages(subimages, step or subimages // 2, thresh)
@@ -143,14 +157,27 @@ def convert(
     for line in _announcement(plan, plans):
         note(line)
     pairs = list(zip(plans, outputs, strict=True))
-    with progress_bar("converting") as show:
-        stores = write_all(pairs, workers=workers, overwrite=overwrite, progress=show)
+    count = check_shards or (piece and piece.count)
+    pieces = pieces_of(os.fspath(out), count, plan, split) if count else None
+    stores = _write(pairs, pieces, piece, workers, overwrite)
     names = ["training", "validation"] if split is not None else [""]
     parts = [StoredPart(*part) for part in zip(names, plans, stores, strict=True)]
-    conversion = Conversion(parts, time.perf_counter() - start)
+    conversion = Conversion(parts, time.perf_counter() - start, piece)
     for line in conversion.report():
         note(line)
     return conversion
+
+
+def _write(
+    parts: Sequence[Part], pieces: Pieces | None, piece: Shard | None, workers: int | None, overwrite: bool
+) -> list[list[Summary]]:
+    """Write all stores, or those of one of the pieces, or (None) join what all of them have written."""
+    with progress_bar("converting") as show:
+        if pieces is None:
+            return write_all(parts, workers=workers, overwrite=overwrite, progress=show)
+        if piece is None:
+            return join_pieces(parts, pieces, progress=show)
+        return write_piece(parts, pieces, piece, workers=workers, overwrite=overwrite, progress=show)
 
 
 def _outputs(out: str, recipe: Recipe, *, is_split: bool) -> list[list[str]]:

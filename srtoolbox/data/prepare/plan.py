@@ -73,8 +73,8 @@ class Job(NamedTuple):
 class Plan(NamedTuple):
     """A checked conversion: nothing is left that could go wrong but damaged images and the disk.
 
-    `unreadable` has a sentence for every file whose size cannot be read, `skipped` is the number of
-    images that are too small; all others are converted.
+    `unreadable` has the key (of GT) and a sentence for every file whose size cannot be read, `skipped`
+    is the number of images that are too small; all others are converted.
     """
 
     gt: FolderStore
@@ -82,7 +82,7 @@ class Plan(NamedTuple):
     scale: int | None
     recipe: Recipe
     jobs: list[Job]
-    unreadable: Sequence[str] = ()
+    unreadable: Sequence[tuple[str, str]] = ()
     skipped: int = 0
 
     @property
@@ -134,7 +134,7 @@ def _of_one_folder(plan: Plan) -> Plan:
         if key not in faults:
             height, width, _ = plan.gt.shape(key)
             jobs.append(Job(Pair(key, key), (height - height % multiple, width - width % multiple)))
-    return plan._replace(jobs=jobs, unreadable=list(faults.values()))
+    return plan._replace(jobs=jobs, unreadable=list(faults.items()))
 
 
 def _of_pairs(plan: Plan, lq: FolderStore) -> Plan:
@@ -150,7 +150,8 @@ def _of_pairs(plan: Plan, lq: FolderStore) -> Plan:
     check_sizes(gt, lq, sound, scale, leftover=recipe.cut)
     shapes = [lq.shape(pair.lq) for pair in sound]
     jobs = [Job(pair, (h * scale, w * scale)) for pair, (h, w, _) in zip(sound, shapes, strict=True)]
-    faults = [*gt_faults.values(), *lq_faults.values()]
+    partners = {pair.lq: pair.gt for pair in pairs}
+    faults = [*gt_faults.items(), *((partners.get(key, key), fault) for key, fault in lq_faults.items())]
     return plan._replace(scale=scale, jobs=jobs, unreadable=faults)
 
 

@@ -32,6 +32,8 @@ from srtoolbox.text import counted
 AHEAD = 8  # images that may wait, decoded, while others are written to the disk
 Progress = Callable[[int, int], None]
 """Called with images done and images in all."""
+Produce = Callable[[Plan, Job], tuple[list[Value], ...]]
+"""Returns the values of a job for each store."""
 
 
 class DamagedImagesError(DataError):
@@ -66,6 +68,7 @@ def write_stores(
     overwrite: bool = False,
     progress: Progress = lambda done, total: None,
     map_size: int | None = None,
+    produce: Produce | None = None,
 ) -> list[Summary]:
     """Carry out a plan; called again after an interruption, it goes on where it stopped.
 
@@ -74,6 +77,7 @@ def write_stores(
         workers, overwrite: see `convert`, errors too.
         progress: called after every image.
         map_size: see `LmdbWriter`.
+        produce: what makes the values of a job, called in `workers` threads; None reads its files.
     """
     threads = count_threads(workers)  # refuses a wrong number before anything is removed
     if overwrite:
@@ -90,16 +94,23 @@ def write_stores(
                 "changed since, or its partner is gone. Convert again with --overwrite"
             )
         reused = len(plan.keys()) - sum(len(plan.windows(job)) for job in todo)
-        _fill(plan, todo, writers, threads, progress)
+        _fill(plan, todo, writers, partial(produce or _produce, plan), threads, progress)
         return [_summary(plan, writer, reused) for writer in writers]
     finally:
         for writer in writers:
             writer.close()
 
 
-def _fill(plan: Plan, todo: Sequence[Job], writers: Sequence[LmdbWriter], workers: int, progress: Progress) -> None:
+def _fill(
+    plan: Plan,
+    todo: Sequence[Job],
+    writers: Sequence[LmdbWriter],
+    produce: Callable[[Job], tuple[list[Value], ...]],
+    workers: int,
+    progress: Progress,
+) -> None:
     pending: list[list[Value]] = [[] for _ in writers]
-    damaged = list(plan.unreadable)
+    damaged = [fault for _, fault in plan.unreadable]
 
     def commit() -> None:
         for writer, values in zip(writers, pending, strict=True):
@@ -107,7 +118,7 @@ def _fill(plan: Plan, todo: Sequence[Job], writers: Sequence[LmdbWriter], worker
                 writer.add(values)
                 values.clear()
 
-    with contextlib.closing(map_ahead(partial(_produce, plan), todo, threads=workers, ahead=AHEAD)) as producing:
+    with contextlib.closing(map_ahead(produce, todo, threads=workers, ahead=AHEAD)) as producing:
         for done, (_, produced) in enumerate(producing, start=len(plan.jobs) - len(todo) + 1):
             try:
                 for values, new in zip(pending, produced.result(), strict=True):
@@ -124,7 +135,7 @@ def _fill(plan: Plan, todo: Sequence[Job], writers: Sequence[LmdbWriter], worker
 
 def _produce(plan: Plan, job: Job) -> tuple[list[Value], ...]:
     """Return the values of one job for each store."""
-    stamp = _stamp(plan, job)
+    stamp = stamp_of_job(plan, job)
     gt, lq = _read(plan, job)
     gt = gt[: job.size[0], : job.size[1]]
     sources = [(plan.gt, job.pair.gt, gt, 1)]
@@ -182,7 +193,8 @@ def _description(plan: Plan, role: str) -> dict[str, Any]:
     }
 
 
-def _stamp(plan: Plan, job: Job) -> tuple[int, ...]:
+def stamp_of_job(plan: Plan, job: Job) -> tuple[int, ...]:
+    """Return size and modification time (ns) of the files of a job."""
     files = [plan.gt.source(job.pair.gt)]
     if plan.lq is not None:
         files.append(plan.lq.source(job.pair.lq))
@@ -190,7 +202,7 @@ def _stamp(plan: Plan, job: Job) -> tuple[int, ...]:
 
 
 def _is_done(plan: Plan, job: Job, writers: Sequence[LmdbWriter]) -> bool:
-    stamp = list(_stamp(plan, job))
+    stamp = list(stamp_of_job(plan, job))
     records = [writer.records.get(key) for key in plan.windows(job) for writer in writers]
     return all(record is not None and list(record["stamp"]) == stamp for record in records)
 
@@ -211,6 +223,7 @@ def write_all(
     workers: int | None = None,
     overwrite: bool = False,
     progress: Progress = lambda done, total: None,
+    produce: Produce | None = None,
 ) -> list[list[Summary]]:
     """Carry out plans, each with its outputs; damaged images of all are named together."""
     total, before = sum(len(plan.jobs) for plan, _ in parts), 0
@@ -222,7 +235,8 @@ def write_all(
             progress(before + done, total)
 
         try:
-            summaries.append(write_stores(plan, outputs, workers=workers, overwrite=overwrite, progress=show))
+            stores = write_stores(plan, outputs, workers=workers, overwrite=overwrite, progress=show, produce=produce)
+            summaries.append(stores)
         except DamagedImagesError as error:
             damaged += error.images
         before += len(plan.jobs)

@@ -167,6 +167,10 @@ class Index(NamedTuple):
     def sha256(self, place: int) -> str:
         return self.hashes[place].tobytes().hex()
 
+    def record(self, place: int) -> Record:
+        stamp = tuple(self.stamps[place].tolist())
+        return Record(self.shape(place), self.dtype(place), self.sources[place], self.sha256(place), stamp)
+
     def records(self) -> dict[str, Record]:
         """Return the entries of all images by key, for a conversion that goes on."""
         rows = zip(self.keys, self.sources, self.stamps.tolist(), strict=True)

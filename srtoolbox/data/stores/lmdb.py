@@ -114,6 +114,17 @@ class LmdbStore:
         if expected and (value is None or hashlib.sha256(value).hexdigest() != expected):
             raise DataError(f"{self.source(key)}: damaged: not what was stored. Convert the images again")
 
+    def entry(self, key: str) -> Record:
+        """Return what the conversion noted of an image."""
+        return self._contents.images.record(self._place(key))
+
+    def value(self, key: str) -> memoryview:
+        """Return an image as it is stored, valid until `close`."""
+        value = _Environment.of(self.path).get(key.encode("utf-8"))
+        if value is None:
+            raise DataError(f"{self.path}: lists {key!r} but does not hold it. Convert the images again")
+        return value
+
     def digest(self) -> str:
         return self._digest
 

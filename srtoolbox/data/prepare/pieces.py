@@ -1,0 +1,143 @@
+"""Conversions in pieces: each writes a store of its share, and together they become one store.
+
+The share follows from the images' names alone: where some come or go, the others stay in the store
+they are in, so that what is converted already is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+from srtoolbox.data.prepare.plan import Job, Plan
+from srtoolbox.data.prepare.write import Progress, Summary, stamp_of_job, write_all
+from srtoolbox.data.stores.lmdb import LmdbStore, is_lmdb
+from srtoolbox.data.stores.lmdb_writer import Value, remove_store
+from srtoolbox.errors import DataError, PieceError
+from srtoolbox.io.pieces import RECORD, Pieces, Shard, stamp_of
+from srtoolbox.text import counted
+
+Part = tuple[Plan, Sequence[str]]
+"""A plan and the paths of its stores: GT's and, for pairs, LQ's."""
+
+
+def pieces_of(out: str, count: int, plan: Plan, split: float | None) -> Pieces:
+    """Return the record of a conversion in pieces; `plan` is of the whole."""
+    recipe = plan.recipe._asdict()
+    recipe["subimages"] = None if plan.recipe.subimages is None else list(plan.recipe.subimages)
+    stores = [store for store in (plan.gt, plan.lq) if store is not None]
+    files = [store.source(key) for store in stores for key in store.keys()]  # noqa: SIM118 - a store's keys
+    items = {file: stamp_of(file) for file in files}
+    return Pieces(Path(out) / RECORD, count, {**recipe, "split": split}, items)
+
+
+def share_of(part: Part, shard: Shard) -> Part:
+    """Return what a piece does of a plan, and the paths of its own stores."""
+    plan, outputs = part
+    jobs = [job for job in plan.jobs if _number_of(job.pair.gt, shard.count) == shard.number]
+    unreadable = [fault for fault in plan.unreadable if _number_of(fault[0], shard.count) == shard.number]
+    return plan._replace(jobs=jobs, unreadable=unreadable), [shard_path(output, shard) for output in outputs]
+
+
+def shard_path(output: str, shard: Shard) -> str:
+    """Return the path of the store of a piece: gt.lmdb/gt-00000.lmdb is that of gt.lmdb's first one."""
+    return str(Path(output) / f"{Path(output).stem}-{shard.number - 1:05}.lmdb")
+
+
+def write_piece(
+    parts: Sequence[Part], pieces: Pieces, shard: Shard, *, workers: int | None, overwrite: bool, progress: Progress
+) -> list[list[Summary]]:
+    """Write the stores of one piece; see `write_all`, and `Pieces.begin` for more errors."""
+    for output in (output for _, outputs in parts for output in outputs):
+        if is_lmdb(Path(output)):
+            raise PieceError(
+                f"{output}: is a store already, made without pieces or of all of them. Choose another name"
+            )
+    with pieces.begin(shard):
+        shares = [share_of(part, shard) for part in parts]
+        return write_all(shares, workers=workers, overwrite=overwrite, progress=progress)
+
+
+def join_pieces(parts: Sequence[Part], pieces: Pieces, *, progress: Progress) -> list[list[Summary]]:
+    """Make one store of those of all pieces, which are then deleted; called again, it goes on where it stopped.
+
+    Raises:
+        PieceError: pieces that are missing, all named; or see `Pieces.check`.
+    """
+    pieces.check()
+    missing = [
+        sentence
+        for shard in pieces.shards()
+        if (sentence := _missing([share_of(part, shard) for part in parts if not _has_begun(part)], pieces, shard))
+    ]
+    if missing:
+        raise PieceError("\n  ".join([f"{len(missing)} of {counted(pieces.count, 'piece')} not done:", *missing]))
+    with contextlib.ExitStack() as stack:
+        reader = _Reader(parts, pieces.count, stack)
+        summaries = write_all(parts, workers=1, produce=reader.values, progress=progress)
+    for shard, (_, outputs) in ((shard, part) for shard in pieces.shards() for part in parts):
+        for path in (shard_path(output, shard) for output in outputs):
+            remove_store(path)
+            with contextlib.suppress(OSError):  # gone before, or other files are in it
+                Path(path).rmdir()
+    return summaries
+
+
+def _number_of(key: str, count: int) -> int:
+    """Return the number of the piece of an image, from 1 on; independent of the side of a split."""
+    name = unicodedata.normalize("NFC", key).encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.sha256(name).digest()[6:14], "big") % count + 1
+
+
+def _has_begun(part: Part) -> bool:
+    """True if the pieces of a part are being made one store, for which all of them were there."""
+    return all(is_lmdb(Path(output)) for output in part[1])
+
+
+def _missing(shares: Sequence[Part], pieces: Pieces, shard: Shard) -> str:
+    """Say what a piece has left to do, or ''."""
+    command = f"--shard {shard.number}/{shard.count}"
+    for plan, paths in shares:
+        stamps = {key: stamp_of_job(plan, job) for job in plan.jobs for key in plan.windows(job)}
+        for path in paths:
+            if pieces.is_at_work(shard):
+                return f"{shard} is at work"
+            if not is_lmdb(Path(path)):
+                return f"{shard} has not begun: run {command}"
+            try:
+                with contextlib.closing(LmdbStore(path)) as store:
+                    held = {key: store.entry(key).stamp for key in store.keys()}  # noqa: SIM118 - a store's keys
+            except DataError as error:
+                return f"{shard}: {error} ({command})"
+            if held != stamps:
+                return f"{shard}: {path} holds images as they were before: run {command} --overwrite"
+    return ""
+
+
+class _Reader:
+    """What the stores of all pieces hold."""
+
+    def __init__(self, parts: Sequence[Part], count: int, stack: contextlib.ExitStack) -> None:
+        self._count, self._stack = count, stack
+        self._outputs = {id(plan): outputs for plan, outputs in parts}
+        self._stores: dict[str, LmdbStore] = {}
+
+    def values(self, plan: Plan, job: Job) -> tuple[list[Value], ...]:
+        """Return the values of a job for each store, as its piece has stored them."""
+        shard = Shard(_number_of(job.pair.gt, self._count), self._count)
+        stores = [self._open(shard_path(output, shard)) for output in self._outputs[id(plan)]]
+        return tuple([self._value(store, key) for key in plan.windows(job)] for store in stores)
+
+    def _open(self, path: str) -> LmdbStore:
+        if path not in self._stores:
+            self._stores[path] = self._stack.enter_context(contextlib.closing(LmdbStore(path)))
+        return self._stores[path]
+
+    @staticmethod
+    def _value(store: LmdbStore, key: str) -> Value:
+        store.verify(key)
+        entry = store.entry(key)
+        return Value(key, store.value(key), entry.shape, entry.dtype, entry.source, entry.sha256, entry.stamp)
