@@ -17,6 +17,7 @@ from srtoolbox import dist
 from srtoolbox.check.components import complete_hooks
 from srtoolbox.config import Config
 from srtoolbox.data.datasets.base import Batch, SRDataset
+from srtoolbox.data.loading.ahead import BatchesAhead, batches_for
 from srtoolbox.data.loading.loader import build_train_loader
 from srtoolbox.engine.defaults import resolve, settled
 from srtoolbox.engine.device import (
@@ -145,7 +146,7 @@ class Run:
         """Begin to load batches from the sample `draws` on."""
         train: Mapping[str, Any] = self.config["data"]["train"]
         signals, is_alone = self.signals, self.world == 1  # several ranks can save together only
-        self.batches = build_train_loader(
+        loader = build_train_loader(
             self.dataset,
             batch_size=train["batch_size"],
             workers=train.get("workers", 0),
@@ -155,6 +156,7 @@ class Run:
             world=self.world,
             interrupted=lambda: is_alone and bool(signals.received),
         )
+        self.batches = batches_for(loader, self.device)
         self._workers_start = train.get("workers", 0) > 0  # takes seconds where they are not forked
 
     def close(self) -> None:
@@ -193,10 +195,13 @@ class Run:
         start = time.perf_counter()
         dist.enter("start" if self._workers_start else "data", self.iter)
         batch = to_device(next(self.batches), self.device)
+        seconds = time.perf_counter() - start
         if self._workers_start:
-            self.paused_seconds += time.perf_counter() - start
+            self.paused_seconds += seconds
+        elif isinstance(self.batches, BatchesAhead):  # a device may have work while this thread waits
+            self.data_seconds += self.batches.seconds_waited()
         else:
-            self.data_seconds += time.perf_counter() - start
+            self.data_seconds += seconds
         self._workers_start = False
         dist.enter("train", self.iter)
         self.draws += len(batch["lq"]) * self.world

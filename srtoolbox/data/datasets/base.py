@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,21 +102,25 @@ class RandomCrops(Dataset):
         return copy_arrays(self._dataset.sample(Draw(index, epoch * len(self) + index, self._seed)))
 
 
-def collate(samples: Sequence[Sample], draws: Sequence[Draw], *, pin: bool = False) -> Batch:
+def collate(
+    samples: Sequence[Sample], draws: Sequence[Draw], *, allocate: Callable[..., torch.Tensor] = torch.empty
+) -> Batch:
     """Return one batch of the samples of `draws`; pixels are copied once, from the store's map.
 
-    With `pin` it lies in page-locked memory, from which a GPU copies without waiting. Raises
-    DataError if the samples differ in size or depth.
+    They lie in what `allocate(shape, dtype=...)` returns. Raises DataError if the samples differ in
+    size or depth.
     """
     names = [name for name in IMAGE_KEYS if name in samples[0]]
-    batch: Batch = {name: _stack([s[name] for s in samples], samples, pin) for name in names}
+    batch: Batch = {name: _stack([s[name] for s in samples], samples, allocate) for name in names}
     batch["key"] = [sample["key"] for sample in samples]
     batch["index"] = torch.tensor([draw.index for draw in draws])
     batch["draw"] = torch.tensor([draw.number for draw in draws])
     return batch
 
 
-def _stack(images: Sequence[np.ndarray], samples: Sequence[Sample], pin: bool) -> torch.Tensor:
+def _stack(
+    images: Sequence[np.ndarray], samples: Sequence[Sample], allocate: Callable[..., torch.Tensor]
+) -> torch.Tensor:
     first = images[0]
     for image, sample in zip(images, samples, strict=True):
         if image.shape != first.shape or image.dtype != first.dtype:
@@ -126,7 +130,7 @@ def _stack(images: Sequence[np.ndarray], samples: Sequence[Sample], pin: bool) -
                 f"{sample['key']!r} is {other}: give the dataset a gt_size, or use batch_size=1"
             )
     dtype = torch.uint8 if first.dtype == np.uint8 else torch.uint16
-    stacked = torch.empty((len(images), *first.shape), dtype=dtype, pin_memory=pin)
+    stacked = allocate((len(images), *first.shape), dtype=dtype)
     for target, image in zip(stacked.numpy(), images, strict=True):
         copy_view(target, image)
     return stacked

@@ -18,6 +18,7 @@ from multiprocessing.util import Finalize
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from srtoolbox.compat.pytorch import WorkerBatches
@@ -32,6 +33,7 @@ from srtoolbox.system import STOP_SIGNALS
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where the kernel keeps what processes share
 PREFETCH = 2  # batches each worker process makes ahead
 PATIENCE = 1.0  # seconds to wait for a batch after a signal, and for workers when the loader closes
+CLOSED = "the loader is closed: it gives no more batches"
 _ADVICE = "Set workers=0 (with a raw LMDB the fastest anyway), or give the container more shared memory (--shm-size)."
 
 
@@ -52,24 +54,31 @@ class TrainLoader(Iterator[Batch]):
     def __init__(
         self, dataset: SRDataset, sampler: EndlessSampler, workers: int, interrupted: Callable[[], bool]
     ) -> None:
-        self._dataset = dataset
-        self._pin = torch.cuda.is_available()
+        self._dataset, self.workers = dataset, workers
         self._draws = iter(sampler)
-        self._closed, self._batches = False, None
+        self._closed, self._batches = threading.Event(), None
+        is_closed = self._closed.is_set  # ends the wait of another thread
         if workers:
-            self._batches = _worker_batches(dataset, sampler, workers, interrupted, pin=self._pin)
+            self._batches = _worker_batches(dataset, sampler, workers, lambda: is_closed() or interrupted())
             self._kill = Finalize(None, _kill, (self._batches.processes,), exitpriority=10)
 
     def __next__(self) -> Batch:
-        if self._closed:
-            raise RunError("the loader is closed: it gives no more batches")
-        if self._batches is None:
+        return self.make(torch.empty)
+
+    def make(self, allocate: Callable[..., Tensor]) -> Batch:
+        """Return the next batch; the images of one made in this process lie in memory of `allocate`."""
+        batches = self._batches
+        if self._closed.is_set():
+            raise RunError(CLOSED)
+        if batches is None:
             draws = next(self._draws)
-            return collate([self._dataset.sample(draw) for draw in draws], draws, pin=self._pin)
+            return collate([self._dataset.sample(draw) for draw in draws], draws, allocate=allocate)
         try:
-            batch = next(self._batches)
+            batch = next(batches)
         except (RuntimeError, OSError, EOFError) as error:  # a worker died
-            notice = _death_notice(self._batches.processes, error)
+            if self._closed.is_set():  # by another thread meanwhile
+                raise RunError(CLOSED) from error
+            notice = _death_notice(batches.processes, error)
             self.close()
             raise RunError(notice) from error
         if isinstance(batch, SrtoolboxError):
@@ -78,7 +87,8 @@ class TrainLoader(Iterator[Batch]):
 
     def close(self) -> None:
         """End the worker processes, also those that are busy with batches nobody will ask for."""
-        batches, self._batches, self._closed = self._batches, None, True
+        self._closed.set()
+        batches, self._batches = self._batches, None
         if batches is not None:
             # PyTorch asks them to end, waits, and sends SIGTERM, which they ignore
             late = threading.Timer(PATIENCE, _kill, (batches.processes,))
@@ -94,7 +104,7 @@ def _kill(workers: Sequence[BaseProcess]) -> None:
 
 
 def _worker_batches(
-    dataset: SRDataset, sampler: EndlessSampler, workers: int, interrupted: Callable[[], bool], *, pin: bool
+    dataset: SRDataset, sampler: EndlessSampler, workers: int, interrupted: Callable[[], bool]
 ) -> WorkerBatches:
     refuse_second_import()
     _check_shared_memory(dataset, sampler, workers)
@@ -104,7 +114,6 @@ def _worker_batches(
         num_workers=workers,
         prefetch_factor=PREFETCH,
         collate_fn=_unchanged,
-        pin_memory=pin,
         worker_init_fn=_leave_signals_to_the_run,
     )
     prepare_server()

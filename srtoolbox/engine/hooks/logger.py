@@ -95,8 +95,13 @@ class LoggerHook(Hook):
 
     def after_iter(self, run: Run) -> None:
         self.means.add(run.terms)
+        rates = getattr(run.batches, "rates", None)  # where batches are made ahead of a device
+        if rates is not None and run.iter == self.started_at + self.interval // 2:
+            rates.begin()  # compilation and first kernels are over
         if run.iter % self.interval == 0 or run.iter == run.max_iters:
             self._log_train(run)
+            if rates is not None and run.iter - self.started_at <= self.interval and (line := rates.sentence()):
+                LOGGER.info("%s", line)
 
     def after_eval(self, run: Run, evaluation: Evaluation) -> None:
         if not dist.is_main():

@@ -1,0 +1,270 @@
+"""Batches made ahead of a device, and copied to it beside its work.
+
+A thread makes them into a ring of page-locked buffers, from which a device copies without waiting.
+The loop's own thread asks for each copy, on a stream of its own, as soon as the batch is there; no
+other thread talks to the device, so that a graph can be captured at any time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Future
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from srtoolbox.data.datasets.base import Batch
+from srtoolbox.data.loading.loader import CLOSED
+from srtoolbox.errors import RunError
+from srtoolbox.image.tensors import carry
+from srtoolbox.io.threads import map_ahead
+from srtoolbox.text import counted
+
+AHEAD = 2
+"""Batches that wait, made, beside the one that is being made and the one that is being copied."""
+_SLOTS = AHEAD + 4  # the window of `map_ahead`, and a batch whose copy has a whole step to end
+_LATE = 0.05  # the share of its time that a device may wait before the log gives advice
+
+
+class Mark(Protocol):
+    """A point in the work of a device: a `torch.cuda.Event`."""
+
+    def query(self) -> bool:
+        """Return True if the device has passed it; does not wait."""
+
+    def synchronize(self) -> None:
+        """Wait until the device has passed it."""
+
+    def elapsed_time(self, end: Any, /) -> float:  # noqa: ANN401 - a mark of the same kind
+        """Return the milliseconds to another one; both are passed."""
+
+
+class Link(Protocol):
+    """The way to a device."""
+
+    def buffer(self, like: Tensor) -> Tensor:
+        """Return host memory, shaped as a tensor, from which `send` copies."""
+
+    def send(self, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Mark]:
+        """Begin to copy; return the tensors on the device, and the end of the copy."""
+
+    def receive(self, tensors: Mapping[str, Tensor], copied: Mark) -> None:
+        """Let the device's work to come wait for a copy, and have its tensors."""
+
+    def mark(self) -> Mark:
+        """Return this point in the device's work."""
+
+
+class CudaLink:
+    """The way to a CUDA device, by page-locked memory and a stream for copies."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._stream = device, torch.cuda.Stream(device)
+
+    def buffer(self, like: Tensor) -> Tensor:
+        return torch.empty(like.shape, dtype=like.dtype, pin_memory=True)
+
+    def send(self, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Mark]:
+        with torch.cuda.stream(self._stream):
+            there = {name: carry(tensor, self._device, non_blocking=True) for name, tensor in tensors.items()}
+            return there, self._stream.record_event()
+
+    def receive(self, tensors: Mapping[str, Tensor], copied: Any) -> None:  # noqa: ANN401 - see Mark
+        stream = torch.cuda.current_stream(self._device)
+        stream.wait_event(copied)
+        for tensor in tensors.values():
+            tensor.record_stream(stream)  # its memory is not the copies' again before the work is done
+
+    def mark(self) -> Mark:
+        return torch.cuda.current_stream(self._device).record_event(torch.cuda.Event(enable_timing=True))
+
+
+class HostBatches(Protocol):
+    """Batches in host memory, as `TrainLoader` makes them."""
+
+    workers: int
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+    def __next__(self) -> Batch: ...
+
+    def make(self, allocate: Callable[..., Tensor]) -> Batch:
+        """Return the next batch, in memory of `allocate(shape, dtype=...)` where it is made here."""
+
+    def close(self) -> None: ...
+
+
+class BatchesAhead(Iterator[Batch]):
+    """The batches of a loader, in its order, on a device.
+
+    Each has memory of its own there. What fails in making a batch is raised where it is asked for.
+
+    Args:
+        batches: the loader, which only the thread uses from the first batch on.
+        link: the way to the device.
+    """
+
+    def __init__(self, batches: HostBatches, link: Link) -> None:
+        self._batches, self._link, self._is_closed = batches, link, False
+        self._slots = [_Slot(link) for _ in range(_SLOTS)]
+        self._calls: Generator[tuple[_Slot, Future[Batch]]] | None = None
+        self._next: tuple[_Slot, Future[Batch]] | None = None
+        self._sent: deque[_Sent] = deque()
+        self._waits: deque[tuple[Mark, Mark]] = deque()
+        self.rates = Rates(batches.workers)
+
+    def __next__(self) -> Batch:
+        if self._is_closed:
+            raise RunError(CLOSED)
+        if self._calls is None:
+            self._calls = map_ahead(self._fill, self._free_slots(), threads=1, ahead=AHEAD)
+            begin = None  # threads and workers start: no waiting for data
+        else:
+            begin = self._link.mark()
+        batch = self._sent.popleft() if self._sent else self._send()
+        self._link.receive(batch.tensors, batch.copied)
+        if begin is not None:
+            self._waits.append((begin, self._link.mark()))
+        self.rates.take()
+        self._next = self._next or next(self._calls)
+        if self._next[1].done() and self._next[1].exception() is None:
+            self._sent.append(self._send())  # beside the step that comes now
+        return {**batch.others, **batch.tensors}
+
+    def seconds_waited(self) -> float:
+        """Return the seconds, since the last call, that the device stood still for want of a batch.
+
+        Only of waits that it has passed: nothing here waits for it.
+        """
+        seconds = 0.0
+        while self._waits and self._waits[0][1].query():
+            begin, end = self._waits.popleft()
+            seconds += begin.elapsed_time(end) / 1000
+        self.rates.waited += seconds
+        return seconds
+
+    def close(self) -> None:
+        """End the loader and the thread."""
+        self._is_closed = True
+        self._batches.close()
+        if self._calls is not None:
+            self._calls.close()
+
+    def _free_slots(self) -> Iterator[_Slot]:
+        for slot in itertools.cycle(self._slots):
+            if slot.copied is not None and not slot.copied.query():  # it is some batches old
+                slot.copied.synchronize()
+            yield slot
+
+    def _fill(self, slot: _Slot) -> Batch:
+        """Make a batch in a slot; the thread's work."""
+        start = time.perf_counter()
+        slot.begin()
+        batch = slot.hold(self._batches.make(slot.allocate))
+        self.rates.making += time.perf_counter() - start
+        self.rates.made += 1
+        return batch
+
+    def _send(self) -> _Sent:
+        assert self._calls is not None
+        slot, future = self._next or next(self._calls)
+        self._next = None
+        batch = future.result()
+        tensors = {name: value for name, value in batch.items() if isinstance(value, Tensor)}
+        others = {name: value for name, value in batch.items() if name not in tensors}
+        there, slot.copied = self._link.send(tensors)
+        return _Sent(there, slot.copied, others)
+
+
+class _Sent(NamedTuple):
+    """A batch on its way."""
+
+    tensors: dict[str, Tensor]
+    copied: Mark
+    others: dict[str, Any]
+
+
+class _Slot:
+    """The buffers of one batch, made where a batch first needs them and kept for those alike."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._buffers: dict[tuple, list[Tensor]] = {}  # by shape and dtype
+        self._used: dict[tuple, int] = {}
+        self.copied: Mark | None = None
+
+    def begin(self) -> None:
+        """Take all buffers for the next batch; those that the last one had no use for are dropped."""
+        self._buffers = {kind: buffers for kind, buffers in self._buffers.items() if kind in self._used}
+        self._used = {}
+
+    def allocate(self, shape: tuple[int, ...], *, dtype: torch.dtype) -> Tensor:
+        """Return a buffer that this batch does not use yet."""
+        kind = (tuple(shape), dtype)
+        number = self._used.get(kind, 0)
+        self._used[kind] = number + 1
+        buffers = self._buffers.setdefault(kind, [])
+        if number == len(buffers):
+            buffers.append(self._link.buffer(torch.empty(shape, dtype=dtype, device="meta")))
+        return buffers[number]
+
+    def hold(self, batch: Batch) -> Batch:
+        """Return the batch with all tensors in buffers: what is elsewhere is copied."""
+        own = {buffer.data_ptr() for buffers in self._buffers.values() for buffer in buffers}
+        return {name: self._held(value, own) for name, value in batch.items()}
+
+    def _held(self, value: Any, own: set[int]) -> Any:  # noqa: ANN401 - what a batch holds
+        if not isinstance(value, Tensor) or value.data_ptr() in own:
+            return value
+        return self.allocate(value.shape, dtype=value.dtype).copy_(value)
+
+
+class Rates:
+    """What a loader makes and a device asks for, counted from `begin` on."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self.begin()
+
+    def begin(self) -> None:
+        """Count anew."""
+        self.made = self.taken = 0
+        self.making = self.waited = 0.0
+        self._start = time.perf_counter()
+
+    def take(self) -> None:
+        """Count a batch that the device is given."""
+        self.taken += 1
+
+    def sentence(self) -> str:
+        """Return the batches a second on both sides, and advice where the loader is the slower one.
+
+        The device asks for as many as it would take if it never waited for one.
+        """
+        seconds = time.perf_counter() - self._start
+        if not self.made or self.making <= 0 or seconds <= self.waited:
+            return ""
+        makes, asks = self.made / self.making, self.taken / (seconds - self.waited)
+        line = f"data: the loader makes {makes:.4g} batches a second, the device asks for {asks:.4g}"
+        if self.waited < _LATE * seconds:
+            return line
+        cpus = os.cpu_count() or 1
+        need = min(math.ceil(max(self._workers, 1) * asks / makes), cpus)
+        advice = f"data.train.workers={need} (this machine has {counted(cpus, 'CPU')})"
+        if need <= self._workers:
+            advice = "smaller samples, or a store that is faster to read (a raw LMDB)"
+        return f"{line} and waits {100 * self.waited / seconds:.0f} % of the time. Try {advice}"
+
+
+def batches_for(batches: HostBatches, device: torch.device) -> HostBatches | BatchesAhead:
+    """Return batches on a CUDA device, made ahead of it; for others the loader itself.
+
+    On a CPU a thread ahead would take the time of the step that it is to hide behind.
+    """
+    return BatchesAhead(batches, CudaLink(device)) if device.type == "cuda" else batches
