@@ -14,6 +14,7 @@ import mmap
 import os
 import re
 import struct
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -197,6 +198,7 @@ class _Environment:
                 f"{path}: cut short: data.mdb has {size} of {needed} bytes. Copy it or convert the images again"
             )
         self._txn = self._env.begin(buffers=True)
+        self._lock = threading.Lock()  # a transaction is for one thread at a time
 
     @classmethod
     def of(cls, path: str) -> _Environment:
@@ -222,7 +224,8 @@ class _Environment:
         self._env.close()
 
     def get(self, key: bytes) -> memoryview | None:
-        return self._txn.get(key)
+        with self._lock:
+            return self._txn.get(key)
 
     def entries(self) -> int:
         return self._env.stat()["entries"]
