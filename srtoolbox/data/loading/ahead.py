@@ -65,24 +65,24 @@ class CudaLink:
     """The way to a CUDA device, by page-locked memory and a stream for copies."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device, self._stream = device, torch.cuda.Stream(device)
+        self.device, self._stream = device, torch.cuda.Stream(device)
 
     def buffer(self, like: Tensor) -> Tensor:
         return torch.empty(like.shape, dtype=like.dtype, pin_memory=True)
 
     def send(self, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Mark]:
         with torch.cuda.stream(self._stream):
-            there = {name: carry(tensor, self._device, non_blocking=True) for name, tensor in tensors.items()}
+            there = {name: carry(tensor, self.device, non_blocking=True) for name, tensor in tensors.items()}
             return there, self._stream.record_event()
 
     def receive(self, tensors: Mapping[str, Tensor], copied: Any) -> None:  # noqa: ANN401 - see Mark
-        stream = torch.cuda.current_stream(self._device)
+        stream = torch.cuda.current_stream(self.device)
         stream.wait_event(copied)
         for tensor in tensors.values():
             tensor.record_stream(stream)  # its memory is not the copies' again before the work is done
 
     def mark(self) -> Mark:
-        return torch.cuda.current_stream(self._device).record_event(torch.cuda.Event(enable_timing=True))
+        return torch.cuda.current_stream(self.device).record_event(torch.cuda.Event(enable_timing=True))
 
 
 class HostBatches(Protocol):
