@@ -82,8 +82,18 @@ class StatisticsGuard:
         modules = [module for network in networks for module in network.modules()]
         norms = [module for module in modules if isinstance(module, NormBase)]
         buffers = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)]
-        self._live = [buffer for buffer in buffers if buffer is not None]
-        self._kept = [buffer.clone() for buffer in self._live]
+        groups: dict[torch.dtype, list[Tensor]] = {}
+        for buffer in buffers:
+            if buffer is not None:
+                groups.setdefault(buffer.dtype, []).append(buffer)
+        self._by_dtype = list(groups.values())
+        self._live = [buffer for group in self._by_dtype for buffer in group]
+        self._flat = [torch.cat([buffer.flatten() for buffer in group]) for group in self._by_dtype]
+        self._kept = [
+            part.view_as(buffer)
+            for flat, group in zip(self._flat, self._by_dtype, strict=True)
+            for part, buffer in zip(flat.split([buffer.numel() for buffer in group]), group, strict=True)
+        ]
 
     def restore(self) -> None:
         """Put back what the last good step left."""
@@ -99,6 +109,7 @@ class StatisticsGuard:
             source, target = (self._kept, self._live) if bad else (self._live, self._kept)
             foreach_copy_(target, source)
             return
-        for live, kept in zip(self._live, self._kept, strict=True):  # the device is not asked
-            torch.where(bad > 0, kept, live, out=live)
-        foreach_copy_(self._kept, self._live)
+        is_bad = bad > 0  # the device is not asked, and has a few operations for all statistics
+        for flat, live in zip(self._flat, self._by_dtype, strict=True):
+            torch.where(is_bad, flat, torch.cat([buffer.flatten() for buffer in live]), out=flat)
+        foreach_copy_(self._live, self._kept)
