@@ -1,12 +1,15 @@
-"""Devices that lack something: MPS float64 and 16-bit pixels, the meta device memory.
+"""Devices that lack something: MPS float64 and 16-bit pixels, the meta device memory. And calls that wait for one.
 
-On the latter networks are built of which only names and shapes are asked.
+On the meta device networks are built of which only names and shapes are asked.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -47,6 +50,79 @@ def without_memory() -> Iterator[None]:
     """
     with torch.device("meta"), _Undrawn():
         yield
+
+
+# what gives a value to Python, or has a size that only the values tell
+_READS = {
+    **{getattr(Tensor, name): f".{name}()" for name in ("item", "tolist", "cpu", "numpy", "nonzero", "masked_select")},
+    **{getattr(Tensor, f"__{name}__"): f"{name}()" for name in ("bool", "float", "int", "index", "array", "format")},
+    **{getattr(torch, name): f"torch.{name}()" for name in ("equal", "allclose", "nonzero", "masked_select", "unique")},
+    Tensor.equal: ".equal()",
+    Tensor.allclose: ".allclose()",
+}
+_OWN = ("_place", "note", "__torch_function__")
+_TORCH = os.path.dirname(torch.__file__)
+_MAKERS = {torch.tensor: "torch.tensor()", torch.as_tensor: "torch.as_tensor()", Tensor.new_tensor: ".new_tensor()"}
+_MOVES = {Tensor.to: ".to()", Tensor.cuda: ".cuda()"}
+
+
+class DeviceWaits(TorchFunctionMode):
+    """Counts the calls inside at which Python waits for a device.
+
+    Attributes:
+        calls: how often, by (call, place as FILE:LINE): such as ('.item()', '/home/me/loss.py:12').
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[tuple[str, str]] = Counter()
+
+    def device_of(self, tensor: Tensor) -> torch.device:
+        """Return where a tensor is."""
+        return tensor.device
+
+    def __torch_function__(
+        self, func: Callable, types: object, args: tuple = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:  # noqa: ANN401 - what func gives
+        kwargs = kwargs or {}
+        self.note(func, args, kwargs)
+        return func(*args, **kwargs)
+
+    def note(self, func: Callable, args: tuple, kwargs: Mapping[str, Any]) -> None:
+        """Count a call if it waits."""
+        name = self._waits(func, args, kwargs)
+        if name:
+            self.calls[name, _place()] += 1
+
+    def _is_far(self, tensor: Tensor) -> bool:
+        return self.device_of(tensor).type != "cpu"
+
+    def _waits(self, func: Callable, args: tuple, kwargs: Mapping[str, Any]) -> str | None:
+        """Return what is called if it waits, else None."""
+        if func in _MAKERS:
+            device = kwargs.get("device", self.device_of(args[0]) if func is Tensor.new_tensor else None)
+            return _MAKERS[func] if device is not None and torch.device(device).type != "cpu" else None
+        if func in _READS and any(isinstance(arg, Tensor) and self._is_far(arg) for arg in args[:2]):
+            return _READS[func]
+        if func in _MOVES and not kwargs.get("non_blocking"):
+            target = kwargs.get("device", next((arg for arg in args[1:] if not isinstance(arg, torch.dtype)), None))
+            if func is Tensor.cuda:
+                target = target or "cuda"
+            device = target.device if isinstance(target, Tensor) else target
+            is_other = isinstance(device, str | int | torch.device) and torch.device(device) != self.device_of(args[0])
+            return _MOVES[func] if is_other else None
+        if func is torch.where and len(args) == 1 and not kwargs:
+            return "torch.where(condition)" if self._is_far(args[0]) else None
+        is_mask = func is Tensor.__getitem__ and isinstance(args[1], Tensor) and args[1].dtype == torch.bool
+        return "[mask]" if is_mask and self._is_far(args[1]) else None
+
+
+def _place() -> str:
+    """Return FILE:LINE of the innermost call that is none of PyTorch's or of this watch."""
+    frame = sys._getframe(1)
+    while frame.f_back and (frame.f_code.co_name in _OWN or frame.f_code.co_filename.startswith(_TORCH)):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 class _Undrawn(TorchFunctionMode):

@@ -242,8 +242,8 @@ class LossAverages:
         pairs = torch.stack((values, torch.ones_like(values)), dim=1)
         pairs = torch.where(values.isfinite()[:, None], pairs, 0)
         for name in terms.keys() - self._far.keys():  # a resumed run goes on from numbers
-            start = [self._sums.pop(name, 0.0), self._counts.pop(name, 0)]
-            self._far[name] = values.new_tensor(start)
+            self._far[name] = values.new_full((2,), self._sums.pop(name, 0.0))  # filled there: a copy would wait
+            self._far[name][1:].fill_(self._counts.pop(name, 0))
         foreach_add_([self._far[name] for name in terms], list(pairs.unbind()))
 
     def take(self) -> dict[str, float]:
