@@ -6,6 +6,7 @@ import contextlib
 import html
 import logging
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from srtoolbox.io.files import append_line
 
 LOGGER = logging.getLogger("srtoolbox")
 CONSOLE = Console()
+_LINES_SECONDS = 0.1
 _handlers: list[logging.Handler] = []  # those that `setup_logging` has added
 
 
@@ -91,6 +93,43 @@ def progress_bar(title: str, console: Console = CONSOLE) -> Iterator[Callable[[f
             yield lambda done, of: bar.update(task, completed=done, total=of)
     else:
         yield lambda done, of: None
+
+
+class Lines:
+    """Lines for a console, printed as they are: no markup, no colours, no line cut.
+
+    In a terminal each print draws a progress bar anew, which takes longer than upscaling a small image: there, all
+    lines of a tenth of a second are printed together. Leaving the block prints what is left.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._lock = console, threading.Lock()
+        self._waiting: list[str] = []
+
+    def say(self, line: str) -> None:
+        """Print a line, in a terminal a little later."""
+        with self._lock:
+            self._waiting.append(line)
+            is_first = len(self._waiting) == 1
+        if not self._console.is_terminal:
+            self.flush()
+        elif is_first:
+            timer = threading.Timer(_LINES_SECONDS, self.flush)
+            timer.daemon = True
+            timer.start()
+
+    def flush(self) -> None:
+        """Print what waits."""
+        with self._lock:
+            text, self._waiting = "\n".join(self._waiting), []
+            if text:
+                self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.flush()
 
 
 class _NotebookBar:

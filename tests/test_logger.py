@@ -6,13 +6,15 @@ import errno
 import io
 import logging
 import sys
+import time
 import types
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from srtoolbox import logger
-from srtoolbox.logger import LOGGER, logging_restored, progress_bar, setup_logging
+from srtoolbox.logger import LOGGER, Lines, logging_restored, progress_bar, setup_logging
 from tests.faults.disk import Disk
 
 
@@ -97,3 +99,25 @@ def test_no_bar_where_nobody_looks(capsys: pytest.CaptureFixture) -> None:
     with progress_bar("training") as show:
         show(1, 2)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_gets_lines_together_and_soon_other_consoles_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = []
+    file = Console(file=io.StringIO(), force_terminal=False)
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=20)
+    monkeypatch.setattr(terminal, "print", lambda text, **_: printed.append(text))
+    with Lines(file) as lines:
+        lines.say("[a] line that is longer than a console, with [b]signs[/b] of markup " * 3)
+        assert file.file.getvalue().count("[b]signs[/b]") == 3 and file.file.getvalue().count("\n") == 1
+    with pytest.raises(KeyboardInterrupt), Lines(terminal) as lines:
+        for number in range(100):
+            lines.say(str(number))
+        assert len(printed) <= 2
+        raise KeyboardInterrupt
+    assert "\n".join(printed) == "\n".join(map(str, range(100)))
+    lines.say("alone")  # and no other one comes
+    for _ in range(2000):
+        if printed[-1] == "alone":
+            return
+        time.sleep(0.005)
+    raise AssertionError("a line that no other follows is not printed")

@@ -300,11 +300,26 @@ def _has_case(name: str) -> bool:
 
 def place_of(path: str | os.PathLike) -> Path:
     """Return one path for one entry of a folder, to compare, not to open; a link is its own entry."""
-    path = Path(path)
-    folder = path.parent.resolve()
-    if not is_case_blind(folder):
-        return folder / path.name
-    return Path(*(unicodedata.normalize("NFC", part).casefold() for part in (folder / path.name).parts))
+    return Places()(path)
+
+
+class Places:
+    """`place_of` for many entries, while no folder is moved: each is looked at once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, tuple[Path, bool]] = {}
+
+    def __call__(self, path: str | os.PathLike) -> Path:
+        """Return the place of an entry."""
+        path = Path(path)
+        if path.parent not in self._folders:
+            folder = path.parent.resolve()
+            self._folders[path.parent] = folder, is_case_blind(folder)
+        folder, ignores_case = self._folders[path.parent]
+        place = folder / path.name
+        if not ignores_case:
+            return place
+        return Path(*(unicodedata.normalize("NFC", part).casefold() for part in place.parts))
 
 
 def slash_hint(path: str | os.PathLike) -> str:

@@ -138,16 +138,23 @@ class BackgroundWriter(Generic[_T, _R]):
     Args:
         write: called in the thread with an iterator over the items; returns the `result`.
         ahead: items that may wait.
+        pool: threads of which one is taken, where writers follow each other: it must be free by
+            the time that `ahead` items wait. None: a new one.
     """
 
-    def __init__(self, write: Callable[[Iterator[_T]], _R], *, ahead: int = AHEAD) -> None:
+    def __init__(
+        self, write: Callable[[Iterator[_T]], _R], *, ahead: int = AHEAD, pool: ThreadPoolExecutor | None = None
+    ) -> None:
         self._write, self._ahead = write, ahead
         self._waiting: deque[_T] = deque()
         self._changed = threading.Condition()
         self._is_closed = False
         self._error: Exception | None = None
         self._outcome: Future[_R] = Future()
-        threading.Thread(target=self._work, daemon=True).start()
+        if pool is None:
+            threading.Thread(target=self._work, daemon=True).start()
+        else:
+            pool.submit(self._work)
 
     def put(self, item: _T) -> bool:
         """Hand an item over, waiting while `ahead` of them wait; False if the thread has ended."""

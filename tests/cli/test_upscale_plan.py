@@ -174,3 +174,11 @@ def test_two_inputs_with_one_output_are_refused_first(
     assert main(["upscale", bicubic, *inputs, "-o", str(tmp_path / "out")]) == 2
     assert "would both be written" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_each_folder_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "in", *(f"{name}.png" for name in "abcdefgh"))
+    looked, resolve = [], Path.resolve
+    monkeypatch.setattr(Path, "resolve", lambda path: looked.append(path) or resolve(path))
+    assert len(planned([tmp_path / "in"], tmp_path / "out")[0]) == 8
+    assert len(looked) <= 4 and {path.name for path in looked} == {"in", "out"}

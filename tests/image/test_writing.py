@@ -14,6 +14,7 @@ from srtoolbox.image import (
     read_image,
     write_image,
 )
+from srtoolbox.image.streaming import _distances
 from tests.image.samples import RGB, RGB16, SMOOTH
 
 
@@ -74,3 +75,9 @@ def test_a_failed_write_leaves_the_old_image(tmp_path: Path) -> None:
     assert np.array_equal(read_image(tmp_path / "x.png"), RGB)
     with pytest.raises(SrtoolboxError, match=r"x\.png"):
         write_image(tmp_path / "x.png" / "below.png", RGB)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (40, 3000)])
+def test_the_distances_of_rows_to_their_neighbours_are_summed_exactly(shape: tuple[int, int]) -> None:
+    for rows in (np.random.default_rng(0).integers(0, 256, shape, np.uint8), np.full(shape, 128, np.uint8)):
+        assert _distances(rows).tolist() == [sum(min(int(byte), 256 - int(byte)) for byte in row) for row in rows]

@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -179,3 +180,16 @@ def test_an_error_of_a_call_is_raised_once(by: str) -> None:
         call.start(lambda: None) if by == "start" else call.wait()
     call.check()
     call.wait()
+
+
+def test_writers_that_follow_each_other_share_the_threads_of_a_pool() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        threads = set()
+        for number in range(20):
+            writer = BackgroundWriter(lambda items: (threading.current_thread(), list(items)), pool=pool)
+            assert writer.put(number)
+            writer.close()
+            thread, items = writer.result()
+            assert items == [number]
+            threads.add(thread)
+        assert len(threads) <= 2

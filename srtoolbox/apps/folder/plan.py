@@ -21,7 +21,7 @@ from srtoolbox.image.file_types import (
     unread_kind_of,
     unread_sentence,
 )
-from srtoolbox.io.files import place_of, refused_name
+from srtoolbox.io.files import Places, refused_name
 
 STREAM = "-"
 EXTENSIONS = ("png", "jpg", "webp", "tiff", "bmp", "same")
@@ -69,11 +69,6 @@ class _Source(NamedTuple):
     name: PurePosixPath | Path
     folder: Path
 
-    @property
-    def place(self) -> Path | str:
-        """A value that is equal for one image, whichever way it is named."""
-        return place_of(Path(self.source)) if self.kind == "file" else self.source
-
 
 def plan(inputs: Sequence[str], naming: Naming) -> Plan:
     """Return one job per image; folders and patterns keep their structure under `out`.
@@ -90,23 +85,25 @@ def plan(inputs: Sequence[str], naming: Naming) -> Plan:
         raise ImageError("no images to upscale are named")
     sources: dict[Path | str, _Source] = {}
     unread: dict[Path, Unread] = {}
-    for each in _sources(inputs, naming, unread):
-        sources.setdefault(each.place, each)
+    place_of = Places()
+    for each in _sources(inputs, naming, unread, place_of):
+        # equal for one image, whichever way it is named
+        sources.setdefault(place_of(each.source) if each.kind == "file" else each.source, each)
     sentence = unread_sentence(unread.values())
     if not sources:
         raise ImageError(f"{', '.join(inputs)}: no images that are read; {sentence}")
     if naming.out is not None and is_single(naming.out):
-        return Plan([_single(list(sources.values()), naming.out)], [], sentence)
-    earlier = _earlier(sources, naming) if naming.suffix else []
+        return Plan([_single(list(sources.values()), naming.out, place_of)], [], sentence)
+    earlier = _earlier(sources, naming, place_of) if naming.suffix else []
     kept = {place: each for place, each in sources.items() if place not in earlier}
-    images = _images(kept.values())
+    images = _images(kept.values(), place_of)
     plain = Counter(place_of(each.folder / _names(each, naming)[0]) for each in kept.values())
     outputs: dict[Path, str] = {}
     jobs = []
     for each in kept.values():
         short, full = (each.folder / name for name in _names(each, naming))
         target = full if plain[place_of(short)] > 1 else short
-        _check_target(each.source, target, images, outputs)
+        _check_target(each.source, target, images, outputs, place_of)
         jobs.append(Job(each.source, each.kind, target))
     return Plan(jobs, [sources[place].source for place in earlier], sentence)
 
@@ -127,7 +124,7 @@ def is_single(out: str | None) -> bool:
     return suffix in WRITE_SUFFIXES
 
 
-def _earlier(sources: Mapping[Path | str, _Source], naming: Naming) -> list[Path | str]:
+def _earlier(sources: Mapping[Path | str, _Source], naming: Naming, place_of: Places) -> list[Path | str]:
     """Return the places of images that are results of others among them, in whatever format."""
     results = {
         place_of(each.folder / f"{stem}{naming.suffix}")
@@ -141,23 +138,23 @@ def _earlier(sources: Mapping[Path | str, _Source], naming: Naming) -> list[Path
     ]
 
 
-def _single(sources: list[_Source], out: str) -> Job:
+def _single(sources: list[_Source], out: str, place_of: Places) -> Job:
     if len(sources) != 1:
         raise ImageError(f"-o {out}: one file for {len(sources)} images; give a folder")
     (each,) = sources
     target = None if out == STREAM else Path(out)
     if target is not None:
-        _check_target(each.source, target, _images([each]), {})
+        _check_target(each.source, target, _images([each], place_of), {}, place_of)
     return Job(each.source, each.kind, target)
 
 
-def _images(sources: Iterable[_Source]) -> set[Path]:
+def _images(sources: Iterable[_Source], place_of: Places) -> set[Path]:
     """Return the files that are read: those named, and those that links among them lead to."""
     paths = [Path(each.source) for each in sources if each.kind == "file"]
     return {place for path in paths for place in (place_of(path), place_of(os.path.realpath(path)))}
 
 
-def _check_target(source: str, target: Path, images: set[Path], outputs: dict[Path, str]) -> None:
+def _check_target(source: str, target: Path, images: set[Path], outputs: dict[Path, str], place_of: Places) -> None:
     refused = refused_name(target)
     if refused:
         raise ImageError(f"{source} cannot be written to {target} ({refused}): give a --suffix")
@@ -177,7 +174,7 @@ def _names(each: _Source, naming: Naming) -> tuple[str, str]:
     return f"{each.name.stem}{naming.suffix}{ext}", f"{each.name.name}{naming.suffix}{ext}"
 
 
-def _sources(inputs: Sequence[str], naming: Naming, unread: dict[Path, Unread]) -> Iterator[_Source]:
+def _sources(inputs: Sequence[str], naming: Naming, unread: dict[Path, Unread], place_of: Places) -> Iterator[_Source]:
     """Yield the images to upscale; what folders hold and is not read goes into `unread`."""
     base = Path(naming.out) if naming.out and not is_single(naming.out) else None
     for text in inputs:
@@ -190,16 +187,16 @@ def _sources(inputs: Sequence[str], naming: Naming, unread: dict[Path, Unread]) 
         elif "://" in text:
             yield _Source(text, "url", _name_in(text), base or Path())
         elif os.path.isdir(text):
-            yield from _in_folder(Path(text), base, unread)
+            yield from _in_folder(Path(text), base, unread, place_of)
         elif os.path.lexists(text):  # a broken link too: reading it tells
             yield _Source(text, "file", Path(text), base or Path(text).parent)
         elif glob.has_magic(text):
-            yield from _in_pattern(text, base, unread)
+            yield from _in_pattern(text, base, unread, place_of)
         else:
             raise ImageError(f"{text}: no such image or folder")
 
 
-def _in_folder(folder: Path, base: Path | None, unread: dict[Path, Unread]) -> Iterator[_Source]:
+def _in_folder(folder: Path, base: Path | None, unread: dict[Path, Unread], place_of: Places) -> Iterator[_Source]:
     listing = scan_folder(folder)
     if not listing.images and not listing.unread:
         raise ImageError(f"{folder}: no images in this folder")
@@ -209,7 +206,7 @@ def _in_folder(folder: Path, base: Path | None, unread: dict[Path, Unread]) -> I
         yield _Source(str(folder / name), "file", name, (base or folder) / name.parent)
 
 
-def _in_pattern(pattern: str, base: Path | None, unread: dict[Path, Unread]) -> Iterator[_Source]:
+def _in_pattern(pattern: str, base: Path | None, unread: dict[Path, Unread], place_of: Places) -> Iterator[_Source]:
     """Yield the images, by suffix, of a pattern, in which `**` is any number of folders."""
     fixed, suffixes = Path(*_before_magic(Path(pattern).parts)), read_suffixes()
     paths = [Path(text) for text in sorted(glob.glob(pattern, recursive=True))]

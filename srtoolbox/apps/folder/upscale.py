@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
@@ -37,7 +37,7 @@ from srtoolbox.inference.upscaler import Upscaler, picture_bands
 from srtoolbox.interfaces import facts_of
 from srtoolbox.io.pieces import Pieces
 from srtoolbox.io.threads import BackgroundWriter, map_ahead
-from srtoolbox.logger import CONSOLE, progress_bar
+from srtoolbox.logger import CONSOLE, Lines, progress_bar
 from srtoolbox.registry import NETWORKS
 from srtoolbox.text import counted
 
@@ -143,19 +143,21 @@ def upscale_folder(
         options |= options_of(network, transparency, settings)
         pieces = pieces_of(planned.jobs, str(naming.out), count, options)
     if pieces is not None and piece is None:
-        return _checked(planned, pieces, console)
+        with Lines(console) as lines:
+            return _checked(planned, pieces, lines)
     upscaler, alpha = _upscalers(network, device, transparency, settings)
     start = time.perf_counter()
-    with begin(planned.jobs, pieces, piece) as work:
+    with begin(planned.jobs, pieces, piece) as work, Lines(console) as lines:
         existing = {job for job in work.jobs if skip_existing and job.target and job.target.exists()}.union(work.done)
         for job in existing.difference(work.done):
             work.keep(job, None)
         jobs = [job for job in work.jobs if job not in existing]
         if piece is not None:
-            _say(console, f"{piece}: {len(work.jobs)} of {counted(len(planned.jobs), 'image')}")
-        _say_left_out(planned, len(existing), console)
-        run = _Run(upscaler, alpha, Reading(quality, f".{naming.ext}", workers), console, keep=work.keep)
-        run.upscale_all(jobs)
+            lines.say(f"{piece}: {len(work.jobs)} of {counted(len(planned.jobs), 'image')}")
+        _say_left_out(planned, len(existing), lines)
+        run = _Run(upscaler, alpha, Reading(quality, f".{naming.ext}", workers), lines, keep=work.keep)
+        with progress_bar("upscaling", console) as show:
+            run.upscale_all(jobs, show)
     skipped = f", {len(existing)} skipped" if skip_existing or existing else ""
     counts = f"{len(jobs) - len(run.failed)} upscaled, {len(run.failed)} failed{skipped}"
     console.print(f"{counts}, {time.perf_counter() - start:.1f} s", highlight=False)
@@ -163,17 +165,17 @@ def upscale_folder(
     return FolderResult(done, run.failed, sorted(existing), planned.left_out, planned.unread)
 
 
-def _checked(planned: Plan, pieces: Pieces, console: Console) -> FolderResult:
+def _checked(planned: Plan, pieces: Pieces, lines: Lines) -> FolderResult:
     """Report what all pieces have done, and what is missing."""
     done, failed = outcome(planned.jobs, pieces)
-    _say_left_out(planned, 0, console)
+    _say_left_out(planned, 0, lines)
     for line in pieces.unfinished(lambda shard: [job.source for job in shard.take(planned.jobs)]):
-        _say(console, line)
+        lines.say(line)
     at_fault = {source: reason for source, reason in failed.items() if reason != NOT_YET}  # else by piece
     for source, reason in at_fault.items():
-        _say(console, f"error: {reason}" if source in reason else f"error: {source}: {reason}")
+        lines.say(f"error: {reason}" if source in reason else f"error: {source}: {reason}")
     missing = f", {len(failed) - len(at_fault)} missing" if len(failed) > len(at_fault) else ""
-    _say(console, f"{counted(pieces.count, 'piece')}: {len(done)} upscaled, {len(at_fault)} failed{missing}")
+    lines.say(f"{counted(pieces.count, 'piece')}: {len(done)} upscaled, {len(at_fault)} failed{missing}")
     return FolderResult(done, failed, [], planned.left_out, planned.unread)
 
 
@@ -224,22 +226,18 @@ def _upscalers(
     return Upscaler(module, device=place, **settings), Upscaler(bicubic, device=place, **shared)
 
 
-def _say_left_out(planned: Plan, existing: int, console: Console) -> None:
+def _say_left_out(planned: Plan, existing: int, lines: Lines) -> None:
     if planned.left_out:
         names = ", ".join(planned.left_out)
-        _say(console, f"left out as results of an earlier run (-o takes them): {names}")
+        lines.say(f"left out as results of an earlier run (-o takes them): {names}")
     if planned.unread:
-        _say(console, planned.unread)
+        lines.say(planned.unread)
     if existing:
-        _say(console, f"{existing} skipped, which have a result already")
+        lines.say(f"{existing} skipped, which have a result already")
 
 
 def _show_share(show: Callable[[float, int], None], number: int, total: int, share: float) -> None:
     show(number + share, total)
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 class _Writing(NamedTuple):
@@ -261,20 +259,21 @@ class _Run:
         upscaler: Upscaler,
         alpha: Upscaler,
         reading: Reading,
-        console: Console,
+        lines: Lines,
         *,
         keep: Callable[[Job, str | None], object] = lambda job, fault: None,
     ) -> None:
         self._upscaler, self._alpha = upscaler, alpha
-        self._reading, self._console, self._keep = reading, console, keep
+        self._reading, self._lines, self._keep = reading, lines, keep
+        # one more than the writers that `_settle` lets be when the next one begins
+        self._threads = ThreadPoolExecutor(reading.workers + 1)
         self._writing: deque[_Writing] = deque()
         self.failed: dict[str, str] = {}
 
-    def upscale_all(self, jobs: Sequence[Job]) -> None:
+    def upscale_all(self, jobs: Sequence[Job], show: Callable[[float, int], None]) -> None:
         """Do all jobs; on Ctrl-C, or an error that is no image's, abandon what is being written."""
         workers = self._reading.workers
-        bar = progress_bar("upscaling", self._console)
-        with bar as show, contextlib.closing(read_ahead(jobs, workers)) as images:
+        with self._threads, contextlib.closing(read_ahead(jobs, workers)) as images:
             try:
                 for number, (job, image) in enumerate(images):
                     show(number, len(jobs))
@@ -288,7 +287,7 @@ class _Run:
                     writing.writer.abandon()
 
     def _upscale(self, job: Job, image: Picture, show: Callable[[float], None]) -> None:
-        """Hand the bands of one image to a new thread that writes them."""
+        """Hand the bands of one image to a thread that writes them."""
         form, rows = picture_bands(self._upscaler, image, alpha=self._alpha)
         suffix = self._reading.ext if job.target is None else job.target.suffix
         quality = self._reading.quality if suffix.lower() in QUALITY_SUFFIXES else None
@@ -296,7 +295,7 @@ class _Run:
         if job.target is not None:
             check_folder(job.target)
         writer = BackgroundWriter[np.ndarray, list[str]](
-            partial(write, job, suffix, form, image.metadata, quality), ahead=2
+            partial(write, job, suffix, form, image.metadata, quality), ahead=2, pool=self._threads
         )
         self._writing.append(_Writing(job, form_of(image), form, writer, image.notes))
         done = 0
@@ -324,10 +323,10 @@ class _Run:
         source, before, after = _name_of(writing.job), writing.before, writing.after
         target = "standard output" if writing.job.target is None else writing.job.target
         sizes = f"{before.width} x {before.height} -> {after.width} x {after.height}"
-        _say(self._console, f"{source} -> {target} ({sizes})")
+        self._lines.say(f"{source} -> {target} ({sizes})")
         notes = [f"{source}: {line}" for line in writing.notes]
         for note in (*notes, *(f"{target}: {line}" for line in lost)):
-            _say(self._console, f"note: {note}")
+            self._lines.say(f"note: {note}")
 
     @contextlib.contextmanager
     def _one_fails(self, job: Job) -> Iterator[None]:
@@ -338,7 +337,7 @@ class _Run:
             self.failed[job.source] = text
             self._keep(job, text)
             is_named = _name_of(job) in text or str(job.target) in text
-            _say(self._console, f"error: {text}" if is_named else f"error: {_name_of(job)}: {text}")
+            self._lines.say(f"error: {text}" if is_named else f"error: {_name_of(job)}: {text}")
 
 
 def _name_of(job: Job) -> str:
