@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import lmdb
@@ -13,17 +14,26 @@ from srtoolbox.data.stores.lmdb_writer import LmdbWriter, Value
 
 def tiny_store(path: Path, keys: list[str], sizes: dict[str, tuple[int, int]] | None = None) -> Path:
     """A raw store of images that differ, of 2 x 2 px but for those in `sizes` (height, width)."""
-    writer = LmdbWriter(path, {"encoding": "raw"}, keys)
+    add_images(LmdbWriter(path, {"encoding": "raw"}, keys), keys, sizes, keys.index)
+    return path
+
+
+def add_images(
+    writer: LmdbWriter,
+    keys: list[str],
+    sizes: dict[str, tuple[int, int]] | None = None,
+    value: Callable[[str], int] = len,
+) -> None:
+    """Write such images, all of whose pixels have one value, and finish the store."""
     values = []
-    for number, key in enumerate(keys):
-        image = np.full((*(sizes or {}).get(key, (2, 2)), 3), number % 251, np.uint8)
+    for key in keys:
+        image = np.full((*(sizes or {}).get(key, (2, 2)), 3), value(key) % 251, np.uint8)
         data = image.tobytes()
         digest = hashlib.sha256(data).hexdigest()
-        values.append(Value(key, memoryview(data), image.shape, "uint8", f"{key}.png", digest, (len(data), number)))
+        values.append(Value(key, memoryview(data), image.shape, "uint8", f"{key}.png", digest, (len(data), len(key))))
     writer.add(values)
     writer.finish()
     writer.close()
-    return path
 
 
 def to_version_1(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 import srtoolbox
 from srtoolbox.cli import main
 from srtoolbox.data.prepare.write import DamagedImagesError
+from srtoolbox.data.stores import open_store
 from srtoolbox.data.stores.lmdb import LmdbStore
 from srtoolbox.data.stores.lmdb_writer import LmdbWriter
+from srtoolbox.data.stores.sharded import ShardedStore
 from srtoolbox.errors import DataError, OptionError, PieceError
 from srtoolbox.image import read_image, write_image
 from tests import processes
@@ -53,6 +56,11 @@ def test_three_pieces_are_one_run(folder: Path, tmp_path: Path, options: dict[st
     images = [sum(stored.stores[0].images for stored in part.parts) for part in parts]
     assert sum(images) == sum(part.stores[0].images for part in whole.parts)
     assert lines[-1] == "piece 1 of 3 is done; when all are done, --check-shards 3 makes them one store"
+    for store in (store for part in whole.parts for store in part.stores):
+        place = Path(store.path).relative_to(tmp_path / "whole")
+        with contextlib.closing(open_store(tmp_path / place)) as many, contextlib.closing(LmdbStore(store.path)) as one:
+            assert isinstance(many, ShardedStore) and many.keys() == one.keys()  # before they are joined, too
+            assert all(np.array_equal(many.read(key), one.read(key)) for key in list(one.keys()))
     for _ in range(2):  # the second time it is there already
         joined = srtoolbox.convert(folder, tmp_path / name, check_shards=3, **options)
         for part, expected in zip(joined.parts, whole.parts, strict=True):

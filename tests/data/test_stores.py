@@ -248,7 +248,7 @@ def test_foreign_and_damaged_files_are_refused(folder: Path, tmp_path: Path) -> 
         open_store(text)
     empty = tmp_path / "empty.lmdb"
     empty.mkdir()
-    with pytest.raises(DataError, match=r"empty\.lmdb.*no data\.mdb"):
+    with pytest.raises(DataError, match=r"empty\.lmdb.*neither data\.mdb"):
         open_store(empty)
     basicsr = basicsr_lmdb(folder, tmp_path / "b.lmdb")
     meta = (basicsr / "meta_info.txt").read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ from srtoolbox.data.stores import open_store
 from srtoolbox.data.stores.base import Shape, Store
 from srtoolbox.data.stores.folder import FolderStore
 from srtoolbox.data.stores.lmdb import LmdbStore
+from srtoolbox.data.stores.sharded import ShardedStore
 from srtoolbox.errors import ConfigError, SrtoolboxError
 from srtoolbox.image import read_image
 from srtoolbox.io.threads import count_threads, map_ahead
@@ -137,7 +138,7 @@ def inspect_images(
                 image = read_image(source)
             else:
                 with turn:
-                    if isinstance(store, LmdbStore):
+                    if isinstance(store, LmdbStore | ShardedStore):
                         store.verify(key)
                     image = store.read(key)
         except SrtoolboxError as error:

@@ -16,6 +16,7 @@ from srtoolbox.data.prepare.plan import Job, Plan
 from srtoolbox.data.prepare.write import Progress, Summary, stamp_of_job, write_all
 from srtoolbox.data.stores.lmdb import LmdbStore, is_lmdb
 from srtoolbox.data.stores.lmdb_writer import Value, remove_store
+from srtoolbox.data.stores.sharded import mark_of, shard_path
 from srtoolbox.errors import DataError, PieceError
 from srtoolbox.io.pieces import RECORD, Pieces, Shard, stamp_of
 from srtoolbox.text import counted
@@ -39,12 +40,11 @@ def share_of(part: Part, shard: Shard) -> Part:
     plan, outputs = part
     jobs = [job for job in plan.jobs if _number_of(job.pair.gt, shard.count) == shard.number]
     unreadable = [fault for fault in plan.unreadable if _number_of(fault[0], shard.count) == shard.number]
-    return plan._replace(jobs=jobs, unreadable=unreadable), [shard_path(output, shard) for output in outputs]
-
-
-def shard_path(output: str, shard: Shard) -> str:
-    """Return the path of the store of a piece: gt.lmdb/gt-00000.lmdb is that of gt.lmdb's first one."""
-    return str(Path(output) / f"{Path(output).stem}-{shard.number - 1:05}.lmdb")
+    settings = repr(plan.recipe._replace(lq=None))  # machines may see the folders elsewhere
+    mark = mark_of(shard, hashlib.sha256(settings.encode()).hexdigest())
+    return plan._replace(jobs=jobs, unreadable=unreadable, mark=mark), [
+        str(shard_path(output, shard)) for output in outputs
+    ]
 
 
 def write_piece(
@@ -128,7 +128,7 @@ class _Reader:
     def values(self, plan: Plan, job: Job) -> tuple[list[Value], ...]:
         """Return the values of a job for each store, as its piece has stored them."""
         shard = Shard(_number_of(job.pair.gt, self._count), self._count)
-        stores = [self._open(shard_path(output, shard)) for output in self._outputs[id(plan)]]
+        stores = [self._open(str(shard_path(output, shard))) for output in self._outputs[id(plan)]]
         return tuple([self._value(store, key) for key in plan.windows(job)] for store in stores)
 
     def _open(self, path: str) -> LmdbStore:

@@ -8,8 +8,9 @@ import math
 import os
 import statistics
 import unicodedata
-from collections.abc import Container, Sequence
-from typing import NamedTuple
+from collections.abc import Container, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from srtoolbox.data.stores import open_folder
 from srtoolbox.data.stores.base import Window
@@ -84,6 +85,8 @@ class Plan(NamedTuple):
     jobs: list[Job]
     unreadable: Sequence[tuple[str, str]] = ()
     skipped: int = 0
+    mark: Mapping[str, Any] = MappingProxyType({})
+    """Of one piece: which one it is, see `mark_of`."""
 
     @property
     def cut(self) -> int:

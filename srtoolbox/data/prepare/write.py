@@ -190,6 +190,7 @@ def _description(plan: Plan, role: str) -> dict[str, Any]:
         "scale": plan.scale,
         "synthesized": recipe.lq is None and recipe.scale is not None,
         "subimages": None if recipe.subimages is None else list(recipe.subimages),
+        **plan.mark,
     }
 
 

@@ -1,8 +1,8 @@
 """Stores: the images of one folder under keys, whatever keeps them.
 
-`open_store` takes a folder of image files, an LMDB (ours, or one BasicSR wrote) or a data set of
-the Hugging Face hub (`hub://...`) and gives the same keys and the same pixels for each, so they are
-interchangeable in a config. A pair of GT and LQ is two stores.
+`open_store` takes a folder of image files, an LMDB (ours, in one file or in shards, or one BasicSR
+wrote) or a data set of the Hugging Face hub (`hub://...`) and gives the same keys and the same
+pixels for each, so they are interchangeable in a config. A pair of GT and LQ is two stores.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from srtoolbox.data.stores.base import Shape, Store, Window, key_of, missing
 from srtoolbox.data.stores.folder import FolderStore
 from srtoolbox.data.stores.hub import HubStore, holds_dataset, is_hub
 from srtoolbox.data.stores.lmdb import LmdbStore, is_lmdb
+from srtoolbox.data.stores.sharded import ShardedStore, Share, shards_at
 from srtoolbox.errors import DataError, ImageError
 from srtoolbox.image.file_types import list_images
 
@@ -24,25 +25,34 @@ __all__ = ["FolderStore", "HubStore", "LmdbStore", "Shape", "Store", "Window", "
 _log = logging.getLogger(__name__)
 
 
-def open_store(path: str | os.PathLike, *, note: Callable[[str], object] = _log.warning) -> Store:
-    """Return the store at `path`: a folder of images, an LMDB folder, or a data set (`hub://...`).
+def open_store(
+    path: str | os.PathLike, *, note: Callable[[str], object] = _log.warning, share: Share | None = None
+) -> Store:
+    """Return the store at `path`: a folder of images, an LMDB, its shards, or a data set (`hub://...`).
 
     Args:
         note: called with a sentence on files of a folder that look like images and are not read.
+        share: the shards to read of a store in shards; None reads all of them.
 
     Raises:
         MissingDataError: nothing there.
         DataError: it is neither, is empty, unfinished or damaged; the message says which.
     """
+    if share is not None and (is_hub(path) or not shards_at(path)):
+        raise DataError(f"{path}: is no store in shards, of which each rank could read its own: shards='all' reads it")
     if is_hub(path):
         return HubStore(os.fspath(path))
     path = Path(path)
     if is_lmdb(path):
         return LmdbStore(path)
+    if shards_at(path):
+        return ShardedStore(path, share)
     if not path.exists():
         raise missing(path)
     if path.suffix == ".lmdb":
-        raise DataError(f"{path}: holds no data.mdb, so it is no LMDB. Convert the images with convert_lmdb")
+        raise DataError(
+            f"{path}: holds neither data.mdb nor shards, so it is no LMDB. Convert the images with convert_lmdb"
+        )
     try:
         return open_folder(path, note=note)
     except DataError as error:

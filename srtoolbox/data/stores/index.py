@@ -73,6 +73,29 @@ class Texts(Names):
         np.cumsum([len(part) for part in parts], out=bounds[1:])
         return cls(bounds, np.frombuffer(b"".join(parts), np.uint8))
 
+    @classmethod
+    def joined(cls, parts: Sequence[Texts]) -> Texts:
+        """Return the texts of all parts, one after another."""
+        data = [part.data[part.bounds[0] : part.bounds[-1]] for part in parts]
+        starts = [0, *itertools.accumulate(map(len, data))]
+        kind = "<u4" if starts[-1] < 1 << 32 else "<u8"
+        ends = [
+            part.bounds[1:].astype(np.int64) + (start - int(part.bounds[0]))
+            for part, start in zip(parts, starts, strict=False)
+        ]
+        bounds = np.concatenate([np.zeros(1, kind), *ends], dtype=kind, casting="unsafe")
+        return cls(bounds, np.concatenate([np.empty(0, np.uint8), *data]))
+
+    def in_order(self) -> tuple[Texts, np.ndarray, np.ndarray]:
+        """Return the texts sorted, where each was, and the places of those that the next one equals."""
+        rows, lengths = self.padded()
+        order = np.argsort(rows.view(f"S{rows.shape[1]}")[:, 0], kind="stable")
+        rows, lengths = rows[order], lengths[order]
+        bounds = np.zeros_like(self.bounds)
+        np.cumsum(lengths, out=bounds[1:])
+        twins = np.flatnonzero((rows[1:] == rows[:-1]).all(1))
+        return Texts(bounds, rows[np.arange(rows.shape[1]) < lengths[:, None]]), order, twins
+
     def encoded(self, place: int) -> bytes:
         """Return the text of a number as UTF-8."""
         return self.data[self.bounds[place] : self.bounds[place + 1]].tobytes()

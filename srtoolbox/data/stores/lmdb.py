@@ -15,7 +15,7 @@ import os
 import re
 import struct
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -24,8 +24,9 @@ import numpy as np
 
 from srtoolbox.data.stores.base import Places, Shape, Window, key_of, missing
 from srtoolbox.data.stores.encodings import ENCODINGS, StoredImage, check_encoding, open_value
-from srtoolbox.data.stores.index import Index, Record, from_bytes, index_of
+from srtoolbox.data.stores.index import Index, Record, Texts, from_bytes, index_of
 from srtoolbox.errors import DataError
+from srtoolbox.io.pieces import Shard
 from srtoolbox.system import forget_pages
 from srtoolbox.text import counted
 
@@ -44,6 +45,13 @@ _OWN_PAGES = 0x04
 _VIEWS = 1 << 13  # images whose views are kept
 
 
+class Mark(NamedTuple):
+    """Which shard a store is, and a text that the shards of one whole share."""
+
+    shard: Shard
+    whole: str
+
+
 class Contents(NamedTuple):
     """The encoding of an LMDB's values, the index of its images, a digest.
 
@@ -54,6 +62,7 @@ class Contents(NamedTuple):
     images: Index
     digest: str
     map: mmap.mmap | None = None
+    mark: Mark | None = None
 
 
 def is_lmdb(path: Path) -> bool:
@@ -84,7 +93,12 @@ class LmdbStore:
             raise
         self._digest = self._contents.digest
 
-    def keys(self) -> Sequence[str]:
+    @property
+    def mark(self) -> Mark | None:
+        """What a shard of a store tells of itself."""
+        return self._contents.mark
+
+    def keys(self) -> Texts:
         return self._contents.images.keys
 
     def shape(self, key: str) -> Shape:
@@ -293,7 +307,9 @@ def _own_contents(path: Path, meta: dict[str, Any], environment: _Environment) -
     index, own, held = _own_index(path, meta, environment)
     if not meta["count"] == len(index.keys) == held:
         raise DataError(f"{path}: lists {meta['count']} images but holds {held}. Convert the images again")
-    return Contents(meta["encoding"], index, meta["digest"], own)
+    plan = meta.get("plan") or {}
+    mark = Mark(Shard(*plan["shard"]), plan["whole"]) if "shard" in plan else None
+    return Contents(meta["encoding"], index, meta["digest"], own, mark)
 
 
 def _own_index(path: Path, meta: dict[str, Any], environment: _Environment) -> tuple[Index, mmap.mmap | None, int]:
