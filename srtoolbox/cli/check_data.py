@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from srtoolbox.cli.options import CommandParser
+from srtoolbox.cli.options import CommandParser, add_shard_options
 
 SUMMARY = "find damaged images, wrong pairs, duplicates and leaks"
 EXAMPLE = """examples:
@@ -34,12 +34,14 @@ def main(argv: Sequence[str]) -> int:
     add("--lq-name", metavar="'{}x4'", help="how LQ files are named after GT files, if in no usual way")
     add("--allow", nargs="+", default=[], metavar="KIND", help="kinds of faults that do not count, see below")
     add("--json", metavar="FILE", help="write the report as JSON too")
+    add_shard_options(parser, "decode nothing; make one report of what N pieces have kept, or say which are missing")
     add("--workers", type=int, metavar="N", help="images decoded at a time (default: one per CPU)")
     args = parser.parse(argv)
     from srtoolbox.config import Config
-    from srtoolbox.data.audit.check import KINDS, check_data
+    from srtoolbox.data.audit.check import KINDS, check_data, check_piece
     from srtoolbox.data.audit.sets import DataPart, config_parts, training_parts
     from srtoolbox.io import files
+    from srtoolbox.io.pieces import check_shard_options
     from srtoolbox.logger import progress_bar
 
     unknown = [kind for kind in args.allow if kind not in KINDS]
@@ -55,8 +57,20 @@ def main(argv: Sequence[str]) -> int:
     for name in configs:
         parts += config_parts(Config.fromfile(name, args.overrides), name)
     parts += [DataPart(store, "test", store) for store in args.test]
+    with parser.option_errors():
+        shard = check_shard_options(args.shard, args.check_shards)
+    if args.json is None and (shard or args.check_shards):
+        parser.error("pieces need --json FILE, beside which they keep their record: FILE.pieces")
+    record = f"{args.json}.pieces"
     with progress_bar("looking at images") as show:
-        report = check_data(parts, workers=args.workers, progress=show)
+        if shard is not None:
+            done = check_piece(parts, shard, record, workers=args.workers, progress=show)
+        else:
+            checks, workers = args.check_shards, args.workers
+            report = check_data(parts, record=record, check_shards=checks, workers=workers, progress=show)
+    if shard is not None:
+        print("\n".join(done.lines()))
+        return 1 if done.faults else 0
     print("\n".join(report.lines(args.allow)))
     is_ok = report.number_of_faults(args.allow) == 0
     if args.json:

@@ -62,12 +62,13 @@ def shard_of(value: str | Sequence[int]) -> Shard:
     return Shard(number, count)
 
 
-def check_shard_options(shard: object, check_shards: int | None) -> None:
-    """Raise an OptionError where a piece and the check of all are asked for, or a check of none."""
+def check_shard_options(shard: str | Sequence[int] | None, check_shards: int | None) -> Shard | None:
+    """Return the piece to do, if one is named. Raises OptionError where both are asked for, or none can be."""
     if check_shards is not None and shard is not None:
         raise OptionError("check-shards looks at all pieces, shard does one of them: leave one of the two out")
     if check_shards is not None and check_shards < 1:
         raise OptionError(f"check-shards is the number of pieces, 1 or more, got {check_shards}")
+    return None if shard is None else shard_of(shard)
 
 
 def stamp_of(path: str | os.PathLike) -> list[int] | None:
@@ -125,7 +126,7 @@ class Pieces:
         lock = self._lock(f"piece-{shard.number}.lock")
         with self._alone():
             if not acquire_or_warn(lock, "see that no piece runs twice at a time"):
-                raise PieceError(f"{self.folder.parent}: {shard} is being done by another process")
+                raise PieceError(f"{self.folder}: {shard} is being done by another process")
             try:
                 self._agree(listing)
             except BaseException:
@@ -140,7 +141,7 @@ class Pieces:
         """Compare number, options and items with those of the record. Raises PieceError."""
         if not (self.folder / "pieces.json").exists():
             raise PieceError(
-                f"{self.folder.parent}: holds nothing that was made in pieces: run them first, from "
+                f"{self.folder}: no pieces have been begun: run them first, from "
                 f"--shard 1/{self.count} to --shard {self.count}/{self.count}"
             )
         self._agree(self._listing())
@@ -149,9 +150,9 @@ class Pieces:
         """Return all pieces."""
         return [Shard(number, self.count) for number in range(1, self.count + 1)]
 
-    def entries(self) -> dict[str, Any]:
-        """Return what the pieces have done, by the names of items."""
-        journals = (_entries(self._journal(shard)) or {} for shard in self.shards())
+    def entries(self, shards: Iterable[Shard] | None = None) -> dict[str, Any]:
+        """Return what all or some pieces have done, by the names of items."""
+        journals = (_entries(self._journal(shard)) or {} for shard in shards or self.shards())
         return {name: value for journal in journals for name, value in journal.items()}
 
     def unfinished(self, names: Callable[[Shard], Iterable[str]]) -> list[str]:
@@ -215,18 +216,16 @@ class Pieces:
         anew = f"or remove {self.folder} and run all pieces again"
         if record["count"] != self.count:
             advice = f"give --shard I/{record['count']}, {anew}"
-            raise PieceError(f"{self.folder.parent}: made in {record['count']} pieces, not in {self.count}: {advice}")
+            raise PieceError(f"{self.folder}: of {record['count']} pieces, not of {self.count}: {advice}")
         for name, value in self._options.items():
             if record["options"].get(name) != value:
                 both = f"with {name} {_shown(record['options'].get(name))}, this call has {_shown(value)}"
                 advice = f"all pieces take the same options; give these, {anew}"
-                raise PieceError(f"{self.folder.parent}: its pieces were begun {both}: {advice}")
+                raise PieceError(f"{self.folder}: its pieces were begun {both}: {advice}")
         if record["digest"] != digest:
             changes = _changes(_entries(path) or {}, self._items)
             advice = f"all pieces take the same images; put them back, {anew}"
-            raise PieceError(
-                f"{self.folder.parent}: the images have changed since its pieces were begun: {changes}: {advice}"
-            )
+            raise PieceError(f"{self.folder}: the images have changed since its pieces were begun: {changes}: {advice}")
 
 
 def _line(name: str, value: object) -> bytes:

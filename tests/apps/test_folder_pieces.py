@@ -107,7 +107,7 @@ def test_what_differs_between_pieces_is_told(
         srtoolbox.upscale_folder(network, folder, out, shard=(number, count), console=QUIET, **options)
 
     upscale(1, 3)
-    with pytest.raises(PieceError, match="made in 3 pieces, not in 4: give --shard I/3"):
+    with pytest.raises(PieceError, match="of 3 pieces, not of 4: give --shard I/3"):
         upscale(2, 4)
     differences: tuple[tuple[dict[str, Any], str], ...] = (
         ({"suffix": "_x"}, "with suffix _sr, this call has _x"),
@@ -153,7 +153,7 @@ def test_what_has_no_pieces_is_refused(espcn: str, folder: Path, tmp_path: Path,
     for options, words in refused:
         with pytest.raises(OptionError, match=words):
             srtoolbox.upscale_folder(espcn, **{"inputs": folder, **options}, console=QUIET)
-    with pytest.raises(PieceError, match="holds nothing that was made in pieces: run them first"):
+    with pytest.raises(PieceError, match="no pieces have been begun: run them first"):
         srtoolbox.upscale_folder(espcn, folder, tmp_path / "o", check_shards=2, console=QUIET)
     for text, words in (("0/2", "there is no piece 0"), ("3-8", "shard is I/N, such as 3/8"), ("1/0", "N, behind the")):
         with pytest.raises(SystemExit) as end:

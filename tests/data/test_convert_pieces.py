@@ -168,16 +168,16 @@ def test_a_store_of_earlier_images_is_no_piece(folder: Path, tmp_path: Path, pho
 def test_what_differs_between_pieces_is_told(folder: Path, tmp_path: Path) -> None:
     srtoolbox.convert(folder, tmp_path / "s", scale=3, shard=(1, 3))
     differences: tuple[tuple[dict[str, Any], str], ...] = (
-        ({"scale": 3, "shard": (2, 4)}, "made in 3 pieces, not in 4: give --shard I/3"),
+        ({"scale": 3, "shard": (2, 4)}, "of 3 pieces, not of 4: give --shard I/3"),
         ({"scale": 2, "shard": (2, 3)}, "with scale 3, this call has 2"),
         ({"scale": 3, "shard": (2, 3), "encoding": "png"}, "with encoding raw, this call has png"),
         ({"scale": 3, "shard": (2, 3), "split": 0.5}, "with split none, this call has 0.5"),
-        ({"scale": 3, "check_shards": 2}, "made in 3 pieces, not in 2"),
+        ({"scale": 3, "check_shards": 2}, "of 3 pieces, not of 2"),
     )
     for options, words in differences:
         with pytest.raises(PieceError, match=words):
             srtoolbox.convert(folder, tmp_path / "s", **options)
-    with pytest.raises(PieceError, match="holds nothing that was made in pieces: run them first, from --shard 1/3"):
+    with pytest.raises(PieceError, match="no pieces have been begun: run them first, from --shard 1/3"):
         srtoolbox.convert(folder, tmp_path / "other", scale=3, check_shards=3)
     with pytest.raises(OptionError, match="there is no piece 0"):
         srtoolbox.convert(folder, tmp_path / "s", scale=3, shard=(0, 3))

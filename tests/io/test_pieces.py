@@ -74,7 +74,7 @@ def test_what_differs_is_told(tmp_path: Path) -> None:
     for other, sentence in (
         (
             record(tmp_path, 4),
-            "made in 3 pieces, not in 4: give --shard I/3, or remove .*.pieces and run all pieces again",
+            "of 3 pieces, not of 4: give --shard I/3, or remove .*.pieces and run all pieces again",
         ),
         (record(tmp_path, h=[1, 2]), "the images have changed since its pieces were begun: h came: all pieces take"),
         (record(tmp_path, a=None), "begun: a went: "),
@@ -121,7 +121,7 @@ def test_pieces_that_begin_at_once_agree(tmp_path: Path) -> None:
 
 def test_what_is_left_to_do(tmp_path: Path) -> None:
     pieces = record(tmp_path)
-    with pytest.raises(PieceError, match="holds nothing that was made in pieces: run them first, from --shard 1/3"):
+    with pytest.raises(PieceError, match="no pieces have been begun: run them first, from --shard 1/3"):
         pieces.check()
     with pieces.begin(Shard(1, 3)) as journal:
         for name in names(Shard(1, 3)):

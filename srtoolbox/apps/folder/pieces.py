@@ -18,7 +18,7 @@ from srtoolbox.apps.networks import Checkpoint, NetworkSource, UpscalerSettings
 from srtoolbox.errors import OptionError
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.io.files import sha256
-from srtoolbox.io.pieces import RECORD, Pieces, Shard, check_shard_options, shard_of, stamp_of
+from srtoolbox.io.pieces import RECORD, Pieces, Shard, check_shard_options, stamp_of
 
 NOT_YET = "its piece has not come to it"
 _OF_THE_MACHINE = ("batch",)  # settings that change no result
@@ -38,7 +38,7 @@ def check_options(
     shard: str | Sequence[int] | None, check_shards: int | None, sources: Sequence[str], out: str | None
 ) -> Shard | None:
     """Return the piece to do, if one is named. Raises OptionError at what does not go with pieces."""
-    check_shard_options(shard, check_shards)
+    piece = check_shard_options(shard, check_shards)
     if shard is None and check_shards is None:
         return None
     name = "check-shards" if shard is None else "shard"
@@ -46,7 +46,7 @@ def check_options(
         raise OptionError(f"{name} needs a folder for the results, in which the pieces keep their record: -o DIR")
     if STREAM in sources:
         raise OptionError(f"{name} goes with files and addresses: standard input has no pieces")
-    return None if shard is None else shard_of(shard)
+    return piece
 
 
 def pieces_of(jobs: Sequence[Job], out: str, count: int, options: dict[str, Any]) -> Pieces:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from srtoolbox.data.audit.near_duplicates import SAME, Match, find_near_duplicates
+from srtoolbox.data.audit.pieces import PieceReport, gather, inspect_piece, pieces_of
 from srtoolbox.data.audit.sets import (
     DamagedImage,
     DataPart,
@@ -22,6 +24,7 @@ from srtoolbox.data.audit.sets import (
 from srtoolbox.data.stores.folder import FolderStore
 from srtoolbox.data.stores.pairing import match_keys, size_fault, sizes_fit
 from srtoolbox.errors import DataError, MissingDataError
+from srtoolbox.io.pieces import Shard
 from srtoolbox.text import counted
 
 KINDS = {  # of faults, in the order of the report, with their headings
@@ -81,6 +84,8 @@ def _store_line(each: dict[str, Any], role: str) -> str:
 def check_data(
     parts: Sequence[DataPart],
     *,
+    record: str | os.PathLike | None = None,
+    check_shards: int | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> DataReport:
@@ -89,12 +94,20 @@ def check_data(
     Duplicates are looked for over all training sets together and within each validation set, but
     not in test sets, which hold an image at several scales; leaks between the training sets and
     all others. `workers` threads decode (None: one per CPU); `progress` is called with images done
-    and images in all.
+    and images in all. With `check_shards` no image
+    is decoded: what so many pieces (`check_piece`) have kept in `record` is taken.
+
+    Raises:
+        PieceError: pieces that are missing, of another number or of other images.
     """
     report = DataReport([], {kind: [] for kind in KINDS}, [])
     with contextlib.closing(Stock()) as stock:
         present = [part for part in parts if _open(part, stock, report)]
-        _inspect(stock, report, workers, progress)
+        if check_shards is None or record is None:
+            _inspect(stock, workers, progress)
+        else:
+            gather(stock, pieces_of(stock, record, check_shards))
+        _note_damage(stock, report)
         for part in present:
             report.sets.append(_described(part, stock))
             if part.gt is not None and part.lq is not None:
@@ -122,18 +135,50 @@ def _open(part: DataPart, stock: Stock, report: DataReport) -> bool:
     return True
 
 
-def _inspect(stock: Stock, report: DataReport, workers: int | None, progress: Callable[[int, int], None]) -> None:
+def check_piece(
+    parts: Sequence[DataPart],
+    shard: Shard,
+    record: str | os.PathLike,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> PieceReport:
+    """Look at the images of one piece of several; called again after an interruption, it goes on.
+
+    Args:
+        shard: the piece.
+        record: the folder of all pieces; made if need be.
+        workers, progress: see `check_data`.
+
+    Raises:
+        PieceError: see `Pieces.begin`.
+    """
+    report = DataReport([], {kind: [] for kind in KINDS}, [])
+    with contextlib.closing(Stock()) as stock:
+        for part in parts:
+            _open(part, stock, report)
+        pieces = pieces_of(stock, record, shard.count)
+        done = inspect_piece(stock, pieces, shard, workers=workers, progress=progress)
+    return done._replace(faults=[*report.faults["stores"], *done.faults])
+
+
+def _inspect(stock: Stock, workers: int | None, progress: Callable[[int, int], None]) -> None:
     """Decode the images of all stores."""
     total, done = sum(map(len, stock.keys.values())), 0
 
-    def count() -> None:
+    def count(key: str, image: Inspection) -> None:
         nonlocal done
         done += 1
         progress(done, total)
 
     for place, store in stock.stores.items():
-        images = inspect_images(store, list(stock.keys[place]), workers=workers, progress=count)
-        stock.inspections[place] = images
+        stock.inspections[place] = inspect_images(store, list(stock.keys[place]), workers=workers, keep=count)
+
+
+def _note_damage(stock: Stock, report: DataReport) -> None:
+    """Report the images that cannot be read, and those that are read as 8 bits."""
+    for place, store in stock.stores.items():
+        images = stock.inspections[place]
         damaged = [each for each in images.values() if isinstance(each, DamagedImage)]
         report.faults["damaged"] += [each.fault for each in damaged]
         if isinstance(store, FolderStore):

@@ -123,10 +123,11 @@ def inspect_images(
     keys: Sequence[str],
     *,
     workers: int | None = None,
-    progress: Callable[[], None] = lambda: None,
+    keep: Callable[[str, Inspection], object] = lambda key, image: None,
 ) -> dict[str, Inspection]:
     """Decode images of a store in `workers` threads (None: one per CPU); return them in this order.
 
+    `keep` is called with each, in this order, as soon as it and those before it are decoded.
     Values of an LMDB are compared with their checksums as well.
     """
     turn = threading.Lock()  # other stores than folders are read by one at a time
@@ -149,7 +150,7 @@ def inspect_images(
     with contextlib.closing(map_ahead(inspect, keys, threads=count_threads(workers))) as calls:
         for key, call in calls:
             inspections[key] = call.result()
-            progress()
+            keep(key, inspections[key])
     return inspections
 
 

@@ -12,7 +12,7 @@ from srtoolbox.data.prepare.pieces import Part, join_pieces, pieces_of, write_pi
 from srtoolbox.data.prepare.plan import Plan, Recipe, SubImages, make_plan, split_plan
 from srtoolbox.data.prepare.write import Summary, write_all
 from srtoolbox.errors import DataError, OptionError
-from srtoolbox.io.pieces import Pieces, Shard, check_shard_options, shard_of
+from srtoolbox.io.pieces import Pieces, Shard, check_shard_options
 from srtoolbox.logger import progress_bar
 from srtoolbox.text import counted
 
@@ -144,8 +144,7 @@ def convert(
         DataError: folders or options that cannot be, a store that is there or in use, a full disk.
         PieceError: pieces that are missing, of another number, with other options or of other images.
     """
-    check_shard_options(shard, check_shards)
-    piece = None if shard is None else shard_of(shard)
+    piece = check_shard_options(shard, check_shards)
     if cut and lq is None:
         raise OptionError("cut goes with --lq: LQ that is made is made of GT cut to multiples of the scale")
     squares = None if subimages is None else SubImages(subimages, step or subimages // 2, thresh)

@@ -1,0 +1,121 @@
+"""The data checker in pieces: each looks at its share of the images and keeps what it sees of them.
+
+What is compared, pairs and duplicates, is compared in the end, over what all pieces have kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from srtoolbox.data.audit.near_duplicates import SIDE, ImageHash
+from srtoolbox.data.audit.sets import DamagedImage, Inspection, SoundImage, Stock, inspect_images
+from srtoolbox.data.stores.base import Store
+from srtoolbox.data.stores.folder import FolderStore
+from srtoolbox.errors import PieceError
+from srtoolbox.io.pieces import Journal, Pieces, Shard, stamp_of
+from srtoolbox.text import counted
+
+
+class PieceReport(NamedTuple):
+    """The result of one piece: images it has looked at, of them those before, and a sentence for each fault."""
+
+    shard: Shard
+    images: int
+    before: int
+    faults: list[str]
+
+    def lines(self) -> list[str]:
+        """Return the report as text."""
+        before = f", {self.before} of them before" if self.before else ""
+        number = counted(len(self.faults), "fault") if self.faults else "no faults"
+        looked = f"{self.shard}: {counted(self.images, 'image')} looked at{before}: {number}"
+        return [*self.faults, looked, f"when all are done, --check-shards {self.shard.count} makes one report of them"]
+
+
+def pieces_of(stock: Stock, record: str | os.PathLike, count: int) -> Pieces:
+    """Return the record of the pieces in which the images of all stores are looked at."""
+    items: dict[str, Any] = {}
+    for place, store in stock.stores.items():
+        is_folder = isinstance(store, FolderStore)
+        if not is_folder:
+            items[store.path] = store.digest()
+        for key in stock.keys[place]:
+            items[_name(store, key)] = stamp_of(store.source(key)) if is_folder else None
+    return Pieces(Path(record), count, {}, items)
+
+
+def inspect_piece(
+    stock: Stock, pieces: Pieces, shard: Shard, *, workers: int | None, progress: Callable[[int, int], None]
+) -> PieceReport:
+    """Decode the images of a piece, but for those that an earlier call found sound."""
+    own = shard.take(_images(stock))
+    with pieces.begin(shard) as journal:
+        todo = [image for image in own if not _is_sound(journal, _name(stock.stores[image[0]], image[1]))]
+        done, faults = len(own) - len(todo), []
+
+        for place, store in stock.stores.items():
+
+            def keep(key: str, image: Inspection, store: Store = store) -> None:
+                nonlocal done
+                journal.add(_name(store, key), _to_json(image))
+                if isinstance(image, DamagedImage):
+                    faults.append(image.fault)
+                done += 1
+                progress(done, len(own))
+
+            keys = [key for each, key in todo if each == place]
+            inspect_images(store, keys, workers=workers, keep=keep)
+    return PieceReport(shard, len(own), len(own) - len(todo), faults)
+
+
+def gather(stock: Stock, pieces: Pieces) -> None:
+    """Take the inspections of all stores from what the pieces have kept.
+
+    Raises:
+        PieceError: pieces that are missing, all named; or see `Pieces.check`.
+    """
+    pieces.check()
+    images = _images(stock)
+    names = {image: _name(stock.stores[image[0]], image[1]) for image in images}
+    if missing := pieces.unfinished(lambda shard: [names[image] for image in shard.take(images)]):
+        raise PieceError("\n  ".join([f"{len(missing)} of {counted(pieces.count, 'piece')} not done:", *missing]))
+    for shard in pieces.shards():
+        entries = pieces.entries([shard])
+        for place, key in shard.take(images):
+            stock.inspections.setdefault(place, {})[key] = _from_json(entries[names[place, key]])
+    for place, keys in stock.keys.items():  # in the order of the stores
+        stock.inspections[place] = {key: stock.inspections[place][key] for key in keys}
+
+
+def _images(stock: Stock) -> list[tuple[str, str]]:
+    """Return place and key of the images of all stores, in order."""
+    return [(place, key) for place, keys in stock.keys.items() for key in keys]
+
+
+def _name(store: Store, key: str) -> str:
+    return store.source(key) if isinstance(store, FolderStore) else f"{store.path}:{key}"
+
+
+def _is_sound(journal: Journal, name: str) -> bool:
+    return "thumb" in journal.entries.get(name, {})
+
+
+def _to_json(image: Inspection) -> dict[str, Any]:
+    if isinstance(image, DamagedImage):
+        return image._asdict()
+    thumb = base64.b64encode(image.hash.thumb.astype("<f2").tobytes()).decode()
+    facts = {"source": image.source, "shape": list(image.shape), "bits": image.bits}
+    return {**facts, "digest": image.hash.digest, "thumb": thumb}
+
+
+def _from_json(value: dict[str, Any]) -> Inspection:
+    if "thumb" not in value:
+        return DamagedImage(**value)
+    thumb = np.frombuffer(base64.b64decode(value["thumb"]), "<f2").astype(np.float16).reshape(SIDE, SIDE)
+    return SoundImage(value["source"], tuple(value["shape"]), value["bits"], ImageHash(value["digest"], thumb))
