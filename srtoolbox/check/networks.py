@@ -23,6 +23,7 @@ from srtoolbox.interfaces import (
 from srtoolbox.registry import NETWORKS, parameters_of
 from srtoolbox.text import did_you_mean
 
+_SMALL = 2**22  # parameters
 _SIDE = 16  # LR pixels of the image a network is tried with
 _ADVERSARIAL = ("relativistic", "generator", "discriminator", "gradient_penalty")
 
@@ -52,12 +53,13 @@ def build_networks(report: Report, components: Sequence[Component]) -> dict[str,
 def _try_network(report: Report, component: Component) -> BuiltNetwork | None:
     """Build a network and, where it is the model's, run it on a small image; a failure is a fault.
 
-    The meta device may lack an operator, so only a second failure on the CPU counts.
+    A device may lack an operator, so only a failure on two of them counts: that on the CPU.
     """
     if not report.is_clean(component.path):
         return None
     slot = component.path.rpartition(".")[2]
-    for device in ("meta", "cpu"):
+    failures = {}
+    for device in _devices(component.cfg):
         memory = without_memory() if device == "meta" else torch.device(device)
         try:
             with memory, torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -66,9 +68,9 @@ def _try_network(report: Report, component: Component) -> BuiltNetwork | None:
                 fault = _fault_of(network, device, slot, _gt_size(report)) if is_models else None
             break
         except Exception as error:
-            failure = error
+            failures[device] = error
     else:
-        report.add_failure(component.path, failure)
+        report.add_failure(component.path, failures["cpu"])
         return None
     if fault:
         report.add(component.path, fault, key=fault.key if isinstance(fault, Fault) else None)
@@ -76,6 +78,19 @@ def _try_network(report: Report, component: Component) -> BuiltNetwork | None:
     trainable = [name for name, parameter in parameters.items() if parameter.requires_grad]
     scale, colour = getattr(network, "scale", None), getattr(network, "colour", None)
     return BuiltNetwork(scale, colour, tuple(parameters), tuple(trainable))
+
+
+def _devices(cfg: Mapping[str, object]) -> tuple[str, str]:
+    """Return where to try a network: the meta device takes no memory, but a second for its first operator.
+
+    It imports PyTorch's compiler for it. A small network has done all its work on the CPU by then.
+    """
+    try:
+        with without_memory(), torch.random.fork_rng(devices=[]):
+            parameters = sum(each.numel() for each in NETWORKS.build(cfg).parameters())
+    except Exception:  # the trial tells why
+        return "meta", "cpu"
+    return ("cpu", "meta") if parameters <= _SMALL else ("meta", "cpu")
 
 
 def _gt_size(report: Report) -> int | None:

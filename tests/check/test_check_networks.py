@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 import pytest
 import torch
@@ -248,3 +249,28 @@ def test_what_lacks_its_kinds_methods_is_a_fault(faults, register, where, cls, o
     text = GOOD.replace("'" + old, "'" + new).replace("', )", "')")
     found = [fault for fault in faults(text) if "nothing steps this schedule" not in fault]
     assert found == [] if message is None else len(found) == 1 and re.search(message, found[0]), found
+
+
+class Remembers(WrongShape):
+    """Remembers where it was run; `width` is what makes it large."""
+
+    places: ClassVar[list[str]] = []
+
+    def __init__(self, scale: int, width: int) -> None:
+        super().__init__(scale)
+        self.large = nn.Parameter(torch.empty(width))
+
+    def forward(self, lq):
+        self.places.append(lq.device.type)
+        return nn.functional.interpolate(lq, scale_factor=self.scale)
+
+
+@pytest.mark.parametrize(("width", "place"), [(100, "cpu"), (1 << 24, "meta")])
+def test_a_small_network_is_tried_where_no_compiler_is_imported(faults, register, width, place):
+    """A first operator on the meta device takes a second, more than a small network in all."""
+    register(NETWORKS, Remembers)
+    Remembers.places.clear()
+    described = f"type='Remembers', scale=3, width={width}"
+    text = GOOD.replace("type='ESPCN', scale=scale, kernels=[3, 3, 3], channels=[8, 4]", described)
+    assert faults(text.replace("'conv3'", "'conv'")) == []
+    assert Remembers.places == [place]
