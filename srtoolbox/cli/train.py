@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
 from srtoolbox.cli.options import CommandParser, add_device, add_plugin
@@ -35,6 +36,9 @@ def build_parser() -> CommandParser:
     parser.add_argument("--seed", type=int, help="seed of data order, crops and initialisation")
     add_device(parser)
     parser.add_argument("--overwrite", action="store_true", help="delete an earlier run in the work dir")
+    parser.add_argument(
+        "--profile", action="store_true", help="say where the time of twenty iterations goes, and train nothing"
+    )
     add_plugin(parser)
     return parser
 
@@ -43,6 +47,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
     args = parser.parse(argv)
+    if vars(args).pop("profile"):
+        return _profile(parser, args)
     if args.config is None and not ((args.resume or args.resume_from) and args.work_dir):
         parser.error("name a config, or go on with a run by --resume --work-dir DIR")
     from srtoolbox import dist
@@ -57,3 +63,15 @@ def main(argv: Sequence[str]) -> int:
         code = stop.exit_code
     dist.leave(code)
     return code
+
+
+def _profile(parser: CommandParser, args: argparse.Namespace) -> int:
+    """Print what `profile_run` does of the config."""
+    others = (args.work_dir, args.resume, args.resume_from, args.load_from, args.overwrite, args.seed)
+    if args.config is None or others != (None, False, None, None, False, None):
+        parser.error("--profile goes with a config, key=value, --device and --plugin: it trains nothing")
+    from srtoolbox.apps.profile import profile_run
+
+    profile = profile_run(args.config, device=args.device, overrides=args.overrides, plugins=args.plugins)
+    print("\n".join(profile.lines()))
+    return 0
