@@ -40,6 +40,8 @@ class NetworkFacts:
         receptive_field: radius r in LR pixels: the scale x scale output pixels of LR pixel p depend
             on the LR pixels p - r ... p + r of each axis and on no others. None: on the whole
             image, or unknown.
+        input_size: the only (height, width) that it is computed for; other images go through it in
+            windows of that size. None: any.
     """
 
     scale: int
@@ -47,6 +49,7 @@ class NetworkFacts:
     colour: str
     size_multiple: int = 1
     receptive_field: int | None = None
+    input_size: tuple[int, int] | None = None
 
     def fit(self, side: int) -> int:
         """Return the least side of an input that is at least `side`."""
@@ -63,7 +66,8 @@ def facts_of(network: nn.Module) -> NetworkFacts:
     bare: Any = unwrap(network)
     size_multiple = getattr(bare, "size_multiple", 1)
     radius = getattr(bare, "receptive_field", None)
-    return NetworkFacts(bare.scale, bare.in_channels, bare.colour, size_multiple, radius)
+    size = getattr(bare, "input_size", None)
+    return NetworkFacts(bare.scale, bare.in_channels, bare.colour, size_multiple, radius, size)
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,7 @@ class NetworkWrapper(nn.Module):
     colour: str
     size_multiple: int
     receptive_field: int | None
+    input_size: tuple[int, int] | None
 
     def __init__(self, network: nn.Module, facts: NetworkFacts | None = None) -> None:
         super().__init__()
@@ -173,6 +178,15 @@ class Refinable(Protocol):
 
     def refine(self, upscaled: Tensor) -> Tensor:
         """(N, C, H, W), interpolated -> (N, C, H, W)."""
+
+
+@runtime_checkable
+class Opaque(Protocol):
+    """A network that computes outside torch: what it does there is not seen, and is told by it."""
+
+    hidden_bytes: float
+    """The memory that it takes there for each LR pixel."""
+    parameter_count: int
 
 
 class Discriminator(nn.Module):

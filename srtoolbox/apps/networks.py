@@ -21,6 +21,7 @@ from srtoolbox.registry import NETWORKS
 from srtoolbox.text import did_you_mean
 from srtoolbox.weights.interpolate import Interpolator
 from srtoolbox.weights.load import WeightsChoice, load_network
+from srtoolbox.weights.onnx_file import is_onnx
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,10 @@ def load(source: NetworkSource, device: str | torch.device | None = None) -> tup
         if device is not None:
             return source.to(device), torch.device(device)
         return source, next(source.parameters(), torch.empty(0)).device
-    device = select_device(None if device is None else str(device))
     checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
+    if is_onnx(checkpoint.path):  # which takes images from the CPU, wherever it runs
+        return checkpoint.load("auto" if device is None else device), torch.device("cpu")
+    device = select_device(None if device is None else str(device))
     return checkpoint.load(device), device
 
 
@@ -133,13 +136,26 @@ def generator_in(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return generator if isinstance(generator, Mapping) else None
 
 
+def torch_device(name: str | None) -> torch.device:
+    """Return the named device, for None and 'auto' a GPU where there is one; the CPU beside those
+    that only ONNX Runtime knows.
+    """
+    return torch.device("cpu") if name in ("directml", "coreml") else select_device(name)
+
+
 def load_all(
-    config: Config, checkpoints: Sequence[str], device: torch.device, *, baseline: bool, trial: bool = True
+    config: Config,
+    checkpoints: Sequence[str],
+    device: torch.device,
+    *,
+    baseline: bool,
+    trial: bool = True,
+    named: str | None = None,
 ) -> Iterator[tuple[str, nn.Module]]:
     """Yield name and network of each checkpoint, or the config's network if it has no weights.
 
     With `baseline`, bicubic comes first. Other projects' weights are tried first, unless `trial` is
-    False.
+    False. ONNX files run on the device that is `named`, or on the best that their runtime has.
 
     Raises:
         ConfigError: no checkpoint for a network with weights, or one that bears the baseline's
@@ -158,7 +174,8 @@ def load_all(
     for name, path in distinct_names(checkpoints).items():
         if baseline and name == "Bicubic":
             raise ConfigError(f"{path}: bears the name of the baseline; rename the checkpoint")
-        yield name, load_network(path, config=generator, trial=trial, device=device)
+        place = named or "auto" if is_onnx(path) else device
+        yield name, load_network(path, config=generator, trial=trial, device=place)
 
 
 def distinct_names(paths: Sequence[str]) -> dict[str, str]:

@@ -67,7 +67,7 @@ def box(text: str) -> tuple[int, int, int, int]:
 
 def add_device(place: OptionContainer) -> None:
     """`--device`, for `select_device`."""
-    place.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
+    place.add_argument("--device", help="cpu, cuda, cuda:1, for ONNX also directml, coreml (default: a GPU)")
 
 
 def add_plugin(place: OptionContainer) -> None:

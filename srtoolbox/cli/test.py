@@ -18,7 +18,7 @@ def build_parser() -> CommandParser:
     parser = CommandParser("test", __doc__, EXAMPLE)
     add = parser.add_argument
     add("config", help="config with data.test (or data.val): its sets and metrics are used")
-    add("checkpoints", nargs="*", default=[], metavar="CKPT", help="checkpoints to score")
+    add("checkpoints", nargs="*", default=[], metavar="CKPT", help="checkpoints, or ONNX files, to score")
     parser.add_overrides()
     add("--datasets", metavar="A,B", help="only these of the config's sets")
     add("--baseline", action="store_true", help="score bicubic beside the checkpoints")

@@ -35,7 +35,7 @@ def build_parser() -> CommandParser:
     """Options of the command."""
     parser = CommandParser("upscale", __doc__, EXAMPLE)
     add = parser.add_argument
-    add("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox, or of another project")
+    add("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox or of another project, or an ONNX file")
     sources = "images, folders of them (recursive), quoted patterns ('in/**/*.png'), "
     add("inputs", nargs="+", metavar="INPUT", help=sources + "https addresses, - for stdin")
     _add_output_options(parser)

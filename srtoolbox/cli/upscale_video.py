@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     parser = CommandParser("upscale_video", __doc__, EXAMPLE)
     add = parser.add_argument
-    add("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox, or of another project")
+    add("checkpoint", metavar="CKPT", help="checkpoint of srtoolbox or of another project, or an ONNX file")
     add("input", metavar="VIDEO", help="any video FFmpeg reads")
     out = ".mp4, .mov, .mkv or .webm (default: <name>_sr.mp4 beside the input)"
     add("-o", "--out", metavar="FILE", help=out)

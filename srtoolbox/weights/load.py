@@ -16,6 +16,8 @@ from srtoolbox.logger import LOGGER
 from srtoolbox.plugins import advice_for_missing
 from srtoolbox.registry import NETWORKS, parameters_of
 from srtoolbox.text import did_you_mean
+from srtoolbox.weights.onnx_file import is_onnx
+from srtoolbox.weights.onnx_load import load_onnx
 from srtoolbox.weights.plausibility import examine
 from srtoolbox.weights.recognise import ForeignNetwork, WeightsChoice, find_weights, our_names, recognise
 from srtoolbox.weights.state_dicts import differences, rename_like, state_for
@@ -50,6 +52,11 @@ def read_network(
         CheckpointError: unreadable, or nothing says which network it is, or it says another scale
             than wanted, or it fails the trial.
     """
+    if is_onnx(path):
+        raise CheckpointError(
+            f"{path}: an ONNX file upscales and is scored as it is; here weights are asked for: name the checkpoint "
+            "it was made of"
+        )
     state, source = load_tensors(path), str(path)
     run_config = run_config_in(state, source)
     if run_config is not None:
@@ -174,7 +181,8 @@ def load_network(
     """Return a trained network, ready to upscale, from a checkpoint alone.
 
     Args:
-        path: a checkpoint of this toolbox, or another project's weights (docs/other_weights.md).
+        path: a checkpoint of this toolbox, another project's weights (docs/other_weights.md), or an
+            ONNX file (docs/export.md).
         config: the network's config, e.g. `dict(type='ESPCN', scale=3)`, for files that neither
             hold their own nor are recognised.
         weights: 'ema' prefers averaged weights where there are some, 'raw' takes the trained ones.
@@ -182,7 +190,7 @@ def load_network(
         trial: weights of other projects are tried on a photograph, which finds out what tensors do
             not tell, and refused where the result has nothing in common with it. False: taken as
             they look, or as `config` says.
-        device: where to put it.
+        device: where to put it; an ONNX file runs there, and takes and gives tensors of any device.
 
     Returns:
         The network in eval mode, without gradients.
@@ -191,6 +199,8 @@ def load_network(
         CheckpointError: unreadable, or weights and network do not fit, or another project's fail
             the trial.
     """
+    if is_onnx(path):
+        return load_onnx(path, scale=scale, trial=trial, device=str(device))
     file = read_network(path, config=config, weights=weights, scale=scale, trial=trial)
     return build_network(file, device)
 

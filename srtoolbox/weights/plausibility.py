@@ -19,13 +19,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from srtoolbox.errors import CheckpointError, SrtoolboxError
 from srtoolbox.io.files import read_json, sha256, write_json
+from srtoolbox.logger import LOGGER
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights.recognise import ForeignNetwork
 from srtoolbox.weights.state_dicts import state_for
-from srtoolbox.weights.trial import REFUSED, REVISION, SOUND, Score, Trial, describe, innermost, try_on_photograph
+from srtoolbox.weights.trial import (
+    REFUSED,
+    REVISION,
+    SOUND,
+    Score,
+    Trial,
+    convention_of,
+    describe,
+    innermost,
+    try_on_photograph,
+    try_ways,
+)
 
 
 def examine(source: str, assumed: ForeignNetwork, weights: str) -> ForeignNetwork:
@@ -55,6 +68,24 @@ def examine(source: str, assumed: ForeignNetwork, weights: str) -> ForeignNetwor
     if trial.score.match < SOUND:
         warnings.append(describe_doubt(trial))
     return best._replace(warnings=tuple(warnings))
+
+
+def examine_ways(source: str, title: str, network: nn.Module) -> dict[str, Any]:
+    """Try how a network out of another program is fed; returns the arguments of an `Adapter`.
+
+    The log says what came of it.
+
+    Raises:
+        CheckpointError: in no way it makes an image that has enough in common with its input.
+    """
+    trial, name = try_ways(network), Path(source).name
+    if trial.score.match < REFUSED:
+        raise CheckpointError(f"{source}: {title}, {_refusal(trial)}")
+    words = "".join(f", {word}" for word in describe(trial.config))
+    LOGGER.info("%s: %s%s; on a photograph %s", name, title, words, _figures(trial.score))
+    if trial.score.match < SOUND:
+        LOGGER.warning("%s %s", name, describe_doubt(trial))
+    return convention_of(trial.config)
 
 
 def take_outcome(assumed: ForeignNetwork, trial: Trial) -> ForeignNetwork:

@@ -101,19 +101,54 @@ def try_on_photograph(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
         return scores
 
     if config["type"] != "Adapter":  # which says how it is fed
-        # fed rightly, it beats bicubic, or comes as near as GANs do, and is like its input
-        is_near = assumed.gain > -3 or assumed.gain == -math.inf
-        is_convincing = assumed.gain > 0 or (is_near and assumed.match >= SOUND + 5)
-        if _best(results) is not results[0] or not is_convincing:
-            ways = CONVENTIONS | RGB_CONVENTIONS if colour == "rgb" else CONVENTIONS
-            results += score_adapters(ways.values())
-        best = convention_of(_best(results)[0])
-        # in the right order of channels the best range may be another one
-        bases = [{}, best] if best and colour == "rgb" else [{}]
-        last = [{**base, **convention} for base in bases for convention in LAST[colour].values()]
-        late = score_adapters(last)
+        if _best(results) is not results[0] or not _is_convincing(assumed):
+            results += score_adapters(_ways(colour))
+        late = score_adapters(_last_ways(convention_of(_best(results)[0]), colour))
         count, results = len(results) + len(late), [_best(results), *late]
     return Trial(*_best(results), assumed, count)
+
+
+def try_ways(network: nn.Module) -> Trial:
+    """Find how a network is fed that comes as it is, out of another program.
+
+    Returns:
+        the outcome, whose config is that of an `Adapter` around any network.
+    """
+    colour, sample = facts_of(network).colour, _sample(network)
+
+    def score(way: Mapping[str, Any]) -> tuple[Config, Score]:
+        return dict(way), _score(fed(network, way), sample)
+
+    results = [score({})]
+    assumed = results[0][1]
+    if not _is_convincing(assumed):
+        results += map(score, _ways(colour))
+    late = [score(way) for way in _last_ways(_best(results)[0], colour)]
+    way, best = _best([_best(results), *late])
+    config = {"type": "Adapter", "scale": facts_of(network).scale, "network": {"type": "Bicubic"}, **way}
+    return Trial(config, best, assumed, len(results) + len(late))
+
+
+def fed(network: nn.Module, way: Mapping[str, Any]) -> nn.Module:
+    """Return a network that comes as it is in an `Adapter` of these arguments."""
+    return NETWORKS.get("Adapter")(facts_of(network).scale, network, **way)
+
+
+def _is_convincing(score: Score) -> bool:
+    """Return whether a network is fed rightly: it beats bicubic, or nears it as GANs do and is like its input."""
+    is_near = score.gain > -3 or score.gain == -math.inf
+    return score.gain > 0 or (is_near and score.match >= SOUND + 5)
+
+
+def _ways(colour: str) -> Collection[Mapping[str, Any]]:
+    return (CONVENTIONS | RGB_CONVENTIONS if colour == "rgb" else CONVENTIONS).values()
+
+
+def _last_ways(best: Mapping[str, Any], colour: str) -> list[Config]:
+    """Return what is tried on top of the best convention, or on none."""
+    # in the right order of channels the best range may be another one
+    bases = [{}, best] if best and colour == "rgb" else [{}]
+    return [{**base, **convention} for base in bases for convention in LAST[colour].values()]
 
 
 def describe(config: Mapping[str, Any]) -> list[str]:

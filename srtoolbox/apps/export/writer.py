@@ -9,7 +9,6 @@ again, run on a photograph and compared with the network before it gets its name
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import json
 import logging
@@ -29,9 +28,10 @@ from srtoolbox.apps.export.parity import Parity, check, compared, pieces
 from srtoolbox.apps.networks import NetworkSource, load
 from srtoolbox.errors import OptionError, SrtoolboxError
 from srtoolbox.image import read_image
-from srtoolbox.interfaces import facts_of
+from srtoolbox.interfaces import Opaque, facts_of
 from srtoolbox.io import files
 from srtoolbox.text import first_line
+from srtoolbox.weights.onnx_file import package
 
 if TYPE_CHECKING:  # onnx is an extra, which may be missing
     from onnx import ModelProto
@@ -78,6 +78,8 @@ def export_files(
     if opset is not None and onnx is None:
         raise OptionError("opset is for ONNX: name a file to write by --onnx")
     module = load(network, "cpu")[0]
+    if isinstance(module, Opaque):
+        raise SrtoolboxError("an ONNX file is exported already; name the checkpoint that it was made of")
     pixels = chelsea() if image is None else read_image(image)
     if onnx is not None:
         parity = export_onnx(module, onnx, image=pixels, opset=opset, **options)
@@ -118,8 +120,8 @@ def export_onnx(
         SrtoolboxError: a package is missing, the network cannot be exported, or the file's result
             is another.
     """
-    _package("onnxscript", "onnx")
-    onnx, runtime = _package("onnx", "onnx"), _package("onnxruntime", "onnx")
+    package("onnxscript")
+    onnx, runtime = package("onnx"), package("onnxruntime")
     form = ExportForm(network, **options)
     batches = pieces(form, image)
     with _one_error(network, "ONNX"), _quiet():
@@ -179,7 +181,7 @@ def _set_opset(model: ModelProto, opset: int) -> None:
     Raises:
         SrtoolboxError: the exporter has left it at another one, or an operator is not of this one.
     """
-    onnx = _package("onnx", "onnx")
+    onnx = package("onnx")
     (own,) = (entry for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     if own.version != max(opset, LEAST_OPSET):
         raise SrtoolboxError(f"the exporter knows no opset {opset} for it; the one it takes by itself is {own.version}")
@@ -235,13 +237,6 @@ def _quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
-
-
-def _package(name: str, extra: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise SrtoolboxError(f"this needs the package {name}: pip install 'srtoolbox[{extra}]' ({error})") from error
 
 
 def _options(runtime: ModuleType) -> SessionOptions:

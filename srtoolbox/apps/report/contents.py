@@ -14,7 +14,7 @@ from torch import nn
 from srtoolbox import __version__
 from srtoolbox.config import Config
 from srtoolbox.engine.evaluate import Scores
-from srtoolbox.interfaces import facts_of
+from srtoolbox.interfaces import Opaque, facts_of
 from srtoolbox.io.files import sha256
 from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.metrics.base import Metric
@@ -119,10 +119,11 @@ def run_facts(
 def network_facts(title: str, network: nn.Module, file: str | None) -> NetworkEntry:
     """Return what one network is and where its weights are from."""
     parameters = sum(parameter.numel() for parameter in network.parameters())
+    parameters = network.parameter_count if isinstance(network, Opaque) else parameters
     facts = NetworkEntry(title, type(network).__name__, parameters)
     if file is None:
         return facts
-    state = load_tensors(file)
+    state = {} if isinstance(network, Opaque) else load_tensors(file)
     iteration, weights = state.get("iter"), state.get("networks")
     return replace(
         facts,

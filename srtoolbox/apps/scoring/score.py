@@ -15,7 +15,7 @@ from rich.console import Console
 from torch import nn
 
 from srtoolbox import dist
-from srtoolbox.apps.networks import distinct_names, load_all
+from srtoolbox.apps.networks import distinct_names, load_all, torch_device
 from srtoolbox.apps.report import ReportWriter
 from srtoolbox.apps.report.contents import RunFacts, run_facts
 from srtoolbox.apps.report.crops import choose_images
@@ -23,7 +23,6 @@ from srtoolbox.apps.report.writer import decisive_metric
 from srtoolbox.apps.scoring.tables import Results, as_json, print_tables
 from srtoolbox.check import check
 from srtoolbox.config import Config, resolve_config
-from srtoolbox.engine.device import select_device
 from srtoolbox.engine.evaluate import EvaluatedImage, Scores, build_eval_datasets, build_metrics, evaluate, means
 from srtoolbox.errors import ConfigError, MissingDataError, OptionError
 from srtoolbox.image import to_image, write_image
@@ -109,7 +108,7 @@ def test(
             sets, metrics = sets_and_metrics(loaded, datasets)
             with outputs:
                 baseline = baseline or outputs.has_baseline
-                networks = dict(load_all(loaded, names, place, baseline=baseline, trial=trial))
+                networks = dict(load_all(loaded, names, place, baseline=baseline, trial=trial, named=device))
                 refuse_other_scales(networks, sets)
                 results = _score_all(networks, sets, metrics, place, outputs)
                 if not dist.is_main():
@@ -170,7 +169,7 @@ def refuse_other_scales(networks: Mapping[str, nn.Module], datasets: Mapping[str
 def _ranks_joined(config: Config, device: str | None) -> Iterator[torch.device]:
     """Join the processes of a launch, which end together; yields where this one computes."""
     runtime = config.get("runtime") or {}
-    place = select_device(device or runtime.get("device"))
+    place = torch_device(device or runtime.get("device"))
     dist.init(place, runtime.get("dist_timeout", dist.TIMEOUT))
     dist.enter("evaluate", 0)
     try:

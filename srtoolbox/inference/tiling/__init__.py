@@ -80,7 +80,9 @@ Margins = tuple[Margin, Margin]
 """Those of the rows and of the columns."""
 
 
-def cut_axis(length: int, side: int, halo: int, multiple: int = 1, *, fade: bool = False) -> list[Tile]:
+def cut_axis(
+    length: int, side: int, halo: int, multiple: int = 1, *, fade: bool = False, is_fixed: bool = False
+) -> list[Tile]:
     """Return tiles of at most `side` pixels plus `halo` on either side that cover an axis.
 
     All windows are equally long (kernels that are set up for a size are set up once), as short as
@@ -92,12 +94,14 @@ def cut_axis(length: int, side: int, halo: int, multiple: int = 1, *, fade: bool
         halo: pixels that each tile sees at least on either side, within the image.
         multiple: divides starts and lengths of windows.
         fade: cross-fade over up to `halo` pixels on either side of a seam, instead of a sharp cut.
+        is_fixed: no window is shorter than `side` and both halos, unless the axis is.
     """
     padded, side, halo = (round_up(value, multiple) for value in (length, side, halo))
     if padded <= side + 2 * halo:
         return [Tile(0, length, 0, length)]
     count = -(-(padded - 2 * halo) // side)
     window = round_up(-(-(padded + 2 * halo * (count - 1)) // count), multiple)
+    window = side + 2 * halo if is_fixed else window
     cells = (padded - window) // multiple
     starts = [cells * number // (count - 1) * multiple for number in range(count)]
     seams = [(before + window + start) // 2 for before, start in itertools.pairwise(starts)]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from srtoolbox.compat.pytorch import DispatchMode, OpOverload, tree_leaves
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.restore import DTYPES, AutocastRestore, device_of
-from srtoolbox.interfaces import NetworkWrapper, Splittable, facts_of
+from srtoolbox.interfaces import NetworkWrapper, Opaque, Splittable, facts_of
 from srtoolbox.system import address_space_left, available_bytes
 from srtoolbox.text import first_line
 
@@ -172,8 +172,10 @@ def _measure(network: nn.Module, dtype: str, ensemble: bool) -> MemoryModel:
         small, large = (peak_bytes(partial(run, probe)) for probe in probes)
         return max(0.0, (large - small) / (3 * side * side))
 
-    whole = slope(AutocastRestore(network, dtype, ensemble=ensemble), 3)
     around = slope(AutocastRestore(_Stub(network), "fp32", ensemble=ensemble), 3)
+    if isinstance(network, Opaque):
+        return MemoryModel(around + network.hidden_bytes, around)
+    whole = slope(AutocastRestore(network, dtype, ensemble=ensemble), 3)
     if not isinstance(network, Splittable):
         return MemoryModel(whole, around)
     split = network

@@ -36,12 +36,31 @@ class Overlap(NamedTuple):
     halo: int  # pixels that a tile sees around it, at least
     multiple: int  # divides starts and sides of windows
     is_faded: bool  # cross-faded; else the cut is sharp, exact where the halo suffices
+    window: Size | None = None  # the only one, halo included; None: any
 
     def grid(self, size: Size, tile: Size, batch: int = 1) -> TileGrid:
         """Return the tiles of an image, with sides of at most `tile` and the halo, in groups."""
+        is_fixed, cut = self.window is not None, {"halo": self.halo, "multiple": self.multiple}
+        if self.window is not None:
+            tile = (self.window[0] - 2 * self.halo, self.window[1] - 2 * self.halo)
         axes = zip(size, tile, strict=True)
-        rows, columns = (cut_axis(length, side, *self[:2], fade=self.is_faded) for length, side in axes)
+        rows, columns = (cut_axis(*axis, **cut, fade=self.is_faded, is_fixed=is_fixed) for axis in axes)
         return TileGrid(rows, columns, batch)
+
+
+def fixed_overlap(network: nn.Module, overlap: int | None = None) -> Overlap | None:
+    """Return how the windows of a network of one input size overlap; None: it takes any size.
+
+    They are exact where the size leaves something beside what the network sees, else cross-faded.
+    """
+    facts = facts_of(network)
+    if facts.input_size is None:
+        return None
+    side, multiple, field = min(facts.input_size), facts.size_multiple, receptive_field_of(network)
+    if overlap is None and field is not None and side - 2 * round_up(field, multiple) >= multiple:
+        return Overlap(round_up(field, multiple), multiple, False, facts.input_size)
+    halo = min(FEATHER if overlap is None else overlap, side // 4) // multiple * multiple
+    return Overlap(halo, multiple, True, facts.input_size)
 
 
 class TilePlan(NamedTuple):
@@ -79,6 +98,7 @@ class TilePlanner:
         self.tile, self.overlap, self.batch = tile, overlap, batch
         self.share = SHARE
         self._pieces: tuple[int | None, ...] = PIECES if isinstance(network, Splittable) else (None,)
+        self._fixed = fixed_overlap(network, overlap)
         self.halo = network.reconstruct_field if isinstance(network, Splittable) else 0
         self._has_warned = False
 
@@ -90,6 +110,8 @@ class TilePlanner:
             row_bytes: memory of the part of the result that belongs to one row of LR pixels.
             result_bytes: memory of the whole result, where it is kept and not yet there; else 0.
         """
+        if self._fixed is not None:
+            return TilePlan(None, None, self._fixed)
         exact = Overlap(0, facts_of(self.network).size_multiple, False)
         whole = TilePlan(None, None if self.tile is None else self._pieces[0], exact)
         pixels = size[0] * size[1]
@@ -142,6 +164,8 @@ class TilePlanner:
 
     def _next_smaller(self, plan: TilePlan, size: Size) -> TilePlan | None:
         """Return the next plan with smaller windows or pieces; None: there is none."""
+        if plan.overlap.window is not None:
+            return None
         before, overlaps = plan.grid(size).largest_window, self._overlaps()
         limit = before if plan.piece is None else min(before, plan.piece)
         piece = next((each for each in self._pieces if each is not None and each < limit), plan.piece)

@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from srtoolbox.compat.pytorch import DispatchMode, OpOverload
 from srtoolbox.inference.tiling.nan_spread import NanSpread, Untraceable
-from srtoolbox.interfaces import facts_of, unwrap
+from srtoolbox.interfaces import Opaque, facts_of, unwrap
 from srtoolbox.logger import LOGGER
 
 CHROMA = 2  # pixels that the bicubic interpolation of the chroma sees, beside a network for luma
@@ -44,7 +44,7 @@ def receptive_field_of(network: nn.Module) -> int | None:
     """
     bare, facts = unwrap(network), facts_of(network)
     radius = facts.receptive_field
-    if radius is None:
+    if radius is None and not isinstance(bare, Opaque):
         if bare not in _measured:
             _measured[bare] = measure_receptive_field(bare)
         radius = _measured[bare]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from srtoolbox.errors import ConfigError
 from srtoolbox.interfaces import NetworkWrapper, require_choice, require_positive
@@ -27,7 +27,7 @@ class Adapter(NetworkWrapper):
     Args:
         scale: upscaling factor.
         network: the other network, `dict(type='ESPCN', ...)`, of this scale, which may be left out.
-            None is bicubic: it shows what the conversion alone does.
+            None is bicubic: it shows what the conversion alone does. Or a network that is there.
         order: of the channels it takes and gives: 'rgb', or 'bgr' as of images that OpenCV read.
         peak: what the input is multiplied by.
         mean: what is subtracted before: one number, or one per channel (red, green, blue).
@@ -37,7 +37,7 @@ class Adapter(NetworkWrapper):
     def __init__(
         self,
         scale: int,
-        network: Mapping[str, Any] | None = None,
+        network: Mapping[str, Any] | nn.Module | None = None,
         *,
         order: str = "rgb",
         peak: float = 1.0,
@@ -47,7 +47,9 @@ class Adapter(NetworkWrapper):
     ) -> None:
         require_positive("Adapter", scale=scale)
         require_choice("Adapter", "order", order, ("rgb", "bgr"))
-        inner = NETWORKS.build({"scale": scale, **(network or {"type": "Bicubic"})})
+        inner: Any = network
+        if not isinstance(network, nn.Module):
+            inner = NETWORKS.build({"scale": scale, **(network or {"type": "Bicubic"})})
         if inner.scale != scale:
             raise ConfigError(f"Adapter: scale={scale}, but its network upscales x{inner.scale}", key="scale")
         if order == "bgr" and inner.colour != "rgb":
