@@ -34,6 +34,8 @@ PYTORCH = [
     ("torch", "_foreach_lerp_", "foreach_lerp_"),
     ("torch", "_amp_foreach_non_finite_check_and_unscale_", "find_non_finite_"),
     ("torch:Tensor", "_is_view", "is_view"),
+    ("torch:Tensor", "_backward_hooks", "has_gradient_hooks"),
+    ("torch:Tensor", "_post_accumulate_grad_hooks", "has_gradient_hooks"),
     ("torch.utils.data._utils.signal_handling", "_remove_worker_pids", "WorkerBatches"),
     ("torch.utils.data.dataloader", "_MultiProcessingDataLoaderIter", "WorkerBatches"),
     ("torch.utils.data.dataloader:_MultiProcessingDataLoaderIter", "_try_get_data", "WorkerBatches"),

@@ -75,6 +75,7 @@ _RUNTIME = Section(
         "device": Value(str | None, form=(r"cpu|cuda(:\d+)?|auto|mps", "'cpu', 'cuda', 'cuda:N', 'mps' or 'auto'")),
         "amp": Value(str | None, among=("auto", "bf16", "fp16", None)),
         "channels_last": Value(bool | str, among=("auto", True, False)),
+        "graph": Value(bool | str, among=("auto", True, False)),
         "compile": Value(bool | str, among=("auto", "blocks", True, False)),
         "resolved": Value(dict),  # by a run: what 'auto' became there
         "threads": Value(int | None, least=1),

@@ -55,6 +55,23 @@ find_non_finite_ = torch._amp_foreach_non_finite_check_and_unscale_
 
 The kernel of torch's gradient scaler, which also multiplies by the factor."""
 
+
+def scaler_tensors(scaler: torch.amp.GradScaler) -> list[Tensor]:
+    """Return scale and growth of a gradient scaler, once it has made them."""
+    values = (scaler._scale, scaler._growth_tracker) if scaler.is_enabled() else ()
+    return [value for value in values if value is not None]
+
+
+def own_parameters(module: nn.Module) -> dict[str, nn.Parameter | None]:
+    """Return the parameters of a module without those of its children: its own table."""
+    return module._parameters
+
+
+def has_gradient_hooks(tensor: Tensor) -> bool:
+    """True if a function was given to `tensor.register_hook` or its kind for a gradient."""
+    return bool(tensor._backward_hooks or tensor._post_accumulate_grad_hooks)
+
+
 # ---- what a network does, operator by operator. Torch documents TorchDispatchMode, OpOverload and the
 # functions of trees for this, but keeps them in private modules
 

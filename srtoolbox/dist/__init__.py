@@ -226,6 +226,12 @@ def broadcast_buffers(module: nn.Module) -> None:
             buffer.copy_(data.view(buffer.dtype).view(buffer.shape))
 
 
+def sum_over_ranks(value: Tensor) -> None:
+    """Replace a tensor by its sum over ranks, in place."""
+    if dist.is_initialized():
+        dist.all_reduce(value)
+
+
 def mean_over_ranks(value: Tensor) -> Tensor:
     """Return the mean of a tensor over ranks, differentiable."""
     if not dist.is_initialized():

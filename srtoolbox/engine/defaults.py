@@ -22,7 +22,7 @@ from srtoolbox.errors import RunError
 from srtoolbox.interfaces import repeated_blocks
 
 AUTO = "auto"
-PLAIN: Mapping[str, Any] = {"amp": None, "channels_last": False, "compile": False}
+PLAIN: Mapping[str, Any] = {"amp": None, "channels_last": False, "compile": False, "graph": False}
 """The settings that may be 'auto', with what they are on a CPU and where a config lacks them."""
 RESOLVED = "resolved"
 FEWEST_BLOCKS = 8
@@ -76,7 +76,8 @@ def choose(asked: Mapping[str, Any], device: DeviceFacts, blocks: int) -> dict[s
         compilation = Choice(False, "no network repeats a block often enough")
     else:
         compilation = Choice("blocks", f"a block is there {blocks} times, and compiled once")
-    every = {"amp": amp, "channels_last": layout, "compile": compilation}
+    graph = Choice(True, "a step is launched as one")
+    every = {"amp": amp, "channels_last": layout, "compile": compilation, "graph": graph}
     return {key: every[key] for key in wanted}
 
 

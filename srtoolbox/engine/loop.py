@@ -10,7 +10,7 @@ from srtoolbox.engine.halt import check_steps
 from srtoolbox.engine.hooks.base import Phase
 from srtoolbox.engine.job.workdir import refuse_mixing
 from srtoolbox.engine.run import Run
-from srtoolbox.engine.step import EagerStep, Step
+from srtoolbox.engine.step.graph import build_step
 from srtoolbox.engine.stop import Interrupted, Stop, stop_by_signal, stopping
 from srtoolbox.logger import LOGGER
 
@@ -32,7 +32,7 @@ def iterations(run: Run) -> Iterator[int]:
     elif not run.iteration_finished:  # it was saved, and then neither evaluated nor logged
         run.call("after_iter", phases=(Phase.EVALUATE, Phase.LOG))
     run.iteration_finished = True
-    step: Step = EagerStep(run)
+    step = build_step(run)
     while run.iter < run.max_iters:
         vote = dist.Vote(run.signals.received) if run.world > 1 else None  # travels meanwhile
         run.begin_step()

@@ -83,6 +83,7 @@ class Run:
         self.terms: Mapping[str, Tensor | float] = {}  # losses of the last iteration, weighted
         self.data_seconds = self.paused_seconds = 0.0  # for batches; for saving and evaluating
         self.signals, self.stop_signal = StopSignals(), 0
+        self.in_step: frozenset[str] = frozenset()  # hooks whose `after_iter` is part of the step
         self._before_step: tuple[int, list[Tensor]] | None = None
         self._check_same_start()
         self._build(earlier=json.loads(resume["config"]) if resume else None)
@@ -236,8 +237,9 @@ class Run:
 
     def call(self, point: str, *args: object, phases: Sequence[Phase] = tuple(Phase)) -> None:
         """Let the hooks of the given phases act, in their order."""
-        for hook in self.hooks.values():
-            if hook.phase in phases:
+        done = self.in_step if point == "after_iter" else ()
+        for name, hook in self.hooks.items():
+            if hook.phase in phases and name not in done:
                 getattr(hook, point)(self, *args)
 
     @contextlib.contextmanager

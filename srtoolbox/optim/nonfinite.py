@@ -22,9 +22,12 @@ from srtoolbox.compat.pytorch import NormBase, find_non_finite_, foreach_copy_
 LAG = 2  # steps after which a GPU's flag is read: it has arrived by then, so that nothing waits
 
 
-def seed_gradient(loss: Tensor) -> Tensor | None:
-    """Return the start of a loss's backward pass: 1 (as None), or NaN if it is not finite."""
-    if loss.is_cpu:
+def seed_gradient(loss: Tensor, *, ask: bool) -> Tensor | None:
+    """Return the start of a loss's backward pass: 1 (as None), or NaN if it is not finite.
+
+    With `ask` the loss is looked at, which costs less on the CPU and waits for a device.
+    """
+    if ask:
         return None if math.isfinite(loss.item()) else torch.full_like(loss, math.nan)
     return loss.detach() * 0 + 1
 
@@ -100,12 +103,20 @@ class StatisticsGuard:
         if self._live:
             foreach_copy_(self._live, self._kept)
 
-    def after_step(self, flags: Sequence[Tensor]) -> None:
-        """Put the statistics back if a flag (`optim.nonfinite_flag`) is set, else keep them."""
+    @property
+    def tensors(self) -> list[Tensor]:
+        """What it keeps of the last good step."""
+        return self._flat
+
+    def after_step(self, flags: Sequence[Tensor], *, ask: bool | None = None) -> None:
+        """Put the statistics back if a flag (`optim.nonfinite_flag`) is set, else keep them.
+
+        With `ask` a flag is looked at, else all is left to the device (default: if it is one).
+        """
         if not self._live or not flags:
             return
         bad = reduce(torch.maximum, flags)
-        if bad.device.type == "cpu":
+        if bad.device.type == "cpu" if ask is None else ask:
             source, target = (self._kept, self._live) if bad else (self._live, self._kept)
             foreach_copy_(target, source)
             return

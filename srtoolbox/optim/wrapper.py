@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, SequentialLR
 
+from srtoolbox.compat.pytorch import scaler_tensors
 from srtoolbox.errors import ConfigError
 from srtoolbox.optim.nonfinite import SkippedSteps, flag_nonfinite, seed_gradient
 from srtoolbox.optim.parameters import freeze, nothing_to_train, parameter_groups
@@ -63,8 +64,11 @@ class OptimWrapper:
         self._scaled = self.scaler.is_enabled()  # a disabled scaler does nothing, in many steps
         self._part, self._parts = 0, 1
         self.skipped_steps = SkippedSteps()
-        fused = all(group.get("fused") for group in groups)
-        self.is_synchronous = self.device_type == "cpu" or not (fused or self._scaled)
+        self._is_fused = all(group.get("fused") for group in groups)
+        self.is_synchronous = self.device_type == "cpu" or not (self._is_fused or self._scaled)
+        self.is_on_device = False  # no value is asked for, see `on_device`
+        self.device_rates: list[Tensor] = []  # of the groups, there
+        self.average: Callable[[list[Tensor]], None] | None = None  # gradients over ranks, if DDP does not
         self._has_momentum = isinstance(optimizer, torch.optim.SGD) and any(group["momentum"] for group in groups)
         self.nonfinite_flag: Tensor | None = None  # 1 where this iteration's step is skipped
         self.is_probing = False  # gradients only, no step: to look into a fault
@@ -94,10 +98,13 @@ class OptimWrapper:
                 parameter.grad = None
         if self._parts > 1:
             loss = loss / self._parts
-        (self.scaler.scale(loss) if self._scaled else loss).backward(seed_gradient(loss))
+        seed = seed_gradient(loss, ask=loss.is_cpu and not self.is_on_device)
+        (self.scaler.scale(loss) if self._scaled else loss).backward(seed)
         if self._part < self._parts - 1 or self.is_probing:
             return None
         gradients = [p.grad for p in self.parameters if p.grad is not None]
+        if self.average is not None:
+            self.average(gradients)
         bad = flag_nonfinite(gradients)  # before clipping makes something else of an infinity
         norm = None
         if measure or self.clip is not None:
@@ -113,10 +120,12 @@ class OptimWrapper:
         first = self._has_momentum and any(
             parameter.grad is not None and parameter not in self.optimizer.state for parameter in self.parameters
         )
-        if self._scaled:
+        if self._scaled and (self._is_fused or not self.is_on_device):
             self.scaler.step(self.optimizer)
             self.scaler.update()
-        elif self.is_synchronous or first:
+        elif self.is_on_device and not self._is_fused:
+            self._step_unless(bad)
+        elif (self.is_synchronous or first) and not self.is_on_device:
             if not bad:
                 self.optimizer.step()
         else:
@@ -125,7 +134,80 @@ class OptimWrapper:
             fused.step()
             del fused.grad_scale, fused.found_inf
         self.nonfinite_flag = bad
-        self.skipped_steps.record(bad, wait=self.is_synchronous)
+        if not self.is_on_device:
+            self.skipped_steps.record(bad, wait=self.is_synchronous)
+
+    def _step_unless(self, bad: Tensor) -> None:
+        """Step an optimizer that knows no flag, and put back what it changes where one is set."""
+        if self._scaled:
+            with contextlib.suppress(RuntimeError):  # clipping has done it
+                self.scaler.unscale_(self.optimizer)
+        states = [state for state in self.optimizer.state.values() if isinstance(state, dict)]
+        tensors = [*self.parameters, *(v for state in states for v in state.values() if isinstance(v, Tensor))]
+        before = [tensor.detach().clone() for tensor in tensors]
+        self.optimizer.step()
+        for tensor, value in zip(tensors, before, strict=True):
+            tensor.detach().copy_(torch.where(bad > 0, value, tensor.detach()))
+        if self._scaled:
+            self.scaler.update()
+
+    @contextlib.contextmanager
+    def on_device(self) -> Iterator[None]:
+        """Let steps inside ask for no value, as a graph needs it, and take rates from `device_rates`.
+
+        Who takes such a step passes its flag to `count_step` afterwards.
+        """
+        groups = self.optimizer.param_groups
+        kept: list[dict[str, Any]] = [
+            {key: group[key] for key in ("lr", "capturable") if key in group} for group in groups
+        ]
+        self.fill_rates()
+        if self._scaled:
+            self.scaler.scale(self.device_rates[0])  # it makes its own tensors in the first call
+        for group, rate in zip(groups, self.device_rates, strict=True):
+            group["lr"] = rate
+            if "capturable" in group and self.device_type == "cuda":
+                group["capturable"] = True
+                self._move_steps(group["params"])
+        self.is_on_device = True
+        try:
+            yield
+        finally:
+            self.is_on_device = False
+            for group, values in zip(groups, kept, strict=True):
+                group.update(values)
+
+    def _move_steps(self, parameters: Iterable[Tensor]) -> None:
+        """Move the counts of steps to the parameters' device: eager optimizers keep them on the CPU."""
+        for parameter in parameters:
+            steps = self.optimizer.state.get(parameter, {}).get("step")
+            if isinstance(steps, Tensor) and steps.is_cpu:
+                self.optimizer.state[parameter]["step"] = steps.to(parameter.device)
+
+    def fill_rates(self) -> None:
+        """Let `device_rates` hold the groups' learning rates, at the same addresses as ever."""
+        rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        if not self.device_rates:  # fused kernels read float32 on a GPU
+            dtype = torch.float64 if self.device_type == "cpu" else torch.float32
+            self.device_rates = [torch.zeros((), dtype=dtype, device=self.parameters[0].device) for _ in rates]
+            self._filled: list[float] = []
+        if rates != self._filled:
+            for tensor, rate in zip(self.device_rates, rates, strict=True):
+                tensor.fill_(rate)
+            self._filled = rates
+
+    def count_step(self, flag: Tensor | None) -> None:
+        """Count a step taken `on_device`, by its flag; None: this iteration had none."""
+        self.nonfinite_flag = flag
+        if flag is not None:
+            self.skipped_steps.record(flag, wait=self.device_type == "cpu")
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All tensors of its state: the optimizer's and the scaler's."""
+        states = [state for state in self.optimizer.state.values() if isinstance(state, dict)]
+        own = [value for state in states for value in state.values() if isinstance(value, Tensor)]
+        return own + scaler_tensors(self.scaler)
 
     @property
     def is_recovering(self) -> bool:

@@ -31,13 +31,13 @@ ASKED = [f"runtime.{key}='auto'" for key in PLAIN]
 @pytest.mark.parametrize(
     ("asked", "device", "blocks", "values"),
     [
-        (EVERY, CPU, 23, (None, False, False)),
-        (EVERY, CARD, 23, ("bf16", True, "blocks")),
-        (EVERY, CARD, 0, ("bf16", True, False)),
-        (EVERY, CARD._replace(has_bf16=False), 23, (None, False, "blocks")),
-        (EVERY, CARD._replace(has_compiler=False), 23, ("bf16", True, False)),
-        ({**EVERY, "amp": None}, CARD, 0, (False, False)),
-        ({**EVERY, "amp": "fp16"}, CARD, 0, (True, False)),
+        (EVERY, CPU, 23, (None, False, False, False)),
+        (EVERY, CARD, 23, ("bf16", True, "blocks", True)),
+        (EVERY, CARD, 0, ("bf16", True, False, True)),
+        (EVERY, CARD._replace(has_bf16=False), 23, (None, False, "blocks", True)),
+        (EVERY, CARD._replace(has_compiler=False), 23, ("bf16", True, False, True)),
+        ({**EVERY, "amp": None}, CARD, 0, (False, False, True)),
+        ({**EVERY, "amp": "fp16"}, CARD, 0, (True, False, True)),
         ({"amp": "bf16", "compile": True}, CARD, 23, ()),
     ],
 )
@@ -101,7 +101,7 @@ def test_the_log_tells_the_choice_in_one_line(
     lines = [line for line in caplog.messages if "auto" in line]
     assert lines == [
         "runtime 'auto': amp='bf16' (the card computes in it), channels_last=True (16-bit convolutions run in it), "
-        "compile=False (Triton is not installed)"
+        "compile=False (Triton is not installed), graph=True (a step is launched as one)"
     ]
 
 
@@ -112,7 +112,7 @@ def test_a_resumed_run_goes_on_as_it_began(
         card.setattr(defaults, "facts_of_device", lambda device: CARD._replace(has_compiler=False))
         run(tiny_config, tmp_path, *ASKED, "max_iters=10", "hooks.checkpoint.interval=10")
     kept = json.loads(load(tmp_path, "iter_000010")["config"])["runtime"]
-    assert kept["resolved"] == {"amp": "bf16", "channels_last": True, "compile": False}
+    assert kept["resolved"] == {"amp": "bf16", "channels_last": True, "compile": False, "graph": True}
     caplog.set_level(logging.INFO, "srtoolbox")
     logging.getLogger("srtoolbox").propagate = True
     runner = build(tiny_config, tmp_path, *ASKED, "max_iters=10", resume=True)

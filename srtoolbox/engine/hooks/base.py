@@ -37,6 +37,12 @@ class Hook:
     """Base of hooks: override what you need. In the first `after_iter`, `run.iter` is 1."""
 
     phase: Phase = Phase.LOG
+    capturable = False
+    """True if `after_iter` is work of the device alone, the same in each iteration: then a graph
+    may hold it with the step. A class says it in its own body, subclasses do not inherit it."""
+    leaves_weights = False
+    """True if `after_iter` neither reads nor changes weights: what comes next may be captured.
+    Said like `capturable`."""
 
     def set_up(self, run: Run) -> None:
         """Add to the run what checkpoints hold, on its device, before one loads. Write nothing."""

@@ -33,6 +33,7 @@ class EMAHook(Hook):
     """
 
     phase = Phase.UPDATE
+    capturable = True
 
     def __init__(self, decay: float = 0.999, network: str = "generator") -> None:
         if not 0 <= decay < 1:

@@ -16,6 +16,7 @@ from srtoolbox import dist
 from srtoolbox.compat.pytorch import foreach_add_
 from srtoolbox.engine.hooks.base import Hook, Phase, fit_interval, positive_interval
 from srtoolbox.engine.hooks.tensorboard import WandbRun, open_writer, wandb_fault, write_graph
+from srtoolbox.engine.step import PackedTerms
 from srtoolbox.errors import ConfigError, Fault
 from srtoolbox.image import to_image
 from srtoolbox.io.files import append_line, finite_json, write_text
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
     from srtoolbox.engine.evaluate import Evaluation
     from srtoolbox.engine.run import Run
+
+MOST_PACKED = 1000
+"""Steps whose terms wait on a device to be read together."""
 
 
 @HOOKS.register
@@ -220,21 +224,38 @@ class LossAverages:
         self._sums: dict[str, float] = {}
         self._counts: dict[str, int] = {}
         self._far: dict[str, Tensor] = {}  # (sum, count) of terms that are on a GPU
+        self._packed: list[PackedTerms] = []  # of steps whose terms are one tensor each
 
     def add(self, terms: Mapping[str, Tensor | float]) -> None:
         """Take in one iteration's terms: scalars, detached. None that is not finite counts.
 
         Nothing here waits for a GPU.
         """
+        if isinstance(terms, PackedTerms):
+            self._packed.append(terms)
+            if len(self._packed) >= MOST_PACKED:
+                self._unpack()
+            return
         far: dict[str, Tensor] = {}
         for name, term in terms.items():
             if isinstance(term, Tensor) and _is_far(term):
                 far[name] = term
-            elif math.isfinite(value := float(term)):
-                self._sums[name] = self._sums.get(name, 0.0) + value
-                self._counts[name] = self._counts.get(name, 0) + 1
+            else:
+                self._add_near(name, float(term))
         if far:
             self._add_far(far)
+
+    def _add_near(self, name: str, value: float) -> None:
+        if math.isfinite(value):
+            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def _unpack(self) -> None:
+        """Read all packed terms from the device at once, and add them up in their order."""
+        steps, self._packed = self._packed, []
+        values = torch.cat([terms.packed for terms in steps]).tolist() if steps else []
+        for name, value in zip((name for terms in steps for name in terms), values, strict=True):
+            self._add_near(name, value)
 
     def _add_far(self, terms: Mapping[str, Tensor]) -> None:
         values = torch.stack(list(terms.values()))
@@ -258,6 +279,7 @@ class LossAverages:
 
     def state_dict(self) -> dict[str, tuple[float, int]]:
         """Return this rank's `{name: (sum, count)}`. Waits for the device."""
+        self._unpack()
         near = {name: (total, self._counts[name]) for name, total in self._sums.items()}
         far = list(self._far.values())
         rows = torch.stack(far).tolist() if far else []
@@ -265,7 +287,7 @@ class LossAverages:
 
     def load_state_dict(self, state: Mapping[str, tuple[float, int]]) -> None:
         """Go on from what `state_dict` gave."""
-        self._far = {}
+        self._far, self._packed = {}, []
         self._sums = {name: total for name, (total, _) in state.items()}
         self._counts = {name: count for name, (_, count) in state.items()}
 

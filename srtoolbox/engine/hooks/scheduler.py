@@ -16,6 +16,7 @@ class SchedulerHook(Hook):
     """Step schedules by iterations (optimizer steps), never epochs: `milestones=[50_000]`."""
 
     phase = Phase.UPDATE
+    leaves_weights = True
 
     def after_iter(self, run: Run) -> None:
         for optim in run.optims.values():

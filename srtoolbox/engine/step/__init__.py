@@ -23,6 +23,14 @@ class Step(Protocol):
         """Take one step of a run that has begun it; return the loss terms, means over its batches."""
 
 
+class PackedTerms(dict[str, Tensor]):
+    """Loss terms that are the elements of one tensor, `packed`, so that a device copies them at once."""
+
+    def __init__(self, names: Sequence[str], packed: Tensor) -> None:
+        super().__init__(zip(names, packed.unbind(), strict=True))
+        self.packed = packed
+
+
 class EagerStep:
     """Steps operator by operator."""
 
@@ -34,14 +42,17 @@ class EagerStep:
         return whole_step(self.run, self.run.next_batch)
 
 
-def whole_step(run: Run, next_batch: Callable[[], Batch]) -> dict[str, Tensor]:
-    """Take one step: `accumulation` batches through the restorer; statistics of a bad one put back."""
+def whole_step(run: Run, next_batch: Callable[[], Batch], *, ask: bool | None = None) -> dict[str, Tensor]:
+    """Take one step: `accumulation` batches through the restorer; statistics of a bad one put back.
+
+    With `ask=False` nothing waits for the device (default: only the CPU is asked).
+    """
     terms = []
     for part in range(run.accumulation):
         with run.part_of_step(part):  # the ranks average their gradients in the last one
             terms.append(run.model.train_step(next_batch(), run.optims))
     flags = [optim.nonfinite_flag for optim in run.optims.values()]
-    run.statistics.after_step([flag for flag in flags if flag is not None])
+    run.statistics.after_step([flag for flag in flags if flag is not None], ask=ask)
     return terms[0] if len(terms) == 1 else _means(terms)
 
 

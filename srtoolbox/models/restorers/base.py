@@ -102,6 +102,14 @@ class Restorer(nn.Module):
                 )
         return terms
 
+    def step_kind(self, iteration: int) -> object:
+        """Return what the step after so many iterations is like: equal kinds run the same operators.
+
+        A graph is captured for each. A restorer whose `train_step` asks for `self.iteration` says
+        by it what follows from the number: a tuple of booleans, say.
+        """
+        return None
+
     def train_step(self, batch: dict[str, Any], optims: dict[str, OptimWrapper]) -> dict[str, Tensor]:
         """Update from one batch; return the loss terms and, if clipped, the gradients' norm."""
         batch, optim = self.prepare(batch), optims["generator"]

@@ -89,11 +89,17 @@ class GANRestorer(Restorer):
         """The factors of the terms of `losses` and of `gan`."""
         return {**super().loss_weights(), "gan": self.gan_loss.weight}
 
+    def step_kind(self, iteration: int) -> tuple[bool, bool]:
+        """Return if the generator learns, and if the discriminator is penalised by R1."""
+        past = iteration - self.disc_init_iters
+        learns = past >= 0 and (past + 1) % self.disc_steps == 0
+        return learns, self.gan_loss.r1_weight > 0 and iteration % self.gan_loss.r1_interval == 0
+
     def train_step(self, batch: dict[str, Any], optims: dict[str, OptimWrapper]) -> dict[str, Tensor]:
         """One update of each network from one batch: weighted loss terms and figures of health."""
         batch, optim = self.prepare(batch), optims["generator"]
-        past = self.iteration - self.disc_init_iters
-        if past >= 0 and (past + 1) % self.disc_steps == 0:
+        generator_learns, _ = self.step_kind(self.iteration)
+        if generator_learns:
             sr, terms = self._generator_step(batch, optim)
         else:
             with torch.no_grad(), optim.autocast():
@@ -115,7 +121,7 @@ class GANRestorer(Restorer):
         return sr.detach(), terms if norm is None else {**terms, "grad_norm_generator": norm}
 
     def _discriminator_step(self, gt: Tensor, sr: Tensor, optim: OptimWrapper) -> dict[str, Tensor]:
-        penalised = self.gan_loss.r1_weight > 0 and self.iteration % self.gan_loss.r1_interval == 0
+        _, penalised = self.step_kind(self.iteration)
         gt = gt.detach().requires_grad_(penalised)
         with optim.autocast():
             real, fake = self.discriminator(gt), self.discriminator(sr)

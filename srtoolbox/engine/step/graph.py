@@ -1,0 +1,389 @@
+"""The step as one graph: captured once for each kind of step, then replayed.
+
+A capture keeps the kernels of a step with the addresses they work on. Whatever Python decided is
+constant from then on, so that this file is mostly about when a graph must not be believed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from srtoolbox import dist
+from srtoolbox.data.datasets.base import Batch
+from srtoolbox.engine.hooks.base import Hook, Phase
+from srtoolbox.engine.step import EagerStep, PackedTerms, Step, whole_step
+from srtoolbox.engine.step.cuda import Graphs, graphs_for
+from srtoolbox.engine.step.frozen import (
+    OWN,
+    Before,
+    Constants,
+    State,
+    parts_of,
+    reads_of_iteration,
+    unsure_parts,
+)
+from srtoolbox.interfaces import IMAGE_KEYS, unwrap
+from srtoolbox.logger import LOGGER
+from srtoolbox.text import first_line
+
+if TYPE_CHECKING:
+    from srtoolbox.engine.run import Run
+
+TERMS, UPDATES = 1e-4, 0.02
+"""Relative differences beyond rounding: of a loss term, and of all that a step changes.
+
+Gradients may be summed in another order each time, and Adam makes much of little ones."""
+SHORT, TIMES = 2, 4
+"""A graph replayed so few times before something under it changed, so many in a row, is no use."""
+MOST_KINDS = 16  # graphs of a run: each keeps its own inputs
+
+
+def build_step(run: Run) -> Step:
+    """Return what takes the steps of a run, by `runtime.graph` and its device."""
+    graphs = graphs_for(run.device) if run.runtime.get("graph") else None
+    if graphs is not None:
+        return GraphStep(run, graphs)
+    if run.runtime.get("graph"):
+        LOGGER.info("runtime.graph: there are no graphs on %s, each operator is started by itself", run.device)
+    return EagerStep(run)
+
+
+class Outcome(NamedTuple):
+    """What a step leaves: its terms, as one tensor, and the flags of the optimizers that stepped."""
+
+    names: list[str]
+    terms: Tensor
+    flags: dict[str, Tensor]
+
+
+class Capture:
+    """A captured step: its inputs, the work to replay, what comes out, and on what it relies."""
+
+    def __init__(self, inputs: Sequence[Batch], work: Sequence[Callable[[], object]], outcome: Outcome) -> None:
+        self.inputs, self.work, self.outcome, self.replays = inputs, work, outcome, 0
+        self.gradients: list[tuple[Tensor, Tensor]] = []
+
+    def rely_on(self, run: Run, hooks: dict[str, Hook], state: State) -> None:
+        """Keep what must be as it is now whenever the capture is replayed."""
+        self._state, self._places, self._constants = state, state.places(), Constants(run, hooks)
+        parameters = [parameter for optim in run.optims.values() for parameter in optim.parameters]
+        self.gradients = [(parameter, parameter.grad) for parameter in parameters if parameter.grad is not None]
+
+    def change(self) -> str | None:
+        """Return what is no longer as captured, None if it may be replayed."""
+        moved = None if self._state.places() == self._places else "where a tensor lies"
+        return moved or self._constants.change()
+
+    def fill(self, batches: Sequence[Batch]) -> None:
+        """Copy batches into its inputs."""
+        for target, batch in zip(self.inputs, batches, strict=True):
+            for key, value in target.items():
+                value.copy_(batch[key], non_blocking=True)
+
+    def replay(self) -> None:
+        """Do its work, and let the parameters have its gradients."""
+        for part in self.work:
+            part()
+        for parameter, gradient in self.gradients:
+            if parameter.grad is not gradient:
+                parameter.grad = gradient
+
+
+class GraphStep:
+    """Steps that replay a graph; where none can be right, steps operator by operator.
+
+    Hooks before which no other changes the weights are part of it (`Hook.capturable`).
+    """
+
+    def __init__(self, run: Run, graphs: Graphs) -> None:
+        self.run, self.graphs = run, graphs
+        self.captures: dict[object, Capture] = {}
+        self.hooks = _hooks_within(run)
+        self.unsure: list[str] = []
+        self.has_given_up = False
+        self._short_lived = 0
+        self._work: list[Callable[[], object]] = []
+        self._is_capturing = False
+
+    def take(self) -> dict[str, Tensor]:
+        """Take one step, see `Step`."""
+        run = self.run
+        if self.has_given_up:
+            return whole_step(run, run.next_batch)
+        if not self.captures:
+            self.unsure = unsure_parts(run)
+        batches = [self._images(run.next_batch()) for _ in range(run.accumulation)]
+        shapes = [(key, value.shape, value.dtype) for batch in batches for key, value in batch.items()]
+        kind = (run.model.step_kind(run.iter), *shapes)
+        capture = self.captures.get(kind)
+        if capture is not None and (changed := capture.change()):
+            self._forget(capture, changed)
+            capture = None
+        if capture is None and len(self.captures) >= MOST_KINDS:
+            self._give_up(f"there are more than {MOST_KINDS} kinds of steps and sizes of batches")
+        if self.has_given_up:
+            return self._by_operators(batches)
+        run.in_step = frozenset(self.hooks)
+        if capture is None:
+            return self._begin(kind, batches)
+        capture.fill(batches)
+        return self._replay(capture)
+
+    # --- the ways to take a step
+
+    def _begin(self, kind: object, batches: list[Batch]) -> dict[str, Tensor]:
+        """Take a step of a kind that has no graph: warm up, capture, put all back, replay.
+
+        A step in which an optimizer makes its moments is taken as it is: the next one is captured.
+        """
+        inputs = [{key: value.clone() for key, value in batch.items()} for batch in batches]
+        before: Before | None = None
+        fault = self._impossible()
+        try:
+            with self._on_device():
+                state = State(self.run)
+                before = Before(self.run, state, self.unsure)
+                if fault is None:
+                    outcome, fault = self._warm_up(inputs, before)
+                    if before.has_grown:
+                        return self._finish(outcome)
+                if fault is None:
+                    capture = self._capture(inputs)
+            before.put_back()
+        except Exception as error:
+            fault = self._cause(error)
+            if before is not None:
+                before.put_back()
+        if fault := self._agreed(fault):
+            self._give_up(fault)
+            return self._by_operators(batches)
+        capture.rely_on(self.run, self.hooks, state)
+        self.captures[kind] = capture
+        return self._replay(capture)
+
+    def _replay(self, capture: Capture) -> dict[str, Tensor]:
+        for optim in self.run.optims.values():
+            optim.fill_rates()
+        capture.replays += 1
+        if self.unsure and capture.replays & (capture.replays - 1) == 0:  # 1, 2, 4, 8 ...
+            return self._verify(capture)
+        capture.replay()
+        return self._finish(capture.outcome)
+
+    def _verify(self, capture: Capture) -> dict[str, Tensor]:
+        """Take a step by operators and by the graph, from one state; go on with the graph's if equal."""
+        state = State(self.run)
+        before = Before(self.run, state, self.unsure)
+        with self._on_device(), self.graphs.aside():
+            outcome = self._step(capture.inputs)
+        fault, expected, terms = _host_fault(before), state.values(), outcome.terms.clone()
+        before.put_back()
+        capture.replay()
+        by_graph = capture.outcome
+        if fault is None and outcome.names != by_graph.names:
+            fault = f"the terms are {', '.join(outcome.names)} and were {', '.join(by_graph.names)}"
+        fault = fault or _difference(by_graph, terms) or _distance(state.tensors(), expected, before.values)
+        if fault := self._agreed(fault):
+            before.put_back()
+            self._give_up(fault)
+            return self._by_operators(capture.inputs)
+        return self._finish(by_graph)
+
+    def _by_operators(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
+        with self._prepared():
+            return whole_step(self.run, iter([dict(batch) for batch in batches]).__next__)
+
+    def _finish(self, outcome: Outcome) -> dict[str, Tensor]:
+        """Count a step; return its terms, which the next one leaves as they are."""
+        for name, optim in self.run.optims.items():
+            optim.count_step(outcome.flags.get(name))
+        return PackedTerms(outcome.names, outcome.terms.clone())
+
+    # --- what is captured
+
+    def _step(self, inputs: Sequence[Batch]) -> Outcome:
+        """Take a step as a graph would: the restorer's, and what hooks do within it."""
+        run = self.run
+        terms = whole_step(run, iter([dict(batch) for batch in inputs]).__next__, ask=False)
+        for hook in self.hooks.values():
+            hook.after_iter(run)
+        if numbers := [name for name, term in terms.items() if not isinstance(term, Tensor)]:
+            raise RuntimeError(f"the term {numbers[0]!r} is a number of the host")
+        flags = {name: optim.nonfinite_flag for name, optim in run.optims.items()}
+        values = torch.stack([term.detach().float().reshape(()) for term in terms.values()])
+        return Outcome(list(terms), values, {name: flag for name, flag in flags.items() if flag is not None})
+
+    def _warm_up(self, inputs: Sequence[Batch], before: Before) -> tuple[Outcome, str | None]:
+        """Take the first steps aside; return the first one's outcome, and what a graph cannot hold."""
+        with self.graphs.aside():
+            with reads_of_iteration(self.run.model) as reads:
+                outcome = self._step(inputs)
+            if before.has_grown:
+                return outcome, None
+            fault = _host_fault(before)
+            if fault is None and reads and not _says_kinds(self.run.model):
+                fault = f"{reads[0]} asks for the iteration, and no step_kind(iteration) says when steps are alike"
+            for number in range(1, self.graphs.warm_ups) if fault is None else ():
+                last = number == self.graphs.warm_ups - 1
+                with self.graphs.strict() if last else contextlib.nullcontext():
+                    self._step(inputs)
+        return outcome, fault
+
+    def _capture(self, inputs: Sequence[Batch]) -> Capture:
+        with self.graphs.aside():
+            self._work, self._is_capturing = [], True
+            self.graphs.begin()
+            try:
+                outcome = self._step(inputs)
+            except BaseException:
+                self.graphs.break_off()
+                raise
+            finally:
+                self._is_capturing = False
+            self._work.append(self.graphs.end())
+        return Capture(inputs, self._work, outcome)
+
+    def _images(self, batch: Batch) -> Batch:
+        """Return the images of a batch; degradations, which choose on the host, come first.
+
+        A step with parts that are not sure may ask for other tensors of the batch, too.
+        """
+        if getattr(self.run.model, "transform", None) is not None:
+            batch = self.run.model.prepare(batch)
+        wanted = batch if self.unsure else IMAGE_KEYS
+        return {key: batch[key].to(self.run.device) for key in wanted if isinstance(batch.get(key), Tensor)}
+
+    @contextlib.contextmanager
+    def _prepared(self) -> Iterator[None]:
+        """Let the restorer take batches that `_images` has prepared."""
+        model = self.run.model
+        if getattr(model, "transform", None) is None:
+            yield
+            return
+        own = vars(model).get("prepare")
+        model.prepare = lambda batch: batch
+        try:
+            yield
+        finally:
+            del model.prepare
+            if own is not None:
+                model.prepare = own
+
+    @contextlib.contextmanager
+    def _on_device(self) -> Iterator[None]:
+        """Take steps as they are captured: without a question to the device, rates in tensors."""
+        run = self.run
+        wrapped = {name: getattr(run.model, name) for name in run.optims} if run.world > 1 else {}
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._prepared())
+            for optim in run.optims.values():
+                stack.enter_context(optim.on_device())
+            for name, network in wrapped.items():  # the gradients are averaged between two graphs
+                stack.callback(setattr, run.model, name, network)
+                setattr(run.model, name, unwrap(network))
+                stack.callback(setattr, run.optims[name], "average", None)
+                run.optims[name].average = self._average
+            yield
+
+    def _average(self, gradients: list[Tensor]) -> None:
+        """Average gradients over the ranks: one graph ends before, another begins after."""
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients]).div_(self.run.world)
+
+        def exchange() -> None:
+            dist.sum_over_ranks(flat)
+
+        if self._is_capturing:
+            self._work += [self.graphs.end(), exchange]
+            self.graphs.begin()
+        else:
+            exchange()
+        parts = flat.split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view(gradient.shape))
+
+    # --- when not to believe a graph
+
+    def _impossible(self) -> str | None:
+        parts = parts_of(self.run).items() if self.run.world > 1 else ()
+        name = next((name for name, part in parts if getattr(part, "relativistic", False)), None)
+        return name and f"{name} asks all ranks for their means in the middle of a step"
+
+    def _agreed(self, fault: str | None) -> str | None:
+        """Return the fault of this rank, or of another one."""
+        return next(filter(None, dist.all_gather_object(fault)), None) if self.run.world > 1 else fault
+
+    def _cause(self, error: BaseException) -> str:
+        """Say what broke a capture off: the code that it came from, outside PyTorch, and the reason."""
+        apart = ("torch", "srtoolbox.engine", "srtoolbox.compat", type(self.graphs).__module__)
+        frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+        names = [f"{frame.f_globals.get('__name__')}." for frame, _ in frames]
+        own = [
+            place
+            for place, name in zip(frames, names, strict=True)
+            if not name.startswith(tuple(f"{a}." for a in apart))
+        ]
+        frame, line = (own or frames)[-1]
+        code = frame.f_code
+        place = f"{code.co_qualname.partition('.<locals>')[0]} ({Path(code.co_filename).name}, line {line})"
+        return f"{place}: {first_line(error)}"
+
+    def _forget(self, capture: Capture, changed: str) -> None:
+        """Drop all graphs, since something under them is another now; give up if it always is."""
+        self._short_lived = self._short_lived + 1 if capture.replays <= SHORT else 0
+        self.captures.clear()
+        if self._short_lived >= TIMES:
+            self._give_up(f"{changed} changes from step to step")
+
+    def _give_up(self, reason: str) -> None:
+        self.has_given_up, self.run.in_step = True, frozenset()
+        self.captures.clear()
+        LOGGER.warning("the steps of this run are not captured in a graph, and take longer: %s", reason)
+
+
+def _hooks_within(run: Run) -> dict[str, Hook]:
+    """Return the hooks that a graph holds: those before which no other acts on the weights."""
+    within: dict[str, Hook] = {}
+    for name, hook in run.hooks.items():
+        if hook.phase == Phase.UPDATE and vars(type(hook)).get("leaves_weights", False):
+            continue
+        if hook.phase != Phase.UPDATE or not vars(type(hook)).get("capturable", False):
+            break
+        within[name] = hook
+    return within
+
+
+def _says_kinds(model: nn.Module) -> bool:
+    """True if a class of a plugin says which steps are alike."""
+    owner = next(kind for kind in type(model).__mro__ if "step_kind" in vars(kind))
+    return owner.__module__.partition(".")[0] not in OWN
+
+
+def _host_fault(before: Before) -> str | None:
+    changed = before.host.change()
+    return changed and f"a step draws or counts on the host, where a graph does nothing ({changed} changed)"
+
+
+def _difference(by_graph: Outcome, expected: Tensor) -> str | None:
+    """Return the sentence about a term that a graph computes otherwise, None if none is."""
+    for name, one, other in zip(by_graph.names, by_graph.terms.tolist(), expected.tolist(), strict=True):
+        if one != other and not abs(one - other) <= TERMS * abs(other) and (one == one or other == other):
+            return f"the term {name!r} is {other:.6g} by the step itself and {one:.6g} by its graph"
+    return None
+
+
+def _distance(tensors: Sequence[Tensor], expected: Sequence[Tensor], start: Sequence[Tensor]) -> str | None:
+    """Return the sentence about an update that a graph does otherwise, None if it is the same."""
+    triples = [rows for rows in zip(tensors, expected, start, strict=True)]
+    away = sum(float((now.detach() - value).double().nan_to_num().square().sum()) for now, value, _ in triples)
+    steps = sum(float((value - first).double().nan_to_num().square().sum()) for _, value, first in triples)
+    if away <= UPDATES**2 * steps:
+        return None
+    share = (away / steps) ** 0.5 if steps else float("inf")
+    return f"weights and moments after the step and after its graph differ by {share:.2g} of the update"

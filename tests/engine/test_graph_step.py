@@ -1,0 +1,380 @@
+"""Steps replayed from a graph equal steps taken operator by operator, or the run goes on without one and says why.
+
+On the CPU by the stand-in `RecordedGraphs`, to the last bit; `tests/gpu` has the same tests for CUDA, to rounding.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srtoolbox.engine.hooks import Hook, Phase
+from srtoolbox.engine.loop import iterations
+from srtoolbox.engine.run import Run
+from srtoolbox.engine.step import graph
+from srtoolbox.models.restorers.base import Restorer
+from srtoolbox.registry import HOOKS, LOSSES, MODELS
+from tests.engine.recorded import RecordedGraphs
+from tests.engine.runs import build, differing, final_state, flatten, records, run
+
+QUICK = ("max_iters=9", "hooks.evaluate=None", "hooks.checkpoint=None")
+
+
+class Place(NamedTuple):
+    """Where the tests run: what captures there, settings, and whether equal is equal to the bit."""
+
+    graphs: RecordedGraphs
+    settings: tuple[str, ...]
+    is_exact: bool
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Place:
+    graphs = RecordedGraphs()
+    monkeypatch.setattr(graph, "graphs_for", lambda device: graphs)
+    return Place(graphs, ("runtime.device=cpu",), is_exact=True)
+
+
+Trained = Callable[..., tuple[Run, Run]]
+Act = Callable[[Run], None]
+
+
+@pytest.fixture
+def trained(place: Place, tiny_config: Path, tmp_path: Path) -> Iterator[Trained]:
+    """Train a config eagerly and by graphs, `act` after each iteration; what they end with must be alike."""
+
+    def both(*changes: str, act: Act = lambda run: None) -> tuple[Run, Run]:
+        runs: list[Run] = []
+        for name, setting in (("eager", False), ("graph", True)):
+            settings = (*QUICK, *place.settings, *changes, f"runtime.graph={setting}")
+            runner = build(tiny_config, tmp_path / f"{name}{len(list(tmp_path.iterdir()))}", *settings)
+            for _ in iterations(runner):
+                act(runner)
+            runner.close()
+            runs.append(runner)
+        assert_alike(*runs, is_exact=place.is_exact)
+        return runs[0], runs[1]
+
+    yield both
+
+
+def assert_alike(eager: Run, by_graph: Run, *, is_exact: bool) -> None:
+    left, right = (strip(runner.state_dict()) for runner in (eager, by_graph))
+    if is_exact:
+        assert differing(flatten(left), flatten(right)) == []
+        return
+    for name, weights in left["networks"].items():
+        for key, value in weights.items():
+            torch.testing.assert_close(right["networks"][name][key], value, rtol=1e-2, atol=1e-3)
+
+
+def strip(state: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in state.items() if key != "config"}
+
+
+@LOSSES.register
+class SureLoss(nn.Module):
+    """The mean distance; NaN for some batches, told on the device."""
+
+    capturable = True
+
+    def __init__(self, above: float = math.inf) -> None:
+        super().__init__()
+        self.above = above
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        factor = torch.where(target.mean() > self.above, torch.full_like(target.mean(), math.nan), 1.0)
+        return factor * F.l1_loss(pred, target)
+
+
+NORM = "model.generator={'type': 'SRResNet', 'scale': 3, 'num_features': 4, 'num_blocks': 1, '_delete_': True}"
+GAN = (
+    "model.type=GANRestorer",
+    "model.generator.colour=rgb",
+    "model.gan_loss={'type': 'GANLoss', 'r1_weight': 1.0, 'r1_interval': 2}",
+    "model.discriminator={'type': 'VGGDiscriminator', 'input_size': 24, 'channels': [4, 4], 'fc': [8]}",
+    "optim.discriminator={'optimizer': {'type': 'Adam'}}",
+)
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "plain": (),
+    "accumulated": ("accumulate=3",),
+    "clipped": ("optim.generator.clip=0.01",),
+    "bf16": ("runtime.amp=bf16",),
+    "normalised": (NORM,),
+    "frozen": (NORM, "optim.generator.frozen=['conv_first']"),
+    "groups": ("optim.generator.param_groups={'conv3': {'lr': 1e-4, 'weight_decay': 0.1}}",),
+    "momentum": ("optim.generator.optimizer={'type': 'SGD', 'lr': 0.01, 'momentum': 0.9, '_delete_': True}",),
+    "not fused": ("optim.generator.optimizer={'type': 'Rprop', 'lr': 0.001, '_delete_': True}",),
+    "SGD": ("optim.generator.optimizer={'type': 'SGD', 'lr': 0.01, '_delete_': True}",),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_graph_takes_the_steps_of_the_operators(variant: str, trained: Trained, place: Place) -> None:
+    trained(*VARIANTS[variant])
+    assert place.graphs.captures == 1
+    assert place.graphs.replays == (9 if variant == "SGD" else 8)  # the first step makes the moments
+
+
+@pytest.mark.parametrize(
+    ("changes", "captures", "eager_steps"),
+    # of the last: four, since where the generator's moments come, a kind that has a graph is captured anew
+    [((), 2, 1), (("model.disc_steps=2", "model.disc_init_iters=3"), 4, 2)],
+)
+def test_each_kind_of_step_of_a_gan_has_its_graph(
+    changes: tuple[str, ...], captures: int, eager_steps: int, trained: Trained, place: Place
+) -> None:
+    trained(*GAN, *changes)
+    assert place.graphs.captures == captures and place.graphs.replays == 9 - eager_steps
+
+
+def test_a_bad_step_is_left_out_within_the_graph(trained: Trained, place: Place) -> None:
+    eager, by_graph = trained(NORM, "model.losses.pixel={'type': 'SureLoss', 'above': 0.45, '_delete_': True}")
+    assert 0 < by_graph.optims["generator"].skipped_steps.total < 9
+    assert eager.optims["generator"].skipped_steps.total == by_graph.optims["generator"].skipped_steps.total
+    assert place.graphs.captures == 1
+
+
+# --- what changes under a graph
+
+
+def replace_data(runner: Run) -> None:
+    if runner.iter == 4:
+        parameter = next(runner.networks["generator"].parameters())
+        parameter.data = parameter.detach() * 0.5
+
+
+def load_again(runner: Run) -> None:
+    if runner.iter == 3:
+        vars(runner)["kept"] = strip(runner.state_dict())
+        kept = vars(runner)["kept"]
+        for part in ("networks", "optims"):
+            kept[part] = {name: _copied(state) for name, state in kept[part].items()}
+    if runner.iter == 6:
+        for name, state in vars(runner)["kept"]["networks"].items():
+            runner.networks[name].load_state_dict(state)
+        for name, state in vars(runner)["kept"]["optims"].items():
+            runner.optims[name].load_state_dict(state)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def halve_the_weight(runner: Run) -> None:
+    if runner.iter == 5:
+        runner.model.losses["pixel"].weight /= 2
+
+
+def thaw(runner: Run) -> None:
+    if runner.iter == 5:
+        next(runner.networks["generator"].parameters()).requires_grad_(False)
+
+
+@pytest.mark.parametrize("act", [replace_data, load_again, halve_the_weight, thaw])
+def test_what_changes_under_a_graph_is_captured_anew(act: Act, trained: Trained, place: Place) -> None:
+    trained(act=act)
+    assert place.graphs.captures == 2 and place.graphs.replays == 8
+
+
+@pytest.fixture
+def warnings(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.WARNING, "srtoolbox")
+    return caplog
+
+
+def test_what_changes_in_each_step_is_captured_no_more(
+    trained: Trained, place: Place, warnings: pytest.LogCaptureFixture
+) -> None:
+    def ramp(runner: Run) -> None:
+        runner.model.losses["pixel"].weight = 1 + runner.iter
+
+    trained(act=ramp)
+    (message,) = warnings.messages
+    assert "losses.pixel.weight changes from step to step" in message
+
+
+# --- what a capture would freeze
+
+
+class Plugin(nn.Module):
+    """Base of losses as a user writes them; says nothing of graphs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def factor(self) -> float:
+        return 1.0
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        return self.factor() * F.l1_loss(pred, target)
+
+
+@LOSSES.register
+class Innocent(Plugin):
+    """Does the same in each step."""
+
+
+@LOSSES.register
+class Counting(Plugin):
+    """Ramps by a counter of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = [1000]
+
+    def factor(self) -> float:
+        self.calls[0] += 1
+        return self.calls[0] / 1000
+
+
+@LOSSES.register
+class Dicing(Plugin):
+    """Draws from Python's random numbers."""
+
+    def factor(self) -> float:
+        return random.random()
+
+
+@LOSSES.register
+class Asking(Plugin):
+    """Asks the device for a value."""
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        loss = F.l1_loss(pred, target)
+        return loss * 2 if loss.item() > 0.1 else loss
+
+
+CLOCK = [0]
+
+
+@LOSSES.register
+class Hidden(Plugin):
+    """Ramps by what no attribute shows."""
+
+    def factor(self) -> float:
+        return 1.0 + CLOCK[0]
+
+
+@MODELS.register
+class Ramping(Restorer):
+    """Weighs its losses by the iteration."""
+
+    def image_losses(self, sr: Tensor, batch: dict[str, Any]) -> dict[str, Tensor]:
+        return {name: term * (1 + self.iteration) for name, term in super().image_losses(sr, batch).items()}
+
+
+def loss(kind: str) -> str:
+    return f"model.losses.pixel={{'type': '{kind}', '_delete_': True}}"
+
+
+def tick(runner: Run) -> None:
+    CLOCK[0] = runner.iter
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (loss("Counting"), "draws or counts on the host, where a graph does nothing (losses.pixel.calls changed)"),
+        (loss("Dicing"), "Python's random numbers changed"),
+        (loss("Asking"), "Asking.forward (test_graph_step.py, line"),
+        (loss("Hidden"), "the term 'pixel' is"),
+        ("model.type=Ramping", "Ramping.image_losses asks for the iteration"),
+        (
+            "optim.generator.optimizer={'type': 'NAdam', 'lr': 0.001, '_delete_': True}",
+            "operation not permitted",
+        ),
+    ],
+    ids=["counter", "random", "waiting", "hidden", "iteration", "optimizer"],
+)
+def test_what_a_graph_cannot_hold_is_taken_by_operators(
+    change: str, words: str, trained: Trained, warnings: pytest.LogCaptureFixture
+) -> None:
+    CLOCK[0] = 0
+    state = random.getstate()
+
+    def act(runner: Run) -> None:
+        if runner.iter == 9:
+            CLOCK[0] = 0
+        else:
+            tick(runner)
+
+    trained(change, act=act)
+    random.setstate(state)
+    (message,) = warnings.messages
+    assert "not captured in a graph" in message and words in message
+
+
+def test_a_plugin_that_says_nothing_is_verified_and_captured(
+    trained: Trained, place: Place, warnings: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified, verify = [], graph.GraphStep._verify
+
+    def watched(step: graph.GraphStep, capture: graph.Capture) -> dict[str, Tensor]:
+        verified.append(step.run.iter)
+        return verify(step, capture)
+
+    monkeypatch.setattr(graph.GraphStep, "_verify", watched)
+    trained(loss("Innocent"))
+    assert verified == [1, 2, 4, 8] and not warnings.messages and place.graphs.captures == 1
+
+
+@HOOKS.register
+class ClampHook(Hook):
+    """Keeps weights small, before they are averaged."""
+
+    phase = Phase.UPDATE
+
+    @torch.no_grad()
+    def after_iter(self, runner: Run) -> None:
+        for parameter in runner.networks["generator"].parameters():
+            parameter.clamp_(-0.05, 0.05)
+
+
+def test_an_average_stays_out_of_the_graph_behind_a_hook_that_changes_weights(trained: Trained) -> None:
+    _, by_graph = trained("hooks={'clamp': {'type': 'ClampHook'}, 'ema': {'type': 'EMAHook'}, '_delete_': True}")
+    assert by_graph.in_step == frozenset()
+    _, by_graph = trained("hooks.clamp={'type': 'ClampHook'}")
+    assert by_graph.in_step == {"ema"}
+
+
+@LOSSES.register
+class Noisy(Plugin):
+    """Draws on the device."""
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        return F.l1_loss(F.dropout(pred, 0.3), target)
+
+
+def test_random_numbers_of_the_device_go_on_in_a_graph(trained: Trained, place: Place) -> None:
+    trained(loss("Noisy"))
+    assert place.graphs.captures == 1
+
+
+# --- resume
+
+
+@pytest.mark.parametrize("changes", [(), GAN], ids=["plain", "gan"])
+def test_a_resume_through_graphs_is_exact(
+    changes: tuple[str, ...], place: Place, tiny_config: Path, tmp_path: Path
+) -> None:
+    settings = (*place.settings, *changes, "runtime.graph=True", "hooks.evaluate=None", "max_iters=12")
+    settings = (*settings, "hooks.checkpoint.best=None", "runtime.deterministic=True")
+    run(tiny_config, tmp_path / "whole", *settings)
+    for stop in (4, 7):
+        run(tiny_config, tmp_path / f"{stop}", *settings, f"hooks.kill={{'type': 'KillHook', 'at': {stop}}}")
+        run(tiny_config, tmp_path / f"{stop}", *settings, resume=True)
+        whole, resumed = (final_state(tmp_path / name, 12) for name in ("whole", f"{stop}"))
+        assert differing(whole, resumed) == []
+        assert records(tmp_path / "whole") == records(tmp_path / f"{stop}")
