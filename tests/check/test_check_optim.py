@@ -132,3 +132,11 @@ def test_a_network_without_parameters_is_nothing_to_train(faults, register):
     network = "dict(type='ESPCN', scale=scale, kernels=[3, 3, 3], channels=[8, 4])"
     found = faults(GOOD.replace(network, "dict(type='Nearest')").replace("param_groups={'conv3': dict(lr=1e-4)},", ""))
     assert found == ["8: optim.generator: there is nothing to train: this network has no parameters"]
+
+
+def test_a_test_builds_no_optimizer(faults):
+    """Torch's import its compiler when they are built; names are checked all the same."""
+    sets = "data['test'] = dict(datasets=dict(a=dict(type='GTOnlyDataset', gt='x', scale=3)))\n"
+    wrong = GOOD.replace("lr=1e-3", "lr=-1.0")
+    assert wrong != GOOD and any("optim.generator.optimizer" in fault for fault in faults(wrong))
+    assert faults(wrong + sets, mode="test") == []
