@@ -1,5 +1,6 @@
 """Stores in shards: as one LMDB of all their images, or refused by the names of what is wrong."""
 
+import itertools
 import multiprocessing
 import pickle
 import shutil
@@ -8,11 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from srtoolbox.data.datasets import paired
+from srtoolbox.data.datasets.concat import ConcatDataset
+from srtoolbox.data.datasets.gt_only import GTOnlyDataset
+from srtoolbox.data.datasets.paired import PairedDataset
+from srtoolbox.data.loading.draws import Draw, EndlessSampler
+from srtoolbox.data.loading.loader import build_eval_loader
 from srtoolbox.data.stores import open_store
 from srtoolbox.data.stores.lmdb import LmdbStore
 from srtoolbox.data.stores.pairing import check_sizes, pair_keys
 from srtoolbox.data.stores.sharded import ShardedStore, Share, shard_path, shard_writer
-from srtoolbox.errors import DataError, MissingDataError
+from srtoolbox.errors import ConfigError, DataError, MissingDataError
 from srtoolbox.io.pieces import Shard
 from tests.data.stores import add_images, tiny_store
 
@@ -144,3 +151,69 @@ def test_a_shard_may_be_empty(tmp_path: Path) -> None:
     for number, own in enumerate((["b"], [], ["a"]), 1):
         add_images(shard_writer(tmp_path / "s", {"encoding": "raw"}, own, Shard(number, 3), "all"), own)
     assert open_store(tmp_path / "s").keys() == ["a", "b"]
+
+
+# ---- a share for each rank
+
+
+def of_rank(rank: int, world: int, monkeypatch: pytest.MonkeyPatch, *args: object, **named: object) -> PairedDataset:
+    monkeypatch.setattr(paired.dist, "rank", lambda: rank)
+    monkeypatch.setattr(paired.dist, "world_size", lambda: world)
+    return PairedDataset(*args, shards="rank", **named)
+
+
+def draws_of(dataset: PairedDataset, rank: int, world: int, start: int = 0, count: int = 12) -> list[list[Draw]]:
+    return list(itertools.islice(EndlessSampler(dataset, 3, 7, start, rank, world), count))
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 4])
+def test_each_rank_draws_its_own_images_and_goes_on_exactly(tmp_path: Path, monkeypatch, world: int) -> None:
+    path = str(shards(tmp_path / "many.lmdb", "dealt out"))
+    taken, numbers = [], []
+    for rank in range(world):
+        dataset = of_rank(rank, world, monkeypatch, path, path, 1, sampling="area" if rank else "image")
+        assert dataset.keys() == [key for place, key in enumerate(KEYS) if place % 4 % world == rank]
+        assert dataset.is_share == (world > 1)
+        drawn = draws_of(dataset, rank, world, count=24)
+        assert draws_of(dataset, rank, world, start=9 * world) == drawn[3:15]
+        assert [draw.number for draw in drawn[1]] == [3 * world + 3 * rank + n for n in range(3)]
+        own = [draw.index for batch in drawn for draw in batch]
+        if rank == 0:  # every epoch is a permutation
+            assert (
+                sorted(own[: len(dataset)]) == sorted(own[len(dataset) : 2 * len(dataset)]) == list(range(len(dataset)))
+            )
+        taken += dataset.keys()
+        numbers += [draw.number for batch in drawn for draw in batch]
+        assert dataset.sample(drawn[0][0])["key"] == dataset.keys()[own[0]]
+    assert sorted(taken) == KEYS and sorted(numbers) == list(range(72 * world))
+
+
+def test_one_process_reads_all_as_ever_and_ranks_are_in_different_orders(tmp_path: Path, monkeypatch) -> None:
+    path = str(shards(tmp_path / "many.lmdb", "in a row"))
+    usual = PairedDataset(path, path, 1)
+    assert draws_of(of_rank(0, 1, monkeypatch, path, path, 1), 0, 1) == draws_of(usual, 0, 1)
+    first, second = (of_rank(rank, 4, monkeypatch, path, path, 1) for rank in (0, 1))
+    assert len(first) == len(second) == 9
+    orders = [
+        [draw.index for batch in draws_of(each, rank, 4, count=3) for draw in batch]
+        for rank, each in enumerate((first, second))
+    ]
+    assert orders[0] != orders[1]
+    assert not usual.is_share and ConcatDataset([first, usual]).is_share
+    with pytest.raises(DataError, match="leave shards at 'all'"):
+        next(build_eval_loader(first))
+    with pytest.raises(ConfigError, match="shards is one of 'all', 'rank'"):
+        PairedDataset(path, path, 1, shards="some")
+    only = GTOnlyDataset(path, 1, shards="rank")
+    assert only.is_share and only.keys() == second.keys()
+
+
+def test_batches_of_shards_are_those_of_one_store(one: LmdbStore, tmp_path: Path) -> None:
+    path = str(shards(tmp_path / "many.lmdb", "dealt out"))
+    for options in ({"sampling": "area"}, {"gt_size": 3, "small": "skip"}, {"gt_size": 4, "small": "reflect"}):
+        datasets = [PairedDataset(each, each, 1, **options) for each in (one.path, path)]
+        drawn = draws_of(datasets[0], 0, 1)
+        assert drawn == draws_of(datasets[1], 0, 1)
+        for draw in itertools.chain.from_iterable(drawn):
+            first, second = (dataset.sample(draw) for dataset in datasets)
+            assert first["key"] == second["key"] and np.array_equal(first["gt"], second["gt"])

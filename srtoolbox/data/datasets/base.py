@@ -31,6 +31,8 @@ class SRDataset(Dataset, ABC):
     """
 
     scale: int | None
+    is_share: bool = False
+    """True if the images are those of this rank alone, and other ranks have others."""
 
     @abstractmethod
     def __len__(self) -> int:

@@ -42,6 +42,7 @@ class ConcatDataset(SRDataset):
         if weights is not None and (len(weights) != len(self.datasets) or min(weights) < 0 or sum(weights) <= 0):
             fault = f"{len(self.datasets)} datasets need as many weights >= 0, got {list(weights)}"
             raise ConfigError(f"ConcatDataset: {fault}", key="weights")
+        self.is_share = any(dataset.is_share for dataset in self.datasets)
         self._weights = weights
         self._ends = list(itertools.accumulate(len(dataset) for dataset in self.datasets))
 

@@ -13,6 +13,7 @@ from srtoolbox.errors import ConfigError, Fault
 
 Sampling = Literal["image", "area"]
 CropMode = Literal["random", "center", "ten"]
+Shards = Literal["all", "rank"]
 SmallPolicy = Literal["error", "reflect", "zero", "skip"]
 CROPS = ("random", "center", "ten", None)
 SMALL = ("error", "reflect", "zero", "skip")
@@ -28,6 +29,7 @@ class CropOptions(NamedTuple):
     channels: int
     sampling: Sampling
     max_images: int | None
+    shards: Shards = "all"
 
     def validate(self, name: str, scale: int) -> None:
         """Raise a ConfigError that lists all faults of dataset `name`, if there are any."""
@@ -102,7 +104,12 @@ def option_faults(scale: int, options: Mapping[str, Any]) -> list[Fault]:
     if not isinstance(scale, int) or scale < 1:
         return [Fault("scale", f"scale is a whole number from 1 up, got {scale!r}")]
     faults = crop_faults(options.get("gt_size"), scale, options.get("crop", "random"))
-    for name, allowed in (("small", SMALL), ("sampling", ("image", "area")), ("channels", (1, 3))):
+    for name, allowed in (
+        ("small", SMALL),
+        ("sampling", ("image", "area")),
+        ("channels", (1, 3)),
+        ("shards", ("all", "rank")),
+    ):
         if name in options and options[name] not in allowed:
             faults.append(Fault(name, f"{name} is one of {', '.join(map(repr, allowed))}, got {options[name]!r}"))
     if options.get("max_images") is not None and options["max_images"] < 1:

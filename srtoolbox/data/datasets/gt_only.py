@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from srtoolbox.data.datasets.base import as_list, expand
-from srtoolbox.data.datasets.crops import CropMode, CropOptions, Sampling, SmallPolicy
+from srtoolbox.data.datasets.crops import CropMode, CropOptions, Sampling, Shards, SmallPolicy
 from srtoolbox.data.datasets.entries import Entries, Entry, Part
-from srtoolbox.data.datasets.paired import GTDataset, ImagePair
+from srtoolbox.data.datasets.paired import GTDataset, ImagePair, own_share
 from srtoolbox.data.loading.draws import Rng
 from srtoolbox.data.stores import open_store
 from srtoolbox.data.stores.base import Window
@@ -57,10 +57,12 @@ class GTOnlyDataset(GTDataset):
         channels: int = 3,
         sampling: Sampling = "image",
         max_images: int | None = None,
+        shards: Shards = "all",
     ) -> None:
-        options = CropOptions(gt_size, crop, small, transforms, channels, sampling, max_images)
+        options = CropOptions(gt_size, crop, small, transforms, channels, sampling, max_images, shards)
         options.validate(type(self).__name__, scale)
-        stores = [(store, store.keys()[:max_images]) for store in map(open_store, as_list(gt))]
+        opened = [open_store(path, share=own_share(shards)) for path in as_list(gt)]
+        stores = [(store, store.keys()[:max_images]) for store in opened]
         check_readable(stores)
         places = [(store, range(len(keys))) for store, keys in stores]
         for store, numbers in places:

@@ -10,14 +10,25 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from srtoolbox import dist
 from srtoolbox.data.datasets.base import SRDataset, as_list, expand
-from srtoolbox.data.datasets.crops import CropMode, CropOptions, Cropper, Sampling, SmallPolicy, option_faults, pad
+from srtoolbox.data.datasets.crops import (
+    CropMode,
+    CropOptions,
+    Cropper,
+    Sampling,
+    Shards,
+    SmallPolicy,
+    option_faults,
+    pad,
+)
 from srtoolbox.data.datasets.entries import Entries, Entry, Part
 from srtoolbox.data.loading.draws import Draw, Rng
 from srtoolbox.data.stores import open_store
 from srtoolbox.data.stores.base import Store, Window
 from srtoolbox.data.stores.index import Names
 from srtoolbox.data.stores.pairing import Pairs, check_readable, check_sizes, first_faults, pair_keys, raise_faults
+from srtoolbox.data.stores.sharded import Share
 from srtoolbox.data.transforms.base import (
     BEFORE_LQ,
     ON_GT_ALONE,
@@ -58,6 +69,7 @@ class GTDataset(SRDataset):
         margin = self.transforms.margin(options.gt_size or 0)
         self.cropper = Cropper(options.gt_size, scale, options.crop, margin)
         self._small, self._sampling = options.small, options.sampling
+        self.is_share = own_share(options.shards) is not None
         if not len(entries):
             raise DataError("a dataset needs at least one store of images")
         if self.channels == 1 and len(colour := np.flatnonzero(entries.channels() != 1)):
@@ -158,6 +170,11 @@ class GTDataset(SRDataset):
         return entries.only(~are_small)
 
 
+def own_share(shards: Shards) -> Share | None:
+    """Return the share of the shards that this rank reads; None if that is all of them."""
+    return Share(dist.rank(), dist.world_size()) if shards == "rank" and dist.world_size() > 1 else None
+
+
 _ON_GT_ALONE = (
     "acts on GT before LQ is made from it, but here LQ is given: take GTOnlyDataset, which makes "
     "LQ, or another transform (RandomHorizontalFlip, RandomTranspose ...)"
@@ -181,6 +198,8 @@ class PairedDataset(GTDataset):
         cut: train on pairs whose GT has up to `scale - 1` px more at the right and bottom, which
             are cut off as in evaluation; False refuses them.
         max_images: take only the first so many images (of each store).
+        shards: of stores in shards each rank reads "all", or every world-th one, from its own number
+            on ("rank"); GT and LQ are dealt out alike.
 
     Raises:
         MissingDataError: a store is not there.
@@ -203,14 +222,15 @@ class PairedDataset(GTDataset):
         lq_name: str | None = None,
         cut: bool = False,
         max_images: int | None = None,
+        shards: Shards = "all",
     ) -> None:
-        options = CropOptions(gt_size, crop, small, transforms, channels, sampling, max_images)
+        options = CropOptions(gt_size, crop, small, transforms, channels, sampling, max_images, shards)
         options.validate(type(self).__name__, scale)
         gts, lqs = as_list(gt), as_list(lq)
         if len(gts) != len(lqs):
             raise DataError(f"gt and lq name {len(gts)} and {len(lqs)} stores: give one LQ store for each GT store")
         parts = []
-        for gt_store, lq_store, pairs in _matched(gts, lqs, scale, lq_name):
+        for gt_store, lq_store, pairs in _matched(gts, lqs, scale, lq_name, own_share(shards)):
             check_sizes(gt_store, lq_store, pairs, scale, leftover=cut or gt_size is None)
             parts.append(Part(gt_store, lq_store, pairs.gt[:max_images], pairs.lq[:max_images]))
         super().__init__(Entries(parts, scale), scale, options)
@@ -228,12 +248,12 @@ class PairedDataset(GTDataset):
 
 
 def _matched(
-    gts: Sequence[str], lqs: Sequence[str], scale: int, lq_name: str | None
+    gts: Sequence[str], lqs: Sequence[str], scale: int, lq_name: str | None, share: Share | None
 ) -> list[tuple[Store, Store, Pairs]]:
     """Return GT and LQ stores with their pairs, all of whose images can be read."""
     matched = []
     for gt_path, lq_path in zip(gts, lqs, strict=True):
-        gt, lq = open_store(gt_path), open_store(lq_path)
+        gt, lq = open_store(gt_path, share=share), open_store(lq_path, share=share)
         matched.append((gt, lq, pair_keys(gt, lq, scale, lq_name)))
     stores = [(gt, pairs.gt_keys) for gt, _, pairs in matched]
     check_readable(stores + [(lq, pairs.lq_keys) for _, lq, pairs in matched])

@@ -111,7 +111,9 @@ class EndlessSampler:
     Every epoch is a permutation of the images that follows from (seed, epoch); where the dataset
     gives weights, a stratified sample, in which each image gets its share to within one or two. All
     ranks number their samples in one sequence: the batches of ranks 0..world-1 side by side are the
-    batch of one process that draws `world` times as many.
+    batch of one process that draws `world` times as many. Of a dataset that `is_share`, whose images
+    are this rank's alone, the rank's own samples make the epochs, so that the image of a draw
+    follows from rank, world and batch_size as well, and an epoch's order from the rank.
 
     Args:
         dataset: anything with a length and `draw_weights()` (None = all alike).
@@ -134,27 +136,33 @@ class EndlessSampler:
         self.batch_size, self.seed, self.start = batch_size, seed, start
         self.rank, self.world = rank, world
         self._length, weights = len(dataset), dataset.draw_weights()
+        self._is_share = getattr(dataset, "is_share", False)
         self._edges: np.ndarray | None = None
         if weights is not None:
             self._edges = np.cumsum(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
 
     def __iter__(self) -> Iterator[list[Draw]]:
         first, current, order = self.start + self.rank * self.batch_size, -1, np.empty(0, np.int64)
+        before = self.start // self.world if self._is_share else first  # of the samples of the epochs
         while True:
             batch = []
             for number in range(first, first + self.batch_size):
-                epoch, position = divmod(number, self._length)
+                epoch, position = divmod(before + number - first, self._length)
                 if epoch != current:
                     current, order = epoch, self._epoch_order(epoch)
                 batch.append(Draw(order.item(position), number, self.seed))
             yield batch
             first += self.batch_size * self.world
+            before += self.batch_size if self._is_share else self.batch_size * self.world
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
-        hashes = uniform_hashes(fold(fold(fold(1, self.seed), epoch), 0), self._length)
+        state = fold(fold(1, self.seed), epoch)
+        if self._is_share:
+            state = fold(state, self.rank)
+        hashes = uniform_hashes(fold(state, 0), self._length)
         order = np.argsort(hashes, kind="stable")
         if self._edges is not None:
-            within = uniform_hashes(fold(fold(fold(1, self.seed), epoch), 1), self._length) >> np.uint64(11)
+            within = uniform_hashes(fold(state, 1), self._length) >> np.uint64(11)
             order = np.searchsorted(self._edges, (order + within * 2.0**-53) / self._length, side="right")
             order = np.minimum(order, self._length - 1)  # the last edge may round to just below 1
         return order

@@ -26,7 +26,7 @@ from srtoolbox.data.datasets.base import Batch, SRDataset, collate
 from srtoolbox.data.loading.draws import Draw, EndlessSampler
 from srtoolbox.data.loading.workers import Parcel, cause, prepare_server, refuse_second_import, start_anew
 from srtoolbox.data.transforms.base import Sample
-from srtoolbox.errors import RunError, SrtoolboxError
+from srtoolbox.errors import DataError, RunError, SrtoolboxError
 from srtoolbox.interfaces import IMAGE_KEYS
 from srtoolbox.system import STOP_SIGNALS
 
@@ -183,7 +183,12 @@ def build_train_loader(
 def build_eval_loader(
     dataset: SRDataset, rank: int = 0, world: int = 1, only: range | None = None
 ) -> Iterator[tuple[int, Sample]]:
-    """Yield (index, sample) of the images this rank evaluates, once, whole; `only` selects some."""
+    """Yield (index, sample) of the images this rank evaluates, once, whole; `only` selects some.
+
+    Raises DataError if the ranks have images of their own (shards='rank').
+    """
+    if getattr(dataset, "is_share", False):
+        raise DataError("evaluation deals the images out itself, but the ranks have others each: leave shards at 'all'")
     numbers = range(len(dataset)) if only is None else only
     for index in numbers[rank::world]:
         yield index, dataset[index]
