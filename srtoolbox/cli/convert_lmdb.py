@@ -44,7 +44,7 @@ def build_parser() -> CommandParser:
     encoding = "raw pixels, the same in tiles (data larger than memory), compressed, or the files "
     encodings = ("raw", "raw_tiled", "zstd", "png")
     add("--encoding", choices=encodings, default="raw", help=encoding + "as they are (raw)")
-    add_shard_options(parser, "convert nothing; make one store of those of N pieces, or say what is missing")
+    add_shard_options(parser, "convert nothing; say what is missing of N pieces, whose shards are one store")
     add("--workers", type=int, metavar="N", help="images decoded at a time (default: one per CPU)")
     add("--overwrite", action="store_true", help="replace stores that are there already")
     return parser

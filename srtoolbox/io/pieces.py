@@ -28,6 +28,7 @@ from srtoolbox.text import counted
 RECORD = ".pieces"
 """The usual name of a record's folder, which no command takes for images."""
 _T = TypeVar("_T")
+_HEAD = "pieces.json"
 _PAUSE = 0.02  # seconds, while another piece writes or compares the list of items
 _LISTED = 5  # names in a message
 
@@ -69,6 +70,12 @@ def check_shard_options(shard: str | Sequence[int] | None, check_shards: int | N
     if check_shards is not None and check_shards < 1:
         raise OptionError(f"check-shards is the number of pieces, 1 or more, got {check_shards}")
     return None if shard is None else shard_of(shard)
+
+
+def count_in(record: Path) -> int | None:
+    """Return the number of the pieces that a record is of; None where there is none."""
+    path = record / _HEAD
+    return int(read_json(path)["count"]) if path.exists() else None
 
 
 def stamp_of(path: str | os.PathLike) -> list[int] | None:
@@ -139,7 +146,7 @@ class Pieces:
 
     def check(self) -> None:
         """Compare number, options and items with those of the record. Raises PieceError."""
-        if not (self.folder / "pieces.json").exists():
+        if not (self.folder / _HEAD).exists():
             raise PieceError(
                 f"{self.folder}: no pieces have been begun: run them first, from "
                 f"--shard 1/{self.count} to --shard {self.count}/{self.count}"
@@ -206,7 +213,7 @@ class Pieces:
 
     def _agree(self, listing: bytes) -> None:
         digest = hashlib.sha256(listing).hexdigest()
-        known, path = self.folder / "pieces.json", self.folder / "items.jsonl"
+        known, path = self.folder / _HEAD, self.folder / "items.jsonl"
         if not known.exists():
             prepare_folder(self.folder)
             write_bytes(path, listing)

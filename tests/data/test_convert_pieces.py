@@ -55,14 +55,19 @@ def test_three_pieces_are_one_run(folder: Path, tmp_path: Path, options: dict[st
     ]
     images = [sum(stored.stores[0].images for stored in part.parts) for part in parts]
     assert sum(images) == sum(part.stores[0].images for part in whole.parts)
-    assert lines[-1] == "piece 1 of 3 is done; when all are done, --check-shards 3 makes them one store"
+    assert lines[-1] == "piece 1 of 3 is done; when all are done, --check-shards 3 says so"
+    checked = srtoolbox.convert(folder, tmp_path / name, check_shards=3, **options)
+    for part, expected in zip(checked.parts, whole.parts, strict=True):
+        for store, other in zip(part.stores, expected.stores, strict=True):
+            assert (store.images, store.hashes, store.shards) == (other.images, other.hashes, 3)
+    assert "in 3 shards, " in checked.report()[0]
     for store in (store for part in whole.parts for store in part.stores):
         place = Path(store.path).relative_to(tmp_path / "whole")
         with contextlib.closing(open_store(tmp_path / place)) as many, contextlib.closing(LmdbStore(store.path)) as one:
             assert isinstance(many, ShardedStore) and many.keys() == one.keys()  # before they are joined, too
             assert all(np.array_equal(many.read(key), one.read(key)) for key in list(one.keys()))
     for _ in range(2):  # the second time it is there already
-        joined = srtoolbox.convert(folder, tmp_path / name, check_shards=3, **options)
+        joined = srtoolbox.convert(folder, tmp_path / name, **options)
         for part, expected in zip(joined.parts, whole.parts, strict=True):
             assert (part.name, part.plan.jobs) == (expected.name, expected.plan.jobs)
             for store, other in zip(part.stores, expected.stores, strict=True):
@@ -71,8 +76,10 @@ def test_three_pieces_are_one_run(folder: Path, tmp_path: Path, options: dict[st
     assert sorted(path.parent.name for path in tmp_path.rglob("data.mdb")) == sorted(
         2 * [Path(store.path).name for part in whole.parts for store in part.stores]
     )
-    with pytest.raises(PieceError, match="is a store already"):
-        srtoolbox.convert(folder, tmp_path / name, shard=(1, 3), **options)
+    assert not list(tmp_path.rglob(".pieces"))
+    for again in ({"shard": (1, 3)}, {"check_shards": 3}):
+        with pytest.raises(PieceError, match="is one LMDB already"):
+            srtoolbox.convert(folder, tmp_path / name, **again, **options)
 
 
 def test_an_image_stays_in_its_piece_when_others_come_and_go(folder: Path, tmp_path: Path) -> None:
@@ -110,15 +117,17 @@ def test_a_piece_goes_on_and_what_is_missing_is_told(
     capsys.readouterr()
     assert main([*command, "--check-shards", "3"]) == 2
     told = capsys.readouterr().err
+    assert main(command) == 2 and capsys.readouterr().err == told
     assert "2 of 3 pieces not done:" in told and "piece 3 of 3 has not begun: run --shard 3/3" in told
     assert "piece 1 of 3: " in told and "s-00000.lmdb: an unfinished conversion" in told and "piece 2" not in told
     assert main([*command, "--shard", "1/3"]) == 0
     assert ", 1 of them there already" in capsys.readouterr().out
     assert main([*command, "--shard", "3/3"]) == 0
+    assert main([*command, "--check-shards", "3"]) == 0
     with monkeypatch.context() as patch:
         patch.setattr(LmdbWriter, "add", stopping)
-        assert main([*command, "--check-shards", "3"]) == 130
-    assert main([*command, "--check-shards", "3"]) == 0
+        assert main(command) == 130
+    assert main(command) == 0
     assert "12 images, 1 of them there already" in capsys.readouterr().out
     srtoolbox.convert(folder, tmp_path / "whole.lmdb")
     assert contents(tmp_path / "s.lmdb") == contents(tmp_path / "whole.lmdb")
@@ -143,7 +152,7 @@ def test_a_damaged_image_is_replaced(folder: Path, tmp_path: Path, bytes_left: i
         file.unlink()
     reused = [srtoolbox.convert(folder, out, shard=(number, 2)).parts[0].stores[0].reused for number in (1, 2)]
     assert sum(reused) == 11  # all but the damaged one
-    assert len(srtoolbox.convert(folder, out, check_shards=2).parts[0].plan.jobs) == 12
+    assert srtoolbox.convert(folder, out, check_shards=2).parts[0].stores[0].images == 12
     assert np.array_equal(srtoolbox.open_store(out).read("05"), read_image(folder / "05.png"))
 
 
@@ -203,6 +212,7 @@ def test_processes_at_once_and_one_that_is_killed(folder: Path, tmp_path: Path) 
         call.communicate()
         assert call.returncode == 0, call.stderr
     check = processes.start(*command, "--check-shards", "3")
-    assert "s.lmdb: 12 images" in check.communicate()[0] and check.returncode == 0
+    assert "s.lmdb: 12 images in 3 shards" in check.communicate()[0] and check.returncode == 0
+    srtoolbox.convert(folder, tmp_path / "s.lmdb")
     srtoolbox.convert(folder, tmp_path / "whole.lmdb")
     assert contents(tmp_path / "s.lmdb") == contents(tmp_path / "whole.lmdb")

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from srtoolbox.data.prepare.pieces import Part, join_pieces, pieces_of, write_piece
+from srtoolbox.data.prepare.pieces import Part, check_pieces, join_pieces, pieces_of, write_piece
 from srtoolbox.data.prepare.plan import Plan, Recipe, SubImages, make_plan, split_plan
 from srtoolbox.data.prepare.write import Summary, write_all
 from srtoolbox.errors import DataError, OptionError
-from srtoolbox.io.pieces import Pieces, Shard, check_shard_options
+from srtoolbox.io.pieces import RECORD, Pieces, Shard, check_shard_options, count_in
 from srtoolbox.logger import progress_bar
 from srtoolbox.text import counted
 
@@ -83,10 +83,11 @@ class Conversion(NamedTuple):
         lines = []
         for store in (store for part in self.parts for store in part.stores):
             reused = f", {store.reused} of them there already" if store.reused else ""
-            lines.append(f"{store.path}: {counted(store.images, 'image')}{reused}, {store.size / 1e6:.1f} MB")
+            shards = f" in {counted(store.shards, 'shard')}" if store.shards else ""
+            lines.append(f"{store.path}: {counted(store.images, 'image')}{shards}{reused}, {store.size / 1e6:.1f} MB")
         lines.append(f"done in {self.seconds:.1f} s")
         if self.piece is not None:
-            advice = f"when all are done, --check-shards {self.piece.count} makes them one store"
+            advice = f"when all are done, --check-shards {self.piece.count} says so"
             return [*lines, f"{self.piece} is done; {advice}"]
         if groups := [_in_words(group) for group in self.identical]:
             number = sum(len(group) - 1 for group in self.identical)
@@ -133,8 +134,9 @@ def convert(
         lq, scale, lq_name, cut, small, encoding: see `Recipe`.
         split: the share of the images for training, such as 0.9; the others are for validation.
         subimages, step, thresh: see `SubImages`; a step of None is half their side.
-        shard: (3, 8) or '3/8' converts the third of eight pieces, into stores of its own.
-        check_shards: convert nothing; make one store of those of so many pieces, when all are done.
+        shard: (3, 8) or '3/8' converts the third of eight pieces, a shard of each store. Without it,
+            pieces that are all done are made one LMDB, in which no image is decoded again.
+        check_shards: convert nothing; raise what is missing of so many pieces, and return all of it.
         workers: images decoded at a time; None takes one per CPU.
         overwrite: replace finished stores of another conversion.
         note: called with each line on what will be done, before it is, and on what was.
@@ -156,9 +158,12 @@ def convert(
     for line in _announcement(plan, plans):
         note(line)
     pairs = list(zip(plans, outputs, strict=True))
-    count = check_shards or (piece and piece.count)
+    count = check_shards or (piece.count if piece else None if overwrite else count_in(Path(out) / RECORD))
     pieces = pieces_of(os.fspath(out), count, plan, split) if count else None
-    stores = _write(pairs, pieces, piece, workers, overwrite)
+    if pieces is not None and check_shards is not None:
+        stores = check_pieces(pairs, pieces)
+    else:
+        stores = _write(pairs, pieces, piece, workers, overwrite)
     names = ["training", "validation"] if split is not None else [""]
     parts = [StoredPart(*part) for part in zip(names, plans, stores, strict=True)]
     conversion = Conversion(parts, time.perf_counter() - start, piece)

@@ -1,4 +1,4 @@
-"""Conversions in pieces: each writes a store of its share, and together they become one store.
+"""Conversions in pieces: each writes a shard of each store; a store in shards may become one LMDB.
 
 The share follows from the images' names alone: where some come or go, the others stay in the store
 they are in, so that what is converted already is kept.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from srtoolbox.data.prepare.plan import Job, Plan
 from srtoolbox.data.prepare.write import Progress, Summary, stamp_of_job, write_all
 from srtoolbox.data.stores.lmdb import LmdbStore, is_lmdb
 from srtoolbox.data.stores.lmdb_writer import Value, remove_store
-from srtoolbox.data.stores.sharded import mark_of, shard_path
+from srtoolbox.data.stores.sharded import ShardedStore, mark_of, shard_path
 from srtoolbox.errors import DataError, PieceError
 from srtoolbox.io.pieces import RECORD, Pieces, Shard, stamp_of
 from srtoolbox.text import counted
@@ -51,30 +52,35 @@ def write_piece(
     parts: Sequence[Part], pieces: Pieces, shard: Shard, *, workers: int | None, overwrite: bool, progress: Progress
 ) -> list[list[Summary]]:
     """Write the stores of one piece; see `write_all`, and `Pieces.begin` for more errors."""
-    for output in (output for _, outputs in parts for output in outputs):
-        if is_lmdb(Path(output)):
-            raise PieceError(
-                f"{output}: is a store already, made without pieces or of all of them. Choose another name"
-            )
+    _refuse_whole(parts)
     with pieces.begin(shard):
         shares = [share_of(part, shard) for part in parts]
         return write_all(shares, workers=workers, overwrite=overwrite, progress=progress)
 
 
+def check_pieces(parts: Sequence[Part], pieces: Pieces) -> list[list[Summary]]:
+    """Return what all pieces have stored: a store in shards for each store of one run.
+
+    Raises:
+        PieceError: pieces that are missing, all named; or see `Pieces.check`.
+        DataError: a shard that is damaged, or of another conversion.
+    """
+    _refuse_whole(parts)
+    _refuse_missing(parts, pieces)
+    with contextlib.ExitStack() as stack:
+        reader = _Reader(parts, pieces.count, stack)
+        return [[reader.summary(plan, role) for role in range(len(outputs))] for plan, outputs in parts]
+
+
 def join_pieces(parts: Sequence[Part], pieces: Pieces, *, progress: Progress) -> list[list[Summary]]:
-    """Make one store of those of all pieces, which are then deleted; called again, it goes on where it stopped.
+    """Make one LMDB of the shards of each store, which are then deleted, with the record of the pieces.
+
+    Called again after an interruption, it goes on where it stopped.
 
     Raises:
         PieceError: pieces that are missing, all named; or see `Pieces.check`.
     """
-    pieces.check()
-    missing = [
-        sentence
-        for shard in pieces.shards()
-        if (sentence := _missing([share_of(part, shard) for part in parts if not _has_begun(part)], pieces, shard))
-    ]
-    if missing:
-        raise PieceError("\n  ".join([f"{len(missing)} of {counted(pieces.count, 'piece')} not done:", *missing]))
+    _refuse_missing([part for part in parts if not _has_begun(part)], pieces)
     with contextlib.ExitStack() as stack:
         reader = _Reader(parts, pieces.count, stack)
         summaries = write_all(parts, workers=1, produce=reader.values, progress=progress)
@@ -83,7 +89,22 @@ def join_pieces(parts: Sequence[Part], pieces: Pieces, *, progress: Progress) ->
             remove_store(path)
             with contextlib.suppress(OSError):  # gone before, or other files are in it
                 Path(path).rmdir()
+    pieces.remove()
     return summaries
+
+
+def _refuse_whole(parts: Sequence[Part]) -> None:
+    """Raise PieceError where a store is there that is no store in shards."""
+    for output in (output for _, outputs in parts for output in outputs):
+        if is_lmdb(Path(output)):
+            raise PieceError(f"{output}: is one LMDB already, made without pieces or of all of them")
+
+
+def _refuse_missing(parts: Sequence[Part], pieces: Pieces) -> None:
+    pieces.check()
+    faults = [_missing([share_of(part, shard) for part in parts], pieces, shard) for shard in pieces.shards()]
+    if missing := [fault for fault in faults if fault]:
+        raise PieceError("\n  ".join([f"{len(missing)} of {counted(pieces.count, 'piece')} not done:", *missing]))
 
 
 def _number_of(key: str, count: int) -> int:
@@ -130,6 +151,20 @@ class _Reader:
         shard = Shard(_number_of(job.pair.gt, self._count), self._count)
         stores = [self._open(str(shard_path(output, shard))) for output in self._outputs[id(plan)]]
         return tuple([self._value(store, key) for key in plan.windows(job)] for store in stores)
+
+    def summary(self, plan: Plan, role: int) -> Summary:
+        """Return the summary of a store in shards: GT's (0) or LQ's (1)."""
+        output, hashes = self._outputs[id(plan)][role], {}
+        shards = [Shard(number, self._count) for number in range(1, self._count + 1)]
+        stores = [self._open(str(shard_path(output, shard))) for shard in shards]
+        for job in plan.jobs:
+            store = stores[_number_of(job.pair.gt, self._count) - 1]
+            entries = [store.entry(key) for key in plan.windows(job)]
+            hashes[job.pair.gt] = tuple(f"{list(e.shape)} {e.dtype} {e.sha256}" for e in entries)
+        with contextlib.closing(ShardedStore(output)) as whole:
+            images, digest = len(whole.keys()), whole.digest()
+        size = sum(os.path.getsize(Path(store.path, "data.mdb")) for store in stores)
+        return Summary(output, images, 0, size, digest, hashes, len(stores))
 
     def _open(self, path: str) -> LmdbStore:
         if path not in self._stores:

@@ -49,7 +49,8 @@ class DamagedImagesError(DataError):
 class Summary(NamedTuple):
     """The result of a conversion for one store.
 
-    `size` is in bytes; `hashes` has, by the key of each source, the hashes of what is stored of it.
+    `size` is in bytes; `hashes` has, by the key of each source, the hashes of what is stored of it;
+    `shards` is the number of LMDBs of a store in shards, 0 where it is one LMDB.
     """
 
     path: str
@@ -58,6 +59,7 @@ class Summary(NamedTuple):
     size: int
     digest: str
     hashes: Mapping[str, tuple[str, ...]]
+    shards: int = 0
 
 
 def write_stores(
