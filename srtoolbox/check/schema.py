@@ -86,7 +86,12 @@ _RUNTIME = Section(
     }
 )
 _TRAIN = Section(
-    {"dataset": Part("dataset"), "batch_size": Value(int, least=1), "workers": Value(int, least=0)},
+    {
+        "dataset": Part("dataset"),
+        "batch_size": Value(int, least=1),
+        "workers": Value(int, least=0),
+        "on_device": Value(bool | str, among=("auto", True, False)),
+    },
     required=("dataset", "batch_size"),
 )
 TOP = Section(

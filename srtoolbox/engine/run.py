@@ -17,8 +17,10 @@ from srtoolbox import dist
 from srtoolbox.check.components import complete_hooks
 from srtoolbox.config import Config
 from srtoolbox.data.datasets.base import Batch, SRDataset
-from srtoolbox.data.loading.ahead import BatchesAhead, batches_for
-from srtoolbox.data.loading.loader import build_train_loader
+from srtoolbox.data.loading.ahead import Batches, batches_for
+from srtoolbox.data.loading.draws import EndlessSampler
+from srtoolbox.data.loading.kept import kept_batches
+from srtoolbox.data.loading.loader import TrainLoader
 from srtoolbox.engine.defaults import resolve, settled
 from srtoolbox.engine.device import (
     compile_network,
@@ -147,18 +149,15 @@ class Run:
         """Begin to load batches from the sample `draws` on."""
         train: Mapping[str, Any] = self.config["data"]["train"]
         signals, is_alone = self.signals, self.world == 1  # several ranks can save together only
-        loader = build_train_loader(
-            self.dataset,
-            batch_size=train["batch_size"],
-            workers=train.get("workers", 0),
-            seed=self.seed,
-            start=self.draws,
-            rank=dist.rank(),
-            world=self.world,
-            interrupted=lambda: is_alone and bool(signals.received),
+        sampler = EndlessSampler(
+            self.dataset, train["batch_size"], self.seed, self.draws, rank=dist.rank(), world=self.world
         )
-        self.batches = batches_for(loader, self.device)
-        self._workers_start = train.get("workers", 0) > 0  # takes seconds where they are not forked
+        kept = kept_batches(self.dataset, sampler, self.device, train.get("on_device", "auto"))
+        workers = train.get("workers", 0) if kept is None else 0
+        self._workers_start = workers > 0  # takes seconds where they are not forked
+        self.batches: Batches = kept or batches_for(
+            TrainLoader(self.dataset, sampler, workers, lambda: is_alone and bool(signals.received)), self.device
+        )
 
     def close(self) -> None:
         """End the data workers, and give torch its number of threads back."""
@@ -199,10 +198,9 @@ class Run:
         seconds = time.perf_counter() - start
         if self._workers_start:
             self.paused_seconds += seconds
-        elif isinstance(self.batches, BatchesAhead):  # a device may have work while this thread waits
-            self.data_seconds += self.batches.seconds_waited()
-        else:
-            self.data_seconds += seconds
+        else:  # a device may have work left while this thread stands still: its own waits count
+            waits = getattr(self.batches, "waits", None)
+            self.data_seconds += waits.seconds() if waits else seconds
         self._workers_start = False
         dist.enter("train", self.iter)
         self.draws += len(batch["lq"]) * self.world

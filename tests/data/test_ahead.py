@@ -14,7 +14,7 @@ from torch import Tensor
 
 from srtoolbox.data.datasets.base import Batch
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
-from srtoolbox.data.loading.ahead import AHEAD, BatchesAhead, Rates, batches_for
+from srtoolbox.data.loading.ahead import AHEAD, BatchesAhead, Rates, Waits, batches_for
 from srtoolbox.data.loading.draws import Draw
 from srtoolbox.data.loading.loader import WaitInterrupted, build_train_loader
 from srtoolbox.errors import DataError, RunError
@@ -101,8 +101,12 @@ def test_at_most_a_few_are_made_ahead() -> None:
 
 def test_a_batch_does_not_wait_for_the_one_after_it() -> None:
     taken, in_time = threading.Event(), []
-    made = Made(lambda number: number == 2 and in_time.append(taken.wait(5)))
-    batches = BatchesAhead(made, LateDevice(eager=True))
+
+    def wait(number: int) -> None:
+        if number == 2:
+            in_time.append(taken.wait(5))
+
+    batches = BatchesAhead(Made(wait), LateDevice(eager=True))
     next(batches)
     taken.set()
     next(batches)
@@ -162,12 +166,12 @@ def test_waits_are_those_that_the_device_has_passed() -> None:
     batches = BatchesAhead(Made(), device)
     for _ in range(3):
         next(batches)
-    assert batches.seconds_waited() == 0
+    assert batches.waits.seconds() == 0
     device.work_up_to(len(device.work))
-    first = batches.seconds_waited()
+    first = batches.waits.seconds()
     assert first > 0
-    assert batches.seconds_waited() == 0
-    assert batches.rates.waited == first
+    assert batches.waits.seconds() == 0
+    assert batches.waits.total == first
     batches.close()
 
 
@@ -175,13 +179,14 @@ def test_the_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 8)
 
     def sentence(makes: float, asks: float, share: float, workers: int = 0) -> str:
-        rates = Rates(workers)
-        rates.made, rates.making, rates.waited = 1000, 1000 / makes, 100 * share
+        waits = Waits(LateDevice().mark)
+        rates = Rates(workers, waits)
+        rates.made, rates.making, waits.total = 1000, 1000 / makes, 100 * share
         rates.taken, rates._start = round(asks * 100 * (1 - share)), time.perf_counter() - 100
         return rates.sentence()
 
     both = "data: the loader makes {} batches a second, the device asks for {}"
-    assert Rates(0).sentence() == ""
+    assert Rates(0, Waits(LateDevice().mark)).sentence() == ""
     assert sentence(2000, 400, 0) == both.format(2000, 400)
     assert sentence(800, 3200, 0.75) == (
         f"{both.format(800, 3200)} and waits 75 % of the time. Try data.train.workers=4 (this machine has 8 CPUs)"

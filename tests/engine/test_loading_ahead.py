@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from srtoolbox.data.loading.ahead import BatchesAhead, HostBatches
+from srtoolbox.data.loading.ahead import BatchesAhead, HostBatches, Waits
+from srtoolbox.data.loading.kept import KeptBatches
 from tests.data.late_device import LateDevice
 from tests.engine.runs import differing, final_state, records, run
 
@@ -49,7 +50,7 @@ def test_accumulated_batches(tiny_config: Path, tmp_path: Path, ahead: list[Batc
 def test_the_share_of_waiting_is_the_devices(
     tiny_config: Path, tmp_path: Path, ahead: list[BatchesAhead], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BatchesAhead, "seconds_waited", lambda batches: 0.25)
+    monkeypatch.setattr(Waits, "seconds", lambda waits: 0.25)
     runner = run(tiny_config, tmp_path, "max_iters=5", "hooks.logger.interval=5")
     assert runner.data_seconds == 5 * 0.25
     assert records_with_times(tmp_path)[0]["data_time"] == 0.25
@@ -69,3 +70,15 @@ def test_one_line_tells_what_the_loader_makes(
     assert len(lines) == 1
     assert caplog.messages[lines[0] - 1].startswith("iter 4/20 ")
     assert ahead[0].rates.taken == 20 - 2, "the first half of the first interval does not count"
+
+
+def test_a_run_whose_set_is_kept_on_the_device_is_that_of_the_loader(tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, tmp_path / "plain")
+    kept = run(tiny_config, tmp_path / "kept", "data.train.on_device=True")
+    assert isinstance(kept.batches, KeptBatches)
+    run(tiny_config, tmp_path / "resumed", "hooks.kill=dict(type='KillHook', at=7)")
+    resumed = ("data.train.on_device=True", "hooks.kill=dict(type='KillHook', at=99)")
+    run(tiny_config, tmp_path / "resumed", *resumed, resume=True)
+    for name in ("kept", "resumed"):
+        assert differing(final_state(tmp_path / "plain"), final_state(tmp_path / name)) == []
+        assert records(tmp_path / "plain") == records(tmp_path / name)

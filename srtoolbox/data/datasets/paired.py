@@ -117,6 +117,18 @@ class GTDataset(SRDataset):
         sample = self._as_sample(entry, lq, gt)
         return map_images(sample, lambda image: image[:, ::-1]) if number >= 5 else sample
 
+    def pair(self, number: int) -> ImagePair:
+        """Return LQ and GT of an image, whole, filled up to a crop: random crops are windows of them."""
+        entry, needed = self._entries[number], self.cropper.needed
+        lq, gt = self._read(entry, Window(0, 0, entry.height, entry.width))
+        lq, gt = pad(lq, needed, self._small), pad(gt, needed * self.scale, self._small)
+        return expand(lq, self.channels), expand(gt, self.channels)
+
+    def sizes(self) -> np.ndarray:
+        """Return height and width in LQ pixels of all images (n, 2), int64, as `pair` has them."""
+        sizes = np.concatenate([np.stack(block, 1) for block in self._entries.sizes()]).astype(np.int64)
+        return np.maximum(sizes, self.cropper.needed)
+
     @abstractmethod
     def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> ImagePair:
         """Return LQ (h, w, C) and GT of an LQ window; with `rng`, GT after `before_lq`."""

@@ -82,22 +82,66 @@ class CudaLink:
             tensor.record_stream(stream)  # its memory is not the copies' again before the work is done
 
     def mark(self) -> Mark:
-        return torch.cuda.current_stream(self.device).record_event(torch.cuda.Event(enable_timing=True))
+        return cuda_mark(self.device)
 
 
-class HostBatches(Protocol):
-    """Batches in host memory, as `TrainLoader` makes them."""
+def cuda_mark(device: torch.device) -> Mark:
+    """Return this point in the work of a CUDA device, with its time."""
+    return torch.cuda.current_stream(device).record_event(torch.cuda.Event(enable_timing=True))
 
-    workers: int
+
+class Waits:
+    """The time that a device stood still for want of batches, by marks in its work.
+
+    Nothing here waits for the device.
+
+    Args:
+        mark: returns the present point in its work.
+    """
+
+    def __init__(self, mark: Callable[[], Mark]) -> None:
+        self._mark = mark
+        self._begin: Mark | None = None
+        self._open: deque[tuple[Mark, Mark]] = deque()
+        self.total = 0.0  # seconds
+
+    def begin(self) -> None:
+        """Note that all work is asked for which needs no further batch."""
+        self._begin = self._mark()
+
+    def end(self) -> None:
+        """Note that a batch is there, or on its way; without a `begin` it does not count."""
+        if self._begin is not None:
+            self._open.append((self._begin, self._mark()))
+        self._begin = None
+
+    def seconds(self) -> float:
+        """Return the seconds of the waits that the device has passed since the last call."""
+        before = self.total
+        while self._open and self._open[0][1].query():
+            begin, end = self._open.popleft()
+            self.total += begin.elapsed_time(end) / 1000
+        return self.total - before
+
+
+class Batches(Protocol):
+    """Endless batches for the training loop, wherever they lie."""
 
     def __iter__(self) -> Iterator[Batch]: ...
 
     def __next__(self) -> Batch: ...
 
+    def close(self) -> None:
+        """Let go of all that makes them."""
+
+
+class HostBatches(Batches, Protocol):
+    """Batches in host memory, as `TrainLoader` makes them."""
+
+    workers: int
+
     def make(self, allocate: Callable[..., Tensor]) -> Batch:
         """Return the next batch, in memory of `allocate(shape, dtype=...)` where it is made here."""
-
-    def close(self) -> None: ...
 
 
 class BatchesAhead(Iterator[Batch]):
@@ -116,38 +160,24 @@ class BatchesAhead(Iterator[Batch]):
         self._calls: Generator[tuple[_Slot, Future[Batch]]] | None = None
         self._next: tuple[_Slot, Future[Batch]] | None = None
         self._sent: deque[_Sent] = deque()
-        self._waits: deque[tuple[Mark, Mark]] = deque()
-        self.rates = Rates(batches.workers)
+        self.waits = Waits(link.mark)
+        self.rates = Rates(batches.workers, self.waits)
 
     def __next__(self) -> Batch:
         if self._is_closed:
             raise RunError(CLOSED)
         if self._calls is None:
             self._calls = map_ahead(self._fill, self._free_slots(), threads=1, ahead=AHEAD)
-            begin = None  # threads and workers start: no waiting for data
-        else:
-            begin = self._link.mark()
+        else:  # before, threads and workers start: no waiting for data
+            self.waits.begin()
         batch = self._sent.popleft() if self._sent else self._send()
         self._link.receive(batch.tensors, batch.copied)
-        if begin is not None:
-            self._waits.append((begin, self._link.mark()))
+        self.waits.end()
         self.rates.take()
         self._next = self._next or next(self._calls)
         if self._next[1].done() and self._next[1].exception() is None:
             self._sent.append(self._send())  # beside the step that comes now
         return {**batch.others, **batch.tensors}
-
-    def seconds_waited(self) -> float:
-        """Return the seconds, since the last call, that the device stood still for want of a batch.
-
-        Only of waits that it has passed: nothing here waits for it.
-        """
-        seconds = 0.0
-        while self._waits and self._waits[0][1].query():
-            begin, end = self._waits.popleft()
-            seconds += begin.elapsed_time(end) / 1000
-        self.rates.waited += seconds
-        return seconds
 
     def close(self) -> None:
         """End the loader and the thread."""
@@ -228,15 +258,14 @@ class _Slot:
 class Rates:
     """What a loader makes and a device asks for, counted from `begin` on."""
 
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
+    def __init__(self, workers: int, waits: Waits) -> None:
+        self._workers, self._waits = workers, waits
         self.begin()
 
     def begin(self) -> None:
         """Count anew."""
         self.made = self.taken = 0
-        self.making = self.waited = 0.0
-        self._start = time.perf_counter()
+        self.making, self._start, self._waited = 0.0, time.perf_counter(), self._waits.total
 
     def take(self) -> None:
         """Count a batch that the device is given."""
@@ -247,22 +276,22 @@ class Rates:
 
         The device asks for as many as it would take if it never waited for one.
         """
-        seconds = time.perf_counter() - self._start
-        if not self.made or self.making <= 0 or seconds <= self.waited:
+        seconds, waited = time.perf_counter() - self._start, self._waits.total - self._waited
+        if not self.made or self.making <= 0 or seconds <= waited:
             return ""
-        makes, asks = self.made / self.making, self.taken / (seconds - self.waited)
+        makes, asks = self.made / self.making, self.taken / (seconds - waited)
         line = f"data: the loader makes {makes:.4g} batches a second, the device asks for {asks:.4g}"
-        if self.waited < _LATE * seconds:
+        if waited < _LATE * seconds:
             return line
         cpus = os.cpu_count() or 1
         need = min(math.ceil(max(self._workers, 1) * asks / makes), cpus)
         advice = f"data.train.workers={need} (this machine has {counted(cpus, 'CPU')})"
         if need <= self._workers:
             advice = "smaller samples, or a store that is faster to read (a raw LMDB)"
-        return f"{line} and waits {100 * self.waited / seconds:.0f} % of the time. Try {advice}"
+        return f"{line} and waits {100 * waited / seconds:.0f} % of the time. Try {advice}"
 
 
-def batches_for(batches: HostBatches, device: torch.device) -> HostBatches | BatchesAhead:
+def batches_for(batches: HostBatches, device: torch.device) -> Batches:
     """Return batches on a CUDA device, made ahead of it; for others the loader itself.
 
     On a CPU a thread ahead would take the time of the step that it is to hide behind.

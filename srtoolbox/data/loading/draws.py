@@ -36,7 +36,11 @@ def fold(state: int, number: int) -> int:
 
 def uniform_hashes(state: int, count: int) -> np.ndarray:
     """Return the first `count` numbers of `Rng`'s stream `state`, uint64 (count,)."""
-    value = np.uint64(state) + np.uint64(_GOLDEN) * np.arange(1, count + 1, dtype=np.uint64)
+    return _mix_all(np.uint64(state) + np.uint64(_GOLDEN) * np.arange(1, count + 1, dtype=np.uint64))
+
+
+def _mix_all(value: np.ndarray) -> np.ndarray:
+    """Apply `mix` to each number of a uint64 array."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(_MIX1)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(_MIX2)
     return value ^ (value >> np.uint64(31))
@@ -81,6 +85,35 @@ class Rng:
     def _next(self) -> int:
         self._state = (self._state + _GOLDEN) & _MASK
         return mix(self._state)
+
+
+class Rngs:
+    """The random numbers of several samples at once: of each those that its `Rng` gives."""
+
+    def __init__(self, seed: int, draws: np.ndarray) -> None:
+        states = np.uint64(fold(0, seed)) + np.uint64(_GOLDEN) * (draws.astype(np.uint64) + np.uint64(1))
+        self._origins = self._states = _mix_all(states)
+
+    def at(self, position: int) -> Rngs:
+        """Return the sub-streams of a position."""
+        children = Rngs.__new__(Rngs)
+        step = np.uint64(_GOLDEN * (position + 1) & _MASK)
+        children._origins = children._states = _mix_all(self._origins + step)
+        return children
+
+    def integers(self, high: np.ndarray) -> np.ndarray:
+        """Return a whole number in [0, high) for each sample, int64; `high` is below 2^32."""
+        value, span, half = self._next(), high.astype(np.uint64), np.uint64(32)
+        low = ((value & np.uint64(0xFFFFFFFF)) * span) >> half  # the upper 64 of the product's 128 bits
+        return (((value >> half) * span + low) >> half).astype(np.int64)
+
+    def random(self) -> np.ndarray:
+        """Return a number in [0, 1) for each sample."""
+        return (self._next() >> np.uint64(11)) * 2.0**-53
+
+    def _next(self) -> np.ndarray:
+        self._states = self._states + np.uint64(_GOLDEN)
+        return _mix_all(self._states)
 
 
 @cache

@@ -34,6 +34,7 @@ _EFFECTS = {
     "runtime": "from here on",
     "data": "from the next batch on",
     "data.train.workers": "changes no result",
+    "data.train.on_device": "changes no result",
     "data.val": "from the next evaluation on; the best so far stays",
     "data.test": "not used in training",
 }

@@ -1,0 +1,248 @@
+"""A training set kept on the device, whose crops are cut there: the samples of the loader, bit for bit.
+
+The host draws where each crop lies and how it is turned, for a batch at once and as numbers: the
+place of its first pixel, and the steps to the next row and the next column. The device gathers.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from srtoolbox.data.datasets.base import Batch, SRDataset
+from srtoolbox.data.datasets.concat import ConcatDataset
+from srtoolbox.data.datasets.gt_only import GTOnlyDataset
+from srtoolbox.data.datasets.paired import GTDataset, PairedDataset
+from srtoolbox.data.loading.ahead import Waits, cuda_mark
+from srtoolbox.data.loading.draws import Draw, EndlessSampler, Rngs
+from srtoolbox.data.loading.loader import CLOSED
+from srtoolbox.data.transforms.base import Nothing
+from srtoolbox.data.transforms.orientation import RandomHorizontalFlip, RandomTranspose, RandomVerticalFlip
+from srtoolbox.errors import RunError
+from srtoolbox.io.threads import map_ahead
+from srtoolbox.logger import LOGGER
+
+SHARE = 0.25
+"""The share of a device's free memory that a training set may take by itself."""
+AT_ONCE = 32
+"""Batches whose crops are drawn together: numpy takes as long for one."""
+_CHUNK = 64 << 20  # bytes that are gathered on the host before they are copied
+Wanted = bool | Literal["auto"]
+
+
+class Views:
+    """Square views of images that lie one after another: first pixel, row step, column step, each (n,)."""
+
+    def __init__(self, first: np.ndarray, row: np.ndarray, column: np.ndarray, side: int) -> None:
+        self.first, self.row, self.column, self._last = first, row, column, side - 1
+
+    def flip_columns(self, chosen: np.ndarray) -> None:
+        """Mirror the chosen ones (n,) left and right."""
+        self.first = np.where(chosen, self.first + self._last * self.column, self.first)
+        self.column = np.where(chosen, -self.column, self.column)
+
+    def flip_rows(self, chosen: np.ndarray) -> None:
+        """Mirror the chosen ones (n,) top and bottom."""
+        self.first = np.where(chosen, self.first + self._last * self.row, self.first)
+        self.row = np.where(chosen, -self.row, self.row)
+
+    def transpose(self, chosen: np.ndarray) -> None:
+        """Swap rows and columns of the chosen ones (n,)."""
+        self.row, self.column = np.where(chosen, self.column, self.row), np.where(chosen, self.row, self.column)
+
+
+TURNS: Mapping[type, Callable[[Views, np.ndarray], None]] = {
+    RandomHorizontalFlip: Views.flip_columns,
+    RandomVerticalFlip: Views.flip_rows,
+    RandomTranspose: Views.transpose,
+}
+"""The transforms that are made by cutting a crop in another order."""
+
+
+class KeptSet:
+    """The images of datasets in the memory of a device.
+
+    Args:
+        parts: alike in scale and channels, and in the size of their crops; see `fault`.
+        device: where the pixels lie.
+
+    Raises:
+        ValueError: an image has 16 bits a channel.
+    """
+
+    def __init__(self, parts: Sequence[GTDataset], device: torch.device) -> None:
+        self.parts, self.device = parts, device
+        self.scale, side = parts[0].scale, parts[0].cropper.lq_size
+        assert side is not None
+        self.sides = (side, side * self.scale)
+        self._keys = [part.keys() for part in parts]
+        self._ends = list(itertools.accumulate(len(part) for part in parts))
+        self._sizes = np.concatenate([part.sizes() for part in parts])
+        pixels = self._sizes.prod(1)
+        self._starts = np.cumsum(pixels) - pixels  # of LQ, in pixels; of GT scale^2 times as far
+        count, channels = int(pixels.sum()), parts[0].channels
+        self.pixels = tuple(
+            torch.empty((count * factor, channels), dtype=torch.uint8, device=device) for factor in (1, self.scale**2)
+        )
+        self._fill()
+        steps = [torch.arange(side, device=device) for side in self.sides]
+        self._rows, self._columns = [step[:, None] for step in steps], [step[None] for step in steps]
+
+    def _fill(self) -> None:
+        """Read all images, as many at a time as there are processors."""
+        numbers = [(part, number) for part in self.parts for number in range(len(part))]
+        calls = map_ahead(lambda place: place[0].pair(place[1]), numbers, threads=os.cpu_count() or 1)
+        waiting: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+        ends = [0, 0]
+        for _, future in calls:
+            for images, image in zip(waiting, future.result(), strict=True):
+                if image.dtype != np.uint8:
+                    calls.close()
+                    raise ValueError("its images have 16 bits a channel")
+                images.append(image.reshape(-1, image.shape[2]))
+            if sum(image.nbytes for image in waiting[1]) >= _CHUNK:
+                self._copy(waiting, ends)
+        self._copy(waiting, ends)
+
+    def _copy(self, waiting: tuple[list[np.ndarray], list[np.ndarray]], ends: list[int]) -> None:
+        for kind, images in enumerate(waiting):
+            if images:
+                chunk = torch.from_numpy(np.concatenate(images))
+                self.pixels[kind][ends[kind] : ends[kind] + len(chunk)] = chunk.to(self.device)
+                ends[kind] += len(chunk)
+                images.clear()
+
+    def key(self, index: int) -> str:
+        """Return the name of an image."""
+        part = bisect.bisect_right(self._ends, index)
+        return self._keys[part][index - (self._ends[part - 1] if part else 0)]
+
+    def views(self, indices: np.ndarray, numbers: np.ndarray, seed: int) -> list[Views]:
+        """Return the views in LQ and in GT that are the samples of draws: image and number (n,)."""
+        rngs, owners = Rngs(seed, numbers), np.searchsorted(self._ends, indices, side="right")
+        sizes, starts = self._sizes[indices], self._starts[indices]
+        free = sizes - self.sides[0]
+        corner = np.stack((rngs.integers(free[:, 0] + 1), rngs.integers(free[:, 1] + 1)), 1)
+        is_centred = np.array([part.cropper.mode == "center" for part in self.parts])[owners]
+        corner = np.where(is_centred[:, None], free // 2, corner)
+        views = []
+        for side, factor in zip(self.sides, (1, self.scale), strict=True):
+            width, (top, left) = sizes[:, 1] * factor, corner.T * factor
+            views.append(Views(starts * factor**2 + top * width + left, width, np.ones_like(width), side))
+        for owner in np.unique(owners):
+            for position, transform in enumerate(self.parts[owner].transforms.transforms):
+                if type(transform) in TURNS:
+                    chosen = (rngs.at(position).random() < transform.p) & (owners == owner)
+                    for each in views:
+                        TURNS[type(transform)](each, chosen)
+        return views
+
+    def cut(self, views: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+        """Return LQ (n, h, w, C) and GT of views, as (first, row, column) on the device."""
+        images = []
+        for kind, (first, row, column) in enumerate(views):
+            first, row, column = (value[:, None, None] for value in (first, row, column))
+            places = torch.addcmul(torch.addcmul(first, row, self._rows[kind]), column, self._columns[kind])
+            pixels = self.pixels[kind].index_select(0, places.flatten())
+            images.append(pixels.view(*places.shape, pixels.shape[1]))
+        return images
+
+
+class KeptBatches(Iterator[Batch]):
+    """Endless batches of a kept set, on its device: those of the loader with the same sampler."""
+
+    def __init__(self, kept: KeptSet, sampler: EndlessSampler) -> None:
+        self._kept, self._draws, self._is_closed = kept, iter(sampler), False
+        self._drawn: Iterator[tuple[list[Draw], Tensor]] = iter(())
+        self.waits = Waits(partial(cuda_mark, kept.device)) if kept.device.type == "cuda" else None
+
+    def __next__(self) -> Batch:
+        if self._is_closed:
+            raise RunError(CLOSED)
+        if self.waits:
+            self.waits.begin()
+        draws, values = next(self._drawn, None) or self._draw()
+        index, draw, *views = values.unbind()
+        lq, gt = self._kept.cut((views[:3], views[3:]))
+        if self.waits:
+            self.waits.end()
+        return {"lq": lq, "gt": gt, "key": [self._kept.key(each.index) for each in draws], "index": index, "draw": draw}
+
+    def _draw(self) -> tuple[list[Draw], Tensor]:
+        """Draw the next batches; return the first: its draws, and index, number and views (8, n)."""
+        batches = list(itertools.islice(self._draws, AT_ONCE))
+        indices, numbers = np.array([(draw.index, draw.number) for batch in batches for draw in batch]).T
+        lq, gt = self._kept.views(indices, numbers, batches[0][0].seed)
+        rows = (indices, numbers, lq.first, lq.row, lq.column, gt.first, gt.row, gt.column)
+        values = torch.from_numpy(np.stack(rows).reshape(len(rows), AT_ONCE, -1).swapaxes(0, 1).copy())
+        if self._kept.device.type == "cuda":
+            values = values.pin_memory().to(self._kept.device, non_blocking=True)
+        self._drawn = zip(batches, values.unbind(), strict=True)
+        return next(self._drawn)
+
+    def close(self) -> None:
+        """Give no more batches."""
+        self._is_closed = True
+
+
+def parts_of(dataset: SRDataset) -> list[SRDataset]:
+    """Return the datasets that one is made of, in order."""
+    if type(dataset) is not ConcatDataset:
+        return [dataset]
+    return [part for each in dataset.datasets for part in parts_of(each)]
+
+
+def fault(dataset: SRDataset) -> str | None:
+    """Return why a set's crops cannot be cut on a device, or None."""
+    sizes = set()
+    for part in parts_of(dataset):
+        if type(part) not in (PairedDataset, GTOnlyDataset) or not isinstance(part, GTDataset):
+            return f"{type(part).__name__} is not made there"
+        if part.cropper.mode not in ("random", "center"):
+            return f"crop={part.cropper.mode!r} is not made there"
+        before = [] if part.before_lq is None else part.before_lq.transforms
+        for transform in (*before, *part.transforms.transforms):
+            if type(transform) not in (*TURNS, Nothing):
+                return f"{type(transform).__name__} is not made there"
+        sizes.add((part.cropper.lq_size, part.scale, part.channels))
+    return None if len(sizes) == 1 else "its parts differ in size, scale or channels"
+
+
+def kept_batches(
+    dataset: SRDataset, sampler: EndlessSampler, device: torch.device, wanted: Wanted = "auto"
+) -> KeptBatches | None:
+    """Return batches of a set that is kept on the device, or None where the loader is to make them.
+
+    Where it is kept, or is not although that was to be hoped, the log says so in one line.
+
+    Args:
+        dataset, sampler: what is drawn.
+        device: of the run; on a CPU 'auto' is the loader, which is as fast.
+        wanted: 'auto' keeps a set that takes at most SHARE of the free memory; True, any.
+    """
+    if not wanted or (wanted == "auto" and device.type != "cuda"):
+        return None
+    reason, parts = fault(dataset), [part for part in parts_of(dataset) if isinstance(part, GTDataset)]
+    size = 0
+    if reason is None:
+        size = sum(int(part.sizes().prod(1).sum()) * (1 + part.scale**2) * part.channels for part in parts)
+        if wanted == "auto" and size > (room := SHARE * torch.cuda.mem_get_info(device)[0]):
+            reason = f"it takes {size / 2**30:.2f} GiB, and a quarter of the free memory is {room / 2**30:.2f}"
+    if reason is None:
+        try:
+            kept = KeptSet(parts, device)
+        except ValueError as error:
+            reason = str(error)
+    if reason is not None:
+        LOGGER.info("data: the loader makes the batches, the training set is not kept on the device: %s", reason)
+        return None
+    LOGGER.info("data: the training set is kept on the device (%.2f GiB), crops are cut there", size / 2**30)
+    return KeptBatches(kept, sampler)
