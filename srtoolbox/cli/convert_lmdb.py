@@ -3,7 +3,8 @@
 One folder becomes one store, OUT (NAME.lmdb). A GT folder with its LQ folder (--lq), or with LQ to be made from it by
 MATLAB's bicubic (--scale without --lq), becomes OUT/gt.lmdb and OUT/lq.lmdb. With --split training and validation get
 stores of their own. All names and sizes are checked before anything is written; damaged files are named at the end, all
-of them. After an interruption run the same command again: it goes on where it stopped.
+of them. After an interruption run the same command again: it goes on where it stopped. With --index a store of an
+earlier version of the toolbox gets, in place, the index by which millions of images are opened at once.
 """
 
 from __future__ import annotations
@@ -17,16 +18,17 @@ EXAMPLE = """examples:
   python tools/convert_lmdb.py datasets/DIV2K/HR -o datasets/DIV2K/HR.lmdb
   python tools/convert_lmdb.py datasets/DIV2K/HR --lq datasets/DIV2K/LR_bicubic/X4 -o datasets/DIV2K_x4
   python tools/convert_lmdb.py datasets/T91 --scale 3 -o datasets/T91_x3
-  python tools/convert_lmdb.py datasets/T91 --scale 3 --split 0.8 -o datasets/T91_split"""
+  python tools/convert_lmdb.py datasets/T91 --scale 3 --split 0.8 -o datasets/T91_split
+  python tools/convert_lmdb.py datasets/DIV2K/HR.lmdb --index"""
 
 
 def build_parser() -> CommandParser:
     """Return the parser of the command."""
     parser = CommandParser("convert_lmdb", __doc__, EXAMPLE)
     add = parser.add_argument
-    add("folder", metavar="FOLDER", help="images (GT, if there are pairs), sub-folders too")
+    add("folder", metavar="FOLDER", help="images (GT, if there are pairs), sub-folders too; with --index a store")
     out = "NAME.lmdb or, for pairs and with --split, a folder for the stores"
-    add("-o", "--out", required=True, metavar="OUT", help=out)
+    add("-o", "--out", metavar="OUT", help=out)
     add("--lq", metavar="FOLDER", help="the LQ images, named like the GT or with x4, _x4 ... added")
     add("--scale", type=int, metavar="N", help="GT size over LQ size; without --lq the LQ is made at this scale")
     add("--lq-name", metavar="'{}x4'", help="how LQ files are named after GT files, if in no usual way")
@@ -47,6 +49,7 @@ def build_parser() -> CommandParser:
     add_shard_options(parser, "convert nothing; say what is missing of N pieces, whose shards are one store")
     add("--workers", type=int, metavar="N", help="images decoded at a time (default: one per CPU)")
     add("--overwrite", action="store_true", help="replace stores that are there already")
+    add("--index", action="store_true", help="convert nothing; give the store FOLDER its index, in place")
     return parser
 
 
@@ -54,13 +57,21 @@ def main(argv: Sequence[str]) -> int:
     """Run the command, and return its exit code."""
     parser = build_parser()
     args = parser.parse(argv)
-    from srtoolbox.data.prepare.convert import convert
+    options = {name: value for name, value in vars(args).items() if name not in ("folder", "index")}
+    if args.index and any(value != parser.get_default(name) for name, value in options.items()):
+        parser.error("--index changes the store FOLDER alone, and goes with no other option")
+    if not args.index and args.out is None:
+        parser.error("the following arguments are required: -o/--out")
+    from srtoolbox.data.prepare.convert import add_index, convert
     from srtoolbox.logger import setup_logging
 
     setup_logging()
     try:
         with parser.option_errors():
-            convert(**vars(args), note=lambda line: print(line, flush=True))
+            if args.index:
+                add_index(args.folder, note=lambda line: print(line, flush=True))
+            else:
+                convert(args.folder, **options, note=lambda line: print(line, flush=True))
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on from here")
         return 130

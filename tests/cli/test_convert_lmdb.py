@@ -1,5 +1,6 @@
 """The command that converts folders to LMDB."""
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -17,6 +18,7 @@ from srtoolbox.errors import DataError
 from srtoolbox.image import read_image, write_image
 from srtoolbox.resize import imresize
 from tests import processes
+from tests.data.stores import to_version_1
 
 
 @pytest.fixture
@@ -137,6 +139,34 @@ def test_wrong_arguments(photo_folder: Path, tmp_path: Path, monkeypatch, argume
     assert not any(tmp_path.iterdir())
 
 
+def test_stores_of_an_earlier_version_get_their_index(photo_folder: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([str(photo_folder), "-o", "s.lmdb"]) == 0
+    for number in (1, 2):
+        assert main([str(photo_folder), "-o", "many.lmdb", "--shard", f"{number}/2"]) == 0
+    expected = _pixels("s.lmdb")
+    for path in ("s.lmdb", "many.lmdb/many-00000.lmdb", "many.lmdb/many-00001.lmdb"):
+        to_version_1(Path(path))
+    capsys.readouterr()
+    assert main(["s.lmdb", "--index"]) == main(["many.lmdb/many-00001.lmdb", "--index"]) == 0
+    assert main(["many.lmdb", "--index"]) == main(["many.lmdb", "--index"]) == 0
+    written, there = "its index is written", "has its index already"
+    said = [line.rpartition(": ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert said == [written, written, written, there, there, there]
+    assert _pixels("s.lmdb") == _pixels("many.lmdb") == expected
+    for arguments, message in ((["--index", "-o", "x"], "no other option"), ([], "required: -o/--out")):
+        with pytest.raises(SystemExit):
+            main(["s.lmdb", *arguments])
+        assert message in capsys.readouterr().err
+    with pytest.raises(DataError, match="no such LMDB"):
+        main([str(photo_folder), "--index"])
+
+
+def _pixels(path: str) -> list[tuple[str, list[int]]]:
+    with contextlib.closing(open_store(path)) as store:
+        return [(key, store.read(key).ravel().tolist()) for key in list(store.keys())]
+
+
 def test_missing_and_empty_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         main([str(tmp_path / "none"), "-o", str(tmp_path / "s.lmdb")])
@@ -175,7 +205,7 @@ def test_control_c_leaves_a_store_that_can_be_completed(photo: np.ndarray, tmp_p
 def test_help_shows_commands_that_work(pairs: tuple[Path, Path], tmp_path: Path, monkeypatch) -> None:
     """Each example of the help runs once its folders are there."""
     examples = [line.split() for line in build_parser().epilog.splitlines() if "convert_lmdb.py" in line]
-    assert len(examples) == 4
+    assert len(examples) == 5
     work = tmp_path / "work"
     monkeypatch.chdir(tmp_path)
     for words in examples:

@@ -11,6 +11,9 @@ from typing import Literal, NamedTuple
 from srtoolbox.data.prepare.pieces import Part, check_pieces, join_pieces, pieces_of, write_piece
 from srtoolbox.data.prepare.plan import Plan, Recipe, SubImages, make_plan, split_plan
 from srtoolbox.data.prepare.write import Summary, write_all
+from srtoolbox.data.stores.lmdb import is_lmdb
+from srtoolbox.data.stores.lmdb_writer import write_index
+from srtoolbox.data.stores.sharded import shards_at
 from srtoolbox.errors import DataError, OptionError
 from srtoolbox.io.pieces import RECORD, Pieces, Shard, check_shard_options, count_in
 from srtoolbox.logger import progress_bar
@@ -170,6 +173,19 @@ def convert(
     for line in conversion.report():
         note(line)
     return conversion
+
+
+def add_index(path: str | os.PathLike[str], *, note: Callable[[str], object] = lambda line: None) -> bool:
+    """Give a store of an earlier version, or each of its shards, its index; False if all have one.
+
+    See `write_index`, errors too; called again after an interruption, it goes on where it stopped.
+    `note` is called with a line for each file.
+    """
+    paths = [os.fspath(path)] if is_lmdb(Path(path)) else shards_at(path) or [os.fspath(path)]
+    are_new = [write_index(each) for each in paths]
+    for each, is_new in zip(paths, are_new, strict=True):
+        note(f"{each}: {'its index is written' if is_new else 'has its index already'}")
+    return any(are_new)
 
 
 def _write(
