@@ -65,13 +65,18 @@ def squared_distance(first: np.ndarray, second: np.ndarray, weights: Sequence[fl
     """
     if weights is None:
         return sum(cv2.norm(a, b, cv2.NORM_L2SQR) for a, b in zip(first, second, strict=True))
-    total, rows = 0.0, max(1, _BAND // first.shape[2])
-    for top in range(0, first.shape[1], rows):
+    height, width = first.shape[1:]
+    total, rows = 0.0, min(height, max(1, _BAND // width))
+    buffers = [np.empty((rows, width), np.float32) for _ in range(2)]  # new memory for each band costs a sixth
+    for top in range(0, height, rows):
+        mixed, difference = (buffer[: height - top] for buffer in buffers)
         pairs = zip(first[:, top : top + rows], second[:, top : top + rows], strict=True)
-        differences = [cv2.subtract(a, b, dtype=cv2.CV_32F) for a, b in pairs]
-        mixed = differences[0] * np.float32(weights[0])
-        for difference, weight in zip(differences[1:], weights[1:], strict=True):
-            mixed = cv2.scaleAdd(difference, weight, mixed)
+        for number, ((a, b), weight) in enumerate(zip(pairs, weights, strict=True)):
+            cv2.subtract(a, b, difference if number else mixed, dtype=cv2.CV_32F)
+            if number:
+                cv2.scaleAdd(difference, weight, mixed, mixed)
+            else:
+                np.multiply(mixed, np.float32(weight), out=mixed)
         total += cv2.norm(mixed, cv2.NORM_L2SQR)
     return total
 

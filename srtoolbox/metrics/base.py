@@ -8,6 +8,7 @@ image in between. The convention of the SRCNN, FSRCNN and VDSR tables; 0.02-0.06
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -71,7 +72,9 @@ class Metric:
         self._check(pred, target)
         height, width = (slice(self.crop_border, side - self.crop_border) for side in pred.shape[-2:])
         pred, target = (to_exact(image)[..., height, width] for image in (pred, target))
-        with torch.no_grad(), torch.autocast(pred.device.type, enabled=False):
+        kind = pred.device.type
+        exact = torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else contextlib.nullcontext()
+        with torch.no_grad(), exact:
             return self._checked(self.score_images(pred, target), len(pred))
 
     def score(self, pred: Tensor, target: Tensor) -> Tensor:
