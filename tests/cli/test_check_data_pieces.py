@@ -31,6 +31,8 @@ def words(tmp_path: Path) -> list[str]:
     write_image(hr / "small.png", compress_jpeg(imresize(images["chelsea"], 1 / 2), 60))
     write_image(lr / "coffeex3.png", read_image(lr / "coffeex3.png")[:20])
     (hr / "astronaut.png").write_bytes((hr / "astronaut.png").read_bytes()[:9000])
+    for name in ("b", "chz"):  # the piece of the second comes before that of the first
+        (hr / f"{name}.png").write_bytes(b"no image")
     write_image(test / "cat.png", images["chelsea"][:, ::-1])
     srtoolbox.convert(test, tmp_path / "test.lmdb")
     return [str(hr), str(tmp_path / "nowhere"), "--lq", str(lr), str(lr), "--test", str(tmp_path / "test.lmdb")]
@@ -55,7 +57,7 @@ def test_three_pieces_give_the_report_of_one_run(
         texts.append(printed)
     assert codes == [1, 1, 1]  # nowhere is told by each
     assert sum("astronaut.png" in text for text in texts) == 1
-    assert "piece 3 of 3: 3 images looked at: 1 fault" in texts[0] and not (tmp_path / "report.json").exists()
+    assert "piece 3 of 3: 4 images looked at: 2 faults" in texts[0] and not (tmp_path / "report.json").exists()
     assert check(capsys, tmp_path / "report.json", words, "--check-shards", "3")[:2] == (code, out)
     assert (tmp_path / "report.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
 
@@ -76,13 +78,13 @@ def test_a_piece_goes_on_and_what_is_missing_is_told(
         patch.setattr(sets, "hash_image", stopping)
         assert check(capsys, file, [*words, "--workers", "1"], "--shard", "1/2")[0] == 130
     kept = len((tmp_path / "report.json.pieces/piece-1.jsonl").read_text().splitlines())
-    assert 0 < kept < 6
+    assert 0 < kept < 7
     code, _, told = check(capsys, file, words, "--check-shards", "2")
     assert code == 2 and "2 of 2 pieces not done:" in told and not file.exists()
-    assert f"piece 1 of 2 has stopped: {kept} of 6 images done; run --shard 1/2" in told
-    assert "piece 2 of 2 has not begun: 0 of 5 images done; run --shard 2/2" in told
+    assert f"piece 1 of 2 has stopped: {kept} of 7 images done; run --shard 1/2" in told
+    assert "piece 2 of 2 has not begun: 0 of 6 images done; run --shard 2/2" in told
     out = check(capsys, file, words, "--shard", "1/2")[1]
-    assert "6 images looked at, " in out and "of them before" in out
+    assert "7 images looked at, " in out and "of them before" in out
     check(capsys, file, words, "--shard", "2/2")
     again = check(capsys, file, words, "--check-shards", "2")
     assert again[:2] == check(capsys, tmp_path / "whole.json", words)[:2]
