@@ -117,15 +117,13 @@ class OptimWrapper:
 
     def _step(self, bad: Tensor) -> None:
         # a fused SGD that leaves out its first step would never fill its momentum (torch 2.13)
-        first = self._has_momentum and any(
-            parameter.grad is not None and parameter not in self.optimizer.state for parameter in self.parameters
-        )
+        first = not self.has_begun
         if self._scaled and (self._is_fused or not self.is_on_device):
             self.scaler.step(self.optimizer)
             self.scaler.update()
         elif self.is_on_device and not self._is_fused:
             self._step_unless(bad)
-        elif (self.is_synchronous or first) and not self.is_on_device:
+        elif first or (self.is_synchronous and not self.is_on_device):
             if not bad:
                 self.optimizer.step()
         else:
@@ -136,6 +134,13 @@ class OptimWrapper:
         self.nonfinite_flag = bad
         if not self.is_on_device:
             self.skipped_steps.record(bad, wait=self.is_synchronous)
+
+    @property
+    def has_begun(self) -> bool:
+        """False while an optimizer with momentum has taken no step with the gradients there are."""
+        return not self._has_momentum or all(
+            parameter.grad is None or parameter in self.optimizer.state for parameter in self.parameters
+        )
 
     def _step_unless(self, bad: Tensor) -> None:
         """Step an optimizer that knows no flag, and put back what it changes where one is set."""

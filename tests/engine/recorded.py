@@ -85,3 +85,6 @@ class RecordedGraphs:
         if self._recorder is not None:
             self._recorder.__exit__(None, None, None)
             self._recorder = None
+
+    def renew(self) -> None:
+        """There is no pool."""

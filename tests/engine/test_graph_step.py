@@ -17,12 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srtoolbox import dist
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.loop import iterations
 from srtoolbox.engine.run import Run
 from srtoolbox.engine.step import graph
 from srtoolbox.models.restorers.base import Restorer
-from srtoolbox.registry import HOOKS, LOSSES, MODELS
+from srtoolbox.registry import HOOKS, LOSSES, MODELS, OPTIMIZERS, TRANSFORMS
+from tests.engine.ranks import run_on_ranks
 from tests.engine.recorded import RecordedGraphs
 from tests.engine.runs import build, differing, final_state, flatten, records, run
 
@@ -32,7 +34,7 @@ QUICK = ("max_iters=9", "hooks.evaluate=None", "hooks.checkpoint=None")
 class Place(NamedTuple):
     """Where the tests run: what captures there, settings, and whether equal is equal to the bit."""
 
-    graphs: RecordedGraphs
+    graphs: Any  # counts captures and replays
     settings: tuple[str, ...]
     is_exact: bool
 
@@ -104,16 +106,37 @@ GAN = (
     "model.discriminator={'type': 'VGGDiscriminator', 'input_size': 24, 'channels': [4, 4], 'fc': [8]}",
     "optim.discriminator={'optimizer': {'type': 'Adam'}}",
 )
+MOMENTUM = "optim.generator.optimizer={'type': 'SGD', 'lr': 0.01, 'momentum': 0.9, '_delete_': True}"
+RPROP = "optim.generator.optimizer={'type': 'Rprop', 'lr': 0.001, '_delete_': True}"
+
+
+@TRANSFORMS.register
+class Noising:
+    """A degradation that chooses its strength on the host."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __call__(self, images: dict[str, Tensor]) -> dict[str, Tensor]:
+        strength = torch.rand(()).item()
+        return {**images, "lq": images["lq"] + strength * torch.rand_like(images["lq"])}
+
+
 VARIANTS: dict[str, tuple[str, ...]] = {
     "plain": (),
     "accumulated": ("accumulate=3",),
     "clipped": ("optim.generator.clip=0.01",),
     "bf16": ("runtime.amp=bf16",),
+    "fp16": ("runtime.amp=fp16",),
+    "fp16, clipped": ("runtime.amp=fp16", "optim.generator.clip=0.01"),
+    "fp16, not fused": ("runtime.amp=fp16", RPROP),
+    "degraded": ("model.preprocess={'type': 'Noising'}",),
+    "degraded, accumulated": ("model.preprocess={'type': 'Noising'}", "accumulate=2"),
     "normalised": (NORM,),
     "frozen": (NORM, "optim.generator.frozen=['conv_first']"),
     "groups": ("optim.generator.param_groups={'conv3': {'lr': 1e-4, 'weight_decay': 0.1}}",),
-    "momentum": ("optim.generator.optimizer={'type': 'SGD', 'lr': 0.01, 'momentum': 0.9, '_delete_': True}",),
-    "not fused": ("optim.generator.optimizer={'type': 'Rprop', 'lr': 0.001, '_delete_': True}",),
+    "momentum": (MOMENTUM,),
+    "not fused": (RPROP,),
     "SGD": ("optim.generator.optimizer={'type': 'SGD', 'lr': 0.01, '_delete_': True}",),
 }
 
@@ -135,6 +158,11 @@ def test_each_kind_of_step_of_a_gan_has_its_graph(
 ) -> None:
     trained(*GAN, *changes)
     assert place.graphs.captures == captures and place.graphs.replays == 9 - eager_steps
+
+
+def test_a_bad_first_step_makes_no_momentum(trained: Trained, place: Place) -> None:
+    eager, _ = trained(MOMENTUM, "model.losses.pixel={'type': 'SureLoss', 'above': 0.41, '_delete_': True}")
+    assert place.graphs.replays == 7 and eager.optims["generator"].skipped_steps.total
 
 
 def test_a_bad_step_is_left_out_within_the_graph(trained: Trained, place: Place) -> None:
@@ -194,15 +222,27 @@ def warnings(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-def test_what_changes_in_each_step_is_captured_no_more(
-    trained: Trained, place: Place, warnings: pytest.LogCaptureFixture
-) -> None:
-    def ramp(runner: Run) -> None:
-        runner.model.losses["pixel"].weight = 1 + runner.iter
+def ramp(runner: Run) -> None:
+    runner.model.losses["pixel"].weight = 1 + runner.iter
 
-    trained(act=ramp)
+
+ONE_CYCLE = "optim.generator.scheduler={'type': 'OneCycleLR', 'max_lr': 0.01, 'total_steps': 20, '_delete_': True}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "act", "name"),
+    [
+        ((), ramp, "losses.pixel.weight"),
+        ((ONE_CYCLE, "optim.generator.milestones=None"), lambda runner: None, "optim.generator.optimizer.betas"),
+    ],
+    ids=["weight", "betas"],
+)
+def test_what_changes_in_each_step_is_captured_no_more(
+    changes: tuple[str, ...], act: Act, name: str, trained: Trained, warnings: pytest.LogCaptureFixture
+) -> None:
+    trained(*changes, act=act)
     (message,) = warnings.messages
-    assert "losses.pixel.weight changes from step to step" in message
+    assert f"{name} changes from step to step" in message
 
 
 # --- what a capture would freeze
@@ -275,6 +315,22 @@ class Ramping(Restorer):
         return {name: term * (1 + self.iteration) for name, term in super().image_losses(sr, batch).items()}
 
 
+@MODELS.register
+class ByKey(Restorer):
+    """Weighs its losses by the name of an image."""
+
+    def image_losses(self, sr: Tensor, batch: dict[str, Any]) -> dict[str, Tensor]:
+        return {name: term * len(batch["key"][0]) for name, term in super().image_losses(sr, batch).items()}
+
+
+@MODELS.register
+class ByDraw(Restorer):
+    """Weighs its losses by a number of the batch that is a tensor."""
+
+    def image_losses(self, sr: Tensor, batch: dict[str, Any]) -> dict[str, Tensor]:
+        return {name: term * batch["draw"][0] for name, term in super().image_losses(sr, batch).items()}
+
+
 def loss(kind: str) -> str:
     return f"model.losses.pixel={{'type': '{kind}', '_delete_': True}}"
 
@@ -290,13 +346,10 @@ def tick(runner: Run) -> None:
         (loss("Dicing"), "Python's random numbers changed"),
         (loss("Asking"), "Asking.forward (test_graph_step.py, line"),
         (loss("Hidden"), "the term 'pixel' is"),
+        ("model.type=ByKey", "the term 'pixel' is"),
         ("model.type=Ramping", "Ramping.image_losses asks for the iteration"),
-        (
-            "optim.generator.optimizer={'type': 'NAdam', 'lr': 0.001, '_delete_': True}",
-            "operation not permitted",
-        ),
     ],
-    ids=["counter", "random", "waiting", "hidden", "iteration", "optimizer"],
+    ids=["counter", "random", "waiting", "hidden", "key", "iteration"],
 )
 def test_what_a_graph_cannot_hold_is_taken_by_operators(
     change: str, words: str, trained: Trained, warnings: pytest.LogCaptureFixture
@@ -316,18 +369,50 @@ def test_what_a_graph_cannot_hold_is_taken_by_operators(
     assert "not captured in a graph" in message and words in message
 
 
+@OPTIMIZERS.register
+class Slowing(torch.optim.Optimizer):
+    """Counts its steps by a number of Python's."""
+
+    def __init__(self, params: Any, lr: float = 1e-2) -> None:
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                state = self.state[parameter]
+                state["step"] = state.get("step", 0) + 1
+                parameter -= parameter.grad * (group["lr"] / state["step"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("NAdam", "operation not permitted"), ("Slowing", "optimizer.state changed")]
+)
+def test_an_optimizer_that_counts_on_the_host_is_taken_by_operators(
+    kind: str, words: str, trained: Trained, warnings: pytest.LogCaptureFixture
+) -> None:
+    trained(f"optim.generator.optimizer={{'type': '{kind}', 'lr': 0.001, '_delete_': True}}")
+    (message,) = warnings.messages
+    assert words in message
+
+
 def test_a_plugin_that_says_nothing_is_verified_and_captured(
     trained: Trained, place: Place, warnings: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verified, verify = [], graph.GraphStep._verify
 
-    def watched(step: graph.GraphStep, capture: graph.Capture) -> dict[str, Tensor]:
+    def watched(step: graph.GraphStep, *arguments: Any) -> dict[str, Tensor]:
         verified.append(step.run.iter)
-        return verify(step, capture)
+        return verify(step, *arguments)
 
     monkeypatch.setattr(graph.GraphStep, "_verify", watched)
     trained(loss("Innocent"))
     assert verified == [1, 2, 4, 8] and not warnings.messages and place.graphs.captures == 1
+
+
+def test_other_tensors_of_a_batch_come_into_the_graph(trained: Trained, place: Place) -> None:
+    trained("model.type=ByDraw")
+    assert place.graphs.captures == 1
 
 
 @HOOKS.register
@@ -360,6 +445,35 @@ class Noisy(Plugin):
 def test_random_numbers_of_the_device_go_on_in_a_graph(trained: Trained, place: Place) -> None:
     trained(loss("Noisy"))
     assert place.graphs.captures == 1
+
+
+# --- several processes
+
+
+@pytest.mark.parametrize(
+    "changes", [(), ("accumulate=2", "optim.generator.clip=0.01"), GAN], ids=["plain", "more", "gan"]
+)
+def test_two_ranks_average_their_gradients_between_graphs(
+    changes: tuple[str, ...], tiny_config: Path, tmp_path: Path
+) -> None:
+    captured = tmp_path / "captured"
+
+    def work() -> int:
+        for name, setting in (("eager", False), ("graph", True)):
+            graphs = RecordedGraphs()
+            graph.graphs_for = lambda device, graphs=graphs: graphs  # type: ignore[misc] # of this process alone
+            more = ("hooks.evaluate=None", "hooks.checkpoint.best=None", "max_iters=5", f"runtime.graph={setting}")
+            run(tiny_config, tmp_path / name, *more, *changes)
+            captured.write_text(f"{graphs.captures} {graphs.replays}")
+        dist.leave(0)
+        return 0
+
+    run_on_ranks(tmp_path / "ranks", work, seconds=200)
+    eager, by_graph = (final_state(tmp_path / name, 5) for name in ("eager", "graph"))
+    assert differing(eager, by_graph) == []
+    networks = 1 + (changes == GAN)
+    kinds = networks
+    assert captured.read_text() == f"{kinds * (networks + 1)} {4 * (networks + 1)}"
 
 
 # --- resume

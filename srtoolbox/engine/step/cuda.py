@@ -32,6 +32,9 @@ class Graphs(Protocol):
     def break_off(self) -> None:
         """End a capture in which something failed."""
 
+    def renew(self) -> None:
+        """Take another memory pool: all graphs are dropped."""
+
 
 def graphs_for(device: torch.device) -> Graphs | None:
     """Return what captures graphs on a device, None where nothing does."""
@@ -45,6 +48,9 @@ class CudaGraphs:
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.stream = device, torch.cuda.Stream(device)
+        self.renew()
+
+    def renew(self) -> None:
         self.pool = torch.cuda.graph_pool_handle()
 
     @contextlib.contextmanager

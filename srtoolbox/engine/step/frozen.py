@@ -138,6 +138,8 @@ class HostState:
     def __init__(self, run: Run, unsure: Sequence[str]) -> None:
         parts, self._has_device = parts_of(run), run.device.type != "cpu"
         self._parts = {name: vars(parts[name]) for name in unsure if name in parts}
+        optims = {f"optim.{name}": vars(optim.optimizer) for name, optim in run.optims.items()}
+        self._parts |= {f"{name}.optimizer": optims[name] for name in unsure if name in optims}
         self._random = self._random_states()
         self._attributes = self._all_attributes()
 
@@ -164,7 +166,7 @@ class HostState:
             (name, key): _Pickled.of(value)
             for name, values in self._parts.items()
             for key, value in values.items()
-            if key != "iteration"  # the run counts it
+            if key not in ("iteration", "param_groups")  # the run counts one, `Constants` has the other
         }
         return {place: value for place, value in pickled.items() if value is not None}
 
@@ -240,7 +242,9 @@ class Before:
     @property
     def has_grown(self) -> bool:
         """True if there are tensors now that there were not: an optimizer made its moments."""
-        return len(self._state.tensors()) != len(self.values)
+        states = {name: optim.optimizer.state for name, optim in self._run.optims.items()}
+        has_new = any(states[name].keys() - known for name, known in self._known.items())
+        return has_new or len(self._state.tensors()) != len(self.values)
 
     def put_back(self) -> None:
         """Go back, at the same addresses."""

@@ -10,7 +10,7 @@ import contextlib
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -19,16 +19,9 @@ from srtoolbox import dist
 from srtoolbox.data.datasets.base import Batch
 from srtoolbox.engine.hooks.base import Hook, Phase
 from srtoolbox.engine.step import EagerStep, PackedTerms, Step, whole_step
+from srtoolbox.engine.step.capture import Capture, Outcome, difference, distance
 from srtoolbox.engine.step.cuda import Graphs, graphs_for
-from srtoolbox.engine.step.frozen import (
-    OWN,
-    Before,
-    Constants,
-    State,
-    parts_of,
-    reads_of_iteration,
-    unsure_parts,
-)
+from srtoolbox.engine.step.frozen import OWN, Before, State, parts_of, reads_of_iteration, unsure_parts
 from srtoolbox.interfaces import IMAGE_KEYS, unwrap
 from srtoolbox.logger import LOGGER
 from srtoolbox.text import first_line
@@ -36,10 +29,6 @@ from srtoolbox.text import first_line
 if TYPE_CHECKING:
     from srtoolbox.engine.run import Run
 
-TERMS, UPDATES = 1e-4, 0.02
-"""Relative differences beyond rounding: of a loss term, and of all that a step changes.
-
-Gradients may be summed in another order each time, and Adam makes much of little ones."""
 SHORT, TIMES = 2, 4
 """A graph replayed so few times before something under it changed, so many in a row, is no use."""
 MOST_KINDS = 16  # graphs of a run: each keeps its own inputs
@@ -55,47 +44,6 @@ def build_step(run: Run) -> Step:
     return EagerStep(run)
 
 
-class Outcome(NamedTuple):
-    """What a step leaves: its terms, as one tensor, and the flags of the optimizers that stepped."""
-
-    names: list[str]
-    terms: Tensor
-    flags: dict[str, Tensor]
-
-
-class Capture:
-    """A captured step: its inputs, the work to replay, what comes out, and on what it relies."""
-
-    def __init__(self, inputs: Sequence[Batch], work: Sequence[Callable[[], object]], outcome: Outcome) -> None:
-        self.inputs, self.work, self.outcome, self.replays = inputs, work, outcome, 0
-        self.gradients: list[tuple[Tensor, Tensor]] = []
-
-    def rely_on(self, run: Run, hooks: dict[str, Hook], state: State) -> None:
-        """Keep what must be as it is now whenever the capture is replayed."""
-        self._state, self._places, self._constants = state, state.places(), Constants(run, hooks)
-        parameters = [parameter for optim in run.optims.values() for parameter in optim.parameters]
-        self.gradients = [(parameter, parameter.grad) for parameter in parameters if parameter.grad is not None]
-
-    def change(self) -> str | None:
-        """Return what is no longer as captured, None if it may be replayed."""
-        moved = None if self._state.places() == self._places else "where a tensor lies"
-        return moved or self._constants.change()
-
-    def fill(self, batches: Sequence[Batch]) -> None:
-        """Copy batches into its inputs."""
-        for target, batch in zip(self.inputs, batches, strict=True):
-            for key, value in target.items():
-                value.copy_(batch[key], non_blocking=True)
-
-    def replay(self) -> None:
-        """Do its work, and let the parameters have its gradients."""
-        for part in self.work:
-            part()
-        for parameter, gradient in self.gradients:
-            if parameter.grad is not gradient:
-                parameter.grad = gradient
-
-
 class GraphStep:
     """Steps that replay a graph; where none can be right, steps operator by operator.
 
@@ -108,7 +56,7 @@ class GraphStep:
         self.hooks = _hooks_within(run)
         self.unsure: list[str] = []
         self.has_given_up = False
-        self._short_lived = 0
+        self._short_lived = self._firsts = 0
         self._work: list[Callable[[], object]] = []
         self._is_capturing = False
 
@@ -119,8 +67,9 @@ class GraphStep:
             return whole_step(run, run.next_batch)
         if not self.captures:
             self.unsure = unsure_parts(run)
-        batches = [self._images(run.next_batch()) for _ in range(run.accumulation)]
-        shapes = [(key, value.shape, value.dtype) for batch in batches for key, value in batch.items()]
+        batches = [self._degraded(run.next_batch()) for _ in range(run.accumulation)]
+        images = [self._images(batch) for batch in batches]
+        shapes = [(key, value.shape, value.dtype) for batch in images for key, value in batch.items()]
         kind = (run.model.step_kind(run.iter), *shapes)
         capture = self.captures.get(kind)
         if capture is not None and (changed := capture.change()):
@@ -133,8 +82,8 @@ class GraphStep:
         run.in_step = frozenset(self.hooks)
         if capture is None:
             return self._begin(kind, batches)
-        capture.fill(batches)
-        return self._replay(capture)
+        capture.fill(images)
+        return self._replay(capture, batches)
 
     # --- the ways to take a step
 
@@ -143,19 +92,21 @@ class GraphStep:
 
         A step in which an optimizer makes its moments is taken as it is: the next one is captured.
         """
-        inputs = [{key: value.clone() for key, value in batch.items()} for batch in batches]
+        inputs = [{key: value.clone() for key, value in self._images(batch).items()} for batch in batches]
+        whole = [{**batch, **own} for batch, own in zip(batches, inputs, strict=True)]
         before: Before | None = None
-        fault = self._impossible()
+        fault = self._impossible() or ("steps make new tensors each time" if self._firsts > MOST_KINDS else None)
         try:
             with self._on_device():
                 state = State(self.run)
                 before = Before(self.run, state, self.unsure)
                 if fault is None:
-                    outcome, fault = self._warm_up(inputs, before)
-                    if before.has_grown:
+                    outcome, fault = self._warm_up(whole, before)
+                    if self._is_first(before):
+                        self._firsts += 1
                         return self._finish(outcome)
                 if fault is None:
-                    capture = self._capture(inputs)
+                    capture = Capture(inputs, *self._capture(whole))
             before.put_back()
         except Exception as error:
             fault = self._cause(error)
@@ -166,34 +117,34 @@ class GraphStep:
             return self._by_operators(batches)
         capture.rely_on(self.run, self.hooks, state)
         self.captures[kind] = capture
-        return self._replay(capture)
+        return self._replay(capture, batches)
 
-    def _replay(self, capture: Capture) -> dict[str, Tensor]:
+    def _replay(self, capture: Capture, batches: Sequence[Batch]) -> dict[str, Tensor]:
         for optim in self.run.optims.values():
             optim.fill_rates()
         capture.replays += 1
         if self.unsure and capture.replays & (capture.replays - 1) == 0:  # 1, 2, 4, 8 ...
-            return self._verify(capture)
+            return self._verify(capture, batches)
         capture.replay()
         return self._finish(capture.outcome)
 
-    def _verify(self, capture: Capture) -> dict[str, Tensor]:
+    def _verify(self, capture: Capture, batches: Sequence[Batch]) -> dict[str, Tensor]:
         """Take a step by operators and by the graph, from one state; go on with the graph's if equal."""
         state = State(self.run)
         before = Before(self.run, state, self.unsure)
         with self._on_device(), self.graphs.aside():
-            outcome = self._step(capture.inputs)
+            outcome = self._step([{**batch, **own} for batch, own in zip(batches, capture.inputs, strict=True)])
         fault, expected, terms = _host_fault(before), state.values(), outcome.terms.clone()
         before.put_back()
         capture.replay()
         by_graph = capture.outcome
         if fault is None and outcome.names != by_graph.names:
             fault = f"the terms are {', '.join(outcome.names)} and were {', '.join(by_graph.names)}"
-        fault = fault or _difference(by_graph, terms) or _distance(state.tensors(), expected, before.values)
+        fault = fault or difference(by_graph, terms) or distance(state.tensors(), expected, before.values)
         if fault := self._agreed(fault):
             before.put_back()
             self._give_up(fault)
-            return self._by_operators(capture.inputs)
+            return self._by_operators(batches)
         return self._finish(by_graph)
 
     def _by_operators(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
@@ -208,10 +159,10 @@ class GraphStep:
 
     # --- what is captured
 
-    def _step(self, inputs: Sequence[Batch]) -> Outcome:
+    def _step(self, batches: Sequence[Batch]) -> Outcome:
         """Take a step as a graph would: the restorer's, and what hooks do within it."""
         run = self.run
-        terms = whole_step(run, iter([dict(batch) for batch in inputs]).__next__, ask=False)
+        terms = whole_step(run, iter([dict(batch) for batch in batches]).__next__, ask=False)
         for hook in self.hooks.values():
             hook.after_iter(run)
         if numbers := [name for name, term in terms.items() if not isinstance(term, Tensor)]:
@@ -220,12 +171,12 @@ class GraphStep:
         values = torch.stack([term.detach().float().reshape(()) for term in terms.values()])
         return Outcome(list(terms), values, {name: flag for name, flag in flags.items() if flag is not None})
 
-    def _warm_up(self, inputs: Sequence[Batch], before: Before) -> tuple[Outcome, str | None]:
+    def _warm_up(self, batches: Sequence[Batch], before: Before) -> tuple[Outcome, str | None]:
         """Take the first steps aside; return the first one's outcome, and what a graph cannot hold."""
         with self.graphs.aside():
             with reads_of_iteration(self.run.model) as reads:
-                outcome = self._step(inputs)
-            if before.has_grown:
+                outcome = self._step(batches)
+            if self._is_first(before):
                 return outcome, None
             fault = _host_fault(before)
             if fault is None and reads and not _says_kinds(self.run.model):
@@ -233,36 +184,39 @@ class GraphStep:
             for number in range(1, self.graphs.warm_ups) if fault is None else ():
                 last = number == self.graphs.warm_ups - 1
                 with self.graphs.strict() if last else contextlib.nullcontext():
-                    self._step(inputs)
+                    self._step(batches)
         return outcome, fault
 
-    def _capture(self, inputs: Sequence[Batch]) -> Capture:
+    def _capture(self, batches: Sequence[Batch]) -> tuple[list[Callable[[], object]], Outcome]:
         with self.graphs.aside():
             self._work, self._is_capturing = [], True
             self.graphs.begin()
             try:
-                outcome = self._step(inputs)
+                outcome = self._step(batches)
             except BaseException:
                 self.graphs.break_off()
                 raise
             finally:
                 self._is_capturing = False
             self._work.append(self.graphs.end())
-        return Capture(inputs, self._work, outcome)
+        return self._work, outcome
+
+    def _is_first(self, before: Before) -> bool:
+        """True if the step since `before` was the first of an optimizer, which no graph repeats."""
+        return before.has_grown or not all(optim.has_begun for optim in self.run.optims.values())
+
+    def _degraded(self, batch: Batch) -> Batch:
+        """Return a batch with its degradations, which choose on the host, so that no graph holds them."""
+        return batch if getattr(self.run.model, "transform", None) is None else self.run.model.prepare(batch)
 
     def _images(self, batch: Batch) -> Batch:
-        """Return the images of a batch; degradations, which choose on the host, come first.
-
-        A step with parts that are not sure may ask for other tensors of the batch, too.
-        """
-        if getattr(self.run.model, "transform", None) is not None:
-            batch = self.run.model.prepare(batch)
+        """Return what is copied to a graph's inputs: a step of unsure parts may ask for other tensors, too."""
         wanted = batch if self.unsure else IMAGE_KEYS
         return {key: batch[key].to(self.run.device) for key in wanted if isinstance(batch.get(key), Tensor)}
 
     @contextlib.contextmanager
     def _prepared(self) -> Iterator[None]:
-        """Let the restorer take batches that `_images` has prepared."""
+        """Let the restorer take batches that are `_degraded`."""
         model = self.run.model
         if getattr(model, "transform", None) is None:
             yield
@@ -332,18 +286,24 @@ class GraphStep:
         frame, line = (own or frames)[-1]
         code = frame.f_code
         place = f"{code.co_qualname.partition('.<locals>')[0]} ({Path(code.co_filename).name}, line {line})"
-        return f"{place}: {first_line(error)}"
+        kind = "" if isinstance(error, RuntimeError) else f"{type(error).__name__}: "
+        return f"{place}: {kind}{first_line(error)}"
 
     def _forget(self, capture: Capture, changed: str) -> None:
         """Drop all graphs, since something under them is another now; give up if it always is."""
         self._short_lived = self._short_lived + 1 if capture.replays <= SHORT else 0
-        self.captures.clear()
+        self._drop()
         if self._short_lived >= TIMES:
             self._give_up(f"{changed} changes from step to step")
 
+    def _drop(self) -> None:
+        self.captures.clear()
+        self._work = []
+        self.graphs.renew()
+
     def _give_up(self, reason: str) -> None:
         self.has_given_up, self.run.in_step = True, frozenset()
-        self.captures.clear()
+        self._drop()
         LOGGER.warning("the steps of this run are not captured in a graph, and take longer: %s", reason)
 
 
@@ -361,29 +321,10 @@ def _hooks_within(run: Run) -> dict[str, Hook]:
 
 def _says_kinds(model: nn.Module) -> bool:
     """True if a class of a plugin says which steps are alike."""
-    owner = next(kind for kind in type(model).__mro__ if "step_kind" in vars(kind))
+    owner = next(kind for kind in type(model).__mro__ if "step_kind" in vars(kind))  # `Restorer` at last
     return owner.__module__.partition(".")[0] not in OWN
 
 
 def _host_fault(before: Before) -> str | None:
     changed = before.host.change()
     return changed and f"a step draws or counts on the host, where a graph does nothing ({changed} changed)"
-
-
-def _difference(by_graph: Outcome, expected: Tensor) -> str | None:
-    """Return the sentence about a term that a graph computes otherwise, None if none is."""
-    for name, one, other in zip(by_graph.names, by_graph.terms.tolist(), expected.tolist(), strict=True):
-        if one != other and not abs(one - other) <= TERMS * abs(other) and (one == one or other == other):
-            return f"the term {name!r} is {other:.6g} by the step itself and {one:.6g} by its graph"
-    return None
-
-
-def _distance(tensors: Sequence[Tensor], expected: Sequence[Tensor], start: Sequence[Tensor]) -> str | None:
-    """Return the sentence about an update that a graph does otherwise, None if it is the same."""
-    triples = [rows for rows in zip(tensors, expected, start, strict=True)]
-    away = sum(float((now.detach() - value).double().nan_to_num().square().sum()) for now, value, _ in triples)
-    steps = sum(float((value - first).double().nan_to_num().square().sum()) for _, value, first in triples)
-    if away <= UPDATES**2 * steps:
-        return None
-    share = (away / steps) ** 0.5 if steps else float("inf")
-    return f"weights and moments after the step and after its graph differ by {share:.2g} of the update"
