@@ -37,12 +37,12 @@ class StateCopy:
                 memory = tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
                 names[id(tensor)] = memory
                 sources[memory] = tensor
-        is_far = any(tensor.is_cuda for tensor in sources.values())
-        self._make_places(list(sources), pinned=is_far)
+        devices = {tensor.device for tensor in sources.values() if _is_on_cuda(tensor)}
+        self._make_places(list(sources), pinned=bool(devices))
         for source, place in zip(sources.values(), self._places, strict=False):
-            place.copy_(source, non_blocking=is_far)
-        if is_far:
-            torch.cuda.synchronize()
+            place.copy_(source, non_blocking=bool(devices))
+        for device in devices:
+            torch.cuda.synchronize(device)  # once, not for each tensor
         places = dict(zip(sources, self._places, strict=False))
         return copy.deepcopy(dict(state), {number: places[memory].detach() for number, memory in names.items()})
 
@@ -64,6 +64,10 @@ class StateCopy:
             self._places.append(torch.empty(0, dtype=dtype).set_(values.untyped_storage(), 0, shape, stride))
             start += _room(size)
         self._layout = layout
+
+
+def _is_on_cuda(tensor: Tensor) -> bool:
+    return tensor.is_cuda
 
 
 def _room(size: int) -> int:

@@ -1,4 +1,4 @@
-"""The benchmarks run: the ways to upscale an image on a small network, and what is for a GPU on the CPU."""
+"""The benchmarks run: saves and the ways to upscale an image on small networks, and what is for a GPU on the CPU."""
 
 from __future__ import annotations
 
@@ -89,3 +89,14 @@ def test_a_side_that_fails_or_comes_too_late_is_named(monkeypatch: pytest.Monkey
         "needs a GPU",
         "the time is over",
     ]
+
+
+@pytest.mark.slow
+def test_a_save_is_timed_in_all_its_parts(photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    benchmark = runpy.run_path(str(BENCHMARKS / "save.py"))
+    side = benchmark["Side"](benchmark["config_of"](photo_folder, 1, 1), tmp_path / "run")
+    times = benchmark["measure"](side, 1)
+    benchmark["report"](times)
+    assert all(value > 0 for name, values in times.items() for value in values if name != "lost")
+    assert len(list((tmp_path / "run/checkpoints").glob("iter_*.json"))) == 2
+    assert "torch.save and fsync" in capsys.readouterr().out

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from srtoolbox.weights import state_copy
 from srtoolbox.weights.state_copy import StateCopy
 
 
@@ -31,7 +32,7 @@ def trained() -> tuple[nn.Module, torch.optim.Optimizer]:
 
 
 def step(network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    network(torch.rand(2, 3, 9, 9)).square().mean().backward()
+    network(torch.rand(2, 3, 9, 9).to(next(network.parameters()).device)).square().mean().backward()
     optimizer.step()
 
 
@@ -72,6 +73,38 @@ SPECIAL: dict[str, Callable[[], object]] = {
 def test_whatever_a_state_holds_is_copied(kind: str) -> None:
     state = {"before": torch.ones(3), "x": SPECIAL[kind](), "after": torch.zeros(2)}
     assert saved(StateCopy().take(state)) == saved(copy.deepcopy(state)) == saved(state)
+
+
+def test_from_a_gpu_all_is_sent_at_once_into_pinned_memory_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in: tensors of the CPU that pass for a GPU's, whose copies arrive when the device is waited for."""
+    sent: list[tuple[torch.Tensor, torch.Tensor]] = []
+    pinned: list[bool] = []
+    empty, copy_ = torch.empty, torch.Tensor.copy_
+
+    def send(self: torch.Tensor, source: torch.Tensor, non_blocking: bool = False) -> torch.Tensor:
+        assert non_blocking
+        sent.append((self, source))
+        return self
+
+    def pin(*size: Any, pin_memory: bool = False, **rest: Any) -> torch.Tensor:
+        pinned.append(pin_memory)
+        return empty(*size, **rest)
+
+    def arrive(device: torch.device) -> None:
+        assert device.type == "cpu"
+        for place, source in sent:
+            copy_(place, source)
+
+    state = state_of(*trained())
+    expected = saved(state)
+    copies = StateCopy()
+    monkeypatch.setattr(state_copy, "_is_on_cuda", lambda tensor: tensor.dim() > 0)  # the steps of Adam are not
+    monkeypatch.setattr(torch.Tensor, "copy_", send)
+    monkeypatch.setattr(torch, "empty", pin)
+    monkeypatch.setattr(torch.cuda, "synchronize", arrive)
+    taken = copies.take(state)
+    monkeypatch.undo()
+    assert saved(taken) == expected and pinned.count(True) == 1
 
 
 def test_memory_is_used_again_by_whole_states_and_networks_alone() -> None:
