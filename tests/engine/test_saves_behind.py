@@ -165,6 +165,13 @@ def test_a_failed_save_ends_the_run_and_is_not_believed(name: str, tiny_config: 
     assert records(tmp_path / "run") == records(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("name", ["iter_000005.pth", "best_photos_psnr.pth"])
+def test_a_failed_save_at_the_end_stops_the_run_like_any_other(name: str, tiny_config: Path, tmp_path: Path) -> None:
+    message = rf"{name}: cannot be written .* stops at iteration 5;"
+    with pytest.raises(Stop, match=message), failing(tmp_path / f"run/checkpoints/.{name}"):
+        run(tiny_config, tmp_path / "run", "max_iters=5")
+
+
 def is_whole(work_dir: Path, name: str) -> bool:
     return verify_checkpoint(work_dir / "checkpoints" / name) is None
 

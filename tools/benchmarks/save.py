@@ -73,6 +73,7 @@ class Side:
         """The pause of a save, the seconds of an iteration while it is written, of the writing, and how many fit."""
         self.hook.interval, paused = self.run.iter + 1, self.run.paused_seconds
         next(self.steps)
+        self.hook.interval = 10**9
         pause, start, count = self.run.paused_seconds - paused, time.perf_counter(), 0
         while any(thread.name == "save" for thread in threading.enumerate()):
             next(self.steps)
