@@ -46,12 +46,22 @@ def to_image(tensor: Tensor, bits: int = 8) -> np.ndarray:
     Raises:
         SrtoolboxError: another shape, or bits that are neither 8 nor 16.
     """
+    levels = to_levels(tensor, bits).cpu().numpy()
+    return levels.astype(np.uint16, copy=False) if bits == 16 else levels
+
+
+def to_levels(tensor: Tensor, bits: int = 8) -> Tensor:
+    """Do what `to_image` does, on the tensor's device: (H, W, C) uint8, or uint16 (int32 on MPS)."""
     image = tensor[0] if tensor.ndim == 4 and tensor.shape[0] == 1 else tensor
     if image.ndim != 3 or bits not in (8, 16):
         raise SrtoolboxError(f"to_image takes one image (C, H, W) and 8 or 16 bits, got {tensor.shape}, {bits}")
-    peak, dtype = (255, np.uint8) if bits == 8 else (65535, np.uint16)
-    levels = image.detach().float().mul(peak).round_().clamp_(0, peak)
-    return np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy().astype(dtype))
+    peak, dtype = (255, torch.uint8) if bits == 8 else (65535, torch.uint16)
+    if bits == 16 and devices.lacks_float64(tensor.device):  # MPS, which has no 16-bit pixels either
+        dtype = torch.int32
+    levels = image.detach().float().mul(peak).round_().clamp_(0, peak).permute(1, 2, 0)
+    if levels.is_cpu:  # numpy takes half the time
+        return torch.from_numpy(np.ascontiguousarray(levels.numpy().astype(np.uint8 if bits == 8 else np.uint16)))
+    return levels.to(dtype, memory_format=torch.contiguous_format)
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:

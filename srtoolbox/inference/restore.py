@@ -96,21 +96,28 @@ class AutocastRestore:
         Raises:
             SrtoolboxError: the network's values are not finite in float32 either.
         """
-        result = self._run(lq)
-        if result is None and self.dtype != torch.float32:
-            name = str(self.dtype).removeprefix("torch.")
-            LOGGER.warning("the result in %s is not finite (its range is too small for it): going on in float32", name)
-            self.dtype = torch.float32
-            result = self._run(lq)
-        if result is None:
-            raise SrtoolboxError("the network gives values that are not finite: its weights are ruined or not for it")
-        return result
+        while True:
+            flags: list[Tensor] = []
+            result = self.unchecked(flags, lq)
+            if bool(flags[0]):
+                return result
+            del result
+            self.fall_back()
 
-    def _run(self, lq: Tensor) -> Tensor | None:
-        """Return the result, or None where it is not finite."""
+    def unchecked(self, flags: list[Tensor], lq: Tensor) -> Tensor:
+        """Do the same without waiting for the device: whether the result is finite is one more of `flags`."""
         with torch.autocast(lq.device.type, self.dtype, enabled=self.dtype != torch.float32):
             result = restore(self.network, lq).rgb
-        return result if bool(result.sum(dtype=torch.float32).isfinite()) else None
+        flags.append(result.sum(dtype=torch.float32).isfinite())
+        return result
+
+    def fall_back(self) -> None:
+        """Go on in float32, after a result that was not finite; raises as a call does."""
+        if self.dtype == torch.float32:
+            raise SrtoolboxError("the network gives values that are not finite: its weights are ruined or not for it")
+        name = str(self.dtype).removeprefix("torch.")
+        LOGGER.warning("the result in %s is not finite (its range is too small for it): going on in float32", name)
+        self.dtype = torch.float32
 
 
 def upscale_whole(network: nn.Module, image: np.ndarray, *, device: torch.device | str | None = None) -> np.ndarray:

@@ -9,13 +9,15 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from srtoolbox.image import to_image, to_tensor
+from srtoolbox.image import to_image
+from srtoolbox.image.tensors import to_levels
+from srtoolbox.inference.transfer import Download, upload
 from srtoolbox.resize import Part, imresize_part, output_length
 
 COSTLY = 2.5  # the work for an image, as a multiple of its pixels, from which on users are told
@@ -125,6 +127,19 @@ Run = Callable[[Tensor], Tensor]
 """(N, C, h, w) in [0, 1] on the device -> float (N, C, scale * h, scale * w)."""
 
 
+class CheckedRun(Protocol):
+    """A `Run` that makes sure of finite values, at once or later: `restore.AutocastRestore`."""
+
+    def __call__(self, lq: Tensor, /) -> Tensor:
+        """Run, check and, where it helps, run again."""
+
+    def unchecked(self, flags: list[Tensor], lq: Tensor, /) -> Tensor:
+        """Run; whether the result is finite is one more of `flags`."""
+
+    def fall_back(self) -> None:
+        """Let the next run be in another way; raise SrtoolboxError where there is none."""
+
+
 class Side(NamedTuple):
     """A side of an image that is resized; where it wraps, by just what makes it `outputs`."""
 
@@ -175,12 +190,12 @@ class Source:
                 pixels = pixels[place] if axis == 0 else pixels[:, place]
             else:  # beyond an edge the image goes on with itself
                 pixels = pixels.take(np.arange(place.start, place.stop), axis, mode="wrap")
-        window = to_tensor(pixels, self.device)
+        window = upload(pixels, self.device)
         return imresize_part(window, *parts) if parts else window
 
 
 def stitch_bands(
-    run: Run, source: Source, scale: int, grid: TileGrid, bits: int, outscale: float | None, first: int
+    run: CheckedRun, source: Source, scale: int, grid: TileGrid, bits: int, outscale: float | None, first: int
 ) -> Iterator[np.ndarray]:
     """Yield bands of the finished image, HWC of `bits` bits, without its margins.
 
@@ -218,7 +233,9 @@ def stitch_bands(
             return
 
 
-def _rounded_bands(run: Run, source: Source, scale: int, grid: TileGrid, bits: int, first: int) -> Iterator[np.ndarray]:
+def _rounded_bands(
+    run: CheckedRun, source: Source, scale: int, grid: TileGrid, bits: int, first: int
+) -> Iterator[np.ndarray]:
     """Yield bands of the finished image from row `first` on, HWC of `bits` bits.
 
     No tiles are cross-faded. Each tile is rounded as it comes: no band is ever held as float.
@@ -226,31 +243,45 @@ def _rounded_bands(run: Run, source: Source, scale: int, grid: TileGrid, bits: i
     for rows in grid.rows:
         if rows.keep_stop * scale <= first:
             continue
-        band: np.ndarray | None = None
-        for _, place, part in _kept_parts(run, source, scale, rows, grid):
-            levels = to_image(part, bits)
-            del part
-            if band is None:
-                height, _, channels = levels.shape
-                band = np.empty((height, source.width * scale, channels), levels.dtype)
-            band[:, place] = levels
-        assert band is not None
-        yield band[max(0, first - rows.keep_start * scale) :]
+        while True:
+            pixels, is_finite = _rounded_band(run, source, scale, rows, grid, bits).result()
+            if is_finite:
+                break
+            del pixels
+            run.fall_back()
+        yield pixels[max(0, first - rows.keep_start * scale) :]
+
+
+def _rounded_band(run: CheckedRun, source: Source, scale: int, rows: Tile, grid: TileGrid, bits: int) -> Download:
+    """Put the tiles of a row together, on the device; there its values are checked once for all tiles."""
+    flags: list[Tensor] = []
+    is_here = source.device.type == "cpu"
+    band: Tensor | None = None
+    for _, place, part in _kept_parts(run if is_here else partial(run.unchecked, flags), source, scale, rows, grid):
+        levels = to_levels(part, bits)
+        del part
+        if levels.shape[1] == source.width * scale:
+            return Download(levels, flags)
+        if band is None:
+            band = levels.new_empty(levels.shape[0], source.width * scale, levels.shape[2])
+        band[:, place] = levels
+    assert band is not None
+    return Download(band, flags)
 
 
 def float_bands(run: Run, source: Source, scale: int, grid: TileGrid, first: int = 0) -> Iterator[Tensor]:
-    """Yield bands (1, C, h, W) float32 on the CPU, neither clipped nor rounded, from `first` on."""
+    """Yield bands (1, C, h, W) float32 on the device, neither clipped nor rounded, from `first` on."""
     carry: Tensor | None = None
     for rows in grid.rows:
         if rows.keep_stop * scale <= first:
             continue  # where the next row begins to count, this one has faded away
         band: Tensor | None = None
         for columns, place, kept in _kept_parts(run, source, scale, rows, grid):
-            part = kept.to("cpu", torch.float32)
+            part = kept.float()
             del kept
             if band is None:
                 band = part.new_zeros(*part.shape[:3], source.width * scale)
-            weights = _ramp(rows, scale)[:, None] * _ramp(columns, scale)
+            weights = _ramp(rows, scale, part.device)[:, None] * _ramp(columns, scale, part.device)
             band[..., place] += part * weights
             del part
         assert band is not None
@@ -284,14 +315,14 @@ def _kept_parts(
                 yield tile, place, results.pop(0)[..., tall, wide]
 
 
-def _ramp(tile: Tile, scale: int) -> Tensor:
+def _ramp(tile: Tile, scale: int, device: torch.device | None = None) -> Tensor:
     """Return weights: 1 inside, and over the fades such that neighbours add up to 1."""
-    ramp = torch.ones((tile.keep_stop - tile.keep_start) * scale)
+    ramp = torch.ones((tile.keep_stop - tile.keep_start) * scale, device=device)
     rise, fall = tile.fade_in * scale, tile.fade_out * scale
     if rise:
-        ramp[:rise] = (torch.arange(rise) + 0.5) / rise
+        ramp[:rise] = (torch.arange(rise, device=device) + 0.5) / rise
     if fall:
-        ramp[len(ramp) - fall :] = 1 - (torch.arange(fall) + 0.5) / fall
+        ramp[len(ramp) - fall :] = 1 - (torch.arange(fall, device=device) + 0.5) / fall
     return ramp
 
 
