@@ -69,14 +69,17 @@ def choose(asked: Mapping[str, Any], device: DeviceFacts, blocks: int) -> dict[s
         return {key: Choice(PLAIN[key], f"device {device.kind}") for key in wanted}
     amp = Choice("bf16", "the card computes in it") if device.has_bf16 else Choice(None, "the card has no bf16")
     precision = amp.value if asked.get("amp") == AUTO else asked.get("amp")
-    layout = Choice(True, "16-bit convolutions run in it") if precision else Choice(False, "of use to 16 bits only")
+    graph = Choice(True, "a step is launched as one")
+    is_graph = graph.value if asked.get("graph") == AUTO else asked.get("graph")
+    layout = Choice(False, "it adds launches to steps in float32 that are no graph")
+    if precision or is_graph:
+        layout = Choice(True, "convolutions run in it")
     if not device.has_compiler:
         compilation = Choice(False, "Triton is not installed")
     elif blocks < FEWEST_BLOCKS:
         compilation = Choice(False, "no network repeats a block often enough")
     else:
         compilation = Choice("blocks", f"a block is there {blocks} times, and compiled once")
-    graph = Choice(True, "a step is launched as one")
     every = {"amp": amp, "channels_last": layout, "compile": compilation, "graph": graph}
     return {key: every[key] for key in wanted}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,6 +35,7 @@ class LateDevice:
     def __init__(self, *, eager: bool = False) -> None:
         self.work: list[Callable[[], object]] = []
         self.done, self.eager, self.buffers = 0, eager, 0
+        self.threads: set[threading.Thread] = set()  # that asked for buffers
 
     def do(self, task: Callable[[], object]) -> LateMark:
         self.work.append(task)
@@ -48,6 +50,7 @@ class LateDevice:
 
     def buffer(self, like: Tensor) -> Tensor:
         self.buffers += 1
+        self.threads.add(threading.current_thread())
         return torch.empty(like.shape, dtype=like.dtype)
 
     def send(self, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], LateMark]:

@@ -68,7 +68,8 @@ def test_they_are_the_batches_of_the_loader(dataset: GTOnlyDataset, workers: int
         batches.close()
     device.work_up_to(len(device.work))
     assert all(map(same, expected, found))
-    assert device.buffers <= 4 * (AHEAD + 4), "buffers are used again"
+    assert device.buffers == 4 * (AHEAD + 4), "buffers are used again"
+    assert device.threads == {threading.main_thread()}, "another thread would break a capture"
 
 
 def test_batches_of_any_sizes(photo_folder: Path) -> None:

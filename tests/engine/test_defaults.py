@@ -34,9 +34,10 @@ ASKED = [f"runtime.{key}='auto'" for key in PLAIN]
         (EVERY, CPU, 23, (None, False, False, False)),
         (EVERY, CARD, 23, ("bf16", True, "blocks", True)),
         (EVERY, CARD, 0, ("bf16", True, False, True)),
-        (EVERY, CARD._replace(has_bf16=False), 23, (None, False, "blocks", True)),
+        (EVERY, CARD._replace(has_bf16=False), 23, (None, True, "blocks", True)),
         (EVERY, CARD._replace(has_compiler=False), 23, ("bf16", True, False, True)),
-        ({**EVERY, "amp": None}, CARD, 0, (False, False, True)),
+        ({**EVERY, "amp": None}, CARD, 0, (True, False, True)),
+        ({**EVERY, "amp": None, "graph": False}, CARD, 0, (False, False)),
         ({**EVERY, "amp": "fp16"}, CARD, 0, (True, False, True)),
         ({"amp": "bf16", "compile": True}, CARD, 23, ()),
     ],
@@ -100,7 +101,7 @@ def test_the_log_tells_the_choice_in_one_line(
     describe(build(tiny_config, tmp_path, *ASKED))
     lines = [line for line in caplog.messages if "auto" in line]
     assert lines == [
-        "runtime 'auto': amp='bf16' (the card computes in it), channels_last=True (16-bit convolutions run in it), "
+        "runtime 'auto': amp='bf16' (the card computes in it), channels_last=True (convolutions run in it), "
         "compile=False (Triton is not installed), graph=True (a step is launched as one)"
     ]
 

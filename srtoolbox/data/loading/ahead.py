@@ -2,7 +2,7 @@
 
 A thread makes them into a ring of page-locked buffers, from which a device copies without waiting.
 The loop's own thread asks for each copy, on a stream of its own, as soon as the batch is there; no
-other thread talks to the device, so that a graph can be captured at any time.
+other thread talks to the device, while batches are alike, so that a graph can be captured.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple, Protocol
 
@@ -166,17 +166,17 @@ class BatchesAhead(Iterator[Batch]):
     def __next__(self) -> Batch:
         if self._is_closed:
             raise RunError(CLOSED)
-        if self._calls is None:
-            self._calls = map_ahead(self._fill, self._free_slots(), threads=1, ahead=AHEAD)
-        else:  # before, threads and workers start: no waiting for data
+        if self._calls is None:  # threads and workers start: no waiting for data
+            self._calls = self._start()
+        else:
             self.waits.begin()
-        batch = self._sent.popleft() if self._sent else self._send()
+        batch = self._sent.popleft() if self._sent else self._send_next()
         self._link.receive(batch.tensors, batch.copied)
         self.waits.end()
         self.rates.take()
         self._next = self._next or next(self._calls)
         if self._next[1].done() and self._next[1].exception() is None:
-            self._sent.append(self._send())  # beside the step that comes now
+            self._sent.append(self._send_next())  # beside the step that comes now
         return {**batch.others, **batch.tensors}
 
     def close(self) -> None:
@@ -186,8 +186,18 @@ class BatchesAhead(Iterator[Batch]):
         if self._calls is not None:
             self._calls.close()
 
-    def _free_slots(self) -> Iterator[_Slot]:
-        for slot in itertools.cycle(self._slots):
+    def _start(self) -> Generator[tuple[_Slot, Future[Batch]]]:
+        """Make the first batch here, and buffers for others like it; let the thread go on."""
+        batch = self._batches.make(torch.empty)
+        for slot in self._slots:
+            slot.prepare(batch)
+        first, *others = self._slots
+        first.begin()
+        self._sent.append(self._send(first, first.hold(batch)))
+        return map_ahead(self._fill, self._free_slots([*others, first]), threads=1, ahead=AHEAD)
+
+    def _free_slots(self, slots: Sequence[_Slot]) -> Iterator[_Slot]:
+        for slot in itertools.cycle(slots):
             if slot.copied is not None and not slot.copied.query():  # it is some batches old
                 slot.copied.synchronize()
             yield slot
@@ -201,11 +211,13 @@ class BatchesAhead(Iterator[Batch]):
         self.rates.made += 1
         return batch
 
-    def _send(self) -> _Sent:
+    def _send_next(self) -> _Sent:
         assert self._calls is not None
         slot, future = self._next or next(self._calls)
         self._next = None
-        batch = future.result()
+        return self._send(slot, future.result())
+
+    def _send(self, slot: _Slot, batch: Batch) -> _Sent:
         tensors = {name: value for name, value in batch.items() if isinstance(value, Tensor)}
         others = {name: value for name, value in batch.items() if name not in tensors}
         there, slot.copied = self._link.send(tensors)
@@ -228,6 +240,12 @@ class _Slot:
         self._buffers: dict[tuple, list[Tensor]] = {}  # by shape and dtype
         self._used: dict[tuple, int] = {}
         self.copied: Mark | None = None
+
+    def prepare(self, batch: Batch) -> None:
+        """Make buffers for batches like this one: memory is asked for by the loop's own thread."""
+        for value in batch.values():
+            if isinstance(value, Tensor):
+                self.allocate(value.shape, dtype=value.dtype)
 
     def begin(self) -> None:
         """Take all buffers for the next batch; those that the last one had no use for are dropped."""
@@ -256,16 +274,16 @@ class _Slot:
 
 
 class Rates:
-    """What a loader makes and a device asks for, counted from `begin` on."""
+    """What a loader makes, and what a device asks for from `begin` on."""
 
     def __init__(self, workers: int, waits: Waits) -> None:
         self._workers, self._waits = workers, waits
+        self.made, self.making = 0, 0.0
         self.begin()
 
     def begin(self) -> None:
-        """Count anew."""
-        self.made = self.taken = 0
-        self.making, self._start, self._waited = 0.0, time.perf_counter(), self._waits.total
+        """Count what the device asks for anew."""
+        self.taken, self._start, self._waited = 0, time.perf_counter(), self._waits.total
 
     def take(self) -> None:
         """Count a batch that the device is given."""
