@@ -30,6 +30,7 @@ RECORD = ".pieces"
 _T = TypeVar("_T")
 _HEAD = "pieces.json"
 _PAUSE = 0.02  # seconds, while another piece writes or compares the list of items
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # one for all lines: `dumps` makes one for each
 _LISTED = 5  # names in a message
 
 
@@ -94,10 +95,7 @@ class Journal:
         self._path = path
         self.entries: dict[str, Any] = _entries(path) or {}
         """Those of earlier calls too."""
-        if not path.exists():
-            append_bytes(path, b"")
-        elif path.read_bytes()[-1:] not in (b"", b"\n"):  # torn by a power loss
-            append_bytes(path, b"\n")
+        append_bytes(path, b"\n" if _is_torn(path) else b"")
 
     def add(self, name: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
         """Keep what has become of an item: it survives a kill of this process."""
@@ -236,7 +234,16 @@ class Pieces:
 
 
 def _line(name: str, value: object) -> bytes:
-    return json.dumps([name, value], separators=(",", ":")).encode("ascii") + b"\n"  # any name, UTF-8 or not
+    return _encode([name, value]).encode("ascii") + b"\n"  # any name, UTF-8 or not
+
+
+def _is_torn(path: Path) -> bool:
+    """True if the last line of a file has no end, as after a power loss."""
+    try:
+        with open(path, "rb") as file:
+            return file.seek(0, os.SEEK_END) > 0 and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n"
+    except FileNotFoundError:
+        return False
 
 
 def _entries(path: Path) -> dict[str, Any] | None:
