@@ -50,7 +50,7 @@ def test_shards_are_one_store(one: LmdbStore, tmp_path: Path, deal: str) -> None
     path = shards(tmp_path / "many.lmdb", deal)
     assert sorted(each.name for each in path.iterdir()) == [f"many-0000{number}.lmdb" for number in range(4)]
     many = open_store(path)
-    assert isinstance(many, ShardedStore) and (many._order is None) == (deal == "in a row")
+    assert isinstance(many, ShardedStore) and (many._keys.order is None) == (deal == "in a row")
     assert many.keys() == one.keys() == KEYS and one.keys() == many.keys() and _all_of(many) == _all_of(one)
     for places in (range(33), range(5, 20), np.array([32, 0, 7, 7])):
         assert np.array_equal(many.shapes(places), one.shapes(places))

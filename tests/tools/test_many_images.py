@@ -38,13 +38,17 @@ def objects_of(benchmark: ModuleType, folder: Path) -> tuple[PairedDataset, int]
 def test_images_cost_no_object_each_and_train_alike_in_both_versions(benchmark: ModuleType, tmp_path: Path) -> None:
     for name, count, version in (("first", 50, 2), ("few", 50, 2), ("many", COUNT, 2), ("old", COUNT, 1)):
         benchmark.write_pair(tmp_path / name, count, version=version)
+    benchmark.write_pair(tmp_path / "shards", COUNT, shards=benchmark.SHARDS)
     objects_of(benchmark, tmp_path / "first")  # what is imported or cached once
     (_, few), (many, more), (old, _) = (objects_of(benchmark, tmp_path / name) for name in ("few", "many", "old"))
     assert more - few < COUNT / 4
-    assert len(many) == len(old) == COUNT and many.keys() == old.keys()
-    loaders = (build_train_loader(dataset, 16, seed=3, start=160) for dataset in (many, old))
-    for one, other in itertools.islice(zip(*loaders, strict=True), 5):
-        assert one["key"] == other["key"] and all((one[name] == other[name]).all() for name in ("lq", "gt", "draw"))
+    shards = benchmark.open_pair(tmp_path / "shards")
+    assert len(many) == COUNT and many.keys() == old.keys() == shards.keys()
+    loaders = (build_train_loader(dataset, 16, seed=3, start=160) for dataset in (many, old, shards))
+    for one, *others in itertools.islice(zip(*loaders, strict=True), 5):
+        for other in others:
+            assert one["key"] == other["key"]
+            assert all((one[name] == other[name]).all() for name in ("lq", "gt", "draw"))
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux's account of memory")

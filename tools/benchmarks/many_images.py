@@ -1,11 +1,11 @@
 """Stores of very many images: opening, memory, batches and resuming, and a store in shards against one file.
 
 For each number of images a pair of raw stores of tiny images (GT 16 x 16, LQ 8 x 8) is written straight as
-columns. Each measurement is a process of its own, which opens the pair as a training set (small='skip',
-sampling='area'), asks for the keys, makes batches of 16 crops of 8 px in random order, and begins once more
-far on, as a resumed run does. Memory is above that of a process that opens a pair of one image: once opened what is
-private to the process (USS), after training what is no page of a file, which the system takes back at will.
-Rounds are interleaved; the table has medians.
+columns, and of the largest number one in 8 shards, among which the images are dealt out. Each measurement is a
+process of its own, which opens the pair as a training set (small='skip', sampling='area'), asks for the keys, makes
+batches of 16 crops of 8 px in random order, and begins once more far on, as a resumed run does. Memory is above that
+of a process that opens a pair of one image: once opened what is private to the process (USS), after training what is
+no page of a file, which the system takes back at will. Rounds are interleaved; the table has medians.
 
     python tools/benchmarks/many_images.py [--images 10000 100000 1000000] [--rounds 3] [--folder DIR] [--version-1]
 """
@@ -30,10 +30,12 @@ from srtoolbox.data.datasets.paired import PairedDataset
 from srtoolbox.data.loading.loader import build_train_loader
 from srtoolbox.data.stores.index import Index, Texts, to_bytes
 from srtoolbox.data.stores.lmdb import FORMAT, INDEX_KEY, META_KEY, VERSION
+from srtoolbox.data.stores.sharded import shard_path
+from srtoolbox.io.pieces import Shard
 
 SCALE, GT_SIZE, BATCH = 2, 16, 16
 CROP = 8  # px of GT
-BATCHES = 400
+BATCHES, SHARDS = 400, 8
 CHUNK = 20_000  # images in a transaction
 
 
@@ -60,10 +62,10 @@ def write_store(path: Path, numbers: range, size: int, *, version: int = VERSION
     value = size * size * 3
     pixels = np.arange(251, dtype=np.uint8)[:, None].repeat(value, 1)
     hashes = np.stack([np.frombuffer(hashlib.sha256(row).digest(), np.uint8) for row in pixels])
-    count, kinds = len(numbers), np.arange(numbers.start, numbers.stop) % 251
+    count, kinds = len(numbers), np.array(numbers) % 251
     with lmdb.open(str(path), map_size=(value + 700) * count * 2 + (1 << 26), sync=False, readahead=False) as env:
-        for start in range(numbers.start, numbers.stop, CHUNK):
-            chunk = range(start, min(start + CHUNK, numbers.stop))
+        for start in range(0, count, CHUNK):
+            chunk = numbers[start : start + CHUNK]
             entries = [(key_of(number).encode(), pixels[number % 251].tobytes()) for number in chunk]
             with env.begin(write=True) as txn:
                 txn.cursor().putmulti(entries, append=True)
@@ -87,11 +89,16 @@ def write_store(path: Path, numbers: range, size: int, *, version: int = VERSION
             txn.put(META_KEY, json.dumps(meta).encode())
 
 
-def write_pair(folder: Path, count: int, *, version: int = VERSION) -> None:
+def write_pair(folder: Path, count: int, *, version: int = VERSION, shards: int = 1) -> None:
     """A pair of stores, gt.lmdb and lq.lmdb, unless it is there."""
     for name, size in (("gt", GT_SIZE), ("lq", GT_SIZE // SCALE)):
-        if not (folder / f"{name}.lmdb").exists():
-            write_store(folder / f"{name}.lmdb", range(count), size, version=version)
+        path = folder / f"{name}.lmdb"
+        if path.exists():
+            continue
+        if shards == 1:
+            write_store(path, range(count), size, version=version)
+        for number in range(shards if shards > 1 else 0):
+            write_store(shard_path(path, Shard(number + 1, shards)), range(number, count, shards), size)
 
 
 # ---- measurements
@@ -180,6 +187,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 start = time.perf_counter()
                 write_pair(folders[name], count, version=version)
                 print(f"{name}: written in {time.perf_counter() - start:.0f} s", flush=True)
+        name = f"{max(args.images):,} in {SHARDS} shards"
+        folders[name] = folder / f"{max(args.images)}-shards"
+        write_pair(folders[name], max(args.images), shards=SHARDS)
         print("\n".join(rows(folders, folder / "1", args.rounds)))
 
 

@@ -44,9 +44,17 @@ class Names(Sequence[str]):
             return self._name(places)
         return Names(len(places), lambda number: self._name(places[number]))
 
+    def packed(self) -> Texts | None:
+        """Return the same names end to end, if that takes no look at each; else None."""
+        return None
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or isinstance(other, str):
             return NotImplemented
+        if isinstance(other, Names) and len(self) == len(other):
+            mine, others = self.packed(), other.packed()
+            if mine is not None and others is not None and mine.bounds[0] == others.bounds[0] == 0:
+                return _are_equal(mine.bounds, others.bounds) and _are_equal(mine.data, others.data)
         return len(self) == len(other) and all(map(str.__eq__, self, other))
 
     __hash__ = None  # type: ignore[assignment]  # as a list's
@@ -86,15 +94,23 @@ class Texts(Names):
         bounds = np.concatenate([np.zeros(1, kind), *ends], dtype=kind, casting="unsafe")
         return cls(bounds, np.concatenate([np.empty(0, np.uint8), *data]))
 
-    def in_order(self) -> tuple[Texts, np.ndarray, np.ndarray]:
-        """Return the texts sorted, where each was, and the places of those that the next one equals."""
-        rows, lengths = self.padded()
-        order = np.argsort(rows.view(f"S{rows.shape[1]}")[:, 0], kind="stable")
-        rows, lengths = rows[order], lengths[order]
-        bounds = np.zeros_like(self.bounds)
+    def order(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers of the texts as they are sorted, and the first of two that are equal."""
+        rows, _ = self.padded()
+        lines = rows.view(f"S{rows.shape[1]}")[:, 0]
+        order = np.argsort(lines, kind="stable").astype(np.uint32)
+        lines = lines[order]
+        return order, order[:-1][lines[1:] == lines[:-1]]
+
+    def taken(self, order: np.ndarray) -> Texts:
+        """Return the texts of some numbers."""
+        rows, lengths = (each[order] for each in self.padded())
+        bounds = np.zeros(len(order) + 1, self.bounds.dtype)
         np.cumsum(lengths, out=bounds[1:])
-        twins = np.flatnonzero((rows[1:] == rows[:-1]).all(1))
-        return Texts(bounds, rows[np.arange(rows.shape[1]) < lengths[:, None]]), order, twins
+        return Texts(bounds, rows[np.arange(rows.shape[1]) < lengths[:, None]])
+
+    def packed(self) -> Texts:
+        return self
 
     def encoded(self, place: int) -> bytes:
         """Return the text of a number as UTF-8."""
@@ -128,14 +144,6 @@ class Texts(Names):
 
     def __contains__(self, text: object) -> bool:
         return isinstance(text, str) and text in iter(self)
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, Texts) and self.bounds[0] == other.bounds[0] == 0:
-            mine, others = ((each.bounds, each.data[: each.bounds[-1]]) for each in (self, other))
-            return all(map(_are_equal, mine, others))
-        return super().__eq__(other)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Texts, (self.bounds, self.data)

@@ -84,10 +84,9 @@ class LmdbStore:
             raise missing(path, "no such LMDB (no data.mdb in it)")
         self._views: dict[int, StoredImage] = {}
         self._pid = os.getpid()
-        environment = _Environment.of(self.path)
-        environment.users.add(id(self))
+        self._opened: tuple[int, _Environment] | None = None
         try:
-            self._contents = _contents(Path(path), environment)
+            self._contents = _contents(Path(path), self._environment())
         except BaseException:
             self.close()
             raise
@@ -125,7 +124,7 @@ class LmdbStore:
     def verify(self, key: str) -> None:
         """Raise DataError if a value is not what its conversion noted (BasicSR notes nothing)."""
         expected = self._contents.images.sha256(self._place(key))
-        value = _Environment.of(self.path).get(key.encode("utf-8"))
+        value = self._environment().get(key.encode("utf-8"))
         if expected and (value is None or hashlib.sha256(value).hexdigest() != expected):
             raise DataError(f"{self.source(key)}: damaged: not what was stored. Convert the images again")
 
@@ -135,7 +134,7 @@ class LmdbStore:
 
     def value(self, key: str) -> memoryview:
         """Return an image as it is stored, valid until `close`."""
-        value = _Environment.of(self.path).get(key.encode("utf-8"))
+        value = self._environment().get(key.encode("utf-8"))
         if value is None:
             raise DataError(f"{self.path}: lists {key!r} but does not hold it. Convert the images again")
         return value
@@ -148,20 +147,28 @@ class LmdbStore:
             self._contents.map.madvise(mmap.MADV_DONTNEED)  # the system keeps what it has read
 
     def close(self) -> None:
-        self._views = {}
+        self._views, self._opened = {}, None
         _Environment.release(self.path, id(self))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is a map: another process maps it itself."""
         contents = None if self._contents.map else self._contents
-        return {**self.__dict__, "_views": {}, "_contents": contents}
+        return {**self.__dict__, "_views": {}, "_opened": None, "_contents": contents}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         if state["_contents"] is None:
-            self._contents = _contents(Path(self.path), _Environment.of(self.path))
+            self._contents = _contents(Path(self.path), self._environment())
             if self._contents.digest != self._digest:
                 raise DataError(f"{self.path}: was replaced by another store while it was in use")
+
+    def _environment(self) -> _Environment:
+        """Return the environment of this process, whose path is looked up once."""
+        if self._opened is None or self._opened[0] != os.getpid():
+            environment = _Environment.of(self.path)
+            environment.users.add(id(self))
+            self._opened = os.getpid(), environment
+        return self._opened[1]
 
     def _place(self, key: str) -> int:
         place = self._contents.images.keys.find(key)
@@ -176,7 +183,7 @@ class LmdbStore:
         if self._pid != os.getpid():
             self._pid, self._views = os.getpid(), {}
         encoding, index = self._contents.encoding, self._contents.images
-        value = _Environment.of(self.path).get(index.keys.encoded(place))
+        value = self._environment().get(index.keys.encoded(place))
         if value is None:
             raise DataError(f"{self.path}: lists {index.keys[place]!r} but does not hold it. Convert the images again")
         image = open_value(encoding, value, index.shape(place), index.dtype(place), self._source_at(place))

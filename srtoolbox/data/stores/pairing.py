@@ -261,9 +261,10 @@ def _partners(gt_keys: Sequence[str], lq_keys: Sequence[str], naming: tuple[str,
     """Return the place of each GT image's partner, -1 where there is none; a range if keys are equal."""
     if naming == NAMINGS[0] and gt_keys == lq_keys:
         return range(len(gt_keys))
-    if isinstance(gt_keys, Texts) and isinstance(lq_keys, Texts) and all(name.startswith("{}") for name in naming):
+    packed = [keys.packed() if isinstance(keys, Names) else None for keys in (gt_keys, lq_keys)]
+    if packed[0] is not None and packed[1] is not None and all(name.startswith("{}") for name in naming):
         gt_end, lq_end = (name.removeprefix("{}").encode() for name in naming)
-        return _partners_by_end(gt_keys, lq_keys, gt_end, lq_end)
+        return _partners_by_end(packed[0], packed[1], gt_end, lq_end)
     places = {key: place for place, key in enumerate(lq_keys)}
     return np.array([places.get(_rename(key, *naming) or "", -1) for key in gt_keys])
 

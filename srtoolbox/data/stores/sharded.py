@@ -7,6 +7,7 @@ shard that its conversion has marked tells how many there are, and of which whol
 
 from __future__ import annotations
 
+import bisect
 import glob
 import hashlib
 import itertools
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from srtoolbox.data.stores.base import Places, Shape, Store, Window, missing
-from srtoolbox.data.stores.index import Texts
+from srtoolbox.data.stores.index import Names, Texts, taken
 from srtoolbox.data.stores.lmdb import LmdbStore, is_lmdb
 from srtoolbox.data.stores.lmdb_writer import LmdbWriter
 from srtoolbox.errors import DataError
@@ -119,9 +120,10 @@ class ShardedStore(Store):
         return shard.shape_at(local)
 
     def shapes(self, places: Places) -> np.ndarray:
-        numbers = np.asarray(places) if self._order is None else self._order[np.asarray(places)]
+        order, ends = self._keys.order, self._keys.ends
+        numbers = np.asarray(places) if order is None else taken(order, places)
         shapes = np.empty((3, len(numbers)), np.int32).T
-        for shard, start, end in zip(self._shards, self._ends, self._ends[1:], strict=False):
+        for shard, start, end in zip(self._shards, ends, ends[1:], strict=False):
             of_shard = (numbers >= start) & (numbers < end)
             if of_shard.any():
                 shapes[of_shard] = shard.shapes(numbers[of_shard] - start)
@@ -153,25 +155,17 @@ class ShardedStore(Store):
             shard.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_keys", "_order", "_ends")}
+        return {name: value for name, value in self.__dict__.items() if name != "_keys"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._join()
 
     def _join(self) -> None:
-        """Put the keys of all shards in order; `_order` has the places as if one shard followed another."""
-        texts = [shard.keys() for shard in self._shards]
-        self._ends = [0, *itertools.accumulate(map(len, texts))]
-        self._order: np.ndarray | None = None
-        self._keys = Texts.joined(texts)
-        filled = [each for each in texts if len(each)]
-        if any(one.encoded(len(one) - 1) >= other.encoded(0) for one, other in itertools.pairwise(filled)):
-            self._keys, self._order, twins = self._keys.in_order()
-            if len(twins):
-                key, places = self._keys[twins[0]], (int(twins[0]), int(twins[0]) + 1)
-                stores = " and ".join(self._locate(place)[0].path for place in places)
-                raise DataError(f"{stores}: both hold {key!r}. Convert one of them again, or remove it")
+        self._keys = _Keys([shard.keys() for shard in self._shards])
+        if self._keys.twin is not None:
+            stores = " and ".join(shard.path for shard in self._shards if self._keys.twin in shard.keys())  # noqa: SIM118
+            raise DataError(f"{stores}: both hold {self._keys.twin!r}. Convert one of them again, or remove it")
         self.rest()
 
     def _place(self, key: str) -> int:
@@ -181,9 +175,56 @@ class ShardedStore(Store):
         return place
 
     def _locate(self, place: int) -> tuple[LmdbStore, int]:
-        number = place if self._order is None else self._order.item(place)
-        shard = int(np.searchsorted(self._ends, number, side="right")) - 1
-        return self._shards[shard], number - self._ends[shard]
+        shard, local = self._keys.locate(place)
+        return self._shards[shard], local
+
+
+class _Keys(Names):
+    """The keys of all shards, sorted, none of them kept: they stay in the maps of the shards.
+
+    `order` has the places of the keys as if one shard followed another, None where they do;
+    `twin` is a key that is there twice, or None.
+    """
+
+    def __init__(self, parts: Sequence[Texts]) -> None:
+        self._parts, self.ends = parts, [0, *itertools.accumulate(map(len, parts))]
+        super().__init__(self.ends[-1], self._key)
+        self.order: np.ndarray | None = None
+        self.twin: str | None = None
+        filled = [part for part in parts if len(part)]
+        if any(one.encoded(len(one) - 1) >= other.encoded(0) for one, other in itertools.pairwise(filled)):
+            joined = Texts.joined(parts)
+            self.order, twins = joined.order()
+            self.twin = joined[int(twins[0])] if len(twins) else None
+
+    def packed(self) -> Texts:
+        joined = Texts.joined(self._parts)
+        return joined if self.order is None else joined.taken(self.order)
+
+    def find(self, key: str) -> int | None:
+        """Return the place of a key, or None."""
+        places = [(shard, place) for shard, part in enumerate(self._parts) if (place := part.find(key)) is not None]
+        if not places:
+            return None
+        number = self.ends[places[0][0]] + places[0][1]
+        return number if self.order is None else int(np.flatnonzero(self.order == number)[0])
+
+    def locate(self, place: int) -> tuple[int, int]:
+        """Return the shard of a key, and its place there."""
+        number = place if self.order is None else self.order.item(place)
+        shard = bisect.bisect_right(self.ends, number) - 1
+        return shard, number - self.ends[shard]
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, _Keys) and self.ends == other.ends and all(map(Texts.__eq__, self._parts, other._parts)):
+            return True
+        return super().__eq__(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _key(self, place: int) -> str:
+        shard, local = self.locate(place)
+        return self._parts[shard][local]
 
 
 def _is_shard(path: str) -> bool:
