@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from srtoolbox import dist
+from srtoolbox.data.loading.kept import KeptBatches
 from srtoolbox.data.loading.loader import WaitInterrupted
 from srtoolbox.dist.heartbeat import exit_now, say
 from srtoolbox.engine.evaluate import EvaluationInterrupted
@@ -135,6 +136,8 @@ def _stop_out_of_memory(run: Run) -> Stop:
         f"Try data.train.batch_size={max(size // 2, 1)} accumulate={2 * parts} (the same batch in "
         f"smaller parts), a smaller data.train.dataset.gt_size, or runtime.amp=bf16"
     )
+    if isinstance(run.batches, KeptBatches):
+        advice += f", or data.train.on_device=False: the training set takes {run.batches.nbytes / 2**30:.2f} GiB there"
     place = "a training step" if is_stepping else "what follows it (an evaluation, most likely)"
     fault = f"iteration {run.iter + is_stepping}: {run.device} is out of memory in {place}"
     return Stop(f"{fault}. {state}. {advice}")

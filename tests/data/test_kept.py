@@ -159,7 +159,7 @@ def test_auto_keeps_what_fits_on_a_device(
     sampler, device = EndlessSampler(dataset, 2, 0), torch.device("cuda", 0)
     assert kept_batches(dataset, sampler, CPU) is None, "on a CPU the loader is as fast"
     size = int(dataset.sizes().prod(1).sum()) * 3 * (1 + 9)
-    monkeypatch.setattr(kept, "KeptSet", lambda parts, device: type("Kept", (), {"device": CPU}))
+    monkeypatch.setattr(kept, "KeptSet", lambda parts, device: type("Kept", (), {"device": CPU, "pixels": ()}))
     caplog.set_level(logging.INFO, "srtoolbox")
     logging.getLogger("srtoolbox").propagate = True
     for free, fits in ((4 * size, True), (4 * size - 4, False)):

@@ -64,6 +64,12 @@ def test_nothing_to_save_before_the_first_iteration(tiny_config: Path, tmp_path:
     assert listing(tmp_path) == []
 
 
+def test_a_set_that_is_kept_on_the_device_is_named(tiny_config: Path, tmp_path: Path) -> None:
+    more = ("hooks.crash.type=CrashMemoryHook", "hooks.crash.at=0")
+    with pytest.raises(RunError, match=r"data\.train\.on_device=False: the training set takes 0\.00 GiB there"):
+        run(tiny_config, tmp_path, *more, "data.train.on_device=True")
+
+
 def test_a_run_that_saves_nothing_is_not_told_of_a_saved_state(tiny_config: Path, tmp_path: Path) -> None:
     crash = ["hooks.crash.type=CrashMemoryHook", "hooks.crash.at=8"]
     with pytest.raises(RunError, match=r"Nothing is saved: the config has no CheckpointHook\. Try"):

@@ -162,6 +162,7 @@ class KeptBatches(Iterator[Batch]):
     def __init__(self, kept: KeptSet, sampler: EndlessSampler) -> None:
         self._kept, self._draws, self._is_closed = kept, iter(sampler), False
         self._drawn: Iterator[tuple[list[Draw], Tensor]] = iter(())
+        self.nbytes = sum(pixels.nbytes for pixels in kept.pixels)
         self.waits = Waits(partial(cuda_mark, kept.device)) if kept.device.type == "cuda" else None
 
     def __next__(self) -> Batch:
