@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from srtoolbox.compat.pytorch import WorkerBatches
 from srtoolbox.data.datasets.base import Batch, SRDataset, collate
 from srtoolbox.data.loading.draws import Draw, EndlessSampler
+from srtoolbox.data.loading.packed import Packed, pack
 from srtoolbox.data.loading.workers import Parcel, cause, prepare_server, refuse_second_import, start_anew
 from srtoolbox.data.transforms.base import Sample
 from srtoolbox.errors import DataError, RunError, SrtoolboxError
@@ -83,7 +84,7 @@ class TrainLoader(Iterator[Batch]):
             raise RunError(notice) from error
         if isinstance(batch, SrtoolboxError):
             raise batch
-        return batch
+        return batch.unpack() if isinstance(batch, Packed) else batch
 
     def close(self) -> None:
         """End the worker processes, also those that are busy with batches nobody will ask for."""
@@ -147,11 +148,12 @@ class _Guarded(Dataset[Any]):
     def __init__(self, dataset: SRDataset | Parcel[SRDataset]) -> None:
         self._dataset = dataset
 
-    def __getitems__(self, draws: Sequence[Draw]) -> Batch | list[Sample] | SrtoolboxError:
+    def __getitems__(self, draws: Sequence[Draw]) -> Packed | list[Sample] | SrtoolboxError:
         try:
             if isinstance(self._dataset, Parcel):
                 self._dataset = self._dataset.open()
-            return self._dataset.__getitems__(draws)
+            batch = self._dataset.__getitems__(draws)
+            return pack(batch) if isinstance(batch, dict) else batch
         except SrtoolboxError as error:
             return error
         except (Exception, SystemExit) as error:  # a fault in a transform, a dataset or a plugin
