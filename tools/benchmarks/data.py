@@ -4,6 +4,7 @@ process.
 Loading: random 128 x 128 GT crops and their x4 LQ with flips and transposes, batches of 16, one process, one thread, to
 float (N, C, H, W). Theirs: sub-images of 480 px (step 240) as PNG in an LMDB; per sample get, imdecode, to float, crop,
 flip, BGR to RGB, to tensor; collate. Ours: raw whole images, a batch from the loader, then one conversion to float.
+The same with two worker processes, theirs by PyTorch's DataLoader: handing a batch over is then most of our time.
 Conversion: from folders of PNG to what each side trains from; theirs cuts and encodes sub-images, then decodes and
 encodes them again into the LMDB, with one process per CPU.
 
@@ -144,16 +145,30 @@ class TheirLoader:
         torch.stack([lq for _, lq in samples])
 
 
+class LazyLoader(torch.utils.data.Dataset):
+    """The same in worker processes, each of which opens the LMDBs for itself."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._loader = folder, None
+
+    def __len__(self) -> int:
+        return 1 << 20
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        self._loader = self._loader or TheirLoader(self._folder)
+        return self._loader.sample()
+
+
 # ---- our way
 
 
 class OurLoader:
     """Batches of the train loader from raw stores of whole images."""
 
-    def __init__(self, folder: Path, *, to_float: bool) -> None:
+    def __init__(self, folder: Path, *, to_float: bool, workers: int = 0) -> None:
         stores = str(folder / "gt.lmdb"), str(folder / "lq.lmdb")
         dataset = PairedDataset(*stores, SCALE, gt_size=GT_SIZE, transforms=FLIPS, sampling="area")
-        self.batches, self.to_float = build_train_loader(dataset, BATCH), to_float
+        self.batches, self.to_float = build_train_loader(dataset, BATCH, workers), to_float
 
     def batch(self) -> None:
         batch = next(self.batches)
@@ -205,6 +220,23 @@ def compare_loading(folder: Path, rounds: int) -> None:
     report("loading", "samples/s", times, BATCH)
 
 
+def compare_workers(folder: Path, rounds: int, workers: int = 2) -> None:
+    """One side at a time has worker processes: those of the others would work ahead meanwhile."""
+    names = "theirs: PNG sub-images, float batch", "ours: raw whole images, float batch", "ours: the same, uint8 batch"
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(rounds):
+        theirs = iter(torch.utils.data.DataLoader(LazyLoader(folder), BATCH, num_workers=workers))
+        seconds(lambda loader=theirs: next(loader), 6)  # type: ignore[misc]
+        times[names[0]].append(seconds(lambda loader=theirs: next(loader), 12))  # type: ignore[misc]
+        del theirs
+        for name, to_float in zip(names[1:], (True, False), strict=True):
+            ours = OurLoader(folder, to_float=to_float, workers=workers)
+            seconds(ours.batch, 30)
+            times[name].append(seconds(ours.batch, 200))
+            ours.batches.close()
+    report(f"loading, {workers} workers", "samples/s", times, BATCH)
+
+
 def compare_conversion(folder: Path, rounds: int) -> None:
     cpus = os.cpu_count() or 1
     ways: dict[str, Callable[[Path], None]] = {
@@ -241,6 +273,7 @@ def main() -> None:
             compare_conversion(folder, max(1, args.rounds // 3))
         convert_their_way(folder, folder, os.cpu_count() or 1)
         convert_our_way(folder, folder, os.cpu_count() or 1)
+        compare_workers(folder, args.rounds)  # before this process opens the stores
         compare_loading(folder, args.rounds)
 
 
