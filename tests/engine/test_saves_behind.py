@@ -199,6 +199,18 @@ def test_what_was_verified_is_read_once_in_a_run_and_again_in_the_next(
     assert listing(tmp_path / "run", "*.pth") == [f"iter_{number:06d}.pth" for number in (4, 6, 8, 10)]  # 6 is no count
 
 
+def test_lines_of_the_log_are_on_the_disk_before_the_checkpoint_that_follows_them(
+    tiny_config: Path, tmp_path: Path
+) -> None:
+    disk = Disk(tmp_path / "run")
+    with disk.active():
+        run(tiny_config, tmp_path / "run", *UNDISTURBED, "max_iters=10", "hooks.checkpoint.interval=10")
+    kinds = [(operation.kind, Path(operation.target or operation.path).name) for operation in disk.operations]
+    lines = [number for number, kind in enumerate(kinds) if kind == ("write", "scores.jsonl")][:3]  # of 3, 6, 9
+    synced, committed = kinds.index(("fsync", "scores.jsonl")), kinds.index(("rename", "iter_000010.json"))
+    assert lines[-1] < synced < committed
+
+
 @pytest.mark.timeout(120)
 def test_two_ranks_go_on_while_one_writes_and_end_when_it_cannot(
     tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,7 +5,7 @@ trains beside another process that writes as much, which shows what of that is P
 does what one would write by hand, `torch.save` of the same state, with and without an fsync, and a copy of as many
 bytes, which is the floor of any pause. Ratios are of one round, their median over all is printed, and of times the
 least, too, which a busy machine disturbs least. By default the network is RRDBNet with 23 blocks, with Adam and EMA:
-268 MB. Batches are small, so that iterations are short against a save. It needs a system that forks.
+268 MB. Batches are small, so that iterations are short against a save.
 
     python tools/benchmarks/save.py [--rounds 9] [--blocks 23] [--threads 1] [--folder DIR]
 """
@@ -14,7 +14,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -29,7 +32,6 @@ from srtoolbox.config import Config, resolve_config
 from srtoolbox.engine.loop import iterations
 from srtoolbox.engine.run import Run
 from srtoolbox.logger import LOGGER
-from srtoolbox.weights.checkpoint import save_checkpoint, verify_checkpoint
 
 FEW = 6
 """Iterations without a save in each round."""
@@ -81,18 +83,11 @@ class Side:
         seconds = time.perf_counter() - start
         return pause, seconds / max(count, 1), seconds, count
 
-    def train_beside_a_process(self) -> float:
-        """Seconds of an iteration while another process writes the state in the way of the thread."""
-        child = os.fork()
-        if child == 0:
-            try:
-                path = self.folder / "process" / f"iter_{self.run.iter:06d}.pth"
-                save_checkpoint(path, self.run.state_dict())
-                verify_checkpoint(path)
-            finally:
-                os._exit(0)
+    def train_beside(self, other: Other) -> float:
+        """Seconds of an iteration while another process writes as much."""
+        other.begin(self.folder / "plain.pth")
         start, count = time.perf_counter(), 0
-        while os.waitpid(child, os.WNOHANG)[0] == 0:
+        while not other.has_ended():
             next(self.steps)
             count += 1
         return (time.perf_counter() - start) / max(count, 1)
@@ -101,6 +96,40 @@ class Side:
         """Seconds of `torch.save`, which stops whatever calls it."""
         path = self.folder / "plain.pth"
         return timed(lambda: plainly(self.run.state_dict(), path, sync=sync))
+
+
+class Other:
+    """A process that does for so many bytes what the thread of a save does, without this one's lock."""
+
+    WORK = """
+import hashlib, os, sys, zlib
+data = bytes(range(256)) * (int(sys.argv[1]) // 256)
+for path in map(str.strip, sys.stdin):
+    zlib.crc32(data), hashlib.sha256(data)
+    with open(path, "wb") as file:
+        file.write(data), file.flush(), os.fsync(file.fileno())
+    with open(path, "rb") as file:
+        hashlib.file_digest(file, "sha256")
+    print(flush=True)
+"""
+
+    def __init__(self, size: int) -> None:
+        command = [sys.executable, "-c", self.WORK, str(size)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+
+    def begin(self, path: Path) -> None:
+        """Let it write once."""
+        self._process.stdin.write(f"{path}\n".encode())
+
+    def has_ended(self) -> bool:
+        """True, once, when that is done."""
+        is_done = bool(select.select([self._process.stdout], [], [], 0)[0])
+        return is_done and bool(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """End it."""
+        self._process.stdin.close()
+        self._process.wait()
 
 
 def plainly(state: dict[str, Any], path: Path, *, sync: bool) -> None:
@@ -140,7 +169,7 @@ def measure(side: Side, rounds: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {"first": [side.save()[0]]}
     size = next(side.folder.glob("checkpoints/iter_*.pth")).stat().st_size
     source, target = torch.zeros(2, size, dtype=torch.uint8)
-    times["MB"] = [size / 1e6]
+    times["MB"], other = [size / 1e6], Other(size)
     for _ in range(rounds):
         before = side.train(FEW)
         pause, beside, writing, count = side.save()
@@ -154,11 +183,12 @@ def measure(side: Side, rounds: int) -> dict[str, list[float]]:
             "writing": writing,
             "alone": alone,
             "beside": beside,
-            "process": side.train_beside_a_process(),
+            "process": side.train_beside(other),
             "lost": pause + (beside - alone) * count,
         }
         for name, value in row.items():
             times.setdefault(name, []).append(value)
+    other.close()
     return times
 
 
