@@ -14,7 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.image import rgb_to_ycbcr, to_image, to_tensor, ycbcr_to_rgb
+from srtoolbox.image import batch_to_float, rgb_to_ycbcr, to_image, to_tensor, ycbcr_to_rgb
+from srtoolbox.image.tensors import to_levels
+from srtoolbox.inference.replay import Replays, Upscaled, graphs_for
 from srtoolbox.inference.tiling import Tile, cut_axis
 from srtoolbox.interfaces import NetworkWrapper, Refinable, Splittable, facts_of, unwrap
 from srtoolbox.logger import LOGGER
@@ -89,6 +91,7 @@ class AutocastRestore:
     def __init__(self, network: nn.Module, dtype: str, *, ensemble: bool = False) -> None:
         self.network = SelfEnsemble(network) if ensemble else network
         self.dtype = DTYPES[dtype]
+        self.replays = Replays(graphs_for(device_of(network)))
 
     def __call__(self, lq: Tensor) -> Tensor:
         """(N, C, h, w) in [0, 1] -> float (N, C, scale * h, scale * w).
@@ -110,6 +113,18 @@ class AutocastRestore:
             result = restore(self.network, lq).rgb
         flags.append(result.sum(dtype=torch.float32).isfinite())
         return result
+
+    def whole(self, batch: Tensor, bits: int) -> Upscaled:
+        """(1, h, w, C) uint8 or uint16 -> rounded to `bits`, unchecked; sizes that come again are replayed."""
+
+        def work(batch: Tensor) -> Upscaled:
+            flags: list[Tensor] = []
+            return Upscaled(to_levels(self.unchecked(flags, batch_to_float(batch)), bits), flags[0])
+
+        pieces = [module.piece for module in self.network.modules() if isinstance(module, PiecewiseUpsampling)]
+        tensors = itertools.chain(self.network.parameters(), self.network.buffers())
+        key = bits, self.dtype, *pieces, *(tensor.data_ptr() for tensor in tensors)
+        return self.replays.run(key, batch, work)
 
     def fall_back(self) -> None:
         """Go on in float32, after a result that was not finite; raises as a call does."""

@@ -8,19 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srtoolbox.image import batch_to_float
 from srtoolbox.image.tensors import carry
 
 
 def upload(pixels: np.ndarray, device: torch.device) -> Tensor:
-    """HWC uint8 or uint16 -> (1, C, H, W) float32 in [0, 1] on a device, which nothing waits for.
+    """HWC uint8 or uint16 -> (1, H, W, C) of the same type on a device, which nothing waits for.
 
     Pinned memory is what a CUDA device reads by itself. PyTorch keeps it for the next image, once it has been read.
     """
     shape, dtype = (1, *pixels.shape), torch.uint8 if pixels.dtype == np.uint8 else torch.uint16
     batch = torch.empty(shape, dtype=dtype, pin_memory=device.type == "cuda")
     batch.numpy()[0] = pixels
-    return batch_to_float(carry(batch, device, non_blocking=True))
+    return carry(batch, device, non_blocking=True)
 
 
 class Download:

@@ -208,6 +208,7 @@ class Upscaler:
                 if not is_out_of_memory(error):
                     raise
                 failure = error.with_traceback(None)  # the traceback holds what is to be freed
+                self._run.replays.forget()
             plan = self._planner.smaller(plan, size, failure)
 
 

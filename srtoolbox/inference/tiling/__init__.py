@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srtoolbox.image import to_image
+from srtoolbox.image import batch_to_float, to_image
 from srtoolbox.image.tensors import to_levels
+from srtoolbox.inference.replay import Upscaled
 from srtoolbox.inference.transfer import Download, upload
 from srtoolbox.resize import Part, imresize_part, output_length
 
@@ -136,6 +137,9 @@ class CheckedRun(Protocol):
     def unchecked(self, flags: list[Tensor], lq: Tensor, /) -> Tensor:
         """Run; whether the result is finite is one more of `flags`."""
 
+    def whole(self, batch: Tensor, bits: int, /) -> Upscaled:
+        """Run on (1, h, w, C) uint8 or uint16, unchecked; the result is rounded to `bits`."""
+
     def fall_back(self) -> None:
         """Let the next run be in another way; raise SrtoolboxError where there is none."""
 
@@ -178,6 +182,11 @@ class Source:
         sides = zip(size, self.margins, strict=True)
         self.height, self.width = (side + sum(margin) for side, margin in sides)
 
+    @property
+    def is_plain(self) -> bool:
+        """True if the network gets the image as it is."""
+        return self.resize is None and not any(sum(margin) for margin in self.margins)
+
     def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
         """(1, C, h, w) float32 in [0, 1] on the device: the pixels first ... end of both axes."""
         axes = zip((rows, columns), self.margins, strict=True)
@@ -190,7 +199,7 @@ class Source:
                 pixels = pixels[place] if axis == 0 else pixels[:, place]
             else:  # beyond an edge the image goes on with itself
                 pixels = pixels.take(np.arange(place.start, place.stop), axis, mode="wrap")
-        window = upload(pixels, self.device)
+        window = batch_to_float(upload(pixels, self.device))
         return imresize_part(window, *parts) if parts else window
 
 
@@ -256,6 +265,9 @@ def _rounded_band(run: CheckedRun, source: Source, scale: int, rows: Tile, grid:
     """Put the tiles of a row together, on the device; there its values are checked once for all tiles."""
     flags: list[Tensor] = []
     is_here = source.device.type == "cpu"
+    if not is_here and source.is_plain and len(grid.rows) == len(grid.columns) == 1:
+        upscaled = run.whole(upload(source.image, source.device), bits)
+        return Download(upscaled.levels, [upscaled.is_finite])
     band: Tensor | None = None
     for _, place, part in _kept_parts(run if is_here else partial(run.unchecked, flags), source, scale, rows, grid):
         levels = to_levels(part, bits)
