@@ -32,8 +32,8 @@ def test_entries_are_those_of_all_parts_and_of_what_is_kept(pair: tuple[Path, Pa
     swapped = np.arange(40)[::-1]
     parts = [Part(gt, lq, range(40), range(40)), Part(gt, None, range(0), range(0)), Part(gt, None, swapped, swapped)]
     entries = Entries(parts, 2)
-    expected = [(gt, lq, n, n, *SIZES[KEYS[n]]) for n in range(40)]
-    expected += [(gt, None, n, n, *SIZES[KEYS[n]]) for n in range(39, -1, -1)]
+    expected = [(gt, lq, n, n, *SIZES[KEYS[n]], KEYS[n]) for n in range(40)]
+    expected += [(gt, None, n, n, *SIZES[KEYS[n]], KEYS[n]) for n in range(39, -1, -1)]
     assert [entries[n] for n in range(80)] == expected and len(entries) == 80 and len(entries._kept) <= 5
     assert [entries.key(n) for n in range(80)] == KEYS + KEYS[::-1] == [entries[n].lq_key for n in range(80)]
     assert np.concatenate([np.stack(each, 1) for each in entries.sizes()]).tolist() == [

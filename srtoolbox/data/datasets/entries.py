@@ -16,7 +16,7 @@ _KEPT = 1 << 13  # entries that are kept ready
 
 
 class Entry(NamedTuple):
-    """One image: its places in its stores, and its size in LQ pixels."""
+    """One image: its places in its stores, its size in LQ pixels, its key."""
 
     gt: Store
     lq: Store | None
@@ -24,10 +24,7 @@ class Entry(NamedTuple):
     lq_place: int
     height: int
     width: int
-
-    @property
-    def gt_key(self) -> str:
-        return self.gt.keys()[self.gt_place]
+    gt_key: str
 
     @property
     def lq_key(self) -> str:
@@ -73,10 +70,10 @@ class Entries:
     def _entry(self, number: int) -> Entry:
         part, local = self._locate(number)
         gt_place, lq_place = int(part.gt_places[local]), int(part.lq_places[local])
+        height, width, _ = (part.lq or part.gt).shape_at(lq_place)
         if part.lq is None:
-            height, width, _ = part.gt.shape_at(gt_place)
-            return Entry(part.gt, None, gt_place, lq_place, height // self._scale, width // self._scale)
-        return Entry(part.gt, part.lq, gt_place, lq_place, *part.lq.shape_at(lq_place)[:2])
+            height, width = height // self._scale, width // self._scale
+        return Entry(part.gt, part.lq, gt_place, lq_place, height, width, part.gt.keys()[gt_place])
 
     def key(self, number: int) -> str:
         """Return the GT key of an image."""

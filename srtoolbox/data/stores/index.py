@@ -133,6 +133,8 @@ class Texts(Names):
         if isinstance(place, slice) and place.step in (None, 1):
             places = range(len(self))[place]
             return Texts(self.bounds[places.start : max(places.start, places.stop) + 1], self.data)
+        if isinstance(place, int) and 0 <= place < len(self):  # the usual case, without detours
+            return self._text(place)
         return super().__getitem__(place)
 
     def __iter__(self) -> Iterator[str]:
