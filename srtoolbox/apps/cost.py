@@ -32,7 +32,7 @@ from srtoolbox.registry import NETWORKS
 from srtoolbox.text import counted
 from srtoolbox.weights.load import read_network
 
-CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors")
+CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors", ".onnx")
 DEFAULT_SIZE = (64, 64)
 
 

@@ -168,6 +168,8 @@ def _folder_fault(folder: Path) -> str:
 
 def _container_fault(path: Path) -> str | None:
     """Say why a file cannot be what `torch.save` wrote, judged from outside."""
+    if path.suffix.lower() == ".onnx":
+        return "an ONNX file upscales and is scored as it is; here weights are asked for: name its checkpoint"
     with open(path, "rb") as file:
         start = file.read(512)
     if not start:

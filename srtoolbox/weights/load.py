@@ -52,11 +52,6 @@ def read_network(
         CheckpointError: unreadable, or nothing says which network it is, or it says another scale
             than wanted, or it fails the trial.
     """
-    if is_onnx(path):
-        raise CheckpointError(
-            f"{path}: an ONNX file upscales and is scored as it is; here weights are asked for: name the checkpoint "
-            "it was made of"
-        )
     state, source = load_tensors(path), str(path)
     run_config = run_config_in(state, source)
     if run_config is not None:

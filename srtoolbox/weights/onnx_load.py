@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # an extra, which may be missing
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 """What the sides of images may have to be multiples of."""
 _SIDE = 33  # pixels of images to try, at least
+_RUNTIME = 1.6  # the most that ONNX Runtime takes to what can be counted, KERNEL_FACTOR apart, of three networks
 _UNCOUNTED = 4096.0  # bytes for a pixel of a graph whose shapes onnx cannot infer
 
 
@@ -156,7 +157,7 @@ def _hidden_bytes(file: OnnxFile, door: Door) -> float:
     batch = door.batch or 1
     shape = [batch, None, None, door.channels] if door.layout == "nhwc" else [batch, door.channels, None, None]
     try:
-        return bytes_per_pixel(file, shape)
+        return _RUNTIME * bytes_per_pixel(file, shape)
     except Exception as error:  # of onnx, for operators that it does not know
         LOGGER.debug("%s: its memory cannot be counted: %r", file.path, error)
         return _UNCOUNTED

@@ -78,7 +78,7 @@ class Graph(nn.Module):
         batch = self.door.batch or lq.shape[0]
         images = lq.detach().to("cpu", torch.float32).numpy()
         results = [self._run(images[first : first + batch], batch) for first in range(0, len(images), batch)]
-        return torch.from_numpy(np.concatenate(results)).to(lq.device)
+        return torch.from_numpy(results[0] if len(results) == 1 else np.concatenate(results)).to(lq.device)
 
     def _run(self, images: np.ndarray, batch: int) -> np.ndarray:
         """Run a batch, the last image repeated where it is too small a one."""
@@ -96,7 +96,8 @@ class Graph(nn.Module):
             shape = "x".join(map(str, images.shape))
             raise SrtoolboxError(f"{self.path}: ONNX Runtime cannot run it on {shape} ({first_line(error)})") from error
         result = result.transpose(0, 3, 1, 2) if door.layout == "nhwc" and result.ndim == 4 else result
-        return result[:count].astype(np.float32) / np.float32(255 if result.dtype == np.uint8 else 1)
+        is_levels, result = result.dtype == np.uint8, result[:count].astype(np.float32, copy=False)
+        return result / np.float32(255) if is_levels else result
 
 
 class OnnxNetwork(SRNetwork):

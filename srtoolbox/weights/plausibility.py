@@ -40,6 +40,8 @@ from srtoolbox.weights.trial import (
     try_ways,
 )
 
+_AS_IT_IS = "--no-trial opens it as it is (load_network(..., trial=False))"
+
 
 def examine(source: str, assumed: ForeignNetwork, weights: str) -> ForeignNetwork:
     """Try the networks that may have been trained; the verdict is kept for the next time.
@@ -80,7 +82,8 @@ def examine_ways(source: str, title: str, network: nn.Module) -> dict[str, Any]:
     """
     trial, name = try_ways(network), Path(source).name
     if trial.score.match < REFUSED:
-        raise CheckpointError(f"{source}: {title}, {_refusal(trial)}")
+        advice = f"it takes other numbers than are tried, or is for other images; {_AS_IT_IS}"
+        raise CheckpointError(f"{source}: {title}, {_finding(trial)}: {advice}")
     words = "".join(f", {word}" for word in describe(trial.config))
     LOGGER.info("%s: %s%s; on a photograph %s", name, title, words, _figures(trial.score))
     if trial.score.match < SOUND:
@@ -153,16 +156,18 @@ def describe_doubt(trial: Trial) -> str:
 
 
 def _refusal(trial: Trial) -> str:
+    return (
+        f"{_finding(trial)}: it is another network than its tensors look like, of another scale, or for other images. "
+        f"A config says what tensors do not tell (--config, load_network(..., config=...)); {_AS_IT_IS}"
+    )
+
+
+def _finding(trial: Trial) -> str:
     ways = f" in the best of {trial.count} ways tried" if trial.count > 1 else ""
     agreement = f", shrunk back, agrees with it to {trial.score.match:.1f} dB"
     if not math.isfinite(trial.score.match):
         agreement = " is not finite"
-    return (
-        f"but what it makes of a photograph{agreement}{ways}, where sound files reach 30 dB: it is "
-        f"another network than its tensors look like, of another scale, or for other images. A "
-        f"config says what tensors do not tell (--config, load_network(..., config=...)); "
-        f"--no-trial opens it as it is (load_network(..., trial=False))"
-    )
+    return f"but what it makes of a photograph{agreement}{ways}, where sound files reach 30 dB"
 
 
 # ---- the cache of verdicts

@@ -111,7 +111,9 @@ def test_the_trial_finds_the_range(tmp_path: Path, photo: np.ndarray, log) -> No
 def test_a_file_that_makes_no_image_of_its_input(tmp_path: Path) -> None:
     nodes = [*enlarge("input", "a", 2), helper.make_node("Sub", ["a", "a"], ["output"])]
     write(tmp_path / "m.onnx", nodes)
-    with pytest.raises(CheckpointError, match=r"m\.onnx: an ONNX file that upscales x2, but what it makes of a photo"):
+    with pytest.raises(
+        CheckpointError, match=r"m\.onnx: an ONNX file that upscales x2, but what it makes of a photo.* other numbers"
+    ):
         load_network(tmp_path / "m.onnx")
     assert facts_of(load_network(tmp_path / "m.onnx", trial=False)).scale == 2
 
@@ -326,7 +328,7 @@ def test_memory_is_counted_and_the_field_unknown(tmp_path: Path, monkeypatch: py
     path = write(tmp_path / "m.onnx", enlarge("input", "output", 2))
     assert bytes_per_pixel(read_onnx(path), [1, 3, None, None]) == 12 + 48
     network: Any = load_network(path)
-    assert network.hidden_bytes == 60 and network.parameter_count == 4
+    assert network.hidden_bytes >= 60 and network.parameter_count == 4
     network.core = None  # it is not run
     assert memory_model_of(network, "fp32").network >= 60 + 48
     monkeypatch.setattr(receptive_field, "measure_receptive_field", lambda network: 3)  # torch sees nothing inside
