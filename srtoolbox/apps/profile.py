@@ -33,6 +33,7 @@ from srtoolbox.engine.hooks.base import Phase
 from srtoolbox.engine.hooks.logger import LoggerHook
 from srtoolbox.engine.loop import iterations
 from srtoolbox.engine.run import Run
+from srtoolbox.engine.step.graph import GraphStep
 from srtoolbox.errors import RunError
 from srtoolbox.io.files import atomic_write
 from srtoolbox.logger import logging_restored
@@ -43,17 +44,18 @@ from srtoolbox.registry import HOOKS
 WARM_UP, TRACED = 5, 5  # iterations before the timed ones, and those of the trace
 PROBES = 5  # batches made apart, where the run's own are made elsewhere
 READ, CROP, COLLATE, COPY, WAIT = "read", "crop", "collate", "copy", "waiting"
-FORWARD, BACKWARD, OPTIMIZER, HOOK, REST = "forward", "backward", "optimizer", "hook ", "the rest"
+GRAPH, FORWARD, BACKWARD, OPTIMIZER, HOOK, REST = "graph", "forward", "backward", "optimizer", "hook ", "the rest"
 WORDS = {
     READ: "images read from the store, and decoded where they are files",
     CROP: "crops chosen and transformed, low-resolution ones made",
     COLLATE: "crops put into a batch",
     COPY: "batches sent to the device",
     WAIT: "for a batch, by the loop",
+    GRAPH: "a graph of the step fed and started",
     FORWARD: "pixels to float, networks and losses",
     BACKWARD: "gradients, looked over and clipped",
     OPTIMIZER: "weights changed",
-    REST: "the loop itself, and graphs that are replayed",
+    REST: "the loop itself",
 }
 _MAKING = (READ, CROP, COLLATE)
 
@@ -199,6 +201,7 @@ def _measuring(run: Run, spans: Spans) -> Iterator[None]:
         (run_module, "to_device", COPY),
         (ahead.CudaLink, "send", COPY),
         (type(run.batches), "__next__", WAIT),
+        (GraphStep, "take", GRAPH),
         (type(run.model), "train_step", FORWARD),
         (OptimWrapper, "update", BACKWARD),
     ]
@@ -298,7 +301,7 @@ def _profile(run: Run, iters: int, temporary: Path, trace: str | os.PathLike | N
                 train(TRACED)
             waits = watch.calls
     rest = seconds - sum(parts.values())
-    order = [READ, CROP, COLLATE, WAIT, COPY, FORWARD, BACKWARD, OPTIMIZER]
+    order = [READ, CROP, COLLATE, WAIT, COPY, GRAPH, FORWARD, BACKWARD, OPTIMIZER]
     ordered = {name: parts[name] for name in (*order, *sorted(parts.keys() - set(order))) if name in parts}
     amp = run.runtime.get("amp")
     return Profile(

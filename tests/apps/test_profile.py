@@ -12,7 +12,9 @@ from srtoolbox.apps import profile as module
 from srtoolbox.apps.profile import Profile, Spans, advise, profile_run
 from srtoolbox.cli import main
 from srtoolbox.data.stores.folder import DecodingStore
+from srtoolbox.engine.step import graph
 from srtoolbox.optim.wrapper import OptimWrapper
+from tests.engine.recorded import RecordedGraphs
 
 IN_LOOP = {"read", "crop", "collate", "waiting", "copy", "forward", "backward", "optimizer", "the rest"}
 
@@ -42,6 +44,12 @@ def test_parts_add_up_and_batches_of_workers_are_timed_apart(tiny_config: Path) 
     assert profile.parts.keys() == IN_LOOP - {"read", "crop", "collate"} | {"hook ema", "hook scheduler"}
     assert profile.beside.keys() == {"read", "crop", "collate"} and min(profile.beside.values()) > 0
     assert profile.busy is None and profile.waits == {} and profile.settings["workers"] == 1
+
+
+def test_a_step_that_is_a_graph_is_one_part(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "graphs_for", lambda device: RecordedGraphs())
+    profile = profile_run(tiny_config, iters=2, overrides=["runtime.graph=True"])
+    assert profile.parts["graph"] > 0 and not {"forward", "backward", "optimizer"} & profile.parts.keys()
 
 
 def test_train_profiles_too(tiny_config: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from tests.engine.runs import build
 from tests.engine.test_no_waiting import CASES, QUIET, config_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-ON_GPU = ("runtime.device=cuda", "runtime.graph=False", "runtime.amp=None", "runtime.compile=False")
+ON_GPU = ("runtime.device=cuda", "runtime.amp=None", "runtime.compile=False")
 
 
 @contextmanager
@@ -30,12 +30,14 @@ def strict() -> Iterator[None]:
         torch.cuda.set_sync_debug_mode("default")
 
 
+@pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize("case", CASES)
-def test_nothing_waits_between_two_lines(case: str, tmp_path: Path, photo_folder: Path) -> None:
+def test_nothing_waits_between_two_lines(case: str, graph: bool, tmp_path: Path, photo_folder: Path) -> None:
     variant, *changes = CASES[case]
-    runner = build(config_of(variant, tmp_path, photo_folder), tmp_path / "run", *QUIET, *ON_GPU, *changes)
+    changes = [*QUIET, *ON_GPU, f"runtime.graph={graph}", *changes]
+    runner = build(config_of(variant, tmp_path, photo_folder), tmp_path / "run", *changes)
     steps = iterations(runner)
-    for _ in range(5):  # kernels are chosen, the optimizer makes its state, the first line is logged
+    for _ in range(5):  # kernels are chosen, the optimizer makes its state, a graph is captured, a line is logged
         next(steps)
     with strict(), DeviceWaits() as watch:
         for _ in range(4):
@@ -58,7 +60,13 @@ def test_cuda_and_the_watch_see_one_that_waits(tmp_path: Path, photo_folder: Pat
             return loss * float(loss.detach())
 
     register(LOSSES, Waiting)
-    changes = (*QUIET, *ON_GPU, "hooks.patches=None", "model.losses={'pixel': {'type': 'Waiting', '_delete_': True}}")
+    changes = (
+        *QUIET,
+        *ON_GPU,
+        "runtime.graph=False",
+        "hooks.patches=None",
+        "model.losses={'pixel': {'type': 'Waiting', '_delete_': True}}",
+    )
     runner = build(config_of("plain", tmp_path, photo_folder), tmp_path / "run", *changes)
     steps = iterations(runner)
     with DeviceWaits() as watch:
