@@ -205,7 +205,7 @@ class OptimWrapper:
         """Count a step taken `on_device`, by its flag; None: this iteration had none."""
         self.nonfinite_flag = flag
         if flag is not None:
-            self.skipped_steps.record(flag, wait=self.device_type == "cpu")
+            self.skipped_steps.record(flag, wait=self.is_synchronous and self.device_type == "cpu")
 
     @property
     def tensors(self) -> list[Tensor]:

@@ -21,12 +21,14 @@ from srtoolbox import dist
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.loop import iterations
 from srtoolbox.engine.run import Run
-from srtoolbox.engine.step import graph
+from srtoolbox.engine.step import frozen, graph
 from srtoolbox.models.restorers.base import Restorer
 from srtoolbox.registry import HOOKS, LOSSES, MODELS, OPTIMIZERS, TRANSFORMS
 from tests.engine.ranks import run_on_ranks
 from tests.engine.recorded import RecordedGraphs
 from tests.engine.runs import build, differing, final_state, flatten, records, run
+from tests.engine.stand_in import waits_of
+from tests.engine.test_no_waiting import CASES, QUIET, config_of
 
 QUICK = ("max_iters=9", "hooks.evaluate=None", "hooks.checkpoint=None")
 
@@ -445,6 +447,21 @@ class Noisy(Plugin):
 def test_random_numbers_of_the_device_go_on_in_a_graph(trained: Trained, place: Place) -> None:
     trained(loss("Noisy"))
     assert place.graphs.captures == 1
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_nothing_waits_where_a_graph_is_replayed(
+    case: str, place: Place, tmp_path: Path, photo_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu, (give, take) = torch.device("cpu"), (frozen.random_state, frozen.set_random_state)
+    monkeypatch.setattr(frozen, "random_state", lambda device: give(cpu))  # no GPU has any
+    monkeypatch.setattr(frozen, "set_random_state", lambda state, device: take(state, cpu))
+    variant, *changes = CASES[case]
+    changes = [*QUIET, *changes, "runtime.graph=True"]
+    waits = waits_of(build(config_of(variant, tmp_path, photo_folder), tmp_path / "run", *changes), 9, monkeypatch)
+    assert place.graphs.replays == 8
+    assert [*waits[2:4], *waits[5:]] == [{}] * 6  # of the second the capture reads random states, on the host
+    assert waits[4], "a line of the log reads the terms: the watch has not seen it"
 
 
 # --- several processes

@@ -6,12 +6,16 @@ The tests of `tests/engine/test_graph_step.py`, by CUDA's own graphs in place of
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
+from srtoolbox.devices import DeviceWaits
+from srtoolbox.engine.loop import iterations
 from srtoolbox.engine.step import graph
 from srtoolbox.engine.step.cuda import CudaGraphs
+from tests.engine.runs import build
 from tests.engine.test_graph_step import (  # noqa: F401 - tests and fixtures
     Place,
     test_a_bad_first_step_makes_no_momentum,
@@ -29,6 +33,8 @@ from tests.engine.test_graph_step import (  # noqa: F401 - tests and fixtures
     trained,
     warnings,
 )
+from tests.engine.test_no_waiting import CASES, QUIET, config_of
+from tests.gpu.test_no_sync import strict
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -47,6 +53,19 @@ class CountedGraphs(CudaGraphs):
             replay()
 
         return counted
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_nothing_waits_where_a_graph_is_replayed(case: str, place: Place, tmp_path: Path, photo_folder: Path) -> None:
+    variant, *changes = CASES[case]
+    changes = [*QUIET, *changes, "runtime.device=cuda", "runtime.graph=True"]
+    steps = iterations(build(config_of(variant, tmp_path, photo_folder), tmp_path / "run", *changes))
+    for _ in range(5):  # captured, and the first line is logged
+        next(steps)
+    with strict(), DeviceWaits() as watch:
+        for _ in range(4):
+            next(steps)
+    assert not watch.calls and place.graphs.replays == 8
 
 
 @pytest.fixture
