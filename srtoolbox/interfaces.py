@@ -40,8 +40,8 @@ class NetworkFacts:
         receptive_field: radius r in LR pixels: the scale x scale output pixels of LR pixel p depend
             on the LR pixels p - r ... p + r of each axis and on no others. None: on the whole
             image, or unknown.
-        input_size: the only (height, width) that it is computed for; other images go through it in
-            windows of that size. None: any.
+        input_size: the only (height, width) of the windows in which it takes images, where it has
+            one; it cuts others itself. None: any.
     """
 
     scale: int

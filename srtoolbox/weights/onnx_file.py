@@ -68,7 +68,9 @@ def read_onnx(path: str | Path) -> OnnxFile:
         for tensor in _tensors(model):
             _take_in(tensor, path, onnx)
         data = model.SerializeToString()
-    count = sum(math.prod(tensor.dims) for tensor in model.graph.initializer if len(tensor.dims) > 0)
+    kinds = onnx.TensorProto
+    floats = (kinds.FLOAT, kinds.FLOAT16, kinds.BFLOAT16, kinds.DOUBLE)  # others are shapes and indices
+    count = sum(math.prod(tensor.dims) for tensor in model.graph.initializer if tensor.data_type in floats)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     return OnnxFile(str(path), data, metadata, count, model)
 

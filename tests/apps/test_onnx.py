@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,9 @@ def test_the_file_itself_is_scored(folder: Path, tmp_path: Path) -> None:
     page = (tmp_path / "page/index.html").read_text()
     count = sum(each.numel() for each in load_network(folder / "tiny.pth").parameters())
     assert "file.onnx" in page and f"{count:,}" in page
+    srtoolbox.test(folder / "tiny.py", tmp_path / "file.onnx", report=tmp_path / "alone", console=QUIET)
+    page = (tmp_path / "alone/index.html").read_text()
+    assert "Bicubic" in page and not re.search(">[^<]*OnnxNetwork x", page) and ">file<" in page
 
 
 def test_images_are_upscaled_alike(folder: Path, tmp_path: Path, photo: np.ndarray) -> None:

@@ -17,7 +17,7 @@ from torch import nn
 from srtoolbox import dist
 from srtoolbox.apps.networks import distinct_names, load_all, torch_device
 from srtoolbox.apps.report import ReportWriter
-from srtoolbox.apps.report.contents import RunFacts, run_facts
+from srtoolbox.apps.report.contents import RunFacts, run_facts, title_of
 from srtoolbox.apps.report.crops import choose_images
 from srtoolbox.apps.report.writer import decisive_metric
 from srtoolbox.apps.scoring.tables import Results, as_json, print_tables
@@ -267,9 +267,7 @@ def _score_all(
     outputs: Outputs,
 ) -> Results:
     """Score all networks on all sets, and write the images and sheets that are asked for."""
-    # the only network beside bicubic is better called ESPCN than best_set5_psnr
-    is_alone = len(networks) <= 2
-    outputs.titles = {name: type(network).__name__ if is_alone else name for name, network in networks.items()}
+    outputs.titles = {name: title_of(name, network, len(networks)) for name, network in networks.items()}
     results: Results = {name: {set_name: {} for set_name in sets} for name in networks}
     for set_name in score_parts(networks, sets, metrics, device, results, outputs.take):
         outputs.finish_part(set_name, results, metrics)
