@@ -6,6 +6,8 @@ import os
 import pickle
 import re
 import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -330,3 +332,20 @@ def test_a_forked_child_opens_the_store_itself(folder: Path, tmp_path: Path) -> 
     child.join()
     assert child.exitcode == 0 and reader.recv() == expected
     assert _sums(store) + _sums(alias) == expected
+
+
+def test_threads_may_read_a_folder_at_once(tmp_path: Path) -> None:
+    for number in range(8):
+        write_image(tmp_path / f"{number}.png", np.full((8, 8, 3), number, np.uint8))
+    store = FolderStore(tmp_path, cache_bytes=3 * 192)
+    order = [number * factor % 8 for factor in (1, 3, 5, 7) for number in range(200)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            values = list(pool.map(lambda number: int(store.read(str(number))[0, 0, 0]), order))
+    finally:
+        sys.setswitchinterval(interval)
+    assert values == order
+    assert store._size == sum(image.nbytes for image in store._images.values()) <= 3 * 192
+    assert pickle.loads(pickle.dumps(store)).read("5")[0, 0, 0] == 5

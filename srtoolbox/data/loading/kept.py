@@ -238,6 +238,7 @@ def kept_batches(
         if wanted == "auto" and size > (room := SHARE * torch.cuda.mem_get_info(device)[0]):
             reason = f"it takes {size / 2**30:.2f} GiB, and a quarter of the free memory is {room / 2**30:.2f}"
     if reason is None:
+        LOGGER.info("data: the training set is kept on the device (%.2f GiB): read once, cut there", size / 2**30)
         try:
             kept = KeptSet(parts, device)
         except ValueError as error:
@@ -245,5 +246,4 @@ def kept_batches(
     if reason is not None:
         LOGGER.info("data: the loader makes the batches, the training set is not kept on the device: %s", reason)
         return None
-    LOGGER.info("data: the training set is kept on the device (%.2f GiB), crops are cut there", size / 2**30)
     return KeptBatches(kept, sampler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -24,7 +25,7 @@ CACHE_BYTES = 128 << 20
 class DecodingStore(Store, ABC):
     """A store that decodes whole images. Those used last are kept: crops of one come in a row.
 
-    Of the images at most `cache_bytes` are kept, or a single larger one.
+    Of the images at most `cache_bytes` are kept, or a single larger one. Threads may read at once.
     """
 
     def __init__(self, path: str, keys: Iterable[str], cache_bytes: int) -> None:
@@ -32,6 +33,7 @@ class DecodingStore(Store, ABC):
         self._shapes: dict[str, Shape] = {}
         self._limit, self._size = cache_bytes, 0
         self._images: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()  # of these two
 
     def keys(self) -> Sequence[str]:
         return self._keys
@@ -51,23 +53,33 @@ class DecodingStore(Store, ABC):
         return self.read(self._keys[place], window)
 
     def read(self, key: str, window: Window | None = None) -> np.ndarray:
-        image = self._images.get(key)
+        with self._lock:
+            image = self._images.get(key)
+            if image is not None:
+                self._images.move_to_end(key)
         if image is None:
-            image = self._images[key] = self._decode(key)
+            image = self._decode(key)
             image.setflags(write=False)
-            self._size += image.nbytes
-            while self._size > self._limit and len(self._images) > 1:
-                self._size -= self._images.popitem(last=False)[1].nbytes
-        else:
-            self._images.move_to_end(key)
+            self._keep(key, image)
         return image if window is None else window.cut(image)
 
+    def _keep(self, key: str, image: np.ndarray) -> None:
+        with self._lock:
+            self._size += image.nbytes - getattr(self._images.get(key), "nbytes", 0)
+            self._images[key] = image
+            while self._size > self._limit and len(self._images) > 1:
+                self._size -= self._images.popitem(last=False)[1].nbytes
+
     def close(self) -> None:
-        self._images.clear()
-        self._size = 0
+        with self._lock:
+            self._images.clear()
+            self._size = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_images": OrderedDict(), "_size": 0}
+        return {**self.__dict__, "_images": OrderedDict(), "_size": 0, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
 
     @abstractmethod
     def _find_shape(self, key: str) -> Shape:
