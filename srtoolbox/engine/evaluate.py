@@ -24,8 +24,8 @@ from srtoolbox.data.datasets.base import SRDataset
 from srtoolbox.data.loading.loader import build_eval_loader
 from srtoolbox.errors import ConfigError, MissingDataError, SrtoolboxError
 from srtoolbox.image import batch_to_float, rgb_to_y
-from srtoolbox.image.tensors import carry
 from srtoolbox.inference.restore import Restored, evaluation, restore
+from srtoolbox.inference.transfer import upload
 from srtoolbox.interfaces import Dataset, Metric
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import DATASETS, METRICS
@@ -117,18 +117,18 @@ def evaluate(
                 break
             dist.advance()
             lq = _as_batch(sample["lq"], device)
-            start = time.perf_counter()
+            clock = _Clock(lq.device)
             restored = restore(network, lq)
-            if lq.device.type == "cuda":
-                torch.cuda.synchronize(lq.device)
-            seconds = time.perf_counter() - start
+            clock.stop()
             gt = sample.get("gt")
-            scores = {} if gt is None else score(restored, _as_batch(gt, device), metrics)
-            scores["seconds"] = seconds
-            mine.append((index, names[index], scores))
+            results = {} if gt is None else score(restored, _as_batch(gt, device), metrics)
+            mine.append((index, names[index], results, clock))
             if on_picture is not None:
+                scores = _fetched([(results, clock)])[0]
                 on_picture(EvaluatedImage(names[index], sample["lq"], gt, restored.rgb, scores))
-    gathered = sorted(item for part in dist.all_gather_object(mine) for item in part)
+    rows = _fetched([(results, clock) for *_, results, clock in mine])
+    found = [(index, name, scores) for (index, name, *_), scores in zip(mine, rows, strict=True)]
+    gathered = sorted(item for part in dist.all_gather_object(found) for item in part)
     if len(gathered) < len(numbers):
         raise EvaluationInterrupted
     images = ImageScores({key: scores for _, key, scores in gathered})
@@ -150,7 +150,46 @@ def _report_nan(images: Mapping[str, Scores]) -> None:
 
 def _as_batch(image: np.ndarray, device: torch.device | str) -> Tensor:
     """Return HWC as a dataset gives it as (1, C, H, W) in [0, 1] on the device."""
-    return batch_to_float(carry(torch.from_numpy(np.array(image))[None], device))
+    return batch_to_float(upload(image, device))
+
+
+class _Clock:
+    """Seconds of upscaling an image, from when it is made; on a CUDA device by events, for which nothing waits."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._events = [torch.cuda.Event(enable_timing=True) for _ in range(2)] if device.type == "cuda" else []
+        for event in self._events[:1]:
+            event.record()
+        self._start, self._seconds = time.perf_counter(), 0.0
+
+    def stop(self) -> None:
+        """End it."""
+        self._seconds = time.perf_counter() - self._start
+        for event in self._events[1:]:
+            event.record()
+
+    @property
+    def seconds(self) -> float:
+        """The seconds between; waits for the device."""
+        if self._events:
+            self._events[1].synchronize()
+            self._seconds = self._events[0].elapsed_time(self._events[1]) / 1000
+        return self._seconds
+
+
+Results = dict[str, float | Tensor]
+"""Scores, of which those on a CUDA device are still there, as tensors of one number."""
+
+
+def _fetched(images: Sequence[tuple[Results, _Clock]]) -> list[Scores]:
+    """Return the scores as numbers, and the seconds; all that are on a device come at once."""
+    tensors = [value.reshape(()).double() for row, _ in images for value in row.values() if isinstance(value, Tensor)]
+    values = iter(torch.stack(tensors).tolist() if tensors else ())
+    rows = []
+    for row, clock in images:
+        scores = {key: next(values) if isinstance(value, Tensor) else value for key, value in row.items()}
+        rows.append({**scores, "seconds": clock.seconds})
+    return rows
 
 
 def unique_names(keys: Sequence[str]) -> list[str]:
@@ -162,19 +201,22 @@ def unique_names(keys: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def score(restored: Restored, gt: Tensor, metrics: Mapping[str, Metric]) -> Scores:
+def score(restored: Restored, gt: Tensor, metrics: Mapping[str, Metric]) -> Results:
     """Return the metrics of one restored image, each by its own protocol.
 
-    `gt` is (1, C, H, W) in [0, 1]; gray counts as RGB.
+    `gt` is (1, C, H, W) in [0, 1]; gray counts as RGB. On a CUDA device nothing waits for it.
     """
     rgb, gt = (image.expand(-1, 3, -1, -1) for image in (restored.rgb, gt))
-    scores = {}
+    scores: Results = {}
     for name, metric in metrics.items():
         output, target = rgb, gt
         if metric.protocol == "y_direct":
             output = restored.output if restored.output.shape[1] == 1 else rgb_to_y(restored.output)
             target = rgb_to_y(gt)
         result = metric(output, target)
+        if isinstance(result, Tensor) and result.device.type == "cuda" and result.numel() == 1:
+            scores[name] = result.detach()
+            continue
         try:
             scores[name] = float(cast(SupportsFloat, result))  # a plugin may return anything
         except (TypeError, ValueError, RuntimeError) as error:

@@ -11,13 +11,13 @@ from torch import Tensor
 from srtoolbox.image.tensors import carry
 
 
-def upload(pixels: np.ndarray, device: torch.device) -> Tensor:
+def upload(pixels: np.ndarray, device: torch.device | str) -> Tensor:
     """HWC uint8 or uint16 -> (1, H, W, C) of the same type on a device, which nothing waits for.
 
     Pinned memory is what a CUDA device reads by itself. PyTorch keeps it for the next image, once it has been read.
     """
     shape, dtype = (1, *pixels.shape), torch.uint8 if pixels.dtype == np.uint8 else torch.uint16
-    batch = torch.empty(shape, dtype=dtype, pin_memory=device.type == "cuda")
+    batch = torch.empty(shape, dtype=dtype, pin_memory=str(device).startswith("cuda"))
     batch.numpy()[0] = pixels
     return carry(batch, device, non_blocking=True)
 

@@ -65,16 +65,19 @@ class SSIM(Metric):
                 total += _ssim_map(plane, true_plane, self._centre(true_plane)).sum(dtype=torch.float64)
         return total / (len(planes[0]) * height * width)
 
-    def _centre(self, target: Tensor) -> float:
+    def _centre(self, target: Tensor) -> float | Tensor:
         """The level to reckon from: a power of two from black, or in bright images from white.
 
         The squares of flat black and white, which have no variance, are then exact in float32.
         """
         black, white = (0, 255) if self.protocol == "rgb" and not self.y_channel else (16, 235)
-        return black + REACH if target.mean() < (black + white) / 2 else white - REACH
+        is_dark = target.mean() < (black + white) / 2
+        if is_dark.device.type != "cpu":  # nothing waits for the answer
+            return torch.where(is_dark, float(black + REACH), float(white - REACH))
+        return black + REACH if is_dark else white - REACH
 
 
-def _ssim_map(pred: Tensor, target: Tensor, centre: float) -> Tensor:
+def _ssim_map(pred: Tensor, target: Tensor, centre: float | Tensor) -> Tensor:
     """SSIM of every window of a band, (h, w) -> (h - 10, w - 10), as 1 - difference, twice.
 
     By sum and difference of the images: a small difference keeps digits that float32 would lose

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,11 @@ class Outputs:
         """True if bicubic is shown beside the networks."""
         return self._sheets is not None or self._report[0] is not None
 
+    @property
+    def looks_at_images(self) -> bool:
+        """True if more than scores is written."""
+        return self._out is not None or self._sheets is not None or self.page is not None
+
     def take(self, network: str, set_name: str, image: EvaluatedImage) -> None:
         """Write one network's version of one image."""
         name = f"{set_name}/{image.name}"
@@ -269,7 +275,8 @@ def _score_all(
     """Score all networks on all sets, and write the images and sheets that are asked for."""
     outputs.titles = {name: title_of(name, network, len(networks)) for name, network in networks.items()}
     results: Results = {name: {set_name: {} for set_name in sets} for name in networks}
-    for set_name in score_parts(networks, sets, metrics, device, results, outputs.take):
+    take = outputs.take if outputs.looks_at_images else None
+    for set_name in score_parts(networks, sets, metrics, device, results, take):
         outputs.finish_part(set_name, results, metrics)
     return results
 
@@ -280,7 +287,7 @@ def score_parts(
     metrics: Mapping[str, Any],
     device: torch.device,
     results: Results,
-    take: Callable[[str, str, EvaluatedImage], None],
+    take: Callable[[str, str, EvaluatedImage], None] | None,
 ) -> Iterator[str]:
     """Score every set part by part, each part by all networks, with a progress bar.
 
@@ -289,26 +296,34 @@ def score_parts(
 
     Args:
         results: gets the scores.
-        take: called with (network, set, image) for each image of this rank.
+        take: called with (network, set, image) for each image of this rank; None: nobody looks at
+            them, so that a GPU need not be waited for after each.
 
     Yields:
         the set after each part.
     """
     world = dist.world_size()
     for set_name, dataset in datasets.items():
-        total, done = -(-len(dataset) // world) * len(networks), 0
+        total = -(-len(dataset) // world) * len(networks)
         with progress_bar(set_name) if dist.is_main() else contextlib.nullcontext(_ignore) as show:
+            numbers = count()
+
+            def next_begins() -> bool:
+                show(next(numbers), total)  # noqa: B023 - called at once
+                return False
+
             for start in range(0, len(dataset), PART * world):
                 part = range(start, min(start + PART * world, len(dataset)))
                 for name, network in networks.items():
-
-                    def on_image(image: EvaluatedImage, name: str = name, set_name: str = set_name) -> None:
-                        nonlocal done
-                        done += 1
-                        show(done, total)  # noqa: B023 - called at once
-                        take(name, set_name, image)
-
-                    scores = evaluate(network, dataset, metrics, device=device, on_picture=on_image, only=part)
+                    scores = evaluate(
+                        network,
+                        dataset,
+                        metrics,
+                        device=device,
+                        on_picture=take and partial(take, name, set_name),
+                        interrupted=next_begins,
+                        only=part,
+                    )
                     results[name][set_name].update(scores)
                 yield set_name
 
