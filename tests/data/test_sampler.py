@@ -5,6 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from srtoolbox.data.loading import draws as module
 from srtoolbox.data.loading.draws import Draw, EndlessSampler
 from srtoolbox.data.loading.loader import build_eval_loader
 from srtoolbox.errors import DataError
@@ -84,3 +85,12 @@ def test_ranks_evaluate_each_image_once(length: int, world: int) -> None:
     images = [f"image {number}" for number in range(length)]
     shares = [list(build_eval_loader(images, rank, world)) for rank in range(world)]  # type: ignore[arg-type]
     assert sorted(sample for share in shares for sample in share) == list(enumerate(images))
+
+
+@pytest.mark.parametrize("weights", [None, [float(number % 7) for number in range(103)]])
+def test_the_images_of_an_epoch_are_looked_up_in_blocks(monkeypatch, weights: list[float] | None) -> None:
+    whole = draws(400, Images(103, weights), 6, seed=4)
+    for size in (1, 5, 8, 103):
+        monkeypatch.setattr(module, "_BLOCK", size)
+        assert draws(400, Images(103, weights), 6, seed=4) == whole
+        assert draws(60, Images(103, weights), 6, seed=4, start=96) == whole[96:156]

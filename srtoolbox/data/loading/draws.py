@@ -17,6 +17,7 @@ from scipy.special import ndtri
 
 from srtoolbox.errors import DataError
 
+_BLOCK = 4096  # draws whose images are looked up together
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: SplitMix64's increment
 _MIX1, _MIX2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
@@ -34,9 +35,9 @@ def fold(state: int, number: int) -> int:
     return mix((state + _GOLDEN * ((number & _MASK) + 1)) & _MASK)
 
 
-def uniform_hashes(state: int, count: int) -> np.ndarray:
-    """Return the first `count` numbers of `Rng`'s stream `state`, uint64 (count,)."""
-    return _mix_all(np.uint64(state) + np.uint64(_GOLDEN) * np.arange(1, count + 1, dtype=np.uint64))
+def uniform_hashes(state: int, count: int, start: int = 0) -> np.ndarray:
+    """Return `count` numbers of `Rng`'s stream `state`, after the first `start`, uint64 (count,)."""
+    return _mix_all(np.uint64(state) + np.uint64(_GOLDEN) * np.arange(start + 1, start + count + 1, dtype=np.uint64))
 
 
 def _mix_all(value: np.ndarray) -> np.ndarray:
@@ -175,27 +176,32 @@ class EndlessSampler:
             self._edges = np.cumsum(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        first, current, order = self.start + self.rank * self.batch_size, -1, np.empty(0, np.int64)
+        first, order = self.start + self.rank * self.batch_size, np.empty(0, np.int64)
+        current, images = (-1, -1), list[int]()  # an epoch and a block of it, and the images of that
         before = self.start // self.world if self._is_share else first  # of the samples of the epochs
         while True:
             batch = []
             for number in range(first, first + self.batch_size):
                 epoch, position = divmod(before + number - first, self._length)
-                if epoch != current:
-                    current, order = epoch, self._epoch_order(epoch)
-                batch.append(Draw(order.item(position), number, self.seed))
+                block, place = divmod(position, _BLOCK)
+                if (epoch, block) != current:
+                    if epoch != current[0]:
+                        order = np.argsort(uniform_hashes(self._state(epoch, 0), self._length), kind="stable")
+                    current, images = (epoch, block), self._images(order, epoch, block * _BLOCK)
+                batch.append(Draw(images[place], number, self.seed))
             yield batch
             first += self.batch_size * self.world
             before += self.batch_size if self._is_share else self.batch_size * self.world
 
-    def _epoch_order(self, epoch: int) -> np.ndarray:
-        state = fold(fold(1, self.seed), epoch)
-        if self._is_share:
-            state = fold(state, self.rank)
-        hashes = uniform_hashes(fold(state, 0), self._length)
-        order = np.argsort(hashes, kind="stable")
+    def _images(self, order: np.ndarray, epoch: int, start: int) -> list[int]:
+        """Return the images of a block of an epoch from position `start` on."""
+        images = order[start : start + _BLOCK]
         if self._edges is not None:
-            within = uniform_hashes(fold(state, 1), self._length) >> np.uint64(11)
-            order = np.searchsorted(self._edges, (order + within * 2.0**-53) / self._length, side="right")
-            order = np.minimum(order, self._length - 1)  # the last edge may round to just below 1
-        return order
+            within = uniform_hashes(self._state(epoch, 1), len(images), start) >> np.uint64(11)
+            images = np.searchsorted(self._edges, (images + within * 2.0**-53) / self._length, side="right")
+            images = np.minimum(images, self._length - 1)  # the last edge may round to just below 1
+        return images.tolist()
+
+    def _state(self, epoch: int, purpose: int) -> int:
+        state = fold(fold(1, self.seed), epoch)
+        return fold(fold(state, self.rank) if self._is_share else state, purpose)
