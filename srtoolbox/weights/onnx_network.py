@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from srtoolbox import dist
 from srtoolbox.devices import tell_once
 from srtoolbox.errors import CheckpointError, SrtoolboxError
 from srtoolbox.inference.tiling import Source, float_bands
@@ -219,10 +220,12 @@ def choose_provider(device: str | None, available: Sequence[str]) -> tuple[str, 
         SrtoolboxError: another device, or one that is not there.
     """
     if device in (None, "auto"):
-        return next(kind for kind in USUAL if PROVIDERS[kind][0] in available), {}
+        device = next(kind for kind in USUAL if PROVIDERS[kind][0] in available)
     kind, _, number = str(device).partition(":")
     if kind not in PROVIDERS or not (number.isdecimal() or not number):
         raise SrtoolboxError(f"device {str(device)!r}: an ONNX file runs on one of {', '.join(PROVIDERS)}")
+    if kind == "cuda" and not number and dist.launched():
+        number = str(dist.local_rank())  # each process takes its own
     provider, name = PROVIDERS[kind]
     if provider not in available:
         raise SrtoolboxError(f"device {str(device)!r}: this onnxruntime has no {provider}; install {name}")

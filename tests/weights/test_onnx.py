@@ -295,6 +295,14 @@ def test_devices(device, available, result) -> None:
         choose_provider(device, available)
 
 
+@pytest.mark.parametrize("device", [None, "cuda"])
+def test_each_process_of_a_launch_takes_its_own_gpu(device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_network.dist, "launched", lambda: True)
+    monkeypatch.setattr(onnx_network.dist, "local_rank", lambda: 3)
+    assert choose_provider(device, [CUDA, CPU]) == ("cuda", {"device_id": 3})
+    assert choose_provider(device and "cuda:1", [CUDA, CPU])[1] == {"device_id": 1 if device else 3}
+
+
 def test_a_provider_that_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log) -> None:
     """ONNX Runtime lists what it was built with, and goes on on the CPU where a library is missing."""
     file = read_onnx(write(tmp_path / "m.onnx", enlarge("input", "output", 2)))
