@@ -10,7 +10,9 @@ import pytest
 
 from srtoolbox.data.loading.ahead import BatchesAhead, HostBatches, Waits
 from srtoolbox.data.loading.kept import KeptBatches
+from srtoolbox.engine.step import graph
 from tests.data.late_device import LateDevice
+from tests.engine.recorded import RecordedGraphs
 from tests.engine.runs import differing, final_state, records, run
 
 
@@ -82,3 +84,19 @@ def test_a_run_whose_set_is_kept_on_the_device_is_that_of_the_loader(tiny_config
     for name in ("kept", "resumed"):
         assert differing(final_state(tmp_path / "plain"), final_state(tmp_path / name)) == []
         assert records(tmp_path / "plain") == records(tmp_path / name)
+
+
+@pytest.mark.parametrize("on_device", [True, False])
+def test_a_graph_takes_the_batches_of_either(
+    on_device: bool, tiny_config: Path, tmp_path: Path, ahead: list[BatchesAhead], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs = RecordedGraphs()
+    monkeypatch.setattr(graph, "graphs_for", lambda device: graphs)
+    with monkeypatch.context() as plain:
+        plain.setattr("srtoolbox.engine.run.batches_for", lambda batches, device: batches)
+        run(tiny_config, tmp_path / "loader", "runtime.graph=True")
+    before = graphs.replays
+    runner = run(tiny_config, tmp_path / "device", "runtime.graph=True", f"data.train.on_device={on_device}")
+    assert graphs.replays == 2 * before > 30
+    assert isinstance(runner.batches, KeptBatches if on_device else BatchesAhead)
+    assert differing(final_state(tmp_path / "loader"), final_state(tmp_path / "device")) == []
