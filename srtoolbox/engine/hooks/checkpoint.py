@@ -133,6 +133,7 @@ class CheckpointHook(Hook):
 
     def after_train(self, run: Run, error: BaseException | None = None) -> None:
         self._writer.wait()
+        self._copy = StateCopy()  # gives the memory back
 
     def _save(self, run: Run) -> None:
         """Copy the state, and let a thread write it while the training goes on."""
