@@ -128,12 +128,15 @@ def test_an_unknown_argument_is_answered_with_the_nearest(tmp_path: Path) -> Non
         srtoolbox.upscale_folder("x.pth", tmp_path, outscael=2)
 
 
-def test_the_threads_live_for_all_images(
+def test_the_threads_live_for_all_images_and_a_folder_is_asked_once(
     bicubic: str, tmp_path: Path, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(12):
         write_image(tmp_path / f"in/{number}.png", photo[:5, :5])
     started, start = [], threading.Thread.start
     monkeypatch.setattr(threading.Thread, "start", lambda thread: started.append(thread) or start(thread))
+    asked, check = [], application.check_folder
+    monkeypatch.setattr(application, "check_folder", lambda target: asked.append(target) or check(target))
     result = srtoolbox.upscale_folder(bicubic, tmp_path / "in", tmp_path / "out", console=QUIET)
+    assert len(asked) == 1
     assert len(result.done) == 12 and len(started) <= 2 + 3  # that read, and that write

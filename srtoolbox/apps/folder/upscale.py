@@ -268,6 +268,7 @@ class _Run:
         # one more than the writers that `_settle` lets be when the next one begins
         self._threads = ThreadPoolExecutor(reading.workers + 1)
         self._writing: deque[_Writing] = deque()
+        self._folders: set[Path] = set()  # those that results can be written to
         self.failed: dict[str, str] = {}
 
     def upscale_all(self, jobs: Sequence[Job], show: Callable[[float, int], None]) -> None:
@@ -292,8 +293,9 @@ class _Run:
         suffix = self._reading.ext if job.target is None else job.target.suffix
         quality = self._reading.quality if suffix.lower() in QUALITY_SUFFIXES else None
         check_form(form, suffix, quality)
-        if job.target is not None:
+        if job.target is not None and job.target.parent not in self._folders:
             check_folder(job.target)
+            self._folders.add(job.target.parent)
         writer = BackgroundWriter[np.ndarray, list[str]](
             partial(write, job, suffix, form, image.metadata, quality), ahead=2, pool=self._threads
         )
