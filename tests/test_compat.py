@@ -42,6 +42,15 @@ PYTORCH = [
     ("torch.utils.data.dataloader:_MultiProcessingDataLoaderIter", "_shutdown_workers", "WorkerBatches"),
 ]
 """Where it is, the name, and what of ours is made of it."""
+MODULE = [
+    ("_parameters", "own_parameters"),
+    ("_parameters", "tables"),
+    ("_buffers", "own_buffers"),
+    ("_buffers", "tables"),
+    ("_modules", "tables"),
+    ("_non_persistent_buffers_set", "is_persistent"),
+]
+"""The attribute of a module, and what of ours reads it."""
 
 
 @pytest.mark.parametrize(("place", "name", "ours"), PYTORCH, ids=[row[1] for row in PYTORCH])
@@ -56,11 +65,14 @@ def test_pytorch_has_the_name(place, name, ours):
 
 
 def test_pytorch_has_the_attributes_of_modules_operators_and_workers():
+    import torch
     from torch import nn, ops
     from torch.utils.data import DataLoader
 
-    for name in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"):
-        require(nn.Module(), name, "torch", "compat.pytorch")
+    for name, ours in MODULE:
+        require(nn.Module(), name, "torch", f"compat.pytorch.{ours}")
+    for name in ("_scale", "_growth_tracker"):
+        require(torch.amp.GradScaler("cpu"), name, "torch", "compat.pytorch.scaler_tensors")
     require(ops.aten.relu_.default, "_schema", "torch", "compat.pytorch.is_mutable")
     from srtoolbox.compat import pytorch
 
@@ -72,6 +84,27 @@ def test_pytorch_has_the_attributes_of_modules_operators_and_workers():
         assert [int(batch) for batch in batches] == [1, 2] and len(batches.processes) == 1
     finally:
         batches.shut_down()
+
+
+def test_the_tensors_of_a_gradient_scaler_and_a_module_are_its_own():
+    import torch
+
+    from srtoolbox.compat import pytorch
+
+    scaler, loss = torch.amp.GradScaler("cpu", init_scale=8.0), torch.ones(1)
+    assert pytorch.scaler_tensors(scaler) == []  # made by the first loss
+    scaler.scale(loss)
+    assert [tensor.item() for tensor in pytorch.scaler_tensors(scaler)] == [8, 0]
+    assert pytorch.scaler_tensors(torch.amp.GradScaler("cpu", enabled=False)) == []
+    module = torch.nn.Sequential(torch.nn.BatchNorm2d(2))
+    assert not pytorch.own_parameters(module) and not pytorch.own_buffers(module)
+    parameters, buffers, children = pytorch.tables(module[0])
+    assert parameters["weight"] is pytorch.own_parameters(module[0])["weight"] is module[0].weight
+    assert buffers["running_mean"] is pytorch.own_buffers(module[0])["running_mean"] is module[0].running_mean
+    assert not children and pytorch.tables(module)[2]["0"] is module[0]
+    assert pytorch.is_persistent(module[0], "running_mean")
+    module[0].register_buffer("other", None, persistent=False)
+    assert not pytorch.is_persistent(module[0], "other")
 
 
 def test_a_dispatch_mode_imports_no_compiler():

@@ -1,4 +1,4 @@
-"""Where the time of a training goes: a short one, timed part by part, with a trace to look at and advice."""
+"""Profiles of short trainings: times part by part, a trace to look at, advice."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _MAKING = (READ, CROP, COLLATE)
 
 @dataclass(frozen=True)
 class Profile:
-    """What a short training took, in ms per iteration.
+    """The times of a short training, in ms per iteration.
 
     Attributes:
         device: where it ran, with its amp.

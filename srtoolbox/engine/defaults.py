@@ -30,7 +30,7 @@ FEWEST_BLOCKS = 8
 
 
 class DeviceFacts(NamedTuple):
-    """What a choice depends on of a device: its type, and whether it can do what costs a device."""
+    """The facts of a device that choices depend on: its type, and what it can do."""
 
     kind: str
     has_bf16: bool

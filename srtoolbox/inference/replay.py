@@ -23,7 +23,7 @@ class Upscaled(NamedTuple):
 
 
 class Graphs(Protocol):
-    """What captures graphs on a device."""
+    """A way to capture graphs on a device."""
 
     def capture(self, work: Callable[[], Upscaled]) -> tuple[Upscaled, Callable[[], None]]:
         """Record work; return where its result will be, and what does it again on the same tensors."""

@@ -89,7 +89,7 @@ def stamp_of(path: str | os.PathLike) -> list[int] | None:
 
 
 class Journal:
-    """What a piece has done: a JSON value by the name of an item, kept by a line each."""
+    """The work that a piece has done: a JSON value by the name of an item, a line each."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

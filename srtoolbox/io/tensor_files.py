@@ -28,7 +28,7 @@ _KINDS = {
 
 
 class TensorStream:
-    """What `torch.save` writes of tensors and plain values: hashed and counted on its way.
+    """The bytes that `torch.save` makes of a state: hashed and counted on their way.
 
     Nothing is held back: tensors go from their own memory to the file, without Python's lock.
 

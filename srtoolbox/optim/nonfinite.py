@@ -105,7 +105,7 @@ class StatisticsGuard:
 
     @property
     def tensors(self) -> list[Tensor]:
-        """What it keeps of the last good step."""
+        """The statistics of the last good step."""
         return self._flat
 
     def after_step(self, flags: Sequence[Tensor], *, ask: bool | None = None) -> None:

@@ -25,7 +25,7 @@ _OF_THE_MACHINE = ("batch",)  # settings that change no result
 
 
 class Work(NamedTuple):
-    """What one call is to do."""
+    """The jobs of one call."""
 
     jobs: list[Job]
     done: list[Job]

@@ -274,7 +274,7 @@ class _Slot:
 
 
 class Rates:
-    """What a loader makes, and what a device asks for from `begin` on."""
+    """Counts of batches: those a loader makes, and those a device asks for from `begin` on."""
 
     def __init__(self, workers: int, waits: Waits) -> None:
         self._workers, self._waits = workers, waits

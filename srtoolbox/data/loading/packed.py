@@ -19,7 +19,7 @@ _STEP = 64  # bytes: each tensor begins at a multiple
 
 
 class _Part(NamedTuple):
-    """Where a tensor lies in the memory of a `Packed`."""
+    """The place of a tensor in the memory of a `Packed`."""
 
     start: int
     dtype: torch.dtype

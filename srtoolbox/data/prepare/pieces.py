@@ -139,7 +139,7 @@ def _missing(shares: Sequence[Part], pieces: Pieces, shard: Shard) -> str:
 
 
 class _Reader:
-    """What the stores of all pieces hold."""
+    """Reads the stores of all pieces."""
 
     def __init__(self, parts: Sequence[Part], count: int, stack: contextlib.ExitStack) -> None:
         self._count, self._stack = count, stack

@@ -46,7 +46,7 @@ _VIEWS = 1 << 13  # images whose views are kept
 
 
 class Mark(NamedTuple):
-    """Which shard a store is, and a text that the shards of one whole share."""
+    """The number of a shard, and a text that the shards of one whole share."""
 
     shard: Shard
     whole: str
@@ -94,7 +94,7 @@ class LmdbStore:
 
     @property
     def mark(self) -> Mark | None:
-        """What a shard of a store tells of itself."""
+        """The shard that this is, or None for a whole store."""
         return self._contents.mark
 
     def keys(self) -> Texts:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Step(Protocol):
-    """What takes the steps of a run."""
+    """A way to take the steps of a run."""
 
     def take(self) -> dict[str, Tensor]:
         """Take one step of a run that has begun it; return the loss terms, means over its batches."""

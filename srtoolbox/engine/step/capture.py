@@ -21,7 +21,7 @@ Gradients may be summed in another order each time, and Adam makes much of littl
 
 
 class Outcome(NamedTuple):
-    """What a step leaves: its terms, as one tensor, and the flags of the optimizers that stepped."""
+    """The results of a step: its terms, as one tensor, and the flags of the optimizers that stepped."""
 
     names: list[str]
     terms: Tensor

@@ -11,7 +11,7 @@ import torch
 
 
 class Graphs(Protocol):
-    """What captures graphs on one device, all in one memory pool."""
+    """A way to capture graphs on one device, all in one memory pool."""
 
     @property
     def warm_ups(self) -> int:

@@ -1,4 +1,4 @@
-"""What a capture freezes: addresses of tensors, plain values, choices made on the host."""
+"""All that a capture freezes: addresses of tensors, plain values, choices made on the host."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _is_sure(part: object) -> bool:
 
 
 class HostState:
-    """What a step may leave on the host, which a graph cannot: random numbers drawn, attributes changed.
+    """Changes of a step on the host, which no graph makes: random numbers drawn, attributes set.
 
     Args:
         run: of the step.
