@@ -59,7 +59,7 @@ def test_a_piece_goes_on_and_the_check_says_what_is_missing(
 ) -> None:
     command = ["upscale", espcn, str(folder), "-o", str(tmp_path / "out")]
     with monkeypatch.context() as patch:
-        patch.setattr(application, "check_folder", stopping_at(3))
+        patch.setattr(application, "check_form", stopping_at(3))
         with pytest.raises(SystemExit, match="stopped"):
             main([*command, "--shard", "1/2", "--workers", "1"])
     done = results(tmp_path / "out")
@@ -88,11 +88,11 @@ def test_a_piece_goes_on_and_the_check_says_what_is_missing(
 
 
 def stopping_at(number: int) -> object:
-    """A stand-in for `check_folder`, called before each image is upscaled, that ends the call at one."""
+    """A stand-in for `check_form`, called before each image is upscaled, that ends the call at one."""
     calls = []
 
-    def stop(target: Path) -> None:
-        calls.append(target)
+    def stop(*arguments: object) -> None:
+        calls.append(arguments)
         if len(calls) == number:
             raise SystemExit("stopped")
 
