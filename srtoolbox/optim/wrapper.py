@@ -178,6 +178,8 @@ class OptimWrapper:
         try:
             yield
         finally:
+            for scale in scaler_tensors(self.scaler)[:1]:  # as it is; it forgets a step broken off
+                self.scaler.update(scale)
             self.is_on_device = False
             for group, values in zip(groups, kept, strict=True):
                 group.update(values)

@@ -398,6 +398,28 @@ def test_an_optimizer_that_counts_on_the_host_is_taken_by_operators(
     assert words in message
 
 
+@OPTIMIZERS.register
+class Doubting(Slowing):
+    """Asks the device for a value in the middle of its step."""
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad.abs().max().item() > 0:
+                    parameter -= parameter.grad * group["lr"]
+
+
+@pytest.mark.parametrize("clip", [None, 0.01])
+def test_a_capture_that_breaks_off_leaves_the_scale_as_it_was(
+    clip: float | None, trained: Trained, warnings: pytest.LogCaptureFixture
+) -> None:
+    optimizer = "optim.generator.optimizer={'type': 'Doubting', 'lr': 0.001, '_delete_': True}"
+    trained("runtime.amp=fp16", optimizer, f"optim.generator.clip={clip}")
+    (message,) = warnings.messages
+    assert "Doubting.step" in message
+
+
 def test_a_plugin_that_says_nothing_is_verified_and_captured(
     trained: Trained, place: Place, warnings: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
