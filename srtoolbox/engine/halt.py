@@ -144,6 +144,7 @@ def _probe(
         start: the random state that the step begins with (default: the present one).
         place: rank and number of ranks whose part of the batch it is (default: of this process).
     """
+    run.average_gradients()
     rank, world = place or (dist.rank(), run.world)
     size = run.config["data"]["train"]["batch_size"]
     batches = build_train_loader(run.dataset, size, seed=run.seed, start=draws, rank=rank, world=world)

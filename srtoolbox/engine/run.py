@@ -101,8 +101,6 @@ class Run:
         dist.barrier()  # a rank whose data came late must not let the others' collectives time out
         for name in self.optims:
             compile_network(self.networks[name], self.runtime.get("compile", False))
-            if self.world > 1:
-                setattr(self.model, name, dist.averaging_gradients(self.networks[name], self.device))
         self._generators = generators(self.device)
         self._load_data()
         seed_everything(self.seed + dist.rank())
@@ -177,6 +175,16 @@ class Run:
         """Tell the model the iteration, and keep what `undo_step` gives back."""
         self.model.iteration = self.iter
         self._before_step = self.draws, [generator.get_state() for generator in self._generators]
+
+    def average_gradients(self) -> None:
+        """Let the ranks average their gradients in each backward pass from here on. All must call it.
+
+        Only for steps by operators: what does it keeps the sums of gradients on the stream where it
+        was made, and nothing that comes to them can be captured on another.
+        """
+        for name in self.optims if self.world > 1 else ():
+            if getattr(self.model, name) is self.networks[name]:
+                setattr(self.model, name, dist.averaging_gradients(self.networks[name], self.device))
 
     def part_of_step(self, part: int) -> contextlib.AbstractContextManager[object]:
         """Return the context of one of the `accumulation` batches of a step."""

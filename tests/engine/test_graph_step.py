@@ -522,6 +522,54 @@ def test_two_ranks_average_their_gradients_between_graphs(
         assert captured.read_text() == "2 8"
 
 
+def test_ddp_comes_where_steps_of_two_ranks_are_taken_by_operators(tiny_config: Path, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+
+    def work() -> int:
+        graph.graphs_for = lambda device: RecordedGraphs()  # type: ignore[assignment] # of this process alone
+        CLOCK[0] = 0
+        runner = build(tiny_config, tmp_path / "run", *QUICK, loss("Counting"), "runtime.graph=True")
+        kinds = [type(runner.model.generator).__name__]
+        for number in iterations(runner):
+            if number in (1, 9):  # the first makes the moments, and the next is not captured
+                kinds.append(type(runner.model.generator).__name__)
+        if dist.is_main():
+            seen.write_text(" ".join(kinds))
+        runner.close()
+        dist.leave(0)
+        return 0
+
+    run_on_ranks(tmp_path / "ranks", work, seconds=200)
+    assert seen.read_text() == "ESPCN ESPCN DistributedDataParallel"
+
+
+@LOSSES.register
+class CountingOnOne(Plugin):
+    """Counts its calls on one rank only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = [0]
+
+    def factor(self) -> float:
+        self.calls[0] += dist.is_main()
+        return 1.0
+
+
+def test_what_one_rank_counts_ends_the_graphs_of_all(tiny_config: Path, tmp_path: Path) -> None:
+    def work() -> int:
+        for name, setting in (("eager", False), ("graph", True)):
+            graph.graphs_for = lambda device: RecordedGraphs(3)  # type: ignore[assignment] # of this process alone
+            more = ("hooks.evaluate=None", "hooks.checkpoint.best=None", "max_iters=4", f"runtime.graph={setting}")
+            run(tiny_config, tmp_path / name, *more, loss("CountingOnOne"))
+        dist.leave(0)
+        return 0
+
+    run_on_ranks(tmp_path / "ranks", work, seconds=60)
+    eager, by_graph = (final_state(tmp_path / name, 4) for name in ("eager", "graph"))
+    assert differing(eager, by_graph) == []
+
+
 # --- resume
 
 

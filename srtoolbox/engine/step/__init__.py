@@ -36,6 +36,7 @@ class EagerStep:
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        run.average_gradients()
 
     def take(self) -> dict[str, Tensor]:
         """Take one step, see `Step`."""

@@ -22,7 +22,7 @@ from srtoolbox.engine.step import EagerStep, PackedTerms, Step, whole_step
 from srtoolbox.engine.step.capture import Capture, Outcome, difference, distance
 from srtoolbox.engine.step.cuda import Graphs, graphs_for
 from srtoolbox.engine.step.frozen import OWN, Before, State, parts_of, reads_of_iteration, unsure_parts
-from srtoolbox.interfaces import IMAGE_KEYS, unwrap
+from srtoolbox.interfaces import IMAGE_KEYS
 from srtoolbox.logger import LOGGER
 from srtoolbox.text import first_line
 
@@ -181,6 +181,7 @@ class GraphStep:
             fault = _host_fault(before)
             if fault is None and reads and not _says_kinds(self.run.model):
                 fault = f"{reads[0]} asks for the iteration, and no step_kind(iteration) says when steps are alike"
+            fault = self._agreed(fault)  # else this rank would be missing where gradients are averaged
             for number in range(1, self.graphs.warm_ups) if fault is None else ():
                 last = number == self.graphs.warm_ups - 1
                 with self.graphs.strict() if last else contextlib.nullcontext():
@@ -233,17 +234,13 @@ class GraphStep:
     @contextlib.contextmanager
     def _on_device(self) -> Iterator[None]:
         """Take steps as they are captured: without a question to the device, rates in tensors."""
-        run = self.run
-        wrapped = {name: getattr(run.model, name) for name in run.optims} if run.world > 1 else {}
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._prepared())
-            for optim in run.optims.values():
+            for optim in self.run.optims.values():
                 stack.enter_context(optim.on_device())
-            for name, network in wrapped.items():  # the gradients are averaged between two graphs
-                stack.callback(setattr, run.model, name, network)
-                setattr(run.model, name, unwrap(network))
-                stack.callback(setattr, run.optims[name], "average", None)
-                run.optims[name].average = self._average
+                if self.run.world > 1:  # the gradients are averaged between two graphs
+                    stack.callback(setattr, optim, "average", None)
+                    optim.average = self._average
             yield
 
     def _average(self, gradients: list[Tensor]) -> None:
@@ -304,6 +301,7 @@ class GraphStep:
     def _give_up(self, reason: str) -> None:
         self.has_given_up, self.run.in_step = True, frozenset()
         self._drop()
+        self.run.average_gradients()
         LOGGER.warning("the steps of this run are not captured in a graph, and take longer: %s", reason)
 
 
