@@ -113,7 +113,7 @@ class ShardedStore(Store):
         return self._keys
 
     def shape(self, key: str) -> Shape:
-        return self.shape_at(self._place(key))
+        return self._shard_of(key).shape(key)
 
     def shape_at(self, place: int) -> Shape:
         shard, local = self._locate(place)
@@ -130,18 +130,18 @@ class ShardedStore(Store):
         return shapes
 
     def read(self, key: str, window: Window | None = None) -> np.ndarray:
-        return self.read_at(self._place(key), window)
+        return self._shard_of(key).read(key, window)
 
     def read_at(self, place: int, window: Window | None = None) -> np.ndarray:
         shard, local = self._locate(place)
         return shard.read_at(local, window)
 
     def source(self, key: str) -> str:
-        return self._locate(self._place(key))[0].source(key)
+        return self._shard_of(key).source(key)
 
     def verify(self, key: str) -> None:
         """See `LmdbStore.verify`."""
-        self._locate(self._place(key))[0].verify(key)
+        self._shard_of(key).verify(key)
 
     def digest(self) -> str:
         return hashlib.sha256("\n".join(shard.digest() for shard in self._shards).encode("ascii")).hexdigest()
@@ -168,11 +168,12 @@ class ShardedStore(Store):
             raise DataError(f"{stores}: both hold {self._keys.twin!r}. Convert one of them again, or remove it")
         self.rest()
 
-    def _place(self, key: str) -> int:
-        place = self._keys.find(key)
-        if place is None:
-            raise DataError(f"{self.path}: has no image {key!r}")
-        return place
+    def _shard_of(self, key: str) -> LmdbStore:
+        """Return the shard that holds a key."""
+        for shard in self._shards:
+            if shard.keys().find(key) is not None:
+                return shard
+        raise DataError(f"{self.path}: has no image {key!r}")
 
     def _locate(self, place: int) -> tuple[LmdbStore, int]:
         shard, local = self._keys.locate(place)
@@ -200,14 +201,6 @@ class _Keys(Names):
     def packed(self) -> Texts:
         joined = Texts.joined(self._parts)
         return joined if self.order is None else joined.taken(self.order)
-
-    def find(self, key: str) -> int | None:
-        """Return the place of a key, or None."""
-        places = [(shard, place) for shard, part in enumerate(self._parts) if (place := part.find(key)) is not None]
-        if not places:
-            return None
-        number = self.ends[places[0][0]] + places[0][1]
-        return number if self.order is None else int(np.flatnonzero(self.order == number)[0])
 
     def locate(self, place: int) -> tuple[int, int]:
         """Return the shard of a key, and its place there."""
