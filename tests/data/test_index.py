@@ -52,7 +52,12 @@ def test_texts_are_found_where_they_are_and_compared_by_their_bytes() -> None:
     assert [texts.find(word) for word in ("b", "zzz", "0", "é ")] == [None] * 4
     assert texts[2:6].find(WORDS[3]) == 1 and texts[2:6].find(WORDS[0]) is None
     assert texts == Texts.of(WORDS) != Texts.of([*WORDS[:-1], "zz"])
-    assert texts[2:6] == Texts.of(WORDS[2:6]) and Texts.of([]) == [] and Texts.of(["", "a"]) != Texts.of(["a", ""])
+    assert (
+        texts[2:6] == Texts.of(WORDS[2:6])
+        and texts[:3] == Texts.of(WORDS[:3])
+        and Texts.of([]) == []
+        and Texts.of(["", "a"]) != Texts.of(["a", ""])
+    )
     assert pickle.loads(pickle.dumps(texts[2:6])) == WORDS[2:6]
     rows, lengths = texts.padded()
     assert [row[:length].tobytes().decode() for row, length in zip(rows, lengths, strict=True)] == WORDS

@@ -54,7 +54,8 @@ class Names(Sequence[str]):
         if isinstance(other, Names) and len(self) == len(other):
             mine, others = self.packed(), other.packed()
             if mine is not None and others is not None and mine.bounds[0] == others.bounds[0] == 0:
-                return _are_equal(mine.bounds, others.bounds) and _are_equal(mine.data, others.data)
+                end = int(mine.bounds[-1])  # a slice has the bytes of all
+                return _are_equal(mine.bounds, others.bounds) and _are_equal(mine.data[:end], others.data[:end])
         return len(self) == len(other) and all(map(str.__eq__, self, other))
 
     __hash__ = None  # type: ignore[assignment]  # as a list's
