@@ -103,8 +103,9 @@ class BackgroundCall:
         """Begin a call, after the one before it has ended well."""
         self.wait()
         # a thread for each: one that idles between calls would be missing in a forked process
-        self._outcome = Future()
-        threading.Thread(target=self._work, args=(call, self._outcome), name=self._name).start()
+        outcome = Future[None]()
+        threading.Thread(target=self._work, args=(call, outcome), name=self._name).start()
+        self._outcome = outcome  # now: where no thread could start, there is none to wait for
 
     def check(self) -> None:
         """Raise what the last call has failed with, if it has ended; wait for nothing."""

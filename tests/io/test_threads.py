@@ -182,6 +182,21 @@ def test_an_error_of_a_call_is_raised_once(by: str) -> None:
     call.wait()
 
 
+def test_where_no_thread_can_start_nobody_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    call, waiter = BackgroundCall("test"), threading.Thread(target=lambda: call.wait(), daemon=True)
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError, match="new thread"):
+            call.start(lambda: None)
+    waiter.start()
+    waiter.join(5)
+    assert not waiter.is_alive()
+
+
 def test_writers_that_follow_each_other_share_the_threads_of_a_pool() -> None:
     with ThreadPoolExecutor(2) as pool:
         threads = set()
