@@ -64,6 +64,11 @@ def shard_of(value: str | Sequence[int]) -> Shard:
     return Shard(number, count)
 
 
+def all_shards(count: int) -> list[Shard]:
+    """Return all pieces of so many, in order."""
+    return [Shard(number, count) for number in range(1, count + 1)]
+
+
 def check_shard_options(shard: str | Sequence[int] | None, check_shards: int | None) -> Shard | None:
     """Return the piece to do, if one is named. Raises OptionError where both are asked for, or none can be."""
     if check_shards is not None and shard is not None:
@@ -153,7 +158,7 @@ class Pieces:
 
     def shards(self) -> list[Shard]:
         """Return all pieces."""
-        return [Shard(number, self.count) for number in range(1, self.count + 1)]
+        return all_shards(self.count)
 
     def entries(self, shards: Iterable[Shard] | None = None) -> dict[str, Any]:
         """Return what all or some pieces have done, by the names of items."""

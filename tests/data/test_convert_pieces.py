@@ -12,6 +12,7 @@ import pytest
 
 import srtoolbox
 from srtoolbox.cli import main
+from srtoolbox.data.prepare import pieces
 from srtoolbox.data.prepare.write import DamagedImagesError
 from srtoolbox.data.stores import open_store
 from srtoolbox.data.stores.lmdb import LmdbStore
@@ -78,7 +79,9 @@ def test_three_pieces_are_one_run(folder: Path, tmp_path: Path, options: dict[st
     )
     assert not list(tmp_path.rglob(".pieces"))
     for again in ({"shard": (1, 3)}, {"check_shards": 3}):
-        with pytest.raises(PieceError, match="is one LMDB already"):
+        with pytest.raises(
+            PieceError, match=r"is one LMDB already, .*\. Use it as it is, choose another name, or remove"
+        ):
             srtoolbox.convert(folder, tmp_path / name, **again, **options)
 
 
@@ -96,6 +99,23 @@ def test_an_image_stays_in_its_piece_when_others_come_and_go(folder: Path, tmp_p
         keys()
     (out / ".pieces/pieces.json").unlink()
     assert keys() == [[key for key in part if key != "03"] for part in before]
+
+
+def test_each_image_is_dealt_out_once_for_all_pieces(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2, 3):
+        srtoolbox.convert(folder, tmp_path / "s.lmdb", shard=(number, 3))
+    names: list[str] = []
+    number_of = pieces._number_of
+
+    def counted(key: str, count: int) -> int:
+        names.append(key)
+        return number_of(key, count)
+
+    monkeypatch.setattr(pieces, "_number_of", counted)
+    srtoolbox.convert(folder, tmp_path / "s.lmdb", check_shards=3)
+    assert sorted(names) == sorted(2 * [f"{number:02}" for number in range(12)])  # and once for the summary
 
 
 def test_a_piece_goes_on_and_what_is_missing_is_told(

@@ -19,7 +19,7 @@ from srtoolbox.data.stores.lmdb import LmdbStore, is_lmdb
 from srtoolbox.data.stores.lmdb_writer import Value, remove_store
 from srtoolbox.data.stores.sharded import ShardedStore, mark_of, shard_path
 from srtoolbox.errors import DataError, PieceError
-from srtoolbox.io.pieces import RECORD, Pieces, Shard, stamp_of
+from srtoolbox.io.pieces import RECORD, Pieces, Shard, all_shards, stamp_of
 from srtoolbox.text import counted
 
 Part = tuple[Plan, Sequence[str]]
@@ -38,14 +38,25 @@ def pieces_of(out: str, count: int, plan: Plan, split: float | None) -> Pieces:
 
 def share_of(part: Part, shard: Shard) -> Part:
     """Return what a piece does of a plan, and the paths of its own stores."""
+    return shares_of(part, shard.count)[shard.number - 1]
+
+
+def shares_of(part: Part, count: int) -> list[Part]:
+    """Return the shares of all pieces; each image is dealt out once."""
     plan, outputs = part
-    jobs = [job for job in plan.jobs if _number_of(job.pair.gt, shard.count) == shard.number]
-    unreadable = [fault for fault in plan.unreadable if _number_of(fault[0], shard.count) == shard.number]
     settings = repr(plan.recipe._replace(lq=None))  # machines may see the folders elsewhere
-    mark = mark_of(shard, hashlib.sha256(settings.encode()).hexdigest())
-    return plan._replace(jobs=jobs, unreadable=unreadable, mark=mark), [
-        str(shard_path(output, shard)) for output in outputs
-    ]
+    whole = hashlib.sha256(settings.encode()).hexdigest()
+    jobs: list[list[Job]] = [[] for _ in range(count)]
+    unreadable: list[list[tuple[str, str]]] = [[] for _ in range(count)]
+    for job in plan.jobs:
+        jobs[_number_of(job.pair.gt, count) - 1].append(job)
+    for fault in plan.unreadable:
+        unreadable[_number_of(fault[0], count) - 1].append(fault)
+    shares = []
+    for shard, own, faults in zip(all_shards(count), jobs, unreadable, strict=True):
+        paths = [str(shard_path(output, shard)) for output in outputs]
+        shares.append((plan._replace(jobs=own, unreadable=faults, mark=mark_of(shard, whole)), paths))
+    return shares
 
 
 def write_piece(
@@ -97,12 +108,14 @@ def _refuse_whole(parts: Sequence[Part]) -> None:
     """Raise PieceError where a store is there that is no store in shards."""
     for output in (output for _, outputs in parts for output in outputs):
         if is_lmdb(Path(output)):
-            raise PieceError(f"{output}: is one LMDB already, made without pieces or of all of them")
+            advice = "Use it as it is, choose another name, or remove it and run all pieces again"
+            raise PieceError(f"{output}: is one LMDB already, made without pieces or of all of them. {advice}")
 
 
 def _refuse_missing(parts: Sequence[Part], pieces: Pieces) -> None:
     pieces.check()
-    faults = [_missing([share_of(part, shard) for part in parts], pieces, shard) for shard in pieces.shards()]
+    shares = [shares_of(part, pieces.count) for part in parts]
+    faults = [_missing([of[shard.number - 1] for of in shares], pieces, shard) for shard in pieces.shards()]
     if missing := [fault for fault in faults if fault]:
         raise PieceError("\n  ".join([f"{len(missing)} of {counted(pieces.count, 'piece')} not done:", *missing]))
 
@@ -155,8 +168,7 @@ class _Reader:
     def summary(self, plan: Plan, role: int) -> Summary:
         """Return the summary of a store in shards: GT's (0) or LQ's (1)."""
         output, hashes = self._outputs[id(plan)][role], {}
-        shards = [Shard(number, self._count) for number in range(1, self._count + 1)]
-        stores = [self._open(str(shard_path(output, shard))) for shard in shards]
+        stores = [self._open(str(shard_path(output, shard))) for shard in all_shards(self._count)]
         for job in plan.jobs:
             store = stores[_number_of(job.pair.gt, self._count) - 1]
             entries = [store.entry(key) for key in plan.windows(job)]
