@@ -184,7 +184,7 @@ def _set_opset(model: ModelProto, opset: int) -> None:
     onnx = package("onnx")
     (own,) = (entry for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     if own.version != max(opset, LEAST_OPSET):
-        raise SrtoolboxError(f"the exporter knows no opset {opset} for it; the one it takes by itself is {own.version}")
+        raise SrtoolboxError(f"the exporter makes none of it, only one of opset {own.version}; name that, or none")
     if opset >= LEAST_OPSET:
         return
     newer = {name for version, names in _NEW.items() if opset < version for name in names}
