@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from srtoolbox.errors import CheckpointError, SrtoolboxError
+from srtoolbox.text import first_line
 
 if TYPE_CHECKING:  # an extra, which may be missing
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
@@ -60,9 +61,10 @@ def read_onnx(path: str | Path) -> OnnxFile:
     data, model = path.read_bytes(), onnx.ModelProto()
     try:
         model.ParseFromString(data)
-        onnx.checker.check_model(model, full_check=False) if not _has_external(model) else None
-    except Exception as error:  # of protobuf and of onnx, for damaged files
-        raise CheckpointError(f"{path}: damaged, cut short, or no ONNX file ({_reason(error)})") from error
+    except Exception as error:  # of protobuf, for damaged files
+        raise CheckpointError(f"{path}: damaged, cut short, or no ONNX file ({first_line(error)})") from error
+    if not model.graph.node:
+        raise CheckpointError(f"{path}: damaged, cut short, or no ONNX file (nothing is computed in it)")
     _check_operators(model, path)
     if _has_external(model):
         for tensor in _tensors(model):
@@ -73,11 +75,6 @@ def read_onnx(path: str | Path) -> OnnxFile:
     count = sum(math.prod(tensor.dims) for tensor in model.graph.initializer if tensor.data_type in floats)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     return OnnxFile(str(path), data, metadata, count, model)
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:200] if lines else type(error).__name__
 
 
 def _check_operators(model: ModelProto, path: Path) -> None:

@@ -107,22 +107,26 @@ def _doors(file: OnnxFile, session: InferenceSession) -> Iterator[Door]:
         raise CheckpointError(
             f"{file.path}: takes {form}; batches of images are wanted: {', '.join(NUMBERS)} of 4 axes"
         )
-    is_any = True
-    for layout, axis in (("nchw", 1), ("nhwc", 3)):
-        for channels in (3, 1):
-            if given.shape[axis] == channels:
-                is_any = False
-                yield _door(file, given, layout, channels)
-    if is_any and not all(isinstance(given.shape[axis], int) for axis in (1, 3)):
-        for channels, (layout, axis) in ((c, place) for c in (3, 1) for place in (("nchw", 1), ("nhwc", 3))):
-            if not isinstance(given.shape[axis], int):
-                yield _door(file, given, layout, channels)
-    elif is_any:
+    places = (("nchw", 1, (2, 3)), ("nhwc", 3, (1, 2)))  # channels; height and width
+    forms = [(channels, *place) for channels in (3, 1) for place in places]
+    fitting = [form for form in forms if given.shape[form[2]] == form[0]]
+    if not fitting:  # the channels may be free, beside sides that are both free or both fixed
+        is_free = [not isinstance(length, int) for length in given.shape]
+        fitting = [form for form in forms if is_free[form[2]] and len({is_free[side] for side in form[3]}) == 1]
+    if not fitting:
         raise CheckpointError(f"{file.path}: takes {given.shape}; images of 3 channels, or 1, are wanted")
+    for channels, layout, _, sides in fitting:
+        yield _door(file, given, layout, channels, sides)
 
 
-def _door(file: OnnxFile, given: Any, layout: str, channels: int) -> Door:  # noqa: ANN401 - a NodeArg
-    height, width = given.shape[1:3] if layout == "nhwc" else given.shape[2:]
+def _door(
+    file: OnnxFile,
+    given: Any,  # noqa: ANN401 - a NodeArg
+    layout: str,
+    channels: int,
+    sides: tuple[int, int],
+) -> Door:
+    height, width = (given.shape[axis] for axis in sides)
     batch = given.shape[0] if isinstance(given.shape[0], int) else None
     fixed = [side for side in (height, width) if isinstance(side, int)]
     if len(fixed) == 1:

@@ -84,6 +84,14 @@ def test_facts_of_files_of_others(nodes, options, facts, tmp_path: Path, photo: 
     assert error.max() < 0.51 if own.colour == "rgb" else error.mean() < 1.5
 
 
+def test_an_output_of_no_told_shape(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.onnx", enlarge("input", "output", 2))
+    model = onnx.load(path)
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    onnx.save(model, path)
+    assert facts_of(load_network(path)).scale == 2
+
+
 def test_half_precision(tmp_path: Path, photo: np.ndarray) -> None:
     nodes = [
         helper.make_node("Cast", ["input"], ["a"], to=1),
@@ -237,14 +245,16 @@ def test_weights_in_another_file_lie_beside_it(tmp_path: Path) -> None:
 def test_what_is_no_network_of_images(tmp_path: Path) -> None:
     two = enlarge("input", "output", 2)
     refused(tmp_path, "takes 1 and gives 2 tensors", [*two, *enlarge("input", "b", 2)], outputs=("output", "b"))
-    refused(tmp_path, r"takes \[1, 4, 8, 8\]; images of 3 channels, or 1", two, shape=[1, 4, 8, 8])
+    for shape in ([1, 4, 8, 8], [1, 4, None, None]):
+        refused(tmp_path, r"takes \[1, 4, .*\]; images of 3 channels, or 1", two, shape=shape)
     refused(tmp_path, "takes .* of 4 axes", [helper.make_node("Identity", ["input"], ["output"])], shape=[None, 3])
     refused(tmp_path, "takes images of 40 x None; both sides fixed", two, shape=[1, 3, None, 40])
     shrunk = helper.make_node("AveragePool", ["input"], ["output"], kernel_shape=[3, 3])
     refused(tmp_path, "no run of it shows a network that upscales: it gives 1 x 3 x 31 x 33", [shrunk])
-    (tmp_path / "m.onnx").write_bytes(b"no model" * 50)
-    with pytest.raises(CheckpointError, match="damaged, cut short, or no ONNX file"):
-        load_network(tmp_path / "m.onnx")
+    for data in (b"no model" * 50, b""):
+        (tmp_path / "m.onnx").write_bytes(data)
+        with pytest.raises(CheckpointError, match="damaged, cut short, or no ONNX file"):
+            load_network(tmp_path / "m.onnx")
     with pytest.raises(CheckpointError, match="no such file"):
         load_network(tmp_path / "n.onnx")
     write(tmp_path / "m.onnx", two)
