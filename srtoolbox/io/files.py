@@ -66,7 +66,7 @@ def atomic_write(
     # urandom: no other thread or machine on the same folder has this name, and the run's random
     # states stay as they are
     temporary = path.with_name(f".{path.name[:50]}.{os.getpid()}-{os.urandom(3).hex()}.tmp")
-    with _write_errors(path, size):
+    with write_errors(path, size):
         make_folder(path.parent)
         try:
             with open(temporary, "xb", buffering=_BUFFER) as file:
@@ -83,7 +83,8 @@ def atomic_write(
 
 
 @contextlib.contextmanager
-def _write_errors(path: str | os.PathLike, size: int | Callable[[], int] | None = None) -> Iterator[None]:
+def write_errors(path: str | os.PathLike, size: int | Callable[[], int] | None = None) -> Iterator[None]:
+    """Raise the OSErrors of a block as WriteError, which names the path."""
     try:
         yield
     except OSError as error:
@@ -108,7 +109,7 @@ def prepare_folder(folder: Path) -> None:
 
     Only for a folder nobody else is writing to. Raises WriteError.
     """
-    with _write_errors(folder):
+    with write_errors(folder):
         make_folder(folder)
         sync_folder(folder.parent)  # whoever made it
         for path in folder.glob(".*.tmp"):
@@ -139,7 +140,7 @@ def sync_folder(folder: Path) -> None:
 
 def sync_file(path: str | os.PathLike) -> None:
     """Flush a file that was appended to, if it is there, and its name; raises WriteError."""
-    with _write_errors(path), contextlib.suppress(FileNotFoundError):
+    with write_errors(path), contextlib.suppress(FileNotFoundError):
         with open(path, "r+b") as file:  # Windows flushes none that is open to read only
             os.fsync(file.fileno())
         sync_folder(Path(path).parent)
@@ -147,7 +148,7 @@ def sync_file(path: str | os.PathLike) -> None:
 
 def shorten(path: str | os.PathLike, size: int) -> None:
     """Cut a file to `size` bytes where it is longer, and flush it; raises WriteError."""
-    with _write_errors(path):
+    with write_errors(path):
         if os.path.getsize(path) > size:
             with open(path, "r+b") as file:
                 file.truncate(size)
@@ -219,7 +220,7 @@ def append_bytes(path: str | os.PathLike, data: bytes) -> None:
     Raises:
         WriteError: the disk is full or failing; nothing of `data` is in the file.
     """
-    with _write_errors(path, len(data)), open(path, "ab", buffering=0) as file:
+    with write_errors(path, len(data)), open(path, "ab", buffering=0) as file:
         before = file.tell()
         try:
             if file.write(data) != len(data):  # the disk took a part of it

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from srtoolbox.errors import OptionError, PieceError
-from srtoolbox.io.files import append_bytes, prepare_folder, read_json, write_bytes, write_json
+from srtoolbox.io.files import append_bytes, prepare_folder, read_json, write_bytes, write_errors, write_json
 from srtoolbox.system import FileLock, acquire_or_warn
 from srtoolbox.text import counted
 
@@ -130,9 +130,11 @@ class Pieces:
         Raises:
             PieceError: the pieces are of another number, or have other options or items; or another process does this
                 one.
+            WriteError: the record cannot be written.
         """
         listing = self._listing()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with write_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         lock = self._lock(f"piece-{shard.number}.lock")
         with self._alone():
             if not acquire_or_warn(lock, "see that no piece runs twice at a time"):
@@ -207,8 +209,9 @@ class Pieces:
     def _alone(self) -> Iterator[None]:
         """Wait until no other piece writes the list of items, or compares its own with it."""
         lock = self._lock("list.lock")
-        while not acquire_or_warn(lock, "begin the first piece before the others"):
-            time.sleep(_PAUSE)
+        with write_errors(lock.path):
+            while not acquire_or_warn(lock, "begin the first piece before the others"):
+                time.sleep(_PAUSE)
         try:
             yield
         finally:

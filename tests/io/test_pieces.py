@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from srtoolbox.errors import OptionError, PieceError
+from srtoolbox.errors import OptionError, PieceError, WriteError
 from srtoolbox.io.pieces import Pieces, Shard, check_shard_options, shard_of, stamp_of
 
 ITEMS = {name: [1, 2] for name in "abcdefg"}
@@ -117,6 +117,15 @@ def test_pieces_that_begin_at_once_agree(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert not faults and sorted(record(tmp_path, 8).entries()) == list("12345678")
+
+
+def test_a_record_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(WriteError, match=r"file.*\.pieces: cannot be written \(Not a directory\)"):
+        record(tmp_path / "file").begin(Shard(1, 3)).__enter__()
+    (tmp_path / ".pieces/list.lock").mkdir(parents=True)
+    with pytest.raises(WriteError, match=r"list\.lock: cannot be written \(Is a directory\)"):
+        record(tmp_path).begin(Shard(1, 3)).__enter__()
 
 
 def test_what_is_left_to_do(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def shares_of(part: Part, count: int) -> list[Part]:
         jobs[_number_of(job.pair.gt, count) - 1].append(job)
     for fault in plan.unreadable:
         unreadable[_number_of(fault[0], count) - 1].append(fault)
-    shares = []
+    shares: list[Part] = []
     for shard, own, faults in zip(all_shards(count), jobs, unreadable, strict=True):
         paths = [str(shard_path(output, shard)) for output in outputs]
         shares.append((plan._replace(jobs=own, unreadable=faults, mark=mark_of(shard, whole)), paths))
