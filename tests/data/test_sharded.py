@@ -2,6 +2,7 @@
 
 import itertools
 import multiprocessing
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -68,6 +69,20 @@ def test_shards_are_one_store(one: LmdbStore, tmp_path: Path, deal: str) -> None
     keys = many.keys()
     many.close()
     assert keys == KEYS
+
+
+def test_more_shards_than_a_process_may_open_are_told(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")  # of POSIX systems
+    path, before = shards(tmp_path / "many.lmdb", "dealt out"), resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull) as file:
+        lowest = file.fileno()
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 2, before[1]))
+        with pytest.raises(DataError, match=r"many-00002\.lmdb: not a readable LMDB .*\. Let the .* ulimit -n 8192"):
+            open_store(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    open_store(path).close()
 
 
 def test_an_image_is_found_by_its_key_without_a_look_at_all_places(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ holds one read transaction per store for good. The index of the images is mapped
 from __future__ import annotations
 
 import ctypes
+import errno
 import hashlib
 import json
 import mmap
@@ -87,8 +88,10 @@ class LmdbStore:
         self._opened: tuple[int, _Environment] | None = None
         try:
             self._contents = _contents(Path(path), self._environment())
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, OSError):
+                raise _unreadable(self.path, error) from error
             raise
         self._digest = self._contents.digest
 
@@ -211,7 +214,7 @@ class _Environment:
             self._env = lmdb.open(path, readonly=True, lock=False, readahead=False, create=False)
             needed = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
         except lmdb.Error as error:
-            raise DataError(f"{path}: not a readable LMDB ({error})") from error
+            raise _unreadable(path, error) from error
         size = os.path.getsize(os.path.join(path, "data.mdb"))
         if size < needed:  # reading past the end would kill the process with SIGBUS
             self._env.close()
@@ -276,6 +279,13 @@ class _Environment:
                     forget_pages(address, len(data))
                     return again, own
         return data.copy(), None
+
+
+def _unreadable(path: str, error: Exception) -> DataError:
+    """Return the error for an LMDB that the system does not open."""
+    are_many = os.strerror(errno.EMFILE) in str(error)
+    advice = ". Let the process open more files, as by ulimit -n 8192: a store or shard takes two" if are_many else ""
+    return DataError(f"{path}: not a readable LMDB ({error}){advice}")
 
 
 def _check_header(path: str) -> None:
