@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from srtoolbox import dist
 from srtoolbox.compat.pytorch import is_compiler_imported
 from srtoolbox.data.datasets.base import SRDataset
+from srtoolbox.data.loading.ahead import Mark, cuda_mark
 from srtoolbox.data.loading.loader import build_eval_loader
 from srtoolbox.errors import ConfigError, MissingDataError, SrtoolboxError
 from srtoolbox.image import batch_to_float, rgb_to_y
@@ -157,23 +158,26 @@ class _Clock:
     """Seconds of upscaling an image, from when it is made; on a CUDA device by events, for which nothing waits."""
 
     def __init__(self, device: torch.device) -> None:
-        self._events = [torch.cuda.Event(enable_timing=True) for _ in range(2)] if device.type == "cuda" else []
-        for event in self._events[:1]:
-            event.record()
+        self._device, self._marks = device, list[Mark]()
+        self._mark()
         self._start, self._seconds = time.perf_counter(), 0.0
 
     def stop(self) -> None:
         """End it."""
         self._seconds = time.perf_counter() - self._start
-        for event in self._events[1:]:
-            event.record()
+        self._mark()
+
+    def _mark(self) -> None:
+        if self._device.type == "cuda":
+            self._marks.append(cuda_mark(self._device))
 
     @property
     def seconds(self) -> float:
         """The seconds between; waits for the device."""
-        if self._events:
-            self._events[1].synchronize()
-            self._seconds = self._events[0].elapsed_time(self._events[1]) / 1000
+        if self._marks:
+            first, last = self._marks
+            last.synchronize()
+            self._seconds = first.elapsed_time(last) / 1000
         return self._seconds
 
 

@@ -37,8 +37,7 @@ class Download:
         self._event: torch.cuda.Event | None = None
         if levels.device.type == "cuda":
             self._parts = [_to_pinned(part) for part in self._parts]
-            self._event = torch.cuda.Event()
-            self._event.record()
+            self._event = torch.cuda.current_stream(levels.device).record_event()
 
     def result(self) -> tuple[np.ndarray, bool]:
         """Wait for the pixels, HWC; return them, and False if a flag is."""

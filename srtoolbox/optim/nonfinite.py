@@ -56,11 +56,10 @@ class SkippedSteps:
 
     def record(self, flag: Tensor, *, wait: bool) -> None:
         """Count a step's flag (see `flag_nonfinite`): at once with `wait`, else when it arrives."""
-        event = None
-        if flag.device.type == "cuda" and not wait:
+        event, device = None, flag.device  # which need not be the current one of torch
+        if device.type == "cuda" and not wait:
             flag = torch.empty((), pin_memory=True).copy_(flag, non_blocking=True)
-            event = torch.cuda.Event()
-            event.record()
+            event = torch.cuda.current_stream(device).record_event()
         self._pending.append((flag, event))
         self.settle(0 if wait else LAG)
 

@@ -62,16 +62,24 @@ class StandIn(DeviceWaits):
 class Event:
     """`torch.cuda.Event`: here all work is done when it is recorded."""
 
-    def record(self) -> None:
-        pass
-
     def synchronize(self) -> None:
         pass
+
+
+class Stream:
+    """The stream of a device, which is asked for: another device may be torch's current one."""
+
+    def __init__(self, device: torch.device) -> None:
+        assert device == GPU
+
+    def record_event(self, event: Any = None) -> Any:
+        return event or torch.cuda.Event()
 
 
 def waits_of(runner: Runner, count: int, monkeypatch: pytest.MonkeyPatch) -> list[dict[tuple[str, str], int]]:
     """Train `count` iterations on the stand-in; return the waits of each."""
     monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
     monkeypatch.setattr(torch, "from_numpy", torch.as_tensor)  # the same, and seen by a watch
     runner.device = GPU
     for optim in runner.optims.values():

@@ -13,7 +13,7 @@ from torch import Tensor
 from srtoolbox.engine.evaluate import EvaluatedImage, build_metrics, evaluate
 from srtoolbox.metrics.base import Metric
 from srtoolbox.registry import DATASETS, NETWORKS
-from tests.engine.stand_in import GPU, StandIn
+from tests.engine.stand_in import GPU, StandIn, Stream
 
 METRICS = {"y": {"type": "PSNR"}, "direct": {"type": "PSNR", "protocol": "y_direct"}, "ssim": {"type": "SSIM"}}
 
@@ -26,9 +26,6 @@ class Event:
     def __init__(self, enable_timing: bool) -> None:
         assert enable_timing
 
-    def record(self) -> None:
-        pass
-
     def synchronize(self) -> None:
         Event.waits += 1
 
@@ -39,6 +36,7 @@ class Event:
 @pytest.fixture
 def scored(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, dict[str, int]]]:
     monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
     dataset = DATASETS.build({"type": "GTOnlyDataset", "gt": str(photo_folder), "scale": 3})
     torch.manual_seed(0)
     network = NETWORKS.build({"type": "ESPCN", "scale": 3, "colour": "y"})

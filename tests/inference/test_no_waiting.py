@@ -14,16 +14,13 @@ from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import Picture
 from srtoolbox.inference.upscaler import Upscaler, upscale_picture
 from srtoolbox.models.networks.espcn import ESPCN
-from tests.engine.stand_in import GPU, StandIn
+from tests.engine.stand_in import GPU, StandIn, Stream
 
 
 class Event:
     """`torch.cuda.Event`, which counts how often it is waited for."""
 
     waits = 0
-
-    def record(self) -> None:
-        pass
 
     def synchronize(self) -> None:
         Event.waits += 1
@@ -48,6 +45,7 @@ def on_stand_in(upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch) -> Upscaler
     """Return the upscaler as it would be with its network on a GPU."""
     autocast = torch.autocast
     monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
     monkeypatch.setattr(torch, "autocast", lambda kind, dtype=None, enabled=True: autocast("cpu", dtype, enabled))
     upscaler.device = GPU
     return upscaler
