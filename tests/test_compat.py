@@ -107,6 +107,19 @@ def test_the_tensors_of_a_gradient_scaler_and_a_module_are_its_own():
     assert not pytorch.is_persistent(module[0], "other")
 
 
+def test_a_capture_that_broke_off_is_ended_in_the_allocator(monkeypatch):
+    import torch
+
+    from srtoolbox.compat import pytorch
+
+    calls = []
+    for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
+        require(torch._C, name, "torch", "compat.pytorch.end_captures_in")
+        monkeypatch.setattr(torch._C, name, lambda *arguments, name=name: calls.append((name, *arguments)))
+    pytorch.end_captures_in((0, 3), torch.device("cuda", 1))
+    assert calls == [("_cuda_endAllocateToPool", 1, (0, 3)), ("_cuda_releasePool", 1, (0, 3))]
+
+
 def test_a_dispatch_mode_imports_no_compiler():
     code = """
 import sys, torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.process import BaseProcess
@@ -70,6 +71,18 @@ def own_parameters(module: nn.Module) -> dict[str, nn.Parameter | None]:
 def has_gradient_hooks(tensor: Tensor) -> bool:
     """True if a function was given to `tensor.register_hook` or its kind for a gradient."""
     return bool(tensor._backward_hooks or tensor._post_accumulate_grad_hooks)
+
+
+def end_captures_in(pool: tuple[int, int], device: torch.device) -> None:
+    """Let the allocator of a CUDA device know that a capture with this pool broke off.
+
+    `CUDAGraph.capture_end` does so only where it succeeds. Else a capture counts as under way ever
+    after, and no tensor that two streams used is freed any more.
+    """
+    with contextlib.suppress(RuntimeError):  # it knows
+        number = torch.cuda.current_device() if device.index is None else device.index
+        torch._C._cuda_endAllocateToPool(number, pool)
+        torch._C._cuda_releasePool(number, pool)
 
 
 # ---- what a network does, operator by operator. Torch documents TorchDispatchMode, OpOverload and the

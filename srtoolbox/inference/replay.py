@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from srtoolbox.compat.pytorch import end_captures_in
 from srtoolbox.logger import LOGGER
 from srtoolbox.text import first_line
 
@@ -30,18 +31,24 @@ class Graphs(Protocol):
 
 
 class CudaGraphs:
-    """Graphs of the present CUDA device."""
+    """Graphs of a CUDA device, captured on a stream of their own."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.stream = device, torch.cuda.Stream(device)
 
     def capture(self, work: Callable[[], Upscaled]) -> tuple[Upscaled, Callable[[], None]]:
         """Record work, see `Graphs`; other threads go on meanwhile."""
-        graph = torch.cuda.CUDAGraph()
+        pool = torch.cuda.graph_pool_handle()
         try:
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                result = work()
+            with torch.cuda.device(self.device):
+                graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph, pool, self.stream, capture_error_mode="thread_local"):
+                    result = work()
         except BaseException:
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(self.device)
+            end_captures_in(pool, self.device)
             # the generator of a capture that broke off goes on counting for it
-            generator = torch.cuda.default_generators[torch.cuda.current_device()]
+            generator = torch.cuda.default_generators[self.stream.device_index]
             generator.graphsafe_set_state(generator.clone_state())
             raise
         return result, graph.replay
@@ -110,6 +117,7 @@ class Replays:
         except Exception as error:  # whatever a network does that no graph can hold
             fault = first_line(error)
         else:
+            captured.result.levels.zero_()  # else a graph that does nothing would have them, too
             distance = (captured.again(batch).levels.int() - expected.levels.int()).abs().max()
             if int(distance) <= 1:  # level, where the order of sums differs
                 self._captured = captured
@@ -123,4 +131,4 @@ class Replays:
 
 def graphs_for(device: torch.device) -> Graphs | None:
     """Return what captures graphs on a device, None where nothing does."""
-    return CudaGraphs() if device.type == "cuda" else None
+    return CudaGraphs(device) if device.type == "cuda" else None

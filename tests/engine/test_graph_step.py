@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -21,7 +22,7 @@ from srtoolbox import dist
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.loop import iterations
 from srtoolbox.engine.run import Run
-from srtoolbox.engine.step import frozen, graph
+from srtoolbox.engine.step import cuda, frozen, graph
 from srtoolbox.models.restorers.base import Restorer
 from srtoolbox.registry import HOOKS, LOSSES, MODELS, OPTIMIZERS, TRANSFORMS
 from tests.engine.ranks import run_on_ranks
@@ -418,6 +419,22 @@ def test_a_capture_that_breaks_off_leaves_the_scale_as_it_was(
     trained("runtime.amp=fp16", optimizer, f"optim.generator.clip={clip}")
     (message,) = warnings.messages
     assert "Doubting.step" in message
+
+
+def test_a_capture_that_broke_off_is_ended_for_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def capture_end(self) -> None:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    ended: list[object] = []
+    graphs = cuda.CudaGraphs.__new__(cuda.CudaGraphs)
+    graphs.device, graphs.pool, graphs._graph = torch.device("cuda", 0), (0, 7), Broken()
+    monkeypatch.setattr(cuda, "end_captures_in", lambda *place: ended.extend(place))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    generator = SimpleNamespace(clone_state=lambda: None, graphsafe_set_state=lambda state: None)
+    monkeypatch.setattr(torch.cuda, "default_generators", (generator,))
+    graphs.break_off()
+    assert ended == [(0, 7), torch.device("cuda", 0)]
 
 
 def test_a_plugin_that_says_nothing_is_verified_and_captured(

@@ -15,9 +15,13 @@ from srtoolbox.devices import DeviceWaits
 from srtoolbox.engine.loop import iterations
 from srtoolbox.engine.step import graph
 from srtoolbox.engine.step.cuda import CudaGraphs
+from srtoolbox.registry import LOSSES
 from tests.engine.runs import build
 from tests.engine.test_graph_step import (  # noqa: F401 - tests and fixtures
     Place,
+    Plugin,
+    Trained,
+    loss,
     test_a_bad_first_step_makes_no_momentum,
     test_a_bad_step_is_left_out_within_the_graph,
     test_a_graph_takes_the_steps_of_the_operators,
@@ -73,3 +77,32 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Place:
     graphs = CountedGraphs(torch.device("cuda", 0))
     monkeypatch.setattr(graph, "graphs_for", lambda device: graphs)
     return Place(graphs, ("runtime.device=cuda", "runtime.deterministic=True"), is_exact=False)
+
+
+@LOSSES.register
+class Waiting(Plugin):
+    """Waits for the device in a way that the sync-debug mode does not see: a capture breaks off."""
+
+    def factor(self) -> float:
+        torch.cuda.synchronize()
+        return 1.0
+
+
+def test_memory_of_two_streams_comes_back_after_a_capture_that_broke_off(
+    trained: Trained,  # noqa: F811 - the fixture
+    warnings: pytest.LogCaptureFixture,  # noqa: F811 - the fixture
+) -> None:
+    trained(loss("Waiting"))
+    assert "Waiting.factor" in warnings.messages[0]
+    side = torch.cuda.Stream()
+    sizes = []
+    for _ in range(2):
+        for _ in range(8):
+            with torch.cuda.stream(side):
+                tensor = torch.zeros(1 << 20, device="cuda")
+            tensor.record_stream(torch.cuda.current_stream())
+            del tensor
+            torch.cuda.synchronize()
+        torch.zeros(1, device="cuda")
+        sizes.append(torch.cuda.memory_stats()["active_bytes.all.current"])
+    assert sizes[1] == sizes[0]

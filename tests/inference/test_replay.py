@@ -54,6 +54,22 @@ def run(upscaler: Upscaler, images: list[np.ndarray]) -> list[np.ndarray]:
         return [upscaler(image) for image in images]
 
 
+class Idle(Recorded):
+    """Records nothing, as where the work goes to a stream that is not captured."""
+
+    def capture(self, work: Callable[[], Upscaled]) -> tuple[Upscaled, Callable[[], None]]:
+        return work(), lambda: None
+
+
+def test_a_graph_that_does_nothing_is_not_believed(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    upscaler = on_stand_in(Upscaler(network("y")), monkeypatch)
+    upscaler._run.replays = Replays(Idle())
+    images = frames(photo, WARM_UPS + 3)
+    expected = [Upscaler(network("y"))(image) for image in images]
+    results = run(upscaler, images)
+    assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(results, expected, strict=True))
+
+
 def test_frames_of_one_size_are_replayed_and_each_is_its_own(
     recorded: tuple[Upscaler, Recorded], photo: np.ndarray
 ) -> None:

@@ -9,6 +9,8 @@ from typing import Protocol
 
 import torch
 
+from srtoolbox.compat.pytorch import end_captures_in
+
 
 class Graphs(Protocol):
     """A way to capture graphs on one device, all in one memory pool."""
@@ -85,8 +87,10 @@ class CudaGraphs:
         return self._graph.replay
 
     def break_off(self) -> None:
-        with contextlib.suppress(RuntimeError):  # it says again what failed
+        try:
             self._graph.capture_end()
+        except RuntimeError:  # it says again what failed
+            end_captures_in(self.pool, self.device)
         torch.cuda.synchronize(self.device)
         # the generator of a capture that broke off goes on counting for it
         generator = torch.cuda.default_generators[self.device.index or 0]
