@@ -89,6 +89,9 @@ class Upscaler:
         if fault:
             raise SrtoolboxError(fault)
         self._modules = network if device is None else network.to(device)
+        self.settings = {"tile": tile, "ensemble": ensemble, "dtype": dtype, "outscale": outscale, "overlap": overlap}
+        self.settings |= {"batch": batch, "patches": patches, "wrap": wrap}
+        """The arguments that it was made with."""
         own_scale = facts_of(network).scale
         self.scale = own_scale if outscale is None else outscale
         """The final scale."""

@@ -17,6 +17,7 @@ from srtoolbox.apps.folder import upscale as application
 from srtoolbox.cli import main
 from srtoolbox.errors import OptionError, PieceError
 from srtoolbox.image import write_image
+from srtoolbox.registry import NETWORKS
 from tests import processes
 
 QUIET = Console(file=io.StringIO())
@@ -137,8 +138,17 @@ def test_pieces_of_a_network_and_an_upscaler(espcn: str, folder: Path, tmp_path:
         srtoolbox.upscale_folder(network, folder, tmp_path / "a", shard=f"{number}/2", console=QUIET)
         srtoolbox.upscale_folder(upscaler, folder, tmp_path / "b", shard=f"{number}/2", console=QUIET)
     assert results(tmp_path / "a") == results(tmp_path / "b") != {}
-    with pytest.raises(PieceError, match="with network"):
+    with pytest.raises(PieceError, match="with outscale none, this call has 2"):
         other = srtoolbox.Upscaler(network, outscale=2)
+        srtoolbox.upscale_folder(other, folder, tmp_path / "b", shard="1/2", console=QUIET)
+    with pytest.raises(PieceError, match="with ensemble False, this call has True"):
+        other = srtoolbox.Upscaler(network, ensemble=True)
+        srtoolbox.upscale_folder(other, folder, tmp_path / "b", shard="1/2", console=QUIET)
+    with pytest.raises(PieceError, match=r"with transparency network, this call has \{'network': "):
+        alpha = srtoolbox.Upscaler(network)
+        srtoolbox.upscale_folder(network, folder, tmp_path / "a", shard="1/2", transparency=alpha, console=QUIET)
+    with pytest.raises(PieceError, match="with network "):
+        other = srtoolbox.Upscaler(NETWORKS.build({"type": "Bicubic", "scale": 3}))
         srtoolbox.upscale_folder(other, folder, tmp_path / "b", shard="1/2", console=QUIET)
 
 

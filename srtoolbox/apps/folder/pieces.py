@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,17 +93,17 @@ def options_of(
     network: NetworkSource | Upscaler, transparency: str | Upscaler, settings: UpscalerSettings
 ) -> dict[str, Any]:
     """Return, as JSON values, what decides a result: the network by its hash, and the settings."""
+    alpha = options_of(transparency, "", {}) if isinstance(transparency, Upscaler) else transparency
+    own: Mapping[str, Any] = network.settings if isinstance(network, Upscaler) else settings
+    module = network.network if isinstance(network, Upscaler) else network
     defaults = inspect.signature(Upscaler).parameters
     names = [name for name in UpscalerSettings.__annotations__ if name not in _OF_THE_MACHINE]
-    alpha = _identity(transparency) if isinstance(transparency, Upscaler) else transparency
-    options = {name: settings.get(name, defaults[name].default) for name in names}
-    return {"network": _identity(network), "transparency": alpha, **options}
+    options = {name: own.get(name, defaults[name].default) for name in names}
+    return {"network": _identity(module), "transparency": alpha, **options}
 
 
-def _identity(network: NetworkSource | Upscaler) -> str | None:
+def _identity(network: NetworkSource) -> str | None:
     """Return a hash of a network: of the file it is read from, or of its weights; None without the file."""
-    if isinstance(network, Upscaler):
-        return f"{_identity(network.network)} x{network.scale:g}"
     if isinstance(network, nn.Module):
         digest = hashlib.sha256(type(network).__qualname__.encode())
         for name, value in network.state_dict().items():
