@@ -83,7 +83,7 @@ class DeviceWaits(TorchFunctionMode):
 
     def __torch_function__(
         self, func: Callable, types: object, args: tuple = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:  # noqa: ANN401 - what func gives
+    ) -> object:
         kwargs = kwargs or {}
         self.note(func, args, kwargs)
         return func(*args, **kwargs)
@@ -130,7 +130,7 @@ class _Undrawn(TorchFunctionMode):
 
     def __torch_function__(
         self, func: Callable, types: object, args: tuple = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:  # noqa: ANN401 - what func gives
+    ) -> object:
         kwargs = kwargs or {}
         if func in _VALUES_ALONE:
             tensor = args[0] if args else kwargs.get("tensor", kwargs.get("input"))

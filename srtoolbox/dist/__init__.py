@@ -7,7 +7,7 @@ import os
 import signal
 import warnings
 from datetime import timedelta
-from typing import Any
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -20,6 +20,7 @@ from srtoolbox.logger import LOGGER
 from srtoolbox.text import first_line
 from srtoolbox.dist.heartbeat import SLOW_FACTOR, Heartbeat, exit_now
 
+_T = TypeVar("_T")
 EXIT_INTERRUPT = 130
 TIMEOUT = 600.0
 """Seconds a rank may be silent or hang before all end (default of `runtime.dist_timeout`)."""
@@ -187,11 +188,11 @@ def barrier() -> None:
         dist.barrier(group=_Group.control)
 
 
-def all_gather_object(value: Any) -> list[Any]:  # noqa: ANN401 - any picklable value
+def all_gather_object(value: _T) -> list[_T]:
     """Return the values of all ranks, by rank."""
     if not dist.is_initialized():
         return [value]
-    gathered: list[Any] = [None] * world_size()
+    gathered = [value] * world_size()
     dist.all_gather_object(gathered, value, group=_Group.control)
     return gathered
 

@@ -18,11 +18,14 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from srtoolbox.logger import LOGGER
 from srtoolbox.system import kill_process, parent_of
 from srtoolbox.text import first_line
+
+if TYPE_CHECKING:
+    from torch.distributed import Store
 
 INTERVAL = 0.5  # seconds between two signs of life
 PHASES = ("start", "data", "train", "save", "evaluate", "log")  # in the order of one iteration
@@ -54,7 +57,7 @@ class Heartbeat:
         end: ends the process with an exit code.
     """
 
-    def __init__(self, store: Any, rank: int, world: int, timeout: float, end: Callable[[int], None]) -> None:  # noqa: ANN401
+    def __init__(self, store: Store, rank: int, world: int, timeout: float, end: Callable[[int], None]) -> None:
         self.store, self.rank, self.world, self.timeout, self._end = store, rank, world, timeout, end
         self.activity = Activity("start", 0, time.monotonic())
         self.error: BaseException | None = None  # told instead of the clean-up after it

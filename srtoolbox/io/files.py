@@ -165,12 +165,12 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_json(path: str | os.PathLike, value: Any) -> None:  # noqa: ANN401 - any JSON value
+def write_json(path: str | os.PathLike, value: object) -> None:
     """`atomic_write` of a JSON value; non-finite numbers become strings, 'inf', '-inf', 'nan'."""
     write_text(path, json.dumps(finite_json(value), indent=2, ensure_ascii=False) + "\n")
 
 
-def finite_json(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+def finite_json(value: object) -> object:
     """`value` with the strings 'inf', '-inf', 'nan' for non-finite numbers, as JSON has none."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)

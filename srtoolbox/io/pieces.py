@@ -102,7 +102,7 @@ class Journal:
         """Those of earlier calls too."""
         append_bytes(path, b"\n" if _is_torn(path) else b"")
 
-    def add(self, name: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
+    def add(self, name: str, value: object) -> None:
         """Keep what has become of an item: it survives a kill of this process."""
         append_bytes(self._path, _line(name, value))
         self.entries[name] = value

@@ -135,7 +135,7 @@ def _safetensors(path: str | os.PathLike) -> ModuleType:
     return library
 
 
-def _tensors_in(value: Any, name: str, within: dict[int, bool]) -> Iterator[tuple[str, Tensor]]:  # noqa: ANN401
+def _tensors_in(value: object, name: str, within: dict[int, bool]) -> Iterator[tuple[str, Tensor]]:
     """All tensors by name, once into each container. `within`: those seen, True while inside."""
     if isinstance(value, Tensor):
         yield name, value

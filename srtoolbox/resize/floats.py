@@ -5,7 +5,7 @@ result from parts of an image, for images larger than memory.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -55,11 +55,17 @@ def _shape_only(x: Tensor, height: int, width: int, new_height: int, new_width: 
     return x.new_empty(*x.shape[:2], *((height, width) if how[-1] else (new_height, new_width)))
 
 
-def _keep_arguments(ctx: Any, inputs: tuple, output: Tensor) -> None:  # noqa: ANN401 - torch's context
+class _Context(Protocol):
+    """The object of torch that lives from a forward to its backward."""
+
+    arguments: tuple
+
+
+def _keep_arguments(ctx: _Context, inputs: tuple, output: Tensor) -> None:
     ctx.arguments = inputs[1:]
 
 
-def _backward(ctx: Any, gradient: Tensor) -> tuple:  # noqa: ANN401 - torch's context
+def _backward(ctx: _Context, gradient: Tensor) -> tuple:
     *arguments, adjoint = ctx.arguments
     return resize_floats(gradient, *arguments, not adjoint), *[None] * len(ctx.arguments)
 

@@ -13,7 +13,7 @@ from srtoolbox.errors import CheckpointError, SrtoolboxError
 from srtoolbox.text import first_line
 
 if TYPE_CHECKING:  # an extra, which may be missing
-    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 SUFFIX = ".onnx"
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc"})
@@ -195,7 +195,7 @@ def _peak(model: ModelProto, shape: list[int]) -> float:
     return peak
 
 
-def _bytes(value: Any, onnx: ModuleType) -> float | None:  # noqa: ANN401 - a ValueInfoProto, where onnx is there
+def _bytes(value: ValueInfoProto, onnx: ModuleType) -> float | None:
     """Return the bytes of a value, None where its shape is not known."""
     kind = value.type.tensor_type
     dims = [dim.dim_value for dim in kind.shape.dim]

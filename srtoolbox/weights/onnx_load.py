@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,7 +16,7 @@ from srtoolbox.weights.onnx_network import NUMBERS, Door, Graph, OnnxNetwork, op
 from srtoolbox.weights.plausibility import examine_ways
 
 if TYPE_CHECKING:  # an extra, which may be missing
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, NodeArg
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 """What the sides of images may have to be multiples of."""
@@ -119,13 +119,7 @@ def _doors(file: OnnxFile, session: InferenceSession) -> Iterator[Door]:
         yield _door(file, given, layout, channels, sides)
 
 
-def _door(
-    file: OnnxFile,
-    given: Any,  # noqa: ANN401 - a NodeArg
-    layout: str,
-    channels: int,
-    sides: tuple[int, int],
-) -> Door:
+def _door(file: OnnxFile, given: NodeArg, layout: str, channels: int, sides: tuple[int, int]) -> Door:
     height, width = (given.shape[axis] for axis in sides)
     batch = given.shape[0] if isinstance(given.shape[0], int) else None
     fixed = [side for side in (height, width) if isinstance(side, int)]

@@ -78,7 +78,7 @@ def outcome(jobs: Sequence[Job], pieces: Pieces) -> tuple[list[Job], dict[str, s
     return [job for job in jobs if not faults[job]], {job.source: fault for job, fault in faults.items() if fault}
 
 
-def _fault(entry: Any, job: Job) -> str:  # noqa: ANN401 - any JSON value
+def _fault(entry: Mapping[str, object] | None, job: Job) -> str:
     """Say why a job is not done, by what its piece has kept of it; '' where it is."""
     if entry is None:
         return NOT_YET

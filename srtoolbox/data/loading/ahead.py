@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -41,7 +41,7 @@ class Mark(Protocol):
     def synchronize(self) -> None:
         """Wait until the device has passed it."""
 
-    def elapsed_time(self, end: Any, /) -> float:  # noqa: ANN401 - a mark of the same kind
+    def elapsed_time(self, end: Self, /) -> float:
         """Return the milliseconds to another one; both are passed."""
 
 
@@ -267,7 +267,7 @@ class _Slot:
         own = {buffer.data_ptr() for buffers in self._buffers.values() for buffer in buffers}
         return {name: self._held(value, own) for name, value in batch.items()}
 
-    def _held(self, value: Any, own: set[int]) -> Any:  # noqa: ANN401 - what a batch holds
+    def _held(self, value: object, own: set[int]) -> object:
         if not isinstance(value, Tensor) or value.data_ptr() in own:
             return value
         return self.allocate(value.shape, dtype=value.dtype).copy_(value)

@@ -16,11 +16,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from multiprocessing import process
 from types import FunctionType, MethodType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from srtoolbox.compat import is_starting_process
 from srtoolbox.errors import RunError, SrtoolboxError, line_at_fault
 from srtoolbox.plugins import load_again, loaded_plugins
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _T = TypeVar("_T")
 _ADVICE = "or set workers=0, which needs no worker processes"
@@ -122,8 +125,8 @@ def _check_main_file() -> None:
 class _Nowhere(io.RawIOBase):
     """A file that keeps nothing."""
 
-    def write(self, data: Any) -> int:  # noqa: ANN401 - bytes or a buffer
-        return len(data)
+    def write(self, data: Buffer) -> int:
+        return memoryview(data).nbytes
 
 
 def _why_not(value: object, name: str, error: Exception) -> str:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -126,6 +126,27 @@ def holds_dataset(folder: Path) -> bool:
     return any(True for pattern in _FILES for _ in folder.rglob(pattern))
 
 
+class _Rows(Protocol):
+    """A table of the library, a `datasets.Dataset`."""
+
+    @property
+    def features(self) -> Mapping[str, object]:
+        """The types of the columns."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int) -> Mapping[str, object]: ...
+
+    def select_columns(self, columns: list[str]) -> _Rows:
+        """Return the table of some columns."""
+
+    def with_format(self, name: str) -> _Rows:
+        """Return the table with values of another kind, such as 'arrow'."""
+
+    def iter(self, rows: int) -> Iterator[Any]:
+        """Yield so many rows at a time."""
+
+
 def _library(path: str) -> ModuleType:
     try:
         import datasets
@@ -170,7 +191,7 @@ def _choose(path: str, kind: str, name: str | None, names: Sequence[str]) -> str
     raise DataError(f"{path}: has several: {listed}. Choose with {kind}={names[0]}")
 
 
-def _is_image(library: ModuleType, rows: Any, name: str) -> bool:  # noqa: ANN401 - a Dataset
+def _is_image(library: ModuleType, rows: _Rows, name: str) -> bool:
     kind = getattr(rows.features[name], "dtype", None)
     if isinstance(rows.features[name], library.Image) or kind in ("binary", "large_binary"):
         return True
@@ -179,7 +200,7 @@ def _is_image(library: ModuleType, rows: Any, name: str) -> bool:  # noqa: ANN40
     return Path(str(rows[0][name])).suffix.lower() in read_suffixes()
 
 
-def _cells(rows: Any, column: str) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - a Dataset
+def _cells(rows: _Rows, column: str) -> Iterator[tuple[str, int]]:
     """Yield (path, bytes) of every image, with none of the images read."""
     import pyarrow
     import pyarrow.compute
@@ -196,13 +217,13 @@ def _cells(rows: Any, column: str) -> Iterator[tuple[str, int]]:  # noqa: ANN401
         yield from ((text or "", length or 0) for text, length in zip(texts, lengths, strict=True))
 
 
-def _names(rows: Any, column: str) -> list[str] | None:  # noqa: ANN401 - a Dataset
+def _names(rows: _Rows, column: str) -> list[str] | None:
     """Return the names of a column's files without suffix; None if rows share or lack one."""
     names = [key_of(path.replace("\\", "/").rpartition("/")[2]) for path, _ in _cells(rows, column)]
     return names if all(names) and len(set(names)) == len(names) else None
 
 
-def _digest(rows: Any, column: str, path: str) -> str:  # noqa: ANN401 - a Dataset
+def _digest(rows: _Rows, column: str, path: str) -> str:
     """Return the hash of names and sizes of the images, as a folder's."""
     lines = [f"{Path(text).name}\t{length}\n" for text, length in _cells(rows, column)]
     if not lines:

@@ -130,7 +130,11 @@ class Texts(Names):
         rows[np.arange(rows.shape[1]) < lengths[:, None]] = self.data[self.bounds[0] : self.bounds[-1]]
         return rows, lengths
 
-    def __getitem__(self, place: int | slice) -> Any:  # noqa: ANN401 - as the overloads above
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[str]: ...
+    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
         if isinstance(place, slice) and place.step in (None, 1):
             places = range(len(self))[place]
             return Texts(self.bounds[places.start : max(places.start, places.stop) + 1], self.data)
