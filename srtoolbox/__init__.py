@@ -1,4 +1,7 @@
-"""srtoolbox: configurable single-image super-resolution. Its import imports no component, nor torch."""
+"""srtoolbox: configurable single-image super-resolution.
+
+Its import imports no component, nor torch.
+"""
 
 import importlib
 from typing import TYPE_CHECKING

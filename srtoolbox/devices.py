@@ -1,6 +1,7 @@
-"""Devices that lack something: MPS float64 and 16-bit pixels, the meta device memory. And calls that wait for one.
+"""Devices that lack something: MPS float64 and 16-bit pixels, the meta device memory.
 
-On the meta device networks are built of which only names and shapes are asked.
+And calls that wait for a device. On the meta device networks are built of which only names and
+shapes are asked.
 """
 
 from __future__ import annotations

@@ -100,7 +100,8 @@ class SRNetwork(nn.Module):
 
     A subclass sets a `size_multiple` other than 1, and its `receptive_field` where it knows that
     (see `models.networks.blocks.receptive_field`): None is measured by the inference. The class
-    names the module that its body repeats, if any, as `repeated_block`: it is compiled once for all.
+    names the module that its body repeats, if any, as `repeated_block`: it is compiled once for
+    all.
 
     Args:
         scale: the upscaling factor, one of the class's `scales` unless these are None.

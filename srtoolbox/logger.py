@@ -98,8 +98,9 @@ def progress_bar(title: str, console: Console = CONSOLE) -> Iterator[Callable[[f
 class Lines:
     """Lines for a console, printed as they are: no markup, no colours, no line cut.
 
-    In a terminal each print draws a progress bar anew, which takes longer than upscaling a small image: there, all
-    lines of a tenth of a second are printed together. Leaving the block prints what is left.
+    In a terminal each print draws a progress bar anew, which takes longer than upscaling a small
+    image: there, all lines of a tenth of a second are printed together. Leaving the block prints
+    what is left.
     """
 
     def __init__(self, console: Console) -> None:

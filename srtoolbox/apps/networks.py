@@ -90,7 +90,7 @@ class UpscalerSettings(TypedDict, total=False):
 
 
 def check_settings(function: Callable[..., object], settings: Mapping[str, object]) -> None:
-    """Raise a TypeError, with the nearest name, at a keyword that is neither a function's nor `Upscaler`'s."""
+    """Raise a TypeError, with the nearest name, at a keyword of neither function nor `Upscaler`."""
     known = UpscalerSettings.__annotations__
     for name in settings:
         if name not in known:

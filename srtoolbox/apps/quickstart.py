@@ -15,7 +15,10 @@ TEST = ("astronaut", "chelsea")
 
 
 def set_aside(folder: Path) -> Path | None:
-    """Rename a folder that is there to its name with a number; return that, None where there is none."""
+    """Rename a folder that is there to its name with a number.
+
+    Return that, None where there is none.
+    """
     if not folder.exists():
         return None
     free = (folder.with_name(f"{folder.name}-{number}") for number in range(1, 10_000))
@@ -34,7 +37,10 @@ def write_photos(folder: Path) -> None:
 
 
 def write_scores(work_dir: Path, checkpoint: str) -> dict[str, float]:
-    """Write `scores.json` in place of `test.json`, the test's results; return the gain over bicubic by score."""
+    """Write `scores.json` in place of `test.json`, the test's results.
+
+    Return the gain over bicubic by score.
+    """
     results = read_json(work_dir / "test.json")
     (work_dir / "test.json").unlink()
     scores = {

@@ -81,7 +81,7 @@ def _try_network(report: Report, component: Component) -> BuiltNetwork | None:
 
 
 def _devices(cfg: Mapping[str, object]) -> tuple[str, str]:
-    """Return where to try a network: the meta device takes no memory, but a second for its first operator.
+    """Return where to try a network: meta takes no memory, but a second for its first operator.
 
     It imports PyTorch's compiler for it. A small network has done all its work on the CPU by then.
     """

@@ -79,9 +79,11 @@ def expand_patterns(argv: Sequence[str]) -> list[str]:
 
 def _run(command: ModuleType, argv: list[str]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may have signs that it cannot print
+        # a file's name may have signs that it cannot print
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        if "multiprocessing.spawn" in sys.modules:  # as in a worker process that starts; else --help stays fast
+        # as in a worker process that starts; else --help stays fast
+        if "multiprocessing.spawn" in sys.modules:
             from srtoolbox.data.loading.workers import refuse_second_import
 
             refuse_second_import()

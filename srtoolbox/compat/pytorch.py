@@ -34,7 +34,7 @@ def own_buffers(module: nn.Module) -> dict[str, Tensor | None]:
 
 
 def tables(module: nn.Module) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Return the module's own parameters, buffers and children by name: who replaces one writes there.
+    """Return the module's own parameters, buffers and children by name, to replace them there.
 
     The public ways walk all modules in Python, for longer than an average of all weights takes.
     """
@@ -46,7 +46,7 @@ def is_persistent(module: nn.Module, buffer: str) -> bool:
     return buffer not in module._non_persistent_buffers_set
 
 
-# ---- one kernel for many tensors, as torch's own optimizers run them; the public way is one for each
+# ---- one kernel for many tensors, as in torch's own optimizers; the public way is one for each
 
 foreach_add_ = torch._foreach_add_
 foreach_copy_ = torch._foreach_copy_
@@ -93,7 +93,7 @@ disable_current_modes = _disable_current_modes
 
 
 class DispatchMode(TorchDispatchMode):
-    """Runs each operator by `run`, without importing torch's compiler first, which takes seconds."""
+    """Runs each operator by `run`, without importing torch's compiler, which takes seconds."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -120,7 +120,10 @@ def is_view(tensor: Tensor) -> bool:
 
 
 def is_compiler_imported() -> bool:
-    """True if something may have been compiled; torch.compiler would import the compiler to say so."""
+    """True if something may have been compiled.
+
+    Torch.compiler would import the compiler to say so.
+    """
     return "torch._dynamo" in sys.modules
 
 

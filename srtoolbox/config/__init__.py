@@ -58,7 +58,7 @@ class Config(Mapping[str, Any]):
         return plain(self._values)
 
     def entries(self) -> list[tuple[str, Any]]:
-        """Return the path, 'model.type', and the value of all that is not a dict or a list with dicts in it."""
+        """Return path ('model.type') and value of all that is no dict and no list with dicts."""
         return list(_entries(self.to_dict(), ""))
 
     def dump(self) -> str:
@@ -152,7 +152,8 @@ def resolve_config(
         texts = list(overrides)
         for path, value in entries.items():
             key, _, inner = path.partition(".")
-            whole = {inner: value} if inner else value  # a dict goes into one that is there, and over None
+            # a dict goes into one that is there, and over None
+            whole = {inner: value} if inner else value
             texts.append(f"{key}={whole!r}")
         return Config.fromfile(source, texts)
     if overrides:

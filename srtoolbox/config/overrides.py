@@ -56,7 +56,7 @@ class Override(NamedTuple):
 
     @property
     def removes_hook(self) -> bool:
-        """True if this takes out a hook, also a default one, of which None stays (`removes` does not tell)."""
+        """True if this takes out a hook, also a default one, of which None stays."""
         return self.value is None and len(self.path) == 2 and self.path[0] == "hooks"
 
     def error(self, message: str) -> ConfigError:
@@ -131,7 +131,8 @@ class Overrides:
     def at_assignment(self, name: str, value: Value) -> Value:
         """Return `value`, bound to `name`, after the overrides that find their key in it."""
         numbers = [number for number, item in enumerate(self.all) if item.path[0] == name]
-        if name == PLUGINS:  # files to append lie beside the config, not its base: they wait for the end
+        # files to append lie beside the config, not its base: they wait for the end
+        if name == PLUGINS:
             numbers = [number for number in numbers if not self.all[number].appends]
         if not numbers:
             return value
@@ -215,7 +216,10 @@ def _is_same(value: object, item: object) -> bool:
 
 
 def _steps_to(root: ConfigDict, item: Override) -> list[tuple[Any, Any]]:
-    """Return the dicts and lists on the way to an entry, with their keys; missing dicts are made."""
+    """Return the dicts and lists on the way to an entry, with their keys.
+
+    Missing dicts are made.
+    """
     steps: list[tuple[Any, Any]] = []
     holder: Any = root
     for part in item.path:

@@ -34,9 +34,10 @@ class ConfigDict(Dict):
 
     An `addict.Dict` as MMEngine's is: missing keys and attributes raise, with the nearest key;
     `update`, `|` and `|=` merge dict by dict, `pop` needs no default. An attribute that is called
-    as a method is (`cfg.freeze`) is the method: `cfg['freeze']` reads and sets such a key. Dicts put
-    in, also inside lists, become ConfigDicts. `_inherited` marks what a config file reached through
-    `_base_`: only there does the file's own code meet these methods, elsewhere those of a dict.
+    as a method is (`cfg.freeze`) is the method: `cfg['freeze']` reads and sets such a key. Dicts
+    put in, also inside lists, become ConfigDicts. `_inherited` marks what a config file reached
+    through `_base_`: only there does the file's own code meet these methods, elsewhere those of a
+    dict.
     """
 
     _inherited: bool

@@ -98,7 +98,7 @@ def settled(runtime: Mapping[str, Any], before: Mapping[str, Any] | None = None)
 def resolve(
     config: Config, device: torch.device, networks: Iterable[nn.Module], before: Mapping[str, Any] | None = None
 ) -> tuple[Config, str]:
-    """Return a config whose `runtime` also holds what 'auto' becomes, and a sentence of it for the log.
+    """Return a config whose `runtime` holds what 'auto' becomes, and a sentence of it for the log.
 
     Args:
         config: stays as it is.
@@ -145,7 +145,10 @@ def _check_able(values: Mapping[str, Any], device: DeviceFacts) -> None:
 
 
 def _sentence(choices: Mapping[str, Choice]) -> str:
-    """Return `amp='bf16' (the card computes in it), compile=False (...)`; equal reasons are said once."""
+    """Return `amp='bf16' (the card computes in it), compile=False (...)`.
+
+    Equal reasons are said once.
+    """
     reasons: dict[str, list[str]] = {}
     for key, choice in choices.items():
         reasons.setdefault(choice.reason, []).append(f"{key}={choice.value!r}")

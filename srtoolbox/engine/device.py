@@ -62,7 +62,8 @@ def set_up_torch(runtime: dict[str, Any]) -> None:
 def compile_network(network: nn.Module, what: bool | str) -> None:
     """Compile a network in place (the keys of its state stay): all of it, its 'blocks', or nothing.
 
-    Blocks of one class share one compilation, which takes seconds where that of all may take minutes.
+    Blocks of one class share one compilation, which takes seconds where that of all may take
+    minutes.
     """
     for module in repeated_blocks(network) if what == "blocks" else [network] if what else []:
         module.compile()

@@ -155,7 +155,10 @@ def _as_batch(image: np.ndarray, device: torch.device | str) -> Tensor:
 
 
 class _Clock:
-    """Seconds of upscaling an image, from when it is made; on a CUDA device by events, for which nothing waits."""
+    """Seconds of upscaling an image, from when it is made.
+
+    On a CUDA device by events, for which nothing waits.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device, self._marks = device, list[Mark]()

@@ -208,7 +208,7 @@ def replay_dump(
 
 
 def _lines(report: Mapping[str, Any], rank: int, result: Mapping[str, Any]) -> list[str]:
-    """Return loss terms and gradient norms, the worst first, and whether the fault is there, in words."""
+    """Return loss terms and gradient norms, the worst first, and in words if the fault is there."""
     batch = result["rank"]
     skipped = counted(report["skipped_in_a_row"], "step")
     lines = [f"iteration {report['iteration']}, rank {rank} of {report['world']}, {skipped} left out in a row"]

@@ -16,7 +16,10 @@ from srtoolbox.logger import LOGGER
 
 
 def train(run: Run) -> None:
-    """Train a run to its `max_iters`; a signal or a fault ends it by a `Stop`, saved if it can be."""
+    """Train a run to its `max_iters`.
+
+    A signal or a fault ends it by a `Stop`, saved if it can be.
+    """
     with _ending(run), run.signals, stopping(run):
         for _ in iterations(run):
             pass

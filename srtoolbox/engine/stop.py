@@ -1,9 +1,9 @@
 """The stop of a run before its last iteration, by a signal or a fault, with what can be saved.
 
 SIGTERM, SIGINT and SIGUSR1 end a run after the iteration at hand, a second SIGINT at once. Windows
-has no SIGUSR1, and SIGBREAK (Ctrl-Break) beside SIGINT (Ctrl-C). One in an evaluation ends that; the
-iteration it belongs to is saved, and the resumed run evaluates anew. A signal to one rank stops all,
-after the same iteration.
+has no SIGUSR1, and SIGBREAK (Ctrl-Break) beside SIGINT (Ctrl-C). One in an evaluation ends that;
+the iteration it belongs to is saved, and the resumed run evaluates anew. A signal to one rank stops
+all, after the same iteration.
 """
 
 from __future__ import annotations

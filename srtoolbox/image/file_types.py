@@ -80,7 +80,7 @@ def is_unwritable(suffix: str) -> bool:
 
 
 def is_readable(kind: str) -> bool:
-    """True if files that `kind_of` names so can be read: by Pillow alone, or by an extra that is installed."""
+    """True if files of a `kind_of` can be read: by Pillow, or by an extra that is installed."""
     if kind == AVIF:
         return bool(features.check("avif"))
     if kind in _PACKAGES:

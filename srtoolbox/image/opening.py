@@ -34,7 +34,8 @@ _PILLOW_NAMES = {AVIF: "AVIF", HEIC: "HEIF", JXL: "JXL", "GIF": "GIF"}
 PHOTOMETRIC = 262
 """TIFF's tag of what its values mean."""
 _SUBFILE_TYPE, _COMPRESSION, _SUB_IFDS, _DNG_VERSION = 254, 259, 330, 50706  # TIFF tags
-_RAW_PHOTOMETRICS, _RAW_COMPRESSIONS = {32803, 34892}, {32767, 32769, 32770, 34713, 65000, 65535}  # of cameras' makers
+# of cameras' makers
+_RAW_PHOTOMETRICS, _RAW_COMPRESSIONS = {32803, 34892}, {32767, 32769, 32770, 34713, 65000, 65535}
 
 
 @contextlib.contextmanager
@@ -97,7 +98,8 @@ def check_pixels(height: int, width: int) -> None:
 
 def _is_camera_raw(file: BinaryIO | io.BytesIO) -> bool:
     """True for camera raw in the form of a TIFF, of which Pillow would read the small preview."""
-    with warnings.catch_warnings(), contextlib.suppress(Exception):  # opening it says what is broken
+    # opening it says what is broken
+    with warnings.catch_warnings(), contextlib.suppress(Exception):
         warnings.simplefilter("ignore")
         start = file.read(8)
         start += file.read(8) if start[2] == 43 else b""

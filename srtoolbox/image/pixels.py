@@ -36,7 +36,7 @@ def copy_view(target: np.ndarray, view: np.ndarray) -> None:
 
 
 def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
-    """(H, W, C) -> (side, side) float32: means of its luma over equal areas, in levels of 8 bits."""
+    """(H, W, C) -> (side, side) float32: means of luma over equal areas, in levels of 8 bits."""
     level = np.float32(1 if image.dtype == np.uint8 else 1 / 257)
     height, width = image.shape[:2]
     if min(height, width) > 4 * side:  # colours are mixed after a first reduction: the same, faster
@@ -50,7 +50,7 @@ def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def window_means(planes: np.ndarray, size: int, sigma: float) -> np.ndarray:
-    """Gaussian-weighted means of all size x size windows inside: (K, H, W) float -> (K, H - size + 1, W - size + 1)."""
+    """(K, H, W) float -> Gaussian means of all windows inside: (K, H - size + 1, W - size + 1)."""
     count, height, width = planes.shape
     taps = cv2.getGaussianKernel(size, sigma).astype(planes.dtype)
     blurred = cv2.sepFilter2D(planes.reshape(count * height, width), -1, taps, taps).reshape(planes.shape)
@@ -67,7 +67,8 @@ def squared_distance(first: np.ndarray, second: np.ndarray, weights: Sequence[fl
         return sum(cv2.norm(a, b, cv2.NORM_L2SQR) for a, b in zip(first, second, strict=True))
     height, width = first.shape[1:]
     total, rows = 0.0, min(height, max(1, _BAND // width))
-    buffers = [np.empty((rows, width), np.float32) for _ in range(2)]  # new memory for each band costs a sixth
+    # new memory for each band costs a sixth
+    buffers = [np.empty((rows, width), np.float32) for _ in range(2)]
     for top in range(0, height, rows):
         mixed, difference = (buffer[: height - top] for buffer in buffers)
         pairs = zip(first[:, top : top + rows], second[:, top : top + rows], strict=True)

@@ -284,7 +284,8 @@ def _alpha_of(image: Image.Image) -> np.ndarray | None:
 def _through_profile(image: Image.Image, icc: bytes | None) -> np.ndarray:
     """A CMYK image as sRGB, HWC uint8."""
     if icc and profile_space(icc) == b"CMYK":
-        with contextlib.suppress(ImageCms.PyCMSError, OSError):  # a broken profile is as good as none
+        # a broken profile is as good as none
+        with contextlib.suppress(ImageCms.PyCMSError, OSError):
             converted = ImageCms.profileToProfile(
                 image,
                 ImageCms.ImageCmsProfile(io.BytesIO(icc)),

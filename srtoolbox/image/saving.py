@@ -173,7 +173,8 @@ def encode_bands(
         try:
             _write_by_pillow(file, suffix, pixels, target, metadata, quality)
         except (ValueError, RuntimeError, SystemError) as error:  # an OSError is the file's
-            if str(error) in ("encoding error 1", "encoding error 2"):  # libwebp's for want of memory
+            # libwebp's for want of memory
+            if str(error) in ("encoding error 1", "encoding error 2"):
                 raise ImageError(f"memory does not suffice to encode {suffix}; .png and .tif take less") from error
             raise ImageError(f"cannot be encoded as {suffix} ({error}); use .png") from error
 

@@ -99,7 +99,7 @@ def _write_metadata(file: BinaryIO, form: Form, metadata: Metadata) -> None:
 
 
 def _filtered(rows: np.ndarray, above: np.ndarray, pixel: int) -> np.ndarray:
-    """Each row (n, bytes) by the filter of the smallest differences, behind the byte that names it."""
+    """Each row (n, bytes) by the filter of the smallest differences, behind that one's byte."""
     up = np.vstack([above[None], rows[:-1]])
     left = np.zeros_like(rows)
     left[:, pixel:] = rows[:, :-pixel]
@@ -117,7 +117,8 @@ def _filtered(rows: np.ndarray, above: np.ndarray, pixel: int) -> np.ndarray:
 def _distances(rows: np.ndarray) -> np.ndarray:
     """The sum of each row's bytes, as signed ones without their sign; rows are below 2^24 bytes.
 
-    Longer ones might overflow, and have a worse filter chosen for them: they are valid all the same.
+    Longer ones might overflow, and have a worse filter chosen for them: they are valid all the
+    same.
     """
     sizes = np.abs(rows.view(np.int8)).view(np.uint8)  # of -128 it is 128, as a byte
     return cv2.reduce(sizes, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0]

@@ -12,7 +12,8 @@ from srtoolbox.errors import SrtoolboxError
 
 def to_tensor(image: np.ndarray, device: torch.device | str | None = None) -> Tensor:
     """HWC (or HW) uint8 or uint16 -> (1, C, H, W) float32 in [0, 1]."""
-    image = np.array(image if image.ndim == 3 else image[..., None])  # a store's views are read-only
+    # a store's views are read-only
+    image = np.array(image if image.ndim == 3 else image[..., None])
     return batch_to_float(carry(torch.from_numpy(image)[None], device))
 
 
@@ -35,7 +36,8 @@ def batch_to_float(batch: Tensor) -> Tensor:
 
 
 def _peak(batch: Tensor) -> int:
-    if batch.ndim != 4 or batch.dtype not in (torch.uint8, torch.uint16, torch.int32):  # int32: by `carry`
+    # int32: by `carry`
+    if batch.ndim != 4 or batch.dtype not in (torch.uint8, torch.uint16, torch.int32):
         raise SrtoolboxError(f"a batch of images is (N, H, W, C) uint8 or uint16, got {batch.dtype} {batch.shape}")
     return 255 if batch.dtype == torch.uint8 else 65535
 
@@ -51,12 +53,13 @@ def to_image(tensor: Tensor, bits: int = 8) -> np.ndarray:
 
 
 def to_levels(tensor: Tensor, bits: int = 8) -> Tensor:
-    """Do what `to_image` does, on the tensor's device: (H, W, C) uint8, or uint16 (int32 on MPS)."""
+    """Do what `to_image` does, on the device: (H, W, C) uint8, or uint16 (int32 on MPS)."""
     image = tensor[0] if tensor.ndim == 4 and tensor.shape[0] == 1 else tensor
     if image.ndim != 3 or bits not in (8, 16):
         raise SrtoolboxError(f"to_image takes one image (C, H, W) and 8 or 16 bits, got {tensor.shape}, {bits}")
     peak, dtype = (255, torch.uint8) if bits == 8 else (65535, torch.uint16)
-    if bits == 16 and devices.lacks_float64(tensor.device):  # MPS, which has no 16-bit pixels either
+    # MPS, which has no 16-bit pixels either
+    if bits == 16 and devices.lacks_float64(tensor.device):
         dtype = torch.int32
     levels = image.detach().float().mul(peak).round_().clamp_(0, peak).permute(1, 2, 0)
     if levels.is_cpu:  # numpy takes half the time
@@ -82,7 +85,7 @@ _TO_RGB = np.linalg.inv(_TO_YCBCR)
 
 
 def rgb_to_y(rgb: Tensor) -> Tensor:
-    """(N, 3, H, W) in [0, 1] -> luma (N, 1, H, W) in [16/255, 235/255], differentiable, unrounded."""
+    """(N, 3, H, W) in [0, 1] -> luma (N, 1, H, W) in [16/255, 235/255], unrounded."""
     return _weigh(rgb, _TO_YCBCR[0], _OFFSET[0])
 
 
@@ -106,7 +109,10 @@ def batch_to_y(batch: Tensor) -> Tensor:
 
 
 def rgb_to_ycbcr(rgb: Tensor) -> Tensor:
-    """(N, 3, H, W) in [0, 1] -> YCbCr (N, 3, H, W); Y as `rgb_to_y`, the rest in [16/255, 240/255]."""
+    """(N, 3, H, W) in [0, 1] -> YCbCr (N, 3, H, W).
+
+    Y as `rgb_to_y`, the rest in [16/255, 240/255].
+    """
     return torch.cat([_weigh(rgb, row, offset) for row, offset in zip(_TO_YCBCR, _OFFSET, strict=True)], dim=1)
 
 

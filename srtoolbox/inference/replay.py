@@ -13,7 +13,7 @@ from srtoolbox.logger import LOGGER
 from srtoolbox.text import first_line
 
 WARM_UPS = 2
-"""Images of a size before it is captured: kernels are chosen in them, and single images need no graph."""
+"""Images of a size before a capture: kernels are chosen in them, single images need no graph."""
 
 
 class Upscaled(NamedTuple):
@@ -27,7 +27,7 @@ class Graphs(Protocol):
     """A way to capture graphs on a device."""
 
     def capture(self, work: Callable[[], Upscaled]) -> tuple[Upscaled, Callable[[], None]]:
-        """Record work; return where its result will be, and what does it again on the same tensors."""
+        """Record work; return the place of its result, and what does it again on these tensors."""
 
 
 class CudaGraphs:
@@ -71,8 +71,8 @@ class _Captured(NamedTuple):
 class Replays:
     """Does the same work on one image after another, from a graph where one can hold it.
 
-    A graph belongs to one size and to what else the key says, and is given up for the next: it keeps the memory that
-    its work takes. Its first result is compared with that of the operators.
+    A graph belongs to one size and to what else the key says, and is given up for the next: it
+    keeps the memory that its work takes. Its first result is compared with that of the operators.
 
     Args:
         graphs: what captures; None: nothing does.

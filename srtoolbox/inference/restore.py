@@ -108,14 +108,17 @@ class AutocastRestore:
             self.fall_back()
 
     def unchecked(self, flags: list[Tensor], lq: Tensor) -> Tensor:
-        """Do the same without waiting for the device: whether the result is finite is one more of `flags`."""
+        """Do the same without waiting: whether the result is finite is one more of `flags`."""
         with torch.autocast(lq.device.type, self.dtype, enabled=self.dtype != torch.float32):
             result = restore(self.network, lq).rgb
         flags.append(result.sum(dtype=torch.float32).isfinite())
         return result
 
     def whole(self, batch: Tensor, bits: int) -> Upscaled:
-        """(1, h, w, C) uint8 or uint16 -> rounded to `bits`, unchecked; sizes that come again are replayed."""
+        """(1, h, w, C) uint8 or uint16 -> rounded to `bits`, unchecked.
+
+        Sizes that come again are replayed.
+        """
 
         def work(batch: Tensor) -> Upscaled:
             flags: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""Pixels on their way to a device and back, in the bits of their files, with one wait for an image."""
+"""Pixels on their way to a device and back, in their files' bits, with one wait an image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from srtoolbox.image.tensors import carry
 def upload(pixels: np.ndarray, device: torch.device | str) -> Tensor:
     """HWC uint8 or uint16 -> (1, H, W, C) of the same type on a device, which nothing waits for.
 
-    Pinned memory is what a CUDA device reads by itself. PyTorch keeps it for the next image, once it has been read.
+    Pinned memory is what a CUDA device reads by itself. PyTorch keeps it for the next image, once
+    it has been read.
     """
     shape, dtype = (1, *pixels.shape), torch.uint8 if pixels.dtype == np.uint8 else torch.uint16
     batch = torch.empty(shape, dtype=dtype, pin_memory=str(device).startswith("cuda"))
@@ -23,7 +24,7 @@ def upload(pixels: np.ndarray, device: torch.device | str) -> Tensor:
 
 
 class Download:
-    """Pixels on their way from a device, with flags that say whether they are made of finite values.
+    """Pixels on their way from a device, with flags that say if they are made of finite values.
 
     Both are copied behind the work that makes them; on the CPU they are there already.
 

@@ -126,7 +126,10 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to the disk, where its file system can. Raises OSError on failure."""
+    """Flush a folder's entries to the disk, where its file system can.
+
+    Raises OSError on failure.
+    """
     try:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -300,7 +303,10 @@ def _has_case(name: str) -> bool:
 
 
 def place_of(path: str | os.PathLike) -> Path:
-    """Return one path for one entry of a folder, to compare, not to open; a link is its own entry."""
+    """Return one path for one entry of a folder, to compare, not to open.
+
+    A link is its own entry.
+    """
     return Places()(path)
 
 
@@ -324,7 +330,7 @@ class Places:
 
 
 def slash_hint(path: str | os.PathLike) -> str:
-    """Say what to write where a path shows that a backslash was meant for a separator, else nothing."""
+    """Say what to write where a backslash in a path was meant for a separator, else nothing."""
     text = os.fspath(path)
     escaped = next((ESCAPES[ord(sign)] for sign in text if ord(sign) in ESCAPES), None)
     if escaped:

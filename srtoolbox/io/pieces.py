@@ -1,10 +1,10 @@
 """Bulk work in pieces: `--shard 3/8` is the third of eight calls that together are one run.
 
 What the pieces must agree on lies in a folder beside the output, their record: how many they are
-and their options (`pieces.json`), all items of the work, each with a stamp (`items.jsonl`), and what
-each piece has done, a line for an item (`piece-3.jsonl`). The first piece writes the list of items,
-each other one compares its own with it, so a folder that changed in between is found. A piece that
-was killed goes on behind its last line.
+and their options (`pieces.json`), all items of the work, each with a stamp (`items.jsonl`), and
+what each piece has done, a line for an item (`piece-3.jsonl`). The first piece writes the list of
+items, each other one compares its own with it, so a folder that changed in between is found. A
+piece that was killed goes on behind its last line.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ RECORD = ".pieces"
 _T = TypeVar("_T")
 _HEAD = "pieces.json"
 _PAUSE = 0.02  # seconds, while another piece writes or compares the list of items
-_encode = json.JSONEncoder(separators=(",", ":")).encode  # one for all lines: `dumps` makes one for each
+# one for all lines: `dumps` makes one for each
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _LISTED = 5  # names in a message
 
 
@@ -70,7 +71,10 @@ def all_shards(count: int) -> list[Shard]:
 
 
 def check_shard_options(shard: str | Sequence[int] | None, check_shards: int | None) -> Shard | None:
-    """Return the piece to do, if one is named. Raises OptionError where both are asked for, or none can be."""
+    """Return the piece to do, if one is named.
+
+    Raises OptionError where both are asked for, or none can be.
+    """
     if check_shards is not None and shard is not None:
         raise OptionError("check-shards looks at all pieces, shard does one of them: leave one of the two out")
     if check_shards is not None and check_shards < 1:
@@ -85,7 +89,10 @@ def count_in(record: Path) -> int | None:
 
 
 def stamp_of(path: str | os.PathLike) -> list[int] | None:
-    """Return size and modification time (ns) of a file, by which a changed one is known; None without a file."""
+    """Return size and modification time (ns) of a file, by which a changed one is known.
+
+    None without a file.
+    """
     try:
         status = os.stat(path)
     except OSError:
@@ -115,7 +122,8 @@ class Pieces:
         folder: where it lies; made by the first piece.
         count: of pieces.
         options: what all pieces must have in common, JSON values by the names of options.
-        items: all items of the work, in order, each with its stamp (`stamp_of`, or any JSON value: lists, no tuples).
+        items: all items of the work, in order, each with its stamp (`stamp_of`, or any JSON value:
+            lists, no tuples).
     """
 
     def __init__(self, folder: Path, count: int, options: Mapping[str, Any], items: Mapping[str, Any]) -> None:
@@ -125,11 +133,11 @@ class Pieces:
 
     @contextlib.contextmanager
     def begin(self, shard: Shard) -> Iterator[Journal]:
-        """Do a piece, or go on with it: yield its journal, and keep other processes from this piece.
+        """Do a piece, or go on with it: yield its journal, and keep other processes from it.
 
         Raises:
-            PieceError: the pieces are of another number, or have other options or items; or another process does this
-                one.
+            PieceError: the pieces are of another number, or have other options or items; or another
+                process does this one.
             WriteError: the record cannot be written.
         """
         listing = self._listing()
@@ -168,7 +176,10 @@ class Pieces:
         return {name: value for journal in journals for name, value in journal.items()}
 
     def unfinished(self, names: Callable[[Shard], Iterable[str]]) -> list[str]:
-        """Return a sentence for each piece that has something left to do; `names` tells its items."""
+        """Return a sentence for each piece that has something left to do.
+
+        `names` tells its items.
+        """
         sentences = []
         for shard in self.shards():
             entries, all_names = _entries(self._journal(shard)), list(names(shard))
@@ -255,7 +266,10 @@ def _is_torn(path: Path) -> bool:
 
 
 def _entries(path: Path) -> dict[str, Any] | None:
-    """Return the values of a file of lines by their names, of each the last; None without the file."""
+    """Return the values of a file of lines by their names, of each the last.
+
+    None without the file.
+    """
     entries: dict[str, Any] = {}
     try:
         with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""Files of tensors, `.pth` and `.safetensors`: written atomically, read without running code in them."""
+"""Files of tensors, `.pth` and `.safetensors`: written atomically, read without running code."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TensorStream:
         return len(data)
 
     def flush(self) -> None:
-        """Do nothing: `torch.save` asks for it at its end, and whoever opened the file flushes it."""
+        """Do nothing: `torch.save` calls it at its end, and whoever opened the file flushes it."""
 
 
 def save_tensors(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
@@ -91,7 +91,9 @@ def save_safetensors(path: str | os.PathLike, tensors: Mapping[str, Tensor], met
 
 
 def load_tensors(path: str | os.PathLike) -> dict[str, Any]:
-    """Read a `.pth` of tensors and plain values, or a `.safetensors`, onto the CPU; run no code of it.
+    """Read a `.pth` of tensors and plain values, or a `.safetensors`, onto the CPU.
+
+    Run no code of it.
 
     Raises:
         CheckpointError: no such file, no checkpoint, a damaged one (the zip's CRCs are checked), or

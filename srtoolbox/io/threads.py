@@ -176,7 +176,10 @@ class BackgroundWriter(Generic[_T, _R]):
                 self._changed.notify_all()
 
     def abandon(self) -> None:
-        """Let `write` drop what is half written, and wait for it; what is closed is finished instead."""
+        """Let `write` drop what is half written, and wait for it.
+
+        What is closed is finished instead.
+        """
         self.close(AbandonedError("abandoned"))
         self._outcome.exception()
 

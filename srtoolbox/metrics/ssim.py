@@ -54,7 +54,10 @@ class SSIM(Metric):
         return torch.stack([self._mean(*pair) for pair in zip(pred.split(1), target.split(1), strict=True)])
 
     def _mean(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Mean over windows and planes of an image (1, C, H, W); in bands on the CPU, for its cache."""
+        """Mean over windows and planes of an image (1, C, H, W).
+
+        In bands on the CPU, for its cache.
+        """
         height, width = pred.shape[-2] - WINDOW + 1, pred.shape[-1] - WINDOW + 1
         rows = max(WINDOW, BAND // width) if pred.device.type == "cpu" else height
         total = pred.new_zeros((), dtype=torch.float64)

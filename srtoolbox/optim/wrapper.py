@@ -68,7 +68,8 @@ class OptimWrapper:
         self.is_synchronous = self.device_type == "cpu" or not (self._is_fused or self._scaled)
         self.is_on_device = False  # no value is asked for, see `on_device`
         self.device_rates: list[Tensor] = []  # of the groups, there
-        self.average: Callable[[list[Tensor]], None] | None = None  # gradients over ranks, if DDP does not
+        # gradients over ranks, if DDP does not
+        self.average: Callable[[list[Tensor]], None] | None = None
         self._has_momentum = isinstance(optimizer, torch.optim.SGD) and any(group["momentum"] for group in groups)
         self.nonfinite_flag: Tensor | None = None  # 1 where this iteration's step is skipped
         self.is_probing = False  # gradients only, no step: to look into a fault
@@ -158,7 +159,7 @@ class OptimWrapper:
 
     @contextlib.contextmanager
     def on_device(self) -> Iterator[None]:
-        """Let steps inside ask for no value, as a graph needs it, and take rates from `device_rates`.
+        """Let steps inside ask for no value, for a graph, and take rates from `device_rates`.
 
         Who takes such a step passes its flag to `count_step` afterwards.
         """
@@ -185,7 +186,7 @@ class OptimWrapper:
                 group.update(values)
 
     def _move_steps(self, parameters: Iterable[Tensor]) -> None:
-        """Move the counts of steps to the parameters' device: eager optimizers keep them on the CPU."""
+        """Move counts of steps to the parameters' device: eager optimizers keep them on the CPU."""
         for parameter in parameters:
             steps = self.optimizer.state.get(parameter, {}).get("step")
             if isinstance(steps, Tensor) and steps.is_cpu:
@@ -309,7 +310,8 @@ def build_optim(name: str, network: nn.Module, cfg: Mapping[str, Any], *, amp: s
     groups = parameter_groups(name, network, cfg.get("param_groups") or {})
     if not groups:
         raise ConfigError(f"optim.{name}: {nothing_to_train(network)}")
-    if _can_fuse(optimizer_cfg, groups.values()) and not (amp == "fp16" and optimizer_cfg.get("momentum")):  # see _step
+    # see _step
+    if _can_fuse(optimizer_cfg, groups.values()) and not (amp == "fp16" and optimizer_cfg.get("momentum")):
         optimizer_cfg["fused"] = True  # one kernel for all tensors, faster on CPU and GPU
     optimizer = OPTIMIZERS.build(optimizer_cfg, params=list(groups.values()))
     scheduler = _build_scheduler(name, optimizer, cfg)

@@ -104,7 +104,8 @@ def _by_csr(image: np.ndarray, axis: int, matrix: Matrix) -> np.ndarray:
     fast = image.dtype == np.uint8 and matrix.is_safe_in_float32
     csr = matrix.csr32 if fast else matrix.csr64
     rows = image.reshape(image.shape[0], -1).astype(csr.dtype)
-    if axis == 1:  # (H, W * C) -> (W, C * H): a plain transposition, which torch does in cache-sized pieces
+    # (H, W * C) -> (W, C * H): a plain transposition, which torch does in cache-sized pieces
+    if axis == 1:
         rows = torch.from_numpy(rows).t().contiguous().view(image.shape[1], -1).numpy()
     sums = torch.from_numpy(csr @ rows)
     peak = np.iinfo(image.dtype).max

@@ -79,7 +79,7 @@ class Matrix:
         return slice(start, start + dense.shape[0]), slice(first, last), dense
 
     def taps(self, dtype: torch.dtype, device: torch.device) -> list[tuple[Tensor, Tensor]]:
-        """Per tap, for every output: the input it reads and its weight (0 where a row has fewer taps)."""
+        """Per tap, for every output: the input it reads, its weight (0 where taps are fewer)."""
         if (dtype, device) not in self._taps:
             starts, counts = self.csr64.indptr[:-1], np.diff(self.csr64.indptr)
             pairs = []

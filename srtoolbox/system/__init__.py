@@ -169,7 +169,10 @@ def kill_process(pid: int) -> None:
 
 
 def parent_of(pid: int) -> int | None:
-    """Return the number of a process's parent; None where the system, unlike Linux, does not say."""
+    """Return the number of a process's parent.
+
+    None where the system, unlike Linux, does not say.
+    """
     try:
         return int(_status(pid)[1])
     except (OSError, IndexError, ValueError):
@@ -207,8 +210,9 @@ def address_space_left(pages: int) -> int | None:
 
 
 def forget_pages(address: int, size: int) -> None:
-    """Give pages of a mapped file back to the system, which keeps them; read again, they are mapped anew.
+    """Give pages of a mapped file back to the system, which keeps them.
 
+    Read again, they are mapped anew.
     Where the system has no such call nothing happens.
     """
     if hasattr(mmap, "MADV_DONTNEED"):
@@ -247,7 +251,10 @@ class _MemoryStatus(ctypes.Structure):
 
 
 def parse_vm_stat(text: str) -> int | None:
-    """Return the bytes of free, speculative and inactive pages; the last two are given up on need."""
+    """Return the bytes of free, speculative and inactive pages.
+
+    The last two are given up on need.
+    """
     size = re.search(r"page size of (\d+) bytes", text)
     pages = {name: int(count) for name, count in re.findall(r"^Pages (\w+):\s+(\d+)\.", text, flags=re.MULTILINE)}
     if size is None or "free" not in pages:

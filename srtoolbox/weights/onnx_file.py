@@ -1,4 +1,4 @@
-"""ONNX files, read without running anything of theirs: what is in them is checked before a session."""
+"""ONNX files, read without running anything of theirs: all is checked before a session."""
 
 from __future__ import annotations
 
@@ -35,12 +35,15 @@ class OnnxFile(NamedTuple):
 
 
 def is_onnx(path: object) -> bool:
-    """Return whether a path is one of an ONNX file, by its suffix: their beginning tells nothing."""
+    """True if a path is one of an ONNX file, by its suffix: their beginning tells nothing."""
     return Path(str(path)).suffix.lower() == SUFFIX
 
 
 def package(name: str) -> ModuleType:
-    """Import a package of the extra 'onnx'; raises a SrtoolboxError that says how it is installed."""
+    """Import a package of the extra 'onnx'.
+
+    Raises a SrtoolboxError that says how it is installed.
+    """
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -71,7 +74,8 @@ def read_onnx(path: str | Path) -> OnnxFile:
             _take_in(tensor, path, onnx)
         data = model.SerializeToString()
     kinds = onnx.TensorProto
-    floats = (kinds.FLOAT, kinds.FLOAT16, kinds.BFLOAT16, kinds.DOUBLE)  # others are shapes and indices
+    # others are shapes and indices
+    floats = (kinds.FLOAT, kinds.FLOAT16, kinds.BFLOAT16, kinds.DOUBLE)
     count = sum(math.prod(tensor.dims) for tensor in model.graph.initializer if tensor.data_type in floats)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     return OnnxFile(str(path), data, metadata, count, model)
@@ -79,7 +83,8 @@ def read_onnx(path: str | Path) -> OnnxFile:
 
 def _check_operators(model: ModelProto, path: Path) -> None:
     """Raise a CheckpointError at an operator that is not ONNX Runtime's own, or runs code."""
-    own = {(function.domain, function.name) for function in model.functions}  # graphs, and looked into
+    # graphs, and looked into
+    own = {(function.domain, function.name) for function in model.functions}
     for node in _nodes(model):
         name = f"{node.domain}.{node.op_type}".lstrip(".")
         if node.op_type in RUNS_CODE:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:  # an extra, which may be missing
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 """What the sides of images may have to be multiples of."""
 _SIDE = 33  # pixels of images to try, at least
-_RUNTIME = 1.6  # the most that ONNX Runtime takes to what can be counted, KERNEL_FACTOR apart, of three networks
+# the most that ONNX Runtime takes to what can be counted, KERNEL_FACTOR apart, of three networks
+_RUNTIME = 1.6
 _UNCOUNTED = 4096.0  # bytes for a pixel of a graph whose shapes onnx cannot infer
 
 

@@ -125,10 +125,11 @@ class OnnxNetwork(SRNetwork):
         self.receptive_field, self.input_size = facts.receptive_field, graph.door.size
         self.hidden_bytes = hidden_bytes
         if self.input_size is not None and any(side % self.size_multiple for side in self.input_size):
-            self.size_multiple, self.receptive_field = 1, None  # in every window the file mirrors what is missing
+            # in every window the file mirrors what is missing
+            self.size_multiple, self.receptive_field = 1, None
 
     def feed(self, way: Mapping[str, Any]) -> None:
-        """Let the file have other numbers than RGB or luma in [0, 1]: the arguments of an `Adapter`."""
+        """Let the file have other numbers than RGB or luma in [0, 1]: an `Adapter`'s arguments."""
         for name, value in asdict(facts_of(self)).items():
             setattr(self.graph, name, value)
         self.core = fed(self.graph, way)

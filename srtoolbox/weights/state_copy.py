@@ -47,7 +47,7 @@ class StateCopy:
         return copy.deepcopy(dict(state), {number: places[memory].detach() for number, memory in names.items()})
 
     def _make_places(self, memories: Sequence[tuple[Any, ...]], *, pinned: bool) -> None:
-        """Lay out a tensor on the CPU for each (address, dtype, shape, stride), if not those at hand do."""
+        """Lay out a tensor on the CPU for each (address, dtype, shape, stride), if none fits."""
         layout = [memory[1:] for memory in memories]
         if self._layout[: len(layout)] == layout:  # networks alone begin as the whole state does
             return

@@ -135,7 +135,7 @@ def fed(network: nn.Module, way: Mapping[str, Any]) -> nn.Module:
 
 
 def _is_convincing(score: Score) -> bool:
-    """Return whether a network is fed rightly: it beats bicubic, or nears it as GANs do and is like its input."""
+    """True if a network is fed rightly: it beats bicubic, or nears it and is like its input."""
     is_near = score.gain > -3 or score.gain == -math.inf
     return score.gain > 0 or (is_near and score.match >= SOUND + 5)
 

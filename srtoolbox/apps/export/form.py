@@ -21,7 +21,8 @@ METADATA = "srtoolbox.json"
 NUMBERS = {"fp32": torch.float32, "fp16": torch.float16, "uint8": torch.uint8}
 """The numbers that a file may take and give."""
 LAYOUTS = ("nchw", "nhwc")
-_TRACED = (2, 24, 32)  # batch, height, width while tracing; divisible by every network's size_multiple
+# batch, height, width while tracing; divisible by every network's size_multiple
+_TRACED = (2, 24, 32)
 
 
 class FormOptions(TypedDict, total=False):

@@ -20,7 +20,8 @@ LIMITS = {"fp32": 80.0, "fp16": 40.0}
 """PSNR in dB that an exported file must reach against the network it was made of."""
 ROUNDED = 60.0
 """The same of a file that takes and gives float16 or uint8."""
-_COMPARED = ((1, 67, 93), (1, 96, 64), (3, 33, 40))  # the same of the images to compare on, if they are so large
+# the same of the images to compare on, if they are so large
+_COMPARED = ((1, 67, 93), (1, 96, 64), (3, 33, 40))
 _SMALLEST = 33
 
 Run = Callable[[np.ndarray], np.ndarray]

@@ -215,7 +215,7 @@ def _one_error(network: nn.Module, format_name: str) -> Iterator[None]:
         yield
     except SrtoolboxError as error:
         raise SrtoolboxError(f"{name}: cannot be exported to {format_name}: {error}") from error
-    except Exception as error:  # the exporter raises whatever a network's code and its own passes raise
+    except Exception as error:  # whatever a network's code and the exporter's passes raise
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise SrtoolboxError(
             f"{name}: cannot be exported to {format_name}: its forward must not depend on the values or the size of "

@@ -1,4 +1,4 @@
-"""Folders upscaled in pieces: the images of a piece, those it has done already, and what is missing."""
+"""Folders upscaled in pieces: the images of a piece, those it has done, and what is missing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ class Work(NamedTuple):
 def check_options(
     shard: str | Sequence[int] | None, check_shards: int | None, sources: Sequence[str], out: str | None
 ) -> Shard | None:
-    """Return the piece to do, if one is named. Raises OptionError at what does not go with pieces."""
+    """Return the piece to do, if one is named.
+
+    Raises OptionError at what does not go with pieces.
+    """
     piece = check_shard_options(shard, check_shards)
     if shard is None and check_shards is None:
         return None
@@ -57,7 +60,10 @@ def pieces_of(jobs: Sequence[Job], out: str, count: int, options: dict[str, Any]
 
 @contextlib.contextmanager
 def begin(jobs: Sequence[Job], pieces: Pieces | None, shard: Shard | None) -> Iterator[Work]:
-    """Begin a piece, or all jobs where there are no pieces. Raises PieceError, see `Pieces.begin`."""
+    """Begin a piece, or all jobs where there are no pieces.
+
+    Raises PieceError, see `Pieces.begin`.
+    """
     if pieces is None or shard is None:
         yield Work(list(jobs), [], lambda job, fault: None)
         return
@@ -71,7 +77,10 @@ def begin(jobs: Sequence[Job], pieces: Pieces | None, shard: Shard | None) -> It
 
 
 def outcome(jobs: Sequence[Job], pieces: Pieces) -> tuple[list[Job], dict[str, str]]:
-    """Return the jobs that the pieces have done, and for the image of each other one the reason. Raises PieceError."""
+    """Return the jobs that the pieces have done, and for the image of each other one the reason.
+
+    Raises PieceError.
+    """
     pieces.check()
     entries = pieces.entries()
     faults = {job: _fault(entries.get(job.source), job) for job in jobs}

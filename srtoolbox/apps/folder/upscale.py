@@ -113,8 +113,8 @@ def upscale_folder(
         ext: 'png', 'jpg', 'webp', 'tiff', 'bmp', or 'same' for that of the image; None is png.
         quality: 1 ... 100 for jpg and webp.
         skip_existing: leave alone what has a result already; it goes by names.
-        shard: (3, 8) or '3/8' upscales the third of eight pieces, which together are one run; called
-            again after an interruption it goes on. `out` is a folder.
+        shard: (3, 8) or '3/8' upscales the third of eight pieces, which together are one run;
+            called again after an interruption it goes on. `out` is a folder.
         check_shards: upscale nothing; look whether so many pieces have done all. What they have not
             is in `failed`.
         workers: images read ahead and written at a time, 1 ... 64.
@@ -171,7 +171,8 @@ def _checked(planned: Plan, pieces: Pieces, lines: Lines) -> FolderResult:
     _say_left_out(planned, 0, lines)
     for line in pieces.unfinished(lambda shard: [job.source for job in shard.take(planned.jobs)]):
         lines.say(line)
-    at_fault = {source: reason for source, reason in failed.items() if reason != NOT_YET}  # else by piece
+    # else by piece
+    at_fault = {source: reason for source, reason in failed.items() if reason != NOT_YET}
     for source, reason in at_fault.items():
         lines.say(f"error: {reason}" if source in reason else f"error: {source}: {reason}")
     missing = f", {len(failed) - len(at_fault)} missing" if len(failed) > len(at_fault) else ""

@@ -205,7 +205,8 @@ class StagedFolder:
         self._lock = FileLock(lock_path(self.path))
         try:
             make_folder(self.path.parent)
-            with contextlib.suppress(OSError):  # where files have no locks nobody can clear it either
+            # where files have no locks nobody can clear it either
+            with contextlib.suppress(OSError):
                 self._lock.acquire()
             make_folder(self.path)
         except OSError as error:
@@ -276,7 +277,8 @@ def _clear(path: Path, target: Path) -> None:
     with contextlib.suppress(OSError):  # no locks: then it may be somebody's
         if lock.acquire():
             if replaced(path).is_dir() and not target.exists():
-                with contextlib.suppress(OSError):  # a place that cannot be written is told of later
+                # a place that cannot be written is told of later
+                with contextlib.suppress(OSError):
                     replace(replaced(path), target)
             shutil.rmtree(path, ignore_errors=True)
             lock.release(remove=True)

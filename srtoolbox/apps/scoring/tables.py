@@ -85,7 +85,8 @@ def table_of(
         key: marked({name: row[key] for name, row in rows.items()}, higher_is_better.get(key))
         for key in scores.values()
     }
-    table.add_column("" if across else "network", overflow="fold")  # two names may differ at the end only
+    # two names may differ at the end only
+    table.add_column("" if across else "network", overflow="fold")
     for name in rows if across else scores:
         table.add_column(name, justify="right", overflow="fold")
     if across:

@@ -80,8 +80,9 @@ def library() -> ModuleType:
         import av
     except ImportError as error:
         raise SrtoolboxError(f"videos need the package av: pip install 'srtoolbox[video]' ({error})") from error
-    # Errors come as exceptions. With any other level FFmpeg's threads wait for Python to log what they meet, while
-    # Python may be waiting for these threads to end: a deadlock when a decoder is closed in the midst of a video.
+    # Errors come as exceptions. With any other level FFmpeg's threads wait for Python to log what
+    # they meet, while Python may be waiting for these threads to end: a deadlock when a decoder is
+    # closed in the midst of a video.
     av.logging.set_level(None)
     os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder has a log of its own: errors alone
     return av

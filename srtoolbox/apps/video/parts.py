@@ -29,7 +29,8 @@ if TYPE_CHECKING:  # an extra, which may be missing
     from av.stream import Stream
 
 _TICK = 40  # milliseconds a frame in a part: Matroska's clock has milliseconds
-_OWN_OPTIONS = {"libvpx": {"b": "0"}, "libx265": {"x265-params": "log-level=error"}}  # x265 tells of every part
+# x265 tells of every part
+_OWN_OPTIONS = {"libvpx": {"b": "0"}, "libx265": {"x265-params": "log-level=error"}}
 _KEPT_TAGS = ("title", "artist", "author", "comment", "date", "creation_time", "copyright", "description", "location")
 
 
@@ -235,7 +236,8 @@ def _joined_stream(parts: Sequence[Part], video: Video, source: InputContainer, 
         stream = target.add_stream_from_template(first.streams.video[0], opaque=True)
     stream.time_base = video.time_base
     if stream.codec_context.name == "hevc" and target.format.name in ("mp4", "mov"):
-        stream.codec_context.codec_tag = "hvc1"  # of the two names there are, the one that all players know
+        # of the two names there are, the one that all players know
+        stream.codec_context.codec_tag = "hvc1"
     if video.sar:
         stream.codec_context.sample_aspect_ratio = video.sar
     if video.rotation:

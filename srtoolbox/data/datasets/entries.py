@@ -81,7 +81,7 @@ class Entries:
         return part.gt.keys()[part.gt_places[local]]
 
     def sizes(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the heights and the widths in LQ pixels (n,) of all, some ten thousand at a time."""
+        """Yield heights and widths in LQ pixels (n,) of all, some ten thousand at a time."""
         for part in self.parts:
             store, places, factor = (part.lq, part.lq_places, 1) if part.lq else (part.gt, part.gt_places, self._scale)
             for block in blocks(len(places)):

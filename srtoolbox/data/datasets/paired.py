@@ -118,7 +118,7 @@ class GTDataset(SRDataset):
         return map_images(sample, lambda image: image[:, ::-1]) if number >= 5 else sample
 
     def pair(self, number: int) -> ImagePair:
-        """Return LQ and GT of an image, whole, filled up to a crop: random crops are windows of them."""
+        """Return LQ and GT of an image, whole, filled up to a crop: crops are windows of them."""
         entry, needed = self._entries[number], self.cropper.needed
         lq, gt = self._read(entry, Window(0, 0, entry.height, entry.width))
         lq, gt = pad(lq, needed, self._small), pad(gt, needed * self.scale, self._small)
@@ -210,8 +210,8 @@ class PairedDataset(GTDataset):
         cut: train on pairs whose GT has up to `scale - 1` px more at the right and bottom, which
             are cut off as in evaluation; False refuses them.
         max_images: take only the first so many images (of each store).
-        shards: of stores in shards each rank reads "all", or every world-th one, from its own number
-            on ("rank"); GT and LQ are dealt out alike.
+        shards: of stores in shards each rank reads "all", or every world-th one, from its own
+            number on ("rank"); GT and LQ are dealt out alike.
 
     Raises:
         MissingDataError: a store is not there.

@@ -79,7 +79,8 @@ class CudaLink:
         stream = torch.cuda.current_stream(self.device)
         stream.wait_event(copied)
         for tensor in tensors.values():
-            tensor.record_stream(stream)  # its memory is not the copies' again before the work is done
+            # its memory is not the copies' again before the work is done
+            tensor.record_stream(stream)
 
     def mark(self) -> Mark:
         return cuda_mark(self.device)
@@ -141,7 +142,7 @@ class HostBatches(Batches, Protocol):
     workers: int
 
     def make(self, allocate: Callable[..., Tensor]) -> Batch:
-        """Return the next batch, in memory of `allocate(shape, dtype=...)` where it is made here."""
+        """Return the next batch, in memory of `allocate(shape, dtype=...)` if it is made here."""
 
 
 class BatchesAhead(Iterator[Batch]):
@@ -248,7 +249,10 @@ class _Slot:
                 self.allocate(value.shape, dtype=value.dtype)
 
     def begin(self) -> None:
-        """Take all buffers for the next batch; those that the last one had no use for are dropped."""
+        """Take all buffers for the next batch.
+
+        Those that the last one had no use for are dropped.
+        """
         self._buffers = {kind: buffers for kind, buffers in self._buffers.items() if kind in self._used}
         self._used = {}
 

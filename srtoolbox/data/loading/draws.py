@@ -36,7 +36,7 @@ def fold(state: int, number: int) -> int:
 
 
 def uniform_hashes(state: int, count: int, start: int = 0) -> np.ndarray:
-    """Return `count` numbers of `Rng`'s stream `state`, after the first `start`, uint64 (count,)."""
+    """Return `count` numbers of `Rng`'s stream `state` after the first `start`, as uint64."""
     return _mix_all(np.uint64(state) + np.uint64(_GOLDEN) * np.arange(start + 1, start + count + 1, dtype=np.uint64))
 
 
@@ -105,7 +105,8 @@ class Rngs:
     def integers(self, high: np.ndarray) -> np.ndarray:
         """Return a whole number in [0, high) for each sample, int64; `high` is below 2^32."""
         value, span, half = self._next(), high.astype(np.uint64), np.uint64(32)
-        low = ((value & np.uint64(0xFFFFFFFF)) * span) >> half  # the upper 64 of the product's 128 bits
+        # the upper 64 of the product's 128 bits
+        low = ((value & np.uint64(0xFFFFFFFF)) * span) >> half
         return (((value >> half) * span + low) >> half).astype(np.int64)
 
     def random(self) -> np.ndarray:
@@ -145,9 +146,9 @@ class EndlessSampler:
     Every epoch is a permutation of the images that follows from (seed, epoch); where the dataset
     gives weights, a stratified sample, in which each image gets its share to within one or two. All
     ranks number their samples in one sequence: the batches of ranks 0..world-1 side by side are the
-    batch of one process that draws `world` times as many. Of a dataset that `is_share`, whose images
-    are this rank's alone, the rank's own samples make the epochs, so that the image of a draw
-    follows from rank, world and batch_size as well, and an epoch's order from the rank.
+    batch of one process that draws `world` times as many. Of a dataset that `is_share`, whose
+    images are this rank's alone, the rank's own samples make the epochs, so that the image of a
+    draw follows from rank, world and batch_size as well, and an epoch's order from the rank.
 
     Args:
         dataset: anything with a length and `draw_weights()` (None = all alike).
@@ -177,8 +178,10 @@ class EndlessSampler:
 
     def __iter__(self) -> Iterator[list[Draw]]:
         first, order = self.start + self.rank * self.batch_size, np.empty(0, np.int64)
-        current, images = (-1, -1), list[int]()  # an epoch and a block of it, and the images of that
-        before = self.start // self.world if self._is_share else first  # of the samples of the epochs
+        # an epoch and a block of it, and the images of that
+        current, images = (-1, -1), list[int]()
+        # of the samples of the epochs
+        before = self.start // self.world if self._is_share else first
         while True:
             batch = []
             for number in range(first, first + self.batch_size):

@@ -1,4 +1,4 @@
-"""A training set kept on the device, whose crops are cut there: the samples of the loader, bit for bit.
+"""A training set kept on the device, and its crops cut there: the loader's samples, bit for bit.
 
 The host draws where each crop lies and how it is turned, for a batch at once and as numbers: the
 place of its first pixel, and the steps to the next row and the next column. The device gathers.
@@ -39,7 +39,7 @@ Wanted = bool | Literal["auto"]
 
 
 class Views:
-    """Square views of images that lie one after another: first pixel, row step, column step, each (n,)."""
+    """Square views of images in a row: first pixel, row step, column step, each (n,)."""
 
     def __init__(self, first: np.ndarray, row: np.ndarray, column: np.ndarray, side: int) -> None:
         self.first, self.row, self.column, self._last = first, row, column, side - 1
@@ -178,7 +178,7 @@ class KeptBatches(Iterator[Batch]):
         return {"lq": lq, "gt": gt, "key": [self._kept.key(each.index) for each in draws], "index": index, "draw": draw}
 
     def _draw(self) -> tuple[list[Draw], Tensor]:
-        """Draw the next batches; return the first: its draws, and index, number and views (8, n)."""
+        """Draw the next batches; return draws, and index, number and views (8, n) of the first."""
         batches = list(itertools.islice(self._draws, AT_ONCE))
         indices, numbers = np.array([(draw.index, draw.number) for batch in batches for draw in batch]).T
         lq, gt = self._kept.views(indices, numbers, batches[0][0].seed)

@@ -67,7 +67,7 @@ class TrainLoader(Iterator[Batch]):
         return self.make(torch.empty)
 
     def make(self, allocate: Callable[..., Tensor]) -> Batch:
-        """Return the next batch; the images of one made in this process lie in memory of `allocate`."""
+        """Return the next batch; images of one made in this process lie in memory of `allocate`."""
         batches = self._batches
         if self._closed.is_set():
             raise RunError(CLOSED)

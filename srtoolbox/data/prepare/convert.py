@@ -137,9 +137,10 @@ def convert(
         lq, scale, lq_name, cut, small, encoding: see `Recipe`.
         split: the share of the images for training, such as 0.9; the others are for validation.
         subimages, step, thresh: see `SubImages`; a step of None is half their side.
-        shard: (3, 8) or '3/8' converts the third of eight pieces, a shard of each store. Without it,
-            pieces that are all done are made one LMDB, in which no image is decoded again.
-        check_shards: convert nothing; raise what is missing of so many pieces, and return all of it.
+        shard: (3, 8) or '3/8' converts the third of eight pieces, a shard of each store. Without
+            it, pieces that are all done are made one LMDB, in which no image is decoded again.
+        check_shards: convert nothing; raise what is missing of so many pieces, and return all of
+            it.
         workers: images decoded at a time; None takes one per CPU.
         overwrite: replace finished stores of another conversion.
         note: called with each line on what will be done, before it is, and on what was.
@@ -147,7 +148,8 @@ def convert(
     Raises:
         DamagedImagesError: images that cannot be read, all named; the others are stored.
         DataError: folders or options that cannot be, a store that is there or in use, a full disk.
-        PieceError: pieces that are missing, of another number, with other options or of other images.
+        PieceError: pieces that are missing, of another number, with other options or of other
+            images.
     """
     piece = check_shard_options(shard, check_shards)
     if cut and lq is None:
@@ -191,7 +193,7 @@ def add_index(path: str | os.PathLike[str], *, note: Callable[[str], object] = l
 def _write(
     parts: Sequence[Part], pieces: Pieces | None, piece: Shard | None, workers: int | None, overwrite: bool
 ) -> list[list[Summary]]:
-    """Write all stores, or those of one of the pieces, or (None) join what all of them have written."""
+    """Write all stores, or those of one piece, or (None) join what all pieces have written."""
     with progress_bar("converting") as show:
         if pieces is None:
             return write_all(parts, workers=workers, overwrite=overwrite, progress=show)

@@ -84,7 +84,7 @@ def check_pieces(parts: Sequence[Part], pieces: Pieces) -> list[list[Summary]]:
 
 
 def join_pieces(parts: Sequence[Part], pieces: Pieces, *, progress: Progress) -> list[list[Summary]]:
-    """Make one LMDB of the shards of each store, which are then deleted, with the record of the pieces.
+    """Make one LMDB of the shards of each store, then delete them and the record of the pieces.
 
     Called again after an interruption, it goes on where it stopped.
 

@@ -74,8 +74,8 @@ class Job(NamedTuple):
 class Plan(NamedTuple):
     """A checked conversion: nothing is left that could go wrong but damaged images and the disk.
 
-    `unreadable` has the key (of GT) and a sentence for every file whose size cannot be read, `skipped`
-    is the number of images that are too small; all others are converted.
+    `unreadable` has the key (of GT) and a sentence for every file whose size cannot be read,
+    `skipped` is the number of images that are too small; all others are converted.
     """
 
     gt: FolderStore

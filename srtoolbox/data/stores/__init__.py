@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 def open_store(
     path: str | os.PathLike, *, note: Callable[[str], object] = _log.warning, share: Share | None = None
 ) -> Store:
-    """Return the store at `path`: a folder of images, an LMDB, its shards, or a data set (`hub://...`).
+    """Return the store at `path`: a folder, an LMDB, its shards, or a data set (`hub://...`).
 
     Args:
         note: called with a sentence on files of a folder that look like images and are not read.

@@ -75,7 +75,10 @@ class Store(Protocol):
         """Return a hash of the contents, which changes when images do."""
 
     def rest(self) -> None:
-        """Let go of the memory in which all images were looked over; what is asked next is read anew."""
+        """Let go of the memory in which all images were looked over.
+
+        What is asked next is read anew.
+        """
         return  # a folder has none
 
     def close(self) -> None:
@@ -97,4 +100,5 @@ def missing(path: str | os.PathLike, what: str = "no such folder or store") -> M
         notes.append(f"the nearest folder that exists is {parent}")
     if path.parts[:1] == (DEFAULT_ROOT,):
         notes.append("say where your data is: data_root=PATH, or the environment's SRTOOLBOX_DATA")
-    return MissingDataError(f"{str(path).translate(ESCAPES)}: {'; '.join(notes)}", str(path))  # one line
+    # one line
+    return MissingDataError(f"{str(path).translate(ESCAPES)}: {'; '.join(notes)}", str(path))

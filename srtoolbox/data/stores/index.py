@@ -96,7 +96,7 @@ class Texts(Names):
         return cls(bounds, np.concatenate([np.empty(0, np.uint8), *data]))
 
     def order(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the numbers of the texts as they are sorted, and the first of two that are equal."""
+        """Return the numbers of the texts as sorted, and the first of each two equal ones."""
         rows, _ = self.padded()
         lines = rows.view(f"S{rows.shape[1]}")[:, 0]
         order = np.argsort(lines, kind="stable").astype(np.uint32)
@@ -257,7 +257,7 @@ def index_of(records: Mapping[str, Record]) -> Index:
 
 
 def to_bytes(index: Index) -> tuple[dict[str, Any], bytes]:
-    """Return the layout of an index (as JSON: dtype, shape and place of each column) and its bytes."""
+    """Return the layout of an index (JSON: dtype, shape and place of each column) and its bytes."""
     layout: dict[str, Any] = {"kinds": list(index.kinds)}
     parts: list[bytes] = []
     place = 0
@@ -270,7 +270,10 @@ def to_bytes(index: Index) -> tuple[dict[str, Any], bytes]:
 
 
 def from_bytes(layout: Mapping[str, Any], data: np.ndarray) -> Index:
-    """Return the index in bytes (uint8), as views. Raises ValueError where the layout is another."""
+    """Return the index in bytes (uint8), as views.
+
+    Raises ValueError where the layout is another.
+    """
     if len(data) != layout["bytes"]:
         raise ValueError(f"its index has {len(data)} of {layout['bytes']} bytes")
 

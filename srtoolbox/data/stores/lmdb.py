@@ -1,4 +1,4 @@
-"""LMDB stores to read: ours (see `encodings`, `__meta__`, `__index__`) and BasicSR's (meta_info.txt).
+"""LMDB stores to read: ours (`encodings`, `__meta__`, `__index__`), BasicSR's (meta_info.txt).
 
 A raw value is a view of the memory map: a windowed read touches only the pages of the window, and
 decodes and copies nothing. A view lives as long as the transaction it came from, so each process
@@ -210,7 +210,7 @@ class _Environment:
         self.users: set[int] = set()  # stores whose arrays point into the map
         _check_header(path)
         try:
-            # A finished store is never written again: no lock. Crops touch few pages: no reading ahead.
+            # A finished store is never written again: no lock. Crops touch few pages: no read-ahead.
             self._env = lmdb.open(path, readonly=True, lock=False, readahead=False, create=False)
             needed = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
         except lmdb.Error as error:

@@ -3,7 +3,8 @@
 Images are committed in transactions of some tens of MB, each with a record of what it holds. A
 rerun checks the values against their sha256, and goes on with what is missing. The description of
 the store, `__meta__` and `__index__`, without which `LmdbStore` refuses it, is written last, in the
-transaction that removes those records. What ends up in a store, and its digest, follows from the images alone.
+transaction that removes those records. What ends up in a store, and its digest, follows from the
+images alone.
 """
 
 from __future__ import annotations

@@ -96,7 +96,8 @@ def match_keys(gt: Store, lq: Store, scale: int, lq_name: str | None = None, *, 
         tried.append(_partners(gt_keys, lq_keys, naming))
         if _number(tried[-1]) == len(gt_keys):
             break
-    best = max(range(len(tried)), key=lambda number: _number(tried[number]))  # the first of the best
+    # the first of the best
+    best = max(range(len(tried)), key=lambda number: _number(tried[number]))
     partners, (gt_name, lq_template) = tried[best], namings[best]
     if isinstance(partners, range):
         return Matching(Pairs(gt_keys, lq_keys, partners, partners), [], [])
@@ -258,7 +259,10 @@ def _number(partners: Places) -> int:
 
 
 def _partners(gt_keys: Sequence[str], lq_keys: Sequence[str], naming: tuple[str, str]) -> Places:
-    """Return the place of each GT image's partner, -1 where there is none; a range if keys are equal."""
+    """Return the place of each GT image's partner, -1 where there is none.
+
+    A range if keys are equal.
+    """
     if naming == NAMINGS[0] and gt_keys == lq_keys:
         return range(len(gt_keys))
     packed = [keys.packed() if isinstance(keys, Names) else None for keys in (gt_keys, lq_keys)]
@@ -275,7 +279,8 @@ def _partners_by_end(gt_keys: Texts, lq_keys: Texts, gt_end: bytes, lq_end: byte
         return np.full(len(gt_keys), -1)
     rows, lengths = gt_keys.padded()
     lengths = lengths - len(gt_end)  # of what the two share
-    rows = np.pad(rows, ((0, 0), (1, len(lq_end))))  # a column before, for what follows a folder's '/'
+    # a column before, for what follows a folder's '/'
+    rows = np.pad(rows, ((0, 0), (1, len(lq_end))))
     ends = np.maximum(lengths, 0)[:, None] + 1
     fits = (lengths > 0) & (rows[np.arange(len(rows)), np.maximum(lengths, 0)] != ord("/"))
     for text, is_new in ((gt_end, False), (lq_end, True)):

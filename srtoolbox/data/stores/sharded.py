@@ -1,8 +1,8 @@
 """Stores in shards: a folder of LMDBs that are one store, built by several processes or machines.
 
-`train.lmdb/train-00000.lmdb`, `train-00001.lmdb` ... are read as `train.lmdb`, or by a pattern such as
-`train.lmdb/train-*.lmdb`: the same keys, in the same order, as of one LMDB with all the images. A
-shard that its conversion has marked tells how many there are, and of which whole it is a part.
+`train.lmdb/train-00000.lmdb`, `train-00001.lmdb` ... are read as `train.lmdb`, or by a pattern such
+as `train.lmdb/train-*.lmdb`: the same keys, in the same order, as of one LMDB with all the images.
+A shard that its conversion has marked tells how many there are, and of which whole it is a part.
 """
 
 from __future__ import annotations
@@ -62,8 +62,9 @@ def shard_writer(
 
 
 def shards_at(path: str | os.PathLike) -> list[str]:
-    """Return the paths of the shards in a folder, or that a pattern fits, in order; [] if there are none.
+    """Return the paths of the shards in a folder, or that a pattern fits, in order.
 
+    [] if there are none.
     Raises DataError where a folder holds the shards of several stores.
     """
     text = os.fspath(path)

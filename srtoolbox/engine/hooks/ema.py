@@ -69,7 +69,8 @@ class _Pairs:
         self._network = network
         self._tables = [table for root in (average, source) for module in root.modules() for table in tables(module)]
         self._members = self._present()
-        self._buffers = [value for value in source.buffers() if value.ndim]  # may be resized in place
+        # may be resized in place
+        self._buffers = [value for value in source.buffers() if value.ndim]
         self._shapes = [value.shape for value in self._buffers]
         quantities = [pair for pair in pairs if pair[1].is_floating_point() or pair[1].is_complex()]
         others = [pair for pair in pairs if not (pair[1].is_floating_point() or pair[1].is_complex())]

@@ -41,8 +41,8 @@ MOST_PACKED = 1000
 class LoggerHook(Hook):
     """Log loss terms (weighted means over interval and ranks), learning rates, speed and time left.
 
-    `scores.jsonl` holds one JSON object a line: `{"kind": "train", "iter", "terms", "lr", ...}` (terms
-    whose weight is not 1 also "unweighted"; steps left out so far, if any, "skipped") or
+    `scores.jsonl` holds one JSON object a line: `{"kind": "train", "iter", "terms", "lr", ...}`
+    (terms whose weight is not 1 also "unweighted"; steps left out so far, if any, "skipped") or
     `{"kind": "eval", "iter", "scores"}`. Losses are fetched from the device when a line is due.
 
     Args:
@@ -263,7 +263,8 @@ class LossAverages:
         pairs = torch.stack((values, torch.ones_like(values)), dim=1)
         pairs = torch.where(values.isfinite()[:, None], pairs, 0)
         for name in terms.keys() - self._far.keys():  # a resumed run goes on from numbers
-            self._far[name] = values.new_full((2,), self._sums.pop(name, 0.0))  # filled there: a copy would wait
+            # filled there: a copy would wait
+            self._far[name] = values.new_full((2,), self._sums.pop(name, 0.0))
             self._far[name][1:].fill_(self._counts.pop(name, 0))
         foreach_add_([self._far[name] for name in terms], list(pairs.unbind()))
 

@@ -149,7 +149,9 @@ class WandbRun:
         self._run: Any = None
 
     def begin(self, work_dir: Path, config: Mapping[str, Any]) -> None:
-        """Start the run, or go on with the one of this id; its files go to `wandb/`, here or in `dir`.
+        """Start the run, or go on with the one of this id.
+
+        Its files go to `wandb/`, here or in `dir`.
 
         Raises:
             ConfigError: an argument that wandb.init does not know, or a `dir` within the work dir.

@@ -62,8 +62,8 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     """Return what differs between two configs, each deepest key for itself.
 
     Where a run goes (`work_dir`) and names that other entries are made from are no difference, and
-    neither is a key that is not set in place of one that is None, nor a tuple in place of a list. Of
-    `runtime` what 'auto' became is compared.
+    neither is a key that is not set in place of one that is None, nor a tuple in place of a list.
+    Of `runtime` what 'auto' became is compared.
     """
     earlier, runtime = before.get("runtime") or {}, now.get("runtime") or {}
     old = {**before, "runtime": settled(earlier)}

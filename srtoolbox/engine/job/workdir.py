@@ -215,7 +215,7 @@ class RunLock:
 
 
 def is_later_attempt(notes: Mapping[str, Any]) -> bool:
-    """True if an earlier attempt of this job began the run of these notes (`RunLock.read_notes`)."""
+    """True if an earlier attempt of this job began the run of these notes (`read_notes`)."""
     job = os.environ.get("SLURM_JOB_ID")  # which it keeps when it is queued again
     if int(os.environ.get("SLURM_RESTART_COUNT") or 0) and job and notes.get("job") == job:
         return True

@@ -20,11 +20,14 @@ class Step(Protocol):
     """A way to take the steps of a run."""
 
     def take(self) -> dict[str, Tensor]:
-        """Take one step of a run that has begun it; return the loss terms, means over its batches."""
+        """Take one step of a run that has begun it.
+
+        Return the loss terms, means over its batches.
+        """
 
 
 class PackedTerms(dict[str, Tensor]):
-    """Loss terms that are the elements of one tensor, `packed`, so that a device copies them at once."""
+    """Loss terms that are elements of one tensor, `packed`: a device copies them at once."""
 
     def __init__(self, names: Sequence[str], packed: Tensor) -> None:
         super().__init__(zip(names, packed.unbind(), strict=True))

@@ -1,4 +1,4 @@
-"""A captured step: what it works on, what it relies on, and if it equals the step it was captured from."""
+"""A captured step: its inputs, what it relies on, and if it equals the step it is made of."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Gradients may be summed in another order each time, and Adam makes much of littl
 
 
 class Outcome(NamedTuple):
-    """The results of a step: its terms, as one tensor, and the flags of the optimizers that stepped."""
+    """The results of a step: its terms in one tensor, the flags of optimizers that stepped."""
 
     names: list[str]
     terms: Tensor

@@ -232,7 +232,7 @@ def reads_of_iteration(model: nn.Module) -> Iterator[list[str]]:
 
 
 class Before:
-    """A state to go back to: tensors, random numbers, which moments there are, attributes of parts."""
+    """A state to go back to: tensors, random numbers, moments that exist, attributes of parts."""
 
     def __init__(self, run: Run, state: State, unsure: Sequence[str]) -> None:
         self._run, self._state, self.host = run, state, HostState(run, unsure)

@@ -129,7 +129,10 @@ class GraphStep:
         return self._finish(capture.outcome)
 
     def _verify(self, capture: Capture, batches: Sequence[Batch]) -> dict[str, Tensor]:
-        """Take a step by operators and by the graph, from one state; go on with the graph's if equal."""
+        """Take a step by operators and by the graph, from one state.
+
+        Go on with the graph's if equal.
+        """
         state = State(self.run)
         before = Before(self.run, state, self.unsure)
         with self._on_device(), self.graphs.aside():
@@ -172,7 +175,10 @@ class GraphStep:
         return Outcome(list(terms), values, {name: flag for name, flag in flags.items() if flag is not None})
 
     def _warm_up(self, batches: Sequence[Batch], before: Before) -> tuple[Outcome, str | None]:
-        """Take the first steps aside; return the first one's outcome, and what a graph cannot hold."""
+        """Take the first steps aside.
+
+        Return the first one's outcome, and what a graph cannot hold.
+        """
         with self.graphs.aside():
             with reads_of_iteration(self.run.model) as reads:
                 outcome = self._step(batches)
@@ -207,11 +213,11 @@ class GraphStep:
         return before.has_grown or not all(optim.has_begun for optim in self.run.optims.values())
 
     def _degraded(self, batch: Batch) -> Batch:
-        """Return a batch with its degradations, which choose on the host, so that no graph holds them."""
+        """Return a batch with its degradations, which choose on the host: no graph holds them."""
         return batch if getattr(self.run.model, "transform", None) is None else self.run.model.prepare(batch)
 
     def _images(self, batch: Batch) -> Batch:
-        """Return what is copied to a graph's inputs: a step of unsure parts may ask for other tensors, too."""
+        """Return a graph's inputs: a step of unsure parts may ask for more than lq and gt."""
         wanted = batch if self.unsure else IMAGE_KEYS
         return {key: batch[key].to(self.run.device) for key in wanted if isinstance(batch.get(key), Tensor)}
 
@@ -271,7 +277,7 @@ class GraphStep:
         return next(filter(None, dist.all_gather_object(fault)), None) if self.run.world > 1 else fault
 
     def _cause(self, error: BaseException) -> str:
-        """Say what broke a capture off: the code that it came from, outside PyTorch, and the reason."""
+        """Say what broke a capture off: the code, outside PyTorch, and the reason."""
         apart = ("torch", "srtoolbox.engine", "srtoolbox.compat", type(self.graphs).__module__)
         frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
         names = [f"{frame.f_globals.get('__name__')}." for frame, _ in frames]
@@ -319,7 +325,8 @@ def _hooks_within(run: Run) -> dict[str, Hook]:
 
 def _says_kinds(model: nn.Module) -> bool:
     """True if a class of a plugin says which steps are alike."""
-    owner = next(kind for kind in type(model).__mro__ if "step_kind" in vars(kind))  # `Restorer` at last
+    # `Restorer` at last
+    owner = next(kind for kind in type(model).__mro__ if "step_kind" in vars(kind))
     return owner.__module__.partition(".")[0] not in OWN
 
 

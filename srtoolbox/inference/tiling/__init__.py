@@ -262,7 +262,10 @@ def _rounded_bands(
 
 
 def _rounded_band(run: CheckedRun, source: Source, scale: int, rows: Tile, grid: TileGrid, bits: int) -> Download:
-    """Put the tiles of a row together, on the device; there its values are checked once for all tiles."""
+    """Put the tiles of a row together, on the device.
+
+    There its values are checked once for all tiles.
+    """
     flags: list[Tensor] = []
     is_here = source.device.type == "cpu"
     if not is_here and source.is_plain and len(grid.rows) == len(grid.columns) == 1:
@@ -282,7 +285,7 @@ def _rounded_band(run: CheckedRun, source: Source, scale: int, rows: Tile, grid:
 
 
 def float_bands(run: Run, source: Source, scale: int, grid: TileGrid, first: int = 0) -> Iterator[Tensor]:
-    """Yield bands (1, C, h, W) float32 on the device, neither clipped nor rounded, from `first` on."""
+    """Yield bands (1, C, h, W) float32 on the device, unclipped and unrounded, from `first` on."""
     carry: Tensor | None = None
     for rows in grid.rows:
         if rows.keep_stop * scale <= first:

@@ -103,7 +103,7 @@ class Restorer(nn.Module):
         return terms
 
     def step_kind(self, iteration: int) -> object:
-        """Return what the step after so many iterations is like: equal kinds run the same operators.
+        """Return the kind of the step after so many iterations: equal kinds run the same operators.
 
         A graph is captured for each. A restorer whose `train_step` asks for `self.iteration` says
         by it what follows from the number: a tuple of booleans, say.
