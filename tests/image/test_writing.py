@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from srtoolbox.errors import ImageError, SrtoolboxError
-from srtoolbox.image import (
-    encode_image,
-    read_image,
-    write_image,
-)
-from srtoolbox.image.streaming import _distances
+from srtoolbox.image import decode_image, encode_image, read_image, write_image
+from srtoolbox.image.metadata import Metadata
+from srtoolbox.image.streaming import Form, _distances, _filtered, _strategy_for, write_png
 from tests.image.samples import RGB, RGB16, SMOOTH
 
 
@@ -81,3 +81,26 @@ def test_a_failed_write_leaves_the_old_image(tmp_path: Path) -> None:
 def test_the_distances_of_rows_to_their_neighbours_are_summed_exactly(shape: tuple[int, int]) -> None:
     for rows in (np.random.default_rng(0).integers(0, 256, shape, np.uint8), np.full(shape, 128, np.uint8)):
         assert _distances(rows).tolist() == [sum(min(int(byte), 256 - int(byte)) for byte in row) for row in rows]
+
+
+def _png_of(image: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    write_png(file, [image], Form(*image.shape, 8 * image.dtype.itemsize), Metadata())
+    return file.getvalue()
+
+
+def test_a_png_is_no_larger_than_that_of_cv2(photo: np.ndarray) -> None:
+    large = cv2.resize(photo[:64, :64], None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    for image in (photo, photo[..., :1], large, np.zeros_like(large), photo.astype(np.uint16) * 257):
+        data = _png_of(image)
+        assert np.array_equal(decode_image(data, "x"), image)
+        assert len(data) <= len(encode_image(image))
+
+
+@pytest.mark.parametrize(("channels", "strategy"), [([0, 1, 2], zlib.Z_RLE), ([0, 0, 0], zlib.Z_DEFAULT_STRATEGY)])
+def test_photographs_are_packed_by_their_runs_and_gray_in_three_channels_by_all_that_repeats(
+    channels: list[int], strategy: int, photo: np.ndarray
+) -> None:
+    rows = np.ascontiguousarray(photo[..., channels]).reshape(len(photo), -1)
+    filtered = _filtered(rows, np.zeros(rows.shape[1], np.uint8), 3).reshape(-1)
+    assert _strategy_for(filtered) == strategy
