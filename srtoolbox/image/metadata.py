@@ -72,9 +72,9 @@ def metadata_of_png(data: bytes, orientation: int) -> Metadata:
         found.setdefault(kind, content)
     exif, xmp = blocks_in(chunks)
     return Metadata(
-        icc=_attempt(lambda: unpacked(found[b"iCCP"].partition(b"\0")[2][1:])),
-        exif=_attempt(lambda: upright_exif(exif or b"")),
-        xmp=_attempt(lambda: upright_xmp(xmp or b"")),
+        icc=_attempt(lambda: unpacked(found[b"iCCP"].partition(b"\0")[2][1:])) if b"iCCP" in found else None,
+        exif=_attempt(lambda: upright_exif(exif)) if exif else None,
+        xmp=_attempt(lambda: upright_xmp(xmp)) if xmp else None,
         dpi=_attempt(lambda: _turned(_phys(found[b"pHYs"]), orientation)),
     )
 

@@ -207,6 +207,8 @@ class Upscaler:
                     yield band
                     done += len(band)
                     del band  # before the next one is made
+                    if done == target[0]:
+                        return
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise

@@ -119,6 +119,8 @@ def prepare_folder(folder: Path) -> None:
 
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it; flush the new ones' entries to the disk. Raises OSError."""
+    if folder.is_dir():
+        return
     new = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for each in reversed(new):
