@@ -10,13 +10,15 @@ import copy
 import importlib.util
 import os
 import shutil
+import sysconfig
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from srtoolbox import dist
+from srtoolbox import dist, system
 from srtoolbox.config import Config
 from srtoolbox.errors import RunError
 from srtoolbox.interfaces import repeated_blocks
@@ -51,9 +53,17 @@ def facts_of_device(device: torch.device) -> DeviceFacts:
     if device.type == "cuda":
         with torch.cuda.device(device):
             has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        has_compiler = importlib.util.find_spec("triton") is not None
+        has_compiler = _has_triton()
     ranks = dist.all_gather_object((has_bf16, has_compiler))
     return DeviceFacts(device.type, *(all(column) for column in zip(*ranks, strict=True)))
+
+
+def _has_triton() -> bool:
+    """True if Triton is here with what it builds its launchers by: a C compiler and Python's headers."""
+    has_headers = Path(sysconfig.get_config_var("INCLUDEPY") or "", "Python.h").is_file()
+    has_c = bool(os.environ.get("CC")) or any(map(shutil.which, ("gcc", "clang")))
+    is_complete = system.IS_WINDOWS or (has_headers and has_c)  # there its package brings them
+    return is_complete and importlib.util.find_spec("triton") is not None
 
 
 def choose(asked: Mapping[str, Any], device: DeviceFacts, blocks: int) -> dict[str, Choice]:
@@ -75,7 +85,7 @@ def choose(asked: Mapping[str, Any], device: DeviceFacts, blocks: int) -> dict[s
     if precision or is_graph:
         layout = Choice(True, "convolutions run in it")
     if not device.has_compiler:
-        compilation = Choice(False, "Triton is not installed")
+        compilation = Choice(False, "Triton, or what it needs, is not installed")
     elif blocks < FEWEST_BLOCKS:
         compilation = Choice(False, "no network repeats a block often enough")
     else:

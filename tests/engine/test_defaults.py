@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable
@@ -92,6 +93,31 @@ def test_on_the_cpu_auto_is_the_run_as_it_was(tiny_config: Path, tmp_path: Path)
     assert "resolved" not in run(tiny_config, tmp_path / "plain_again", "max_iters=1").config["runtime"]
 
 
+@pytest.mark.parametrize(
+    ("lacks", "is_windows", "can"),
+    [
+        ("", False, True),
+        ("triton", False, False),
+        ("gcc", False, False),
+        ("Python.h", False, False),
+        ("gcc", True, True),
+    ],
+)
+def test_triton_compiles_by_a_compiler_and_headers(
+    lacks: str, is_windows: bool, can: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if lacks != "Python.h":
+        (tmp_path / "Python.h").touch()
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(defaults.system, "IS_WINDOWS", is_windows)
+    monkeypatch.setattr(defaults.sysconfig, "get_config_var", {"INCLUDEPY": str(tmp_path)}.get)
+    monkeypatch.setattr(defaults.shutil, "which", lambda name: name if name == "gcc" != lacks else None)
+    monkeypatch.setattr(defaults.importlib.util, "find_spec", lambda name: None if name == lacks else name)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    assert defaults.facts_of_device(torch.device("cuda", 0)).has_compiler is can
+
+
 def test_the_log_tells_the_choice_in_one_line(
     tiny_config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,7 +128,7 @@ def test_the_log_tells_the_choice_in_one_line(
     lines = [line for line in caplog.messages if "auto" in line]
     assert lines == [
         "runtime 'auto': amp='bf16' (the card computes in it), channels_last=True (convolutions run in it), "
-        "compile=False (Triton is not installed), graph=True (a step is launched as one)"
+        "compile=False (Triton, or what it needs, is not installed), graph=True (a step is launched as one)"
     ]
 
 
