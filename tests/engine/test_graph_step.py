@@ -23,6 +23,7 @@ from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.loop import iterations
 from srtoolbox.engine.run import Run
 from srtoolbox.engine.step import cuda, frozen, graph
+from srtoolbox.engine.step.capture import distance
 from srtoolbox.models.restorers.base import Restorer
 from srtoolbox.registry import HOOKS, LOSSES, MODELS, OPTIMIZERS, TRANSFORMS
 from tests.engine.ranks import run_on_ranks
@@ -419,6 +420,14 @@ def test_a_capture_that_breaks_off_leaves_the_scale_as_it_was(
     trained("runtime.amp=fp16", optimizer, f"optim.generator.clip={clip}")
     (message,) = warnings.messages
     assert "Doubting.step" in message
+
+
+@pytest.mark.parametrize(("factor", "is_same"), [(1.0, True), (1.001, True), (0.0, False), (1.5, False)])
+def test_an_update_that_is_missing_is_not_hidden_by_counts_and_scales(factor: float, is_same: bool) -> None:
+    start = [torch.zeros(100, 10), *torch.zeros(50), torch.tensor(65536.0), torch.zeros(5, dtype=torch.bool)]
+    expected = [torch.full((100, 10), 1e-4), *torch.ones(50), torch.tensor(131072.0), torch.zeros(5, dtype=torch.bool)]
+    by_graph = [factor * expected[0], *expected[1:]]
+    assert (distance(by_graph, expected, start) is None) is is_same
 
 
 def test_a_capture_that_broke_off_is_ended_for_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
 from torch import Tensor
 
 from srtoolbox.data.datasets.base import Batch
@@ -14,7 +15,7 @@ from srtoolbox.engine.step.frozen import Constants, State
 if TYPE_CHECKING:
     from srtoolbox.engine.run import Run
 
-TERMS, UPDATES = 1e-4, 0.02
+TERMS, UPDATES = 1e-4, 0.05
 """Relative differences beyond rounding: of a loss term, and of all that a step changes.
 
 Gradients may be summed in another order each time, and Adam makes much of little ones."""
@@ -70,11 +71,23 @@ def difference(by_graph: Outcome, expected: Tensor) -> str | None:
 
 
 def distance(tensors: Sequence[Tensor], expected: Sequence[Tensor], start: Sequence[Tensor]) -> str | None:
-    """Return the sentence about an update that a graph does otherwise, None if it is the same."""
-    triples = [rows for rows in zip(tensors, expected, start, strict=True)]
-    away = sum(float((now.detach() - value).double().nan_to_num().square().sum()) for now, value, _ in triples)
-    steps = sum(float((value - first).double().nan_to_num().square().sum()) for _, value, first in triples)
-    if away <= UPDATES**2 * steps:
+    """Return the sentence about an update that a graph does otherwise, None if it is the same.
+
+    Each tensor is judged by how far it should go, and counts by its size: weights, moments and
+    counts of steps go so differently far that in one sum the larger would hide all others.
+    """
+    away = size = 0.0
+    for now, value, first in zip(tensors, expected, start, strict=True):
+        step, error = _squares(value, first), _squares(now, value)
+        away += now.numel() * (min(error / step, 1.0) if step else float(error > 0))
+        size += now.numel() * (step > 0 or error > 0)
+    share = (away / size) ** 0.5 if size else 0.0
+    if share <= UPDATES:
         return None
-    share = (away / steps) ** 0.5 if steps else float("inf")
     return f"weights and moments after the step and after its graph differ by {share:.2g} of the update"
+
+
+def _squares(one: Tensor, other: Tensor) -> float:
+    """Return the sum of squared differences of two tensors of any kind, booleans too."""
+    values = [(torch.view_as_real(value) if value.is_complex() else value).double() for value in (one.detach(), other)]
+    return float((values[0] - values[1]).nan_to_num(posinf=1e100, neginf=-1e100).square().sum())
