@@ -12,6 +12,7 @@ from rich.console import Console
 
 import srtoolbox
 from srtoolbox import Upscaler, load_network, read_image, upscale_folder, write_image
+from srtoolbox.apps import networks
 from srtoolbox.apps.export import export_files, export_onnx
 from srtoolbox.apps.networks import make_upscaler
 from srtoolbox.cli import main
@@ -92,3 +93,18 @@ def test_a_device_that_only_this_runtime_has(command: list[str], folder: Path, c
     assert main(argv) != 0
     streams = capsys.readouterr()
     assert "device 'directml': this onnxruntime has no DmlExecutionProvider; install" in streams.out + streams.err
+
+
+def test_the_device_of_the_config_is_that_of_files_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = []
+    load = networks.load_network
+
+    def load_recorded(*args, device, **options):
+        devices.append(device)
+        return load(*args, device="cpu", **options)
+
+    monkeypatch.setattr(networks, "load_network", load_recorded)
+    for device in ("cpu", "auto"):
+        overrides = [f"runtime.device={device}"]
+        srtoolbox.test(folder / "tiny.py", folder / "tiny.onnx", overrides=overrides, console=QUIET)
+    assert devices == ["cpu", "auto"]

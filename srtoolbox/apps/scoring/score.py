@@ -109,7 +109,8 @@ def test(
             sets, metrics = sets_and_metrics(loaded, datasets)
             with outputs:
                 baseline = baseline or outputs.has_baseline
-                networks = dict(load_all(loaded, names, place, baseline=baseline, trial=trial, named=device))
+                named = device or (loaded.get("runtime") or {}).get("device")
+                networks = dict(load_all(loaded, names, place, baseline=baseline, trial=trial, named=named))
                 refuse_other_scales(networks, sets)
                 results = _score_all(networks, sets, metrics, place, outputs)
                 if not dist.is_main():
