@@ -14,6 +14,7 @@ from rich.console import Console
 
 import srtoolbox
 from srtoolbox.apps.folder import upscale as application
+from srtoolbox.apps.networks import Checkpoint
 from srtoolbox.cli import main
 from srtoolbox.errors import OptionError, PieceError
 from srtoolbox.image import write_image
@@ -110,11 +111,16 @@ def test_what_differs_between_pieces_is_told(
     upscale(1, 3)
     with pytest.raises(PieceError, match="of 3 pieces, not of 4: give --shard I/3"):
         upscale(2, 4)
+    chosen = tmp_path / "chosen.py"
+    chosen.write_text("model = dict(generator=dict(type='ESPCN', scale=3, activation='relu'))")
+    other = "with network [0-9a-f]{16}, this call has [0-9a-f]{16}"
     differences: tuple[tuple[dict[str, Any], str], ...] = (
         ({"suffix": "_x"}, "with suffix _sr, this call has _x"),
         ({"ext": "webp"}, "with ext png, this call has webp"),
         ({"ensemble": True}, "with ensemble False, this call has True"),
-        ({"network": bicubic}, "with network [0-9a-f]{16}, this call has [0-9a-f]{16}"),
+        ({"network": bicubic}, other),
+        ({"network": Checkpoint(espcn, config=str(chosen))}, other),
+        ({"network": Checkpoint(espcn, trial=False)}, other),
     )
     for options, words in differences:
         with pytest.raises(PieceError, match=words):

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from srtoolbox.apps.folder.plan import STREAM, Job, is_single
-from srtoolbox.apps.networks import Checkpoint, NetworkSource, UpscalerSettings
+from srtoolbox.apps.networks import Checkpoint, NetworkSource, UpscalerSettings, generator_of
 from srtoolbox.errors import OptionError
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.io.files import sha256
@@ -125,4 +125,5 @@ def _identity(network: NetworkSource) -> str | None:
     except OSError:
         return None
     others = checkpoint.scale, checkpoint.weights, checkpoint.alpha if checkpoint.other else None
-    return hashlib.sha256(json.dumps([*files, *others]).encode()).hexdigest()[:16]
+    chosen = generator_of(checkpoint.config), checkpoint.trial  # of weights that do not tell all
+    return hashlib.sha256(json.dumps([*files, *others, *chosen], default=repr).encode()).hexdigest()[:16]
