@@ -120,7 +120,7 @@ def advise(profile: Profile) -> list[str]:
     if (network > 0.5 * total or (profile.busy or 0) > 0.5 * total) and not settings.get("amp"):
         text = "The network is most of it: runtime.amp='bf16' with runtime.channels_last=True"
         advice.append(f"{text} halves that where the hardware has bfloat16, at a small loss of precision.")
-    return advice or ["Nothing stands out: the network takes the time, in reduced precision already."]
+    return advice or ["Nothing stands out: no part of an iteration is out of proportion."]
 
 
 def _advice_on_loading(making: Mapping[str, float], in_loop: float, profile: Profile) -> str:
