@@ -81,8 +81,6 @@ def _size(text: str) -> tuple[int, int]:
 def _check_names(parser: CommandParser, args: argparse.Namespace) -> None:
     if not (args.onnx or args.torch_export):
         parser.error("say what to write: --onnx FILE.onnx or --torch-export FILE.pt2")
-    if args.opset is not None and args.onnx is None:
-        parser.error("--opset is for --onnx")
     for path, suffix in ((args.onnx, ".onnx"), (args.torch_export, ".pt2")):
         if path is not None and Path(path).suffix != suffix:
             parser.error(f"{path}: the suffix is {suffix}")

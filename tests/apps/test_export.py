@@ -209,7 +209,7 @@ def test_missing_package(tmp_path: Path, photo: np.ndarray, monkeypatch) -> None
         (["c.pth"], "say what to write"),
         (["c.pth", "--onnx", "m.pt2"], "the suffix is .onnx"),
         (["c.pth", "--onnx", "m.onnx", "--static", "960"], "height x width is wanted"),
-        (["c.pth", "--torch-export", "m.pt2", "--opset", "17"], "--opset is for --onnx"),
+        (["c.pth", "--torch-export", "m.pt2", "--opset", "17"], "--opset is for ONNX"),
     ],
 )
 def test_wrong_arguments(argv, message, capsys) -> None:

@@ -76,7 +76,7 @@ def export_files(
         SrtoolboxError: a checkpoint or image that cannot be read, or as `export_onnx`.
     """
     if opset is not None and onnx is None:
-        raise OptionError("opset is for ONNX: name a file to write by --onnx")
+        raise OptionError("opset is for ONNX: name a file of it, too")
     module = load(network, "cpu")[0]
     if isinstance(module, Opaque):
         raise SrtoolboxError("an ONNX file is exported already; name the checkpoint that it was made of")
