@@ -35,7 +35,7 @@ from srtoolbox.image.saving import check_form, encode_bands, form_of, write_band
 from srtoolbox.image.streaming import Form
 from srtoolbox.inference.upscaler import Upscaler, picture_bands
 from srtoolbox.interfaces import facts_of
-from srtoolbox.io.pieces import Pieces
+from srtoolbox.io.pieces import Pieces, Shard
 from srtoolbox.io.threads import BackgroundWriter, map_ahead
 from srtoolbox.logger import CONSOLE, Lines, progress_bar
 from srtoolbox.registry import NETWORKS
@@ -79,6 +79,7 @@ class Reading(NamedTuple):
     ext: str = ".png"
     """The format on standard output."""
     workers: int = 2
+    skip_existing: bool = False
 
 
 def upscale_folder(
@@ -105,22 +106,18 @@ def upscale_folder(
 
     Args:
         network: a network, a checkpoint, or an `Upscaler`, which has its settings already.
-        inputs: images, folders (recursive), patterns like 'in/**/*.png', https addresses, '-' for
-            standard input.
-        out: a folder, an image file for a single result, '-' for standard output; None: beside each
-            image.
+        inputs: images, folders (recursive), patterns ('in/**/*.png'), https addresses, '-' (stdin).
+        out: a folder, a file for a single result, '-' for standard output; None: beside each image.
         suffix: what comes behind the name.
         ext: 'png', 'jpg', 'webp', 'tiff', 'bmp', or 'same' for that of the image; None is png.
         quality: 1 ... 100 for jpg and webp.
         skip_existing: leave alone what has a result already; it goes by names.
         shard: (3, 8) or '3/8' upscales the third of eight pieces, which together are one run;
             called again after an interruption it goes on. `out` is a folder.
-        check_shards: upscale nothing; look whether so many pieces have done all. What they have not
-            is in `failed`.
+        check_shards: upscale nothing; return what so many pieces have not done in `failed`.
         workers: images read ahead and written at a time, 1 ... 64.
         transparency: what upscales alpha: the network, bicubic interpolation, or an `Upscaler`.
-        device: where a checkpoint's network runs; None is a GPU where there is one. A module stays
-            where it is.
+        device: where a checkpoint's network runs (None: a GPU, if any); a module stays where it is.
         console: where lines and the progress bar go; None is the terminal or notebook.
         settings: arguments of `Upscaler`, such as `tile=512`.
 
@@ -130,43 +127,77 @@ def upscale_folder(
         SrtoolboxError: inputs or names that are refused, a checkpoint that cannot be read.
     """
     check_settings(upscale_folder, settings)
-    sources = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
+    names = _names(inputs)
     naming = Naming(None if out is None else os.fspath(out), suffix, ext or "png")
     _check_options(naming, ext, quality, workers, transparency)
-    console = console or (Console(stderr=True) if naming.out == STREAM else CONSOLE)
-    names = [os.fspath(source) for source in sources]
     piece = check_options(shard, check_shards, names, naming.out)
     planned = plan(names, naming)
-    pieces = None
-    if count := check_shards or (piece and piece.count):
-        options = {"suffix": suffix, "ext": naming.ext, "quality": quality}
-        options |= options_of(network, transparency, settings)
-        pieces = pieces_of(planned.jobs, str(naming.out), count, options)
+    count = check_shards or (piece and piece.count)
+    pieces = _pieces(planned, naming, count, quality, network, transparency, settings) if count else None
+    console = console or (Console(stderr=True) if naming.out == STREAM else CONSOLE)
     if pieces is not None and piece is None:
-        with Lines(console) as lines:
-            return _checked(planned, pieces, lines)
-    upscaler, alpha = _upscalers(network, device, transparency, settings)
+        return _checked(planned, pieces, console)
+    upscalers = _upscalers(network, device, transparency, settings)
+    reading = Reading(quality, f".{naming.ext}", workers, skip_existing)
+    return _upscale_planned(planned, pieces, piece, upscalers, reading, console)
+
+
+def _names(inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
+    sources = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
+    return [os.fspath(source) for source in sources]
+
+
+def _pieces(
+    planned: Plan,
+    naming: Naming,
+    count: int,
+    quality: int | None,
+    network: NetworkSource | Upscaler,
+    transparency: str | Upscaler,
+    settings: UpscalerSettings,
+) -> Pieces:
+    """Return the record of so many pieces, with all that decides a result."""
+    options = {"suffix": naming.suffix, "ext": naming.ext, "quality": quality}
+    options |= options_of(network, transparency, settings)
+    return pieces_of(planned.jobs, str(naming.out), count, options)
+
+
+def _upscale_planned(
+    planned: Plan,
+    pieces: Pieces | None,
+    piece: Shard | None,
+    upscalers: tuple[Upscaler, Upscaler],
+    reading: Reading,
+    console: Console,
+) -> FolderResult:
+    """Upscale the images of a plan, or of one of its pieces, and say how many."""
     start = time.perf_counter()
     with begin(planned.jobs, pieces, piece) as work, Lines(console) as lines:
-        existing = {job for job in work.jobs if skip_existing and job.target and job.target.exists()}.union(work.done)
+        existing = {job for job in work.jobs if reading.skip_existing and job.target and job.target.exists()}
+        existing |= set(work.done)
         for job in existing.difference(work.done):
             work.keep(job, None)
         jobs = [job for job in work.jobs if job not in existing]
         if piece is not None:
             lines.say(f"{piece}: {len(work.jobs)} of {counted(len(planned.jobs), 'image')}")
         _say_left_out(planned, len(existing), lines)
-        run = _Run(upscaler, alpha, Reading(quality, f".{naming.ext}", workers), lines, keep=work.keep)
+        run = _Run(*upscalers, reading, lines, keep=work.keep)
         with progress_bar("upscaling", console) as show:
             run.upscale_all(jobs, show)
-    skipped = f", {len(existing)} skipped" if skip_existing or existing else ""
+    skipped = f", {len(existing)} skipped" if reading.skip_existing or existing else ""
     counts = f"{len(jobs) - len(run.failed)} upscaled, {len(run.failed)} failed{skipped}"
     console.print(f"{counts}, {time.perf_counter() - start:.1f} s", highlight=False)
     done = [job for job in jobs if job.source not in run.failed]
     return FolderResult(done, run.failed, sorted(existing), planned.left_out, planned.unread)
 
 
-def _checked(planned: Plan, pieces: Pieces, lines: Lines) -> FolderResult:
+def _checked(planned: Plan, pieces: Pieces, console: Console) -> FolderResult:
     """Report what all pieces have done, and what is missing."""
+    with Lines(console) as lines:
+        return _say_outcome(planned, pieces, lines)
+
+
+def _say_outcome(planned: Plan, pieces: Pieces, lines: Lines) -> FolderResult:
     done, failed = outcome(planned.jobs, pieces)
     _say_left_out(planned, 0, lines)
     for line in pieces.unfinished(lambda shard: [job.source for job in shard.take(planned.jobs)]):

@@ -139,42 +139,38 @@ def convert(
         subimages, step, thresh: see `SubImages`; a step of None is half their side.
         shard: (3, 8) or '3/8' converts the third of eight pieces, a shard of each store. Without
             it, pieces that are all done are made one LMDB, in which no image is decoded again.
-        check_shards: convert nothing; raise what is missing of so many pieces, and return all of
-            it.
-        workers: images decoded at a time; None takes one per CPU.
+        check_shards: convert nothing; raise what is missing of so many pieces, or return the whole.
+        workers: images decoded at a time (None: one per CPU).
         overwrite: replace finished stores of another conversion.
         note: called with each line on what will be done, before it is, and on what was.
 
     Raises:
         DamagedImagesError: images that cannot be read, all named; the others are stored.
         DataError: folders or options that cannot be, a store that is there or in use, a full disk.
-        PieceError: pieces that are missing, of another number, with other options or of other
-            images.
+        PieceError: pieces that are missing, of another number, or with other options or images.
     """
     piece = check_shard_options(shard, check_shards)
-    if cut and lq is None:
-        raise OptionError("cut goes with --lq: LQ that is made is made of GT cut to multiples of the scale")
     squares = None if subimages is None else SubImages(subimages, step or subimages // 2, thresh)
-    recipe = Recipe(encoding, scale, None if lq is None else os.fspath(lq), lq_name, squares, small, cut)
-    outputs = _outputs(os.fspath(out), recipe, is_split=split is not None)
-    start = time.perf_counter()
-    plan = make_plan(os.fspath(folder), recipe)
+    folder, out, lq = os.fspath(folder), os.fspath(out), None if lq is None else os.fspath(lq)
+    recipe = _possible(Recipe(encoding, scale, lq, lq_name, squares, small, cut))
+    outputs, start = _outputs(out, recipe, is_split=split is not None), time.perf_counter()
+    plan = make_plan(folder, recipe)
     plans = [plan] if split is None else split_plan(plan, split)
     for line in _announcement(plan, plans):
         note(line)
-    pairs = list(zip(plans, outputs, strict=True))
     count = check_shards or (piece.count if piece else None if overwrite else count_in(Path(out) / RECORD))
-    pieces = pieces_of(os.fspath(out), count, plan, split) if count else None
-    if pieces is not None and check_shards is not None:
-        stores = check_pieces(pairs, pieces)
-    else:
-        stores = _write(pairs, pieces, piece, workers, overwrite)
-    names = ["training", "validation"] if split is not None else [""]
-    parts = [StoredPart(*part) for part in zip(names, plans, stores, strict=True)]
-    conversion = Conversion(parts, time.perf_counter() - start, piece)
+    pieces = pieces_of(out, count, plan, split) if count else None
+    pairs = list(zip(plans, outputs, strict=True))
+    stores = _write(pairs, pieces, piece, workers, overwrite, is_check=check_shards is not None)
+    conversion = Conversion(_name_parts(plans, stores), time.perf_counter() - start, piece)
     for line in conversion.report():
         note(line)
     return conversion
+
+
+def _name_parts(plans: Sequence[Plan], stores: Sequence[list[Summary]]) -> list[StoredPart]:
+    names = ["training", "validation"] if len(plans) > 1 else [""]
+    return [StoredPart(*part) for part in zip(names, plans, stores, strict=True)]
 
 
 def add_index(path: str | os.PathLike[str], *, note: Callable[[str], object] = lambda line: None) -> bool:
@@ -190,10 +186,28 @@ def add_index(path: str | os.PathLike[str], *, note: Callable[[str], object] = l
     return any(are_new)
 
 
+def _possible(recipe: Recipe) -> Recipe:
+    """Return a recipe whose settings go together. Raises OptionError."""
+    if recipe.cut and recipe.lq is None:
+        raise OptionError("cut goes with --lq: LQ that is made is made of GT cut to multiples of the scale")
+    return recipe
+
+
 def _write(
-    parts: Sequence[Part], pieces: Pieces | None, piece: Shard | None, workers: int | None, overwrite: bool
+    parts: Sequence[Part],
+    pieces: Pieces | None,
+    piece: Shard | None,
+    workers: int | None,
+    overwrite: bool,
+    *,
+    is_check: bool,
 ) -> list[list[Summary]]:
-    """Write all stores, or those of one piece, or (None) join what all pieces have written."""
+    """Write all stores, or those of one piece, or (None) join what all pieces have written.
+
+    A check writes nothing, and returns what is there.
+    """
+    if pieces is not None and is_check:
+        return check_pieces(parts, pieces)
     with progress_bar("converting") as show:
         if pieces is None:
             return write_all(parts, workers=workers, overwrite=overwrite, progress=show)
