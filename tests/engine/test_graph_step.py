@@ -126,6 +126,14 @@ class Noising:
         return {**images, "lq": images["lq"] + strength * torch.rand_like(images["lq"])}
 
 
+@TRANSFORMS.register
+class Sharpening:
+    """Adds another image, which losses may compare with."""
+
+    def __call__(self, images: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {**images, "sharp": images["gt"] + torch.rand_like(images["gt"])}
+
+
 VARIANTS: dict[str, tuple[str, ...]] = {
     "plain": (),
     "accumulated": ("accumulate=3",),
@@ -136,6 +144,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "fp16, not fused": ("runtime.amp=fp16", RPROP),
     "degraded": ("model.preprocess={'type': 'Noising'}",),
     "degraded, accumulated": ("model.preprocess={'type': 'Noising'}", "accumulate=2"),
+    "another target": ("model.preprocess={'type': 'Sharpening'}", "model.targets={'pixel': 'sharp'}"),
     "normalised": (NORM,),
     "frozen": (NORM, "optim.generator.frozen=['conv_first']"),
     "groups": ("optim.generator.param_groups={'conv3': {'lr': 1e-4, 'weight_decay': 0.1}}",),
@@ -460,8 +469,16 @@ def test_a_plugin_that_says_nothing_is_verified_and_captured(
     assert verified == [1, 2, 4, 8] and not warnings.messages and place.graphs.captures == 1
 
 
-def test_other_tensors_of_a_batch_come_into_the_graph(trained: Trained, place: Place) -> None:
-    trained("model.type=ByDraw")
+@MODELS.register
+class SurelyByDraw(ByDraw):
+    """Says of itself that a graph can hold it."""
+
+    capturable = True
+
+
+@pytest.mark.parametrize("kind", ["ByDraw", "SurelyByDraw"])
+def test_other_tensors_of_a_batch_come_into_the_graph(kind: str, trained: Trained, place: Place) -> None:
+    trained(f"model.type={kind}")
     assert place.graphs.captures == 1
 
 

@@ -217,8 +217,10 @@ class GraphStep:
         return batch if getattr(self.run.model, "transform", None) is None else self.run.model.prepare(batch)
 
     def _images(self, batch: Batch) -> Batch:
-        """Return a graph's inputs: a step of unsure parts may ask for more than lq and gt."""
-        wanted = batch if self.unsure else IMAGE_KEYS
+        """Return a graph's inputs: a plugin may ask for more than the images and targets."""
+        model = self.run.model
+        is_own = type(model).__module__.partition(".")[0] in OWN
+        wanted = (*IMAGE_KEYS, *model.targets.values()) if is_own and not self.unsure else batch
         return {key: batch[key].to(self.run.device) for key in wanted if isinstance(batch.get(key), Tensor)}
 
     @contextlib.contextmanager
