@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
-import importlib.util
 import io
 import json
 import logging
@@ -48,7 +47,6 @@ from srtoolbox.logger import LOGGER
 from srtoolbox.registry import DATASETS, LOSSES, NETWORKS
 
 SCALE = 4
-HAS_GRAPH = importlib.util.find_spec("srtoolbox.engine.step.graph") is not None
 BASE = "by hand bf16 channels_last"
 Row = dict[str, Any]
 
@@ -223,7 +221,6 @@ def sides_of(name: str, setting: Setting) -> dict[str, Callable[[], Side] | str]
         return lambda: Toolbox(config, device, Path(tempfile.mkdtemp(dir=setting.folder)), **runtime)
 
     missing = "" if device.type == "cuda" else "graphs are of CUDA devices"
-    missing = missing if HAS_GRAPH else "this version of the toolbox has no graph"
     return {
         "by hand fp32": lambda: ByHand(config, device, is_fast=False),
         BASE: lambda: ByHand(config, device, is_fast=True),
