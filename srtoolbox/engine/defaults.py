@@ -74,9 +74,9 @@ def choose(asked: Mapping[str, Any], device: DeviceFacts, blocks: int) -> dict[s
         device: where the run is.
         blocks: the equal blocks of the network that has most.
     """
-    wanted = [key for key in PLAIN if asked.get(key) == AUTO]
+    keys = [key for key in PLAIN if asked.get(key) == AUTO]
     if device.kind != "cuda":
-        return {key: Choice(PLAIN[key], f"device {device.kind}") for key in wanted}
+        return {key: Choice(PLAIN[key], f"device {device.kind}") for key in keys}
     amp = Choice("bf16", "the card computes in it") if device.has_bf16 else Choice(None, "the card has no bf16")
     precision = amp.value if asked.get("amp") == AUTO else asked.get("amp")
     graph = Choice(True, "a step is launched as one")
@@ -91,16 +91,16 @@ def choose(asked: Mapping[str, Any], device: DeviceFacts, blocks: int) -> dict[s
     else:
         compilation = Choice("blocks", f"a block is there {blocks} times, and compiled once")
     every = {"amp": amp, "channels_last": layout, "compile": compilation, "graph": graph}
-    return {key: every[key] for key in wanted}
+    return {key: every[key] for key in keys}
 
 
-def settled(runtime: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def runtime_values(runtime: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return `runtime` with what 'auto' has become; where that is not known, what `before` has.
 
     A setting that is as in PLAIN is left out: it is no other than one that a config lacks.
     """
-    chosen = {**PLAIN, **(settled(before) if before else {}), **(runtime.get(RESOLVED) or {})}
-    values = {key: chosen[key] if key in PLAIN and value == AUTO else value for key, value in runtime.items()}
+    choices = {**PLAIN, **(runtime_values(before) if before else {}), **(runtime.get(RESOLVED) or {})}
+    values = {key: choices[key] if key in PLAIN and value == AUTO else value for key, value in runtime.items()}
     values.pop(RESOLVED, None)
     return {key: value for key, value in values.items() if key not in PLAIN or value != PLAIN[key]}
 
@@ -129,7 +129,7 @@ def resolve(
         blocks = max((len(repeated_blocks(network)) for network in networks), default=0)
         choices = choose(runtime, device_facts, blocks)
     else:
-        earlier = {**PLAIN, **settled(before.get("runtime") or {})}
+        earlier = {**PLAIN, **runtime_values(before.get("runtime") or {})}
         choices = {key: Choice(earlier[key], "as this run began") for key in PLAIN if key in asked}
         _check_able({key: choice.value for key, choice in choices.items()}, device_facts)
     config = copy.deepcopy(config)

@@ -21,7 +21,7 @@ from srtoolbox.data.loading.ahead import Batches, batches_for
 from srtoolbox.data.loading.draws import EndlessSampler
 from srtoolbox.data.loading.kept import kept_batches
 from srtoolbox.data.loading.loader import TrainLoader
-from srtoolbox.engine.defaults import resolve, settled
+from srtoolbox.engine.defaults import resolve, runtime_values
 from srtoolbox.engine.device import (
     compile_network,
     default_threads,
@@ -119,7 +119,7 @@ class Run:
         self.model = MODELS.build(config["model"]).to(self.device)
         learning = [network for name, network in self.model.networks().items() if name in config["optim"]]
         self.config, self.choices = resolve(config, self.device, learning, earlier)
-        self.runtime = settled(self.config.get("runtime") or {})
+        self.runtime = runtime_values(self.config.get("runtime") or {})
         if self.runtime.get("channels_last"):
             self.model.to(memory_format=torch.channels_last)
         self.networks: dict[str, nn.Module] = dict(self.model.networks())

@@ -62,17 +62,17 @@ def load_onnx(
 
 def _own(file: OnnxFile, session: InferenceSession) -> tuple[Graph, NetworkFacts]:
     """Return what a file of ours says; one of an earlier release does not say all."""
-    told = file.metadata
+    notes = file.metadata
     try:
-        colour, field = told["colour"], told.get("receptive_field", "unknown")
-        multiple = int(told.get("size_multiple") or max(1, int(told["smallest_side"]) - 1))
+        colour, field = notes["colour"], notes.get("receptive_field", "unknown")
+        multiple = int(notes.get("size_multiple") or max(1, int(notes["smallest_side"]) - 1))
         radius = None if field == "unknown" else int(field)
-        facts = NetworkFacts(int(told["scale"]), CHANNELS[colour], colour, multiple, radius)
+        facts = NetworkFacts(int(notes["scale"]), CHANNELS[colour], colour, multiple, radius)
     except (KeyError, ValueError) as error:
         raise CheckpointError(
             f"{file.path}: what it says about itself is damaged ({error!r}); export it again"
         ) from error
-    layout = told.get("layout", "nchw")
+    layout = notes.get("layout", "nchw")
     doors = [door for door in _doors(file, session) if (door.layout, door.channels) == (layout, facts.in_channels)]
     if not doors or multiple < 1 or facts.scale < 1 or (radius or 0) < 0:
         raise CheckpointError(f"{file.path}: is not what it says about itself; export it again")

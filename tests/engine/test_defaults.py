@@ -13,7 +13,7 @@ import torch
 
 from srtoolbox.config import Config
 from srtoolbox.engine import defaults
-from srtoolbox.engine.defaults import PLAIN, DeviceFacts, choose, resolve, settled
+from srtoolbox.engine.defaults import PLAIN, DeviceFacts, choose, resolve, runtime_values
 from srtoolbox.engine.device import compile_network
 from srtoolbox.engine.job.job import train
 from srtoolbox.engine.job.report import describe
@@ -160,7 +160,7 @@ def test_a_machine_that_cannot_go_on_says_so(
     with pytest.raises(RunError, match=r"began with runtime\.amp='bf16'.* this card has no bf16.* runtime\.amp=None"):
         resolve(config, torch.device("cpu"), [], before)
     told = Config.fromfile(str(tiny_config), [*ASKED, "runtime.amp=None"])
-    assert settled(resolve(told, torch.device("cpu"), [], before)[0]["runtime"])["compile"] == "blocks"
+    assert runtime_values(resolve(told, torch.device("cpu"), [], before)[0]["runtime"])["compile"] == "blocks"
     monkeypatch.setattr(defaults, "facts_of_device", lambda device: old._replace(has_compiler=False))
     with pytest.raises(RunError, match=r"runtime\.compile='blocks'.* no compiler is installed here"):
         resolve(told, torch.device("cpu"), [], before)

@@ -136,7 +136,7 @@ def upscale_folder(
     pieces = _pieces(planned, naming, count, quality, network, transparency, settings) if count else None
     console = console or (Console(stderr=True) if naming.out == STREAM else CONSOLE)
     if pieces is not None and piece is None:
-        return _checked(planned, pieces, console)
+        return _report_pieces(planned, pieces, console)
     upscalers = _upscalers(network, device, transparency, settings)
     reading = Reading(quality, f".{naming.ext}", workers, skip_existing)
     return _upscale_planned(planned, pieces, piece, upscalers, reading, console)
@@ -191,24 +191,20 @@ def _upscale_planned(
     return FolderResult(done, run.failed, sorted(existing), planned.left_out, planned.unread)
 
 
-def _checked(planned: Plan, pieces: Pieces, console: Console) -> FolderResult:
+def _report_pieces(planned: Plan, pieces: Pieces, console: Console) -> FolderResult:
     """Report what all pieces have done, and what is missing."""
     with Lines(console) as lines:
-        return _say_outcome(planned, pieces, lines)
-
-
-def _say_outcome(planned: Plan, pieces: Pieces, lines: Lines) -> FolderResult:
-    done, failed = outcome(planned.jobs, pieces)
-    _say_left_out(planned, 0, lines)
-    for line in pieces.unfinished(lambda shard: [job.source for job in shard.take(planned.jobs)]):
-        lines.say(line)
-    # else by piece
-    at_fault = {source: reason for source, reason in failed.items() if reason != NOT_YET}
-    for source, reason in at_fault.items():
-        lines.say(f"error: {reason}" if source in reason else f"error: {source}: {reason}")
-    missing = f", {len(failed) - len(at_fault)} missing" if len(failed) > len(at_fault) else ""
-    lines.say(f"{counted(pieces.count, 'piece')}: {len(done)} upscaled, {len(at_fault)} failed{missing}")
-    return FolderResult(done, failed, [], planned.left_out, planned.unread)
+        done, failed = outcome(planned.jobs, pieces)
+        _say_left_out(planned, 0, lines)
+        for line in pieces.unfinished(lambda shard: [job.source for job in shard.take(planned.jobs)]):
+            lines.say(line)
+        # else by piece
+        at_fault = {source: reason for source, reason in failed.items() if reason != NOT_YET}
+        for source, reason in at_fault.items():
+            lines.say(f"error: {reason}" if source in reason else f"error: {source}: {reason}")
+        missing = f", {len(failed) - len(at_fault)} missing" if len(failed) > len(at_fault) else ""
+        lines.say(f"{counted(pieces.count, 'piece')}: {len(done)} upscaled, {len(at_fault)} failed{missing}")
+        return FolderResult(done, failed, [], planned.left_out, planned.unread)
 
 
 def _check_options(naming: Naming, ext: str | None, quality: int | None, workers: int, transparency: object) -> None:

@@ -103,7 +103,7 @@ class Texts(Names):
         lines = lines[order]
         return order, order[:-1][lines[1:] == lines[:-1]]
 
-    def taken(self, order: np.ndarray) -> Texts:
+    def at(self, order: np.ndarray) -> Texts:
         """Return the texts of some numbers."""
         rows, lengths = (each[order] for each in self.padded())
         bounds = np.zeros(len(order) + 1, self.bounds.dtype)
@@ -196,7 +196,7 @@ class Index(NamedTuple):
         """Return the shapes (n, 3) of some images, column by column in memory."""
         shapes = np.empty((3, len(places)), np.int32)
         for target, column in zip(shapes, (self.heights, self.widths, self.channels), strict=True):
-            target[:] = taken(column, places)
+            target[:] = entries_at(column, places)
         return shapes.T
 
     def dtype(self, place: int) -> str:
@@ -228,7 +228,7 @@ def _are_equal(one: np.ndarray, other: np.ndarray) -> bool:
     return len(one) == len(other) and all(np.array_equal(one[b], other[b]) for b in blocks(len(one)))
 
 
-def taken(column: np.ndarray, places: Places) -> np.ndarray:
+def entries_at(column: np.ndarray, places: Places) -> np.ndarray:
     """Return the entries of a column at some places: a view where they are in a row."""
     if isinstance(places, range) and places.step == 1:
         return column[places.start : max(places.start, places.stop)]

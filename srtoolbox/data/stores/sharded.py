@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from srtoolbox.data.stores.base import Places, Shape, Store, Window, missing
-from srtoolbox.data.stores.index import Names, Texts, taken
+from srtoolbox.data.stores.index import Names, Texts, entries_at
 from srtoolbox.data.stores.lmdb import LmdbStore, is_lmdb
 from srtoolbox.data.stores.lmdb_writer import LmdbWriter
 from srtoolbox.errors import DataError
@@ -122,7 +122,7 @@ class ShardedStore(Store):
 
     def shapes(self, places: Places) -> np.ndarray:
         order, ends = self._keys.order, self._keys.ends
-        numbers = np.asarray(places) if order is None else taken(order, places)
+        numbers = np.asarray(places) if order is None else entries_at(order, places)
         shapes = np.empty((3, len(numbers)), np.int32).T
         for shard, start, end in zip(self._shards, ends, ends[1:], strict=False):
             of_shard = (numbers >= start) & (numbers < end)
@@ -201,7 +201,7 @@ class _Keys(Names):
 
     def packed(self) -> Texts:
         joined = Texts.joined(self._parts)
-        return joined if self.order is None else joined.taken(self.order)
+        return joined if self.order is None else joined.at(self.order)
 
     def locate(self, place: int) -> tuple[int, int]:
         """Return the shard of a key, and its place there."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
 from srtoolbox.config import Config
-from srtoolbox.engine.defaults import settled
+from srtoolbox.engine.defaults import runtime_values
 from srtoolbox.errors import RunError, SrtoolboxError
 from srtoolbox.io.files import write_fault, write_text
 from srtoolbox.logger import LOGGER
@@ -66,8 +66,8 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     Of `runtime` what 'auto' became is compared.
     """
     earlier, runtime = before.get("runtime") or {}, now.get("runtime") or {}
-    old = {**before, "runtime": settled(earlier)}
-    new = {**now, "runtime": settled(runtime, earlier)}
+    old = {**before, "runtime": runtime_values(earlier)}
+    new = {**now, "runtime": runtime_values(runtime, earlier)}
     differences = _differences(json.loads(json.dumps(old)), json.loads(json.dumps(new)), "")
     return [change for change in differences if change.path.partition(".")[0] in _EFFECTS]
 

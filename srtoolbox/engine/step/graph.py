@@ -220,8 +220,8 @@ class GraphStep:
         """Return a graph's inputs: a plugin may ask for more than the images and targets."""
         model = self.run.model
         is_own = type(model).__module__.partition(".")[0] in OWN
-        wanted = (*IMAGE_KEYS, *model.targets.values()) if is_own and not self.unsure else batch
-        return {key: batch[key].to(self.run.device) for key in wanted if isinstance(batch.get(key), Tensor)}
+        keys = (*IMAGE_KEYS, *model.targets.values()) if is_own and not self.unsure else batch
+        return {key: batch[key].to(self.run.device) for key in keys if isinstance(batch.get(key), Tensor)}
 
     @contextlib.contextmanager
     def _prepared(self) -> Iterator[None]:
