@@ -59,7 +59,7 @@ def facts_of_device(device: torch.device) -> DeviceFacts:
 
 
 def _has_triton() -> bool:
-    """True if Triton is here with what it builds its launchers by: a C compiler and Python's headers."""
+    """True if Triton is here with what it builds launchers by: a C compiler, Python's headers."""
     has_headers = Path(sysconfig.get_config_var("INCLUDEPY") or "", "Python.h").is_file()
     has_c = bool(os.environ.get("CC")) or any(map(shutil.which, ("gcc", "clang")))
     is_complete = system.IS_WINDOWS or (has_headers and has_c)  # there its package brings them

@@ -177,9 +177,9 @@ class Run:
         self._before_step = self.draws, [generator.get_state() for generator in self._generators]
 
     def average_gradients(self) -> None:
-        """Let the ranks average their gradients in each backward pass from here on. All must call it.
+        """Let the ranks average their gradients in each backward pass from here on.
 
-        Only for steps by operators: what does it keeps the sums of gradients on the stream where it
+        All must call it. Only for steps by operators: what does it keeps the sums of gradients on the stream where it
         was made, and nothing that comes to them can be captured on another.
         """
         for name in self.optims if self.world > 1 else ():

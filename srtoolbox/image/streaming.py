@@ -23,7 +23,8 @@ from srtoolbox.image.metadata import Metadata, descriptive_tags, resized_exif
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # channels -> what PNG calls them
 _BLOCK, _STRIP = 2**20, 2**18  # bytes packed at a time, of PNG and of TIFF
 _PNG_LEVEL, _TIFF_LEVEL = 4, 6  # of zlib: filtered photographs hardly get smaller above 4
-_SAMPLE, _GAIN = 2**12, 0.9  # bytes that choose how a PNG is packed, and the share from which smaller is worth its time
+# bytes that choose how a PNG is packed, and the share from which smaller is worth its time
+_SAMPLE, _GAIN = 2**12, 0.9
 _METRE = 1 / 0.0254
 _CLASSIC = 2**32 - 2**26  # bytes of pixels that a classic TIFF surely has room for
 _BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _LONG8 = 1, 2, 3, 4, 5, 7, 16
@@ -93,8 +94,8 @@ def write_png(file: BinaryIO, bands: Iterable[np.ndarray], form: Form, metadata:
 def _strategy_for(filtered: np.ndarray) -> int:
     """Return how zlib packs bytes like these: of filtered photographs hardly anything but runs repeats.
 
-    Looking for runs alone takes a third of the time. Text, drawings and gray in three equal channels
-    get much smaller where all that repeats is looked for.
+    Looking for runs alone takes a third of the time. Text, drawings and gray in three equal
+    channels get much smaller where all that repeats is looked for.
     """
     middle = max(0, len(filtered) - _SAMPLE) // 2
     sample = filtered[middle : middle + _SAMPLE].data

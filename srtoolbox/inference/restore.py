@@ -194,7 +194,8 @@ def evaluation(network: nn.Module) -> Iterator[None]:
         for kind, precision in zip(kinds, before, strict=True):
             kind.fp32_precision = precision
         for module, training in modes:
-            if module.training is not training:  # setting an attribute of a module takes longer than all else here
+            # setting an attribute of a module takes longer than all else here
+            if module.training is not training:
                 module.training = training
 
 

@@ -112,7 +112,10 @@ def options_of(
 
 
 def _identity(network: NetworkSource) -> str | None:
-    """Return a hash of a network: of the file it is read from, or of its weights; None without the file."""
+    """Return a hash of a network: of the file it is read from, or of its weights.
+
+    None without the file.
+    """
     if isinstance(network, nn.Module):
         digest = hashlib.sha256(type(network).__qualname__.encode())
         for name, value in network.state_dict().items():

@@ -27,6 +27,7 @@ from srtoolbox.config import Config, resolve_config
 from srtoolbox.engine.evaluate import EvaluatedImage, Scores, build_eval_datasets, build_metrics, evaluate, means
 from srtoolbox.errors import ConfigError, MissingDataError, OptionError
 from srtoolbox.image import to_image, write_image
+from srtoolbox.interfaces import Metric
 from srtoolbox.io.files import Claims, write_json
 from srtoolbox.logger import CONSOLE, logging_restored, progress_bar, setup_logging
 from srtoolbox.plots.sheet import SheetWriter
@@ -115,8 +116,7 @@ def test(
                 results = _score_all(networks, sets, metrics, place, outputs)
                 if not dist.is_main():
                     return NetworkScores(results)
-                directions = {name: each.higher_is_better for name, each in metrics.items()}
-                print_tables(results, directions, console=console)
+                print_tables(results, _directions(metrics), console=console)
                 if json:
                     write_json(json, as_json(results))
                 files = distinct_names(names)
@@ -126,6 +126,10 @@ def test(
 
 # pytest would take an imported function of this name for a test
 test.__test__ = False  # type: ignore[attr-defined]
+
+
+def _directions(metrics: Mapping[str, Metric]) -> dict[str, bool | None]:
+    return {name: metric.higher_is_better for name, metric in metrics.items()}
 
 
 class UnknownSetError(OptionError, ConfigError):

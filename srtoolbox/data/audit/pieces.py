@@ -23,7 +23,7 @@ from srtoolbox.text import counted
 
 
 class PieceReport(NamedTuple):
-    """The result of one piece: images looked at, those of them before, a sentence for each fault."""
+    """The result of one piece: images looked at, those before, a sentence for each fault."""
 
     shard: Shard
     images: int

@@ -187,7 +187,8 @@ class GraphStep:
             fault = _host_fault(before)
             if fault is None and reads and not _says_kinds(self.run.model):
                 fault = f"{reads[0]} asks for the iteration, and no step_kind(iteration) says when steps are alike"
-            fault = self._agreed(fault)  # else this rank would be missing where gradients are averaged
+            # else this rank would be missing where gradients are averaged
+            fault = self._agreed(fault)
             for number in range(1, self.graphs.warm_ups) if fault is None else ():
                 last = number == self.graphs.warm_ups - 1
                 with self.graphs.strict() if last else contextlib.nullcontext():
