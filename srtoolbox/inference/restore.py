@@ -91,7 +91,9 @@ class AutocastRestore:
     def __init__(self, network: nn.Module, dtype: str, *, ensemble: bool = False) -> None:
         self.network = SelfEnsemble(network) if ensemble else network
         self.dtype = DTYPES[dtype]
-        self.replays = Replays(graphs_for(device_of(network)))
+        graphs = graphs_for(device_of(network))
+        # by channels: an image with transparency is two, of one size
+        self.replays = {channels: Replays(graphs) for channels in (1, 3)}
 
     def __call__(self, lq: Tensor) -> Tensor:
         """(N, C, h, w) in [0, 1] -> float (N, C, scale * h, scale * w).
@@ -127,7 +129,12 @@ class AutocastRestore:
         pieces = [module.piece for module in self.network.modules() if isinstance(module, PiecewiseUpsampling)]
         tensors = itertools.chain(self.network.parameters(), self.network.buffers())
         key = bits, self.dtype, *pieces, *(tensor.data_ptr() for tensor in tensors)
-        return self.replays.run(key, batch, work)
+        return self.replays[batch.shape[-1]].run(key, batch, work)
+
+    def forget(self) -> None:
+        """Give up the graphs, and their memory."""
+        for replays in self.replays.values():
+            replays.forget()
 
     def fall_back(self) -> None:
         """Go on in float32, after a result that was not finite; raises as a call does."""

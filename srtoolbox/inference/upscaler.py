@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TypeVar
 
@@ -26,10 +26,12 @@ from srtoolbox.inference.restore import (
     device_of,
     evaluation,
 )
-from srtoolbox.inference.tiling import Side, Source, stitch_bands
+from srtoolbox.inference.tiling import Side, Source, begin_whole, stitch_bands
 from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory, memory_model_of, shortage_as_error
 from srtoolbox.inference.tiling.planner import MarginPlanner, Size, TilePlanner
+from srtoolbox.inference.transfer import Download
 from srtoolbox.interfaces import Refinable, Splittable, facts_of, network_faults, unwrap
+from srtoolbox.io.threads import follow
 from srtoolbox.resize import output_length
 
 Images = TypeVar("Images", np.ndarray, list[np.ndarray])
@@ -117,6 +119,11 @@ class Upscaler:
         """The network that it was made with."""
         return self._modules
 
+    @property
+    def ahead(self) -> int:
+        """How many images it pays to begin, by `bands`, before the bands of one are asked for: one on a GPU."""
+        return 1 if self.device.type == "cuda" else 0
+
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Return (height, width) of the result of an image of this size.
 
@@ -139,33 +146,40 @@ class Upscaler:
             SrtoolboxError: another array, or one for which memory does not suffice.
         """
         if isinstance(image, list | tuple):
-            return [self(each) for each in image]
-        hwc: np.ndarray = _as_hwc(image)
+            return list(self.each(image))
+        return self._begun(image)()
+
+    def each(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the results of images; a GPU has begun the next one before a result is waited for.
+
+        Images, results and errors as in `__call__`.
+        """
+        return (finish() for finish in follow(map(self._begun, images), self.ahead))
+
+    def _begun(self, image: np.ndarray) -> Callable[[], np.ndarray]:
+        """Begin an image, see `bands`; return what gives its result."""
+        hwc = _as_hwc(image)
         shape = (*self.size(*hwc.shape[:2]), hwc.shape[2])
         bands = self._bands(hwc, math.prod(shape) * hwc.itemsize)
-        result, done = next(bands), 0
-        if result.shape != shape:
-            band: np.ndarray | None = result
-            with shortage_as_error("for the result, which `bands` gives piece by piece"):
-                result = np.empty(shape, hwc.dtype)
-            while band is not None:
-                result[done : done + len(band)] = band
-                done += len(band)
-                band = None  # before the next one is made
-                band = next(bands, None)
-        return result if np.ndim(image) == 3 else result[..., 0]
+
+        def finish() -> np.ndarray:
+            result = _gathered(bands, shape)
+            return result if image.ndim == 3 else result[..., 0]
+
+        return finish
 
     def bands(self, image: np.ndarray) -> Iterator[np.ndarray]:
         """Return the result as bands of rows, top to bottom: for those that do not fit into memory.
 
         Where memory runs out, what is missing is done in smaller tiles. Images and errors as in
-        `__call__`, but no lists.
+        `__call__`, but no lists. A GPU that takes the image whole begins at once, and others may be
+        begun before the bands are asked for (see `ahead`); else the network runs as they are.
         """
         bands = self._bands(_as_hwc(image), 0)
         return bands if image.ndim == 3 else (band[..., 0] for band in bands)
 
     def _bands(self, image: np.ndarray, result_bytes: int) -> Iterator[np.ndarray]:
-        """Check that there is memory for a row at least, and return the bands.
+        """Check that there is memory for a row at least, begin where a device works by itself, and return the bands.
 
         `result_bytes` is the memory of the whole result where it is kept, else 0.
         """
@@ -176,7 +190,42 @@ class Upscaler:
                 f"the result would be {size[1]} x {size[0]} pixels: memory does not suffice for a "
                 "row of it; take a smaller outscale"
             )
-        return self._run_tiles(image, size, result_bytes)
+        begun = self._begin(image, result_bytes) if self.ahead else None
+        return self._run_tiles(image, size, result_bytes) if begun is None else self._finish(begun, image, result_bytes)
+
+    def _begin(self, image: np.ndarray, result_bytes: int) -> Download | None:
+        """Ask the device for all of an image, if it is taken whole, and wait for nothing; else None."""
+        source = Source(image, self.device)
+        size = source.height, source.width
+        if self._margins is not None or self._is_direct or self._is_resized:
+            return None
+        with evaluation(self._modules), torch.inference_mode():
+            plan = self._planner.plan(size, self._row_bytes(source), result_bytes)
+            grid = plan.grid(size)
+            if len(grid.rows) > 1 or len(grid.columns) > 1:
+                return None
+            if self._pieces is not None:
+                self._pieces.piece = plan.piece
+            try:
+                return begin_whole(self._run, source, 8 * image.itemsize)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+        self._run.forget()
+        return None
+
+    def _finish(self, begun: Download, image: np.ndarray, result_bytes: int) -> Iterator[np.ndarray]:
+        """Yield the whole as one band; where its values are not finite it is done again, and checked."""
+        pixels, is_finite = begun.result()
+        if is_finite:
+            yield pixels
+            return
+        yield from self._run_tiles(image, self.size(*image.shape[:2]), result_bytes)
+
+    def _row_bytes(self, source: Source) -> int:
+        """Return the memory of the part of the result that belongs to one row of `source`."""
+        itemsize = 4 if self._is_resized else source.image.itemsize
+        return 2 * source.width * self._core_scale**2 * 3 * itemsize  # the last band is there when the next is made
 
     def _run_tiles(self, image: np.ndarray, target: Size, result_bytes: int) -> Iterator[np.ndarray]:
         """Yield the bands; where memory runs out, the rest is done in smaller tiles."""
@@ -186,11 +235,8 @@ class Upscaler:
         sides = [Side(old, new, self.scale, wraps) for old, new, wraps in axes]
         source = Source(image, self.device, margins, sides if self._is_direct else None)
         size = source.height, source.width
-        # the last band is still there when the next is made
-        itemsize = 4 if self._is_resized else image.itemsize
-        row_bytes = 2 * source.width * self._core_scale**2 * 3 * itemsize
         with evaluation(self._modules), torch.inference_mode():
-            plan = self._planner.plan(size, row_bytes, result_bytes)
+            plan = self._planner.plan(size, self._row_bytes(source), result_bytes)
         outscale, bits, done = self.scale if self._is_resized else None, 8 * image.itemsize, 0
         while True:
             grid = plan.grid(size, self._planner.batch)
@@ -213,7 +259,7 @@ class Upscaler:
                 if not is_out_of_memory(error):
                     raise
                 failure = error.with_traceback(None)  # the traceback holds what is to be freed
-                self._run.replays.forget()
+                self._run.forget()
             plan = self._planner.smaller(plan, size, failure)
 
 
@@ -231,6 +277,22 @@ def upscale(
         The same kind of array, or list of arrays, of `scale` times the size.
     """
     return Upscaler(network, device=device, wrap=wrap)(image)
+
+
+def _gathered(bands: Iterator[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """Return the whole of this shape; the first band itself if it is all."""
+    result, done = next(bands), 0
+    if result.shape == shape:
+        return result
+    band: np.ndarray | None = result
+    with shortage_as_error("for the result, which `bands` gives piece by piece"):
+        result = np.empty(shape, result.dtype)
+    while band is not None:
+        result[done : done + len(band)] = band
+        done += len(band)
+        band = None  # before the next one is made
+        band = next(bands, None)
+    return result
 
 
 def _as_hwc(image: object) -> np.ndarray:
@@ -317,8 +379,8 @@ def picture_bands(
     """Upscale as `upscale_picture` does, in bands, so that the result need not fit into memory.
 
     Returns:
-        The result's form, alpha included, and bands of rows (h, W, C), top to bottom; the network
-        runs as they are asked for.
+        The result's form, alpha included, and bands of rows (h, W, C), top to bottom; when the
+        network runs is told by `Upscaler.bands`.
     """
     form = form_of(picture)
     form = Form(*upscaler.size(form.height, form.width), form.channels, form.bits)
@@ -326,20 +388,22 @@ def picture_bands(
 
 
 def _rows(upscaler: Upscaler, alpha: Upscaler, picture: Picture, form: Form) -> Iterator[np.ndarray]:
-    """Yield the bands; what is wrong with an image is raised at the first one."""
+    """Return the bands."""
     if picture.alpha is None:
-        yield from upscaler.bands(picture.pixels)
-        return
+        return upscaler.bands(picture.pixels)
     visible = fill_hidden(picture.pixels, picture.alpha, upscaler.wraps)
-    yield from _beside(upscaler.bands(visible), _alpha_rows(alpha, picture.alpha, form))
+    return _beside(upscaler.bands(visible), _alpha_rows(alpha, picture.alpha, form))
 
 
 def _alpha_rows(upscaler: Upscaler, alpha: np.ndarray, form: Form) -> Iterator[np.ndarray]:
     if alpha.min() == alpha.max():  # opaque, mostly
-        yield np.broadcast_to(alpha[:1, :1], (form.height, form.width, 1))  # takes no memory
-        return
-    bounds, top = AlphaBounds(alpha, (form.height, form.width), upscaler.wraps), 0
-    for band in upscaler.bands(alpha):
+        return iter([np.broadcast_to(alpha[:1, :1], (form.height, form.width, 1))])  # takes no memory
+    return _clipped(upscaler.bands(alpha), AlphaBounds(alpha, (form.height, form.width), upscaler.wraps))
+
+
+def _clipped(bands: Iterator[np.ndarray], bounds: AlphaBounds) -> Iterator[np.ndarray]:
+    top = 0
+    for band in bands:
         yield bounds.clip(band, top)
         top += len(band)
 

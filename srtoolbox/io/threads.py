@@ -89,6 +89,16 @@ def prefetch(items: Iterable[_T], *, ahead: int = AHEAD) -> Generator[_T]:
             yield item
 
 
+def follow(items: Iterable[_T], ahead: int) -> Iterator[_T]:
+    """Yield the items in order, each when `ahead` more have been asked for: those begin something as they come."""
+    waiting: deque[_T] = deque()
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > ahead:
+            yield waiting.popleft()
+    yield from waiting
+
+
 class BackgroundCall:
     """One call at a time in a thread of its own, which the process waits for before it ends.
 

@@ -53,6 +53,28 @@ def test_failures_are_returned_and_the_rest_goes_on(bicubic: str, folder: Path, 
     assert srtoolbox.upscale_folder(bicubic, folder, console=QUIET).left_out == [str(folder / "a_sr.png")]
 
 
+def test_images_that_are_begun_ahead_are_the_same(
+    espcn: str, folder: Path, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "bad.png").write_bytes(b"no image")
+    write_picture(folder / "clear.png", Picture(photo[:12, :12], photo[20:32, :12, :1]))
+    network = srtoolbox.load_network(espcn)
+    srtoolbox.upscale_folder(network, folder, tmp_path / "0", suffix="", console=QUIET)
+    order: list[str] = []
+    monkeypatch.setattr(srtoolbox.Upscaler, "ahead", 1)  # as on a GPU
+    bands, write = application.picture_bands, application.check_form
+    monkeypatch.setattr(application, "picture_bands", lambda *a, **k: order.append("begin") or bands(*a, **k))
+    monkeypatch.setattr(application, "check_form", lambda *a: order.append("take") or write(*a))
+    result = srtoolbox.upscale_folder(network, folder, tmp_path / "1", suffix="", console=QUIET)
+    assert order == ["begin", "take", "begin", "begin", "take", "take"]  # a, bad, clear, deep/b
+    assert len(result.done) == 3 and [Path(source).name for source in result.failed] == ["bad.png"]
+    for job in result.done:
+        assert job.target is not None
+        one, other = (read_picture(tmp_path / number / job.target.relative_to(tmp_path / "1")) for number in "01")
+        assert np.array_equal(one.pixels, other.pixels) and (one.alpha is None) == (other.alpha is None)
+        assert one.alpha is None or np.array_equal(one.alpha, other.alpha)
+
+
 def test_alpha_by_bicubic(espcn: str, photo: np.ndarray, tmp_path: Path) -> None:
     image = Picture(photo[:12, :12], photo[20:32, :12, :1])
     write_picture(tmp_path / "x.png", image)

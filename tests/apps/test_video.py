@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +179,9 @@ def interrupted(clip: Path, out: Path, at: int, **options) -> None:
                 raise SrtoolboxError("the network fails")
             return upscaler(image)
 
+        def each(self, images):
+            return map(self, images)
+
     with pytest.raises(SrtoolboxError, match="the network fails"):
         upscale_video(Failing(), clip, out, **options)
 
@@ -249,6 +253,9 @@ def test_decoding_waits_for_the_network(tmp_path: Path, monkeypatch) -> None:
             self.done += 1
             most = max(most, decoded - self.done)
             return upscaler(image)
+
+        def each(self, images):
+            return map(self, images)
 
     monkeypatch.setattr(module, "frames", counted)
     upscale_video(Slow(), clip, tmp_path / "out.mp4")
@@ -333,15 +340,15 @@ def test_sigterm_leaves_finished_parts_alone(tmp_path: Path, monkeypatch) -> Non
     network = {"type": "Bicubic", "scale": 2}
     config = json.dumps({"model": {"generator": network}})
     save_tensors(tmp_path / "c.pth", {"networks": {"generator": {}}, "config": config})
-    upscaler, original = bicubic(), Upscaler.__call__
+    upscaler, original = bicubic(), Upscaler._begun
 
-    def until_the_twelfth(_: Upscaler, image: np.ndarray) -> np.ndarray:
+    def until_the_twelfth(_: Upscaler, image: np.ndarray) -> Callable[[], np.ndarray]:
         seen.append(1)
         if len(seen) == 12:
             os.kill(os.getpid(), signal.SIGTERM)
         return original(upscaler, image)
 
-    monkeypatch.setattr(Upscaler, "__call__", until_the_twelfth)
+    monkeypatch.setattr(Upscaler, "_begun", until_the_twelfth)
     with pytest.raises(SystemExit) as caught:
         main(["upscale_video", str(tmp_path / "c.pth"), str(clip)])
     assert caught.value.code == 143

@@ -62,13 +62,21 @@ def test_frames_are_replayed_without_waiting(colour: str, dtype: str, photo: np.
     rng = np.random.default_rng(0)
     frames = [rng.integers(0, 256, (180, 200, 3), np.uint8) for _ in range(WARM_UPS + 4)]
     upscaler, by_operators = (Upscaler(network("SRResNet", colour), device="cuda", dtype=dtype) for _ in range(2))
-    by_operators._run.replays.graphs = None
+    by_operators._run.replays[3].graphs = None
     for frame in frames[: WARM_UPS + 1]:
         upscaler(frame)
-    assert upscaler._run.replays.graphs is not None, "the graph was given up"
+    assert upscaler._run.replays[3].graphs is not None, "the graph was given up"
     with strict():
         results = [upscaler(frame) for frame in frames]
     for frame, result in zip(frames, results, strict=True):
+        assert np.abs(result.astype(int) - by_operators(frame)).max() <= 1
+
+
+def test_the_next_frame_is_begun_and_overwrites_none() -> None:
+    frames = list(np.random.default_rng(0).integers(0, 256, (WARM_UPS + 8, 400, 500, 3), np.uint8))
+    upscaler, by_operators = (Upscaler(network("SRResNet"), device="cuda") for _ in range(2))
+    by_operators._run.replays[3].graphs = None
+    for frame, result in zip(frames, upscaler.each(frames), strict=True):
         assert np.abs(result.astype(int) - by_operators(frame)).max() <= 1
 
 

@@ -112,13 +112,41 @@ def test_a_result_that_is_not_finite_is_made_again_and_then_refused(
     upscaler = on_stand_in(Upscaler(network(kind=Overflowing), dtype="bf16"), monkeypatch)
     with StandIn() as watch:
         assert np.abs(upscaler(photo[:20, :20]).astype(int) - expected).max() <= 1
-    assert not watch.calls and seen == [True, False]
+    assert not watch.calls and seen == [True, True, False]
     ruined = network()
     with torch.no_grad():
         next(ruined.parameters()).fill_(float("nan"))
     upscaler = on_stand_in(Upscaler(ruined), monkeypatch)
     with StandIn(), pytest.raises(SrtoolboxError, match="not finite"):
         upscaler(photo[:20, :20])
+
+
+def test_the_next_image_is_begun_before_one_is_waited_for(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    monkeypatch.setattr(Planted, "call", staticmethod(lambda lq: events.append("begin")))
+    monkeypatch.setattr(Event, "synchronize", lambda event: events.append("wait"))
+    images = [np.ascontiguousarray(photo[top : top + 20, :20]) for top in (0, 30, 60)]
+    expected = [Upscaler(network())(image) for image in images]
+    upscaler = on_stand_in(Upscaler(network(kind=Planted)), monkeypatch)
+    with StandIn():
+        results = list(upscaler.each(images))
+    assert events == ["begin", "begin", "wait", "begin", "wait", "wait"]
+    assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(results, expected, strict=True))
+
+
+def test_two_images_begun_in_a_precision_that_fails_both_come_in_float32(
+    photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Overflowing(ESPCN):
+        def forward(self, lq: Tensor) -> Tensor:
+            return super().forward(lq) + (float("inf") if torch.is_autocast_enabled("cpu") else 0)
+
+    images = [np.ascontiguousarray(photo[top : top + 20, :20]) for top in (0, 30, 60)]
+    upscaler = on_stand_in(Upscaler(network(kind=Overflowing), dtype="bf16"), monkeypatch)
+    with StandIn():
+        results = list(upscaler.each(images))
+    for image, result in zip(images, results, strict=True):
+        assert np.abs(result.astype(int) - Upscaler(network())(image)).max() <= 1
 
 
 def test_deep_and_transparent_images_come_down_as_they_are(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:

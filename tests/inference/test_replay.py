@@ -41,7 +41,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> tuple[Upscaler, Recorded]:
 
 def replayed(upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch) -> tuple[Upscaler, Recorded]:
     graphs = Recorded()
-    upscaler._run.replays = Replays(graphs)
+    upscaler._run.replays = {channels: Replays(graphs) for channels in (1, 3)}
     return on_stand_in(upscaler, monkeypatch), graphs
 
 
@@ -63,7 +63,7 @@ class Idle(Recorded):
 
 def test_a_graph_that_does_nothing_is_not_believed(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     upscaler = on_stand_in(Upscaler(network("y")), monkeypatch)
-    upscaler._run.replays = Replays(Idle())
+    upscaler._run.replays = {1: Replays(Idle()), 3: Replays(Idle())}
     images = frames(photo, WARM_UPS + 3)
     expected = [Upscaler(network("y"))(image) for image in images]
     results = run(upscaler, images)
@@ -133,7 +133,7 @@ def test_what_a_graph_cannot_hold_goes_on_by_operators(
         results = run(upscaler, images)
     told = [record.getMessage() for record in caplog.records if "a graph cannot hold" in record.getMessage()]
     assert len(told) == 1 and ("not permitted" if way == "it waits" else "not those") in told[0]
-    assert upscaler._run.replays.graphs is None
+    assert upscaler._run.replays[3].graphs is None
     if way == "it waits":
         assert np.abs(results[-1].astype(int) - expected).max() <= 1
 
@@ -146,13 +146,16 @@ def test_tiles_wraps_and_other_scales_have_no_graph(photo: np.ndarray, monkeypat
         assert np.abs(results[-1].astype(int) - expected).max() <= 1 and not graphs.captures
 
 
-def test_colours_and_transparency_in_turn_have_no_graph(recorded: tuple[Upscaler, Recorded], photo: np.ndarray) -> None:
+def test_colours_and_transparency_have_a_graph_each(recorded: tuple[Upscaler, Recorded], photo: np.ndarray) -> None:
     upscaler, graphs = recorded
     image = Picture(photo[:20, :30], np.ascontiguousarray(photo[20:40, :30, :1]))
     expected = upscale_picture(Upscaler(network("y")), image)
     with StandIn():
         results = [upscale_picture(upscaler, image) for _ in range(WARM_UPS + 2)]
-    assert np.abs(results[-1].pixels.astype(int) - expected.pixels).max() <= 1 and not graphs.captures
+    assert (graphs.captures, graphs.replays) == (2, 4)
+    for result in results:
+        assert np.abs(result.pixels.astype(int) - expected.pixels).max() <= 1
+        assert result.alpha is not None and np.abs(result.alpha.astype(int) - expected.alpha).max() <= 1
 
 
 def test_the_cpu_has_no_graphs() -> None:

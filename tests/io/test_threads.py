@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from srtoolbox.io.threads import AbandonedError, BackgroundCall, BackgroundWriter, map_ahead, prefetch
+from srtoolbox.io.threads import AbandonedError, BackgroundCall, BackgroundWriter, follow, map_ahead, prefetch
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +24,13 @@ def eventually(holds: Callable[[], bool]) -> None:
             return
         time.sleep(0.005)
     raise AssertionError("it never happened")
+
+
+def test_each_item_follows_those_asked_for_ahead_of_it() -> None:
+    begun: list[int] = []
+    items = follow((begun.append(number) or number for number in range(4)), 2)
+    assert [(item, len(begun)) for item in items] == [(0, 3), (1, 4), (2, 4), (3, 4)]
+    assert list(follow([], 1)) == [] and list(follow([1, 2], 0)) == [1, 2]
 
 
 def test_results_come_in_order_with_a_bound_on_what_is_ahead() -> None:

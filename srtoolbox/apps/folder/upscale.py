@@ -6,6 +6,7 @@ Threads read ahead of the network and write behind it, with a bound on what wait
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import sys
@@ -36,7 +37,7 @@ from srtoolbox.image.streaming import Form
 from srtoolbox.inference.upscaler import Upscaler, picture_bands
 from srtoolbox.interfaces import facts_of
 from srtoolbox.io.pieces import Pieces, Shard
-from srtoolbox.io.threads import BackgroundWriter, map_ahead
+from srtoolbox.io.threads import BackgroundWriter, follow, map_ahead
 from srtoolbox.logger import CONSOLE, Lines, progress_bar
 from srtoolbox.registry import NETWORKS
 from srtoolbox.text import counted
@@ -268,6 +269,15 @@ def _show_share(show: Callable[[float, int], None], number: int, total: int, sha
     show(number + share, total)
 
 
+class _Begun(NamedTuple):
+    """An image, and its result as it comes."""
+
+    job: Job
+    image: Picture
+    form: Form
+    rows: Iterator[np.ndarray]
+
+
 class _Writing(NamedTuple):
     """An image that is being written."""
 
@@ -304,20 +314,28 @@ class _Run:
         workers = self._reading.workers
         with self._threads, contextlib.closing(read_ahead(jobs, workers)) as images:
             try:
-                for number, (job, image) in enumerate(images):
+                begun = itertools.starmap(self._begin, images)
+                for number, each in enumerate(follow(begun, self._upscaler.ahead)):
                     show(number, len(jobs))
-                    with self._one_fails(job):
-                        add_share = partial(_show_share, show, number, len(jobs))
-                        self._upscale(job, image.result(), add_share)
+                    if each is not None:
+                        with self._one_fails(each.job):
+                            self._upscale(each, partial(_show_share, show, number, len(jobs)))
                     self._settle(workers)
                 self._settle(0)
             finally:
                 for writing in self._writing:
                     writing.writer.abandon()
 
-    def _upscale(self, job: Job, image: Picture, show: Callable[[float], None]) -> None:
+    def _begin(self, job: Job, image: Future[Picture]) -> _Begun | None:
+        """Begin an image, as `Upscaler.bands` does; None: it has failed."""
+        with self._one_fails(job):
+            picture = image.result()
+            return _Begun(job, picture, *picture_bands(self._upscaler, picture, alpha=self._alpha))
+        return None
+
+    def _upscale(self, begun: _Begun, show: Callable[[float], None]) -> None:
         """Hand the bands of one image to a thread that writes them."""
-        form, rows = picture_bands(self._upscaler, image, alpha=self._alpha)
+        job, image, form, rows = begun
         suffix = self._reading.ext if job.target is None else job.target.suffix
         quality = self._reading.quality if suffix.lower() in QUALITY_SUFFIXES else None
         check_form(form, suffix, quality)

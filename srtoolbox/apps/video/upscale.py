@@ -12,7 +12,8 @@ import hashlib
 import io
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -158,8 +159,9 @@ def _upscale_parts(
                 parts.write(encodable, encoding, rate, some)
 
     with contextlib.closing(prefetch(frames(video, skip=done))) as decoded, BackgroundWriter(encode) as writer:
-        for frame in decoded:
-            if not writer.put(Frame(frame.pts, upscaler(frame.image))):
+        times: deque[int] = deque()
+        for result in upscaler.each(_images(decoded, times)):
+            if not writer.put(Frame(times.popleft(), result)):
                 break  # it has failed, and leaving raises its error
             done += 1
             progress(done, max(total, done))
@@ -167,6 +169,13 @@ def _upscale_parts(
         raise SrtoolboxError(f"{video.path}: no frame in it can be decoded")
     _warn_missing(video, parts)
     return resumed
+
+
+def _images(decoded: Iterable[Frame], times: deque[int]) -> Iterator[np.ndarray]:
+    """Yield the images of frames, and keep when they are shown."""
+    for frame in decoded:
+        times.append(frame.pts)
+        yield frame.image
 
 
 def _publish(video: Video, target: Path, parts: Parts, container: str) -> None:

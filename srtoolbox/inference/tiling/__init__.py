@@ -261,6 +261,12 @@ def _rounded_bands(
         yield pixels[max(0, first - rows.keep_start * scale) :]
 
 
+def begin_whole(run: CheckedRun, source: Source, bits: int) -> Download:
+    """Ask a device for the network's result on a whole image, and wait for nothing."""
+    upscaled = run.whole(upload(source.image, source.device), bits)
+    return Download(upscaled.levels, [upscaled.is_finite])
+
+
 def _rounded_band(run: CheckedRun, source: Source, scale: int, rows: Tile, grid: TileGrid, bits: int) -> Download:
     """Put the tiles of a row together, on the device.
 
@@ -269,8 +275,7 @@ def _rounded_band(run: CheckedRun, source: Source, scale: int, rows: Tile, grid:
     flags: list[Tensor] = []
     is_here = source.device.type == "cpu"
     if not is_here and source.is_plain and len(grid.rows) == len(grid.columns) == 1:
-        upscaled = run.whole(upload(source.image, source.device), bits)
-        return Download(upscaled.levels, [upscaled.is_finite])
+        return begin_whole(run, source, bits)
     band: Tensor | None = None
     for _, place, part in _kept_parts(run if is_here else partial(run.unchecked, flags), source, scale, rows, grid):
         levels = to_levels(part, bits)
