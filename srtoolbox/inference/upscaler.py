@@ -382,9 +382,14 @@ def picture_bands(
         The result's form, alpha included, and bands of rows (h, W, C), top to bottom; when the
         network runs is told by `Upscaler.bands`.
     """
-    form = form_of(picture)
-    form = Form(*upscaler.size(form.height, form.width), form.channels, form.bits)
+    form = form_of_result(upscaler, picture)
     return form, _rows(upscaler, alpha or upscaler, picture, form)
+
+
+def form_of_result(upscaler: Upscaler, picture: Picture) -> Form:
+    """Return the form, alpha included, that an image will have when it is upscaled."""
+    form = form_of(picture)
+    return Form(*upscaler.size(form.height, form.width), form.channels, form.bits)
 
 
 def _rows(upscaler: Upscaler, alpha: Upscaler, picture: Picture, form: Form) -> Iterator[np.ndarray]:

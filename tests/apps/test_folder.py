@@ -62,9 +62,9 @@ def test_images_that_are_begun_ahead_are_the_same(
     srtoolbox.upscale_folder(network, folder, tmp_path / "0", suffix="", console=QUIET)
     order: list[str] = []
     monkeypatch.setattr(srtoolbox.Upscaler, "ahead", 1)  # as on a GPU
-    bands, write = application.picture_bands, application.check_form
+    bands, form = application.picture_bands, application.form_of
     monkeypatch.setattr(application, "picture_bands", lambda *a, **k: order.append("begin") or bands(*a, **k))
-    monkeypatch.setattr(application, "check_form", lambda *a: order.append("take") or write(*a))
+    monkeypatch.setattr(application, "form_of", lambda image: order.append("take") or form(image))
     result = srtoolbox.upscale_folder(network, folder, tmp_path / "1", suffix="", console=QUIET)
     assert order == ["begin", "take", "begin", "begin", "take", "take"]  # a, bad, clear, deep/b
     assert len(result.done) == 3 and [Path(source).name for source in result.failed] == ["bad.png"]

@@ -69,7 +69,8 @@ def test_the_rotation_recipe_runs(tmp_path: Path, photo: np.ndarray) -> None:
 
 def test_every_transform_is_in_the_table_with_its_arguments() -> None:
     rows = dict(re.findall(r"`(\w+)\(([^`)]*)\)`", SECTION[: SECTION.index("What says LQ")]))
-    assert set(rows) == set(TRANSFORMS.names())
+    ours = [name for name in TRANSFORMS.names() if TRANSFORMS.get(name).__module__.startswith("srtoolbox.")]
+    assert set(rows) == set(ours)  # other tests register some of their own
     for name, arguments in rows.items():
         known = TRANSFORMS.get(name).__init__.__code__.co_varnames
         assert set(arguments.split(", ")) == set(known[1 : 1 + len(arguments.split(", "))]), name

@@ -71,18 +71,20 @@ def test_tensorboard_reads_what_was_resumed_last(ahead: int, tiny_config: Path, 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
 def test_logs_of_killed_runs_have_no_gap_and_nothing_twice(seed: int, tiny_config: Path, tmp_path: Path) -> None:
-    """SIGKILL at drawn times, writing included: what follows is every JSON line and event of the unbroken run, once."""
+    """SIGKILL at drawn moments, also of a save: what follows is each JSON line and event of the unbroken run, once."""
     changes = ("hooks.logger.tensorboard=True", "hooks.logger.interval=1", "hooks.checkpoint.interval=3")
     changes += ("runtime.threads=1", "max_iters=60")
-    start = time.monotonic()
     assert in_child(lambda: run(tiny_config, tmp_path / "whole", *changes)) == 0
-    seconds, rng, killed = time.monotonic() - start, random.Random(seed), 0
-    for _ in range(4):
+    rng, killed, log = random.Random(seed), 0, tmp_path / "parts/scores.jsonl"
+    for lines in sorted(rng.sample(range(5, 55), 4)):
         child = os.fork()
         if child == 0:
             run(tiny_config, tmp_path / "parts", *changes, resume=True)
             os._exit(0)
-        time.sleep(rng.uniform(0.3, 0.8) * seconds)
+        deadline = time.monotonic() + 60
+        while (not log.exists() or log.read_bytes().count(b"\n") < lines) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.05))
         os.kill(child, signal.SIGKILL)
         killed += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
         time.sleep(1.1)  # event files are read in the order of their names, which hold whole seconds

@@ -80,7 +80,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Place:
 
 
 @LOSSES.register
-class Waiting(Plugin):
+class Synchronising(Plugin):
     """Waits for the device in a way that the sync-debug mode does not see: a capture breaks off."""
 
     def factor(self) -> float:
@@ -92,8 +92,8 @@ def test_memory_of_two_streams_comes_back_after_a_capture_that_broke_off(
     trained: Trained,  # noqa: F811 - the fixture
     warnings: pytest.LogCaptureFixture,  # noqa: F811 - the fixture
 ) -> None:
-    trained(loss("Waiting"))
-    assert "Waiting.factor" in warnings.messages[0]
+    trained(loss("Synchronising"))
+    assert "Synchronising.factor" in warnings.messages[0]
     side = torch.cuda.Stream()
     sizes = []
     for _ in range(2):

@@ -34,7 +34,7 @@ from srtoolbox.image.metadata import Metadata
 from srtoolbox.image.opening import MAX_BYTES
 from srtoolbox.image.saving import check_form, encode_bands, form_of, write_bands
 from srtoolbox.image.streaming import Form
-from srtoolbox.inference.upscaler import Upscaler, picture_bands
+from srtoolbox.inference.upscaler import Upscaler, form_of_result, picture_bands
 from srtoolbox.interfaces import facts_of
 from srtoolbox.io.pieces import Pieces, Shard
 from srtoolbox.io.threads import BackgroundWriter, follow, map_ahead
@@ -327,21 +327,20 @@ class _Run:
                     writing.writer.abandon()
 
     def _begin(self, job: Job, image: Future[Picture]) -> _Begun | None:
-        """Begin an image, as `Upscaler.bands` does; None: it has failed."""
+        """Begin an image that can be written, as `Upscaler.bands` does; None: it has failed."""
         with self._one_fails(job):
             picture = image.result()
+            check_form(form_of_result(self._upscaler, picture), *self._format(job))
+            if job.target is not None and job.target.parent not in self._folders:
+                check_folder(job.target)
+                self._folders.add(job.target.parent)
             return _Begun(job, picture, *picture_bands(self._upscaler, picture, alpha=self._alpha))
         return None
 
     def _upscale(self, begun: _Begun, show: Callable[[float], None]) -> None:
         """Hand the bands of one image to a thread that writes them."""
         job, image, form, rows = begun
-        suffix = self._reading.ext if job.target is None else job.target.suffix
-        quality = self._reading.quality if suffix.lower() in QUALITY_SUFFIXES else None
-        check_form(form, suffix, quality)
-        if job.target is not None and job.target.parent not in self._folders:
-            check_folder(job.target)
-            self._folders.add(job.target.parent)
+        suffix, quality = self._format(job)
         writer = BackgroundWriter[np.ndarray, list[str]](
             partial(write, job, suffix, form, image.metadata, quality), ahead=2, pool=self._threads
         )
@@ -357,6 +356,11 @@ class _Run:
             writer.close(error)
             return
         writer.close()
+
+    def _format(self, job: Job) -> tuple[str, int | None]:
+        """Return the suffix of a result, and the quality that its format takes."""
+        suffix = self._reading.ext if job.target is None else job.target.suffix
+        return suffix, self._reading.quality if suffix.lower() in QUALITY_SUFFIXES else None
 
     def _settle(self, allowed: int) -> None:
         """Wait until at most `allowed` images are being written, and report how the others went."""
