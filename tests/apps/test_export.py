@@ -105,7 +105,9 @@ FORMS = [
         *("RRDBNet", {"io": "uint8", "half": True, "opset": 18}, "uint8", ["batch", 3, "height", "width"]),
         marks=pytest.mark.slow,
     ),
-    ("RRDBNet", {"io": "fp16", "static": (41, 36), "opset": 13}, "float16", [1, 3, 41, 36]),
+    pytest.param(
+        *("RRDBNet", {"io": "fp16", "static": (41, 36), "opset": 13}, "float16", [1, 3, 41, 36]), marks=pytest.mark.slow
+    ),
 ]
 
 

@@ -146,7 +146,7 @@ FAULTS = [
 
 @pytest.mark.parametrize(
     ("fault", "lasting"),
-    [pytest.param(*case, marks=[pytest.mark.slow] * (number > 1)) for number, case in enumerate(dict.fromkeys(FAULTS))],
+    [pytest.param(*case, marks=[pytest.mark.slow] * (number > 0)) for number, case in enumerate(dict.fromkeys(FAULTS))],
     ids=lambda value: ("once", "lasting")[value] if isinstance(value, bool) else errno.errorcode[value],
 )
 def test_a_failing_disk_at_every_system_call(fault: int, lasting: bool, scene: Scene) -> None:

@@ -132,7 +132,6 @@ FAST = {
     (2, "stop", "evaluate", 1),
     (2, "hang", "data", 1),
     (2, "kill", "train", 0),
-    (3, "kill", "train", 1),
 }
 
 

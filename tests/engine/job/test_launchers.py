@@ -67,6 +67,7 @@ def test_train_and_test_on_two_processes(tiny_config: Path, tmp_path: Path) -> N
     assert len(json.loads(scores.read_text())["iter_000020"]["photos"]["images"]) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(280)
 def test_a_restart_goes_on_exactly(tiny_config: Path, tmp_path: Path) -> None:
     plugin = tmp_path / "kill_once.py"
@@ -237,8 +238,9 @@ def test_a_faulty_launch_is_one_line(fault: str, tiny_config: Path, tmp_path: Pa
     assert told and "Traceback" not in ranks.errors(0), ranks.errors(0)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("where", ["save", pytest.param("evaluate", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("where", ["save", "evaluate"])
 def test_rank_0_may_take_longer_than_the_timeout(where: str, tiny_config: Path, tmp_path: Path) -> None:
     slow = f"hooks.fault={{'type': '{FaultHook.__name__}', 'what': '8', 'where': '{where}', 'rank': 0}}"
     options = ["runtime.dist_timeout=3", "max_iters=6", "data.val.interval=5", slow]
