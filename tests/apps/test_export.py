@@ -77,6 +77,7 @@ def test_onnx_and_the_script_of_the_docs(tmp_path: Path, photo: np.ndarray, caps
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_torch_export_needs_no_srtoolbox(tmp_path: Path, photo: np.ndarray) -> None:
     network = build("ESPCN", 2)
     difference = export_torch(network, tmp_path / "m.pt2", bare=True, image=photo)

@@ -26,6 +26,7 @@ def check(result: dict, kills: int, inside_save: int) -> None:
     assert result["inside_save"] >= inside_save
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(280)
 def test_a_few_kills() -> None:
     check(stress("--kills", "5", "--seed", "5"), 5, inside_save=0)

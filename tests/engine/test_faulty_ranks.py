@@ -129,7 +129,6 @@ FAST = {
     (2, "kill", "train", 1),
     (2, "raise", "save", 1),
     (2, "exit", "train", 1),
-    (2, "stop", "evaluate", 1),
     (2, "hang", "data", 1),
     (2, "kill", "train", 0),
 }

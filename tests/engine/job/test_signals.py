@@ -93,7 +93,7 @@ def test_a_signal_to_some_ranks_stops_all(
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("world", [1, 2])
+@pytest.mark.parametrize("world", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_second_interrupt_ends_at_once(world: int, tiny_config: Path, tmp_path: Path) -> None:
     slow = f"hooks.fault={{'type': '{FaultHook.__name__}', 'what': '300', 'where': 'save', 'rank': 0, 'at': 60}}"
     with running(world, tiny_config, tmp_path, slow) as ranks:
@@ -108,7 +108,10 @@ def test_a_second_interrupt_ends_at_once(world: int, tiny_config: Path, tmp_path
 
 @pytest.mark.usefixtures("forking")
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize(("interval", "accumulate"), [(3, 1), (4, 2)], ids=["at-a-line-of-log", "between-two-batches"])
+@pytest.mark.parametrize(
+    ("interval", "accumulate"),
+    [pytest.param(3, 1, id="at-a-line-of-log", marks=pytest.mark.slow), pytest.param(4, 2, id="between-two-batches")],
+)
 def test_a_signal_while_the_data_workers_are_stuck_saves(
     interval: int, accumulate: int, tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +167,7 @@ def test_a_second_interrupt_ends_a_rank_that_waits_for_another(tiny_config: Path
         ranks.end()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_stopped_and_continued_run_goes_on(tiny_config: Path, tmp_path: Path) -> None:
     with running(2, tiny_config, tmp_path, "runtime.dist_timeout=20") as ranks:
