@@ -179,11 +179,10 @@ class _Pickled:
     """A value as bytes; tensors and modules in it stand for themselves, `State` follows them."""
 
     def __init__(self, value: object) -> None:
-        buffer, self._others = io.BytesIO(), dict[int, object]()
-        pickler = pickle.Pickler(buffer)
-        pickler.persistent_id = self._own_id  # type: ignore[method-assign]
+        buffer = io.BytesIO()
+        pickler = _Pickler(buffer)
         pickler.dump(value)
-        self._bytes = buffer.getvalue()
+        self._bytes, self._others = buffer.getvalue(), pickler.others
 
     @classmethod
     def of(cls, value: object) -> _Pickled | None:
@@ -200,15 +199,32 @@ class _Pickled:
 
     def value(self) -> object:
         """Return the value, as it was."""
-        unpickler = pickle.Unpickler(io.BytesIO(self._bytes))  # noqa: S301 - of this very process
-        unpickler.persistent_load = self._others.__getitem__  # type: ignore[method-assign, assignment]
-        return unpickler.load()
+        return _Unpickler(self._bytes, self._others).load()
 
-    def _own_id(self, value: object) -> int | None:
+
+class _Pickler(pickle.Pickler):
+    """Keeps tensors, modules and optimizers in `others`, and writes their numbers."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.others: dict[int, object] = {}
+
+    def persistent_id(self, value: object) -> int | None:
         if not isinstance(value, Tensor | nn.Module | torch.optim.Optimizer):
             return None
-        self._others[id(value)] = value
+        self.others[id(value)] = value
         return id(value)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads what `_Pickler` has written in this very process."""
+
+    def __init__(self, data: bytes, others: dict[int, object]) -> None:
+        super().__init__(io.BytesIO(data))
+        self._others = others
+
+    def persistent_load(self, number: int) -> object:
+        return self._others[number]
 
 
 @contextlib.contextmanager
