@@ -24,6 +24,13 @@ _INIT = (nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
 _VALUES_ALONE = (Tensor.normal_, Tensor.uniform_, *_INIT, nn.functional.leaky_relu)
 
 
+def release_generator(device: torch.device) -> None:
+    """Let a CUDA device's random numbers go on after a capture that broke off, for which they still count."""
+    index = torch.cuda.current_device() if device.index is None else device.index
+    generator = torch.cuda.default_generators[index]
+    generator.graphsafe_set_state(generator.clone_state())
+
+
 def lacks_float64(device: torch.device | str | None) -> bool:
     """True if a device cannot compute in float64, as MPS."""
     return device is not None and torch.device(device).type == "mps"

@@ -86,6 +86,23 @@ def command(*words: object, **options: object) -> subprocess.CompletedProcess[st
     return run(lambda: main([str(word) for word in words]), **options)
 
 
+def run_pieces(*words: object, code: int = 0) -> None:
+    """Run the three pieces of a command at once, each of which must end with that exit code."""
+    for piece in [start(*words, "--shard", f"{number}/3") for number in (1, 2, 3)]:
+        piece.communicate()
+        assert piece.returncode == code, piece.stderr
+
+
+def run_pieces_after_a_kill(*words: object, has_begun: Callable[[], bool]) -> None:
+    """Run three pieces as `run_pieces`, after the first one was killed when it had just begun its work."""
+    killed = start(*words, "--shard", "1/3")
+    while not has_begun():
+        assert killed.poll() is None, killed.stderr
+        time.sleep(0.001)
+    killed.kill()
+    run_pieces(*words)
+
+
 def run(work: Callable[[], int | None], **options: object) -> subprocess.CompletedProcess[str]:
     """Do some work in a process of its own, to its end."""
     process = Forked(work, **options)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from srtoolbox.compat.pytorch import end_captures_in
+from srtoolbox.devices import release_generator
 from srtoolbox.logger import LOGGER
 from srtoolbox.text import first_line
 
@@ -47,9 +48,7 @@ class CudaGraphs:
         except BaseException:
             torch.cuda.synchronize(self.device)
             end_captures_in(pool, self.device)
-            # the generator of a capture that broke off goes on counting for it
-            generator = torch.cuda.default_generators[self.stream.device_index]
-            generator.graphsafe_set_state(generator.clone_state())
+            release_generator(self.device)
             raise
         return result, graph.replay
 

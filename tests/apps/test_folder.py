@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 import srtoolbox
+from srtoolbox.apps.folder import files
 from srtoolbox.apps.folder import upscale as application
 from srtoolbox.apps.folder.plan import Job
 from srtoolbox.apps.networks import UpscalerSettings
@@ -117,11 +118,11 @@ def test_ctrl_c_at_standard_input_stops_what_is_fetched(monkeypatch: pytest.Monk
         fetching.wait(5)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(application, "fetch", fetch)
-    monkeypatch.setattr(application, "_from_stdin", interrupt)
+    monkeypatch.setattr(files, "fetch", fetch)
+    monkeypatch.setattr(files, "_from_stdin", interrupt)
     jobs = [Job("https://example.org/a.png", "url", Path("a.png")), Job("-", "stream", Path("b.png"))]
     with pytest.raises(KeyboardInterrupt):
-        list(application.read_ahead(jobs, workers=2))
+        list(files.read_ahead(jobs, workers=2))
     assert was_stopped == [True]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -179,16 +178,8 @@ def test_what_has_no_pieces_is_refused(espcn: str, folder: Path, tmp_path: Path,
 
 def test_processes_at_once_and_one_that_is_killed(espcn: str, folder: Path, tmp_path: Path) -> None:
     command = ["upscale", espcn, str(folder), "-o", str(tmp_path / "out")]
-    killed = processes.start(*command, "--shard", "1/3")
     journal = tmp_path / "out/.pieces/piece-1.jsonl"
-    while not (journal.exists() and journal.stat().st_size):
-        assert killed.poll() is None, killed.stderr
-        time.sleep(0.001)
-    killed.kill()
-    calls = [processes.start(*command, "--shard", f"{number}/3") for number in (1, 2, 3)]
-    for call in calls:
-        call.communicate()
-        assert call.returncode == 0, call.stderr
+    processes.run_pieces_after_a_kill(*command, has_begun=lambda: journal.exists() and journal.stat().st_size > 0)
     check = processes.start(*command, "--check-shards", "3")
     assert "3 pieces: 7 upscaled, 0 failed" in check.communicate()[0] and check.returncode == 0
     srtoolbox.upscale_folder(espcn, folder, tmp_path / "whole", console=QUIET)

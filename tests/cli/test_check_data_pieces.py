@@ -117,8 +117,6 @@ def test_pieces_need_a_place_for_their_record(words: list[str], capsys: pytest.C
 
 def test_processes_at_once(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     command = ["check_data", *words, "--json", str(tmp_path / "report.json")]
-    for call in [processes.start(*command, "--shard", f"{number}/3") for number in (1, 2, 3)]:
-        call.communicate()
-        assert call.returncode == 1, call.stderr
+    processes.run_pieces(*command, code=1)
     expected = check(capsys, tmp_path / "whole.json", words)
     assert check(capsys, tmp_path / "report.json", words, "--check-shards", "3")[:2] == expected[:2]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srtoolbox.apps.folder import upscale as app
+from srtoolbox.apps.folder import files
 from srtoolbox.apps.folder.plan import Job
 from srtoolbox.cli import main
 from srtoolbox.image import Picture, read_image, read_picture, to_image, to_tensor, write_image, write_picture
@@ -234,10 +234,10 @@ def test_reading_ahead_is_bounded_in_number_and_bytes(
     jobs = [Job(str(tmp_path / f"{number}.png"), "file", None) for number in range(8)]
     for job in jobs:
         write_image(job.source, photo[:9, :9])
-    sized, size = [], app._decoded_bytes
-    monkeypatch.setattr(app, "_decoded_bytes", lambda job: sized.append(job) or size(job))
-    monkeypatch.setattr(app, "AHEAD_BYTES", images * 9 * 9 * 4)
-    for number, (job, reading) in enumerate(app.read_ahead(jobs, workers=2)):
+    sized, size = [], files._decoded_bytes
+    monkeypatch.setattr(files, "_decoded_bytes", lambda job: sized.append(job) or size(job))
+    monkeypatch.setattr(files, "AHEAD_BYTES", images * 9 * 9 * 4)
+    for number, (job, reading) in enumerate(files.read_ahead(jobs, workers=2)):
         assert job is jobs[number] and reading.result().pixels.shape == (9, 9, 3)
         assert len(sized) == min(number + 2 + ahead_of_it, len(jobs))  # itself, and one that waits to be read
 
@@ -247,7 +247,7 @@ def test_writing_behind_is_bounded(
 ) -> None:
     for number in range(6):
         write_image(tmp_path / f"in/{number}.png", photo[:9, :9])
-    writing, most, write = [], [], app.write
+    writing, most, write = [], [], files.write
 
     def slow(job: Job, *rest: object) -> list[str]:
         writing.append(job)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from pathlib import Path
 from typing import Any
 
@@ -222,15 +221,7 @@ def test_more_pieces_than_images(folder: Path, tmp_path: Path) -> None:
 
 def test_processes_at_once_and_one_that_is_killed(folder: Path, tmp_path: Path) -> None:
     command = ["convert_lmdb", str(folder), "-o", str(tmp_path / "s.lmdb")]
-    killed = processes.start(*command, "--shard", "1/3")
-    while not (tmp_path / "s.lmdb/s-00000.lmdb").exists():
-        assert killed.poll() is None, killed.stderr
-        time.sleep(0.001)
-    killed.kill()
-    calls = [processes.start(*command, "--shard", f"{number}/3") for number in (1, 2, 3)]
-    for call in calls:
-        call.communicate()
-        assert call.returncode == 0, call.stderr
+    processes.run_pieces_after_a_kill(*command, has_begun=(tmp_path / "s.lmdb/s-00000.lmdb").exists)
     check = processes.start(*command, "--check-shards", "3")
     assert "s.lmdb: 12 images in 3 shards" in check.communicate()[0] and check.returncode == 0
     srtoolbox.convert(folder, tmp_path / "s.lmdb")

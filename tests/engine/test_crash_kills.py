@@ -28,8 +28,8 @@ def check(result: dict, kills: int, inside_save: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(280)
-def test_a_few_kills() -> None:
-    check(stress("--kills", "5", "--seed", "5"), 5, inside_save=0)
+def test_a_dozen_kills() -> None:
+    check(stress("--kills", "12", "--seed", "5"), 12, inside_save=1)
 
 
 @pytest.mark.slow

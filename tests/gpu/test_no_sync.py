@@ -22,7 +22,7 @@ ON_GPU = ("runtime.device=cuda", "runtime.amp=None", "runtime.compile=False")
 
 @contextmanager
 def strict() -> Iterator[None]:
-    """Let CUDA raise where something waits for it."""
+    """Let CUDA raise where something waits for it, but for events."""
     torch.cuda.set_sync_debug_mode("error")
     try:
         yield

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from srtoolbox.image import Picture
 from srtoolbox.inference.replay import WARM_UPS
 from srtoolbox.inference.upscaler import Upscaler, upscale_picture
 from srtoolbox.registry import NETWORKS
+from tests.gpu.test_no_sync import strict
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 CASES: dict[str, dict[str, Any]] = {
@@ -30,16 +29,6 @@ CASES: dict[str, dict[str, Any]] = {
 def network(name: str = "ESPCN", colour: str = "rgb") -> torch.nn.Module:
     torch.manual_seed(0)
     return NETWORKS.build({"type": name, "scale": 3, "colour": colour}).eval()
-
-
-@contextmanager
-def strict() -> Iterator[None]:
-    """Let CUDA raise where something waits for it, but for events, which the download has."""
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("colour", ["rgb", "y"])

@@ -1,6 +1,6 @@
 """Folders of images through an `Upscaler`: plan, then read, upscale and write each image.
 
-Threads read ahead of the network and write behind it, with a bound on what waits in memory.
+Threads read ahead of the network and write behind it (`files`), with a bound on what waits in memory.
 """
 
 from __future__ import annotations
@@ -8,36 +8,30 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import shutil
-import sys
-import tempfile
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from rich.console import Console
 
+from srtoolbox.apps.folder.files import check_folder, name_of, read_ahead, write
 from srtoolbox.apps.folder.pieces import NOT_YET, begin, check_options, options_of, outcome, pieces_of
 from srtoolbox.apps.folder.plan import EXTENSIONS, STREAM, Job, Naming, Plan, is_single, plan
 from srtoolbox.apps.networks import NetworkSource, UpscalerSettings, check_settings, load, make_upscaler
-from srtoolbox.errors import ImageError, OptionError, SrtoolboxError
-from srtoolbox.image import Picture, decode_picture, image_shape, read_picture
-from srtoolbox.image.fetching import fetch
+from srtoolbox.errors import OptionError, SrtoolboxError
+from srtoolbox.image import Picture
 from srtoolbox.image.file_types import QUALITY_SUFFIXES
-from srtoolbox.image.metadata import Metadata
-from srtoolbox.image.opening import MAX_BYTES
-from srtoolbox.image.saving import check_form, encode_bands, form_of, write_bands
+from srtoolbox.image.saving import check_form, form_of
 from srtoolbox.image.streaming import Form
 from srtoolbox.inference.upscaler import Upscaler, form_of_result, picture_bands
 from srtoolbox.interfaces import facts_of
 from srtoolbox.io.pieces import Pieces, Shard
-from srtoolbox.io.threads import BackgroundWriter, follow, map_ahead
+from srtoolbox.io.threads import BackgroundWriter, follow
 from srtoolbox.logger import CONSOLE, Lines, progress_bar
 from srtoolbox.registry import NETWORKS
 from srtoolbox.text import counted
@@ -45,12 +39,8 @@ from srtoolbox.text import counted
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-AHEAD_BYTES = 2**28
-"""Decoded images that may wait for the network, in bytes; one of any size always may."""
 MAX_WORKERS = 64
-STDIN = "standard input"
 MEMORY = "memory does not suffice; --workers 1 takes less, and so do results in .png and .tif"
-_UNKNOWN = 2**26  # what an image is taken for whose size is not known before it is there
 
 
 class FolderResult(NamedTuple):
@@ -372,7 +362,7 @@ class _Run:
             self._writing.popleft()
 
     def _say_done(self, writing: _Writing, lost: list[str]) -> None:
-        source, before, after = _name_of(writing.job), writing.before, writing.after
+        source, before, after = name_of(writing.job), writing.before, writing.after
         target = "standard output" if writing.job.target is None else writing.job.target
         sizes = f"{before.width} x {before.height} -> {after.width} x {after.height}"
         self._lines.say(f"{source} -> {target} ({sizes})")
@@ -388,118 +378,5 @@ class _Run:
             text = str(error) if isinstance(error, SrtoolboxError) else MEMORY
             self.failed[job.source] = text
             self._keep(job, text)
-            is_named = _name_of(job) in text or str(job.target) in text
-            self._lines.say(f"error: {text}" if is_named else f"error: {_name_of(job)}: {text}")
-
-
-def _name_of(job: Job) -> str:
-    """Return what messages call a job's image."""
-    return STDIN if job.kind == "stream" else job.source
-
-
-# ---- reading
-
-
-def read_ahead(jobs: Sequence[Job], workers: int) -> Generator[tuple[Job, Future[Picture]]]:
-    """Yield the jobs in order, their images being read: up to `workers` ahead, within AHEAD_BYTES.
-
-    Closing it waits for the threads: one that is inside a decoder when Python ends would abort the
-    process.
-    """
-    stop = threading.Event()
-    reading = map_ahead(
-        lambda source: read(*source, stop),
-        _sources(jobs, stop),
-        threads=workers,
-        ahead=0,
-        cost=lambda source: _decoded_bytes(source[0]),
-        budget=AHEAD_BYTES,
-    )
-    with contextlib.closing(reading):
-        try:
-            for (job, _), image in reading:
-                yield job, image
-        finally:
-            stop.set()
-
-
-def _sources(jobs: Sequence[Job], stop: threading.Event) -> Iterator[tuple[Job, bytes]]:
-    """Yield the jobs, each with what standard input has for it.
-
-    That is read here: a thread that waits for it could not be ended. Ctrl-C meanwhile stops the
-    threads that fetch.
-    """
-    try:
-        for job in jobs:
-            yield job, _from_stdin() if job.kind == "stream" else b""
-    except BaseException:
-        stop.set()
-        raise
-
-
-def read(job: Job, data: bytes, stop: threading.Event) -> Picture:
-    """Return the image of a job; `data` is what came from standard input. Raises ImageError."""
-    if job.kind == "file":
-        return read_picture(job.source)
-    if job.kind == "url":
-        return decode_picture(fetch(job.source, stop=stop), job.source)
-    if len(data) > MAX_BYTES:
-        raise ImageError(f"{STDIN}: more than {MAX_BYTES} bytes, more than an image may have")
-    return decode_picture(data, STDIN)
-
-
-def _from_stdin() -> bytes:
-    """Read all of standard input, and one byte more than is allowed, by which that shows."""
-    return sys.stdin.buffer.read(MAX_BYTES + 1)
-
-
-def _decoded_bytes(job: Job) -> int:
-    if job.kind == "file":
-        with contextlib.suppress(SrtoolboxError):  # it is reported when the image is read
-            height, width, _ = image_shape(job.source)
-            return height * width * 4
-    return _UNKNOWN
-
-
-# ---- writing
-
-
-def write(
-    job: Job,
-    suffix: str,
-    form: Form,
-    metadata: Metadata,
-    quality: int | None,
-    bands: Iterator[np.ndarray],
-) -> list[str]:
-    """Write an image as its bands come; returns what its format cannot hold."""
-    if job.target is not None:
-        return write_bands(job.target, bands, form, metadata, quality=quality)
-    _to_stdout(lambda file: encode_bands(file, suffix, bands, form, metadata, quality=quality))
-    return check_form(form, suffix, quality)
-
-
-def _to_stdout(encode: Callable[[BinaryIO], object]) -> None:
-    """Write to standard output, where nothing goes before all of it is there."""
-    try:
-        with tempfile.TemporaryFile() as file:
-            encode(file)
-            file.seek(0)
-            shutil.copyfileobj(file, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise  # the reader has gone: the command ends, as all do
-    except OSError as error:
-        raise ImageError(
-            "standard output, or a temporary file for it, cannot be written "
-            f"({error.strerror or error}); free some space, or write to a file (-o FILE)"
-        ) from error
-
-
-def check_folder(target: Path) -> None:
-    """Raise an ImageError where it is known beforehand that no result can be written."""
-    folder = next(folder for folder in target.absolute().parents if os.path.lexists(folder))
-    if not folder.is_dir():
-        raise ImageError(f"{target}: cannot be written ({folder} is no folder)")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise ImageError(f"{target}: cannot be written (no permission for {folder})")
+            is_named = name_of(job) in text or str(job.target) in text
+            self._lines.say(f"error: {text}" if is_named else f"error: {name_of(job)}: {text}")

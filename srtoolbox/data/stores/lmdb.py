@@ -1,8 +1,9 @@
 """LMDB stores to read: ours (`encodings`, `__meta__`, `__index__`), BasicSR's (meta_info.txt).
 
-A raw value is a view of the memory map: a windowed read touches only the pages of the window, and
-decodes and copies nothing. A view lives as long as the transaction it came from, so each process
-holds one read transaction per store for good. The index of the images is mapped, too.
+A raw value is a view of the memory map: a windowed read cuts a view out of it, and decodes and
+copies nothing (py-lmdb touches all pages of a value as it is asked for). A view lives as long as
+the transaction it came from, so each process holds one read transaction per store for good. The
+index of the images is mapped, too.
 """
 
 from __future__ import annotations

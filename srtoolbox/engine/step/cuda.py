@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 
 from srtoolbox.compat.pytorch import end_captures_in
+from srtoolbox.devices import release_generator
 
 
 class Graphs(Protocol):
@@ -92,6 +93,4 @@ class CudaGraphs:
         except RuntimeError:  # it says again what failed
             end_captures_in(self.pool, self.device)
         torch.cuda.synchronize(self.device)
-        # the generator of a capture that broke off goes on counting for it
-        generator = torch.cuda.default_generators[self.device.index or 0]
-        generator.graphsafe_set_state(generator.clone_state())
+        release_generator(self.device)
