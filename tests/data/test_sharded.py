@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -74,14 +75,13 @@ def test_shards_are_one_store(one: LmdbStore, tmp_path: Path, deal: str) -> None
 def test_more_shards_than_a_process_may_open_are_told(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")  # of POSIX systems
     path, before = shards(tmp_path / "many.lmdb", "dealt out"), resource.getrlimit(resource.RLIMIT_NOFILE)
-    with open(os.devnull) as file:
-        lowest = file.fileno()
-    try:
+    with ExitStack() as files:
+        files.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        # so many that they fill the gaps between the numbers of what else is open
+        lowest = 1 + [files.enter_context(open(os.devnull)).fileno() for _ in range(100)][-1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 2, before[1]))
         with pytest.raises(DataError, match=r"many-00002\.lmdb: not a readable LMDB .*\. Let the .* ulimit -n 8192"):
             open_store(path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
     open_store(path).close()
 
 
