@@ -18,8 +18,14 @@ from srtoolbox.weights.plausibility import examine_ways
 if TYPE_CHECKING:  # an extra, which may be missing
     from onnxruntime import InferenceSession, NodeArg
 
-MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
-"""What the sides of images may have to be multiples of."""
+MULTIPLES = (
+    *(1, 2, 4, 8, 16, 32, 64),
+    *(3, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 18, 20, 22, 24, 28, 30, 36, 40, 44, 48, 56, 60),
+)
+"""The numbers whose multiples the sides of images may have to be, in the order of the runs.
+
+The first that fits is the least that does: no power of two is a multiple of one of the others.
+"""
 _SIDE = 33  # pixels of images to try, at least
 # the most that ONNX Runtime takes to what can be counted, KERNEL_FACTOR apart, of three networks
 _RUNTIME = 1.6
