@@ -46,6 +46,11 @@ class Shard:
         """Return `piece 3 of 8`."""
         return f"piece {self.number} of {self.count}"
 
+    @property
+    def option(self) -> str:
+        """The option by which a command does this piece, `--shard 3/8`."""
+        return f"--shard {self.number}/{self.count}"
+
     def take(self, items: Sequence[_T]) -> list[_T]:
         """Return the items of this piece, every `count`-th: pieces differ by one item at most."""
         return list(items[self.number - 1 :: self.count])
@@ -123,7 +128,8 @@ class Pieces:
         count: of pieces.
         options: what all pieces must have in common, JSON values by the names of options.
         items: all items of the work, in order, each with its stamp (`stamp_of`, or any JSON value:
-            lists, no tuples).
+            lists, no tuples). Their names are the same in all pieces, on machines too that see the
+            folders elsewhere: so no item is named by its whole path.
     """
 
     def __init__(self, folder: Path, count: int, options: Mapping[str, Any], items: Mapping[str, Any]) -> None:
@@ -162,7 +168,7 @@ class Pieces:
         if not (self.folder / _HEAD).exists():
             raise PieceError(
                 f"{self.folder}: no pieces have been begun: run them first, from "
-                f"--shard 1/{self.count} to --shard {self.count}/{self.count}"
+                f"{Shard(1, self.count).option} to {Shard(self.count, self.count).option}"
             )
         self._agree(self._listing())
 
@@ -191,7 +197,7 @@ class Pieces:
                 sentences.append(f"{shard} is at work: {progress}")
             else:
                 state = "has not begun" if entries is None else "has stopped"
-                sentences.append(f"{shard} {state}: {progress}; run --shard {shard.number}/{self.count}")
+                sentences.append(f"{shard} {state}: {progress}; run {shard.option}")
         return sentences
 
     def is_at_work(self, shard: Shard) -> bool:

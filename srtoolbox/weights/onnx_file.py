@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -59,13 +60,7 @@ def read_onnx(path: str | Path) -> OnnxFile:
         SrtoolboxError: onnx is not installed.
     """
     onnx, path = package("onnx"), Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; name an ONNX file")
-    data, model = path.read_bytes(), onnx.ModelProto()
-    try:
-        model.ParseFromString(data)
-    except Exception as error:  # of protobuf, for damaged files
-        raise CheckpointError(f"{path}: damaged, cut short, or no ONNX file ({first_line(error)})") from error
+    data, model = _parsed(path)
     if not model.graph.node:
         raise CheckpointError(f"{path}: damaged, cut short, or no ONNX file (nothing is computed in it)")
     _check_operators(model, path)
@@ -79,6 +74,26 @@ def read_onnx(path: str | Path) -> OnnxFile:
     count = sum(math.prod(tensor.dims) for tensor in model.graph.initializer if tensor.data_type in floats)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     return OnnxFile(str(path), data, metadata, count, model)
+
+
+def files_of(path: str | os.PathLike[str]) -> list[Path]:
+    """Return an ONNX file and those beside it in which it keeps weights. Errors: see `read_onnx`."""
+    path = Path(path)
+    names = {_location(tensor, path)[0] for tensor in _tensors(_parsed(path)[1]) if tensor.external_data}
+    return [path, *(path.with_name(name) for name in sorted(names))]
+
+
+def _parsed(path: Path) -> tuple[bytes, ModelProto]:
+    """Return a file and the model in it, without the weights of other files."""
+    onnx = package("onnx")
+    if not path.is_file():
+        raise CheckpointError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; name an ONNX file")
+    data, model = path.read_bytes(), onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except Exception as error:  # of protobuf, for damaged files
+        raise CheckpointError(f"{path}: damaged, cut short, or no ONNX file ({first_line(error)})") from error
+    return data, model
 
 
 def _check_operators(model: ModelProto, path: Path) -> None:
@@ -137,10 +152,7 @@ def _take_in(tensor: TensorProto, path: Path, onnx: ModuleType) -> None:
     """Read the values of a tensor that are kept in a file beside the model."""
     if not tensor.external_data:
         return
-    entry = {each.key: each.value for each in tensor.external_data}
-    location = entry.get("location", "")
-    if Path(location).name != location or location in ("", ".", "..") or "\\" in location:
-        raise CheckpointError(f"{path}: keeps weights in {location!r}; they are read from a file beside it alone")
+    location, entry = _location(tensor, path)
     try:
         offset, length = int(entry.get("offset", 0)), int(entry.get("length", -1))
         with open(path.with_name(location), "rb") as file:
@@ -154,6 +166,15 @@ def _take_in(tensor: TensorProto, path: Path, onnx: ModuleType) -> None:
     tensor.raw_data = values
     tensor.ClearField("external_data")
     tensor.data_location = onnx.TensorProto.DEFAULT
+
+
+def _location(tensor: TensorProto, path: Path) -> tuple[str, Mapping[str, str]]:
+    """Return the name of the file beside a model that a tensor is kept in, and where in it."""
+    entry = {each.key: each.value for each in tensor.external_data}
+    location = entry.get("location", "")
+    if Path(location).name != location or location in ("", ".", "..") or "\\" in location:
+        raise CheckpointError(f"{path}: keeps weights in {location!r}; they are read from a file beside it alone")
+    return location, entry
 
 
 def bytes_per_pixel(file: OnnxFile, shape: list[Any]) -> float:

@@ -13,12 +13,13 @@ from rich.console import Console
 
 import srtoolbox
 from srtoolbox.apps.folder import upscale as application
+from srtoolbox.apps.folder.pieces import options_of
 from srtoolbox.apps.networks import Checkpoint
 from srtoolbox.cli import main
 from srtoolbox.errors import OptionError, PieceError
 from srtoolbox.image import write_image
 from srtoolbox.registry import NETWORKS
-from tests import processes
+from tests import folders, processes
 
 QUIET = Console(file=io.StringIO())
 NAMES = ("a.png", "a.bmp", "b.png", "deep/a.png", "deep/c.png", "deep/d.png", "e.png")
@@ -82,9 +83,10 @@ def test_a_piece_goes_on_and_the_check_says_what_is_missing(
     assert results(tmp_path / "out") == results(tmp_path / "whole")
     (tmp_path / "out/b_sr.png").unlink()
     assert main([*command, "--check-shards", "2"]) == 1
-    assert "b_sr.png has gone or changed since: run its piece again" in " ".join(capsys.readouterr().out.split())
-    for number in (1, 2):
-        assert main([*command, "--shard", f"{number}/2"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "b_sr.png has gone or changed since: run --shard 1/2 again 2 pieces" in printed
+    assert main([*command, "--shard", "1/2"]) == 0
+    assert main([*command, "--check-shards", "2"]) == 0
     assert results(tmp_path / "out") == results(tmp_path / "whole")
 
 
@@ -98,6 +100,35 @@ def stopping_at(number: int) -> object:
             raise SystemExit("stopped")
 
     return stop
+
+
+def test_a_folder_is_what_is_in_it_whatever_it_is_called(
+    espcn: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ways = ["in", "./in/", str(folder), "in/../in", *folders.other_names(folder)]
+    for number, way in enumerate(ways, 1):
+        srtoolbox.upscale_folder(espcn, way, "out", shard=(number, len(ways)), console=QUIET)
+    checked = srtoolbox.upscale_folder(espcn, "in", tmp_path / "out", check_shards=len(ways), console=QUIET)
+    whole = srtoolbox.upscale_folder(espcn, "in", "whole", console=QUIET)
+    assert not checked.failed and [job.source for job in checked.done] == [job.source for job in whole.done]
+    assert results(tmp_path / "out") == results(tmp_path / "whole")
+
+
+def test_the_weights_beside_an_onnx_file_belong_to_it(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="needs the extra 'onnx'")
+    from tests.weights.onnx_maker import external
+
+    def network() -> object:
+        return options_of(tmp_path / "m.onnx", "network", {})["network"]
+
+    external(tmp_path / "m.onnx", "m.data")
+    assert network() is None  # reading it says what is missing
+    (tmp_path / "m.data").write_bytes(bytes(16))
+    before = network()
+    assert before is not None and before == network()
+    (tmp_path / "m.data").write_bytes(bytes(15) + b"1")
+    assert network() not in (before, None)
 
 
 def test_what_differs_between_pieces_is_told(
@@ -129,7 +160,7 @@ def test_what_differs_between_pieces_is_told(
     write_image(folder / "e.png", photo[:5, :6])
     (folder / "b.png").unlink()
     with pytest.raises(
-        PieceError, match=r"have changed since .*/new\.png came; .*/b\.png went; .*/e\.png changed: all"
+        PieceError, match=r"have changed since its pieces were begun: new\.png came; b\.png went; e\.png changed: all"
     ):
         upscale(3, 3)
     with pytest.raises(PieceError, match=r"new\.png came"):

@@ -15,7 +15,7 @@ from srtoolbox.data.audit import sets
 from srtoolbox.image import read_image, write_image
 from srtoolbox.image.pixels import compress_jpeg
 from srtoolbox.resize import imresize
-from tests import processes
+from tests import folders, processes
 
 
 @pytest.fixture
@@ -86,8 +86,27 @@ def test_a_piece_goes_on_and_what_is_missing_is_told(
     out = check(capsys, file, words, "--shard", "1/2")[1]
     assert "7 images looked at, " in out and "of them before" in out
     check(capsys, file, words, "--shard", "2/2")
+    (tmp_path / "report.json.pieces/piece-2.jsonl").unlink()
+    told = check(capsys, file, words, "--check-shards", "2")[2]
+    assert "1 of 2 pieces not done:" in told and "run --shard 2/2" in told
+    check(capsys, file, words, "--shard", "2/2")
     again = check(capsys, file, words, "--check-shards", "2")
     assert again[:2] == check(capsys, tmp_path / "whole.json", words)[:2]
+
+
+def test_a_store_is_what_is_in_it_whatever_it_is_called(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stores = ("HR", "LR", "test.lmdb")
+    renamed = [dict(zip(stores, names, strict=True)) for names in zip(*map(folders.other_names, stores), strict=True)]
+    short = [str(Path(word).name) if word.startswith(str(tmp_path)) else word for word in words]
+    ways = [short, *([names.get(word, word) for word in short] for names in renamed)]
+    for number, way in enumerate(ways, 1):
+        check(capsys, tmp_path / "report.json", way, "--shard", f"{number}/{len(ways)}")
+    expected = check(capsys, tmp_path / "whole.json", words)
+    assert check(capsys, tmp_path / "report.json", words, "--check-shards", str(len(ways)))[:2] == expected[:2]
+    assert (tmp_path / "report.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
 
 
 def test_what_differs_between_pieces_is_told(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -98,10 +117,10 @@ def test_what_differs_between_pieces_is_told(words: list[str], tmp_path: Path, c
     write_image(tmp_path / "HR/new.png", read_image(tmp_path / "HR/rocket.png"))
     for option in (("--shard", "2/2"), ("--check-shards", "2")):
         told = check(capsys, file, words, *option)[2]
-        assert "the images have changed since its pieces were begun" in told and "HR/new.png came" in told
+        assert "the images have changed since its pieces were begun" in told and "store 1: new.png came" in told
     (tmp_path / "HR/new.png").unlink()
     srtoolbox.convert(tmp_path / "LR", tmp_path / "test.lmdb", overwrite=True)
-    assert "test.lmdb changed" in check(capsys, file, words, "--shard", "2/2")[2]
+    assert "store 3 changed" in check(capsys, file, words, "--shard", "2/2")[2]
 
 
 def test_pieces_need_a_place_for_their_record(words: list[str], capsys: pytest.CaptureFixture) -> None:

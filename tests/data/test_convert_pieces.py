@@ -19,7 +19,7 @@ from srtoolbox.data.stores.lmdb_writer import LmdbWriter
 from srtoolbox.data.stores.sharded import ShardedStore
 from srtoolbox.errors import DataError, OptionError, PieceError
 from srtoolbox.image import read_image, write_image
-from tests import processes
+from tests import folders, processes
 
 
 @pytest.fixture
@@ -209,6 +209,47 @@ def test_what_differs_between_pieces_is_told(folder: Path, tmp_path: Path) -> No
         srtoolbox.convert(folder, tmp_path / "other", scale=3, check_shards=3)
     with pytest.raises(OptionError, match="there is no piece 0"):
         srtoolbox.convert(folder, tmp_path / "s", scale=3, shard=(0, 3))
+
+
+def test_a_folder_is_what_is_in_it_whatever_it_is_called(
+    folder: Path, tmp_path: Path, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        write_image(tmp_path / f"lq/{number:02}x2.png", photo[number : number + 12, : (30 + number) // 2])
+    monkeypatch.chdir(tmp_path)
+    options: dict[str, Any] = {"scale": 2, "cut": True}
+    ways = [("in", "./lq/"), (str(folder), "lq"), *zip(*map(folders.other_names, ("in", "lq")), strict=True)]
+    for number, (gt, lq) in enumerate(ways, 1):
+        srtoolbox.convert(gt, "s", lq=lq, shard=(number, len(ways)), **options)
+    checked = srtoolbox.convert("./in", tmp_path / "s", lq="lq", check_shards=len(ways), **options)
+    whole = srtoolbox.convert("in", "whole", lq="lq", **options)
+    for store, other in zip(checked.parts[0].stores, whole.parts[0].stores, strict=True):
+        assert store.hashes == other.hashes
+    with pytest.raises(PieceError, match="with lq True, this call has False"):
+        srtoolbox.convert("in", "s", scale=2, shard=(1, len(ways)))
+
+
+def test_a_lost_or_damaged_shard_is_named_by_its_piece(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "s.lmdb"
+    for number in (1, 2, 3):
+        srtoolbox.convert(folder, out, shard=(number, 3))
+    data = out / "s-00001.lmdb/data.mdb"
+    with contextlib.closing(LmdbStore(data.parent)) as store:
+        value = bytes(store.value(store.keys()[0]))
+    whole = data.read_bytes()
+    data.write_bytes(whole.replace(value, bytes(len(value))))
+    told = r"damaged: not what .*: remove .*s\.lmdb.data\.mdb, which is not finished, and run --shard 2/3 --overwrite$"
+    with pytest.raises(DataError, match=told):
+        srtoolbox.convert(folder, out)
+    (out / "data.mdb").unlink()
+    data.write_bytes(whole[:-4096])
+    with pytest.raises(PieceError, match=r"piece 2 of 3: .* cut short: .* \(--shard 2/3\)$"):
+        srtoolbox.convert(folder, out, check_shards=3)
+    data.unlink()
+    with pytest.raises(PieceError, match=r"1 of 3 pieces not done:\n  piece 2 of 3 has not begun: run --shard 2/3$"):
+        srtoolbox.convert(folder, out, check_shards=3)
+    srtoolbox.convert(folder, out, shard=(2, 3))
+    assert srtoolbox.convert(folder, out).parts[0].stores[0].images == 12
 
 
 def test_more_pieces_than_images(folder: Path, tmp_path: Path) -> None:

@@ -44,3 +44,14 @@ def write(
     helper.set_model_props(model, metadata or {})
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def external(path: Path, location: str, offset: int = 0, length: int = 16) -> None:
+    """Write a network of x2 whose scales for `Resize` lie in another file."""
+    model = onnx.load(write(path, enlarge("input", "output", 2)))
+    (tensor,) = model.graph.initializer
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", str(offset)), ("length", str(length))):
+        tensor.external_data.add(key=key, value=value)
+    path.write_bytes(model.SerializeToString())

@@ -29,7 +29,7 @@ onnx = pytest.importorskip("onnx", reason="needs the extra 'onnx'")
 pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
 from onnx import helper  # noqa: E402
 
-from tests.weights.onnx_maker import enlarge, write  # noqa: E402
+from tests.weights.onnx_maker import enlarge, external, write  # noqa: E402
 
 FLOAT_TO_UINT8 = [
     helper.make_node("Cast", ["input"], ["a"], to=1),
@@ -82,6 +82,16 @@ def test_facts_of_files_of_others(nodes, options, facts, tmp_path: Path, photo: 
     border = slice(own.scale, -own.scale)  # at the edges chroma of a luma network goes on otherwise
     error = np.abs(result - bilinear(image, own.scale))[border, border]
     assert error.max() < 0.51 if own.colour == "rgb" else error.mean() < 1.5
+
+
+@pytest.mark.parametrize("side", [3, 5, 6, 7, 12, 22])
+def test_sides_of_multiples_that_are_no_power_of_two(side: int, tmp_path: Path) -> None:
+    blocks = [
+        helper.make_node("SpaceToDepth", ["input"], ["a"], blocksize=side),
+        helper.make_node("DepthToSpace", ["a"], ["b"], blocksize=side),
+    ]
+    path = write(tmp_path / "m.onnx", [*blocks, *enlarge("b", "output", 2)])
+    assert facts_of(load_network(path, trial=False)).size_multiple == side
 
 
 def test_an_output_of_no_told_shape(tmp_path: Path) -> None:
@@ -209,17 +219,6 @@ def test_what_would_run_code_is_refused(tmp_path: Path) -> None:
     refused(tmp_path, "its operator com.example.Sharpen", [branch], domains=("", "com.example"), arrays=arrays)
     engine = helper.make_node("EPContext", ["input"], ["output"], domain="com.microsoft", embed_mode=0)
     refused(tmp_path, "its operator com.microsoft.EPContext runs a program", [engine], domains=("", "com.microsoft"))
-
-
-def external(path: Path, location: str, offset: int = 0, length: int = 16) -> None:
-    """Let the scales of `Resize` lie in another file."""
-    model = onnx.load(write(path, enlarge("input", "output", 2)))
-    (tensor,) = model.graph.initializer
-    tensor.ClearField("raw_data")
-    tensor.data_location = onnx.TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", str(offset)), ("length", str(length))):
-        tensor.external_data.add(key=key, value=value)
-    path.write_bytes(model.SerializeToString())
 
 
 def test_weights_in_another_file_lie_beside_it(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import inspect
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from srtoolbox.errors import OptionError
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.io.files import sha256
 from srtoolbox.io.pieces import RECORD, Pieces, Shard, check_shard_options, stamp_of
+from srtoolbox.weights.onnx_file import files_of, is_onnx
 
 NOT_YET = "its piece has not come to it"
 _OF_THE_MACHINE = ("batch",)  # settings that change no result
@@ -54,8 +56,19 @@ def check_options(
 
 def pieces_of(jobs: Sequence[Job], out: str, count: int, options: dict[str, Any]) -> Pieces:
     """Return the record of all pieces of these jobs."""
-    items = {job.source: stamp_of(job.source) if job.kind == "file" else None for job in jobs}
-    return Pieces(Path(out) / RECORD, count, options, items)
+    folder = Path(out) / RECORD
+    items = {_name(job, folder): stamp_of(job.source) if job.kind == "file" else None for job in jobs}
+    return Pieces(folder, count, options, items)
+
+
+def _name(job: Job, record: Path) -> str:
+    """Return the name of an image in the record, which is the same whatever its folder is called.
+
+    An address is its own; a file has the folder of its result, below that of all, and its own name.
+    """
+    if job.kind != "file" or job.target is None:
+        return job.source
+    return (job.target.parent.relative_to(record.parent) / Path(job.source).name).as_posix()
 
 
 @contextlib.contextmanager
@@ -70,10 +83,12 @@ def begin(jobs: Sequence[Job], pieces: Pieces | None, shard: Shard | None) -> It
     with pieces.begin(shard) as journal:
 
         def keep(job: Job, fault: str | None) -> None:
-            journal.add(job.source, {"failed": fault} if fault else {"result": stamp_of(str(job.target))})
+            entry = {"failed": fault} if fault else {"result": stamp_of(str(job.target))}
+            journal.add(_name(job, pieces.folder), entry)
 
         own = shard.take(jobs)
-        yield Work(own, [job for job in own if _fault(journal.entries.get(job.source), job) == ""], keep)
+        faults = {job: _fault(journal.entries.get(_name(job, pieces.folder)), job, shard) for job in own}
+        yield Work(own, [job for job in own if not faults[job]], keep)
 
 
 def outcome(jobs: Sequence[Job], pieces: Pieces) -> tuple[list[Job], dict[str, str]]:
@@ -83,18 +98,24 @@ def outcome(jobs: Sequence[Job], pieces: Pieces) -> tuple[list[Job], dict[str, s
     """
     pieces.check()
     entries = pieces.entries()
-    faults = {job: _fault(entries.get(job.source), job) for job in jobs}
+    shards = {job: shard for shard in pieces.shards() for job in shard.take(jobs)}
+    faults = {job: _fault(entries.get(_name(job, pieces.folder)), job, shards[job]) for job in jobs}
     return [job for job in jobs if not faults[job]], {job.source: fault for job, fault in faults.items() if fault}
 
 
-def _fault(entry: Mapping[str, object] | None, job: Job) -> str:
+def unfinished(jobs: Sequence[Job], pieces: Pieces) -> list[str]:
+    """Return a sentence for each piece that has not come to all its images."""
+    return pieces.unfinished(lambda shard: [_name(job, pieces.folder) for job in shard.take(jobs)])
+
+
+def _fault(entry: Mapping[str, object] | None, job: Job, shard: Shard) -> str:
     """Say why a job is not done, by what its piece has kept of it; '' where it is."""
     if entry is None:
         return NOT_YET
     if "failed" in entry:
         return str(entry["failed"])
     if entry["result"] != stamp_of(str(job.target)):
-        return f"its result {job.target} has gone or changed since: run its piece again"
+        return f"its result {job.target} has gone or changed since: run {shard.option} again"
     return ""
 
 
@@ -124,9 +145,14 @@ def _identity(network: NetworkSource) -> str | None:
         return digest.hexdigest()[:16]
     checkpoint = network if isinstance(network, Checkpoint) else Checkpoint(network)
     try:
-        files = [None if path is None else sha256(path) for path in (checkpoint.path, checkpoint.other)]
+        files = [None if path is None else _hash(path) for path in (checkpoint.path, checkpoint.other)]
     except OSError:
         return None
     others = checkpoint.scale, checkpoint.weights, checkpoint.alpha if checkpoint.other else None
     chosen = generator_of(checkpoint.config), checkpoint.trial  # of weights that do not tell all
     return hashlib.sha256(json.dumps([*files, *others, *chosen], default=repr).encode()).hexdigest()[:16]
+
+
+def _hash(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file; of an ONNX file, of the weights that it keeps beside itself, too."""
+    return "".join(map(sha256, files_of(path) if is_onnx(path) else [path]))

@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 
 from srtoolbox.apps.folder.files import check_folder, name_of, read_ahead, write
-from srtoolbox.apps.folder.pieces import NOT_YET, begin, check_options, options_of, outcome, pieces_of
+from srtoolbox.apps.folder.pieces import NOT_YET, begin, check_options, options_of, outcome, pieces_of, unfinished
 from srtoolbox.apps.folder.plan import EXTENSIONS, STREAM, Job, Naming, Plan, is_single, plan
 from srtoolbox.apps.networks import NetworkSource, UpscalerSettings, check_settings, load, make_upscaler
 from srtoolbox.errors import OptionError, SrtoolboxError
@@ -187,7 +187,7 @@ def _report_pieces(planned: Plan, pieces: Pieces, console: Console) -> FolderRes
     with Lines(console) as lines:
         done, failed = outcome(planned.jobs, pieces)
         _say_left_out(planned, 0, lines)
-        for line in pieces.unfinished(lambda shard: [job.source for job in shard.take(planned.jobs)]):
+        for line in unfinished(planned.jobs, pieces):
             lines.say(line)
         # else by piece
         at_fault = {source: reason for source, reason in failed.items() if reason != NOT_YET}

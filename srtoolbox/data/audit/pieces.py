@@ -15,7 +15,6 @@ import numpy as np
 
 from srtoolbox.data.audit.near_duplicates import SIDE, ImageHash
 from srtoolbox.data.audit.sets import DamagedImage, Inspection, SoundImage, Stock, inspect_images
-from srtoolbox.data.stores.base import Store
 from srtoolbox.data.stores.folder import FolderStore
 from srtoolbox.errors import PieceError
 from srtoolbox.io.pieces import Journal, Pieces, Shard, stamp_of
@@ -41,12 +40,13 @@ class PieceReport(NamedTuple):
 def pieces_of(stock: Stock, record: str | os.PathLike, count: int) -> Pieces:
     """Return the record of the pieces in which the images of all stores are looked at."""
     items: dict[str, Any] = {}
-    for place, store in stock.stores.items():
+    names = _names(stock)
+    for number, (place, store) in enumerate(stock.stores.items(), 1):
         is_folder = isinstance(store, FolderStore)
         if not is_folder:
-            items[store.path] = store.digest()
+            items[f"store {number}"] = store.digest()
         for key in stock.keys[place]:
-            items[_name(store, key)] = stamp_of(store.source(key)) if is_folder else None
+            items[names[place, key]] = stamp_of(store.source(key)) if is_folder else None
     return Pieces(Path(record), count, {}, items)
 
 
@@ -54,16 +54,17 @@ def inspect_piece(
     stock: Stock, pieces: Pieces, shard: Shard, *, workers: int | None, progress: Callable[[int, int], None]
 ) -> PieceReport:
     """Decode the images of a piece, but for those that an earlier call found sound."""
-    own = shard.take(_images(stock))
+    names = _names(stock)
+    own = shard.take(list(names))
     with pieces.begin(shard) as journal:
-        todo = [image for image in own if not _is_sound(journal, _name(stock.stores[image[0]], image[1]))]
+        todo = [image for image in own if not _is_sound(journal, names[image])]
         done, faults = len(own) - len(todo), []
 
         for place, store in stock.stores.items():
 
-            def keep(key: str, image: Inspection, store: Store = store) -> None:
+            def keep(key: str, image: Inspection, place: str = place) -> None:
                 nonlocal done
-                journal.add(_name(store, key), _to_json(image))
+                journal.add(names[place, key], _to_json(image))
                 if isinstance(image, DamagedImage):
                     faults.append(image.fault)
                 done += 1
@@ -81,25 +82,30 @@ def gather(stock: Stock, pieces: Pieces) -> None:
         PieceError: pieces that are missing, all named; or see `Pieces.check`.
     """
     pieces.check()
-    images = _images(stock)
-    names = {image: _name(stock.stores[image[0]], image[1]) for image in images}
+    names = _names(stock)
+    images = list(names)
     if missing := pieces.unfinished(lambda shard: [names[image] for image in shard.take(images)]):
         raise PieceError("\n  ".join([f"{len(missing)} of {counted(pieces.count, 'piece')} not done:", *missing]))
     for shard in pieces.shards():
         entries = pieces.entries([shard])
         for place, key in shard.take(images):
-            stock.inspections.setdefault(place, {})[key] = _from_json(entries[names[place, key]])
+            source = stock.stores[place].source(key)
+            stock.inspections.setdefault(place, {})[key] = _from_json(entries[names[place, key]], source)
     for place, keys in stock.keys.items():  # in the order of the stores
         stock.inspections[place] = {key: stock.inspections[place][key] for key in keys}
 
 
-def _images(stock: Stock) -> list[tuple[str, str]]:
-    """Return place and key of the images of all stores, in order."""
-    return [(place, key) for place, keys in stock.keys.items() for key in keys]
+def _names(stock: Stock) -> dict[tuple[str, str], str]:
+    """Return the names of the images of all stores in the record, in order, by place and key.
 
-
-def _name(store: Store, key: str) -> str:
-    return store.source(key) if isinstance(store, FolderStore) else f"{store.path}:{key}"
+    They are the same whatever a store is called: it has its number among all, a file its own name.
+    """
+    names = {}
+    for number, (place, store) in enumerate(stock.stores.items(), 1):
+        for key in stock.keys[place]:
+            file = Path(store.file(key)).as_posix() if isinstance(store, FolderStore) else key
+            names[place, key] = f"store {number}: {file}"
+    return names
 
 
 def _is_sound(journal: Journal, name: str) -> bool:
@@ -110,12 +116,13 @@ def _to_json(image: Inspection) -> dict[str, Any]:
     if isinstance(image, DamagedImage):
         return image._asdict()
     thumb = base64.b64encode(image.hash.thumb.astype("<f2").tobytes()).decode()
-    facts = {"source": image.source, "shape": list(image.shape), "bits": image.bits}
+    facts = {"shape": list(image.shape), "bits": image.bits}
     return {**facts, "digest": image.hash.digest, "thumb": thumb}
 
 
-def _from_json(value: dict[str, Any]) -> Inspection:
+def _from_json(value: dict[str, Any], source: str) -> Inspection:
+    """Return an inspection, of whose image this call says `source`."""
     if "thumb" not in value:
-        return DamagedImage(**value)
+        return DamagedImage(source, value["fault"].replace(value["source"], source))
     thumb = np.frombuffer(base64.b64decode(value["thumb"]), "<f2").astype(np.float16).reshape(SIDE, SIDE)
-    return SoundImage(value["source"], tuple(value["shape"]), value["bits"], ImageHash(value["digest"], thumb))
+    return SoundImage(source, tuple(value["shape"]), value["bits"], ImageHash(value["digest"], thumb))

@@ -30,9 +30,12 @@ def pieces_of(out: str, count: int, plan: Plan, split: float | None) -> Pieces:
     """Return the record of a conversion in pieces; `plan` is of the whole."""
     recipe = plan.recipe._asdict()
     recipe["subimages"] = None if plan.recipe.subimages is None else list(plan.recipe.subimages)
-    stores = [store for store in (plan.gt, plan.lq) if store is not None]
-    files = [store.source(key) for store in stores for key in store.keys()]  # noqa: SIM118 - a store's keys
-    items = {file: stamp_of(file) for file in files}
+    recipe["lq"] = plan.recipe.lq is not None  # by its files, wherever a machine sees the folder
+    items = {}
+    for role, store in (("gt", plan.gt), ("lq", plan.lq)):
+        if store is not None:
+            files = {Path(role, store.file(key)).as_posix(): store.source(key) for key in list(store.keys())}
+            items |= {name: stamp_of(source) for name, source in files.items()}
     return Pieces(Path(out) / RECORD, count, {**recipe, "split": split}, items)
 
 
@@ -133,21 +136,20 @@ def _has_begun(part: Part) -> bool:
 
 def _missing(shares: Sequence[Part], pieces: Pieces, shard: Shard) -> str:
     """Say what a piece has left to do, or ''."""
-    command = f"--shard {shard.number}/{shard.count}"
     for plan, paths in shares:
         stamps = {key: stamp_of_job(plan, job) for job in plan.jobs for key in plan.windows(job)}
         for path in paths:
             if pieces.is_at_work(shard):
                 return f"{shard} is at work"
             if not is_lmdb(Path(path)):
-                return f"{shard} has not begun: run {command}"
+                return f"{shard} has not begun: run {shard.option}"
             try:
                 with contextlib.closing(LmdbStore(path)) as store:
                     held = {key: store.entry(key).stamp for key in store.keys()}  # noqa: SIM118 - a store's keys
             except DataError as error:
-                return f"{shard}: {error} ({command})"
+                return f"{shard}: {error} ({shard.option})"
             if held != stamps:
-                return f"{shard}: {path} holds images as they were before: run {command} --overwrite"
+                return f"{shard}: {path} holds images as they were before: run {shard.option} --overwrite"
     return ""
 
 
@@ -163,7 +165,7 @@ class _Reader:
         """Return the values of a job for each store, as its piece has stored them."""
         shard = Shard(_number_of(job.pair.gt, self._count), self._count)
         stores = [self._open(str(shard_path(output, shard))) for output in self._outputs[id(plan)]]
-        return tuple([self._value(store, key) for key in plan.windows(job)] for store in stores)
+        return tuple([self._value(store, key, shard) for key in plan.windows(job)] for store in stores)
 
     def summary(self, plan: Plan, role: int) -> Summary:
         """Return the summary of a store in shards: GT's (0) or LQ's (1)."""
@@ -184,7 +186,12 @@ class _Reader:
         return self._stores[path]
 
     @staticmethod
-    def _value(store: LmdbStore, key: str) -> Value:
-        store.verify(key)
+    def _value(store: LmdbStore, key: str, shard: Shard) -> Value:
+        try:
+            store.verify(key)
+        except DataError as error:
+            unfinished = Path(store.path).with_name("data.mdb")
+            advice = f"remove {unfinished}, which is not finished, and run {shard.option} --overwrite"
+            raise DataError(f"{error}: {advice}") from error
         entry = store.entry(key)
         return Value(key, store.value(key), entry.shape, entry.dtype, entry.source, entry.sha256, entry.stamp)

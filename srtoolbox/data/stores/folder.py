@@ -128,8 +128,12 @@ class FolderStore(DecodingStore):
         return image
 
     def source(self, key: str) -> str:
+        return os.path.join(self.path, self.file(key))
+
+    def file(self, key: str) -> str:
+        """Return the path of a file in the folder."""
         try:
-            return os.path.join(self.path, self._files[key])
+            return self._files[key]
         except KeyError:
             raise DataError(f"{self.path}: has no image {key!r}") from None
 
