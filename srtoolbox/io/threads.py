@@ -114,8 +114,13 @@ class BackgroundCall:
         self.wait()
         # a thread for each: one that idles between calls would be missing in a forked process
         outcome = Future[None]()
-        threading.Thread(target=self._work, args=(call, outcome), name=self._name).start()
-        self._outcome = outcome  # now: where no thread could start, there is none to wait for
+        try:
+            self._outcome = outcome
+            threading.Thread(target=self._work, args=(call, outcome), name=self._name).start()
+        except BaseException:  # no thread could start, or Ctrl-C came: only a call that has begun is waited for
+            if outcome.cancel():
+                self._outcome = None
+            raise
 
     def check(self) -> None:
         """Raise what the last call has failed with, if it has ended; wait for nothing."""
@@ -132,6 +137,8 @@ class BackgroundCall:
 
     @staticmethod
     def _work(call: Callable[[], object], outcome: Future[None]) -> None:
+        if not outcome.set_running_or_notify_cancel():
+            return
         try:
             call()
         except BaseException as error:  # whoever waits gets it
@@ -141,10 +148,10 @@ class BackgroundCall:
 
 
 class BackgroundWriter(Generic[_T, _R]):
-    """A thread that writes what is put here.
+    """A thread that writes what is put here, from `start` on.
 
-    As a context manager it ends with the block: an error there abandons what is half written, else
-    leaving waits for the result, or raises what writing failed with.
+    As a context manager it starts and ends with the block: an error there abandons what is half
+    written, else leaving waits for the result, or raises what writing failed with.
 
     Args:
         write: called in the thread with an iterator over the items; returns the `result`.
@@ -162,10 +169,15 @@ class BackgroundWriter(Generic[_T, _R]):
         self._is_closed = False
         self._error: Exception | None = None
         self._outcome: Future[_R] = Future()
-        if pool is None:
+        self._pool, self._has_begun = pool, False
+
+    def start(self) -> None:
+        """Begin. Who has several writers lists one before: then Ctrl-C leaves none of them running."""
+        if self._pool is None:
             threading.Thread(target=self._work, daemon=True).start()
         else:
-            pool.submit(self._work)
+            self._pool.submit(self._work)
+        self._has_begun = True
 
     def put(self, item: _T) -> bool:
         """Hand an item over, waiting while `ahead` of them wait; False if the thread has ended."""
@@ -188,10 +200,11 @@ class BackgroundWriter(Generic[_T, _R]):
     def abandon(self) -> None:
         """Let `write` drop what is half written, and wait for it.
 
-        What is closed is finished instead.
+        What is closed is finished instead, and what has not begun never begins.
         """
         self.close(AbandonedError("abandoned"))
-        self._outcome.exception()
+        if self._has_begun or not self._outcome.cancel():
+            self._outcome.exception()
 
     @property
     def is_done(self) -> bool:
@@ -203,6 +216,11 @@ class BackgroundWriter(Generic[_T, _R]):
         return self._outcome.result()
 
     def __enter__(self) -> BackgroundWriter[_T, _R]:
+        try:
+            self.start()
+        except BaseException:
+            self.abandon()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -213,6 +231,8 @@ class BackgroundWriter(Generic[_T, _R]):
         self.result()
 
     def _work(self) -> None:
+        if not self._outcome.set_running_or_notify_cancel():
+            return
         try:
             self._outcome.set_result(self._write(self._items()))
         except BaseException as error:  # whoever asks for the result gets it

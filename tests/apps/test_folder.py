@@ -126,6 +126,22 @@ def test_ctrl_c_at_standard_input_stops_what_is_fetched(monkeypatch: pytest.Monk
     assert was_stopped == [True]
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("moment", ["_Writing", "BackgroundWriter.start"])
+def test_ctrl_c_as_an_image_begins_to_be_written_leaves_no_thread(
+    moment: str, bicubic: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(threading.enumerate())
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"{application.__name__}.{moment}", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        srtoolbox.upscale_folder(bicubic, folder, tmp_path / "out", console=QUIET)
+    assert set(threading.enumerate()) == before and not list((tmp_path / "out").rglob("*.*"))
+
+
 def test_no_inputs_are_refused(bicubic: str) -> None:
     with pytest.raises(ImageError, match=r"^no images to upscale are named$"):
         srtoolbox.upscale_folder(bicubic, [])

@@ -137,6 +137,7 @@ def test_an_error_of_the_block_abandons_what_is_half_written(ahead: int) -> None
 
 def test_what_is_closed_is_finished_even_where_it_is_abandoned_then() -> None:
     writer = BackgroundWriter(lambda items: time.sleep(0.05) or list(items))
+    writer.start()
     writer.put(1)
     writer.close()
     writer.abandon()
@@ -146,6 +147,7 @@ def test_what_is_closed_is_finished_even_where_it_is_abandoned_then() -> None:
 def test_an_error_handed_over_comes_after_the_items() -> None:
     met: list[int] = []
     writer = BackgroundWriter(lambda items: met.extend(items))
+    writer.start()
     writer.put(1)
     writer.close(ValueError("the network fails"))
     with pytest.raises(ValueError, match="the network fails"):
@@ -204,11 +206,44 @@ def test_where_no_thread_can_start_nobody_waits_for_it(monkeypatch: pytest.Monke
     assert not waiter.is_alive()
 
 
+def test_ctrl_c_as_a_call_begins_leaves_it_to_be_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, ended, start = threading.Event(), threading.Event(), threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        gate.wait(10)
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        gate.set()
+        time.sleep(0.1)
+        ended.set()
+
+    call = BackgroundCall("test")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            call.start(work)
+    call.wait()
+    assert ended.is_set()
+
+
+def test_a_writer_that_is_abandoned_before_it_begins_never_does() -> None:
+    met: list[int] = []
+    with ThreadPoolExecutor(1) as pool:
+        writer = BackgroundWriter(lambda items: met.extend(items), pool=pool)
+        writer.abandon()
+        assert writer.is_done
+        writer.start()
+    assert met == []
+
+
 def test_writers_that_follow_each_other_share_the_threads_of_a_pool() -> None:
     with ThreadPoolExecutor(2) as pool:
         threads = set()
         for number in range(20):
             writer = BackgroundWriter(lambda items: (threading.current_thread(), list(items)), pool=pool)
+            writer.start()
             assert writer.put(number)
             writer.close()
             thread, items = writer.result()

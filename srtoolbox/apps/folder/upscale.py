@@ -335,6 +335,7 @@ class _Run:
             partial(write, job, suffix, form, image.metadata, quality), ahead=2, pool=self._threads
         )
         self._writing.append(_Writing(job, form_of(image), form, writer, image.notes))
+        writer.start()
         done = 0
         try:
             for band in rows:
