@@ -36,6 +36,13 @@ class Planted(ESPCN):
         return super().forward(lq)
 
 
+class InfiniteInHalf(ESPCN):
+    """A network whose values go beyond the range of half precision."""
+
+    def forward(self, lq: Tensor) -> Tensor:
+        return super().forward(lq) + (float("inf") if torch.is_autocast_enabled("cpu") else 0)
+
+
 def network(colour: str = "rgb", kind: type[ESPCN] = ESPCN) -> ESPCN:
     torch.manual_seed(0)
     return kind(scale=3, colour=colour, kernels=[3, 3, 3], channels=[8, 4]).eval()
@@ -73,6 +80,32 @@ def test_nothing_waits_but_the_download(
         result = upscaler(image)
     assert (dict(watch.calls), Event.waits) == ({}, waits)
     assert np.abs(result.astype(int) - expected).max() <= (8 if "dtype" in options else 1)  # another order of sums
+
+
+@pytest.mark.parametrize(
+    ("options", "checks"),
+    [({"outscale": 2.5}, 1), ({"tile": 16, "overlap": 4}, 2), ({"tile": 16, "overlap": 4, "outscale": 2.5}, 2)],
+)
+def test_cross_faded_and_resized_images_are_checked_once_for_a_row_of_tiles(
+    options: dict[str, Any], checks: int, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = photo[:30, :40]
+    expected = Upscaler(network(), **options)(image)
+    upscaler = on_stand_in(Upscaler(network(), **options), monkeypatch)
+    with StandIn() as watch:
+        result = upscaler(image)
+    assert sum(count for (name, _), count in watch.calls.items() if name == "bool()") == checks
+    assert np.abs(result.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("options", [{"outscale": 2.5}, {"tile": 16, "overlap": 4}])
+def test_a_row_of_tiles_that_is_not_finite_is_made_again(
+    options: dict[str, Any], photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = Upscaler(network(), **options)(photo[:30, :40])
+    upscaler = on_stand_in(Upscaler(network(kind=InfiniteInHalf), dtype="bf16", **options), monkeypatch)
+    with StandIn():
+        assert np.abs(upscaler(photo[:30, :40]).astype(int) - expected).max() <= 1
 
 
 PLANTED: dict[str, Callable[[Tensor], Any]] = {
@@ -137,12 +170,8 @@ def test_the_next_image_is_begun_before_one_is_waited_for(photo: np.ndarray, mon
 def test_two_images_begun_in_a_precision_that_fails_both_come_in_float32(
     photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Overflowing(ESPCN):
-        def forward(self, lq: Tensor) -> Tensor:
-            return super().forward(lq) + (float("inf") if torch.is_autocast_enabled("cpu") else 0)
-
     images = [np.ascontiguousarray(photo[top : top + 20, :20]) for top in (0, 30, 60)]
-    upscaler = on_stand_in(Upscaler(network(kind=Overflowing), dtype="bf16"), monkeypatch)
+    upscaler = on_stand_in(Upscaler(network(kind=InfiniteInHalf), dtype="bf16"), monkeypatch)
     with StandIn():
         results = list(upscaler.each(images))
     for image, result in zip(images, results, strict=True):

@@ -289,22 +289,18 @@ def _rounded_band(run: CheckedRun, source: Source, scale: int, rows: Tile, grid:
     return Download(band, flags)
 
 
-def float_bands(run: Run, source: Source, scale: int, grid: TileGrid, first: int = 0) -> Iterator[Tensor]:
+def float_bands(run: CheckedRun, source: Source, scale: int, grid: TileGrid, first: int = 0) -> Iterator[Tensor]:
     """Yield bands (1, C, h, W) float32 on the device, unclipped and unrounded, from `first` on."""
     carry: Tensor | None = None
     for rows in grid.rows:
         if rows.keep_stop * scale <= first:
             continue  # where the next row begins to count, this one has faded away
-        band: Tensor | None = None
-        for columns, place, kept in _kept_parts(run, source, scale, rows, grid):
-            part = kept.float()
-            del kept
-            if band is None:
-                band = part.new_zeros(*part.shape[:3], source.width * scale)
-            weights = _ramp(rows, scale, part.device)[:, None] * _ramp(columns, scale, part.device)
-            band[..., place] += part * weights
-            del part
-        assert band is not None
+        while True:
+            band, flags = _float_band(run, source, scale, rows, grid)
+            if not flags or bool(torch.stack(flags).all()):
+                break
+            del band
+            run.fall_back()
         if carry is not None:
             band[..., : carry.shape[2], :] += carry
         ready = (rows.keep_stop - rows.fade_out - rows.keep_start) * scale
@@ -312,6 +308,24 @@ def float_bands(run: Run, source: Source, scale: int, grid: TileGrid, first: int
         start = max(0, first - rows.keep_start * scale)
         if start < ready:
             yield band[..., start:ready, :]
+        del band  # before the next one is made
+
+
+def _float_band(run: CheckedRun, source: Source, scale: int, rows: Tile, grid: TileGrid) -> tuple[Tensor, list[Tensor]]:
+    """Add up the tiles of a row, weighted; what a device makes is checked by the flags, once for all tiles."""
+    flags: list[Tensor] = []
+    chosen = run if source.device.type == "cpu" else partial(run.unchecked, flags)
+    band: Tensor | None = None
+    for columns, place, kept in _kept_parts(chosen, source, scale, rows, grid):
+        part = kept.float()
+        del kept
+        if band is None:
+            band = part.new_zeros(*part.shape[:3], source.width * scale)
+        weights = _ramp(rows, scale, part.device)[:, None] * _ramp(columns, scale, part.device)
+        band[..., place] += part * weights
+        del part
+    assert band is not None
+    return band, flags
 
 
 def _kept_parts(
