@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import multiprocessing
 import os
@@ -21,16 +20,16 @@ from srtoolbox import logger, plugins
 from srtoolbox.image import write_image
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import Registry, registries
+from srtoolbox.system import garbage_left_alone
 
 torch.set_num_threads(1)
 if not torch.accelerator.is_available():
     # A process's first backward() decides on autograd's device threads, after which no child of it can go backward.
     # A CUDA build that finds no GPU counts one as soon as any test has used fake tensors (torch.export), not before.
     torch.ones((), requires_grad=True).backward()
-if hasattr(os, "register_at_fork"):
-    # what a test has left to the garbage collector may wait for threads when it goes (a decoder of videos), and a
-    # child has none of them: it collects its own garbage alone
-    os.register_at_fork(after_in_child=gc.freeze)
+# tests fork, too, by other ways than the toolbox's, beside what earlier ones have left to the garbage collector
+FORKS = garbage_left_alone()
+FORKS.__enter__()
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as after `pytest &` in a script: processes would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 START_METHOD = os.environ.get("SRTOOLBOX_TEST_START_METHOD")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import gc
 import logging
 import mmap
 import os
@@ -16,6 +17,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 try:
@@ -159,8 +161,33 @@ def _forget_locks() -> None:
     _guard = threading.Lock()
 
 
+_leaves_garbage = False
+
+
+@contextlib.contextmanager
+def garbage_left_alone() -> Iterator[None]:
+    """Let processes that are forked inside never collect what this one has, used or not.
+
+    Of its threads a child has only the one that forked it: what waits for others as it goes, such
+    as a decoder of videos, would wait for ever.
+    """
+    global _leaves_garbage
+    before, _leaves_garbage = _leaves_garbage, True
+    try:
+        yield
+    finally:
+        _leaves_garbage = before
+
+
+def _leave_garbage() -> None:
+    """In a forked process, before anything can be collected there."""
+    if _leaves_garbage:
+        gc.freeze()
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_locks)
+    os.register_at_fork(after_in_child=_leave_garbage)
 
 
 def kill_process(pid: int) -> None:

@@ -1,6 +1,8 @@
 """Worker processes by fork and by forkserver: the same bits, and the same plain words for what goes wrong."""
 
+import gc
 import multiprocessing
+import multiprocessing.util
 import os
 import pickle
 import signal
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from srtoolbox import system
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.datasets.paired import PairedDataset
 from srtoolbox.data.loading.draws import Draw
@@ -166,3 +169,39 @@ def test_images_that_were_read_stay_behind(photo_folder: Path) -> None:
     assert dataset._kept and len(pickle.dumps(dataset)) < before + 2000
     travelled = pickle.loads(pickle.dumps(dataset))
     assert np.array_equal(travelled.sample(Draw(1, 2, 3))["lq"], dataset.sample(Draw(1, 2, 3))["lq"])
+
+
+class Cycle:
+    """Garbage for the collector alone, which notes the process that collects it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.itself = path, self
+
+    def __del__(self) -> None:
+        with self.path.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+
+class CollectTransform(Transform):
+    """Collects garbage wherever it runs, as Python may at any time."""
+
+    def __call__(self, sample, rng):
+        if multiprocessing.parent_process() is not None:
+            gc.collect()
+        return sample
+
+
+def test_a_forked_worker_leaves_the_garbage_of_its_parent_alone(
+    forking: None, photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system, "_leaves_garbage", False)  # which all forks of the tests do
+    dataset = GTOnlyDataset(str(photo_folder), 3, gt_size=24, transforms=[CollectTransform()])
+    multiprocessing.util.register_after_fork(dataset, lambda _: gc.collect())  # before anything of ours runs there
+    gc.disable()
+    try:
+        Cycle(tmp_path / "collected")
+        batches(build_train_loader(dataset, 2, workers=1), 2)
+    finally:
+        gc.enable()
+    gc.collect()
+    assert (tmp_path / "collected").read_text() == f"{os.getpid()}\n"

@@ -29,7 +29,7 @@ from srtoolbox.data.loading.workers import Parcel, cause, prepare_server, refuse
 from srtoolbox.data.transforms.base import Sample
 from srtoolbox.errors import DataError, RunError, SrtoolboxError
 from srtoolbox.interfaces import IMAGE_KEYS
-from srtoolbox.system import STOP_SIGNALS
+from srtoolbox.system import STOP_SIGNALS, garbage_left_alone
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where the kernel keeps what processes share
 PREFETCH = 2  # batches each worker process makes ahead
@@ -124,7 +124,8 @@ def _worker_batches(
             raise WaitInterrupted
 
     try:
-        return WorkerBatches(loader, stop_waiting, PATIENCE)
+        with garbage_left_alone():
+            return WorkerBatches(loader, stop_waiting, PATIENCE)
     except (OSError, EOFError) as error:  # no memory, or a server that fails
         raise RunError(f"data workers cannot be started: {cause(error)}. workers=0 needs none") from error
 
