@@ -43,8 +43,9 @@ class Scene:
         run(config, self.folder, *SETTINGS, "max_iters=10")
         self.runner: Runner = build(config, self.folder, *SETTINGS, resume=True)
         self.iterations = iterations(self.runner)
-        while self.runner.iter < 14:
-            next(self.iterations)
+        with writing_in_turn():
+            while self.runner.iter < 14:
+                next(self.iterations)
         self.random_state = random.getstate()
         shutil.copytree(self.folder, self.backup)
         self.before = snapshot(self.folder)
@@ -76,7 +77,7 @@ class Scene:
 
     def record(self) -> list[Operation]:
         """The operations of iteration 15 on a disk without faults."""
-        assert self.attempt(Disk(self.folder)) == 0
+        assert self.attempt(Disk(self.folder)) == 0, self.told()
         return self.told()
 
     def torn_files(self) -> list[str]:
