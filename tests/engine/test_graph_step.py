@@ -223,6 +223,60 @@ def thaw(runner: Run) -> None:
         next(runner.networks["generator"].parameters()).requires_grad_(False)
 
 
+@LOSSES.register
+class Tabled(SureLoss):
+    """Weighs the distance by what containers hold."""
+
+    capturable = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights, self.table = [1.0, 3.0], {"scale": ([2.0], "mean")}
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        return self.weights[0] * self.table["scale"][0][0] * super().forward(pred, target)
+
+
+def change_a_list(runner: Run) -> None:
+    if runner.iter == 5:
+        runner.model.losses["pixel"].weights[0] = 0.25
+
+
+def change_within_a_dict(runner: Run) -> None:
+    if runner.iter == 5:
+        runner.model.losses["pixel"].table["scale"][0][0] = 0.5
+
+
+@pytest.mark.parametrize("act", [change_a_list, change_within_a_dict])
+def test_what_a_hook_changes_in_place_is_captured_anew(act: Act, trained: Trained, place: Place) -> None:
+    trained(loss("Tabled"), act=act)
+    assert place.graphs.captures == 2 and place.graphs.replays == 8
+
+
+@pytest.mark.parametrize(
+    ("value", "is_constant"),
+    [
+        ([1, {"a": (None, {2.0})}], True),
+        ([0] * (frozen.MOST_VALUES + 1), False),
+        ([torch.ones(2)], False),
+        ({"a": nn.ReLU()}, False),
+    ],
+    ids=["nested", "large", "tensors", "modules"],
+)
+def test_small_containers_of_plain_values_are_constants(
+    value: object, is_constant: bool, tiny_config: Path, tmp_path: Path
+) -> None:
+    runner = build(tiny_config, tmp_path, *QUICK, loss("Tabled"))
+    runner.close()
+    vars(runner.model.losses["pixel"])["value"] = value
+    constants = frozen.Constants(runner, {})
+    assert constants.change() is None
+    container = value if isinstance(value, list) else list(value.values())  # type: ignore[attr-defined]
+    container.append(torch.ones(3))  # with which nothing compares
+    container[0] = torch.ones(3)
+    assert constants.change() == ("losses.pixel.value" if is_constant else None)
+
+
 @pytest.mark.parametrize("act", [replace_data, load_again, halve_the_weight, thaw])
 def test_what_changes_under_a_graph_is_captured_anew(act: Act, trained: Trained, place: Place) -> None:
     trained(act=act)

@@ -8,6 +8,7 @@ import pickle
 import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from srtoolbox.engine.run import Run
 
 OWN = ("torch", "srtoolbox")
+MOST_VALUES = 1000
+"""Values in a container beyond which it is no constant of a capture: each replay would wait for its comparison."""
 _PLAIN = (bool, int, float, str, type(None))
+_TABLES = {key for key, value in vars(nn.Module()).items() if not isinstance(value, _PLAIN)}  # of parameters, hooks ...
 
 
 def parts_of(run: Run) -> dict[str, nn.Module]:
@@ -67,7 +71,10 @@ class State:
 
 
 class Constants:
-    """The plain values in modules, hooks and groups of optimizers: constants of a capture."""
+    """The plain values in modules, hooks and groups of optimizers: constants of a capture.
+
+    So are small lists, tuples, sets and dicts of them, which code may also change in place.
+    """
 
     def __init__(self, run: Run, hooks: Mapping[str, Hook]) -> None:
         tables = {name: vars(part) for name, part in parts_of(run).items()}
@@ -75,11 +82,11 @@ class Constants:
         for name, optim in run.optims.items():
             groups = zip(optim.group_names, optim.optimizer.param_groups, strict=True)
             tables |= {f"optim.{name}.optimizer {group}".rstrip(): values for group, values in groups}
-        own = {"iteration", "lr", "capturable"}  # the run and the step see to these
-        self._kept = [
-            (name, table, [(key, value) for key, value in table.items() if key not in own and _is_plain(value)])
-            for name, table in tables.items()
-        ]
+        own = {"iteration", "lr", "capturable", *_TABLES}  # the run and the step see to these
+        self._kept = []
+        for name, table in tables.items():
+            plain = [(key, value) for key, value in table.items() if key not in own and _is_plain(value)]
+            self._kept.append((name, table, deepcopy(plain)))
         self._kept += [(f"optim.{name}", vars(optim), [("clip", optim.clip)]) for name, optim in run.optims.items()]
 
     def change(self) -> str | None:
@@ -87,13 +94,29 @@ class Constants:
         for name, table, kept in self._kept:
             for key, value in kept:
                 now = table.get(key, Ellipsis)
-                if now is not value and now != value:
+                if now is not value and not _is_same(now, value):
                     return f"{name}.{key}"
         return None
 
 
+def _is_same(now: object, value: object) -> bool:
+    try:
+        return type(now) is type(value) and bool(now == value)
+    except Exception:  # an array has come into a container: they have no one answer
+        return False
+
+
 def _is_plain(value: object) -> bool:
-    return isinstance(value, _PLAIN) or (isinstance(value, tuple) and all(map(_is_plain, value)))
+    """True for a plain value, and for a small container of such, also within others."""
+    values = [value]
+    for each in values:  # which grows
+        if isinstance(each, list | tuple | set | frozenset | dict):
+            if len(values) + len(each) > MOST_VALUES:
+                return False
+            values += [*each, *(each.values() if isinstance(each, dict) else ())]
+        elif not isinstance(each, _PLAIN):
+            return False
+    return True
 
 
 def unsure_parts(run: Run) -> list[str]:
