@@ -8,7 +8,8 @@ import torch
 from srtoolbox.compat.pytorch import DispatchMode
 from srtoolbox.devices import without_memory
 from srtoolbox.registry import NETWORKS
-from tests.models.networks.test_all import GENERATORS, small_config
+from tests.models.networks.small import small_config
+from tests.models.networks.test_all import GENERATORS
 
 
 @pytest.mark.parametrize("name", GENERATORS)

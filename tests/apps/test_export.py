@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import subprocess
@@ -23,18 +22,15 @@ from srtoolbox.interfaces import facts_of, network_kind
 from srtoolbox.io.tensor_files import save_tensors
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize, upsampling_kernel
+from tests.models.networks.small import small_config
 
 DOCS = Path(__file__).parents[2] / "docs/export.md"
-SMALL = {"num_features": 16, "num_blocks": 2, "growth_channels": 4}
 
 
 def build(name: str, scale: int) -> nn.Module:
     """A small network whose output is far from bicubic and from zero."""
-    arguments = inspect.signature(NETWORKS.get(name)).parameters
     torch.manual_seed(0)
-    network = NETWORKS.build(
-        {"type": name, "scale": scale, **{key: value for key, value in SMALL.items() if key in arguments}}
-    )
+    network = NETWORKS.build(small_config(name, scale))
     for parameter in network.parameters():
         if parameter.dim() == 4:
             nn.init.xavier_normal_(parameter)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize
-from tests.models.networks.test_all import small_config
+from tests.models.networks.small import small_config
 
 
 def build(name: str, scale: int = 4, **more) -> nn.Module:

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -23,6 +24,8 @@ from srtoolbox.errors import ConfigError
 from srtoolbox.interfaces import SRNetwork, require_positive
 from srtoolbox.resize import imresize
 
+DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
+"""Of red, green and blue over DIV2K's training images, in [0, 1]."""
 Step = int | tuple[str, int] | tuple[str, int, int]
 Padding = Literal["zeros", "reflect", "replicate", "circular"]
 
@@ -39,6 +42,57 @@ class PreUpsampled(SRNetwork):
     def refine(self, upscaled: Tensor) -> Tensor:
         """Return the output for an interpolated image, of its size; sees `refine_field` pixels."""
         raise NotImplementedError
+
+
+class Centred(SRNetwork):
+    """Base of networks that work on `img_range * (image - mean)`: `centre` first, `uncentre` last.
+
+    The mean is no tensor of the state_dict.
+
+    Args:
+        scale, colour: as in `SRNetwork`.
+        img_range: factor of the values, 255 where the published training works on 0 ... 255.
+        rgb_mean: of red, green and blue in [0, 1]; luma has none taken off.
+    """
+
+    mean: Tensor
+
+    def __init__(self, scale: int, colour: str, img_range: float, rgb_mean: Sequence[float]) -> None:
+        super().__init__(scale, colour)
+        owner = type(self).__name__
+        if not img_range > 0:
+            raise ConfigError(f"{owner}: img_range={img_range!r} is not possible; it is above 0", key="img_range")
+        if len(rgb_mean) != 3:
+            fault = f"rgb_mean={rgb_mean!r} is not possible; it is three numbers: red, green, blue"
+            raise ConfigError(f"{owner}: {fault}", key="rgb_mean")
+        self.img_range = float(img_range)
+        mean = torch.tensor(rgb_mean if colour == "rgb" else [0.0], dtype=torch.float32)
+        self.register_buffer("mean", mean.view(1, -1, 1, 1), persistent=False)
+
+    def centre(self, image: Tensor) -> Tensor:
+        """Return the numbers that the layers work on, of an image in [0, 1]."""
+        return (image - self.mean) * self.img_range
+
+    def uncentre(self, result: Tensor) -> Tensor:
+        """Return the image of what the layers give."""
+        return result / self.img_range + self.mean
+
+
+def sub_pixel_steps(scale: int, num_features: int) -> list[nn.Module]:
+    """Return convolutions with sub-pixel shuffles: one by 3, or each by 2, as EDSR has them.
+
+    In an `nn.Sequential` the convolutions are `0`, `2` ..., their names in most public weights.
+
+    Raises:
+        ConfigError: a scale that is neither 3 nor a power of 2.
+    """
+    factors = [3] if scale == 3 else [2] * (scale.bit_length() - 1)
+    if math.prod(factors) != scale:
+        raise ConfigError(f"scale={scale} is not possible; it is 3 or a power of 2", key="scale")
+    steps: list[nn.Module] = []
+    for factor in factors:
+        steps += [nn.Conv2d(num_features, num_features * factor**2, 3, padding=1), nn.PixelShuffle(factor)]
+    return steps
 
 
 def gt_sizes(context: Mapping[str, Any]) -> dict[str, int]:

@@ -15,7 +15,8 @@ from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize
 from tests.inference.networks import build
 from tests.inference.test_piecewise import in_pieces
-from tests.models.networks.test_all import CASES, small_config
+from tests.models.networks.small import small_config
+from tests.models.networks.test_all import CASES
 
 WAYS = [
     {"order": "bgr", "peak": 255.0},

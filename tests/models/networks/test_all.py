@@ -17,16 +17,10 @@ from srtoolbox.errors import ConfigError
 from srtoolbox.inference.tiling.receptive_field import receptive_field_of
 from srtoolbox.interfaces import network_kind
 from srtoolbox.registry import NETWORKS
+from tests.models.networks.small import small_arguments, small_config
 
 SCALES = (1, 2, 3, 4, 8)
-SMALL = {"num_features": 16, "num_blocks": 2, "growth_channels": 4, "num_dense_blocks": 2, "num_convs": 3}
 GENERATORS = [name for name in NETWORKS if network_kind(NETWORKS.get(name)) == "generator"]
-
-
-def small_config(name: str, scale: int) -> dict:
-    """The network with its own defaults, but few features (IMDN needs 16) and blocks where it has such arguments."""
-    arguments = inspect.signature(NETWORKS.get(name)).parameters
-    return {"type": name, "scale": scale, **{key: value for key, value in SMALL.items() if key in arguments}}
 
 
 def possible(name: str) -> list[int]:
@@ -42,6 +36,16 @@ def possible(name: str) -> list[int]:
 
 
 CASES = [(name, scale) for name in GENERATORS for scale in possible(name)]
+"""Each network at each scale that it has."""
+
+
+def in_default_run(name: str, scale: int) -> bool:
+    """True at all scales of a network of a few modules, at one scale of others, which take longer."""
+    return scale == 3 or sum(1 for _ in NETWORKS.build(small_config(name, scale)).modules()) <= 40
+
+
+MARKED = [pytest.param(*case, marks=() if in_default_run(*case) else pytest.mark.slow) for case in CASES]
+"""`CASES`, those that the default run leaves out marked as slow."""
 
 
 def positive_double(network: nn.Module) -> nn.Module:
@@ -59,7 +63,7 @@ def test_usual_scales_are_possible(name):
     assert {2, 3, 4} <= set(possible(name))
 
 
-@pytest.mark.parametrize(("name", "scale"), CASES)
+@pytest.mark.parametrize(("name", "scale"), MARKED)
 def test_output_is_scale_times_the_input_and_trains(name, scale):
     network = NETWORKS.build(small_config(name, scale))
     assert (network.scale, network.in_channels) == (scale, {"y": 1, "rgb": 3}[network.colour])
@@ -82,7 +86,7 @@ def reach(network: nn.Module, pixel: int, side: int) -> int:
     return max(max(-int(axis.min()), int(axis.max())) for axis in seen)
 
 
-@pytest.mark.parametrize(("name", "scale"), CASES)
+@pytest.mark.parametrize(("name", "scale"), MARKED)
 def test_receptive_field_is_exact(name, scale):
     network = positive_double(NETWORKS.build(small_config(name, scale)))
     radius, cell = receptive_field_of(network), network.size_multiple  # measured where the network states none
@@ -96,7 +100,7 @@ def test_receptive_field_is_exact(name, scale):
     assert max(reach(network, centre + pixel, side) for pixel in range(cell)) == radius
 
 
-@pytest.mark.parametrize(("name", "scale"), CASES)
+@pytest.mark.parametrize(("name", "scale"), MARKED)
 def test_state_dict_round_trip_through_another_instance(name, scale):
     config = small_config(name, scale)
     first, second = NETWORKS.build(config).eval(), NETWORKS.build(config).eval()
@@ -109,7 +113,7 @@ def test_state_dict_round_trip_through_another_instance(name, scale):
 def test_json_config_builds_the_same_network(name):
     arguments = inspect.signature(NETWORKS.get(name)).parameters
     defaults = {key: p.default for key, p in arguments.items() if p.default is not p.empty}
-    config = {"type": name, "scale": 2, **defaults}
+    config = {"type": name, "scale": 2, **defaults, **small_arguments(name)}
     torch.manual_seed(1)
     first = NETWORKS.build(config)
     torch.manual_seed(1)

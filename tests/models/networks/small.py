@@ -1,0 +1,31 @@
+"""The smallest variant of each network, for tests that run all of them: at most a second for each test."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from srtoolbox.registry import NETWORKS
+
+SMALL: dict[str, Any] = {
+    "num_features": 16,
+    "num_blocks": 2,
+    "growth_channels": 4,
+    "num_dense_blocks": 2,
+    "num_convs": 3,
+}
+"""By the name of an argument. IMDN needs 16 features."""
+SMALL_OF: dict[str, dict[str, Any]] = {}
+"""By the network, for what needs other values or has other arguments."""
+
+
+def small_arguments(name: str) -> dict[str, Any]:
+    """Return the arguments of a network that make it small; the others keep their defaults."""
+    arguments = inspect.signature(NETWORKS.get(name)).parameters
+    general = {key: value for key, value in SMALL.items() if key in arguments}
+    return {**general, **SMALL_OF.get(name, {})}
+
+
+def small_config(name: str, scale: int) -> dict[str, Any]:
+    """Return the config of a small network."""
+    return {"type": name, "scale": scale, **small_arguments(name)}
