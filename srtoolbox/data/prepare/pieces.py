@@ -12,6 +12,7 @@ import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from srtoolbox.data.prepare.plan import Job, Plan
 from srtoolbox.data.prepare.write import Progress, Summary, stamp_of_job, write_all
@@ -31,7 +32,7 @@ def pieces_of(out: str, count: int, plan: Plan, split: float | None) -> Pieces:
     recipe = plan.recipe._asdict()
     recipe["subimages"] = None if plan.recipe.subimages is None else list(plan.recipe.subimages)
     recipe["lq"] = plan.recipe.lq is not None  # by its files, wherever a machine sees the folder
-    items = {}
+    items: dict[str, Any] = {}
     for role, store in (("gt", plan.gt), ("lq", plan.lq)):
         if store is not None:
             files = {Path(role, store.file(key)).as_posix(): store.source(key) for key in list(store.keys())}
