@@ -19,8 +19,9 @@ from srtoolbox.data.prepare.plan import Recipe, make_plan
 from srtoolbox.data.prepare.write import write_stores
 from srtoolbox.data.stores import open_store
 from srtoolbox.data.stores.base import Window
+from srtoolbox.data.stores.environment import Environment
 from srtoolbox.data.stores.folder import FolderStore
-from srtoolbox.data.stores.lmdb import LmdbStore, _Environment
+from srtoolbox.data.stores.lmdb import LmdbStore
 from srtoolbox.errors import DataError, MissingDataError
 from srtoolbox.image import write_image
 from tests import processes
@@ -293,8 +294,8 @@ def test_one_environment_for_all_aliases_and_stores(folder: Path, tmp_path: Path
 
 def _sums(store: LmdbStore) -> list[int]:
     sums = [int(store.read(key).sum()) for key in list(store.keys())]
-    assert (os.path.realpath(store.path), os.getpid()) in _Environment._open, "reads through the parent's environment"
-    assert len(_Environment._open) == len({path for path, _ in _Environment._open}), "one path is open twice"
+    assert (os.path.realpath(store.path), os.getpid()) in Environment._open, "reads through the parent's environment"
+    assert len(Environment._open) == len({path for path, _ in Environment._open}), "one path is open twice"
     return sums
 
 

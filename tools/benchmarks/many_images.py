@@ -29,7 +29,7 @@ import numpy as np
 from srtoolbox.data.datasets.paired import PairedDataset
 from srtoolbox.data.loading.loader import build_train_loader
 from srtoolbox.data.stores.index import Index, Texts, to_bytes
-from srtoolbox.data.stores.lmdb import FORMAT, INDEX_KEY, META_KEY, VERSION
+from srtoolbox.data.stores.lmdb_contents import FORMAT, INDEX_KEY, META_KEY, VERSION
 from srtoolbox.data.stores.sharded import shard_path
 from srtoolbox.io.pieces import Shard
 

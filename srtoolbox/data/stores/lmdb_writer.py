@@ -24,15 +24,15 @@ import numpy as np
 
 from srtoolbox import system
 from srtoolbox.data.stores.base import Shape, missing
+from srtoolbox.data.stores.environment import is_lmdb
 from srtoolbox.data.stores.index import Index, from_bytes, index_of, to_bytes
-from srtoolbox.data.stores.lmdb import (
+from srtoolbox.data.stores.lmdb_contents import (
     FORMAT,
     INDEX_KEY,
     MAX_KEY_BYTES,
     META_KEY,
     PLAN_KEY,
     VERSION,
-    is_lmdb,
     records_of,
 )
 from srtoolbox.errors import DataError, WriteError
