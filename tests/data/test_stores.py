@@ -102,6 +102,34 @@ def test_a_raw_value_is_a_view_of_the_map(folder: Path, tmp_path: Path) -> None:
     assert np.shares_memory(window, store.read("a.v2"))
 
 
+@pytest.mark.parametrize("encoding", ["raw", "raw_tiled"])
+def test_more_images_than_views_are_kept_of_are_asked_for_once(
+    encoding: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("srtoolbox.data.stores.lmdb._VIEWS", 2)
+    asked: list[bytes] = []
+    get = Environment.get
+
+    def noted(self: Environment, key: bytes) -> memoryview | None:
+        asked.append(key)
+        return get(self, key)
+
+    monkeypatch.setattr(Environment, "get", noted)
+    store = LmdbStore(to_lmdb(folder, tmp_path / "s.lmdb", encoding=encoding))
+    keys, files = list(store.keys()), FolderStore(folder)
+    asked.clear()
+    for _ in range(3):
+        for key in keys:
+            assert np.array_equal(store.read(key), files.read(key))
+    assert len(keys) > 2 and asked == [key.encode() for key in keys]
+    with pytest.raises(ValueError, match="read-only"):
+        np.frombuffer(store._value_at(0), np.uint8)[0] = 1
+    other = pickle.loads(pickle.dumps(store))
+    assert other._addresses is None and np.array_equal(other.read(keys[0]), files.read(keys[0]))
+    store.close()
+    other.close()
+
+
 def test_a_folder_keeps_the_last_images_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import srtoolbox.data.stores.folder as module
 

@@ -100,3 +100,15 @@ def test_a_save_is_timed_in_all_its_parts(photo_folder: Path, tmp_path: Path, ca
     assert all(value > 0 for name, values in times.items() for value in values if name != "lost")
     assert len(list((tmp_path / "run/checkpoints").glob("iter_*.json"))) == 2
     assert "torch.save and fsync" in capsys.readouterr().out
+
+
+def test_crops_from_the_disk_are_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not Path("/proc/self/io").exists():
+        pytest.skip("this system does not tell what a process reads")
+    options = ["--images", "2", "--rounds", "1", "--folder", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["crops.py", *options])
+    runpy.run_path(str(BENCHMARKS / "crops.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| `raw`", "| `raw_tiled`"]

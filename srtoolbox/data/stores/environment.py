@@ -22,11 +22,21 @@ _MAGIC = 0xBEEFC0DE
 _SMALLEST_PAGE = 4096
 _VALUE_HEAD = struct.Struct("<QHHI")  # of a value's own pages: number of the first, -, flags, pages
 _OWN_PAGES = 0x04
+_memory = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)(
+    ("PyMemoryView_FromMemory", ctypes.pythonapi)
+)
+_READ_ONLY = 0x100
 
 
 def is_lmdb(path: Path) -> bool:
     """True if `path` is a folder with an LMDB in it."""
     return (path / "data.mdb").exists()
+
+
+def memory_at(address: int, size: int) -> memoryview:
+    """Return a view of a map, which can only be read, and only as long as the map is open."""
+    view: memoryview = _memory(address, size, _READ_ONLY)
+    return view
 
 
 class Environment:

@@ -1,14 +1,16 @@
 """LMDB stores to read: ours, in any encoding (`encodings`), and BasicSR's.
 
 A raw value is a view of the memory map: a windowed read cuts a view out of it, and decodes and
-copies nothing (py-lmdb touches all pages of a value as it is asked for). A view lives as long as
-the transaction it came from, so each process holds one read transaction per store for good. The
-index of the images is mapped, too.
+copies nothing. A view lives as long as the transaction it came from, so each process holds one read
+transaction per store for good. py-lmdb touches all pages of a value as it is asked for: where there
+are more images than views are kept of, their places in the map are, so that it is asked but once.
+The index of the images is mapped, too.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import mmap
 import os
 from pathlib import Path
@@ -18,7 +20,7 @@ import numpy as np
 
 from srtoolbox.data.stores.base import Places, Shape, Window, missing
 from srtoolbox.data.stores.encodings import StoredImage, open_value
-from srtoolbox.data.stores.environment import Environment, is_lmdb, unreadable
+from srtoolbox.data.stores.environment import Environment, is_lmdb, memory_at, unreadable
 from srtoolbox.data.stores.index import Record, Texts
 from srtoolbox.data.stores.lmdb_contents import Mark, contents_of
 from srtoolbox.errors import DataError
@@ -39,6 +41,7 @@ class LmdbStore:
         if not is_lmdb(Path(path)):
             raise missing(path, "no such LMDB (no data.mdb in it)")
         self._views: dict[int, StoredImage] = {}
+        self._addresses: np.ndarray | None = None  # of pixels that were read before, 0 of others
         self._pid = os.getpid()
         self._opened: tuple[int, Environment] | None = None
         try:
@@ -105,13 +108,13 @@ class LmdbStore:
             self._contents.map.madvise(mmap.MADV_DONTNEED)  # the system keeps what it has read
 
     def close(self) -> None:
-        self._views, self._opened = {}, None
+        self._views, self._addresses, self._opened = {}, None, None
         Environment.release(self.path, id(self))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is a map: another process maps it itself."""
         contents = None if self._contents.map else self._contents
-        return {**self.__dict__, "_views": {}, "_opened": None, "_contents": contents}
+        return {**self.__dict__, "_views": {}, "_addresses": None, "_opened": None, "_contents": contents}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -139,13 +142,26 @@ class LmdbStore:
 
     def _load(self, place: int) -> StoredImage:
         if self._pid != os.getpid():
-            self._pid, self._views = os.getpid(), {}
+            self._pid, self._views, self._addresses = os.getpid(), {}, None
         encoding, index = self._contents.encoding, self._contents.images
-        value = self._environment().get(index.keys.encoded(place))
-        if value is None:
-            raise DataError(f"{self.path}: lists {index.keys[place]!r} but does not hold it. Convert the images again")
-        image = open_value(encoding, value, index.shape(place), index.dtype(place), self._source_at(place))
+        shape, dtype = index.shape(place), index.dtype(place)
+        image = open_value(encoding, self._value_at(place), shape, dtype, self._source_at(place))
         if encoding == "png" or len(self._views) >= _VIEWS:
             self._views.clear()  # of decoded images only the last one is kept
         self._views[place] = image
         return image
+
+    def _value_at(self, place: int) -> memoryview:
+        """Return a value, at its place in the map where that is known."""
+        index = self._contents.images
+        if self._addresses is None and len(index.keys) > _VIEWS and self._contents.encoding in ("raw", "raw_tiled"):
+            self._addresses = np.zeros(len(index.keys), np.uintp)
+        size = math.prod(index.shape(place)) * np.dtype(index.dtype(place)).itemsize
+        if self._addresses is not None and (address := self._addresses.item(place)):
+            return memory_at(address, size)
+        value = self._environment().get(index.keys.encoded(place))
+        if value is None:
+            raise DataError(f"{self.path}: lists {index.keys[place]!r} but does not hold it. Convert the images again")
+        if self._addresses is not None and len(value) == size:
+            self._addresses[place] = np.frombuffer(value, np.uint8).ctypes.data
+        return value
