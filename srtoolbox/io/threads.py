@@ -135,6 +135,13 @@ class BackgroundCall:
         if outcome is not None:
             outcome.result()
 
+    def then(self, call: Callable[[], object]) -> None:
+        """Let `call` follow the last call: now if that has ended, else in its thread."""
+        if self._outcome is None:
+            call()
+        else:
+            self._outcome.add_done_callback(lambda _: call())
+
     @staticmethod
     def _work(call: Callable[[], object], outcome: Future[None]) -> None:
         if not outcome.set_running_or_notify_cancel():

@@ -172,6 +172,64 @@ def test_a_failed_save_at_the_end_stops_the_run_like_any_other(name: str, tiny_c
         run(tiny_config, tmp_path / "run", "max_iters=5")
 
 
+@HOOKS.register
+class SignalHook(Hook):
+    """Sends SIGTERM after iteration 7, and waits until a save that `SIGNALLED` lets go has ended."""
+
+    phase = Phase.UPDATE
+
+    def after_iter(self, runner: Runner) -> None:
+        if runner.iter == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+            SIGNALLED.set()
+            for thread in threading.enumerate():
+                if thread.name == "save":
+                    thread.join(60)
+
+
+SIGNALLED = threading.Event()
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written before the signal of `SignalHook`."""
+    save = saving.save_checkpoint
+    SIGNALLED.clear()
+
+    def saved(path: Path, state: dict) -> None:
+        assert SIGNALLED.wait(60)
+        save(path, state)
+
+    monkeypatch.setattr(saving, "save_checkpoint", saved)
+
+
+@pytest.mark.parametrize("when", ["late", "known"])
+@pytest.mark.parametrize("names", ["iter_000005", "iter_"], ids=["one", "all"])
+def test_a_signal_saves_though_the_save_before_it_has_failed(
+    when: str,
+    names: str,
+    tiny_config: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The failure is met by the signal's own save, or is known as the signal comes."""
+    monkeypatch.setattr("srtoolbox.logger.LOGGER.propagate", True)
+    request.getfixturevalue(when)
+    kind = "BreakHook', 'at': 7, 'signum': 15" if when == "late" else "SignalHook'"
+    settings = (*UNDISTURBED, f"hooks.break={{'type': '{kind}}}")
+    with failing(tmp_path / f"run/checkpoints/.{names}"):
+        if names == "iter_":
+            with pytest.raises(Stop, match=r"iter_000008.pth: cannot be written .* stops at iteration 8"):
+                run(tiny_config, tmp_path / "run", *settings)
+        else:
+            run(tiny_config, tmp_path / "run", *settings)
+    assert listing(tmp_path / "run") == ([] if names == "iter_" else pair(8))
+    (line,) = [line for line in caplog.messages if line.startswith("a save before the last one failed: ")]
+    assert "iter_000005.pth: cannot be written (Permission denied)" in line
+
+
 def is_whole(work_dir: Path, name: str) -> bool:
     return verify_checkpoint(work_dir / "checkpoints" / name) is None
 

@@ -13,9 +13,9 @@ from srtoolbox.io.threads import AbandonedError, BackgroundCall, BackgroundWrite
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
-    before = threading.active_count()
+    before = set(threading.enumerate())  # of which some may end meanwhile
     yield
-    eventually(lambda: threading.active_count() == before)
+    eventually(lambda: before.issuperset(threading.enumerate()))
 
 
 def eventually(holds: Callable[[], bool]) -> None:

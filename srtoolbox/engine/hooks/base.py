@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,10 @@ class Hook:
 
     def after_train(self, run: Run, error: BaseException | None = None) -> None:
         """Act once as the run ends, also by a crash or a signal (`error`)."""
+
+    def when_written(self, call: Callable[[], object]) -> None:
+        """Call as soon as no thread of this hook writes to the run's folder: who has one says when."""
+        call()
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs: tensors and plain values only."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srtoolbox import dist
 from srtoolbox.engine.hooks.base import Hook, Phase, fit_interval, positive_interval
-from srtoolbox.errors import ConfigError, Fault, RunError
+from srtoolbox.errors import ConfigError, Fault, RunError, WriteError
 from srtoolbox.io.files import Digests, prepare_folder, sync_file
 from srtoolbox.io.threads import BackgroundCall
 from srtoolbox.logger import LOGGER
@@ -41,8 +41,8 @@ class CheckpointHook(Hook):
     """Write `checkpoints/iter_005000.pth` every `interval` iterations, at the end and at a signal.
 
     The training waits for a copy of the state in memory only; a thread writes it, one save at a
-    time. A write that fails ends the run as soon as it is known, and no later than the next save.
-    At the end of the run and at a signal all is written before the hook returns.
+    time. A write that fails ends the run as soon as it is known, and no later than the next save;
+    the last save, at the end or at a signal, is tried even so. It is written before the hook returns.
 
     While steps are left out, a save that is due waits for the next one that succeeds, and no
     network is kept as the best.
@@ -121,12 +121,13 @@ class CheckpointHook(Hook):
                 del self.best[key]
 
     def after_iter(self, run: Run) -> None:
-        self._writer.check()
         is_due = run.iter // self.interval > self.saved_at // self.interval  # or overdue
         is_last = run.iter == run.max_iters or bool(run.stop_signal)
+        if not (is_last or run.signals.received):  # else the last save is tried, whatever became of the one before
+            self._writer.check()
         if is_due or is_last:
             with run.pausing("save"):
-                self._save(run)
+                self._save(run, is_last=is_last)
                 if is_last:
                     self._writer.wait()
             self.saved_at = run.iter
@@ -135,11 +136,19 @@ class CheckpointHook(Hook):
         self._writer.wait()
         self._copy = StateCopy()  # gives the memory back
 
-    def _save(self, run: Run) -> None:
+    def when_written(self, call: Callable[[], object]) -> None:
+        self._writer.then(call)
+
+    def _save(self, run: Run, *, is_last: bool) -> None:
         """Copy the state, and let a thread write it while the training goes on."""
         run.synchronise_buffers()
         refuse_broken(run)
-        self._writer.wait()
+        try:
+            self._writer.wait()
+        except WriteError as error:
+            if not is_last:
+                raise
+            LOGGER.error("a save before the last one failed: %s", error)
         state = run.state_dict()  # a collective: every rank gives its random state
         if dist.is_main():
             path = self.folder / f"iter_{run.iter:06d}.pth"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +114,11 @@ class Job:
             check(self.config)
             if overwrite and (resume or resume_from):
                 raise RunError("--overwrite deletes the run that --resume would continue: choose one")
+            self._lock = RunLock(self.work_dir)
             try:
                 return self._train_locked(resume, Path(resume_from) if resume_from else None, overwrite)
             finally:
-                self._lock.release()
+                self._release()
 
     def stop(self) -> None:
         """End the run after the iteration at hand, saved; for a thread, to which no signal goes."""
@@ -144,8 +146,14 @@ class Job:
             if isinstance(error, SystemExit):
                 raise RunError(f"something in the run called sys.exit({error.code}): it has not finished") from error
             raise
-        finally:
-            self._run, self._is_stopped = None, False
+
+    def _release(self) -> None:
+        """Let others have the folder as soon as no hook writes there: Ctrl-C may end the wait for a save."""
+        run, self._run, self._is_stopped = self._run, None, False
+        release: Callable[[], object] = self._lock.release
+        for hook in run.hooks.values() if run else ():
+            release = partial(hook.when_written, release)
+        release()
 
     def _train_or_go_back(self, resume: bool, resume_from: Path | None, overwrite: bool) -> TrainResult:
         """Train from where the run is, and again from the newest checkpoint where steps fail."""

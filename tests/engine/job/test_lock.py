@@ -12,11 +12,17 @@ from pathlib import Path
 import pytest
 
 from srtoolbox.cli import main
+from srtoolbox.config import Config
+from srtoolbox.engine.hooks import checkpoint as saving
 from srtoolbox.engine.job import job
+from srtoolbox.engine.job.job import Job
 from srtoolbox.engine.run import Run
+from srtoolbox.errors import RunError
+from srtoolbox.io import threads
 from tests.engine.job.test_signals import running
 from tests.engine.ranks import start
-from tests.engine.runs import snapshot
+from tests.engine.runs import listing, snapshot
+from tests.engine.test_checkpoints import pair
 
 
 @pytest.mark.timeout(100)
@@ -69,6 +75,34 @@ def test_a_killed_run_is_resumed_while_its_workers_live(tiny_config: Path, tmp_p
         finally:
             for worker in workers:
                 os.kill(worker, signal.SIGKILL)
+
+
+def test_a_folder_stays_locked_until_its_last_save_is_written(
+    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C again and again: whoever waits for the save gives up, and the thread writes on."""
+    gate, save = threading.Event(), saving.save_checkpoint
+
+    def slow(path: Path, state: dict) -> None:
+        assert gate.wait(60)
+        save(path, state)
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(saving, "save_checkpoint", slow)
+    job = Job(Config.fromfile(str(tiny_config), ["data.val.interval=20"]), tmp_path / "run")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(threads, "wait", interrupted)
+        job.train()
+    (writer,) = [thread for thread in threading.enumerate() if thread.name == "save"]
+    for other in (job, Job(job.config, tmp_path / "run")):
+        with pytest.raises(RunError, match=f"in use by another run .*{os.getpid()}"):
+            other.train(resume=True)
+    gate.set()
+    writer.join(60)
+    assert listing(tmp_path / "run") == pair(5)
+    assert job.train(resume=True).iteration == 20
 
 
 @pytest.mark.timeout(60)
