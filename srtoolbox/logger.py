@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import html
 import logging
+import math
 import sys
 import threading
 import time
@@ -98,26 +99,29 @@ def progress_bar(title: str, console: Console = CONSOLE) -> Iterator[Callable[[f
 class Lines:
     """Lines for a console, printed as they are: no markup, no colours, no line cut.
 
-    In a terminal each print draws a progress bar anew, which takes longer than upscaling a small
-    image: there, all lines of a tenth of a second are printed together. Leaving the block prints
-    what is left.
+    To print one takes about as long as reading a small image, and in a terminal, where a progress
+    bar is drawn anew, longer than upscaling it. So lines that follow one within a tenth of a second
+    are printed together. Leaving the block prints what is left.
     """
 
     def __init__(self, console: Console) -> None:
         self._console, self._lock = console, threading.Lock()
         self._waiting: list[str] = []
+        self._printed_at = -math.inf
+        self._timer: threading.Timer | None = None
 
     def say(self, line: str) -> None:
-        """Print a line, in a terminal a little later."""
+        """Print a line, a little later where one was just printed."""
         with self._lock:
             self._waiting.append(line)
             is_first = len(self._waiting) == 1
-        if not self._console.is_terminal:
+            seconds = self._printed_at + _LINES_SECONDS - time.monotonic()
+        if seconds <= 0:
             self.flush()
         elif is_first:
-            timer = threading.Timer(_LINES_SECONDS, self.flush)
-            timer.daemon = True
-            timer.start()
+            self._timer = threading.Timer(seconds, self.flush)
+            self._timer.daemon = True
+            self._timer.start()
 
     def flush(self) -> None:
         """Print what waits."""
@@ -125,11 +129,14 @@ class Lines:
             text, self._waiting = "\n".join(self._waiting), []
             if text:
                 self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+                self._printed_at = time.monotonic()
 
     def __enter__(self) -> Lines:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self.flush()
 
 

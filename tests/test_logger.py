@@ -101,23 +101,33 @@ def test_no_bar_where_nobody_looks(capsys: pytest.CaptureFixture) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_terminal_gets_lines_together_and_soon_other_consoles_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_a_line_is_printed_at_once_and_those_close_behind_it_together(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     printed = []
+    console = Console(file=io.StringIO(), force_terminal=is_terminal, width=20)
+    monkeypatch.setattr(console, "print", lambda text, **_: printed.append(text))
+    monkeypatch.setattr(logger, "_LINES_SECONDS", 60.0)
+    with pytest.raises(KeyboardInterrupt), Lines(console) as lines:
+        for number in range(100):
+            lines.say(str(number))
+        assert printed == ["0"]
+        raise KeyboardInterrupt
+    assert printed == ["0", "\n".join(map(str, range(1, 100)))]
+    monkeypatch.setattr(logger, "_LINES_SECONDS", 0.01)
+    for line in ("first", "alone"):  # and no other one comes
+        lines.say(line)
+        for _ in range(2000):
+            if printed[-1] == line:
+                break
+            time.sleep(0.005)
+        else:
+            raise AssertionError("a line that no other follows is not printed")
+
+
+def test_lines_are_printed_as_they_are() -> None:
     file = Console(file=io.StringIO(), force_terminal=False)
-    terminal = Console(file=io.StringIO(), force_terminal=True, width=20)
-    monkeypatch.setattr(terminal, "print", lambda text, **_: printed.append(text))
     with Lines(file) as lines:
         lines.say("[a] line that is longer than a console, with [b]signs[/b] of markup " * 3)
         assert file.file.getvalue().count("[b]signs[/b]") == 3 and file.file.getvalue().count("\n") == 1
-    with pytest.raises(KeyboardInterrupt), Lines(terminal) as lines:
-        for number in range(100):
-            lines.say(str(number))
-        assert len(printed) <= 2
-        raise KeyboardInterrupt
-    assert "\n".join(printed) == "\n".join(map(str, range(100)))
-    lines.say("alone")  # and no other one comes
-    for _ in range(2000):
-        if printed[-1] == "alone":
-            return
-        time.sleep(0.005)
-    raise AssertionError("a line that no other follows is not printed")
