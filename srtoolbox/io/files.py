@@ -316,15 +316,23 @@ class Places:
     """`place_of` for many entries, while no folder is moved: each is looked at once."""
 
     def __init__(self) -> None:
-        self._folders: dict[Path, tuple[Path, bool]] = {}
+        self._folders: dict[str, tuple[Path, bool]] = {}
+        self._places: dict[str, Path] = {}
 
     def __call__(self, path: str | os.PathLike) -> Path:
         """Return the place of an entry."""
-        path = Path(path)
-        if path.parent not in self._folders:
-            folder = path.parent.resolve()
-            self._folders[path.parent] = folder, is_case_blind(folder)
-        folder, ignores_case = self._folders[path.parent]
+        text = os.fspath(path)
+        if text not in self._places:
+            self._places[text] = self._place(Path(path))
+        return self._places[text]
+
+    def _place(self, path: Path) -> Path:
+        parent = path.parent
+        key = str(parent)
+        if key not in self._folders:
+            folder = parent.resolve()
+            self._folders[key] = folder, is_case_blind(folder)
+        folder, ignores_case = self._folders[key]
         place = folder / path.name
         if not ignores_case:
             return place

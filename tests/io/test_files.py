@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.io.files import Digests, append_line, atomic_write, finite_json, read_json, write_json, write_text
+from srtoolbox.io.files import (
+    Digests,
+    Places,
+    append_line,
+    atomic_write,
+    finite_json,
+    read_json,
+    write_json,
+    write_text,
+)
 
 
 def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -110,3 +119,16 @@ def test_appended_lines(tmp_path: Path) -> None:
     for word in ("eins", "zwei"):
         append_line(tmp_path / "log", word)
     assert (tmp_path / "log").read_text() == "eins\nzwei\n"
+
+
+def test_a_folder_is_looked_at_once_for_all_its_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    looks: list[Path] = []
+    resolve = Path.resolve
+    monkeypatch.setattr(Path, "resolve", lambda path: looks.append(path) or resolve(path))
+    place_of = Places()
+    for _ in range(2):
+        assert (
+            place_of(str(tmp_path / "a.png")) == place_of(tmp_path / "link" / "a.png") != place_of(tmp_path / "b.png")
+        )
+    assert looks == [tmp_path, tmp_path / "link"]
