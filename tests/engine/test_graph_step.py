@@ -5,8 +5,10 @@ On the CPU by the stand-in `RecordedGraphs`, to the last bit; `tests/gpu` has th
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
+import pickle
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -665,6 +667,53 @@ def test_what_one_rank_counts_ends_the_graphs_of_all(tiny_config: Path, tmp_path
     run_on_ranks(tmp_path / "ranks", work, seconds=60)
     eager, by_graph = (final_state(tmp_path / name, 4) for name in ("eager", "graph"))
     assert differing(eager, by_graph) == []
+
+
+CALLS = [0]
+
+
+@LOSSES.register
+class FailingOnOne(SureLoss):
+    """Fails in its `at`-th call, on rank 1 only; says that a graph can hold it."""
+
+    capturable = True
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        CALLS[0] += 1
+        if CALLS[0] == self.at and dist.rank() == 1:
+            raise ValueError("no such thing")
+        return super().forward(pred, target)
+
+
+def test_what_fails_on_one_rank_at_any_point_of_a_capture_ends_the_graphs_of_all(
+    tiny_config: Path, tmp_path: Path, warnings: pytest.LogCaptureFixture
+) -> None:
+    """The first call makes moments, three warm up, the fifth is captured."""
+
+    def work() -> int:
+        for at in (0, *range(1, 6)):
+            graph.graphs_for = lambda device: RecordedGraphs(3)  # type: ignore[assignment] # of this process alone
+            CALLS[0] = 0
+            failing = f"model.losses.pixel={{'type': 'FailingOnOne', 'at': {at}, '_delete_': True}}"
+            runner = build(tiny_config, tmp_path / f"{at}", *QUICK, failing, f"runtime.graph={at > 0}", "max_iters=3")
+            for _ in iterations(runner):
+                pass
+            runner.close()
+            (tmp_path / f"weights{at}_{dist.rank()}").write_bytes(pickle.dumps(flatten(strip(runner.state_dict()))))
+            (tmp_path / f"lines{at}_{dist.rank()}").write_text("\n".join(warnings.messages))
+            warnings.clear()
+        dist.leave(0)
+        return 0
+
+    run_on_ranks(tmp_path / "ranks", work, seconds=60)
+    for at, rank in itertools.product(range(1, 6), range(2)):
+        states = [pickle.loads((tmp_path / f"weights{number}_{rank}").read_bytes()) for number in (0, at)]
+        assert differing(*states) == []
+        assert "ValueError: no such thing" in (tmp_path / f"lines{at}_{rank}").read_text()
 
 
 # --- resume

@@ -44,6 +44,10 @@ def build_step(run: Run) -> Step:
     return EagerStep(run)
 
 
+class _NoCapture(Exception):  # noqa: N818 - a verdict of all ranks, not an error
+    """The reason, on which all ranks have agreed, why this step is not captured."""
+
+
 class GraphStep:
     """Steps that replay a graph; where none can be right, steps operator by operator.
 
@@ -95,25 +99,23 @@ class GraphStep:
         inputs = [{key: value.clone() for key, value in self._images(batch).items()} for batch in batches]
         whole = [{**batch, **own} for batch, own in zip(batches, inputs, strict=True)]
         before: Before | None = None
-        fault = self._impossible() or ("steps make new tensors each time" if self._firsts > MOST_KINDS else None)
         try:
             with self._on_device():
                 state = State(self.run)
                 before = Before(self.run, state, self.unsure)
-                if fault is None:
-                    outcome, fault = self._warm_up(whole, before)
-                    if self._is_first(before):
-                        self._firsts += 1
-                        return self._finish(outcome)
-                if fault is None:
-                    capture = Capture(inputs, *self._capture(whole))
+                self._agree(self._impossible())
+                outcome = self._warm_up(whole, before)
+                if self._is_first(before):
+                    self._firsts += 1
+                    return self._finish(outcome)
+                capture = Capture(inputs, *self._capture(whole))
             before.put_back()
+            self._agree(None)
         except Exception as error:
-            fault = self._cause(error)
+            fault = str(error) if isinstance(error, _NoCapture) else self._agreed(self._cause(error))
             if before is not None:
                 before.put_back()
-        if fault := self._agreed(fault):
-            self._give_up(fault)
+            self._give_up(str(fault))
             return self._by_operators(batches)
         capture.rely_on(self.run, self.hooks, state)
         self.captures[kind] = capture
@@ -174,26 +176,26 @@ class GraphStep:
         values = torch.stack([term.detach().float().reshape(()) for term in terms.values()])
         return Outcome(list(terms), values, {name: flag for name, flag in flags.items() if flag is not None})
 
-    def _warm_up(self, batches: Sequence[Batch], before: Before) -> tuple[Outcome, str | None]:
-        """Take the first steps aside.
+    def _warm_up(self, batches: Sequence[Batch], before: Before) -> Outcome:
+        """Take the first steps aside, one if that makes moments; return the outcome of the first.
 
-        Return the first one's outcome, and what a graph cannot hold.
+        Raises _NoCapture where a graph cannot hold what they do.
         """
         with self.graphs.aside():
             with reads_of_iteration(self.run.model) as reads:
                 outcome = self._step(batches)
             if self._is_first(before):
-                return outcome, None
+                self._agree(None)
+                return outcome
             fault = _host_fault(before)
             if fault is None and reads and not _says_kinds(self.run.model):
                 fault = f"{reads[0]} asks for the iteration, and no step_kind(iteration) says when steps are alike"
-            # else this rank would be missing where gradients are averaged
-            fault = self._agreed(fault)
-            for number in range(1, self.graphs.warm_ups) if fault is None else ():
+            self._agree(fault)
+            for number in range(1, self.graphs.warm_ups):
                 last = number == self.graphs.warm_ups - 1
                 with self.graphs.strict() if last else contextlib.nullcontext():
                     self._step(batches)
-        return outcome, fault
+        return outcome
 
     def _capture(self, batches: Sequence[Batch]) -> tuple[list[Callable[[], object]], Outcome]:
         with self.graphs.aside():
@@ -263,6 +265,7 @@ class GraphStep:
             self._work += [self.graphs.end(), exchange]
             self.graphs.begin()
         else:
+            self._agree(None)  # one that has failed meanwhile does not come to the exchange
             exchange()
         parts = flat.split([gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
@@ -271,9 +274,16 @@ class GraphStep:
     # --- when not to believe a graph
 
     def _impossible(self) -> str | None:
+        if self._firsts > MOST_KINDS:
+            return "steps make new tensors each time"
         parts = parts_of(self.run).items() if self.run.world > 1 else ()
         name = next((name for name, part in parts if getattr(part, "relativistic", False)), None)
         return name and f"{name} asks all ranks for their means in the middle of a step"
+
+    def _agree(self, fault: str | None) -> None:
+        """Raise _NoCapture on all ranks if one has a fault; all must call it, in whatever part of a capture."""
+        if agreed := self._agreed(fault):
+            raise _NoCapture(agreed)
 
     def _agreed(self, fault: str | None) -> str | None:
         """Return the fault of this rank, or of another one."""
