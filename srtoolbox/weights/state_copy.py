@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from srtoolbox.compat.pytorch import foreach_copy_
+from srtoolbox.io.threads import BackgroundCall
+
 _ALIGNMENT = 64  # bytes, as torch's own allocator has it
+_SCALARS = (int, float, str, bool, type(None))
 
 
 class StateCopy:
@@ -30,21 +36,31 @@ class StateCopy:
         `torch.save` writes it byte for byte as a state on the CPU itself; weights that networks or
         layers share are shared in the copy.
         """
+        with self.taking(state) as copied:
+            return copied
+
+    @contextlib.contextmanager
+    def taking(self, state: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield what `take` returns, whose values are there when the block ends.
+
+        They are copied meanwhile, by the device or by a thread. The state must stay as it is.
+        """
         names: dict[int, tuple[Any, ...]] = {}
         sources: dict[tuple[Any, ...], Tensor] = {}
-        for tensor in _tensors_in(state):
+        for tensor in _tensors_in(state, []):
             if _is_plain(tensor):  # the others are left to `deepcopy`
                 memory = tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
                 names[id(tensor)] = memory
                 sources[memory] = tensor
         devices = {tensor.device for tensor in sources.values() if _is_on_cuda(tensor)}
         self._make_places(list(sources), pinned=bool(devices))
-        for source, place in zip(sources.values(), self._places, strict=False):
-            place.copy_(source, non_blocking=bool(devices))
-        for device in devices:
-            torch.cuda.synchronize(device)  # once, not for each tensor
-        places = dict(zip(sources, self._places, strict=False))
-        return copy.deepcopy(dict(state), {number: places[memory].detach() for number, memory in names.items()})
+        with _copying(self._places[: len(sources)], list(sources.values()), devices):
+            places = dict(zip(sources, self._places, strict=False))
+            if len(names) > len(places):  # some share memory: each is a tensor of its own nevertheless
+                copies = {number: places[memory].detach() for number, memory in names.items()}
+            else:
+                copies = {number: places[memory] for number, memory in names.items()}
+            yield copy.deepcopy(dict(state), copies)
 
     def _make_places(self, memories: Sequence[tuple[Any, ...]], *, pinned: bool) -> None:
         """Lay out a tensor on the CPU for each (address, dtype, shape, stride), if none fits."""
@@ -66,6 +82,23 @@ class StateCopy:
         self._layout = layout
 
 
+@contextlib.contextmanager
+def _copying(places: list[Tensor], sources: list[Tensor], devices: set[torch.device]) -> Iterator[None]:
+    """Copy tensors while the block does something else, and wait for that at its end."""
+    thread = BackgroundCall("copy")
+    try:
+        if devices:
+            for place, source in zip(places, sources, strict=True):
+                place.copy_(source, non_blocking=True)
+        else:  # one call, which leaves Python's lock to others
+            thread.start(partial(foreach_copy_, places, sources))
+        yield
+    finally:
+        thread.wait()
+        for device in devices:
+            torch.cuda.synchronize(device)  # once, not for each tensor
+
+
 def _is_on_cuda(tensor: Tensor) -> bool:
     return tensor.is_cuda
 
@@ -74,15 +107,15 @@ def _room(size: int) -> int:
     return -(-size // _ALIGNMENT) * _ALIGNMENT
 
 
-def _tensors_in(value: object) -> Iterator[Tensor]:
+def _tensors_in(value: object, tensors: list[Tensor]) -> list[Tensor]:
+    """Add all tensors inside a value to a list, and return that."""
     if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _tensors_in(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors_in(item)
+        tensors.append(value)
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            if type(item) not in _SCALARS:
+                _tensors_in(item, tensors)
+    return tensors
 
 
 def _is_plain(tensor: Tensor) -> bool:

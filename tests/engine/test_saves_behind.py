@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import re
 import signal
 import threading
 import time
+import weakref
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -136,6 +139,31 @@ def test_a_crash_and_a_failed_save_are_both_reported(
     assert listing(tmp_path / "run") == []
     (line,) = [line for line in caplog.messages if "failed, too" in line]
     assert "hooks.checkpoint" in line and "iter_000005.pth: cannot be written (Permission denied)" in line
+
+
+def test_the_pause_looks_for_no_cycles_and_is_alone_with_its_tensors(
+    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the thread writes, each tensor that the main thread frees may wait for Python's lock."""
+    states: list[weakref.ref] = []
+    left: list[int] = []
+    state_dict, start = Runner.state_dict, BackgroundCall.start
+
+    def collected(runner: Runner) -> dict:
+        state = state_dict(runner)
+        states.extend(map(weakref.ref, state["networks"]["generator"].values()))
+        assert not gc.isenabled()
+        return state
+
+    def started(self: BackgroundCall, call: Callable[[], object]) -> None:
+        if self._name == "save":
+            left.append(sum(state() is not None for state in states))
+        start(self, call)
+
+    monkeypatch.setattr(Runner, "state_dict", collected)
+    monkeypatch.setattr(BackgroundCall, "start", started)
+    run(tiny_config, tmp_path / "run", *UNDISTURBED, "max_iters=10")
+    assert states and set(left) == {0} and gc.isenabled()
 
 
 def failing(path: Path, *, after: int = 0) -> object:

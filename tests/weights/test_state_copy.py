@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -124,3 +125,23 @@ def test_memory_is_used_again_by_whole_states_and_networks_alone() -> None:
     assert saved(copies.take(state_of(network, optimizer))) == saved(state_of(network, optimizer))
     larger = {"w": torch.rand(10_000)}
     assert saved(copies.take(larger)) == saved(larger)
+
+
+def test_values_are_copied_while_the_block_runs_and_there_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    may_copy, foreach_copy_ = threading.Event(), state_copy.foreach_copy_
+
+    def copied_late(places: list[torch.Tensor], sources: list[torch.Tensor]) -> None:
+        assert may_copy.wait(60)
+        foreach_copy_(places, sources)
+
+    monkeypatch.setattr(state_copy, "foreach_copy_", copied_late)
+    copies, state = StateCopy(), {"w": torch.ones(3)}
+    with copies.taking(state) as taken:
+        assert taken["w"].shape == (3,)
+        may_copy.set()
+    assert taken["w"].tolist() == [1, 1, 1]
+    may_copy.clear()
+    with pytest.raises(ZeroDivisionError), copies.taking({"w": torch.zeros(3)}):
+        may_copy.set()
+        raise ZeroDivisionError
+    assert taken["w"].tolist() == [0, 0, 0]  # nothing writes there any more

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,7 +129,8 @@ class CheckpointHook(Hook):
             self._writer.check()
         if is_due or is_last:
             with run.pausing("save"):
-                self._save(run, is_last=is_last)
+                with _without_collections():
+                    self._save(run, is_last=is_last)
                 if is_last:
                     self._writer.wait()
             self.saved_at = run.iter
@@ -142,17 +145,20 @@ class CheckpointHook(Hook):
     def _save(self, run: Run, *, is_last: bool) -> None:
         """Copy the state, and let a thread write it while the training goes on."""
         run.synchronise_buffers()
-        refuse_broken(run)
+        state = run.state_dict()  # a collective: every rank gives its random state
         try:
             self._writer.wait()
         except WriteError as error:
             if not is_last:
                 raise
             LOGGER.error("a save before the last one failed: %s", error)
-        state = run.state_dict()  # a collective: every rank gives its random state
-        if dist.is_main():
-            path = self.folder / f"iter_{run.iter:06d}.pth"
-            self._writer.start(partial(self._write, path, self._copy.take(state)))
+        if not dist.is_main():
+            refuse_broken(run.iter, state["networks"])
+            return
+        with self._copy.taking(state) as copied:
+            refuse_broken(run.iter, state["networks"])  # beside the copy
+        del state  # thousands of tensors: each may wait for Python's lock once the thread runs
+        self._writer.start(partial(self._write, self.folder / f"iter_{run.iter:06d}.pth", copied))
 
     def _write(self, path: Path, state: dict[str, Any]) -> None:
         # after a power loss a checkpoint must find the lines that others wrote before it
@@ -179,7 +185,8 @@ class CheckpointHook(Hook):
                     LOGGER.info("best %s so far: %.4f, kept as %s", key, value, paths[-1].name)
         if paths and dist.is_main():
             self._writer.wait()
-            state = self._copy.take({**run.network_state(), "scores": scores})
+            with _without_collections():
+                state = self._copy.take({**run.network_state(), "scores": scores})
             self._writer.start(partial(self._write_best, paths, state))
             if run.iter == run.max_iters:
                 self._writer.wait()
@@ -221,6 +228,22 @@ class CheckpointHook(Hook):
                 LOGGER.warning("%s: an old checkpoint that cannot be deleted (%s)", path, error.strerror)
 
 
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """Let Python's collector of cycles wait.
+
+    The thousands of objects that a save makes for itself would call it up to look at every object
+    of the process, for longer than the copy takes. They are gone when the block ends.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def _is_finite(values: Sequence[Tensor]) -> bool:
     """True if every value is finite, found with one wait for the device.
 
@@ -234,13 +257,12 @@ def _is_finite(values: Sequence[Tensor]) -> bool:
     return all(bool(value.isfinite().all()) for value in values)
 
 
-def refuse_broken(run: Run) -> None:
+def refuse_broken(iteration: int, networks: Mapping[str, Mapping[str, object]]) -> None:
     """Raise RunError where a weight is not finite: a save would replace good ones by it."""
-    for name, network in run.networks.items():
-        values = [value for value in network.state_dict().values() if isinstance(value, Tensor)]
-        if not _is_finite(values):
+    for name, weights in networks.items():
+        if not _is_finite([value for value in weights.values() if isinstance(value, Tensor)]):
             raise RunError(
-                f"iteration {run.iter}: weights of {name} are no longer finite; this state is not saved. "
+                f"iteration {iteration}: weights of {name} are no longer finite; this state is not saved. "
                 f"Earlier ones are intact. Lower the learning rate, clip the gradients "
                 f"(optim.{name}.clip) or train without amp"
             )
