@@ -176,7 +176,7 @@ def hints_of(entry: Callable[..., object]) -> dict[str, Any]:
         return {key: hint for key, hint in hints.items() if not isinstance(hint, str | typing.ForwardRef)}
 
 
-def fits(value: object, hint: Any) -> bool:  # noqa: ANN401 - any hint
+def fits(value: object, hint: object) -> bool:
     """True if `value` may be given for `hint`, and where that cannot be decided.
 
     A whole number is a number; True is not a number; a list is as good as a tuple.
@@ -228,7 +228,7 @@ def advice(value: object, hint: object) -> str:
     return ""
 
 
-def described(hint: Any) -> str:  # noqa: ANN401
+def described(hint: object) -> str:
     """Return a hint in words."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
