@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import math
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from srtoolbox import dist
 from srtoolbox.cli import main
+from srtoolbox.data.datasets.concat import ConcatDataset
 from srtoolbox.engine.job.report import describe
 from tests.engine.runs import build, records, run
 
@@ -30,6 +33,23 @@ def test_images_epochs_and_precision_are_said(
     (line,) = [message for message in log.messages if message.startswith("training on")]
     assert f"training on 6 images for {epochs:.4g} epochs, validation on photos (6 images), precision" in line
     assert ("bf16, where it is safe, and float32" in line) == (amp == "bf16") and line.endswith("float32")
+
+
+@pytest.mark.parametrize("is_mixed", [False, True], ids=["shares", "shares and another set"])
+def test_an_epoch_is_of_the_images_of_all_ranks(
+    is_mixed: bool, tiny_config: Path, tmp_path: Path, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = build(tiny_config, tmp_path, "max_iters=6")
+    monkeypatch.setattr(dist, "world_size", lambda: 2)
+    monkeypatch.setattr(dist, "all_gather_object", lambda value: [value, 4])  # images of the other rank
+    whole = copy.copy(runner.dataset)
+    runner.dataset.is_share = True
+    if is_mixed:
+        runner.dataset = ConcatDataset([runner.dataset, whole])
+    describe(runner)
+    images = 6 + 4 + 6 * is_mixed
+    (line,) = [message for message in log.messages if message.startswith("training on")]
+    assert f"training on {images} images for {6 * 4 * 2 / images:.4g} epochs" in line
 
 
 def test_a_run_that_leaves_something_undone_says_so(

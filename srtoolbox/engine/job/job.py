@@ -205,8 +205,7 @@ class Job:
             self._lock.note_start(path)
         dist.barrier()
         setup_logging(self.work_dir / "train.log", main_process=dist.is_main())
-        if dist.is_main():
-            describe(run)
+        describe(run)
         self._run = run
         if self._is_stopped:
             run.signals.request()

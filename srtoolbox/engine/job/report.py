@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from srtoolbox import dist
+from srtoolbox.data.datasets.base import SRDataset
 from srtoolbox.engine.hooks.checkpoint import best_path
 from srtoolbox.engine.job.run_config import comparable_from
 from srtoolbox.errors import DataError
@@ -46,9 +47,17 @@ class Ending(enum.StrEnum):
 
 
 def describe(run: Run) -> None:
-    """Log what is about to run: batch, images, epochs, networks, device and precision."""
+    """Log what is about to run: batch, images, epochs, networks, device and precision.
+
+    Every rank must call it: where each has a share of the images, an epoch is of all of them.
+    """
+    own = _own_images(run.dataset)
+    shares = dist.all_gather_object(own) if getattr(run.dataset, "is_share", False) else [own]
+    images = len(run.dataset) - own + sum(shares)
+    if not dist.is_main():
+        return
     batch, world = run.config["data"]["train"]["batch_size"], dist.world_size()
-    samples, images = batch * world * run.accumulation, len(run.dataset)
+    samples = batch * world * run.accumulation
     device = str(run.device)
     if run.device.type == "cpu":
         hint = ": a network this small is slower with more beside other work; runtime.threads=N takes N"
@@ -78,6 +87,14 @@ def describe(run: Run) -> None:
         LOGGER.warning("data.val is never used: hooks has no EvaluateHook")
     if sets and not val.get("metrics"):
         LOGGER.warning("nothing is scored: data.val has sets and no metrics")
+
+
+def _own_images(dataset: SRDataset) -> int:
+    """Return how many images of a dataset are of this rank's share of a store, which no other has."""
+    parts = getattr(dataset, "datasets", None)
+    if parts is not None:
+        return sum(map(_own_images, parts))
+    return len(dataset) if getattr(dataset, "is_share", False) else 0
 
 
 def worth_testing(run: Run) -> list[Path]:
