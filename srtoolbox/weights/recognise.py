@@ -57,7 +57,6 @@ NO_NETWORK_HERE = (
     ("head.0.weight body.0.body.0.weight tail.*", "EDSR"),
     ("conv_first.weight body.0.conv1.weight conv_after_body.weight", "EDSR"),
     ("SFENet1.weight", "RDN"),
-    ("b1.b1.* entry.weight", "CARN"),
     ("to_feat.weight feats.0.* to_img.0.weight", "SAFMN"),
     ("block_1.c1_r.weight", "RLFN"),
     ("1.sub.0.res.0.weight", "SRResNet of 2018 (its body ends with a convolution)"),
@@ -147,14 +146,14 @@ def recognise(
             or of one that nothing tells.
     """
     contents = find_weights(state, source, weights=weights)
-    reasons = []
+    reasons: dict[str, None] = {}  # in their order, each once
     for layout in LAYOUTS:
         if not fits(layout.marks, contents.tensors):
             continue
         try:
             return _as_ours(layout, contents, source, scale)
         except Misfit as misfit:
-            reasons.append(f"looks like {layout}, but {misfit}")
+            reasons[f"looks like {layout}, but {misfit}"] = None
         except Unsure as unsure:
             raise CheckpointError(
                 f"{source}: {layout}, whose weights fit {unsure}, and nothing says which it is "
@@ -165,9 +164,9 @@ def recognise(
 
 
 def our_names(state: State) -> State | None:
-    """Return plain tensors in our names; None where their layout is not known."""
+    """Return plain tensors in our names; None where these are not known, or hang on the scale."""
     for layout in LAYOUTS:
-        if fits(layout.marks, state):
+        if layout.at is None and fits(layout.marks, state):
             try:
                 return _renamed(state, layout)
             except Misfit:

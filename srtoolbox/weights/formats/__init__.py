@@ -46,6 +46,7 @@ class Layout(NamedTuple):
     hidden: Mapping[str, Any] = _NOTHING
     """Arguments that this layout's networks have and that leave no trace in the tensors."""
     title: str = ""  # the usual name of the network, where that is not `network`
+    at: int | None = None  # the scale whose tensors the names take out of a file for several
 
     def __str__(self) -> str:
         return (self.title or self.network) + (f", {self.origin}" if self.origin else "")

@@ -41,12 +41,12 @@ def test_the_configs_build(config):
 
 
 def test_all_configs_were_found():
-    assert len(CONFIGS) == 7
+    assert len(CONFIGS) == len(re.findall(r"^(?:generator|discriminator) = ", TEXT, re.M)) > 0
 
 
 def test_scales_are_as_told():
     rows = re.findall(r"^\| `(\w+)` \| [^|]+\| ([^|]+) \| (y|rgb) \|", TEXT, re.M)
-    assert len(rows) == 10
+    assert {name for name, *_ in rows} == named("Networks that upscale") - {"Adapter"}
     for name, told, colour in rows:
         for scale in (int(word) for word in re.findall(r"\d+", told) or (1, 2, 3, 5)):
             with torch.device("meta"):

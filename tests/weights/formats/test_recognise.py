@@ -115,6 +115,8 @@ OURS = [
     {"type": "FSRCNN", "scale": 4, "num_features": 8, "shrink_channels": 5, "num_mapping": 1, "colour": "rgb"},
     {"type": "VDSR", "scale": 2, "num_features": 8, "num_blocks": 2, "bias": True},
     {"type": "IMDN", "scale": 3, "num_features": 16, "num_blocks": 2},
+    {"type": "CARN", "scale": 4, "num_features": 8, "num_blocks": 2},
+    {"type": "CARN", "scale": 3, "num_features": 8, "num_blocks": 3, "groups": 4, "colour": "y"},
     {"type": "SRVGGNetCompact", "scale": 4, "num_features": 8, "num_blocks": 3, "colour": "y"},
 ]
 
