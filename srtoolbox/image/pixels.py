@@ -35,6 +35,11 @@ def copy_view(target: np.ndarray, view: np.ndarray) -> None:
         cv2.flip(stored, -1 if all(mirrored) else int(mirrored[1]), target)
 
 
+def inferno(levels: np.ndarray) -> np.ndarray:
+    """(H, W) uint8 -> (H, W, 3) uint8 RGB: matplotlib's colours, black (0) to yellow (255)."""
+    return cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+
+
 def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
     """(H, W, C) -> (side, side) float32: means of luma over equal areas, in levels of 8 bits."""
     level = np.float32(1 if image.dtype == np.uint8 else 1 / 257)

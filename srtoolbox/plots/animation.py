@@ -16,7 +16,8 @@ from scipy.spatial import cKDTree
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import encode_image
 from srtoolbox.io import files
-from srtoolbox.plots.grid import INK, PAPER, Cell, grid, square_rows
+from srtoolbox.plots.grid import INK, PAPER, grid, square_rows
+from srtoolbox.plots.panels import Cell
 from srtoolbox.resize import imresize
 
 SUFFIXES = (".gif", ".mp4", ".png")

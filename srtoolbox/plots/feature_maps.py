@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.plots.grid import Cell
+from srtoolbox.plots.panels import Cell
 from srtoolbox.text import did_you_mean
 
 Limits = tuple[np.ndarray, np.ndarray]

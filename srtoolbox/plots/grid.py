@@ -1,4 +1,4 @@
-"""Images side by side, with text: grids with titles, error maps, the panels of a training."""
+"""Images side by side, with text: grids with titles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -15,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import expand_gray, to_uint8
+from srtoolbox.plots.panels import Cell
 from srtoolbox.resize import imresize
 
 TITLE, CAPTION = 18, 15  # px: letter sizes
@@ -22,17 +22,6 @@ INK, SOFT, PAPER = (25, 25, 25), (95, 95, 95), (255, 255, 255)
 GAP = 10  # px between cells
 MAX_SIDE = 16_000
 """A sheet is at most so many px high and wide: viewers and browsers open no larger ones."""
-PEAK = 32
-"""Levels of error that are brightest; fixed, so that maps of several times and networks compare."""
-PANEL_TITLE = f"LQ, SR, GT, error 0-{PEAK} levels"
-_COLOURS = (mpl.colormaps["inferno"](range(256))[:, :3] * 255).round().astype(np.uint8)
-
-
-class Cell(NamedTuple):
-    """An image of a grid, HWC uint8 or uint16, gray or RGB, and the lines of text below it."""
-
-    image: np.ndarray
-    text: str = ""
 
 
 def grid(rows: Sequence[Sequence[Cell]], *, title: str = "", heads: Sequence[str] = (), cell: int = 200) -> np.ndarray:
@@ -106,44 +95,6 @@ def square_rows(cells: Sequence[Cell]) -> list[list[Cell]]:
     """Return cells of one size in rows, for a sheet about 1.6 times as wide as high."""
     columns = min(len(cells), max(1, round(math.sqrt(1.6 * len(cells)))))
     return [list(cells[start : start + columns]) for start in range(0, len(cells), columns)]
-
-
-# ---- error maps
-
-
-def error_map(result: np.ndarray, truth: np.ndarray, *, peak: int = PEAK) -> np.ndarray:
-    """Return the mean absolute error of every pixel as a colour: black (0) to yellow (`peak`).
-
-    Args:
-        result, truth: HWC uint8 of one size, gray or RGB.
-        peak: error in levels from which on it is brightest.
-
-    Returns:
-        HWC uint8 RGB.
-    """
-    first, second = (expand_gray(image).astype(np.int16) for image in (result, truth))
-    levels = np.abs(first - second).mean(axis=2) * (255 / peak)
-    return _COLOURS[np.minimum(levels, 255).round().astype(np.uint8)]
-
-
-def panel(lq: np.ndarray, sr: np.ndarray, gt: np.ndarray | None) -> np.ndarray:
-    """Return LQ in blocks, SR, and where there is a truth GT and error map, in a row.
-
-    Args:
-        lq: HWC uint8 or uint16, gray or RGB.
-        sr: HWC uint8 of a whole multiple of LQ's size.
-        gt: HWC uint8 or uint16 of SR's size, or None.
-
-    Returns:
-        HWC uint8 RGB.
-    """
-    height, width = sr.shape[:2]
-    factor = height // lq.shape[0]
-    blocks = to_uint8(lq).repeat(factor, axis=0).repeat(factor, axis=1)
-    images = [blocks[:height, :width], sr]
-    if gt is not None:
-        images += [to_uint8(gt), error_map(sr, to_uint8(gt))]
-    return np.concatenate([expand_gray(image) for image in images], axis=1)
 
 
 # ---- letters

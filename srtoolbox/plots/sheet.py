@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -15,6 +13,7 @@ from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import expand_gray, to_image, to_uint8, write_image
 from srtoolbox.io.files import Claims
 from srtoolbox.plots.grid import CAPTION, INK, PAPER, SOFT, TITLE, font, line_height, wrap, write_lines
+from srtoolbox.plots.regions import Region, choose_regions
 from srtoolbox.resize import imresize
 
 Column = tuple[str, np.ndarray, str]
@@ -23,15 +22,6 @@ _CELL = 264  # px: width of an enlarged region, about
 _GAP = 12
 _FRAME = 3
 _MARKS = ((220, 50, 47), (38, 110, 210), (20, 150, 90), (200, 120, 0), (140, 70, 190), (0, 150, 170))
-
-
-class Region(NamedTuple):
-    """A rectangle, in pixels of the largest image."""
-
-    top: int
-    left: int
-    height: int
-    width: int
 
 
 def comparison_sheet(
@@ -69,40 +59,6 @@ def comparison_sheet(
         if min(region) < 0 or 0 in region[2:] or not is_inside:
             raise SrtoolboxError(f"{region} lies outside the image of {whole.shape[:2]} pixels")
     return _compose(columns, whole, regions)
-
-
-# ---- which regions
-
-
-def choose_regions(images: Sequence[np.ndarray], count: int = 2) -> list[Region]:
-    """Choose square regions, apart from each other, where images of the largest size differ most.
-
-    The last image (the truth) is left out where two others remain: what all versions miss alike
-    tells nothing. Where nothing differs, detail decides. A side is a quarter of the image's shorter
-    one, a multiple of 12 from 24 to 96; all of a tiny image.
-    """
-    height, width = max((image.shape[:2] for image in images), key=math.prod)
-    largest = [image for image in images if image.shape[:2] == (height, width)]
-    full = [image.astype(np.float32).mean(axis=2) for image in largest]
-    versions = full[:-1] if len(full) > 2 else full
-    spread = np.max(versions, axis=0) - np.min(versions, axis=0)
-    shorter = min(height, width)
-    detail = np.hypot(*np.gradient(full[-1])) if shorter > 1 else np.zeros((height, width))
-    side = min(max(round(shorter / 4 / 12) * 12, 24), 96, shorter)
-    score = window_means(spread + 1e-3 * detail, side)
-    regions: list[Region] = []
-    while len(regions) < count and score.size and score.max() >= 0:
-        top, left = (int(place) for place in np.unravel_index(score.argmax(), score.shape))
-        regions.append(Region(top, left, side, side))
-        score[max(0, top - side) : top + side + 1, max(0, left - side) : left + side + 1] = -1
-    return regions
-
-
-def window_means(values: np.ndarray, side: int) -> np.ndarray:
-    """Return the mean over every side x side window, (H - side + 1, W - side + 1)."""
-    sums = np.pad(values.astype(np.float64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
-    lower, upper = sums[side:], sums[:-side]
-    return (lower[:, side:] - upper[:, side:] - lower[:, :-side] + upper[:, :-side]) / side**2
 
 
 # ---- drawing

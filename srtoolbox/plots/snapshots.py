@@ -18,7 +18,7 @@ import numpy as np
 from srtoolbox.errors import DataError, SrtoolboxError, WriteError
 from srtoolbox.image import read_image, to_uint8
 from srtoolbox.io import files
-from srtoolbox.plots.sheet import choose_regions
+from srtoolbox.plots.regions import choose_regions
 from srtoolbox.resize import imresize
 from srtoolbox.text import did_you_mean, reason_of
 

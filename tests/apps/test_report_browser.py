@@ -24,7 +24,7 @@ from srtoolbox.apps.report.contents import MetricFacts, NetworkEntry, PageSet, R
 from srtoolbox.apps.report.page import render
 from srtoolbox.cli import main
 from srtoolbox.image import read_image
-from srtoolbox.plots.grid import error_map
+from srtoolbox.plots.panels import error_map
 from tests.apps.report_maker import NAMES, make_images, train
 
 pytestmark = pytest.mark.slow

@@ -23,7 +23,7 @@ from srtoolbox.engine.hooks import tensorboard
 from srtoolbox.engine.hooks.tensorboard import write_graph
 from srtoolbox.errors import ConfigError
 from srtoolbox.image import read_image
-from srtoolbox.plots.grid import PEAK, error_map
+from srtoolbox.plots.panels import PEAK, error_map
 from srtoolbox.registry import NETWORKS
 from tests.engine.runs import build, final_state, run
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 
-from srtoolbox.image.pixels import channel_means, compress_jpeg, gaussian_blur, mix_channels, rotate
+from srtoolbox.image.pixels import channel_means, compress_jpeg, gaussian_blur, inferno, mix_channels, rotate
 
 EDITS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "rotate": lambda image: rotate(image, 12.0, (10, 20), "reflect"),
@@ -42,3 +43,9 @@ def test_mix_channels_is_a_matrix_product_to_one_level(photo: np.ndarray) -> Non
     assert np.abs(mix_channels(photo, matrix) - exact).max() <= 1.001
     assert channel_means(photo) == pytest.approx(photo.mean(axis=(0, 1)))
     assert channel_means(photo[..., :1]).shape == (1,)
+
+
+def test_the_colours_of_errors_are_matplotlibs() -> None:
+    levels = np.arange(256, dtype=np.uint8)[None]
+    expected = (mpl.colormaps["inferno"](range(256))[:, :3] * 255).round()
+    assert np.array_equal(inferno(levels)[0], expected)

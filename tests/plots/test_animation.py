@@ -12,7 +12,8 @@ from PIL import Image
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import read_image
 from srtoolbox.plots.animation import MAX_WIDTH, check_suffix, evenly, write_animation
-from srtoolbox.plots.grid import GAP, Cell, fit_width, grid, square_rows
+from srtoolbox.plots.grid import GAP, fit_width, grid, square_rows
+from srtoolbox.plots.panels import Cell
 
 
 def windows(photo: np.ndarray, count: int) -> list[np.ndarray]:

@@ -5,7 +5,8 @@ import pytest
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.plots import sheet as module
-from srtoolbox.plots.sheet import Region, choose_regions, comparison_sheet
+from srtoolbox.plots.regions import Region, choose_regions
+from srtoolbox.plots.sheet import comparison_sheet
 from srtoolbox.resize import imresize
 
 

@@ -18,7 +18,7 @@ from srtoolbox.interfaces import Opaque, facts_of
 from srtoolbox.io.files import sha256
 from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.metrics.base import Metric
-from srtoolbox.plots.sheet import Region
+from srtoolbox.plots.regions import Region
 from srtoolbox.text import counted
 
 Results = dict[str, dict[str, dict[str, Scores]]]

@@ -13,8 +13,8 @@ import torch
 from srtoolbox.apps.report.contents import INPUT, TRUTH, CropEntry, ImageEntry, PageSet, RunFacts
 from srtoolbox.image import expand_gray, read_image, write_image
 from srtoolbox.metrics.psnr import PSNR
-from srtoolbox.plots.grid import PEAK, error_map
-from srtoolbox.plots.sheet import Region, window_means
+from srtoolbox.plots.panels import PEAK, error_map
+from srtoolbox.plots.regions import Region, window_means
 
 LEVELS = 2 * PEAK
 """The difference, in levels of 8 bit, from which on the crops' maps have the last colour."""

@@ -28,8 +28,8 @@ from srtoolbox.apps.report.contents import (
 )
 from srtoolbox.apps.report.crops import LEVELS, crop_metric
 from srtoolbox.engine.evaluate import Scores, means
-from srtoolbox.plots.grid import error_map
-from srtoolbox.plots.sheet import Region
+from srtoolbox.plots.panels import error_map
+from srtoolbox.plots.regions import Region
 from srtoolbox.text import counted
 
 BEST = '<span class="sign" aria-hidden="true">★</span><span class="unseen"> best</span>'

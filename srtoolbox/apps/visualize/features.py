@@ -23,7 +23,8 @@ from srtoolbox.plots.feature_maps import (
     limits_of,
     recording,
 )
-from srtoolbox.plots.grid import Cell, grid, same_size, square_rows
+from srtoolbox.plots.grid import grid, same_size, square_rows
+from srtoolbox.plots.panels import Cell
 from srtoolbox.plots.snapshots import FEATURES, list_snapshots, read_maps, snapshot_folders
 from srtoolbox.text import counted
 from srtoolbox.weights.checkpoint import iteration_of, list_checkpoints, verify_checkpoint

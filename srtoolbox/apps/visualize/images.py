@@ -17,7 +17,8 @@ from srtoolbox.image.file_types import WRITE_SUFFIXES, listed
 from srtoolbox.inference.upscaler import Upscaler, upscale
 from srtoolbox.interfaces import facts_of
 from srtoolbox.plots.animation import evenly, write_animation
-from srtoolbox.plots.grid import Cell, grid, same_size
+from srtoolbox.plots.grid import grid, same_size
+from srtoolbox.plots.panels import Cell
 from srtoolbox.plots.sheet import size_of
 from srtoolbox.plots.snapshots import PATCHES, Box, list_snapshots, psnr, read_truth, snap, snapshot_folders
 from srtoolbox.resize import imresize

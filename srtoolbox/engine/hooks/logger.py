@@ -22,7 +22,7 @@ from srtoolbox.image import to_image
 from srtoolbox.io.files import append_line, finite_json, write_text
 from srtoolbox.logger import LOGGER
 from srtoolbox.optim.wrapper import learning_rates
-from srtoolbox.plots.grid import PANEL_TITLE, panel
+from srtoolbox.plots.panels import PANEL_TITLE, panel
 from srtoolbox.registry import HOOKS
 
 if TYPE_CHECKING:
