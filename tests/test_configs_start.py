@@ -15,10 +15,10 @@ from srtoolbox.engine.loop import Runner
 from srtoolbox.image import write_image
 from srtoolbox.resize import imresize
 from srtoolbox.weights.checkpoint import load_checkpoint
+from tests.models.networks.small import small_arguments
 from tests.test_configs import BACKBONES, CONFIGS, ROOT, name
 
 TRAINED = [path for path in CONFIGS if "max_iters" in Config.fromfile(path) and path.parent.name != "quickstart"]
-SMALLER = {"num_blocks": 1, "num_features": 8, "growth_channels": 4}
 # its first stage's file is not there: what `load_from` does is tested elsewhere
 COMMON = ["max_iters=4", "load_from=None", "data.train.batch_size=1", "data.val.interval=4", "runtime.threads=1",
           "hooks.logger.interval=1", "hooks.logger.tensorboard=False", "runtime.device=cpu"]  # fmt: skip
@@ -34,7 +34,8 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         skimage.data.coffee()[:264, :288],
     ]
     folders = ["T91", "General100", "BSDS500/train", "BSDS500/test", "BSDS500/val", "BSDS300/images/train",
-               "BSDS300/images/test", "DIV2K/DIV2K_train_HR", "DIV2K/DIV2K_valid_HR"]  # fmt: skip
+               "BSDS300/images/test", "DIV2K/DIV2K_train_HR", "DIV2K/DIV2K_valid_HR",
+               "Flickr2K/Flickr2K_HR"]  # fmt: skip
     pairs = [(f"{data}/HR/X{s}", f"{data}/LR_bicubic/X{s}", s) for data in ("Set5", "Set14") for s in (2, 3, 4)]
     for number, photo in enumerate(photos):
         photo = np.ascontiguousarray(photo)
@@ -43,7 +44,10 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for gt, lq, scale in pairs:
             write_image(root / gt / f"{number}.png", photo[:48, :48])
             write_image(root / lq / f"{number}.png", imresize(photo[:48, :48], 1 / scale))
-    assert main(["convert_lmdb", str(root / "DIV2K/DIV2K_train_HR"), "--scale", "4", "-o", str(root / "DIV2K/X4")]) == 0
+    for folder in ("DIV2K/DIV2K_train_HR", "Flickr2K/Flickr2K_HR"):
+        for scale in ("2", "3", "4"):
+            store = (root / folder).parent / f"X{scale}"
+            assert main(["convert_lmdb", str(root / folder), "--scale", scale, "-o", str(store)]) == 0
     return root
 
 
@@ -51,9 +55,8 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("path", TRAINED, ids=name)
 def test_trains(path: Path, data_root: Path, tmp_path: Path) -> None:
     config = Config.fromfile(path, [f"data_root={data_root}"])
-    smaller = [
-        f"model.generator.{key}={value}" for key, value in SMALLER.items() if key in config["model"]["generator"]
-    ]
+    generator = config["model"]["generator"]
+    smaller = [f"model.generator.{key}={value}" for key, value in small_arguments(generator["type"]).items()]
     feature_networks = [f"{backbone}=random" for backbone in BACKBONES if backbone in config]
     config = Config.fromfile(path, [f"data_root={data_root}", *COMMON, *smaller, *feature_networks])
     check(config)
