@@ -18,6 +18,7 @@ from srtoolbox.weights.load import NETWORK_KEY, NetworkFile, arguments_of, build
 from srtoolbox.weights.trial import convention_of, describe, innermost
 
 AUTHORS_NAMES = {
+    "EDSR": "its authors' names",
     "FSRCNN": "yjn870's names",
     "IMDN": "its authors' names",
     "MSRResNet": "BasicSR's names",

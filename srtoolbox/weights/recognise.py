@@ -15,7 +15,7 @@ from srtoolbox.devices import without_memory
 from srtoolbox.errors import CheckpointError, ConfigError
 from srtoolbox.registry import NETWORKS
 from srtoolbox.text import counted
-from srtoolbox.weights.formats import Arguments, Layout, Misfit, State, Unsure, families, fits, rename
+from srtoolbox.weights.formats import Arguments, Layout, Misfit, State, Unsure, families, fits, rename, without
 from srtoolbox.weights.state_dicts import differences, group_keys
 
 WeightsChoice = Literal["ema", "raw"]
@@ -54,8 +54,6 @@ NO_NETWORK_HERE = (
     ("intro.weight encoders.0.0.conv1.weight", "NAFNet"),
     ("body.0.body.0.body.3.conv_du.0.weight", "RCAN"),
     ("body.0.residual_group.0.rcab.*", "RCAN"),
-    ("head.0.weight body.0.body.0.weight tail.*", "EDSR"),
-    ("conv_first.weight body.0.conv1.weight conv_after_body.weight", "EDSR"),
     ("SFENet1.weight", "RDN"),
     ("to_feat.weight feats.0.* to_img.0.weight", "SAFMN"),
     ("block_1.c1_r.weight", "RLFN"),
@@ -168,7 +166,7 @@ def our_names(state: State) -> State | None:
     for layout in LAYOUTS:
         if layout.at is None and fits(layout.marks, state):
             try:
-                return _renamed(state, layout)
+                return without(_renamed(state, layout), layout.constants)
             except Misfit:
                 continue
     return None
@@ -205,6 +203,7 @@ def _as_ours(layout: Layout, contents: Contents, source: str, scale: int | None)
     with _malformed_as_misfit():
         hint = named if scale is None else scale
         arguments = {**layout.arguments(tensors, hint), **layout.hidden}
+    tensors = without(tensors, layout.constants)
     config = {"type": layout.network, **arguments}
     try:
         with without_memory():

@@ -95,6 +95,12 @@ def sub_pixel_steps(scale: int, num_features: int) -> list[nn.Module]:
     return steps
 
 
+def sub_pixel_field(scale: int) -> list[Step]:
+    """Return the steps of `sub_pixel_steps` for `receptive_field`."""
+    shuffles = [step.upscale_factor for step in sub_pixel_steps(scale, 1) if isinstance(step, nn.PixelShuffle)]
+    return [step for factor in shuffles for step in (3, ("shuffle", factor))]
+
+
 def gt_sizes(context: Mapping[str, Any]) -> dict[str, int]:
     """Return the `gt_size` of every training dataset of a config, by its place."""
     node: Any = context

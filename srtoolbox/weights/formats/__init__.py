@@ -47,6 +47,8 @@ class Layout(NamedTuple):
     """Arguments that this layout's networks have and that leave no trace in the tensors."""
     title: str = ""  # the usual name of the network, where that is not `network`
     at: int | None = None  # the scale whose tensors the names take out of a file for several
+    constants: str = ""
+    """Patterns of keys that are none of the network's: read by `arguments`, then dropped."""
 
     def __str__(self) -> str:
         return (self.title or self.network) + (f", {self.origin}" if self.origin else "")
@@ -77,6 +79,12 @@ def fits(marks: str, keys: Collection[str]) -> bool:
 @cache
 def _pattern(mark: str) -> re.Pattern[str]:
     return re.compile(mark.replace(".", r"\.").replace("*", ".*").replace("{n}", r"\d+"))
+
+
+def without(state: State, marks: str) -> State:
+    """Return the tensors whose keys match none of the patterns, see `fits`."""
+    patterns = [_pattern(mark) for mark in marks.split()]
+    return {key: value for key, value in state.items() if not any(pattern.fullmatch(key) for pattern in patterns)}
 
 
 def rename(state: State, names: Names) -> State:

@@ -203,3 +203,32 @@ class LornatangVDSR(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv2(self.trunk(self.conv1(x)))
+
+
+class BasicSRBlock(nn.Module):
+    def __init__(self, nf: int) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = conv(nf, nf), conv(nf, nf)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.relu(self.conv1(x)))
+
+
+class BasicSREDSR(nn.Module):
+    """On 0 ... 255 less DIV2K's mean; the mean is no buffer."""
+
+    def __init__(self, scale: int, nf: int = 8, blocks: int = 3) -> None:
+        super().__init__()
+        factors = [3] if scale == 3 else [2] * (scale // 2)
+        self.conv_first = conv(3, nf)
+        self.body = nn.Sequential(*[BasicSRBlock(nf) for _ in range(blocks)])
+        self.conv_after_body = conv(nf, nf)
+        steps = [step for factor in factors for step in (conv(nf, nf * factor**2), nn.PixelShuffle(factor))]
+        self.upsample = nn.Sequential(*steps)
+        self.conv_last = conv(nf, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = torch.tensor([0.4488, 0.4371, 0.4040]).to(x).view(1, 3, 1, 1)
+        x = self.conv_first((x - mean) * 255)
+        x = self.conv_last(self.upsample(self.conv_after_body(self.body(x)) + x))
+        return x / 255 + mean
