@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from srtoolbox import dist
 from srtoolbox.devices import tell_once
 from srtoolbox.errors import CheckpointError, SrtoolboxError
-from srtoolbox.inference.tiling import Source, float_bands
+from srtoolbox.inference.tiling import CheckedRun, Source, float_bands
 from srtoolbox.inference.tiling.planner import Overlap, fixed_overlap
 from srtoolbox.interfaces import NetworkFacts, SRNetwork, facts_of
 from srtoolbox.logger import LOGGER
@@ -144,7 +144,7 @@ class OnnxNetwork(SRNetwork):
         return torch.cat([self._in_windows(image, overlap) for image in lq.split(1)])
 
     def _in_windows(self, lq: Tensor, overlap: Overlap) -> Tensor:
-        height, width = lq.shape[-2:]
+        device, (height, width) = lq.device, lq.shape[-2:]
         assert overlap.window is not None
         size = overlap.window
         missing = [max(0, side - length) for side, length in zip(size, (height, width), strict=True)]
@@ -155,8 +155,9 @@ class OnnxNetwork(SRNetwork):
             around = [(0, 0), (0, 0), (0, missing[0]), (0, missing[1])]
             lq = torch.from_numpy(np.pad(lq.cpu().numpy(), around, "reflect" if min(height, width) > 1 else "edge"))
         grid = overlap.grid((lq.shape[-2], lq.shape[-1]), size)
-        bands = float_bands(self._checked, _Windows(lq), self.scale, grid)
-        return torch.cat(list(bands), 2)[..., : height * self.scale, : width * self.scale].to(lq.device)
+        run = cast("CheckedRun", self._checked)  # of images on the CPU it is only called
+        bands = float_bands(run, _Windows(lq.cpu()), self.scale, grid)
+        return torch.cat(list(bands), 2)[..., : height * self.scale, : width * self.scale].to(device)
 
     def _checked(self, lq: Tensor) -> Tensor:
         result = self.core(lq)
@@ -170,7 +171,7 @@ class _Windows(Source):
     """An image that is a tensor already."""
 
     def __init__(self, lq: Tensor) -> None:
-        self.lq = lq
+        self.lq, self.device = lq, lq.device
         self.height, self.width = lq.shape[-2:]
 
     def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
