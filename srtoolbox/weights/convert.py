@@ -22,6 +22,7 @@ AUTHORS_NAMES = {
     "FSRCNN": "yjn870's names",
     "IMDN": "its authors' names",
     "MSRResNet": "BasicSR's names",
+    "PAN": "its authors' names",
     "RRDBNet": "BasicSR's and Real-ESRGAN's names",
     "SRVGGNetCompact": "Real-ESRGAN's names",
     "VDSR": "twtygqyy's names",
