@@ -112,3 +112,22 @@ def test_crops_from_the_disk_are_measured(
     runpy.run_path(str(BENCHMARKS / "crops.py"), run_name="__main__")
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| `raw`", "| `raw_tiled`"]
+
+
+@pytest.mark.slow
+def test_a_start_is_told_by_phase_and_by_import(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["start.py", "--rounds", "1"])
+    runpy.run_path(str(BENCHMARKS / "start.py"), run_name="__main__")
+    names = [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert {"| import torch", "| first iteration", "| torch", "| torch's compiler"} <= set(names)
+    assert "| matplotlib" not in names
+
+
+def test_upscaling_a_folder_is_timed_against_a_bare_loop(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["--images", "2", "--side", "8", "--rounds", "1", "--folder", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["upscale_folder.py", *options])
+    runpy.run_path(str(BENCHMARKS / "upscale_folder.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5 and "of the bare loop's speed 1.00, at best 1.00" in lines[1]
