@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,7 +13,6 @@ from srtoolbox.image.tensors import to_uint8
 
 Filling = Literal["reflect", "zero"]
 _BORDERS = {"reflect": cv2.BORDER_REFLECT, "zero": cv2.BORDER_CONSTANT}  # REFLECT repeats the edge
-_BAND = 1 << 16  # pixels summed at a time: they stay in the cache
 
 
 def copy_view(target: np.ndarray, view: np.ndarray) -> None:
@@ -66,25 +66,20 @@ def window_means(planes: np.ndarray, size: int, sigma: float) -> np.ndarray:
 def squared_distance(first: np.ndarray, second: np.ndarray, weights: Sequence[float] | None = None) -> float:
     """Sum over all pixels of the squared difference of two uint8 images (C, H, W), exact.
 
-    With `weights` (C,), that of the channels' weighted sums instead, exact to float32.
+    With `weights` (C,), that of the channels' weighted sums instead, exact to float64.
     """
     if weights is None:
         return sum(cv2.norm(a, b, cv2.NORM_L2SQR) for a, b in zip(first, second, strict=True))
-    height, width = first.shape[1:]
-    total, rows = 0.0, min(height, max(1, _BAND // width))
-    # new memory for each band costs a sixth
-    buffers = [np.empty((rows, width), np.float32) for _ in range(2)]
-    for top in range(0, height, rows):
-        mixed, difference = (buffer[: height - top] for buffer in buffers)
-        pairs = zip(first[:, top : top + rows], second[:, top : top + rows], strict=True)
-        for number, ((a, b), weight) in enumerate(zip(pairs, weights, strict=True)):
-            cv2.subtract(a, b, difference if number else mixed, dtype=cv2.CV_32F)
-            if number:
-                cv2.scaleAdd(difference, weight, mixed, mixed)
-            else:
-                np.multiply(mixed, np.float32(weight), out=mixed)
-        total += cv2.norm(mixed, cv2.NORM_L2SQR)
+    channels = list(zip(first, second, weights, strict=True))
+    total = sum(weight * weight * _squared(a, b) for a, b, weight in channels)
+    # twice the product of two channels' differences is this sum of squares: of whole numbers, and fast
+    for (a, b, weight), (c, d, other) in itertools.combinations(channels, 2):
+        total += weight * other * (_squared(a, d) + _squared(b, c) - _squared(a, c) - _squared(b, d))
     return total
+
+
+def _squared(a: np.ndarray, b: np.ndarray) -> int:
+    return round(cv2.norm(a, b, cv2.NORM_L2SQR))  # it may be the square of a root
 
 
 # ---- augmentation: HWC uint8 or uint16 in, a new image of the same kind out

@@ -8,7 +8,15 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from srtoolbox.image.pixels import channel_means, compress_jpeg, gaussian_blur, inferno, mix_channels, rotate
+from srtoolbox.image.pixels import (
+    channel_means,
+    compress_jpeg,
+    gaussian_blur,
+    inferno,
+    mix_channels,
+    rotate,
+    squared_distance,
+)
 
 EDITS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "rotate": lambda image: rotate(image, 12.0, (10, 20), "reflect"),
@@ -49,3 +57,17 @@ def test_the_colours_of_errors_are_matplotlibs() -> None:
     levels = np.arange(256, dtype=np.uint8)[None]
     expected = (mpl.colormaps["inferno"](range(256))[:, :3] * 255).round()
     assert np.array_equal(inferno(levels)[0], expected)
+
+
+@pytest.mark.parametrize("levels", [1, 8, 255])
+def test_squared_distance_of_luma_is_that_in_float64(levels: int) -> None:
+    random, weights = np.random.default_rng(levels), (65.481 / 255, 128.553 / 255, 24.966 / 255)
+    first = random.integers(0, 256, (3, 61, 83), np.uint8)
+    noise = random.integers(-levels, levels + 1, first.shape)
+    second = np.clip(first + noise * (random.random(first.shape) < 1 / levels), 0, 255).astype(np.uint8)
+    difference = np.tensordot(weights, first.astype(np.float64) - second, 1)
+    assert squared_distance(first, second, weights) == pytest.approx((difference**2).sum(), rel=1e-13)
+    assert squared_distance(first, first.copy(), weights) == 0
+    second[:] = first
+    second[1, 5, 7] ^= 1
+    assert squared_distance(first, second, weights) == pytest.approx(weights[1] ** 2, rel=1e-13)
