@@ -191,7 +191,7 @@ class CollectTransform(Transform):
         return sample
 
 
-@pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="this system forks no processes")
+@pytest.mark.skipif(not hasattr(system.os, "register_at_fork"), reason="this system forks no processes")
 def test_a_forked_worker_leaves_the_garbage_of_its_parent_alone(
     forking: None, photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
