@@ -16,13 +16,14 @@ EXAMPLE = """example:
 
 formats:
   ours        config and weights, for every command here (the default for .pth)
-  plain       the bare state_dict in our names (the default for .safetensors); for RRDBNet,
-              MSRResNet, SRVGGNetCompact, IMDN, FSRCNN and VDSR these are the authors' names
+  plain       the bare state_dict in our names (the default for .safetensors), which for most
+              networks are the authors' names: it says so
   basicsr     BasicSR, Real-ESRGAN: params and params_ema
   mmagic      MMagic: generator. and generator_ema. in a state_dict
   esrgan      ESRGAN of 2018, 'old' names, bare: what most programs for upscaling read
-  esrgan2019  ESRGAN of 2019, BSRGAN, RealSR: bare"""
-TO = ("ours", "plain", "basicsr", "mmagic", "esrgan", "esrgan2019")
+  esrgan2019  ESRGAN of 2019, BSRGAN, RealSR: bare
+  edsr        EDSR-PyTorch: EDSR, RCAN and RDN, bare, with their frozen means"""
+TO = ("ours", "plain", "basicsr", "mmagic", "esrgan", "esrgan2019", "edsr")
 
 
 def main(argv: Sequence[str]) -> int:

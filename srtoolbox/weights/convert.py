@@ -23,6 +23,8 @@ AUTHORS_NAMES = {
     "IMDN": "its authors' names",
     "MSRResNet": "BasicSR's names",
     "PAN": "its authors' names",
+    "RCAN": "its authors' names",
+    "RDN": "its authors' names",
     "RRDBNet": "BasicSR's and Real-ESRGAN's names",
     "SRVGGNetCompact": "Real-ESRGAN's names",
     "VDSR": "twtygqyy's names",
@@ -45,7 +47,7 @@ def _bare(trained: State, averaged: State | None) -> dict[str, Any]:
 
 
 # other projects' formats: (trained, averaged or None) -> the content of the file
-FORMATS = {"basicsr": _params, "mmagic": _roles, "esrgan": _bare, "esrgan2019": _bare}
+FORMATS = {"basicsr": _params, "mmagic": _roles, "esrgan": _bare, "esrgan2019": _bare, "edsr": _bare}
 
 
 def convert(
@@ -90,7 +92,7 @@ def convert(
             save_safetensors(target, _flat(state), {"format": "pt", NETWORK_KEY: json.dumps(arguments)})
         else:
             save_tensors(target, state)
-    is_one_set = target.suffix == ".safetensors" or to in ("plain", "esrgan", "esrgan2019")
+    is_one_set = target.suffix == ".safetensors" or (to == "plain" or FORMATS.get(to) is _bare)
     kinds = "" if averaged is None else ", averaged weights" if is_one_set else ", trained and averaged weights"
     name = innermost(arguments)["type"]
     description = f"{name} x{arguments['scale']}{kinds}, format {to}"

@@ -52,9 +52,6 @@ NO_NETWORK_HERE = (
     ("layers.0.blocks.0.attn.* before_RG.*", "DAT"),
     ("encoder_level1.0.attn.qkv.weight", "Restormer"),
     ("intro.weight encoders.0.0.conv1.weight", "NAFNet"),
-    ("body.0.body.0.body.3.conv_du.0.weight", "RCAN"),
-    ("body.0.residual_group.0.rcab.*", "RCAN"),
-    ("SFENet1.weight", "RDN"),
     ("to_feat.weight feats.0.* to_img.0.weight", "SAFMN"),
     ("block_1.c1_r.weight", "RLFN"),
     ("1.sub.0.res.0.weight", "SRResNet of 2018 (its body ends with a convolution)"),
@@ -225,6 +222,8 @@ def _sentence(layout: Layout, arguments: Arguments, is_averaged: bool) -> str:
     parts = [str(layout), f"x{arguments['scale']}"]
     if "kernels" in arguments:
         parts.append("-".join(map(str, arguments["kernels"])))
+    if "num_groups" in arguments:
+        parts.append(counted(arguments["num_groups"], "group"))
     if "num_blocks" in arguments:
         parts.append(counted(arguments["num_blocks"], "block"))
     if arguments.get("num_features", 64) != 64:

@@ -18,10 +18,14 @@ from srtoolbox.weights.checkpoint import save_checkpoint
 from srtoolbox.weights.convert import AUTHORS_NAMES, plain_names
 from srtoolbox.weights.load import load_network
 from srtoolbox.weights.recognise import LAYOUTS
+from tests.models.networks.small import small_config
 
 X = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(5))
 RRDB = {"type": "RRDBNet", "scale": 4, "num_features": 8, "growth_channels": 4, "num_blocks": 2}
 MSR = {"type": "MSRResNet", "scale": 4, "num_features": 8, "num_blocks": 2}
+
+EDSR = {"type": "EDSR", "scale": 4, "num_features": 8, "num_blocks": 2, "residual_scaling": 1.0}
+RCAN = {"type": "RCAN", "scale": 2, "num_features": 8, "num_groups": 2, "num_blocks": 1, "reduction": 4}
 
 
 def save(path: Path, config: dict, *, ema: bool = True) -> Path:
@@ -39,7 +43,8 @@ def convert(*arguments: object) -> int:
 @pytest.mark.parametrize(
     ("config", "to"),
     [(RRDB, to) for to in ("basicsr", "mmagic", "esrgan", "esrgan2019", "plain")]
-    + [(MSR, to) for to in ("basicsr", "mmagic", "plain")],
+    + [(MSR, to) for to in ("basicsr", "mmagic", "plain")]
+    + [(config, to) for config in (EDSR, RCAN) for to in ("basicsr", "edsr")],
     ids=lambda value: value["type"] if isinstance(value, dict) else value,
 )
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -79,7 +84,7 @@ def test_names_as_the_projects_have_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "to", "message"),
     [
-        ({"type": "ESPCN", "scale": 2}, "basicsr", "basicsr has no ESPCN; it has RRDBNet"),
+        ({"type": "ESPCN", "scale": 2}, "basicsr", "basicsr has no ESPCN; it has "),
         ({**RRDB, "num_dense_blocks": 2}, "basicsr", "num_dense_blocks=2 (it takes 3)"),
         ({**RRDB, "scale": 2}, "esrgan", "unshuffle=True"),
         ({**RRDB, "scale": 3}, "basicsr", "scale=3 (it takes 1, 2, 4)"),
@@ -151,7 +156,7 @@ def test_a_checkpoint_without_averaged_weights_gets_none(tmp_path: Path, capsys:
 @pytest.mark.parametrize("name", sorted(name for name in NETWORKS if network_kind(NETWORKS.get(name)) == "generator"))
 def test_plain_says_whose_names_they_are(name: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """The authors', where one of the layouts that are known of other projects has our own names."""
-    ours = save(tmp_path / "ours.pth", {"type": name, "scale": 2, **FEW.get(name, {})})
+    ours = save(tmp_path / "ours.pth", small_config(name, 2))
     assert convert(ours, "--to", "plain", "-o", tmp_path / "plain.pth") == 0
     told = capsys.readouterr().out
     assert f"format plain: {plain_names(innermost_type(name))}" in told
@@ -162,9 +167,6 @@ def test_plain_says_whose_names_they_are(name: str, tmp_path: Path, capsys: pyte
             assert layout.origin in ("", "new key layout", AUTHORS_NAMES[name])
     else:
         assert "format plain: our names" in told and not any(layout.origin for layout in unchanged)
-
-
-FEW = {"RRDBNet": {"num_features": 8, "num_blocks": 1}, "SRResNet": {"num_blocks": 1}}
 
 
 def innermost_type(name: str) -> str:

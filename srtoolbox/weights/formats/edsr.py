@@ -1,18 +1,21 @@
-"""EDSR in the names of its authors' PyTorch release, which are ours, and of BasicSR."""
+"""EDSR, RDN and RCAN in the names of EDSR-PyTorch, which are ours, of BasicSR and of yjn870."""
 
 from __future__ import annotations
 
 import torch
 
+from srtoolbox.models.networks.blocks import DIV2K_MEAN
 from srtoolbox.weights.formats import (
     Arguments,
     Export,
     Layout,
     Misfit,
     State,
+    colour_of,
     count,
     first_convolution,
     rename,
+    root,
     shuffle_scale,
     tensor,
 )
@@ -49,6 +52,60 @@ def edsr(state: State, scale: int | None) -> Arguments:
     }
 
 
+def rcan(state: State, scale: int | None) -> Arguments:
+    """Return RCAN's arguments; files without means are of projects that take none off."""
+    last = tensor(state, "tail.1.weight").shape[0]
+    head = next(state[key] for key in ("head.0.weight", "head.1.weight") if key in state)
+    factor, cell = tail_scale(state), root(head.shape[1] / last, "it begins with images")
+    return {
+        "scale": factor // cell,
+        "colour": colour_of(last),
+        "num_features": head.shape[0],
+        "num_groups": count(state, "body.{n}.body.0.body.0.weight"),
+        "num_blocks": count(state, "body.0.body.{n}.body.0.weight"),
+        "reduction": head.shape[0] // tensor(state, "body.0.body.0.body.3.conv_du.0.weight").shape[0],
+        "unshuffle": cell > 1,
+        **(mean_of(state) or {"img_range": 1.0, "rgb_mean": [0.0, 0.0, 0.0]}),
+    }
+
+
+def rdn(state: State, scale: int | None) -> Arguments:
+    """Return RDN's arguments; `img_range` leaves no trace."""
+    last, growth = 2 * (count(state, "UPNet.{n}.weight") - 1), state["RDBs.0.convs.0.conv.0.weight"].shape[0]
+    factor = 1
+    for number in range(0, last, 2):
+        factor *= root(tensor(state, f"UPNet.{number}.weight").shape[0] / growth)
+    return {
+        "scale": factor,
+        **first_convolution(state, "SFENet1.weight"),
+        "num_blocks": count(state, "RDBs.{n}.LFF.weight"),
+        "num_convs": count(state, "RDBs.0.convs.{n}.conv.0.weight"),
+        "growth_channels": growth,
+    }
+
+
+def rdn_from_yjn870(state: State) -> State:
+    """Rename yjn870's and MMagic's; the last convolution is numbered after the sub-pixel steps."""
+    names = {"sfe{n}": "SFENet{n}", "rdbs.{n}.lff": "RDBs.{n}.LFF", "gff.{n}": "GFF.{n}", "upscale.{n}": "UPNet.{n}"}
+    names["rdbs.{n}.layers.{m}.conv"] = "RDBs.{n}.convs.{m}.conv.0"
+    return rename(state, {**names, "output": f"UPNet.{2 * count(state, 'upscale.{n}.weight')}"})
+
+
+def rdn_to_yjn870(state: State) -> State:
+    """Rename as `rdn_from_yjn870` does, backwards."""
+    last = 2 * (count(state, "UPNet.{n}.weight") - 1)
+    names = {f"UPNet.{last}": "output", "SFENet{n}": "sfe{n}", "RDBs.{n}.LFF": "rdbs.{n}.lff", "GFF.{n}": "gff.{n}"}
+    names["RDBs.{n}.convs.{m}.conv.0"] = "rdbs.{n}.layers.{m}.conv"
+    return rename(state, {**names, "UPNet.{n}": "upscale.{n}"})
+
+
+def with_means(state: State) -> State:
+    """Add the frozen convolutions of EDSR-PyTorch, for DIV2K's mean and 0 ... 255."""
+    identity, mean = torch.eye(3).view(3, 3, 1, 1), 255 * torch.tensor(DIV2K_MEAN)
+    means = {"sub_mean.weight": identity, "sub_mean.bias": -mean, "add_mean.weight": identity, "add_mean.bias": mean}
+    return {**state, **{key: value.clone() for key, value in means.items()}}
+
+
 def from_basicsr(state: State) -> State:
     """Rename BasicSR's; the body's last convolution is numbered after the blocks."""
     blocks = count(state, "body.{n}.conv1.weight")
@@ -65,9 +122,53 @@ def to_basicsr(state: State) -> State:
     return rename(state, names)
 
 
+RCAN_BASICSR = {
+    "body.{n}.residual_group.{m}.rcab.{k}": "body.{n}.body.{m}.body.{k}",
+    "body.{n}.residual_group.{m}.rcab.3.attention.1": "body.{n}.body.{m}.body.3.conv_du.0",
+    "body.{n}.residual_group.{m}.rcab.3.attention.3": "body.{n}.body.{m}.body.3.conv_du.2",
+    "conv_first": "head.0",
+    "upsample.{n}": "tail.0.{n}",
+    "conv_last": "tail.1",
+}
+
+
+def rcan_from_basicsr(state: State) -> State:
+    """Rename BasicSR's; last convolutions are numbered after the groups, and the blocks of a group."""
+    groups = count(state, "body.{n}.conv.weight")
+    blocks = count(state, "body.0.residual_group.{n}.rcab.0.weight")
+    last = {"body.{n}.conv": f"body.{{n}}.body.{blocks}", "conv_after_body": f"body.{groups}"}
+    return rename(state, {**RCAN_BASICSR, **last})
+
+
+def rcan_to_basicsr(state: State) -> State:
+    """Rename as `rcan_from_basicsr` does, backwards."""
+    groups = count(state, "body.{n}.body.0.body.0.weight")
+    blocks = count(state, "body.0.body.{n}.body.0.weight")
+    last = {f"body.{{n}}.body.{blocks}": "body.{n}.conv", f"body.{groups}": "conv_after_body"}
+    return rename(state, {**{ours: theirs for theirs, ours in RCAN_BASICSR.items()}, **last})
+
+
 BASICSR = "conv_first.weight body.0.conv1.weight conv_after_body.weight conv_last.weight"
+RCAN_MARKS = "head.{n}.weight body.0.body.0.body.3.conv_du.0.weight tail.1.weight"
+RCAN_MARKS_BASICSR = "conv_first.weight body.0.residual_group.0.rcab.0.weight conv_last.weight"
+RDN_MARKS = "SFENet1.weight RDBs.0.convs.0.conv.0.weight UPNet.0.weight"
+RDN_MARKS_YJN870 = "sfe1.weight rdbs.0.layers.0.conv.weight upscale.0.weight output.weight"
+_RANGE_255 = {"img_range": 255.0, "rgb_mean": list(DIV2K_MEAN)}
+_AT_255 = {"img_range": (255.0,), "rgb_mean": (list(DIV2K_MEAN),), "colour": ("rgb",)}
+_BASICSR = {"colour": ("rgb",), "rgb_mean": (list(DIV2K_MEAN),), "scale": (1, 2, 3, 4, 8)}
 LAYOUTS = (
     Layout("EDSR", "", "head.0.weight body.0.body.0.weight tail.1.weight", edsr, constants=MEAN_SHIFTS),
     Layout("EDSR", "BasicSR's names", BASICSR, edsr, from_basicsr),
+    Layout("RCAN", "", RCAN_MARKS, rcan, constants=MEAN_SHIFTS),
+    Layout("RCAN", "BasicSR's names", RCAN_MARKS_BASICSR, rcan, rcan_from_basicsr, hidden=_RANGE_255),
+    Layout("RDN", "", RDN_MARKS, rdn),
+    Layout("RDN", "yjn870's names", RDN_MARKS_YJN870, rdn, rdn_from_yjn870, hidden={"img_range": 1.0}),
 )
-EXPORTS = (Export("basicsr", "EDSR", to_basicsr, {"colour": ("rgb",), "scale": (1, 2, 3, 4, 8)}),)
+EXPORTS = (
+    Export("basicsr", "EDSR", to_basicsr, _BASICSR),
+    Export("basicsr", "RCAN", rcan_to_basicsr, {**_BASICSR, "unshuffle": (False,)}),
+    Export("mmagic", "RDN", rdn_to_yjn870, {"img_range": (1.0,), "num_features": (64,), "growth_channels": (64,)}),
+    Export("edsr", "EDSR", with_means, _AT_255),
+    Export("edsr", "RCAN", with_means, _AT_255),
+    Export("edsr", "RDN", {}, {}),
+)

@@ -15,7 +15,9 @@ SMALL: dict[str, Any] = {
     "num_convs": 3,
 }
 """By the name of an argument. IMDN needs 16 features."""
-SMALL_OF: dict[str, dict[str, Any]] = {}
+SMALL_OF: dict[str, dict[str, Any]] = {
+    "RCAN": {"num_groups": 2, "num_blocks": 1, "reduction": 4},
+}
 """By the network, for what needs other values or has other arguments."""
 
 

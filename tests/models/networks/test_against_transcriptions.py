@@ -13,7 +13,7 @@ from torch import nn
 
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights.recognise import recognise
-from tests.models.networks.transcriptions import carn, pan
+from tests.models.networks.transcriptions import carn, edsr, pan, rdn
 
 SIZES = ((16, 16), (15, 22), (31, 20))
 
@@ -34,6 +34,15 @@ CASES = (
     Case("CARN", carn.CARN(4, nf=8, group=2, efficient=True), 4),
     Case("CARN", carn.CARN(3, nf=8, multi_scale=True), 3),
     Case("CARN", carn.CARN(4, nf=8, group=4, efficient=True, multi_scale=True), 4),
+    Case("EDSR", edsr.EDSR(1, n_resblocks=2, n_feats=8), 1, 255.0),
+    Case("EDSR", edsr.EDSR(2, n_resblocks=2, n_feats=8), 2, 255.0),
+    Case("EDSR", edsr.EDSR(3, n_resblocks=1, n_feats=136, res_scale=0.1), 3, 255.0),
+    Case("EDSR", edsr.EDSR(4, n_resblocks=3, n_feats=16), 4, 255.0),
+    Case("EDSR", edsr.EDSR(2, n_resblocks=3, n_feats=8, rgb_range=1.0), 2),
+    Case("RDN", rdn.RDN(2, (2, 3, 4), g0=8), 2, 255.0),
+    Case("RDN", rdn.RDN(3, (2, 3, 8), g0=8), 3, 255.0),
+    Case("RDN", rdn.RDN(4, (3, 2, 6), g0=4), 4, 255.0),
+    Case("RDN", rdn.RDN(4, (1, 2, 6), g0=4, n_colors=1), 4, 255.0),
     Case("PAN", pan.PAN(2, nf=8, unf=6, nb=2), 2),
     Case("PAN", pan.PAN(3, nf=8, unf=6, nb=2), 3),
     Case("PAN", pan.PAN(4, nf=8, unf=6, nb=2), 4),

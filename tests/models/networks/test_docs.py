@@ -14,6 +14,7 @@ from srtoolbox.registry import NETWORKS
 from srtoolbox.weights import recognise
 from srtoolbox.weights.formats import rename
 from tests.models.networks import test_all
+from tests.models.networks.small import small_config
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs/networks.md").read_text(encoding="utf-8")
@@ -50,7 +51,7 @@ def test_scales_are_as_told():
     for name, told, colour in rows:
         for scale in (int(word) for word in re.findall(r"\d+", told) or (1, 2, 3, 5)):
             with torch.device("meta"):
-                network = NETWORKS.build({"type": name, "scale": scale})
+                network = NETWORKS.build(small_config(name, scale))
             assert (network.scale, network.colour) == (scale, colour)
 
 

@@ -221,14 +221,53 @@ class BasicSREDSR(nn.Module):
         super().__init__()
         factors = [3] if scale == 3 else [2] * (scale // 2)
         self.conv_first = conv(3, nf)
-        self.body = nn.Sequential(*[BasicSRBlock(nf) for _ in range(blocks)])
+        self.body = self.make_body(nf, blocks)
         self.conv_after_body = conv(nf, nf)
         steps = [step for factor in factors for step in (conv(nf, nf * factor**2), nn.PixelShuffle(factor))]
         self.upsample = nn.Sequential(*steps)
         self.conv_last = conv(nf, 3)
+
+    def make_body(self, nf: int, blocks: int) -> nn.Sequential:
+        return nn.Sequential(*[BasicSRBlock(nf) for _ in range(blocks)])
 
     def forward(self, x: Tensor) -> Tensor:
         mean = torch.tensor([0.4488, 0.4371, 0.4040]).to(x).view(1, 3, 1, 1)
         x = self.conv_first((x - mean) * 255)
         x = self.conv_last(self.upsample(self.conv_after_body(self.body(x)) + x))
         return x / 255 + mean
+
+
+class BasicSRAttention(nn.Module):
+    def __init__(self, nf: int) -> None:
+        super().__init__()
+        reduce, expand = nn.Conv2d(nf, nf // 4, 1), nn.Conv2d(nf // 4, nf, 1)
+        self.attention = nn.Sequential(nn.AdaptiveAvgPool2d(1), reduce, nn.ReLU(), expand, nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.attention(x)
+
+
+class BasicSRRCAB(nn.Module):
+    def __init__(self, nf: int) -> None:
+        super().__init__()
+        self.rcab = nn.Sequential(conv(nf, nf), nn.ReLU(), conv(nf, nf), BasicSRAttention(nf))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.rcab(x)
+
+
+class BasicSRGroup(nn.Module):
+    def __init__(self, nf: int, blocks: int) -> None:
+        super().__init__()
+        self.residual_group = nn.Sequential(*[BasicSRRCAB(nf) for _ in range(blocks)])
+        self.conv = conv(nf, nf)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(self.residual_group(x))
+
+
+class BasicSRRCAN(BasicSREDSR):
+    """EDSR's frame around groups with channel attention."""
+
+    def make_body(self, nf: int, blocks: int) -> nn.Sequential:
+        return nn.Sequential(*[BasicSRGroup(nf, blocks) for _ in range(2)])

@@ -1,0 +1,4 @@
+"""RCAN x3 on DIV2K; its authors begin with the x2 network, by load_from: see README.md."""
+
+_base_ = ['rcan_x2_div2k_1000k.py']
+_variables_ = dict(scale=3)

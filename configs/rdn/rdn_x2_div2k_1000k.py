@@ -1,0 +1,26 @@
+"""RDN x2 on DIV2K: L1, LQ crops of 32, a million iterations.
+
+DIV2K as an LMDB first: python tools/convert_lmdb.py data/DIV2K/DIV2K_train_HR --scale 2 -o data/DIV2K/X2
+"""
+
+_base_ = ['../_base_/runtime.py', '../_base_/datasets/benchmarks_x2.py']
+scale = 2
+model = dict(
+    type='Restorer',
+    generator=dict(type='RDN', scale=scale),
+    losses=dict(pixel=dict(type='L1Loss')),
+)
+max_iters = 1_000_000
+optim = dict(generator=dict(
+    optimizer=dict(type='Adam', lr=1e-4),
+    scheduler=dict(type='MultiStepLR', milestones=[200_000, 400_000, 600_000, 800_000], gamma=0.5),
+))
+data = dict(train=dict(
+    dataset=dict(
+        type='PairedDataset', gt=f'{data_root}/DIV2K/X{scale}/gt.lmdb', lq=f'{data_root}/DIV2K/X{scale}/lq.lmdb',
+        scale=scale, gt_size=32 * scale,
+        transforms=[dict(type='RandomHorizontalFlip'), dict(type='RandomVerticalFlip'), dict(type='RandomTranspose')],
+    ),
+    batch_size=16,
+))
+hooks = dict(checkpoint=dict(best=['set5/psnr', 'set5/ssim']))
