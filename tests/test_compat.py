@@ -23,6 +23,7 @@ def require(owner: object, name: str, library: str, ours: str) -> None:
 
 PYTORCH = [
     ("torch._ops", "OpOverload", "OpOverload"),
+    ("torch.fx.experimental._config", "backed_size_oblivious", "no_special_sizes"),
     ("torch.nn.modules.batchnorm", "_NormBase", "NormBase"),
     ("torch.utils._python_dispatch", "TorchDispatchMode", "DispatchMode"),
     ("torch.utils._python_dispatch:TorchDispatchMode", "_should_skip_dynamo", "DispatchMode"),

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._ops import OpOverload as OpOverload
+from torch.fx.experimental import _config as fx_config
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves as tree_leaves
@@ -44,6 +45,18 @@ def tables(module: nn.Module) -> tuple[dict[str, Any], dict[str, Any], dict[str,
 def is_persistent(module: nn.Module, buffer: str) -> bool:
     """True if a buffer of a module belongs to its state_dict; modules tell it nowhere else."""
     return buffer not in module._non_persistent_buffers_set
+
+
+# ---- exports
+
+
+def no_special_sizes() -> contextlib.AbstractContextManager[Any]:
+    """Let what is exported of any size hold where one inside is 1, too, however it was traced.
+
+    Else torch compares sizes with 1 to know how tensors lie in memory, and refuses the export.
+    """
+    config: Any = fx_config  # its methods are not declared
+    return config.patch(backed_size_oblivious=True)
 
 
 # ---- one kernel for many tensors, as in torch's own optimizers; the public way is one for each

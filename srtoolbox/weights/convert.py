@@ -25,6 +25,8 @@ AUTHORS_NAMES = {
     "PAN": "its authors' names",
     "RCAN": "its authors' names",
     "RDN": "its authors' names",
+    "RFDN": "its authors' names",
+    "RLFN": "its authors' names",
     "RRDBNet": "BasicSR's and Real-ESRGAN's names",
     "SRVGGNetCompact": "Real-ESRGAN's names",
     "VDSR": "twtygqyy's names",

@@ -53,7 +53,6 @@ NO_NETWORK_HERE = (
     ("encoder_level1.0.attn.qkv.weight", "Restormer"),
     ("intro.weight encoders.0.0.conv1.weight", "NAFNet"),
     ("to_feat.weight feats.0.* to_img.0.weight", "SAFMN"),
-    ("block_1.c1_r.weight", "RLFN"),
     ("1.sub.0.res.0.weight", "SRResNet of 2018 (its body ends with a convolution)"),
 )
 

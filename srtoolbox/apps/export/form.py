@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srtoolbox import __version__
+from srtoolbox.compat.pytorch import no_special_sizes
 from srtoolbox.errors import OptionError
 from srtoolbox.image import rgb_to_ycbcr, ycbcr_to_rgb
 from srtoolbox.inference.tiling.receptive_field import receptive_field_of
@@ -23,6 +24,7 @@ NUMBERS = {"fp32": torch.float32, "fp16": torch.float16, "uint8": torch.uint8}
 LAYOUTS = ("nchw", "nhwc")
 # batch, height, width while tracing; divisible by every network's size_multiple
 _TRACED = (2, 24, 32)
+Sizes = tuple[dict[int, Any]] | None  # for each axis that is free, its range; None: none is
 
 
 class FormOptions(TypedDict, total=False):
@@ -153,6 +155,14 @@ def traced(form: ExportForm) -> torch.export.ExportedProgram:
         batch = torch.export.Dim("batch", min=1, max=1 << 16)
         height, width = (torch.export.Dim(name, min=form.smallest, max=1 << 16) for name in ("height", "width"))
         free = (dict(zip(axes_of(form.layout), (batch, height, width), strict=True)),)
+    try:
+        return _program(form, example, free)
+    except Exception:  # a size inside was compared with 1, say; what else it is, is raised again
+        with no_special_sizes():
+            return _program(form, example, free)
+
+
+def _program(form: ExportForm, example: Tensor, free: Sizes) -> torch.export.ExportedProgram:
     program = torch.export.export(form, (example,), dynamic_shapes=free, strict=False)
     return program.run_decompositions({torch.ops.srtoolbox.imresize.default: _as_convolution})
 

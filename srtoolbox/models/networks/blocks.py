@@ -101,6 +101,50 @@ def sub_pixel_field(scale: int) -> list[Step]:
     return [step for factor in shuffles for step in (3, ("shuffle", factor))]
 
 
+class SpatialAttention(nn.Module):
+    """ESA: scales features by a map, made of a few channels at about a sixth of the size.
+
+    Liu, Zhang, Wang, Tang, Wu: "Residual feature aggregation network for image super-resolution"
+    (CVPR 2020). A side of fewer than 15 pixels, of which nothing would be left, is continued by its
+    last pixel. Where the coarse pixels lie depends on the size of the whole image.
+
+    Args:
+        num_features: channels of the features.
+        hidden: channels of the map.
+        is_deep: three convolutions of the coarse map with ReLUs between them, as in RFDN; else one.
+    """
+
+    SMALLEST = 15
+
+    def __init__(self, num_features: int, hidden: int, is_deep: bool) -> None:
+        super().__init__()
+        self._refinement = ("conv_max", "conv3", "conv3_") if is_deep else ("conv3",)
+        self.conv1 = nn.Conv2d(num_features, hidden, 1)
+        self.conv_f = nn.Conv2d(hidden, hidden, 1)
+        self.conv2 = nn.Conv2d(hidden, hidden, 3, stride=2)
+        for name in self._refinement:
+            self.add_module(name, nn.Conv2d(hidden, hidden, 3, padding=1))
+        self.conv4 = nn.Conv2d(hidden, num_features, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        reduced = self.conv1(features)
+        enough = _continued(_continued(reduced, 2, self.SMALLEST), 3, self.SMALLEST)
+        coarse = F.max_pool2d(self.conv2(enough), 7, stride=3)
+        for number, name in enumerate(self._refinement):
+            coarse = self.get_submodule(name)(F.relu(coarse, inplace=True) if number else coarse)
+        fine = F.interpolate(coarse, features.shape[2:], mode="bilinear", align_corners=False)
+        return features * torch.sigmoid(self.conv4(fine + self.conv_f(reduced)))
+
+
+def _continued(image: Tensor, dim: int, least: int) -> Tensor:
+    """Repeat the last row or column up to a least number of them."""
+    length = image.shape[dim]
+    if not torch.compiler.is_exporting() and length >= least:
+        return image
+    index = torch.arange(torch.sym_max(length, least), device=image.device)
+    return image.index_select(dim, index.clamp(max=length - 1))
+
+
 def gt_sizes(context: Mapping[str, Any]) -> dict[str, int]:
     """Return the `gt_size` of every training dataset of a config, by its place."""
     node: Any = context

@@ -13,7 +13,7 @@ from torch import nn
 
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights.recognise import recognise
-from tests.models.networks.transcriptions import carn, edsr, pan, rdn
+from tests.models.networks.transcriptions import carn, edsr, pan, rdn, rfdn, rlfn
 
 SIZES = ((16, 16), (15, 22), (31, 20))
 
@@ -47,6 +47,10 @@ CASES = (
     Case("PAN", pan.PAN(3, nf=8, unf=6, nb=2), 3),
     Case("PAN", pan.PAN(4, nf=8, unf=6, nb=2), 4),
     Case("PAN", pan.PAN(4, nf=6, unf=4, nb=1, in_nc=1, out_nc=1), 4),
+    *[Case("RFDN", rfdn.RFDN(scale, nf=10, blocks=2), scale) for scale in (1, 2, 3, 4)],
+    Case("RFDN", rfdn.RFDN(2, nf=8, blocks=3, in_nc=1, out_nc=1), 2),
+    *[Case("RLFN", rlfn.RLFN(scale, nf=10, blocks=2, esa=4), scale, 255.0) for scale in (1, 2, 3, 4)],
+    Case("RLFN", rlfn.RLFN(4, nf=8, blocks=1, mid=10, in_nc=1, out_nc=1), 4, 255.0),
 )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from srtoolbox.errors import ConfigError
-from srtoolbox.models.networks.blocks import DIV2K_MEAN, Centred, sub_pixel_steps
+from srtoolbox.models.networks.blocks import DIV2K_MEAN, Centred, SpatialAttention, sub_pixel_steps
 
 
 def test_a_centred_network_takes_the_mean_off_and_puts_it_back() -> None:
@@ -42,3 +43,21 @@ def test_sub_pixel_steps_multiply_the_size(scale: int) -> None:
 def test_sub_pixel_steps_of_other_scales_are_refused(scale: int) -> None:
     with pytest.raises(ConfigError, match=f"scale={scale} is not possible; it is 3 or a power of 2"):
         sub_pixel_steps(scale, 4)
+
+
+@pytest.mark.parametrize("size", [(7, 40), (16, 10), (1, 1)])
+@pytest.mark.parametrize("is_deep", [True, False])
+def test_spatial_attention_continues_a_small_image(size, is_deep):
+    torch.manual_seed(0)
+    attention, features = SpatialAttention(8, 4, is_deep), torch.rand(2, 8, *size)
+    missing = [max(15 - side, 0) for side in reversed(size)]
+    reduced = attention.conv1(features)
+    padded = F.pad(reduced, (0, missing[0], 0, missing[1]), mode="replicate")
+    coarse = F.max_pool2d(attention.conv2(padded), 7, stride=3)
+    if is_deep:
+        coarse = attention.conv3_(attention.conv3(attention.conv_max(coarse).relu()).relu())
+    else:
+        coarse = attention.conv3(coarse)
+    fine = F.interpolate(coarse, size, mode="bilinear")
+    expected = features * attention.conv4(fine + attention.conv_f(reduced)).sigmoid()
+    torch.testing.assert_close(attention(features), expected)

@@ -130,6 +130,9 @@ OURS = [
     {"type": "CARN", "scale": 3, "num_features": 8, "num_blocks": 3, "groups": 4, "colour": "y"},
     {"type": "PAN", "scale": 4, "num_features": 8, "num_blocks": 2, "upsampling_channels": 4},
     {"type": "PAN", "scale": 3, "num_features": 6, "num_blocks": 1, "colour": "y"},
+    {"type": "RFDN", "scale": 3, "num_features": 8, "num_blocks": 3},
+    {"type": "RLFN", "scale": 4, "num_features": 8, "num_blocks": 2, "esa_channels": 4},
+    {"type": "RLFN", "scale": 2, "num_features": 6, "mid_channels": 8, "num_blocks": 1, "colour": "y"},
     {"type": "SRVGGNetCompact", "scale": 4, "num_features": 8, "num_blocks": 3, "colour": "y"},
 ]
 
