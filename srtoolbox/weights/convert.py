@@ -28,6 +28,8 @@ AUTHORS_NAMES = {
     "RFDN": "its authors' names",
     "RLFN": "its authors' names",
     "RRDBNet": "BasicSR's and Real-ESRGAN's names",
+    "SAFMN": "its authors' names",
+    "SAFMNPP": "its authors' names",
     "SRVGGNetCompact": "Real-ESRGAN's names",
     "VDSR": "twtygqyy's names",
 }

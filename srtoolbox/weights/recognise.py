@@ -52,7 +52,6 @@ NO_NETWORK_HERE = (
     ("layers.0.blocks.0.attn.* before_RG.*", "DAT"),
     ("encoder_level1.0.attn.qkv.weight", "Restormer"),
     ("intro.weight encoders.0.0.conv1.weight", "NAFNet"),
-    ("to_feat.weight feats.0.* to_img.0.weight", "SAFMN"),
     ("1.sub.0.res.0.weight", "SRResNet of 2018 (its body ends with a convolution)"),
 )
 

@@ -78,6 +78,32 @@ class Centred(SRNetwork):
         return result / self.img_range + self.mean
 
 
+class ChannelNorm(nn.Module):
+    """Layer normalisation over the channels of every pixel, with a weight and a bias of each.
+
+    Args:
+        num_features: channels.
+        eps: least variance.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_features))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+        self.eps = eps
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, F, H, W) -> (N, F, H, W); statistics in float32 at least."""
+        exact = features.to(torch.promote_types(features.dtype, torch.float32))
+        if exact.is_contiguous(memory_format=torch.channels_last):  # then the one kernel is the fastest
+            pixels = F.layer_norm(exact.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, self.eps)
+            return pixels.permute(0, 3, 1, 2).to(features.dtype)
+        centred = exact - exact.mean(1, keepdim=True)
+        factor = torch.rsqrt(centred.square().mean(1, keepdim=True) + self.eps)
+        weight, bias = self.weight.view(-1, 1, 1), self.bias.view(-1, 1, 1)
+        return torch.addcmul(bias, centred * factor, weight).to(features.dtype)
+
+
 def sub_pixel_steps(scale: int, num_features: int) -> list[nn.Module]:
     """Return convolutions with sub-pixel shuffles: one by 3, or each by 2, as EDSR has them.
 
@@ -221,15 +247,19 @@ def receptive_field(steps: Sequence[Step]) -> int:
         steps: in forward order, a kernel size for each convolution, ("shuffle", s) for an
             upsampling by s that takes every pixel from the one below it (sub-pixel, nearest),
             ("bicubic", s) for an interpolation by s (kernel of half-width 2 LR pixels),
-            ("transposed", s, kernel) for a transposed convolution padded by kernel // 2, and
+            ("transposed", s, kernel) for a transposed convolution padded by kernel // 2,
+            ("pooled", k, kernel) for a pooling by k, a convolution and the way back by nearest
+            pixels, ("pooled bilinear", k, kernel) for the same back by interpolation, and
             ("unshuffle", s), as the first step only, for a sub-pixel downsampling.
     """
     first = steps[0] if steps else 1
     cell = first[1] if isinstance(first, tuple) and first[0] == "unshuffle" else 1
     rest = steps[1:] if cell > 1 else steps
-    scale = math.prod(step[1] for step in rest if not isinstance(step, int)) // cell
+    pooled = [step[1] for step in rest if not isinstance(step, int) and step[0].startswith("pooled")]
+    factors = [step[1] for step in rest if not isinstance(step, int) and not step[0].startswith("pooled")]
+    scale = math.prod(factors) // cell
     radii = []
-    for pixel in range(cell):  # all see the same cells, from another place in theirs
+    for pixel in range(cell * max(pooled, default=1)):  # of one cell each sees the others from its place
         low, high = _input_range(rest, pixel * scale, (pixel + 1) * scale - 1)
         radii += [pixel - low * cell, high * cell + cell - 1 - pixel]
     return max(radii)
@@ -247,6 +277,11 @@ def _input_range(steps: Sequence[Step], low: int, high: int) -> tuple[int, int]:
         elif kind == "transposed":  # input i adds to i * factor - pad ... + kernel - 1
             kernel, pad = kernels[0], kernels[0] // 2
             low, high = -((kernel - 1 - pad - low) // factor), (high + pad) // factor
+        elif kind.startswith("pooled"):
+            if kind == "pooled bilinear":  # pixel q is at (q + 1/2) / factor - 1/2, between two
+                low, high = low - factor // 2, high + factor // 2
+            low = (low // factor - kernels[0] // 2) * factor
+            high = (high // factor + kernels[0] // 2 + 1) * factor - 1
         elif factor > 1:  # HR pixel q is at LR (q + 1/2) / factor - 1/2 and sees those nearer than 2
             first, last = (Fraction(2 * q + 1 - factor, 2 * factor) for q in (low, high))
             low, high = math.floor(first - 2) + 1, math.ceil(last + 2) - 1

@@ -139,6 +139,12 @@ def root(number: float, operation: str = "a sub-pixel upsampling") -> int:
     return value
 
 
+def share(part: int, whole: int) -> float:
+    """Return the factor by which `int(whole * factor)` is `part`."""
+    factor = part / whole
+    return factor if int(whole * factor) == part else math.nextafter(factor, math.inf)
+
+
 def shuffle_scale(state: State, template: str, numbers: Collection[int]) -> int:
     """Return the product of the factors of sub-pixel upsamplings: 'upconv{}.weight', 1 and 2."""
     weights = [tensor(state, template.format(number)) for number in numbers]

@@ -19,6 +19,8 @@ SMALL_OF: dict[str, dict[str, Any]] = {
     "RCAN": {"num_groups": 2, "num_blocks": 1, "reduction": 4},
     # with images in 0 ... 255 and the weights of some tests its gates are shut
     "RLFN": {"esa_channels": 4, "img_range": 1.0},
+    "SAFMN": {"num_features": 8, "num_blocks": 1},
+    "SAFMNPP": {"num_features": 8, "num_blocks": 1},
 }
 """By the network, for what needs other values or has other arguments."""
 

@@ -40,8 +40,9 @@ CASES = [(name, scale) for name in GENERATORS for scale in possible(name)]
 
 
 def in_default_run(name: str, scale: int) -> bool:
-    """True at all scales of a network of a few modules, at one scale of others, which take longer."""
-    return scale == 3 or sum(1 for _ in NETWORKS.build(small_config(name, scale)).modules()) <= 40
+    """True at all scales of a network of a few modules and small cells, at one scale of others, which take longer."""
+    network = NETWORKS.build(small_config(name, scale))
+    return scale == 3 or (sum(1 for _ in network.modules()) <= 40 and network.size_multiple <= 4)
 
 
 MARKED = [pytest.param(*case, marks=() if in_default_run(*case) else pytest.mark.slow) for case in CASES]

@@ -25,7 +25,7 @@ from srtoolbox.weights.load import load_network, read_network
 from srtoolbox.weights.state_dicts import state_for
 from srtoolbox.weights.trial import CONVENTIONS, LAST, RGB_CONVENTIONS, _sample, _score
 from tests.models.networks.test_public_weights import built
-from tests.weights.formats.public_files import COMPACT, FSRCNN, IMDN, SRGAN, VDSR
+from tests.weights.formats.public_files import COMPACT, FSRCNN, IMDN, SAFMNPP, SRGAN, VDSR
 
 pytestmark = pytest.mark.data
 
@@ -38,6 +38,7 @@ SRCNN = "amanshenoy_image-super-resolution__isr_best.pth"
         (FSRCNN, None, "FSRCNN, yjn870's names, x2, 56 features, luma", {"y_direct": 37.065}),
         (IMDN, None, "IMDN, x4, 6 blocks", {"rgb": 32.211}),
         (SRGAN, None, "SRGAN's generator, leftthomas' names, x4, 5 blocks", {"rgb": 30.657}),
+        (SAFMNPP, None, "SAFMN++, x4, 2 blocks, 32 features, EMA weights", {"rgb": 30.423}),
         (COMPACT, None, "SRVGGNetCompact, x4, 16 blocks", {"rgb": 28.250}),
     ],
 )
@@ -91,7 +92,6 @@ def test_srcnn_needs_to_be_told_its_scale(weights_root: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("sunny2109_SAFMN__light_safmnpp.pth", "looks like SAFMN, which has no network here"),
         ("songhan_SqueezeNet-Deep-Compression__squeezenet1_0.converted.pth", "a SqueezeNet for classification"),
     ],
 )
@@ -116,6 +116,7 @@ OWNERS = {
     "Zheng222": IMDN,
     "amanshenoy": SRCNN,
     "leftthomas": SRGAN,
+    "sunny2109": SAFMNPP,
     "xinntao": COMPACT,
 }
 ROWS = re.findall(
@@ -145,4 +146,4 @@ def test_the_table_of_trials_is_true(
 
 
 def test_the_table_of_trials_was_found() -> None:
-    assert len(ROWS) == 18
+    assert len(ROWS) == 19

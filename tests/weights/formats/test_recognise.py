@@ -133,6 +133,9 @@ OURS = [
     {"type": "RFDN", "scale": 3, "num_features": 8, "num_blocks": 3},
     {"type": "RLFN", "scale": 4, "num_features": 8, "num_blocks": 2, "esa_channels": 4},
     {"type": "RLFN", "scale": 2, "num_features": 6, "mid_channels": 8, "num_blocks": 1, "colour": "y"},
+    {"type": "SAFMN", "scale": 3, "num_features": 8, "num_blocks": 2, "ffn_scale": 1.5, "colour": "y"},
+    {"type": "SAFMNPP", "scale": 2, "num_features": 8, "num_blocks": 1},
+    {"type": "SAFMNPP", "scale": 4, "num_features": 10, "num_blocks": 2, "ratio": 3, "residual": True},
     {"type": "SRVGGNetCompact", "scale": 4, "num_features": 8, "num_blocks": 3, "colour": "y"},
 ]
 

@@ -1,0 +1,94 @@
+"""Networks that `spandrel` has too: its weights opened here, ours opened there, equal outputs at several sizes.
+
+A row is a network's arguments here and there; all parameters are random, so that each of them matters.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from srtoolbox.features.torchvision import torchvision_models
+from srtoolbox.registry import NETWORKS
+from srtoolbox.weights.recognise import recognise
+
+SIZES = ((24, 32), (21, 18), (16, 41))
+
+
+class Row(NamedTuple):
+    """One variant of a network."""
+
+    config: dict[str, Any]  # as it is recognised here, without what is as by default
+    there: str  # 'ARCHITECTURE.Class' in spandrel
+    arguments: dict[str, Any]  # of spandrel's class
+    sizes: tuple[tuple[int, int], ...] = SIZES
+
+
+def safmn(scale: int, num_features: int, num_blocks: int, ffn_scale: float = 2.0) -> Row:
+    config = {"type": "SAFMN", "scale": scale, "num_features": num_features, "num_blocks": num_blocks}
+    theirs = {"dim": num_features, "n_blocks": num_blocks, "ffn_scale": ffn_scale, "upscaling_factor": scale}
+    return Row({**config, "ffn_scale": ffn_scale}, "SAFMN.SAFMN", theirs)
+
+
+ROWS = {
+    "SAFMN_x2": safmn(2, 36, 2),
+    "SAFMN_x4": safmn(4, 12, 3, 1.75),
+}
+
+
+@pytest.fixture(scope="module")
+def spandrel() -> ModuleType:
+    """Import spandrel after torchvision, which may have to be mended first."""
+    if importlib.util.find_spec("spandrel") is None:
+        pytest.skip("spandrel is not installed")
+    torchvision_models()
+    return importlib.import_module("spandrel")
+
+
+def randomised(network: nn.Module) -> nn.Module:
+    generator = torch.Generator().manual_seed(3)
+    for parameter in network.requires_grad_(False).parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        if parameter.dim() > 1:
+            parameter.copy_(noise / math.sqrt(parameter[0].numel()))
+        else:
+            parameter.add_(0.3 * noise)
+    return network.eval()
+
+
+@torch.no_grad()
+def agree(ours: nn.Module, theirs: nn.Module, size: tuple[int, int], channels: int) -> None:
+    """Equal to 1e-5 of the range of values, in float64, where the order of sums hardly matters."""
+    image = torch.rand(2, channels, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    expected: Tensor = theirs.double()(image.clone())
+    result = ours.double()(image)
+    spread = float(expected.max() - expected.min())
+    assert spread > 0
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-5 * spread)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_weights_go_from_there_to_here_and_back(spandrel: ModuleType, name: str) -> None:
+    row = ROWS[name]
+    architecture, kind = row.there.split(".")
+    network_class = getattr(importlib.import_module(f"spandrel.architectures.{architecture}"), kind)
+    torch.manual_seed(0)
+    theirs = randomised(network_class(**row.arguments))
+    state = {key: value.clone() for key, value in theirs.state_dict().items()}
+    found = recognise(state, "x.pth")
+    assert {**found.config, **row.config} == found.config
+    ours = NETWORKS.build(found.config).eval().requires_grad_(False)
+    ours.load_state_dict(found.tensors)
+    saved = {key: value.clone() for key, value in ours.state_dict().items()}
+    for size in row.sizes:
+        agree(ours, theirs, size, ours.in_channels)
+    opened = spandrel.ModelLoader().load_from_state_dict(saved)
+    assert type(opened.model) is network_class and opened.scale == ours.scale
+    agree(ours, opened.model.eval(), row.sizes[-1], ours.in_channels)
