@@ -99,7 +99,9 @@ class SRNetwork(nn.Module):
     """Base of networks that upscale: it checks `scale` and `colour`, and sets the facts.
 
     A subclass sets a `size_multiple` other than 1, and its `receptive_field` where it knows that
-    (see `models.networks.blocks.receptive_field`): None is measured by the inference. The class
+    (see `models.networks.blocks.receptive_field`): None is measured by the inference. Where its
+    forward fills images up to multiples itself (windows of attention), these are its
+    `padded_multiple`: exported files need images that are larger than one. The class
     names the module that its body repeats, if any, as `repeated_block`: it is compiled once for
     all.
 
@@ -113,6 +115,7 @@ class SRNetwork(nn.Module):
     in_channels: int
     colour: str
     size_multiple: int = 1
+    padded_multiple: int = 1
     receptive_field: int | None = None
     repeated_block: ClassVar[type[nn.Module] | None] = None
 

@@ -72,7 +72,8 @@ class ExportForm(nn.Module):
         self.plain, self.bare = bare or facts.colour == "rgb", bare
         self.scale, self.multiple = facts.scale, facts.size_multiple
         self.channels = facts.in_channels if bare else 3
-        self.smallest = 1 if self.multiple == 1 else self.multiple + 1  # what mirroring needs
+        cell = max(self.multiple, getattr(network, "padded_multiple", 1))
+        self.smallest = 1 if cell == 1 else cell + 1  # what mirroring needs
         self.static, self.io, self.layout = static, io, layout
         if io not in NUMBERS:
             raise OptionError(f"io is one of {', '.join(NUMBERS)}, got {io!r}")

@@ -1,7 +1,7 @@
 """Common parts of networks with attention: windows, relative positions, shifts, padding, layers.
 
-Features are (N, H, W, C) here, as linear layers and LayerNorm take them; `permute(0, 3, 1, 2)` makes
-of them what a convolution takes (channels last in memory), and no copy. A window is its (height,
+Features are (N, H, W, C) here, as linear layers and LayerNorm take them; `as_image` makes of them
+what a convolution takes, channels last in memory, and `as_features` the contrary. A window is its (height,
 width), and (N, H, W, C) has windows = H / height * W / width of them for each image.
 
 Nothing is kept between calls: the mask of shifted windows is made once a forward, on the device, by
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,14 +30,34 @@ def pad_to_multiple(image: Tensor, multiple: int | Window) -> Tensor:
 
 
 def _mirrored(image: Tensor, dim: int, multiple: int) -> Tensor:
-    # by indices: of a padding that may be nothing, or longer than the image, an exporter wants to
-    # know whether it is
-    length = image.shape[dim]
-    if not torch.compiler.is_exporting() and length % multiple == 0:
+    # by indices: of a padding that may be nothing, an exporter wants to know whether it is. There
+    # images have at least `padded_multiple` + 1 rows and columns, so that one mirror does
+    length, is_exporting = image.shape[dim], torch.compiler.is_exporting()
+    if not is_exporting and length % multiple == 0:
         return image
-    period = torch.sym_max(2 * length - 2, 1)
-    index = torch.arange((length + multiple - 1) // multiple * multiple, device=image.device) % period
-    return image.index_select(dim, torch.minimum(index, period - index))
+    index = torch.arange((length + multiple - 1) // multiple * multiple, device=image.device)
+    index = index if is_exporting else index % max(2 * length - 2, 1)
+    return image.index_select(dim, torch.minimum(index, 2 * length - 2 - index).clamp(min=0))
+
+
+def crop(image: Tensor, height: int, width: int) -> Tensor:
+    """Return the first rows and columns of (N, C, H, W)."""
+    if not torch.compiler.is_exporting():
+        return image[..., :height, :width]
+    for dim, length in ((2, height), (3, width)):  # an exporter would ask whether there are so many
+        image = image.index_select(dim, torch.arange(length, device=image.device))
+    return image
+
+
+def as_image(features: Tensor) -> Tensor:
+    """(N, H, W, C) -> (N, C, H, W), without a copy."""
+    image = features.permute(0, 3, 1, 2)
+    return image.contiguous() if torch.compiler.is_exporting() else image  # fp16's steps compare strides
+
+
+def as_features(image: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, H, W, C); a copy only where channels are not last in memory."""
+    return image.permute(0, 2, 3, 1).contiguous()
 
 
 # ---- windows and back
@@ -70,7 +91,9 @@ def from_heads(windows: Tensor, size: Sequence[int], window: Window) -> Tensor:
     (height, width), (high, wide) = size, window
     heads, channels = windows.shape[1], windows.shape[3]
     cells = windows.view(-1, height // high, width // wide, heads, high, wide, channels)
-    return cells.permute(0, 1, 4, 2, 5, 3, 6).reshape(-1, height, width, heads * channels)
+    # flat before its shape: an exporter cannot tell that H is a multiple of H / high
+    flat = cells.permute(0, 1, 4, 2, 5, 3, 6).contiguous().view(-1)
+    return flat.view(-1, height, width, heads * channels)
 
 
 # ---- what a pixel attends to
@@ -82,11 +105,11 @@ def relative_positions(window: Window) -> Tensor:
     The table has (2 * height - 1) * (2 * width - 1) rows, one for each distance of two pixels.
     """
     height, width = window
-    rows, columns = torch.arange(height), torch.arange(width)
+    rows, columns = np.arange(height), np.arange(width)  # on the meta device, torch's take seconds
     down = (rows[:, None] - rows + height - 1)[:, None, :, None]
     right = (columns[:, None] - columns + width - 1)[None, :, None, :]
     index = down * (2 * width - 1) + right
-    return index.reshape(height * width, height * width).to(torch.int32)
+    return torch.tensor(index.reshape(height * width, height * width), dtype=torch.int32)
 
 
 def position_bias(table: Tensor, index: Tensor) -> Tensor:

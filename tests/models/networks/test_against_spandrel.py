@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from srtoolbox.features.torchvision import torchvision_models
 from srtoolbox.registry import NETWORKS
+from srtoolbox.weights.formats import State, families, rename
 from srtoolbox.weights.recognise import recognise
 
 SIZES = ((24, 32), (21, 18), (16, 41))
@@ -29,6 +31,7 @@ class Row(NamedTuple):
     there: str  # 'ARCHITECTURE.Class' in spandrel
     arguments: dict[str, Any]  # of spandrel's class
     sizes: tuple[tuple[int, int], ...] = SIZES
+    package: str = "spandrel"  # or 'spandrel_extra_arches'
 
 
 def safmn(scale: int, num_features: int, num_blocks: int, ffn_scale: float = 2.0) -> Row:
@@ -37,10 +40,32 @@ def safmn(scale: int, num_features: int, num_blocks: int, ffn_scale: float = 2.0
     return Row({**config, "ffn_scale": ffn_scale}, "SAFMN.SAFMN", theirs)
 
 
+def swinir(scale: int, upsampler: str = "", img_size: int = 16, **others: Any) -> Row:
+    """A small SwinIR, with arguments that have one name here and there."""
+    shared = {"depths": [2, 1], "num_heads": [2, 3], "window_size": 4, "mlp_ratio": 2.0, **others}
+    shared |= {"upsampler": upsampler} if upsampler else {}
+    config = {"type": "SwinIR", "scale": scale, "num_features": 12, **shared}
+    theirs = {"upscale": scale, "embed_dim": 12, "img_size": img_size, **shared}
+    if theirs.pop("colour", "rgb") == "y":
+        theirs["in_chans"] = 1
+    return Row(config, "SwinIR.SwinIR", theirs, ((16, 12), (13, 10), (5, 7)))
+
+
 ROWS = {
     "SAFMN_x2": safmn(2, 36, 2),
     "SAFMN_x4": safmn(4, 12, 3, 1.75),
+    "SwinIR_x2": swinir(2, "pixelshuffle"),
+    "SwinIR_x3_light": swinir(3, "pixelshuffledirect", mlp_ratio=1.5),
+    "SwinIR_x2_real": swinir(2, "nearest+conv", resi_connection="3conv"),
+    "SwinIR_x1_jpeg": swinir(1, window_size=7, img_range=255.0, img_size=28),
 }
+MORE_ROWS = {
+    "SwinIR_x8_luma": swinir(8, "pixelshuffle", colour="y"),
+    "SwinIR_x4_real": swinir(4, "nearest+conv"),
+    "SwinIR_x8_real": swinir(8, "nearest+conv"),
+    "SwinIR_x1_luma": swinir(1, colour="y"),
+}
+"""Those that the default run leaves out."""
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +99,21 @@ def agree(ours: nn.Module, theirs: nn.Module, size: tuple[int, int], channels: i
     torch.testing.assert_close(result, expected, rtol=0, atol=1e-5 * spread)
 
 
-@pytest.mark.parametrize("name", ROWS)
+def for_others(network: nn.Module) -> State:
+    """Return a network's tensors as `convert_checkpoint --to basicsr` writes them, or as they are."""
+    kind, exports = type(network).__name__, [row for family in families() for row in getattr(family, "EXPORTS", ())]
+    names = next((row.names for row in exports if (row.to, row.network) == ("basicsr", kind)), {})
+    names = {ours: theirs for theirs, ours in names.items()} if isinstance(names, Mapping) else names
+    return {key: value.clone() for key, value in rename(network.state_dict(), names).items()}
+
+
+@pytest.mark.parametrize("name", [*ROWS, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE_ROWS)])
 def test_weights_go_from_there_to_here_and_back(spandrel: ModuleType, name: str) -> None:
-    row = ROWS[name]
+    row = {**ROWS, **MORE_ROWS}[name]
+    if row.package != "spandrel":
+        pytest.importorskip(row.package).install(ignore_duplicates=True)
     architecture, kind = row.there.split(".")
-    network_class = getattr(importlib.import_module(f"spandrel.architectures.{architecture}"), kind)
+    network_class = getattr(importlib.import_module(f"{row.package}.architectures.{architecture}"), kind)
     torch.manual_seed(0)
     theirs = randomised(network_class(**row.arguments))
     state = {key: value.clone() for key, value in theirs.state_dict().items()}
@@ -86,7 +121,7 @@ def test_weights_go_from_there_to_here_and_back(spandrel: ModuleType, name: str)
     assert {**found.config, **row.config} == found.config
     ours = NETWORKS.build(found.config).eval().requires_grad_(False)
     ours.load_state_dict(found.tensors)
-    saved = {key: value.clone() for key, value in ours.state_dict().items()}
+    saved = for_others(ours)
     for size in row.sizes:
         agree(ours, theirs, size, ours.in_channels)
     opened = spandrel.ModelLoader().load_from_state_dict(saved)

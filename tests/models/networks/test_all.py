@@ -90,6 +90,9 @@ def reach(network: nn.Module, pixel: int, side: int) -> int:
 @pytest.mark.parametrize(("name", "scale"), MARKED)
 def test_receptive_field_is_exact(name, scale):
     network = positive_double(NETWORKS.build(small_config(name, scale)))
+    if getattr(network, "padded_multiple", 1) > 1:  # attention in windows: not the same everywhere
+        assert receptive_field_of(network) is None
+        return
     radius, cell = receptive_field_of(network), network.size_multiple  # measured where the network states none
     if radius is None:
         assert reach(network, 20, 41) == 20

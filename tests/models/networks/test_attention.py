@@ -48,6 +48,15 @@ def test_padding_is_torchs_where_one_mirror_does():
     assert attention.pad_to_multiple(image[..., :4, :4], 4).data_ptr() == image.data_ptr()
 
 
+def test_layouts_are_one_memory():
+    x = features()
+    image = attention.as_image(x)
+    assert image.shape == (2, 4, *SIZE) and image.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(attention.as_features(image), x) and attention.as_features(image).data_ptr() == x.data_ptr()
+    assert attention.as_features(image.contiguous()).is_contiguous()
+    assert torch.equal(attention.crop(image, 4, 5), image[..., :4, :5])
+
+
 def test_windows_and_back():
     x = features()
     windows = attention.to_windows(x, WINDOW)

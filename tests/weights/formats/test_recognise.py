@@ -137,6 +137,8 @@ OURS = [
     {"type": "SAFMNPP", "scale": 2, "num_features": 8, "num_blocks": 1},
     {"type": "SAFMNPP", "scale": 4, "num_features": 10, "num_blocks": 2, "ratio": 3, "residual": True},
     {"type": "SRVGGNetCompact", "scale": 4, "num_features": 8, "num_blocks": 3, "colour": "y"},
+    {"type": "SwinIR", "scale": 3, "num_features": 8, "depths": [1, 2], "num_heads": [2, 4], "window_size": 4},
+    {"type": "SwinIR", "scale": 1, "num_features": 8, "depths": [1], "num_heads": [2], "mlp_ratio": 1.5, "colour": "y"},
 ]
 
 
@@ -184,7 +186,7 @@ def keys(*names: str) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        (keys("conv_first.weight", "layers.0.residual_group.blocks.0.attn.qkv.weight"), "looks like SwinIR"),
+        (keys("conv_first.weight", "layers.0.residual_group.blocks.0.attn.logit_scale"), "looks like Swin2SR"),
         (keys("conv0_0.weight", "bn0_1.weight", "linear1.weight"), "looks like a discriminator"),
         (keys("conv0.weight", "conv1.weight_orig", "conv1.weight_u"), "looks like a discriminator"),
         (keys("intro.weight", "encoders.0.0.conv1.weight"), "looks like NAFNet, which has no network here"),
