@@ -20,19 +20,60 @@ from srtoolbox.weights.formats import (
     tensor,
 )
 
-MEAN_SHIFTS = "(sub|add)_mean.(weight|bias)"  # frozen convolutions that take the mean off, and add it
+MEAN_SHIFTS = ("sub_mean.weight", "sub_mean.bias", "add_mean.weight", "add_mean.bias")
+"""Of 1x1 convolutions around the network, meant to be frozen: the mean off first, and on at last."""
+
+
+def with_means(state: State) -> State:
+    """Add EDSR-PyTorch's 1x1 convolutions, for DIV2K's mean and 0 ... 255."""
+    identity, mean = torch.eye(3).view(3, 3, 1, 1), 255 * torch.tensor(DIV2K_MEAN)
+    means = zip(MEAN_SHIFTS, (identity, -mean, identity, mean), strict=True)
+    return {**state, **{key: value.clone() for key, value in means}}
+
+
+def from_edsr_pytorch(state: State) -> State:
+    """Return tensors whose `sub_mean.bias` alone is left of the 1x1 convolutions.
+
+    Some projects have trained these with the rest. Then `sub_mean` is a mean and a mixture of
+    colours, exactly: W x + b = W (x + b / W). The mixture joins the first convolution, `add_mean`
+    the last.
+    """
+    mix, shift, unmix, back = (tensor(state, key).double() for key in MEAN_SHIFTS)
+    if mix.shape != (3, 3, 1, 1) or unmix.shape != mix.shape or shift.shape != (3,) or back.shape != (3,):
+        raise Misfit("its sub_mean and add_mean are no convolutions of three colours")
+    mix, unmix = mix.flatten(1), unmix.flatten(1)
+    inner = {key: value for key, value in state.items() if key not in MEAN_SHIFTS}
+    if not (torch.equal(mix, torch.eye(3).double()) and torch.equal(unmix, mix) and torch.equal(shift, -back)):
+        inverse, info = torch.linalg.inv_ex(mix)
+        if info or not all(value.isfinite().all() for value in (inverse, shift, unmix, back)):
+            raise Misfit("its sub_mean loses colours")
+        shift = inverse @ shift
+        first = next(key for key in ("head.0.weight", "head.1.weight") if key in state)
+        head, tail, bias = (tensor(state, key).double() for key in (first, "tail.1.weight", "tail.1.bias"))
+        sizes = head.dim(), tail.dim(), *tail.shape[:1], *bias.shape
+        if sizes != (4, 4, 3, 3) or head.shape[1] not in (3, 12, 48):
+            raise Misfit("its first and last convolution are not those of three colours")
+        cells = torch.eye(head.shape[1] // 3).double()  # of one colour, where it is unshuffled
+        weights = {
+            first: torch.einsum("oihw,ij->ojhw", head, torch.kron(mix, cells)),
+            "tail.1.weight": torch.einsum("oc,cihw->oihw", unmix, tail),
+            "tail.1.bias": unmix @ bias + back + shift,
+        }
+        inner |= {key: value.to(state[key].dtype) for key, value in weights.items()}
+    return {**inner, "sub_mean.bias": shift}
 
 
 def mean_of(state: State) -> Arguments:
-    """Return `img_range` and `rgb_mean` by the frozen `sub_mean`; nothing where there is none."""
+    """Return `img_range` and `rgb_mean` by the `sub_mean` that is left; nothing where there is none."""
     if "sub_mean.bias" not in state:
         return {}
-    weight, bias = tensor(state, "sub_mean.weight"), state["sub_mean.bias"]
-    if bias.shape != (3,) or not torch.equal(weight.flatten().float(), torch.eye(3).flatten()):
-        raise Misfit("its sub_mean does more than take a mean off")
-    img_range = 255.0 if bias.abs().max() > 1 else 1.0
-    mean = [round(-value / img_range, 4) for value in bias.double().tolist()]
-    return {"img_range": img_range, "rgb_mean": mean}
+    shift = state["sub_mean.bias"]
+    if shift.shape != (3,):
+        raise Misfit("its sub_mean is not that of three colours")
+    img_range = 255.0 if shift.abs().max() > 1.5 else 1.0
+    means = [-value / img_range for value in shift.tolist()]
+    # 0.4488 is 0.44880000 and some in float32
+    return {"img_range": img_range, "rgb_mean": [m if abs(m - round(m, 6)) > 1e-7 else round(m, 6) for m in means]}
 
 
 def tail_scale(state: State) -> int:
@@ -99,13 +140,6 @@ def rdn_to_yjn870(state: State) -> State:
     return rename(state, {**names, "UPNet.{n}": "upscale.{n}"})
 
 
-def with_means(state: State) -> State:
-    """Add the frozen convolutions of EDSR-PyTorch, for DIV2K's mean and 0 ... 255."""
-    identity, mean = torch.eye(3).view(3, 3, 1, 1), 255 * torch.tensor(DIV2K_MEAN)
-    means = {"sub_mean.weight": identity, "sub_mean.bias": -mean, "add_mean.weight": identity, "add_mean.bias": mean}
-    return {**state, **{key: value.clone() for key, value in means.items()}}
-
-
 def from_basicsr(state: State) -> State:
     """Rename BasicSR's; the body's last convolution is numbered after the blocks."""
     blocks = count(state, "body.{n}.conv1.weight")
@@ -148,6 +182,8 @@ def rcan_to_basicsr(state: State) -> State:
     return rename(state, {**{ours: theirs for theirs, ours in RCAN_BASICSR.items()}, **last})
 
 
+SHIFT = "sub_mean.bias"
+EDSR_MARKS = "head.0.weight body.0.body.0.weight tail.1.weight"
 BASICSR = "conv_first.weight body.0.conv1.weight conv_after_body.weight conv_last.weight"
 RCAN_MARKS = "head.{n}.weight body.0.body.0.body.3.conv_du.0.weight tail.1.weight"
 RCAN_MARKS_BASICSR = "conv_first.weight body.0.residual_group.0.rcab.0.weight conv_last.weight"
@@ -157,9 +193,11 @@ _RANGE_255 = {"img_range": 255.0, "rgb_mean": list(DIV2K_MEAN)}
 _AT_255 = {"img_range": (255.0,), "rgb_mean": (list(DIV2K_MEAN),), "colour": ("rgb",)}
 _BASICSR = {"colour": ("rgb",), "rgb_mean": (list(DIV2K_MEAN),), "scale": (1, 2, 3, 4, 8)}
 LAYOUTS = (
-    Layout("EDSR", "", "head.0.weight body.0.body.0.weight tail.1.weight", edsr, constants=MEAN_SHIFTS),
+    Layout("EDSR", "EDSR-PyTorch's names", f"{EDSR_MARKS} sub_mean.*", edsr, from_edsr_pytorch, constants=SHIFT),
+    Layout("EDSR", "", EDSR_MARKS, edsr),
     Layout("EDSR", "BasicSR's names", BASICSR, edsr, from_basicsr),
-    Layout("RCAN", "", RCAN_MARKS, rcan, constants=MEAN_SHIFTS),
+    Layout("RCAN", "EDSR-PyTorch's names", f"{RCAN_MARKS} sub_mean.*", rcan, from_edsr_pytorch, constants=SHIFT),
+    Layout("RCAN", "", RCAN_MARKS, rcan),
     Layout("RCAN", "BasicSR's names", RCAN_MARKS_BASICSR, rcan, rcan_from_basicsr, hidden=_RANGE_255),
     Layout("RDN", "", RDN_MARKS, rdn),
     Layout("RDN", "yjn870's names", RDN_MARKS_YJN870, rdn, rdn_from_yjn870, hidden={"img_range": 1.0}),

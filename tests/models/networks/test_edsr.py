@@ -3,10 +3,15 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from srtoolbox.errors import ConfigError
+from srtoolbox.errors import CheckpointError, ConfigError
 from srtoolbox.models.networks.edsr import EDSR
+from srtoolbox.registry import NETWORKS
+from srtoolbox.weights.formats.edsr import with_means
 from srtoolbox.weights.recognise import recognise
+from tests.models.networks.small import small_config
+from tests.weights.formats.test_recognise import randomised
 
 BASELINE = {"num_features": 64, "num_blocks": 16, "residual_scaling": 1.0}
 MEAN = [0.4488, 0.4371, 0.4040]
@@ -68,6 +73,32 @@ def test_the_mean_is_read_off_the_frozen_convolutions(img_range, mean):
     found = recognise({**network.state_dict(), **frozen}, "x.pth")
     assert (found.config["img_range"], found.config["rgb_mean"]) == (img_range, mean)
     assert found.tensors.keys() == network.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("EDSR", {"residual_scaling": 1.0}), ("RCAN", {"unshuffle": False}), ("RCAN", {"unshuffle": True})],
+)
+def test_trained_mean_shifts_join_the_convolutions(name, options):
+    config = {**small_config(name, 2), **options, "img_range": 1.0, "rgb_mean": [0.0, 0.0, 0.0]}
+    inner = randomised(NETWORKS.build(config))
+    shifts = randomised(nn.ModuleDict({"sub_mean": nn.Conv2d(3, 3, 1), "add_mean": nn.Conv2d(3, 3, 1)}))
+    shifts["sub_mean"].weight += torch.eye(3).view(3, 3, 1, 1)
+    found = recognise({**inner.state_dict(), **shifts.state_dict()}, "x.pth")
+    ours, x = NETWORKS.build(found.config), torch.rand(1, 3, 8, 12).double()
+    ours.load_state_dict(found.tensors)
+    inner, shifts = inner.double(), shifts.double()
+    expected = shifts["add_mean"](inner(shifts["sub_mean"](x)))
+    bound = 1e-5 * float(expected.abs().max())  # the tensors are float32
+    torch.testing.assert_close(ours.double()(x), expected, rtol=0, atol=bound)
+
+
+def test_mean_shifts_that_cannot_be_are_told():
+    state = with_means(EDSR(2, num_features=4, num_blocks=1).state_dict())
+    with pytest.raises(CheckpointError, match="looks like EDSR, EDSR-PyTorch's names, but its sub_mean loses colours"):
+        recognise({**state, "sub_mean.weight": torch.zeros(3, 3, 1, 1)}, "x.pth")
+    with pytest.raises(CheckpointError, match=r"add_mean\.weight is missing"):
+        recognise({key: value for key, value in state.items() if key != "add_mean.weight"}, "x.pth")
 
 
 def test_impossible_arguments_are_named():

@@ -11,8 +11,10 @@ from torch import nn
 from srtoolbox.errors import CheckpointError
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize
+from srtoolbox.weights.formats.edsr import with_means
 from srtoolbox.weights.load import load_network, weights_in
 from srtoolbox.weights.recognise import recognise, scale_in
+from tests.models.networks.small import small_config
 from tests.weights.formats import foreign
 
 X = torch.rand(1, 3, 12, 8, generator=torch.Generator().manual_seed(5))
@@ -228,6 +230,9 @@ BROKEN = {
         foreign.YjnESPCN(3).state_dict(),
         NETWORKS.build({"type": "IMDN", "scale": 2, "num_features": 16}).state_dict(),
         {**NETWORKS.build({"type": "SRVGGNetCompact", "scale": 2}).state_dict(), "body.x.weight": torch.ones(1)},
+        with_means(NETWORKS.build(small_config("EDSR", 2)).state_dict()) | {"sub_mean.bias": torch.ones(3)},
+        NETWORKS.build(small_config("RDN", 2)).state_dict(),
+        foreign.BasicSRRCAN(2, blocks=1).state_dict(),
     ],
     ids=lambda state: next(iter(state)),
 )
