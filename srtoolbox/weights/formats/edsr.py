@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from srtoolbox.models.networks.blocks import DIV2K_MEAN
@@ -24,9 +26,9 @@ MEAN_SHIFTS = ("sub_mean.weight", "sub_mean.bias", "add_mean.weight", "add_mean.
 """Of 1x1 convolutions around the network, meant to be frozen: the mean off first, and on at last."""
 
 
-def with_means(state: State) -> State:
-    """Add EDSR-PyTorch's 1x1 convolutions, for DIV2K's mean and 0 ... 255."""
-    identity, mean = torch.eye(3).view(3, 3, 1, 1), 255 * torch.tensor(DIV2K_MEAN)
+def with_means(state: State, rgb_mean: Sequence[float] = DIV2K_MEAN) -> State:
+    """Add EDSR-PyTorch's 1x1 convolutions, for values in 0 ... 255."""
+    identity, mean = torch.eye(3).view(3, 3, 1, 1), 255 * torch.tensor(rgb_mean)
     means = zip(MEAN_SHIFTS, (identity, -mean, identity, mean), strict=True)
     return {**state, **{key: value.clone() for key, value in means}}
 

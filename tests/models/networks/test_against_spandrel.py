@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from srtoolbox.features.torchvision import torchvision_models
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights.formats import State, families, rename
+from srtoolbox.weights.formats.edsr import with_means
 from srtoolbox.weights.recognise import recognise
 
 SIZES = ((24, 32), (21, 18), (16, 41))
@@ -32,6 +33,22 @@ class Row(NamedTuple):
     arguments: dict[str, Any]  # of spandrel's class
     sizes: tuple[tuple[int, int], ...] = SIZES
     package: str = "spandrel"  # or 'spandrel_extra_arches'
+    written: Callable[[nn.Module], State] | None = None  # ours as it is saved; None: see `for_others`
+
+
+def rcan_as_written(network: nn.Module) -> State:
+    state = {key: value.clone() for key, value in network.state_dict().items()}
+    return with_means(state, network.mean.flatten().tolist()) if network.img_range == 255 else state
+
+
+def rcan(scale: int, num_groups: int, num_blocks: int, reduction: int, **options: bool) -> Row:
+    """With their 1x1 convolutions around the network, whose random values join ours, or without."""
+    config = {"type": "RCAN", "scale": scale, "num_features": 16, "num_groups": num_groups, "num_blocks": num_blocks}
+    unshuffle = options.get("unshuffle_mod", False)
+    theirs = {"scale": scale, "n_feats": 16, "n_resgroups": num_groups, "n_resblocks": num_blocks}
+    sizes = ((24, 32), (4, 12), (16, 40)) if unshuffle else SIZES
+    config |= {"reduction": reduction, "unshuffle": unshuffle}
+    return Row(config, "RCAN.RCAN", {**theirs, "reduction": reduction, **options}, sizes, written=rcan_as_written)
 
 
 def safmn(scale: int, num_features: int, num_blocks: int, ffn_scale: float = 2.0) -> Row:
@@ -52,6 +69,11 @@ def swinir(scale: int, upsampler: str = "", img_size: int = 16, **others: Any) -
 
 
 ROWS = {
+    "RCAN_x1_unshuffled": rcan(1, 1, 2, 16, unshuffle_mod=True, norm=False),
+    "RCAN_x2_unshuffled": rcan(2, 1, 2, 4, unshuffle_mod=True),
+    "RCAN_x2_no_mean": rcan(2, 2, 1, 8, norm=False),
+    "RCAN_x3": rcan(3, 2, 2, 16),
+    "RCAN_x4": rcan(4, 3, 1, 4),
     "SAFMN_x2": safmn(2, 36, 2),
     "SAFMN_x4": safmn(4, 12, 3, 1.75),
     "SwinIR_x2": swinir(2, "pixelshuffle"),
@@ -121,7 +143,7 @@ def test_weights_go_from_there_to_here_and_back(spandrel: ModuleType, name: str)
     assert {**found.config, **row.config} == found.config
     ours = NETWORKS.build(found.config).eval().requires_grad_(False)
     ours.load_state_dict(found.tensors)
-    saved = for_others(ours)
+    saved = (row.written or for_others)(ours)
     for size in row.sizes:
         agree(ours, theirs, size, ours.in_channels)
     opened = spandrel.ModelLoader().load_from_state_dict(saved)
