@@ -99,17 +99,19 @@ def from_heads(windows: Tensor, size: Sequence[int], window: Window) -> Tensor:
 # ---- what a pixel attends to
 
 
-def relative_positions(window: Window) -> Tensor:
-    """Return the row of a table for each pair of a window's pixels: (height * width, the same).
+def relative_positions(window: Window, finer: int = 1) -> Tensor:
+    """Return the row of a table for each pair of a window's places: (queries, height * width).
 
-    The table has (2 * height - 1) * (2 * width - 1) rows, one for each distance of two pixels.
+    The table has (2 * height - 1) * (2 * width - 1) rows, one for each distance of two places. Each
+    place has `finer` x `finer` pixels that query; by default it is a pixel.
     """
     height, width = window
-    rows, columns = np.arange(height), np.arange(width)  # on the meta device, torch's take seconds
-    down = (rows[:, None] - rows + height - 1)[:, None, :, None]
-    right = (columns[:, None] - columns + width - 1)[None, :, None, :]
+    # numpy's, for on the meta device torch's operators take seconds
+    rows, columns = np.arange(height), np.arange(width)
+    down = (rows.repeat(finer)[:, None] - rows + height - 1)[:, None, :, None]
+    right = (columns.repeat(finer)[:, None] - columns + width - 1)[None, :, None, :]
     index = down * (2 * width - 1) + right
-    return torch.tensor(index.reshape(height * width, height * width), dtype=torch.int32)
+    return torch.tensor(index.reshape(-1, height * width), dtype=torch.int32)
 
 
 def position_bias(table: Tensor, index: Tensor) -> Tensor:

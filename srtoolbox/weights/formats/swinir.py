@@ -1,4 +1,4 @@
-"""SwinIR in the names of its authors, which BasicSR, neosr and traiNNer share."""
+"""SwinIR and SRFormer in the names of their authors, which BasicSR, neosr and traiNNer share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import torch
 
 from srtoolbox.models.networks.attention import relative_positions, shift_mask
+from srtoolbox.models.networks.srformer import permuted_mask
 from srtoolbox.weights.formats import (
     Arguments,
     Export,
@@ -21,7 +22,7 @@ from srtoolbox.weights.formats import (
 )
 
 BLOCK = "layers.{}.residual_group.blocks.{}."
-CONSTANT = re.compile(r".*\.(attn_mask|relative_position_index)")
+CONSTANT = re.compile(r".*\.(attn_mask|(aligned_)?relative_position_index)")
 SIDE_IN_WINDOWS = 6  # of the images that masks in files are for: 48 pixels, as in the authors' configs
 
 
@@ -31,18 +32,25 @@ def without_constants(state: State) -> State:
 
 
 def with_constants(state: State) -> State:
-    """Add masks and positions, which the network of the authors and of BasicSR keeps in its files."""
-    window = window_size(state, BLOCK.format(0, 0) + "attn.relative_position_bias_table")
-    shift, side = window // 2, SIDE_IN_WINDOWS * window
-    index = relative_positions((window, window)).to(torch.int64)
-    mask = shift_mask(torch.zeros(1, side, side, 1), (window, window), (shift, shift))
+    """Add masks and positions, which the networks of the authors and of BasicSR keep in their files."""
+    attention = BLOCK.format(0, 0) + "attn."
+    side = window_size(state, f"{attention}relative_position_bias_table")
+    is_permuted = f"{attention}kv.weight" in state
+    window = 2 * side if is_permuted else side
+    features = torch.zeros(1, SIDE_IN_WINDOWS * window, SIDE_IN_WINDOWS * window, 1)
+    if is_permuted:
+        name, index = "aligned_relative_position_index", relative_positions((side, side), finer=2)
+        mask = permuted_mask(features, window)
+    else:
+        name, index = "relative_position_index", relative_positions((side, side))
+        mask = shift_mask(features, (window, window), (window // 2, window // 2))
     complete = {}
     for key, value in state.items():
         stem, _, leaf = key.partition(".attn.relative_position_bias_")
         if leaf == "table":
             if int(stem.rpartition(".")[2]) % 2:
                 complete[f"{stem}.attn_mask"] = mask.clone()
-            complete[f"{stem}.attn.relative_position_index"] = index.clone()
+            complete[f"{stem}.attn.{name}"] = index.to(torch.int64)
         complete[key] = value
     return complete
 
@@ -99,7 +107,23 @@ def swinir(state: State, scale: int | None) -> Arguments:
     }
 
 
+def srformer(state: State, scale: int | None) -> Arguments:
+    """Return SRFormer's arguments; `drop_path_rate` only matters in training."""
+    attention = BLOCK.format(0, 0) + "attn."
+    return {
+        **frame(state),
+        "window_size": 2 * window_size(state, f"{attention}relative_position_bias_table"),
+        "qkv_bias": f"{attention}q.bias" in state,
+    }
+
+
 ATTENTION = "layers.0.residual_group.blocks.0.attn"
-MARKS = f"conv_first.weight patch_embed.norm.weight {ATTENTION}.qkv.weight {ATTENTION}.relative_position_bias_table"
-LAYOUTS = (Layout("SwinIR", "", MARKS, swinir, without_constants),)
-EXPORTS = (Export("basicsr", "SwinIR", with_constants, {}),)
+MARKS = f"conv_first.weight patch_embed.norm.weight {ATTENTION}.relative_position_bias_table"
+LAYOUTS = (
+    Layout("SwinIR", "", f"{MARKS} {ATTENTION}.qkv.weight", swinir, without_constants),
+    Layout("SRFormer", "", f"{MARKS} {ATTENTION}.kv.weight", srformer, without_constants),
+)
+EXPORTS = (
+    Export("basicsr", "SwinIR", with_constants, {}),
+    Export("basicsr", "SRFormer", with_constants, {}),
+)

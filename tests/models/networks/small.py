@@ -21,6 +21,7 @@ SMALL_OF: dict[str, dict[str, Any]] = {
     "RLFN": {"esa_channels": 4, "img_range": 1.0},
     "SAFMN": {"num_features": 8, "num_blocks": 1},
     "SAFMNPP": {"num_features": 8, "num_blocks": 1},
+    "SRFormer": {"num_features": 16, "depths": [2, 1], "num_heads": [2, 2], "window_size": 8},
     "SwinIR": {"num_features": 12, "depths": [2, 1], "num_heads": [2, 2]},
 }
 """By the network, for what needs other values or has other arguments."""

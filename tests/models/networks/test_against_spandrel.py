@@ -68,6 +68,13 @@ def swinir(scale: int, upsampler: str = "", img_size: int = 16, **others: Any) -
     return Row(config, "SwinIR.SwinIR", theirs, ((16, 12), (13, 10), (5, 7)))
 
 
+def srformer(scale: int, upsampler: str, **others: Any) -> Row:
+    """A small SRFormer, with windows whose half is odd: so are the paper's."""
+    row = swinir(scale, upsampler, window_size=6, num_heads=[2, 4], img_size=24, **others)
+    config = {**row.config, "type": "SRFormer", "num_features": 16}
+    return Row(config, "SRFormer.SRFormer", {**row.arguments, "embed_dim": 16}, row.sizes, "spandrel_extra_arches")
+
+
 ROWS = {
     "RCAN_x1_unshuffled": rcan(1, 1, 2, 16, unshuffle_mod=True, norm=False),
     "RCAN_x2_unshuffled": rcan(2, 1, 2, 4, unshuffle_mod=True),
@@ -76,12 +83,16 @@ ROWS = {
     "RCAN_x4": rcan(4, 3, 1, 4),
     "SAFMN_x2": safmn(2, 36, 2),
     "SAFMN_x4": safmn(4, 12, 3, 1.75),
+    "SRFormer_x3": srformer(3, "pixelshuffle"),
+    "SRFormer_x2_light": srformer(2, "pixelshuffledirect", mlp_ratio=1.5, qkv_bias=False),
     "SwinIR_x2": swinir(2, "pixelshuffle"),
     "SwinIR_x3_light": swinir(3, "pixelshuffledirect", mlp_ratio=1.5),
     "SwinIR_x2_real": swinir(2, "nearest+conv", resi_connection="3conv"),
     "SwinIR_x1_jpeg": swinir(1, window_size=7, img_range=255.0, img_size=28),
 }
 MORE_ROWS = {
+    "SRFormer_x4_real": srformer(4, "nearest+conv", resi_connection="3conv"),
+    "SRFormer_x1": srformer(1, "", colour="y"),
     "SwinIR_x8_luma": swinir(8, "pixelshuffle", colour="y"),
     "SwinIR_x4_real": swinir(4, "nearest+conv"),
     "SwinIR_x8_real": swinir(8, "nearest+conv"),

@@ -113,6 +113,14 @@ def module(shift: tuple[int, int]) -> attention.WindowAttention:
     return attention.WindowAttention(4, 2, WINDOW, shift).double()
 
 
+def test_finer_queries_have_the_positions_of_their_place():
+    plain, finer = attention.relative_positions((2, 3)), attention.relative_positions((2, 3), 2)
+    assert finer.shape == (24, 6) and plain.shape == (6, 6)
+    for row in range(4):
+        for column in range(6):
+            assert torch.equal(finer[row * 6 + column], plain[row // 2 * 3 + column // 2])
+
+
 @pytest.mark.parametrize("is_training", [False, True])
 @pytest.mark.parametrize("shift", [(0, 0), (1, 0), (1, 1), (1, 2)])
 def test_window_attention_is_that_of_each_pixel(shift, is_training):

@@ -139,6 +139,7 @@ OURS = [
     {"type": "SAFMNPP", "scale": 2, "num_features": 8, "num_blocks": 1},
     {"type": "SAFMNPP", "scale": 4, "num_features": 10, "num_blocks": 2, "ratio": 3, "residual": True},
     {"type": "SRVGGNetCompact", "scale": 4, "num_features": 8, "num_blocks": 3, "colour": "y"},
+    {"type": "SRFormer", "scale": 2, "num_features": 8, "depths": [1, 2], "num_heads": [2, 4], "window_size": 6},
     {"type": "SwinIR", "scale": 3, "num_features": 8, "depths": [1, 2], "num_heads": [2, 4], "window_size": 4},
     {"type": "SwinIR", "scale": 1, "num_features": 8, "depths": [1], "num_heads": [2], "mlp_ratio": 1.5, "colour": "y"},
 ]
