@@ -185,6 +185,22 @@ class Refinable(Protocol):
 
 
 @runtime_checkable
+class Branched(Protocol):
+    """A module that is trained as a sum of branches and has a form of one layer for inference."""
+
+    def fuse_branches(self) -> None:
+        """Become that form, which computes the same. Done twice, it changes nothing."""
+
+
+def fuse_branches(network: nn.Module) -> bool:
+    """Bring all modules of a network into their form for inference; False where none has one."""
+    branched = [module for module in network.modules() if isinstance(module, Branched)]
+    for module in branched:
+        module.fuse_branches()
+    return bool(branched)
+
+
+@runtime_checkable
 class Opaque(Protocol):
     """A network that computes outside torch: what it does there is not seen, and is told by it."""
 

@@ -57,6 +57,8 @@ def test_trains(path: Path, data_root: Path, tmp_path: Path) -> None:
     config = Config.fromfile(path, [f"data_root={data_root}"])
     generator = config["model"]["generator"]
     smaller = [f"model.generator.{key}={value}" for key, value in small_arguments(generator["type"]).items()]
+    if config["data"]["train"]["dataset"].get("gt_size", 0) > 264:  # the photographs' height
+        smaller.append(f"data.train.dataset.gt_size={48 * config['scale']}")
     feature_networks = [f"{backbone}=random" for backbone in BACKBONES if backbone in config]
     config = Config.fromfile(path, [f"data_root={data_root}", *COMMON, *smaller, *feature_networks])
     check(config)

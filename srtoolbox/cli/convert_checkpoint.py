@@ -13,6 +13,7 @@ EXAMPLE = """example:
   python tools/convert_checkpoint.py best.pth --to basicsr -o net_g.pth   # params, params_ema
   python tools/convert_checkpoint.py best.pth --to basicsr -o net_g.safetensors
   python tools/convert_checkpoint.py best.pth -o weights.safetensors      # our names, EMA weights
+  python tools/convert_checkpoint.py span.pth --fuse -o fast.pth          # SPAN for inference
 
 formats:
   ours        config and weights, for every command here (the default for .pth)
@@ -34,6 +35,11 @@ def main(argv: Sequence[str]) -> int:
     add("-o", "--out", metavar="FILE", required=True, help="the .pth or .safetensors to write")
     add("--to", choices=TO, metavar="FORMAT", help=f"one of {', '.join(TO)}; see below")
     add("--raw", action="store_true", help="leave averaged (EMA) weights out")
+    add(
+        "--fuse",
+        action="store_true",
+        help="write SPAN in its form for inference: each sum of branches as one convolution",
+    )
     add_weights_options(parser)
     add_plugin(parser)
     args = parser.parse(argv)
@@ -50,6 +56,6 @@ def main(argv: Sequence[str]) -> int:
 
     parser.prepare(args)
     how = {"config": generator_of(args.config), "scale": args.scale, "trial": args.trial}
-    described = convert(args.checkpoint, out, to, **how, raw=args.raw)
+    described = convert(args.checkpoint, out, to, **how, raw=args.raw, fuse=args.fuse)
     print(f"{args.checkpoint} -> {out} ({described})")
     return 0

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from srtoolbox.errors import CheckpointError
+from srtoolbox.interfaces import fuse_branches
 from srtoolbox.io.tensor_files import save_safetensors, save_tensors
 from srtoolbox.weights.checkpoint import save_checkpoint
 from srtoolbox.weights.formats import State, families, rename
@@ -27,9 +28,12 @@ AUTHORS_NAMES = {
     "RDN": "its authors' names",
     "RFDN": "its authors' names",
     "RLFN": "its authors' names",
+    "PLKSR": "its authors' names",
+    "RealPLKSR": "neosr's names",
     "RRDBNet": "BasicSR's and Real-ESRGAN's names",
     "SAFMN": "its authors' names",
     "SAFMNPP": "its authors' names",
+    "SPAN": "its authors' names",
     "SRVGGNetCompact": "Real-ESRGAN's names",
     "VDSR": "twtygqyy's names",
 }
@@ -63,6 +67,7 @@ def convert(
     scale: int | None = None,
     trial: bool = True,
     raw: bool = False,
+    fuse: bool = False,
 ) -> str:
     """Write `target` and return a description of what was converted.
 
@@ -73,13 +78,18 @@ def convert(
         to: 'ours', 'plain' (a bare state_dict in our names) or one of FORMATS.
         config, scale, trial: as in `read_network`.
         raw: leave averaged weights out.
+        fuse: write the network in its form for inference: SPAN's branches as one convolution each.
 
     Raises:
-        CheckpointError: unreadable, not recognised, or a network that the other project has not.
+        CheckpointError: unreadable, not recognised, a network that the other project has not, or
+            one without a form for inference of its own.
     """
     trained = read_network(source, config=config, weights="raw", scale=scale, trial=trial)
     averaged = None if raw else _averaged_weights(source, trained)
     build_network(averaged or trained)  # refuses what does not fit
+    if fuse:
+        trained = _fused(trained)
+        averaged = None if averaged is None else _fused(averaged)
     arguments = {"type": trained.config["type"], **arguments_of(trained.config)}
     if to == "ours":
         networks = {"generator": trained.tensors}
@@ -106,6 +116,28 @@ def convert(
     if hidden and to != "ours" and target.suffix != ".safetensors":
         description += f"; it cannot say {hidden}, as a .safetensors or a checkpoint of ours does"
     return description
+
+
+def _fused(file: NetworkFile) -> NetworkFile:
+    """Return a network in its form for inference.
+
+    Raises:
+        CheckpointError: it has none of its own.
+    """
+    network = build_network(file)
+    if not fuse_branches(network):
+        name = innermost(file.config)["type"]
+        raise CheckpointError(f"{file.source}: {name} has no branches to fuse; leave --fuse out")
+    config = _fused_config(file.config)
+    run_config = {**file.run_config, "model": {**file.run_config["model"], "generator": config}}
+    return file._replace(config=config, tensors=network.state_dict(), run_config=run_config)
+
+
+def _fused_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config of a network, or of the one inside an Adapter, in its form for inference."""
+    if config["type"] == "Adapter":
+        return {**config, "network": _fused_config(config["network"])}
+    return {**config, "fused": True}
 
 
 def plain_names(kind: str) -> str:

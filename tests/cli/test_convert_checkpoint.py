@@ -81,6 +81,38 @@ def test_names_as_the_projects_have_them(tmp_path: Path) -> None:
     assert "body.0.rdb1.conv1.weight" in load_file(tmp_path / "s.safetensors")
 
 
+SPAN = {"type": "SPAN", "scale": 2, "num_features": 8, "num_blocks": 6, "img_range": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "options"),
+    [
+        (SPAN, "fused.pth", ()),
+        (SPAN, "fused.safetensors", ()),
+        (SPAN, "plain.pth", ("--to", "plain")),
+        ({"type": "Adapter", "scale": 2, "network": SPAN, "order": "bgr"}, "fed.pth", ()),
+    ],
+)
+def test_a_network_is_written_in_its_form_for_inference(
+    config: dict, name: str, options: tuple, tmp_path: Path
+) -> None:
+    ours = save(tmp_path / "ours.pth", config)
+    assert convert(ours, "--fuse", *options, "-o", tmp_path / name) == 0
+    own = {"config": {**SPAN, "fused": True}} if options else {}  # no tensor tells the range
+    fused = load_network(tmp_path / name, trial=False, **own)
+    torch.testing.assert_close(fused(X), load_network(ours)(X), rtol=1e-4, atol=1e-5)
+    assert not any("sk" in key for key in fused.state_dict())
+    assert "sk.weight" not in "".join(load_tensors(tmp_path / name).get("networks", {}).get("generator_ema", ()))
+
+
+def test_what_has_no_form_for_inference_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert convert(save(tmp_path / "ours.pth", MSR), "--fuse", "-o", tmp_path / "x.pth") == 2
+    assert "MSRResNet has no branches to fuse; leave --fuse out" in capsys.readouterr().err
+    fused = {**SPAN, "fused": True}
+    assert convert(save(tmp_path / "fused.pth", fused), "--to", "basicsr", "-o", tmp_path / "x.pth") == 2
+    assert "basicsr has no SPAN with fused=True (it takes False)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("config", "to", "message"),
     [

@@ -14,7 +14,7 @@ from srtoolbox.compat.pytorch import no_special_sizes
 from srtoolbox.errors import OptionError
 from srtoolbox.image import rgb_to_ycbcr, ycbcr_to_rgb
 from srtoolbox.inference.tiling.receptive_field import receptive_field_of
-from srtoolbox.interfaces import facts_of
+from srtoolbox.interfaces import facts_of, fuse_branches
 from srtoolbox.resize import imresize, upsampling_kernel
 
 METADATA = "srtoolbox.json"
@@ -67,7 +67,9 @@ class ExportForm(nn.Module):
         super().__init__()
         self.original = [network]  # in a list: no part of this module
         self.compute = torch.float16 if half else torch.float32
-        self.network = copy.deepcopy(network).cpu().to(self.compute).eval().requires_grad_(False)
+        own = copy.deepcopy(network)
+        fuse_branches(own)
+        self.network = own.cpu().to(self.compute).eval().requires_grad_(False)
         facts = facts_of(network)
         self.plain, self.bare = bare or facts.colour == "rgb", bare
         self.scale, self.multiple = facts.scale, facts.size_multiple

@@ -16,11 +16,14 @@ SMALL: dict[str, Any] = {
 }
 """By the name of an argument. IMDN needs 16 features."""
 SMALL_OF: dict[str, dict[str, Any]] = {
+    "PLKSR": {"num_features": 8, "num_blocks": 1, "kernel_size": 5},
+    "RealPLKSR": {"num_features": 8, "num_blocks": 1, "kernel_size": 5},
     "RCAN": {"num_groups": 2, "num_blocks": 1, "reduction": 4},
     # with images in 0 ... 255 and the weights of some tests its gates are shut
     "RLFN": {"esa_channels": 4, "img_range": 1.0},
     "SAFMN": {"num_features": 8, "num_blocks": 1},
     "SAFMNPP": {"num_features": 8, "num_blocks": 1},
+    "SPAN": {"num_features": 8, "num_blocks": 2, "img_range": 1.0},
     "SRFormer": {"num_features": 16, "depths": [2, 1], "num_heads": [2, 2], "window_size": 8},
     "SwinIR": {"num_features": 12, "depths": [2, 1], "num_heads": [2, 2]},
 }

@@ -75,6 +75,18 @@ def srformer(scale: int, upsampler: str, **others: Any) -> Row:
     return Row(config, "SRFormer.SRFormer", {**row.arguments, "embed_dim": 16}, row.sizes, "spandrel_extra_arches")
 
 
+def span(scale: int, num_features: int, norm: bool = True) -> Row:
+    config = {"type": "SPAN", "scale": scale, "num_features": num_features, "norm": norm, "fused": False}
+    theirs = {"num_in_ch": 3, "num_out_ch": 3, "feature_channels": num_features, "upscale": scale, "norm": norm}
+    return Row(config, "SPAN.SPAN", theirs)
+
+
+def plksr(kind: str, scale: int, **options: object) -> Row:
+    config = {"type": kind, "scale": scale, "num_features": 16, "num_blocks": 2, "kernel_size": 7, **options}
+    theirs = {"dim": 16, "n_blocks": 2, "upscaling_factor": scale, "kernel_size": 7, **options}
+    return Row(config, f"PLKSR.{kind}", theirs)
+
+
 ROWS = {
     "RCAN_x1_unshuffled": rcan(1, 1, 2, 16, unshuffle_mod=True, norm=False),
     "RCAN_x2_unshuffled": rcan(2, 1, 2, 4, unshuffle_mod=True),
@@ -89,6 +101,14 @@ ROWS = {
     "SwinIR_x3_light": swinir(3, "pixelshuffledirect", mlp_ratio=1.5),
     "SwinIR_x2_real": swinir(2, "nearest+conv", resi_connection="3conv"),
     "SwinIR_x1_jpeg": swinir(1, window_size=7, img_range=255.0, img_size=28),
+    "PLKSR_x2": plksr("PLKSR", 2, ccm_type="DCCM", split_ratio=0.5),
+    "PLKSR_x3_CCM": plksr("PLKSR", 3, ccm_type="CCM", use_ea=False),
+    "RealPLKSR_x4": plksr("RealPLKSR", 4, layer_norm=False),
+    "RealPLKSR_x2_neosr": plksr("RealPLKSR", 2, layer_norm=True, dysample=True),
+    "RealPLKSR_x3_dysample": plksr("RealPLKSR", 3, use_ea=False, dysample=True),
+    "RealPLKSR_x1": plksr("RealPLKSR", 1, layer_norm=True),
+    "SPAN_x2": span(2, 12),
+    "SPAN_x4_neosr": span(4, 8, norm=False),
 }
 MORE_ROWS = {
     "SRFormer_x4_real": srformer(4, "nearest+conv", resi_connection="3conv"),
