@@ -19,8 +19,8 @@ SMALL_OF: dict[str, dict[str, Any]] = {
     "PLKSR": {"num_features": 8, "num_blocks": 1, "kernel_size": 5},
     "RealPLKSR": {"num_features": 8, "num_blocks": 1, "kernel_size": 5},
     "RCAN": {"num_groups": 2, "num_blocks": 1, "reduction": 4},
-    # with images in 0 ... 255 and the weights of some tests its gates are shut
-    "RLFN": {"esa_channels": 4, "img_range": 1.0},
+    # in 0 ... 255, with the weights of some tests, its gates are shut; two blocks may not see all of an image
+    "RLFN": {"num_blocks": 3, "esa_channels": 4, "img_range": 1.0},
     "SAFMN": {"num_features": 8, "num_blocks": 1},
     "SAFMNPP": {"num_features": 8, "num_blocks": 1},
     "SPAN": {"num_features": 8, "num_blocks": 2, "img_range": 1.0},
