@@ -78,6 +78,8 @@ def test_pytorch_has_the_attributes_of_modules_operators_and_workers():
     from srtoolbox.compat import pytorch
 
     assert pytorch.is_mutable(ops.aten.relu_.default) and not pytorch.is_mutable(ops.aten.relu.default)
+    given = pytorch.named_arguments(ops.aten.group_norm.default, ("image", 2), {"eps": 0.5})
+    assert given == {"input": "image", "num_groups": 2, "weight": None, "bias": None, "eps": 0.5, "cudnn_enabled": True}
     batches = pytorch.WorkerBatches(DataLoader([1, 2], num_workers=1), lambda: None, patience=1.0)
     try:
         for name in ("_workers", "_worker_pids_set"):

@@ -127,6 +127,12 @@ def is_mutable(func: OpOverload) -> bool:
     return func._schema.is_mutable
 
 
+def named_arguments(func: OpOverload, args: tuple, kwargs: Mapping[str, object]) -> dict[str, object]:
+    """Return the arguments of a call of an operator by their names, with its defaults."""
+    given = {argument.name: argument.default_value for argument in func._schema.arguments}
+    return given | dict(zip(given, args, strict=False)) | dict(kwargs)
+
+
 def is_view(tensor: Tensor) -> bool:
     """True if a tensor shares the memory of another one."""
     return tensor._is_view()

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -76,6 +76,27 @@ def _run_padded(network: nn.Module, lq: Tensor) -> Tensor:
     return network(lq)[..., : height * facts.scale, : width * facts.scale]
 
 
+class Unchecked(Protocol):
+    """What runs without waiting for its values, and can go on in another way."""
+
+    def unchecked(self, flags: list[Tensor], lq: Tensor, /) -> Tensor:
+        """Run; whether the result is finite is one more of `flags`."""
+
+    def fall_back(self) -> None:
+        """Let the next run be in another way; raise SrtoolboxError where there is none."""
+
+
+def checked(run: Unchecked, lq: Tensor) -> Tensor:
+    """Run, and again in another way where the values are not finite."""
+    while True:
+        flags: list[Tensor] = []
+        result = run.unchecked(flags, lq)
+        if bool(flags[0]):
+            return result
+        del result
+        run.fall_back()
+
+
 class AutocastRestore:
     """`restore` under autocast: weights stay float32, convolutions and products run in `dtype`.
 
@@ -101,13 +122,7 @@ class AutocastRestore:
         Raises:
             SrtoolboxError: the network's values are not finite in float32 either.
         """
-        while True:
-            flags: list[Tensor] = []
-            result = self.unchecked(flags, lq)
-            if bool(flags[0]):
-                return result
-            del result
-            self.fall_back()
+        return checked(self, lq)
 
     def unchecked(self, flags: list[Tensor], lq: Tensor) -> Tensor:
         """Do the same without waiting: whether the result is finite is one more of `flags`."""

@@ -26,12 +26,14 @@ from srtoolbox.inference.restore import (
     device_of,
     evaluation,
 )
-from srtoolbox.inference.tiling import Side, Source, begin_whole, stitch_bands
+from srtoolbox.inference.tiling import CheckedRun, Side, Source, TileGrid, begin_whole, stitch_bands
 from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory, memory_model_of, shortage_as_error
-from srtoolbox.inference.tiling.planner import MarginPlanner, Size, TilePlanner
+from srtoolbox.inference.tiling.planner import MarginPlanner, Size, TilePlan, TilePlanner
+from srtoolbox.inference.tiling.statistics import NO_SUMS, ImageSums, find_sums, measure_statistics
 from srtoolbox.inference.transfer import Download
 from srtoolbox.interfaces import Refinable, Splittable, facts_of, network_faults, unwrap
 from srtoolbox.io.threads import follow
+from srtoolbox.logger import LOGGER
 from srtoolbox.resize import output_length
 
 Images = TypeVar("Images", np.ndarray, list[np.ndarray])
@@ -112,6 +114,7 @@ class Upscaler:
         memory, side = partial(memory_model_of, core, dtype, ensemble=ensemble), None if patches else tile
         self._planner = TilePlanner(core, memory, self.device, side, overlap, batch)
         support = math.ceil(2 / min(1, self.scale / own_scale)) + 1 if self._is_resized else 0
+        self._sums: ImageSums | None = None
         self._margins = MarginPlanner(core, self.wraps, overlap, support) if wrap else None
 
     @property
@@ -238,10 +241,13 @@ class Upscaler:
         with evaluation(self._modules), torch.inference_mode():
             plan = self._planner.plan(size, self._row_bytes(source), result_bytes)
         outscale, bits, done = self.scale if self._is_resized else None, 8 * image.itemsize, 0
+        run: CheckedRun | None = None
         while True:
             grid = plan.grid(size, self._planner.batch)
-            bands = stitch_bands(self._run, source, self._core_scale, grid, bits, outscale, done)
             try:
+                if run is None:
+                    run = self._tile_run(source, plan, grid)
+                bands = stitch_bands(run, source, self._core_scale, grid, bits, outscale, done)
                 while True:
                     # while this generator waits, the modes are the caller's, and others may run
                     with evaluation(self._modules), torch.inference_mode():
@@ -261,6 +267,25 @@ class Upscaler:
                 failure = error.with_traceback(None)  # the traceback holds what is to be freed
                 self._run.forget()
             plan = self._planner.smaller(plan, size, failure)
+
+    def _tile_run(self, source: Source, plan: TilePlan, grid: TileGrid) -> CheckedRun:
+        """Return how windows are run: with the sums of the whole image where the network has such."""
+        if not plan.overlap.is_faded or len(grid.rows) == len(grid.columns) == 1:
+            return self._run
+        with evaluation(self._modules), torch.inference_mode():
+            if self._pieces is not None:
+                self._pieces.piece = plan.piece
+            if self._sums is None:
+                self._sums = find_sums(self._run) if self._planner.sees_all else NO_SUMS
+                if self._sums.axes:
+                    name, text = (
+                        type(unwrap(self._modules)).__name__,
+                        "its tiles are run once more before, for these sums",
+                    )
+                    LOGGER.info("%s sums over the whole image (%d times): %s", name, len(self._sums.axes), text)
+            if not self._sums.axes:
+                return self._run
+            return measure_statistics(self._run, self._sums, source, grid) or self._run
 
 
 def upscale(

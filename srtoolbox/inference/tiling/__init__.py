@@ -1,6 +1,7 @@
 """Tiles of an image: windows go through a network, and parts of its results are put together.
 
-`planner` decides which; `memory` and `receptive_field` tell it what a network takes and sees.
+`planner` decides which; `memory` and `receptive_field` tell it what a network takes and sees, and
+`statistics` gives tiles what is summed over the whole image.
 """
 
 from __future__ import annotations

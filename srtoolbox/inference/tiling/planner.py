@@ -15,7 +15,7 @@ from srtoolbox.inference.restore import PIECE
 from srtoolbox.inference.tiling import COSTLY, NEAR, Margin, Margins, TileGrid, cut_axis, round_up
 from srtoolbox.inference.tiling.memory import MemoryModel, free_bytes, shortage_as_error
 from srtoolbox.inference.tiling.receptive_field import CHROMA, receptive_field_of
-from srtoolbox.interfaces import Splittable, facts_of
+from srtoolbox.interfaces import Opaque, Splittable, facts_of
 from srtoolbox.logger import LOGGER
 from srtoolbox.text import first_line
 
@@ -101,6 +101,12 @@ class TilePlanner:
         self._fixed = fixed_overlap(network, overlap)
         self.halo = network.reconstruct_field if isinstance(network, Splittable) else 0
         self._has_warned = False
+
+    @property
+    def sees_all(self) -> bool:
+        """True for a network that sees the whole image, or of which it cannot be told, and that shows how."""
+        is_hidden = isinstance(self.network, Opaque) or self._fixed is not None
+        return not is_hidden and receptive_field_of(self.network) is None
 
     def plan(self, size: Size, row_bytes: int, result_bytes: int) -> TilePlan:
         """Return how to run an image.

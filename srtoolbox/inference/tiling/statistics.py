@@ -1,0 +1,341 @@
+"""What a network sums over the whole image (channel attention, normalisation), given to its tiles.
+
+Such sums let a network see the whole image, whatever else it sees; with those of the whole image
+given, a tile becomes what it is in the whole. They are measured first, in one round over all tiles:
+each has its own sums, and their mean over what is kept of the tiles is given to all of them. Sums
+that depend on earlier ones are near to the whole image's then, not equal; being the same for all
+tiles, they make no seams. They are found by their operators, not by modules: networks need not know
+of it, and those of others are treated alike.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from srtoolbox.compat.pytorch import DispatchMode, OpOverload, named_arguments
+from srtoolbox.inference.replay import Upscaled
+from srtoolbox.inference.restore import AutocastRestore, SelfEnsemble, checked, device_of
+from srtoolbox.inference.tiling import Source, Tile, TileGrid
+from srtoolbox.interfaces import facts_of
+from srtoolbox.logger import LOGGER
+
+MEANS = frozenset({"mean", "adaptive_avg_pool2d", "_adaptive_avg_pool2d"})
+SPREADS = frozenset({"var", "std", "var_mean", "std_mean"})
+SUMS = frozenset({"sum", "matmul", "mm", "bmm"})  # they grow with the image
+LENGTHS = frozenset({"linalg_vector_norm", "norm"})  # with its square root
+SUMMING = MEANS | SPREADS | SUMS | LENGTHS
+NORMALISATIONS = frozenset({"group_norm", "instance_norm"})
+PROBES = ((1, 24, 40), (2, 72, 104))  # images, height, width; windows of up to 64 pixels see them apart
+
+Values = tuple[Tensor, ...]
+Compute = Callable[..., Values]
+
+
+class Call(NamedTuple):
+    """A call of an operator that may sum over the whole image, with the shapes of what it reads and gives."""
+
+    name: str
+    reads: list[torch.Size]
+    gives: list[torch.Size]
+
+
+class ImageSums(NamedTuple):
+    """The calls of a network's run, by name, and which of them sum over the whole image.
+
+    Each of the latter has, for each tensor that it reads, the axes that are the image's.
+    """
+
+    names: Sequence[str]
+    axes: Mapping[int, Sequence[tuple[int, ...]]]
+
+
+NO_SUMS = ImageSums([], {})
+
+
+class _Summing(DispatchMode):
+    """Hands all calls that may sum over the whole image to `total`, in which subclasses differ."""
+
+    def run(self, func: OpOverload, args: tuple, kwargs: Mapping[str, object]) -> object:
+        """Run an operator."""
+        name = func.overloadpacket.__name__
+        if name in NORMALISATIONS:
+            return self._normalised(func, args, kwargs)
+        if name not in SUMMING:
+            return func(*args, **kwargs)
+        tensors = [arg for arg in args if isinstance(arg, Tensor)]
+        rest = args[len(tensors) :]
+
+        def compute(*tensors: Tensor) -> Values:
+            operator: Callable[..., Any] = torch.var_mean if name in SPREADS else func
+            result = operator(*tensors, *rest, **kwargs)
+            return result if isinstance(result, tuple) else (result,)
+
+        first, *others = self.total(name, compute, tensors)
+        first = first.sqrt() if name.startswith("std") else first
+        return (first, *others) if name.endswith("_mean") else first
+
+    def total(self, name: str, compute: Compute, tensors: Sequence[Tensor]) -> Values:
+        """Return the values of a call, `compute(*tensors)` or others: of spreads, variance and mean."""
+        raise NotImplementedError
+
+    def _normalised(self, func: OpOverload, args: tuple, kwargs: Mapping[str, object]) -> object:
+        """Normalise groups of channels by their mean and variance over the image."""
+        given: dict[str, Any] = named_arguments(func, args, kwargs)
+        image = given["input"]
+        if not given.get("use_input_stats", True) or image.dim() < 3:
+            return func(*args, **kwargs)
+        groups = given.get("num_groups", image.shape[1])
+
+        def compute(image: Tensor) -> Values:
+            cells = image.unflatten(1, (groups, -1)).to(torch.promote_types(image.dtype, torch.float32))
+            return torch.var_mean(cells, dim=tuple(range(2, cells.dim())), correction=0, keepdim=True)
+
+        variance, mean = self.total("var_mean", compute, [image])
+        result = (image.unflatten(1, (groups, -1)) - mean) * (variance + given["eps"]).rsqrt()
+        result, shape = result.flatten(1, 2), (-1, *[1] * (image.dim() - 2))
+        if given["weight"] is not None:
+            result = result * given["weight"].view(shape)
+        if given["bias"] is not None:
+            result = result + given["bias"].view(shape)
+        return result.to(image.dtype)
+
+
+class _Calls(_Summing):
+    """Notes the calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+
+    def total(self, name: str, compute: Compute, tensors: Sequence[Tensor]) -> Values:
+        """Return the values of a call."""
+        values = compute(*tensors)
+        self.calls.append(Call(name, [each.shape for each in tensors], [each.shape for each in values]))
+        return values
+
+
+def find_sums(run: AutocastRestore) -> ImageSums:
+    """Return what a network sums over the whole image; nothing where that cannot be told.
+
+    What a sum reads grows with the image, and what it gives does not: tried on two small images.
+    """
+    network, calls = run.network, []
+    try:
+        for count, *sides in PROBES:
+            height, width = map(facts_of(network).fit, sides)
+            with _Calls() as watch:
+                run.unchecked([], torch.zeros(count, 3, height, width, device=device_of(network)))
+            calls.append(watch.calls)
+    except Exception as error:  # a plugin may raise anything where it is watched
+        LOGGER.debug("what %s sums over an image cannot be told: %r", type(network).__name__, error)
+        return NO_SUMS
+    small, large = calls
+    names = [call.name for call in small]
+    if names != [call.name for call in large]:
+        return NO_SUMS
+    found = {}
+    for number, (call, other) in enumerate(zip(small, large, strict=True)):
+        axes = [_changed(one, two) for one, two in zip(call.reads, other.reads, strict=True)]
+        pairs = zip(call.gives, other.gives, strict=True)
+        if axes[0] and all(len(one) and two == (2 * one[0], *one[1:]) for one, two in pairs):
+            found[number] = axes
+    return ImageSums(names, found)
+
+
+def _changed(small: torch.Size, large: torch.Size) -> tuple[int, ...]:
+    """Return the axes, but for the batch's, along which shapes differ."""
+    return tuple(axis for axis in range(1, min(len(small), len(large))) if small[axis] != large[axis])
+
+
+# ---- what is given to tiles does not depend on their size: moments, which are averaged
+
+
+def _moments(name: str, values: Values, count: int) -> Values:
+    """Return what can be averaged, of the values of a call over `count` pixels."""
+    exact = torch.float32 if values[0].device.type == "mps" else torch.float64
+    first, *rest = (value.to(exact) for value in values)
+    if name in SPREADS:
+        return first + rest[0].square(), rest[0]
+    if name in LENGTHS:
+        return (first.square() / count,)
+    return (first / count if name in SUMS else first,)
+
+
+def _values(name: str, moments: Values, count: int) -> Values:
+    """Return the values of a call over `count` pixels; the inverse of `_moments`."""
+    first, *rest = moments
+    if name in SPREADS:
+        variance = (first - rest[0].square()).clamp_min(0)
+        return variance, rest[0]
+    if name in LENGTHS:
+        return ((first * count).sqrt(),)
+    return (first * count if name in SUMS else first,)
+
+
+class _Kept(NamedTuple):
+    """What is kept of a tile, as parts of its sides."""
+
+    rows: tuple[float, float]
+    columns: tuple[float, float]
+    size: tuple[int, int]  # of the tile
+
+    def crop(self, tensor: Tensor, axes: Sequence[int]) -> Tensor:
+        """Return that part of what a call reads, all of it where its axes are not rows and columns."""
+        if len(axes) == 1 and tensor.shape[axes[0]] == self.size[0] * self.size[1]:
+            pixels = self.crop(tensor.unflatten(axes[0], self.size), (axes[0], axes[0] + 1))
+            return pixels.flatten(axes[0], axes[0] + 1)
+        if len(axes) != 2:
+            return tensor
+        for axis, (start, stop) in zip(axes, (self.rows, self.columns), strict=True):
+            first = int(start * tensor.shape[axis])
+            tensor = tensor.narrow(axis, first, max(1, round(stop * tensor.shape[axis]) - first))
+        return tensor
+
+
+class _Given(_Summing):
+    """Gives the sums of the whole image to a batch of tiles.
+
+    Args:
+        sums: what is summed over the whole image.
+        moments: of each of these, by the number of its call; {}: each tile has its own.
+        batch: tiles.
+    """
+
+    def __init__(self, sums: ImageSums, moments: Mapping[int, Values], batch: int) -> None:
+        super().__init__()
+        self.sums, self.moments, self.batch = sums, moments, batch
+        self.names: list[str] = []
+
+    def total(self, name: str, compute: Compute, tensors: Sequence[Tensor]) -> Values:
+        """Return the image's values, where the call is a sum over it and they are known."""
+        number, own = len(self.names), compute(*tensors)
+        self.names.append(name)
+        if number not in self.moments:
+            return own
+        values = _values(name, self.moments[number], _pixels(tensors, self.sums.axes[number]))
+        pairs = zip(values, own, strict=True)
+        return tuple(value.to(tile.dtype).repeat(self.batch, *[1] * (tile.dim() - 1)) for value, tile in pairs)
+
+
+class _Measured(_Given):
+    """Keeps the moments of a tile's own sums, over what is kept of it, beside the pixels that they are of."""
+
+    def __init__(self, sums: ImageSums, moments: Mapping[int, Values], kept: _Kept | None) -> None:
+        super().__init__(sums, moments, 1)
+        self.kept = kept
+        self.own: dict[int, tuple[Values, int]] = {}
+
+    def total(self, name: str, compute: Compute, tensors: Sequence[Tensor]) -> Values:
+        """Return the same values."""
+        axes = self.sums.axes.get(len(self.names))
+        if axes is not None:
+            chosen = list(tensors)
+            if self.kept is not None:
+                chosen = [self.kept.crop(*each) for each in zip(tensors, axes, strict=True)]
+            count = _pixels(chosen, axes)
+            self.own[len(self.names)] = _moments(name, compute(*chosen), count), count
+        return super().total(name, compute, tensors)
+
+
+def _pixels(tensors: Sequence[Tensor], axes: Sequence[Sequence[int]]) -> int:
+    return math.prod(tensors[0].shape[axis] for axis in axes[0])
+
+
+class ImageStatistics:
+    """A run of tiles, a `tiling.CheckedRun`, to which the sums of the whole image are given.
+
+    Args:
+        run: that of single windows.
+        sums: what it sums over the whole image.
+        moments: of each sum, by the number of its call.
+    """
+
+    def __init__(self, run: AutocastRestore, sums: ImageSums, moments: Mapping[int, Values]) -> None:
+        self.run, self.sums, self.moments = run, sums, moments
+
+    def __call__(self, lq: Tensor) -> Tensor:
+        """Run a batch of tiles, see `AutocastRestore`."""
+        return checked(self, lq)
+
+    def unchecked(self, flags: list[Tensor], lq: Tensor) -> Tensor:
+        """Do the same without waiting."""
+        with _Given(self.sums, self.moments, len(lq)):
+            return self.run.unchecked(flags, lq)
+
+    def whole(self, batch: Tensor, bits: int) -> Upscaled:
+        """Run on a whole image, which has its sums itself."""
+        return self.run.whole(batch, bits)
+
+    def fall_back(self) -> None:
+        """Go on in float32."""
+        self.run.fall_back()
+
+
+def measure_statistics(
+    run: AutocastRestore, sums: ImageSums, source: Source, grid: TileGrid, rounds: int | None = None
+) -> ImageStatistics | None:
+    """Return the run with the sums of an image, from runs of its tiles; None: they cannot be told.
+
+    Args:
+        run, sums: that of single windows, and what it sums.
+        source, grid: what gives its windows, and where they lie.
+        rounds: runs of each tile; each but the first is given what the one before has found. None:
+            one, and one more for sums of vectors that are divided by their lengths over the image.
+
+    Raises:
+        SrtoolboxError: the network's values are not finite in float32 either.
+    """
+    moments: Mapping[int, Values] = {}
+    left = rounds or (2 if any(sums.names[number] in LENGTHS for number in sums.axes) else 1)
+    while left:
+        flags: list[Tensor] = []
+        found = _round(run, sums, moments, source, grid, flags)
+        if found is None:
+            LOGGER.debug("%s does not sum over all tiles alike", type(run.network).__name__)
+            return None
+        if bool(torch.stack(flags).all()):
+            moments, left = found, left - 1
+        else:
+            run.fall_back()
+    return ImageStatistics(run, sums, moments)
+
+
+def _round(
+    run: AutocastRestore,
+    sums: ImageSums,
+    given: Mapping[int, Values],
+    source: Source,
+    grid: TileGrid,
+    flags: list[Tensor],
+) -> dict[int, Values] | None:
+    """Return the mean moments of all tiles; whether their results are finite is added to `flags`."""
+    added: dict[int, Values] = {}
+    pixels = dict.fromkeys(sums.axes, 0)
+    for rows, columns in itertools.product(grid.rows, grid.columns):
+        # in other orientations what is kept lies elsewhere
+        kept = None if isinstance(run.network, SelfEnsemble) else _kept(rows, columns)
+        window = source.window(rows[:2], columns[:2])
+        with _Measured(sums, given, kept) as tile:
+            run.unchecked(flags, window)
+        if tile.names != sums.names:
+            return None
+        for number, (moments, count) in tile.own.items():
+            scaled = tuple(value * count for value in moments)
+            added[number] = tuple(map(torch.add, added[number], scaled)) if number in added else scaled
+            pixels[number] += count
+    return {number: tuple(value / pixels[number] for value in total) for number, total in added.items()}
+
+
+def _kept(rows: Tile, columns: Tile) -> _Kept:
+    """Return what a tile is the one to count, up to the middles of its cross-fades."""
+    parts = []
+    for tile in (rows, columns):
+        first, end = tile.keep_start + tile.fade_in // 2, tile.keep_stop - tile.fade_out // 2
+        parts.append(((first - tile.read_start) / tile.length, (end - tile.read_start) / tile.length))
+    return _Kept(parts[0], parts[1], (rows.length, columns.length))

@@ -1,0 +1,175 @@
+"""What a network sums over the whole image is the whole image's in tiles, too."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srtoolbox.inference import upscaler
+from srtoolbox.inference.restore import AutocastRestore
+from srtoolbox.inference.tiling.statistics import NO_SUMS, find_sums, measure_statistics
+from srtoolbox.inference.upscaler import Upscaler
+from tests.inference.networks import build
+
+
+def contrast(features: Tensor) -> Tensor:
+    variance, mean = torch.var_mean(features, dim=(2, 3), correction=0, keepdim=True)
+    return features * (variance.sqrt() + mean)
+
+
+def among_channels(features: Tensor) -> Tensor:
+    """Transposed attention: by cosines over all pixels."""
+    pixels = features.flatten(2)
+    likeness = F.normalize(pixels, dim=-1) @ F.normalize(pixels, dim=-1).transpose(-2, -1)
+    return ((4 * likeness).softmax(-1) @ pixels).view(features.shape)
+
+
+def last_channels(features: Tensor) -> Tensor:
+    last = features.permute(0, 2, 3, 1)
+    return (last * last.mean((1, 2), keepdim=True)).permute(0, 3, 1, 2)
+
+
+def tokens(features: Tensor) -> Tensor:
+    """Each pixel looks at means of pixels, weighted by what they are like."""
+    pixels = features.flatten(2)
+    weights = torch.sigmoid(pixels)
+    return ((weights @ pixels.transpose(1, 2) / pixels.shape[-1]) @ pixels).view(features.shape)
+
+
+SUMS = {
+    "AdaptiveAvgPool2d": lambda features: features * nn.AdaptiveAvgPool2d(1)(features),
+    "F.adaptive_avg_pool2d": lambda features: features * F.adaptive_avg_pool2d(features, 1),
+    "mean": lambda features: features * features.mean((2, 3), keepdim=True),
+    "mean in double": lambda features: features * features.mean((2, 3), keepdim=True, dtype=torch.float64).float(),
+    "mean without its axes": lambda features: features * features.mean((2, 3))[..., None, None],
+    "mean of pixels last": last_channels,
+    "sum by pixels": lambda features: features * (features.sum((2, 3), keepdim=True) / features[0, 0].numel()),
+    "var": lambda features: features * features.var((2, 3), keepdim=True),
+    "var, correction": lambda features: features * features.var((2, 3), correction=0, keepdim=True),
+    "std": lambda features: features * torch.std(features, dim=(2, 3), keepdim=True),
+    "std_mean": lambda features: features * sum(torch.std_mean(features, dim=(2, 3), keepdim=True)),
+    "var_mean": contrast,
+    "instance_norm": F.instance_norm,
+    "InstanceNorm2d": nn.InstanceNorm2d(4, affine=True).eval(),
+    "group_norm": lambda features: F.group_norm(features, 2, torch.linspace(0.5, 2, 4), torch.linspace(-1, 1, 4)),
+    "tokens": tokens,
+    "attention among channels": among_channels,
+}
+
+
+class Summing(nn.Module):
+    """Sees one pixel around, and a sum over the image."""
+
+    scale, in_channels, colour, size_multiple, receptive_field = 2, 3, "rgb", 1, None
+
+    def __init__(self, change) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last, self.change = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 12, 1), change
+
+    def forward(self, lq: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.last(self.change(self.first(lq))), 2)
+
+
+def uneven(height: int = 110, width: int = 131) -> np.ndarray:
+    """Dark at the left and smooth, bright and noisy at the right: 16 bit."""
+    ramp = np.linspace(0.1, 0.8, width)[None, :, None] * np.array([1, 0.8, 0.6])
+    noise = np.random.default_rng(0).random((height, width, 3)) - 0.5
+    return ((ramp + noise * ramp**4) * 65535).clip(0, 65535).astype(np.uint16)
+
+
+def difference(network: nn.Module, image: np.ndarray, **how) -> int:
+    """The largest, in levels, between tiles and the whole."""
+    same = {key: how[key] for key in ("ensemble", "outscale") if key in how}
+    whole = Upscaler(network, tile=None, **same)(image)
+    return int(np.abs(Upscaler(network, **how)(image).astype(int) - whole).max())
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_tiles_with_the_sums_of_the_image_are_those_of_the_whole(name):
+    assert difference(Summing(SUMS[name]), uneven(), tile=24) <= 2
+
+
+def test_sums_that_depend_on_sums_come_nearer_with_each_round(monkeypatch):
+    network, image, differences = Summing(among_channels), uneven(), []
+    for rounds in (1, 2):
+        monkeypatch.setattr(upscaler, "measure_statistics", partial(measure_statistics, rounds=rounds))
+        differences.append(difference(network, image, tile=24))
+    assert own_sums(network, image) > 2 * differences[0] > 200 * differences[1]
+
+
+@pytest.mark.parametrize(
+    "how", [{"ensemble": True}, {"batch": 3}, {"overlap": 10}, {"outscale": 1.5}], ids=lambda how: next(iter(how))
+)
+def test_they_are_given_in_other_ways_of_running_too(how):
+    assert difference(Summing(contrast), uneven(), tile=24, **how) <= 2
+
+
+def test_sums_in_half_precision_that_overflow_are_measured_again_in_float32(caplog):
+    def large(features: Tensor) -> Tensor:
+        return contrast(features * 1000).mul(100) / 1e5 / 1000
+
+    how = {"dtype": "fp16"}
+    assert difference(Summing(large), uneven(), tile=24, **how) <= 40
+    assert "going on in float32" in caplog.text
+
+
+def test_gray_images_and_luma_networks_have_their_sums():
+    assert difference(Summing(contrast), uneven()[..., :1], tile=24) <= 2
+    luma = build("IMDN", 2, colour="y")
+    assert difference(luma, uneven(), tile=24) * 20 < own_sums(luma, uneven())
+
+
+def own_sums(network: nn.Module, image: np.ndarray) -> int:
+    """The difference where each tile has its own sums."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(upscaler, "find_sums", lambda run: NO_SUMS)
+        return difference(network, image, tile=24)
+
+
+def test_windows_of_attention_are_no_sums_over_the_image():
+    class Windows(Summing):
+        def forward(self, lq: Tensor) -> Tensor:
+            count, _, height, width = lq.shape
+            image = F.pad(lq, (0, -width % 8, 0, -height % 8))
+            cells = image.unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).permute(0, 2, 4, 3, 5, 1).flatten(0, 2)
+            pixels = cells.flatten(1, 2)
+            attended = (pixels @ pixels.transpose(1, 2)).softmax(-1) @ pixels + pixels.mean(1, keepdim=True)
+            attended = attended + F.normalize(pixels, dim=-1)
+            rows = attended.view(count, image.shape[2] // 8, image.shape[3] // 8, 8, 8, 3)
+            image = rows.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)[..., :height, :width]
+            return image.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+    assert not find_sums(AutocastRestore(Windows(contrast), "fp32")).axes
+
+
+def test_what_sums_otherwise_at_other_sizes_keeps_its_own_sums(caplog):
+    class Fickle(Summing):
+        def forward(self, lq: Tensor) -> Tensor:
+            return super().forward(lq) + (0 if lq.shape[-1] in (40, 104) else lq.mean())
+
+    caplog.set_level(logging.DEBUG)
+    Upscaler(Fickle(contrast), tile=24)(uneven(88, 200))
+    assert "does not sum over all tiles alike" in caplog.text
+
+
+def test_what_cannot_be_watched_keeps_its_own_sums():
+    class Fixed(Summing):
+        def forward(self, lq: Tensor) -> Tensor:
+            if min(lq.shape[-2:]) < 50:
+                raise RuntimeError("too small")
+            return super().forward(lq)
+
+    assert Upscaler(Fixed(contrast), tile=24)(uneven()).shape == (220, 262, 3)
+
+
+def test_tiles_of_imdn_are_near_to_the_whole():
+    network = build("IMDN", 2, num_blocks=3)
+    image = uneven()
+    assert difference(network, image, tile=24) * 20 < own_sums(network, image)
