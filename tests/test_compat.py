@@ -74,6 +74,7 @@ def test_pytorch_has_the_attributes_of_modules_operators_and_workers():
         require(nn.Module(), name, "torch", f"compat.pytorch.{ours}")
     for name in ("_scale", "_growth_tracker"):
         require(torch.amp.GradScaler("cpu"), name, "torch", "compat.pytorch.scaler_tensors")
+    require(ops.aten, "_scaled_dot_product_flash_attention_for_cpu", "torch", "compat.pytorch.attention_on_cpu")
     require(ops.aten.relu_.default, "_schema", "torch", "compat.pytorch.is_mutable")
     from srtoolbox.compat import pytorch
 

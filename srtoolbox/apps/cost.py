@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from rich.table import Table
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from srtoolbox.compat.pytorch import attention_on_cpu
 from srtoolbox.config import Config
 from srtoolbox.engine.device import select_device
 from srtoolbox.errors import ConfigError, RunError
@@ -56,6 +57,10 @@ class Cost(NamedTuple):
     output: tuple[int, ...]
 
 
+def _attention_flops(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: object, **__: object) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
 def measure(network: nn.Module, shape: Sequence[int], device: torch.device, runs: int = 10) -> Cost:
     """Return the cost of a network, run on noise.
 
@@ -68,7 +73,7 @@ def measure(network: nn.Module, shape: Sequence[int], device: torch.device, runs
     network = network.eval().to(device)
     x = torch.rand(*shape, generator=torch.Generator().manual_seed(0)).to(device)
     with torch.no_grad():
-        with FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False, custom_mapping={attention_on_cpu: _attention_flops}) as counter:
             output = network(x)
         size = tuple(output.shape)
         del output

@@ -104,6 +104,9 @@ def end_captures_in(pool: tuple[int, int], device: torch.device) -> None:
 disable_current_modes = _disable_current_modes
 """A context without any dispatch mode: a mode's own work must not come back to it."""
 
+attention_on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+"""The operator of attention on the CPU, which torch's own counter of operations does not know."""
+
 
 class DispatchMode(TorchDispatchMode):
     """Runs each operator by `run`, without importing torch's compiler, which takes seconds."""

@@ -50,6 +50,21 @@ def test_peak_memory_is_what_lives_at_once(depth: int) -> None:
         assert cost.peak_bytes == alive * FEATURE_MAP + resident
 
 
+class Attention(nn.Module):
+    """Each pixel attends to all, by PyTorch's own function."""
+
+    scale, in_channels, colour = 1, 1, "y"
+    size_multiple, receptive_field = 1, None
+
+    def forward(self, lq: torch.Tensor) -> torch.Tensor:
+        pixels = lq.flatten(2)[..., None]  # (N, heads, pixels, F)
+        return nn.functional.scaled_dot_product_attention(pixels, pixels, pixels).view(lq.shape)
+
+
+def test_attention_is_two_products_of_matrices() -> None:
+    assert measure(Attention(), (1, 1, 8, 8), CPU, runs=1).macs == 2 * 64 * 64
+
+
 def test_scales_with_the_area() -> None:
     network = NETWORKS.build(dict(type="ESPCN", scale=3))
     small, large = (measure(network, (1, 1, side, side), CPU, runs=1) for side in (16, 32))
