@@ -23,6 +23,7 @@ AUTHORS_NAMES = {
     "FSRCNN": "yjn870's names",
     "IMDN": "its authors' names",
     "MSRResNet": "BasicSR's names",
+    "OmniSR": "its authors' names",
     "PAN": "its authors' names",
     "RCAN": "its authors' names",
     "RDN": "its authors' names",

@@ -51,6 +51,14 @@ def rcan(scale: int, num_groups: int, num_blocks: int, reduction: int, **options
     return Row(config, "RCAN.RCAN", {**theirs, "reduction": reduction, **options}, sizes, written=rcan_as_written)
 
 
+def omnisr(scale: int, num_groups: int, num_blocks: int, window_size: int, pe: bool = True, bias: bool = True) -> Row:
+    config = {"type": "OmniSR", "scale": scale, "num_features": 8, "num_groups": num_groups, "num_blocks": num_blocks}
+    theirs = {"num_feat": 8, "res_num": num_groups, "block_num": num_blocks, "window_size": window_size}
+    more = {"pe": pe, "bias": bias}
+    window = {"window_size": window_size} if pe else {}
+    return Row({**config, **window, **more}, "OmniSR.OmniSR", {**theirs, **more, "up_scale": scale})
+
+
 def safmn(scale: int, num_features: int, num_blocks: int, ffn_scale: float = 2.0) -> Row:
     config = {"type": "SAFMN", "scale": scale, "num_features": num_features, "num_blocks": num_blocks}
     theirs = {"dim": num_features, "n_blocks": num_blocks, "ffn_scale": ffn_scale, "upscaling_factor": scale}
@@ -88,6 +96,8 @@ def plksr(kind: str, scale: int, **options: object) -> Row:
 
 
 ROWS = {
+    "OmniSR_x3": omnisr(3, 1, 2, 4, bias=False),
+    "OmniSR_x4": omnisr(4, 2, 1, 8),
     "RCAN_x1_unshuffled": rcan(1, 1, 2, 16, unshuffle_mod=True, norm=False),
     "RCAN_x2_unshuffled": rcan(2, 1, 2, 4, unshuffle_mod=True),
     "RCAN_x2_no_mean": rcan(2, 2, 1, 8, norm=False),
@@ -111,6 +121,7 @@ ROWS = {
     "SPAN_x4_neosr": span(4, 8, norm=False),
 }
 MORE_ROWS = {
+    "OmniSR_x1": omnisr(1, 1, 1, 8, pe=False),
     "SRFormer_x4_real": srformer(4, "nearest+conv", resi_connection="3conv"),
     "SRFormer_x1": srformer(1, "", colour="y"),
     "SwinIR_x8_luma": swinir(8, "pixelshuffle", colour="y"),
