@@ -55,7 +55,7 @@ class EDSR(Centred):
 
     scales = (1, 2, 3, 4, 8)
     repeated_block = ScaledResidualBlock
-    hidden_arguments: ClassVar = {"residual_scaling": (0.1, 1.0), "img_range": (255.0, 1.0)}
+    hidden_arguments: ClassVar = {"residual_scaling": (0.1, 1.0)}
 
     def __init__(
         self,
