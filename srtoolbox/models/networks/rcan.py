@@ -70,7 +70,7 @@ class RCAN(Centred):
     """Residual groups under a long skip, sub-pixel steps, a last convolution.
 
     The defaults are the paper's, 15.6 M parameters at x4. The channel attention sees the whole
-    image, so there is no receptive field: tiles are not restored exactly as the whole.
+    image, so there is no receptive field.
 
     Args:
         scale: 1, 2, 3, 4 or 8.
