@@ -1,0 +1,26 @@
+"""SwinIR x2 on DIV2K: L1, LQ crops of 48, batches of 32, 500 000 iterations, EMA.
+
+DIV2K as an LMDB first: python tools/convert_lmdb.py data/DIV2K/DIV2K_train_HR --scale 2 -o data/DIV2K/X2
+"""
+
+_base_ = ['../_base_/runtime.py', '../_base_/datasets/benchmarks_x2.py']
+scale = 2
+model = dict(
+    type='Restorer',
+    generator=dict(type='SwinIR', scale=scale),
+    losses=dict(pixel=dict(type='L1Loss')),
+)
+max_iters = 500_000
+optim = dict(generator=dict(
+    optimizer=dict(type='Adam', lr=2e-4),
+    scheduler=dict(type='MultiStepLR', milestones=[250_000, 400_000, 450_000, 475_000], gamma=0.5),
+))
+data = dict(train=dict(
+    dataset=dict(
+        type='PairedDataset', gt=f'{data_root}/DIV2K/X{scale}/gt.lmdb', lq=f'{data_root}/DIV2K/X{scale}/lq.lmdb',
+        scale=scale, gt_size=48 * scale,
+        transforms=[dict(type='RandomHorizontalFlip'), dict(type='RandomVerticalFlip'), dict(type='RandomTranspose')],
+    ),
+    batch_size=32,
+))
+hooks = dict(ema=dict(type='EMAHook', decay=0.999), checkpoint=dict(best=['set5/psnr', 'set5/ssim']))
