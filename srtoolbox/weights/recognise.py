@@ -48,7 +48,6 @@ UNSUPPORTED = (
 NO_NETWORK_HERE = (
     ("layers.0.residual_group.overlap_attn.*", "HAT"),
     ("layers.0.residual_group.blocks.0.attn.logit_scale", "Swin2SR"),
-    ("layers.0.blocks.0.attn.* before_RG.*", "DAT"),
     ("encoder_level1.0.attn.qkv.weight", "Restormer"),
     ("intro.weight encoders.0.0.conv1.weight", "NAFNet"),
     ("1.sub.0.res.0.weight", "SRResNet of 2018 (its body ends with a convolution)"),

@@ -95,6 +95,16 @@ def plksr(kind: str, scale: int, **options: object) -> Row:
     return Row(config, f"PLKSR.{kind}", theirs)
 
 
+def dat(scale: int, upsampler: str, **others: Any) -> Row:
+    """A small DAT, whose groups have shifted windows in the third and in the first block."""
+    shared = {"num_heads": [2, 6], "split_size": [2, 4], "expansion_factor": 2.0, "upsampler": upsampler, **others}
+    config = {"type": "DAT", "scale": scale, "num_features": 36, "depths": [3, 2], **shared}
+    theirs = {"upscale": scale, "embed_dim": 36, "depth": [3, 2], **shared}
+    if theirs.pop("colour", "rgb") == "y":
+        theirs["in_chans"] = 1
+    return Row(config, "DAT.DAT", theirs, ((16, 12), (13, 10), (5, 7)))
+
+
 ROWS = {
     "OmniSR_x3": omnisr(3, 1, 2, 4, bias=False),
     "OmniSR_x4": omnisr(4, 2, 1, 8),
@@ -103,6 +113,7 @@ ROWS = {
     "RCAN_x2_no_mean": rcan(2, 2, 1, 8, norm=False),
     "RCAN_x3": rcan(3, 2, 2, 16),
     "RCAN_x4": rcan(4, 3, 1, 4),
+    "DAT_x2": dat(2, "pixelshuffle"),
     "SAFMN_x2": safmn(2, 36, 2),
     "SAFMN_x4": safmn(4, 12, 3, 1.75),
     "SRFormer_x3": srformer(3, "pixelshuffle"),
@@ -124,6 +135,9 @@ MORE_ROWS = {
     "OmniSR_x1": omnisr(1, 1, 1, 8, pe=False),
     "SRFormer_x4_real": srformer(4, "nearest+conv", resi_connection="3conv"),
     "SRFormer_x1": srformer(1, "", colour="y"),
+    "DAT_x1_luma": dat(1, "pixelshuffledirect", colour="y"),
+    "DAT_x3_light": dat(3, "pixelshuffledirect", resi_connection="3conv", split_size=[8, 2]),
+    "DAT_x4": dat(4, "pixelshuffle", qkv_bias=False, expansion_factor=1.5),
     "SwinIR_x8_luma": swinir(8, "pixelshuffle", colour="y"),
     "SwinIR_x4_real": swinir(4, "nearest+conv"),
     "SwinIR_x8_real": swinir(8, "nearest+conv"),
@@ -149,6 +163,9 @@ def randomised(network: nn.Module) -> nn.Module:
             parameter.copy_(noise / math.sqrt(parameter[0].numel()))
         else:
             parameter.add_(0.3 * noise)
+    for key, statistic in network.named_buffers():
+        if "running_" in key:
+            statistic.add_(0.3 * torch.rand(statistic.shape, generator=generator))
     return network.eval()
 
 

@@ -24,7 +24,7 @@ def randomised(network: nn.Module) -> nn.Module:
     """With parameters and statistics that all matter."""
     generator = torch.Generator().manual_seed(7)
     for key, value in network.state_dict().items():
-        if value.is_floating_point():
+        if value.is_floating_point() and "rpe_biases" not in key:  # DAT's are the size of its windows
             noise = torch.rand(value.shape, generator=generator)
             value.copy_(noise + 0.5 if "var" in key else (noise - 0.4) * 0.3)
     return network.eval().requires_grad_(False)
@@ -153,6 +153,7 @@ OURS = [
     {"type": "SPAN", "scale": 2, "num_features": 8, "num_blocks": 2, "fused": True, "colour": "y"},
     {"type": "SRVGGNetCompact", "scale": 4, "num_features": 8, "num_blocks": 3, "colour": "y"},
     {"type": "SRFormer", "scale": 2, "num_features": 8, "depths": [1, 2], "num_heads": [2, 4], "window_size": 6},
+    {"type": "DAT", "scale": 4, "num_features": 32, "depths": [2], "num_heads": [2], "split_size": [4, 2]},
     {"type": "SwinIR", "scale": 3, "num_features": 8, "depths": [1, 2], "num_heads": [2, 4], "window_size": 4},
     {"type": "SwinIR", "scale": 1, "num_features": 8, "depths": [1], "num_heads": [2], "mlp_ratio": 1.5, "colour": "y"},
 ]
