@@ -3,10 +3,10 @@
 Lee, Yun, Ro: "Partial large kernel CNNs for efficient super-resolution" (2024, arXiv:2404.11848).
 RealPLKSR is neosr's variant of it for real photographs: Mish, and a normalisation in each block.
 
-state_dict, the authors' (neosr's): `feats.0`; `feats.N` (N from 1) with `channe_mixer.{0,2}`
-(`channel_mixer.{0,2}`), `lk.conv`, `attn.f.0`, `refine`, in RealPLKSR `norm` or `layer_norm`; the last
-`feats.N`; with DySample `to_img.{offset,scope,end_conv}` and its constant `to_img.init_pos`; each `.weight`
-and `.bias`.
+state_dict, the authors' and neosr's: `feats.0`; `feats.N` (N from 1) with `channe_mixer.{0,2}`,
+in RealPLKSR `channel_mixer.{0,2}`, `lk.conv`, `attn.f.0`, `refine`, in RealPLKSR `norm` or
+`layer_norm`; the last `feats.N`; with DySample `to_img.{offset,scope,end_conv}`; each `.weight` and
+`.bias`; and DySample's constant `to_img.init_pos`.
 """
 
 from __future__ import annotations

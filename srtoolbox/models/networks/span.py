@@ -3,9 +3,9 @@
 Wan, Yu, Li, Chen, Zou, Liu, Yin, Zuo: "Swift parameter-free attention network for efficient
 super-resolution" (CVPRW 2024, arXiv:2311.12770), winner of NTIRE 2024's challenge on efficient SR.
 
-state_dict, the authors': `conv_1`, `block_N.{c1_r,c2_r,c3_r}` (N from 1), `conv_2`, each a convolution
-of branches `sk`, `conv.{0,1,2}` with `eval_conv`, what they come to; `conv_cat`, `upsampler.0`; each
-`.weight` and `.bias`. Fused, `eval_conv` alone. `no_norm`, a zero of neosr's, where no mean is taken off.
+state_dict, the authors': `conv_1`, `block_N.{c1_r,c2_r,c3_r}` (N from 1) and `conv_2`, each with the
+branches `sk` and `conv.{0,1,2}`, and `eval_conv`, what they come to; `conv_cat`, `upsampler.0`; each
+`.weight` and `.bias`. Fused: `eval_conv` alone. `no_norm`, neosr's, where no mean is taken off.
 """
 
 from __future__ import annotations
