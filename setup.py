@@ -58,6 +58,7 @@ setup(
         "metrics": ["pyiqa>=0.1.14"],
         "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],
         "safetensors": ["safetensors>=0.4"],
+        "spandrel": ["spandrel>=0.4"],  # opens files of about forty more architectures
         "video": ["av>=14"],
         "wandb": ["wandb>=0.18"],
         "test": [
@@ -69,6 +70,7 @@ setup(
             "ruff",
             "zstandard>=0.22",
             "safetensors>=0.4",
+            "spandrel>=0.4",
             "onnx>=1.17",
             "onnxruntime>=1.20",
             "onnxscript>=0.5",

@@ -60,6 +60,16 @@ def without_memory() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def without_drawing() -> Iterator[None]:
+    """Make modules whose weights are zeros in place of random numbers: others are to be loaded.
+
+    Drawing takes most of the time for a large network.
+    """
+    with _Zeros():
+        yield
+
+
 # what gives a value to Python, or has a size that only the values tell
 _READS = {
     **{getattr(Tensor, name): f".{name}()" for name in ("item", "tolist", "cpu", "numpy", "nonzero", "masked_select")},
@@ -144,4 +154,16 @@ class _Undrawn(TorchFunctionMode):
             tensor = args[0] if args else kwargs.get("tensor", kwargs.get("input"))
             if tensor.is_meta:
                 return tensor
+        return func(*args, **kwargs)
+
+
+class _Zeros(TorchFunctionMode):
+    """Fills with zeros what would be filled with random numbers."""
+
+    def __torch_function__(
+        self, func: Callable, types: object, args: tuple = (), kwargs: Mapping[str, Any] | None = None
+    ) -> object:
+        kwargs = kwargs or {}
+        if func is Tensor.normal_ or func is Tensor.uniform_:
+            return args[0].zero_()
         return func(*args, **kwargs)

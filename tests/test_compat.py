@@ -111,6 +111,28 @@ def test_the_tensors_of_a_gradient_scaler_and_a_module_are_its_own():
     assert not pytorch.is_persistent(module[0], "other")
 
 
+def test_spandrel_has_what_runs_a_module():
+    from srtoolbox.compat.spandrel import call_of
+    from srtoolbox.features.torchvision import torchvision_models
+    from srtoolbox.models.networks.spandrel import is_installed
+
+    if not is_installed():
+        pytest.skip("needs the extra 'spandrel'")
+    torchvision_models()
+    import spandrel
+    import torch
+
+    if "_call_fn" not in inspect.getsource(spandrel.ImageModelDescriptor.__init__):
+        pytest.fail(GONE.format("spandrel", "_call_fn", "compat.spandrel.call_of"))
+    size = spandrel.SizeRequirements()
+    module, image = torch.nn.Conv2d(3, 3, 1), torch.rand(1, 3, 4, 4)
+    kinds = dict(purpose="SR", tags=[], supports_half=True, supports_bfloat16=True, scale=1, input_channels=3)
+    descriptor = spandrel.ImageModelDescriptor(
+        module, module.state_dict(), None, output_channels=3, size_requirements=size, **kinds
+    )
+    assert torch.equal(call_of(descriptor)(module, image), module(image))
+
+
 def test_a_capture_that_broke_off_is_ended_in_the_allocator(monkeypatch):
     import torch
 

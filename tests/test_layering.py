@@ -60,6 +60,7 @@ ONLY_IN = {
     "onnxruntime": {"apps", "weights"},
     "av": {"apps", "plots"},
     "safetensors": {"io"},
+    "spandrel": {"compat", "models.networks", "weights"},
     "zstandard": {"data"},
     "torchvision": {"features"},
     "matplotlib": {"plots"},

@@ -143,6 +143,8 @@ def _fused_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def plain_names(kind: str) -> str:
     """Describe the names in a bare state_dict of a network here."""
+    if kind == "Spandrel":
+        return "spandrel's names"
     return f"{AUTHORS_NAMES[kind]}, which are ours" if kind in AUTHORS_NAMES else "our names"
 
 
@@ -154,8 +156,8 @@ def _averaged_weights(source: str | Path, trained: NetworkFile) -> NetworkFile |
 
 
 def _bare_state(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors under the names of the network inside an Adapter."""
-    if config["type"] != "Adapter":
+    """Return the tensors under the names of the network inside an Adapter, or of spandrel."""
+    if config["type"] not in ("Adapter", "Spandrel"):
         return dict(tensors)
     inner = {key.removeprefix("network."): value for key, value in tensors.items()}
     return _bare_state(config["network"], inner) if config.get("network") else inner

@@ -51,7 +51,7 @@ def starting_weights(
             return as_named  # a part of an unknown network has the names of the run's
     renamed = rename_like(own, network.tensors)
     if _fits_in_part(own, renamed):
-        network = _examine(network, source)
+        network = _examine(network, source) if network.is_tried else network
         _compare(source, network.config, config)
     if network.sentence:
         LOGGER.info("%s: %s", Path(source).name, network.sentence)

@@ -143,7 +143,7 @@ def _foreign(
             raise
         raise CheckpointError(f"{error}\nIt does not fit the {config['type']} given either: {fault}") from None
     assumed = assumed._replace(warnings=remarks)
-    return examine(source, assumed, weights) if trial else assumed
+    return examine(source, assumed, weights) if trial and assumed.is_tried else assumed
 
 
 def build_network(file: NetworkFile, device: str | torch.device = "cpu") -> nn.Module:

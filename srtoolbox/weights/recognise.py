@@ -15,6 +15,7 @@ from srtoolbox.devices import without_memory
 from srtoolbox.errors import CheckpointError, ConfigError
 from srtoolbox.registry import NETWORKS
 from srtoolbox.text import counted
+from srtoolbox.weights.by_spandrel import advice_to_install, family_of, open_by_spandrel, refuse
 from srtoolbox.weights.formats import Arguments, Layout, Misfit, State, Unsure, families, fits, rename, without
 from srtoolbox.weights.state_dicts import differences, group_keys
 
@@ -45,13 +46,7 @@ UNSUPPORTED = (
     ("features.0.weight classifier.{n}.weight", _CLASSIFIER.format("a VGG or AlexNet")),
     ("(model.)?diffusion_model.*", "a diffusion model"),
 )
-NO_NETWORK_HERE = (
-    ("layers.0.residual_group.overlap_attn.*", "HAT"),
-    ("layers.0.residual_group.blocks.0.attn.logit_scale", "Swin2SR"),
-    ("encoder_level1.0.attn.qkv.weight", "Restormer"),
-    ("intro.weight encoders.0.0.conv1.weight", "NAFNet"),
-    ("1.sub.0.res.0.weight", "SRResNet of 2018 (its body ends with a convolution)"),
-)
+NO_NETWORK_HERE = (("1.sub.0.res.0.weight", "SRResNet of 2018 (its body ends with a convolution)"),)
 
 
 class Contents(NamedTuple):
@@ -119,6 +114,8 @@ class ForeignNetwork(NamedTuple):
     sentence: str = ""
     """'ESRGAN, old key layout, x4, 23 blocks, EMA weights'; '' where the user has said it."""
     warnings: tuple[str, ...] = ()  # they go on after the file's name
+    is_tried: bool = True
+    """False: it changes images by intent, and a trial on a photograph says nothing."""
 
 
 def recognise(
@@ -151,7 +148,27 @@ def recognise(
                 f"here; say it: upscale --scale N, load_network(..., scale=N), or an x2 in the "
                 f"file's name"
             ) from None
-    raise CheckpointError(f"{source}: {'; '.join(reasons) or _describe_unknown(contents.tensors)}")
+    return _elsewhere(contents, source, scale, "; ".join(reasons))
+
+
+def _elsewhere(contents: Contents, source: str, scale: int | None, fault: str) -> ForeignNetwork:
+    """Return what spandrel makes of tensors that are no network's here; `fault` says why, or ''."""
+    for marks, description in UNSUPPORTED:
+        if fits(marks, contents.tensors):
+            raise CheckpointError(f"{source}: {fault or f'looks like {description}'}")
+    refuse(contents.tensors, source)
+    try:
+        opened = open_by_spandrel(contents.tensors, source)
+    except CheckpointError as error:
+        raise CheckpointError(f"{source}: {fault}") if fault else error from None
+    if opened is None:
+        advice = advice_to_install(contents.tensors)
+        text = fault or _describe_unknown(contents.tensors)
+        raise CheckpointError(f"{source}: {text}{f'; {advice}' if advice else ''}")
+    if scale not in (None, opened.config["scale"]):
+        raise CheckpointError(f"{source}: {opened.words[0]} that upscales x{opened.config['scale']}, not x{scale}")
+    sentence = ", ".join([*opened.words, *(["EMA weights"] if contents.averaged else [])])
+    return ForeignNetwork(opened.config, opened.tensors, sentence, is_tried=opened.is_tried)
 
 
 def our_names(state: State) -> State | None:
@@ -232,10 +249,9 @@ def _sentence(layout: Layout, arguments: Arguments, is_averaged: bool) -> str:
 
 
 def _describe_unknown(tensors: State) -> str:
-    for marks, description in UNSUPPORTED:
-        if fits(marks, tensors):
-            return f"looks like {description}"
-    for marks, name in NO_NETWORK_HERE:
+    family = family_of(tensors)
+    known = (*NO_NETWORK_HERE, *([(family.marks, family.architecture)] if family else []))
+    for marks, name in known:
         if fits(marks, tensors):
             return f"looks like {name}, which has no network here"
     groups = group_keys(tensors)

@@ -18,11 +18,11 @@ from srtoolbox.cli import main
 from srtoolbox.errors import OptionError, SrtoolboxError
 from srtoolbox.image import read_image, rgb_to_y, to_tensor, write_image
 from srtoolbox.inference.restore import restore, upscale_whole
-from srtoolbox.interfaces import facts_of, network_kind
+from srtoolbox.interfaces import facts_of
 from srtoolbox.io.tensor_files import save_tensors
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize, upsampling_kernel
-from tests.models.networks.small import small_config
+from tests.models.networks.small import GENERATORS, small_config
 
 DOCS = Path(__file__).parents[2] / "docs/export.md"
 
@@ -215,9 +215,6 @@ def test_wrong_arguments(argv, message, capsys) -> None:
     with pytest.raises(SystemExit):
         main(["export", *argv])
     assert message in capsys.readouterr().err
-
-
-GENERATORS = [name for name in NETWORKS if network_kind(NETWORKS.get(name)) == "generator"]
 
 
 @pytest.mark.slow

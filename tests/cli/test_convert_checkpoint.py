@@ -11,14 +11,13 @@ from safetensors.torch import load_file
 
 from srtoolbox.cli import main
 from srtoolbox.errors import CheckpointError
-from srtoolbox.interfaces import network_kind
 from srtoolbox.io.tensor_files import load_tensors, save_safetensors
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights.checkpoint import save_checkpoint
 from srtoolbox.weights.convert import AUTHORS_NAMES, plain_names
 from srtoolbox.weights.load import load_network
 from srtoolbox.weights.recognise import LAYOUTS
-from tests.models.networks.small import small_config
+from tests.models.networks.small import GENERATORS, small_config
 
 X = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(5))
 RRDB = {"type": "RRDBNet", "scale": 4, "num_features": 8, "growth_channels": 4, "num_blocks": 2}
@@ -185,7 +184,7 @@ def test_a_checkpoint_without_averaged_weights_gets_none(tmp_path: Path, capsys:
     assert set(torch.load(tmp_path / "y.pth", weights_only=True)["networks"]) == {"generator"}
 
 
-@pytest.mark.parametrize("name", sorted(name for name in NETWORKS if network_kind(NETWORKS.get(name)) == "generator"))
+@pytest.mark.parametrize("name", GENERATORS)
 def test_plain_says_whose_names_they_are(name: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """The authors', where one of the layouts that are known of other projects has our own names."""
     ours = save(tmp_path / "ours.pth", small_config(name, 2))

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import rgb_to_y, rgb_to_ycbcr, to_image, to_tensor
 from srtoolbox.inference.restore import evaluation, restore, upscale_whole
-from srtoolbox.interfaces import network_kind
 from srtoolbox.models.networks.bicubic import Bicubic
 from srtoolbox.models.networks.espcn import ESPCN
 from srtoolbox.models.networks.srresnet import SRResNet
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize
+from tests.models.networks.small import GENERATORS
 
 
 class Window(nn.Module):
@@ -35,9 +35,6 @@ class BicubicLuma(Bicubic):
     """Bicubic as a Y network: must give the same image as bicubic in RGB."""
 
     in_channels, colour = 1, "y"
-
-
-GENERATORS = [name for name in NETWORKS if network_kind(NETWORKS.get(name)) == "generator"]
 
 
 @pytest.mark.parametrize("name", GENERATORS)

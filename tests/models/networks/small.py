@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from srtoolbox.interfaces import network_kind
 from srtoolbox.registry import NETWORKS
 
 SMALL: dict[str, Any] = {
@@ -30,6 +31,9 @@ SMALL_OF: dict[str, dict[str, Any]] = {
     "SwinIR": {"num_features": 12, "depths": [2, 1], "num_heads": [2, 2]},
 }
 """By the network, for what needs other values or has other arguments."""
+
+GENERATORS = [name for name in NETWORKS if network_kind(NETWORKS.get(name)) == "generator" and name != "Spandrel"]
+"""Networks that upscale; `Spandrel` is made of a file's tensors, see tests/weights/test_by_spandrel.py."""
 
 
 def small_arguments(name: str) -> dict[str, Any]:

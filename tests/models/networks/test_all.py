@@ -15,12 +15,10 @@ from torch import nn
 from srtoolbox.devices import without_memory
 from srtoolbox.errors import ConfigError
 from srtoolbox.inference.tiling.receptive_field import receptive_field_of
-from srtoolbox.interfaces import network_kind
 from srtoolbox.registry import NETWORKS
-from tests.models.networks.small import small_arguments, small_config
+from tests.models.networks.small import GENERATORS, small_arguments, small_config
 
 SCALES = (1, 2, 3, 4, 8)
-GENERATORS = [name for name in NETWORKS if network_kind(NETWORKS.get(name)) == "generator"]
 
 
 def possible(name: str) -> list[int]:
