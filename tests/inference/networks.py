@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srtoolbox.registry import NETWORKS
@@ -48,3 +49,19 @@ class Hungry(Smooth):
         if lq.shape[-1] * lq.shape[-2] > self.limit:
             raise self.error
         return super().forward(lq)
+
+
+class Windows(nn.Module):
+    """Attends in windows of 8 x 8 pixels."""
+
+    scale, in_channels, colour, size_multiple, padded_multiple, receptive_field = 2, 3, "rgb", 1, 8, None
+
+    def forward(self, lq: Tensor) -> Tensor:
+        height, width = lq.shape[2:]
+        image = F.pad(lq, (0, -width % 8, 0, -height % 8))
+        cells = image.unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).permute(0, 2, 4, 3, 5, 1)
+        pixels = cells.flatten(3, 4).flatten(0, 2)
+        attended = (pixels @ pixels.transpose(1, 2)).softmax(-1) @ pixels + pixels.mean(1, keepdim=True)
+        rows = (attended + F.normalize(pixels, dim=-1)).view(cells.shape) / 3
+        result = rows.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)[..., :height, :width]
+        return result.repeat_interleave(2, 2).repeat_interleave(2, 3)

@@ -15,7 +15,7 @@ from srtoolbox.inference import upscaler
 from srtoolbox.inference.restore import AutocastRestore
 from srtoolbox.inference.tiling.statistics import NO_SUMS, find_sums, measure_statistics
 from srtoolbox.inference.upscaler import Upscaler
-from tests.inference.networks import build
+from tests.inference.networks import Windows, build
 
 
 def contrast(features: Tensor) -> Tensor:
@@ -134,19 +134,7 @@ def own_sums(network: nn.Module, image: np.ndarray) -> int:
 
 
 def test_windows_of_attention_are_no_sums_over_the_image():
-    class Windows(Summing):
-        def forward(self, lq: Tensor) -> Tensor:
-            count, _, height, width = lq.shape
-            image = F.pad(lq, (0, -width % 8, 0, -height % 8))
-            cells = image.unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).permute(0, 2, 4, 3, 5, 1).flatten(0, 2)
-            pixels = cells.flatten(1, 2)
-            attended = (pixels @ pixels.transpose(1, 2)).softmax(-1) @ pixels + pixels.mean(1, keepdim=True)
-            attended = attended + F.normalize(pixels, dim=-1)
-            rows = attended.view(count, image.shape[2] // 8, image.shape[3] // 8, 8, 8, 3)
-            image = rows.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)[..., :height, :width]
-            return image.repeat_interleave(2, 2).repeat_interleave(2, 3)
-
-    assert not find_sums(AutocastRestore(Windows(contrast), "fp32")).axes
+    assert not find_sums(AutocastRestore(Windows(), "fp32")).axes
 
 
 def test_what_sums_otherwise_at_other_sizes_keeps_its_own_sums(caplog):

@@ -23,7 +23,7 @@ from srtoolbox.models.networks.espcn import ESPCN
 from srtoolbox.models.networks.srcnn import SRCNN
 from srtoolbox.models.networks.vdsr import VDSR
 from srtoolbox.resize import imresize
-from tests.inference.networks import Mean, build
+from tests.inference.networks import Mean, Windows, build
 from tests.models.networks.test_all import CASES
 
 CPU = torch.device("cpu")
@@ -143,6 +143,13 @@ def test_networks_that_see_everything_are_faded(axis, monkeypatch):
     line = result[:, 200, 0] / 65535
     assert np.abs(np.diff(line)).max() < 0.01  # a hard seam would be a step of about a fifth
     assert line[-1] - line[0] > 0.3
+
+
+@pytest.mark.parametrize("options", [{}, {"overlap": 9}])
+def test_windows_of_attention_lie_in_tiles_as_in_the_whole(photo, options):
+    image = photo[:117, :131]
+    expected = Upscaler(Windows(), tile=None)(image).astype(int)
+    assert np.abs(Upscaler(Windows(), tile=20, **options)(image) - expected).max() <= 1
 
 
 def test_a_constant_stays_constant_under_the_fading():

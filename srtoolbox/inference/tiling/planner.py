@@ -15,7 +15,7 @@ from srtoolbox.inference.restore import PIECE
 from srtoolbox.inference.tiling import COSTLY, NEAR, Margin, Margins, TileGrid, cut_axis, round_up
 from srtoolbox.inference.tiling.memory import MemoryModel, free_bytes, shortage_as_error
 from srtoolbox.inference.tiling.receptive_field import CHROMA, receptive_field_of
-from srtoolbox.interfaces import Opaque, Splittable, facts_of
+from srtoolbox.interfaces import Opaque, Splittable, facts_of, unwrap
 from srtoolbox.logger import LOGGER
 from srtoolbox.text import first_line
 
@@ -46,6 +46,11 @@ class Overlap(NamedTuple):
         axes = zip(size, tile, strict=True)
         rows, columns = (cut_axis(*axis, **cut, fade=self.is_faded, is_fixed=is_fixed) for axis in axes)
         return TileGrid(rows, columns, batch)
+
+
+def tile_multiple(network: nn.Module) -> int:
+    """Return what divides starts and sides of tiles: windows of attention lie in them as in the whole."""
+    return math.lcm(facts_of(network).size_multiple, getattr(unwrap(network), "padded_multiple", 1))
 
 
 def fixed_overlap(network: nn.Module, overlap: int | None = None) -> Overlap | None:
@@ -209,7 +214,7 @@ class TilePlanner:
 
     def _overlaps(self) -> list[Overlap]:
         """Return how windows may overlap, the best first."""
-        multiple = facts_of(self.network).size_multiple
+        multiple = tile_multiple(self.network)
         if self.overlap is not None:
             return [Overlap(self.overlap, multiple, True)]
         field, faded = receptive_field_of(self.network), Overlap(FEATHER, multiple, True)

@@ -1,0 +1,101 @@
+"""Tiles against the whole, for networks that see the whole image: what remains at an overlap, and with which sums.
+
+A line for each overlap (pixels) and each way to come by the sums over the whole image: `own`, each tile has its own;
+`1`, `2`, learned in as many rounds over all tiles and given to them; `-`, the network has none. Then, in levels
+of 8 bit, `seam`: the largest step across a tile's border in tiles minus whole, a mean over 8 pixels along the border;
+`largest` and `mean`: the difference at a pixel; and PSNR between the two.
+
+Networks are files of weights, of any project that the toolbox opens, or names of the registry with their arguments:
+these get random weights, whose layers have unit gain, so that what is far away counts at least as in a trained network.
+
+`python tools/benchmarks/tiles.py IMDN_x4.pth "SwinIR(scale=2, num_features=60)" [--tile 96] [--overlaps 16 32]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import skimage.data
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srtoolbox import load_network
+from srtoolbox.image import to_tensor
+from srtoolbox.inference.restore import AutocastRestore
+from srtoolbox.inference.tiling import Source, TileGrid, float_bands
+from srtoolbox.inference.tiling.planner import Overlap, tile_multiple
+from srtoolbox.inference.tiling.statistics import find_sums, measure_statistics
+from srtoolbox.registry import NETWORKS
+
+ALONG = 8  # pixels of a border over which a step is averaged
+
+
+def build(text: str) -> nn.Module:
+    """The network of a file, or of a name and arguments with random weights."""
+    if Path(text).is_file():
+        return load_network(text).eval()
+    call = ast.parse(text, mode="eval").body
+    assert isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+    torch.manual_seed(0)
+    network = NETWORKS.build(
+        {"type": call.func.id} | {each.arg: ast.literal_eval(each.value) for each in call.keywords}
+    )
+    network.eval()
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
+    return network
+
+
+def seam(difference: Tensor, grid: TileGrid, scale: int) -> float:
+    """The largest step across a border of a tile or of a cross-fade."""
+    largest = 0.0
+    for axis, tiles in ((2, grid.rows), (3, grid.columns)):
+        lines = difference.movedim(axis, -1)
+        for tile in tiles[1:]:
+            for place in (0, tile.fade_in // 2, tile.fade_in):
+                at = (tile.keep_start + place) * scale
+                step = (lines[..., at] - lines[..., at - 1]).flatten(0, 1)
+                largest = max(largest, F.avg_pool1d(step, ALONG, 1).abs().max().item())
+    return largest
+
+
+def rows(network: nn.Module, size: tuple[int, int], tile: int, overlaps: list[int]) -> Iterator[str]:
+    """Lines of the table."""
+    image = skimage.data.chelsea()[: size[0], : size[1]]
+    run, source = AutocastRestore(network, "fp32"), Source(image, torch.device("cpu"))
+    sums, whole = find_sums(run), run(to_tensor(image))
+    for overlap in overlaps:
+        grid = Overlap(overlap, tile_multiple(network), True).grid(size, (tile, tile))
+        for rounds in (0, 1, 2) if sums.axes else (0,):
+            given = measure_statistics(run, sums, source, grid, rounds) if rounds else run
+            tiles = torch.cat(list(float_bands(given, source, network.scale, grid)), 2)
+            difference = 255 * (tiles - whole)
+            psnr = 10 * torch.log10(255**2 / difference.square().mean())
+            names = f"{overlap} | {rounds or ('own' if sums.axes else '-')}"
+            values = seam(difference, grid, network.scale), difference.abs().max(), difference.abs().mean()
+            yield f"| {names} | " + " | ".join(f"{value:.3f}" for value in values) + f" | {psnr:.1f} |"
+
+
+@torch.inference_mode()
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("networks", nargs="+", metavar="FILE_OR_NAME")
+    parser.add_argument("--tile", type=int, default=96)
+    parser.add_argument("--overlaps", type=int, nargs="+", default=[16, 32])
+    parser.add_argument("--size", type=int, nargs=2, default=[256, 320], metavar=("HEIGHT", "WIDTH"))
+    args = parser.parse_args()
+    print("| network | overlap | sums | seam | largest | mean | PSNR |\n|---|--:|:-:|--:|--:|--:|--:|", flush=True)
+    for text in args.networks:
+        network = build(text)
+        for row in rows(network, tuple(args.size), args.tile, args.overlaps):
+            print(f"| {Path(text).stem if Path(text).is_file() else text} {row}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
