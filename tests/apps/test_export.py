@@ -143,6 +143,15 @@ def test_the_facts_in_a_file(tmp_path: Path, photo: np.ndarray) -> None:
     assert (facts["io"], facts["layout"]) == ("fp32", "nchw")
 
 
+def test_what_pads_itself_needs_more_than_a_window() -> None:
+    """An exporter wants to know whether a padding is nothing: files are for images that are larger."""
+    network = build("SwinIR", 2)
+    tried = form.ExportForm(network)
+    assert (tried.smallest, tried.facts()["smallest_side"], tried.facts()["size_multiple"]) == (9, "9", "1")
+    with pytest.raises(OptionError, match="sides of at least 9"):
+        form.ExportForm(network, static=(8, 20))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
