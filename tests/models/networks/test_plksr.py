@@ -6,7 +6,8 @@ import torch.nn.functional as F
 
 from srtoolbox.errors import ConfigError
 from srtoolbox.inference.tiling.receptive_field import measure_receptive_field
-from srtoolbox.models.networks.plksr import PLKSR, DySample, RealPLKSR
+from srtoolbox.models.networks.blocks import ChannelNorm
+from srtoolbox.models.networks.plksr import PLKSR, DySample, ExactGroupNorm, RealPLKSR
 
 TINY = {"num_blocks": 12, "kernel_size": 13, "use_ea": False}
 SMALL = {"num_features": 8, "num_blocks": 2, "kernel_size": 5}
@@ -71,16 +72,22 @@ def test_the_field_is_as_measured(network):
     assert measure_receptive_field(network) == network.receptive_field
 
 
-@pytest.mark.parametrize("options", [{}, {"layer_norm": True}], ids=str)
-def test_half_precision_statistics_do_not_overflow(options):
-    network = RealPLKSR(2, **SMALL, **options).eval()
-    with torch.no_grad():
-        network.feats[0].bias.fill_(3e4)
-        network.feats[0].weight.mul_(1e5)
-    block = network.feats[1]
-    norm = block.layer_norm if options else block.norm
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_statistics_of_groups_keep_their_digits(layout):
+    """Where values are far from 0, a variance as the mean square less the square of the mean has none."""
+    features = 100 + 0.01 * torch.rand(2, 8, 16, 16, generator=torch.Generator().manual_seed(4))
+    norm = ExactGroupNorm(4, 8)
+    expected = F.group_norm(features.double(), 4, eps=norm.eps)
+    result = norm(features.contiguous(memory_format=layout))
+    torch.testing.assert_close(result.double(), expected, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("norm", [ExactGroupNorm(4, 8), ChannelNorm(8)], ids=lambda norm: type(norm).__name__)
+def test_half_precision_statistics_do_not_overflow(norm):
+    features = torch.full((1, 8, 6, 6), 600.0).index_fill(1, torch.arange(0, 8, 2), -600).half()  # variance 360000
     with torch.autocast("cpu", torch.float16):
-        assert torch.isfinite(norm(network.feats[0](torch.rand(1, 3, 9, 9)))).all()
+        result = norm(features)
+    torch.testing.assert_close(result.float(), features.float() / 600, rtol=0, atol=2e-3)
 
 
 @pytest.mark.parametrize(
