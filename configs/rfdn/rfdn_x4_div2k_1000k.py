@@ -7,7 +7,7 @@ _base_ = ['../_base_/runtime.py', '../_base_/datasets/benchmarks_x4.py']
 scale = 4
 model = dict(
     type='Restorer',
-    generator=dict(type='RFDN', scale=scale, num_features=50, num_blocks=4),
+    generator=dict(type='RFDN', scale=scale, num_features=48, num_blocks=6, attention='contrast'),
     losses=dict(pixel=dict(type='L1Loss')),
 )
 max_iters = 1_000_000

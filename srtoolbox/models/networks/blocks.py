@@ -26,6 +26,7 @@ from srtoolbox.resize import imresize
 
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 """Of red, green and blue over DIV2K's training images, in [0, 1]."""
+MIN_VARIANCE = 1e-12  # of a constant channel: the gradient of a square root at 0 is infinite
 Step = int | tuple[str, int] | tuple[str, int, int]
 Padding = Literal["zeros", "reflect", "replicate", "circular"]
 
@@ -125,6 +126,29 @@ def sub_pixel_field(scale: int) -> list[Step]:
     """Return the steps of `sub_pixel_steps` for `receptive_field`."""
     shuffles = [step.upscale_factor for step in sub_pixel_steps(scale, 1) if isinstance(step, nn.PixelShuffle)]
     return [step for factor in shuffles for step in (3, ("shuffle", factor))]
+
+
+class ContrastAttention(nn.Module):
+    """IMDN's: scales channels by a function of all channels' mean plus deviation over the image.
+
+    Args:
+        num_features: channels of the features.
+        reduction: so many times fewer are inside.
+    """
+
+    def __init__(self, num_features: int, reduction: int) -> None:
+        super().__init__()
+        hidden = num_features // reduction
+        self.conv_du = nn.Sequential(
+            nn.Conv2d(num_features, hidden, 1), nn.ReLU(inplace=True), nn.Conv2d(hidden, num_features, 1), nn.Sigmoid()
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        # statistics over a whole image overflow half precision
+        exact = features.to(torch.promote_types(features.dtype, torch.float32))
+        variance, mean = torch.var_mean(exact, dim=(2, 3), correction=0, keepdim=True)
+        contrast = variance.clamp_min(MIN_VARIANCE).sqrt() + mean
+        return features * self.conv_du(contrast.to(features.dtype))
 
 
 class SpatialAttention(nn.Module):

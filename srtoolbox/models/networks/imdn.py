@@ -14,30 +14,11 @@ from torch import Tensor, nn
 
 from srtoolbox.errors import ConfigError
 from srtoolbox.interfaces import SRNetwork, require_positive
-from srtoolbox.models.networks.blocks import leaky
+from srtoolbox.models.networks.blocks import ContrastAttention, leaky
 from srtoolbox.registry import NETWORKS
 
 REDUCTION = 16
 SLOPE = 0.05  # of the leaky ReLUs
-MIN_VARIANCE = 1e-12  # of a constant channel: the gradient of a square root at 0 is infinite
-
-
-class ContrastAttention(nn.Module):
-    """Scales channels by a function of all channels' mean plus deviation over the image."""
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        hidden = num_features // REDUCTION
-        self.conv_du = nn.Sequential(
-            nn.Conv2d(num_features, hidden, 1), nn.ReLU(inplace=True), nn.Conv2d(hidden, num_features, 1), nn.Sigmoid()
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        # statistics over a whole image overflow half precision
-        exact = features.to(torch.promote_types(features.dtype, torch.float32))
-        variance, mean = torch.var_mean(exact, dim=(2, 3), correction=0, keepdim=True)
-        contrast = variance.clamp_min(MIN_VARIANCE).sqrt() + mean
-        return features * self.conv_du(contrast.to(features.dtype))
 
 
 class DistillationBlock(nn.Module):
@@ -52,7 +33,7 @@ class DistillationBlock(nn.Module):
         self.c3 = nn.Conv2d(num_features - kept, num_features, 3, padding=1)
         self.c4 = nn.Conv2d(num_features - kept, kept, 3, padding=1)
         self.c5 = nn.Conv2d(4 * kept, num_features, 1)
-        self.cca = ContrastAttention(4 * kept)
+        self.cca = ContrastAttention(4 * kept, REDUCTION)
 
     def forward(self, features: Tensor) -> Tensor:
         parts, rest = [], features

@@ -11,6 +11,7 @@ def rfdn(state: State, scale: int | None) -> Arguments:
         "scale": root(tensor(state, "upsampler.0.weight").shape[0] / state["fea_conv.weight"].shape[1]),
         **first_convolution(state, "fea_conv.weight"),
         "num_blocks": count(state, "B{n}.c5.weight"),
+        "attention": "spatial" if "B1.esa.conv1.weight" in state else "contrast",
     }
 
 
@@ -27,6 +28,6 @@ def rlfn(state: State, scale: int | None) -> Arguments:
 
 
 LAYOUTS = (
-    Layout("RFDN", "", "fea_conv.weight B1.c1_d.weight B1.esa.conv_max.weight", rfdn),
+    Layout("RFDN", "", "fea_conv.weight B1.c1_d.weight upsampler.0.weight", rfdn),
     Layout("RLFN", "", "conv_1.weight block_1.c1_r.weight block_1.esa.conv3.weight", rlfn),
 )

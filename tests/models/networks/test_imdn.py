@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from srtoolbox.errors import ConfigError
-from srtoolbox.models.networks.imdn import IMDN, ContrastAttention
+from srtoolbox.models.networks.blocks import ContrastAttention
+from srtoolbox.models.networks.imdn import IMDN
 
 
 @pytest.mark.parametrize(("scale", "thousands"), [(2, 694), (3, 703), (4, 715)])
@@ -50,14 +51,14 @@ def test_forward_written_out():
 
 def test_a_flat_image_has_a_gradient():
     """The standard deviation of a constant is 0, where a square root has no derivative."""
-    attention = ContrastAttention(16)
+    attention = ContrastAttention(16, 16)
     features = torch.full((1, 16, 5, 5), 0.3, requires_grad=True)
     attention(features).sum().backward()
     assert torch.isfinite(features.grad).all()
 
 
 def test_half_precision_statistics_do_not_overflow():
-    attention = ContrastAttention(16)
+    attention = ContrastAttention(16, 16)
     features = torch.full((1, 16, 8, 8), 600.0).index_fill(3, torch.arange(4), -600).half()  # variance 360000
     with torch.autocast("cpu", torch.float16):
         assert torch.isfinite(attention(features)).all()

@@ -135,6 +135,7 @@ OURS = [
     {"type": "PAN", "scale": 4, "num_features": 8, "num_blocks": 2, "upsampling_channels": 4},
     {"type": "PAN", "scale": 3, "num_features": 6, "num_blocks": 1, "colour": "y"},
     {"type": "RFDN", "scale": 3, "num_features": 8, "num_blocks": 3},
+    {"type": "RFDN", "scale": 4, "num_features": 8, "num_blocks": 2, "attention": "contrast"},
     {"type": "RLFN", "scale": 4, "num_features": 8, "num_blocks": 2, "esa_channels": 4},
     {"type": "RLFN", "scale": 2, "num_features": 6, "mid_channels": 8, "num_blocks": 1, "colour": "y"},
     {"type": "SAFMN", "scale": 3, "num_features": 8, "num_blocks": 2, "ffn_scale": 1.5, "colour": "y"},
