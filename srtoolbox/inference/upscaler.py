@@ -29,7 +29,8 @@ from srtoolbox.inference.restore import (
 from srtoolbox.inference.tiling import CheckedRun, Side, Source, TileGrid, begin_whole, stitch_bands
 from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory, memory_model_of, shortage_as_error
 from srtoolbox.inference.tiling.planner import MarginPlanner, Size, TilePlan, TilePlanner
-from srtoolbox.inference.tiling.statistics import NO_SUMS, ImageSums, find_sums, measure_statistics
+from srtoolbox.inference.tiling.statistics import measure_statistics
+from srtoolbox.inference.tiling.sums import NO_SUMS, ImageSums, find_sums
 from srtoolbox.inference.transfer import Download
 from srtoolbox.interfaces import Refinable, Splittable, facts_of, network_faults, unwrap
 from srtoolbox.io.threads import follow

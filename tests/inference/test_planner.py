@@ -15,7 +15,7 @@ from srtoolbox.inference.tiling import planner as planning
 from srtoolbox.inference.tiling.memory import memory_model_of, peak_bytes
 from srtoolbox.inference.tiling.planner import FADE_FACTOR, SHARE, SMALLEST, TilePlan, TilePlanner
 from srtoolbox.inference.upscaler import Upscaler
-from tests.inference.networks import Mean, Smooth, build
+from tests.inference.networks import Mean, Smooth, Windows, build
 
 SIZE = 1200, 1500
 ROW = SIZE[1] * 16 * 3 * 2
@@ -73,6 +73,14 @@ def test_a_whole_image_that_does_not_fit_is_halved_and_later_ones_take_half_the_
         assert whole.tile is None
         assert planner.smaller(whole, (90, 70), MemoryError()).tile == (45, 35)
         assert planned_bytes(planner, planner.plan(SIZE, ROW, 0), 1) <= SHARE / 2 * (400 << 20)
+
+
+@pytest.mark.parametrize(("window", "halo", "multiple"), [(1, 32, 1), (8, 32, 8), (24, 48, 24), (32, 64, 32)])
+def test_networks_with_attention_in_windows_are_faded_over_two_of_them(window, halo, multiple):
+    network = Windows()
+    network.padded_multiple = window
+    assert Upscaler(network, tile=50)._planner.plan((400, 500), 0, 0).overlap[:3] == (halo, multiple, True)
+    assert Upscaler(network, tile=50, overlap=9)._planner.plan((400, 500), 0, 0).overlap[:2] == (9, multiple)
 
 
 class Recorded(nn.Module):

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from srtoolbox.inference import upscaler
 from srtoolbox.inference.restore import AutocastRestore
-from srtoolbox.inference.tiling.statistics import NO_SUMS, find_sums, measure_statistics
+from srtoolbox.inference.tiling.statistics import measure_statistics
+from srtoolbox.inference.tiling.sums import NO_SUMS, find_sums
 from srtoolbox.inference.upscaler import Upscaler
 from tests.inference.networks import Windows, build
 

@@ -16,7 +16,7 @@ from srtoolbox.inference import upscaler
 from srtoolbox.inference.restore import AutocastRestore, SelfEnsemble, evaluation, restore, upscale_whole
 from srtoolbox.inference.tiling import Source, float_bands
 from srtoolbox.inference.tiling.planner import Overlap
-from srtoolbox.inference.tiling.statistics import NO_SUMS
+from srtoolbox.inference.tiling.sums import NO_SUMS
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.models.networks.bicubic import Bicubic
 from srtoolbox.models.networks.espcn import ESPCN

@@ -1,12 +1,14 @@
 """Tiles against the whole, for networks that see the whole image: what remains at an overlap, and with which sums.
 
 A line for each overlap (pixels) and each way to come by the sums over the whole image: `own`, each tile has its own;
-`1`, `2`, learned in as many rounds over all tiles and given to them; `-`, the network has none. Then, in levels
-of 8 bit, `seam`: the largest step across a tile's border in tiles minus whole, a mean over 8 pixels along the border;
-`largest` and `mean`: the difference at a pixel; and PSNR between the two.
+`1`, `2`, learned in as many rounds over all tiles and given to them; `-`, the network has none. Then, in levels of
+8 bit, `seam`: the largest step across a tile's border in tiles minus whole, a mean over 8 pixels along the border;
+`inside`: the same in the middles of tiles, where no border is; `largest` and `mean`: the difference at a pixel; PSNR
+between the two.
 
 Networks are files of weights, of any project that the toolbox opens, or names of the registry with their arguments:
-these get random weights, whose layers have unit gain, so that what is far away counts at least as in a trained network.
+these get random weights, whose layers have unit gain, so that what is far away counts at least as in a trained network,
+and their results are compared at the contrast of the photograph.
 
 `python tools/benchmarks/tiles.py IMDN_x4.pth "SwinIR(scale=2, num_features=60)" [--tile 96] [--overlaps 16 32]`
 """
@@ -28,7 +30,8 @@ from srtoolbox.image import to_tensor
 from srtoolbox.inference.restore import AutocastRestore
 from srtoolbox.inference.tiling import Source, TileGrid, float_bands
 from srtoolbox.inference.tiling.planner import Overlap, tile_multiple
-from srtoolbox.inference.tiling.statistics import find_sums, measure_statistics
+from srtoolbox.inference.tiling.statistics import measure_statistics
+from srtoolbox.inference.tiling.sums import find_sums
 from srtoolbox.registry import NETWORKS
 
 ALONG = 8  # pixels of a border over which a step is averaged
@@ -51,33 +54,37 @@ def build(text: str) -> nn.Module:
     return network
 
 
-def seam(difference: Tensor, grid: TileGrid, scale: int) -> float:
-    """The largest step across a border of a tile or of a cross-fade."""
+def steps(difference: Tensor, grid: TileGrid, scale: int, *, at_borders: bool) -> float:
+    """The largest step across a border of a tile or of a cross-fade, or across the middle of a tile."""
     largest = 0.0
     for axis, tiles in ((2, grid.rows), (3, grid.columns)):
         lines = difference.movedim(axis, -1)
         for tile in tiles[1:]:
-            for place in (0, tile.fade_in // 2, tile.fade_in):
-                at = (tile.keep_start + place) * scale
-                step = (lines[..., at] - lines[..., at - 1]).flatten(0, 1)
+            middle = (tile.keep_start + tile.keep_stop) // 2
+            borders = [tile.keep_start + place for place in (0, tile.fade_in // 2, tile.fade_in)]
+            for at in borders if at_borders else [middle - 1, middle, middle + 1]:
+                step = (lines[..., at * scale] - lines[..., at * scale - 1]).flatten(0, 1)
                 largest = max(largest, F.avg_pool1d(step, ALONG, 1).abs().max().item())
     return largest
 
 
-def rows(network: nn.Module, size: tuple[int, int], tile: int, overlaps: list[int]) -> Iterator[str]:
+def rows(network: nn.Module, is_random: bool, size: tuple[int, int], tile: int, overlaps: list[int]) -> Iterator[str]:
     """Lines of the table."""
     image = skimage.data.chelsea()[: size[0], : size[1]]
     run, source = AutocastRestore(network, "fp32"), Source(image, torch.device("cpu"))
-    sums, whole = find_sums(run), run(to_tensor(image))
+    sums, lq = find_sums(run), to_tensor(image)
+    whole = run(lq)
+    factor = 255 * (float(lq.std() / whole.std()) if is_random else 1)
     for overlap in overlaps:
         grid = Overlap(overlap, tile_multiple(network), True).grid(size, (tile, tile))
         for rounds in (0, 1, 2) if sums.axes else (0,):
             given = measure_statistics(run, sums, source, grid, rounds) if rounds else run
             tiles = torch.cat(list(float_bands(given, source, network.scale, grid)), 2)
-            difference = 255 * (tiles - whole)
+            difference = factor * (tiles - whole)
             psnr = 10 * torch.log10(255**2 / difference.square().mean())
             names = f"{overlap} | {rounds or ('own' if sums.axes else '-')}"
-            values = seam(difference, grid, network.scale), difference.abs().max(), difference.abs().mean()
+            seams = [steps(difference, grid, network.scale, at_borders=kind) for kind in (True, False)]
+            values = *seams, difference.abs().max(), difference.abs().mean()
             yield f"| {names} | " + " | ".join(f"{value:.3f}" for value in values) + f" | {psnr:.1f} |"
 
 
@@ -90,11 +97,14 @@ def main() -> None:
     parser.add_argument("--overlaps", type=int, nargs="+", default=[16, 32])
     parser.add_argument("--size", type=int, nargs=2, default=[256, 320], metavar=("HEIGHT", "WIDTH"))
     args = parser.parse_args()
-    print("| network | overlap | sums | seam | largest | mean | PSNR |\n|---|--:|:-:|--:|--:|--:|--:|", flush=True)
+    print(
+        "| network | overlap | sums | seam | inside | largest | mean | PSNR |\n|---|--:|:-:|--:|--:|--:|--:|--:|",
+        flush=True,
+    )
     for text in args.networks:
-        network = build(text)
-        for row in rows(network, tuple(args.size), args.tile, args.overlaps):
-            print(f"| {Path(text).stem if Path(text).is_file() else text} {row}", flush=True)
+        network, is_file = build(text), Path(text).is_file()
+        for row in rows(network, not is_file, tuple(args.size), args.tile, args.overlaps):
+            print(f"| {Path(text).stem if is_file else text} {row}", flush=True)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from srtoolbox.text import first_line
 Size = tuple[int, int]  # (height, width)
 SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32)
 PIECES = (PIECE, PIECE // 4, PIECE // 16)
-FEATHER = 32  # pixels on either side of a seam over which what sees everything is cross-faded
+FEATHER = 32  # pixels on either side of a seam over which what sees everything is cross-faded, at least
+WINDOWS = 2  # of attention, over which it is: see docs/large_images.md
 FADE_FACTOR = 5  # memory of a cross-faded band to a sharp one: it is a float, and rounded in a copy
 SHARE = 0.6  # of the free memory, that 'auto' takes: it is an estimate, and others need some, too
 STATISTICS = 64  # pixels of repetitions beyond an edge, at least, for what sees everything
@@ -217,7 +218,8 @@ class TilePlanner:
         multiple = tile_multiple(self.network)
         if self.overlap is not None:
             return [Overlap(self.overlap, multiple, True)]
-        field, faded = receptive_field_of(self.network), Overlap(FEATHER, multiple, True)
+        windows = WINDOWS * multiple if multiple > facts_of(self.network).size_multiple else 0
+        field, faded = receptive_field_of(self.network), Overlap(max(FEATHER, windows), multiple, True)
         if field is None:
             return [faded]
         return [Overlap(field, multiple, False), faded][: 1 if field <= FEATHER else 2]

@@ -1,157 +1,27 @@
-"""What a network sums over the whole image (channel attention, normalisation), given to its tiles.
+"""The sums of the whole image (channel attention, normalisation), given to its tiles.
 
 Such sums let a network see the whole image, whatever else it sees; with those of the whole image
 given, a tile becomes what it is in the whole. They are measured first, in one round over all tiles:
 each has its own sums, and their mean over what is kept of the tiles is given to all of them. Sums
 that depend on earlier ones are near to the whole image's then, not equal; being the same for all
-tiles, they make no seams. They are found by their operators, not by modules: networks need not know
-of it, and those of others are treated alike.
+tiles, they make no seams.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from srtoolbox.compat.pytorch import DispatchMode, OpOverload, named_arguments
 from srtoolbox.inference.replay import Upscaled
-from srtoolbox.inference.restore import AutocastRestore, SelfEnsemble, checked, device_of
+from srtoolbox.inference.restore import AutocastRestore, SelfEnsemble, checked
 from srtoolbox.inference.tiling import Source, Tile, TileGrid
-from srtoolbox.interfaces import facts_of
+from srtoolbox.inference.tiling.sums import LENGTHS, SPREADS, SUMS, Compute, ImageSums, Summing, Values
 from srtoolbox.logger import LOGGER
-
-MEANS = frozenset({"mean", "adaptive_avg_pool2d", "_adaptive_avg_pool2d"})
-SPREADS = frozenset({"var", "std", "var_mean", "std_mean"})
-SUMS = frozenset({"sum", "matmul", "mm", "bmm"})  # they grow with the image
-LENGTHS = frozenset({"linalg_vector_norm", "norm"})  # with its square root
-SUMMING = MEANS | SPREADS | SUMS | LENGTHS
-NORMALISATIONS = frozenset({"group_norm", "instance_norm"})
-PROBES = ((1, 24, 40), (2, 72, 104))  # images, height, width; windows of up to 64 pixels see them apart
-
-Values = tuple[Tensor, ...]
-Compute = Callable[..., Values]
-
-
-class Call(NamedTuple):
-    """A call of an operator that may sum over the whole image, with the shapes of what it reads and gives."""
-
-    name: str
-    reads: list[torch.Size]
-    gives: list[torch.Size]
-
-
-class ImageSums(NamedTuple):
-    """The calls of a network's run, by name, and which of them sum over the whole image.
-
-    Each of the latter has, for each tensor that it reads, the axes that are the image's.
-    """
-
-    names: Sequence[str]
-    axes: Mapping[int, Sequence[tuple[int, ...]]]
-
-
-NO_SUMS = ImageSums([], {})
-
-
-class _Summing(DispatchMode):
-    """Hands all calls that may sum over the whole image to `total`, in which subclasses differ."""
-
-    def run(self, func: OpOverload, args: tuple, kwargs: Mapping[str, object]) -> object:
-        """Run an operator."""
-        name = func.overloadpacket.__name__
-        if name in NORMALISATIONS:
-            return self._normalised(func, args, kwargs)
-        if name not in SUMMING:
-            return func(*args, **kwargs)
-        tensors = [arg for arg in args if isinstance(arg, Tensor)]
-        rest = args[len(tensors) :]
-
-        def compute(*tensors: Tensor) -> Values:
-            operator: Callable[..., Any] = torch.var_mean if name in SPREADS else func
-            result = operator(*tensors, *rest, **kwargs)
-            return result if isinstance(result, tuple) else (result,)
-
-        first, *others = self.total(name, compute, tensors)
-        first = first.sqrt() if name.startswith("std") else first
-        return (first, *others) if name.endswith("_mean") else first
-
-    def total(self, name: str, compute: Compute, tensors: Sequence[Tensor]) -> Values:
-        """Return the values of a call, `compute(*tensors)` or others: of spreads, variance and mean."""
-        raise NotImplementedError
-
-    def _normalised(self, func: OpOverload, args: tuple, kwargs: Mapping[str, object]) -> object:
-        """Normalise groups of channels by their mean and variance over the image."""
-        given: dict[str, Any] = named_arguments(func, args, kwargs)
-        image = given["input"]
-        if not given.get("use_input_stats", True) or image.dim() < 3:
-            return func(*args, **kwargs)
-        groups = given.get("num_groups", image.shape[1])
-
-        def compute(image: Tensor) -> Values:
-            cells = image.unflatten(1, (groups, -1)).to(torch.promote_types(image.dtype, torch.float32))
-            return torch.var_mean(cells, dim=tuple(range(2, cells.dim())), correction=0, keepdim=True)
-
-        variance, mean = self.total("var_mean", compute, [image])
-        result = (image.unflatten(1, (groups, -1)) - mean) * (variance + given["eps"]).rsqrt()
-        result, shape = result.flatten(1, 2), (-1, *[1] * (image.dim() - 2))
-        if given["weight"] is not None:
-            result = result * given["weight"].view(shape)
-        if given["bias"] is not None:
-            result = result + given["bias"].view(shape)
-        return result.to(image.dtype)
-
-
-class _Calls(_Summing):
-    """Notes the calls."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[Call] = []
-
-    def total(self, name: str, compute: Compute, tensors: Sequence[Tensor]) -> Values:
-        """Return the values of a call."""
-        values = compute(*tensors)
-        self.calls.append(Call(name, [each.shape for each in tensors], [each.shape for each in values]))
-        return values
-
-
-def find_sums(run: AutocastRestore) -> ImageSums:
-    """Return what a network sums over the whole image; nothing where that cannot be told.
-
-    What a sum reads grows with the image, and what it gives does not: tried on two small images.
-    """
-    network, calls = run.network, []
-    try:
-        for count, *sides in PROBES:
-            height, width = map(facts_of(network).fit, sides)
-            with _Calls() as watch:
-                run.unchecked([], torch.zeros(count, 3, height, width, device=device_of(network)))
-            calls.append(watch.calls)
-    except Exception as error:  # a plugin may raise anything where it is watched
-        LOGGER.debug("what %s sums over an image cannot be told: %r", type(network).__name__, error)
-        return NO_SUMS
-    small, large = calls
-    names = [call.name for call in small]
-    if names != [call.name for call in large]:
-        return NO_SUMS
-    found = {}
-    for number, (call, other) in enumerate(zip(small, large, strict=True)):
-        axes = [_changed(one, two) for one, two in zip(call.reads, other.reads, strict=True)]
-        pairs = zip(call.gives, other.gives, strict=True)
-        if axes[0] and all(len(one) and two == (2 * one[0], *one[1:]) for one, two in pairs):
-            found[number] = axes
-    return ImageSums(names, found)
-
-
-def _changed(small: torch.Size, large: torch.Size) -> tuple[int, ...]:
-    """Return the axes, but for the batch's, along which shapes differ."""
-    return tuple(axis for axis in range(1, min(len(small), len(large))) if small[axis] != large[axis])
-
 
 # ---- what is given to tiles does not depend on their size: moments, which are averaged
 
@@ -198,7 +68,7 @@ class _Kept(NamedTuple):
         return tensor
 
 
-class _Given(_Summing):
+class _Given(Summing):
     """Gives the sums of the whole image to a batch of tiles.
 
     Args:
