@@ -16,7 +16,7 @@ from srtoolbox.errors import CheckpointError, ConfigError
 from srtoolbox.registry import NETWORKS
 from srtoolbox.text import counted
 from srtoolbox.weights.by_spandrel import advice_to_install, family_of, open_by_spandrel, refuse
-from srtoolbox.weights.formats import Arguments, Layout, Misfit, State, Unsure, families, fits, rename, without
+from srtoolbox.weights.formats import REMARK, Arguments, Layout, Misfit, State, Unsure, families, fits, rename, without
 from srtoolbox.weights.state_dicts import differences, group_keys
 
 WeightsChoice = Literal["ema", "raw"]
@@ -213,7 +213,7 @@ def _as_ours(layout: Layout, contents: Contents, source: str, scale: int | None)
     with _malformed_as_misfit():
         hint = named if scale is None else scale
         arguments = {**layout.arguments(tensors, hint), **layout.hidden}
-    tensors = without(tensors, layout.constants)
+    tensors, remark = without(tensors, layout.constants), arguments.pop(REMARK, "")
     config = {"type": layout.network, **arguments}
     try:
         with without_memory():
@@ -226,6 +226,8 @@ def _as_ours(layout: Layout, contents: Contents, source: str, scale: int | None)
     if scale not in (None, arguments["scale"]):
         raise CheckpointError(f"{source}: {layout} that upscales x{arguments['scale']}, not x{scale}")
     sentence = _sentence(layout, arguments, contents.averaged)
+    if remark:
+        sentence += f", {remark}"
     if None not in (scale, named) and scale != named:
         sentence += f", though its name says x{named}"
     return ForeignNetwork(config, tensors, sentence)

@@ -21,6 +21,8 @@ State = dict[str, Tensor]
 Arguments = dict[str, Any]
 Names = Mapping[str, str] | Callable[[State], State]  # a table for `rename`, or what does its work
 COLOURS = {1: "y", 3: "rgb"}
+REMARK = "remark"
+"""A key beside the arguments: words for the sentence that says what a file is."""
 _NOTHING: Mapping[str, Any] = {}
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 from srtoolbox.weights.formats import (
+    REMARK,
     Arguments,
     Export,
     Layout,
     Misfit,
     State,
-    Unsure,
     colour_of,
     count,
     rename,
@@ -69,10 +69,9 @@ def arguments(state: State, scale: int | None) -> Arguments:
     cell = root(first.shape[1] / last.shape[0], "it begins with images")
     if factor % cell:
         raise Misfit(f"it enlarges {factor} times what it first reduces by {cell}")
-    if not factor and scale not in (2, 3):
-        raise Unsure("x2 and x3")  # one stage that enlarges by repeating pixels: 2 or 3 times
-    scale = factor // cell or scale
-    assert scale is not None
+    # one stage that enlarges by repeating pixels: 2 times, or 3 times in files that are all but unknown
+    is_guess = not factor and scale not in (2, 3)
+    scale = factor // cell or (3 if scale == 3 else 2)
     return {
         "scale": scale,
         "colour": colour_of(last.shape[0]),
@@ -83,6 +82,7 @@ def arguments(state: State, scale: int | None) -> Arguments:
         "num_convs": convs,
         "upsampling": upsampling,
         "unshuffle": cell > 1 or scale > 2,
+        **({REMARK: "one upsampling step, taken for x2 (--scale 3 where it is for x3)"} if is_guess else {}),
     }
 
 
