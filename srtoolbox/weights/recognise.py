@@ -245,6 +245,8 @@ def _sentence(layout: Layout, arguments: Arguments, is_averaged: bool) -> str:
         parts.append(f"{arguments['num_features']} features")
     if arguments["colour"] == "y":
         parts.append("luma")
+    if arguments.get("plus"):
+        parts.append("ESRGAN+")
     if is_averaged:
         parts.append("EMA weights")
     return ", ".join(parts)

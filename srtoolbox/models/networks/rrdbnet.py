@@ -6,6 +6,7 @@ arXiv:1809.00219).
 state_dict, the official release's new layout (BasicSR, Real-ESRGAN, MMagic): `conv_first`
 `body.N.rdbM.convK` (M and K from 1) `conv_body` `conv_up1` `conv_up2` (at x3 one, at x8 three)
 `conv_hr` `conv_last`. x2 and x1 have x4's keys with 12 and 48 input channels, see `unshuffle`.
+ESRGAN+ has a `conv1x1` without bias beside `conv1` in each dense block, see `plus`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srtoolbox.errors import ConfigError
 from srtoolbox.interfaces import SRNetwork, require_choice, require_positive
 from srtoolbox.models.networks.blocks import Step, init_scaled, leaky, receptive_field
 from srtoolbox.registry import NETWORKS
@@ -22,22 +24,34 @@ STAGES = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 
 
 class DenseBlock(nn.Module):
-    """3x3 convolutions, each on everything before it; the last, scaled, is added to the input."""
+    """3x3 convolutions, each on everything before it; the last, scaled, is added to the input.
 
-    def __init__(self, num_features: int, growth_channels: int, num_convs: int, residual_scaling: float) -> None:
+    In ESRGAN+ the second one's result gains the input, by a 1x1 convolution, and the fourth one's
+    the second one's.
+    """
+
+    def __init__(
+        self, num_features: int, growth_channels: int, num_convs: int, residual_scaling: float, plus: bool
+    ) -> None:
         super().__init__()
-        self.residual_scaling = residual_scaling
+        self.residual_scaling, self.plus = residual_scaling, plus
         for number in range(num_convs):
             outputs = growth_channels if number < num_convs - 1 else num_features
             conv = nn.Conv2d(num_features + number * growth_channels, outputs, 3, padding=1)
             init_scaled(conv)  # the paper's: a deep stack starts near the identity
             self.add_module(f"conv{number + 1}", conv)
+        if plus:
+            self.conv1x1 = nn.Conv2d(num_features, growth_channels, 1, bias=False)
+            init_scaled(self.conv1x1)
 
     def forward(self, features: Tensor) -> Tensor:
-        *growing, last = self.children()
+        *growing, last = list(self.children())[:-1] if self.plus else self.children()
         dense = [features]
-        for conv in growing:
-            dense.append(leaky(conv(torch.cat(dense, 1))))
+        for number, conv in enumerate(growing, start=1):
+            result = leaky(conv(torch.cat(dense, 1)))
+            if self.plus and number in (2, 4):
+                result = result + (self.conv1x1(features) if number == 2 else dense[2])
+            dense.append(result)
         return torch.add(features, last(torch.cat(dense, 1)), alpha=self.residual_scaling)
 
 
@@ -45,12 +59,19 @@ class RRDB(nn.Module):
     """Residual-in-residual: `rdb1`, `rdb2`, ... in a row, scaled and added to the input."""
 
     def __init__(
-        self, num_dense_blocks: int, num_features: int, growth_channels: int, num_convs: int, residual_scaling: float
+        self,
+        num_dense_blocks: int,
+        num_features: int,
+        growth_channels: int,
+        num_convs: int,
+        residual_scaling: float,
+        plus: bool,
     ) -> None:
         super().__init__()
         self.residual_scaling = residual_scaling
         for number in range(1, num_dense_blocks + 1):
-            self.add_module(f"rdb{number}", DenseBlock(num_features, growth_channels, num_convs, residual_scaling))
+            block = DenseBlock(num_features, growth_channels, num_convs, residual_scaling, plus)
+            self.add_module(f"rdb{number}", block)
 
     def forward(self, features: Tensor) -> Tensor:
         inner = features
@@ -80,6 +101,9 @@ class RRDBNet(SRNetwork):
             its size with 4, or 16, times the channels, as in BasicSR and the public weights: four
             and sixteen times cheaper. False: the body works at the image's own size. Means nothing
             at the other scales.
+        plus: two more additions in each dense block, one of them by a 1x1 convolution, as in
+            ESRGAN+ (Rakotonirina, Rasoanaivo, ICASSP 2020, arXiv:2001.08073); its noise, in
+            training alone, is left out.
     """
 
     scales = tuple(STAGES)
@@ -98,16 +122,19 @@ class RRDBNet(SRNetwork):
         residual_scaling: float = 0.2,
         upsampling: str = "nearest",
         unshuffle: bool = True,
+        plus: bool = False,
     ) -> None:
         super().__init__(scale, colour)
         require_choice("RRDBNet", "upsampling", upsampling, ("nearest", "pixelshuffle"))
         require_positive("RRDBNet", num_features=num_features, growth_channels=growth_channels)
         require_positive("RRDBNet", num_blocks=num_blocks, num_dense_blocks=num_dense_blocks, num_convs=num_convs)
+        if plus and num_convs < 3:
+            raise ConfigError(f"RRDBNet: plus=True is for 3 convolutions or more, num_convs={num_convs}", key="plus")
         self.upsampling = upsampling
         self.size_multiple = cell = 4 // scale if unshuffle and scale in (1, 2) else 1
         self.stages = STAGES[scale * cell]
         self.conv_first = nn.Conv2d(self.in_channels * cell**2, num_features, 3, padding=1)
-        block = (num_dense_blocks, num_features, growth_channels, num_convs, residual_scaling)
+        block = (num_dense_blocks, num_features, growth_channels, num_convs, residual_scaling, plus)
         self.body = nn.Sequential(*[RRDB(*block) for _ in range(num_blocks)])
         self.conv_body = nn.Conv2d(num_features, num_features, 3, padding=1)
         for number, factor in enumerate(self.stages, start=1):

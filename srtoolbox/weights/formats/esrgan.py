@@ -32,14 +32,13 @@ def from_old(state: State) -> State:
     The end is upsampling, HR and last convolution. (All names begin with `model.`, a prefix that
     is gone by now.)
     """
-    if any(".conv1x1." in key for key in state):
-        raise Misfit("it has the extra 1x1 convolutions of ESRGAN+, which RRDBNet here has not")
     stems = {key.rpartition(".")[0] for key in state}
     tail = sorted((stem for stem in stems if stem.isdecimal() and stem not in "01"), key=int)
     if len(tail) < 2:
         raise Misfit("its last convolutions are missing")
     *ups, high, last = tail
     names = {"1.sub.{n}.RDB{m}.conv{k}.0": "body.{n}.rdb{m}.conv{k}", "1.sub.{n}": "conv_body"}
+    names["1.sub.{n}.RDB{m}.conv1x1"] = "body.{n}.rdb{m}.conv1x1"
     names |= {"0": "conv_first", high: "conv_hr", last: "conv_last"}
     names |= {stem: f"conv_up{number}" for number, stem in enumerate(ups, start=1)}
     return rename(state, names)
@@ -54,6 +53,7 @@ def to_old(state: State) -> State:
     stages = count(state, "conv_up{n}.weight")
     names = {"conv_first": "0", "conv_body": f"1.sub.{blocks}"}
     names["body.{n}.rdb{m}.conv{k}"] = "1.sub.{n}.RDB{m}.conv{k}.0"
+    names["body.{n}.rdb{m}.conv1x1"] = "1.sub.{n}.RDB{m}.conv1x1"
     # after each doubling come its convolution and an activation; then HR, activation, last
     names |= {f"conv_up{number}": f"{3 * number}" for number in range(1, stages + 1)}
     names |= {"conv_hr": f"{3 * stages + 2}", "conv_last": f"{3 * stages + 4}"}
@@ -82,6 +82,7 @@ def arguments(state: State, scale: int | None) -> Arguments:
         "num_convs": convs,
         "upsampling": upsampling,
         "unshuffle": cell > 1 or scale > 2,
+        **({"plus": True} if "body.0.rdb1.conv1x1.weight" in state else {}),
         **({REMARK: "one upsampling step, taken for x2 (--scale 3 where it is for x3)"} if is_guess else {}),
     }
 
@@ -96,8 +97,8 @@ def _upsampling(state: State, features: int) -> tuple[int, str]:
 
 
 _ARGUMENTS = {"num_dense_blocks": (3,), "num_convs": (5,), "residual_scaling": (0.2,), "upsampling": ("nearest",)}
-_TODAY = {**_ARGUMENTS, "scale": (1, 2, 4), "unshuffle": (True,)}
-_EARLIER = {**_ARGUMENTS, "scale": (2, 3, 4, 8), "unshuffle": (False,)}
+_TODAY = {**_ARGUMENTS, "plus": (False,), "scale": (1, 2, 4), "unshuffle": (True,)}
+_EARLIER = {**_ARGUMENTS, "scale": (2, 3, 4, 8), "unshuffle": (False,)}  # ESRGAN+ has the names of 2018
 OLD_MARKS = "1.sub.0.RDB1.conv1.0.weight 0.weight"
 MARKS_2019 = "RRDB_trunk.0.RDB1.conv1.weight trunk_conv.weight"
 MARKS = "body.0.rdb1.conv1.weight conv_body.weight"
@@ -110,5 +111,5 @@ EXPORTS = (
     Export("basicsr", "RRDBNet", {}, _TODAY),
     Export("mmagic", "RRDBNet", {}, _TODAY),
     Export("esrgan", "RRDBNet", to_old, _EARLIER),
-    Export("esrgan2019", "RRDBNet", NAMES_2019, _EARLIER),
+    Export("esrgan2019", "RRDBNet", NAMES_2019, {**_EARLIER, "plus": (False,)}),
 )

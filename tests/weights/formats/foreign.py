@@ -23,8 +23,11 @@ class Residual(nn.Module):
 
 
 class OldDense(nn.Module):
-    def __init__(self, nf: int, gc: int) -> None:
+    def __init__(self, nf: int, gc: int, plus: bool = False) -> None:
         super().__init__()
+        self.plus = plus
+        if plus:
+            self.conv1x1 = nn.Conv2d(nf, gc, 1, bias=False)
         act = nn.LeakyReLU(0.2)
         self.conv1 = nn.Sequential(conv(nf, gc), act)
         self.conv2 = nn.Sequential(conv(nf + gc, gc), act)
@@ -33,27 +36,28 @@ class OldDense(nn.Module):
         self.conv5 = nn.Sequential(conv(nf + 4 * gc, nf))
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = [x]
-        for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
-            seen.append(layer(torch.cat(seen, 1)))
-        return self.conv5(torch.cat(seen, 1)) * 0.2 + x
+        x1 = self.conv1(x)
+        x2 = self.conv2(torch.cat([x, x1], 1)) + (self.conv1x1(x) if self.plus else 0)
+        x3 = self.conv3(torch.cat([x, x1, x2], 1))
+        x4 = self.conv4(torch.cat([x, x1, x2, x3], 1)) + (x2 if self.plus else 0)
+        return self.conv5(torch.cat([x, x1, x2, x3, x4], 1)) * 0.2 + x
 
 
 class OldRRDB(nn.Module):
-    def __init__(self, nf: int, gc: int) -> None:
+    def __init__(self, nf: int, gc: int, plus: bool = False) -> None:
         super().__init__()
-        self.RDB1, self.RDB2, self.RDB3 = (OldDense(nf, gc) for _ in range(3))
+        self.RDB1, self.RDB2, self.RDB3 = (OldDense(nf, gc, plus) for _ in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.RDB3(self.RDB2(self.RDB1(x))) * 0.2 + x
 
 
 class OldESRGAN(nn.Module):
-    """The network of the release of 2018: one long Sequential called `model`."""
+    """The network of the release of 2018: one long Sequential called `model`; ESRGAN+ with `plus`."""
 
-    def __init__(self, scale: int, nf: int = 8, gc: int = 4, blocks: int = 2) -> None:
+    def __init__(self, scale: int, nf: int = 8, gc: int = 4, blocks: int = 2, plus: bool = False) -> None:
         super().__init__()
-        trunk = Residual(nn.Sequential(*[OldRRDB(nf, gc) for _ in range(blocks)], conv(nf, nf)))
+        trunk = Residual(nn.Sequential(*[OldRRDB(nf, gc, plus) for _ in range(blocks)], conv(nf, nf)))
         ups: list[nn.Module] = []
         for factor in {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}[scale]:
             ups += [nn.Upsample(scale_factor=factor, mode="nearest"), conv(nf, nf), nn.LeakyReLU(0.2)]

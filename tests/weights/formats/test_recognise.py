@@ -48,6 +48,7 @@ def recognised(state: dict, name: str = "x.pth", **options: object) -> tuple[nn.
     ("network", "wrap", "sentence"),
     [
         (foreign.OldESRGAN(4), lambda s: s, "ESRGAN, old key layout, x4, 2 blocks, 8 features"),
+        (foreign.OldESRGAN(4, plus=True), lambda s: s, "ESRGAN, old key layout, x4, 2 blocks, 8 features, ESRGAN+"),
         (foreign.OldESRGAN(8, blocks=1), lambda s: s, "ESRGAN, old key layout, x8, 1 block, 8 features"),
         (
             foreign.MMagicMSRResNet(4),
@@ -111,6 +112,7 @@ OURS = [
     {"type": "RRDBNet", "scale": 4, "num_features": 8, "growth_channels": 4, "num_blocks": 2},
     {"type": "RRDBNet", "scale": 2, "num_features": 8, "growth_channels": 4, "num_blocks": 1, "colour": "y"},
     {"type": "RRDBNet", "scale": 1, "num_features": 8, "growth_channels": 4, "num_blocks": 1},
+    {"type": "RRDBNet", "scale": 4, "num_features": 8, "growth_channels": 4, "num_blocks": 1, "plus": True},
     {"type": "RRDBNet", "scale": 1, "num_features": 8, "growth_channels": 4, "num_blocks": 1, "unshuffle": False},
     {"type": "RRDBNet", "scale": 3, "num_features": 8, "num_blocks": 1, "upsampling": "pixelshuffle"},
     {"type": "RRDBNet", "scale": 4, "num_features": 8, "num_blocks": 1, "num_dense_blocks": 2, "num_convs": 3},
@@ -221,10 +223,10 @@ def test_what_does_not_fit_is_told_by_name(state: dict, message: str) -> None:
         recognise(state, "x.pth")
 
 
-def test_esrgan_plus_and_damaged_layouts_are_told() -> None:
+def test_damaged_layouts_are_told() -> None:
     state = foreign.OldESRGAN(4).state_dict()
     plus = {**state, "model.1.sub.0.RDB1.conv1x1.weight": torch.ones(4, 8, 1, 1)}
-    with pytest.raises(CheckpointError, match=r"looks like ESRGAN, old key layout, but .*ESRGAN\+"):
+    with pytest.raises(CheckpointError, match=r"looks like ESRGAN, old key layout, but 5 missing \(body.*conv1x1"):
         recognise(plus, "x.pth")
     lacking = {key: value for key, value in state.items() if not key.startswith("model.1.sub.0.RDB2.conv3")}
     with pytest.raises(CheckpointError, match=r"2 missing \(body.0.rdb2.conv3.\{weight,bias\}\)"):
