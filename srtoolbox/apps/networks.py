@@ -16,6 +16,7 @@ from srtoolbox.config import Config
 from srtoolbox.engine.device import select_device
 from srtoolbox.errors import ConfigError, OptionError
 from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.interfaces import fuse_branches
 from srtoolbox.plugins import load_plugins
 from srtoolbox.registry import NETWORKS
 from srtoolbox.text import did_you_mean
@@ -106,6 +107,8 @@ def make_upscaler(network: NetworkSource | Upscaler, device: str | None, setting
     """
     if isinstance(network, nn.Module | Checkpoint | str | os.PathLike):
         module, place = load(network, device)
+        if module is not network:  # it is ours alone
+            fuse_branches(module)
         return Upscaler(module, device=place, **settings)
     if settings:
         name = next(iter(settings))

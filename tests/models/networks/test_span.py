@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from srtoolbox.apps.export.form import ExportForm
+from srtoolbox.apps.networks import Checkpoint, make_upscaler
 from srtoolbox.interfaces import fuse_branches
 from srtoolbox.models.networks.span import SPAN, BranchedConv
 
@@ -83,3 +84,12 @@ def test_it_is_pickled_and_exported_fused():
     form = ExportForm(network)
     assert not any("sk" in key for key in form.state_dict()) and any("sk" in key for key in network.state_dict())
     torch.testing.assert_close(form(X), network(X))
+
+
+def test_a_file_is_upscaled_with_fused_and_a_module_as_it_is(tmp_path):
+    network = small().eval()
+    torch.save(network.state_dict(), tmp_path / "x.pth")
+    settings = {"dtype": "fp32"}
+    opened = make_upscaler(Checkpoint(tmp_path / "x.pth", trial=False), "cpu", settings)
+    given = make_upscaler(network, "cpu", settings)
+    assert "sk" not in str(opened._modules) and "sk" in str(given._modules) and hasattr(network.conv_1, "sk")
