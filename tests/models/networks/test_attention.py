@@ -145,6 +145,15 @@ def test_both_forms_have_the_same_gradients(monkeypatch):
     torch.testing.assert_close([parameter.grad for parameter in block.parameters()], own)
 
 
+def test_heads_filled_up_for_a_gpu_give_the_same():
+    query, key, value = torch.randn(3, 4, 2, 6, 5, dtype=torch.float64).unbind()
+    bias = torch.randn(1, 2, 6, 6, dtype=torch.float64)
+    filled = attention.fused_attention(query, key, value, bias, attention.HEAD_MULTIPLE)
+    assert filled.shape == query.shape
+    torch.testing.assert_close(filled, attention.fused_attention(query, key, value, bias, 1))
+    torch.testing.assert_close(filled, (query @ key.mT * 5**-0.5 + bias).softmax(-1) @ value)
+
+
 def test_nothing_is_kept_between_calls():
     """Inference, copies, pickles, other sizes and kinds of numbers, then a training step."""
     block = module((1, 1))
