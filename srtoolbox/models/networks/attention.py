@@ -226,6 +226,17 @@ class WindowAttention(nn.Module):
         return result.roll((down, right), (1, 2)) if is_shifted else result
 
 
+class Conv1x1(nn.Conv2d):
+    """A 1x1 convolution of (N, H, W, C)."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 1, bias=bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, H, W, inputs) -> (N, H, W, outputs)."""
+        return F.linear(features, self.weight.flatten(1), self.bias)
+
+
 class MLP(nn.Module):
     """Two linear layers with GELU between, for each pixel alone: `fc1`, `fc2`."""
 

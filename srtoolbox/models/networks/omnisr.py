@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from srtoolbox.errors import ConfigError
 from srtoolbox.interfaces import SRNetwork, require_positive
 from srtoolbox.models.networks.attention import (
+    Conv1x1,
     as_features,
     as_image,
     attend,
@@ -65,16 +66,6 @@ def from_grids(grids: Tensor, size: Sequence[int], cell: Cell) -> Tensor:
     # flat before its shape, as in `from_heads`
     flat = parts.permute(0, 4, 1, 5, 2, 3, 6).contiguous().view(-1)
     return flat.view(-1, height, width, heads * channels)
-
-
-class Conv1x1(nn.Conv2d):
-    """A 1x1 convolution of (N, H, W, C)."""
-
-    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
-        super().__init__(inputs, outputs, 1, bias=bias)
-
-    def forward(self, features: Tensor) -> Tensor:
-        return F.linear(features, self.weight.flatten(1), self.bias)
 
 
 class ChannelwiseConv(nn.Conv2d):

@@ -71,7 +71,7 @@ class ResidualGroup(nn.Module):
 
 
 class WindowTransformer(Centred):
-    """Base of SwinIR and SRFormer: what they differ in are the blocks, and their masks.
+    """Base of SwinIR and those after it: what they differ in are the blocks, and their masks.
 
     Images are mirrored at the bottom and right up to multiples of the window, and the result is
     cut. At x1 the last convolution's result is added to the image, without an upsampler.
@@ -79,7 +79,7 @@ class WindowTransformer(Centred):
     Args:
         scale: 1, 2, 3, 4 or 8.
         colour: 'rgb' or 'y'.
-        groups: the blocks of each group.
+        groups: the groups, or the blocks of each `ResidualGroup`.
         num_features: channels of the body.
         window_size: side of the windows.
         upsampler: 'pixelshuffle' (convolutions and sub-pixel steps), 'pixelshuffledirect' (one
@@ -90,13 +90,14 @@ class WindowTransformer(Centred):
 
     scales = (1, 2, 3, 4, 8)
     hidden_arguments: ClassVar = {"img_range": (1.0, 255.0)}
-    repeated_block = ResidualGroup
+    repeated_block: ClassVar[type[nn.Module]] = ResidualGroup
+    has_tail_at_1: ClassVar[bool] = False  # the upsampler's convolutions, without a step, and no image added
 
     def __init__(
         self,
         scale: int,
         colour: str,
-        groups: Sequence[Sequence[nn.Module]],
+        groups: Sequence[nn.Module | Sequence[nn.Module]],
         *,
         num_features: int,
         window_size: int,
@@ -111,10 +112,14 @@ class WindowTransformer(Centred):
         self.padded_multiple = self.window_size = window_size
         self.conv_first = nn.Conv2d(self.in_channels, num_features, 3, padding=1)
         self.patch_embed = nn.Sequential(OrderedDict(norm=nn.LayerNorm(num_features)))
-        self.layers = nn.ModuleList([ResidualGroup(blocks, num_features, resi_connection) for blocks in groups])
+        layers = [
+            group if isinstance(group, nn.Module) else ResidualGroup(group, num_features, resi_connection)
+            for group in groups
+        ]
+        self.layers = nn.ModuleList(layers)
         self.norm = nn.LayerNorm(num_features)
         self.conv_after_body = body_convolution(num_features, resi_connection)
-        self.upsampler = upsampler if scale > 1 else ""
+        self.upsampler = upsampler if scale > 1 or self.has_tail_at_1 else ""
         if self.upsampler == "pixelshuffledirect":
             last = nn.Conv2d(num_features, scale**2 * self.in_channels, 3, padding=1)
             self.upsample = nn.Sequential(last, nn.PixelShuffle(scale))

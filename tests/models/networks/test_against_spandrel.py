@@ -51,6 +51,15 @@ def rcan(scale: int, num_groups: int, num_blocks: int, reduction: int, **options
     return Row(config, "RCAN.RCAN", {**theirs, "reduction": reduction, **options}, sizes, written=rcan_as_written)
 
 
+def hat(scale: int, window_size: int, compress_ratio: int, squeeze_factor: int, **others: Any) -> Row:
+    same = {"depths": [2, 1], "num_heads": [2, 3], "window_size": window_size, "compress_ratio": compress_ratio}
+    same |= {"squeeze_factor": squeeze_factor, "mlp_ratio": 2.0, **others}
+    theirs = {"embed_dim": 12, "upscale": scale, "img_size": 4 * window_size, **same}
+    if theirs.pop("colour", "rgb") == "y":
+        theirs["in_chans"] = 1
+    return Row({"type": "HAT", "scale": scale, "num_features": 12, **same}, "HAT.HAT", theirs, ((16, 24), (13, 10)))
+
+
 def omnisr(scale: int, num_groups: int, num_blocks: int, window_size: int, pe: bool = True, bias: bool = True) -> Row:
     config = {"type": "OmniSR", "scale": scale, "num_features": 8, "num_groups": num_groups, "num_blocks": num_blocks}
     theirs = {"num_feat": 8, "res_num": num_groups, "block_num": num_blocks, "window_size": window_size}
@@ -106,6 +115,8 @@ def dat(scale: int, upsampler: str, **others: Any) -> Row:
 
 
 ROWS = {
+    "HAT_x3": hat(3, 4, 3, 6),
+    "HAT_x2_others": hat(2, 8, 6, 12, overlap_ratio=0.25, mlp_ratio=1.5, qkv_bias=False),
     "OmniSR_x3": omnisr(3, 1, 2, 4, bias=False),
     "OmniSR_x4": omnisr(4, 2, 1, 8),
     "RCAN_x1_unshuffled": rcan(1, 1, 2, 16, unshuffle_mod=True, norm=False),
@@ -132,6 +143,8 @@ ROWS = {
     "SPAN_x4_neosr": span(4, 8, norm=False),
 }
 MORE_ROWS = {
+    "HAT_x8_luma": hat(8, 4, 2, 4, overlap_ratio=1.0, colour="y"),
+    "HAT_x1": hat(1, 4, 12, 4),
     "OmniSR_x1": omnisr(1, 1, 1, 8, pe=False),
     "SRFormer_x4_real": srformer(4, "nearest+conv", resi_connection="3conv"),
     "SRFormer_x1": srformer(1, "", colour="y"),
