@@ -24,21 +24,24 @@ HEAD_MULTIPLE = 8  # of channels, for the fused kernels of GPUs in half precisio
 OTHER_REGION = -100.0  # added to logits between pixels that are neighbours by the shift alone; the official value
 
 
-def pad_to_multiple(image: Tensor, multiple: int | Window) -> Tensor:
-    """Mirror the bottom and right of (N, C, H, W), as often as it takes, up to multiples."""
+def pad_to_multiple(image: Tensor, multiple: int | Window, repeats_edge: bool = False) -> Tensor:
+    """Mirror the bottom and right of (N, C, H, W), as often as it takes, up to multiples.
+
+    The last row and column are the mirrors, or with `repeats_edge` come twice.
+    """
     height, width = (multiple, multiple) if isinstance(multiple, int) else multiple
-    return _mirrored(_mirrored(image, 2, height), 3, width)
+    return _mirrored(_mirrored(image, 2, height, int(repeats_edge)), 3, width, int(repeats_edge))
 
 
-def _mirrored(image: Tensor, dim: int, multiple: int) -> Tensor:
+def _mirrored(image: Tensor, dim: int, multiple: int, repeats: int) -> Tensor:
     # by indices: of a padding that may be nothing, an exporter wants to know whether it is. There
     # images have at least `padded_multiple` + 1 rows and columns, so that one mirror does
     length, is_exporting = image.shape[dim], torch.compiler.is_exporting()
     if not is_exporting and length % multiple == 0:
         return image
     index = torch.arange((length + multiple - 1) // multiple * multiple, device=image.device)
-    index = index if is_exporting else index % max(2 * length - 2, 1)
-    return image.index_select(dim, torch.minimum(index, 2 * length - 2 - index).clamp(min=0))
+    index = index if is_exporting else index % max(2 * (length - 1 + repeats), 1)
+    return image.index_select(dim, torch.minimum(index, 2 * length - 2 + repeats - index).clamp(min=0))
 
 
 def crop(image: Tensor, height: int, width: int) -> Tensor:

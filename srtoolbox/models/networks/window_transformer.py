@@ -59,9 +59,9 @@ class Blocks(nn.Module):
 class ResidualGroup(nn.Module):
     """Blocks of attention, a convolution, added to the input: SwinIR's RSTB."""
 
-    def __init__(self, blocks: Sequence[nn.Module], num_features: int, connection: str) -> None:
+    def __init__(self, blocks: nn.Module | Sequence[nn.Module], num_features: int, connection: str) -> None:
         super().__init__()
-        self.residual_group = Blocks(blocks)
+        self.residual_group = blocks if isinstance(blocks, nn.Module) else Blocks(blocks)
         self.conv = body_convolution(num_features, connection)
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
@@ -146,10 +146,14 @@ class WindowTransformer(Centred):
         window, shift = self.window_size, self.window_size // 2
         return shift_mask(features, (window, window), (shift, shift))
 
+    def padded(self, image: Tensor) -> Tensor:
+        """Mirror the bottom and right of (N, C, H, W) up to whole windows."""
+        return pad_to_multiple(image, self.window_size)
+
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W)."""
         height, width = lq.shape[-2:]
-        image = self.centre(pad_to_multiple(lq, self.window_size))
+        image = self.centre(self.padded(lq))
         deep = self._body(self.conv_first(image))
         result = self._upsampled(deep) if self.upsampler else image + self.conv_last(deep)
         return crop(self.uncentre(result), height * self.scale, width * self.scale)

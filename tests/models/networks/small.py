@@ -19,6 +19,7 @@ SMALL: dict[str, Any] = {
 SMALL_OF: dict[str, dict[str, Any]] = {
     "HAT": {"num_features": 12, "depths": [2], "num_heads": [2], "window_size": 8, "squeeze_factor": 4},
     "OmniSR": {"num_features": 8, "num_groups": 1, "num_blocks": 1, "window_size": 4},
+    "ATD": {"num_features": 12, "depths": [2, 1], "num_heads": [2, 2], "window_size": 4, "num_tokens": 4},
     "DAT": {"num_features": 32, "depths": [2, 1], "num_heads": [2, 2], "split_size": [2, 4], "expansion_factor": 1.0},
     "PLKSR": {"num_features": 8, "num_blocks": 1, "kernel_size": 5},
     "RealPLKSR": {"num_features": 8, "num_blocks": 1, "kernel_size": 5},

@@ -160,6 +160,7 @@ OURS = [
     {"type": "SPAN", "scale": 2, "num_features": 8, "num_blocks": 2, "fused": True, "colour": "y"},
     {"type": "SRVGGNetCompact", "scale": 4, "num_features": 8, "num_blocks": 3, "colour": "y"},
     {"type": "SRFormer", "scale": 2, "num_features": 8, "depths": [1, 2], "num_heads": [2, 4], "window_size": 6},
+    {"type": "ATD", "scale": 2, "num_features": 12, "depths": [2], "num_heads": [2], "window_size": 4, "norm": False},
     {"type": "DAT", "scale": 4, "num_features": 32, "depths": [2], "num_heads": [2], "split_size": [4, 2]},
     {"type": "SwinIR", "scale": 3, "num_features": 8, "depths": [1, 2], "num_heads": [2, 4], "window_size": 4},
     {"type": "SwinIR", "scale": 1, "num_features": 8, "depths": [1], "num_heads": [2], "mlp_ratio": 1.5, "colour": "y"},
