@@ -29,7 +29,7 @@ from srtoolbox.inference.restore import (
 from srtoolbox.inference.tiling import CheckedRun, Side, Source, TileGrid, begin_whole, stitch_bands
 from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory, memory_model_of, shortage_as_error
 from srtoolbox.inference.tiling.planner import MarginPlanner, Size, TilePlan, TilePlanner
-from srtoolbox.inference.tiling.statistics import measure_statistics
+from srtoolbox.inference.tiling.statistics import measure_statistics, rounds_for
 from srtoolbox.inference.tiling.sums import NO_SUMS, ImageSums, find_sums
 from srtoolbox.inference.transfer import Download
 from srtoolbox.interfaces import Refinable, Splittable, facts_of, network_faults, unwrap
@@ -279,11 +279,9 @@ class Upscaler:
             if self._sums is None:
                 self._sums = find_sums(self._run) if self._planner.sees_all else NO_SUMS
                 if self._sums.axes:
-                    name, text = (
-                        type(unwrap(self._modules)).__name__,
-                        "its tiles are run once more before, for these sums",
-                    )
-                    LOGGER.info("%s sums over the whole image (%d times): %s", name, len(self._sums.axes), text)
+                    name, times = type(unwrap(self._modules)).__name__, ("once", "twice")[rounds_for(self._sums) - 1]
+                    text = "%s sums over the whole image: its tiles are run %s more before, to learn these sums"
+                    LOGGER.info(text, name, times)
             if not self._sums.axes:
                 return self._run
             return measure_statistics(self._run, self._sums, source, grid) or self._run

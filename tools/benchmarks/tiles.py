@@ -20,12 +20,13 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import skimage.data
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srtoolbox import load_network
+from srtoolbox import load_network, read_image
 from srtoolbox.image import to_tensor
 from srtoolbox.inference.restore import AutocastRestore
 from srtoolbox.inference.tiling import Source, TileGrid, float_bands
@@ -68,15 +69,14 @@ def steps(difference: Tensor, grid: TileGrid, scale: int, *, at_borders: bool) -
     return largest
 
 
-def rows(network: nn.Module, is_random: bool, size: tuple[int, int], tile: int, overlaps: list[int]) -> Iterator[str]:
+def rows(network: nn.Module, is_random: bool, image: np.ndarray, tile: int, overlaps: list[int]) -> Iterator[str]:
     """Lines of the table."""
-    image = skimage.data.chelsea()[: size[0], : size[1]]
     run, source = AutocastRestore(network, "fp32"), Source(image, torch.device("cpu"))
     sums, lq = find_sums(run), to_tensor(image)
     whole = run(lq)
     factor = 255 * (float(lq.std() / whole.std()) if is_random else 1)
     for overlap in overlaps:
-        grid = Overlap(overlap, tile_multiple(network), True).grid(size, (tile, tile))
+        grid = Overlap(overlap, tile_multiple(network), True).grid(image.shape[:2], (tile, tile))
         for rounds in (0, 1, 2) if sums.axes else (0,):
             given = measure_statistics(run, sums, source, grid, rounds) if rounds else run
             tiles = torch.cat(list(float_bands(given, source, network.scale, grid)), 2)
@@ -96,14 +96,17 @@ def main() -> None:
     parser.add_argument("--tile", type=int, default=96)
     parser.add_argument("--overlaps", type=int, nargs="+", default=[16, 32])
     parser.add_argument("--size", type=int, nargs=2, default=[256, 320], metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--image", help="a photograph; scikit-image's cat without it")
     args = parser.parse_args()
+    photograph = read_image(args.image) if args.image else skimage.data.chelsea()
+    image = photograph[: args.size[0], : args.size[1]]
     print(
         "| network | overlap | sums | seam | inside | largest | mean | PSNR |\n|---|--:|:-:|--:|--:|--:|--:|--:|",
         flush=True,
     )
     for text in args.networks:
         network, is_file = build(text), Path(text).is_file()
-        for row in rows(network, not is_file, tuple(args.size), args.tile, args.overlaps):
+        for row in rows(network, not is_file, image, args.tile, args.overlaps):
             print(f"| {Path(text).stem if is_file else text} {row}", flush=True)
 
 

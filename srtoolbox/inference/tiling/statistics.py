@@ -1,10 +1,10 @@
 """The sums of the whole image (channel attention, normalisation), given to its tiles.
 
 Such sums let a network see the whole image, whatever else it sees; with those of the whole image
-given, a tile becomes what it is in the whole. They are measured first, in one round over all tiles:
-each has its own sums, and their mean over what is kept of the tiles is given to all of them. Sums
-that depend on earlier ones are near to the whole image's then, not equal; being the same for all
-tiles, they make no seams.
+given, a tile becomes what it is in the whole. They are measured first, in a round over all tiles or
+two: each has its own sums, and their mean over what is kept of the tiles is given to all of them.
+Sums that depend on earlier ones are near to the whole image's then, not equal; being the same for
+all tiles, they make no seams.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from srtoolbox.inference.restore import AutocastRestore, SelfEnsemble, checked
 from srtoolbox.inference.tiling import Source, Tile, TileGrid
 from srtoolbox.inference.tiling.sums import LENGTHS, SPREADS, SUMS, Compute, ImageSums, Summing, Values
 from srtoolbox.logger import LOGGER
+
+MANY = 8  # sums, from which on a second round is worth its time
 
 # ---- what is given to tiles does not depend on their size: moments, which are averaged
 
@@ -147,6 +149,11 @@ class ImageStatistics:
         self.run.fall_back()
 
 
+def rounds_for(sums: ImageSums) -> int:
+    """Return 2 for many sums, which depend on each other, and where vectors are divided by their lengths; else 1."""
+    return 2 if len(sums.axes) >= MANY or any(sums.names[number] in LENGTHS for number in sums.axes) else 1
+
+
 def measure_statistics(
     run: AutocastRestore, sums: ImageSums, source: Source, grid: TileGrid, rounds: int | None = None
 ) -> ImageStatistics | None:
@@ -156,13 +163,13 @@ def measure_statistics(
         run, sums: that of single windows, and what it sums.
         source, grid: what gives its windows, and where they lie.
         rounds: runs of each tile; each but the first is given what the one before has found. None:
-            one, and one more for sums of vectors that are divided by their lengths over the image.
+            `rounds_for` says it.
 
     Raises:
         SrtoolboxError: the network's values are not finite in float32 either.
     """
     moments: Mapping[int, Values] = {}
-    left = rounds or (2 if any(sums.names[number] in LENGTHS for number in sums.axes) else 1)
+    left = rounds or rounds_for(sums)
     while left:
         flags: list[Tensor] = []
         found = _round(run, sums, moments, source, grid, flags)
