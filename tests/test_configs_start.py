@@ -20,7 +20,7 @@ from tests.test_configs import BACKBONES, CONFIGS, ROOT, name
 
 TRAINED = [path for path in CONFIGS if "max_iters" in Config.fromfile(path) and path.parent.name != "quickstart"]
 # its first stage's file is not there: what `load_from` does is tested elsewhere
-COMMON = ["max_iters=4", "load_from=None", "data.train.batch_size=1", "data.val.interval=4", "runtime.threads=1",
+COMMON = ["max_iters=4", "load_from=None", "data.train.batch_size=2", "data.val.interval=4", "runtime.threads=1",
           "hooks.logger.interval=1", "hooks.logger.tensorboard=False", "runtime.device=cpu"]  # fmt: skip
 
 
