@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,19 @@ from torch import Tensor, nn
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.registry import LOSSES
+
+
+def require_one_shape(owner: str, pred: Tensor, target: Tensor) -> None:
+    """Raise an SrtoolboxError where shapes differ, which torch would broadcast without a word."""
+    if pred.shape != target.shape:
+        shapes = f"prediction {tuple(pred.shape)} and target {tuple(target.shape)} differ"
+        raise SrtoolboxError(f"{owner}: {shapes}. Do the network's scale and colour fit the data?")
+
+
+def exact(pred: Tensor) -> AbstractContextManager[object]:
+    """Return a context without mixed precision; nothing where there is none, which takes no time."""
+    is_mixed = torch.is_autocast_enabled(pred.device.type)
+    return torch.autocast(pred.device.type, enabled=False) if is_mixed else nullcontext()
 
 
 class PixelLoss(nn.Module):
@@ -33,13 +46,8 @@ class PixelLoss(nn.Module):
         Raises:
             SrtoolboxError: the shapes differ (torch would broadcast them without a word).
         """
-        if pred.shape != target.shape:
-            shapes = f"prediction {tuple(pred.shape)} and target {tuple(target.shape)} differ"
-            question = "Do the network's scale and colour fit the data?"
-            raise SrtoolboxError(f"{type(self).__name__}: {shapes}. {question}")
-        is_mixed = torch.is_autocast_enabled(pred.device.type)  # else leaving it costs time
-        exact = torch.autocast(pred.device.type, enabled=False) if is_mixed else nullcontext()
-        with exact:
+        require_one_shape(type(self).__name__, pred, target)
+        with exact(pred):
             loss = self.distance(pred.float(), target.float())
         return loss if self.weight == 1 else self.weight * loss
 

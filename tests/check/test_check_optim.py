@@ -24,7 +24,8 @@ def test_the_average_of_a_network_may_be_named(faults):
 
 def test_a_hook_must_offer_every_point_at_which_the_runner_calls_it():
     points = [name for name, value in vars(Hook).items() if not name.startswith("_") and callable(value)]
-    assert [name for name in points if name not in missing_members("hook", object())] == []
+    optional = ["when_written"]
+    assert [name for name in points if name not in missing_members("hook", object())] == optional
 
 
 COSINE = "dict(type='CosineAnnealingLR', T_max=20, eta_min=1e-6)"

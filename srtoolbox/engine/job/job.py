@@ -152,7 +152,8 @@ class Job:
         run, self._run, self._is_stopped = self._run, None, False
         release: Callable[[], object] = self._lock.release
         for hook in run.hooks.values() if run else ():
-            release = partial(hook.when_written, release)
+            if hasattr(hook, "when_written"):  # a hook without our base class need not have it
+                release = partial(hook.when_written, release)
         release()
 
     def _train_or_go_back(self, resume: bool, resume_from: Path | None, overwrite: bool) -> TrainResult:

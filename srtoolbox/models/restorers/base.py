@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from functools import reduce
 from operator import add
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from srtoolbox.errors import Fault, SrtoolboxError
@@ -17,6 +19,9 @@ from srtoolbox.optim.wrapper import OptimWrapper
 from srtoolbox.registry import LOSSES, MODELS, NETWORKS, TRANSFORMS
 
 GRADIENT_NORM = "grad_norm"
+AVERAGED = "sr_ema"
+MORE_IMAGES = ("lq", AVERAGED)
+"""What a loss may ask for beside `pred` and `target`, by a parameter of this name."""
 
 
 @MODELS.register
@@ -25,7 +30,9 @@ class Restorer(nn.Module):
 
     Args:
         generator: config of the network, (N, C, h, w) -> (N, C, scale * h, scale * w).
-        losses: `{name: config}`, each called as `loss(sr, target)`; none only for an evaluation.
+        losses: `{name: config}`, each called as `loss(sr, target)`, and with `lq`, the network's
+            input, or `sr_ema`, the output of its average, where its `forward` has parameters so
+            called; none only for an evaluation.
         preprocess: config of a transform of float RGB batches on the device (degradations).
         targets: `{loss name: batch key}` where a loss compares with another image than `gt`.
     """
@@ -46,6 +53,8 @@ class Restorer(nn.Module):
         self.transform = TRANSFORMS.build(preprocess) if preprocess else None
         self.targets = dict(targets or {})
         self.iteration = 0  # finished iterations: the runner keeps it
+        self.averages: dict[str, nn.Module] = {}  # of `networks()`, by an EMAHook; no parts of the model
+        self._asked = {name: asked_for(type(loss)) for name, loss in self.losses.items()}
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
@@ -62,6 +71,7 @@ class Restorer(nn.Module):
             if key not in IMAGE_KEYS and not cfg.get("preprocess")  # which may add images
         ]
         faults += [Fault(f"losses.{name}", f"losses.{name}: {fault}") for name in losses if (fault := name_fault(name))]
+        faults += _faults_of_more_images(losses, context)
         if not losses and cls.needs_losses and "max_iters" in context:
             example = "losses=dict(pixel=dict(type='L1Loss'))"
             faults.append(Fault("losses", f"training needs a loss: {example}"))
@@ -89,9 +99,25 @@ class Restorer(nn.Module):
         """The training forward: (N, C, scale * h, scale * w)."""
         return network(batch["lq"])
 
+    def with_average(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return the batch with `sr_ema`, the averaged generator's output, if a loss asks for it."""
+        if not any(AVERAGED in asked for asked in self._asked.values()):
+            return batch
+        if "generator" not in self.averages:
+            raise SrtoolboxError(f"a loss asks for {AVERAGED}: hooks=dict(ema=dict(type='EMAHook'))")
+        average = self.averages["generator"]
+        was_training = average.training
+        with torch.no_grad():
+            sr = self.restore(batch, average.eval())
+        average.train(was_training)
+        return {**batch, AVERAGED: sr.float()}
+
     def image_losses(self, sr: Tensor, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Every loss term, weighted, on the device."""
-        terms = {name: loss(sr, batch[self.targets.get(name, "gt")]) for name, loss in self.losses.items()}
+        """Every loss term, weighted, on the device; the batch comes from `with_average`."""
+        terms = {
+            name: loss(sr, batch[self.targets.get(name, "gt")], **{key: batch[key] for key in self._asked[name]})
+            for name, loss in self.losses.items()
+        }
         for name, term in terms.items():
             if not isinstance(term, Tensor) or term.numel() != 1:
                 got = f"a tensor {tuple(term.shape)}" if isinstance(term, Tensor) else f"a {type(term).__name__}"
@@ -115,10 +141,44 @@ class Restorer(nn.Module):
         batch, optim = self.prepare(batch), optims["generator"]
         with optim.autocast():
             sr = self.restore(batch, self.generator)
+            batch = self.with_average(batch)
         terms = self.image_losses(sr.float(), batch)
         norm = optim.update(reduce(add, terms.values()), measure=optim.clip is not None)
         terms = {name: term.detach() for name, term in terms.items()}
         return terms if norm is None else {**terms, GRADIENT_NORM: norm}
+
+
+def asked_for(loss: object) -> tuple[str, ...]:
+    """Return the names of MORE_IMAGES that are parameters of a loss's `forward`."""
+    return tuple(name for name in _more_parameters(loss) if name in MORE_IMAGES)
+
+
+def _more_parameters(loss: object) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a loss's `forward` behind `self`, `pred` and `target`."""
+    forward = getattr(loss, "forward", None)
+    return dict(list(inspect.signature(forward).parameters.items())[3:]) if callable(forward) else {}
+
+
+def _faults_of_more_images(losses: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
+    """Report losses that ask for images that no restorer has, or for an average that no hook keeps."""
+    faults = []
+    hooks = [cfg for cfg in (context.get("hooks") or {}).values() if isinstance(cfg, Mapping)]
+    is_averaged = any(cfg.get("type") == "EMAHook" and cfg.get("network", "generator") == "generator" for cfg in hooks)
+    for name, cfg in losses.items():
+        kind = cfg.get("type") if isinstance(cfg, Mapping) else None
+        more = _more_parameters(LOSSES.get(kind)) if isinstance(kind, str) and kind in LOSSES else {}
+        needed = [
+            key for key, value in more.items() if value.default is value.empty and value.kind is not value.VAR_KEYWORD
+        ]
+        unknown = [key for key in needed if key not in MORE_IMAGES]
+        if unknown:
+            there = " and ".join(MORE_IMAGES)
+            faults.append(Fault(f"losses.{name}", f"losses.{name}: {kind} asks for {unknown[0]!r}; there are {there}"))
+        if AVERAGED in more and not is_averaged and "max_iters" in context:
+            advice = "add hooks=dict(ema=dict(type='EMAHook'))"
+            fault = f"losses.{name}: {kind} compares with the averaged network's output; {advice}"
+            faults.append(Fault(f"losses.{name}", fault))
+    return faults
 
 
 def name_fault(name: object) -> str | None:

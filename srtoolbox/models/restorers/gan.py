@@ -114,6 +114,7 @@ class GANRestorer(Restorer):
                 with torch.no_grad():
                     real = judge(batch["gt"]) if self.gan_loss.relativistic else None
                 fake = judge(sr)
+                batch = self.with_average(batch)
             terms = self.image_losses(sr, batch)
             terms["gan"] = self.gan_loss.generator(real, fake)
             norm = optim.update(reduce(add, terms.values()), measure=True)
