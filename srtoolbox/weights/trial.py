@@ -29,7 +29,7 @@ from srtoolbox.resize import imresize
 
 Config = dict[str, Any]
 
-REVISION = 2  # counts changes of what is tried and how, for verdicts that are kept
+REVISION = 3  # counts changes of what is tried and how, for verdicts that are kept
 # dB of agreement: from the first on nothing is said, below the second the file is refused
 SOUND, REFUSED = 25.0, 20.0  # docs/other_weights.md has the table that they come from
 # dB by which another candidate must be better than the one assumed; within ALIKE two are equal
@@ -52,6 +52,7 @@ CONVENTIONS: dict[str, dict[str, Any]] = {
 RGB_CONVENTIONS: dict[str, dict[str, Any]] = {
     "images less DIV2K's mean": {"mean": _DIV2K},
     "images in 0 ... 255 less DIV2K's mean": {"peak": 255.0, "mean": _DIV2K},
+    "JPEG's YCbCr": {"order": "ycbcr"},
 }
 # these change little and are tried last, on what is best by then
 LAST: dict[str, dict[str, dict[str, Any]]] = {

@@ -87,9 +87,7 @@ SMALL = [
 """At least one of each architecture of the main registry whose purpose is SR or restoration."""
 EXTRA = [
     Small("SRFormer", "SRFormer", {**_WINDOWS, **_SHUFFLE, "depths": [2], "img_size": 24, "window_size": 12}),
-    Small(
-        "DDColor", "DDColor", dict(encoder_name="convnext-t", nf=32, num_queries=8, dec_layers=3, num_output_channels=2)
-    ),
+    Small("DDColor", "DDColor", dict(encoder_name="convnext-t", num_queries=8, dec_layers=3, num_output_channels=2)),
     Small("AdaCode", "AdaCodeSRNet_Contrast", dict(codebook_params=[[32, 16, 8]], scale_factor=2, LQ_stage=True)),
     Small("FeMaSR", "FeMaSRNet", {"codebook_params": [[32, 16, 8]], "scale_factor": 2, "LQ_stage": True}),
     Small("M3SNet", "M3SNet", {"width": 8, "enc_blk_nums": [1] * 4}),

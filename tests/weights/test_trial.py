@@ -33,6 +33,13 @@ MEAN = [0.4488, 0.4371, 0.4040]
 DIV2K = torch.tensor(MEAN).view(1, 3, 1, 1)
 
 
+def to_jpeg(rgb: Tensor) -> Tensor:
+    """YCbCr of the full range, as in JPEG files."""
+    red, green, blue = rgb.unbind(1)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    return torch.stack([luma, (blue - luma) / 1.772 + 128 / 255, (red - luma) / 1.402 + 128 / 255], 1)
+
+
 @pytest.fixture(scope="module")
 def relu() -> dict[str, Tensor]:
     """A luma ESPCN trained with relu: its tensors fit the one with tanh, too."""
@@ -113,6 +120,7 @@ def test_a_config_that_contradicts_the_weights_gives_way(relu_file: Path, log: p
 
 
 CONVENTIONS = {
+    "YCbCr": (RGB, to_jpeg, to_jpeg, {"order": "ycbcr"}),
     "BGR": (RGB, lambda lq: lq.flip(1), lambda gt: gt.flip(1), {"order": "bgr"}),
     "255": (RELU, lambda lq: 255 * lq, lambda gt: 255 * gt, {"peak": 255.0}),
     "results in [-1, 1]": (RELU, lambda lq: lq, lambda gt: 2 * gt - 1, {"output_peak": 2.0, "output_mean": 0.5}),

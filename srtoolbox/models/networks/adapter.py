@@ -13,6 +13,10 @@ from srtoolbox.interfaces import NetworkWrapper, require_choice, require_positiv
 from srtoolbox.registry import NETWORKS
 
 # facts of some networks only (see `blocks`), each with the methods that it allows to call
+_ORDERS = ("rgb", "bgr", "ycbcr")
+_TO_YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))  # JPEG's
+_TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
+_GRAY = (0.0, 128 / 255, 128 / 255)  # of YCbCr
 _OPTIONAL = {"reconstruct_field": ("extract", "reconstruct"), "refine_field": ("refine",)}
 
 
@@ -28,7 +32,8 @@ class Adapter(NetworkWrapper):
         scale: upscaling factor.
         network: the other network, `dict(type='ESPCN', ...)`, of this scale, which may be left out.
             None is bicubic: it shows what the conversion alone does. Or a network that is there.
-        order: of the channels it takes and gives: 'rgb', or 'bgr' as of images that OpenCV read.
+        order: of the channels it takes and gives: 'rgb', 'bgr' as of images that OpenCV read, or
+            'ycbcr' for luma and chroma of the full range, as JPEG's.
         peak: what the input is multiplied by.
         mean: what is subtracted before: one number, or one per channel (red, green, blue).
         output_peak, output_mean: those of the output; None: the input's.
@@ -46,14 +51,14 @@ class Adapter(NetworkWrapper):
         output_mean: float | Sequence[float] | None = None,
     ) -> None:
         require_positive("Adapter", scale=scale)
-        require_choice("Adapter", "order", order, ("rgb", "bgr"))
+        require_choice("Adapter", "order", order, _ORDERS)
         inner: Any = network
         if not isinstance(network, nn.Module):
             inner = NETWORKS.build({"scale": scale, **(network or {"type": "Bicubic"})})
         if inner.scale != scale:
             raise ConfigError(f"Adapter: scale={scale}, but its network upscales x{inner.scale}", key="scale")
-        if order == "bgr" and inner.colour != "rgb":
-            fault = "order='bgr' is for networks of three channels, its network has colour='y'"
+        if order != "rgb" and inner.colour != "rgb":
+            fault = f"order={order!r} is for networks of three channels, its network has colour='y'"
             raise ConfigError(f"Adapter: {fault}", key="order")
         super().__init__(inner)
         for fact, methods in _OPTIONAL.items():
@@ -88,11 +93,14 @@ class Adapter(NetworkWrapper):
         return self._out(self.network.refine(self._in(upscaled)))
 
     def _in(self, image: Tensor) -> Tensor:
+        if self.order == "ycbcr":
+            image = _mixed(image, _TO_YCBCR) + _per_channel(_GRAY, image)
         return self._ordered((image - _per_channel(self.mean, image)) * self.peak)
 
     def _out(self, result: Tensor) -> Tensor:
         sr = self._ordered(result)
-        return sr / self.output_peak + _per_channel(self.output_mean, sr)
+        sr = sr / self.output_peak + _per_channel(self.output_mean, sr)
+        return _mixed(sr - _per_channel(_GRAY, sr), _TO_RGB) if self.order == "ycbcr" else sr
 
     def _ordered(self, image: Tensor) -> Tensor:
         return image.flip(1) if self.order == "bgr" else image
@@ -102,3 +110,9 @@ def _per_channel(value: float | Sequence[float], like: Tensor) -> Tensor | float
     if isinstance(value, int | float):
         return value
     return torch.tensor(value, dtype=like.dtype, device=like.device).view(1, -1, 1, 1)
+
+
+def _mixed(image: Tensor, matrix: Sequence[Sequence[float]]) -> Tensor:
+    """Return the three channels mixed, row by row of a matrix."""
+    first, second, third = image.unbind(1)
+    return torch.stack([row[0] * first + row[1] * second + row[2] * third for row in matrix], 1)

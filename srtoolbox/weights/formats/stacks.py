@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from srtoolbox.models.networks.vdsr import VIDEO_RANGE
 from srtoolbox.weights.formats import (
     Arguments,
@@ -78,6 +80,21 @@ def fsrcnn_from_lornatang(state: State) -> State:
     return rename(state, names)
 
 
+def fsrcnn_from_nhat_thanh(state: State) -> State:
+    """Rename `feature_extract`, `shrink`, `map_1` ... `map_N`, `expand`, `deconv`, `activation_1` ... `4`.
+
+    Between the convolutions of `map` it has no activation: PReLUs of slope 1 are none.
+    """
+    length = count(state, "map_{n}.weight")
+    names = {"feature_extract": "first_part.0", "activation_1": "first_part.1", "deconv": "last_part"}
+    names |= {"shrink": "mid_part.0", "activation_2": "mid_part.1", "expand": f"mid_part.{2 * length + 2}"}
+    names |= {"activation_3": f"mid_part.{2 * length + 1}", "activation_4": f"mid_part.{2 * length + 3}"}
+    names |= {f"map_{number}": f"mid_part.{2 * number}" for number in range(1, length + 1)}
+    slope = tensor(state, "activation_3.weight")
+    ones = {f"mid_part.{2 * number + 1}.weight": torch.ones_like(slope) for number in range(1, length)}
+    return rename(state, names) | ones
+
+
 def vdsr(state: State, scale: int | None) -> Arguments:
     """Return VDSR's arguments; its weights serve all scales."""
     return {
@@ -127,6 +144,13 @@ LAYOUTS = (
         "feature_extraction.0.weight shrink.0.weight deconv.weight",
         fsrcnn,
         fsrcnn_from_lornatang,
+    ),
+    Layout(
+        "FSRCNN",
+        "Nhat-Thanh's names",
+        "feature_extract.weight map_1.weight activation_4.weight deconv.weight",
+        fsrcnn,
+        fsrcnn_from_nhat_thanh,
     ),
     Layout(
         "VDSR",

@@ -22,6 +22,7 @@ WAYS = [
     {"order": "bgr", "peak": 255.0},
     {"peak": 2.0, "mean": 0.5},
     {"order": "bgr", "mean": (0.45, 0.43, 0.4), "output_peak": 2.0, "output_mean": (0.1, 0.2, 0.3)},
+    {"order": "ycbcr"},
 ]
 NAMES = {name: scale for name, scale in CASES if name != "Adapter"}
 

@@ -196,6 +196,28 @@ class ConvReLU(nn.Module):
         return F.relu(self.conv(x))
 
 
+class NhatThanhFSRCNN(nn.Module):
+    """Of YCbCr images of the full range; the convolutions of the map have one activation together."""
+
+    def __init__(self, scale: int, channels: int = 3, d: int = 6, s: int = 4, m: int = 3) -> None:
+        super().__init__()
+        self.m = m
+        self.feature_extract = nn.Conv2d(channels, d, 5, padding=2)
+        self.activation_1, self.activation_2 = nn.PReLU(d), nn.PReLU(s)
+        self.shrink = nn.Conv2d(d, s, 1)
+        for number in range(1, m + 1):
+            self.add_module(f"map_{number}", nn.Conv2d(s, s, 3, padding=1))
+        self.activation_3, self.activation_4 = nn.PReLU(s), nn.PReLU(d)
+        self.expand = nn.Conv2d(s, d, 1)
+        self.deconv = nn.ConvTranspose2d(d, channels, 9, scale, 4, scale - 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.activation_2(self.shrink(self.activation_1(self.feature_extract(x))))
+        for number in range(1, self.m + 1):
+            x = self.get_submodule(f"map_{number}")(x)
+        return self.deconv(self.activation_4(self.expand(self.activation_3(x))))
+
+
 class LornatangVDSR(nn.Module):
     """On the upscaled image."""
 

@@ -101,6 +101,26 @@ def test_networks_on_the_upscaled_image_serve_any_scale(network: nn.Module, scal
     agree(ours, lambda small: network.double()(imresize(small, scale)), x)
 
 
+@pytest.mark.parametrize("order", ["rgb", "ycbcr"])
+def test_fsrcnn_of_nhat_thanh(order: str) -> None:
+    """Its own files are of JPEG's YCbCr, which a trial finds out; an Adapter feeds it then."""
+    network = randomised(foreign.NhatThanhFSRCNN(3))
+    ours, sentence, config = recognised(network.state_dict(), "fsrcnn_x3.pth")
+    agree(ours, network, X)
+    assert sentence == "FSRCNN, Nhat-Thanh's names, x3, 6 features" and config["num_mapping"] == 3
+    adapter = NETWORKS.get("Adapter")(3, ours, order=order).double()
+    to_ycbcr = torch.tensor(
+        [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], dtype=torch.float64
+    )
+    if order == "rgb":
+        to_ycbcr = torch.eye(3, dtype=torch.float64)
+    gray = torch.tensor([0, 128 / 255, 128 / 255] if order == "ycbcr" else [0, 0, 0], dtype=torch.float64)
+    ycbcr = torch.einsum("rc,ncyx->nryx", to_ycbcr, X.double()) + gray.view(3, 1, 1)
+    result = network.double()(ycbcr) - gray.view(3, 1, 1)
+    expected = torch.einsum("rc,ncyx->nryx", torch.linalg.inv(to_ycbcr), result)
+    torch.testing.assert_close(adapter(X.double()), expected, rtol=0, atol=1e-4)
+
+
 def test_fsrcnn_of_lornatang() -> None:
     network = randomised(foreign.LornatangFSRCNN(3))
     ours, sentence, config = recognised(network.state_dict(), "fsrcnn_x3.pth")
