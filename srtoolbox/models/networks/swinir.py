@@ -12,38 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
-
 from srtoolbox.interfaces import require_positive
-from srtoolbox.models.networks.attention import (
-    MLP,
-    StochasticDepth,
-    WindowAttention,
-    drop_path_rates,
-    init_transformer,
-    require_heads,
-)
-from srtoolbox.models.networks.window_transformer import WindowTransformer
+from srtoolbox.models.networks.attention import drop_path_rates, init_transformer, require_heads
+from srtoolbox.models.networks.window_transformer import SwinBlock, WindowTransformer
 from srtoolbox.registry import NETWORKS
-
-
-class SwinBlock(nn.Module):
-    """Attention in windows, then a layer for each pixel alone, each normalised and added."""
-
-    def __init__(
-        self, num_features: int, num_heads: int, window: int, shift: int, mlp_ratio: float, qkv_bias: bool, rate: float
-    ) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(num_features)
-        self.attn = WindowAttention(num_features, num_heads, (window, window), (shift, shift), qkv_bias)
-        self.drop_path = StochasticDepth(rate)
-        self.norm2 = nn.LayerNorm(num_features)
-        self.mlp = MLP(num_features, int(num_features * mlp_ratio))
-
-    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
-        """(N, H, W, C) and the mask of shifted windows -> (N, H, W, C)."""
-        features = features + self.drop_path(self.attn(self.norm1(features), mask))
-        return features + self.drop_path(self.mlp(self.norm2(features)))
 
 
 @NETWORKS.register

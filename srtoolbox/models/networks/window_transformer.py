@@ -20,7 +20,16 @@ from torch import Tensor, nn
 
 from srtoolbox.errors import ConfigError
 from srtoolbox.interfaces import require_choice
-from srtoolbox.models.networks.attention import as_features, as_image, crop, pad_to_multiple, shift_mask
+from srtoolbox.models.networks.attention import (
+    MLP,
+    StochasticDepth,
+    WindowAttention,
+    as_features,
+    as_image,
+    crop,
+    pad_to_multiple,
+    shift_mask,
+)
 from srtoolbox.models.networks.blocks import DIV2K_MEAN, Centred, leaky, sub_pixel_steps
 
 UPSAMPLERS = ("pixelshuffle", "pixelshuffledirect", "nearest+conv")
@@ -41,6 +50,25 @@ def body_convolution(num_features: int, connection: str) -> nn.Module:
         nn.LeakyReLU(0.2, inplace=True),
         nn.Conv2d(narrow, num_features, 3, padding=1),
     )
+
+
+class SwinBlock(nn.Module):
+    """Attention in windows, then a layer for each pixel alone, each normalised and added."""
+
+    def __init__(
+        self, num_features: int, num_heads: int, window: int, shift: int, mlp_ratio: float, qkv_bias: bool, rate: float
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(num_features)
+        self.attn = WindowAttention(num_features, num_heads, (window, window), (shift, shift), qkv_bias)
+        self.drop_path = StochasticDepth(rate)
+        self.norm2 = nn.LayerNorm(num_features)
+        self.mlp = MLP(num_features, int(num_features * mlp_ratio))
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        """(N, H, W, C) and the mask of shifted windows -> (N, H, W, C)."""
+        features = features + self.drop_path(self.attn(self.norm1(features), mask))
+        return features + self.drop_path(self.mlp(self.norm2(features)))
 
 
 class Blocks(nn.Module):

@@ -60,6 +60,16 @@ def hat(scale: int, window_size: int, compress_ratio: int, squeeze_factor: int, 
     return Row({"type": "HAT", "scale": scale, "num_features": 12, **same}, "HAT.HAT", theirs, ((16, 24), (13, 10)))
 
 
+def drct(scale: int, num_heads: list[int], growth_channels: int, **others: Any) -> Row:
+    same = {"num_heads": num_heads, "window_size": 4, "mlp_ratio": 2.0, **others}
+    config = {"type": "DRCT", "scale": scale, "num_features": 12, "growth_channels": growth_channels, **same}
+    theirs = {"embed_dim": 12, "gc": growth_channels, "upscale": scale, "img_size": 16, "upsampler": "pixelshuffle"}
+    theirs |= {"depths": [6] * len(num_heads), **same}
+    if theirs.pop("colour", "rgb") == "y":
+        theirs["in_chans"] = 1
+    return Row(config, "DRCT.DRCT", theirs, ((16, 24), (12, 8), (4, 16)))  # theirs takes whole windows only
+
+
 def omnisr(scale: int, num_groups: int, num_blocks: int, window_size: int, pe: bool = True, bias: bool = True) -> Row:
     config = {"type": "OmniSR", "scale": scale, "num_features": 8, "num_groups": num_groups, "num_blocks": num_blocks}
     theirs = {"num_feat": 8, "res_num": num_groups, "block_num": num_blocks, "window_size": window_size}
@@ -126,6 +136,7 @@ def atd(scale: int, upsampler: str = "", norm: bool = True, **others: Any) -> Ro
 
 
 ROWS = {
+    "DRCT_x3": drct(3, [6, 3], 4),
     "HAT_x3": hat(3, 4, 3, 6),
     "HAT_x2_others": hat(2, 8, 6, 12, overlap_ratio=0.25, mlp_ratio=1.5, qkv_bias=False),
     "ATD_x2": atd(2, "pixelshuffle"),
@@ -156,6 +167,8 @@ ROWS = {
     "SPAN_x4_neosr": span(4, 8, norm=False),
 }
 MORE_ROWS = {
+    "DRCT_x2_luma": drct(2, [2], 6, mlp_ratio=1.5, qkv_bias=False, colour="y"),
+    "DRCT_x1": drct(1, [4], 4),
     "HAT_x8_luma": hat(8, 4, 2, 4, overlap_ratio=1.0, colour="y"),
     "HAT_x1": hat(1, 4, 12, 4),
     "ATD_x3_light": atd(3, "pixelshuffledirect", convffn_kernel_size=7, mlp_ratio=1.0, window_size=6),

@@ -155,6 +155,7 @@ OURS = [
     {"type": "IMDN", "scale": 3, "num_features": 16, "num_blocks": 2},
     {"type": "CARN", "scale": 4, "num_features": 8, "num_blocks": 2},
     {"type": "CARN", "scale": 3, "num_features": 8, "num_blocks": 3, "groups": 4, "colour": "y"},
+    {"type": "DRCT", "scale": 4, "num_features": 8, "num_heads": [2, 4], "growth_channels": 8, "window_size": 4},
     {"type": "HAT", "scale": 2, "num_features": 8, "depths": [1, 2], "num_heads": [2, 4], "squeeze_factor": 4},
     {"type": "OmniSR", "scale": 3, "num_features": 8, "num_groups": 2, "window_size": 4, "colour": "y"},
     {"type": "PAN", "scale": 4, "num_features": 8, "num_blocks": 2, "upsampling_channels": 4},
