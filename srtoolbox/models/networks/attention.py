@@ -34,13 +34,21 @@ def pad_to_multiple(image: Tensor, multiple: int | Window, repeats_edge: bool = 
 
 
 def _mirrored(image: Tensor, dim: int, multiple: int, repeats: int) -> Tensor:
-    # by indices: of a padding that may be nothing, an exporter wants to know whether it is. There
-    # images have at least `padded_multiple` + 1 rows and columns, so that one mirror does
-    length, is_exporting = image.shape[dim], torch.compiler.is_exporting()
-    if not is_exporting and length % multiple == 0:
-        return image
+    if torch.compiler.is_exporting():
+        return _mirrored_for_export(image, dim, multiple, repeats)
+    while missing := -image.shape[dim] % multiple:
+        length = image.shape[dim]
+        step = min(missing, max(length - 1 + repeats, 1))  # what one mirror gives; a lone row is its own
+        mirror = image.narrow(dim, max(length - step - 1 + repeats, 0), step).flip(dim)
+        image = torch.cat([image, mirror], dim)
+    return image
+
+
+def _mirrored_for_export(image: Tensor, dim: int, multiple: int, repeats: int) -> Tensor:
+    # by indices: of a padding that may be nothing, an exporter wants to know whether it is. Images
+    # have at least `padded_multiple` + 1 rows and columns there, so that one mirror does
+    length = image.shape[dim]
     index = torch.arange((length + multiple - 1) // multiple * multiple, device=image.device)
-    index = index if is_exporting else index % max(2 * (length - 1 + repeats), 1)
     return image.index_select(dim, torch.minimum(index, 2 * length - 2 + repeats - index).clamp(min=0))
 
 

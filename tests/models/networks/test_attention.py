@@ -48,6 +48,14 @@ def test_padding_is_torchs_where_one_mirror_does():
     assert attention.pad_to_multiple(image[..., :4, :4], 4).data_ptr() == image.data_ptr()
 
 
+def test_an_exporter_gets_the_same_without_asking_for_the_size(monkeypatch):
+    image = torch.rand(2, 3, 9, 12)
+    expected = attention.pad_to_multiple(image, 8), attention.crop(image, 5, 7)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    assert torch.equal(attention.pad_to_multiple(image, 8), expected[0])
+    assert torch.equal(attention.crop(image, 5, 7), expected[1])
+
+
 def test_layouts_are_one_memory():
     x = features()
     image = attention.as_image(x)
