@@ -9,6 +9,7 @@ state_dict: `conv_first` `act_first` `body.N.{conv1,bn1,act,conv2,bn2}` `conv_bo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -23,16 +24,28 @@ from srtoolbox.registry import NETWORKS
 STAGES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 
 
+class InstanceNorm(nn.InstanceNorm2d):
+    """Each channel of each image less its mean, by its deviation, both over the image in float32."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, F, H, W) -> (N, F, H, W)."""
+        exact = features.to(torch.promote_types(features.dtype, torch.float32))
+        return super().forward(exact).to(features.dtype)
+
+
+NORMS: Mapping[str, type[nn.Module]] = {"batch": nn.BatchNorm2d, "instance": InstanceNorm}
+
+
 class ResidualBlock(nn.Module):
     """x + BN(conv(PReLU(BN(conv(x)))))."""
 
-    def __init__(self, num_features: int, bias: bool) -> None:
+    def __init__(self, num_features: int, bias: bool, norm: str = "batch") -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(num_features, num_features, 3, padding=1, bias=bias)
-        self.bn1 = nn.BatchNorm2d(num_features)
+        self.bn1 = NORMS[norm](num_features)
         self.act = nn.PReLU()
         self.conv2 = nn.Conv2d(num_features, num_features, 3, padding=1, bias=bias)
-        self.bn2 = nn.BatchNorm2d(num_features)
+        self.bn2 = NORMS[norm](num_features)
 
     def forward(self, features: Tensor) -> Tensor:
         return features + self.bn2(self.conv2(self.act(self.bn1(self.conv1(features)))))
@@ -68,6 +81,10 @@ class SRResNet(SRNetwork):
         body_end: after the body's last convolution: 'batch' (BatchNorm, the paper's), or 'prelu' as
             in leftthomas' SRGAN (num_blocks=5, bias=True, body_end='prelu', output='tanh').
         output: 'linear', or 'tanh' for (tanh(x) + 1) / 2, which cannot leave [0, 1].
+        norm: 'batch', or 'instance' without parameters as in Fast-SRGAN (num_blocks=8, kernel_size=3,
+            norm='instance', input_range='signed', output='tanh'), which sees the whole image.
+        kernel_size: of the first and the last convolution.
+        input_range: 'unit', or 'signed' where the first convolution sees 2 * lq - 1.
     """
 
     scales = tuple(STAGES)
@@ -84,25 +101,32 @@ class SRResNet(SRNetwork):
         bias: bool = False,
         body_end: str = "batch",
         output: str = "linear",
+        norm: str = "batch",
+        kernel_size: int = 9,
+        input_range: str = "unit",
     ) -> None:
         super().__init__(scale, colour)
+        require_choice("SRResNet", "norm", norm, NORMS)
+        require_choice("SRResNet", "input_range", input_range, ("unit", "signed"))
+        require_choice("SRResNet", "kernel_size", kernel_size, (1, 3, 5, 7, 9, 11))
         require_choice("SRResNet", "body_end", body_end, ("batch", "prelu"))
         require_choice("SRResNet", "output", output, ("linear", "tanh"))
         require_positive("SRResNet", num_features=num_features, num_blocks=num_blocks)
-        self.conv_first = nn.Conv2d(self.in_channels, num_features, 9, padding=4)
+        self.conv_first = nn.Conv2d(self.in_channels, num_features, kernel_size, padding=kernel_size // 2)
         self.act_first = nn.PReLU()
-        self.body = nn.Sequential(*[ResidualBlock(num_features, bias) for _ in range(num_blocks)])
+        self.body = nn.Sequential(*[ResidualBlock(num_features, bias, norm) for _ in range(num_blocks)])
         self.conv_body = nn.Conv2d(num_features, num_features, 3, padding=1, bias=bias or body_end == "prelu")
         if body_end == "batch":
-            self.bn_body = nn.BatchNorm2d(num_features)
+            self.bn_body = NORMS[norm](num_features)
         else:
             self.act_body = nn.PReLU()
-        self.body_end, self.output = body_end, output
+        self.body_end, self.output, self.input_range = body_end, output, input_range
         self.upsample = nn.Sequential(*[SubPixelUpsample(num_features, factor) for factor in STAGES[scale]])
-        self.conv_last = nn.Conv2d(num_features, self.in_channels, 9, padding=4)
+        self.conv_last = nn.Conv2d(num_features, self.in_channels, kernel_size, padding=kernel_size // 2)
         tail = [step for factor in STAGES[scale] for step in (3, ("shuffle", factor))]
-        self.receptive_field = receptive_field([9, *[3, 3] * num_blocks, 3, *tail, 9])
-        self.reconstruct_field = receptive_field([*tail, 9])
+        if norm == "batch":
+            self.receptive_field = receptive_field([kernel_size, *[3, 3] * num_blocks, 3, *tail, kernel_size])
+        self.reconstruct_field = receptive_field([*tail, kernel_size])
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W)."""
@@ -110,7 +134,7 @@ class SRResNet(SRNetwork):
 
     def extract(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) -> the body's features (N, F, H, W)."""
-        shallow = self.act_first(self.conv_first(lq))
+        shallow = self.act_first(self.conv_first(2 * lq - 1 if self.input_range == "signed" else lq))
         end = self.bn_body if self.body_end == "batch" else self.act_body
         return shallow + end(self.conv_body(self.body(shallow)))
 

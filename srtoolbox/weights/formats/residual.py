@@ -13,6 +13,7 @@ from srtoolbox.weights.formats import (
     rename,
     root,
     shuffle_scale,
+    tensor,
 )
 
 MMAGIC = {"trunk_net.{n}.conv{k}": "body.{n}.conv{k}", "upsample{n}.upsample_conv": "upconv{n}"}
@@ -41,6 +42,24 @@ def msrresnet(state: State, scale: int | None) -> Arguments:
         **first,
         "num_blocks": count(state, "body.{n}.conv1.weight"),
     }
+
+
+FAST_SRGAN = {
+    "neck.0": "conv_first",
+    "neck.1": "act_first",
+    "stem.{n}.conv{k}": "body.{n}.conv{k}",
+    "stem.{n}.relu1": "body.{n}.act",
+    "bottleneck.0": "conv_body",
+    "upsampling.{n}.conv": "upsample.{n}.conv",
+    "upsampling.{n}.relu": "upsample.{n}.act",
+    "head.0": "conv_last",
+}
+
+
+def fast_srgan(state: State, scale: int | None) -> Arguments:
+    """Return SRResNet's arguments for Fast-SRGAN, whose instance norms have no tensors."""
+    kernel = tensor(state, "conv_first.weight").shape[-1]
+    return {**srresnet(state, scale), "kernel_size": kernel, "norm": "instance"}
 
 
 def srresnet(state: State, scale: int | None) -> Arguments:
@@ -113,6 +132,15 @@ LAYOUTS = (
         from_leftthomas,
         hidden={"output": "tanh"},
         title="SRGAN's generator",
+    ),
+    Layout(
+        "SRResNet",
+        "HasnainRaz' names",
+        "neck.0.weight stem.0.conv1.weight stem.0.relu1.weight bottleneck.0.weight head.0.weight",
+        fast_srgan,
+        FAST_SRGAN,
+        hidden={"output": "tanh", "input_range": "signed"},
+        title="Fast-SRGAN's generator",
     ),
     Layout("IMDN", "", "fea_conv.weight IMDB1.c1.weight upsampler.0.weight", imdn),
 )

@@ -196,6 +196,41 @@ class ConvReLU(nn.Module):
         return F.relu(self.conv(x))
 
 
+class FastBlock(nn.Module):
+    def __init__(self, nf: int) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = (nn.Conv2d(nf, nf, 3, padding=1, bias=False) for _ in range(2))
+        self.bn1, self.bn2, self.relu1 = nn.InstanceNorm2d(nf), nn.InstanceNorm2d(nf), nn.PReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x))))) + x
+
+
+class FastUp(nn.Module):
+    def __init__(self, nf: int) -> None:
+        super().__init__()
+        self.conv, self.relu = conv(nf, nf * 4), nn.PReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(F.pixel_shuffle(self.conv(x), 2))
+
+
+class FastSRGAN(nn.Module):
+    """HasnainRaz' generator, of images in [-1, 1]; `forward` is what its program does with [0, 1]."""
+
+    def __init__(self, nf: int = 8, blocks: int = 2) -> None:
+        super().__init__()
+        self.neck = nn.Sequential(conv(3, nf), nn.PReLU())
+        self.stem = nn.Sequential(*[FastBlock(nf) for _ in range(blocks)])
+        self.bottleneck = nn.Sequential(nn.Conv2d(nf, nf, 3, padding=1, bias=False), nn.InstanceNorm2d(nf))
+        self.upsampling = nn.Sequential(FastUp(nf), FastUp(nf))
+        self.head = nn.Sequential(conv(nf, 3), nn.Tanh())
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.neck(x * 2 - 1)
+        return (self.head(self.upsampling(self.bottleneck(self.stem(first)) + first)) + 1) / 2
+
+
 class NhatThanhFSRCNN(nn.Module):
     """Of YCbCr images of the full range; the convolutions of the map have one activation together."""
 

@@ -62,6 +62,11 @@ def recognised(state: dict, name: str = "x.pth", **options: object) -> tuple[nn.
             "SRResNet, Lornatang's names, x4, 2 blocks, 8 features",
         ),
         (foreign.LornatangESPCN(3), lambda s: s, "ESPCN, Lornatang's names, x3, 5-3-3, luma"),
+        (
+            foreign.FastSRGAN(),
+            lambda s: {f"_orig_mod.{k}": v for k, v in s.items()},
+            "Fast-SRGAN's generator, HasnainRaz' names, x4, 2 blocks, 8 features",
+        ),
         (foreign.YjnESPCN(2), lambda s: s, "ESPCN, yjn870's names, x2, 5-3-3, luma"),
         (foreign.BasicSREDSR(4), lambda s: {"params": s}, "EDSR, BasicSR's names, x4, 3 blocks, 8 features"),
         (foreign.BasicSRRCAN(4), lambda s: s, "RCAN, BasicSR's names, x4, 2 groups, 3 blocks, 8 features"),
@@ -217,6 +222,15 @@ def test_names_of_2019() -> None:
 
 def small_ms() -> dict[str, torch.Tensor]:
     return NETWORKS.build({"type": "MSRResNet", "scale": 2, "num_features": 8, "num_blocks": 1}).state_dict()
+
+
+def test_fast_srgan_in_half_precision_and_whole() -> None:
+    """Its statistics are the image's: it has no field, and stays near in bfloat16."""
+    network, _, config = recognised(foreign.FastSRGAN().state_dict())
+    assert network.receptive_field is None and config["input_range"] == "signed"
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        half = network(X)
+    assert (half.float() - network(X)).abs().max() < 0.05
 
 
 def test_counters_that_old_files_lack_are_added() -> None:
