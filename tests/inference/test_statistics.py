@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from srtoolbox.inference import upscaler
 from srtoolbox.inference.restore import AutocastRestore
-from srtoolbox.inference.tiling.statistics import measure_statistics, rounds_for
+from srtoolbox.inference.tiling import Tile
+from srtoolbox.inference.tiling.statistics import kept_part, measure_statistics, rounds_for
 from srtoolbox.inference.tiling.sums import NO_SUMS, find_sums
 from srtoolbox.inference.upscaler import Upscaler
 from tests.inference.networks import Windows, build
@@ -123,6 +124,13 @@ def test_sums_in_half_precision_that_overflow_are_measured_again_in_float32(capl
 
 def test_gray_images_have_their_sums():
     assert difference(Summing(contrast), uneven()[..., :1], tile=24) <= 2
+
+
+def test_sums_are_over_just_what_is_kept_of_a_tile():
+    pixels, row = torch.arange(200)[None, None], Tile(0, 1, 0, 1)
+    for first in range(200):
+        part = kept_part(row, Tile(0, 200, first, 200)).crop(pixels, (1, 2))
+        assert torch.equal(part[0, 0], torch.arange(first, 200)), first
 
 
 @torch.inference_mode()

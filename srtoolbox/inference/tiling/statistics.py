@@ -65,7 +65,7 @@ class _Kept(NamedTuple):
         if len(axes) != 2:
             return tensor
         for axis, (start, stop) in zip(axes, (self.rows, self.columns), strict=True):
-            first = int(start * tensor.shape[axis])
+            first = round(start * tensor.shape[axis])
             tensor = tensor.narrow(axis, first, max(1, round(stop * tensor.shape[axis]) - first))
         return tensor
 
@@ -196,7 +196,7 @@ def _round(
     pixels = dict.fromkeys(sums.axes, 0)
     for rows, columns in itertools.product(grid.rows, grid.columns):
         # in other orientations what is kept lies elsewhere
-        kept = None if isinstance(run.network, SelfEnsemble) else _kept(rows, columns)
+        kept = None if isinstance(run.network, SelfEnsemble) else kept_part(rows, columns)
         window = source.window(rows[:2], columns[:2])
         with _Measured(sums, given, kept) as tile:
             run.unchecked(flags, window)
@@ -209,7 +209,7 @@ def _round(
     return {number: tuple(value / pixels[number] for value in total) for number, total in added.items()}
 
 
-def _kept(rows: Tile, columns: Tile) -> _Kept:
+def kept_part(rows: Tile, columns: Tile) -> _Kept:
     """Return what a tile is the one to count, up to the middles of its cross-fades."""
     parts = []
     for tile in (rows, columns):
