@@ -97,8 +97,9 @@ class TokenAttention(nn.Module):
     def forward(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """(N, L, C), (N, tokens, C) -> (N, L, C), and how much of each token: (N, L, tokens)."""
         with exactly(pixels):  # the largest similarity decides on a pixel's category
-            query = F.normalize(self.wq(to_exact(pixels)), dim=-1)
-            key = F.normalize(self.wk(to_exact(tokens)), dim=-1)
+            own = self.wq.weight.dtype
+            query = F.normalize(to_exact(self.wq(pixels.to(own))), dim=-1)
+            key = F.normalize(to_exact(self.wk(tokens.to(own))), dim=-1)
             sharpness = 1 + self.scale.clamp(0, 1) * math.log(tokens.shape[1])
             similarity = (query @ (key * sharpness[:, None]).transpose(-2, -1)).softmax(-1)
         value = self.wv(tokens)
@@ -207,9 +208,10 @@ class ATDLayer(nn.Module):
     def refined(self, tokens: Tensor, pixels: Tensor, similarity: Tensor) -> Tensor:
         """Adaptive dictionary refinement: move tokens to the mean of the pixels that are like them."""
         with exactly(pixels):
-            share = self.norm3(similarity.transpose(1, 2)).softmax(-1)
+            normed = self.norm3(similarity.transpose(1, 2).to(self.sigma.dtype))
+            found = to_exact(normed).softmax(-1) @ to_exact(pixels)
             kept = self.sigma.sigmoid()
-            return kept * tokens + (1 - kept) * (share @ pixels.to(share.dtype))
+            return (kept * tokens + (1 - kept) * found).to(tokens.dtype)
 
 
 class TokenGroup(nn.Module):
@@ -222,7 +224,7 @@ class TokenGroup(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """(N, H, W, C) and the mask of shifted windows -> (N, H, W, C)."""
-        tokens = self.td.repeat(len(features), 1, 1)
+        tokens = self.td.repeat(features.shape[0], 1, 1)
         for layer in self.layers:
             features, tokens = layer(features, tokens, mask)
         return features

@@ -68,3 +68,11 @@ def test_autocast_changes_no_category():
         exact = attention(pixels, tokens)[1]
         with torch.autocast("cpu", torch.bfloat16):
             assert torch.equal(attention(pixels, tokens)[1], exact)
+
+
+def test_half_precision_stays_close():
+    network = NETWORKS.build({"type": "ATD", **SMALL, "depths": [2, 2], "num_heads": [2, 2]}).eval()
+    lq = torch.rand(1, 3, 12, 16)
+    with torch.inference_mode():
+        exact = network(lq)
+        assert (network.half()(lq.half()).float() - exact).abs().max() < 0.05
