@@ -7,7 +7,7 @@ _base_ = ['../_base_/runtime.py', '../_base_/datasets/df2k.py']
 _variables_ = dict(scale=2)
 scale = 2
 max_iters = 500_000
-lr, milestones = 2e-4, [max_iters // 2, max_iters * 4 // 5, max_iters * 9 // 10, max_iters * 19 // 20]
+lr, milestones = 2e-4, [250_000, 400_000, 450_000, 475_000]
 model = dict(
     type='Restorer',
     generator=dict(type='HAT', scale=scale, num_features=180, depths=[6] * 6, num_heads=[6] * 6),
@@ -19,7 +19,8 @@ optim = dict(generator=dict(
 ))
 data = dict(train=dict(
     dataset=dict(
-        gt_size=64 * scale, transforms=[dict(type='RandomHorizontalFlip'), dict(type='RandomTranspose')],
+        gt_size=64 * scale,
+        transforms=[dict(type='RandomHorizontalFlip'), dict(type='RandomVerticalFlip'), dict(type='RandomTranspose')],
     ),
     batch_size=32,
 ))

@@ -18,7 +18,8 @@ optim = dict(generator=dict(
 data = dict(train=dict(
     dataset=dict(
         type='PairedDataset', gt=f'{data_root}/DIV2K/X{scale}/gt.lmdb', lq=f'{data_root}/DIV2K/X{scale}/lq.lmdb',
-        scale=scale, gt_size=64 * scale, transforms=[dict(type='RandomHorizontalFlip'), dict(type='RandomTranspose')],
+        scale=scale, gt_size=64 * scale,
+        transforms=[dict(type='RandomHorizontalFlip'), dict(type='RandomVerticalFlip'), dict(type='RandomTranspose')],
     ),
     batch_size=64,
 ))

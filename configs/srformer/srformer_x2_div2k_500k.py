@@ -1,4 +1,4 @@
-"""SRFormer x2 on DIV2K: L1, LQ crops of 48, batches of 32, 500 000 iterations, EMA.
+"""SRFormer x2 on DIV2K: L1, LQ crops of 48, batches of 32, 500 000 iterations, no EMA.
 
 DIV2K as an LMDB first: python tools/convert_lmdb.py data/DIV2K/DIV2K_train_HR --scale 2 -o data/DIV2K/X2
 """
@@ -23,4 +23,4 @@ data = dict(train=dict(
     ),
     batch_size=32,
 ))
-hooks = dict(ema=dict(type='EMAHook', decay=0.999), checkpoint=dict(best=['set5/psnr', 'set5/ssim']))
+hooks = dict(checkpoint=dict(best=['set5/psnr', 'set5/ssim']))
