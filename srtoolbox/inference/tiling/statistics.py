@@ -20,7 +20,7 @@ from torch import Tensor
 from srtoolbox.inference.replay import Upscaled
 from srtoolbox.inference.restore import AutocastRestore, SelfEnsemble, checked
 from srtoolbox.inference.tiling import Source, Tile, TileGrid
-from srtoolbox.inference.tiling.sums import LENGTHS, SPREADS, SUMS, Compute, ImageSums, Summing, Values
+from srtoolbox.inference.tiling.sums import LENGTHS, NORMALISED, SPREADS, SUMS, Compute, ImageSums, Summing, Values
 from srtoolbox.logger import LOGGER
 
 MANY = 8  # sums, from which on a second round is worth its time
@@ -150,8 +150,13 @@ class ImageStatistics:
 
 
 def rounds_for(sums: ImageSums) -> int:
-    """Return 2 for many sums, which depend on each other, and where vectors are divided by their lengths; else 1."""
-    return 2 if len(sums.axes) >= MANY or any(sums.names[number] in LENGTHS for number in sums.axes) else 1
+    """Return 2 for many sums, which depend on each other, and where vectors are divided by their lengths; else 1.
+
+    Normalisations in a row take one: features that are normalised by sums of other features, as in
+    all rounds but the first, are further off than before, until there are as many rounds as sums.
+    """
+    names = {sums.names[number] for number in sums.axes}
+    return 1 if NORMALISED in names or (len(sums.axes) < MANY and not names & LENGTHS) else 2
 
 
 def measure_statistics(

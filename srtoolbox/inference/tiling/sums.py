@@ -18,7 +18,8 @@ from srtoolbox.interfaces import facts_of
 from srtoolbox.logger import LOGGER
 
 MEANS = frozenset({"mean", "adaptive_avg_pool2d", "_adaptive_avg_pool2d"})
-SPREADS = frozenset({"var", "std", "var_mean", "std_mean"})
+NORMALISED = "normalised"  # the variance and mean by which features are normalised
+SPREADS = frozenset({"var", "std", "var_mean", "std_mean", NORMALISED})
 SUMS = frozenset({"sum", "matmul", "mm", "bmm"})  # they grow with the image
 LENGTHS = frozenset({"linalg_vector_norm", "norm"})  # with its square root
 SUMMING = MEANS | SPREADS | SUMS | LENGTHS
@@ -88,7 +89,7 @@ class Summing(DispatchMode):
             cells = image.unflatten(1, (groups, -1)).to(torch.promote_types(image.dtype, torch.float32))
             return torch.var_mean(cells, dim=tuple(range(2, cells.dim())), correction=0, keepdim=True)
 
-        variance, mean = self.total("var_mean", compute, [image])
+        variance, mean = self.total(NORMALISED, compute, [image])
         result = (image.unflatten(1, (groups, -1)) - mean) * (variance + given["eps"]).rsqrt()
         result, shape = result.flatten(1, 2), (-1, *[1] * (image.dim() - 2))
         if given["weight"] is not None:
