@@ -242,11 +242,11 @@ class Upscaler:
         with evaluation(self._modules), torch.inference_mode():
             plan = self._planner.plan(size, self._row_bytes(source), result_bytes)
         outscale, bits, done = self.scale if self._is_resized else None, 8 * image.itemsize, 0
-        run: CheckedRun | None = None
+        run: CheckedRun = self._run
         while True:
             grid = plan.grid(size, self._planner.batch)
             try:
-                if run is None:
+                if run is self._run:  # also where the plan before had no tiles, for which memory ran out
                     run = self._tile_run(source, plan, grid)
                 bands = stitch_bands(run, source, self._core_scale, grid, bits, outscale, done)
                 while True:

@@ -122,6 +122,19 @@ def test_sums_in_half_precision_that_overflow_are_measured_again_in_float32(capl
     assert "going on in float32" in caplog.text
 
 
+@pytest.mark.parametrize("side", ["auto", 150])
+def test_tiles_have_them_after_memory_ran_out_for_the_whole(side):
+    class Large(Summing):
+        def forward(self, lq: Tensor) -> Tensor:
+            if lq.shape[-2] * lq.shape[-1] > 100 * 100:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+            return super().forward(lq)
+
+    image = uneven()
+    whole = Upscaler(Summing(contrast), tile=None)(image)
+    assert np.abs(Upscaler(Large(contrast), tile=side)(image).astype(int) - whole).max() <= 2
+
+
 def test_gray_images_have_their_sums():
     assert difference(Summing(contrast), uneven()[..., :1], tile=24) <= 2
 
