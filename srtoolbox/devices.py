@@ -51,6 +51,34 @@ def tell_once(text: str) -> None:
 
 
 @contextlib.contextmanager
+def exact_convolutions() -> Iterator[None]:
+    """Let float32 be float32: cuDNN would round the inputs of convolutions to 10 bits (TF32).
+
+    Scores show that, and so do differences of means. torch keeps this twice, for each kind of
+    layer and as one flag over all, and refuses to read the flag while the two disagree, as
+    `torch.backends.cudnn.flags()` does. So both are set, wherever nobody has set them apart before.
+    """
+    cudnn = torch.backends.cudnn
+    kinds = [getattr(cudnn, name) for name in ("conv", "rnn")]  # torch's stubs do not know them
+    before = [kind.fp32_precision for kind in kinds]
+    try:
+        allowed = cudnn.allow_tf32
+    except RuntimeError:
+        allowed = None
+    try:
+        if allowed is not None:
+            cudnn.allow_tf32 = False  # first: it resets the others
+        for kind in kinds:
+            kind.fp32_precision = "ieee"
+        yield
+    finally:
+        if allowed is not None:
+            cudnn.allow_tf32 = allowed
+        for kind, precision in zip(kinds, before, strict=True):
+            kind.fp32_precision = precision
+
+
+@contextlib.contextmanager
 def without_memory() -> Iterator[None]:
     """Make tensors and modules on the meta device, and draw no random weights for them.
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srtoolbox.devices import exact_convolutions
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import batch_to_float, rgb_to_ycbcr, to_image, to_tensor, ycbcr_to_rgb
 from srtoolbox.image.tensors import to_levels
@@ -189,32 +190,15 @@ def device_of(network: nn.Module, default: torch.device | str | None = None) -> 
 def evaluation(network: nn.Module) -> Iterator[None]:
     """Keep the network in evaluation mode inside, every module as it was afterwards.
 
-    So a frozen BatchNorm stays frozen. float32 is float32 inside: cuDNN would round the inputs of
-    convolutions to 10 bits (TF32), which scores show. torch keeps this twice, for each kind of
-    layer and as one flag over all, and refuses to read the flag while the two disagree, as
-    `torch.backends.cudnn.flags()` does. So both are set, wherever nobody has set them apart before.
+    So a frozen BatchNorm stays frozen. float32 is float32 inside, see `exact_convolutions`.
     """
     modes = [(module, module.training) for module in network.modules()]
-    cudnn = torch.backends.cudnn
-    kinds = [getattr(cudnn, name) for name in ("conv", "rnn")]  # torch's stubs do not know them
-    before = [kind.fp32_precision for kind in kinds]
-    try:
-        allowed = cudnn.allow_tf32
-    except RuntimeError:
-        allowed = None
     if any(training for _, training in modes):
         network.eval()
     try:
-        if allowed is not None:
-            cudnn.allow_tf32 = False  # first: it resets the others
-        for kind in kinds:
-            kind.fp32_precision = "ieee"
-        yield
+        with exact_convolutions():
+            yield
     finally:
-        if allowed is not None:
-            cudnn.allow_tf32 = allowed
-        for kind, precision in zip(kinds, before, strict=True):
-            kind.fp32_precision = precision
         for module, training in modes:
             # setting an attribute of a module takes longer than all else here
             if module.training is not training:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from srtoolbox.devices import exact_convolutions
 from srtoolbox.errors import ConfigError, SrtoolboxError
 from srtoolbox.losses.pixel import PixelLoss
 from srtoolbox.registry import LOSSES
@@ -34,7 +35,8 @@ class _Similarity(PixelLoss):
         stacked = torch.stack([pred, target, pred.square(), target.square(), pred * target])
         planes = stacked.flatten(0, 2)[:, None]
         window = self.window.to(planes.dtype)
-        means = F.conv2d(F.conv2d(planes, window), window.transpose(2, 3))
+        with exact_convolutions():  # variances are small differences of these
+            means = F.conv2d(F.conv2d(planes, window), window.transpose(2, 3))
         x, y, xx, yy, xy = means.view(5, count, channels, *means.shape[2:])
         structure = (2 * (xy - x * y) + C2) / (xx - x.square() + yy - y.square() + C2)
         luminance = (2 * x * y + C1) / (x.square() + y.square() + C1)

@@ -128,6 +128,21 @@ def test_the_focus_passes_no_gradient() -> None:
     torch.testing.assert_close(pred.grad, expected, rtol=1e-3, atol=1e-8)
 
 
+@pytest.mark.parametrize("kind", ["SSIMLoss", "MSSSIMLoss"])
+def test_similarity_convolves_in_float32_on_a_gpu(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    precisions: list[str] = []
+    conv2d = torch.nn.functional.conv2d
+
+    def noted(*args: Tensor) -> Tensor:
+        precisions.append(torch.backends.cudnn.conv.fp32_precision)
+        return conv2d(*args)
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", noted)
+    before = torch.backends.cudnn.conv.fp32_precision
+    LOSSES.build({"type": kind, **({"scales": 1} if kind == "MSSSIMLoss" else {})})(*pair())
+    assert set(precisions) == {"ieee"} and torch.backends.cudnn.conv.fp32_precision == before
+
+
 def test_ms_ssim_against_another_library() -> None:
     torchvision_models()  # mended, where it does not fit this torch
     piq = pytest.importorskip("piq", reason="needs piq")
