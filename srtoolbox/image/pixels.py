@@ -75,7 +75,7 @@ def squared_distance(first: np.ndarray, second: np.ndarray, weights: Sequence[fl
     # twice the product of two channels' differences is this sum of squares: of whole numbers, and fast
     for (a, b, weight), (c, d, other) in itertools.combinations(channels, 2):
         total += weight * other * (_squared(a, d) + _squared(b, c) - _squared(a, c) - _squared(b, d))
-    return total
+    return max(total, 0.0)  # of colours that differ and have one luma it is 0, but for rounding
 
 
 def _squared(a: np.ndarray, b: np.ndarray) -> int:

@@ -71,3 +71,10 @@ def test_squared_distance_of_luma_is_that_in_float64(levels: int) -> None:
     second[:] = first
     second[1, 5, 7] ^= 1
     assert squared_distance(first, second, weights) == pytest.approx(weights[1] ** 2, rel=1e-13)
+
+
+def test_squared_distance_of_colours_of_one_luma_is_not_below_zero() -> None:
+    first, second = np.zeros((2, 3, 8, 8), np.uint8)
+    second[0], first[1], first[2] = 119, 41, 101  # 299 * 119 = 587 * 41 + 114 * 101
+    weights = (65.481 / 255, 128.553 / 255, 24.966 / 255)
+    assert 0 <= squared_distance(first, second, weights) < 1e-9
