@@ -90,8 +90,10 @@ def _copying(places: list[Tensor], sources: list[Tensor], devices: set[torch.dev
         if devices:
             for place, source in zip(places, sources, strict=True):
                 place.copy_(source, non_blocking=True)
-        else:  # one call, which leaves Python's lock to others
+        elif all(source.device.type == "cpu" for source in sources):  # one call, which leaves Python's lock to others
             thread.start(partial(foreach_copy_, places, sources))
+        else:  # MPS takes no calls of several threads
+            foreach_copy_(places, sources)
         yield
     finally:
         thread.wait()

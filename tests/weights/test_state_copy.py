@@ -145,3 +145,15 @@ def test_values_are_copied_while_the_block_runs_and_there_at_its_end(monkeypatch
         may_copy.set()
         raise ZeroDivisionError
     assert taken["w"].tolist() == [0, 0, 0]  # nothing writes there any more
+
+
+def test_only_what_lies_on_the_cpu_is_copied_by_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+
+    def copied(places: list[torch.Tensor], sources: list[torch.Tensor]) -> None:
+        threads.append(threading.current_thread())
+
+    monkeypatch.setattr(state_copy, "foreach_copy_", copied)
+    StateCopy().take({"w": torch.ones(3)})
+    StateCopy().take({"w": torch.ones(3), "on another device": torch.ones(3, device="meta")})
+    assert threads[0] is not threading.current_thread() is threads[1]
