@@ -119,9 +119,9 @@ class Lines:
         if seconds <= 0:
             self.flush()
         elif is_first:
-            self._timer = threading.Timer(seconds, self.flush)
-            self._timer.daemon = True
-            self._timer.start()
+            self._timer = timer = threading.Timer(seconds, self.flush)
+            timer.daemon = True
+            timer.start()
 
     def flush(self) -> None:
         """Print what waits."""
