@@ -115,7 +115,7 @@ class Upscaler:
         memory, side = partial(memory_model_of, core, dtype, ensemble=ensemble), None if patches else tile
         self._planner = TilePlanner(core, memory, self.device, side, overlap, batch)
         support = math.ceil(2 / min(1, self.scale / own_scale)) + 1 if self._is_resized else 0
-        self._sums: ImageSums | None = None
+        self._sums: dict[int, ImageSums] = {}  # by channels
         self._margins = MarginPlanner(core, self.wraps, overlap, support) if wrap else None
 
     @property
@@ -276,15 +276,20 @@ class Upscaler:
         with evaluation(self._modules), torch.inference_mode():
             if self._pieces is not None:
                 self._pieces.piece = plan.piece
-            if self._sums is None:
-                self._sums = find_sums(self._run) if self._planner.sees_all else NO_SUMS
-                if self._sums.axes:
-                    name, times = type(unwrap(self._modules)).__name__, ("once", "twice")[rounds_for(self._sums) - 1]
-                    text = "%s sums over the whole image: its tiles are run %s more before, to learn these sums"
-                    LOGGER.info(text, name, times)
-            if not self._sums.axes:
-                return self._run
-            return measure_statistics(self._run, self._sums, source, grid) or self._run
+            sums = self._sums_of(source.image.shape[2])
+            return (measure_statistics(self._run, sums, source, grid) if sums.axes else None) or self._run
+
+    def _sums_of(self, channels: int) -> ImageSums:
+        """Return what is summed over whole images of so many channels, found at the first of them."""
+        if not self._planner.sees_all:
+            return NO_SUMS
+        if channels not in self._sums:
+            sums = self._sums[channels] = find_sums(self._run, channels)
+            if sums.axes:
+                name, times = type(unwrap(self._modules)).__name__, ("once", "twice")[rounds_for(sums) - 1]
+                text = "%s sums over the whole image: its tiles are run %s more before, to learn these sums"
+                LOGGER.info(text, name, times)
+        return self._sums[channels]
 
 
 def upscale(

@@ -135,8 +135,13 @@ def test_tiles_have_them_after_memory_ran_out_for_the_whole(side):
     assert np.abs(Upscaler(Large(contrast), tile=side)(image).astype(int) - whole).max() <= 2
 
 
-def test_gray_images_have_their_sums():
-    assert difference(Summing(contrast), uneven()[..., :1], tile=24) <= 2
+def test_gray_images_have_their_sums_beside_those_of_colours(caplog):
+    caplog.set_level(logging.DEBUG)
+    upscaler = Upscaler(Summing(contrast), tile=24)
+    for image in (uneven(60, 100), uneven(60, 100)[..., :1], uneven(60, 100)):
+        upscaler(image)
+    assert "does not sum over all tiles alike" not in caplog.text
+    assert caplog.text.count("sums over the whole image") == 2
 
 
 def test_sums_are_over_just_what_is_kept_of_a_tile():
@@ -161,7 +166,7 @@ def test_many_sums_and_lengths_take_a_second_round():
 def own_sums(network: nn.Module, image: np.ndarray) -> int:
     """The difference where each tile has its own sums."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(upscaler, "find_sums", lambda run: NO_SUMS)
+        patch.setattr(upscaler, "find_sums", lambda run, channels: NO_SUMS)
         return difference(network, image, tile=24)
 
 

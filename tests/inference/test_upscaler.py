@@ -137,7 +137,7 @@ def test_tiles_of_an_ensemble(photo):
 
 @pytest.mark.parametrize("axis", [0, 1])
 def test_networks_that_see_everything_are_faded(axis, monkeypatch):
-    monkeypatch.setattr(upscaler, "find_sums", lambda run: NO_SUMS)  # as if it could not be told how
+    monkeypatch.setattr(upscaler, "find_sums", lambda run, channels: NO_SUMS)  # as if it could not be told how
     ramp = np.linspace(0, 65535, 400).astype(np.uint16)[:, None, None] * np.ones((1, 230, 3), np.uint16)
     result = Upscaler(Mean(), tile=80)(np.ascontiguousarray(ramp.swapaxes(0, axis))).swapaxes(0, axis)
     line = result[:, 200, 0] / 65535

@@ -113,8 +113,8 @@ class _Calls(Summing):
         return values
 
 
-def find_sums(run: AutocastRestore) -> ImageSums:
-    """Return what a network sums over the whole image; nothing where that cannot be told.
+def find_sums(run: AutocastRestore, channels: int = 3) -> ImageSums:
+    """Return what a network sums over the whole image of 3 channels or 1; nothing where that cannot be told.
 
     What a sum reads grows with the image, and what it gives does not: tried on two small images.
     """
@@ -123,7 +123,7 @@ def find_sums(run: AutocastRestore) -> ImageSums:
         for count, *sides in PROBES:
             height, width = map(facts_of(network).fit, sides)
             with _Calls() as watch:
-                run.unchecked([], torch.zeros(count, 3, height, width, device=device_of(network)))
+                run.unchecked([], torch.zeros(count, channels, height, width, device=device_of(network)))
             calls.append(watch.calls)
     except Exception as error:  # a plugin may raise anything where it is watched
         LOGGER.debug("what %s sums over an image cannot be told: %r", type(network).__name__, error)
