@@ -110,6 +110,11 @@ def distances(window: Window) -> Tensor:
     return torch.tensor(np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2), dtype=torch.float32)
 
 
+def filled(side: int, multiple: int) -> int:
+    """Return the least multiple that is not below a side."""
+    return (side + multiple - 1) // multiple * multiple
+
+
 class PositionBias(nn.Module):
     """Dynamic position bias: the bias of a distance is a function that is learned, not a table."""
 
@@ -171,7 +176,7 @@ class SpatialAttention(Interaction):
         height, width, channels = features.shape[1:]
         qkv = self.qkv(features)
         local = self.dwconv(as_image(qkv[..., 2 * channels :]))
-        down, right = -height % self.multiple, -width % self.multiple
+        down, right = (filled(side, self.multiple) - side for side in (height, width))
         if torch.compiler.is_exporting() or down or right:
             qkv = F.pad(qkv, (0, 0, 0, right, 0, down))
         halves = qkv.unflatten(-1, (3, 2, channels // 2)).unbind(4)
@@ -363,7 +368,7 @@ class DAT(Centred):
 
     def masks(self, features: Tensor) -> Masks:
         """Return what shifted windows of both halves add to their logits, for (N, H, W, C)."""
-        size = [-(-side // self.padded_multiple) * self.padded_multiple for side in features.shape[1:3]]
+        size = [filled(side, self.padded_multiple) for side in features.shape[1:3]]
         both = []
         for high, wide in (self.window, self.window[::-1]):
             inside = regions(size, (high, wide), (high // 2, wide // 2), features.device)
