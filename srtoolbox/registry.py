@@ -142,7 +142,7 @@ def _home(entry: Callable[..., object]) -> tuple[str, str]:
 
 
 def parameters_of(entry: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
-    """Return a constructor's parameters by name; annotations may name imports for type checkers.
+    """Return a callable's parameters by name; annotations may name imports for type checkers.
 
     From Python 3.14 on such annotations are legal without quotes, and evaluating them fails.
     """

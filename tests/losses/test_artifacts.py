@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from srtoolbox import registry
 from srtoolbox.check import check
 from srtoolbox.config import Config
 from srtoolbox.errors import ConfigError, SrtoolboxError
+from srtoolbox.models.restorers.base import asked_for
 from srtoolbox.registry import LOSSES
 from tests.engine.runs import differing, final_state, run
 
@@ -97,3 +101,36 @@ def test_a_loss_gets_what_its_parameters_name(
     run(tiny_config, tmp_path / "run", "model.losses.more={'type': 'FromInput'}", "max_iters=2")
     with pytest.raises(ConfigError, match="FromElsewhere asks for 'depth'; there are lq and sr_ema"):
         check(Config.fromfile(tiny_config, ["model.losses.more={'type': 'FromElsewhere'}"]))
+
+
+class FromNothingMore(nn.Module):
+    """Takes whatever else it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, pred: Tensor, target: Tensor, *more: Tensor, **named: Tensor) -> Tensor:
+        return (pred - target).abs().mean()
+
+
+def test_a_loss_that_takes_any_arguments_asks_for_none(
+    tiny_config: Path, register: Callable[[object, object], object]
+) -> None:
+    register(LOSSES, FromNothingMore)
+    check(Config.fromfile(tiny_config, ["model.losses.more={'type': 'FromNothingMore'}"]))
+    assert asked_for(FromNothingMore) == ()
+
+
+def test_annotations_of_a_loss_are_not_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From Python 3.14 on they may name what only type checkers import."""
+    formats = types.SimpleNamespace(Format=types.SimpleNamespace(FORWARDREF="forward references"))
+    monkeypatch.setattr(registry, "annotationlib", formats)
+    plain, options = inspect.signature, []
+
+    def noted(entry: Callable[..., object], **given: object) -> inspect.Signature:
+        options.append(given)
+        return plain(entry)
+
+    monkeypatch.setattr(inspect, "signature", noted)
+    assert asked_for(FromInput) == ("lq",)
+    assert options == [{"annotation_format": "forward references"}]

@@ -16,7 +16,7 @@ from srtoolbox.image import batch_to_float, rgb_to_y
 from srtoolbox.image.tensors import batch_to_y
 from srtoolbox.interfaces import IMAGE_KEYS
 from srtoolbox.optim.wrapper import OptimWrapper
-from srtoolbox.registry import LOSSES, MODELS, NETWORKS, TRANSFORMS
+from srtoolbox.registry import LOSSES, MODELS, NETWORKS, TRANSFORMS, parameters_of
 
 GRADIENT_NORM = "grad_norm"
 AVERAGED = "sr_ema"
@@ -156,7 +156,8 @@ def asked_for(loss: object) -> tuple[str, ...]:
 def _more_parameters(loss: object) -> dict[str, inspect.Parameter]:
     """Return the parameters of a loss's `forward` behind `self`, `pred` and `target`."""
     forward = getattr(loss, "forward", None)
-    return dict(list(inspect.signature(forward).parameters.items())[3:]) if callable(forward) else {}
+    more = list(parameters_of(forward).items())[3:] if callable(forward) else []
+    return {key: value for key, value in more if value.kind not in (value.VAR_POSITIONAL, value.VAR_KEYWORD)}
 
 
 def _faults_of_more_images(losses: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
@@ -167,9 +168,7 @@ def _faults_of_more_images(losses: Mapping[str, Any], context: Mapping[str, Any]
     for name, cfg in losses.items():
         kind = cfg.get("type") if isinstance(cfg, Mapping) else None
         more = _more_parameters(LOSSES.get(kind)) if isinstance(kind, str) and kind in LOSSES else {}
-        needed = [
-            key for key, value in more.items() if value.default is value.empty and value.kind is not value.VAR_KEYWORD
-        ]
+        needed = [key for key, value in more.items() if value.default is value.empty]
         unknown = [key for key in needed if key not in MORE_IMAGES]
         if unknown:
             there = " and ".join(MORE_IMAGES)
