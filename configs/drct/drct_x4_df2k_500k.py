@@ -18,7 +18,8 @@ optim = dict(generator=dict(
 ))
 data = dict(train=dict(
     dataset=dict(
-        gt_size=64 * scale, transforms=[dict(type='RandomHorizontalFlip'), dict(type='RandomTranspose')],
+        gt_size=64 * scale,
+        transforms=[dict(type='RandomHorizontalFlip'), dict(type='RandomVerticalFlip'), dict(type='RandomTranspose')],
     ),
     batch_size=32,
 ))
