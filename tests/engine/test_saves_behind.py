@@ -262,6 +262,25 @@ def is_whole(work_dir: Path, name: str) -> bool:
     return verify_checkpoint(work_dir / "checkpoints" / name) is None
 
 
+@pytest.mark.usefixtures("known")
+def test_a_signal_saves_whatever_the_save_before_it_has_failed_with(
+    tiny_config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("srtoolbox.logger.LOGGER.propagate", True)
+    save = saving.save_checkpoint
+
+    def saved(path: Path, state: dict) -> None:
+        if path.name == "iter_000005.pth":
+            assert SIGNALLED.wait(60)
+            raise MemoryError("no memory is left")
+        save(path, state)
+
+    monkeypatch.setattr(saving, "save_checkpoint", saved)
+    run(tiny_config, tmp_path / "run", *UNDISTURBED, "hooks.break={'type': 'SignalHook'}")
+    assert listing(tmp_path / "run") == pair(8)
+    assert "a save before the last one failed: MemoryError: no memory is left" in caplog.messages
+
+
 def test_what_was_verified_is_read_once_in_a_run_and_again_in_the_next(
     tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

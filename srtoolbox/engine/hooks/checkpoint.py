@@ -148,10 +148,11 @@ class CheckpointHook(Hook):
         state = run.state_dict()  # a collective: every rank gives its random state
         try:
             self._writer.wait()
-        except WriteError as error:
+        except Exception as error:  # whatever ended that thread, the last save is tried
             if not is_last:
                 raise
-            LOGGER.error("a save before the last one failed: %s", error)
+            kind = "" if isinstance(error, WriteError) else f"{type(error).__name__}: "
+            LOGGER.error("a save before the last one failed: %s%s", kind, error)
         if not dist.is_main():
             refuse_broken(run.iter, state["networks"])
             return
