@@ -135,7 +135,7 @@ def by_category(similarity: Tensor) -> tuple[Tensor, Tensor]:
     length = similarity.shape[1]
     position = torch.arange(length, device=similarity.device)
     # keys that are all different: the order is the same on all devices and in exported files
-    order = (similarity.argmax(-1) * length + position).sort(-1).values % length
+    order = (similarity.argmax(-1) * length + position).sort(-1).indices
     return order, torch.empty_like(order).scatter_(1, order, position.expand_as(order))
 
 
