@@ -57,3 +57,12 @@ def test_variants_of_public_weights():
 def test_impossible_arguments_are_named(arguments, message):
     with pytest.raises(ConfigError, match=f"allowed: {message}"):
         SRResNet(4, **arguments)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2)])
+def test_instance_norm_takes_a_single_pixel(size):
+    network = SRResNet(2, num_features=4, num_blocks=1, norm="instance")
+    for training in (True, False):
+        sr = network.train(training)(torch.rand(1, 3, *size))
+        assert sr.shape == (1, 3, 2 * size[0], 2 * size[1])
+        assert sr.isfinite().all()
