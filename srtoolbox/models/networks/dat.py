@@ -337,7 +337,9 @@ class DAT(Centred):
         self.window = require_window(split_size)
         require_halves(num_features, num_heads, depths)
         hidden = int(num_features * expansion_factor)
-        require_positive("DAT", **{"expansion_factor * num_features": hidden // 2})
+        if hidden < 2 or hidden % 2:
+            fault = f"expansion_factor={expansion_factor!r} is not possible; times num_features it is"
+            raise ConfigError(f"DAT: {fault} an even number of channels, not {hidden}", key="expansion_factor")
         self.padded_multiple = max(self.window)
         self.conv_first = nn.Conv2d(self.in_channels, num_features, 3, padding=1)
         self.before_RG = nn.Sequential(nn.Identity(), nn.LayerNorm(num_features))

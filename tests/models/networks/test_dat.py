@@ -47,6 +47,7 @@ def test_masks_in_a_file_may_be_for_any_size():
     [
         ({"num_heads": [1]}, r"num_heads=\[1\] is not possible; they are even"),
         ({"num_features": 24}, "num_features=24 is not possible; it is at least 32"),
+        ({"expansion_factor": 2.05}, r"expansion_factor=2.05 is not possible; .* an even number of channels, not 65"),
         ({"split_size": [4, 6]}, r"split_size=\[4, 6\] is not possible; .* one a multiple of the other"),
         ({"split_size": [4]}, r"split_size=\[4\] is not possible; it is two whole numbers"),
     ],
