@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from srtoolbox.models.networks.attention import relative_positions
-from srtoolbox.weights.formats import Arguments, Export, Layout, State, colour_of, count, tensor, without
+from srtoolbox.weights.formats import Arguments, Export, Layout, State, colour_of, count, share, tensor, without
 from srtoolbox.weights.formats.swinir import upsampling, window_size
 
 LAYER = "layers.{}.residual_group.layers.{}."
@@ -30,7 +30,7 @@ def atd(state: State, scale: int | None) -> Arguments:
         "num_tokens": tensor(state, f"{layer}attn_atd.scale").shape[0],
         "reducted_dim": tensor(state, f"{layer}attn_atd.wq.weight").shape[0],
         "convffn_kernel_size": tensor(state, f"{layer}convffn.dwconv.depthwise_conv.0.weight").shape[2],
-        "mlp_ratio": tensor(state, f"{layer}convffn.fc1.weight").shape[0] / features,
+        "mlp_ratio": share(tensor(state, f"{layer}convffn.fc1.weight").shape[0], features),
         "qkv_bias": f"{layer}wqkv.bias" in state,
         "resi_connection": "1conv" if "conv_after_body.weight" in state else "3conv",
         "norm": "no_norm" not in state,

@@ -7,7 +7,7 @@ import re
 import torch
 
 from srtoolbox.models.networks.attention import region_mask, regions, relative_positions
-from srtoolbox.weights.formats import Arguments, Export, Layout, State, colour_of, count, tensor, without
+from srtoolbox.weights.formats import Arguments, Export, Layout, State, colour_of, count, share, tensor, without
 from srtoolbox.weights.formats.swinir import upsampling
 
 CONSTANTS = "*.attn_mask_[01] *.relative_position_index"
@@ -25,7 +25,7 @@ def dat(state: State, scale: int | None) -> Arguments:
         "depths": [count(state, f"layers.{group}.blocks.{{n}}.norm1.weight") for group in groups],
         "num_heads": [2 * tensor(state, f"layers.{group}.{HEADS}").shape[0] for group in groups],
         "split_size": [int(farthest) + 1 for farthest in tensor(state, f"{block}attn.attns.0.rpe_biases")[-1]],
-        "expansion_factor": tensor(state, f"{block}ffn.fc1.weight").shape[0] / first.shape[0],
+        "expansion_factor": share(tensor(state, f"{block}ffn.fc1.weight").shape[0], first.shape[0]),
         "qkv_bias": f"{block}attn.qkv.bias" in state,
         "resi_connection": "1conv" if "conv_after_body.weight" in state else "3conv",
     }

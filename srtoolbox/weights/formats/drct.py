@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from srtoolbox.models.networks.attention import relative_positions, shift_mask
-from srtoolbox.weights.formats import Arguments, Export, Layout, Misfit, State, colour_of, count, fits, tensor
+from srtoolbox.weights.formats import Arguments, Export, Layout, Misfit, State, colour_of, count, fits, share, tensor
 from srtoolbox.weights.formats.swinir import upsampling, window_size
 
 BLOCK = "layers.{}.swin1."
@@ -19,6 +19,8 @@ def drct(state: State, scale: int | None) -> Arguments:
     first, block = tensor(state, "conv_first.weight"), BLOCK.format(0)
     if fits(INDICES, state) and not fits(MASKS, state):
         raise Misfit("its windows are not shifted: it is for images no larger than one")
+    # of all ratios that give the first block's hidden channels, few may give those of the next two
+    hidden = [tensor(state, f"layers.0.swin{number}.mlp.fc1.weight") for number in (1, 2, 3)]
     groups = range(count(state, BLOCK.format("{n}") + "norm1.weight"))
     return {
         "scale": upsampling(state, first.shape[1])["scale"],
@@ -27,7 +29,7 @@ def drct(state: State, scale: int | None) -> Arguments:
         "num_heads": [tensor(state, BLOCK.format(group) + TABLE).shape[1] for group in groups],
         "growth_channels": tensor(state, "layers.0.adjust1.weight").shape[0],
         "window_size": window_size(state, block + TABLE),
-        "mlp_ratio": tensor(state, f"{block}mlp.fc1.weight").shape[0] / first.shape[0],
+        "mlp_ratio": max(share(layer.shape[0], layer.shape[1]) for layer in hidden),
         "qkv_bias": f"{block}attn.qkv.bias" in state,
     }
 

@@ -17,6 +17,7 @@ from srtoolbox.weights.formats import (
     colour_of,
     count,
     root,
+    share,
     shuffle_scale,
     tensor,
 )
@@ -72,7 +73,7 @@ def frame(state: State) -> Arguments:
         "num_features": first.shape[0],
         "depths": [count(state, BLOCK.format(group, "{n}") + "norm1.weight") for group in range(groups)],
         "num_heads": [table.shape[1] for table in heads],
-        "mlp_ratio": tensor(state, f"{block}mlp.fc1.weight").shape[0] / first.shape[0],
+        "mlp_ratio": share(tensor(state, f"{block}mlp.fc1.weight").shape[0], first.shape[0]),
         "resi_connection": "1conv" if "conv_after_body.weight" in state else "3conv",
     }
 

@@ -204,6 +204,26 @@ def test_bare_weights_of_our_own_networks(config: dict) -> None:
     agree(ours, network, x)
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "features", "ratio"),
+    [
+        ("SwinIR", "mlp_ratio", 28, 2.2),
+        ("SRFormer", "mlp_ratio", 28, 2.2),
+        ("HAT", "mlp_ratio", 28, 2.2),
+        ("DRCT", "mlp_ratio", 28, 2.2),
+        ("ATD", "mlp_ratio", 28, 2.2),
+        ("DAT", "expansion_factor", 38, 2.8),
+    ],
+)
+def test_ratios_that_are_no_whole_numbers(name: str, key: str, features: int, ratio: float) -> None:
+    # 61 / 28 * 28 is below 61 in floats
+    config = {**small_config(name, 2), "num_features": features, key: ratio}
+    state = NETWORKS.build(config).state_dict()
+    found = recognise({"params": state}, "x.pth")
+    assert {found.config["type"], found.config["num_features"]} == {name, features}
+    NETWORKS.build(found.config).load_state_dict(found.tensors)
+
+
 def test_names_of_2019() -> None:
     config = {"type": "RRDBNet", "scale": 4, "num_features": 8, "growth_channels": 4, "num_blocks": 2}
     network = randomised(NETWORKS.build(config))
