@@ -23,8 +23,9 @@ from srtoolbox.models.networks.spandrel import architectures, describe_tensors, 
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights import by_spandrel
 from srtoolbox.weights.by_spandrel import FAMILIES, Opened, family_of, open_by_spandrel
+from srtoolbox.weights.by_spandrel import REFUSED as REASONS
 from srtoolbox.weights.load import load_network
-from srtoolbox.weights.recognise import find_weights, recognise
+from srtoolbox.weights.recognise import LAYOUTS, find_weights, recognise
 from tests.weights.spandrel_files import EXTRA, REFUSED, SMALL, Small, made
 
 if not library.is_installed():
@@ -309,3 +310,13 @@ def test_the_table_of_the_docs_has_all() -> None:
     words = set(re.findall(r"\w+", table))
     assert {family.architecture for family in FAMILIES} <= words
     assert set(architectures()) <= words
+    example = page.split("## Through spandrel")[1].split("```")[1]
+    assert not {row.network for row in LAYOUTS} & set(re.findall(r"\w+", example))  # those are opened here
+
+
+def test_the_extra_opens_as_many_more_as_told() -> None:
+    page = (Path(__file__).parents[2] / "docs/install.md").read_text(encoding="utf-8")
+    assert "about thirty more architectures" in page
+    here = {row.network for row in LAYOUTS} | {"Compact", "ESRGAN"}
+    more = {family.architecture for family in FAMILIES if family.does not in REASONS} - here
+    assert 25 <= len(more & set(architectures())) <= 35
