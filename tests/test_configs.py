@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,13 +19,28 @@ CONFIGS = sorted(path for path in ROOT.rglob("*.py") if "_base_" not in path.par
 LAID_OUT_SETS = ("set5", "set14", "bsd100", "urban100")
 BACKBONES = ("vgg19", "resnet18", "resnet34", "squeezenet")  # helper names that say where weights are
 WITH_BENCHMARKS = [path for path in CONFIGS if path.parent.name != "quickstart"]
+LARGE = ("atd", "dat", "drct", "hat", "omnisr", "srformer", "swinir")
+"""Folders of networks that take a second to build: the default run builds their small recipes alone."""
+
+
+def is_quick(path: Path) -> bool:
+    return path.parent.name not in LARGE or "_small_" in path.name
+
+
+def marked(paths: list[Path]) -> list[Any]:
+    """The paths as parameters, those marked as slow that the default run leaves out."""
+    return [pytest.param(path, marks=() if is_quick(path) else pytest.mark.slow) for path in paths]
+
+
+def is_first_quick_one(path: Path) -> bool:
+    return path == min(each for each in WITH_BENCHMARKS if each.parent == path.parent and is_quick(each))
 
 
 def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=name)
+@pytest.mark.parametrize("path", marked(CONFIGS), ids=name)
 def test_checks_and_builds(path):
     config = Config.fromfile(path)
     # a test downloads nothing: the feature networks are random
@@ -59,7 +75,11 @@ def test_tests_on_the_four_benchmarks_at_its_scale(path):
         assert cfg["lq"] == f"somewhere/{folder[key]}/LR_bicubic/X{config['scale']}"
 
 
-@pytest.mark.parametrize("path", WITH_BENCHMARKS, ids=name)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=() if is_first_quick_one(path) else pytest.mark.slow) for path in WITH_BENCHMARKS],
+    ids=name,
+)
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_scale_can_be_overridden_everywhere_at_once(path, scale):
     config = Config.fromfile(path, [f"scale={scale}"])

@@ -89,7 +89,7 @@ class Mixed(nn.Module):
 
 def test_what_is_no_quantity_is_copied_and_the_rest_averaged_once() -> None:
     network = Mixed()
-    runner = SimpleNamespace(networks={"generator": network})
+    runner = SimpleNamespace(model=SimpleNamespace(), networks={"generator": network})
     hook = EMAHook(decay=0.75)
     hook.set_up(runner)
     average = runner.networks["generator_ema"]
@@ -148,7 +148,7 @@ def assign_data(network: Normed) -> None:
 
 @pytest.mark.parametrize("change", [replace_weight, replace_module, add_buffer, resize_in_place, assign_data])
 def test_the_average_follows_a_tensor_that_is_replaced(change: Callable[[Normed], None]) -> None:
-    runs = [SimpleNamespace(networks={"generator": Normed()}) for _ in range(2)]
+    runs = [SimpleNamespace(model=SimpleNamespace(), networks={"generator": Normed()}) for _ in range(2)]
     runs[1].networks["generator"].load_state_dict(runs[0].networks["generator"].state_dict())
     hooks = [EMAHook(decay=0.5), EMAHook(decay=0.5)]
     for run_, hook in zip(runs, hooks, strict=True):
@@ -166,7 +166,7 @@ def test_the_average_follows_a_tensor_that_is_replaced(change: Callable[[Normed]
 
 
 def test_an_average_that_gets_other_tensors_is_followed() -> None:
-    runner = SimpleNamespace(networks={"generator": Normed()})
+    runner = SimpleNamespace(model=SimpleNamespace(), networks={"generator": Normed()})
     hook = EMAHook(decay=0.5)
     hook.set_up(runner)
     hook.after_iter(runner)
@@ -177,7 +177,7 @@ def test_an_average_that_gets_other_tensors_is_followed() -> None:
 
 
 def test_networks_that_stay_are_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    runner = SimpleNamespace(networks={"generator": Normed()})
+    runner = SimpleNamespace(model=SimpleNamespace(), networks={"generator": Normed()})
     hook = EMAHook(decay=0.5)
     hook.set_up(runner)
     hook.after_iter(runner)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-
 import numpy as np
 import pytest
 import torch
@@ -17,7 +15,7 @@ from srtoolbox.models.networks.espcn import ESPCN
 from srtoolbox.models.networks.srresnet import SRResNet
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize
-from tests.models.networks.small import GENERATORS
+from tests.models.networks.small import GENERATORS, small_config
 
 
 class Window(nn.Module):
@@ -41,8 +39,7 @@ class BicubicLuma(Bicubic):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_network_upscales_odd_images(photo, name, dtype, channels):
-    small = {"num_blocks": 2} if "num_blocks" in inspect.signature(NETWORKS.get(name)).parameters else {}
-    network = NETWORKS.build({"type": name, "scale": 3, **small})
+    network = NETWORKS.build(small_config(name, 3))
     image = photo[:17, :23, :channels].astype(dtype) * (257 if dtype == np.uint16 else 1)
     sr = upscale_whole(network, image)
     assert sr.shape == (51, 69, channels)
