@@ -257,7 +257,8 @@ def _describe_unknown(tensors: State) -> str:
     known = (*NO_NETWORK_HERE, *([(family.marks, family.architecture)] if family else []))
     for marks, name in known:
         if fits(marks, tensors):
-            return f"looks like {name}, which has no network here"
+            form = " of a form that" if name in NETWORKS else ", which"
+            return f"looks like {name}{form} has no network here"
     groups = group_keys(tensors)
     listing = ", ".join(groups[:4])
     listing += f" and {len(groups) - 4} groups more" if len(groups) > 4 else ""

@@ -244,6 +244,9 @@ def test_without_the_extra_its_name_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(by_spandrel, "is_installed", lambda: False)
     with pytest.raises(CheckpointError, match=r"looks like NAFNet, .*pip install 'srtoolbox\[spandrel\]' opens NAFNet"):
         recognise(made(BY_NAME["NAFNet"]).state_dict(), "x.pth")
+    other_form = {"layers.0.residual_group.blocks.0.attn.qkv.weight": torch.ones(1)}
+    with pytest.raises(CheckpointError, match=r"looks like SwinIR of a form that has no network here; .* opens SwinIR"):
+        recognise(other_form, "x.pth")
     with pytest.raises(CheckpointError, match=r"no network known here"):
         recognise({"a.weight": torch.ones(1)}, "x.pth")
     monkeypatch.setattr(library.importlib.util, "find_spec", lambda name: None)
