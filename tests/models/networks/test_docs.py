@@ -55,6 +55,18 @@ def test_scales_are_as_told():
             assert (network.scale, network.colour) == (scale, colour)
 
 
+def test_networks_of_several_steps_and_of_interpolations_by_3_are_told():
+    page = (ROOT / "docs/large_images.md").read_text(encoding="utf-8")
+    generators = [name for name in NETWORKS if network_kind(NETWORKS.get(name)) == "generator"]
+    splittable = [name for name in generators if hasattr(NETWORKS.get(name), "extract")]
+    several = re.search(r"several upsampling steps \((.*?)\)", page, re.S)
+    assert set(re.findall(r"\w+", several[1])) == set(splittable) - {"Adapter"}
+    classes = {name: inspect.getsource(NETWORKS.get(name)) for name in generators}
+    enlarging = {name for name, text in classes.items() if re.search(r'interpolate\(lq, .*mode="bilinear"', text)}
+    by_3 = re.search(r"^At x3 (.*?) have tiles that differ by more than 1e-6", page, re.M)
+    assert set(re.findall(r"`?(\w+)`?(?:, | and |$)", re.sub(r" \(.*?\)", "", by_3[1]))) == enlarging
+
+
 TESTS = {name: test for name, test in vars(test_all).items() if name.startswith("test_")}
 
 
