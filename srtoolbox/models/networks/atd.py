@@ -284,6 +284,7 @@ class ATD(WindowTransformer):
         require_positive("ATD", num_features=num_features, window_size=window_size, category_size=category_size)
         require_positive("ATD", num_tokens=num_tokens, reducted_dim=reducted_dim)
         require_positive("ATD", convffn_kernel_size=convffn_kernel_size)
+        require_positive("ATD", **{"mlp_ratio * num_features": int(num_features * mlp_ratio)})
         require_heads("ATD", num_features, num_heads, depths)
         groups = []
         for heads, depth in zip(num_heads, depths, strict=True):

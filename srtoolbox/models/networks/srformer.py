@@ -172,6 +172,7 @@ class SRFormer(WindowTransformer):
         drop_path_rate: float = 0.1,
     ) -> None:
         require_positive("SRFormer", num_features=num_features, window_size=window_size)
+        require_positive("SRFormer", **{"mlp_ratio * num_features": int(num_features * mlp_ratio)})
         require_heads("SRFormer", num_features, num_heads, depths)
         for key, value, multiple in (("num_features", num_features, 4), ("window_size", window_size, 2)):
             if value % multiple:

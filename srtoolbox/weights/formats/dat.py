@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 import torch
+from torch import Tensor
 
 from srtoolbox.models.networks.attention import region_mask, regions, relative_positions
-from srtoolbox.weights.formats import Arguments, Export, Layout, State, colour_of, count, share, tensor, without
-from srtoolbox.weights.formats.swinir import upsampling
+from srtoolbox.weights.formats import Arguments, Export, Layout, Misfit, State, colour_of, count, share, tensor, without
+from srtoolbox.weights.formats.swinir import require_small, upsampling
 
 CONSTANTS = "*.attn_mask_[01] *.relative_position_index"
 SIDE = 64  # of the images that masks in files are for, as in the authors' configs
@@ -24,11 +25,20 @@ def dat(state: State, scale: int | None) -> Arguments:
         "num_features": first.shape[0],
         "depths": [count(state, f"layers.{group}.blocks.{{n}}.norm1.weight") for group in groups],
         "num_heads": [2 * tensor(state, f"layers.{group}.{HEADS}").shape[0] for group in groups],
-        "split_size": [int(farthest) + 1 for farthest in tensor(state, f"{block}attn.attns.0.rpe_biases")[-1]],
+        "split_size": split_size(tensor(state, f"{block}attn.attns.0.rpe_biases")),
         "expansion_factor": share(tensor(state, f"{block}ffn.fc1.weight").shape[0], first.shape[0]),
         "qkv_bias": f"{block}attn.qkv.bias" in state,
         "resi_connection": "1conv" if "conv_after_body.weight" in state else "3conv",
     }
+
+
+def split_size(distances: Tensor) -> list[int]:
+    """Return the sides of windows by all distances in one, the last of which is the farthest."""
+    height, width = (int(distances[-1, axis]) + 1 for axis in (0, 1))
+    if len(distances) != (2 * height - 1) * (2 * width - 1):
+        raise Misfit(f"its {len(distances)} distances do not fit windows of {height} x {width} pixels")
+    require_small(height, width)
+    return [height, width]
 
 
 HEADS = "blocks.0.attn.attns.0.pos.pos3.2.bias"

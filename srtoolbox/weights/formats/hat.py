@@ -7,7 +7,7 @@ import torch
 from srtoolbox.models.networks.attention import relative_positions
 from srtoolbox.models.networks.hat import overlap_positions
 from srtoolbox.weights.formats import Arguments, Export, Layout, State, root, tensor
-from srtoolbox.weights.formats.swinir import BLOCK, frame, window_size
+from srtoolbox.weights.formats.swinir import BLOCK, frame, require_small, window_size
 
 OVERLAP = "layers.0.residual_group.overlap_attn."
 TABLE = "relative_position_bias_table"
@@ -17,7 +17,9 @@ CONSTANTS = "relative_position_index_(SA|OCA)"
 def sides(state: State) -> tuple[int, int]:
     """Return the side of windows, and that of those which overlap, by their tables of distances."""
     window = window_size(state, f"{BLOCK.format(0, 0)}attn.{TABLE}")
-    return window, root(tensor(state, OVERLAP + TABLE).shape[0], "a table of distances") + 1 - window
+    larger = root(tensor(state, OVERLAP + TABLE).shape[0], "a table of distances") + 1 - window
+    require_small(larger, larger)
+    return window, larger
 
 
 def hat(state: State, scale: int | None) -> Arguments:

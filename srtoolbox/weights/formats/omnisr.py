@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from srtoolbox.weights.formats import Arguments, Layout, State, count, first_convolution, root, tensor
+from srtoolbox.weights.formats.swinir import window_size
 
 BLOCK = "residual_layer.0.residual_layer.0.layer."
 COUNTS = "*total_ops *total_params"  # of operations, left by the authors' measurement
@@ -11,15 +12,15 @@ COUNTS = "*total_ops *total_params"  # of operations, left by the authors' measu
 def omnisr(state: State, scale: int | None) -> Arguments:
     """Return OmniSR's arguments."""
     first = tensor(state, "input.weight")
-    positions = state.get(f"{BLOCK}2.fn.rel_pos_bias.weight")
-    window = {} if positions is None else {"window_size": (root(positions.shape[0], "a table of distances") + 1) // 2}
+    table = f"{BLOCK}2.fn.rel_pos_bias.weight"
+    window = {"window_size": window_size(state, table)} if table in state else {}
     return {
         "scale": root(tensor(state, "up.0.weight").shape[0] / first.shape[1]),
         **first_convolution(state, "input.weight"),
         "num_groups": count(state, "residual_layer.{n}.esa.conv1.weight"),
         "num_blocks": count(state, "residual_layer.0.residual_layer.{n}.layer.0.fn.0.weight"),
         **window,
-        "pe": positions is not None,
+        "pe": table in state,
         "bias": "input.bias" in state,
     }
 

@@ -24,6 +24,7 @@ from srtoolbox.weights.formats import (
 
 BLOCK = "layers.{}.residual_group.blocks.{}."
 CONSTANT = re.compile(r".*\.(attn_mask|(aligned_)?relative_position_index)")
+LARGEST = 48  # side of windows
 SIDE_IN_WINDOWS = 6  # of the images that masks in files are for: 48 pixels, as in the authors' configs
 
 
@@ -58,7 +59,15 @@ def with_constants(state: State) -> State:
 
 def window_size(state: State, table: str) -> int:
     """Return the side of windows by their table of distances."""
-    return (root(tensor(state, table).shape[0], "a table of distances") + 1) // 2
+    side = (root(tensor(state, table).shape[0], "a table of distances") + 1) // 2
+    require_small(side, side)
+    return side
+
+
+def require_small(height: int, width: int) -> None:
+    """Raise Misfit for windows of which a table, of each pixel's place to each other's, takes gigabytes."""
+    if height * width > LARGEST**2:
+        raise Misfit(f"its windows of {height} x {width} pixels are larger than any")
 
 
 def frame(state: State) -> Arguments:

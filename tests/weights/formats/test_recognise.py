@@ -326,6 +326,33 @@ def test_tensors_of_any_shape_are_told_off(state: dict, broken: str, monkeypatch
         recognise(changed, "x_x2.pth")
 
 
+WINDOW = "layers.0.residual_group.blocks.0.attn.relative_position_bias_table"
+LARGE = torch.zeros(999**2, 2)  # of windows of 500 pixels: a table of their positions is 500 GB
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "tensor", "message"),
+    [
+        ("SwinIR", WINDOW, LARGE, "its windows of 500 x 500 pixels are larger than any"),
+        ("SRFormer", WINDOW, LARGE, "its windows of 500 x 500 pixels are larger than any"),
+        ("HAT", WINDOW, LARGE, "its windows of 500 x 500 pixels are larger than any"),
+        ("HAT", "layers.0.residual_group.overlap_attn.relative_position_bias_table", LARGE, "992 x 992 pixels"),
+        ("OmniSR", "residual_layer.0.residual_layer.0.layer.2.fn.rel_pos_bias.weight", LARGE, "500 x 500 pixels"),
+        ("DAT", "layers.0.blocks.0.attn.attns.0.rpe_biases", torch.full((21, 2), 1e5), "distances do not fit"),
+        ("DAT", "layers.0.blocks.0.attn.attns.0.rpe_biases", torch.zeros(7), "make no network"),
+        ("SRFormer", "layers.0.residual_group.blocks.0.mlp.fc1.weight", torch.zeros(0, 4), "mlp_ratio"),
+        ("ATD", "layers.0.residual_group.layers.0.convffn.fc1.weight", torch.zeros(0, 4), "mlp_ratio"),
+    ],
+)
+def test_windows_and_widths_that_no_network_has(
+    name: str, key: str, tensor: torch.Tensor, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_spandrel, "is_installed", lambda: False)
+    state = NETWORKS.build(small_config(name, 2)).state_dict()
+    with pytest.raises(CheckpointError, match=message):
+        recognise({**state, key: tensor}, "x.pth")
+
+
 def test_another_scale_than_wanted_is_refused() -> None:
     with pytest.raises(CheckpointError, match="that upscales x2, not x4"):
         recognise(small_ms(), "x.pth", scale=4)
