@@ -67,7 +67,7 @@ class MSSSIMLoss(_Similarity):
     """1 - MS-SSIM of images in [0, 1]: SSIM over several scales, each half the size of the one before.
 
     Wang, Simoncelli, Bovik: "Multiscale structural similarity for image quality assessment"
-    (Asilomar 2003). Five scales take crops of at least 161 pixels; four 81, three 41.
+    (Asilomar 2003). Five scales take crops of at least 176 pixels; four 88, three 44.
 
     Args:
         weight: factor of the returned value.
@@ -85,7 +85,7 @@ class MSSSIMLoss(_Similarity):
         self.exponents = [exponent / total for exponent in exponents]
 
     def distance(self, pred: Tensor, target: Tensor) -> Tensor:
-        _require_size("MSSSIMLoss", pred, (WINDOW - 1) * 2 ** (len(self.exponents) - 1) + 1)
+        _require_size("MSSSIMLoss", pred, WINDOW * 2 ** (len(self.exponents) - 1))
         product: Tensor | float = 1.0
         for number, exponent in enumerate(self.exponents, start=1):
             whole, structure = self.similarity(pred, target)

@@ -155,8 +155,8 @@ def test_ms_ssim_against_another_library() -> None:
     ("config", "sentence"),
     [
         ({"type": "SSIMLoss"}, r"SSIMLoss: an image of 10x40 px is smaller than 11x11; train on larger crops"),
-        ({"type": "MSSSIMLoss"}, r"MSSSIMLoss: .* smaller than 161x161; .* with fewer scales \(scales=3\)"),
-        ({"type": "MSSSIMLoss", "scales": 2}, r"smaller than 21x21"),
+        ({"type": "MSSSIMLoss"}, r"MSSSIMLoss: .* smaller than 176x176; .* with fewer scales \(scales=3\)"),
+        ({"type": "MSSSIMLoss", "scales": 2}, r"smaller than 22x22"),
     ],
     ids=named,
 )
@@ -181,3 +181,11 @@ def test_impossible_arguments_are_told(config: dict, key: str) -> None:
     with pytest.raises(ConfigError) as error:
         LOSSES.build(config)
     assert error.value.faults[0].key == key
+
+
+@pytest.mark.parametrize(("scales", "side"), [(1, 11), (2, 22), (3, 44), (4, 88), (5, 176)])
+def test_the_smallest_crops_of_ms_ssim(scales: int, side: int) -> None:
+    loss = LOSSES.build({"type": "MSSSIMLoss", "scales": scales})
+    assert loss(torch.zeros(1, 1, side, side), torch.ones(1, 1, side, side)).isfinite()
+    with pytest.raises(SrtoolboxError, match=f"smaller than {side}x{side}"):
+        loss(torch.zeros(1, 1, side, side - 1), torch.ones(1, 1, side, side - 1))
