@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srtoolbox.errors import ConfigError
+from srtoolbox.errors import ConfigError, SrtoolboxError
 from srtoolbox.losses.pixel import exact, require_one_shape
 from srtoolbox.registry import LOSSES
 
@@ -38,6 +38,10 @@ class LDLLoss(nn.Module):
     def forward(self, pred: Tensor, target: Tensor, sr_ema: Tensor) -> Tensor:
         """(N, C, H, W) each -> weighted scalar, float32; `sr_ema` is the averaged network's output."""
         require_one_shape("LDLLoss", pred, target)
+        (height, width), least = pred.shape[-2:], self.window // 2 + 1
+        if min(height, width) < least:
+            fault = f"an image of {height}x{width} px is too small for window={self.window}"
+            raise SrtoolboxError(f"LDLLoss: {fault}; train on crops from {least} pixels, or with a smaller window")
         with exact(pred):
             pred, target = pred.float(), target.float()
             factor = self.artifacts((pred - target).abs().sum(1, keepdim=True), (sr_ema.float() - target).abs())

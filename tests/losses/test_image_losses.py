@@ -189,3 +189,12 @@ def test_the_smallest_crops_of_ms_ssim(scales: int, side: int) -> None:
     assert loss(torch.zeros(1, 1, side, side), torch.ones(1, 1, side, side)).isfinite()
     with pytest.raises(SrtoolboxError, match=f"smaller than {side}x{side}"):
         loss(torch.zeros(1, 1, side, side - 1), torch.ones(1, 1, side, side - 1))
+
+
+def test_crops_smaller_than_the_window_of_ldl_are_told() -> None:
+    loss = LOSSES.build({"type": "LDLLoss"})
+    with pytest.raises(
+        SrtoolboxError, match=r"LDLLoss: an image of 3x9 px is too small for window=7; .* from 4 pixels"
+    ):
+        loss(*[torch.rand(1, 3, 3, 9) for _ in range(3)])
+    assert loss(*[torch.rand(1, 3, 4, 9) for _ in range(3)]).isfinite()
