@@ -75,7 +75,13 @@ def test_every_backbone_is_tested():
     assert set(LAYERS) == set(BACKBONES)
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in ("vgg13_bn", "vgg16_bn", "vgg19_bn") else ())
+        for name in BACKBONES
+    ],
+)
 def test_layers_are_those_of_torchvisions_forward(backbone, image, tmp_path):
     model = random_model(backbone)
     torch.save(model.state_dict(), tmp_path / "weights.pth")

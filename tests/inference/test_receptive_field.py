@@ -11,10 +11,10 @@ from srtoolbox.inference.tiling import receptive_field
 from srtoolbox.inference.tiling.receptive_field import measure_receptive_field, receptive_field_of
 from srtoolbox.registry import NETWORKS
 from tests.models.networks.small import small_config
-from tests.models.networks.test_all import MARKED
+from tests.models.networks.test_all import MARKED_FIELDS
 
 
-@pytest.mark.parametrize(("name", "scale"), [case for case in MARKED if case.values[1] in (2, 3)])
+@pytest.mark.parametrize(("name", "scale"), [case for case in MARKED_FIELDS if case.values[1] in (2, 3)])
 def test_the_fact_of_every_network_is_what_is_measured(name, scale):
     network = NETWORKS.build(small_config(name, scale)).eval()
     before = {key: value.clone() for key, value in network.state_dict().items()}

@@ -37,14 +37,16 @@ CASES = [(name, scale) for name in GENERATORS for scale in possible(name)]
 """Each network at each scale that it has."""
 
 
-def in_default_run(name: str, scale: int) -> bool:
-    """True at all scales of a network of a few modules and small cells, at one scale of others, which take longer."""
-    network = NETWORKS.build(small_config(name, scale))
-    return scale == 3 or (sum(1 for _ in network.modules()) <= 40 and network.size_multiple <= 4)
+def is_light(name: str, scale: int) -> bool:
+    """True for a network of few modules, whose tests take moments."""
+    return sum(1 for _ in NETWORKS.build(small_config(name, scale)).modules()) <= 40
 
 
-MARKED = [pytest.param(*case, marks=() if in_default_run(*case) else pytest.mark.slow) for case in CASES]
-"""`CASES`, those that the default run leaves out marked as slow."""
+LIGHT = {case: is_light(*case) for case in CASES}
+MARKED = [pytest.param(*case, marks=() if case[1] == 3 or LIGHT[case] else pytest.mark.slow) for case in CASES]
+"""`CASES`, light networks at all scales and others at one, the rest marked as slow."""
+MARKED_FIELDS = [pytest.param(*case, marks=() if LIGHT[case] else pytest.mark.slow) for case in CASES]
+"""`CASES`, all of networks that are not light marked as slow: for tests that look at many places."""
 
 
 def positive_double(network: nn.Module) -> nn.Module:
@@ -85,7 +87,7 @@ def reach(network: nn.Module, pixel: int, side: int) -> int:
     return max(max(-int(axis.min()), int(axis.max())) for axis in seen)
 
 
-@pytest.mark.parametrize(("name", "scale"), MARKED)
+@pytest.mark.parametrize(("name", "scale"), MARKED_FIELDS)
 def test_receptive_field_is_exact(name, scale):
     network = positive_double(NETWORKS.build(small_config(name, scale)))
     if getattr(network, "padded_multiple", 1) > 1:  # attention in windows: not the same everywhere
@@ -99,7 +101,12 @@ def test_receptive_field_is_exact(name, scale):
     side = -(-(2 * radius + 4 + cell) // cell) * cell
     centre = side // 2 // cell * cell
     # a network that works in cells sees equally far from none of their pixels: the farthest counts
-    assert max(reach(network, centre + pixel, side) for pixel in range(cell)) == radius
+    seen = 0
+    for _ in range(8):  # a pooling by the maximum lets one pixel of each cell through, another in each image
+        seen = max(seen, *(reach(network, centre + pixel, side) for pixel in range(cell)), 0)
+        if seen >= radius:
+            break
+    assert seen == radius
 
 
 @pytest.mark.parametrize(("name", "scale"), MARKED)
