@@ -50,10 +50,8 @@ def assert_same(whole: Path, resumed: Path, note: object = "") -> None:
     assert records(whole) == records(resumed), note
 
 
-SLOW_ONES = [pytest.param(name, EACH, marks=pytest.mark.slow) for name in VARIANTS]
-
-
-@pytest.mark.parametrize(("name", "settings"), [("plain", EACH[:2]), *SLOW_ONES])
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "settings"), [("plain", EACH[:2]), *((name, EACH) for name in VARIANTS)])
 def test_at_every_iteration(
     name: str, settings: tuple[str, ...], variant: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -35,7 +35,9 @@ def gan_config(tiny_config: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("stop", [1, 2, 5, 13])
+@pytest.mark.parametrize(
+    "stop", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 5, 13]
+)
 def test_a_resumed_run_is_the_unbroken_one(gan_config: Path, tmp_path: Path, stop: int) -> None:
     run(gan_config, tmp_path / "whole")
     # one that comes in iteration 5 ends its evaluation; else the next iteration is the last

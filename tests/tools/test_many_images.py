@@ -35,6 +35,7 @@ def objects_of(benchmark: ModuleType, folder: Path) -> tuple[PairedDataset, int]
     return dataset, sys.getallocatedblocks() - before
 
 
+@pytest.mark.slow
 def test_images_cost_no_object_each_and_train_alike_in_both_versions(benchmark: ModuleType, tmp_path: Path) -> None:
     for name, count, version in (("first", 50, 2), ("few", 50, 2), ("many", COUNT, 2), ("old", COUNT, 1)):
         benchmark.write_pair(tmp_path / name, count, version=version)

@@ -89,6 +89,7 @@ def test_a_walk_counts_each_function_once(script: Script) -> None:
     assert (walk.climbs, walk.returns) == (2, 2)
 
 
+@pytest.mark.slow
 def test_the_walk_of_an_image_goes_from_reading_to_writing(script: Script) -> None:
     walks = script("measure_code").measure_walks(ROOT)
     for walk in walks.values():

@@ -21,6 +21,7 @@ RECORD = {
 }
 
 
+@pytest.mark.slow
 def test_a_command_runs_in_the_tree_and_its_words_are_kept(script: Script, tmp_path: Path) -> None:
     bench = script("workbench").Workbench(Path(__file__).parents[2], tmp_path)
     assert bench.run("words", "convert_lmdb", "nowhere", "-o", tmp_path / "a.lmdb") == 2
