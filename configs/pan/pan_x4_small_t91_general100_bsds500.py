@@ -1,26 +1,7 @@
 """A small PAN x4 for a CPU or one GPU, on T91, General100 and BSDS500."""
 
-_base_ = ['../_base_/runtime.py', '../_base_/datasets/benchmarks_x4.py']
+_base_ = ['../_base_/small.py']
 scale = 4
-model = dict(
-    type='Restorer',
-    generator=dict(type='PAN', scale=scale, num_features=24, num_blocks=4, upsampling_channels=16),
-    losses=dict(pixel=dict(type='L1Loss')),
-)
-max_iters = 10_000
-optim = dict(generator=dict(
-    optimizer=dict(type='Adam', lr=1e-3, betas=(0.9, 0.99)),
-    scheduler=dict(type='CosineAnnealingLR', T_max=max_iters, eta_min=1e-6),
-))
-data = dict(
-    train=dict(
-        dataset=dict(
-            type='GTOnlyDataset', scale=scale, gt_size=24 * scale, sampling='area', small='skip',
-            gt=[f'{data_root}/{name}' for name in ('T91', 'General100', 'BSDS500/train', 'BSDS500/test')],
-            transforms=[dict(type='RandomHorizontalFlip'), dict(type='RandomTranspose')],
-        ),
-        batch_size=8,
-    ),
-    val=dict(interval=2000),
-)
-hooks = dict(ema=dict(type='EMAHook', decay=0.999), checkpoint=dict(interval=1000, best=['set5/psnr']))
+model = dict(generator=dict(type='PAN', scale=scale, num_features=24, num_blocks=4, upsampling_channels=16))
+optim = dict(generator=dict(optimizer=dict(type='Adam', lr=1e-3, betas=(0.9, 0.99))))
+data = dict(train=dict(dataset=dict(gt_size=24 * scale)))

@@ -1,27 +1,8 @@
 """A small MSRResNet x4 that a CPU trains in about twenty minutes: the PSNR stage of ../srgan's small ladder."""
 
-_base_ = ['../_base_/runtime.py', '../_base_/datasets/benchmarks_x4.py']
+_base_ = ['../_base_/small.py']
 scale = 4
-model = dict(
-    type='Restorer',
-    generator=dict(type='MSRResNet', scale=scale, num_features=32, num_blocks=8),
-    losses=dict(pixel=dict(type='L1Loss')),
-)
-max_iters = 10_000
-optim = dict(generator=dict(
-    optimizer=dict(type='Adam', lr=1e-3, betas=(0.9, 0.99)),
-    scheduler=dict(type='CosineAnnealingLR', T_max=max_iters, eta_min=1e-6),
-))
-data = dict(
-    train=dict(
-        dataset=dict(
-            type='GTOnlyDataset', scale=scale, gt_size=64, sampling='area', small='skip',
-            gt=[f'{data_root}/{name}' for name in ('T91', 'General100', 'BSDS500/train', 'BSDS500/test')],
-            transforms=[dict(type='RandomHorizontalFlip'), dict(type='RandomTranspose')],
-        ),
-        batch_size=8,
-    ),
-    val=dict(interval=2000),
-)
+model = dict(generator=dict(type='MSRResNet', scale=scale, num_features=32, num_blocks=8))
+optim = dict(generator=dict(optimizer=dict(type='Adam', lr=1e-3, betas=(0.9, 0.99))))
+data = dict(train=dict(dataset=dict(gt_size=64)))
 runtime = dict(amp=None)  # as its scores were measured
-hooks = dict(ema=dict(type='EMAHook', decay=0.999), checkpoint=dict(interval=1000, best=['set5/psnr']))

@@ -1,29 +1,10 @@
 """A small SwinIR x4 for a CPU or one GPU: 2 groups of 2 blocks, 10 000 iterations."""
 
-_base_ = ['../_base_/runtime.py', '../_base_/datasets/benchmarks_x4.py']
+_base_ = ['../_base_/small.py']
 scale = 4
-model = dict(
-    type='Restorer',
-    generator=dict(
-        type='SwinIR', scale=scale, num_features=32, depths=[2, 2], num_heads=[4, 4], window_size=8,
-        upsampler='pixelshuffledirect',
-    ),
-    losses=dict(pixel=dict(type='L1Loss')),
-)
-max_iters = 10_000
-optim = dict(generator=dict(
-    optimizer=dict(type='Adam', lr=1e-3),
-    scheduler=dict(type='CosineAnnealingLR', T_max=max_iters, eta_min=1e-6),
+model = dict(generator=dict(
+    type='SwinIR', scale=scale, num_features=32, depths=[2, 2], num_heads=[4, 4], window_size=8,
+    upsampler='pixelshuffledirect',
 ))
-data = dict(
-    train=dict(
-        dataset=dict(
-            type='GTOnlyDataset', scale=scale, gt_size=96, sampling='area', small='skip',
-            gt=[f'{data_root}/{name}' for name in ('T91', 'General100', 'BSDS500/train', 'BSDS500/test')],
-            transforms=[dict(type='RandomHorizontalFlip'), dict(type='RandomTranspose')],
-        ),
-        batch_size=8,
-    ),
-    val=dict(interval=2000),
-)
-hooks = dict(ema=dict(type='EMAHook', decay=0.999), checkpoint=dict(interval=1000, best=['set5/psnr']))
+optim = dict(generator=dict(optimizer=dict(type='Adam', lr=1e-3)))
+data = dict(train=dict(dataset=dict(gt_size=96)))

@@ -80,11 +80,6 @@ def to_windows(features: Tensor, window: Window) -> Tensor:
     return to_heads(features, window, 1)[0, :, 0]
 
 
-def from_windows(windows: Tensor, size: Sequence[int], window: Window) -> Tensor:
-    """Put (N * windows, height * width, C) together again: (N, *size, C)."""
-    return from_heads(windows[:, None], size, window)
-
-
 def to_heads(features: Tensor, window: Window, num_heads: int, parts: int = 1) -> Tensor:
     """Cut (N, H, W, parts * heads * F) into windows: (parts, N * windows, heads, height * width, F).
 

@@ -74,7 +74,7 @@ def test_windows_and_back():
         top, left = place // across * WINDOW[0], place % across * WINDOW[1]
         part = x[image, top : top + WINDOW[0], left : left + WINDOW[1]]
         assert torch.equal(window, part.reshape(-1, 4))
-    assert torch.equal(attention.from_windows(windows, SIZE, WINDOW), x)
+    assert torch.equal(attention.from_heads(windows[:, None], SIZE, WINDOW), x)
 
 
 def test_heads_are_parts_of_the_channels():
