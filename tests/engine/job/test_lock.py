@@ -81,14 +81,16 @@ def test_a_folder_stays_locked_until_its_last_save_is_written(
     tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C again and again: whoever waits for the save gives up, and the thread writes on."""
-    gate, save = threading.Event(), saving.save_checkpoint
+    gate, save, wait = threading.Event(), saving.save_checkpoint, threads.wait
 
     def slow(path: Path, state: dict) -> None:
         assert gate.wait(60)
         save(path, state)
 
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+    def interrupted(*arguments: object, **options: object) -> object:
+        if any(thread.name == "save" for thread in threading.enumerate()):
+            raise KeyboardInterrupt
+        return wait(*arguments, **options)  # for the copy of the state, before there is a writer
 
     monkeypatch.setattr(saving, "save_checkpoint", slow)
     job = Job(Config.fromfile(str(tiny_config), ["data.val.interval=20"]), tmp_path / "run")
