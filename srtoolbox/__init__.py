@@ -18,7 +18,8 @@ if TYPE_CHECKING:  # what __getattr__ finds; tests/test_api.py keeps the two ali
     from srtoolbox.engine.job.job import Job, train
     from srtoolbox.engine.loop import Runner
     from srtoolbox.image import Picture, read_image, read_picture, write_image, write_picture
-    from srtoolbox.inference.upscaler import Upscaler, upscale, upscale_picture
+    from srtoolbox.inference.picture import upscale_picture
+    from srtoolbox.inference.upscaler import Upscaler, upscale
     from srtoolbox.resize import imresize
     from srtoolbox.weights.load import load_network
 
@@ -42,7 +43,7 @@ _PUBLIC = {
     "test": "srtoolbox.apps.scoring.score",
     "upscale": "srtoolbox.inference.upscaler",
     "upscale_folder": "srtoolbox.apps.folder.upscale",
-    "upscale_picture": "srtoolbox.inference.upscaler",
+    "upscale_picture": "srtoolbox.inference.picture",
     "write_image": "srtoolbox.image",
     "write_picture": "srtoolbox.image",
 }

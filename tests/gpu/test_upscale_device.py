@@ -10,8 +10,9 @@ import torch
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import Picture
+from srtoolbox.inference.picture import upscale_picture
 from srtoolbox.inference.replay import WARM_UPS
-from srtoolbox.inference.upscaler import Upscaler, upscale_picture
+from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.registry import NETWORKS
 from tests.gpu.test_no_sync import strict
 

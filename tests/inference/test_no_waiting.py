@@ -12,7 +12,8 @@ from torch import Tensor
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import Picture
-from srtoolbox.inference.upscaler import Upscaler, upscale_picture
+from srtoolbox.inference.picture import upscale_picture
+from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.models.networks.espcn import ESPCN
 from tests.engine.stand_in import GPU, StandIn, Stream
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from srtoolbox.image import Picture
+from srtoolbox.inference.picture import upscale_picture
 from srtoolbox.inference.replay import WARM_UPS, Replays, Upscaled, graphs_for
-from srtoolbox.inference.upscaler import Upscaler, upscale_picture
+from srtoolbox.inference.upscaler import Upscaler
 from tests.engine.stand_in import StandIn
 from tests.inference.test_no_waiting import Event, Planted, network, on_stand_in
 

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 import srtoolbox
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import Picture, to_image, to_tensor
+from srtoolbox.inference.picture import upscale_picture
 from srtoolbox.inference.restore import RefinementOnly, restore, upscale_whole
-from srtoolbox.inference.upscaler import Upscaler, upscale_picture
+from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.models.networks.bicubic import Bicubic
 from srtoolbox.resize import imresize
 from tests.inference.networks import Hungry, Smooth, build

@@ -28,7 +28,8 @@ from srtoolbox.image import Picture
 from srtoolbox.image.file_types import QUALITY_SUFFIXES
 from srtoolbox.image.saving import check_form, form_of
 from srtoolbox.image.streaming import Form
-from srtoolbox.inference.upscaler import Upscaler, form_of_result, picture_bands
+from srtoolbox.inference.picture import form_of_result, picture_bands
+from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.interfaces import facts_of
 from srtoolbox.io.pieces import Pieces, Shard
 from srtoolbox.io.threads import BackgroundWriter, follow

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from srtoolbox.image import Picture
-from srtoolbox.inference.upscaler import Upscaler, picture_bands, upscale_picture
+from srtoolbox.inference.picture import picture_bands, upscale_picture
+from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.registry import NETWORKS
 
 
