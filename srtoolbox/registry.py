@@ -113,6 +113,17 @@ class Registry(Generic[T]):
             message = f"{place}: {type(error).__name__}: {error}"
             raise RegistryError(f"{self.kind} {cfg['type']} cannot be built: {message}") from error
 
+    def class_of(self, cfg: object) -> type:
+        """Return the class that a config names; `object` where it names none."""
+        kind = cfg.get("type") if isinstance(cfg, Mapping) else None
+        entry: object = self.get(kind) if isinstance(kind, str) and kind in self else None
+        return entry if inspect.isclass(entry) else object
+
+    def is_kind(self, cfg: object, name: str) -> bool:
+        """True for the config of the class registered as `name`, or of a subclass of it."""
+        entry = self.get(name)
+        return inspect.isclass(entry) and issubclass(self.class_of(cfg), entry)
+
     def names(self) -> list[str]:
         """Return all registered names, sorted."""
         self._import_package()

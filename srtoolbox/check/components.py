@@ -192,31 +192,20 @@ def complete_hooks(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     for name, kind in DEFAULT_HOOKS.items():
         arguments = own.get(name, {})
         is_free = isinstance(arguments, Mapping) and "type" not in arguments
-        if is_free and not any(_is_hook(cfg, kind) for cfg in entries.values()):
+        if is_free and not any(HOOKS.is_kind(cfg, kind) for cfg in entries.values()):
             defaults[name] = {"type": kind, **arguments}
             entries.pop(name, None)
     return {**defaults, **entries}
 
 
-def _class_of(cfg: object) -> type:
-    """Return the class of a hook's config; `object` where it names none."""
-    kind = cfg.get("type") if isinstance(cfg, Mapping) else None
-    entry: object = HOOKS.get(kind) if isinstance(kind, str) and kind in HOOKS else None
-    return entry if inspect.isclass(entry) else object
-
-
-def _is_hook(cfg: object, kind: str) -> bool:
-    return issubclass(_class_of(cfg), _class_of({"type": kind}))
-
-
 def has_hook(config: Mapping[str, Any], kind: str) -> bool:
     """True if a run has a hook of a class or a subclass of it."""
-    return any(_is_hook(cfg, kind) for cfg in complete_hooks(config).values())
+    return any(HOOKS.is_kind(cfg, kind) for cfg in complete_hooks(config).values())
 
 
 def check_saving(report: Report) -> None:
     """Warn of a training of which nothing would be saved."""
-    classes = map(_class_of, complete_hooks(report.config).values())
+    classes = map(HOOKS.class_of, complete_hooks(report.config).values())
     if not any(getattr(getattr(entry, "phase", None), "name", None) == "SAVE" for entry in classes):
         fault = "nothing of this run will be saved: hooks has no CheckpointHook"
         report.warn("hooks", fault, key="checkpoint")

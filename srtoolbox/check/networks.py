@@ -20,7 +20,7 @@ from srtoolbox.interfaces import (
     network_faults,
     network_kind,
 )
-from srtoolbox.registry import NETWORKS, parameters_of
+from srtoolbox.registry import HOOKS, NETWORKS, parameters_of
 from srtoolbox.text import did_you_mean
 
 _SMALL = 2**22  # parameters
@@ -209,7 +209,7 @@ def check_networks_of_hooks(report: Report, components: Sequence[Component]) -> 
     paths = [component.path for component in components if component.kind == "network"]
     names = [path.removeprefix("model.") for path in paths if path.startswith("model.")]
     hooks = [component for component in components if component.kind == "hook"]
-    averaged = [_network_of(hook) for hook in hooks if hook.cfg["type"] == "EMAHook"]
+    averaged = [_network_of(hook) for hook in hooks if HOOKS.is_kind(hook.cfg, "EMAHook")]
     possible = [*names, *(f"{name}_ema" for name in averaged if name in names)]
     for hook in hooks if names else ():
         network = _network_of(hook)

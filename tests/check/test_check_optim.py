@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from srtoolbox.engine.hooks import Hook
+from srtoolbox.engine.hooks.ema import EMAHook
 from srtoolbox.interfaces import missing_members
-from srtoolbox.registry import NETWORKS, OPTIMIZERS, SCHEDULERS
+from srtoolbox.registry import HOOKS, NETWORKS, OPTIMIZERS, SCHEDULERS
 from tests.check.test_check import GOOD, faults
 
 __all__ = ["faults"]  # a fixture
@@ -20,6 +21,20 @@ __all__ = ["faults"]  # a fixture
 def test_the_average_of_a_network_may_be_named(faults):
     hooks = "ema=dict(type='EMAHook'), e=dict(type='EvaluateHook', network='generator_ema'), checkpoint=dict("
     assert faults(GOOD.replace("checkpoint=dict(", hooks)) == []
+
+
+class SlowEMAHook(EMAHook):
+    """An average of one's own."""
+
+    def __init__(self, network: str = "generator") -> None:
+        super().__init__(decay=0.9999, network=network)
+
+
+def test_an_average_may_be_kept_by_a_subclass(faults, register):
+    register(HOOKS, SlowEMAHook)
+    hooks = "ema=dict(type='SlowEMAHook'), e=dict(type='EvaluateHook', network='generator_ema'), checkpoint=dict("
+    asking = "losses=dict(ldl=dict(type='LDLLoss'), "
+    assert faults(GOOD.replace("checkpoint=dict(", hooks).replace("losses=dict(", asking)) == []
 
 
 def test_a_hook_must_offer_every_point_at_which_the_runner_calls_it():

@@ -16,7 +16,7 @@ from srtoolbox.image import batch_to_float, rgb_to_y
 from srtoolbox.image.tensors import batch_to_y
 from srtoolbox.interfaces import IMAGE_KEYS
 from srtoolbox.optim.wrapper import OptimWrapper
-from srtoolbox.registry import LOSSES, MODELS, NETWORKS, TRANSFORMS, parameters_of
+from srtoolbox.registry import HOOKS, LOSSES, MODELS, NETWORKS, TRANSFORMS, parameters_of
 
 GRADIENT_NORM = "grad_norm"
 AVERAGED = "sr_ema"
@@ -164,7 +164,7 @@ def _faults_of_more_images(losses: Mapping[str, Any], context: Mapping[str, Any]
     """Report losses that ask for images that no restorer has, or for an average that no hook keeps."""
     faults = []
     hooks = [cfg for cfg in (context.get("hooks") or {}).values() if isinstance(cfg, Mapping)]
-    is_averaged = any(cfg.get("type") == "EMAHook" and cfg.get("network", "generator") == "generator" for cfg in hooks)
+    is_averaged = any(HOOKS.is_kind(cfg, "EMAHook") and cfg.get("network", "generator") == "generator" for cfg in hooks)
     for name, cfg in losses.items():
         kind = cfg.get("type") if isinstance(cfg, Mapping) else None
         more = _more_parameters(LOSSES.get(kind)) if isinstance(kind, str) and kind in LOSSES else {}
