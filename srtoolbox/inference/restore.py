@@ -78,7 +78,7 @@ def _run_padded(network: nn.Module, lq: Tensor) -> Tensor:
 
 
 class Unchecked(Protocol):
-    """What runs without waiting for its values, and can go on in another way."""
+    """A run that waits for no values, and can go on in another way."""
 
     def unchecked(self, flags: list[Tensor], lq: Tensor, /) -> Tensor:
         """Run; whether the result is finite is one more of `flags`."""

@@ -121,7 +121,7 @@ class Upscaler:
 
     @property
     def ahead(self) -> int:
-        """How many images it pays to begin, by `bands`, before the bands of one are asked for: one on a GPU."""
+        """Number of images that it pays to begin, by `bands`, before the bands of one are asked for: one on a GPU."""
         return 1 if self.device.type == "cuda" else 0
 
     def size(self, height: int, width: int) -> tuple[int, int]:

@@ -51,7 +51,7 @@ def _values(name: str, moments: Values, count: int) -> Values:
 
 
 class _Kept(NamedTuple):
-    """What is kept of a tile, as parts of its sides."""
+    """Part of a tile that is kept, as shares of its sides."""
 
     rows: tuple[float, float]
     columns: tuple[float, float]

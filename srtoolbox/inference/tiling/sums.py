@@ -1,4 +1,4 @@
-"""What a network sums over the whole image: means of channels, deviations, likeness of channels.
+"""Sums of a network over the whole image: means of channels, deviations, likeness of channels.
 
 Such sums are found by their operators, not by modules: networks need not know of it, and those of
 others are treated alike.

@@ -175,7 +175,7 @@ class DySample(nn.Module):
 
 
 class _PartialLargeKernels(SRNetwork):
-    """What both have: `feats`, a convolution, blocks and a convolution; the image is added."""
+    """Shared by both: `feats`, a convolution, blocks and a convolution; the image is added."""
 
     feats: nn.Sequential
     to_img: nn.Module
