@@ -18,7 +18,7 @@ from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import batch_to_float, rgb_to_ycbcr, to_image, to_tensor, ycbcr_to_rgb
 from srtoolbox.image.tensors import to_levels
 from srtoolbox.inference.replay import Replays, Upscaled, graphs_for
-from srtoolbox.inference.tiling import Tile, cut_axis
+from srtoolbox.inference.tiling.grid import Tile, cut_axis
 from srtoolbox.interfaces import NetworkWrapper, Refinable, Splittable, facts_of, unwrap
 from srtoolbox.logger import LOGGER
 from srtoolbox.resize import imresize

@@ -22,10 +22,12 @@ from srtoolbox.inference.restore import (
     device_of,
     evaluation,
 )
-from srtoolbox.inference.tiling import CheckedRun, Side, Source, TileGrid, begin_whole, stitch_bands
+from srtoolbox.inference.tiling.grid import TileGrid
 from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory, memory_model_of, shortage_as_error
 from srtoolbox.inference.tiling.planner import MarginPlanner, Size, TilePlan, TilePlanner
+from srtoolbox.inference.tiling.source import Side, Source
 from srtoolbox.inference.tiling.statistics import measure_statistics, rounds_for
+from srtoolbox.inference.tiling.stitch import CheckedRun, begin_whole, stitch_bands
 from srtoolbox.inference.tiling.sums import NO_SUMS, ImageSums, find_sums
 from srtoolbox.inference.transfer import Download
 from srtoolbox.interfaces import Refinable, Splittable, facts_of, network_faults, unwrap

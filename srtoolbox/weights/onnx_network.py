@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from srtoolbox import dist
 from srtoolbox.devices import tell_once
 from srtoolbox.errors import CheckpointError, SrtoolboxError
-from srtoolbox.inference.tiling import CheckedRun, Source, float_bands
 from srtoolbox.inference.tiling.planner import Overlap, fixed_overlap
+from srtoolbox.inference.tiling.source import Source
+from srtoolbox.inference.tiling.stitch import CheckedRun, float_bands
 from srtoolbox.interfaces import NetworkFacts, SRNetwork, facts_of
 from srtoolbox.logger import LOGGER
 from srtoolbox.text import first_line

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from srtoolbox.inference import upscaler
 from srtoolbox.inference.restore import AutocastRestore
-from srtoolbox.inference.tiling import Tile
+from srtoolbox.inference.tiling.grid import Tile
 from srtoolbox.inference.tiling.statistics import kept_part, measure_statistics, rounds_for
 from srtoolbox.inference.tiling.sums import NO_SUMS, find_sums
 from srtoolbox.inference.upscaler import Upscaler

@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from srtoolbox.inference.tiling import _ramp, cut_axis, round_up
+from srtoolbox.inference.tiling.grid import cut_axis, round_up
+from srtoolbox.inference.tiling.stitch import _ramp
 
 
 def test_tiles_of_a_usual_image():

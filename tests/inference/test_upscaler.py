@@ -14,8 +14,9 @@ from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import to_image, to_tensor
 from srtoolbox.inference import upscaler
 from srtoolbox.inference.restore import AutocastRestore, SelfEnsemble, evaluation, restore, upscale_whole
-from srtoolbox.inference.tiling import Source, float_bands
 from srtoolbox.inference.tiling.planner import Overlap
+from srtoolbox.inference.tiling.source import Source
+from srtoolbox.inference.tiling.stitch import float_bands
 from srtoolbox.inference.tiling.sums import NO_SUMS
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.models.networks.bicubic import Bicubic

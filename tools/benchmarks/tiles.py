@@ -29,9 +29,11 @@ from torch import Tensor, nn
 from srtoolbox import load_network, read_image
 from srtoolbox.image import to_tensor
 from srtoolbox.inference.restore import AutocastRestore
-from srtoolbox.inference.tiling import Source, TileGrid, float_bands
+from srtoolbox.inference.tiling.grid import TileGrid
 from srtoolbox.inference.tiling.planner import Overlap, tile_multiple
+from srtoolbox.inference.tiling.source import Source
 from srtoolbox.inference.tiling.statistics import measure_statistics
+from srtoolbox.inference.tiling.stitch import float_bands
 from srtoolbox.inference.tiling.sums import find_sums
 from srtoolbox.registry import NETWORKS
 

@@ -31,8 +31,9 @@ from torch import Tensor, nn
 
 from srtoolbox.image import to_image, to_tensor
 from srtoolbox.inference.restore import PIECE, AutocastRestore, PiecewiseUpsampling
-from srtoolbox.inference.tiling import Source, float_bands
 from srtoolbox.inference.tiling.planner import Overlap
+from srtoolbox.inference.tiling.source import Source
+from srtoolbox.inference.tiling.stitch import float_bands
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.interfaces import Splittable
 from srtoolbox.registry import NETWORKS

@@ -12,7 +12,7 @@ from torch import nn
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.restore import PIECE
-from srtoolbox.inference.tiling import COSTLY, NEAR, Margin, Margins, TileGrid, cut_axis, round_up
+from srtoolbox.inference.tiling.grid import Margin, Margins, TileGrid, cut_axis, round_up
 from srtoolbox.inference.tiling.memory import MemoryModel, free_bytes, shortage_as_error
 from srtoolbox.inference.tiling.receptive_field import CHROMA, receptive_field_of
 from srtoolbox.interfaces import Opaque, Splittable, facts_of, unwrap
@@ -25,6 +25,8 @@ PIECES = (PIECE, PIECE // 4, PIECE // 16)
 FEATHER = 32  # pixels on either side of a seam over which what sees everything is cross-faded, at least
 WINDOWS = 2  # of attention, over which it is: see docs/large_images.md
 FADE_FACTOR = 5  # memory of a cross-faded band to a sharp one: it is a float, and rounded in a copy
+COSTLY = 2.5  # the work for an image, as a multiple of its pixels, from which on users are told
+NEAR = 64  # the overlap that is proposed to them instead
 SHARE = 0.6  # of the free memory, that 'auto' takes: it is an estimate, and others need some, too
 STATISTICS = 64  # pixels of repetitions beyond an edge, at least, for what sees everything
 SMALL = 64 * 64  # pixels of an image that takes no more than finding out what it takes

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from srtoolbox.inference.replay import Upscaled
 from srtoolbox.inference.restore import AutocastRestore, SelfEnsemble, checked
-from srtoolbox.inference.tiling import Source, Tile, TileGrid
+from srtoolbox.inference.tiling.grid import Tile, TileGrid
+from srtoolbox.inference.tiling.source import Source
 from srtoolbox.inference.tiling.sums import LENGTHS, NORMALISED, SPREADS, SUMS, Compute, ImageSums, Summing, Values
 from srtoolbox.logger import LOGGER
 
@@ -120,7 +121,7 @@ def _pixels(tensors: Sequence[Tensor], axes: Sequence[Sequence[int]]) -> int:
 
 
 class ImageStatistics:
-    """A run of tiles, a `tiling.CheckedRun`, to which the sums of the whole image are given.
+    """A run of tiles, a `stitch.CheckedRun`, to which the sums of the whole image are given.
 
     Args:
         run: that of single windows.
