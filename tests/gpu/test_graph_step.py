@@ -1,6 +1,6 @@
 """On a GPU: steps replayed from a CUDA graph equal steps taken operator by operator, to rounding; resumes are exact.
 
-The tests of `tests/engine/test_graph_step.py`, by CUDA's own graphs in place of the stand-in. Skipped where no GPU is.
+The tests of `tests/engine/test_graph_{step,capture}.py`, by CUDA's own graphs. Skipped where no GPU is.
 """
 
 from __future__ import annotations
@@ -16,26 +16,25 @@ from srtoolbox.engine.loop import iterations
 from srtoolbox.engine.step import graph
 from srtoolbox.engine.step.cuda import CudaGraphs
 from srtoolbox.registry import LOSSES
+from tests.engine.conftest import trained, warnings  # noqa: F401 - fixtures
+from tests.engine.graph_losses import Plugin
+from tests.engine.graphs import Place, Trained, loss
 from tests.engine.runs import build
-from tests.engine.test_graph_step import (  # noqa: F401 - tests and fixtures
-    Place,
-    Plugin,
-    Trained,
-    loss,
-    test_a_bad_first_step_makes_no_momentum,
-    test_a_bad_step_is_left_out_within_the_graph,
-    test_a_graph_takes_the_steps_of_the_operators,
+from tests.engine.test_graph_capture import (  # noqa: F401 - tests
     test_a_plugin_that_says_nothing_is_verified_and_captured,
-    test_a_resume_through_graphs_is_exact,
     test_an_average_stays_out_of_the_graph_behind_a_hook_that_changes_weights,
-    test_each_kind_of_step_of_a_gan_has_its_graph,
     test_other_tensors_of_a_batch_come_into_the_graph,
     test_random_numbers_of_the_device_go_on_in_a_graph,
     test_what_a_graph_cannot_hold_is_taken_by_operators,
+)
+from tests.engine.test_graph_step import (  # noqa: F401 - tests
+    test_a_bad_first_step_makes_no_momentum,
+    test_a_bad_step_is_left_out_within_the_graph,
+    test_a_graph_takes_the_steps_of_the_operators,
+    test_a_resume_through_graphs_is_exact,
+    test_each_kind_of_step_of_a_gan_has_its_graph,
     test_what_changes_in_each_step_is_captured_no_more,
     test_what_changes_under_a_graph_is_captured_anew,
-    trained,
-    warnings,
 )
 from tests.engine.test_no_waiting import CASES, QUIET, config_of
 from tests.gpu.test_no_sync import strict
