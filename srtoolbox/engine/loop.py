@@ -29,12 +29,13 @@ def iterations(run: Run) -> Iterator[int]:
     """Train one iteration at a time; yield the number of each when all its hooks have acted."""
     run.set_training_mode()
     run.call("before_train")
+    planned = run.max_iters
     dist.barrier()
     if not run.is_resumed:
         run.call("at_start")
     elif not run.iteration_finished:  # it was saved, and then neither evaluated nor logged
         run.call("after_iter", phases=(Phase.EVALUATE, Phase.LOG))
-    run.iteration_finished = True
+    _finish_iteration(run, planned)
     step = build_step(run)
     while run.iter < run.max_iters:
         vote = dist.Vote(run.signals.received) if run.world > 1 else None  # travels meanwhile
@@ -48,8 +49,15 @@ def iterations(run: Run) -> Iterator[int]:
         if not run.last_step_skipped:  # else the weights may be beyond repair: a save waits
             run.call("after_iter", phases=(Phase.SAVE,))
         run.call("after_iter", phases=(Phase.EVALUATE, Phase.LOG))
-        run.iteration_finished = True
+        _finish_iteration(run, planned)
         yield run.iter
+
+
+def _finish_iteration(run: Run, planned: int) -> None:
+    """Note that all hooks have acted; save a run that one of them has ended before its `planned` end."""
+    run.iteration_finished = True
+    if run.iter == run.max_iters < planned:
+        run.call("after_iter", phases=(Phase.SAVE,))
 
 
 @contextlib.contextmanager

@@ -38,6 +38,23 @@ def best_path(folder: Path, key: str) -> Path:
     return folder / f"best_{key.replace('/', '_')}.pth"
 
 
+def score_fault(key: str, context: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a score to go by, '<set>/<metric>', after its name; None for a good one.
+
+    `context` is the config. No evaluation gives it, or it has no better direction.
+    """
+    val = (context.get("data") or {}).get("val") or {}
+    sets, metrics = val.get("datasets") or {}, val.get("metrics") or {}
+    names = {metric: str(cfg.get("type")) for metric, cfg in metrics.items()}
+    kinds = {f"{name}/{metric}": kind for name in sets for metric, kind in names.items()}
+    kind = kinds.get(key)
+    if kind is None:
+        return f"{key!r} is no score of data.val; there are {', '.join(kinds) or 'none'}"
+    if kind in METRICS and getattr(METRICS.get(kind), "higher_is_better", True) is None:
+        return f"{key!r}: {kind} is neither better higher nor better lower, so no best can be kept by it"
+    return None
+
+
 @HOOKS.register
 class CheckpointHook(Hook):
     """Write `checkpoints/iter_005000.pth` every `interval` iterations, at the end and at a signal.
@@ -79,20 +96,8 @@ class CheckpointHook(Hook):
     @classmethod
     def check(cls, cfg: dict[str, Any], context: dict[str, Any]) -> list[Fault]:
         """Report a best score that no evaluation gives, or that has no better direction."""
-        val = (context.get("data") or {}).get("val") or {}
-        sets, metrics = val.get("datasets") or {}, val.get("metrics") or {}
-        names = {metric: str(cfg.get("type")) for metric, cfg in metrics.items()}
-        kinds = {f"{name}/{metric}": kind for name in sets for metric, kind in names.items()}
-        faults = []
-        for key in best_keys(cfg.get("best")):
-            kind = kinds.get(key)
-            if kind is None:
-                scores = ", ".join(kinds) or "none"
-                faults.append(f"best={key!r} is no score of data.val; there are {scores}")
-            elif kind in METRICS and getattr(METRICS.get(kind), "higher_is_better", True) is None:
-                fault = "is neither better higher nor better lower, so no best can be kept by it"
-                faults.append(f"best={key!r}: {kind} {fault}")
-        return [Fault("best", fault) for fault in faults]
+        faults = [score_fault(key, context) for key in best_keys(cfg.get("best"))]
+        return [Fault("best", f"best={fault}") for fault in faults if fault]
 
     def set_up(self, run: Run) -> None:
         self.interval = self.interval or fit_interval(run.max_iters, most=5000, times=10)
