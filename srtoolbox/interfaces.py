@@ -28,6 +28,8 @@ FACTS: Mapping[str, str] = {
 }
 """The facts of a network that upscales, its attributes, with their meaning in messages."""
 PAGE = "docs/add_a_component.md"
+Variants = Mapping[str, Mapping[str, Any]]
+"""By the name of each: arguments of a network, of which `scale` is one where no other will do."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class SRNetwork(nn.Module):
     forward fills images up to multiples itself (windows of attention), these are its
     `padded_multiple`: exported files need images that are larger than one. The class
     names the module that its body repeats, if any, as `repeated_block`: it is compiled once for
-    all.
+    all. Where the paper has several networks, `variants` names them, that of the defaults first,
+    with the arguments that make each: see `variants_of`.
 
     Args:
         scale: the upscaling factor, one of the class's `scales` unless these are None.
@@ -118,6 +121,7 @@ class SRNetwork(nn.Module):
     padded_multiple: int = 1
     receptive_field: int | None = None
     repeated_block: ClassVar[type[nn.Module] | None] = None
+    variants: ClassVar[Variants] = {}
 
     def __init__(self, scale: int, colour: str = "rgb") -> None:
         super().__init__()
@@ -128,6 +132,14 @@ class SRNetwork(nn.Module):
             require_choice(owner, "scale", scale, self.scales)
         require_choice(owner, "colour", colour, CHANNELS)
         self.scale, self.colour, self.in_channels = scale, colour, CHANNELS[colour]
+
+
+def variants_of(network: type[nn.Module]) -> Variants:
+    """Return the named variants of a class, that of its defaults first, with their arguments.
+
+    A class that names none is the only variant; it does not inherit those of its base.
+    """
+    return vars(network).get("variants") or {network.__name__: {}}
 
 
 def repeated_blocks(network: nn.Module) -> list[nn.Module]:

@@ -234,9 +234,7 @@ class TokenGroup(nn.Module):
 class ATD(WindowTransformer):
     """Blocks of attention in windows, to tokens and among pixels of one kind, at the LR size.
 
-    The defaults are the paper's ATD: 20.26 million parameters at x4. ATD-light (0.77 million):
-    `num_features=48, depths=[6] * 4, num_heads=[4] * 4, category_size=128, num_tokens=64,
-    reducted_dim=8, convffn_kernel_size=7, mlp_ratio=1.0, upsampler='pixelshuffledirect'`.
+    The defaults are the paper's ATD: 20.26 million parameters at x4; ATD-light has 0.77 million.
 
     Tokens and categories are made of the whole image: there is no receptive field, and tiles are
     not restored exactly as the whole.
@@ -260,6 +258,20 @@ class ATD(WindowTransformer):
 
     hidden_arguments: ClassVar = {"category_size": (256, 128)}
     repeated_block = ATDLayer
+    variants: ClassVar = {
+        "ATD": {},
+        "ATD-light": {
+            "num_features": 48,
+            "depths": (6,) * 4,
+            "num_heads": (4,) * 4,
+            "category_size": 128,
+            "num_tokens": 64,
+            "reducted_dim": 8,
+            "convffn_kernel_size": 7,
+            "mlp_ratio": 1.0,
+            "upsampler": "pixelshuffledirect",
+        },
+    }
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -89,7 +90,7 @@ class CARN(Centred):
     """Cascades of residual blocks in a cascade at the LR size, then sub-pixel steps.
 
     Images come less DIV2K's mean. The weights begin as torch has it. 1.592 M parameters with the
-    upsamplers of all scales, as the paper counts; CARN-M, 0.412 M, has `groups=4`.
+    upsamplers of all scales, as the paper counts; CARN-M has 0.412 M.
 
     Args:
         scale: 2, 3, 4 or 8.
@@ -103,6 +104,7 @@ class CARN(Centred):
 
     scales = tuple(STAGES)
     repeated_block = CascadingBlock
+    variants: ClassVar = {"CARN": {}, "CARN-M": {"groups": 4}}
 
     def __init__(
         self,

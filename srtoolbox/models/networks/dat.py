@@ -284,10 +284,8 @@ class ResidualGroup(nn.Module):
 class DAT(Centred):
     """Blocks of attention at the LR size, over pixels and over channels in turns.
 
-    The defaults are the paper's DAT: 14.80 million parameters at x4. DAT-S (11.21 million):
-    `split_size=[8, 16], expansion_factor=2.0`; DAT-2 (11.21 million): `expansion_factor=2.0`;
-    DAT-light (0.57 million): `num_features=60, depths=[18], num_heads=[6], expansion_factor=2.0,
-    resi_connection='3conv', upsampler='pixelshuffledirect'`.
+    The defaults are the paper's DAT: 14.80 million parameters at x4. DAT-S and DAT-2 have 11.21
+    million, DAT-light 0.57 million.
 
     Attention over channels looks at the whole image: there is no receptive field, and tiles are not
     restored exactly as the whole. BatchNorm over means of whole images asks for two images in each
@@ -314,6 +312,19 @@ class DAT(Centred):
     scales = (1, 2, 3, 4, 8)
     hidden_arguments: ClassVar = {"img_range": (1.0, 255.0)}
     repeated_block = DualBlock
+    variants: ClassVar = {
+        "DAT": {},
+        "DAT-S": {"split_size": (8, 16), "expansion_factor": 2.0},
+        "DAT-2": {"expansion_factor": 2.0},
+        "DAT-light": {
+            "num_features": 60,
+            "depths": (18,),
+            "num_heads": (6,),
+            "expansion_factor": 2.0,
+            "resi_connection": "3conv",
+            "upsampler": "pixelshuffledirect",
+        },
+    }
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ have the constants `attn.relative_position_index` and `attn_mask`, which are mad
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -76,9 +77,9 @@ class DenseGroup(nn.Module):
 class DRCT(WindowTransformer):
     """Groups of five densely connected Swin Transformer blocks at the LR size.
 
-    The defaults are the paper's DRCT: 14.1 million parameters at x4. DRCT-L (27.6 million):
-    `num_heads=[6] * 12`. Shifted windows carry on what a pixel depends on: there is no receptive
-    field, and large images are cross-faded.
+    The defaults are the paper's DRCT: 14.1 million parameters at x4; DRCT-L has 27.6 million.
+    Shifted windows carry on what a pixel depends on: there is no receptive field, and large images
+    are cross-faded.
 
     Args:
         scale: 1, 2, 3, 4 or 8.
@@ -97,6 +98,7 @@ class DRCT(WindowTransformer):
 
     repeated_block = DenseGroup
     has_tail_at_1 = True
+    variants: ClassVar = {"DRCT": {}, "DRCT-L": {"num_heads": (6,) * 12}}
 
     def __init__(
         self,

@@ -41,8 +41,8 @@ class ScaledResidualBlock(nn.Module):
 class EDSR(Centred):
     """Scaled residual blocks under a long skip, sub-pixel steps, a last convolution.
 
-    The defaults are the paper's EDSR, 43.1 M parameters and a radius of 68 at x4. Its baseline, 1.5 M:
-    `num_features=64, num_blocks=16, residual_scaling=1.0`.
+    The defaults are the paper's EDSR, 43.1 M parameters and a radius of 68 at x4; its baseline has
+    1.5 M.
 
     Args:
         scale: 1, 2, 3, 4 or 8.
@@ -56,6 +56,10 @@ class EDSR(Centred):
     scales = (1, 2, 3, 4, 8)
     repeated_block = ScaledResidualBlock
     hidden_arguments: ClassVar = {"residual_scaling": (0.1, 1.0)}
+    variants: ClassVar = {
+        "EDSR": {},
+        "EDSR-baseline": {"num_features": 64, "num_blocks": 16, "residual_scaling": 1.0},
+    }
 
     def __init__(
         self,

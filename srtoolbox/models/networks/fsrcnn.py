@@ -9,6 +9,8 @@ state_dict, that of the usual PyTorch release (yjn870's): `first_part.0`, `mid_p
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from srtoolbox.interfaces import SRNetwork, require_positive
@@ -29,6 +31,11 @@ class FSRCNN(SRNetwork):
         shrink_channels: the paper's s: 12, or 5.
         num_mapping: the paper's m: 4, or 1.
     """
+
+    variants: ClassVar = {
+        "FSRCNN": {},
+        "FSRCNN-s": {"num_features": 32, "shrink_channels": 5, "num_mapping": 1},
+    }
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ The files also have the constants `relative_position_index_SA` and `relative_pos
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -186,9 +187,8 @@ class HybridGroup(ResidualGroup):
 class HAT(WindowTransformer):
     """Hybrid blocks at the LR size, with attention of overlapping windows at the end of each group.
 
-    The defaults are the paper's HAT: 20.8 million parameters at x4. HAT-S (9.6 million):
-    `num_features=144, compress_ratio=24, squeeze_factor=24`; HAT-L (40.8 million): `depths=[6] * 12,
-    num_heads=[6] * 12`.
+    The defaults are the paper's HAT: 20.8 million parameters at x4. HAT-S has 9.6 million, HAT-L
+    40.8 million.
 
     Channel gates see the whole image: there is no receptive field, and tiles are not restored
     exactly as the whole.
@@ -213,6 +213,11 @@ class HAT(WindowTransformer):
 
     repeated_block = HybridGroup
     has_tail_at_1 = True
+    variants: ClassVar = {
+        "HAT": {},
+        "HAT-S": {"num_features": 144, "compress_ratio": 24, "squeeze_factor": 24},
+        "HAT-L": {"depths": (6,) * 12, "num_heads": (6,) * 12},
+    }
 
     def __init__(
         self,

@@ -209,9 +209,8 @@ class _PartialLargeKernels(SRNetwork):
 class PLKSR(_PartialLargeKernels):
     """A convolution, blocks with large kernels on a quarter of the channels, a sub-pixel step.
 
-    The defaults are the paper's PLKSR (7.39 million parameters at x4); PLKSR-tiny has
-    `num_blocks=12, kernel_size=13, use_ea=False` (2.37 million). Most convolutions begin at a
-    deviation of 0.02, as the authors'. A block sees 11 pixels further.
+    The defaults are the paper's PLKSR, 7.39 million parameters at x4; PLKSR-tiny has 2.37 million.
+    Most convolutions begin at a deviation of 0.02, as the authors'. A block sees 11 pixels further.
 
     Args:
         scale: upscaling factor.
@@ -227,6 +226,10 @@ class PLKSR(_PartialLargeKernels):
 
     repeated_block = PLKBlock
     hidden_arguments: ClassVar[dict[str, tuple[Any, ...]]] = {"with_idt": (False, True)}
+    variants: ClassVar = {
+        "PLKSR": {},
+        "PLKSR-tiny": {"num_blocks": 12, "kernel_size": 13, "use_ea": False},
+    }
 
     def __init__(
         self,
@@ -276,6 +279,10 @@ class RealPLKSR(_PartialLargeKernels):
     """
 
     repeated_block = RealPLKBlock
+    variants: ClassVar = {
+        "RealPLKSR": {},
+        "RealPLKSR-DySample": {"layer_norm": True, "dysample": True},
+    }
 
     def __init__(
         self,

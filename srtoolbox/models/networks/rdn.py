@@ -54,7 +54,7 @@ class RDN(Centred):
     """Residual dense blocks, a 1x1 and a 3x3 convolution of all their outputs, sub-pixel steps.
 
     The defaults are the paper's (D, C, G) = (16, 8, 64): 22.3 M parameters and a radius of 134 at
-    x4. The other configuration of its code: `num_blocks=20, num_convs=6, growth_channels=32`.
+    x4. RDN-A, (20, 6, 32), is the other configuration of its code.
 
     Args:
         scale: 2, 3 or 4.
@@ -69,6 +69,10 @@ class RDN(Centred):
     scales = tuple(FACTORS)
     repeated_block = ResidualDenseBlock
     hidden_arguments: ClassVar = {"img_range": (255.0, 1.0)}
+    variants: ClassVar = {
+        "RDN": {},
+        "RDN-A": {"num_blocks": 20, "num_convs": 6, "growth_channels": 32},
+    }
 
     def __init__(
         self,

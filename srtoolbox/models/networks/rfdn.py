@@ -10,6 +10,8 @@ state_dict, the authors': `fea_conv`, `B1` ... each with `c1_d` ... `c3_d`, `c1_
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -53,10 +55,10 @@ class FeatureDistillationBlock(nn.Module):
 class RFDN(SRNetwork):
     """Distillation blocks in a row, their outputs fused, a long skip, one sub-pixel step.
 
-    The defaults are of the network that the authors released, the winner of AIM 2020, with 433 K
-    parameters at x4. That of the paper's tables, 550 K, of which there is no release, has
-    `num_features=48, num_blocks=6, attention='contrast'`; RFDN-L, 643 K, 52 features. The weights
-    begin as torch has it. What a pixel sees depends on the whole image, by either attention.
+    The defaults are of the network that the authors released, E-RFDN, the winner of AIM 2020, with
+    433 K parameters at x4. Those of the paper's tables, of which there is no release, are RFDN,
+    550 K, and RFDN-L, 643 K. The weights begin as torch has it. What a pixel sees depends on the
+    whole image, by either attention.
 
     Args:
         scale: upscaling factor.
@@ -67,6 +69,11 @@ class RFDN(SRNetwork):
     """
 
     repeated_block = FeatureDistillationBlock
+    variants: ClassVar = {
+        "E-RFDN": {},
+        "RFDN": {"num_features": 48, "num_blocks": 6, "attention": "contrast"},
+        "RFDN-L": {"num_features": 52, "num_blocks": 6, "attention": "contrast"},
+    }
 
     def __init__(
         self,

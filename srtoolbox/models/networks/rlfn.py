@@ -43,9 +43,9 @@ class LocalBlock(nn.Module):
 class RLFN(SRNetwork):
     """Local blocks in a row under a long skip, one sub-pixel step.
 
-    543 K parameters at x4, 527 K at x2. RLFN-S (470 K, 454 K) has `num_features=48`; the winner of
-    NTIRE 2022 (317 K) `num_features=46, mid_channels=48, num_blocks=4`. The weights begin as torch
-    has it. What a pixel sees depends on the size of the whole image, see `SpatialAttention`.
+    543 K parameters at x4, 527 K at x2; RLFN-S has 470 K and 454 K, the winner of NTIRE 2022 317 K.
+    The weights begin as torch has it. What a pixel sees depends on the size of the whole image, see
+    `SpatialAttention`.
 
     Args:
         scale: upscaling factor.
@@ -59,6 +59,11 @@ class RLFN(SRNetwork):
 
     repeated_block = LocalBlock
     hidden_arguments: ClassVar = {"img_range": (255.0, 1.0)}
+    variants: ClassVar = {
+        "RLFN": {},
+        "RLFN-S": {"num_features": 48},
+        "RLFN-NTIRE2022": {"num_features": 46, "mid_channels": 48, "num_blocks": 4},
+    }
 
     def __init__(
         self,

@@ -11,6 +11,8 @@ ESRGAN+ has a `conv1x1` without bias beside `conv1` in each dense block, see `pl
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -108,6 +110,12 @@ class RRDBNet(SRNetwork):
 
     scales = tuple(STAGES)
     repeated_block = RRDB
+    variants: ClassVar = {
+        "RRDBNet": {},
+        "RRDBNet-16": {"num_blocks": 16, "upsampling": "pixelshuffle"},
+        "RRDBNet-anime": {"num_blocks": 6},
+        "ESRGAN+": {"plus": True},
+    }
 
     def __init__(
         self,

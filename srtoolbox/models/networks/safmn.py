@@ -14,6 +14,7 @@ and `ccm.ccm.{0,2}`, `to_img.0`, each `.weight` and `.bias`. SAFMN++, without bi
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -103,7 +104,7 @@ class FeatureMixing(nn.Module):
 class SAFMN(SRNetwork):
     """A convolution, feature-mixing blocks under a long skip, one sub-pixel step.
 
-    At x4 240 thousand parameters; the large one, `num_features=128, num_blocks=16`, 5.60 million.
+    At x4 240 thousand parameters; the large one, SAFMN-L, 5.60 million.
     The defaults are the paper's efficient network. Convolutions begin as torch has them. Each block
     sees a cell of 8 pixels to either side: 8 blocks 130 pixels.
 
@@ -117,6 +118,7 @@ class SAFMN(SRNetwork):
 
     size_multiple = COARSEST
     repeated_block = FeatureMixing
+    variants: ClassVar = {"SAFMN": {}, "SAFMN-L": {"num_features": 128, "num_blocks": 16}}
 
     def __init__(
         self, scale: int, colour: str = "rgb", *, num_features: int = 36, num_blocks: int = 8, ffn_scale: float = 2.0
@@ -180,8 +182,8 @@ class SAFMNPP(SRNetwork):
     """SAFMN++: no normalisation, no biases, a single coarse size.
 
     The defaults are the light network of AIS 2024 (66 thousand parameters at x4): plain blocks
-    under a long skip of features. NTIRE 2024's (212 thousand) has `num_features=36, num_blocks=6,
-    ratio=3, residual=True`. Convolutions begin as torch has them. 2 blocks see 39 pixels.
+    under a long skip of features. NTIRE 2024's has 212 thousand. Convolutions begin as torch has
+    them. 2 blocks see 39 pixels.
 
     Args:
         scale: upscaling factor.
@@ -195,6 +197,10 @@ class SAFMNPP(SRNetwork):
 
     size_multiple = COARSEST
     repeated_block = SimpleMixing
+    variants: ClassVar = {
+        "SAFMN++-light": {},
+        "SAFMN++": {"num_features": 36, "num_blocks": 6, "ratio": 3, "residual": True},
+    }
 
     def __init__(
         self,

@@ -119,7 +119,7 @@ class SPAN(Centred):
     """A convolution, attention blocks, a fusion of four stages' features, one sub-pixel step.
 
     The defaults are the paper's SPAN, 498 thousand parameters at x4 where fused; SPAN-S, NTIRE's
-    and most of the community's has `num_features=48` (426 thousand).
+    and most of the community's, has 426 thousand.
 
     Args:
         scale: upscaling factor.
@@ -137,6 +137,7 @@ class SPAN(Centred):
         "img_range": (255.0, 1.0),
         "rgb_mean": (DIV2K_MEAN, (0.5, 0.5, 0.5)),
     }
+    variants: ClassVar = {"SPAN": {}, "SPAN-S": {"num_features": 48}}
 
     def __init__(
         self,

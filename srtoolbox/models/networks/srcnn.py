@@ -35,6 +35,7 @@ class SRCNN(PreUpsampled):
     """
 
     hidden_arguments: ClassVar = {"padding": ("replicate", "zeros"), "mean": (0.0, 0.5)}
+    variants: ClassVar = {"SRCNN": {}, "SRCNN-955": {"kernels": (9, 5, 5)}}
 
     def __init__(
         self,

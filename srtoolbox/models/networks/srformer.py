@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -131,8 +132,7 @@ class SRFormer(WindowTransformer):
     """Permuted attention at the LR size, every second block with shifted windows.
 
     The defaults are the paper's network for DIV2K: 10.5 million parameters at x4; on DF2K its
-    windows are of 22. SRFormer-light (0.9 million): `num_features=60, depths=[6, 6, 6, 6],
-    num_heads=[6, 6, 6, 6], window_size=16, upsampler='pixelshuffledirect'`.
+    windows are smaller. SRFormer-light has 0.9 million.
 
     What a pixel depends on follows from where it is in its windows, and shifted windows carry it on
     from block to block: there is no receptive field, and large images are cross-faded.
@@ -154,6 +154,18 @@ class SRFormer(WindowTransformer):
         drop_path_rate: of the last block's residuals, that are left out in training; it rises from
             0 at the first.
     """
+
+    variants: ClassVar = {
+        "SRFormer": {},
+        "SRFormer-DF2K": {"window_size": 22},
+        "SRFormer-light": {
+            "num_features": 60,
+            "depths": (6,) * 4,
+            "num_heads": (6,) * 4,
+            "window_size": 16,
+            "upsampler": "pixelshuffledirect",
+        },
+    }
 
     def __init__(
         self,

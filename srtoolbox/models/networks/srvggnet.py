@@ -9,6 +9,8 @@ state_dict, Real-ESRGAN's: convolutions `body.{0,2,4,...}.{weight,bias}`, PReLUs
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -28,6 +30,11 @@ class SRVGGNetCompact(SRNetwork):
         num_blocks: hidden convolutions between the first and the last: 16 in realesr-animevideov3,
             32 in realesr-general-x4v3.
     """
+
+    variants: ClassVar = {
+        "SRVGGNetCompact": {},
+        "SRVGGNetCompact-32": {"num_blocks": 32},
+    }
 
     def __init__(self, scale: int, colour: str = "rgb", *, num_features: int = 64, num_blocks: int = 16) -> None:
         super().__init__(scale, colour)

@@ -11,6 +11,7 @@ also have the constants `attn.relative_position_index` and `attn_mask`, which ar
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from srtoolbox.interfaces import require_positive
 from srtoolbox.models.networks.attention import drop_path_rates, init_transformer, require_heads
@@ -22,11 +23,9 @@ from srtoolbox.registry import NETWORKS
 class SwinIR(WindowTransformer):
     """Swin Transformer blocks at the LR size, every second one with shifted windows.
 
-    The defaults are the paper's classical network: 11.9 million parameters at x4. The light one
-    (0.9 million): `num_features=60, depths=[6, 6, 6, 6], num_heads=[6, 6, 6, 6],
-    upsampler='pixelshuffledirect'`. For real photographs: `upsampler='nearest+conv'`, its large form
-    with `num_features=240, depths=[6] * 9, num_heads=[8] * 9, resi_connection='3conv'`. For noise:
-    `scale=1`; for JPEG's artefacts `scale=1, window_size=7, img_range=255.0`.
+    The defaults are the paper's classical network: 11.9 million parameters at x4; SwinIR-light has
+    0.9 million. There are networks for real photographs, against noise and against JPEG's artefacts
+    among the variants.
 
     What a pixel depends on follows from where it is in its windows, and shifted windows carry it on
     from block to block: there is no receptive field, and large images are cross-faded.
@@ -48,6 +47,26 @@ class SwinIR(WindowTransformer):
         drop_path_rate: of the last block's residuals, that are left out in training; it rises from
             0 at the first.
     """
+
+    variants: ClassVar = {
+        "SwinIR": {},
+        "SwinIR-light": {
+            "num_features": 60,
+            "depths": (6,) * 4,
+            "num_heads": (6,) * 4,
+            "upsampler": "pixelshuffledirect",
+        },
+        "SwinIR-real": {"upsampler": "nearest+conv"},
+        "SwinIR-real-L": {
+            "num_features": 240,
+            "depths": (6,) * 9,
+            "num_heads": (8,) * 9,
+            "upsampler": "nearest+conv",
+            "resi_connection": "3conv",
+        },
+        "SwinIR-noise": {"scale": 1},
+        "SwinIR-JPEG": {"scale": 1, "window_size": 7, "img_range": 255.0},
+    }
 
     def __init__(
         self,
