@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from srtoolbox.models.networks import spandrel
 from srtoolbox.registry import NETWORKS
 
 BENCHMARKS = Path(__file__).parents[2] / "tools/benchmarks"
@@ -89,6 +90,88 @@ def test_a_side_that_fails_or_comes_too_late_is_named(monkeypatch: pytest.Monkey
         "needs a GPU",
         "the time is over",
     ]
+
+
+def test_a_network_is_measured_beside_its_second_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "networks.json"
+    monkeypatch.setattr(spandrel, "is_installed", lambda: False)  # its import takes long
+    monkeypatch.setattr(sys, "argv", ["networks.py", "--only", "RFDN", "ESPCN", "--quick", "--json", str(out)])
+    threads = torch.get_num_threads()
+    try:
+        runpy.run_path(str(BENCHMARKS / "networks.py"), run_name="__main__")
+    finally:
+        torch.set_num_threads(threads)
+    found = {row["network"]: row for row in json.loads(out.read_text())["networks"]}
+    assert found["RFDN"]["against"] == "transcription" and found["RFDN"]["difference"] < 1e-4
+    for work in ("forward", "step"):
+        assert {"ms", "MB", "ratio", "quartiles", "fastest", "memory"} <= found["RFDN"][work].keys()
+        assert found["RFDN"][work]["memory"] <= 1.05
+        assert found["ESPCN"]["against"] == "spandrel is not installed"
+        assert "ratio" not in found["ESPCN"][work] and found["ESPCN"][work]["ms"] > 0
+    assert "| RFDN | transcription |" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_spandrel_opens_the_weights_of_a_network_that_it_is_measured_beside() -> None:
+    if not spandrel.is_installed():
+        pytest.skip("spandrel is not installed")
+    networks = runpy.run_path(str(BENCHMARKS / "networks.py"))
+    for config in (
+        {"type": "RCAN", "scale": 2, "num_features": 16, "num_groups": 1, "num_blocks": 1},
+        {"type": "RRDBNet", "scale": 4, "num_features": 8, "num_blocks": 1},
+        {"type": "SwinIR", "scale": 2, "num_features": 12, "depths": [1], "num_heads": [2]},
+    ):
+        ours, theirs, against = networks["pair"](config)
+        lq = torch.rand(1, 3, 16, 16)
+        assert against == "spandrel" and all(each.requires_grad for each in theirs.parameters())
+        with torch.no_grad():
+            torch.testing.assert_close(ours.eval()(lq), theirs.eval()(lq), rtol=0, atol=1e-4)
+
+
+def test_ratios_of_networks_are_ours_to_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = runpy.run_path(str(BENCHMARKS / "networks.py"))
+    ours, theirs = torch.zeros(1), torch.ones(2)
+    times = {1: iter([2.0, 3.0, 2.0, 9.0, 2.0]), 2: iter([4.0] * 5)}
+    replaced = networks["compare"].__globals__
+    monkeypatch.setitem(replaced, "milliseconds", lambda work, count, device: next(times[work().numel()]))
+    monkeypatch.setitem(replaced, "megabytes", lambda work, setting: 3.0 * work().numel())
+    setting = networks["Setting"](torch.device("cpu"), torch.contiguous_format, 8, 8, 1, 5, 60.0)
+    row = networks["compare"]({"ours": lambda: ours, "theirs": lambda: theirs}, setting)
+    assert (row["ratio"], row["fastest"], row["memory"]) == (0.5, 0.5, 0.5)
+    assert row["rounds"] == 5 and row["quartiles"][0] == 0.5 < row["quartiles"][1]
+    told = networks["line"]({"network": "X", "against": "spandrel", "difference": 0.1, "forward": row, "step": row})
+    assert told.startswith("| X | spandrel, which differs by 1.0e-01 | 2.0 | 3.0 | 0.500 (0.500 - ")
+    assert networks["line"]({"network": "X", "missing": "RuntimeError: out"}) == "| X | RuntimeError: out |"
+
+
+def test_a_network_on_a_gpu_is_timed_between_two_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks, done = runpy.run_path(str(BENCHMARKS / "networks.py")), []
+
+    class Event:
+        def __init__(self, enable_timing: bool) -> None:
+            assert enable_timing
+
+        def record(self) -> None:
+            done.append("record")
+
+        def synchronize(self) -> None:
+            done.append("wait")
+
+        def elapsed_time(self, other: Event) -> float:
+            return 12.0
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    work = lambda: done.append("work")  # noqa: E731
+    assert networks["milliseconds"](work, 3, torch.device("cuda")) == 4.0
+    assert done == ["record", "work", "work", "work", "record", "wait"]
+    for name, value in {"synchronize": None, "memory_allocated": 5e6, "max_memory_allocated": 7e6}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: done.append("reset"))
+    setting = networks["Setting"](torch.device("cuda"), torch.contiguous_format, 8, 8, 1, 5, 60.0)
+    assert networks["megabytes"](work, setting) == 2.0
+    assert done[-2:] == ["reset", "work"]
 
 
 @pytest.mark.slow
