@@ -97,20 +97,20 @@ def test_a_network_is_measured_beside_its_second_one(
 ) -> None:
     out = tmp_path / "networks.json"
     monkeypatch.setattr(spandrel, "is_installed", lambda: False)  # its import takes long
-    monkeypatch.setattr(sys, "argv", ["networks.py", "--only", "RFDN", "ESPCN", "--quick", "--json", str(out)])
+    monkeypatch.setattr(sys, "argv", ["networks.py", "--only", "E-RFDN", "ESPCN", "--quick", "--json", str(out)])
     threads = torch.get_num_threads()
     try:
         runpy.run_path(str(BENCHMARKS / "networks.py"), run_name="__main__")
     finally:
         torch.set_num_threads(threads)
     found = {row["network"]: row for row in json.loads(out.read_text())["networks"]}
-    assert found["RFDN"]["against"] == "transcription" and found["RFDN"]["difference"] < 1e-4
+    assert found["E-RFDN"]["against"] == "transcription" and found["E-RFDN"]["difference"] < 1e-4
     for work in ("forward", "step"):
-        assert {"ms", "MB", "ratio", "quartiles", "fastest", "memory"} <= found["RFDN"][work].keys()
-        assert found["RFDN"][work]["memory"] <= 1.05
+        assert {"ms", "MB", "ratio", "quartiles", "fastest", "memory"} <= found["E-RFDN"][work].keys()
+        assert found["E-RFDN"][work]["memory"] <= 1.05
         assert found["ESPCN"]["against"] == "spandrel is not installed"
         assert "ratio" not in found["ESPCN"][work] and found["ESPCN"][work]["ms"] > 0
-    assert "| RFDN | transcription |" in capsys.readouterr().out
+    assert "| E-RFDN | transcription |" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from srtoolbox.engine.device import select_device
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.tiling.memory import peak_bytes
-from srtoolbox.interfaces import facts_of, network_kind
+from srtoolbox.interfaces import facts_of, network_kind, variants_of
 from srtoolbox.models.networks.spandrel import architectures, is_installed, release
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights.formats import families, rename
@@ -70,19 +70,23 @@ class Setting(NamedTuple):
 
 
 def variants(scale: int, only: Sequence[str]) -> dict[str, Config]:
-    """The configs of all variants that have this scale, by name; `only`: whose names begin so."""
+    """The configs of all variants that have this scale, by name.
+
+    Args:
+        scale: of all of them.
+        only: families, or how names of variants begin; empty: all.
+    """
     found: dict[str, Config] = {}
-    for name in NETWORKS:
-        kind: Any = NETWORKS.get(name)
-        if network_kind(kind) != "generator" or name in ("Adapter", "Bicubic", "Spandrel"):
-            continue
-        if kind.scales is None or scale in kind.scales:
-            base = {"type": name, "scale": scale, "colour": "rgb"}
-            found |= {
-                key: {**base, **arguments} for key, arguments in {name: {}, **getattr(kind, "variants", {})}.items()
-            }
     starts = tuple(each.lower() for each in only)
-    return {name: config for name, config in found.items() if not only or name.lower().startswith(starts)}
+    for family in NETWORKS:
+        kind: Any = NETWORKS.get(family)
+        if network_kind(kind) != "generator" or family in ("Adapter", "Bicubic", "Spandrel"):
+            continue
+        for name, arguments in variants_of(kind).items():
+            is_wanted = not only or family.lower() in starts or name.lower().startswith(starts)
+            if is_wanted and (kind.scales is None or scale in kind.scales):
+                found[name] = {"type": family, "scale": scale, **arguments}
+    return found
 
 
 class Scaled(nn.Module):
@@ -180,9 +184,9 @@ def pair(config: Config) -> tuple[nn.Module, nn.Module | None, str]:
 # ---- work
 
 
-def forward_of(network: nn.Module, setting: Setting) -> Callable[[], Tensor]:
+def forward_of(network: nn.Module, channels: int, setting: Setting) -> Callable[[], Tensor]:
     """A pass over one image."""
-    lq = _noise((1, 3, setting.size, setting.size), setting)
+    lq = _noise((1, channels, setting.size, setting.size), setting)
 
     @torch.inference_mode()
     def run() -> Tensor:
@@ -192,10 +196,10 @@ def forward_of(network: nn.Module, setting: Setting) -> Callable[[], Tensor]:
     return run
 
 
-def step_of(network: nn.Module, setting: Setting, scale: int) -> Callable[[], Tensor]:
+def step_of(network: nn.Module, channels: int, scale: int, setting: Setting) -> Callable[[], Tensor]:
     """A training step."""
-    lq = _noise((setting.batch, 3, setting.crop, setting.crop), setting)
-    gt = _noise((setting.batch, 3, setting.crop * scale, setting.crop * scale), setting)
+    lq = _noise((setting.batch, channels, setting.crop, setting.crop), setting)
+    gt = _noise((setting.batch, channels, setting.crop * scale, setting.crop * scale), setting)
     learned = [each for each in network.parameters() if each.requires_grad]
     optimizer = torch.optim.Adam(learned, lr=1e-6, fused=True)
 
@@ -298,12 +302,14 @@ def rows(configs: Mapping[str, Config], setting: Setting) -> Iterator[Row]:
             networks = {"ours": ours, "theirs": theirs} if theirs is not None else {"ours": ours}
             for network in networks.values():
                 network.to(setting.device, memory_format=setting.layout)
-            fitting = setting._replace(size=facts_of(ours).fit(setting.size), crop=facts_of(ours).fit(setting.crop))
-            sides: dict[str, Work] = {key: forward_of(network, fitting) for key, network in networks.items()}
+            facts = facts_of(ours)
+            fitting = setting._replace(size=facts.fit(setting.size), crop=facts.fit(setting.crop))
+            sides: dict[str, Work]
+            sides = {key: forward_of(network, facts.in_channels, fitting) for key, network in networks.items()}
             if theirs is not None:
                 row["difference"] = difference(*sides.values())
             row["forward"] = compare(sides, fitting)
-            sides = {key: step_of(network, fitting, config["scale"]) for key, network in networks.items()}
+            sides = {key: step_of(each, facts.in_channels, facts.scale, fitting) for key, each in networks.items()}
             row["step"] = compare(sides, fitting)
         except (RuntimeError, ValueError, SrtoolboxError) as error:  # the others still count
             row["missing"] = " ".join(f"{type(error).__name__}: {error}".split())[:150]
@@ -342,7 +348,9 @@ def machine_of(device: torch.device) -> str:
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="variants whose names begin so")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="families, or variants whose names begin so"
+    )
     parser.add_argument("--scale", type=int, default=4)
     parser.add_argument("--size", type=int, default=64, help="of the image, in LR pixels (default: 64)")
     parser.add_argument("--crop", type=int, default=32, help="of a training step, in LR pixels (default: 32)")
