@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srtoolbox.errors import ConfigError, SrtoolboxError
@@ -12,6 +14,30 @@ from srtoolbox.features.backbones import IMAGENET, filled_backbone, layer_faults
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+HANN = (0.25, 0.5, 0.25)
+LEAST_SQUARE = 1e-12  # the gradient of a root is infinite at 0
+
+
+class L2Pool2d(nn.Module):
+    """Halves a map: the root of its squares blurred by a Hann window of 3 x 3 (Hénaff, Simoncelli 2016).
+
+    "Geodesics of learned representations" (ICLR 2016, arXiv:1511.06394). Unlike the maximum's, its
+    output moves evenly with a shift of the image.
+    """
+
+    window: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        line = torch.tensor(HANN)
+        self.register_buffer("window", torch.outer(line, line)[None, None], persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, h, w) -> (N, C, ceil(h / 2), ceil(w / 2))."""
+        channels = features.shape[1]
+        window = self.window.expand(channels, 1, 3, 3)
+        squares = F.conv2d(features.square(), window, stride=2, padding=1, groups=channels)
+        return (squares + LEAST_SQUARE).sqrt()
 
 
 class FeatureNetwork(nn.Module):
@@ -28,6 +54,7 @@ class FeatureNetwork(nn.Module):
             everywhere).
         normalize_input: subtract ImageNet's mean and divide by its deviation, as the weights of
             torchvision expect.
+        pooling: 'max' as the network was trained, or 'l2' for `L2Pool2d` in its place.
 
     Raises:
         ConfigError: unknown backbone or layer, or no such file.
@@ -38,7 +65,13 @@ class FeatureNetwork(nn.Module):
     std: Tensor
 
     def __init__(
-        self, backbone: str, layers: Sequence[str], *, weights: str = IMAGENET, normalize_input: bool = True
+        self,
+        backbone: str,
+        layers: Sequence[str],
+        *,
+        weights: str = IMAGENET,
+        normalize_input: bool = True,
+        pooling: Literal["max", "l2"] = "max",
     ) -> None:
         super().__init__()
         faults = layer_faults(backbone, layers)
@@ -48,7 +81,10 @@ class FeatureNetwork(nn.Module):
         with torch.inference_mode(False), torch.device("cpu"):
             model = filled_backbone(backbone, weights)
             self._output_steps = {name: layer_steps(backbone)[name] for name in layers}
-            steps = [module for _, module in steps_of(model)]
+            steps = [
+                L2Pool2d() if pooling == "l2" and isinstance(module, nn.MaxPool2d) else module
+                for _, module in steps_of(model)
+            ]
             self.steps = nn.ModuleList(steps[: max(self._output_steps.values()) + 1])
             for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
                 self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)

@@ -58,15 +58,24 @@ def layer_faults(backbone: object, layers: object) -> list[Fault]:
     return faults
 
 
-def weight_faults(weights: object) -> list[Fault]:
-    """Return what is wrong with a `weights` argument; a file has to be there, but is not read."""
+def weight_faults(
+    weights: object, key: str = "weights", download: str = IMAGENET, by: str = "by torchvision"
+) -> list[Fault]:
+    """Return what is wrong with a `weights` argument; a file has to be there, but is not read.
+
+    Args:
+        weights: the argument's value.
+        key: its name.
+        download: the value that stands for a download.
+        by: who downloads, or whence.
+    """
     if not isinstance(weights, str) or not weights:
-        fault = "is not possible; it is 'imagenet', the path of a file, or 'random'"
-        return [Fault("weights", f"weights={weights!r} {fault}")]
-    if weights in (IMAGENET, RANDOM) or Path(weights).expanduser().is_file():
+        fault = f"is not possible; it is {download!r}, the path of a file, or 'random'"
+        return [Fault(key, f"{key}={weights!r} {fault}")]
+    if weights in (download, RANDOM) or Path(weights).expanduser().is_file():
         return []
-    fault = "no such file (nor 'imagenet', a download by torchvision, nor 'random')"
-    return [Fault("weights", f"weights={weights!r}: {fault}")]
+    fault = f"no such file (nor {download!r}, a download {by}, nor 'random')"
+    return [Fault(key, f"{key}={weights!r}: {fault}")]
 
 
 def papers_names(backbone: str) -> list[str]:
@@ -197,18 +206,33 @@ def _verified_state(model: nn.Module, backbone: str, path: Path) -> dict[str, Te
 
 
 def _downloaded(backbone: str) -> Path:
-    """Return the file of torchvision's first ImageNet weights in torch's cache, or download it."""
+    """Return the file of torchvision's first ImageNet weights."""
     url = torchvision_models().get_model_weights(backbone).IMAGENET1K_V1.url
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    name = url.rpartition("/")[2]
+    digest = Path(name).stem.rpartition("-")[2]
+    return downloaded(url, name, f"{backbone}: its ImageNet weights", "weights", digest)
+
+
+def downloaded(url: str, name: str, what: str, key: str, digest: str | None = None) -> Path:
+    """Return a file of torch's cache, downloaded where it is not there yet.
+
+    Args:
+        url: where it is published.
+        name: its own in the cache.
+        what: for the error, which says how to do without a download.
+        key: the argument that takes a path instead.
+        digest: how its SHA-256 begins, where that is known.
+    """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
     if not path.is_file():
         LOGGER.info("downloading %s to %s", url, path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(path), path.stem.rpartition("-")[2], progress=False)
+            torch.hub.download_url_to_file(url, str(path), digest, progress=False)
         except (URLError, OSError, RuntimeError) as error:
             raise CheckpointError(
-                f"{backbone}: its ImageNet weights cannot be downloaded from {url} ({error}). Fetch "
-                f"that file elsewhere and copy it to {path}, or give its path: weights='/path/to/{path.name}'. "
-                "weights='random' takes random ones on purpose."
+                f"{what} cannot be downloaded from {url} ({error}). Fetch "
+                f"that file elsewhere and copy it to {path}, or give its path: {key}='/path/to/{path.name}'. "
+                f"{key}='random' takes random ones on purpose."
             ) from error
     return path

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from srtoolbox.errors import ConfigError, Fault, SrtoolboxError
+from srtoolbox.errors import ConfigError, Fault
 from srtoolbox.features import FeatureNetwork
 from srtoolbox.features.backbones import layer_faults, weight_faults
+from srtoolbox.losses.pixel import exact, require_one_shape
 from srtoolbox.registry import LOSSES
 
 CRITERIA: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -21,8 +22,57 @@ CRITERIA: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+class FeatureLoss(nn.Module):
+    """Base: a distance of the features of two RGB images, in float32. The target gets no gradient.
+
+    Args:
+        features: the frozen network whose features are compared.
+        weight: for `distance`, which gives the weighted value.
+    """
+
+    colour = "rgb"  # `check` compares it with the generator's
+
+    def __init__(self, features: FeatureNetwork, weight: float) -> None:
+        super().__init__()
+        self.features, self.weight = features, weight
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """(N, 3, H, W) RGB in [0, 1] each -> weighted scalar, float32.
+
+        Raises:
+            SrtoolboxError: the shapes differ, are not RGB, or too small for the deepest layer.
+        """
+        require_one_shape(type(self).__name__, pred, target)
+        with torch.no_grad():
+            true = self.maps(target)
+        maps = self.maps(pred)
+        with exact(pred):
+            return self.distance(maps, true)
+
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Return what is compared, by name: (N, C, h, w) each."""
+        return self.features(images)
+
+    def distance(self, maps: dict[str, Tensor], true: dict[str, Tensor]) -> Tensor:
+        """Return the weighted distance of what `maps` gave of prediction and target, a scalar."""
+        raise NotImplementedError
+
+
+def layer_weight_faults(cfg: Mapping[str, Any]) -> list[Fault]:
+    """Return the faults in `layers` (a dict of weights), `backbone` and `weights` of a loss."""
+    layers = cfg.get("layers")
+    if not isinstance(layers, Mapping):
+        fault = f"layers is a dict of layers and their weights, such as {{'conv5_4': 1.0}}; got {layers!r}"
+        return [Fault("layers", fault)]
+    faults = layer_faults(cfg.get("backbone", "vgg19"), layers) + weight_faults(cfg.get("weights", "imagenet"))
+    if not all(isinstance(value, int | float) for value in layers.values()):
+        fault = f"layers gives every layer a number as its weight; got {dict(layers)!r}"
+        faults.append(Fault("layers", fault))
+    return faults
+
+
 @LOSSES.register
-class PerceptualLoss(nn.Module):
+class PerceptualLoss(FeatureLoss):
     """Distance between features of prediction and target (Johnson et al. 2016, arXiv:1603.08155).
 
     SRGAN's VGG(5,4) (Ledig et al. 2016, arXiv:1609.04802) is layer `relu5_4` of vgg19 with 'mse';
@@ -44,8 +94,6 @@ class PerceptualLoss(nn.Module):
         normalize_loss: divide both terms by the sum of the layers' weights: a weighted mean.
     """
 
-    colour = "rgb"  # `check` compares it with the generator's
-
     def __init__(
         self,
         layers: dict[str, float],
@@ -57,57 +105,37 @@ class PerceptualLoss(nn.Module):
         normalize_input: bool = True,
         normalize_loss: bool = False,
     ) -> None:
-        super().__init__()
         arguments = {"layers": layers, "backbone": backbone, "criterion": criterion, "weights": weights}
         if faults := self.check({**arguments, "normalize_loss": normalize_loss}, {}):
             raise ConfigError([fault.of("PerceptualLoss") for fault in faults])
-        self.features = FeatureNetwork(backbone, list(layers), weights=weights, normalize_input=normalize_input)
+        features = FeatureNetwork(backbone, list(layers), weights=weights, normalize_input=normalize_input)
+        super().__init__(features, weight)
         total = sum(layers.values()) if normalize_loss else 1.0
         self.layers = {name: factor / total for name, factor in layers.items()}
-        self.criterion, self.weight, self.style_weight = criterion, weight, style_weight
+        self.criterion, self.style_weight = criterion, style_weight
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """Report an unknown backbone, layer or criterion, or a missing file; reads no weights."""
-        layers, criterion = cfg.get("layers"), cfg.get("criterion", "l1")
-        if not isinstance(layers, Mapping):
-            fault = f"layers is a dict of layers and their weights, such as {{'conv5_4': 1.0}}; got {layers!r}"
-            return [Fault("layers", fault)]
-        faults = layer_faults(cfg.get("backbone", "vgg19"), layers) + weight_faults(cfg.get("weights", "imagenet"))
+        faults, criterion = layer_weight_faults(cfg), cfg.get("criterion", "l1")
         if criterion not in CRITERIA:
             fault = f"criterion={criterion!r} is not possible; allowed: {', '.join(CRITERIA)}"
             faults.append(Fault("criterion", fault))
-        factors = [value for value in layers.values() if isinstance(value, int | float)]
-        if len(factors) < len(layers):
-            fault = f"layers gives every layer a number as its weight; got {dict(layers)!r}"
-            faults.append(Fault("layers", fault))
-        elif cfg.get("normalize_loss") and layers and sum(factors) <= 0:
+        if not faults and cfg.get("normalize_loss") and sum(cfg["layers"].values()) <= 0:
             fault = "normalize_loss divides by the sum of the layers' weights, which must be positive"
             faults.append(Fault("normalize_loss", fault))
         return faults
 
-    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """(N, 3, H, W) RGB in [0, 1] each -> weighted scalar, float32. The target gets no gradient.
-
-        Raises:
-            SrtoolboxError: the shapes differ, are not RGB, or too small for the deepest layer.
-        """
-        if pred.shape != target.shape:
-            shapes = f"prediction {tuple(pred.shape)} and target {tuple(target.shape)}"
-            raise SrtoolboxError(f"PerceptualLoss: {shapes} differ in shape")
-        with torch.no_grad():
-            true = self.features(target)
-        features = self.features(pred)
-        with torch.autocast(pred.device.type, enabled=False):
-            loss = self.weight * self._sum(features, true)
-            if self.style_weight:
-                grams, true_grams = ({k: gram(v) for k, v in maps.items()} for maps in (features, true))
-                loss = loss + self.style_weight * self._sum(grams, true_grams)
+    def distance(self, maps: dict[str, Tensor], true: dict[str, Tensor]) -> Tensor:
+        loss = self.weight * self._sum(maps, true)
+        if self.style_weight:
+            grams, true_grams = ({name: gram(each) for name, each in parts.items()} for parts in (maps, true))
+            loss = loss + self.style_weight * self._sum(grams, true_grams)
         return loss
 
-    def _sum(self, features: dict[str, Tensor], true: dict[str, Tensor]) -> Tensor:
+    def _sum(self, maps: dict[str, Tensor], true: dict[str, Tensor]) -> Tensor:
         distance = CRITERIA[self.criterion]
-        terms = [weight * distance(features[name] - true[name]) for name, weight in self.layers.items()]
+        terms = [weight * distance(maps[name] - true[name]) for name, weight in self.layers.items()]
         return torch.stack(terms).sum()
 
 
