@@ -32,6 +32,7 @@ from srtoolbox.plugins import load_plugins
 from srtoolbox.registry import NETWORKS
 from srtoolbox.text import counted
 from srtoolbox.weights.load import read_network
+from srtoolbox.weights.of_config import with_network_of_file
 
 CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors", ".onnx")
 DEFAULT_SIZE = (64, 64)
@@ -210,6 +211,7 @@ def _networks_of(
     else:
         config = Config.fromfile(source, overrides)
         load_plugins(config, plugins)
+        config = with_network_of_file(config)
         model = config.get("model")
     entries = model.items() if isinstance(model, Mapping) else ()
     networks = {

@@ -22,6 +22,7 @@ from srtoolbox.registry import NETWORKS
 from srtoolbox.text import did_you_mean
 from srtoolbox.weights.interpolate import Interpolator
 from srtoolbox.weights.load import WeightsChoice, load_network
+from srtoolbox.weights.of_config import with_network_of_file
 from srtoolbox.weights.onnx_file import is_onnx
 
 
@@ -126,6 +127,7 @@ def generator_of(config: str | None) -> Mapping[str, Any] | None:
         return None
     loaded = Config.fromfile(config)
     load_plugins(loaded)  # which may register the network
+    loaded = with_network_of_file(loaded)
     generator = generator_in(loaded)
     if generator is None:
         raise ConfigError(f"{config}: has no model.generator, the network that the weights are for")

@@ -40,6 +40,7 @@ from srtoolbox.logger import logging_restored
 from srtoolbox.optim.wrapper import OptimWrapper
 from srtoolbox.plugins import load_plugins
 from srtoolbox.registry import HOOKS
+from srtoolbox.weights.of_config import with_network_of_file
 
 WARM_UP, TRACED = 5, 5  # iterations before the timed ones, and those of the trace
 PROBES = 5  # batches made apart, where the run's own are made elsewhere
@@ -248,6 +249,7 @@ def profile_run(
     with logging_restored(), process_restored(), tempfile.TemporaryDirectory() as folder:
         settings = resolve_config(config, overrides, entries)
         load_plugins(settings, plugins)
+        settings = with_network_of_file(settings)
         check(settings)
         settings["hooks"] = _quiet_hooks(settings)
         settings["max_iters"] = max(settings["max_iters"], 10 * (WARM_UP + iters + TRACED))

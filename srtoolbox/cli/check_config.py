@@ -50,10 +50,12 @@ def _check(file: str, args: argparse.Namespace) -> bool:
     from srtoolbox.config import Config
     from srtoolbox.errors import ConfigError
     from srtoolbox.plugins import load_plugins
+    from srtoolbox.weights.of_config import with_network_of_file
 
     try:
         config = Config.fromfile(file, args.overrides)
         load_plugins(config, args.plugins)
+        config = with_network_of_file(config)
         mode = args.mode or mode_of(config)
         check(config, mode=mode)
     except ConfigError as error:

@@ -57,6 +57,7 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.logger import setup_logging
     from srtoolbox.plugins import load_plugins
     from srtoolbox.weights.interpolate import Interpolator
+    from srtoolbox.weights.of_config import with_network_of_file
 
     if args.weights:
         points = [interpolation.weighted_interpolation(args.weights, args.checkpoints)]
@@ -69,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     config = Config.fromfile(args.config, args.overrides) if args.config else None
     load_plugins(config, args.plugins)
     device = select_device(args.device)
-    generator = generator_in(config) if config is not None else None
+    generator = generator_in(with_network_of_file(config)) if config is not None else None
     interpolator = Interpolator(
         args.checkpoints, config=generator, weights="raw" if args.raw else "ema", scale=args.scale, trial=args.trial
     )

@@ -10,9 +10,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from srtoolbox.errors import CheckpointError
+from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import NETWORKS
-from srtoolbox.weights.load import declared_network, run_config_in, weights_in
+from srtoolbox.weights.load import declared_network, read_network, run_config_in, weights_in
 from srtoolbox.weights.plausibility import describe_doubt, take_outcome, trial_of
 from srtoolbox.weights.recognise import ForeignNetwork, recognise
 from srtoolbox.weights.state_dicts import differences, rename_like, state_for
@@ -56,6 +57,25 @@ def starting_weights(
     if network.sentence:
         LOGGER.info("%s: %s", Path(source).name, network.sentence)
     return renamed
+
+
+def network_to_tune(source: str, scale: int | None) -> dict[str, Any]:
+    """Return `type` and arguments of a file's network; the log says what it is, and a doubt about it.
+
+    Args:
+        source: any file that `upscale` opens, but ONNX.
+        scale: of a network whose tensors leave it open.
+
+    Raises:
+        CheckpointError: unreadable, or nothing in it is recognised.
+    """
+    state = load_tensors(source)
+    if run_config_in(state, source) is not None or declared_network(source) is not None:
+        return read_network(source).config
+    network = _recognise(state, source, scale)
+    network = _examine(network, source) if network.is_tried else network
+    LOGGER.info("%s: %s", Path(source).name, network.sentence)
+    return network.config
 
 
 def _fits_in_part(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> bool:

@@ -33,6 +33,7 @@ from srtoolbox.logger import CONSOLE, logging_restored, progress_bar, setup_logg
 from srtoolbox.plots.sheet import SheetWriter
 from srtoolbox.plugins import load_plugins
 from srtoolbox.text import did_you_mean
+from srtoolbox.weights.of_config import with_network_of_file
 
 PART = 8
 """Images per process that are scored by all networks before the next are read."""
@@ -105,6 +106,7 @@ def test(
         setup_logging(main_process=dist.is_main_launch())
         loaded = resolve_config(config, overrides)
         load_plugins(loaded, plugins)
+        loaded = with_network_of_file(loaded)
         check(loaded, mode="test")
         with _ranks_joined(loaded, device) as place:
             sets, metrics = sets_and_metrics(loaded, datasets)

@@ -28,6 +28,7 @@ from srtoolbox.logger import CONSOLE, LOGGER, logging_restored, progress_bar, se
 from srtoolbox.plots.run_log import read_run
 from srtoolbox.plugins import load_plugins
 from srtoolbox.weights.checkpoint import iteration_of, list_checkpoints
+from srtoolbox.weights.of_config import with_network_of_file
 
 _ONE_RUN = threading.Lock()
 """Held by the run of this process, since its random states, torch's settings and log are one."""
@@ -111,6 +112,7 @@ class Job:
         with _alone(), logging_restored(), process_restored():
             setup_logging(main_process=dist.is_main_launch())  # before the check, which may warn
             load_plugins(self.config, self._plugins)
+            self.config = with_network_of_file(self.config, earlier=None if overwrite else self.work_dir / CONFIG)
             check(self.config)
             if overwrite and (resume or resume_from):
                 raise RunError("--overwrite deletes the run that --resume would continue: choose one")
