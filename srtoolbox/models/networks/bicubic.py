@@ -1,4 +1,8 @@
-"""The baseline: MATLAB's bicubic interpolation as a network without parameters."""
+"""The baseline: MATLAB's bicubic interpolation as a network without parameters.
+
+Keys: "Cubic convolution interpolation for digital image processing" (IEEE Transactions on
+Acoustics, Speech, and Signal Processing, 1981).
+"""
 
 from __future__ import annotations
 

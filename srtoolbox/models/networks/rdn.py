@@ -53,7 +53,7 @@ class ResidualDenseBlock(nn.Module):
 class RDN(Centred):
     """Residual dense blocks, a 1x1 and a 3x3 convolution of all their outputs, sub-pixel steps.
 
-    The defaults are the paper's (D, C, G) = (16, 8, 64): 22.3 M parameters and a radius of 134 at
+    The defaults are the paper's (D, C, G) = (16, 8, 64): 22.3 M parameters and a radius of 133 at
     x4. RDN-A, (20, 6, 32), is the other configuration of its code.
 
     Args:

@@ -112,7 +112,7 @@ class RRDBNet(SRNetwork):
     repeated_block = RRDB
     variants: ClassVar = {
         "RRDBNet": {},
-        "RRDBNet-16": {"num_blocks": 16, "upsampling": "pixelshuffle"},
+        "RRDBNet-16": {"num_blocks": 16},
         "RRDBNet-anime": {"num_blocks": 6},
         "ESRGAN+": {"plus": True},
     }
