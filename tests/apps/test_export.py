@@ -229,23 +229,22 @@ def test_wrong_arguments(argv, message, capsys) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", ["onnx", "pt2"])
+@pytest.mark.parametrize(("scale", "half"), [(2, False), (3, True)])
 @pytest.mark.parametrize("name", GENERATORS)
-def test_every_network(name: str, kind: str, tmp_path: Path, photo: np.ndarray) -> None:
+def test_every_network(name: str, scale: int, half: bool, kind: str, tmp_path: Path, photo: np.ndarray) -> None:
     """`export_*` itself compares on three sizes, none the traced one; here on two more, through another door."""
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
-    for scale in (2, 3):
-        network = build(name, scale)
-        for half in (False, True):
-            path = tmp_path / f"m.{kind}"
-            difference = (export_onnx if kind == "onnx" else export_torch)(network, path, half=half, image=photo)
-            assert difference.psnr > (45 if half else 100)
-            for size in ((1, 17, 31), (2, 50, 20)):
-                batch = to_tensor(photo[: size[1], : size[2]]).repeat(size[0], 1, 1, 1)
-                if kind == "onnx":
-                    session = onnxruntime.InferenceSession(str(path))
-                    (result,) = session.run(None, {"input": batch.numpy()})
-                else:
-                    result = torch.export.load(path).module()(batch).detach().numpy()
-                expected = restore(network, batch).rgb.detach().numpy()
-                assert result.shape == expected.shape
-                assert np.abs(result - expected).max() < (0.05 if half else 1e-4)
+    network = build(name, scale)
+    path = tmp_path / f"m.{kind}"
+    difference = (export_onnx if kind == "onnx" else export_torch)(network, path, half=half, image=photo)
+    assert difference.psnr > (45 if half else 100)
+    for count, height, width in ((1, 17, 31), (2, 50, 20)):
+        batch = to_tensor(photo[:height, :width]).repeat(count, 1, 1, 1)
+        if kind == "onnx":
+            session = onnxruntime.InferenceSession(str(path))
+            (result,) = session.run(None, {"input": batch.numpy()})
+        else:
+            result = torch.export.load(path).module()(batch).detach().numpy()
+        expected = restore(network, batch).rgb.detach().numpy()
+        assert result.shape == expected.shape
+        assert np.abs(result - expected).max() < (0.05 if half else 1e-4)

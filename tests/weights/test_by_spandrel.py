@@ -38,6 +38,7 @@ FEW = [pytest.param(*case.values, id=case.id, marks=() if "NAFNet" in case.id el
 SIZES = ((37, 50), (24, 24), (19, 26))
 RANDOM = ("AuraSR",)  # it draws noise at each call
 AT_THE_ENDS = ("DDColor",)  # its colours, with weights that were not trained
+QUANTISED = ("AdaCode", "FeMaSR")  # they take the nearest entries of a codebook: rounding changes which
 BY_NAME = {small.name: small for small in (*SMALL, *EXTRA, *REFUSED)}
 
 
@@ -119,7 +120,8 @@ def test_batches_training_and_half_precision(small: Small, log: pytest.LogCaptur
         plain = restore(network, batch).rgb
     if small.architecture not in (*RANDOM, *AT_THE_ENDS):
         torch.testing.assert_close(whole, single, rtol=0, atol=2e-5)
-        assert (near - plain).abs().max() < 0.05 * max(1, float(plain.abs().max()))
+        if small.architecture not in QUANTISED:
+            assert (near - plain).abs().max() < 0.05 * max(1, float(plain.abs().max()))
     network.train()
     network(batch).square().mean().backward()
     assert any(parameter.grad is not None for parameter in network.parameters())

@@ -18,7 +18,14 @@ SMALL: dict[str, Any] = {
 """By the name of an argument. IMDN needs 16 features."""
 SMALL_OF: dict[str, dict[str, Any]] = {
     "DRCT": {"num_features": 8, "num_heads": [2], "growth_channels": 4, "window_size": 4},
-    "HAT": {"num_features": 12, "depths": [2], "num_heads": [2], "window_size": 8, "squeeze_factor": 4},
+    "HAT": {
+        "num_features": 12,
+        "depths": [2],
+        "num_heads": [2],
+        "window_size": 8,
+        "compress_ratio": 3,
+        "squeeze_factor": 4,
+    },
     "OmniSR": {"num_features": 8, "num_groups": 1, "num_blocks": 1, "window_size": 4},
     "ATD": {
         "num_features": 12,
