@@ -28,7 +28,7 @@ from srtoolbox.inference.tiling.planner import MarginPlanner, Size, TilePlan, Ti
 from srtoolbox.inference.tiling.source import Side, Source
 from srtoolbox.inference.tiling.statistics import measure_statistics, rounds_for
 from srtoolbox.inference.tiling.stitch import CheckedRun, begin_whole, stitch_bands
-from srtoolbox.inference.tiling.sums import NO_SUMS, ImageSums, find_sums
+from srtoolbox.inference.tiling.sums import ImageSums, find_sums
 from srtoolbox.inference.transfer import Download
 from srtoolbox.interfaces import Refinable, Splittable, facts_of, network_faults, unwrap
 from srtoolbox.io.threads import follow
@@ -268,19 +268,18 @@ class Upscaler:
             plan = self._planner.smaller(plan, size, failure)
 
     def _tile_run(self, source: Source, plan: TilePlan, grid: TileGrid) -> CheckedRun:
-        """Return how windows are run: with the sums of the whole image where the network has such."""
-        if not plan.overlap.is_faded or len(grid.rows) == len(grid.columns) == 1:
+        """Return how windows are run: with what the whole image has where the network sees it."""
+        is_single = len(grid.rows) == len(grid.columns) == 1
+        if not plan.overlap.is_faded or is_single or not self._planner.sees_all:
             return self._run
         with evaluation(self._modules), torch.inference_mode():
             if self._pieces is not None:
                 self._pieces.piece = plan.piece
             sums = self._sums_of(source.image.shape[2])
-            return (measure_statistics(self._run, sums, source, grid) if sums.axes else None) or self._run
+            return measure_statistics(self._run, sums, source, grid) or self._run
 
     def _sums_of(self, channels: int) -> ImageSums:
         """Return what is summed over whole images of so many channels, found at the first of them."""
-        if not self._planner.sees_all:
-            return NO_SUMS
         if channels not in self._sums:
             sums = self._sums[channels] = find_sums(self._run, channels)
             if sums.axes:

@@ -1,10 +1,11 @@
 """Tiles against the whole, for networks that see the whole image: what remains at an overlap, and with which sums.
 
 A line for each overlap (pixels) and each way to come by the sums over the whole image: `own`, each tile has its own;
-`1`, `2`, learned in as many rounds over all tiles and given to them; `-`, the network has none. Then, in levels of
-8 bit, `seam`: the largest step across a tile's border in tiles minus whole, a mean over 8 pixels along the border;
-`inside`: the same in the middles of tiles, where no border is; `largest` and `mean`: the difference at a pixel; PSNR
-between the two.
+`1`, `2`, learned in as many rounds over all tiles and given to them; `maps`, the network has none, but coarse maps
+(spatial attention), which are enlarged as in the whole (always beside `1` and `2`); `-`, it has neither. Then, in
+levels of 8 bit, `seam`: the largest step across a tile's border in tiles minus whole, a mean over 8 pixels along the
+border; `inside`: the same in the middles of tiles, where no border is; `largest` and `mean`: the difference at a pixel;
+PSNR between the two.
 
 Networks are files of weights, of any project that the toolbox opens, or names of the registry with their arguments:
 these get random weights, whose layers have unit gain, so that what is far away counts at least as in a trained network,
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 from srtoolbox import load_network, read_image
 from srtoolbox.image import to_tensor
 from srtoolbox.inference.restore import AutocastRestore
+from srtoolbox.inference.tiling.coarse_maps import coarse_steps
 from srtoolbox.inference.tiling.grid import TileGrid
 from srtoolbox.inference.tiling.planner import Overlap, tile_multiple
 from srtoolbox.inference.tiling.source import Source
@@ -37,6 +39,7 @@ from srtoolbox.inference.tiling.stitch import float_bands
 from srtoolbox.inference.tiling.sums import find_sums
 from srtoolbox.registry import NETWORKS
 
+OWN = ("own", "-")
 ALONG = 8  # pixels of a border over which a step is averaged
 
 
@@ -75,16 +78,18 @@ def rows(network: nn.Module, is_random: bool, image: np.ndarray, tile: int, over
     """Lines of the table."""
     run, source = AutocastRestore(network, "fp32"), Source(image, torch.device("cpu"))
     sums, lq = find_sums(run), to_tensor(image)
+    ways = ["own", 1, 2] if sums.axes else ["own", "maps"] if coarse_steps(network) else ["-"]
     whole = run(lq)
     factor = 255 * (float(lq.std() / whole.std()) if is_random else 1)
     for overlap in overlaps:
         grid = Overlap(overlap, tile_multiple(network), True).grid(image.shape[:2], (tile, tile))
-        for rounds in (0, 1, 2) if sums.axes else (0,):
-            given = measure_statistics(run, sums, source, grid, rounds) if rounds else run
-            tiles = torch.cat(list(float_bands(given, source, network.scale, grid)), 2)
+        for way in ways:
+            rounds = way if isinstance(way, int) else None
+            given = None if way in OWN else measure_statistics(run, sums, source, grid, rounds)
+            tiles = torch.cat(list(float_bands(given or run, source, network.scale, grid)), 2)
             difference = factor * (tiles - whole)
             psnr = 10 * torch.log10(255**2 / difference.square().mean())
-            names = f"{overlap} | {rounds or ('own' if sums.axes else '-')}"
+            names = f"{overlap} | {way}"
             seams = [steps(difference, grid, network.scale, at_borders=kind) for kind in (True, False)]
             values = *seams, difference.abs().max(), difference.abs().mean()
             yield f"| {names} | " + " | ".join(f"{value:.3f}" for value in values) + f" | {psnr:.1f} |"

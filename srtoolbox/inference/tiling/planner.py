@@ -12,6 +12,7 @@ from torch import nn
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.restore import PIECE
+from srtoolbox.inference.tiling.coarse_maps import step_of
 from srtoolbox.inference.tiling.grid import Margin, Margins, TileGrid, cut_axis, round_up
 from srtoolbox.inference.tiling.memory import MemoryModel, free_bytes, shortage_as_error
 from srtoolbox.inference.tiling.receptive_field import CHROMA, receptive_field_of
@@ -24,6 +25,7 @@ SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32)
 PIECES = (PIECE, PIECE // 4, PIECE // 16)
 FEATHER = 32  # pixels on either side of a seam over which what sees everything is cross-faded, at least
 WINDOWS = 2  # of attention, over which it is: see docs/large_images.md
+CELLS = 16  # of coarse maps, over which it is
 FADE_FACTOR = 5  # memory of a cross-faded band to a sharp one: it is a float, and rounded in a copy
 COSTLY = 2.5  # the work for an image, as a multiple of its pixels, from which on users are told
 NEAR = 64  # the overlap that is proposed to them instead
@@ -52,8 +54,16 @@ class Overlap(NamedTuple):
 
 
 def tile_multiple(network: nn.Module) -> int:
-    """Return what divides starts and sides of tiles: windows of attention lie in them as in the whole."""
-    return math.lcm(facts_of(network).size_multiple, getattr(unwrap(network), "padded_multiple", 1))
+    """Return what divides starts and sides of tiles.
+
+    Windows of attention, and the cells of coarse maps, lie in them as in the whole.
+    """
+    multiple = math.lcm(facts_of(network).size_multiple, getattr(unwrap(network), "padded_multiple", 1))
+    return multiple if _is_local(network) else math.lcm(multiple, step_of(network))
+
+
+def _is_local(network: nn.Module) -> bool:
+    return facts_of(network).input_size is not None or receptive_field_of(network) is not None
 
 
 def fixed_overlap(network: nn.Module, overlap: int | None = None) -> Overlap | None:
@@ -221,7 +231,9 @@ class TilePlanner:
         if self.overlap is not None:
             return [Overlap(self.overlap, multiple, True)]
         windows = WINDOWS * multiple if multiple > facts_of(self.network).size_multiple else 0
-        field, faded = receptive_field_of(self.network), Overlap(max(FEATHER, windows), multiple, True)
+        field = receptive_field_of(self.network)
+        cells = CELLS * step_of(self.network) if field is None else 0
+        faded = Overlap(max(FEATHER, windows, cells), multiple, True)
         if field is None:
             return [faded]
         return [Overlap(field, multiple, False), faded][: 1 if field <= FEATHER else 2]

@@ -4,7 +4,7 @@ Such sums let a network see the whole image, whatever else it sees; with those o
 given, a tile becomes what it is in the whole. They are measured first, in a round over all tiles or
 two: each has its own sums, and their mean over what is kept of the tiles is given to all of them.
 Sums that depend on earlier ones are near to the whole image's then, not equal; being the same for
-all tiles, they make no seams.
+all tiles, they make no seams. Beside the sums, tiles get the sizes of coarse maps, see `coarse_maps`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,26 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from srtoolbox.compat.pytorch import OpOverload, named_arguments
 from srtoolbox.inference.replay import Upscaled
-from srtoolbox.inference.restore import AutocastRestore, SelfEnsemble, checked
+from srtoolbox.inference.restore import AutocastRestore, PiecewiseUpsampling, SelfEnsemble, checked
+from srtoolbox.inference.tiling.coarse_maps import ENLARGING, CoarseMap, Place, enlarge, whole_maps
 from srtoolbox.inference.tiling.grid import Tile, TileGrid
+from srtoolbox.inference.tiling.planner import tile_multiple
 from srtoolbox.inference.tiling.source import Source
-from srtoolbox.inference.tiling.sums import LENGTHS, NORMALISED, SPREADS, SUMS, Compute, ImageSums, Summing, Values
+from srtoolbox.inference.tiling.sums import (
+    LENGTHS,
+    NO_SUMS,
+    NORMALISED,
+    SPREADS,
+    SUMS,
+    Compute,
+    ImageSums,
+    Summing,
+    Values,
+)
 from srtoolbox.logger import LOGGER
 
 MANY = 8  # sums, from which on a second round is worth its time
@@ -71,19 +84,44 @@ class _Kept(NamedTuple):
         return tensor
 
 
-class _Given(Summing):
-    """Gives the sums of the whole image to a batch of tiles.
+class WholeImage(NamedTuple):
+    """What tiles get of the whole image.
 
-    Args:
-        sums: what is summed over the whole image.
+    Attributes:
+        sums: what is summed over it.
         moments: of each of these, by the number of its call; {}: each tile has its own.
-        batch: tiles.
+        maps: coarse maps that are enlarged to its size, by the number of the call.
     """
 
-    def __init__(self, sums: ImageSums, moments: Mapping[int, Values], batch: int) -> None:
+    sums: ImageSums
+    moments: Mapping[int, Values]
+    maps: Mapping[int, CoarseMap]
+
+
+class _Given(Summing):
+    """Gives the sums of the whole image to a batch of tiles, and enlarges coarse maps as there.
+
+    Args:
+        whole: what is given.
+        batch: tiles.
+        places: where these lie; empty: unknown, each has its own maps.
+    """
+
+    def __init__(self, whole: WholeImage, batch: int, places: Sequence[Place]) -> None:
         super().__init__()
-        self.sums, self.moments, self.batch = sums, moments, batch
+        self.sums, self.moments, self.maps = whole
+        self.batch, self.places = batch, places
         self.names: list[str] = []
+        self.enlarged = 0
+
+    def run(self, func: OpOverload, args: tuple, kwargs: Mapping[str, object]) -> object:
+        """Run an operator."""
+        if func.overloadpacket.__name__ != ENLARGING:
+            return super().run(func, args, kwargs)
+        whole = self.maps.get(self.enlarged) if self.places else None
+        self.enlarged += 1
+        given = enlarge(named_arguments(func, args, kwargs), whole, self.places) if whole else None
+        return func(*args, **kwargs) if given is None else given
 
     def total(self, name: str, compute: Compute, tensors: Sequence[Tensor]) -> Values:
         """Return the image's values, where the call is a sum over it and they are known."""
@@ -99,8 +137,8 @@ class _Given(Summing):
 class _Measured(_Given):
     """Keeps the moments of a tile's own sums, over what is kept of it, beside the pixels that they are of."""
 
-    def __init__(self, sums: ImageSums, moments: Mapping[int, Values], kept: _Kept | None) -> None:
-        super().__init__(sums, moments, 1)
+    def __init__(self, whole: WholeImage, place: Place, kept: _Kept | None) -> None:
+        super().__init__(whole, 1, [place])
         self.kept = kept
         self.own: dict[int, tuple[Values, int]] = {}
 
@@ -121,16 +159,20 @@ def _pixels(tensors: Sequence[Tensor], axes: Sequence[Sequence[int]]) -> int:
 
 
 class ImageStatistics:
-    """A run of tiles, a `stitch.CheckedRun`, to which the sums of the whole image are given.
+    """A run of tiles, a `stitch.CheckedRun`, to which what the whole image has is given.
 
     Args:
         run: that of single windows.
-        sums: what it sums over the whole image.
-        moments: of each sum, by the number of its call.
+        given: what tiles get.
+        places: where the tiles of the next batch lie, see `at`.
     """
 
-    def __init__(self, run: AutocastRestore, sums: ImageSums, moments: Mapping[int, Values]) -> None:
-        self.run, self.sums, self.moments = run, sums, moments
+    def __init__(self, run: AutocastRestore, given: WholeImage, places: Sequence[Place] = ()) -> None:
+        self.run, self.given, self.places = run, given, places
+
+    def at(self, rows: Tile, columns: Sequence[Tile]) -> ImageStatistics:
+        """Return how windows that lie there are run."""
+        return ImageStatistics(self.run, self.given, [(rows, tile) for tile in columns])
 
     def __call__(self, lq: Tensor) -> Tensor:
         """Run a batch of tiles, see `AutocastRestore`."""
@@ -138,7 +180,7 @@ class ImageStatistics:
 
     def unchecked(self, flags: list[Tensor], lq: Tensor) -> Tensor:
         """Do the same without waiting."""
-        with _Given(self.sums, self.moments, len(lq)):
+        with _Given(self.given, len(lq), self.places):
             return self.run.unchecked(flags, lq)
 
     def whole(self, batch: Tensor, bits: int) -> Upscaled:
@@ -163,7 +205,9 @@ def rounds_for(sums: ImageSums) -> int:
 def measure_statistics(
     run: AutocastRestore, sums: ImageSums, source: Source, grid: TileGrid, rounds: int | None = None
 ) -> ImageStatistics | None:
-    """Return the run with the sums of an image, from runs of its tiles; None: they cannot be told.
+    """Return the run with the sums and the maps of an image, from runs of its tiles.
+
+    None: there are none, or they cannot be told.
 
     Args:
         run, sums: that of single windows, and what it sums.
@@ -174,39 +218,42 @@ def measure_statistics(
     Raises:
         SrtoolboxError: the network's values are not finite in float32 either.
     """
-    moments: Mapping[int, Values] = {}
-    left = rounds or rounds_for(sums)
+    whole = WholeImage(sums, {}, _maps(run.network, source))
+    left = (rounds or rounds_for(sums)) if sums.axes else 0
     while left:
         flags: list[Tensor] = []
-        found = _round(run, sums, moments, source, grid, flags)
+        found = _round(run, whole, source, grid, flags)
         if found is None:
             LOGGER.debug("%s does not sum over all tiles alike", type(run.network).__name__)
-            return None
-        if bool(torch.stack(flags).all()):
-            moments, left = found, left - 1
+            whole, left = whole._replace(sums=NO_SUMS, moments={}), 0
+        elif bool(torch.stack(flags).all()):
+            whole, left = whole._replace(moments=found), left - 1
         else:
             run.fall_back()
-    return ImageStatistics(run, sums, moments)
+    return ImageStatistics(run, whole) if whole.moments or whole.maps else None
+
+
+def _maps(network: nn.Module, source: Source) -> dict[int, CoarseMap]:
+    """Return the maps of an image; of eight orientations, in which tiles begin elsewhere, none."""
+    if isinstance(network, SelfEnsemble):
+        return {}
+    bare = network.network if isinstance(network, PiecewiseUpsampling) else network
+    return whole_maps(bare, (source.height, source.width), tile_multiple(bare))
 
 
 def _round(
-    run: AutocastRestore,
-    sums: ImageSums,
-    given: Mapping[int, Values],
-    source: Source,
-    grid: TileGrid,
-    flags: list[Tensor],
+    run: AutocastRestore, given: WholeImage, source: Source, grid: TileGrid, flags: list[Tensor]
 ) -> dict[int, Values] | None:
     """Return the mean moments of all tiles; whether their results are finite is added to `flags`."""
     added: dict[int, Values] = {}
-    pixels = dict.fromkeys(sums.axes, 0)
+    pixels = dict.fromkeys(given.sums.axes, 0)
     for rows, columns in itertools.product(grid.rows, grid.columns):
         # in other orientations what is kept lies elsewhere
         kept = None if isinstance(run.network, SelfEnsemble) else kept_part(rows, columns)
         window = source.window(rows[:2], columns[:2])
-        with _Measured(sums, given, kept) as tile:
+        with _Measured(given, (rows, columns), kept) as tile:
             run.unchecked(flags, window)
-        if tile.names != sums.names:
+        if tile.names != given.sums.names:
             return None
         for number, (moments, count) in tile.own.items():
             scaled = tuple(value * count for value in moments)

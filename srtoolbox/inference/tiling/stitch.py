@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,15 +20,16 @@ from srtoolbox.inference.transfer import Download, upload
 from srtoolbox.resize import imresize_part, output_length
 
 RESIZED_VALUES = 2**21  # values of the result that are resized at once
-Run = Callable[[Tensor], Tensor]
-"""(N, C, h, w) in [0, 1] on the device -> float (N, C, scale * h, scale * w)."""
 
 
 class CheckedRun(Protocol):
-    """A `Run` that makes sure of finite values, at once or later: `restore.AutocastRestore`."""
+    """A run of windows that makes sure of finite values, at once or later: `restore.AutocastRestore`."""
 
     def __call__(self, lq: Tensor, /) -> Tensor:
-        """Run, check and, where it helps, run again."""
+        """(N, C, h, w) in [0, 1] on the device -> float (N, C, scale * h, scale * w).
+
+        Checked and, where it helps, run again.
+        """
 
     def unchecked(self, flags: list[Tensor], lq: Tensor, /) -> Tensor:
         """Run; whether the result is finite is one more of `flags`."""
@@ -38,6 +39,14 @@ class CheckedRun(Protocol):
 
     def fall_back(self) -> None:
         """Let the next run be in another way; raise SrtoolboxError where there is none."""
+
+
+@runtime_checkable
+class PlacedRun(Protocol):
+    """A `CheckedRun` that depends on where in the image its windows lie."""
+
+    def at(self, rows: Tile, columns: Sequence[Tile], /) -> CheckedRun:
+        """Return how windows that lie there are run, those of a batch in one row."""
 
 
 def stitch_bands(
@@ -114,7 +123,7 @@ def _rounded_band(run: CheckedRun, source: Source, scale: int, rows: Tile, grid:
     if not is_here and source.is_plain and len(grid.rows) == len(grid.columns) == 1:
         return begin_whole(run, source, bits)
     band: Tensor | None = None
-    for _, place, part in _kept_parts(run if is_here else partial(run.unchecked, flags), source, scale, rows, grid):
+    for _, place, part in _kept_parts(run, None if is_here else flags, source, scale, rows, grid):
         levels = to_levels(part, bits)
         del part
         if levels.shape[1] == source.width * scale:
@@ -151,9 +160,9 @@ def float_bands(run: CheckedRun, source: Source, scale: int, grid: TileGrid, fir
 def _float_band(run: CheckedRun, source: Source, scale: int, rows: Tile, grid: TileGrid) -> tuple[Tensor, list[Tensor]]:
     """Add up the tiles of a row, weighted; what a device makes is checked by the flags, once for all tiles."""
     flags: list[Tensor] = []
-    chosen = run if source.device.type == "cpu" else partial(run.unchecked, flags)
+    asked = None if source.device.type == "cpu" else flags
     band: Tensor | None = None
-    for columns, place, kept in _kept_parts(chosen, source, scale, rows, grid):
+    for columns, place, kept in _kept_parts(run, asked, source, scale, rows, grid):
         part = kept.float()
         del kept
         if band is None:
@@ -166,11 +175,11 @@ def _float_band(run: CheckedRun, source: Source, scale: int, rows: Tile, grid: T
 
 
 def _kept_parts(
-    run: Run, source: Source, scale: int, rows: Tile, grid: TileGrid
+    run: CheckedRun, flags: list[Tensor] | None, source: Source, scale: int, rows: Tile, grid: TileGrid
 ) -> Iterator[tuple[Tile, slice, Tensor]]:
     """Yield the tiles of a row, their places in its band, and what is kept of the results on them.
 
-    Equally wide neighbours may be run together.
+    Equally wide neighbours may be run together. With `flags` nothing is waited for, see `unchecked`.
     """
     tall = rows.source(scale)
     for _, group in itertools.groupby(grid.columns, key=lambda tile: tile.length):
@@ -179,8 +188,11 @@ def _kept_parts(
             chosen = tiles[number : number + grid.batch]
             places = [(tile.source(scale), tile.target(scale)) for tile in chosen]
             windows = [source.window(rows[:2], tile[:2]) for tile in chosen]
-            results = list(run(windows[0] if len(windows) == 1 else torch.cat(windows)).split(1))
+            lq = windows[0] if len(windows) == 1 else torch.cat(windows)
             del windows
+            placed = run.at(rows, chosen) if isinstance(run, PlacedRun) else run
+            results = list((placed(lq) if flags is None else placed.unchecked(flags, lq)).split(1))
+            del lq
             while results:  # nothing here holds a result while the next one is made
                 tile, (wide, place) = chosen.pop(0), places.pop(0)
                 yield tile, place, results.pop(0)[..., tall, wide]
