@@ -86,7 +86,7 @@ def convert(
             one without a form for inference of its own.
     """
     trained = read_network(source, config=config, weights="raw", scale=scale, trial=trial)
-    averaged = None if raw else _averaged_weights(source, trained)
+    averaged = None if raw else averaged_weights(source, trained)
     build_network(averaged or trained)  # refuses what does not fit
     if fuse:
         trained = _fused(trained)
@@ -100,7 +100,7 @@ def convert(
     else:
         ema = averaged.tensors if averaged is not None else None
         if to == "plain":
-            state: dict[str, Any] = _bare_state(arguments, ema or trained.tensors)
+            state: dict[str, Any] = bare_state(arguments, ema or trained.tensors)
         else:
             state = _foreign_state(arguments, trained.tensors, ema, to)
         if target.suffix == ".safetensors":
@@ -148,19 +148,19 @@ def plain_names(kind: str) -> str:
     return f"{AUTHORS_NAMES[kind]}, which are ours" if kind in AUTHORS_NAMES else "our names"
 
 
-def _averaged_weights(source: str | Path, trained: NetworkFile) -> NetworkFile | None:
+def averaged_weights(source: str | Path, trained: NetworkFile) -> NetworkFile | None:
     """Return the averaged weights of the trained network; None where the file has one kind only."""
     averaged = read_network(source, config=trained.config, weights="ema", trial=False, quiet=True)
     pairs = ((value, trained.tensors[key]) for key, value in averaged.tensors.items())
     return None if all(torch.equal(*pair) for pair in pairs) else averaged
 
 
-def _bare_state(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def bare_state(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors under the names of the network inside an Adapter, or of spandrel."""
     if config["type"] not in ("Adapter", "Spandrel"):
         return dict(tensors)
     inner = {key.removeprefix("network."): value for key, value in tensors.items()}
-    return _bare_state(config["network"], inner) if config.get("network") else inner
+    return bare_state(config["network"], inner) if config.get("network") else inner
 
 
 def _foreign_state(config: Mapping[str, Any], trained: State, averaged: State | None, to: str) -> dict[str, Any]:

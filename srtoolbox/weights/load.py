@@ -87,15 +87,21 @@ def declared_network(path: str | Path) -> dict[str, Any] | None:
     What no tensor tells is kept there; it may be a network of a plugin. `load_tensors` has read the
     file, and so checked for completeness.
     """
-    if Path(path).suffix.lower() != ".safetensors":
-        return None
-    with open(path, "rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     try:
-        config = json.loads(header["__metadata__"][NETWORK_KEY])
+        config = json.loads(texts_in(path)[NETWORK_KEY])
         return config if isinstance(config["type"], str) else None
     except (KeyError, TypeError, ValueError, RecursionError):
         return None  # of another program, which may use that name
+
+
+def texts_in(path: str | Path) -> dict[str, str]:
+    """Return the texts in the header of a `.safetensors`, by name; none of another file."""
+    if Path(path).suffix.lower() != ".safetensors":
+        return {}
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    texts = header.get("__metadata__")
+    return texts if isinstance(texts, dict) else {}
 
 
 def _check_scale(config: Mapping[str, Any], scale: int | None, source: str) -> None:

@@ -91,6 +91,7 @@ def test_commands_take_such_a_config(
     assert json.loads((tmp_path / "scores.json").read_text())["foreign"]["photos"]["images"]["cat0"]["psnr"] > 20
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not is_installed(), reason="needs the extra 'spandrel'")
 def test_a_file_that_spandrel_opens_is_tuned(
     tiny_config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
