@@ -28,6 +28,7 @@ PARTS = {
     "dataset": Part("dataset"),
     "datasets": Part("dataset", many=True, listed=True),
     "transforms": Part("transform", many=True, listed=True),
+    "degradations": Part("transform", many=True, listed=True),
     "preprocess": Part("transform"),
     "metrics": Part("metric", many=True),
     "hooks": Part("hook", many=True),

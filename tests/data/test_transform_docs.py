@@ -18,7 +18,7 @@ from srtoolbox.resize import imresize
 
 TEXT = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
 SECTION = re.search(r"## Transforms\n(.*?)\n## ", TEXT, re.S).group(1)
-MIXTURE, RECIPE = re.findall(r"```python\n(.*?)```", SECTION, re.S)
+MIXTURE, DEGRADED, RECIPE = re.findall(r"```python\n(.*?)```", SECTION, re.S)
 
 
 def config_of(text: str, folder: Path) -> dict:
@@ -54,6 +54,13 @@ def test_spatial_and_hard_transforms_happen_as_often_as_said(pair: tuple[str, st
     expected = dict(flipped=250, transposed=750, clean=1125, compressed=500, holes=500)
     for name, count in counts.items():
         assert abs(count - expected[name]) < 90, (name, counts)  # 4 sigma
+
+
+def test_the_degraded_recipe_spoils_what_evaluation_sees(pair: tuple[str, str], tmp_path: Path) -> None:
+    options = config_of(DEGRADED, tmp_path)["dataset"]
+    assert options.pop("type") == "GTOnlyDataset"
+    spoilt, clean = (GTOnlyDataset(**{**options, "gt": pair[0], **more})[0] for more in ({}, {"degradations": []}))
+    assert np.array_equal(spoilt["gt"], clean["gt"]) and not np.array_equal(spoilt["lq"], clean["lq"])
 
 
 def test_the_rotation_recipe_runs(tmp_path: Path, photo: np.ndarray) -> None:

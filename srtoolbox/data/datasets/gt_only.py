@@ -12,12 +12,12 @@ from srtoolbox.data.datasets.base import as_list, expand
 from srtoolbox.data.datasets.crops import CropMode, CropOptions, Sampling, Shards, SmallPolicy
 from srtoolbox.data.datasets.entries import Entries, Entry, Part
 from srtoolbox.data.datasets.paired import GTDataset, ImagePair, own_share
-from srtoolbox.data.loading.draws import Rng
+from srtoolbox.data.loading.draws import Draw, Rng
 from srtoolbox.data.stores import open_store
 from srtoolbox.data.stores.base import Window
 from srtoolbox.data.stores.pairing import check_readable
-from srtoolbox.data.transforms.base import Compose, Sample
-from srtoolbox.errors import DataError
+from srtoolbox.data.transforms.base import Compose, Sample, check_sample, transforms_on_gt_alone
+from srtoolbox.errors import DataError, Fault
 from srtoolbox.image import read_image
 from srtoolbox.registry import DATASETS
 from srtoolbox.resize import imresize
@@ -25,6 +25,8 @@ from srtoolbox.resize import imresize
 MARGIN = 3  # LQ pixels read around a crop before it is shrunk: the widened kernel reaches 2
 KEEP_BYTES = 256 << 20  # LQ images are kept if all take at most so much
 ARRAY_BYTES = 512  # an image takes beside its pixels
+_DEGRADING = -1  # position of the degradations' random numbers, which the transforms have from 0 on
+_ELSEWHERE = "it belongs among the transforms"
 
 
 @DATASETS.register
@@ -32,10 +34,13 @@ class GTOnlyDataset(GTDataset):
     """Images whose LQ is their MATLAB bicubic reduction, bit for bit as of the whole image.
 
     Images are cut at the right and bottom to multiples of `scale`. Transforms that act on GT first
-    (a rotation) are given the pixels they need around the crop; LQ is made of what they return.
+    (a rotation) are given the pixels they need around the crop; LQ is made of what they return. At
+    scale 1 LQ is GT, and all there is to restore comes from `degradations`.
 
     Args:
         gt: path of a store, or several.
+        degradations: transforms that change LQ alone (noise, JPEG), after all others, in training
+            and in evaluation too: of a whole image the same each time, by its index.
         scale, gt_size and all others: as in `PairedDataset`.
 
     Raises:
@@ -54,11 +59,13 @@ class GTOnlyDataset(GTDataset):
         crop: CropMode | None = "random",
         small: SmallPolicy = "error",
         transforms: Sequence[Any] | Mapping[str, Any] = (),
+        degradations: Sequence[Any] | Mapping[str, Any] = (),
         channels: int = 3,
         sampling: Sampling = "image",
         max_images: int | None = None,
         shards: Shards = "all",
     ) -> None:
+        self.degradations = Compose(degradations)
         options = CropOptions(gt_size, crop, small, transforms, channels, sampling, max_images, shards)
         options.validate(type(self).__name__, scale)
         opened = [open_store(path, share=own_share(shards)) for path in as_list(gt)]
@@ -76,11 +83,37 @@ class GTOnlyDataset(GTDataset):
         self._reach = MARGIN + -(-margin // scale)  # LQ px that are read around a crop
         self._kept: dict[Entry, np.ndarray] | None = {} if lq_bytes <= KEEP_BYTES else None
 
+    @classmethod
+    def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
+        entries = transforms_on_gt_alone(cfg.get("degradations"), "degradations")
+        faults = [Fault(path, f"{path}: {kind} acts on GT, not on LQ alone: {_ELSEWHERE}") for path, kind in entries]
+        return super().check(cfg, context) + faults
+
+    def sample(self, draw: Draw) -> Sample:
+        return self._degraded(super().sample(draw), Rng(draw.seed, draw.number))
+
+    def whole(self, index: int) -> Sample:
+        return self._degraded(super().whole(index), Rng(0, index % len(self)))
+
+    def _degraded(self, sample: Sample, rng: Rng) -> Sample:
+        """Return the sample with LQ as the degradations leave it."""
+        if not self.degradations.transforms:
+            return sample
+        gt = sample["gt"]
+        sample = self.degradations(sample, rng.at(_DEGRADING))
+        check_sample(sample, self.scale, self.degradations.transforms)
+        if sample["gt"] is not gt:
+            raise DataError(f"{sample['key']}: one of the degradations changes GT, too: {_ELSEWHERE}")
+        return sample
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": None if self._kept is None else {}}
 
     def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> ImagePair:
         before = None if rng is None else self.before_lq
+        if self.scale == 1 and before is None:
+            gt = entry.gt.read_at(entry.gt_place, window)
+            return gt, gt
         if self._kept is None or before is not None:
             return self._read_around(entry, window, before, rng)
         lq = self._kept.get(entry)

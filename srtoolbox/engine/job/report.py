@@ -203,16 +203,18 @@ def _failure(run: Run, log: RunLog) -> tuple[Ending, str | None]:
 
 def _below_bicubic(run: Run) -> Iterator[str]:
     margin = ADVERSARIAL_MARGIN if is_adversarial(run) else MARGIN
-    scores = {
-        name: psnr_beside_bicubic(image.lq, image.sr, image.gt)
+    panels = {
+        name: image
         for hook in run.hooks.values()
         for name, image in getattr(hook, "last_panels", {}).items()
         if image.gt is not None
     }
+    scores = {name: psnr_beside_bicubic(image.lq, image.sr, image.gt) for name, image in panels.items()}
     means = np.mean(list(scores.values()), axis=0) if scores else (0, 0)
     if not means[0] >= means[1] - margin:
         name, (own, reference) = min(scores.items(), key=lambda item: item[1][0] - item[1][1])
-        yield f"it ends with {own:.2f} dB on {name}, where bicubic has {reference:.2f} dB"
+        other = "the input" if panels[name].lq.shape == panels[name].gt.shape else "bicubic"
+        yield f"it ends with {own:.2f} dB on {name}, where {other} has {reference:.2f} dB"
 
 
 def psnr_beside_bicubic(lq: np.ndarray, sr: torch.Tensor, gt: np.ndarray) -> tuple[float, float]:

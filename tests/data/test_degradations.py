@@ -1,0 +1,131 @@
+"""Degradations of `GTOnlyDataset`, in training and in evaluation; and networks for x1 from training to upscaling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from srtoolbox.check import check
+from srtoolbox.config import Config
+from srtoolbox.data.datasets.gt_only import GTOnlyDataset
+from srtoolbox.data.loading.draws import Draw
+from srtoolbox.data.loading.kept import fault
+from srtoolbox.engine.job.job import Job
+from srtoolbox.errors import ConfigError, DataError
+from srtoolbox.inference.upscaler import Upscaler
+from srtoolbox.interfaces import facts_of
+from srtoolbox.registry import NETWORKS
+from srtoolbox.resize import imresize
+from tests.engine.runs import differing, final_state, records, run
+from tests.models.networks.small import GENERATORS, small_arguments
+
+NOISE = [{"type": "GaussianNoise", "sigma": [25.0, 25.0]}]
+FLIPS = [{"type": "RandomHorizontalFlip"}, {"type": "RandomTranspose"}]
+
+
+def dataset(folder: Path, scale: int = 1, **options: object) -> GTOnlyDataset:
+    return GTOnlyDataset(str(folder), scale, **options)
+
+
+def same(one: dict, other: dict) -> bool:
+    return all(np.array_equal(one[name], other[name]) for name in ("lq", "gt"))
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_crop_is_the_clean_one_made_noisy(photo_folder: Path, scale: int) -> None:
+    options = {"gt_size": 24, "transforms": FLIPS}
+    clean, noisy = dataset(photo_folder, scale, **options), dataset(photo_folder, scale, degradations=NOISE, **options)
+    differences = []
+    for number in range(8):
+        draw = Draw(number % len(clean), number, seed=3)
+        before, after = clean[draw], noisy[draw]
+        assert np.array_equal(before["gt"], after["gt"]) and same(after, noisy[draw])
+        differences.append(after["lq"].astype(float) - before["lq"])
+    assert scale > 1 or np.array_equal(before["lq"], before["gt"])
+    assert not np.array_equal(differences[0], differences[len(clean) % 8])
+    assert 18 < np.std(differences) < 26  # some of it is clipped
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_a_whole_image_is_noisy_in_the_same_way_each_time(photo_folder: Path, scale: int) -> None:
+    clean, noisy = dataset(photo_folder, scale), dataset(photo_folder, scale, degradations=NOISE)
+    differences = []
+    for index in range(2):
+        before, after = clean[index], noisy[index]
+        assert np.array_equal(before["gt"], after["gt"]) and same(after, noisy[index - len(noisy)])
+        assert np.array_equal(before["lq"], imresize(before["gt"], 1 / scale))
+        differences.append(after["lq"].astype(float) - before["lq"])
+    assert not np.array_equal(*differences) and 18 < np.std(differences) < 26
+    again = dataset(photo_folder, scale, degradations=NOISE)
+    assert same(again[1], noisy[1])
+
+
+def test_other_random_numbers_than_the_transforms_have(photo_folder: Path) -> None:
+    """The first transform's own are those of position 0."""
+    twice = dataset(photo_folder, gt_size=24, transforms=NOISE, degradations=NOISE)
+    once, draw = dataset(photo_folder, gt_size=24, transforms=NOISE), Draw(0, 5, seed=3)
+    first = once[draw]["lq"].astype(float) - once[draw]["gt"]
+    second = twice[draw]["lq"].astype(float) - once[draw]["lq"]
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.2
+
+
+def test_what_changes_gt_is_no_degradation(photo_folder: Path, tiny_config: Path) -> None:
+    flipped = dataset(photo_folder, degradations=[{"type": "RandomVerticalFlip", "p": 1.0}])
+    with pytest.raises(DataError, match=r"cat0: one of the degradations changes GT, too: it belongs among"):
+        flipped[0]
+    wrong = [{"type": "RandomRotation", "degrees": 10}, {"type": "GaussianNoise", "sigma": [9, 3]}]
+    with pytest.raises(ConfigError) as error:
+        check(Config.fromfile(tiny_config, [f"data.train.dataset.degradations={wrong!r}"]))
+    assert "degradations.0: RandomRotation acts on GT, not on LQ alone" in str(error.value)
+    assert "degradations.1" in str(error.value) and "sigma is (lowest, highest)" in str(error.value)
+
+
+def test_crops_are_not_cut_on_the_device_then(photo_folder: Path) -> None:
+    assert fault(dataset(photo_folder, gt_size=24)) is None
+    assert fault(dataset(photo_folder, gt_size=24, degradations=NOISE)) == "GaussianNoise is not made there"
+    flips = [{"type": "RandomHorizontalFlip"}]
+    assert fault(dataset(photo_folder, gt_size=24, degradations=flips)) == "RandomHorizontalFlip is not made there"
+
+
+AT_ONE = ("scale=1", *(f"data.{part}.degradations={NOISE!r}" for part in ("train.dataset", "val.datasets.photos")))
+
+
+def test_a_run_at_x1_learns_and_resumes_bit_for_bit(tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, tmp_path / "whole", *AT_ONE)
+    run(tiny_config, tmp_path / "parts", *AT_ONE, "max_iters=10")
+    run(tiny_config, tmp_path / "parts", *AT_ONE, resume=True)
+    assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts")) == []
+    scores = [record["scores"]["photos/psnr"] for record in records(tmp_path / "whole") if record["kind"] == "eval"]
+    assert len(scores) == 4 and scores[-1] > scores[0]
+
+
+def test_a_run_that_ends_below_its_input_says_so(tiny_config: Path, tmp_path: Path) -> None:
+    changes = (*AT_ONE, "max_iters=2", "data.val.interval=2")
+    Job(Config.fromfile(tiny_config, changes), tmp_path / "run", source=tiny_config).train()
+    log = (tmp_path / "run/train.log").read_text()
+    assert "where the input has " in log and "bicubic" not in log
+
+
+AT_X1 = [name for name in GENERATORS if 1 in (getattr(NETWORKS.get(name), "scales", None) or [1])]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in AT_X1 if name not in ("Adapter", "Bicubic")])
+def test_each_network_for_x1_is_trained_scored_and_upscales(name: str, tiny_config: Path, tmp_path: Path) -> None:
+    generator = {"_delete_": True, "type": name, "scale": 1, "colour": "rgb", **small_arguments(name)}
+    optim = {"generator": {"_delete_": True, "optimizer": {"type": "Adam"}}}
+    changes = (f"model.generator={generator!r}", f"optim={optim!r}", "max_iters=2", "data.val.interval=2")
+    runner = run(tiny_config, tmp_path / "run", *AT_ONE, *changes)
+    (scores,) = [record["scores"] for record in records(tmp_path / "run") if record["kind"] == "eval"]
+    assert np.isfinite(scores["photos/psnr"])
+    network = runner.restorer.generator.eval()
+    assert facts_of(network).scale == 1
+    image = np.random.default_rng(0).integers(0, 256, (70, 53, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        whole, tiled = (Upscaler(network, tile=tile)(image) for tile in (0, 32))
+    assert whole.shape == tiled.shape == image.shape
+    if facts_of(network).receptive_field is not None:
+        assert np.abs(whole.astype(int) - tiled).max() <= 1
