@@ -53,6 +53,7 @@ setup(
     extras_require={
         "browser": ["playwright>=1.49"],  # drives Chromium in tests of the report
         "compact": ["zstandard>=0.22"],
+        "completion": ["argcomplete>=3.3"],  # Tab in a shell
         "formats": ["pillow-heif>=1.0", "pillow-jxl-plugin>=1.3"],  # to read HEIC and JPEG XL
         "hub": ["datasets>=3.0"],
         "metrics": ["pyiqa>=0.1.14"],
@@ -65,6 +66,7 @@ setup(
             "pytest>=8",
             "pytest-timeout",
             "pytest-xdist",
+            "argcomplete>=3.3",
             "hypothesis",
             "mypy",
             "ruff",

@@ -51,6 +51,7 @@ MAY = {
 }
 # a library and the only parts that may import it
 ONLY_IN = {
+    "argcomplete": {"cli"},
     "cv2": {"image"},
     "PIL": {"image", "plots"},
     "lmdb": {"data"},

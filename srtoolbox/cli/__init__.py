@@ -4,6 +4,7 @@ A command is a file of this folder that has a line `SUMMARY = "..."` and a funct
 which returns the exit code; its name is the file's. `visualize_PART.py` is a part of `visualize`.
 At its top such a file imports nothing heavy, so that `srtoolbox --help` answers without PyTorch.
 """
+# PYTHON_ARGCOMPLETE_OK: for those who have `activate-global-python-argcomplete`
 
 from __future__ import annotations
 
@@ -21,6 +22,8 @@ from srtoolbox.errors import SrtoolboxError
 from srtoolbox.text import did_you_mean
 
 EXIT_FAULT, EXIT_INTERRUPT, EXIT_PIPE = 2, 130, 141
+COMPLETING = "_ARGCOMPLETE"
+"""The variable by which a shell asks what could be typed; see `completers`."""
 PART = "visualize_"
 """Begins the names of files that are parts of `visualize`, no commands."""
 
@@ -30,6 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     A `SrtoolboxError` is printed as `error: ...` without a traceback and gives 2; Ctrl-C gives 130.
     """
+    if COMPLETING in os.environ:
+        from srtoolbox.cli.completers import complete_line
+
+        return complete_line()
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(help_text())

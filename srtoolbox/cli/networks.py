@@ -36,7 +36,12 @@ def build_parser() -> CommandParser:
     """Return the parser of the command."""
     parser = CommandParser("networks", __doc__, EXAMPLE)
     add = parser.add_argument
-    add("names", nargs="*", metavar="NAME", help="of a family or variant, or words of names and papers: one is enough")
+    add(
+        "names",
+        nargs="*",
+        metavar="NETWORK",
+        help="of a family or variant, or words of names and papers: one is enough",
+    )
     add("--scale", type=positive, metavar="N", help="those that can be built for xN, with their parameters there")
     add("--max-params", type=parameters, metavar="N", help="with at most so many parameters: 800K, 1.5M")
     add("--colour", choices=("rgb", "y"), help="those whose defaults take RGB, or luma")

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from srtoolbox.cli import COMPLETING
 from srtoolbox.compat import OptionContainer, options_of
 from srtoolbox.errors import OptionError
 from srtoolbox.text import did_you_mean
@@ -147,7 +148,11 @@ class CommandParser(argparse.ArgumentParser):
         self.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=help)
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
-        """Parse arguments in any order; a fault of theirs exits with 2."""
+        """Parse arguments in any order; a fault of theirs exits with 2. Where the shell asks, complete."""
+        if COMPLETING in os.environ:
+            from srtoolbox.cli.completers import complete
+
+            complete(self)
         argv = [self._hyphenated(text) for text in argv]
         if not self._has_overrides:
             return self.parse_intermixed_args(argv)

@@ -45,7 +45,7 @@ def test_help_lists_every_command_without_torch():
     result = typed("-c", code, cwd=ROOT)
     assert result.returncode == 0, result.stderr
     lines = [line.split()[0] for line in result.stdout.splitlines() if line.startswith("  ")]
-    assert lines == list(commands()) and set(lines) == {*TOOLS, "quickstart"}
+    assert lines == list(commands()) and set(lines) == {*TOOLS, "quickstart", "completion"}
 
 
 def test_version_and_unknown_command(capsys):
