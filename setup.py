@@ -58,6 +58,7 @@ setup(
         "hub": ["datasets>=3.0"],
         "metrics": ["pyiqa>=0.1.14"],
         "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],
+        "optimizers": ["pytorch_optimizer>=4.1"],  # Adan, Prodigy, SOAP, schedule-free AdamW and SGD
         "safetensors": ["safetensors>=0.4"],
         "spandrel": ["spandrel>=0.4"],  # opens files of about forty more architectures
         "video": ["av>=14"],
@@ -70,6 +71,7 @@ setup(
             "hypothesis",
             "mypy",
             "ruff",
+            "pytorch_optimizer>=4.1",
             "zstandard>=0.22",
             "safetensors>=0.4",
             "spandrel>=0.4",

@@ -60,6 +60,7 @@ ONLY_IN = {
     "onnx": {"apps", "weights"},
     "onnxruntime": {"apps", "weights"},
     "av": {"apps", "plots"},
+    "pytorch_optimizer": {"optim"},
     "safetensors": {"io"},
     "spandrel": {"compat", "models.networks", "weights"},
     "zstandard": {"data"},

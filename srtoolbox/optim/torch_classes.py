@@ -10,7 +10,7 @@ from torch.optim import lr_scheduler
 
 from srtoolbox.registry import OPTIMIZERS, SCHEDULERS, Registry
 
-# LBFGS needs a closure and SparseAdam sparse gradients; Muon takes matrices only
+# LBFGS needs a closure and SparseAdam sparse gradients; Muon takes matrices only (ours: muon.py)
 OTHER_OPTIMIZERS = {"Optimizer", "LBFGS", "SparseAdam", "Muon"}
 # they take functions or other schedulers (a list of them in a config is a SequentialLR) or a metric
 OTHER_SCHEDULERS = {"LRScheduler", "LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler"}

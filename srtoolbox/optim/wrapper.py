@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, SequentialLR
 
-from srtoolbox.compat.pytorch import scaler_tensors
+from srtoolbox.compat.pytorch import NormBase, scaler_tensors
 from srtoolbox.errors import ConfigError
+from srtoolbox.logger import LOGGER
 from srtoolbox.optim.nonfinite import SkippedSteps, flag_nonfinite, seed_gradient
+from srtoolbox.optim.optional_classes import averaged_weights, averages_weights
 from srtoolbox.optim.parameters import freeze, nothing_to_train, parameter_groups
 from srtoolbox.registry import OPTIMIZERS, SCHEDULERS, parameters_of
 
@@ -70,7 +72,9 @@ class OptimWrapper:
         self.device_rates: list[Tensor] = []  # of the groups, there
         # gradients over ranks, if DDP does not
         self.average: Callable[[list[Tensor]], None] | None = None
-        self._has_momentum = isinstance(optimizer, torch.optim.SGD) and any(group["momentum"] for group in groups)
+        self._counted: Sequence[str] = getattr(optimizer, "counted", ())  # by the optimizer, in its groups
+        is_sgd = isinstance(optimizer, torch.optim.SGD)
+        self._has_momentum = bool(self._counted) or (is_sgd and any(group["momentum"] for group in groups))
         self.nonfinite_flag: Tensor | None = None  # 1 where this iteration's step is skipped
         self.is_probing = False  # gradients only, no step: to look into a fault
         self._has_stepped = False  # the schedule
@@ -148,12 +152,15 @@ class OptimWrapper:
         if self._scaled:
             with contextlib.suppress(RuntimeError):  # clipping has done it
                 self.scaler.unscale_(self.optimizer)
-        states = [state for state in self.optimizer.state.values() if isinstance(state, dict)]
-        tensors = [*self.parameters, *(v for state in states for v in state.values() if isinstance(v, Tensor))]
-        before = [tensor.detach().clone() for tensor in tensors]
-        self.optimizer.step()
-        for tensor, value in zip(tensors, before, strict=True):
-            tensor.detach().copy_(torch.where(bad > 0, value, tensor.detach()))
+        if not self.has_begun:  # it makes its moments now, and there are none to put back
+            if not bad:
+                self.optimizer.step()
+        else:
+            tensors = [*self.parameters, *self._kept_tensors()]
+            before = [tensor.detach().clone() for tensor in tensors]
+            self.optimizer.step()
+            for tensor, value in zip(tensors, before, strict=True):
+                tensor.detach().copy_(torch.where(bad > 0, value, tensor.detach()))
         if self._scaled:
             self.scaler.update()
 
@@ -213,9 +220,18 @@ class OptimWrapper:
     @property
     def tensors(self) -> list[Tensor]:
         """All tensors of its state: the optimizer's and the scaler's."""
-        states = [state for state in self.optimizer.state.values() if isinstance(state, dict)]
-        own = [value for state in states for value in state.values() if isinstance(value, Tensor)]
-        return own + scaler_tensors(self.scaler)
+        return self._kept_tensors() + scaler_tensors(self.scaler)
+
+    def _kept_tensors(self) -> list[Tensor]:
+        """Return the tensors that the optimizer keeps, also in lists, and in its groups."""
+        tables = [values for values in self.optimizer.state.values() if isinstance(values, dict)]
+        counts = [{key: group.get(key) for key in self._counted} for group in self.optimizer.param_groups]
+        return [tensor for values in (*tables, *counts) for tensor in _tensors_in(values)]
+
+    def averaged(self, values: list[Tensor]) -> list[Tensor]:
+        """Return the weights to use in place of those that train: others, by a schedule-free optimizer."""
+        averages = averaged_weights(self.optimizer)
+        return [averages.get(value, value) for value in values] if averages else values
 
     @property
     def is_recovering(self) -> bool:
@@ -295,6 +311,12 @@ class OptimWrapper:
             return {**saved, "param_groups": groups}
         places = {name: place for place, name in enumerate(names)}
         moments = {place: saved["state"].get(places.get(name)) for place, name in enumerate(self._names)}
+        group_of = {place: group for group in saved["param_groups"] for place in group["params"]}
+        for group in groups:
+            before = [
+                group_of[places[name]] for name in map(self._names.__getitem__, group["params"]) if name in places
+            ]
+            group.update({key: before[0][key] for key in self._counted if before and key in before[0]})
         return {"state": {place: value for place, value in moments.items() if value}, "param_groups": groups}
 
 
@@ -313,11 +335,31 @@ def build_optim(name: str, network: nn.Module, cfg: Mapping[str, Any], *, amp: s
     # see _step
     if _can_fuse(optimizer_cfg, groups.values()) and not (amp == "fp16" and optimizer_cfg.get("momentum")):
         optimizer_cfg["fused"] = True  # one kernel for all tensors, faster on CPU and GPU
-    optimizer = OPTIMIZERS.build(optimizer_cfg, params=list(groups.values()))
+    takes_network = "network" in parameters_of(OPTIMIZERS.get(optimizer_cfg["type"]))
+    given = {"network": network} if takes_network else {}
+    optimizer = OPTIMIZERS.build(optimizer_cfg, params=list(groups.values()), **given)
+    if averages_weights(optimizer_cfg) and any(isinstance(part, NormBase) for part in network.modules()):
+        message = "optim.%s: running statistics of the averaged weights are those seen with the weights that train"
+        LOGGER.warning(message, name)
     scheduler = _build_scheduler(name, optimizer, cfg)
+    names = _group_names(optimizer, list(groups))
     return OptimWrapper(
-        network, optimizer, scheduler=scheduler, amp=amp, clip=cfg.get("clip"), group_names=list(groups), frozen=frozen
+        network, optimizer, scheduler=scheduler, amp=amp, clip=cfg.get("clip"), group_names=names, frozen=frozen
     )
+
+
+def _group_names(optimizer: torch.optim.Optimizer, names: Sequence[str]) -> list[str]:
+    """Return names for the groups of an optimizer, which may have divided the named ones into `parts`."""
+    parts: Sequence[tuple[int, str]] = getattr(optimizer, "parts", None) or [(place, "") for place in range(len(names))]
+    return [".".join(filter(None, (names[place], part))) for place, part in parts]
+
+
+def _tensors_in(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _tensors_in(inner)
 
 
 def learning_rates(optims: Mapping[str, OptimWrapper]) -> dict[str, float]:

@@ -322,7 +322,7 @@ def test_kinds_of_arguments(faults, register, monkeypatch, arguments, fits):
 
 def test_torch_components_take_data_only(faults):
     assert faults(GOOD.replace("lr=1e-3", "lr=1e-3, betas=[0.9, 0.99], weight_decay=0, fused=True")) == []
-    assert set(OPTIMIZERS.injected) == {"params"}
+    assert set(OPTIMIZERS.injected) == {"params", "network"}
     [fault] = faults(GOOD.replace("lr=1e-3", "params=[1]"))
     assert "given 'params' by the toolbox; remove it" in fault
 

@@ -132,13 +132,24 @@ class Slowing(torch.optim.Optimizer):
                 parameter -= parameter.grad * (group["lr"] / state["step"])
 
 
+COUNTING = ("Adan", "Prodigy", "SOAP", "ScheduleFreeAdamW", "ScheduleFreeSGD")
+
+
 @pytest.mark.parametrize(
-    ("kind", "words"), [("NAdam", "operation not permitted"), ("Slowing", "optimizer.state changed")]
+    ("kind", "words"),
+    [
+        ("NAdam", "operation not permitted"),
+        ("Slowing", "optimizer.state changed"),
+        *((kind, "changed)") for kind in COUNTING),
+    ],
 )
 def test_an_optimizer_that_counts_on_the_host_is_taken_by_operators(
     kind: str, words: str, trained: Trained, warnings: pytest.LogCaptureFixture
 ) -> None:
-    trained(f"optim.generator.optimizer={{'type': '{kind}', 'lr': 0.001, '_delete_': True}}")
+    if kind in COUNTING:
+        pytest.importorskip("pytorch_optimizer")
+    schedule = "optim.generator.scheduler=None", "optim.generator.milestones=None"
+    trained(f"optim.generator.optimizer={{'type': '{kind}', 'lr': 0.001, '_delete_': True}}", *schedule)
     (message,) = warnings.messages
     assert words in message
 

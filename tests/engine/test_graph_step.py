@@ -60,6 +60,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "groups": ("optim.generator.param_groups={'conv3': {'lr': 1e-4, 'weight_decay': 0.1}}",),
     "momentum": (MOMENTUM,),
     "not fused": (RPROP,),
+    "Muon": ("optim.generator.optimizer={'type': 'Muon', 'lr': 0.003, 'adamw_lr': 0.001, '_delete_': True}",),
     "SGD": ("optim.generator.optimizer={'type': 'SGD', 'lr': 0.01, '_delete_': True}",),
 }
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 OWN = ("torch", "srtoolbox")
 MOST_VALUES = 1000
 """Values in a container beyond which it is no constant of a capture: each replay would wait for its comparison."""
+GROUP_KEYS = ("params", "lr", "capturable")
+"""What a group of an optimizer has beside its options and counts: the step sees to the last two."""
 _PLAIN = (bool, int, float, str, type(None))
 _TABLES = {key for key, value in vars(nn.Module()).items() if not isinstance(value, _PLAIN)}  # of parameters, hooks ...
 
@@ -163,6 +165,13 @@ class HostState:
         self._parts = {name: vars(parts[name]) for name in unsure if name in parts}
         optims = {f"optim.{name}": vars(optim.optimizer) for name, optim in run.optims.items()}
         self._parts |= {f"{name}.optimizer": optims[name] for name in unsure if name in optims}
+        self._groups = {
+            f"optim.{name}.optimizer.param_groups[{number}]": group
+            for name, optim in run.optims.items()
+            for number, group in enumerate(optim.optimizer.param_groups if f"optim.{name}" in unsure else ())
+        }
+        self._parts |= self._groups
+        self._keys = {name: set(group) for name, group in self._groups.items()}
         self._random = self._random_states()
         self._attributes = self._all_attributes()
 
@@ -178,6 +187,9 @@ class HostState:
         """Give attributes that have changed their earlier values; random numbers are `Before`'s."""
         for name, key in self._changed_attributes():
             self._parts[name][key] = self._attributes[name, key].value()
+        for name, group in self._groups.items():
+            for key in group.keys() - self._keys[name]:
+                del group[key]
 
     def _random_states(self) -> list[object]:
         _, keys, *rest = np.random.get_state(legacy=True)
@@ -189,7 +201,8 @@ class HostState:
             (name, key): _Pickled.of(value)
             for name, values in self._parts.items()
             for key, value in values.items()
-            if key not in ("iteration", "param_groups")  # the run counts one, `Constants` has the other
+            # the run counts iterations; groups are parts of their own, whose rates a step has in tensors
+            if key not in (GROUP_KEYS if name in self._groups else ("iteration", "param_groups"))
         }
         return {place: value for place, value in pickled.items() if value is not None}
 
@@ -290,6 +303,6 @@ class Before:
         for name, optim in self._run.optims.items():
             for parameter in optim.optimizer.state.keys() - self._known[name]:
                 del optim.optimizer.state[parameter]
+        self.host.put_back()  # first: a step may have put other tensors in the places of those that have values here
         self._state.put_back(self.values)
-        self.host.put_back()
         set_random_state(self._random, self._run.device)
