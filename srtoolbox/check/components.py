@@ -6,7 +6,7 @@ Hooks that a config does not name, and those it names without a `type`, are the 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from srtoolbox.check.faults import Report, joined
@@ -14,6 +14,7 @@ from srtoolbox.check.schema import Part, Place, advice, described, fits, hints_o
 from srtoolbox.config.overrides import DEFAULT_HOOKS
 from srtoolbox.errors import ConfigError, Fault, RegistryError, SrtoolboxError
 from srtoolbox.interfaces import missing_members
+from srtoolbox.optim.optional_classes import averages_weights
 from srtoolbox.registry import HOOKS, argument_faults, registries
 from srtoolbox.text import did_you_mean
 
@@ -196,7 +197,22 @@ def complete_hooks(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         if is_free and not any(HOOKS.is_kind(cfg, kind) for cfg in entries.values()):
             defaults[name] = {"type": kind, **arguments}
             entries.pop(name, None)
-    return {**defaults, **entries}
+    return {**defaults, **_hooks_of_averages(config, entries.values()), **entries}
+
+
+def _hooks_of_averages(config: Mapping[str, Any], own: Iterable[object]) -> dict[str, Mapping[str, Any]]:
+    """Return a hook for each network that its optimizer averages, if there is none: it keeps a copy."""
+    averages = [cfg for cfg in own if isinstance(cfg, Mapping) and HOOKS.is_kind(cfg, "EMAHook")]
+    have = {cfg.get("network", "generator") for cfg in averages}
+    names = [name for name in averaged_by_optimizers(config) if name not in have]
+    return {f"{name}_average": {"type": "EMAHook", "decay": 0.0, "network": name} for name in names}
+
+
+def averaged_by_optimizers(config: Mapping[str, Any]) -> list[str]:
+    """Return the names of networks whose optimizers are schedule-free."""
+    optim = config.get("optim")
+    cfgs = optim.items() if isinstance(optim, Mapping) else ()
+    return [name for name, cfg in cfgs if isinstance(cfg, Mapping) and averages_weights(cfg.get("optimizer"))]
 
 
 def has_hook(config: Mapping[str, Any], kind: str) -> bool:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from srtoolbox.check.components import Component
+from srtoolbox.check.components import Component, averaged_by_optimizers
 from srtoolbox.check.faults import Report
 from srtoolbox.devices import without_memory
 from srtoolbox.errors import Fault
@@ -210,6 +210,7 @@ def check_networks_of_hooks(report: Report, components: Sequence[Component]) -> 
     names = [path.removeprefix("model.") for path in paths if path.startswith("model.")]
     hooks = [component for component in components if component.kind == "hook"]
     averaged = [_network_of(hook) for hook in hooks if HOOKS.is_kind(hook.cfg, "EMAHook")]
+    averaged += averaged_by_optimizers(report.config)
     possible = [*names, *(f"{name}_ema" for name in averaged if name in names)]
     for hook in hooks if names else ():
         network = _network_of(hook)

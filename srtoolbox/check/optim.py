@@ -13,6 +13,7 @@ from srtoolbox.check.components import has_hook
 from srtoolbox.check.faults import Report, joined, reason_of_failure
 from srtoolbox.check.networks import BuiltNetwork, Networks
 from srtoolbox.interfaces import PAGE
+from srtoolbox.optim.optional_classes import averages_weights
 from srtoolbox.optim.parameters import chooser, entry_fault
 from srtoolbox.registry import OPTIMIZERS, SCHEDULERS, argument_faults
 from srtoolbox.text import did_you_mean
@@ -86,15 +87,23 @@ def _check_schedules(report: Report, path: str, cfg: Mapping[str, Any]) -> None:
     if not report.is_training or not report.is_clean(path):
         return
     optimizer_cfg, schedules = cfg["optimizer"], cfg.get("scheduler") or []
+    if schedules and averages_weights(optimizer_cfg):
+        advice = "its own warmup_steps warm up. Take the schedule out: scheduler=None, milestones=None"
+        message = f"{optimizer_cfg['type']} averages weights instead of lowering the rate, and {advice}"
+        report.add(path, message, key="scheduler")
+        return
     is_list = isinstance(schedules, list | tuple)
     count = max(len(schedules) - 1, 0) if is_list else 0
     if len(cfg.get("milestones") or []) != count:
         needed = f"{len(schedules)} schedules need {count} milestones" if is_list else "no list"
         message = f"milestones say when the next of several schedules begins: {needed}"
         report.add(path, message, key="milestones")
+    own = cfg.get("param_groups") or {}
     if _tried_optimizer(report, f"{path}.optimizer", optimizer_cfg) is None:
         return
-    groups = {"": optimizer_cfg, **(cfg.get("param_groups") or {})}
+    for name, settings in own.items():
+        _tried_optimizer(report, joined(f"{path}.param_groups", name), optimizer_cfg, settings)
+    groups = {"": optimizer_cfg, **own}
     rates = {name: group.get("lr") for name, group in groups.items()}
     still = [name for name, rate in rates.items() if rate == 0 and not isinstance(rate, bool)]
     for index, schedule in enumerate(schedules if is_list else [schedules]):
@@ -113,10 +122,18 @@ def _check_schedules(report: Report, path: str, cfg: Mapping[str, Any]) -> None:
             _check_floor(report, path, place, cfg["optimizer"], schedule, still)
 
 
-def _tried_optimizer(report: Report, path: str, cfg: Mapping[str, Any]) -> torch.optim.Optimizer | None:
-    """Return an optimizer over one parameter, after a step, so that schedules warn of nothing."""
+def _tried_optimizer(
+    report: Report, path: str, cfg: Mapping[str, Any], group: Mapping[str, Any] | None = None
+) -> torch.optim.Optimizer | None:
+    """Return an optimizer over one parameter, after a step, so that schedules warn of nothing.
+
+    With the settings of a `group` over two, of which they hold for the second.
+    """
+    parameters = [nn.Parameter(torch.zeros(1)) for _ in range(1 if group is None else 2)]
+    first, *others = ({"params": [parameter]} for parameter in parameters)
     try:
-        optimizer: object = OPTIMIZERS.build(cfg, params=[nn.Parameter(torch.zeros(1))])
+        given = parameters if group is None else [first, *({**other, **group} for other in others)]
+        optimizer: object = OPTIMIZERS.build(cfg, params=given)
     except Exception as error:
         report.add_failure(path, error)
         return None

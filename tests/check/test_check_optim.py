@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import re
 
@@ -156,3 +157,39 @@ def test_a_test_builds_no_optimizer(faults):
     wrong = GOOD.replace("lr=1e-3", "lr=-1.0")
     assert wrong != GOOD and any("optim.generator.optimizer" in fault for fault in faults(wrong))
     assert faults(wrong + sets, mode="test") == []
+
+
+SCHEDULE = "dict(type='MultiStepLR', milestones=[10], gamma=0.5)"
+
+
+def with_optimizer(kind, **options):
+    return re.sub(
+        r"type='Adam', lr=1e-3", f"type={kind!r}, " + ", ".join(f"{k}={v!r}" for k, v in options.items()), GOOD
+    )
+
+
+def test_a_schedule_beside_an_optimizer_that_needs_none_is_a_fault(faults):
+    pytest.importorskip("pytorch_optimizer")
+    free = with_optimizer("ScheduleFreeAdamW", lr=1e-3)
+    [fault] = faults(free)
+    assert "ScheduleFreeAdamW averages weights instead of lowering the rate, and its own warmup_steps warm up" in fault
+    assert "scheduler=None, milestones=None" in fault and fault.partition(":")[0].isdigit()
+    assert faults(free, "optim.generator.scheduler=None") == []
+    named = "e=dict(type='EvaluateHook', network='generator_ema'), checkpoint=dict("
+    assert faults(free.replace("checkpoint=dict(", named), "optim.generator.scheduler=None") == []
+
+
+@pytest.mark.parametrize("kind", ["Adan", "Prodigy", "SOAP", "ScheduleFreeSGD"])
+def test_without_its_library_an_optimizer_is_a_fault_that_says_what_to_install(faults, monkeypatch, kind):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if "optim" in name else find(name, *rest))
+    [fault] = faults(with_optimizer(kind, lr=1.0), "optim.generator.scheduler=None")
+    assert "pip install 'srtoolbox[optimizers]'" in fault
+    [fault] = faults(with_optimizer(kind, lr=1.0, weigth_decay=0.1), "optim.generator.scheduler=None")
+    assert "Did you mean 'weight_decay'?" in fault
+
+
+def test_what_an_optimizer_refuses_of_a_group_stands_at_its_line(faults):
+    pytest.importorskip("pytorch_optimizer")
+    [fault] = faults(with_optimizer("Prodigy", lr=1.0))
+    assert "11: optim.generator.param_groups.conv3: " in fault and "no group has an lr of its own" in fault

@@ -25,7 +25,8 @@ class EMAHook(Hook):
     """Keep `ema = decay * ema + (1 - decay) * weights` of one network and of its buffers.
 
     Whole numbers and booleans (indices, masks, counters) are copied, and so is a buffer that has
-    just appeared or changed its shape. Evaluation and `load_network` use the average.
+    just appeared or changed its shape. Evaluation and `load_network` use the average. Under a
+    schedule-free optimizer the weights are those that it averages; a decay of 0 keeps just them.
 
     Args:
         decay: share of the old average kept at each iteration, in [0, 1).
@@ -51,7 +52,9 @@ class EMAHook(Hook):
         source = run.networks[self.network]
         if self._pairs is None or not self._pairs.hold(source):
             self._pairs = _Pairs(self.average, source)
-        foreach_lerp_(self._pairs.averages, self._pairs.values, 1 - self.decay)
+        optim = getattr(run, "optims", {}).get(self.network)  # a schedule-free one averages itself
+        values = self._pairs.values if optim is None else optim.averaged(self._pairs.values)
+        foreach_lerp_(self._pairs.averages, values, 1 - self.decay)
         if self._pairs.copies:
             foreach_copy_(self._pairs.copies, self._pairs.originals)
 
