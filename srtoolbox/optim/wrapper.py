@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler, SequentialLR
 from srtoolbox.compat.pytorch import NormBase, scaler_tensors
 from srtoolbox.errors import ConfigError
 from srtoolbox.logger import LOGGER
+from srtoolbox.optim.muon import Muon
 from srtoolbox.optim.nonfinite import SkippedSteps, flag_nonfinite, seed_gradient
 from srtoolbox.optim.optional_classes import averaged_weights, averages_weights
 from srtoolbox.optim.parameters import freeze, nothing_to_train, parameter_groups
@@ -73,8 +74,8 @@ class OptimWrapper:
         # gradients over ranks, if DDP does not
         self.average: Callable[[list[Tensor]], None] | None = None
         self._counted: Sequence[str] = getattr(optimizer, "counted", ())  # by the optimizer, in its groups
-        is_sgd = isinstance(optimizer, torch.optim.SGD)
-        self._has_momentum = bool(self._counted) or (is_sgd and any(group["momentum"] for group in groups))
+        is_sgd = isinstance(optimizer, torch.optim.SGD) and any(group["momentum"] for group in groups)
+        self._has_momentum = is_sgd or isinstance(optimizer, Muon)
         self.nonfinite_flag: Tensor | None = None  # 1 where this iteration's step is skipped
         self.is_probing = False  # gradients only, no step: to look into a fault
         self._has_stepped = False  # the schedule
@@ -139,6 +140,11 @@ class OptimWrapper:
         self.nonfinite_flag = bad
         if not self.is_on_device:
             self.skipped_steps.record(bad, wait=self.is_synchronous)
+
+    @property
+    def counts_on_host(self) -> bool:
+        """True for an optimizer that says so: no graph holds its steps."""
+        return bool(self._counted)
 
     @property
     def has_begun(self) -> bool:

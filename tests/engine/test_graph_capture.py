@@ -132,6 +132,35 @@ class Slowing(torch.optim.Optimizer):
                 parameter -= parameter.grad * (group["lr"] / state["step"])
 
 
+@OPTIMIZERS.register
+class Grouping(Slowing):
+    """Counts its steps in its group."""
+
+    def __init__(self, params: Any, lr: float = 1e-2) -> None:
+        torch.optim.Optimizer.__init__(self, params, {"lr": lr, "count": 0})
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            group["count"] += 1
+            for parameter in group["params"]:
+                parameter -= parameter.grad * (group["lr"] / group["count"])
+
+
+@OPTIMIZERS.register
+class Replacing(Slowing):
+    """Keeps tensors in lists, which it changes in place, and then others in their places."""
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                kept = self.state[parameter].setdefault("kept", [torch.zeros_like(parameter)])
+                kept[0] += parameter.grad
+                kept[0] = kept[0] * 0.9
+                parameter -= kept[0] * group["lr"]
+
+
 COUNTING = ("Adan", "Prodigy", "SOAP", "ScheduleFreeAdamW", "ScheduleFreeSGD")
 
 
@@ -140,7 +169,9 @@ COUNTING = ("Adan", "Prodigy", "SOAP", "ScheduleFreeAdamW", "ScheduleFreeSGD")
     [
         ("NAdam", "operation not permitted"),
         ("Slowing", "optimizer.state changed"),
-        *((kind, "changed)") for kind in COUNTING),
+        ("Grouping", "optimizer.param_groups[0].count changed"),
+        ("Replacing", "optimizer.state changed"),
+        *((kind, f"{kind} counts its steps on the host") for kind in COUNTING),
     ],
 )
 def test_an_optimizer_that_counts_on_the_host_is_taken_by_operators(

@@ -63,3 +63,13 @@ def test_fp16_recovers_from_a_scale_far_too_high(network: nn.Module) -> None:
         assert optim.skipped_steps.in_a_row < 10 or optim.is_recovering
     optim.skipped_steps.settle()
     assert optim.skipped_steps.total > 10 and optim.skipped_steps.in_a_row == 0
+
+
+@pytest.mark.parametrize("optimizer", [{"type": "SGD", "lr": 0.1, "momentum": 0.9, "foreach": True}, {"type": "Muon"}])
+def test_a_bad_first_step_on_the_device_makes_no_momentum(optimizer: dict, network: nn.Sequential) -> None:
+    optim = build_optim("generator", network, {"optimizer": optimizer})
+    with optim.on_device():
+        step(optim, network, 0, factor=math.nan)
+        assert not optim.optimizer.state
+        step(optim, network, 1)
+    assert all(bool(weight.isfinite().all()) for weight in [*network.parameters(), *optim.tensors])
