@@ -74,15 +74,11 @@ def measure(network: nn.Module, shape: Sequence[int], device: torch.device, runs
     network = network.eval().to(device)
     x = torch.rand(*shape, generator=torch.Generator().manual_seed(0)).to(device)
     with torch.no_grad():
-        with FlopCounterMode(display=False, custom_mapping={attention_on_cpu: _attention_flops}) as counter:
-            output = network(x)
-        size = tuple(output.shape)
-        del output
+        flops, size = count_flops(network, x)
         peak = _cuda_peak(network, x) if device.type == "cuda" else peak_bytes(lambda: network(x))
         peak += _resident(network, x)
         times = [_timed(lambda: network(x), device) for _ in range(runs)]
     parameters = [(each.numel(), each.requires_grad) for each in network.parameters()]
-    flops = counter.get_total_flops()
     return Cost(
         parameters=sum(count for count, _ in parameters),
         trainable=sum(count for count, trainable in parameters if trainable),
@@ -94,6 +90,14 @@ def measure(network: nn.Module, shape: Sequence[int], device: torch.device, runs
         input=tuple(shape),
         output=size,
     )
+
+
+@torch.no_grad()
+def count_flops(network: nn.Module, x: Tensor) -> tuple[int, tuple[int, ...]]:
+    """Return the FLOPs of one pass and the size of its result; on the meta device nothing is computed."""
+    with FlopCounterMode(display=False, custom_mapping={attention_on_cpu: _attention_flops}) as counter:
+        output = network(x)
+    return counter.get_total_flops(), tuple(output.shape)
 
 
 def _timed(run: Callable[[], object], device: torch.device) -> float:
