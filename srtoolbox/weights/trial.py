@@ -13,32 +13,18 @@ import itertools
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import skimage
-import torch
 from torch import Tensor, nn
 
-from srtoolbox.devices import to_exact, without_memory
-from srtoolbox.image import read_image, rgb_to_ycbcr, to_tensor
-from srtoolbox.inference.restore import evaluation, restore
-from srtoolbox.interfaces import facts_of
+from srtoolbox.devices import without_drawing
+from srtoolbox.interfaces import facts_of, fuse_branches
 from srtoolbox.registry import NETWORKS
-from srtoolbox.resize import imresize
+from srtoolbox.weights.contest import Candidate, Config, Contest, Result, Score, best_of, sample_for, score_on
 
-Config = dict[str, Any]
-
-REVISION = 3  # counts changes of what is tried and how, for verdicts that are kept
+REVISION = 4  # counts changes of what is tried and how, for verdicts that are kept
 # dB of agreement: from the first on nothing is said, below the second the file is refused
 SOUND, REFUSED = 25.0, 20.0  # docs/other_weights.md has the table that they come from
-# dB by which another candidate must be better than the one assumed; within ALIKE two are equal
-CLEAR_GAIN, CLEAR_MATCH, ALIKE = 0.2, 3.0, 0.2
-
-_PHOTOGRAPH = Path(skimage.__file__).parent / "data" / "coffee.png"
-# a part with strong colours: there it shows where red and blue are mixed up
-_TOP, _LEFT, _SIDE, _LARGEST_INPUT = 0, 120, 160, 64
-_LARGE, _SIDE_OF_LARGE = 4_000_000, 96  # parameters of networks that would take seconds for it
 _DIV2K = [0.4488, 0.4371, 0.4040]
 
 # what networks are fed with elsewhere, as arguments of Adapter
@@ -61,13 +47,6 @@ LAST: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-class Score(NamedTuple):
-    """The figures of what a network made of the photograph."""
-
-    gain: float  # PSNR above bicubic interpolation's, dB; -inf at scale 1, which has no other
-    match: float  # PSNR of the result, shrunk back, against the input, dB
-
-
 @dataclass(frozen=True)
 class Trial:
     """The outcome for all candidates."""
@@ -78,35 +57,34 @@ class Trial:
     count: int
 
 
-def try_on_photograph(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Trial:
+def try_on_photograph(
+    config: Mapping[str, Any], tensors: Mapping[str, Tensor], network: nn.Module | None = None
+) -> Trial:
     """Find the network that was trained, among all that have these tensors.
 
     Args:
         config: the network to begin with, which stays unless another one is clearly better.
         tensors: its state_dict.
+        network: that network with these tensors, where it is built already: no other is tried.
     """
-    networks = list(_own_candidates(config, tensors))
-    colour, sample = facts_of(networks[0][1]).colour, _sample(networks[0][1])
-    results = [(candidate, _score(network, sample)) for candidate, network in networks]
-    assumed, count = results[0][1], len(results)
+    own = [(dict(config), network)] if network is not None else list(_own_candidates(config, tensors))
+    colour, is_settled = facts_of(own[0][1]).colour, network is not None or _says_how_it_is_fed(config)
 
-    def score_adapters(conventions: Collection[Mapping[str, Any]]) -> list[tuple[Config, Score]]:
-        scores = []
-        for (candidate, network), way in itertools.product(networks, conventions):
-            scale = facts_of(network).scale
-            adapted = {"type": "Adapter", "scale": scale, "network": candidate, **way}
-            with without_memory():
-                adapter = NETWORKS.build(adapted)
-            adapter.network = network
-            scores.append((adapted, _score(adapter, sample)))
-        return scores
+    def adapters(conventions: Collection[Mapping[str, Any]]) -> list[Candidate]:
+        pairs = itertools.product(own, conventions)
+        return [(_adapted(config, network, way), fed(network, way)) for (config, network), way in pairs]
 
-    if not _says_how_it_is_fed(config):
-        if _best(results) is not results[0] or not _is_convincing(assumed):
-            results += score_adapters(_ways(colour))
-        late = score_adapters(_last_ways(convention_of(_best(results)[0]), colour))
-        count, results = len(results) + len(late), [_best(results), *late]
-    return Trial(*_best(results), assumed, count)
+    contest = Contest(own, ways=0 if is_settled else len(_ways(colour)) + len(LAST[colour]))
+    contest.enter(own)
+    assumed = contest.results[0]
+    if not is_settled:
+        if contest.best() is not assumed or not _is_convincing(assumed[1]):
+            contest.enter(adapters(_ways(colour)))
+        late = adapters(_last_ways(convention_of(contest.best()[0]), colour))
+        contest.results = [contest.best()]
+        contest.enter(late)
+        contest.close()
+    return Trial(*contest.best(), assumed[1], contest.count)
 
 
 def _says_how_it_is_fed(config: Mapping[str, Any]) -> bool:
@@ -120,19 +98,22 @@ def try_ways(network: nn.Module) -> Trial:
     Returns:
         the outcome, whose config is that of an `Adapter` around any network.
     """
-    colour, sample = facts_of(network).colour, _sample(network)
+    colour, sample = facts_of(network).colour, sample_for(network)
 
-    def score(way: Mapping[str, Any]) -> tuple[Config, Score]:
-        return dict(way), _score(fed(network, way), sample)
+    def score(way: Mapping[str, Any]) -> Result:
+        return dict(way), score_on(fed(network, way), sample)
 
     results = [score({})]
     assumed = results[0][1]
     if not _is_convincing(assumed):
         results += map(score, _ways(colour))
-    late = [score(way) for way in _last_ways(_best(results)[0], colour)]
-    way, best = _best([_best(results), *late])
-    config = {"type": "Adapter", "scale": facts_of(network).scale, "network": {"type": "Bicubic"}, **way}
-    return Trial(config, best, assumed, len(results) + len(late))
+    late = [score(way) for way in _last_ways(best_of(results)[0], colour)]
+    way, best = best_of([best_of(results), *late])
+    return Trial(_adapted({"type": "Bicubic"}, network, way), best, assumed, len(results) + len(late))
+
+
+def _adapted(config: Config, network: nn.Module, way: Mapping[str, Any]) -> Config:
+    return {"type": "Adapter", "scale": facts_of(network).scale, "network": config, **way}
 
 
 def fed(network: nn.Module, way: Mapping[str, Any]) -> nn.Module:
@@ -186,8 +167,12 @@ def innermost(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return innermost(inner) if isinstance(inner, Mapping) else config
 
 
-def _own_candidates(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Iterator[tuple[Config, nn.Module]]:
-    """Yield the config's network, then those with other values of its hidden arguments."""
+def _own_candidates(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Iterator[Candidate]:
+    """Yield the config's network, then those with other values of its hidden arguments.
+
+    All have the same tensors, and so the memory of one.
+    """
+    shared: dict[str, Tensor] = {}
     values = {}
     for key, options in _hidden(config["type"]).items():
         first = config.get(key, options[0])
@@ -195,8 +180,12 @@ def _own_candidates(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) ->
     for number, combination in enumerate(itertools.product(*values.values())):
         changes = zip(values, combination, strict=True) if number else ()
         candidate = {**config, **dict(changes)}
-        network = NETWORKS.build(candidate)
-        network.load_state_dict(tensors)
+        with without_drawing():
+            network = NETWORKS.build(candidate)
+        if not shared:
+            shared = {key: tensors[key].to(value.dtype) for key, value in network.state_dict().items()}
+        network.load_state_dict(shared, assign=True)
+        fuse_branches(network)  # computed once
         yield candidate, network
 
 
@@ -215,50 +204,3 @@ def convention_of(config: Mapping[str, Any]) -> dict[str, Any]:
     if config["type"] != "Adapter":
         return {}
     return {key: value for key, value in config.items() if key not in ("type", "scale", "network")}
-
-
-def _sample(network: nn.Module) -> tuple[Tensor, Tensor, float]:
-    """Return (GT, LQ as RGB, PSNR of bicubic interpolation): a crop, reduced in 8 bits."""
-    scale, colour = facts_of(network).scale, facts_of(network).colour
-    is_large = sum(parameter.numel() for parameter in network.parameters()) > _LARGE
-    side = min((_SIDE_OF_LARGE if is_large else _SIDE) // scale, _LARGEST_INPUT) * scale
-    image = read_image(_PHOTOGRAPH)[_TOP : _TOP + side, _LEFT : _LEFT + side]
-    lq = to_tensor(imresize(image, 1 / scale) if scale > 1 else image)
-    gt = _channels(to_tensor(image), colour)
-    if scale == 1:
-        return gt, lq, math.inf
-    return gt, lq, _psnr(imresize(_channels(lq, colour), scale), gt)
-
-
-def _channels(rgb: Tensor, colour: str) -> Tensor:
-    """Return the channels that a network of this colour gives."""
-    return rgb_to_ycbcr(rgb)[:, :1] if colour == "y" else rgb
-
-
-def _score(network: nn.Module, sample: tuple[Tensor, Tensor, float]) -> Score:
-    gt, lq, bicubic = sample
-    with evaluation(network), torch.inference_mode():
-        sr = restore(network, lq).output.float().clamp(0, 1)
-    size = (lq.shape[-2], lq.shape[-1])
-    back = sr if sr.shape[-2:] == size else imresize(sr, size=size)
-    truth = _channels(lq, facts_of(network).colour)
-    return Score(_psnr(sr, gt) - bicubic, _psnr(back, truth))
-
-
-def _psnr(image: Tensor, target: Tensor) -> float:
-    """Return dB for values in [0, 1]; -inf where something is not finite, at most 99."""
-    error = float(to_exact((image - target).square()).mean(dtype=torch.float64))
-    return min(-10 * math.log10(max(error, 1e-12)), 99.0) if math.isfinite(error) else -math.inf
-
-
-def _best(results: Sequence[tuple[Config, Score]]) -> tuple[Config, Score]:
-    """Return the first candidate, or where another is clearly better, the best.
-
-    Of two that are alike the earlier one is taken.
-    """
-    by_gain = max(score.gain for _, score in results) > 0
-    values = [score.gain if by_gain else score.match for _, score in results]
-    if values[0] >= max(values) - (CLEAR_GAIN if by_gain else CLEAR_MATCH):
-        return results[0]
-    alike = [value >= max(values) - ALIKE for value in values]
-    return results[alike.index(True)]

@@ -20,10 +20,12 @@ from srtoolbox.errors import CheckpointError
 from srtoolbox.image import rgb_to_ycbcr, to_tensor
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize
+from srtoolbox.weights import contest
 from srtoolbox.weights import plausibility as guarding
+from srtoolbox.weights.contest import Score
 from srtoolbox.weights.load import load_network, read_network
 from srtoolbox.weights.plausibility import cache_folder
-from srtoolbox.weights.trial import Score, Trial, describe, try_on_photograph
+from srtoolbox.weights.trial import Trial, _own_candidates, describe, try_on_photograph
 from tests.weights.fitted import fitted_espcn
 
 RELU = {"type": "ESPCN", "scale": 3, "kernels": [5, 3, 3], "channels": [24, 16], "activation": "relu"}
@@ -155,6 +157,47 @@ def test_the_range_is_settled_in_the_right_order_of_channels() -> None:
     assert describe(try_on_photograph(assumed, state).config) == ["activation='relu'", "BGR"]
 
 
+@pytest.mark.parametrize("name", ["BGR", "mean", *(pytest.param(n, marks=pytest.mark.slow) for n in ("255", "YCbCr"))])
+def test_candidates_that_cost_much_are_compared_on_a_part_first(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outcome is that of all on the whole; few come there."""
+    config, enter, train, convention = CONVENTIONS[name]
+    state = fitted_espcn(config, enter, train)
+    on_all = try_on_photograph(config, state)
+    sides = sides_tried(monkeypatch)
+    few = try_on_photograph(config, state)
+    assert (few.config, few.score, few.assumed) == (on_all.config, on_all.score, on_all.assumed)
+    assert convention.items() <= few.config.items()
+    assert sides.count(12) == few.count and len(sides) - few.count <= 8
+
+
+def sides_tried(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sides of all images that networks are given from here on; all networks cost much."""
+    sides, score_on = [], contest.score_on
+    monkeypatch.setattr(contest, "AFFORDABLE", 0)
+    monkeypatch.setattr(contest, "AFFORDABLE_PART", 0)
+    monkeypatch.setattr(contest, "score_on", lambda *given: sides.append(given[1].lq.shape[-1]) or score_on(*given))
+    return sides
+
+
+def test_a_large_network_that_fits_nothing_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two images at most of the size that others are tried on: of the one assumed, and of the best on a part."""
+    config = {"type": "EDSR", "scale": 4, "num_features": 16, "num_blocks": 1}
+    torch.manual_seed(0)
+    state = {key: 2 * value for key, value in NETWORKS.build(config).state_dict().items()}
+    sides = sides_tried(monkeypatch)
+    trial = try_on_photograph(config, state)
+    assert trial.score.match < contest.HOPELESS and trial.count >= 18
+    assert [side for side in sides if side > 12] in ([40], [40, 40]) and len(sides) >= trial.count
+
+
+def test_candidates_share_the_memory_of_one() -> None:
+    state = {key: value.half() for key, value in NETWORKS.build(RGB).state_dict().items()}
+    networks = [network for _, network in _own_candidates(RGB, state)]
+    places = [{parameter.data_ptr() for parameter in network.parameters()} for network in networks]
+    assert len(networks) == 4 and all(place == places[0] for place in places)
+    assert {parameter.dtype for network in networks for parameter in network.parameters()} == {torch.float32}
+
+
 @pytest.mark.parametrize("name", ["network", "model"])
 def test_a_plugins_network_that_holds_another_keeps_its_names(name: str, tmp_path: Path) -> None:
     """They begin as wrappers' do, which are taken off other files."""
@@ -221,7 +264,7 @@ def test_between_sound_and_refused_a_sentence_warns(
     match: float, outcome: str, relu_file: Path, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
     score = Score(-9.0, match)
-    monkeypatch.setattr(guarding, "try_on_photograph", lambda config, _: Trial(config, score, score, 1))
+    monkeypatch.setattr(guarding, "try_on_photograph", lambda config, *_: Trial(config, score, score, 1))
     if outcome == "refused":
         told = f"agrees with it to {match:.1f} dB" if math.isfinite(match) else "is not finite"
         with pytest.raises(CheckpointError, match=f"{told}, where sound files reach 30"):

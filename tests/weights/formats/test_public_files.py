@@ -21,9 +21,11 @@ from srtoolbox.errors import CheckpointError
 from srtoolbox.image import rgb_to_y, to_tensor
 from srtoolbox.interfaces import facts_of
 from srtoolbox.registry import DATASETS, NETWORKS
+from srtoolbox.weights import contest
+from srtoolbox.weights.contest import sample_for, score_on
 from srtoolbox.weights.load import load_network, read_network
 from srtoolbox.weights.state_dicts import state_for
-from srtoolbox.weights.trial import CONVENTIONS, LAST, RGB_CONVENTIONS, _sample, _score
+from srtoolbox.weights.trial import CONVENTIONS, LAST, RGB_CONVENTIONS, try_on_photograph
 from tests.models.networks.test_public_weights import built
 from tests.weights.formats.public_files import COMPACT, FSRCNN, IMDN, SAFMNPP, SRGAN, VDSR
 
@@ -140,9 +142,27 @@ def test_the_table_of_trials_is_true(
         config = {**config, key: ast.literal_eval(value)}
     network = NETWORKS.build(config)
     network.load_state_dict(state_for(config, file.tensors))
-    score = _score(network, _sample(network))
+    score = score_on(network, sample_for(network))
     assert score.match == pytest.approx(float(match), abs=0.6)
     assert score.gain == (pytest.approx(float(gain), abs=0.06) if gain.strip() else -math.inf)
+
+
+@pytest.mark.parametrize(("owner", "scale"), {row[0]: row[1] for row in reversed(ROWS) if row[1] != "1"}.items())
+def test_a_part_of_the_photograph_leads_to_the_same_network(
+    weights_root: Path, owner: str, scale: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of networks that cost much: from each of a network's hidden arguments."""
+    file = read_network(weights_root / OWNERS[owner], scale=int(scale), trial=False, quiet=True)
+    hidden = getattr(NETWORKS.get(file.config["type"]), "hidden_arguments", {})
+    for key, values in {"scale": [int(scale)], **hidden}.items():
+        for value in values:
+            config = {**file.config, key: value}
+            with monkeypatch.context() as patch:
+                on_all = try_on_photograph(config, file.tensors)
+                patch.setattr(contest, "AFFORDABLE", 0)
+                patch.setattr(contest, "AFFORDABLE_PART", 0)
+                few = try_on_photograph(config, file.tensors)
+                assert (few.config, few.score) == (on_all.config, on_all.score)
 
 
 def test_the_table_of_trials_was_found() -> None:
