@@ -13,9 +13,9 @@ from torch import Tensor
 from srtoolbox.errors import CheckpointError
 from srtoolbox.models.networks.spandrel import (
     INSTALL,
+    Spandrel,
     architectures,
     describe_tensors,
-    facts_by,
     is_installed,
     open_state,
     release,
@@ -32,6 +32,8 @@ REFUSED = {
     MASKS: "fills holes of an image, for which it needs a mask; programs for inpainting ask for one",
 }
 """What is not opened, and why."""
+MOST_DISTANCES, FARTHEST, LONGEST = 10_000, 100.0, 100_000
+"""Of windows: places in a table of distances, and pixels; and the longest side of an empty tensor."""
 INTENDED = ("low light", "dehazing", "colour", "deblurring")
 """What changes an image by intent, so that a trial on a photograph says nothing."""
 
@@ -113,6 +115,7 @@ class Opened(NamedTuple):
     tensors: dict[str, Tensor]  # its state_dict
     words: list[str]  # ['HAT', 'x4', 'medium', 'opened by spandrel 0.4.2']
     is_tried: bool  # a photograph tells whether it is what it seems
+    network: Spandrel  # with these tensors
 
 
 def family_of(tensors: Mapping[str, Tensor]) -> Family | None:
@@ -143,10 +146,14 @@ def open_by_spandrel(tensors: Mapping[str, Tensor], source: str) -> Opened | Non
         source: the file, for messages.
 
     Raises:
-        CheckpointError: it knows the architecture, and cannot open it, or needs a mask or a face.
+        CheckpointError: it knows the architecture, and cannot open it, or needs a mask or a face,
+            or would take all memory for it.
     """
     if not is_installed():
         return None
+    excess = next((key for key, value in tensors.items() if _claims_too_much(key, value)), None)
+    if excess is not None:
+        raise CheckpointError(f"{source}: {excess} is of windows that are larger than any")
     state = {
         key: value.detach().float() if value.is_floating_point() else value.detach() for key, value in tensors.items()
     }
@@ -156,6 +163,15 @@ def open_by_spandrel(tensors: Mapping[str, Tensor], source: str) -> Opened | Non
             if _is_detected(support.detect, names):
                 return _opened(support.architecture, names, source)
     return None
+
+
+def _claims_too_much(name: str, tensor: Tensor) -> bool:
+    """True for a tensor by which spandrel makes tables that take all memory."""
+    if 0 in tensor.shape:
+        return max(tensor.shape) > LONGEST
+    if name.endswith("relative_position_bias_table"):
+        return tensor.dim() > 0 and len(tensor) > MOST_DISTANCES
+    return name.endswith("rpe_biases") and float(tensor.abs().max()) > FARTHEST
 
 
 def _is_detected(detect: Any, names: Mapping[str, Tensor]) -> bool:  # noqa: ANN401 - of spandrel
@@ -172,18 +188,17 @@ def _opened(architecture: Architecture, state: Mapping[str, Tensor], source: str
         if descriptor.purpose in ("FaceSR", "Inpainting"):
             why = REFUSED[FACES if descriptor.purpose == "FaceSR" else MASKS]
             raise CheckpointError(f"{source}: {name}, which {why}")
-        facts = facts_by(descriptor)
+        network = Spandrel.of(descriptor)
     except CheckpointError:
         raise
     except Exception as error:  # it may raise anything at tensors that are not as it thinks
         reason = first_line(error).removesuffix(":") or type(error).__name__
         raise CheckpointError(f"{source}: looks like {name}, but spandrel cannot open it ({reason})") from error
-    config = {"type": "Spandrel", "scale": facts.scale, "colour": facts.colour, "architecture": architecture.id}
-    own = {f"network.{key}": value for key, value in descriptor.model.state_dict().items()}
-    words = [name, f"x{facts.scale}", *descriptor.tags, *(["luma"] if facts.colour == "y" else [])]
+    config = {"type": "Spandrel", "scale": network.scale, "colour": network.colour, "architecture": architecture.id}
+    words = [name, f"x{network.scale}", *descriptor.tags, *(["luma"] if network.colour == "y" else [])]
     does = {family.architecture: family.does for family in FAMILIES}.get(architecture.id)
-    is_tried = does not in INTENDED and facts.in_channels == descriptor.input_channels
+    is_tried = does not in INTENDED and not network.colours_gray
     if does in INTENDED:
         words.append(f"for {does}")
     words.append(f"opened by spandrel {release()}")
-    return Opened({**config, "tensors": describe_tensors(state)}, own, words, is_tried)
+    return Opened({**config, "tensors": describe_tensors(state)}, network.state_dict(), words, is_tried, network)

@@ -33,6 +33,8 @@ class NetworkFile(NamedTuple):
     tensors: dict[str, Tensor]  # its state_dict
     run_config: dict[str, Any]  # of its run; another project's has `model.generator` alone
     source: str  # the file's path
+    network: nn.Module | None = None
+    """The network with its tensors, where it is built already; a change of one changes the other."""
 
 
 def read_network(
@@ -78,7 +80,7 @@ def read_network(
         for warning in foreign.warnings:
             LOGGER.warning("%s %s", name, warning)
     run_config = {"model": {"generator": foreign.config}}
-    return NetworkFile(foreign.config, foreign.tensors, run_config, source)
+    return NetworkFile(foreign.config, foreign.tensors, run_config, source, foreign.network)
 
 
 def declared_network(path: str | Path) -> dict[str, Any] | None:
@@ -203,7 +205,9 @@ def load_network(
     if is_onnx(path):
         return load_onnx(path, scale=scale, trial=trial, device=str(device))
     file = read_network(path, config=config, weights=weights, scale=scale, trial=trial)
-    return build_network(file, device)
+    if file.network is None:
+        return build_network(file, device)
+    return file.network.requires_grad_(False).eval().to(device)
 
 
 def weights_in(

@@ -93,7 +93,7 @@ def examine_ways(source: str, title: str, network: nn.Module) -> dict[str, Any]:
 
 def take_outcome(assumed: ForeignNetwork, trial: Trial) -> ForeignNetwork:
     """Return the best network in place of the one assumed, the trial's outcome in its sentence."""
-    is_other = trial.config != json.loads(json.dumps(assumed.config))
+    is_other = not _is_of(trial, assumed)
     config = trial.config if is_other else assumed.config
     sentence = assumed.sentence
     if sentence:
@@ -102,8 +102,15 @@ def take_outcome(assumed: ForeignNetwork, trial: Trial) -> ForeignNetwork:
         if is_other:
             before = f"{_way(assumed.config)}: {_figures(trial.assumed)}"
             sentence += f"; not as assumed at first, {before}"
+    if not is_other:
+        return assumed._replace(sentence=sentence)
     tensors = state_for(config, assumed.tensors) or assumed.tensors
-    return assumed._replace(config=config, tensors=tensors, sentence=sentence)
+    return assumed._replace(config=config, tensors=tensors, sentence=sentence, network=None)
+
+
+def _is_of(trial: Trial, assumed: ForeignNetwork) -> bool:
+    """True if a trial is of the network assumed, not of another one with its tensors."""
+    return trial.config == json.loads(json.dumps(assumed.config))
 
 
 def trial_of(source: str, assumed: ForeignNetwork, weights: str) -> Trial | str:
@@ -118,11 +125,11 @@ def trial_of(source: str, assumed: ForeignNetwork, weights: str) -> Trial | str:
         question = json.dumps([REVISION, sha256(source), weights, assumed.config], sort_keys=True)
         key = hashlib.sha256(question.encode()).hexdigest()
         trial = _recall(key) if is_ours else None
-        if trial is not None and state_for(trial.config, assumed.tensors) is not None:
+        if trial is not None and (_is_of(trial, assumed) or state_for(trial.config, assumed.tensors) is not None):
             return trial
         # a run that starts from these weights draws as if there were no trial
         with torch.random.fork_rng(devices=[]):
-            trial = try_on_photograph(assumed.config, assumed.tensors)
+            trial = try_on_photograph(assumed.config, assumed.tensors, assumed.network)
         trial = replace(trial, config=json.loads(json.dumps(trial.config)))  # as from the cache
         if is_ours:
             _keep(key, trial)

@@ -9,14 +9,26 @@ from pathlib import PurePath
 from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from srtoolbox.devices import without_memory
 from srtoolbox.errors import CheckpointError, ConfigError
 from srtoolbox.registry import NETWORKS
 from srtoolbox.text import counted
 from srtoolbox.weights.by_spandrel import advice_to_install, family_of, open_by_spandrel, refuse
-from srtoolbox.weights.formats import REMARK, Arguments, Layout, Misfit, State, Unsure, families, fits, rename, without
+from srtoolbox.weights.formats import (
+    REMARK,
+    Arguments,
+    Layout,
+    Misfit,
+    State,
+    TooLarge,
+    Unsure,
+    families,
+    fits,
+    rename,
+    without,
+)
 from srtoolbox.weights.state_dicts import differences, group_keys
 
 WeightsChoice = Literal["ema", "raw"]
@@ -116,6 +128,8 @@ class ForeignNetwork(NamedTuple):
     warnings: tuple[str, ...] = ()  # they go on after the file's name
     is_tried: bool = True
     """False: it changes images by intent, and a trial on a photograph says nothing."""
+    network: nn.Module | None = None
+    """The network with its tensors, where it is built already; a change of one changes the other."""
 
 
 def recognise(
@@ -140,6 +154,8 @@ def recognise(
             continue
         try:
             return _as_ours(layout, contents, source, scale)
+        except TooLarge as excess:
+            raise CheckpointError(f"{source}: looks like {layout}, but {excess}") from None
         except Misfit as misfit:
             reasons[f"looks like {layout}, but {misfit}"] = None
         except Unsure as unsure:
@@ -168,7 +184,7 @@ def _elsewhere(contents: Contents, source: str, scale: int | None, fault: str) -
     if scale not in (None, opened.config["scale"]):
         raise CheckpointError(f"{source}: {opened.words[0]} that upscales x{opened.config['scale']}, not x{scale}")
     sentence = ", ".join([*opened.words, *(["EMA weights"] if contents.averaged else [])])
-    return ForeignNetwork(opened.config, opened.tensors, sentence, is_tried=opened.is_tried)
+    return ForeignNetwork(opened.config, opened.tensors, sentence, is_tried=opened.is_tried, network=opened.network)
 
 
 def our_names(state: State) -> State | None:

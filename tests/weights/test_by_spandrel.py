@@ -24,7 +24,7 @@ from srtoolbox.registry import NETWORKS
 from srtoolbox.weights import by_spandrel
 from srtoolbox.weights.by_spandrel import FAMILIES, Opened, family_of, open_by_spandrel
 from srtoolbox.weights.by_spandrel import REFUSED as REASONS
-from srtoolbox.weights.load import load_network
+from srtoolbox.weights.load import load_network, read_network
 from srtoolbox.weights.recognise import LAYOUTS, find_weights, recognise
 from tests.weights.spandrel_files import EXTRA, REFUSED, SMALL, Small, made
 
@@ -159,6 +159,36 @@ def test_a_file_is_upscaled_exported_and_written_back(
         again = load_network(tmp_path / name)
         assert all(torch.equal(value, network.state_dict()[key]) for key, value in again.state_dict().items())
     assert torch.load(tmp_path / "plain.pth").keys() == nafnet.keys()
+
+
+def test_a_file_is_opened_once(nafnet: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be it tried or its verdict known: building the large ones takes seconds, and memory."""
+    monkeypatch.setenv("SRTOOLBOX_CACHE", str(tmp_path))
+    torch.save(nafnet, tmp_path / "net.pth")
+    kind, opened = type(architectures()["NAFNet"].architecture), []
+    load = kind.load
+    monkeypatch.setattr(kind, "load", lambda *given: opened.append(1) or load(*given))
+    first, again = (load_network(tmp_path / "net.pth") for _ in range(2))
+    assert len(opened) == 2 and (tmp_path / "trials").exists()
+    built = NETWORKS.build(read_network(tmp_path / "net.pth", quiet=True).config).eval()
+    built.load_state_dict(first.state_dict())
+    lq = torch.rand(1, 3, 16, 24)
+    assert not first.training and not any(parameter.requires_grad for parameter in again.parameters())
+    assert torch.equal(first(lq), built(lq)) and torch.equal(first(lq), again(lq))
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("encoderlayer_0.blocks.0.attn.relative_position_bias_table", torch.zeros(999**2, 1)),
+        ("layers.0.blocks.0.attn.attns.0.rpe_biases", torch.full((9, 2), 1e6)),
+        ("layers.0.swin2.attn_mask", torch.zeros(10**9, 0, 0)),
+    ],
+)
+def test_what_would_take_all_memory_is_not_asked_for(name: str, tensor: Tensor) -> None:
+    with pytest.raises(CheckpointError, match=f"x.pth: {name} is of windows that are larger than any"):
+        open_by_spandrel({name: tensor, "a.weight": torch.ones(1)}, "x.pth")
+    assert open_by_spandrel({name: tensor[:9].abs().clamp(max=2), "a.weight": torch.ones(1)}, "x.pth") is None
 
 
 def test_large_images_are_tiled(photo: np.ndarray) -> None:

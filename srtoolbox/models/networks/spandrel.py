@@ -167,9 +167,24 @@ class Spandrel(NetworkWrapper):
         facts = facts_by(descriptor)
         require_choice("Spandrel", "scale", scale, (facts.scale,))
         require_choice("Spandrel", "colour", colour, (facts.colour,))
-        is_meta = torch.get_default_device().type == "meta"
-        super().__init__(descriptor.model.to("meta") if is_meta else descriptor.model, facts)
-        self.architecture = architecture
+        if torch.get_default_device().type == "meta":
+            descriptor.model.to("meta")
+        self._hold(descriptor, facts)
+
+    @classmethod
+    def of(cls, descriptor: ImageModelDescriptor) -> Spandrel:
+        """Return the network that spandrel has opened, as it is, with its weights.
+
+        Raises:
+            SrtoolboxError: it maps other channels than gray or RGB.
+        """
+        network = cls.__new__(cls)
+        network._hold(descriptor, facts_by(descriptor))
+        return network
+
+    def _hold(self, descriptor: ImageModelDescriptor, facts: NetworkFacts) -> None:
+        super().__init__(descriptor.model, facts)
+        self.architecture = descriptor.architecture.id
         self.colours_gray = descriptor.input_channels < descriptor.output_channels
         sizes, supports = descriptor.size_requirements, (descriptor.supports_half, descriptor.supports_bfloat16)
         self.smallest, self.is_square = max(sizes.minimum, 1), sizes.square

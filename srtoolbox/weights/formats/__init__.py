@@ -34,6 +34,10 @@ class Misfit(Exception):  # noqa: N818
     """Raised where the names are a layout's, but the tensors make no network of it, and why."""
 
 
+class TooLarge(Misfit):
+    """Raised where the tensors claim more than any network has: whoever builds it takes all memory."""
+
+
 class Layout(NamedTuple):
     """One naming of one network's tensors."""
 

@@ -35,9 +35,9 @@ def dat(state: State, scale: int | None) -> Arguments:
 def split_size(distances: Tensor) -> list[int]:
     """Return the sides of windows by all distances in one, the last of which is the farthest."""
     height, width = (int(distances[-1, axis]) + 1 for axis in (0, 1))
+    require_small(height, width)
     if len(distances) != (2 * height - 1) * (2 * width - 1):
         raise Misfit(f"its {len(distances)} distances do not fit windows of {height} x {width} pixels")
-    require_small(height, width)
     return [height, width]
 
 

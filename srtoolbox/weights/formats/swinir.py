@@ -14,6 +14,7 @@ from srtoolbox.weights.formats import (
     Layout,
     Misfit,
     State,
+    TooLarge,
     colour_of,
     count,
     root,
@@ -65,9 +66,9 @@ def window_size(state: State, table: str) -> int:
 
 
 def require_small(height: int, width: int) -> None:
-    """Raise Misfit for windows of which a table, of each pixel's place to each other's, takes gigabytes."""
+    """Raise TooLarge for windows of which a table, of each pixel's place to each other's, takes gigabytes."""
     if height * width > LARGEST**2:
-        raise Misfit(f"its windows of {height} x {width} pixels are larger than any")
+        raise TooLarge(f"its windows of {height} x {width} pixels are larger than any")
 
 
 def frame(state: State) -> Arguments:

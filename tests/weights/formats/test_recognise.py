@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import srtoolbox.weights.recognise as recognising
 from srtoolbox.errors import CheckpointError
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize
@@ -338,7 +339,13 @@ LARGE = torch.zeros(999**2, 2)  # of windows of 500 pixels: a table of their pos
         ("HAT", WINDOW, LARGE, "its windows of 500 x 500 pixels are larger than any"),
         ("HAT", "layers.0.residual_group.overlap_attn.relative_position_bias_table", LARGE, "992 x 992 pixels"),
         ("OmniSR", "residual_layer.0.residual_layer.0.layer.2.fn.rel_pos_bias.weight", LARGE, "500 x 500 pixels"),
-        ("DAT", "layers.0.blocks.0.attn.attns.0.rpe_biases", torch.full((21, 2), 1e5), "distances do not fit"),
+        (
+            "DAT",
+            "layers.0.blocks.0.attn.attns.0.rpe_biases",
+            torch.full((21, 2), 1e5),
+            "100001 x 100001 pixels are larger",
+        ),
+        ("DAT", "layers.0.blocks.0.attn.attns.0.rpe_biases", torch.full((21, 2), 3.0), "distances do not fit"),
         ("DAT", "layers.0.blocks.0.attn.attns.0.rpe_biases", torch.zeros(7), "make no network"),
         ("SRFormer", "layers.0.residual_group.blocks.0.mlp.fc1.weight", torch.zeros(0, 4), "mlp_ratio"),
         ("ATD", "layers.0.residual_group.layers.0.convffn.fc1.weight", torch.zeros(0, 4), "mlp_ratio"),
@@ -347,10 +354,12 @@ LARGE = torch.zeros(999**2, 2)  # of windows of 500 pixels: a table of their pos
 def test_windows_and_widths_that_no_network_has(
     name: str, key: str, tensor: torch.Tensor, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(by_spandrel, "is_installed", lambda: False)
+    asked = []
+    monkeypatch.setattr(recognising, "open_by_spandrel", lambda *_: asked.append(1))
     state = NETWORKS.build(small_config(name, 2)).state_dict()
     with pytest.raises(CheckpointError, match=message):
         recognise({**state, key: tensor}, "x.pth")
+    assert bool(asked) == ("pixels" not in message)  # it would make its own tables
 
 
 def test_another_scale_than_wanted_is_refused() -> None:
