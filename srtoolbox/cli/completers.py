@@ -28,14 +28,14 @@ def complete_line() -> int:
     line, point = os.environ["COMP_LINE"], int(os.environ["COMP_POINT"])
     skipped = int(os.environ[COMPLETING]) - 1
     words = argcomplete.split_line(line, point)[3][skipped:]
-    if len(words) == 1:
-        _complete_name(commands())
+    if len(words) < 2:
+        _complete_name(commands(), skipped + 1)
     command = words[1].replace("-", "_")
     if command == "visualize":
         from srtoolbox.cli.visualize import parts
 
         if len(words) == 2:
-            _complete_name(parts(), at=skipped + 2)
+            _complete_name(parts(), skipped + 2)
         module = parts().get(words[2])
         skipped += 1
     else:
@@ -58,8 +58,8 @@ def complete(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _complete_name(modules: Mapping[str, object], at: int = 1) -> None:
-    """Complete the name of a command, or of a part of one."""
+def _complete_name(modules: Mapping[str, object], at: int) -> None:
+    """Complete the name of a command, or of a part of one, that is the `at`-th word behind the first."""
     parser = argparse.ArgumentParser()
     parser.add_argument("name", choices=list(modules))
     os.environ[COMPLETING] = str(at)
@@ -122,8 +122,7 @@ def networks(prefix: str = "", **_: object) -> list[str]:
     """Return the names of families and variants of networks, in small letters where one begins so."""
     from srtoolbox.apps.zoo import families
 
-    known = families()
-    names = [*known, *(variant.name for family in known.values() for variant in family.variants)]
+    names = [name for family in families().values() for name in family.names]
     return [name.lower() for name in names] if prefix.islower() else names
 
 

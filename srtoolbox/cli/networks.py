@@ -18,6 +18,7 @@ SUMMARY = "list networks and their variants to choose from, or tell all of one"
 EXAMPLE = """example:
   python tools/networks.py                                    # all
   python tools/networks.py --scale 3 --max-params 1M --exact  # small ones for x3 whose tiles are exact
+  python tools/networks.py --attention --sort parameters      # the smallest with attention in windows first
   python tools/networks.py swin 2024                          # those with a word in their name or paper
   python tools/networks.py hat-s                              # the family of that name: arguments, variants, configs
   python tools/networks.py --json -                           # for another program"""
@@ -52,6 +53,7 @@ def build_parser() -> CommandParser:
     add("--exact", action="store_true", help="those that tiles restore exactly: an output pixel sees only so far")
     add("--trained", action="store_true", help="those with a config whose training was measured here")
     add("--checked", action="store_true", help="those of which a public file was measured here")
+    add("--sort", choices=("name", "parameters", "year"), default="name", help="in which order (default: name)")
     add("--json", metavar="FILE", help="write the list as JSON, instead of the text; - prints it")
     add_plugin(parser)
     return parser
@@ -78,10 +80,9 @@ def main(argv: Sequence[str]) -> int:
     if family and wish == zoo.Wish(words) and not args.json:
         print(details(family))
         return 0
-    rows = list(zoo.choose(wish, known.values()))
+    rows = zoo.ordered(zoo.choose(wish, known.values()), args.sort, args.scale)
     if words and not rows and wish == zoo.Wish(words):
-        spelt = {variant.name for family in known.values() for variant in family.variants}
-        hint = did_you_mean(words[0], spelt)
+        hint = did_you_mean(words[0], [name for family in known.values() for name in family.names])
         raise SrtoolboxError(f"no network has {' or '.join(map(repr, words))} in its name or paper.{hint}")
     if not args.json:
         print(listing(rows, args.scale))

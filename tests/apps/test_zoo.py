@@ -118,7 +118,7 @@ def test_the_listing() -> None:
     assert lines[0].split() == ["name", "paper", "parameters", "scales", "field", "configs", "trained", "file"]
     assert lines[1].split("  ")[0] == "EDSR" and "40.7 M" in lines[1] and "68" not in lines[0]
     assert lines[3].split()[-4:] == ["paper,", "small", "-", "-"] and "windows" in lines[3]
-    assert "at x2" in lines[-3]
+    assert any("at x2" in line for line in lines[4:])
     assert listing([]).startswith("no network is so")
     assert [short(n) for n in (72, 8129, 239_520, 9_620_000, 43_100_000)] == [
         "72",

@@ -74,6 +74,7 @@ def test_a_line(line: str, words: list[str], tmp_path: Path) -> None:
         ("srtoolbox upscale --alpha ", []),
         ("srtoolbox networks hat", ["hat", "hat-s", "hat-l"]),
         ("srtoolbox networks HAT-", ["HAT-S", "HAT-L"]),
+        ("srtoolbox", []),
         ("srtoolbox nothing -", []),
         ("srtoolbox visualize nothing -", []),
     ],

@@ -42,6 +42,13 @@ def test_filters_and_json(capsys: pytest.CaptureFixture, tmp_path: Path) -> None
     assert main(["networks", "--scale", "3", "--max-params", "600k", "--exact", "--no-attention", "pan", "carn"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:3]] == ["CARN-M", "PAN"] and not lines[3]
+    for order, names in (
+        ("parameters", ["CARN-M", "CARN", "HAT-S", "HAT", "HAT-L"]),
+        ("year", ["CARN", "CARN-M", "HAT"]),
+    ):
+        assert main(["networks", "hat", "carn", "--sort", order]) == 0
+        lines = capsys.readouterr().out.splitlines()[1:]
+        assert [line.split()[0] for line in lines[: len(names)]] == names
     assert main(["networks", "hat", "--json", "-"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == ["HAT", "HAT-S", "HAT-L"]

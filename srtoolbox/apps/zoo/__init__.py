@@ -90,6 +90,11 @@ class Family:
     files: tuple[str, ...] = ()
 
     @property
+    def names(self) -> list[str]:
+        """Its name and those of its variants."""
+        return list(dict.fromkeys([self.name, *(variant.name for variant in self.variants)]))
+
+    @property
     def cited(self) -> str:
         """The paper in short, 'Lim 2017'."""
         found = re.match(r"(After )?(?:[a-z].*? of |Part of .*? of )?([A-Z]\w+)\b.*?\b((?:19|20)\d\d)\b", self.paper)
@@ -127,6 +132,9 @@ class Family:
     def _class(self) -> ast.ClassDef:
         found = [node for node in self._module.body if isinstance(node, ast.ClassDef) and node.name == self.name]
         return found[0] if found else ast.ClassDef(self.name, [], [], [], [])
+
+
+Row = tuple[Family, Variant]
 
 
 @cache
@@ -205,27 +213,32 @@ def can_scale(family: Family, variant: Variant, scale: int) -> bool:
     return "scale" not in variant.arguments and (is_open or (scale in (family.scales or ()) and scale not in COUNTED))
 
 
-def choose(wish: Wish, among: Iterable[Family] | None = None) -> Iterator[tuple[Family, Variant]]:
+def choose(wish: Wish, among: Iterable[Family] | None = None) -> Iterator[Row]:
     """Yield the variants that a wish takes, with their families."""
     known = list(families().values() if among is None else among)
-    names = {family.name.lower() for family in known} | {
-        one.name.lower() for family in known for one in family.variants
-    }
+    names = {name.lower() for family in known for name in family.names}
     words = [word.lower() for word in wish.words]
     for family in known:
         for variant in family.variants:
-            own = {variant.name.lower(), family.name.lower()}
+            own = (variant.name.lower(), family.name.lower())
             text = f"{variant.name} {family.name} {family.cited}".lower()
             is_named = not words or any(word in own if word in names else word in text for word in words)
             if is_named and wish.takes(family, variant):
                 yield family, variant
 
 
+def ordered(rows: Iterable[Row], by: str, scale: int | None = None) -> list[Row]:
+    """Return variants by their 'parameters' at a scale, by the 'year' of the paper, or as they are."""
+    at = scale or USUAL_SCALE
+    if by == "parameters":
+        return sorted(rows, key=lambda row: row[1].parameters[row[1].nearest(at)])
+    return sorted(rows, key=lambda row: row[0].cited[-4:]) if by == "year" else list(rows)
+
+
 def find(name: str, among: Mapping[str, Family] | None = None) -> Family | None:
     """Return the family of this name, or that of the variant of this name, in any case."""
     known = families() if among is None else among
-    names = {variant.name.lower(): family for family in known.values() for variant in family.variants}
-    names |= {family.name.lower(): family for family in known.values()}
+    names = {spelt.lower(): family for family in known.values() for spelt in family.names}
     return names.get(name.lower())
 
 
