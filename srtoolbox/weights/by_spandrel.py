@@ -34,6 +34,8 @@ REFUSED = {
 """What is not opened, and why."""
 MOST_DISTANCES, FARTHEST, LONGEST = 10_000, 100.0, 100_000
 """Of windows: places in a table of distances, and pixels; and the longest side of an empty tensor."""
+SWINIR, UNSHUFFLED = "conv_first.bias layers.0.residual_group.blocks.0.attn.qkv.weight", (12, 27, 48)
+"""The names of SwinIR, and the channels of an image of three colours with pixels as channels."""
 INTENDED = ("low light", "dehazing", "colour", "deblurring")
 """What changes an image by intent, so that a trial on a photograph says nothing."""
 
@@ -157,6 +159,10 @@ def open_by_spandrel(tensors: Mapping[str, Tensor], source: str) -> Opened | Non
     state = {
         key: value.detach().float() if value.is_floating_point() else value.detach() for key, value in tensors.items()
     }
+    first = state.get("conv_first.weight")
+    if first is not None and fits(SWINIR, state) and first.dim() == 4 and first.shape[1] in UNSHUFFLED:
+        # so spandrel knows it, and calls it otherwise when it is open
+        state |= {f"conv_first.1.{leaf}": state.pop(f"conv_first.{leaf}") for leaf in ("weight", "bias")}
     # some architectures have this prefix in their own names, others in those of their trainings
     for names in (state, {f"model.{key}": value for key, value in state.items()}):
         for support in architectures().values():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from srtoolbox.weights.formats import Arguments, Export, Layout, State, colour_of, count, root, tensor
 
 
@@ -18,6 +20,11 @@ def span(state: State, scale: int | None) -> Arguments:
     }
 
 
+def with_plain_mark(state: State) -> State:
+    """Return tensors with `no_norm`, which is there or not, in one shape: files have it in several."""
+    return {**state, "no_norm": torch.zeros(1)} if "no_norm" in state else state
+
+
 MARKS = "conv_1.eval_conv.weight block_1.c1_r.eval_conv.weight conv_cat.weight upsampler.0.weight"
-LAYOUTS = (Layout("SPAN", "", MARKS, span),)
+LAYOUTS = (Layout("SPAN", "", MARKS, span, with_plain_mark),)
 EXPORTS = (Export("basicsr", "SPAN", {}, {"num_blocks": (6,), "fused": (False,)}),)
