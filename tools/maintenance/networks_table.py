@@ -22,13 +22,14 @@ from typing import Any, NamedTuple
 
 import torch
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from torch import nn
 
 from srtoolbox.apps.cost import count_flops, measure
 from srtoolbox.interfaces import facts_of, fuse_branches, network_kind, variants_of
-from srtoolbox.plots.charts import COLOURS, INK, SOFT, new_panels, simplify, write_figure
+from srtoolbox.plots.charts import COLOURS, INK, SOFT, add_legend, new_panels, simplify, write_figure
 from srtoolbox.registry import NETWORKS
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,7 @@ COLUMNS = (
     *("Set5 x4", "Urban100 x4", "Set5 x2", "Urban100 x2", "trained on", "scales"),
 )
 MS, MB = COLUMNS.index("ms"), COLUMNS.index("MB")  # which are measured
+TRAININGS = ("DIV2K", "DF2K", "ImageNet, DF2K", "others")
 NOT_SHOWN = ("Adapter", "Bicubic", "Spandrel")
 
 
@@ -206,41 +208,50 @@ def rewritten(page: str, found: Sequence[Row], times: Mapping[str, tuple[str, st
 
 
 def draw(found: Sequence[Row], page: str) -> None:
-    """PSNR on Urban100 at x4 over Multi-Adds and over the time, with names."""
+    """PSNR on Urban100 at x4 over Multi-Adds and over the time, with names, by the images of the training."""
     cells = lines_of(page)
-    points = [row for row in found if row.published and ("Urban100", 4) in row.published.psnr]
-    figure, axes = new_panels(2, 1, (9.0, 5.2), 0.2)
-    for axis, label in zip(
-        axes, ("Multi-Adds at 1280 x 720, in G", "ms of a 64 x 64 image, one CPU thread"), strict=True
-    ):
-        x = {row.name: row.macs / 1e9 if axis is axes[0] else float(cells[row.name][MS] or "nan") for row in points}
-        y = {row.name: float(row.published.psnr["Urban100", 4].rstrip("*")) for row in points if row.published}
-        sizes = {row.name: 14 + 40 * (row.parameters / 1e6) ** 0.5 for row in points}
-        axis.scatter(x.values(), y.values(), sizes.values(), COLOURS[0], alpha=0.45, linewidths=0)
+    points = {row.name: row for row in found if row.published and ("Urban100", 4) in row.published.psnr}
+    images = {name: row.published.trained_on for name, row in points.items() if row.published}
+    colours = {kind: COLOURS[number] for number, kind in enumerate(TRAININGS)}
+    psnr = {name: float(row.published.psnr["Urban100", 4].rstrip("*")) for name, row in points.items() if row.published}
+    sides = {
+        "Multi-Adds at 1280 x 720, in G": {name: row.macs / 1e9 for name, row in points.items()},
+        "ms of a 64 x 64 image, one CPU thread": {name: float(cells[name][MS] or "nan") for name in points},
+    }
+    figure, axes = new_panels(2, 1, (9.0, 5.2), 0.4)
+    add_legend(figure, [Patch(color=colour, label=f"trained on {kind}") for kind, colour in colours.items()])
+    for axis, (label, x) in zip(axes, sides.items(), strict=True):
+        sizes = [14 + 40 * (row.parameters / 1e6) ** 0.5 for row in points.values()]
+        shades = [colours[images[name] if images[name] in colours else TRAININGS[-1]] for name in points]
+        axis.scatter(x.values(), psnr.values(), sizes, shades, alpha=0.6, linewidths=0)
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter("{x:g}")
         axis.set_xlabel(label)
         axis.set_ylabel("PSNR on Urban100, x4 (dB)")
         simplify(axis)
         figure.draw_without_rendering()
-        name_points(axis, {name: (x[name], y[name]) for name in x})
+        name_points(axis, {name: (x[name], psnr[name]) for name in points})
     write_figure(PICTURE, figure)
 
 
 def name_points(axis: Axes, points: Mapping[str, tuple[float, float]]) -> None:
-    """Write each name beside its point where no other name or point is."""
+    """Write each name beside its point where no other name or point is, or else further off, with a line."""
     renderer = axis.figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    places = [(9, -3, "left"), (-9, -3, "right"), (0, 9, "center"), (0, -15, "center")]
-    places += [(dx, dy, side) for dy in (8, -14, 18, -24) for dx, side in ((9, "left"), (-9, "right"))]
-    centres = [axis.transData.transform(point) for point in points.values()]
-    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in centres]
+    near = [(8, -3, "left"), (-8, -3, "right"), (0, 9, "center"), (0, -16, "center")]
+    beside = [(dx, side) for distance in (9, 30) for dx, side in ((distance, "left"), (-distance, "right"))]
+    places = near + [(dx, dy, side) for dy in (9, -15, 21, -27, 33, -39, 45, -51) for dx, side in beside]
     leader = {"arrowstyle": "-", "color": SOFT, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 4}
+    centres = [axis.transData.transform(point) for point in points.values()]
+    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in centres]
     for name, point in points.items():
         for dx, dy, side in places:
             options: dict[str, Any] = {"textcoords": "offset points", "ha": side, "fontsize": 8, "color": INK}
-            text = axis.annotate(name, point, (dx, dy), arrowprops=leader, **options)
+            options["arrowprops"] = None if (dx, dy, side) in near else leader
+            text = axis.annotate(name, point, (dx, dy), **options)
+            text.update_positions(renderer)
             box = Text.get_window_extent(text, renderer)  # without its line to the point
-            if not any(box.overlaps(other) for other in taken) or (dx, dy, side) == places[-1]:
+            is_free = axis.bbox.y0 < box.y0 and not any(box.overlaps(other) for other in taken)
+            if is_free or (dx, dy, side) == places[-1]:
                 taken.append(box)
                 break
             text.remove()
