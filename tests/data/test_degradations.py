@@ -121,11 +121,11 @@ def test_each_network_for_x1_is_trained_scored_and_upscales(name: str, tiny_conf
     runner = run(tiny_config, tmp_path / "run", *AT_ONE, *changes)
     (scores,) = [record["scores"] for record in records(tmp_path / "run") if record["kind"] == "eval"]
     assert np.isfinite(scores["photos/psnr"])
-    network = runner.restorer.generator.eval()
+    network = runner.networks["generator"].eval()
     assert facts_of(network).scale == 1
     image = np.random.default_rng(0).integers(0, 256, (70, 53, 3), dtype=np.uint8)
     with torch.inference_mode():
-        whole, tiled = (Upscaler(network, tile=tile)(image) for tile in (0, 32))
+        whole, tiled = (Upscaler(network, tile=tile)(image) for tile in (None, 32))
     assert whole.shape == tiled.shape == image.shape
     if facts_of(network).receptive_field is not None:
         assert np.abs(whole.astype(int) - tiled).max() <= 1
