@@ -72,8 +72,9 @@ def test_an_average_of_ones_own_is_taken_over_the_averaged_weights(tiny_config: 
     assert [name for name in runner.hooks if name.endswith("_average")] == []
     generator, hook = runner.networks["generator"], runner.hooks["ema"]
     parameters = list(generator.parameters())
-    generator(torch.rand(1, 1, 8, 8)).sum().backward()
-    runner.optims["generator"].optimizer.step()
+    for _ in range(3):
+        generator(torch.rand(1, 1, 8, 8)).sum().backward()
+        runner.optims["generator"].optimizer.step()
     kept = [value.detach().clone() for value in hook.average.parameters()]
     hook.after_iter(runner)
     for before, now, used in zip(

@@ -61,7 +61,7 @@ def test_it_trains(kind: str) -> None:
 
 
 @every_optimizer
-@pytest.mark.parametrize("amp", [None, "bf16", "fp16"])
+@pytest.mark.parametrize("amp", [None, *(pytest.param(amp, marks=pytest.mark.slow) for amp in ("bf16", "fp16"))])
 def test_its_state_goes_on_bit_for_bit(kind: str, amp: str | None) -> None:
     more = {"clip": 0.5, "frozen": ["conv1.bias"], "param_groups": {"conv3": {"weight_decay": 0.1}}}
     net = network()
