@@ -19,6 +19,7 @@ from srtoolbox.compat.pytorch import foreach_lerp_
 from srtoolbox.errors import ConfigError
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import OPTIMIZERS
+from srtoolbox.text import counted
 
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -81,7 +82,7 @@ class Muon(torch.optim.Optimizer):
         if network is not None:
             matrices = sum(len(group["params"]) for group in groups if group["orthogonalise"])
             rest = sum(len(group["params"]) for group in groups) - matrices
-            LOGGER.info("Muon: %d parameter tensors as matrices, %d by AdamW", matrices, rest)
+            LOGGER.info("Muon: %s as matrices, %d by AdamW", counted(matrices, "parameter tensor"), rest)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
