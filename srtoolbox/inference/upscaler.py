@@ -283,7 +283,8 @@ class Upscaler:
         if channels not in self._sums:
             sums = self._sums[channels] = find_sums(self._run, channels)
             if sums.axes:
-                name, times = type(unwrap(self._modules)).__name__, ("once", "twice")[rounds_for(sums) - 1]
+                name, rounds = type(unwrap(self._modules)).__name__, rounds_for(sums)
+                times = ("once", "twice")[rounds - 1] if rounds <= 2 else f"up to {rounds} times"
                 text = "%s sums over the whole image: its tiles are run %s more before, to learn these sums"
                 LOGGER.info(text, name, times)
         return self._sums[channels]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from srtoolbox.inference import upscaler
 from srtoolbox.inference.restore import AutocastRestore
+from srtoolbox.inference.tiling import planner
 from srtoolbox.inference.tiling.grid import Tile
 from srtoolbox.inference.tiling.statistics import kept_part, measure_statistics, rounds_for
 from srtoolbox.inference.tiling.sums import NO_SUMS, find_sums
@@ -160,7 +161,37 @@ def test_many_sums_and_lengths_take_a_second_round():
 
     changes = contrast, in_a_row, among_channels, nn.Sequential(*[nn.InstanceNorm2d(4)] * 8)
     runs = (AutocastRestore(Summing(change).eval(), "fp32") for change in changes)
-    assert [rounds_for(find_sums(run)) for run in runs] == [1, 2, 2, 1]
+    assert [rounds_for(find_sums(run)) for run in runs] == [1, 2, 2, 8]
+
+
+class InARow(nn.Module):
+    """Twelve blocks, each of which normalises what depends on the one before, not linearly."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.blocks = nn.ModuleList(nn.Conv2d(4, 4, 1) for _ in range(12))
+        self.norm, self.gain, self.runs = nn.InstanceNorm2d(4), gain, 0
+
+    def forward(self, features: Tensor) -> Tensor:
+        self.runs += 1
+        for block in self.blocks:
+            features = features + self.gain * self.norm((2 * block(features)).tanh())
+        return features / 8
+
+
+def test_normalisations_in_a_row_take_rounds_until_they_settle(monkeypatch):
+    def found(gain: float, rounds: int | None) -> tuple[int, int]:
+        """The difference, and how often the network ran."""
+        row = InARow(gain)
+        monkeypatch.setattr(upscaler, "measure_statistics", partial(measure_statistics, rounds=rounds))
+        return difference(Summing(row).eval(), uneven(60, 140), tile=24), row.runs
+
+    monkeypatch.setattr(planner, "receptive_field_of", lambda network: None)  # as it would find
+    once, exact, settled = (found(1, rounds)[0] for rounds in (1, 12, None))
+    assert once > 10000 and exact <= 2 and settled <= 60  # of 65535
+    (_, most), (near, fewer) = found(0.01, 8), found(0.01, None)
+    assert fewer < most and near <= 60
 
 
 def own_sums(network: nn.Module, image: np.ndarray) -> int:

@@ -1,7 +1,8 @@
 """Tiles against the whole, for networks that see the whole image: what remains at an overlap, and with which sums.
 
 A line for each overlap (pixels) and each way to come by the sums over the whole image: `own`, each tile has its own;
-`1`, `2`, learned in as many rounds over all tiles and given to them; `maps`, the network has none, but coarse maps
+`1`, `2`, learned in as many rounds over all tiles and given to them; `settled`, in rounds until normalisations in a row
+change no more; `maps`, the network has none, but coarse maps
 (spatial attention), which are enlarged as in the whole (always beside `1` and `2`); `-`, it has neither. Then, in
 levels of 8 bit, `seam`: the largest step across a tile's border in tiles minus whole, a mean over 8 pixels along the
 border; `inside`: the same in the middles of tiles, where no border is; `largest` and `mean`: the difference at a pixel;
@@ -34,7 +35,7 @@ from srtoolbox.inference.tiling.coarse_maps import coarse_steps
 from srtoolbox.inference.tiling.grid import TileGrid
 from srtoolbox.inference.tiling.planner import Overlap, tile_multiple
 from srtoolbox.inference.tiling.source import Source
-from srtoolbox.inference.tiling.statistics import measure_statistics
+from srtoolbox.inference.tiling.statistics import are_in_a_row, measure_statistics
 from srtoolbox.inference.tiling.stitch import float_bands
 from srtoolbox.inference.tiling.sums import find_sums
 from srtoolbox.registry import NETWORKS
@@ -78,7 +79,9 @@ def rows(network: nn.Module, is_random: bool, image: np.ndarray, tile: int, over
     """Lines of the table."""
     run, source = AutocastRestore(network, "fp32"), Source(image, torch.device("cpu"))
     sums, lq = find_sums(run), to_tensor(image)
-    ways = ["own", 1, 2] if sums.axes else ["own", "maps"] if coarse_steps(network) else ["-"]
+    ways: list[int | str] = ["own", 1, "settled"] if are_in_a_row(sums) else ["own", 1, 2]
+    if not sums.axes:
+        ways = ["own", "maps"] if coarse_steps(network) else ["-"]
     whole = run(lq)
     factor = 255 * (float(lq.std() / whole.std()) if is_random else 1)
     for overlap in overlaps:

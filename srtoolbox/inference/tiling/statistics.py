@@ -4,7 +4,8 @@ Such sums let a network see the whole image, whatever else it sees; with those o
 given, a tile becomes what it is in the whole. They are measured first, in a round over all tiles or
 two: each has its own sums, and their mean over what is kept of the tiles is given to all of them.
 Sums that depend on earlier ones are near to the whole image's then, not equal; being the same for
-all tiles, they make no seams. Beside the sums, tiles get the sizes of coarse maps, see `coarse_maps`.
+all tiles, they make no seams. Normalisations in a row take rounds until they settle. Beside the
+sums, tiles get the sizes of coarse maps, see `coarse_maps`.
 """
 
 from __future__ import annotations
@@ -22,14 +23,13 @@ from srtoolbox.inference.replay import Upscaled
 from srtoolbox.inference.restore import AutocastRestore, PiecewiseUpsampling, SelfEnsemble, checked
 from srtoolbox.inference.tiling.coarse_maps import ENLARGING, CoarseMap, Place, enlarge, whole_maps
 from srtoolbox.inference.tiling.grid import Tile, TileGrid
+from srtoolbox.inference.tiling.moments import Average, TileMoments, change_of, moments_of, values_of
 from srtoolbox.inference.tiling.planner import tile_multiple
 from srtoolbox.inference.tiling.source import Source
 from srtoolbox.inference.tiling.sums import (
     LENGTHS,
     NO_SUMS,
     NORMALISED,
-    SPREADS,
-    SUMS,
     Compute,
     ImageSums,
     Summing,
@@ -38,30 +38,8 @@ from srtoolbox.inference.tiling.sums import (
 from srtoolbox.logger import LOGGER
 
 MANY = 8  # sums, from which on a second round is worth its time
-
-# ---- what is given to tiles does not depend on their size: moments, which are averaged
-
-
-def _moments(name: str, values: Values, count: int) -> Values:
-    """Return what can be averaged, of the values of a call over `count` pixels."""
-    exact = torch.float32 if values[0].device.type == "mps" else torch.float64
-    first, *rest = (value.to(exact) for value in values)
-    if name in SPREADS:
-        return first + rest[0].square(), rest[0]
-    if name in LENGTHS:
-        return (first.square() / count,)
-    return (first / count if name in SUMS else first,)
-
-
-def _values(name: str, moments: Values, count: int) -> Values:
-    """Return the values of a call over `count` pixels; the inverse of `_moments`."""
-    first, *rest = moments
-    if name in SPREADS:
-        variance = (first - rest[0].square()).clamp_min(0)
-        return variance, rest[0]
-    if name in LENGTHS:
-        return ((first * count).sqrt(),)
-    return (first * count if name in SUMS else first,)
+MOST = 8  # rounds for normalisations in a row
+SETTLED = 0.03  # of a deviation: the change of means and deviations in a round, from which on they are settled
 
 
 class _Kept(NamedTuple):
@@ -129,7 +107,7 @@ class _Given(Summing):
         self.names.append(name)
         if number not in self.moments:
             return own
-        values = _values(name, self.moments[number], _pixels(tensors, self.sums.axes[number]))
+        values = values_of(name, self.moments[number], _pixels(tensors, self.sums.axes[number]))
         pairs = zip(values, own, strict=True)
         return tuple(value.to(tile.dtype).repeat(self.batch, *[1] * (tile.dim() - 1)) for value, tile in pairs)
 
@@ -140,7 +118,7 @@ class _Measured(_Given):
     def __init__(self, whole: WholeImage, place: Place, kept: _Kept | None) -> None:
         super().__init__(whole, 1, [place])
         self.kept = kept
-        self.own: dict[int, tuple[Values, int]] = {}
+        self.own: TileMoments = {}
 
     def total(self, name: str, compute: Compute, tensors: Sequence[Tensor]) -> Values:
         """Return the same values."""
@@ -150,7 +128,7 @@ class _Measured(_Given):
             if self.kept is not None:
                 chosen = [self.kept.crop(*each) for each in zip(tensors, axes, strict=True)]
             count = _pixels(chosen, axes)
-            self.own[len(self.names)] = _moments(name, compute(*chosen), count), count
+            self.own[len(self.names)] = moments_of(name, compute(*chosen), count), count
         return super().total(name, compute, tensors)
 
 
@@ -195,11 +173,21 @@ class ImageStatistics:
 def rounds_for(sums: ImageSums) -> int:
     """Return 2 for many sums, which depend on each other, and where vectors are divided by their lengths; else 1.
 
-    Normalisations in a row take one: features that are normalised by sums of other features, as in
-    all rounds but the first, are further off than before, until there are as many rounds as sums.
+    For normalisations in a row it is the most: as many as there are, in which they become exact, up to `MOST`.
     """
     names = {sums.names[number] for number in sums.axes}
+    if are_in_a_row(sums):
+        return min(len(sums.axes), MOST)
     return 1 if NORMALISED in names or (len(sums.axes) < MANY and not names & LENGTHS) else 2
+
+
+def are_in_a_row(sums: ImageSums) -> bool:
+    """True for normalisations alone: in the second round they may be further off than in the first.
+
+    Features are normalised by moments that were measured before those of earlier layers changed. So
+    each tile gets what the ones before have just found.
+    """
+    return {sums.names[number] for number in sums.axes} == {NORMALISED}
 
 
 def measure_statistics(
@@ -213,23 +201,29 @@ def measure_statistics(
         run, sums: that of single windows, and what it sums.
         source, grid: what gives its windows, and where they lie.
         rounds: runs of each tile; each but the first is given what the one before has found. None:
-            `rounds_for` says it.
+            `rounds_for` says it; normalisations in a row may settle before.
 
     Raises:
         SrtoolboxError: the network's values are not finite in float32 either.
     """
     whole = WholeImage(sums, {}, _maps(run.network, source))
-    left = (rounds or rounds_for(sums)) if sums.axes else 0
-    while left:
+    most, done = (rounds or rounds_for(sums)) if sums.axes else 0, 0
+    latest: list[TileMoments] | None = [] if are_in_a_row(sums) else None
+    while done < most:
         flags: list[Tensor] = []
-        found = _round(run, whole, source, grid, flags)
+        found = _round(run, whole, source, grid, flags, latest)
         if found is None:
             LOGGER.debug("%s does not sum over all tiles alike", type(run.network).__name__)
-            whole, left = whole._replace(sums=NO_SUMS, moments={}), 0
+            whole, done = whole._replace(sums=NO_SUMS, moments={}), most
         elif bool(torch.stack(flags).all()):
-            whole, left = whole._replace(moments=found), left - 1
+            before, done = whole.moments, done + 1
+            whole = whole._replace(moments=found)
+            if rounds is None and latest is not None and before and change_of(before, found) < SETTLED:
+                break
         else:
             run.fall_back()
+            whole, done = whole._replace(moments={}), 0
+            latest = None if latest is None else []
     return ImageStatistics(run, whole) if whole.moments or whole.maps else None
 
 
@@ -242,12 +236,23 @@ def _maps(network: nn.Module, source: Source) -> dict[int, CoarseMap]:
 
 
 def _round(
-    run: AutocastRestore, given: WholeImage, source: Source, grid: TileGrid, flags: list[Tensor]
+    run: AutocastRestore,
+    given: WholeImage,
+    source: Source,
+    grid: TileGrid,
+    flags: list[Tensor],
+    latest: list[TileMoments] | None,
 ) -> dict[int, Values] | None:
-    """Return the mean moments of all tiles; whether their results are finite is added to `flags`."""
-    added: dict[int, Values] = {}
-    pixels = dict.fromkeys(given.sums.axes, 0)
-    for rows, columns in itertools.product(grid.rows, grid.columns):
+    """Return the mean moments of all tiles; None: a tile has others. Whether results are finite is added to `flags`.
+
+    `latest` are those of each tile from the round before, which are replaced, and their mean is
+    given to the next tile; None: all are given the same.
+    """
+    is_first = not latest
+    average = Average(latest or ())
+    for number, (rows, columns) in enumerate(itertools.product(grid.rows, grid.columns)):
+        if latest is not None and not is_first:
+            given = given._replace(moments=average.moments())
         # in other orientations what is kept lies elsewhere
         kept = None if isinstance(run.network, SelfEnsemble) else kept_part(rows, columns)
         window = source.window(rows[:2], columns[:2])
@@ -255,11 +260,13 @@ def _round(
             run.unchecked(flags, window)
         if tile.names != given.sums.names:
             return None
-        for number, (moments, count) in tile.own.items():
-            scaled = tuple(value * count for value in moments)
-            added[number] = tuple(map(torch.add, added[number], scaled)) if number in added else scaled
-            pixels[number] += count
-    return {number: tuple(value / pixels[number] for value in total) for number, total in added.items()}
+        average.add(tile.own)
+        if latest is not None and is_first:
+            latest.append(tile.own)
+        elif latest is not None:
+            average.add(latest[number], -1)
+            latest[number] = tile.own
+    return average.moments()
 
 
 def kept_part(rows: Tile, columns: Tile) -> _Kept:
