@@ -52,7 +52,8 @@ def test_a_run_ends_when_nothing_gets_better_saved_and_scored(
     assert train(tiny_config, work_dir=tmp_path / "run", resume=True, overrides=longer).iteration == 12
 
 
-@pytest.mark.parametrize("at", [7, *(pytest.param(at, marks=pytest.mark.slow) for at in (3, 6))])
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [3, 6, 7])
 def test_a_run_stopped_and_resumed_ends_as_one_that_was_not(at: int, tiny_config: Path, tmp_path: Path) -> None:
     changes = (*STILL, STOP, "hooks.checkpoint.interval=2")
     run(tiny_config, tmp_path / "whole", *changes)

@@ -87,7 +87,10 @@ WAYS: dict[str, tuple[nn.Module, Callable[[dict], Any], Callable[[Any], dict], s
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+SLOW = ("ESRGAN+", "Lornatang's SRResNet", "yjn870's ESPCN", "MMagic")
+
+
+@pytest.mark.parametrize("way", [pytest.param(way, marks=pytest.mark.slow if way in SLOW else ()) for way in WAYS])
 def test_another_projects_program_computes_the_tuned_network(way: str, tmp_path: Path) -> None:
     theirs, wrap, unwrap, name = WAYS[way]
     original = wrap(randomised(theirs).state_dict())
