@@ -95,8 +95,13 @@ def original_of(source: str | Path) -> str:
     """
     path, seen = str(source), set[str]()
     while path not in seen:
+        try:
+            config = run_config_in(load_tensors(path), path)
+        except CheckpointError as error:
+            if not seen:
+                raise
+            raise CheckpointError(f"{error}; the run began from it: say where it is by --like FILE") from None
         seen.add(path)
-        config = run_config_in(load_tensors(path), path)
         if config is None:
             if len(seen) > 1:
                 return path

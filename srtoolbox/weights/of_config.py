@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ def with_network_of_file(config: Config, *, earlier: Path | None = None) -> Conf
     """
     model = config.get("model")
     source = model.get("generator") if isinstance(model, Mapping) else None
-    if not isinstance(source, str) or not _is_file_name(source):
+    if not isinstance(source, str | os.PathLike) or not _is_file_name(os.fspath(source)):
         return config
+    source = os.fspath(source)
     origin = config.origin(PATH)
     try:
         network = _network_in(source, config.get("scale"), earlier)

@@ -189,6 +189,13 @@ def test_the_source_of_a_run_is_found_through_other_runs(tmp_path: Path) -> None
     with pytest.raises(SystemExit):
         main([*command, str(tmp_path / "x.pth")])
     assert torch.equal(load_network(tmp_path / "out.pth", trial=False)(X), load_network(second)(X))
+    (tmp_path / "x.pth").rename(tmp_path / "moved.pth")
+    with pytest.raises(CheckpointError, match=r"no such checkpoint file; the run began from it: .* --like FILE"):
+        original_of(second)
+    (tmp_path / "moved.pth").rename(tmp_path / "x.pth")
+    like = ["convert_checkpoint", str(second), "--like", str(tmp_path / "x.pth"), "--no-trial", "-o"]
+    assert main([*like, str(tmp_path / "again.pth")]) == 0
+    assert flatten(torch.load(tmp_path / "again.pth")) == flatten(torch.load(tmp_path / "out.pth"))
     for path, fault in ((tmp_path / "x.pth", "is no checkpoint of a run"), (tuned(first, EDSR), "began from no file")):
         with pytest.raises(CheckpointError, match=fault):
             original_of(path)

@@ -48,6 +48,8 @@ def test_the_network_and_the_weights_are_the_files(foreign: Path, tiny_config: P
 def test_other_weights_may_be_named(foreign: Path, tiny_config: Path, tmp_path: Path) -> None:
     config = with_network_of_file(Config.fromfile(tiny_config, [f"model.generator={foreign}", "load_from='other.pth'"]))
     assert config["load_from"] == "other.pth"
+    named = {"generator": foreign}  # a path, from Python
+    assert with_network_of_file(Config({"model": named}))["model"]["generator"]["type"] == "ESPCN"
     plain = Config.fromfile(tiny_config)
     assert with_network_of_file(plain) is plain
 
