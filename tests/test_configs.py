@@ -110,3 +110,10 @@ def test_no_network_trains_on_a_benchmark():
         stores = train["dataset"]["gt"]
         for store in [stores] if isinstance(stores, str) else stores:
             assert not any(part in store for part in ("BSDS500/val", "Set5", "Set14", "BSD100", "Urban100"))
+
+
+def test_every_family_has_a_small_recipe():
+    """Tests train each one (`tests/models/test_small_recipes.py`)."""
+    without = {"_base_", "bicubic", "espcn", "esrgan", "quickstart", "srcnn"}  # small themselves, or nothing to train
+    small = {path.parent.name for path in ROOT.glob("*/*_small_*.py")}
+    assert small == {path.name for path in ROOT.iterdir() if path.is_dir()} - without
