@@ -101,7 +101,7 @@ MATRIX = list(itertools.product(EXIT_CODES, MOMENTS, (1, 2), (0, 2)))
 FAST = {
     (signum, moment, 1, 2 if moment == "data" else 0)
     for number, signum in enumerate(EXIT_CODES)
-    for moment in (MOMENTS if number == 0 else MOMENTS[number::2])
+    for moment in (MOMENTS if number == 0 else MOMENTS[2 * number : 2 * number + 1])
 }
 
 

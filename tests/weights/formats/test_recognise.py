@@ -298,24 +298,30 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("broken", BROKEN)
-@pytest.mark.parametrize(
-    "state",
-    [
-        foreign.OldESRGAN(4).state_dict(),
-        foreign.MMagicMSRResNet(4).state_dict(),
-        foreign.LornatangSRResNet().state_dict(),
-        foreign.LornatangFSRCNN(2).state_dict(),
-        foreign.LornatangVDSR().state_dict(),
-        foreign.YjnESPCN(3).state_dict(),
-        NETWORKS.build({"type": "IMDN", "scale": 2, "num_features": 16}).state_dict(),
-        {**NETWORKS.build({"type": "SRVGGNetCompact", "scale": 2}).state_dict(), "body.x.weight": torch.ones(1)},
-        with_means(NETWORKS.build(small_config("EDSR", 2)).state_dict()) | {"sub_mean.bias": torch.ones(3)},
-        NETWORKS.build(small_config("RDN", 2)).state_dict(),
-        foreign.BasicSRRCAN(2, blocks=1).state_dict(),
-    ],
-    ids=lambda state: next(iter(state)),
-)
+STATES = [
+    foreign.OldESRGAN(4).state_dict(),
+    foreign.MMagicMSRResNet(4).state_dict(),
+    foreign.LornatangSRResNet().state_dict(),
+    foreign.LornatangFSRCNN(2).state_dict(),
+    foreign.LornatangVDSR().state_dict(),
+    foreign.YjnESPCN(3).state_dict(),
+    NETWORKS.build({"type": "IMDN", "scale": 2, "num_features": 16}).state_dict(),
+    {**NETWORKS.build({"type": "SRVGGNetCompact", "scale": 2}).state_dict(), "body.x.weight": torch.ones(1)},
+    with_means(NETWORKS.build(small_config("EDSR", 2)).state_dict()) | {"sub_mean.bias": torch.ones(3)},
+    NETWORKS.build(small_config("RDN", 2)).state_dict(),
+    foreign.BasicSRRCAN(2, blocks=1).state_dict(),
+]
+SHAPES = [
+    pytest.param(
+        state, broken, id=f"{next(iter(state))}-{broken}", marks=[pytest.mark.slow] * ((number + way) % len(BROKEN) > 0)
+    )
+    for number, state in enumerate(STATES)
+    for way, broken in enumerate(BROKEN)
+]
+"""Each state broken in each way; in the default run in one."""
+
+
+@pytest.mark.parametrize(("state", "broken"), SHAPES)
 def test_tensors_of_any_shape_are_told_off(state: dict, broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(by_spandrel, "is_installed", lambda: False)  # it would be asked each time
     changed = {key: BROKEN[broken](value.float()) for key, value in state.items()}
