@@ -85,7 +85,7 @@ def test_a_map_that_is_a_share_of_the_image_is_left_alone():
     assert coarse_steps(build("MSRResNet", 2)) == {}
 
 
-def test_tiles_begin_where_cells_and_windows_do_and_fade_over_sixteen_cells():
+def test_tiles_begin_where_cells_and_windows_do_and_fade_over_sixteen_cells(caplog):
     assert [tile_multiple(network) for network in (Enlarging(), Enlarging(8), build("RLFN", 2, num_blocks=1))] == [
         6,
         24,
@@ -93,6 +93,7 @@ def test_tiles_begin_where_cells_and_windows_do_and_fade_over_sixteen_cells():
     ]
     overlap = Upscaler(Enlarging(8), tile=50)._planner.plan((400, 500), 0, 0).overlap
     assert overlap[:3] == (96, 24, True)
+    assert "exact tiles" not in caplog.text
 
 
 def test_a_network_in_training_is_not_changed_by_finding_them():
@@ -110,3 +111,11 @@ def test_what_cannot_be_watched_keeps_its_own():
             return super().forward(lq)
 
     assert coarse_steps(Fixed()) == {}
+
+
+def test_what_does_something_else_at_other_sizes_keeps_its_own():
+    class Fickle(Enlarging):
+        def forward(self, lq: Tensor) -> Tensor:
+            return super().forward(lq) if lq.shape[-2] % 24 == 0 else lq.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+    assert difference(Fickle(), noise(65, 221), tile=24, overlap=48) == 0

@@ -77,11 +77,7 @@ def coarse_steps(network: nn.Module) -> Mapping[int, int]:
 
 
 def _find(network: nn.Module) -> dict[int, int]:
-    try:
-        small, large = (_maps(network, sides) for sides in PROBES)
-    except Exception as error:  # a plugin may raise anything where it is watched
-        LOGGER.debug("what %s enlarges cannot be told: %r", type(network).__name__, error)
-        return {}
+    small, large = (_maps(network, sides) for sides in PROBES)
     if len(small) != len(large):
         return {}
     steps = {number: _step(*maps) for number, maps in enumerate(zip(small, large, strict=True))}
@@ -90,10 +86,14 @@ def _find(network: nn.Module) -> dict[int, int]:
 
 @torch.inference_mode()
 def _maps(network: nn.Module, size: Sequence[int]) -> list[CoarseMap]:
-    """Return what a run on an image of this size enlarges."""
+    """Return what a run on an image of this size enlarges; nothing where it cannot be watched."""
     facts = facts_of(network)
-    with evaluation(network), _Enlarged() as watch:
-        network(torch.zeros(1, facts.in_channels, *map(facts.fit, size), device=device_of(network)))
+    try:
+        with evaluation(network), _Enlarged() as watch:
+            network(torch.zeros(1, facts.in_channels, *map(facts.fit, size), device=device_of(network)))
+    except Exception as error:  # a plugin may raise anything
+        LOGGER.debug("what %s enlarges cannot be told: %r", type(network).__name__, error)
+        return []
     return watch.maps
 
 
@@ -127,6 +127,8 @@ def whole_maps(network: nn.Module, size: Sides, multiple: int) -> dict[int, Coar
     sides = zip((height, width), PROBES[0], strict=True)
     ends = [min(side, least + (side - least) % multiple) for side, least in sides]
     maps, (down, across) = _maps(network, ends), (height - ends[0], width - ends[1])
+    if len(maps) <= max(steps):  # of this size it does something else
+        return {}
     whole = {}
     for number, step in steps.items():
         (high, wide), (tall, broad), _ = maps[number]

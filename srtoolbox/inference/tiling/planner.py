@@ -245,7 +245,7 @@ class TilePlanner:
         is_exact = self.overlap is None and receptive_field_of(self.network) is not None
         if plan.overlap.is_faded and is_exact:
             LOGGER.warning("memory does not suffice for exact tiles: cross-fading over %d pixels instead", halo)
-        elif work > COSTLY and halo > NEAR and not self._has_warned:
+        elif work > COSTLY and halo > NEAR and not plan.overlap.is_faded and not self._has_warned:
             self._has_warned = True
             text = (
                 "exact tiles of this network see %d pixels around them, which makes %.1f times the "
