@@ -344,7 +344,8 @@ def build_optim(name: str, network: nn.Module, cfg: Mapping[str, Any], *, amp: s
     takes_network = "network" in parameters_of(OPTIMIZERS.get(optimizer_cfg["type"]))
     given = {"network": network} if takes_network else {}
     optimizer = OPTIMIZERS.build(optimizer_cfg, params=list(groups.values()), **given)
-    if averages_weights(optimizer_cfg) and any(isinstance(part, NormBase) for part in network.modules()):
+    norms = [part for part in network.modules() if isinstance(part, NormBase) and part.running_mean is not None]
+    if norms and averages_weights(optimizer_cfg):
         message = "optim.%s: running statistics of the averaged weights are those seen with the weights that train"
         LOGGER.warning(message, name)
     scheduler = _build_scheduler(name, optimizer, cfg)

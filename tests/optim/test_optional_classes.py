@@ -146,7 +146,7 @@ def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.
 
 def test_running_statistics_under_an_average_are_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        optim_of("ScheduleFreeSGD", network())
+        optim_of("ScheduleFreeSGD", nn.Sequential(network(), nn.InstanceNorm2d(1)))
         assert not caplog.messages
         optim_of("ScheduleFreeSGD", nn.Sequential(network(), nn.BatchNorm2d(1)))
     assert "running statistics of the averaged weights" in caplog.text
