@@ -127,6 +127,7 @@ def test_what_counts_as_better(scores: Scores, arguments: dict, end: int | None)
     ("change", "fault"),
     [
         ("score='photos/psnrr'", "score='photos/psnrr' is no score of data.val; there are photos/psnr, photos/mae"),
+        ("patience=2", "EarlyStopHook needs 'score', which is missing$"),
         ("score='photos/psnr', patience=0", "patience is at least 1 evaluation, got 0"),
         ("score='photos/psnr', min_delta=-1.0", r"min_delta is 0 or more, got -1\.0"),
     ],

@@ -47,7 +47,8 @@ class EarlyStopHook(Hook):
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """Report a score that no evaluation gives, or that has no better direction."""
-        fault = score_fault(str(cfg.get("score")), context)
+        score = cfg.get("score")
+        fault = score_fault(score, context) if isinstance(score, str) else None
         return [Fault("score", f"score={fault}")] if fault else []
 
     def before_train(self, run: Run) -> None:
