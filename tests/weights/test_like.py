@@ -179,6 +179,24 @@ def test_another_way_to_feed_it_is_told(tmp_path: Path, caplog: pytest.LogCaptur
     assert told in caplog.text
 
 
+@pytest.mark.slow
+def test_a_network_that_is_fed_otherwise_is_tuned_and_written_as_it_was(
+    tiny_config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = {"type": "ESPCN", "scale": 3, "kernels": [3, 3, 3], "channels": [8, 4], "activation": "relu"}
+    state = fitted_espcn(config, enter=lambda lq: 255 * lq, train=lambda gt: 255 * gt)
+    path, out = tmp_path / "x.pth", tmp_path / "out.pth"
+    torch.save(state, path)
+    changes = (f"model.generator={path}", "max_iters=3", "optim.generator.optimizer.lr=1e-4")
+    result = train(tiny_config, work_dir=tmp_path / "run", overrides=changes)
+    assert main(["convert_checkpoint", str(result.last), "--to", "same", "-o", str(out)]) == 0
+    assert "was made for" not in caplog.text
+    assert form(torch.load(out, weights_only=True)) == form(state)
+    ours, again, before = (load_network(each) for each in (result.last, out, path))
+    assert type(ours).__name__ == type(again).__name__ == "Adapter"
+    assert torch.equal(ours(X[:, :1]), again(X[:, :1])) and not torch.equal(ours(X[:, :1]), before(X[:, :1]))
+
+
 def test_the_source_of_a_run_is_found_through_other_runs(tmp_path: Path) -> None:
     torch.save(NETWORKS.build(EDSR).state_dict(), tmp_path / "x.pth")
     first = tuned(tmp_path / "first.pth", EDSR, load_from=str(tmp_path / "x.pth"))
