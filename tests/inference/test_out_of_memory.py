@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.inference import tiling
 from srtoolbox.inference.restore import PIECE, upscale_whole
 from srtoolbox.inference.tiling import planner as planning
+from srtoolbox.inference.tiling import stitch
 from srtoolbox.inference.tiling.memory import MemoryModel
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.interfaces import Splittable
@@ -63,8 +63,8 @@ def test_a_deep_network_is_faded_before_memory_is_said_to_be_too_small(photo, ti
 def test_memory_that_runs_out_behind_the_network_repeats_no_row(photo, monkeypatch, place):
     image, calls = np.ascontiguousarray(photo[:150, :121]), []
     expected = Upscaler(Smooth(), outscale=5)(image)
-    monkeypatch.setattr(tiling, "RESIZED_VALUES", 2**14)
-    real = getattr(tiling, place)
+    monkeypatch.setattr(stitch, "RESIZED_VALUES", 2**14)
+    real = getattr(stitch, place)
 
     def refused(*arguments):
         calls.append(arguments)
@@ -72,7 +72,7 @@ def test_memory_that_runs_out_behind_the_network_repeats_no_row(photo, monkeypat
             raise MemoryError
         return real(*arguments)
 
-    monkeypatch.setattr(tiling, place, refused)
+    monkeypatch.setattr(stitch, place, refused)
     result = Upscaler(Smooth(), outscale=5)(image)
     assert len(calls) > 20
     assert np.abs(result.astype(int) - expected).max() <= 1
