@@ -30,20 +30,23 @@ _PART = "adamw"
 
 @OPTIMIZERS.register
 class Muon(torch.optim.Optimizer):
-    """Momentum made orthogonal, for the weights of convolutions as matrices (out, in x k x k) and of linear layers.
+    """Momentum made orthogonal for convolutions, as matrices (out, in x k x k), and linear layers.
 
-    AdamW takes the rest: biases, norms, tables, depthwise convolutions and, as is usual, the first and the last
-    weight of the network. It has groups of its own, `adamw` in the log, which a schedule scales alike.
+    AdamW takes the rest: biases, norms, tables, depthwise convolutions and, as is usual, the first
+    and the last weight of the network. It has groups of its own, `adamw` in the log, which a
+    schedule scales alike.
 
     Args:
-        params: parameters, or groups of them with own options.
+        params: parameters, or groups of them with options of their own.
         lr: rate of the matrices.
-        adamw_lr: rate of the rest; None: `lr`, as it is of one kind with 'match_rms_adamw'.
-        orthogonalise: False leaves a group to AdamW, True takes all weights in it, also the first and the last.
+        adamw_lr: rate of the rest; None: `lr`, which fits both with 'match_rms_adamw'.
+        orthogonalise: False leaves a group to AdamW, True takes all its weights, also the network's
+            first and last one.
         momentum, nesterov: of the matrices.
         ns_steps, ns_coefficients, eps: of the Newton-Schulz iteration, in bfloat16.
-        adjust_lr_fn: how a step grows with the matrix: 'match_rms_adamw' (0.2 sqrt(max(rows, columns)), a step as
-            large as AdamW's) or 'original' (sqrt(max(1, rows / columns)), with `lr` about 0.02).
+        adjust_lr_fn: how a step grows with the matrix: 'match_rms_adamw', by
+            0.2 sqrt(max(rows, columns)), is as large as AdamW's; 'original', by
+            sqrt(max(1, rows / columns)), wants `lr` about 0.02.
         betas, adamw_eps: AdamW's.
         weight_decay: of both, decoupled.
         network: whose parameters they are; None: matrices are told by their shapes alone.
@@ -158,7 +161,7 @@ class Muon(torch.optim.Optimizer):
 def orthogonalised(
     matrices: Sequence[Tensor], steps: int = 5, coefficients: Sequence[float] = COEFFICIENTS, eps: float = 1e-7
 ) -> Tensor:
-    """Return matrices (m, n) of one shape with all singular values near 1, as one bfloat16 tensor (count, m, n).
+    """Return matrices (m, n) of one shape with singular values near 1, in bfloat16 (count, m, n).
 
     By Newton-Schulz iterations of degree five, whose values end between about 0.7 and 1.2.
     """

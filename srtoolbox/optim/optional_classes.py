@@ -180,7 +180,7 @@ def schedule_free_sgd(
 
 
 def averages_weights(cfg: object) -> bool:
-    """True for the config of an optimizer that is schedule-free: a copy of the network gets the weights to use."""
+    """True for the config of a schedule-free optimizer: a copy of the network gets its average."""
     kind = cfg.get("type") if isinstance(cfg, Mapping) else None
     return isinstance(kind, str) and kind in OPTIMIZERS and bool(getattr(OPTIMIZERS.get(kind), "averages", False))
 

@@ -235,7 +235,7 @@ class OptimWrapper:
         return [tensor for values in (*tables, *counts) for tensor in _tensors_in(values)]
 
     def averaged(self, values: list[Tensor]) -> list[Tensor]:
-        """Return the weights to use in place of those that train: others, by a schedule-free optimizer."""
+        """Return the weights to use for those that train: a schedule-free optimizer's average."""
         averages = averaged_weights(self.optimizer)
         return [averages.get(value, value) for value in values] if averages else values
 
@@ -356,7 +356,7 @@ def build_optim(name: str, network: nn.Module, cfg: Mapping[str, Any], *, amp: s
 
 
 def _group_names(optimizer: torch.optim.Optimizer, names: Sequence[str]) -> list[str]:
-    """Return names for the groups of an optimizer, which may have divided the named ones into `parts`."""
+    """Return names for an optimizer's groups; it may have divided the named ones into `parts`."""
     parts: Sequence[tuple[int, str]] = getattr(optimizer, "parts", None) or [(place, "") for place in range(len(names))]
     return [".".join(filter(None, (names[place], part))) for place, part in parts]
 
