@@ -32,16 +32,25 @@ from srtoolbox.weights.formats import (
 from srtoolbox.weights.state_dicts import differences, group_keys
 
 WeightsChoice = Literal["ema", "raw"]
-AVERAGED = ("params_ema", "params-ema", "ema_state_dict")
-WRAPPERS = ("params", "state_dict", "model_state_dict", "model", "net", "generator", "netG", "net_g", "weights")
+AVERAGED = (
+    *("params_ema", "params-ema", "ema_state_dict", "state_dict_ema", "ema_model", "model_ema", "ema"),
+    *("generator_ema", "netG_ema", "net_g_ema"),
+)
+WRAPPERS = (
+    *("params", "state_dict", "model_state_dict", "model", "net", "network"),
+    *("generator", "netG", "net_g", "weights"),
+)
 # a training's state_dict holds several networks, named by the first word of their keys
 # (MMagic, BasicSR's descendants)
 AVERAGED_ROLES: dict[str, tuple[str, ...]] = {
-    "generator": ("generator_ema.", "netG_ema.", "net_g_ema."),
+    "generator": ("generator_ema.", "netG_ema.", "net_g_ema.", "ema_model."),
     "discriminator": (),
 }
-ROLES = {"generator": ("generator.", "netG.", "net_g."), "discriminator": ("discriminator.", "netD.", "net_d.")}
-PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
+ROLES = {
+    "generator": ("generator.", "netG.", "net_g.", "online_model."),
+    "discriminator": ("discriminator.", "netD.", "net_d."),
+}
+PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")
 # what averaging and preprocessing leave beside the weights: counts and constants
 COMPANIONS = ("n_averaged", "steps", "step_counter", "data_preprocessor.mean", "data_preprocessor.std")
 LAYOUTS: tuple[Layout, ...] = tuple(row for family in families() for row in family.LAYOUTS)
@@ -82,7 +91,7 @@ def find_weights(
     """
     for wrapper in _in_order(AVERAGED, WRAPPERS, weights):
         # an empty one: nothing was averaged
-        if isinstance(state.get(wrapper), Mapping) and state[wrapper]:
+        if _holds_tensors(state.get(wrapper)):
             inner = find_weights(state[wrapper], source, network=network, weights=weights)
             return inner._replace(averaged=inner.averaged or wrapper in AVERAGED)
     tensors = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
@@ -94,6 +103,13 @@ def find_weights(
             part = {key.removeprefix(role): tensors[key] for key in names}
             return Contents(_without_prefixes(part), role in AVERAGED_ROLES[network])
     return Contents(_without_prefixes(tensors), False)
+
+
+def _holds_tensors(wrapped: object) -> bool:
+    if not isinstance(wrapped, Mapping):
+        return False
+    is_plain = any(isinstance(value, Tensor) for value in wrapped.values())
+    return is_plain or any(_holds_tensors(wrapped.get(name)) for name in (*AVERAGED, *WRAPPERS))
 
 
 def _in_order(averaged: Sequence[str], raw: Sequence[str], weights: WeightsChoice) -> list[str]:

@@ -27,12 +27,29 @@ def prefixed(tensors: State, prefix: str) -> State:
     return {prefix + key: value for key, value in tensors.items()}
 
 
+@pytest.mark.parametrize("wrapper", ["", "state_dict"])
+def test_an_average_that_keeps_both_networks(wrapper: str, tensors: State) -> None:
+    """As ema-pytorch saves it, with its counters beside."""
+    raw = {key: value + 1 for key, value in tensors.items()}
+    state = {**prefixed(raw, "online_model.module."), **prefixed(tensors, "ema_model.module.")}
+    state |= {"initted": torch.tensor(True), "step": torch.tensor(3)}
+    state = {wrapper: state} if wrapper else state
+    assert same(find_weights(state, "x").tensors, tensors) and find_weights(state, "x").averaged
+    assert same(find_weights(state, "x", weights="raw").tensors, raw)
+
+
+def test_settings_of_an_average_are_no_weights(tensors: State) -> None:
+    state = {"model": tensors, "ema": {"decay": 0.999, "shadow_params": [torch.ones(1)]}}
+    assert same(find_weights(state, "x").tensors, tensors) and not find_weights(state, "x").averaged
+
+
 @pytest.mark.parametrize(
     "wrapper",
     [*AVERAGED, "params", "state_dict", "model_state_dict", "model", "net", "generator", "netG"],
 )
 @pytest.mark.parametrize(
-    "prefix", ["", "module.", "_orig_mod.", "generator.", "netG.", "model.", "module._orig_mod.", "generator.module."]
+    "prefix",
+    ["", "module.", "_orig_mod.", "generator.", "netG.", "model.", "module._orig_mod.", "generator.module.", "net."],
 )
 def test_wrapper_and_prefix(wrapper: str, prefix: str, tensors: State) -> None:
     found = find_weights({wrapper: prefixed(tensors, prefix), "epoch": 3}, "x")
@@ -41,7 +58,7 @@ def test_wrapper_and_prefix(wrapper: str, prefix: str, tensors: State) -> None:
 
 
 def test_the_lists_are_short() -> None:
-    assert (len(AVERAGED), len(WRAPPERS), len(PREFIXES)) == (3, 9, 4)
+    assert (len(AVERAGED), len(WRAPPERS), len(PREFIXES)) == (10, 10, 5)
 
 
 def test_bare_and_nested(tensors: State) -> None:
