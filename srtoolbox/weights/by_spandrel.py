@@ -13,9 +13,11 @@ from torch import Tensor
 from srtoolbox.errors import CheckpointError
 from srtoolbox.models.networks.spandrel import (
     INSTALL,
+    INSTALL_EXTRA,
     Spandrel,
     architectures,
     describe_tensors,
+    has_extra_architectures,
     is_installed,
     open_state,
     release,
@@ -110,6 +112,10 @@ FAMILIES = tuple(
 )
 
 
+EXTRA = ("AdaCode", "DDColor", "FeMaSR", "M3SNet", "MIRNet2", "MPRNet", "Restormer", "SRFormer")
+"""Those of spandrel_extra_arches."""
+
+
 class Opened(NamedTuple):
     """A network that spandrel knows."""
 
@@ -135,9 +141,9 @@ def refuse(tensors: Mapping[str, Tensor], source: str) -> None:
 def advice_to_install(tensors: Mapping[str, Tensor]) -> str:
     """Return what opens a file of one of the families where spandrel is missing; '' for others."""
     family = family_of(tensors)
-    if family is None or is_installed():
+    if family is None or (has_extra_architectures() if family.architecture in EXTRA else is_installed()):
         return ""
-    return f"{INSTALL} opens {family.architecture}"
+    return f"{INSTALL_EXTRA if family.architecture in EXTRA else INSTALL} opens {family.architecture}"
 
 
 def open_by_spandrel(tensors: Mapping[str, Tensor], source: str) -> Opened | None:

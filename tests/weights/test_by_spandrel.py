@@ -22,7 +22,8 @@ from srtoolbox.models.networks import spandrel as library
 from srtoolbox.models.networks.spandrel import architectures, describe_tensors, open_state, state_of
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights import by_spandrel
-from srtoolbox.weights.by_spandrel import FAMILIES, Opened, family_of, open_by_spandrel
+from srtoolbox.weights.by_spandrel import EXTRA as EXTRA_NAMES
+from srtoolbox.weights.by_spandrel import FAMILIES, Family, Opened, advice_to_install, family_of, open_by_spandrel
 from srtoolbox.weights.by_spandrel import REFUSED as REASONS
 from srtoolbox.weights.load import load_network, read_network
 from srtoolbox.weights.recognise import LAYOUTS, find_weights, recognise
@@ -135,6 +136,7 @@ def test_all_of_the_main_registry_are_tested_or_refused() -> None:
     known = {support.architecture.id for support in spandrel.MAIN_REGISTRY}
     assert known == {small.architecture for small in SMALL} | {"GFPGAN", "RestoreFormer", "LaMa"}
     assert {family.architecture for family in FAMILIES} >= known
+    assert {small.architecture for small in EXTRA} == set(EXTRA_NAMES)
 
 
 @pytest.fixture
@@ -281,11 +283,39 @@ def test_without_the_extra_its_name_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         recognise(other_form, "x.pth")
     with pytest.raises(CheckpointError, match=r"no network known here"):
         recognise({"a.weight": torch.ones(1)}, "x.pth")
-    monkeypatch.setattr(library.importlib.util, "find_spec", lambda name: None)
     architectures.cache_clear()
+    hide(monkeypatch, "spandrel", "spandrel_extra_arches")
     config = {"type": "Spandrel", "scale": 2, "architecture": "NAFNet", "tensors": ["a 1"]}
     with pytest.raises(SrtoolboxError, match=r"needs the package spandrel: pip install 'srtoolbox\[spandrel\]'"):
         NETWORKS.build(config)
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
+    """Let packages be missing."""
+    find = library.importlib.util.find_spec
+    monkeypatch.setattr(library.importlib.util, "find_spec", lambda name: None if name in packages else find(name))
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family.does not in REASONS], ids=lambda f: f[0])
+def test_what_to_install_is_told_for_each_family(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = re.sub(r"\(([^)|]*)[^)]*\)\??", r"\1", family.marks).replace("*", "x").split()  # the first of (one|two)
+    state = dict.fromkeys(keys, torch.ones(1))
+    hide(monkeypatch, "spandrel_extra_arches")
+    assert bool(advice_to_install(state)) == (family.architecture in EXTRA_NAMES)
+    hide(monkeypatch, "spandrel")
+    package = "spandrel_extra_arches" if family.architecture in EXTRA_NAMES else r"'srtoolbox\[spandrel\]'"
+    with pytest.raises(CheckpointError, match=f"x.pth: .*; pip install {package} opens {family.architecture}$"):
+        recognise(state, "x.pth")
+
+
+def test_the_command_tells_it(
+    tmp_path: Path, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    torch.save(made(BY_NAME["NAFNet"]).state_dict(), tmp_path / "net.pth")
+    write_image(tmp_path / "p.png", photo[:8, :8])
+    hide(monkeypatch, "spandrel", "spandrel_extra_arches")
+    assert main(["upscale", str(tmp_path / "net.pth"), str(tmp_path / "p.png")]) == 2
+    assert "looks like NAFNet, which has no network here; pip install 'srtoolbox[spandrel]'" in capsys.readouterr().err
 
 
 def test_half_precision_that_it_does_not_bear_is_float32(log: pytest.LogCaptureFixture) -> None:

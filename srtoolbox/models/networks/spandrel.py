@@ -28,7 +28,7 @@ from srtoolbox.registry import NETWORKS
 if TYPE_CHECKING:  # an extra, which may be missing
     from spandrel import ArchSupport, ImageModelDescriptor
 
-INSTALL = "pip install 'srtoolbox[spandrel]'"
+INSTALL, INSTALL_EXTRA = "pip install 'srtoolbox[spandrel]'", "pip install spandrel_extra_arches"
 COLOURS = {1: "y", 3: "rgb"}
 VALUES_READ = {"sub_mean.bias": 3, "layers.0.blocks.0.attn.attns.0.rpe_biases": 2, "MetaUpsample": 7}
 """Ends of the names of tensors whose last values tell arguments, and how many values.
@@ -43,6 +43,11 @@ KINDS = ("int64", "int32", "int16", "uint8", "bool")
 def is_installed() -> bool:
     """True if the extra is there."""
     return importlib.util.find_spec("spandrel") is not None
+
+
+def has_extra_architectures() -> bool:
+    """True if spandrel_extra_arches is there, beside spandrel."""
+    return is_installed() and importlib.util.find_spec("spandrel_extra_arches") is not None
 
 
 def release() -> str:
@@ -61,7 +66,7 @@ def architectures() -> Mapping[str, ArchSupport]:
     """
     spandrel = _imported("spandrel")
     registry = spandrel.MAIN_REGISTRY.copy()
-    if importlib.util.find_spec("spandrel_extra_arches") is not None:
+    if has_extra_architectures():
         extra = _imported("spandrel_extra_arches").EXTRA_REGISTRY
         registry.add(*extra, ignore_duplicates=True)
     return {support.architecture.id: support for support in registry.architectures("detection")}
@@ -126,7 +131,7 @@ def open_state(architecture: str, state: Mapping[str, Tensor]) -> ImageModelDesc
     """
     known = architectures()
     if architecture not in known:
-        advice = "; pip install spandrel_extra_arches adds some" if len(known) < 50 else ""
+        advice = "" if has_extra_architectures() else f"; {INSTALL_EXTRA} adds some"
         raise ConfigError(f"Spandrel: spandrel {release()} has no {architecture!r}{advice}", key="architecture")
     with torch.device("cpu"), without_drawing():
         return known[architecture].architecture.load(dict(state))  # type: ignore[return-value]
