@@ -159,7 +159,7 @@ def load_all(
 ) -> Iterator[tuple[str, nn.Module]]:
     """Yield name and network of each checkpoint, or the config's network if it has no weights.
 
-    With `baseline`, bicubic comes first. Other projects' weights are tried first, unless `trial` is
+    With `baseline`, bicubic comes first, see `baseline_of`. Other projects' weights are tried first, unless `trial` is
     False. ONNX files run on the device that is `named`, or on the best that their runtime has.
 
     Raises:
@@ -167,8 +167,9 @@ def load_all(
             name.
     """
     generator = config["model"]["generator"]
+    reference = baseline_of(generator["scale"])
     if baseline and (checkpoints or generator["type"] != "Bicubic"):
-        yield "Bicubic", NETWORKS.build({"type": "Bicubic", "scale": generator["scale"]}).to(device)
+        yield reference, NETWORKS.build({"type": "Bicubic", "scale": generator["scale"]}).to(device)
     if not checkpoints:
         network = NETWORKS.build(generator)
         if next(network.parameters(), None) is not None:
@@ -177,10 +178,15 @@ def load_all(
         yield generator["type"], network.to(device)
         return
     for name, path in distinct_names(checkpoints).items():
-        if baseline and name == "Bicubic":
+        if baseline and name == reference:
             raise ConfigError(f"{path}: bears the name of the baseline; rename the checkpoint")
         place = named or "auto" if is_onnx(path) else device
         yield name, load_network(path, config=generator, trial=trial, device=place)
+
+
+def baseline_of(scale: int) -> str:
+    """Return what scores and pages call bicubic interpolation: at x1 it leaves the input as it is."""
+    return "Input" if scale == 1 else "Bicubic"
 
 
 def distinct_names(paths: Sequence[str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from matplotlib.patches import Patch
 
 from srtoolbox.errors import DataError
 from srtoolbox.io import files
+from srtoolbox.plots.run_log import is_baseline
 from srtoolbox.text import did_you_mean
 
 SUFFIXES = (".png", ".pdf", ".svg")
@@ -116,7 +117,7 @@ def plot_bars(path: str | os.PathLike, scores: Scores, *, metrics: Sequence[str]
     if not panels:
         raise DataError("no scores to draw")
     others = itertools.cycle(COLOURS)
-    is_gray = {name: name.lower().startswith("bicubic") for name in scores}
+    is_gray = {name: is_baseline(name) for name in scores}
     colours = {name: _BICUBIC if gray else next(others) for name, gray in is_gray.items()}
     sets = list(dict.fromkeys(name for entry in scores.values() for name in entry))
     width = max(5.0, 0.62 * len(sets) * (len(scores) + 0.8))

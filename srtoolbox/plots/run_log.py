@@ -144,6 +144,11 @@ def _reading(path: str | os.PathLike, command: str, fault: str) -> Iterator[None
         raise DataError(f"{os.fspath(path)}: {fault} ({reason_of(error)})") from error
 
 
+def is_baseline(name: str) -> bool:
+    """True for the name of bicubic's scores; at x1, where it changes nothing, they are the input's."""
+    return name.lower().startswith("bicubic") or name == "Input"
+
+
 def read_baseline(path: str | os.PathLike) -> dict[str, float]:
     """Read bicubic's scores by `set/metric` from the JSON of the quick start or `test.py --json`.
 
@@ -154,7 +159,7 @@ def read_baseline(path: str | os.PathLike) -> dict[str, float]:
         content = files.read_json(path)
     entries = content if isinstance(content, dict) else {}
     for name, scores in entries.items():
-        if name.lower().startswith("bicubic") and isinstance(scores, dict):
+        if is_baseline(name) and isinstance(scores, dict):
             return dict(_flat_scores(scores))
     names = ", ".join(map(repr, entries)) or "no entries"
     raise DataError(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import srtoolbox
 from srtoolbox.check import check
 from srtoolbox.config import Config
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
@@ -19,6 +20,7 @@ from srtoolbox.errors import ConfigError, DataError
 from srtoolbox.image import write_image
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.interfaces import facts_of
+from srtoolbox.metrics.base import LUMA
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize
 from tests.engine.runs import differing, final_state, records, run
@@ -127,6 +129,19 @@ def test_a_run_that_ends_below_its_input_says_so(tiny_config: Path, tmp_path: Pa
     Job(Config.fromfile(tiny_config, changes), tmp_path / "run", source=tiny_config).train()
     log = (tmp_path / "run/train.log").read_text()
     assert "where the input has " in log and "bicubic" not in log
+
+
+def test_a_denoiser_is_scored_beside_its_input(tiny_config: Path, photo_folder: Path, tmp_path: Path) -> None:
+    run(tiny_config, tmp_path / "run", *AT_ONE, "max_iters=5")
+    checkpoint, page = tmp_path / "run/checkpoints/iter_000005.pth", tmp_path / "page"
+    scored = srtoolbox.test(tiny_config, checkpoint, overrides=AT_ONE, baseline=True, report=page)
+    assert list(scored.images) == ["Input", "iter_000005"]
+    noisy = dataset(photo_folder, degradations=NOISE)[0]
+    luma = [image.astype(float)[1:-1, 1:-1] @ LUMA for image in (noisy["lq"], noisy["gt"])]
+    expected = 10 * np.log10(255**2 / np.square(luma[0] - luma[1]).mean())
+    assert scored.images["Input"]["photos"][noisy["key"]]["psnr"] == pytest.approx(expected, abs=1e-6)
+    text = (page / "index.html").read_text()
+    assert "<bdi>Input</bdi></th>" in text and "<bdi>Bicubic</bdi></th>" not in text
 
 
 AT_X1 = [name for name in GENERATORS if 1 in (getattr(NETWORKS.get(name), "scales", None) or [1])]

@@ -307,6 +307,8 @@ def test_read_baseline(tmp_path: Path) -> None:
     images = {"psnr": 30.4, "ssim": 0.869, "images": {"baby": {"psnr": 33.9}}}
     path.write_text(json.dumps({"espcn": {}, "Bicubic": {"set5": images}}))
     assert read_baseline(path) == {"set5/psnr": 30.4, "set5/ssim": 0.869}
+    path.write_text(json.dumps({"espcn": {}, "Input": {"set5": images}}))  # of a denoiser
+    assert read_baseline(path) == {"set5/psnr": 30.4, "set5/ssim": 0.869}
     path.write_text(json.dumps({"espcn": {}}))
     with pytest.raises(DataError, match=r"scores\.json: no entry named 'bicubic'.*'espcn'"):
         read_baseline(path)

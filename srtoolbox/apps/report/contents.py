@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from srtoolbox import __version__
+from srtoolbox.apps.networks import baseline_of
 from srtoolbox.config import Config
 from srtoolbox.engine.evaluate import Scores
 from srtoolbox.interfaces import Opaque, facts_of
@@ -121,7 +122,8 @@ def title_of(name: str, network: nn.Module, count: int) -> str:
 
     ESPCN is better than best_set5_psnr; the class of ONNX files says nothing.
     """
-    return name if count > 2 or isinstance(network, Opaque) else type(network).__name__
+    is_input = name == baseline_of(1)
+    return name if count > 2 or is_input or isinstance(network, Opaque) else type(network).__name__
 
 
 def network_facts(title: str, network: nn.Module, file: str | None) -> NetworkEntry:
