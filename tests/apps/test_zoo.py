@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +90,17 @@ def test_scales_are_those_that_build(name: str, scales: tuple[int, ...]) -> None
 def test_papers_in_short() -> None:
     cited = {name: family.cited for name, family in families().items()}
     assert all(cited.values())
-    assert (cited["EDSR"], cited["MSRResNet"], cited["SRVGGNetCompact"]) == (
-        "Lim 2017",
-        "after Ledig 2017",
-        "Wang 2021",
-    )
+    assert cited["EDSR"] == "Lim 2017" and cited["SRVGGNetCompact"] == "Wang 2021"
+    assert cited["SAFMNPP"] == "Sun 2024" and cited["RealPLKSR"] == "after Lee 2024"  # the module's paper is another
+    assert cited["SAFMN"] == "Sun 2023" and cited["PLKSR"] == "Lee 2024" and cited["RRDBNet"] == "Wang 2018"
+
+
+def test_the_documents_cite_alike() -> None:
+    text = (ROOT / "docs/networks.md").read_text(encoding="utf-8")
+    table = text.partition("| name | paper |")[2].partition("\n\n")[0]
+    documented = dict(re.findall(r"^\| `(\w+)` \| ([^|]*?) \|", table, flags=re.MULTILINE))
+    cited = {name: family.cited for name, family in families().items()}
+    assert {name: documented.get(name) for name in cited} == cited
 
 
 def test_a_family_in_detail() -> None:

@@ -73,11 +73,16 @@ def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def paper_of(network: type) -> str:
-    """Return the second paragraph of the class's file where that names a year, else ''."""
-    text = inspect.cleandoc(sys.modules[network.__module__].__doc__ or "")
-    paragraphs = [" ".join(part.split()) for part in text.split("\n\n")]
-    paper = paragraphs[1] if len(paragraphs) > 1 else ""
+    """Return the class's second paragraph where it names a preprint, else its file's; '' without a year."""
+    own = second_paragraph((network.__doc__ or "").partition("Args:")[0])
+    paper = own if "arXiv:" in own else second_paragraph(sys.modules[network.__module__].__doc__ or "")
     return paper if re.search(r"\b(19|20)\d\d\b", paper) else ""
+
+
+def second_paragraph(text: str) -> str:
+    """Return the second paragraph of a documentation as one line, '' where there is none."""
+    paragraphs = [" ".join(part.split()) for part in inspect.cleandoc(text).split("\n\n")]
+    return paragraphs[1] if len(paragraphs) > 1 else ""
 
 
 def colour_of(network: type) -> str:

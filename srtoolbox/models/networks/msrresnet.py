@@ -1,6 +1,6 @@
 """MSRResNet: SRResNet without BatchNorm and with a bilinear skip, BasicSR's baseline.
 
-After Ledig et al. 2017 (arXiv:1609.04802) and Wang et al. 2018 (ESRGAN, arXiv:1809.00219). The
+After Wang et al. 2018 (ESRGAN, arXiv:1809.00219) and Ledig et al. 2017 (arXiv:1609.04802). The
 state_dict keys are BasicSR's, so files go both ways: `conv_first` `body.N.{conv1,conv2}` `upconv1`
 (`upconv2` at x4) `conv_hr` `conv_last`.
 """

@@ -1,7 +1,6 @@
 """PLKSR and RealPLKSR: large kernels on a part of the channels, element-wise attention.
 
 Lee, Yun, Ro: "Partial large kernel CNNs for efficient super-resolution" (2024, arXiv:2404.11848).
-RealPLKSR is neosr's variant of it for real photographs: Mish, and a normalisation in each block.
 
 state_dict, the authors' and neosr's: `feats.0`; `feats.N` (N from 1) with `channe_mixer.{0,2}`,
 in RealPLKSR `channel_mixer.{0,2}`, `lk.conv`, `attn.f.0`, `refine`, in RealPLKSR `norm` or
@@ -258,6 +257,9 @@ class PLKSR(_PartialLargeKernels):
 @NETWORKS.register
 class RealPLKSR(_PartialLargeKernels):
     """PLKSR with Mish and normalised blocks, as neosr trains it for real photographs.
+
+    After Lee, Yun, Ro: "Partial large kernel CNNs for efficient super-resolution" (2024,
+    arXiv:2404.11848); neosr's variant has no paper.
 
     7.39 million parameters at x4. Group normalisation looks at the whole image: tiles are not
     restored exactly as the whole. With `layer_norm` instead, and without `dysample`, a block sees

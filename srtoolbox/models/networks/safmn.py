@@ -1,9 +1,7 @@
 """SAFMN and SAFMN++: features scaled by themselves, pooled to several sizes; 3x3 channel mixers.
 
 Sun, Dong, Tang, Pan: "Spatially-adaptive feature modulation for efficient image super-resolution"
-(ICCV 2023, arXiv:2302.13800). SAFMN++: the same authors' entries in the challenges of 2024, on
-efficient SR (NTIRE, arXiv:2404.10343) and on real-time SR of compressed images (AIS,
-arXiv:2404.16484).
+(ICCV 2023, arXiv:2302.13800).
 
 state_dict, the authors': `to_feat`, `feats.N` with `norm1`, `norm2`, `safm.mfr.{0..3}`, `safm.aggr`
 and `ccm.ccm.{0,2}`, `to_img.0`, each `.weight` and `.bias`. SAFMN++, without biases: `to_feat`,
@@ -180,6 +178,9 @@ class SimpleMixing(nn.Module):
 @NETWORKS.register
 class SAFMNPP(SRNetwork):
     """SAFMN++: no normalisation, no biases, a single coarse size.
+
+    Sun, Dong, Tang, Pan: their entries in the challenges of 2024, on efficient SR (NTIRE,
+    arXiv:2404.10343) and on real-time SR of compressed images (AIS, arXiv:2404.16484).
 
     The defaults are the light network of AIS 2024 (66 thousand parameters at x4): plain blocks
     under a long skip of features. NTIRE 2024's has 212 thousand. Convolutions begin as torch has
