@@ -111,7 +111,7 @@ class Upscaler:
         self._run = AutocastRestore(self._pieces or core, dtype, ensemble=ensemble)
         self.device = device_of(network, device)
         memory, side = partial(memory_model_of, core, dtype, ensemble=ensemble), None if patches else tile
-        self._planner = TilePlanner(core, memory, self.device, side, overlap, batch)
+        self._planner = TilePlanner(core, memory, self.device, side, overlap, batch, ensemble)
         support = math.ceil(2 / min(1, self.scale / own_scale)) + 1 if self._is_resized else 0
         self._sums: dict[int, ImageSums] = {}  # by channels
         self._margins = MarginPlanner(core, self.wraps, overlap, support) if wrap else None

@@ -29,10 +29,12 @@ def cases(count: int):
     ]
 
 
+@pytest.mark.parametrize("is_odd", [False, True])
 @pytest.mark.parametrize("fade", [False, True])
-def test_every_pixel_counts_once_and_sees_its_halo(fade):
+def test_every_pixel_counts_once_and_sees_its_halo(fade, is_odd):
     for length, side, halo, multiple in cases(3000):
-        tiles = cut_axis(length, side, halo, multiple, fade=fade)
+        odd = length % multiple if is_odd else 0
+        tiles = cut_axis(length, side, halo, multiple, fade=fade, odd=odd)
         first, last = tiles[0], tiles[-1]
         assert first.read_start == first.keep_start == 0 and last.read_stop == last.keep_stop == length
         assert tiles[0].fade_in == tiles[-1].fade_out == 0
@@ -51,6 +53,13 @@ def test_windows_are_aligned_equal_and_not_too_large():
         assert len({tile.length for tile in tiles[:-1]}) <= 1
         largest = round_up(side, multiple) + 2 * round_up(halo, multiple)
         assert all(tile.length <= largest for tile in tiles)
+
+
+def test_windows_are_aligned_as_seen_from_both_ends():
+    for length, side, halo, cell in cases(3000):
+        multiple, filled = 3 * cell, round_up(length, cell)
+        for tile in cut_axis(length, side, halo, multiple, odd=filled % multiple):
+            assert tile.read_start % multiple == (filled - round_up(tile.read_stop, cell)) % multiple == 0
 
 
 def test_fades_add_up_to_one():

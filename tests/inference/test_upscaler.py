@@ -146,10 +146,10 @@ def test_networks_that_see_everything_are_faded(axis, monkeypatch):
     assert line[-1] - line[0] > 0.3
 
 
-@pytest.mark.parametrize("options", [{}, {"overlap": 9}])
+@pytest.mark.parametrize("options", [{}, {"overlap": 9}, {"ensemble": True}, {"ensemble": True, "overlap": 9}])
 def test_windows_of_attention_lie_in_tiles_as_in_the_whole(photo, options):
     image = photo[:117, :131]
-    expected = Upscaler(Windows(), tile=None)(image).astype(int)
+    expected = Upscaler(Windows(), tile=None, ensemble=options.get("ensemble", False))(image).astype(int)
     assert np.abs(Upscaler(Windows(), tile=20, **options)(image) - expected).max() <= 1
 
 

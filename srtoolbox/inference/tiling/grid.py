@@ -67,7 +67,7 @@ Margins = tuple[Margin, Margin]
 
 
 def cut_axis(
-    length: int, side: int, halo: int, multiple: int = 1, *, fade: bool = False, is_fixed: bool = False
+    length: int, side: int, halo: int, multiple: int = 1, *, fade: bool = False, is_fixed: bool = False, odd: int = 0
 ) -> list[Tile]:
     """Return tiles of at most `side` pixels plus `halo` on either side that cover an axis.
 
@@ -81,7 +81,13 @@ def cut_axis(
         multiple: divides starts and lengths of windows.
         fade: cross-fade over up to `halo` pixels on either side of a seam, instead of a sharp cut.
         is_fixed: no window is shorter than `side` and both halos, unless the axis is.
+        odd: pixels that all windows are longer than a multiple, as the axis is (the last window
+            may be cut by the end): seen from the other end, they begin at multiples as well.
     """
+    if odd:
+        tiles = cut_axis(round_up(length - odd, multiple), side, halo, multiple, fade=fade, is_fixed=is_fixed)
+        longer = [tile._replace(read_stop=min(length, tile.read_stop + odd)) for tile in tiles]
+        return [*longer[:-1], longer[-1]._replace(keep_stop=length)]
     padded, side, halo = (round_up(value, multiple) for value in (length, side, halo))
     if padded <= side + 2 * halo:
         return [Tile(0, length, 0, length)]

@@ -42,15 +42,22 @@ class Overlap(NamedTuple):
     multiple: int  # divides starts and sides of windows
     is_faded: bool  # cross-faded; else the cut is sharp, exact where the halo suffices
     window: Size | None = None  # the only one, halo included; None: any
+    cell: int | None = None  # the `size_multiple`, where tiles begin at multiples seen from both ends
 
     def grid(self, size: Size, tile: Size, batch: int = 1) -> TileGrid:
         """Return the tiles of an image, with sides of at most `tile` and the halo, in groups."""
         is_fixed, cut = self.window is not None, {"halo": self.halo, "multiple": self.multiple}
         if self.window is not None:
             tile = (self.window[0] - 2 * self.halo, self.window[1] - 2 * self.halo)
-        axes = zip(size, tile, strict=True)
-        rows, columns = (cut_axis(*axis, **cut, fade=self.is_faded, is_fixed=is_fixed) for axis in axes)
+        rows, columns = (
+            cut_axis(length, side, **cut, fade=self.is_faded, is_fixed=is_fixed, odd=self._odd(length))
+            for length, side in zip(size, tile, strict=True)
+        )
         return TileGrid(rows, columns, batch)
+
+    def _odd(self, length: int) -> int:
+        """Return by how many pixels an axis is longer than a multiple, where that matters."""
+        return 0 if self.cell is None else round_up(length, self.cell) % self.multiple
 
 
 def tile_multiple(network: nn.Module) -> int:
@@ -100,7 +107,7 @@ class TilePlanner:
         network: one of NETWORKS, bare; on its device, in evaluation mode when a plan is asked for.
         memory: returns what the network takes.
         device: where it runs.
-        tile, overlap, batch: as in `Upscaler`.
+        tile, overlap, batch, ensemble: as in `Upscaler`.
     """
 
     def __init__(
@@ -111,9 +118,11 @@ class TilePlanner:
         tile: int | str | None,
         overlap: int | None,
         batch: int = 1,
+        ensemble: bool = False,
     ) -> None:
         self.network, self.memory, self.device = network, memory, device
         self.tile, self.overlap, self.batch = tile, overlap, batch
+        self._cell = facts_of(network).size_multiple if ensemble else None
         self.share = SHARE
         self._pieces: tuple[int | None, ...] = PIECES if isinstance(network, Splittable) else (None,)
         self._fixed = fixed_overlap(network, overlap)
@@ -229,11 +238,11 @@ class TilePlanner:
         """Return how windows may overlap, the best first."""
         multiple = tile_multiple(self.network)
         if self.overlap is not None:
-            return [Overlap(self.overlap, multiple, True)]
+            return [Overlap(self.overlap, multiple, True, cell=self._cell)]
         windows = WINDOWS * multiple if multiple > facts_of(self.network).size_multiple else 0
         field = receptive_field_of(self.network)
         cells = CELLS * step_of(self.network) if field is None else 0
-        faded = Overlap(max(FEATHER, windows, cells), multiple, True)
+        faded = Overlap(max(FEATHER, windows, cells), multiple, True, cell=self._cell)
         if field is None:
             return [faded]
         return [Overlap(field, multiple, False), faded][: 1 if field <= FEATHER else 2]
