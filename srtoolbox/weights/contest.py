@@ -71,7 +71,8 @@ class Contest:
         network = own[0][1]
         self.results: list[Result] = []
         self.count = 0
-        self._whole, self._part = sample_for(network), None
+        self._whole = sample_for(network)
+        self._part: Sample | None = None
         # multiply-adds of all candidates for a pixel, as of bodies at the LR size
         cost = len(own) * (1 + ways) * _count_parameters(network)
         side = self._whole.lq.shape[-1]
@@ -148,6 +149,7 @@ def _channels(rgb: Tensor, colour: str) -> Tensor:
 
 
 def score_on(network: nn.Module, sample: Sample) -> Score:
+    """Return the figures of what a network makes of a part of the photograph."""
     gt, lq, bicubic = sample
     with evaluation(network), torch.inference_mode():
         sr = restore(network, lq).output.float().clamp(0, 1)

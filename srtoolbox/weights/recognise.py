@@ -108,7 +108,8 @@ def find_weights(
 def _holds_tensors(wrapped: object) -> bool:
     if not isinstance(wrapped, Mapping):
         return False
-    is_plain = any(isinstance(value, Tensor) for value in wrapped.values())
+    # those of averages may have their settings as numbers
+    is_plain = any(isinstance(value, Tensor) and value.dim() > 0 for value in wrapped.values())
     return is_plain or any(_holds_tensors(wrapped.get(name)) for name in (*AVERAGED, *WRAPPERS))
 
 

@@ -157,7 +157,9 @@ def test_the_range_is_settled_in_the_right_order_of_channels() -> None:
     assert describe(try_on_photograph(assumed, state).config) == ["activation='relu'", "BGR"]
 
 
-@pytest.mark.parametrize("name", ["BGR", "mean", *(pytest.param(n, marks=pytest.mark.slow) for n in ("255", "YCbCr"))])
+@pytest.mark.parametrize(
+    "name", ["BGR", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mean", "255", "YCbCr"))]
+)
 def test_candidates_that_cost_much_are_compared_on_a_part_first(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The outcome is that of all on the whole; few come there."""
     config, enter, train, convention = CONVENTIONS[name]

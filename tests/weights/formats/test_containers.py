@@ -39,7 +39,7 @@ def test_an_average_that_keeps_both_networks(wrapper: str, tensors: State) -> No
 
 
 def test_settings_of_an_average_are_no_weights(tensors: State) -> None:
-    state = {"model": tensors, "ema": {"decay": 0.999, "shadow_params": [torch.ones(1)]}}
+    state = {"model": tensors, "ema": {"decay": torch.tensor(0.999), "shadow_params": [torch.ones(1)]}}
     assert same(find_weights(state, "x").tensors, tensors) and not find_weights(state, "x").averaged
 
 

@@ -147,6 +147,7 @@ def test_the_table_of_trials_is_true(
     assert score.gain == (pytest.approx(float(gain), abs=0.06) if gain.strip() else -math.inf)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("owner", "scale"), {row[0]: row[1] for row in reversed(ROWS) if row[1] != "1"}.items())
 def test_a_part_of_the_photograph_leads_to_the_same_network(
     weights_root: Path, owner: str, scale: str, monkeypatch: pytest.MonkeyPatch
