@@ -200,6 +200,10 @@ def _opened(architecture: Architecture, state: Mapping[str, Tensor], source: str
         if descriptor.purpose in ("FaceSR", "Inpainting"):
             why = REFUSED[FACES if descriptor.purpose == "FaceSR" else MASKS]
             raise CheckpointError(f"{source}: {name}, which {why}")
+        places = getattr(descriptor.model, "absolute_pos_embed", None)
+        if places is not None:
+            count = places.shape[1]
+            raise CheckpointError(f"{source}: {name} of images of {count} pixels alone: it has learnt a value for each")
         network = Spandrel.of(descriptor)
     except CheckpointError:
         raise

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox.devices import without_drawing
+from srtoolbox.errors import CheckpointError
 from srtoolbox.features.torchvision import torchvision_models
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights.recognise import recognise
@@ -183,16 +184,11 @@ FORMS = {
     "PLKSR_sparse": by_spandrel("PLKSR.PLKSR", 4, dim=16, n_blocks=1, lk_type="SparsePLK"),
     "PLKSR_rectangles": by_spandrel("PLKSR.PLKSR", 4, dim=16, n_blocks=1, lk_type="RectSparsePLK"),
     "HAT_without_body_convolution": by_spandrel("HAT.HAT", 2, **_SMALL_HAT, resi_connection="identity"),
-    "HAT_with_places": by_spandrel("HAT.HAT", 2, **_SMALL_HAT, ape=True),
     "HAT_without_first_norm": by_spandrel("HAT.HAT", 2, **_SMALL_HAT, patch_norm=False),
     "HAT_narrow_tail": by_spandrel("HAT.HAT", 2, **_SMALL_HAT, num_feat=32),
-    "ATD_with_places": by_spandrel("ATD.ATD", 2, **{**_SMALL_ATD, "img_size": 64}, ape=True),
     "ATD_without_first_norm": by_spandrel("ATD.ATD", 2, **_SMALL_ATD, patch_norm=False),
     "DRCT_without_body_convolution": by_spandrel("DRCT.DRCT", 2, **_SMALL_DRCT, resi_connection="identity"),
     "DRCT_of_one_window": by_spandrel("DRCT.DRCT", 2, **{**_SMALL_DRCT, "img_size": 4}),
-    "SRFormer_with_places": by_spandrel(
-        "SRFormer.SRFormer", 2, **{**_SMALL_SWINIR, "window_size": 12, "img_size": 24}, ape=True
-    ),
     "SwinIR_unshuffled": by_spandrel("SwinIR.SwinIR", 2, **{**_SMALL_SWINIR, "upscale": 4}, start_unshuffle=2),
     "SwinIR_x1_unshuffled": by_spandrel(
         "SwinIR.SwinIR", 1, **{**_SMALL_SWINIR, "upscale": 4, "upsampler": "nearest+conv"}, start_unshuffle=4
@@ -201,7 +197,16 @@ FORMS = {
     "SAFMN": Form("SAFMN.SAFMN", {"dim": 12, "n_blocks": 1, "ffn_scale": 1.5}, {"type": "SAFMN", "ffn_scale": 1.5}),
 }
 """Every choice that spandrel reads off tensors, where test_against_spandrel has none with it, small."""
-QUICK = ("ESRGAN_gray", "SPAN_x1", "RealPLKSR_x4_dysample", "HAT_with_places", "SwinIR_unshuffled")
+QUICK = ("ESRGAN_gray", "SPAN_x1", "RealPLKSR_x4_dysample", "HAT_narrow_tail", "SwinIR_unshuffled")
+OF_ONE_SIZE = {
+    "HAT": Form("HAT.HAT", {**_SMALL_HAT, "ape": True}, {}),
+    "ATD": Form("ATD.ATD", {**_SMALL_ATD, "img_size": 64, "ape": True}, {}),
+    "DRCT": Form("DRCT.DRCT", {**_SMALL_DRCT, "ape": True}, {}),
+    "SwinIR": Form("SwinIR.SwinIR", {**_SMALL_SWINIR, "ape": True}, {}),
+    "Swin2SR": Form("Swin2SR.Swin2SR", {**_SMALL_SWINIR, "ape": True}, {}),
+    "SRFormer": Form("SRFormer.SRFormer", {**_SMALL_SWINIR, "window_size": 12, "img_size": 24, "ape": True}, {}),
+}
+"""Those that have learnt a value for each place in an image, which no file that is about has."""
 
 
 def made(form: Form) -> nn.Module:
@@ -232,6 +237,14 @@ def check(form: Form, state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[st
     return found.config, found.tensors
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OF_ONE_SIZE)
+def test_networks_for_images_of_one_size_are_refused(name: str) -> None:
+    form = OF_ONE_SIZE[name]
+    with pytest.raises(CheckpointError, match=rf"x.pth: .*{name}.*(absolute_pos_embed|of images of \d+ pixels alone)"):
+        recognise(as_written(made(form)), "x.pth")
+
+
 @pytest.mark.parametrize("mark", [torch.tensor(0.0), torch.zeros(0), torch.ones(1, dtype=torch.float16)])
 def test_what_says_that_span_takes_no_mean_off_may_have_any_shape(mark: Tensor) -> None:
     form = FORMS["SPAN_x1"]
@@ -259,8 +272,7 @@ def test_each_form_is_opened_and_computes_the_same(name: str) -> None:
     ours = NETWORKS.build(config).eval().requires_grad_(False)
     ours.load_state_dict(tensors)
     channels = FORMS[name].arguments.get("in_nc", FORMS[name].arguments.get("num_in_ch", 3))
-    side = max(16, FORMS[name].arguments.get("img_size", 16))  # those with places take no other
-    image = torch.rand(2, 1 if channels == 1 else 3, side, side, generator=torch.Generator().manual_seed(1)).double()
+    image = torch.rand(2, 1 if channels == 1 else 3, 16, 16, generator=torch.Generator().manual_seed(1)).double()
     with torch.inference_mode():
         expected = theirs.double()(image.clone())
         result = ours.double()(image.expand(-1, ours.in_channels, -1, -1))
