@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from srtoolbox.apps.export import METADATA, export_onnx, export_torch, form, parity
+from srtoolbox.apps.export import METADATA, export_onnx, export_torch, form, parity, writer
 from srtoolbox.cli import main
 from srtoolbox.errors import OptionError, SrtoolboxError
 from srtoolbox.image import read_image, rgb_to_y, to_tensor, write_image
@@ -228,23 +229,32 @@ def test_wrong_arguments(argv, message, capsys) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("kind", ["onnx", "pt2"])
 @pytest.mark.parametrize(("scale", "half"), [(2, False), (3, True)])
 @pytest.mark.parametrize("name", GENERATORS)
-def test_every_network(name: str, scale: int, half: bool, kind: str, tmp_path: Path, photo: np.ndarray) -> None:
+def test_every_network(name: str, scale: int, half: bool, tmp_path: Path, photo: np.ndarray, monkeypatch) -> None:
     """`export_*` itself compares on three sizes, none the traced one; here on two more, through another door."""
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
-    network = build(name, scale)
-    path = tmp_path / f"m.{kind}"
-    difference = (export_onnx if kind == "onnx" else export_torch)(network, path, half=half, image=photo)
-    assert difference.psnr > (45 if half else 100)
+    monkeypatch.setattr(writer, "traced", traced_once(writer.traced))
+    network, onnx, program = build(name, scale), tmp_path / "m.onnx", tmp_path / "m.pt2"
+    for function, path in ((export_torch, program), (export_onnx, onnx)):
+        assert function(network, path, half=half, image=photo).psnr > (45 if half else 100)
+    session, module = onnxruntime.InferenceSession(str(onnx)), torch.export.load(program).module()
     for count, height, width in ((1, 17, 31), (2, 50, 20)):
         batch = to_tensor(photo[:height, :width]).repeat(count, 1, 1, 1)
-        if kind == "onnx":
-            session = onnxruntime.InferenceSession(str(path))
-            (result,) = session.run(None, {"input": batch.numpy()})
-        else:
-            result = torch.export.load(path).module()(batch).detach().numpy()
         expected = restore(network, batch).rgb.detach().numpy()
-        assert result.shape == expected.shape
-        assert np.abs(result - expected).max() < (0.05 if half else 1e-4)
+        (by_onnx,) = session.run(None, {"input": batch.numpy()})
+        for result in (by_onnx, module(batch).detach().numpy()):
+            assert result.shape == expected.shape
+            assert np.abs(result - expected).max() < (0.05 if half else 1e-4)
+
+
+def traced_once(trace: Callable[[form.ExportForm], torch.export.ExportedProgram]) -> Callable:
+    """Return the program of the first form for all: tracing takes longer than writing."""
+    programs: list[torch.export.ExportedProgram] = []
+
+    def traced(like: form.ExportForm) -> torch.export.ExportedProgram:
+        if not programs:
+            programs.append(trace(like))
+        return programs[0]
+
+    return traced
