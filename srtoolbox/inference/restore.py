@@ -206,6 +206,9 @@ def evaluation(network: nn.Module) -> Iterator[None]:
 
 
 FLIPS: Sequence[tuple[int, ...]] = ((), (-1,), (-2,), (-2, -1))
+Orientation = tuple[bool, tuple[int, ...]]
+"""Whether an image is transposed, and the axes along which it is flipped then."""
+ORIENTATIONS: Sequence[Orientation] = tuple(itertools.product((False, True), FLIPS))
 PATCHES = ("overlapping", "non-overlapping")
 PATCH_SIDE = 33  # SRCNN's training patches
 PATCH_BATCH = 256
@@ -226,7 +229,7 @@ class SelfEnsemble(NetworkWrapper):
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, scale * H, scale * W): the float32 mean of eight results."""
-        orientations = itertools.product((False, True), FLIPS)
+        orientations = iter(ORIENTATIONS)
         total = self._run(lq, *next(orientations)).contiguous()
         for orientation in orientations:
             total.add_(self._run(lq, *orientation))

@@ -81,7 +81,7 @@ def rows(network: nn.Module, is_random: bool, image: np.ndarray, tile: int, over
     sums, lq = find_sums(run), to_tensor(image)
     ways: list[int | str] = ["own", 1, "settled"] if are_in_a_row(sums) else ["own", 1, 2]
     if not sums.axes:
-        ways = ["own", "maps"] if coarse_steps(network) else ["-"]
+        ways = ["own", "maps"] if any(coarse_steps(network)) else ["-"]
     whole = run(lq)
     factor = 255 * (float(lq.std() / whole.std()) if is_random else 1)
     for overlap in overlaps:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from srtoolbox.compat.pytorch import DispatchMode, OpOverload
-from srtoolbox.inference.restore import device_of, evaluation
+from srtoolbox.inference.restore import ORIENTATIONS, Orientation, device_of, evaluation
 from srtoolbox.inference.tiling.grid import Tile
 from srtoolbox.interfaces import Opaque, facts_of, unwrap
 from srtoolbox.logger import LOGGER
@@ -28,6 +28,8 @@ from srtoolbox.logger import LOGGER
 ENLARGING = "upsample_bilinear2d"
 PROBES = ((24, 40), (72, 104))  # images, height, width; maps of up to 48 pixels a cell are seen
 Sides = tuple[int, int]
+Place = tuple[Tile, Tile]
+"""Of a tile, in rows and columns."""
 
 
 class CoarseMap(NamedTuple):
@@ -36,10 +38,15 @@ class CoarseMap(NamedTuple):
     cells: Sides
     fine: Sides
     step: int = 0  # pixels of the image for each cell
+    image: Sides = (0, 0)  # before it is turned
+    orientation: Orientation = ORIENTATIONS[0]
 
-
-Place = tuple[Tile, Tile]
-"""Of a tile, in rows and columns."""
+    def starts(self, place: Place) -> list[int]:
+        """Return the first row and the first column of a tile in the image as it is turned."""
+        is_transposed, flips = self.orientation
+        ends = [(tile.read_start, side - tile.read_stop) for tile, side in zip(place, self.image, strict=True)]
+        turned = reversed(ends) if is_transposed else ends
+        return [pair[axis in flips] for axis, pair in zip((-2, -1), turned, strict=True)]
 
 
 class _Enlarged(DispatchMode):
@@ -62,26 +69,23 @@ def _sides(image: Tensor) -> Sides:
     return image.shape[-2], image.shape[-1]
 
 
-_found: weakref.WeakKeyDictionary[nn.Module, Mapping[int, int]] = weakref.WeakKeyDictionary()
+_found: weakref.WeakKeyDictionary[nn.Module, Sequence[int]] = weakref.WeakKeyDictionary()
 
 
-def coarse_steps(network: nn.Module) -> Mapping[int, int]:
-    """Return the pixels of a cell of each map that is enlarged to the image's size, by the number of the call.
+def coarse_steps(network: nn.Module) -> Sequence[int]:
+    """Return the pixels of a cell of each map that is enlarged to the image's size; 0 for what else is enlarged.
 
     Found at first use: a map grows by a cell for so many pixels, but is not its share of the image.
     """
     bare = unwrap(network)
     if bare not in _found:
-        _found[bare] = {} if isinstance(bare, Opaque) else _find(bare)
+        _found[bare] = () if isinstance(bare, Opaque) else _find(bare)
     return _found[bare]
 
 
-def _find(network: nn.Module) -> dict[int, int]:
+def _find(network: nn.Module) -> list[int]:
     small, large = (_maps(network, sides) for sides in PROBES)
-    if len(small) != len(large):
-        return {}
-    steps = {number: _step(*maps) for number, maps in enumerate(zip(small, large, strict=True))}
-    return {number: step for number, step in steps.items() if step is not None}
+    return [_step(*maps) for maps in zip(small, large, strict=True)] if len(small) == len(large) else []
 
 
 @torch.inference_mode()
@@ -97,41 +101,56 @@ def _maps(network: nn.Module, size: Sequence[int]) -> list[CoarseMap]:
     return watch.maps
 
 
-def _step(small: CoarseMap, large: CoarseMap) -> int | None:
-    """Return the pixels of a cell; None: the map is the same share of any image, or does not grow with it."""
+def _step(small: CoarseMap, large: CoarseMap) -> int:
+    """Return the pixels of a cell; 0: the map is the same share of any image, or does not grow with it."""
     grown = [large.cells[axis] - small.cells[axis] for axis in (0, 1)]
     pixels = [PROBES[1][axis] - PROBES[0][axis] for axis in (0, 1)]
     is_share = all(large.fine[axis] * small.cells[axis] == small.fine[axis] * large.cells[axis] for axis in (0, 1))
     if is_share or grown[0] < 1 or pixels[0] % grown[0]:
-        return None
+        return 0
     step = pixels[0] // grown[0]
     is_even = pixels[1] // step <= grown[1] <= -(-pixels[1] // step)
     is_fine = all(large.fine[axis] - small.fine[axis] == pixels[axis] for axis in (0, 1))
-    return step if is_even and is_fine else None
+    return step if is_even and is_fine else 0
 
 
-def whole_maps(network: nn.Module, size: Sides, multiple: int) -> dict[int, CoarseMap]:
+def whole_maps(
+    network: nn.Module, size: Sides, multiple: int, orientations: Sequence[Orientation] = ORIENTATIONS[:1]
+) -> dict[int, CoarseMap]:
     """Return the maps of an image of this size, by the number of the call.
-
-    They are those of a small image that ends as this one does, and as many cells as it is larger.
 
     Args:
         network: the network itself.
         size: of the image.
         multiple: what divides starts of tiles, see `planner.tile_multiple`.
+        orientations: in which the network runs, one after the other.
     """
-    steps, fit = coarse_steps(network), facts_of(network).fit
-    if not steps:
+    steps = coarse_steps(network)
+    is_filled = facts_of(network).size_multiple > 1  # at an end that is another one in a flipped tile
+    if not any(steps) or (is_filled and len(orientations) > 1):
         return {}
+    maps = [_maps_of(network, sides, multiple) for sides in (size, size[::-1])]
+    return {
+        turn * len(steps) + number: each._replace(image=size, orientation=orientation)
+        for turn, orientation in enumerate(orientations)
+        for number, each in maps[orientation[0]].items()
+    }
+
+
+def _maps_of(network: nn.Module, size: Sides, multiple: int) -> dict[int, CoarseMap]:
+    """Return the maps of an image: those of a small one that ends alike, and as many cells as it is larger."""
+    steps, fit = coarse_steps(network), facts_of(network).fit
     height, width = map(fit, size)
     sides = zip((height, width), PROBES[0], strict=True)
     ends = [min(side, least + (side - least) % multiple) for side, least in sides]
     maps, (down, across) = _maps(network, ends), (height - ends[0], width - ends[1])
-    if len(maps) <= max(steps):  # of this size it does something else
+    if len(maps) != len(steps):  # of this size it does something else
         return {}
     whole = {}
-    for number, step in steps.items():
-        (high, wide), (tall, broad), _ = maps[number]
+    for number, step in enumerate(steps):
+        if not step:
+            continue
+        (high, wide), (tall, broad) = maps[number][:2]
         whole[number] = CoarseMap((high + down // step, wide + across // step), (tall + down, broad + across), step)
     return whole
 
@@ -150,8 +169,8 @@ def enlarge(call: Mapping[str, object], whole: CoarseMap, places: Sequence[Place
         return None
     parts = []
     for part, place in zip(cells.split(1), places, strict=True):
-        for axis, tile in enumerate(place):
-            start, (first, odd) = tile.read_start, divmod(tile.read_start, whole.step)
+        for axis, start in enumerate(whole.starts(place)):
+            first, odd = divmod(start, whole.step)
             if odd or first + part.shape[axis + 2] > whole.cells[axis] or start + size[axis] > whole.fine[axis]:
                 return None
             pixels = torch.arange(start, start + size[axis], dtype=torch.float32, device=cells.device)
@@ -180,4 +199,4 @@ def _between(cells: Tensor, axis: int, at: Tensor) -> Tensor:
 
 def step_of(network: nn.Module) -> int:
     """Return what divides the starts of tiles, so that they begin where cells of all maps do."""
-    return math.lcm(*coarse_steps(network).values())
+    return math.lcm(*filter(None, coarse_steps(network)))

@@ -20,7 +20,14 @@ from torch import Tensor, nn
 
 from srtoolbox.compat.pytorch import OpOverload, named_arguments
 from srtoolbox.inference.replay import Upscaled
-from srtoolbox.inference.restore import AutocastRestore, PiecewiseUpsampling, SelfEnsemble, checked
+from srtoolbox.inference.restore import (
+    ORIENTATIONS,
+    AutocastRestore,
+    Orientation,
+    PiecewiseUpsampling,
+    SelfEnsemble,
+    checked,
+)
 from srtoolbox.inference.tiling.coarse_maps import ENLARGING, CoarseMap, Place, enlarge, whole_maps
 from srtoolbox.inference.tiling.grid import Tile, TileGrid
 from srtoolbox.inference.tiling.moments import Average, TileMoments, change_of, moments_of, values_of
@@ -48,6 +55,14 @@ class _Kept(NamedTuple):
     rows: tuple[float, float]
     columns: tuple[float, float]
     size: tuple[int, int]  # of the tile
+
+    def turned(self, orientation: Orientation) -> _Kept:
+        """Return the same part of the tile as it is turned."""
+        is_transposed, flips = orientation
+        rows, columns = (self.columns, self.rows) if is_transposed else (self.rows, self.columns)
+        rows = (1 - rows[1], 1 - rows[0]) if -2 in flips else rows
+        columns = (1 - columns[1], 1 - columns[0]) if -1 in flips else columns
+        return _Kept(rows, columns, self.size[::-1] if is_transposed else self.size)
 
     def crop(self, tensor: Tensor, axes: Sequence[int]) -> Tensor:
         """Return that part of what a call reads, all of it where its axes are not rows and columns."""
@@ -115,18 +130,18 @@ class _Given(Summing):
 class _Measured(_Given):
     """Keeps the moments of a tile's own sums, over what is kept of it, beside the pixels that they are of."""
 
-    def __init__(self, whole: WholeImage, place: Place, kept: _Kept | None) -> None:
+    def __init__(self, whole: WholeImage, place: Place, orientations: Sequence[Orientation]) -> None:
         super().__init__(whole, 1, [place])
-        self.kept = kept
+        self.kept = [kept_part(*place).turned(orientation) for orientation in orientations]
         self.own: TileMoments = {}
 
     def total(self, name: str, compute: Compute, tensors: Sequence[Tensor]) -> Values:
         """Return the same values."""
         axes = self.sums.axes.get(len(self.names))
         if axes is not None:
-            chosen = list(tensors)
-            if self.kept is not None:
-                chosen = [self.kept.crop(*each) for each in zip(tensors, axes, strict=True)]
+            # each orientation has as many sums; around the ensemble there are none
+            kept = self.kept[len(self.own) * len(self.kept) // len(self.sums.axes)]
+            chosen = [kept.crop(*each) for each in zip(tensors, axes, strict=True)]
             count = _pixels(chosen, axes)
             self.own[len(self.names)] = moments_of(name, compute(*chosen), count), count
         return super().total(name, compute, tensors)
@@ -228,11 +243,15 @@ def measure_statistics(
 
 
 def _maps(network: nn.Module, source: Source) -> dict[int, CoarseMap]:
-    """Return the maps of an image; of eight orientations, in which tiles begin elsewhere, none."""
-    if isinstance(network, SelfEnsemble):
-        return {}
-    bare = network.network if isinstance(network, PiecewiseUpsampling) else network
-    return whole_maps(bare, (source.height, source.width), tile_multiple(bare))
+    """Return the maps of an image, in all orientations in which the network runs."""
+    inner = network.network if isinstance(network, SelfEnsemble) else network
+    bare = inner.network if isinstance(inner, PiecewiseUpsampling) else inner
+    return whole_maps(bare, (source.height, source.width), tile_multiple(bare), _orientations(network))
+
+
+def _orientations(network: nn.Module) -> Sequence[Orientation]:
+    """Return in which a network runs, one after the other."""
+    return ORIENTATIONS if isinstance(network, SelfEnsemble) else ORIENTATIONS[:1]
 
 
 def _round(
@@ -253,10 +272,8 @@ def _round(
     for number, (rows, columns) in enumerate(itertools.product(grid.rows, grid.columns)):
         if latest is not None and not is_first:
             given = given._replace(moments=average.moments())
-        # in other orientations what is kept lies elsewhere
-        kept = None if isinstance(run.network, SelfEnsemble) else kept_part(rows, columns)
         window = source.window(rows[:2], columns[:2])
-        with _Measured(given, (rows, columns), kept) as tile:
+        with _Measured(given, (rows, columns), _orientations(run.network)) as tile:
             run.unchecked(flags, window)
         if tile.names != given.sums.names:
             return None
