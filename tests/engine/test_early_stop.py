@@ -117,6 +117,7 @@ NAN = float("nan")
         (Scores(NAN, NAN, 30, 31), {"patience": 2}, None),
         (Scores(NAN, NAN, NAN), {"patience": 2}, 2),
         (Scores(30, 30, iters=(100 - 1, 100)), {"patience": 1}, None),  # it ends there anyway
+        (Scores(30, 30, 29, 29, 28, iters=(5, 5, 10, 10, 15)), {"patience": 2}, 15),  # by two hooks, or after a stop
     ],
 )
 def test_what_counts_as_better(scores: Scores, arguments: dict, end: int | None) -> None:

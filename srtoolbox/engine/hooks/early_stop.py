@@ -43,6 +43,7 @@ class EarlyStopHook(Hook):
         self.score, self.patience, self.min_delta, self.after = score, patience, min_delta, after
         self.best: dict[str, float] = {}  # 'iter' and 'score', empty before the first evaluation
         self.waited = 0  # evaluations since
+        self.counted = 0  # the last iteration whose evaluation is among them: one made again counts once
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
@@ -59,10 +60,11 @@ class EarlyStopHook(Hook):
         value = evaluation.scores.get(self.score)
         if value is None or run.iter < self.after or run.last_step_skipped:
             return
+        is_new, self.counted = run.iter > self.counted, run.iter
         if self._is_better(run, value):
             self.best, self.waited = {"iter": run.iter, "score": value}, 0
             return
-        self.waited += run.iter > 0
+        self.waited += is_new
         if self.waited >= self.patience and run.iter < run.max_iters:
             self._end(run)
 
@@ -82,7 +84,7 @@ class EarlyStopHook(Hook):
         run.max_iters = run.iter
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "waited": self.waited}
+        return {"best": self.best, "waited": self.waited, "counted": self.counted}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best, self.waited = state["best"], state["waited"]
+        self.best, self.waited, self.counted = state["best"], state["waited"], state.get("counted", 0)
