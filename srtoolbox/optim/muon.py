@@ -212,11 +212,21 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
 
 
 def _inner_weights(network: nn.Module) -> list[nn.Parameter]:
-    """Return the weights of linear layers and convolutions but for the first and the last of all."""
+    """Return the weights of linear layers and convolutions but for the first and the last of all.
+
+    Modules may be named in another order than they are called in: first are those with as many
+    channels as the network's images, if there are any.
+    """
     layers = [module for module in network.modules() if isinstance(module, _LAYERS)]
-    own = [parameter for layer in layers for parameter in layer.parameters(recurse=False)]
-    weights = dict.fromkeys(parameter for parameter in own if parameter.ndim > 1)
-    return list(weights)[1:-1]
+    weights = dict.fromkeys(weight for layer in layers for weight in _weights_of(layer))
+    channels = getattr(network, "in_channels", 0)
+    first = [layer for layer in layers if channels in (vars(layer).get("in_channels"), vars(layer).get("in_features"))]
+    outer = {weight for layer in first or layers[:1] for weight in _weights_of(layer)} | {*list(weights)[-1:]}
+    return [weight for weight in weights if weight not in outer]
+
+
+def _weights_of(layer: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in layer.parameters(recurse=False) if parameter.ndim > 1]
 
 
 def _is_turned(parameter: Tensor, choice: bool | None, inner: set[nn.Parameter] | None) -> bool:
@@ -238,6 +248,8 @@ def _divided(
             is_own = "lr" in group and defaults["lr"]
             rest_lr = adamw_lr * group["lr"] / defaults["lr"] if is_own else adamw_lr
         choice = group.get("orthogonalise", defaults["orthogonalise"])
+        if not isinstance(choice, bool | None):
+            raise ConfigError(f"Muon: orthogonalise is True, False or None, got {choice!r}", key="orthogonalise")
         parameters = [(parameter, _is_turned(parameter, choice, inner)) for parameter in group["params"]]
         for turned, part in ((True, ""), (False, _PART)):
             own = [parameter for parameter, is_turned in parameters if is_turned is turned]
@@ -253,6 +265,13 @@ def _refuse_impossible(group: Mapping[str, Any]) -> None:
     for key in ("lr", "momentum", "eps", "adamw_eps", "weight_decay"):
         if group[key] < 0:
             raise ConfigError(f"Muon: {key} is at least 0, got {group[key]}", key=key)
+    if group["momentum"] >= 1:
+        raise ConfigError(f"Muon: momentum is a share in [0, 1), got {group['momentum']}", key="momentum")
+    if group["ns_steps"] < 1:
+        raise ConfigError(f"Muon: ns_steps is at least 1, got {group['ns_steps']}", key="ns_steps")
+    if group["adjust_lr_fn"] not in ("match_rms_adamw", "original"):
+        fault = f"is 'match_rms_adamw' or 'original', got {group['adjust_lr_fn']!r}"
+        raise ConfigError(f"Muon: adjust_lr_fn {fault}", key="adjust_lr_fn")
     if not all(0 <= beta < 1 for beta in group["betas"]) or len(group["betas"]) != 2:
         raise ConfigError(f"Muon: betas are two shares in [0, 1), got {list(group['betas'])}", key="betas")
     if len(group["ns_coefficients"]) != 3:

@@ -13,6 +13,8 @@ from torch import nn
 from srtoolbox.errors import ConfigError
 from srtoolbox.optim.muon import Muon, orthogonalised
 from srtoolbox.optim.wrapper import OptimWrapper, build_optim
+from srtoolbox.registry import NETWORKS
+from tests.models.networks.small import small_arguments
 
 
 class Small(nn.Module):
@@ -106,6 +108,22 @@ def test_matrices_are_the_inner_weights_of_linear_layers_and_convolutions() -> N
     assert optim.group_names == ["", "adamw", "first", "first.adamw", "linear.adamw"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "first", "inner"),
+    [
+        ({"type": "VDSR"}, ["input.weight"], "residual_layer.0.conv.weight"),
+        ({"type": "OmniSR"}, ["input.weight"], "residual_layer.0.residual_layer.0.layer.0.fn.0.weight"),
+        ({"type": "SPAN"}, ["conv_1.sk.weight", "conv_1.conv.0.weight"], "conv_1.conv.2.weight"),
+    ],
+)
+def test_the_first_weights_take_the_image_wherever_they_are_named(
+    arguments: dict[str, str], first: list[str], inner: str
+) -> None:
+    network = NETWORKS.build({**arguments, "scale": 2, **small_arguments(arguments["type"])})
+    names = turned(build_optim("generator", network, cfg()))
+    assert inner in names and not set(first) & set(names)
+
+
 def test_both_rates_follow_the_schedule_and_a_groups_own() -> None:
     groups = {"tall": {"lr": 0.001}, "linear": {"adamw_lr": 0.5}}
     schedule = {"scheduler": {"type": "MultiStepLR", "milestones": [1], "gamma": 0.1}}
@@ -161,8 +179,18 @@ def test_without_a_network_shapes_tell_the_matrices() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"), [({"momentum": -1.0}, "momentum is at least 0"), ({"betas": [0.9, 1.0]}, "two shares in")]
+    ("options", "words"),
+    [
+        ({"momentum": -1.0}, "momentum is at least 0"),
+        ({"momentum": 1.0}, "momentum is a share in"),
+        ({"ns_steps": 0}, "ns_steps is at least 1"),
+        ({"betas": [0.9, 1.0]}, "two shares in"),
+        ({"adjust_lr_fn": "rms"}, "adjust_lr_fn is 'match_rms_adamw' or 'original', got 'rms'"),
+        ({"orthogonalise": "no"}, "orthogonalise is True, False or None, got 'no'"),
+    ],
 )
 def test_impossible_values_are_refused(options: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         build_optim("generator", Small(), cfg(**options))
+    with pytest.raises(ConfigError, match=words):
+        build_optim("generator", Small(), {**cfg(), "param_groups": {"tall": options}})
