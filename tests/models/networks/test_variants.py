@@ -127,10 +127,7 @@ def test_the_readmes_tell_of_the_variants_of_their_networks() -> None:
         for name in SOLID
         if VARIANTS[name] in {config["type"] for config in told} and not any(is_variant(c, name) for c in told)
     }
-    assert untold == {"RLFN-NTIRE2022", "RealPLKSR-DySample", "SRFormer-DF2K", "SwinIR-JPEG"} | {
-        "SwinIR-real",
-        "SwinIR-real-L",
-    }
+    assert untold == {"SRVGGNetCompact", "SRVGGNetCompact-32"}, "these alone have no README of their own"
 
 
 def is_variant(config: dict[str, Any], name: str) -> bool:
