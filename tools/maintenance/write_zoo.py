@@ -84,7 +84,7 @@ def trainings() -> dict[str, tuple[Training, ...]]:
         if "optim" not in config:
             continue
         generator, name = config["model"]["generator"], path.relative_to(ROOT / "configs").as_posix()
-        is_small = "_small_" in path.stem or path.parent.name == "quickstart"
+        is_small = "_small_" in path.stem or path.parent.name in ("quickstart", "fine_tune")
         training = Training(name, generator["scale"], variant_of(generator), is_small, path.name in with_scores)
         found[generator["type"]] = (*found.get(generator["type"], ()), training)
     return found
