@@ -45,8 +45,10 @@ def is_light(name: str, scale: int) -> bool:
 LIGHT = {case: is_light(*case) for case in CASES}
 MARKED = [pytest.param(*case, marks=() if case[1] == 3 or LIGHT[case] else pytest.mark.slow) for case in CASES]
 """`CASES`, light networks at all scales and others at one, the rest marked as slow."""
-MARKED_FIELDS = [pytest.param(*case, marks=() if LIGHT[case] else pytest.mark.slow) for case in CASES]
-"""`CASES`, all of networks that are not light marked as slow: for tests that look at many places."""
+MARKED_FIELDS = [
+    pytest.param(*case, marks=() if LIGHT[case] and case[1] in (3, 4) else pytest.mark.slow) for case in CASES
+]
+"""`CASES`, light networks at two scales, the rest marked as slow: for tests that look at many places."""
 
 
 def positive_double(network: nn.Module) -> nn.Module:

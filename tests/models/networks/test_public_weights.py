@@ -56,9 +56,9 @@ def leftthomas(key: str) -> str:
     ("file", "config", "protocol", "psnr", "ssim"),
     [
         (FSRCNN, ("FSRCNN", 2), "y_direct", 37.065, 0.9556),
-        (VDSR, ("VDSR", 2), "y_direct", 37.538, None),
+        pytest.param(VDSR, ("VDSR", 2), "y_direct", 37.538, None, marks=pytest.mark.slow),
         (VDSR, ("VDSR", 3), "y_direct", 33.726, None),
-        (VDSR, ("VDSR", 4), "y_direct", 31.423, None),
+        pytest.param(VDSR, ("VDSR", 4), "y_direct", 31.423, None, marks=pytest.mark.slow),
         (COMPACT, ("SRVGGNetCompact", 4), "rgb", 28.250, None),
     ],
 )
@@ -85,7 +85,11 @@ def test_srgan_generator(data_root, weights_root):
 
 @pytest.mark.parametrize(
     ("file", "name", "scale", "psnr"),
-    [(FSRCNN, "FSRCNN", 2, 37.121), (VDSR, "VDSR", 2, 37.591), (VDSR, "VDSR", 4, 31.441)],
+    [
+        (FSRCNN, "FSRCNN", 2, 37.121),
+        pytest.param(VDSR, "VDSR", 2, 37.591, marks=pytest.mark.slow),
+        pytest.param(VDSR, "VDSR", 4, 31.441, marks=pytest.mark.slow),
+    ],
 )
 def test_luma_networks_in_rgb(data_root, weights_root, file, name, scale, psnr):
     """Measured with the chroma of an image upscaled in 8 bits; in float, as ours is, luma gains up to 0.017 dB."""
