@@ -26,6 +26,7 @@ CLEAR_GAIN, CLEAR_MATCH, ALIKE = 0.2, 3.0, 0.2
 _PHOTOGRAPH = Path(skimage.__file__).parent / "data" / "coffee.png"
 # a part with strong colours: there it shows where red and blue are mixed up
 _TOP, _LEFT, _SIDE, _LARGEST_INPUT = 0, 120, 160, 64
+_LARGEST_OF_WINDOWS = 40  # of networks without a field, which take longer than their parameters tell
 _LARGE, _SIDE_OF_LARGE = 4_000_000, 96  # parameters of networks that would take seconds for it, and their part
 AFFORDABLE, AFFORDABLE_PART = 12 * 10**9, 3 * 10**9  # multiply-adds for all candidates, some tenths of a second
 LEAST_INPUT = 12  # pixels of a side
@@ -122,7 +123,7 @@ def sample_for(network: nn.Module, side: int | None = None) -> Sample:
     """Return a crop, reduced in 8 bits; of this side, or as large as the network is quick."""
     scale, colour = facts_of(network).scale, facts_of(network).colour
     if side is None:
-        side = _input_side(_count_parameters(network), scale) * scale
+        side = _input_side(network) * scale
     image = read_image(_PHOTOGRAPH)[_TOP : _TOP + side, _LEFT : _LEFT + side]
     lq = to_tensor(imresize(image, 1 / scale) if scale > 1 else image)
     gt = _channels(to_tensor(image), colour)
@@ -131,10 +132,12 @@ def sample_for(network: nn.Module, side: int | None = None) -> Sample:
     return Sample(gt, lq, _psnr(imresize(_channels(lq, colour), scale), gt))
 
 
-def _input_side(parameters: int, scale: int) -> int:
+def _input_side(network: nn.Module) -> int:
     """Return the side of what a network is tried on: less for those that would take seconds."""
+    parameters, scale = _count_parameters(network), facts_of(network).scale
     if parameters <= _LARGE:
-        return min(_SIDE // scale, _LARGEST_INPUT)
+        has_field = scale == 1 or facts_of(network).receptive_field is not None
+        return min(_SIDE // scale, _LARGEST_INPUT if has_field else _LARGEST_OF_WINDOWS)
     quick = max(math.isqrt(AFFORDABLE // parameters), _SIDE_OF_LARGE // (4 if scale > 1 else 2))
     return min(_SIDE_OF_LARGE // scale, _LARGEST_INPUT, quick)
 

@@ -22,7 +22,7 @@ from srtoolbox.interfaces import facts_of, fuse_branches
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights.contest import Candidate, Config, Contest, Result, Score, best_of, sample_for, score_on
 
-REVISION = 4  # counts changes of what is tried and how, for verdicts that are kept
+REVISION = 5  # counts changes of what is tried and how, for verdicts that are kept
 # dB of agreement: from the first on nothing is said, below the second the file is refused
 SOUND, REFUSED = 25.0, 20.0  # docs/other_weights.md has the table that they come from
 _DIV2K = [0.4488, 0.4371, 0.4040]
