@@ -124,6 +124,15 @@ def test_what_counts_as_better(scores: Scores, arguments: dict, end: int | None)
     assert scores.iter_of_end(**arguments) == end
 
 
+def test_a_score_that_is_never_taken_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    hook = EarlyStopHook("absent/psnr")
+    for _ in range(3):
+        hook.after_eval(None, type("E", (), {"scores": {"a/m": 1.0}})())  # type: ignore[arg-type]
+    assert [line for line in caplog.messages if "absent/psnr" in line] == [
+        "no early stop by absent/psnr: that set is not there"
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "fault"),
     [

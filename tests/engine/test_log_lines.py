@@ -92,6 +92,8 @@ def test_scores_of_luma_alone_are_those_of_luma_networks(tiny_config: Path, tmp_
         "photos/mae",
         "photos/direct",
     }
+    stop = "hooks.stop=dict(type='EarlyStopHook', score='photos/direct')"
+    assert "photos/direct" in scored("stop", rgb, stop)
     only = ("data.val.metrics.psnr=None", "data.val.metrics.mae=None", "hooks.checkpoint.best=None")
     assert scored("only", rgb, *only) == {"photos/direct"}
 

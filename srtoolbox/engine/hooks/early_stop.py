@@ -43,6 +43,8 @@ class EarlyStopHook(Hook):
         self.score, self.patience, self.min_delta, self.after = score, patience, min_delta, after
         self.best: dict[str, float] = {}  # 'iter' and 'score', empty before the first evaluation
         self.waited = 0  # evaluations since
+        self.watched_keys = (score,)  # which is measured whatever the network's colour
+        self._is_missing = False
         self.counted = 0  # the last iteration whose evaluation is among them: one made again counts once
 
     @classmethod
@@ -58,6 +60,10 @@ class EarlyStopHook(Hook):
 
     def after_eval(self, run: Run, evaluation: Evaluation) -> None:
         value = evaluation.scores.get(self.score)
+        if value is None and not self._is_missing:
+            self._is_missing = True
+            if dist.is_main():
+                LOGGER.warning("no early stop by %s: that set is not there", self.score)
         if value is None or run.iter < self.after or run.last_step_skipped:
             return
         is_new, self.counted = run.iter > self.counted, run.iter

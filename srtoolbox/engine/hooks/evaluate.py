@@ -40,9 +40,10 @@ class EvaluateHook(Hook):
             LOGGER.warning("none of the validation sets is there: training goes on without evaluation")
         self.metrics = build_metrics(val.get("metrics") or {})
         if run.networks[self.network].colour != "y":  # which y_direct is for
-            keys = [key for hook in run.hooks.values() for key in getattr(hook, "best_keys", ())]
-            kept_by = {key.rpartition("/")[2] for key in keys}
-            fit = {k: m for k, m in self.metrics.items() if k in kept_by or m.protocol != "y_direct"}
+            names = ("best_keys", "watched_keys")
+            keys = [key for hook in run.hooks.values() for name in names for key in getattr(hook, name, ())]
+            needed = {key.rpartition("/")[2] for key in keys}
+            fit = {k: m for k, m in self.metrics.items() if k in needed or m.protocol != "y_direct"}
             self.metrics = fit or self.metrics
 
     def at_start(self, run: Run) -> None:
