@@ -122,8 +122,10 @@ class PAN(SRNetwork):
     def reconstruct(self, features: Tensor, lq: Tensor) -> Tensor:
         """Features of `lq` -> (N, C, scale * H, scale * W); sees `reconstruct_field` pixels."""
         for number, factor in enumerate(STAGES[self.scale], start=1):
-            larger = F.interpolate(features, scale_factor=factor, mode="nearest")
-            gated = self.get_submodule(f"att{number}")(self.get_submodule(f"upconv{number}")(larger))
-            features = leaky(self.get_submodule(f"HRconv{number}")(leaky(gated)))
+            # under one name, so that what is no longer needed is let go
+            features = F.interpolate(features, scale_factor=factor, mode="nearest")
+            features = self.get_submodule(f"upconv{number}")(features)
+            features = leaky(self.get_submodule(f"att{number}")(features))
+            features = leaky(self.get_submodule(f"HRconv{number}")(features))
         enlarged = F.interpolate(lq, scale_factor=self.scale, mode="bilinear", align_corners=False)
         return enlarged + self.conv_last(features)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from srtoolbox.errors import ConfigError
+from srtoolbox.inference.tiling.memory import peak_bytes
 from srtoolbox.models.networks.pan import PAN
 
 
@@ -32,3 +33,10 @@ def test_state_dict_keys_are_the_authors():
 def test_an_odd_number_of_features_is_refused():
     with pytest.raises(ConfigError, match="PAN: num_features=9 is not possible; it is even"):
         PAN(2, num_features=9)
+
+
+@torch.no_grad()
+def test_upsampling_keeps_no_more_than_three_images_of_features():
+    network, lq = PAN(4, num_features=8, num_blocks=1).eval(), torch.rand(1, 3, 16, 16)
+    features = 24 * (4 * 16) ** 2 * lq.element_size()
+    assert peak_bytes(lambda: network(lq)) <= 3.1 * features
