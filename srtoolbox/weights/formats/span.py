@@ -26,5 +26,8 @@ def with_plain_mark(state: State) -> State:
 
 
 MARKS = "conv_1.eval_conv.weight block_1.c1_r.eval_conv.weight conv_cat.weight upsampler.0.weight"
-LAYOUTS = (Layout("SPAN", "", MARKS, span, with_plain_mark),)
+LAYOUTS = (
+    Layout("SPAN", "", MARKS, span),
+    Layout("SPAN", "", f"{MARKS} no_norm", span, with_plain_mark),
+)
 EXPORTS = (Export("basicsr", "SPAN", {}, {"num_blocks": (6,), "fused": (False,)}),)
