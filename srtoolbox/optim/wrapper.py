@@ -297,6 +297,8 @@ class OptimWrapper:
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     # laid out in memory as the parameter is, which fused optimizers rely on
                     moments[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        if restart_at is not None:
+            self._renew_options()
         if self._scaled and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         if self.scheduler is None:
@@ -307,6 +309,14 @@ class OptimWrapper:
         with warnings.catch_warnings(action="ignore"):  # of no optimizer steps before
             for _ in range(restart_at):
                 self.scheduler.step()
+
+    def _renew_options(self) -> None:
+        """Give options that an optimizer also keeps beside its moments the values of the groups."""
+        for group in self.optimizer.param_groups:
+            options = {key: value for key, value in group.items() if key not in self._counted and value is not None}
+            for parameter in group["params"]:
+                moments = self.optimizer.state.get(parameter, {})
+                moments.update({key: options[key] for key in moments.keys() & options.keys()})
 
     def _regrouped(self, saved: dict[str, Any], names: Sequence[str] | None) -> dict[str, Any]:
         """Return the saved moments under this wrapper's own groups."""

@@ -116,6 +116,15 @@ def test_other_settings_keep_what_it_has_counted(kind: str) -> None:
     train(other, net, range(3, 5))
 
 
+def test_other_settings_hold_where_it_keeps_options_beside_its_moments() -> None:
+    net = network()
+    optim = optim_of("SOAP", net)
+    train(optim, net, range(3))
+    other = build_optim("generator", net, {"optimizer": {"type": "SOAP", "precondition_frequency": 7}})
+    other.load_state_dict(optim.state_dict(), restart_at=3)
+    assert {state["precondition_frequency"] for state in other.optimizer.state.values()} == {7}
+
+
 @pytest.mark.parametrize("kind", ["ScheduleFreeAdamW", "ScheduleFreeSGD"])
 def test_averaged_weights_are_a_copy_of_the_librarys(kind: str) -> None:
     net = network()
