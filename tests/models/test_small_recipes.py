@@ -25,8 +25,8 @@ from tests.engine.runs import build, differing, final_state, load, records, run
 from tests.test_configs import BACKBONES, ROOT, name
 
 RECIPES = sorted(ROOT.glob("*/*_small_*.py"))
-FALLS_TO = {"MSRResNet": 0.96}
-"""The loss after the run over that before, at most, where it is not 0.7: its start is bilinear interpolation."""
+FALLS_TO = {"denoising": 0.8, "srresnet": 0.96, "srgan": 0.985}
+"""By the folder: the loss after the run over that before, at most, if not 0.7: these give their input at first."""
 NOTHING_MOVES = {"DAT": ".pos."}
 """Parameters by a part of their name: with one hidden feature, which LayerNorm makes 0, DAT's position biases rest."""
 pytestmark = [pytest.mark.slow, pytest.mark.data, pytest.mark.timeout(600)]
@@ -42,15 +42,16 @@ def shortened(recipe: Path, images: Path) -> list[str]:
         "load_from": None,
         "runtime": {"device": "cpu", "threads": 1},
         "data.train.dataset.gt": str(images / "T91.lmdb"),
-        "data.train.dataset.gt_size": discriminator.get("input_size", 8 * scale),
+        "data.train.dataset.gt_size": discriminator.get("input_size", 32),
         "data.train.batch_size": 2 if discriminator else 4,
         "data.val.datasets": photo,
         "data.val.interval": 100,
         "hooks.checkpoint.interval": 100,
         "hooks.logger": {"interval": 10, "tensorboard": False},
         **{backbone: "random" for backbone in BACKBONES if backbone in config},
-        **({"model.disc_init_iters": 0} if discriminator else {}),
     }
+    if discriminator:  # which learns beside the generator, and hardly holds it from the losses that can fall
+        overrides |= {"model.disc_init_iters": 0, "model.gan_loss.weight": 1e-3, "optim.generator.optimizer.lr": 1e-3}
     return [f"{key}={value!r}" for key, value in overrides.items()]
 
 
@@ -96,7 +97,7 @@ def test_the_loss_falls_and_every_parameter_learns(whole: Whole) -> None:
             batch = before.prepare(whole.fresh.next_batch())
             for model in losses:
                 losses[model] += sum(map(float, model.image_losses(model.generator(batch["lq"]), batch).values()))
-    assert losses[after] < FALLS_TO.get(whole.network, 0.7) * losses[before]
+    assert losses[after] < FALLS_TO.get(whole.recipe.parent.name, 0.7) * losses[before]
     started = dict(before.named_parameters())
     rests = NOTHING_MOVES.get(whole.network, "/")
     still = [key for key, value in after.named_parameters() if torch.equal(value, started[key]) and rests not in key]
