@@ -185,6 +185,13 @@ def averages_weights(cfg: object) -> bool:
     return isinstance(kind, str) and kind in OPTIMIZERS and bool(getattr(OPTIMIZERS.get(kind), "averages", False))
 
 
+def share_of_average(group: Mapping[str, Any]) -> float:
+    """Return the share that a schedule-free optimizer's average has in the weights that train; 0 for others."""
+    if "train_mode" not in group:
+        return 0.0
+    return group["momentum"] if "momentum" in group else group["betas"][0]
+
+
 def averaged_weights(optimizer: torch.optim.Optimizer) -> dict[Tensor, Tensor]:
     """Return the weights to use of those that a schedule-free optimizer has stepped, as new tensors.
 
@@ -194,7 +201,7 @@ def averaged_weights(optimizer: torch.optim.Optimizer) -> dict[Tensor, Tensor]:
     for group in optimizer.param_groups:
         if not group.get("train_mode"):
             continue
-        share = group["momentum"] if "momentum" in group else group["betas"][0]
+        share = share_of_average(group)
         for parameter in group["params"]:
             other = optimizer.state.get(parameter, {}).get("z")  # trained is share * average + (1 - share) * z
             if other is not None:

@@ -17,7 +17,7 @@ from srtoolbox.errors import ConfigError
 from srtoolbox.logger import LOGGER
 from srtoolbox.optim.muon import Muon
 from srtoolbox.optim.nonfinite import SkippedSteps, flag_nonfinite, seed_gradient
-from srtoolbox.optim.optional_classes import averaged_weights, averages_weights
+from srtoolbox.optim.optional_classes import averaged_weights, averages_weights, share_of_average
 from srtoolbox.optim.parameters import freeze, nothing_to_train, parameter_groups
 from srtoolbox.registry import OPTIMIZERS, SCHEDULERS, parameters_of
 
@@ -284,7 +284,7 @@ class OptimWrapper:
                 names: one that was frozen until now has none.
 
         Raises:
-            ValueError: other parameters, or grouped in another way.
+            ValueError: other parameters, or grouped in another way; another momentum of an average.
         """
         self.skipped_steps = SkippedSteps()
         self.skipped_steps.total, self.skipped_steps.in_a_row = state.get("skips", (0, 0))
@@ -332,6 +332,9 @@ class OptimWrapper:
             before = [
                 group_of[places[name]] for name in map(self._names.__getitem__, group["params"]) if name in places
             ]
+            shares = {share_of_average(each) for each in (group, *before)}
+            if len(shares) > 1:  # the weights hold the average in the old one
+                raise ValueError(f"the shares of averaged weights, {sorted(shares)}, differ: momentum or betas[0]")
             group.update({key: before[0][key] for key in self._counted if before and key in before[0]})
         return {"state": {place: value for place, value in moments.items() if value}, "param_groups": groups}
 

@@ -139,6 +139,18 @@ def test_averaged_weights_are_a_copy_of_the_librarys(kind: str) -> None:
         assert torch.equal(copied, own.detach()) and not torch.equal(own, trained)
 
 
+@pytest.mark.parametrize(
+    ("kind", "other"), [("ScheduleFreeAdamW", {"betas": [0.95, 0.999]}), ("ScheduleFreeSGD", {"momentum": 0.5})]
+)
+def test_an_average_is_not_read_by_another_share(kind: str, other: dict[str, Any]) -> None:
+    net = network()
+    optim = optim_of(kind, net)
+    train(optim, net, range(3))
+    changed = build_optim("generator", net, {"optimizer": {"type": kind, **ALL[kind], **other}})
+    with pytest.raises(ValueError, match=r"shares of averaged weights, \[0\..*differ: momentum or betas"):
+        changed.load_state_dict(optim.state_dict(), restart_at=3)
+
+
 def test_prodigy_refuses_a_rate_of_a_group() -> None:
     with pytest.raises(ConfigError, match="no group has an lr of its own"):
         optim_of("Prodigy", network(), param_groups={"conv3": {"lr": 0.1}})
