@@ -62,7 +62,7 @@ class ContextualLoss(FeatureLoss):
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """Report an unknown backbone or layer, a missing file, or a width that is not above 0; read no weights."""
         faults, width = layer_weight_faults(cfg), cfg.get("band_width", 0.5)
-        if isinstance(width, int | float) and width <= 0:
+        if isinstance(width, int | float) and not width > 0:
             faults.append(Fault("band_width", f"band_width={width!r} is not possible; it is above 0"))
         return faults
 
@@ -74,17 +74,21 @@ class ContextualLoss(FeatureLoss):
         """(N, C, h, w) features each -> (N,), above 0 and at most 1."""
         centre = target.mean((2, 3), keepdim=True)
         pred, target = (_directions(features - centre) for features in (pred, target))
-        rows = max(1, BLOCK // (len(pred) * target.shape[2]))
-        blocks = pred.transpose(1, 2).split(rows, 1)
-        if len(blocks) == 1:
-            best = self._best_matches(blocks[0], target)
+        if len(pred) * pred.shape[2] * target.shape[2] <= BLOCK:
+            best = self._best_matches(pred.transpose(1, 2), target)
         else:
-            parts = [
-                checkpoint(self._best_matches, block, target, use_reentrant=False, preserve_rng_state=False)
-                for block in blocks
-            ]
-            best = torch.stack(parts).amax(0)
+            pairs = zip(pred.split(1), target.split(1), strict=True)
+            best = torch.cat([self._best_by_blocks(*each) for each in pairs])
         return best.mean(1)
+
+    def _best_by_blocks(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Return (1, Q) for (1, C, P) and (1, C, Q) directions, holding so many distances as `BLOCK` says."""
+        blocks = pred.transpose(1, 2).split(max(1, BLOCK // target.shape[2]), 1)
+        parts = [
+            checkpoint(self._best_matches, block, target, use_reentrant=False, preserve_rng_state=False)
+            for block in blocks
+        ]
+        return torch.stack(parts).amax(0)
 
     def _best_matches(self, pred: Tensor, target: Tensor) -> Tensor:
         """Return how well each place of the target is matched by one of some of the prediction, (N, Q).

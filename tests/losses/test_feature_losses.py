@@ -131,6 +131,27 @@ def test_blocks_of_the_contextual_loss_change_no_gradient_and_hold_little(monkey
     assert held <= 64 * 2 * places  # the features alone
 
 
+def test_what_blocks_of_the_contextual_loss_hold_grows_with_the_batch_and_no_faster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    places = 12**2
+    monkeypatch.setattr(contextual, "BLOCK", 10 * places)
+    loss = LOSSES.build(SMALL_CONTEXTUAL)
+
+    def held(images: int) -> int:
+        kept: dict[int, Tensor] = {}
+
+        def pack(tensor: Tensor) -> Tensor:
+            return kept.setdefault(tensor.untyped_storage().data_ptr(), tensor)
+
+        pred, target = torch.rand(2, images, 8, 12, 12)
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            loss.similarity(pred.requires_grad_(), target).sum()
+        return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+    assert held(4) == 4 * held(1)
+
+
 class Recipe:
     """What another library loads from the net: our random weights."""
 
@@ -253,7 +274,7 @@ def test_what_is_no_file_of_the_authors_is_told(tmp_path: Path, monkeypatch: pyt
         ({**SMALL_LPIPS, "weights": "absent.pth"}, "weights", "no such file"),
         ({"type": "DISTSLoss", **RANDOM, "channel_weights": 3}, "channel_weights", "the path of a file"),
         ({"type": "DISTSLoss", **RANDOM, "weights": "absent.pth"}, "weights", "no such file"),
-        ({**SMALL_CONTEXTUAL, "band_width": 0.0}, "band_width", "it is above 0"),
+        ({**SMALL_CONTEXTUAL, "band_width": float("nan")}, "band_width", "it is above 0"),
         ({**SMALL_CONTEXTUAL, "layers": ["fire3"]}, "layers", "layers is a dict"),
         ({**SMALL_CONTEXTUAL, "layers": {"fire33": 1.0}}, "layers.fire33", "Did you mean 'fire3'"),
     ],
@@ -294,7 +315,7 @@ def test_a_run_learns_by_it_and_keeps_nothing_of_it(tiny_config: Path, tmp_path:
 def test_a_graph_holds_it_in_blocks_too(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graphs = RecordedGraphs()
     monkeypatch.setattr(graph, "graphs_for", lambda device: graphs)
-    monkeypatch.setattr(contextual, "BLOCK", 4 * 23**2 * 200)  # three for relu1
+    monkeypatch.setattr(contextual, "BLOCK", 23**2 * 200)  # three for relu1 of each image
     losses = {"lpips": SMALL_LPIPS, "contextual": SMALL_CONTEXTUAL}
     for name in ("False", "True"):
         run(tiny_config, tmp_path / name, *QUIET, f"model.losses={losses!r}", f"runtime.graph={name}", "max_iters=4")
