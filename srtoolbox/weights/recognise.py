@@ -106,11 +106,18 @@ def find_weights(
 
 
 def _holds_tensors(wrapped: object) -> bool:
-    if not isinstance(wrapped, Mapping):
-        return False
-    # those of averages may have their settings as numbers
-    is_plain = any(isinstance(value, Tensor) and value.dim() > 0 for value in wrapped.values())
-    return is_plain or any(_holds_tensors(wrapped.get(name)) for name in (*AVERAGED, *WRAPPERS))
+    """True if there are tensors in it or in its wrappers; each is looked into once, under however many names."""
+    seen, left = set[int](), [wrapped]
+    while left:
+        value = left.pop()
+        if not isinstance(value, Mapping) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        # those of averages may have their settings as numbers
+        if any(isinstance(item, Tensor) and item.dim() > 0 for item in value.values()):
+            return True
+        left += [value.get(name) for name in (*AVERAGED, *WRAPPERS)]
+    return False
 
 
 def _in_order(averaged: Sequence[str], raw: Sequence[str], weights: WeightsChoice) -> list[str]:

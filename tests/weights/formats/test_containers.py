@@ -122,3 +122,27 @@ def test_other_entries_are_left_out(tensors: State) -> None:
 def test_no_weights_at_all(state: dict, message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         find_weights(state, "x.pth")
+
+
+class Counted(dict):
+    """A dictionary that counts how often it is asked for a key."""
+
+    asked = 0
+
+    def get(self, *arguments: object) -> object:
+        self.asked += 1
+        return super().get(*arguments)
+
+
+def test_a_container_under_many_names_is_looked_into_once() -> None:
+    innermost = nested = Counted(x=1)
+    for _ in range(3):
+        nested = dict.fromkeys(WRAPPERS, nested)
+    with pytest.raises(CheckpointError, match=r"x\.pth: holds no weights"):
+        find_weights(nested, "x.pth")
+    # below a wrapper of the outermost one, each of which is asked for tensors
+    assert innermost.asked == len(WRAPPERS) * len({*AVERAGED, *WRAPPERS})
+    for _ in range(700):  # files may be nested so deep, see `load_tensors`
+        nested = {"params": nested}
+    with pytest.raises(CheckpointError, match=r"x\.pth: holds no weights"):
+        find_weights(nested, "x.pth")
