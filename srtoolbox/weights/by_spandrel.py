@@ -183,7 +183,7 @@ def _claims_too_much(name: str, tensor: Tensor) -> bool:
         return max(tensor.shape) > LONGEST
     if name.endswith("relative_position_bias_table"):
         return tensor.dim() > 0 and len(tensor) > MOST_DISTANCES
-    return name.endswith("rpe_biases") and float(tensor.abs().max()) > FARTHEST
+    return name.endswith("rpe_biases") and float(tensor.double().abs().max()) > FARTHEST
 
 
 def _is_detected(detect: Any, names: Mapping[str, Tensor]) -> bool:  # noqa: ANN401 - of spandrel

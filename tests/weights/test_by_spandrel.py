@@ -193,6 +193,11 @@ def test_what_would_take_all_memory_is_not_asked_for(name: str, tensor: Tensor) 
     assert open_by_spandrel({name: tensor[:9].abs().clamp(max=2), "a.weight": torch.ones(1)}, "x.pth") is None
 
 
+@pytest.mark.parametrize("kind", [torch.bool, torch.float8_e4m3fn])
+def test_tables_of_any_number_type_are_looked_at(kind: torch.dtype) -> None:
+    assert open_by_spandrel({"rpe_biases": torch.ones(9, 2).to(kind)}, "x.pth") is None
+
+
 def test_large_images_are_tiled(photo: np.ndarray) -> None:
     _, network = opened(made(BY_NAME["PLKSR"]).state_dict())
     image = photo[:120, :130]
