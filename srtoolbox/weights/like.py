@@ -20,7 +20,14 @@ from srtoolbox.registry import NETWORKS
 from srtoolbox.text import counted
 from srtoolbox.weights.convert import averaged_weights, bare_state
 from srtoolbox.weights.formats import State
-from srtoolbox.weights.load import arguments_of, read_network, run_config_in, texts_in
+from srtoolbox.weights.load import (
+    NETWORK_KEY,
+    arguments_of,
+    declared_network,
+    read_network,
+    run_config_in,
+    texts_in,
+)
 from srtoolbox.weights.recognise import WeightsChoice, find_weights, recognise
 from srtoolbox.weights.state_dicts import differences
 from srtoolbox.weights.trial import describe, innermost
@@ -79,9 +86,14 @@ def write_like(
     written = _replaced(state, new)
     for choice, place in places.items():
         _compare(written, str(original), scale, choice, wanted[choice], place)
-    _compare_arguments(arguments, original, trial)
+    texts = texts_in(original)
+    if declared_network(original) is None:
+        _compare_arguments(arguments, original, trial)
+    else:  # a header of ours says them
+        told = {"type": arguments["type"], **arguments_of(arguments)}
+        texts = {**texts, NETWORK_KEY: json.dumps(told)}
     if target.suffix == ".safetensors":
-        save_safetensors(target, written, texts_in(original))
+        save_safetensors(target, written, texts)
     else:
         save_tensors(target, written)
     return _description(arguments, str(original), places, is_averaged=averaged is not None)
@@ -240,5 +252,5 @@ def _description(
     kinds = sorted({str(value.dtype).removeprefix("torch.") for value in theirs if value.is_floating_point()})
     sets = "trained and averaged weights" if len(places) > 1 else "averaged weights" if is_averaged else "weights"
     network = innermost(arguments)
-    title = f"{network.get('architecture', network['type'])} x{arguments['scale']}"
+    title = f"{network.get('architecture', network['type'])} x{arguments_of(arguments)['scale']}"
     return f"{title}, {sets} as in {original}: {counted(len(theirs), 'tensor')}, {', '.join(kinds)}"

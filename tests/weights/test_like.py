@@ -22,6 +22,7 @@ from srtoolbox.features.torchvision import torchvision_models
 from srtoolbox.models.networks.spandrel import is_installed
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights.checkpoint import save_checkpoint
+from srtoolbox.weights.convert import convert
 from srtoolbox.weights.formats.edsr import with_means
 from srtoolbox.weights.like import original_of, write_like
 from srtoolbox.weights.load import load_network
@@ -147,6 +148,16 @@ def test_constants_and_headers_stay(tmp_path: Path) -> None:
     assert torch.equal(load_network(tmp_path / "out.safetensors", trial=False)(X), load_network(run)(X))
     with safe_open(tmp_path / "out.safetensors", "pt") as file:
         assert file.metadata() == {"format": "pt", "of": "them"}
+
+
+def test_a_header_of_ours_names_the_tuned_network(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = {"type": "ESPCN", "scale": 3, "kernels": [3, 3, 3], "channels": [8, 4], "activation": "tanh"}
+    convert(tuned(tmp_path / "old.pth", config), tmp_path / "x.safetensors", "plain")
+    run = tuned(tmp_path / "run.pth", {**config, "activation": "relu", "mean": 0.5})
+    write_like(run, tmp_path / "x.safetensors", tmp_path / "out.safetensors", trial=False)
+    assert "was made for" not in caplog.text
+    y = X[:, :1]
+    assert torch.equal(load_network(tmp_path / "out.safetensors", trial=False)(y), load_network(run)(y))
 
 
 def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
