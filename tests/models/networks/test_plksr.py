@@ -103,3 +103,10 @@ def test_half_precision_statistics_do_not_overflow(norm):
 def test_impossible_arguments_are_named(network, arguments, message):
     with pytest.raises(ConfigError, match=message):
         network(2, **arguments)
+
+
+def test_groups_are_normalised_in_the_layout_that_they_come_in():
+    norm, features = ExactGroupNorm(2, 4), torch.rand(1, 4, 6, 5)
+    result = norm(features.contiguous(memory_format=torch.channels_last))
+    assert result.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(result, norm(features))
