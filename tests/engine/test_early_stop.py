@@ -42,7 +42,8 @@ def test_a_run_ends_when_nothing_gets_better_saved_and_scored(
     assert best["iter"] == 2
     score = best["scores"]["photos/psnr"]
     line = f"iteration 8 of 20: no better photos/psnr in 3 evaluations, the best is {score:.4f} at iteration 2"
-    assert line in (tmp_path / "run/train.log").read_text()
+    log = (tmp_path / "run/train.log").read_text()
+    assert line in log and "Train longer (a hook has ended it early: more patience)" in log
     assert records(tmp_path / "run")[-1]["iter"] == 8 and records(tmp_path / "run")[-1]["kind"] == "train"
 
     before = (tmp_path / "run/scores.jsonl").read_bytes()

@@ -195,8 +195,9 @@ def _failure(run: Run, log: RunLog) -> tuple[Ending, str | None]:
             "clip the gradients (optim.generator.clip)"
         )
     signs = [*below, *([losses] if losses else [])]
+    longer = "max_iters" if run.max_iters == run.config["max_iters"] else "a hook has ended it early: more patience"
     return Ending.LEARNED_LITTLE, (
-        f"this run has learned too little: {'; '.join(signs)}. Train longer (max_iters), or with "
+        f"this run has learned too little: {'; '.join(signs)}. Train longer ({longer}), or with "
         "another learning rate where the loss falls no more"
     )
 
