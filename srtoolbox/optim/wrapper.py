@@ -297,7 +297,7 @@ class OptimWrapper:
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     # laid out in memory as the parameter is, which fused optimizers rely on
                     moments[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-        if restart_at is not None:
+        if restart_at is not None and self._counted:  # of the extra: others may count in both
             self._renew_options()
         if self._scaled and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
