@@ -209,8 +209,8 @@ def can_scale(family: Family, variant: Variant, scale: int) -> bool:
     """Return whether a variant can be built for a scale."""
     if scale in variant.parameters:
         return True
-    is_open = family.scales is None and scale > max(variant.parameters)
-    return "scale" not in variant.arguments and (is_open or (scale in (family.scales or ()) and scale not in COUNTED))
+    is_known = family.scales is None or scale in family.scales
+    return is_known and scale not in COUNTED and "scale" not in variant.arguments
 
 
 def choose(wish: Wish, among: Iterable[Family] | None = None) -> Iterator[Row]:
