@@ -53,6 +53,7 @@ ROLES = {
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")
 # what averaging and preprocessing leave beside the weights: counts and constants
 COMPANIONS = ("n_averaged", "steps", "step_counter", "data_preprocessor.mean", "data_preprocessor.std")
+STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
 LAYOUTS: tuple[Layout, ...] = tuple(row for family in families() for row in family.LAYOUTS)
 _CLASSIFIER = "{} for classification: give it to a perceptual loss"
 # what files that are no network of LAYOUTS look like, by keys that all of them have: the special
@@ -93,7 +94,9 @@ def find_weights(
         # an empty one: nothing was averaged
         if _holds_tensors(state.get(wrapper)):
             inner = find_weights(state[wrapper], source, network=network, weights=weights)
-            return inner._replace(averaged=inner.averaged or wrapper in AVERAGED)
+            if wrapper not in AVERAGED:
+                return inner
+            return Contents(_with_statistics(inner.tensors, state, source, network), averaged=True)
     tensors = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
     if not tensors:
         raise CheckpointError(f"{source}: {_no_weights(state)}")
@@ -118,6 +121,18 @@ def _holds_tensors(wrapped: object) -> bool:
             return True
         left += [value.get(name) for name in (*AVERAGED, *WRAPPERS)]
     return False
+
+
+def _with_statistics(averaged: State, state: Mapping[str, Any], source: str, network: str) -> State:
+    """Return averages with the trained network's running statistics, where they are of parameters alone."""
+    rest = {key: value for key, value in state.items() if key not in AVERAGED}
+    if not any(_holds_tensors(rest.get(wrapper)) for wrapper in WRAPPERS):
+        return averaged
+    trained = find_weights(rest, source, network=network, weights="raw").tensors
+    if not averaged.keys() <= trained.keys():
+        return averaged
+    missing = {key: trained[key] for key in trained if key.endswith(STATISTICS) and key not in averaged}
+    return {**averaged, **missing}
 
 
 def _in_order(averaged: Sequence[str], raw: Sequence[str], weights: WeightsChoice) -> list[str]:

@@ -43,6 +43,20 @@ def test_settings_of_an_average_are_no_weights(tensors: State) -> None:
     assert same(find_weights(state, "x").tensors, tensors) and not find_weights(state, "x").averaged
 
 
+@pytest.mark.parametrize("wrapper", ["", "ema"])
+def test_averages_of_parameters_alone_take_the_running_statistics(wrapper: str) -> None:
+    network = NETWORKS.build({"type": "SRResNet", "scale": 2, "num_features": 4, "num_blocks": 1})
+    trained = prefixed(network.state_dict(), "module.")
+    averaged = {key: value.detach() + 1 for key, value in network.named_parameters()}
+    state = {"params": trained, "params_ema": {**averaged, "n_averaged": torch.ones(1)}}
+    found = find_weights({wrapper: state} if wrapper else state, "x")
+    assert found.averaged and found.tensors.keys() == network.state_dict().keys()
+    assert all(torch.equal(found.tensors[key], value) for key, value in averaged.items())
+    assert torch.equal(found.tensors["body.0.bn1.running_var"], trained["module.body.0.bn1.running_var"])
+    other = find_weights({**state, "params": {"else.running_mean": torch.ones(2)}}, "x")
+    assert other.tensors.keys() == averaged.keys()
+
+
 @pytest.mark.parametrize(
     "wrapper",
     [*AVERAGED, "params", "state_dict", "model_state_dict", "model", "net", "generator", "netG"],
