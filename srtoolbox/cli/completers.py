@@ -1,4 +1,4 @@
-"""What the shell offers behind Tab: commands, options, configs, runs, networks, keys of a config, files.
+"""Words that the shell offers behind Tab: commands, options, configs, runs, networks, keys of a config, files.
 
 The shell starts `srtoolbox` with the line in its environment; argcomplete, an extra, prints the
 words. Nothing here imports PyTorch, so that Tab answers at once.

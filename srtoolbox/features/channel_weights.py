@@ -1,4 +1,4 @@
-"""What LPIPS and DISTS have learned on top of a backbone: how much each channel of its features counts."""
+"""Weights of a backbone's channels, which LPIPS and DISTS have learned: how much each counts."""
 
 from __future__ import annotations
 

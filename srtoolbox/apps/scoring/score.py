@@ -106,8 +106,7 @@ def test(
         setup_logging(main_process=dist.is_main_launch())
         loaded = resolve_config(config, overrides)
         load_plugins(loaded, plugins)
-        loaded = with_network_of_file(loaded)
-        check(loaded, mode="test")
+        check(loaded := with_network_of_file(loaded), mode="test")
         with _ranks_joined(loaded, device) as place:
             sets, metrics = sets_and_metrics(loaded, datasets)
             with outputs:

@@ -1,4 +1,4 @@
-"""What networks there are: families, their variants, configs and files, told without PyTorch.
+"""Networks that there are: families, their variants, configs and files, told without PyTorch.
 
 `networks.json` beside this file holds what the classes, the configs and the docs say;
 `python tools/maintenance/write_zoo.py` writes it, and a test compares.
@@ -167,7 +167,7 @@ def as_json(family: Family) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Wish:
-    """What a network must have; None and False: it does not matter.
+    """Demands on a network; None and False: it does not matter.
 
     Attributes:
         words: names of variants or families, or parts of these or of papers, 'lim 2017': one of them.

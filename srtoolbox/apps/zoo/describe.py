@@ -1,4 +1,4 @@
-"""What classes of networks tell of themselves: the facts of the zoo's table, and of plugins' networks."""
+"""Facts that classes of networks tell of themselves, for the zoo's table, and of plugins' networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where tiles lie: along an axis, and in a grid over an image."""
+"""Places of tiles, along an axis and in a grid over an image."""
 
 from __future__ import annotations
 

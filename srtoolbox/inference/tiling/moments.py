@@ -1,4 +1,4 @@
-"""What tiles add up to sums over the whole image: moments, which do not depend on a tile's size, and their mean."""
+"""Moments, which tiles add up to sums over the whole image: their size means nothing to them."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class _Kept(NamedTuple):
 
 
 class WholeImage(NamedTuple):
-    """What tiles get of the whole image.
+    """Values of the whole image that tiles get.
 
     Attributes:
         sums: what is summed over it.
