@@ -138,6 +138,8 @@ class Slow:
     def __call__(self, image):
         time.sleep(float(sys.argv[3]))
         return upscaler(image)
+    def each(self, images):
+        return map(self, images)
 print(video.upscale_video(Slow(), sys.argv[1], sys.argv[2]))
 """
 
