@@ -42,7 +42,7 @@ image = np.ascontiguousarray(skimage.data.chelsea()[:120, :140])
 expected = Upscaler(network, tile=None)(image)
 planning.free_bytes = lambda device: 1 << 40
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (size + (60 << 20),) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (size + (80 << 20),) * 2)
 result = Upscaler(network)(image)
 assert np.abs(result.astype(int) - expected).max() <= 1
 """
