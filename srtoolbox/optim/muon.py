@@ -32,9 +32,9 @@ _PART = "adamw"
 class Muon(torch.optim.Optimizer):
     """Momentum made orthogonal for convolutions, as matrices (out, in x k x k), and linear layers.
 
-    AdamW takes the rest: biases, norms, tables, depthwise convolutions and, as is usual, the first
-    and the last weight of the network. It has groups of its own, `adamw` in the log, which a
-    schedule scales alike.
+    AdamW takes the rest: biases, norms, tables, depthwise convolutions and, as is usual, the
+    network's first weights, which take the image, and its last one. It has groups of its own,
+    `adamw` in the log, which a schedule scales alike.
 
     Args:
         params: parameters, or groups of them with options of their own.

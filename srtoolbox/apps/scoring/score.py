@@ -106,7 +106,8 @@ def test(
         setup_logging(main_process=dist.is_main_launch())
         loaded = resolve_config(config, overrides)
         load_plugins(loaded, plugins)
-        check(loaded := with_network_of_file(loaded), mode="test")
+        loaded = with_network_of_file(loaded)
+        check(loaded, mode="test")
         with _ranks_joined(loaded, device) as place:
             sets, metrics = sets_and_metrics(loaded, datasets)
             with outputs:
@@ -120,8 +121,7 @@ def test(
                 print_tables(results, _directions(metrics), console=console)
                 if json:
                     write_json(json, as_json(results))
-                files = distinct_names(names)
-                facts = partial(run_facts, loaded, overrides, networks, files, sets, metrics, place)
+                facts = partial(run_facts, loaded, overrides, networks, distinct_names(names), sets, metrics, place)
                 return NetworkScores(results, outputs.write_page(facts, results, console))
 
 

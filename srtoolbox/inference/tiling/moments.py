@@ -1,4 +1,4 @@
-"""Moments, which tiles add up to sums over the whole image: their size means nothing to them."""
+"""Moments, which do not depend on a tile's size: their mean over all tiles gives the sums of the whole image."""
 
 from __future__ import annotations
 
