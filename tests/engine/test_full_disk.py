@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,9 @@ class FullDiskHook(Hook):
 
     def after_iter(self, runner: Runner) -> None:
         if runner.iter == self.first:
+            written = threading.Event()  # what is being saved meanwhile must fit: the next save is the one that fails
+            runner.hooks["checkpoint"].when_written(written.set)
+            assert written.wait(60)
             self.disk = Disk(runner.work_dir / self.path, at=0, fault=errno.ENOSPC, lasting=True).active()
             self.disk.__enter__()
         elif runner.iter == self.last:
