@@ -5,6 +5,7 @@ import pytest
 
 from srtoolbox.data.loading.draws import Rng
 from srtoolbox.data.transforms.base import Compose, OneOf, RandomApply, Transform, map_images
+from srtoolbox.data.transforms.batch.base import BatchDegradation
 from srtoolbox.data.transforms.orientation import (
     RandomHorizontalFlip,
     RandomRotation,
@@ -101,9 +102,15 @@ def test_margins_add_up_from_the_last_to_the_first() -> None:
     assert RandomApply([Shrink(5)]).margin(50) == 5
 
 
+def is_for_batches(transform: type) -> bool:
+    """Return if a transform is tested in tests/data/batch/test_all.py."""
+    return issubclass(transform, BatchDegradation)
+
+
 ARGUMENTS = {
     "OneOf": dict(transforms=FLIPS),
     "RandomApply": dict(transforms=FLIPS),
+    **{key: dict(transforms=FLIPS) for key in ("Sequence", "Shuffle", "Repeat")},
     "RandomRotation": dict(degrees=10),
     "ColourJitter": dict(brightness=0.3, contrast=0.3, saturation=0.3, hue=20),
 }
@@ -111,7 +118,7 @@ ARGUMENTS = {
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("name", TRANSFORMS.names())
+@pytest.mark.parametrize("name", [name for name in TRANSFORMS if not is_for_batches(TRANSFORMS.get(name))])
 def test_registered_transforms_keep_the_kind_of_image_and_never_write(
     photo: np.ndarray, name: str, dtype: type, channels: int
 ) -> None:

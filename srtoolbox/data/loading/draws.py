@@ -8,7 +8,7 @@ number generators"), written out here so that no library's new version changes r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple, Protocol
 
@@ -83,23 +83,49 @@ class Rng:
         bits = uniform_hashes(self._next(), -(-count // 4)).astype("<u8", copy=False).view("<u2")
         return _normal_quantiles()[bits[:count]]
 
+    def alone(self) -> Rngs:
+        """Return the numbers to come as those of a batch of one sample."""
+        rngs = Rngs.__new__(Rngs)
+        rngs._origins, rngs._states = np.array([self._origin], np.uint64), np.array([self._state], np.uint64)
+        rngs._leaders = None
+        return rngs
+
     def _next(self) -> int:
         self._state = (self._state + _GOLDEN) & _MASK
         return mix(self._state)
 
 
 class Rngs:
-    """The random numbers of several samples at once: of each those that its `Rng` gives."""
+    """The random numbers of several samples at once: of each those that its `Rng` gives.
 
-    def __init__(self, seed: int, draws: np.ndarray) -> None:
+    Args:
+        seed: the run's.
+        draws: the number of each sample, (n,).
+        leaders: the number of the sample whose numbers `shared` gives, for each, (n,); None: its own.
+    """
+
+    def __init__(self, seed: int, draws: np.ndarray, leaders: np.ndarray | None = None) -> None:
         states = np.uint64(fold(0, seed)) + np.uint64(_GOLDEN) * (draws.astype(np.uint64) + np.uint64(1))
         self._origins = self._states = _mix_all(states)
+        self._leaders = None if leaders is None else Rngs(seed, leaders)
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    @property
+    def shared(self) -> Rngs:
+        """The numbers of the leaders, for what is alike over a batch; its own where it has none."""
+        return self if self._leaders is None else self._leaders
 
     def at(self, position: int) -> Rngs:
         """Return the sub-streams of a position."""
-        children = Rngs.__new__(Rngs)
         step = np.uint64(_GOLDEN * (position + 1) & _MASK)
-        children._origins = children._states = _mix_all(self._origins + step)
+        return self._others(_mix_all(self._origins + step), lambda leaders: leaders.at(position))
+
+    def select(self, rows: np.ndarray) -> Rngs:
+        """Return the numbers to come of some of the samples, by their places or a mask."""
+        children = self._others(self._origins[rows], lambda leaders: leaders.select(rows))
+        children._states = self._states[rows]
         return children
 
     def integers(self, high: np.ndarray) -> np.ndarray:
@@ -112,6 +138,29 @@ class Rngs:
     def random(self) -> np.ndarray:
         """Return a number in [0, 1) for each sample."""
         return (self._next() >> np.uint64(11)) * 2.0**-53
+
+    def uniform(self, low: float | np.ndarray, high: float | np.ndarray) -> np.ndarray:
+        """Return a number in [low, high) for each sample."""
+        return low + (high - low) * self.random()
+
+    def choice(self, edges: Sequence[float]) -> np.ndarray:
+        """Return which of several, whose probabilities add up to `edges`, each sample takes, int64."""
+        chosen = np.searchsorted(edges, self.random() * edges[-1], side="right")
+        return np.minimum(chosen, len(edges) - 1)
+
+    def order(self, count: int) -> np.ndarray:
+        """Return a permutation of 0 ... count - 1 for each sample, (n, count), all alike likely."""
+        return np.argsort(np.stack([self.random() for _ in range(count)], 1), axis=1, kind="stable")
+
+    def keys(self) -> np.ndarray:
+        """Return a hash for each sample, uint64: the state of a stream, see `uniform_hashes`."""
+        return self._next()
+
+    def _others(self, origins: np.ndarray, leaders: Callable[[Rngs], Rngs]) -> Rngs:
+        others = Rngs.__new__(Rngs)
+        others._origins = others._states = origins
+        others._leaders = None if self._leaders is None else leaders(self._leaders)
+        return others
 
     def _next(self) -> np.ndarray:
         self._states = self._states + np.uint64(_GOLDEN)

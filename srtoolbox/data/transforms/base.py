@@ -7,14 +7,17 @@ import copy
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 
-from srtoolbox.data.loading.draws import Rng
+from srtoolbox.data.loading.draws import Rng, Rngs
 from srtoolbox.errors import ConfigError, DataError
 from srtoolbox.interfaces import IMAGE_KEYS
 from srtoolbox.registry import TRANSFORMS
+
+if TYPE_CHECKING:
+    from srtoolbox.data.transforms.batch.base import Plan
 
 Sample = dict[str, Any]
 """'lq' and 'gt': arrays (h, w, C) and (scale*h, scale*w, C), uint8 or uint16, read-only views of a
@@ -59,6 +62,14 @@ class Transform(ABC):
         """Return the part that acts at these stages, its random numbers unchanged, or None."""
         return self if self.stage in stages else None
 
+    def add_to(self, plan: Plan, rngs: Rngs, rows: np.ndarray) -> None:
+        """Add what this does to `rows` of a batch to its plan; `rngs` are those of these rows.
+
+        Raises:
+            ConfigError: it acts on samples alone.
+        """
+        raise ConfigError(f"{type(self).__name__} is no degradation: it belongs among the dataset's transforms")
+
 
 class _Group(Transform):
     """A transform that is made of `transforms`, and at some stages of some of them."""
@@ -93,6 +104,10 @@ class Compose(_Group):
             total += transform.margin(gt_size + 2 * total)
         return total
 
+    def add_to(self, plan: Plan, rngs: Rngs, rows: np.ndarray) -> None:
+        for position, transform in enumerate(self.transforms):
+            transform.add_to(plan, rngs.at(position), rows)
+
 
 @TRANSFORMS.register
 class OneOf(_Group):
@@ -118,6 +133,10 @@ class OneOf(_Group):
     def margin(self, gt_size: int) -> int:
         return max(transform.margin(gt_size) for transform in self.transforms)
 
+    def add_to(self, plan: Plan, rngs: Rngs, rows: np.ndarray) -> None:
+        chosen = rngs.shared.choice(self._edges)
+        add_parts(self.transforms, chosen, plan, rngs.at(0), rows)
+
 
 @TRANSFORMS.register
 class RandomApply(Transform):
@@ -142,12 +161,22 @@ class RandomApply(Transform):
         inner = self.inner.at_stage(stages)
         return None if inner is None else replace_attributes(self, inner=inner)
 
+    def add_to(self, plan: Plan, rngs: Rngs, rows: np.ndarray) -> None:
+        add_parts([self.inner], np.where(rngs.shared.random() < self.p, 0, 1), plan, rngs.at(0), rows)
+
 
 class Nothing(Transform):
     """A transform that changes nothing, in the place of one that acts at another stage."""
 
     def __call__(self, sample: Sample, rng: Rng) -> Sample:
         return sample
+
+
+def add_parts(transforms: Sequence[Transform], chosen: np.ndarray, plan: Plan, rngs: Rngs, rows: np.ndarray) -> None:
+    """Add to a plan, for each row, the transform that is chosen for it, if there is one of that number."""
+    for number, transform in enumerate(transforms):
+        if len(own := np.flatnonzero(chosen == number)):
+            transform.add_to(plan, rngs.select(own), rows[own])
 
 
 def parts_at_stage(transforms: Sequence[Transform], stages: Collection[Stage]) -> list[Transform] | None:

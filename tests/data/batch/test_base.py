@@ -1,0 +1,127 @@
+"""Plans of batches: the parameters of a batch are those of its samples, whatever the groups and the batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from srtoolbox.data.loading.draws import Rng, Rngs
+from srtoolbox.data.transforms import Compose, Transform
+from srtoolbox.data.transforms.base import OneOf, RandomApply
+from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Parameters, Plan, stack
+from srtoolbox.data.transforms.groups import Repeat, Sequence, Shuffle
+from srtoolbox.data.transforms.orientation import RandomHorizontalFlip
+from srtoolbox.errors import ConfigError
+
+SEED = 11
+
+
+class Shift(BatchDegradation):
+    """Adds a random number of levels, up to `most`; cuts a row off where `cut`."""
+
+    def __init__(self, most: int, *, cut: bool = False, on_host: bool = False) -> None:
+        self.most, self.cut, self.on_host = most, cut, on_host  # type: ignore[misc]
+
+    def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
+        return {"levels": rngs.integers(np.full(len(rngs), self.most)), "first": rngs.shared.random()}
+
+    def sizes_after(self, sizes: np.ndarray, parameters: Parameters) -> np.ndarray:
+        return sizes - [int(self.cut), 0]
+
+    def apply(self, images: Images, parameters: Parameters) -> Images:
+        rows = slice(int(self.cut), None)
+        return images.map(lambda image, n: (image[:, rows] + float(parameters["levels"][n]) / 255).clamp(0, 1))
+
+
+def groups() -> list[Transform]:
+    steps = [Shift(7), Shift(3, cut=True), Shift(50)]
+    return [
+        Compose(steps),
+        Sequence(steps),
+        OneOf(steps, weights=[1, 2, 3]),
+        RandomApply(steps, p=0.4),
+        Shuffle(steps),
+        Repeat([*steps, OneOf(steps)], order=3),
+        Repeat([Shuffle([RandomApply([Shift(9)]), OneOf([Shift(5), Sequence([Shift(8, cut=True)])])]), Shift(2)]),
+    ]
+
+
+def planned(group: Transform, draws: np.ndarray, leaders: np.ndarray | None = None) -> tuple[Plan, Images]:
+    sizes = np.array([(20 + draw % 3, 24) for draw in draws])
+    images = stack([image_of(draw) for draw in draws])
+    plan = Plan(sizes, sizes)
+    group.add_to(plan, Rngs(SEED, draws, leaders), np.arange(len(draws)))
+    return plan, plan.run(images)
+
+
+def image_of(draw: int) -> torch.Tensor:
+    return torch.full((3, 20 + draw % 3, 24), 0.25)
+
+
+@pytest.mark.parametrize("group", groups(), ids=lambda group: type(group).__name__)
+def test_a_batch_holds_what_its_samples_are_alone(group: Transform) -> None:
+    draws = np.arange(5, 25)
+    plan, images = planned(group, draws)
+    assert (plan.sizes == images.sizes).all()
+    results = []
+    for number, (draw, image) in enumerate(zip(draws, images.each(), strict=True)):
+        gray = np.full((20 + draw % 3, 24, 3), 64, np.uint8)
+        sample = group({"lq": gray, "key": "x"}, Rng(SEED, int(draw)))
+        alone = planned(group, draws[number : number + 1])[1].pixels[0]
+        assert torch.equal(alone, image)
+        assert sample["lq"].shape[:2] == image.shape[1:]
+        assert abs(sample["lq"][0, 0, 0] - float(image[0, 0, 0]) * 255) <= 1.001
+        results.append(float(image[0, 0, 0]))
+    assert len(set(results)) > 3
+
+
+def test_what_is_shared_over_a_batch_comes_from_its_first_draw() -> None:
+    draws, leaders = np.arange(12), np.arange(12) // 4 * 4
+    plan, _ = planned(OneOf([Shift(100), Shift(200), Shift(300), Shift(400)]), draws, leaders)
+    chosen = {row: id(action.step) for action in plan.actions for row in action.rows.tolist()}
+    assert [len({chosen[row] for row in range(first, first + 4)}) for first in (0, 4, 8)] == [1, 1, 1]
+    assert len(set(chosen.values())) > 1
+    first = np.concatenate([action.parameters["first"] for action in planned(Shift(9), draws, leaders)[0].actions])
+    assert (first == first[leaders]).all() and len(set(first)) == 3
+    levels = planned(Shift(1000), draws, leaders)[0].actions[0].parameters["levels"]
+    assert len(set(levels.tolist())) == 12
+
+
+def test_a_shuffle_draws_all_orders_equally_often() -> None:
+    steps = [Shift(2), Shift(2), Shift(2)]
+    plan, _ = planned(Shuffle(steps), np.arange(600))
+    orders: dict[int, list[int]] = {row: [] for row in range(600)}
+    for action in plan.actions:
+        for row in action.rows.tolist():
+            orders[row].append([id(step) for step in steps].index(id(action.step)))
+    counts = np.unique(np.array(list(orders.values())), axis=0, return_counts=True)[1]
+    assert len(counts) == 6 and counts.min() > 70
+
+
+def test_a_plan_is_cut_behind_its_last_step_on_the_host() -> None:
+    steps: list[Any] = [Shift(2), Shift(3, on_host=True), Shift(4), Shift(5, on_host=True), Shift(6)]
+    plan, _ = planned(Compose(steps), np.arange(2))
+    assert [[action.step.most for action in part] for part in plan.split()] == [[2, 3, 4, 5], [6]]  # type: ignore[attr-defined]
+    assert planned(Compose([Shift(2)]), np.arange(2))[0].split()[0] == []
+
+
+def test_a_transform_of_pairs_is_refused_in_a_plan() -> None:
+    with pytest.raises(ConfigError, match=r"RandomHorizontalFlip is no degradation: it belongs among the dataset's"):
+        planned(Compose([RandomHorizontalFlip()]), np.arange(2))
+
+
+def test_images_are_put_back_where_they_came_from() -> None:
+    images = stack([torch.full((1, 3, 4), 0.1), torch.full((1, 5, 2), 0.2), torch.full((1, 1, 1), 0.3)])
+    rows = np.array([2, 0])
+    others = images.select(rows)
+    assert others.sizes.tolist() == [[1, 1], [3, 4]] and others.pixels.shape == (2, 1, 3, 4)
+    larger = stack([torch.full((1, 9, 9), 0.5), torch.full((1, 2, 2), 0.6)])
+    result = images.replace(rows, larger)
+    assert result.sizes.tolist() == [[2, 2], [5, 2], [9, 9]]
+    expected = [torch.full((1, 2, 2), 0.6), torch.full((1, 5, 2), 0.2), torch.full((1, 9, 9), 0.5)]
+    for image, expect in zip(result.each(), expected, strict=True):
+        assert torch.equal(image, expect)
+    assert images.sizes.tolist() == [[3, 4], [5, 2], [1, 1]]
