@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from tests.data.batch.samples import p_values
 from tests.data.batch.transcriptions import real_esrgan as published
+
+LEAST = 1e-3
+"""The least probability that two samples differ so by chance."""
 
 
 def image_of(photo: np.ndarray, size: int) -> torch.Tensor:
@@ -70,3 +76,36 @@ def test_the_transcribed_whole_gives_an_image_of_the_wanted_size_in_8_bits(photo
     for _ in range(3):
         lq = published.degrade(image_of(photo, 96), published.draw(rng), rng)
         assert lq.shape == (3, 24, 24) and float((lq * 255 - (lq * 255).round()).abs().max()) < 1e-9
+
+
+# ---- the comparison of samples
+
+
+def drawn(seed: int, count: int = 1000) -> list[published.Drawn]:
+    rng = np.random.default_rng(seed)
+    return [published.draw(rng) for _ in range(count)]
+
+
+def test_the_comparison_of_samples_sees_changed_ranges_and_changed_probabilities(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    theirs = drawn(1)
+    assert min(p_values(drawn(2), theirs).values()) > LEAST
+    changes = {
+        "QUALITY": (30.0, 93.0),
+        "GRAY_PROBABILITY": 0.6,
+        "SECOND": replace(published.SECOND, noise_sigma=(3.0, 25.0)),
+        "KIND_WEIGHTS": (0.55, 0.25, 0.05, 0.03, 0.09, 0.03),
+        "KERNEL_SIZES": (7, 9, 11, 13, 15, 17, 19),
+    }
+    for name, value in changes.items():
+        monkeypatch.setattr(published, name, value)
+    seen = {name for name, p in p_values(drawn(2), theirs).items() if p < LEAST}
+    expected = [
+        "jpeg1_quality, ends",
+        "jpeg2_quality, ends",
+        "noise2_gray of gaussian",
+        "noise2_level of gaussian, ends",
+    ]
+    assert seen >= {*expected, "blur1_kind", "blur2_kind", "blur1_size", "final_size"}
+    assert not seen & {"final_order", "noise1_kind", "resize1_mode", "resize2_direction"}
