@@ -14,6 +14,12 @@ from srtoolbox.image.tensors import to_uint8
 Filling = Literal["reflect", "zero"]
 _BORDERS = {"reflect": cv2.BORDER_REFLECT, "zero": cv2.BORDER_CONSTANT}  # REFLECT repeats the edge
 
+_SAMPLING_FACTORS = {
+    "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+    "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+}
+
 
 def copy_view(target: np.ndarray, view: np.ndarray) -> None:
     """`target[...] = view` for contiguous `target` and any mirrored or transposed HWC `view`.
@@ -108,12 +114,18 @@ def gaussian_blur(image: np.ndarray, sigma: float, kernel: int | None = None) ->
     return cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REFLECT).reshape(image.shape)
 
 
-def compress_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """Return the image as a JPEG of this quality (1 ... 100), 4:2:0, holds it: in 8 bits."""
+def compress_jpeg(image: np.ndarray, quality: int, subsampling: str = "4:2:0") -> np.ndarray:
+    """Return the image as a JPEG of this quality (1 ... 100) holds it: in 8 bits.
+
+    `subsampling` of chroma is '4:4:4', '4:2:2' or '4:2:0'.
+    """
     stored = to_uint8(image)
     colour = image.shape[2] == 3
     stored = cv2.cvtColor(stored, cv2.COLOR_RGB2BGR) if colour else np.ascontiguousarray(stored)
-    _, data = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    if colour:
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _SAMPLING_FACTORS[subsampling]]
+    _, data = cv2.imencode(".jpg", stored, options)
     result = cv2.imdecode(data, cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
     assert result is not None, "cv2 reads the JPEG it wrote"
     result = cv2.cvtColor(result, cv2.COLOR_BGR2RGB) if colour else result[..., None]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 import scipy.ndimage
 from PIL import Image
 
 from srtoolbox.data.loading.draws import Rng
-from srtoolbox.data.transforms.degrade import CoarseDropout, Degradation, GaussianBlur, GaussianNoise, JPEGCompression
+from srtoolbox.data.transforms.batch.codecs import JPEGCompression
+from srtoolbox.data.transforms.degrade import CoarseDropout, Degradation, GaussianBlur, GaussianNoise
 from srtoolbox.errors import ConfigError
 from srtoolbox.registry import TRANSFORMS
 
@@ -53,6 +55,14 @@ def test_jpeg_is_about_that_of_pillow(lq: np.ndarray, quality: int) -> None:
     assert np.abs(ours.astype(int) - theirs).mean() < 0.25 * np.abs(ours.astype(int) - lq).mean()
 
 
+def test_jpeg_is_what_cv2_writes_by_itself(lq: np.ndarray) -> None:
+    for draw in range(8):
+        quality = Rng(0, draw).integers(30, 96)
+        _, data = cv2.imencode(".jpg", cv2.cvtColor(lq, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+        ours = JPEGCompression().degrade(lq, Rng(0, draw))
+        assert np.array_equal(ours, cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
+
+
 def test_jpeg_of_gray_and_of_16_bits(lq: np.ndarray) -> None:
     gray = np.ascontiguousarray(lq[..., :1])
     once = JPEGCompression((40, 40)).degrade(gray, Rng(0, 0))
@@ -63,9 +73,10 @@ def test_jpeg_of_gray_and_of_16_bits(lq: np.ndarray) -> None:
 
 def test_qualities_are_drawn_evenly_with_both_ends(lq: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
-    monkeypatch.setattr("srtoolbox.data.transforms.degrade.compress_jpeg", lambda image, quality: drawn.append(quality))
+    name = "srtoolbox.data.transforms.batch.codecs.compress_jpeg"
+    monkeypatch.setattr(name, lambda image, quality, subsampling: (drawn.append(quality), image)[1])
     for draw in range(4000):
-        JPEGCompression((30, 33)).degrade(lq, Rng(0, draw))
+        JPEGCompression((30, 33)).degrade(lq[:8, :8], Rng(0, draw))
     assert all(abs(drawn.count(quality) - 1000) < 140 for quality in (30, 31, 32, 33)) and len(set(drawn)) == 4
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from srtoolbox.data.loading.draws import Rng, fold, mix, uniform_hashes
+from srtoolbox.data.loading.draws import Rng, Rngs, fold, mix, uniform_hashes
 
 
 def splitmix64(state: int, count: int) -> list[int]:
@@ -77,3 +77,12 @@ def test_normals_are_normal_and_the_same_however_many_are_taken() -> None:
 def test_uniform_stays_inside() -> None:
     numbers = [Rng(0, draw).uniform(-3, 5) for draw in range(4000)]
     assert min(numbers) >= -3 and max(numbers) < 5 and abs(np.mean(numbers) - 1) < 0.2
+
+
+def test_the_streams_of_a_batch_go_on_where_it_stopped() -> None:
+    batch = Rngs(9, np.arange(3)).at(4)
+    taken = batch.random()
+    for number, stream in enumerate(batch.streams()):
+        alone, rng = Rng(9, number).at(4), Rng.of(stream)
+        assert alone.random() == taken[number]
+        assert [alone.random(), alone.at(2).random()] == [rng.random(), rng.at(2).random()]

@@ -55,6 +55,13 @@ class Rng:
     def __init__(self, seed: int, draw: int) -> None:
         self._origin = self._state = fold(fold(0, seed), draw)
 
+    @classmethod
+    def of(cls, stream: np.ndarray) -> Rng:
+        """Return the numbers to come of one of `Rngs.streams`."""
+        rng = cls.__new__(cls)
+        rng._origin, rng._state = stream.tolist()
+        return rng
+
     def at(self, position: int) -> Rng:
         """Return the sub-stream of a position, whatever numbers the others take."""
         child = Rng.__new__(Rng)
@@ -151,6 +158,10 @@ class Rngs:
     def order(self, count: int) -> np.ndarray:
         """Return a permutation of 0 ... count - 1 for each sample, (n, count), all alike likely."""
         return np.argsort(np.stack([self.random() for _ in range(count)], 1), axis=1, kind="stable")
+
+    def streams(self) -> np.ndarray:
+        """Return what `Rng.of` makes each sample's numbers to come of, (n, 2) uint64."""
+        return np.stack([self._origins, self._states], 1)
 
     def keys(self) -> np.ndarray:
         """Return a hash for each sample, uint64: the state of a stream, see `uniform_hashes`."""

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
 
 import numpy as np
+from torch import Tensor
 
-from srtoolbox.data.loading.draws import Rng
-from srtoolbox.data.transforms.base import Sample, Transform
-from srtoolbox.errors import ConfigError
-from srtoolbox.image.pixels import channel_means, compress_jpeg, gaussian_blur
+from srtoolbox.data.loading.draws import Rng, Rngs
+from srtoolbox.data.transforms.base import Sample
+from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Parameters, Plan
+from srtoolbox.errors import ConfigError, DataError
+from srtoolbox.image import to_image, to_tensor
+from srtoolbox.image.pixels import channel_means, gaussian_blur
 from srtoolbox.registry import TRANSFORMS
 
 _N = TypeVar("_N", int, float)
 
 
-class Degradation(Transform):
-    """Changes `lq` only. Sizes are in LQ pixels, levels in those of 8 bit, also with 16 bits."""
+class Degradation(BatchDegradation):
+    """Changes `lq` only, image after image. Sizes are in LQ pixels, levels in those of 8 bit, also with 16 bits.
+
+    In a batch its images are rounded to 8 bits, and each has the random numbers that a sample has.
+    """
+
+    on_host = True
 
     def __call__(self, sample: Sample, rng: Rng) -> Sample:
         sample["lq"] = self.degrade(sample["lq"], rng)
@@ -28,20 +36,29 @@ class Degradation(Transform):
     def degrade(self, image: np.ndarray, rng: Rng) -> np.ndarray:
         """Return a new image of the same shape and dtype."""
 
+    def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
+        return {"stream": rngs.streams()}
 
-@TRANSFORMS.register
-class JPEGCompression(Degradation):
-    """Compresses LQ as JPEG (4:2:0) and decodes it. The blocks of 8 x 8 begin at the crop's corner.
+    def apply(self, images: Images, parameters: Parameters) -> Images:
+        streams = parameters["stream"]
+        return self.change_each(images, lambda image, n: self.degrade(image, Rng.of(streams[n])))
 
-    Args:
-        quality: (lowest, highest) whole numbers from 1 to 100, each between them equally likely.
-    """
+    def change_each(self, images: Images, function: Callable[[np.ndarray, int], np.ndarray]) -> Images:
+        """Return `function(image, n)` of each image, HWC uint8.
 
-    def __init__(self, quality: Sequence[int] = (30, 95)) -> None:
-        self.quality = ordered_range("JPEGCompression", "quality", quality, 1, 100)
+        Raises:
+            DataError: it returned anything else than an image of that shape and dtype.
+        """
 
-    def degrade(self, image: np.ndarray, rng: Rng) -> np.ndarray:
-        return compress_jpeg(image, rng.integers(self.quality[0], self.quality[1] + 1))
+        def change(image: Tensor, number: int) -> Tensor:
+            levels = to_image(image)
+            changed = function(levels, number)
+            if changed.shape != levels.shape or changed.dtype != levels.dtype:
+                made = f"made {changed.shape} {changed.dtype} of {levels.shape} {levels.dtype}"
+                raise DataError(f"{type(self).__name__} {made}: a degradation keeps shape and dtype")
+            return to_tensor(changed, image.device)[0]
+
+        return images.map(change)
 
 
 @TRANSFORMS.register
