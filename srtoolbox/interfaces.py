@@ -6,7 +6,7 @@ No base class is demanded: whatever has the members is used alike. See docs/add_
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -19,6 +19,8 @@ CHANNELS: Mapping[str, int] = {"y": 1, "rgb": 3}
 """The channels of each colour that a network takes and gives."""
 IMAGE_KEYS = ("lq", "gt")
 """The images of a sample and of a batch."""
+PLAN = "plan"
+"""The entry of a batch that a `Preparation` has begun and not finished: what is still to be done."""
 FACTS: Mapping[str, str] = {
     "scale": "the upscaling factor",
     "in_channels": "1 for 'y', 3 for 'rgb'",
@@ -291,6 +293,40 @@ class Dataset(Protocol):
 
     def keys(self) -> list[str]:
         """Return the image's name for every index."""
+
+
+@runtime_checkable
+class Preparation(Protocol):
+    """A `model.preprocess` that makes LQ and targets from GT alone, in two parts.
+
+    Both are functions of the seed and the number of each draw. It travels to data workers.
+    """
+
+    scale: int
+    host_steps: Sequence[str]
+    """The classes of its steps that need the CPU."""
+
+    @classmethod
+    def images_of(cls, cfg: Mapping[str, Any]) -> Sequence[str]:
+        """Return the names of the images that one of this config gives, 'lq' and 'gt' among them."""
+
+    def begin(self, batch: dict[str, Any], draws: Sequence[Any], group: int) -> dict[str, Any]:
+        """Return a batch of GT with `PLAN`, and with what is done on the CPU done.
+
+        Args:
+            batch: 'gt' (N, H, W, C), uint8 or uint16, and what a loader adds.
+            draws: of each image: `number` and `seed`.
+            group: the number of draws that share what a batch shares: `batch_size` of all ranks.
+        """
+
+    def finish(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Return the images of a batch that has begun, float RGB (N, 3, h, w), on its device."""
+
+
+def preparation_of(model: nn.Module) -> Preparation | None:
+    """Return the `preprocess` of a restorer if it makes LQ from GT alone."""
+    transform = getattr(model, "transform", None)
+    return transform if isinstance(transform, Preparation) else None
 
 
 class Metric(Protocol):

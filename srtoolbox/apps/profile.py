@@ -319,8 +319,7 @@ def _profile(run: Run, iters: int, temporary: Path, trace: str | os.PathLike | N
 
 def _make_batches(run: Run, count: int) -> None:
     """Make batches in this process, as a worker does."""
-    train = run.config["data"]["train"]
-    batches = loader.build_train_loader(run.dataset, train["batch_size"], seed=run.seed)
+    batches = loader.TrainLoader(run.dataset, run.sampler(0, 0, 1), 0, lambda: False, run.begin(1))
     for _ in range(count):
         next(batches)
 

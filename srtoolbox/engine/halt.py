@@ -9,16 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from srtoolbox import dist
 from srtoolbox.config import Config
-from srtoolbox.data.loading.loader import build_train_loader
+from srtoolbox.data.loading.loader import TrainLoader
 from srtoolbox.engine.device import random_state, set_random_state, to_device
 from srtoolbox.engine.run import Run
 from srtoolbox.engine.stop import Stop
 from srtoolbox.errors import RunError, WriteError
-from srtoolbox.image import write_image
+from srtoolbox.image import to_image, write_image
+from srtoolbox.interfaces import IMAGE_KEYS, PLAN
 from srtoolbox.io.files import read_json, write_json, write_text
 from srtoolbox.logger import LOGGER
 from srtoolbox.optim.wrapper import learning_rates
@@ -146,18 +148,19 @@ def _probe(
     """
     run.average_gradients()
     rank, world = place or (dist.rank(), run.world)
-    size = run.config["data"]["train"]["batch_size"]
-    batches = build_train_loader(run.dataset, size, seed=run.seed, start=draws, rank=rank, world=world)
+    sampler = run.sampler(draws, rank, world)
+    batches = TrainLoader(run.dataset, sampler, 0, lambda: False, run.begin(world))
     run.model.iteration = iteration
     terms: list[dict[str, float]] = []
     images: list[tuple[str, Any, Any]] = []
     with _probing(run, start):
         for part in range(run.accumulation):
             batch = next(batches)
-            images += zip(batch["key"], batch["lq"].numpy(), batch["gt"].numpy(), strict=True)
+            finished = run.finish(to_device(batch, run.device))
+            images += zip(batch["key"], *_pixels(batch, finished), strict=True)
             for optim in run.optims.values():
                 optim.accumulate(part, run.accumulation)
-            step = run.model.train_step(to_device(batch, run.device), run.optims)
+            step = run.model.train_step(finished, run.optims)
             terms.append({name: float(value) for name, value in step.items()})
     norms = {name: _gradient_norms(run.networks[name]) for name in run.optims}
     numbers = [value for part in (*terms, *norms.values()) for value in part.values()]
@@ -168,6 +171,13 @@ def _probe(
         "gradient_norms": norms,
         "rank": {"finite": finite, "terms": terms, "keys": keys, "images": images},
     }
+
+
+def _pixels(batch: Mapping[str, Any], finished: Mapping[str, Any]) -> list[Sequence[np.ndarray]]:
+    """Return LQ and GT (h, w, C) of the images of a batch: as it was read, or as the degradations have left them."""
+    if PLAN not in batch:
+        return [batch[name].numpy() for name in IMAGE_KEYS]
+    return [[to_image(image) for image in finished[name]] for name in IMAGE_KEYS]
 
 
 def replay_dump(

@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from srtoolbox.data.datasets.base import Batch, SRDataset
 from srtoolbox.data.loading.ahead import Batches, batches_for
 from srtoolbox.data.loading.draws import EndlessSampler
 from srtoolbox.data.loading.kept import kept_batches
-from srtoolbox.data.loading.loader import TrainLoader
+from srtoolbox.data.loading.loader import Begin, TrainLoader
 from srtoolbox.engine.defaults import resolve, runtime_values
 from srtoolbox.engine.device import (
     compile_network,
@@ -37,6 +38,7 @@ from srtoolbox.engine.hooks.base import Hook, Phase
 from srtoolbox.engine.job.run_config import report_changes
 from srtoolbox.engine.stop import StopSignals
 from srtoolbox.errors import CheckpointError, MissingDataError, RunError
+from srtoolbox.interfaces import PLAN, preparation_of
 from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.logger import LOGGER
 from srtoolbox.optim.nonfinite import StatisticsGuard
@@ -120,6 +122,9 @@ class Run:
         learning = [network for name, network in self.model.networks().items() if name in config["optim"]]
         self.config, self.choices = resolve(config, self.device, learning, earlier)
         self.runtime = runtime_values(self.config.get("runtime") or {})
+        self.preparation = preparation_of(self.model)
+        if self.preparation is not None:
+            self.dataset.leave_out_lq()
         if self.runtime.get("channels_last"):
             self.model.to(memory_format=torch.channels_last)
         self.networks: dict[str, nn.Module] = dict(self.model.networks())
@@ -147,15 +152,25 @@ class Run:
         """Begin to load batches from the sample `draws` on."""
         train: Mapping[str, Any] = self.config["data"]["train"]
         signals, is_alone = self.signals, self.world == 1  # several ranks can save together only
-        sampler = EndlessSampler(
-            self.dataset, train["batch_size"], self.seed, self.draws, rank=dist.rank(), world=self.world
-        )
-        kept = kept_batches(self.dataset, sampler, self.device, train.get("on_device", "auto"))
+        sampler, begin = self.sampler(self.draws, dist.rank(), self.world), self.begin(self.world)
+        host_steps = self.preparation.host_steps if self.preparation is not None else ()
+        on_device = train.get("on_device", "auto")
+        kept = kept_batches(self.dataset, sampler, self.device, on_device, begin, host_steps)
         workers = train.get("workers", 0) if kept is None else 0
         self._workers_start = workers > 0  # takes seconds where they are not forked
         self.batches: Batches = kept or batches_for(
-            TrainLoader(self.dataset, sampler, workers, lambda: is_alone and bool(signals.received)), self.device
+            TrainLoader(self.dataset, sampler, workers, lambda: is_alone and bool(signals.received), begin), self.device
         )
+
+    def sampler(self, start: int, rank: int, world: int) -> EndlessSampler:
+        """Return what one of `world` ranks draws when all have drawn `start` samples."""
+        return EndlessSampler(self.dataset, self.config["data"]["train"]["batch_size"], self.seed, start, rank, world)
+
+    def begin(self, world: int) -> Begin | None:
+        """Return what `model.preprocess` does where one of `world` ranks makes a batch, if it makes LQ of GT."""
+        if self.preparation is None:
+            return None
+        return partial(self.preparation.begin, group=self.config["data"]["train"]["batch_size"] * world)
 
     def close(self) -> None:
         """End the data workers, and give torch its number of threads back."""
@@ -211,8 +226,12 @@ class Run:
             self.data_seconds += waits.seconds() if waits else seconds
         self._workers_start = False
         dist.enter("train", self.iter)
-        self.draws += len(batch["lq"]) * self.world
-        return batch
+        self.draws += len(batch["gt" if PLAN in batch else "lq"]) * self.world
+        return self.finish(batch)
+
+    def finish(self, batch: Batch) -> Batch:
+        """Return a batch on the device as a step takes it: degradations choose on the host, and no graph holds them."""
+        return batch if self.preparation is None else self.model.finish(batch)
 
     def end_step(self, terms: Mapping[str, Tensor]) -> None:
         """Count an iteration, with its loss terms."""

@@ -19,7 +19,7 @@ from srtoolbox.interfaces import IMAGE_KEYS
 
 Batch = dict[str, Any]
 """'lq' (N, h, w, C) and 'gt' (N, scale*h, scale*w, C) tensors, uint8 or uint16; 'key' list of
-names; 'index', 'draw' (N,) int64.
+names; 'index', 'draw' (N,) int64. Without 'lq' where the model makes it (`leave_out_lq`).
 """
 
 
@@ -53,6 +53,15 @@ class SRDataset(Dataset, ABC):
     @abstractmethod
     def digest(self) -> str:
         """Return a hash that changes when the images or their order do."""
+
+    def leave_out_lq(self) -> None:
+        """Make no LQ from now on: the model makes it from GT alone.
+
+        Where a class goes on making it, the LQ of its samples is left out.
+
+        Raises:
+            DataError: LQ is given here, and GT without it is not what the images are for.
+        """
 
     def draw_weights(self) -> np.ndarray | None:
         """Return how often each index is drawn, relative to the others (len,); None: all alike."""

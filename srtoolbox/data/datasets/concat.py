@@ -68,6 +68,10 @@ class ConcatDataset(SRDataset):
         part, local = self._locate(draw.index)
         return self.datasets[part].sample(draw._replace(index=local))
 
+    def leave_out_lq(self) -> None:
+        for dataset in self.datasets:
+            dataset.leave_out_lq()
+
     def draw_weights(self) -> np.ndarray | None:
         inner = [dataset.draw_weights() for dataset in self.datasets]
         if self._weights is None and all(weights is None for weights in inner):

@@ -11,7 +11,7 @@ import numpy as np
 from srtoolbox.data.datasets.base import as_list, expand
 from srtoolbox.data.datasets.crops import CropMode, CropOptions, Sampling, Shards, SmallPolicy
 from srtoolbox.data.datasets.entries import Entries, Entry, Part
-from srtoolbox.data.datasets.paired import GTDataset, ImagePair, own_share
+from srtoolbox.data.datasets.paired import GTDataset, ImagesOfEntry, own_share
 from srtoolbox.data.loading.draws import Draw, Rng
 from srtoolbox.data.stores import open_store
 from srtoolbox.data.stores.base import Window
@@ -89,6 +89,13 @@ class GTOnlyDataset(GTDataset):
         faults = [Fault(path, f"{path}: {kind} acts on GT, not on LQ alone: {_ELSEWHERE}") for path, kind in entries]
         return super().check(cfg, context) + faults
 
+    def leave_out_lq(self) -> None:
+        if self.degradations.transforms:
+            raise DataError(
+                "degradations change LQ, which model.preprocess makes from GT: take them out, or put such steps there"
+            )
+        self.image_keys = ("gt",)
+
     def sample(self, draw: Draw) -> Sample:
         return self._degraded(super().sample(draw), Rng(draw.seed, draw.number))
 
@@ -109,11 +116,13 @@ class GTOnlyDataset(GTDataset):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": None if self._kept is None else {}}
 
-    def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> ImagePair:
+    def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> ImagesOfEntry:
         before = None if rng is None else self.before_lq
+        if "lq" not in self.image_keys and before is None:
+            return {"gt": entry.gt.read_at(entry.gt_place, window.scaled(self.scale))}
         if self.scale == 1 and before is None:
             gt = entry.gt.read_at(entry.gt_place, window)
-            return gt, gt
+            return {"lq": gt, "gt": gt}
         if self._kept is None or before is not None:
             return self._read_around(entry, window, before, rng)
         lq = self._kept.get(entry)
@@ -122,9 +131,9 @@ class GTOnlyDataset(GTDataset):
             lq = imresize(entry.gt.read_at(entry.gt_place, whole.scaled(self.scale)), size=whole[2:])
             lq.setflags(write=False)
             self._kept[entry] = lq
-        return window.cut(lq), entry.gt.read_at(entry.gt_place, window.scaled(self.scale))
+        return {"lq": window.cut(lq), "gt": entry.gt.read_at(entry.gt_place, window.scaled(self.scale))}
 
-    def _read_around(self, entry: Entry, window: Window, before: Compose | None, rng: Rng | None) -> ImagePair:
+    def _read_around(self, entry: Entry, window: Window, before: Compose | None, rng: Rng | None) -> ImagesOfEntry:
         """Read the window with what lies around it, change GT, shrink it, cut the window out."""
         inner = _grown(window, MARGIN, entry)
         outer = inner if before is None else _grown(window, self._reach, entry)
@@ -132,9 +141,9 @@ class GTOnlyDataset(GTDataset):
         if before is not None and rng is not None:
             gt = self._changed(gt, window.within(outer), entry, before, rng)
             gt = inner.within(outer).scaled(self.scale).cut(gt)
-        lq = imresize(gt, size=inner[2:])
         window = window.within(inner)
-        return window.cut(lq), window.scaled(self.scale).cut(gt)
+        own = {"gt": window.scaled(self.scale).cut(gt)}
+        return {"lq": window.cut(imresize(gt, size=inner[2:])), **own} if "lq" in self.image_keys else own
 
     def _changed(self, gt: np.ndarray, crop: Window, entry: Entry, before: Compose, rng: Rng) -> np.ndarray:
         top, left, height, width = crop.scaled(self.scale)

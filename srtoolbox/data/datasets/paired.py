@@ -40,10 +40,12 @@ from srtoolbox.data.transforms.base import (
     transforms_on_gt_alone,
 )
 from srtoolbox.errors import ConfigError, DataError, Fault
+from srtoolbox.interfaces import IMAGE_KEYS
 from srtoolbox.registry import DATASETS
 from srtoolbox.text import counted
 
-ImagePair = tuple[np.ndarray, np.ndarray]
+ImagesOfEntry = dict[str, np.ndarray]
+"""'lq', unless it is left out, and 'gt': arrays (h, w, C) and (scale*h, scale*w, C)."""
 _log = logging.getLogger(__name__)
 
 
@@ -51,10 +53,12 @@ class GTDataset(SRDataset):
     """A dataset with GT. A subclass reads a window of an image; all else is here.
 
     If it makes LQ from GT (`makes_lq`), `before_lq` holds the transforms that act on GT first, or
-    None, and `transforms` the others; else `transforms` holds all.
+    None, and `transforms` the others; else `transforms` holds all. Its samples have the images of
+    `image_keys`.
     """
 
     makes_lq: ClassVar[bool] = False
+    image_keys: Sequence[str] = IMAGE_KEYS
     scale: int
 
     def __init__(self, entries: Entries, scale: int, options: CropOptions) -> None:
@@ -92,9 +96,10 @@ class GTDataset(SRDataset):
     def sample(self, draw: Draw) -> Sample:
         rng = Rng(draw.seed, draw.number)
         sample = self._crop(draw.index, rng)
+        names = [name for name in IMAGE_KEYS if name in sample]
         sample = self.transforms(sample, rng)
-        sample["lq"] = self.cropper.trim(sample["lq"], 1)
-        sample["gt"] = self.cropper.trim(sample["gt"], self.scale)
+        for name in names:
+            sample[name] = self.cropper.trim(sample[name], self._factor(name))
         check_sample(sample, self.scale, self.transforms.transforms)
         return sample
 
@@ -104,38 +109,45 @@ class GTDataset(SRDataset):
         if self.cropper.mode in ("center", "ten"):
             return self._crop(index % len(self), None)
         entry = self._entries[index % len(self)]
-        return self._as_sample(entry, *self._read(entry, Window(0, 0, entry.height, entry.width)))
+        return self._as_sample(entry, self._read(entry, Window(0, 0, entry.height, entry.width)))
 
     def _crop(self, index: int, rng: Rng | None) -> Sample:
         """Read a window of an image, with the margin that the transforms need around the crop."""
         place, number = divmod(index, self.cropper.per_image)
         entry, needed = self._entries[place], self.cropper.needed
         window = self.cropper.window(entry.height, entry.width, rng, number)
-        lq, gt = self._read(entry, window, rng)
+        images = self._read(entry, window, rng)
         if entry.height < needed or entry.width < needed:
-            lq, gt = pad(lq, needed, self._small), pad(gt, needed * self.scale, self._small)
-        sample = self._as_sample(entry, lq, gt)
+            images = self._filled(images)
+        sample = self._as_sample(entry, images)
         return map_images(sample, lambda image: image[:, ::-1]) if number >= 5 else sample
 
-    def pair(self, number: int) -> ImagePair:
+    def images(self, number: int) -> ImagesOfEntry:
         """Return LQ and GT of an image, whole, filled up to a crop: crops are windows of them."""
-        entry, needed = self._entries[number], self.cropper.needed
-        lq, gt = self._read(entry, Window(0, 0, entry.height, entry.width))
-        lq, gt = pad(lq, needed, self._small), pad(gt, needed * self.scale, self._small)
-        return expand(lq, self.channels), expand(gt, self.channels)
+        entry = self._entries[number]
+        images = self._filled(self._read(entry, Window(0, 0, entry.height, entry.width)))
+        return {name: expand(image, self.channels) for name, image in images.items()}
 
     def sizes(self) -> np.ndarray:
-        """Return height and width in LQ pixels of all images (n, 2), int64, as `pair` has them."""
+        """Return height and width in LQ pixels of all images (n, 2), int64, as `images` has them."""
         sizes = np.concatenate([np.stack(block, 1) for block in self._entries.sizes()]).astype(np.int64)
         return np.maximum(sizes, self.cropper.needed)
 
     @abstractmethod
-    def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> ImagePair:
-        """Return LQ (h, w, C) and GT of an LQ window; with `rng`, GT after `before_lq`."""
+    def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> ImagesOfEntry:
+        """Return LQ and GT of an LQ window; with `rng`, GT after `before_lq`."""
 
-    def _as_sample(self, entry: Entry, lq: np.ndarray, gt: np.ndarray) -> Sample:
-        lq, gt = expand(lq, self.channels), expand(gt, self.channels)
-        return {"lq": lq, "gt": gt, "key": entry.gt_key}
+    def _as_sample(self, entry: Entry, images: ImagesOfEntry) -> Sample:
+        return {**{name: expand(image, self.channels) for name, image in images.items()}, "key": entry.gt_key}
+
+    def _filled(self, images: ImagesOfEntry) -> ImagesOfEntry:
+        """Return the images at least as large as what is read for a crop."""
+        needed = self.cropper.needed
+        return {name: pad(image, needed * self._factor(name), self._small) for name, image in images.items()}
+
+    def _factor(self, name: str) -> int:
+        """Return the size of an image, by its name, over that of LQ."""
+        return 1 if name == "lq" else self.scale
 
     def __len__(self) -> int:
         return len(self._entries) * self.cropper.per_image
@@ -190,6 +202,10 @@ def own_share(shards: Shards) -> Share | None:
 _ON_GT_ALONE = (
     "acts on GT before LQ is made from it, but here LQ is given: take GTOnlyDataset, which makes "
     "LQ, or another transform (RandomHorizontalFlip, RandomTranspose ...)"
+)
+GIVES_LQ = (
+    "PairedDataset gives LQ, but model.preprocess makes it from GT: take GTOnlyDataset, or train on these "
+    "pairs without model.preprocess"
 )
 
 
@@ -253,10 +269,13 @@ class PairedDataset(GTDataset):
         faults = [Fault(path, f"{path}: {kind} {_ON_GT_ALONE}") for path, kind in entries]
         return super().check(cfg, context) + faults
 
-    def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> ImagePair:
+    def leave_out_lq(self) -> None:
+        raise DataError(GIVES_LQ)
+
+    def _read(self, entry: Entry, window: Window, rng: Rng | None = None) -> ImagesOfEntry:
         assert entry.lq is not None
         lq = entry.lq.read_at(entry.lq_place, window)
-        return lq, entry.gt.read_at(entry.gt_place, window.scaled(self.scale))
+        return {"lq": lq, "gt": entry.gt.read_at(entry.gt_place, window.scaled(self.scale))}
 
 
 def _matched(

@@ -23,7 +23,7 @@ from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.datasets.paired import GTDataset, PairedDataset
 from srtoolbox.data.loading.ahead import Waits, cuda_mark
 from srtoolbox.data.loading.draws import Draw, EndlessSampler, Rngs
-from srtoolbox.data.loading.loader import CLOSED
+from srtoolbox.data.loading.loader import CLOSED, Begin
 from srtoolbox.data.transforms.base import Nothing
 from srtoolbox.data.transforms.orientation import RandomHorizontalFlip, RandomTranspose, RandomVerticalFlip
 from srtoolbox.errors import RunError
@@ -82,7 +82,9 @@ class KeptSet:
         self.parts, self.device = parts, device
         self.scale, side = parts[0].scale, parts[0].cropper.lq_size
         assert side is not None
-        self.sides = (side, side * self.scale)
+        self.names = parts[0].image_keys
+        self._factors = [1 if name == "lq" else self.scale for name in self.names]
+        self._sides = [side * factor for factor in self._factors]
         self._keys = [part.keys() for part in parts]
         self._ends = list(itertools.accumulate(len(part) for part in parts))
         self._sizes = np.concatenate([part.sizes() for part in parts])
@@ -90,29 +92,29 @@ class KeptSet:
         self._starts = np.cumsum(pixels) - pixels  # of LQ, in pixels; of GT scale^2 times as far
         count, channels = int(pixels.sum()), parts[0].channels
         self.pixels = tuple(
-            torch.empty((count * factor, channels), dtype=torch.uint8, device=device) for factor in (1, self.scale**2)
+            torch.empty((count * factor**2, channels), dtype=torch.uint8, device=device) for factor in self._factors
         )
         self._fill()
-        steps = [torch.arange(side, device=device) for side in self.sides]
+        steps = [torch.arange(side, device=device) for side in self._sides]
         self._rows, self._columns = [step[:, None] for step in steps], [step[None] for step in steps]
 
     def _fill(self) -> None:
         """Read all images, as many at a time as there are processors."""
         numbers = [(part, number) for part in self.parts for number in range(len(part))]
-        calls = map_ahead(lambda place: place[0].pair(place[1]), numbers, threads=os.cpu_count() or 1)
-        waiting: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-        ends = [0, 0]
+        calls = map_ahead(lambda place: place[0].images(place[1]), numbers, threads=os.cpu_count() or 1)
+        waiting: list[list[np.ndarray]] = [[] for _ in self.names]
+        ends = [0] * len(self.names)
         for _, future in calls:
-            for images, image in zip(waiting, future.result(), strict=True):
+            for images, image in zip(waiting, map(future.result().__getitem__, self.names), strict=True):
                 if image.dtype != np.uint8:
                     calls.close()
                     raise ValueError("its images have 16 bits a channel")
                 images.append(image.reshape(-1, image.shape[2]))
-            if sum(image.nbytes for image in waiting[1]) >= _CHUNK:
+            if sum(image.nbytes for image in waiting[-1]) >= _CHUNK:
                 self._copy(waiting, ends)
         self._copy(waiting, ends)
 
-    def _copy(self, waiting: tuple[list[np.ndarray], list[np.ndarray]], ends: list[int]) -> None:
+    def _copy(self, waiting: list[list[np.ndarray]], ends: list[int]) -> None:
         for kind, images in enumerate(waiting):
             if images:
                 chunk = torch.from_numpy(np.concatenate(images))
@@ -126,15 +128,15 @@ class KeptSet:
         return self._keys[part][index - (self._ends[part - 1] if part else 0)]
 
     def views(self, indices: np.ndarray, numbers: np.ndarray, seed: int) -> list[Views]:
-        """Return the views in LQ and in GT that are the samples of draws: image and number (n,)."""
+        """Return the views in the images of `names` that are the samples of draws: image and number (n,)."""
         rngs, owners = Rngs(seed, numbers), np.searchsorted(self._ends, indices, side="right")
         sizes, starts = self._sizes[indices], self._starts[indices]
-        free = sizes - self.sides[0]
+        free = sizes - self._sides[-1] // self.scale
         corner = np.stack((rngs.integers(free[:, 0] + 1), rngs.integers(free[:, 1] + 1)), 1)
         is_centred = np.array([part.cropper.mode == "center" for part in self.parts])[owners]
         corner = np.where(is_centred[:, None], free // 2, corner)
         views = []
-        for side, factor in zip(self.sides, (1, self.scale), strict=True):
+        for side, factor in zip(self._sides, self._factors, strict=True):
             width, (top, left) = sizes[:, 1] * factor, corner.T * factor
             views.append(Views(starts * factor**2 + top * width + left, width, np.ones_like(width), side))
         for owner in np.unique(owners):
@@ -146,7 +148,7 @@ class KeptSet:
         return views
 
     def cut(self, views: Sequence[Sequence[Tensor]]) -> list[Tensor]:
-        """Return LQ (n, h, w, C) and GT of views, as (first, row, column) on the device."""
+        """Return the images of `names`, (n, h, w, C) each, of views, as (first, row, column) on the device."""
         images = []
         for kind, (first, row, column) in enumerate(views):
             first, row, column = (value[:, None, None] for value in (first, row, column))
@@ -157,10 +159,13 @@ class KeptSet:
 
 
 class KeptBatches(Iterator[Batch]):
-    """Endless batches of a kept set, on its device: those of the loader with the same sampler."""
+    """Endless batches of a kept set, on its device: those of the loader with the same sampler.
 
-    def __init__(self, kept: KeptSet, sampler: EndlessSampler) -> None:
-        self._kept, self._draws, self._is_closed = kept, iter(sampler), False
+    `begin` is what is done with each batch at last, as in `TrainLoader`.
+    """
+
+    def __init__(self, kept: KeptSet, sampler: EndlessSampler, begin: Begin | None = None) -> None:
+        self._kept, self._draws, self._begin, self._is_closed = kept, iter(sampler), begin, False
         self._drawn: Iterator[tuple[list[Draw], Tensor]] = iter(())
         self.nbytes = sum(pixels.nbytes for pixels in kept.pixels)
         self.waits = Waits(partial(cuda_mark, kept.device)) if kept.device.type == "cuda" else None
@@ -172,17 +177,19 @@ class KeptBatches(Iterator[Batch]):
             self.waits.begin()
         draws, values = next(self._drawn, None) or self._draw()
         index, draw, *views = values.unbind()
-        lq, gt = self._kept.cut((views[:3], views[3:]))
+        images = self._kept.cut([views[first : first + 3] for first in range(0, len(views), 3)])
         if self.waits:
             self.waits.end()
-        return {"lq": lq, "gt": gt, "key": [self._kept.key(each.index) for each in draws], "index": index, "draw": draw}
+        keys = [self._kept.key(each.index) for each in draws]
+        batch = {**dict(zip(self._kept.names, images, strict=True)), "key": keys, "index": index, "draw": draw}
+        return self._begin(batch, draws) if self._begin else batch
 
     def _draw(self) -> tuple[list[Draw], Tensor]:
-        """Draw the next batches; return draws, and index, number and views (8, n) of the first."""
+        """Draw the next batches; return draws, and index, number and views (2 + 3 for each image, n) of the first."""
         batches = list(itertools.islice(self._draws, AT_ONCE))
         indices, numbers = np.array([(draw.index, draw.number) for batch in batches for draw in batch]).T
-        lq, gt = self._kept.views(indices, numbers, batches[0][0].seed)
-        rows = (indices, numbers, lq.first, lq.row, lq.column, gt.first, gt.row, gt.column)
+        views = self._kept.views(indices, numbers, batches[0][0].seed)
+        rows = [indices, numbers, *(row for each in views for row in (each.first, each.row, each.column))]
         values = torch.from_numpy(np.stack(rows).reshape(len(rows), AT_ONCE, -1).swapaxes(0, 1).copy())
         if self._kept.device.type == "cuda":
             values = values.pin_memory().to(self._kept.device, non_blocking=True)
@@ -220,7 +227,12 @@ def fault(dataset: SRDataset) -> str | None:
 
 
 def kept_batches(
-    dataset: SRDataset, sampler: EndlessSampler, device: torch.device, wanted: Wanted = "auto"
+    dataset: SRDataset,
+    sampler: EndlessSampler,
+    device: torch.device,
+    wanted: Wanted = "auto",
+    begin: Begin | None = None,
+    host_steps: Sequence[str] = (),
 ) -> KeptBatches | None:
     """Return batches of a set that is kept on the device, or None where the loader is to make them.
 
@@ -230,13 +242,15 @@ def kept_batches(
         dataset, sampler: what is drawn.
         device: of the run; on a CPU 'auto' is the loader, which is as fast.
         wanted: 'auto' keeps a set that takes at most SHARE of the free memory; True, any.
+        begin: what is done with each batch at last, of which `host_steps` need the CPU.
     """
     if not wanted or (wanted == "auto" and device.type != "cuda"):
         return None
-    reason, parts = fault(dataset), [part for part in parts_of(dataset) if isinstance(part, GTDataset)]
+    reason = f"{host_steps[0]} needs the CPU" if host_steps else fault(dataset)
+    parts = [part for part in parts_of(dataset) if isinstance(part, GTDataset)]
     size = 0
     if reason is None:
-        size = sum(int(part.sizes().prod(1).sum()) * (1 + part.scale**2) * part.channels for part in parts)
+        size = sum(_bytes_of(part) for part in parts)
         if wanted == "auto" and size > (room := SHARE * torch.cuda.mem_get_info(device)[0]):
             reason = f"it takes {size / 2**30:.2f} GiB, and a quarter of the free memory is {room / 2**30:.2f}"
     if reason is None:
@@ -248,4 +262,9 @@ def kept_batches(
     if reason is not None:
         LOGGER.info("data: the loader makes the batches, the training set is not kept on the device: %s", reason)
         return None
-    return KeptBatches(kept, sampler)
+    return KeptBatches(kept, sampler, begin)
+
+
+def _bytes_of(part: GTDataset) -> int:
+    pixels = sum(1 if name == "lq" else part.scale**2 for name in part.image_keys)
+    return int(part.sizes().prod(1).sum()) * pixels * part.channels

@@ -38,12 +38,22 @@ CLOSED = "the loader is closed: it gives no more batches"
 _ADVICE = "Set workers=0 (with a raw LMDB the fastest anyway), or give the container more shared memory (--shm-size)."
 
 
+Begin = Callable[[Batch, Sequence[Draw]], Batch]
+"""What is done with a batch at last, where it is made: `Preparation.begin` of a group's size."""
+
+
 class WaitInterrupted(Exception):  # noqa: N818 - a request, not an error
     """A signal came, and the next batch does not: its workers are stuck, or very slow."""
 
 
 class TrainLoader(Iterator[Batch]):
     """An endless iterator of batches, each newly allocated, so that none in use is overwritten.
+
+    Args:
+        dataset, sampler: what is drawn.
+        workers: processes that make batches; 0 makes them in this one.
+        interrupted: asked while a worker's batch does not come; True ends the wait.
+        begin: what is done with each batch at last, in the process that makes it.
 
     Raises:
         DataError: an image cannot be read or does not fit (from `next`).
@@ -53,14 +63,19 @@ class TrainLoader(Iterator[Batch]):
     """
 
     def __init__(
-        self, dataset: SRDataset, sampler: EndlessSampler, workers: int, interrupted: Callable[[], bool]
+        self,
+        dataset: SRDataset,
+        sampler: EndlessSampler,
+        workers: int,
+        interrupted: Callable[[], bool],
+        begin: Begin | None = None,
     ) -> None:
-        self._dataset, self.workers = dataset, workers
+        self._dataset, self._begin, self.workers = dataset, begin, workers
         self._draws = iter(sampler)
         self._closed, self._batches = threading.Event(), None
         is_closed = self._closed.is_set  # ends the wait of another thread
         if workers:
-            self._batches = _worker_batches(dataset, sampler, workers, lambda: is_closed() or interrupted())
+            self._batches = _worker_batches(dataset, sampler, begin, workers, lambda: is_closed() or interrupted())
             self._kill = Finalize(None, _kill, (self._batches.processes,), exitpriority=10)
 
     def __next__(self) -> Batch:
@@ -73,7 +88,8 @@ class TrainLoader(Iterator[Batch]):
             raise RunError(CLOSED)
         if batches is None:
             draws = next(self._draws)
-            return collate([self._dataset.sample(draw) for draw in draws], draws, allocate=allocate)
+            batch = collate([self._dataset.sample(draw) for draw in draws], draws, allocate=allocate)
+            return self._begin(batch, draws) if self._begin else batch
         try:
             batch = next(batches)
         except (RuntimeError, OSError, EOFError) as error:  # a worker died
@@ -105,12 +121,16 @@ def _kill(workers: Sequence[BaseProcess]) -> None:
 
 
 def _worker_batches(
-    dataset: SRDataset, sampler: EndlessSampler, workers: int, interrupted: Callable[[], bool]
+    dataset: SRDataset, sampler: EndlessSampler, begin: Begin | None, workers: int, interrupted: Callable[[], bool]
 ) -> WorkerBatches:
     refuse_second_import()
-    _check_shared_memory(dataset, sampler, workers)
+    _check_shared_memory(dataset, sampler, begin, workers)
+    is_new = start_anew()
     loader: DataLoader[Any] = DataLoader(
-        _Guarded(Parcel(dataset, "the training set") if start_anew() else dataset),
+        _Guarded(
+            Parcel(dataset, "the training set") if is_new else dataset,
+            Parcel(begin, "model.preprocess") if is_new and begin else begin,
+        ),
         batch_sampler=sampler,
         num_workers=workers,
         prefetch_factor=PREFETCH,
@@ -146,14 +166,18 @@ class _Guarded(Dataset[Any]):
     DataLoader would wrap them in a traceback, and tell nothing of what fails before the first one.
     """
 
-    def __init__(self, dataset: SRDataset | Parcel[SRDataset]) -> None:
-        self._dataset = dataset
+    def __init__(self, dataset: SRDataset | Parcel[SRDataset], begin: Begin | Parcel[Begin] | None) -> None:
+        self._dataset, self._begin = dataset, begin
 
     def __getitems__(self, draws: Sequence[Draw]) -> Packed | list[Sample] | SrtoolboxError:
         try:
             if isinstance(self._dataset, Parcel):
                 self._dataset = self._dataset.open()
+            if isinstance(self._begin, Parcel):
+                self._begin = self._begin.open()
             batch = self._dataset.__getitems__(draws)
+            if self._begin and isinstance(batch, dict):
+                batch = self._begin(batch, draws)
             return pack(batch) if isinstance(batch, dict) else batch
         except SrtoolboxError as error:
             return error
@@ -171,16 +195,17 @@ def build_train_loader(
     rank: int = 0,
     world: int = 1,
     interrupted: Callable[[], bool] = lambda: False,
+    *,
+    begin: Begin | None = None,
 ) -> TrainLoader:
     """Return endless batches for one rank, the same bit for bit for any number of workers.
 
     Args:
         dataset, batch_size, seed, start, rank, world: see `EndlessSampler`.
-        workers: processes that make batches; 0 makes them in this one.
-        interrupted: asked while a worker's batch does not come; True ends the wait.
+        workers, interrupted, begin: see `TrainLoader`.
     """
     sampler = EndlessSampler(dataset, batch_size, seed, start, rank, world)
-    return TrainLoader(dataset, sampler, workers, interrupted)
+    return TrainLoader(dataset, sampler, workers, interrupted, begin)
 
 
 def build_eval_loader(
@@ -197,15 +222,18 @@ def build_eval_loader(
         yield index, dataset[index]
 
 
-def _check_shared_memory(dataset: SRDataset, sampler: EndlessSampler, workers: int) -> None:
+def _check_shared_memory(dataset: SRDataset, sampler: EndlessSampler, begin: Begin | None, workers: int) -> None:
     """Refuse what would end in a bus error, and report a bad first image without a worker."""
+    draw = next(iter(sampler))[0]
     try:
-        sample = dataset.sample(next(iter(sampler))[0])
+        sample = dataset.sample(draw)
+        made = begin(collate([sample], [draw]), [draw]) if begin else {}
     except SrtoolboxError:
         raise
     except Exception as error:
         raise RunError(f"no sample can be made: {cause(error)}. workers=0 shows the whole traceback") from error
-    sample_bytes = sum(sample[name].nbytes for name in IMAGE_KEYS if name in sample)
+    images = made or sample
+    sample_bytes = sum(images[name].nbytes for name in IMAGE_KEYS if name in images)
     needed = sampler.batch_size * sample_bytes * workers * (PREFETCH + 1)
     if not os.path.isdir(SHARED_MEMORY):
         return

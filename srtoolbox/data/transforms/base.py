@@ -62,6 +62,10 @@ class Transform(ABC):
         """Return the part that acts at these stages, its random numbers unchanged, or None."""
         return self if self.stage in stages else None
 
+    def parts(self) -> Sequence[Transform]:
+        """Return the transforms that this one is made of, which `add_to` adds in its place."""
+        return ()
+
     def add_to(self, plan: Plan, rngs: Rngs, rows: np.ndarray) -> None:
         """Add what this does to `rows` of a batch to its plan; `rngs` are those of these rows.
 
@@ -75,6 +79,9 @@ class _Group(Transform):
     """A transform that is made of `transforms`, and at some stages of some of them."""
 
     transforms: list[Transform]
+
+    def parts(self) -> Sequence[Transform]:
+        return self.transforms
 
     def at_stage(self, stages: Collection[Stage]) -> Self | None:
         parts = parts_at_stage(self.transforms, stages)
@@ -154,6 +161,9 @@ class RandomApply(Transform):
     def __call__(self, sample: Sample, rng: Rng) -> Sample:
         return self.inner(sample, rng.at(0)) if rng.random() < self.p else sample
 
+    def parts(self) -> Sequence[Transform]:
+        return [self.inner]
+
     def margin(self, gt_size: int) -> int:
         return self.inner.margin(gt_size)
 
@@ -219,18 +229,16 @@ def build_transforms(transforms: Sequence[Any] | Mapping[str, Any]) -> list[Tran
 
 
 def check_sample(sample: Sample, scale: int, transforms: Sequence[Transform]) -> None:
-    """Raise DataError unless its transforms left arrays as a store's, GT `scale` times LQ."""
-    lq, gt = sample["lq"], sample["gt"]
-    if (
-        lq.dtype in _DTYPES
-        and gt.dtype in _DTYPES
-        and lq.ndim == gt.ndim == 3
-        and gt.shape[0] == scale * lq.shape[0]
-        and gt.shape[1] == scale * lq.shape[1]
-    ):
-        return
+    """Raise DataError unless its transforms left arrays as a store's, GT `scale` times LQ if there is one."""
+    images = [sample[name] for name in IMAGE_KEYS if name in sample]
+    if all(image.dtype in _DTYPES and image.ndim == 3 for image in images):
+        first, gt = images[0], images[-1]
+        if len(images) == 1 or gt.shape[:2] == (scale * first.shape[0], scale * first.shape[1]):
+            return
     names = ", ".join(type(each).__name__ for each in transforms if not isinstance(each, Nothing))
-    described = " and ".join(f"{name} {sample[name].shape} {sample[name].dtype}" for name in IMAGE_KEYS)
+    described = " and ".join(
+        f"{name} {sample[name].shape} {sample[name].dtype}" for name in IMAGE_KEYS if name in sample
+    )
     raise DataError(
         f"{sample['key']}: the transforms ({names}) made {described}: both are (h, w, C), uint8 or uint16 as they came "
         f"(round and clip what was computed in floats), and GT {scale} times LQ"

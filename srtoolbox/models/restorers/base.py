@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from srtoolbox.errors import Fault, SrtoolboxError
 from srtoolbox.image import batch_to_float, rgb_to_y
 from srtoolbox.image.tensors import batch_to_y
-from srtoolbox.interfaces import IMAGE_KEYS
+from srtoolbox.interfaces import IMAGE_KEYS, PLAN, Preparation
 from srtoolbox.optim.wrapper import OptimWrapper
 from srtoolbox.registry import HOOKS, LOSSES, MODELS, NETWORKS, TRANSFORMS, parameters_of
 
@@ -33,7 +33,8 @@ class Restorer(nn.Module):
         losses: `{name: config}`, each called as `loss(sr, target)`, and with `lq`, the network's
             input, or `sr_ema`, the output of its average, where its `forward` has parameters so
             called; none only for an evaluation.
-        preprocess: config of a transform of float RGB batches on the device (degradations).
+        preprocess: config of a DegradationPipeline, which makes LQ of GT alone, or of a transform
+            of float RGB batches on the device.
         targets: `{loss name: batch key}` where a loss compares with another image than `gt`.
     """
 
@@ -87,6 +88,8 @@ class Restorer(nn.Module):
 
     def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return a uint8 (N, H, W, C) batch as (N, C, H, W) in [0, 1] in the network's colours."""
+        if isinstance(self.transform, Preparation):
+            return self.finish(batch)
         if self.transform is None:
             to_images = batch_to_y if self.colour == "y" else batch_to_float
             return {**batch, **{key: to_images(batch[key]) for key in IMAGE_KEYS}}
@@ -94,6 +97,15 @@ class Restorer(nn.Module):
         if self.colour == "y":
             images = {key: rgb_to_y(value) for key, value in images.items()}
         return {**batch, **images}
+
+    def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return a batch that `preprocess` has begun as `prepare` does; any other as it is."""
+        if PLAN not in batch or not isinstance(self.transform, Preparation):
+            return batch
+        images = self.transform.finish(batch)
+        if self.colour == "y":
+            images = {key: rgb_to_y(value) for key, value in images.items()}
+        return {**{key: value for key, value in batch.items() if key != PLAN}, **images}
 
     def restore(self, batch: dict[str, Any], network: nn.Module) -> Tensor:
         """The training forward: (N, C, scale * h, scale * w)."""

@@ -1,0 +1,95 @@
+"""Runs whose model makes LQ of GT alone: the same samples for any number of workers, ranks and resumes."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from srtoolbox.engine.halt import replay_dump
+from srtoolbox.engine.run import Run
+from srtoolbox.engine.stop import Stop
+from srtoolbox.errors import DataError
+from tests.data.batch import steps as _steps
+from tests.engine.graph_losses import SureLoss
+from tests.engine.graphs import Place, Trained
+from tests.engine.runs import build, differing, final_state, run
+
+assert _steps and SureLoss  # registered
+ON_DEVICE = ("Brightening", "Enlarging", "Fitting")
+ON_HOST = ("Enlarging", "HostBrightening", "Brightening", "Fitting")
+
+
+def pipeline(kinds: tuple[str, ...] = ON_DEVICE, **options: Any) -> str:
+    steps = {str(number): {"type": kind} for number, kind in enumerate(kinds)}
+    options = {"type": "DegradationPipeline", "scale": 3, "gt_size": 18, "share": "batch", "steps": steps, **options}
+    return f"model.preprocess={options!r}"
+
+
+def seen(runner: Run, count: int) -> list[dict[str, Any]]:
+    """Return the first batches of a run, finished."""
+    batches = [runner.next_batch() for _ in range(count)]
+    runner.close()
+    return batches
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return one["key"] == other["key"] and all(torch.equal(one[name], other[name]) for name in ("lq", "gt", "draw"))
+
+
+@pytest.mark.parametrize("kinds", [ON_DEVICE, ON_HOST], ids=["device", "host"])
+def test_workers_and_a_kept_set_change_no_sample(kinds: tuple[str, ...], tiny_config: Path, tmp_path: Path) -> None:
+    changes = (pipeline(kinds, sharpen={"type": "Brightening"}), "model.generator.colour=rgb")
+    alone = seen(build(tiny_config, tmp_path / "a", *changes), 5)
+    assert set(alone[0]) == {"lq", "gt", "gt_usm", "key", "index", "draw"}
+    assert alone[0]["lq"].shape == (4, 3, 6, 6) and alone[0]["gt"].shape == (4, 3, 18, 18)
+    workers = seen(build(tiny_config, tmp_path / "b", *changes, "data.train.workers=2"), 5)
+    assert all(map(same, alone, workers))
+    if kinds == ON_DEVICE:
+        kept = build(tiny_config, tmp_path / "c", *changes, "data.train.on_device=True")
+        assert type(kept.batches).__name__ == "KeptBatches" and kept.dataset.image_keys == ("gt",)
+        assert all(map(same, alone, seen(kept, 5)))
+
+
+def test_a_set_is_not_kept_where_a_step_needs_the_cpu(
+    tiny_config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "srtoolbox")
+    runner = build(tiny_config, tmp_path / "a", pipeline(ON_HOST), "data.train.on_device=True")
+    runner.close()
+    assert "not kept on the device: HostBrightening needs the CPU" in caplog.text
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_run_is_the_unbroken_one(workers: int, tiny_config: Path, tmp_path: Path) -> None:
+    changes = (pipeline(ON_HOST), f"data.train.workers={workers}", "hooks.evaluate=None", "hooks.checkpoint.best=None")
+    run(tiny_config, tmp_path / "whole", *changes)
+    run(tiny_config, tmp_path / "parts", *changes, "hooks.kill={'type': 'KillHook', 'at': 8}")
+    run(tiny_config, tmp_path / "parts", *changes, resume=True)
+    assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts")) == []
+
+
+def test_a_graph_takes_batches_that_are_finished(trained: Trained, place: Place) -> None:
+    trained(pipeline(sharpen={"type": "Brightening"}), "model.targets={'pixel': 'gt_usm'}")
+    assert place.graphs.captures == 1 and place.graphs.replays == 8
+
+
+def test_a_dump_shows_what_the_network_was_given(tiny_config: Path, tmp_path: Path) -> None:
+    broken = "model.losses.pixel={'type': 'SureLoss', 'above': 0.0, '_delete_': True}"
+    with pytest.raises(Stop, match="no longer finite"):
+        run(tiny_config, tmp_path / "run", pipeline(ON_HOST), broken, "runtime.max_skipped=2")
+    folder = next((tmp_path / "run/faults").iterdir())
+    assert sorted(path.name for path in folder.glob("*.png"))[:2] == ["rank0_00_gt.png", "rank0_00_lq.png"]
+    is_gone, lines = replay_dump(folder)
+    assert not is_gone and "the fault is there" in lines[-1]
+
+
+def test_pairs_with_a_pipeline_are_refused(tiny_config: Path, tmp_path: Path, photo_folder: Path) -> None:
+    folder = str(photo_folder)
+    cfg = {"type": "PairedDataset", "gt": folder, "lq": folder, "scale": 1, "gt_size": 24, "_delete_": True}
+    pairs = f"data.train.dataset={cfg!r}"
+    with pytest.raises(DataError, match=r"PairedDataset gives LQ, but model\.preprocess makes it from GT"):
+        build(tiny_config, tmp_path / "a", pairs, pipeline())
