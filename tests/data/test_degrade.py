@@ -12,12 +12,13 @@ from PIL import Image
 
 from srtoolbox.data.loading.draws import Rng
 from srtoolbox.data.transforms.batch.codecs import JPEGCompression
-from srtoolbox.data.transforms.degrade import CoarseDropout, Degradation, GaussianBlur, GaussianNoise
+from srtoolbox.data.transforms.batch.noise import GaussianNoise
+from srtoolbox.data.transforms.degrade import CoarseDropout, Degradation, GaussianBlur
 from srtoolbox.errors import ConfigError
 from srtoolbox.registry import TRANSFORMS
 
 NAMES = [name for name in TRANSFORMS.names() if isinstance(TRANSFORMS.get(name), type)]
-NAMES = [name for name in NAMES if issubclass(TRANSFORMS.get(name), Degradation)]
+NAMES = [name for name in NAMES if issubclass(TRANSFORMS.get(name), Degradation | GaussianNoise)]
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ class Rng:
         Each is the quantile of 16 random bits, four to a hash: enough for noise on 8-bit images.
         """
         bits = uniform_hashes(self._next(), -(-count // 4)).astype("<u8", copy=False).view("<u2")
-        return _normal_quantiles()[bits[:count]]
+        return normal_quantiles()[bits[:count]]
 
     def alone(self) -> Rngs:
         """Return the numbers to come as those of a batch of one sample."""
@@ -179,7 +179,7 @@ class Rngs:
 
 
 @cache
-def _normal_quantiles() -> np.ndarray:
+def normal_quantiles() -> np.ndarray:
     """Return the normal quantiles at the middles of 2^16 equal shares, float32 (65536,)."""
     return ndtri((np.arange(1 << 16) + 0.5) / (1 << 16)).astype(np.float32)
 

@@ -253,8 +253,8 @@ def map_images(sample: Sample, function: Callable[[np.ndarray], np.ndarray]) -> 
     return sample
 
 
-def probability(owner: str, p: float) -> float:
-    """Return `p`. Raises ConfigError if it is not in [0, 1]."""
+def probability(owner: str, p: float, name: str = "p") -> float:
+    """Return `p`, which a config names `name`. Raises ConfigError if it is not in [0, 1]."""
     if not 0 <= p <= 1:
-        raise ConfigError(f"{owner}: p is a probability between 0 and 1, got {p!r}", key="p")
+        raise ConfigError(f"{owner}: {name} is a probability between 0 and 1, got {p!r}", key=name)
     return p

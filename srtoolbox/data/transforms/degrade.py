@@ -97,28 +97,6 @@ class CoarseDropout(Degradation):
 
 
 @TRANSFORMS.register
-class GaussianNoise(Degradation):
-    """Adds normally distributed noise to LQ, rounded and clipped.
-
-    Args:
-        sigma: (lowest, highest) standard deviation in levels of 8 bit, all equally likely.
-        gray: the same noise on all channels; else each has its own.
-    """
-
-    def __init__(self, sigma: Sequence[float] = (0.0, 10.0), *, gray: bool = False) -> None:
-        self.sigma = ordered_range("GaussianNoise", "sigma", sigma, 0)
-        self.gray = gray
-
-    def degrade(self, image: np.ndarray, rng: Rng) -> np.ndarray:
-        sigma = rng.uniform(*self.sigma) * level_of(image)
-        shape = (*image.shape[:2], 1 if self.gray else image.shape[2])
-        noise = rng.normals(shape[0] * shape[1] * shape[2]).reshape(shape)
-        noisy = image + noise * np.float32(sigma)
-        np.rint(noisy, out=noisy)
-        return noisy.clip(0, np.iinfo(image.dtype).max, out=noisy).astype(image.dtype)
-
-
-@TRANSFORMS.register
 class GaussianBlur(Degradation):
     """Blurs LQ with an isotropic Gaussian.
 

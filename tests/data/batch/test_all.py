@@ -12,7 +12,12 @@ from srtoolbox.data.loading.draws import Rng, Rngs
 from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Plan, stack
 from srtoolbox.registry import TRANSFORMS
 
-ARGUMENTS: dict[str, dict[str, Any]] = {}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "GaussianNoise gray": {"sigma": (1, 30), "gray": 0.5},
+    "GaussianNoise mixed": {"sigma": (1, 30), "gray": 0.3, "mixed": 0.4},
+    "PoissonNoise gray": {"gray": 0.5},
+    "SpeckleNoise mixed": {"mixed": 0.5},
+}
 """Arguments of those that have no defaults; of several rows of one class the names go on: 'Blur disk'."""
 BATCHED_DIFFERS: set[str] = set()
 """Those whose batched form computes something else than the loop (said in their docstring)."""

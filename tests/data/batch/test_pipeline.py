@@ -134,7 +134,6 @@ def test_steps_that_do_not_end_at_lq_are_refused(photo: np.ndarray) -> None:
         ({"scale": 0}, "scale=0 is not possible"),
         ({"sharpen": {"type": "HostBrightening"}}, "what sharpens GT must run on the device"),
         ({"steps": [{"type": "RandomHorizontalFlip"}]}, "RandomHorizontalFlip is no degradation of batches"),
-        ({"steps": [{"type": "GaussianNoise"}]}, "GaussianNoise is no degradation of batches"),
     ],
 )
 def test_arguments_that_cannot_be_are_refused(options: dict[str, Any], fault: str) -> None:

@@ -1,0 +1,50 @@
+"""Base of the degradations that change each pixel in its place, in one way for one image or many."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Parameters, upload
+
+
+class PixelwiseDegradation(BatchDegradation):
+    """A change that leaves sizes as they are and knows of an image no more than its pixels.
+
+    On the CPU image after image, on a GPU all at once: the same function of the same numbers.
+    """
+
+    @abstractmethod
+    def change(self, images: Images, parameters: Parameters) -> Tensor:
+        """Return the changed pixels of images (n, C, H, W), which may be above 1 and below 0.
+
+        What lies beyond an image is any number, NaN among them.
+        """
+
+    def apply(self, images: Images, parameters: Parameters) -> Images:
+        if images.batched:
+            return Images(self.change(images, parameters).clamp_(0, 1), images.sizes, batched=True)
+
+        def changed(image: Tensor, number: int) -> Tensor:
+            own = {name: values[number : number + 1] for name, values in parameters.items()}
+            return self.change(Images(image[None], batched=False), own)[0].clamp_(0, 1)
+
+        return images.map(changed)
+
+
+def inside(images: Images) -> Tensor:
+    """Return where the images are, and not what lies beyond: bool (N, 1, H, W)."""
+    height, width = images.pixels.shape[-2:]
+    sizes = upload(images.sizes, images.device)
+    rows = torch.arange(height, device=images.device) < sizes[:, :1]
+    columns = torch.arange(width, device=images.device) < sizes[:, 1:]
+    return (rows[:, :, None] & columns[:, None, :])[:, None]
+
+
+def per_image(values: np.ndarray, device: torch.device) -> Tensor:
+    """Return one number an image as (N, 1, 1, 1), float32, or bool where it is."""
+    kept = values if values.dtype == np.bool_ else values.astype(np.float32)
+    return upload(kept, device).view(-1, 1, 1, 1)
