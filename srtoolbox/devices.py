@@ -79,6 +79,19 @@ def exact_convolutions() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def exact_products(device: torch.device) -> Iterator[None]:
+    """Let products of float32 matrices be float32 on this device, whatever torch is set to (TF32) and autocast says."""
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    try:
+        matmul.fp32_precision = "ieee"
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        matmul.fp32_precision = before
+
+
+@contextlib.contextmanager
 def without_memory() -> Iterator[None]:
     """Make tensors and modules on the meta device, and draw no random weights for them.
 

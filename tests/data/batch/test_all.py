@@ -16,6 +16,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "GaussianNoise gray": {"sigma": (1, 30), "gray": 0.5},
     "GaussianNoise mixed": {"sigma": (1, 30), "gray": 0.3, "mixed": 0.4},
     "PoissonNoise gray": {"gray": 0.5},
+    "Resize matlab": {"modes": ["matlab"], "up": (1, 2)},
+    "Resize to a factor of LQ": {"to": "lq", "up": (1, 1.2), "down": (0.3, 1), "probabilities": (0.3, 0.4, 0.3)},
+    "Resize to LQ": {"to": "lq"},
     "SpeckleNoise mixed": {"mixed": 0.5},
 }
 """Arguments of those that have no defaults; of several rows of one class the names go on: 'Blur disk'."""

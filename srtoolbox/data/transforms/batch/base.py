@@ -129,7 +129,7 @@ class BatchDegradation(Transform):
             rngs: of the n images; what a published procedure shares over a batch comes from
                 `rngs.shared`.
             sizes: height and width of each image, (n, 2).
-            plan: for `plan.lq_sizes`.
+            plan: what the sizes are to lead to, of these images: `plan.lq_sizes`, (n, 2).
         """
 
     def sizes_after(self, sizes: np.ndarray, parameters: Parameters) -> np.ndarray:
@@ -141,7 +141,7 @@ class BatchDegradation(Transform):
         """Return the images changed by the parameters; the given ones stay as they are."""
 
     def add_to(self, plan: Plan, rngs: Rngs, rows: np.ndarray) -> None:
-        parameters = self.draw(rngs, plan.sizes[rows], plan)
+        parameters = self.draw(rngs, plan.sizes[rows], Plan(plan.sizes[rows], plan.lq_sizes[rows]))
         plan.sizes[rows] = self.sizes_after(plan.sizes[rows], parameters)
         plan.actions.append(Action(self, rows, parameters))
 

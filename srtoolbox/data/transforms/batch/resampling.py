@@ -1,0 +1,173 @@
+"""Resampling images of a batch, each by a mode, to a size and with a step of its own.
+
+Area, bilinear and bicubic are those of `torch.nn.functional.interpolate` without antialiasing;
+matlab is the antialiased bicubic of `srtoolbox.resize`. Each axis is a matrix of few weights a row.
+On the CPU image after image; on a GPU all at once, as products of matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from srtoolbox.data.transforms.batch.base import Images, upload
+from srtoolbox.data.transforms.batch.pixelwise import inside
+from srtoolbox.devices import exact_products
+from srtoolbox.image.pixels import resize_plane
+from srtoolbox.resize.floats import resize_axis
+from srtoolbox.resize.matrix import Matrix, order_of, taps_of
+
+Taps = tuple[np.ndarray, np.ndarray]
+"""Which inputs each output is made of, int64, and their weights, float64: both (n, outputs, taps)."""
+
+
+def resample(images: Images, modes: np.ndarray, sizes: np.ndarray, steps: np.ndarray) -> Images:
+    """Return the images in other sizes, clipped to [0, 1].
+
+    Args:
+        images: n images. One that is to keep both its height and its width stays as it is
+            (as torch has it on a GPU).
+        modes: of `MODES`, (n,).
+        sizes: heights and widths to come, (n, 2).
+        steps: by how many pixels of the image those of the result lie apart, (n, 2): images.sizes /
+            sizes, but if these are rounded and the step is that of a given factor.
+    """
+    steps = np.where((sizes == images.sizes).all(1, keepdims=True), 1.0, steps)
+    if images.batched:
+        return _resample_together(images, modes, sizes, steps)
+
+    def resampled(image: Tensor, number: int) -> Tensor:
+        return _resample_one(image, str(modes[number]), sizes[number], steps[number])
+
+    return images.map(resampled)
+
+
+def _resample_one(image: Tensor, mode: str, size: np.ndarray, step: np.ndarray) -> Tensor:
+    """Return an image (C, h, w) in another size."""
+    before = np.array(image.shape[1:])
+    if (size == before).all():
+        return image
+    rounded = np.rint(before / step)  # the size that cv2 makes of it
+    if mode in ("bilinear", "bicubic") and (rounded >= size).all() and (rounded != before).any():
+        height, width = size.tolist()
+        planes = [resize_plane(plane.numpy(), 1 / step, mode)[:height, :width] for plane in image]
+        return torch.stack([torch.from_numpy(plane) for plane in planes]).clamp_(0, 1)
+    result = image[None].contiguous()
+    for axis in order_of(before.tolist(), size.tolist(), None):
+        columns, weights = _TAPS[mode](before[[axis]], size[[axis]], step[[axis]])
+        columns = columns[0].clip(0, before[axis] - 1)
+        result = resize_axis(result, axis + 2, Matrix.from_taps(columns, weights[0], int(before[axis])))
+    return result[0].clamp_(0, 1)
+
+
+def _resample_together(images: Images, modes: np.ndarray, sizes: np.ndarray, steps: np.ndarray) -> Images:
+    """Do all images at once, by one product of matrices for each axis."""
+    pixels, device = images.pixels, images.device
+    if not images.are_alike:
+        pixels = torch.where(inside(images), pixels, 0)  # even by weights of 0 no NaN gets in
+    lengths = pixels.shape[-2:]
+    rows, columns = (
+        _matrices(lengths[axis], modes, images.sizes[:, axis], sizes[:, axis], steps[:, axis], device)
+        for axis in (0, 1)
+    )
+    with exact_products(device):
+        result = rows[:, None] @ (pixels @ columns.transpose(1, 2)[:, None])
+    return Images(result.clamp_(0, 1), sizes, batched=True)
+
+
+def _matrices(
+    length: int, modes: np.ndarray, inputs: np.ndarray, outputs: np.ndarray, steps: np.ndarray, device: torch.device
+) -> Tensor:
+    """Return the weights of one axis of all images, (n, outputs, length)."""
+    parts = []
+    for mode in np.unique(modes):
+        rows = np.flatnonzero(modes == mode)
+        parts.append((rows, *_without_doubles(*_TAPS[mode](inputs[rows], outputs[rows], steps[rows]), inputs[rows])))
+    taps = max(weights.shape[2] for _, _, weights in parts)
+    first = np.zeros((len(modes), outputs.max()), np.int32)
+    packed = np.zeros((len(modes), outputs.max(), taps), np.float32)
+    for rows, starts, weights in parts:
+        first[rows, : starts.shape[1]] = starts
+        packed[rows, : starts.shape[1], : weights.shape[2]] = weights
+    places = upload(first, device).long()[..., None] + torch.arange(taps, device=device)
+    result = torch.zeros(*first.shape, length + taps, device=device)
+    return result.scatter_(2, places, upload(packed, device))[..., :length]
+
+
+def _without_doubles(columns: np.ndarray, weights: np.ndarray, inputs: np.ndarray) -> Taps:
+    """Return the first input of each output (n, outputs), and the weights of it and those that follow.
+
+    Beyond an end of the axis lies its last pixel: that one gets the weights of all of them.
+    """
+    last = inputs[:, None, None] - 1
+    first = columns[..., :1].clip(0, last)
+    places = columns.clip(0, last) - first
+    image, output = np.indices(places.shape[:2])
+    summed = np.zeros_like(weights)
+    for tap in range(weights.shape[2]):
+        summed[image, output, places[..., tap]] += weights[..., tap]
+    return first[..., 0], summed
+
+
+# ---- the modes: inputs, outputs and steps of n axes (n,) -> taps; outputs beyond those of an axis mean nothing
+
+
+def _area(inputs: np.ndarray, outputs: np.ndarray, steps: np.ndarray) -> Taps:
+    """Means of all inputs that an output touches: whole ones, as torch's adaptive pooling has them."""
+    inputs, outputs = inputs[:, None], outputs[:, None]
+    output = np.minimum(np.arange(outputs.max()), outputs - 1)
+    first, end = output * inputs // outputs, -(-(output + 1) * inputs // outputs)
+    columns = first[..., None] + np.arange((end - first).max())
+    return columns, (columns < end[..., None]) / (end - first)[..., None]
+
+
+def _bilinear(inputs: np.ndarray, outputs: np.ndarray, steps: np.ndarray) -> Taps:
+    place = np.maximum(_places(outputs, steps), 0)
+    first = np.floor(place)
+    part = place - first
+    return _neighbours(first, 2), np.stack([1 - part, part], -1)
+
+
+def _bicubic(inputs: np.ndarray, outputs: np.ndarray, steps: np.ndarray) -> Taps:
+    """Keys' cubic convolution with a = -0.75."""
+    place = _places(outputs, steps)
+    before = np.floor(place)
+    part = place - before
+    weights = [_far(1 + part), _near(part), _near(1 - part), _far(2 - part)]
+    return _neighbours(before - 1, 4), np.stack(weights, -1)
+
+
+def _matlab(inputs: np.ndarray, outputs: np.ndarray, steps: np.ndarray) -> Taps:
+    each = [taps_of(np.arange(outputs.max()), 1 / step, True) for step in steps.tolist()]
+    most = max(weights.shape[1] for _, weights in each)
+    columns = np.stack([_neighbours(first[:, 0], most) for first, _ in each])
+    return columns, np.stack([np.pad(weights, [(0, 0), (0, most - weights.shape[1])]) for _, weights in each])
+
+
+def _places(outputs: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Return where the outputs lie on the axis, (n, outputs): pixel centres are whole numbers."""
+    return steps[:, None] * (np.arange(outputs.max()) + 0.5) - 0.5
+
+
+def _neighbours(first: np.ndarray, count: int) -> np.ndarray:
+    return first[..., None].astype(np.int64) + np.arange(count)
+
+
+def _near(distance: np.ndarray) -> np.ndarray:
+    return (1.25 * distance - 2.25) * distance**2 + 1
+
+
+def _far(distance: np.ndarray) -> np.ndarray:
+    return ((-0.75 * distance + 3.75) * distance - 6) * distance + 3
+
+
+_TAPS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], Taps]] = {
+    "area": _area,
+    "bilinear": _bilinear,
+    "bicubic": _bicubic,
+    "matlab": _matlab,
+}
+MODES = tuple(_TAPS)

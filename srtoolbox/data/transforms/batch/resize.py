@@ -1,0 +1,118 @@
+"""Resizing of batches by random factors and modes, as in Real-ESRGAN; shrinking and enlarging back.
+
+Wang et al. 2021, "Real-ESRGAN: Training real-world blind super-resolution with pure synthetic data"
+(ICCVW 2021, arXiv:2107.10833).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from srtoolbox.data.loading.draws import Rngs
+from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Parameters, Plan
+from srtoolbox.data.transforms.batch.resampling import MODES, resample
+from srtoolbox.data.transforms.degrade import ordered_range
+from srtoolbox.errors import ConfigError
+from srtoolbox.registry import TRANSFORMS
+
+_PUBLISHED = ("area", "bilinear", "bicubic")
+
+
+@TRANSFORMS.register
+class Resize(BatchDegradation):
+    """Resizes by a random factor and mode; or to the size of LQ, or a factor of that.
+
+    Sizes are rounded down. Real-ESRGAN shares factor and mode over a batch.
+
+    Args:
+        up: (lowest, highest) factor where the image is enlarged, all equally likely.
+        down: likewise where it is shrunk.
+        probabilities: of enlarging, shrinking and leaving it as it is; None: (0.2, 0.7, 0.1), and
+            with `to='lq'` (0, 0, 1).
+        modes: those to choose from, each equally likely: 'area', 'bilinear', 'bicubic' without
+            antialiasing, 'matlab' for MATLAB's antialiased bicubic.
+        to: 'lq': the factor is one of the size that LQ has in the end; None: of the image's own.
+    """
+
+    def __init__(
+        self,
+        up: Sequence[float] = (1.0, 1.5),
+        down: Sequence[float] = (0.15, 1.0),
+        probabilities: Sequence[float] | None = None,
+        modes: Sequence[str] = _PUBLISHED,
+        to: Literal["lq"] | None = None,
+    ) -> None:
+        self.up, self.down = ordered_range("Resize", "up", up, 1), ordered_range("Resize", "down", down, 0.001, 1)
+        if to not in (None, "lq"):
+            raise ConfigError(f"Resize: to is 'lq' or None, got {to!r}", key="to")
+        if probabilities is None:
+            probabilities = (0.2, 0.7, 0.1) if to is None else (0, 0, 1)
+        if len(probabilities) != 3 or min(probabilities) < 0 or abs(sum(probabilities) - 1) > 1e-6:
+            fault = f"probabilities are those of up, down and keep, which add up to 1, got {probabilities!r}"
+            raise ConfigError(f"Resize: {fault}", key="probabilities")
+        self.edges, self.to = list(itertools.accumulate(probabilities)), to
+        self.modes = known_modes("Resize", modes)
+
+    def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
+        shared = rngs.shared
+        low, high = np.array([self.up, self.down, (1, 1)])[shared.choice(self.edges)].T
+        scale, mode = shared.uniform(low, high), random_modes(shared, self.modes)
+        height, width = scaled(sizes if self.to is None else plan.lq_sizes, scale).T
+        return {"mode": mode, "scale": scale, "height": height, "width": width}
+
+    def sizes_after(self, sizes: np.ndarray, parameters: Parameters) -> np.ndarray:
+        return np.stack([parameters["height"], parameters["width"]], 1)
+
+    def apply(self, images: Images, parameters: Parameters) -> Images:
+        sizes = self.sizes_after(images.sizes, parameters)
+        steps = images.sizes / sizes
+        if self.to is None:
+            factors = np.broadcast_to(parameters["scale"][:, None], sizes.shape)
+            steps = np.where(images.sizes * factors < 1, steps, 1 / factors)
+        return resample(images, parameters["mode"], sizes, steps)
+
+
+@TRANSFORMS.register
+class DownUp(BatchDegradation):
+    """Shrinks by a random factor and enlarges back to the size before, each by a mode of its own.
+
+    Args:
+        scale: (lowest, highest) factor of the shrinking, all equally likely.
+        modes: those to choose from, each equally likely, as in `Resize`.
+    """
+
+    def __init__(self, scale: Sequence[float] = (0.3, 0.9), modes: Sequence[str] = _PUBLISHED) -> None:
+        self.scale = ordered_range("DownUp", "scale", scale, 0.001, 1)
+        self.modes = known_modes("DownUp", modes)
+
+    def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
+        scale = rngs.uniform(*self.scale)
+        height, width = scaled(sizes, scale).T
+        modes = {"mode_down": random_modes(rngs, self.modes), "mode_up": random_modes(rngs, self.modes)}
+        return {**modes, "scale": scale, "height": height, "width": width}
+
+    def apply(self, images: Images, parameters: Parameters) -> Images:
+        sizes = np.stack([parameters["height"], parameters["width"]], 1)
+        small = resample(images, parameters["mode_down"], sizes, images.sizes / sizes)
+        return resample(small, parameters["mode_up"], images.sizes, sizes / images.sizes)
+
+
+def scaled(sizes: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return sizes (n, 2) times a factor each, rounded down, at least 1 px."""
+    return np.maximum((sizes * scale[:, None]).astype(np.int64), 1)
+
+
+def random_modes(rngs: Rngs, modes: tuple[str, ...]) -> np.ndarray:
+    """Return a mode for each image, all equally likely, (n,)."""
+    return np.array(modes)[rngs.integers(np.full(len(rngs), len(modes)))]
+
+
+def known_modes(owner: str, modes: Sequence[str]) -> tuple[str, ...]:
+    """Return the modes. Raises ConfigError if there are none, or one that is not known."""
+    if not modes or not set(modes) <= set(MODES):
+        raise ConfigError(f"{owner}: modes are some of {', '.join(MODES)}; got {modes!r}", key="modes")
+    return tuple(modes)
