@@ -15,12 +15,14 @@ from srtoolbox.config.evaluator import Evaluator, assignments
 from srtoolbox.config.evaluator.budget import FILE_BYTES, YAML_BYTES, Budget, Refused
 from srtoolbox.config.formats import BaseValues, read_json, read_yaml, substituted, with_base_values, with_words
 from srtoolbox.config.overrides import PLUGINS, Overrides
+from srtoolbox.config.toml import read_toml
 from srtoolbox.config.values import ConfigDict, Origin, Value, inherited, merge, without_delete
 from srtoolbox.errors import ConfigError
 from srtoolbox.io.files import ESCAPE_HINT, slash_hint
 from srtoolbox.text import did_you_mean
 
 VARIABLES = "_variables_"
+PLAIN = {".yaml": read_yaml, ".yml": read_yaml, ".toml": read_toml, ".json": read_json}
 
 
 class Loader:
@@ -62,10 +64,10 @@ class Loader:
         suffix = os.path.splitext(path)[1]
         if suffix == ".py":
             config = self._python(text, path)
-        elif suffix in (".yaml", ".yml", ".json"):
-            config = self._plain(text, path, read_json if suffix == ".json" else read_yaml)
+        elif suffix in PLAIN:
+            config = self._plain(text, path, PLAIN[suffix])
         else:
-            raise ConfigError(f"{path}: a config is a .py, .yaml, .yml or .json file")
+            raise ConfigError(f"{path}: a config is a .py, .yaml, .yml, .toml or .json file")
         self.open.pop()
         return config
 

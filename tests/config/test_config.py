@@ -252,8 +252,8 @@ def test_packaged_configs_are_found_by_name(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"no such config file.*Did you mean 'quickstart/espcn_x3_photos\.py'"):
         Config.fromfile("quickstart/espcn_x3_photo.py")
     with pytest.raises(ConfigError, match=r"a config is a \.py, \.yaml"):
-        (tmp_path / "x.toml").write_text("a = 1")
-        Config.fromfile("x.toml")
+        (tmp_path / "x.ini").write_text("a = 1")
+        Config.fromfile("x.ini")
 
 
 def test_relative_paths_in_messages(write, tmp_path, monkeypatch):
