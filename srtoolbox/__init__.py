@@ -10,6 +10,7 @@ from srtoolbox import moved
 
 if TYPE_CHECKING:  # what __getattr__ finds; tests/test_api.py keeps the two alike
     from srtoolbox.apps.folder.upscale import upscale_folder
+    from srtoolbox.apps.import_config import import_config
     from srtoolbox.apps.scoring.score import test
     from srtoolbox.config import Config
     from srtoolbox.data.prepare.convert import convert
@@ -34,6 +35,7 @@ _PUBLIC = {
     "Upscaler": "srtoolbox.inference.upscaler",
     "convert": "srtoolbox.data.prepare.convert",
     "evaluate": "srtoolbox.engine.evaluate",
+    "import_config": "srtoolbox.apps.import_config",
     "imresize": "srtoolbox.resize",
     "load_network": "srtoolbox.weights.load",
     "open_store": "srtoolbox.data.stores",
@@ -50,7 +52,7 @@ _PUBLIC = {
 # fmt: off
 __all__ = [  # noqa: RUF022 - one literal, which type checkers read
     "__version__", "Config", "Job", "Picture", "Runner", "Upscaler", "convert", "evaluate",
-    "imresize", "load_network", "open_store", "read_image", "read_picture", "test", "train", "upscale",
+    "import_config", "imresize", "load_network", "open_store", "read_image", "read_picture", "test", "train", "upscale",
     "upscale_folder", "upscale_picture", "write_image", "write_picture",
 ]
 # fmt: on

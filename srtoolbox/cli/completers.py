@@ -144,7 +144,7 @@ COMPLETERS: Mapping[str, Callable[..., Iterable[str]]] = {
     **dict.fromkeys(("CONFIG_OR_CKPT", "STORE_OR_CONFIG"), configs_or_files),
     **dict.fromkeys(("work_dir", "WORK_DIR", "RUN", "CKPT_OR_WORK_DIR", "dump"), runs),
     **dict.fromkeys(("CKPT", "FILE", "PATH", "DIR", "DIR|FILE|-", "OUT", "FOLDER", "STORE", "IMAGE", "INPUT"), paths),
-    **dict.fromkeys(("VIDEO", "JSON", "X.bin", "FILE.onnx", "FILE.pt2"), paths),
+    **dict.fromkeys(("CONFIG.py", "VIDEO", "JSON", "X.bin", "FILE.onnx", "FILE.pt2"), paths),
     "NETWORK": networks,
     "key=value": keys,
     "device": lambda **_: DEVICES,

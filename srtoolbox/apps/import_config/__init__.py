@@ -1,0 +1,131 @@
+"""Option files of other projects as configs of ours: read, told key by key, written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from srtoolbox.apps.import_config.draft import Draft
+from srtoolbox.apps.import_config.family.project import Project
+from srtoolbox.apps.import_config.family.read import read
+from srtoolbox.apps.import_config.options import Options
+from srtoolbox.apps.import_config.projects.basicsr import BASICSR
+from srtoolbox.apps.import_config.record import Fate, Record
+from srtoolbox.apps.import_config.source import Origin, open_source, recognise
+from srtoolbox.check import check, mode_of
+from srtoolbox.config import Config
+from srtoolbox.errors import ConfigError, OptionError
+from srtoolbox.io.files import write_text
+
+__all__ = ["Imported", "import_config"]
+
+PROJECTS: dict[str, tuple[str, Project]] = {
+    "basicsr": ("BasicSR", BASICSR),
+    "realesrgan": ("Real-ESRGAN", BASICSR),
+}
+REPORT = ".import.txt"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A config made of another project's option file.
+
+    Attributes:
+        source: the option file.
+        origin: who wrote it, and what says so.
+        text: the config.
+        report: what became of each key, line by line.
+        record: the same as entries.
+        faults: what `check` finds in the config; empty where it passes.
+    """
+
+    source: str
+    origin: Origin
+    text: str
+    report: str
+    record: Record
+    faults: tuple[str, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """True if nothing was lost and the config passes the check."""
+        return not self.record.of(Fate.LOST) and not self.faults
+
+
+def import_config(
+    path: str | os.PathLike[str], out: str | os.PathLike[str] | None = None, *, overwrite: bool = False
+) -> Imported:
+    """Turn an option file of another project into a config of ours.
+
+    Nothing in the file is executed. Data and weights that it names are not looked for.
+
+    Args:
+        path: a YAML, TOML or Python file of BasicSR, Real-ESRGAN, traiNNer-redux, neosr,
+            MMEditing or MMagic.
+        out: the .py to write; what became of each key is written beside it, as `NAME.import.txt`.
+            None: nothing is written.
+        overwrite: replace files that are there.
+
+    Raises:
+        ConfigError: the file is none of these, is refused, or has no counterpart here as a whole.
+        OptionError: `out` is no .py, or is there already.
+    """
+    target = None if out is None else _free(Path(out), overwrite)
+    values = open_source(path)
+    origin = recognise(values, path)
+    record = Record()
+    name, project = PROJECTS[origin.project]
+    draft = read(project, Options(values, record))
+    _comment(draft, record)
+    text = draft.text(_title(path, f"{name} {origin.version}", values.get("name")))
+    faults = _faults(text, target)
+    head = [f"{path}: {name} {origin.version} ({origin.why})", record.counts()]
+    head += [f"check: {fault}" for fault in faults]
+    report = record.report(head)
+    if target is not None:
+        write_text(target.with_suffix(REPORT), report)
+    return Imported(os.fspath(path), origin, text, report, record, faults)
+
+
+def _free(out: Path, overwrite: bool) -> Path:
+    """Return `out`, if it and its report may be written.
+
+    Raises:
+        OptionError: it is no .py, or one of the two is there.
+    """
+    if out.suffix != ".py":
+        raise OptionError(f"out {out}: the suffix of a config is .py")
+    there = next((path for path in (out, out.with_suffix(REPORT)) if path.exists()), None)
+    if there is not None and not overwrite:
+        raise OptionError(f"out {there}: the file is there; give another name, or overwrite")
+    return out
+
+
+def _title(path: str | os.PathLike[str], project: str, name: object) -> str:
+    """Return the docstring of a config: where it comes from."""
+    source = Path(path).name.replace("\\", "/").replace('"', "'")
+    called = "" if not isinstance(name, str) or name == Path(path).stem else f"\n\nIts name there: {name}.\n"
+    return (f"From {source} of {project}." + called).replace("\\", "/").replace('"', "'")
+
+
+def _comment(draft: Draft, record: Record) -> None:
+    """Put what is different and what is lost beside the keys that it is about."""
+    for entry in record.of(Fate.LOST):
+        draft.comment(entry.target, f"No counterpart: {entry.key}: {entry.text}")
+    for entry in record.of(Fate.DIFFERENT):
+        draft.comment(entry.target, f"{entry.key}: {entry.text}")
+
+
+def _faults(text: str, target: Path | None) -> tuple[str, ...]:
+    """Write a config to its place, or for a moment elsewhere, and return what `check` finds in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = target or Path(folder, "config.py")
+        write_text(place, text)
+        try:
+            config = Config.fromfile(place)
+            check(config, mode_of(config))
+        except ConfigError as error:
+            return tuple(map(str, error.faults))
+    return ()

@@ -1,0 +1,141 @@
+"""Counterparts: how a component of another project is written here, as data."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from srtoolbox.apps.import_config.options import Options
+from srtoolbox.config.values import Value
+from srtoolbox.registry import parameters_of, registries
+
+COLOURS = {3: "rgb", 1: "y"}
+Name = str | tuple[str, Mapping[Any, Any] | Callable[[Any], Any]]
+"""Our name of an argument, alone or with what turns their value into ours: a table or a function."""
+
+
+@dataclass(frozen=True)
+class Counterpart:
+    """A component here and how theirs is put into it.
+
+    Args:
+        type: the class here.
+        names: their argument -> ours.
+        defaults: what theirs has for arguments that a file leaves out, by their names.
+        always: arguments of ours that theirs has built in.
+        fixed: their argument -> (the value ours computes with, what any other means).
+        unused: their argument -> why none is needed here.
+        different: what is different in any case, a sentence.
+        standing_in: a sentence, where ours is another thing and theirs is lost.
+    """
+
+    type: str
+    names: Mapping[str, Name] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    always: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
+    unused: Mapping[str, str] = field(default_factory=dict)
+    different: str = ""
+    standing_in: str = ""
+
+    def but(self, **defaults: Value) -> Counterpart:
+        """Return the counterpart of a variant, which has other defaults, by their names."""
+        return replace(self, defaults={**self.defaults, **defaults})
+
+
+def translate(
+    options: Options, counterpart: Counterpart, kind: str, target: str, owner: str, *, name: Literal["type"] = "type"
+) -> dict[str, Any]:
+    """Return our config of a component: `dict(type=..., ...)` with what is not a default here.
+
+    Args:
+        options: their mapping, `type` included.
+        counterpart: how it is written here.
+        kind: the registry's, 'network' or 'loss'.
+        target: where ours stands, for the record.
+        owner: how their component is called, for the record.
+        name: the key of their class's name.
+
+    Raises:
+        ConfigError: a value has no counterpart, where another would be another component.
+    """
+    own = _defaults_of(kind, counterpart.type)
+    result: dict[str, Any] = {"type": counterpart.type, **counterpart.always}
+    theirs = str(options.take(name, ""))
+    for argument in (*counterpart.names, *counterpart.fixed, *counterpart.unused):
+        options.peek(argument)
+    if counterpart.standing_in:
+        options.lost(name, counterpart.standing_in, target)
+    elif counterpart.different:
+        options.different(name, target, counterpart.different)
+    else:
+        options.mapped(name, f"{target}.type", repr(counterpart.type))
+    for argument, default in counterpart.defaults.items():
+        if argument not in options:
+            ours, value = _ours(options, counterpart.names[argument], argument, default)
+            if own.get(ours, inspect.Parameter.empty) != value:
+                result[ours] = value
+    for argument in options:
+        if argument != name:
+            _argument(options, argument, counterpart, own, result, target)
+    options.close(f"{owner} {theirs}".strip())
+    return result
+
+
+def _argument(
+    options: Options,
+    argument: str,
+    counterpart: Counterpart,
+    own: Mapping[str, Any],
+    result: dict[str, Any],
+    target: str,
+) -> None:
+    """Put one argument of theirs into `result`, and say what became of it."""
+    if argument in counterpart.names:
+        given = options.take(argument)
+        if given is None:
+            return
+        ours, value = _ours(options, counterpart.names[argument], argument, given)
+        is_default = own.get(ours, inspect.Parameter.empty) == value
+        options.mapped(argument, f"{target}.{ours}", f"{value!r}" + (" (the default)" if is_default else ""))
+        if is_default:
+            result.pop(ours, None)
+        else:
+            result[ours] = value
+    elif argument in counterpart.fixed:
+        value, meaning = counterpart.fixed[argument]
+        given = options.take(argument)
+        if given is None:
+            return
+        if given == value:
+            options.same(argument, "as it is here")
+        else:
+            options.lost(argument, meaning)
+    elif argument in counterpart.unused:
+        options.same(argument, counterpart.unused[argument])
+
+
+def _ours(options: Options, name: Name, argument: str, value: Value) -> tuple[str, Value]:
+    """Return our name and value of an argument of theirs."""
+    if isinstance(name, str):
+        return name, value
+    ours, turn = name
+    if callable(turn):
+        return ours, turn(value)
+    try:
+        return ours, turn[value]
+    except (KeyError, TypeError):
+        known = ", ".join(map(repr, turn))
+        raise options.fault(argument, f"{value!r} has no counterpart here; {known} have") from None
+
+
+def _defaults_of(kind: str, name: str) -> dict[str, Any]:
+    parameters = parameters_of(registries()[kind].get(name))
+    return {key: _plain(parameter.default) for key, parameter in parameters.items()}
+
+
+def _plain(value: Value) -> Value:
+    """Return a default as a file would have it: lists for tuples."""
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,1 @@
+"""Option files of BasicSR and its descendants: `network_g`, `datasets`, `path`, `train`, `val`, `logger`."""

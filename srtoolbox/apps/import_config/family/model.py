@@ -1,0 +1,280 @@
+"""Networks and losses: the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from srtoolbox.apps.import_config.counterpart import Counterpart, translate
+from srtoolbox.apps.import_config.draft import Expression
+from srtoolbox.apps.import_config.family.project import Import, Table
+from srtoolbox.apps.import_config.options import Options
+from srtoolbox.errors import ConfigError
+from srtoolbox.text import did_you_mean
+
+RELATIVISTIC = "the paper's sum, of which theirs is half: half the weight; the discriminator's loss is twice theirs"
+LSGAN = "the paper's 1/2 is in it, so the weight is twice theirs"
+
+
+def counterpart_of(job: Import, options: Options, table: Table, what: str) -> Counterpart:
+    """Return the counterpart of the class that options name.
+
+    Raises:
+        ConfigError: none is named, or it has none here.
+    """
+    kind = options.peek("type")
+    if kind is None:
+        raise options.fault("type", f"the {what}'s type is missing")
+    name = str(kind).lower()
+    if name in table:
+        return table[name]
+    if name in job.project.other_tasks:
+        raise options.fault("type", f"{kind} is for {job.project.other_tasks[name]}, which is not done here")
+    raise options.fault("type", f"the {what} {kind!r} has no counterpart here.{did_you_mean(kind, table)}")
+
+
+def read_network(job: Import) -> None:
+    """Read `network_g`."""
+    options = job.options.section("network_g")
+    counterpart = counterpart_of(job, options, job.project.networks, "network")
+    result = translate(options, counterpart, "network", "model.generator", f"{job.project.name}'s")
+    scale = result.pop("scale", job.scale)
+    name = next((key for key, ours in counterpart.names.items() if ours == "scale" and key in options), None)
+    if scale != job.scale and name is not None:
+        options.different(
+            name, "model.generator", f"the network's {name} is {scale}, the file's scale {job.scale} is taken"
+        )
+    kind, rest = result.pop("type"), result
+    job.draft.set("model.generator", {"type": kind, "scale": Expression("scale"), **rest})
+
+
+def is_adversarial(job: Import) -> str:
+    """Return 'plain', 'gan' or 'relativistic': what kind of model the file trains."""
+    options = job.options
+    name = str(options.take("model_type", "")).lower()
+    if name in job.project.other_tasks:
+        raise options.fault("model_type", f"is for {job.project.other_tasks[name]}, which is not done here")
+    kind = job.project.models.get(name)
+    if name and kind is None and job.project.models:
+        hint = did_you_mean(name, job.project.models)
+        raise options.fault("model_type", f"{options.peek('model_type')!r} has no counterpart here.{hint}")
+    train = options.peek("train")
+    is_gan = "network_d" in options and isinstance(train, dict) and _has_gan_loss(train)
+    if kind in (None, "any"):
+        kind = "gan" if is_gan else "plain"
+    if name:
+        options.mapped("model_type", "model.type", repr("Restorer" if kind == "plain" else "GANRestorer"))
+    return kind
+
+
+def _has_gan_loss(train: dict[str, Any]) -> bool:
+    listed = train.get("losses")
+    losses = [loss for loss in listed if isinstance(loss, dict)] if isinstance(listed, list) else []
+    losses += [train["gan_opt"]] if isinstance(train.get("gan_opt"), dict) else []
+    gan = [loss for loss in losses if "gan" in str(loss.get("type")).lower() or "gan_type" in loss]
+    return any(loss.get("loss_weight", 1) not in (0, 0.0) for loss in gan)
+
+
+def read_model(job: Import, train: Options) -> bool:
+    """Read the kind of model, its losses and discriminator; returns whether it has one."""
+    kind = is_adversarial(job)
+    draft = job.draft
+    draft.set("model", {"type": "Restorer" if kind == "plain" else "GANRestorer"})
+    read_network(job)
+    gan_loss = read_losses(job, train)
+    has_discriminator = kind != "plain" and gan_loss is not None
+    if not has_discriminator:
+        draft.set("model.type", "Restorer")
+        _leave_discriminator(job, train, gan_loss, kind)
+        return False
+    assert gan_loss is not None
+    _read_discriminator(job)
+    draft.set("model.losses", draft.values["model"].pop("losses"))  # behind both networks
+    _read_gan_loss(job, gan_loss, is_relativistic=kind == "relativistic")
+    for name, old, target in (
+        ("net_d_iters", "net_d_steps", "disc_steps"),
+        ("net_d_init_iters", "net_d_init_steps", "disc_init_iters"),
+    ):
+        name = train.first(name, old)
+        default = int(target == "disc_steps")
+        value = train.number(name, int, default)
+        if value != default:
+            draft.set(f"model.{target}", value)
+        if name in train:
+            train.mapped(name, f"model.{target}", f"{value}" + (" (the default)" if value == default else ""))
+    return True
+
+
+def _leave_discriminator(job: Import, train: Options, gan_loss: Options | None, kind: str) -> None:
+    why = "there is no adversarial loss" if gan_loss is None else "a model of this type has no discriminator"
+    if "network_d" in job.options:
+        job.options.take("network_d")
+        job.options.same("network_d", why)
+    if gan_loss is not None:
+        for name in gan_loss:
+            gan_loss.same(name, why)
+    for name in ("net_d_iters", "net_d_init_iters", "net_d_steps", "net_d_init_steps"):
+        train.same(name, why)
+
+
+def read_losses(job: Import, train: Options) -> Options | None:
+    """Read all losses into `model.losses`; returns the adversarial one, which is read apart."""
+    gan_loss = None
+    losses: dict[str, Any] = {}
+    job.draft.set("model.losses", losses)
+    for name, options in _losses(train):
+        if not options.peek("type") or not isinstance(options.peek("type"), str):
+            raise options.fault("type", "the loss's type is missing")
+        weight = options.first("loss_weight", "perceptual_weight")
+        if weight in options and options.number(weight, float, 1.0) == 0:
+            options.same(weight, "a weight of 0 takes the loss out")
+            for key in options:
+                options.same(key, "the loss is taken out")
+            continue
+        if "gan" in options.peek("type").lower():
+            gan_loss = options
+            continue
+        if (loss := _loss(job, name, options)) is not None:
+            losses[name] = loss
+    if not losses and gan_loss is None:
+        raise train.fault("pixel_opt", "none of the losses has a counterpart here, and a training needs one")
+    return gan_loss
+
+
+def _losses(train: Options) -> list[tuple[str, Options]]:
+    """Return our name and the options of each loss: `pixel_opt` is `pixel`."""
+    found: list[tuple[str, Options]] = []
+    listed = train.take("losses") if isinstance(train.peek("losses"), list) else []
+    if "losses" in train and not listed:
+        section = train.section("losses")
+        found += [(_loss_name(name), section.section(name)) for name in section if name in section]
+    for number, values in enumerate(listed):
+        if not isinstance(values, dict):
+            raise train.fault("losses", f"each loss is a mapping with a type, got {values!r}")
+        options = Options(values, train.record, f"{train.key('losses')}[{number}]")  # type: ignore[arg-type]
+        found.append((_unique(_loss_name(str(values.get("type", "loss"))), found), options))
+    for name in train:
+        if name.endswith("_opt") and name in train and name not in ("optim_g", "optim_d"):
+            found.append((_unique(_loss_name(name), found), train.section(name)))
+    return found
+
+
+def _loss_name(name: str) -> str:
+    short = name.lower().removesuffix("_opt").removesuffix("loss").rstrip("_")
+    return {"pix": "pixel", "l1": "pixel", "mse": "pixel", "artifacts": "ldl", "mssim": "ms_ssim", "ff": "fft"}.get(
+        short, short or "loss"
+    )
+
+
+def _unique(name: str, found: list[tuple[str, Options]]) -> str:
+    taken = {other for other, _options in found}
+    return name if name not in taken else next(f"{name}{n}" for n in range(2, 100) if f"{name}{n}" not in taken)
+
+
+def _loss(job: Import, name: str, options: Options) -> dict[str, Any] | None:
+    kind, table = str(options.peek("type")), job.project.losses
+    key = "ldl" if name == "ldl" and kind.lower() in ("l1loss", "l1_loss") else kind.lower()
+    if key not in table:
+        hint = did_you_mean(kind, table)
+        for argument in options:
+            if argument != "type":
+                options.take(argument)
+        options.take("type")
+        options.lost(
+            "type",
+            f"the loss {kind} has no counterpart here and is left out: the sum is without it.{hint}",
+            "model.losses",
+        )
+        return None
+    for number in ("loss_weight", "perceptual_weight", "style_weight"):
+        if isinstance(options.peek(number), str):
+            options.number(number, float, 1.0)
+    loss = translate(options, table[key], "loss", f"model.losses.{name}", f"{job.project.name}'s loss")
+    for argument in ("weight", "style_weight"):
+        if isinstance(loss.get(argument), str):
+            loss[argument] = float(loss[argument])
+    if loss.get("style_weight") and loss.get("weight", 1.0) != 1.0:  # theirs stands beside the weight, ours below it
+        loss["style_weight"] = loss["style_weight"] / loss["weight"]
+    return loss
+
+
+def _read_discriminator(job: Import) -> None:
+    options = job.options.section("network_d")
+    counterpart = counterpart_of(job, options, job.project.discriminators, "discriminator")
+    result = translate(options, counterpart, "network", "model.discriminator", f"{job.project.name}'s")
+    width = result.pop("width", None)
+    if width is not None:  # of VGGStyleDiscriminator
+        stages = 5 if result["input_size"] == 128 else 6
+        widths = [min(2**stage, 8) * width for stage in range(stages)]
+        result["channels"] = [width for width in widths for _ in range(2)]
+        result["strides"] = Expression(f"[1, 2] * {stages}")
+        job.draft.set("model.discriminator", {**result, "kernels": [3, 4], "fc": [100]})
+        return
+    job.draft.set("model.discriminator", result)
+
+
+def _read_gan_loss(job: Import, options: Options, *, is_relativistic: bool) -> None:
+    options.take("type")
+    kind = str(options.take("gan_type", "vanilla")).lower()
+    weight = options.number("loss_weight", float, 1.0)
+    target = "model.gan_loss"
+    loss: dict[str, Any]
+    if is_relativistic and kind == "vanilla":
+        loss, weight = {"type": "RelativisticGANLoss"}, weight / 2
+        options.different("loss_weight", f"{target}.weight", f"{weight:g}: {RELATIVISTIC}")
+        options.mapped("gan_type", f"{target}.type", "'RelativisticGANLoss'")
+    elif kind in _GAN_KINDS:
+        loss = {"type": "GANLoss"}
+        if _GAN_KINDS[kind] != "vanilla":
+            loss["kind"] = _GAN_KINDS[kind]
+        if kind == "lsgan":
+            weight *= 2
+            options.different("loss_weight", f"{target}.weight", f"{weight:g}: {LSGAN}")
+        options.mapped("gan_type", f"{target}.kind", repr(_GAN_KINDS[kind]))
+    else:
+        loss = {"type": "GANLoss"}
+        options.lost("gan_type", f"{kind!r} has no counterpart; 'vanilla' stands in its place", target)
+    if is_relativistic and kind != "vanilla":
+        options.lost(
+            "gan_type", f"relativistic with {kind!r} has no counterpart; the plain one stands in its place", target
+        )
+    options.mapped("type", f"{target}.type", repr(loss["type"]))
+    if "loss_weight" in options and kind != "lsgan" and not is_relativistic:
+        options.mapped("loss_weight", f"{target}.weight", f"{weight:g}")
+    _read_labels(options, loss, target)
+    job.draft.set(target, {**loss, "weight": weight})
+    options.close(f"{job.project.name}'s GAN loss")
+
+
+_GAN_KINDS = {
+    "vanilla": "vanilla",
+    "bce": "vanilla",
+    "lsgan": "lsgan",
+    "mse": "lsgan",
+    "hinge": "hinge",
+    "wgan_softplus": "wgan_softplus",
+}
+
+
+def _read_labels(options: Options, loss: dict[str, Any], target: str) -> None:
+    real = options.number("real_label_val", float, 1.0)
+    if real != 1.0:
+        loss["label_smoothing"] = round(1 - real, 6)
+        options.different("real_label_val", f"{target}.label_smoothing", "of the discriminator's labels alone")
+    options.same("real_label_val", "real images are 1")
+    fake = options.number("fake_label_val", float, 0.0)
+    if fake != 0.0:
+        options.lost("fake_label_val", "the label of generated images is 0", target)
+    options.same("fake_label_val", "generated images are 0")
+
+
+def check_colours(job: Import) -> None:
+    """Refuse a file whose data and network have other colours.
+
+    Raises:
+        ConfigError: the file says luma for the data, and the network is none of luma.
+    """
+    colour = job.draft.get("model.generator.colour")
+    datasets = job.options.peek("datasets")
+    for name, dataset in datasets.items() if isinstance(datasets, dict) else ():
+        if isinstance(dataset, dict) and dataset.get("color") == "y" and colour != "y":
+            raise ConfigError(f"datasets.{name}.color is 'y', but network_g has three channels")

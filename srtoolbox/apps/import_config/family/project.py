@@ -1,0 +1,61 @@
+"""A project of the family, as data: what its names stand for here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from srtoolbox.apps.import_config.counterpart import Counterpart
+from srtoolbox.apps.import_config.draft import Draft
+from srtoolbox.apps.import_config.options import Options
+
+Table = Mapping[str, Counterpart]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project whose option files look like BasicSR's; all its names are in small letters.
+
+    Args:
+        name: as users know it.
+        networks, discriminators, losses, metrics, optimizers: {their class: counterpart}.
+        datasets: {their class: 'paired', 'single' (LQ alone) or 'degraded' (LQ made from GT)}.
+        models: {their class: 'plain', 'gan' or 'relativistic'}; for one that is not there, and
+            where a file names none, there is a GAN if it has a `network_d` and a GAN loss.
+        other_tasks: {their network, model or dataset: what it is for} that is not for single images.
+        ema: the decay of the average where a file says nothing of it; 0 is none.
+        flips: what `use_hflip` and `use_rot` are where a file says nothing of them.
+        frozen_gan: how the discriminator's sums are weighed against ours, {'gan': factor of the
+            generator's weight, ...}.
+    """
+
+    name: str
+    networks: Table
+    discriminators: Table
+    losses: Table
+    metrics: Table
+    optimizers: Table
+    datasets: Mapping[str, str]
+    models: Mapping[str, str]
+    other_tasks: Mapping[str, str] = field(default_factory=dict)
+    ema: float = 0.0
+    flips: bool = False
+
+
+@dataclass
+class Import:
+    """One file on its way: what is read, what is made of it.
+
+    Args:
+        project: whose file it is.
+        options: the whole file.
+        draft: the config in the making.
+        scale: the upscaling factor.
+        is_training: False for a file that only evaluates.
+    """
+
+    project: Project
+    options: Options
+    draft: Draft
+    scale: int
+    is_training: bool

@@ -1,0 +1,81 @@
+"""The way through an option file of the family."""
+
+from __future__ import annotations
+
+from srtoolbox.apps.import_config.draft import Draft
+from srtoolbox.apps.import_config.family.data import read_training_set
+from srtoolbox.apps.import_config.family.evaluation import read_evaluation, read_test
+from srtoolbox.apps.import_config.family.general import BASE, read_general, read_logger, read_paths, scale_of
+from srtoolbox.apps.import_config.family.model import is_adversarial, read_model, read_network
+from srtoolbox.apps.import_config.family.project import Import, Project
+from srtoolbox.apps.import_config.family.training import read_average, read_length, read_optimizers
+from srtoolbox.apps.import_config.options import Options
+
+TRAIN = {
+    "scheduler_type": "the scheduler's type says it",
+}
+
+
+def read(project: Project, options: Options) -> Draft:
+    """Return the config that an option file of a project becomes; its record says how.
+
+    Raises:
+        ConfigError: something without which there is no config is missing or has no counterpart.
+    """
+    draft = Draft()
+    is_training = "train" in options
+    scale = scale_of(options)
+    if is_training:
+        draft.set("_base_", [BASE])
+    draft.set("scale", scale)
+    job = Import(project, options, draft, scale, is_training)
+    if is_training:
+        _read_training(job)
+    else:
+        _read_test(job)
+    _close(job)
+    return draft
+
+
+def _read_training(job: Import) -> None:
+    train = job.options.section("train")
+    for name in ("seed", "work_dir", "max_iters", "load_from"):  # in this order at the top of the file
+        job.draft.set(name, None)
+    read_general(job)
+    read_length(job, train)
+    read_paths(job)
+    runtime = job.draft.values.pop("runtime")
+    has_discriminator = read_model(job, train)
+    read_optimizers(job, train, has_discriminator)
+    read_training_set(job)
+    read_evaluation(job)
+    read_logger(job)
+    read_average(job, train)
+    for name, why in TRAIN.items():
+        train.same(name, why)
+    train.close(f"{job.project.name}'s train")
+    job.draft.set("runtime", runtime)
+    hooks = job.draft.values.pop("hooks", None)
+    if hooks:
+        job.draft.set("hooks", hooks)
+    for name in ("seed", "work_dir", "max_iters", "load_from"):
+        if job.draft.values[name] is None:
+            del job.draft.values[name]
+
+
+def _read_test(job: Import) -> None:
+    read_general(job)
+    is_adversarial(job)
+    job.draft.set("model", {"type": "Restorer"})
+    read_network(job)
+    if "network_d" in job.options:
+        job.options.same("network_d", "an evaluation needs no discriminator")
+    read_paths(job)
+    read_test(job)
+    read_logger(job)
+
+
+def _close(job: Import) -> None:
+    """Note what nobody has read."""
+    job.options.section("datasets").close(f"{job.project.name}'s datasets")
+    job.options.close(job.project.name)

@@ -1,0 +1,1 @@
+"""The projects whose files are imported, each as tables of names."""

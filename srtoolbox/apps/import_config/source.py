@@ -1,0 +1,76 @@
+"""Opening an option file and telling which project and version wrote it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from srtoolbox.config import Config, ConfigDict
+from srtoolbox.errors import ConfigError
+
+SUFFIXES = (".yml", ".yaml", ".toml", ".py")
+KNOWN = "BasicSR, Real-ESRGAN, traiNNer-redux, neosr, MMEditing and MMagic"
+
+
+class Origin(NamedTuple):
+    """Who wrote a file.
+
+    Args:
+        project: 'basicsr', 'realesrgan', 'redux', 'neosr', 'mmediting' or 'mmagic'.
+        version: of the project, in words.
+        why: what in the file says so.
+    """
+
+    project: str
+    version: str
+    why: str
+
+
+def open_source(path: str | os.PathLike[str]) -> ConfigDict:
+    """Return what an option file holds, evaluated as data, its `_base_` files merged in.
+
+    Raises:
+        ConfigError: it is none of YAML, TOML or a Python config, cannot be read, or is refused.
+    """
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"{path}: an option file is a .yml, .yaml or .toml, or a .py of {KNOWN.rpartition(', ')[2]}")
+    if not Path(path).is_file():
+        raise ConfigError(f"{path}: there is no such file")
+    values = ConfigDict()
+    config = Config.fromfile(path)
+    for key in config:
+        values.put(key, config[key], config.origin(key))
+    return values
+
+
+def recognise(values: Mapping[str, Any], path: str | os.PathLike[str]) -> Origin:
+    """Tell which project's options these are.
+
+    Raises:
+        ConfigError: they are none that is known.
+    """
+    if "network_g" in values or ("datasets" in values and "model" not in values):
+        return _family(values, Path(path).suffix.lower())
+    if "network_G" in values or "which_model_G" in values:
+        raise ConfigError(
+            f"{path}: options of BasicSR before 2020 (network_G, which_model_G); those from 2020 on are imported"
+        )
+    raise ConfigError(
+        f"{path}: these are no options of {KNOWN}: neither `network_g` nor `model` with a generator is there"
+    )
+
+
+def _family(values: Mapping[str, Any], suffix: str) -> Origin:
+    model = str(values.get("model_type", ""))
+    if model.lower() in ("realesrganmodel", "realesrnetmodel"):
+        return Origin("realesrgan", "0.2 to 0.3", f"model_type is {model}")
+    train = values.get("train")
+    if isinstance(train, Mapping) and ("niter" in train or "net_d_steps" in train):
+        return Origin("basicsr", "of 2020 (1.0)", "the run's length is train.niter")
+    return Origin(
+        "basicsr",
+        "1.x",
+        f"network_g and datasets are there, model_type is {model}" if model else "network_g and datasets are there",
+    )
