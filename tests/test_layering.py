@@ -59,7 +59,7 @@ ONLY_IN = {
     "pyarrow": {"data"},
     "onnx": {"apps", "weights"},
     "onnxruntime": {"apps", "weights"},
-    "av": {"apps", "plots"},
+    "av": {"apps", "image", "plots"},
     "pytorch_optimizer": {"optim"},
     "safetensors": {"io"},
     "spandrel": {"compat", "models.networks", "weights"},

@@ -1,15 +1,18 @@
-"""Work on pixels by cv2: copies, thumbnails, sums for metrics, augmentation, transparency."""
+"""Work on pixels by cv2: copies, thumbnails, sums for metrics, augmentation, codecs, transparency."""
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Sequence
 from typing import Literal
 
 import cv2
 import numpy as np
+from PIL import Image, features
 
-from srtoolbox.image.tensors import to_uint8
+from srtoolbox.errors import SrtoolboxError
+from srtoolbox.image.tensors import expand_gray, to_uint8
 
 Filling = Literal["reflect", "zero"]
 _BORDERS = {"reflect": cv2.BORDER_REFLECT, "zero": cv2.BORDER_CONSTANT}  # REFLECT repeats the edge
@@ -129,15 +132,38 @@ def compress_jpeg(image: np.ndarray, quality: int, subsampling: str = "4:2:0") -
 
     `subsampling` of chroma is '4:4:4', '4:2:2' or '4:2:0'.
     """
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    if image.shape[2] == 3:
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _SAMPLING_FACTORS[subsampling]]
+    return _coded(image, ".jpg", options)
+
+
+def compress_webp(image: np.ndarray, quality: int) -> np.ndarray:
+    """Return the image as a lossy WebP of this quality (1 ... 100) holds it: in 8 bits, 4:2:0."""
+    return _coded(image, ".webp", [cv2.IMWRITE_WEBP_QUALITY, quality])
+
+
+def require_avif() -> None:
+    """Raise a SrtoolboxError where Pillow cannot write AVIF."""
+    if not features.check("avif"):
+        raise SrtoolboxError("this build of Pillow has no AVIF codec: pip install --force-reinstall pillow")
+
+
+def compress_avif(image: np.ndarray, quality: int) -> np.ndarray:
+    """Return the image as an AVIF of this quality (1 ... 100) holds it: in 8 bits, 4:2:0."""
+    file, stored = io.BytesIO(), to_uint8(image)
+    Image.fromarray(expand_gray(stored)).save(file, "AVIF", quality=quality, speed=10, max_threads=1)
+    result = np.array(Image.open(file).convert("RGB" if image.shape[2] == 3 else "L")).reshape(image.shape)
+    return result if image.dtype == np.uint8 else result.astype(np.uint16) * 257
+
+
+def _coded(image: np.ndarray, suffix: str, options: Sequence[int]) -> np.ndarray:
     stored = to_uint8(image)
     colour = image.shape[2] == 3
     stored = cv2.cvtColor(stored, cv2.COLOR_RGB2BGR) if colour else np.ascontiguousarray(stored)
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    if colour:
-        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _SAMPLING_FACTORS[subsampling]]
-    _, data = cv2.imencode(".jpg", stored, options)
+    _, data = cv2.imencode(suffix, stored, options)
     result = cv2.imdecode(data, cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
-    assert result is not None, "cv2 reads the JPEG it wrote"
+    assert result is not None, "cv2 reads the file it wrote"
     result = cv2.cvtColor(result, cv2.COLOR_BGR2RGB) if colour else result[..., None]
     return result if image.dtype == np.uint8 else result.astype(np.uint16) * 257
 

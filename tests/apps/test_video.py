@@ -18,11 +18,12 @@ import pytest
 
 from srtoolbox.apps.networks import Checkpoint
 from srtoolbox.apps.video import upscale as module
-from srtoolbox.apps.video.frames import frames, library, probe
+from srtoolbox.apps.video.frames import frames, probe
 from srtoolbox.apps.video.parts import Encoding
 from srtoolbox.apps.video.upscale import upscale_video
 from srtoolbox.cli import main
 from srtoolbox.errors import SrtoolboxError
+from srtoolbox.image.video_codecs import library
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.io.files import sha256
 from srtoolbox.io.tensor_files import save_tensors

@@ -13,13 +13,13 @@ import itertools
 import os
 from collections.abc import Iterator
 from fractions import Fraction
-from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image.reading import is_moving_image, moving_frames
+from srtoolbox.image.video_codecs import library
 from srtoolbox.logger import LOGGER
 
 if TYPE_CHECKING:  # an extra, which may be missing
@@ -72,20 +72,6 @@ class Frame(NamedTuple):
 
     pts: int
     image: np.ndarray
-
-
-def library() -> ModuleType:
-    """Return PyAV; raise a SrtoolboxError where it is not installed."""
-    try:
-        import av
-    except ImportError as error:
-        raise SrtoolboxError(f"videos need the package av: pip install 'srtoolbox[video]' ({error})") from error
-    # Errors come as exceptions. With any other level FFmpeg's threads wait for Python to log what
-    # they meet, while Python may be waiting for these threads to end: a deadlock when a decoder is
-    # closed in the midst of a video.
-    av.logging.set_level(None)
-    os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder has a log of its own: errors alone
-    return av
 
 
 @contextlib.contextmanager

@@ -16,8 +16,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
-from srtoolbox.apps.video.frames import Encodable, Frame, Video, library, opened
+from srtoolbox.apps.video.frames import Encodable, Frame, Video, opened
 from srtoolbox.errors import SrtoolboxError
+from srtoolbox.image.video_codecs import library
 from srtoolbox.io import files
 from srtoolbox.logger import LOGGER
 from srtoolbox.system import FileLock, acquire_or_warn

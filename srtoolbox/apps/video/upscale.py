@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from srtoolbox.apps.networks import Checkpoint, NetworkSource, UpscalerSettings, check_settings, make_upscaler
-from srtoolbox.apps.video.frames import Encodable, Frame, Video, frames, library, opened, probe
+from srtoolbox.apps.video.frames import Encodable, Frame, Video, frames, opened, probe
 from srtoolbox.apps.video.parts import Encoding, Parts, copied_streams, join
 from srtoolbox.errors import SrtoolboxError
+from srtoolbox.image.video_codecs import library
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.io import files
 from srtoolbox.io.threads import BackgroundWriter, prefetch
