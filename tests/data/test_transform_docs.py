@@ -11,7 +11,8 @@ import pytest
 from srtoolbox.config import Config
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.datasets.paired import PairedDataset
-from srtoolbox.data.loading.draws import Draw
+from srtoolbox.data.loading.draws import Draw, Rng
+from srtoolbox.data.transforms.batch.codecs import VideoCompression
 from srtoolbox.image import write_image
 from srtoolbox.registry import TRANSFORMS
 from srtoolbox.resize import imresize
@@ -73,6 +74,24 @@ def test_the_rotation_recipe_runs(tmp_path: Path, photo: np.ndarray) -> None:
         sample = dataset[Draw(number % 2, number, 0)]
         assert sample["gt"].shape == (128, 128, 3) and sample["lq"].shape == (32, 32, 3)
         assert (not sample["gt"][100:].any()) == (sample["key"] == "small")
+
+
+def test_the_codecs_of_a_pipeline_build(tmp_path: Path, photo: np.ndarray) -> None:
+    section = re.search(r"## Codecs\n(.*?)\n## ", BATCHES, re.S).group(1)
+    step = TRANSFORMS.build(config_of(re.search(r"```python\n(.*?)```", section, re.S).group(1), tmp_path)["codec"])
+    lq = np.ascontiguousarray(photo[:32, :48])
+    results = {step({"lq": lq, "gt": lq, "key": "a"}, Rng(0, draw))["lq"].tobytes() for draw in range(8)}
+    assert len(results) == 8
+    rows = re.findall(r"\| (`[^|]*) \|[^|]*\| ([^|]*) \|", section)
+    said = {name: limits for names, text in rows for name, limits in _said(names, text)}
+    assert said == {name: tuple(limits) for name, limits in VideoCompression.quantisers.items()}
+
+
+def _said(names: str, text: str) -> list[tuple[str, tuple[int, int]]]:
+    """The codecs of a row with their ranges: one for all, or one for each."""
+    codecs, ranges = re.findall(r"`(\w+)`", names), re.findall(r"(\d+) to (\d+)", text)
+    ranges = [(int(low), int(high)) for low, high in ranges]
+    return list(zip(codecs, ranges * len(codecs) if len(ranges) == 1 else ranges, strict=True))
 
 
 def test_every_transform_is_in_the_table_with_its_arguments() -> None:

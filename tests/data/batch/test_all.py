@@ -13,6 +13,8 @@ from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Plan,
 from srtoolbox.registry import TRANSFORMS
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "DiffJPEG kinds": {"subsampling": ["4:2:0", "4:2:2", "4:4:4"]},
+    "DiffJPEG smooth": {"differentiable": True},
     "GaussianNoise gray": {"sigma": (1, 30), "gray": 0.5},
     "GaussianNoise mixed": {"sigma": (1, 30), "gray": 0.3, "mixed": 0.4},
     "PoissonNoise gray": {"gray": 0.5},
@@ -20,6 +22,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "Resize to a factor of LQ": {"to": "lq", "up": (1, 1.2), "down": (0.3, 1), "probabilities": (0.3, 0.4, 0.3)},
     "Resize to LQ": {"to": "lq"},
     "SpeckleNoise mixed": {"mixed": 0.5},
+    "VideoCompression": {"codecs": ["h264", "mpeg2"], "frames": (1, 2)},
 }
 """Arguments of those that have no defaults; of several rows of one class the names go on: 'Blur disk'."""
 BATCHED_DIFFERS: set[str] = set()
