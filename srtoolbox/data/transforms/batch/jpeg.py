@@ -34,9 +34,10 @@ _LUMA_STEPS = np.array(
 _CHROMA_STEPS = np.full((8, 8), 99)
 _CHROMA_STEPS[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
 
-# RGB in [0, 1] to luma and chroma in levels about 0, and back
-_TO_YCBCR = 255 * np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-_FROM_CBCR = np.array([[0, 1.402], [-0.344136, -0.714136], [1.772, 0]]) / 255
+TO_YCBCR = 255 * np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+"""From RGB in [0, 1] to luma and chroma in levels, those of chroma about 0."""
+FROM_CBCR = np.array([[0, 1.402], [-0.344136, -0.714136], [1.772, 0]]) / 255
+"""From chroma back to what it adds to each of RGB."""
 
 
 @TRANSFORMS.register
@@ -103,10 +104,10 @@ def compress(
     if channels == 1:
         luma = _quantised(pixels * 255 - 128, _LUMA_STEPS, factors, differentiable)
         return ((luma + 128) / 255).clamp(0, 1)[..., :height, :width]
-    planes = _mixed(pixels, _TO_YCBCR)
+    planes = mix_channels(pixels, TO_YCBCR)
     luma = _quantised(planes[:, :1] - 128, _LUMA_STEPS, factors, differentiable)
     chroma = _quantised(F.avg_pool2d(planes[:, 1:], share), _CHROMA_STEPS, factors, differentiable)
-    colour = F.interpolate(_mixed(chroma, _FROM_CBCR), size=luma.shape[-2:])
+    colour = F.interpolate(mix_channels(chroma, FROM_CBCR), size=luma.shape[-2:])
     return ((luma + 128) / 255 + colour).clamp(0, 1)[..., :height, :width]
 
 
@@ -141,7 +142,7 @@ def _quantised(planes: Tensor, steps: np.ndarray, factors: np.ndarray, different
     return blocks.reshape(count, channels, height, width)
 
 
-def _mixed(planes: Tensor, matrix: np.ndarray) -> Tensor:
+def mix_channels(planes: Tensor, matrix: np.ndarray) -> Tensor:
     """Weigh and add the channels of (N, C, H, W) for each new one."""
     weights = upload(matrix.astype(np.float32), planes.device)
     return torch.matmul(weights, planes.flatten(2)).unflatten(2, planes.shape[2:])
