@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -35,6 +35,8 @@ class Metric:
 
     higher_is_better: bool | None
     """None: neither, as of a ratio that is best near 1; it keeps no best checkpoint."""
+    needs_target: ClassVar[bool] = True
+    """False: it judges an image alone, by `score_images(pred)` or `score(pred)`."""
 
     def __init__(self, crop_border: int = 0, y_channel: bool = True, protocol: str = "rgb") -> None:
         faults = _option_faults(crop_border, y_channel, protocol)
@@ -55,27 +57,27 @@ class Metric:
         """Return the faults in the arguments, before anything is built."""
         return _option_faults(cfg.get("crop_border", 0), cfg.get("y_channel", True), cfg.get("protocol", "rgb"))
 
-    def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
+    def __call__(self, pred: Tensor, target: Tensor | None = None) -> Tensor:
         """Score a batch of images.
 
         Args:
             pred, target: (N, 3, H, W) for protocol 'rgb', (N, 1, H, W) for 'y_direct'; float in
-                [0, 1], or uint8 levels.
+                [0, 1], or uint8 levels. The target is not looked at where `needs_target` is False.
 
         Returns:
             (N,) float64 on the same device (of MPS on the CPU, since it has no float64).
 
         Raises:
             SrtoolboxError: shapes that differ, do not fit the protocol or are too small for the
-                border; a `score` that is not a number per image.
+                border; no target where one is needed; a `score` that is not a number per image.
         """
-        self._check(pred, target)
+        images = self._images(pred, target)
         height, width = (slice(self.crop_border, side - self.crop_border) for side in pred.shape[-2:])
-        pred, target = (to_exact(image)[..., height, width] for image in (pred, target))
-        kind = pred.device.type
+        images = [to_exact(image)[..., height, width] for image in images]
+        kind = images[0].device.type
         exact = torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else contextlib.nullcontext()
         with torch.no_grad(), exact:
-            return self._checked(self.score_images(pred, target), len(pred))
+            return self._checked(self.score_images(*images), len(pred))
 
     def score(self, pred: Tensor, target: Tensor) -> Tensor:
         """Return (N,), a number per image, of the measured planes; own metrics implement it.
@@ -133,10 +135,15 @@ class Metric:
     def _takes_luma(self) -> bool:
         return self.protocol == "rgb" and self.y_channel
 
-    def _check(self, pred: Tensor, target: Tensor) -> None:
+    def _images(self, pred: Tensor, target: Tensor | None) -> list[Tensor]:
+        """Return the images that are looked at, or raise what is wrong with them."""
         name = type(self).__name__
         channels = PROTOCOLS[self.protocol]
-        if pred.shape != target.shape:
+        if not self.needs_target:
+            target = None
+        elif target is None:
+            raise SrtoolboxError(f"{name} compares images with their truth: call it with (pred, target)")
+        if target is not None and pred.shape != target.shape:
             shapes = f"prediction {tuple(pred.shape)} and target {tuple(target.shape)}"
             raise SrtoolboxError(f"{name}: {shapes} differ in shape")
         if pred.dim() != 4 or pred.shape[1] != channels:
@@ -145,6 +152,7 @@ class Metric:
         if min(pred.shape[-2:]) <= 2 * self.crop_border:
             fault = f"crop_border={self.crop_border} leaves nothing of an image"
             raise SrtoolboxError(f"{name}: {fault} of {pred.shape[-2]}x{pred.shape[-1]} px")
+        return [pred] if target is None else [pred, target]
 
     def _checked(self, scores: object, count: int) -> Tensor:
         """Return a `score` as (N,) float64, or raise an error that asks for such a one."""

@@ -42,19 +42,6 @@ class LibraryMetric(Metric):
 
 
 @METRICS.register
-class NIQE(LibraryMetric):
-    """Natural image quality evaluator (Mittal et al., IEEE SPL 2013), without reference; of luma.
-
-    Lower is better. How far the statistics of patches are from natural ones, by the library's own
-    fit ('niqe'); it needs images of at least 96 px, and says little of small ones.
-    """
-
-    higher_is_better = False
-    library_name = "niqe"
-    needs_target = False
-
-
-@METRICS.register
 class LPIPS(LibraryMetric):
     """LPIPS, version 0.1 (Zhang et al. 2018, arXiv:1801.03924). Lower is better.
 

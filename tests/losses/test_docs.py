@@ -43,7 +43,7 @@ def entries(page: str, registry) -> list[dict]:
     return found
 
 
-@pytest.mark.parametrize(("page", "registry", "count"), [("losses.md", LOSSES, 15), ("test.md", METRICS, 5)])
+@pytest.mark.parametrize(("page", "registry", "count"), [("losses.md", LOSSES, 15), ("test.md", METRICS, 6)])
 def test_entries_have_no_fault(page, registry, count, with_weights):
     found = entries(page, registry)
     assert len(found) == count
