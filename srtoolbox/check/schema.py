@@ -91,6 +91,7 @@ _TRAIN = Section(
         "batch_size": Value(int, least=1),
         "workers": Value(int, least=0),
         "on_device": Value(bool | str, among=("auto", True, False)),
+        "pool": Value(int | None, least=1),
     },
     required=("dataset", "batch_size"),
 )

@@ -164,7 +164,8 @@ class Run:
 
     def sampler(self, start: int, rank: int, world: int) -> EndlessSampler:
         """Return what one of `world` ranks draws when all have drawn `start` samples."""
-        return EndlessSampler(self.dataset, self.config["data"]["train"]["batch_size"], self.seed, start, rank, world)
+        train: Mapping[str, Any] = self.config["data"]["train"]
+        return EndlessSampler(self.dataset, train["batch_size"], self.seed, start, rank, world, train.get("pool"))
 
     def begin(self, world: int) -> Begin | None:
         """Return what `model.preprocess` does where one of `world` ranks makes a batch, if it makes LQ of GT."""

@@ -94,3 +94,37 @@ def test_the_images_of_an_epoch_are_looked_up_in_blocks(monkeypatch, weights: li
         monkeypatch.setattr(module, "_BLOCK", size)
         assert draws(400, Images(103, weights), 6, seed=4) == whole
         assert draws(60, Images(103, weights), 6, seed=4, start=96) == whole[96:156]
+
+
+class Share(Images):
+    is_share = True
+
+
+@pytest.mark.parametrize("kind", [Images, Share])
+@pytest.mark.parametrize("length", [3, 13, 500])
+def test_a_pool_mixes_draws_within_its_blocks(kind: type[Images], length: int) -> None:
+    options = {"rank": 1, "world": 2} if kind is Share else {}
+    plain, mixed = (draws(600, kind(length), 4, seed=3, pool=pool, **options) for pool in (None, 60))
+    for start in range(0, 600, 60):
+        block = mixed[start : start + 60]
+        assert block != plain[start : start + 60] and sorted(block) == sorted(plain[start : start + 60])
+    near = [len({draw.number // 8 for draw in mixed[start : start + 4]}) for start in range(0, 600, 4)]
+    assert np.mean(near) > 3, "a batch holds draws of several"
+    for start in (4, 40, 64, 396):
+        start_of_all = start * (2 if options else 1)
+        assert draws(60, kind(length), 4, seed=3, start=start_of_all, pool=60, **options) == mixed[start : start + 60]
+    assert draws(600, kind(length), 4, seed=4, pool=60, **options) != mixed
+
+
+def test_ranks_share_a_pool() -> None:
+    alone = EndlessSampler(Images(11), 12, seed=5, pool=50)
+    ranks = [EndlessSampler(Images(11), 4, seed=5, rank=rank, world=3, pool=50) for rank in range(3)]
+    for whole, *parts in islice(zip(alone, *ranks, strict=False), 20):
+        assert whole == [draw for part in parts for draw in part]
+
+
+def test_refuses_a_pool_that_mixes_nothing() -> None:
+    with pytest.raises(DataError, match=r"pool=4 mixes nothing, a step draws 4 samples: give it several times as many"):
+        EndlessSampler(Images(9), 4, seed=0, pool=4)
+    with pytest.raises(DataError, match=r"a step draws 12 samples \(4 on each of 3 ranks\)"):
+        EndlessSampler(Images(9), 4, seed=0, world=3, pool=12)

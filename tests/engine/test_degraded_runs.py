@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from srtoolbox import dist
 from srtoolbox.engine.halt import replay_dump
 from srtoolbox.engine.run import Run
 from srtoolbox.engine.stop import Stop
@@ -16,6 +17,7 @@ from srtoolbox.errors import DataError
 from tests.data.batch import steps as _steps
 from tests.engine.graph_losses import SureLoss
 from tests.engine.graphs import Place, Trained
+from tests.engine.ranks import run_on_ranks
 from tests.engine.runs import build, differing, final_state, run
 
 assert _steps and SureLoss  # registered
@@ -27,6 +29,9 @@ def pipeline(kinds: tuple[str, ...] = ON_DEVICE, **options: Any) -> str:
     steps = {str(number): {"type": kind} for number, kind in enumerate(kinds)}
     options = {"type": "DegradationPipeline", "scale": 3, "gt_size": 18, "share": "batch", "steps": steps, **options}
     return f"model.preprocess={options!r}"
+
+
+POOLED = (pipeline(ON_HOST), "data.train.pool=22")
 
 
 def seen(runner: Run, count: int) -> list[dict[str, Any]]:
@@ -65,11 +70,28 @@ def test_a_set_is_not_kept_where_a_step_needs_the_cpu(
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_resumed_run_is_the_unbroken_one(workers: int, tiny_config: Path, tmp_path: Path) -> None:
-    changes = (pipeline(ON_HOST), f"data.train.workers={workers}", "hooks.evaluate=None", "hooks.checkpoint.best=None")
+    changes = (*POOLED, f"data.train.workers={workers}", "hooks.evaluate=None", "hooks.checkpoint.best=None")
     run(tiny_config, tmp_path / "whole", *changes)
     run(tiny_config, tmp_path / "parts", *changes, "hooks.kill={'type': 'KillHook', 'at': 8}")
     run(tiny_config, tmp_path / "parts", *changes, resume=True)
     assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts")) == []
+
+
+@pytest.mark.timeout(280)
+def test_two_ranks_see_the_samples_of_one_process(tiny_config: Path, tmp_path: Path) -> None:
+    """Leaders, crops, pool and all: what the ranks' networks are given, side by side, is what one is given."""
+    one = seen(build(tiny_config, tmp_path / "one", *POOLED), 6)
+
+    def work() -> None:
+        runner = build(tiny_config, tmp_path / "two", *POOLED, "data.train.batch_size=2")
+        torch.save(seen(runner, 6), tmp_path / f"rank{dist.rank()}.pt")
+
+    run_on_ranks(tmp_path / "ranks", work, seconds=200)
+    ranks = [torch.load(tmp_path / f"rank{rank}.pt") for rank in range(2)]
+    assert len({tuple(batch["draw"].tolist()) for batch in (*ranks[0], *ranks[1])}) == 12
+    for whole, *parts in zip(one, *ranks, strict=True):
+        for name in ("lq", "gt", "draw"):
+            assert torch.equal(whole[name], torch.cat([part[name] for part in parts]))
 
 
 def test_a_graph_takes_batches_that_are_finished(trained: Trained, place: Place) -> None:

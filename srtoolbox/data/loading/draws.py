@@ -8,8 +8,8 @@ number generators"), written out here so that no library's new version changes r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -210,26 +210,44 @@ class EndlessSampler:
     images are this rank's alone, the rank's own samples make the epochs, so that the image of a
     draw follows from rank, world and batch_size as well, and an epoch's order from the rank.
 
+    A `pool` mixes what would stand in one batch with what is near it: of so many draws in a row,
+    from a multiple of `pool` on, the order is drawn anew. It is a function of the seed and the
+    place in the sequence, the same for any number of ranks (and of a dataset that `is_share`, of
+    the rank's own draws). Real-ESRGAN (Wang et al. 2021, arXiv:2107.10833) keeps as many pairs and
+    takes each batch from among them.
+
     Args:
         dataset: anything with a length and `draw_weights()` (None = all alike).
         batch_size: samples per batch and rank.
         seed: the run's.
         start: samples drawn so far by all ranks together; the run goes on there at no cost.
         rank, world: this process and how many there are.
+        pool: draws that are mixed; None: they come in order.
 
     Raises:
-        DataError: the dataset is empty, or `batch_size` below 1.
+        DataError: the dataset is empty, `batch_size` below 1, or the pool no larger than a batch.
     """
 
     def __init__(
-        self, dataset: Drawable, batch_size: int, seed: int, start: int = 0, rank: int = 0, world: int = 1
+        self,
+        dataset: Drawable,
+        batch_size: int,
+        seed: int,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        pool: int | None = None,
     ) -> None:
         if len(dataset) == 0:
             raise DataError("the training set has no images")
         if batch_size < 1:
             raise DataError(f"batch_size must be at least 1, got {batch_size}")
+        if pool is not None and pool <= batch_size * world:
+            ranks = f" ({batch_size} on each of {world} ranks)" if world > 1 else ""
+            fault = f"pool={pool} mixes nothing, a step draws {batch_size * world} samples{ranks}"
+            raise DataError(f"{fault}: give it several times as many, or leave it out")
         self.batch_size, self.seed, self.start = batch_size, seed, start
-        self.rank, self.world = rank, world
+        self.rank, self.world, self.pool = rank, world, pool
         self._length, weights = len(dataset), dataset.draw_weights()
         self._is_share = getattr(dataset, "is_share", False)
         self._edges: np.ndarray | None = None
@@ -237,24 +255,39 @@ class EndlessSampler:
             self._edges = np.cumsum(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        first, order = self.start + self.rank * self.batch_size, np.empty(0, np.int64)
-        # an epoch and a block of it, and the images of that
-        current, images = (-1, -1), list[int]()
+        first = self.start + self.rank * self.batch_size
         # of the samples of the epochs
         before = self.start // self.world if self._is_share else first
+        order, mixed = lru_cache(3)(self._order), lru_cache(2)(self._mixed)
+        images = lru_cache(8)(lambda epoch, block: self._images(order(epoch), epoch, block * _BLOCK))
+        is_share, pool, length = self._is_share, self.pool, self._length
         while True:
+            places: Iterable[int] = range(before, before + self.batch_size)
+            if pool is not None:
+                places = [place - place % pool + mixed(place // pool)[place % pool] for place in places]
             batch = []
-            for number in range(first, first + self.batch_size):
-                epoch, position = divmod(before + number - first, self._length)
-                block, place = divmod(position, _BLOCK)
-                if (epoch, block) != current:
-                    if epoch != current[0]:
-                        order = np.argsort(uniform_hashes(self._state(epoch, 0), self._length), kind="stable")
-                    current, images = (epoch, block), self._images(order, epoch, block * _BLOCK)
-                batch.append(Draw(images[place], number, self.seed))
+            for place in places:
+                epoch, position = divmod(place, length)
+                image = images(epoch, position // _BLOCK)[position % _BLOCK]
+                ahead = self._shared_out(place - before) if is_share else place - before
+                batch.append(Draw(image, first + ahead, self.seed))
             yield batch
             first += self.batch_size * self.world
-            before += self.batch_size if self._is_share else self.batch_size * self.world
+            before += self.batch_size if is_share else self.batch_size * self.world
+
+    def _shared_out(self, places: int) -> int:
+        """Return by how much the numbers grow over so many of the rank's own draws."""
+        batches, within = divmod(places, self.batch_size)
+        return batches * self.batch_size * self.world + within
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """Return the images in the order of an epoch, (length,)."""
+        return np.argsort(uniform_hashes(self._state(epoch, 0), self._length), kind="stable")
+
+    def _mixed(self, block: int) -> list[int]:
+        """Return the order of a block of the pool, from 0 on."""
+        state = fold(fold(fold(2, self.seed), self.rank if self._is_share else 0), block)
+        return np.argsort(uniform_hashes(state, self.pool or 0), kind="stable").tolist()
 
     def _images(self, order: np.ndarray, epoch: int, start: int) -> list[int]:
         """Return the images of a block of an epoch from position `start` on."""

@@ -196,15 +196,16 @@ def build_train_loader(
     world: int = 1,
     interrupted: Callable[[], bool] = lambda: False,
     *,
+    pool: int | None = None,
     begin: Begin | None = None,
 ) -> TrainLoader:
     """Return endless batches for one rank, the same bit for bit for any number of workers.
 
     Args:
-        dataset, batch_size, seed, start, rank, world: see `EndlessSampler`.
+        dataset, batch_size, seed, start, rank, world, pool: see `EndlessSampler`.
         workers, interrupted, begin: see `TrainLoader`.
     """
-    sampler = EndlessSampler(dataset, batch_size, seed, start, rank, world)
+    sampler = EndlessSampler(dataset, batch_size, seed, start, rank, world, pool)
     return TrainLoader(dataset, sampler, workers, interrupted, begin)
 
 

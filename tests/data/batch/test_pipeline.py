@@ -134,6 +134,7 @@ def test_steps_that_do_not_end_at_lq_are_refused(photo: np.ndarray) -> None:
         ({"scale": 0}, "scale=0 is not possible"),
         ({"sharpen": {"type": "HostBrightening"}}, "what sharpens GT must run on the device"),
         ({"steps": [{"type": "RandomHorizontalFlip"}]}, "RandomHorizontalFlip is no degradation of batches"),
+        ({"steps": [{"type": "OneOf", "transforms": [{"type": "RandomTranspose"}]}]}, "RandomTranspose is no degr"),
     ],
 )
 def test_arguments_that_cannot_be_are_refused(options: dict[str, Any], fault: str) -> None:
