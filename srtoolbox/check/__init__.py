@@ -14,6 +14,7 @@ from srtoolbox.check.components import PARTS, Component, check_component, check_
 from srtoolbox.check.faults import Report, joined
 from srtoolbox.check.networks import build_networks, check_fit, check_networks_of_hooks
 from srtoolbox.check.optim import check_optim
+from srtoolbox.check.pipelines import check_pipelines, check_pool, check_steps
 from srtoolbox.check.schema import TOP, check_section
 from srtoolbox.config import Config
 from srtoolbox.config.overrides import COMMAND_LINE
@@ -51,13 +52,16 @@ def check(config: Config, mode: str = "train") -> None:
     _check_names(report, components)
     _check_schedule_lengths(report)
     networks = build_networks(report, components)
+    check_steps(report, components)
     context = config.to_dict()
     for component in components:
         check_component(report, component, context)
     check_fit(report, components, networks)
+    check_pipelines(report, components)
     check_optim(report, config, networks)
     check_networks_of_hooks(report, components)
     if report.is_training:
+        check_pool(report)
         check_saving(report)
     if report.faults:
         raise ConfigError(report.faults)

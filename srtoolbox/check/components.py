@@ -37,6 +37,11 @@ PARTS = {
     "scheduler": Part("scheduler", listed=True),
 }
 """Argument name -> the registry of the components it takes, and whether it takes several."""
+PARTS_OF = {
+    "transform": {"steps": Part("transform", many=True, listed=True), "sharpen": Part("transform")},
+    "dataset": {"pipeline": Part("transform")},
+}
+"""Kind of component -> arguments that take components in such alone; elsewhere they may be anything."""
 
 
 class Component(NamedTuple):
@@ -111,7 +116,15 @@ def _check_component(
             report.add(joined(path, key), f"{cfg['type']} takes {described(hint)} for {key!r}, {got}")
     yield Component(path, kind, cfg, entry)
     for key, value in cfg.items():
-        yield from _check_inner(report, joined(path, key), key, value)
+        own = PARTS_OF.get(kind, {}).get(key)
+        if own is not None and (isinstance(value, Mapping) or (own.listed and _has_dicts(value))):
+            yield from check_part(report, Place(joined(path, key), value, own))
+        else:
+            yield from _check_inner(report, joined(path, key), key, value)
+
+
+def _has_dicts(value: object) -> bool:
+    return isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value)
 
 
 def _check_inner(report: Report, path: str, key: str, value: object) -> Iterator[Component]:
@@ -148,7 +161,7 @@ def check_component(report: Report, component: Component, context: Mapping[str, 
         except Exception as error:
             report.add_failure(path, error)
     # a `preprocess` works on batches of the device, not on samples: it only has to be callable
-    if instance is None or path.endswith(".preprocess"):
+    if instance is None or path.endswith(".preprocess") or hasattr(entry, "images_of"):
         return
     if fault := missing_members(kind, instance):
         report.add(path, fault, key="type")

@@ -20,6 +20,7 @@ from srtoolbox.interfaces import (
     network_faults,
     network_kind,
 )
+from srtoolbox.models.networks.blocks import gt_sizes
 from srtoolbox.registry import HOOKS, NETWORKS, parameters_of
 from srtoolbox.text import did_you_mean
 
@@ -65,7 +66,8 @@ def _try_network(report: Report, component: Component) -> BuiltNetwork | None:
             with memory, torch.random.fork_rng(devices=[]), torch.no_grad():
                 network = NETWORKS.build(component.cfg).eval()
                 is_models = slot in ("generator", "discriminator")
-                fault = _fault_of(network, device, slot, _gt_size(report)) if is_models else None
+                sizes = gt_sizes(report.config)
+                fault = _fault_of(network, device, slot, sizes) if is_models else None
             break
         except Exception as error:
             failures[device] = error
@@ -93,25 +95,17 @@ def _devices(cfg: Mapping[str, object]) -> tuple[str, str]:
     return ("cpu", "meta") if parameters <= _SMALL else ("meta", "cpu")
 
 
-def _gt_size(report: Report) -> int | None:
-    """Return the side of the training images, where the config has it in the usual place."""
-    node: object = report.config
-    for key in ("data", "train", "dataset", "gt_size"):
-        node = node.get(key) if isinstance(node, Mapping) else None
-    return node if isinstance(node, int) and node > 0 else None
-
-
-def _fault_of(network: nn.Module, device: str, slot: str, gt_size: int | None) -> str | None:
+def _fault_of(network: nn.Module, device: str, slot: str, sizes: Mapping[str, int]) -> str | None:
     """Return the fault of a network's facts, or of its output for a small image.
 
-    A discriminator's is one of the training, where the config says its size.
+    A discriminator's is one of the training, where the config says its size (`gt_sizes`).
     """
     kind = network_kind(network)
     if kind != slot:
         hint = "" if hasattr(network, "kind") else f"; its class has to say kind = {slot!r} to be one"
         return f"{type(network).__name__} is a {kind}, a {slot} is expected here{hint}"
     if kind == "discriminator":
-        return discriminator_faults(network) or _fault_of_logits(network, device, gt_size)
+        return discriminator_faults(network) or _fault_of_logits(network, device, sizes)
     if fault := network_faults(network):
         return fault
     facts = facts_of(network)
@@ -123,15 +117,16 @@ def _fault_of(network: nn.Module, device: str, slot: str, gt_size: int | None) -
     return None
 
 
-def _fault_of_logits(network: nn.Module, device: str, gt_size: int | None) -> str | None:
+def _fault_of_logits(network: nn.Module, device: str, sizes: Mapping[str, int]) -> str | None:
     """Return the fault of the training images' size, where the class has no check, or of logits."""
     facts = discriminator_facts_of(network)
+    place, gt_size = next(((path, size) for path, size in sizes.items() if size > 0), ("", None))
     side, multiple = facts.input_size or gt_size, facts.size_multiple
     if side is None or side % multiple or gt_size not in (None, side):
         if side is None or hasattr(network, "check"):
             return None
         need = f"input_size is {side}" if facts.input_size else f"takes multiples of {multiple} px"
-        return f"{need}, but data.train.dataset.gt_size is {gt_size}"
+        return f"{need}, but {place} is {gt_size}"
     result = network(torch.zeros(2, CHANNELS[facts.colour], side, side, device=device))
     if isinstance(result, torch.Tensor) and result.dim() and result.shape[0] == 2:
         return None
@@ -160,6 +155,11 @@ def check_fit(report: Report, components: Sequence[Component], networks: Network
             report.add(component.path, fault, key="type")
 
 
+def has_scale(component: Component) -> bool:
+    """True for a dataset, and for what makes LQ of GT, whose `scale` is that of the generator."""
+    return component.kind == "dataset" or hasattr(component.entry, "images_of")
+
+
 def _check_scales(report: Report, components: Sequence[Component], built: BuiltNetwork | None) -> None:
     """Check that data, generator and the top-level `scale`, if there is one, have one scale."""
     generator = next((c for c in components if c.path == "model.generator"), None)
@@ -174,7 +174,7 @@ def _check_scales(report: Report, components: Sequence[Component], built: BuiltN
         report.add("model.generator", message, key="scale")
     for component in components:
         scale = component.cfg.get("scale")
-        is_number = component.kind == "dataset" and isinstance(scale, int | float)
+        is_number = has_scale(component) and isinstance(scale, int | float)
         # a dataset of the config's own scale is right: the network is reported above
         if is_number and scale not in (expected, top):
             message = f"scale is {scale}, but model.generator upscales x{expected}"

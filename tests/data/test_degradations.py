@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 import srtoolbox
 from srtoolbox.check import check
 from srtoolbox.config import Config
+from srtoolbox.data.datasets.concat import ConcatDataset
 from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.datasets.paired import PairedDataset
 from srtoolbox.data.loading.draws import Draw
@@ -23,9 +25,11 @@ from srtoolbox.interfaces import facts_of
 from srtoolbox.metrics.base import LUMA
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize
+from tests.data.batch import steps as _steps
 from tests.engine.runs import differing, final_state, records, run
 from tests.models.networks.small import GENERATORS, small_arguments
 
+assert _steps
 NOISE = [{"type": "GaussianNoise", "sigma": [25.0, 25.0]}]
 FLIPS = [{"type": "RandomHorizontalFlip"}, {"type": "RandomTranspose"}]
 
@@ -164,3 +168,54 @@ def test_each_network_for_x1_is_trained_scored_and_upscales(name: str, tiny_conf
     assert whole.shape == tiled.shape == image.shape
     if facts_of(network).receptive_field is not None:
         assert np.abs(whole.astype(int) - tiled).max() <= 1
+
+
+def pipeline(*kinds: str, **options: object) -> dict[str, object]:
+    return {
+        "type": "DegradationPipeline",
+        "scale": 2,
+        "steps": [{"type": kind} for kind in (*kinds, "Fitting")],
+        **options,
+    }
+
+
+def test_a_pipeline_makes_lq_of_crops_and_of_whole_images(photo_folder: Path) -> None:
+    options = {"gt_size": 36, "transforms": FLIPS, "pipeline": pipeline("Brightening", gt_size=24, share="batch")}
+    made, plain = dataset(photo_folder, 2, **options), dataset(photo_folder, 2, gt_size=36, transforms=FLIPS)
+    draws = [Draw(1, 5, 3), Draw(1, 6, 3), Draw(1, 5, 4)]
+    samples = [made[draw] for draw in draws]
+    assert all(map(same, samples, [pickle.loads(pickle.dumps(made))[draw] for draw in draws]))
+    assert samples[0]["lq"].shape == (12, 12, 3) and samples[0]["gt"].shape == (24, 24, 3)
+    assert len({sample["lq"].tobytes() for sample in samples}) == 3
+    whole = plain[draws[0]]["gt"]
+    windows = np.lib.stride_tricks.sliding_window_view(whole, (24, 24, 3))[::2, ::2, 0]
+    assert (windows == samples[0]["gt"]).all((2, 3, 4)).sum() == 1, "a crop of GT, on the grid of LQ"
+    for index in range(len(made)):
+        image, other = made[index], dataset(photo_folder, 2)[index]
+        assert same(image, made[index]) and np.array_equal(image["gt"], other["gt"])
+        assert image["lq"].shape == other["lq"].shape and not np.array_equal(image["lq"], other["lq"])
+        assert likeness(image["lq"], other["lq"]) > 0.9
+    assert made[0]["lq"].astype(int).mean() - dataset(photo_folder, 2)[0]["lq"].astype(int).mean() > 0
+
+
+def test_one_thing_makes_lq(photo_folder: Path) -> None:
+    with pytest.raises(DataError, match="degradations change LQ, which a pipeline makes from GT"):
+        dataset(photo_folder, 2, degradations=NOISE, pipeline=pipeline())
+    with pytest.raises(DataError, match="GaussianNoise changes LQ, which a pipeline makes from GT"):
+        dataset(photo_folder, 2, transforms=[{"type": "RandomApply", "transforms": NOISE}], pipeline=pipeline())
+    with pytest.raises(ConfigError, match="the pipeline's scale is 2, not 3"):
+        dataset(photo_folder, 3, pipeline=pipeline())
+    with pytest.raises(DataError, match=r"the dataset's pipeline and model\.preprocess both make LQ"):
+        dataset(photo_folder, 2, pipeline=pipeline()).leave_out_lq()
+    assert fault(dataset(photo_folder, 2, gt_size=24, pipeline=pipeline())) == "its pipeline is not run there"
+
+
+def test_gt_alone_is_that_of_the_pairs(photo_folder: Path) -> None:
+    options = {"gt_size": 24, "transforms": [*FLIPS, {"type": "RandomRotation", "degrees": 10}], "small": "reflect"}
+    pairs, alone = dataset(photo_folder, 2, **options), dataset(photo_folder, 2, **options)
+    both = ConcatDataset([alone, dataset(photo_folder, 2, **options)])
+    both.leave_out_lq()
+    for number in range(8):
+        sample = both[Draw(number, number, 7)]
+        assert sorted(sample) == ["gt", "key"]
+        assert np.array_equal(sample["gt"], pairs[Draw(number % len(pairs), number, 7)]["gt"])

@@ -6,6 +6,7 @@ import pytest
 from srtoolbox.data.loading.draws import Rng
 from srtoolbox.data.transforms.base import Compose, OneOf, RandomApply, Transform, map_images
 from srtoolbox.data.transforms.batch.base import BatchDegradation
+from srtoolbox.data.transforms.batch.pipeline import DegradationPipeline
 from srtoolbox.data.transforms.orientation import (
     RandomHorizontalFlip,
     RandomRotation,
@@ -103,8 +104,8 @@ def test_margins_add_up_from_the_last_to_the_first() -> None:
 
 
 def is_for_batches(transform: type) -> bool:
-    """Return if a transform is tested in tests/data/batch/test_all.py."""
-    return issubclass(transform, BatchDegradation)
+    """Return if a transform is tested in tests/data/batch."""
+    return issubclass(transform, BatchDegradation | DegradationPipeline)
 
 
 ARGUMENTS = {

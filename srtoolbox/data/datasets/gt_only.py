@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ from srtoolbox.data.loading.draws import Draw, Rng
 from srtoolbox.data.stores import open_store
 from srtoolbox.data.stores.base import Window
 from srtoolbox.data.stores.pairing import check_readable
-from srtoolbox.data.transforms.base import Compose, Sample, check_sample, transforms_on_gt_alone
-from srtoolbox.errors import DataError, Fault
+from srtoolbox.data.transforms.base import Compose, Sample, Transform, check_sample, transforms_on_gt_alone
+from srtoolbox.data.transforms.batch.base import BatchDegradation
+from srtoolbox.data.transforms.batch.pipeline import DegradationPipeline
+from srtoolbox.errors import ConfigError, DataError, Fault
 from srtoolbox.image import read_image
-from srtoolbox.registry import DATASETS
+from srtoolbox.registry import DATASETS, TRANSFORMS
 from srtoolbox.resize import imresize
 
 MARGIN = 3  # LQ pixels read around a crop before it is shrunk: the widened kernel reaches 2
@@ -27,6 +29,8 @@ KEEP_BYTES = 256 << 20  # LQ images are kept if all take at most so much
 ARRAY_BYTES = 512  # an image takes beside its pixels
 _DEGRADING = -1  # position of the degradations' random numbers, which the transforms have from 0 on
 _ELSEWHERE = "it belongs among the transforms"
+CHANGES_LQ = "changes LQ, which a pipeline makes from GT: put it among the pipeline's steps"
+_TWO_WAYS = "degradations change LQ, which a pipeline makes from GT: put them among the pipeline's steps"
 
 
 @DATASETS.register
@@ -41,6 +45,8 @@ class GTOnlyDataset(GTDataset):
         gt: path of a store, or several.
         degradations: transforms that change LQ alone (noise, JPEG), after all others, in training
             and in evaluation too: of a whole image the same each time, by its index.
+        pipeline: config of a DegradationPipeline, which makes LQ from GT in the place of the bicubic
+            reduction, on the CPU: of crops, which it cuts to its own `gt_size`, and of whole images.
         scale, gt_size and all others: as in `PairedDataset`.
 
     Raises:
@@ -60,6 +66,7 @@ class GTOnlyDataset(GTDataset):
         small: SmallPolicy = "error",
         transforms: Sequence[Any] | Mapping[str, Any] = (),
         degradations: Sequence[Any] | Mapping[str, Any] = (),
+        pipeline: Mapping[str, Any] | None = None,
         channels: int = 3,
         sampling: Sampling = "image",
         max_images: int | None = None,
@@ -68,6 +75,9 @@ class GTOnlyDataset(GTDataset):
         self.degradations = Compose(degradations)
         options = CropOptions(gt_size, crop, small, transforms, channels, sampling, max_images, shards)
         options.validate(type(self).__name__, scale)
+        self.pipeline: DegradationPipeline | None = TRANSFORMS.build(pipeline) if pipeline else None
+        if self.pipeline is not None and self.pipeline.scale != scale:
+            raise ConfigError(f"the pipeline's scale is {self.pipeline.scale}, not {scale}", key="pipeline.scale")
         opened = [open_store(path, share=own_share(shards)) for path in as_list(gt)]
         stores = [(store, store.keys()[:max_images]) for store in opened]
         check_readable(stores)
@@ -82,25 +92,41 @@ class GTOnlyDataset(GTDataset):
         margin = 0 if self.before_lq is None else self.before_lq.margin(changed)
         self._reach = MARGIN + -(-margin // scale)  # LQ px that are read around a crop
         self._kept: dict[Entry, np.ndarray] | None = {} if lq_bytes <= KEEP_BYTES else None
+        if self.pipeline is not None:
+            self._without_lq()
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         entries = transforms_on_gt_alone(cfg.get("degradations"), "degradations")
         faults = [Fault(path, f"{path}: {kind} acts on GT, not on LQ alone: {_ELSEWHERE}") for path, kind in entries]
+        if cfg.get("pipeline") and cfg.get("degradations"):
+            faults.append(Fault("degradations", _TWO_WAYS))
         return super().check(cfg, context) + faults
 
     def leave_out_lq(self) -> None:
+        if self.pipeline is not None:
+            raise DataError("the dataset's pipeline and model.preprocess both make LQ: take one of the two")
+        self._without_lq()
+
+    def _without_lq(self) -> None:
+        """Read GT alone, from which a pipeline makes LQ."""
         if self.degradations.transforms:
-            raise DataError(
-                "degradations change LQ, which model.preprocess makes from GT: take them out, or put such steps there"
-            )
+            raise DataError(_TWO_WAYS)
+        for degradation in degradations_in(self.transforms):
+            raise DataError(f"{type(degradation).__name__} {CHANGES_LQ}")
         self.image_keys = ("gt",)
 
     def sample(self, draw: Draw) -> Sample:
-        return self._degraded(super().sample(draw), Rng(draw.seed, draw.number))
+        sample = super().sample(draw)
+        if self.pipeline is not None:
+            return {**sample, **self.pipeline.make(sample["gt"], draw)}
+        return self._degraded(sample, Rng(draw.seed, draw.number))
 
     def whole(self, index: int) -> Sample:
-        return self._degraded(super().whole(index), Rng(0, index % len(self)))
+        sample, number = super().whole(index), index % len(self)
+        if self.pipeline is not None:
+            return {**sample, **self.pipeline.make(sample["gt"], Draw(number, number, 0), cut=False)}
+        return self._degraded(sample, Rng(0, number))
 
     def _degraded(self, sample: Sample, rng: Rng) -> Sample:
         """Return the sample with LQ as the degradations leave it."""
@@ -155,6 +181,14 @@ class GTOnlyDataset(GTDataset):
                 f"{changed.shape} {changed.dtype}: they keep size and dtype (round and clip what is computed in floats)"
             )
         return changed
+
+
+def degradations_in(transform: Transform) -> Iterator[BatchDegradation]:
+    """Yield the parts of a transform that change LQ, so that there has to be one."""
+    if isinstance(transform, BatchDegradation):
+        yield transform
+    for part in transform.parts() if isinstance(transform, Transform) else ():
+        yield from degradations_in(part)
 
 
 def _grown(window: Window, margin: int, entry: Entry) -> Window:

@@ -220,6 +220,8 @@ def fault(dataset: SRDataset) -> str | None:
         for transform in (*before, *part.transforms.transforms):
             if type(transform) not in (*TURNS, Nothing):
                 return f"{type(transform).__name__} is not made there"
+        if isinstance(part, GTOnlyDataset) and part.pipeline is not None:
+            return "its pipeline is not run there"
         if isinstance(part, GTOnlyDataset) and part.degradations.transforms:
             return f"{type(part.degradations.transforms[0]).__name__} is not made there"
         sizes.add((part.cropper.lq_size, part.scale, part.channels))

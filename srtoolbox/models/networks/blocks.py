@@ -196,7 +196,14 @@ def _continued(image: Tensor, dim: int, least: int) -> Tensor:
 
 
 def gt_sizes(context: Mapping[str, Any]) -> dict[str, int]:
-    """Return the `gt_size` of every training dataset of a config, by its place."""
+    """Return the side of the GT that a training gives to the networks, by its place in the config.
+
+    It is the `gt_size` of what makes LQ from larger GT, else of every training dataset.
+    """
+    model = context.get("model")
+    preprocess = model.get("preprocess") if isinstance(model, Mapping) else None
+    if isinstance(preprocess, Mapping) and isinstance(preprocess.get("gt_size"), int):
+        return {"model.preprocess.gt_size": preprocess["gt_size"]}
     node: Any = context
     for key in ("data", "train", "dataset"):
         node = node.get(key) if isinstance(node, Mapping) else None
@@ -206,7 +213,10 @@ def gt_sizes(context: Mapping[str, Any]) -> dict[str, int]:
         path, node = pending.pop(0)
         if not isinstance(node, Mapping):
             continue
-        if isinstance(node.get("gt_size"), int):
+        pipeline = node.get("pipeline")
+        if isinstance(pipeline, Mapping) and isinstance(pipeline.get("gt_size"), int):
+            sizes[f"{path}.pipeline.gt_size"] = pipeline["gt_size"]
+        elif isinstance(node.get("gt_size"), int):
             sizes[f"{path}.gt_size"] = node["gt_size"]
         inner = node.get("datasets")
         entries = inner.items() if isinstance(inner, Mapping) else enumerate(inner or ())

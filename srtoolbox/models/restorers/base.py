@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import add
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from srtoolbox.image.tensors import batch_to_y
 from srtoolbox.interfaces import IMAGE_KEYS, PLAN, Preparation
 from srtoolbox.optim.wrapper import OptimWrapper
 from srtoolbox.registry import HOOKS, LOSSES, MODELS, NETWORKS, TRANSFORMS, parameters_of
+from srtoolbox.text import did_you_mean
 
 GRADIENT_NORM = "grad_norm"
 AVERAGED = "sr_ema"
@@ -35,10 +36,13 @@ class Restorer(nn.Module):
             called; none only for an evaluation.
         preprocess: config of a DegradationPipeline, which makes LQ of GT alone, or of a transform
             of float RGB batches on the device.
-        targets: `{loss name: batch key}` where a loss compares with another image than `gt`.
+        targets: `{loss name: batch key}` where a loss compares with another image than `gt`: what
+            `preprocess` gives, such as 'gt_usm'.
     """
 
     needs_losses = True  # training is impossible without an entry in `losses`
+    own_targets: ClassVar[tuple[str, ...]] = ()
+    """Names in `targets` beside those of `losses`."""
 
     def __init__(
         self,
@@ -61,16 +65,7 @@ class Restorer(nn.Module):
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         """Report training without a loss, names that no module can have, unknown targets."""
         losses, targets = cfg.get("losses") or {}, cfg.get("targets") or {}
-        faults = [
-            Fault(f"targets.{name}", f"targets names loss {name!r}, which is not in losses")
-            for name in targets
-            if name not in losses
-        ]
-        faults += [
-            Fault(f"targets.{name}", f"targets.{name} is 'gt' or 'lq', the batch has no {key!r}")
-            for name, key in targets.items()
-            if key not in IMAGE_KEYS and not cfg.get("preprocess")  # which may add images
-        ]
+        faults = _faults_of_targets(targets, [*losses, *cls.own_targets], cfg.get("preprocess"))
         faults += [Fault(f"losses.{name}", f"losses.{name}: {fault}") for name in losses if (fault := name_fault(name))]
         faults += _faults_of_more_images(losses, context)
         if not losses and cls.needs_losses and "max_iters" in context:
@@ -158,6 +153,27 @@ class Restorer(nn.Module):
         norm = optim.update(reduce(add, terms.values()), measure=optim.clip is not None)
         terms = {name: term.detach() for name, term in terms.items()}
         return terms if norm is None else {**terms, GRADIENT_NORM: norm}
+
+
+def _faults_of_targets(targets: Mapping[str, Any], names: Sequence[str], preprocess: object) -> list[Fault]:
+    """Report targets of losses that are not there, and images that no batch has."""
+    faults = []
+    for name in targets:
+        if name not in names:
+            hint = did_you_mean(name, names)
+            fault = f"targets names loss {name!r}, which is not in losses{'.' * bool(hint)}{hint}"
+            faults.append(Fault(f"targets.{name}", fault))
+    images_of = getattr(TRANSFORMS.class_of(preprocess), "images_of", None)
+    if preprocess and images_of is None:
+        return faults  # it may add images
+    images = sorted(images_of(preprocess) if images_of else IMAGE_KEYS)
+    there = f"{', '.join(map(repr, images[:-1]))} or {images[-1]!r}"
+    for name, key in targets.items():
+        if key not in images:
+            hint = did_you_mean(key, images)
+            fault = f"targets.{name} is {there}, the batch has no {key!r}{'.' * bool(hint)}{hint}"
+            faults.append(Fault(f"targets.{name}", fault))
+    return faults
 
 
 def asked_for(loss: object) -> tuple[str, ...]:

@@ -33,7 +33,8 @@ class GANRestorer(Restorer):
     wins; equal, it is lost), `r1`, `grad_norm_generator`, `grad_norm_discriminator`.
 
     Args:
-        generator, losses, preprocess, targets: as in Restorer; `losses` may be empty.
+        generator, losses, preprocess, targets: as in Restorer; `losses` may be empty, and
+            `targets` may name as `gan` the images that the discriminator takes for real.
         discriminator: config of a network of kind 'discriminator'.
         gan_loss: config of a GANLoss or RelativisticGANLoss.
         disc_steps: the generator is updated only every so many iterations.
@@ -41,6 +42,7 @@ class GANRestorer(Restorer):
     """
 
     needs_losses = False  # the adversarial loss alone is enough
+    own_targets = ("gan",)
 
     def __init__(
         self,
@@ -104,7 +106,11 @@ class GANRestorer(Restorer):
         else:
             with torch.no_grad(), optim.autocast():
                 sr, terms = self.restore(batch, self.generator).float(), {}
-        return {**terms, **self._discriminator_step(batch["gt"], sr, optims["discriminator"])}
+        return {**terms, **self._discriminator_step(self._real(batch), sr, optims["discriminator"])}
+
+    def _real(self, batch: dict[str, Any]) -> Tensor:
+        """Return what the discriminator is to take for real."""
+        return batch[self.targets.get("gan", "gt")]
 
     def _generator_step(self, batch: dict[str, Any], optim: OptimWrapper) -> tuple[Tensor, dict[str, Tensor]]:
         judge = unwrap(self.discriminator)
@@ -112,7 +118,7 @@ class GANRestorer(Restorer):
             with optim.autocast():
                 sr = self.restore(batch, self.generator).float()
                 with torch.no_grad():
-                    real = judge(batch["gt"]) if self.gan_loss.relativistic else None
+                    real = judge(self._real(batch)) if self.gan_loss.relativistic else None
                 fake = judge(sr)
                 batch = self.with_average(batch)
             terms = self.image_losses(sr, batch)

@@ -31,7 +31,7 @@ def gt_of(photo: np.ndarray, side: int = 24) -> Tensor:
 
 
 def made(pipe: DegradationPipeline, gt: Tensor, draws: list[Draw] = DRAWS, group: int = 4) -> dict[str, Tensor]:
-    batch = pipe.begin({"gt": gt, "key": list("abcd")}, draws, group)
+    batch = pickle.loads(pickle.dumps(pipe)).begin({"gt": gt, "key": list("abcd")}, draws, group)
     batch[PLAN] = pickle.loads(pickle.dumps(batch[PLAN]))
     return pickle.loads(pickle.dumps(pipe)).finish(batch)
 

@@ -132,7 +132,7 @@ def test_a_loss_that_is_no_number_is_named(batch: dict[str, object], result: obj
 
 def test_wiring_faults() -> None:
     cfg = {"losses": {"pixel": {"type": "L1Loss"}}, "targets": {"pixl": "gt"}}
-    assert Restorer.check(cfg, {}) == ["targets names loss 'pixl', which is not in losses"]
+    assert Restorer.check(cfg, {}) == ["targets names loss 'pixl', which is not in losses. Did you mean 'pixel'?"]
     assert "training needs a loss" in Restorer.check({}, {"max_iters": 5})[0]
     assert Restorer.check({}, {}) == []
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,8 +15,10 @@ from torch import Tensor
 from srtoolbox.check import check
 from srtoolbox.config import Config
 from srtoolbox.errors import ConfigError
+from srtoolbox.models.restorers.base import Restorer
 from srtoolbox.models.restorers.gan import GANRestorer
 from srtoolbox.optim.wrapper import build_optim
+from srtoolbox.registry import TRANSFORMS, Registry
 
 GENERATOR = {"type": "ESPCN", "scale": 2, "colour": "rgb", "kernels": [3, 3], "channels": [4]}
 DISCRIMINATOR = {"type": "VGGDiscriminator", "input_size": 16, "channels": [4, 4, 8, 8], "fc": [8], "norm": None}
@@ -279,3 +283,32 @@ def test_a_config_is_refused_before_anything_runs(tiny_config: Path, overrides: 
     with pytest.raises(ConfigError) as caught:
         check(Config.fromfile(config, overrides))
     assert any(words in fault for fault in caught.value.faults), caught.value.faults
+
+
+class Marking:
+    """A preprocess that adds images to take for real."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __call__(self, images: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {**images, "other": 1 - images["gt"]}
+
+
+@pytest.mark.parametrize("gan_loss", [VANILLA, RELATIVISTIC], ids=["plain", "relativistic"])
+def test_the_discriminator_takes_its_target_for_real(
+    gan_loss: dict[str, object], register: Callable[[Registry, Any], Any]
+) -> None:
+    register(TRANSFORMS, Marking)
+    model = restorer(gan_loss, preprocess={"type": "Marking"}, targets={"gan": "other"})
+    judged: list[Tensor] = []
+    model.discriminator.register_forward_pre_hook(lambda module, inputs: judged.append(inputs[0].detach().clone()))
+    (batch,) = batches(1)
+    model.train_step(batch, optims(model))
+    gt = batch["gt"].permute(0, 3, 1, 2) / 255
+    places = [0, 2] if gan_loss is RELATIVISTIC else [1]  # the generator's real ones, and the discriminator's
+    assert len(judged) == (4 if gan_loss is RELATIVISTIC else 3)
+    for number, images in enumerate(judged):
+        assert torch.allclose(images, 1 - gt) == (number in places)
+    assert GANRestorer.check({"targets": {"gan": "gt"}}, {}) == []
+    assert "not in losses" in Restorer.check({"targets": {"gan": "gt"}}, {})[0]

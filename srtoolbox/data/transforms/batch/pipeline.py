@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,11 +14,12 @@ from srtoolbox.data.loading.draws import Draw, Rngs
 from srtoolbox.data.transforms.base import Compose, Transform
 from srtoolbox.data.transforms.batch.base import Action, BatchDegradation, Images, Parameters, Plan
 from srtoolbox.errors import ConfigError, DataError
-from srtoolbox.image import batch_to_float
+from srtoolbox.image import batch_to_float, to_image
 from srtoolbox.interfaces import IMAGE_KEYS, PLAN, require_choice, require_positive
 from srtoolbox.registry import TRANSFORMS
 
 SHARPENED = "gt_usm"
+NO_DEGRADATION = "is no degradation of batches: it belongs among the dataset's transforms"
 _OWN = -2  # position of a pipeline's random numbers; the transforms of a dataset have those from -1 on
 _STEPS, _SHARPENING, _CUT = range(3)
 
@@ -87,7 +88,6 @@ class DegradationPipeline:
         self.scale, self.gt_size, self.share = scale, gt_size, share
         self.steps, self.sharpening = Compose(steps), Compose([sharpen] if sharpen else [])
         self._leaves = list(dict.fromkeys([*_leaves(self.steps, "steps"), *_leaves(self.sharpening, "sharpen")]))
-        self._numbers = {id(step): number for number, step in enumerate(self._leaves)}
         self.host_steps = [type(step).__name__ for step in _leaves(self.steps, "steps") if step.on_host]
         if any(step.on_host for step in _leaves(self.sharpening, "sharpen")):
             raise ConfigError(f"{name}: what sharpens GT must run on the device", key="sharpen")
@@ -141,6 +141,22 @@ class DegradationPipeline:
         leaders = numbers // group * group if self.share == "batch" else None
         return Rngs(draws[0].seed, numbers, leaders).at(_OWN).at(purpose)
 
+    def make(self, gt: np.ndarray, draw: Draw, *, cut: bool = True) -> dict[str, np.ndarray]:
+        """Return 'lq' (h, w, C) uint8 and 'gt' of an image (H, W, C), on the CPU.
+
+        Args:
+            gt: uint8 or uint16.
+            draw: the image's own; nothing is shared with others.
+            cut: False leaves out the cut to `gt_size`, for whole images.
+        """
+        batch = self.begin({"gt": torch.from_numpy(np.array(gt))[None]}, [draw], 1)
+        corners = batch[PLAN].corners if cut else None
+        lq = self.finish({**batch, PLAN: replace(batch[PLAN], corners=corners)})["lq"]
+        if corners is not None and self.gt_size is not None:
+            top, left = (corners[0] * self.scale).tolist()
+            gt = gt[top : top + self.gt_size, left : left + self.gt_size]
+        return {"lq": to_image(lq), "gt": gt}
+
     # --- running, in two parts
 
     @torch.no_grad()
@@ -182,7 +198,8 @@ class DegradationPipeline:
         return images
 
     def _numbered(self, actions: Sequence[Action]) -> list[NumberedAction]:
-        return [NumberedAction(self._numbers[id(each.step)], each.rows, each.parameters) for each in actions]
+        numbers = {id(step): number for number, step in enumerate(self._leaves)}
+        return [NumberedAction(numbers[id(each.step)], each.rows, each.parameters) for each in actions]
 
 
 def _leaves(transform: Transform, key: str) -> Iterator[BatchDegradation]:
@@ -191,7 +208,7 @@ def _leaves(transform: Transform, key: str) -> Iterator[BatchDegradation]:
         yield transform
     elif not isinstance(transform, Transform) or type(transform).add_to is Transform.add_to:
         name = type(transform).__name__
-        raise ConfigError(f"{name} is no degradation of batches: it belongs among the dataset's transforms", key=key)
+        raise ConfigError(f"{name} {NO_DEGRADATION}", key=key)
     else:
         for part in transform.parts():
             yield from _leaves(part, key)
