@@ -16,7 +16,6 @@ from srtoolbox.image.tensors import expand_gray, to_uint8
 
 Filling = Literal["reflect", "zero"]
 _BORDERS = {"reflect": cv2.BORDER_REFLECT, "zero": cv2.BORDER_CONSTANT}  # REFLECT repeats the edge
-_INTERPOLATIONS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 
 _SAMPLING_FACTORS = {
     "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
@@ -59,15 +58,6 @@ def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
     image = image if image.ndim == 3 else image[..., None]
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.shape[2] == 3 else image[..., 0]
     return cv2.resize(gray.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA) * level
-
-
-def resize_plane(plane: np.ndarray, factors: np.ndarray, interpolation: str) -> np.ndarray:
-    """Return a plane (H, W) of float32 times `factors`, of height and width, rounded; not antialiased.
-
-    The values are those of `torch.nn.functional.interpolate` of these factors, several times as
-    fast. A result of the plane's own size is the plane.
-    """
-    return cv2.resize(plane, None, fx=factors[1], fy=factors[0], interpolation=_INTERPOLATIONS[interpolation])
 
 
 # ---- sums over pixels, for the metrics: several times as fast as in PyTorch on a CPU

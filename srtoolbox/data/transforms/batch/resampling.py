@@ -11,14 +11,14 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from srtoolbox.data.transforms.batch.base import Images, upload
 from srtoolbox.data.transforms.batch.pixelwise import inside
 from srtoolbox.devices import exact_products
-from srtoolbox.image.pixels import resize_plane
-from srtoolbox.resize.floats import resize_axis
-from srtoolbox.resize.matrix import Matrix, order_of, taps_of
+from srtoolbox.image.pixels import copy_view
+from srtoolbox.resize.matrix import taps_of
 
 Taps = tuple[np.ndarray, np.ndarray]
 """Which inputs each output is made of, int64, and their weights, float64: both (n, outputs, taps)."""
@@ -48,19 +48,31 @@ def resample(images: Images, modes: np.ndarray, sizes: np.ndarray, steps: np.nda
 def _resample_one(image: Tensor, mode: str, size: np.ndarray, step: np.ndarray) -> Tensor:
     """Return an image (C, h, w) in another size."""
     before = np.array(image.shape[1:])
-    if (size == before).all():
-        return image
-    rounded = np.rint(before / step)  # the size that cv2 makes of it
-    if mode in ("bilinear", "bicubic") and (rounded >= size).all() and (rounded != before).any():
-        height, width = size.tolist()
-        planes = [resize_plane(plane.numpy(), 1 / step, mode)[:height, :width] for plane in image]
-        return torch.stack([torch.from_numpy(plane) for plane in planes]).clamp_(0, 1)
-    result = image[None].contiguous()
-    for axis in order_of(before.tolist(), size.tolist(), None):
-        columns, weights = _TAPS[mode](before[[axis]], size[[axis]], step[[axis]])
-        columns = columns[0].clip(0, before[axis] - 1)
-        result = resize_axis(result, axis + 2, Matrix.from_taps(columns, weights[0], int(before[axis])))
-    return result[0].clamp_(0, 1)
+    result = image
+    for axis in np.argsort(size / before, kind="stable").tolist():  # the smaller factor first
+        if size[axis] != before[axis] or step[axis] != 1:
+            columns, weights = _TAPS[mode](before[[axis]], size[[axis]], step[[axis]])
+            taps = columns[0].clip(0, before[axis] - 1), weights[0].astype(np.float32)
+            result = _weigh_rows(result, *taps) if axis == 0 else _turned(_weigh_rows(_turned(result), *taps))
+    return result if result is image else result.clamp_(0, 1)
+
+
+def _weigh_rows(planes: Tensor, rows: np.ndarray, weights: np.ndarray) -> Tensor:
+    """Return sums of weighted rows of planes (C, H, W), numbered by `rows` (h, taps): (C, h, W)."""
+    channels, height, width = planes.shape
+    numbers = torch.from_numpy(rows) + height * torch.arange(channels).view(-1, 1, 1)
+    factors = torch.from_numpy(weights).expand_as(numbers).reshape(-1, rows.shape[1])
+    table = planes.reshape(-1, width)  # an embedding of each row, a bag for each row of the result
+    sums = F.embedding_bag(numbers.flatten(0, 1), table, mode="sum", per_sample_weights=factors)
+    return sums.view(channels, -1, width)
+
+
+def _turned(planes: Tensor) -> Tensor:
+    """Return planes (C, H, W) as (C, W, H), in one piece."""
+    result = planes.new_empty(planes.shape[0], planes.shape[2], planes.shape[1])
+    for target, plane in zip(result.numpy(), planes.numpy(), strict=True):
+        copy_view(target[..., None], plane.T[..., None])
+    return result
 
 
 def _resample_together(images: Images, modes: np.ndarray, sizes: np.ndarray, steps: np.ndarray) -> Images:
