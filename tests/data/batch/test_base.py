@@ -108,6 +108,24 @@ def test_a_plan_is_cut_behind_its_last_step_on_the_host() -> None:
     assert planned(Compose([Shift(2)]), np.arange(2))[0].split()[0] == []
 
 
+def test_on_a_cpu_each_image_goes_through_all_before_the_next() -> None:
+    seen: list[tuple[int, int]] = []
+
+    class Witness(Shift):
+        def apply(self, images: Images, parameters: Parameters) -> Images:
+            seen.append((self.most, int(images.sizes[0, 1])))
+            return super().apply(images, parameters)
+
+    plan = Plan(np.array([(4, 5), (4, 6)]), np.array([(4, 5), (4, 6)]))
+    Compose([Witness(1), Witness(2)]).add_to(plan, Rngs(SEED, np.arange(2)), np.arange(2))
+    images = stack([torch.zeros(1, 4, 5), torch.zeros(1, 4, 6)])
+    plan.run(images)
+    assert seen == [(1, 5), (2, 5), (1, 6), (2, 6)]
+    seen.clear()
+    plan.run(Images(images.pixels, images.sizes, batched=True))
+    assert seen == [(1, 5), (2, 5)]  # both images at once
+
+
 def test_a_transform_of_pairs_is_refused_in_a_plan() -> None:
     with pytest.raises(ConfigError, match=r"RandomHorizontalFlip is no degradation: it belongs among the dataset's"):
         planned(Compose([RandomHorizontalFlip()]), np.arange(2))

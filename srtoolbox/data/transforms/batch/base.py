@@ -167,6 +167,29 @@ class Action:
         """Return the batch with its `rows` degraded."""
         return images.replace(self.rows, self.step.apply(images.select(self.rows), self.parameters))
 
+    def alone(self, image: int) -> list[Action]:
+        """Return it as the action on that image in a batch of its own, or nothing if it is not among the rows."""
+        places = np.flatnonzero(self.rows == image)
+        own = {name: values[places] for name, values in self.parameters.items()}
+        return [Action(self.step, np.arange(1), own)] if len(places) else []
+
+
+def run_actions(actions: Sequence[Action], images: Images) -> Images:
+    """Return the images as all actions leave them, in order.
+
+    Where images are not batched each goes through all of them before the next: so it stays in the
+    cache, and no memory is asked of the system for all at once.
+    """
+    if len(images) == 1 or images.batched:
+        for action in actions:
+            images = action.run(images)
+        return images
+    results: list[Tensor] = []
+    for number, image in enumerate(images.each()):
+        own = [part for action in actions for part in action.alone(number)]
+        results.extend(run_actions(own, Images(image[None], batched=False)).each())
+    return stack(results, batched=False)
+
 
 @dataclass
 class Plan:
@@ -187,9 +210,7 @@ class Plan:
 
     def run(self, images: Images) -> Images:
         """Return the images as all actions leave them."""
-        for action in self.actions:
-            images = action.run(images)
-        return images
+        return run_actions(self.actions, images)
 
     def split(self) -> tuple[list[Action], list[Action]]:
         """Return the actions up to and including the last one that needs the host, and the others."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from srtoolbox.data.loading.draws import Draw, Rngs
 from srtoolbox.data.transforms.base import Compose, Transform
-from srtoolbox.data.transforms.batch.base import Action, BatchDegradation, Images, Parameters, Plan
+from srtoolbox.data.transforms.batch.base import Action, BatchDegradation, Images, Parameters, Plan, run_actions
 from srtoolbox.errors import ConfigError, DataError
 from srtoolbox.image import batch_to_float, to_image
 from srtoolbox.interfaces import IMAGE_KEYS, PLAN, require_choice, require_positive
@@ -167,9 +167,7 @@ class DegradationPipeline:
         sharpening = self.sharpening_plan(sizes, draws)
         result = {name: value for name, value in batch.items() if name != "lq"}
         if host:
-            images = sharpening.run(Images(batch_to_float(gt)))
-            for action in host:
-                images = action.run(images)
+            images = run_actions([*sharpening.actions, *host], Images(batch_to_float(gt)))
             result["lq"], now = _levels(images.pixels), images.sizes
         begun = Begun(self._numbered(sharpening.actions), self._numbered(device), now, self.corners(sizes, draws))
         return {**result, PLAN: begun}
@@ -193,9 +191,7 @@ class DegradationPipeline:
         return images
 
     def _run(self, actions: Sequence[NumberedAction], images: Images) -> Images:
-        for step, rows, parameters in actions:
-            images = Action(self._leaves[step], rows, parameters).run(images)
-        return images
+        return run_actions([Action(self._leaves[step], rows, parameters) for step, rows, parameters in actions], images)
 
     def _numbered(self, actions: Sequence[Action]) -> list[NumberedAction]:
         numbers = {id(step): number for number, step in enumerate(self._leaves)}
