@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
 
 from srtoolbox.data.transforms.batch.base import Images, upload
-from srtoolbox.image.filtering import DIRECT_TAPS, correlate, correlate_separably
-
-_NEGLIGIBLE = 1e-7  # of the sum of a kernel's weights
+from srtoolbox.image.filtering import correlate
 
 
 def filter_images(images: Images, kernels: np.ndarray) -> Images:
@@ -30,17 +27,8 @@ def filter_images(images: Images, kernels: np.ndarray) -> Images:
 
 
 def filter_image(image: Tensor, kernel: np.ndarray) -> Tensor:
-    """Correlate one image (C, h, w) on the CPU with a kernel, in the fastest of three ways."""
-    kernel = _trim(kernel)
-    if kernel.size == 1:
-        return image * float(kernel[0, 0])
-    rows, columns = kernel.sum(1), kernel.sum(0)
-    columns = columns / columns.sum()
-    if np.abs(kernel - rows[:, None] * columns).sum() < _NEGLIGIBLE:
-        return torch.from_numpy(correlate_separably(image.numpy(), rows, columns))
-    if kernel.size <= DIRECT_TAPS:
-        return torch.from_numpy(correlate(image.numpy(), kernel))
-    return _filter_by_fourier(image, kernel)
+    """Correlate one image (C, h, w) on the CPU with a kernel (k, k)."""
+    return torch.from_numpy(correlate(image.numpy(), kernel))
 
 
 def mirrored(length: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -48,20 +36,6 @@ def mirrored(length: np.ndarray, positions: np.ndarray) -> np.ndarray:
     period = np.maximum(2 * length - 2, 1)
     place = np.mod(positions, period)
     return np.minimum(place, period - place) * (length > 1)
-
-
-def _filter_by_fourier(image: Tensor, kernel: np.ndarray) -> Tensor:
-    height, width = image.shape[1:]
-    border = kernel.shape[0] // 2
-    shape = [next_fast_len(length + 2 * border, real=True) for length in (height, width)]
-    rows, columns = (
-        torch.from_numpy(mirrored(np.array(length), np.arange(-border, longer - border)))
-        for length, longer in zip((height, width), shape, strict=True)
-    )
-    padded = image.index_select(1, rows).index_select(2, columns)
-    weights = torch.from_numpy(kernel.astype(np.float32))
-    spectrum = torch.fft.rfft2(padded) * torch.fft.rfft2(weights, s=shape).conj()
-    return torch.fft.irfft2(spectrum, s=shape)[:, :height, :width]
 
 
 def _filter_batch(images: Images, kernels: np.ndarray) -> Tensor:
@@ -84,13 +58,3 @@ def _canvas(length: int) -> int:
     """Return a size from this on, one of few and fast ones: each new size costs a GPU a plan."""
     step = 1 << max(length.bit_length() - 4, 0)
     return next(share * step for share in (8, 9, 10, 12, 14, 16) if share * step >= length)
-
-
-def _trim(kernel: np.ndarray) -> np.ndarray:
-    """Return a kernel without the outer rings that weigh nothing."""
-    side = kernel.shape[0]
-    offsets = np.abs(np.arange(side) - side // 2)
-    rings = np.bincount(np.maximum(offsets[:, None], offsets).ravel(), np.abs(kernel).ravel())
-    beyond = np.cumsum(rings[::-1])[::-1]
-    cut = int((beyond < _NEGLIGIBLE).sum())
-    return kernel[cut : side - cut, cut : side - cut]
