@@ -15,6 +15,7 @@ from srtoolbox.registry import TRANSFORMS
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "DiffJPEG kinds": {"subsampling": ["4:2:0", "4:2:2", "4:4:4"]},
     "DiffJPEG smooth": {"differentiable": True},
+    "GaussianDownsampling": {"scale": 3},
     "GaussianNoise gray": {"sigma": (1, 30), "gray": 0.5},
     "GaussianNoise mixed": {"sigma": (1, 30), "gray": 0.3, "mixed": 0.4},
     "PoissonNoise gray": {"gray": 0.5},

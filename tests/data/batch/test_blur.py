@@ -10,10 +10,11 @@ import torch
 
 from srtoolbox.data.loading.draws import Rngs
 from srtoolbox.data.transforms.batch import kernels
-from srtoolbox.data.transforms.batch.base import Images, Plan
-from srtoolbox.data.transforms.batch.blur import Blur, KernelBlur, SincFilter
+from srtoolbox.data.transforms.batch.base import Images, Plan, stack
+from srtoolbox.data.transforms.batch.blur import Blur, GaussianDownsampling, KernelBlur, SincFilter
 from srtoolbox.errors import ConfigError
 from srtoolbox.registry import TRANSFORMS
+from tests.data.batch.transcriptions import bsrgan
 
 
 def drawn(step: KernelBlur, count: int = 2000) -> dict[str, np.ndarray]:
@@ -66,11 +67,18 @@ def test_kernels_are_those_described_and_drawn_as_published() -> None:
 
 def test_arguments_bound_what_is_drawn() -> None:
     """BSRGAN's anisotropic Gaussians: variances, half turns, sizes up to 25."""
-    bsrgan = Blur({"aniso": 1}, sinc=0, variance=(0, 8), rotation=(0, 180), kernel_size=(7, 25))
-    values = drawn(bsrgan)
+    step = Blur({"aniso": 1}, sinc=0, variance=(0, 8), rotation=(0, 180), kernel_size=(7, 25))
+    values = drawn(step)
     assert set(values["kind"]) == {"aniso"} and values["kernel"].shape[1:] == (25, 25)
     assert is_even(values["sigma_x"] ** 2, 0, 8) and is_even(values["sigma_y"] ** 2, 0, 8)
     assert is_even(values["rotation"], 0, np.pi)
+    for n in range(5):
+        variances = (values[name][n] ** 2 for name in ("sigma_x", "sigma_y"))
+        expected = np.pad(
+            bsrgan.anisotropic_kernel(int(values["size"][n]), *variances, values["rotation"][n]),
+            (25 - values["size"][n]) // 2,
+        )
+        assert np.abs(values["kernel"][n] - expected).max() < 1e-12
     general = drawn(Blur({"generalized_iso": 2, "iso": 0}, sinc=0, beta_generalized=(2, 3), sigma=(0, 0)), 500)
     assert set(general["kind"]) == {"generalized_iso"} and is_even(general["beta"], 2, 3)
     assert (general["kernel"][:, 10, 10] == 1).all()
@@ -110,6 +118,22 @@ def test_disks_and_paths_are_drawn_from_their_ranges() -> None:
     edges = paths["kernel"].copy()
     edges[:, 1:-1, 1:-1] = 0
     assert edges.max() == 0  # no path is cut off
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_downsampling_is_bsrgans(scale: int, batched: bool, photo: np.ndarray) -> None:
+    step, count = GaussianDownsampling(scale), 3
+    whole = torch.from_numpy(photo[:61, :50].transpose(2, 0, 1).copy()).float() / 255
+    images = stack([whole, whole[:, :37, :48], whole[:, 9:40, 8:21]], batched=batched)
+    values = drawn(step, 500)
+    assert is_even(values["sigma"], 0.1, 0.6 * scale)
+    result = step.apply(images, {name: each[:count] for name, each in values.items()})
+    assert (result.sizes == step.sizes_after(images.sizes, {})).all()
+    for image, small, sigma in zip(images.each(), result.each(), values["sigma"], strict=False):
+        pixels, kernel = image.double().numpy().transpose(1, 2, 0), bsrgan.shifted_kernel(sigma, scale)
+        expected = bsrgan.blur(pixels, kernel)[::scale, ::scale].transpose(2, 0, 1)
+        assert small.shape == expected.shape and np.abs(small.numpy() - expected).max() < 1e-6
 
 
 @pytest.mark.parametrize(

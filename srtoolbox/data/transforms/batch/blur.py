@@ -14,6 +14,7 @@ from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Param
 from srtoolbox.data.transforms.batch.filtering import filter_images
 from srtoolbox.data.transforms.degrade import ordered_range
 from srtoolbox.errors import ConfigError
+from srtoolbox.interfaces import require_positive
 from srtoolbox.registry import TRANSFORMS
 
 PUBLISHED_KINDS = {
@@ -27,6 +28,7 @@ PUBLISHED_KINDS = {
 """The kinds of Real-ESRGAN's kernels, and how often it draws each where it draws no sinc filter."""
 _LARGE = 13  # from this size on Real-ESRGAN's sinc filters begin at pi / 5, below at pi / 3
 _SMALLEST_SIGMA = 1e-3  # px: no other pixel gets any weight
+_SIDE = 25  # of BSRGAN's kernel for downsampling
 
 
 class KernelBlur(BatchDegradation):
@@ -202,6 +204,43 @@ class MotionBlur(KernelBlur):
         angle, bend = (np.deg2rad(rngs.uniform(*degrees)) for degrees in (self.angle, self.bend))
         side = 2 * int(np.ceil(self.length[1] / 2)) + 3
         return {"kernel": kernels.motion(length, angle, bend, side), "length": length, "angle": angle, "bend": bend}
+
+
+@TRANSFORMS.register
+class GaussianDownsampling(KernelBlur):
+    """Blurs with a Gaussian and keeps one pixel of `scale` x `scale`: the classical degradation.
+
+    As BSRGAN has it among its ways to shrink (Zhang et al. 2021, arXiv:2103.14006): a kernel of 25 x
+    25 px is moved to the middle of the pixels that become one, by linear interpolation of its values.
+    What is drawn is `sigma`.
+
+    Args:
+        scale: rows and columns of pixels that become one.
+        sigma: (lowest, highest) standard deviation in px; None: as published, 0.1 to 0.6 `scale`.
+    """
+
+    def __init__(self, scale: int, sigma: Sequence[float] | None = None) -> None:
+        require_positive("GaussianDownsampling", scale=scale)
+        self.scale = scale
+        self.sigma = ordered_range("GaussianDownsampling", "sigma", sigma or (0.1, 0.6 * scale), 0.01)
+
+    def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> dict[str, np.ndarray]:
+        sigma = rngs.uniform(*self.sigma)
+        side = np.full(len(rngs), _SIDE)
+        taps = kernels.gaussian(side, sigma, sigma, np.zeros(len(rngs)), _SIDE).sum(1)
+        places = np.maximum(np.arange(_SIDE) - (self.scale - 1) / 2, 0)
+        before = places.astype(np.int64)
+        moved = taps[:, before] + (places - before) * (taps[:, np.minimum(before + 1, _SIDE - 1)] - taps[:, before])
+        moved /= moved.sum(1, keepdims=True)
+        return {"kernel": moved[:, :, None] * moved[:, None, :], "sigma": sigma}
+
+    def sizes_after(self, sizes: np.ndarray, parameters: Parameters) -> np.ndarray:
+        return -(-sizes // self.scale)
+
+    def apply(self, images: Images, parameters: Parameters) -> Images:
+        blurred = super().apply(images, parameters)
+        kept = blurred.pixels[..., :: self.scale, :: self.scale].contiguous()
+        return Images(kept, self.sizes_after(images.sizes, parameters), batched=images.batched)
 
 
 def draw_sizes(rngs: Rngs, kernel_size: tuple[int, int]) -> np.ndarray:
