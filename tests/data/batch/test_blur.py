@@ -123,17 +123,17 @@ def test_disks_and_paths_are_drawn_from_their_ranges() -> None:
 @pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_downsampling_is_bsrgans(scale: int, batched: bool, photo: np.ndarray) -> None:
-    step, count = GaussianDownsampling(scale), 3
+    step, wide = GaussianDownsampling(scale), GaussianDownsampling(scale, (6, 6))
     whole = torch.from_numpy(photo[:61, :50].transpose(2, 0, 1).copy()).float() / 255
     images = stack([whole, whole[:, :37, :48], whole[:, 9:40, 8:21]], batched=batched)
-    values = drawn(step, 500)
-    assert is_even(values["sigma"], 0.1, 0.6 * scale)
-    result = step.apply(images, {name: each[:count] for name, each in values.items()})
-    assert (result.sizes == step.sizes_after(images.sizes, {})).all()
-    for image, small, sigma in zip(images.each(), result.each(), values["sigma"], strict=False):
-        pixels, kernel = image.double().numpy().transpose(1, 2, 0), bsrgan.shifted_kernel(sigma, scale)
-        expected = bsrgan.blur(pixels, kernel)[::scale, ::scale].transpose(2, 0, 1)
-        assert small.shape == expected.shape and np.abs(small.numpy() - expected).max() < 1e-6
+    assert is_even(drawn(step, 500)["sigma"], 0.1, 0.6 * scale)
+    for values in (drawn(step, 3), drawn(wide, 3)):
+        result = step.apply(images, values)
+        assert (result.sizes == step.sizes_after(images.sizes, {})).all()
+        for image, small, sigma in zip(images.each(), result.each(), values["sigma"], strict=True):
+            pixels, kernel = image.double().numpy().transpose(1, 2, 0), bsrgan.shifted_kernel(sigma, scale)
+            expected = bsrgan.blur(pixels, kernel)[::scale, ::scale].transpose(2, 0, 1)
+            assert small.shape == expected.shape and np.abs(small.numpy() - expected).max() < 1e-6
 
 
 @pytest.mark.parametrize(

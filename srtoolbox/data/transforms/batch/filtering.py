@@ -20,10 +20,10 @@ def filter_images(images: Images, kernels: np.ndarray) -> Images:
         images: the images; they stay as they are.
         kernels: (N, k, k) float64, k odd, each adding up to 1; or (1, k, k), the same for all.
     """
-    kernels = np.broadcast_to(kernels, (len(images), *kernels.shape[1:]))
     if images.batched:
         return Images(_filter_batch(images, kernels), images.sizes, batched=True)
-    return images.map(lambda image, number: filter_image(image, kernels[number]))
+    each = np.broadcast_to(kernels, (len(images), *kernels.shape[1:]))
+    return images.map(lambda image, number: filter_image(image, each[number]))
 
 
 def filter_image(image: Tensor, kernel: np.ndarray) -> Tensor:
@@ -49,9 +49,10 @@ def _filter_batch(images: Images, kernels: np.ndarray) -> Tensor:
     )
     places = (rows[:, :, None] * width + columns[:, None, :]).view(count, 1, -1).expand(-1, channels, -1)
     padded = images.pixels.reshape(count, channels, -1).gather(2, places).view(count, channels, *shape)
-    weights = upload(kernels.astype(np.float32), images.device)
-    spectrum = torch.fft.rfft2(padded) * torch.fft.rfft2(weights, s=shape).conj()[:, None]
-    return torch.fft.irfft2(spectrum, s=shape)[..., :height, :width]
+    turned = upload(kernels[:, ::-1, ::-1].astype(np.float32), images.device)  # a correlation is a convolution with it
+    spectrum = torch.fft.rfft2(padded) * torch.fft.rfft2(turned, s=shape)[:, None]
+    filtered = torch.fft.irfft2(spectrum, s=shape)
+    return filtered[..., 2 * border : 2 * border + height, 2 * border : 2 * border + width]
 
 
 def _canvas(length: int) -> int:
