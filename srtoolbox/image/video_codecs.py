@@ -119,9 +119,17 @@ def compress_as_video(
 
 
 def _moved(image: np.ndarray, size: tuple[int, int], by: tuple[int, int]) -> np.ndarray:
-    """Return an image in RGB that comes from so many rows and columns further on, its edge repeated."""
+    """Return an image in RGB that comes from so many rows and columns further on, filled up to `size`.
+
+    It goes on mirrored, for repeated edges would be seen as streaks; what fills it up repeats its edge.
+    """
     rows, columns = (
-        np.clip(np.arange(whole) + shift, 0, length - 1)
+        _mirrored(np.minimum(np.arange(whole), length - 1) + shift, length)
         for whole, shift, length in zip(size, by, image.shape[:2], strict=True)
     )
     return expand_gray(image[rows[:, None], columns])
+
+
+def _mirrored(places: np.ndarray, length: int) -> np.ndarray:
+    period = max(2 * (length - 1), 1)
+    return (length - 1) - np.abs(places % period - (length - 1))

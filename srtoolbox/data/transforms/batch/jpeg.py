@@ -99,16 +99,16 @@ def compress(
     channels, height, width = pixels.shape[1:]
     share = SUBSAMPLINGS[subsampling] if channels == 3 else (1, 1)
     below, right = (-length % (8 * each) for length, each in zip((height, width), share, strict=True))
-    pixels = F.pad(pixels, (0, right, 0, below))
+    if below or right:
+        pixels = F.pad(pixels, (0, right, 0, below))
     factors = np.where(quality < 50, 50 / quality, np.maximum(2 - quality / 50, 1e-3))
-    if channels == 1:
-        luma = _quantised(pixels * 255 - 128, _LUMA_STEPS, factors, differentiable)
-        return ((luma + 128) / 255).clamp(0, 1)[..., :height, :width]
-    planes = mix_channels(pixels, TO_YCBCR)
-    luma = _quantised(planes[:, :1] - 128, _LUMA_STEPS, factors, differentiable)
-    chroma = _quantised(F.avg_pool2d(planes[:, 1:], share), _CHROMA_STEPS, factors, differentiable)
-    colour = F.interpolate(mix_channels(chroma, FROM_CBCR), size=luma.shape[-2:])
-    return ((luma + 128) / 255 + colour).clamp(0, 1)[..., :height, :width]
+    result = pixels * 255 if channels == 1 else mix_channels(pixels, TO_YCBCR[:1])
+    result = _quantised(result.sub_(128), _LUMA_STEPS, factors, differentiable).add_(128).div_(255)
+    if channels == 3:
+        chroma = mix_channels(_shrunk(pixels, share), TO_YCBCR[1:])
+        chroma = _quantised(chroma, _CHROMA_STEPS, factors, differentiable)
+        result = F.interpolate(mix_channels(chroma, FROM_CBCR), size=result.shape[-2:]).add_(result)
+    return result.clamp_(0, 1)[..., :height, :width]
 
 
 def known_subsamplings(owner: str, subsampling: str | Sequence[str]) -> list[str]:
@@ -140,6 +140,15 @@ def _quantised(planes: Tensor, steps: np.ndarray, factors: np.ndarray, different
     blocks = torch.matmul(values.mul_(size), dct.T)
     blocks = blocks.view(count, channels, height // 8, width // 8, 8, 8).transpose(3, 4)
     return blocks.reshape(count, channels, height, width)
+
+
+def _shrunk(pixels: Tensor, share: tuple[int, int]) -> Tensor:
+    """Return the means of so many rows and columns, each 1 or 2; several times as fast as pooling on a CPU."""
+    for axis, number in zip((2, 3), share, strict=True):
+        if number == 2:
+            first, second = pixels.unflatten(axis, (-1, 2)).unbind(axis + 1)
+            pixels = (first + second).mul_(0.5)
+    return pixels
 
 
 def mix_channels(planes: Tensor, matrix: np.ndarray) -> Tensor:
