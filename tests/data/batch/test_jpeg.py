@@ -110,6 +110,13 @@ def test_gradients_pass_where_that_is_asked_for(photo: np.ndarray) -> None:
     assert flat.grad.sum().item() == pytest.approx(64 * 3 * 0.4**2, abs=1e-2)
 
 
+def test_autocast_does_not_round_it(photo: np.ndarray) -> None:
+    image, quality = to_tensor(photo[40:72, 100:132]), np.array([60.0])
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = compress(image, quality)
+    assert inside.equal(compress(image, quality))
+
+
 def test_the_best_quality_changes_colour_alone(photo: np.ndarray) -> None:
     image = to_tensor(photo[40:72, 100:132])
     assert (compress(image, np.array([100.0]), "4:4:4") - image).abs().max() < 1e-3

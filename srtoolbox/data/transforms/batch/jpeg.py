@@ -12,6 +12,7 @@ from torch import Tensor
 from srtoolbox.data.loading.draws import Rngs
 from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Parameters, Plan, upload
 from srtoolbox.data.transforms.degrade import ordered_range
+from srtoolbox.devices import exact_products
 from srtoolbox.errors import ConfigError
 from srtoolbox.registry import TRANSFORMS
 
@@ -111,6 +112,13 @@ def compress(
     return result.clamp_(0, 1)[..., :height, :width]
 
 
+def mix_channels(planes: Tensor, matrix: np.ndarray) -> Tensor:
+    """Weigh and add the channels of (N, C, H, W) for each new one."""
+    weights = upload(matrix.astype(np.float32), planes.device)
+    with exact_products(planes.device):
+        return torch.matmul(weights, planes.flatten(2)).unflatten(2, planes.shape[2:])
+
+
 def known_subsamplings(owner: str, subsampling: str | Sequence[str]) -> list[str]:
     """Return one subsampling or several as a list. Raises ConfigError unless all are known."""
     kinds = [subsampling] if isinstance(subsampling, str) else list(subsampling)
@@ -131,13 +139,15 @@ def _quantised(planes: Tensor, steps: np.ndarray, factors: np.ndarray, different
     blocks = planes.view(count, channels, height // 8, 8, width // 8, 8).transpose(3, 4).reshape(count, -1, 64)
     dct = upload(_DCT, planes.device)
     size = upload((factors[:, None, None] * steps.reshape(1, 1, 64)).astype(np.float32), planes.device)
-    values = torch.matmul(blocks, dct).div_(size)
+    with exact_products(planes.device):
+        values = torch.matmul(blocks, dct).div_(size)
     if differentiable:
         whole = values.detach().round()
         values = whole + (values - whole) ** 3
     else:
         values.round_()
-    blocks = torch.matmul(values.mul_(size), dct.T)
+    with exact_products(planes.device):
+        blocks = torch.matmul(values.mul_(size), dct.T)
     blocks = blocks.view(count, channels, height // 8, width // 8, 8, 8).transpose(3, 4)
     return blocks.reshape(count, channels, height, width)
 
@@ -149,12 +159,6 @@ def _shrunk(pixels: Tensor, share: tuple[int, int]) -> Tensor:
             first, second = pixels.unflatten(axis, (-1, 2)).unbind(axis + 1)
             pixels = (first + second).mul_(0.5)
     return pixels
-
-
-def mix_channels(planes: Tensor, matrix: np.ndarray) -> Tensor:
-    """Weigh and add the channels of (N, C, H, W) for each new one."""
-    weights = upload(matrix.astype(np.float32), planes.device)
-    return torch.matmul(weights, planes.flatten(2)).unflatten(2, planes.shape[2:])
 
 
 def _black_beyond(images: Images) -> Tensor:
