@@ -10,10 +10,8 @@ import numpy as np
 from scipy.stats import chi2_contingency, ks_2samp
 
 Record = Mapping[str, Any]
-CONDITIONS = {"level": "kind", "gray": "kind", "factor": "direction", "beta": "kind"}
+CONDITIONS = {"level": "kind", "gray": "kind", "factor": "direction", "beta": "kind", "omega": "size"}
 """Parameters whose distribution depends on another one of the same step."""
-SMALL = 13
-"""Below this size a kernel's omega has a range of its own."""
 
 
 def columns(records: Sequence[Record]) -> dict[str, np.ndarray]:
@@ -24,8 +22,6 @@ def columns(records: Sequence[Record]) -> dict[str, np.ndarray]:
             step, _, parameter = name.rpartition("_")
             if (condition := CONDITIONS.get(parameter)) is not None:
                 name = f"{name} of {record[f'{step}_{condition}']}"
-            elif parameter == "omega":
-                name += " of small kernels" if record[f"{step}_size"] < SMALL else " of large kernels"
             found[name].append(value)
     return {name: np.array(values) for name, values in found.items()}
 

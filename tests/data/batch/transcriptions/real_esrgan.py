@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from scipy.fft import dctn, idctn
 from scipy.ndimage import correlate1d
+from scipy.signal import fftconvolve
 from scipy.special import j1
 from torch import Tensor
 
@@ -166,8 +167,8 @@ def blur(image: Tensor, kernel: np.ndarray | None) -> Tensor:
     """Return the correlation with a kernel; the border is reflected, without its last pixel."""
     if kernel is None:
         return image
-    padded = F.pad(image[:, None], [len(kernel) // 2] * 4, mode="reflect")
-    return F.conv2d(padded, torch.from_numpy(kernel)[None, None])[:, 0]
+    padded = F.pad(image, [len(kernel) // 2] * 4, mode="reflect").numpy()
+    return torch.from_numpy(fftconvolve(padded, kernel[None, ::-1, ::-1], mode="valid", axes=(1, 2)))
 
 
 def sharpen(image: Tensor, weight: float = 0.5, radius: int = 50, threshold: float = 10) -> Tensor:
