@@ -209,7 +209,7 @@ def test_every_key_has_a_line_in_the_report(made, tmp_path: Path) -> None:
     assert missing == []
     lines = BASICSR.splitlines()
     for entry in imported.record.entries:
-        assert entry.line and lines[entry.line - 1].strip().startswith(entry.key.rpartition(".")[2] + ":"), entry
+        assert entry.place and lines[int(entry.place) - 1].strip().startswith(entry.key.rpartition(".")[2] + ":"), entry
     report = (tmp_path / "ours.import.txt").read_text(encoding="utf-8")
     line = next(number for number, line in enumerate(lines, 1) if "gt_size" in line)
     assert report == imported.report and f"{line:>5}  datasets.train.gt_size" in report

@@ -10,6 +10,7 @@ from pathlib import Path
 from srtoolbox.apps.import_config.draft import Draft
 from srtoolbox.apps.import_config.family.project import Project
 from srtoolbox.apps.import_config.family.read import read
+from srtoolbox.apps.import_config.mm.read import read as read_mm
 from srtoolbox.apps.import_config.options import Options
 from srtoolbox.apps.import_config.projects.basicsr import BASICSR
 from srtoolbox.apps.import_config.record import Fate, Record
@@ -21,9 +22,14 @@ from srtoolbox.io.files import write_text
 
 __all__ = ["Imported", "import_config"]
 
-PROJECTS: dict[str, tuple[str, Project]] = {
-    "basicsr": ("BasicSR", BASICSR),
-    "realesrgan": ("Real-ESRGAN", BASICSR),
+FAMILY: dict[str, Project] = {"basicsr": BASICSR, "realesrgan": BASICSR}
+NAMES = {
+    "basicsr": "BasicSR",
+    "realesrgan": "Real-ESRGAN",
+    "redux": "traiNNer-redux",
+    "neosr": "neosr",
+    "mmediting": "MMEditing",
+    "mmagic": "MMagic",
 }
 REPORT = ".import.txt"
 
@@ -73,11 +79,11 @@ def import_config(
         OptionError: `out` is no .py, or is there already.
     """
     target = None if out is None else _free(Path(out), overwrite)
-    values = open_source(path)
+    values, used = open_source(path)
     origin = recognise(values, path)
-    record = Record()
-    name, project = PROJECTS[origin.project]
-    draft = read(project, Options(values, record))
+    record = Record(os.fspath(path))
+    name, options = NAMES[origin.project], Options(values, record)
+    draft = read(FAMILY[origin.project], options) if origin.project in FAMILY else read_mm(options, used)
     _comment(draft, record)
     text = draft.text(_title(path, f"{name} {origin.version}", values.get("name")))
     faults = _faults(text, target)
@@ -127,5 +133,5 @@ def _faults(text: str, target: Path | None) -> tuple[str, ...]:
             config = Config.fromfile(place)
             check(config, mode_of(config))
         except ConfigError as error:
-            return tuple(map(str, error.faults))
+            return tuple(str(fault).replace(str(place), place.name) for fault in error.faults)
     return ()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import keyword
-import textwrap
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+from srtoolbox.apps.import_config.record import WIDTH, wrapped
 from srtoolbox.config.values import Value
 
-COLUMNS = 100
 INDENT = "    "
 
 
@@ -72,7 +71,7 @@ class Draft:
             return plain_text(value)
         has_comment = any(key.startswith(path + ".") for key in self.comments)
         line = plain_text(value)
-        if not has_comment and len(indent) + before + len(line) + 1 <= COLUMNS:
+        if not has_comment and len(indent) + before + len(line) + 1 <= WIDTH:
             return line
         inner = indent + INDENT
         lines: list[str] = []
@@ -133,4 +132,4 @@ def _is_name(key: object) -> bool:
 def _comment(sentences: str, indent: str) -> Iterator[str]:
     """Yield the lines of a comment, wrapped."""
     for sentence in sentences.splitlines():
-        yield textwrap.fill(sentence, COLUMNS, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+        yield wrapped(sentence, f"{indent}# ")

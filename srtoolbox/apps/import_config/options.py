@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -48,10 +49,13 @@ class Options:
         origin = self._values.origin_of(name)
         return str(origin) if origin else self.key(name)
 
-    def line(self, name: str) -> int | None:
-        """Return the key's line in the file, None where the file does not have it."""
+    def line(self, name: str) -> str:
+        """Return the key's line in the file, 'base.py:12' in another one, '' where no file has it."""
         origin = self._values.origin_of(name) if name in self._values else None
-        return origin.line if origin else None
+        if origin is None or origin.line is None:
+            return ""
+        is_own = os.path.realpath(origin.file) == os.path.realpath(self.record.file)
+        return f"{origin.line}" if is_own else f"{os.path.basename(origin.file)}:{origin.line}"
 
     def fault(self, name: str, message: str) -> ConfigError:
         """Return an error about a key, for `raise`."""
@@ -109,6 +113,30 @@ class Options:
         self._sections[name] = Options(value, self.record, self.key(name))
         return self._sections[name]
 
+    def listed(self, name: str) -> list[Options]:
+        """Return the mappings in the list, or lists, under a key; one that stands alone is a list of one.
+
+        Raises:
+            ConfigError: the key holds something else.
+        """
+        return self._listed(name, name, self.take(name))
+
+    def _listed(self, name: str, place: str, value: object) -> list[Options]:
+        if isinstance(value, ConfigDict):
+            return [self._sections.setdefault(place, Options(value, self.record, self.key(place)))]
+        if value is not None and not isinstance(value, list | tuple):
+            raise self.fault(name, f"a list of mappings is wanted, got {value!r}")
+        parts = [self._listed(name, f"{place}[{number}]", item) for number, item in enumerate(value or ())]
+        return [options for part in parts for options in part]
+
+    def _is_section(self, name: str) -> bool:
+        """True for a key whose own keys are told one by one."""
+        return any(place == name or place.startswith(f"{name}[") for place in self._sections)
+
+    def ignore(self) -> None:
+        """Take all keys as read: the caller has said what became of the mapping."""
+        self._open.clear()
+
     def note(self, fate: Fate, name: str, target: str = "", text: str = "") -> None:
         """Note what became of a key, and that it has been read."""
         self._asked.add(name)
@@ -122,9 +150,9 @@ class Options:
         self.note(Fate.MAPPED, name, target, text if isinstance(text, str) else f"{text}")
 
     def same(self, name: str, text: str) -> None:
-        """Note that a key says what holds here anyway; nothing where it is absent, or noted already."""
+        """Note that a key says what holds here anyway; nothing where it is absent, or told already."""
         self.take(name)
-        if name in self and name not in self._noted:
+        if name in self and name not in self._noted and not self._is_section(name):
             self.note(Fate.SAME, name, "", text)
 
     def different(self, name: str, target: str, text: str) -> None:

@@ -13,6 +13,13 @@ WIDTH = 100
 _LINE, _KEY = 5, 40
 
 
+def wrapped(text: str, mark: str) -> str:
+    """Return a text in lines that begin with `mark`; paths and addresses stay whole."""
+    return textwrap.fill(
+        text, WIDTH, initial_indent=mark, subsequent_indent=mark, break_long_words=False, break_on_hyphens=False
+    )
+
+
 class Fate(Enum):
     """What became of a key; the value heads its part of the report."""
 
@@ -28,44 +35,55 @@ class Entry(NamedTuple):
     Args:
         fate: what became of the key.
         key: the key in the other project's file, 'train.optim_g.lr'.
-        line: its line there, None where the file does not have it.
+        place: its line there, or 'base.py:12' in a file it is based on; '' where no file has it.
         target: the key of the config that it became, '' where there is none.
         text: the value here, or a sentence: what is different, or what the loss of it means.
     """
 
     fate: Fate
     key: str
-    line: int | None
+    place: str
     target: str
     text: str
 
     def __str__(self) -> str:
-        line = "" if self.line is None else str(self.line)
-        head = f"{line:>{_LINE}}  {self.key:<{_KEY}}"
+        base, _, line = self.place.rpartition(":")
+        key = f"{self.key} [{base}]" if base else self.key
+        head = f"{line:>{_LINE}}  {key:<{_KEY}}"
         arrow = f" -> {self.target}" if self.target else ""
         equals = " = " if self.fate is Fate.MAPPED and self.target else ": "
         text = self.text if not arrow and not self.text else arrow + (equals if arrow else "  ") + self.text
         whole = f"{head}{text}".rstrip(" :=")
         if len(whole) <= WIDTH or self.fate is Fate.MAPPED:
             return whole
-        below = textwrap.fill(self.text, WIDTH, initial_indent=" " * 9, subsequent_indent=" " * 9)
+        below = wrapped(self.text, " " * 9)
         return f"{head}{arrow}".rstrip() + "\n" + below
 
 
-class Record:
-    """The entries of one import, in the order in which they were made."""
+def _order(place: str) -> tuple[str, int]:
+    base, _, line = place.rpartition(":")
+    return base, int(line or 0)
 
-    def __init__(self) -> None:
+
+class Record:
+    """The entries of one import, in the order in which they were made.
+
+    Args:
+        file: the file that is imported; lines of others are told with their names.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = file
         self.entries: list[Entry] = []
 
-    def add(self, fate: Fate, key: str, line: int | None, target: str = "", text: str = "") -> None:
+    def add(self, fate: Fate, key: str, place: str, target: str = "", text: str = "") -> None:
         """Note what became of a key."""
-        self.entries.append(Entry(fate, key, line, target, text))
+        self.entries.append(Entry(fate, key, place, target, text))
 
     def of(self, fate: Fate) -> list[Entry]:
-        """Return the entries of one fate, by their lines in the file."""
+        """Return the entries of one fate, by their lines in the file, those of its bases behind."""
         entries = [entry for entry in self.entries if entry.fate is fate]
-        return sorted(entries, key=lambda entry: entry.line or 0)
+        return sorted(entries, key=lambda entry: _order(entry.place))
 
     def counts(self) -> str:
         """Return '40 mapped, 3 no key needed, 2 different here, 1 no counterpart'."""

@@ -28,8 +28,10 @@ class Origin(NamedTuple):
     why: str
 
 
-def open_source(path: str | os.PathLike[str]) -> ConfigDict:
-    """Return what an option file holds, evaluated as data, its `_base_` files merged in.
+def open_source(path: str | os.PathLike[str]) -> tuple[ConfigDict, frozenset[str]]:
+    """Return what an option file holds, its `_base_` files merged in, and the names that it reads itself.
+
+    It is evaluated as data.
 
     Raises:
         ConfigError: it is none of YAML, TOML or a Python config, cannot be read, or is refused.
@@ -42,7 +44,7 @@ def open_source(path: str | os.PathLike[str]) -> ConfigDict:
     config = Config.fromfile(path)
     for key in config:
         values.put(key, config[key], config.origin(key))
-    return values
+    return values, config.used
 
 
 def recognise(values: Mapping[str, Any], path: str | os.PathLike[str]) -> Origin:
@@ -51,6 +53,11 @@ def recognise(values: Mapping[str, Any], path: str | os.PathLike[str]) -> Origin
     Raises:
         ConfigError: they are none that is known.
     """
+    model = values.get("model")
+    if isinstance(model, Mapping) and isinstance(model.get("generator"), Mapping):
+        return _mm(values)
+    if isinstance(model, Mapping) and "type" in model:
+        raise ConfigError(f"{path}: the model {model['type']!r} has no generator: it is for another task")
     if "network_g" in values or ("datasets" in values and "model" not in values):
         return _family(values, Path(path).suffix.lower())
     if "network_G" in values or "which_model_G" in values:
@@ -74,3 +81,9 @@ def _family(values: Mapping[str, Any], suffix: str) -> Origin:
         "1.x",
         f"network_g and datasets are there, model_type is {model}" if model else "network_g and datasets are there",
     )
+
+
+def _mm(values: Mapping[str, Any]) -> Origin:
+    if any(name in values for name in ("total_iters", "lr_config", "optimizers", "data")):
+        return Origin("mmediting", "0.x", "total_iters, lr_config or optimizers are there")
+    return Origin("mmagic", "1.x (MMEditing 1.x)", "optim_wrapper, dataloaders and evaluators are there")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from srtoolbox.apps.import_config.draft import Expression
 from srtoolbox.apps.import_config.family.project import Import
+from srtoolbox.apps.import_config.names import set_name
 from srtoolbox.apps.import_config.options import Options
 from srtoolbox.config.values import Value
 from srtoolbox.text import did_you_mean
@@ -184,13 +184,6 @@ def _read_normalisation(options: Options) -> None:
         if value is not None and any(number != neutral for number in (value if isinstance(value, list) else [value])):
             options.lost(name, "images are RGB in [0, 1]; a network that wants others stands in an Adapter")
         options.same(name, "images are in [0, 1], as they are")
-
-
-def set_name(text: str, taken: set[str]) -> str:
-    """Return a name for a set that can be typed in `a.b=value`: 'Set14' is 'set14'."""
-    name = re.sub(r"\W+", "_", text.lower()).strip("_") or "set"
-    name = f"set_{name}" if name[0].isdigit() else name
-    return name if name not in taken else next(f"{name}_{n}" for n in range(2, 1000) if f"{name}_{n}" not in taken)
 
 
 def evaluation_sets(job: Import, prefix: str, part: str) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from srtoolbox.apps.import_config.counterpart import translate
-from srtoolbox.apps.import_config.family.data import evaluation_sets, set_name
+from srtoolbox.apps.import_config.family.data import evaluation_sets
 from srtoolbox.apps.import_config.family.project import Import
+from srtoolbox.apps.import_config.names import set_name
 from srtoolbox.apps.import_config.options import Options
 from srtoolbox.text import did_you_mean
 

@@ -7,12 +7,10 @@ from typing import Any
 from srtoolbox.apps.import_config.counterpart import Counterpart, translate
 from srtoolbox.apps.import_config.draft import Expression
 from srtoolbox.apps.import_config.family.project import Import, Table
+from srtoolbox.apps.import_config.gan import read_gan_loss, vgg_discriminator
 from srtoolbox.apps.import_config.options import Options
 from srtoolbox.errors import ConfigError
 from srtoolbox.text import did_you_mean
-
-RELATIVISTIC = "the paper's sum, of which theirs is half: half the weight; the discriminator's loss is twice theirs"
-LSGAN = "the paper's 1/2 is in it, so the weight is twice theirs"
 
 
 def counterpart_of(job: Import, options: Options, table: Table, what: str) -> Counterpart:
@@ -89,7 +87,7 @@ def read_model(job: Import, train: Options) -> bool:
     assert gan_loss is not None
     _read_discriminator(job)
     draft.set("model.losses", draft.values["model"].pop("losses"))  # behind both networks
-    _read_gan_loss(job, gan_loss, is_relativistic=kind == "relativistic")
+    read_gan_loss(gan_loss, draft, is_relativistic=kind == "relativistic")
     for name, old, target in (
         ("net_d_iters", "net_d_steps", "disc_steps"),
         ("net_d_init_iters", "net_d_init_steps", "disc_init_iters"),
@@ -201,70 +199,7 @@ def _read_discriminator(job: Import) -> None:
     options = job.options.section("network_d")
     counterpart = counterpart_of(job, options, job.project.discriminators, "discriminator")
     result = translate(options, counterpart, "network", "model.discriminator", f"{job.project.name}'s")
-    width = result.pop("width", None)
-    if width is not None:  # of VGGStyleDiscriminator
-        stages = 5 if result["input_size"] == 128 else 6
-        widths = [min(2**stage, 8) * width for stage in range(stages)]
-        result["channels"] = [width for width in widths for _ in range(2)]
-        result["strides"] = Expression(f"[1, 2] * {stages}")
-        job.draft.set("model.discriminator", {**result, "kernels": [3, 4], "fc": [100]})
-        return
-    job.draft.set("model.discriminator", result)
-
-
-def _read_gan_loss(job: Import, options: Options, *, is_relativistic: bool) -> None:
-    options.take("type")
-    kind = str(options.take("gan_type", "vanilla")).lower()
-    weight = options.number("loss_weight", float, 1.0)
-    target = "model.gan_loss"
-    loss: dict[str, Any]
-    if is_relativistic and kind == "vanilla":
-        loss, weight = {"type": "RelativisticGANLoss"}, weight / 2
-        options.different("loss_weight", f"{target}.weight", f"{weight:g}: {RELATIVISTIC}")
-        options.mapped("gan_type", f"{target}.type", "'RelativisticGANLoss'")
-    elif kind in _GAN_KINDS:
-        loss = {"type": "GANLoss"}
-        if _GAN_KINDS[kind] != "vanilla":
-            loss["kind"] = _GAN_KINDS[kind]
-        if kind == "lsgan":
-            weight *= 2
-            options.different("loss_weight", f"{target}.weight", f"{weight:g}: {LSGAN}")
-        options.mapped("gan_type", f"{target}.kind", repr(_GAN_KINDS[kind]))
-    else:
-        loss = {"type": "GANLoss"}
-        options.lost("gan_type", f"{kind!r} has no counterpart; 'vanilla' stands in its place", target)
-    if is_relativistic and kind != "vanilla":
-        options.lost(
-            "gan_type", f"relativistic with {kind!r} has no counterpart; the plain one stands in its place", target
-        )
-    options.mapped("type", f"{target}.type", repr(loss["type"]))
-    if "loss_weight" in options and kind != "lsgan" and not is_relativistic:
-        options.mapped("loss_weight", f"{target}.weight", f"{weight:g}")
-    _read_labels(options, loss, target)
-    job.draft.set(target, {**loss, "weight": weight})
-    options.close(f"{job.project.name}'s GAN loss")
-
-
-_GAN_KINDS = {
-    "vanilla": "vanilla",
-    "bce": "vanilla",
-    "lsgan": "lsgan",
-    "mse": "lsgan",
-    "hinge": "hinge",
-    "wgan_softplus": "wgan_softplus",
-}
-
-
-def _read_labels(options: Options, loss: dict[str, Any], target: str) -> None:
-    real = options.number("real_label_val", float, 1.0)
-    if real != 1.0:
-        loss["label_smoothing"] = round(1 - real, 6)
-        options.different("real_label_val", f"{target}.label_smoothing", "of the discriminator's labels alone")
-    options.same("real_label_val", "real images are 1")
-    fake = options.number("fake_label_val", float, 0.0)
-    if fake != 0.0:
-        options.lost("fake_label_val", "the label of generated images is 0", target)
-    options.same("fake_label_val", "generated images are 0")
+    job.draft.set("model.discriminator", vgg_discriminator(result))
 
 
 def check_colours(job: Import) -> None:

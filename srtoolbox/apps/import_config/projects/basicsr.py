@@ -28,7 +28,7 @@ def transformer(type_: str, names: dict[str, Value], **defaults: Value) -> Count
             "num_heads": "num_heads",
             "qkv_bias": "qkv_bias",
             "img_range": ("img_range", float),
-            "upsampler": "upsampler",
+            "upsampler": ("upsampler", lambda name: name or "pixelshuffle"),  # none at scale 1, as here
             "resi_connection": "resi_connection",
             **names,
         },
