@@ -34,6 +34,8 @@ _SIDE = 25  # of BSRGAN's kernel for downsampling
 class KernelBlur(BatchDegradation):
     """Correlates each image with a kernel of its own, mirrored at its edge, and clips the result.
 
+    In the published code of Real-ESRGAN what overshoots is clipped by the noise that comes later.
+
     `draw` leaves beside `kernel` (n, k, k) what each was made from, NaN where it has no such thing.
     """
 

@@ -3,8 +3,8 @@
 All are float64 (n, side, side), `side` odd, add up to 1, and are centred on their middle pixel. x
 runs to the right along the columns, y down along the rows. Kernels of a `size`, which is odd, fill
 the `size` x `size` px in the middle, with zeros around. The kinds are those of Real-ESRGAN (Wang et
-al. 2021, arXiv:2107.10833), which takes the anisotropic Gaussians from BSRGAN (Zhang et al. 2021,
-arXiv:2103.14006); disk and motion are the classical models of a camera out of focus or in motion.
+al. 2021, arXiv:2107.10833); BSRGAN (Zhang et al. 2021, arXiv:2103.14006) has Gaussians alone. Disk
+and motion are the classical models of a camera out of focus or in motion.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import j1
 
-_STEPS = 128  # places of a camera's path
+_STEPS = 8  # places of a camera's path, for each pixel of a kernel's side
 
 
 def gaussian(size: np.ndarray, sigma_x: np.ndarray, sigma_y: np.ndarray, rotation: np.ndarray, side: int) -> np.ndarray:
@@ -91,7 +91,7 @@ def motion(length: np.ndarray, angle: np.ndarray, bend: np.ndarray, side: int) -
     """Return paths of a camera: arcs of a circle, each place drawn over the four pixels around it.
 
     The place p(t), t from -1/2 to 1/2, moves at an even speed in the direction angle + bend t; a
-    pixel at (x, y) gets the mean over t of max(0, 1 - |x - p_x|) max(0, 1 - |y - p_y|), by 128
+    pixel at (x, y) gets the mean over t of max(0, 1 - |x - p_x|) max(0, 1 - |y - p_y|), by 8 `side`
     values of t. The mean place is the middle, so that the image stays where it is.
 
     Args:
@@ -100,7 +100,8 @@ def motion(length: np.ndarray, angle: np.ndarray, bend: np.ndarray, side: int) -
         bend: how far the direction turns on the way, in radians, (n,); 0 is a line.
         side: rows and columns of the result.
     """
-    time = (np.arange(_STEPS) + 0.5) / _STEPS - 0.5
+    steps = _STEPS * side
+    time = (np.arange(steps) + 0.5) / steps - 0.5
     turned = bend[:, None] * time / 2
     chord = length[:, None] * time * np.sinc(turned / np.pi)
     places = [chord * np.cos(angle[:, None] + turned), chord * np.sin(angle[:, None] + turned)]

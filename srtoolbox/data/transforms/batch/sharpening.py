@@ -22,7 +22,7 @@ from srtoolbox.registry import TRANSFORMS
 class USMSharpening(BatchDegradation):
     """Sharpens edges and leaves flat areas as they are, as Real-ESRGAN does with GT.
 
-    Wang et al. 2021 (arXiv:2107.10833), section 3.5: of an image I and its Gaussian blur B,
+    Wang et al. 2021 (arXiv:2107.10833) and their code: of an image I and its Gaussian blur B,
     I + weight (I - B), clipped, takes the place of I as far as a mask says: 1 where |I - B| is
     above the threshold, else 0, blurred by the same Gaussian. Nothing is drawn.
 
