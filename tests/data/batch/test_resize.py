@@ -34,7 +34,7 @@ def in_both_forms(images: Images, modes: Any, sizes: np.ndarray, steps: np.ndarr
     return [resample(Images(padded, images.sizes, batched=batched), modes, sizes, steps) for batched in (False, True)]
 
 
-@pytest.mark.parametrize("mode", ["area", "bilinear", "bicubic"])
+@pytest.mark.parametrize("mode", ["nearest", "area", "bilinear", "bicubic"])
 @pytest.mark.parametrize("factor", FACTORS)
 def test_a_factor_gives_what_torch_gives(mode: str, factor: float) -> None:
     images = noise_images()
@@ -50,7 +50,7 @@ def test_a_factor_gives_what_torch_gives(mode: str, factor: float) -> None:
                 assert (after - expected.clamp(0, 1)).abs().max() < 2e-5
 
 
-@pytest.mark.parametrize("mode", ["area", "bilinear", "bicubic"])
+@pytest.mark.parametrize("mode", ["nearest", "area", "bilinear", "bicubic"])
 def test_a_size_gives_what_torch_gives(mode: str) -> None:
     images = noise_images()
     for sizes in (images.sizes // 2 + 1, images.sizes * 3, np.full((5, 2), (25, 50)), np.ones((5, 2), int)):
@@ -71,7 +71,7 @@ def test_matlab_is_its_antialiased_bicubic() -> None:
 
 def test_a_batch_may_have_all_modes_at_once() -> None:
     images = noise_images()
-    modes, sizes = np.array([*MODES, "area"]), np.array([(40, 80), (90, 20), (5, 5), (7, 3), (33, 64)])
+    modes, sizes = np.array(MODES), np.array([(40, 80), (90, 20), (5, 5), (7, 3), (33, 64)])
     looped, batched = in_both_forms(images, modes, sizes, images.sizes / sizes)
     for one, other in zip(looped.each(), batched.each(), strict=True):
         assert (one - other).abs().max() < 2e-6
@@ -105,6 +105,11 @@ def test_a_factor_may_be_one_of_the_size_of_lq() -> None:
     assert (parameters_of(Resize(to="lq"))["sizes"] == [100, 83]).all()
 
 
+def test_a_divisor_may_be_drawn_evenly() -> None:
+    divisor = 1 / parameters_of(Resize(down=(0.125, 1), probabilities=(0, 1, 0), evenly="divisor"))["scale"]
+    assert np.abs(np.quantile(divisor, [0, 0.25, 0.5, 0.75, 1]) - [1, 2.75, 4.5, 6.25, 8]).max() < 0.25
+
+
 def test_scale_and_mode_are_alike_over_a_batch_where_they_are_shared() -> None:
     drawn = parameters_of(Resize(), 12, np.arange(12) // 4 * 4)
     for name in ("scale", "mode"):
@@ -134,9 +139,10 @@ def test_down_and_up_ends_at_the_size_before_and_loses_detail() -> None:
         (dict(down=(0, 1)), "between 0.001 and 1"),
         (dict(probabilities=(0.5, 0.4, 0.3)), "add up to 1"),
         (dict(probabilities=(0.5, 0.5)), "up, down and keep"),
-        (dict(modes=["nearest"]), "modes are some of area, bilinear, bicubic, matlab"),
+        (dict(modes=["linear"]), "modes are some of nearest, area, bilinear, bicubic, matlab"),
         (dict(modes=[]), "modes are some of"),
-        (dict(to="gt"), "to is 'lq' or None"),
+        (dict(to="gt"), "to='gt' is not possible"),
+        (dict(evenly="area"), "evenly='area' is not possible"),
     ],
 )
 def test_impossible_values_are_refused(cfg: dict[str, Any], message: str) -> None:

@@ -17,14 +17,14 @@ from torch import Tensor
 from srtoolbox.data.loading.draws import Rng, Rngs
 from srtoolbox.data.transforms.base import Sample, probability
 from srtoolbox.data.transforms.batch.base import Images, Parameters, Plan, upload
-from srtoolbox.data.transforms.batch.pixelwise import PixelwiseDegradation, inside, per_image
+from srtoolbox.data.transforms.batch.pixelwise import PixelwiseDegradation, inside, mix, per_image
 from srtoolbox.data.transforms.batch.poisson import LEVELS, PEAKS, poisson_counts
 from srtoolbox.data.transforms.batch.random import bits_of_32, normals
 from srtoolbox.data.transforms.degrade import level_of, ordered_range
 from srtoolbox.errors import ConfigError
 from srtoolbox.registry import TRANSFORMS
 
-_LUMA = (0.2989, 0.587, 0.114)  # the published code's
+_LUMA = np.array([[0.2989, 0.587, 0.114]])  # the published code's
 
 
 class NormalNoise(PixelwiseDegradation):
@@ -146,8 +146,7 @@ def _levels(images: Images, gray: np.ndarray) -> Tensor:
     """
     pixels = images.pixels
     if gray.any() and pixels.shape[1] == 3:
-        red, green, blue = pixels.split(1, 1)
-        luma = red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2]
+        luma = mix(pixels, _LUMA)
         pixels = luma if gray.all() else torch.where(per_image(gray, images.device), luma, pixels)
     levels = (pixels * (LEVELS - 1)).round_().clamp_(0, LEVELS - 1)
     if not images.are_alike:

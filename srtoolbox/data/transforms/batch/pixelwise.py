@@ -30,7 +30,8 @@ class PixelwiseDegradation(BatchDegradation):
 
         def changed(image: Tensor, number: int) -> Tensor:
             own = {name: values[number : number + 1] for name, values in parameters.items()}
-            return self.change(Images(image[None], batched=False), own)[0].clamp_(0, 1)
+            # in one piece, as it is alone: of powers and sines the bits follow from how memory is walked
+            return self.change(Images(image[None].contiguous(), batched=False), own)[0].clamp_(0, 1)
 
         return images.map(changed)
 
@@ -48,3 +49,14 @@ def per_image(values: np.ndarray, device: torch.device) -> Tensor:
     """Return one number an image as (N, 1, 1, 1), float32, or bool where it is."""
     kept = values if values.dtype == np.bool_ else values.astype(np.float32)
     return upload(kept, device).view(-1, 1, 1, 1)
+
+
+def mix(pixels: Tensor, matrix: np.ndarray) -> Tensor:
+    """Weigh and add the channels of (N, C, H, W) for each new one, by `matrix` (D, C)."""
+    weights = matrix.tolist()
+    mixed = pixels.new_empty(len(pixels), len(weights), *pixels.shape[2:])
+    for target, row in zip(mixed.unbind(1), weights, strict=True):
+        torch.mul(pixels[:, 0], row[0], out=target)
+        for channel, weight in enumerate(row[1:], 1):
+            target.add_(pixels[:, channel], alpha=weight)
+    return mixed

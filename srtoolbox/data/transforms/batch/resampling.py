@@ -1,6 +1,6 @@
 """Resampling images of a batch, each by a mode, to a size and with a step of its own.
 
-Area, bilinear and bicubic are those of `torch.nn.functional.interpolate` without antialiasing;
+Nearest, area, bilinear and bicubic are those of `torch.nn.functional.interpolate` without antialiasing;
 matlab is the antialiased bicubic of `srtoolbox.resize`. Each axis is a matrix of few weights a row.
 On the CPU image after image; on a GPU all at once, as products of matrices.
 """
@@ -127,6 +127,12 @@ def _without_doubles(columns: np.ndarray, weights: np.ndarray, inputs: np.ndarra
 # ---- the modes: inputs, outputs and steps of n axes (n,) -> taps; outputs beyond those of an axis mean nothing
 
 
+def _nearest(inputs: np.ndarray, outputs: np.ndarray, steps: np.ndarray) -> Taps:
+    """The input whose left edge is the last before that of the output: by products in float32, as torch has them."""
+    first = np.floor(np.arange(outputs.max(), dtype=np.float32) * steps[:, None].astype(np.float32))
+    return _neighbours(first, 1), np.ones((*first.shape, 1))
+
+
 def _area(inputs: np.ndarray, outputs: np.ndarray, steps: np.ndarray) -> Taps:
     """Means of all inputs that an output touches: whole ones, as torch's adaptive pooling has them."""
     inputs, outputs = inputs[:, None], outputs[:, None]
@@ -177,6 +183,7 @@ def _far(distance: np.ndarray) -> np.ndarray:
 
 
 _TAPS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], Taps]] = {
+    "nearest": _nearest,
     "area": _area,
     "bilinear": _bilinear,
     "bicubic": _bicubic,

@@ -17,6 +17,7 @@ from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Param
 from srtoolbox.data.transforms.batch.resampling import MODES, resample
 from srtoolbox.data.transforms.degrade import ordered_range
 from srtoolbox.errors import ConfigError
+from srtoolbox.interfaces import require_choice
 from srtoolbox.registry import TRANSFORMS
 
 _PUBLISHED = ("area", "bilinear", "bicubic")
@@ -33,9 +34,10 @@ class Resize(BatchDegradation):
         down: likewise where it is shrunk.
         probabilities: of enlarging, shrinking and leaving it as it is; None: (0.2, 0.7, 0.1), and
             with `to='lq'` (0, 0, 1).
-        modes: those to choose from, each equally likely: 'area', 'bilinear', 'bicubic' without
-            antialiasing, 'matlab' for MATLAB's antialiased bicubic.
+        modes: those to choose from, each equally likely: 'nearest', 'area', 'bilinear', 'bicubic' as
+            PyTorch has them without antialiasing, 'matlab' for MATLAB's antialiased bicubic.
         to: 'lq': the factor is one of the size that LQ has in the end; None: of the image's own.
+        evenly: 'divisor': not the factor is drawn evenly but 1 / factor, as BSRGAN does.
     """
 
     def __init__(
@@ -45,22 +47,24 @@ class Resize(BatchDegradation):
         probabilities: Sequence[float] | None = None,
         modes: Sequence[str] = _PUBLISHED,
         to: Literal["lq"] | None = None,
+        evenly: Literal["factor", "divisor"] = "factor",
     ) -> None:
         self.up, self.down = ordered_range("Resize", "up", up, 1), ordered_range("Resize", "down", down, 0.001, 1)
-        if to not in (None, "lq"):
-            raise ConfigError(f"Resize: to is 'lq' or None, got {to!r}", key="to")
+        require_choice("Resize", "to", to, ("lq", None))
+        require_choice("Resize", "evenly", evenly, ("factor", "divisor"))
         if probabilities is None:
             probabilities = (0.2, 0.7, 0.1) if to is None else (0, 0, 1)
         if len(probabilities) != 3 or min(probabilities) < 0 or abs(sum(probabilities) - 1) > 1e-6:
             fault = f"probabilities are those of up, down and keep, which add up to 1, got {probabilities!r}"
             raise ConfigError(f"Resize: {fault}", key="probabilities")
         self.edges, self.to = list(itertools.accumulate(probabilities)), to
-        self.modes = known_modes("Resize", modes)
+        self.evenly, self.modes = evenly, known_modes("Resize", modes)
 
     def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
         shared = rngs.shared
         low, high = np.array([self.up, self.down, (1, 1)])[shared.choice(self.edges)].T
-        scale, mode = shared.uniform(low, high), random_modes(shared, self.modes)
+        scale = shared.uniform(low, high) if self.evenly == "factor" else 1 / shared.uniform(1 / high, 1 / low)
+        mode = random_modes(shared, self.modes)
         height, width = scaled(sizes if self.to is None else plan.lq_sizes, scale).T
         return {"mode": mode, "scale": scale, "height": height, "width": width}
 
