@@ -335,8 +335,21 @@ class Metric(Protocol):
     higher_is_better: bool | None
     protocol: str
 
-    def __call__(self, pred: Tensor, target: Tensor, /) -> Tensor:
-        """Return (N,), one number per image, of two batches (N, C, H, W)."""
+    def __call__(self, pred: Tensor, target: Tensor | None = None, /) -> Tensor:
+        """Return (N,), one number per image, of two batches (N, C, H, W).
+
+        It is called with `pred` alone where its `needs_target` is False.
+        """
+
+
+def needs_target(metric: object) -> bool:
+    """True if a metric, or its class, compares with the truth: all do that do not say otherwise."""
+    return getattr(metric, "needs_target", True)
+
+
+def has_truth(dataset: object) -> bool:
+    """True if a dataset, or its class, has GT to its images: all have that do not say otherwise."""
+    return getattr(dataset, "has_truth", True)
 
 
 # fmt: off

@@ -16,6 +16,7 @@ from srtoolbox.check.networks import build_networks, check_fit, check_networks_o
 from srtoolbox.check.optim import check_optim
 from srtoolbox.check.pipelines import check_pipelines, check_pool, check_steps
 from srtoolbox.check.schema import TOP, check_section
+from srtoolbox.check.truth import check_truth
 from srtoolbox.config import Config
 from srtoolbox.config.overrides import COMMAND_LINE
 from srtoolbox.errors import ConfigError
@@ -56,6 +57,7 @@ def check(config: Config, mode: str = "train") -> None:
     context = config.to_dict()
     for component in components:
         check_component(report, component, context)
+    check_truth(report)
     check_fit(report, components, networks)
     check_pipelines(report, components)
     check_optim(report, config, networks)

@@ -27,7 +27,7 @@ from srtoolbox.errors import ConfigError, MissingDataError, SrtoolboxError
 from srtoolbox.image import batch_to_float, rgb_to_y
 from srtoolbox.inference.restore import Restored, evaluation, restore
 from srtoolbox.inference.transfer import upload
-from srtoolbox.interfaces import Dataset, Metric
+from srtoolbox.interfaces import Dataset, Metric, needs_target
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import DATASETS, METRICS
 from srtoolbox.text import counted
@@ -38,7 +38,7 @@ Scores = dict[str, float]
 class EvaluatedImage(NamedTuple):
     """One image: `lq` and `gt` HWC as the dataset gave them, `sr` (1, 3, H, W) float, unclipped.
 
-    `gt` is None where there is no truth; then `scores` holds the seconds alone.
+    `gt` is None where there is no truth; then `scores` holds what metrics say that need none.
     """
 
     name: str
@@ -96,7 +96,8 @@ def evaluate(
     Args:
         network: maps (1, C, h, w) to (1, C, scale * h, scale * w); evaluated in fp32 and eval mode.
         dataset: gives `{'lq': HWC, 'gt': HWC, 'key': str}`, without 'gt' where there is no truth.
-        metrics: `{name: metric}`; each names its protocol, see `srtoolbox.metrics`.
+        metrics: `{name: metric}`; each names its protocol, see `srtoolbox.metrics`. Images without
+            truth are scored by those that need none.
         device: where the network is.
         on_picture: called with each image of this rank as soon as it is scored.
         interrupted: asked before each image; once it says yes, this rank takes no more.
@@ -122,7 +123,7 @@ def evaluate(
             restored = restore(network, lq)
             clock.stop()
             gt = sample.get("gt")
-            results = {} if gt is None else score(restored, _as_batch(gt, device), metrics)
+            results = score(restored, None if gt is None else _as_batch(gt, device), metrics)
             mine.append((index, names[index], results, clock))
             if on_picture is not None:
                 scores = _fetched([(results, clock)])[0]
@@ -208,19 +209,24 @@ def unique_names(keys: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def score(restored: Restored, gt: Tensor, metrics: Mapping[str, Metric]) -> Results:
+def score(restored: Restored, gt: Tensor | None, metrics: Mapping[str, Metric]) -> Results:
     """Return the metrics of one restored image, each by its own protocol.
 
-    `gt` is (1, C, H, W) in [0, 1]; gray counts as RGB. On a CUDA device nothing waits for it.
+    `gt` is (1, C, H, W) in [0, 1]; gray counts as RGB. Without it, metrics that need it are left
+    out. On a CUDA device nothing waits for it.
     """
-    rgb, gt = (image.expand(-1, 3, -1, -1) for image in (restored.rgb, gt))
+    rgb = restored.rgb.expand(-1, 3, -1, -1)
+    gt = None if gt is None else gt.expand(-1, 3, -1, -1)
     scores: Results = {}
     for name, metric in metrics.items():
-        output, target = rgb, gt
+        if needs_target(metric) and gt is None:
+            continue
+        target = gt if needs_target(metric) else None
+        output = rgb
         if metric.protocol == "y_direct":
             output = restored.output if restored.output.shape[1] == 1 else rgb_to_y(restored.output)
-            target = rgb_to_y(gt)
-        result = metric(output, target)
+            target = None if target is None else rgb_to_y(target)
+        result = metric(output) if target is None else metric(output, target)
         if isinstance(result, Tensor) and result.device.type == "cuda" and result.numel() == 1:
             scores[name] = result.detach()
             continue

@@ -196,6 +196,20 @@ def test_without_truth_there_are_images_and_no_scores(made: argparse.Namespace, 
     assert len(list((tmp_path / "sheets").iterdir())) == len(NAMES)
 
 
+def test_metrics_that_need_no_truth_score_images_without_it(made: argparse.Namespace, tmp_path: Path) -> None:
+    part = {"datasets": {"mine": {"type": "FolderDataset", "lq": str(made.folder / "images")}}}
+    part["metrics"] = {"niqe": {"type": "NIQE"}}
+    report = tmp_path / "report"
+    assert main([*made.arguments, f"data.test={part}", "--report", str(report), "--report-images", "2"]) == 0
+    page, html = page_of(report)
+    assert data_of(html)[0]["sources"] == ["Input", "Bicubic", "first", "iter_000020"]
+    assert "no truth to score these images against: each is judged alone" in html
+    assert "the worst and the best by <bdi>niqe</bdi>" in html and "differs most from" in html
+    scores = json.loads((report / "scores.json").read_text())["scores"]["first"]["mine"]
+    assert set(scores) == {"niqe", "seconds", "images"} and len(scores["images"]) == len(NAMES)
+    assert sum("niqe" in " ".join(cells) for cells in page.cells) == 2, "of the means, and of the images"
+
+
 def test_a_report_is_replaced_and_nothing_else(made: argparse.Namespace, tmp_path: Path, capsys) -> None:
     report = tmp_path / "report"
     arguments = [*made.arguments[:-1], "--report", str(report), "--report-images", "1"]

@@ -268,6 +268,25 @@ class OuterDataset(SRDataset):
     def __init__(self, inner: dict, several: list = (), gt_size: int = 0, scale: int = 3) -> None: ...
 
 
+def test_sets_without_truth_need_metrics_that_judge_alone(faults):
+    photos = "set5=dict(type='FolderDataset', lq='photos')"
+    alone = GOOD.replace("set5=dict(type='GTOnlyDataset', gt='gt', scale=scale)", photos).replace(
+        ", best='set5/psnr'", ""
+    )
+    (fault,) = faults(alone)
+    line = 1 + alone[: alone.index("type='PSNR'")].count("\n")
+    start = f"{line}: data.val.metrics.psnr: PSNR compares with the truth, which no set of data.val has (set5)."
+    assert fault.startswith(start) and "NIQE" in fault
+    inner = alone.replace(photos, f"set5=dict(type='ConcatDataset', datasets=dict({photos}))")
+    assert len(faults(inner)) == 1
+    assert faults(alone.replace("type='PSNR'", "type='NIQE'")) == []
+    both = GOOD.replace("datasets=dict(set5=", f"datasets=dict({photos.replace('set5', 'mine')}, set5=")
+    assert faults(both) == []
+    assert faults(GOOD, f"data.test=dict(datasets=dict({photos}))", mode="test") == []
+    (fault,) = faults(both.replace("best='set5/psnr'", "best='mine/psnr'"))
+    assert "'mine/psnr': PSNR compares with the truth, which the set 'mine' has not" in fault
+
+
 def test_any_dict_with_a_known_type_is_checked(faults, register):
     register(DATASETS, OuterDataset)
     text = GOOD + (

@@ -170,7 +170,9 @@ class CropEntry(NamedTuple):
 
 @dataclass
 class PageSet:
-    """One set; `sources` holds the titles of the versions; without truth `metric` is None."""
+    """One set; `sources` holds the titles of the versions; `metric`, by which images are chosen, is
+    None where none is scored.
+    """
 
     name: str
     scale: int
@@ -179,3 +181,8 @@ class PageSet:
     sources: dict[str, str]
     images: list[ImageEntry]
     crops: dict[str, list[CropEntry]] = field(default_factory=dict)
+
+    @property
+    def has_truth(self) -> bool:
+        """True if the versions are compared with the truth."""
+        return TRUTH in self.sources

@@ -145,7 +145,7 @@ class CropMaker:
     def __init__(self, folder: Path, page_set: PageSet, facts: RunFacts) -> None:
         self.folder, self.page_set, self.facts = folder, page_set, facts
         networks = [source for source in page_set.sources if source not in (INPUT, TRUTH)]
-        self.result, self.reference = networks[-1], TRUTH if TRUTH in page_set.sources else networks[0]
+        self.result, self.reference = networks[-1], TRUTH if page_set.has_truth else networks[0]
         self.psnr = crop_metric(facts)
 
     def make(self, subfolder: str) -> dict[str, list[CropEntry]]:

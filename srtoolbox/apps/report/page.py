@@ -86,10 +86,11 @@ def _set(number: int, page_set: PageSet, facts: RunFacts, results: Results) -> s
     images = {network: by_set[page_set.name] for network, by_set in results.items()}
     included = {entry.name: place for place, entry in enumerate(page_set.images)}
     size = f"{counted(page_set.count, 'image')}, ×{page_set.scale}"
+    alone = ": each is judged alone" if page_set.metric else ""
     parts = [
         f'<section class="set" id="set-{number}"><h2>{named(page_set.name)} <small>{size}</small></h2>',
         means_table(page_set.name, facts, images),
-        "" if page_set.metric else "<p>There is no truth to score these images against.</p>",
+        "" if page_set.has_truth else f"<p>There is no truth to score these images against{alone}.</p>",
         _viewer(number, page_set),
         _left_out(page_set, facts),
     ]
@@ -306,7 +307,7 @@ def _crops(number: int, page_set: PageSet, facts: RunFacts) -> str:
     if not page_set.crops:
         return ""
     decisive, baseline = (named(facts.networks[list(facts.networks)[end]].title) for end in (-1, 0))
-    if page_set.metric:
+    if page_set.has_truth:
         reference = "the truth"
         heads = {
             "worst": f"Worst crops: where {decisive} is farthest from the truth",

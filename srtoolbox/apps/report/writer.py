@@ -126,7 +126,7 @@ class ReportWriter:
         names = self._chosen(decisive, facts.metrics)
         entries = [self._entry(set_name, name, {n: scores[name] for n, scores in images.items()}) for name in names]
         sources = {INPUT: "Input", **{name: facts.networks[name].title for name in images}}
-        if metric is not None:
+        if entries and all(TRUTH in entry.files for entry in entries):
             sources[TRUTH] = "Truth"
         page_set = PageSet(set_name, facts.scales[set_name], len(decisive), metric, sources, entries)
         page_set.crops = CropMaker(self._folder, page_set, facts).make(safe(set_name))

@@ -1,4 +1,4 @@
-"""Images without GT, to look at what a network makes of them."""
+"""Images without GT, to look at what a network makes of them, and to judge that alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from srtoolbox.registry import DATASETS
 
 @DATASETS.register
 class FolderDataset(SRDataset):
-    """The images of one store as LQ; without 'gt', nothing can be trained or scored on them.
+    """The images of one store as LQ; without 'gt', metrics score them that need no truth.
 
     Args:
         lq: path of a folder or LMDB. MissingDataError if it is not there.
@@ -23,6 +23,7 @@ class FolderDataset(SRDataset):
     """
 
     scale = None
+    has_truth = False
 
     def __init__(self, lq: str, *, channels: int = 3) -> None:
         self._store = open_store(lq)

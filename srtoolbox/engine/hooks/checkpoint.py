@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from srtoolbox import dist
+from srtoolbox.check.truth import gives_truth
 from srtoolbox.engine.hooks.base import Hook, Phase, fit_interval, positive_interval
 from srtoolbox.errors import ConfigError, Fault, RunError, WriteError
+from srtoolbox.interfaces import needs_target
 from srtoolbox.io.files import Digests, prepare_folder, sync_file
 from srtoolbox.io.threads import BackgroundCall
 from srtoolbox.logger import LOGGER
@@ -46,12 +48,14 @@ def score_fault(key: str, context: Mapping[str, Any]) -> str | None:
     val = (context.get("data") or {}).get("val") or {}
     sets, metrics = val.get("datasets") or {}, val.get("metrics") or {}
     names = {metric: str(cfg.get("type")) for metric, cfg in metrics.items()}
-    kinds = {f"{name}/{metric}": kind for name in sets for metric, kind in names.items()}
-    kind = kinds.get(key)
-    if kind is None:
+    kinds = {f"{name}/{metric}": (name, kind) for name in sets for metric, kind in names.items()}
+    if key not in kinds:
         return f"{key!r} is no score of data.val; there are {', '.join(kinds) or 'none'}"
+    set_name, kind = kinds[key]
     if kind in METRICS and getattr(METRICS.get(kind), "higher_is_better", True) is None:
         return f"{key!r}: {kind} is neither better higher nor better lower, so no best can be kept by it"
+    if kind in METRICS and needs_target(METRICS.get(kind)) and not gives_truth(sets[set_name]):
+        return f"{key!r}: {kind} compares with the truth, which the set {set_name!r} has not"
     return None
 
 
