@@ -55,7 +55,7 @@ def check(config: Config, mode: str = "train") -> None:
     networks = build_networks(report, components)
     check_steps(report, components)
     context = config.to_dict()
-    for component in components:
+    for component in reversed(components):  # inner ones first: nothing is built of a part that cannot be
         check_component(report, component, context)
     check_truth(report)
     check_fit(report, components, networks)

@@ -54,6 +54,7 @@ FAULTS = {
     "target without sharpening": ("        sharpen=dict(type='Brightening'),\n", "\n", r"7: model: targets\.pixel is 'gt' or 'lq', the batch has no 'gt_usm'"),
     "target of no loss": ("gan='gt'", "gna='gt'", r"7: model: targets names loss 'gna', which is not in losses\. Did you mean 'gan'"),
     "argument of a step": ("most=3.0", "mots=3.0", r"12: model\.preprocess\.steps\.some\.transforms\.0: Brightening takes no 'mots'\. Did you mean 'most'"),
+    "value of a step within another": ("dict(type='Brightening', most=3.0)", "dict(type='JPEGCompression', quality=[0, 9])", r"12: model\.preprocess\.steps\.some\.transforms\.0: cannot be built: JPEGCompression: quality is"),
     "name of a step": ("type='Fitting'", "type='Fiting'", r"13: model\.preprocess\.steps\.resize: no transform named 'Fiting'\. Did you mean 'Fitting'"),
     "step without a type": ("dict(type='Fitting')", "dict(by=3)", r"13: model\.preprocess\.steps\.resize: .*`type` is missing"),
     "sharpening": ("sharpen=dict(type='Brightening')", "sharpen=dict(type='Brightening', least=2)", r"10: model\.preprocess\.sharpen: Brightening takes no 'least'"),
