@@ -1,4 +1,4 @@
-"""The benchmarks run: saves and the ways to upscale an image on small networks, and what is for a GPU on the CPU."""
+"""The benchmarks run: saves, degradations, ways to upscale on small networks, and what is for a GPU on the CPU."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import torch
 
 from srtoolbox.models.networks import spandrel
 from srtoolbox.registry import NETWORKS
+from tests.data.batch.transcriptions import real_esrgan as published
 
 BENCHMARKS = Path(__file__).parents[2] / "tools/benchmarks"
 
@@ -214,3 +216,44 @@ def test_upscaling_a_folder_is_timed_against_a_bare_loop(
     runpy.run_path(str(BENCHMARKS / "upscale_folder.py"), run_name="__main__")
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5 and "of the bare loop's speed 1.00, at best 1.00" in lines[1]
+
+
+@pytest.fixture
+def degradations(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return runpy.run_path(str(BENCHMARKS / "degradations.py"))
+
+
+@pytest.mark.slow
+def test_degradations_are_measured_step_by_step_and_against_a_training_step(
+    degradations: dict[str, Any], capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["degradations.py", "--quick", "--json", str(tmp_path / "out.json")])
+    threads = torch.get_num_threads()
+    try:
+        degradations["main"]()
+    finally:
+        torch.set_num_threads(threads)
+    rows = {(row["side"], row["step"]): row for row in json.loads((tmp_path / "out.json").read_text())["rows"]}
+    for side in ("ours", "ours, share='batch'", "usual"):
+        steps = {step: row["ms"] for (of, step), row in rows.items() if of == side}
+        assert steps.keys() >= {"all", "draw", "sharpen", "blur", "resize", "noise", "jpeg", "rest"}
+        assert abs(sum(steps.values()) - 2 * steps["all"]) < 1e-6 * steps["all"]
+    assert rows["ours", "all"]["ratio"] > 0 and "ratio" not in rows["usual", "all"]
+    assert "| usual | jpeg |" in capsys.readouterr().out
+    setting = degradations["Setting"](torch.device("cpu"), 2, 96, 64, 4, 1, 1)
+    assert degradations["training_step"](setting)(0)["all"] > 0
+
+
+def test_the_usual_degradations_are_the_published_ones(degradations: dict[str, Any], photo: np.ndarray) -> None:
+    usual = sys.modules["usual_degradations"]
+    image = torch.from_numpy(photo[:90, :100].transpose(2, 0, 1).copy()).float() / 255
+    sharp = usual.sharpened(image.permute(1, 2, 0).numpy())
+    assert np.abs(sharp - published.sharpen(image.double()).permute(1, 2, 0).numpy()).max() < 1e-3
+    kernel = published.mixed_kernel("aniso", 21, 2.0, 1.0, 0.3, 1.0)
+    blurred = usual.blurred(image.repeat(2, 1, 1, 1), torch.from_numpy(kernel).float().repeat(2, 1, 1))
+    assert (blurred[1] - published.blur(image.double(), kernel)).abs().max() < 1e-5
+    assert np.abs(usual.sinc(1.3, 11) - published.sinc_kernel(1.3, 11)).max() < 1e-9
+    qualities = torch.tensor([30.0, 80.0])
+    for quality, result in zip(qualities, usual.jpeg(image.repeat(2, 1, 1, 1), qualities), strict=True):
+        assert (result - published.jpeg(image.double(), float(quality))).abs().quantile(0.99) < 1e-4
