@@ -40,6 +40,14 @@ def test_usm_is_the_published_procedure(photo: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("batched", [False, True])
+def test_usm_stays_between_black_and_white(batched: bool) -> None:
+    """Also by a rounding error, where the mask is 1 throughout."""
+    checks = torch.tensor([[0.1, 0.9], [0.9, 0.1]]).repeat(30, 30)[None, None]
+    result = USMSharpening().apply(Images(checks, batched=batched), {}).pixels
+    assert result.aminmax() == (0, 1)
+
+
+@pytest.mark.parametrize("batched", [False, True])
 def test_halos_overshoot_by_what_was_drawn(batched: bool) -> None:
     step, count = SharpeningHalo(weight=(0.2, 2), sigma=(0.6, 3)), 6
     edges = torch.full((count, 1, 5, 40), 0.2)

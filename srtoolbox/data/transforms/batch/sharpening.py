@@ -58,7 +58,7 @@ class USMSharpening(BatchDegradation):
     def _sharpen(self, pixels: Tensor, blur: Callable[[Tensor], Tensor]) -> Tensor:
         residual = pixels - blur(pixels)
         above = residual.abs().mul_(255).sub_(self.threshold).sign_().clamp_(min=0)  # 1 or 0, faster than bool
-        mask = blur(above)
+        mask = blur(above).clamp_(0, 1)  # rounding errors leave that range
         sharpened = pixels.add(residual, alpha=self.weight).clamp_(0, 1)
         return torch.lerp(pixels, sharpened, mask)
 
