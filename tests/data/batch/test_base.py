@@ -143,3 +143,34 @@ def test_images_are_put_back_where_they_came_from() -> None:
     for image, expect in zip(result.each(), expected, strict=True):
         assert torch.equal(image, expect)
     assert images.sizes.tolist() == [[3, 4], [5, 2], [1, 1]]
+
+
+class Ringing(Shift):
+    """Leaves values beyond [0, 1]."""
+
+    overshoots = True
+
+    def apply(self, images: Images, parameters: Parameters) -> Images:
+        return images.map(lambda image, n: image * 3 - 1)
+
+
+class Halving(Ringing):
+    overshoots = False
+
+    def apply(self, images: Images, parameters: Parameters) -> Images:
+        return images.map(lambda image, n: image / 2)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_what_overshoots_is_clipped_for_steps_that_do_not_take_it_and_in_the_end(batched: bool) -> None:
+    values = torch.tensor([0.1, 0.4, 0.5, 0.9]).view(4, 1, 1, 1)
+
+    def after(*steps: BatchDegradation) -> list[float]:
+        images = Images(values, batched=batched)
+        plan = Plan(images.sizes, images.sizes)
+        Compose(steps).add_to(plan, Rngs(SEED, np.arange(4)), np.arange(4))
+        return [round(value, 4) for value in plan.run(images).pixels.flatten().tolist()]
+
+    assert after(Ringing(1)) == [0.0, 0.2, 0.5, 1.0]
+    assert after(Ringing(1), Ringing(1)) == [0.0, 0.0, 0.5, 1.0]
+    assert after(Ringing(1), Halving(1)) == [0.0, 0.1, 0.25, 0.5]

@@ -99,10 +99,11 @@ def test_a_sinc_filter_leaves_some_images_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("batched", [False, True])
-def test_what_overshoots_is_clipped(batched: bool) -> None:
+def test_edges_ring_beyond_black_and_white(batched: bool) -> None:
     step, images = SincFilter(), torch.zeros(4, 1, 24, 24)
     images[..., 12:] = 1
-    assert step.apply(Images(images, batched=batched), drawn(step, 4)).pixels.aminmax() == (0, 1)
+    low, high = step.apply(Images(images, batched=batched), drawn(step, 4)).pixels.aminmax()
+    assert low < -0.05 and high > 1.05
 
 
 def test_disks_and_paths_are_drawn_from_their_ranges() -> None:

@@ -27,7 +27,7 @@ Parameters = Mapping[str, np.ndarray]
 
 
 class Images:
-    """A batch of images of unequal sizes, (N, C, H, W) float32 in [0, 1].
+    """A batch of images of unequal sizes, (N, C, H, W) float32 in [0, 1] (see `BatchDegradation.overshoots`).
 
     Image n fills the first `sizes[n]` rows and columns; what lies beyond means nothing, and nobody
     may rely on it. The sizes are on the host, so that none has to be asked of the device.
@@ -65,6 +65,10 @@ class Images:
     def map(self, function: Callable[[Tensor, int], Tensor]) -> Images:
         """Return `function(image, n)` of each image (C, h, w), of any size each."""
         return stack([function(image, number) for number, image in enumerate(self.each())], batched=self.batched)
+
+    def clipped(self) -> Images:
+        """Return the images with no value beyond [0, 1]."""
+        return Images(self.pixels.clamp(0, 1), self.sizes, batched=self.batched)
 
     def select(self, rows: np.ndarray) -> Images:
         """Return some of the images, as large as the largest of them needs."""
@@ -117,10 +121,13 @@ class BatchDegradation(Transform):
     becomes of an image does not depend, in any bit, on the others of its batch.
 
     Attributes:
+        overshoots: True if it takes values beyond [0, 1] as they are, and may leave such, as filters
+            do whose edges ring; to other steps the images come clipped.
         on_host: True if `apply` needs the CPU, image after image (a codec): a pipeline runs in the
             data workers up to and including its last such step, on images rounded to 8 bits.
     """
 
+    overshoots: ClassVar[bool] = False
     on_host: ClassVar[bool] = False
 
     @abstractmethod
@@ -165,7 +172,10 @@ class Action:
 
     def run(self, images: Images) -> Images:
         """Return the batch with its `rows` degraded."""
-        return images.replace(self.rows, self.step.apply(images.select(self.rows), self.parameters))
+        chosen = images.select(self.rows)
+        if not self.step.overshoots:
+            chosen = chosen.clipped()
+        return images.replace(self.rows, self.step.apply(chosen, self.parameters))
 
     def alone(self, image: int) -> list[Action]:
         """Return it as the action on that image in a batch of its own, or nothing if it is not among the rows."""
@@ -209,8 +219,8 @@ class Plan:
         self.sizes = np.array(self.sizes, np.int64)  # it is written to
 
     def run(self, images: Images) -> Images:
-        """Return the images as all actions leave them."""
-        return run_actions(self.actions, images)
+        """Return the images as all actions leave them, clipped."""
+        return run_actions(self.actions, images).clipped()
 
     def split(self) -> tuple[list[Action], list[Action]]:
         """Return the actions up to and including the last one that needs the host, and the others."""

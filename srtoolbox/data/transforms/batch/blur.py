@@ -32,21 +32,21 @@ _SIDE = 25  # of BSRGAN's kernel for downsampling
 
 
 class KernelBlur(BatchDegradation):
-    """Correlates each image with a kernel of its own, mirrored at its edge, and clips the result.
+    """Correlates each image with a kernel of its own, mirrored at its edge.
 
     In the published code of Real-ESRGAN what overshoots is clipped by the noise that comes later.
 
     `draw` leaves beside `kernel` (n, k, k) what each was made from, NaN where it has no such thing.
     """
 
+    overshoots = True
+
     @abstractmethod
     def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> dict[str, np.ndarray]:
         """Return 'kernel' (n, k, k) float64, and what describes each."""
 
     def apply(self, images: Images, parameters: Parameters) -> Images:
-        result = filter_images(images, parameters["kernel"])
-        result.pixels.clamp_(0, 1)
-        return result
+        return filter_images(images, parameters["kernel"])
 
 
 @TRANSFORMS.register

@@ -72,6 +72,8 @@ class GaussianNoise(NormalNoise):
             D diagonal and uniform in (0, 1), U a random orthogonal matrix.
     """
 
+    overshoots = True
+
     def __init__(self, sigma: Sequence[float] = (0.0, 10.0), *, gray: float = False, mixed: float = 0.0) -> None:
         super().__init__(sigma, gray, mixed)
 
@@ -122,6 +124,8 @@ class PoissonNoise(PixelwiseDegradation):
         scale: (lowest, highest) factor of the noise, all equally likely.
         gray: probability that all channels have the same noise, that of their luma; else each has its own.
     """
+
+    overshoots = True
 
     def __init__(self, scale: Sequence[float] = (0.05, 3.0), *, gray: float = 0.0) -> None:
         self.scale = ordered_range("PoissonNoise", "scale", scale, 0)

@@ -25,7 +25,7 @@ Taps = tuple[np.ndarray, np.ndarray]
 
 
 def resample(images: Images, modes: np.ndarray, sizes: np.ndarray, steps: np.ndarray) -> Images:
-    """Return the images in other sizes, clipped to [0, 1].
+    """Return the images in other sizes; bicubic ones may overshoot [0, 1].
 
     Args:
         images: n images. One that is to keep both its height and its width stays as it is
@@ -54,7 +54,7 @@ def _resample_one(image: Tensor, mode: str, size: np.ndarray, step: np.ndarray) 
             columns, weights = _TAPS[mode](before[[axis]], size[[axis]], step[[axis]])
             taps = columns[0].clip(0, before[axis] - 1), weights[0].astype(np.float32)
             result = _weigh_rows(result, *taps) if axis == 0 else _turned(_weigh_rows(_turned(result), *taps))
-    return result if result is image else result.clamp_(0, 1)
+    return result
 
 
 def _weigh_rows(planes: Tensor, rows: np.ndarray, weights: np.ndarray) -> Tensor:
@@ -87,7 +87,7 @@ def _resample_together(images: Images, modes: np.ndarray, sizes: np.ndarray, ste
     )
     with exact_products(device):
         result = rows[:, None] @ (pixels @ columns.transpose(1, 2)[:, None])
-    return Images(result.clamp_(0, 1), sizes, batched=True)
+    return Images(result, sizes, batched=True)
 
 
 def _matrices(

@@ -38,7 +38,10 @@ class Resize(BatchDegradation):
             PyTorch has them without antialiasing, 'matlab' for MATLAB's antialiased bicubic.
         to: 'lq': the factor is one of the size that LQ has in the end; None: of the image's own.
         evenly: 'divisor': not the factor is drawn evenly but 1 / factor, as BSRGAN does.
+        clip: clip to [0, 1], as BSRGAN does; with Real-ESRGAN edges overshoot until there is noise.
     """
+
+    overshoots = True
 
     def __init__(
         self,
@@ -48,6 +51,8 @@ class Resize(BatchDegradation):
         modes: Sequence[str] = _PUBLISHED,
         to: Literal["lq"] | None = None,
         evenly: Literal["factor", "divisor"] = "factor",
+        *,
+        clip: bool = False,
     ) -> None:
         self.up, self.down = ordered_range("Resize", "up", up, 1), ordered_range("Resize", "down", down, 0.001, 1)
         require_choice("Resize", "to", to, ("lq", None))
@@ -58,7 +63,7 @@ class Resize(BatchDegradation):
             fault = f"probabilities are those of up, down and keep, which add up to 1, got {probabilities!r}"
             raise ConfigError(f"Resize: {fault}", key="probabilities")
         self.edges, self.to = list(itertools.accumulate(probabilities)), to
-        self.evenly, self.modes = evenly, known_modes("Resize", modes)
+        self.evenly, self.clip, self.modes = evenly, clip, known_modes("Resize", modes)
 
     def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
         shared = rngs.shared
@@ -77,7 +82,8 @@ class Resize(BatchDegradation):
         if self.to is None:
             factors = np.broadcast_to(parameters["scale"][:, None], sizes.shape)
             steps = np.where(images.sizes * factors < 1, steps, 1 / factors)
-        return resample(images, parameters["mode"], sizes, steps)
+        result = resample(images, parameters["mode"], sizes, steps)
+        return result.clipped() if self.clip else result
 
 
 @TRANSFORMS.register
@@ -101,8 +107,8 @@ class DownUp(BatchDegradation):
 
     def apply(self, images: Images, parameters: Parameters) -> Images:
         sizes = np.stack([parameters["height"], parameters["width"]], 1)
-        small = resample(images, parameters["mode_down"], sizes, images.sizes / sizes)
-        return resample(small, parameters["mode_up"], images.sizes, sizes / images.sizes)
+        small = resample(images, parameters["mode_down"], sizes, images.sizes / sizes).clipped()
+        return resample(small, parameters["mode_up"], images.sizes, sizes / images.sizes).clipped()
 
 
 def scaled(sizes: np.ndarray, scale: np.ndarray) -> np.ndarray:
