@@ -86,3 +86,10 @@ def test_the_streams_of_a_batch_go_on_where_it_stopped() -> None:
         alone, rng = Rng(9, number).at(4), Rng.of(stream)
         assert alone.random() == taken[number]
         assert [alone.random(), alone.at(2).random()] == [rng.random(), rng.at(2).random()]
+
+
+def test_whole_numbers_and_names_of_a_batch_are_drawn_evenly_with_both_ends() -> None:
+    rngs = Rngs(3, np.arange(6000))
+    for drawn, wanted in ((rngs.whole(-1, 1), [-1, 0, 1]), (rngs.one_of(["a", "b", "c"]), ["a", "b", "c"])):
+        values, counts = np.unique(drawn, return_counts=True)
+        assert values.tolist() == wanted and np.abs(counts - 2000).max() < 150

@@ -142,6 +142,14 @@ class Rngs:
         low = ((value & np.uint64(0xFFFFFFFF)) * span) >> half
         return (((value >> half) * span + low) >> half).astype(np.int64)
 
+    def whole(self, low: int, high: int) -> np.ndarray:
+        """Return a whole number in [low, high], both included, for each sample, int64."""
+        return low + self.integers(np.full(len(self), high - low + 1))
+
+    def one_of(self, names: Sequence[str]) -> np.ndarray:
+        """Return one of several names for each sample, all equally likely."""
+        return np.array(names)[self.whole(0, len(names) - 1)]
+
     def random(self) -> np.ndarray:
         """Return a number in [0, 1) for each sample."""
         return (self._next() >> np.uint64(11)) * 2.0**-53

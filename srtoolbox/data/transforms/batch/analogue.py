@@ -79,12 +79,11 @@ class Interlacing(BatchDegradation):
         self.doubling = probability("Interlacing", doubling)
 
     def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
-        low, high = self.shift
-        shift = low + rngs.integers(np.full(len(rngs), high + 1 - low))
+        shift = rngs.whole(*self.shift)
         return {
             "shift": np.where(rngs.random() < 0.5, -shift, shift),
             "doubled": rngs.random() < self.doubling,
-            "field": rngs.integers(np.full(len(rngs), 2)),
+            "field": rngs.whole(0, 1),
         }
 
     def apply(self, images: Images, parameters: Parameters) -> Images:

@@ -57,6 +57,12 @@ class Images:
         """True if each fills all of `pixels`, so that there is no padding."""
         return bool((self.sizes == np.array(self.pixels.shape[-2:])).all())
 
+    def inside(self) -> Tensor:
+        """Return where the images are, and not what lies beyond: bool (N, 1, H, W)."""
+        heights, widths = upload(self.sizes, self.device)[..., None].unbind(1)
+        below, right = (torch.arange(length, device=self.device) for length in self.pixels.shape[-2:])
+        return ((below < heights)[:, :, None] & (right < widths)[:, None, :])[:, None]
+
     def each(self) -> Iterator[Tensor]:
         """Yield each image alone, a view (C, h, w): for the CPU, where a loop is the fastest."""
         for pixels, (height, width) in zip(self.pixels, self.sizes.tolist(), strict=True):

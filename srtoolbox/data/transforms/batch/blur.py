@@ -248,7 +248,7 @@ class GaussianDownsampling(KernelBlur):
 def draw_sizes(rngs: Rngs, kernel_size: tuple[int, int]) -> np.ndarray:
     """Return an odd size for each image, from the smallest to the largest."""
     smallest, largest = kernel_size
-    return smallest + 2 * rngs.integers(np.full(len(rngs), (largest - smallest) // 2 + 1))
+    return smallest + 2 * rngs.whole(0, (largest - smallest) // 2)
 
 
 def odd_range(owner: str, kernel_size: Sequence[int]) -> tuple[int, int]:

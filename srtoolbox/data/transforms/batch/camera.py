@@ -16,7 +16,7 @@ from torch import Tensor
 
 from srtoolbox.data.loading.draws import Rngs
 from srtoolbox.data.transforms.batch.base import Images, Parameters, Plan, upload
-from srtoolbox.data.transforms.batch.pixelwise import PixelwiseDegradation, inside, per_image
+from srtoolbox.data.transforms.batch.pixelwise import PixelwiseDegradation, per_image
 from srtoolbox.data.transforms.batch.random import normals
 from srtoolbox.data.transforms.degrade import ordered_range
 from srtoolbox.registry import TRANSFORMS
@@ -81,7 +81,7 @@ def _demosaiced(noise: Tensor, images: Images) -> Tensor:
     rows, columns = (torch.arange(length, device=noise.device) % 2 for length in noise.shape[-2:])
     odd = (rows[:, None] + columns) % 2
     pattern = torch.stack([(rows[:, None] + columns == 0), odd == 1, (rows[:, None] * columns == 1)])
-    there = pattern & inside(images)
+    there = pattern & images.inside()
     interpolated = _spread(torch.where(there, noise, 0)).div_(_spread(there.float()).clamp_(min=1))
     return torch.where(there, noise, interpolated)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from srtoolbox.data.loading.draws import Rng, Rngs
 from srtoolbox.data.transforms.batch.base import Images, Parameters, Plan
-from srtoolbox.data.transforms.batch.jpeg import draw_one, known_subsamplings
+from srtoolbox.data.transforms.batch.jpeg import known_subsamplings
 from srtoolbox.data.transforms.degrade import Degradation, ordered_range
 from srtoolbox.errors import ConfigError
 from srtoolbox.image import to_uint8
@@ -53,7 +53,7 @@ class JPEGCompression(Codec):
         self.subsampling = known_subsamplings("JPEGCompression", subsampling)
 
     def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
-        return {"quality": draw_whole(rngs, self.quality), "subsampling": draw_one(rngs, self.subsampling)}
+        return {"quality": rngs.whole(*self.quality), "subsampling": rngs.one_of(self.subsampling)}
 
     def code(self, image: np.ndarray, parameters: Mapping[str, Any]) -> np.ndarray:
         return compress_jpeg(image, parameters["quality"], parameters["subsampling"])
@@ -71,7 +71,7 @@ class WebPCompression(Codec):
         self.quality = ordered_range("WebPCompression", "quality", quality, 1, 100)
 
     def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
-        return {"quality": draw_whole(rngs, self.quality)}
+        return {"quality": rngs.whole(*self.quality)}
 
     def code(self, image: np.ndarray, parameters: Mapping[str, Any]) -> np.ndarray:
         return compress_webp(image, parameters["quality"])
@@ -90,7 +90,7 @@ class AVIFCompression(Codec):
         self.quality = ordered_range("AVIFCompression", "quality", quality, 1, 100)
 
     def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
-        return {"quality": draw_whole(rngs, self.quality)}
+        return {"quality": rngs.whole(*self.quality)}
 
     def code(self, image: np.ndarray, parameters: Mapping[str, Any]) -> np.ndarray:
         return compress_avif(image, parameters["quality"])
@@ -143,24 +143,17 @@ class VideoCompression(Codec):
             require_encoder(name)
 
     def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
-        chosen = rngs.integers(np.full(len(rngs), len(self.codecs)))
+        chosen = rngs.whole(0, len(self.codecs) - 1)
         low, high = np.array(list(self.codecs.values()))[chosen].T
-        sides = 2 * self.motion + 1
         return {
             "codec": np.array(list(self.codecs))[chosen],
             "quantiser": low + rngs.integers(high + 1 - low),
-            "frames": draw_whole(rngs, self.frames),
-            "motion": np.stack([rngs.integers(np.full(len(rngs), sides)) for _ in range(2)], 1) - self.motion,
+            "frames": rngs.whole(*self.frames),
+            "motion": np.stack([rngs.whole(-self.motion, self.motion) for _ in range(2)], 1),
         }
 
     def code(self, image: np.ndarray, parameters: Mapping[str, Any]) -> np.ndarray:
         return compress_as_video(image, **parameters)
-
-
-def draw_whole(rngs: Rngs, bounds: Sequence[int]) -> np.ndarray:
-    """Return a whole number from `bounds`, both included, for each image, (n,)."""
-    low, high = bounds
-    return low + rngs.integers(np.full(len(rngs), high + 1 - low))
 
 
 def _of_one(parameters: Parameters, number: int) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class DiffJPEG(BatchDegradation):
         self.differentiable = differentiable
 
     def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
-        return {"quality": rngs.uniform(*self.quality), "subsampling": draw_one(rngs, self.subsampling)}
+        return {"quality": rngs.uniform(*self.quality), "subsampling": rngs.one_of(self.subsampling)}
 
     def apply(self, images: Images, parameters: Parameters) -> Images:
         qualities, kinds = parameters["quality"], parameters["subsampling"]
@@ -78,7 +78,7 @@ class DiffJPEG(BatchDegradation):
         for kind in np.unique(kinds):
             rows = np.flatnonzero(kinds == kind)
             some = images.select(rows)
-            coded = self._coded(_black_beyond(some), qualities[rows], kind)
+            coded = self._coded(some.pixels.where(some.inside(), 0.0), qualities[rows], kind)
             images = images.replace(rows, Images(coded, some.sizes, batched=True))
         return images
 
@@ -128,11 +128,6 @@ def known_subsamplings(owner: str, subsampling: str | Sequence[str]) -> list[str
     return kinds
 
 
-def draw_one(rngs: Rngs, kinds: Sequence[str]) -> np.ndarray:
-    """Return one of several names for each image, all equally likely, (n,)."""
-    return np.array(kinds)[rngs.integers(np.full(len(rngs), len(kinds)))]
-
-
 def _quantised(planes: Tensor, steps: np.ndarray, factors: np.ndarray, differentiable: bool) -> Tensor:
     """Round the DCT of each block of (N, C, H, W), in levels about 0, to multiples of its steps."""
     count, channels, height, width = planes.shape
@@ -159,14 +154,6 @@ def _shrunk(pixels: Tensor, share: tuple[int, int]) -> Tensor:
             first, second = pixels.unflatten(axis, (-1, 2)).unbind(axis + 1)
             pixels = (first + second).mul_(0.5)
     return pixels
-
-
-def _black_beyond(images: Images) -> Tensor:
-    """Return the pixels with 0 beyond each image."""
-    heights, widths = upload(images.sizes, images.device)[:, :, None].unbind(1)
-    below, right = (torch.arange(length, device=images.device) for length in images.pixels.shape[-2:])
-    inside = (below < heights)[:, None, :, None] & (right < widths)[:, None, None]
-    return images.pixels.where(inside, 0.0)
 
 
 def _dct_of_blocks() -> np.ndarray:

@@ -1,8 +1,8 @@
 """Noise of batches: Gaussian, Poisson, speckle; gray, of each channel alone, or of mixed channels.
 
 Gaussian and Poisson noise are those of Wang et al. 2021, "Real-ESRGAN: Training real-world blind
-super-resolution with pure synthetic data" (ICCVW 2021, arXiv:2107.10833); speckle and mixed channels
-those of Zhang et al. 2021, "Designing a practical degradation model for deep blind image
+super-resolution with pure synthetic data" (ICCVW 2021, arXiv:2107.10833); speckle and mixed
+channels those of Zhang et al. 2021, "Designing a practical degradation model for deep blind image
 super-resolution" (BSRGAN, ICCV 2021, arXiv:2103.14006).
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from srtoolbox.data.loading.draws import Rng, Rngs
 from srtoolbox.data.transforms.base import Sample, probability
 from srtoolbox.data.transforms.batch.base import Images, Parameters, Plan, upload
-from srtoolbox.data.transforms.batch.pixelwise import PixelwiseDegradation, inside, mix, per_image
+from srtoolbox.data.transforms.batch.pixelwise import PixelwiseDegradation, mix, per_image
 from srtoolbox.data.transforms.batch.poisson import LEVELS, PEAKS, poisson_counts
 from srtoolbox.data.transforms.batch.random import bits_of_32, normals
 from srtoolbox.data.transforms.degrade import level_of, ordered_range
@@ -63,11 +63,14 @@ class NormalNoise(PixelwiseDegradation):
 
 @TRANSFORMS.register
 class GaussianNoise(NormalNoise):
-    """Adds normally distributed noise, clipped. As a transform of a sample: to LQ, rounded as well.
+    """Adds normally distributed noise, clipped.
+
+    As a transform of a sample it adds it to LQ, with numbers of its own, and rounds.
 
     Args:
         sigma: (lowest, highest) standard deviation in levels of 8 bit, all equally likely.
-        gray: probability that all channels have the same noise (True: they do); else each has its own.
+        gray: probability that all channels have the same noise (True: they do); else each has its
+            own.
         mixed: probability that those of three channels are mixed: of covariance sigma^2 |U^T D U|,
             D diagonal and uniform in (0, 1), U a random orthogonal matrix.
     """
@@ -122,7 +125,8 @@ class PoissonNoise(PixelwiseDegradation):
 
     Args:
         scale: (lowest, highest) factor of the noise, all equally likely.
-        gray: probability that all channels have the same noise, that of their luma; else each has its own.
+        gray: probability that all channels have the same noise, that of their luma; else each has
+            its own.
     """
 
     overshoots = True
@@ -154,14 +158,14 @@ def _levels(images: Images, gray: np.ndarray) -> Tensor:
         pixels = luma if gray.all() else torch.where(per_image(gray, images.device), luma, pixels)
     levels = (pixels * (LEVELS - 1)).round_().clamp_(0, LEVELS - 1)
     if not images.are_alike:
-        levels = torch.where(inside(images), levels, LEVELS)
+        levels = torch.where(images.inside(), levels, LEVELS)
     return levels.int()
 
 
 def _powers_of_peaks(levels: Tensor, *, batched: bool) -> Tensor:
     """Return ceil(log2(number of different levels)) of each image, int32 (n, 1, 1, 1).
 
-    All at once no number may be asked of the device; the one image of a loop is counted in a quarter of the time.
+    All at once, no number may be asked of the device; the one image of a loop is counted faster.
     """
     if batched:
         found = torch.zeros(len(levels), LEVELS + 1, dtype=torch.int32, device=levels.device)

@@ -36,15 +36,6 @@ class PixelwiseDegradation(BatchDegradation):
         return images.map(changed)
 
 
-def inside(images: Images) -> Tensor:
-    """Return where the images are, and not what lies beyond: bool (N, 1, H, W)."""
-    height, width = images.pixels.shape[-2:]
-    sizes = upload(images.sizes, images.device)
-    rows = torch.arange(height, device=images.device) < sizes[:, :1]
-    columns = torch.arange(width, device=images.device) < sizes[:, 1:]
-    return (rows[:, :, None] & columns[:, None, :])[:, None]
-
-
 def per_image(values: np.ndarray, device: torch.device) -> Tensor:
     """Return one number an image as (N, 1, 1, 1), float32, or bool where it is."""
     kept = values if values.dtype == np.bool_ else values.astype(np.float32)

@@ -1,8 +1,8 @@
 """Poisson numbers of pixels by Walker's alias method: exact, with no loop, alike on every device.
 
-The published Poisson noise takes pixels of 8 bits, and a peak that is a power of 2 (1 ... 256): there
-are 9 x 256 rates. Each has a table of 512 columns of equal probability, in which lie a count and
-another one, its alias. A pixel takes a column by 9 random bits, and one of the two by 23 more
+The published Poisson noise takes pixels of 8 bits, and a peak that is a power of 2 (1 ... 256):
+there are 9 x 256 rates. Each has a table of 512 columns of equal probability, in which lie a count
+and another one, its alias. A pixel takes a column by 9 random bits, and one of the two by 23 more
 (Walker 1977, "An efficient method for generating discrete random variables with general
 distributions"; the tables by Vose 1991, "A linear algorithm for generating random numbers with a
 given distribution"). So a count's probability is right to 2^-32.
@@ -63,8 +63,8 @@ def packed_tables() -> np.ndarray:
 def alias_tables(masses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the tables of distributions over K numbers, (rows, K) each, as (shares, aliases).
 
-    Column k stands for the number k with probability `shares[k]`, else for `aliases[k]`. Columns too
-    light are filled up, in turn, by one that is too heavy, until that is too light itself.
+    Column k stands for the number k with probability `shares[k]`, else for `aliases[k]`. Columns
+    too light are filled up, in turn, by one that is too heavy, until that is too light itself.
     """
     rows, length = np.arange(len(masses)), masses.shape[1]
     weights = masses * (length / masses.sum(1, keepdims=True))

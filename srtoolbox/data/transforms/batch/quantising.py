@@ -40,10 +40,10 @@ class Quantise(PixelwiseDegradation):
 
     def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
         return {
-            "levels": random_whole(rngs, *self.levels),
-            "dither": np.array(self.dither)[random_whole(rngs, 0, len(self.dither) - 1)],
-            "top": random_whole(rngs, 0, _SIDE - 1),
-            "left": random_whole(rngs, 0, _SIDE - 1),
+            "levels": rngs.whole(*self.levels),
+            "dither": rngs.one_of(self.dither),
+            "top": rngs.whole(0, _SIDE - 1),
+            "left": rngs.whole(0, _SIDE - 1),
         }
 
     def change(self, images: Images, parameters: Parameters) -> Tensor:
@@ -63,7 +63,7 @@ class Banding(PixelwiseDegradation):
         self.levels = ordered_range("Banding", "levels", levels, 2, 256)
 
     def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
-        return {"levels": random_whole(rngs, *self.levels)}
+        return {"levels": rngs.whole(*self.levels)}
 
     def change(self, images: Images, parameters: Parameters) -> Tensor:
         steps = per_image(parameters["levels"] - 1, images.device)
@@ -74,11 +74,6 @@ class Banding(PixelwiseDegradation):
 
 _TO_YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 _FROM_YCBCR = np.linalg.inv(_TO_YCBCR)
-
-
-def random_whole(rngs: Rngs, low: int, high: int) -> np.ndarray:
-    """Return a whole number in [low, high] for each image, all equally likely, (n,)."""
-    return low + rngs.integers(np.full(len(rngs), high - low + 1))
 
 
 def _thresholds(images: Images, parameters: Parameters) -> Tensor:

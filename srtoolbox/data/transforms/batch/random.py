@@ -44,11 +44,6 @@ def bits_of_32(keys: np.ndarray, shape: Sequence[int], device: torch.device, ali
     return _lanes(keys, shape, device, alike, torch.int32)
 
 
-def uniforms(keys: np.ndarray, shape: Sequence[int], device: torch.device, alike: np.ndarray) -> Tensor:
-    """Return numbers inside (0, 1), odd multiples of 2^-24, float32; the arguments as those of `normals`."""
-    return (bits_of_32(keys, shape, device, alike) >> 9).add_(1 << 22).float().add_(0.5).mul_(2.0**-23)
-
-
 def _lanes(
     keys: np.ndarray, shape: Sequence[int], device: torch.device, alike: np.ndarray, dtype: torch.dtype
 ) -> Tensor:

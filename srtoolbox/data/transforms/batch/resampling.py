@@ -1,8 +1,10 @@
 """Resampling images of a batch, each by a mode, to a size and with a step of its own.
 
-Nearest, area, bilinear and bicubic are those of `torch.nn.functional.interpolate` without antialiasing;
-matlab is the antialiased bicubic of `srtoolbox.resize`. Each axis is a matrix of few weights a row.
-On the CPU image after image; on a GPU all at once, as products of matrices.
+Nearest, area, bilinear and bicubic are those of `torch.nn.functional.interpolate` without
+antialiasing; matlab is the antialiased bicubic of `srtoolbox.resize`. Places are computed in
+float64, by torch in float32: in images of several hundred pixels its values differ by some 1e-5 of
+the contrast. Each axis is a matrix of few weights a row. On the CPU image after image; on a GPU all
+at once, as products of matrices.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srtoolbox.data.transforms.batch.base import Images, upload
-from srtoolbox.data.transforms.batch.pixelwise import inside
 from srtoolbox.devices import exact_products
 from srtoolbox.image.pixels import copy_view
 from srtoolbox.resize.matrix import taps_of
@@ -33,7 +34,7 @@ def resample(images: Images, modes: np.ndarray, sizes: np.ndarray, steps: np.nda
         modes: of `MODES`, (n,).
         sizes: heights and widths to come, (n, 2).
         steps: by how many pixels of the image those of the result lie apart, (n, 2): images.sizes /
-            sizes, but if these are rounded and the step is that of a given factor.
+            sizes; or 1 / factor, where the sizes are those of a factor, rounded.
     """
     steps = np.where((sizes == images.sizes).all(1, keepdims=True), 1.0, steps)
     if images.batched:
@@ -79,7 +80,7 @@ def _resample_together(images: Images, modes: np.ndarray, sizes: np.ndarray, ste
     """Do all images at once, by one product of matrices for each axis."""
     pixels, device = images.pixels, images.device
     if not images.are_alike:
-        pixels = torch.where(inside(images), pixels, 0)  # even by weights of 0 no NaN gets in
+        pixels = torch.where(images.inside(), pixels, 0)  # even by weights of 0 no NaN gets in
     lengths = pixels.shape[-2:]
     rows, columns = (
         _matrices(lengths[axis], modes, images.sizes[:, axis], sizes[:, axis], steps[:, axis], device)

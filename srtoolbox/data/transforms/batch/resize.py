@@ -69,7 +69,7 @@ class Resize(BatchDegradation):
         shared = rngs.shared
         low, high = np.array([self.up, self.down, (1, 1)])[shared.choice(self.edges)].T
         scale = shared.uniform(low, high) if self.evenly == "factor" else 1 / shared.uniform(1 / high, 1 / low)
-        mode = random_modes(shared, self.modes)
+        mode = shared.one_of(self.modes)
         height, width = scaled(sizes if self.to is None else plan.lq_sizes, scale).T
         return {"mode": mode, "scale": scale, "height": height, "width": width}
 
@@ -102,7 +102,7 @@ class DownUp(BatchDegradation):
     def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
         scale = rngs.uniform(*self.scale)
         height, width = scaled(sizes, scale).T
-        modes = {"mode_down": random_modes(rngs, self.modes), "mode_up": random_modes(rngs, self.modes)}
+        modes = {"mode_down": rngs.one_of(self.modes), "mode_up": rngs.one_of(self.modes)}
         return {**modes, "scale": scale, "height": height, "width": width}
 
     def apply(self, images: Images, parameters: Parameters) -> Images:
@@ -114,11 +114,6 @@ class DownUp(BatchDegradation):
 def scaled(sizes: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Return sizes (n, 2) times a factor each, rounded down, at least 1 px."""
     return np.maximum((sizes * scale[:, None]).astype(np.int64), 1)
-
-
-def random_modes(rngs: Rngs, modes: tuple[str, ...]) -> np.ndarray:
-    """Return a mode for each image, all equally likely, (n,)."""
-    return np.array(modes)[rngs.integers(np.full(len(rngs), len(modes)))]
 
 
 def known_modes(owner: str, modes: Sequence[str]) -> tuple[str, ...]:
