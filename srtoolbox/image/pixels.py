@@ -20,6 +20,7 @@ _BORDERS = {"reflect": cv2.BORDER_REFLECT, "zero": cv2.BORDER_CONSTANT}  # REFLE
 _SAMPLING_FACTORS = {
     "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
     "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+    "4:4:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440,
     "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
 }
 
@@ -120,7 +121,7 @@ def gaussian_blur(image: np.ndarray, sigma: float, kernel: int | None = None) ->
 def compress_jpeg(image: np.ndarray, quality: int, subsampling: str = "4:2:0") -> np.ndarray:
     """Return the image as a JPEG of this quality (1 ... 100) holds it: in 8 bits.
 
-    `subsampling` of chroma is '4:4:4', '4:2:2' or '4:2:0'.
+    `subsampling` of chroma is '4:4:4', '4:2:2', '4:4:0' or '4:2:0'.
     """
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     if image.shape[2] == 3:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from types import ModuleType
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from srtoolbox.errors import SrtoolboxError
+from srtoolbox.errors import ImageError, SrtoolboxError
 from srtoolbox.image.tensors import expand_gray
 
 
@@ -36,12 +36,15 @@ def _fixed_scale(quantiser: int) -> dict[str, str]:
     return {"qmin": str(quantiser), "qmax": str(quantiser)}
 
 
+# Without a look ahead: with one, x264 and x265 make this of a clip today and that tomorrow.
+
+
 def _x264(quantiser: int) -> dict[str, str]:
-    return {"crf": str(quantiser), "bf": "0"}
+    return {"crf": str(quantiser), "tune": "zerolatency"}
 
 
 def _x265(quantiser: int) -> dict[str, str]:
-    return {"crf": str(quantiser), "x265-params": "pools=none:frame-threads=1:bframes=0:log-level=none"}
+    return {"crf": str(quantiser), "tune": "zerolatency", "x265-params": "pools=none:frame-threads=1:log-level=none"}
 
 
 def _vpx(quantiser: int) -> dict[str, str]:
@@ -51,7 +54,7 @@ def _vpx(quantiser: int) -> dict[str, str]:
 
 VIDEO_CODECS = {
     "h264": VideoCodec("libx264", "h264", (0, 51), _x264),
-    # of images of a single block of 64 x 64, x265 makes this today and that tomorrow
+    # x265 does so of images of a single block of 64 x 64, too
     "hevc": VideoCodec("libx265", "hevc", (0, 51), _x265, least_side=128),
     "mpeg1": VideoCodec("mpeg1video", "mpeg1video", (1, 31), _fixed_scale),
     "mpeg2": VideoCodec("mpeg2video", "mpeg2video", (1, 31), _fixed_scale),
@@ -95,18 +98,33 @@ def compress_as_video(
         quantiser: within the codec's limits; the higher, the worse.
         frames: of the clip. Of 1 the image is coded in itself, of more it is predicted from those before.
         motion: rows and columns by which the image moves from frame to frame.
+
+    Raises:
+        ImageError: the codec holds no image as large as this.
     """
-    av, kind, (height, width) = library(), VIDEO_CODECS[codec], image.shape[:2]
+    kind, (height, width) = VIDEO_CODECS[codec], image.shape[:2]
+    size = (max(height + height % 2, kind.least_side), max(width + width % 2, kind.least_side))
+    left = range(frames - 1, -1, -1)
+    clip = [_moved(image, size, (time * motion[0], time * motion[1])) for time in left]
+    try:
+        result = _last_frame(clip, kind, quantiser)
+    except library().FFmpegError as error:
+        raise ImageError(f"{codec} cannot hold an image of {width}x{height} px ({error})") from error
+    result = result[:height, :width]
+    return result if image.shape[2] == 3 else np.rint(result.mean(2, keepdims=True)).astype(np.uint8)
+
+
+def _last_frame(clip: Sequence[np.ndarray], kind: VideoCodec, quantiser: int) -> np.ndarray:
+    """Encode a clip of images in RGB, of even sides, and decode it; return the last."""
+    av = library()
     encoder = av.CodecContext.create(kind.encoder, "w")
-    encoder.height, encoder.width = (max(length + length % 2, kind.least_side) for length in (height, width))
+    encoder.height, encoder.width = clip[0].shape[:2]
     encoder.pix_fmt, encoder.thread_count = "yuv420p", 1
     encoder.time_base, encoder.framerate = Fraction(1, 25), Fraction(25)
     encoder.options = dict(kind.options(quantiser))
     packets = []
-    for time in range(frames):
-        left = frames - 1 - time
-        moved = _moved(image, (encoder.height, encoder.width), (left * motion[0], left * motion[1]))
-        frame = av.VideoFrame.from_ndarray(cv2.cvtColor(moved, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
+    for time, image in enumerate(clip):
+        frame = av.VideoFrame.from_ndarray(cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
         frame.pts = time
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
@@ -114,8 +132,7 @@ def compress_as_video(
     decoder.thread_count = 1
     decoded = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
     # swscale would make the image darker by a level
-    result = cv2.cvtColor(decoded[-1].to_ndarray(), cv2.COLOR_YUV2RGB_I420)[:height, :width]
-    return result if image.shape[2] == 3 else np.rint(result.mean(2, keepdims=True)).astype(np.uint8)
+    return cv2.cvtColor(decoded[-1].to_ndarray(), cv2.COLOR_YUV2RGB_I420)
 
 
 def _moved(image: np.ndarray, size: tuple[int, int], by: tuple[int, int]) -> np.ndarray:

@@ -8,7 +8,7 @@ import scipy.fft
 import torch
 
 from srtoolbox.data.transforms.batch.base import Images
-from srtoolbox.data.transforms.batch.jpeg import DiffJPEG, compress
+from srtoolbox.data.transforms.batch.jpeg import SUBSAMPLINGS, DiffJPEG, compress
 from srtoolbox.errors import ConfigError
 from srtoolbox.image import to_image, to_tensor
 from srtoolbox.image.pixels import compress_jpeg
@@ -68,12 +68,12 @@ def test_it_is_the_published_procedure(photo: np.ndarray) -> None:
 
 def test_other_subsamplings_are_means_of_fewer_pixels(photo: np.ndarray) -> None:
     crop = photo[60:101, 150:191]
-    for kind, share in (("4:2:2", (1, 2)), ("4:4:4", (1, 1))):
+    for kind, share in (("4:2:2", (1, 2)), ("4:4:0", (2, 1)), ("4:4:4", (1, 1))):
         ours = compress(to_tensor(crop), np.array([60.0]), kind)[0].numpy().transpose(1, 2, 0)
         assert (np.abs(ours - coded_slowly(crop / 255, 60, share)) < 1e-5).mean() > 0.99
 
 
-@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
 def test_it_is_near_the_real_codec(photo: np.ndarray, subsampling: str) -> None:
     """The codec's table of luma is not transposed: without that they are 40 dB and more from each other."""
     image = np.ascontiguousarray(photo[40:168, 100:260])
@@ -136,7 +136,7 @@ def test_each_image_has_its_own_quality_and_subsampling(photo: np.ndarray) -> No
 def test_impossible_values_are_refused(name: str) -> None:
     for arguments, message in (
         ({"quality": (0.5, 50)}, "between 1 and 100"),
-        ({"subsampling": "4:1:1"}, "one or several of '4:4:4', '4:2:2', '4:2:0', got '4:1:1'"),
+        ({"subsampling": "4:1:1"}, "one or several of '4:4:4', '4:2:2', '4:4:0', '4:2:0', got '4:1:1'"),
         ({"subsampling": []}, "one or several"),
     ):
         with pytest.raises(ConfigError, match=message):

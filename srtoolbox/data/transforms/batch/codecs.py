@@ -45,7 +45,7 @@ class JPEGCompression(Codec):
 
     Args:
         quality: (lowest, highest) whole numbers from 1 to 100, each between them equally likely.
-        subsampling: of chroma, '4:4:4', '4:2:2' or '4:2:0', or several, each equally likely.
+        subsampling: of chroma, '4:4:4', '4:2:2', '4:4:0' or '4:2:0', or several, each equally likely.
     """
 
     def __init__(self, quality: Sequence[int] = (30, 95), subsampling: str | Sequence[str] = "4:2:0") -> None:

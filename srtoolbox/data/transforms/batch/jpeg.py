@@ -16,7 +16,7 @@ from srtoolbox.devices import exact_products
 from srtoolbox.errors import ConfigError
 from srtoolbox.registry import TRANSFORMS
 
-SUBSAMPLINGS = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:2:0": (2, 2)}
+SUBSAMPLINGS = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:4:0": (2, 1), "4:2:0": (2, 2)}
 """How many rows and columns of an image share a value of Cb and Cr."""
 
 # T.81, tables K.1, transposed as in the published code, and K.2
@@ -52,7 +52,7 @@ class DiffJPEG(BatchDegradation):
 
     Args:
         quality: (lowest, highest) from 1 to 100, each between them equally likely.
-        subsampling: of chroma, '4:4:4', '4:2:2' or '4:2:0', or several, each equally likely.
+        subsampling: of chroma, '4:4:4', '4:2:2', '4:4:0' or '4:2:0', or several, each equally likely.
         differentiable: let gradients pass: x is rounded to round(x) + (x - round(x))^3 (Shin and Song
             2017, "JPEG-resistant adversarial images").
     """
