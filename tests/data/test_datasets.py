@@ -250,6 +250,19 @@ def test_concat_keeps_order_and_shares(gt_folder: Path, tmp_path: Path, photo: n
         ConcatDataset([parts[0], parts[1] | dict(scale=2)])
 
 
+def test_the_place_of_a_crop_is_told(gt_folder: Path) -> None:
+    alone = GTOnlyDataset(str(gt_folder), 3, gt_size=24)
+    bordered = GTOnlyDataset(str(gt_folder), 3, gt_size=24, transforms=[Border()])
+    both = ConcatDataset([alone, bordered])
+    for number in range(12):
+        draw = Draw(number % 8, number, 5)
+        place, sample = both.place(draw), both[draw]
+        image = read_image(gt_folder / f"{sample['key']}.png")
+        assert np.array_equal(np.broadcast_to(place.cut(image), sample["gt"].shape), sample["gt"])
+    assert len({both.place(Draw(1, number, 5)) for number in range(20)}) > 10
+    assert GTOnlyDataset(str(gt_folder), 3).place(Draw(0, 0, 0)) is None
+
+
 def test_folder_without_gt(gt_folder: Path) -> None:
     dataset = FolderDataset(str(gt_folder))
     assert len(dataset) == 4 and set(dataset[3]) == {"lq", "key"}

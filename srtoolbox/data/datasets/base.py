@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from srtoolbox.data.loading.draws import Draw
+from srtoolbox.data.stores.base import Window
 from srtoolbox.data.transforms.base import Sample
 from srtoolbox.errors import DataError
 from srtoolbox.image.pixels import copy_view
@@ -62,6 +63,13 @@ class SRDataset(Dataset, ABC):
         Raises:
             DataError: LQ is given here, and GT without it is not what the images are for.
         """
+
+    def place(self, draw: Draw) -> Window | None:
+        """Return the part of its image that a draw's crop is, in GT pixels; None: all of it, or unknown.
+
+        A crop may be turned and mirrored, and go on beyond an image that was too small.
+        """
+        return None
 
     def draw_weights(self) -> np.ndarray | None:
         """Return how often each index is drawn, relative to the others (len,); None: all alike."""

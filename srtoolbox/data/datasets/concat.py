@@ -12,6 +12,7 @@ import numpy as np
 
 from srtoolbox.data.datasets.base import SRDataset
 from srtoolbox.data.loading.draws import Draw
+from srtoolbox.data.stores.base import Window
 from srtoolbox.data.stores.index import Names
 from srtoolbox.data.transforms.base import Sample
 from srtoolbox.errors import ConfigError, DataError
@@ -71,6 +72,10 @@ class ConcatDataset(SRDataset):
     def leave_out_lq(self) -> None:
         for dataset in self.datasets:
             dataset.leave_out_lq()
+
+    def place(self, draw: Draw) -> Window | None:
+        part, local = self._locate(draw.index)
+        return self.datasets[part].place(draw._replace(index=local))
 
     def draw_weights(self) -> np.ndarray | None:
         inner = [dataset.draw_weights() for dataset in self.datasets]

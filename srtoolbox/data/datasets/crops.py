@@ -79,6 +79,12 @@ class Cropper:
             top, left = free[0] * (number % 5 // 2), free[1] * (number % 5 % 2)
         return Window(top, left, high, wide)
 
+    def inner(self, window: Window) -> Window | None:
+        """Return a window without the margin of the transforms; None for whole images."""
+        if self.lq_size is None:
+            return None
+        return Window(window.top + self._border, window.left + self._border, self.lq_size, self.lq_size)
+
     def trim(self, image: np.ndarray, factor: int) -> np.ndarray:
         """Return `image` without the margin of the transforms; `factor`: LQ 1, GT scale."""
         if self.lq_size is None or not self._border:

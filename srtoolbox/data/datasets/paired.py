@@ -103,6 +103,13 @@ class GTDataset(SRDataset):
         check_sample(sample, self.scale, self.transforms.transforms)
         return sample
 
+    def place(self, draw: Draw) -> Window | None:
+        number, crop = divmod(draw.index, self.cropper.per_image)
+        entry = self._entries[number]
+        window = self.cropper.window(entry.height, entry.width, Rng(draw.seed, draw.number), crop)
+        inner = self.cropper.inner(window)
+        return None if inner is None else inner.scaled(self.scale)
+
     def whole(self, index: int) -> Sample:
         if not -len(self) <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
