@@ -33,7 +33,7 @@ setup(
     python_requires=">=3.11",
     package_dir={"": "."},  # said outright, it makes an editable install a plain path entry
     packages=find_packages(include=["srtoolbox", "srtoolbox.*"]),
-    package_data={"srtoolbox": ["py.typed", "apps/report/assets/*", "apps/zoo/networks.json", "metrics/*.npz"]},
+    package_data={"srtoolbox": ["py.typed", "apps/*/assets/*", "apps/zoo/networks.json", "metrics/*.npz"]},
     cmdclass={"build_py": BuildWithConfigs},
     install_requires=[
         "addict>=2.4",

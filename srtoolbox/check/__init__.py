@@ -15,7 +15,7 @@ from srtoolbox.check.faults import Report, joined
 from srtoolbox.check.networks import build_networks, check_fit, check_networks_of_hooks
 from srtoolbox.check.optim import check_optim
 from srtoolbox.check.pipelines import check_pipelines, check_pool, check_steps
-from srtoolbox.check.schema import TOP, check_section
+from srtoolbox.check.schema import TOP, TRAIN, Place, check_section
 from srtoolbox.check.truth import check_truth
 from srtoolbox.config import Config
 from srtoolbox.config.overrides import COMMAND_LINE
@@ -23,7 +23,7 @@ from srtoolbox.errors import ConfigError
 from srtoolbox.logger import LOGGER
 from srtoolbox.registry import parameters_of
 
-__all__ = ["PARTS", "check", "mode_of"]
+__all__ = ["PARTS", "check", "check_training_data", "mode_of"]
 
 
 def mode_of(config: Config) -> str:
@@ -69,6 +69,31 @@ def check(config: Config, mode: str = "train") -> None:
         raise ConfigError(report.faults)
     for warning in report.warnings if dist.is_main_launch() else ():
         LOGGER.warning("%s", warning)
+
+
+def check_training_data(config: Config) -> None:
+    """Find every fault of what makes training samples: `data.train` and `model.preprocess`, and of nothing else.
+
+    Raises:
+        ConfigError: as `check`; also where there is no `data.train`.
+    """
+    report = Report(config, is_training=True)
+    data, model = config.get("data"), config.get("model")
+    train = data.get("train") if isinstance(data, Mapping) else None
+    if train is None:
+        report.add("data", "data.train is missing: without it nothing is given to a network in training")
+        raise ConfigError(report.faults)
+    places = check_section(report, TRAIN, train, "data.train")
+    if isinstance(model, Mapping) and model.get("preprocess") is not None:
+        places.append(Place("model.preprocess", model["preprocess"], PARTS["preprocess"]))
+    components = [component for place in places for component in check_part(report, place)]
+    check_steps(report, components)
+    context = config.to_dict()
+    for component in components:
+        check_component(report, component, context)
+    check_pipelines(report, components)
+    if report.faults:
+        raise ConfigError(report.faults)
 
 
 def _check_test_parts(report: Report) -> None:

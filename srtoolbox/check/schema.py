@@ -85,7 +85,7 @@ _RUNTIME = Section(
         "rollbacks": Value(int, least=0),
     }
 )
-_TRAIN = Section(
+TRAIN = Section(
     {
         "dataset": Part("dataset"),
         "batch_size": Value(int, least=1),
@@ -101,7 +101,7 @@ TOP = Section(
         "model": Part("model"),
         "optim": Section({}, others=_OPTIM),
         "data": Section(
-            {"train": _TRAIN, "val": Section({**_SETS, "interval": Value(int, least=1)}), "test": Section(_SETS)},
+            {"train": TRAIN, "val": Section({**_SETS, "interval": Value(int, least=1)}), "test": Section(_SETS)},
             required=("train",),
         ),
         "max_iters": Value(int, least=1),

@@ -1,0 +1,168 @@
+"""From a config to a page and a sheet of what its training gives the network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from srtoolbox.apps.browse.contents import Browsed
+from srtoolbox.apps.browse.feed import Feed, SeenSample
+from srtoolbox.apps.browse.likeness import Photos, compare, measure, measure_all
+from srtoolbox.apps.browse.page import render
+from srtoolbox.apps.browse.severity import climb
+from srtoolbox.apps.browse.sheet import draw_sheet
+from srtoolbox.check import check_training_data
+from srtoolbox.config import Config, resolve_config
+from srtoolbox.errors import OptionError
+from srtoolbox.image import to_uint8, write_image
+from srtoolbox.io.files import write_text
+from srtoolbox.logger import logging_restored, progress_bar, setup_logging
+from srtoolbox.plugins import load_plugins
+from srtoolbox.text import did_you_mean
+
+COUNT, WHOLE_COUNT = 16, 4
+"""Samples on a page: crops, whole images."""
+SAMPLES = 1000
+"""Samples that are measured."""
+LADDERS = 4
+"""Crops under the slider."""
+PHOTOS = 8
+"""Crops of photographs on the page."""
+TRIES = 100
+"""Draws for each of them."""
+
+
+def browse_data(
+    config: Config | Mapping[str, Any] | str | os.PathLike[str],
+    page: str | os.PathLike[str] = "browse.html",
+    *,
+    count: int | None = None,
+    seed: int | None = None,
+    draw: int = 0,
+    only: Sequence[str] = (),
+    whole: bool = False,
+    samples: int = SAMPLES,
+    like: str | os.PathLike[str] | None = None,
+    overrides: Sequence[str] = (),
+    plugins: Sequence[str | os.PathLike[str]] = (),
+) -> Browsed:
+    """Show what the training of a config gives its network: a page to open in a browser, and a sheet beside it.
+
+    Nothing but the data is built: no network, no loss, on the CPU.
+
+    Args:
+        config: a file, the name of a packaged config, a `Config` or a plain dict, with data.train.
+        page: the HTML file to write; the sheet has its name with `.png`.
+        count: samples to show; None: 16, or 4 whole images.
+        seed: instead of the config's.
+        draw: number of the first sample in the run.
+        only: show these images alone, by their keys.
+        whole: show whole images in the place of crops.
+        samples: measure so many, from the same draw on, of all images; 0: none.
+        like: a folder (or store) of photographs to compare their statistics with.
+        overrides: 'key.sub=value' texts that change a config that is a file.
+        plugins: Python files with components of yours.
+
+    Raises:
+        SrtoolboxError: faults of the config or the arguments, data that is missing, a page that cannot be written.
+    """
+    place = _page_path(page)
+    for name, value, least in (("count", count, 1), ("draw", draw, 0), ("samples", samples, 0), ("seed", seed, 0)):
+        if value is not None and value < least:
+            raise OptionError(f"{name} is a whole number from {least} up, got {value}")
+    if like is not None and not samples:
+        raise OptionError("like compares statistics of samples: samples=0 leaves nothing to compare with")
+    with logging_restored():
+        setup_logging()
+        loaded = resolve_config(config, overrides)
+        load_plugins(loaded, plugins)
+        check_training_data(loaded)
+        feed = Feed(loaded, seed=seed)
+        _refuse_unknown(only, feed)
+        shown_feed = Feed(loaded, seed=seed, whole=True) if whole else feed
+        wanted = set(only) or None
+        shown = list(islice(shown_feed.samples(draw, wanted), count or (WHOLE_COUNT if whole else COUNT)))
+        browsed = Browsed(place, place.with_suffix(".png"), feed.seed, draw, shown, untold=feed.untold)
+        if samples:
+            _measure(browsed, feed, samples)
+        if feed.varies:
+            with progress_bar("drawing the same crops again") as show:
+                crops = _of_different_images(feed, draw, wanted)
+                browsed.ladders = climb(feed, crops, TRIES, show)
+        if like is not None:
+            _compare(browsed, like)
+        write_text(place, render(browsed, name=_name_of(loaded), whole=whole))
+        write_image(browsed.sheet, draw_sheet(browsed.samples))
+        return browsed
+
+
+def _page_path(page: str | os.PathLike[str]) -> Path:
+    path = Path(page)
+    if path.suffix == "":
+        path = path.with_suffix(".html")
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise OptionError(f"out is the page, an .html file (the sheet goes beside it as .png), got {os.fspath(page)}")
+    if path.is_dir():
+        raise OptionError(f"out is the page, an .html file, but {os.fspath(page)} is a folder")
+    return path
+
+
+def _name_of(config: Config) -> str:
+    return Path(config.filename).as_posix() if config.filename else "a config without a file"
+
+
+def _refuse_unknown(only: Sequence[str], feed: Feed) -> None:
+    keys = set(feed.dataset.keys()) if only else set()
+    for key in only:
+        if key not in keys:
+            raise OptionError(f"only: the training set has no image {key!r}.{did_you_mean(key, keys)}")
+
+
+def _of_different_images(feed: Feed, draw: int, only: set[str] | None) -> list[SeenSample]:
+    """Return the first samples of several images, fewer where there are fewer."""
+    chosen: dict[str, SeenSample] = {}
+    most = min(LADDERS, len(only or feed.dataset))
+    for sample in islice(feed.samples(draw, only), 8 * LADDERS):
+        chosen.setdefault(sample.key, sample)
+        if len(chosen) == most:
+            break
+    return list(chosen.values())
+
+
+def _measure(browsed: Browsed, feed: Feed, samples: int) -> None:
+    """Measure samples, and note what was drawn for each."""
+    rows: list[dict[str, float]] = []
+    with progress_bar("measuring samples") as show:
+        for number, sample in enumerate(islice(feed.samples(browsed.draw), samples), 1):
+            rows.append(measure(sample.lq))
+            if number <= PHOTOS:
+                browsed.seen.append(to_uint8(sample.lq))
+            for step in sample.steps:
+                browsed.acted[step.name] += 1
+                values = browsed.parameters.setdefault(step.name, {})
+                for name, value in step.values.items():
+                    values.setdefault(name, []).append(value)
+            browsed.sizes.add(sample.lq.shape)
+            show(number, samples)
+    names = feed.notes.names
+    browsed.parameters = {
+        step: browsed.parameters[step]
+        for step in sorted(browsed.parameters, key=lambda step: names.index(step.partition(" (time ")[0]))
+    }
+    browsed.statistics = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def _compare(browsed: Browsed, like: str | os.PathLike[str]) -> None:
+    """Measure crops of photographs as small as the smallest LQ, and compare."""
+    heights, widths, channels = zip(*browsed.sizes, strict=True)
+    photos = Photos(like, (min(heights), min(widths)), min(channels), browsed.measured)
+    with progress_bar("measuring your photos") as show:
+        browsed.yours = measure_all(photos, show)
+    browsed.photos = [to_uint8(photo) for photo in islice(photos, 0, None, max(1, len(photos) // PHOTOS))][:PHOTOS]
+    browsed.note = photos.note
+    browsed.comparisons = compare(browsed.statistics, browsed.yours)

@@ -1,0 +1,362 @@
+"""The page of what a network is given: samples are a run's own, each kind of data, sentences, faults."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import ks_2samp
+
+import srtoolbox
+from srtoolbox.apps.browse import browse
+from srtoolbox.apps.browse.charts import bin_edges, histogram
+from srtoolbox.apps.browse.feed import Feed
+from srtoolbox.apps.browse.likeness import Photos, compare
+from srtoolbox.apps.browse.severity import climb, psnr_to
+from srtoolbox.cli import main
+from srtoolbox.config import Config
+from srtoolbox.data.datasets.base import SRDataset
+from srtoolbox.data.loading.loader import build_train_loader
+from srtoolbox.errors import ConfigError, DataError, OptionError, SrtoolboxError
+from srtoolbox.image import read_image, to_image, write_image
+from srtoolbox.image.pixels import compress_jpeg, gaussian_blur
+from srtoolbox.registry import DATASETS, TRANSFORMS
+from srtoolbox.resize import imresize
+from tests.data.batch import steps  # noqa: F401 - it registers them
+
+STEPS = dict(
+    first=dict(type="Sequence", transforms=dict(bright=dict(type="Brightening"), large=dict(type="Enlarging"))),
+    some=dict(type="RandomApply", p=0.5, transforms=[dict(type="Brightening", most=3.0)]),
+    twice=dict(type="Repeat", transforms=dict(noise=dict(type="GaussianNoise", sigma=[0, 20]))),
+    end=dict(type="Fitting"),
+)
+
+
+def quiet(done: float, of: int) -> None:
+    """Show no progress."""
+
+
+def config_of(dataset: dict[str, Any], **model: object) -> Config:
+    """The config of a training on a dataset; its losses need weights that are nowhere."""
+    losses = dict(lpips=dict(type="LPIPSLoss"), feature=dict(type="PerceptualLoss", weights="nowhere.pth"))
+    network = dict(type="MSRResNet", scale=2)
+    train = dict(dataset=dataset, batch_size=4)
+    return Config(dict(model=dict(type="Restorer", generator=network, losses=losses, **model), data=dict(train=train)))
+
+
+def gt_only(folder: Path, **more: object) -> dict[str, Any]:
+    flips = [dict(type="RandomHorizontalFlip"), dict(type="RandomTranspose")]
+    return dict(type="GTOnlyDataset", gt=str(folder), scale=2, gt_size=40, transforms=flips, **more)
+
+
+def pipeline(**more: object) -> dict[str, Any]:
+    return dict(type="DegradationPipeline", scale=2, gt_size=32, steps=STEPS, **more)
+
+
+@pytest.fixture
+def pairs(photo_folder: Path, tmp_path: Path) -> dict[str, Any]:
+    for file in photo_folder.iterdir():
+        write_image(tmp_path / "lq" / file.name, imresize(read_image(file), 0.5))
+    return dict(type="PairedDataset", gt=str(photo_folder), lq=str(tmp_path / "lq"), scale=2, gt_size=40)
+
+
+# ---- samples
+
+
+def test_the_samples_are_those_of_a_run(photo_folder: Path) -> None:
+    config = config_of(gt_only(photo_folder), preprocess=pipeline(share="batch", sharpen=dict(type="USMSharpening")))
+    config["data"]["train"]["pool"] = 10
+    feed = Feed(config, seed=3)
+    preparation = feed.preprocess
+    begin = lambda batch, draws: preparation.begin(batch, draws, 4)  # noqa: E731
+    loader = build_train_loader(feed.dataset, 4, seed=3, start=8, begin=begin)
+    loader._draws = iter(srtoolbox.data.loading.draws.EndlessSampler(feed.dataset, 4, 3, 8, pool=10))
+    batches = [next(loader) for _ in range(2)]
+    finished = [preparation.finish(batch) for batch in batches]
+    seen = list(islice(feed.samples(9), 7))
+    for place, sample in enumerate(seen, 1):
+        batch, row = divmod(place, 4)
+        assert sample.key == batches[batch]["key"][row]
+        assert sample.draw.number == int(batches[batch]["draw"][row])
+        assert list(sample.images) == ["lq", "gt", "gt_usm"]
+        for name, image in sample.images.items():
+            assert np.array_equal(image, to_image(finished[batch][name][row]))
+    assert len({sample.draw.number // 4 for sample in seen[:3]}) > 1  # the pool mixes
+
+
+def test_steps_have_the_names_of_the_config_and_what_was_drawn(photo_folder: Path) -> None:
+    feed = Feed(config_of(gt_only(photo_folder), preprocess=pipeline()))
+    assert feed.untold == ["RandomHorizontalFlip", "RandomTranspose"]
+    samples = list(islice(feed.samples(), 12))
+    for sample in samples:
+        names = [step.name for step in sample.steps]
+        assert [name for name in names if name != "some.Brightening"] == [
+            "first.bright", "first.large", "twice.noise", "twice.noise (time 2)", "end"
+        ]  # fmt: skip
+        assert 0 <= sample.steps[0].values["own"] < 20
+        assert set(sample.steps[1].values) == {"size[0]", "size[1]"}
+    some = sum("some.Brightening" in [step.name for step in sample.steps] for sample in samples)
+    assert 0 < some < 12
+
+
+def test_the_parameters_told_are_those_used(photo_folder: Path) -> None:
+    """Without noise, LQ is GT and what is told to have been added."""
+    both = dict(one=dict(type="Brightening"), two=dict(type="Brightening", most=2.0))
+    made = dict(type="DegradationPipeline", scale=1, gt_size=32, steps=both)
+    on_sets = dict(type="GTOnlyDataset", gt=str(photo_folder), scale=1, gt_size=40)
+    ways = [
+        config_of(on_sets, preprocess=made),
+        config_of({**on_sets, "pipeline": made}),
+        config_of({**on_sets, "degradations": both}),
+    ]
+    for config in ways:
+        for sample in islice(Feed(config).samples(), 5):
+            levels = sum(step.values["own"] + step.values["shared"] for step in sample.steps)
+            expected = np.minimum(sample.images["gt"] + levels, 255)
+            assert [step.name for step in sample.steps] == ["one", "two"]
+            assert np.abs(sample.lq - expected).max() <= 1.01
+
+
+def test_the_same_crop_is_degraded_anew(photo_folder: Path) -> None:
+    inner = dict(bright=dict(type="Brightening"), jpeg=dict(type="JPEGCompression"))
+    ways = [
+        config_of(gt_only(photo_folder), preprocess=pipeline()),
+        config_of({**gt_only(photo_folder), "pipeline": pipeline()}),
+        config_of(gt_only(photo_folder, degradations=inner)),
+    ]
+    for config in ways:
+        feed = Feed(config)
+        (sample,) = islice(feed.samples(5), 1)
+        variants = list(feed.variants(sample.draw, 6))
+        assert all(np.array_equal(each.images["gt"], sample.images["gt"]) for each in variants)
+        assert len({each.lq.tobytes() for each in variants}) == 6
+        again = list(feed.variants(sample.draw, 6))
+        assert all(np.array_equal(a.lq, b.lq) and a.steps == b.steps for a, b in zip(variants, again, strict=True))
+        (unchanged,) = islice(feed.samples(5), 1)
+        assert np.array_equal(unchanged.lq, sample.lq)
+        (ladder,) = climb(feed, [sample], 6, quiet)
+        values = [level.psnr for level in ladder.levels]
+        assert values == sorted(values, reverse=True) and len(values) == 6
+        assert values[0] == psnr_to(ladder.clean, ladder.levels[0].lq)
+
+
+def test_pairs_have_nothing_to_draw_anew(pairs: dict[str, Any]) -> None:
+    feed = Feed(config_of(pairs))
+    assert not feed.varies
+    (sample,) = islice(feed.samples(), 1)
+    image = read_image(Path(pairs["gt"], f"{sample.key}.png"))
+    assert np.array_equal(sample.place.cut(image), sample.images["gt"])
+    concat = Feed(config_of(dict(type="ConcatDataset", datasets=dict(one=pairs, two=pairs))))
+    assert len(concat.dataset) == 12 and next(concat.samples()).images.keys() == {"lq", "gt"}
+
+
+def test_whole_images_are_degraded_whole(photo_folder: Path) -> None:
+    dataset = dict(type="ConcatDataset", datasets=[gt_only(photo_folder), gt_only(photo_folder, crop="center")])
+    feed = Feed(config_of(dataset, preprocess=pipeline()), whole=True)
+    sizes = {sample.images["gt"].shape[:2] for sample in islice(feed.samples(), 4)}
+    assert sizes <= {(60, 72), (72, 60)}
+    own = Feed(config_of({**gt_only(photo_folder), "pipeline": pipeline()}), whole=True)
+    sample = next(own.samples())
+    assert sorted(sample.lq.shape[:2]) == [30, 36] and sample.place is None and sample.steps
+
+
+class Doubled(SRDataset):
+    """A plugin's dataset: gray planes."""
+
+    scale = 2
+
+    def __len__(self) -> int:
+        return 3
+
+    def keys(self) -> list[str]:
+        return ["a", "b", "c"]
+
+    def whole(self, index: int) -> dict[str, Any]:
+        return {"lq": np.full((24, 24, 1), 9, np.uint8), "gt": np.full((48, 48, 1), 9, np.uint8), "key": "abc"[index]}
+
+    def sample(self, draw: Any) -> dict[str, Any]:
+        return self.whole(draw.index)
+
+    def digest(self) -> str:
+        return ""
+
+
+class Halved:
+    """A plugin's preprocess: any function of float batches."""
+
+    def __call__(self, images: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {**images, "lq": images["lq"] / 2, "other": images["gt"]}
+
+
+def test_plugins_work(register: Callable, tmp_path: Path) -> None:
+    register(DATASETS, Doubled)
+    register(TRANSFORMS, Halved)
+    config = config_of(dict(type="Doubled"), preprocess=dict(type="Halved"))
+    done = srtoolbox.browse_data(config, tmp_path / "page.html", samples=5, like=None)
+    assert done.untold == ["Halved"] and done.ladders == []
+    assert set(done.samples[0].images) == {"lq", "gt", "other"} and done.samples[0].lq.max() == 4
+    assert "too small, or flat" in done.page.read_text(encoding="utf-8")
+
+
+# ---- comparisons
+
+
+def test_the_distance_is_kolmogorovs_and_the_share_is_counted() -> None:
+    rng = np.random.default_rng(4)
+    seen, yours = rng.normal(0, 1, 300).round(1), rng.normal(0.7, 1.5, 200).round(1)
+    (result,) = compare({"noise": np.append(seen, np.nan)}, {"noise": yours})
+    assert result.distance == pytest.approx(ks_2samp(seen, yours).statistic)
+    pairs_above = np.mean(yours[:, None] > seen) + np.mean(yours[:, None] == seen) / 2
+    assert result.above == pytest.approx(pairs_above)
+    assert compare({"noise": np.array([np.nan])}, {"noise": yours}) == []
+
+
+def sentences(name: str, seen: list[float], yours: list[float]) -> str:
+    (result,) = compare({name: np.array(seen)}, {name: np.array(yours)})
+    return " ".join(result.sentences())
+
+
+def test_comparisons_are_plain_sentences() -> None:
+    numbers = [float(number) for number in range(100)]
+    high = sentences("sharpness", numbers, [79.5] * 10)
+    assert high.startswith(
+        "Your photos are sharper than 80 % of what the network sees. Distance 0.80 of 1: the two differ"
+    )
+    low = sentences("noise", numbers, [-5.0, -5.0, 10.5, 10.5])
+    assert low.startswith("Your photos are less noisy than 94 % of what the network sees.")
+    assert "50 % of your crops are less noisy than 99 % of it: the network hardly meets their like." in low
+    assert "about the middle" in sentences("detail", numbers, numbers) and "much alike" in sentences(
+        "detail", numbers, numbers
+    )
+
+
+def test_photographs_are_cut_to_the_size_of_lq(tmp_path: Path, photo: np.ndarray) -> None:
+    write_image(tmp_path / "large.png", photo)
+    write_image(tmp_path / "small.png", photo[:30, :200])
+    write_image(tmp_path / "gray.png", photo[:64, :64, :1])
+    photos = Photos(tmp_path, (40, 48), 1, 10)
+    crops = list(photos)
+    assert len(crops) == len(photos) == 10 and {crop.shape for crop in crops} == {(40, 48, 1)}
+    assert photos.note == "1 of 3 photos left out: smaller than 48 x 40 px"
+    assert len(list(Photos(tmp_path, (40, 48), 3, 1))) == 1
+    with pytest.raises(DataError, match=r"3 images, all smaller than the 999 x 999 px that the network sees"):
+        Photos(tmp_path, (999, 999), 3, 10)
+
+
+def test_degradations_unlike_the_photographs_are_told(tmp_path: Path, photo: np.ndarray) -> None:
+    for number in range(3):
+        part = np.ascontiguousarray(photo[90 * number :][:90])
+        write_image(tmp_path / f"gt/{number}.png", part)
+        write_image(tmp_path / f"mine/{number}.png", compress_jpeg(gaussian_blur(part, 2.0), 20))
+    config = config_of(dict(type="GTOnlyDataset", gt=str(tmp_path / "gt"), scale=1, gt_size=48))
+    done = srtoolbox.browse_data(config, tmp_path / "p.html", count=2, samples=40, like=tmp_path / "mine")
+    words = {each.name: each.sentences()[0] for each in done.comparisons}
+    assert re.match(r"Your photos are less sharp than ([789]\d|100) %", words["sharpness"])
+    assert re.match(r"Your photos are less noisy than (9\d|100) %", words["noise"])
+    assert re.match(r"Your photos are more blocky than (9\d|100) %", words["blockiness"])
+    assert len(done.photos) == len(done.seen) == browse.PHOTOS
+
+
+# ---- charts
+
+
+def test_bars_are_as_high_as_their_shares() -> None:
+    drawing = histogram([1, 1, 1, 2, 4], [4, 4], label="kind <of> it")
+    heights = [float(height) for height in re.findall(r'<rect [^>]*height="([\d.]+)"', drawing)]
+    assert heights == pytest.approx([96 * 0.6, 96 * 0.2, 96 * 0.2], abs=0.1)
+    assert "kind &lt;of&gt; it" in drawing and "polyline" in drawing and "median 1 / yours 4" in drawing
+    assert bin_edges(np.array([3.0, 3.0])).tolist() == [2.5, 3.5]
+    assert bin_edges(np.array([0.31, 0.31])).tolist() == [-0.19, 0.81]
+    assert len(bin_edges(np.linspace(0, 1, 900))) == 31
+
+
+# ---- the page and the command
+
+
+def test_the_command_writes_a_page_and_a_sheet(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(browse, "TRIES", 12)
+    monkeypatch.chdir(tmp_path)
+    made = config_of(gt_only(photo_folder), preprocess=pipeline(sharpen=dict(type="USMSharpening")))
+    Path("own.json").write_text(json.dumps(made.to_dict()))
+    options = ["own.json", "-o", "out/page", "-n", "3", "--samples", "9", "--like", str(photo_folder), "--seed", "5"]
+    assert main(["browse_data", *options]) == 0
+    printed = capsys.readouterr().out
+    assert "LQ of 9 samples:" in printed and "Your photos are" in printed and "page: " in printed
+    page = Path("out/page.html").read_text(encoding="utf-8")
+    for text in (
+        "first.bright",
+        "twice.noise (time 2)",
+        "gt_usm",
+        "3 crops from number 0 of the run on, seed 5",
+        "Your photos",
+    ):
+        assert text in page
+    assert not re.search(r"""(src|href)="(?!data:|#)""", page)
+    assert len(page) < 700_000
+    sheet = read_image("out/page.png")
+    assert sheet.shape[1] == 4 * 266 + 10 and sheet.shape[0] > 3 * 256
+    before = Path("out/page.html").read_bytes()
+    assert main(["browse_data", *options]) == 0
+    assert Path("out/page.html").read_bytes() == before
+    assert main(["browse_data", "own.json", "--whole", "-n", "1", "--samples", "0", "--only", "cat1"]) == 0
+    page = Path("browse.html").read_text(encoding="utf-8")
+    assert "1 whole image" in page and "cat1" in page and "cat0" not in page
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (dict(page="x.png"), OptionError, r"^out is the page, an \.html file"),
+        (dict(only=["cat7"]), OptionError, r"^only: the training set has no image 'cat7'\. Did you mean 'cat"),
+        (dict(draw=-1), OptionError, "^draw is a whole number from 0 up, got -1"),
+        (dict(like="nowhere"), DataError, "^nowhere: no such folder"),
+        (dict(like="x", samples=0), OptionError, "^like compares statistics of samples"),
+    ],
+)
+def test_impossible_arguments_are_one_error(
+    photo_folder: Path, tmp_path: Path, options: dict[str, Any], error: type, message: str
+) -> None:
+    config = config_of(gt_only(photo_folder))
+    with pytest.raises(error, match=message):
+        srtoolbox.browse_data(config, **{"page": tmp_path / "x.html", "samples": 2, **options})
+    assert not (tmp_path / "x.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda config: config.pop("data"), "data.train is missing: without it nothing is given to a network"),
+        (lambda config: config["data"]["train"].update(batch_size=0), "data.train.batch_size: at least 1 is needed"),
+        (
+            lambda config: config["data"]["train"]["dataset"].update(gt_sice=3),
+            "takes no 'gt_sice'. Did you mean 'gt_size'",
+        ),
+        (lambda config: config["model"].update(preprocess=dict(type="Blurr")), "model.preprocess: no transform named"),
+        (lambda config: config["data"]["train"]["dataset"].update(gt="none"), "the training set is not there: none"),
+    ],
+)
+def test_faults_of_the_data_are_told_and_those_of_the_rest_are_not(
+    photo_folder: Path, tmp_path: Path, change: Callable, message: str
+) -> None:
+    config = config_of(gt_only(photo_folder)).to_dict()
+    config["optim"] = dict(generator=dict(optimizer=dict(type="NoSuch")))
+    srtoolbox.browse_data(config, tmp_path / "x.html", samples=0, count=1)
+    change(config)
+    with pytest.raises(SrtoolboxError) as caught:
+        srtoolbox.browse_data(config, tmp_path / "y.html", samples=0)
+    assert message in str(caught.value) and isinstance(caught.value, ConfigError | DataError)
+
+
+def test_psnr_of_equal_images_is_infinite() -> None:
+    image = np.zeros((4, 4, 1), np.uint8)
+    assert math.isinf(psnr_to(image, image)) and psnr_to(image, image + 255) == 0
