@@ -101,6 +101,25 @@ def test_a_shuffle_draws_all_orders_equally_often() -> None:
     assert len(counts) == 6 and counts.min() > 70
 
 
+def test_a_shuffle_keeps_the_order_of_some() -> None:
+    steps = {name: Shift(level) for name, level in {"a": 2, "first": 3, "b": 4, "second": 5}.items()}
+    shuffle = Shuffle(steps, ordered=["first", "second"])
+    plan, images = planned(shuffle, np.arange(600))
+    places: dict[int, list[int]] = {row: [] for row in range(600)}
+    for action in plan.actions:
+        for row in action.rows.tolist():
+            places[row].append(action.step.most)  # type: ignore[attr-defined]
+    orders, counts = np.unique(np.array(list(places.values())), axis=0, return_counts=True)
+    assert len(orders) == 12 and counts.min() > 25
+    assert all(list(order).index(3) < list(order).index(5) for order in orders)
+    gray = np.full((20, 24, 3), 64, np.uint8)
+    alone = shuffle({"lq": gray, "key": "x"}, Rng(SEED, 0))["lq"]
+    assert abs(alone[0, 0, 0] - float(images.pixels[0, 0, 0, 0]) * 255) <= 1.001
+    with pytest.raises(ConfigError, match="Shuffle: ordered names 'c', which is no transform here"):
+        Shuffle(steps, ordered=["a", "c"])
+    assert len(Shuffle([Shift(2), None, Shift(3)], ordered=[0, 2]).ordered) == 2
+
+
 def test_a_plan_is_cut_behind_its_last_step_on_the_host() -> None:
     steps: list[Any] = [Shift(2), Shift(3, on_host=True), Shift(4), Shift(5, on_host=True), Shift(6)]
     plan, _ = planned(Compose(steps), np.arange(2))
