@@ -19,7 +19,7 @@ CONFIGS = sorted(path for path in ROOT.rglob("*.py") if "_base_" not in path.par
 LAID_OUT_SETS = ("set5", "set14", "bsd100", "urban100")
 BACKBONES = ("vgg19", "resnet18", "resnet34", "squeezenet")  # helper names that say where weights are
 WITH_BENCHMARKS = [path for path in CONFIGS if path.parent.name not in ("quickstart", "denoising")]
-LARGE = ("atd", "dat", "drct", "hat", "omnisr", "rcan", "srformer", "swinir")
+LARGE = ("atd", "bsrgan", "dat", "drct", "hat", "omnisr", "rcan", "realesrgan", "srformer", "swinir")
 """Folders of networks that take a second to build: the default run builds their small recipes alone."""
 
 
@@ -33,7 +33,8 @@ def marked(paths: list[Path]) -> list[Any]:
 
 
 def is_first_quick_one(path: Path) -> bool:
-    return path == min(each for each in WITH_BENCHMARKS if each.parent == path.parent and is_quick(each))
+    quick = [each for each in WITH_BENCHMARKS if each.parent == path.parent and is_quick(each)]
+    return path == min(quick, default=None)
 
 
 def name(path: Path) -> str:
