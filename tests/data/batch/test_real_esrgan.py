@@ -315,6 +315,7 @@ def of_ours(crops: list[np.ndarray], first: int) -> tuple[list[published.Drawn],
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_lq_of_2000_photographs_is_distributed_as_published(data_root: Path) -> None:
     crops, rng = list(random_crops(photographs(data_root), 2000, 160)), np.random.default_rng(2)
     samples: dict[str, tuple[list[published.Drawn], list[dict[str, float]]]] = {"ours": ([], []), "theirs": ([], [])}

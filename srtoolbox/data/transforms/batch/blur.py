@@ -34,7 +34,7 @@ _SIDE = 25  # of BSRGAN's kernel for downsampling
 class KernelBlur(BatchDegradation):
     """Correlates each image with a kernel of its own, mirrored at its edge.
 
-    In the published code of Real-ESRGAN what overshoots is clipped by the noise that comes later.
+    What overshoots is clipped by the noise that comes later, as in the published code of Real-ESRGAN.
 
     `draw` leaves beside `kernel` (n, k, k) what each was made from, NaN where it has no such thing.
     """
