@@ -56,7 +56,17 @@ setup(
         "completion": ["argcomplete>=3.3"],  # Tab in a shell
         "formats": ["pillow-heif>=1.0", "pillow-jxl-plugin>=1.3"],  # to read HEIC and JPEG XL
         "hub": ["datasets>=3.0"],
-        "metrics": ["pyiqa>=0.1.14"],
+        "metrics": [  # what pyiqa needs: itself it is installed with --no-deps, for it brings a second opencv
+            "accelerate",
+            "einops",
+            "facexlib",
+            "openai-clip",
+            "pandas",
+            "requests",
+            "timm>=0.8",
+            "tqdm",
+            "transformers>=5.0",
+        ],
         "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],
         "optimizers": ["pytorch_optimizer>=4.1"],  # Adan, Prodigy, SOAP, schedule-free AdamW and SGD
         "safetensors": ["safetensors>=0.4"],
