@@ -8,9 +8,7 @@ from __future__ import annotations
 import argparse
 import io
 import math
-import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,10 +23,12 @@ from srtoolbox.apps.report.page import render
 from srtoolbox.cli import main
 from srtoolbox.image import read_image
 from srtoolbox.plots.panels import error_map
+from tests.apps.browsing import OpenPage, browser
 from tests.apps.report_maker import NAMES, make_images, train
 
+__all__ = ["browser"]  # a fixture
+
 pytestmark = pytest.mark.slow
-WIDTH, HEIGHT = 1200, 900
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 
 
@@ -40,38 +40,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright: extra `browser`")
-    programs = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    program = next(filter(None, map(shutil.which, programs)), None)
-    if program is None:
-        pytest.skip(f"needs one of {', '.join(programs)}")
-    with playwright.sync_playwright() as driver:
-        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-        opened = driver.chromium.launch(executable_path=program, args=flags)
-        yield opened
-        opened.close()
-
-
-class Visit:
-    """An open page with everything it complained of and asked for."""
-
-    def __init__(self, browser, file: Path, **options) -> None:
-        self.context = browser.new_context(**{"viewport": {"width": WIDTH, "height": HEIGHT}, **options})
-        self.page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("requestfailed", self.failed)
-        self.page.goto(file.as_uri())
-        self.page.wait_for_load_state()
-
-    def failed(self, request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # an image that was replaced before it was loaded
-            self.complaints.append(f"{request.url}: {request.failure}")
+class Visit(OpenPage):
+    """A report's page: what its stage shows."""
 
     def images(self) -> list[dict]:
         script = "all => all.map(i => ({src: i.src, transform: i.style.transform, width: i.naturalWidth}))"

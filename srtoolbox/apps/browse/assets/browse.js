@@ -14,41 +14,34 @@ function cubicWeights(t) {
   return [far(1 + t), near(t), near(1 - t), far(2 - t)];
 }
 
-// For each of `length` new pixels: the four of `old` that it is made of, mirrored at the edge, and their weights.
+// For each of `length` new pixels: the four of `old` that it is made of, the last one again beyond the edge, and their weights.
 function taps(old, length) {
   return Array.from({ length }, (_, place) => {
     const centre = ((place + 0.5) * old) / length - 0.5;
     const first = Math.floor(centre);
-    const pixels = [-1, 0, 1, 2].map((step) => mirrored(first + step, old));
+    const pixels = [-1, 0, 1, 2].map((step) => Math.min(Math.max(first + step, 0), old - 1));
     return { pixels, weights: cubicWeights(centre - first) };
   });
 }
 
-function mirrored(place, length) {
-  const turn = ((place % (2 * length)) + 2 * length) % (2 * length);
-  return turn < length ? turn : 2 * length - 1 - turn;
-}
-
-// Enlarge RGBA levels: columns first, then rows, rounded once.
+// Enlarge RGBA levels as imresize does: rows first, then columns, rounded to levels after each.
 function enlarge({ data, width, height }, newWidth, newHeight) {
-  const columns = taps(width, newWidth);
-  const rows = taps(height, newHeight);
-  const wide = new Float32Array(height * newWidth * 4);
-  for (let y = 0; y < height; y++) {
-    columns.forEach(({ pixels, weights }, x) => {
+  const tall = new Uint8ClampedArray(newHeight * width * 4);
+  taps(height, newHeight).forEach(({ pixels, weights }, y) => {
+    for (let place = 0; place < width * 4; place++) {
+      let sum = 0;
+      for (let k = 0; k < 4; k++) sum += weights[k] * data[pixels[k] * width * 4 + place];
+      tall[y * width * 4 + place] = Math.floor(sum + 0.5);
+    }
+  });
+  const result = new ImageData(newWidth, newHeight);
+  taps(width, newWidth).forEach(({ pixels, weights }, x) => {
+    for (let y = 0; y < newHeight; y++) {
       for (let c = 0; c < 4; c++) {
         let sum = 0;
-        for (let k = 0; k < 4; k++) sum += weights[k] * data[(y * width + pixels[k]) * 4 + c];
-        wide[(y * newWidth + x) * 4 + c] = sum;
+        for (let k = 0; k < 4; k++) sum += weights[k] * tall[(y * width + pixels[k]) * 4 + c];
+        result.data[(y * newWidth + x) * 4 + c] = Math.floor(sum + 0.5);
       }
-    });
-  }
-  const result = new ImageData(newWidth, newHeight);
-  rows.forEach(({ pixels, weights }, y) => {
-    for (let place = 0; place < newWidth * 4; place++) {
-      let sum = 0;
-      for (let k = 0; k < 4; k++) sum += weights[k] * wide[pixels[k] * newWidth * 4 + place];
-      result.data[y * newWidth * 4 + place] = sum; // clamped and rounded by the array
     }
   });
   return result;
