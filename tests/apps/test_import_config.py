@@ -319,6 +319,7 @@ def test_a_file_that_only_evaluates(made) -> None:
         ({"train": {"optim_g": {"type": "Adma"}}}, "Did you mean 'adam'"),
         ({"datasets": {"train": None}}, "no training set"),
         ({"network_g": {"num_in_ch": 4}}, r"network_g.num_in_ch: 4 has no counterpart here; 3, 1 have"),
+        ({"datasets": {"val": {"color": "y"}}}, "its color is 'y', but network_g has three channels"),
         ({"train": {"optim_g": [1]}}, "a mapping of options is wanted"),
     ],
 )

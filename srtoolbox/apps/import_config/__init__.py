@@ -13,6 +13,8 @@ from srtoolbox.apps.import_config.family.read import read
 from srtoolbox.apps.import_config.mm.read import read as read_mm
 from srtoolbox.apps.import_config.options import Options
 from srtoolbox.apps.import_config.projects.basicsr import BASICSR
+from srtoolbox.apps.import_config.projects.neosr import NEOSR
+from srtoolbox.apps.import_config.projects.redux import REDUX
 from srtoolbox.apps.import_config.record import Fate, Record
 from srtoolbox.apps.import_config.source import Origin, open_source, recognise
 from srtoolbox.check import check, mode_of
@@ -22,7 +24,7 @@ from srtoolbox.io.files import write_text
 
 __all__ = ["Imported", "import_config"]
 
-FAMILY: dict[str, Project] = {"basicsr": BASICSR, "realesrgan": BASICSR}
+FAMILY: dict[str, Project] = {"basicsr": BASICSR, "realesrgan": BASICSR, "redux": REDUX, "neosr": NEOSR}
 NAMES = {
     "basicsr": "BasicSR",
     "realesrgan": "Real-ESRGAN",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from srtoolbox.apps.import_config.options import Options
 from srtoolbox.config.values import Value
@@ -14,6 +14,20 @@ from srtoolbox.registry import parameters_of, registries
 COLOURS = {3: "rgb", 1: "y"}
 Name = str | tuple[str, Mapping[Any, Any] | Callable[[Any], Any]]
 """Our name of an argument, alone or with what turns their value into ours: a table or a function."""
+
+
+class Near(NamedTuple):
+    """An argument whose values are not all here.
+
+    Args:
+        name: ours.
+        values: theirs -> ours.
+        lost: what any other value means, which ours is left at its default for.
+    """
+
+    name: str
+    values: Mapping[Any, Any]
+    lost: str
 
 
 @dataclass(frozen=True)
@@ -26,9 +40,10 @@ class Counterpart:
         defaults: what theirs has for arguments that a file leaves out, by their names.
         always: arguments of ours that theirs has built in.
         fixed: their argument -> (the value ours computes with, what any other means).
+        near: their argument -> an argument of ours that has some of its values.
         unused: their argument -> why none is needed here.
         different: what is different in any case, a sentence.
-        standing_in: a sentence, where ours is another thing and theirs is lost.
+        standing_in: where ours is another thing and theirs is lost: what follows its name in a sentence.
     """
 
     type: str
@@ -36,6 +51,7 @@ class Counterpart:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     always: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
+    near: Mapping[str, Near] = field(default_factory=dict)
     unused: Mapping[str, str] = field(default_factory=dict)
     different: str = ""
     standing_in: str = ""
@@ -64,10 +80,10 @@ def translate(
     own = _defaults_of(kind, counterpart.type)
     result: dict[str, Any] = {"type": counterpart.type, **counterpart.always}
     theirs = str(options.take(name, ""))
-    for argument in (*counterpart.names, *counterpart.fixed, *counterpart.unused):
+    for argument in (*counterpart.names, *counterpart.fixed, *counterpart.near, *counterpart.unused):
         options.peek(argument)
     if counterpart.standing_in:
-        options.lost(name, counterpart.standing_in, target)
+        options.lost(name, f"{theirs} {counterpart.standing_in}", target)
     elif counterpart.different:
         options.different(name, target, counterpart.different)
     else:
@@ -113,6 +129,16 @@ def _argument(
             options.same(argument, "as it is here")
         else:
             options.lost(argument, meaning)
+    elif argument in counterpart.near:
+        ours, values, meaning = counterpart.near[argument]
+        given = options.take(argument)
+        if not isinstance(given, str) or given not in values:
+            options.lost(argument, f"{given!r} has no counterpart: {meaning}", target)
+        elif values[given] != own.get(ours):
+            result[ours] = values[given]
+            options.mapped(argument, f"{target}.{ours}", f"{values[given]!r}")
+        else:
+            options.mapped(argument, f"{target}.{ours}", f"{values[given]!r} (the default)")
     elif argument in counterpart.unused:
         options.same(argument, counterpart.unused[argument])
 

@@ -11,6 +11,7 @@ from srtoolbox.config import Config, ConfigDict
 from srtoolbox.errors import ConfigError
 
 SUFFIXES = (".yml", ".yaml", ".toml", ".py")
+REDUX_NAMES = ("high_order_degradation", "use_channels_last", "amp_bf16", "fast_matmul", "use_compile")
 KNOWN = "BasicSR, Real-ESRGAN, traiNNer-redux, neosr, MMEditing and MMagic"
 
 
@@ -71,16 +72,24 @@ def recognise(values: Mapping[str, Any], path: str | os.PathLike[str]) -> Origin
 
 def _family(values: Mapping[str, Any], suffix: str) -> Origin:
     model = str(values.get("model_type", ""))
+    datasets = values.get("datasets")
+    kinds = [str(entry.get("type")) for entry in datasets.values() if isinstance(entry, Mapping)] if datasets else []
+    if suffix == ".toml" or model.lower() in ("image", "otf", "default") or {"paired", "otf", "single"} & {*kinds}:
+        version = "0.9 or later (TOML)" if suffix == ".toml" else "of 2023 (YAML)"
+        why = f"model_type is {model}" if model else "its datasets are paired, otf or single"
+        return Origin("neosr", version, why)
+    marks = [name for name in REDUX_NAMES if name in values]
+    if not model and marks:
+        train = values.get("train")
+        listed = isinstance(train, Mapping) and isinstance(train.get("losses"), list)
+        return Origin("redux", "with `losses`" if listed else "before `losses`", f"no model_type, but {marks[0]}")
     if model.lower() in ("realesrganmodel", "realesrnetmodel"):
         return Origin("realesrgan", "0.2 to 0.3", f"model_type is {model}")
     train = values.get("train")
     if isinstance(train, Mapping) and ("niter" in train or "net_d_steps" in train):
         return Origin("basicsr", "of 2020 (1.0)", "the run's length is train.niter")
-    return Origin(
-        "basicsr",
-        "1.x",
-        f"network_g and datasets are there, model_type is {model}" if model else "network_g and datasets are there",
-    )
+    why = "network_g and datasets are there"
+    return Origin("basicsr", "1.x", f"{why}, model_type is {model}" if model else why)
 
 
 def _mm(values: Mapping[str, Any]) -> Origin:

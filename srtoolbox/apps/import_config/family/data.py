@@ -6,10 +6,9 @@ from typing import Any
 
 from srtoolbox.apps.import_config.draft import Expression
 from srtoolbox.apps.import_config.family.project import Import
-from srtoolbox.apps.import_config.names import set_name
+from srtoolbox.apps.import_config.names import set_name, slip_of
 from srtoolbox.apps.import_config.options import Options
 from srtoolbox.config.values import Value
-from srtoolbox.text import did_you_mean
 
 ENDLESS = "samples are drawn without end, by (seed, draw number)"
 LOADER = "how batches are loaded, not what is in them (docs/data.md)"
@@ -49,6 +48,7 @@ def read_training_set(job: Import) -> None:
     draft.set(target, dataset)
     _read_loader(job, train)
     _read_normalisation(train)
+    _read_mixing(train, "augmentation", "aug_prob")
     for name, why in IGNORED.items():
         train.same(name, why)
     train.close(f"{job.project.name}'s dataset")
@@ -61,7 +61,7 @@ def kind_of(job: Import, options: Options) -> str:
     if kind.lower() in job.project.other_tasks:
         raise options.fault("type", f"{kind} is for {job.project.other_tasks[kind.lower()]}, which is not done here")
     if kind.lower() not in known:
-        raise options.fault("type", f"the dataset {kind!r} has no counterpart here.{did_you_mean(kind, known)}")
+        raise options.fault("type", f"the dataset {kind!r} has no counterpart here.{slip_of(kind, known)}")
     return known[kind.lower()]
 
 
@@ -142,13 +142,11 @@ def _flips(job: Import, options: Options, target: str) -> list[dict[str, Any]]:
     flip = options.first("use_hflip", "use_flip")
     if options.take(flip, job.project.flips):
         transforms.append({"type": "RandomHorizontalFlip"})
-        if flip in options:
-            options.mapped(flip, f"{target}.transforms", "RandomHorizontalFlip")
+        options.mapped(flip, f"{target}.transforms", "RandomHorizontalFlip")
     options.same(flip, "no flips")
     if options.take("use_rot", job.project.flips):
         transforms += [{"type": "RandomVerticalFlip"}, {"type": "RandomTranspose"}]
-        if "use_rot" in options:
-            options.mapped("use_rot", f"{target}.transforms", "RandomVerticalFlip, RandomTranspose")
+        options.mapped("use_rot", f"{target}.transforms", "RandomVerticalFlip, RandomTranspose")
     options.same("use_rot", "no turns")
     return transforms
 
@@ -184,6 +182,15 @@ def _read_normalisation(options: Options) -> None:
         if value is not None and any(number != neutral for number in (value if isinstance(value, list) else [value])):
             options.lost(name, "images are RGB in [0, 1]; a network that wants others stands in an Adapter")
         options.same(name, "images are in [0, 1], as they are")
+
+
+def _read_mixing(options: Options, name: str, shares: str) -> None:
+    """Read the mixtures of several images (mixup, cutmix ...) that have no counterpart."""
+    kinds = [kind for kind in options.take(name, []) if str(kind) != "none"]
+    if kinds:
+        options.lost(name, f"images are never mixed: {', '.join(map(str, kinds))} are left out")
+    options.same(name, "images are not mixed")
+    options.same(shares, "images are not mixed")
 
 
 def evaluation_sets(job: Import, prefix: str, part: str) -> dict[str, Any]:

@@ -7,9 +7,8 @@ from typing import Any
 from srtoolbox.apps.import_config.counterpart import translate
 from srtoolbox.apps.import_config.family.data import evaluation_sets
 from srtoolbox.apps.import_config.family.project import Import
-from srtoolbox.apps.import_config.names import set_name
+from srtoolbox.apps.import_config.names import set_name, slip_of
 from srtoolbox.apps.import_config.options import Options
-from srtoolbox.text import did_you_mean
 
 IGNORED = {
     "pbar": "a progress bar is there where a terminal is",
@@ -105,7 +104,7 @@ def _metrics(job: Import, val: Options, part: str) -> dict[str, Any]:
         if kind.lower() not in table:
             for argument in options:
                 options.take(argument)
-            hint = did_you_mean(kind, table)
+            hint = slip_of(kind, table)
             options.lost("type", f"the metric {kind} has no counterpart here and is left out.{hint}", part)
             continue
         name = set_name(str(key), set(metrics))

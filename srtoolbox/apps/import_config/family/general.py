@@ -22,6 +22,8 @@ def read_general(job: Import) -> None:
             options.same("name", "an evaluation has no folder of its own; results: --out, --report")
     for key in ("dist_params", "launcher", "set_CUDA_VISIBLE_DEVICES", "find_unused_parameters", "dist", "is_train"):
         options.same(key, LAUNCH)
+    for key in ("print_network", "watch", "contrib", "version"):
+        options.same(key, "what is printed, not what is computed")
     options.same("auto_resume", "tools/train.py CONFIG --resume")
     _read_gpus(job)
     if job.is_training:

@@ -8,9 +8,10 @@ from srtoolbox.apps.import_config.counterpart import Counterpart, translate
 from srtoolbox.apps.import_config.draft import Expression
 from srtoolbox.apps.import_config.family.project import Import, Table
 from srtoolbox.apps.import_config.gan import read_gan_loss, vgg_discriminator
+from srtoolbox.apps.import_config.names import slip_of
 from srtoolbox.apps.import_config.options import Options
-from srtoolbox.errors import ConfigError
-from srtoolbox.text import did_you_mean
+
+STRUCTURE_WINDOW, WHOLE_STRUCTURE = 11, 176  # side of its window; of the smallest crops for all five scales
 
 
 def counterpart_of(job: Import, options: Options, table: Table, what: str) -> Counterpart:
@@ -27,7 +28,7 @@ def counterpart_of(job: Import, options: Options, table: Table, what: str) -> Co
         return table[name]
     if name in job.project.other_tasks:
         raise options.fault("type", f"{kind} is for {job.project.other_tasks[name]}, which is not done here")
-    raise options.fault("type", f"the {what} {kind!r} has no counterpart here.{did_you_mean(kind, table)}")
+    raise options.fault("type", f"the {what} {kind!r} has no counterpart here.{slip_of(kind, table)}")
 
 
 def read_network(job: Import) -> None:
@@ -53,7 +54,7 @@ def is_adversarial(job: Import) -> str:
         raise options.fault("model_type", f"is for {job.project.other_tasks[name]}, which is not done here")
     kind = job.project.models.get(name)
     if name and kind is None and job.project.models:
-        hint = did_you_mean(name, job.project.models)
+        hint = slip_of(name, job.project.models)
         raise options.fault("model_type", f"{options.peek('model_type')!r} has no counterpart here.{hint}")
     train = options.peek("train")
     is_gan = "network_d" in options and isinstance(train, dict) and _has_gan_loss(train)
@@ -172,7 +173,7 @@ def _loss(job: Import, name: str, options: Options) -> dict[str, Any] | None:
     kind, table = str(options.peek("type")), job.project.losses
     key = "ldl" if name == "ldl" and kind.lower() in ("l1loss", "l1_loss") else kind.lower()
     if key not in table:
-        hint = did_you_mean(kind, table)
+        hint = slip_of(kind, table)
         for argument in options:
             if argument != "type":
                 options.take(argument)
@@ -202,6 +203,16 @@ def _read_discriminator(job: Import) -> None:
     job.draft.set("model.discriminator", vgg_discriminator(result))
 
 
+def fit_structure(job: Import) -> None:
+    """Let MS-SSIM have as many scales as fit into the crops."""
+    size = job.draft.get("data.train.dataset.gt_size") or 0
+    losses = job.draft.get("model.losses") or {}
+    for name, loss in losses.items():
+        if loss["type"] == "MSSSIMLoss" and 0 < size < WHOLE_STRUCTURE:
+            loss["scales"] = max(1, (size // STRUCTURE_WINDOW).bit_length())
+            job.draft.comment(f"model.losses.{name}", f"{loss['scales']} scales fit into crops of {size} pixels")
+
+
 def check_colours(job: Import) -> None:
     """Refuse a file whose data and network have other colours.
 
@@ -209,7 +220,8 @@ def check_colours(job: Import) -> None:
         ConfigError: the file says luma for the data, and the network is none of luma.
     """
     colour = job.draft.get("model.generator.colour")
-    datasets = job.options.peek("datasets")
-    for name, dataset in datasets.items() if isinstance(datasets, dict) else ():
+    datasets = job.options.section("datasets")
+    for name in datasets:
+        dataset = datasets.peek(name)
         if isinstance(dataset, dict) and dataset.get("color") == "y" and colour != "y":
-            raise ConfigError(f"datasets.{name}.color is 'y', but network_g has three channels")
+            raise datasets.fault(name, "its color is 'y', but network_g has three channels")

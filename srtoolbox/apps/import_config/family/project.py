@@ -25,8 +25,7 @@ class Project:
         other_tasks: {their network, model or dataset: what it is for} that is not for single images.
         ema: the decay of the average where a file says nothing of it; 0 is none.
         flips: what `use_hflip` and `use_rot` are where a file says nothing of them.
-        frozen_gan: how the discriminator's sums are weighed against ours, {'gan': factor of the
-            generator's weight, ...}.
+        clips: whether gradients are clipped where a file says nothing of it.
     """
 
     name: str
@@ -40,6 +39,7 @@ class Project:
     other_tasks: Mapping[str, str] = field(default_factory=dict)
     ema: float = 0.0
     flips: bool = False
+    clips: bool = False
 
 
 @dataclass

@@ -6,13 +6,30 @@ from srtoolbox.apps.import_config.draft import Draft
 from srtoolbox.apps.import_config.family.data import read_training_set
 from srtoolbox.apps.import_config.family.evaluation import read_evaluation, read_test
 from srtoolbox.apps.import_config.family.general import BASE, read_general, read_logger, read_paths, scale_of
-from srtoolbox.apps.import_config.family.model import is_adversarial, read_model, read_network
+from srtoolbox.apps.import_config.family.model import (
+    check_colours,
+    fit_structure,
+    is_adversarial,
+    read_model,
+    read_network,
+)
 from srtoolbox.apps.import_config.family.project import Import, Project
 from srtoolbox.apps.import_config.family.training import read_average, read_length, read_optimizers
 from srtoolbox.apps.import_config.options import Options
 
-TRAIN = {
-    "scheduler_type": "the scheduler's type says it",
+LOST = {
+    "sam": "steps are not sharpness-aware",
+    "eco": "GT is never mixed with the network's own output",
+    "wavelet_guided": "losses are never taken of wavelets",
+    "match_lq": "colours are compared with GT, not with LQ",
+    "match_lq_colors": "colours are compared with GT, not with LQ",
+    "use_moa": "images are never mixed",
+}
+BELONGING = {
+    "sam": ("sam_init",),
+    "eco": ("eco_init", "eco_iters", "eco_schedule", "eco_amount"),
+    "wavelet_guided": ("wavelet_init",),
+    "use_moa": ("moa_augs", "moa_probs", "moa_debug", "moa_debug_limit"),
 }
 
 
@@ -48,11 +65,16 @@ def _read_training(job: Import) -> None:
     has_discriminator = read_model(job, train)
     read_optimizers(job, train, has_discriminator)
     read_training_set(job)
+    fit_structure(job)
     read_evaluation(job)
     read_logger(job)
     read_average(job, train)
-    for name, why in TRAIN.items():
+    for name, why in LOST.items():
+        if train.take(name, False):
+            train.lost(name, why)
         train.same(name, why)
+        for other in BELONGING.get(name, ()):
+            train.same(other, f"belongs to {name}")
     train.close(f"{job.project.name}'s train")
     job.draft.set("runtime", runtime)
     hooks = job.draft.values.pop("hooks", None)
@@ -76,6 +98,7 @@ def _read_test(job: Import) -> None:
 
 
 def _close(job: Import) -> None:
-    """Note what nobody has read."""
+    """Compare the colours of data and network, and note what nobody has read."""
+    check_colours(job)
     job.options.section("datasets").close(f"{job.project.name}'s datasets")
     job.options.close(job.project.name)

@@ -35,14 +35,16 @@ def read_average(job: Import, train: Options) -> None:
         train.mapped(name, "hooks.ema.decay", f"{decay}")
     else:
         train.same(name, "no average, and no EMAHook")
-    if train.take("switch_iter_per_epoch") is not None or train.take("ema_switch_iter") is not None:
+    if train.take("ema_switch_iter") is not None:
         train.lost("ema_switch_iter", "the network that trains is never replaced by its average")
+    if train.take("ema_power") is not None:
+        train.different("ema_power", "hooks.ema", "the decay is the same from the beginning; lower it for short runs")
 
 
 def read_optimizers(job: Import, train: Options, has_discriminator: bool) -> None:
     """Read `optim_g`, `optim_d`, the scheduler, warm-up and clipping."""
     schedule = _schedule(job, train)
-    clip = _clip(train)
+    clip = _clip(job, train)
     entries = {"generator": _optimizer(job, train, "optim_g", "generator")}
     if has_discriminator:
         name = "optim_d" if "optim_d" in train else "optim_g"
@@ -72,12 +74,12 @@ def _optimizer(job: Import, train: Options, name: str, network: str) -> dict[str
     return read_optimizer(train.section(name), job.project.optimizers, f"optim.{network}.optimizer", owner)
 
 
-def _clip(train: Options) -> dict[str, float]:
-    for name in ("grad_clip", "use_grad_clip"):
-        if train.take(name, False):
-            train.mapped(name, "optim.generator.clip", "1.0, the largest norm of the gradients")
-            return {"clip": 1.0}
-        train.same(name, "no clipping")
+def _clip(job: Import, train: Options) -> dict[str, float]:
+    name = train.first("grad_clip", "use_grad_clip")
+    if train.take(name, job.project.clips):
+        train.mapped(name, "optim.generator.clip", "1.0, the largest norm of the gradients")
+        return {"clip": 1.0}
+    train.same(name, "no clipping")
     return {}
 
 

@@ -8,10 +8,9 @@ from typing import Any
 from srtoolbox.apps.import_config.counterpart import translate
 from srtoolbox.apps.import_config.draft import Draft, Expression
 from srtoolbox.apps.import_config.mm.pipeline import Pipeline, read_pipeline
-from srtoolbox.apps.import_config.names import set_name
+from srtoolbox.apps.import_config.names import set_name, slip_of
 from srtoolbox.apps.import_config.options import Options
 from srtoolbox.apps.import_config.projects.mmagic import METRICS
-from srtoolbox.text import did_you_mean
 
 PAIRED = ("basicimagedataset", "srannotationdataset", "srfolderdataset", "srlmdbdataset", "srfoldergtdataset")
 LOADER = "how batches are loaded, not what is in them (docs/data.md)"
@@ -30,7 +29,7 @@ def read_dataset(options: Options, target: str, draft: Draft) -> tuple[dict[str,
         options.same("times", "samples are drawn without end")
         return read_dataset(options.section("dataset"), target, draft)
     if kind.lower() not in PAIRED:
-        raise options.fault("type", f"the dataset {kind!r} has no counterpart here.{did_you_mean(kind, PAIRED)}")
+        raise options.fault("type", f"the dataset {kind!r} has no counterpart here.{slip_of(kind, PAIRED)}")
     pipeline = read_pipeline(options, target)
     gt, lq = _folders(options, target)
     dataset: dict[str, Any]
@@ -145,7 +144,7 @@ def read_metrics(entries: list[Options], target: str) -> dict[str, Any]:
         kind = str(options.peek("type", ""))
         if kind.lower() not in METRICS:
             options.ignore()
-            hint = did_you_mean(kind, METRICS)
+            hint = slip_of(kind, METRICS)
             options.lost("type", f"the metric {kind} has no counterpart here and is left out.{hint}", target)
             continue
         name = kind.lower()

@@ -7,9 +7,9 @@ from typing import Any
 from srtoolbox.apps.import_config.counterpart import Counterpart, translate
 from srtoolbox.apps.import_config.draft import Draft, Expression
 from srtoolbox.apps.import_config.gan import read_gan_loss, vgg_discriminator
+from srtoolbox.apps.import_config.names import slip_of
 from srtoolbox.apps.import_config.options import Options
 from srtoolbox.apps.import_config.projects.mmagic import DISCRIMINATORS, LOSSES, MODELS, NETWORKS
-from srtoolbox.text import did_you_mean
 
 LOSS_NAMES = {"pixel_loss": "pixel", "perceptual_loss": "perceptual"}
 
@@ -57,7 +57,7 @@ def read_model(options: Options, draft: Draft, *, is_training: bool) -> bool:
 def _counterpart(options: Options, table: dict[str, Counterpart], what: str) -> Counterpart:
     kind = str(options.peek("type", ""))
     if kind.lower() not in table:
-        raise options.fault("type", f"the {what} {kind!r} has no counterpart here.{did_you_mean(kind, table)}")
+        raise options.fault("type", f"the {what} {kind!r} has no counterpart here.{slip_of(kind, table)}")
     return table[kind.lower()]
 
 
@@ -95,7 +95,7 @@ def _read_losses(model: Options, draft: Draft) -> None:
         if kind.lower() not in LOSSES:
             options.ignore()
             why = f"the loss {kind} has no counterpart here and is left out: the sum is without it"
-            options.lost("type", f"{why}.{did_you_mean(kind, LOSSES)}", "model.losses")
+            options.lost("type", f"{why}.{slip_of(kind, LOSSES)}", "model.losses")
             continue
         name = LOSS_NAMES.get(theirs, theirs.removesuffix("_loss"))
         loss = translate(options, LOSSES[kind.lower()], "loss", f"model.losses.{name}", "the loss")

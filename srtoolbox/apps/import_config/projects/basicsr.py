@@ -2,122 +2,17 @@
 
 from __future__ import annotations
 
-from srtoolbox.apps.import_config.counterpart import COLOURS, Counterpart
+from srtoolbox.apps.import_config.counterpart import Counterpart
 from srtoolbox.apps.import_config.family.project import Project
+from srtoolbox.apps.import_config.projects.networks import CHANNELS, NETWORKS
 from srtoolbox.config.values import Value
 
-OUTPUTS = "as many as channels come in"
-CHANNELS = {"num_in_ch": ("colour", COLOURS)}
-MEMORY = "recomputing activations saves memory there; it does not change the result"
-ANY_SIZE = "windows are made for images of any size"
 
-
-def _root(value: Value) -> float:
+def root(value: Value) -> float:
     """Return the eps of sqrt(x^2 + eps^2) for that of sqrt(x^2 + eps)."""
     return float(value) ** 0.5
 
 
-def transformer(type_: str, names: dict[str, Value], **defaults: Value) -> Counterpart:
-    """Return the counterpart of a network of windows, whose arguments are named as SwinIR's authors do."""
-    return Counterpart(
-        type_,
-        names={
-            "upscale": "scale",
-            "in_chans": ("colour", COLOURS),
-            "embed_dim": "num_features",
-            "num_heads": "num_heads",
-            "qkv_bias": "qkv_bias",
-            "img_range": ("img_range", float),
-            "upsampler": ("upsampler", lambda name: name or "pixelshuffle"),  # none at scale 1, as here
-            "resi_connection": "resi_connection",
-            **names,
-        },
-        defaults=defaults,
-        fixed={
-            "patch_size": (1, "patches are pixels here"),
-            "qk_scale": (None, "scores of attention are scaled by the root of a head's width"),
-            "drop_rate": (0.0, "there is no dropout of features"),
-            "attn_drop_rate": (0.0, "there is no dropout of attention"),
-            "ape": (False, "there is no learnt value for each place of an image"),
-            "patch_norm": (True, "features are normalised at the beginning"),
-        },
-        unused={"img_size": ANY_SIZE, "use_checkpoint": MEMORY, "use_chk": MEMORY, "num_out_ch": OUTPUTS},
-    )
-
-
-SWINIR = transformer(
-    "SwinIR",
-    {
-        "depths": "depths",
-        "window_size": "window_size",
-        "mlp_ratio": ("mlp_ratio", float),
-        "drop_path_rate": "drop_path_rate",
-    },
-    embed_dim=96,
-    depths=[6, 6, 6, 6],
-    num_heads=[6, 6, 6, 6],
-    window_size=7,
-    mlp_ratio=4.0,
-    upsampler="",
-)
-RRDBNET = Counterpart(
-    "RRDBNet",
-    names={
-        **CHANNELS,
-        "scale": "scale",
-        "upscale": "scale",
-        "num_feat": "num_features",
-        "num_block": "num_blocks",
-        "num_grow_ch": "growth_channels",
-    },
-    unused={"num_out_ch": OUTPUTS},
-)
-COMPACT = Counterpart(
-    "SRVGGNetCompact",
-    names={**CHANNELS, "upscale": "scale", "num_feat": "num_features", "num_conv": "num_blocks"},
-    fixed={"act_type": ("prelu", "the activation is PReLU"), "learn_residual": (True, "the enlarged input is added")},
-    unused={"num_out_ch": OUTPUTS},
-)
-NETWORKS = {
-    "rrdbnet": RRDBNET,
-    "msrresnet": Counterpart(
-        "MSRResNet",
-        names={**CHANNELS, "upscale": "scale", "num_feat": "num_features", "num_block": "num_blocks"},
-        unused={"num_out_ch": OUTPUTS},
-    ),
-    "edsr": Counterpart(
-        "EDSR",
-        names={
-            **CHANNELS,
-            "upscale": "scale",
-            "num_feat": "num_features",
-            "num_block": "num_blocks",
-            "res_scale": ("residual_scaling", float),
-            "img_range": ("img_range", float),
-            "rgb_mean": "rgb_mean",
-        },
-        defaults={"num_feat": 64, "num_block": 16, "res_scale": 1},
-        unused={"num_out_ch": OUTPUTS},
-    ),
-    "rcan": Counterpart(
-        "RCAN",
-        names={
-            **CHANNELS,
-            "upscale": "scale",
-            "num_feat": "num_features",
-            "num_group": "num_groups",
-            "num_block": "num_blocks",
-            "squeeze_factor": "reduction",
-            "img_range": ("img_range", float),
-            "rgb_mean": "rgb_mean",
-        },
-        defaults={"num_block": 16},
-        fixed={"res_scale": (1, "residuals of RCAN are not scaled")},
-        unused={"num_out_ch": OUTPUTS},
-    ),
-    "srvggnetcompact": COMPACT,
-    "swinir": SWINIR,
-}
 VGG = Counterpart(
     "VGGDiscriminator",
     names={**CHANNELS, "num_feat": "width", "input_size": "input_size"},
@@ -157,7 +52,7 @@ LOSSES = {
     "mseloss": Counterpart("MSELoss", names={"loss_weight": "weight"}, fixed={"reduction": MEAN}),
     "charbonnierloss": Counterpart(
         "CharbonnierLoss",
-        names={"loss_weight": "weight", "eps": ("eps", _root)},
+        names={"loss_weight": "weight", "eps": ("eps", root)},
         defaults={"eps": 1e-12},
         fixed={"reduction": MEAN},
     ),
@@ -175,12 +70,13 @@ METRICS = {
         unused={**BETTER, "num_thread": "one process", "convert_to": "luma, as there"},
     ),
 }
-ADAM = {"lr": "lr", "weight_decay": "weight_decay", "betas": "betas", "eps": "eps", "amsgrad": "amsgrad"}
+PLAIN = ("lr", "weight_decay", "betas", "eps")
+ADAM = {name: name for name in (*PLAIN, "amsgrad")}
 FUSED = {name: "torch chooses the fastest form by itself" for name in ("fused", "foreach")}
 OPTIMIZERS = {
     "adam": Counterpart("Adam", names=ADAM, unused=FUSED),
     "adamw": Counterpart("AdamW", names=ADAM, unused=FUSED),
-    "nadam": Counterpart("NAdam", names={**ADAM, "decoupled_weight_decay": "decoupled_weight_decay"}, unused=FUSED),
+    "nadam": Counterpart("NAdam", names={name: name for name in (*PLAIN, "decoupled_weight_decay")}, unused=FUSED),
     "sgd": Counterpart(
         "SGD",
         names={name: name for name in ("lr", "weight_decay", "momentum", "dampening", "nesterov")},
@@ -218,6 +114,9 @@ BASICSR = Project(
         "srmodel": "plain",
         "swinirmodel": "plain",
         "realesrnetmodel": "plain",
+        **dict.fromkeys(("hatmodel", "datmodel", "atdmodel", "drctmodel", "srformermodel", "safmnmodel"), "plain"),
+        "realhatmsemodel": "plain",
+        "realhatganmodel": "gan",
         "srganmodel": "gan",
         "realesrganmodel": "gan",
         "esrganmodel": "relativistic",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from srtoolbox.apps.import_config.counterpart import COLOURS, Counterpart
-from srtoolbox.apps.import_config.projects.basicsr import ADAM, MEAN, OPTIMIZERS, OUTPUTS, SWINIR
+from srtoolbox.apps.import_config.projects.basicsr import ADAM, MEAN, OPTIMIZERS, root
+from srtoolbox.apps.import_config.projects.networks import OUTPUTS, SWINIR
 from srtoolbox.config.values import Value
 
 PRETRAINED = "load_from says it"
@@ -71,18 +72,13 @@ def _layers(weights: Value) -> dict[str, float]:
     return {VGG19.get(str(layer), f"features.{layer}"): float(weight) for layer, weight in weights.items()}
 
 
-def _root(value: Value) -> float:
-    """Return the eps of sqrt(x^2 + eps^2) for that of sqrt(x^2 + eps)."""
-    return float(value) ** 0.5
-
-
 WISE = {"reduction": MEAN, "sample_wise": (False, "the mean over all values is taken")}
 LOSSES = {
     "l1loss": Counterpart("L1Loss", names={"loss_weight": "weight"}, fixed=WISE),
     "mseloss": Counterpart("MSELoss", names={"loss_weight": "weight"}, fixed=WISE),
     "charbonnierloss": Counterpart(
         "CharbonnierLoss",
-        names={"loss_weight": "weight", "eps": ("eps", _root)},
+        names={"loss_weight": "weight", "eps": ("eps", root)},
         defaults={"eps": 1e-12},
         fixed=WISE,
     ),

@@ -1,0 +1,252 @@
+"""Option files of traiNNer-redux and neosr become configs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srtoolbox import import_config
+from srtoolbox.apps.import_config import NAMES, Imported
+from srtoolbox.apps.import_config.projects.basicsr import BASICSR
+from srtoolbox.apps.import_config.projects.neosr import NEOSR
+from srtoolbox.apps.import_config.projects.redux import REDUX
+from srtoolbox.apps.import_config.record import Fate
+from srtoolbox.check import check
+from srtoolbox.config import Config
+from srtoolbox.registry import LOSSES, METRICS, NETWORKS, OPTIMIZERS, parameters_of
+
+REDUX_TEXT = """name: 4x_small
+scale: 4
+use_amp: true
+amp_bf16: true
+use_channels_last: true
+fast_matmul: false
+use_compile: false
+num_gpu: auto
+datasets:
+  train:
+    name: Train Dataset
+    type: pairedimagedataset
+    dataroot_gt: [datasets/hr, datasets/hr2]
+    dataroot_lq: [datasets/lr, datasets/lr2]
+    lq_size: 32
+    use_hflip: true
+    num_worker_per_gpu: auto
+    batch_size_per_gpu: 8
+    accum_iter: 2
+  val:
+    name: Val Dataset
+    type: pairedimagedataset
+    dataroot_gt: [datasets/val/hr]
+    dataroot_lq: [datasets/val/lr]
+network_g:
+  type: superultracompact
+network_d:
+  type: dunet
+path:
+  pretrain_network_g: ~
+  strict_load_g: true
+train:
+  ema_decay: 0.999
+  grad_clip: true
+  optim_g: &optimizer
+    type: AdamW
+    lr: !!float 1e-4
+    weight_decay: 0
+    betas: [0.9, 0.99]
+  optim_d: *optimizer
+  scheduler:
+    type: MultiStepLR
+    milestones: [100, 200]
+    gamma: 0.5
+  total_iter: 500
+  warmup_iter: -1
+  losses:
+    - type: mssimloss
+      loss_weight: 0.5
+    - type: perceptualloss
+      criterion: pd
+      loss_weight: 0.01
+    - type: hsluvloss
+      loss_weight: 1.0
+    - type: l1loss
+      loss_weight: 0
+    - type: ganloss
+      gan_type: vanilla
+      loss_weight: 0.1
+  use_moa: false
+  moa_augs: ['none', 'mixup']
+val:
+  val_enabled: true
+  val_freq: 100
+  save_img: true
+  tile_size: 0
+  metrics_enabled: true
+  metrics:
+    psnr:
+      type: calculate_psnr
+      crop_border: 4
+      test_y_channel: false
+    topiq:
+      type: calculate_topiq
+logger:
+  print_freq: 100
+  save_checkpoint_freq: 100
+  save_checkpoint_format: safetensors
+  use_tb_logger: true
+"""
+NEOSR_TEXT = """
+name = "small"
+model_type = "image"
+scale = 4
+#use_amp = true
+
+[datasets.train]
+type = "paired"
+dataroot_gt = 'C:\\datasets\\gt\\'
+dataroot_lq = 'C:\\datasets\\lq\\'
+patch_size = 48
+batch_size = 8
+augmentation = [ "none", "mixup" ]
+aug_prob = [ 0.5, 0.1 ]
+
+[val]
+val_freq = 100
+
+[network_g]
+type = "compact"
+num_feat = 8
+
+[network_d]
+type = "unet"
+
+[train]
+ema = 0.999
+wavelet_guided = true
+wavelet_init = 80
+
+[train.optim_g]
+type = "adan_sf"
+lr = 1e-3
+betas = [ 0.98, 0.92, 0.99 ]
+weight_decay = 0.02
+schedule_free = true
+warmup_steps = 160
+
+[train.optim_d]
+type = "adamw"
+lr = 3e-4
+fused = true
+
+[train.consistency_opt]
+type = "consistency_loss"
+loss_weight = 1.0
+
+[train.perceptual_opt]
+type = "vgg_perceptual_loss"
+loss_weight = 0.5
+criterion = "chc"
+
+[train.gan_opt]
+type = "gan_loss"
+gan_type = "bce"
+loss_weight = 0.2
+
+[logger]
+total_iter = 1000
+save_checkpoint_freq = 100
+use_tb_logger = false
+"""
+
+
+@pytest.fixture
+def made(tmp_path: Path):
+    """Import a text; returns the result and the config that was written."""
+
+    def make(text: str, name: str) -> tuple[Imported, dict[str, Any]]:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        imported = import_config(tmp_path / name, tmp_path / "ours.py", overwrite=True)
+        config = Config.fromfile(tmp_path / "ours.py")
+        check(config)
+        return imported, config.to_dict()
+
+    return make
+
+
+def told(imported: Imported, fate: Fate) -> dict[str, str]:
+    return {entry.key: f"{entry.target}: {entry.text}" for entry in imported.record.of(fate)}
+
+
+def test_a_gan_of_redux(made) -> None:
+    imported, values = made(REDUX_TEXT, "a.yml")
+    assert NAMES[imported.origin.project] == "traiNNer-redux" and "losses" in imported.origin.version
+    model = values["model"]
+    compact = {"type": "SRVGGNetCompact", "scale": 4, "num_features": 24, "num_blocks": 8}
+    assert model["generator"] == compact and model["discriminator"] == {"type": "UNetDiscriminatorSN"}
+    assert set(model["losses"]) == {"ms_ssim", "perceptual"}
+    assert model["losses"]["ms_ssim"] == {"type": "MSSSIMLoss", "weight": 0.5, "scales": 4}  # of crops of 128
+    assert len(model["losses"]["perceptual"]["layers"]) == 5 and model["losses"]["perceptual"]["weight"] == 0.01
+    assert model["gan_loss"] == {"type": "GANLoss", "weight": 0.1}
+    assert values["runtime"]["amp"] == "bf16" and values["runtime"]["channels_last"] is True
+    assert values["accumulate"] == 2 and values["optim"]["generator"]["clip"] == 1.0
+    dataset = values["data"]["train"]["dataset"]
+    assert dataset["gt"] == ["datasets/hr", "datasets/hr2"] and dataset["gt_size"] == 128
+    assert len(dataset["transforms"]) == 3  # use_rot is on where a file says nothing of it
+    assert values["data"]["val"]["datasets"]["val_dataset"]["gt"] == "datasets/val/hr"
+    lost = told(imported, Fate.LOST)
+    assert set(lost) == {
+        "network_d.type",
+        "train.losses[1].criterion",
+        "train.losses[2].type",
+        "val.metrics.topiq.type",
+    }
+    assert "dunet has no counterpart; UNetDiscriminatorSN stands in its place" in lost["network_d.type"]
+    assert "hsluvloss" in lost["train.losses[2].type"] and "Did you mean" not in lost["train.losses[2].type"]
+
+
+def test_a_gan_of_neosr(made) -> None:
+    imported, values = made(NEOSR_TEXT, "a.toml")
+    assert imported.origin.project == "neosr" and "TOML" in imported.origin.version
+    assert values["max_iters"] == 1000 and values["runtime"]["amp"] is None
+    dataset = values["data"]["train"]["dataset"]
+    assert dataset["gt"] == "C:\\datasets\\gt\\" and dataset["gt_size"] == 192
+    optim = values["optim"]
+    free = {"type": "ScheduleFreeAdamW", "lr": 1e-3, "weight_decay": 0.02, "warmup_steps": 160}
+    assert optim["generator"] == {"optimizer": free, "clip": 1.0}  # clipped where a file says nothing of it
+    assert optim["discriminator"]["optimizer"] == {"type": "AdamW", "lr": 3e-4}
+    assert values["model"]["losses"]["consistency"] == {"type": "ColourLoss"}
+    assert values["hooks"]["logger"]["tensorboard"] is False
+    lost = told(imported, Fate.LOST)
+    assert set(lost) == {
+        "datasets.train.augmentation", "train.wavelet_guided", "train.optim_g.type", "train.perceptual_opt.criterion",
+    }  # fmt: skip
+    assert "ColourLoss" not in lost and "consistency_opt" in str(told(imported, Fate.DIFFERENT))
+
+
+def test_what_the_tables_name_is_there() -> None:
+    for project in (BASICSR, REDUX, NEOSR):
+        tables = [
+            (NETWORKS, project.networks), (NETWORKS, project.discriminators), (LOSSES, project.losses),
+            (METRICS, project.metrics), (OPTIMIZERS, project.optimizers),
+        ]  # fmt: skip
+        for registry, table in tables:
+            for name, counterpart in table.items():
+                known = {*parameters_of(registry.get(counterpart.type)), "width"}
+                names = {ours if isinstance(ours, str) else ours[0] for ours in counterpart.names.values()}
+                names |= {*counterpart.always} | {near.name for near in counterpart.near.values()}
+                assert names <= known, (project.name, name, names - known)
+                assert {*counterpart.defaults} <= {*counterpart.names}, (project.name, name)
+                assert name == name.lower()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("project", [REDUX, NEOSR], ids=lambda project: project.name)
+def test_every_network_of_the_tables_comes_through(made, project: Any) -> None:
+    text, name = (REDUX_TEXT, "a.yml") if project is REDUX else (NEOSR_TEXT, "a.toml")
+    old = "superultracompact" if project is REDUX else '"compact"\nnum_feat = 8'
+    for network in project.networks:
+        new = network if project is REDUX else f'"{network}"'
+        _imported, values = made(text.replace(old, new), name)
+        assert values["model"]["generator"]["type"] == project.networks[network].type
