@@ -1,8 +1,8 @@
 """Real-ESRGAN's degradations: ours against what is usual, in one process; on a GPU, against a training step.
 
 A batch of 12 GT of 400 pixels becomes LQ, GT and sharpened GT of 256 pixels. What is usual is usual_degradations.py
-beside this file: kernels and sharpening image by image, the steps batch by batch. Ours is the pipeline that a config
-names, once as it is (an image has a factor, a mode and a kind of noise of its own) and once with share='batch'.
+beside this file: kernels and sharpening image by image, the steps batch by batch. Ours is the pipeline of
+configs/realesrgan, once with a factor, a mode and a kind of noise of each image and once with share='batch'.
 
 The sides take turns. As the work depends on what is drawn, a ratio is that of the means over all rounds, with its 90 %
 interval by resampling rounds. "rest" is what belongs to no step: bytes to floats, crops, rounding. With one thread
@@ -36,12 +36,14 @@ import torch
 import torch.nn.functional as F
 from usual_degradations import degrade, load
 
+from srtoolbox.config import Config
 from srtoolbox.data.loading.draws import Draw
 from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Parameters
 from srtoolbox.data.transforms.batch.pipeline import DegradationPipeline
 from srtoolbox.engine.device import select_device
 from srtoolbox.registry import NETWORKS, TRANSFORMS
 
+ROOT = Path(__file__).parents[2]
 STEPS = {
     "USMSharpening": "sharpen",
     "Blur": "blur",
@@ -93,27 +95,9 @@ class Clock:
 
 
 def pipeline(setting: Setting, share: str | None) -> DegradationPipeline:
-    """Real-ESRGAN's pipeline."""
-
-    def noise(sigma: list[float], scale: list[float]) -> Row:
-        kinds = {"type": "GaussianNoise", "sigma": sigma}, {"type": "PoissonNoise", "scale": scale}
-        return {"type": "OneOf", "transforms": [{**kind, "gray": 0.4} for kind in kinds]}
-
-    jpeg, end = {"type": "DiffJPEG"}, [{"type": "Resize", "to": "lq"}, {"type": "SincFilter", "p": 0.8}]
-    second = {"type": "Resize", "to": "lq", "up": [1, 1.2], "down": [0.3, 1], "probabilities": [0.3, 0.4, 0.3]}
-    ends = [{"type": "Sequence", "transforms": steps} for steps in ([*end, jpeg], [jpeg, *end])]
-    steps = [
-        {"type": "Blur"},
-        {"type": "Resize"},
-        noise([1, 30], [0.05, 3]),
-        jpeg,
-        {"type": "RandomApply", "p": 0.8, "transforms": [{"type": "Blur", "sigma": [0.2, 1.5]}]},
-        second,
-        noise([1, 25], [0.05, 2.5]),
-        {"type": "OneOf", "transforms": ends},
-    ]
-    sharpen = {"type": "USMSharpening"}
-    return DegradationPipeline(steps, scale=setting.scale, gt_size=setting.crop, sharpen=sharpen, share=share)
+    """That of a config."""
+    cfg = Config.fromfile(ROOT / "configs/realesrgan/realesrnet_x4_df2k_ost_1000k.py").model.preprocess
+    return TRANSFORMS.build({**cfg, "gt_size": setting.crop, "share": share})
 
 
 def ours(setting: Setting, gt: np.ndarray, share: str | None = None) -> Callable[[int], Times]:

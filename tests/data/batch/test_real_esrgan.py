@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from srtoolbox.config import Config
 from srtoolbox.data.loading.draws import Draw, Rngs
 from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Plan
 from srtoolbox.data.transforms.batch.blur import Blur, SincFilter
@@ -25,9 +26,11 @@ from srtoolbox.data.transforms.batch.pipeline import DegradationPipeline
 from srtoolbox.data.transforms.batch.resize import Resize
 from srtoolbox.image import read_image
 from srtoolbox.image.statistics import STATISTICS
+from srtoolbox.registry import TRANSFORMS
 from tests.data.batch.samples import p_values
 from tests.data.batch.transcriptions import real_esrgan as published
 
+ROOT = Path(__file__).parents[3]
 SEED = 3
 LEAST = 1e-3
 """The least probability that two samples differ so by chance."""
@@ -140,32 +143,11 @@ Taken = tuple[str, dict[str, Any]]
 ORDERS = {"DiffJPEG Resize SincFilter": "jpeg first", "Resize SincFilter DiffJPEG": "sinc first"}
 
 
-def noise(sigma: list[float], scale: list[float]) -> dict[str, Any]:
-    kinds = [
-        {"type": "GaussianNoise", "sigma": sigma, "gray": 0.4},
-        {"type": "PoissonNoise", "scale": scale, "gray": 0.4},
-    ]
-    return {"type": "OneOf", "transforms": kinds}
-
-
+@cache
 def pipeline() -> DegradationPipeline:
-    jpeg, sinc = {"type": "DiffJPEG", "quality": [30, 95]}, {"type": "SincFilter", "p": 0.8}
-    second = {"up": [1, 1.2], "down": [0.3, 1], "probabilities": [0.3, 0.4, 0.3]}
-    end = [{"type": "Resize", "to": "lq"}, sinc]
-    steps = [
-        {"type": "Blur"},
-        {"type": "Resize"},
-        noise([1, 30], [0.05, 3]),
-        jpeg,
-        {"type": "RandomApply", "p": 0.8, "transforms": [{"type": "Blur", "sigma": [0.2, 1.5]}]},
-        {"type": "Resize", "to": "lq", **second},
-        noise([1, 25], [0.05, 2.5]),
-        {
-            "type": "OneOf",
-            "transforms": [{"type": "Sequence", "transforms": each} for each in ([*end, jpeg], [jpeg, *end])],
-        },
-    ]
-    return DegradationPipeline(steps, scale=4, sharpen={"type": "USMSharpening"})
+    """That of the configs, each image with all parameters of its own."""
+    preprocess = Config.fromfile(ROOT / "configs/realesrgan/realesrnet_x4_df2k_ost_1000k.py").model.preprocess
+    return TRANSFORMS.build({**preprocess, "share": None})
 
 
 def draws(count: int) -> list[Draw]:
