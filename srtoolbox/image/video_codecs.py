@@ -36,7 +36,7 @@ def _fixed_scale(quantiser: int) -> dict[str, str]:
     return {"qmin": str(quantiser), "qmax": str(quantiser)}
 
 
-# Without a look ahead: with one, x264 and x265 make this of a clip today and that tomorrow.
+# Without a look ahead: with one, x264 and x265 do not always make the same bytes of a clip.
 
 
 def _x264(quantiser: int) -> dict[str, str]:
@@ -54,7 +54,7 @@ def _vpx(quantiser: int) -> dict[str, str]:
 
 VIDEO_CODECS = {
     "h264": VideoCodec("libx264", "h264", (0, 51), _x264),
-    # x265 does so of images of a single block of 64 x 64, too
+    # of images of a single block of 64 x 64 x265 does not, either
     "hevc": VideoCodec("libx265", "hevc", (0, 51), _x265, least_side=128),
     "mpeg1": VideoCodec("mpeg1video", "mpeg1video", (1, 31), _fixed_scale),
     "mpeg2": VideoCodec("mpeg2video", "mpeg2video", (1, 31), _fixed_scale),

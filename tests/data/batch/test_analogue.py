@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.ndimage
+import torch
 
 from srtoolbox.data.loading.draws import Rngs
 from srtoolbox.data.transforms.batch.analogue import ChromaBlur, Interlacing
-from srtoolbox.data.transforms.batch.base import Images, Plan
+from srtoolbox.data.transforms.batch.base import Images, Plan, stack
 from srtoolbox.errors import ConfigError
 from srtoolbox.image import to_tensor
 
@@ -52,6 +53,15 @@ def test_fields_are_moved_or_shown_twice(photo: np.ndarray, batched: bool) -> No
     assert right[:, ::2, -3:].equal(image[:, ::2, -1:].expand(-1, -1, 3))
     assert upper[:, 0].equal(image[:, 1]) and upper[:, 2::2].equal(image[:, 1:-1:2])
     assert lower[:, 1::2].equal(image[:, :-1:2]) and lower[:, ::2].equal(image[:, ::2])
+
+
+def test_the_edge_is_that_of_each_image(photo: np.ndarray) -> None:
+    images = stack([to_tensor(photo[60:64, 120 : 120 + width])[0] for width in (5, 9)])
+    images.pixels[0, :, :, 5:] = torch.nan
+    parameters = {"shift": np.array([7, 7]), "doubled": np.array([False, False]), "field": np.array([0, 0])}
+    narrow, wide = Interlacing().apply(Images(images.pixels, images.sizes, batched=True), parameters).each()
+    assert narrow[:, ::2].equal(images.pixels[0, :, ::2, 4:5].expand(-1, -1, 5))
+    assert wide[:, ::2, :2].equal(images.pixels[1, :, ::2, 7:]) and narrow.isfinite().all()
 
 
 def test_a_single_row_stays(photo: np.ndarray) -> None:
