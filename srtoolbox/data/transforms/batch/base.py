@@ -104,6 +104,8 @@ class Images:
 def stack(images: Sequence[Tensor], *, batched: bool | None = None) -> Images:
     """Return images (C, h, w) of any sizes as one batch, filled up with zeros."""
     sizes = np.array([image.shape[1:] for image in images], np.int64)
+    if len(images) == 1:
+        return Images(images[0].contiguous()[None], sizes, batched=batched)
     if (sizes == sizes[0]).all():
         return Images(torch.stack([*images]), sizes, batched=batched)
     pixels = images[0].new_zeros(len(images), images[0].shape[0], *sizes.max(0).tolist())
