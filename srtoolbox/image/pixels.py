@@ -45,6 +45,11 @@ def copy_view(target: np.ndarray, view: np.ndarray) -> None:
         cv2.flip(stored, -1 if all(mirrored) else int(mirrored[1]), target)
 
 
+def transposed(plane: np.ndarray) -> np.ndarray:
+    """Return a plane (H, W) as (W, H) in one piece: several times as fast as numpy."""
+    return cv2.transpose(plane).reshape(plane.shape[::-1])
+
+
 def inferno(levels: np.ndarray) -> np.ndarray:
     """(H, W) uint8 -> (H, W, 3) uint8 RGB: matplotlib's colours, black (0) to yellow (255)."""
     return cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)

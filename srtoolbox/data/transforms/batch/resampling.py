@@ -18,7 +18,7 @@ from torch import Tensor
 
 from srtoolbox.data.transforms.batch.base import Images, upload
 from srtoolbox.devices import exact_products
-from srtoolbox.image.pixels import copy_view
+from srtoolbox.image.pixels import transposed
 from srtoolbox.resize.matrix import taps_of
 
 Taps = tuple[np.ndarray, np.ndarray]
@@ -54,7 +54,7 @@ def _resample_one(image: Tensor, mode: str, size: np.ndarray, step: np.ndarray) 
         if size[axis] != before[axis] or step[axis] != 1:
             columns, weights = _TAPS[mode](before[[axis]], size[[axis]], step[[axis]])
             taps = columns[0].clip(0, before[axis] - 1), weights[0].astype(np.float32)
-            result = _weigh_rows(result, *taps) if axis == 0 else _turned(_weigh_rows(_turned(result), *taps))
+            result = (_weigh_rows, _weigh_columns)[axis](result, *taps)
     return result
 
 
@@ -68,12 +68,12 @@ def _weigh_rows(planes: Tensor, rows: np.ndarray, weights: np.ndarray) -> Tensor
     return sums.view(channels, -1, width)
 
 
-def _turned(planes: Tensor) -> Tensor:
-    """Return planes (C, H, W) as (C, W, H), in one piece."""
-    result = planes.new_empty(planes.shape[0], planes.shape[2], planes.shape[1])
-    for target, plane in zip(result.numpy(), planes.numpy(), strict=True):
-        copy_view(target[..., None], plane.T[..., None])
-    return result
+def _weigh_columns(planes: Tensor, columns: np.ndarray, weights: np.ndarray) -> Tensor:
+    """Return sums of weighted columns of planes (C, H, W), numbered by `columns` (w, taps): (C, H, w)."""
+    channels, height, width = planes.shape
+    turned = torch.from_numpy(transposed(planes.reshape(-1, width).numpy()))
+    sums = transposed(_weigh_rows(turned[None], columns, weights)[0].numpy())
+    return torch.from_numpy(sums).view(channels, height, -1)
 
 
 def _resample_together(images: Images, modes: np.ndarray, sizes: np.ndarray, steps: np.ndarray) -> Images:
