@@ -79,6 +79,20 @@ def test_a_batch_may_have_all_modes_at_once() -> None:
     assert all(torch.equal(each, list(images.each())[-1]) for each in last)  # it kept its size
 
 
+def test_products_are_exact_whatever_torch_is_set_to() -> None:
+    images = noise_images()
+    modes, sizes = np.array(["bicubic"] * 5), images.sizes + 7
+    _, expected = in_both_forms(images, modes, sizes, images.sizes / sizes)
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("high")
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            _, result = in_both_forms(images, modes, sizes, images.sizes / sizes)
+        assert torch.equal(result.pixels, expected.pixels) and torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def parameters_of(step: Resize | DownUp, count: int = 3000, leaders: np.ndarray | None = None) -> dict[str, np.ndarray]:
     sizes = np.tile([400, 333], (count, 1))
     plan = Plan(sizes, sizes // 4)
