@@ -38,7 +38,7 @@ from srtoolbox.engine.hooks.base import Hook, Phase
 from srtoolbox.engine.job.run_config import report_changes
 from srtoolbox.engine.stop import StopSignals
 from srtoolbox.errors import CheckpointError, MissingDataError, RunError
-from srtoolbox.interfaces import PLAN, preparation_of
+from srtoolbox.interfaces import preparation_of
 from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.logger import LOGGER
 from srtoolbox.optim.nonfinite import StatisticsGuard
@@ -218,7 +218,7 @@ class Run:
         """Return the next batch, on the device; the start of workers is no waiting for data."""
         start = time.perf_counter()
         dist.enter("start" if self._workers_start else "data", self.iter)
-        batch = to_device(next(self.batches), self.device)
+        batch = self.finish(to_device(next(self.batches), self.device))
         seconds = time.perf_counter() - start
         if self._workers_start:
             self.paused_seconds += seconds
@@ -227,8 +227,8 @@ class Run:
             self.data_seconds += waits.seconds() if waits else seconds
         self._workers_start = False
         dist.enter("train", self.iter)
-        self.draws += len(batch["gt" if PLAN in batch else "lq"]) * self.world
-        return self.finish(batch)
+        self.draws += len(batch["lq"]) * self.world
+        return batch
 
     def finish(self, batch: Batch) -> Batch:
         """Return a batch on the device as a step takes it: degradations choose on the host, and no graph holds them."""

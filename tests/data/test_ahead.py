@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -17,9 +18,12 @@ from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.data.loading.ahead import AHEAD, BatchesAhead, Rates, Waits, batches_for
 from srtoolbox.data.loading.draws import Draw
 from srtoolbox.data.loading.loader import WaitInterrupted, build_train_loader
+from srtoolbox.data.transforms.batch.pipeline import DegradationPipeline
 from srtoolbox.errors import DataError, RunError
+from tests.data.batch import steps as _steps
 from tests.data.late_device import LateDevice
 
+assert _steps  # registered
 FLIPS = [dict(type="RandomHorizontalFlip"), dict(type="RandomVerticalFlip"), dict(type="RandomTranspose")]
 
 
@@ -70,6 +74,24 @@ def test_they_are_the_batches_of_the_loader(dataset: GTOnlyDataset, workers: int
     assert all(map(same, expected, found))
     assert device.buffers == 4 * (AHEAD + 4), "buffers are used again"
     assert device.threads == {threading.main_thread()}, "another thread would break a capture"
+
+
+def test_batches_that_are_begun(photo_folder: Path) -> None:
+    """What is left of their plans travels beside the tensors, whose sizes change with the images'."""
+    steps = [{"type": kind} for kind in ("Enlarging", "HostBrightening", "Brightening", "Fitting")]
+    pipeline = DegradationPipeline(steps, scale=3)
+    dataset = GTOnlyDataset(str(photo_folder), 3, gt_size=24, transforms=FLIPS)
+    dataset.leave_out_lq()
+    loaders = [build_train_loader(dataset, 4, begin=partial(pipeline.begin, group=4)) for _ in range(2)]
+    expected = [pipeline.finish(batch) for batch in islice(loaders[0], 20)]
+    batches = BatchesAhead(loaders[1], device := LateDevice())
+    found = list(islice(batches, 20))
+    batches.close()
+    device.work_up_to(len(device.work))
+    assert len({batch["lq"].shape for batch in found}) > 1 and "plan" in found[0]
+    for one, batch in zip(expected, found, strict=True):
+        other = pipeline.finish(batch)
+        assert torch.equal(one["lq"], other["lq"]) and torch.equal(one["gt"], other["gt"])
 
 
 def test_batches_of_any_sizes(photo_folder: Path) -> None:

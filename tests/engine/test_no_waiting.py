@@ -10,11 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from srtoolbox.config import Config
 from srtoolbox.registry import LOSSES
 from tests.engine.runs import build
 from tests.engine.stand_in import GPU, StandIn, waits_of
 from tests.faults.stress_configs import VARIANTS
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 QUIET = (
     "hooks.logger.interval=5",
     "hooks.logger.tensorboard=False",
@@ -52,6 +54,19 @@ def test_nothing_waits_between_two_lines(
     waits = waits_of(runner, 9, monkeypatch)
     assert [*waits[:4], *waits[5:]] == [{}] * 8
     assert waits[4], "a line of the log reads the terms: the watch has not seen it"
+
+
+def test_degradations_wait_for_nothing(tmp_path: Path, photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of Real-ESRGAN's, planned on the host and run on the device at once."""
+    steps = Config.fromfile(CONFIGS / "_base_/degradations/real_esrgan.py").to_dict()["steps"]
+    options = {"scale": 3, "gt_size": 24, "share": "batch", "sharpen": {"type": "USMSharpening"}, "steps": steps}
+    preprocess = f"model.preprocess={ {'type': 'DegradationPipeline', **options}!r}"
+    runner = build(
+        config_of("plain", tmp_path, photo_folder), tmp_path / "run", *QUIET, "hooks.patches=None", preprocess
+    )
+    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)  # for which there has to be a GPU
+    waits = waits_of(runner, 6, monkeypatch)
+    assert [*waits[:4], *waits[5:]] == [{}] * 5 and waits[4]
 
 
 def device_tensor(loss: Tensor) -> Tensor:

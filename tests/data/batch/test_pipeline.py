@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor
 
 from srtoolbox.data.loading.draws import Draw
+from srtoolbox.data.loading.workers import Parcel
 from srtoolbox.data.transforms.batch.pipeline import DegradationPipeline
-from srtoolbox.errors import ConfigError, DataError
+from srtoolbox.errors import ConfigError, DataError, RunError
 from srtoolbox.image import batch_to_float
 from srtoolbox.interfaces import PLAN, Preparation
 from tests.data.batch import steps as _steps
@@ -49,6 +51,16 @@ def test_gt_alone_becomes_a_pair_of_8_bits(photo: np.ndarray) -> None:
         assert torch.equal(alone["lq"][0], lq[number]), "it follows from the draw, not from the batch"
     others = made(pipe, gt, [draw._replace(seed=8) for draw in DRAWS])
     assert all(not torch.equal(one, other) for one, other in zip(others["lq"], lq, strict=True))
+
+
+def test_it_travels_to_workers_that_start_anew(photo: np.ndarray) -> None:
+    pipe, gt = pipeline([{"type": "HostBrightening"}, *STEPS]), gt_of(photo)
+    begin = Parcel(partial(pipe.begin, group=4), "model.preprocess").open()
+    assert torch.equal(begin({"gt": gt}, DRAWS)["lq"], pipe.begin({"gt": gt}, DRAWS, 4)["lq"])
+    assert torch.equal(pipe.finish(begin({"gt": gt}, DRAWS))["lq"], made(pipe, gt)["lq"])
+    pipe.steps.transforms[0].most = lambda: 3  # type: ignore[attr-defined]
+    with pytest.raises(RunError, match=r"model\.preprocess.*\.most, an attribute of HostBrightening, cannot travel"):
+        Parcel(partial(pipe.begin, group=4), "model.preprocess")
 
 
 def test_the_device_goes_on_where_the_host_stops(photo: np.ndarray) -> None:
