@@ -12,7 +12,7 @@ from srtoolbox.apps.import_config.family.project import Project
 from srtoolbox.apps.import_config.family.read import read
 from srtoolbox.apps.import_config.mm.read import read as read_mm
 from srtoolbox.apps.import_config.options import Options
-from srtoolbox.apps.import_config.projects.basicsr import BASICSR
+from srtoolbox.apps.import_config.projects.basicsr import BASICSR, REALESRGAN
 from srtoolbox.apps.import_config.projects.neosr import NEOSR
 from srtoolbox.apps.import_config.projects.redux import REDUX
 from srtoolbox.apps.import_config.record import Fate, Record
@@ -24,7 +24,7 @@ from srtoolbox.io.files import write_text
 
 __all__ = ["Imported", "import_config"]
 
-FAMILY: dict[str, Project] = {"basicsr": BASICSR, "realesrgan": BASICSR, "redux": REDUX, "neosr": NEOSR}
+FAMILY: dict[str, Project] = {"basicsr": BASICSR, "realesrgan": REALESRGAN, "redux": REDUX, "neosr": NEOSR}
 NAMES = {
     "basicsr": "BasicSR",
     "realesrgan": "Real-ESRGAN",

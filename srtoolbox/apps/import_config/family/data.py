@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from srtoolbox.apps.import_config.draft import Expression
+from srtoolbox.apps.import_config.family.degradations import read_degradations
 from srtoolbox.apps.import_config.family.project import Import
 from srtoolbox.apps.import_config.names import set_name, slip_of
 from srtoolbox.apps.import_config.options import Options
@@ -49,6 +50,7 @@ def read_training_set(job: Import) -> None:
     _read_loader(job, train)
     _read_normalisation(train)
     _read_mixing(train, "augmentation", "aug_prob")
+    read_degradations(job, train)
     for name, why in IGNORED.items():
         train.same(name, why)
     train.close(f"{job.project.name}'s dataset")

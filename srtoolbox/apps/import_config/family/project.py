@@ -26,6 +26,7 @@ class Project:
         ema: the decay of the average where a file says nothing of it; 0 is none.
         flips: what `use_hflip` and `use_rot` are where a file says nothing of them.
         clips: whether gradients are clipped where a file says nothing of it.
+        pool: how many pairs are mixed where a file says nothing of it.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Project:
     ema: float = 0.0
     flips: bool = False
     clips: bool = False
+    pool: int = 180
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from srtoolbox.apps.import_config.counterpart import Counterpart
 from srtoolbox.apps.import_config.family.project import Project
 from srtoolbox.apps.import_config.projects.networks import CHANNELS, NETWORKS
@@ -123,3 +125,4 @@ BASICSR = Project(
     },
     other_tasks=OTHER_TASKS,
 )
+REALESRGAN = replace(BASICSR, name="Real-ESRGAN")

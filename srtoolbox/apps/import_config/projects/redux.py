@@ -103,4 +103,5 @@ REDUX = Project(
     models={},
     other_tasks=dict.fromkeys(("pairedvideodataset", "tscunet", "tscunet_v2"), VIDEO),
     flips=True,
+    pool=120,
 )
