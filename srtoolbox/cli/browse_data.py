@@ -31,6 +31,8 @@ def main(argv: Sequence[str]) -> int:
     add("--whole", action="store_true", help="show whole images, not crops")
     samples_help = "measure so many samples, 0 for none (default: 1000)"
     add("--samples", type=int, default=1000, metavar="N", help=samples_help)
+    severity_help = "draw the degradations of each crop under the slider so often, 0 for no slider (default: 100)"
+    add("--severity", type=int, default=100, metavar="N", help=severity_help)
     add("--like", metavar="FOLDER", help="photographs of yours, to compare with")
     add_plugin(parser)
     args = parser.parse(argv)
@@ -46,6 +48,7 @@ def main(argv: Sequence[str]) -> int:
             only=args.only,
             whole=args.whole,
             samples=args.samples,
+            severity=args.severity,
             like=args.like,
             overrides=args.overrides,
             plugins=args.plugins,

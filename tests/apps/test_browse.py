@@ -245,7 +245,7 @@ def test_photographs_are_cut_to_the_size_of_lq(tmp_path: Path, photo: np.ndarray
     photos = Photos(tmp_path, (40, 48), 1, 10)
     crops = list(photos)
     assert len(crops) == len(photos) == 10 and {crop.shape for crop in crops} == {(40, 48, 1)}
-    assert photos.note == "1 of 3 photos left out: smaller than 48 x 40 px"
+    assert photos.note == "10 crops of 2 photos; 1 of 3 left out: smaller than 48 x 40 px"
     assert len(list(Photos(tmp_path, (40, 48), 3, 1))) == 1
     with pytest.raises(DataError, match=r"3 images, all smaller than the 999 x 999 px that the network sees"):
         Photos(tmp_path, (999, 999), 3, 10)
@@ -284,11 +284,11 @@ def test_bars_are_as_high_as_their_shares() -> None:
 def test_the_command_writes_a_page_and_a_sheet(
     photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(browse, "TRIES", 12)
     monkeypatch.chdir(tmp_path)
     made = config_of(gt_only(photo_folder), preprocess=pipeline(sharpen=dict(type="USMSharpening")))
     Path("own.json").write_text(json.dumps(made.to_dict()))
-    options = ["own.json", "-o", "out/page", "-n", "3", "--samples", "9", "--like", str(photo_folder), "--seed", "5"]
+    options = ["own.json", "-o", "out/page", "-n", "3", "--samples", "9", "--like", str(photo_folder)]
+    options += ["--seed", "5", "--severity", "12"]
     assert main(["browse_data", *options]) == 0
     printed = capsys.readouterr().out
     assert "LQ of 9 samples:" in printed and "Your photos are" in printed and "page: " in printed
@@ -308,18 +308,22 @@ def test_the_command_writes_a_page_and_a_sheet(
     before = Path("out/page.html").read_bytes()
     assert main(["browse_data", *options]) == 0
     assert Path("out/page.html").read_bytes() == before
-    assert main(["browse_data", "own.json", "--whole", "-n", "1", "--samples", "0", "--only", "cat1"]) == 0
+    quick = ["browse_data", "own.json", "-n", "1", "--samples", "0", "--severity", "0"]
+    assert main([*quick, "--whole", "--only", "cat1", "model.generator.type='ESPCN'"]) == 0
     page = Path("browse.html").read_text(encoding="utf-8")
+    assert "the network sees their luma (Y) alone" in page
+    assert page.count("No samples were measured") == 2 and "No crops were drawn again" in page
     assert "1 whole image" in page and "cat1" in page and "cat0" not in page
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        (dict(page="x.png"), OptionError, r"^out is the page, an \.html file"),
+        (dict(out="x.png"), OptionError, r"^out is the page, an \.html file"),
         (dict(only=["cat7"]), OptionError, r"^only: the training set has no image 'cat7'\. Did you mean 'cat"),
         (dict(draw=-1), OptionError, "^draw is a whole number from 0 up, got -1"),
         (dict(like="nowhere"), DataError, "^nowhere: no such folder"),
+        (dict(out="/dev/null/x.html"), SrtoolboxError, "^/dev/null.*: "),
         (dict(like="x", samples=0), OptionError, "^like compares statistics of samples"),
     ],
 )
@@ -328,7 +332,7 @@ def test_impossible_arguments_are_one_error(
 ) -> None:
     config = config_of(gt_only(photo_folder))
     with pytest.raises(error, match=message):
-        srtoolbox.browse_data(config, **{"page": tmp_path / "x.html", "samples": 2, **options})
+        srtoolbox.browse_data(config, **{"out": tmp_path / "x.html", "samples": 2, **options})
     assert not (tmp_path / "x.html").exists()
 
 
@@ -350,7 +354,7 @@ def test_faults_of_the_data_are_told_and_those_of_the_rest_are_not(
 ) -> None:
     config = config_of(gt_only(photo_folder)).to_dict()
     config["optim"] = dict(generator=dict(optimizer=dict(type="NoSuch")))
-    srtoolbox.browse_data(config, tmp_path / "x.html", samples=0, count=1)
+    assert not srtoolbox.browse_data(config, tmp_path / "x.html", samples=0, count=1).is_luma
     change(config)
     with pytest.raises(SrtoolboxError) as caught:
         srtoolbox.browse_data(config, tmp_path / "y.html", samples=0)

@@ -30,9 +30,7 @@ READ_CANVAS = "canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.w
 def browsed(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Browsed:
     page = tmp_path_factory.mktemp("page with spaces #1 %41") / "data.html"
     config = config_of(gt_only(photo_folder), preprocess=pipeline(sharpen=dict(type="USMSharpening")))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(browse, "TRIES", 21)
-        return srtoolbox.browse_data(config, page, count=5, samples=40, like=photo_folder)
+    return srtoolbox.browse_data(config, page, count=5, samples=40, severity=21, like=photo_folder)
 
 
 @pytest.fixture

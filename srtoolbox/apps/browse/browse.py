@@ -14,15 +14,16 @@ from srtoolbox.apps.browse.contents import Browsed
 from srtoolbox.apps.browse.feed import Feed, SeenSample
 from srtoolbox.apps.browse.likeness import Photos, compare, measure, measure_all
 from srtoolbox.apps.browse.page import render
-from srtoolbox.apps.browse.severity import climb
+from srtoolbox.apps.browse.severity import Ladder, climb
 from srtoolbox.apps.browse.sheet import draw_sheet
 from srtoolbox.check import check_training_data
 from srtoolbox.config import Config, resolve_config
 from srtoolbox.errors import OptionError
 from srtoolbox.image import to_uint8, write_image
-from srtoolbox.io.files import write_text
+from srtoolbox.io.files import make_folder, write_errors, write_text
 from srtoolbox.logger import logging_restored, progress_bar, setup_logging
 from srtoolbox.plugins import load_plugins
+from srtoolbox.registry import NETWORKS, parameters_of
 from srtoolbox.text import did_you_mean
 
 COUNT, WHOLE_COUNT = 16, 4
@@ -33,13 +34,13 @@ LADDERS = 4
 """Crops under the slider."""
 PHOTOS = 8
 """Crops of photographs on the page."""
-TRIES = 100
+SEVERITY = 100
 """Draws for each of them."""
 
 
 def browse_data(
     config: Config | Mapping[str, Any] | str | os.PathLike[str],
-    page: str | os.PathLike[str] = "browse.html",
+    out: str | os.PathLike[str] = "browse.html",
     *,
     count: int | None = None,
     seed: int | None = None,
@@ -47,6 +48,7 @@ def browse_data(
     only: Sequence[str] = (),
     whole: bool = False,
     samples: int = SAMPLES,
+    severity: int = SEVERITY,
     like: str | os.PathLike[str] | None = None,
     overrides: Sequence[str] = (),
     plugins: Sequence[str | os.PathLike[str]] = (),
@@ -57,13 +59,14 @@ def browse_data(
 
     Args:
         config: a file, the name of a packaged config, a `Config` or a plain dict, with data.train.
-        page: the HTML file to write; the sheet has its name with `.png`.
+        out: the HTML file to write, the page; the sheet has its name with `.png`.
         count: samples to show; None: 16, or 4 whole images.
         seed: instead of the config's.
         draw: number of the first sample in the run.
         only: show these images alone, by their keys.
         whole: show whole images in the place of crops.
         samples: measure so many, from the same draw on, of all images; 0: none.
+        severity: draw the degradations of each crop under the slider so often; 0: no slider.
         like: a folder (or store) of photographs to compare their statistics with.
         overrides: 'key.sub=value' texts that change a config that is a file.
         plugins: Python files with components of yours.
@@ -71,10 +74,11 @@ def browse_data(
     Raises:
         SrtoolboxError: faults of the config or the arguments, data that is missing, a page that cannot be written.
     """
-    place = _page_path(page)
-    for name, value, least in (("count", count, 1), ("draw", draw, 0), ("samples", samples, 0), ("seed", seed, 0)):
-        if value is not None and value < least:
-            raise OptionError(f"{name} is a whole number from {least} up, got {value}")
+    page = _page_path(out)
+    least = {"count": 1, "draw": 0, "samples": 0, "severity": 0, "seed": 0}
+    for name, value in zip(least, (count, draw, samples, severity, seed), strict=True):
+        if value is not None and value < least[name]:
+            raise OptionError(f"{name} is a whole number from {least[name]} up, got {value}")
     if like is not None and not samples:
         raise OptionError("like compares statistics of samples: samples=0 leaves nothing to compare with")
     with logging_restored():
@@ -84,36 +88,49 @@ def browse_data(
         check_training_data(loaded)
         feed = Feed(loaded, seed=seed)
         _refuse_unknown(only, feed)
+        photos = None if like is None else _photos(like, feed, draw, samples)  # faults come before the work
+        with write_errors(page.parent):
+            make_folder(page.parent)
         shown_feed = Feed(loaded, seed=seed, whole=True) if whole else feed
         wanted = set(only) or None
         shown = list(islice(shown_feed.samples(draw, wanted), count or (WHOLE_COUNT if whole else COUNT)))
-        browsed = Browsed(place, place.with_suffix(".png"), feed.seed, draw, shown, untold=feed.untold)
+        browsed = Browsed(page, page.with_suffix(".png"), feed.seed, draw, shown, untold=feed.untold)
+        browsed.is_luma = _colour_of(loaded) == "y"
         if samples:
             _measure(browsed, feed, samples)
-        if feed.varies:
-            with progress_bar("drawing the same crops again") as show:
-                crops = _of_different_images(feed, draw, wanted)
-                browsed.ladders = climb(feed, crops, TRIES, show)
-        if like is not None:
-            _compare(browsed, like)
-        write_text(place, render(browsed, name=_name_of(loaded), whole=whole))
+        browsed.tries = severity if feed.varies else None
+        if browsed.tries:
+            browsed.ladders = _draw_anew(feed, draw, wanted, severity)
+        if photos is not None:
+            _compare(browsed, photos)
+        write_text(page, render(browsed, name=_name_of(loaded), whole=whole))
         write_image(browsed.sheet, draw_sheet(browsed.samples))
         return browsed
 
 
-def _page_path(page: str | os.PathLike[str]) -> Path:
-    path = Path(page)
+def _page_path(out: str | os.PathLike[str]) -> Path:
+    path = Path(out)
     if path.suffix == "":
         path = path.with_suffix(".html")
     if path.suffix.lower() not in (".html", ".htm"):
-        raise OptionError(f"out is the page, an .html file (the sheet goes beside it as .png), got {os.fspath(page)}")
+        raise OptionError(f"out is the page, an .html file (the sheet goes beside it as .png), got {os.fspath(out)}")
     if path.is_dir():
-        raise OptionError(f"out is the page, an .html file, but {os.fspath(page)} is a folder")
+        raise OptionError(f"out is the page, an .html file, but {os.fspath(out)} is a folder")
     return path
 
 
 def _name_of(config: Config) -> str:
     return Path(config.filename).as_posix() if config.filename else "a config without a file"
+
+
+def _colour_of(config: Config) -> str | None:
+    """Return what the generator takes, 'y' or 'rgb', as its config or its class says; None: neither does."""
+    generator = (config.get("model") or {}).get("generator")
+    kind = generator.get("type") if isinstance(generator, Mapping) else None
+    if not isinstance(generator, Mapping) or not isinstance(kind, str) or kind not in NETWORKS:
+        return None
+    parameter = parameters_of(NETWORKS.get(kind)).get("colour")
+    return generator.get("colour", parameter.default if parameter is not None else None)
 
 
 def _refuse_unknown(only: Sequence[str], feed: Feed) -> None:
@@ -123,15 +140,22 @@ def _refuse_unknown(only: Sequence[str], feed: Feed) -> None:
             raise OptionError(f"only: the training set has no image {key!r}.{did_you_mean(key, keys)}")
 
 
-def _of_different_images(feed: Feed, draw: int, only: set[str] | None) -> list[SeenSample]:
-    """Return the first samples of several images, fewer where there are fewer."""
-    chosen: dict[str, SeenSample] = {}
+def _photos(like: str | os.PathLike[str], feed: Feed, draw: int, samples: int) -> Photos:
+    """Return crops of photographs as large as LQ."""
+    lq = next(feed.samples(draw)).lq
+    return Photos(like, lq.shape[:2], lq.shape[2], samples)
+
+
+def _draw_anew(feed: Feed, draw: int, only: set[str] | None, tries: int) -> list[Ladder]:
+    """Return the ladders of the first crops of several images, fewer where there are fewer."""
+    crops: dict[str, SeenSample] = {}
     most = min(LADDERS, len(only or feed.dataset))
     for sample in islice(feed.samples(draw, only), 8 * LADDERS):
-        chosen.setdefault(sample.key, sample)
-        if len(chosen) == most:
+        crops.setdefault(sample.key, sample)
+        if len(crops) == most:
             break
-    return list(chosen.values())
+    with progress_bar("drawing the same crops again") as show:
+        return climb(feed, list(crops.values()), tries, show)
 
 
 def _measure(browsed: Browsed, feed: Feed, samples: int) -> None:
@@ -147,7 +171,6 @@ def _measure(browsed: Browsed, feed: Feed, samples: int) -> None:
                 values = browsed.parameters.setdefault(step.name, {})
                 for name, value in step.values.items():
                     values.setdefault(name, []).append(value)
-            browsed.sizes.add(sample.lq.shape)
             show(number, samples)
     names = feed.notes.names
     browsed.parameters = {
@@ -157,10 +180,8 @@ def _measure(browsed: Browsed, feed: Feed, samples: int) -> None:
     browsed.statistics = {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-def _compare(browsed: Browsed, like: str | os.PathLike[str]) -> None:
-    """Measure crops of photographs as small as the smallest LQ, and compare."""
-    heights, widths, channels = zip(*browsed.sizes, strict=True)
-    photos = Photos(like, (min(heights), min(widths)), min(channels), browsed.measured)
+def _compare(browsed: Browsed, photos: Photos) -> None:
+    """Measure photographs, and compare them with what was measured of LQ."""
     with progress_bar("measuring your photos") as show:
         browsed.yours = measure_all(photos, show)
     browsed.photos = [to_uint8(photo) for photo in islice(photos, 0, None, max(1, len(photos) // PHOTOS))][:PHOTOS]

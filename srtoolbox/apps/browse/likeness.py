@@ -24,7 +24,7 @@ MORE_AND_LESS = {
 _ALIKE = (0.35, 0.65)  # shares between which a typical photograph is about as the others
 _NEAR, _FAR = 0.2, 0.5  # distances
 _OUTSIDE = 0.1
-_MOST_OF_AN_IMAGE = 16  # crops
+_MOST_OF_AN_IMAGE = 50  # crops
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Photos:
         most: so many crops at most, evenly from all images, each place drawn at random (always the same).
 
     Attributes:
-        note: a sentence about images that are smaller than a crop; '' where there are none.
+        note: how many crops of how many images there are, and how many images are too small for any.
 
     Raises:
         MissingDataError: no such folder.
@@ -125,13 +125,12 @@ class Photos:
             raise DataError(
                 f"{folder}: {counted(small, 'image')}, all smaller than the {width} x {height} px that the network sees"
             )
-        left_out = f"{small:,} of {counted(len(keys), 'photo')} left out: smaller than {width} x {height} px"
-        self.note = left_out if small else ""
         if len(fits) > most:
             fits = fits[np.linspace(0, len(fits) - 1, most).round().astype(int)]
         self._of_each = min(-(-most // len(fits)), _MOST_OF_AN_IMAGE)
         self._places = fits
-        self.images = len(fits)
+        left_out = f"; {small:,} of {len(keys):,} left out: smaller than {width} x {height} px" if small else ""
+        self.note = f"{counted(len(self), 'crop')} of {counted(len(fits), 'photo')}{left_out}"
 
     def __len__(self) -> int:
         return len(self._places) * self._of_each

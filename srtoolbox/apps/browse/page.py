@@ -30,6 +30,7 @@ from srtoolbox.text import counted
 
 EXACT = 128 * 128
 """Pixels up to which GT and targets are stored exactly; larger ones as JPEG of quality 95, LQ always exactly."""
+_NOT_MEASURED = "<p>No samples were measured (<code>--samples 0</code>).</p>"
 TITLES = {"lq": "LQ", "gt": "GT"}
 MEANINGS = {
     "sharpness": "how steep edges are: the share of its height that an edge climbs within one pixel",
@@ -51,7 +52,7 @@ def render(browsed: Browsed, *, name: str, whole: bool) -> str:
         origin=_origin(browsed, name, whole),
         zooms="".join(f'<option value="{n}"{" selected" * (n == zoom)}>{n}×</option>' for n in (1, 2, 3, 4, 6, 8)),
         zoom=zoom,
-        severity=_severity(browsed.ladders),
+        severity=_severity(browsed.ladders, browsed.tries),
         samples="".join(_card(sample) for sample in browsed.samples),
         likeness=_likeness(browsed),
         parameters=_parameters(browsed),
@@ -87,6 +88,7 @@ def _origin(browsed: Browsed, name: str, whole: bool) -> str:
         "Config": f"<code>{named(name)}</code>",
         "Samples": f"{number} from number {browsed.draw:,} of the run on, seed {browsed.seed}",
         "Measured": f"{counted(browsed.measured, 'sample')} from there on" if browsed.measured else "",
+        "Colour": "the network sees their luma (Y) alone" if browsed.is_luma else "",
         "Version": f"srtoolbox {__version__}",
     }
     return "".join(f"<div><dt>{key}</dt><dd>{value}</dd></div>" for key, value in entries.items() if value)
@@ -123,9 +125,13 @@ def steps_list(steps: Sequence[Step]) -> str:
 # ---- the slider
 
 
-def _severity(ladders: Sequence[Ladder]) -> str:
+def _severity(ladders: Sequence[Ladder], tries: int | None) -> str:
+    if tries == 0:
+        return "<p>No crops were drawn again (<code>--severity 0</code>).</p>"
     if not ladders:
         return "<p>No degradation is drawn that would make the same crop better or worse.</p>"
+    is_same_size = ladders[0].sample.images["gt"].shape[:2] == ladders[0].clean.shape[:2]
+    clean = "GT" if is_same_size else "GT reduced by bicubic alone"
     crops = []
     for number, ladder in enumerate(ladders):
         height, width = ladder.sample.images["gt"].shape[:2]
@@ -136,12 +142,14 @@ def _severity(ladders: Sequence[Ladder]) -> str:
             f"<small>draw {ladder.sample.draw.number:,}</small></h3>"
             f'<div class="row"><figure><img class="lq degraded" {size} src="{source_of(ladder.levels[0].lq)}" '
             f'alt="LQ of {key}"><figcaption>LQ <small class="psnr"></small></figcaption></figure>'
-            f'<figure><img class="lq" {size} src="{source_of(ladder.clean)}" alt="clean reduction of {key}">'
-            f"<figcaption>GT reduced by bicubic alone</figcaption></figure>"
+            f'<figure><img class="lq" {size} src="{source_of(ladder.clean)}" alt="{clean}: {key}">'
+            f"<figcaption>{clean}</figcaption></figure>"
             f'<ol class="steps"></ol></div></article>'
         )
     last = len(ladders[0].levels) - 1
-    return Template(asset("severity.html")).substitute(last=last, middle=last // 2, crops="".join(crops))
+    crops_html = "".join(crops)
+    template = Template(asset("severity.html"))
+    return template.substitute(clean=clean, tries=tries, last=last, middle=last // 2, crops=crops_html)
 
 
 def _data(ladders: Sequence[Ladder]) -> str:
@@ -165,7 +173,7 @@ def _data(ladders: Sequence[Ladder]) -> str:
 
 def _likeness(browsed: Browsed) -> str:
     if not browsed.measured:
-        return "<p>No samples were measured.</p>"
+        return _NOT_MEASURED
     comparisons = {each.name: each for each in browsed.comparisons}
     parts = [_photos(browsed)] if browsed.photos else []
     for name, values in browsed.statistics.items():
@@ -192,11 +200,13 @@ def _photos(browsed: Browsed) -> str:
         row = "".join(f'<img class="small" src="{source_of(image)}" alt="{title}">' for image in images)
         rows.append(f'<figure><div class="strip">{row}</div><figcaption>{title}</figcaption></figure>')
     legend = '<p class="legend"><span class="key seen"></span> LQ <span class="key yours"></span> your photos</p>'
-    note = f"<p class='note'>{escape(browsed.note)}.</p>" if browsed.note else ""
+    note = f"<p class='note'>{escape(browsed.note)}.</p>"
     return f'<div class="panel across">{"".join(rows)}{note}{legend}</div>'
 
 
 def _parameters(browsed: Browsed) -> str:
+    if not browsed.measured:
+        return _NOT_MEASURED
     parts = [
         _step_panel(name, values, browsed.acted[name] / browsed.measured) for name, values in browsed.parameters.items()
     ]
