@@ -305,7 +305,9 @@ def test_a_file_that_only_evaluates(made) -> None:
     imported, config = made(values)
     check(config, mode="test")
     assert imported.is_whole and config.data.test.datasets.set5 == {"type": "FolderDataset", "lq": "datasets/Set5"}
-    assert "tools/test.py CONFIG net_g.pth" in told(imported, Fate.DIFFERENT)["path.pretrain_model_g"]
+    different = told(imported, Fate.DIFFERENT)
+    assert "tools/test.py CONFIG net_g.pth" in different["path.pretrain_model_g"]
+    assert config.data.test.metrics == {} and "no set has the truth" in different["val.metrics.psnr.type"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from srtoolbox.apps.import_config.family.data import evaluation_sets
 from srtoolbox.apps.import_config.family.project import Import
 from srtoolbox.apps.import_config.names import set_name, slip_of
 from srtoolbox.apps.import_config.options import Options
+from srtoolbox.apps.import_config.truth import NO_TRUTH, is_possible
 
 IGNORED = {
     "pbar": "a progress bar is there where a terminal is",
@@ -40,7 +41,7 @@ def read_evaluation(job: Import) -> None:
             val.same(name, "there is no set to evaluate on")
         return
     job.draft.set("data.val.datasets", datasets)
-    metrics = _metrics(job, val, "data.val.metrics")
+    metrics = _metrics(job, val, "data.val.metrics", datasets)
     job.draft.set("data.val.metrics", metrics)
     if "val_freq" in val:
         job.draft.set("data.val.interval", val.number("val_freq", int, 0))
@@ -63,7 +64,7 @@ def read_test(job: Import) -> None:
     if not datasets:
         raise job.options.fault("datasets", "there is neither a training set nor one to test on")
     job.draft.set("data.test.datasets", datasets)
-    job.draft.set("data.test.metrics", _metrics(job, val, "data.test.metrics"))
+    job.draft.set("data.test.metrics", _metrics(job, val, "data.test.metrics", datasets))
     if val.take("save_img", False):
         val.different("save_img", "data.test", "tools/test.py --out FOLDER writes the images")
     val.same("save_img", "tools/test.py --out FOLDER writes the images")
@@ -85,7 +86,7 @@ def _leave_sets(job: Import, prefix: str, why: str) -> None:
             datasets.same(key, why)
 
 
-def _metrics(job: Import, val: Options, part: str) -> dict[str, Any]:
+def _metrics(job: Import, val: Options, part: str, sets: dict[str, Any]) -> dict[str, Any]:
     """Read `val.metrics` into our map of metrics."""
     if val.take("metrics_enabled", True) is False:
         val.same("metrics_enabled", "no metrics")
@@ -108,7 +109,10 @@ def _metrics(job: Import, val: Options, part: str) -> dict[str, Any]:
             options.lost("type", f"the metric {kind} has no counterpart here and is left out.{hint}", part)
             continue
         name = set_name(str(key), set(metrics))
-        metrics[name] = translate(
-            options, table[kind.lower()], "metric", f"{part}.{name}", f"{job.project.name}'s metric"
-        )
+        owner = f"{job.project.name}'s metric"
+        metric = translate(options, table[kind.lower()], "metric", f"{part}.{name}", owner)
+        if is_possible(metric, sets):
+            metrics[name] = metric
+        else:
+            options.different("type", part, f"{kind} is {NO_TRUTH}")
     return metrics

@@ -15,6 +15,7 @@ from srtoolbox.apps.import_config.mm.model import read_model, scale_of
 from srtoolbox.apps.import_config.mm.training import read_hooks, read_length, read_optimizers
 from srtoolbox.apps.import_config.options import Options
 from srtoolbox.apps.import_config.projects.mmagic import TOP
+from srtoolbox.apps.import_config.truth import NO_TRUTH, is_possible
 
 BASE = "_base_/runtime.py"
 KINDS = ("train", "val", "test")
@@ -136,7 +137,10 @@ def _read_evaluation(options: Options, draft: Draft, is_training: bool) -> None:
         if not sets:
             continue
         draft.set(f"{target}.datasets", sets)
-        draft.set(f"{target}.metrics", _metrics(options, part, target))
+        metrics = _metrics(options, part, target)
+        draft.set(f"{target}.metrics", {name: item for name, item in metrics.items() if is_possible(item, sets)})
+        if len(draft.get(f"{target}.metrics")) < len(metrics):
+            draft.comment(target, f"metrics that compare with the truth are {NO_TRUTH}")
     evaluation = options.section("evaluation")
     if is_training and "interval" in evaluation:
         draft.set("data.val.interval", evaluation.number("interval", int, 0))
