@@ -8,7 +8,7 @@ They depend on the scale, which comes with the data.
 
 _base_ = ['../datasets/df2k_ost.py']
 scale = 4
-modes = ('bilinear', 'bicubic', 'area')
+down = dict(type='Resize', modes=('bilinear', 'bicubic', 'area'), probabilities=(0, 1, 0), spacing='size', clip=True)
 jpeg = dict(type='JPEGCompression', quality=(30, 95))
 blurs = {
     factor: dict(type='OneOf', transforms=dict(
@@ -22,19 +22,16 @@ shuffled = {
         blur=blurs[factor],
         second_blur=blurs[factor],
         resize=dict(type='OneOf', weights=(0.75, 0.25), transforms=dict(
-            scaled=dict(type='Resize', down=(0.5 / factor, 1), probabilities=(0, 1, 0), modes=modes),
-            filtered=dict(type='Sequence', transforms=dict(
-                blur=dict(type='Blur', kinds=dict(iso=1), kernel_size=(25, 25), sigma=(0.1, 0.6 * factor), sinc=0),
-                resize=dict(type='Resize', to='lq', modes=['bicubic']),
-            )),
+            scaled=dict(down=(0.5 / factor, 1), evenly='divisor', **down),
+            filtered=dict(type='GaussianDownsampling', scale=factor),
         )),
-        to_lq=dict(type='Resize', to='lq', modes=modes),
+        to_lq=dict(type='Resize', to='lq', modes=down['modes'], clip=True),
         noise=dict(type='GaussianNoise', sigma=(2, 25), gray=0.4, mixed=0.2),
         jpeg=dict(type='RandomApply', p=0.9, transforms=dict(jpeg=jpeg)),
     ))
     for factor in (2, scale)
 }
-halved = dict(type='Resize', down=(0.5, 0.5), probabilities=(0, 1, 0), modes=['matlab', 'matlab', 'matlab', *modes])
+halved = dict(down, down=(0.5, 0.5), modes=['matlab', 'matlab', 'matlab', *down['modes']])
 steps = dict(
     shuffled=dict(type='OneOf', weights=(0.75, 0.25) if scale == 4 else (1, 0), transforms=dict(
         direct=shuffled[scale],

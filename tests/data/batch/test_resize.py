@@ -174,3 +174,14 @@ def test_bicubic_edges_overshoot_unless_they_are_to_be_clipped(batched: bool) ->
         step.add_to(plan, Rngs(1, np.arange(2)), np.arange(2))
         low, high = plan.actions[0].run(images).pixels.aminmax()
         assert (low < -0.01 and high > 1.01) != step.clip and (low >= 0 and high <= 1) == step.clip
+
+
+def test_pixels_lie_by_the_factor_or_by_the_ratio_of_sizes() -> None:
+    ramp = torch.arange(40.0).expand(1, 1, 40, 40) / 40
+    for spacing, expected in (("factor", {"scale_factor": 0.49}), ("size", {"size": (19, 19)})):
+        step = Resize(down=(0.49, 0.49), probabilities=(0, 1, 0), modes=["bilinear"], spacing=spacing)
+        plan = Plan(np.array([[40, 40]]), np.array([[10, 10]]))
+        step.add_to(plan, Rngs(1, np.arange(1)), np.arange(1))
+        assert torch.allclose(
+            plan.run(Images(ramp)).pixels, F.interpolate(ramp, mode="bilinear", **expected), atol=1e-6
+        )

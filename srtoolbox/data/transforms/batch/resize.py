@@ -38,6 +38,9 @@ class Resize(BatchDegradation):
             PyTorch has them without antialiasing, 'matlab' for MATLAB's antialiased bicubic.
         to: 'lq': the factor is one of the size that LQ has in the end; None: of the image's own.
         evenly: 'divisor': not the factor is drawn evenly but 1 / factor, as BSRGAN does.
+        spacing: 'factor': pixels lie 1 / factor apart, as in Real-ESRGAN, so that the last rows and
+            columns may be cut off where a size is rounded down; 'size': by the ratio of the sizes,
+            as in BSRGAN, so that all are there.
         clip: clip to [0, 1], as BSRGAN does; with Real-ESRGAN edges overshoot until there is noise.
     """
 
@@ -52,18 +55,20 @@ class Resize(BatchDegradation):
         to: Literal["lq"] | None = None,
         evenly: Literal["factor", "divisor"] = "factor",
         *,
+        spacing: Literal["factor", "size"] = "factor",
         clip: bool = False,
     ) -> None:
         self.up, self.down = ordered_range("Resize", "up", up, 1), ordered_range("Resize", "down", down, 0.001, 1)
         require_choice("Resize", "to", to, ("lq", None))
         require_choice("Resize", "evenly", evenly, ("factor", "divisor"))
+        require_choice("Resize", "spacing", spacing, ("factor", "size"))
         if probabilities is None:
             probabilities = (0.2, 0.7, 0.1) if to is None else (0, 0, 1)
         if len(probabilities) != 3 or min(probabilities) < 0 or abs(sum(probabilities) - 1) > 1e-6:
             fault = f"probabilities are those of up, down and keep, which add up to 1, got {probabilities!r}"
             raise ConfigError(f"Resize: {fault}", key="probabilities")
         self.edges, self.to = list(itertools.accumulate(probabilities)), to
-        self.evenly, self.clip, self.modes = evenly, clip, known_modes("Resize", modes)
+        self.evenly, self.spacing, self.clip, self.modes = evenly, spacing, clip, known_modes("Resize", modes)
 
     def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
         shared = rngs.shared
@@ -79,7 +84,7 @@ class Resize(BatchDegradation):
     def apply(self, images: Images, parameters: Parameters) -> Images:
         sizes = self.sizes_after(images.sizes, parameters)
         steps = images.sizes / sizes
-        if self.to is None:
+        if self.to is None and self.spacing == "factor":
             factors = np.broadcast_to(parameters["scale"][:, None], sizes.shape)
             steps = np.where(images.sizes * factors < 1, steps, 1 / factors)
         result = resample(images, parameters["mode"], sizes, steps)
