@@ -1,13 +1,18 @@
-"""Two samples of records of drawn parameters, compared column by column."""
+"""Samples: crops of photographs, statistics of LQ, records of parameters, and two samples compared."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.stats import chi2_contingency, ks_2samp
+
+from srtoolbox.image import read_image
+from srtoolbox.image.statistics import STATISTICS
 
 Record = Mapping[str, Any]
 CONDITIONS = {"level": "kind", "gray": "kind", "factor": "direction", "beta": "kind", "omega": "size"}
@@ -61,3 +66,23 @@ def _p_of_ends(ours: np.ndarray, theirs: np.ndarray) -> float:
         beyond = max(np.count_nonzero(one > other.max()), np.count_nonzero(one < other.min()))
         p = min(p, 4 * part**beyond)
     return p
+
+
+def photographs(root: Path) -> list[np.ndarray]:
+    paths = [path for name in ("T91", "General100", "BSDS500/train") for path in sorted((root / name).iterdir())]
+    found = [read_image(path) for path in paths if path.suffix in (".png", ".jpg")]
+    return [image for image in found if min(image.shape[:2]) >= 160 and image.shape[2] == 3]
+
+
+def random_crops(images: list[np.ndarray], count: int, side: int) -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        image = images[number % len(images)]
+        top, left = (rng.integers(length - side + 1) for length in image.shape[:2])
+        yield image[top : top + side, left : left + side]
+
+
+def statistics_of(lq: torch.Tensor) -> dict[str, float]:
+    """Statistics of an image (C, h, w), of 8 bits."""
+    image = (lq * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return {name: function(image) for name, function in STATISTICS.items()}

@@ -6,7 +6,7 @@ apart; and what ours draw, and the noise, sharpness and blocks of its LQ, are di
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -24,10 +24,9 @@ from srtoolbox.data.transforms.batch.blur import Blur, SincFilter
 from srtoolbox.data.transforms.batch.jpeg import DiffJPEG
 from srtoolbox.data.transforms.batch.pipeline import DegradationPipeline
 from srtoolbox.data.transforms.batch.resize import Resize
-from srtoolbox.image import read_image
 from srtoolbox.image.statistics import STATISTICS
 from srtoolbox.registry import TRANSFORMS
-from tests.data.batch.samples import p_values
+from tests.data.batch.samples import p_values, photographs, random_crops, statistics_of
 from tests.data.batch.transcriptions import real_esrgan as published
 
 ROOT = Path(__file__).parents[3]
@@ -265,26 +264,6 @@ def published_step(step: BatchDegradation, image: torch.Tensor, own: Mapping[str
 
 
 # ---- the images of both
-
-
-def photographs(root: Path) -> list[np.ndarray]:
-    paths = [path for name in ("T91", "General100", "BSDS500/train") for path in sorted((root / name).iterdir())]
-    found = [read_image(path) for path in paths if path.suffix in (".png", ".jpg")]
-    return [image for image in found if min(image.shape[:2]) >= 160 and image.shape[2] == 3]
-
-
-def random_crops(images: list[np.ndarray], count: int, side: int) -> Iterator[np.ndarray]:
-    rng = np.random.default_rng(0)
-    for number in range(count):
-        image = images[number % len(images)]
-        top, left = (rng.integers(length - side + 1) for length in image.shape[:2])
-        yield image[top : top + side, left : left + side]
-
-
-def statistics_of(lq: torch.Tensor) -> dict[str, float]:
-    """Statistics of an image (C, h, w), of 8 bits."""
-    image = (lq * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    return {name: function(image) for name, function in STATISTICS.items()}
 
 
 def of_ours(crops: list[np.ndarray], first: int) -> tuple[list[published.Drawn], list[dict[str, float]]]:

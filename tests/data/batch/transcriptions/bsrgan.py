@@ -83,7 +83,7 @@ def draw_noise(rng: np.random.Generator) -> Drawn:
     if kind != "correlated":
         return {"kind": kind, "level": int(rng.integers(NOISE_LEVELS[0], NOISE_LEVELS[1] + 1))}
     basis = orth(rng.random((3, 3)))
-    return {"kind": kind, "covariance": np.abs(basis.T @ np.diag(rng.random(3)) @ basis)}
+    return {"kind": kind, "level": NOISE_LEVELS[1], "covariance": np.abs(basis.T @ np.diag(rng.random(3)) @ basis)}
 
 
 # ---- kernels
@@ -146,7 +146,7 @@ def halve(image: np.ndarray) -> np.ndarray:
 def noisy(image: np.ndarray, drawn: Drawn, rng: np.random.Generator) -> np.ndarray:
     if drawn["noise_kind"] == "correlated":
         noise = rng.multivariate_normal(np.zeros(3), drawn["noise_covariance"], image.shape[:2], check_valid="ignore")
-        return (image + noise * NOISE_LEVELS[1] / 255).clip(0, 1)
+        return (image + noise * drawn["noise_level"] / 255).clip(0, 1)
     channels = 1 if drawn["noise_kind"] == "gray" else 3
     return (image + rng.normal(0, drawn["noise_level"] / 255, (*image.shape[:2], channels))).clip(0, 1)
 
