@@ -37,6 +37,8 @@ class Metric:
     """None: neither, as of a ratio that is best near 1; it keeps no best checkpoint."""
     needs_target: ClassVar[bool] = True
     """False: it judges an image alone, by `score_images(pred)` or `score(pred)`."""
+    is_perceptual: ClassVar[bool] = False
+    """True: it says how natural images look, rather than how far pixels are from the truth's."""
 
     def __init__(self, crop_border: int = 0, y_channel: bool = True, protocol: str = "rgb") -> None:
         faults = _option_faults(crop_border, y_channel, protocol)

@@ -33,6 +33,7 @@ class FeatureDistance(Metric):
     """
 
     higher_is_better = False
+    is_perceptual = True
 
     def __init__(self, backbone: str, layers: Sequence[str], weights: str = "imagenet", crop_border: int = 0) -> None:
         super().__init__(crop_border, y_channel=False)

@@ -32,6 +32,7 @@ class LibraryMetric(Metric):
     """
 
     library_name: str
+    is_perceptual = True
 
     def __init__(self, crop_border: int = 0) -> None:
         super().__init__(crop_border, y_channel=False)

@@ -62,6 +62,7 @@ class NIQE(Metric):
 
     higher_is_better = False
     needs_target = False
+    is_perceptual = True
 
     def __init__(self, crop_border: int = 0, protocol: str = "rgb", *, statistics: str | None = None) -> None:
         super().__init__(crop_border, True, protocol)

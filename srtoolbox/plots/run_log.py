@@ -132,6 +132,9 @@ def panels_of(runs: Sequence[RunLog], join: bool) -> dict[str, Panel]:
 
 # ---- results of tests
 
+REPORT_KIND = "srtoolbox report"
+"""In the `scores.json` of every report: by its kind a folder is known as ours."""
+
 
 @contextlib.contextmanager
 def _reading(path: str | os.PathLike, command: str, fault: str) -> Iterator[None]:
@@ -177,7 +180,7 @@ def _flat_scores(scores: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[
 
 
 def read_scores(paths: Sequence[str | os.PathLike]) -> dict[str, dict[str, dict[str, float]]]:
-    """Read the means in files of `test.py --json`: network -> set -> metric -> mean.
+    """Read the means in files of `test.py --json` or of reports: network -> set -> metric -> mean.
 
     Networks of one name in several files get the file's name, too.
 
@@ -188,7 +191,9 @@ def read_scores(paths: Sequence[str | os.PathLike]) -> dict[str, dict[str, dict[
     for path in paths:
         command = "test.py ... --json FILE"
         with _reading(path, command, f"not scores as `{command}` writes them"):
-            for network, sets in files.read_json(path).items():
+            content = files.read_json(path)
+            networks = content["scores"] if content.get("kind") == REPORT_KIND else content
+            for network, sets in networks.items():
                 scores = {
                     name: {key: float(entry[key]) for key in entry if key not in ("images", "seconds")}
                     for name, entry in sets.items()

@@ -210,6 +210,20 @@ def test_metrics_that_need_no_truth_score_images_without_it(made: argparse.Names
     assert sum("niqe" in " ".join(cells) for cells in page.cells) == 2, "of the means, and of the images"
 
 
+@pytest.mark.slow
+def test_the_plane_of_psnr_and_how_natural_it_looks(made: argparse.Namespace, tmp_path: Path) -> None:
+    distance = {"type": "FeatureDistance", "backbone": "squeezenet1_0", "layers": ["fire4"], "weights": "random"}
+    report = tmp_path / "report"
+    assert main([*made.arguments, f"data.val.metrics.look={distance}", "--report", str(report)]) == 0
+    page, html = page_of(report)
+    (image,) = [each for each in page.all("img") if (each["src"] or "").startswith("planes/")]
+    height, width = read_image(report / unquote(image["src"] or "")).shape[:2]
+    assert (image["width"], image["height"]) == (str(width), str(height))
+    assert "Perception against distortion" in html
+    assert image["src"] in json.loads((report / "scores.json").read_text())["files"]
+    assert "planes/" not in page_of(made.report)[1]
+
+
 def test_a_report_is_replaced_and_nothing_else(made: argparse.Namespace, tmp_path: Path, capsys) -> None:
     report = tmp_path / "report"
     arguments = [*made.arguments[:-1], "--report", str(report), "--report-images", "1"]

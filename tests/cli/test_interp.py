@@ -80,6 +80,18 @@ def test_alphas_are_scored_and_shown_in_their_order(pair: tuple[str, str], tmp_p
     assert read_image(report / "curve.png").std() > 5
 
 
+@pytest.mark.slow
+def test_metrics_of_how_natural_it_looks_give_a_plane(pair: tuple[str, str], tmp_path: Path, photo: np.ndarray) -> None:
+    metrics = "dict(psnr=dict(type='PSNR'), niqe=dict(type='NIQE'))"
+    text = f"model = dict(generator={NETWORK!r})\ndata = dict(test=dict(metrics={metrics}))"
+    (tmp_path / "scored.py").write_text(text)
+    write_image(tmp_path / "x.png", np.ascontiguousarray(photo[:96, :192]))
+    report = tmp_path / "report"
+    more = ["--images", str(tmp_path / "x.png"), "--config", str(tmp_path / "scored.py"), "--report", str(report)]
+    assert main(["interp", *pair, "--sweep", "0:1:0.5", *more]) == 0
+    assert read_image(report / "plane.png").std() > 5
+
+
 def test_images_of_one_name_have_a_sheet_each(pair: tuple[str, str], tmp_path: Path, photo: np.ndarray) -> None:
     paths = []
     for number, folder in enumerate(("one", "two")):

@@ -180,6 +180,25 @@ def test_bars_and_curves(work_dir: Path, tmp_path: Path) -> None:
     assert read_image(tmp_path / "b.png").shape[2] == 3
 
 
+def test_planes_of_a_test_and_of_a_report(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    sets = {"set5": {"psnr_y": 30.4, "niqe": 7.5, "own": 3.0, "images": {}}, "real": {"niqe": 6.0, "images": {}}}
+    other = {"set5": {"psnr_y": 29.0, "niqe": 4.5, "own": 2.0, "images": {}}, "real": {"niqe": 5.0, "images": {}}}
+    (tmp_path / "scores.json").write_text(json.dumps({"Bicubic": sets, "gan": other}))
+    visualize("plane", tmp_path / "scores.json", "-o", tmp_path / "a.png")
+    assert capsys.readouterr().out.splitlines()[0] == "set5: niqe over psnr_y"
+    visualize("plane", tmp_path / "scores.json", "-o", tmp_path / "b.png", "--y", "own", "--lower", "own")
+    assert capsys.readouterr().out.splitlines()[0] == "set5: own over psnr_y"
+    metrics = {
+        name: {"kind": kind, "higher_is_better": kind == "PSNR"} for name, kind in (("q", "PSNR"), ("p", "NIQE"))
+    }
+    scores = {name: {"set5": {"q": 30.0 - number, "p": 5.0}} for number, name in enumerate("ab")}
+    report = {"kind": "srtoolbox report", "metrics": metrics, "scores": scores}
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    visualize("plane", tmp_path / "report.json", "-o", tmp_path / "c.svg", "--sets", "set5")
+    assert capsys.readouterr().out.splitlines()[0] == "set5: p over q"
+    assert (tmp_path / "c.svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -219,6 +238,13 @@ def test_bars_and_curves(work_dir: Path, tmp_path: Path) -> None:
         (["bars", "nowhere.json", "-o", "x.png"], "nowhere.json: no such file"),
         (["curves", "{run}", "--bicubic", "nowhere.json", "-o", "x.png"], "nowhere.json: no such file"),
         (["bars", "{tmp}/list.json", "-o", "x.png"], "list.json: not scores"),
+        (["plane", "{tmp}/scores.json", "-o", "x.png"], "no set has two networks with a distortion (PSNR, MSE"),
+        (["plane", "{tmp}/scores.json", "-o", "x.png", "--x", "psnrr"], "no metric 'psnrr'. Did you mean 'psnr'?"),
+        (
+            ["plane", "{tmp}/scores.json", "-o", "x.png", "--y", "own"],
+            "which direction of 'own' is better is not",
+        ),
+        (["plane", "{tmp}/scores.json", "-o", "x.png", "--sets", "set14"], "no set 'set14'"),
     ],
 )
 def test_errors_name_what_is_wrong_and_write_nothing(
@@ -232,12 +258,13 @@ def test_errors_name_what_is_wrong_and_write_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "scores.json").write_text('{"a": {"set5": {"psnr": 30.0, "own": 1.0}}, "b": {"set5": {"psnr": 31.0}}}')
     monkeypatch.chdir(tmp_path)
     places = {"run": work_dir, "ckpt": checkpoint, "cat": cat, "tmp": tmp_path}
     assert main(["visualize", *(word.format(**places) for word in words)]) == 2
     printed = capsys.readouterr().err
     assert printed.startswith("error: ") and message in printed
-    assert [path.name for path in tmp_path.iterdir()] == ["list.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["list.json", "scores.json"]
 
 
 @pytest.mark.parametrize("words", [["--frames", "0"], ["--seconds", "x"], ["--seconds", "nan"], ["--width", "-1"]])

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
+import pytest
 
 from srtoolbox.image import write_image
 from srtoolbox.metrics.niqe import load_statistics
 
 
+@pytest.mark.slow
 def test_the_command_that_fits_and_compares(script: Callable[[str], ModuleType], tmp_path, photo, capsys):
     folder, file = tmp_path / "images", tmp_path / "own.npz"
     folder.mkdir()

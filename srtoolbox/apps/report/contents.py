@@ -53,6 +53,7 @@ class MetricFacts:
     higher_is_better: bool | None
     crop_border: int
     y_channel: bool
+    is_perceptual: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ def protocol_of(metric: Metric) -> MetricFacts:
         return MetricFacts(type(metric).__name__, unknown, metric.higher_is_better, crop_border=0, y_channel=False)
     luma = "y_direct: luma" if metric.protocol == "y_direct" else "rgb: luma" if metric.y_channel else "rgb: R, G, B"
     protocol = f"{luma}, border {metric.crop_border}"
-    return MetricFacts(type(metric).__name__, protocol, metric.higher_is_better, metric.crop_border, metric.y_channel)
+    kind, border, y_channel = type(metric).__name__, metric.crop_border, metric.y_channel
+    return MetricFacts(kind, protocol, metric.higher_is_better, border, y_channel, metric.is_perceptual)
 
 
 def run_facts(
@@ -171,7 +173,8 @@ class CropEntry(NamedTuple):
 @dataclass
 class PageSet:
     """One set; `sources` holds the titles of the versions; `metric`, by which images are chosen, is
-    None where none is scored.
+    None where none is scored. `plane` is the file of its perception-distortion plane, with its
+    width and height, where there is one.
     """
 
     name: str
@@ -181,6 +184,7 @@ class PageSet:
     sources: dict[str, str]
     images: list[ImageEntry]
     crops: dict[str, list[CropEntry]] = field(default_factory=dict)
+    plane: tuple[str, int, int] | None = None
 
     @property
     def has_truth(self) -> bool:

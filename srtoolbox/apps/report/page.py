@@ -90,6 +90,7 @@ def _set(number: int, page_set: PageSet, facts: RunFacts, results: Results) -> s
     parts = [
         f'<section class="set" id="set-{number}"><h2>{named(page_set.name)} <small>{size}</small></h2>',
         means_table(page_set.name, facts, images),
+        _plane(page_set),
         "" if page_set.has_truth else f"<p>There is no truth to score these images against{alone}.</p>",
         _viewer(number, page_set),
         _left_out(page_set, facts),
@@ -97,6 +98,16 @@ def _set(number: int, page_set: PageSet, facts: RunFacts, results: Results) -> s
     if page_set.metric:
         parts += ["<h3>Image by image</h3>", images_table(page_set.name, facts, images, included)]
     return "".join([*parts, _crops(number, page_set, facts), "</section>"])
+
+
+def _plane(page_set: PageSet) -> str:
+    """Return the perception-distortion plane, if the set has one."""
+    if page_set.plane is None:
+        return ""
+    file, width, height = page_set.plane
+    text = "Perception against distortion: a point per network, better to the right and up"
+    image = f'<img src="{escape(quote(file))}" alt="{text}" width="{width}" height="{height}" decoding="async">'
+    return f'<h3>Perception against distortion</h3><figure class="plane">{image}</figure>'
 
 
 def _left_out(page_set: PageSet, facts: RunFacts) -> str:

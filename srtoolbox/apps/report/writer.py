@@ -19,6 +19,7 @@ from srtoolbox import dist
 from srtoolbox.apps.report.contents import INPUT, TRUTH, ImageEntry, PageSet, Results, RunFacts
 from srtoolbox.apps.report.crops import CropMaker, choose_images
 from srtoolbox.apps.report.page import render
+from srtoolbox.apps.report.planes import planes_of
 from srtoolbox.engine.evaluate import Scores, means
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import read_image, to_image, to_uint8, write_image
@@ -32,13 +33,14 @@ from srtoolbox.io.files import (
     write_json,
     write_text,
 )
+from srtoolbox.plots.plane import plot_planes, routes_of
+from srtoolbox.plots.run_log import REPORT_KIND
 from srtoolbox.plots.sheet import caption, size_of
 from srtoolbox.system import FileLock
 
 DEFAULT_IMAGES = 20
 """Images of each set in a report."""
-KIND, FORMAT = "srtoolbox report", 1
-"""In the `scores.json` of every report: by its kind a folder is known as ours."""
+KIND, FORMAT = REPORT_KIND, 1
 _HIDDEN = re.compile(r"\..+\.\d+-[0-9a-f]{6}(\.old)?\.tmp|\..+\.\d+-[0-9a-f]{6}\.lock")
 
 
@@ -130,7 +132,24 @@ class ReportWriter:
             sources[TRUTH] = "Truth"
         page_set = PageSet(set_name, facts.scales[set_name], len(decisive), metric, sources, entries)
         page_set.crops = CropMaker(self._folder, page_set, facts).make(safe(set_name))
+        page_set.plane = self._plane(set_name, facts, images)
         return page_set
+
+    def _plane(
+        self, set_name: str, facts: RunFacts, images: Mapping[str, Mapping[str, Scores]]
+    ) -> tuple[str, int, int] | None:
+        """Draw the perception-distortion planes of a set, if it has metrics for one."""
+        planes = planes_of(set_name, {name: means(scores) for name, scores in images.items()}, facts.metrics)
+        if not planes:
+            return None
+        titles = {name: facts.networks[name].title for name in images}
+        planes = [each._replace(points={titles[name]: point for name, point in each.points.items()}) for each in planes]
+        folders = {name: str(Path(facts.networks[name].file or "").parent) for name in images}
+        routes = [[titles[name] for name in route] for route in routes_of(images, folders)]
+        file = f"planes/{safe(set_name)}.png"
+        plot_planes(self._folder / file, planes, routes)
+        height, width = read_image(self._folder / file).shape[:2]
+        return file, width, height
 
     def _entry(self, set_name: str, name: str, scores: dict[str, dict[str, float]]) -> ImageEntry:
         folder = image_folder(set_name, name)

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from rich.progress import Progress, TaskID
 
+from srtoolbox.apps.report.contents import protocol_of
+from srtoolbox.apps.report.planes import planes_of
 from srtoolbox.apps.scoring.score import PART, sets_and_metrics
 from srtoolbox.apps.scoring.tables import Results, as_json, print_tables
 from srtoolbox.config import Config
@@ -25,6 +27,7 @@ from srtoolbox.interfaces import facts_of
 from srtoolbox.io.files import write_json
 from srtoolbox.logger import CONSOLE, LOGGER
 from srtoolbox.plots.charts import plot_alpha
+from srtoolbox.plots.plane import plot_planes
 from srtoolbox.plots.sheet import SheetWriter, comparison_sheet
 from srtoolbox.text import counted
 from srtoolbox.weights.interpolate import Interpolation, Interpolator
@@ -130,7 +133,7 @@ def image_files(paths: Paths) -> list[Path]:
 
 
 class InterpolationReport:
-    """Sheets, a table of scores, scores.json and the curve over alpha of interpolated networks.
+    """Sheets, a table of scores, scores.json, curve and plane of interpolated networks.
 
     Args:
         interpolator: the networks.
@@ -221,6 +224,11 @@ class InterpolationReport:
         panels = {metric: sets for metric, sets in curves.items() if metric != "seconds"}
         alphas = [each.shares[1] for each in interpolations]
         plot_alpha(self.folder / "curve.png", alphas, panels, ends=(self.stems[0], self.stems[1]))
+        facts = {name: protocol_of(metric) for name, metric in self.metrics.items()}
+        rows = {name: {each: means(sets[name]) for each, sets in results.items()} for name in self.sets}
+        planes = [plane for name in self.sets for plane in planes_of(name, rows[name], facts)]
+        if planes:
+            plot_planes(self.folder / "plane.png", planes, [[each.name for each in interpolations]])
 
 
 def _sets_and_metrics(
