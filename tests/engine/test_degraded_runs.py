@@ -10,17 +10,19 @@ import pytest
 import torch
 
 from srtoolbox import dist
+from srtoolbox.config import Config
 from srtoolbox.engine.halt import replay_dump
 from srtoolbox.engine.run import Run
 from srtoolbox.engine.stop import Stop
 from srtoolbox.errors import DataError
 from tests.data.batch import steps as _steps
 from tests.engine.graph_losses import SureLoss
-from tests.engine.graphs import Place, Trained
+from tests.engine.graphs import GAN, Place, Trained
 from tests.engine.ranks import run_on_ranks
 from tests.engine.runs import build, differing, final_state, run
 
 assert _steps and SureLoss  # registered
+CONFIGS = Path(__file__).parents[2] / "configs"
 ON_DEVICE = ("Brightening", "Enlarging", "Fitting")
 ON_HOST = ("Enlarging", "HostBrightening", "Brightening", "Fitting")
 
@@ -81,6 +83,28 @@ def test_a_resumed_run_is_the_unbroken_one(workers: int, tiny_config: Path, tmp_
     run(tiny_config, tmp_path / "parts", *changes, "hooks.kill={'type': 'KillHook', 'at': 6}")
     run(tiny_config, tmp_path / "parts", *changes, resume=True)
     assert differing(*(final_state(tmp_path / part, 10) for part in ("whole", "parts"))) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("codec", [False, True])
+def test_real_esrgan_resumes_bit_for_bit(codec: bool, tiny_config: Path, tmp_path: Path) -> None:
+    """All its degradations, targets and pool, as published; and with a real codec in data workers."""
+    steps = Config.fromfile(CONFIGS / "_base_/degradations/real_esrgan.py").to_dict()["steps"]
+    if codec:
+        steps["jpeg"] = {"type": "JPEGCompression", "quality": (30, 95)}
+    options = {"scale": 3, "gt_size": 24, "share": "batch", "sharpen": {"type": "USMSharpening"}, "steps": steps}
+    changes = (
+        *GAN,
+        f"model.preprocess={ {'type': 'DegradationPipeline', **options}!r}",
+        "model.targets={'pixel': 'gt_usm', 'gan': 'gt'}",
+        "data.train.dataset.gt_size=36",
+        "data.train.pool=60",
+        f"data.train.workers={2 * codec}",
+    )
+    run(tiny_config, tmp_path / "whole", *changes)
+    run(tiny_config, tmp_path / "parts", *changes, "hooks.kill={'type': 'KillHook', 'at': 9}")
+    run(tiny_config, tmp_path / "parts", *changes, resume=True)
+    assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "parts")) == []
 
 
 @pytest.mark.timeout(280)
