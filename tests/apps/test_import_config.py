@@ -14,6 +14,7 @@ from srtoolbox import import_config
 from srtoolbox.apps.import_config import Imported
 from srtoolbox.apps.import_config.record import Fate
 from srtoolbox.check import check
+from srtoolbox.cli import main
 from srtoolbox.config import Config
 from srtoolbox.errors import ConfigError, OptionError
 from srtoolbox.registry import SCHEDULERS
@@ -360,3 +361,26 @@ def test_nothing_is_overwritten_unasked(made, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="the suffix of a config"):
         import_config(tmp_path / "train.yml", tmp_path / "ours.yml")
     assert (tmp_path / "ours.py").read_bytes() == before
+
+
+def test_a_folder_and_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "options/more").mkdir(parents=True)
+    lossy, refused = options({"train": {"sam": True}}), options({"network_g": {"type": "ECBSR"}})
+    Path("options/a.yml").write_text(BASICSR)
+    Path("options/more/b.yml").write_text(yaml.safe_dump(lossy))
+    Path("options/more/c.yml").write_text(yaml.safe_dump(refused))
+    Path("options/compose.yml").write_text("services: {web: {image: nginx}}")
+    assert main(["import_config", "options", "-o", "out"]) == 1
+    printed = capsys.readouterr().out
+    assert "options/a.yml: whole" in printed.replace("\\", "/") and "1 key lost, the first train.sam" in printed
+    assert printed.splitlines()[-1].split() == ["BasicSR", "3", "1", "1", "0", "1"]
+    assert {path.name for path in Path("out").rglob("*.py")} == {"a.py", "b.py"}
+    assert main(["import_config", "options/a.yml"]) == 0 and "mapped (" in capsys.readouterr().out
+    assert main(["import_config", "options/more/b.yml", "-o", "b.py"]) == 1
+    assert main(["import_config", "options/more/c.yml"]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(["import_config", "options/a.yml", "-o", "b.py"])
+    assert "--out b.py: the file is there" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +17,13 @@ from srtoolbox.apps.import_config.projects.basicsr import BASICSR, REALESRGAN
 from srtoolbox.apps.import_config.projects.neosr import NEOSR
 from srtoolbox.apps.import_config.projects.redux import REDUX
 from srtoolbox.apps.import_config.record import Fate, Record
-from srtoolbox.apps.import_config.source import Origin, open_source, recognise
+from srtoolbox.apps.import_config.source import SUFFIXES, Origin, OtherFileError, open_source, recognise
 from srtoolbox.check import check, mode_of
-from srtoolbox.config import Config
+from srtoolbox.config import Config, ConfigDict
 from srtoolbox.errors import ConfigError, OptionError
 from srtoolbox.io.files import write_text
 
-__all__ = ["Imported", "import_config"]
+__all__ = ["Attempt", "Imported", "import_config", "import_folder"]
 
 FAMILY: dict[str, Project] = {"basicsr": BASICSR, "realesrgan": REALESRGAN, "redux": REDUX, "neosr": NEOSR}
 NAMES = {
@@ -82,7 +83,12 @@ def import_config(
     """
     target = None if out is None else _free(Path(out), overwrite)
     values, used = open_source(path)
-    origin = recognise(values, path)
+    return _imported(path, values, used, recognise(values, path), target)
+
+
+def _imported(
+    path: str | os.PathLike[str], values: ConfigDict, used: frozenset[str], origin: Origin, target: Path | None
+) -> Imported:
     record = Record(os.fspath(path))
     name, options = NAMES[origin.project], Options(values, record)
     draft = read(FAMILY[origin.project], options) if origin.project in FAMILY else read_mm(options, used)
@@ -95,6 +101,63 @@ def import_config(
     if target is not None:
         write_text(target.with_suffix(REPORT), report)
     return Imported(os.fspath(path), origin, text, report, record, faults)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A file of a folder and what came of it.
+
+    Attributes:
+        source: the file.
+        project: who wrote it, as users know them; '' where that could not be told.
+        imported: the result; None where the file is refused.
+        refusal: why, in a sentence.
+    """
+
+    source: str
+    project: str
+    imported: Imported | None
+    refusal: str = ""
+
+
+def import_folder(
+    folder: str | os.PathLike[str], out: str | os.PathLike[str] | None = None, *, overwrite: bool = False
+) -> Iterator[Attempt]:
+    """Import all option files below a folder, one after the other; other files are passed over.
+
+    Args:
+        folder: with option files of any of these projects. What lies in a `_base_` is a part of others.
+        out: the folder to write to, each config where its file stands in `folder`; None: nothing is written.
+        overwrite: replace files that are there.
+
+    Raises:
+        OptionError: it is no folder, or a file to write is there.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise OptionError(f"folder {folder}: there is no such folder")
+    paths = [path for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    for path in paths:
+        place = path.relative_to(root)
+        if not {"_base_", "__base__"} & {*place.parts}:
+            target = None if out is None else _free(Path(out, place).with_suffix(".py"), overwrite)
+            attempt = _attempt(path, target)
+            if attempt is not None:
+                yield attempt
+
+
+def _attempt(path: Path, target: Path | None) -> Attempt | None:
+    """Return what came of a file; None for one that holds something else."""
+    project = ""
+    try:
+        values, used = open_source(path)
+        origin = recognise(values, path)
+        project = NAMES[origin.project]
+        return Attempt(str(path), project, _imported(path, values, used, origin, target))
+    except OtherFileError:
+        return None
+    except ConfigError as error:
+        return Attempt(str(path), project, None, str(error).splitlines()[0])
 
 
 def _free(out: Path, overwrite: bool) -> Path:

@@ -15,6 +15,10 @@ REDUX_NAMES = ("high_order_degradation", "use_channels_last", "amp_bf16", "fast_
 KNOWN = "BasicSR, Real-ESRGAN, traiNNer-redux, neosr, MMEditing and MMagic"
 
 
+class OtherFileError(ConfigError):
+    """A file that can be read and is none of these projects'."""
+
+
 class Origin(NamedTuple):
     """Who wrote a file.
 
@@ -52,20 +56,21 @@ def recognise(values: Mapping[str, Any], path: str | os.PathLike[str]) -> Origin
     """Tell which project's options these are.
 
     Raises:
-        ConfigError: they are none that is known.
+        OtherFileError: they are none of these projects'.
+        ConfigError: they are older than what is imported.
     """
     model = values.get("model")
     if isinstance(model, Mapping) and isinstance(model.get("generator"), Mapping):
         return _mm(values)
     if isinstance(model, Mapping) and "type" in model:
-        raise ConfigError(f"{path}: the model {model['type']!r} has no generator: it is for another task")
+        raise OtherFileError(f"{path}: the model {model['type']!r} has no generator: it is for another task")
     if "network_g" in values or ("datasets" in values and "model" not in values):
         return _family(values, Path(path).suffix.lower())
     if "network_G" in values or "which_model_G" in values:
         raise ConfigError(
             f"{path}: options of BasicSR before 2020 (network_G, which_model_G); those from 2020 on are imported"
         )
-    raise ConfigError(
+    raise OtherFileError(
         f"{path}: these are no options of {KNOWN}: neither `network_g` nor `model` with a generator is there"
     )
 
