@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what __getattr__ finds; tests/test_api.py keeps the two ali
     from srtoolbox.engine.job.job import Job, train
     from srtoolbox.engine.loop import Runner
     from srtoolbox.image import Picture, read_image, read_picture, write_image, write_picture
+    from srtoolbox.image.colour_shift import colour_shift
     from srtoolbox.inference.picture import upscale_picture
     from srtoolbox.inference.upscaler import Upscaler, upscale
     from srtoolbox.resize import imresize
@@ -35,6 +36,7 @@ _PUBLIC = {
     "Runner": "srtoolbox.engine.loop",
     "Upscaler": "srtoolbox.inference.upscaler",
     "browse_data": "srtoolbox.apps.browse.browse",
+    "colour_shift": "srtoolbox.image.colour_shift",
     "convert": "srtoolbox.data.prepare.convert",
     "evaluate": "srtoolbox.engine.evaluate",
     "import_config": "srtoolbox.apps.import_config",
@@ -53,7 +55,7 @@ _PUBLIC = {
 }
 # fmt: off
 __all__ = [  # noqa: RUF022 - one literal, which type checkers read
-    "__version__", "Config", "Job", "Picture", "Runner", "Upscaler", "browse_data", "convert",
+    "__version__", "Config", "Job", "Picture", "Runner", "Upscaler", "browse_data", "colour_shift", "convert",
     "evaluate", "import_config", "imresize", "load_network", "open_store", "read_image", "read_picture", "test",
     "train", "upscale", "upscale_folder", "upscale_picture", "write_image", "write_picture",
 ]
