@@ -10,6 +10,7 @@ from srtoolbox.image import Picture
 from srtoolbox.image.pixels import AlphaBounds, fill_hidden
 from srtoolbox.image.saving import form_of
 from srtoolbox.image.streaming import Form
+from srtoolbox.inference.keep_colour import ColourWatch
 from srtoolbox.inference.upscaler import Upscaler
 
 
@@ -34,16 +35,18 @@ def upscale_picture(upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | N
 
 
 def picture_bands(
-    upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | None = None
+    upscaler: Upscaler, picture: Picture, *, alpha: Upscaler | None = None, watch: ColourWatch | None = None
 ) -> tuple[Form, Iterator[np.ndarray]]:
     """Upscale as `upscale_picture` does, in bands, so that the result need not fit into memory.
+
+    `watch` measures how far the colours shift.
 
     Returns:
         The result's form, alpha included, and bands of rows (h, W, C), top to bottom; when the
         network runs is told by `Upscaler.bands`.
     """
     form = form_of_result(upscaler, picture)
-    return form, _rows(upscaler, alpha or upscaler, picture, form)
+    return form, _rows(upscaler, alpha or upscaler, picture, form, watch)
 
 
 def form_of_result(upscaler: Upscaler, picture: Picture) -> Form:
@@ -52,18 +55,25 @@ def form_of_result(upscaler: Upscaler, picture: Picture) -> Form:
     return Form(*upscaler.size(form.height, form.width), form.channels, form.bits)
 
 
-def _rows(upscaler: Upscaler, alpha: Upscaler, picture: Picture, form: Form) -> Iterator[np.ndarray]:
+def _rows(
+    upscaler: Upscaler, alpha: Upscaler, picture: Picture, form: Form, watch: ColourWatch | None
+) -> Iterator[np.ndarray]:
     """Return the bands."""
-    if picture.alpha is None:
-        return upscaler.bands(picture.pixels)
-    visible = fill_hidden(picture.pixels, picture.alpha, upscaler.wraps)
-    return _beside(upscaler.bands(visible), _alpha_rows(alpha, picture.alpha, form))
+    visible = picture.pixels
+    if picture.alpha is not None:
+        visible = fill_hidden(visible, picture.alpha, upscaler.wraps)
+    colours = upscaler.bands(visible)
+    if watch is not None:
+        colours = watch.watched(colours, upscaler.cells(visible))
+    return colours if picture.alpha is None else _beside(colours, _alpha_rows(alpha, picture.alpha, form))
 
 
 def _alpha_rows(upscaler: Upscaler, alpha: np.ndarray, form: Form) -> Iterator[np.ndarray]:
     if alpha.min() == alpha.max():  # opaque, mostly
         return iter([np.broadcast_to(alpha[:1, :1], (form.height, form.width, 1))])  # takes no memory
-    return _clipped(upscaler.bands(alpha), AlphaBounds(alpha, (form.height, form.width), upscaler.wraps))
+    return _clipped(
+        upscaler.bands(alpha, keep_colour=False), AlphaBounds(alpha, (form.height, form.width), upscaler.wraps)
+    )
 
 
 def _clipped(bands: Iterator[np.ndarray], bounds: AlphaBounds) -> Iterator[np.ndarray]:

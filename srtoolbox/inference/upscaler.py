@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from srtoolbox.errors import SrtoolboxError
+from srtoolbox.inference.keep_colour import ColourCells, kept_colour, waiting_rows
 from srtoolbox.inference.restore import (
     DTYPES,
     PATCHES,
@@ -67,6 +68,8 @@ class Upscaler:
             bottom one (y) lies the opposite side, and the result tiles too. A side is then resized
             by just the factor that makes it whole pixels. Networks that see the whole image see
             whole repetitions of it.
+        keep_colour: take off what the low frequencies of the result differ by from the image's
+            (back-projection); they then agree to half a level, but where the result is clipped.
 
     Raises:
         SrtoolboxError: an option that is not one of the above, or does not go with the network.
@@ -85,6 +88,7 @@ class Upscaler:
         batch: int = 1,
         patches: str | None = None,
         wrap: str | None = None,
+        keep_colour: bool = False,
     ) -> None:
         _check(network, tile, dtype, outscale, overlap, batch, patches, wrap)
         bare = unwrap(network)
@@ -93,13 +97,15 @@ class Upscaler:
             raise SrtoolboxError(fault)
         self._modules = network if device is None else network.to(device)
         self.settings = {"tile": tile, "ensemble": ensemble, "dtype": dtype, "outscale": outscale, "overlap": overlap}
-        self.settings |= {"batch": batch, "patches": patches, "wrap": wrap}
+        self.settings |= {"batch": batch, "patches": patches, "wrap": wrap, "keep_colour": keep_colour}
         """The arguments that it was made with."""
         own_scale = facts_of(network).scale
         self.scale = own_scale if outscale is None else outscale
         """The final scale."""
         self.wraps = "y" in (wrap or ""), "x" in (wrap or "")
         """True for each of rows and columns if they go on with themselves; 'x' is along columns."""
+        self.keeps_colour = keep_colour
+        """True if results keep the low frequencies of the images."""
         changes_scale = self.scale != own_scale
         enlarges = patches is not None or (changes_scale and self.scale > 1)
         self._is_direct = isinstance(bare, Refinable) and enlarges
@@ -162,7 +168,7 @@ class Upscaler:
         """Begin an image, see `bands`; return what gives its result."""
         hwc = _as_hwc(image)
         shape = (*self.size(*hwc.shape[:2]), hwc.shape[2])
-        bands = self._bands(hwc, math.prod(shape) * hwc.itemsize)
+        bands = self._bands(hwc, math.prod(shape) * hwc.itemsize, self.keeps_colour)
 
         def finish() -> np.ndarray:
             result = _gathered(bands, shape)
@@ -170,17 +176,33 @@ class Upscaler:
 
         return finish
 
-    def bands(self, image: np.ndarray) -> Iterator[np.ndarray]:
+    def bands(self, image: np.ndarray, *, keep_colour: bool | None = None) -> Iterator[np.ndarray]:
         """Return the result as bands of rows, top to bottom: for those that do not fit into memory.
 
         Where memory runs out, what is missing is done in smaller tiles. Images and errors as in
         `__call__`, but no lists. A GPU that takes the image whole begins at once, and others may be
         begun before the bands are asked for (see `ahead`); else the network runs as they are.
+        `keep_colour` None is as the upscaler was made; what is no colour (alpha) is upscaled with False.
         """
-        bands = self._bands(_as_hwc(image), 0)
+        bands = self._bands(_as_hwc(image), 0, self.keeps_colour if keep_colour is None else keep_colour)
         return bands if image.ndim == 3 else (band[..., 0] for band in bands)
 
-    def _bands(self, image: np.ndarray, result_bytes: int) -> Iterator[np.ndarray]:
+    def cells(self, image: np.ndarray) -> ColourCells:
+        """Return the cells over which the colours of an image (H, W, C) and of its result are compared."""
+        size = self.size(*image.shape[:2])
+        axes = zip(image.shape[:2], size, self.wraps, strict=True)
+        scales = [after / before if wraps else self.scale for before, after, wraps in axes]
+        return ColourCells(image, size, scales, self.wraps)
+
+    def _bands(self, image: np.ndarray, result_bytes: int, keeps_colour: bool) -> Iterator[np.ndarray]:
+        """Return the bands, with the image's colours where these are kept; memory as in `_run_bands`."""
+        if not keeps_colour:
+            return self._run_bands(image, result_bytes)
+        size = self.size(*image.shape[:2])
+        waiting = waiting_rows(size, self.scale, self.wraps[0]) * size[1] * image.shape[2] * image.itemsize
+        return kept_colour(self._run_bands(image, result_bytes + waiting), self.cells(image))
+
+    def _run_bands(self, image: np.ndarray, result_bytes: int) -> Iterator[np.ndarray]:
         """Check that there is memory for a row at least, begin where a device works by itself, and return the bands.
 
         `result_bytes` is the memory of the whole result where it is kept, else 0.
