@@ -89,6 +89,7 @@ class UpscalerSettings(TypedDict, total=False):
     batch: int
     patches: str | None
     wrap: str | None
+    keep_colour: bool
 
 
 def check_settings(function: Callable[..., object], settings: Mapping[str, object]) -> None:

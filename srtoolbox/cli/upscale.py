@@ -75,6 +75,7 @@ def _add_network_options(parser: CommandParser) -> None:
     add("--patches", choices=kinds, help="SRCNN, VDSR: work on patches of the training's size")
     wrap = "for textures that tile: what lies beyond an edge is the opposite side "
     add("--wrap", choices=("x", "y", "xy"), help=wrap + "(x: left and right)")
+    add("--keep-colour", action="store_true", help="take out shifts of colours: low frequencies stay the image's")
     alpha = "what upscales alpha (default: network)"
     add("--transparency", choices=("network", "bicubic"), default="network", help=alpha)
     add_plugin(group)

@@ -39,6 +39,7 @@ def main(argv: Sequence[str]) -> int:
     add("--tile", type=tile, default="auto", metavar="auto|PX|0", help=side)
     dtype = "numbers the network computes in (fp32)"
     add("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help=dtype)
+    add("--keep-colour", action="store_true", help="as of upscale: low frequencies stay the video's")
     overwrite = "replace the output, and parts made with other options"
     add("--overwrite", action="store_true", help=overwrite)
     add_weights_options(parser)

@@ -188,6 +188,11 @@ def test_pieces_of_a_network_and_an_upscaler(espcn: str, folder: Path, tmp_path:
         srtoolbox.upscale_folder(other, folder, tmp_path / "b", shard="1/2", console=QUIET)
 
 
+def test_colours_are_an_option_of_pieces_where_they_are_kept(espcn: str) -> None:
+    assert "keep_colour" not in options_of(espcn, "network", {})  # as earlier releases recorded
+    assert options_of(espcn, "network", {"keep_colour": True})["keep_colour"] is True
+
+
 def test_what_has_no_pieces_is_refused(espcn: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     refused: tuple[tuple[dict[str, Any], str], ...] = (
         ({"shard": (1, 2)}, "^shard needs a folder for the results"),

@@ -130,6 +130,16 @@ def test_protocol_files_and_means_are_stated(made: argparse.Namespace) -> None:
     assert rows["plain"]
 
 
+def test_shifts_of_colours_are_told(made: argparse.Namespace) -> None:
+    _, html = page_of(made.report)
+    shifts = json.loads((made.report / "scores.json").read_text())["colour_shifts"]["photos"]
+    assert list(shifts) == ["Bicubic", "first", "iter_000020"] and shifts["Bicubic"]["delta_e"] < 0.5
+    for name, shift in shifts.items():
+        is_visible = max(map(abs, shift["levels"])) > 1 or shift["delta_e"] > 1
+        assert (f"<bdi>{name}</bdi>: its colours differ visibly from the input&#x27;s" in html) == is_visible
+    assert shifts["first"]["delta_e"] > 1  # hardly trained
+
+
 def test_images_are_those_that_were_scored(made: argparse.Namespace) -> None:
     """PSNR of the files themselves, by its formula."""
     _, html = page_of(made.report)

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from srtoolbox import colour_shift
 from srtoolbox.apps.networks import Checkpoint
 from srtoolbox.apps.video import upscale as module
 from srtoolbox.apps.video.frames import frames, probe
@@ -135,7 +137,7 @@ from srtoolbox.registry import NETWORKS
 video.PART_FRAMES = 4
 upscaler = Upscaler(NETWORKS.build({"type": "Bicubic", "scale": 2}))
 class Slow:
-    size = staticmethod(upscaler.size)
+    size, keeps_colour = staticmethod(upscaler.size), False
     def __call__(self, image):
         time.sleep(float(sys.argv[3]))
         return upscaler(image)
@@ -173,7 +175,7 @@ def interrupted(clip: Path, out: Path, at: int, **options) -> None:
     upscaler, count = bicubic(), 0
 
     class Failing:
-        size = staticmethod(upscaler.size)
+        size, keeps_colour = staticmethod(upscaler.size), False
 
         def __call__(self, image):
             nonlocal count
@@ -235,6 +237,25 @@ def test_parts_made_with_other_settings_are_another_job(tmp_path: Path, espcn: s
             upscale_video(network, clip, out, **{"outscale": 2, **settings})
 
 
+def test_a_shift_of_colours_is_told_and_taken_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Tinted(torch.nn.Module):
+        scale, in_channels, colour, size_multiple, receptive_field = 2, 3, "rgb", 1, 0
+
+        def forward(self, lq: torch.Tensor) -> torch.Tensor:
+            tint = torch.tensor([0.05, 0, -0.05])[:, None, None]
+            return (0.2 + 0.6 * lq + tint).repeat_interleave(2, -1).repeat_interleave(2, -2)
+
+    clip = make_clip(tmp_path / "in.mp4", number=9, audio=None)
+    upscale_video(Tinted(), clip, tmp_path / "out.mkv", encoding=LOSSLESS)
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert "out.mkv: its colours differ visibly from the input's (red +" in told and "--keep-colour" in told
+    kept = Upscaler(Tinted(), keep_colour=True)
+    upscale_video(Tinted(), clip, tmp_path / "kept.mkv", encoding=LOSSLESS, keep_colour=True)
+    first = next(frames(probe(clip))).image
+    assert colour_shift(first, kept(first)).delta_e < 1
+    assert colour_shift(first, next(frames(probe(tmp_path / "kept.mkv"))).image).delta_e < 1.5
+
+
 def test_decoding_waits_for_the_network(tmp_path: Path, monkeypatch) -> None:
     """Memory is bounded: only a few frames are decoded ahead."""
     clip, decoded, most = make_clip(tmp_path / "in.mp4", number=60, audio=None), 0, 0
@@ -247,7 +268,7 @@ def test_decoding_waits_for_the_network(tmp_path: Path, monkeypatch) -> None:
             yield frame
 
     class Slow:
-        size = staticmethod(upscaler.size)
+        size, keeps_colour = staticmethod(upscaler.size), False
         done = 0
 
         def __call__(self, image):

@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srtoolbox import colour_shift
 from srtoolbox.apps.folder import files
 from srtoolbox.apps.folder.plan import Job
 from srtoolbox.cli import main
 from srtoolbox.image import Picture, read_image, read_picture, to_image, to_tensor, write_image, write_picture
+from srtoolbox.io.tensor_files import load_tensors, save_tensors
 from srtoolbox.resize import imresize
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +67,25 @@ def test_a_texture_that_tiles(espcn: str, photo: np.ndarray, tmp_path: Path) -> 
         half = plain.pixels.shape[1] // 2
         assert np.abs(np.roll(plain.pixels, half, 1).astype(int) - rolled.pixels).max() <= 1
         assert np.abs(np.roll(plain.alpha, half, 1).astype(int) - rolled.alpha).max() <= 1
+
+
+def test_a_shift_of_colours_is_told_and_taken_out(
+    espcn: str, photo: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write_image(tmp_path / "a.png", photo[:48, :48] // 2 + 60)
+    state = load_tensors(espcn)
+    for name, value in state["networks"]["generator"].items():
+        if name.endswith("bias"):
+            value += 0.02
+    save_tensors(tmp_path / "tinted.pth", state)
+    command = ["upscale", str(tmp_path / "tinted.pth"), str(tmp_path / "a.png"), "-o", str(tmp_path / "out.png")]
+    assert main(command) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "note: " in told and "out.png: its colours differ visibly from the input's (red " in told
+    assert "of 255 in the mean, dE (CIEDE2000)" in told and "): --keep-colour takes it out" in told
+    assert main([*command, "--keep-colour"]) == 0
+    assert "colours differ" not in capsys.readouterr().out
+    assert not colour_shift(read_image(tmp_path / "a.png"), read_image(tmp_path / "out.png")).is_visible
 
 
 def test_messages_are_not_wrapped(bicubic: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

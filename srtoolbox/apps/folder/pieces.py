@@ -129,6 +129,8 @@ def options_of(
     defaults = inspect.signature(Upscaler).parameters
     names = [name for name in UpscalerSettings.__annotations__ if name not in _OF_THE_MACHINE]
     options = {name: own.get(name, defaults[name].default) for name in names}
+    if not options["keep_colour"]:
+        del options["keep_colour"]  # so that pieces begun by an earlier release are gone on with
     return {"network": _identity(module), "transparency": alpha, **options}
 
 

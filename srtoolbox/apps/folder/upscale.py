@@ -28,6 +28,7 @@ from srtoolbox.image import Picture
 from srtoolbox.image.file_types import QUALITY_SUFFIXES
 from srtoolbox.image.saving import check_form, form_of
 from srtoolbox.image.streaming import Form
+from srtoolbox.inference.keep_colour import ColourWatch
 from srtoolbox.inference.picture import form_of_result, picture_bands
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.interfaces import facts_of
@@ -267,6 +268,7 @@ class _Begun(NamedTuple):
     image: Picture
     form: Form
     rows: Iterator[np.ndarray]
+    watch: ColourWatch
 
 
 class _Writing(NamedTuple):
@@ -278,6 +280,7 @@ class _Writing(NamedTuple):
     writer: BackgroundWriter[np.ndarray, list[str]]
     notes: tuple[str, ...]
     """On what of the file was not read."""
+    watch: ColourWatch
 
 
 class _Run:
@@ -325,17 +328,18 @@ class _Run:
             if job.target is not None and job.target.parent not in self._folders:
                 check_folder(job.target)
                 self._folders.add(job.target.parent)
-            return _Begun(job, picture, *picture_bands(self._upscaler, picture, alpha=self._alpha))
+            watch = ColourWatch()
+            return _Begun(job, picture, *picture_bands(self._upscaler, picture, alpha=self._alpha, watch=watch), watch)
         return None
 
     def _upscale(self, begun: _Begun, show: Callable[[float], None]) -> None:
         """Hand the bands of one image to a thread that writes them."""
-        job, image, form, rows = begun
+        job, image, form, rows, watch = begun
         suffix, quality = self._format(job)
         writer = BackgroundWriter[np.ndarray, list[str]](
             partial(write, job, suffix, form, image.metadata, quality), ahead=2, pool=self._threads
         )
-        self._writing.append(_Writing(job, form_of(image), form, writer, image.notes))
+        self._writing.append(_Writing(job, form_of(image), form, writer, image.notes, watch))
         writer.start()
         done = 0
         try:
@@ -369,7 +373,9 @@ class _Run:
         sizes = f"{before.width} x {before.height} -> {after.width} x {after.height}"
         self._lines.say(f"{source} -> {target} ({sizes})")
         notes = [f"{source}: {line}" for line in writing.notes]
-        for note in (*notes, *(f"{target}: {line}" for line in lost)):
+        shift = writing.watch.shift
+        shifted = "" if shift is None else shift.note(is_kept=self._upscaler.keeps_colour)
+        for note in (*notes, *(f"{target}: {line}" for line in (*lost, shifted) if line)):
             self._lines.say(f"note: {note}")
 
     @contextlib.contextmanager

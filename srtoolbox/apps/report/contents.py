@@ -15,6 +15,7 @@ from srtoolbox import __version__
 from srtoolbox.apps.networks import baseline_of
 from srtoolbox.config import Config
 from srtoolbox.engine.evaluate import Scores
+from srtoolbox.image.colour_shift import ColourShift
 from srtoolbox.interfaces import Opaque, facts_of
 from srtoolbox.io.files import sha256
 from srtoolbox.io.tensor_files import load_tensors
@@ -185,6 +186,8 @@ class PageSet:
     images: list[ImageEntry]
     crops: dict[str, list[CropEntry]] = field(default_factory=dict)
     plane: tuple[str, int, int] | None = None
+    shifts: dict[str, ColourShift] = field(default_factory=dict)
+    """Of the colours from the inputs, the mean over `images`, by network."""
 
     @property
     def has_truth(self) -> bool:

@@ -90,6 +90,7 @@ def _set(number: int, page_set: PageSet, facts: RunFacts, results: Results) -> s
     parts = [
         f'<section class="set" id="set-{number}"><h2>{named(page_set.name)} <small>{size}</small></h2>',
         means_table(page_set.name, facts, images),
+        _colours(page_set, facts),
         _plane(page_set),
         "" if page_set.has_truth else f"<p>There is no truth to score these images against{alone}.</p>",
         _viewer(number, page_set),
@@ -98,6 +99,17 @@ def _set(number: int, page_set: PageSet, facts: RunFacts, results: Results) -> s
     if page_set.metric:
         parts += ["<h3>Image by image</h3>", images_table(page_set.name, facts, images, included)]
     return "".join([*parts, _crops(number, page_set, facts), "</section>"])
+
+
+def _colours(page_set: PageSet, facts: RunFacts) -> str:
+    """Say which networks' colours differ visibly from the inputs'."""
+    notes = [
+        f'<p class="note">{named(facts.networks[name].title)}: {escape(shift.note(is_kept=False))} '
+        f"(<code>srtoolbox upscale</code>; measured over the {counted(len(page_set.images), 'image')} here).</p>"
+        for name, shift in page_set.shifts.items()
+        if shift.is_visible
+    ]
+    return "".join(notes)
 
 
 def _plane(page_set: PageSet) -> str:

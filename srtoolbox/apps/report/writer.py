@@ -22,7 +22,8 @@ from srtoolbox.apps.report.page import render
 from srtoolbox.apps.report.planes import planes_of
 from srtoolbox.engine.evaluate import Scores, means
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.image import read_image, to_image, to_uint8, write_image
+from srtoolbox.image import expand_gray, read_image, to_image, to_uint8, write_image
+from srtoolbox.image.colour_shift import ColourShift, colour_shift, mean_shift
 from srtoolbox.io.files import (
     finite_json,
     make_folder,
@@ -114,6 +115,9 @@ class ReportWriter:
             for name, by_set in results.items()
         }
         contents = {"kind": KIND, "format": FORMAT, **asdict(facts), "scores": scores}
+        contents["colour_shifts"] = {
+            page_set.name: {name: shift._asdict() for name, shift in page_set.shifts.items()} for page_set in sets
+        }
         contents["files"] = sorted([*present, "scores.json"])
         write_json(self._folder / "scores.json", _readable_values(finite_json(contents)))
         self._staged.commit()
@@ -131,9 +135,15 @@ class ReportWriter:
         if entries and all(TRUTH in entry.files for entry in entries):
             sources[TRUTH] = "Truth"
         page_set = PageSet(set_name, facts.scales[set_name], len(decisive), metric, sources, entries)
+        page_set.shifts = {network: mean_shift(self._shifts(entries, network)) for network in images if entries}
         page_set.crops = CropMaker(self._folder, page_set, facts).make(safe(set_name))
         page_set.plane = self._plane(set_name, facts, images)
         return page_set
+
+    def _shifts(self, entries: Iterable[ImageEntry], network: str) -> list[ColourShift]:
+        """Return how far a network's colours are from those of each input."""
+        pairs = ([read_image(self._folder / entry.files[each]) for each in (INPUT, network)] for entry in entries)
+        return [colour_shift(*map(expand_gray, pair)) for pair in pairs]
 
     def _plane(
         self, set_name: str, facts: RunFacts, images: Mapping[str, Mapping[str, Scores]]

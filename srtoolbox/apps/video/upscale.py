@@ -24,6 +24,7 @@ from srtoolbox.apps.networks import Checkpoint, NetworkSource, UpscalerSettings,
 from srtoolbox.apps.video.frames import Encodable, Frame, Video, frames, opened, probe
 from srtoolbox.apps.video.parts import Encoding, Parts, copied_streams, join
 from srtoolbox.errors import SrtoolboxError
+from srtoolbox.image.colour_shift import ColourShift, colour_shift, mean_shift
 from srtoolbox.image.video_codecs import library
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.io import files
@@ -37,6 +38,8 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", "
 USUAL_CODECS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1")
 PART_FRAMES = 60
 """Frames in a part: what a killed job loses at most."""
+WATCHED = 8
+"""Of so many frames one is compared with its result, for colours that shift."""
 _HASHED = 1 << 20
 _SHORT_SECONDS, _SHORT_SHARE = 1, 0.02  # by which the frames may end before what the file declares
 
@@ -160,22 +163,29 @@ def _upscale_parts(
                 parts.write(encodable, encoding, rate, some)
 
     with contextlib.closing(prefetch(frames(video, skip=done))) as decoded, BackgroundWriter(encode) as writer:
-        times: deque[int] = deque()
-        for result in upscaler.each(_images(decoded, times)):
-            if not writer.put(Frame(times.popleft(), result)):
+        begun: deque[Frame] = deque()
+        shifts: list[ColourShift] = []
+        for result in upscaler.each(_images(decoded, begun)):
+            frame = begun.popleft()
+            if done % WATCHED == 0:
+                shifts.append(colour_shift(frame.image, result))
+            if not writer.put(Frame(frame.pts, result)):
                 break  # it has failed, and leaving raises its error
             done += 1
             progress(done, max(total, done))
     if not parts.done:
         raise SrtoolboxError(f"{video.path}: no frame in it can be decoded")
     _warn_missing(video, parts)
+    note = mean_shift(shifts).note(is_kept=upscaler.keeps_colour) if shifts else ""
+    if note:
+        LOGGER.warning("%s: %s", target, note)
     return resumed
 
 
-def _images(decoded: Iterable[Frame], times: deque[int]) -> Iterator[np.ndarray]:
-    """Yield the images of frames, and keep when they are shown."""
+def _images(decoded: Iterable[Frame], begun: deque[Frame]) -> Iterator[np.ndarray]:
+    """Yield the images of frames, and keep the frames until they are taken."""
     for frame in decoded:
-        times.append(frame.pts)
+        begun.append(frame)
         yield frame.image
 
 
