@@ -26,7 +26,10 @@ shuffled = {
             filtered=dict(type='GaussianDownsampling', scale=factor),
         )),
         to_lq=dict(type='Resize', to='lq', modes=down['modes'], clip=True),
-        noise=dict(type='GaussianNoise', sigma=(2, 25), gray=0.4, mixed=0.2),
+        noise=dict(type='OneOf', weights=(0.8, 0.2), transforms=dict(
+            alone=dict(type='GaussianNoise', sigma=(2, 25), gray=0.5),
+            mixed=dict(type='GaussianNoise', sigma=(25, 25), mixed=1),
+        )),
         jpeg=dict(type='RandomApply', p=0.9, transforms=dict(jpeg=jpeg)),
     ))
     for factor in (2, scale)

@@ -114,8 +114,7 @@ def described(step: BatchDegradation, own: Mapping[str, Any]) -> tuple[str, publ
     if isinstance(step, JPEGCompression):
         return "jpeg", {"kind": "codec", "quality": int(own["quality"])}
     if isinstance(step, GaussianNoise):
-        is_mixed = not np.array_equal(own["mixing"], np.eye(3))
-        kind = "correlated" if is_mixed else "gray" if own["gray"] else "colour"
+        kind = "correlated" if "mixing" in own else "gray" if own["gray"] else "colour"
         return "noise", {"kind": kind, "level": float(np.rint(own["sigma"]))}  # published ones are whole
     assert isinstance(step, Blur)
     found: published.Drawn = {"kind": str(own["kind"]), "size": int(own["size"])}

@@ -10,7 +10,7 @@ import scipy.stats
 import torch
 from torch import Tensor
 
-from srtoolbox.data.loading.draws import Rng, Rngs, uniform_hashes
+from srtoolbox.data.loading.draws import Rngs, uniform_hashes
 from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Plan
 from srtoolbox.data.transforms.batch.noise import GaussianNoise, PoissonNoise, SpeckleNoise, random_mixing
 from srtoolbox.data.transforms.batch.poisson import alias_tables, poisson_counts
@@ -171,13 +171,3 @@ def test_gray_poisson_noise_is_that_of_luma() -> None:
 def test_impossible_values_are_refused(step: type, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         step(**arguments)
-
-
-def test_mixed_channels_have_the_highest_level() -> None:
-    sizes = np.full((40, 2), 8)
-    drawn = GaussianNoise((2, 25), mixed=0.5).draw(Rngs(4, np.arange(40)), sizes, Plan(sizes, sizes))
-    is_mixed = (drawn["mixing"] != np.eye(3)).any((1, 2))
-    assert (drawn["sigma"][is_mixed] == 25).all() and drawn["sigma"][~is_mixed].max() < 25
-    step, image = GaussianNoise((0, 8), mixed=1.0), np.full((64, 64, 3), 128, np.uint8)
-    spreads = [(step.degrade(image, Rng(1, number)).astype(float) - 128).std() for number in range(20)]
-    assert min(spreads) > 2

@@ -45,10 +45,9 @@ class NormalNoise(PixelwiseDegradation):
 
     def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
         kind = rngs.at(0).random()
-        is_mixed = kind >= 1 - self.mixed
-        sigma = np.where(is_mixed, self.sigma[1], rngs.uniform(*self.sigma))
-        parameters = {"sigma": sigma, "key": rngs.keys(), "gray": kind < self.gray}
+        parameters = {"sigma": rngs.uniform(*self.sigma), "key": rngs.keys(), "gray": kind < self.gray}
         if self.mixed:
+            is_mixed = kind >= 1 - self.mixed
             parameters["mixing"] = np.where(is_mixed[:, None, None], random_mixing(rngs.at(1)), np.eye(3))
         return parameters
 
@@ -72,8 +71,8 @@ class GaussianNoise(NormalNoise):
         sigma: (lowest, highest) standard deviation in levels of 8 bit, all equally likely.
         gray: probability that all channels have the same noise (True: they do); else each has its
             own.
-        mixed: probability that those of three channels are mixed: of covariance sigma^2 |U^T D U|, with
-            the highest sigma, D diagonal and uniform in (0, 1), U a random orthogonal matrix.
+        mixed: probability that those of three channels are mixed: of covariance sigma^2 |U^T D U|,
+            D diagonal and uniform in (0, 1), U a random orthogonal matrix.
     """
 
     overshoots = True
@@ -87,13 +86,12 @@ class GaussianNoise(NormalNoise):
 
     def degrade(self, image: np.ndarray, rng: Rng) -> np.ndarray:
         """Return a noisy image, HWC uint8 or uint16 as it came."""
-        sigma, kind = rng.uniform(*self.sigma), rng.at(0).random()
-        is_mixed = kind >= 1 - self.mixed
+        sigma, kind = rng.uniform(*self.sigma) * level_of(image), rng.at(0).random()
         shape = (*image.shape[:2], 1 if kind < self.gray else image.shape[2])
         noise = rng.normals(shape[0] * shape[1] * shape[2]).reshape(shape)
-        if is_mixed and shape[2] == 3:
+        if kind >= 1 - self.mixed and shape[2] == 3:
             noise = noise @ random_mixing(rng.at(1).alone())[0].astype(np.float32)
-        noisy = image + noise * np.float32((self.sigma[1] if is_mixed else sigma) * level_of(image))
+        noisy = image + noise * np.float32(sigma)
         np.rint(noisy, out=noisy)
         return noisy.clip(0, np.iinfo(image.dtype).max, out=noisy).astype(image.dtype)
 
