@@ -138,6 +138,18 @@ def test_the_peak_is_the_power_of_2_above_the_number_of_values(values: int, peak
     assert (counts / 2 - (counts / 2).round()).abs().max() > 0.4
 
 
+def test_what_lies_beyond_an_image_counts_for_no_peak() -> None:
+    pixels = ((torch.arange(2 * 3 * 32 * 32) % 128 + 64) / 255).view(2, 3, 32, 32)
+    images = Images(pixels, np.array([(32, 24), (24, 32)]))
+    plan = Plan(images.sizes, images.sizes)
+    PoissonNoise().add_to(plan, Rngs(0, np.arange(2)), np.arange(2))
+    for beyond in (0.0, 1.0, torch.nan):
+        images.pixels[0, :, :, 24:], images.pixels[1, :, 24:] = beyond, beyond
+        batched = plan.run(Images(images.pixels, images.sizes, batched=True))
+        for one, other in zip(plan.run(images).each(), batched.each(), strict=True):
+            assert torch.equal(one, other)
+
+
 def test_poisson_noise_is_unbiased_and_its_variance_is_the_published_one() -> None:
     ramp = (torch.arange(256) / 255).repeat(8, 3, 128, 1)
     noisy, drawn = degraded(PoissonNoise((0.2, 0.8), gray=0.5), ramp)

@@ -29,14 +29,12 @@ def resample(images: Images, modes: np.ndarray, sizes: np.ndarray, steps: np.nda
     """Return the images in other sizes; bicubic ones may overshoot [0, 1].
 
     Args:
-        images: n images. One that is to keep both its height and its width stays as it is
-            (as torch has it on a GPU).
+        images: n images.
         modes: of `MODES`, (n,).
         sizes: heights and widths to come, (n, 2).
         steps: by how many pixels of the image those of the result lie apart, (n, 2): images.sizes /
             sizes; or 1 / factor, where the sizes are those of a factor, rounded.
     """
-    steps = np.where((sizes == images.sizes).all(1, keepdims=True), 1.0, steps)
     if images.batched:
         return _resample_together(images, modes, sizes, steps)
 
@@ -129,8 +127,13 @@ def _without_doubles(columns: np.ndarray, weights: np.ndarray, inputs: np.ndarra
 
 
 def _nearest(inputs: np.ndarray, outputs: np.ndarray, steps: np.ndarray) -> Taps:
-    """The input whose left edge is the last before that of the output: by products in float32, as torch has them."""
-    first = np.floor(np.arange(outputs.max(), dtype=np.float32) * steps[:, None].astype(np.float32))
+    """Each output's last input that begins no later, by products in float32, as torch has it.
+
+    An axis that keeps its length, or doubles it, has a step of 1 or 1/2 whatever the factor.
+    """
+    whole = (outputs == inputs) | (outputs == 2 * inputs)
+    steps = np.where(whole, inputs / outputs, steps).astype(np.float32)
+    first = np.floor(np.arange(outputs.max(), dtype=np.float32) * steps[:, None])
     return _neighbours(first, 1), np.ones((*first.shape, 1))
 
 
@@ -144,7 +147,8 @@ def _area(inputs: np.ndarray, outputs: np.ndarray, steps: np.ndarray) -> Taps:
 
 
 def _bilinear(inputs: np.ndarray, outputs: np.ndarray, steps: np.ndarray) -> Taps:
-    place = np.maximum(_places(outputs, steps), 0)
+    """Between the two nearest inputs; an axis that keeps its length stays as it is, as torch has it on a CPU."""
+    place = np.maximum(_places(outputs, np.where(inputs == outputs, 1.0, steps)), 0)
     first = np.floor(place)
     part = place - first
     return _neighbours(first, 2), np.stack([1 - part, part], -1)
