@@ -10,7 +10,7 @@ import numpy as np
 
 from srtoolbox.check.components import Component
 from srtoolbox.check.faults import Report, joined
-from srtoolbox.data.datasets.gt_only import CHANGES_LQ
+from srtoolbox.data.datasets.gt_only import CHANGES_LQ, pipeline_fault
 from srtoolbox.data.datasets.paired import GIVES_LQ, GTDataset
 from srtoolbox.data.loading.draws import Draw
 from srtoolbox.data.transforms.base import Transform
@@ -27,6 +27,8 @@ def check_pipelines(report: Report, components: Sequence[Component]) -> None:
     """Check where pipelines stand, what their steps are and lead to, and the data of one of the model."""
     datasets = {component.path: component for component in components if component.kind == "dataset"}
     for component in components:
+        if component.path == "model.preprocess" and _is_step(component):
+            report.add(component.path, str(pipeline_fault(component.cfg)), key="type")
         if not issubclass(_class_of(component), DegradationPipeline):
             continue
         owner, _, key = component.path.rpartition(".")
@@ -82,10 +84,7 @@ def check_steps(report: Report, components: Sequence[Component]) -> None:
     pipelines = [component for component in components if issubclass(_class_of(component), DegradationPipeline)]
     places = tuple(f"{pipeline.path}.{part}" for pipeline in pipelines for part in ("steps.", "sharpen"))
     for each in components:
-        kind = each.entry
-        if not each.path.startswith(places) or not inspect.isclass(kind):
-            continue
-        if not issubclass(kind, Transform) or kind.add_to is Transform.add_to:
+        if each.path.startswith(places) and inspect.isclass(each.entry) and not _is_step(each):
             report.add(each.path, f"{each.cfg['type']} {NO_DEGRADATION}", key="type")
 
 
@@ -107,6 +106,12 @@ def _check_sizes(report: Report, pipeline: Component, datasets: Sequence[Compone
         entry(**arguments).plan(np.full((_TRIED, 2), side), draws, _TRIED)  # type: ignore[attr-defined]
     except SrtoolboxError as error:
         report.add(path, str(error), key="steps")
+
+
+def _is_step(component: Component) -> bool:
+    """True for a degradation of batches, or a group of transforms."""
+    kind = _class_of(component)
+    return issubclass(kind, Transform) and kind.add_to is not Transform.add_to
 
 
 def _class_of(component: Component) -> type:

@@ -123,7 +123,7 @@ class Run:
         self.config, self.choices = resolve(config, self.device, learning, earlier)
         self.runtime = runtime_values(self.config.get("runtime") or {})
         self.preparation = preparation_of(self.model)
-        if self.preparation is not None:
+        if self.preparation is not None and hasattr(self.dataset, "leave_out_lq"):
             self.dataset.leave_out_lq()
         if self.runtime.get("channels_last"):
             self.model.to(memory_format=torch.channels_last)

@@ -11,10 +11,11 @@ import torch
 
 from srtoolbox import dist
 from srtoolbox.config import Config
+from srtoolbox.data.loading.loader import build_train_loader
 from srtoolbox.engine.halt import replay_dump
 from srtoolbox.engine.run import Run
 from srtoolbox.engine.stop import Stop
-from srtoolbox.errors import DataError
+from srtoolbox.errors import DataError, SrtoolboxError
 from tests.data.batch import steps as _steps
 from tests.engine.graph_losses import SureLoss
 from tests.engine.graphs import GAN, Place, Trained
@@ -145,3 +146,11 @@ def test_pairs_with_a_pipeline_are_refused(tiny_config: Path, tmp_path: Path, ph
     pairs = f"data.train.dataset={cfg!r}"
     with pytest.raises(DataError, match=r"PairedDataset gives LQ, but model\.preprocess makes it from GT"):
         build(tiny_config, tmp_path / "a", pairs, pipeline())
+
+
+def test_a_batch_that_was_not_begun_is_refused(tiny_config: Path, tmp_path: Path) -> None:
+    runner = build(tiny_config, tmp_path / "a", pipeline())
+    batch = next(build_train_loader(runner.dataset, 2))
+    with pytest.raises(SrtoolboxError, match="DegradationPipeline takes batches that its `begin` was given first"):
+        runner.model.train_step(batch, runner.optims)
+    runner.close()

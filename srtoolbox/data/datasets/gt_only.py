@@ -76,6 +76,8 @@ class GTOnlyDataset(GTDataset):
         options = CropOptions(gt_size, crop, small, transforms, channels, sampling, max_images, shards)
         options.validate(type(self).__name__, scale)
         self.pipeline: DegradationPipeline | None = TRANSFORMS.build(pipeline) if pipeline else None
+        if pipeline and (fault := pipeline_fault(pipeline)):
+            raise ConfigError(fault, key="pipeline.type")
         if self.pipeline is not None and self.pipeline.scale != scale:
             raise ConfigError(f"the pipeline's scale is {self.pipeline.scale}, not {scale}", key="pipeline.scale")
         opened = [open_store(path, share=own_share(shards)) for path in as_list(gt)]
@@ -99,6 +101,8 @@ class GTOnlyDataset(GTDataset):
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
         entries = transforms_on_gt_alone(cfg.get("degradations"), "degradations")
         faults = [Fault(path, f"{path}: {kind} acts on GT, not on LQ alone: {_ELSEWHERE}") for path, kind in entries]
+        if cfg.get("pipeline") and (fault := pipeline_fault(cfg["pipeline"])):
+            faults.append(Fault("pipeline.type", fault))
         if cfg.get("pipeline") and cfg.get("degradations"):
             faults.append(Fault("degradations", _TWO_WAYS))
         return super().check(cfg, context) + faults
@@ -181,6 +185,15 @@ class GTOnlyDataset(GTDataset):
                 f"{changed.shape} {changed.dtype}: they keep size and dtype (round and clip what is computed in floats)"
             )
         return changed
+
+
+def pipeline_fault(cfg: object) -> str | None:
+    """Return why a config is not that of a pipeline, or None."""
+    kind = TRANSFORMS.class_of(cfg)
+    if issubclass(kind, DegradationPipeline) or kind is object:  # of no class: that is another fault
+        return None
+    name = kind.__name__
+    return f"{name} is a step of a pipeline: dict(type='DegradationPipeline', scale=..., steps=[dict(type={name!r})])"
 
 
 def degradations_in(transform: Transform) -> Iterator[BatchDegradation]:

@@ -84,7 +84,10 @@ class Restorer(nn.Module):
     def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return a uint8 (N, H, W, C) batch as (N, C, H, W) in [0, 1] in the network's colours."""
         if isinstance(self.transform, Preparation):
-            return self.finish(batch)
+            batch = self.finish(batch)
+            if "lq" not in batch or not batch["lq"].is_floating_point():
+                raise SrtoolboxError(f"{type(self.transform).__name__} takes batches that its `begin` was given first")
+            return batch
         if self.transform is None:
             to_images = batch_to_y if self.colour == "y" else batch_to_float
             return {**batch, **{key: to_images(batch[key]) for key in IMAGE_KEYS}}
