@@ -212,3 +212,51 @@ def test_networks_of_the_same_size(made) -> None:
 def test_other_tasks_are_refused(made, old: str, new: str, fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
         made(MMAGIC.replace(old, new))
+
+
+REAL = """[
+    dict(type='LoadImageFromFile', key='gt', channel_order='rgb'),
+    dict(type='SetValues', dictionary=dict(scale=scale)),
+    dict(type='Crop', keys=['gt'], crop_size=(400, 400), random_crop=True),
+    dict(type='UnsharpMasking', keys=['gt'], kernel_size=51, sigma=0, weight=0.5, threshold=10),
+    dict(type='CopyValues', src_keys=['gt_unsharp'], dst_keys=['img']),
+    dict(type='RandomBlur', keys=['img'], params=dict(
+        prob=0.8, kernel_size=[7, 9, 21], kernel_list=['iso', 'aniso', 'sinc'], kernel_prob=[0.6, 0.3, 0.1],
+        sigma_x=[0.2, 3], sigma_y=[0.2, 3], beta_gaussian=[0.5, 4], beta_plateau=[1, 2])),
+    dict(type='RandomResize', keys=['img'], params=dict(
+        resize_mode_prob=[0.2, 0.7, 0.1], resize_scale=[0.15, 1.5], resize_opt=['bilinear', 'area', 'bicubic'])),
+    dict(type='RandomNoise', keys=['img'], params=dict(
+        noise_type=['gaussian', 'poisson'], noise_prob=[0.5, 0.5], gaussian_sigma=[1, 30],
+        gaussian_gray_noise_prob=0.4, poisson_scale=[0.05, 3], poisson_gray_noise_prob=0.4)),
+    dict(type='DegradationsWithShuffle', keys=['img'], degradations=[
+        dict(type='RandomJPEGCompression', params=dict(quality=[5, 50])),
+        [dict(type='RandomResize', params=dict(target_size=(100, 100), resize_opt=['bilinear', 'area', 'bicubic'])),
+         dict(type='RandomBlur', params=dict(
+             prob=0.8, kernel_size=[7, 21], kernel_list=['sinc'], kernel_prob=[1], omega=[3.1416 / 3, 3.1416]))]]),
+    dict(type='PairedRandomCrop', gt_patch_size=128),
+    dict(type='UnsharpMasking', keys=['gt'], kernel_size=51, sigma=0, weight=0.5, threshold=10),
+    dict(type='PackInputs')]
+val_pipeline = [
+    dict(type='LoadImageFromFile', key='img'), dict(type='LoadImageFromFile', key='gt'), dict(type='PackInputs')]
+"""
+
+
+def test_degradations_of_a_pipeline(made) -> None:
+    start, end = MMAGIC.index("train_pipeline = ") + len("train_pipeline = "), MMAGIC.index("data_root = ")
+    text = MMAGIC[:start] + REAL + MMAGIC[end:]
+    text = text.replace("type='ESRGAN',", "type='RealESRGAN', is_use_sharpened_gt_in_pixel=True,")
+    imported, values = made(text.replace(", dict(type='SWD')", ""))
+    assert imported.is_whole
+    model = values["model"]
+    assert model["targets"] == {"pixel": "gt_usm"} and values["data"]["train"]["dataset"]["gt_size"] == 400
+    preprocess = model["preprocess"]
+    assert preprocess["gt_size"] == 128 and preprocess["sharpen"] == {"type": "USMSharpening"}
+    assert "share" not in preprocess  # each image has parameters of its own, there as here
+    steps = preprocess["steps"]
+    assert list(steps) == ["blur", "resize", "noise", "last"] and steps["blur"]["p"] == 0.8
+    (blur,) = steps["blur"]["transforms"]
+    assert blur["kinds"] == {"iso": 0.6, "aniso": 0.3} and blur["sinc"] == 0.1 and blur["kernel_size"] == (7, 21)
+    jpeg, to_lq = steps["last"]["transforms"]
+    assert jpeg == {"type": "JPEGCompression", "quality": (5, 50)}  # by the codec, as theirs
+    assert [step["type"] for step in to_lq["transforms"]] == ["Resize", "SincFilter"]
+    assert to_lq["transforms"][1]["cutoff"] == (pytest.approx(1 / 3, abs=1e-4), 1.0)

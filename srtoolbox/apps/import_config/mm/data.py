@@ -6,6 +6,7 @@ import posixpath
 from typing import Any
 
 from srtoolbox.apps.import_config.counterpart import translate
+from srtoolbox.apps.import_config.degrading import put_steps
 from srtoolbox.apps.import_config.draft import Draft, Expression
 from srtoolbox.apps.import_config.mm.pipeline import Pipeline, read_pipeline
 from srtoolbox.apps.import_config.names import set_name, slip_of
@@ -113,11 +114,24 @@ def training_set(options: Options, draft: Draft) -> None:
     dataset, pipeline = read_dataset(options, target, draft)
     if pipeline.gt_size:
         dataset["gt_size"] = pipeline.gt_size
-    if pipeline.first is not None:
+    if pipeline.steps and dataset["type"] == "GTOnlyDataset":
+        dataset["gt_size"] = max(pipeline.early_size, pipeline.gt_size)
         dataset["small"] = "reflect"
+        _put_preprocess(pipeline, draft)
     if pipeline.transforms:
         dataset["transforms"] = pipeline.transforms
     draft.set(target, dataset)
+
+
+def _put_preprocess(pipeline: Pipeline, draft: Draft) -> None:
+    """Put what makes LQ of GT into the model; what is sharpened is what LQ is made of, there as here."""
+    preprocess: dict[str, Any] = {"type": "DegradationPipeline", "scale": Expression("scale")}
+    if pipeline.gt_size and pipeline.early_size > pipeline.gt_size:
+        preprocess["gt_size"] = pipeline.gt_size
+    if pipeline.sharpen is not None:
+        preprocess["sharpen"] = pipeline.sharpen
+    put_steps(draft, pipeline.steps)
+    draft.set("model.preprocess", {**preprocess, "steps": Expression("steps")})
 
 
 def evaluation_sets(datasets: list[Options], part: str, draft: Draft) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from srtoolbox.apps.import_config.names import slip_of
 from srtoolbox.apps.import_config.options import Options
 from srtoolbox.apps.import_config.projects.mmagic import DISCRIMINATORS, LOSSES, MODELS, NETWORKS
 
+SHARPENED = {"pixel": "pixel", "percep": "perceptual", "gan": "gan"}
 LOSS_NAMES = {"pixel_loss": "pixel", "perceptual_loss": "perceptual"}
 
 
@@ -36,9 +37,10 @@ def read_model(options: Options, draft: Draft, *, is_training: bool) -> bool:
     if kind.lower() not in MODELS:
         known = "BaseEditModel, BasicRestorer, SRGAN, ESRGAN and RealESRGAN have"
         raise model.fault("type", f"the model {kind!r} has no counterpart here; {known}")
-    model.mapped("type", "model.type", repr("Restorer" if MODELS[kind.lower()] == "plain" else "GANRestorer"))
     has_discriminator = "discriminator" in model and "gan_loss" in model and is_training
-    draft.set("model", {"type": "GANRestorer" if has_discriminator else "Restorer"})
+    ours = "GANRestorer" if has_discriminator else "Restorer"
+    model.mapped("type", "model.type", repr(ours))
+    draft.set("model", {"type": ours})
     _read_generator(model, draft)
     if has_discriminator:
         _read_discriminator(model.section("discriminator"), draft)
@@ -140,8 +142,13 @@ def _read_rest(model: Options, draft: Draft) -> None:
     if model.take("is_use_ema", False):
         draft.values.setdefault("hooks", {}).setdefault("ema", {"type": "EMAHook"})
         model.mapped("is_use_ema", "hooks.ema", "EMAHook")
-    for name in ("is_use_sharpened_gt_in_pixel", "is_use_sharpened_gt_in_percep", "is_use_sharpened_gt_in_gan"):
+    targets = {}
+    for theirs, ours in SHARPENED.items():
+        name = f"is_use_sharpened_gt_in_{theirs}"
         if model.take(name, False):
-            model.lost(name, "the loss compares with GT as it is", "model.losses")
+            targets[ours] = "gt_usm"
+            model.mapped(name, f"model.targets.{ours}", "'gt_usm'")
         model.same(name, "the loss compares with GT as it is")
+    if targets:
+        draft.set("model.targets", targets)
     model.close("the model")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from srtoolbox.apps.import_config.mm.degradations import NAMES, sharpening, step_of
 from srtoolbox.apps.import_config.options import Options
 
 DATASET = "the dataset reads images as RGB in [0, 1]"
@@ -38,7 +39,9 @@ class Pipeline:
         transforms: flips and turns, as ours.
         degradations: what is done to LQ alone, as ours.
         is_gray: images are read as gray ones.
-        first: their first step that makes LQ from GT as Real-ESRGAN does, None where there is none.
+        early_size: side of a first crop, of which LQ is made; 0 where there is none.
+        steps: what makes LQ of GT, as steps of ours by name; of pipelines that read GT alone.
+        sharpen: the step that sharpens GT first.
     """
 
     reads: set[str] = field(default_factory=set)
@@ -46,15 +49,22 @@ class Pipeline:
     transforms: list[dict[str, Any]] = field(default_factory=list)
     degradations: list[dict[str, Any]] = field(default_factory=list)
     is_gray: bool = False
-    first: Options | None = None
+    steps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sharpen: dict[str, Any] | None = None
+    early_size: int = 0
 
 
 def read_pipeline(options: Options, target: str) -> Pipeline:
     """Read the `pipeline` of a dataset, which becomes what stands at `target` here."""
     pipeline = Pipeline()
-    for step in options.listed("pipeline"):
+    listed = options.listed("pipeline")
+    loaded = {str(step.peek("key")) for step in listed if str(step.peek("type")).lower() == "loadimagefromfile"}
+    makes_lq = not loaded & {*LQ}
+    for step in listed:
         kind = str(step.take("type", "")).lower()
-        if kind in SAME:
+        if makes_lq and kind in NAMES:
+            _add_step(pipeline, step, NAMES[kind])
+        elif kind in SAME:
             step.same("type", SAME[kind])
         elif kind in STEPS:
             STEPS[kind](pipeline, step, target)
@@ -89,7 +99,9 @@ def _crop(pipeline: Pipeline, step: Options, target: str) -> None:
 
 
 def _early_crop(pipeline: Pipeline, step: Options, target: str) -> None:
-    step.different("type", target, "the crop of gt_size is cut at once, not from a larger one")
+    size = step.take("crop_size")
+    pipeline.early_size = int(size[0] if isinstance(size, list | tuple) else size or 0)
+    step.mapped("type", f"{target}.gt_size", f"{pipeline.early_size}, cut again when LQ has been made")
 
 
 def _flip(pipeline: Pipeline, step: Options, target: str) -> None:
@@ -107,8 +119,6 @@ def _add(pipeline: Pipeline, step: Options, name: str, p: float, target: str) ->
 
 
 def _noise(pipeline: Pipeline, step: Options, target: str) -> None:
-    if pipeline.first is not None:
-        return _degrade(pipeline, step, target)
     params = step.section("params")
     kinds = [str(kind) for kind in params.take("noise_type", ["gaussian"])]
     if kinds != ["gaussian"]:
@@ -116,25 +126,33 @@ def _noise(pipeline: Pipeline, step: Options, target: str) -> None:
     sigma = [float(value) for value in params.take("gaussian_sigma", [0, 0])]
     pipeline.degradations.append({"type": "GaussianNoise", "sigma": sigma})
     step.mapped("type", f"{target}.degradations", f"GaussianNoise, sigma={sigma}")
-    return None
 
 
 def _jpeg(pipeline: Pipeline, step: Options, target: str) -> None:
-    if pipeline.first is not None:
-        return _degrade(pipeline, step, target)
     quality = [int(value) for value in step.section("params").take("quality", [95, 95])]
     pipeline.degradations.append({"type": "JPEGCompression", "quality": quality})
     step.mapped("type", f"{target}.degradations", f"JPEGCompression, quality={quality}")
-    return None
 
 
 def _resize(pipeline: Pipeline, step: Options, target: str) -> None:
     step.same("type", "LQ is GT reduced by MATLAB's bicubic")
 
 
+def _sharpen(pipeline: Pipeline, step: Options, target: str) -> None:
+    if pipeline.sharpen is None:
+        pipeline.sharpen = sharpening(step)
+    step.same("type", "GT is sharpened once")
+
+
 def _degrade(pipeline: Pipeline, step: Options, target: str) -> None:
-    pipeline.first = pipeline.first or step
-    step.lost("type", "this degradation is left out", target)
+    step.lost("type", "given pairs are not degraded so: this is left out", target)
+
+
+def _add_step(pipeline: Pipeline, step: Options, name: str) -> None:
+    made = step_of(step)
+    if made is not None:
+        free = name if name not in pipeline.steps else f"second_{name}"
+        pipeline.steps[free if free not in pipeline.steps else f"{name}_{len(pipeline.steps)}"] = made
 
 
 STEPS: dict[str, Callable[[Pipeline, Options, str], None]] = {
@@ -147,7 +165,7 @@ STEPS: dict[str, Callable[[Pipeline, Options, str], None]] = {
     "randomnoise": _noise,
     "randomjpegcompression": _jpeg,
     "matlablikeresize": _resize,
-    "unsharpmasking": _degrade,
+    "unsharpmasking": _sharpen,
     "randomblur": _degrade,
     "randomresize": _degrade,
     "degradationswithshuffle": _degrade,
