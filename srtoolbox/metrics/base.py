@@ -9,7 +9,7 @@ image in between. The convention of the SRCNN, FSRCNN and VDSR tables; 0.02-0.06
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -79,10 +79,12 @@ class Metric:
         kind = images[0].device.type
         exact = torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else contextlib.nullcontext()
         with torch.no_grad(), exact:
-            return self._checked(self.score_images(*images), len(pred))
+            return self._checked(self._scores(images), len(pred))
 
     def score(self, pred: Tensor, target: Tensor) -> Tensor:
         """Return (N,), a number per image, of the measured planes; own metrics implement it.
+
+        Where `needs_target` is False, it is called with `pred` alone.
 
         Args:
             pred, target: (N, C, h, w) float32, borders cut, clipped and rounded to 8 bit as if
@@ -98,6 +100,12 @@ class Metric:
         `planes`, `as_saved`, `mean_square` and `mean_of_difference` do what the protocol asks.
         """
         return self.score(*[self.planes(image, torch.float32).div_(255) for image in (pred, target)])
+
+    def _scores(self, images: Sequence[Tensor]) -> Tensor:
+        """Return the scores of the prediction, alone or beside the target."""
+        if type(self).score_images is not Metric.score_images:
+            return self.score_images(*images)
+        return self.score(*[self.planes(image, torch.float32).div_(255) for image in images])
 
     def planes(self, image: Tensor, dtype: torch.dtype) -> Tensor:
         """Return the measured planes in levels: (N, 1, h, w) luma, or (N, C, h, w) 0 ... 255."""

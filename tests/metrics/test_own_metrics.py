@@ -28,6 +28,16 @@ class OwnPSNR(Metric):
         return -10 * (pred - target).square().flatten(1).mean(1).log10()
 
 
+class OwnContrast(Metric):
+    """Judges an image alone, as the docs say."""
+
+    higher_is_better = None
+    needs_target = False
+
+    def score(self, pred: Tensor) -> Tensor:
+        return pred.flatten(1).std(1)
+
+
 @pytest.fixture(scope="module")
 def pair(photo: np.ndarray) -> tuple[Tensor, Tensor]:
     """What a network makes, neither clipped nor rounded, and two truths."""
@@ -121,3 +131,11 @@ def test_a_metric_that_derives_from_nothing_is_labelled_so_and_checked(pair: tup
     several = {"most": type("Several", (FromNothing,), {"__call__": lambda self, pred, target: pred - target})()}
     with pytest.raises(SrtoolboxError, match=r"metric 'most' returns one number per image.*\(1, 3, 60, 72\)"):
         score(Restored(rgb, rgb), gt, several)
+
+
+def test_one_that_needs_no_target_gets_the_plane_alone(pair: tuple[Tensor, Tensor]) -> None:
+    expected = (rgb_to_y((pair[0].clamp(0, 1) * 255).round() / 255)[..., 4:-4, 4:-4]).flatten(1).std(1).double()
+    for scores in (OwnContrast(4)(pair[0]), OwnContrast(4)(*pair)):
+        torch.testing.assert_close(scores, expected, rtol=1e-4, atol=0)
+    restored = Restored(pair[0][:1], pair[0][:1])
+    assert score(restored, None, {"own": OwnContrast(4)})["own"] == pytest.approx(expected[0].item(), rel=1e-4)

@@ -57,6 +57,7 @@ def test_better_is_to_the_right_and_up(figures: list[Figure]) -> None:
 def test_names_of_crowded_points_do_not_hide_each_other(figures: list[Figure]) -> None:
     plot_planes("plane.png", [Plane("set5", PSNR, NIQE, POINTS)])
     (axis,) = figures[0].axes
+    figures[0].draw_without_rendering()  # as when it is written
     frame, names = axis.get_window_extent(), {text.get_text(): Text.get_window_extent(text) for text in axis.texts}
     assert list(names) == [name for name in POINTS if name != "exact"]
     assert not any(first.overlaps(second) for first, second in itertools.combinations(names.values(), 2))
