@@ -127,13 +127,8 @@ def _without_doubles(columns: np.ndarray, weights: np.ndarray, inputs: np.ndarra
 
 
 def _nearest(inputs: np.ndarray, outputs: np.ndarray, steps: np.ndarray) -> Taps:
-    """Each output's last input that begins no later, by products in float32, as torch has it.
-
-    An axis that keeps its length, or doubles it, has a step of 1 or 1/2 whatever the factor.
-    """
-    whole = (outputs == inputs) | (outputs == 2 * inputs)
-    steps = np.where(whole, inputs / outputs, steps).astype(np.float32)
-    first = np.floor(np.arange(outputs.max(), dtype=np.float32) * steps[:, None])
+    """Each output's last input that begins no later, by products in float32, as torch has it."""
+    first = np.floor(np.arange(outputs.max(), dtype=np.float32) * steps[:, None].astype(np.float32))
     return _neighbours(first, 1), np.ones((*first.shape, 1))
 
 
