@@ -17,8 +17,8 @@ EXAMPLE = """examples:
   python tools/browse_data.py my_config.py --whole --samples 0 seed=7"""
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the command; returns its exit code."""
+def build_parser() -> CommandParser:
+    """Return the parser of the command."""
     parser = CommandParser("browse_data", __doc__, EXAMPLE)
     add = parser.add_argument
     add("config", metavar="CONFIG", help="config of a training")
@@ -35,6 +35,12 @@ def main(argv: Sequence[str]) -> int:
     add("--severity", type=int, default=100, metavar="N", help=severity_help)
     add("--like", metavar="FOLDER", help="photographs of yours, to compare with")
     add_plugin(parser)
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    parser = build_parser()
     args = parser.parse(argv)
     from srtoolbox.apps.browse import browse_data
 

@@ -25,6 +25,7 @@ from srtoolbox.cli import main
 from srtoolbox.config import Config
 from srtoolbox.data.datasets.base import SRDataset
 from srtoolbox.data.loading.loader import build_train_loader
+from srtoolbox.data.transforms import Compose, Transform
 from srtoolbox.errors import ConfigError, DataError, OptionError, SrtoolboxError
 from srtoolbox.image import read_image, to_image, write_image
 from srtoolbox.image.pixels import compress_jpeg, gaussian_blur
@@ -110,7 +111,7 @@ def test_steps_have_the_names_of_the_config_and_what_was_drawn(photo_folder: Pat
 def test_the_parameters_told_are_those_used(photo_folder: Path) -> None:
     """Without noise, LQ is GT and what is told to have been added."""
     both = dict(one=dict(type="Brightening"), two=dict(type="Brightening", most=2.0))
-    made = dict(type="DegradationPipeline", scale=1, gt_size=32, steps=both)
+    made = dict(type="DegradationPipeline", scale=1, gt_size=32, steps=both, share="batch")
     on_sets = dict(type="GTOnlyDataset", gt=str(photo_folder), scale=1, gt_size=40)
     ways = [
         config_of(on_sets, preprocess=made),
@@ -156,6 +157,35 @@ def test_pairs_have_nothing_to_draw_anew(pairs: dict[str, Any]) -> None:
     assert np.array_equal(sample.place.cut(image), sample.images["gt"])
     concat = Feed(config_of(dict(type="ConcatDataset", datasets=dict(one=pairs, two=pairs))))
     assert len(concat.dataset) == 12 and next(concat.samples()).images.keys() == {"lq", "gt"}
+
+
+def test_images_that_are_never_drawn_are_one_error(pairs: dict[str, Any]) -> None:
+    other = {**pairs, "max_images": 1}
+    feed = Feed(config_of(dict(type="ConcatDataset", datasets=[other, pairs], weights=[1, 0])))
+    with pytest.raises(DataError, match=r"^the training draws none of these images: woman2$"):
+        next(feed.samples(only={"woman2"}))
+
+
+class Twice(Transform):
+    """A plugin's group, whose parts no config lists."""
+
+    def __init__(self) -> None:
+        self.inner = Compose([dict(type="Brightening"), dict(type="Brightening")])
+
+    def __call__(self, sample: dict, rng: object) -> dict:
+        return self.inner(sample, rng)
+
+    def parts(self) -> list[Transform]:
+        return [self.inner]
+
+    def add_to(self, plan: object, rngs: object, rows: np.ndarray) -> None:
+        self.inner.add_to(plan, rngs, rows)
+
+
+def test_groups_of_plugins_have_their_types_for_names(register: Callable, photo_folder: Path) -> None:
+    register(TRANSFORMS, Twice)
+    feed = Feed(config_of(gt_only(photo_folder, degradations=dict(mine=dict(type="Twice")))))
+    assert [step.name for step in next(feed.samples()).steps] == ["mine.Brightening", "mine.Brightening 2"]
 
 
 def test_whole_images_are_degraded_whole(photo_folder: Path) -> None:
@@ -346,6 +376,14 @@ def test_impossible_arguments_are_one_error(
             "takes no 'gt_sice'. Did you mean 'gt_size'",
         ),
         (lambda config: config["model"].update(preprocess=dict(type="Blurr")), "model.preprocess: no transform named"),
+        (
+            lambda config: config["model"].update(preprocess=pipeline() | dict(steps=[])),
+            "px from GT of 64x64, x2 needs",
+        ),
+        (
+            lambda config: config["model"].update(preprocess=pipeline() | dict(steps=[dict(type="RandomTranspose")])),
+            "RandomTranspose is no degradation of batches",
+        ),
         (lambda config: config["data"]["train"]["dataset"].update(gt="none"), "the training set is not there: none"),
     ],
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,8 +29,12 @@ READ_CANVAS = "canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.w
 
 @pytest.fixture(scope="module")
 def browsed(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Browsed:
-    page = tmp_path_factory.mktemp("page with spaces #1 %41") / "data.html"
-    config = config_of(gt_only(photo_folder), preprocess=pipeline(sharpen=dict(type="USMSharpening")))
+    folder = tmp_path_factory.mktemp("page with spaces #1 %41")
+    page = folder / "data.html"
+    for number, file in enumerate(sorted(photo_folder.iterdir())):
+        (folder / "gt").mkdir(exist_ok=True)
+        shutil.copy(file, folder / "gt" / f"<img src=x onerror=window.broken=1> & {number}.png")
+    config = config_of(gt_only(folder / "gt"), preprocess=pipeline(sharpen=dict(type="USMSharpening")))
     return srtoolbox.browse_data(config, page, count=5, samples=40, severity=21, like=photo_folder)
 
 
@@ -49,6 +54,7 @@ def pixels(source: str) -> np.ndarray:
 def test_all_images_appear_lq_to_the_bit(visit: OpenPage, browsed: Browsed) -> None:
     page = visit.page
     page.evaluate("Promise.all([...document.images].map(image => image.decode()))")
+    assert page.evaluate("window.broken === undefined")
     cards = page.locator(".sample")
     assert cards.count() == 5
     for number, sample in enumerate(browsed.samples):

@@ -75,10 +75,7 @@ def browse_data(
         SrtoolboxError: faults of the config or the arguments, data that is missing, a page that cannot be written.
     """
     page = _page_path(out)
-    least = {"count": 1, "draw": 0, "samples": 0, "severity": 0, "seed": 0}
-    for name, value in zip(least, (count, draw, samples, severity, seed), strict=True):
-        if value is not None and value < least[name]:
-            raise OptionError(f"{name} is a whole number from {least[name]} up, got {value}")
+    _refuse_negative(count=count, draw=draw, samples=samples, severity=severity, seed=seed)
     if like is not None and not samples:
         raise OptionError("like compares statistics of samples: samples=0 leaves nothing to compare with")
     with logging_restored():
@@ -106,6 +103,14 @@ def browse_data(
         write_text(page, render(browsed, name=_name_of(loaded), whole=whole))
         write_image(browsed.sheet, draw_sheet(browsed.samples))
         return browsed
+
+
+def _refuse_negative(**numbers: int | None) -> None:
+    """Raise OptionError for a number below 0, or a count of 0."""
+    for name, value in numbers.items():
+        least = int(name == "count")
+        if value is not None and value < least:
+            raise OptionError(f"{name} is a whole number from {least} up, got {value}")
 
 
 def _page_path(out: str | os.PathLike[str]) -> Path:

@@ -17,10 +17,12 @@ from srtoolbox.data.loading.draws import Draw, EndlessSampler
 from srtoolbox.data.stores.base import Window
 from srtoolbox.data.transforms import Compose, Sample
 from srtoolbox.data.transforms.batch.pipeline import DegradationPipeline
-from srtoolbox.errors import MissingDataError
+from srtoolbox.errors import DataError, MissingDataError
 from srtoolbox.image import batch_to_float, to_image
 from srtoolbox.interfaces import IMAGE_KEYS, Preparation
 from srtoolbox.registry import DATASETS, TRANSFORMS
+
+_EPOCHS = 20  # after which an image is thought never to be drawn
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,20 @@ class Feed:
         self.varies = self.preprocess is not None or self.notes.is_used
 
     def samples(self, start: int = 0, only: Collection[str] | None = None) -> Iterator[SeenSample]:
-        """Yield samples after the first `start` of the run, without end; `only` those of some images, by key."""
+        """Yield samples after the first `start` of the run, without end; `only` those of some images, by key.
+
+        Raises:
+            DataError: a dataset draws none of these images.
+        """
         keys = self.dataset.keys() if only is not None else []
-        skipped = start % self.batch_size
+        skipped, in_vain = start % self.batch_size, 0
         sampler = EndlessSampler(self.dataset, self.batch_size, self.seed, start - skipped, pool=self.pool)
         for draws in sampler:
             wanted = [each for each in draws[skipped:] if only is None or keys[each.index] in only]
             skipped = 0
+            in_vain = 0 if wanted else in_vain + len(draws)
+            if in_vain > _EPOCHS * len(self.dataset):
+                raise DataError(f"the training draws none of these images: {', '.join(sorted(only or ()))}")
             if wanted:
                 yield from self.make(wanted)
 
@@ -182,7 +191,7 @@ def _watch(dataset: object, entry: object, notes: Notes) -> list[str]:
         entries = config.get("datasets") or []
         inner = entries.values() if isinstance(entries, Mapping) else entries
         present = [each for each in inner if each is not None]
-        for part, own in zip(parts, present, strict=True):
+        for part, own in zip(parts, present, strict=False):  # a plugin's may be made otherwise
             untold += _watch(part, own, notes)
     return untold
 

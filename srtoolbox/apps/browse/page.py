@@ -183,11 +183,8 @@ def _likeness(browsed: Browsed) -> str:
             parts.append(f'<div class="panel">{head}<p>These crops are too small, or flat, to tell.</p></div>')
             continue
         chart = histogram(finite, browsed.yours.get(name, ()), label=f"{name} of LQ")
-        words = (
-            "".join(f"<p>{escape(sentence)}</p>" for sentence in comparisons[name].sentences())
-            if name in comparisons
-            else ""
-        )
+        sentences = comparisons[name].sentences() if name in comparisons else []
+        words = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
         parts.append(f'<div class="panel">{head}{chart}{words}</div>')
     hint = "" if browsed.photos else "<p class='note'>Beside your own photographs: <code>--like FOLDER</code>.</p>"
     return f'{hint}<div class="panels">{"".join(parts)}</div>'

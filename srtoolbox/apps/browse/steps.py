@@ -57,14 +57,14 @@ def step_names(entries: object, transforms: Sequence[Transform]) -> dict[int, st
 
 
 def _named(entries: object, transforms: Sequence[Transform], prefix: str) -> Iterator[tuple[Transform, str]]:
-    is_map = isinstance(entries, Mapping)
     listed: Iterable[tuple[str, Any]] = entries.items() if isinstance(entries, Mapping) else _unnamed(entries)
     present = [(name, entry) for name, entry in listed if entry is not None]
+    if len(present) != len(transforms):  # a class that puts them together by itself
+        entries, present = transforms, list(_unnamed(transforms))
     for (name, entry), transform in zip(present, transforms, strict=True):
-        inner = parts_of(transform)
-        if inner:
+        if inner := parts_of(transform):
             own = entry.get("transforms") if isinstance(entry, Mapping) else inner
-            yield from _named(own, inner, f"{prefix}{name}." if is_map else prefix)
+            yield from _named(own, inner, f"{prefix}{name}." if isinstance(entries, Mapping) else prefix)
         else:
             yield transform, prefix + name
 
@@ -182,18 +182,10 @@ def watch(chain: Compose, entries: object, notes: Notes) -> list[str]:
     Returns:
         The names of the transforms that do not tell what they draw.
     """
-    names = _names_of(chain, entries)
+    names = step_names(entries, chain.transforms)
     acting = [leaf for leaf in leaves(chain.transforms) if not isinstance(leaf, Nothing)]
     for number, transform in enumerate(chain.transforms):
         if degrades(transform):
             chain.transforms[number] = Noted(transform, names, notes)
     notes.names += [names.get(id(leaf), type(leaf).__name__) for leaf in acting]
     return [names.get(id(leaf), type(leaf).__name__) for leaf in acting if not tells(leaf)]
-
-
-def _names_of(chain: Compose, entries: object) -> dict[int, str]:
-    """Return the names of a dataset's transforms: the chain may stand for a part of the entries."""
-    try:
-        return step_names(entries, chain.transforms)
-    except ValueError:  # a dataset that puts its chain together by itself
-        return {}
