@@ -70,7 +70,7 @@ FAULTS = {
     "degradations": ("gt_size=48,", "gt_size=48, degradations=[dict(type='GaussianNoise')],", r"22: data\.train\.dataset: degradations and model\.preprocess both make LQ"),
     "two pipelines": ("gt_size=48,", f"gt_size=48, {OF_SET},", r"22: data\.train\.dataset: pipeline and model\.preprocess both make LQ"),
     "pipeline among transforms": ("dict(type='RandomHorizontalFlip')", OF_SET[9:], r"23: data\.train\.dataset\.transforms\.0: DegradationPipeline is no transform of samples: it is the model's preprocess"),
-    "step for a pipeline": ("gt='gt', scale=3))", "gt='gt', scale=3, pipeline=dict(type='Fitting')))", r"28: data\.val\.datasets\.set5: Fitting is a step of a pipeline: dict\(type='DegradationPipeline', scale=\.\.\., steps=\[dict\(type='Fitting'"),
+    "step for a pipeline": ("gt='gt', scale=3))", "gt='gt', scale=3, pipeline=dict(type='Fitting')))", r"28: data\.val\.datasets\.set5: Fitting is no pipeline; one is dict\(type='DegradationPipeline', scale=\.\.\., steps=\[dict\(type='Fitting', \.\.\."),
     "pool": ("pool=40", "pool=4", r"25: data\.train: pool=4 mixes nothing, a batch has 4 samples: give it several times"),
     "pipeline of a test set": ("gt='gt', scale=3))", f"gt='gt', scale=3, {OF_SET.replace('=3', '=2')}))", r"28: data\.val\.datasets\.set5\.pipeline: scale is 2, but model\.generator upscales x3"),
     "step of a test set": ("gt='gt', scale=3))", f"gt='gt', scale=3, {OF_SET.replace('Fitting', 'Fiting')}))", r"28: data\.val\.datasets\.set5\.pipeline\.steps\.0: no transform named 'Fiting'"),
@@ -115,4 +115,4 @@ def test_a_step_alone_is_no_preprocess(kind: str, faults: Check) -> None:
     transforms = ", transforms=[]" if kind == "Sequence" else ""
     text = f"{GOOD[:start]}    preprocess=dict(type='{kind}'{transforms}),\n)\n{GOOD[end:]}"
     (line,) = faults(text.replace("input_size=24", "input_size=48"))
-    assert f"8: model.preprocess: {kind} is a step of a pipeline: dict(type='DegradationPipeline'" in line
+    assert f"8: model.preprocess: {kind} is no pipeline; one is dict(type='DegradationPipeline'" in line

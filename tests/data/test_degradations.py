@@ -203,7 +203,7 @@ def test_one_thing_makes_lq(photo_folder: Path) -> None:
         dataset(photo_folder, 2, degradations=NOISE, pipeline=pipeline())
     with pytest.raises(DataError, match="GaussianNoise changes LQ, which a pipeline makes from GT"):
         dataset(photo_folder, 2, transforms=[{"type": "RandomApply", "transforms": NOISE}], pipeline=pipeline())
-    with pytest.raises(ConfigError, match="Fitting is a step of a pipeline"):
+    with pytest.raises(ConfigError, match="Fitting is no pipeline"):
         dataset(photo_folder, 2, pipeline={"type": "Fitting"})
     with pytest.raises(ConfigError, match="the pipeline's scale is 2, not 3"):
         dataset(photo_folder, 3, pipeline=pipeline())

@@ -75,9 +75,9 @@ class GTOnlyDataset(GTDataset):
         self.degradations = Compose(degradations)
         options = CropOptions(gt_size, crop, small, transforms, channels, sampling, max_images, shards)
         options.validate(type(self).__name__, scale)
-        self.pipeline: DegradationPipeline | None = TRANSFORMS.build(pipeline) if pipeline else None
         if pipeline and (fault := pipeline_fault(pipeline)):
             raise ConfigError(fault, key="pipeline.type")
+        self.pipeline: DegradationPipeline | None = TRANSFORMS.build(pipeline) if pipeline else None
         if self.pipeline is not None and self.pipeline.scale != scale:
             raise ConfigError(f"the pipeline's scale is {self.pipeline.scale}, not {scale}", key="pipeline.scale")
         opened = [open_store(path, share=own_share(shards)) for path in as_list(gt)]
@@ -193,7 +193,9 @@ def pipeline_fault(cfg: object) -> str | None:
     if issubclass(kind, DegradationPipeline) or kind is object:  # of no class: that is another fault
         return None
     name = kind.__name__
-    return f"{name} is a step of a pipeline: dict(type='DegradationPipeline', scale=..., steps=[dict(type={name!r})])"
+    return (
+        f"{name} is no pipeline; one is dict(type='DegradationPipeline', scale=..., steps=[dict(type={name!r}, ...)])"
+    )
 
 
 def degradations_in(transform: Transform) -> Iterator[BatchDegradation]:
