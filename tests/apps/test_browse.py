@@ -378,7 +378,7 @@ def test_impossible_arguments_are_one_error(
         (lambda config: config["model"].update(preprocess=dict(type="Blurr")), "model.preprocess: no transform named"),
         (
             lambda config: config["model"].update(preprocess=pipeline() | dict(steps=[])),
-            "px from GT of 64x64, x2 needs",
+            "x2 needs 20x20",
         ),
         (
             lambda config: config["model"].update(preprocess=pipeline() | dict(steps=[dict(type="RandomTranspose")])),
