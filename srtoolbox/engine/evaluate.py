@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, NamedTuple, SupportsFloat, cast
@@ -123,7 +123,8 @@ def evaluate(
             restored = restore(network, lq)
             clock.stop()
             gt = sample.get("gt")
-            results = score(restored, None if gt is None else _as_batch(gt, device), metrics)
+            with _naming(names[index]):
+                results = score(restored, None if gt is None else _as_batch(gt, device), metrics)
             mine.append((index, names[index], results, clock))
             if on_picture is not None:
                 scores = _fetched([(results, clock)])[0]
@@ -136,6 +137,17 @@ def evaluate(
     images = ImageScores({key: scores for _, key, scores in gathered})
     _report_nan(images)
     return images
+
+
+@contextlib.contextmanager
+def _naming(image: str) -> Iterator[None]:
+    """Put the image into the error of a metric that cannot score it."""
+    try:
+        yield
+    except SrtoolboxError as error:
+        if type(error) is not SrtoolboxError:  # one that has more to it than its text
+            raise
+        raise SrtoolboxError(f"image {image!r}: {error}") from error
 
 
 def _report_nan(images: Mapping[str, Scores]) -> None:

@@ -41,6 +41,13 @@ def test_sets_with_and_without_truth(photo_folder: Path) -> None:
     assert all(list(row) == ["psnr", "brightness", "seconds"] for row in both.values())
 
 
+def test_an_image_that_cannot_be_scored_is_named(photo_folder: Path) -> None:
+    pairs = DATASETS.build({"type": "GTOnlyDataset", "gt": str(photo_folder), "scale": 4})
+    bicubic = NETWORKS.build({"type": "Bicubic", "scale": 4})
+    with pytest.raises(SrtoolboxError, match=r"image 'cat0': NIQE: an image of 60x72 px .* no blocks of 96x96 px"):
+        evaluate(bicubic, pairs, build_metrics(METRICS))
+
+
 def test_luma_of_colour_results_without_truth() -> None:
     rgb = torch.rand(1, 3, 96, 192)
     metrics = build_metrics({"niqe": {"type": "NIQE", "protocol": "y_direct"}})
