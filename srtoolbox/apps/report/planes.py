@@ -11,7 +11,7 @@ from srtoolbox.engine.evaluate import Scores
 from srtoolbox.errors import DataError
 from srtoolbox.io.files import read_json
 from srtoolbox.plots.plane import Measure, Plane, plot_planes, routes_of
-from srtoolbox.plots.run_log import read_scores
+from srtoolbox.plots.run_log import REPORT_KIND, read_scores
 from srtoolbox.registry import METRICS
 from srtoolbox.text import did_you_mean
 
@@ -106,7 +106,8 @@ def _facts_of(
     names: Sequence[str], files: Sequence[str | os.PathLike], higher: Collection[str], lower: Collection[str]
 ) -> dict[str, MetricFacts]:
     """Return what is known of metrics: from a report, or by the class that a name begins with."""
-    stated = {name: facts for path in files for name, facts in (read_json(path).get("metrics") or {}).items()}
+    reports = [content for content in map(read_json, files) if content.get("kind") == REPORT_KIND]
+    stated = {name: facts for report in reports for name, facts in report["metrics"].items()}
     found = {}
     for name in names:
         kind = stated.get(name, {}).get("kind") or max(
