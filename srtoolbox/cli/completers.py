@@ -68,7 +68,8 @@ def _complete_name(modules: Mapping[str, object], at: int) -> None:
 
 def values(action: argparse.Action, **context: object) -> Iterable[str]:
     """Return the values of an option or argument, by its name in the help."""
-    return COMPLETERS.get(str(action.metavar or action.dest), nothing)(**context)
+    names = action.metavar if isinstance(action.metavar, tuple) else (action.metavar or action.dest,)
+    return COMPLETERS.get(names[-1], nothing)(**context)
 
 
 def nothing(**_: object) -> list[str]:

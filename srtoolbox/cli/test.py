@@ -1,4 +1,4 @@
-"""Score checkpoints on test sets: tables, and on request JSON, images, sheets and a page."""
+"""Score checkpoints on test sets: tables, and on request JSON, images, sheets, a page and tables for papers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ SUMMARY = "score checkpoints, or bicubic, on test sets"
 EXAMPLE = """example:
   python tools/test.py bicubic/bicubic_x3.py
   python tools/test.py espcn/espcn_x3_t91.py best.pth --datasets set5 --json scores.json
-  python tools/test.py espcn/espcn_x3_t91.py a.pth b.pth --report report     (open report/index.html)"""
+  python tools/test.py espcn/espcn_x3_t91.py a.pth b.pth --report report     (open report/index.html)
+  python tools/test.py espcn/espcn_x3_t91.py a.pth b.pth --latex table.tex --significance"""
 
 
 def build_parser() -> CommandParser:
@@ -30,6 +31,13 @@ def build_parser() -> CommandParser:
     add("--report", metavar="DIR", help=page)
     count = "with --report: images of each set in it (default 20)"
     add("--report-images", type=int, metavar="N", help=count)
+    add("--latex", metavar="FILE", help="write one table of all sets for a paper: best bold, second underlined")
+    add("--markdown", metavar="FILE", help="the same for a README")
+    add("--csv", metavar="FILE", help="the same for a spreadsheet, in full precision")
+    seeds = "several trainings of one network, as one row: mean and standard deviation; as often as wanted"
+    add("--seeds", nargs="+", action="append", default=[], metavar=("NAME", "CKPT"), help=seeds)
+    pairs = "test over the images (Wilcoxon) which networks differ: in sentences, and marked in the tables"
+    add("--significance", action="store_true", help=pairs)
     add_trial(parser)
     add_device(parser)
     add_plugin(parser)
@@ -43,6 +51,10 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox import dist
     from srtoolbox.apps.scoring.score import test
 
+    groups: dict[str, list[str]] = {}
+    for name, *paths in args.seeds:
+        groups.setdefault(name, []).extend(paths)
+    args.seeds = groups
     with parser.option_errors():
         test(**vars(args))
     dist.leave(0)

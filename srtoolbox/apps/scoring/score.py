@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ from srtoolbox.apps.report import ReportWriter
 from srtoolbox.apps.report.contents import RunFacts, run_facts, title_of
 from srtoolbox.apps.report.crops import choose_images
 from srtoolbox.apps.report.writer import decisive_metric
+from srtoolbox.apps.scoring.paper import TableFiles
+from srtoolbox.apps.scoring.significance import Comparison, sentences
+from srtoolbox.apps.scoring.summary import plan_rows, summarise
 from srtoolbox.apps.scoring.tables import Results, as_json, print_tables
 from srtoolbox.check import check
 from srtoolbox.config import Config, resolve_config
@@ -46,10 +49,12 @@ class NetworkScores:
     Attributes:
         images: `{network: {set: {image: {'psnr': 32.6, ..., 'seconds': 0.1}}}}`.
         page: the report's, where one was asked for.
+        comparisons: of all pairs of networks, where `significance` was asked for.
     """
 
     images: Results
     page: Path | None = None
+    comparisons: Sequence[Comparison] = ()
 
     def __repr__(self) -> str:
         """Return the means: the images one by one would fill a notebook's cell."""
@@ -75,6 +80,11 @@ def test(
     sheets: str | os.PathLike[str] | None = None,
     report: str | os.PathLike[str] | None = None,
     report_images: int | None = None,
+    latex: str | os.PathLike[str] | None = None,
+    markdown: str | os.PathLike[str] | None = None,
+    csv: str | os.PathLike[str] | None = None,
+    seeds: Mapping[str, Sequence[str | os.PathLike[str]]] | None = None,
+    significance: bool = False,
     trial: bool = True,
     device: str | None = None,
     overrides: Sequence[str] = (),
@@ -90,6 +100,10 @@ def test(
         baseline: score bicubic beside the checkpoints.
         json: the file for all scores, image by image.
         out, best, sheets, report, report_images: see `Outputs`.
+        latex, markdown, csv: files for one table of all sets, as papers have it.
+        seeds: `{name: checkpoints}` of networks that were trained several times; in the table they
+            are one row, by this name, with mean and standard deviation.
+        significance: test by the images of each set which networks differ.
         trial: try other projects' weights on a photograph first.
         device: 'cpu', 'cuda', 'cuda:1' (default: the config's).
         overrides: 'key.sub=value' texts that change a config that is a file.
@@ -101,7 +115,9 @@ def test(
     """
     outputs = Outputs(out, best, sheets, report, report_images)
     paths = [checkpoints] if isinstance(checkpoints, str | os.PathLike) else checkpoints
-    names = [os.fspath(path) for path in paths]
+    groups = {name: [os.fspath(path) for path in members] for name, members in (seeds or {}).items()}
+    names = [*(os.fspath(path) for path in paths), *(path for members in groups.values() for path in members)]
+    tables = TableFiles(latex, markdown, csv)
     with logging_restored():
         setup_logging(main_process=dist.is_main_launch())
         loaded = resolve_config(config, overrides)
@@ -115,14 +131,25 @@ def test(
                 named = device or (loaded.get("runtime") or {}).get("device")
                 networks = dict(load_all(loaded, names, place, baseline=baseline, trial=trial, named=named))
                 refuse_other_scales(networks, sets)
+                files = distinct_names(names)
+                rows = plan_rows(networks, groups, files)
                 results = _score_all(networks, sets, metrics, place, outputs)
                 if not dist.is_main():
                     return NetworkScores(results)
                 print_tables(results, _directions(metrics), console=console)
                 if json:
                     write_json(json, as_json(results))
-                facts = partial(run_facts, loaded, overrides, networks, distinct_names(names), sets, metrics, place)
-                return NetworkScores(results, outputs.write_page(facts, results, console))
+                facts = cache(partial(run_facts, loaded, overrides, networks, files, sets, metrics, place))
+                comparisons = []
+                if tables or groups or significance:
+                    summary = summarise(
+                        results, networks, rows, facts(), multi_adds=bool(tables), significance=significance
+                    )
+                    comparisons = summary.comparisons
+                    for line in (*summary.spreads(), *sentences(comparisons)):
+                        console.print(line, markup=False, highlight=False, soft_wrap=True)
+                    tables.write(summary)
+                return NetworkScores(results, outputs.write_page(facts, results, console), comparisons)
 
 
 # pytest would take an imported function of this name for a test
