@@ -323,6 +323,9 @@ def test_a_file_that_only_evaluates(made) -> None:
         ({"datasets": {"train": None}}, "no training set"),
         ({"network_g": {"num_in_ch": 4}}, r"network_g.num_in_ch: 4 has no counterpart here; 3, 1 have"),
         ({"datasets": {"val": {"color": "y"}}}, "its color is 'y', but network_g has three channels"),
+        ({"train": {"scheduler": {"milestones": ["a"]}}}, "a value is not of the form that BasicSR gives it"),
+        ({"network_g": {"num_feat": None, "type": "EDSR", "res_scale": "x"}}, r"res_scale: 'x' is of a kind"),
+        ({"datasets": [1]}, r"datasets: a mapping of options is wanted"),
         ({"train": {"optim_g": [1]}}, "a mapping of options is wanted"),
     ],
 )

@@ -91,7 +91,11 @@ def _imported(
 ) -> Imported:
     record = Record(os.fspath(path))
     name, options = NAMES[origin.project], Options(values, record)
-    draft = read(FAMILY[origin.project], options) if origin.project in FAMILY else read_mm(options, used)
+    try:
+        draft = read(FAMILY[origin.project], options) if origin.project in FAMILY else read_mm(options, used)
+    except (TypeError, ValueError, AttributeError, LookupError) as error:  # a value of another form than theirs
+        last = f", read last: {record.entries[-1].key}" if record.entries else ""
+        raise ConfigError(f"{path}: a value is not of the form that {name} gives it ({error}{last})") from error
     _comment(draft, record)
     text = draft.text(_title(path, f"{name} {origin.version}", values.get("name")))
     faults = _faults(text, target)

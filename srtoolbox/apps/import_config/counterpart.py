@@ -149,7 +149,10 @@ def _ours(options: Options, name: Name, argument: str, value: Value) -> tuple[st
         return name, value
     ours, turn = name
     if callable(turn):
-        return ours, turn(value)
+        try:
+            return ours, turn(value)
+        except (TypeError, ValueError, AttributeError):
+            raise options.fault(argument, f"{value!r} is of a kind that has no meaning here") from None
     try:
         return ours, turn[value]
     except (KeyError, TypeError):

@@ -78,7 +78,8 @@ def recognise(values: Mapping[str, Any], path: str | os.PathLike[str]) -> Origin
 def _family(values: Mapping[str, Any], suffix: str) -> Origin:
     model = str(values.get("model_type", ""))
     datasets = values.get("datasets")
-    kinds = [str(entry.get("type")) for entry in datasets.values() if isinstance(entry, Mapping)] if datasets else []
+    entries = datasets.values() if isinstance(datasets, Mapping) else ()
+    kinds = [str(entry.get("type")) for entry in entries if isinstance(entry, Mapping)]
     if suffix == ".toml" or model.lower() in ("image", "otf", "default") or {"paired", "otf", "single"} & {*kinds}:
         version = "0.9 or later (TOML)" if suffix == ".toml" else "of 2023 (YAML)"
         why = f"model_type is {model}" if model else "its datasets are paired, otf or single"
