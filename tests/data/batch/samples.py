@@ -15,7 +15,17 @@ from srtoolbox.image import read_image
 from srtoolbox.image.statistics import STATISTICS
 
 Record = Mapping[str, Any]
-CONDITIONS = {"level": "kind", "gray": "kind", "factor": "direction", "beta": "kind", "omega": "size"}
+CONDITIONS = {
+    "beta": "kind",
+    "divisor": "scale",
+    "factor": "direction",
+    "gray": "kind",
+    "level": "kind",
+    "omega": "size",
+    "sigma": "scale",
+    "variance1": "scale",
+    "variance2": "scale",
+}
 """Parameters whose distribution depends on another one of the same step."""
 
 
