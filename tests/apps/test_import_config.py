@@ -233,7 +233,10 @@ def test_a_gan_of_basicsr(made) -> None:
     assert model["losses"]["perceptual"] == perceptual  # 0.5 (features + 4 Gram) is 0.5 features + 2 Gram
     optim = config.to_dict()["optim"]
     assert optim["generator"] == optim["discriminator"]
-    _imported, config = made(options(GAN, {"model_type": "SRGANModel", "train": {"gan_opt": {"gan_type": "lsgan"}}}))
+    said_nothing = {"val": {"metrics": {"psnr": {"test_y_channel": None}}}}
+    change = {"model_type": "SRGANModel", "train": {"gan_opt": {"gan_type": "lsgan"}}}
+    _imported, config = made(options(GAN, change, said_nothing))
+    assert config.data.val.metrics.psnr.y_channel is False  # R, G and B where a file says nothing
     assert config.model.gan_loss == {"type": "GANLoss", "kind": "lsgan", "weight": 1e-2}
 
 

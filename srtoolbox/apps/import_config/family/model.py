@@ -61,7 +61,8 @@ def is_adversarial(job: Import) -> str:
     if kind in (None, "any"):
         kind = "gan" if is_gan else "plain"
     if name:
-        options.mapped("model_type", "model.type", repr("Restorer" if kind == "plain" else "GANRestorer"))
+        is_gan = kind != "plain" and job.is_training
+        options.mapped("model_type", "model.type", repr("GANRestorer" if is_gan else "Restorer"))
     return kind
 
 
