@@ -11,7 +11,7 @@ import io
 import struct
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from PIL import Image
@@ -27,6 +27,7 @@ from srtoolbox.image.headers import (
     upright_xmp,
 )
 from srtoolbox.image.opening import MAX_METADATA, tiff_tags
+from srtoolbox.image.provenance import KEYWORD, merged_xmp, normal, split_xmp
 
 T = TypeVar("T")
 _ICC_TAG = 34675  # of TIFF
@@ -53,6 +54,17 @@ class Metadata:
     """The XMP packet."""
     dpi: tuple[float, float] | None = None
     """Pixels per inch, across and down."""
+    provenance: str | None = None
+    """Where the image comes from, if it is a result of this toolbox: a text of `image.provenance`."""
+
+    def xmp_with_provenance(self, limit: int | None = None) -> bytes | None:
+        """Return the XMP packet with the provenance in it, for formats that keep it there.
+
+        What is longer than `limit` bytes is left out: of both the provenance.
+        """
+        own = None if self.xmp is None or (limit and len(self.xmp) > limit) else self.xmp
+        whole = merged_xmp(own, self.provenance) if self.provenance else own
+        return own if whole is None or (limit and len(whole) > limit) else whole
 
     def icc_for(self, channels: int) -> bytes | None:
         """Return the profile, where it is one for images with this many colour channels."""
@@ -71,12 +83,16 @@ def metadata_of_png(data: bytes, orientation: int) -> Metadata:
     for kind, content in chunks:
         found.setdefault(kind, content)
     exif, xmp = blocks_in(chunks)
-    return Metadata(
+    texts = (content.partition(b"\0") for kind, content in chunks if kind == b"tEXt")
+    text = next((text.decode("latin-1") for keyword, _, text in texts if keyword == KEYWORD), None)
+    metadata = Metadata(
         icc=_attempt(lambda: unpacked(found[b"iCCP"].partition(b"\0")[2][1:])) if b"iCCP" in found else None,
         exif=_attempt(lambda: upright_exif(exif)) if exif else None,
         xmp=_attempt(lambda: upright_xmp(xmp)) if xmp else None,
         dpi=_attempt(lambda: _turned(_phys(found[b"pHYs"]), orientation)),
+        provenance=normal(text),
     )
+    return _with_provenance_of_xmp(metadata)
 
 
 def metadata_of(image: Image.Image) -> Metadata:
@@ -84,18 +100,28 @@ def metadata_of(image: Image.Image) -> Metadata:
     info, orientation = image.info, orientation_of(image)
     if image.format == "TIFF":
         tags = tiff_tags(image)
-        return Metadata(
+        metadata = Metadata(
             icc=_attempt(lambda: bytes(tags[_ICC_TAG])),
             exif=_attempt(lambda: _exif_of_tiff(image)),
             xmp=_attempt(lambda: upright_xmp(_bytes(tags[XMP_TAG]))),
             dpi=_attempt(lambda: _turned(info["dpi"] if _X_RESOLUTION in tags else None, orientation)),
         )
-    return Metadata(
+        return _with_provenance_of_xmp(metadata)
+    metadata = Metadata(
         icc=_attempt(lambda: bytes(info["icc_profile"])),
         exif=_attempt(lambda: upright_exif(info["exif"].removeprefix(b"Exif\0\0"))),
         xmp=_attempt(lambda: upright_xmp(_bytes(info["xmp"]).rstrip(b"\0"))),
         dpi=_attempt(lambda: _turned(info["dpi"], orientation)),
     )
+    return _with_provenance_of_xmp(metadata)
+
+
+def _with_provenance_of_xmp(metadata: Metadata) -> Metadata:
+    """Return metadata with the provenance taken out of the XMP packet."""
+    if metadata.xmp is None:
+        return metadata
+    xmp, text = split_xmp(metadata.xmp)
+    return replace(metadata, xmp=xmp, provenance=metadata.provenance or text)
 
 
 def _attempt(read: Callable[[], T | None]) -> T | None:

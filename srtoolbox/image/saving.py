@@ -25,6 +25,7 @@ from srtoolbox.image.file_types import (
     listed,
 )
 from srtoolbox.image.metadata import Metadata, resized_exif
+from srtoolbox.image.provenance import split_xmp
 from srtoolbox.image.reading import Picture
 from srtoolbox.image.streaming import Form, write_png, write_tiff
 from srtoolbox.image.tensors import expand_gray, to_uint8
@@ -139,7 +140,7 @@ def write_bands(
     """Write like `write_picture`, from bands of rows (h, W, C), top to bottom, alpha last."""
     suffix = Path(path).suffix
     try:
-        lost = check_form(form, suffix, quality)
+        lost = [*check_form(form, suffix, quality), *provenance_lost(metadata, suffix)]
         files.atomic_write(path, lambda file: encode_bands(file, suffix, bands, form, metadata, quality=quality))
     except ImageError as error:
         raise ImageError(f"{os.fspath(path)}: {error}") from error.__cause__
@@ -150,6 +151,17 @@ def check_form(form: Form, suffix: str, quality: int | None = None) -> list[str]
     """Return what gets lost in this format; raise ImageError where nothing can be written."""
     _check_quality(quality, suffix)
     return _fitted(form, suffix)[1]
+
+
+def provenance_lost(metadata: Metadata, suffix: str) -> list[str]:
+    """Return a line where a result cannot say where it comes from, though its format can."""
+    suffix = suffix.lower()
+    if metadata.provenance is None or suffix in (".png", ".bmp"):
+        return []
+    xmp = metadata.xmp_with_provenance(_JPEG_SEGMENT if suffix in JPEG_SUFFIXES else None)
+    if xmp and split_xmp(xmp)[1]:
+        return []
+    return ["does not say where it comes from: the XMP of the input, which is kept, has no room for it"]
 
 
 def encode_bands(
@@ -203,7 +215,8 @@ def _write_by_pillow(
         image.save(file, "BMP", **dpi)
         return
     block = resized_exif(metadata.exif, form.height, form.width) if metadata.exif else b""
-    blocks = {"icc_profile": metadata.icc_for(form.colours), "exif": block and b"Exif\0\0" + block, "xmp": metadata.xmp}
+    xmp = metadata.xmp_with_provenance(None if suffix == ".webp" else _JPEG_SEGMENT)
+    blocks = {"icc_profile": metadata.icc_for(form.colours), "exif": block and b"Exif\0\0" + block, "xmp": xmp}
     kept = {name: value for name, value in blocks.items() if value}
     if suffix == ".webp":
         image.save(file, "WEBP", **(_WEBP_LOSSLESS if quality is None else {"quality": quality}), **kept)

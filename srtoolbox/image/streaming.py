@@ -19,6 +19,7 @@ from PIL import TiffImagePlugin
 
 from srtoolbox.image.headers import PNG_START
 from srtoolbox.image.metadata import Metadata, descriptive_tags, resized_exif
+from srtoolbox.image.provenance import KEYWORD
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # channels -> what PNG calls them
 _BLOCK, _STRIP = 2**20, 2**18  # bytes packed at a time, of PNG and of TIFF
@@ -110,6 +111,8 @@ def _write_metadata(file: BinaryIO, form: Form, metadata: Metadata) -> None:
         _chunk(file, b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
     if metadata.dpi:
         _chunk(file, b"pHYs", struct.pack(">IIB", *(round(value * _METRE) for value in metadata.dpi), 1))
+    if metadata.provenance:
+        _chunk(file, b"tEXt", KEYWORD + b"\0" + metadata.provenance.encode("ascii"))
     if metadata.xmp:
         _chunk(file, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp)
     if metadata.exif:
@@ -208,8 +211,9 @@ def _tags(form: Form, metadata: Metadata) -> Tags:
     if metadata.dpi:
         tags |= {tag: (_RATIONAL, value) for tag, value in zip((282, 283), metadata.dpi, strict=True)}
         tags[296] = (_SHORT, [2])  # per inch
-    if metadata.xmp:
-        tags[700] = (_BYTE, metadata.xmp)
+    xmp = metadata.xmp_with_provenance()
+    if xmp:
+        tags[700] = (_BYTE, xmp)
     icc = metadata.icc_for(form.colours)
     return tags | ({34675: (_UNDEFINED, icc)} if icc else {})
 
