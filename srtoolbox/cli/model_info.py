@@ -1,4 +1,7 @@
-"""Parameters, FLOPs, receptive field, time and memory of networks of configs or checkpoints."""
+"""Parameters, FLOPs, receptive field, time and memory of networks of configs or checkpoints.
+
+Of an image that `upscale` made: the weights, network, scale, version and options it was made by.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,15 @@ SUMMARY = "count a network's parameters and FLOPs, measure its time and memory"
 EXAMPLE = """example:
   python tools/model_info.py srresnet/srresnet_x4_mse_div2k_1000k.py
   python tools/model_info.py model.pth --gt 720 1280 --device cuda      # the size papers count Multi-Adds for
-  python tools/model_info.py espcn/espcn_x3_t91.py model.generator.channels=[32,16] --json cost.json"""
+  python tools/model_info.py espcn/espcn_x3_t91.py model.generator.channels=[32,16] --json cost.json
+  python tools/model_info.py photo_sr.png                               # what made this result"""
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     parser = CommandParser("model_info", __doc__, EXAMPLE)
     add = parser.add_argument
-    source = "a config, or a checkpoint (.pth, .pt, .ckpt, .safetensors)"
+    source = "a config, a checkpoint (.pth, .pt, .ckpt, .safetensors), or an image or a video made by one"
     add("source", metavar="CONFIG_OR_CKPT", help=source)
     parser.add_overrides()
     size = parser.add_mutually_exclusive_group()
@@ -35,11 +39,19 @@ def main(argv: Sequence[str]) -> int:
     sides = [*(args.size or ()), *(args.gt or ())]
     if min(args.batch, args.runs, args.threads or 1, *sides) < 1:
         parser.error("sizes, --batch, --runs and --threads are at least 1")
-    from srtoolbox.apps.cost import measure_networks
+    from srtoolbox.apps.results import in_words, is_result, read_steps
     from srtoolbox.io.files import write_json
     from srtoolbox.logger import CONSOLE
 
     file = vars(args).pop("json")
+    if is_result(args.source):
+        steps = read_steps(args.source)
+        print("\n".join([args.source, *in_words(steps)]))
+        if file:
+            write_json(file, {"source": args.source, "steps": steps})
+        return 0
+    from srtoolbox.apps.cost import measure_networks
+
     costs = measure_networks(**vars(args))
     print(f"{args.source}\non {costs.setting}")
     CONSOLE.print(costs.table())

@@ -56,6 +56,8 @@ def _add_output_options(parser: CommandParser) -> None:
     )
     quality = "1 ... 100 for jpg (default 95) and webp (default: lossless)"
     add("--quality", type=int, metavar="Q", help=quality)
+    nothing = "do not write weights, network, scale, version and options into results"
+    add("--no-provenance", dest="provenance", action="store_false", help=nothing)
     add("--skip-existing", action="store_true", help="leave alone what has a result already")
     group = parser.add_argument_group("work in pieces, with -o DIR")
     add_shard_options(group, "upscale nothing; say what is missing of N pieces")

@@ -40,6 +40,8 @@ def main(argv: Sequence[str]) -> int:
     dtype = "numbers the network computes in (fp32)"
     add("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help=dtype)
     add("--keep-colour", action="store_true", help="as of upscale: low frequencies stay the video's")
+    nothing = "do not write weights, network, scale, version and options into the result"
+    add("--no-provenance", dest="provenance", action="store_false", help=nothing)
     overwrite = "replace the output, and parts made with other options"
     add("--overwrite", action="store_true", help=overwrite)
     add_weights_options(parser)

@@ -19,6 +19,7 @@ import torch
 
 from srtoolbox import colour_shift
 from srtoolbox.apps.networks import Checkpoint
+from srtoolbox.apps.results import read_steps
 from srtoolbox.apps.video import upscale as module
 from srtoolbox.apps.video.frames import frames, probe
 from srtoolbox.apps.video.parts import Encoding
@@ -237,6 +238,56 @@ def test_parts_made_with_other_settings_are_another_job(tmp_path: Path, espcn: s
             upscale_video(network, clip, out, **{"outscale": 2, **settings})
 
 
+def with_tags(clip: Path, out: Path, tags: dict[str, str]) -> Path:
+    """The clip with other tags."""
+    with av.open(str(clip)) as source, av.open(str(out), "w") as target:
+        target.metadata.update(tags)
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    return out
+
+
+def tags_of(clip: Path) -> dict[str, str]:
+    with av.open(str(clip)) as container:
+        return {key.lower(): value for key, value in container.metadata.items()}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "tag"),
+    [
+        (".mp4", "synopsis"),
+        (".mkv", "srtoolbox"),
+        pytest.param(".mov", "comment", marks=pytest.mark.slow),
+        pytest.param(".webm", "srtoolbox", marks=pytest.mark.slow),
+    ],
+)
+def test_a_result_says_where_it_comes_from(tmp_path: Path, espcn: str, suffix: str, tag: str) -> None:
+    encoding = Encoding("libvpx-vp9", 40) if suffix == ".webm" else Encoding()
+    clip, outs = (
+        make_clip(tmp_path / "in.mp4", number=9 if suffix == ".webm" else 2, audio=None),
+        [tmp_path / f"{n}{suffix}" for n in range(3)],
+    )
+    upscale_video(espcn, clip, outs[0], encoding=encoding, device="cpu")
+    (step,) = read_steps(outs[0])
+    assert step["weights"][0]["sha256"] == sha256(espcn) and step["options"]["codec"] == encoding.codec
+    own = {"comment": "mine"} if suffix in (".mp4", ".mkv") else {}  # which stays
+    again = with_tags(outs[0], tmp_path / f"own{suffix}", {tag: tags_of(outs[0])[tag], **own}) if own else outs[0]
+    upscale_video(espcn, again, outs[1], encoding=encoding, device="cpu")
+    assert [each["scale"] for each in read_steps(outs[1])] == [3, 3] and tags_of(outs[1]).items() >= own.items()
+    upscale_video(espcn, again, outs[2], encoding=encoding, device="cpu", provenance=False)
+    assert b"ESPCN" not in outs[2].read_bytes() and tags_of(outs[2]).items() >= own.items()
+
+
+def test_a_mov_has_one_comment(tmp_path: Path, espcn: str, caplog: pytest.LogCaptureFixture) -> None:
+    clip = with_tags(make_clip(tmp_path / "in.mp4", number=2, audio=None), tmp_path / "own.mov", {"comment": "mine"})
+    upscale_video(espcn, clip, tmp_path / "out.mov", device="cpu")
+    assert "mov has one comment, the video's own" in caplog.text
+    assert tags_of(tmp_path / "out.mov")["comment"] == "mine"
+
+
 def test_a_shift_of_colours_is_told_and_taken_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Tinted(torch.nn.Module):
         scale, in_channels, colour, size_multiple, receptive_field = 2, 3, "rgb", 1, 0
@@ -282,7 +333,7 @@ def test_decoding_waits_for_the_network(tmp_path: Path, monkeypatch) -> None:
             return map(self, images)
 
     monkeypatch.setattr(module, "frames", counted)
-    upscale_video(Slow(), clip, tmp_path / "out.mp4")
+    upscale_video(Slow(), clip, tmp_path / "out.mp4", provenance=False)
     assert 1 <= most <= AHEAD + 2
 
 

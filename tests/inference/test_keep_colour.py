@@ -34,9 +34,18 @@ def low_difference(upscaler: Upscaler, image: np.ndarray, result: np.ndarray) ->
     return smoothed(means_of(result, *cells.edges), cells.wraps) - smoothed(cells.before, cells.wraps)
 
 
-@pytest.mark.parametrize("bits", [8, 16])
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("more", [{}, {"outscale": 2.35}, {"outscale": 0.4}, {"wrap": "xy"}, {"ensemble": True}])
+@pytest.mark.parametrize(
+    ("bits", "channels", "more"),
+    [
+        (8, 3, {}),
+        (16, 3, {}),
+        (8, 1, {}),
+        (16, 1, {"outscale": 2.35}),
+        (8, 3, {"outscale": 0.4}),
+        (8, 3, {"wrap": "xy"}),
+        (8, 3, {"ensemble": True}),
+    ],
+)
 def test_low_frequencies_agree_to_half_a_level(image: np.ndarray, bits: int, channels: int, more: dict) -> None:
     image = image[:72, :61, :channels]
     if "wrap" in more:  # a photograph has a step there, of which low frequencies are not all

@@ -21,7 +21,7 @@ from srtoolbox.image import Picture, decode_picture, image_shape, read_picture
 from srtoolbox.image.fetching import fetch
 from srtoolbox.image.metadata import Metadata
 from srtoolbox.image.opening import MAX_BYTES
-from srtoolbox.image.saving import check_form, encode_bands, write_bands
+from srtoolbox.image.saving import check_form, encode_bands, provenance_lost, write_bands
 from srtoolbox.image.streaming import Form
 from srtoolbox.io.threads import map_ahead
 
@@ -115,7 +115,7 @@ def write(
     if job.target is not None:
         return write_bands(job.target, bands, form, metadata, quality=quality)
     _to_stdout(lambda file: encode_bands(file, suffix, bands, form, metadata, quality=quality))
-    return check_form(form, suffix, quality)
+    return [*check_form(form, suffix, quality), *provenance_lost(metadata, suffix)]
 
 
 def _to_stdout(encode: Callable[[BinaryIO], object]) -> None:

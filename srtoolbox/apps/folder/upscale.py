@@ -12,9 +12,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -23,9 +24,12 @@ from srtoolbox.apps.folder.files import check_folder, name_of, read_ahead, write
 from srtoolbox.apps.folder.pieces import NOT_YET, begin, check_options, options_of, outcome, pieces_of, unfinished
 from srtoolbox.apps.folder.plan import EXTENSIONS, STREAM, Job, Naming, Plan, is_single, plan
 from srtoolbox.apps.networks import NetworkSource, UpscalerSettings, check_settings, load, make_upscaler
+from srtoolbox.apps.provenance import step_of
 from srtoolbox.errors import OptionError, SrtoolboxError
 from srtoolbox.image import Picture
 from srtoolbox.image.file_types import QUALITY_SUFFIXES
+from srtoolbox.image.metadata import Metadata
+from srtoolbox.image.provenance import with_step
 from srtoolbox.image.saving import check_form, form_of
 from srtoolbox.image.streaming import Form
 from srtoolbox.inference.keep_colour import ColourWatch
@@ -73,6 +77,8 @@ class Reading(NamedTuple):
     """The format on standard output."""
     workers: int = 2
     skip_existing: bool = False
+    step: dict[str, Any] | None = None
+    """What results say of where they come from; None: nothing."""
 
 
 def upscale_folder(
@@ -88,6 +94,7 @@ def upscale_folder(
     check_shards: int | None = None,
     workers: int = 2,
     transparency: Literal["network", "bicubic"] | Upscaler = "network",
+    provenance: bool = True,
     device: str | None = None,
     console: Console | None = None,
     **settings: Unpack[UpscalerSettings],
@@ -110,6 +117,7 @@ def upscale_folder(
         check_shards: upscale nothing; return what so many pieces have not done in `failed`.
         workers: images read ahead and written at a time, 1 ... 64.
         transparency: what upscales alpha: the network, bicubic interpolation, or an `Upscaler`.
+        provenance: results say where they come from: weights, network, scale, version and options.
         device: where a checkpoint's network runs (None: a GPU, if any); a module stays where it is.
         console: where lines and the progress bar go; None is the terminal or notebook.
         settings: arguments of `Upscaler`, such as `tile=512`.
@@ -126,12 +134,15 @@ def upscale_folder(
     piece = check_options(shard, check_shards, names, naming.out)
     planned = plan(names, naming)
     count = check_shards or (piece and piece.count)
-    pieces = _pieces(planned, naming, count, quality, network, transparency, settings) if count else None
+    written = {"quality": quality} | ({} if provenance else {"provenance": False})
+    pieces = _pieces(planned, naming, count, written, network, transparency, settings) if count else None
     console = console or (Console(stderr=True) if naming.out == STREAM else CONSOLE)
     if pieces is not None and piece is None:
         return _report_pieces(planned, pieces, console)
     upscalers = _upscalers(network, device, transparency, settings)
-    reading = Reading(quality, f".{naming.ext}", workers, skip_existing)
+    alpha = None if transparency == "network" else "bicubic" if transparency == "bicubic" else "an Upscaler"
+    step = step_of(network, upscalers[0], transparency=alpha, quality=quality) if provenance else None
+    reading = Reading(quality, f".{naming.ext}", workers, skip_existing, step)
     return _upscale_planned(planned, pieces, piece, upscalers, reading, console)
 
 
@@ -144,13 +155,13 @@ def _pieces(
     planned: Plan,
     naming: Naming,
     count: int,
-    quality: int | None,
+    written: dict[str, Any],
     network: NetworkSource | Upscaler,
     transparency: str | Upscaler,
     settings: UpscalerSettings,
 ) -> Pieces:
-    """Return the record of so many pieces, with all that decides a result."""
-    options = {"suffix": naming.suffix, "ext": naming.ext, "quality": quality}
+    """Return the record of so many pieces, with all that decides a result; `written` is what decides its file."""
+    options = {"suffix": naming.suffix, "ext": naming.ext, **written}
     options |= options_of(network, transparency, settings)
     return pieces_of(planned.jobs, str(naming.out), count, options)
 
@@ -301,6 +312,7 @@ class _Run:
         self._threads = ThreadPoolExecutor(reading.workers + 1)
         self._writing: deque[_Writing] = deque()
         self._folders: set[Path] = set()  # those that results can be written to
+        self._has_told_bmp = False
         self.failed: dict[str, str] = {}
 
     def upscale_all(self, jobs: Sequence[Job], show: Callable[[float, int], None]) -> None:
@@ -336,8 +348,9 @@ class _Run:
         """Hand the bands of one image to a thread that writes them."""
         job, image, form, rows, watch = begun
         suffix, quality = self._format(job)
+        metadata = self._signed(image.metadata, suffix)
         writer = BackgroundWriter[np.ndarray, list[str]](
-            partial(write, job, suffix, form, image.metadata, quality), ahead=2, pool=self._threads
+            partial(write, job, suffix, form, metadata, quality), ahead=2, pool=self._threads
         )
         self._writing.append(_Writing(job, form_of(image), form, writer, image.notes, watch))
         writer.start()
@@ -352,6 +365,16 @@ class _Run:
             writer.close(error)
             return
         writer.close()
+
+    def _signed(self, metadata: Metadata, suffix: str) -> Metadata:
+        """Return what a result keeps of its input beside pixels, and where it comes from."""
+        step = self._reading.step
+        if step is None:
+            return replace(metadata, provenance=None)
+        if suffix.lower() == ".bmp" and not self._has_told_bmp:
+            self._has_told_bmp = True
+            self._lines.say("note: BMP has no place for where a result comes from (all other formats have)")
+        return replace(metadata, provenance=with_step(metadata.provenance, step))
 
     def _format(self, job: Job) -> tuple[str, int | None]:
         """Return the suffix of a result, and the quality that its format takes."""

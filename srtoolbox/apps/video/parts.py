@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from srtoolbox.apps.video.frames import Encodable, Frame, Video, opened
 from srtoolbox.errors import SrtoolboxError
+from srtoolbox.image.provenance import normal, steps_of, with_step
 from srtoolbox.image.video_codecs import library
 from srtoolbox.io import files
 from srtoolbox.logger import LOGGER
@@ -32,6 +33,8 @@ if TYPE_CHECKING:  # an extra, which may be missing
 _TICK = 40  # milliseconds a frame in a part: Matroska's clock has milliseconds
 # x265 tells of every part
 _OWN_OPTIONS = {"libvpx": {"b": "0"}, "libx265": {"x265-params": "log-level=error"}}
+_OUR_TAGS = {"mp4": "synopsis", "mov": "comment", "matroska": "SRTOOLBOX", "webm": "SRTOOLBOX"}
+"""Of what a result says of where it comes from: containers have no others that any text may take."""
 _KEPT_TAGS = ("title", "artist", "author", "comment", "date", "creation_time", "copyright", "description", "location")
 
 
@@ -202,8 +205,12 @@ def _stream(container: OutputContainer, encodable: Encodable, encoding: Encoding
     return stream
 
 
-def join(parts: Sequence[Part], video: Video, path: Path, container_format: str) -> None:
+def join(
+    parts: Sequence[Part], video: Video, path: Path, container_format: str, step: Mapping[str, Any] | None = None
+) -> None:
     """Write parts, and the other streams of the video they are made of, as one file.
+
+    `step` is what it says of where it comes from, see `apps.provenance`.
 
     Raises:
         SrtoolboxError: the file cannot be written, or does not hold every frame afterwards.
@@ -212,7 +219,10 @@ def join(parts: Sequence[Part], video: Video, path: Path, container_format: str)
     def write(file: BinaryIO) -> None:
         with opened(video.path) as source, library().open(file, "w", format=container_format) as target:
             tags = source.metadata.items()
-            target.metadata.update({key: value for key, value in tags if key.lower() in _KEPT_TAGS})
+            kept = {key: value for key, value in tags if key.lower() in _KEPT_TAGS and not steps_of(value)}
+            target.metadata.update(kept)
+            if step is not None:
+                _sign(target, with_step(steps_text(source), step))
             if chapters := source.chapters():
                 target.set_chapters(chapters)
             stream = _joined_stream(parts, video, source, target)
@@ -230,6 +240,23 @@ def join(parts: Sequence[Part], video: Video, path: Path, container_format: str)
         count = sum(1 for packet in result.demux(result.streams.video[0]) if packet.size)
     if count != expected:
         raise SrtoolboxError(f"{path}: holds {counted(count, 'frame')} after joining, {expected} were made")
+
+
+def steps_text(container: InputContainer) -> str | None:
+    """Return what a video says of where it comes from, a text of `image.provenance`; None where nothing."""
+    texts = map(normal, container.metadata.values())
+    return next((text for text in texts if text), None)
+
+
+def _sign(target: OutputContainer, text: str) -> None:
+    """Write a text of steps into a tag that the container has and the video does not use."""
+    tag = _OUR_TAGS[target.format.name]
+    if tag in {key.lower() for key in target.metadata}:
+        LOGGER.warning(
+            "the result does not say where it comes from: %s has one comment, the video's own", target.format.name
+        )
+    else:
+        target.metadata[tag] = text
 
 
 def _joined_stream(parts: Sequence[Part], video: Video, source: InputContainer, target: OutputContainer) -> VideoStream:

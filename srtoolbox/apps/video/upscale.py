@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from srtoolbox.apps.networks import Checkpoint, NetworkSource, UpscalerSettings, check_settings, make_upscaler
+from srtoolbox.apps.provenance import step_of
 from srtoolbox.apps.video.frames import Encodable, Frame, Video, frames, opened, probe
 from srtoolbox.apps.video.parts import Encoding, Parts, copied_streams, join
 from srtoolbox.errors import SrtoolboxError
@@ -63,6 +64,7 @@ def upscale_video(
     encoding: Encoding = Encoding(),  # noqa: B008 - a tuple of plain values
     job: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    provenance: bool = True,
     progress: Callable[[int, int], None] | None = None,
     device: str | None = None,
     **settings: Unpack[UpscalerSettings],
@@ -78,6 +80,7 @@ def upscale_video(
         job: what else decides the result; parts made with another are not gone on with. None takes
             what a checkpoint and the settings tell.
         overwrite: replace `target`, and parts of another job.
+        provenance: the result says where it comes from: weights, network, scale, version and options.
         progress: called with frames done and frames in all (0 where the file does not tell); None
             shows a bar.
         device: of a checkpoint's network; None is a GPU where there is one. A module is not moved.
@@ -111,7 +114,8 @@ def upscale_video(
             raise SrtoolboxError(f"{target}: another job has made it meanwhile; --overwrite replaces it")
         with contextlib.nullcontext(progress) if progress else progress_bar("upscaling") as show:
             resumed = _upscale_parts(upscaler, video, target, parts, encodable, encoding, show)
-        _publish(video, target, parts, container)
+        step = step_of(network, upscaler, **encoding._asdict()) if provenance else None
+        _publish(video, target, parts, container, step)
         result = VideoResult(parts.frames, resumed, encodable.size, target)
         parts.delete()
     return result
@@ -189,11 +193,11 @@ def _images(decoded: Iterable[Frame], begun: deque[Frame]) -> Iterator[np.ndarra
         yield frame.image
 
 
-def _publish(video: Video, target: Path, parts: Parts, container: str) -> None:
+def _publish(video: Video, target: Path, parts: Parts, container: str, step: dict[str, Any] | None) -> None:
     """Join the parts, and give the result its name."""
     joined = parts.folder / f"joined{target.suffix}"
     with _one_error(target):
-        join(parts.done, video, joined, container)
+        join(parts.done, video, joined, container, step)
     try:
         files.replace(joined, target)
         files.sync_folder(target.absolute().parent)
