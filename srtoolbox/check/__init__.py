@@ -89,7 +89,7 @@ def check_training_data(config: Config) -> None:
     components = [component for place in places for component in check_part(report, place)]
     check_steps(report, components)
     context = config.to_dict()
-    for component in components:
+    for component in reversed(components):  # as in `check`
         check_component(report, component, context)
     check_pipelines(report, components)
     if report.faults:

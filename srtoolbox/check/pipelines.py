@@ -19,6 +19,7 @@ from srtoolbox.data.transforms.batch.pipeline import NO_DEGRADATION, Degradation
 from srtoolbox.errors import SrtoolboxError
 
 TRAINING_SET = "data.train.dataset"
+_STANDS_ALONE = "stands alone: it is the model's preprocess, or the pipeline of a GTOnlyDataset"
 _TRIED = 64  # draws whose sizes are looked at
 _SIDE = 64  # LQ pixels of the images that are planned for where the config says no size
 
@@ -33,8 +34,8 @@ def check_pipelines(report: Report, components: Sequence[Component]) -> None:
             continue
         owner, _, key = component.path.rpartition(".")
         if component.path != "model.preprocess" and not (owner in datasets and key == "pipeline"):
-            place = "it is the model's preprocess, or the pipeline of a GTOnlyDataset"
-            report.add(component.path, f"{component.cfg['type']} is no transform of samples: {place}", key="type")
+            if report.is_clean(component.path):  # else it is a step, see `check_steps`
+                report.add(component.path, f"{component.cfg['type']} {_STANDS_ALONE}", key="type")
             continue
         own = [datasets[owner]] if owner in datasets else _training_sets(datasets)
         for dataset in own:
@@ -54,7 +55,7 @@ def check_pool(report: Report) -> None:
         fault = f"pool={pool} mixes nothing, a batch has {size} samples"
         report.add("data.train", f"{fault}: give it several times as many, or leave it out", key="pool")
     elif not isinstance(preprocess, Mapping) or preprocess.get("share") != "batch":
-        fault = "it mixes what batches share, and model.preprocess has no share='batch': samples differ without it"
+        fault = f"pool={pool} mixes what batches share, but model.preprocess has no share='batch': nothing is shared"
         report.warn("data.train", fault, key="pool")
 
 
@@ -85,7 +86,8 @@ def check_steps(report: Report, components: Sequence[Component]) -> None:
     places = tuple(f"{pipeline.path}.{part}" for pipeline in pipelines for part in ("steps.", "sharpen"))
     for each in components:
         if each.path.startswith(places) and inspect.isclass(each.entry) and not _is_step(each):
-            report.add(each.path, f"{each.cfg['type']} {NO_DEGRADATION}", key="type")
+            fault = _STANDS_ALONE if each in pipelines else NO_DEGRADATION
+            report.add(each.path, f"{each.cfg['type']} {fault}", key="type")
 
 
 def _check_sizes(report: Report, pipeline: Component, datasets: Sequence[Component]) -> None:

@@ -69,7 +69,8 @@ FAULTS = {
     "changes LQ": ("'RandomHorizontalFlip'", "'GaussianNoise'", r"23: data\.train\.dataset\.transforms\.0: GaussianNoise changes LQ, which a pipeline makes from GT"),
     "degradations": ("gt_size=48,", "gt_size=48, degradations=[dict(type='GaussianNoise')],", r"22: data\.train\.dataset: degradations and model\.preprocess both make LQ"),
     "two pipelines": ("gt_size=48,", f"gt_size=48, {OF_SET},", r"22: data\.train\.dataset: pipeline and model\.preprocess both make LQ"),
-    "pipeline among transforms": ("dict(type='RandomHorizontalFlip')", OF_SET[9:], r"23: data\.train\.dataset\.transforms\.0: DegradationPipeline is no transform of samples: it is the model's preprocess"),
+    "pipeline among transforms": ("dict(type='RandomHorizontalFlip')", OF_SET[9:], r"23: data\.train\.dataset\.transforms\.0: DegradationPipeline stands alone: it is the model's preprocess"),
+    "pipeline as a step": ("dict(type='Fitting')", OF_SET[9:], r"13: model\.preprocess\.steps\.resize: DegradationPipeline stands alone: it is the model's preprocess"),
     "step for a pipeline": ("gt='gt', scale=3))", "gt='gt', scale=3, pipeline=dict(type='Fitting')))", r"28: data\.val\.datasets\.set5: Fitting is no pipeline; one is dict\(type='DegradationPipeline', scale=\.\.\., steps=\[dict\(type='Fitting', \.\.\."),
     "pool": ("pool=40", "pool=4", r"25: data\.train: pool=4 mixes nothing, a batch has 4 samples: give it several times"),
     "pipeline of a test set": ("gt='gt', scale=3))", f"gt='gt', scale=3, {OF_SET.replace('=3', '=2')}))", r"28: data\.val\.datasets\.set5\.pipeline: scale is 2, but model\.generator upscales x3"),
@@ -97,7 +98,7 @@ def test_a_good_config_has_no_fault(faults: Check, caplog: pytest.LogCaptureFixt
     assert faults(GOOD) == [] and faults(GOOD.replace("gt='gt', scale=3))", f"gt='gt', scale=3, {OF_SET}))")) == []
     assert "mixes" not in caplog.text
     assert faults(GOOD.replace(", share='batch'", "")) == []
-    assert "data.train: it mixes what batches share, and model.preprocess has no share='batch'" in caplog.text
+    assert "data.train: pool=40 mixes what batches share, but model.preprocess has no share='batch'" in caplog.text
 
 
 @pytest.mark.parametrize("name", FAULTS)
